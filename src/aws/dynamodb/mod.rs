@@ -1,0 +1,1 @@
+//! DynamoDB: the lease table and items.

@@ -1,0 +1,141 @@
+//! How things fail, in words that every room understands.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A cause of any type; shown in logs, never to a caller.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What a failure means for whoever must decide about a retry or an answer. Rooms ask the kind, never the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The request itself is wrong; repeating it unchanged cannot help.
+    Caller,
+    /// The request is larger than a limit.
+    TooLarge,
+    /// The thing named does not exist.
+    NotFound,
+    /// The thing is in a state that forbids the request.
+    Conflict,
+    /// Credentials or permissions do not allow it.
+    Denied,
+    /// A rate limit was met; later it may work.
+    Throttled,
+    /// A fault of the network or the service; soon it may work.
+    Transient,
+    /// The time allowed was over.
+    TimedOut,
+    /// The service refused for good.
+    Permanent,
+    /// We are stopping and take no more work.
+    Closed,
+}
+
+impl FailureKind {
+    /// Whether the same request may succeed if it is sent again after a while.
+    #[must_use]
+    pub const fn may_retry(self) -> bool {
+        matches!(self, Self::Throttled | Self::Transient | Self::TimedOut)
+    }
+
+    /// A short stable word for metrics and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::TooLarge => "too_large",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::TimedOut => "timed_out",
+            Self::Permanent => "permanent",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What is known about the effect of a failed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outcome {
+    /// Nothing was done.
+    #[default]
+    NotDone,
+    /// The request may have been carried out: the reply was lost or came too late.
+    Unknown,
+}
+
+/// A component could not do what it was asked.
+///
+/// The message is for the caller: what was tried, on which thing, why it failed, what to do. It holds neither
+/// payload nor secret. The source is for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BindingError {
+    kind: FailureKind,
+    message: String,
+    outcome: Outcome,
+    retry_after: Option<Duration>,
+    #[source]
+    source: Option<BoxError>,
+}
+
+impl BindingError {
+    /// A failure of the given kind, with nothing done.
+    #[must_use]
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), outcome: Outcome::NotDone, retry_after: None, source: None }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// States what is known about the effect.
+    #[must_use]
+    pub const fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// Adds a hint when to try again.
+    #[must_use]
+    pub const fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub const fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// Whether the request may have taken effect all the same.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// When to try again, if somebody knows.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The text for the caller.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}

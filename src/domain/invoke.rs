@@ -1,0 +1,55 @@
+//! One call of an output binding.
+
+use bytes::Bytes;
+use std::collections::HashMap;
+
+/// The string pairs that came with a request; keys are compared exactly, as in Dapr.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata(HashMap<String, String>);
+
+impl Metadata {
+    /// The value of a key; an empty value counts as absent, as in Dapr's components.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Sets a value; the last one wins.
+    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(key.into(), value.into());
+    }
+
+    /// Whether a key is set to one of Dapr's words for true (`y`, `yes`, `t`, `true`, `on`, `1`, any case).
+    #[must_use]
+    pub fn is_true(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| {
+            ["y", "yes", "t", "true", "on", "1"].iter().any(|word| value.eq_ignore_ascii_case(word))
+        })
+    }
+}
+
+impl FromIterator<(String, String)> for Metadata {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+/// What a caller asks of an output binding.
+#[derive(Debug, Clone)]
+pub struct InvokeRequest {
+    /// The operation, compared with case.
+    pub operation: String,
+    /// The exact text of `data`: a JSON string keeps its quotes, numbers and key order are untouched.
+    pub data: Bytes,
+    /// The `metadata` of the request.
+    pub metadata: Metadata,
+}
+
+/// What a successful call gives back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InvokeResponse {
+    /// A JSON body; without one the answer is 204.
+    pub data: Option<Bytes>,
+    /// Facts about the call; each becomes a response header `metadata.<key>`.
+    pub metadata: Vec<(&'static str, String)>,
+}

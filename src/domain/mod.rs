@@ -1,0 +1,30 @@
+//! The words of the house: what a component, a shard, a lease and a record are, and the ports between them.
+//!
+//! Nothing here does I/O, names an SDK, knows HTTP or reads a clock. The rooms above implement these traits
+//! (`aws`, `app`) or use them (`consumer`, `components`, `http`); they meet only through this floor.
+
+mod binding;
+mod checkpoint;
+mod event;
+mod failure;
+mod invoke;
+mod lease;
+mod name;
+mod record;
+mod retrieval;
+mod sequence;
+mod shard;
+mod stop;
+
+pub use binding::{Binding, InputBinding, OutputBinding};
+pub use checkpoint::{Checkpoint, InitialPosition, StartWord, StartingPosition, Timestamp};
+pub use event::{BindingEvent, DeliveryError, EventHandler, EventOrigin};
+pub use failure::{BindingError, BoxError, FailureKind, Outcome};
+pub use invoke::{InvokeRequest, InvokeResponse, Metadata};
+pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
+pub use name::{ComponentName, Direction, InvalidName};
+pub use record::{Record, RecordBatch};
+pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing};
+pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
+pub use shard::{HashKeyRange, Shard, ShardId};
+pub use stop::Stop;

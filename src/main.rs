@@ -1,0 +1,2 @@
+//! bindd: arguments, runtime, exit code.
+fn main() {}

@@ -1,0 +1,102 @@
+//! Waits that grow, with jitter from a seed.
+
+use std::time::Duration;
+
+/// Exponential waits with full jitter: the n-th wait is uniform between nothing and `first × 2ⁿ`, capped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    first: Duration,
+    cap: Duration,
+}
+
+/// Waits that make no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a backoff needs a first wait above zero and a cap that is not below it")]
+pub struct InvalidBackoff;
+
+impl Backoff {
+    /// A policy with a first bound and a cap.
+    ///
+    /// # Errors
+    /// When `first` is zero or `cap` is below `first`.
+    pub const fn try_new(first: Duration, cap: Duration) -> Result<Self, InvalidBackoff> {
+        if first.is_zero() || cap.as_nanos() < first.as_nanos() {
+            return Err(InvalidBackoff);
+        }
+        Ok(Self { first, cap })
+    }
+
+    /// A policy in milliseconds for constants; raises nonsense to the least that makes sense.
+    #[must_use]
+    pub const fn millis(first: u64, cap: u64) -> Self {
+        let first = if first == 0 { 1 } else { first };
+        let cap = if cap < first { first } else { cap };
+        Self { first: Duration::from_millis(first), cap: Duration::from_millis(cap) }
+    }
+
+    /// The upper bound of the n-th wait; the first is number 0.
+    #[must_use]
+    pub fn bound(&self, number: u32) -> Duration {
+        let factor = 1_u32.checked_shl(number.min(31)).unwrap_or(u32::MAX);
+        self.first.checked_mul(factor).map_or(self.cap, |wait| wait.min(self.cap))
+    }
+
+    /// The waits, from a seed.
+    #[must_use]
+    pub fn waits(self, seed: u64) -> Waits {
+        Waits { policy: self, number: 0, random: fastrand::Rng::with_seed(seed) }
+    }
+}
+
+/// An endless iterator of waits that can be set back to the beginning.
+#[derive(Debug, Clone)]
+pub struct Waits {
+    policy: Backoff,
+    number: u32,
+    random: fastrand::Rng,
+}
+
+impl Waits {
+    /// The next wait; at least a millisecond, so that a loop over it never spins.
+    pub fn next_wait(&mut self) -> Duration {
+        let bound = self.policy.bound(self.number);
+        self.number = self.number.saturating_add(1);
+        bound.mul_f64(self.random.f64()).max(Duration::from_millis(1))
+    }
+
+    /// Begins anew after a success.
+    pub const fn reset(&mut self) {
+        self.number = 0;
+    }
+
+    /// How many waits were taken since the last reset.
+    #[must_use]
+    pub const fn taken(&self) -> u32 {
+        self.number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert_eq!(Backoff::try_new(Duration::ZERO, Duration::from_secs(1)), Err(InvalidBackoff));
+        assert_eq!(Backoff::try_new(Duration::from_secs(2), Duration::from_secs(1)), Err(InvalidBackoff));
+    }
+
+    proptest! {
+        #[test]
+        fn waits_stay_below_their_bound_and_the_cap(seed: u64, first in 1_u64..10_000, more in 0_u64..100_000) {
+            let policy = Backoff::millis(first, first + more);
+            let mut waits = policy.waits(seed);
+            for number in 0..40 {
+                let wait = waits.next_wait();
+                prop_assert!(wait <= policy.bound(number).max(Duration::from_millis(1)));
+                prop_assert!(policy.bound(number) <= Duration::from_millis(first + more));
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Policies as values: how long to wait, whether to try again. Pure but for the one loop that sleeps.
+
+mod backoff;
+mod retry;
+
+pub use backoff::{Backoff, InvalidBackoff, Waits};
+pub use retry::{Attempt, Retry, Spent};

@@ -1,0 +1,36 @@
+//! Sets up the log subscriber.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Words for a person.
+    #[default]
+    Text,
+    /// One JSON object a line (`--log-as-json`).
+    Json,
+}
+
+/// Starts logging to standard error. `filter` is a level (`info`) or a `tracing` filter. A second call in one process
+/// keeps the first subscriber, so that tests may call it freely.
+///
+/// # Errors
+/// When the filter cannot be read; the text says why.
+pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_span_events(FmtSpan::NONE)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let started = match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = started {
+        tracing::debug!(%error, "logging was already set up");
+    }
+    Ok(())
+}
