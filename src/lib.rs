@@ -12,6 +12,7 @@ pub mod http;
 pub mod manifest;
 pub mod resilience;
 pub mod runtime;
+pub mod settings;
 pub mod tasks;
 pub mod telemetry;
 #[cfg(feature = "testing")]

@@ -1,0 +1,259 @@
+//! From arguments and environment to checked settings.
+
+use super::flags::{self, CheckFlags, Cli, LimitFlags, PortFlags, RunFlags, Word};
+use super::model::{AppEndpoint, CheckSettings, Command, Settings, UsageError};
+#[cfg(feature = "embedded")]
+use super::model::{DemoSettings, DevSettings};
+use super::{unused, values};
+use clap::{ArgMatches, FromArgMatches};
+use secrecy::SecretString;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const DEFAULT_BODY: usize = 4 << 20;
+const DEFAULT_HEADERS: usize = 4 << 10;
+const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+const DEFAULT_PROBE: Duration = Duration::from_secs(3);
+
+/// Looks up a variable of the environment.
+pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads the command line, program name first, and the environment.
+///
+/// # Errors
+/// With the text to print and the exit code: 2 for wrong usage, 0 when only help or the version was asked for.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the process reads its environment")]
+    parse_with(args, &|name| std::env::var(name).ok())
+}
+
+/// As [`parse`], with the environment given.
+pub(super) fn parse_with(
+    args: impl Iterator<Item = OsString>,
+    environment: Environment<'_>,
+) -> Result<Command, UsageError> {
+    let matches = flags::command().try_get_matches_from(normalised(args)).map_err(|error| usage(&error))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?;
+    match cli.word {
+        None => run(cli.run, &matches, environment).map(|settings| Command::Run(Box::new(settings))),
+        Some(Word::Check(flags)) => Ok(Command::Check(check(flags, environment))),
+        #[cfg(feature = "embedded")]
+        Some(Word::Demo(flags)) => demo(flags).map(Command::Demo),
+        #[cfg(feature = "embedded")]
+        Some(Word::Dev(flags)) => {
+            let inner = matches.subcommand_matches("dev").unwrap_or(&matches);
+            dev(*flags, inner, environment).map(|settings| Command::Dev(Box::new(settings)))
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> UsageError {
+    let code = if error.use_stderr() { 2 } else { 0 };
+    UsageError { text: error.render().to_string().trim_end().to_owned(), code }
+}
+
+/// Turns Go's spellings into ours: `-flag` into `--flag`, and `--switch false` into `--switch=false`.
+fn normalised(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::new();
+    let mut args = args.peekable();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            out.push(arg);
+            out.extend(args);
+            return out;
+        }
+        let Some(text) = arg.to_str() else {
+            out.push(arg);
+            continue;
+        };
+        let long = single_dash(text).unwrap_or_else(|| text.to_owned());
+        let is_switch = long.strip_prefix("--").is_some_and(flags::is_switch);
+        match args.next_if(|next| is_switch && next.to_str().is_some_and(|next| values::switch(next).is_ok())) {
+            Some(value) => out.push(format!("{long}={}", value.to_string_lossy()).into()),
+            None => out.push(long.into()),
+        }
+    }
+    out
+}
+
+fn single_dash(text: &str) -> Option<String> {
+    let name = text.strip_prefix('-')?;
+    (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase())).then(|| format!("--{name}"))
+}
+
+fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> Result<Settings, UsageError> {
+    if flags.build_info {
+        let text = format!("bindd {} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+        return Err(UsageError { text, code: 0 });
+    }
+    speaks_http(&flags)?;
+    if flags.app_timeout.is_zero() {
+        return Err(UsageError::wrong("--app-timeout must be longer than 0; write it like 60s"));
+    }
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let app_id = app_id(flags.app_id)?;
+    let app = app(flags.app_port, flags.app_channel_address, &flags.ports)?;
+    let strict = flags.strict_dapr_errors;
+    Ok(Settings {
+        app_id,
+        app,
+        http_addresses: listen_addresses(&flags.ports)?,
+        metrics_address: metrics_address(&flags.ports)?,
+        resources_paths: paths(flags.resources_path, flags.components_path),
+        namespace: set("NAMESPACE"),
+        log_filter: log_filter(&flags.log_level),
+        log_json: flags.log_as_json,
+        max_body_size: body_limit(&flags.limits),
+        read_buffer_size: header_limit(&flags.limits),
+        graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
+        strict_dapr_errors: strict.unwrap_or_else(|| set("BINDD_STRICT_DAPR_ERRORS").is_some_and(|v| truthy(&v))),
+        api_token: set("DAPR_API_TOKEN").map(SecretString::from),
+        app_api_token: set("APP_API_TOKEN").map(SecretString::from),
+        app_timeout: flags.app_timeout,
+        probe_timeout: Some(flags.app_binding_options_timeout).filter(|t| !t.is_zero()).unwrap_or(DEFAULT_PROBE),
+        unused_flags: unused::given(matches),
+    })
+}
+
+fn speaks_http(flags: &RunFlags) -> Result<(), UsageError> {
+    let asked = if flags.app_ssl { "https" } else { flags.app_protocol.as_str() };
+    if asked.eq_ignore_ascii_case("http") {
+        return Ok(());
+    }
+    Err(UsageError::wrong(format!(
+        "--app-protocol {asked} is not offered: bindd speaks http to the app. Leave the flag (and --app-ssl) out and \
+         let the app serve http on --app-port"
+    )))
+}
+
+fn app_id(given: Option<String>) -> Result<String, UsageError> {
+    let Some(id) = given.filter(|id| !id.is_empty()) else {
+        return Err(UsageError::wrong(
+            "parameter app-id cannot be empty: give the app a name with --app-id, or try `bindd demo`, or see \
+             `bindd --help`",
+        ));
+    };
+    if id.contains('.') {
+        return Err(UsageError::wrong(format!("parameter app-id cannot contain dots: `{id}`")));
+    }
+    Ok(id)
+}
+
+fn app(port: Option<u16>, address: String, ports: &PortFlags) -> Result<Option<AppEndpoint>, UsageError> {
+    let Some(port) = port.filter(|port| *port != 0) else {
+        return Ok(None);
+    };
+    if port == ports.dapr_http_port {
+        return Err(UsageError::wrong(format!(
+            "the 'dapr-http-port' argument value {port} conflicts with 'app-port': give one of them another port"
+        )));
+    }
+    Ok(Some(AppEndpoint { address, port }))
+}
+
+fn listen_addresses(ports: &PortFlags) -> Result<Vec<SocketAddr>, UsageError> {
+    let mut found = Vec::new();
+    for text in ports.dapr_listen_addresses.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        let ip = values::listen_address(text)
+            .map_err(|problem| UsageError::wrong(format!("--dapr-listen-addresses: {problem}")))?;
+        let address = SocketAddr::new(ip, ports.dapr_http_port);
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    if found.is_empty() {
+        found.push(SocketAddr::from(([127, 0, 0, 1], ports.dapr_http_port)));
+    }
+    Ok(found)
+}
+
+fn metrics_address(ports: &PortFlags) -> Result<Option<SocketAddr>, UsageError> {
+    if !ports.enable_metrics {
+        return Ok(None);
+    }
+    let ip = values::listen_address(&ports.metrics_listen_address)
+        .map_err(|problem| UsageError::wrong(format!("--metrics-listen-address: {problem}")))?;
+    Ok(Some(SocketAddr::new(ip, ports.metrics_port)))
+}
+
+/// daprd looks at the old flag only where the new one is absent.
+fn paths(new: Vec<PathBuf>, old: Option<PathBuf>) -> Vec<PathBuf> {
+    let new: Vec<PathBuf> = new.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
+    if new.is_empty() { old.into_iter().filter(|path| !path.as_os_str().is_empty()).collect() } else { new }
+}
+
+fn log_filter(level: &str) -> String {
+    match level.to_ascii_lowercase().as_str() {
+        "fatal" => "error".to_owned(),
+        "warning" => "warn".to_owned(),
+        word @ ("debug" | "info" | "warn" | "error") => word.to_owned(),
+        _ => level.to_owned(),
+    }
+}
+
+/// As in daprd: 0 or less is no limit, but -1 is the default.
+fn body_limit(limits: &LimitFlags) -> Option<usize> {
+    match limits.max_body_size.or_else(|| limits.dapr_http_max_request_size.map(|mb| mb.saturating_mul(1 << 20))) {
+        None | Some(-1) => Some(DEFAULT_BODY),
+        Some(bytes) if bytes <= 0 => None,
+        Some(bytes) => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
+    }
+}
+
+fn header_limit(limits: &LimitFlags) -> usize {
+    limits
+        .read_buffer_size
+        .or_else(|| limits.dapr_http_read_buffer_size.map(|kb| kb.saturating_mul(1 << 10)))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| *bytes > 0)
+        .unwrap_or(DEFAULT_HEADERS)
+}
+
+fn grace(seconds: i64) -> Option<Duration> {
+    match u64::try_from(seconds) {
+        Err(_) => Some(DEFAULT_GRACE),
+        Ok(0) => None,
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+    }
+}
+
+fn truthy(value: &str) -> bool {
+    ["y", "yes", "t", "true", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+}
+
+fn check(flags: CheckFlags, environment: Environment<'_>) -> CheckSettings {
+    let namespace = flags.namespace.or_else(|| environment("NAMESPACE")).filter(|name| !name.is_empty());
+    CheckSettings { paths: flags.resources_path, app_id: flags.app_id, namespace, json: flags.json }
+}
+
+#[cfg(feature = "embedded")]
+fn demo(flags: flags::DemoFlags) -> Result<DemoSettings, UsageError> {
+    if !(flags.rate > 0.0 && flags.rate <= 1000.0) {
+        return Err(UsageError::wrong(format!("--rate {} is out of bounds: above 0, at most 1000", flags.rate)));
+    }
+    Ok(DemoSettings {
+        keep: flags.keep,
+        rate: flags.rate,
+        ends_after: flags.ends_after,
+        http_port: flags.dapr_http_port,
+        log_filter: log_filter(&flags.log_level),
+    })
+}
+
+#[cfg(feature = "embedded")]
+fn dev(
+    mut flags: flags::DevFlags,
+    matches: &ArgMatches,
+    environment: Environment<'_>,
+) -> Result<DevSettings, UsageError> {
+    flags.run.app_id.get_or_insert_with(|| "dev".to_owned());
+    Ok(DevSettings {
+        run: run(flags.run, matches, environment)?,
+        keep: flags.keep,
+        kinesis_port: flags.kinesis_port,
+        dynamodb_port: flags.dynamodb_port,
+        command: flags.command,
+    })
+}

@@ -1,0 +1,131 @@
+//! What the rest of the house gets to see: plain, checked values.
+
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// The sidecar itself.
+    Run(Box<Settings>),
+    /// Check component files and contact nothing.
+    Check(CheckSettings),
+    /// Everything in one process, with a built-in app and some traffic.
+    #[cfg(feature = "embedded")]
+    Demo(DemoSettings),
+    /// The user's component files and app against embedded AWS.
+    #[cfg(feature = "embedded")]
+    Dev(Box<DevSettings>),
+}
+
+/// Where the app listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppEndpoint {
+    /// Host name or IP address (`--app-channel-address`).
+    pub address: String,
+    /// TCP port (`--app-port`), never 0.
+    pub port: u16,
+}
+
+/// Settings of a running sidecar.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the app (`--app-id`); without dots, as in daprd.
+    pub app_id: String,
+    /// The app, if there is one; without it no input is read.
+    pub app: Option<AppEndpoint>,
+    /// Where the HTTP API listens; port 0 takes a free one. Never empty.
+    pub http_addresses: Vec<SocketAddr>,
+    /// Where Prometheus may ask; `None` with `--enable-metrics=false`.
+    pub metrics_address: Option<SocketAddr>,
+    /// Files and folders with components, in the order given.
+    pub resources_paths: Vec<PathBuf>,
+    /// Namespace of this sidecar (environment `NAMESPACE`); `None` when unset or empty.
+    pub namespace: Option<String>,
+    /// A level or a `tracing` filter.
+    pub log_filter: String,
+    /// One JSON object a line instead of text.
+    pub log_json: bool,
+    /// Largest request body in bytes; `None` is no limit.
+    pub max_body_size: Option<usize>,
+    /// Largest block of request headers in bytes.
+    pub read_buffer_size: usize,
+    /// Time for a graceful stop; `None` is no limit.
+    pub graceful_shutdown: Option<Duration>,
+    /// Answer every failure of a binding with 500, as daprd does.
+    pub strict_dapr_errors: bool,
+    /// The token that callers must send in `dapr-api-token` (environment `DAPR_API_TOKEN`).
+    pub api_token: Option<SecretString>,
+    /// The token that is sent to the app in `dapr-api-token` (environment `APP_API_TOKEN`).
+    pub app_api_token: Option<SecretString>,
+    /// How long the app may take for one event; never zero.
+    pub app_timeout: Duration,
+    /// How long the app may take for one `OPTIONS` probe; never zero.
+    pub probe_timeout: Duration,
+    /// Flags of daprd that were given and mean nothing here; each deserves one warning.
+    pub unused_flags: Vec<String>,
+}
+
+/// Settings of `bindd check`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSettings {
+    /// Files and folders to check; never empty.
+    pub paths: Vec<PathBuf>,
+    /// Checks as this app would see the files; without it, scopes hide nothing.
+    pub app_id: Option<String>,
+    /// Checks as a sidecar of this namespace would see the files.
+    pub namespace: Option<String>,
+    /// Answer in JSON.
+    pub json: bool,
+}
+
+/// Settings of `bindd demo`.
+#[cfg(feature = "embedded")]
+#[derive(Debug, Clone, PartialEq)]
+pub struct DemoSettings {
+    /// Keep streams, tables and progress in this folder; without it everything is temporary.
+    pub keep: Option<PathBuf>,
+    /// Orders put each second; above 0, at most 1,000.
+    pub rate: f64,
+    /// End after this time; without it, at Ctrl-C.
+    pub ends_after: Option<Duration>,
+    /// Port of the HTTP API; `None` takes 3500, or a free one where that is taken.
+    pub http_port: Option<u16>,
+    /// A level or a `tracing` filter; quiet unless asked, because the screen shows the demo.
+    pub log_filter: String,
+}
+
+/// Settings of `bindd dev`.
+#[cfg(feature = "embedded")]
+#[derive(Debug, Clone)]
+pub struct DevSettings {
+    /// The sidecar's own settings.
+    pub run: Settings,
+    /// Keep streams, tables and progress in this folder; without it everything is temporary.
+    pub keep: Option<PathBuf>,
+    /// Port of the embedded Kinesis; `None` takes a free one.
+    pub kinesis_port: Option<u16>,
+    /// Port of the embedded DynamoDB; `None` takes a free one.
+    pub dynamodb_port: Option<u16>,
+    /// The app's command and its arguments; empty when the app is started by hand.
+    pub command: Vec<String>,
+}
+
+/// The command line cannot be used, or asked only for a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct UsageError {
+    /// What to print: to standard output with code 0, else to standard error.
+    pub text: String,
+    /// Exit code: 0 for help and version, 2 for wrong usage.
+    pub code: u8,
+}
+
+impl UsageError {
+    /// Wrong usage.
+    pub(super) fn wrong(text: impl Into<String>) -> Self {
+        Self { text: text.into(), code: 2 }
+    }
+}
