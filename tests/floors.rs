@@ -38,7 +38,7 @@ const LEAVE: [(&str, &str); 9] = [
     ("demo", "daemon"),
     ("dev", "settings"),
     ("dev", "daemon"),
-    ("dev", "demo"),
+    ("demo", "dev"),
     ("check", "settings"),
     ("check", "daemon"),
 ];

@@ -1,7 +1,10 @@
 //! From arguments and environment to checked settings.
 
 use super::flags::{self, CheckFlags, Cli, LimitFlags, PortFlags, RunFlags, Word};
-use super::model::{AppEndpoint, CheckSettings, Command, Settings, UsageError};
+use super::model::{
+    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE, Settings,
+    UsageError,
+};
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
 use super::{unused, values};
@@ -11,11 +14,6 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-const DEFAULT_BODY: usize = 4 << 20;
-const DEFAULT_HEADERS: usize = 4 << 10;
-const DEFAULT_GRACE: Duration = Duration::from_secs(5);
-const DEFAULT_PROBE: Duration = Duration::from_secs(3);
 
 /// Looks up a variable of the environment.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

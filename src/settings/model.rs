@@ -5,6 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Bytes of a request body, as in daprd.
+pub(super) const DEFAULT_BODY: usize = 4 << 20;
+/// Bytes of request headers, as in daprd.
+pub(super) const DEFAULT_HEADERS: usize = 4 << 10;
+pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+pub(super) const DEFAULT_PROBE: Duration = Duration::from_secs(3);
+const DEFAULT_APP_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_LOG: &str = "info";
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Command {
@@ -66,6 +75,33 @@ pub struct Settings {
     pub probe_timeout: Duration,
     /// Flags of daprd that were given and mean nothing here; each deserves one warning.
     pub unused_flags: Vec<String>,
+}
+
+impl Settings {
+    /// A sidecar for one machine: loopback, a free port, no app, no metrics page, all else by default, and nothing
+    /// from the environment. For the demo and for tests, which set what they need.
+    #[must_use]
+    pub fn local(app_id: impl Into<String>, resources: impl Into<PathBuf>) -> Self {
+        Self {
+            app_id: app_id.into(),
+            app: None,
+            http_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            metrics_address: None,
+            resources_paths: vec![resources.into()],
+            namespace: None,
+            log_filter: DEFAULT_LOG.to_owned(),
+            log_json: false,
+            max_body_size: Some(DEFAULT_BODY),
+            read_buffer_size: DEFAULT_HEADERS,
+            graceful_shutdown: Some(DEFAULT_GRACE),
+            strict_dapr_errors: false,
+            api_token: None,
+            app_api_token: None,
+            app_timeout: DEFAULT_APP_TIMEOUT,
+            probe_timeout: DEFAULT_PROBE,
+            unused_flags: Vec::new(),
+        }
+    }
 }
 
 /// Settings of `bindd check`.

@@ -44,6 +44,13 @@ fn a_name_is_all_that_is_needed() {
 }
 
 #[test]
+fn local_settings_are_the_defaults_of_the_flags() {
+    let local = Settings::local("orders", "files");
+    let flags = run("--resources-path files --dapr-http-port 0 --enable-metrics=false");
+    assert_eq!(format!("{local:?}"), format!("{flags:?}"));
+}
+
+#[test]
 fn flags_are_read_in_each_spelling() {
     for line in ["--app-port=3000", "--app-port 3000", "-app-port 3000", "-app-port=3000"] {
         assert_eq!(run(line).app, Some(AppEndpoint { address: "127.0.0.1".into(), port: 3000 }), "{line}");
