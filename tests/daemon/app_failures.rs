@@ -1,0 +1,78 @@
+use crate::fakes::{Behaviour, RecordingApp};
+use crate::inputs::assert_in_order;
+use crate::waiting::until;
+use crate::world::World;
+
+async fn world_with_input() -> World {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    world.input("orders-in", "orders", "shared");
+    world
+}
+
+#[tokio::test]
+async fn a_refused_record_comes_again_and_holds_up_its_shard() {
+    let world = world_with_input().await;
+    let app = RecordingApp::start().await;
+    app.behave(Behaviour::Answer(500));
+    let all = world.put("orders", "order-", 5).await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    app.until("three tries", |events| events.len() >= 3).await;
+    assert!(app.events().iter().all(|event| event.text() == all[0]), "nothing passes a refused record");
+    let attempts: Vec<String> = app.events().iter().map(|event| event.header("bindd-attempt").to_owned()).collect();
+    assert_eq!(attempts[..3], ["1", "2", "3"]);
+
+    app.behave(Behaviour::Answer(201));
+    app.until_accepted(&all).await;
+    assert_eq!(app.accepted(), all);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_that_went_away_gets_everything_when_it_is_back() {
+    let world = world_with_input().await;
+    let mut app = RecordingApp::start().await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    let before = world.put("orders", "before-", 5).await;
+    app.until_accepted(&before).await;
+    app.stop().await;
+    let meanwhile = world.put("orders", "meanwhile-", 5).await;
+    app.start_again().await;
+    app.until_accepted(&meanwhile).await;
+    assert_in_order(&app.events());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_that_comes_late_is_waited_for() {
+    let world = world_with_input().await;
+    let mut app = RecordingApp::start().await;
+    app.stop().await;
+    let all = world.put("orders", "order-", 3).await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    let health = crate::calls::get(sidecar.address(), "/v1.0/healthz").await;
+    assert_eq!((health.status.as_u16(), health.field("errorCode").as_str()), (500, "ERR_HEALTH_NOT_READY"));
+    assert_eq!(crate::calls::get(sidecar.address(), "/v1.0/healthz/outbound").await.status, 204);
+    app.start_again().await;
+    sidecar.until_ready().await;
+    app.until_accepted(&all).await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_want_a_binding_is_left_alone() {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    let fields = [("streamName", "orders"), ("consumerName", "asked"), ("initialPosition", "trim_horizon")];
+    world.kinesis_component("asked", &fields);
+    world.input("told", "orders", "shared");
+    let app = RecordingApp::start().await;
+    app.answer_probes(404);
+    let all = world.put("orders", "order-", 3).await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    until("the probe", async || app.probes().contains(&"asked".to_owned()).then_some(())).await;
+    app.until_accepted(&all).await;
+    assert!(app.events().iter().all(|event| event.route == "told"));
+    assert_eq!(app.probes(), ["asked"], "a stated direction is not asked about, and one no is enough");
+    sidecar.stop().await;
+}

@@ -1,0 +1,71 @@
+//! Both ways of reading must show the same behaviour.
+
+use crate::fakes::{Event, RecordingApp};
+use crate::world::World;
+use std::collections::HashMap;
+
+/// Sequence numbers of accepted events never fall within a shard. A repeated delivery is not a fall in this sense only
+/// where the caller says that nothing was repeated.
+pub(crate) fn assert_in_order(events: &[Event]) {
+    let mut last: HashMap<String, String> = HashMap::new();
+    for event in events.iter().filter(|event| event.accepted) {
+        let shard = format!("{} {}", event.route, event.header("bindd-shard-id"));
+        let number = format!("{:0>60}", event.header("bindd-sequence-number"));
+        if let Some(before) = last.insert(shard.clone(), number.clone()) {
+            assert!(before < number, "{} came out of order on {shard}", event.text());
+        }
+    }
+}
+
+async fn records_of_all_shards_arrive_in_order(mode: &str) {
+    let world = World::start().await;
+    world.stream("orders", 2).await;
+    world.input("orders-in", "orders", mode);
+    let app = RecordingApp::start().await;
+    let before = world.put("orders", "before-", 10).await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    app.until_accepted(&before).await;
+    let after = world.put("orders", "after-", 10).await;
+    app.until_accepted(&after).await;
+
+    let events = app.events();
+    assert_eq!(events.len(), 20, "nothing is repeated");
+    assert_in_order(&events);
+    let first = &events[0];
+    assert_eq!(first.route, "orders-in");
+    assert_eq!(first.header("content-type"), "application/json");
+    assert_eq!(first.header("bindd-attempt"), "1");
+    assert!(first.header("bindd-partition-key").starts_with("key-"));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn shared_records_of_all_shards_arrive_in_order() {
+    records_of_all_shards_arrive_in_order("shared").await;
+}
+
+#[tokio::test]
+async fn fan_out_records_of_all_shards_arrive_in_order() {
+    records_of_all_shards_arrive_in_order("extended").await;
+}
+
+#[tokio::test]
+async fn a_new_consumer_begins_at_the_newest_record_unless_told_otherwise() {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    let fields = [("streamName", "orders"), ("consumerName", "orders-in"), ("route", "/taken/here")];
+    world.kinesis_component("orders-in", &fields);
+    world.put("orders", "old-", 3).await;
+    let app = RecordingApp::start().await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    // What is put before the worker took its first look is older than the consumer, so put until one arrives.
+    let mut put = 0;
+    while app.events().is_empty() {
+        put += 1;
+        world.put("orders", &format!("new-{put}-"), 1).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(app.events().iter().all(|event| event.text().starts_with("new-") && event.route == "taken/here"));
+    assert_eq!(app.probes(), ["taken/here"]);
+    sidecar.stop().await;
+}

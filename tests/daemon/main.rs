@@ -1,0 +1,17 @@
+//! The whole daemon in this process, against embedded Kinesis and DynamoDB, through real sockets. One subject a file.
+#![cfg(feature = "embedded")]
+
+mod calls;
+mod fakes;
+mod inputs;
+mod waiting;
+mod world;
+
+mod app_failures;
+mod face;
+mod manifests;
+mod outputs;
+mod resharding;
+mod restart;
+mod shutdown;
+mod two_daemons;

@@ -1,0 +1,106 @@
+use crate::world::World;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+
+async fn world_with_outputs() -> World {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    world.table("rows").await;
+    world.kinesis_component("orders-out", &[("streamName", "orders"), ("direction", "output")]);
+    world.dynamodb_component("orders-table", &[("table", "rows")]);
+    world
+}
+
+async fn records(world: &World, stream: &str) -> Vec<Record> {
+    let shard = world.shards(stream).await.remove(0).shard_id;
+    let request = world.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
+    let iterator = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
+    world.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
+}
+
+#[tokio::test]
+async fn create_puts_the_exact_text_of_data() {
+    let world = world_with_outputs().await;
+    let sidecar = world.sidecar(None).await;
+    let data = r#"{"z": 1.50,  "a": 12345678901234567890, "a": "twice"}"#;
+    let body = format!(r#"{{"operation": "create", "data": {data}, "metadata": {{"partitionKey": "me"}}}}"#);
+    let answer = sidecar.invoke("orders-out", &body).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (204, ""));
+
+    let records = records(&world, "orders").await;
+    assert_eq!(std::str::from_utf8(records[0].data.as_ref()).unwrap(), data);
+    assert_eq!(records[0].partition_key, "me");
+    assert_eq!(answer.header("metadata.sequencenumber"), Some(records[0].sequence_number.as_str()));
+    assert!(answer.header("metadata.shardid").is_some_and(|shard| shard.starts_with("shardId-")));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn strings_keep_their_quotes_unless_told_otherwise() {
+    let world = world_with_outputs().await;
+    let sidecar = world.sidecar(None).await;
+    for (metadata, text) in [("", "\"aGk=\""), (r#""rawPayload":"true""#, "aGk="), (r#""decodeBase64":"true""#, "hi")] {
+        let body = format!(r#"{{"operation":"create","data":"aGk=","metadata":{{{metadata}}}}}"#);
+        let answer = sidecar.invoke("orders-out", &body).await;
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        let sent = records(&world, "orders").await.pop().unwrap();
+        assert_eq!(std::str::from_utf8(sent.data.as_ref()).unwrap(), text, "{metadata}");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn numbers_of_a_row_stay_exact() {
+    let world = world_with_outputs().await;
+    let sidecar = world.sidecar(None).await;
+    let number = "12345678901234567890.123456789";
+    let body =
+        format!(r#"{{"operation":"create","data":{{"id":"1","n":{number},"deep":{{"list":[true,null,"x"]}}}}}}"#);
+    let answer = sidecar.invoke("orders-table", &body).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    let request = world.dynamodb.get_item().table_name("rows").key("id", AttributeValue::S("1".into()));
+    let item = request.send().await.unwrap().item.unwrap();
+    assert_eq!(item["n"], AttributeValue::N(number.into()));
+    let list = vec![AttributeValue::Bool(true), AttributeValue::Null(true), AttributeValue::S("x".into())];
+    assert_eq!(item["deep"].as_m().unwrap()["list"], AttributeValue::L(list));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn failures_have_a_true_status_and_daprs_words() {
+    let world = world_with_outputs().await;
+    world.kinesis_component("lost-out", &[("streamName", "no-such-stream"), ("direction", "output")]);
+    let sidecar = world.sidecar(None).await;
+    for (binding, body, status, code) in [
+        ("nowhere", r#"{"operation":"create","data":1}"#, 404, "ERR_INVOKE_OUTPUT_BINDING"),
+        ("orders-out", r#"{"data":1}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),
+        ("orders-out", r#"{"operation":"destroy","data":1}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),
+        ("orders-out", r#"{"operation":"#, 400, "ERR_MALFORMED_REQUEST"),
+        ("orders-out", "", 400, "ERR_MALFORMED_REQUEST"),
+        ("lost-out", r#"{"operation":"create","data":1}"#, 404, "ERR_INVOKE_OUTPUT_BINDING"),
+        ("orders-table", r#"{"operation":"create","data":[1]}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),
+        ("orders-table", r#"{"operation":"create","data":{"noid":1}}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),
+    ] {
+        let answer = sidecar.invoke(binding, body).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.field("errorCode").as_str()),
+            (status, code),
+            "{body}: {}",
+            answer.text()
+        );
+        assert!(!answer.field("message").is_empty(), "{body}");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn strict_errors_are_all_500() {
+    let world = world_with_outputs().await;
+    let mut settings = world.settings(None);
+    settings.strict_dapr_errors = true;
+    let sidecar = crate::world::Sidecar::start(&settings).await.unwrap();
+    let answer = sidecar.invoke("nowhere", r#"{"operation":"create","data":1}"#).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.field("message"), "error invoking output binding nowhere: couldn't find output binding nowhere");
+    sidecar.stop().await;
+}

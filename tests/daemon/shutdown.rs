@@ -1,0 +1,66 @@
+use crate::calls;
+use crate::fakes::{Behaviour, RecordingApp};
+use crate::world::{Sidecar, World};
+use bindd::daemon::Shutdown;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_call_of_the_api_stops_the_daemon() {
+    let world = World::start().await;
+    let sidecar = world.sidecar(None).await;
+    let address = sidecar.address();
+    let (shutdown, answer) = tokio::join!(sidecar.serve(), calls::post(address, "/v1.0/shutdown", ""));
+    assert_eq!((shutdown, answer.status.as_u16()), (Shutdown::Clean, 204));
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_record_in_hand_is_settled_before_the_end() {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    world.input("orders-in", "orders", "shared");
+    let app = RecordingApp::start().await;
+    app.behave(Behaviour::Hold);
+    let all = world.put("orders", "order-", 5).await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    app.until("the first record", |events| events.len() == 1).await;
+    let address = sidecar.address();
+    let (shutdown, ()) = tokio::join!(sidecar.stop(), async {
+        crate::waiting::until("the sidecar to be unready", async || {
+            (calls::get(address, "/v1.0/healthz").await.status == 500).then_some(())
+        })
+        .await;
+        app.behave(Behaviour::Answer(200));
+    });
+    assert_eq!(shutdown, Shutdown::Clean);
+    assert_eq!(app.accepted(), all[..1], "nothing new begins while stopping");
+
+    let sidecar = world.sidecar(Some(&app)).await;
+    app.until_accepted(&all).await;
+    assert_eq!(app.accepted(), all, "the settled record was checkpointed, the rest comes once");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_the_app_never_answers_is_cut_and_comes_again() {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    world.input("orders-in", "orders", "shared");
+    let app = RecordingApp::start().await;
+    app.behave(Behaviour::Hold);
+    let all = world.put("orders", "order-", 3).await;
+    let mut settings = world.settings(Some(&app));
+    settings.graceful_shutdown = Some(Duration::from_secs(1));
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    app.until("the first record", |events| events.len() == 1).await;
+    sidecar.stop().await;
+
+    app.behave(Behaviour::Answer(200));
+    let sidecar = world.sidecar(Some(&app)).await;
+    app.until("the same record again", |events| {
+        events.iter().filter(|event| event.body == all[0].as_bytes()).count() >= 2
+    })
+    .await;
+    app.until_accepted(&all).await;
+    sidecar.stop().await;
+}

@@ -1,0 +1,197 @@
+//! One test's world: embedded services of its own, a folder of components, sidecars.
+
+use crate::calls::{self, Answer};
+use crate::fakes::RecordingApp;
+use crate::waiting::{until, within};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
+};
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{Shard, StreamStatus};
+use bindd::daemon::{self, Running, Shutdown, StartError};
+use bindd::embedded::{Aws, EmbeddedSettings};
+use bindd::settings::{AppEndpoint, Settings};
+use std::fmt::Write as _;
+use std::future::{pending, ready};
+use std::net::SocketAddr;
+use tempfile::TempDir;
+
+const REGION: &str = "us-east-1";
+
+/// Where a test takes place.
+#[derive(Debug)]
+pub(crate) struct World {
+    aws: Aws,
+    folder: TempDir,
+    pub(crate) kinesis: aws_sdk_kinesis::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
+        let keys = || Credentials::new("test", "test", None, None, "test");
+        let kinesis = aws_sdk_kinesis::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(aws.kinesis_url())
+            .credentials_provider(keys())
+            .build();
+        let dynamodb = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+            .region(aws_sdk_dynamodb::config::Region::new(REGION))
+            .endpoint_url(aws.dynamodb_url())
+            .credentials_provider(keys())
+            .build();
+        let folder = TempDir::new().unwrap();
+        let kinesis = aws_sdk_kinesis::Client::from_conf(kinesis);
+        Self { aws, folder, kinesis, dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb) }
+    }
+
+    /// Creates a stream and waits until it takes records.
+    pub(crate) async fn stream(&self, name: &str, shards: i32) {
+        self.kinesis.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
+        self.until_active(name).await;
+    }
+
+    pub(crate) async fn until_active(&self, stream: &str) {
+        until("the stream to be active", async || {
+            let answer = self.kinesis.describe_stream_summary().stream_name(stream).send().await.ok()?;
+            let status = answer.stream_description_summary?.stream_status;
+            (status == StreamStatus::Active).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn shards(&self, stream: &str) -> Vec<Shard> {
+        self.kinesis.list_shards().stream_name(stream).send().await.unwrap().shards.unwrap_or_default()
+    }
+
+    /// Puts texts `<prefix>0`, `<prefix>1`, … under the keys `key-0` to `key-4` in turn, in order, and gives them.
+    pub(crate) async fn put(&self, stream: &str, prefix: &str, count: usize) -> Vec<String> {
+        let texts: Vec<String> = (0..count).map(|number| format!("{prefix}{number}")).collect();
+        for (number, text) in texts.iter().enumerate() {
+            let request = self.kinesis.put_record().stream_name(stream).data(Blob::new(text.as_bytes()));
+            request.partition_key(format!("key-{}", number % 5)).send().await.unwrap();
+        }
+        texts
+    }
+
+    /// Creates a table with the key `id` and waits until it takes items.
+    pub(crate) async fn table(&self, name: &str) {
+        let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
+        let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+        let request = self.dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+        request.key_schema(key).attribute_definitions(id.build().unwrap()).send().await.unwrap();
+        until("the table to be active", async || {
+            let table = self.dynamodb.describe_table().table_name(name).send().await.ok()?.table?;
+            (table.table_status == Some(TableStatus::Active)).then_some(())
+        })
+        .await;
+    }
+
+    /// Writes a Kinesis component with these fields beside the connection.
+    pub(crate) fn kinesis_component(&self, name: &str, fields: &[(&str, &str)]) {
+        self.component(name, "bindings.aws.kinesis", &self.aws.kinesis_url(), fields);
+    }
+
+    /// Writes a DynamoDB component with these fields beside the connection.
+    pub(crate) fn dynamodb_component(&self, name: &str, fields: &[(&str, &str)]) {
+        self.component(name, "bindings.aws.dynamodb", &self.aws.dynamodb_url(), fields);
+    }
+
+    /// Writes a Kinesis input that begins at the oldest record and whose leases expire within a second.
+    pub(crate) fn input(&self, name: &str, stream: &str, mode: &str) {
+        self.kinesis_component(
+            name,
+            &[
+                ("streamName", stream),
+                ("consumerName", name),
+                ("mode", mode),
+                ("initialPosition", "trim_horizon"),
+                ("leaseDuration", "1s"),
+                ("direction", "input"),
+            ],
+        );
+    }
+
+    fn component(&self, name: &str, kind: &str, endpoint: &str, fields: &[(&str, &str)]) {
+        let mut text = format!("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n");
+        write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
+        let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", "test")];
+        for (field, value) in connection.iter().chain(fields) {
+            writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
+        }
+        self.file(&format!("{name}.yaml"), &text);
+    }
+
+    /// Writes any file into the folder of components.
+    pub(crate) fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    /// Settings of a sidecar for an app, with the components written so far.
+    pub(crate) fn settings(&self, app: Option<&RecordingApp>) -> Settings {
+        let mut settings = Settings::local("shop", self.folder.path());
+        settings.app =
+            app.map(|app| app.address()).map(|at| AppEndpoint { address: at.ip().to_string(), port: at.port() });
+        settings
+    }
+
+    /// Starts a sidecar.
+    pub(crate) async fn sidecar(&self, app: Option<&RecordingApp>) -> Sidecar {
+        Sidecar::start(&self.settings(app)).await.unwrap()
+    }
+}
+
+/// A running sidecar.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    running: Running,
+    http: SocketAddr,
+}
+
+impl Sidecar {
+    pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let running = daemon::start(settings, daemon::load(settings)?).await?;
+        let http = running.http_address();
+        Ok(Self { running, http })
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.http
+    }
+
+    pub(crate) const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.running.metrics_address()
+    }
+
+    /// Calls an output binding with a body as it is.
+    pub(crate) async fn invoke(&self, binding: &str, body: &str) -> Answer {
+        calls::post(self.http, &format!("/v1.0/bindings/{binding}"), body).await
+    }
+
+    /// Waits until health says ready.
+    pub(crate) async fn until_ready(&self) {
+        until("the sidecar to be ready", async || {
+            (calls::get(self.http, "/v1.0/healthz").await.status == 204).then_some(())
+        })
+        .await;
+    }
+
+    /// Stops as a signal does.
+    pub(crate) async fn stop(self) -> Shutdown {
+        within("the sidecar to stop", self.running.run_until(ready(()), pending())).await
+    }
+
+    /// Serves until `POST /v1.0/shutdown`.
+    pub(crate) async fn serve(self) -> Shutdown {
+        within("the sidecar to be asked to stop", self.running.run_until(pending(), pending())).await
+    }
+
+    /// Ends without a word: nothing is drained, stored or released.
+    pub(crate) fn crash(self) {
+        drop(self.running);
+    }
+}
