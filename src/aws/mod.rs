@@ -3,5 +3,7 @@
 pub mod dynamodb;
 pub mod kinesis;
 mod settings;
+mod stream;
 
 pub use settings::{ConnectionSettings, StaticCredentials};
+pub use stream::{InvalidStream, StreamRef};

@@ -1,1 +1,14 @@
-//! (room to be furnished)
+//! The kinds of component that a file can name: one folder each, and one row each in the catalog.
+//!
+//! A kind begins as text and ends as a connected [`Binding`](crate::domain::Binding). The first half is here and pure:
+//! [`check`] takes what `manifest` loaded and gives a typed [`Spec`] for every component, with all faults of all of
+//! them together, before anything is contacted. The second half, connecting, is where a port meets its adapter.
+//!
+//! To add a kind: a folder with its `spec.rs`, a row in `catalog.rs`, a variant of [`Spec`].
+
+mod catalog;
+mod connection;
+pub mod dynamodb;
+pub mod kinesis;
+
+pub use catalog::{Checked, Spec, Verdict, check};

@@ -1,1 +1,38 @@
-//! (room to be furnished)
+//! Component files in, checked words out.
+//!
+//! `components` and the daemon's `check` call [`load`] with the folders of `--resources-path`. It reads every Dapr
+//! `Component` document that it finds there, resolves environment and secret references, and gives the documents, the
+//! notices (things left out or odd, with the reason) and the faults. Nothing is contacted and nothing stops at the
+//! first fault: one run shows all of them, each with file, document, component, field and what to do.
+//!
+//! ```text
+//! folder ──► split ──► tree ──► document ──► load ──► Document ──► Reader ──► a kind's own spec
+//!  files     at ---    YAML,    apiVersion,  filters,              typed getters that gather faults
+//!  ≤ 1 MiB             JSON     name, items  references            and report names nobody read
+//! ```
+//!
+//! Laws: this is the only room that knows YAML. No bytes on disk make it panic, hang or eat memory without bound
+//! (file size, document count, expanded aliases and nesting are all capped). Values never appear in `Debug`, and
+//! values that came through a reference or are read as secrets never appear in a message.
+//!
+//! Where it is stricter than Dapr 1.15: a document that cannot be parsed, a reference to a variable or secret that is
+//! not there, and an unreadable file are faults instead of a log line, unless the document says `ignoreErrors`.
+
+mod document;
+mod duration;
+mod fault;
+mod folder;
+mod load;
+mod reader;
+mod secrets;
+mod split;
+mod tree;
+mod values;
+
+pub use document::Document;
+pub use duration::{InvalidDuration, parse_duration};
+pub use fault::{Fault, Faults, Notice, Place, nearest};
+pub use load::{LoadRequest, Loaded, load};
+pub use reader::Reader;
+pub use secrets::is_local_store;
+pub use values::{Environment, ProcessEnvironment};

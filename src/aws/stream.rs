@@ -1,0 +1,142 @@
+//! How a component names a stream.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A stream, by its name or by its ARN.
+///
+/// Source of the rules: the Kinesis API reference, `CreateStream.StreamName` (1–128 of `[a-zA-Z0-9_.-]`) and
+/// `StreamARN` (`arn:aws.*:kinesis:REGION:12 digits:stream/NAME`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StreamRef {
+    /// The name; account and region are those of the credentials and the connection.
+    Name(String),
+    /// The ARN, with the parts of it that calls and messages need.
+    Arn {
+        /// The whole ARN as written.
+        arn: String,
+        /// Its region.
+        region: String,
+        /// The stream's name in it.
+        name: String,
+    },
+}
+
+impl StreamRef {
+    /// The stream's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Name(name) | Self::Arn { name, .. } => name,
+        }
+    }
+
+    /// The ARN, if one was written.
+    #[must_use]
+    pub fn arn(&self) -> Option<&str> {
+        match self {
+            Self::Name(_) => None,
+            Self::Arn { arn, .. } => Some(arn),
+        }
+    }
+
+    /// The ARN's region, if one was written.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        match self {
+            Self::Name(_) => None,
+            Self::Arn { region, .. } => Some(region),
+        }
+    }
+}
+
+/// A text that names no stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidStream {
+    /// Not a name that AWS allows.
+    #[error("a stream name has 1 to 128 letters, digits, `_`, `.` or `-`")]
+    Name,
+    /// Begins like an ARN but has another form.
+    #[error("a stream ARN looks like `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`, with an account of 12 digits")]
+    Arn,
+    /// The ARN of a registered consumer.
+    #[error("this is the ARN of a stream consumer; give the part before `/consumer/`")]
+    Consumer,
+    /// No region, or a pattern for several.
+    #[error("the ARN must name one region, such as `eu-central-1`")]
+    Region,
+}
+
+impl FromStr for StreamRef {
+    type Err = InvalidStream;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if !text.starts_with("arn:") {
+            return if is_name(text) { Ok(Self::Name(text.to_owned())) } else { Err(InvalidStream::Name) };
+        }
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let [_, partition, "kinesis", region, account, resource] = parts[..] else {
+            return Err(InvalidStream::Arn);
+        };
+        let name = resource.strip_prefix("stream/").ok_or(InvalidStream::Arn)?;
+        if name.contains("/consumer/") {
+            return Err(InvalidStream::Consumer);
+        }
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        if !partition.starts_with("aws") || !is_account || !is_name(name) {
+            return Err(InvalidStream::Arn);
+        }
+        let is_region = region.contains('-')
+            && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !is_region {
+            return Err(InvalidStream::Region);
+        }
+        Ok(Self::Arn { arn: text.to_owned(), region: region.to_owned(), name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for StreamRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.arn().unwrap_or_else(|| self.name()))
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_arns_are_told_apart() {
+        let named: StreamRef = "orders".parse().unwrap();
+        assert_eq!((named.name(), named.arn(), named.region()), ("orders", None, None));
+        let text = "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders.v1";
+        let stream: StreamRef = text.parse().unwrap();
+        assert_eq!((stream.name(), stream.arn(), stream.region()), ("orders.v1", Some(text), Some("cn-north-1")));
+        assert_eq!(stream.to_string(), text);
+    }
+
+    #[test]
+    fn what_names_no_stream_is_refused_with_its_reason() {
+        let long = "x".repeat(129);
+        for (text, reason) in [
+            ("", InvalidStream::Name),
+            ("a b", InvalidStream::Name),
+            ("häuser", InvalidStream::Name),
+            (long.as_str(), InvalidStream::Name),
+            ("arn:", InvalidStream::Arn),
+            ("arn:aws:dynamodb:eu-central-1:123456789012:table/x", InvalidStream::Arn),
+            ("arn:aws:kinesis:eu-central-1:1234:stream/x", InvalidStream::Arn),
+            ("arn:aws:kinesis:eu-central-1:123456789012:stream/", InvalidStream::Arn),
+            ("arn:aws:kinesis:*:123456789012:stream/x", InvalidStream::Region),
+            ("arn:aws:kinesis::123456789012:stream/x", InvalidStream::Region),
+            ("arn:aws:kinesis:eu-central-1:123456789012:stream/x/consumer/y:1", InvalidStream::Consumer),
+        ] {
+            assert_eq!(text.parse::<StreamRef>(), Err(reason), "{text}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The list of kinds, and the check of everything that was loaded against it.
+
+use super::{dynamodb, kinesis};
+use crate::aws::ConnectionSettings;
+use crate::domain::{ComponentName, Direction};
+use crate::manifest::{Document, Fault, Faults, Loaded, Notice, nearest};
+use std::time::Duration;
+
+const KINESIS: &str = "bindings.aws.kinesis";
+const DYNAMODB: &str = "bindings.aws.dynamodb";
+
+/// What the check of one kind gives: a spec unless there are faults.
+type Outcome = (Option<Spec>, Faults, Vec<Notice>);
+
+/// A row of the catalog.
+struct Kind {
+    type_name: &'static str,
+    /// Versions as Dapr registers them; the empty one and `v0` mean the first.
+    versions: &'static [&'static str],
+    check: fn(&Document) -> Outcome,
+}
+
+/// The only list of kinds.
+static KINDS: [Kind; 2] = [
+    Kind { type_name: KINESIS, versions: &["", "v0", "v1"], check: check_kinesis },
+    Kind { type_name: DYNAMODB, versions: &["", "v0", "v1"], check: check_dynamodb },
+];
+
+fn check_kinesis(document: &Document) -> Outcome {
+    let (spec, faults, notices) = kinesis::Spec::check(document);
+    (spec.map(Spec::Kinesis), faults, notices)
+}
+
+fn check_dynamodb(document: &Document) -> Outcome {
+    let (spec, faults, notices) = dynamodb::Spec::check(document);
+    (spec.map(Spec::DynamoDb), faults, notices)
+}
+
+/// Dapr's building blocks other than bindings. Folders made for daprd hold them; they are left out, not refused.
+const OTHER_BLOCKS: [&str; 9] = [
+    "configuration",
+    "conversation",
+    "crypto",
+    "lock",
+    "middleware",
+    "pubsub",
+    "secretstores",
+    "state",
+    "workflowbackend",
+];
+
+/// The checked text of a component, by kind.
+#[derive(Debug, Clone)]
+pub enum Spec {
+    /// `bindings.aws.kinesis`
+    Kinesis(kinesis::Spec),
+    /// `bindings.aws.dynamodb`
+    DynamoDb(dynamodb::Spec),
+}
+
+/// A component that may be connected.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Its name.
+    pub name: ComponentName,
+    /// Its type in lower case, such as `bindings.aws.kinesis`.
+    pub type_name: &'static str,
+    /// Its version as written; may be empty.
+    pub version: String,
+    /// Whether the daemon goes on when this component cannot be connected.
+    pub ignore_errors: bool,
+    /// How long connecting may take.
+    pub init_timeout: Duration,
+    /// What its file says.
+    pub spec: Spec,
+}
+
+impl Checked {
+    /// Which sides the file asks for.
+    #[must_use]
+    pub const fn direction(&self) -> Direction {
+        match &self.spec {
+            Spec::Kinesis(spec) => spec.direction,
+            Spec::DynamoDb(spec) => spec.direction,
+        }
+    }
+
+    /// The app's path for events, with its leading `/`, if the file names one.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        match &self.spec {
+            Spec::Kinesis(spec) => spec.route.as_deref(),
+            Spec::DynamoDb(_) => None,
+        }
+    }
+
+    /// Lets `dev` and `demo` lead a component to the embedded services. The caller decides, from what the file says
+    /// (an `endpoint` of its own, for one), whether to change anything.
+    pub fn override_connection(&mut self, change: &dyn Fn(&mut ConnectionSettings)) {
+        change(match &mut self.spec {
+            Spec::Kinesis(spec) => &mut spec.connection,
+            Spec::DynamoDb(spec) => &mut spec.connection,
+        });
+    }
+}
+
+/// What came of all files.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// The components that are right, in file order.
+    pub components: Vec<Checked>,
+    /// What was left out or is odd; those of loading first.
+    pub notices: Vec<Notice>,
+    /// What is wrong; those of loading first. The daemon does not start unless this is empty.
+    pub faults: Faults,
+}
+
+/// Checks every loaded document against its kind. Pure: nothing is contacted, and all faults are found together.
+#[must_use]
+pub fn check(loaded: Loaded) -> Verdict {
+    let Loaded { documents, notices, faults } = loaded;
+    let mut verdict = Verdict { components: Vec::new(), notices, faults };
+    for document in &documents {
+        verdict.document(document);
+    }
+    verdict
+}
+
+impl Verdict {
+    fn document(&mut self, document: &Document) {
+        let type_name = document.component_type.to_lowercase();
+        if let Some(kind) = KINDS.iter().find(|kind| kind.type_name == type_name) {
+            return self.known(kind, document);
+        }
+        match type_name.split_once('.').map(|(block, _)| block) {
+            // The loader opened these; no component comes of them.
+            Some("secretstores") if crate::manifest::is_local_store(&type_name) => {}
+            Some("bindings") => self.fault(document, unknown_kind(document, &type_name)),
+            Some(block) if OTHER_BLOCKS.contains(&block) => {
+                let text = format!("skipped: bindd serves bindings only, not `{}`", document.component_type);
+                self.notices.push(Notice::of_document(&document.place, text).component(document.name.as_str()));
+            }
+            Some(_) | None => {
+                let problem = format!("`{}` is not a type of component", document.component_type);
+                let remedy = nearest(&type_name, KINDS.iter().map(|kind| kind.type_name));
+                let remedy = remedy.map_or_else(kinds, |name| format!("did you mean `{name}`?"));
+                self.fault(document, type_fault(document, problem, remedy));
+            }
+        }
+    }
+
+    fn known(&mut self, kind: &Kind, document: &Document) {
+        if !kind.versions.contains(&document.version.to_lowercase().as_str()) {
+            let problem = format!("`{}` has no version `{}`", kind.type_name, document.version);
+            let fault = Fault::of_document(&document.place, problem, "write `v1`");
+            self.fault(document, fault.component(document.name.as_str()).field("spec.version"));
+        }
+        let (spec, faults, notices) = (kind.check)(document);
+        let is_whole = faults.is_empty() && kind.versions.contains(&document.version.to_lowercase().as_str());
+        self.notices.extend(notices);
+        for fault in faults {
+            self.fault(document, fault);
+        }
+        self.components.extend(spec.filter(|_| is_whole).map(|spec| Checked {
+            name: document.name.clone(),
+            type_name: kind.type_name,
+            version: document.version.clone(),
+            ignore_errors: document.ignore_errors,
+            init_timeout: document.init_timeout,
+            spec,
+        }));
+    }
+
+    fn fault(&mut self, document: &Document, fault: Fault) {
+        if document.ignore_errors {
+            self.notices.push(fault.into_notice());
+        } else {
+            self.faults.push(fault);
+        }
+    }
+}
+
+fn unknown_kind(document: &Document, type_name: &str) -> Fault {
+    let near = nearest(type_name, KINDS.iter().map(|kind| kind.type_name));
+    let remedy = near.map_or_else(kinds, |name| format!("did you mean `{name}`? {}", kinds()));
+    type_fault(document, format!("unknown kind `{}`", document.component_type), remedy)
+}
+
+fn type_fault(document: &Document, problem: String, remedy: String) -> Fault {
+    Fault::of_document(&document.place, problem, remedy).component(document.name.as_str()).field("spec.type")
+}
+
+fn kinds() -> String {
+    let names: Vec<String> = KINDS.iter().map(|kind| format!("`{}`", kind.type_name)).collect();
+    format!("known kinds are {}", names.join(" and "))
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

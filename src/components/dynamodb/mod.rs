@@ -1,0 +1,5 @@
+//! `bindings.aws.dynamodb`: items out.
+
+mod spec;
+
+pub use spec::Spec;

@@ -1,0 +1,95 @@
+//! What a `bindings.aws.dynamodb` file says, checked.
+
+use super::super::connection::{read_connection, read_direction};
+use crate::aws::ConnectionSettings;
+use crate::domain::Direction;
+use crate::manifest::{Document, Faults, Notice, Reader};
+use std::time::Duration;
+
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A DynamoDB component, checked; nothing was contacted.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// `table`: name or ARN, as written; DynamoDB takes either.
+    pub table: String,
+    /// Region, endpoint, keys and connection options.
+    pub connection: ConnectionSettings,
+    /// `direction`; never input alone. This kind has no input side, so only an output ever comes of it.
+    pub direction: Direction,
+    /// `requestTimeout`: bound of one invocation with all its retries. Default 10 s.
+    pub request_timeout: Duration,
+}
+
+impl Spec {
+    /// Checks a document. All of its faults are found, not only the first.
+    #[must_use]
+    pub fn check(document: &Document) -> (Option<Self>, Faults, Vec<Notice>) {
+        let mut reader = document.reader();
+        let spec = Self::read(&mut reader);
+        let (faults, notices) = reader.finish();
+        (spec.filter(|_| faults.is_empty()), faults, notices)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let is_there = reader.required_text("table").is_some();
+        let table = reader.parsed("table", parse_table);
+        let region = table.as_ref().and_then(|table| table.region.as_deref()).map(|region| ("table", region));
+        let connection = read_connection(reader, region);
+        let direction = read_direction(reader);
+        match direction {
+            Direction::Input => {
+                reader.fault("direction", "a DynamoDB component has no input", "write `output`, or leave it out");
+            }
+            Direction::Unstated | Direction::Output | Direction::Both => {}
+        }
+        let bounds = Duration::from_millis(1)..=Duration::from_secs(3_600);
+        let request_timeout = reader.duration("requestTimeout", bounds).unwrap_or(DEFAULT_REQUEST_TIMEOUT);
+        let table = table.filter(|_| is_there)?.written;
+        Some(Self { table, connection, direction, request_timeout })
+    }
+}
+
+struct Table {
+    written: String,
+    region: Option<String>,
+}
+
+/// The rules of `CreateTable.TableName`: 3–255 of `[a-zA-Z0-9_.-]`, or an ARN that ends in such a name.
+fn parse_table(text: &str) -> Result<Table, (String, String)> {
+    if !text.starts_with("arn:") {
+        return if is_name(text) {
+            Ok(Table { written: text.to_owned(), region: None })
+        } else {
+            let problem = "a table name has 3 to 255 letters, digits, `_`, `.` or `-`";
+            Err((problem.to_owned(), "correct the name, or write the table's ARN".to_owned()))
+        };
+    }
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let region = match parts[..] {
+        [_, partition, "dynamodb", region, account, resource]
+            if partition.starts_with("aws")
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && resource.strip_prefix("table/").is_some_and(is_name) =>
+        {
+            region
+        }
+        _ => {
+            let problem = "this is not the ARN of a table";
+            return Err((problem.to_owned(), "write `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`".to_owned()));
+        }
+    };
+    let is_region = region.contains('-')
+        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !is_region {
+        let problem = "the ARN does not name one region";
+        return Err((problem.to_owned(), "write its code in the ARN, such as `eu-central-1`".to_owned()));
+    }
+    Ok(Table { written: text.to_owned(), region: Some(region.to_owned()) })
+}
+
+fn is_name(text: &str) -> bool {
+    (3..=255).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}

@@ -1,0 +1,159 @@
+//! What a `bindings.aws.kinesis` file says, checked.
+
+use super::super::connection::{read_connection, read_direction, read_route};
+use super::timestamp::parse_timestamp;
+use crate::aws::{ConnectionSettings, StreamRef};
+use crate::domain::{Direction, InitialPosition, Timestamp};
+use crate::manifest::{Document, Faults, Notice, Reader};
+use std::time::Duration;
+
+const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How records are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// `shared`: by polling, within the stream's shared read throughput.
+    #[default]
+    Shared,
+    /// `extended`: enhanced fan-out, with a registered consumer.
+    Extended,
+}
+
+/// A Kinesis component, checked; nothing was contacted.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// `streamName` (Dapr's name; `stream` in other tools): name or ARN.
+    pub stream: StreamRef,
+    /// `consumerName`: who shares the leases, and the registered consumer of mode `extended`. The app id when absent.
+    pub consumer_name: Option<String>,
+    /// `mode`, default `shared`.
+    pub mode: Mode,
+    /// Region, endpoint, keys and connection options.
+    pub connection: ConnectionSettings,
+    /// `partitionKey` for records whose request names none.
+    pub partition_key: Option<String>,
+    /// `direction`
+    pub direction: Direction,
+    /// `route`: the app's path, with its leading `/`; the component's name when absent.
+    pub route: Option<String>,
+    /// `initialPosition`, with `initialTimestamp`; default `latest`.
+    pub initial_position: InitialPosition,
+    /// `leaseDuration`: how long a lease may go unrenewed before a peer takes it. 500 ms to 1 h, default 10 s.
+    pub lease_duration: Duration,
+    /// `requestTimeout`: bound of one invocation with all its retries. Default 10 s.
+    pub request_timeout: Duration,
+    /// `leaseTable`: the DynamoDB table with the leases; the consumer's name when absent.
+    pub lease_table: Option<String>,
+    /// `rawPayload`: send the content of a JSON string without its quotes.
+    pub raw_payload: bool,
+    /// `decodeBase64`: send the bytes that a JSON string holds in base64.
+    pub decode_base64: bool,
+}
+
+impl Spec {
+    /// Checks a document. All of its faults are found, not only the first.
+    #[must_use]
+    pub fn check(document: &Document) -> (Option<Self>, Faults, Vec<Notice>) {
+        let mut reader = document.reader();
+        let spec = Self::read(&mut reader);
+        let (faults, notices) = reader.finish();
+        (spec.filter(|_| faults.is_empty()), faults, notices)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let is_there = reader.required_text("streamName").is_some();
+        let stream = reader.parsed("streamName", |text| {
+            text.parse::<StreamRef>().map_err(|error| (error.to_string(), "correct the name or the ARN".to_owned()))
+        });
+        let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
+        let connection = read_connection(reader, region);
+        let timeout = Duration::from_millis(1)..=Duration::from_secs(3_600);
+        let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
+        let spec = |stream| Self {
+            stream,
+            consumer_name: reader.parsed("consumerName", consumer_name),
+            mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
+            connection,
+            partition_key: reader.parsed("partitionKey", partition_key),
+            direction: read_direction(reader),
+            route: read_route(reader),
+            initial_position: read_initial_position(reader),
+            lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
+            request_timeout: reader.duration("requestTimeout", timeout).unwrap_or(DEFAULT_REQUEST_TIMEOUT),
+            lease_table: reader.parsed("leaseTable", lease_table),
+            raw_payload: reader.boolean("rawPayload").unwrap_or(false),
+            decode_base64: reader.boolean("decodeBase64").unwrap_or(false),
+        };
+        // A stand-in lets the other fields be read, and their faults be found, when the stream is wrong.
+        let is_valid = is_there && stream.is_some();
+        let spec = spec(stream.unwrap_or_else(|| StreamRef::Name(String::new())));
+        is_valid.then_some(spec)
+    }
+}
+
+fn read_initial_position(reader: &mut Reader<'_>) -> InitialPosition {
+    #[derive(Clone, Copy)]
+    enum Word {
+        Latest,
+        TrimHorizon,
+        AtTimestamp,
+    }
+    let words = [("latest", Word::Latest), ("trim_horizon", Word::TrimHorizon), ("at_timestamp", Word::AtTimestamp)];
+    let word = reader.one_of("initialPosition", &words).unwrap_or(Word::Latest);
+    let is_given = reader.text("initialTimestamp").is_some();
+    let moment = reader.parsed("initialTimestamp", |text| {
+        let remedy = || "write it as `2026-01-31T08:00:00Z`, or as seconds or milliseconds since 1970".to_owned();
+        parse_timestamp(text).ok_or_else(|| ("this is not a moment".to_owned(), remedy()))
+    });
+    match word {
+        Word::AtTimestamp => {
+            if !is_given {
+                reader.fault("initialTimestamp", "`at_timestamp` needs a moment", "add it, such as `2026-01-31T08:00:00Z`");
+            }
+            InitialPosition::AtTimestamp(moment.unwrap_or(Timestamp::from_millis(0)))
+        }
+        Word::Latest | Word::TrimHorizon if is_given => {
+            let remedy = "write `initialPosition: at_timestamp`, or leave `initialTimestamp` out";
+            reader.fault("initialTimestamp", "it has an effect only with `at_timestamp`", remedy);
+            InitialPosition::Latest
+        }
+        Word::Latest => InitialPosition::Latest,
+        Word::TrimHorizon => InitialPosition::TrimHorizon,
+    }
+}
+
+/// The bound of `RegisterStreamConsumer.ConsumerName`; a lease table's name has the same letters.
+fn consumer_name(text: &str) -> Result<String, (String, String)> {
+    let problem = "a consumer name has 1 to 128 letters, digits, `_`, `.` or `-`";
+    word(text, 1..=128, problem, "shorten it or replace the other characters by `-`")
+}
+
+/// The bound of `CreateTable.TableName`.
+fn lease_table(text: &str) -> Result<String, (String, String)> {
+    let problem = "a table name has 3 to 255 letters, digits, `_`, `.` or `-`";
+    word(text, 3..=255, problem, "correct the name")
+}
+
+fn word(
+    text: &str,
+    lengths: std::ops::RangeInclusive<usize>,
+    problem: &str,
+    remedy: &str,
+) -> Result<String, (String, String)> {
+    let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    if is_word && lengths.contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err((problem.to_owned(), remedy.to_owned()))
+    }
+}
+
+/// Kinesis counts Unicode characters here, not bytes (`PutRecord.PartitionKey`, 1–256).
+fn partition_key(text: &str) -> Result<String, (String, String)> {
+    if text.chars().count() <= 256 {
+        Ok(text.to_owned())
+    } else {
+        Err(("a partition key has at most 256 characters".to_owned(), "shorten it".to_owned()))
+    }
+}

@@ -1,0 +1,321 @@
+//! One `Component` document: first as written, then with its references resolved.
+
+use super::fault::{Fault, Faults, Notice, Place, nearest};
+use super::{Reader, parse_duration};
+use crate::domain::ComponentName;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::time::Duration;
+
+const API_VERSION: &str = "dapr.io/v1alpha1";
+const KIND: &str = "Component";
+/// What Dapr takes when nothing (valid) is written.
+const DEFAULT_INIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A component document with every reference resolved. Read its items through [`Document::reader`].
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// `metadata.name`
+    pub name: ComponentName,
+    /// `spec.type`, as written.
+    pub component_type: String,
+    /// `spec.version`, as written; empty when left out.
+    pub version: String,
+    /// `spec.ignoreErrors`: the daemon starts without this component if something is wrong with it.
+    pub ignore_errors: bool,
+    /// `spec.initTimeout`; 5 s when left out.
+    pub init_timeout: Duration,
+    /// Where it stands.
+    pub place: Place,
+    pub(super) items: Vec<Item>,
+}
+
+impl Document {
+    /// Typed access to `spec.metadata`.
+    #[must_use]
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(self)
+    }
+}
+
+/// One name and its value. The value may be a secret, so `Debug` shows only the name.
+#[derive(Clone)]
+pub(super) struct Item {
+    pub(super) name: String,
+    pub(super) value: SecretString,
+    /// Whether the value itself stands in the file, so that a message may repeat it.
+    pub(super) is_written: bool,
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A document as written, references not yet resolved.
+pub(super) struct Draft {
+    pub(super) place: Place,
+    pub(super) name: ComponentName,
+    pub(super) component_type: String,
+    pub(super) version: String,
+    pub(super) ignore_errors: bool,
+    pub(super) init_timeout: Duration,
+    pub(super) namespace: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) secret_store: String,
+    pub(super) items: Vec<DraftItem>,
+    pub(super) faults: Faults,
+    pub(super) notices: Vec<Notice>,
+}
+
+/// An item as written.
+pub(super) struct DraftItem {
+    pub(super) name: String,
+    pub(super) source: Source,
+}
+
+/// Where an item's value comes from.
+pub(super) enum Source {
+    Written(String),
+    Variable(String),
+    Secret { name: String, key: String, written: Option<String> },
+}
+
+/// What a document turned out to be.
+pub(super) enum Parsed {
+    Component(Box<Draft>),
+    Other(Notice),
+    Broken(Faults),
+}
+
+/// Reads the frame of a document. Finds every fault of the frame, not only the first.
+pub(super) fn parse(tree: Value, place: Place) -> Parsed {
+    let Value::Object(root) = tree else {
+        let mut faults = Faults::default();
+        faults.push(Fault::of_document(&place, "the document is not a mapping", "write a Component document"));
+        return Parsed::Broken(faults);
+    };
+    let (api_version, kind) = (scalar(root.get("apiVersion")), scalar(root.get("kind")));
+    if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
+        let shown = |word: Option<String>| word.map_or("nothing".to_owned(), |word| format!("`{word}`"));
+        let text = format!(
+            "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}` of `{API_VERSION}` is loaded",
+            shown(kind),
+            shown(api_version)
+        );
+        return Parsed::Other(Notice::of_document(&place, text));
+    }
+    let mut frame = Frame { place, component: None, faults: Faults::default(), notices: Vec::new() };
+    let draft = frame.draft(&root);
+    match draft {
+        Some(draft) => {
+            Parsed::Component(Box::new(Draft { faults: frame.faults, notices: frame.notices, ..draft }))
+        }
+        None => Parsed::Broken(frame.faults),
+    }
+}
+
+/// A text, number or boolean as text; `None` for anything else.
+pub(super) fn scalar(value: Option<&Value>) -> Option<String> {
+    match value {
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(Value::Bool(flag)) => Some(flag.to_string()),
+        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => None,
+    }
+}
+
+/// Gathers what is wrong with the frame of one document.
+struct Frame {
+    place: Place,
+    component: Option<String>,
+    faults: Faults,
+    notices: Vec<Notice>,
+}
+
+impl Frame {
+    fn fault(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
+        let mut fault = Fault::of_document(&self.place, problem, remedy).field(field);
+        fault.component.clone_from(&self.component);
+        self.faults.push(fault);
+    }
+
+    fn notice(&mut self, text: String) {
+        let mut notice = Notice::of_document(&self.place, text);
+        notice.component.clone_from(&self.component);
+        self.notices.push(notice);
+    }
+
+    fn draft(&mut self, root: &Map<String, Value>) -> Option<Draft> {
+        let empty = Map::new();
+        let metadata = self.mapping(root, "metadata").unwrap_or(&empty);
+        let name = self.name(metadata);
+        let spec = self.mapping(root, "spec").unwrap_or(&empty);
+        self.unknown_fields("", root, &["apiVersion", "kind", "metadata", "spec", "scopes", "auth"]);
+        self.unknown_fields("spec.", spec, &["type", "version", "ignoreErrors", "initTimeout", "metadata"]);
+        let component_type = scalar(spec.get("type")).filter(|text| !text.is_empty());
+        if component_type.is_none() {
+            self.fault("spec.type", "the type is missing", "name one, such as `bindings.aws.kinesis`");
+        }
+        let draft = Draft {
+            place: self.place.clone(),
+            name: name?,
+            component_type: component_type?,
+            version: scalar(spec.get("version")).unwrap_or_default(),
+            ignore_errors: self.ignore_errors(spec),
+            init_timeout: self.init_timeout(spec),
+            namespace: scalar(metadata.get("namespace")).unwrap_or_default(),
+            scopes: self.scopes(root),
+            secret_store: self.mapping(root, "auth").and_then(|auth| scalar(auth.get("secretStore"))).unwrap_or_default(),
+            items: self.items(spec),
+            faults: Faults::default(),
+            notices: Vec::new(),
+        };
+        Some(draft)
+    }
+
+    fn mapping<'m>(&mut self, parent: &'m Map<String, Value>, field: &str) -> Option<&'m Map<String, Value>> {
+        match parent.get(field) {
+            Some(Value::Object(map)) => Some(map),
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                self.fault(field, "this is not a mapping", "write names and values, one a line, indented below it");
+                None
+            }
+        }
+    }
+
+    fn name(&mut self, metadata: &Map<String, Value>) -> Option<ComponentName> {
+        let Some(text) = scalar(metadata.get("name")) else {
+            self.fault("metadata.name", "the component has no name", "give it one; the app calls it by this name");
+            return None;
+        };
+        match text.parse::<ComponentName>() {
+            Ok(name) => {
+                self.component = Some(text);
+                Some(name)
+            }
+            Err(error) => {
+                self.fault("metadata.name", error.to_string(), "use letters, digits, `-`, `_` and `.`");
+                None
+            }
+        }
+    }
+
+    fn ignore_errors(&mut self, spec: &Map<String, Value>) -> bool {
+        match spec.get("ignoreErrors") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(Value::String(word)) if word == "true" || word == "false" => word == "true",
+            Some(Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+                self.fault("spec.ignoreErrors", "this is not a boolean", "write `true` or `false`");
+                false
+            }
+        }
+    }
+
+    /// As Dapr, what is no duration or not above zero gives the default; but here it is said.
+    fn init_timeout(&mut self, spec: &Map<String, Value>) -> Duration {
+        let Some(text) = scalar(spec.get("initTimeout")).filter(|text| !text.is_empty()) else {
+            return DEFAULT_INIT_TIMEOUT;
+        };
+        match parse_duration(&text) {
+            Ok(timeout) if !timeout.is_zero() => timeout,
+            Ok(_) | Err(_) => {
+                let shown: String = text.chars().take(64).collect();
+                self.notice(format!("`spec.initTimeout` is `{shown}`, not a duration above zero; 5s is taken"));
+                DEFAULT_INIT_TIMEOUT
+            }
+        }
+    }
+
+    fn scopes(&mut self, root: &Map<String, Value>) -> Vec<String> {
+        match root.get("scopes") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(list)) => {
+                let scopes: Vec<String> = list.iter().filter_map(|scope| scalar(Some(scope))).collect();
+                if scopes.len() < list.len() {
+                    self.fault("scopes", "a scope is not a text", "list app ids");
+                }
+                scopes
+            }
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                self.fault("scopes", "this is not a list", "list app ids, one `- id` a line");
+                Vec::new()
+            }
+        }
+    }
+
+    fn items(&mut self, spec: &Map<String, Value>) -> Vec<DraftItem> {
+        let list = match spec.get("metadata") {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                self.fault("spec.metadata", "this is not a list", "list items with `name` and `value`");
+                return Vec::new();
+            }
+        };
+        let mut items: Vec<DraftItem> = Vec::new();
+        let mut seen = std::collections::HashMap::new();
+        for (number, entry) in list.iter().enumerate() {
+            let Some(item) = self.item(entry, number + 1) else { continue };
+            if let Some(earlier) = seen.insert(item.name.to_lowercase(), item.name.clone()) {
+                let problem = if earlier == item.name {
+                    "the item is given twice".to_owned()
+                } else {
+                    format!("the item is also given as `{earlier}`; case makes no difference")
+                };
+                self.fault(&item.name, problem, "keep one of the two");
+                continue;
+            }
+            items.push(item);
+        }
+        items
+    }
+
+    fn item(&mut self, entry: &Value, number: usize) -> Option<DraftItem> {
+        let field = format!("spec.metadata[{number}]");
+        let Value::Object(entry) = entry else {
+            self.fault(&field, "the item is not a mapping", "write `- name: …` and `value: …`");
+            return None;
+        };
+        let Some(name) = scalar(entry.get("name")).filter(|name| !name.is_empty()) else {
+            self.fault(&field, "the item has no name", "write `- name: …` and `value: …`");
+            return None;
+        };
+        self.unknown_fields(&format!("{field}."), entry, &["name", "value", "envRef", "secretKeyRef"]);
+        let written = entry.get("value").filter(|value| !value.is_null()).map(text_of);
+        let source = match (entry.get("secretKeyRef").filter(|reference| !reference.is_null()), scalar(entry.get("envRef"))) {
+            (Some(Value::Object(reference)), _) => {
+                let Some(secret) = scalar(reference.get("name")).filter(|secret| !secret.is_empty()) else {
+                    self.fault(&name, "`secretKeyRef` has no `name`", "write the secret's name");
+                    return None;
+                };
+                let key = scalar(reference.get("key")).filter(|key| !key.is_empty());
+                Source::Secret { key: key.unwrap_or_else(|| secret.clone()), name: secret, written }
+            }
+            (Some(_), _) => {
+                self.fault(&name, "`secretKeyRef` is not a mapping", "write `name` and `key` below it");
+                return None;
+            }
+            (None, Some(variable)) if written.is_none() => Source::Variable(variable),
+            (None, _) => Source::Written(written.unwrap_or_default()),
+        };
+        Some(DraftItem { name, source })
+    }
+
+    fn unknown_fields(&mut self, path: &str, map: &Map<String, Value>, known: &[&'static str]) {
+        for field in map.keys().filter(|field| !known.contains(&field.as_str())) {
+            let shown: String = field.chars().take(64).collect();
+            let hint = nearest(field, known.iter().copied()).map(|name| format!(", did you mean `{path}{name}`?"));
+            self.notice(format!("unknown field `{path}{shown}`{}", hint.unwrap_or_default()));
+        }
+    }
+}
+
+/// Lists and mappings become their compact JSON, as in Dapr.
+fn text_of(value: &Value) -> String {
+    scalar(Some(value)).unwrap_or_else(|| value.to_string())
+}

@@ -1,0 +1,274 @@
+//! What is wrong with component files, and what is merely odd.
+
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Where a document stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Place {
+    /// The file's path, for showing only (bytes that are not UTF-8 are replaced).
+    pub file: String,
+    /// The document's number in the file, counted from 1; empty documents count.
+    pub document: usize,
+}
+
+/// Something that must be put right before the daemon can start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The file or folder.
+    pub file: String,
+    /// The document's number in the file, from 1; `None` when the whole file or folder is meant.
+    pub document: Option<usize>,
+    /// The component's name, where it is known.
+    pub component: Option<String>,
+    /// The field, as the documentation spells it.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+    /// What would be right.
+    pub remedy: String,
+}
+
+impl Fault {
+    /// A fault of a whole file or folder.
+    #[must_use]
+    pub fn of_file(file: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            document: None,
+            component: None,
+            field: None,
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// A fault of one document.
+    #[must_use]
+    pub fn of_document(place: &Place, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { document: Some(place.document), ..Self::of_file(&place.file, problem, remedy) }
+    }
+
+    /// Names the component.
+    #[must_use]
+    pub fn component(mut self, name: impl Into<String>) -> Self {
+        self.component = Some(name.into());
+        self
+    }
+
+    /// Names the field.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>) -> Self {
+        self.field = Some(name.into());
+        self
+    }
+
+    /// The same as a notice, for a component that says `ignoreErrors`.
+    #[must_use]
+    pub fn into_notice(self) -> Notice {
+        let field = self.field.map(|field| format!("field `{field}`: ")).unwrap_or_default();
+        Notice {
+            file: self.file,
+            document: self.document,
+            component: self.component,
+            text: format!("{field}{}; {}; left out, as `ignoreErrors` is set", self.problem, self.remedy),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_place(f, &self.file, self.document, self.component.as_deref())?;
+        if let Some(field) = &self.field {
+            write!(f, "field `{}`: ", plain(field))?;
+        }
+        write!(f, "{}; {}", plain(&self.problem), plain(&self.remedy))
+    }
+}
+
+/// Something left out, ignored or odd; the daemon starts all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// The file or folder.
+    pub file: String,
+    /// The document's number in the file, from 1; `None` when the whole file is meant.
+    pub document: Option<usize>,
+    /// The component's name, where it is known.
+    pub component: Option<String>,
+    /// What was found and what was done about it.
+    pub text: String,
+}
+
+impl Notice {
+    /// A notice about a whole file.
+    #[must_use]
+    pub fn of_file(file: &str, text: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), document: None, component: None, text: text.into() }
+    }
+
+    /// A notice about one document.
+    #[must_use]
+    pub fn of_document(place: &Place, text: impl Into<String>) -> Self {
+        Self { document: Some(place.document), ..Self::of_file(&place.file, text) }
+    }
+
+    /// Names the component.
+    #[must_use]
+    pub fn component(mut self, name: impl Into<String>) -> Self {
+        self.component = Some(name.into());
+        self
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_place(f, &self.file, self.document, self.component.as_deref())?;
+        f.write_str(&plain(&self.text))
+    }
+}
+
+/// All the faults of one run; one line each when shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(transparent)]
+pub struct Faults(pub(super) Vec<Fault>);
+
+impl Faults {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The faults in the order in which they were found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+        self.0.iter()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, fault: Fault) {
+        self.0.push(fault);
+    }
+}
+
+impl Extend<Fault> for Faults {
+    fn extend<I: IntoIterator<Item = Fault>>(&mut self, faults: I) {
+        self.0.extend(faults);
+    }
+}
+
+impl IntoIterator for Faults {
+    type Item = Fault;
+    type IntoIter = std::vec::IntoIter<Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Faults {
+    type Item = &'a Fault;
+    type IntoIter = std::slice::Iter<'a, Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, fault) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The known name that looks most like `written`, if one looks alike at all. Case is not regarded.
+#[must_use]
+pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    const ALIKE: f64 = 0.8;
+    // Comparing grows with the product of the lengths; nobody mistypes a name into a page of text.
+    if written.len() > 200 {
+        return None;
+    }
+    let written = written.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&written, &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+fn write_place(
+    f: &mut fmt::Formatter<'_>,
+    file: &str,
+    document: Option<usize>,
+    component: Option<&str>,
+) -> fmt::Result {
+    write!(f, "{}: ", plain(file))?;
+    if let Some(number) = document {
+        write!(f, "document {number}: ")?;
+    }
+    if let Some(name) = component {
+        write!(f, "component `{}`: ", plain(name))?;
+    }
+    Ok(())
+}
+
+/// Names and paths come from files: a line break or an escape sequence in them must not forge lines on a terminal.
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        Cow::Owned(text.chars().map(escape).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place { file: "components/a.yaml".into(), document: 2 }
+    }
+
+    #[test]
+    fn a_fault_says_where_what_and_what_to_do() {
+        let fault = Fault::of_document(&place(), "`extnded` is not a mode", "write `extended`").component("orders");
+        assert_eq!(
+            fault.field("mode").to_string(),
+            "components/a.yaml: document 2: component `orders`: field `mode`: `extnded` is not a mode; write `extended`"
+        );
+    }
+
+    #[test]
+    fn faults_show_one_line_each_even_when_a_name_holds_a_line_break() {
+        let mut faults = Faults::default();
+        faults.push(Fault::of_document(&place(), "bad", "mend it").component("a\nb\u{1b}[2J"));
+        faults.push(Fault::of_file(&place().file, "bad", "mend it"));
+        let shown = faults.to_string();
+        assert_eq!(shown.lines().count(), 2, "{shown}");
+        assert!(!shown.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_and_strangers_are_not() {
+        let known = ["streamName", "consumerName", "region"];
+        assert_eq!(nearest("streamname", known), Some("streamName"));
+        assert_eq!(nearest("consumrName", known), Some("consumerName"));
+        assert_eq!(nearest("qqq", known), None);
+        assert_eq!(nearest(&"x".repeat(100_000), known), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! Typed access to the items of one document.
+
+use super::document::Item;
+use super::fault::{Fault, Faults, Notice, nearest};
+use super::{Document, parse_duration};
+use secrecy::{ExposeSecret, SecretString};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Reads items by name, without regard to case, and gathers what is wrong with them.
+///
+/// A getter answers `None` both for an item that is not there (or is empty, which Dapr takes for the same) and for one
+/// that is wrong; the second also leaves a fault. So a kind asks for all of its fields, then calls [`Reader::finish`].
+#[derive(Debug)]
+pub struct Reader<'d> {
+    document: &'d Document,
+    asked: Vec<&'static str>,
+    faults: Faults,
+}
+
+impl<'d> Reader<'d> {
+    pub(super) const fn new(document: &'d Document) -> Self {
+        Self { document, asked: Vec::new(), faults: Faults(Vec::new()) }
+    }
+
+    /// A text.
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        self.item(name).map(|item| item.value.expose_secret().to_owned())
+    }
+
+    /// A text that must be there.
+    pub fn required_text(&mut self, name: &'static str) -> Option<String> {
+        let text = self.text(name);
+        if text.is_none() {
+            self.fault(name, "the field is missing", format!("add an item `- name: {name}` with its value"));
+        }
+        text
+    }
+
+    /// A text that is not to be shown.
+    pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
+        self.item(name).map(|item| item.value.clone())
+    }
+
+    /// `y`, `yes`, `t`, `true`, `on`, `1` are true, their opposites false, in any case. (Dapr takes any other word
+    /// for false; here it is a fault.)
+    pub fn boolean(&mut self, name: &'static str) -> Option<bool> {
+        let item = self.item(name)?;
+        match item.value.expose_secret().trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" | "t" | "true" | "on" | "1" => Some(true),
+            "n" | "no" | "f" | "false" | "off" | "0" => Some(false),
+            _ => {
+                self.fault(name, format!("{} is not a boolean", shown(item)), "write `true` or `false`");
+                None
+            }
+        }
+    }
+
+    /// A whole number within a range.
+    pub fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        let item = self.item(name)?;
+        let number = item.value.expose_secret().trim().parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            let remedy = format!("write one from {} to {}", range.start(), range.end());
+            self.fault(name, format!("{} is not a whole number in range", shown(item)), remedy);
+        }
+        number
+    }
+
+    /// A duration within a range: Go's form (`1m30s`), or a bare number of seconds.
+    pub fn duration(&mut self, name: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let item = self.item(name)?;
+        let text = item.value.expose_secret().trim();
+        let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let parsed = if is_bare { parse_duration(&format!("{text}s")) } else { parse_duration(text) };
+        let remedy = format!("write one from {:?} to {:?}, such as `10s`", range.start(), range.end());
+        match parsed {
+            Ok(duration) if range.contains(&duration) => Some(duration),
+            Ok(_) => {
+                self.fault(name, format!("{} is out of range", shown(item)), remedy);
+                None
+            }
+            Err(error) => {
+                self.fault(name, format!("{}: {error}", shown(item)), remedy);
+                None
+            }
+        }
+    }
+
+    /// One of some words, exactly as spelled; each stands for a value.
+    pub fn one_of<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let item = self.item(name)?;
+        let text = item.value.expose_secret();
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let remedy = match nearest(text, words.iter().map(|(word, _)| *word)) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => {
+                let list: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+                format!("write one of {}", list.join(", "))
+            }
+        };
+        self.fault(name, format!("{} is not known", shown(item)), remedy);
+        None
+    }
+
+    /// A text that a kind's own parser must accept. The parser says what is wrong, and what would be right.
+    pub fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, (String, String)>,
+    ) -> Option<T> {
+        let item = self.item(name)?;
+        match parse(item.value.expose_secret()) {
+            Ok(value) => Some(value),
+            Err((problem, remedy)) => {
+                self.fault(name, format!("{}: {problem}", shown(item)), remedy);
+                None
+            }
+        }
+    }
+
+    /// Notes a fault that only the kind can see, such as two fields that do not fit together.
+    pub fn fault(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
+        let fault = Fault::of_document(&self.document.place, problem, remedy);
+        self.faults.push(fault.component(self.document.name.as_str()).field(field));
+    }
+
+    /// All faults, and a notice for each item that nobody asked for.
+    #[must_use]
+    pub fn finish(self) -> (Faults, Vec<Notice>) {
+        let is_unread = |item: &&Item| !self.asked.iter().any(|name| name.eq_ignore_ascii_case(&item.name));
+        let notice = |item: &Item| {
+            let hint = nearest(&item.name, self.asked.iter().copied()).map(|name| format!(", did you mean `{name}`?"));
+            let name: String = item.name.chars().take(64).collect();
+            let text = format!("unknown field `{name}`{}", hint.unwrap_or_else(|| "; it has no effect".to_owned()));
+            Notice::of_document(&self.document.place, text).component(self.document.name.as_str())
+        };
+        let notices = self.document.items.iter().filter(is_unread).map(notice).collect();
+        (self.faults, notices)
+    }
+
+    fn item(&mut self, name: &'static str) -> Option<&'d Item> {
+        self.asked.push(name);
+        let found = self.document.items.iter().find(|item| item.name.eq_ignore_ascii_case(name));
+        found.filter(|item| !item.value.expose_secret().is_empty())
+    }
+}
+
+/// The value in a message: only what stands in the file itself, and only its beginning.
+fn shown(item: &Item) -> String {
+    if !item.is_written {
+        return "the value".to_owned();
+    }
+    let text = item.value.expose_secret();
+    let start: String = text.chars().take(64).collect();
+    if start.len() < text.len() { format!("`{start}…`") } else { format!("`{start}`") }
+}

@@ -1,0 +1,155 @@
+//! The two local secret stores: the environment, and a JSON file.
+
+use super::values::{Environment, forbidden};
+use super::{Document, Fault, Faults, Notice, folder, tree};
+use secrecy::SecretString;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+const LOCAL_ENV: &str = "secretstores.local.env";
+const LOCAL_FILE: &str = "secretstores.local.file";
+
+/// Whether a component type is one of the secret stores that this room opens itself. Case is not regarded.
+#[must_use]
+pub fn is_local_store(component_type: &str) -> bool {
+    component_type.eq_ignore_ascii_case(LOCAL_ENV) || component_type.eq_ignore_ascii_case(LOCAL_FILE)
+}
+
+/// An opened store. `Debug` shows no secret and no name of one.
+pub(super) enum Store<'e> {
+    /// Variables whose names begin with the prefix.
+    Variables { prefix: String, environment: &'e dyn Environment },
+    /// Secrets by name, each with its keys.
+    File(HashMap<String, HashMap<String, SecretString>>),
+}
+
+impl fmt::Debug for Store<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variables { prefix, .. } => f.debug_struct("Variables").field("prefix", prefix).finish_non_exhaustive(),
+            Self::File(secrets) => f.debug_tuple("File").field(&secrets.len()).finish(),
+        }
+    }
+}
+
+/// Why a store has no such secret.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Missing {
+    #[error("the environment variable `{0}` is not set or empty")]
+    Variable(String),
+    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not handed to components")]
+    Reserved,
+    #[error("the store has no secret `{0}`")]
+    Secret(String),
+    #[error("the secret `{secret}` has no key `{key}`")]
+    Key { secret: String, key: String },
+    #[error("the secret `{0}` is empty")]
+    Empty(String),
+}
+
+impl<'e> Store<'e> {
+    /// Opens the store that a document describes. The file is read once, here, relative to the working directory
+    /// as in Dapr.
+    pub(super) fn open(document: &Document, environment: &'e dyn Environment) -> (Option<Self>, Faults, Vec<Notice>) {
+        let mut reader = document.reader();
+        let store = if document.component_type.eq_ignore_ascii_case(LOCAL_ENV) {
+            let prefix = reader.text("prefix").unwrap_or_default();
+            Some(Self::Variables { prefix, environment })
+        } else {
+            let file = reader.required_text("secretsFile");
+            let separator = reader.text("nestedSeparator").unwrap_or_else(|| ":".to_owned());
+            let multi_valued = reader.boolean("multiValued").unwrap_or(false);
+            let secrets = file.map(|file| read_secrets(Path::new(&file), &separator, multi_valued));
+            match secrets {
+                Some(Ok(secrets)) => Some(Self::File(secrets)),
+                Some(Err((problem, remedy))) => {
+                    reader.fault("secretsFile", problem, remedy);
+                    None
+                }
+                None => None,
+            }
+        };
+        let (faults, notices) = reader.finish();
+        (store.filter(|_| faults.is_empty()), faults, notices)
+    }
+
+    /// One value of one secret.
+    pub(super) fn get(&self, secret: &str, key: &str) -> Result<SecretString, Missing> {
+        use secrecy::ExposeSecret;
+        match self {
+            Self::Variables { prefix, environment } => {
+                let variable = format!("{prefix}{secret}");
+                forbidden(&variable).map_err(|_| Missing::Reserved)?;
+                let value = environment.get(&variable).filter(|value| !value.is_empty());
+                value.map(SecretString::from).ok_or(Missing::Variable(variable))
+            }
+            Self::File(secrets) => {
+                let keys = secrets.get(secret).ok_or_else(|| Missing::Secret(secret.to_owned()))?;
+                let missing_key = || Missing::Key { secret: secret.to_owned(), key: key.to_owned() };
+                let value = keys.get(key).ok_or_else(missing_key)?;
+                if value.expose_secret().is_empty() { Err(Missing::Empty(secret.to_owned())) } else { Ok(value.clone()) }
+            }
+        }
+    }
+}
+
+/// A problem and its remedy.
+type Trouble = (String, &'static str);
+
+fn read_secrets(
+    path: &Path,
+    separator: &str,
+    multi_valued: bool,
+) -> Result<HashMap<String, HashMap<String, SecretString>>, Trouble> {
+    let text = folder::read_text(path).map_err(|error| (format!("{}: {error}", path.display()), error.remedy()))?;
+    let tree = tree::from_json(&text).map_err(|error| (format!("{}: {error}", path.display()), "write a JSON object"))?;
+    let Value::Object(secrets) = tree else {
+        return Err((format!("{}: this is not a JSON object", path.display()), "write names and values in `{ }`"));
+    };
+    if multi_valued {
+        let keys_of = |(name, value): (String, Value)| {
+            let mut keys = HashMap::new();
+            match value {
+                Value::Object(_) | Value::Array(_) => flatten(&value, "", separator, &mut keys),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                    flatten(&value, &name, separator, &mut keys);
+                }
+            }
+            (name, keys)
+        };
+        return Ok(secrets.into_iter().map(keys_of).collect());
+    }
+    let mut flat = HashMap::new();
+    flatten(&Value::Object(secrets), "", separator, &mut flat);
+    Ok(flat.into_iter().map(|(path, value)| (path.clone(), HashMap::from([(path, value)]))).collect())
+}
+
+/// Every leaf under its path. The depth is bounded by the JSON reader (128).
+fn flatten(value: &Value, path: &str, separator: &str, into: &mut HashMap<String, SecretString>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}{separator}{name}") };
+    let leaf = match value {
+        Value::Object(map) => return map.iter().for_each(|(name, value)| flatten(value, &below(name), separator, into)),
+        Value::Array(list) => {
+            let numbered = list.iter().enumerate();
+            return numbered.for_each(|(index, value)| flatten(value, &below(&index.to_string()), separator, into));
+        }
+        Value::Null => String::new(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+    };
+    into.insert(path.to_owned(), SecretString::from(leaf));
+}
+
+/// The fault of an item whose secret is not there.
+pub(super) fn fault_of(missing: &Missing, document: &Fault, store: &str) -> Fault {
+    let remedy = match missing {
+        Missing::Variable(_) => "set it before the daemon starts".to_owned(),
+        Missing::Reserved => "put the secret under another name".to_owned(),
+        Missing::Key { .. } => "correct `secretKeyRef.key`; without `multiValued` leave it out".to_owned(),
+        Missing::Secret(_) | Missing::Empty(_) => format!("add it to the secret store `{store}`"),
+    };
+    Fault { problem: missing.to_string(), remedy, ..document.clone() }
+}

@@ -1,0 +1,70 @@
+//! One YAML file into its documents.
+
+/// A document's text, with where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk<'a> {
+    /// The text between two separators.
+    pub(super) text: &'a str,
+    /// How many lines of the file come before it.
+    pub(super) lines_before: usize,
+    /// Whether something other than a comment stands behind the `---` that opened it; it is not part of the document.
+    pub(super) opener_has_text: bool,
+}
+
+/// Splits at every line that begins with `---`, as Dapr does: the rest of that line is dropped. (In YAML itself the
+/// rest would belong to the document; files that work with daprd must mean the same here.)
+pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
+    let mut chunks = Vec::new();
+    let mut begin = 0;
+    let mut chunk = Chunk { text: "", lines_before: 0, opener_has_text: false };
+    let mut offset = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let end = offset + line.len();
+        if let Some(rest) = line.strip_prefix("---") {
+            chunks.push(Chunk { text: text.get(begin..offset).unwrap_or_default(), ..chunk });
+            let rest = rest.trim();
+            chunk.lines_before = number + 1;
+            chunk.opener_has_text = !rest.is_empty() && !rest.starts_with('#');
+            begin = end;
+        }
+        offset = end;
+    }
+    chunks.push(Chunk { text: text.get(begin..).unwrap_or_default(), ..chunk });
+    // A separator at the very top opens the first document; it does not close an empty one.
+    if chunks.len() > 1 && chunks.first().is_some_and(|first| is_blank(first.text)) {
+        chunks.remove(0);
+    }
+    chunks
+}
+
+/// Whether nothing but white space and comments is left.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<&str> {
+        split(text).into_iter().map(|chunk| chunk.text).collect()
+    }
+
+    #[test]
+    fn separators_split_and_their_line_is_dropped() {
+        assert_eq!(texts("a: 1\n--- # second\nb: 2\n"), ["a: 1\n", "b: 2\n"]);
+        assert_eq!(texts("a: 1\r\n---\r\nb: 2"), ["a: 1\r\n", "b: 2"]);
+        assert_eq!(texts("---\na: 1\n"), ["a: 1\n"]);
+        assert_eq!(texts("# note\n---\na: 1\n"), ["a: 1\n"]);
+        assert_eq!(texts("a: 1\n---\n"), ["a: 1\n", ""]);
+        assert_eq!(texts(""), [""]);
+        assert_eq!(texts("a: |\n  ---\n  x\n"), ["a: |\n  ---\n  x\n"]);
+    }
+
+    #[test]
+    fn lines_before_a_document_are_counted() {
+        let chunks = split("a: 1\n---\nb: 2\nc: 3\n--- d: 4\ne: 5\n");
+        assert_eq!(chunks.iter().map(|chunk| chunk.lines_before).collect::<Vec<_>>(), [0, 2, 5]);
+        assert_eq!(chunks.iter().map(|chunk| chunk.opener_has_text).collect::<Vec<_>>(), [false, false, true]);
+    }
+}

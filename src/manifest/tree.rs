@@ -1,0 +1,325 @@
+//! Text of a document into a tree of values.
+//!
+//! Both dialects end as the same tree, and both refuse a key that is written twice. YAML goes through a reader with a
+//! budget: aliases are expanded while reading, so a file of a few kilobytes can stand for gigabytes.
+
+use serde::de::{DeserializeSeed, Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::fmt;
+
+/// What one document may cost when all aliases are expanded: bytes of text, and [`NODE`] for each value.
+const BUDGET: usize = 8 << 20;
+const NODE: usize = 32;
+
+/// Reads one YAML document. `lines_before` is added to the line numbers in messages. Words such as `yes` and texts
+/// such as `010` stay texts; Dapr's YAML 1.1 would read a boolean and an octal number.
+pub(super) fn from_yaml(text: &str, lines_before: usize) -> Result<Value, String> {
+    let budget = Cell::new(BUDGET);
+    let mut tree = Node { budget: &budget }
+        .deserialize(serde_yaml::Deserializer::from_str(text))
+        .map_err(|error| shift_lines(&error.to_string(), lines_before))?;
+    merge(&mut tree)?;
+    Ok(tree)
+}
+
+/// Reads one JSON document.
+pub(super) fn from_json(text: &str) -> Result<Value, String> {
+    // The number type of the JSON crate looks like a map to a foreign visitor; so one pass looks for double keys,
+    // and the crate's own type does the reading.
+    serde_json::from_str::<UniqueKeys>(text)
+        .and_then(|UniqueKeys| serde_json::from_str(text))
+        .map_err(|error| error.to_string())
+}
+
+/// Adds to each number that follows the word `line`.
+fn shift_lines(message: &str, lines: usize) -> String {
+    let mut after_line = false;
+    let mut words = Vec::new();
+    for word in message.split(' ') {
+        let number = word.trim_end_matches(|c: char| !c.is_ascii_digit());
+        match number.parse::<usize>() {
+            Ok(line) if after_line => {
+                let tail = word.get(number.len()..).unwrap_or_default();
+                words.push(format!("{}{tail}", line.saturating_add(lines)));
+            }
+            Ok(_) | Err(_) => words.push(word.to_owned()),
+        }
+        after_line = word == "line";
+    }
+    words.join(" ")
+}
+
+/// Applies YAML's merge keys (`<<: *base`): what the mapping says itself wins, then the first base that says it.
+fn merge(tree: &mut Value) -> Result<(), String> {
+    match tree {
+        Value::Object(map) => {
+            if let Some(bases) = map.remove("<<") {
+                let bases = if let Value::Array(list) = bases { list } else { vec![bases] };
+                for base in bases {
+                    let Value::Object(mut base) = base else {
+                        return Err("a merge key `<<` takes a mapping or a list of mappings".to_owned());
+                    };
+                    merge_object(&mut base)?;
+                    for (key, value) in base {
+                        map.entry(key).or_insert(value);
+                    }
+                }
+            }
+            map.values_mut().try_for_each(merge)
+        }
+        Value::Array(list) => list.iter_mut().try_for_each(merge),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
+fn merge_object(map: &mut Map<String, Value>) -> Result<(), String> {
+    let mut whole = Value::Object(std::mem::take(map));
+    merge(&mut whole)?;
+    if let Value::Object(merged) = whole {
+        *map = merged;
+    }
+    Ok(())
+}
+
+/// Reads any value while the budget lasts.
+#[derive(Clone, Copy)]
+struct Node<'b> {
+    budget: &'b Cell<usize>,
+}
+
+impl Node<'_> {
+    fn spend<E: Error>(self, bytes: usize) -> Result<(), E> {
+        let left = self.budget.get().checked_sub(bytes.saturating_add(NODE));
+        self.budget.set(left.ok_or_else(|| E::custom("aliases make the document too large"))?);
+        Ok(())
+    }
+
+    fn number<E: Error>(self, text: &str) -> Result<Value, E> {
+        self.spend(text.len())?;
+        text.parse::<Number>().map(Value::Number).map_err(|_| E::custom("a number must be finite"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value without a tag of its own")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        self.spend(0).map(|()| Value::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        self.spend(0).map(|()| Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        self.number(&value.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        self.number(&value.to_string())
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
+        self.number(&value.to_string())
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
+        self.number(&value.to_string())
+    }
+
+    // Rust prints `5` for 5.0, as Go does.
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        self.number(&value.to_string())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.spend(value.len()).map(|()| Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        self.spend(0)?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        self.spend(0)?;
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key_seed(self)? {
+            let key = match key {
+                Value::String(text) => text,
+                Value::Bool(flag) => flag.to_string(),
+                Value::Number(number) => number.to_string(),
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    return Err(A::Error::custom("a key must be a plain text"));
+                }
+            };
+            let value = entries.next_value_seed(self)?;
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(twice(&key)));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+fn twice(key: &str) -> String {
+    let shown: String = key.chars().take(64).collect();
+    format!("the key `{shown}` is written twice in one mapping")
+}
+
+/// Accepts any JSON in which no object names a key twice.
+struct UniqueKeys;
+
+impl<'de> Deserialize<'de> for UniqueKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if seen.contains(&key) {
+                entries.next_value::<IgnoredAny>()?;
+                return Err(A::Error::custom(twice(&key)));
+            }
+            entries.next_value::<Self>()?;
+            seen.insert(key);
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn plain_values_keep_their_sense() {
+        let tree = from_yaml("a: 5\nb: 1.50\nc: 0x10\nd: 010\ne: yes\nf: true\ng: ~\nh: [x]\n7: 5.0\n", 0).unwrap();
+        let expected = json!({"a": 5, "b": 1.5, "c": 16, "d": "010", "e": "yes", "f": true, "g": null, "h": ["x"], "7": 5});
+        assert_eq!(tree.to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn faults_tell_the_line_of_the_file() {
+        let error = from_yaml("a: 1\nb: [\n", 10).unwrap_err();
+        assert!(error.contains("line 1"), "{error}");
+        assert!(!error.contains("line 2 "), "{error}");
+        assert_eq!(shift_lines("x at line 2 column 3, while at line 4 column 5", 10), "x at line 12 column 3, while at line 14 column 5");
+    }
+
+    #[test]
+    fn odd_documents_are_refused_with_a_reason() {
+        for (text, reason) in [
+            ("a: 1\na: 2\n", "twice"),
+            ("a:\n\t- b\n", "line"),
+            ("? [x]\n: 1\n", "key"),
+            ("a: !thing x\n", "tag"),
+            ("a: .inf\n", "finite"),
+            ("a: *nobody\n", "anchor"),
+            ("<<: 5\n", "merge"),
+        ] {
+            let error = from_yaml(text, 0).unwrap_err();
+            assert!(error.contains(reason), "{text:?}: {error}");
+        }
+        assert!(from_json(r#"{"a": {"b": 1, "b": 2}}"#).unwrap_err().contains("twice"));
+        assert_eq!(from_json(r#"{"a": 1.50, "b": [1e400]}"#).unwrap().to_string(), r#"{"a":1.50,"b":[1e+400]}"#);
+    }
+
+    #[test]
+    fn merge_keys_are_applied() {
+        let tree = from_yaml("base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}\n", 0).unwrap();
+        assert_eq!(tree.get("use"), Some(&json!({"y": 3, "x": 1})));
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..10 {
+            let last = level - 1;
+            laughs += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{last}"); 9].join(", "));
+        }
+        let wide = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 50_000].join(", "));
+        let list = format!("a: &a [{}]\nb: [{}]\n", vec!["x"; 50_000].join(","), vec!["*a"; 100_000].join(","));
+        for bomb in [laughs, wide, list, "[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000)] {
+            assert!(from_yaml(&bomb, 0).is_err());
+        }
+        assert!(from_json(&"[".repeat(500_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*|[-a:\\[\\]{}&*!?|>'\" \n\t0-9.<,]{0,60}") {
+            let yaml = from_yaml(&text, 0);
+            let json = from_json(&text);
+            prop_assert!(yaml.is_ok() || yaml.is_err());
+            prop_assert!(json.is_ok() || json.is_err());
+        }
+    }
+}

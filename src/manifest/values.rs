@@ -1,0 +1,141 @@
+//! Values of metadata items: the environment behind them, and the templates inside them.
+
+use std::fmt;
+
+/// Where environment references look. Tests give their own.
+pub trait Environment {
+    /// The variable's text; `None` when it is not set (or is not UTF-8).
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    #[expect(clippy::disallowed_methods, reason = "component files refer to the environment by name; this is the only place")]
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+/// Why a variable may not be handed to a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("an environment variable's name must not be empty or contain a space")]
+    Name,
+    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not handed to components")]
+    Reserved,
+    #[error("the variable is not in the list of `DAPR_ENV_KEYS`")]
+    NotListed,
+}
+
+/// Dapr's rule for `envRef` (its `pkg/runtime/processor/secret`), and `DAPR_ENV_KEYS`, names divided by spaces, as the
+/// list of what is allowed when it is set.
+pub(super) fn allowed(name: &str, environment: &dyn Environment) -> Result<(), Refused> {
+    if name.is_empty() || name.contains(' ') {
+        return Err(Refused::Name);
+    }
+    forbidden(name)?;
+    let listed = environment.get("DAPR_ENV_KEYS").filter(|keys| !keys.trim().is_empty());
+    let known = |keys: String| keys.split_whitespace().any(|key| key.eq_ignore_ascii_case(name));
+    if listed.is_none_or(known) { Ok(()) } else { Err(Refused::NotListed) }
+}
+
+/// The part of the rule that the store `secretstores.local.env` shares.
+pub(super) fn forbidden(name: &str) -> Result<(), Refused> {
+    let upper = name.to_uppercase();
+    if upper == "APP_API_TOKEN" || upper.starts_with("DAPR_") { Err(Refused::Reserved) } else { Ok(()) }
+}
+
+/// What the templates stand for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Templates<'a> {
+    pub(super) app_id: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) pod_name: Option<&'a str>,
+}
+
+/// A value refers to `{podName}`, which is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoPodName;
+
+impl fmt::Display for NoPodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value refers to {podName}, but the environment variable `POD_NAME` is not set")
+    }
+}
+
+impl Templates<'_> {
+    /// Fills in `{uuid}` (a new one each time), `{appID}`, `{namespace}` (as Dapr: namespace, dot, app id) and
+    /// `{podName}`. What was filled in is not looked at again.
+    pub(super) fn fill(&self, text: &str) -> Result<String, NoPodName> {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(open) = rest.find('{') {
+            let (before, from_brace) = rest.split_at(open);
+            filled.push_str(before);
+            rest = from_brace;
+            if let Some(after) = rest.strip_prefix("{uuid}") {
+                filled.push_str(&uuid::Uuid::new_v4().to_string());
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{appID}") {
+                filled.push_str(self.app_id);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{namespace}") {
+                filled.push_str(&format!("{}.{}", self.namespace, self.app_id));
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{podName}") {
+                filled.push_str(self.pod_name.ok_or(NoPodName)?);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix('{') {
+                filled.push('{');
+                rest = after;
+            }
+        }
+        filled.push_str(rest);
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    impl Environment for HashMap<&str, &str> {
+        fn get(&self, name: &str) -> Option<String> {
+            HashMap::get(self, name).map(|value| (*value).to_owned())
+        }
+    }
+
+    #[test]
+    fn reserved_and_unlisted_variables_are_refused() {
+        let open = HashMap::new();
+        for (name, refused) in [
+            ("", Refused::Name),
+            ("A B", Refused::Name),
+            ("APP_API_TOKEN", Refused::Reserved),
+            ("app_api_token", Refused::Reserved),
+            ("dapr_x", Refused::Reserved),
+        ] {
+            assert_eq!(allowed(name, &open), Err(refused), "{name}");
+        }
+        assert_eq!(allowed("KEY", &open), Ok(()));
+        let listed = HashMap::from([("DAPR_ENV_KEYS", "ONE TWO")]);
+        assert_eq!(allowed("TWO", &listed), Ok(()));
+        assert_eq!(allowed("THREE", &listed), Err(Refused::NotListed));
+    }
+
+    #[test]
+    fn templates_are_filled_once() {
+        let templates = Templates { app_id: "{uuid}", namespace: "prod", pod_name: Some("pod-1") };
+        assert_eq!(templates.fill("a-{appID}-{podName}-{x}{").unwrap(), "a-{uuid}-pod-1-{x}{");
+        assert_eq!(templates.fill("{namespace}").unwrap(), "prod.{uuid}");
+        let two = templates.fill("{uuid}{uuid}").unwrap();
+        assert_eq!(two.len(), 72);
+        assert_ne!(two[..36], two[36..]);
+        let nameless = Templates { pod_name: None, ..templates };
+        assert_eq!(nameless.fill("{podName}"), Err(NoPodName));
+    }
+}

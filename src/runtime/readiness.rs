@@ -1,0 +1,124 @@
+//! Whether the process may be sent work, and what it still waits for.
+
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Told as pending once the process is stopping.
+const STOPPING: &str = "shutting-down";
+
+/// Ready when the last guard is dropped. Cheap to clone; all clones are the same readiness.
+///
+/// A process has two: one for outputs (everything up to "HTTP serves, outputs are usable") and the full one.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: Vec<String>,
+    stopping: bool,
+}
+
+/// Keeps a [`Readiness`] unready until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping the guard at once makes the process ready at once"]
+pub struct ReadinessGuard {
+    name: String,
+    state: Arc<watch::Sender<State>>,
+}
+
+impl Readiness {
+    /// Nothing is pending yet: take the guards before anybody asks.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { state: Arc::new(watch::Sender::new(State::default())) }
+    }
+
+    /// Keeps the process unready, under this name, until the guard is dropped.
+    pub fn guard(&self, name: impl Into<String>) -> ReadinessGuard {
+        let name = name.into();
+        self.state.send_modify(|state| state.pending.push(name.clone()));
+        ReadinessGuard { name, state: Arc::clone(&self.state) }
+    }
+
+    /// Whether nothing is pending and the process is not stopping.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state.borrow().is_ready()
+    }
+
+    /// What is still waited for, in the order in which the guards were taken; `shutting-down` once stopped.
+    #[must_use]
+    pub fn pending(&self) -> Vec<String> {
+        let state = self.state.borrow();
+        if state.stopping { vec![STOPPING.to_owned()] } else { state.pending.clone() }
+    }
+
+    /// Turns unready for good.
+    pub fn stop(&self) {
+        self.state.send_modify(|state| state.stopping = true);
+    }
+
+    /// Resolves once ready. Never resolves after [`Readiness::stop`]. Cancel-safe.
+    pub async fn ready(&self) {
+        let mut changes = self.state.subscribe();
+        if changes.wait_for(State::is_ready).await.is_err() {
+            // Unreachable while `self` holds the sender; waiting is the truth for "not ready any more".
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    const fn is_ready(&self) -> bool {
+        self.pending.is_empty() && !self.stopping
+    }
+}
+
+impl Drop for ReadinessGuard {
+    fn drop(&mut self) {
+        self.state.send_modify(|state| {
+            if let Some(place) = state.pending.iter().position(|name| *name == self.name) {
+                state.pending.remove(place);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn the_last_guard_decides() {
+        let readiness = Readiness::new();
+        let (http, app) = (readiness.guard("http"), readiness.guard("app"));
+        let second = readiness.guard("http");
+        assert_eq!(readiness.pending(), ["http", "app", "http"]);
+        drop(http);
+        assert_eq!(readiness.pending(), ["app", "http"]);
+        drop(app);
+        assert!(!readiness.is_ready() && readiness.ready().now_or_never().is_none());
+        drop(second);
+        assert!(readiness.is_ready());
+        readiness.ready().await;
+    }
+
+    #[test]
+    fn a_stopped_process_is_never_ready_again() {
+        let readiness = Readiness::new();
+        let guard = readiness.guard("app");
+        readiness.clone().stop();
+        drop(guard);
+        assert!(!readiness.is_ready());
+        assert_eq!(readiness.pending(), [STOPPING]);
+    }
+}
