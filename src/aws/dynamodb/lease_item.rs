@@ -60,13 +60,13 @@ pub(super) enum Row {
 /// A row that says it is a lease and cannot be read as one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("row `{row}` is not a lease that can be read: `{attribute}` {problem}")]
-pub struct RowFault {
+pub(super) struct RowFault {
     /// The row's key.
-    pub row: String,
+    pub(super) row: String,
     /// The attribute.
-    pub attribute: &'static str,
+    pub(super) attribute: &'static str,
     /// What is wrong with it.
-    pub problem: &'static str,
+    pub(super) problem: &'static str,
 }
 
 /// Reads a row.

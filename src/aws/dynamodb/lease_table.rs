@@ -16,6 +16,8 @@ use crate::domain::{
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::time::Duration;
@@ -97,9 +99,7 @@ impl LeaseTable {
             Err(error) => error,
         };
         let row = match error.as_service_error() {
-            Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
-                refusal,
-            )) => refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?,
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?,
             Some(_) | None => return self.read_back(shard, classify("UpdateItem", error), is_done).await,
         };
         Ok(match row {
@@ -316,9 +316,7 @@ impl LeaseStore for LeaseTable {
             .set_expression_attribute_values(Some(write.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = limited(request.send()).await else { return Ok(()) };
-        if let Some(aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(
-            refusal,
-        )) = error.as_service_error()
+        if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error()
         {
             // A row that is gone is what was asked for: another worker, or an earlier try of ours, was first.
             let is_gone = refusal.item().is_none_or(Item::is_empty);

@@ -4,6 +4,8 @@ use super::super::failure::{Failed, classify};
 use crate::domain::FailureKind;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
 };
@@ -48,7 +50,7 @@ pub(super) async fn ensure(client: &Client, table: &str, key: &str) -> Result<Ta
         }
     }
     let waited = std::io::Error::other(format!("table `{table}` was not active after {ACTIVE_WITHIN:?}"));
-    Err(classify("DescribeTable", SdkError::<std::io::Error, ()>::timeout_error(waited)))
+    Err(classify("DescribeTable", SdkError::<DescribeTableError>::timeout_error(waited)))
 }
 
 enum Look {
@@ -107,7 +109,7 @@ async fn create(client: &Client, table: &str, key: &str) -> Result<(), Failed> {
     let (element, attribute) = match (element, attribute) {
         (Ok(element), Ok(attribute)) => (element, attribute),
         (Err(error), _) | (_, Err(error)) => {
-            return Err(classify("CreateTable", SdkError::<std::io::Error, ()>::construction_failure(error)));
+            return Err(classify("CreateTable", SdkError::<CreateTableError>::construction_failure(error)));
         }
     };
     let request = client
