@@ -52,7 +52,6 @@ impl Failed {
     }
 
     /// For the lease store.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the lease table is written beside this"))]
     pub(super) fn leasing(self, doing: &str) -> LeaseError {
         let doing = format!("{doing}: {}", self.text);
         LeaseError::Unavailable { doing, kind: self.kind, source: self.source }

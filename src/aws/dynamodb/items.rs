@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::Client;
 /// Writes items to one table. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Items {
+    connection: Connection,
     client: Client,
     table: String,
 }
@@ -17,19 +18,20 @@ impl Items {
     /// For a table by name or ARN; nothing is contacted.
     #[must_use]
     pub fn new(connection: &Connection, table: String) -> Self {
-        Self { client: connection.dynamodb(), table }
+        Self { connection: connection.clone(), client: connection.dynamodb(), table }
     }
 
-    /// Stores an item; one that has the same key is replaced. One attempt. Trying again is harmless: the same item
-    /// would replace itself.
+    /// Stores an item; one that has the same key is replaced. One attempt, of 5 s, once a call may be open. Trying
+    /// again is harmless: the same item would replace itself.
     ///
     /// # Errors
     /// As DynamoDB answered; the outcome is unknown where no answer came.
     pub async fn put(&self, item: Item) -> Result<(), BindingError> {
+        let _place = self.connection.permit().await;
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) => Err(binding_error(classify("PutItem", error), &self.table)),
+            Err(error) => Err(binding_error(classify("DynamoDB: PutItem", error), &self.table)),
         }
     }
 }
@@ -44,8 +46,8 @@ pub async fn ensure_table(connection: &Connection, name: &str, key: &str) -> Res
     ensured.map(|_| ()).map_err(|failed| binding_error(failed, name))
 }
 
-fn binding_error(failed: Failed, table: &str) -> BindingError {
-    BindingError::new(failed.kind, format!("table `{table}`: {}", failed.text))
-        .with_outcome(failed.outcome)
-        .with_source(failed.source)
+/// The service's text does not name the table.
+fn binding_error(mut failed: Failed, table: &str) -> BindingError {
+    failed.text.push_str(&format!(" (table `{table}`)"));
+    failed.into()
 }

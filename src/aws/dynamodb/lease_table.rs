@@ -9,7 +9,6 @@ use super::super::client::Connection;
 use super::super::failure::{Failed, classify};
 use super::lease_item::{LEASE_KEY, Row, new_row, read_row, string};
 use super::lease_writes::{self as writes, Write};
-use super::table::limited;
 use super::{Item, lease_setup};
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Outcome, Renewed, ShardId, WorkerId,
@@ -67,7 +66,7 @@ impl LeaseTable {
             let request =
                 self.client.scan().table_name(&self.table).consistent_read(true).set_exclusive_start_key(from);
             let page =
-                limited(request.send()).await.map_err(|error| self.unavailable("reading", classify("Scan", error)))?;
+                request.send().await.map_err(|error| self.unavailable("reading", classify("DynamoDB: Scan", error)))?;
             rows.extend(page.items.unwrap_or_default());
             match page.last_evaluated_key {
                 Some(key) if !key.is_empty() => from = Some(key),
@@ -94,13 +93,13 @@ impl LeaseTable {
             .set_expression_attribute_values(Some(write.values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let error = match limited(request.send()).await {
+        let error = match request.send().await {
             Ok(answer) => return Ok(Written::Stored(self.lease(&answer.attributes.unwrap_or_default())?)),
             Err(error) => error,
         };
         let row = match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?,
-            Some(_) | None => return self.read_back(shard, classify("UpdateItem", error), is_done).await,
+            Some(_) | None => return self.read_back(shard, classify("DynamoDB: UpdateItem", error), is_done).await,
         };
         Ok(match row {
             Some(lease) if is_done(&lease) => Written::Stored(lease),
@@ -128,8 +127,8 @@ impl LeaseTable {
     async fn get(&self, shard: &ShardId) -> Result<Option<Lease>, LeaseError> {
         let request =
             self.client.get_item().table_name(&self.table).key(LEASE_KEY, string(shard)).consistent_read(true);
-        let answer = limited(request.send()).await.map_err(|error| {
-            self.unavailable(&format!("reading the lease of {shard} from"), classify("GetItem", error))
+        let answer = request.send().await.map_err(|error| {
+            self.unavailable(&format!("reading the lease of {shard} from"), classify("DynamoDB: GetItem", error))
         })?;
         answer.item.as_ref().map(|row| self.lease(row)).transpose()
     }
@@ -142,7 +141,7 @@ impl LeaseTable {
             .set_item(Some(new_row(lease)))
             .condition_expression("attribute_not_exists(#key)")
             .expression_attribute_names("#key", LEASE_KEY);
-        match limited(request.send()).await {
+        match request.send().await {
             Ok(_) => Ok(()),
             Err(error)
                 if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
@@ -150,7 +149,7 @@ impl LeaseTable {
                 Ok(())
             }
             Err(error) => {
-                Err(self.unavailable(&format!("creating the lease of {} in", lease.shard), classify("PutItem", error)))
+                Err(self.unavailable(&format!("creating the lease of {} in", lease.shard), classify("DynamoDB: PutItem", error)))
             }
         }
     }
@@ -169,11 +168,7 @@ impl LeaseTable {
     }
 
     pub(super) fn unavailable(&self, doing: &str, failed: Failed) -> LeaseError {
-        LeaseError::Unavailable {
-            doing: format!("{doing} lease table `{}` failed: {}", self.table, failed.text),
-            kind: failed.kind,
-            source: failed.source,
-        }
+        failed.leasing(&format!("{doing} lease table `{}` failed", self.table))
     }
 
     pub(super) const fn client(&self) -> &Client {
@@ -315,14 +310,14 @@ impl LeaseStore for LeaseTable {
             .set_expression_attribute_names(Some(write.names))
             .set_expression_attribute_values(Some(write.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = limited(request.send()).await else { return Ok(()) };
+        let Err(error) = request.send().await else { return Ok(()) };
         if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error()
         {
             // A row that is gone is what was asked for: another worker, or an earlier try of ours, was first.
             let is_gone = refusal.item().is_none_or(Item::is_empty);
             return if is_gone { Ok(()) } else { Err(lost(&seen.shard)) };
         }
-        let failed = classify("DeleteItem", error);
+        let failed = classify("DynamoDB: DeleteItem", error);
         if failed.outcome == Outcome::Unknown && matches!(self.get(&seen.shard).await, Ok(None)) {
             return Ok(());
         }

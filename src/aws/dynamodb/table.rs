@@ -1,19 +1,16 @@
 //! Tables: is it there, what is its key, create it, wait until it is active.
 
 use super::super::failure::{Failed, classify};
-use crate::domain::FailureKind;
+use crate::domain::{FailureKind, Outcome};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
-use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
 };
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-/// How long one call may take; then its outcome counts as unknown.
-pub(super) const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long a new table may take to become active; AWS needs some seconds.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(120);
 /// How often a table is looked at that is not active yet.
@@ -49,8 +46,14 @@ pub(super) async fn ensure(client: &Client, table: &str, key: &str) -> Result<Ta
             Look::Missing | Look::Changing => sleep(LOOK_AGAIN).await,
         }
     }
-    let waited = std::io::Error::other(format!("table `{table}` was not active after {ACTIVE_WITHIN:?}"));
-    Err(classify("DescribeTable", SdkError::<DescribeTableError>::timeout_error(waited)))
+    let text = format!("table `{table}` was not active after {ACTIVE_WITHIN:?}");
+    Err(Failed {
+        kind: FailureKind::TimedOut,
+        outcome: Outcome::Unknown,
+        source: text.clone().into(),
+        text,
+        code: None,
+    })
 }
 
 enum Look {
@@ -61,10 +64,10 @@ enum Look {
 }
 
 async fn look(client: &Client, table: &str) -> Result<Look, Failed> {
-    let described = limited(client.describe_table().table_name(table).send()).await;
+    let described = client.describe_table().table_name(table).send().await;
     let failed = match described {
         Ok(answer) => return Ok(answer.table.map_or(Look::Missing, |table| state(&table))),
-        Err(error) => classify("DescribeTable", error),
+        Err(error) => classify("DynamoDB: DescribeTable", error),
     };
     match failed.kind {
         FailureKind::NotFound => Ok(Look::Missing),
@@ -109,7 +112,7 @@ async fn create(client: &Client, table: &str, key: &str) -> Result<(), Failed> {
     let (element, attribute) = match (element, attribute) {
         (Ok(element), Ok(attribute)) => (element, attribute),
         (Err(error), _) | (_, Err(error)) => {
-            return Err(classify("CreateTable", SdkError::<CreateTableError>::construction_failure(error)));
+            return Err(classify("DynamoDB: CreateTable", SdkError::<CreateTableError>::construction_failure(error)));
         }
     };
     let request = client
@@ -118,19 +121,11 @@ async fn create(client: &Client, table: &str, key: &str) -> Result<(), Failed> {
         .key_schema(element)
         .attribute_definitions(attribute)
         .billing_mode(BillingMode::PayPerRequest);
-    match limited(request.send()).await {
+    match request.send().await {
         Ok(_) => tracing::info!(table, "table was created"),
         // Another process was first.
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {}
-        Err(error) => return Err(classify("CreateTable", error)),
+        Err(error) => return Err(classify("DynamoDB: CreateTable", error)),
     }
     Ok(())
-}
-
-/// Bounds one call.
-pub(super) async fn limited<T, E, R>(
-    call: impl Future<Output = Result<T, SdkError<E, R>>>,
-) -> Result<T, SdkError<E, R>> {
-    let late = |_| Err(SdkError::timeout_error(format!("no answer within {CALL_LIMIT:?}")));
-    timeout(CALL_LIMIT, call).await.unwrap_or_else(late)
 }
