@@ -65,13 +65,15 @@ pub(super) async fn run(stream: TcpStream, router: Router, max_header_bytes: usi
     let mut leaving = std::pin::pin!(last_call(&clock, &stop));
     let mut is_leaving = false;
     let ended = loop {
+        // Biased: an answer written after the stop must already say that the connection closes.
         tokio::select! {
-            ended = connection.as_mut() => break ended,
-            () = streams.as_mut() => {}
+            biased;
             () = leaving.as_mut(), if !is_leaving => {
                 is_leaving = true;
                 connection.as_mut().graceful_shutdown();
             }
+            ended = connection.as_mut() => break ended,
+            () = streams.as_mut() => {}
         }
     };
     if let Err(error) = ended {

@@ -41,8 +41,10 @@ fn data_is_a_slice_of_the_body() {
 
 #[test]
 fn the_body_is_read_as_go_reads_it() {
-    let request = read(r#" {"OPERATION":"x","Operation":"create","extra":{"data":1},"Data":1,"data":2,"operation":null,
-        "metadata":{"a":"1","b":"2"},"Metadata":{"b":"3","c":null}} trailing garbage"#);
+    let request = read(
+        r#" {"OPERATION":"x","Operation":"create","extra":{"data":1},"Data":1,"data":2,"operation":null,
+        "metadata":{"a":"1","b":"2"},"Metadata":{"b":"3","c":null}} trailing garbage"#,
+    );
     assert_eq!(request.operation, "create");
     assert_eq!(&request.data[..], b"2");
     assert_eq!(["a", "b", "c"].map(|key| request.metadata.get(key)), [Some("1"), Some("3"), None]);
@@ -72,9 +74,18 @@ fn refusals_read_like_those_of_go() {
         ("{,}", "invalid character ',' at line 1 column 2".to_owned()),
         ("\n nope", "invalid character 'o' at line 2 column 3".to_owned()),
         ("[]", format!("{field} array into Go value of type http.OutputBindingRequest")),
-        (r#"{"operation":1}"#, format!("{field} number into Go struct field OutputBindingRequest.operation of type string")),
-        (r#"{"metadata":{"a":true}}"#, format!("{field} bool into Go struct field OutputBindingRequest.metadata of type string")),
-        (r#"{"metadata":"a"}"#, format!("{field} string into Go struct field OutputBindingRequest.metadata of type map[string]string")),
+        (
+            r#"{"operation":1}"#,
+            format!("{field} number into Go struct field OutputBindingRequest.operation of type string"),
+        ),
+        (
+            r#"{"metadata":{"a":true}}"#,
+            format!("{field} bool into Go struct field OutputBindingRequest.metadata of type string"),
+        ),
+        (
+            r#"{"metadata":"a"}"#,
+            format!("{field} string into Go struct field OutputBindingRequest.metadata of type map[string]string"),
+        ),
     ] {
         assert_eq!(refusal(body.as_bytes()), text, "{body}");
     }
@@ -102,7 +113,8 @@ fn json_text() -> impl Strategy<Value = String> {
             (prop::collection::vec(inner, 0..6), "[ \t\r\n]{0,3}")
                 .prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(&format!("{space},")))),
             (members, "[ \t\r\n]{0,3}").prop_map(|(members, space)| {
-                let members: Vec<_> = members.iter().map(|(key, value)| format!("{key}{space}:{value}{space}")).collect();
+                let members: Vec<_> =
+                    members.iter().map(|(key, value)| format!("{key}{space}:{value}{space}")).collect();
                 format!("{{{space}{}}}", members.join(","))
             }),
         ]

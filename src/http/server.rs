@@ -92,6 +92,8 @@ pub(super) async fn serve_router(
 ) -> Drained {
     let mut server = Server { router, settings, stop: &stop, connections: Supervisor::new() };
     server.accept(&listeners).await;
+    // Lets the runtime look at the sockets once more; without it, what arrived last is not seen.
+    tokio::task::yield_now().await;
     server.take_waiting(&listeners);
     drop(listeners);
     server.drain(drain_limit).await

@@ -51,7 +51,9 @@ const ORDERS: &str = "/v1.0/bindings/orders";
 #[tokio::test]
 async fn a_create_is_answered_204_with_its_facts_as_headers() {
     let (face, fake) = usual();
-    for (method, path) in [("POST", ORDERS), ("PUT", "//v1.0/bindings//orders/"), ("POST", "/v1.0/bindings/%6frders?x=1")] {
+    for (method, path) in
+        [("POST", ORDERS), ("PUT", "//v1.0/bindings//orders/"), ("POST", "/v1.0/bindings/%6frders?x=1")]
+    {
         let answer = send(&face, request(method, path, r#"{"operation":"create","data":{"b":1.0}}"#)).await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NO_CONTENT, ""), "{path}");
         assert_eq!(answer.headers["metadata.sequencenumber"], "495");
@@ -96,8 +98,14 @@ async fn failures_carry_true_statuses_and_the_words_of_dapr() {
         ("/v1.0/bindings/a+b", "create", 404, prefix("a b") + "couldn't find output binding a b"),
         (ORDERS, "deny", 403, prefix("orders") + "not allowed"),
         (ORDERS, "throttle", 429, prefix("orders") + "too much"),
-        (ORDERS, "list", 400, prefix("orders") + "binding orders does not support operation list. \
-             supported operations:create echo wait panic throttle lose deny"),
+        (
+            ORDERS,
+            "list",
+            400,
+            prefix("orders")
+                + "binding orders does not support operation list. \
+             supported operations:create echo wait panic throttle lose deny",
+        ),
     ] {
         let body = format!(r#"{{"operation":"{operation}"}}"#);
         let answer = post(&face, path, &body).await;
@@ -124,7 +132,10 @@ async fn an_unknown_outcome_is_told_as_such() {
     assert_eq!(told["details"][0]["reason"], told["errorCode"]);
     let strict_answer = post(&strict(), ORDERS, body).await;
     let expected = "error invoking output binding orders: no reply in time";
-    assert_eq!(strict_answer.json(), serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": expected}));
+    assert_eq!(
+        strict_answer.json(),
+        serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": expected})
+    );
 }
 
 #[tokio::test]
@@ -160,9 +171,13 @@ async fn a_panic_is_answered_and_counted_and_unknown_names_share_a_label() {
 #[tokio::test]
 async fn what_is_not_a_route_is_told_as_dapr_does() {
     let (face, _) = usual();
-    for (method, path) in
-        [("GET", ORDERS), ("OPTIONS", "/v1.0/metadata"), ("POST", "/v1.0/bindings/"), ("POST", "/v1.0/bindings/a/b"), ("GET", "/")]
-    {
+    for (method, path) in [
+        ("GET", ORDERS),
+        ("OPTIONS", "/v1.0/metadata"),
+        ("POST", "/v1.0/bindings/"),
+        ("POST", "/v1.0/bindings/a/b"),
+        ("GET", "/"),
+    ] {
         let answer = send(&face, request(method, path, "")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
         assert_eq!(answer.json()["errorCode"], "ERR_DIRECT_INVOKE");
@@ -198,7 +213,8 @@ async fn health_tells_what_is_pending() {
     let guards = (face.ready.guard("app"), face.ready.guard("orders-in"), face.outbound.guard("http"));
     let answer = get(&face, "/v1.0/healthz").await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    let expected = serde_json::json!({"errorCode": "ERR_HEALTH_NOT_READY", "message": "dapr is not ready: [app orders-in]"});
+    let expected =
+        serde_json::json!({"errorCode": "ERR_HEALTH_NOT_READY", "message": "dapr is not ready: [app orders-in]"});
     assert_eq!(answer.json(), expected);
     assert_eq!(get(&face, "/v1.0/healthz/outbound").await.json()["errorCode"], "ERR_OUTBOUND_HEALTH_NOT_READY");
     drop(guards);

@@ -54,11 +54,11 @@ impl OutputBinding for Fake {
                 self.go.acquire().await.unwrap().forget();
                 Ok(InvokeResponse::default())
             }
-            "throttle" => Err(BindingError::new(FailureKind::Throttled, "too much")
-                .with_retry_after(Duration::from_millis(1_500))),
-            "lose" => {
-                Err(BindingError::new(FailureKind::TimedOut, "no reply in time").with_outcome(Outcome::Unknown))
+            "throttle" => {
+                Err(BindingError::new(FailureKind::Throttled, "too much")
+                    .with_retry_after(Duration::from_millis(1_500)))
             }
+            "lose" => Err(BindingError::new(FailureKind::TimedOut, "no reply in time").with_outcome(Outcome::Unknown)),
             "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed").with_source("secret cause")),
             _ => Ok(InvokeResponse { data: None, metadata }),
         }
