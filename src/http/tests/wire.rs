@@ -166,6 +166,33 @@ async fn a_head_that_is_too_large_is_refused() {
     assert_eq!(&status, b"HTTP/1.1 431");
 }
 
+#[tokio::test]
+async fn a_large_body_arrives_whole_and_one_too_large_is_still_answered() {
+    let limit = 3 << 20;
+    let running = Running::start(HttpSettings { max_body_size: Some(limit), ..HttpSettings::default() }, LONG).await;
+    let data = format!("\"{}\"", "x".repeat(limit - 100));
+    let mut stream = running.connect().await;
+    let body = format!(r#"{{"operation":"create","data":{data}}}"#);
+    let head_of =
+        |length: usize| format!("POST /v1.0/bindings/orders HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all((head_of(body.len()) + &body).as_bytes()).await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(running.fake.seen.lock().unwrap()[0].data, data);
+    // Chunked, so that the length is not known in advance; the client sends everything before it reads.
+    stream
+        .write_all(b"POST /v1.0/bindings/orders HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        stream.write_all(format!("{:x}\r\n{}\r\n", 1 << 20, " ".repeat(1 << 20)).as_bytes()).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 413"));
+    let mut stream = running.connect().await;
+    stream.write_all((head_of(2 * limit) + &" ".repeat(2 * limit)).as_bytes()).await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 413"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_may_pause_between_requests_but_not_within_a_head() {
     let running = Running::start(HttpSettings::default(), LONG).await;
