@@ -102,7 +102,9 @@ impl LeaseTable {
             Err(error) => error,
         };
         let row = match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?,
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?
+            }
             Some(_) | None => return self.read_back(shard, classify("DynamoDB: UpdateItem", error), is_done).await,
         };
         Ok(match row {
@@ -152,9 +154,10 @@ impl LeaseTable {
             {
                 Ok(())
             }
-            Err(error) => {
-                Err(self.unavailable(&format!("creating the lease of {} in", lease.shard), classify("DynamoDB: PutItem", error)))
-            }
+            Err(error) => Err(self.unavailable(
+                &format!("creating the lease of {} in", lease.shard),
+                classify("DynamoDB: PutItem", error),
+            )),
         }
     }
 
@@ -312,8 +315,7 @@ impl LeaseStore for LeaseTable {
             .set_expression_attribute_values(Some(write.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = request.send().await else { return Ok(()) };
-        if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error()
-        {
+        if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error() {
             // A row that is gone is what was asked for: another worker, or an earlier try of ours, was first.
             let is_gone = refusal.item().is_none_or(Item::is_empty);
             return if is_gone { Ok(()) } else { Err(lost(&seen.shard)) };
