@@ -2,9 +2,7 @@
 
 use super::service::{Service, TABLE, new_lease, position, seen, shard, worker};
 use bindd::aws::dynamodb::LeaseTable;
-use bindd::domain::{
-    Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, StartWord,
-};
+use bindd::domain::{Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, StartWord};
 
 async fn taken(store: &LeaseTable, number: u8, name: &str) -> LeaseGrant {
     store.take(&seen(store, number).await, &worker(name)).await.unwrap()

@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-pub const TABLE: &str = "orders";
+pub(super) const TABLE: &str = "orders";
 
 /// The service; it ends when it is dropped.
 #[derive(Debug)]
-pub struct Service {
+pub(super) struct Service {
     /// Straight to the service.
     pub client: Client,
     /// Through a wire that can lose replies.
@@ -33,7 +33,7 @@ pub struct Service {
 }
 
 impl Service {
-    pub async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let endpoint = format!("http://{address}");
@@ -57,45 +57,45 @@ impl Service {
     }
 
     /// The next request arrives and is carried out, but its reply is lost.
-    pub fn lose_next_reply(&self) {
+    pub(super) fn lose_next_reply(&self) {
         self.lose.store(true, Ordering::SeqCst);
     }
 
     /// Whether the loss was used up.
-    pub fn has_lost_a_reply(&self) -> bool {
+    pub(super) fn has_lost_a_reply(&self) -> bool {
         !self.lose.load(Ordering::SeqCst)
     }
 
     /// A connection that loses nothing.
-    pub async fn straight(&self) -> Connection {
+    pub(super) async fn straight(&self) -> Connection {
         connect(&self.straight).await
     }
 
     /// A store over the table, prepared.
-    pub async fn leases(&self) -> LeaseTable {
+    pub(super) async fn leases(&self) -> LeaseTable {
         let store = LeaseTable::new(&self.connection, TABLE.to_owned());
         store.prepare().await.unwrap();
         store
     }
 
     /// A store with the lease of shard 0 created.
-    pub async fn one_lease(&self) -> LeaseTable {
+    pub(super) async fn one_lease(&self) -> LeaseTable {
         let store = self.leases().await;
         store.create_missing(&[new_lease(0)]).await.unwrap();
         store
     }
 
-    pub async fn row(&self, key: &str) -> Option<Item> {
+    pub(super) async fn row(&self, key: &str) -> Option<Item> {
         let request = self.client.get_item().table_name(TABLE).key("leaseKey", AttributeValue::S(key.to_owned()));
         request.consistent_read(true).send().await.unwrap().item
     }
 
-    pub async fn put(&self, item: Item) {
+    pub(super) async fn put(&self, item: Item) {
         self.client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
     }
 
     /// Sets one attribute behind the store's back.
-    pub async fn set(&self, key: &str, attribute: &str, value: AttributeValue) {
+    pub(super) async fn set(&self, key: &str, attribute: &str, value: AttributeValue) {
         self.client
             .update_item()
             .table_name(TABLE)
@@ -109,7 +109,7 @@ impl Service {
     }
 
     /// A table with a string key, and perhaps a second one.
-    pub async fn create_table(&self, hash: &str, range: Option<&str>) {
+    pub(super) async fn create_table(&self, hash: &str, range: Option<&str>) {
         let mut request = self.client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
         for (name, kind) in [(Some(hash), KeyType::Hash), (range, KeyType::Range)] {
             let Some(name) = name else { continue };
@@ -164,11 +164,11 @@ async fn connect(endpoint: &str) -> Connection {
     bindd::aws::connect(&settings).await.unwrap()
 }
 
-pub fn shard(number: u8) -> ShardId {
+pub(super) fn shard(number: u8) -> ShardId {
     ShardId::new(format!("shardId-{number:012}"))
 }
 
-pub fn new_lease(number: u8) -> NewLease {
+pub(super) fn new_lease(number: u8) -> NewLease {
     NewLease {
         shard: shard(number),
         start: StartWord::Latest,
@@ -179,17 +179,17 @@ pub fn new_lease(number: u8) -> NewLease {
     }
 }
 
-pub fn worker(name: &str) -> WorkerId {
+pub(super) fn worker(name: &str) -> WorkerId {
     WorkerId::new(name)
 }
 
-pub fn position(sequence: &str, sub_sequence: u64) -> RecordPosition {
+pub(super) fn position(sequence: &str, sub_sequence: u64) -> RecordPosition {
     RecordPosition { sequence: sequence.parse().unwrap(), sub_sequence }
 }
 
 /// The lease of a shard as the store lists it.
-pub async fn seen(store: &LeaseTable, number: u8) -> Lease {
+pub(super) async fn seen(store: &LeaseTable, number: u8) -> Lease {
     store.list().await.unwrap().into_iter().find(|lease| lease.shard == shard(number)).unwrap()
 }
 
-pub const SHORT_WATCH: Duration = Duration::from_millis(70);
+pub(super) const SHORT_WATCH: Duration = Duration::from_millis(70);

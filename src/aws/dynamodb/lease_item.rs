@@ -101,26 +101,26 @@ pub(super) fn new_row(lease: &NewLease) -> Item {
     let (checkpoint, sub_sequence) = checkpoint_values(&Checkpoint::NotStarted(lease.start));
     let mut item = Item::from([
         (LEASE_KEY.to_owned(), string(lease.shard.as_str())),
-        (LEASE_COUNTER.to_owned(), number(0)),
-        (OWNER_SWITCHES.to_owned(), number(0)),
+        (LEASE_COUNTER.to_owned(), number(&0)),
+        (OWNER_SWITCHES.to_owned(), number(&0)),
         (CHECKPOINT.to_owned(), checkpoint),
         (SUB_SEQUENCE.to_owned(), sub_sequence),
         (ENTITY_TYPE.to_owned(), string(LEASE)),
-        (OUR_FORMAT.to_owned(), number(1)),
+        (OUR_FORMAT.to_owned(), number(&1)),
     ]);
     // DynamoDB has no empty sets.
     if !lease.parents.is_empty() {
         item.insert(PARENTS.to_owned(), shard_set(&lease.parents));
     }
     if let Some(range) = lease.hash_range {
-        item.insert(STARTING_HASH_KEY.to_owned(), string(range.start));
-        item.insert(ENDING_HASH_KEY.to_owned(), string(range.end));
+        item.insert(STARTING_HASH_KEY.to_owned(), string(&range.start));
+        item.insert(ENDING_HASH_KEY.to_owned(), string(&range.end));
     }
     if let Some(moment) = lease.start_at {
-        item.insert(START_AT.to_owned(), number(moment.as_millis()));
+        item.insert(START_AT.to_owned(), number(&moment.as_millis()));
     }
     if let Some(moment) = lease.stream_created {
-        item.insert(STREAM_CREATED.to_owned(), number(moment.as_millis()));
+        item.insert(STREAM_CREATED.to_owned(), number(&moment.as_millis()));
     }
     item
 }
@@ -128,19 +128,19 @@ pub(super) fn new_row(lease: &NewLease) -> Item {
 /// `checkpoint` and `checkpointSubSequenceNumber`.
 pub(super) fn checkpoint_values(checkpoint: &Checkpoint) -> (AttributeValue, AttributeValue) {
     match checkpoint {
-        Checkpoint::NotStarted(word) => (string(word_text(*word)), number(0)),
-        Checkpoint::After(position) => (string(&position.sequence), number(position.sub_sequence)),
-        Checkpoint::Ended => (string(SHARD_END), number(0)),
+        Checkpoint::NotStarted(word) => (string(word_text(*word)), number(&0)),
+        Checkpoint::After(position) => (string(&position.sequence), number(&position.sub_sequence)),
+        Checkpoint::Ended => (string(SHARD_END), number(&0)),
     }
 }
 
 /// An S.
-pub(super) fn string(text: impl ToString) -> AttributeValue {
+pub(super) fn string(text: &(impl ToString + ?Sized)) -> AttributeValue {
     AttributeValue::S(text.to_string())
 }
 
 /// An N.
-pub(super) fn number(value: impl ToString) -> AttributeValue {
+pub(super) fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 

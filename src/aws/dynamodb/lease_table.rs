@@ -26,9 +26,13 @@ const CREATED_AT_ONCE: usize = 8;
 /// How often a write goes on from a row that an earlier write of ours left.
 const ADOPTIONS: usize = 2;
 
+/// Waits before a release is tried again.
+const RELEASE_AGAIN: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(50), Duration::from_millis(500)];
+
 /// The leases of one consumer, in a table of the KCL's form.
 ///
-/// Retrying a failure is left to the caller; the store makes one attempt, and reads back after a lost reply.
+/// Retrying a failure is left to the caller, but for `release`; the store makes one attempt, of 5 s at the most, and
+/// reads back after a lost reply. Lease calls do not wait for `maxConnections`: a late renewal would cost the lease.
 #[derive(Debug, Clone)]
 pub struct LeaseTable {
     client: Client,
@@ -98,7 +102,9 @@ impl LeaseTable {
             Err(error) => error,
         };
         let row = match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?,
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?
+            }
             Some(_) | None => return self.read_back(shard, classify("DynamoDB: UpdateItem", error), is_done).await,
         };
         Ok(match row {
@@ -148,9 +154,10 @@ impl LeaseTable {
             {
                 Ok(())
             }
-            Err(error) => {
-                Err(self.unavailable(&format!("creating the lease of {} in", lease.shard), classify("DynamoDB: PutItem", error)))
-            }
+            Err(error) => Err(self.unavailable(
+                &format!("creating the lease of {} in", lease.shard),
+                classify("DynamoDB: PutItem", error),
+            )),
         }
     }
 
@@ -279,24 +286,21 @@ impl LeaseStore for LeaseTable {
         }
     }
 
+    /// Nobody can try again with a grant that is consumed, so this one write is repeated here.
     async fn release(&self, mut grant: LeaseGrant) -> Result<(), LeaseError> {
-        let worker = grant.worker().clone();
-        for _ in 0..=ADOPTIONS {
-            let counter = grant.lease().counter;
-            let is_handed_off = grant.is_handed_off();
-            let (write, heir) = if is_handed_off {
-                (writes::complete_handoff(counter, &worker), grant.lease().owner.clone())
-            } else {
-                (writes::release(counter, &worker), None)
+        let mut again = RELEASE_AGAIN.into_iter();
+        loop {
+            let failed = match self.release_once(&grant).await {
+                Ok(Written::Stored(_)) => return Ok(()),
+                Ok(Written::Refused(row)) => adopt(&mut grant, row).map(|()| lost(grant.shard()))?,
+                Err(error) if error.kind().may_retry() => error,
+                Err(error) => return Err(error),
             };
-            let is_done =
-                |row: &Lease| row.counter == counter.next() && row.handoff_from.is_none() && row.owner == heir;
-            match self.write(grant.shard(), write, is_done).await? {
-                Written::Stored(_) => return Ok(()),
-                Written::Refused(row) => adopt(&mut grant, row)?,
+            match again.next() {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(failed),
             }
         }
-        Err(lost(grant.shard()))
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
@@ -311,8 +315,7 @@ impl LeaseStore for LeaseTable {
             .set_expression_attribute_values(Some(write.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = request.send().await else { return Ok(()) };
-        if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error()
-        {
+        if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error() {
             // A row that is gone is what was asked for: another worker, or an earlier try of ours, was first.
             let is_gone = refusal.item().is_none_or(Item::is_empty);
             return if is_gone { Ok(()) } else { Err(lost(&seen.shard)) };
@@ -326,6 +329,18 @@ impl LeaseStore for LeaseTable {
 }
 
 impl LeaseTable {
+    async fn release_once(&self, grant: &LeaseGrant) -> Result<Written, LeaseError> {
+        let (counter, worker) = (grant.lease().counter, grant.worker());
+        let (write, heir) = if grant.is_handed_off() {
+            (writes::complete_handoff(counter, worker), grant.lease().owner.clone())
+        } else {
+            (writes::release(counter, worker), None)
+        };
+        let is_done =
+            move |row: &Lease| row.counter == counter.next() && row.handoff_from.is_none() && row.owner == heir;
+        self.write(grant.shard(), write, is_done).await
+    }
+
     fn going_back(&self, shard: &ShardId) -> LeaseError {
         LeaseError::Unavailable {
             doing: format!("storing a checkpoint of {shard} in lease table `{}` was refused", self.table),

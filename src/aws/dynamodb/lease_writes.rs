@@ -64,7 +64,7 @@ pub(super) fn checkpoint(counter: LeaseCounter, worker: &WorkerId, checkpoint: &
         .when_held_by(worker)
         .set(CHECKPOINT, position)
         .set(SUB_SEQUENCE, sub_sequence)
-        .set(OWNER_SWITCHES, number(0));
+        .set(OWNER_SWITCHES, number(&0));
     PENDING.into_iter().fold(write, Write::remove)
 }
 
@@ -86,15 +86,15 @@ pub(super) fn complete_handoff(counter: LeaseCounter, worker: &WorkerId) -> Writ
 /// The condition for deleting a lease; nothing is changed before.
 pub(super) fn remove(counter: LeaseCounter) -> Write {
     let (ended, _) = checkpoint_values(&Checkpoint::Ended);
-    Write::default().when(LEASE_COUNTER, number(counter.value())).when(CHECKPOINT, ended)
+    Write::default().when(LEASE_COUNTER, number(&counter.value())).when(CHECKPOINT, ended)
 }
 
 impl Write {
     /// If the counter is this one, raise it by one.
     fn counted(counter: LeaseCounter) -> Self {
         Self::default()
-            .when(LEASE_COUNTER, number(counter.value()))
-            .set(LEASE_COUNTER, number(counter.next().value()))
+            .when(LEASE_COUNTER, number(&counter.value()))
+            .set(LEASE_COUNTER, number(&counter.next().value()))
     }
 
     fn set(mut self, attribute: &'static str, value: AttributeValue) -> Self {
@@ -110,7 +110,7 @@ impl Write {
     }
 
     fn add_one(mut self, attribute: &'static str) -> Self {
-        let part = format!("{} {}", self.name(attribute), self.value(number(1)));
+        let part = format!("{} {}", self.name(attribute), self.value(number(&1)));
         self.adds.push(part);
         self
     }

@@ -107,8 +107,7 @@ fn key_of(table: &TableDescription) -> TableKey {
 
 async fn create(client: &Client, table: &str, key: &str) -> Result<(), Failed> {
     let element = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build();
-    let attribute =
-        AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S).build();
+    let attribute = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S).build();
     let (element, attribute) = match (element, attribute) {
         (Ok(element), Ok(attribute)) => (element, attribute),
         (Err(error), _) | (_, Err(error)) => {

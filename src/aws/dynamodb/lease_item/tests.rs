@@ -95,7 +95,7 @@ fn a_row_during_a_handoff_names_both_owners() {
 fn a_prepared_checkpoint_may_have_its_state_as_bytes_or_as_a_number() {
     let prepared = kcl_2().into_iter().find(|row| row.contains_key("pendingCheckpointState")).unwrap();
     let mut slipped = prepared.clone();
-    slipped.insert("pendingCheckpointState".to_owned(), number(9));
+    slipped.insert("pendingCheckpointState".to_owned(), number(&9));
     assert_eq!(lease(&prepared), lease(&slipped));
 }
 
@@ -105,11 +105,11 @@ fn a_row_that_cannot_be_read_is_named_with_its_attribute() {
     for (attribute, value) in [
         ("leaseCounter", None),
         ("leaseCounter", Some(string("7"))),
-        ("leaseCounter", Some(number("-1"))),
-        ("leaseCounter", Some(number("1.5"))),
+        ("leaseCounter", Some(number(&"-1"))),
+        ("leaseCounter", Some(number(&"1.5"))),
         ("checkpoint", None),
         ("checkpoint", Some(string("SOON"))),
-        ("leaseOwner", Some(number(1))),
+        ("leaseOwner", Some(number(&1))),
         ("parentShardId", Some(string("shardId-000000000000"))),
         ("endingHashKey", Some(string("340282366920938463463374607431768211456"))),
         ("streamName", Some(string("1:orders:2"))),
