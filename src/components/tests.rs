@@ -44,14 +44,33 @@ fn kinesis_spec(items: &[(&str, &str)]) -> super::super::kinesis::Spec {
 #[test]
 fn a_full_kinesis_file_is_read() {
     let spec = kinesis_spec(&[
-        ("streamname", "orders"), ("consumerName", "till"), ("mode", "extended"), ("region", "eu-central-1"),
-        ("endpoint", "http://localhost:4566"), ("accessKey", "AK"), ("secretKey", "SK"), ("sessionToken", "ST"),
-        ("partitionKey", "p"), ("direction", "Input, output"), ("route", "in/orders"), ("maxConnections", "8"),
-        ("connectTimeout", "2"), ("connectionIdleTimeout", "1m"), ("tcpKeepAlive", "15s"), ("leaseDuration", "500ms"),
-        ("requestTimeout", "3s"), ("leaseTable", "leases"), ("rawPayload", "yes"), ("decodeBase64", "off"),
-        ("initialPosition", "at_timestamp"), ("initialTimestamp", "2026-01-31T08:00:00Z"),
+        ("streamname", "orders"),
+        ("consumerName", "till"),
+        ("mode", "extended"),
+        ("region", "eu-central-1"),
+        ("endpoint", "http://localhost:4566"),
+        ("accessKey", "AK"),
+        ("secretKey", "SK"),
+        ("sessionToken", "ST"),
+        ("partitionKey", "p"),
+        ("direction", "Input, output"),
+        ("route", "in/orders"),
+        ("maxConnections", "8"),
+        ("connectTimeout", "2"),
+        ("connectionIdleTimeout", "1m"),
+        ("tcpKeepAlive", "15s"),
+        ("leaseDuration", "500ms"),
+        ("requestTimeout", "3s"),
+        ("leaseTable", "leases"),
+        ("rawPayload", "yes"),
+        ("decodeBase64", "off"),
+        ("initialPosition", "at_timestamp"),
+        ("initialTimestamp", "2026-01-31T08:00:00Z"),
     ]);
-    assert_eq!((spec.stream.name(), spec.consumer_name.as_deref(), spec.mode), ("orders", Some("till"), Mode::Extended));
+    assert_eq!(
+        (spec.stream.name(), spec.consumer_name.as_deref(), spec.mode),
+        ("orders", Some("till"), Mode::Extended)
+    );
     assert_eq!((spec.direction, spec.route.as_deref()), (Direction::Both, Some("/in/orders")));
     let credentials = spec.connection.credentials.unwrap();
     assert_eq!((credentials.access_key.as_str(), credentials.secret_key.expose_secret()), ("AK", "SK"));
@@ -66,9 +85,13 @@ fn a_full_kinesis_file_is_read() {
 
 #[test]
 fn a_short_kinesis_file_gets_the_defaults() {
-    let spec = kinesis_spec(&[("streamName", "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"), ("tcpKeepAlive", "0")]);
+    let spec =
+        kinesis_spec(&[("streamName", "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"), ("tcpKeepAlive", "0")]);
     assert_eq!((spec.stream.name(), spec.connection.region.as_deref()), ("orders", Some("eu-west-1")));
-    assert_eq!((spec.mode, spec.direction, spec.initial_position), (Mode::Shared, Direction::Unstated, InitialPosition::Latest));
+    assert_eq!(
+        (spec.mode, spec.direction, spec.initial_position),
+        (Mode::Shared, Direction::Unstated, InitialPosition::Latest)
+    );
     assert_eq!((spec.lease_duration, spec.request_timeout), (Duration::from_secs(10), Duration::from_secs(10)));
     assert!(spec.connection.credentials.is_none() && spec.connection.tcp_keep_alive.is_none());
 }
@@ -77,19 +100,37 @@ fn a_short_kinesis_file_gets_the_defaults() {
 fn every_fault_of_a_file_is_told_at_once() {
     let long = "k".repeat(257);
     let verdict = kinesis(&[
-        ("streamName", "a b"), ("mode", "Extended"), ("direction", "inputs"), ("region", "Frankfurt"),
-        ("endpoint", "localhost:4566"), ("accessKey", "AK"), ("partitionKey", &long), ("leaseDuration", "100ms"),
-        ("initialPosition", "at_timestamp"), ("rawPayload", "maybe"), ("maxConnections", "-1"), ("consumerNme", "x"),
-        ("leaseTable", "a"), ("route", "a b"),
+        ("streamName", "a b"),
+        ("mode", "Extended"),
+        ("direction", "inputs"),
+        ("region", "Frankfurt"),
+        ("endpoint", "localhost:4566"),
+        ("accessKey", "AK"),
+        ("partitionKey", &long),
+        ("leaseDuration", "100ms"),
+        ("initialPosition", "at_timestamp"),
+        ("rawPayload", "maybe"),
+        ("maxConnections", "-1"),
+        ("consumerNme", "x"),
+        ("leaseTable", "a"),
+        ("route", "a b"),
     ]);
     assert!(verdict.components.is_empty());
     let shown = verdict.faults.to_string();
     for part in [
-        "field `streamName`: `a b`: a stream name has 1 to 128", "field `mode`: `Extended` is not known; did you mean `extended`?",
-        "field `direction`: `inputs`: this is not a direction; did you mean `input`?", "field `region`: `Frankfurt`",
-        "field `endpoint`: `localhost:4566`", "field `secretKey`: the field is missing, although `accessKey` is given",
-        "field `partitionKey`", "field `leaseDuration`: `100ms` is out of range", "field `initialTimestamp`: `at_timestamp` needs",
-        "field `rawPayload`: `maybe` is not a boolean", "field `maxConnections`: `-1`", "field `leaseTable`", "field `route`",
+        "field `streamName`: `a b`: a stream name has 1 to 128",
+        "field `mode`: `Extended` is not known; did you mean `extended`?",
+        "field `direction`: `inputs`: this is not a direction; did you mean `input`?",
+        "field `region`: `Frankfurt`",
+        "field `endpoint`: `localhost:4566`",
+        "field `secretKey`: the field is missing, although `accessKey` is given",
+        "field `partitionKey`",
+        "field `leaseDuration`: `100ms` is out of range",
+        "field `initialTimestamp`: `at_timestamp` needs",
+        "field `rawPayload`: `maybe` is not a boolean",
+        "field `maxConnections`: `-1`",
+        "field `leaseTable`",
+        "field `route`",
     ] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }
@@ -115,7 +156,10 @@ fn dynamodb_files_are_read() {
         let mut verdict = verdict(kind, "", &[("table", table)]);
         assert!(verdict.faults.is_empty(), "{}", verdict.faults);
         let component = &mut verdict.components[0];
-        assert_eq!((component.type_name, component.direction(), component.route()), ("bindings.aws.dynamodb", Direction::Unstated, None));
+        assert_eq!(
+            (component.type_name, component.direction(), component.route()),
+            ("bindings.aws.dynamodb", Direction::Unstated, None)
+        );
         component.override_connection(&|connection| connection.endpoint = Some("http://here".to_owned()));
         let Spec::DynamoDb(spec) = &component.spec else { panic!("{component:?}") };
         assert_eq!((spec.table.as_str(), spec.connection.endpoint.as_deref()), (table, Some("http://here")));
@@ -142,12 +186,17 @@ fn types_and_versions_are_judged() {
         assert_eq!(verdict.faults.len(), 1, "{}", verdict.faults);
         verdict.faults.to_string()
     };
-    assert!(fault("bindings.aws.kinesys", "").contains("unknown kind `bindings.aws.kinesys`; did you mean `bindings.aws.kinesis`?"));
+    assert!(
+        fault("bindings.aws.kinesys", "")
+            .contains("unknown kind `bindings.aws.kinesys`; did you mean `bindings.aws.kinesis`?")
+    );
     assert!(fault("bindings.cron", "").contains("unknown kind `bindings.cron`; "));
     assert!(fault("nonsense", "").contains("`nonsense` is not a type of component"));
     assert!(fault("binding.aws.kinesis", "").contains("did you mean `bindings.aws.kinesis`?"));
     assert!(fault("bindings.aws.kinesis", "  version: v2\n").contains("no version `v2`; write `v1`"));
-    for (kind, notes) in [("state.redis", 1), ("pubsub.kafka", 1), ("secretstores.hashicorp.vault", 1), ("secretstores.local.env", 0)] {
+    for (kind, notes) in
+        [("state.redis", 1), ("pubsub.kafka", 1), ("secretstores.hashicorp.vault", 1), ("secretstores.local.env", 0)]
+    {
         let verdict = verdict(kind, "", &[]);
         assert!(verdict.components.is_empty() && verdict.faults.is_empty(), "{}", verdict.faults);
         assert_eq!(verdict.notices.len(), notes, "{:?}", verdict.notices);

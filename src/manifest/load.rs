@@ -91,7 +91,8 @@ impl Loader<'_> {
         for (index, chunk) in chunks.iter().enumerate().take(MAX_DOCUMENTS) {
             let place = Place { file: file.file.clone(), document: index + 1 };
             if chunk.opener_has_text {
-                self.notices.push(Notice::of_document(&place, "text behind `---` on the same line is ignored, as in Dapr"));
+                self.notices
+                    .push(Notice::of_document(&place, "text behind `---` on the same line is ignored, as in Dapr"));
             }
             if is_blank(chunk.text) {
                 // A separator at the end is a habit, not a forgotten document.
@@ -123,7 +124,9 @@ impl Loader<'_> {
     /// Dapr's filter in Dapr's order: namespace, double names, scopes.
     fn accept(&mut self, draft: Draft) {
         let skip = |text: String| Notice::of_document(&draft.place, text).component(draft.name.as_str());
-        if let Some(namespace) = self.request.namespace.filter(|own| !draft.namespace.is_empty() && *own != draft.namespace) {
+        if let Some(namespace) =
+            self.request.namespace.filter(|own| !draft.namespace.is_empty() && *own != draft.namespace)
+        {
             let text = format!("skipped: it belongs to the namespace `{}`, not to `{namespace}`", draft.namespace);
             return self.notices.push(skip(text));
         }
@@ -222,9 +225,15 @@ impl Resolver<'_> {
         let (value, is_written) = match &item.source {
             Source::Written(text) => (SecretString::from(fill(text)?), true),
             Source::Variable(name) => {
-                let refused = |error: super::values::Refused| fault(error.to_string(), "refer to another variable".to_owned());
+                let refused =
+                    |error: super::values::Refused| fault(error.to_string(), "refer to another variable".to_owned());
                 allowed(name, self.environment).map_err(refused)?;
-                let unset = || fault(format!("the environment variable `{name}` is not set"), "set it before the daemon starts".to_owned());
+                let unset = || {
+                    fault(
+                        format!("the environment variable `{name}` is not set"),
+                        "set it before the daemon starts".to_owned(),
+                    )
+                };
                 let text = self.environment.get(name).ok_or_else(unset)?;
                 (SecretString::from(fill(&text)?), false)
             }
@@ -252,7 +261,8 @@ impl Resolver<'_> {
         }
         let Some(store) = self.stores.get(store_name) else {
             let problem = format!("the secret store `{store_name}` is not loaded");
-            let remedy = "add a component of this name and of the type `secretstores.local.env` or `secretstores.local.file`";
+            let remedy =
+                "add a component of this name and of the type `secretstores.local.env` or `secretstores.local.file`";
             return Err(fault(problem, remedy.to_owned()));
         };
         store.get(name, key).map_err(|missing| {

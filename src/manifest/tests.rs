@@ -27,11 +27,18 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 fn load_with(folder: &TempDir, variables: &[(&'static str, &'static str)]) -> Loaded {
     let environment = Variables(variables.iter().copied().collect());
     let paths = [folder.path().to_owned()];
-    load(&LoadRequest { paths: &paths, app_id: "shop", namespace: environment.0.get("NAMESPACE").copied(), environment: &environment })
+    load(&LoadRequest {
+        paths: &paths,
+        app_id: "shop",
+        namespace: environment.0.get("NAMESPACE").copied(),
+        environment: &environment,
+    })
 }
 
 fn component(name: &str, rest: &str) -> String {
-    format!("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\nspec:\n  type: bindings.aws.kinesis\n  version: v1\n{rest}")
+    format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\nspec:\n  type: bindings.aws.kinesis\n  version: v1\n{rest}"
+    )
 }
 
 fn names(loaded: &Loaded) -> Vec<&str> {
@@ -50,7 +57,8 @@ fn notices(loaded: &Loaded) -> String {
 #[test]
 fn files_come_in_order_of_their_names_and_documents_in_order_of_writing() {
     let two = format!("{}---\n{}", component("b1", ""), component("b2", ""));
-    let json = r#"{"apiVersion":"dapr.io/v1alpha1","kind":"Component","metadata":{"name":"a"},"spec":{"type":"state.x"}}"#;
+    let json =
+        r#"{"apiVersion":"dapr.io/v1alpha1","kind":"Component","metadata":{"name":"a"},"spec":{"type":"state.x"}}"#;
     let folder = folder(&[("2.YML", &component("c", "")), ("1.yaml", &two), ("0.json", json)]);
     std::fs::create_dir(folder.path().join("below")).unwrap();
     std::fs::write(folder.path().join("below/x.yaml"), component("below", "")).unwrap();
@@ -63,12 +71,15 @@ fn files_come_in_order_of_their_names_and_documents_in_order_of_writing() {
 #[test]
 fn hidden_files_are_passed_over_and_other_files_and_kinds_are_noted() {
     let other = "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: r}\n";
-    let folder = folder(&[(".h.yaml", "{{{"), ("readme.md", "x"), ("r.yaml", other), ("e.yaml", "# none\n"), ("n.yaml", "~\n")]);
+    let folder =
+        folder(&[(".h.yaml", "{{{"), ("readme.md", "x"), ("r.yaml", other), ("e.yaml", "# none\n"), ("n.yaml", "~\n")]);
     let loaded = load_with(&folder, &[]);
     assert!(loaded.faults.is_empty() && loaded.documents.is_empty());
     let notices = notices(&loaded);
     assert_eq!(loaded.notices.len(), 4, "{notices}");
-    for part in ["readme.md: not loaded", "`kind` is `Resiliency`", "e.yaml: the file is empty", "the document is empty"] {
+    for part in
+        ["readme.md: not loaded", "`kind` is `Resiliency`", "e.yaml: the file is empty", "the document is empty"]
+    {
         assert!(notices.contains(part), "{part}: {notices}");
     }
 }
@@ -77,7 +88,8 @@ fn hidden_files_are_passed_over_and_other_files_and_kinds_are_noted() {
 fn a_missing_folder_and_a_file_in_place_of_one_are_faults() {
     let folder = folder(&[("a.yaml", "")]);
     let paths = [folder.path().join("nowhere"), folder.path().join("a.yaml")];
-    let loaded = load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Variables::default() });
+    let loaded =
+        load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Variables::default() });
     let shown = loaded.faults.to_string();
     assert_eq!(loaded.faults.len(), 2, "{shown}");
     assert!(shown.contains("does not exist; create it") && shown.contains("not a folder"), "{shown}");
@@ -99,8 +111,13 @@ fn every_broken_file_is_told_and_the_whole_ones_still_load() {
     assert_eq!(names(&loaded), ["good"]);
     let shown = loaded.faults.to_string();
     for part in [
-        "b.yaml: document 1: ", "c.yaml: the file is larger than 1 MiB; split", "written twice", "e.yaml: document 1: the document is not a mapping",
-        "f.yaml: the file is not UTF-8 text (byte 6); save it as UTF-8", "g.json: document 1", "field `metadata.name`: the component has no name",
+        "b.yaml: document 1: ",
+        "c.yaml: the file is larger than 1 MiB; split",
+        "written twice",
+        "e.yaml: document 1: the document is not a mapping",
+        "f.yaml: the file is not UTF-8 text (byte 6); save it as UTF-8",
+        "g.json: document 1",
+        "field `metadata.name`: the component has no name",
         "field `spec.type`: the type is missing",
     ] {
         assert!(shown.contains(part), "{part}:\n{shown}");
@@ -147,7 +164,10 @@ fn odd_frames_are_read_as_dapr_reads_them() {
     assert_eq!(loaded.documents[0].init_timeout, Duration::from_secs(90));
     assert_eq!(loaded.documents[1].init_timeout, Duration::from_secs(5));
     let notices = notices(&loaded);
-    assert!(notices.contains("did you mean `spec.metadata`?") && notices.contains("`spec.initTimeout` is `soon`"), "{notices}");
+    assert!(
+        notices.contains("did you mean `spec.metadata`?") && notices.contains("`spec.initTimeout` is `soon`"),
+        "{notices}"
+    );
 }
 
 #[test]
@@ -181,7 +201,10 @@ fn environment_references_are_resolved_or_told() {
     let folder = folder(&[("a.yaml", &component("x", items))]);
     let shown = load_with(&folder, &[("KEY", "k"), ("DAPR_X", "no")]).faults.to_string();
     assert_eq!(shown.lines().count(), 3, "{shown}");
-    assert!(shown.contains("`GONE` is not set; set it") && shown.contains("DAPR_") && shown.contains("POD_NAME"), "{shown}");
+    assert!(
+        shown.contains("`GONE` is not set; set it") && shown.contains("DAPR_") && shown.contains("POD_NAME"),
+        "{shown}"
+    );
     let forgiving = component("x", items).replace("  version", "  ignoreErrors: true\n  version");
     std::fs::write(folder.path().join("a.yaml"), forgiving).unwrap();
     let loaded = load_with(&folder, &[("KEY", "k")]);
@@ -190,7 +213,10 @@ fn environment_references_are_resolved_or_told() {
 }
 
 fn with_store(store: &str, reference: &str) -> String {
-    let asking = component("x", &format!("  metadata:\n  - {{name: secretKey, secretKeyRef: {reference}}}\nauth: {{secretStore: vault}}\n"));
+    let asking = component(
+        "x",
+        &format!("  metadata:\n  - {{name: secretKey, secretKeyRef: {reference}}}\nauth: {{secretStore: vault}}\n"),
+    );
     format!("{asking}---\n{}", component("vault", store).replace("bindings.aws.kinesis", "secretstores.local.file"))
 }
 
@@ -198,7 +224,8 @@ fn with_store(store: &str, reference: &str) -> String {
 fn secrets_come_from_files_and_never_show() {
     let secrets = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&secrets, r#"{"aws": {"key": "s3cret{uuid}", "list": ["l0"]}, "empty": ""}"#).unwrap();
-    let store = |more: &str| format!("  metadata:\n  - {{name: secretsFile, value: '{}'}}\n{more}", secrets.path().display());
+    let store =
+        |more: &str| format!("  metadata:\n  - {{name: secretsFile, value: '{}'}}\n{more}", secrets.path().display());
     let many = store("  - {name: multiValued, value: true}\n  - {name: nestedSeparator, value: .}\n");
     for (store, reference) in [(store(""), "{name: 'aws:key'}"), (many.clone(), "{name: aws, key: key}")] {
         let loaded = load_with(&folder(&[("a.yaml", &with_store(&store, reference))]), &[]);
@@ -210,7 +237,11 @@ fn secrets_come_from_files_and_never_show() {
         assert_eq!(reader.duration("secretKey", Duration::ZERO..=Duration::from_secs(1)), None);
         assert!(!reader.finish().0.to_string().contains("s3cret"));
     }
-    for (reference, part) in [("{name: gone}", "no secret `gone`"), ("{name: empty, key: empty}", "is empty"), ("{name: aws, key: no}", "no key `no`")] {
+    for (reference, part) in [
+        ("{name: gone}", "no secret `gone`"),
+        ("{name: empty, key: empty}", "is empty"),
+        ("{name: aws, key: no}", "no key `no`"),
+    ] {
         let shown = only_fault(&load_with(&folder(&[("a.yaml", &with_store(&many, reference))]), &[]));
         assert!(shown.contains(part), "{shown}");
     }

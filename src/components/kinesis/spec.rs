@@ -109,7 +109,11 @@ fn read_initial_position(reader: &mut Reader<'_>) -> InitialPosition {
     match word {
         Word::AtTimestamp => {
             if !is_given {
-                reader.fault("initialTimestamp", "`at_timestamp` needs a moment", "add it, such as `2026-01-31T08:00:00Z`");
+                reader.fault(
+                    "initialTimestamp",
+                    "`at_timestamp` needs a moment",
+                    "add it, such as `2026-01-31T08:00:00Z`",
+                );
             }
             InitialPosition::AtTimestamp(moment.unwrap_or(Timestamp::from_millis(0)))
         }
