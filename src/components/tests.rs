@@ -209,3 +209,23 @@ fn faults_of_a_component_that_ignores_errors_are_notices() {
     assert!(verdict.components.is_empty() && verdict.faults.is_empty(), "{}", verdict.faults);
     assert_eq!(verdict.notices.len(), 3, "{:?}", verdict.notices);
 }
+
+#[test]
+fn a_reference_that_leads_nowhere_does_not_hide_other_faults_nor_make_false_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: x}\nspec:\n  type: bindings.aws.kinesis\n  \
+                metadata: [{name: streamName, envRef: GONE}, {name: accessKey, value: AK}, \
+                {name: secretKey, envRef: GONE}, {name: mode, value: nonsense}]\n";
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    let verdict = check(load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Empty }));
+    let fields: Vec<_> = verdict.faults.iter().filter_map(|fault| fault.field.as_deref()).collect();
+    assert_eq!(fields, ["streamName", "secretKey", "mode"], "{}", verdict.faults);
+    assert!(verdict.components.is_empty() && verdict.notices.is_empty());
+}
+
+#[test]
+fn an_endpoint_with_a_password_is_not_repeated() {
+    let shown = kinesis(&[("streamName", "s"), ("endpoint", "ftp://me:s3cret@host")]).faults.to_string();
+    assert!(shown.contains("field `endpoint`: the value: this is not an http or https URL"), "{shown}");
+}

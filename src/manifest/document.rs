@@ -29,9 +29,17 @@ pub struct Document {
     /// Where it stands.
     pub place: Place,
     pub(super) items: Vec<Item>,
+    pub(super) is_whole: bool,
 }
 
 impl Document {
+    /// Whether loading found no fault in it. One that is not whole is still given, so that its kind can tell the rest
+    /// of its faults in the same run; it must not be used.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// Typed access to `spec.metadata`.
     #[must_use]
     pub fn reader(&self) -> Reader<'_> {
@@ -43,7 +51,8 @@ impl Document {
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) name: String,
-    pub(super) value: SecretString,
+    /// `None` when the reference leads nowhere; that fault is told already.
+    pub(super) value: Option<SecretString>,
     /// Whether the value itself stands in the file, so that a message may repeat it.
     pub(super) is_written: bool,
 }
@@ -80,7 +89,7 @@ pub(super) struct DraftItem {
 pub(super) enum Source {
     Written(String),
     Variable(String),
-    Secret { name: String, key: String, written: Option<String> },
+    Secret { name: String, key: String },
 }
 
 /// What a document turned out to be.
@@ -296,7 +305,7 @@ impl Frame {
                         return None;
                     };
                     let key = scalar(reference.get("key")).filter(|key| !key.is_empty());
-                    Source::Secret { key: key.unwrap_or_else(|| secret.clone()), name: secret, written }
+                    Source::Secret { key: key.unwrap_or_else(|| secret.clone()), name: secret }
                 }
                 (Some(_), _) => {
                     self.fault(&name, "`secretKeyRef` is not a mapping", "write `name` and `key` below it");
