@@ -252,3 +252,26 @@ fn answer(status: StatusCode, content: &'static str, body: Body) -> Response {
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content));
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrokinesis::store::StoreOptions;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_five_seconds_a_new_subscription_takes_over_and_the_old_one_ends() {
+        let shim = Shim { store: Store::new(StoreOptions::default()), subscriptions: Mutex::default() };
+        let endless = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let (first, before) = shim.claim("consumer shard").unwrap();
+        let first = shim.settle("consumer shard", first, before, answer(StatusCode::OK, EVENT_STREAM, endless()));
+        tokio::time::advance(TAKE_OVER_AFTER - Duration::from_millis(1)).await;
+        assert_eq!(shim.claim("consumer shard").err().unwrap().status(), StatusCode::BAD_REQUEST);
+        assert!(shim.claim("consumer other-shard").is_ok());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let (second, before) = shim.claim("consumer shard").unwrap();
+        let second = shim.settle("consumer shard", second, before, answer(StatusCode::OK, EVENT_STREAM, endless()));
+        assert!(to_bytes(first.into_body(), 1).await.unwrap().is_empty());
+        let read = tokio::time::timeout(Duration::from_secs(300), to_bytes(second.into_body(), 1)).await;
+        assert!(read.is_err(), "the new one goes on");
+    }
+}
