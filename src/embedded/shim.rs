@@ -88,9 +88,11 @@ impl Shim {
             Err(refusal) => return refusal,
         };
         let key = format!("{} {}", asked["ConsumerARN"], asked["ShardId"]);
-        let (mine, before) = match self.claim(&key) {
-            Ok(claim) => claim,
-            Err(refusal) => return refusal,
+        let Some((mine, before)) = self.claim(&key) else {
+            return refusal(
+                "ResourceInUseException",
+                "another subscription to this shard by this consumer began less than 5 seconds ago",
+            );
         };
         let answer = match StartKind::of(&asked["StartingPosition"]["Type"]) {
             StartKind::Relative => next.run(Request::from_parts(parts, Body::from(asked.to_string()))).await,
@@ -108,18 +110,15 @@ impl Shim {
         self.settle(&key, mine, before, answer)
     }
 
-    /// Takes the place of the newest subscription, unless that one is too young. Gives back the one before.
-    fn claim(&self, key: &str) -> Result<(Subscription, Option<Subscription>), Response> {
+    /// Takes the place of the newest subscription and gives back that one; `None` when it is too young.
+    fn claim(&self, key: &str) -> Option<(Subscription, Option<Subscription>)> {
         let mut all = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         if all.get(key).is_some_and(|newest| newest.begun.elapsed() < TAKE_OVER_AFTER) {
-            return Err(refusal(
-                "ResourceInUseException",
-                "another subscription to this shard by this consumer began less than 5 seconds ago",
-            ));
+            return None;
         }
         let mine = Subscription { begun: Instant::now(), taken_over: CancellationToken::new() };
         let before = all.insert(key.to_owned(), mine.clone());
-        Ok((mine, before))
+        Some((mine, before))
     }
 
     /// Ends the subscription before, or brings it back if the new one did not come to be.
@@ -265,8 +264,8 @@ mod tests {
         let (first, before) = shim.claim("consumer shard").unwrap();
         let first = shim.settle("consumer shard", first, before, answer(StatusCode::OK, EVENT_STREAM, endless()));
         tokio::time::advance(TAKE_OVER_AFTER - Duration::from_millis(1)).await;
-        assert_eq!(shim.claim("consumer shard").err().unwrap().status(), StatusCode::BAD_REQUEST);
-        assert!(shim.claim("consumer other-shard").is_ok());
+        assert!(shim.claim("consumer shard").is_none());
+        assert!(shim.claim("consumer other-shard").is_some());
         tokio::time::advance(Duration::from_millis(1)).await;
         let (second, before) = shim.claim("consumer shard").unwrap();
         let second = shim.settle("consumer shard", second, before, answer(StatusCode::OK, EVENT_STREAM, endless()));
