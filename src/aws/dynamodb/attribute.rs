@@ -214,4 +214,5 @@ fn is_plain(key: &str) -> bool {
 }
 
 #[cfg(test)]
+#[path = "attribute_tests.rs"]
 mod tests;
