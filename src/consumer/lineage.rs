@@ -105,7 +105,9 @@ impl<'a> Family<'a> {
         let of_shards = listing.shards.iter().map(|shard| (&shard.id, &shard.parents));
         let of_leases = leases.iter().map(|lease| (&lease.shard, &lease.parents));
         for (child, parents) in of_shards.chain(of_leases) {
-            parents.iter().for_each(|parent| drop(children.entry(parent).or_default().insert(child)));
+            for parent in parents {
+                children.entry(parent).or_default().insert(child);
+            }
         }
         for lease in leases {
             children.entry(&lease.shard).or_default().extend(&lease.children);
