@@ -125,7 +125,7 @@ impl Judge {
     /// After all stopped in peace: nobody holds a lease, and a restart would repeat nothing.
     pub(crate) fn left_behind(&self) -> Option<String> {
         for lease in self.leases.leases() {
-            if lease.owner.is_some() {
+            if lease.owner.is_some() && !lease.checkpoint.is_ended() {
                 return Some(format!("a lease is still owned: {lease:?}"));
             }
             let book = self.book.lock().unwrap();

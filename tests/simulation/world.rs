@@ -16,6 +16,8 @@ use tokio::time::Instant;
 const TROUBLE: Duration = Duration::from_secs(60);
 /// In peace: expiry, two scans, a hang of the app, and the backlog.
 const PEACE: Duration = Duration::from_secs(90);
+/// After it every lease that the dead left behind has found an owner: expiry and two scans.
+const SETTLING: Duration = Duration::from_secs(25);
 const DRAIN: Duration = Duration::from_secs(12);
 
 struct Running {
@@ -51,6 +53,7 @@ pub(crate) async fn run(seed: u64) -> Result<(), String> {
     }
     world.heal();
     world.until_delivered().await?;
+    tokio::time::sleep(SETTLING).await;
     world.stop_all().await?;
     world.judge.verdict()?;
     if let Some(left) = world.judge.left_behind() {
