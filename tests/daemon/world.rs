@@ -39,8 +39,8 @@ impl World {
             .credentials_provider(keys())
             .build();
         let dynamodb = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-            .region(aws_sdk_dynamodb::config::Region::new(REGION))
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
             .endpoint_url(aws.dynamodb_url())
             .credentials_provider(keys())
             .build();
