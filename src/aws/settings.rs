@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything that a component file says about its connection. What is `None` comes from the AWS default chain.
@@ -21,6 +22,8 @@ pub struct ConnectionSettings {
     pub connection_idle_timeout: Duration,
     /// Interval of TCP keep-alive probes; `None` leaves them off.
     pub tcp_keep_alive: Option<Duration>,
+    /// A PEM file of further certificate authorities to trust (`AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<PathBuf>,
 }
 
 impl Default for ConnectionSettings {
@@ -34,6 +37,7 @@ impl Default for ConnectionSettings {
             connect_timeout: Duration::from_millis(3_100),
             connection_idle_timeout: Duration::from_secs(90),
             tcp_keep_alive: None,
+            ca_bundle: None,
         }
     }
 }

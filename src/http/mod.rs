@@ -1,1 +1,38 @@
-//! (room to be furnished)
+//! The face towards callers: HTTP/1.1 and h2c on one port, in Dapr's dialect.
+//!
+//! The composition root binds the listeners with [`bind`], builds a [`Face`] and runs [`serve`] until it is told to
+//! stop. A request goes `server` (connection) → `routes` (path, token) → `invoke` or `health` → `error` when it fails.
+//!
+//! Laws:
+//! - Status codes of failures are chosen in `error` and nowhere else; other rooms know kinds only.
+//! - Every request that was read is answered, a stop included, unless the drain limit cuts it.
+//! - `data` reaches the component as the exact bytes that were sent; it is a slice of the request's buffer.
+//! - Everything runs in a supervised connection task, the streams of HTTP/2 included.
+//!
+//! Why own routing: Dapr's routes never answer 405, clean the path before matching, and read `+` in a name as a
+//! space. One `match` over cleaned segments says this in a screen; a router's tables would have to be bent thrice.
+//!
+//! Why an own guard on heads: hyper's header timeout also closes keep-alive connections that are merely idle, and
+//! does not run before the first bytes came. Either breaks a promise: a pooled client must be able to pause, and a
+//! silent one must not hold a slot. A later hyper with separate limits would change our mind.
+
+mod body;
+mod connection;
+mod error;
+mod face;
+mod head_clock;
+mod health;
+mod invoke;
+mod metrics;
+mod request;
+mod routes;
+mod server;
+mod trace;
+
+pub use face::{AppConnection, Face, HttpSettings};
+pub use metrics::serve_metrics;
+pub use routes::router;
+pub use server::{BindError, Drained, bind, serve};
+
+#[cfg(test)]
+mod tests;

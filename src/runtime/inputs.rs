@@ -90,12 +90,7 @@ pub async fn run(inputs: Vec<InputSlot>, stop: Stop) {
 }
 
 /// Logs how an input ended and starts it again unless that was its wish or ours.
-fn settle(
-    ended: Ended<End>,
-    attended: &mut HashMap<String, Attended>,
-    tasks: &mut Supervisor<End>,
-    stop: &Stop,
-) {
+fn settle(ended: Ended<End>, attended: &mut HashMap<String, Attended>, tasks: &mut Supervisor<End>, stop: &Stop) {
     let name = ended.name;
     let why = match ended.result {
         Ok(End::Stopped) => return tracing::info!(component = %name, "input stopped"),

@@ -116,7 +116,7 @@ mod tests {
     fn a_stopped_process_is_never_ready_again() {
         let readiness = Readiness::new();
         let guard = readiness.guard("app");
-        readiness.clone().stop();
+        readiness.stop();
         drop(guard);
         assert!(!readiness.is_ready());
         assert_eq!(readiness.pending(), [STOPPING]);

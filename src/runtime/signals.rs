@@ -101,6 +101,25 @@ mod tests {
         assert!(!stop.is_asked());
     }
 
+    fn send(signal: &str) {
+        let command = format!("kill -{signal} {}", std::process::id());
+        assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_asks_and_the_second_cuts() {
+        let (stop, signals) = (Stop::new(), Signals::listen().unwrap());
+        let sending = async {
+            send("TERM");
+            stop.asked().await;
+            assert!(!stop.is_forced());
+            send("INT");
+        };
+        let (governed, ()) = tokio::join!(signals.govern(&stop, std::future::pending::<()>()), sending);
+        assert_eq!(governed, Governed::CutShort(Caught::Interrupt));
+        assert!(stop.is_forced());
+    }
+
     #[test]
     fn exit_codes_are_those_a_shell_expects() {
         assert_eq!((Caught::Interrupt.exit_code(), Caught::Terminate.exit_code()), (130, 143));

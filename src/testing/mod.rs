@@ -1,1 +1,16 @@
-//! (room to be furnished)
+//! In-memory ports, and the contract that every lease store must pass. Feature `testing`; above `domain`, outside
+//! release builds. Everything random comes from a seed, every wait is of tokio's clock, so a test may pause time.
+
+mod handler;
+mod lease_contract;
+mod lease_faults;
+mod memory_leases;
+mod memory_stream;
+mod stream_ports;
+
+pub use handler::{Delivery, RecordingHandler, Reply};
+pub use lease_contract::lease_store_contract;
+pub use lease_faults::FaultyLeaseStore;
+pub use memory_leases::MemoryLeaseStore;
+pub use memory_stream::{MemoryStream, Put};
+pub use stream_ports::StreamFaults;

@@ -1,0 +1,174 @@
+//! The app as the rest of the house sees it.
+
+use super::event::Callback;
+use super::pool::{Pool, Unanswered};
+use super::{AppSettings, InvalidAppSettings, Route};
+use crate::domain::{DeliveryError, EventHandler, Stop};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How long one look at the app's port may take, and the pause after it; both as in daprd.
+const DIAL_LIMIT: Duration = Duration::from_millis(500);
+const DIAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Every this many looks a line is logged.
+const DIALS_PER_LINE: u64 = 100;
+
+const API_TOKEN: HeaderName = HeaderName::from_static("dapr-api-token");
+
+/// The channel to the application. Cheap to clone; all clones share the connections.
+#[derive(Debug, Clone)]
+pub struct AppChannel(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pool: Pool,
+    host: String,
+    port: u16,
+    headers: HeaderMap,
+    event_timeout: Duration,
+    probe_timeout: Duration,
+}
+
+impl AppChannel {
+    /// A channel that connects when it is first used.
+    ///
+    /// # Errors
+    /// When the address is not a host, or the token does not fit into a header.
+    pub fn new(settings: AppSettings) -> Result<Self, InvalidAppSettings> {
+        let headers = standing_headers(&settings)?;
+        let host = bare_host(&settings.address).to_owned();
+        let pool = Pool::new(host.clone(), settings.port, settings.max_connections);
+        Ok(Self(Arc::new(Inner {
+            pool,
+            host,
+            port: settings.port,
+            headers,
+            event_timeout: settings.event_timeout,
+            probe_timeout: settings.probe_timeout,
+        })))
+    }
+
+    /// Waits, for as long as it takes, until the app's port accepts a connection. False when told to stop before that.
+    /// Logs the lines that daprd logs, word for word, because scripts wait for them.
+    pub async fn wait_until_up(&self, stop: &Stop) -> bool {
+        let port = self.0.port;
+        tracing::info!(
+            "application protocol: http. waiting on port {port}.  This will block until the app is listening on that port."
+        );
+        tokio::select! {
+            // Being told to stop outranks an app that comes up in the same moment.
+            biased;
+            () = stop.asked() => false,
+            () = self.dial_until_up() => {
+                tracing::info!("application discovered on port {port}");
+                true
+            }
+        }
+    }
+
+    /// The handler that takes an input's events to its route.
+    #[must_use]
+    pub fn handler_for(&self, route: Route) -> Arc<dyn EventHandler> {
+        Arc::new(Callback::new(self.clone(), route))
+    }
+
+    /// Closes the connections that lie idle; the last step of a shutdown.
+    pub fn close_idle(&self) {
+        self.0.pool.close_idle();
+    }
+
+    pub(super) async fn post(&self, route: &Route, headers: HeaderMap, body: Bytes) -> Result<(), DeliveryError> {
+        self.call(Method::POST, route, headers, (body, self.0.event_timeout)).await
+    }
+
+    pub(super) async fn options(&self, route: &Route) -> Result<(), DeliveryError> {
+        self.call(Method::OPTIONS, route, HeaderMap::new(), (Bytes::new(), self.0.probe_timeout)).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        route: &Route,
+        mut headers: HeaderMap,
+        (body, limit): (Bytes, Duration),
+    ) -> Result<(), DeliveryError> {
+        let target = format!("{method} {route}");
+        headers.extend(self.0.headers.clone());
+        let request = request(method, route, headers, body).map_err(|error| self.unreachable(error))?;
+        let reply = self.0.pool.send(request, limit).await.map_err(|unanswered| match unanswered {
+            Unanswered::TimedOut => DeliveryError::TimedOut { target: target.clone(), limit },
+            Unanswered::Broken(source) => self.unreachable(source),
+        })?;
+        match reply.status {
+            200..=299 => Ok(()),
+            status => Err(DeliveryError::Refused { status, target, retry_after: reply.retry_after }),
+        }
+    }
+
+    fn unreachable(&self, source: impl Into<crate::domain::BoxError>) -> DeliveryError {
+        DeliveryError::Unreachable { target: authority(&self.0.host, self.0.port), source: source.into() }
+    }
+
+    async fn dial_until_up(&self) {
+        let mut dials = 0_u64;
+        while !self.is_up().await {
+            dials += 1;
+            if dials.is_multiple_of(DIALS_PER_LINE) {
+                tracing::info!("waiting for application to listen on port {}", self.0.port);
+            }
+            tokio::time::sleep(DIAL_PAUSE).await;
+        }
+    }
+
+    async fn is_up(&self) -> bool {
+        let dial = TcpStream::connect((self.0.host.as_str(), self.0.port));
+        matches!(tokio::time::timeout(DIAL_LIMIT, dial).await, Ok(Ok(_)))
+    }
+}
+
+fn request(
+    method: Method,
+    route: &Route,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, http::Error> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = route.as_str().parse::<Uri>()?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The headers that every call carries.
+fn standing_headers(settings: &AppSettings) -> Result<HeaderMap, InvalidAppSettings> {
+    let host = bare_host(&settings.address);
+    let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
+    let authority = HeaderValue::try_from(authority(host, settings.port)).ok().filter(|_| is_host);
+    let mut headers = HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (USER_AGENT, HeaderValue::from_static(concat!("bindd/", env!("CARGO_PKG_VERSION")))),
+    ]);
+    headers.insert(HOST, authority.ok_or_else(|| InvalidAppSettings::Address(settings.address.clone()))?);
+    if let Some(token) = &settings.api_token {
+        let mut token = HeaderValue::from_str(token.expose_secret()).map_err(|_| InvalidAppSettings::Token)?;
+        token.set_sensitive(true);
+        headers.insert(API_TOKEN, token);
+    }
+    Ok(headers)
+}
+
+/// The host without the brackets that an IPv6 address may be written in.
+fn bare_host(address: &str) -> &str {
+    address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address)
+}
+
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}

@@ -1,0 +1,107 @@
+//! Paths on the app, and text made safe for a path or a header.
+
+use crate::domain::ComponentName;
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+/// The path that an input is delivered to: `/<name>`, or the component's `route`, cleaned as Dapr cleans it (a leading
+/// slash, no empty, `.` or `..` segments, no trailing slash). A query is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route(Arc<str>);
+
+impl Route {
+    /// The path for a component. An empty `route` counts as none.
+    #[must_use]
+    pub fn new(route: Option<&str>, name: &ComponentName) -> Self {
+        Self(clean(route.filter(|text| !text.is_empty()).unwrap_or(name.as_str())).into())
+    }
+
+    /// The path as it stands in the request line; visible ASCII, beginning with a slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn clean(text: &str) -> String {
+    let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            name => segments.push(name),
+        }
+    }
+    let mut cleaned = String::from("/");
+    escape_into(&mut cleaned, &segments.join("/"), |byte| is_plain(byte) || b"/%!$&'()*+,;=:@".contains(&byte));
+    if let Some(query) = query {
+        cleaned.push('?');
+        escape_into(&mut cleaned, query, |byte| is_plain(byte) || b"/%!$&'()*+,;=:@?".contains(&byte));
+    }
+    cleaned
+}
+
+/// Percent-encodes everything but letters, digits and `-._~`, so that any text fits into a header.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    escape_into(&mut escaped, text, is_plain);
+    escaped
+}
+
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn escape_into(target: &mut String, text: &str, keep: impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if keep(byte) {
+            target.push(char::from(byte));
+        } else if write!(target, "%{byte:02X}").is_err() {
+            // Writing to a `String` has no way to fail.
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(text: Option<&str>) -> String {
+        Route::new(text, &"orders".parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn without_a_route_the_name_is_the_path() {
+        assert_eq!((route(None), route(Some(""))), ("/orders".to_owned(), "/orders".to_owned()));
+    }
+
+    #[test]
+    fn routes_are_cleaned() {
+        for (given, cleaned) in [
+            ("events/new", "/events/new"),
+            ("/a//b/./c/", "/a/b/c"),
+            ("/a/../../b", "/b"),
+            ("/", "/"),
+            ("/a%20b/ä c", "/a%20b/%C3%A4%20c"),
+            ("/in?kind=a b#c", "/in?kind=a%20b%23c"),
+            ("/a\r\nb", "/a%0D%0Ab"),
+        ] {
+            assert_eq!(route(Some(given)), cleaned);
+        }
+    }
+
+    #[test]
+    fn any_text_fits_into_a_header() {
+        assert_eq!(escape("kunde 7/ü\n%"), "kunde%207%2F%C3%BC%0A%25");
+    }
+}

@@ -1,0 +1,50 @@
+//! What the channel must be told.
+
+use secrecy::SecretString;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Where the app listens and how it is called. [`AppSettings::new`] fills in the defaults.
+#[derive(Debug, Clone)]
+pub struct AppSettings {
+    /// Host name or IP address (`--app-channel-address`).
+    pub address: String,
+    /// TCP port (`--app-port`).
+    pub port: u16,
+    /// Sent as `dapr-api-token` with every call (`APP_API_TOKEN`).
+    pub api_token: Option<SecretString>,
+    /// How long one event may take, from connecting to the end of the answer. Waiting for a free connection does
+    /// not count. Dapr knows no limit here; without one, a hung app would hold a shard forever.
+    pub event_timeout: Duration,
+    /// How many connections may be open at once; Dapr allows 1024.
+    pub max_connections: NonZeroUsize,
+    /// How long one `OPTIONS` probe may take (`--app-binding-options-timeout`, 3 s in Dapr).
+    pub probe_timeout: Duration,
+}
+
+impl AppSettings {
+    /// An app on the loopback address, with the defaults: no token, 60 s for an event, 1024 connections, 3 s for a
+    /// probe.
+    #[must_use]
+    pub fn new(port: u16) -> Self {
+        Self {
+            address: "127.0.0.1".to_owned(),
+            port,
+            api_token: None,
+            event_timeout: Duration::from_secs(60),
+            max_connections: NonZeroUsize::MIN.saturating_add(1023),
+            probe_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Settings that cannot be put into a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAppSettings {
+    /// The address is not a host.
+    #[error("`{0}` is not a host name or IP address; give the host alone, without scheme and port")]
+    Address(String),
+    /// The token holds characters that no header can carry.
+    #[error("the app's API token holds characters that an HTTP header cannot carry; use visible ASCII")]
+    Token,
+}

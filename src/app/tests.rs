@@ -1,0 +1,400 @@
+//! The channel against a raw server on a real socket.
+
+use super::{Answer, AppChannel, AppSettings, InvalidAppSettings, Route};
+use crate::domain::{
+    BindingEvent, DeliveryError, EventOrigin, RecordPosition, SequenceNumber, ShardId, Stop, Timestamp,
+};
+use crate::tasks::Supervisor;
+use bytes::Bytes;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// What the server does with a request.
+#[derive(Debug, Clone)]
+enum Act {
+    Answer(String),
+    AnswerThenClose(String),
+    CloseUnanswered,
+    Stall,
+}
+
+#[derive(Debug)]
+struct Seen {
+    connection: usize,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name)).map(|(_, v)| v)
+    }
+}
+
+/// An app that follows a script: the n-th request it reads gets the n-th act, the last act repeats.
+struct App {
+    port: u16,
+    seen: UnboundedReceiver<Seen>,
+    closed: UnboundedReceiver<usize>,
+    _tasks: Supervisor<()>,
+}
+
+struct Script {
+    acts: Vec<Act>,
+    taken: std::sync::atomic::AtomicUsize,
+    seen: UnboundedSender<Seen>,
+    closed: UnboundedSender<usize>,
+}
+
+impl Script {
+    fn next(&self) -> Act {
+        let number = self.taken.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.acts[number.min(self.acts.len() - 1)].clone()
+    }
+}
+
+async fn app(acts: impl IntoIterator<Item = Act>) -> App {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen_by, seen) = unbounded_channel();
+    let (closed_by, closed) = unbounded_channel();
+    let acts = acts.into_iter().collect();
+    let script = Arc::new(Script { acts, taken: 0.into(), seen: seen_by, closed: closed_by });
+    let mut tasks = Supervisor::new();
+    tasks.spawn("app", async move {
+        let mut connections = Supervisor::new();
+        for connection in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            connections.spawn("connection", serve(stream, connection, script.clone()));
+        }
+    });
+    App { port, seen, closed, _tasks: tasks }
+}
+
+async fn serve(mut stream: TcpStream, connection: usize, script: Arc<Script>) {
+    while let Some((head, body)) = read_request(&mut stream).await {
+        script.seen.send(Seen { connection, head, body }).unwrap();
+        match script.next() {
+            Act::Answer(text) => {
+                if stream.write_all(text.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+            Act::AnswerThenClose(text) => {
+                stream.write_all(text.as_bytes()).await.unwrap();
+                break;
+            }
+            Act::CloseUnanswered => break,
+            Act::Stall => std::future::pending().await,
+        }
+    }
+    drop(stream);
+    // A test that does not wait for this has dropped the other end.
+    script.closed.send(connection).ok();
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut read = Vec::new();
+    let head_end = loop {
+        if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(read[..head_end].to_vec()).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+    let mut body = read.split_off(head_end);
+    while body.len() < length {
+        assert_ne!(stream.read_buf(&mut body).await.unwrap(), 0, "cut in the body");
+    }
+    Some((head, body))
+}
+
+fn settings(port: u16) -> AppSettings {
+    AppSettings { event_timeout: Duration::from_secs(20), ..AppSettings::new(port) }
+}
+
+fn channel(port: u16) -> AppChannel {
+    AppChannel::new(settings(port)).unwrap()
+}
+
+fn route() -> Route {
+    Route::new(None, &"orders".parse().unwrap())
+}
+
+fn event(data: impl Into<Bytes>) -> BindingEvent {
+    BindingEvent {
+        binding: "orders".parse().unwrap(),
+        data: data.into(),
+        origin: EventOrigin {
+            shard: ShardId::new("shardId-000000000003"),
+            position: RecordPosition { sequence: "4959".parse::<SequenceNumber>().unwrap(), sub_sequence: 2 },
+            partition_key: "kunde ü".to_owned(),
+            arrival: Some(Timestamp::from_millis(1_700_000_000_123)),
+        },
+        attempt: 3,
+    }
+}
+
+async fn deliver(channel: &AppChannel, data: &'static str) -> Result<(), DeliveryError> {
+    channel.handler_for(route()).handle(&event(data)).await
+}
+
+fn refused(result: Result<(), DeliveryError>) -> (u16, Option<Duration>) {
+    match result {
+        Err(DeliveryError::Refused { status, retry_after, .. }) => (status, retry_after),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+fn answer(status: &str) -> Act {
+    Act::Answer(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n"))
+}
+
+#[tokio::test]
+async fn an_event_arrives_with_exactly_these_headers() {
+    let mut app = app([Act::Answer(OK.to_owned())]).await;
+    let settings = AppSettings { api_token: Some("s3cret".to_owned().into()), ..settings(app.port) };
+    let data = b"\x00\xffnot json".to_vec();
+    let handler = AppChannel::new(settings).unwrap().handler_for(route());
+    handler.handle(&event(data.clone())).await.unwrap();
+    let seen = app.seen.recv().await.unwrap();
+    let (line, headers) = seen.head.trim_end().split_once("\r\n").unwrap();
+    let mut headers: Vec<&str> = headers.split("\r\n").collect();
+    headers.sort_unstable();
+    let host = format!("host: 127.0.0.1:{}", app.port);
+    let agent = format!("user-agent: bindd/{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(line, "POST /orders HTTP/1.1");
+    assert_eq!(
+        headers,
+        [
+            "bindd-arrival: 1700000000123",
+            "bindd-attempt: 3",
+            "bindd-partition-key: kunde%20%C3%BC",
+            "bindd-sequence-number: 4959",
+            "bindd-shard-id: shardId-000000000003",
+            "bindd-sub-sequence-number: 2",
+            "content-length: 10",
+            "content-type: application/json",
+            "dapr-api-token: s3cret",
+            host.as_str(),
+            agent.as_str(),
+        ]
+    );
+    assert_eq!(seen.body, data);
+}
+
+#[tokio::test]
+async fn an_empty_event_says_so_and_leaves_out_what_is_not_known() {
+    let mut app = app([Act::Answer(OK.to_owned())]).await;
+    let mut event = event("");
+    event.origin.arrival = None;
+    event.origin.partition_key.clear();
+    channel(app.port).handler_for(route()).handle(&event).await.unwrap();
+    let seen = app.seen.recv().await.unwrap();
+    assert_eq!(seen.header("content-length"), Some("0"));
+    assert_eq!((seen.header("bindd-arrival"), seen.header("bindd-partition-key")), (None, None));
+}
+
+#[tokio::test]
+async fn only_2xx_accepts_and_redirects_are_not_followed() {
+    let away = "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
+    let busy = "HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\nbusy";
+    let acts = [answer("204 No Content"), Act::Answer(away.to_owned()), Act::Answer(busy.to_owned()), answer("404 No")];
+    let mut app = app(acts).await;
+    let channel = channel(app.port);
+    deliver(&channel, "a").await.unwrap();
+    assert_eq!(refused(deliver(&channel, "b").await), (302, None));
+    assert_eq!(refused(deliver(&channel, "c").await), (503, Some(Duration::from_secs(7))));
+    assert_eq!(refused(deliver(&channel, "d").await), (404, None));
+    for body in [b"a", b"b", b"c", b"d"] {
+        let seen = app.seen.recv().await.unwrap();
+        assert_eq!((seen.body.as_slice(), seen.connection), (body.as_slice(), 0), "one connection serves them all");
+    }
+    assert!(app.seen.is_empty(), "nothing was sent twice");
+}
+
+#[tokio::test]
+async fn a_slow_app_is_told_apart_and_its_connection_is_closed() {
+    let mut app = app([Act::Stall, Act::Answer(OK.to_owned())]).await;
+    let limit = Duration::from_millis(50);
+    let slow = AppChannel::new(AppSettings { event_timeout: limit, ..settings(app.port) }).unwrap();
+    let error = deliver(&slow, "a").await.unwrap_err();
+    assert_eq!(error.to_string(), "the app did not answer POST /orders within 50ms");
+    deliver(&channel(app.port), "b").await.unwrap();
+    assert_eq!(app.seen.recv().await.unwrap().connection, 0);
+    assert_eq!(app.seen.recv().await.unwrap().connection, 1);
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_there_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let error = deliver(&channel(port), "a").await.unwrap_err();
+    assert_eq!(error.to_string(), format!("the app could not be reached at 127.0.0.1:{port}"));
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_not_used_again() {
+    let mut app = app([Act::AnswerThenClose(OK.to_owned()), Act::Answer(OK.to_owned())]).await;
+    let channel = channel(app.port);
+    deliver(&channel, "a").await.unwrap();
+    assert_eq!(app.closed.recv().await, Some(0));
+    deliver(&channel, "b").await.unwrap();
+    assert_eq!(app.seen.recv().await.unwrap().body, b"a");
+    let second = app.seen.recv().await.unwrap();
+    assert_eq!((second.body.as_slice(), second.connection), (b"b".as_slice(), 1));
+}
+
+#[tokio::test]
+async fn a_reused_connection_that_ends_unanswered_is_healed_once() {
+    let acts = [Act::Answer(OK.to_owned()), Act::CloseUnanswered, Act::Answer(OK.to_owned()), Act::CloseUnanswered];
+    let mut app = app(acts).await;
+    let channel = channel(app.port);
+    deliver(&channel, "a").await.unwrap();
+    deliver(&channel, "b").await.unwrap();
+    let error = deliver(&channel, "c").await.unwrap_err();
+    assert!(matches!(error, DeliveryError::Unreachable { .. }), "{error:?}");
+    let mut seen = Vec::new();
+    while let Ok(one) = app.seen.try_recv() {
+        seen.push((String::from_utf8(one.body).unwrap(), one.connection));
+    }
+    let expected = [("a", 0), ("b", 0), ("b", 1), ("c", 1), ("c", 2)];
+    assert_eq!(seen, expected.map(|(body, connection)| (body.to_owned(), connection)));
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_ends_unanswered_is_a_failure_at_once() {
+    let mut app = app([Act::CloseUnanswered]).await;
+    assert!(matches!(deliver(&channel(app.port), "a").await, Err(DeliveryError::Unreachable { .. })));
+    assert_eq!(app.seen.recv().await.unwrap().connection, 0);
+    assert!(app.seen.is_empty());
+}
+
+#[tokio::test]
+async fn a_reused_connection_that_breaks_inside_the_answer_is_not_asked_again() {
+    let acts = [Act::Answer(OK.to_owned()), Act::AnswerThenClose("HTTP/1.1 200 O".to_owned())];
+    let mut app = app(acts).await;
+    let channel = channel(app.port);
+    deliver(&channel, "a").await.unwrap();
+    assert!(matches!(deliver(&channel, "b").await, Err(DeliveryError::Unreachable { .. })));
+    assert_eq!(
+        (app.seen.recv().await.unwrap().body, app.seen.recv().await.unwrap().body),
+        (b"a".to_vec(), b"b".to_vec())
+    );
+    assert!(app.seen.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_cut_in_its_body_does_not_accept() {
+    let app = app([Act::AnswerThenClose("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut".to_owned())]).await;
+    assert!(matches!(deliver(&channel(app.port), "a").await, Err(DeliveryError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn chunked_answers_keep_the_connection_and_endless_ones_lose_it() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_owned();
+    let large = format!("HTTP/1.1 200 OK\r\ncontent-length: 900000\r\n\r\n{}", "x".repeat(200_000));
+    let mut app = app([Act::Answer(chunked), Act::Answer(large), Act::Answer(OK.to_owned())]).await;
+    let channel = channel(app.port);
+    for data in ["a", "b", "c"] {
+        deliver(&channel, data).await.unwrap();
+    }
+    let mut connections = Vec::new();
+    while let Ok(seen) = app.seen.try_recv() {
+        connections.push(seen.connection);
+    }
+    assert_eq!(connections, [0, 0, 1]);
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_when_asked() {
+    let mut app = app([Act::Answer(OK.to_owned())]).await;
+    let channel = channel(app.port);
+    deliver(&channel, "a").await.unwrap();
+    channel.close_idle();
+    assert_eq!(app.closed.recv().await, Some(0));
+}
+
+#[tokio::test]
+async fn no_more_connections_are_opened_than_allowed() {
+    let mut app = app([Act::Answer(OK.to_owned())]).await;
+    let two = NonZeroUsize::new(2).unwrap();
+    let channel = AppChannel::new(AppSettings { max_connections: two, ..settings(app.port) }).unwrap();
+    let all = (0..50).map(|_| deliver(&channel, "a"));
+    assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
+    let mut seen = 0;
+    while let Ok(one) = app.seen.try_recv() {
+        assert!(one.connection < 2, "connection number {}", one.connection);
+        seen += 1;
+    }
+    assert_eq!(seen, 50);
+}
+
+#[tokio::test]
+async fn the_probe_reads_the_status_as_daprd_does() {
+    let statuses = ["200 OK", "204 No Content", "405 Method Not Allowed", "404 Not Found", "500 Oops"];
+    let mut app = app(statuses.map(answer)).await;
+    let channel = channel(app.port);
+    let mut answers = Vec::new();
+    for _ in statuses {
+        answers.push(channel.wants(&route()).await.unwrap());
+    }
+    assert_eq!(answers, [Answer::Wanted, Answer::Wanted, Answer::Wanted, Answer::NotWanted, Answer::NotWanted]);
+    let seen = app.seen.recv().await.unwrap();
+    assert!(seen.head.starts_with("OPTIONS /orders HTTP/1.1\r\n"), "{}", seen.head);
+    assert_eq!(seen.header("content-type"), Some("application/json"));
+    assert!(seen.body.is_empty());
+}
+
+#[tokio::test]
+async fn a_probe_without_an_answer_is_repeated_until_there_is_one() {
+    let app = app([Act::CloseUnanswered, answer("200 OK")]).await;
+    assert_eq!(channel(app.port).until_answered(&route(), &Stop::new()).await, Some(Answer::Wanted));
+}
+
+#[tokio::test]
+async fn a_stopped_probe_and_a_stopped_wait_end_at_once() {
+    let app = app([Act::Stall]).await;
+    let stop = Stop::new();
+    stop.finish();
+    let channel = channel(app.port);
+    assert_eq!(channel.until_answered(&route(), &stop).await, None);
+    assert!(!channel.wait_until_up(&stop).await);
+}
+
+#[tokio::test]
+async fn the_wait_ends_when_the_app_listens() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let channel = channel(port);
+    let stop = Stop::new();
+    let mut wait = std::pin::pin!(channel.wait_until_up(&stop));
+    // Bound but not listening: dials are refused, so the wait goes on.
+    let early = tokio::time::timeout(Duration::from_millis(150), &mut wait).await;
+    assert!(early.is_err(), "nothing listens yet");
+    let _listener = socket.listen(8).unwrap();
+    assert!(wait.await);
+}
+
+#[test]
+fn settings_that_cannot_be_sent_are_refused() {
+    for bad in ["", "http://app", "a b", "app/x"] {
+        let settings = AppSettings { address: bad.to_owned(), ..AppSettings::new(1) };
+        assert_eq!(AppChannel::new(settings).unwrap_err(), InvalidAppSettings::Address(bad.to_owned()));
+    }
+    let settings = AppSettings { api_token: Some("a\nb".to_owned().into()), ..AppSettings::new(1) };
+    assert_eq!(AppChannel::new(settings).unwrap_err(), InvalidAppSettings::Token);
+    let settings = AppSettings { address: "[::1]".to_owned(), ..AppSettings::new(1) };
+    assert!(AppChannel::new(settings).is_ok());
+}

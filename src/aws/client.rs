@@ -1,0 +1,232 @@
+//! What the clients of one component share.
+
+use super::ConnectionSettings;
+use crate::domain::{BindingError, FailureKind};
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use secrecy::ExposeSecret;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long one attempt of a call may take, from its start to the last byte of its answer.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the default chain may look for a region; off EC2 its last source is an address that nobody answers.
+const REGION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The way of one component to AWS. Cheap to clone; clones share pool, credentials and the bound on open calls.
+#[derive(Clone)]
+pub struct Connection {
+    sdk: SdkConfig,
+    transport: Transport,
+    calls: Option<Arc<Semaphore>>,
+}
+
+/// Settles region, credentials and TLS trust. Sends nothing to Kinesis or DynamoDB; the default chain may ask the
+/// machine's metadata service for the region, for at most 5 s.
+///
+/// `tcp_keep_alive` is accepted but has no effect: the SDK's HTTP client has no such setting. A warning says so.
+///
+/// # Errors
+/// `Caller` when no region can be found or the CA file can't be used.
+pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, BindingError> {
+    if let Some(interval) = settings.tcp_keep_alive {
+        tracing::warn!(?interval, "ignored tcpKeepAlive, the http client cannot set it");
+    }
+    let transport = Transport::new(settings)?;
+    let http = transport.http_client();
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(region(settings).await?)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts(settings, ATTEMPT_TIMEOUT))
+        .http_client(http);
+    if let Some(endpoint) = &settings.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let Some(keys) = &settings.credentials {
+        let token = keys.session_token.as_ref().map(|token| token.expose_secret().to_owned());
+        loader = loader.credentials_provider(Credentials::new(
+            &keys.access_key,
+            keys.secret_key.expose_secret(),
+            token,
+            None,
+            "component file",
+        ));
+    }
+    let calls = settings.max_connections.map(|bound| Arc::new(Semaphore::new(bound.get())));
+    Ok(Connection { sdk: loader.load().await, transport, calls })
+}
+
+impl Connection {
+    /// A Kinesis client on the shared pool.
+    pub(super) fn kinesis(&self) -> aws_sdk_kinesis::Client {
+        aws_sdk_kinesis::Client::new(&self.sdk)
+    }
+
+    /// A DynamoDB client on the shared pool.
+    pub(super) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// A Kinesis client with an HTTP client of its own, for one subscription.
+    ///
+    /// Over TLS the SDK runs all calls of an HTTP client on one HTTP/2 connection, whose receive window is shared:
+    /// three subscriptions that nobody reads would stall every other call. There is no attempt timeout, the caller
+    /// bounds `send()`.
+    pub(super) fn fan_out_kinesis(&self) -> aws_sdk_kinesis::Client {
+        let config = aws_sdk_kinesis::config::Builder::from(&self.sdk)
+            .http_client(self.transport.http_client())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(self.transport.connect_timeout).build())
+            .build();
+        aws_sdk_kinesis::Client::from_conf(config)
+    }
+
+    /// Waits until one more call may be open (`maxConnections`) and keeps its place until dropped. HTTP/2 shares a
+    /// connection between calls, so the bound is on calls; fan-out subscriptions do not count.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        match &self.calls {
+            // The semaphore is never closed.
+            Some(calls) => calls.acquire().await.ok(),
+            None => None,
+        }
+    }
+
+    /// The region that calls go to.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.sdk.region().map(Region::as_ref)
+    }
+
+    /// The endpoint, where it is not AWS's own.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        self.sdk.endpoint_url()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("region", &self.region())
+            .field("endpoint", &self.endpoint())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How HTTP clients are built.
+#[derive(Clone)]
+struct Transport {
+    trust: tls::TlsContext,
+    idle_timeout: Duration,
+    connect_timeout: Duration,
+}
+
+impl Transport {
+    fn new(settings: &ConnectionSettings) -> Result<Self, BindingError> {
+        Ok(Self {
+            trust: trust(settings)?,
+            idle_timeout: settings.connection_idle_timeout,
+            connect_timeout: settings.connect_timeout,
+        })
+    }
+
+    /// As the SDK's default client (rustls with aws-lc, proxies from the environment), with our trust and idle limit.
+    fn http_client(&self) -> SharedHttpClient {
+        let transport = self.clone();
+        Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder()
+                .pool_idle_timeout(transport.idle_timeout)
+                .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+                .tls_context(transport.trust.clone());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_proxy_config(Some(ProxyConfig::from_env()));
+            if let Some(components) = components {
+                connector.set_sleep_impl(components.sleep_impl());
+            }
+            connector.build()
+        })
+    }
+}
+
+fn trust(settings: &ConnectionSettings) -> Result<tls::TlsContext, BindingError> {
+    let Some(path) = &settings.ca_bundle else { return Ok(tls::TlsContext::default()) };
+    let unusable = |why: &str| {
+        let text = format!("the CA bundle {} {why}: give a PEM file of certificates", path.display());
+        BindingError::new(FailureKind::Caller, text)
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable("cannot be read").with_source(error))?;
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(unusable("holds no certificate"));
+    }
+    let store = tls::TrustStore::default().with_pem_certificate(pem);
+    let context = tls::TlsContext::builder().with_trust_store(store).build();
+    context.map_err(|error| unusable("cannot be used").with_source(error))
+}
+
+fn timeouts(settings: &ConnectionSettings, attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(settings.connect_timeout).operation_attempt_timeout(attempt).build()
+}
+
+async fn region(settings: &ConnectionSettings) -> Result<Region, BindingError> {
+    if let Some(region) = &settings.region {
+        return Ok(Region::new(region.clone()));
+    }
+    let chain = DefaultRegionChain::builder().build();
+    let found = tokio::time::timeout(REGION_TIMEOUT, chain.region()).await;
+    found.ok().flatten().ok_or_else(|| {
+        let text = "no AWS region is known: set `region` in the component's metadata, or AWS_REGION";
+        BindingError::new(FailureKind::Caller, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use super::super::StaticCredentials;
+    use std::num::NonZeroUsize;
+
+    fn settings() -> ConnectionSettings {
+        ConnectionSettings {
+            region: Some("eu-central-1".to_owned()),
+            endpoint: Some("http://127.0.0.1:9".to_owned()),
+            credentials: Some(StaticCredentials {
+                access_key: "key".to_owned(),
+                secret_key: "topsecret".into(),
+                session_token: None,
+            }),
+            ..ConnectionSettings::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_connection_prints_no_secret() {
+        let connection = connect(&settings()).await.unwrap();
+        let text = format!("{connection:?}");
+        assert!(text.contains("eu-central-1") && !text.contains("topsecret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_bad_ca_bundle_is_named() {
+        let path = "/nowhere/ca.pem".into();
+        let error = connect(&ConnectionSettings { ca_bundle: Some(path), ..settings() }).await.unwrap_err();
+        assert_eq!(error.kind(), FailureKind::Caller);
+        assert!(error.message().contains("/nowhere/ca.pem"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn open_calls_are_bounded() {
+        let bounded = ConnectionSettings { max_connections: NonZeroUsize::new(1), ..settings() };
+        let connection = connect(&bounded).await.unwrap();
+        let first = connection.permit().await;
+        let mut second = Box::pin(connection.permit());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        assert!(second.await.is_some());
+    }
+}

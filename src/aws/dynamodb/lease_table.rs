@@ -1,0 +1,376 @@
+//! The lease store in DynamoDB.
+//!
+//! A condition that fails comes back with the row as it is (`ALL_OLD`), and a reply that never came is followed by a
+//! consistent read; both are compared with what the write would have left, so that a write of ours that did arrive
+//! counts as done. Since only one worker bears an id, a row that is ours and one counter further was written by us:
+//! the reply to an earlier write was lost, and the write at hand goes on from there.
+
+use super::super::client::Connection;
+use super::super::failure::{Failed, classify};
+use super::lease_item::{LEASE_KEY, Row, new_row, read_row, string};
+use super::lease_writes::{self as writes, Write};
+use super::{Item, lease_setup};
+use crate::domain::{
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Outcome, Renewed, ShardId, WorkerId,
+};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::time::Duration;
+
+/// How many leases are created at the same time.
+const CREATED_AT_ONCE: usize = 8;
+/// How often a write goes on from a row that an earlier write of ours left.
+const ADOPTIONS: usize = 2;
+
+/// Waits before a release is tried again.
+const RELEASE_AGAIN: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(50), Duration::from_millis(500)];
+
+/// The leases of one consumer, in a table of the KCL's form.
+///
+/// Retrying a failure is left to the caller, but for `release`; the store makes one attempt, of 5 s at the most, and
+/// reads back after a lost reply. Lease calls do not wait for `maxConnections`: a late renewal would cost the lease.
+#[derive(Debug, Clone)]
+pub struct LeaseTable {
+    client: Client,
+    table: String,
+    watch: Duration,
+}
+
+/// What became of a conditional write.
+enum Written {
+    /// It is stored; the row as it is now.
+    Stored(Lease),
+    /// The condition did not hold; the row as it is, if there is one.
+    Refused(Option<Lease>),
+}
+
+impl LeaseTable {
+    /// Leases in the table of this name; nothing is contacted.
+    #[must_use]
+    pub fn new(connection: &Connection, table: String) -> Self {
+        Self { client: connection.dynamodb(), table, watch: lease_setup::HEARTBEAT_WATCH }
+    }
+
+    /// Watches for this long, instead of 35 s, whether a KCL 3.x worker is alive. Its heartbeat comes every 30 s.
+    #[must_use]
+    pub const fn with_heartbeat_watch(mut self, watch: Duration) -> Self {
+        self.watch = watch;
+        self
+    }
+
+    /// Every row, whatever it is.
+    pub(super) async fn scan(&self) -> Result<Vec<Item>, LeaseError> {
+        let mut rows = Vec::new();
+        let mut from = None;
+        loop {
+            let request =
+                self.client.scan().table_name(&self.table).consistent_read(true).set_exclusive_start_key(from);
+            let page =
+                request.send().await.map_err(|error| self.unavailable("reading", classify("DynamoDB: Scan", error)))?;
+            rows.extend(page.items.unwrap_or_default());
+            match page.last_evaluated_key {
+                Some(key) if !key.is_empty() => from = Some(key),
+                Some(_) | None => return Ok(rows),
+            }
+        }
+    }
+
+    /// One conditional update. `is_done` tells a row that this write, or an earlier try of it, has left.
+    async fn write(
+        &self,
+        shard: &ShardId,
+        write: Write,
+        is_done: impl Fn(&Lease) -> bool + Send,
+    ) -> Result<Written, LeaseError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(LEASE_KEY, string(shard))
+            .update_expression(write.update())
+            .condition_expression(write.condition())
+            .set_expression_attribute_names(Some(write.names))
+            .set_expression_attribute_values(Some(write.values))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match request.send().await {
+            Ok(answer) => return Ok(Written::Stored(self.lease(&answer.attributes.unwrap_or_default())?)),
+            Err(error) => error,
+        };
+        let row = match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                refusal.item().filter(|row| !row.is_empty()).map(|row| self.lease(row)).transpose()?
+            }
+            Some(_) | None => return self.read_back(shard, classify("DynamoDB: UpdateItem", error), is_done).await,
+        };
+        Ok(match row {
+            Some(lease) if is_done(&lease) => Written::Stored(lease),
+            row => Written::Refused(row),
+        })
+    }
+
+    /// After a failure: an unknown outcome becomes a known one if the row shows our write.
+    async fn read_back(
+        &self,
+        shard: &ShardId,
+        failed: Failed,
+        is_done: impl Fn(&Lease) -> bool + Send,
+    ) -> Result<Written, LeaseError> {
+        if failed.outcome == Outcome::Unknown
+            && let Ok(Some(lease)) = self.get(shard).await
+            && is_done(&lease)
+        {
+            tracing::debug!(table = self.table, %shard, "lost reply was replaced by reading the row");
+            return Ok(Written::Stored(lease));
+        }
+        Err(self.unavailable(&format!("writing the lease of {shard} to"), failed))
+    }
+
+    async fn get(&self, shard: &ShardId) -> Result<Option<Lease>, LeaseError> {
+        let request =
+            self.client.get_item().table_name(&self.table).key(LEASE_KEY, string(shard)).consistent_read(true);
+        let answer = request.send().await.map_err(|error| {
+            self.unavailable(&format!("reading the lease of {shard} from"), classify("DynamoDB: GetItem", error))
+        })?;
+        answer.item.as_ref().map(|row| self.lease(row)).transpose()
+    }
+
+    async fn create(&self, lease: &NewLease) -> Result<(), LeaseError> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(new_row(lease)))
+            .condition_expression("attribute_not_exists(#key)")
+            .expression_attribute_names("#key", LEASE_KEY);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(self.unavailable(
+                &format!("creating the lease of {} in", lease.shard),
+                classify("DynamoDB: PutItem", error),
+            )),
+        }
+    }
+
+    /// A row that must be a lease.
+    fn lease(&self, row: &Item) -> Result<Lease, LeaseError> {
+        match read_row(row) {
+            Ok(Row::Lease(lease)) => Ok(*lease),
+            Ok(Row::Other(entity)) => Err(self.unusable(&format!("the row of a shard has entityType {entity}"))),
+            Err(fault) => Err(self.unusable(&fault.to_string())),
+        }
+    }
+
+    pub(super) fn unusable(&self, why: &str) -> LeaseError {
+        LeaseError::Unusable { reason: format!("lease table `{}` cannot be used: {why}", self.table) }
+    }
+
+    pub(super) fn unavailable(&self, doing: &str, failed: Failed) -> LeaseError {
+        failed.leasing(&format!("{doing} lease table `{}` failed", self.table))
+    }
+
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.table
+    }
+
+    pub(super) const fn watch(&self) -> Duration {
+        self.watch
+    }
+}
+
+#[async_trait]
+impl LeaseStore for LeaseTable {
+    async fn prepare(&self) -> Result<(), LeaseError> {
+        lease_setup::prepare(self).await
+    }
+
+    async fn list(&self) -> Result<Vec<Lease>, LeaseError> {
+        let rows = self.scan().await?;
+        let mut leases = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match read_row(row) {
+                Ok(Row::Lease(lease)) => leases.push(*lease),
+                Ok(Row::Other(_)) => {}
+                Err(fault) => return Err(self.unusable(&fault.to_string())),
+            }
+        }
+        if leases.len() < rows.len() {
+            tracing::debug!(table = self.table, skipped = rows.len() - leases.len(), "rows that are no leases skipped");
+        }
+        Ok(leases)
+    }
+
+    async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError> {
+        let creations: Vec<_> = leases.iter().map(|lease| self.create(lease)).collect();
+        stream::iter(creations).buffer_unordered(CREATED_AT_ONCE).try_collect().await
+    }
+
+    async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
+        let is_done = |row: &Lease| {
+            row.counter == seen.counter.next() && row.owner.as_ref() == Some(worker) && row.handoff_from.is_none()
+        };
+        match self.write(&seen.shard, writes::take(seen, worker), is_done).await? {
+            Written::Stored(lease) => Ok(LeaseGrant::taken(lease, worker.clone())),
+            Written::Refused(_) => Err(lost(&seen.shard)),
+        }
+    }
+
+    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Err(lost(&seen.shard)) };
+        let is_done = |row: &Lease| row.owner.as_ref() == Some(worker) && row.handoff_from.as_ref() == Some(owner);
+        match self.write(&seen.shard, writes::ask_handoff(owner, worker), is_done).await? {
+            Written::Stored(_) => Ok(()),
+            Written::Refused(_) => Err(lost(&seen.shard)),
+        }
+    }
+
+    async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
+        let (counter, worker) = (grant.lease().counter, grant.worker().clone());
+        let is_done = |row: &Lease| row.counter == counter.next() && is_held(row, &worker);
+        match self.write(grant.shard(), writes::renew(counter, &worker), is_done).await? {
+            Written::Stored(lease) => grant.stored(lease),
+            Written::Refused(_) => return Err(lost(grant.shard())),
+        }
+        Ok(if grant.is_handed_off() { Renewed::HandoffAsked } else { Renewed::Held })
+    }
+
+    async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
+        let worker = grant.worker().clone();
+        for _ in 0..=ADOPTIONS {
+            let stored = &grant.lease().checkpoint;
+            if checkpoint != stored && !checkpoint.is_beyond(stored) {
+                return Err(self.going_back(grant.shard()));
+            }
+            let counter = grant.lease().counter;
+            let is_done =
+                |row: &Lease| row.counter == counter.next() && is_held(row, &worker) && row.checkpoint == *checkpoint;
+            let write = writes::checkpoint(counter, &worker, checkpoint);
+            match self.write(grant.shard(), write, is_done).await? {
+                Written::Stored(lease) => {
+                    grant.stored(lease);
+                    return Ok(());
+                }
+                Written::Refused(row) => adopt(grant, row)?,
+            }
+        }
+        Err(lost(grant.shard()))
+    }
+
+    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
+        if children.is_empty() {
+            return Ok(());
+        }
+        let has_them = |row: &Lease| {
+            row.children.len() == children.len() && children.iter().all(|child| row.children.contains(child))
+        };
+        match self.write(grant.shard(), writes::note_children(children), has_them).await? {
+            // Only the children are taken over: the row may be another worker's by now, its counter not ours to use.
+            Written::Stored(row) => {
+                grant.stored(Lease { children: row.children, ..grant.lease().clone() });
+                Ok(())
+            }
+            Written::Refused(_) => Err(lost(grant.shard())),
+        }
+    }
+
+    /// Nobody can try again with a grant that is consumed, so this one write is repeated here.
+    async fn release(&self, mut grant: LeaseGrant) -> Result<(), LeaseError> {
+        let mut again = RELEASE_AGAIN.into_iter();
+        loop {
+            let failed = match self.release_once(&grant).await {
+                Ok(Written::Stored(_)) => return Ok(()),
+                Ok(Written::Refused(row)) => adopt(&mut grant, row).map(|()| lost(grant.shard()))?,
+                Err(error) if error.kind().may_retry() => error,
+                Err(error) => return Err(error),
+            };
+            match again.next() {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(failed),
+            }
+        }
+    }
+
+    async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
+        let write = writes::remove(seen.counter);
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(LEASE_KEY, string(&seen.shard))
+            .condition_expression(write.condition())
+            .set_expression_attribute_names(Some(write.names))
+            .set_expression_attribute_values(Some(write.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = request.send().await else { return Ok(()) };
+        if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error() {
+            // A row that is gone is what was asked for: another worker, or an earlier try of ours, was first.
+            let is_gone = refusal.item().is_none_or(Item::is_empty);
+            return if is_gone { Ok(()) } else { Err(lost(&seen.shard)) };
+        }
+        let failed = classify("DynamoDB: DeleteItem", error);
+        if failed.outcome == Outcome::Unknown && matches!(self.get(&seen.shard).await, Ok(None)) {
+            return Ok(());
+        }
+        Err(self.unavailable(&format!("removing the lease of {} from", seen.shard), failed))
+    }
+}
+
+impl LeaseTable {
+    async fn release_once(&self, grant: &LeaseGrant) -> Result<Written, LeaseError> {
+        let (counter, worker) = (grant.lease().counter, grant.worker());
+        let (write, heir) = if grant.is_handed_off() {
+            (writes::complete_handoff(counter, worker), grant.lease().owner.clone())
+        } else {
+            (writes::release(counter, worker), None)
+        };
+        let is_done =
+            move |row: &Lease| row.counter == counter.next() && row.handoff_from.is_none() && row.owner == heir;
+        self.write(grant.shard(), write, is_done).await
+    }
+
+    fn going_back(&self, shard: &ShardId) -> LeaseError {
+        LeaseError::Unavailable {
+            doing: format!("storing a checkpoint of {shard} in lease table `{}` was refused", self.table),
+            kind: FailureKind::Caller,
+            source: "it lies before the one stored, and progress never goes back".into(),
+        }
+    }
+}
+
+/// Whether this worker may renew and checkpoint the lease.
+fn is_held(lease: &Lease, worker: &WorkerId) -> bool {
+    match &lease.handoff_from {
+        Some(old_owner) => old_owner == worker,
+        None => lease.owner.as_ref() == Some(worker),
+    }
+}
+
+/// Goes on from the row that a write was refused on, if only we can have left it so: the reply to an earlier write was
+/// lost, or a handoff was asked for meanwhile.
+fn adopt(grant: &mut LeaseGrant, row: Option<Lease>) -> Result<(), LeaseError> {
+    let counter = grant.lease().counter;
+    match row {
+        Some(row) if is_held(&row, grant.worker()) && (row.counter == counter || row.counter == counter.next()) => {
+            grant.stored(row);
+            Ok(())
+        }
+        Some(_) | None => Err(lost(grant.shard())),
+    }
+}
+
+fn lost(shard: &ShardId) -> LeaseError {
+    LeaseError::Lost { shard: shard.clone() }
+}

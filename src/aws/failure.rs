@@ -1,0 +1,241 @@
+//! SDK error → failure kind. The only place that reads error codes.
+
+use crate::domain::{BindingError, BoxError, FailureKind, LeaseError, Outcome, RetrievalError, ShardId};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::event_stream::RawMessage;
+use std::error::Error;
+use std::fmt::Debug;
+use std::io;
+
+const NO_CREDENTIALS: &str = "no usable AWS credentials: set `accessKey` and `secretKey` in the component's metadata, or \
+                              give the AWS default chain something to find (environment, shared file, role)";
+
+/// A failed call in our own words.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// What it means.
+    pub(super) kind: FailureKind,
+    /// Whether a write may have taken effect all the same.
+    pub(super) outcome: Outcome,
+    /// Operation, code, the service's message and request id; safe to show to a caller.
+    pub(super) text: String,
+    /// The service's error code, such as `ExpiredIteratorException`; `None` when the service did not answer.
+    pub(super) code: Option<String>,
+    /// The SDK's error.
+    pub(super) source: BoxError,
+}
+
+impl Failed {
+    /// Whether the service gave this code.
+    pub(super) fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    /// For [`crate::domain::RecordSource`] and its family: what was being done is put before the service's own text.
+    pub(super) fn retrieving(self, doing: &str) -> RetrievalError {
+        let doing = format!("{doing}: {}", self.text);
+        RetrievalError::Unavailable { doing, kind: self.kind, source: self.source }
+    }
+
+    /// As [`Failed::retrieving`], where `NotFound` and a refused position have words of their own.
+    pub(super) fn opening(self, shard: &ShardId, stream: &str) -> RetrievalError {
+        if self.kind == FailureKind::NotFound {
+            return RetrievalError::NotFound { what: format!("{shard} of stream {stream}"), source: self.source };
+        }
+        if self.is("InvalidArgumentException") {
+            return RetrievalError::InvalidPosition { shard: shard.clone(), source: self.source };
+        }
+        self.retrieving(&format!("reading {shard} of stream {stream}"))
+    }
+
+    /// For the lease store.
+    pub(super) fn leasing(self, doing: &str) -> LeaseError {
+        let doing = format!("{doing}: {}", self.text);
+        LeaseError::Unavailable { doing, kind: self.kind, source: self.source }
+    }
+}
+
+impl From<Failed> for BindingError {
+    fn from(failed: Failed) -> Self {
+        Self::new(failed.kind, failed.text).with_outcome(failed.outcome).with_source(failed.source)
+    }
+}
+
+/// What we read from an answer whose body was an error or made no sense.
+pub(super) trait Answer: Debug {
+    /// HTTP status; `None` inside an event stream.
+    fn status(&self) -> Option<u16>;
+    /// The service's id of the request.
+    fn request_id(&self) -> Option<&str>;
+}
+
+impl Answer for HttpResponse {
+    fn status(&self) -> Option<u16> {
+        Some(self.status().as_u16())
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        self.headers().get("x-amzn-requestid").or_else(|| self.headers().get("x-amz-request-id"))
+    }
+}
+
+impl Answer for RawMessage {
+    fn status(&self) -> Option<u16> {
+        None
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Says what a failed call means. `operation` is written as `Kinesis: PutRecord`.
+pub(super) fn classify<E, R>(operation: &'static str, error: SdkError<E, R>) -> Failed
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+    R: Answer + Send + Sync + 'static,
+{
+    let status = error.raw_response().and_then(Answer::status);
+    let request = error.raw_response().and_then(Answer::request_id).unwrap_or("none").to_owned();
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+    let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
+    let (kind, outcome, detail) = match &error {
+        SdkError::ServiceError(_) => {
+            let (kind, outcome) = meaning(code.as_deref().unwrap_or_default(), status);
+            (kind, outcome, answered(status, &request, code.as_deref(), message))
+        }
+        SdkError::TimeoutError(_) => {
+            (FailureKind::TimedOut, Outcome::Unknown, "the service did not answer in time".to_owned())
+        }
+        SdkError::DispatchFailure(failure) => dispatch(failure, &error),
+        SdkError::ResponseError(_) => {
+            let cause = deepest(&error);
+            (FailureKind::Transient, Outcome::Unknown, format!("{}{cause}", answered(status, &request, None, None)))
+        }
+        SdkError::ConstructionFailure(_) => unsent(&error),
+        // The SDK's enum is open; what it may add is treated like a lost reply.
+        other => (FailureKind::Transient, Outcome::Unknown, deepest(other)),
+    };
+    let text = format!("operation error {operation}, {detail}");
+    Failed { kind, outcome, text, code, source: Box::new(error) }
+}
+
+fn answered(status: Option<u16>, request: &str, code: Option<&str>, message: Option<&str>) -> String {
+    let mut text = match status {
+        Some(status) => format!("https response error StatusCode: {status}, RequestID: {request}, "),
+        None => String::new(),
+    };
+    if let Some(code) = code {
+        text.push_str(code);
+        text.push_str(": ");
+    }
+    text.push_str(message.unwrap_or_default());
+    text
+}
+
+/// By code, else by status. A code outranks the status: emulators and proxies are careless with the latter.
+pub(super) fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome) {
+    use FailureKind::{Caller, Conflict, Denied, NotFound, Permanent, Throttled, TooLarge, Transient};
+    let kind = match code {
+        "ProvisionedThroughputExceededException" | "KMSThrottlingException" | "Throttling" | "ThrottlingException"
+        | "ThrottledException" | "RequestThrottled" | "RequestThrottledException" | "TooManyRequestsException"
+        | "RequestLimitExceeded" | "BandwidthLimitExceeded" | "LimitExceededException" | "SlowDown"
+        | "PriorRequestNotComplete" | "TransactionInProgressException" => Throttled,
+        "AccessDeniedException" | "AccessDenied" | "KMSAccessDeniedException" | "UnrecognizedClientException"
+        | "InvalidClientTokenId" | "InvalidSignatureException" | "SignatureDoesNotMatch" | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" | "IncompleteSignature" | "IncompleteSignatureException"
+        | "ExpiredToken" | "ExpiredTokenException" | "OptInRequired" | "KMSOptInRequired" => Denied,
+        "ResourceNotFoundException" | "TableNotFoundException" => NotFound,
+        "ConditionalCheckFailedException" | "ResourceInUseException" | "TransactionCanceledException"
+        | "TransactionConflictException" | "IdempotentParameterMismatchException" | "DuplicateItemException" => Conflict,
+        "ItemCollectionSizeLimitExceededException" | "RequestEntityTooLarge" => TooLarge,
+        "InvalidArgumentException" | "ValidationException" | "ValidationError" | "SerializationException"
+        | "ExpiredIteratorException" | "ExpiredNextTokenException" | "MalformedQueryString"
+        | "InvalidParameterValue" => Caller,
+        "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "UnknownOperationException"
+        | "DryRunOperationException" => Permanent,
+        "InternalFailure" | "InternalFailureException" | "InternalServerError" | "InternalServerException"
+        | "ServiceUnavailable" | "ServiceUnavailableException" => return (Transient, Outcome::Unknown),
+        "RequestTimeout" | "RequestTimeoutException" | "RequestExpired" => Transient,
+        _ => return by_status(status),
+    };
+    (kind, Outcome::NotDone)
+}
+
+fn by_status(status: Option<u16>) -> (FailureKind, Outcome) {
+    match status {
+        Some(401 | 403) => (FailureKind::Denied, Outcome::NotDone),
+        Some(404) => (FailureKind::NotFound, Outcome::NotDone),
+        Some(413) => (FailureKind::TooLarge, Outcome::NotDone),
+        Some(429) => (FailureKind::Throttled, Outcome::NotDone),
+        Some(400..=499) => (FailureKind::Caller, Outcome::NotDone),
+        Some(500..) | None => (FailureKind::Transient, Outcome::Unknown),
+        Some(_) => (FailureKind::Permanent, Outcome::Unknown),
+    }
+}
+
+/// The call was not answered. Without proof that no connection was made, the request may have arrived.
+fn dispatch(failure: &DispatchFailure, error: &(dyn Error + 'static)) -> (FailureKind, Outcome, String) {
+    if find::<CredentialsError>(error).is_some() {
+        return unsent(error);
+    }
+    if failure.is_user() {
+        return (FailureKind::Permanent, Outcome::NotDone, deepest(error));
+    }
+    if never_connected(error) {
+        let text = format!("the endpoint could not be reached: {}", deepest(error));
+        return (FailureKind::Transient, Outcome::NotDone, text);
+    }
+    let kind = if failure.is_timeout() { FailureKind::TimedOut } else { FailureKind::Transient };
+    (kind, Outcome::Unknown, format!("the connection failed: {}", deepest(error)))
+}
+
+/// The request never left us: no credentials, or a request that cannot be built.
+fn unsent(error: &(dyn Error + 'static)) -> (FailureKind, Outcome, String) {
+    match find::<CredentialsError>(error) {
+        Some(CredentialsError::ProviderTimedOut(_)) => {
+            let text = "the AWS credentials were not found in time".to_owned();
+            (FailureKind::Transient, Outcome::NotDone, text)
+        }
+        Some(_) => (FailureKind::Denied, Outcome::NotDone, NO_CREDENTIALS.to_owned()),
+        None => (FailureKind::Caller, Outcome::NotDone, format!("the request cannot be sent: {}", deepest(error))),
+    }
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|cause| cause.downcast_ref::<T>())
+}
+
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The HTTP client tells a failed connect by its text alone ("client error (Connect)", "HTTP connect timeout …").
+fn never_connected(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|cause| {
+        let text = cause.to_string();
+        let refused = cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
+            )
+        });
+        refused || text.contains("(Connect)") || text.contains("HTTP connect timeout") || text.starts_with("dns error")
+    })
+}
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

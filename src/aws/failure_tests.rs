@@ -1,0 +1,102 @@
+use super::*;
+use aws_sdk_kinesis::operation::put_record::PutRecordError;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::error::ErrorMetadata;
+
+fn response(status: u16) -> HttpResponse {
+    let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+    response.headers_mut().insert("x-amzn-requestid", "id-1");
+    response
+}
+
+fn refused(code: &str, status: u16) -> Failed {
+    let meta = ErrorMetadata::builder().code(code).message("why").build();
+    classify("Kinesis: PutRecord", SdkError::service_error(PutRecordError::generic(meta), response(status)))
+}
+
+fn unanswered(error: ConnectorError) -> Failed {
+    classify::<PutRecordError, HttpResponse>("Kinesis: PutRecord", SdkError::dispatch_failure(error))
+}
+
+#[test]
+fn each_code_has_its_meaning() {
+    use FailureKind::*;
+    for (code, status, kind, outcome) in [
+        ("ProvisionedThroughputExceededException", 400, Throttled, Outcome::NotDone),
+        ("KMSThrottlingException", 400, Throttled, Outcome::NotDone),
+        ("SlowDown", 503, Throttled, Outcome::NotDone),
+        ("LimitExceededException", 400, Throttled, Outcome::NotDone),
+        ("AccessDeniedException", 400, Denied, Outcome::NotDone),
+        ("ExpiredTokenException", 400, Denied, Outcome::NotDone),
+        ("UnrecognizedClientException", 400, Denied, Outcome::NotDone),
+        ("KMSAccessDeniedException", 400, Denied, Outcome::NotDone),
+        ("ResourceNotFoundException", 400, NotFound, Outcome::NotDone),
+        ("ResourceNotFoundException", 500, NotFound, Outcome::NotDone),
+        ("ConditionalCheckFailedException", 400, Conflict, Outcome::NotDone),
+        ("ResourceInUseException", 400, Conflict, Outcome::NotDone),
+        ("ValidationException", 400, Caller, Outcome::NotDone),
+        ("InvalidArgumentException", 400, Caller, Outcome::NotDone),
+        ("KMSDisabledException", 400, Permanent, Outcome::NotDone),
+        ("InternalFailure", 500, Transient, Outcome::Unknown),
+        ("NeverHeardOf", 503, Transient, Outcome::Unknown),
+        ("NeverHeardOf", 413, TooLarge, Outcome::NotDone),
+        ("NeverHeardOf", 429, Throttled, Outcome::NotDone),
+        ("NeverHeardOf", 403, Denied, Outcome::NotDone),
+        ("NeverHeardOf", 418, Caller, Outcome::NotDone),
+    ] {
+        let failed = refused(code, status);
+        assert_eq!((failed.kind, failed.outcome), (kind, outcome), "{code} {status}");
+    }
+}
+
+#[test]
+fn the_text_names_operation_status_request_and_code() {
+    let failed = refused("ResourceNotFoundException", 400);
+    assert_eq!(
+        failed.text,
+        "operation error Kinesis: PutRecord, https response error StatusCode: 400, RequestID: id-1, \
+         ResourceNotFoundException: why"
+    );
+    assert!(failed.is("ResourceNotFoundException"));
+}
+
+#[test]
+fn a_refused_connection_did_nothing() {
+    let failed = unanswered(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::NotDone));
+}
+
+#[test]
+fn a_cut_connection_leaves_the_effect_unknown() {
+    let failed = unanswered(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into()));
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::Unknown));
+    let failed = unanswered(ConnectorError::timeout("HTTP read timeout occurred after 5s".into()));
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::TimedOut, Outcome::Unknown));
+}
+
+#[test]
+fn a_late_answer_leaves_the_effect_unknown() {
+    let error = SdkError::<PutRecordError, HttpResponse>::timeout_error("late");
+    let failed = classify("Kinesis: PutRecord", error);
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::TimedOut, Outcome::Unknown));
+}
+
+#[test]
+fn a_reply_that_makes_no_sense_leaves_the_effect_unknown() {
+    let error = SdkError::<PutRecordError, HttpResponse>::response_error("not json", response(200));
+    let failed = classify("Kinesis: PutRecord", error);
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::Unknown));
+}
+
+#[test]
+fn missing_credentials_are_denied_with_advice() {
+    let failed = unanswered(ConnectorError::other(CredentialsError::not_loaded("none").into(), None));
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::Denied, Outcome::NotDone));
+    assert!(failed.text.contains("accessKey"), "{}", failed.text);
+}
+
+#[test]
+fn a_lease_error_keeps_the_kind() {
+    assert_eq!(refused("SlowDown", 400).leasing("scanning").kind(), FailureKind::Throttled);
+}

@@ -1,0 +1,193 @@
+//! The shards of a stream.
+
+use super::super::failure::{Failed, classify};
+use super::super::{Connection, StreamRef};
+use super::record::timestamp;
+use crate::domain::{
+    FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, Timestamp,
+};
+use async_trait::async_trait;
+use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
+use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::OnceCell;
+
+/// How often a listing whose token ran out is begun anew; a token lives 300 s.
+const RESTARTS: u32 = 3;
+
+/// Names the shards of one stream by `ListShards`.
+#[derive(Debug)]
+pub struct Directory {
+    connection: Connection,
+    client: aws_sdk_kinesis::Client,
+    stream: StreamRef,
+    /// Asked once; `None` inside when we are not allowed to know.
+    created: OnceCell<Option<Timestamp>>,
+}
+
+impl Directory {
+    /// For one stream, which need not exist yet.
+    #[must_use]
+    pub fn new(connection: &Connection, stream: StreamRef) -> Self {
+        Self { connection: connection.clone(), client: connection.kinesis(), stream, created: OnceCell::new() }
+    }
+
+    async fn pages(&self) -> Result<(Vec<Shard>, Timestamp), Failed> {
+        let (first, listed_at) = self.page(None).await?;
+        let mut shards: Vec<Shard> = first.shards().iter().map(shard).collect();
+        let mut token = first.next_token;
+        while let Some(next) = token {
+            let (page, _) = self.page(Some(next)).await?;
+            shards.extend(page.shards().iter().map(shard));
+            token = page.next_token;
+        }
+        Ok((shards, listed_at))
+    }
+
+    /// The service takes either a token or a stream, never both.
+    async fn page(&self, token: Option<String>) -> Result<(ListShardsOutput, Timestamp), Failed> {
+        let _permit = self.connection.permit().await;
+        let call = self.client.list_shards();
+        let call = match (token, &self.stream) {
+            (Some(token), _) => call.next_token(token),
+            (None, StreamRef::Name(name)) => call.stream_name(name),
+            (None, StreamRef::Arn { arn, .. }) => call.stream_arn(arn),
+        };
+        let date = ServiceDate::default();
+        let output = call.customize().interceptor(date.clone()).send().await;
+        let output = output.map_err(|error| classify("Kinesis: ListShards", error))?;
+        Ok((output, date.or_local(&self.client)))
+    }
+
+    async fn created(&self) -> Result<Option<Timestamp>, RetrievalError> {
+        let created = self.created.get_or_try_init(|| self.describe()).await?;
+        Ok(*created)
+    }
+
+    async fn describe(&self) -> Result<Option<Timestamp>, RetrievalError> {
+        let _permit = self.connection.permit().await;
+        let call = match &self.stream {
+            StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name),
+            StreamRef::Arn { arn, .. } => self.client.describe_stream_summary().stream_arn(arn),
+        };
+        let output = match call.send().await.map_err(|error| classify("Kinesis: DescribeStreamSummary", error)) {
+            Ok(output) => output,
+            Err(failed) if failed.kind == FailureKind::Denied => {
+                tracing::info!(stream = %self.stream, "was not allowed to describe the stream, a re-created one will not be noticed");
+                return Ok(None);
+            }
+            Err(failed) => return Err(failed.about_stream(&self.stream)),
+        };
+        let summary = output.stream_description_summary();
+        Ok(summary.and_then(|summary| timestamp(summary.stream_creation_timestamp())))
+    }
+}
+
+#[async_trait]
+impl ShardDirectory for Directory {
+    async fn list(&self) -> Result<ShardListing, RetrievalError> {
+        let mut restarts = 0;
+        let (shards, listed_at) = loop {
+            match self.pages().await {
+                Ok(listing) => break listing,
+                Err(failed) if failed.is("ExpiredNextTokenException") && restarts < RESTARTS => restarts += 1,
+                Err(failed) => return Err(failed.about_stream(&self.stream)),
+            }
+        };
+        Ok(ShardListing { shards, listed_at, stream_created: self.created().await? })
+    }
+}
+
+impl Failed {
+    fn about_stream(mut self, stream: &StreamRef) -> RetrievalError {
+        if self.kind == FailureKind::NotFound {
+            return RetrievalError::NotFound { what: format!("the stream {stream}"), source: self.source };
+        }
+        // The stream is being created or changed.
+        if self.is("ResourceInUseException") {
+            self.kind = FailureKind::Transient;
+        }
+        self.retrieving(&format!("listing the shards of {stream}"))
+    }
+}
+
+fn shard(sdk: &SdkShard) -> Shard {
+    let parents = [sdk.parent_shard_id(), sdk.adjacent_parent_shard_id()];
+    Shard {
+        id: ShardId::new(sdk.shard_id()),
+        parents: parents.into_iter().flatten().map(ShardId::new).collect(),
+        hash_range: sdk.hash_key_range().and_then(hash_range),
+        is_open: sdk.sequence_number_range().is_none_or(|range| range.ending_sequence_number().is_none()),
+    }
+}
+
+fn hash_range(sdk: &SdkHashKeyRange) -> Option<HashKeyRange> {
+    let start = sdk.starting_hash_key().parse().ok()?;
+    let end = sdk.ending_hash_key().parse().ok()?;
+    Some(HashKeyRange { start, end })
+}
+
+/// Catches the `Date` of an answer, so that our own clock does not matter.
+#[derive(Debug, Clone, Default)]
+struct ServiceDate(Arc<OnceLock<DateTime>>);
+
+impl ServiceDate {
+    /// The service's date; the local clock where the answer had none.
+    fn or_local(&self, client: &aws_sdk_kinesis::Client) -> Timestamp {
+        let local = || client.config().time_source().map(|clock| DateTime::from(clock.now()));
+        let date = self.0.get().copied().or_else(local);
+        date.as_ref().and_then(timestamp).unwrap_or(Timestamp::from_millis(0))
+    }
+}
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for ServiceDate {
+    fn name(&self) -> &'static str {
+        "service date"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        if let Some(date) = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok()) {
+            self.0.get_or_init(|| date);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_kinesis::types::SequenceNumberRange;
+
+    #[test]
+    fn a_closed_child_of_a_merge_is_read_in_full() {
+        let range = SdkHashKeyRange::builder().starting_hash_key("0").ending_hash_key(u128::MAX.to_string());
+        let numbers = SequenceNumberRange::builder().starting_sequence_number("1").ending_sequence_number("2");
+        let sdk = SdkShard::builder()
+            .shard_id("shardId-2")
+            .parent_shard_id("shardId-0")
+            .adjacent_parent_shard_id("shardId-1")
+            .hash_key_range(range.build().unwrap())
+            .sequence_number_range(numbers.build().unwrap())
+            .build()
+            .unwrap();
+        let expected = Shard {
+            id: ShardId::new("shardId-2"),
+            parents: vec![ShardId::new("shardId-0"), ShardId::new("shardId-1")],
+            hash_range: Some(HashKeyRange { start: 0, end: u128::MAX }),
+            is_open: false,
+        };
+        assert_eq!(shard(&sdk), expected);
+    }
+}

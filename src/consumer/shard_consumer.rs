@@ -1,0 +1,463 @@
+//! Owner of one held shard. Pure: `apply` takes an event and the time, keeps all state, returns effects.
+//!
+//! ```text
+//!  Opening ──► Consuming ──► Draining ──► Ended(reason)
+//!     │            │            ▲
+//!     └────────────┴────────────┘ stop or handoff asked: record in hand, checkpoint, release
+//!  shard read to its end and all accepted: children, checkpoint "ended", release
+//!  lease lost or surely ours no more: end at once, checkpoint nothing
+//! ```
+
+use super::delivery::Delivered;
+use super::lease_clock::LeaseClock;
+use super::progress::Progress;
+use super::settings::ConsumerSettings;
+use super::vitals::Vitals;
+use crate::domain::{
+    Checkpoint, Fetched, Lease, LeaseError, Record, RecordBatch, RecordPosition, Renewed, RetrievalError, ShardId,
+    StartingPosition,
+};
+use crate::resilience::Waits;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Something that came to an end, or came to pass.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The shard was opened, or not.
+    Opened(Result<(), RetrievalError>),
+    /// A read ended.
+    Fetched(Result<Fetched, RetrievalError>),
+    /// After `NotFound`: whether the shard is missing in a full listing; `None` when there was no listing.
+    Missing(Option<bool>),
+    /// Delivery told something.
+    Delivered(Delivered),
+    /// A call to the lease store ended; it was sent at `begun`.
+    Leased { begun: Instant, answer: LeaseAnswer, handed_off: bool },
+    /// The worker asks to finish.
+    StopAsked,
+    /// The worker asks to drop everything.
+    Forced,
+    /// The moment of `wake_at` came.
+    Woke,
+}
+
+/// What the lease store answered to which call.
+#[derive(Debug)]
+pub(super) enum LeaseAnswer {
+    Renewed(Result<Renewed, LeaseError>),
+    Checkpointed(Checkpoint, Result<(), LeaseError>),
+    ChildrenNoted(Result<(), LeaseError>),
+    Released(Result<(), LeaseError>),
+}
+
+/// What the driver has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Open { position: StartingPosition, after: Duration },
+    Fetch,
+    AskWhetherMissing,
+    StopReading,
+    Deliver(Vec<Record>),
+    SetFence(Instant),
+    DrainDelivery,
+    DropDelivery,
+    Lease(LeaseCall),
+    End(Ending),
+}
+
+/// A call to the lease store.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LeaseCall {
+    Renew,
+    Checkpoint(Checkpoint),
+    NoteChildren(Vec<ShardId>),
+    Release,
+}
+
+/// Why a consumer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Everything in the shard was accepted.
+    ShardEnded,
+    /// The worker was asked to finish.
+    Stopped,
+    /// Another worker asked for the lease.
+    HandedOff,
+    /// The lease was lost or is no longer surely ours.
+    LeaseLost,
+    /// The lease store cannot be used, or the consumer itself failed.
+    Failed,
+    /// The worker was told to drop everything.
+    Forced,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Running,
+    Draining { why: Ending, hand_until: Instant, until: Instant, settled: bool },
+    Ended,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Reading {
+    Closed { after: Duration },
+    Busy,
+    Open,
+    Finished { children: Vec<ShardId>, noted: bool },
+}
+
+/// State of one held shard.
+#[derive(Debug)]
+pub(super) struct ShardConsumer {
+    shard: ShardId,
+    drain_limit: Duration,
+    vitals: Vitals,
+    phase: Phase,
+    reading: Reading,
+    read_waits: Waits,
+    /// Where to open while nothing was accepted.
+    start: StartingPosition,
+    /// Records up to here were accepted before.
+    skip_to: Option<RecordPosition>,
+    /// The next record should be the one that the shard was opened at.
+    expects: Option<RecordPosition>,
+    progress: Progress,
+    accepted_since: Option<Instant>,
+    stored: Checkpoint,
+    clock: LeaseClock,
+    lease_busy: bool,
+}
+
+impl ShardConsumer {
+    /// For a lease just taken; the take was sent at `begun`.
+    pub(super) fn new(lease: &Lease, settings: &ConsumerSettings, vitals: Vitals, begun: Instant) -> Self {
+        let seed = settings.seed_for(&lease.shard);
+        let skip_to = match &lease.checkpoint {
+            Checkpoint::After(position) => Some(position.clone()),
+            Checkpoint::NotStarted(_) | Checkpoint::Ended => None,
+        };
+        let reading = if lease.checkpoint.is_ended() {
+            Reading::Finished { children: Vec::new(), noted: true }
+        } else {
+            Reading::Closed { after: Duration::ZERO }
+        };
+        Self {
+            shard: lease.shard.clone(),
+            drain_limit: settings.drain_limit,
+            vitals,
+            phase: Phase::Running,
+            reading,
+            read_waits: settings.retry.waits(seed),
+            start: lease.opening(),
+            skip_to,
+            expects: None,
+            progress: Progress::default(),
+            accepted_since: None,
+            stored: lease.checkpoint.clone(),
+            clock: LeaseClock::new(settings.lease_duration, settings.commit_interval, begun, seed),
+            lease_busy: false,
+        }
+    }
+
+    /// The moment from which on no delivery may begin.
+    pub(super) const fn fence(&self) -> Instant {
+        self.clock.fence()
+    }
+
+    /// When to send `Woke` if nothing else happens.
+    pub(super) fn wake_at(&self) -> Instant {
+        let mut wake = self.clock.fence();
+        if !self.lease_busy {
+            wake = wake.min(self.clock.next_write(self.unstored().is_some()));
+        }
+        if let Phase::Draining { hand_until, until, settled, .. } = self.phase {
+            wake = wake.min(if settled { until } else { hand_until });
+        }
+        wake
+    }
+
+    /// Takes an event; the effects are to be performed in order.
+    pub(super) fn apply(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Opened(Ok(())) => self.reading = Reading::Open,
+            Event::Opened(Err(error)) => self.read_failed(error, &mut effects),
+            Event::Fetched(result) => self.fetched(result, &mut effects),
+            Event::Missing(answer) => self.missing(answer),
+            Event::Delivered(Delivered::Accepted(position)) => self.accepted(&position, now),
+            Event::Delivered(Delivered::Settled) => self.settled(),
+            Event::Leased { begun, answer, handed_off } => {
+                self.lease_busy = false;
+                self.leased(answer, begun, now, &mut effects);
+                if handed_off {
+                    self.drain(Ending::HandedOff, now, &mut effects);
+                }
+                effects.push(Effect::SetFence(self.clock.fence()));
+            }
+            Event::StopAsked => self.drain(Ending::Stopped, now, &mut effects),
+            Event::Forced => self.end(Ending::Forced, &mut effects),
+            Event::Woke => {}
+        }
+        self.decide(now, &mut effects);
+        effects
+    }
+
+    /// What follows from the state, whatever the event was.
+    fn decide(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.clock.is_over(now) {
+            self.end(Ending::LeaseLost, effects);
+        }
+        if let Phase::Draining { why, hand_until, until, settled } = &mut self.phase {
+            let why = *why;
+            if !*settled && now >= *hand_until {
+                *settled = true;
+                effects.push(Effect::DropDelivery);
+            }
+            if now >= *until {
+                tracing::warn!(shard = %self.shard, "drain took too long, lease was left to expire");
+                self.end(why, effects);
+            }
+        }
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        if !self.lease_busy
+            && self.clock.may_write(now)
+            && let Some(call) = self.next_call(now)
+        {
+            self.lease_busy = true;
+            effects.push(Effect::Lease(call));
+        }
+        if matches!(self.phase, Phase::Running) {
+            self.read_on(effects);
+        }
+    }
+
+    fn next_call(&self, now: Instant) -> Option<LeaseCall> {
+        let unstored = self.unstored();
+        if let Some(last_steps) = self.last_steps() {
+            // Noting children does not move the counter, so a renewal that is due goes first.
+            let renew = self.clock.renewal_due(now) && matches!(last_steps, LeaseCall::NoteChildren(_));
+            return Some(if renew { LeaseCall::Renew } else { last_steps });
+        }
+        if matches!(self.phase, Phase::Draining { settled: true, .. }) {
+            return Some(unstored.map_or(LeaseCall::Release, LeaseCall::Checkpoint));
+        }
+        if self.clock.renewal_due(now) && self.clock.hearing_due(now) {
+            return Some(LeaseCall::Renew);
+        }
+        match unstored {
+            Some(_) if self.clock.hearing_due(now) => Some(LeaseCall::Renew),
+            Some(checkpoint) if self.clock.commit_due(now) || self.clock.renewal_due(now) => {
+                Some(LeaseCall::Checkpoint(checkpoint))
+            }
+            Some(_) | None => self.clock.renewal_due(now).then_some(LeaseCall::Renew),
+        }
+    }
+
+    /// The steps after the last record of an ended shard was accepted.
+    fn last_steps(&self) -> Option<LeaseCall> {
+        let Reading::Finished { children, noted } = &self.reading else { return None };
+        if !self.progress.is_settled() {
+            return None;
+        }
+        Some(match (self.stored.is_ended(), *noted || children.is_empty()) {
+            (true, _) => LeaseCall::Release,
+            (false, false) => LeaseCall::NoteChildren(children.clone()),
+            (false, true) => LeaseCall::Checkpoint(Checkpoint::Ended),
+        })
+    }
+
+    /// Accepted progress that the store does not know yet.
+    fn unstored(&self) -> Option<Checkpoint> {
+        let reached = Checkpoint::After(self.progress.reached()?.clone());
+        reached.is_beyond(&self.stored).then_some(reached)
+    }
+
+    fn read_on(&mut self, effects: &mut Vec<Effect>) {
+        match &self.reading {
+            Reading::Closed { after } => {
+                let after = *after;
+                let reached = self.progress.reached().or(self.skip_to.as_ref()).cloned();
+                let position = reached.as_ref().map_or_else(|| self.start.clone(), resume_at);
+                self.expects = reached;
+                effects.push(Effect::Open { position, after });
+                self.reading = Reading::Busy;
+            }
+            Reading::Open if self.progress.is_settled() => {
+                effects.push(Effect::Fetch);
+                self.reading = Reading::Busy;
+            }
+            Reading::Open | Reading::Busy | Reading::Finished { .. } => {}
+        }
+    }
+
+    fn fetched(&mut self, result: Result<Fetched, RetrievalError>, effects: &mut Vec<Effect>) {
+        match result {
+            Ok(Fetched::Batch(batch)) => {
+                self.read_waits.reset();
+                self.reading = Reading::Open;
+                self.take_in(batch, effects);
+            }
+            Ok(Fetched::ShardEnded { children }) => {
+                tracing::info!(shard = %self.shard, "shard was read to its end");
+                self.reading = Reading::Finished { children, noted: false };
+            }
+            Err(error) => self.read_failed(error, effects),
+        }
+    }
+
+    fn take_in(&mut self, batch: RecordBatch, effects: &mut Vec<Effect>) {
+        self.vitals.metrics.fetched(u64::try_from(batch.records.len()).unwrap_or(u64::MAX), batch.behind);
+        if let Some(first) = batch.records.first()
+            && let Some(expected) = self.expects.take()
+            && first.position.sequence > expected.sequence
+        {
+            tracing::warn!(shard = %self.shard, %expected, found = %first.position, "records may have aged out unread");
+            self.vitals.metrics.retention_gap();
+        }
+        let done = self.progress.reached().or(self.skip_to.as_ref()).cloned();
+        let mut records = batch.records;
+        records.retain(|record| done.as_ref().is_none_or(|done| record.position > *done));
+        if !records.is_empty() {
+            records.iter().for_each(|record| self.progress.hand(record.position.clone()));
+            effects.push(Effect::Deliver(records));
+        }
+    }
+
+    fn read_failed(&mut self, error: RetrievalError, effects: &mut Vec<Effect>) {
+        if matches!(error, RetrievalError::NotFound { .. }) {
+            effects.push(Effect::AskWhetherMissing);
+            self.reading = Reading::Busy;
+            return;
+        }
+        let resumed = self.progress.reached().is_some() || self.skip_to.is_some();
+        if matches!(error, RetrievalError::InvalidPosition { .. }) && resumed {
+            tracing::warn!(shard = %self.shard, stored = ?self.stored, "stored position is unknown, began at the horizon");
+            self.vitals.metrics.position_reset();
+            self.skip_to = None;
+            self.progress = Progress::default();
+            self.start = StartingPosition::TrimHorizon;
+            self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+            return;
+        }
+        let after = self.read_waits.next_wait();
+        tracing::warn!(shard = %self.shard, ?after, %error, "shard could not be read");
+        self.reading = Reading::Closed { after };
+    }
+
+    fn missing(&mut self, answer: Option<bool>) {
+        if answer == Some(true) {
+            tracing::warn!(shard = %self.shard, "shard aged out of the stream, records may be lost");
+            self.vitals.metrics.retention_gap();
+            self.reading = Reading::Finished { children: Vec::new(), noted: true };
+        } else {
+            self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+        }
+    }
+
+    fn accepted(&mut self, position: &RecordPosition, now: Instant) {
+        self.progress.accept(position);
+        if self.accepted_since.is_none() {
+            self.accepted_since = Some(now);
+            self.vitals.waits_since(&self.shard, self.accepted_since, now);
+        }
+    }
+
+    const fn settled(&mut self) {
+        if let Phase::Draining { settled, .. } = &mut self.phase {
+            *settled = true;
+        }
+    }
+
+    fn leased(&mut self, answer: LeaseAnswer, begun: Instant, now: Instant, effects: &mut Vec<Effect>) {
+        match answer {
+            LeaseAnswer::Renewed(Ok(renewed)) => {
+                self.clock.written(begun);
+                self.clock.heard(begun);
+                self.vitals.waits_since(&self.shard, self.accepted_since, now);
+                if renewed == Renewed::HandoffAsked {
+                    self.drain(Ending::HandedOff, now, effects);
+                }
+            }
+            LeaseAnswer::Checkpointed(stored, Ok(())) => {
+                self.clock.written(begun);
+                self.clock.committed(now);
+                self.vitals.metrics.checkpointed();
+                self.stored = stored;
+                self.accepted_since = self.unstored().map(|_| begun);
+                self.vitals.waits_since(&self.shard, self.accepted_since, now);
+            }
+            LeaseAnswer::ChildrenNoted(Ok(())) => {
+                if let Reading::Finished { noted, .. } = &mut self.reading {
+                    *noted = true;
+                }
+            }
+            LeaseAnswer::Released(result) => self.released(result, effects),
+            LeaseAnswer::Renewed(Err(error))
+            | LeaseAnswer::Checkpointed(_, Err(error))
+            | LeaseAnswer::ChildrenNoted(Err(error)) => self.lease_failed(error, now, effects),
+        }
+    }
+
+    fn lease_failed(&mut self, error: LeaseError, now: Instant, effects: &mut Vec<Effect>) {
+        match error {
+            LeaseError::Lost { .. } => self.end(Ending::LeaseLost, effects),
+            LeaseError::Unusable { .. } => {
+                tracing::error!(shard = %self.shard, %error, "lease store cannot be used");
+                self.end(Ending::Failed, effects);
+            }
+            LeaseError::Unavailable { .. } => {
+                let wait = self.clock.failed(now);
+                tracing::warn!(shard = %self.shard, ?wait, %error, "lease was not written");
+            }
+        }
+    }
+
+    fn released(&mut self, result: Result<(), LeaseError>, effects: &mut Vec<Effect>) {
+        if let Err(error) = result {
+            tracing::warn!(shard = %self.shard, %error, "lease was not released and will expire");
+        }
+        let why = match self.phase {
+            _ if self.stored.is_ended() => Ending::ShardEnded,
+            Phase::Draining { why, .. } => why,
+            Phase::Running | Phase::Ended => Ending::Failed,
+        };
+        self.end(why, effects);
+    }
+
+    fn drain(&mut self, why: Ending, now: Instant, effects: &mut Vec<Effect>) {
+        match &mut self.phase {
+            Phase::Running => {
+                effects.push(Effect::StopReading);
+                effects.push(Effect::DrainDelivery);
+                let (hand_until, until) = (now + self.drain_limit / 4 * 3, now + self.drain_limit);
+                self.phase = Phase::Draining { why, hand_until, until, settled: false };
+            }
+            // A stop outranks a handoff, which goes on all the same: release gives the lease to whoever asked.
+            Phase::Draining { why: known, .. } if why == Ending::Stopped => *known = why,
+            Phase::Draining { .. } | Phase::Ended => {}
+        }
+    }
+
+    fn end(&mut self, why: Ending, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        if why == Ending::LeaseLost {
+            self.vitals.metrics.lease_lost();
+        }
+        self.vitals.waits_since(&self.shard, None, self.clock.fence());
+        self.phase = Phase::Ended;
+        effects.push(Effect::StopReading);
+        effects.push(Effect::DropDelivery);
+        effects.push(Effect::End(why));
+    }
+}
+
+/// At the record and not after it: it may be an aggregate that was accepted in part, and finding it proves that
+/// nothing has aged out in between.
+fn resume_at(position: &RecordPosition) -> StartingPosition {
+    StartingPosition::At(position.sequence.clone())
+}

@@ -1,0 +1,204 @@
+//! The body of an invoke request, read by the rules of Go's `json.Decoder`, which Dapr's callers rely on: the first
+//! JSON value counts and what follows it is ignored, field names know no case, unknown fields are ignored, of
+//! duplicates the last wins and maps merge, `null` is the same as nothing, invalid UTF-8 becomes U+FFFD.
+//!
+//! One thing differs on purpose: `data` is not decoded and written anew but passed on as it was written.
+
+use super::error::MalformedRequest;
+use crate::domain::{InvokeRequest, Metadata};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+const NULL: Bytes = Bytes::from_static(b"null");
+/// What Go calls the request in its errors.
+const GO_TYPE: &str = "OutputBindingRequest";
+
+/// Reads a body.
+///
+/// # Errors
+/// With a text after Go's fashion.
+pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
+    match std::str::from_utf8(body) {
+        Ok(text) => parse_text(text, body),
+        Err(_) => {
+            let repaired = Bytes::from(String::from_utf8_lossy(body).into_owned());
+            let text = std::str::from_utf8(&repaired).map_err(|error| refused(error.to_string()))?;
+            parse_text(text, &repaired)
+        }
+    }
+}
+
+/// `body` is the buffer that holds `text`.
+fn parse_text(text: &str, body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = <&RawValue>::deserialize(&mut deserializer).map_err(|error| refused(syntax(text, &error)))?;
+    let fields = match kind(value) {
+        "null" => Fields::default(),
+        "object" => serde_json::from_str(value.get()).map_err(|error| refused(syntax(value.get(), &error)))?,
+        other => return Err(refused(format!("json: cannot unmarshal {other} into Go value of type http.{GO_TYPE}"))),
+    };
+    Ok(InvokeRequest {
+        operation: operation(&fields.operations)?,
+        data: fields.data.map_or(NULL, |data| body.slice_ref(data.get().as_bytes())),
+        metadata: metadata(&fields.metadata)?,
+    })
+}
+
+/// The raw fields in the order in which they came; types are judged after the syntax, as in Go.
+#[derive(Default)]
+struct Fields<'a> {
+    operations: Vec<&'a RawValue>,
+    data: Option<&'a RawValue>,
+    metadata: Vec<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if key.0.eq_ignore_ascii_case("data") {
+                fields.data = Some(map.next_value()?);
+            } else if key.0.eq_ignore_ascii_case("operation") {
+                fields.operations.push(map.next_value()?);
+            } else if key.0.eq_ignore_ascii_case("metadata") {
+                fields.metadata.push(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// A JSON string of which escaped lone surrogates are repaired, as Go does, instead of refused.
+#[derive(PartialEq, Eq, Hash)]
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Text(String::from_utf8_lossy(bytes)))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+fn operation(values: &[&RawValue]) -> Result<String, MalformedRequest> {
+    let mut operation = String::new();
+    for value in values {
+        if let Some(text) = string(value, "operation")? {
+            operation = text;
+        }
+    }
+    Ok(operation)
+}
+
+fn metadata(values: &[&RawValue]) -> Result<Metadata, MalformedRequest> {
+    let mut pairs = HashMap::new();
+    for value in values {
+        match kind(value) {
+            "null" => pairs.clear(),
+            "object" => {
+                let members: HashMap<Text<'_>, &RawValue> =
+                    serde_json::from_str(value.get()).map_err(|error| refused(syntax(value.get(), &error)))?;
+                for (key, member) in members {
+                    pairs.insert(key.0.into_owned(), string(member, "metadata")?.unwrap_or_default());
+                }
+            }
+            other => return Err(wrong_type(other, "metadata", "map[string]string")),
+        }
+    }
+    Ok(pairs.into_iter().collect())
+}
+
+/// The string, or nothing for `null`.
+fn string(value: &RawValue, field: &str) -> Result<Option<String>, MalformedRequest> {
+    match kind(value) {
+        "null" => Ok(None),
+        "string" => serde_json::from_str::<Text<'_>>(value.get())
+            .map(|text| Some(text.0.into_owned()))
+            .map_err(|error| refused(syntax(value.get(), &error))),
+        other => Err(wrong_type(other, field, "string")),
+    }
+}
+
+/// Go's word for the type of a JSON value.
+fn kind(value: &RawValue) -> &'static str {
+    match value.get().as_bytes().first() {
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "bool",
+        Some(b'n') => "null",
+        Some(_) | None => "number",
+    }
+}
+
+fn wrong_type(found: &str, field: &str, wanted: &str) -> MalformedRequest {
+    refused(format!("json: cannot unmarshal {found} into Go struct field {GO_TYPE}.{field} of type {wanted}"))
+}
+
+const fn refused(text: String) -> MalformedRequest {
+    MalformedRequest::Body(text)
+}
+
+/// Go's words for a syntax error; the place is ours. Never quotes more than one character of the body.
+fn syntax(text: &str, error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof if text.trim_ascii().is_empty() => "EOF".to_owned(),
+        Category::Eof => "unexpected EOF".to_owned(),
+        Category::Syntax | Category::Data | Category::Io => {
+            let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+            let offender = line.get(error.column().saturating_sub(1)..).and_then(|rest| rest.chars().next());
+            let offender = offender.map_or_else(String::new, |character| format!(" {character:?}"));
+            format!("invalid character{offender} at line {} column {}", error.line(), error.column())
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

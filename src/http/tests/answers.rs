@@ -1,0 +1,241 @@
+use super::super::{Face, HttpSettings, router};
+use super::fake::{Fake, face};
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use secrecy::SecretString;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> serde_json::Value {
+        assert_eq!(self.headers["content-type"], "application/json");
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+async fn send(face: &Arc<Face>, request: Request<Body>) -> Answer {
+    let (head, body) = router(Arc::clone(face)).oneshot(request).await.unwrap().into_parts();
+    let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
+fn request(method: &str, path: &str, body: &str) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap()
+}
+
+async fn post(face: &Arc<Face>, path: &str, body: &str) -> Answer {
+    send(face, request("POST", path, body)).await
+}
+
+async fn get(face: &Arc<Face>, path: &str) -> Answer {
+    send(face, request("GET", path, "")).await
+}
+
+fn usual() -> (Arc<Face>, Arc<Fake>) {
+    face(HttpSettings::default())
+}
+
+fn strict() -> Arc<Face> {
+    face(HttpSettings { strict_dapr_errors: true, max_body_size: Some(64), ..HttpSettings::default() }).0
+}
+
+const ORDERS: &str = "/v1.0/bindings/orders";
+
+#[tokio::test]
+async fn a_create_is_answered_204_with_its_facts_as_headers() {
+    let (face, fake) = usual();
+    for (method, path) in
+        [("POST", ORDERS), ("PUT", "//v1.0/bindings//orders/"), ("POST", "/v1.0/bindings/%6frders?x=1")]
+    {
+        let answer = send(&face, request(method, path, r#"{"operation":"create","data":{"b":1.0}}"#)).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NO_CONTENT, ""), "{path}");
+        assert_eq!(answer.headers["metadata.sequencenumber"], "495");
+        assert!(!answer.headers.contains_key("content-type"));
+        assert!(!answer.headers.contains_key("metadata.bad"), "it does not fit into a header");
+    }
+    assert_eq!(&fake.seen.lock().unwrap()[2].data[..], br#"{"b":1.0}"#);
+    let page = face.metrics.page().unwrap();
+    let line = r#"bindd_output_requests_total{component="orders",operation="create",status="204"} 3"#;
+    assert!(page.contains(line), "{page}");
+}
+
+#[tokio::test]
+async fn data_of_the_component_is_answered_200_as_json() {
+    let answer = post(&usual().0, ORDERS, r#"{"operation":"echo","data":"x"}"#).await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, r#""x""#));
+    assert_eq!(answer.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn the_trace_of_the_caller_reaches_the_component_and_comes_back() {
+    let (face, fake) = usual();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut traced = request("POST", ORDERS, r#"{"operation":"create","metadata":{"traceparent":"mine","k":"v"}}"#);
+    traced.headers_mut().insert("traceparent", parent.parse().unwrap());
+    assert_eq!(send(&face, traced).await.headers["traceparent"], parent);
+    let metadata = fake.seen.lock().unwrap()[0].metadata.clone();
+    assert_eq!((metadata.get("traceparent"), metadata.get("k")), (Some(parent), Some("v")));
+    let mut broken = request("POST", ORDERS, r#"{"operation":"create"}"#);
+    broken.headers_mut().insert("baggage", "nothing".parse().unwrap());
+    let answer = send(&face, broken).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json()["errorCode"], "ERR_MALFORMED_REQUEST");
+}
+
+#[tokio::test]
+async fn failures_carry_true_statuses_and_the_words_of_dapr() {
+    let (face, _) = usual();
+    let prefix = |name: &str| format!("error invoking output binding {name}: ");
+    for (path, operation, status, message) in [
+        (ORDERS, "", 400, prefix("orders") + "operation field is missing from request"),
+        ("/v1.0/bindings/a+b", "create", 404, prefix("a b") + "couldn't find output binding a b"),
+        (ORDERS, "deny", 403, prefix("orders") + "not allowed"),
+        (ORDERS, "throttle", 429, prefix("orders") + "too much"),
+        (
+            ORDERS,
+            "list",
+            400,
+            prefix("orders")
+                + "binding orders does not support operation list. \
+             supported operations:create echo wait panic throttle lose deny",
+        ),
+    ] {
+        let body = format!(r#"{{"operation":"{operation}"}}"#);
+        let answer = post(&face, path, &body).await;
+        assert_eq!(answer.status, status, "{message}");
+        assert_eq!(answer.json(), serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": message}));
+        let strict_answer = post(&strict(), path, &body).await;
+        assert_eq!(strict_answer.status, 500, "{message}");
+        assert_eq!(strict_answer.json(), answer.json());
+        assert!(!strict_answer.headers.contains_key("retry-after"));
+        if operation == "throttle" {
+            assert_eq!(answer.headers["retry-after"], "2", "one and a half seconds, rounded up");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_told_as_such() {
+    let body = r#"{"operation":"lose"}"#;
+    let answer = post(&usual().0, ORDERS, body).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    let told = answer.json();
+    assert!(told["message"].as_str().unwrap().ends_with("the request may have been carried out)"), "{told}");
+    assert_eq!(told["details"][0]["metadata"]["ambiguous"], "true");
+    assert_eq!(told["details"][0]["reason"], told["errorCode"]);
+    let strict_answer = post(&strict(), ORDERS, body).await;
+    let expected = "error invoking output binding orders: no reply in time";
+    assert_eq!(
+        strict_answer.json(),
+        serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": expected})
+    );
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
+    let (face, _) = face(HttpSettings { max_body_size: Some(64), ..HttpSettings::default() });
+    let fitting = format!("{:<64}", r#"{"operation":"create"}"#);
+    assert_eq!(post(&face, ORDERS, &fitting).await.status, StatusCode::NO_CONTENT);
+    let answer = post(&face, ORDERS, &format!("{fitting} ")).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(answer.json()["message"], "failed deserializing HTTP body: stream too large");
+    assert_eq!(post(&strict(), ORDERS, &format!("{fitting} ")).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_counted_and_unknown_names_share_a_label() {
+    let (face, _) = usual();
+    let answer = post(&face, ORDERS, r#"{"operation":"panic"}"#).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer.json()["errorCode"], "ERR_INTERNAL");
+    assert!(!answer.body.contains("on purpose"));
+    for name in ["x", "y"] {
+        post(&face, &format!("/v1.0/bindings/{name}"), &format!(r#"{{"operation":"{name}"}}"#)).await;
+    }
+    let page = face.metrics.page().unwrap();
+    for line in [
+        r#"{component="orders",operation="panic",status="500"} 1"#,
+        r#"{component="unknown",operation="unknown",status="404"} 2"#,
+    ] {
+        assert!(page.contains(line), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_route_is_told_as_dapr_does() {
+    let (face, _) = usual();
+    for (method, path) in [
+        ("GET", ORDERS),
+        ("OPTIONS", "/v1.0/metadata"),
+        ("POST", "/v1.0/bindings/"),
+        ("POST", "/v1.0/bindings/a/b"),
+        ("GET", "/"),
+    ] {
+        let answer = send(&face, request(method, path, "")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
+        assert_eq!(answer.json()["errorCode"], "ERR_DIRECT_INVOKE");
+    }
+    let answer = post(&face, "/v1.0/bindings/a%zz", "").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let text = r#"failed to unescape request parameter "name". Error: invalid URL escape "%zz""#;
+    assert_eq!(answer.body, text);
+}
+
+#[tokio::test]
+async fn the_token_guards_everything_but_health() {
+    let (face, _) = face(HttpSettings { api_token: Some(SecretString::from("s3cret")), ..HttpSettings::default() });
+    for token in [None, Some("wrong!"), Some("s3cre"), Some("s3cret!")] {
+        let mut asked = request("POST", ORDERS, r#"{"operation":"create"}"#);
+        if let Some(token) = token {
+            asked.headers_mut().insert("dapr-api-token", token.parse().unwrap());
+        }
+        let answer = send(&face, asked).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::UNAUTHORIZED, "invalid api token\n"));
+    }
+    let mut asked = request("POST", ORDERS, r#"{"operation":"create"}"#);
+    asked.headers_mut().insert("dapr-api-token", "s3cret".parse().unwrap());
+    assert_eq!(send(&face, asked).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&face, "/v1.0/healthz").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&face, "/v1.0/healthz/outbound").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&face, "/v1.0/metadata").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn health_tells_what_is_pending() {
+    let (face, _) = usual();
+    let guards = (face.ready.guard("app"), face.ready.guard("orders-in"), face.outbound.guard("http"));
+    let answer = get(&face, "/v1.0/healthz").await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let expected =
+        serde_json::json!({"errorCode": "ERR_HEALTH_NOT_READY", "message": "dapr is not ready: [app orders-in]"});
+    assert_eq!(answer.json(), expected);
+    assert_eq!(get(&face, "/v1.0/healthz/outbound").await.json()["errorCode"], "ERR_OUTBOUND_HEALTH_NOT_READY");
+    drop(guards);
+    assert_eq!(get(&face, "/v1.0/healthz?appid=shop").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&face, "/v1.0/healthz?appid=other").await.json()["errorCode"], "ERR_HEALTH_APPID_NOT_MATCH");
+}
+
+#[tokio::test]
+async fn metadata_and_shutdown_answer_as_dapr_does() {
+    let (face, _) = usual();
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = serde_json::json!({
+        "id": "shop",
+        "runtimeVersion": version,
+        "components": [{"name": "orders", "type": "bindings.fake", "version": "v1", "capabilities": ["OUTPUT_BINDING"]}],
+        "extended": {"appPID": "7", "daprRuntimeVersion": version},
+        "appConnectionProperties": {"port": 3000, "protocol": "http", "channelAddress": "127.0.0.1"},
+        "actorRuntime": {"runtimeStatus": "DISABLED", "hostReady": false, "placement": "placement: disconnected"},
+    });
+    assert_eq!(get(&face, "/v1.0/metadata").await.json(), expected);
+    assert!(!face.stop.is_asked());
+    assert_eq!(post(&face, "/v1.0/shutdown", "").await.status, StatusCode::NO_CONTENT);
+    assert!(face.stop.is_asked());
+}

@@ -1,0 +1,90 @@
+//! An output binding that does what the operation says, and a face around it.
+
+use super::super::{AppConnection, Face, HttpSettings};
+use crate::domain::{
+    Binding, BindingError, ComponentName, Direction, FailureKind, InputBinding, InvokeRequest, InvokeResponse, Outcome,
+    OutputBinding, Stop,
+};
+use crate::runtime::{Component, Host, Readiness};
+use crate::telemetry::Metrics;
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+
+#[derive(Debug)]
+pub(super) struct Fake {
+    name: ComponentName,
+    pub(super) seen: Mutex<Vec<InvokeRequest>>,
+    /// Told when a `wait` has begun.
+    pub(super) waiting: Notify,
+    /// A permit lets one `wait` end.
+    pub(super) go: Semaphore,
+}
+
+#[async_trait]
+impl Binding for Fake {
+    fn name(&self) -> &ComponentName {
+        &self.name
+    }
+    fn input(&self) -> Option<&dyn InputBinding> {
+        None
+    }
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        Some(self)
+    }
+    async fn close(&self) {}
+}
+
+#[async_trait]
+impl OutputBinding for Fake {
+    fn operations(&self) -> &'static [&'static str] {
+        &["create", "echo", "wait", "panic", "throttle", "lose", "deny"]
+    }
+
+    async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        self.seen.lock().unwrap().push(request.clone());
+        let metadata = vec![("sequenceNumber", "495".to_owned()), ("bad", "a\nb".to_owned())];
+        match request.operation.as_str() {
+            "echo" => Ok(InvokeResponse { data: Some(request.data), metadata: Vec::new() }),
+            "panic" => panic!("on purpose"),
+            "wait" => {
+                self.waiting.notify_one();
+                self.go.acquire().await.unwrap().forget();
+                Ok(InvokeResponse::default())
+            }
+            "throttle" => {
+                Err(BindingError::new(FailureKind::Throttled, "too much")
+                    .with_retry_after(Duration::from_millis(1_500)))
+            }
+            "lose" => Err(BindingError::new(FailureKind::TimedOut, "no reply in time").with_outcome(Outcome::Unknown)),
+            "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed").with_source("secret cause")),
+            _ => Ok(InvokeResponse { data: None, metadata }),
+        }
+    }
+}
+
+pub(super) fn face(settings: HttpSettings) -> (Arc<Face>, Arc<Fake>) {
+    let name = "orders".parse().unwrap();
+    let seen = Mutex::default();
+    let fake = Arc::new(Fake { name, seen, waiting: Notify::new(), go: Semaphore::new(0) });
+    let component = Component {
+        binding: Arc::clone(&fake) as Arc<dyn Binding>,
+        type_name: "bindings.fake".to_owned(),
+        version: "v1".to_owned(),
+        direction: Direction::Unstated,
+    };
+    let face = Face {
+        host: Arc::new(Host::new(vec![component])),
+        ready: Readiness::new(),
+        outbound: Readiness::new(),
+        metrics: Metrics::new(),
+        settings,
+        app_id: "shop".to_owned(),
+        app: AppConnection { port: Some(3000), ..AppConnection::default() },
+        extended: BTreeMap::from([("appPID".to_owned(), "7".to_owned())]),
+        stop: Stop::new(),
+    };
+    (Arc::new(face), fake)
+}

@@ -1,0 +1,237 @@
+use super::super::{BindError, Drained, Face, HttpSettings, bind, serve, serve_metrics};
+use super::fake::{Fake, face};
+use crate::domain::Stop;
+use crate::tasks::Supervisor;
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use http::{Request, StatusCode, Version};
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const LONG: Duration = Duration::from_secs(60);
+
+struct Running {
+    address: SocketAddr,
+    face: Arc<Face>,
+    fake: Arc<Fake>,
+    stop: Stop,
+    tasks: Supervisor<Drained>,
+}
+
+impl Running {
+    async fn start(settings: HttpSettings, drain: Duration) -> Self {
+        let (face, fake) = face(settings);
+        let listeners = bind(&["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()]).await.unwrap();
+        // The second one, to see that not only the first is served.
+        let address = listeners[1].local_addr().unwrap();
+        let stop = Stop::new();
+        let mut tasks = Supervisor::new();
+        tasks.spawn("http", serve(listeners, Arc::clone(&face), stop.clone(), drain));
+        Self { address, face, fake, stop, tasks }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn end(mut self) -> Drained {
+        self.tasks.next().await.unwrap().result.unwrap()
+    }
+}
+
+fn call(operation: &str) -> String {
+    let body = format!(r#"{{"operation":"{operation}","data":1}}"#);
+    format!("POST /v1.0/bindings/orders HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Reads one answer that has no body.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        text.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(text).unwrap()
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).await.unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests() {
+    let running = Running::start(HttpSettings::default(), LONG).await;
+    let mut stream = running.connect().await;
+    for _ in 0..3 {
+        stream.write_all(call("create").as_bytes()).await.unwrap();
+        assert!(head(&mut stream).await.starts_with("HTTP/1.1 204"));
+    }
+    running.stop.finish();
+    assert_eq!(rest(&mut stream).await, "");
+    assert_eq!(running.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn http_2_without_an_upgrade_is_served_on_the_same_port() {
+    let running = Running::start(HttpSettings::default(), LONG).await;
+    let io = TokioIo::new(running.connect().await);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let mut client = Supervisor::new();
+    client.spawn("client", connection);
+    let request = |operation: &str| {
+        let body = format!(r#"{{"operation":"{operation}"}}"#);
+        let request = Request::post(format!("http://{}/v1.0/bindings/orders", running.address));
+        request.version(Version::HTTP_2).body(Full::new(Bytes::from(body))).unwrap()
+    };
+    // The second overtakes the first, so streams do not wait for each other; the stop leaves neither unanswered.
+    let slow = sender.send_request(request("wait"));
+    running.fake.waiting.notified().await;
+    assert_eq!(sender.send_request(request("create")).await.unwrap().status(), StatusCode::NO_CONTENT);
+    running.stop.finish();
+    running.fake.go.add_permits(1);
+    assert_eq!(slow.await.unwrap().status(), StatusCode::NO_CONTENT);
+    drop(sender);
+    assert_eq!(running.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_was_read_and_closes() {
+    let running = Running::start(HttpSettings::default(), LONG).await;
+    let mut stream = running.connect().await;
+    stream.write_all(call("wait").as_bytes()).await.unwrap();
+    running.fake.waiting.notified().await;
+    running.stop.finish();
+    running.fake.go.add_permits(1);
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 204") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(running.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_in_the_queue_of_the_system_is_answered_after_a_stop() {
+    let running = Running::start(HttpSettings::default(), LONG).await;
+    // One thread: the server cannot run between these lines.
+    let std_stream = std::net::TcpStream::connect(running.address).unwrap();
+    std_stream.set_nonblocking(true).unwrap();
+    let mut stream = TcpStream::from_std(std_stream).unwrap();
+    running.stop.finish();
+    stream.write_all(call("create").as_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(running.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn the_drain_limit_cuts_and_counts() {
+    let running = Running::start(HttpSettings::default(), Duration::from_millis(1)).await;
+    let mut stream = running.connect().await;
+    stream.write_all(call("wait").as_bytes()).await.unwrap();
+    running.fake.waiting.notified().await;
+    running.stop.finish();
+    let metrics = running.face.metrics.clone();
+    assert_eq!(running.end().await, Drained::Cut(1));
+    assert!(metrics.page().unwrap().contains(r#"operation="wait",status="499"} 1"#));
+}
+
+#[tokio::test]
+async fn beyond_the_cap_connections_wait_for_room() {
+    let running = Running::start(HttpSettings { max_connections: 1, ..HttpSettings::default() }, LONG).await;
+    let mut first = running.connect().await;
+    first.write_all(call("wait").as_bytes()).await.unwrap();
+    running.fake.waiting.notified().await;
+    let mut second = running.connect().await;
+    second.write_all(call("wait").as_bytes()).await.unwrap();
+    running.fake.go.add_permits(1);
+    assert!(head(&mut first).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(running.fake.seen.lock().unwrap().len(), 1, "the second must wait while the first is connected");
+    drop(first);
+    running.fake.waiting.notified().await;
+    running.fake.go.add_permits(1);
+    assert!(head(&mut second).await.starts_with("HTTP/1.1 204"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let running = Running::start(HttpSettings::default(), LONG).await;
+    let mut stream = running.connect().await;
+    let head = format!("GET /v1.0/healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(9_000));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 431");
+}
+
+#[tokio::test]
+async fn a_large_body_arrives_whole_and_one_too_large_is_still_answered() {
+    let limit = 3 << 20;
+    let running = Running::start(HttpSettings { max_body_size: Some(limit), ..HttpSettings::default() }, LONG).await;
+    let data = format!("\"{}\"", "x".repeat(limit - 100));
+    let mut stream = running.connect().await;
+    let body = format!(r#"{{"operation":"create","data":{data}}}"#);
+    let head_of =
+        |length: usize| format!("POST /v1.0/bindings/orders HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all((head_of(body.len()) + &body).as_bytes()).await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(running.fake.seen.lock().unwrap()[0].data, data);
+    // Chunked, so that the length is not known in advance; the client sends everything before it reads.
+    stream
+        .write_all(b"POST /v1.0/bindings/orders HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        stream.write_all(format!("{:x}\r\n{}\r\n", 1 << 20, " ".repeat(1 << 20)).as_bytes()).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 413"));
+    let mut stream = running.connect().await;
+    stream.write_all((head_of(2 * limit) + &" ".repeat(2 * limit)).as_bytes()).await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 413"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_pause_between_requests_but_not_within_a_head() {
+    let running = Running::start(HttpSettings::default(), LONG).await;
+    let mut silent = running.connect().await;
+    let mut pausing = running.connect().await;
+    pausing.write_all(call("create").as_bytes()).await.unwrap();
+    assert!(head(&mut pausing).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(rest(&mut silent).await, "", "a client that never asks is let go");
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    pausing.write_all(call("create").as_bytes()).await.unwrap();
+    assert!(head(&mut pausing).await.starts_with("HTTP/1.1 204"));
+    pausing.write_all(b"POST /v1.0/bindi").await.unwrap();
+    rest(&mut pausing).await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_with_what_to_do() {
+    let taken = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+    let address = taken[0].local_addr().unwrap();
+    let error = bind(&[address]).await.unwrap_err();
+    assert!(matches!(error, BindError::Taken(at) if at == address));
+    assert!(error.to_string().contains("choose another port"), "{error}");
+}
+
+#[tokio::test]
+async fn the_metrics_page_is_served_until_the_stop() {
+    let listener = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap().remove(0);
+    let address = listener.local_addr().unwrap();
+    let (metrics, stop) = (Metrics::new(), Stop::new());
+    metrics.answered("orders", "create", 204, Duration::ZERO);
+    let mut tasks = Supervisor::new();
+    tasks.spawn("metrics", serve_metrics(listener, metrics, stop.clone()));
+    for path in ["/", "/metrics"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("bindd_output_requests_total"), "{answer}");
+    }
+    stop.finish();
+    assert_eq!(tasks.next().await.unwrap().result, Ok(Drained::Clean));
+}

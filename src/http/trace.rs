@@ -1,0 +1,158 @@
+//! The W3C headers that travel with a request: `traceparent`, `tracestate`, `baggage`. They are copied into the
+//! request's metadata, and back into the answer, as Dapr does. Grammar: <https://www.w3.org/TR/trace-context/> and
+//! <https://www.w3.org/TR/baggage/>.
+
+use super::error::MalformedRequest;
+use crate::domain::Metadata;
+use http::{HeaderMap, HeaderValue};
+
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+const BAGGAGE: &str = "baggage";
+/// The least that W3C wants to be passed on, and the most that we do.
+const MAX_BAGGAGE: usize = 8192;
+
+/// What a request said about its trace.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct TraceContext {
+    pairs: Vec<(&'static str, String)>,
+}
+
+impl TraceContext {
+    /// Reads the headers. A `traceparent` that is not one is ignored, with its `tracestate`, as W3C asks.
+    ///
+    /// # Errors
+    /// When `baggage` breaks its grammar.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, MalformedRequest> {
+        let mut pairs = Vec::new();
+        if let Some(parent) = single(headers, TRACEPARENT).filter(|parent| is_traceparent(parent)) {
+            pairs.push((TRACEPARENT, parent.to_owned()));
+            pairs.extend(joined(headers, TRACESTATE).map(|state| (TRACESTATE, state)));
+        }
+        if headers.get_all(BAGGAGE).iter().any(|value| !value.is_empty()) {
+            let baggage = joined(headers, BAGGAGE).ok_or(MalformedRequest::Baggage("it is not plain ASCII text"))?;
+            check_baggage(&baggage)?;
+            pairs.push((BAGGAGE, baggage));
+        }
+        Ok(Self { pairs })
+    }
+
+    /// Puts the pairs into the metadata; they win over pairs of the same name.
+    pub(super) fn add_to(&self, metadata: &mut Metadata) {
+        for (key, value) in &self.pairs {
+            metadata.insert(*key, value.as_str());
+        }
+    }
+
+    /// Puts the pairs into the headers of the answer.
+    pub(super) fn echo(&self, headers: &mut HeaderMap) {
+        for (key, value) in &self.pairs {
+            // Text that came from a header fits into one.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(*key, value);
+            }
+        }
+    }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() { None } else { Some(value) }
+}
+
+/// The values of a header that may be repeated; `None` when it is absent, empty or not text.
+fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values: Result<Vec<_>, _> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
+    values.ok().map(|values| values.join(",")).filter(|value| !value.is_empty())
+}
+
+/// `version-traceid-parentid-flags` in lower-case hex; ids of zeros only are invalid. Later versions may add fields.
+fn is_traceparent(text: &str) -> bool {
+    let mut fields = text.split('-');
+    let mut field = |length: usize| {
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        fields.next().filter(|field| field.len() == length && field.bytes().all(is_hex))
+    };
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (field(2), field(32), field(16), field(2)) else {
+        return false;
+    };
+    let is_zero = |id: &str| id.bytes().all(|byte| byte == b'0');
+    version != "ff" && !is_zero(trace) && !is_zero(parent) && (version != "00" || fields.next().is_none())
+}
+
+fn check_baggage(text: &str) -> Result<(), MalformedRequest> {
+    if text.len() > MAX_BAGGAGE {
+        return Err(MalformedRequest::Baggage("it is longer than 8192 bytes"));
+    }
+    for member in text.split(',') {
+        let pair = member.split(';').next().unwrap_or_default();
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(MalformedRequest::Baggage("a member has no `=`"));
+        };
+        if key.trim().is_empty() || !key.trim().bytes().all(is_token) {
+            return Err(MalformedRequest::Baggage("the key of a member is not a token"));
+        }
+        let is_value = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        if !value.trim().bytes().all(is_value) {
+            return Err(MalformedRequest::Baggage("the value of a member holds a character that must be escaped"));
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn read(pairs: &[(&'static str, &str)]) -> Result<TraceContext, MalformedRequest> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        TraceContext::read(&headers)
+    }
+
+    #[test]
+    fn headers_become_metadata_and_come_back() {
+        let context = read(&[
+            (TRACEPARENT, PARENT),
+            (TRACESTATE, "a=1"),
+            (TRACESTATE, "b=2"),
+            (BAGGAGE, "k=v;p"),
+            (BAGGAGE, "l=w"),
+        ])
+        .unwrap();
+        let mut metadata = Metadata::default();
+        metadata.insert(TRACEPARENT, "mine");
+        context.add_to(&mut metadata);
+        let got = [TRACEPARENT, TRACESTATE, BAGGAGE].map(|key| metadata.get(key));
+        assert_eq!(got, [Some(PARENT), Some("a=1,b=2"), Some("k=v;p,l=w")]);
+        let mut headers = HeaderMap::new();
+        context.echo(&mut headers);
+        assert_eq!(headers[TRACEPARENT], PARENT);
+    }
+
+    #[test]
+    fn a_traceparent_that_is_not_one_is_ignored() {
+        let zero = "00-00000000000000000000000000000000-0000000000000000-00";
+        for bad in ["", "x", zero, &PARENT.to_uppercase(), &PARENT.replacen("00", "ff", 1), &format!("{PARENT}-x")] {
+            assert_eq!(read(&[(TRACEPARENT, bad), (TRACESTATE, "a=1")]).unwrap(), TraceContext::default(), "{bad}");
+        }
+        assert_ne!(read(&[(TRACEPARENT, &PARENT.replacen("00", "01", 1))]).unwrap(), TraceContext::default());
+    }
+
+    #[test]
+    fn broken_baggage_is_refused() {
+        for bad in ["k", "=v", "k=v,", "k y=v", "k=\"v\"", &format!("k={}", "v".repeat(MAX_BAGGAGE))] {
+            assert!(read(&[(BAGGAGE, bad)]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What every lease store must do, as a suite that is run against each of them.
+#![expect(clippy::expect_used, clippy::panic, reason = "this is a test suite that lives outside cfg(test)")]
+
+use crate::domain::{
+    Checkpoint, Lease, LeaseGrant, LeaseStore, NewLease, RecordPosition, Renewed, ShardId, StartWord, Timestamp,
+    WorkerId,
+};
+use std::sync::Arc;
+
+/// Runs the contract. `fresh` gives an empty store each time it is called.
+///
+/// # Panics
+/// Where the store breaks the contract; the text says which part.
+pub async fn lease_store_contract<F>(fresh: impl Fn() -> F)
+where
+    F: Future<Output = Arc<dyn LeaseStore>>,
+{
+    creates_only_what_is_missing(&*fresh().await).await;
+    takes_under_a_condition(&*fresh().await).await;
+    renews_until_lost(&*fresh().await).await;
+    hands_over(&*fresh().await).await;
+    checkpoints_never_go_back(&*fresh().await).await;
+    releases(&*fresh().await).await;
+    notes_children_and_removes(&*fresh().await).await;
+}
+
+fn shard() -> ShardId {
+    ShardId::new("shardId-000000000001")
+}
+
+fn worker(name: &str) -> WorkerId {
+    WorkerId::new(name)
+}
+
+fn after(sequence: &str, sub_sequence: u64) -> Checkpoint {
+    let sequence = sequence.parse().expect("digits");
+    Checkpoint::After(RecordPosition { sequence, sub_sequence })
+}
+
+fn new_lease() -> NewLease {
+    NewLease {
+        shard: shard(),
+        start: StartWord::Latest,
+        start_at: Some(Timestamp::from_millis(1_700_000_000_123)),
+        parents: vec![ShardId::new("shardId-000000000000")],
+        hash_range: None,
+        stream_created: Some(Timestamp::from_millis(1_600_000_000_000)),
+    }
+}
+
+async fn row(store: &dyn LeaseStore) -> Lease {
+    let rows = store.list().await.expect("leases are listed");
+    rows.into_iter().find(|row| row.shard == shard()).expect("the lease is there")
+}
+
+async fn taken(store: &dyn LeaseStore) -> LeaseGrant {
+    store.prepare().await.expect("the store is prepared");
+    store.create_missing(&[new_lease()]).await.expect("the lease is created");
+    store.take(&row(store).await, &worker("a")).await.expect("a free lease is taken")
+}
+
+async fn creates_only_what_is_missing(store: &dyn LeaseStore) {
+    store.prepare().await.expect("the store is prepared");
+    store.prepare().await.expect("preparing twice is fine");
+    assert!(store.list().await.expect("an empty store is listed").is_empty());
+    store.create_missing(&[]).await.expect("creating nothing is fine");
+    store.create_missing(&[new_lease()]).await.expect("the lease is created");
+    let created = row(store).await;
+    assert_eq!(created.checkpoint, Checkpoint::NotStarted(StartWord::Latest));
+    assert_eq!((&created.owner, &created.handoff_from), (&None, &None));
+    let new = new_lease();
+    assert_eq!((&created.parents, created.start_at), (&new.parents, new.start_at));
+    assert_eq!(created.stream_created, new.stream_created);
+    let mut grant = store.take(&created, &worker("a")).await.expect("a free lease is taken");
+    store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress is stored");
+    let before = row(store).await;
+    let other = NewLease { shard: ShardId::new("shardId-000000000002"), start: StartWord::TrimHorizon, ..new_lease() };
+    store.create_missing(&[new_lease(), other]).await.expect("the other lease is created");
+    assert_eq!(row(store).await, before, "a lease that exists is not touched");
+    assert_eq!(store.list().await.expect("leases are listed").len(), 2);
+}
+
+async fn takes_under_a_condition(store: &dyn LeaseStore) {
+    store.prepare().await.expect("the store is prepared");
+    store.create_missing(&[new_lease()]).await.expect("the lease is created");
+    let seen = row(store).await;
+    let grant = store.take(&seen, &worker("a")).await.expect("a free lease is taken");
+    assert_eq!(grant.lease(), &row(store).await, "the grant knows the row as stored");
+    assert_eq!((grant.worker(), &grant.lease().owner), (&worker("a"), &Some(worker("a"))));
+    assert!(grant.lease().counter > seen.counter);
+    let late = store.take(&seen, &worker("b")).await.expect_err("a take by an old sight is refused");
+    assert!(late.is_lost(), "{late}");
+    assert_eq!(row(store).await.owner, Some(worker("a")));
+}
+
+async fn renews_until_lost(store: &dyn LeaseStore) {
+    let mut old = taken(store).await;
+    let before = row(store).await.counter;
+    assert_eq!(store.renew(&mut old).await.expect("a held lease is renewed"), Renewed::Held);
+    assert_eq!(row(store).await.counter, before.next());
+    let mut new = store.take(&row(store).await, &worker("b")).await.expect("an expired lease is taken");
+    let errors = [
+        store.renew(&mut old).await.expect_err("renewing a lost lease"),
+        store.checkpoint(&mut old, &after("9", 0)).await.expect_err("checkpointing a lost lease"),
+    ];
+    assert!(errors.iter().all(crate::domain::LeaseError::is_lost), "{errors:?}");
+    let stored = row(store).await;
+    assert_eq!((stored.owner, stored.checkpoint), (Some(worker("b")), Checkpoint::NotStarted(StartWord::Latest)));
+    store.checkpoint(&mut new, &after("9", 0)).await.expect("the new owner stores progress");
+}
+
+async fn hands_over(store: &dyn LeaseStore) {
+    let mut old = taken(store).await;
+    store.ask_handoff(&row(store).await, &worker("b")).await.expect("a held lease can be asked for");
+    let asked = row(store).await;
+    assert_eq!((&asked.owner, &asked.handoff_from), (&Some(worker("b")), &Some(worker("a"))));
+    assert_eq!(asked.counter, old.lease().counter, "asking does not move the counter");
+    let second = store.ask_handoff(&asked, &worker("c")).await.expect_err("one handoff at a time");
+    assert!(second.is_lost(), "{second}");
+    assert_eq!(store.renew(&mut old).await.expect("the old owner drains"), Renewed::HandoffAsked);
+    assert!(old.is_handed_off());
+    store.checkpoint(&mut old, &after("7", 2)).await.expect("the old owner stores its progress");
+    store.release(old).await.expect("the old owner lets go");
+    let free = row(store).await;
+    assert_eq!((&free.owner, &free.handoff_from), (&Some(worker("b")), &None));
+    let new = store.take(&free, &worker("b")).await.expect("the asker takes it");
+    assert_eq!(new.lease().checkpoint, after("7", 2));
+}
+
+async fn checkpoints_never_go_back(store: &dyn LeaseStore) {
+    let mut grant = taken(store).await;
+    store.checkpoint(&mut grant, &after("99", 3)).await.expect("progress is stored");
+    for back in [after("99", 2), after("98", 9), after("9", 0), Checkpoint::NotStarted(StartWord::TrimHorizon)] {
+        if store.checkpoint(&mut grant, &back).await.is_ok() {
+            panic!("{back:?} was stored after 99/3");
+        }
+        assert_eq!(row(store).await.checkpoint, after("99", 3));
+    }
+    store.checkpoint(&mut grant, &after("100", 0)).await.expect("numbers are ordered as numbers");
+    store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
+    assert!(store.checkpoint(&mut grant, &after("101", 0)).await.is_err(), "nothing comes after the end");
+    assert_eq!(row(store).await.checkpoint, Checkpoint::Ended);
+}
+
+async fn releases(store: &dyn LeaseStore) {
+    let grant = taken(store).await;
+    let before = row(store).await;
+    store.release(grant).await.expect("a held lease is released");
+    let free = row(store).await;
+    assert_eq!(free.owner, None);
+    assert!(free.counter > before.counter, "a release moves the counter");
+    assert_eq!(free.checkpoint, before.checkpoint);
+    let again = store.take(&free, &worker("b")).await.expect("a free lease is taken");
+    assert_eq!(again.lease().owner, Some(worker("b")));
+}
+
+async fn notes_children_and_removes(store: &dyn LeaseStore) {
+    let mut grant = taken(store).await;
+    let children = [ShardId::new("shardId-000000000003"), ShardId::new("shardId-000000000004")];
+    let counter = row(store).await.counter;
+    store.note_children(&mut grant, &children).await.expect("children are noted");
+    let noted = row(store).await;
+    assert_eq!(noted.counter, counter, "noting children does not move the counter");
+    assert_eq!(noted.children.iter().collect::<std::collections::BTreeSet<_>>(), children.iter().collect());
+    store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
+    let refused = store.remove(&noted).await.expect_err("a lease that changed is not removed");
+    assert!(refused.is_lost(), "{refused}");
+    store.remove(&row(store).await).await.expect("an ended lease is removed");
+    assert!(store.list().await.expect("leases are listed").is_empty());
+}

@@ -1,0 +1,214 @@
+//! A stream in memory: shards that split, merge, age out; records by key.
+
+use crate::domain::{HashKeyRange, Record, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing, Timestamp};
+use bytes::Bytes;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
+
+/// The stream's clock begins here, in milliseconds since the epoch.
+const EPOCH: i64 = 1_700_000_000_000;
+
+/// Where a record was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// The shard.
+    pub shard: ShardId,
+    /// The place in it.
+    pub position: RecordPosition,
+}
+
+/// One shard with its records.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) shard: Shard,
+    pub(super) records: Vec<Record>,
+    pub(super) children: Vec<ShardId>,
+    /// Numbers that the shard has given out lie between these, both included.
+    pub(super) first: u128,
+    pub(super) last: Option<u128>,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) shards: Vec<Held>,
+    pub(super) next_number: u128,
+    next_shard: u64,
+    created: Timestamp,
+    begun: Instant,
+}
+
+/// The stream. Clones are the same stream; each reader makes its ports with [`MemoryStream::ports`].
+#[derive(Debug, Clone)]
+pub struct MemoryStream {
+    // A lock and not an owner task: tests change the stream at any moment, also from synchronous code.
+    state: Arc<Mutex<Stream>>,
+}
+
+impl MemoryStream {
+    /// A stream with so many open shards (at least one) that share the keys evenly. Needs a running clock of tokio.
+    #[must_use]
+    pub fn new(shards: u32) -> Self {
+        let created = Timestamp::from_millis(EPOCH);
+        let mut stream =
+            Stream { shards: Vec::new(), next_number: 10_u128.pow(20), next_shard: 0, created, begun: Instant::now() };
+        stream.open_evenly(shards);
+        Self { state: Arc::new(Mutex::new(stream)) }
+    }
+
+    pub(super) fn with<T>(&self, change: impl FnOnce(&mut Stream) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a record into the open shard of its key; `None` when no shard is open for it.
+    #[must_use]
+    pub fn put(&self, key: &str, data: impl Into<Bytes>) -> Option<Put> {
+        self.with(|stream| stream.put(key, data.into()))
+    }
+
+    /// The shards that take records now.
+    #[must_use]
+    pub fn open_shards(&self) -> Vec<ShardId> {
+        self.with(|stream| {
+            stream.shards.iter().filter(|held| held.shard.is_open).map(|held| held.shard.id.clone()).collect()
+        })
+    }
+
+    /// Splits an open shard in the middle; gives its children, or nothing when it is not open.
+    pub fn split(&self, shard: &ShardId) -> Option<[ShardId; 2]> {
+        self.with(|stream| stream.split(shard))
+    }
+
+    /// Merges two open shards that lie side by side; gives the child, or nothing when they do not.
+    pub fn merge(&self, left: &ShardId, right: &ShardId) -> Option<ShardId> {
+        self.with(|stream| stream.merge(left, right))
+    }
+
+    /// Drops the oldest records of a shard, as retention does.
+    pub fn trim(&self, shard: &ShardId, count: usize) {
+        self.with(|stream| {
+            if let Some(held) = stream.held_mut(shard) {
+                held.records.drain(..count.min(held.records.len()));
+            }
+        });
+    }
+
+    /// Forgets a shard altogether, as retention does with a closed one.
+    pub fn expire(&self, shard: &ShardId) {
+        self.with(|stream| stream.shards.retain(|held| held.shard.id != *shard));
+    }
+
+    /// Deletes the stream and creates it anew: shard ids repeat, sequence numbers do not.
+    pub fn recreate(&self, shards: u32) {
+        self.with(|stream| {
+            stream.created = stream.now();
+            stream.shards.clear();
+            stream.next_shard = 0;
+            stream.next_number += 10_u128.pow(10);
+            stream.open_evenly(shards);
+        });
+    }
+
+    /// The listing as it is now.
+    #[must_use]
+    pub fn listing(&self) -> ShardListing {
+        self.with(|stream| ShardListing {
+            shards: stream.shards.iter().map(|held| held.shard.clone()).collect(),
+            listed_at: stream.now(),
+            stream_created: Some(stream.created),
+        })
+    }
+}
+
+impl Stream {
+    pub(super) fn now(&self) -> Timestamp {
+        let elapsed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX - EPOCH);
+        Timestamp::from_millis(EPOCH + elapsed)
+    }
+
+    pub(super) fn held(&self, shard: &ShardId) -> Option<&Held> {
+        self.shards.iter().find(|held| held.shard.id == *shard)
+    }
+
+    fn held_mut(&mut self, shard: &ShardId) -> Option<&mut Held> {
+        self.shards.iter_mut().find(|held| held.shard.id == *shard)
+    }
+
+    fn number(&mut self) -> u128 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn open_evenly(&mut self, shards: u32) {
+        let count = u128::from(shards.max(1));
+        let width = u128::MAX / count;
+        for index in 0..count {
+            let end = if index + 1 == count { u128::MAX } else { width * (index + 1) - 1 };
+            self.open(width * index, end, Vec::new());
+        }
+    }
+
+    fn open(&mut self, start: u128, end: u128, parents: Vec<ShardId>) -> ShardId {
+        let id = ShardId::new(format!("shardId-{:012}", self.next_shard));
+        self.next_shard += 1;
+        let first = self.number();
+        let shard = Shard { id: id.clone(), parents, hash_range: Some(HashKeyRange { start, end }), is_open: true };
+        self.shards.push(Held { shard, records: Vec::new(), children: Vec::new(), first, last: None });
+        id
+    }
+
+    fn close(&mut self, shard: &ShardId, children: &[ShardId]) {
+        let last = self.number();
+        if let Some(held) = self.held_mut(shard) {
+            held.shard.is_open = false;
+            held.children = children.to_vec();
+            held.last = Some(last);
+        }
+    }
+
+    fn open_range(&self, shard: &ShardId) -> Option<HashKeyRange> {
+        self.held(shard).filter(|held| held.shard.is_open).and_then(|held| held.shard.hash_range)
+    }
+
+    fn split(&mut self, shard: &ShardId) -> Option<[ShardId; 2]> {
+        let range = self.open_range(shard).filter(|range| range.start < range.end)?;
+        let middle = range.start + (range.end - range.start) / 2;
+        let left = self.open(range.start, middle, vec![shard.clone()]);
+        let right = self.open(middle + 1, range.end, vec![shard.clone()]);
+        let children = [left, right];
+        self.close(shard, &children);
+        Some(children)
+    }
+
+    fn merge(&mut self, left: &ShardId, right: &ShardId) -> Option<ShardId> {
+        let (low, high) = (self.open_range(left)?, self.open_range(right)?);
+        if low.end.checked_add(1) != Some(high.start) {
+            return None;
+        }
+        let child = self.open(low.start, high.end, vec![left.clone(), right.clone()]);
+        self.close(left, std::slice::from_ref(&child));
+        self.close(right, std::slice::from_ref(&child));
+        Some(child)
+    }
+
+    fn put(&mut self, key: &str, data: Bytes) -> Option<Put> {
+        let hash = spread(key);
+        let (number, arrival) = (self.number(), self.now());
+        let sequence: SequenceNumber = number.to_string().parse().ok()?;
+        let covers = |held: &&mut Held| {
+            held.shard.is_open && held.shard.hash_range.is_some_and(|range| range.start <= hash && hash <= range.end)
+        };
+        let held = self.shards.iter_mut().find(covers)?;
+        let position = RecordPosition::plain(sequence);
+        let record = Record { position: position.clone(), partition_key: key.to_owned(), data, arrival: Some(arrival) };
+        held.records.push(record);
+        Some(Put { shard: held.shard.id.clone(), position })
+    }
+}
+
+/// Spreads keys over 128 bits; the real service uses MD5, which matters to nobody here.
+fn spread(key: &str) -> u128 {
+    let hash = key.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    hash.rotate_left(64) ^ hash.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+}

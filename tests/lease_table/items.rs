@@ -1,0 +1,72 @@
+//! Items out.
+
+use super::service::{Service, TABLE};
+use aws_sdk_dynamodb::types::AttributeValue;
+use bindd::aws::dynamodb::{Item, Items, ensure_table, item_from_json};
+use bindd::domain::{FailureKind, Outcome};
+
+async fn stored(service: &Service, key: &str) -> Item {
+    let request = service.client.get_item().table_name(TABLE).key("id", AttributeValue::S(key.to_owned()));
+    request.consistent_read(true).send().await.unwrap().item.unwrap()
+}
+
+#[tokio::test]
+async fn an_item_is_stored_with_every_digit() {
+    let service = Service::start().await;
+    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    let items = Items::new(&service.connection, TABLE.to_owned());
+    let text = br#"{"id":"a","n":12345678901234567890123456789012345678,"m":{"l":[1.5e-3,-0,9.99e125,1e-130,null]}}"#;
+    items.put(item_from_json(text).unwrap()).await.unwrap();
+    let item = stored(&service, "a").await;
+    assert_eq!(item["n"], AttributeValue::N("12345678901234567890123456789012345678".into()));
+    let list = item["m"].as_m().unwrap()["l"].as_l().unwrap();
+    assert_eq!(list[0], AttributeValue::N("0.0015".into()));
+    assert_eq!(list[1], AttributeValue::N("0".into()));
+    assert!(list[2].as_n().unwrap().starts_with("999") && list[4] == AttributeValue::Null(true));
+}
+
+#[tokio::test]
+async fn a_put_replaces_the_item_of_the_same_key() {
+    let service = Service::start().await;
+    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    let items = Items::new(&service.connection, TABLE.to_owned());
+    for text in [r#"{"id":"a","x":1,"y":1}"#, r#"{"id":"a","x":2}"#] {
+        items.put(item_from_json(text.as_bytes()).unwrap()).await.unwrap();
+    }
+    assert_eq!(stored(&service, "a").await, item_from_json(br#"{"id":"a","x":2}"#).unwrap());
+}
+
+#[tokio::test]
+async fn the_deepest_and_largest_items_that_we_let_through_are_taken() {
+    let service = Service::start().await;
+    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    let items = Items::new(&service.connection, TABLE.to_owned());
+    let deep = format!(r#"{{"id":"a","d":{}1{}}}"#, "[".repeat(31), "]".repeat(31));
+    items.put(item_from_json(deep.as_bytes()).unwrap()).await.unwrap();
+    let large = format!(r#"{{"id":"a","d":"{}"}}"#, "x".repeat(400 * 1024 - 4));
+    items.put(item_from_json(large.as_bytes()).unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_service_refuses_is_told_by_kind() {
+    let service = Service::start().await;
+    let items = Items::new(&service.connection, TABLE.to_owned());
+    let item = || item_from_json(br#"{"other":"a"}"#).unwrap();
+    let missing = items.put(item()).await.unwrap_err();
+    assert_eq!((missing.kind(), missing.outcome()), (FailureKind::NotFound, Outcome::NotDone));
+    assert!(missing.message().contains(TABLE), "{missing}");
+    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    assert_eq!(items.put(item()).await.unwrap_err().kind(), FailureKind::Caller);
+}
+
+#[tokio::test]
+async fn a_lost_reply_leaves_the_outcome_unknown() {
+    let service = Service::start().await;
+    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    let items = Items::new(&service.connection, TABLE.to_owned());
+    service.lose_next_reply();
+    let error = items.put(item_from_json(br#"{"id":"a"}"#).unwrap()).await.unwrap_err();
+    assert_eq!((error.kind().may_retry(), error.outcome()), (true, Outcome::Unknown));
+    assert!(stored(&service, "a").await.contains_key("id"));
+}
