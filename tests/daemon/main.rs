@@ -1,5 +1,6 @@
 //! The whole daemon in this process, against embedded Kinesis and DynamoDB, through real sockets. One subject a file.
 #![cfg(feature = "embedded")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
 
 mod calls;
 mod fakes;

@@ -29,7 +29,7 @@ async fn create_puts_the_exact_text_of_data() {
 
     let records = records(&world, "orders").await;
     assert_eq!(std::str::from_utf8(records[0].data.as_ref()).unwrap(), data);
-    assert_eq!(records[0].partition_key, "me");
+    assert_eq!(records[0].partition_key.as_deref(), Some("me"));
     assert_eq!(answer.header("metadata.sequencenumber"), Some(records[0].sequence_number.as_str()));
     assert!(answer.header("metadata.shardid").is_some_and(|shard| shard.starts_with("shardId-")));
     sidecar.stop().await;

@@ -10,10 +10,10 @@ use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown, StartError};
+use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
 use bindd::settings::{AppEndpoint, Settings};
 use std::fmt::Write as _;
-use std::future::{pending, ready};
 use std::net::SocketAddr;
 use tempfile::TempDir;
 
@@ -39,8 +39,8 @@ impl World {
             .credentials_provider(keys())
             .build();
         let dynamodb = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-            .region(aws_sdk_dynamodb::config::Region::new(REGION))
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
             .endpoint_url(aws.dynamodb_url())
             .credentials_provider(keys())
             .build();
@@ -182,12 +182,14 @@ impl Sidecar {
 
     /// Stops as a signal does.
     pub(crate) async fn stop(self) -> Shutdown {
-        within("the sidecar to stop", self.running.run_until(ready(()), pending())).await
+        let stop = Stop::new();
+        stop.finish();
+        within("the sidecar to stop", self.running.run_until(&stop)).await
     }
 
     /// Serves until `POST /v1.0/shutdown`.
     pub(crate) async fn serve(self) -> Shutdown {
-        within("the sidecar to be asked to stop", self.running.run_until(pending(), pending())).await
+        within("the sidecar to be asked to stop", self.running.run_until(&Stop::new())).await
     }
 
     /// Ends without a word: nothing is drained, stored or released.
