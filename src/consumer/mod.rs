@@ -35,3 +35,6 @@ mod worker;
 pub use error::ConsumerError;
 pub use settings::{ConsumerSettings, Ports};
 pub use worker::Worker;
+
+#[cfg(test)]
+mod tests;
