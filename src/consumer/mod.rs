@@ -29,6 +29,7 @@ mod lineage;
 mod progress;
 mod settings;
 mod shard_consumer;
+mod shard_events;
 mod vitals;
 mod worker;
 

@@ -97,3 +97,11 @@ async fn a_stream_of_the_same_name_that_is_another_is_refused() {
     let error = changes(&[old], &stream.listing(), InitialPosition::Latest).unwrap_err();
     assert!(error.to_string().starts_with("the stream was re-created"), "{error}");
 }
+
+#[test]
+fn a_sibling_forgotten_by_a_first_start_begins_at_the_same_moment() {
+    let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
+    let first = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(1, after(5), &[0]) };
+    let create = changes(&[first], &listing, InitialPosition::Latest).unwrap().create;
+    assert_eq!((&create[0].shard, create[0].start_at, create.len()), (&shard(2), Some(Timestamp::from_millis(77)), 1));
+}
