@@ -23,6 +23,7 @@ const DRAIN: Duration = Duration::from_secs(12);
 struct Running {
     name: WorkerId,
     stop: Stop,
+    leases: Arc<FaultyLeaseStore>,
     /// Dropping it is a crash.
     task: Supervisor<Result<(), String>>,
 }
@@ -31,10 +32,10 @@ struct World {
     seed: u64,
     /// Neither faults nor crashes: nothing may be delivered twice.
     is_clean: bool,
+    is_healed: bool,
     random: fastrand::Rng,
     judge: Judge,
     stream_faults: StreamFaults,
-    leases: Arc<FaultyLeaseStore>,
     app_is_bad: Arc<AtomicBool>,
     running: Vec<Running>,
     free_names: Vec<WorkerId>,
@@ -73,17 +74,13 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         let is_clean = random.u32(0..5) == 0;
         let judge = Judge::new(MemoryStream::new(random.u32(1..=4)), MemoryLeaseStore::new());
-        let leases = Arc::new(FaultyLeaseStore::new(Arc::new(WatchedLeases(judge.clone())), 15, random.u64(..)));
         let stream_faults = StreamFaults::new(if is_clean { 0 } else { 25 }, random.u64(..));
-        if is_clean {
-            leases.heal();
-        }
         Self {
             seed,
             is_clean,
             judge,
             stream_faults,
-            leases,
+            is_healed: is_clean,
             app_is_bad: Arc::new(AtomicBool::new(!is_clean)),
             running: Vec::new(),
             free_names: Vec::new(),
@@ -107,8 +104,13 @@ impl World {
             random: Arc::new(std::sync::Mutex::new(self.random.fork())),
         };
         let (directory, retrieval) = self.judge.stream.ports(&self.stream_faults);
-        let leases: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&self.leases);
-        let ports = Ports { directory, retrieval, leases, handler: Arc::new(app) };
+        let watched = Arc::new(WatchedLeases(self.judge.clone()));
+        let leases = Arc::new(FaultyLeaseStore::new(watched, 15, self.random.u64(..)));
+        if self.is_healed {
+            leases.heal();
+        }
+        let store: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&leases);
+        let ports = Ports { directory, retrieval, leases: store, handler: Arc::new(app) };
         let latest = self.seed.is_multiple_of(2);
         let settings = ConsumerSettings {
             initial_position: if latest { InitialPosition::Latest } else { InitialPosition::TrimHorizon },
@@ -121,7 +123,7 @@ impl World {
         let worker = Worker::new(settings, ports, Metrics::new().input("orders"));
         let told = stop.clone();
         task.spawn(name.as_str(), async move { worker.run(told).await.map_err(|error| error.to_string()) });
-        self.running.push(Running { name, stop, task });
+        self.running.push(Running { name, stop, leases, task });
     }
 
     async fn step(&mut self) -> Result<(), String> {
@@ -131,6 +133,7 @@ impl World {
             68..=75 if self.running.len() < 3 => self.start(),
             76..=83 if !self.is_clean => self.crash(),
             84..=89 => self.stop_one().await?,
+            90..=95 if !self.is_clean => self.cut(),
             _ => {}
         }
         Ok(())
@@ -164,6 +167,14 @@ impl World {
         }
     }
 
+    /// Takes the lease store away from one worker, often for longer than a lease lasts.
+    fn cut(&mut self) {
+        let duration = Duration::from_secs(self.random.u64(2..25));
+        if let Some(running) = self.random.choice(&self.running) {
+            running.leases.cut(duration);
+        }
+    }
+
     async fn stop_one(&mut self) -> Result<(), String> {
         if self.running.is_empty() {
             return Ok(());
@@ -187,7 +198,8 @@ impl World {
 
     fn heal(&mut self) {
         self.stream_faults.heal();
-        self.leases.heal();
+        self.is_healed = true;
+        self.running.iter().for_each(|running| running.leases.heal());
         self.app_is_bad.store(false, Ordering::Relaxed);
         if self.running.is_empty() {
             self.start();
