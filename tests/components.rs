@@ -17,7 +17,7 @@ impl Environment for Empty {
 fn every_sample_loads_without_fault_or_notice() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("components");
     let files = std::fs::read_dir(&folder).unwrap().count();
-    let request = LoadRequest { paths: &[folder], app_id: "demo", namespace: None, environment: &Empty };
+    let request = LoadRequest { paths: &[folder], app_id: Some("demo"), namespace: None, environment: &Empty };
     let verdict = check(load(&request));
     assert!(verdict.faults.is_empty(), "{}", verdict.faults);
     assert!(verdict.notices.is_empty(), "{:?}", verdict.notices);

@@ -1,7 +1,6 @@
 //! The list of kinds, and the check of everything that was loaded against it.
 
 use super::{dynamodb, kinesis};
-use crate::aws::ConnectionSettings;
 use crate::domain::{ComponentName, Direction};
 use crate::manifest::{Document, Fault, Faults, Loaded, Notice, nearest};
 use std::time::Duration;
@@ -92,15 +91,6 @@ impl Checked {
             Spec::Kinesis(spec) => spec.route.as_deref(),
             Spec::DynamoDb(_) => None,
         }
-    }
-
-    /// Lets `dev` and `demo` lead a component to the embedded services. The caller decides, from what the file says
-    /// (an `endpoint` of its own, for one), whether to change anything.
-    pub fn override_connection(&mut self, change: &dyn Fn(&mut ConnectionSettings)) {
-        change(match &mut self.spec {
-            Spec::Kinesis(spec) => &mut spec.connection,
-            Spec::DynamoDb(spec) => &mut spec.connection,
-        });
     }
 }
 

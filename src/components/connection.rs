@@ -28,6 +28,7 @@ pub(super) fn read_connection(reader: &mut Reader<'_>, of_arn: Option<(&'static 
             .duration("connectionIdleTimeout", MILLISECOND..=24 * HOUR)
             .unwrap_or(default.connection_idle_timeout),
         tcp_keep_alive: keep_alive.filter(|interval| !interval.is_zero()),
+        ca_bundle: default.ca_bundle,
     }
 }
 
@@ -65,7 +66,7 @@ fn lone(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
     reader.fault(missing, format!("the field is missing, although `{given}` is given"), remedy);
 }
 
-fn endpoint(text: &str) -> Result<String, (String, String)> {
+pub(super) fn endpoint(text: &str) -> Result<String, (String, String)> {
     let wrong = |problem: &str| (problem.to_owned(), "write one such as `http://localhost:4566`".to_owned());
     let uri: http::Uri = text.parse().map_err(|_| wrong("this is not a URL"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {

@@ -4,11 +4,15 @@
 //! [`check`] takes what `manifest` loaded and gives a typed [`Spec`] for every component, with all faults of all of
 //! them together, before anything is contacted. The second half, connecting, is where a port meets its adapter.
 //!
-//! To add a kind: a folder with its `spec.rs`, a row in `catalog.rs`, a variant of [`Spec`].
+//! To add a kind: a folder with its `spec.rs` and `binding.rs`, a row in `catalog.rs`, a variant of [`Spec`].
 
 mod catalog;
+mod connect;
 mod connection;
 pub mod dynamodb;
 pub mod kinesis;
+mod toolbox;
 
 pub use catalog::{Checked, Spec, Verdict, check};
+pub use connect::connect;
+pub use toolbox::Toolbox;

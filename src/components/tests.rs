@@ -25,7 +25,7 @@ fn verdict(kind: &str, more: &str, items: &[(&str, &str)]) -> Verdict {
     );
     std::fs::write(folder.path().join("a.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
-    check(load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Empty }))
+    check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
 }
 
 fn kinesis(items: &[(&str, &str)]) -> Verdict {
@@ -62,6 +62,7 @@ fn a_full_kinesis_file_is_read() {
         ("leaseDuration", "500ms"),
         ("requestTimeout", "3s"),
         ("leaseTable", "leases"),
+        ("leaseEndpoint", "http://127.0.0.1:8000"),
         ("rawPayload", "yes"),
         ("decodeBase64", "off"),
         ("initialPosition", "at_timestamp"),
@@ -153,16 +154,15 @@ fn a_missing_stream_and_a_foreign_region_are_faults() {
 fn dynamodb_files_are_read() {
     let kind = "Bindings.AWS.DynamoDB";
     for table in ["orders", "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"] {
-        let mut verdict = verdict(kind, "", &[("table", table)]);
+        let verdict = verdict(kind, "", &[("table", table)]);
         assert!(verdict.faults.is_empty(), "{}", verdict.faults);
-        let component = &mut verdict.components[0];
+        let component = &verdict.components[0];
         assert_eq!(
             (component.type_name, component.direction(), component.route()),
             ("bindings.aws.dynamodb", Direction::Unstated, None)
         );
-        component.override_connection(&|connection| connection.endpoint = Some("http://here".to_owned()));
         let Spec::DynamoDb(spec) = &component.spec else { panic!("{component:?}") };
-        assert_eq!((spec.table.as_str(), spec.connection.endpoint.as_deref()), (table, Some("http://here")));
+        assert_eq!((spec.table.as_str(), spec.connection.endpoint.as_deref()), (table, None));
         assert_eq!(spec.connection.region.is_some(), table != "orders");
     }
     for (items, part) in [
@@ -218,7 +218,8 @@ fn a_reference_that_leads_nowhere_does_not_hide_other_faults_nor_make_false_ones
                 {name: secretKey, envRef: GONE}, {name: mode, value: nonsense}]\n";
     std::fs::write(folder.path().join("a.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
-    let verdict = check(load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Empty }));
+    let verdict =
+        check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }));
     let fields: Vec<_> = verdict.faults.iter().filter_map(|fault| fault.field.as_deref()).collect();
     assert_eq!(fields, ["streamName", "secretKey", "mode"], "{}", verdict.faults);
     assert!(verdict.components.is_empty() && verdict.notices.is_empty());

@@ -19,8 +19,8 @@ const MAX_DOCUMENTS: usize = 1_000;
 pub struct LoadRequest<'a> {
     /// Folders, in the order of the flags.
     pub paths: &'a [PathBuf],
-    /// This daemon's app id, for `scopes` and `{appID}`.
-    pub app_id: &'a str,
+    /// The app id, for `scopes` and `{appID}`. Without one, as in `bindd check`, scopes hide nothing.
+    pub app_id: Option<&'a str>,
     /// The environment's `NAMESPACE`; `None` loads the documents of every namespace.
     pub namespace: Option<&'a str>,
     /// Where `envRef` and the store `secretstores.local.env` look.
@@ -136,9 +136,11 @@ impl Loader<'_> {
             let fault = Fault::of_document(&draft.place, problem, "rename or remove one of the two");
             return self.faults.push(fault.component(draft.name.as_str()).field("metadata.name"));
         }
-        if !draft.scopes.is_empty() && !draft.scopes.iter().any(|scope| scope == self.request.app_id) {
-            let text = format!("skipped: its `scopes` do not name the app id `{}`", self.request.app_id);
-            return self.notices.push(skip(text));
+        if let Some(app_id) = self.request.app_id
+            && !draft.scopes.is_empty()
+            && !draft.scopes.iter().any(|scope| scope == app_id)
+        {
+            return self.notices.push(skip(format!("skipped: its `scopes` do not name the app id `{app_id}`")));
         }
         self.accepted.insert(draft.name.as_str().to_owned(), draft.place.clone());
         self.drafts.push(draft);
@@ -150,7 +152,7 @@ impl Loader<'_> {
         let mut loaded = Loaded { documents: Vec::new(), notices, faults };
         let pod_name = request.environment.get("POD_NAME").filter(|name| !name.is_empty());
         let templates = Templates {
-            app_id: request.app_id,
+            app_id: request.app_id.unwrap_or_default(),
             namespace: request.namespace.filter(|name| !name.is_empty()).unwrap_or("default"),
             pod_name: pod_name.as_deref(),
         };

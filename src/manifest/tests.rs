@@ -29,7 +29,7 @@ fn load_with(folder: &TempDir, variables: &[(&'static str, &'static str)]) -> Lo
     let paths = [folder.path().to_owned()];
     load(&LoadRequest {
         paths: &paths,
-        app_id: "shop",
+        app_id: Some("shop"),
         namespace: environment.0.get("NAMESPACE").copied(),
         environment: &environment,
     })
@@ -89,7 +89,7 @@ fn a_missing_folder_and_a_file_in_place_of_one_are_faults() {
     let folder = folder(&[("a.yaml", "")]);
     let paths = [folder.path().join("nowhere"), folder.path().join("a.yaml")];
     let loaded =
-        load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Variables::default() });
+        load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Variables::default() });
     let shown = loaded.faults.to_string();
     assert_eq!(loaded.faults.len(), 2, "{shown}");
     assert!(shown.contains("does not exist; create it") && shown.contains("not a folder"), "{shown}");

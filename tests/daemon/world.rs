@@ -93,7 +93,9 @@ impl World {
 
     /// Writes a Kinesis component with these fields beside the connection.
     pub(crate) fn kinesis_component(&self, name: &str, fields: &[(&str, &str)]) {
-        self.component(name, "bindings.aws.kinesis", &self.aws.kinesis_url(), fields);
+        let leases = self.aws.dynamodb_url();
+        let fields = [&[("leaseEndpoint", leases.as_str())], fields].concat();
+        self.component(name, "bindings.aws.kinesis", &self.aws.kinesis_url(), &fields);
     }
 
     /// Writes a DynamoDB component with these fields beside the connection.

@@ -1,6 +1,6 @@
 //! What a `bindings.aws.kinesis` file says, checked.
 
-use super::super::connection::{read_connection, read_direction, read_route};
+use super::super::connection::{endpoint, read_connection, read_direction, read_route};
 use super::timestamp::parse_timestamp;
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{Direction, InitialPosition, Timestamp};
@@ -45,6 +45,9 @@ pub struct Spec {
     pub request_timeout: Duration,
     /// `leaseTable`: the DynamoDB table with the leases; the consumer's name when absent.
     pub lease_table: Option<String>,
+    /// `leaseEndpoint`: another endpoint for the lease table than `endpoint`, for emulators with a port for each
+    /// service.
+    pub lease_endpoint: Option<String>,
     /// `rawPayload`: send the content of a JSON string without its quotes.
     pub raw_payload: bool,
     /// `decodeBase64`: send the bytes that a JSON string holds in base64.
@@ -82,6 +85,7 @@ impl Spec {
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
             request_timeout: reader.duration("requestTimeout", timeout).unwrap_or(DEFAULT_REQUEST_TIMEOUT),
             lease_table: reader.parsed("leaseTable", lease_table),
+            lease_endpoint: reader.parsed("leaseEndpoint", endpoint),
             raw_payload: reader.boolean("rawPayload").unwrap_or(false),
             decode_base64: reader.boolean("decodeBase64").unwrap_or(false),
         };

@@ -1,0 +1,93 @@
+//! Both sides of a Kinesis component, joined.
+
+use super::input::{Input, default_consumer};
+use super::output::Output;
+use super::payload::PayloadForm;
+use super::spec::Spec;
+use crate::aws::kinesis::Producer;
+use crate::aws::{self, Connection, ConnectionSettings};
+use crate::components::Toolbox;
+use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct Kinesis {
+    name: ComponentName,
+    input: Option<Input>,
+    output: Option<Output>,
+}
+
+#[async_trait]
+impl Binding for Kinesis {
+    fn name(&self) -> &ComponentName {
+        &self.name
+    }
+
+    fn input(&self) -> Option<&dyn InputBinding> {
+        self.input.as_ref().map(|input| input as &dyn InputBinding)
+    }
+
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        self.output.as_ref().map(|output| output as &dyn OutputBinding)
+    }
+
+    async fn close(&self) {}
+}
+
+/// Connects the sides that the file asks for.
+///
+/// # Errors
+/// When region or credentials cannot be found.
+pub(crate) async fn connect(
+    name: ComponentName,
+    spec: Spec,
+    toolbox: &Toolbox,
+) -> Result<Arc<dyn Binding>, BindingError> {
+    let connection = aws::connect(&spec.connection).await?;
+    let output = spec.direction.has_output().then(|| output(&name, &spec, &connection, toolbox));
+    let input = match spec.direction.has_input() {
+        true => Some(input(&name, &spec, &connection, toolbox).await?),
+        false => None,
+    };
+    Ok(Arc::new(Kinesis { name, input, output }))
+}
+
+fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &Toolbox) -> Output {
+    Output {
+        producer: Producer::new(connection, spec.stream.clone()),
+        partition_key: spec.partition_key.clone(),
+        form: PayloadForm::of_component(spec.raw_payload, spec.decode_base64),
+        request_timeout: spec.request_timeout,
+        metrics: toolbox.metrics.output(name.as_str()),
+    }
+}
+
+async fn input(
+    name: &ComponentName,
+    spec: &Spec,
+    connection: &Connection,
+    toolbox: &Toolbox,
+) -> Result<Input, BindingError> {
+    let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(&toolbox.app_id, name));
+    let lease_connection = match &spec.lease_endpoint {
+        Some(endpoint) => {
+            aws::connect(&ConnectionSettings { endpoint: Some(endpoint.clone()), ..spec.connection.clone() }).await?
+        }
+        None => connection.clone(),
+    };
+    Ok(Input {
+        binding: name.clone(),
+        connection: connection.clone(),
+        stream: spec.stream.clone(),
+        mode: spec.mode,
+        lease_table: spec.lease_table.clone().unwrap_or_else(|| consumer.clone()),
+        lease_connection,
+        consumer,
+        initial_position: spec.initial_position,
+        lease_duration: spec.lease_duration,
+        drain_limit: toolbox.drain_limit,
+        worker: toolbox.worker.clone(),
+        metrics: toolbox.metrics.input(name.as_str()),
+    })
+}

@@ -1,0 +1,82 @@
+//! Which inputs are read, and what must be true before: an app port, the app up, the app's yes.
+
+use crate::app::{Answer, AppChannel, Route};
+use crate::components::Checked;
+use crate::domain::{Binding, ComponentName, Stop};
+use crate::runtime::{self, Admission, InputGate, InputSlot, ReadinessGuard};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// An input as its file describes it.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) name: ComponentName,
+    pub(super) route: Option<String>,
+    pub(super) needs_probe: bool,
+}
+
+impl Wanted {
+    /// The inputs among the components.
+    pub(super) fn of(checked: &Checked) -> Option<Self> {
+        let direction = checked.direction();
+        direction.has_input().then(|| Self {
+            name: checked.name.clone(),
+            route: checked.route().map(str::to_owned),
+            needs_probe: direction.needs_probe(),
+        })
+    }
+}
+
+/// Asks the app by OPTIONS where the file does not state a direction.
+#[derive(Debug)]
+struct Gate {
+    app: AppChannel,
+    route: Route,
+    needs_probe: bool,
+    stop: Stop,
+}
+
+#[async_trait]
+impl InputGate for Gate {
+    async fn admitted(&self, _name: &ComponentName) -> Admission {
+        if !self.needs_probe {
+            return Admission::Read;
+        }
+        match self.app.until_answered(&self.route, &self.stop).await {
+            Some(Answer::Wanted) => Admission::Read,
+            Some(Answer::NotWanted) | None => Admission::NotWanted,
+        }
+    }
+}
+
+/// Waits for the app, then reads all inputs until told to stop.
+pub(super) async fn run(
+    app: Option<AppChannel>,
+    inputs: Vec<(Wanted, Arc<dyn Binding>)>,
+    ready: ReadinessGuard,
+    stop: Stop,
+) {
+    let Some(app) = app else {
+        if !inputs.is_empty() {
+            tracing::warn!("inputs are not read because there is no app port: give one by --app-port");
+        }
+        drop(ready);
+        stop.asked().await;
+        return;
+    };
+    if !app.wait_until_up(&stop).await {
+        return;
+    }
+    drop(ready);
+    let slots = inputs.into_iter().map(|(wanted, binding)| slot(&app, wanted, binding, &stop)).collect();
+    runtime::run_inputs(slots, stop.clone()).await;
+    stop.asked().await;
+    app.close_idle();
+}
+
+fn slot(app: &AppChannel, wanted: Wanted, binding: Arc<dyn Binding>, stop: &Stop) -> InputSlot {
+    let route = Route::new(wanted.route.as_deref(), &wanted.name);
+    let handler = app.handler_for(route.clone());
+    let gate = Gate { app: app.clone(), route, needs_probe: wanted.needs_probe, stop: stop.clone() };
+    InputSlot { binding, handler, gate: Arc::new(gate) }
+}

@@ -1,0 +1,32 @@
+//! Component files in, checked components out; all faults told at once.
+
+use super::StartError;
+use crate::components::{Checked, Verdict, check};
+use crate::manifest::{LoadRequest, ProcessEnvironment, load as load_files};
+use crate::settings::Settings;
+
+/// Loads and checks the files of the settings. Contacts nothing.
+///
+/// # Errors
+/// With every fault of every file.
+pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
+    let request = LoadRequest {
+        paths: &settings.resources_paths,
+        app_id: Some(&settings.app_id),
+        namespace: settings.namespace.as_deref(),
+        environment: &ProcessEnvironment,
+    };
+    let Verdict { components, notices, faults } = check(load_files(&request));
+    for notice in &notices {
+        tracing::warn!("{notice}");
+    }
+    if !faults.is_empty() {
+        return Err(StartError::Files(faults));
+    }
+    if components.is_empty() {
+        tracing::warn!(
+            "no components were loaded: give a folder with component files by --resources-path, see the README for one"
+        );
+    }
+    Ok(components)
+}

@@ -1,0 +1,173 @@
+//! A daemon that is up, and how it comes down.
+
+use crate::domain::Stop;
+use crate::http::Drained;
+use crate::runtime::{Host, Readiness};
+use crate::tasks::{Ended, Supervisor};
+use crate::telemetry::Metrics;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Names of the daemon's own tasks.
+pub(super) const HTTP: &str = "http";
+pub(super) const METRICS: &str = "metrics";
+pub(super) const INPUTS: &str = "inputs";
+
+/// What the daemon's own tasks end with.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// The HTTP API.
+    Http(Drained),
+    /// The metrics page.
+    Metrics(Drained),
+    /// All inputs.
+    Inputs,
+}
+
+/// The stop tokens of the parts, so that they end in order.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    /// `POST /v1.0/shutdown`, or a part that failed.
+    pub(super) asked: Stop,
+    pub(super) inputs: Stop,
+    pub(super) http: Stop,
+    pub(super) metrics: Stop,
+}
+
+/// A daemon that serves. Dropping it aborts its tasks; use [`Running::run_until`].
+#[derive(Debug)]
+pub struct Running {
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) metrics_address: Option<SocketAddr>,
+    pub(super) host: Arc<Host>,
+    pub(super) ready: Readiness,
+    pub(super) outbound: Readiness,
+    pub(super) metrics: Metrics,
+    pub(super) parts: Supervisor<Part>,
+    pub(super) stops: Stops,
+    pub(super) limit: Option<Duration>,
+}
+
+/// How a daemon came down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Every phase was finished.
+    Clean,
+    /// Something was cut at the deadline, by a second signal, or had failed.
+    Cut,
+}
+
+impl Running {
+    /// The first address of the HTTP API.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Where the metrics page is served.
+    #[must_use]
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// The metrics of this daemon.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Serves until `stop` asks for the end, `POST /v1.0/shutdown` is called or a part fails; then stops in phases,
+    /// within the time that the settings allow and until `stop` says "now".
+    pub async fn run_until(mut self, stop: &Stop) -> Shutdown {
+        let failed = tokio::select! {
+            () = stop.asked() => false,
+            () = self.stops.asked.asked() => false,
+            ended = self.parts.next() => self.told(ended),
+        };
+        tracing::info!("shutdown began");
+        let deadline = async {
+            match self.limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let phases = phases(&mut self.parts, &self.stops, [&self.ready, &self.outbound], &self.host);
+        let in_time = tokio::select! {
+            clean = phases => clean,
+            () = deadline => { tracing::error!(limit = ?self.limit, "graceful shutdown timeout was exceeded"); false }
+            () = stop.forced() => { tracing::warn!("shutdown was forced"); false }
+        };
+        let cut = self.cut().await;
+        if in_time && cut && !failed { Shutdown::Clean } else { Shutdown::Cut }
+    }
+
+    /// A part ended before anybody asked; always a defect or a lost socket.
+    fn told(&self, ended: Option<Ended<Part>>) -> bool {
+        if let Some(ended) = ended {
+            tracing::error!(part = ended.name, result = ?ended.result, "part ended before its time, daemon stops");
+        }
+        true
+    }
+
+    /// Ends what may still run and joins it; whether there was nothing to cut.
+    async fn cut(&mut self) -> bool {
+        for stop in [&self.stops.inputs, &self.stops.http, &self.stops.metrics] {
+            stop.now();
+        }
+        let cut = self.parts.abort_and_join().await;
+        if !cut.is_empty() {
+            tracing::error!(parts = ?cut, "parts were cut");
+        }
+        tracing::info!("shutdown ended");
+        cut.is_empty()
+    }
+}
+
+async fn phases(parts: &mut Supervisor<Part>, stops: &Stops, readiness: [&Readiness; 2], host: &Host) -> bool {
+    readiness.iter().for_each(|ready| ready.stop());
+    tracing::info!(phase = "unready", "shutdown phase was finished");
+
+    let begun = Instant::now();
+    stops.inputs.finish();
+    let mut clean = join(parts, INPUTS).await;
+    tracing::info!(phase = "inputs", took = ?begun.elapsed(), "shutdown phase was finished");
+
+    let begun = Instant::now();
+    stops.http.finish();
+    clean &= join(parts, HTTP).await;
+    tracing::info!(phase = "http", took = ?begun.elapsed(), "shutdown phase was finished");
+
+    let begun = Instant::now();
+    let unclosed = host.close_all().await;
+    if !unclosed.is_empty() {
+        tracing::error!(components = ?unclosed, "components panicked while they were closed");
+        clean = false;
+    }
+    tracing::info!(phase = "outputs", took = ?begun.elapsed(), "shutdown phase was finished");
+
+    stops.metrics.finish();
+    clean &= join(parts, METRICS).await;
+    clean
+}
+
+/// Joins parts until the named one has ended; whether all that ended did so well.
+async fn join(parts: &mut Supervisor<Part>, name: &str) -> bool {
+    let mut clean = true;
+    while parts.running().contains(&name) {
+        let Some(ended) = parts.next().await else { break };
+        match ended.result {
+            Ok(Part::Inputs | Part::Http(Drained::Clean) | Part::Metrics(Drained::Clean)) => {}
+            Ok(Part::Http(Drained::Cut(connections)) | Part::Metrics(Drained::Cut(connections))) => {
+                tracing::error!(connections, "open connections were cut");
+                clean = false;
+            }
+            Err(failure) => {
+                tracing::error!(part = ended.name, %failure, "part failed");
+                clean = false;
+            }
+        }
+    }
+    clean
+}

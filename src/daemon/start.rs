@@ -1,0 +1,180 @@
+//! The way up.
+
+use super::inputs::{self, Wanted};
+use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
+use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
+use crate::components::{Checked, Toolbox, connect};
+use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
+use crate::http::{self, AppConnection, BindError, Face, HttpSettings};
+use crate::manifest::Faults;
+use crate::runtime::{Component, Host, Readiness};
+use crate::settings::Settings;
+use crate::tasks::Supervisor;
+use crate::telemetry::Metrics;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Room for the phases after the inputs, out of the whole time for a graceful stop.
+const AFTER_INPUTS: Duration = Duration::from_secs(1);
+/// How long an input may take for the record in hand when a graceful stop has no limit.
+const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);
+
+/// The daemon could not start. `Display` says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Component files have faults; contacted nothing.
+    #[error("component files have faults, nothing was started:\n{0}")]
+    Files(Faults),
+    /// A port is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The app cannot be called as the settings say.
+    #[error(transparent)]
+    App(#[from] InvalidAppSettings),
+    /// A component could not be connected, and its file does not say `ignoreErrors: true`.
+    #[error("component {name} could not be connected: {source}")]
+    Component {
+        /// The component.
+        name: ComponentName,
+        /// The cause.
+        source: BindingError,
+    },
+}
+
+/// Starts everything and returns once HTTP is served. Inputs begin when the app is up.
+///
+/// # Errors
+/// When a port is taken or a component cannot be connected; nothing runs then.
+pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
+    let app = app_channel(settings)?;
+    let listeners = http::bind(&settings.http_addresses).await?;
+    let metrics_listener = match settings.metrics_address {
+        Some(address) => http::bind(&[address]).await?.into_iter().next(),
+        None => None,
+    };
+    let metrics = Metrics::new();
+    let wanted: Vec<Wanted> = components.iter().filter_map(Wanted::of).collect();
+    let connected = connect_all(components, &toolbox(settings, &metrics)).await?;
+    let inputs = pair(wanted, &connected);
+    let host = Arc::new(Host::new(connected));
+
+    let mut running = Running {
+        addresses: listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
+        metrics_address: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+        host,
+        ready: Readiness::new(),
+        outbound: Readiness::new(),
+        metrics,
+        parts: Supervisor::new(),
+        stops: Stops::default(),
+        limit: settings.graceful_shutdown,
+    };
+    running.spawn_inputs(app, inputs);
+    running.spawn_http(settings, listeners, metrics_listener);
+    tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
+    Ok(running)
+}
+
+impl Running {
+    fn spawn_inputs(&mut self, app: Option<AppChannel>, inputs: Vec<(Wanted, Arc<dyn Binding>)>) {
+        let ready = self.ready.guard("app port");
+        let stop = self.stops.inputs.clone();
+        self.parts.spawn(INPUTS, async move {
+            inputs::run(app, inputs, ready, stop).await;
+            Part::Inputs
+        });
+    }
+
+    fn spawn_http(&mut self, settings: &Settings, listeners: Vec<TcpListener>, page: Option<TcpListener>) {
+        let face = Face {
+            host: Arc::clone(&self.host),
+            ready: self.ready.clone(),
+            outbound: self.outbound.clone(),
+            metrics: self.metrics.clone(),
+            app_id: settings.app_id.clone(),
+            app: app_connection(settings),
+            extended: BTreeMap::new(),
+            stop: self.stops.asked.clone(),
+            settings: HttpSettings {
+                max_body_size: settings.max_body_size,
+                max_header_bytes: settings.read_buffer_size,
+                strict_dapr_errors: settings.strict_dapr_errors,
+                api_token: settings.api_token.clone(),
+                ..HttpSettings::default()
+            },
+        };
+        let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
+        let stop = self.stops.http.clone();
+        self.parts.spawn(HTTP, async move { Part::Http(http::serve(listeners, Arc::new(face), stop, drain).await) });
+        if let Some(page) = page {
+            let (metrics, stop) = (self.metrics.clone(), self.stops.metrics.clone());
+            self.parts.spawn(METRICS, async move { Part::Metrics(http::serve_metrics(page, metrics, stop).await) });
+        }
+    }
+}
+
+fn app_connection(settings: &Settings) -> AppConnection {
+    settings.app.as_ref().map_or_else(AppConnection::default, |app| AppConnection {
+        port: Some(app.port),
+        channel_address: app.address.clone(),
+        ..AppConnection::default()
+    })
+}
+
+fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSettings> {
+    let Some(app) = &settings.app else { return Ok(None) };
+    let channel = AppChannel::new(&AppSettings {
+        address: app.address.clone(),
+        api_token: settings.app_api_token.clone(),
+        event_timeout: settings.app_timeout,
+        probe_timeout: settings.probe_timeout,
+        ..AppSettings::new(app.port)
+    })?;
+    Ok(Some(channel))
+}
+
+fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
+    let app_id = if settings.app_id.is_empty() { "bindd" } else { &settings.app_id };
+    Toolbox {
+        app_id: app_id.to_owned(),
+        worker: WorkerId::new(format!("{app_id}-{}", uuid::Uuid::new_v4())),
+        metrics: metrics.clone(),
+        drain_limit: settings
+            .graceful_shutdown
+            .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
+    }
+}
+
+/// Connects all at once. The first failure that its file does not ignore ends the start.
+async fn connect_all(components: Vec<Checked>, toolbox: &Toolbox) -> Result<Vec<Component>, StartError> {
+    let connecting = components.into_iter().map(|checked| connect_one(checked, toolbox));
+    let results = futures_util::future::join_all(connecting).await;
+    let connected: Result<Vec<Option<Component>>, StartError> = results.into_iter().collect();
+    Ok(connected?.into_iter().flatten().collect())
+}
+
+async fn connect_one(checked: Checked, toolbox: &Toolbox) -> Result<Option<Component>, StartError> {
+    let (name, ignore_errors) = (checked.name.clone(), checked.ignore_errors);
+    let (type_name, version, direction) = (checked.type_name.to_owned(), checked.version.clone(), checked.direction());
+    match connect(checked, toolbox).await {
+        Ok(binding) => {
+            tracing::info!(component = %name, kind = type_name, "component loaded");
+            Ok(Some(Component { binding, type_name, version, direction }))
+        }
+        Err(error) if ignore_errors => {
+            tracing::error!(component = %name, %error, "component was left out, as its ignoreErrors asks");
+            Ok(None)
+        }
+        Err(source) => Err(StartError::Component { name, source }),
+    }
+}
+
+fn pair(wanted: Vec<Wanted>, connected: &[Component]) -> Vec<(Wanted, Arc<dyn Binding>)> {
+    let find = |wanted: Wanted| {
+        let component = connected.iter().find(|component| *component.binding.name() == wanted.name)?;
+        Some((wanted, Arc::clone(&component.binding)))
+    };
+    wanted.into_iter().filter_map(find).collect()
+}

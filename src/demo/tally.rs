@@ -1,0 +1,114 @@
+//! What has travelled so far.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Which of the two inputs brought an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Polling.
+    Shared,
+    /// Enhanced fan-out.
+    FanOut,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "shared",
+            Self::FanOut => "fan-out",
+        })
+    }
+}
+
+/// Counters that traffic and shop raise and the screen shows.
+#[derive(Debug, Clone)]
+pub(super) struct Tally(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
+    begun: Instant,
+    put: AtomicU64,
+    shared: AtomicU64,
+    fan_out: AtomicU64,
+    stored: AtomicU64,
+    failed: AtomicU64,
+    /// Microseconds from the beginning to the first delivery; 0 while there was none.
+    first_delivery: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) put: u64,
+    pub(super) shared: u64,
+    pub(super) fan_out: u64,
+    pub(super) stored: u64,
+    pub(super) failed: u64,
+    pub(super) first_delivery: Option<Duration>,
+}
+
+impl Tally {
+    pub(super) fn new(begun: Instant) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self(Arc::new(Counters {
+            begun,
+            put: zero(),
+            shared: zero(),
+            fan_out: zero(),
+            stored: zero(),
+            failed: zero(),
+            first_delivery: zero(),
+        }))
+    }
+
+    pub(super) fn put(&self) {
+        self.0.put.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn delivered(&self, way: Way) {
+        let elapsed = u64::try_from(self.0.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // Only the first delivery sets it.
+        self.0.first_delivery.update(
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+            |first| if first == 0 { elapsed } else { first },
+        );
+        let counter = match way {
+            Way::Shared => &self.0.shared,
+            Way::FanOut => &self.0.fan_out,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stored(&self) {
+        self.0.stored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        self.0.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let first = read(&self.0.first_delivery);
+        Totals {
+            put: read(&self.0.put),
+            shared: read(&self.0.shared),
+            fan_out: read(&self.0.fan_out),
+            stored: read(&self.0.stored),
+            failed: read(&self.0.failed),
+            first_delivery: (first > 0).then(|| Duration::from_micros(first)),
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { put, shared, fan_out, stored, failed, first_delivery: _ } = self;
+        write!(f, "put {put}, delivered shared {shared}, fan-out {fan_out}, stored {stored}, failed {failed}")
+    }
+}

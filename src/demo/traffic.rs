@@ -1,0 +1,41 @@
+//! A small steady traffic of made-up orders.
+
+use super::sidecar;
+use super::tally::Tally;
+use crate::domain::Stop;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const GOODS: [&str; 5] = ["tea", "bread", "lamp", "rope", "honey"];
+/// Few customers, so that keys repeat and order per key can be seen.
+const CUSTOMERS: u64 = 7;
+
+/// Puts an order each `pause` until told to stop. The order in hand is finished first.
+pub(super) async fn run(sidecar: SocketAddr, pause: Duration, tally: Tally, stop: Stop) {
+    let run_id = format!("{:04x}", fastrand::u16(..));
+    let mut ticks = tokio::time::interval(pause);
+    for number in 1_u64.. {
+        tokio::select! {
+            () = stop.asked() => return,
+            _ = ticks.tick() => {}
+        }
+        match sidecar::create(sidecar, "orders-out", order(&run_id, number)).await {
+            Ok(()) => tally.put(),
+            Err(error) => {
+                tally.failed();
+                tracing::warn!(number, %error, "order was not put");
+            }
+        }
+    }
+}
+
+fn order(run_id: &str, number: u64) -> String {
+    let goods = GOODS[usize::try_from(number).unwrap_or_default() % GOODS.len()];
+    let (customer, quantity) = (number % CUSTOMERS, 1 + number % 4);
+    serde_json::json!({
+        "operation": "create",
+        "metadata": { "partitionKey": format!("customer-{customer}") },
+        "data": { "id": format!("order-{run_id}-{number:04}"), "goods": goods, "quantity": quantity },
+    })
+    .to_string()
+}
