@@ -189,7 +189,7 @@ impl Coordinator {
         match outcome {
             Outcome::Taken(grant, begun) => {
                 self.running.insert(grant.shard().clone());
-                effects.push(Effect::Start(grant, begun));
+                effects.push(Effect::Start(*grant, begun));
             }
             Outcome::Created => self.next_scan = now,
             Outcome::Settled => {}

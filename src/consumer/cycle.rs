@@ -28,7 +28,7 @@ pub(super) enum Action {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// A lease was taken by a call that began at the moment given.
-    Taken(LeaseGrant, Instant),
+    Taken(Box<LeaseGrant>, Instant),
     /// Leases were created: look again at once.
     Created,
     /// Nothing to follow: done, or another was faster.
@@ -56,7 +56,9 @@ async fn perform(ports: &Ports, worker: &WorkerId, action: Action) -> Outcome {
     let result = match action {
         Action::Create(leases) => ports.leases.create_missing(&leases).await.map(|()| Outcome::Created),
         Action::Remove(lease) => ports.leases.remove(&lease).await.map(|()| Outcome::Settled),
-        Action::Take(lease) => ports.leases.take(&lease, worker).await.map(|grant| Outcome::Taken(grant, begun)),
+        Action::Take(lease) => {
+            ports.leases.take(&lease, worker).await.map(|grant| Outcome::Taken(Box::new(grant), begun))
+        }
         Action::Ask(lease) => ports.leases.ask_handoff(&lease, worker).await.map(|()| Outcome::Settled),
     };
     match result {

@@ -112,7 +112,7 @@ impl ShardConsumer {
         let mut effects = Vec::new();
         match event {
             Event::Opened(Ok(())) => self.reading = Reading::Open,
-            Event::Opened(Err(error)) => self.read_failed(error, &mut effects),
+            Event::Opened(Err(error)) => self.read_failed(&error, &mut effects),
             Event::Fetched(result) => self.fetched(result, &mut effects),
             Event::Missing(answer) => self.missing(answer),
             Event::Delivered(Delivered::Accepted(position)) => self.accepted(&position, now),
@@ -234,7 +234,7 @@ impl ShardConsumer {
                 tracing::info!(shard = %self.shard, "shard was read to its end");
                 self.reading = Reading::Finished { children, noted: false };
             }
-            Err(error) => self.read_failed(error, effects),
+            Err(error) => self.read_failed(&error, effects),
         }
     }
 
@@ -256,7 +256,7 @@ impl ShardConsumer {
         }
     }
 
-    fn read_failed(&mut self, error: RetrievalError, effects: &mut Vec<Effect>) {
+    fn read_failed(&mut self, error: &RetrievalError, effects: &mut Vec<Effect>) {
         if matches!(error, RetrievalError::NotFound { .. }) {
             effects.push(Effect::AskWhetherMissing);
             self.reading = Reading::Busy;
@@ -327,11 +327,11 @@ impl ShardConsumer {
             LeaseAnswer::Released(result) => self.released(result, effects),
             LeaseAnswer::Renewed(Err(error))
             | LeaseAnswer::Checkpointed(_, Err(error))
-            | LeaseAnswer::ChildrenNoted(Err(error)) => self.lease_failed(error, now, effects),
+            | LeaseAnswer::ChildrenNoted(Err(error)) => self.lease_failed(&error, now, effects),
         }
     }
 
-    fn lease_failed(&mut self, error: LeaseError, now: Instant, effects: &mut Vec<Effect>) {
+    fn lease_failed(&mut self, error: &LeaseError, now: Instant, effects: &mut Vec<Effect>) {
         match error {
             LeaseError::Lost { .. } => self.end(Ending::LeaseLost, effects),
             LeaseError::Unusable { .. } => {
