@@ -208,8 +208,8 @@ async fn region(settings: &ConnectionSettings) -> Result<Region, BindingError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::StaticCredentials;
+    use super::*;
     use std::num::NonZeroUsize;
 
     fn settings() -> ConnectionSettings {

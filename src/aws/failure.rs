@@ -141,25 +141,62 @@ fn answered(status: Option<u16>, request: &str, code: Option<&str>, message: Opt
 pub(super) fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome) {
     use FailureKind::{Caller, Conflict, Denied, NotFound, Permanent, Throttled, TooLarge, Transient};
     let kind = match code {
-        "ProvisionedThroughputExceededException" | "KMSThrottlingException" | "Throttling" | "ThrottlingException"
-        | "ThrottledException" | "RequestThrottled" | "RequestThrottledException" | "TooManyRequestsException"
-        | "RequestLimitExceeded" | "BandwidthLimitExceeded" | "LimitExceededException" | "SlowDown"
-        | "PriorRequestNotComplete" | "TransactionInProgressException" => Throttled,
-        "AccessDeniedException" | "AccessDenied" | "KMSAccessDeniedException" | "UnrecognizedClientException"
-        | "InvalidClientTokenId" | "InvalidSignatureException" | "SignatureDoesNotMatch" | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" | "IncompleteSignature" | "IncompleteSignatureException"
-        | "ExpiredToken" | "ExpiredTokenException" | "OptInRequired" | "KMSOptInRequired" => Denied,
+        "ProvisionedThroughputExceededException"
+        | "KMSThrottlingException"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "LimitExceededException"
+        | "SlowDown"
+        | "PriorRequestNotComplete"
+        | "TransactionInProgressException" => Throttled,
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "KMSAccessDeniedException"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "OptInRequired"
+        | "KMSOptInRequired" => Denied,
         "ResourceNotFoundException" | "TableNotFoundException" => NotFound,
-        "ConditionalCheckFailedException" | "ResourceInUseException" | "TransactionCanceledException"
-        | "TransactionConflictException" | "IdempotentParameterMismatchException" | "DuplicateItemException" => Conflict,
+        "ConditionalCheckFailedException"
+        | "ResourceInUseException"
+        | "TransactionCanceledException"
+        | "TransactionConflictException"
+        | "IdempotentParameterMismatchException"
+        | "DuplicateItemException" => Conflict,
         "ItemCollectionSizeLimitExceededException" | "RequestEntityTooLarge" => TooLarge,
-        "InvalidArgumentException" | "ValidationException" | "ValidationError" | "SerializationException"
-        | "ExpiredIteratorException" | "ExpiredNextTokenException" | "MalformedQueryString"
+        "InvalidArgumentException"
+        | "ValidationException"
+        | "ValidationError"
+        | "SerializationException"
+        | "ExpiredIteratorException"
+        | "ExpiredNextTokenException"
+        | "MalformedQueryString"
         | "InvalidParameterValue" => Caller,
-        "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "UnknownOperationException"
+        "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException"
+        | "UnknownOperationException"
         | "DryRunOperationException" => Permanent,
-        "InternalFailure" | "InternalFailureException" | "InternalServerError" | "InternalServerException"
-        | "ServiceUnavailable" | "ServiceUnavailableException" => return (Transient, Outcome::Unknown),
+        "InternalFailure"
+        | "InternalFailureException"
+        | "InternalServerError"
+        | "InternalServerException"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => return (Transient, Outcome::Unknown),
         "RequestTimeout" | "RequestTimeoutException" | "RequestExpired" => Transient,
         _ => return by_status(status),
     };

@@ -9,7 +9,9 @@ use bindd::aws::{ConnectionSettings, StaticCredentials, connect};
 use bindd::domain::{Fetched, RecordSource, Retrieval, ShardId, StartingPosition};
 use serde_json::json;
 use server::{Server, Step};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,14 +100,17 @@ async fn a_silent_subscription_is_renewed_from_its_continuation_number() {
 
 #[tokio::test]
 async fn a_cut_stream_resumes_after_the_last_record() {
-    let server = Server::start(|_, earlier| match earlier {
-        0 => vec![Step::Event(event("5", "5", "aGk=")), Step::Cut],
+    let cut = Arc::new(Notify::new());
+    let when = cut.clone();
+    let server = Server::start(move |_, earlier| match earlier {
+        0 => vec![Step::Event(event("5", "5", "aGk=")), Step::Cut(when.clone())],
         _ => vec![Step::Event(event("6", "6", "aGk=")), Step::Silence],
     })
     .await;
     let fan_out = fan_out(&server).await;
     let mut source = open(&fan_out, "cut").await;
     assert_eq!(numbers(&mut source).await, ["5"]);
+    cut.notify_one();
     assert_eq!(numbers(&mut source).await, ["6"]);
     assert_eq!(server.positions("cut")[1], after("5"));
 }

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -25,8 +26,8 @@ pub(crate) enum Step {
     Flood(String),
     /// Says nothing any more.
     Silence,
-    /// Breaks the stream in the middle.
-    Cut,
+    /// Breaks the stream in the middle, once told to: a reset overtakes what the client has not read yet.
+    Cut(Arc<Notify>),
 }
 
 type Script = dyn Fn(&str, usize) -> Vec<Step> + Send + Sync;
@@ -108,7 +109,10 @@ async fn answer(
                 Ok(item)
             }
             Step::Silence => std::future::pending().await,
-            Step::Cut => Err(io::Error::other("cut on purpose")),
+            Step::Cut(when) => {
+                when.notified().await;
+                Err(io::Error::other("cut on purpose"))
+            }
         };
         Some((item, (None, steps)))
     });

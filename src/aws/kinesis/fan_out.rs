@@ -7,7 +7,7 @@ use super::registration;
 use super::resubscribe::Resubscribe;
 use super::subscribe::{Opened, Opening, Subscription, ask};
 use crate::domain::{
-    BindingError, BoxError, Fetched, FailureKind, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId,
+    BindingError, BoxError, FailureKind, Fetched, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId,
     StartingPosition,
 };
 use async_trait::async_trait;

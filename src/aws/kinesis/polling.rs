@@ -6,7 +6,7 @@ use super::pace::Pace;
 use super::record::{date_time, records};
 use super::service_date::ServiceDate;
 use crate::domain::{
-    Fetched, FailureKind, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId, StartingPosition,
+    FailureKind, Fetched, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId, StartingPosition,
 };
 use crate::resilience::{Backoff, Waits};
 use async_trait::async_trait;

@@ -93,7 +93,8 @@ pub fn check_limits(request: &PutRequest) -> Result<(), BindingError> {
     }
     let size = request.data.len().saturating_add(request.partition_key.len());
     if size > LARGEST_RECORD {
-        let text = format!("the record has {size} bytes with its partition key: Kinesis takes {LARGEST_RECORD} at most");
+        let text =
+            format!("the record has {size} bytes with its partition key: Kinesis takes {LARGEST_RECORD} at most");
         return Err(BindingError::new(FailureKind::TooLarge, text));
     }
     Ok(())
