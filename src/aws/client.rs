@@ -137,6 +137,7 @@ struct Transport {
     trust: tls::TlsContext,
     idle_timeout: Duration,
     connect_timeout: Duration,
+    proxies: bool,
 }
 
 impl Transport {
@@ -145,6 +146,7 @@ impl Transport {
             trust: trust(settings)?,
             idle_timeout: settings.connection_idle_timeout,
             connect_timeout: settings.connect_timeout,
+            proxies: !settings.endpoint.as_deref().is_some_and(is_loopback),
         })
     }
 
@@ -157,13 +159,20 @@ impl Transport {
                 .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
                 .tls_context(transport.trust.clone());
             connector.set_connector_settings(settings.cloned());
-            connector.set_proxy_config(Some(ProxyConfig::from_env()));
+            if transport.proxies {
+                connector.set_proxy_config(Some(ProxyConfig::from_env()));
+            }
             if let Some(components) = components {
                 connector.set_sleep_impl(components.sleep_impl());
             }
             connector.build()
         })
     }
+}
+
+/// An emulator on this machine is never behind a proxy, whatever the environment says.
+fn is_loopback(endpoint: &str) -> bool {
+    ["://127.", "://localhost", "://[::1]"].iter().any(|host| endpoint.contains(host))
 }
 
 fn trust(settings: &ConnectionSettings) -> Result<tls::TlsContext, BindingError> {

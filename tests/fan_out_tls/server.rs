@@ -1,0 +1,132 @@
+//! A Kinesis endpoint with TLS and HTTP/2 alone, that speaks `SubscribeToShard` as a script says.
+
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::io;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+/// What a subscription does, one step after another.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Sends this event.
+    Event(String),
+    /// Sends this event without end.
+    Flood(String),
+    /// Says nothing any more.
+    Silence,
+    /// Breaks the stream in the middle, once told to: a reset overtakes what the client has not read yet.
+    Cut(Arc<Notify>),
+}
+
+type Script = dyn Fn(&str, usize) -> Vec<Step> + Send + Sync;
+type Asked = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) ca_pem: String,
+    asked: Asked,
+}
+
+impl Server {
+    /// `script` is asked with the shard and the number of earlier subscriptions to it.
+    pub(crate) async fn start(script: impl Fn(&str, usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let identity = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+        let mut tls = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![identity.cert.der().clone()], key.into())
+            .unwrap();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let asked = Asked::default();
+        let (seen, script): (_, Arc<Script>) = (asked.clone(), Arc::new(script));
+        tokio::spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(tls));
+            while let Ok((socket, _)) = listener.accept().await {
+                let (acceptor, seen, script) = (acceptor.clone(), seen.clone(), script.clone());
+                tokio::spawn(async move {
+                    let socket = acceptor.accept(socket).await.unwrap();
+                    let answer = |request| answer(request, seen.clone(), script.clone());
+                    let service = hyper::service::service_fn(answer);
+                    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    // The end of a connection is the client's business.
+                    drop(builder.serve_connection(TokioIo::new(socket), service).await);
+                });
+            }
+        });
+        Self { url, ca_pem: identity.cert.pem(), asked }
+    }
+
+    /// The starting positions asked for, of one shard, in order.
+    pub(crate) fn positions(&self, shard: &str) -> Vec<serde_json::Value> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|(name, _)| name == shard).map(|(_, position)| position.clone()).collect()
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    asked: Asked,
+    script: Arc<Script>,
+) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, hyper::Error> {
+    assert_eq!(request.headers()["x-amz-target"], "Kinesis_20131202.SubscribeToShard");
+    let body = request.into_body().collect().await?.to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let shard = body["ShardId"].as_str().unwrap().to_owned();
+    let earlier = {
+        let mut asked = asked.lock().unwrap();
+        let earlier = asked.iter().filter(|(name, _)| *name == shard).count();
+        asked.push((shard.clone(), body["StartingPosition"].clone()));
+        earlier
+    };
+    let mut steps = script(&shard, earlier);
+    steps.reverse();
+    let first = Some(frame("initial-response", "{}"));
+    let frames = stream::unfold((first, steps), |(first, mut steps)| async move {
+        if let Some(first) = first {
+            return Some((Ok(Frame::data(first)), (None, steps)));
+        }
+        let item = match steps.pop()? {
+            Step::Event(json) => Ok(Frame::data(frame("SubscribeToShardEvent", &json))),
+            Step::Flood(json) => {
+                let item = Frame::data(frame("SubscribeToShardEvent", &json));
+                steps.push(Step::Flood(json));
+                Ok(item)
+            }
+            Step::Silence => std::future::pending().await,
+            Step::Cut(when) => {
+                when.notified().await;
+                Err(io::Error::other("cut on purpose"))
+            }
+        };
+        Some((item, (None, steps)))
+    });
+    let body = BodyExt::boxed_unsync(StreamBody::new(frames));
+    Ok(Response::builder().header("content-type", "application/vnd.amazon.eventstream").body(body).unwrap())
+}
+
+fn frame(kind: &str, json: &str) -> Bytes {
+    let text = |text: &str| HeaderValue::String(text.to_owned().into());
+    let message = Message::new(json.to_owned())
+        .add_header(Header::new(":message-type", text("event")))
+        .add_header(Header::new(":event-type", text(kind)))
+        .add_header(Header::new(":content-type", text("application/json")));
+    let mut bytes = Vec::new();
+    write_message_to(&message, &mut bytes).unwrap();
+    bytes.into()
+}
