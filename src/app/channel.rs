@@ -41,8 +41,8 @@ impl AppChannel {
     ///
     /// # Errors
     /// When the address is not a host, or the token does not fit into a header.
-    pub fn new(settings: AppSettings) -> Result<Self, InvalidAppSettings> {
-        let headers = standing_headers(&settings)?;
+    pub fn new(settings: &AppSettings) -> Result<Self, InvalidAppSettings> {
+        let headers = standing_headers(settings)?;
         let host = bare_host(&settings.address).to_owned();
         let pool = Pool::new(host.clone(), settings.port, settings.max_connections);
         Ok(Self(Arc::new(Inner {

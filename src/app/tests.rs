@@ -123,7 +123,7 @@ fn settings(port: u16) -> AppSettings {
 }
 
 fn channel(port: u16) -> AppChannel {
-    AppChannel::new(settings(port)).unwrap()
+    AppChannel::new(&settings(port)).unwrap()
 }
 
 fn route() -> Route {
@@ -164,7 +164,7 @@ async fn an_event_arrives_with_exactly_these_headers() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let settings = AppSettings { api_token: Some("s3cret".to_owned().into()), ..settings(app.port) };
     let data = b"\x00\xffnot json".to_vec();
-    let handler = AppChannel::new(settings).unwrap().handler_for(route());
+    let handler = AppChannel::new(&settings).unwrap().handler_for(route());
     handler.handle(&event(data.clone())).await.unwrap();
     let seen = app.seen.recv().await.unwrap();
     let (line, headers) = seen.head.trim_end().split_once("\r\n").unwrap();
@@ -226,7 +226,7 @@ async fn only_2xx_accepts_and_redirects_are_not_followed() {
 async fn a_slow_app_is_told_apart_and_its_connection_is_closed() {
     let mut app = app([Act::Stall, Act::Answer(OK.to_owned())]).await;
     let limit = Duration::from_millis(50);
-    let slow = AppChannel::new(AppSettings { event_timeout: limit, ..settings(app.port) }).unwrap();
+    let slow = AppChannel::new(&AppSettings { event_timeout: limit, ..settings(app.port) }).unwrap();
     let error = deliver(&slow, "a").await.unwrap_err();
     assert_eq!(error.to_string(), "the app did not answer POST /orders within 50ms");
     deliver(&channel(app.port), "b").await.unwrap();
@@ -329,7 +329,7 @@ async fn idle_connections_are_closed_when_asked() {
 async fn no_more_connections_are_opened_than_allowed() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let two = NonZeroUsize::new(2).unwrap();
-    let channel = AppChannel::new(AppSettings { max_connections: two, ..settings(app.port) }).unwrap();
+    let channel = AppChannel::new(&AppSettings { max_connections: two, ..settings(app.port) }).unwrap();
     let all = (0..50).map(|_| deliver(&channel, "a"));
     assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
     let mut seen = 0;
@@ -391,10 +391,10 @@ async fn the_wait_ends_when_the_app_listens() {
 fn settings_that_cannot_be_sent_are_refused() {
     for bad in ["", "http://app", "a b", "app/x"] {
         let settings = AppSettings { address: bad.to_owned(), ..AppSettings::new(1) };
-        assert_eq!(AppChannel::new(settings).unwrap_err(), InvalidAppSettings::Address(bad.to_owned()));
+        assert_eq!(AppChannel::new(&settings).unwrap_err(), InvalidAppSettings::Address(bad.to_owned()));
     }
     let settings = AppSettings { api_token: Some("a\nb".to_owned().into()), ..AppSettings::new(1) };
-    assert_eq!(AppChannel::new(settings).unwrap_err(), InvalidAppSettings::Token);
+    assert_eq!(AppChannel::new(&settings).unwrap_err(), InvalidAppSettings::Token);
     let settings = AppSettings { address: "[::1]".to_owned(), ..AppSettings::new(1) };
-    assert!(AppChannel::new(settings).is_ok());
+    assert!(AppChannel::new(&settings).is_ok());
 }

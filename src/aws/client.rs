@@ -17,6 +17,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long one attempt of a call may take, from its start to the last byte of its answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for a read, whose answer may be 10 MiB.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the default chain may look for a region; off EC2 its last source is an address that nobody answers.
 const REGION_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -67,6 +69,16 @@ impl Connection {
     /// A Kinesis client on the shared pool.
     pub(super) fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(&self.sdk)
+    }
+
+    /// A Kinesis client on the shared pool for reads, whose answers of up to 10 MiB need more time.
+    pub(super) fn kinesis_reader(&self) -> aws_sdk_kinesis::Client {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(self.transport.connect_timeout)
+            .operation_attempt_timeout(READ_TIMEOUT)
+            .build();
+        let config = aws_sdk_kinesis::config::Builder::from(&self.sdk).timeout_config(timeouts).build();
+        aws_sdk_kinesis::Client::from_conf(config)
     }
 
     /// A DynamoDB client on the shared pool.

@@ -156,7 +156,9 @@ impl Verdict {
             self.fault(document, fault.component(document.name.as_str()).field("spec.version"));
         }
         let (spec, faults, notices) = (kind.check)(document);
-        let is_whole = faults.is_empty() && kind.versions.contains(&document.version.to_lowercase().as_str());
+        let is_whole = document.is_whole()
+            && faults.is_empty()
+            && kind.versions.contains(&document.version.to_lowercase().as_str());
         self.notices.extend(notices);
         for fault in faults {
             self.fault(document, fault);

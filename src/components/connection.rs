@@ -49,26 +49,15 @@ fn read_credentials(reader: &mut Reader<'_>) -> Option<StaticCredentials> {
     let access_key = reader.secret("accessKey");
     let secret_key = reader.secret("secretKey");
     let session_token = reader.secret("sessionToken");
-    match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => {
-            let access_key = access_key.expose_secret().to_owned();
-            Some(StaticCredentials { access_key, secret_key, session_token })
-        }
-        (Some(_), None) => {
-            lone(reader, "secretKey", "accessKey");
-            None
-        }
-        (None, Some(_)) => {
-            lone(reader, "accessKey", "secretKey");
-            None
-        }
-        (None, None) => {
-            if session_token.is_some() {
-                lone(reader, "accessKey", "sessionToken");
-            }
-            None
-        }
+    // A key whose reference leads nowhere counts as given: that fault is told already.
+    match (reader.is_given("accessKey"), reader.is_given("secretKey")) {
+        (true, false) => lone(reader, "secretKey", "accessKey"),
+        (false, true) => lone(reader, "accessKey", "secretKey"),
+        (false, false) if reader.is_given("sessionToken") => lone(reader, "accessKey", "sessionToken"),
+        (true, true) | (false, false) => {}
     }
+    let access_key = access_key?.expose_secret().to_owned();
+    Some(StaticCredentials { access_key, secret_key: secret_key?, session_token })
 }
 
 fn lone(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {

@@ -1,0 +1,231 @@
+//! Files as an operator would write them, checked against the catalog.
+
+use super::super::kinesis::Mode;
+use super::{Spec, Verdict, check};
+use crate::domain::{Direction, InitialPosition, Timestamp};
+use crate::manifest::{Environment, LoadRequest, load};
+use secrecy::ExposeSecret;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+struct Empty;
+
+impl Environment for Empty {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn verdict(kind: &str, more: &str, items: &[(&str, &str)]) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let items: Vec<_> = items.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
+    let items = serde_json::Value::from(items);
+    let text = format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: x}}\nspec:\n  type: {kind}\n{more}  metadata: {items}\n"
+    );
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    check(load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Empty }))
+}
+
+fn kinesis(items: &[(&str, &str)]) -> Verdict {
+    verdict("bindings.aws.kinesis", "  version: v1\n", items)
+}
+
+fn kinesis_spec(items: &[(&str, &str)]) -> super::super::kinesis::Spec {
+    let verdict = kinesis(items);
+    assert!(verdict.faults.is_empty() && verdict.notices.is_empty(), "{}\n{:?}", verdict.faults, verdict.notices);
+    match verdict.components.into_iter().next().unwrap().spec {
+        Spec::Kinesis(spec) => spec,
+        Spec::DynamoDb(spec) => panic!("{spec:?}"),
+    }
+}
+
+#[test]
+fn a_full_kinesis_file_is_read() {
+    let spec = kinesis_spec(&[
+        ("streamname", "orders"),
+        ("consumerName", "till"),
+        ("mode", "extended"),
+        ("region", "eu-central-1"),
+        ("endpoint", "http://localhost:4566"),
+        ("accessKey", "AK"),
+        ("secretKey", "SK"),
+        ("sessionToken", "ST"),
+        ("partitionKey", "p"),
+        ("direction", "Input, output"),
+        ("route", "in/orders"),
+        ("maxConnections", "8"),
+        ("connectTimeout", "2"),
+        ("connectionIdleTimeout", "1m"),
+        ("tcpKeepAlive", "15s"),
+        ("leaseDuration", "500ms"),
+        ("requestTimeout", "3s"),
+        ("leaseTable", "leases"),
+        ("rawPayload", "yes"),
+        ("decodeBase64", "off"),
+        ("initialPosition", "at_timestamp"),
+        ("initialTimestamp", "2026-01-31T08:00:00Z"),
+    ]);
+    assert_eq!(
+        (spec.stream.name(), spec.consumer_name.as_deref(), spec.mode),
+        ("orders", Some("till"), Mode::Extended)
+    );
+    assert_eq!((spec.direction, spec.route.as_deref()), (Direction::Both, Some("/in/orders")));
+    let credentials = spec.connection.credentials.unwrap();
+    assert_eq!((credentials.access_key.as_str(), credentials.secret_key.expose_secret()), ("AK", "SK"));
+    assert_eq!(spec.connection.max_connections, NonZeroUsize::new(8));
+    assert_eq!(spec.connection.connect_timeout, Duration::from_secs(2));
+    assert_eq!(spec.connection.tcp_keep_alive, Some(Duration::from_secs(15)));
+    assert_eq!((spec.lease_duration, spec.request_timeout), (Duration::from_millis(500), Duration::from_secs(3)));
+    assert_eq!((spec.raw_payload, spec.decode_base64), (true, false));
+    let moment = Timestamp::from_millis(1_769_846_400_000);
+    assert_eq!(spec.initial_position, InitialPosition::AtTimestamp(moment));
+}
+
+#[test]
+fn a_short_kinesis_file_gets_the_defaults() {
+    let spec =
+        kinesis_spec(&[("streamName", "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"), ("tcpKeepAlive", "0")]);
+    assert_eq!((spec.stream.name(), spec.connection.region.as_deref()), ("orders", Some("eu-west-1")));
+    assert_eq!(
+        (spec.mode, spec.direction, spec.initial_position),
+        (Mode::Shared, Direction::Unstated, InitialPosition::Latest)
+    );
+    assert_eq!((spec.lease_duration, spec.request_timeout), (Duration::from_secs(10), Duration::from_secs(10)));
+    assert!(spec.connection.credentials.is_none() && spec.connection.tcp_keep_alive.is_none());
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_at_once() {
+    let long = "k".repeat(257);
+    let verdict = kinesis(&[
+        ("streamName", "a b"),
+        ("mode", "Extended"),
+        ("direction", "inputs"),
+        ("region", "Frankfurt"),
+        ("endpoint", "localhost:4566"),
+        ("accessKey", "AK"),
+        ("partitionKey", &long),
+        ("leaseDuration", "100ms"),
+        ("initialPosition", "at_timestamp"),
+        ("rawPayload", "maybe"),
+        ("maxConnections", "-1"),
+        ("consumerNme", "x"),
+        ("leaseTable", "a"),
+        ("route", "a b"),
+    ]);
+    assert!(verdict.components.is_empty());
+    let shown = verdict.faults.to_string();
+    for part in [
+        "field `streamName`: `a b`: a stream name has 1 to 128",
+        "field `mode`: `Extended` is not known; did you mean `extended`?",
+        "field `direction`: `inputs`: this is not a direction; did you mean `input`?",
+        "field `region`: `Frankfurt`",
+        "field `endpoint`: `localhost:4566`",
+        "field `secretKey`: the field is missing, although `accessKey` is given",
+        "field `partitionKey`",
+        "field `leaseDuration`: `100ms` is out of range",
+        "field `initialTimestamp`: `at_timestamp` needs",
+        "field `rawPayload`: `maybe` is not a boolean",
+        "field `maxConnections`: `-1`",
+        "field `leaseTable`",
+        "field `route`",
+    ] {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    assert_eq!(verdict.faults.len(), 13, "{shown}");
+    assert_eq!(verdict.notices.len(), 1);
+    assert!(verdict.notices[0].to_string().contains("unknown field `consumerNme`, did you mean `consumerName`?"));
+}
+
+#[test]
+fn a_missing_stream_and_a_foreign_region_are_faults() {
+    assert!(kinesis(&[]).faults.to_string().contains("field `streamName`: the field is missing"));
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
+    let shown = kinesis(&[("streamName", arn), ("region", "us-east-1")]).faults.to_string();
+    assert!(shown.contains("field `region`: the region differs from `eu-west-1`"), "{shown}");
+    let shown = kinesis(&[("streamName", "s"), ("initialTimestamp", "5")]).faults.to_string();
+    assert!(shown.contains("only with `at_timestamp`"), "{shown}");
+}
+
+#[test]
+fn dynamodb_files_are_read() {
+    let kind = "Bindings.AWS.DynamoDB";
+    for table in ["orders", "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"] {
+        let mut verdict = verdict(kind, "", &[("table", table)]);
+        assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+        let component = &mut verdict.components[0];
+        assert_eq!(
+            (component.type_name, component.direction(), component.route()),
+            ("bindings.aws.dynamodb", Direction::Unstated, None)
+        );
+        component.override_connection(&|connection| connection.endpoint = Some("http://here".to_owned()));
+        let Spec::DynamoDb(spec) = &component.spec else { panic!("{component:?}") };
+        assert_eq!((spec.table.as_str(), spec.connection.endpoint.as_deref()), (table, Some("http://here")));
+        assert_eq!(spec.connection.region.is_some(), table != "orders");
+    }
+    for (items, part) in [
+        (vec![("table", "ab")], "3 to 255"),
+        (vec![], "field `table`: the field is missing"),
+        (vec![("table", "arn:aws:dynamodb:eu-west-1:1:table/orders")], "not the ARN of a table"),
+        (vec![("table", "arn:aws:dynamodb:*:123456789012:table/orders")], "does not name one region"),
+        (vec![("table", "orders"), ("direction", "input")], "has no input"),
+    ] {
+        let verdict = verdict(kind, "", &items);
+        assert_eq!(verdict.faults.len(), 1, "{}", verdict.faults);
+        assert!(verdict.faults.to_string().contains(part), "{part}: {}", verdict.faults);
+    }
+}
+
+#[test]
+fn types_and_versions_are_judged() {
+    let fault = |kind: &str, more: &str| {
+        let verdict = verdict(kind, more, &[("streamName", "s"), ("table", "tab")]);
+        assert!(verdict.components.is_empty());
+        assert_eq!(verdict.faults.len(), 1, "{}", verdict.faults);
+        verdict.faults.to_string()
+    };
+    assert!(
+        fault("bindings.aws.kinesys", "")
+            .contains("unknown kind `bindings.aws.kinesys`; did you mean `bindings.aws.kinesis`?")
+    );
+    assert!(fault("bindings.cron", "").contains("unknown kind `bindings.cron`; "));
+    assert!(fault("nonsense", "").contains("`nonsense` is not a type of component"));
+    assert!(fault("binding.aws.kinesis", "").contains("did you mean `bindings.aws.kinesis`?"));
+    assert!(fault("bindings.aws.kinesis", "  version: v2\n").contains("no version `v2`; write `v1`"));
+    for (kind, notes) in
+        [("state.redis", 1), ("pubsub.kafka", 1), ("secretstores.hashicorp.vault", 1), ("secretstores.local.env", 0)]
+    {
+        let verdict = verdict(kind, "", &[]);
+        assert!(verdict.components.is_empty() && verdict.faults.is_empty(), "{}", verdict.faults);
+        assert_eq!(verdict.notices.len(), notes, "{:?}", verdict.notices);
+    }
+}
+
+#[test]
+fn faults_of_a_component_that_ignores_errors_are_notices() {
+    let verdict = verdict("bindings.aws.kinesis", "  ignoreErrors: true\n  version: v9\n", &[("mode", "x")]);
+    assert!(verdict.components.is_empty() && verdict.faults.is_empty(), "{}", verdict.faults);
+    assert_eq!(verdict.notices.len(), 3, "{:?}", verdict.notices);
+}
+
+#[test]
+fn a_reference_that_leads_nowhere_does_not_hide_other_faults_nor_make_false_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: x}\nspec:\n  type: bindings.aws.kinesis\n  \
+                metadata: [{name: streamName, envRef: GONE}, {name: accessKey, value: AK}, \
+                {name: secretKey, envRef: GONE}, {name: mode, value: nonsense}]\n";
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    let verdict = check(load(&LoadRequest { paths: &paths, app_id: "shop", namespace: None, environment: &Empty }));
+    let fields: Vec<_> = verdict.faults.iter().filter_map(|fault| fault.field.as_deref()).collect();
+    assert_eq!(fields, ["streamName", "secretKey", "mode"], "{}", verdict.faults);
+    assert!(verdict.components.is_empty() && verdict.notices.is_empty());
+}
+
+#[test]
+fn an_endpoint_with_a_password_is_not_repeated() {
+    let shown = kinesis(&[("streamName", "s"), ("endpoint", "ftp://me:s3cret@host")]).faults.to_string();
+    assert!(shown.contains("field `endpoint`: the value: this is not an http or https URL"), "{shown}");
+}

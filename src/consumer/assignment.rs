@@ -77,7 +77,13 @@ impl Watch {
         now: Instant,
         random: &mut fastrand::Rng,
     ) -> Plan {
-        let active: Vec<&Lease> = leases.iter().filter(|lease| !lease.checkpoint.is_ended()).collect();
+        let going: BTreeSet<&ShardId> =
+            leases.iter().filter(|lease| !lease.checkpoint.is_ended()).map(|lease| &lease.shard).collect();
+        // Two workers that start on an empty table in the middle of a reshard may create leases for a parent and its
+        // child; the child waits.
+        let is_active =
+            |lease: &&Lease| going.contains(&lease.shard) && !lease.parents.iter().any(|parent| going.contains(parent));
+        let active: Vec<&Lease> = leases.iter().filter(is_active).collect();
         let ours = |lease: &Lease| lease.owner.as_ref() == Some(&self.worker);
         let is_free = |lease: &Lease| lease.owner.is_none() || self.unmoved(lease, now) > self.duration;
         // Also those of an earlier run under the same id, or given up at our own fence.

@@ -5,7 +5,7 @@ use super::cycle::{Action, Outcome, View};
 use super::error::ConsumerError;
 use super::lineage;
 use super::settings::ConsumerSettings;
-use super::shard_consumer::Ending;
+use super::shard_events::Ending;
 use crate::domain::{LeaseGrant, ShardId};
 use crate::resilience::{Backoff, Waits};
 use crate::telemetry::InputMetrics;

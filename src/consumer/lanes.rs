@@ -5,7 +5,8 @@
 
 use super::delivery::{Addressee, Delivery};
 use super::settings::{ConsumerSettings, Ports};
-use super::shard_consumer::{Effect, Ending, Event, LeaseAnswer, LeaseCall, ShardConsumer};
+use super::shard_consumer::ShardConsumer;
+use super::shard_events::{Effect, Ending, Event, LeaseAnswer, LeaseCall};
 use super::vitals::Vitals;
 use crate::domain::{LeaseError, LeaseGrant, LeaseStore, RecordSource, ShardId, StartingPosition, Stop};
 use futures_util::future::BoxFuture;

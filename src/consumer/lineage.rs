@@ -84,8 +84,9 @@ impl Pin {
             InitialPosition::AtTimestamp(moment) => Some(begun.unwrap_or(moment)),
             InitialPosition::TrimHorizon => None,
         };
-        let untouched = leases.iter().all(|lease| matches!(lease.checkpoint, Checkpoint::NotStarted(_)));
-        let only_open = initial == InitialPosition::Latest && untouched;
+        // Only the very first listing tells what was open at the beginning. A start that was cut short may find a shard
+        // closed that took records since, so it goes by ancestry and reads from the moment kept.
+        let only_open = initial == InitialPosition::Latest && leases.is_empty();
         // Without a moment to begin at, a forgotten shard is read from the horizon rather than skipped.
         let word = if start_at.is_some() { initial.word() } else { StartWord::TrimHorizon };
         Self { word, start_at, only_open }
@@ -105,7 +106,9 @@ impl<'a> Family<'a> {
         let of_shards = listing.shards.iter().map(|shard| (&shard.id, &shard.parents));
         let of_leases = leases.iter().map(|lease| (&lease.shard, &lease.parents));
         for (child, parents) in of_shards.chain(of_leases) {
-            parents.iter().for_each(|parent| drop(children.entry(parent).or_default().insert(child)));
+            for parent in parents {
+                children.entry(parent).or_default().insert(child);
+            }
         }
         for lease in leases {
             children.entry(&lease.shard).or_default().extend(&lease.children);
@@ -128,7 +131,8 @@ impl<'a> Family<'a> {
             let is_ready = shard.parents.iter().all(|parent| self.is_over(parent));
             is_ready.then_some((StartWord::TrimHorizon, None))?
         } else {
-            let is_root = shard.parents.iter().all(|parent| !self.listed.contains_key(parent));
+            let is_behind = |parent| !self.listed.contains_key(parent) || self.has_leased_descendant(parent);
+            let is_root = shard.parents.iter().all(is_behind);
             let begins = if pin.only_open { shard.is_open } else { is_root };
             begins.then_some((pin.word, pin.start_at))?
         };

@@ -29,9 +29,13 @@ mod lineage;
 mod progress;
 mod settings;
 mod shard_consumer;
+mod shard_events;
 mod vitals;
 mod worker;
 
 pub use error::ConsumerError;
 pub use settings::{ConsumerSettings, Ports};
 pub use worker::Worker;
+
+#[cfg(test)]
+mod tests;

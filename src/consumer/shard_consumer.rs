@@ -12,85 +12,15 @@ use super::delivery::Delivered;
 use super::lease_clock::LeaseClock;
 use super::progress::Progress;
 use super::settings::ConsumerSettings;
+use super::shard_events::{Effect, Ending, Event, LeaseAnswer, LeaseCall};
 use super::vitals::Vitals;
 use crate::domain::{
-    Checkpoint, Fetched, Lease, LeaseError, Record, RecordBatch, RecordPosition, Renewed, RetrievalError, ShardId,
+    Checkpoint, Fetched, Lease, LeaseError, RecordBatch, RecordPosition, Renewed, RetrievalError, ShardId,
     StartingPosition,
 };
 use crate::resilience::Waits;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Something that came to an end, or came to pass.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// The shard was opened, or not.
-    Opened(Result<(), RetrievalError>),
-    /// A read ended.
-    Fetched(Result<Fetched, RetrievalError>),
-    /// After `NotFound`: whether the shard is missing in a full listing; `None` when there was no listing.
-    Missing(Option<bool>),
-    /// Delivery told something.
-    Delivered(Delivered),
-    /// A call to the lease store ended; it was sent at `begun`.
-    Leased { begun: Instant, answer: LeaseAnswer, handed_off: bool },
-    /// The worker asks to finish.
-    StopAsked,
-    /// The worker asks to drop everything.
-    Forced,
-    /// The moment of `wake_at` came.
-    Woke,
-}
-
-/// What the lease store answered to which call.
-#[derive(Debug)]
-pub(super) enum LeaseAnswer {
-    Renewed(Result<Renewed, LeaseError>),
-    Checkpointed(Checkpoint, Result<(), LeaseError>),
-    ChildrenNoted(Result<(), LeaseError>),
-    Released(Result<(), LeaseError>),
-}
-
-/// What the driver has to do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    Open { position: StartingPosition, after: Duration },
-    Fetch,
-    AskWhetherMissing,
-    StopReading,
-    Deliver(Vec<Record>),
-    SetFence(Instant),
-    DrainDelivery,
-    DropDelivery,
-    Lease(LeaseCall),
-    End(Ending),
-}
-
-/// A call to the lease store.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum LeaseCall {
-    Renew,
-    Checkpoint(Checkpoint),
-    NoteChildren(Vec<ShardId>),
-    Release,
-}
-
-/// Why a consumer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Everything in the shard was accepted.
-    ShardEnded,
-    /// The worker was asked to finish.
-    Stopped,
-    /// Another worker asked for the lease.
-    HandedOff,
-    /// The lease was lost or is no longer surely ours.
-    LeaseLost,
-    /// The lease store cannot be used, or the consumer itself failed.
-    Failed,
-    /// The worker was told to drop everything.
-    Forced,
-}
 
 #[derive(Debug)]
 enum Phase {

@@ -5,7 +5,7 @@ use super::cycle;
 use super::error::ConsumerError;
 use super::lanes::consume;
 use super::settings::{ConsumerSettings, Ports};
-use super::shard_consumer::Ending;
+use super::shard_events::Ending;
 use super::vitals::Vitals;
 use crate::domain::{ShardId, Stop};
 use crate::resilience::Backoff;

@@ -1,1 +1,15 @@
-//! (room to be furnished)
+//! Kinesis and DynamoDB in this process, on loopback ports: for `bindd demo`, `bindd dev` and the tests.
+//!
+//! Both are foreign emulators (ferrokinesis, dynoxide) behind one owner, [`Aws`]. Without a place to keep data nothing
+//! is written to disk. Kinesis is served here, over HTTP/1.1 and h2c, because the emulator's own server drags in its
+//! command line; on the way in, `shim` mends what the emulator gets wrong about starting positions. Release images are
+//! built without this room.
+
+mod aws;
+mod serve;
+mod shim;
+
+#[cfg(test)]
+mod tests;
+
+pub use aws::{Aws, EmbeddedError, EmbeddedSettings};

@@ -29,9 +29,17 @@ pub struct Document {
     /// Where it stands.
     pub place: Place,
     pub(super) items: Vec<Item>,
+    pub(super) is_whole: bool,
 }
 
 impl Document {
+    /// Whether loading found no fault in it. One that is not whole is still given, so that its kind can tell the rest
+    /// of its faults in the same run; it must not be used.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// Typed access to `spec.metadata`.
     #[must_use]
     pub fn reader(&self) -> Reader<'_> {
@@ -43,7 +51,8 @@ impl Document {
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) name: String,
-    pub(super) value: SecretString,
+    /// `None` when the reference leads nowhere; that fault is told already.
+    pub(super) value: Option<SecretString>,
     /// Whether the value itself stands in the file, so that a message may repeat it.
     pub(super) is_written: bool,
 }
@@ -80,7 +89,7 @@ pub(super) struct DraftItem {
 pub(super) enum Source {
     Written(String),
     Variable(String),
-    Secret { name: String, key: String, written: Option<String> },
+    Secret { name: String, key: String },
 }
 
 /// What a document turned out to be.
@@ -110,9 +119,7 @@ pub(super) fn parse(tree: Value, place: Place) -> Parsed {
     let mut frame = Frame { place, component: None, faults: Faults::default(), notices: Vec::new() };
     let draft = frame.draft(&root);
     match draft {
-        Some(draft) => {
-            Parsed::Component(Box::new(Draft { faults: frame.faults, notices: frame.notices, ..draft }))
-        }
+        Some(draft) => Parsed::Component(Box::new(Draft { faults: frame.faults, notices: frame.notices, ..draft })),
         None => Parsed::Broken(frame.faults),
     }
 }
@@ -168,7 +175,10 @@ impl Frame {
             init_timeout: self.init_timeout(spec),
             namespace: scalar(metadata.get("namespace")).unwrap_or_default(),
             scopes: self.scopes(root),
-            secret_store: self.mapping(root, "auth").and_then(|auth| scalar(auth.get("secretStore"))).unwrap_or_default(),
+            secret_store: self
+                .mapping(root, "auth")
+                .and_then(|auth| scalar(auth.get("secretStore")))
+                .unwrap_or_default(),
             items: self.items(spec),
             faults: Faults::default(),
             notices: Vec::new(),
@@ -287,22 +297,23 @@ impl Frame {
         };
         self.unknown_fields(&format!("{field}."), entry, &["name", "value", "envRef", "secretKeyRef"]);
         let written = entry.get("value").filter(|value| !value.is_null()).map(text_of);
-        let source = match (entry.get("secretKeyRef").filter(|reference| !reference.is_null()), scalar(entry.get("envRef"))) {
-            (Some(Value::Object(reference)), _) => {
-                let Some(secret) = scalar(reference.get("name")).filter(|secret| !secret.is_empty()) else {
-                    self.fault(&name, "`secretKeyRef` has no `name`", "write the secret's name");
+        let source =
+            match (entry.get("secretKeyRef").filter(|reference| !reference.is_null()), scalar(entry.get("envRef"))) {
+                (Some(Value::Object(reference)), _) => {
+                    let Some(secret) = scalar(reference.get("name")).filter(|secret| !secret.is_empty()) else {
+                        self.fault(&name, "`secretKeyRef` has no `name`", "write the secret's name");
+                        return None;
+                    };
+                    let key = scalar(reference.get("key")).filter(|key| !key.is_empty());
+                    Source::Secret { key: key.unwrap_or_else(|| secret.clone()), name: secret }
+                }
+                (Some(_), _) => {
+                    self.fault(&name, "`secretKeyRef` is not a mapping", "write `name` and `key` below it");
                     return None;
-                };
-                let key = scalar(reference.get("key")).filter(|key| !key.is_empty());
-                Source::Secret { key: key.unwrap_or_else(|| secret.clone()), name: secret, written }
-            }
-            (Some(_), _) => {
-                self.fault(&name, "`secretKeyRef` is not a mapping", "write `name` and `key` below it");
-                return None;
-            }
-            (None, Some(variable)) if written.is_none() => Source::Variable(variable),
-            (None, _) => Source::Written(written.unwrap_or_default()),
-        };
+                }
+                (None, Some(variable)) if written.is_none() => Source::Variable(variable),
+                (None, _) => Source::Written(written.unwrap_or_default()),
+            };
         Some(DraftItem { name, source })
     }
 

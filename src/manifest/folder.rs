@@ -43,20 +43,33 @@ impl Folders {
 
     fn folder(&mut self, folder: &Path) {
         let shown: String = folder.to_string_lossy().into_owned();
-        let names = std::fs::read_dir(folder)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>());
+        let names = std::fs::read_dir(folder).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>()
+        });
         let mut names = match names {
             Ok(names) => names,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.faults.push(Fault::of_file(&shown, "the folder does not exist", "create it, or name another by --resources-path"));
+                self.faults.push(Fault::of_file(
+                    &shown,
+                    "the folder does not exist",
+                    "create it, or name another by --resources-path",
+                ));
                 return;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                self.faults.push(Fault::of_file(&shown, "this is not a folder", "give --resources-path the folder that holds the file"));
+                self.faults.push(Fault::of_file(
+                    &shown,
+                    "this is not a folder",
+                    "give --resources-path the folder that holds the file",
+                ));
                 return;
             }
             Err(error) => {
-                self.faults.push(Fault::of_file(&shown, format!("the folder cannot be read: {error}"), "check its permissions"));
+                self.faults.push(Fault::of_file(
+                    &shown,
+                    format!("the folder cannot be read: {error}"),
+                    "check its permissions",
+                ));
                 return;
             }
         };
@@ -73,7 +86,11 @@ impl Folders {
             Ok(about) if about.is_dir() => return,
             Ok(about) => about,
             Err(error) => {
-                self.faults.push(Fault::of_file(&shown, format!("the file cannot be opened: {error}"), "mend or remove it"));
+                self.faults.push(Fault::of_file(
+                    &shown,
+                    format!("the file cannot be opened: {error}"),
+                    "mend or remove it",
+                ));
                 return;
             }
         };

@@ -4,7 +4,7 @@ use super::document::{Draft, DraftItem, Item, Parsed, Source, parse};
 use super::folder::{Dialect, Folders, SourceFile};
 use super::secrets::{self, Store};
 use super::split::{is_blank, split};
-use super::values::{Templates, allowed};
+use super::values::{Refused, Templates, allowed};
 use super::{Document, Environment, Fault, Faults, Notice, Place, tree};
 use secrecy::SecretString;
 use std::collections::HashMap;
@@ -38,11 +38,12 @@ impl fmt::Debug for LoadRequest<'_> {
 /// What the folders hold for this daemon.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// The documents that are whole, in order, secret stores among them.
+    /// Every document for this app, in order, secret stores among them; also those that are not
+    /// [whole](Document::is_whole).
     pub documents: Vec<Document>,
     /// What was left out or is odd.
     pub notices: Vec<Notice>,
-    /// What is wrong. A document with a fault is not among `documents`.
+    /// What is wrong. Those of documents with `ignoreErrors` are among the notices.
     pub faults: Faults,
 }
 
@@ -91,7 +92,8 @@ impl Loader<'_> {
         for (index, chunk) in chunks.iter().enumerate().take(MAX_DOCUMENTS) {
             let place = Place { file: file.file.clone(), document: index + 1 };
             if chunk.opener_has_text {
-                self.notices.push(Notice::of_document(&place, "text behind `---` on the same line is ignored, as in Dapr"));
+                self.notices
+                    .push(Notice::of_document(&place, "text behind `---` on the same line is ignored, as in Dapr"));
             }
             if is_blank(chunk.text) {
                 // A separator at the end is a habit, not a forgotten document.
@@ -123,7 +125,9 @@ impl Loader<'_> {
     /// Dapr's filter in Dapr's order: namespace, double names, scopes.
     fn accept(&mut self, draft: Draft) {
         let skip = |text: String| Notice::of_document(&draft.place, text).component(draft.name.as_str());
-        if let Some(namespace) = self.request.namespace.filter(|own| !draft.namespace.is_empty() && *own != draft.namespace) {
+        if let Some(namespace) =
+            self.request.namespace.filter(|own| !draft.namespace.is_empty() && *own != draft.namespace)
+        {
             let text = format!("skipped: it belongs to the namespace `{}`, not to `{namespace}`", draft.namespace);
             return self.notices.push(skip(text));
         }
@@ -154,7 +158,10 @@ impl Loader<'_> {
         let mut stores = HashMap::new();
         for draft in drafts.iter().filter(|draft| secrets::is_local_store(&draft.component_type)) {
             // Faults of the document itself are told in the second round.
-            let (Some(document), _) = resolver.document(draft) else { continue };
+            let (document, _) = resolver.document(draft);
+            if !document.is_whole {
+                continue;
+            }
             let (store, faults, notices) = Store::open(&document, request.environment);
             loaded.take(faults, draft.ignore_errors);
             loaded.notices.extend(notices);
@@ -165,7 +172,7 @@ impl Loader<'_> {
             let (document, faults) = resolver.document(draft);
             loaded.notices.extend(draft.notices.iter().cloned());
             loaded.take(faults, draft.ignore_errors);
-            loaded.documents.extend(document);
+            loaded.documents.push(document);
         }
         loaded
     }
@@ -188,15 +195,14 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// The document, unless something is wrong with it.
-    fn document(&self, draft: &Draft) -> (Option<Document>, Faults) {
+    /// The document, whole or not, and what is wrong with it.
+    fn document(&self, draft: &Draft) -> (Document, Faults) {
         let mut faults = draft.faults.clone();
         let mut items = Vec::with_capacity(draft.items.len());
         for item in &draft.items {
-            match self.item(draft, item) {
-                Ok(item) => items.push(item),
-                Err(fault) => faults.push(*fault),
-            }
+            let value = self.value(draft, item).map_err(|fault| faults.push(*fault)).ok();
+            let is_written = matches!(item.source, Source::Written(_));
+            items.push(Item { name: item.name.clone(), value, is_written });
         }
         let document = Document {
             name: draft.name.clone(),
@@ -206,36 +212,33 @@ impl Resolver<'_> {
             init_timeout: draft.init_timeout,
             place: draft.place.clone(),
             items,
+            is_whole: faults.is_empty(),
         };
-        (faults.is_empty().then_some(document), faults)
+        (document, faults)
     }
 
-    fn item(&self, draft: &Draft, item: &DraftItem) -> Result<Item, Box<Fault>> {
+    fn value(&self, draft: &Draft, item: &DraftItem) -> Result<SecretString, Box<Fault>> {
         let fault = |problem: String, remedy: String| {
             let fault = Fault::of_document(&draft.place, problem, remedy);
             Box::new(fault.component(draft.name.as_str()).field(&item.name))
         };
         let fill = |text: &str| {
             let filled = self.templates.fill(text);
-            filled.map_err(|error| fault(error.to_string(), "set POD_NAME, or use `{uuid}` or `{appID}`".to_owned()))
+            let remedy = || "set POD_NAME, or use `{uuid}` or `{appID}`".to_owned();
+            filled.map(SecretString::from).map_err(|error| fault(error.to_string(), remedy()))
         };
-        let (value, is_written) = match &item.source {
-            Source::Written(text) => (SecretString::from(fill(text)?), true),
+        match &item.source {
+            Source::Written(text) => fill(text),
             Source::Variable(name) => {
-                let refused = |error: super::values::Refused| fault(error.to_string(), "refer to another variable".to_owned());
+                let refused = |error: Refused| fault(error.to_string(), "refer to another variable".to_owned());
                 allowed(name, self.environment).map_err(refused)?;
-                let unset = || fault(format!("the environment variable `{name}` is not set"), "set it before the daemon starts".to_owned());
-                let text = self.environment.get(name).ok_or_else(unset)?;
-                (SecretString::from(fill(&text)?), false)
+                let problem = || format!("the environment variable `{name}` is not set");
+                let unset = || fault(problem(), "set it before the daemon starts".to_owned());
+                fill(&self.environment.get(name).ok_or_else(unset)?)
             }
             // A secret is taken as it is: a brace in a password is no template.
-            Source::Secret { name, key, written } => match (self.secret(draft, name, key, &fault), written) {
-                (Ok(secret), _) => (secret, false),
-                (Err(_), Some(text)) if !text.is_empty() => (SecretString::from(fill(text)?), false),
-                (Err(fault), _) => return Err(fault),
-            },
-        };
-        Ok(Item { name: item.name.clone(), value, is_written })
+            Source::Secret { name, key } => self.secret(draft, name, key, &fault),
+        }
     }
 
     fn secret(
@@ -252,7 +255,7 @@ impl Resolver<'_> {
         }
         let Some(store) = self.stores.get(store_name) else {
             let problem = format!("the secret store `{store_name}` is not loaded");
-            let remedy = "add a component of this name and of the type `secretstores.local.env` or `secretstores.local.file`";
+            let remedy = "add or mend a component of this name and of the type `secretstores.local.env` or `secretstores.local.file`";
             return Err(fault(problem, remedy.to_owned()));
         };
         store.get(name, key).map_err(|missing| {

@@ -15,7 +15,7 @@
 //! (file size, document count, expanded aliases and nesting are all capped). Values never appear in `Debug`, and
 //! values that came through a reference or are read as secrets never appear in a message.
 //!
-//! Where it is stricter than Dapr 1.15: a document that cannot be parsed, a reference to a variable or secret that is
+//! Where it is stricter than Dapr: a document that cannot be parsed, a reference to a variable or secret that is
 //! not there, and an unreadable file are faults instead of a log line, unless the document says `ignoreErrors`.
 
 mod document;

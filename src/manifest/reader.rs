@@ -25,13 +25,13 @@ impl<'d> Reader<'d> {
 
     /// A text.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
-        self.item(name).map(|item| item.value.expose_secret().to_owned())
+        self.item(name).map(|(_, value)| value.expose_secret().to_owned())
     }
 
     /// A text that must be there.
     pub fn required_text(&mut self, name: &'static str) -> Option<String> {
         let text = self.text(name);
-        if text.is_none() {
+        if !self.is_given(name) {
             self.fault(name, "the field is missing", format!("add an item `- name: {name}` with its value"));
         }
         text
@@ -39,14 +39,14 @@ impl<'d> Reader<'d> {
 
     /// A text that is not to be shown.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
-        self.item(name).map(|item| item.value.clone())
+        self.item(name).map(|(_, value)| value.clone())
     }
 
     /// `y`, `yes`, `t`, `true`, `on`, `1` are true, their opposites false, in any case. (Dapr takes any other word
     /// for false; here it is a fault.)
     pub fn boolean(&mut self, name: &'static str) -> Option<bool> {
-        let item = self.item(name)?;
-        match item.value.expose_secret().trim().to_ascii_lowercase().as_str() {
+        let (item, value) = self.item(name)?;
+        match value.expose_secret().trim().to_ascii_lowercase().as_str() {
             "y" | "yes" | "t" | "true" | "on" | "1" => Some(true),
             "n" | "no" | "f" | "false" | "off" | "0" => Some(false),
             _ => {
@@ -58,8 +58,8 @@ impl<'d> Reader<'d> {
 
     /// A whole number within a range.
     pub fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        let item = self.item(name)?;
-        let number = item.value.expose_secret().trim().parse().ok().filter(|number| range.contains(number));
+        let (item, value) = self.item(name)?;
+        let number = value.expose_secret().trim().parse().ok().filter(|number| range.contains(number));
         if number.is_none() {
             let remedy = format!("write one from {} to {}", range.start(), range.end());
             self.fault(name, format!("{} is not a whole number in range", shown(item)), remedy);
@@ -69,8 +69,8 @@ impl<'d> Reader<'d> {
 
     /// A duration within a range: Go's form (`1m30s`), or a bare number of seconds.
     pub fn duration(&mut self, name: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let item = self.item(name)?;
-        let text = item.value.expose_secret().trim();
+        let (item, value) = self.item(name)?;
+        let text = value.expose_secret().trim();
         let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let parsed = if is_bare { parse_duration(&format!("{text}s")) } else { parse_duration(text) };
         let remedy = format!("write one from {:?} to {:?}, such as `10s`", range.start(), range.end());
@@ -89,8 +89,8 @@ impl<'d> Reader<'d> {
 
     /// One of some words, exactly as spelled; each stands for a value.
     pub fn one_of<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
-        let item = self.item(name)?;
-        let text = item.value.expose_secret();
+        let (item, value) = self.item(name)?;
+        let text = value.expose_secret();
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }
@@ -111,8 +111,8 @@ impl<'d> Reader<'d> {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, (String, String)>,
     ) -> Option<T> {
-        let item = self.item(name)?;
-        match parse(item.value.expose_secret()) {
+        let (item, value) = self.item(name)?;
+        match parse(value.expose_secret()) {
             Ok(value) => Some(value),
             Err((problem, remedy)) => {
                 self.fault(name, format!("{}: {problem}", shown(item)), remedy);
@@ -141,19 +141,29 @@ impl<'d> Reader<'d> {
         (self.faults, notices)
     }
 
-    fn item(&mut self, name: &'static str) -> Option<&'d Item> {
+    /// Whether the item is there and not empty. True also when its reference leads nowhere, which is told already.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
+        let found = self.document.items.iter().find(named);
+        found.is_some_and(|item| item.value.as_ref().is_none_or(|value| !value.expose_secret().is_empty()))
+    }
+
+    fn item(&mut self, name: &'static str) -> Option<(&'d Item, &'d SecretString)> {
         self.asked.push(name);
-        let found = self.document.items.iter().find(|item| item.name.eq_ignore_ascii_case(name));
-        found.filter(|item| !item.value.expose_secret().is_empty())
+        let item = self.document.items.iter().find(|item| item.name.eq_ignore_ascii_case(name))?;
+        let value = item.value.as_ref().filter(|value| !value.expose_secret().is_empty())?;
+        Some((item, value))
     }
 }
 
-/// The value in a message: only what stands in the file itself, and only its beginning.
+/// The value in a message: only what stands in the file itself, and only its beginning. What holds an `@` may be a
+/// URL with a password.
 fn shown(item: &Item) -> String {
-    if !item.is_written {
+    let text = item.value.as_ref().filter(|_| item.is_written).map(ExposeSecret::expose_secret);
+    let Some(text) = text.filter(|text| !text.contains('@')) else {
         return "the value".to_owned();
-    }
-    let text = item.value.expose_secret();
+    };
     let start: String = text.chars().take(64).collect();
     if start.len() < text.len() { format!("`{start}…`") } else { format!("`{start}`") }
 }

@@ -28,7 +28,9 @@ pub(super) enum Store<'e> {
 impl fmt::Debug for Store<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Variables { prefix, .. } => f.debug_struct("Variables").field("prefix", prefix).finish_non_exhaustive(),
+            Self::Variables { prefix, .. } => {
+                f.debug_struct("Variables").field("prefix", prefix).finish_non_exhaustive()
+            }
             Self::File(secrets) => f.debug_tuple("File").field(&secrets.len()).finish(),
         }
     }
@@ -89,7 +91,11 @@ impl<'e> Store<'e> {
                 let keys = secrets.get(secret).ok_or_else(|| Missing::Secret(secret.to_owned()))?;
                 let missing_key = || Missing::Key { secret: secret.to_owned(), key: key.to_owned() };
                 let value = keys.get(key).ok_or_else(missing_key)?;
-                if value.expose_secret().is_empty() { Err(Missing::Empty(secret.to_owned())) } else { Ok(value.clone()) }
+                if value.expose_secret().is_empty() {
+                    Err(Missing::Empty(secret.to_owned()))
+                } else {
+                    Ok(value.clone())
+                }
             }
         }
     }
@@ -104,7 +110,8 @@ fn read_secrets(
     multi_valued: bool,
 ) -> Result<HashMap<String, HashMap<String, SecretString>>, Trouble> {
     let text = folder::read_text(path).map_err(|error| (format!("{}: {error}", path.display()), error.remedy()))?;
-    let tree = tree::from_json(&text).map_err(|error| (format!("{}: {error}", path.display()), "write a JSON object"))?;
+    let tree =
+        tree::from_json(&text).map_err(|error| (format!("{}: {error}", path.display()), "write a JSON object"))?;
     let Value::Object(secrets) = tree else {
         return Err((format!("{}: this is not a JSON object", path.display()), "write names and values in `{ }`"));
     };
@@ -130,7 +137,9 @@ fn read_secrets(
 fn flatten(value: &Value, path: &str, separator: &str, into: &mut HashMap<String, SecretString>) {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}{separator}{name}") };
     let leaf = match value {
-        Value::Object(map) => return map.iter().for_each(|(name, value)| flatten(value, &below(name), separator, into)),
+        Value::Object(map) => {
+            return map.iter().for_each(|(name, value)| flatten(value, &below(name), separator, into));
+        }
         Value::Array(list) => {
             let numbered = list.iter().enumerate();
             return numbered.for_each(|(index, value)| flatten(value, &below(&index.to_string()), separator, into));

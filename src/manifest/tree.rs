@@ -3,7 +3,7 @@
 //! Both dialects end as the same tree, and both refuse a key that is written twice. YAML goes through a reader with a
 //! budget: aliases are expanded while reading, so a file of a few kilobytes can stand for gigabytes.
 
-use serde::de::{DeserializeSeed, Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -12,16 +12,39 @@ use std::fmt;
 /// What one document may cost when all aliases are expanded: bytes of text, and [`NODE`] for each value.
 const BUDGET: usize = 8 << 20;
 const NODE: usize = 32;
+/// How many brackets may be open at once, and how many a document may hold.
+const MOST_OPEN: usize = 500;
+const MOST_OPENED: usize = 20_000;
 
 /// Reads one YAML document. `lines_before` is added to the line numbers in messages. Words such as `yes` and texts
 /// such as `010` stay texts; Dapr's YAML 1.1 would read a boolean and an octal number.
 pub(super) fn from_yaml(text: &str, lines_before: usize) -> Result<Value, String> {
+    if opens_too_much(text) {
+        return Err("the document opens too many `[` or `{`".to_owned());
+    }
     let budget = Cell::new(BUDGET);
     let mut tree = Node { budget: &budget }
         .deserialize(serde_yaml::Deserializer::from_str(text))
         .map_err(|error| shift_lines(&error.to_string(), lines_before))?;
     merge(&mut tree)?;
     Ok(tree)
+}
+
+/// The YAML scanner looks at every open bracket again for each word, so that a megabyte of them would take minutes
+/// before the reader's own limit on depth (128) is reached. Brackets inside texts count too; no component has so many.
+fn opens_too_much(text: &str) -> bool {
+    let (mut depth, mut total) = (0_usize, 0_usize);
+    text.bytes().any(|byte| {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                total += 1;
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MOST_OPEN || total > MOST_OPENED
+    })
 }
 
 /// Reads one JSON document.
@@ -262,7 +285,8 @@ mod tests {
     #[test]
     fn plain_values_keep_their_sense() {
         let tree = from_yaml("a: 5\nb: 1.50\nc: 0x10\nd: 010\ne: yes\nf: true\ng: ~\nh: [x]\n7: 5.0\n", 0).unwrap();
-        let expected = json!({"a": 5, "b": 1.5, "c": 16, "d": "010", "e": "yes", "f": true, "g": null, "h": ["x"], "7": 5});
+        let expected =
+            json!({"a": 5, "b": 1.5, "c": 16, "d": "010", "e": "yes", "f": true, "g": null, "h": ["x"], "7": 5});
         assert_eq!(tree.to_string(), expected.to_string());
     }
 
@@ -271,7 +295,10 @@ mod tests {
         let error = from_yaml("a: 1\nb: [\n", 10).unwrap_err();
         assert!(error.contains("line 1"), "{error}");
         assert!(!error.contains("line 2 "), "{error}");
-        assert_eq!(shift_lines("x at line 2 column 3, while at line 4 column 5", 10), "x at line 12 column 3, while at line 14 column 5");
+        assert_eq!(
+            shift_lines("x at line 2 column 3, while at line 4 column 5", 10),
+            "x at line 12 column 3, while at line 14 column 5"
+        );
     }
 
     #[test]
@@ -307,8 +334,11 @@ mod tests {
         }
         let wide = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 50_000].join(", "));
         let list = format!("a: &a [{}]\nb: [{}]\n", vec!["x"; 50_000].join(","), vec!["*a"; 100_000].join(","));
-        for bomb in [laughs, wide, list, "[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000)] {
-            assert!(from_yaml(&bomb, 0).is_err());
+        let hidden = "{a: #}\n".repeat(5_000);
+        let brackets = ["[".repeat(100_000), "{a: ".repeat(100_000), "[],".repeat(100_000)];
+        let nested = ["- ".repeat(100_000), "? ".repeat(100_000)];
+        for bomb in [laughs, wide, list, hidden].into_iter().chain(brackets).chain(nested) {
+            assert!(from_yaml(&bomb, 0).is_err(), "{}", bomb.get(..30).unwrap_or_default());
         }
         assert!(from_json(&"[".repeat(500_000)).is_err());
     }

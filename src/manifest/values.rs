@@ -13,7 +13,10 @@ pub trait Environment {
 pub struct ProcessEnvironment;
 
 impl Environment for ProcessEnvironment {
-    #[expect(clippy::disallowed_methods, reason = "component files refer to the environment by name; this is the only place")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "component files refer to the environment by name; this is the only place"
+    )]
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }

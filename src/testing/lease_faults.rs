@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Wraps a store. While faults are on, each call may take up to a second, and some fail: either without effect, or,
 /// for calls without a grant, after they took effect. (With a grant the port's law lets a store say so only when it
@@ -16,6 +17,7 @@ pub struct FaultyLeaseStore {
     inner: Arc<dyn LeaseStore>,
     random: Mutex<fastrand::Rng>,
     is_on: AtomicBool,
+    cut_until: Mutex<Option<Instant>>,
     one_in: u32,
 }
 
@@ -24,7 +26,17 @@ impl FaultyLeaseStore {
     #[must_use]
     pub fn new(inner: Arc<dyn LeaseStore>, one_in: u32, seed: u64) -> Self {
         let random = Mutex::new(fastrand::Rng::with_seed(seed));
-        Self { inner, random, is_on: AtomicBool::new(true), one_in: one_in.max(1) }
+        Self { inner, random, is_on: AtomicBool::new(true), cut_until: Mutex::new(None), one_in: one_in.max(1) }
+    }
+
+    /// Cuts the way to the store for a while: calls hang for two seconds, then fail without effect.
+    pub fn cut(&self, duration: Duration) {
+        *self.cut_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + duration);
+    }
+
+    fn is_cut(&self) -> bool {
+        let until = *self.cut_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// From now on every call does what it should, at once.
@@ -39,6 +51,10 @@ impl FaultyLeaseStore {
     async fn faulty<T>(&self, doing: &str, call: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
         if !self.is_on.load(Ordering::Relaxed) {
             return call.await;
+        }
+        if self.is_cut() {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            return Err(failed(doing));
         }
         tokio::time::sleep(Duration::from_millis(u64::from(self.draw(self.draw(1_000) + 1)))).await;
         if self.draw(self.one_in) == 0 { Err(failed(doing)) } else { call.await }

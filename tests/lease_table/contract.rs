@@ -3,6 +3,21 @@
 use super::service::{Service, TABLE, new_lease, position, seen, shard, worker};
 use bindd::aws::dynamodb::LeaseTable;
 use bindd::domain::{Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, StartWord};
+use bindd::testing::lease_store_contract;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[tokio::test]
+async fn the_contract_of_every_lease_store_holds() {
+    let service = Service::start().await;
+    let number = AtomicUsize::new(0);
+    lease_store_contract(|| {
+        let name = format!("{TABLE}-{}", number.fetch_add(1, Ordering::SeqCst));
+        let store: Arc<dyn LeaseStore> = Arc::new(LeaseTable::new(&service.connection, name));
+        std::future::ready(store)
+    })
+    .await;
+}
 
 async fn taken(store: &LeaseTable, number: u8, name: &str) -> LeaseGrant {
     store.take(&seen(store, number).await, &worker(name)).await.unwrap()

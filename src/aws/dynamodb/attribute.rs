@@ -4,7 +4,7 @@
 //! taken for a mark of the JSON library.
 
 use super::number::{NumberProblem, number_text, stored_size};
-use crate::domain::FailureKind;
+use crate::domain::{BindingError, FailureKind};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
@@ -43,6 +43,12 @@ impl ItemFault {
             | ItemProblem::TooDeep
             | ItemProblem::Number(_) => FailureKind::Caller,
         }
+    }
+}
+
+impl From<ItemFault> for BindingError {
+    fn from(fault: ItemFault) -> Self {
+        Self::new(fault.kind(), fault.to_string())
     }
 }
 
@@ -208,4 +214,5 @@ fn is_plain(key: &str) -> bool {
 }
 
 #[cfg(test)]
+#[path = "attribute_tests.rs"]
 mod tests;

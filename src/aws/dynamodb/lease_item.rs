@@ -218,4 +218,5 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
+#[path = "lease_item_tests.rs"]
 mod tests;

@@ -1,14 +1,15 @@
 //! DynamoDB: items out, and the table of leases.
 //!
 //! `attribute` and `number` turn JSON into items and never lose a digit; `items` puts them. `lease_item` and
-//! `lease_writes` spell leases as rows and conditional writes, both without I/O; `lease_table` performs them and is
-//! the house's `LeaseStore`; `lease_setup` and `table` make a table usable before that.
+//! `lease_writes` spell leases as rows and conditional writes, both without I/O; `lease_table` is the house's
+//! `LeaseStore` over `lease_calls`; `lease_setup` and `table` make a table usable before that.
 //!
 //! The rows have the form of the Kinesis Client Library 2.x, so that an application can move from it to here and back
 //! without reading anything twice.
 
 mod attribute;
 mod items;
+mod lease_calls;
 mod lease_item;
 mod lease_setup;
 mod lease_table;

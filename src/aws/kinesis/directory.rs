@@ -3,18 +3,13 @@
 use super::super::failure::{Failed, classify};
 use super::super::{Connection, StreamRef};
 use super::record::timestamp;
+use super::service_date::ServiceDate;
 use crate::domain::{
     FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, Timestamp,
 };
 use async_trait::async_trait;
-use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
-use std::sync::{Arc, OnceLock};
 use tokio::sync::OnceCell;
 
 /// How often a listing whose token ran out is begun anew; a token lives 300 s.
@@ -130,39 +125,6 @@ fn hash_range(sdk: &SdkHashKeyRange) -> Option<HashKeyRange> {
     let start = sdk.starting_hash_key().parse().ok()?;
     let end = sdk.ending_hash_key().parse().ok()?;
     Some(HashKeyRange { start, end })
-}
-
-/// Catches the `Date` of an answer, so that our own clock does not matter.
-#[derive(Debug, Clone, Default)]
-struct ServiceDate(Arc<OnceLock<DateTime>>);
-
-impl ServiceDate {
-    /// The service's date; the local clock where the answer had none.
-    fn or_local(&self, client: &aws_sdk_kinesis::Client) -> Timestamp {
-        let local = || client.config().time_source().map(|clock| DateTime::from(clock.now()));
-        let date = self.0.get().copied().or_else(local);
-        date.as_ref().and_then(timestamp).unwrap_or(Timestamp::from_millis(0))
-    }
-}
-
-#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
-impl Intercept for ServiceDate {
-    fn name(&self) -> &'static str {
-        "service date"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date");
-        if let Some(date) = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok()) {
-            self.0.get_or_init(|| date);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Spec {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let is_there = reader.required_text("table").is_some();
+        reader.required_text("table");
         let table = reader.parsed("table", parse_table);
         let region = table.as_ref().and_then(|table| table.region.as_deref()).map(|region| ("table", region));
         let connection = read_connection(reader, region);
@@ -45,7 +45,7 @@ impl Spec {
         }
         let bounds = Duration::from_millis(1)..=Duration::from_secs(3_600);
         let request_timeout = reader.duration("requestTimeout", bounds).unwrap_or(DEFAULT_REQUEST_TIMEOUT);
-        let table = table.filter(|_| is_there)?.written;
+        let table = table?.written;
         Some(Self { table, connection, direction, request_timeout })
     }
 }

@@ -62,7 +62,7 @@ impl Spec {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let is_there = reader.required_text("streamName").is_some();
+        reader.required_text("streamName");
         let stream = reader.parsed("streamName", |text| {
             text.parse::<StreamRef>().map_err(|error| (error.to_string(), "correct the name or the ARN".to_owned()))
         });
@@ -86,7 +86,7 @@ impl Spec {
             decode_base64: reader.boolean("decodeBase64").unwrap_or(false),
         };
         // A stand-in lets the other fields be read, and their faults be found, when the stream is wrong.
-        let is_valid = is_there && stream.is_some();
+        let is_valid = stream.is_some();
         let spec = spec(stream.unwrap_or_else(|| StreamRef::Name(String::new())));
         is_valid.then_some(spec)
     }
@@ -101,7 +101,7 @@ fn read_initial_position(reader: &mut Reader<'_>) -> InitialPosition {
     }
     let words = [("latest", Word::Latest), ("trim_horizon", Word::TrimHorizon), ("at_timestamp", Word::AtTimestamp)];
     let word = reader.one_of("initialPosition", &words).unwrap_or(Word::Latest);
-    let is_given = reader.text("initialTimestamp").is_some();
+    let is_given = reader.is_given("initialTimestamp");
     let moment = reader.parsed("initialTimestamp", |text| {
         let remedy = || "write it as `2026-01-31T08:00:00Z`, or as seconds or milliseconds since 1970".to_owned();
         parse_timestamp(text).ok_or_else(|| ("this is not a moment".to_owned(), remedy()))
@@ -109,7 +109,11 @@ fn read_initial_position(reader: &mut Reader<'_>) -> InitialPosition {
     match word {
         Word::AtTimestamp => {
             if !is_given {
-                reader.fault("initialTimestamp", "`at_timestamp` needs a moment", "add it, such as `2026-01-31T08:00:00Z`");
+                reader.fault(
+                    "initialTimestamp",
+                    "`at_timestamp` needs a moment",
+                    "add it, such as `2026-01-31T08:00:00Z`",
+                );
             }
             InitialPosition::AtTimestamp(moment.unwrap_or(Timestamp::from_millis(0)))
         }

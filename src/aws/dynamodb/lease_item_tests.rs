@@ -23,11 +23,11 @@ fn attribute(value: &Value) -> AttributeValue {
 }
 
 fn kcl_2() -> Vec<Item> {
-    golden(include_str!("../../../../tests/golden/kcl-leases/kcl-2.7.2.json"))
+    golden(include_str!("../../../tests/golden/kcl-leases/kcl-2.7.2.json"))
 }
 
 fn kcl_3() -> Vec<Item> {
-    golden(include_str!("../../../../tests/golden/kcl-leases/kcl-3.5.1.json"))
+    golden(include_str!("../../../tests/golden/kcl-leases/kcl-3.5.1.json"))
 }
 
 fn lease(item: &Item) -> Lease {

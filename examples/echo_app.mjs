@@ -1,0 +1,41 @@
+// The smallest app for bindd in Node 18 or later: takes events, prints them, stores each as a row. No packages.
+import { createServer } from "node:http";
+
+const port = Number(process.env.APP_PORT ?? 3000);
+const bindd = `http://127.0.0.1:${process.env.DAPR_HTTP_PORT ?? 3500}`;
+const routes = new Set(["/orders-shared", "/orders-fanout"]);
+
+// Writes a row through the output binding `orders-table`.
+async function store(row) {
+  const answer = await fetch(`${bindd}/v1.0/bindings/orders-table`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ operation: "create", data: row }),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${answer.status} ${text}`);
+}
+
+async function take(request) {
+  if (!routes.has(request.url)) return 404;
+  if (request.method === "OPTIONS") return 200; // bindd asks whether this route wants events
+  if (request.method !== "POST") return 405;
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  const event = Buffer.concat(parts).toString();
+  // The same event gives the same row, so a repeated delivery does no harm.
+  const id = `${request.headers["bindd-shard-id"] ?? "-"}/${request.headers["bindd-sequence-number"] ?? "-"}`;
+  console.log(`${request.url} ${id}: ${event}`);
+  await store({ id, event });
+  return 200;
+}
+
+createServer(async (request, response) => {
+  try {
+    response.writeHead(await take(request)).end();
+  } catch (error) {
+    // Anything but 2xx makes bindd bring the event again.
+    console.error(`the row was not stored: ${error.message}`);
+    response.writeHead(502).end();
+  }
+}).listen(port, "127.0.0.1");

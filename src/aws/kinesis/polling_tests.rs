@@ -1,0 +1,98 @@
+use super::super::super::{ConnectionSettings, StaticCredentials, connect};
+use super::*;
+use crate::domain::{BoxError, Outcome};
+use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Record};
+use aws_smithy_types::Blob;
+
+async fn source(position: StartingPosition) -> PollingSource {
+    let keys = StaticCredentials { access_key: "k".into(), secret_key: "s".into(), session_token: None };
+    let settings = ConnectionSettings {
+        region: Some("eu-central-1".into()),
+        credentials: Some(keys),
+        ..ConnectionSettings::default()
+    };
+    let connection = connect(&settings).await.unwrap();
+    PollingSource {
+        client: connection.kinesis_reader(),
+        connection,
+        stream: StreamRef::Name("orders".into()),
+        shard: ShardId::new("shardId-0"),
+        resume: position,
+        iterator: Some(("first".into(), Instant::now())),
+        pace: Pace::new(Instant::now()),
+        waits: BACKOFF.waits(1),
+        ended: None,
+    }
+}
+
+fn failed(code: &str, kind: FailureKind) -> Failed {
+    let source = BoxError::from("on purpose");
+    Failed { kind, outcome: Outcome::NotDone, text: code.into(), code: Some(code.into()), source }
+}
+
+fn answer(numbers: &[&str]) -> aws_sdk_kinesis::operation::get_records::builders::GetRecordsOutputBuilder {
+    let record = |number: &&str| {
+        let record = Record::builder().sequence_number(*number).partition_key("k").data(Blob::new("x"));
+        record.build().unwrap()
+    };
+    GetRecordsOutput::builder().set_records(Some(numbers.iter().map(record).collect()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_iterator_is_renewed_after_the_last_record() {
+    let mut source = source(StartingPosition::TrimHorizon).await;
+    let output = answer(&["5", "7"]).next_shard_iterator("second").build().unwrap();
+    let batch = source.accept(output, Instant::now()).unwrap().unwrap();
+    assert_eq!(batch.records.len(), 2);
+    source.heal_read(failed("ExpiredIteratorException", FailureKind::Caller)).unwrap();
+    assert_eq!(source.fresh_iterator(), None);
+    assert_eq!(source.resume, StartingPosition::After("7".parse().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_iterator_is_given_up_in_time() {
+    let source = source(StartingPosition::TrimHorizon).await;
+    assert!(source.fresh_iterator().is_some());
+    tokio::time::advance(Duration::from_secs(271)).await;
+    assert_eq!(source.fresh_iterator(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_keeps_the_iterator_and_waits() {
+    let mut source = source(StartingPosition::TrimHorizon).await;
+    for _ in 0..100 {
+        source.heal_read(failed("ProvisionedThroughputExceededException", FailureKind::Throttled)).unwrap();
+    }
+    assert!(source.fresh_iterator().is_some());
+    assert!(source.pace.next_at() >= Instant::now() + Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_are_healed_a_few_times_only() {
+    let mut source = source(StartingPosition::TrimHorizon).await;
+    for _ in 0..TRIES {
+        source.heal(failed("InternalFailure", FailureKind::Transient)).unwrap();
+    }
+    let error = source.heal(failed("InternalFailure", FailureKind::Transient)).unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Transient);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_position_and_a_missing_stream_have_their_own_words() {
+    let mut source = source(StartingPosition::After("9".parse().unwrap())).await;
+    let error = source.heal(failed("InvalidArgumentException", FailureKind::Caller)).unwrap_err();
+    assert!(matches!(error, RetrievalError::InvalidPosition { .. }), "{error}");
+    let error = source.heal(failed("ResourceNotFoundException", FailureKind::NotFound)).unwrap_err();
+    assert!(matches!(error, RetrievalError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_comes_after_the_last_records() {
+    let mut source = source(StartingPosition::TrimHorizon).await;
+    let range = HashKeyRange::builder().starting_hash_key("0").ending_hash_key("9").build().unwrap();
+    let child = ChildShard::builder().shard_id("shardId-1").parent_shards("shardId-0").hash_key_range(range);
+    let output = answer(&["5"]).child_shards(child.build().unwrap()).build().unwrap();
+    assert_eq!(source.accept(output, Instant::now()).unwrap().unwrap().records.len(), 1);
+    let end = Fetched::ShardEnded { children: vec![ShardId::new("shardId-1")] };
+    assert_eq!(source.next().await.unwrap(), end);
+}

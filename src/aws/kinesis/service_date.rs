@@ -1,0 +1,43 @@
+//! The service's clock, as its answers tell it.
+
+use super::record::timestamp;
+use crate::domain::Timestamp;
+use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use std::sync::{Arc, OnceLock};
+
+/// Catches the `Date` of an answer, so that our own clock does not matter.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServiceDate(Arc<OnceLock<DateTime>>);
+
+impl ServiceDate {
+    /// The service's date; the local clock where the answer had none.
+    pub(super) fn or_local(&self, client: &aws_sdk_kinesis::Client) -> Timestamp {
+        let local = || client.config().time_source().map(|clock| DateTime::from(clock.now()));
+        let date = self.0.get().copied().or_else(local);
+        date.as_ref().and_then(timestamp).unwrap_or(Timestamp::from_millis(0))
+    }
+}
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for ServiceDate {
+    fn name(&self) -> &'static str {
+        "service date"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        if let Some(date) = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok()) {
+            self.0.get_or_init(|| date);
+        }
+        Ok(())
+    }
+}

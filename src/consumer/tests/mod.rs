@@ -1,0 +1,87 @@
+//! The rooms of the engine by themselves, on ports in memory.
+
+mod assignment;
+mod lineage;
+mod positions;
+mod shutdown;
+
+use super::{ConsumerSettings, Ports, Worker};
+use crate::domain::{Checkpoint, RecordPosition};
+use crate::domain::{InitialPosition, Lease, LeaseCounter, LeaseStore, ShardId, StartWord, Stop, WorkerId};
+use crate::tasks::Supervisor;
+use crate::telemetry::Metrics;
+use crate::testing::{MemoryLeaseStore, MemoryStream, RecordingHandler, StreamFaults};
+use std::sync::Arc;
+
+fn shard(number: u32) -> ShardId {
+    ShardId::new(format!("shardId-{number:012}"))
+}
+
+fn after(number: u128) -> Checkpoint {
+    Checkpoint::After(RecordPosition::plain(number.to_string().parse().unwrap()))
+}
+
+fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
+    Lease {
+        shard: shard(number),
+        owner: owner.map(WorkerId::new),
+        handoff_from: None,
+        counter: LeaseCounter::new(counter),
+        checkpoint: Checkpoint::NotStarted(StartWord::TrimHorizon),
+        parents: Vec::new(),
+        children: Vec::new(),
+        hash_range: None,
+        start_at: None,
+        stream_created: None,
+    }
+}
+
+/// One worker on a stream, with its app and its metrics.
+struct Bench {
+    stream: MemoryStream,
+    leases: MemoryLeaseStore,
+    app: RecordingHandler,
+    metrics: Metrics,
+}
+
+impl Bench {
+    fn new(shards: u32) -> Self {
+        Self {
+            stream: MemoryStream::new(shards),
+            leases: MemoryLeaseStore::new(),
+            app: RecordingHandler::new(),
+            metrics: Metrics::new(),
+        }
+    }
+
+    fn settings(name: &str) -> ConsumerSettings {
+        let initial_position = InitialPosition::TrimHorizon;
+        ConsumerSettings {
+            initial_position,
+            ..ConsumerSettings::for_binding("orders".parse().unwrap(), WorkerId::new(name))
+        }
+    }
+
+    fn start(&self, settings: ConsumerSettings) -> (Stop, Supervisor<Result<(), super::ConsumerError>>) {
+        let (directory, retrieval) = self.stream.ports(&StreamFaults::none());
+        let leases: Arc<dyn LeaseStore> = Arc::new(self.leases.clone());
+        let ports = Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) };
+        let worker = Worker::new(settings, ports, self.metrics.input("orders"));
+        let (stop, mut group) = (Stop::new(), Supervisor::new());
+        let told = stop.clone();
+        group.spawn("worker", async move { worker.run(told).await });
+        (stop, group)
+    }
+
+    fn put(&self, count: usize) {
+        (0..count).for_each(|number| assert!(self.stream.put("key", number.to_string()).is_some()));
+    }
+
+    fn accepted(&self) -> Vec<String> {
+        self.app.accepted().iter().map(|call| String::from_utf8_lossy(&call.data).into_owned()).collect()
+    }
+
+    fn counted(&self, metric: &str) -> bool {
+        self.metrics.page().unwrap().contains(&format!("bindd_input_{metric}_total{{component=\"orders\"}} 1"))
+    }
+}

@@ -1,0 +1,94 @@
+use super::{Bench, after, lease, shard};
+use crate::domain::{Checkpoint, Lease, StartWord};
+use crate::testing::Reply;
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_goes_on_after_the_last_accepted_record() {
+    let bench = Bench::new(1);
+    bench.put(3);
+    let (stop, mut worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(3).await;
+    stop.finish();
+    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.put(5);
+    let (stop, mut worker) = bench.start(Bench::settings("b"));
+    bench.app.until_accepted(8).await;
+    stop.finish();
+    worker.next().await.unwrap().result.unwrap().unwrap();
+    assert_eq!(bench.accepted(), ["0", "1", "2", "0", "1", "2", "3", "4"]);
+    assert!(!bench.counted("retention_gaps") && !bench.counted("position_resets"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_aged_out_is_counted_as_a_gap() {
+    let bench = Bench::new(1);
+    bench.put(2);
+    let (stop, mut worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(2).await;
+    stop.finish();
+    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.put(4);
+    bench.stream.trim(&shard(0), 3);
+    let (_stop, _worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(5).await;
+    assert_eq!(bench.accepted(), ["0", "1", "1", "2", "3"]);
+    assert!(bench.counted("retention_gaps"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_position_begins_at_the_horizon_and_is_counted() {
+    let bench = Bench::new(1);
+    bench.leases.put(Lease { checkpoint: after(5), ..lease(0, None, 0) });
+    bench.put(2);
+    let (_stop, _worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(2).await;
+    assert!(bench.counted("position_resets"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_aged_out_counts_as_ended() {
+    let bench = Bench::new(1);
+    let [left, right] = bench.stream.split(&shard(0)).unwrap();
+    bench.stream.expire(&shard(0));
+    bench.leases.put(lease(0, None, 0));
+    bench.put(1);
+    let (_stop, _worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(1).await;
+    assert!(bench.leases.lease(&shard(0)).is_none_or(|lease| lease.checkpoint.is_ended()));
+    assert!(bench.leases.lease(&left).is_some() && bench.leases.lease(&right).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_record_is_repeated_in_order_and_retry_after_is_obeyed() {
+    let bench = Bench::new(1);
+    bench.put(3);
+    bench.app.plan([
+        Reply::Accept(Duration::ZERO),
+        Reply::Refuse(500, None),
+        Reply::Refuse(503, Some(Duration::from_secs(42))),
+    ]);
+    let (_stop, _worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(3).await;
+    assert_eq!(bench.accepted(), ["0", "1", "2"]);
+    let calls = bench.app.calls();
+    assert_eq!(calls.iter().map(|call| call.attempt).collect::<Vec<_>>(), [1, 1, 2, 3, 1]);
+    assert!(calls[3].begun - calls[2].begun >= Duration::from_secs(42));
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_follow_their_parents_and_spent_leases_go() {
+    let bench = Bench::new(1);
+    bench.put(2);
+    let [left, right] = bench.stream.split(&shard(0)).unwrap();
+    let merged = bench.stream.merge(&left, &right).unwrap();
+    bench.put(2);
+    let (_stop, _worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(4).await;
+    assert_eq!(bench.accepted(), ["0", "1", "0", "1"]);
+    while bench.leases.leases().len() > 1 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let last = bench.leases.lease(&merged).unwrap();
+    assert_ne!(last.checkpoint, Checkpoint::NotStarted(StartWord::TrimHorizon));
+}

@@ -1,0 +1,247 @@
+//! Both emulators over real sockets, by raw HTTP.
+
+use super::{Aws, EmbeddedError, EmbeddedSettings, serve};
+use crate::domain::Stop;
+use crate::tasks::Supervisor;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const YEAR_2100: u64 = 4_102_444_800;
+
+/// Sends one call; the answer is still to be read.
+async fn send(url: &str, target: &str, body: &Value) -> TcpStream {
+    let version = if target.starts_with("DynamoDB") { "1.0" } else { "1.1" };
+    let text = body.to_string();
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: local\r\nconnection: close\r\nx-amz-target: {target}\r\nx-amz-date: 20300101T000000Z\r\n\
+         content-type: application/x-amz-json-{version}\r\ncontent-length: {}\r\nauthorization: AWS4-HMAC-SHA256 \
+         Credential=test/20300101/us-east-1/kinesis/aws4_request, SignedHeaders=host, Signature=00\r\n\r\n",
+        text.len()
+    );
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Sends one call and gives status and body; a stream of events is read to its end, frames and all.
+async fn call(url: &str, target: &str, body: &Value) -> (u16, String) {
+    let mut stream = send(url, target, body).await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+async fn kinesis(url: &str, action: &str, body: &Value) -> Value {
+    let (status, text) = call(url, &format!("Kinesis_20131202.{action}"), body).await;
+    assert_eq!(status, 200, "{action}: {text}");
+    if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+}
+
+async fn put(url: &str, key: &str) -> String {
+    let record = json!({"StreamName": "s", "PartitionKey": key, "Data": "AA=="});
+    kinesis(url, "PutRecord", &record).await["SequenceNumber"].as_str().unwrap().to_owned()
+}
+
+/// A stream `s` with one shard, three records, and a consumer; gives the consumer's ARN and the first record's number.
+async fn three_records(url: &str) -> (String, String) {
+    kinesis(url, "CreateStream", &json!({"StreamName": "s", "ShardCount": 1})).await;
+    loop {
+        let summary = kinesis(url, "DescribeStreamSummary", &json!({"StreamName": "s"})).await;
+        if summary["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE" {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let first = put(url, "key-1").await;
+    put(url, "key-2").await;
+    put(url, "key-3").await;
+    let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+    let consumer = json!({"StreamARN": stream, "ConsumerName": "c"});
+    let consumer = kinesis(url, "RegisterStreamConsumer", &consumer).await["Consumer"]["ConsumerARN"].clone();
+    let consumer = consumer.as_str().unwrap().to_owned();
+    loop {
+        let asked = json!({"ConsumerARN": consumer});
+        if kinesis(url, "DescribeStreamConsumer", &asked).await["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE" {
+            return (consumer, first);
+        }
+        // The emulator makes a consumer active by its own timer.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn subscribe(url: &str, consumer: &str, start: Value) -> (u16, String) {
+    let asked = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000", "StartingPosition": start});
+    call(url, "Kinesis_20131202.SubscribeToShard", &asked).await
+}
+
+fn keys(text: &str) -> Vec<&str> {
+    ["key-1", "key-2", "key-3", "key-4"].into_iter().filter(|key| text.contains(key)).collect()
+}
+
+fn short_sessions() -> EmbeddedSettings {
+    EmbeddedSettings { subscription_session: Duration::from_millis(300), ..EmbeddedSettings::default() }
+}
+
+async fn start(settings: EmbeddedSettings) -> Aws {
+    Aws::start(settings).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_subscription_begins_after_the_number_it_names() {
+    let aws = start(short_sessions()).await;
+    let url = aws.kinesis_url();
+    let (consumer, first) = three_records(&url).await;
+    let after = json!({"Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": first});
+    let (status, text) = subscribe(&url, &consumer, after).await;
+    assert_eq!((status, keys(&text)), (200, vec!["key-2", "key-3"]));
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn the_emulator_alone_still_drops_the_number() {
+    let options = ferrokinesis::store::StoreOptions {
+        create_stream_ms: 0,
+        subscribe_to_shard_session_ms: 300,
+        ..ferrokinesis::store::StoreOptions::default()
+    };
+    let (router, _store) = ferrokinesis::create_app(options);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = Supervisor::new();
+    server.spawn("unmended", serve::run(listener, router, Stop::new()));
+    let (consumer, first) = three_records(&url).await;
+    let after = json!({"Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": first});
+    let (_, text) = subscribe(&url, &consumer, after).await;
+    assert_eq!(keys(&text)[0], "key-1", "the emulator is mended: take the shim for SubscribeToShard out");
+    server.abort_and_join().await;
+}
+
+#[tokio::test]
+async fn a_time_after_the_last_record_begins_after_it() {
+    let aws = start(short_sessions()).await;
+    let url = aws.kinesis_url();
+    let (consumer, _) = three_records(&url).await;
+    let (status, text) = subscribe(&url, &consumer, json!({"Type": "AT_TIMESTAMP", "Timestamp": YEAR_2100})).await;
+    assert_eq!((status, keys(&text).len()), (200, 0), "{text}");
+    let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000",
+        "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": YEAR_2100});
+    let iterator = kinesis(&url, "GetShardIterator", &asked).await;
+    put(&url, "key-4").await;
+    let records = kinesis(&url, "GetRecords", &json!({"ShardIterator": iterator["ShardIterator"]})).await;
+    assert_eq!(keys(&records.to_string()), ["key-4"]);
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn a_time_before_the_first_record_begins_there() {
+    let aws = start(short_sessions()).await;
+    let url = aws.kinesis_url();
+    let (consumer, _) = three_records(&url).await;
+    let (_, text) = subscribe(&url, &consumer, json!({"Type": "AT_TIMESTAMP", "Timestamp": 1.5})).await;
+    assert_eq!(keys(&text).len(), 3);
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_subscription_at_once_is_refused_but_a_failed_one_does_not_count() {
+    let aws = start(short_sessions()).await;
+    let url = aws.kinesis_url();
+    let (consumer, _) = three_records(&url).await;
+    let (status, text) = subscribe(&url, &consumer, json!({"Type": "AT_SEQUENCE_NUMBER"})).await;
+    assert_eq!((status, text.contains("InvalidArgumentException")), (400, true), "{text}");
+    assert_eq!(subscribe(&url, &consumer, json!({"Type": "TRIM_HORIZON"})).await.0, 200);
+    let (status, text) = subscribe(&url, &consumer, json!({"Type": "TRIM_HORIZON"})).await;
+    assert_eq!((status, text.contains("ResourceInUseException")), (400, true), "{text}");
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_outlives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = EmbeddedSettings { keep: Some(folder.path().join("new")), ..EmbeddedSettings::default() };
+    let aws = start(keep.clone()).await;
+    three_records(&aws.kinesis_url()).await;
+    let table = json!({"TableName": "rows", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]});
+    let item = json!({"TableName": "rows", "Item": {"id": {"S": "key-1"}}});
+    for (action, body) in [("CreateTable", &table), ("PutItem", &item)] {
+        let (status, text) = call(&aws.dynamodb_url(), &format!("DynamoDB_20120810.{action}"), body).await;
+        assert_eq!(status, 200, "{text}");
+    }
+    drop(aws);
+    let aws = start(keep).await;
+    let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+    let iterator = kinesis(&aws.kinesis_url(), "GetShardIterator", &asked).await;
+    let records = kinesis(&aws.kinesis_url(), "GetRecords", &json!({"ShardIterator": iterator["ShardIterator"]})).await;
+    assert_eq!(keys(&records.to_string()), ["key-1", "key-2", "key-3"]);
+    let asked = json!({"TableName": "rows", "Key": {"id": {"S": "key-1"}}});
+    let (_, text) = call(&aws.dynamodb_url(), "DynamoDB_20120810.GetItem", &asked).await;
+    assert_eq!(keys(&text), ["key-1"]);
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn large_batches_are_taken() {
+    let aws = start(EmbeddedSettings::default()).await;
+    let url = aws.kinesis_url();
+    three_records(&url).await;
+    let record = json!({"PartitionKey": "k", "Data": "AAAA".repeat(250_000)});
+    let batch = json!({"StreamName": "s", "Records": vec![record; 4]});
+    assert_eq!(kinesis(&url, "PutRecords", &batch).await["FailedRecordCount"], 0);
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn http2_is_spoken_without_tls() {
+    let aws = start(EmbeddedSettings::default()).await;
+    let mut stream = TcpStream::connect(aws.kinesis_url().strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut frame = [0_u8; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4, "a SETTINGS frame comes first");
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_and_unusable_data_are_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for settings in [
+        EmbeddedSettings { kinesis_port: port, ..EmbeddedSettings::default() },
+        EmbeddedSettings { dynamodb_port: port, ..EmbeddedSettings::default() },
+    ] {
+        let error = Aws::start(settings).await.unwrap_err();
+        assert!(matches!(error, EmbeddedError::PortTaken { port: told, .. } if told == port), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kinesis"), "not a folder").unwrap();
+    let keep = Some(folder.path().to_owned());
+    let error = Aws::start(EmbeddedSettings { keep, ..EmbeddedSettings::default() }).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::Data { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_stop_cuts_open_subscriptions_and_frees_the_ports() {
+    let aws = start(EmbeddedSettings::default()).await;
+    let url = aws.kinesis_url();
+    let (consumer, _) = three_records(&url).await;
+    let asked = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000",
+        "StartingPosition": {"Type": "TRIM_HORIZON"}});
+    let mut subscription = send(&url, "Kinesis_20131202.SubscribeToShard", &asked).await;
+    assert_ne!(subscription.read_u8().await.unwrap(), 0, "the answer has begun");
+    let dynamodb = aws.dynamodb_url();
+    aws.stop().await;
+    let mut rest = Vec::new();
+    // Whether the socket is closed or reset is the system's choice; it must only end.
+    let ended = tokio::time::timeout(Duration::from_secs(10), subscription.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok());
+    for url in [url, dynamodb] {
+        assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.is_err());
+    }
+}
