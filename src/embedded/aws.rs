@@ -120,8 +120,8 @@ impl Aws {
         Ok(Self { kinesis, dynamodb, stop, servers })
     }
 
-    /// Where Kinesis answers, and DynamoDB too (a component has one endpoint for both), as `http://127.0.0.1:<port>`. Any credentials are accepted; the region is `us-east-1`
-    /// and the account `000000000000`.
+    /// Where Kinesis answers, as `http://127.0.0.1:<port>`, and DynamoDB too, because a component has one endpoint for
+    /// both. Any credentials are accepted; the region is `us-east-1` and the account `000000000000`.
     #[must_use]
     pub fn kinesis_url(&self) -> String {
         format!("http://{}", self.kinesis)
