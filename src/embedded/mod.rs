@@ -6,6 +6,7 @@
 //! built without this room.
 
 mod aws;
+mod dispatch;
 mod serve;
 mod shim;
 

@@ -1,8 +1,10 @@
 //! Both ways of reading must show the same behaviour.
 
 use crate::fakes::{Event, RecordingApp};
+use crate::waiting::until;
 use crate::world::World;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Sequence numbers of accepted events never fall within a shard. A repeated delivery is not a fall in this sense only
 /// where the caller says that nothing was repeated.
@@ -56,15 +58,16 @@ async fn a_new_consumer_begins_at_the_newest_record_unless_told_otherwise() {
     let fields = [("streamName", "orders"), ("consumerName", "orders-in"), ("route", "/taken/here")];
     world.kinesis_component("orders-in", &fields);
     world.put("orders", "old-", 3).await;
+    // `latest` is one second before the service's clock, which is told in whole seconds: only time makes records old.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     let app = RecordingApp::start().await;
     let sidecar = world.sidecar(Some(&app)).await;
-    // What is put before the worker took its first look is older than the consumer, so put until one arrives.
-    let mut put = 0;
-    while app.events().is_empty() {
-        put += 1;
-        world.put("orders", &format!("new-{put}-"), 1).await;
-        tokio::task::yield_now().await;
-    }
+    let mut all = Vec::new();
+    until("a new record to arrive", async || {
+        all.extend(world.put("orders", &format!("new-{}-", all.len()), 1).await);
+        (!app.events().is_empty()).then_some(())
+    })
+    .await;
     assert!(app.events().iter().all(|event| event.text().starts_with("new-") && event.route == "taken/here"));
     assert_eq!(app.probes(), ["taken/here"]);
     sidecar.stop().await;
