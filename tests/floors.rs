@@ -10,7 +10,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("manifest", 1),
     ("tasks", 1),
     ("telemetry", 1),
-    ("testing", 3),
+    ("testing", 2),
     ("resilience", 2),
     ("consumer", 3),
     ("aws", 3),

@@ -1,6 +1,6 @@
 //! The owner of both emulators.
 
-use super::{dispatch, serve, shim};
+use super::{serve, shim};
 use crate::domain::{BoxError, Stop};
 use crate::tasks::Supervisor;
 use axum::extract::DefaultBodyLimit;
@@ -105,7 +105,6 @@ impl Aws {
         let (router, store) = ferrokinesis::create_app(store_options(&settings));
         check_store(&store, settings.keep.as_deref())?;
         let router = shim::mend(router, store).layer(DefaultBodyLimit::max(LARGEST_BODY));
-        let router = dispatch::with_dynamodb(router, dynamodb);
 
         let stop = Stop::new();
         let mut servers = Supervisor::new();
@@ -120,8 +119,8 @@ impl Aws {
         Ok(Self { kinesis, dynamodb, stop, servers })
     }
 
-    /// Where Kinesis answers, as `http://127.0.0.1:<port>`, and DynamoDB too, because a component has one endpoint for
-    /// both. Any credentials are accepted; the region is `us-east-1` and the account `000000000000`.
+    /// Where Kinesis answers, as `http://127.0.0.1:<port>`. Any credentials are accepted; the region is `us-east-1`
+    /// and the account `000000000000`.
     #[must_use]
     pub fn kinesis_url(&self) -> String {
         format!("http://{}", self.kinesis)

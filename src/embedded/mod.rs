@@ -6,7 +6,6 @@
 //! built without this room.
 
 mod aws;
-mod dispatch;
 mod serve;
 mod shim;
 

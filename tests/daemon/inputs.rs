@@ -58,8 +58,7 @@ async fn a_new_consumer_begins_at_the_newest_record_unless_told_otherwise() {
     let fields = [("streamName", "orders"), ("consumerName", "orders-in"), ("route", "/taken/here")];
     world.kinesis_component("orders-in", &fields);
     world.put("orders", "old-", 3).await;
-    // `latest` is one second before the service's clock, which is told in whole seconds: only time makes records old.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    world.until_older_than("orders", Duration::from_millis(2_500)).await;
     let app = RecordingApp::start().await;
     let sidecar = world.sidecar(Some(&app)).await;
     let mut all = Vec::new();

@@ -8,13 +8,14 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{Shard, StreamStatus};
+use aws_sdk_kinesis::types::{Shard, ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown, StartError};
 use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
 use bindd::settings::{AppEndpoint, Settings};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 const REGION: &str = "us-east-1";
@@ -76,6 +77,23 @@ impl World {
             request.partition_key(format!("key-{}", number % 5)).send().await.unwrap();
         }
         texts
+    }
+
+    /// Waits until every record of the stream's first shard arrived at least `age` ago. `latest` begins one second
+    /// before the service's clock, which is told in whole seconds, so a record is old only after that.
+    pub(crate) async fn until_older_than(&self, stream: &str, age: Duration) {
+        let shard = self.shards(stream).await.remove(0).shard_id;
+        let from = self.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
+        let iterator = from.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
+        let records = self.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records;
+        let newest = records.last().and_then(|record| record.approximate_arrival_timestamp).unwrap();
+        let arrived = SystemTime::try_from(newest).unwrap();
+        until("the records to be old", async || {
+            #[expect(clippy::disallowed_methods, reason = "the emulator goes by the clock of this machine")]
+            let now = SystemTime::now();
+            now.duration_since(arrived).is_ok_and(|passed| passed > age).then_some(())
+        })
+        .await;
     }
 
     /// Creates a table with the key `id` and waits until it takes items.

@@ -1,10 +1,10 @@
 //! The DynamoDB component: an output side alone.
 
+use super::super::Toolbox;
 use super::output::Output;
 use super::spec::Spec;
 use crate::aws;
 use crate::aws::dynamodb::Items;
-use crate::components::Toolbox;
 use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding};
 use async_trait::async_trait;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! Both sides of a Kinesis component, joined.
 
+use super::super::Toolbox;
 use super::input::{Input, default_consumer};
 use super::output::Output;
 use super::payload::PayloadForm;
 use super::spec::Spec;
 use crate::aws::kinesis::Producer;
 use crate::aws::{self, Connection, ConnectionSettings};
-use crate::components::Toolbox;
 use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding};
 use async_trait::async_trait;
 use std::sync::Arc;
