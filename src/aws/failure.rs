@@ -138,6 +138,14 @@ fn answered(status: Option<u16>, request: &str, code: Option<&str>, message: Opt
 
 /// By code, else by status. A code outranks the status: emulators and proxies are careless with the latter.
 pub(super) fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome) {
+    let internal = ["InternalFailure", "InternalServer", "ServiceUnavailable"];
+    if internal.iter().any(|word| code.starts_with(word)) {
+        return (FailureKind::Transient, Outcome::Unknown);
+    }
+    kind_of(code).map_or_else(|| by_status(status), |kind| (kind, Outcome::NotDone))
+}
+
+fn kind_of(code: &str) -> Option<FailureKind> {
     use FailureKind::{Caller, Conflict, Denied, NotFound, Permanent, Throttled, TooLarge, Transient};
     let kind = match code {
         "ProvisionedThroughputExceededException"
@@ -190,16 +198,10 @@ pub(super) fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome)
         | "KMSNotFoundException"
         | "UnknownOperationException"
         | "DryRunOperationException" => Permanent,
-        "InternalFailure"
-        | "InternalFailureException"
-        | "InternalServerError"
-        | "InternalServerException"
-        | "ServiceUnavailable"
-        | "ServiceUnavailableException" => return (Transient, Outcome::Unknown),
         "RequestTimeout" | "RequestTimeoutException" | "RequestExpired" => Transient,
-        _ => return by_status(status),
+        _ => return None,
     };
-    (kind, Outcome::NotDone)
+    Some(kind)
 }
 
 fn by_status(status: Option<u16>) -> (FailureKind, Outcome) {

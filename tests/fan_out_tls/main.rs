@@ -1,7 +1,14 @@
 //! Enhanced fan-out over TLS and HTTP/2, where all calls of one HTTP client share a connection and its window. Emulators
 //! on plain HTTP/1.1 can't show what is proven here.
 
-#[path = "server.rs"]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test's server and steps, which end with the test"
+)]
+
 mod server;
 
 use bindd::aws::kinesis::{FanOut, FanOutTimes};
