@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 async fn govern(command: Command) -> ExitCode {
     let stop = Stop::new();
     match Signals::listen() {
-        Ok(signals) => match signals.govern(&stop, perform(command, &stop)).await {
+        Ok(signals) => match signals.govern(&stop, Box::pin(perform(command, &stop))).await {
             Governed::Finished(code) => code,
             Governed::CutShort(signal) => ExitCode::from(signal.exit_code()),
         },

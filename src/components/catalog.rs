@@ -1,6 +1,7 @@
 //! The list of kinds, and the check of everything that was loaded against it.
 
 use super::{dynamodb, kinesis};
+use crate::aws::ConnectionSettings;
 use crate::domain::{ComponentName, Direction};
 use crate::manifest::{Document, Fault, Faults, Loaded, Notice, nearest};
 use std::time::Duration;
@@ -75,6 +76,14 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// How it reaches AWS.
+    pub(super) const fn connection_mut(&mut self) -> &mut ConnectionSettings {
+        match &mut self.spec {
+            Spec::Kinesis(spec) => &mut spec.connection,
+            Spec::DynamoDb(spec) => &mut spec.connection,
+        }
+    }
+
     /// Which sides the file asks for.
     #[must_use]
     pub const fn direction(&self) -> Direction {

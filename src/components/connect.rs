@@ -8,8 +8,9 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When the component cannot be connected, or not in time.
-pub async fn connect(checked: Checked, toolbox: &Toolbox) -> Result<Arc<dyn Binding>, BindingError> {
+pub async fn connect(mut checked: Checked, toolbox: &Toolbox) -> Result<Arc<dyn Binding>, BindingError> {
     let limit = checked.init_timeout;
+    checked.connection_mut().ca_bundle.clone_from(&toolbox.ca_bundle);
     let named = format!("{} ({}/{})", checked.name, checked.type_name, checked.version);
     let connecting = async {
         match checked.spec {

@@ -2,6 +2,7 @@
 
 use crate::domain::WorkerId;
 use crate::telemetry::Metrics;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The surroundings of a component.
@@ -11,6 +12,8 @@ pub struct Toolbox {
     pub app_id: String,
     /// This process among all others that read the same stream. New with each start, so that no two ever share it.
     pub worker: WorkerId,
+    /// A PEM file of further certificate authorities that connections to AWS trust.
+    pub ca_bundle: Option<PathBuf>,
     /// Where components take their metric handles.
     pub metrics: Metrics,
     /// How long an input may take to finish the record in hand when it is told to stop.

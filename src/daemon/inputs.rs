@@ -68,13 +68,13 @@ pub(super) async fn run(
         return;
     }
     drop(ready);
-    let slots = inputs.into_iter().map(|(wanted, binding)| slot(&app, wanted, binding, &stop)).collect();
+    let slots = inputs.into_iter().map(|(wanted, binding)| slot(&app, &wanted, binding, &stop)).collect();
     runtime::run_inputs(slots, stop.clone()).await;
     stop.asked().await;
     app.close_idle();
 }
 
-fn slot(app: &AppChannel, wanted: Wanted, binding: Arc<dyn Binding>, stop: &Stop) -> InputSlot {
+fn slot(app: &AppChannel, wanted: &Wanted, binding: Arc<dyn Binding>, stop: &Stop) -> InputSlot {
     let route = Route::new(wanted.route.as_deref(), &wanted.name);
     let handler = app.handler_for(route.clone());
     let gate = Gate { app: app.clone(), route, needs_probe: wanted.needs_probe, stop: stop.clone() };

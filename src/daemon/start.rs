@@ -140,6 +140,7 @@ fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
     Toolbox {
         app_id: app_id.to_owned(),
         worker: WorkerId::new(format!("{app_id}-{}", uuid::Uuid::new_v4())),
+        ca_bundle: settings.ca_bundle.clone(),
         metrics: metrics.clone(),
         drain_limit: settings
             .graceful_shutdown

@@ -109,6 +109,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         strict_dapr_errors: strict.unwrap_or_else(|| set("BINDD_STRICT_DAPR_ERRORS").is_some_and(|v| truthy(&v))),
         api_token: set("DAPR_API_TOKEN").map(SecretString::from),
         app_api_token: set("APP_API_TOKEN").map(SecretString::from),
+        ca_bundle: set("AWS_CA_BUNDLE").map(PathBuf::from),
         app_timeout: flags.app_timeout,
         probe_timeout: Some(flags.app_binding_options_timeout).filter(|t| !t.is_zero()).unwrap_or(DEFAULT_PROBE),
         unused_flags: unused::given(matches),

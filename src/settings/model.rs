@@ -69,6 +69,8 @@ pub struct Settings {
     pub api_token: Option<SecretString>,
     /// The token that is sent to the app in `dapr-api-token` (environment `APP_API_TOKEN`).
     pub app_api_token: Option<SecretString>,
+    /// A PEM file of further certificate authorities that AWS calls trust (environment `AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<PathBuf>,
     /// How long the app may take for one event; never zero.
     pub app_timeout: Duration,
     /// How long the app may take for one `OPTIONS` probe; never zero.
@@ -97,6 +99,7 @@ impl Settings {
             strict_dapr_errors: false,
             api_token: None,
             app_api_token: None,
+            ca_bundle: None,
             app_timeout: DEFAULT_APP_TIMEOUT,
             probe_timeout: DEFAULT_PROBE,
             unused_flags: Vec::new(),
