@@ -10,6 +10,7 @@ mod world;
 
 mod app_failures;
 mod face;
+mod killed;
 mod manifests;
 mod outputs;
 mod resharding;

@@ -1,0 +1,135 @@
+//! How many requests a second the HTTP face answers when the component behind it costs nothing.
+//!
+//! ```sh
+//! cargo run --release --no-default-features --example invoke_rate            # 64 connections, 10 s, 1 KiB of data
+//! ```
+//!
+//! Server and clients share this process and its cores, so read the figure as a lower bound, and compare ratios of
+//! runs on one machine only.
+
+use async_trait::async_trait;
+use bindd::domain::{
+    Binding, BindingError, ComponentName, Direction, InputBinding, InvokeRequest, InvokeResponse, OutputBinding, Stop,
+};
+use bindd::http::{self, AppConnection, Face, HttpSettings};
+use bindd::runtime::{Component, Host, Readiness};
+use bindd::tasks::Supervisor;
+use bindd::telemetry::Metrics;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+const CONNECTIONS: usize = 64;
+const DURATION: Duration = Duration::from_secs(10);
+const PAYLOAD: usize = 1024;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Says yes to everything.
+#[derive(Debug)]
+struct Null(ComponentName);
+
+#[async_trait]
+impl Binding for Null {
+    fn name(&self) -> &ComponentName {
+        &self.0
+    }
+
+    fn input(&self) -> Option<&dyn InputBinding> {
+        None
+    }
+
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        Some(self)
+    }
+
+    async fn close(&self) {}
+}
+
+#[async_trait]
+impl OutputBinding for Null {
+    fn operations(&self) -> &'static [&'static str] {
+        &["create"]
+    }
+
+    async fn invoke(&self, _request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        Ok(InvokeResponse::default())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let listeners = http::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))]).await?;
+    let address = listeners.first().ok_or("no listener")?.local_addr()?;
+    let stop = Stop::new();
+    let mut server = Supervisor::new();
+    server.spawn("server", http::serve(listeners, face()?, stop.clone(), Duration::from_secs(5)));
+
+    let end = Instant::now() + DURATION;
+    let mut clients = Supervisor::new();
+    for number in 0..CONNECTIONS {
+        clients.spawn(format!("client {number}"), client(address, end));
+    }
+    let mut answered = 0_u64;
+    while let Some(ended) = clients.next().await {
+        answered += ended.result??;
+    }
+    stop.finish();
+    while server.next().await.is_some() {}
+    let rate = answered / DURATION.as_secs();
+    writeln!(std::io::stdout(), "{rate} requests/s over {CONNECTIONS} connections, {PAYLOAD} B of data")?;
+    Ok(())
+}
+
+fn face() -> Result<Arc<Face>, Failure> {
+    let null = Component {
+        binding: Arc::new(Null("null".parse()?)),
+        type_name: "bindings.null".to_owned(),
+        version: "v1".to_owned(),
+        direction: Direction::Output,
+    };
+    Ok(Arc::new(Face {
+        host: Arc::new(Host::new(vec![null])),
+        ready: Readiness::new(),
+        outbound: Readiness::new(),
+        metrics: Metrics::new(),
+        settings: HttpSettings::default(),
+        app_id: "rate".to_owned(),
+        app: AppConnection::default(),
+        extended: BTreeMap::new(),
+        stop: Stop::new(),
+    }))
+}
+
+/// Sends one request after the other over one connection; gives how many were answered well.
+async fn client(address: SocketAddr, end: Instant) -> Result<u64, Failure> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let body = Bytes::from(format!(r#"{{"operation":"create","data":{{"text":"{}"}}}}"#, "x".repeat(PAYLOAD)));
+    let requests = async move {
+        let mut answered = 0;
+        while Instant::now() < end {
+            let request = hyper::Request::post("/v1.0/bindings/null")
+                .header("host", "localhost")
+                .body(Full::new(body.clone()))?;
+            let response = sender.send_request(request).await?;
+            if !response.status().is_success() {
+                return Err(format!("answered {}", response.status()).into());
+            }
+            response.into_body().collect().await?;
+            answered += 1;
+        }
+        Ok::<u64, Failure>(answered)
+    };
+    let (answered, closed) = tokio::join!(requests, connection);
+    closed?;
+    answered
+}

@@ -1,0 +1,90 @@
+//! The real program under `kill -9`: every record that was answered with 204 reaches the app.
+
+use crate::calls;
+use crate::fakes::RecordingApp;
+use crate::waiting::{until, within};
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+const COMPONENTS: &str = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: {name: orders}
+spec:
+  type: bindings.aws.kinesis
+  version: v1
+  metadata:
+    - {name: streamName, value: orders}
+    - {name: initialPosition, value: trim_horizon}
+    - {name: leaseDuration, value: 1s}
+";
+
+/// A `bindd dev` of its own process, on kept data.
+struct Program {
+    child: Child,
+    http: SocketAddr,
+}
+
+impl Program {
+    async fn start(folder: &Path, app: &RecordingApp) -> Self {
+        let log = folder.join("log");
+        let child = Command::new(env!("CARGO_BIN_EXE_bindd"))
+            .args(["dev", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"])
+            .args(["--app-port", &app.address().port().to_string()])
+            .arg("--resources-path")
+            .arg(folder.join("components"))
+            .arg("--keep")
+            .arg(folder.join("kept"))
+            .stdin(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let http = until("the program to serve", async || served_at(&fs::read_to_string(&log).unwrap())).await;
+        Self { child, http }
+    }
+
+    /// Puts a record and gives its text, if the program confirmed it.
+    async fn put(&self, number: usize) -> Option<String> {
+        let body =
+            format!(r#"{{"operation":"create","data":{number},"metadata":{{"partitionKey":"key-{}"}}}}"#, number % 5);
+        let answer = calls::post(self.http, "/v1.0/bindings/orders", &body).await;
+        (answer.status == 204).then(|| number.to_string())
+    }
+
+    async fn kill(mut self) {
+        within("the program to die", self.child.kill()).await.unwrap();
+    }
+}
+
+fn served_at(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains("bindd is serving"))?;
+    let fields: serde_json::Value = serde_json::from_str(line).ok()?;
+    fields["addresses"].as_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+#[tokio::test]
+async fn a_killed_program_loses_no_record() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("components")).unwrap();
+    fs::write(folder.path().join("components/orders.yaml"), COMPONENTS).unwrap();
+    let app = RecordingApp::start().await;
+    let mut confirmed = Vec::new();
+    for round in 0..3 {
+        let program = Program::start(folder.path(), &app).await;
+        for number in 0..30 {
+            confirmed.extend(program.put(round * 100 + number).await);
+        }
+        let enough = 10 + round * 20;
+        app.until("some deliveries", |events| events.iter().filter(|event| event.accepted).count() >= enough).await;
+        program.kill().await;
+    }
+    assert_eq!(confirmed.len(), 90);
+    let program = Program::start(folder.path(), &app).await;
+    app.until_accepted(&confirmed).await;
+    program.kill().await;
+}
