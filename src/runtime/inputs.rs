@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// Waits between restarts of one input.
 const RESTARTS: Backoff = Backoff::millis(500, 30_000);
@@ -129,7 +130,9 @@ impl Attended {
     fn start(&mut self, tasks: &mut Supervisor<End>, wait: Duration, stop: &Stop) {
         self.begun = Instant::now() + wait;
         let (slot, admitted, stop) = (self.slot.clone(), Arc::clone(&self.admitted), stop.child());
-        tasks.spawn(self.slot.binding.name().to_string(), async move { attend(slot, &admitted, wait, stop).await });
+        let name = self.slot.binding.name().to_string();
+        let span = tracing::info_span!("input", component = name);
+        tasks.spawn(name, async move { attend(slot, &admitted, wait, stop).await }.instrument(span));
     }
 }
 
@@ -152,7 +155,7 @@ async fn attend(slot: InputSlot, admitted: &AtomicBool, wait: Duration, stop: St
             Admission::Read => admitted.store(true, Ordering::Relaxed),
         }
     }
-    tracing::info!(component = %slot.binding.name(), "input started");
+    tracing::info!("input started");
     match input.read(Arc::clone(&slot.handler), stop.clone()).await {
         Err(error) => End::Failed(error),
         Ok(()) if stop.is_asked() => End::Stopped,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use tokio::task::{Id, JoinError, JoinSet};
+use tracing::Instrument;
 
 /// Owns tasks until they are joined. Dropping it aborts them, so nothing outlives its owner.
 pub struct Supervisor<T> {
@@ -37,9 +38,9 @@ impl<T: Send + 'static> Supervisor<T> {
         Self { set: JoinSet::new(), names: HashMap::new() }
     }
 
-    /// Starts a task. The name appears in logs and in [`Ended`].
+    /// Starts a task in the span of its owner. The name appears in logs and in [`Ended`].
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = T> + Send + 'static) {
-        let handle = self.set.spawn(task);
+        let handle = self.set.spawn(task.in_current_span());
         self.names.insert(handle.id(), name.into());
     }
 

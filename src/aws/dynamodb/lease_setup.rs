@@ -5,15 +5,19 @@ use super::lease_item::{LEASE_KEY, Row, read_row};
 use super::lease_table::LeaseTable;
 use super::table::{self, TableKey};
 use crate::domain::LeaseError;
-use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A KCL 3.x worker writes its heartbeat every 30 s; what has not moved for this long has no worker any more.
-pub(super) const HEARTBEAT_WATCH: Duration = Duration::from_secs(35);
 /// How often the heartbeats are looked at while they are watched.
 const LOOKS: u32 = 7;
 /// The rows that a running KCL 3.5 keeps writing: its leader's lock, and one for each worker.
 const HEARTBEATS: [&str; 2] = ["LEADER", "WORKER_METRIC_STATS"];
+
+impl LeaseTable {
+    /// The work of `LeaseStore::prepare`.
+    pub(super) async fn set_up(&self) -> Result<(), LeaseError> {
+        set_up(self).await
+    }
+}
 
 /// Creates the table if it is missing, waits until it is active, and checks its key and its rows.
 ///
@@ -21,7 +25,7 @@ const HEARTBEATS: [&str; 2] = ["LEADER", "WORKER_METRIC_STATS"];
 /// would take ours back again and again. Rows of workers that ended stay for a day, so heartbeats are watched rather
 /// than believed, and no clock is compared. (Older 3.x keep heartbeats in tables of their own, which are not looked
 /// at; their leases are as safe, by the counter, but not fairly shared.)
-pub(super) async fn prepare(leases: &LeaseTable) -> Result<(), LeaseError> {
+async fn set_up(leases: &LeaseTable) -> Result<(), LeaseError> {
     let key = Box::pin(table::ensure(leases.client(), leases.name(), LEASE_KEY)).await;
     match key.map_err(|failed| leases.unavailable("preparing", failed))? {
         TableKey::Text(key) if key == LEASE_KEY => {}

@@ -7,7 +7,7 @@
 use super::super::client::Connection;
 use super::lease_calls::Written;
 use super::lease_item::{Row, read_row};
-use super::{lease_setup, lease_writes as writes};
+use super::lease_writes as writes;
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, WorkerId,
 };
@@ -15,6 +15,9 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::time::Duration;
+
+/// A KCL 3.x worker writes its heartbeat every 30 s; what has not moved for this long has no worker any more.
+const HEARTBEAT_WATCH: Duration = Duration::from_secs(35);
 
 /// How many leases are created at the same time.
 const CREATED_AT_ONCE: usize = 8;
@@ -39,7 +42,7 @@ impl LeaseTable {
     /// Leases in the table of this name; nothing is contacted.
     #[must_use]
     pub fn new(connection: &Connection, table: String) -> Self {
-        Self { client: connection.dynamodb(), table, watch: lease_setup::HEARTBEAT_WATCH }
+        Self { client: connection.dynamodb(), table, watch: HEARTBEAT_WATCH }
     }
 
     /// Watches for this long, instead of 35 s, whether a KCL 3.x worker is alive. Its heartbeat comes every 30 s.
@@ -65,7 +68,7 @@ impl LeaseTable {
 #[async_trait]
 impl LeaseStore for LeaseTable {
     async fn prepare(&self) -> Result<(), LeaseError> {
-        lease_setup::prepare(self).await
+        self.set_up().await
     }
 
     async fn list(&self) -> Result<Vec<Lease>, LeaseError> {

@@ -7,7 +7,7 @@ use super::payload::PayloadForm;
 use super::spec::Spec;
 use crate::aws::kinesis::Producer;
 use crate::aws::{self, Connection, ConnectionSettings};
-use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding};
+use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding, WorkerId};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -87,7 +87,8 @@ async fn input(
         initial_position: spec.initial_position,
         lease_duration: spec.lease_duration,
         drain_limit: toolbox.drain_limit,
-        worker: toolbox.worker.clone(),
+        // Each input is a worker of its own: two components may name the same lease table.
+        worker: WorkerId::new(format!("{}/{name}", toolbox.worker)),
         metrics: toolbox.metrics.input(name.as_str()),
     })
 }
