@@ -1,7 +1,5 @@
 # The release build leaves the embedded Kinesis and DynamoDB out.
 FROM rust:1.95-bookworm AS build
-# aws-lc builds its C code with cmake.
-RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src
