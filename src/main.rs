@@ -14,7 +14,12 @@ fn main() -> ExitCode {
         Err(usage) => return complain(&usage.text, ExitCode::from(usage.code)),
     };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(govern(command)),
+        Ok(runtime) => {
+            let code = runtime.block_on(govern(command));
+            // A name lookup that hangs in its thread must not hold up the exit.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => complain(&format!("the runtime could not be started: {error}"), ExitCode::FAILURE),
     }
 }
@@ -84,7 +89,7 @@ fn start_logging(filter: &str, format: telemetry::LogFormat) {
 
 /// A closed terminal is no reason to fail: there is nobody left to tell.
 fn show(text: &str, code: ExitCode) -> ExitCode {
-    drop(write!(std::io::stdout(), "{text}"));
+    drop(writeln!(std::io::stdout(), "{}", text.trim_end()));
     code
 }
 

@@ -81,6 +81,16 @@ impl Connection {
         aws_sdk_kinesis::Client::from_conf(config)
     }
 
+    /// A DynamoDB client on the shared pool whose attempts end after `limit`.
+    pub(super) fn dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(self.transport.connect_timeout.min(limit))
+            .operation_attempt_timeout(limit)
+            .build();
+        let config = aws_sdk_dynamodb::config::Builder::from(&self.sdk).timeout_config(timeouts).build();
+        aws_sdk_dynamodb::Client::from_conf(config)
+    }
+
     /// A DynamoDB client on the shared pool.
     pub(super) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.sdk)

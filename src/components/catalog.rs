@@ -4,6 +4,7 @@ use super::{dynamodb, kinesis};
 use crate::aws::ConnectionSettings;
 use crate::domain::{ComponentName, Direction};
 use crate::manifest::{Document, Fault, Faults, Loaded, Notice, nearest};
+use std::collections::HashMap;
 use std::time::Duration;
 
 const KINESIS: &str = "bindings.aws.kinesis";
@@ -76,6 +77,16 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// The lease table that the file names for its input, by itself or by the consumer's name.
+    fn lease_table(&self) -> Option<&str> {
+        match &self.spec {
+            Spec::Kinesis(spec) if spec.direction.has_input() => {
+                spec.lease_table.as_deref().or(spec.consumer_name.as_deref())
+            }
+            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
+        }
+    }
+
     /// How it reaches AWS.
     pub(super) const fn connection_mut(&mut self) -> &mut ConnectionSettings {
         match &mut self.spec {
@@ -122,6 +133,7 @@ pub fn check(loaded: Loaded) -> Verdict {
     for document in &documents {
         verdict.document(document);
     }
+    verdict.shared_lease_tables(&documents);
     verdict
 }
 
@@ -145,6 +157,27 @@ impl Verdict {
                 let remedy = remedy.map_or_else(kinds, |name| format!("did you mean `{name}`?"));
                 self.fault(document, type_fault(document, problem, remedy));
             }
+        }
+    }
+
+    /// Two inputs on one lease table would take each other's shards, or mix up the shards of two streams.
+    fn shared_lease_tables(&mut self, documents: &[Document]) {
+        let mut seen: HashMap<String, ComponentName> = HashMap::new();
+        let mut doubled = Vec::new();
+        for checked in &self.components {
+            let Some(table) = checked.lease_table() else { continue };
+            if let Some(first) = seen.get(table) {
+                doubled.push((checked.name.clone(), first.clone(), table.to_owned()));
+            } else {
+                seen.insert(table.to_owned(), checked.name.clone());
+            }
+        }
+        for (name, first, table) in doubled {
+            self.components.retain(|checked| checked.name != name);
+            let Some(document) = documents.iter().find(|document| document.name == name) else { continue };
+            let problem = format!("its lease table `{table}` is also that of component `{first}`");
+            let fault = Fault::of_document(&document.place, problem, "give each input a `consumerName` of its own");
+            self.fault(document, fault.component(name.as_str()).field("consumerName"));
         }
     }
 

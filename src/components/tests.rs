@@ -230,3 +230,24 @@ fn an_endpoint_with_a_password_is_not_repeated() {
     let shown = kinesis(&[("streamName", "s"), ("endpoint", "ftp://me:s3cret@host")]).faults.to_string();
     assert!(shown.contains("field `endpoint`: the value: this is not an http or https URL"), "{shown}");
 }
+
+#[test]
+fn two_inputs_on_one_lease_table_are_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let component = |name: &str, direction: &str| {
+        format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: bindings.aws.kinesis\n  \
+             version: v1\n  metadata:\n    - {{name: streamName, value: {name}}}\n    - {{name: consumerName, value: shop}}\n    \
+             - {{name: direction, value: {direction}}}\n"
+        )
+    };
+    let check_with = |direction: &str| {
+        let text = format!("{}---\n{}", component("first", "input"), component("second", direction));
+        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let paths = [folder.path().to_owned()];
+        check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
+    };
+    let verdict = check_with("input");
+    assert!(verdict.faults.to_string().contains("lease table `shop` is also that of component `first`"));
+    assert!(check_with("output").faults.is_empty());
+}

@@ -3,7 +3,7 @@
 use super::assignment::Watch;
 use super::cycle::{Action, Outcome, View};
 use super::error::ConsumerError;
-use super::lineage;
+use super::lineage::{self, Changes};
 use super::settings::ConsumerSettings;
 use super::shard_events::Ending;
 use crate::domain::{LeaseGrant, ShardId};
@@ -39,7 +39,7 @@ pub(super) enum Effect {
     },
     Act(Vec<Action>),
     Start(LeaseGrant, Instant),
-    /// Drop a scan that is under way and ask the consumers to finish.
+    /// Ask the consumers to finish. A scan that is under way goes on, and is not looked at.
     StopConsumers,
     End(Result<(), ConsumerError>),
 }
@@ -104,7 +104,7 @@ impl Coordinator {
                 match result {
                     // A scan that stop has overtaken.
                     Ok(_) | Err(_) if self.is_stopping => {}
-                    Ok(view) => self.viewed(&view, now, &mut effects),
+                    Ok(view) => self.viewed(view, now, &mut effects),
                     Err(error) => self.failed(error, now, &mut effects),
                 }
             }
@@ -112,7 +112,7 @@ impl Coordinator {
                 self.lane = Lane::Idle;
                 outcomes.into_iter().for_each(|outcome| self.acted(outcome, now, &mut effects));
             }
-            Event::ConsumerEnded(shard, ending) => self.ended(&shard, ending, now),
+            Event::ConsumerEnded(shard, ending) => self.ended(&shard, ending, now, &mut effects),
             Event::StopAsked => self.stop(&mut effects),
         }
         self.metrics.set_leases_held(self.running.len());
@@ -134,7 +134,7 @@ impl Coordinator {
         }
     }
 
-    fn viewed(&mut self, view: &View, now: Instant, effects: &mut Vec<Effect>) {
+    fn viewed(&mut self, view: View, now: Instant, effects: &mut Vec<Effect>) {
         self.waits.reset();
         // Half a lease duration and up to a fifth more or less, so that workers do not scan in step.
         let period = (self.settings.lease_duration / 2).mul_f64(0.8 + 0.4 * self.random.f64());
@@ -145,23 +145,26 @@ impl Coordinator {
             return;
         }
         let mut actions = Vec::new();
-        if let Some(listing) = &view.listing {
-            self.listed_at = Some(now);
-            self.wants_listing = false;
-            match lineage::changes(&view.leases, listing, self.settings.initial_position) {
-                Ok(changes) => {
-                    if changes.is_incomplete {
-                        tracing::debug!("listed shards do not cover all keys, stream is being resharded");
-                        self.next_scan = now + self.waits.next_wait();
+        match view.listing {
+            Some(Ok(listing)) => {
+                self.listed_at = Some(now);
+                self.wants_listing = false;
+                match lineage::changes(&view.leases, &listing, self.settings.initial_position) {
+                    Ok(changes) => actions = self.family_actions(changes, now),
+                    Err(error) => {
+                        self.failure = Some(error);
+                        return self.stop(effects);
                     }
-                    actions.extend((!changes.create.is_empty()).then_some(Action::Create(changes.create)));
-                    actions.extend(changes.remove.into_iter().map(Action::Remove));
-                }
-                Err(error) => {
-                    self.failure = Some(error);
-                    return self.stop(effects);
                 }
             }
+            Some(Err(error)) => {
+                self.wants_listing = true;
+                self.failed(error.into(), now, effects);
+                if self.is_stopping {
+                    return;
+                }
+            }
+            None => {}
         }
         // Seen when the scan began at the latest; a later moment only makes us wait longer.
         self.watch.note(&view.leases, now);
@@ -174,9 +177,18 @@ impl Coordinator {
         }
     }
 
+    fn family_actions(&mut self, changes: Changes, now: Instant) -> Vec<Action> {
+        if changes.is_incomplete {
+            tracing::debug!("listed shards do not cover all keys, stream is being resharded");
+            self.next_scan = now + self.waits.next_wait();
+        }
+        let create = (!changes.create.is_empty()).then_some(Action::Create(changes.create));
+        create.into_iter().chain(changes.remove.into_iter().map(Action::Remove)).collect()
+    }
+
     fn failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
-        // Before anything was seen, a lasting fault is one of set-up, and to be told.
-        if self.listed_at.is_none() && !error.kind().may_retry() {
+        // A lasting fault while nothing is read is one of set-up: told, and mended by setting up anew.
+        if self.running.is_empty() && !error.kind().may_retry() {
             self.failure = Some(error);
             return self.stop(effects);
         }
@@ -202,13 +214,20 @@ impl Coordinator {
         }
     }
 
-    fn ended(&mut self, shard: &ShardId, ending: Ending, now: Instant) {
+    fn ended(&mut self, shard: &ShardId, ending: Ending, now: Instant, effects: &mut Vec<Effect>) {
         self.running.remove(shard);
         tracing::info!(%shard, ?ending, "shard consumer ended");
         match ending {
             Ending::ShardEnded => {
                 self.wants_listing = true;
                 self.next_scan = now;
+            }
+            Ending::Unreadable => {
+                self.failure.get_or_insert_with(|| ConsumerError::Unreadable { shard: shard.clone() });
+                self.stop(effects);
+            }
+            Ending::Cut => {
+                self.failure.get_or_insert(ConsumerError::Cut);
             }
             Ending::Stopped | Ending::HandedOff | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
         }

@@ -2,7 +2,7 @@
 
 use super::error::ConsumerError;
 use super::settings::Ports;
-use crate::domain::{Lease, LeaseError, LeaseGrant, NewLease, ShardListing, WorkerId};
+use crate::domain::{Lease, LeaseError, LeaseGrant, NewLease, RetrievalError, ShardListing, WorkerId};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -11,8 +11,8 @@ use tokio::time::Instant;
 pub(super) struct View {
     pub(super) begun: Instant,
     pub(super) leases: Vec<Lease>,
-    /// Only where it was asked for or needed.
-    pub(super) listing: Option<ShardListing>,
+    /// Only where it was asked for or needed. A listing that failed does not keep anybody from taking leases.
+    pub(super) listing: Option<Result<ShardListing, RetrievalError>>,
 }
 
 /// A change to the leases.
@@ -42,7 +42,7 @@ pub(super) async fn scan(ports: Ports, wants_listing: bool) -> Result<View, Cons
     let begun = Instant::now();
     let leases = ports.leases.list().await?;
     let needed = wants_listing || leases.is_empty() || leases.iter().any(|lease| lease.checkpoint.is_ended());
-    let listing = if needed { Some(ports.directory.list().await?) } else { None };
+    let listing = if needed { Some(ports.directory.list().await) } else { None };
     Ok(View { begun, leases, listing })
 }
 

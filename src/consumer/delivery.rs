@@ -11,7 +11,11 @@ use crate::resilience::Waits;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// The longest pause between tries to reach an app that is down.
+const LONGEST_WHILE_DOWN: Duration = Duration::from_secs(2);
 
 /// Whom to deliver for, and to.
 #[derive(Debug, Clone)]
@@ -145,6 +149,9 @@ impl Delivery {
         if self.mode == Mode::Running {
             // What the app asks for is obeyed as it stands; else waits grow.
             let wait = error.retry_after().unwrap_or_else(|| self.waits.next_wait());
+            // An app that is down is asked often: it costs nobody anything, and it is back sooner.
+            let is_down = matches!(error, DeliveryError::Unreachable { .. });
+            let wait = if is_down { wait.min(LONGEST_WHILE_DOWN) } else { wait };
             tracing::warn!(shard = %self.to.shard, position = %record.position, attempt, ?wait, %error, "delivery failed");
             self.vitals.metrics.retried();
             let attempt = attempt.saturating_add(1);

@@ -1,6 +1,6 @@
 //! How far a shard came: the highest position with everything before it accepted.
 
-use crate::domain::RecordPosition;
+use crate::domain::{RecordPosition, StartingPosition};
 use std::collections::VecDeque;
 
 /// Positions handed to delivery, in order, and which of them were accepted.
@@ -35,6 +35,12 @@ impl Progress {
     pub(super) fn is_settled(&self) -> bool {
         self.handed.is_empty()
     }
+}
+
+/// At the record and not after it: it may be an aggregate that was accepted in part, and finding it proves that
+/// nothing has aged out in between.
+pub(super) fn resume_at(position: &RecordPosition) -> StartingPosition {
+    StartingPosition::At(position.sequence.clone())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 
 use super::delivery::Delivered;
 use super::lease_clock::LeaseClock;
-use super::progress::Progress;
+use super::progress::{Progress, resume_at};
 use super::settings::ConsumerSettings;
 use super::shard_events::{Effect, Ending, Event, LeaseAnswer, LeaseCall};
 use super::vitals::Vitals;
@@ -113,8 +113,8 @@ impl ShardConsumer {
         match event {
             Event::Opened(Ok(())) => self.reading = Reading::Open,
             Event::Opened(Err(error)) => self.read_failed(&error, &mut effects),
-            Event::Fetched(result) => self.fetched(result, &mut effects),
-            Event::Missing(answer) => self.missing(answer),
+            Event::Fetched(result) => self.fetched(result, now, &mut effects),
+            Event::Missing(answer) => self.missing(answer, now, &mut effects),
             Event::Delivered(Delivered::Accepted(position)) => self.accepted(&position, now),
             Event::Delivered(Delivered::Settled) => self.settled(),
             Event::Leased { begun, answer, handed_off } => {
@@ -126,7 +126,7 @@ impl ShardConsumer {
                 effects.push(Effect::SetFence(self.clock.fence()));
             }
             Event::StopAsked => self.drain(Ending::Stopped, now, &mut effects),
-            Event::Forced => self.end(Ending::Forced, &mut effects),
+            Event::Forced => self.end(Ending::Forced, now, &mut effects),
             Event::Woke => {}
         }
         self.decide(now, &mut effects);
@@ -136,17 +136,19 @@ impl ShardConsumer {
     /// What follows from the state, whatever the event was.
     fn decide(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.clock.is_over(now) {
-            self.end(Ending::LeaseLost, effects);
+            self.end(Ending::LeaseLost, now, effects);
         }
         if let Phase::Draining { why, hand_until, until, settled } = &mut self.phase {
-            let why = *why;
             if !*settled && now >= *hand_until {
                 *settled = true;
+                *why = why.cut();
+                tracing::warn!(shard = %self.shard, "record in hand took too long and was dropped, it will come again");
                 effects.push(Effect::DropDelivery);
             }
             if now >= *until {
+                let why = why.cut();
                 tracing::warn!(shard = %self.shard, "drain took too long, lease was left to expire");
-                self.end(why, effects);
+                self.end(why, now, effects);
             }
         }
         if matches!(self.phase, Phase::Ended) {
@@ -223,12 +225,12 @@ impl ShardConsumer {
         }
     }
 
-    fn fetched(&mut self, result: Result<Fetched, RetrievalError>, effects: &mut Vec<Effect>) {
+    fn fetched(&mut self, result: Result<Fetched, RetrievalError>, now: Instant, effects: &mut Vec<Effect>) {
         match result {
             Ok(Fetched::Batch(batch)) => {
                 self.read_waits.reset();
                 self.reading = Reading::Open;
-                self.take_in(batch, effects);
+                self.take_in(batch, now, effects);
             }
             Ok(Fetched::ShardEnded { children }) => {
                 tracing::info!(shard = %self.shard, "shard was read to its end");
@@ -238,8 +240,8 @@ impl ShardConsumer {
         }
     }
 
-    fn take_in(&mut self, batch: RecordBatch, effects: &mut Vec<Effect>) {
-        self.vitals.metrics.fetched(u64::try_from(batch.records.len()).unwrap_or(u64::MAX), batch.behind);
+    fn take_in(&mut self, batch: RecordBatch, now: Instant, effects: &mut Vec<Effect>) {
+        self.vitals.fetched(&self.shard, &batch, now);
         if let Some(first) = batch.records.first()
             && let Some(expected) = self.expects.take()
             && first.position.sequence > expected.sequence
@@ -258,6 +260,7 @@ impl ShardConsumer {
 
     fn read_failed(&mut self, error: &RetrievalError, effects: &mut Vec<Effect>) {
         if matches!(error, RetrievalError::NotFound { .. }) {
+            tracing::warn!(shard = %self.shard, %error, "shard could not be read, the stream is asked whether it has it");
             effects.push(Effect::AskWhetherMissing);
             self.reading = Reading::Busy;
             return;
@@ -277,18 +280,24 @@ impl ShardConsumer {
         self.reading = Reading::Closed { after };
     }
 
-    fn missing(&mut self, answer: Option<bool>) {
-        if answer == Some(true) {
-            tracing::warn!(shard = %self.shard, "shard aged out of the stream, records may be lost");
-            self.vitals.metrics.retention_gap();
-            self.reading = Reading::Finished { children: Vec::new(), noted: true };
-        } else {
-            self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+    fn missing(&mut self, answer: Option<bool>, now: Instant, effects: &mut Vec<Effect>) {
+        match answer {
+            Some(true) => {
+                tracing::warn!(shard = %self.shard, "shard aged out of the stream, records may be lost");
+                self.vitals.metrics.retention_gap();
+                self.reading = Reading::Finished { children: Vec::new(), noted: true };
+            }
+            // The shard is there, so what is missing is the way to read it (a deregistered consumer, for one).
+            Some(false) => self.drain(Ending::Unreadable, now, effects),
+            None => self.reading = Reading::Closed { after: self.read_waits.next_wait() },
         }
     }
 
     fn accepted(&mut self, position: &RecordPosition, now: Instant) {
         self.progress.accept(position);
+        if self.progress.is_settled() {
+            self.vitals.caught_up(&self.shard, now);
+        }
         if self.accepted_since.is_none() {
             self.accepted_since = Some(now);
             self.vitals.waits_since(&self.shard, self.accepted_since, now);
@@ -306,6 +315,7 @@ impl ShardConsumer {
             LeaseAnswer::Renewed(Ok(renewed)) => {
                 self.clock.written(begun);
                 self.clock.heard(begun);
+                self.vitals.look(now);
                 self.vitals.waits_since(&self.shard, self.accepted_since, now);
                 if renewed == Renewed::HandoffAsked {
                     self.drain(Ending::HandedOff, now, effects);
@@ -324,7 +334,7 @@ impl ShardConsumer {
                     *noted = true;
                 }
             }
-            LeaseAnswer::Released(result) => self.released(result, effects),
+            LeaseAnswer::Released(result) => self.released(result, now, effects),
             LeaseAnswer::Renewed(Err(error))
             | LeaseAnswer::Checkpointed(_, Err(error))
             | LeaseAnswer::ChildrenNoted(Err(error)) => self.lease_failed(&error, now, effects),
@@ -333,10 +343,10 @@ impl ShardConsumer {
 
     fn lease_failed(&mut self, error: &LeaseError, now: Instant, effects: &mut Vec<Effect>) {
         match error {
-            LeaseError::Lost { .. } => self.end(Ending::LeaseLost, effects),
+            LeaseError::Lost { .. } => self.end(Ending::LeaseLost, now, effects),
             LeaseError::Unusable { .. } => {
                 tracing::error!(shard = %self.shard, %error, "lease store cannot be used");
-                self.end(Ending::Failed, effects);
+                self.end(Ending::Failed, now, effects);
             }
             LeaseError::Unavailable { .. } => {
                 let wait = self.clock.failed(now);
@@ -345,7 +355,7 @@ impl ShardConsumer {
         }
     }
 
-    fn released(&mut self, result: Result<(), LeaseError>, effects: &mut Vec<Effect>) {
+    fn released(&mut self, result: Result<(), LeaseError>, now: Instant, effects: &mut Vec<Effect>) {
         if let Err(error) = result {
             tracing::warn!(shard = %self.shard, %error, "lease was not released and will expire");
         }
@@ -354,7 +364,7 @@ impl ShardConsumer {
             Phase::Draining { why, .. } => why,
             Phase::Running | Phase::Ended => Ending::Failed,
         };
-        self.end(why, effects);
+        self.end(why, now, effects);
     }
 
     fn drain(&mut self, why: Ending, now: Instant, effects: &mut Vec<Effect>) {
@@ -371,23 +381,17 @@ impl ShardConsumer {
         }
     }
 
-    fn end(&mut self, why: Ending, effects: &mut Vec<Effect>) {
+    fn end(&mut self, why: Ending, now: Instant, effects: &mut Vec<Effect>) {
         if matches!(self.phase, Phase::Ended) {
             return;
         }
         if why == Ending::LeaseLost {
             self.vitals.metrics.lease_lost();
         }
-        self.vitals.waits_since(&self.shard, None, self.clock.fence());
+        self.vitals.forget(&self.shard, now);
         self.phase = Phase::Ended;
         effects.push(Effect::StopReading);
         effects.push(Effect::DropDelivery);
         effects.push(Effect::End(why));
     }
-}
-
-/// At the record and not after it: it may be an aggregate that was accepted in part, and finding it proves that
-/// nothing has aged out in between.
-fn resume_at(position: &RecordPosition) -> StartingPosition {
-    StartingPosition::At(position.sequence.clone())
 }

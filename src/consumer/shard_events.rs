@@ -72,6 +72,26 @@ pub(super) enum Ending {
     LeaseLost,
     /// The lease store cannot be used, or the consumer itself failed.
     Failed,
+    /// The worker was asked to finish, but the record in hand, or the lease, took too long.
+    Cut,
+    /// The shard is there but cannot be read; the whole input must be set up anew.
+    Unreadable,
     /// The worker was told to drop everything.
     Forced,
+}
+
+impl Ending {
+    /// The same ending where not all could be finished.
+    pub(super) const fn cut(self) -> Self {
+        match self {
+            Self::Stopped => Self::Cut,
+            Self::ShardEnded
+            | Self::HandedOff
+            | Self::LeaseLost
+            | Self::Failed
+            | Self::Cut
+            | Self::Unreadable
+            | Self::Forced => self,
+        }
+    }
 }

@@ -13,7 +13,11 @@ use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long after the drain limit a consumer that did not end is cut.
+const GIVE_UP: Duration = Duration::from_millis(250);
 
 /// Reads a stream together with other workers of the same lease table.
 #[derive(Debug)]
@@ -70,11 +74,12 @@ impl Worker {
             event = driver.select(coordinator.wake_at()).await;
         }
         driver.lane = None;
-        for name in driver.consumers.abort_and_join().await {
+        let cut = driver.consumers.abort_and_join().await;
+        for name in &cut {
             tracing::warn!(task = name, "shard consumer was cut, its lease will expire");
         }
         driver.worker.vitals.metrics.set_leases_held(0);
-        Ok(())
+        if cut.is_empty() { Ok(()) } else { Err(ConsumerError::Cut) }
     }
 
     /// Makes the lease store usable; false when a stop was asked before it was.
@@ -143,7 +148,8 @@ impl Driver {
             }
             Effect::StopConsumers => {
                 self.stop.finish();
-                self.give_up_at = Some(Instant::now() + settings.drain_limit);
+                // Consumers end by themselves at the drain limit; this is for one that does not.
+                self.give_up_at = Some(Instant::now() + settings.drain_limit + GIVE_UP);
             }
             Effect::End(result) => return Some(result),
         }

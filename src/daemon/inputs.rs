@@ -3,7 +3,7 @@
 use crate::app::{Answer, AppChannel, Route};
 use crate::components::Checked;
 use crate::domain::{Binding, ComponentName, Stop};
-use crate::runtime::{self, Admission, InputGate, InputSlot, ReadinessGuard};
+use crate::runtime::{self, Admission, InputGate, InputSlot, ReadinessGuard, Settled};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -55,23 +55,24 @@ pub(super) async fn run(
     inputs: Vec<(Wanted, Arc<dyn Binding>)>,
     ready: ReadinessGuard,
     stop: Stop,
-) {
+) -> Settled {
     let Some(app) = app else {
         if !inputs.is_empty() {
             tracing::warn!("inputs are not read because there is no app port: give one by --app-port");
         }
         drop(ready);
         stop.asked().await;
-        return;
+        return Settled::Clean;
     };
     if !app.wait_until_up(&stop).await {
-        return;
+        return Settled::Clean;
     }
     drop(ready);
     let slots = inputs.into_iter().map(|(wanted, binding)| slot(&app, &wanted, binding, &stop)).collect();
-    runtime::run_inputs(slots, stop.clone()).await;
+    let settled = runtime::run_inputs(slots, stop.clone()).await;
     stop.asked().await;
     app.close_idle();
+    settled
 }
 
 fn slot(app: &AppChannel, wanted: &Wanted, binding: Arc<dyn Binding>, stop: &Stop) -> InputSlot {

@@ -2,7 +2,7 @@
 
 use crate::domain::Stop;
 use crate::http::Drained;
-use crate::runtime::{Host, Readiness};
+use crate::runtime::{Host, Readiness, Settled};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::Metrics;
 use std::net::SocketAddr;
@@ -15,6 +15,9 @@ pub(super) const HTTP: &str = "http";
 pub(super) const METRICS: &str = "metrics";
 pub(super) const INPUTS: &str = "inputs";
 
+/// How long parts that were told to drop everything may take to join their own tasks.
+const LAST_JOIN: Duration = Duration::from_millis(500);
+
 /// What the daemon's own tasks end with.
 #[derive(Debug)]
 pub(super) enum Part {
@@ -23,7 +26,7 @@ pub(super) enum Part {
     /// The metrics page.
     Metrics(Drained),
     /// All inputs.
-    Inputs,
+    Inputs(Settled),
 }
 
 /// The stop tokens of the parts, so that they end in order.
@@ -99,8 +102,8 @@ impl Running {
             () = deadline => { tracing::error!(limit = ?self.limit, "graceful shutdown timeout was exceeded"); false }
             () = stop.forced() => { tracing::warn!("shutdown was forced"); false }
         };
-        let cut = self.cut().await;
-        if in_time && cut && !failed { Shutdown::Clean } else { Shutdown::Cut }
+        let whole = self.cut(in_time).await;
+        if whole && !failed { Shutdown::Clean } else { Shutdown::Cut }
     }
 
     /// A part ended before anybody asked; always a defect or a lost socket.
@@ -111,17 +114,23 @@ impl Running {
         true
     }
 
-    /// Ends what may still run and joins it; whether there was nothing to cut.
-    async fn cut(&mut self) -> bool {
+    /// Ends what may still run and joins it; whether all ended in time and there was nothing to cut.
+    async fn cut(&mut self, in_time: bool) -> bool {
         for stop in [&self.stops.inputs, &self.stops.http, &self.stops.metrics] {
             stop.now();
+        }
+        // Told to drop everything, the parts join what they started; only one that does not is aborted.
+        let joined = async { while self.parts.next().await.is_some() {} };
+        if tokio::time::timeout(LAST_JOIN, joined).await.is_ok() {
+            tracing::info!("shutdown ended");
+            return in_time;
         }
         let cut = self.parts.abort_and_join().await;
         if !cut.is_empty() {
             tracing::error!(parts = ?cut, "parts were cut");
         }
         tracing::info!("shutdown ended");
-        cut.is_empty()
+        in_time && cut.is_empty()
     }
 }
 
@@ -158,11 +167,12 @@ async fn join(parts: &mut Supervisor<Part>, name: &str) -> bool {
     while parts.running().contains(&name) {
         let Some(ended) = parts.next().await else { break };
         match ended.result {
-            Ok(Part::Inputs | Part::Http(Drained::Clean) | Part::Metrics(Drained::Clean)) => {}
+            Ok(Part::Inputs(Settled::Clean) | Part::Http(Drained::Clean) | Part::Metrics(Drained::Clean)) => {}
             Ok(Part::Http(Drained::Cut(connections)) | Part::Metrics(Drained::Cut(connections))) => {
                 tracing::error!(connections, "open connections were cut");
                 clean = false;
             }
+            Ok(Part::Inputs(Settled::Cut)) => clean = false,
             Err(failure) => {
                 tracing::error!(part = ended.name, %failure, "part failed");
                 clean = false;

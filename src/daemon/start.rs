@@ -81,10 +81,7 @@ impl Running {
     fn spawn_inputs(&mut self, app: Option<AppChannel>, inputs: Vec<(Wanted, Arc<dyn Binding>)>) {
         let ready = self.ready.guard("app port");
         let stop = self.stops.inputs.clone();
-        self.parts.spawn(INPUTS, async move {
-            inputs::run(app, inputs, ready, stop).await;
-            Part::Inputs
-        });
+        self.parts.spawn(INPUTS, async move { Part::Inputs(inputs::run(app, inputs, ready, stop).await) });
     }
 
     fn spawn_http(&mut self, settings: &Settings, listeners: Vec<TcpListener>, page: Option<TcpListener>) {

@@ -185,7 +185,12 @@ fn summary(totals: &Totals) -> String {
         || "nothing was delivered".to_owned(),
         |took| format!("first delivery after {} ms", took.as_millis()),
     );
-    format!("demo: {totals}\n{first}\n")
+    let left = totals.put.saturating_sub(totals.shared) + totals.put.saturating_sub(totals.fan_out);
+    let left = match left {
+        0 => String::new(),
+        left => format!("{left} deliveries were still to come; with --keep the next run goes on with them\n"),
+    };
+    format!("demo: {totals}\n{first}\n{left}")
 }
 
 fn print(text: &str) -> Result<(), DemoError> {

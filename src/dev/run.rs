@@ -88,7 +88,9 @@ async fn sidecar_and_app(
             status = ended(&mut app) => {
                 tracing::info!(?status, "app ended, so the sidecar stops too");
                 end.finish();
-                serving.await
+                let shutdown = serving.await;
+                // Whoever runs this in a script learns from the exit code that the app failed.
+                if status.is_ok_and(|status| status.success()) { shutdown } else { Shutdown::Cut }
             }
         }
     };

@@ -178,7 +178,7 @@ pub enum Renewed {
 
 /// Keeps leases, with optimistic locking.
 ///
-/// Law: each write is conditional on the counter of the lease or grant it is given. When a reply is lost the store
+/// Law: each write that moves the counter is conditional on the counter of the lease or grant it is given. When a reply is lost the store
 /// reads back and compares, so that a write of ours that did arrive counts as done.
 #[async_trait]
 pub trait LeaseStore: Debug + Send + Sync {

@@ -5,6 +5,7 @@ use crate::domain::{BoxError, Stop};
 use crate::tasks::Supervisor;
 use axum::extract::DefaultBodyLimit;
 use ferrokinesis::store::{DurableStateOptions, Store, StoreOptions};
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,12 @@ impl Default for EmbeddedSettings {
 /// The emulators did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
+    /// Another process uses the folder with the kept data.
+    #[error("the folder {} is in use by another bindd; stop that one or choose another folder", folder.display())]
+    FolderTaken {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Another process listens on the port.
     #[error("port {port} for the embedded {service} is taken; stop the other process or choose another port")]
     PortTaken {
@@ -88,6 +95,8 @@ pub struct Aws {
     dynamodb: SocketAddr,
     stop: Stop,
     servers: Supervisor<()>,
+    /// Held as long as the folder is ours.
+    _folder: Option<File>,
 }
 
 impl Aws {
@@ -101,6 +110,7 @@ impl Aws {
         if let Some(place) = &settings.keep {
             tokio::fs::create_dir_all(place).await.map_err(|error| data_fault(place, error))?;
         }
+        let folder = settings.keep.as_deref().map(lock).transpose()?;
         let database = open_database(settings.keep.as_deref())?;
         let (router, store) = ferrokinesis::create_app(store_options(&settings));
         check_store(&store, settings.keep.as_deref())?;
@@ -116,7 +126,7 @@ impl Aws {
                 tracing::error!(%error, "embedded DynamoDB ended");
             }
         });
-        Ok(Self { kinesis, dynamodb, stop, servers })
+        Ok(Self { kinesis, dynamodb, stop, servers, _folder: folder })
     }
 
     /// Where Kinesis answers, as `http://127.0.0.1:<port>`. Any credentials are accepted; the region is `us-east-1`
@@ -151,6 +161,16 @@ async fn listen(service: &'static str, port: u16) -> Result<(TcpListener, Socket
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     Ok((listener, address))
+}
+
+/// Two processes on one folder would overwrite each other's records. The lock goes with the process, also by `kill -9`.
+fn lock(folder: &Path) -> Result<File, EmbeddedError> {
+    let file = File::create(folder.join("lock")).map_err(|error| data_fault(folder, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(EmbeddedError::FolderTaken { folder: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(data_fault(folder, error)),
+    }
 }
 
 fn open_database(keep: Option<&Path>) -> Result<dynoxide::Database, EmbeddedError> {

@@ -62,12 +62,30 @@ struct Attended {
     begun: Instant,
 }
 
+/// How the inputs came to their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Every record in hand was finished, progress stored, leases released.
+    Clean,
+    /// Something was cut; its records come again.
+    Cut,
+}
+
+impl Settled {
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Clean, Self::Clean) => Self::Clean,
+            (Self::Cut, _) | (_, Self::Cut) => Self::Cut,
+        }
+    }
+}
+
 /// Runs every input until `stop`. Each is its own task; one that fails, returns early or panics is started again with
 /// growing waits and does not disturb the others. Returns when all are joined. A forced stop aborts what is left and
 /// names it in the log.
 ///
 /// Not cancel-safe: dropping the future aborts the inputs, and their leases expire by themselves.
-pub async fn run(inputs: Vec<InputSlot>, stop: Stop) {
+pub async fn run(inputs: Vec<InputSlot>, stop: Stop) -> Settled {
     let mut tasks = Supervisor::new();
     let mut attended = HashMap::new();
     for slot in inputs {
@@ -76,37 +94,53 @@ pub async fn run(inputs: Vec<InputSlot>, stop: Stop) {
         input.start(&mut tasks, Duration::ZERO, &stop);
         attended.insert(name, input);
     }
+    let mut settled = Settled::Clean;
     loop {
         tokio::select! {
             ended = tasks.next() => match ended {
-                Some(ended) => settle(ended, &mut attended, &mut tasks, &stop),
-                None => return,
+                Some(ended) => settled = settled.and(settle(ended, &mut attended, &mut tasks, &stop)),
+                None => return settled,
             },
             () = stop.forced() => break,
         }
     }
     for name in tasks.abort_and_join().await {
         tracing::error!(component = %name, "input was cut off at the deadline");
+        settled = Settled::Cut;
     }
+    settled
 }
 
 /// Logs how an input ended and starts it again unless that was its wish or ours.
-fn settle(ended: Ended<End>, attended: &mut HashMap<String, Attended>, tasks: &mut Supervisor<End>, stop: &Stop) {
+fn settle(
+    ended: Ended<End>,
+    attended: &mut HashMap<String, Attended>,
+    tasks: &mut Supervisor<End>,
+    stop: &Stop,
+) -> Settled {
     let name = ended.name;
     let why = match ended.result {
-        Ok(End::Stopped) => return tracing::info!(component = %name, "input stopped"),
-        Ok(End::NotWanted) => return tracing::info!(component = %name, "app did not want the input; it is not read"),
+        Ok(End::Stopped) => {
+            tracing::info!(component = %name, "input stopped");
+            return Settled::Clean;
+        }
+        Ok(End::NotWanted) => {
+            tracing::info!(component = %name, "app did not want the input; it is not read");
+            return Settled::Clean;
+        }
         Ok(End::Returned) => "it returned without having been asked to".to_owned(),
         Ok(End::Failed(error)) => causes(&error),
         Err(failure) => failure.to_string(),
     };
-    let Some(input) = attended.get_mut(&name) else { return };
+    let Some(input) = attended.get_mut(&name) else { return Settled::Clean };
     if stop.is_asked() {
-        return tracing::warn!(component = %name, error = %why, "input failed while stopping");
+        tracing::warn!(component = %name, error = %why, "input failed while stopping");
+        return Settled::Cut;
     }
     let wait = input.next_wait();
     tracing::error!(component = %name, error = %why, restart_in = ?wait, "input failed");
     input.start(tasks, wait, stop);
+    Settled::Clean
 }
 
 fn causes(error: &BindingError) -> String {

@@ -14,6 +14,6 @@ mod readiness;
 mod signals;
 
 pub use host::{Component, Description, Host, InvokeError};
-pub use inputs::{Admission, InputGate, InputSlot, run as run_inputs};
+pub use inputs::{Admission, InputGate, InputSlot, Settled, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};
 pub use signals::{Caught, Governed, Signals};

@@ -34,3 +34,12 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_terminal_can_have_colours() {
+        // Panics where the crate is built without them, which no run without a terminal would notice.
+        drop(tracing_subscriber::fmt().with_ansi(true));
+    }
+}

@@ -144,7 +144,7 @@ impl InputFamilies {
         registry.register("input_leases_held", "Leases held now", self.leases_held.clone());
         registry.register_with_unit(
             "input_lag",
-            "How far the last read was behind the newest record",
+            "How far the shard that is furthest behind was from its newest record at the last read",
             Unit::Seconds,
             self.lag.clone(),
         );
@@ -201,12 +201,14 @@ pub struct InputMetrics {
 }
 
 impl InputMetrics {
-    /// Records came in; `behind` is what the service said.
-    pub fn fetched(&self, records: u64, behind: Option<Duration>) {
+    /// Records came in.
+    pub fn fetched(&self, records: u64) {
         self.fetched.inc_by(records);
-        if let Some(behind) = behind {
-            self.lag.set(behind.as_secs_f64());
-        }
+    }
+
+    /// How far the last read of the shard that is furthest behind was from the newest record.
+    pub fn set_lag(&self, behind: Duration) {
+        self.lag.set(behind.as_secs_f64());
     }
 
     /// The app accepted a record.
@@ -249,12 +251,6 @@ impl InputMetrics {
         self.checkpoint_age.set(age.as_secs_f64());
     }
 
-    /// How many records the app accepted so far; tests and the demo read it.
-    #[must_use]
-    pub fn delivered_total(&self) -> u64 {
-        self.delivered.get()
-    }
-
     /// How far behind the last read was.
     #[must_use]
     pub fn lag(&self) -> Duration {
@@ -271,7 +267,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.answered("orders", "create", 204, Duration::from_millis(3));
         let input = metrics.input("orders-in");
-        input.fetched(2, Some(Duration::from_secs(4)));
+        input.fetched(2);
+        input.set_lag(Duration::from_secs(4));
         input.delivered();
         let page = metrics.page().unwrap();
         for line in [

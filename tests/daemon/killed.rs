@@ -88,3 +88,18 @@ async fn a_killed_program_loses_no_record() {
     app.until_accepted(&confirmed).await;
     program.kill().await;
 }
+
+#[tokio::test]
+async fn a_kept_folder_serves_one_program_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("components")).unwrap();
+    fs::write(folder.path().join("components/orders.yaml"), COMPONENTS).unwrap();
+    let app = RecordingApp::start().await;
+    let program = Program::start(folder.path(), &app).await;
+    let mut second = Command::new(env!("CARGO_BIN_EXE_bindd"));
+    second.args(["demo", "--dapr-http-port", "0", "--keep"]).arg(folder.path().join("kept")).kill_on_drop(true);
+    let output = within("the second program to give up", second.output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in use by another"), "{output:?}");
+    program.kill().await;
+}

@@ -1,6 +1,6 @@
 //! What every `LeaseStore` must do.
 
-use super::service::{Service, TABLE, new_lease, position, seen, shard, worker};
+use super::service::{LEASE, Service, TABLE, new_lease, position, seen, shard, worker};
 use bindd::aws::dynamodb::LeaseTable;
 use bindd::domain::{Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, StartWord};
 use bindd::testing::lease_store_contract;
@@ -13,7 +13,7 @@ async fn the_contract_of_every_lease_store_holds() {
     let number = AtomicUsize::new(0);
     lease_store_contract(|| {
         let name = format!("{TABLE}-{}", number.fetch_add(1, Ordering::SeqCst));
-        let store: Arc<dyn LeaseStore> = Arc::new(LeaseTable::new(&service.connection, name));
+        let store: Arc<dyn LeaseStore> = Arc::new(LeaseTable::new(&service.connection, name, LEASE));
         std::future::ready(store)
     })
     .await;
@@ -250,7 +250,7 @@ async fn a_write_whose_reply_was_lost_counts_as_done() {
 
 /// The lease as another worker would see it, without using up the loss.
 async fn seen_behind(service: &Service) -> bindd::domain::Lease {
-    let direct = LeaseTable::new(&service.straight().await, TABLE.to_owned());
+    let direct = LeaseTable::new(&service.straight().await, TABLE.to_owned(), LEASE);
     seen(&direct, 0).await
 }
 

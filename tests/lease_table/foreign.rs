@@ -1,6 +1,6 @@
 //! Tables and rows of others.
 
-use super::service::{SHORT_WATCH, Service, TABLE, seen, worker};
+use super::service::{LEASE, SHORT_WATCH, Service, TABLE, seen, worker};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::dynamodb::{Item, LeaseTable};
 use bindd::domain::{FailureKind, LeaseError, LeaseStore};
@@ -25,7 +25,7 @@ async fn a_table_of_another_form_is_refused_with_what_to_do() {
     for (hash, range) in [("ShardID", None), ("StreamID", Some("ShardID")), ("leaseKey", Some("more"))] {
         let service = Service::start().await;
         service.create_table(hash, range).await;
-        let store = LeaseTable::new(&service.connection, TABLE.to_owned());
+        let store = LeaseTable::new(&service.connection, TABLE.to_owned(), LEASE);
         let reason = reason(&store.prepare().await.unwrap_err());
         assert!(reason.contains("choose another `consumerName`") && reason.contains(hash), "{reason}");
         assert_eq!(reason.contains("Dapr"), (hash, range) == ("ShardID", None), "{reason}");

@@ -18,6 +18,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Its attempts may take 5 s.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 pub(super) const TABLE: &str = "orders";
 
 /// The service; it ends when it is dropped.
@@ -73,7 +75,7 @@ impl Service {
 
     /// A store over the table, prepared.
     pub(super) async fn leases(&self) -> LeaseTable {
-        let store = LeaseTable::new(&self.connection, TABLE.to_owned());
+        let store = LeaseTable::new(&self.connection, TABLE.to_owned(), LEASE);
         store.prepare().await.unwrap();
         store
     }

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// A KCL 3.x worker writes its heartbeat every 30 s; what has not moved for this long has no worker any more.
 const HEARTBEAT_WATCH: Duration = Duration::from_secs(35);
 
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
+
 /// How many leases are created at the same time.
 const CREATED_AT_ONCE: usize = 8;
 /// How often a write goes on from a row that an earlier write of ours left.
@@ -39,10 +42,14 @@ pub struct LeaseTable {
 }
 
 impl LeaseTable {
-    /// Leases in the table of this name; nothing is contacted.
+    /// Leases of this duration in the table of this name; nothing is contacted.
+    ///
+    /// One attempt of a call may take a sixth of the duration, so that a renewal whose connection went silent, its
+    /// read-back, and a second try all fit in before the lease is given up.
     #[must_use]
-    pub fn new(connection: &Connection, table: String) -> Self {
-        Self { client: connection.dynamodb(), table, watch: HEARTBEAT_WATCH }
+    pub fn new(connection: &Connection, table: String, lease_duration: Duration) -> Self {
+        let attempt = (lease_duration / 6).clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT);
+        Self { client: connection.dynamodb_within(attempt), table, watch: HEARTBEAT_WATCH }
     }
 
     /// Watches for this long, instead of 35 s, whether a KCL 3.x worker is alive. Its heartbeat comes every 30 s.

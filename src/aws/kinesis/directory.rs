@@ -10,7 +10,7 @@ use crate::domain::{
 use async_trait::async_trait;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard};
-use tokio::sync::OnceCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often a listing whose token ran out is begun anew; a token lives 300 s.
 const RESTARTS: u32 = 3;
@@ -21,15 +21,15 @@ pub struct Directory {
     connection: Connection,
     client: aws_sdk_kinesis::Client,
     stream: StreamRef,
-    /// Asked once; `None` inside when we are not allowed to know.
-    created: OnceCell<Option<Timestamp>>,
+    /// We may not describe the stream, and need not ask again.
+    is_denied: AtomicBool,
 }
 
 impl Directory {
     /// For one stream, which need not exist yet.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef) -> Self {
-        Self { connection: connection.clone(), client: connection.kinesis(), stream, created: OnceCell::new() }
+        Self { connection: connection.clone(), client: connection.kinesis(), stream, is_denied: AtomicBool::new(false) }
     }
 
     async fn pages(&self) -> Result<(Vec<Shard>, Timestamp), Failed> {
@@ -60,8 +60,8 @@ impl Directory {
     }
 
     async fn created(&self) -> Result<Option<Timestamp>, RetrievalError> {
-        let created = self.created.get_or_try_init(|| self.describe()).await?;
-        Ok(*created)
+        // Asked with each listing: a stream can be re-created while we run.
+        if self.is_denied.load(Ordering::Relaxed) { Ok(None) } else { self.describe().await }
     }
 
     async fn describe(&self) -> Result<Option<Timestamp>, RetrievalError> {
@@ -74,6 +74,7 @@ impl Directory {
             Ok(output) => output,
             Err(failed) if failed.kind == FailureKind::Denied => {
                 tracing::info!(stream = %self.stream, "was not allowed to describe the stream, a re-created one will not be noticed");
+                self.is_denied.store(true, Ordering::Relaxed);
                 return Ok(None);
             }
             Err(failed) => return Err(failed.about_stream(&self.stream)),

@@ -31,8 +31,13 @@ impl OutputBinding for Output {
         let item = item_from_json(&request.data)
             .map_err(|fault| BindingError::new(FailureKind::Caller, fault.to_string()).with_source(fault))?;
         let retry = Retry::within(self.request_timeout, BACKOFF, fastrand::u64(..));
-        let spent = retry.run(|| self.items.put(item.clone())).await?;
-        self.metrics.retried(u64::from(spent.attempts - 1));
-        Ok(InvokeResponse::default())
+        let mut attempts = 0_u64;
+        let outcome = retry.run(|| {
+            attempts += 1;
+            self.items.put(item.clone())
+        });
+        let outcome = outcome.await;
+        self.metrics.retried(attempts.saturating_sub(1));
+        outcome.map(|_| InvokeResponse::default())
     }
 }

@@ -34,10 +34,16 @@ pub(super) struct Input {
 #[async_trait]
 impl InputBinding for Input {
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError> {
+        let retrieval = tokio::select! {
+            // Biased: nothing was read yet, so a stop leaves nothing to settle.
+            biased;
+            () = stop.asked() => return Ok(()),
+            retrieval = self.retrieval() => retrieval?,
+        };
         let ports = Ports {
             directory: Arc::new(Directory::new(&self.connection, self.stream.clone())),
-            retrieval: self.retrieval().await?,
-            leases: Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone())),
+            retrieval,
+            leases: Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.lease_duration)),
             handler,
         };
         let settings = ConsumerSettings {

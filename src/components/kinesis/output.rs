@@ -36,9 +36,14 @@ impl OutputBinding for Output {
         let put = self.put_request(request)?;
         check_limits(&put)?;
         let retry = Retry::within(self.request_timeout, BACKOFF, fastrand::u64(..));
-        let spent = retry.run(|| self.producer.put(put.clone())).await?;
-        self.metrics.retried(u64::from(spent.attempts - 1));
-        Ok(answer(spent))
+        let mut attempts = 0_u64;
+        let outcome = retry.run(|| {
+            attempts += 1;
+            self.producer.put(put.clone())
+        });
+        let outcome = outcome.await;
+        self.metrics.retried(attempts.saturating_sub(1));
+        outcome.map(answer)
     }
 }
 

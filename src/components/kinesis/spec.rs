@@ -25,7 +25,8 @@ pub enum Mode {
 pub struct Spec {
     /// `streamName` (Dapr's name; `stream` in other tools): name or ARN.
     pub stream: StreamRef,
-    /// `consumerName`: who shares the leases, and the registered consumer of mode `extended`. The app id when absent.
+    /// `consumerName`: who shares the leases, and the registered consumer of mode `extended`; app id and component
+    /// name when absent.
     pub consumer_name: Option<String>,
     /// `mode`, default `shared`.
     pub mode: Mode,
