@@ -122,6 +122,13 @@ impl AppChannel {
             dials += 1;
             if dials.is_multiple_of(DIALS_PER_LINE) {
                 tracing::info!("waiting for application to listen on port {}", self.0.port);
+                if dials == DIALS_PER_LINE {
+                    let address = authority(&self.0.host, self.0.port);
+                    tracing::warn!(
+                        "nothing listens on {address} yet, so no input is read: start the app, or name its port by \
+                         --app-port and its host by --app-channel-address"
+                    );
+                }
             }
             tokio::time::sleep(DIAL_PAUSE).await;
         }

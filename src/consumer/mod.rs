@@ -27,6 +27,7 @@ mod lanes;
 mod lease_clock;
 mod lineage;
 mod progress;
+mod reading;
 mod settings;
 mod shard_consumer;
 mod shard_events;

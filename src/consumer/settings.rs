@@ -36,6 +36,8 @@ pub struct ConsumerSettings {
     pub commit_interval: Duration,
     /// How long a drain may take; three quarters of it are left to the record in hand, the rest to the lease.
     pub drain_limit: Duration,
+    /// The same where another worker asked for a lease and nobody is in a hurry.
+    pub handoff_limit: Duration,
     /// Waits between deliveries of one record, and between tries to read a shard.
     pub retry: Backoff,
     /// Drives every random choice.
@@ -55,6 +57,7 @@ impl ConsumerSettings {
             lease_duration: Duration::from_secs(10),
             commit_interval: Duration::from_secs(1),
             drain_limit: Duration::from_secs(20),
+            handoff_limit: Duration::from_secs(20),
             retry: Backoff::millis(100, 30_000),
             seed,
         }

@@ -11,6 +11,7 @@
 use super::delivery::Delivered;
 use super::lease_clock::LeaseClock;
 use super::progress::{Progress, resume_at};
+use super::reading::Reading;
 use super::settings::ConsumerSettings;
 use super::shard_events::{Effect, Ending, Event, LeaseAnswer, LeaseCall};
 use super::vitals::Vitals;
@@ -29,19 +30,12 @@ enum Phase {
     Ended,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Reading {
-    Closed { after: Duration },
-    Busy,
-    Open,
-    Finished { children: Vec<ShardId>, noted: bool },
-}
-
 /// State of one held shard.
 #[derive(Debug)]
 pub(super) struct ShardConsumer {
     shard: ShardId,
     drain_limit: Duration,
+    handoff_limit: Duration,
     vitals: Vitals,
     phase: Phase,
     reading: Reading,
@@ -75,6 +69,7 @@ impl ShardConsumer {
         Self {
             shard: lease.shard.clone(),
             drain_limit: settings.drain_limit,
+            handoff_limit: settings.handoff_limit,
             vitals,
             phase: Phase::Running,
             reading,
@@ -168,7 +163,7 @@ impl ShardConsumer {
 
     fn next_call(&self, now: Instant) -> Option<LeaseCall> {
         let unstored = self.unstored();
-        if let Some(last_steps) = self.last_steps() {
+        if let Some(last_steps) = self.reading.last_steps(self.progress.is_settled(), &self.stored) {
             // Noting children does not move the counter, so a renewal that is due goes first.
             let renew = self.clock.renewal_due(now) && matches!(last_steps, LeaseCall::NoteChildren(_));
             return Some(if renew { LeaseCall::Renew } else { last_steps });
@@ -186,19 +181,6 @@ impl ShardConsumer {
             }
             Some(_) | None => self.clock.renewal_due(now).then_some(LeaseCall::Renew),
         }
-    }
-
-    /// The steps after the last record of an ended shard was accepted.
-    fn last_steps(&self) -> Option<LeaseCall> {
-        let Reading::Finished { children, noted } = &self.reading else { return None };
-        if !self.progress.is_settled() {
-            return None;
-        }
-        Some(match (self.stored.is_ended(), *noted || children.is_empty()) {
-            (true, _) => LeaseCall::Release,
-            (false, false) => LeaseCall::NoteChildren(children.clone()),
-            (false, true) => LeaseCall::Checkpoint(Checkpoint::Ended),
-        })
     }
 
     /// Accepted progress that the store does not know yet.
@@ -368,15 +350,18 @@ impl ShardConsumer {
     }
 
     fn drain(&mut self, why: Ending, now: Instant, effects: &mut Vec<Effect>) {
+        let limit = if why == Ending::HandedOff { self.handoff_limit } else { self.drain_limit };
+        let (hand_by, end_by) = (now + limit / 4 * 3, now + limit);
         match &mut self.phase {
             Phase::Running => {
                 effects.push(Effect::StopReading);
                 effects.push(Effect::DrainDelivery);
-                let (hand_until, until) = (now + self.drain_limit / 4 * 3, now + self.drain_limit);
-                self.phase = Phase::Draining { why, hand_until, until, settled: false };
+                self.phase = Phase::Draining { why, hand_until: hand_by, until: end_by, settled: false };
             }
             // A stop outranks a handoff, which goes on all the same: release gives the lease to whoever asked.
-            Phase::Draining { why: known, .. } if why == Ending::Stopped => *known = why,
+            Phase::Draining { why: known, hand_until, until, .. } if why == Ending::Stopped => {
+                (*known, *hand_until, *until) = (why, hand_by.min(*hand_until), end_by.min(*until));
+            }
             Phase::Draining { .. } | Phase::Ended => {}
         }
     }

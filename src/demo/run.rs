@@ -142,8 +142,13 @@ async fn play(
             Ok(shutdown)
         }
         shown = screen.run() => {
-            shown.map_err(during("the terminal could not be written"))?;
-            Ok(sidecar.await)
+            if shown.is_err() {
+                // Nobody looks any more (`| head`): come down in order all the same.
+                traffic.stop.finish();
+                end.finish();
+            }
+            let shutdown = sidecar.await;
+            shown.map_err(during("the terminal could not be written")).map(|()| shutdown)
         }
     }
 }

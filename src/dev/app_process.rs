@@ -27,7 +27,8 @@ impl AppProcess {
     pub(super) fn start(command: &[String], surroundings: &Surroundings<'_>) -> std::io::Result<Option<Self>> {
         let Some((program, arguments)) = command.split_first() else { return Ok(None) };
         let mut process = Command::new(program);
-        process.args(arguments).kill_on_drop(true).env("APP_ID", surroundings.app_id);
+        // A process group of its own: Ctrl-C goes to bindd alone, which drains its inputs before it stops the app.
+        process.args(arguments).kill_on_drop(true).process_group(0).env("APP_ID", surroundings.app_id);
         process.env("DAPR_HTTP_PORT", surroundings.sidecar.port().to_string());
         process.env("DAPR_HTTP_ENDPOINT", format!("http://{}", surroundings.sidecar));
         if let Some(port) = surroundings.app_port {
@@ -49,7 +50,7 @@ impl AppProcess {
     /// Asks the app to end (SIGTERM), and kills it after `grace`.
     pub(super) async fn stop(mut self, grace: Duration) {
         if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
-            && let Err(error) = rustix::process::kill_process(id, rustix::process::Signal::TERM)
+            && let Err(error) = rustix::process::kill_process_group(id, rustix::process::Signal::TERM)
         {
             tracing::debug!(%error, "app had ended already");
         }

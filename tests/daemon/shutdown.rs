@@ -64,3 +64,27 @@ async fn a_record_that_the_app_never_answers_is_cut_and_comes_again() {
     app.until_accepted(&all).await;
     sidecar.stop().await;
 }
+
+#[tokio::test]
+async fn a_stop_under_load_loses_and_repeats_nothing() {
+    let world = World::start().await;
+    world.stream("orders", 2).await;
+    world.input("orders-in", "orders", "shared");
+    let app = RecordingApp::start().await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    let enough = |events: &[crate::fakes::Event]| events.len() >= 20;
+    let putting = world.put("orders", "order-", 300);
+    let stopping = async {
+        app.until("deliveries to be under way", enough).await;
+        sidecar.stop().await
+    };
+    let (all, shutdown) = tokio::join!(putting, stopping);
+    assert_eq!(shutdown, Shutdown::Clean);
+    assert!(app.accepted().len() < all.len(), "the stop came in the middle");
+
+    let sidecar = world.sidecar(Some(&app)).await;
+    app.until_accepted(&all).await;
+    assert_eq!(app.events().len(), all.len(), "a clean stop costs no repeated delivery");
+    crate::inputs::assert_in_order(&app.events());
+    sidecar.stop().await;
+}
