@@ -6,6 +6,7 @@
 //!
 //! To add a kind: a folder with its `spec.rs` and `binding.rs`, a row in `catalog.rs`, a variant of [`Spec`].
 
+mod attempts;
 mod catalog;
 mod connect;
 mod connection;

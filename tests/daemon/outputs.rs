@@ -71,7 +71,9 @@ async fn failures_have_a_true_status_and_daprs_words() {
     let world = world_with_outputs().await;
     world.kinesis_component("lost-out", &[("streamName", "no-such-stream"), ("direction", "output")]);
     let sidecar = world.sidecar(None).await;
+    let large_item = format!(r#"{{"operation":"create","data":{{"id":"{}"}}}}"#, "x".repeat(500 * 1024));
     for (binding, body, status, code) in [
+        ("orders-table", large_item.as_str(), 413, "ERR_INVOKE_OUTPUT_BINDING"),
         ("nowhere", r#"{"operation":"create","data":1}"#, 404, "ERR_INVOKE_OUTPUT_BINDING"),
         ("orders-out", r#"{"data":1}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),
         ("orders-out", r#"{"operation":"destroy","data":1}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),

@@ -1,7 +1,8 @@
 //! The DynamoDB component: an output side alone.
 
 use super::super::Toolbox;
-use super::output::Output;
+use super::super::attempts::Attempts;
+use super::output::{BACKOFF, Output};
 use super::spec::Spec;
 use crate::aws;
 use crate::aws::dynamodb::Items;
@@ -44,8 +45,11 @@ pub(crate) async fn connect(
     let connection = aws::connect(&spec.connection).await?;
     let output = Output {
         items: Items::new(&connection, spec.table),
-        request_timeout: spec.request_timeout,
-        metrics: toolbox.metrics.output(name.as_str()),
+        attempts: Attempts {
+            limit: spec.request_timeout,
+            backoff: BACKOFF,
+            metrics: toolbox.metrics.output(name.as_str()),
+        },
     };
     Ok(Arc::new(DynamoDb { name, output }))
 }

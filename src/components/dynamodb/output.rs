@@ -1,24 +1,21 @@
 //! Items out: the JSON object of a request becomes an item, one `PutItem`, one true answer.
 
+use super::super::attempts::Attempts;
 use crate::aws::dynamodb::{Items, item_from_json};
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
-use crate::resilience::{Backoff, Retry};
-use crate::telemetry::OutputMetrics;
+use crate::domain::{BindingError, InvokeRequest, InvokeResponse, OutputBinding};
+use crate::resilience::Backoff;
 use async_trait::async_trait;
-use std::time::Duration;
 
 /// Waits between attempts of one request.
-const BACKOFF: Backoff = Backoff::millis(25, 2_000);
+pub(super) const BACKOFF: Backoff = Backoff::millis(25, 2_000);
 
 /// The output side of a DynamoDB component.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Makes single attempts; retries are made here and nowhere else.
+    /// Makes single attempts.
     pub(super) items: Items,
-    /// Bounds one request, retries included.
-    pub(super) request_timeout: Duration,
-    /// Counts retries.
-    pub(super) metrics: OutputMetrics,
+    /// Repeats them.
+    pub(super) attempts: Attempts,
 }
 
 #[async_trait]
@@ -28,16 +25,8 @@ impl OutputBinding for Output {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let item = item_from_json(&request.data)
-            .map_err(|fault| BindingError::new(FailureKind::Caller, fault.to_string()).with_source(fault))?;
-        let retry = Retry::within(self.request_timeout, BACKOFF, fastrand::u64(..));
-        let mut attempts = 0_u64;
-        let outcome = retry.run(|| {
-            attempts += 1;
-            self.items.put(item.clone())
-        });
-        let outcome = outcome.await;
-        self.metrics.retried(attempts.saturating_sub(1));
+        let item = item_from_json(&request.data)?;
+        let outcome = self.attempts.run(|| self.items.put(item.clone())).await;
         outcome.map(|_| InvokeResponse::default())
     }
 }

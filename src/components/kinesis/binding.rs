@@ -1,8 +1,9 @@
 //! Both sides of a Kinesis component, joined.
 
 use super::super::Toolbox;
+use super::super::attempts::Attempts;
 use super::input::{Input, default_consumer};
-use super::output::Output;
+use super::output::{BACKOFF, Output};
 use super::payload::PayloadForm;
 use super::spec::Spec;
 use crate::aws::kinesis::Producer;
@@ -58,8 +59,11 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
         producer: Producer::new(connection, spec.stream.clone()),
         partition_key: spec.partition_key.clone(),
         form: PayloadForm::of_component(spec.raw_payload, spec.decode_base64),
-        request_timeout: spec.request_timeout,
-        metrics: toolbox.metrics.output(name.as_str()),
+        attempts: Attempts {
+            limit: spec.request_timeout,
+            backoff: BACKOFF,
+            metrics: toolbox.metrics.output(name.as_str()),
+        },
     }
 }
 

@@ -1,29 +1,26 @@
 //! Records out: one request, one `PutRecord`, one true answer.
 
+use super::super::attempts::Attempts;
 use super::payload::PayloadForm;
 use crate::aws::kinesis::{Producer, PutReceipt, PutRequest, check_limits};
 use crate::domain::{BindingError, InvokeRequest, InvokeResponse, OutputBinding};
-use crate::resilience::{Backoff, Retry, Spent};
-use crate::telemetry::OutputMetrics;
+use crate::resilience::{Backoff, Spent};
 use async_trait::async_trait;
-use std::time::Duration;
 
 /// Waits between attempts of one request.
-const BACKOFF: Backoff = Backoff::millis(50, 2_000);
+pub(super) const BACKOFF: Backoff = Backoff::millis(50, 2_000);
 
 /// The output side of a Kinesis component.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Makes single attempts; retries are made here and nowhere else.
+    /// Makes single attempts.
     pub(super) producer: Producer,
     /// The component's `partitionKey`.
     pub(super) partition_key: Option<String>,
     /// The component's way from `data` to bytes.
     pub(super) form: PayloadForm,
-    /// Bounds one request, retries included.
-    pub(super) request_timeout: Duration,
-    /// Counts retries.
-    pub(super) metrics: OutputMetrics,
+    /// Repeats them.
+    pub(super) attempts: Attempts,
 }
 
 #[async_trait]
@@ -35,14 +32,7 @@ impl OutputBinding for Output {
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let put = self.put_request(request)?;
         check_limits(&put)?;
-        let retry = Retry::within(self.request_timeout, BACKOFF, fastrand::u64(..));
-        let mut attempts = 0_u64;
-        let outcome = retry.run(|| {
-            attempts += 1;
-            self.producer.put(put.clone())
-        });
-        let outcome = outcome.await;
-        self.metrics.retried(attempts.saturating_sub(1));
+        let outcome = self.attempts.run(|| self.producer.put(put.clone())).await;
         outcome.map(answer)
     }
 }
