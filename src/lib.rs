@@ -18,20 +18,23 @@
 //! | 5 | [`runtime`] | what keeps components alive: host, readiness, inputs, signals |
 //! | 4 | [`components`] | the kinds that a file can name, one folder each |
 //! | 3 | [`consumer`] | the engine: a sharded stream consumed by leases; knows no AWS |
+//! | 3 | [`producer`] | the engine of outputs: many callers, few calls, each its own answer; knows no AWS |
 //! | 3 | [`aws`] | adapters to Kinesis and DynamoDB; the only room that names an AWS SDK |
 //! | 3 | [`app`] | adapter to the app: callbacks, probe, waiting for its port |
 //! | 3 | `embedded` | Kinesis and DynamoDB inside the process (feature `embedded`) |
 //! | 2 | [`resilience`] | policies as values: backoff, retry |
+//! | 1 | [`aggregation`] | many user records in one Kinesis record, and back |
 //! | 1 | [`manifest`] | component files in, checked words out |
 //! | 1 | [`tasks`] | who runs, who joins |
 //! | 1 | [`telemetry`] | logs and metrics |
 //! | 0 | [`domain`] | the words and the ports |
 //!
-//! Follow a request: [`http`] → [`runtime::Host`] → [`components`] → [`aws`]. Follow a record: [`aws`] → [`consumer`] →
+//! Follow a request: [`http`] → [`runtime::Host`] → [`components`] → [`producer`] → [`aws`]. Follow a record: [`aws`] → [`consumer`] →
 //! [`app`] → the lease table in [`aws`].
 
 #![forbid(unsafe_code)]
 
+pub mod aggregation;
 pub mod app;
 pub mod aws;
 pub mod check;
@@ -47,6 +50,7 @@ pub mod domain;
 pub mod embedded;
 pub mod http;
 pub mod manifest;
+pub mod producer;
 pub mod resilience;
 pub mod runtime;
 pub mod settings;

@@ -7,14 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms, bottom up. Rooms of one floor never see each other.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 20] = [
     ("domain", 0),
+    ("aggregation", 1),
     ("manifest", 1),
     ("tasks", 1),
     ("telemetry", 1),
     ("testing", 2),
     ("resilience", 2),
     ("consumer", 3),
+    ("producer", 3),
     ("aws", 3),
     ("app", 3),
     ("embedded", 3),
@@ -45,7 +47,7 @@ const GUESTS: [(&str, &[&str]); 15] = [
     ("dynoxide", &["embedded/"]),
     ("rustix", &["embedded/", "dev", "demo"]),
     ("prometheus_client", &["telemetry/"]),
-    ("prost", &["aws/", "consumer/", "testing/"]),
+    ("prost", &["aggregation/"]),
     ("tracing_subscriber", &["telemetry/"]),
     ("JoinSet", &["tasks/"]),
 ];

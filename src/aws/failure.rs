@@ -24,6 +24,8 @@ pub(super) struct Failed {
     pub(super) text: String,
     /// The service's error code, such as `ExpiredIteratorException`; `None` when the service did not answer.
     pub(super) code: Option<String>,
+    /// The service's id of the request, where it answered.
+    pub(super) request_id: Option<String>,
     /// The SDK's error.
     pub(super) source: BoxError,
 }
@@ -60,7 +62,9 @@ impl Failed {
 
 impl From<Failed> for BindingError {
     fn from(failed: Failed) -> Self {
-        Self::new(failed.kind, failed.text).with_outcome(failed.outcome).with_source(failed.source)
+        let error = Self::new(failed.kind, failed.text).with_outcome(failed.outcome).with_source(failed.source);
+        let error = failed.code.into_iter().fold(error, |error, code| error.with_detail("code", code));
+        failed.request_id.into_iter().fold(error, |error, id| error.with_detail("requestId", id))
     }
 }
 
@@ -99,13 +103,14 @@ where
     R: Answer + Send + Sync + 'static,
 {
     let status = error.raw_response().and_then(Answer::status);
-    let request = error.raw_response().and_then(Answer::request_id).unwrap_or("none").to_owned();
+    let request_id = error.raw_response().and_then(Answer::request_id).map(str::to_owned);
+    let request = request_id.as_deref().unwrap_or("none");
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
     let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
     let (kind, outcome, detail) = match &error {
         SdkError::ServiceError(_) => {
             let (kind, outcome) = meaning(code.as_deref().unwrap_or_default(), status);
-            (kind, outcome, answered(status, &request, code.as_deref(), message))
+            (kind, outcome, answered(status, request, code.as_deref(), message))
         }
         SdkError::TimeoutError(_) => {
             (FailureKind::TimedOut, Outcome::Unknown, "the service did not answer in time".to_owned())
@@ -113,14 +118,21 @@ where
         SdkError::DispatchFailure(failure) => dispatch(failure, &error),
         SdkError::ResponseError(_) => {
             let cause = deepest(&error);
-            (FailureKind::Transient, Outcome::Unknown, format!("{}{cause}", answered(status, &request, None, None)))
+            (FailureKind::Transient, Outcome::Unknown, format!("{}{cause}", answered(status, request, None, None)))
         }
         SdkError::ConstructionFailure(_) => unsent(&error),
         // The SDK's enum is open; what it may add is treated like a lost reply.
         other => (FailureKind::Transient, Outcome::Unknown, deepest(other)),
     };
     let text = format!("operation error {operation}, {detail}");
-    Failed { kind, outcome, text, code, source: Box::new(error) }
+    Failed { kind, outcome, text, code, request_id, source: Box::new(error) }
+}
+
+/// Says what the failure of one entry of an answer means, such as one record of `PutRecords`.
+pub(super) fn entry_failure(operation: &'static str, code: &str, message: Option<&str>) -> Failed {
+    let (kind, outcome) = meaning(code, None);
+    let text = format!("operation error {operation}, {code}: {}", message.unwrap_or_default());
+    Failed { kind, outcome, source: text.clone().into(), text, code: Some(code.to_owned()), request_id: None }
 }
 
 fn answered(status: Option<u16>, request: &str, code: Option<&str>, message: Option<&str>) -> String {
@@ -237,7 +249,7 @@ fn unsent(error: &(dyn Error + 'static)) -> (FailureKind, Outcome, String) {
     match find::<CredentialsError>(error) {
         Some(CredentialsError::ProviderTimedOut(_)) => {
             let text = "the AWS credentials were not found in time".to_owned();
-            (FailureKind::Transient, Outcome::NotDone, text)
+            (FailureKind::Unavailable, Outcome::NotDone, text)
         }
         Some(_) => (FailureKind::Denied, Outcome::NotDone, NO_CREDENTIALS.to_owned()),
         None => (FailureKind::Caller, Outcome::NotDone, format!("the request cannot be sent: {}", deepest(error))),

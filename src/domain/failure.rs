@@ -1,10 +1,12 @@
 //! How things fail, in words that every room understands.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A cause of any type; shown in logs, never to a caller.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 /// What a failure means for whoever must decide about a retry or an answer. Rooms ask the kind, never the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +25,8 @@ pub enum FailureKind {
     Throttled,
     /// A fault of the network or the service; soon it may work.
     Transient,
+    /// Something of our own that the request needs is not there yet, such as credentials; soon it may be.
+    Unavailable,
     /// The time allowed was over.
     TimedOut,
     /// The service refused for good.
@@ -35,7 +39,7 @@ impl FailureKind {
     /// Whether the same request may succeed if it is sent again after a while.
     #[must_use]
     pub const fn may_retry(self) -> bool {
-        matches!(self, Self::Throttled | Self::Transient | Self::TimedOut)
+        matches!(self, Self::Throttled | Self::Transient | Self::Unavailable | Self::TimedOut)
     }
 
     /// A short stable word for metrics and logs.
@@ -49,6 +53,7 @@ impl FailureKind {
             Self::Denied => "denied",
             Self::Throttled => "throttled",
             Self::Transient => "transient",
+            Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",
             Self::Permanent => "permanent",
             Self::Closed => "closed",
@@ -75,29 +80,53 @@ pub enum Outcome {
 /// A component could not do what it was asked.
 ///
 /// The message is for the caller: what was tried, on which thing, why it failed, what to do. It holds neither
-/// payload nor secret. The source is for the log.
-#[derive(Debug, thiserror::Error)]
+/// payload nor secret. The source is for the log. A clone shares the source: one failed call may have many waiters.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct BindingError {
     kind: FailureKind,
     message: String,
     outcome: Outcome,
     retry_after: Option<Duration>,
+    facts: Option<Box<Facts>>,
     #[source]
-    source: Option<BoxError>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// What programs may want to know; apart, because most errors that are made on the hot path have none.
+#[derive(Debug, Clone, Default)]
+struct Facts {
+    reason: Option<&'static str>,
+    details: Vec<(&'static str, String)>,
 }
 
 impl BindingError {
     /// A failure of the given kind, with nothing done.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), outcome: Outcome::NotDone, retry_after: None, source: None }
+        let (outcome, message) = (Outcome::NotDone, message.into());
+        Self { kind, message, outcome, retry_after: None, facts: None, source: None }
     }
 
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Gives a reason that is narrower than the kind's own, in capitals, such as `CONDITION_FAILED`.
+    #[must_use]
+    pub fn with_reason(mut self, reason: &'static str) -> Self {
+        self.facts.get_or_insert_default().reason = Some(reason);
+        self
+    }
+
+    /// Adds a fact for programs, such as `requestId`, `shardId`, `size` or `limit`. Neither payload nor secret, but for
+    /// what the caller asked to be told.
+    #[must_use]
+    pub fn with_detail(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.facts.get_or_insert_default().details.push((key, value.into()));
         self
     }
 
@@ -131,6 +160,18 @@ impl BindingError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// A reason that is narrower than the kind's own.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        self.facts.as_ref()?.reason
+    }
+
+    /// Facts for programs.
+    #[must_use]
+    pub fn details(&self) -> &[(&'static str, String)] {
+        self.facts.as_ref().map_or(&[], |facts| &facts.details)
     }
 
     /// The text for the caller.

@@ -52,4 +52,16 @@ pub struct InvokeResponse {
     pub data: Option<Bytes>,
     /// Facts about the call; each becomes a response header `metadata.<key>`.
     pub metadata: Vec<(&'static str, String)>,
+    /// Whether all that was asked was done.
+    pub extent: Extent,
+}
+
+/// How much of a request with many items was done. The body tells of each item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// At least one item failed, perhaps all.
+    Mixed,
 }

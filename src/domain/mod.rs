@@ -15,12 +15,13 @@ mod retrieval;
 mod sequence;
 mod shard;
 mod stop;
+mod writing;
 
 pub use binding::{Binding, InputBinding, OutputBinding};
 pub use checkpoint::{Checkpoint, InitialPosition, StartWord, StartingPosition, Timestamp};
 pub use event::{BindingEvent, DeliveryError, EventHandler, EventOrigin};
 pub use failure::{BindingError, BoxError, FailureKind, Outcome};
-pub use invoke::{InvokeRequest, InvokeResponse, Metadata};
+pub use invoke::{Extent, InvokeRequest, InvokeResponse, Metadata};
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch};
@@ -28,3 +29,4 @@ pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirec
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shard::{HashKeyRange, Shard, ShardId};
 pub use stop::Stop;
+pub use writing::{InvalidPartitionKey, NewRecord, PartitionKey, Receipt, RecordWriter};

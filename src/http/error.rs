@@ -130,15 +130,15 @@ const fn status(kind: FailureKind) -> StatusCode {
         FailureKind::Conflict => StatusCode::CONFLICT,
         FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         FailureKind::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        FailureKind::Permanent => StatusCode::BAD_GATEWAY,
-        FailureKind::Transient | FailureKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        FailureKind::Permanent | FailureKind::Transient => StatusCode::BAD_GATEWAY,
+        FailureKind::Unavailable | FailureKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
         FailureKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 
 fn retry_after(error: &InvokeError) -> Option<Duration> {
     match error.kind() {
-        FailureKind::Throttled | FailureKind::Transient | FailureKind::Closed => {
+        FailureKind::Throttled | FailureKind::Transient | FailureKind::Unavailable | FailureKind::Closed => {
             Some(error.retry_after().unwrap_or(TRY_AGAIN_SOON))
         }
         FailureKind::Caller

@@ -41,7 +41,7 @@ impl OutputBinding for Fake {
         &["create", "get"]
     }
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        Ok(InvokeResponse { data: Some(request.data), metadata: Vec::new() })
+        Ok(InvokeResponse { data: Some(request.data), ..InvokeResponse::default() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every metric of the process: name, help, labels, typed handle. Labels are bounded: names of components, operations,
-//! and statuses; never a shard, a key or a sequence number.
+//! and statuses; never a key or a sequence number.
 
+use super::output::{OutputFamilies, OutputMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,8 +16,8 @@ use std::time::Duration;
 const LATENCY_BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ComponentLabel {
-    component: String,
+pub(super) struct ComponentLabel {
+    pub(super) component: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,9 +27,9 @@ struct RequestLabels {
     status: String,
 }
 
-type Seconds = Gauge<f64, AtomicU64>;
+pub(super) type Seconds = Gauge<f64, AtomicU64>;
 
-fn latency() -> Histogram {
+pub(super) fn latency() -> Histogram {
     Histogram::new(LATENCY_BOUNDS)
 }
 
@@ -38,7 +39,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter>,
     request_latency: Family<ComponentLabel, Histogram, fn() -> Histogram>,
-    output_retries: Family<ComponentLabel, Counter>,
+    output: OutputFamilies,
     input: InputFamilies,
 }
 
@@ -64,7 +65,6 @@ impl Metrics {
         let requests = Family::<RequestLabels, Counter>::default();
         let request_latency: Family<ComponentLabel, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(latency);
-        let output_retries = Family::<ComponentLabel, Counter>::default();
         registry.register(
             "output_requests",
             "Requests to output bindings, by HTTP status of the answer",
@@ -76,10 +76,10 @@ impl Metrics {
             Unit::Seconds,
             request_latency.clone(),
         );
-        registry.register("output_retries", "Calls to the service that were repeated", output_retries.clone());
+        let output = OutputFamilies::registered(&mut registry);
         let input = InputFamilies::default();
         input.register(&mut registry);
-        Self { registry: Arc::new(registry), requests, request_latency, output_retries, input }
+        Self { registry: Arc::new(registry), requests, request_latency, output, input }
     }
 
     /// Counts one answered request to an output binding.
@@ -97,8 +97,7 @@ impl Metrics {
     /// The handles of one output component.
     #[must_use]
     pub fn output(&self, component: &str) -> OutputMetrics {
-        let label = ComponentLabel { component: component.to_owned() };
-        OutputMetrics { retries: self.output_retries.get_or_create_owned(&label) }
+        self.output.handles(component)
     }
 
     /// The handles of one input component.
@@ -169,19 +168,6 @@ impl InputFamilies {
             lag: self.lag.get_or_create_owned(label),
             checkpoint_age: self.checkpoint_age.get_or_create_owned(label),
         }
-    }
-}
-
-/// Handles of one output component; taken once when it is connected.
-#[derive(Debug, Clone)]
-pub struct OutputMetrics {
-    retries: Counter,
-}
-
-impl OutputMetrics {
-    /// Counts calls that were repeated.
-    pub fn retried(&self, times: u64) {
-        self.retries.inc_by(times);
     }
 }
 

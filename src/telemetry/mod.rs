@@ -2,6 +2,8 @@
 
 mod logging;
 mod metrics;
+mod output;
 
 pub use logging::{LogFormat, init as init_logging};
-pub use metrics::{InputMetrics, Metrics, OutputMetrics};
+pub use metrics::{InputMetrics, Metrics};
+pub use output::{OutputMetrics, RecordState};

@@ -53,6 +53,7 @@ pub(super) async fn ensure(client: &Client, table: &str, key: &str) -> Result<Ta
         source: text.clone().into(),
         text,
         code: None,
+        request_id: None,
     })
 }
 
@@ -77,6 +78,7 @@ async fn look(client: &Client, table: &str) -> Result<Look, Failed> {
         | FailureKind::Conflict
         | FailureKind::Throttled
         | FailureKind::Transient
+        | FailureKind::Unavailable
         | FailureKind::TimedOut
         | FailureKind::Permanent
         | FailureKind::Closed => Err(failed),

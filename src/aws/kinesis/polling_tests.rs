@@ -27,7 +27,7 @@ async fn source(position: StartingPosition) -> PollingSource {
 
 fn failed(code: &str, kind: FailureKind) -> Failed {
     let source = BoxError::from("on purpose");
-    Failed { kind, outcome: Outcome::NotDone, text: code.into(), code: Some(code.into()), source }
+    Failed { kind, outcome: Outcome::NotDone, text: code.into(), code: Some(code.into()), request_id: None, source }
 }
 
 fn answer(numbers: &[&str]) -> aws_sdk_kinesis::operation::get_records::builders::GetRecordsOutputBuilder {

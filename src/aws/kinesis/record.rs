@@ -1,6 +1,6 @@
 //! SDK record → domain records.
 
-use super::aggregate::unpack;
+use crate::aggregation::unpack;
 use crate::domain::{BoxError, Record, RecordPosition, SequenceNumber, Timestamp};
 use aws_sdk_kinesis::types::Record as SdkRecord;
 use aws_smithy_types::DateTime;
@@ -51,8 +51,8 @@ fn unfold(record: SdkRecord, sequence: SequenceNumber, records: &mut Vec<Record>
 
 #[cfg(test)]
 mod tests {
-    use super::super::aggregate::{UserRecord, pack};
     use super::*;
+    use crate::aggregation::{UserRecord, pack};
     use aws_smithy_types::Blob;
 
     fn sdk(sequence: &str, data: &[u8]) -> SdkRecord {

@@ -66,6 +66,7 @@ pub(super) fn ask(
                 outcome: Outcome::Unknown,
                 text: "operation error Kinesis: SubscribeToShard, the service did not answer in time".to_owned(),
                 code: None,
+                request_id: None,
                 source: Box::new(late),
             }),
         }

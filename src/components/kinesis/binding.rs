@@ -1,14 +1,14 @@
 //! Both sides of a Kinesis component, joined.
 
 use super::super::Toolbox;
-use super::super::attempts::Attempts;
 use super::input::{Input, default_consumer};
-use super::output::{BACKOFF, Output};
+use super::output::Output;
 use super::payload::PayloadForm;
 use super::spec::Spec;
-use crate::aws::kinesis::Producer;
+use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings};
 use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding, WorkerId};
+use crate::producer::{Ports, Producer, ProducerSettings};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -33,7 +33,11 @@ impl Binding for Kinesis {
         self.output.as_ref().map(|output| output as &dyn OutputBinding)
     }
 
-    async fn close(&self) {}
+    async fn close(&self) {
+        if let Some(output) = &self.output {
+            output.producer.close().await;
+        }
+    }
 }
 
 /// Connects the sides that the file asks for.
@@ -55,15 +59,17 @@ pub(crate) async fn connect(
 }
 
 fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &Toolbox) -> Output {
+    let settings = ProducerSettings { seed: fastrand::u64(..), ..ProducerSettings::default() };
+    let ports = Ports {
+        writer: Arc::new(Writer::new(connection, spec.stream.clone())),
+        directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
+        metrics: toolbox.metrics.output(name.as_str()),
+    };
     Output {
-        producer: Producer::new(connection, spec.stream.clone()),
+        producer: Producer::start(settings, ports),
         partition_key: spec.partition_key.clone(),
         form: PayloadForm::of_component(spec.raw_payload, spec.decode_base64),
-        attempts: Attempts {
-            limit: spec.request_timeout,
-            backoff: BACKOFF,
-            metrics: toolbox.metrics.output(name.as_str()),
-        },
+        request_timeout: spec.request_timeout,
     }
 }
 

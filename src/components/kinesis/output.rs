@@ -1,26 +1,25 @@
-//! Records out: one request, one `PutRecord`, one true answer.
+//! Records out: one request, one record, one true answer.
 
-use super::super::attempts::Attempts;
 use super::payload::PayloadForm;
-use crate::aws::kinesis::{Producer, PutReceipt, PutRequest, check_limits};
-use crate::domain::{BindingError, InvokeRequest, InvokeResponse, OutputBinding};
-use crate::resilience::{Backoff, Spent};
+use crate::domain::{
+    BindingError, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OutputBinding, PartitionKey,
+};
+use crate::producer::{Producer, PutOptions, Written};
 use async_trait::async_trait;
-
-/// Waits between attempts of one request.
-pub(super) const BACKOFF: Backoff = Backoff::millis(50, 2_000);
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The output side of a Kinesis component.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Makes single attempts.
+    /// Writes records.
     pub(super) producer: Producer,
     /// The component's `partitionKey`.
     pub(super) partition_key: Option<String>,
     /// The component's way from `data` to bytes.
     pub(super) form: PayloadForm,
-    /// Repeats them.
-    pub(super) attempts: Attempts,
+    /// Bounds one request, retries included.
+    pub(super) request_timeout: Duration,
 }
 
 #[async_trait]
@@ -30,31 +29,43 @@ impl OutputBinding for Output {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let put = self.put_request(request)?;
-        check_limits(&put)?;
-        let outcome = self.attempts.run(|| self.producer.put(put.clone())).await;
-        outcome.map(answer)
+        let deadline = Instant::now() + self.request_timeout;
+        let record = self.record(request)?;
+        let options = PutOptions { deadline, after: None, fail_if_throttled: false };
+        self.producer.put(record, options).await.map(answer)
     }
 }
 
 impl Output {
-    fn put_request(&self, request: InvokeRequest) -> Result<PutRequest, BindingError> {
+    fn record(&self, request: InvokeRequest) -> Result<NewRecord, BindingError> {
         let metadata = &request.metadata;
-        let partition_key = metadata.get("partitionKey").or(self.partition_key.as_deref());
-        Ok(PutRequest {
-            partition_key: partition_key.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned),
-            explicit_hash_key: metadata.get("explicitHashKey").map(str::to_owned),
+        Ok(NewRecord {
+            partition_key: Some(self.partition_key(metadata)?),
+            explicit_hash_key: metadata.get("explicitHashKey").map(hash_key).transpose()?,
             data: self.form.for_request(metadata).bytes(request.data)?,
         })
     }
+
+    fn partition_key(&self, metadata: &Metadata) -> Result<PartitionKey, BindingError> {
+        let stated = metadata.get("partitionKey").or(self.partition_key.as_deref());
+        let key = stated.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+        key.parse().map_err(|error| BindingError::new(FailureKind::Caller, format!("{error}")))
+    }
 }
 
-fn answer(spent: Spent<PutReceipt>) -> InvokeResponse {
-    let receipt = spent.value;
-    let mut metadata = vec![("sequenceNumber", receipt.sequence_number), ("shardId", receipt.shard_id)];
-    metadata.extend(receipt.encryption.map(|kind| ("encryptionType", kind)));
-    if spent.attempts > 1 {
-        metadata.push(("attempts", spent.attempts.to_string()));
+fn hash_key(text: &str) -> Result<u128, BindingError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let refused = "the explicit hash key must be a decimal number from 0 to 2^128 - 1";
+    digits.ok_or_else(|| BindingError::new(FailureKind::Caller, refused))
+}
+
+fn answer(written: Written) -> InvokeResponse {
+    let receipt = written.receipt;
+    let mut metadata =
+        vec![("sequenceNumber", receipt.sequence.to_string()), ("shardId", receipt.shard.as_str().to_owned())];
+    metadata.extend(receipt.encryption.map(|kind| ("encryptionType", kind.to_string())));
+    if written.attempts > 1 {
+        metadata.push(("attempts", written.attempts.to_string()));
     }
-    InvokeResponse { data: None, metadata }
+    InvokeResponse { metadata, ..InvokeResponse::default() }
 }

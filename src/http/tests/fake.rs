@@ -47,7 +47,7 @@ impl OutputBinding for Fake {
         self.seen.lock().unwrap().push(request.clone());
         let metadata = vec![("sequenceNumber", "495".to_owned()), ("bad", "a\nb".to_owned())];
         match request.operation.as_str() {
-            "echo" => Ok(InvokeResponse { data: Some(request.data), metadata: Vec::new() }),
+            "echo" => Ok(InvokeResponse { data: Some(request.data), ..InvokeResponse::default() }),
             "panic" => panic!("on purpose"),
             "wait" => {
                 self.waiting.notify_one();
@@ -60,7 +60,7 @@ impl OutputBinding for Fake {
             }
             "lose" => Err(BindingError::new(FailureKind::TimedOut, "no reply in time").with_outcome(Outcome::Unknown)),
             "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed").with_source("secret cause")),
-            _ => Ok(InvokeResponse { data: None, metadata }),
+            _ => Ok(InvokeResponse { metadata, ..InvokeResponse::default() }),
         }
     }
 }

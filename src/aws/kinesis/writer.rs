@@ -1,0 +1,101 @@
+//! Records into a stream.
+
+use super::super::failure::{classify, entry_failure};
+use super::super::{Connection, StreamRef};
+use crate::domain::{BindingError, FailureKind, NewRecord, Outcome, Receipt, RecordWriter, SequenceNumber, ShardId};
+use async_trait::async_trait;
+use aws_sdk_kinesis::error::SdkError;
+use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
+use aws_sdk_kinesis::types::{EncryptionType, PutRecordsRequestEntry, PutRecordsResultEntry};
+use aws_smithy_types::Blob;
+use aws_smithy_types::error::operation::BuildError;
+use std::sync::Arc;
+
+/// Puts records into one stream.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    connection: Connection,
+    client: aws_sdk_kinesis::Client,
+    stream: StreamRef,
+}
+
+impl Writer {
+    /// For one stream, which need not exist yet.
+    #[must_use]
+    pub fn new(connection: &Connection, stream: StreamRef) -> Self {
+        Self { connection: connection.clone(), client: connection.kinesis(), stream }
+    }
+}
+
+#[async_trait]
+impl RecordWriter for Writer {
+    async fn put(&self, record: &NewRecord, after: Option<&SequenceNumber>) -> Result<Receipt, BindingError> {
+        let _permit = self.connection.permit().await;
+        let call = match &self.stream {
+            StreamRef::Name(name) => self.client.put_record().stream_name(name),
+            StreamRef::Arn { arn, .. } => self.client.put_record().stream_arn(arn),
+        };
+        let call = call
+            .data(Blob::new(record.data.clone()))
+            .set_partition_key(record.partition_key.as_ref().map(|key| key.as_str().to_owned()))
+            .set_explicit_hash_key(record.explicit_hash_key.map(|key| key.to_string()))
+            .set_sequence_number_for_ordering(after.map(|number| number.as_str().to_owned()));
+        let output = call.send().await.map_err(|error| classify("Kinesis: PutRecord", error))?;
+        receipt(&output.sequence_number, output.shard_id, encryption(output.encryption_type.as_ref()))
+    }
+
+    async fn put_all(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
+        let _permit = self.connection.permit().await;
+        let entries: Result<Vec<_>, BuildError> = records.iter().map(entry).collect();
+        let entries = entries.map_err(|error| classify("Kinesis: PutRecords", unbuilt(error)))?;
+        let call = match &self.stream {
+            StreamRef::Name(name) => self.client.put_records().stream_name(name),
+            StreamRef::Arn { arn, .. } => self.client.put_records().stream_arn(arn),
+        };
+        let output = call.set_records(Some(entries)).send().await;
+        answers(output.map_err(|error| classify("Kinesis: PutRecords", error))?, records.len())
+    }
+}
+
+fn entry(record: &NewRecord) -> Result<PutRecordsRequestEntry, BuildError> {
+    PutRecordsRequestEntry::builder()
+        .data(Blob::new(record.data.clone()))
+        .set_partition_key(record.partition_key.as_ref().map(|key| key.as_str().to_owned()))
+        .set_explicit_hash_key(record.explicit_hash_key.map(|key| key.to_string()))
+        .build()
+}
+
+fn unbuilt(error: BuildError) -> SdkError<PutRecordsError> {
+    SdkError::construction_failure(error)
+}
+
+fn answers(output: PutRecordsOutput, sent: usize) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
+    if output.records.len() != sent {
+        let text = format!("the service answered for {} of {sent} records", output.records.len());
+        return Err(unreadable(&text));
+    }
+    let encryption = encryption(output.encryption_type.as_ref());
+    Ok(output.records.into_iter().map(|result| answer(result, encryption.clone())).collect())
+}
+
+fn answer(result: PutRecordsResultEntry, encryption: Option<Arc<str>>) -> Result<Receipt, BindingError> {
+    match (result.error_code, result.sequence_number, result.shard_id) {
+        (None, Some(number), Some(shard)) => receipt(&number, shard, encryption),
+        (Some(code), _, _) => Err(entry_failure("Kinesis: PutRecords", &code, result.error_message.as_deref()).into()),
+        (None, _, _) => Err(unreadable("the service gave a record neither a number nor an error")),
+    }
+}
+
+fn receipt(number: &str, shard: String, encryption: Option<Arc<str>>) -> Result<Receipt, BindingError> {
+    let sequence = number.parse().map_err(|error| unreadable("the answer cannot be read").with_source(error))?;
+    Ok(Receipt { sequence, shard: ShardId::new(shard), encryption })
+}
+
+fn encryption(kind: Option<&EncryptionType>) -> Option<Arc<str>> {
+    kind.map(|kind| kind.as_str().into())
+}
+
+/// The service said something, but not what it promises; whether records were stored is not known.
+fn unreadable(why: &str) -> BindingError {
+    BindingError::new(FailureKind::Transient, format!("Kinesis: {why}")).with_outcome(Outcome::Unknown)
+}

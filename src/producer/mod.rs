@@ -1,0 +1,12 @@
+//! The engine of outputs: many callers, few calls, each caller its own true answer. Knows no AWS.
+//!
+//! A caller hands a record to [`Producer::put`] and waits for the proof that this very record is stored.
+
+mod handle;
+mod settings;
+
+pub use handle::{Ports, Producer, PutOptions, Written};
+pub use settings::{
+    Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
+    RetryPolicy,
+};

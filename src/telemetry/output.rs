@@ -1,0 +1,323 @@
+//! Metrics of outputs. A shard is a label only where a limit is kept for it, and is forgotten with it.
+
+use super::metrics::{ComponentLabel, Seconds, latency};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    component: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    component: String,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShardLabels {
+    component: String,
+    shard: String,
+}
+
+type Distribution = Family<ComponentLabel, Histogram, fn() -> Histogram>;
+
+/// How a record ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordState {
+    /// The service confirmed it.
+    Stored,
+    /// It was tried and its caller was told of a failure.
+    Failed,
+    /// It was never sent, and its caller was told.
+    Refused,
+    /// It failed and was taken by the dead letter binding.
+    DeadLettered,
+    /// Its caller went away while it was under way.
+    Orphaned,
+}
+
+impl RecordState {
+    const ALL: [Self; 5] = [Self::Stored, Self::Failed, Self::Refused, Self::DeadLettered, Self::Orphaned];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::DeadLettered => "dead_lettered",
+            Self::Orphaned => "orphaned",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct OutputFamilies {
+    retries: Family<ComponentLabel, Counter>,
+    records: Family<StateLabels, Counter>,
+    ambiguous: Family<ComponentLabel, Counter>,
+    duplicates: Family<ComponentLabel, Counter>,
+    attempts: Distribution,
+    calls: Family<CallLabels, Counter>,
+    call_time: Distribution,
+    batch_records: Distribution,
+    batch_bytes: Distribution,
+    queue_wait: Distribution,
+    limiter_wait: Distribution,
+    queue_bytes: Family<ComponentLabel, Gauge>,
+    queue_records: Family<ComponentLabel, Gauge>,
+    throttles: Family<ShardLabels, Counter>,
+    limiter_factor: Family<ShardLabels, Gauge<f64, AtomicU64>>,
+    credentials_expiry: Family<ComponentLabel, Seconds>,
+}
+
+fn counts() -> Histogram {
+    Histogram::new([1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0])
+}
+
+fn sizes() -> Histogram {
+    Histogram::new(exponential_buckets(256.0, 4.0, 9))
+}
+
+impl OutputFamilies {
+    pub(super) fn registered(registry: &mut Registry) -> Self {
+        let families = Self {
+            retries: Family::default(),
+            records: Family::default(),
+            ambiguous: Family::default(),
+            duplicates: Family::default(),
+            attempts: Family::new_with_constructor(counts),
+            calls: Family::default(),
+            call_time: Family::new_with_constructor(latency),
+            batch_records: Family::new_with_constructor(counts),
+            batch_bytes: Family::new_with_constructor(sizes),
+            queue_wait: Family::new_with_constructor(latency),
+            limiter_wait: Family::new_with_constructor(latency),
+            queue_bytes: Family::default(),
+            queue_records: Family::default(),
+            throttles: Family::default(),
+            limiter_factor: Family::default(),
+            credentials_expiry: Family::default(),
+        };
+        families.register_counts(registry);
+        families.register_times(registry);
+        families
+    }
+
+    fn register_counts(&self, registry: &mut Registry) {
+        registry.register("output_retries", "Calls to the service that were repeated", self.retries.clone());
+        registry.register("output_records", "Records and items by how they ended", self.records.clone());
+        registry.register(
+            "output_ambiguous",
+            "Answers that could not say whether the request was carried out",
+            self.ambiguous.clone(),
+        );
+        registry.register(
+            "output_duplicates_possible",
+            "Records that were sent again although an earlier attempt may have stored them",
+            self.duplicates.clone(),
+        );
+        registry.register("output_attempts", "Attempts that a record took", self.attempts.clone());
+        registry.register("output_calls", "Calls of the service by operation and outcome", self.calls.clone());
+        registry.register("output_batch_records", "Records in one call", self.batch_records.clone());
+        registry.register_with_unit("output_batch_size", "Bytes in one call", Unit::Bytes, self.batch_bytes.clone());
+        registry.register_with_unit("output_queue", "Bytes that wait", Unit::Bytes, self.queue_bytes.clone());
+        registry.register("output_queue_records", "Records that wait or are under way", self.queue_records.clone());
+        registry.register("output_shard_throttles", "Throttles by shard", self.throttles.clone());
+        registry.register(
+            "output_shard_limiter_factor",
+            "Part of a shard's limit that is used now; below 1 after throttles",
+            self.limiter_factor.clone(),
+        );
+    }
+
+    fn register_times(&self, registry: &mut Registry) {
+        let times = [
+            ("output_call", "Time of one call of the service", &self.call_time),
+            ("output_queue_wait", "Time from a record's arrival to its first call", &self.queue_wait),
+            ("output_limiter_wait", "Time that a record was held back by its shard's limit", &self.limiter_wait),
+        ];
+        for (name, help, family) in times {
+            registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+        }
+        registry.register_with_unit(
+            "output_credentials_expiry",
+            "Time until the credentials expire; absent where they do not",
+            Unit::Seconds,
+            self.credentials_expiry.clone(),
+        );
+    }
+
+    pub(super) fn handles(&self, component: &str) -> OutputMetrics {
+        let label = ComponentLabel { component: component.to_owned() };
+        let state = |state: RecordState| {
+            let labels = StateLabels { component: component.to_owned(), state: state.word() };
+            self.records.get_or_create_owned(&labels)
+        };
+        OutputMetrics {
+            component: component.to_owned(),
+            states: RecordState::ALL.map(state),
+            retries: self.retries.get_or_create_owned(&label),
+            ambiguous: self.ambiguous.get_or_create_owned(&label),
+            duplicates: self.duplicates.get_or_create_owned(&label),
+            attempts: self.attempts.get_or_create_owned(&label),
+            call_time: self.call_time.get_or_create_owned(&label),
+            batch_records: self.batch_records.get_or_create_owned(&label),
+            batch_bytes: self.batch_bytes.get_or_create_owned(&label),
+            queue_wait: self.queue_wait.get_or_create_owned(&label),
+            limiter_wait: self.limiter_wait.get_or_create_owned(&label),
+            queue_bytes: self.queue_bytes.get_or_create_owned(&label),
+            queue_records: self.queue_records.get_or_create_owned(&label),
+            families: self.clone(),
+        }
+    }
+}
+
+/// Handles of one output component; taken once when it is connected.
+#[derive(Debug, Clone)]
+pub struct OutputMetrics {
+    component: String,
+    states: [Counter; 5],
+    retries: Counter,
+    ambiguous: Counter,
+    duplicates: Counter,
+    attempts: Histogram,
+    call_time: Histogram,
+    batch_records: Histogram,
+    batch_bytes: Histogram,
+    queue_wait: Histogram,
+    limiter_wait: Histogram,
+    queue_bytes: Gauge,
+    queue_records: Gauge,
+    families: OutputFamilies,
+}
+
+impl OutputMetrics {
+    /// Counts calls that were repeated.
+    pub fn retried(&self, times: u64) {
+        self.retries.inc_by(times);
+    }
+
+    /// A record came to its end after so many attempts; a refused one has none.
+    pub fn ended(&self, state: RecordState, attempts: u32) {
+        let place = RecordState::ALL.iter().position(|known| *known == state);
+        if let Some(counter) = place.and_then(|place| self.states.get(place)) {
+            counter.inc();
+        }
+        if attempts > 0 {
+            self.attempts.observe(f64::from(attempts));
+        }
+    }
+
+    /// An answer could not say whether the request was carried out.
+    pub fn ambiguous(&self) {
+        self.ambiguous.inc();
+    }
+
+    /// A record is sent again although an earlier attempt may have stored it.
+    pub fn duplicate_possible(&self) {
+        self.duplicates.inc();
+    }
+
+    /// A call of the service ended. `outcome` is `ok`, `partial` or the word of a failure's kind.
+    pub fn called(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        let labels = CallLabels { component: self.component.clone(), operation, outcome };
+        self.families.calls.get_or_create(&labels).inc();
+        self.call_time.observe(took.as_secs_f64());
+    }
+
+    /// A call took so many records of so many bytes along.
+    pub fn batched(&self, records: usize, bytes: usize) {
+        self.batch_records.observe(float(records));
+        self.batch_bytes.observe(float(bytes));
+    }
+
+    /// A record was sent this long after it came.
+    pub fn queue_waited(&self, wait: Duration) {
+        self.queue_wait.observe(wait.as_secs_f64());
+    }
+
+    /// A record was held back this long by its shard's limit.
+    pub fn limiter_waited(&self, wait: Duration) {
+        self.limiter_wait.observe(wait.as_secs_f64());
+    }
+
+    /// What waits or is under way now.
+    pub fn set_queue(&self, records: usize, bytes: usize) {
+        self.queue_records.set(i64::try_from(records).unwrap_or(i64::MAX));
+        self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A shard throttled a record.
+    pub fn throttled(&self, shard: &str) {
+        self.families.throttles.get_or_create(&self.shard(shard)).inc();
+    }
+
+    /// The part of its limit that a shard's limiter uses now.
+    pub fn set_limiter_factor(&self, shard: &str, factor: f64) {
+        self.families.limiter_factor.get_or_create(&self.shard(shard)).set(factor);
+    }
+
+    /// A shard takes no more records; its series end.
+    pub fn forget_shard(&self, shard: &str) {
+        self.families.throttles.remove(&self.shard(shard));
+        self.families.limiter_factor.remove(&self.shard(shard));
+    }
+
+    /// How long the credentials are good for.
+    pub fn set_credentials_expiry(&self, left: Duration) {
+        let label = ComponentLabel { component: self.component.clone() };
+        self.families.credentials_expiry.get_or_create(&label).set(left.as_secs_f64());
+    }
+
+    fn shard(&self, shard: &str) -> ShardLabels {
+        ShardLabels { component: self.component.clone(), shard: shard.to_owned() }
+    }
+}
+
+/// Counts and sizes in one call are far below 2⁵³.
+#[expect(clippy::cast_precision_loss, reason = "at most 10 MiB")]
+const fn float(number: usize) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Metrics;
+    use super::*;
+
+    #[test]
+    fn what_happens_to_a_record_is_on_the_page() {
+        let metrics = Metrics::new();
+        let output = metrics.output("orders-out");
+        output.ended(RecordState::Stored, 2);
+        output.called("PutRecords", "partial", Duration::from_millis(7));
+        output.batched(2, 600);
+        output.throttled("shardId-1");
+        output.set_limiter_factor("shardId-1", 0.7);
+        output.set_queue(3, 900);
+        let page = metrics.page().unwrap();
+        for line in [
+            r#"bindd_output_records_total{component="orders-out",state="stored"} 1"#,
+            r#"bindd_output_records_total{component="orders-out",state="orphaned"} 0"#,
+            r#"bindd_output_calls_total{component="orders-out",operation="PutRecords",outcome="partial"} 1"#,
+            r#"bindd_output_batch_size_bytes_sum{component="orders-out"} 600.0"#,
+            r#"bindd_output_shard_throttles_total{component="orders-out",shard="shardId-1"} 1"#,
+            r#"bindd_output_shard_limiter_factor{component="orders-out",shard="shardId-1"} 0.7"#,
+            r#"bindd_output_queue_bytes{component="orders-out"} 900"#,
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+        output.forget_shard("shardId-1");
+        assert!(!metrics.page().unwrap().contains("shardId-1"));
+    }
+}
