@@ -6,6 +6,9 @@ mod lease_contract;
 mod lease_faults;
 mod memory_leases;
 mod memory_stream;
+mod model_sink;
+mod sink_faults;
+mod sink_shards;
 mod stream_ports;
 
 pub use handler::{Delivery, RecordingHandler, Reply};
@@ -13,4 +16,7 @@ pub use lease_contract::lease_store_contract;
 pub use lease_faults::FaultyLeaseStore;
 pub use memory_leases::MemoryLeaseStore;
 pub use memory_stream::{MemoryStream, Put};
+pub use model_sink::{ModelSink, POISON, SinkCalls, SinkSettings};
+pub use sink_faults::SinkFaults;
+pub use sink_shards::StoredRecord;
 pub use stream_ports::StreamFaults;
