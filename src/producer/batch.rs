@@ -1,6 +1,6 @@
 //! What one call takes along. Pure.
 
-use super::settings::{Batching, MOST_BYTES, MOST_RECORDS};
+use super::settings::{Batching, MOST_BYTES, MOST_RECORDS, Ordering};
 use crate::domain::ShardId;
 use std::collections::HashMap;
 
@@ -16,9 +16,10 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// As set, within what AWS takes.
-    pub(super) fn of(batching: Batching) -> Self {
-        let records = if batching.is_enabled { batching.max_records.clamp(1, MOST_RECORDS) } else { 1 };
+    /// As set, within what AWS takes. A strict order needs `PutRecord`, which takes one.
+    pub(super) fn of(batching: Batching, ordering: Ordering) -> Self {
+        let is_shared = batching.is_enabled && ordering != Ordering::Strict;
+        let records = if is_shared { batching.max_records.clamp(1, MOST_RECORDS) } else { 1 };
         Self { records, bytes: batching.max_bytes.min(MOST_BYTES) }
     }
 }
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn without_batching_a_call_takes_one_record() {
-        let limits = Limits::of(Batching { is_enabled: false, ..Batching::default() });
+        let limits = Limits::of(Batching { is_enabled: false, ..Batching::default() }, Ordering::None);
         let mut filling = Filling::new(limits);
         filling.add(1, None);
         assert!(!filling.takes(1));
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn as_much_for_one_shard_closes_the_batch() {
         let shard = ShardId::new("s");
-        let mut filling = Filling::new(Limits::of(Batching::default()));
+        let mut filling = Filling::new(Limits::of(Batching::default(), Ordering::None));
         filling.add(MOST_OF_SHARD - 1, Some(&shard));
         assert!(filling.takes(10));
         filling.add(10, Some(&shard));
@@ -113,7 +114,8 @@ mod tests {
             records in 1_usize..600,
             bytes in 1_usize..12_000_000,
         ) {
-            let limits = Limits::of(Batching { max_records: records, max_bytes: bytes, ..Batching::default() });
+            let batching = Batching { max_records: records, max_bytes: bytes, ..Batching::default() };
+            let limits = Limits::of(batching, Ordering::None);
             let mut filling = Filling::new(limits);
             let (mut count, mut sum) = (0, 0);
             for (size, shard) in sizes {

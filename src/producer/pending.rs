@@ -84,6 +84,8 @@ pub(super) struct Pending {
     pub(super) deadline: Instant,
     /// Not to be sent before: the limiter's, later that of a repetition.
     pub(super) due: Instant,
+    /// The limiter's reservation, if there is one.
+    pub(super) slot: Option<Instant>,
     pub(super) trial: Trial,
     pub(super) stage: Stage,
     pub(super) waiter: Waiter,

@@ -173,20 +173,19 @@ impl Queue {
         Some(ticket)
     }
 
-    /// Takes the next record of a key along with the one before it, if it may be sent and `fits`.
-    pub(super) fn take_behind(
-        &mut self,
-        key: &LaneKey,
-        now: Instant,
-        fits: impl FnOnce(&Pending) -> bool,
-    ) -> Option<Ticket> {
+    /// The next record of a key behind the one under way, if it may be sent.
+    pub(super) fn next_behind(&mut self, key: &LaneKey, now: Instant) -> Option<&Pending> {
         let lane = self.lanes.get_mut(key)?;
         while lane.behind.front().is_some_and(|ticket| !self.book.has(*ticket)) {
             lane.behind.pop_front();
         }
-        let ticket = *lane.behind.front()?;
-        self.book.get(ticket).filter(|pending| pending.due <= now && fits(pending))?;
-        lane.behind.pop_front();
+        self.book.get(*lane.behind.front()?).filter(|pending| pending.due <= now)
+    }
+
+    /// Takes that record along with the one before it.
+    pub(super) fn take_behind(&mut self, key: &LaneKey) -> Option<Ticket> {
+        let lane = self.lanes.get_mut(key)?;
+        let ticket = lane.behind.pop_front()?;
         lane.active += 1;
         self.fly(ticket);
         Some(ticket)
@@ -285,9 +284,10 @@ impl Queue {
             return;
         }
         while let Some(ticket) = lane.behind.pop_front() {
-            if self.book.has(ticket) {
+            if let Some(pending) = self.book.get(ticket) {
                 lane.active = 1;
-                return self.schedule(ticket, End::Back, now);
+                let end = if pending.trial.attempts > 0 { End::Front } else { End::Back };
+                return self.schedule(ticket, end, now);
             }
         }
         self.lanes.remove(key);
