@@ -4,8 +4,8 @@ use super::engine::{Call, Effect, Engine, Event, Reply, Submission};
 use super::gate::Gate;
 use super::handle::Ports;
 use super::refusals;
-use crate::domain::{BindingError, RecordWriter, RetrievalError, ShardListing, Stop};
-use crate::tasks::{Ended, Supervisor};
+use crate::domain::{FailureKind, RecordWriter, RetrievalError, ShardListing, Stop};
+use crate::tasks::{Ended, Supervisor, TaskFailure};
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,10 @@ use tokio::time::Instant;
 const MANY: usize = 1_024;
 /// How often others may run before a batch is formed, as long as that brings more records.
 const YIELDS: u32 = 8;
+/// How long nothing need happen.
+const LONG: Duration = Duration::from_secs(3_600);
+/// What is due by now is done, so nothing can be due sooner; the timer knows no shorter time.
+const SHORT: Duration = Duration::from_millis(1);
 /// The name of the task that lists the shards; calls are named by their numbers.
 const LISTING: &str = "list shards";
 
@@ -74,7 +78,7 @@ impl Driver {
             if !is_open && self.engine.is_idle() && tasks.is_empty() {
                 return;
             }
-            let wake = self.engine.wake_at().unwrap_or_else(|| now + Duration::from_secs(3_600));
+            let wake = self.engine.wake_at().unwrap_or(now + LONG).max(now + SHORT);
             if wake != timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(wake);
             }
@@ -135,14 +139,14 @@ impl Driver {
     }
 }
 
-async fn carry_out(writer: &dyn RecordWriter, call: Call) -> Result<Vec<Result<crate::domain::Receipt, BindingError>>, BindingError> {
+async fn carry_out(writer: &dyn RecordWriter, call: Call) -> Reply {
     match call {
         Call::One(record, after) => writer.put(&record, after.as_ref()).await.map(|receipt| vec![Ok(receipt)]),
         Call::Many(records) => writer.put_all(&records).await,
     }
 }
 
-fn listing_lost(failure: crate::tasks::TaskFailure) -> RetrievalError {
-    let (doing, kind) = ("listing shards".to_owned(), crate::domain::FailureKind::Transient);
+fn listing_lost(failure: TaskFailure) -> RetrievalError {
+    let (doing, kind) = ("listing shards".to_owned(), FailureKind::Transient);
     RetrievalError::Unavailable { doing, kind, source: failure.into() }
 }

@@ -33,7 +33,10 @@ use tokio::time::Instant;
 /// With fewer calls open a record is sent at once.
 const FEW_CALLS: usize = 4;
 /// Keys whose last number, or whose stop, is remembered.
-const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(100_000).unwrap_or(NonZeroUsize::MIN);
+const KEYS_KEPT: NonZeroUsize = match NonZeroUsize::new(100_000) {
+    Some(keys) => keys,
+    None => NonZeroUsize::MIN,
+};
 /// Repetitions of calls, and of single records, that may come in one burst.
 const CALL_BURST: u32 = 100;
 const ENTRY_BURST: u32 = 5_000;
@@ -197,7 +200,7 @@ impl Engine {
     pub(super) fn wake_at(&mut self) -> Option<Instant> {
         let is_open = self.flights.len() < self.settings.max_in_flight.max(1);
         let company = self.queue.first_since().filter(|_| is_open).map(|since| since + self.settings.batching.max_delay);
-        let shards = self.shards.wake_at().filter(|_| self.queue.book.len() > 0);
+        let shards = self.shards.wake_at(self.queue.book.len());
         [self.queue.wake_at(), company, shards].into_iter().flatten().min()
     }
 

@@ -89,7 +89,7 @@ impl Gate {
             }
             return None;
         }
-        Some(Permit { gate: Self::clone(self), bytes, share })
+        Some(Permit { gate: Arc::clone(self), bytes, share })
     }
 
     /// Waits until there is room. Cancel-safe.

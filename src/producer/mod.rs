@@ -31,3 +31,6 @@ pub use settings::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
     RetryPolicy,
 };
+
+#[cfg(test)]
+mod tests;

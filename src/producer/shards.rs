@@ -144,10 +144,10 @@ impl Shards {
         }
     }
 
-    /// When the next of its own work is due.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
+    /// When the next of its own work is due; the shards are listed only while there are records.
+    pub(super) fn wake_at(&self, records: usize) -> Option<Instant> {
         let listing = match self.listing {
-            Listing::At(at) => Some(at),
+            Listing::At(at) => Some(at).filter(|_| records > 0),
             Listing::Never | Listing::UnderWay => None,
         };
         let telling = (!self.slowed.is_empty()).then(|| self.told + TOLD_EVERY);
@@ -169,7 +169,8 @@ impl Shards {
     }
 
     fn follow(&mut self, map: ShardMap) -> bool {
-        if map == self.map {
+        // A stream always has open shards; a listing without any tells nothing.
+        if map == self.map || map.is_empty() {
             return false;
         }
         self.map = map;
