@@ -55,7 +55,7 @@ fn component(binding: Arc<Fake>, direction: Direction) -> Component {
 
 fn request(operation: &str) -> InvokeRequest {
     let data = Bytes::from_static(b"1");
-    InvokeRequest { operation: operation.to_owned(), data, metadata: Metadata::default() }
+    InvokeRequest { operation: operation.to_owned(), data, form: DataForm::Json, metadata: Metadata::default() }
 }
 
 async fn refusal(host: &Host, name: &str, operation: &str) -> (String, FailureKind) {

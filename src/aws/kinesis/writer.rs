@@ -9,7 +9,9 @@ use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput}
 use aws_sdk_kinesis::types::{EncryptionType, PutRecordsRequestEntry, PutRecordsResultEntry};
 use aws_smithy_types::Blob;
 use aws_smithy_types::error::operation::BuildError;
+use aws_smithy_types::timeout::TimeoutConfig;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Puts records into one stream.
 #[derive(Debug, Clone)]
@@ -20,10 +22,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For one stream, which need not exist yet.
+    /// For one stream, which need not exist yet. An attempt that took longer than `attempt_timeout` is given up; what it
+    /// did is not known then.
     #[must_use]
-    pub fn new(connection: &Connection, stream: StreamRef) -> Self {
-        Self { connection: connection.clone(), client: connection.kinesis(), stream }
+    pub fn new(connection: &Connection, stream: StreamRef, attempt_timeout: Duration) -> Self {
+        let usual = connection.kinesis();
+        let timeouts = usual.config().timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+        let timeouts = timeouts.operation_attempt_timeout(attempt_timeout).build();
+        let config = usual.config().to_builder().timeout_config(timeouts).build();
+        Self { connection: connection.clone(), client: aws_sdk_kinesis::Client::from_conf(config), stream }
     }
 }
 
