@@ -212,7 +212,9 @@ impl Verdict {
         let find = |name: &ComponentName| self.components.iter().find(|checked| checked.name == *name);
         match find(target) {
             // It has faults of its own, which are told.
-            None if documents.iter().any(|document| document.name == *target && !document.ignore_errors) => return None,
+            None if documents.iter().any(|document| document.name == *target && !document.ignore_errors) => {
+                return None;
+            }
             None => return Some(format!("there is no component `{target}`")),
             Some(peer) if !peer.direction().has_output() => {
                 return Some(format!("component `{target}` has no output side"));
@@ -282,3 +284,7 @@ fn kinds() -> String {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod output_tests;

@@ -94,7 +94,8 @@ impl DeadLetter {
     }
 
     fn letter(&self, record: &NewRecord, failure: &BindingError) -> Result<Bytes, BindingError> {
-        let detail = |name: &str| failure.details().iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+        let detail =
+            |name: &str| failure.details().iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
         let (data, data_encoding) = match std::str::from_utf8(&record.data) {
             Ok(text) => (Cow::Borrowed(text), "utf-8"),
             Err(_) => (Cow::Owned(base64_simd::STANDARD.encode_to_string(&record.data)), "base64"),

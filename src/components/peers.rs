@@ -12,9 +12,8 @@ impl Peers {
     /// Makes all components known to all. To be called once, after connecting and before the first request; a later call
     /// changes nothing. Holds no component alive, as components hold this.
     pub fn introduce<'b>(&self, all: impl IntoIterator<Item = &'b Arc<dyn Binding>>) {
-        self.0.get_or_init(|| {
-            all.into_iter().map(|binding| (binding.name().clone(), Arc::downgrade(binding))).collect()
-        });
+        self.0
+            .get_or_init(|| all.into_iter().map(|binding| (binding.name().clone(), Arc::downgrade(binding))).collect());
     }
 
     /// A component, if it was connected and is still there.

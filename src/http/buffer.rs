@@ -90,7 +90,8 @@ mod tests {
                 if bytes < 10 {
                     shares[place] = buffer.share();
                 } else {
-                    drop(shares[place].grow(bytes));
+                    let held = buffer.held();
+                    prop_assert_eq!(shares[place].grow(bytes).is_ok(), held + bytes <= limit);
                 }
                 prop_assert!(buffer.held() <= limit);
                 prop_assert_eq!(buffer.held(), shares.iter().map(|share| share.bytes).sum::<usize>());

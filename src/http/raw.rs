@@ -49,7 +49,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), http::HeaderValue::from_bytes(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), http::HeaderValue::from_bytes(value).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -67,7 +70,8 @@ mod tests {
 
     #[test]
     fn headers_carry_what_the_body_cannot() {
-        let headers = headers(&[("metadata.partitionkey", "kü".as_bytes()), ("metadata.other", b"1"), ("x-more", b"2")]);
+        let headers =
+            headers(&[("metadata.partitionkey", "kü".as_bytes()), ("metadata.other", b"1"), ("x-more", b"2")]);
         let request = request(&headers, Bytes::from_static(b"\xff\x00"), &["partitionKey"]).unwrap();
         assert_eq!((request.operation.as_str(), request.form), ("create", DataForm::Raw));
         assert_eq!((request.metadata.get("partitionKey"), request.metadata.get("other")), (Some("kü"), Some("1")));

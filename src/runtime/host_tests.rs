@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{EventHandler, InputBinding, Metadata, Stop};
+use crate::domain::{DataForm, EventHandler, InputBinding, Metadata, Stop};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};

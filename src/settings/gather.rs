@@ -2,8 +2,8 @@
 
 use super::flags::{self, CheckFlags, Cli, LimitFlags, PortFlags, RunFlags, Word};
 use super::model::{
-    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE, Settings,
-    UsageError,
+    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE,
+    Settings, UsageError,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};

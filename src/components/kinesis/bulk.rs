@@ -118,7 +118,9 @@ pub(super) fn item<'a>(written: &'a RawValue, whole: &Bytes) -> Item<'a> {
                     most once";
         return Item { id: None, record: Err(refused(text)) };
     };
-    let id = fields.id.filter(|id| id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit()));
+    let id = fields
+        .id
+        .filter(|id| id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit()));
     let record = if fields.id.is_some() && id.is_none() {
         Err(refused("the item's `id` must be a string or a number"))
     } else {
@@ -171,8 +173,14 @@ mod tests {
     fn the_text_of_an_item_is_kept() {
         let text = r#"{"data": {"n": 1.50,  "n": 2}, "partitionKey": "a\u00fc", "explicitHashKey": 5, "more": []}"#;
         let (data, key, hash) = read(text).unwrap();
-        assert_eq!((data.as_str(), key.as_deref(), hash.as_deref()), (r#"{"n": 1.50,  "n": 2}"#, Some("aü"), Some("5")));
-        assert_eq!(read(r#"{"data": null, "partitionKey": null, "explicitHashKey": ""}"#), Ok(("null".into(), None, None)));
+        assert_eq!(
+            (data.as_str(), key.as_deref(), hash.as_deref()),
+            (r#"{"n": 1.50,  "n": 2}"#, Some("aü"), Some("5"))
+        );
+        assert_eq!(
+            read(r#"{"data": null, "partitionKey": null, "explicitHashKey": ""}"#),
+            Ok(("null".into(), None, None))
+        );
     }
 
     #[test]

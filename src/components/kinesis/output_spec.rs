@@ -83,10 +83,8 @@ impl OutputSpec {
 
 fn read_producer(reader: &mut Reader<'_>, request: Duration) -> ProducerSettings {
     let default = ProducerSettings::default();
-    let ordering = reader.one_of(
-        "ordering",
-        &[("none", Ordering::None), ("key", Ordering::Key), ("strict", Ordering::Strict)],
-    );
+    let ordering =
+        reader.one_of("ordering", &[("none", Ordering::None), ("key", Ordering::Key), ("strict", Ordering::Strict)]);
     let ordering = ordering.unwrap_or_default();
     let queue = read_queue(reader);
     let max_record_size = reader.size("maxRecordSize", 1..=10 * MIB).unwrap_or(default.max_record_size);
@@ -247,18 +245,22 @@ fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> K
             (None, None) => KeySource::Random,
         };
     }
-    let ignored =
-        ["partitionKey", "partitionKeyFrom", "partitionKeyPath", "explicitHashKey", "explicitHashKeyFrom", "explicitHashKeyPath"];
+    let ignored = [
+        "partitionKey",
+        "partitionKeyFrom",
+        "partitionKeyPath",
+        "explicitHashKey",
+        "explicitHashKeyFrom",
+        "explicitHashKeyPath",
+    ];
     for field in ignored {
         if reader.is_given(field) {
             let problem = "with `recordDistribution: auto` the stream takes no keys";
             reader.fault(field, problem, "leave it out, or leave `recordDistribution` out");
         }
     }
-    let needs_keys = [
-        ("ordering", producer.ordering != Ordering::None),
-        ("aggregation", producer.aggregation != Aggregation::None),
-    ];
+    let needs_keys =
+        [("ordering", producer.ordering != Ordering::None), ("aggregation", producer.aggregation != Aggregation::None)];
     for (field, _) in needs_keys.iter().filter(|(_, needs)| *needs) {
         let problem = "it goes by keys, and with `recordDistribution: auto` there are none";
         reader.fault(field, problem, "leave one of them out");
@@ -268,7 +270,8 @@ fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> K
 
 fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeySource {
     let constant = reader.parsed("explicitHashKey", |text| {
-        hash_key(text).ok_or_else(|| ("this is not a hash key".to_owned(), "write a decimal number below 2^128".to_owned()))
+        hash_key(text)
+            .ok_or_else(|| ("this is not a hash key".to_owned(), "write a decimal number below 2^128".to_owned()))
     });
     let pointer = read_pointer(reader, ["explicitHashKeyFrom", "explicitHashKeyPath"]);
     exclude(reader, "explicitHashKey", ["explicitHashKeyFrom", "explicitHashKeyPath"]);
@@ -304,7 +307,12 @@ fn flag(reader: &mut Reader<'_>, name: &'static str) -> bool {
     reader.boolean(name).unwrap_or(false)
 }
 
-fn duration(reader: &mut Reader<'_>, name: &'static str, range: RangeInclusive<Duration>, default: Duration) -> Duration {
+fn duration(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    range: RangeInclusive<Duration>,
+    default: Duration,
+) -> Duration {
     reader.duration(name, range).unwrap_or(default)
 }
 

@@ -80,7 +80,10 @@ fn timeout(text: &str) -> Result<Duration, BindingError> {
     let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
     let parsed = if is_bare { parse_duration(&format!("{text}s")) } else { parse_duration(text) };
     let wrong = |why: String| {
-        BindingError::new(FailureKind::Caller, format!("`timeout` in the request's metadata: {why}; write it like `2s`"))
+        BindingError::new(
+            FailureKind::Caller,
+            format!("`timeout` in the request's metadata: {why}; write it like `2s`"),
+        )
     };
     match parsed {
         Ok(Duration::ZERO) => Err(wrong("it must be above zero".to_owned())),
