@@ -1,11 +1,12 @@
 //! A folder of components, and the sidecar that serves them.
 
-use crate::waiting::within;
+use crate::waiting::{until, within};
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown};
 use bindd::domain::Stop;
 use bindd::settings::Settings;
-use bindd::testing::{BackendSettings, Keeping, NullBackend};
+use bindd::testing::{BackendSettings, Keeping, NullBackend, StoredRecord};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -92,4 +93,36 @@ pub(crate) fn dynamodb_client(url: &str) -> aws_sdk_dynamodb::Client {
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
+}
+
+/// Creates a stream and waits until it takes records.
+pub(crate) async fn create_stream(client: &aws_sdk_kinesis::Client, stream: &str, shards: i32) {
+    client.create_stream().stream_name(stream).shard_count(shards).send().await.unwrap();
+    until("the stream to be active", async || {
+        let answer = client.describe_stream_summary().stream_name(stream).send().await.ok()?;
+        (answer.stream_description_summary?.stream_status == StreamStatus::Active).then_some(())
+    })
+    .await;
+}
+
+/// Every record of a stream, shard by shard.
+pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) -> Vec<StoredRecord> {
+    let mut stored = Vec::new();
+    for shard in client.list_shards().stream_name(stream).send().await.unwrap().shards() {
+        let from = client.get_shard_iterator().stream_name(stream).shard_id(shard.shard_id());
+        let from = from.shard_iterator_type(ShardIteratorType::TrimHorizon);
+        let mut iterator = from.send().await.unwrap().shard_iterator;
+        while let Some(token) = iterator {
+            let page = client.get_records().shard_iterator(token).send().await.unwrap();
+            stored.extend(page.records.iter().map(|record| StoredRecord {
+                shard: shard.shard_id().to_owned(),
+                // Some emulators pad numbers; a number is told without.
+                sequence: record.sequence_number().trim_start_matches('0').to_owned(),
+                partition_key: record.partition_key().unwrap_or_default().to_owned(),
+                data: record.data().as_ref().to_vec().into(),
+            }));
+            iterator = page.next_shard_iterator.filter(|_| !page.records.is_empty());
+        }
+    }
+    stored
 }
