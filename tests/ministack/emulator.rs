@@ -17,6 +17,7 @@ pub(crate) struct Ministack {
 impl Ministack {
     /// Starts it on a free port and waits until it answers.
     pub(crate) async fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "where the emulator is, is a matter of the machine")]
         let program = std::env::var("MINISTACK").unwrap_or_else(|_| "ministack".to_owned());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(&program);

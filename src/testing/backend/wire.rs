@@ -106,10 +106,10 @@ impl<'a> Walk<'a> {
         };
         let gap = &rest[..quote];
         self.at += quote + 1;
-        Step { gap, string: self.to_closing_quote() }
+        Step { gap, string: self.until_quote() }
     }
 
-    fn to_closing_quote(&mut self) -> Option<&'a str> {
+    fn until_quote(&mut self) -> Option<&'a str> {
         let (start, bytes) = (self.at, self.text.as_bytes());
         loop {
             let quote = self.at + self.text[self.at..].find('"')?;
