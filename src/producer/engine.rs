@@ -1,0 +1,342 @@
+//! Owner of one producer's state. Pure but for the answers it gives and the metrics it counts: `apply` takes an event
+//! and the time, `decide` tells which calls to start.
+//!
+//! ```text
+//!  arrival ──► admitted (bounds of the shard, order of the key) ──► queue ──► batch ──► call
+//!                 │ refused at once                                   ▲                  │ entry i answers unit i
+//!                 ▼                                                   │                  ▼
+//!               caller ◄───────── stored, failed for good ──────── settlement ──► again, after a wait
+//! ```
+//! Laws: each record is answered exactly once; a record is in at most one call; a batch is never sent again whole after
+//! a partial answer; nothing is stored after it was answered `NotDone`.
+
+use super::batch::{Limits, MOST_OF_SHARD};
+use super::forming::{Batch, Plan, Users, form, reform};
+use super::gate::{Gate, Permit};
+use super::handle::{Ports, PutOptions};
+use super::pending::{LaneKey, Packing, Pending, Stage, Trial};
+use super::queue::Queue;
+use super::settings::{OrderingOnFailure, ProducerSettings};
+use super::shards::Shards;
+use super::throughput::Throughput;
+use super::waiter::Waiter;
+use super::refusals;
+use crate::domain::{BindingError, NewRecord, Outcome, Receipt, RetrievalError, SequenceNumber, ShardListing};
+use crate::resilience::RetryBudget;
+use crate::telemetry::{OutputMetrics, RecordState};
+use lru::LruCache;
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// With fewer calls open a record is sent at once.
+const FEW_CALLS: usize = 4;
+/// Keys whose last number, or whose stop, is remembered.
+const KEYS_KEPT: NonZeroUsize = match NonZeroUsize::new(100_000) {
+    Some(keys) => keys,
+    None => NonZeroUsize::MIN,
+};
+/// Repetitions of calls, and of single records, that may come in one burst.
+const CALL_BURST: u32 = 100;
+const ENTRY_BURST: u32 = 5_000;
+
+/// A record at the door, with all that was found out about it before.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) record: NewRecord,
+    pub(super) size: usize,
+    pub(super) hash: Option<u128>,
+    pub(super) options: PutOptions,
+    pub(super) arrived: Instant,
+    pub(super) waiter: Waiter,
+    pub(super) permit: Permit,
+}
+
+/// What a call brought: an answer for each record, or one failure for all.
+pub(super) type Reply = Result<Vec<Result<Receipt, BindingError>>, BindingError>;
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A record came.
+    Arrived(Submission),
+    /// A call ended.
+    Returned {
+        /// The call.
+        id: u64,
+        /// Its reply.
+        reply: Reply,
+    },
+    /// The shards were listed, or not.
+    Listed(Result<ShardListing, RetrievalError>),
+    /// No more records will come: send what waits, without waiting for company.
+    Closing,
+}
+
+/// A call of the service.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// `PutRecord`
+    One(NewRecord, Option<SequenceNumber>),
+    /// `PutRecords`
+    Many(Vec<NewRecord>),
+}
+
+impl Call {
+    const fn operation(&self) -> &'static str {
+        match self {
+            Self::One(..) => "PutRecord",
+            Self::Many(_) => "PutRecords",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Start that call and tell of its end.
+    Start(u64, Call),
+    /// List the shards and tell of it.
+    List,
+}
+
+/// A call that is open.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) units: Vec<Users>,
+    pub(super) bytes: usize,
+    pub(super) operation: &'static str,
+    pub(super) begun: Instant,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) settings: ProducerSettings,
+    pub(super) metrics: OutputMetrics,
+    pub(super) gate: Arc<Gate>,
+    pub(super) queue: Queue,
+    pub(super) shards: Shards,
+    pub(super) plan: Plan,
+    flights: HashMap<u64, Flight>,
+    next_call: u64,
+    /// Parts of batches that were refused whole; each goes as a call of its own.
+    pub(super) parts: VecDeque<Vec<Users>>,
+    pub(super) call_budget: RetryBudget,
+    pub(super) entry_budget: RetryBudget,
+    pub(super) random: fastrand::Rng,
+    /// The last number of each key, where the order is strict.
+    pub(super) numbers: LruCache<LaneKey, SequenceNumber>,
+    /// Keys that are stopped, and until when.
+    pub(super) stopped: LruCache<LaneKey, Instant>,
+    pub(super) throughput: Throughput,
+    is_closing: bool,
+}
+
+impl Engine {
+    /// An engine with nothing to do.
+    pub(super) fn new(settings: ProducerSettings, ports: &Ports, gate: Arc<Gate>, now: Instant) -> Self {
+        let limits = Limits::of(settings.batching, settings.ordering);
+        let can_list = ports.directory.is_some();
+        Self {
+            metrics: ports.metrics.clone(),
+            gate,
+            queue: Queue::new(MOST_OF_SHARD),
+            shards: Shards::new(&settings, ports.metrics.clone(), can_list, now),
+            plan: Plan::of(&settings, limits),
+            flights: HashMap::new(),
+            next_call: 0,
+            parts: VecDeque::new(),
+            call_budget: RetryBudget::full(CALL_BURST, now),
+            entry_budget: RetryBudget::full(ENTRY_BURST, now),
+            random: fastrand::Rng::with_seed(settings.seed),
+            numbers: LruCache::sparse(KEYS_KEPT),
+            stopped: LruCache::sparse(KEYS_KEPT),
+            throughput: Throughput::from(now),
+            is_closing: false,
+            settings,
+        }
+    }
+
+    /// Takes an event in.
+    pub(super) fn apply(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Arrived(submission) => self.arrived(submission, now),
+            Event::Returned { id, reply } => {
+                if let Some(flight) = self.flights.remove(&id) {
+                    self.returned(flight, reply, now);
+                }
+            }
+            Event::Listed(result) => {
+                if self.shards.listed(result, now) {
+                    let shards = &self.shards;
+                    self.queue.predict(|pending| shards.predict(pending.hash));
+                }
+            }
+            Event::Closing => self.is_closing = true,
+        }
+    }
+
+    /// What is to be done now, whatever happened before.
+    pub(super) fn decide(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.expire(now);
+        self.sweep(now);
+        self.queue.ripen(now);
+        while self.flights.len() < self.settings.max_in_flight.max(1) {
+            let Some(batch) = self.next_batch(now) else { break };
+            self.launch(batch, now, effects);
+        }
+        if self.queue.book.len() > 0 && self.shards.begin_listing(now) {
+            effects.push(Effect::List);
+        }
+        self.shards.tell(now);
+        if let Some(pace) = self.throughput.look(now) {
+            self.gate.set_pace(pace);
+        }
+    }
+
+    /// When to come back if nothing happens before.
+    pub(super) fn wake_at(&mut self) -> Option<Instant> {
+        let is_open = self.flights.len() < self.settings.max_in_flight.max(1);
+        let company = self.queue.first_since().filter(|_| is_open).map(|since| since + self.settings.batching.max_delay);
+        let shards = self.shards.wake_at(self.queue.book.len());
+        [self.queue.wake_at(), company, shards].into_iter().flatten().min()
+    }
+
+    /// Whether nothing waits and no call is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.book.len() == 0 && self.flights.is_empty()
+    }
+
+    fn arrived(&mut self, submission: Submission, now: Instant) {
+        let shard = self.shards.predict(submission.hash);
+        let Submission { record, size, hash, options, arrived, mut waiter, permit } = submission;
+        let lane = LaneKey::of(&record, self.settings.ordering);
+        let admitted = self.admitted(lane.as_ref(), options.deadline, now).and_then(|()| {
+            let slot = self.shards.reserve(shard.as_ref(), size, now, options.deadline);
+            slot.map_err(|wait| refusals::no_room(shard.as_ref(), wait))
+        });
+        let slot = match admitted {
+            Ok(slot) => slot,
+            Err(refusal) => {
+                drop(permit);
+                waiter.answer(Err(refusal));
+                return self.metrics.ended(RecordState::Refused, 0);
+            }
+        };
+        let pending = Pending {
+            record,
+            size,
+            hash,
+            shard,
+            lane,
+            after: options.after,
+            fail_if_throttled: options.fail_if_throttled || self.settings.rate_limit.fail_if_throttled,
+            packing: Packing::Free,
+            arrived,
+            deadline: options.deadline,
+            due: slot.unwrap_or(now),
+            slot,
+            trial: Trial { attempts: 0, first: None, outcome: Outcome::NotDone, last: None },
+            stage: Stage::Behind,
+            waiter,
+            permit,
+        };
+        self.queue.admit(pending, now);
+    }
+
+    fn admitted(&mut self, lane: Option<&LaneKey>, deadline: Instant, now: Instant) -> Result<(), BindingError> {
+        if deadline <= now {
+            return Err(refusals::never_sent());
+        }
+        match (self.settings.ordering_on_failure, lane) {
+            (OrderingOnFailure::Continue, _) | (OrderingOnFailure::Stop(_), None) => Ok(()),
+            (OrderingOnFailure::Stop(_), Some(lane)) => match self.stopped.get(lane) {
+                Some(until) if *until > now => Err(refusals::stopped(*until - now)),
+                Some(_) | None => Ok(()),
+            },
+        }
+    }
+
+    fn next_batch(&mut self, now: Instant) -> Option<Batch> {
+        while let Some(mut units) = self.parts.pop_front() {
+            units.retain(|unit| self.is_awaited(unit, now));
+            let batch = reform(&self.queue.book, units, self.settings.aggregation);
+            if !batch.units.is_empty() {
+                return Some(batch);
+            }
+        }
+        while self.is_time(now) {
+            let mut batch = form(&mut self.queue, &self.plan, now);
+            for pending in batch.withdrawn.drain(..) {
+                self.withdrawn(pending);
+            }
+            if !batch.units.is_empty() {
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    /// Group commit: with few calls open nobody waits, else until a batch is worth a call.
+    fn is_time(&mut self, now: Instant) -> bool {
+        let Some(since) = self.queue.first_since() else { return false };
+        let (tally, limits) = (self.queue.tally(), self.plan.limits);
+        self.flights.len() < FEW_CALLS
+            || self.is_closing
+            || tally.records >= limits.records
+            || tally.bytes >= limits.bytes
+            || tally.full_shards > 0
+            || since + self.settings.batching.max_delay <= now
+    }
+
+    fn launch(&mut self, mut batch: Batch, now: Instant, effects: &mut Vec<Effect>) {
+        let after = self.number_before(&batch);
+        self.note_attempt(&batch, now);
+        let call = if batch.records.len() == 1 { batch.records.pop().map(|record| Call::One(record, after)) } else { None };
+        let call = call.unwrap_or(Call::Many(batch.records));
+        self.metrics.batched(batch.units.len(), batch.bytes);
+        self.call_budget.attempted(now);
+        let id = self.next_call;
+        self.next_call += 1;
+        let operation = call.operation();
+        self.flights.insert(id, Flight { units: batch.units, bytes: batch.bytes, operation, begun: now });
+        effects.push(Effect::Start(id, call));
+    }
+
+    /// The number that a lone record's own must exceed, if any.
+    fn number_before(&mut self, batch: &Batch) -> Option<SequenceNumber> {
+        let [unit] = &batch.units[..] else { return None };
+        let (book, numbers) = (&self.queue.book, &mut self.numbers);
+        let users = unit.tickets().iter().filter_map(|ticket| book.get(*ticket));
+        let before = |user: &Pending| match (&user.after, &user.lane) {
+            (Some(after), _) => Some(after.clone()),
+            (None, Some(lane)) => numbers.get(lane).cloned(),
+            (None, None) => None,
+        };
+        users.filter_map(before).max()
+    }
+
+    fn note_attempt(&mut self, batch: &Batch, now: Instant) {
+        for ticket in batch.units.iter().flat_map(Users::tickets) {
+            let Some(pending) = self.queue.book.get_mut(*ticket) else { continue };
+            pending.trial.attempts += 1;
+            pending.waiter.note(Outcome::Unknown);
+            self.entry_budget.attempted(now);
+            if pending.trial.first.is_some() {
+                self.metrics.retried(1);
+                if pending.trial.outcome == Outcome::Unknown {
+                    self.metrics.duplicate_possible();
+                }
+                continue;
+            }
+            pending.trial.first = Some(now);
+            self.metrics.queue_waited(now.saturating_duration_since(pending.arrived));
+            let held = pending.slot.map(|slot| slot.saturating_duration_since(pending.arrived));
+            if let Some(held) = held.filter(|held| !held.is_zero()) {
+                self.metrics.limiter_waited(held);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! How records leave the engine: each by exactly one answer.
+
+use super::engine::Engine;
+use super::forming::Users;
+use super::pending::{LaneKey, Pending, Stage, Ticket};
+use super::refusals;
+use super::settings::OrderingOnFailure;
+use super::waiter::Answer;
+use crate::domain::{BindingError, Outcome};
+use crate::telemetry::RecordState;
+use tokio::time::Instant;
+
+/// The queue is searched for abandoned records once they may be one in so many.
+const ABANDONED_PART: usize = 4;
+
+impl Engine {
+    /// Answers a record and lets the next of its key go on.
+    pub(super) fn finish(&mut self, ticket: Ticket, answer: Answer, now: Instant) {
+        if let Some(pending) = self.queue.remove(ticket, now) {
+            self.conclude(pending, answer);
+        }
+    }
+
+    /// A record failed for good.
+    pub(super) fn fail(&mut self, ticket: Ticket, error: BindingError, now: Instant) {
+        let Some(pending) = self.queue.book.get(ticket) else { return };
+        let error = told(pending, error);
+        let lane = pending.lane.clone().filter(|_| !pending.waiter.is_gone());
+        self.stop(lane, now);
+        self.finish(ticket, Err(error), now);
+    }
+
+    /// Its caller went away before it was sent, or before it was sent again.
+    pub(super) fn withdrawn(&mut self, pending: Pending) {
+        let error = refusals::closed(pending.trial.outcome);
+        self.conclude(pending, Err(error));
+    }
+
+    /// Answers those whose deadline has come. One in a call keeps its place until the call ends, but gets its answer.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for ticket in self.queue.expired(now) {
+            let Some(pending) = self.queue.book.get(ticket) else { continue };
+            match pending.stage {
+                Stage::Flying => self.cut(ticket, now),
+                Stage::Behind | Stage::Held | Stage::Ready => {
+                    let error = overdue(pending, now);
+                    self.fail(ticket, error, now);
+                }
+            }
+        }
+    }
+
+    /// Takes out waiting records whose callers went away, when enough did to be worth the search.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let gone = self.gate.cancelled();
+        if gone == 0 || gone.saturating_mul(ABANDONED_PART) < self.queue.book.len() {
+            return;
+        }
+        self.gate.swept(gone);
+        for ticket in self.queue.abandoned() {
+            if let Some(pending) = self.queue.remove(ticket, now) {
+                self.withdrawn(pending);
+            }
+        }
+    }
+
+    /// Whether anybody still waits for a part of a refused batch; if not, it is not sent again.
+    pub(super) fn is_awaited(&mut self, unit: &Users, now: Instant) -> bool {
+        let book = &self.queue.book;
+        let is_awaited = |ticket: &Ticket| book.get(*ticket).is_some_and(|pending| !pending.waiter.is_gone());
+        if unit.tickets().iter().any(is_awaited) {
+            return true;
+        }
+        for ticket in unit.tickets() {
+            if let Some(pending) = self.queue.remove(*ticket, now) {
+                self.withdrawn(pending);
+            }
+        }
+        false
+    }
+
+    fn cut(&mut self, ticket: Ticket, now: Instant) {
+        let Some(pending) = self.queue.book.get_mut(ticket).filter(|pending| !pending.waiter.is_answered()) else {
+            return;
+        };
+        let error = told(pending, refusals::cut()).with_outcome(Outcome::Unknown);
+        let lane = pending.lane.clone();
+        let attempts = pending.trial.attempts;
+        if pending.waiter.answer(Err(error)) {
+            self.metrics.ended(RecordState::Failed, attempts);
+            self.metrics.ambiguous();
+            self.stop(lane, now);
+        } else {
+            self.metrics.ended(RecordState::Orphaned, attempts);
+        }
+    }
+
+    /// Refuses the records behind one that failed, where the order asks for it.
+    fn stop(&mut self, lane: Option<LaneKey>, now: Instant) {
+        let OrderingOnFailure::Stop(window) = self.settings.ordering_on_failure else { return };
+        let Some(lane) = lane else { return };
+        for ticket in self.queue.behind(&lane) {
+            if let Some(pending) = self.queue.remove(ticket, now) {
+                let error = told(&pending, refusals::stopped(window));
+                self.conclude(pending, Err(error));
+            }
+        }
+        self.stopped.put(lane, now + window);
+    }
+
+    fn conclude(&mut self, mut pending: Pending, answer: Answer) {
+        let attempts = pending.trial.attempts;
+        if let Some(slot) = pending.slot.filter(|_| attempts == 0) {
+            self.shards.refund(pending.shard.as_ref(), pending.size, slot);
+        }
+        if pending.waiter.is_answered() {
+            return;
+        }
+        self.throughput.count();
+        let (state, outcome) = match &answer {
+            Ok(_) => (RecordState::Stored, Outcome::NotDone),
+            Err(error) if attempts == 0 => (RecordState::Refused, error.outcome()),
+            Err(error) => (RecordState::Failed, error.outcome()),
+        };
+        // Room must be free before the caller can know of it.
+        let Pending { ref mut waiter, permit, .. } = pending;
+        drop(permit);
+        if !waiter.answer(answer) {
+            let state = if attempts > 0 { RecordState::Orphaned } else { RecordState::Refused };
+            return self.metrics.ended(state, attempts);
+        }
+        self.metrics.ended(state, attempts);
+        if outcome == Outcome::Unknown {
+            self.metrics.ambiguous();
+        }
+    }
+}
+
+/// Adds to a failure what is known of the record.
+fn told(pending: &Pending, error: BindingError) -> BindingError {
+    let outcome = match error.outcome() {
+        Outcome::Unknown => Outcome::Unknown,
+        Outcome::NotDone => pending.trial.outcome,
+    };
+    let error = refusals::at(error, pending.shard.as_ref()).with_outcome(outcome);
+    if pending.trial.attempts == 0 {
+        return error;
+    }
+    error.with_detail("attempts", pending.trial.attempts.to_string())
+}
+
+/// Why a record that waits at its deadline was not stored.
+fn overdue(pending: &Pending, now: Instant) -> BindingError {
+    if let Some(last) = &pending.trial.last {
+        return last.clone();
+    }
+    match pending.slot.filter(|slot| *slot > now) {
+        Some(slot) => refusals::no_room(pending.shard.as_ref(), slot - now),
+        None => refusals::never_sent(),
+    }
+}

@@ -1,0 +1,258 @@
+//! The limits of each shard, by reservation: who asks is told at once when it may send, or that there is no room in
+//! time. Pure; all times are given.
+//!
+//! A bucket keeps its state as of its last slot, which may lie ahead. So slots of one shard never run backwards, and
+//! both measures, records and bytes, are charged at the moment of sending: in no window does a shard get more than
+//! rate × window + depth of either.
+
+use super::pace::Pace;
+use super::shard_map::ShardMap;
+use super::{RateLimit, RateLimitMode};
+use crate::domain::ShardId;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What one token is made of: [`Pace`] counts twice the nanoseconds, each in parts of [`Pace::FULL`].
+const TOKEN: i128 = 2 * Pace::FULL as i128 * 1_000_000_000;
+
+/// The limits of all shards of a stream.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    mode: RateLimitMode,
+    rates: Rates,
+    /// A bucket is filled when it is first asked.
+    shards: HashMap<ShardId, Option<Bucket>>,
+    /// For records whose shard is not known: `shards` × rate, where `shards` was told.
+    stream: Option<(Rates, Option<Bucket>)>,
+}
+
+/// Per second, and the depths of the buckets.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    records: u64,
+    bytes: u64,
+    /// One second's worth, and never less than the largest record, which could never pass otherwise.
+    byte_depth: u64,
+}
+
+impl Rates {
+    fn times(self, shards: u32) -> Self {
+        let many = |number: u64| number.saturating_mul(u64::from(shards.max(1)));
+        let bytes = many(self.bytes);
+        Self { records: many(self.records), bytes, byte_depth: bytes.max(self.byte_depth) }
+    }
+}
+
+impl Limiter {
+    /// Limits as told; no shard is known yet. `max_record_size` is in bytes. A rate of 0 is taken as 1.
+    pub(super) fn new(limit: RateLimit, max_record_size: usize) -> Self {
+        let bytes = u64::from(limit.bytes_per_second.max(1));
+        let records = u64::from(limit.records_per_second.max(1));
+        let rates = Rates { records, bytes, byte_depth: bytes.max(max_record_size as u64) };
+        let stream = limit.shards.map(|shards| (rates.times(shards), None));
+        Self { mode: limit.mode, rates, shards: HashMap::new(), stream }
+    }
+
+    /// Follows the map: shards that stay keep their state, new ones begin full. Gives those that are gone.
+    pub(super) fn set_shards(&mut self, map: &ShardMap) -> Vec<ShardId> {
+        let mut gone = std::mem::take(&mut self.shards);
+        self.shards = map.shards().map(|id| (id.clone(), gone.remove(id).flatten())).collect();
+        gone.into_keys().collect()
+    }
+
+    /// Whether records to that shard are limited at all.
+    pub(super) fn is_limited(&self, shard: Option<&ShardId>) -> bool {
+        match self.mode {
+            RateLimitMode::Off => false,
+            RateLimitMode::Fixed | RateLimitMode::Adaptive => {
+                self.stream.is_some() || shard.is_some_and(|id| self.shards.contains_key(id))
+            }
+        }
+    }
+
+    /// Takes a slot for one record of so many bytes: the moment, not before `now`, from which it may be sent. Slots of
+    /// one shard come in the order they were asked for.
+    ///
+    /// # Errors
+    /// When the slot would not lie before the deadline: the wait until it. Nothing was taken.
+    pub(super) fn reserve(
+        &mut self,
+        shard: Option<&ShardId>,
+        bytes: usize,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Instant, Duration> {
+        let Some(bucket) = self.bucket(shard, now) else { return Ok(now) };
+        let at = bucket.slot(bytes, now);
+        if at >= deadline {
+            return Err(at.saturating_duration_since(now));
+        }
+        bucket.take(bytes, at);
+        Ok(at)
+    }
+
+    /// Gives back what was reserved and will not be sent; `slot` is the moment that [`Limiter::reserve`] gave. Gives
+    /// back less, down to nothing, where the bucket might have been full without it.
+    pub(super) fn refund(&mut self, shard: Option<&ShardId>, bytes: usize, slot: Instant) {
+        let bucket = match shard {
+            // Never to the stream's bucket: a shard that is not known any more had its own.
+            Some(id) => self.shards.get_mut(id).and_then(Option::as_mut),
+            None => self.stream.as_mut().and_then(|(_, bucket)| bucket.as_mut()),
+        };
+        if let Some(bucket) = bucket {
+            bucket.give_back(bytes, slot);
+        }
+    }
+
+    /// A flush was throttled there: others write to the shard too, so its rate is cut. At most once per 100 ms, so that
+    /// a flush with many throttled entries counts once.
+    pub(super) fn throttled(&mut self, shard: Option<&ShardId>, now: Instant) {
+        let is_adaptive = self.mode == RateLimitMode::Adaptive;
+        if let Some(bucket) = self.bucket(shard, now).filter(|_| is_adaptive) {
+            bucket.cut(now);
+        }
+    }
+
+    /// The part of the limit that is in use at that moment, 0.05 to 1.
+    pub(super) fn factor(&self, shard: Option<&ShardId>, now: Instant) -> f64 {
+        let bucket = match shard.and_then(|id| self.shards.get(id)) {
+            Some(bucket) => bucket.as_ref(),
+            None => self.stream.as_ref().and_then(|(_, bucket)| bucket.as_ref()),
+        };
+        bucket.map_or(1.0, |bucket| bucket.pace.share(now))
+    }
+
+    fn bucket(&mut self, shard: Option<&ShardId>, now: Instant) -> Option<&mut Bucket> {
+        if !self.is_limited(shard) {
+            return None;
+        }
+        let (rates, bucket) = match shard.and_then(|id| self.shards.get_mut(id)) {
+            Some(bucket) => (self.rates, bucket),
+            None => self.stream.as_mut().map(|(rates, bucket)| (*rates, bucket))?,
+        };
+        Some(bucket.get_or_insert_with(|| Bucket::full(rates, now)))
+    }
+}
+
+#[derive(Debug)]
+struct Bucket {
+    pace: Pace,
+    /// The last slot, or the first moment; the meters are as of then.
+    clock: Instant,
+    records: Meter,
+    bytes: Meter,
+}
+
+impl Bucket {
+    fn full(rates: Rates, now: Instant) -> Self {
+        let records = Meter::full(rates.records, rates.records, now);
+        Self { pace: Pace::whole(now), clock: now, records, bytes: Meter::full(rates.bytes, rates.byte_depth, now) }
+    }
+
+    fn slot(&self, bytes: usize, now: Instant) -> Instant {
+        let from = now.max(self.clock);
+        let flow = self.pace.flow(self.clock, from);
+        let missing = self.records.missing(1, flow).max(self.bytes.missing(bytes, flow));
+        from + self.pace.time_for(from, missing)
+    }
+
+    fn take(&mut self, bytes: usize, at: Instant) {
+        let flow = self.pace.flow(self.clock, at);
+        self.records.take(1, flow, at);
+        self.bytes.take(bytes, flow, at);
+        self.clock = at;
+    }
+
+    fn give_back(&mut self, bytes: usize, slot: Instant) {
+        self.records.give_back(1, slot, self.clock);
+        self.bytes.give_back(bytes, slot, self.clock);
+    }
+
+    /// What was promised ahead of `now` stays promised, but costs the time it takes at the lower rate; what was saved
+    /// for bursts is gone.
+    fn cut(&mut self, now: Instant) {
+        let promised = self.pace.flow(now, self.clock);
+        if !self.pace.cut(now) {
+            return;
+        }
+        self.clock = now + self.pace.time_for(now, promised);
+        self.records.empty(self.clock);
+        self.bytes.empty(self.clock);
+    }
+}
+
+/// One measure of a bucket, in parts of a [`TOKEN`].
+#[derive(Debug)]
+struct Meter {
+    per_second: u64,
+    depth: i128,
+    /// Below zero only after something larger than the depth.
+    level: i128,
+    /// The last moment at which more than half was left.
+    roomy_at: Instant,
+    /// What was given back for slots before `credited_at`. With `roomy_at` it proves that a refund makes nothing out
+    /// of tokens that a full bucket would have spilled: half of the depth and half of it in refunds is never more
+    /// than full.
+    credit: i128,
+    credited_at: Instant,
+}
+
+impl Meter {
+    fn full(per_second: u64, depth: u64, now: Instant) -> Self {
+        let depth = i128::from(depth) * TOKEN;
+        Self { per_second, depth, level: depth, roomy_at: now, credit: 0, credited_at: now }
+    }
+
+    fn after(&self, flow: u128) -> i128 {
+        let gained = i128::try_from(flow.saturating_mul(u128::from(self.per_second))).unwrap_or(i128::MAX);
+        self.level.saturating_add(gained).min(self.depth)
+    }
+
+    /// The flow that is needed after `flow` until so much may be taken. What is larger than the depth may be taken
+    /// from a full bucket, and is paid for afterwards.
+    fn missing(&self, cost: usize, flow: u128) -> u128 {
+        let lacking = tokens(cost).min(self.depth) - self.after(flow);
+        u128::try_from(lacking).unwrap_or(0).div_ceil(u128::from(self.per_second))
+    }
+
+    fn take(&mut self, cost: usize, flow: u128, at: Instant) {
+        self.level = self.after(flow);
+        self.note(at);
+        self.level -= tokens(cost);
+    }
+
+    fn give_back(&mut self, cost: usize, slot: Instant, clock: Instant) {
+        if slot <= self.roomy_at {
+            return;
+        }
+        if slot >= self.credited_at {
+            self.credit = 0;
+        }
+        let given = tokens(cost).min(self.depth / 2 - self.credit).max(0);
+        self.credit += given;
+        self.level += given;
+        self.credited_at = clock;
+        self.note(clock);
+    }
+
+    fn empty(&mut self, clock: Instant) {
+        self.level = self.level.min(0);
+        self.roomy_at = clock;
+    }
+
+    fn note(&mut self, at: Instant) {
+        if self.level > self.depth / 2 {
+            self.roomy_at = at;
+        }
+    }
+}
+
+fn tokens(cost: usize) -> i128 {
+    // 2⁶³ tokens of 2⁶⁶ parts would not fit; nothing is near that large.
+    i128::try_from(cost).unwrap_or(i128::MAX).saturating_mul(TOKEN)
+}
+
+#[cfg(test)]
+#[path = "limiter_tests.rs"]
+mod tests;

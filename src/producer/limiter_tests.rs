@@ -1,0 +1,192 @@
+use super::*;
+use crate::domain::{HashKeyRange, Shard};
+use proptest::prelude::*;
+
+const SIZE: usize = 1 << 20;
+const FAR: Duration = Duration::from_secs(1_000_000);
+
+fn id(number: u32) -> ShardId {
+    ShardId::new(format!("shardId-{number}"))
+}
+
+fn map(numbers: &[u32]) -> ShardMap {
+    let shard = |number: &u32| {
+        let range = HashKeyRange { start: u128::from(*number) << 32, end: (u128::from(*number) << 32) + 99 };
+        Shard { id: id(*number), parents: Vec::new(), hash_range: Some(range), is_open: true }
+    };
+    ShardMap::from_listing(&numbers.iter().map(shard).collect::<Vec<_>>())
+}
+
+fn limit(records: u32, bytes: u32) -> RateLimit {
+    RateLimit { records_per_second: records, bytes_per_second: bytes, ..RateLimit::default() }
+}
+
+fn limiter(limit: RateLimit, size: usize) -> Limiter {
+    let mut limiter = Limiter::new(limit, size);
+    assert_eq!(limiter.set_shards(&map(&[1, 2])), []);
+    limiter
+}
+
+/// How many records of a size one shard gets in so long, if somebody always asks.
+fn granted_within(limiter: &mut Limiter, bytes: usize, now: Instant, within: Duration) -> usize {
+    std::iter::from_fn(|| limiter.reserve(Some(&id(1)), bytes, now, now + within).ok()).count()
+}
+
+#[test]
+fn ten_seconds_give_ten_seconds_worth_and_one_burst() {
+    let (now, within) = (Instant::now(), Duration::from_secs(10));
+    assert_eq!(granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE), 100, now, within), 10_999);
+    // 11 MiB in records of 10 KiB; the last byte of a second would come too late for a whole one.
+    let by_bytes = granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE), 10 << 10, now, within);
+    assert_eq!(by_bytes, (11 << 20) / (10 << 10));
+    let mut large = limiter(limit(1_000, 1 << 20), 10 << 20);
+    assert_eq!(
+        granted_within(&mut large, 10 << 20, now, Duration::from_secs(10)),
+        1,
+        "the next fits after ten seconds"
+    );
+}
+
+#[test]
+fn a_slot_after_the_deadline_is_refused_and_costs_nothing() {
+    let now = Instant::now();
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    assert_eq!(granted_within(&mut limiter, 1, now, Duration::from_secs(1)), 19);
+    for _ in 0..3 {
+        let refused = limiter.reserve(Some(&id(1)), 1, now, now + Duration::from_millis(999));
+        assert_eq!(refused, Err(Duration::from_secs(1)));
+    }
+    assert_eq!(limiter.reserve(Some(&id(2)), 1, now, now + FAR), Ok(now), "another shard has its own room");
+}
+
+#[test]
+fn without_a_limit_nobody_waits() {
+    let now = Instant::now();
+    let off = RateLimit { mode: RateLimitMode::Off, ..limit(1, 1) };
+    let mut off = limiter(off, SIZE);
+    let mut unknown = Limiter::new(limit(1, 1), SIZE);
+    for _ in 0..100 {
+        assert_eq!(off.reserve(Some(&id(1)), SIZE, now, now + FAR), Ok(now));
+        assert_eq!(unknown.reserve(None, SIZE, now, now + FAR), Ok(now));
+    }
+    assert!(!off.is_limited(Some(&id(1))) && !unknown.is_limited(None));
+}
+
+#[test]
+fn records_of_no_known_shard_share_one_limit_of_all_shards() {
+    let now = Instant::now();
+    let mut limiter = limiter(RateLimit { shards: Some(3), ..limit(10, 1 << 20) }, SIZE);
+    assert!(limiter.is_limited(None));
+    let shards = [None, Some(id(77))];
+    let granted =
+        (0..1_000).filter(|n| limiter.reserve(shards[n % 2].as_ref(), 1, now, now + Duration::from_nanos(1)).is_ok());
+    assert_eq!(granted.count(), 30);
+    assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(now));
+}
+
+#[test]
+fn a_throttle_cuts_the_rate_of_its_shard_only_and_only_if_adaptive() {
+    let now = Instant::now();
+    let mut adaptive = limiter(limit(1_000, 1 << 20), SIZE);
+    adaptive.throttled(Some(&id(1)), now);
+    adaptive.throttled(Some(&id(1)), now + Duration::from_millis(50));
+    assert!((adaptive.factor(Some(&id(1)), now) - 0.7).abs() < 1e-9);
+    assert!((adaptive.factor(Some(&id(2)), now) - 1.0).abs() < 1e-9);
+    // 700 a second, rising, and no burst.
+    let granted = granted_within(&mut adaptive, 1, now, Duration::from_secs(1));
+    assert!((700..750).contains(&granted), "{granted}");
+    let mut fixed = limiter(RateLimit { mode: RateLimitMode::Fixed, ..limit(1_000, 1 << 20) }, SIZE);
+    fixed.throttled(Some(&id(1)), now);
+    assert_eq!(granted_within(&mut fixed, 1, now, Duration::from_secs(1)), 1_999);
+}
+
+#[test]
+fn shards_that_stay_keep_their_state_and_the_gone_are_named() {
+    let now = Instant::now();
+    let mut limiter = limiter(limit(1, 1 << 20), SIZE);
+    for shard in [1, 2] {
+        assert_eq!(limiter.reserve(Some(&id(shard)), 1, now, now + FAR), Ok(now));
+    }
+    assert_eq!(limiter.set_shards(&map(&[2, 3])), [id(1)]);
+    let second = now + Duration::from_secs(1);
+    assert_eq!(limiter.reserve(Some(&id(2)), 1, now, now + FAR), Ok(second));
+    assert_eq!(limiter.reserve(Some(&id(3)), 1, now, now + FAR), Ok(now));
+    assert!(!limiter.is_limited(Some(&id(1))));
+}
+
+#[test]
+fn a_refund_makes_room_for_another() {
+    let now = Instant::now();
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    let slots: Vec<Instant> = (0..13).map(|_| limiter.reserve(Some(&id(1)), 1, now, now + FAR).unwrap()).collect();
+    assert_eq!(slots[12], now + Duration::from_millis(300));
+    limiter.refund(Some(&id(1)), 1, slots[11]);
+    assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(slots[12]));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Pass(u64),
+    Reserve { bytes: usize, patience: u64 },
+    Refund(prop::sample::Index),
+    Throttle,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0_u64..900_000_000).prop_map(Step::Pass),
+        6 => (0_usize..60, 0_u64..4_000_000_000).prop_map(|(bytes, patience)| Step::Reserve { bytes, patience }),
+        2 => any::<prop::sample::Index>().prop_map(Step::Refund),
+        1 => Just(Step::Throttle),
+    ]
+}
+
+/// Every window that begins and ends with a slot; no other can hold more.
+fn fullest(mut sent: Vec<(Instant, usize)>, per_second: usize, depth: usize) -> Result<(), TestCaseError> {
+    sent.sort_by_key(|(at, _)| *at);
+    for (first, (from, _)) in sent.iter().enumerate() {
+        let mut sum = 0_u128;
+        for (to, cost) in &sent[first..] {
+            sum += *cost as u128;
+            let window = to.duration_since(*from).as_nanos();
+            let most = per_second as u128 * window + depth as u128 * 1_000_000_000;
+            prop_assert!(sum * 1_000_000_000 <= most, "{sum} within {window} ns");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+    #[test]
+    fn no_window_holds_more_than_the_rate_and_one_burst(
+        (records, bytes, size) in (1_u32..20, 1_u32..200, 1_usize..300), steps in prop::collection::vec(step(), 1..150)
+    ) {
+        let begun = Instant::now();
+        let (mut now, mut sent) = (begun, Vec::new());
+        let mut limiter = limiter(limit(records, bytes), size);
+        for step in steps {
+            match step {
+                Step::Pass(nanos) => now += Duration::from_nanos(nanos),
+                Step::Reserve { bytes, patience } => {
+                    let (bytes, deadline) = (bytes.min(size), now + Duration::from_nanos(patience));
+                    match limiter.reserve(Some(&id(1)), bytes, now, deadline) {
+                        Ok(at) => {
+                            prop_assert!(now <= at && at < deadline);
+                            sent.push((at, bytes));
+                        }
+                        Err(wait) => prop_assert!(now + wait >= deadline),
+                    }
+                }
+                Step::Refund(index) if !sent.is_empty() => {
+                    let (at, bytes) = sent.swap_remove(index.index(sent.len()));
+                    limiter.refund(Some(&id(1)), bytes, at);
+                }
+                Step::Throttle => limiter.throttled(Some(&id(1)), now),
+                Step::Refund(_) => {}
+            }
+        }
+        fullest(sent.iter().map(|(at, _)| (*at, 1)).collect(), records as usize, records as usize)?;
+        fullest(sent, bytes as usize, size.max(bytes as usize))?;
+    }
+}

@@ -1,0 +1,198 @@
+//! What a reply means for each record of its call.
+
+use super::engine::{Engine, Flight, Reply};
+use super::forming::Users;
+use super::handle::Written;
+use super::pending::{Packing, Ticket};
+use super::refusals;
+use super::settings::{Aggregation, Ordering};
+use super::settle::{Bounds, Verdict, is_poisoned, judge, wait};
+use crate::domain::{BindingError, FailureKind, Outcome, Receipt, ShardId};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What some regions and all older APIs take in one `PutRecords`.
+const OLD_MOST_BYTES: usize = 5 << 20;
+
+/// How records that failed together come back together.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    fraction: f64,
+    at_least: Duration,
+}
+
+impl Engine {
+    /// Settles a call.
+    pub(super) fn returned(&mut self, flight: Flight, reply: Reply, now: Instant) {
+        let sent = flight.units.len();
+        let reply = reply.and_then(|answers| match answers.len() == sent {
+            true => Ok(answers),
+            false => Err(refusals::miscounted(answers.len(), sent)),
+        });
+        let took = now.saturating_duration_since(flight.begun);
+        self.metrics.called(flight.operation, outcome(&reply), took);
+        match reply {
+            Ok(answers) => self.settle(&flight.units, answers, now),
+            // A record alone has one shard and is its own culprit, so it fails as an entry would.
+            Err(error) if sent == 1 => self.settle(&flight.units, vec![Err(error)], now),
+            Err(error) if is_poisoned(error.kind()) => self.halve(flight, &error),
+            Err(error) => self.fail_whole(&flight.units, &error, now),
+        }
+    }
+
+    /// Entry i answers unit i.
+    fn settle(&mut self, units: &[Users], answers: Vec<Result<Receipt, BindingError>>, now: Instant) {
+        let (mut again, mut fractions) = (Vec::new(), HashMap::new());
+        for (unit, answer) in units.iter().zip(answers) {
+            match answer {
+                Ok(receipt) => self.stored(unit, &receipt, &mut again, now),
+                Err(error) => self.refused(unit, &error, &mut fractions, &mut again, now),
+            }
+        }
+        self.queue.give_back(&again, now);
+    }
+
+    fn stored(&mut self, unit: &Users, receipt: &Receipt, again: &mut Vec<Ticket>, now: Instant) {
+        let users = unit.tickets();
+        let first = users.first().and_then(|ticket| self.queue.book.get(*ticket));
+        let predicted = first.and_then(|pending| pending.shard.as_ref());
+        let is_predicted = predicted == Some(&receipt.shard);
+        self.shards.landed(predicted, &receipt.shard, now);
+        let is_packed = matches!(unit, Users::Many(_));
+        for (ticket, index) in users.iter().zip(0_u64..) {
+            let Some(pending) = self.queue.book.get_mut(*ticket) else { continue };
+            // Consumers skip a packed record whose hash key is not of the shard.
+            let must_fit = is_packed && self.settings.aggregation == Aggregation::Shard && !is_predicted;
+            if must_fit && !self.shards.covers(&receipt.shard, pending.hash) {
+                pending.packing = Packing::Alone;
+                let pause = Pause { fraction: 0.0, at_least: Duration::ZERO };
+                self.attempt_failed(*ticket, &refusals::misplaced(), pause, again, now);
+                continue;
+            }
+            let attempts = pending.trial.attempts;
+            if let Some(lane) = pending.lane.clone().filter(|_| self.settings.ordering == Ordering::Strict) {
+                self.numbers.put(lane, receipt.sequence.clone());
+            }
+            let sub_sequence = is_packed.then_some(index);
+            self.finish(*ticket, Ok(Written { receipt: receipt.clone(), sub_sequence, attempts }), now);
+        }
+    }
+
+    fn refused(
+        &mut self,
+        unit: &Users,
+        error: &BindingError,
+        fractions: &mut HashMap<Option<ShardId>, f64>,
+        again: &mut Vec<Ticket>,
+        now: Instant,
+    ) {
+        if is_poisoned(error.kind())
+            && let Some(halves) = unit.halves()
+        {
+            self.note_refusal(unit, error);
+            self.parts.extend(halves.map(|half| vec![half]));
+            return;
+        }
+        let first = unit.tickets().first().and_then(|ticket| self.queue.book.get(*ticket));
+        let shard = first.and_then(|pending| pending.shard.clone());
+        let fraction = match fractions.get(&shard) {
+            Some(fraction) => *fraction,
+            None => {
+                if error.kind() == FailureKind::Throttled {
+                    self.shards.throttled(shard.as_ref(), now);
+                }
+                *fractions.entry(shard).or_insert_with(|| self.random.f64())
+            }
+        };
+        for ticket in unit.tickets() {
+            let may_retry = error.kind().may_retry();
+            let at_least = if may_retry { self.entry_budget.take(now) } else { Duration::ZERO };
+            let before = again.len();
+            self.attempt_failed(*ticket, error, Pause { fraction, at_least }, again, now);
+            if may_retry && again.len() == before {
+                self.entry_budget.give_back();
+            }
+        }
+    }
+
+    /// The call failed for all its records, through no fault of one of them.
+    fn fail_whole(&mut self, units: &[Users], error: &BindingError, now: Instant) {
+        if error.kind() == FailureKind::Throttled {
+            self.shards.throttled(None, now);
+        }
+        let may_retry = error.kind().may_retry();
+        let at_least = if may_retry { self.call_budget.take(now) } else { Duration::ZERO };
+        let pause = Pause { fraction: self.random.f64(), at_least };
+        let mut again = Vec::new();
+        for ticket in units.iter().flat_map(Users::tickets) {
+            self.attempt_failed(*ticket, error, pause, &mut again, now);
+        }
+        if may_retry && again.is_empty() {
+            self.call_budget.give_back();
+        }
+        self.queue.give_back(&again, now);
+    }
+
+    /// Some record in the call is bad, and the others must not suffer: each half goes as a call of its own.
+    fn halve(&mut self, mut flight: Flight, error: &BindingError) {
+        if flight.bytes > OLD_MOST_BYTES && self.plan.limits.bytes > OLD_MOST_BYTES {
+            let bytes = flight.bytes;
+            tracing::info!(bytes, limit = OLD_MOST_BYTES, "large call was refused, later ones are kept smaller");
+            self.plan.limits.bytes = OLD_MOST_BYTES;
+        }
+        flight.units.iter().for_each(|unit| self.note_refusal(unit, error));
+        let second = flight.units.split_off(flight.units.len() / 2);
+        self.parts.extend([flight.units, second]);
+    }
+
+    fn note_refusal(&mut self, unit: &Users, error: &BindingError) {
+        for ticket in unit.tickets() {
+            if let Some(pending) = self.queue.book.get_mut(*ticket) {
+                pending.note(error);
+            }
+        }
+    }
+
+    /// Decides whether a record is sent again; if so it is added to `again` and must be given back to the queue.
+    fn attempt_failed(
+        &mut self,
+        ticket: Ticket,
+        error: &BindingError,
+        pause: Pause,
+        again: &mut Vec<Ticket>,
+        now: Instant,
+    ) {
+        let Some(pending) = self.queue.book.get_mut(ticket) else { return };
+        pending.note(error);
+        let policy = self.settings.retry;
+        let bounds = Bounds { policy, deadline: pending.deadline, fail_if_throttled: pending.fail_if_throttled };
+        let wait = wait(&policy, pending.trial.attempts, pause.fraction, error).max(pause.at_least);
+        match judge(error, &pending.trial, &bounds, wait, now) {
+            Verdict::Again(at) if !pending.waiter.is_gone() => {
+                pending.due = at;
+                pending.trial.last = Some(error.clone());
+                again.push(ticket);
+            }
+            Verdict::Again(_) | Verdict::GiveUp => self.fail(ticket, error.clone(), now),
+        }
+    }
+}
+
+impl super::pending::Pending {
+    /// What a failed attempt tells of the record.
+    fn note(&mut self, error: &BindingError) {
+        if error.outcome() == Outcome::Unknown {
+            self.trial.outcome = Outcome::Unknown;
+        }
+        self.waiter.note(self.trial.outcome);
+    }
+}
+
+fn outcome(reply: &Reply) -> &'static str {
+    match reply {
+        Ok(answers) if answers.iter().all(Result::is_ok) => "ok",
+        Ok(_) => "partial",
+        Err(error) => error.kind().word(),
+    }
+}

@@ -1,0 +1,153 @@
+//! What is not taken in, taken back, or cut short.
+
+use super::super::{ProducerSettings, QueueBounds, RateLimit};
+use super::script::{LATENCY, Listing, Reaction, Rig, Script, failure, record, shard, within};
+use crate::domain::{FailureKind, Outcome};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
+    let script = Script::storing();
+    let queue = QueueBounds { records: 2, bytes: 1_000 };
+    let rig = Rig::new(ProducerSettings { queue, ..ProducerSettings::default() }, &script);
+    let answers = join_all((0..3).map(|_| rig.put("k", "x"))).await;
+    assert!(answers[0].is_ok() && answers[1].is_ok());
+    let error = answers[2].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (FailureKind::Throttled, Outcome::NotDone));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+    assert!(rig.put("k", "x").await.is_ok(), "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_above_the_limit_is_refused_with_both_numbers() {
+    let script = Script::storing();
+    let rig = Rig::new(ProducerSettings { max_record_size: 10, ..ProducerSettings::default() }, &script);
+    assert!(rig.put("k", "123456789").await.is_ok());
+    let error = rig.put("k", "1234567890").await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::TooLarge);
+    assert_eq!(error.details(), [("size", "11".to_owned()), ("limit", "10".to_owned())]);
+    assert!(error.message().contains("11") && error.message().contains("10"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_takes_back_what_was_not_sent() {
+    let script = Script::storing();
+    let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
+    let first = rig.put("k", "a");
+    let second = async {
+        tokio::time::sleep(LATENCY / 2).await;
+        let left = tokio::time::timeout(LATENCY / 5, rig.put("k", "b")).await;
+        assert!(left.is_err());
+        tokio::time::sleep(LATENCY / 5).await;
+        rig.counts("queue_records", "", 1);
+    };
+    let (first, ()) = tokio::join!(first, second);
+    assert!(first.is_ok() && rig.put("k", "c").await.is_ok());
+    assert_eq!(super::script::texts(&script.stored()), ["a", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_runs_on_without_its_caller_and_is_not_repeated() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Store,
+        _ => Reaction::Refuse(failure(FailureKind::Throttled)),
+    });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    for text in ["a", "b"] {
+        assert!(tokio::time::timeout(LATENCY / 2, rig.put("k", text)).await.is_err());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(script.seen().len(), 2);
+    rig.counts("records_total", ",state=\"orphaned\"", 2);
+    rig.counts("queue_records", "", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_gets_no_more_than_its_limit_and_what_cannot_pass_in_time_is_refused_now() {
+    let script = Script::storing();
+    let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));
+    let rate_limit = RateLimit { records_per_second: 10, ..RateLimit::default() };
+    let rig = Rig::listed(ProducerSettings { rate_limit, ..ProducerSettings::default() }, &script, Some(shards));
+    assert!(rig.put("k", "first, to learn the shards").await.is_ok());
+    let begun = tokio::time::Instant::now();
+    let answers = join_all((0..35).map(async |_| rig.producer.put(record("k", "x"), within(2_000)).await)).await;
+    let (stored, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    // One second's worth at once, then ten a second for two seconds.
+    assert_eq!((stored.len(), refused.len()), (29, 6));
+    assert!(begun.elapsed() < Duration::from_secs(2) + LATENCY);
+    for refusal in refused {
+        let error = refusal.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::Throttled, Outcome::NotDone));
+        assert!(error.retry_after() >= Some(Duration::from_secs(1)));
+        assert_eq!(error.details(), [("shardId", "shardId-0".to_owned())]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_shard_does_not_hold_up_another() {
+    let script = Script::storing();
+    let half = u128::MAX / 2;
+    let shards = Arc::new(Listing(Mutex::new(vec![shard("low", 0, half), shard("high", half + 1, u128::MAX)])));
+    let rate_limit = RateLimit { records_per_second: 10, ..RateLimit::default() };
+    let rig = Rig::listed(ProducerSettings { rate_limit, ..ProducerSettings::default() }, &script, Some(shards));
+    let put = |hash: u128| {
+        let record = crate::domain::NewRecord { explicit_hash_key: Some(hash), ..record("k", "x") };
+        rig.producer.put(record, within(5_000))
+    };
+    assert!(put(0).await.is_ok());
+    let hot = join_all((0..30).map(|_| put(0)));
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let begun = tokio::time::Instant::now();
+        assert!(put(u128::MAX).await.is_ok());
+        begun.elapsed()
+    };
+    let (_, took) = tokio::join!(hot, other);
+    assert_eq!(took, LATENCY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_list_shards_records_are_written_all_the_same() {
+    let script = Script::storing();
+    let rig = Rig::listed(ProducerSettings::default(), &script, Some(Arc::new(Listing(Mutex::new(Vec::new())))));
+    assert!(join_all((0..100).map(|_| rig.put("k", "x"))).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_sends_what_waits_and_then_takes_no_more() {
+    let script = Script::storing();
+    let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
+    let puts = join_all((0..1_200).map(|_| rig.put("k", "x")));
+    let close = async {
+        tokio::task::yield_now().await;
+        rig.producer.close().await;
+        let error = rig.put("k", "late").await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::Closed, Outcome::NotDone));
+    };
+    let (answers, ()) = tokio::join!(puts, close);
+    assert!(answers.iter().all(Result::is_ok));
+    rig.producer.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_end_answers_everybody_truly() {
+    let script = Script::new(|_, _| Reaction::Never);
+    let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
+    let flying = rig.put("k", "a");
+    let waiting = async {
+        tokio::time::sleep(LATENCY).await;
+        rig.put("k", "b").await
+    };
+    let force = async {
+        tokio::time::sleep(2 * LATENCY).await;
+        assert!(tokio::time::timeout(LATENCY, rig.producer.close()).await.is_err());
+    };
+    let (flying, waiting, ()) = tokio::join!(flying, waiting, force);
+    let (flying, waiting) = (flying.unwrap_err(), waiting.unwrap_err());
+    assert_eq!((flying.kind(), flying.outcome()), (FailureKind::Closed, Outcome::Unknown));
+    assert_eq!((waiting.kind(), waiting.outcome()), (FailureKind::Closed, Outcome::NotDone));
+    assert!(rig.put("k", "c").now_or_never().is_some_and(|answer| answer.is_err()));
+}

@@ -1,0 +1,174 @@
+//! What a failure means for each record of a call.
+
+use super::super::{Batching, ProducerSettings, RetryPolicy};
+use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
+use crate::domain::{FailureKind, NewRecord, Outcome};
+use futures_util::future::join_all;
+use std::time::Duration;
+use tokio::time::Instant;
+
+async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::waiter::Answer> {
+    join_all((0..count).map(async |n| rig.put("k", &n.to_string()).await)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_failed_entries_are_sent_again() {
+    let script = Script::new(|call, records| match call {
+        0 => {
+            let fails = |n: usize| (n % 3 == 1).then(|| failure(FailureKind::Throttled));
+            Reaction::Each((0..records.len()).map(fails).collect())
+        }
+        _ => Reaction::Store,
+    });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    let answers = put_many(&rig, 9).await;
+    let attempts: Vec<u32> = answers.into_iter().map(|answer| answer.unwrap().attempts).collect();
+    assert_eq!(attempts, [1, 2, 1, 1, 2, 1, 1, 2, 1]);
+    assert_eq!(texts(&script.seen()[1].records), ["1", "4", "7"]);
+    assert_eq!(script.stored().len(), 9);
+    rig.counts("retries_total", "", 3);
+    rig.counts("duplicates_possible_total", "", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_is_refused_for_good_is_answered_at_once_and_alone() {
+    let script = Script::new(|_, records| {
+        let fails = |n: usize| (n == 1).then(|| failure(FailureKind::Permanent));
+        Reaction::Each((0..records.len()).map(fails).collect())
+    });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    let answers = put_many(&rig, 3).await;
+    assert!(answers[0].is_ok() && answers[2].is_ok());
+    let error = answers[1].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (FailureKind::Permanent, Outcome::NotDone));
+    assert!(error.details().contains(&("attempts", "1".to_owned())));
+    assert_eq!(script.seen().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_record_fails_alone() {
+    let is_bad = |record: &NewRecord| record.data == "13";
+    let script = Script::new(move |_, records| match records.iter().any(is_bad) {
+        true => Reaction::Refuse(failure(FailureKind::Caller)),
+        false => Reaction::Store,
+    });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    let answers = put_many(&rig, 50).await;
+    for (n, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.is_ok(), n != 13, "{n}");
+    }
+    assert_eq!(answers[13].as_ref().unwrap_err().kind(), FailureKind::Caller);
+    assert!(script.seen().len() <= 13, "halving takes two calls a step");
+    assert_eq!(script.stored().len(), 49);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_is_repeated_and_counted_as_a_possible_duplicate() {
+    let script = Script::new(|call, _| if call == 0 { Reaction::StoreAndLose } else { Reaction::Store });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    assert_eq!(rig.put("k", "a").await.unwrap().attempts, 2);
+    assert_eq!(script.stored().len(), 2);
+    rig.counts("duplicates_possible_total", "", 1);
+    rig.counts("ambiguous_total", "", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_stays_unknown() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::StoreAndLose,
+        _ => Reaction::Refuse(failure(FailureKind::Denied)),
+    });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    let error = rig.put("k", "a").await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (FailureKind::Denied, Outcome::Unknown));
+    rig.counts("ambiguous_total", "", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_stream_is_never_tried_again() {
+    let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::NotFound)));
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    for answer in put_many(&rig, 20).await {
+        assert_eq!(answer.unwrap_err().kind(), FailureKind::NotFound);
+    }
+    assert_eq!(script.seen().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_fault_of_the_whole_call_is_repeated_as_often_as_allowed() {
+    let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::Transient)));
+    let retry = RetryPolicy { max_retries: Some(2), ..RetryPolicy::default() };
+    let rig = Rig::new(ProducerSettings { retry, ..ProducerSettings::default() }, &script);
+    for answer in put_many(&rig, 3).await {
+        let error = answer.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::Transient, Outcome::NotDone));
+        assert!(error.details().contains(&("attempts", "3".to_owned())), "{:?}", error.details());
+    }
+    assert_eq!(script.seen().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_not_met_with_more_calls_than_the_budget() {
+    let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::Transient)));
+    let batching = Batching { is_enabled: false, ..Batching::default() };
+    let rig = Rig::new(ProducerSettings { batching, ..ProducerSettings::default() }, &script);
+    // Its records are calls of their own, so each repetition is one call more.
+    join_all((0..2_000).map(|_| rig.put("k", "x"))).await;
+    let calls = script.seen().len();
+    // Each attempt earns a fifth of a repetition, those as well; 10 a second; and one burst.
+    assert!(calls <= 2_000 * 5 / 4 + 10 * 10 * 5 / 4 + 5_000 * 5 / 4, "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_throttle_is_the_answer_where_asked_for() {
+    let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::Throttled)));
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    let options = super::super::PutOptions { fail_if_throttled: true, ..within(10_000) };
+    let error = rig.producer.put(record("k", "a"), options).await.unwrap_err();
+    assert_eq!((error.kind(), script.seen().len()), (FailureKind::Throttled, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_in_a_call_at_its_deadline_is_unknown_and_never_late() {
+    let script = Script::new(|_, _| Reaction::Never);
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    let begun = Instant::now();
+    let error = rig.producer.put(record("k", "a"), within(300)).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::Unknown));
+    assert_eq!(begun.elapsed(), Duration::from_millis(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_cut_and_repeated_within_the_deadline() {
+    let script = Script::new(|call, _| if call == 0 { Reaction::Never } else { Reaction::Store });
+    let attempt_timeout = Duration::from_secs(1);
+    let rig = Rig::new(ProducerSettings { attempt_timeout, ..ProducerSettings::default() }, &script);
+    let begun = Instant::now();
+    assert_eq!(rig.put("k", "a").await.unwrap().attempts, 2);
+    assert!(begun.elapsed() >= attempt_timeout && begun.elapsed() < attempt_timeout + Duration::from_millis(70));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_could_not_be_sent_by_its_deadline_was_surely_not_stored() {
+    let script = Script::new(|_, _| Reaction::Never);
+    let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
+    let first = rig.producer.put(record("k", "a"), within(2_000));
+    let second = async {
+        tokio::time::sleep(LATENCY).await;
+        let begun = Instant::now();
+        let error = rig.producer.put(record("k", "b"), within(500)).await.unwrap_err();
+        (error, begun.elapsed())
+    };
+    let (_, (error, took)) = tokio::join!(first, second);
+    assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
+    assert_eq!(took, Duration::from_millis(500));
+    rig.counts("records_total", ",state=\"refused\"", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_panics_has_an_unknown_outcome() {
+    let script = Script::new(|call, _| if call == 0 { Reaction::Panic } else { Reaction::Store });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    assert_eq!(rig.put("k", "a").await.unwrap().attempts, 2);
+    rig.counts("duplicates_possible_total", "", 1);
+}

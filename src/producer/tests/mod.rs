@@ -1,0 +1,9 @@
+//! The engine as its callers see it, on the paused clock, against a writer that follows a script.
+
+mod bounds;
+mod failing;
+mod ordering;
+mod packing;
+mod schedules;
+mod script;
+mod sharing;

@@ -1,0 +1,118 @@
+//! The order of keys, through failures.
+
+use super::super::{Ordering, OrderingOnFailure, ProducerSettings};
+use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
+use crate::domain::{FailureKind, NewRecord};
+use futures_util::future::join_all;
+use std::time::Duration;
+
+fn ordered(ordering: Ordering) -> ProducerSettings {
+    ProducerSettings { ordering, ..ProducerSettings::default() }
+}
+
+fn is(record: &NewRecord, text: &str) -> bool {
+    record.data == text.as_bytes()
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_key_only_one_record_of_a_key_is_under_way() {
+    let script = Script::storing();
+    let rig = Rig::new(ordered(Ordering::Key), &script);
+    let puts = ["a1", "b1", "a2", "b2", "a3"].map(|text| rig.put(&text[..1], text));
+    join_all(puts).await;
+    let calls: Vec<_> = script.seen().iter().map(|call| texts(&call.records)).collect();
+    assert_eq!(calls, [vec!["a1", "b1"], vec!["a2", "b2"], vec!["a3"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_tried_again_keeps_its_place_in_its_key() {
+    let script = Script::new(|call, records| match call {
+        0..3 => Reaction::Each(
+            records.iter().map(|record| is(record, "a1").then(|| failure(FailureKind::Throttled))).collect(),
+        ),
+        _ => Reaction::Store,
+    });
+    let rig = Rig::new(ordered(Ordering::Key), &script);
+    let puts = ["a1", "a2", "b1", "b2", "a3"].map(|text| rig.put(&text[..1], text));
+    assert!(join_all(puts).await.iter().all(Result::is_ok));
+    let stored = texts(&script.stored());
+    let of = |key: &str| stored.iter().filter(|text| text.starts_with(key)).cloned().collect::<Vec<_>>();
+    assert_eq!((of("a"), of("b")), (vec!["a1".into(), "a2".into(), "a3".into()], vec!["b1".into(), "b2".into()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_explicit_hash_key_is_the_key_of_the_order() {
+    let script = Script::storing();
+    let rig = Rig::new(ordered(Ordering::Key), &script);
+    let put = |key: &str, text: &str| {
+        let record = NewRecord { explicit_hash_key: Some(7), ..record(key, text) };
+        rig.producer.put(record, within(1_000))
+    };
+    join_all([put("x", "1"), put("y", "2")]).await;
+    assert_eq!(script.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strictly_each_record_follows_the_number_of_the_one_before() {
+    let script = Script::storing();
+    let rig = Rig::new(ordered(Ordering::Strict), &script);
+    join_all(["a1", "a2", "b1", "a3"].map(|text| rig.put(&text[..1], text))).await;
+    let seen = script.seen();
+    assert!(seen.iter().all(|call| call.is_put_record));
+    let stored = texts(&script.stored());
+    let number = |text: &str| (stored.iter().position(|stored| stored == text).unwrap() + 1).to_string();
+    let after = |text: &str| {
+        let call = seen.iter().find(|call| is(&call.records[0], text)).unwrap();
+        call.after.as_ref().map(|after| after.as_str().to_owned())
+    };
+    assert_eq!(after("a1"), None);
+    assert_eq!(after("b1"), None);
+    assert_eq!((after("a2"), after("a3")), (Some(number("a1")), Some(number("a2"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_the_key_stops_for_a_while_and_others_go_on() {
+    let script = Script::new(|_, records| {
+        let fails = |record: &NewRecord| is(record, "a1").then(|| failure(FailureKind::Permanent));
+        Reaction::Each(records.iter().map(fails).collect())
+    });
+    let window = Duration::from_secs(30);
+    let settings =
+        ProducerSettings { ordering_on_failure: OrderingOnFailure::Stop(window), ..ordered(Ordering::Key) };
+    let rig = Rig::new(settings, &script);
+    let answers = join_all(["a1", "a2", "b1", "a3"].map(|text| rig.put(&text[..1], text))).await;
+    assert_eq!(answers[0].as_ref().unwrap_err().kind(), FailureKind::Permanent);
+    assert!(answers[2].is_ok());
+    let late = rig.put("a", "a4").await;
+    for stopped in [&answers[1], &answers[3], &late] {
+        let error = stopped.as_ref().unwrap_err();
+        assert_eq!((error.kind(), error.reason()), (FailureKind::Conflict, Some("ORDERING_STOPPED")));
+        assert!(error.retry_after().is_some_and(|wait| wait <= window));
+    }
+    tokio::time::sleep(window).await;
+    assert!(rig.put("a", "a5").await.is_ok());
+    assert_eq!(texts(&script.stored()), ["b1", "a5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_does_not_stop_the_key() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Refuse(failure(FailureKind::Permanent)),
+        _ => Reaction::Store,
+    });
+    let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
+    let rig = Rig::new(ProducerSettings { ordering_on_failure: stop, ..ordered(Ordering::Key) }, &script);
+    assert!(tokio::time::timeout(LATENCY / 2, rig.put("a", "a1")).await.is_err());
+    assert!(rig.put("a", "a2").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_stop_later_records_go_on() {
+    let script = Script::new(|_, records| {
+        let fails = |record: &NewRecord| is(record, "a1").then(|| failure(FailureKind::Permanent));
+        Reaction::Each(records.iter().map(fails).collect())
+    });
+    let rig = Rig::new(ordered(Ordering::Key), &script);
+    let answers = join_all(["a1", "a2"].map(|text| rig.put("a", text))).await;
+    assert!(answers[0].is_err() && answers[1].is_ok());
+}

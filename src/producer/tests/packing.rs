@@ -1,0 +1,121 @@
+//! Records in aggregates.
+
+use super::super::{Aggregation, Ordering, ProducerSettings};
+use super::script::{Listing, Reaction, Rig, Script, failure, record, shard, texts, within};
+use crate::aggregation::unpack;
+use crate::domain::{FailureKind, NewRecord};
+use futures_util::future::join_all;
+use std::sync::{Arc, Mutex};
+
+fn packing(aggregation: Aggregation, ordering: Ordering) -> ProducerSettings {
+    ProducerSettings { aggregation, ordering, ..ProducerSettings::default() }
+}
+
+/// The users of a record, a plain one being its own.
+fn users(record: &NewRecord) -> Vec<String> {
+    match unpack(&record.data).unwrap() {
+        Some(users) => users.into_iter().map(|user| String::from_utf8(user.data.to_vec()).unwrap()).collect(),
+        None => texts(std::slice::from_ref(record)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_one_key_become_one_and_each_learns_its_place() {
+    for ordering in [Ordering::None, Ordering::Key] {
+        let script = Script::storing();
+        let rig = Rig::new(packing(Aggregation::Key, ordering), &script);
+        let written = join_all(["a1", "b1", "a2", "a3"].map(|text| rig.put(&text[..1], text))).await;
+        let seen = script.seen();
+        assert_eq!(seen.len(), 1, "{ordering:?}");
+        assert_eq!(seen[0].records.iter().map(users).collect::<Vec<_>>(), [vec!["a1", "a2", "a3"], vec!["b1"]]);
+        assert!(seen[0].records.iter().all(|record| record.explicit_hash_key.is_none()));
+        let keys: Vec<_> = seen[0].records.iter().map(|record| record.partition_key.as_ref().unwrap().as_str()).collect();
+        assert_eq!(keys, ["a", "b"]);
+        let places: Vec<_> = written.into_iter().map(|written| written.unwrap()).collect();
+        assert_eq!(places.iter().map(|place| place.sub_sequence).collect::<Vec<_>>(), [Some(0), None, Some(1), Some(2)]);
+        assert_eq!(places[0].receipt, places[3].receipt);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aggregate_stays_within_its_limit_and_a_larger_record_is_plain() {
+    let script = Script::storing();
+    let rig = Rig::new(packing(Aggregation::Key, Ordering::Key), &script);
+    let sizes = [20_000, 20_000, 20_000, 100_000, 10];
+    let written = join_all(sizes.map(async |size: usize| rig.put("k", &"x".repeat(size)).await)).await;
+    assert!(written.iter().all(Result::is_ok));
+    let stored = script.stored();
+    let counts: Vec<usize> = stored.iter().map(|record| users(record).len()).collect();
+    assert_eq!(counts, [2, 1, 1, 1]);
+    assert!(stored.iter().all(|record| record.size() <= 51_200 || users(record).len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aggregate_that_fails_comes_back_before_its_key() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Refuse(failure(FailureKind::Throttled)),
+        _ => Reaction::Store,
+    });
+    let rig = Rig::new(packing(Aggregation::Key, Ordering::Key), &script);
+    let first = join_all(["1", "2", "3"].map(|text| rig.put("a", text)));
+    let later = async {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        rig.put("a", "4").await
+    };
+    let (first, later) = tokio::join!(first, later);
+    assert!(first.iter().all(Result::is_ok) && later.is_ok());
+    assert_eq!(script.stored().iter().flat_map(users).collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_user_of_an_aggregate_fails_alone() {
+    let script = Script::new(|_, records| match records.iter().flat_map(users).any(|user| user == "3") {
+        true => Reaction::Refuse(failure(FailureKind::Caller)),
+        false => Reaction::Store,
+    });
+    let rig = Rig::new(packing(Aggregation::Key, Ordering::None), &script);
+    let answers = join_all((0..8).map(async |n| rig.put("a", &n.to_string()).await)).await;
+    for (n, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.is_ok(), n != 3, "{n}");
+    }
+}
+
+fn halves() -> Arc<Listing> {
+    let half = u128::MAX / 2;
+    Arc::new(Listing(Mutex::new(vec![shard("low", 0, half), shard("high", half + 1, u128::MAX)])))
+}
+
+fn at(hash: u128, text: &str) -> NewRecord {
+    NewRecord { explicit_hash_key: Some(hash), ..record("k", text) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_one_shard_become_one_that_goes_there() {
+    let mut script = Script::storing();
+    script.shard = |record| if record.explicit_hash_key <= Some(u128::MAX / 2) { "low" } else { "high" };
+    let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(halves()));
+    assert!(rig.producer.put(at(0, "to learn the shards"), within(1_000)).await.is_ok());
+    let puts = [(1, "l1"), (u128::MAX, "h1"), (2, "l2")].map(|(hash, text)| rig.producer.put(at(hash, text), within(1_000)));
+    let written = join_all(puts).await;
+    let shards: Vec<_> = written.iter().map(|written| written.as_ref().unwrap().receipt.shard.as_str()).collect();
+    assert_eq!(shards, ["low", "high", "low"]);
+    let last = script.seen().pop().unwrap();
+    assert_eq!(last.records.iter().map(users).collect::<Vec<_>>(), [vec!["l1", "l2"], vec!["h1"]]);
+    assert_eq!(last.records[0].explicit_hash_key, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_of_an_aggregate_that_went_elsewhere_are_sent_again_alone() {
+    let mut script = Script::storing();
+    // The shard was split after it was listed.
+    script.shard = |record| if record.explicit_hash_key <= Some(u128::MAX / 2) { "child" } else { "high" };
+    let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(halves()));
+    assert!(rig.producer.put(at(u128::MAX, "to learn the shards"), within(1_000)).await.is_ok());
+    let puts = [(1, "l1"), (2, "l2")].map(|(hash, text)| rig.producer.put(at(hash, text), within(1_000)));
+    for written in join_all(puts).await {
+        let written = written.unwrap();
+        assert_eq!((written.receipt.shard.as_str(), written.sub_sequence, written.attempts), ("child", None, 2));
+    }
+    rig.counts("duplicates_possible_total", "", 2);
+}

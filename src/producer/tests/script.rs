@@ -1,0 +1,216 @@
+//! A stream that does as it is told.
+
+use super::super::{Ports, Producer, ProducerSettings, PutOptions, Written};
+use crate::domain::{
+    BindingError, FailureKind, HashKeyRange, NewRecord, Outcome, Receipt, RecordWriter, RetrievalError, SequenceNumber,
+    Shard, ShardDirectory, ShardId, ShardListing, Timestamp,
+};
+use crate::telemetry::Metrics;
+use async_trait::async_trait;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What becomes of a call.
+#[derive(Debug, Clone)]
+pub(super) enum Reaction {
+    Store,
+    /// Entry i fails where there is a failure.
+    Each(Vec<Option<BindingError>>),
+    Refuse(BindingError),
+    /// Stores all, and the answer is lost.
+    StoreAndLose,
+    Never,
+    Panic,
+}
+
+/// A call as the service saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) is_put_record: bool,
+    pub(super) after: Option<SequenceNumber>,
+    pub(super) records: Vec<NewRecord>,
+    pub(super) at: Instant,
+}
+
+type React = Box<dyn FnMut(usize, &[NewRecord]) -> Reaction + Send>;
+
+#[derive(Default)]
+struct State {
+    seen: Vec<Seen>,
+    stored: Vec<NewRecord>,
+    open: usize,
+    most_open: usize,
+    react: Option<React>,
+}
+
+/// The stream. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Script {
+    state: Arc<Mutex<State>>,
+    latency: Duration,
+    /// Where records go.
+    pub(super) shard: fn(&NewRecord) -> &'static str,
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+pub(super) const LATENCY: Duration = Duration::from_millis(5);
+
+impl Script {
+    pub(super) fn new(react: impl FnMut(usize, &[NewRecord]) -> Reaction + Send + 'static) -> Self {
+        let state = State { react: Some(Box::new(react)), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), latency: LATENCY, shard: |_| "shardId-0" }
+    }
+
+    pub(super) fn storing() -> Self {
+        Self::new(|_, _| Reaction::Store)
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.state.lock().unwrap().seen.clone()
+    }
+
+    pub(super) fn stored(&self) -> Vec<NewRecord> {
+        self.state.lock().unwrap().stored.clone()
+    }
+
+    pub(super) fn most_open(&self) -> usize {
+        self.state.lock().unwrap().most_open
+    }
+
+    fn begin(&self, is_put_record: bool, after: Option<&SequenceNumber>, records: &[NewRecord]) -> Reaction {
+        let mut state = self.state.lock().unwrap();
+        let number = state.seen.len();
+        let seen = Seen { is_put_record, after: after.cloned(), records: records.to_vec(), at: Instant::now() };
+        state.seen.push(seen);
+        state.open += 1;
+        state.most_open = state.most_open.max(state.open);
+        let mut react = state.react.take().unwrap();
+        let reaction = react(number, records);
+        state.react = Some(react);
+        reaction
+    }
+
+    async fn answer(&self, reaction: Reaction, records: &[NewRecord]) -> super::super::engine::Reply {
+        tokio::time::sleep(self.latency).await;
+        if matches!(reaction, Reaction::Never) {
+            std::future::pending::<()>().await;
+        }
+        let mut state = self.state.lock().unwrap();
+        state.open -= 1;
+        let mut store = |record: &NewRecord| {
+            state.stored.push(record.clone());
+            let sequence = state.stored.len().to_string().parse().unwrap();
+            Receipt { sequence, shard: ShardId::new((self.shard)(record)), encryption: None }
+        };
+        match reaction {
+            Reaction::Store => Ok(records.iter().map(|record| Ok(store(record))).collect()),
+            Reaction::Each(failures) => {
+                assert_eq!(failures.len(), records.len(), "the script must fit the call");
+                let answers = records.iter().zip(failures);
+                Ok(answers.map(|(record, failure)| failure.map_or_else(|| Ok(store(record)), Err)).collect())
+            }
+            Reaction::Refuse(error) => Err(error),
+            Reaction::StoreAndLose => {
+                records.iter().for_each(|record| drop(store(record)));
+                Err(failure(FailureKind::Transient).with_outcome(Outcome::Unknown))
+            }
+            Reaction::Never => unreachable!("it never ends"),
+            Reaction::Panic => {
+                drop(state);
+                panic!("on purpose")
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl RecordWriter for Script {
+    async fn put(&self, record: &NewRecord, after: Option<&SequenceNumber>) -> Result<Receipt, BindingError> {
+        let records = std::slice::from_ref(record);
+        let reaction = self.begin(true, after, records);
+        self.answer(reaction, records).await?.remove(0)
+    }
+
+    async fn put_all(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
+        let reaction = self.begin(false, None, records);
+        self.answer(reaction, records).await
+    }
+}
+
+/// Two shards, or as told.
+#[derive(Debug)]
+pub(super) struct Listing(pub(super) Mutex<Vec<Shard>>);
+
+#[async_trait]
+impl ShardDirectory for Listing {
+    async fn list(&self) -> Result<ShardListing, RetrievalError> {
+        let shards = self.0.lock().unwrap().clone();
+        if shards.is_empty() {
+            let (doing, source) = ("listing shards".to_owned(), "not allowed".into());
+            return Err(RetrievalError::Unavailable { doing, kind: FailureKind::Denied, source });
+        }
+        Ok(ShardListing { shards, listed_at: Timestamp::from_millis(0), stream_created: None })
+    }
+}
+
+pub(super) fn shard(id: &str, start: u128, end: u128) -> Shard {
+    Shard { id: ShardId::new(id), parents: Vec::new(), hash_range: Some(HashKeyRange { start, end }), is_open: true }
+}
+
+/// A producer and what surrounds it.
+pub(super) struct Rig {
+    pub(super) producer: Arc<Producer>,
+    pub(super) metrics: Metrics,
+}
+
+impl Rig {
+    pub(super) fn new(settings: ProducerSettings, script: &Script) -> Self {
+        Self::listed(settings, script, None)
+    }
+
+    pub(super) fn listed(settings: ProducerSettings, script: &Script, shards: Option<Arc<Listing>>) -> Self {
+        let metrics = Metrics::new();
+        let ports = Ports {
+            writer: Arc::new(script.clone()),
+            directory: shards.map(|shards| shards as Arc<dyn ShardDirectory>),
+            metrics: metrics.output("out"),
+        };
+        Self { producer: Arc::new(Producer::start(settings, ports)), metrics }
+    }
+
+    pub(super) async fn put(&self, key: &str, data: &str) -> Result<Written, BindingError> {
+        self.producer.put(record(key, data), within(10_000)).await
+    }
+
+    /// Whether the page of metrics has that line, without the names of component and daemon.
+    pub(super) fn counts(&self, metric: &str, labels: &str, value: u32) {
+        let line = format!("bindd_output_{metric}{{component=\"out\"{labels}}} {value}");
+        let page = self.metrics.page().unwrap();
+        assert!(page.contains(&line), "{line} is not in\n{page}");
+    }
+}
+
+pub(super) fn record(key: &str, data: &str) -> NewRecord {
+    let data = data.to_owned().into();
+    NewRecord { data, partition_key: Some(key.parse().unwrap()), explicit_hash_key: None }
+}
+
+pub(super) fn within(millis: u64) -> PutOptions {
+    let deadline = Instant::now() + Duration::from_millis(millis);
+    PutOptions { deadline, after: None, fail_if_throttled: false }
+}
+
+pub(super) fn failure(kind: FailureKind) -> BindingError {
+    BindingError::new(kind, "on purpose")
+}
+
+pub(super) fn texts(records: &[NewRecord]) -> Vec<String> {
+    records.iter().map(|record| String::from_utf8(record.data.to_vec()).unwrap()).collect()
+}
