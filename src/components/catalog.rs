@@ -87,6 +87,14 @@ impl Checked {
         }
     }
 
+    /// The component that takes what failed for good, if the file names one.
+    fn dead_letter(&self) -> Option<&ComponentName> {
+        match &self.spec {
+            Spec::Kinesis(spec) if spec.direction.has_output() => spec.output.dead_letter.as_ref(),
+            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
+        }
+    }
+
     /// How it reaches AWS.
     pub(super) const fn connection_mut(&mut self) -> &mut ConnectionSettings {
         match &mut self.spec {
@@ -134,6 +142,7 @@ pub fn check(loaded: Loaded) -> Verdict {
         verdict.document(document);
     }
     verdict.shared_lease_tables(&documents);
+    verdict.dead_letters(&documents);
     verdict
 }
 
@@ -179,6 +188,49 @@ impl Verdict {
             let fault = Fault::of_document(&document.place, problem, "give each input a `consumerName` of its own");
             self.fault(document, fault.component(name.as_str()).field("consumerName"));
         }
+    }
+
+    /// A dead letter binding must be there, must have an output side, and must not lead back to where letters come from.
+    fn dead_letters(&mut self, documents: &[Document]) {
+        let mut wrong = Vec::new();
+        for checked in &self.components {
+            let Some(target) = checked.dead_letter() else { continue };
+            if let Some(problem) = self.undeliverable(checked, target, documents) {
+                wrong.push((checked.name.clone(), problem));
+            }
+        }
+        for (name, problem) in wrong {
+            self.components.retain(|checked| checked.name != name);
+            let Some(document) = documents.iter().find(|document| document.name == name) else { continue };
+            let remedy = "name another component that has an output side and whose own letters do not come back";
+            let fault = Fault::of_document(&document.place, problem, remedy);
+            self.fault(document, fault.component(name.as_str()).field("deadLetterBinding"));
+        }
+    }
+
+    fn undeliverable(&self, from: &Checked, target: &ComponentName, documents: &[Document]) -> Option<String> {
+        let find = |name: &ComponentName| self.components.iter().find(|checked| checked.name == *name);
+        match find(target) {
+            // It has faults of its own, which are told.
+            None if documents.iter().any(|document| document.name == *target && !document.ignore_errors) => {
+                return None;
+            }
+            None => return Some(format!("there is no component `{target}`")),
+            Some(peer) if !peer.direction().has_output() => {
+                return Some(format!("component `{target}` has no output side"));
+            }
+            Some(_) => {}
+        }
+        let mut next = Some(target);
+        // No way without a loop is longer than the list.
+        for _ in 0..=self.components.len() {
+            let name = next?;
+            if *name == from.name {
+                return Some(format!("its letters come back to `{}`", from.name));
+            }
+            next = find(name).and_then(Checked::dead_letter);
+        }
+        None
     }
 
     fn known(&mut self, kind: &Kind, document: &Document) {
@@ -232,3 +284,7 @@ fn kinds() -> String {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod output_tests;

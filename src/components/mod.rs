@@ -10,10 +10,13 @@ mod attempts;
 mod catalog;
 mod connect;
 mod connection;
+mod dead_letter;
 pub mod dynamodb;
 pub mod kinesis;
+mod peers;
 mod toolbox;
 
 pub use catalog::{Checked, Spec, Verdict, check};
 pub use connect::connect;
+pub use peers::Peers;
 pub use toolbox::Toolbox;

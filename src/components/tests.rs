@@ -1,6 +1,6 @@
 //! Files as an operator would write them, checked against the catalog.
 
-use super::super::kinesis::Mode;
+use super::super::kinesis::{Mode, PayloadForm};
 use super::{Spec, Verdict, check};
 use crate::domain::{Direction, InitialPosition, Timestamp};
 use crate::manifest::{Environment, LoadRequest, load};
@@ -78,8 +78,11 @@ fn a_full_kinesis_file_is_read() {
     assert_eq!(spec.connection.max_connections, NonZeroUsize::new(8));
     assert_eq!(spec.connection.connect_timeout, Duration::from_secs(2));
     assert_eq!(spec.connection.tcp_keep_alive, Some(Duration::from_secs(15)));
-    assert_eq!((spec.lease_duration, spec.request_timeout), (Duration::from_millis(500), Duration::from_secs(3)));
-    assert_eq!((spec.raw_payload, spec.decode_base64), (true, false));
+    assert_eq!(
+        (spec.lease_duration, spec.output.request_timeout),
+        (Duration::from_millis(500), Duration::from_secs(3))
+    );
+    assert_eq!(spec.output.form, PayloadForm::Content);
     let moment = Timestamp::from_millis(1_769_846_400_000);
     assert_eq!(spec.initial_position, InitialPosition::AtTimestamp(moment));
 }
@@ -93,7 +96,7 @@ fn a_short_kinesis_file_gets_the_defaults() {
         (spec.mode, spec.direction, spec.initial_position),
         (Mode::Shared, Direction::Unstated, InitialPosition::Latest)
     );
-    assert_eq!((spec.lease_duration, spec.request_timeout), (Duration::from_secs(10), Duration::from_secs(10)));
+    assert_eq!((spec.lease_duration, spec.output.request_timeout), (Duration::from_secs(10), Duration::from_secs(10)));
     assert!(spec.connection.credentials.is_none() && spec.connection.tcp_keep_alive.is_none());
 }
 

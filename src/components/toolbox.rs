@@ -1,5 +1,6 @@
 //! What a component may use when it is connected; passed in instead of globals.
 
+use super::Peers;
 use crate::domain::WorkerId;
 use crate::telemetry::Metrics;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub struct Toolbox {
     pub ca_bundle: Option<PathBuf>,
     /// Where components take their metric handles.
     pub metrics: Metrics,
+    /// The other components, once all are connected.
+    pub peers: Peers,
     /// How long an input may take to finish the record in hand when it is told to stop.
     pub drain_limit: Duration,
 }

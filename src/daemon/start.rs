@@ -3,7 +3,7 @@
 use super::inputs::{self, Wanted};
 use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::components::{Checked, Toolbox, connect};
+use crate::components::{Checked, Peers, Toolbox, connect};
 use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
 use crate::http::{self, AppConnection, BindError, Face, HttpSettings};
 use crate::manifest::Faults;
@@ -56,7 +56,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     };
     let metrics = Metrics::new();
     let wanted: Vec<Wanted> = components.iter().filter_map(Wanted::of).collect();
-    let connected = connect_all(components, &toolbox(settings, &metrics)).await?;
+    let toolbox = toolbox(settings, &metrics);
+    let connected = connect_all(components, &toolbox).await?;
+    toolbox.peers.introduce(connected.iter().map(|component| &component.binding));
     let inputs = pair(wanted, &connected);
     let host = Arc::new(Host::new(connected));
 
@@ -96,6 +98,7 @@ impl Running {
             stop: self.stops.asked.clone(),
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
+                max_buffer: settings.max_buffer,
                 max_header_bytes: settings.read_buffer_size,
                 strict_dapr_errors: settings.strict_dapr_errors,
                 api_token: settings.api_token.clone(),
@@ -139,6 +142,7 @@ fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
         worker: WorkerId::new(format!("{app_id}-{}", uuid::Uuid::new_v4())),
         ca_bundle: settings.ca_bundle.clone(),
         metrics: metrics.clone(),
+        peers: Peers::default(),
         drain_limit: settings
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),

@@ -40,6 +40,12 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// The operations offered, in the order in which errors list them.
     fn operations(&self) -> &'static [&'static str];
 
+    /// For components that take a raw body as the data (`allowRawBody`): the request metadata that may come as headers
+    /// beside it, in their true case, since headers know none. `None`: bodies are JSON, always.
+    fn raw_body_keys(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// Performs one operation and answers for exactly this request. Success means that the service confirmed it.
     ///
     /// # Errors

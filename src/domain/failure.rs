@@ -1,5 +1,6 @@
 //! How things fail, in words that every room understands.
 
+use super::DEAD_LETTERED;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +41,38 @@ impl FailureKind {
     #[must_use]
     pub const fn may_retry(self) -> bool {
         matches!(self, Self::Throttled | Self::Transient | Self::Unavailable | Self::TimedOut)
+    }
+
+    /// The status that HTTP has for it. Chosen here once, because answers about many items hold it in their bodies.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Caller => 400,
+            Self::Denied => 403,
+            Self::NotFound => 404,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::Throttled => 429,
+            Self::Permanent | Self::Transient => 502,
+            Self::Unavailable | Self::Closed => 503,
+            Self::TimedOut => 504,
+        }
+    }
+
+    /// The word for programs, where the failure gives no narrower one.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Caller => "VALIDATION",
+            Self::Denied => "ACCESS_DENIED",
+            Self::NotFound => "RESOURCE_NOT_FOUND",
+            Self::Conflict => "CONFLICT",
+            Self::TooLarge => "TOO_LARGE",
+            Self::Throttled => "THROTTLED",
+            Self::Permanent | Self::Transient => "UPSTREAM",
+            Self::Unavailable | Self::Closed => "UNAVAILABLE",
+            Self::TimedOut => "DEADLINE",
+        }
     }
 
     /// A short stable word for metrics and logs.
@@ -130,6 +163,14 @@ impl BindingError {
         self
     }
 
+    /// Adds to the message what else the caller should know.
+    #[must_use]
+    pub fn with_remark(mut self, remark: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(remark);
+        self
+    }
+
     /// States what is known about the effect.
     #[must_use]
     pub const fn with_outcome(mut self, outcome: Outcome) -> Self {
@@ -172,6 +213,12 @@ impl BindingError {
     #[must_use]
     pub fn details(&self) -> &[(&'static str, String)] {
         self.facts.as_ref().map_or(&[], |facts| &facts.details)
+    }
+
+    /// Whether the dead letter binding took what could not be done.
+    #[must_use]
+    pub fn is_dead_lettered(&self) -> bool {
+        self.details().iter().any(|(key, value)| *key == DEAD_LETTERED && value == "true")
     }
 
     /// The text for the caller.

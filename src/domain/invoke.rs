@@ -39,11 +39,27 @@ impl FromIterator<(String, String)> for Metadata {
 pub struct InvokeRequest {
     /// The operation, compared with case.
     pub operation: String,
-    /// The exact text of `data`: a JSON string keeps its quotes, numbers and key order are untouched.
+    /// The exact text of `data`: a JSON string keeps its quotes, numbers and key order are untouched. Or the whole body,
+    /// as `form` says.
     pub data: Bytes,
+    /// What `data` is.
+    pub form: DataForm,
     /// The `metadata` of the request.
     pub metadata: Metadata,
 }
+
+/// How the data of a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DataForm {
+    /// As the JSON text of the field `data`.
+    #[default]
+    Json,
+    /// As the body itself: any bytes.
+    Raw,
+}
+
+/// The fact in failures and the response metadata that says: a dead letter was taken.
+pub const DEAD_LETTERED: &str = "deadLettered";
 
 /// What a successful call gives back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
-//! Reads a request body whole, within a limit.
+//! Reads a request body whole, within its own limit and that of all bodies together.
 
+use super::buffer::{Buffer, Full, Share};
 use super::error::MalformedRequest;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -15,33 +16,65 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// A promised length is believed up to here when room is set aside.
 const FIRST_ROOM: usize = 1 << 20;
 
-/// The whole body. A body that came in one piece is not copied.
+/// The whole body, and its share of the buffer, to be kept as long as the body is. A body that came in one piece is not
+/// copied.
 ///
 /// # Errors
-/// When it is larger than `limit`, or the client broke off.
-pub(super) async fn read(mut body: Body, limit: Option<usize>) -> Result<Bytes, MalformedRequest> {
-    let limit = limit.unwrap_or(usize::MAX);
+/// When it is larger than `limit`, when the bodies of all requests fill the buffer, or when the client broke off.
+pub(super) async fn read(
+    mut body: Body,
+    limit: Option<usize>,
+    buffer: &Buffer,
+) -> Result<(Bytes, Share), MalformedRequest> {
+    let mut held = Held { limit: limit.unwrap_or(usize::MAX).min(buffer.limit()), share: buffer.share(), length: 0 };
     let promised = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if promised > limit {
-        discard(body).await;
-        return Err(MalformedRequest::TooLarge);
-    }
-    let Some(first) = next(&mut body).await? else { return Ok(Bytes::new()) };
-    if first.len() > limit {
-        discard(body).await;
-        return Err(MalformedRequest::TooLarge);
-    }
-    let Some(second) = next(&mut body).await? else { return Ok(first) };
-    let mut whole = BytesMut::with_capacity(promised.min(FIRST_ROOM).max(first.len() + second.len()));
-    whole.extend_from_slice(&first);
-    let mut piece = Some(second);
-    while let Some(more) = piece {
-        if more.len() > limit - whole.len() {
-            discard(body).await;
-            return Err(MalformedRequest::TooLarge);
+    match gather(&mut body, &mut held, promised).await {
+        Ok(whole) => Ok((whole, held.share)),
+        Err(refusal) => {
+            // What was read is free for others before the rest is thrown away.
+            drop(held);
+            match refusal {
+                MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull => discard(body).await,
+                MalformedRequest::Body(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {}
+            }
+            Err(refusal)
         }
+    }
+}
+
+/// What of a body is in memory.
+struct Held {
+    limit: usize,
+    share: Share,
+    length: usize,
+}
+
+impl Held {
+    fn grow(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
+        if bytes > self.limit - self.length {
+            return Err(MalformedRequest::TooLarge { limit: self.limit });
+        }
+        self.share.grow(bytes).map_err(|Full| MalformedRequest::BufferFull)?;
+        self.length += bytes;
+        Ok(())
+    }
+}
+
+async fn gather(body: &mut Body, held: &mut Held, promised: usize) -> Result<Bytes, MalformedRequest> {
+    if promised > held.limit {
+        return Err(MalformedRequest::TooLarge { limit: held.limit });
+    }
+    let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
+    held.grow(first.len())?;
+    let Some(second) = next(body).await? else { return Ok(first) };
+    held.grow(second.len())?;
+    let mut whole = BytesMut::with_capacity(promised.min(FIRST_ROOM).max(held.length));
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&second);
+    drop((first, second));
+    while let Some(more) = next(body).await? {
+        held.grow(more.len())?;
         whole.extend_from_slice(&more);
-        piece = next(&mut body).await?;
     }
     Ok(whole.freeze())
 }

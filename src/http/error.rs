@@ -1,12 +1,14 @@
-//! Failures on the wire. The only place that chooses their status codes.
+//! Failures on the wire. A kind's status is the domain's word; everything else about the answer is chosen here.
 
-use crate::domain::{FailureKind, Outcome};
+use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::runtime::InvokeError;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How failures are told.
@@ -26,12 +28,21 @@ const AMBIGUOUS: &str = " (the outcome is unknown: the request may have been car
 /// The request could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum MalformedRequest {
-    /// The body is larger than `--max-body-size`.
+    /// The body is larger than `--max-body-size`, or than all of `--max-buffer`.
     #[error("failed deserializing HTTP body: stream too large")]
-    TooLarge,
+    TooLarge {
+        /// What it may have, in bytes.
+        limit: usize,
+    },
+    /// The bodies of other requests take all of `--max-buffer`.
+    #[error("the sidecar holds as many request bodies as it may (--max-buffer): try again soon, or send fewer at once")]
+    BufferFull,
     /// The body is not the JSON that is expected; the text after the colon follows Go's.
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
+    /// A header with metadata beside a raw body cannot be read.
+    #[error("failed reading the header {0}: its value must be UTF-8")]
+    Metadata(String),
     /// The `baggage` header breaks W3C's grammar.
     #[error("invalid baggage header: {0}")]
     Baggage(&'static str),
@@ -46,50 +57,81 @@ struct ErrorBody<'a> {
     details: Option<[ErrorInfo<'a>; 1]>,
 }
 
-/// Dapr's rich error detail, in the JSON form of `google.rpc.ErrorInfo`.
+/// Dapr's rich error detail, in the JSON form of `google.rpc.ErrorInfo`. Dapr has none for bindings over HTTP; a reader
+/// of its form passes over a field that it does not know.
 #[derive(Serialize)]
 struct ErrorInfo<'a> {
     #[serde(rename = "@type")]
     kind: &'static str,
     reason: &'a str,
     domain: &'static str,
-    metadata: Ambiguous,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    metadata: Map<&'a str, Cow<'a, str>>,
 }
 
-#[derive(Serialize)]
-struct Ambiguous {
-    ambiguous: &'static str,
+/// Facts by name; of two with one name the later counts.
+type Map<K, V> = BTreeMap<K, V>;
+
+impl<'a> ErrorInfo<'a> {
+    const fn new(reason: &'a str, metadata: Map<&'a str, Cow<'a, str>>) -> Self {
+        Self { kind: "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "dapr.io", metadata }
+    }
 }
 
 /// The answer to a call that failed.
 pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -> Response {
     const CODE: &str = "ERR_INVOKE_OUTPUT_BINDING";
-    let message = format!("error invoking output binding {name}: {error}");
-    match manners {
-        Manners::Strict => json(StatusCode::INTERNAL_SERVER_ERROR, CODE, &message),
-        Manners::True => {
-            let mut answer = match error.outcome() {
-                Outcome::NotDone => json(status(error.kind()), CODE, &message),
-                Outcome::Unknown => ambiguous(status(error.kind()), CODE, &message),
-            };
-            if let Some(wait) = retry_after(error) {
-                answer.headers_mut().insert(RETRY_AFTER, seconds(wait));
-            }
-            answer
-        }
+    let mut message = format!("error invoking output binding {name}: {error}");
+    if manners == Manners::Strict {
+        return json(StatusCode::INTERNAL_SERVER_ERROR, CODE, &message);
     }
+    let binding = error.of_binding();
+    let facts = binding.map_or(&[][..], BindingError::details);
+    let mut metadata: Map<_, _> = facts.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
+    if error.outcome() == Outcome::Unknown {
+        message.push_str(AMBIGUOUS);
+        metadata.insert("ambiguous", Cow::Borrowed("true"));
+    }
+    let reason = binding.and_then(BindingError::reason).unwrap_or_else(|| error.kind().reason());
+    let details = Some([ErrorInfo::new(reason, metadata)]);
+    let mut answer = render(status(error.kind()), &ErrorBody { code: CODE, message: &message, details });
+    if let Some(wait) = retry_after(error) {
+        answer.headers_mut().insert(RETRY_AFTER, seconds(wait));
+    }
+    if binding.is_some_and(BindingError::is_dead_lettered) {
+        answer.headers_mut().insert("metadata.deadlettered", HeaderValue::from_static("true"));
+    }
+    answer
 }
 
 /// The answer to a request that could not be read.
 pub(super) fn malformed(error: &MalformedRequest, manners: Manners) -> Response {
-    let status = match (error, manners) {
-        (MalformedRequest::TooLarge, Manners::True) => StatusCode::PAYLOAD_TOO_LARGE,
-        (MalformedRequest::TooLarge, Manners::Strict)
-        | (MalformedRequest::Body(_) | MalformedRequest::Baggage(_), Manners::True | Manners::Strict) => {
-            StatusCode::BAD_REQUEST
+    const CODE: &str = "ERR_MALFORMED_REQUEST";
+    let message = error.to_string();
+    let mut metadata = Map::new();
+    let (status, reason) = match error {
+        MalformedRequest::TooLarge { limit } => {
+            metadata.insert("limit", Cow::Owned(limit.to_string()));
+            (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE")
+        }
+        MalformedRequest::BufferFull => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        MalformedRequest::Body(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {
+            (StatusCode::BAD_REQUEST, "MALFORMED")
         }
     };
-    json(status, "ERR_MALFORMED_REQUEST", &error.to_string())
+    let mut answer = match (error, manners) {
+        // Dapr has no such limit; whoever meets it must be able to tell it from a bad request.
+        (MalformedRequest::BufferFull, Manners::Strict) => json(status, CODE, &message),
+        (_, Manners::Strict) => json(StatusCode::BAD_REQUEST, CODE, &message),
+        (_, Manners::True) => {
+            let details = Some([ErrorInfo::new(reason, metadata)]);
+            render(status, &ErrorBody { code: CODE, message: &message, details })
+        }
+    };
+    if *error == MalformedRequest::BufferFull {
+        answer.headers_mut().insert(RETRY_AFTER, seconds(TRY_AGAIN_SOON));
+    }
+    answer
 }
 
 /// The answer to a path that is not a route; Dapr takes each such request for a service invocation.
@@ -119,21 +161,15 @@ pub(super) fn unhealthy(code: &str, message: &str) -> Response {
 /// The answer to a request whose handler broke; the cause is in the log.
 pub(super) fn internal() -> Response {
     let message = "the sidecar met a defect of its own; the log of the sidecar tells more";
-    ambiguous(StatusCode::INTERNAL_SERVER_ERROR, "ERR_INTERNAL", message)
+    let metadata = Map::from([("ambiguous", Cow::Borrowed("true"))]);
+    let details = Some([ErrorInfo::new("INTERNAL", metadata)]);
+    let message = &format!("{message}{AMBIGUOUS}");
+    render(StatusCode::INTERNAL_SERVER_ERROR, &ErrorBody { code: "ERR_INTERNAL", message, details })
 }
 
-const fn status(kind: FailureKind) -> StatusCode {
-    match kind {
-        FailureKind::Caller => StatusCode::BAD_REQUEST,
-        FailureKind::Denied => StatusCode::FORBIDDEN,
-        FailureKind::NotFound => StatusCode::NOT_FOUND,
-        FailureKind::Conflict => StatusCode::CONFLICT,
-        FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        FailureKind::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        FailureKind::Permanent | FailureKind::Transient => StatusCode::BAD_GATEWAY,
-        FailureKind::Unavailable | FailureKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
-        FailureKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-    }
+/// The kinds' own statuses are all ones that exist.
+fn status(kind: FailureKind) -> StatusCode {
+    StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn retry_after(error: &InvokeError) -> Option<Duration> {
@@ -159,16 +195,6 @@ fn seconds(wait: Duration) -> HeaderValue {
 
 fn json(status: StatusCode, code: &str, message: &str) -> Response {
     render(status, &ErrorBody { code, message, details: None })
-}
-
-fn ambiguous(status: StatusCode, code: &str, message: &str) -> Response {
-    let info = ErrorInfo {
-        kind: "type.googleapis.com/google.rpc.ErrorInfo",
-        reason: code,
-        domain: "dapr.io",
-        metadata: Ambiguous { ambiguous: "true" },
-    };
-    render(status, &ErrorBody { code, message: &format!("{message}{AMBIGUOUS}"), details: Some([info]) })
 }
 
 fn render(status: StatusCode, body: &ErrorBody<'_>) -> Response {

@@ -48,6 +48,8 @@ pub struct AppConnection {
 pub struct HttpSettings {
     /// The largest request body, in bytes (`--max-body-size`, 4 MiB); `None` is no limit.
     pub max_body_size: Option<usize>,
+    /// Bytes of request bodies held at once, over all requests (`--max-buffer`, 256 MiB); `None` is no limit.
+    pub max_buffer: Option<usize>,
     /// The largest request head, in bytes: `--read-buffer-size` (4 KiB) and 4 KiB more, as Go's server counts it.
     /// Less than 8192 is raised to 8192.
     pub max_header_bytes: usize,
@@ -70,6 +72,7 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             max_body_size: Some(4 << 20),
+            max_buffer: Some(256 << 20),
             max_header_bytes: 8 << 10,
             max_connections: 8192,
             strict_dapr_errors: false,

@@ -1,12 +1,14 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
+use super::buffer::Buffer;
 use super::error::{self, MalformedRequest, Manners};
 use super::face::Face;
 use super::trace::TraceContext;
-use super::{body, request};
-use crate::domain::InvokeResponse;
+use super::{body, raw, request};
+use crate::domain::{Extent, InvokeResponse, OutputBinding};
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use std::borrow::Cow;
@@ -19,18 +21,18 @@ const UNKNOWN: &str = "unknown";
 const CLIENT_GONE: u16 = 499;
 
 /// Performs one call and answers it.
-pub(super) async fn invoke(face: &Face, escaped_name: &str, request: Request<Body>) -> Response {
+pub(super) async fn invoke(face: &Face, buffer: &Buffer, escaped_name: &str, request: Request<Body>) -> Response {
     let name = match unescape(escaped_name) {
         Ok(name) => name,
         Err(escape) => return error::bad_escape(escape),
     };
     let mut tally = Tally::begin(face, &name);
-    let mut answer = match perform(face, &name, request, &mut tally).await {
+    let mut answer = match perform(face, buffer, request, &mut tally).await {
         Ok(answer) => answer,
         Err(malformed) => error::malformed(&malformed, manners(face)),
     };
     tally.answered(answer.status());
-    if answer.status() == StatusCode::OK {
+    if matches!(answer.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     answer
@@ -38,18 +40,24 @@ pub(super) async fn invoke(face: &Face, escaped_name: &str, request: Request<Bod
 
 async fn perform(
     face: &Face,
-    name: &str,
+    buffer: &Buffer,
     request: Request<Body>,
     tally: &mut Tally<'_>,
 ) -> Result<Response, MalformedRequest> {
     let (head, body) = request.into_parts();
-    let body = body::read(body, face.settings.max_body_size).await?;
-    let mut call = request::parse(&body)?;
+    // The share is kept until the answer is made: so long the component may hold the body.
+    let (body, _share) = body::read(body, face.settings.max_body_size, buffer).await?;
+    let raw_keys = tally.output.and_then(OutputBinding::raw_body_keys).filter(|_| raw::is_raw(&head.headers));
+    let mut call = match raw_keys {
+        Some(keys) => raw::request(&head.headers, body, keys)?,
+        None => request::parse(&body)?,
+    };
     tally.wants(&call.operation);
     let trace = TraceContext::read(&head.headers)?;
     trace.add_to(&mut call.metadata);
+    let name = tally.name;
     let mut answer = match face.host.invoke(name, call).await {
-        Ok(response) => succeeded(response),
+        Ok(response) => succeeded(response, manners(face)),
         Err(failure) => {
             log(name, &failure);
             error::invoke_failed(name, &failure, manners(face))
@@ -75,21 +83,34 @@ fn log(name: &str, failure: &dyn std::error::Error) {
     tracing::debug!(component = name, error = %causes, "output binding refused a request");
 }
 
-fn succeeded(response: InvokeResponse) -> Response {
-    let (status, body) = match response.data {
-        Some(data) => (StatusCode::OK, Body::from(data)),
-        None => (StatusCode::NO_CONTENT, Body::empty()),
+fn succeeded(response: InvokeResponse, manners: Manners) -> Response {
+    let status = match (&response.data, response.extent, manners) {
+        (Some(_), Extent::Mixed, Manners::True) => StatusCode::MULTI_STATUS,
+        (Some(_), Extent::Whole | Extent::Mixed, _) => StatusCode::OK,
+        (None, Extent::Whole | Extent::Mixed, _) => StatusCode::NO_CONTENT,
     };
-    let mut answer = Response::new(body);
+    let mut answer = Response::new(response.data.map_or_else(Body::empty, Body::from));
     *answer.status_mut() = status;
+    if status == StatusCode::NO_CONTENT && manners == Manners::Strict {
+        return answer;
+    }
     for (key, value) in response.metadata {
-        let header = HeaderName::from_bytes(format!("metadata.{key}").as_bytes());
-        match (header, HeaderValue::from_str(&value)) {
-            (Ok(header), Ok(value)) => drop(answer.headers_mut().insert(header, value)),
-            (Err(_), _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
+        match (header_name(key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
+            (Some(name), Ok(value)) => drop(answer.headers_mut().insert(name, value)),
+            (None, _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
         }
     }
     answer
+}
+
+/// `metadata.<key>`; those of every single record need no building.
+fn header_name(key: &str) -> Option<HeaderName> {
+    match key {
+        "sequenceNumber" => Some(HeaderName::from_static("metadata.sequencenumber")),
+        "shardId" => Some(HeaderName::from_static("metadata.shardid")),
+        "attempts" => Some(HeaderName::from_static("metadata.attempts")),
+        _ => HeaderName::from_bytes(format!("metadata.{key}").as_bytes()).ok(),
+    }
 }
 
 /// Go's `QueryUnescape`: `+` is a space, `%xx` a byte. Bytes that are not UTF-8 are replaced; no component has them in
@@ -125,6 +146,8 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
 /// Counts a request exactly once, also when its handler panics or the client goes away.
 struct Tally<'a> {
     face: &'a Face,
+    name: &'a str,
+    output: Option<&'a dyn OutputBinding>,
     component: &'a str,
     supported: &'static [&'static str],
     operation: &'static str,
@@ -137,7 +160,7 @@ impl<'a> Tally<'a> {
         let output = face.host.output(name);
         let component = if output.is_some() { name } else { UNKNOWN };
         let supported = output.map_or(&[][..], |output| output.operations());
-        Self { face, component, supported, operation: UNKNOWN, begun: Instant::now(), status: None }
+        Self { face, name, output, component, supported, operation: UNKNOWN, begun: Instant::now(), status: None }
     }
 
     fn wants(&mut self, operation: &str) {

@@ -4,7 +4,8 @@
 //! stop. A request goes `server` (connection) → `routes` (path, token) → `invoke` or `health` → `error` when it fails.
 //!
 //! Laws:
-//! - Status codes of failures are chosen in `error` and nowhere else; other rooms know kinds only.
+//! - Failures are put into answers in `error` and nowhere else; other rooms know kinds, and a kind knows its status.
+//! - Bodies are counted while they are in memory (`buffer`); beyond the limit a request is refused, never made to wait.
 //! - Every request that was read is answered, a stop included, unless the drain limit cuts it.
 //! - `data` reaches the component as the exact bytes that were sent; it is a slice of the request's buffer.
 //! - Everything runs in a supervised connection task, the streams of HTTP/2 included.
@@ -17,6 +18,7 @@
 //! silent one must not hold a slot. A later hyper with separate limits would change our mind.
 
 mod body;
+mod buffer;
 mod connection;
 mod error;
 mod face;
@@ -24,6 +26,7 @@ mod head_clock;
 mod health;
 mod invoke;
 mod metrics;
+mod raw;
 mod request;
 mod routes;
 mod server;

@@ -5,7 +5,7 @@
 //! One thing differs on purpose: `data` is not decoded and written anew but passed on as it was written.
 
 use super::error::MalformedRequest;
-use crate::domain::{InvokeRequest, Metadata};
+use crate::domain::{DataForm, InvokeRequest, Metadata};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -46,6 +46,7 @@ fn parse_text(text: &str, body: &Bytes) -> Result<InvokeRequest, MalformedReques
     Ok(InvokeRequest {
         operation: operation(&fields.operations)?,
         data: fields.data.map_or(NULL, |data| body.slice_ref(data.get().as_bytes())),
+        form: DataForm::Json,
         metadata: metadata(&fields.metadata)?,
     })
 }

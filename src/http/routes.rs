@@ -1,5 +1,6 @@
 //! The route table: which path goes where, and who may ask.
 
+use super::buffer::Buffer;
 use super::error;
 use super::face::Face;
 use super::{health, invoke};
@@ -20,10 +21,18 @@ const TOKEN_HEADER: &str = "dapr-api-token";
 /// The face as a service. A handler that panics is answered 500 and told in the log.
 pub fn router(face: Arc<Face>) -> Router {
     let broken: fn(Box<dyn Any + Send>) -> Response = broken;
-    Router::new().fallback(dispatch).layer(CatchPanicLayer::custom(broken)).with_state(face)
+    let buffer = Buffer::new(face.settings.max_buffer);
+    Router::new().fallback(dispatch).layer(CatchPanicLayer::custom(broken)).with_state(Served { face, buffer })
 }
 
-async fn dispatch(State(face): State<Arc<Face>>, request: Request) -> Response {
+/// What every request gets to see.
+#[derive(Debug, Clone)]
+struct Served {
+    face: Arc<Face>,
+    buffer: Buffer,
+}
+
+async fn dispatch(State(Served { face, buffer }): State<Served>, request: Request) -> Response {
     let uri = request.uri().clone();
     let segments = clean(uri.path());
     let method = request.method();
@@ -34,7 +43,7 @@ async fn dispatch(State(face): State<Arc<Face>>, request: Request) -> Response {
     match (method, &segments[..]) {
         (&Method::POST | &Method::PUT, ["v1.0", "bindings", name]) => {
             // The request's future is large; the box keeps the others small.
-            Box::pin(invoke::invoke(&face, name, request)).await
+            Box::pin(invoke::invoke(&face, &buffer, name, request)).await
         }
         (&Method::GET, ["v1.0", "healthz"]) => health::full(&face, uri.query()),
         (&Method::GET, ["v1.0", "healthz", "outbound"]) => health::outbound(&face),

@@ -2,7 +2,7 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
-use super::{Document, parse_duration};
+use super::{Document, parse_duration, parse_size};
 use secrecy::{ExposeSecret, SecretString};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,12 +15,16 @@ use std::time::Duration;
 pub struct Reader<'d> {
     document: &'d Document,
     asked: Vec<&'static str>,
+    foreign: ForeignNames,
     faults: Faults,
 }
 
+/// Names that other tools have for fields, each with a word about what to write here.
+pub type ForeignNames = &'static [(&'static str, &'static str)];
+
 impl<'d> Reader<'d> {
     pub(super) const fn new(document: &'d Document) -> Self {
-        Self { document, asked: Vec::new(), faults: Faults(Vec::new()) }
+        Self { document, asked: Vec::new(), foreign: &[], faults: Faults(Vec::new()) }
     }
 
     /// A text.
@@ -65,6 +69,19 @@ impl<'d> Reader<'d> {
             self.fault(name, format!("{} is not a whole number in range", shown(item)), remedy);
         }
         number
+    }
+
+    /// A size in bytes within a range, as a Kubernetes quantity: `5Mi`, `512Ki`, `1M`, `1048576`.
+    pub fn size(&mut self, name: &'static str, range: RangeInclusive<usize>) -> Option<usize> {
+        let (item, value) = self.item(name)?;
+        let parsed = parse_size(value.expose_secret().trim()).and_then(|bytes| usize::try_from(bytes).ok());
+        let size = parsed.filter(|bytes| range.contains(bytes));
+        if size.is_none() {
+            let problem = if parsed.is_some() { "is out of range" } else { "is not a size" };
+            let remedy = format!("write one from {} to {} bytes, such as `512Ki` or `5Mi`", range.start(), range.end());
+            self.fault(name, format!("{} {problem}", shown(item)), remedy);
+        }
+        size
     }
 
     /// A duration within a range: Go's form (`1m30s`), or a bare number of seconds.
@@ -127,12 +144,21 @@ impl<'d> Reader<'d> {
         self.faults.push(fault.component(self.document.name.as_str()).field(field));
     }
 
+    /// Lets an item that nobody asked for be recognised as another tool's name for something.
+    pub const fn recognise(&mut self, foreign: ForeignNames) {
+        self.foreign = foreign;
+    }
+
     /// All faults, and a notice for each item that nobody asked for.
     #[must_use]
     pub fn finish(self) -> (Faults, Vec<Notice>) {
         let is_unread = |item: &&Item| !self.asked.iter().any(|name| name.eq_ignore_ascii_case(&item.name));
         let notice = |item: &Item| {
-            let hint = nearest(&item.name, self.asked.iter().copied()).map(|name| format!(", did you mean `{name}`?"));
+            let foreign = self.foreign.iter().find(|(name, _)| name.eq_ignore_ascii_case(&item.name));
+            let hint = foreign.map(|(_, advice)| format!(", a name of another tool: {advice}")).or_else(|| {
+                let name = nearest(&item.name, self.asked.iter().copied())?;
+                Some(format!(", did you mean `{name}`?"))
+            });
             let name: String = item.name.chars().take(64).collect();
             let text = format!("unknown field `{name}`{}", hint.unwrap_or_else(|| "; it has no effect".to_owned()));
             Notice::of_document(&self.document.place, text).component(self.document.name.as_str())

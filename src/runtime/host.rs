@@ -90,6 +90,15 @@ impl InvokeError {
         }
     }
 
+    /// The component's own failure, where it was one.
+    #[must_use]
+    pub const fn of_binding(&self) -> Option<&BindingError> {
+        match self {
+            Self::OperationMissing | Self::UnsupportedOperation { .. } | Self::UnknownBinding { .. } => None,
+            Self::Binding(error) => Some(error),
+        }
+    }
+
     /// When to try again, if somebody knows.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {

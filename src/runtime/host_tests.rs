@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{EventHandler, InputBinding, Metadata, Stop};
+use crate::domain::{DataForm, EventHandler, InputBinding, Metadata, Stop};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,7 @@ fn component(binding: Arc<Fake>, direction: Direction) -> Component {
 
 fn request(operation: &str) -> InvokeRequest {
     let data = Bytes::from_static(b"1");
-    InvokeRequest { operation: operation.to_owned(), data, metadata: Metadata::default() }
+    InvokeRequest { operation: operation.to_owned(), data, form: DataForm::Json, metadata: Metadata::default() }
 }
 
 async fn refusal(host: &Host, name: &str, operation: &str) -> (String, FailureKind) {

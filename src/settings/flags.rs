@@ -112,6 +112,10 @@ pub(super) struct LimitFlags {
     /// Old form of --max-body-size, in MB.
     #[arg(long, value_name = "MB", allow_negative_numbers = true, hide_short_help = true)]
     pub(super) dapr_http_max_request_size: Option<i64>,
+    /// Request bodies held in memory at once, over all requests; what comes beyond is answered 503. 0 is no limit
+    /// [default: the environment's BINDD_MAX_BUFFER, else 256Mi].
+    #[arg(long, value_name = "SIZE", value_parser = values::quantity, allow_hyphen_values = true)]
+    pub(super) max_buffer: Option<i64>,
     /// Largest block of request headers [default: 4Ki].
     #[arg(long, value_name = "SIZE", value_parser = values::quantity, allow_hyphen_values = true)]
     pub(super) read_buffer_size: Option<i64>,

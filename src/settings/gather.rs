@@ -2,8 +2,8 @@
 
 use super::flags::{self, CheckFlags, Cli, LimitFlags, PortFlags, RunFlags, Word};
 use super::model::{
-    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE, Settings,
-    UsageError,
+    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE,
+    Settings, UsageError,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
@@ -104,6 +104,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         log_filter: log_filter(&flags.log_level),
         log_json: flags.log_as_json,
         max_body_size: body_limit(&flags.limits),
+        max_buffer: buffer_limit(&flags.limits, set("BINDD_MAX_BUFFER"))?,
         read_buffer_size: header_limit(&flags.limits),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
         strict_dapr_errors: strict.unwrap_or_else(|| set("BINDD_STRICT_DAPR_ERRORS").is_some_and(|v| truthy(&v))),
@@ -199,6 +200,18 @@ fn body_limit(limits: &LimitFlags) -> Option<usize> {
         Some(bytes) if bytes <= 0 => None,
         Some(bytes) => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
     }
+}
+
+/// The flag, else the environment; 0 or less is no limit.
+fn buffer_limit(limits: &LimitFlags, variable: Option<String>) -> Result<Option<usize>, UsageError> {
+    let given = match (limits.max_buffer, variable) {
+        (Some(bytes), _) => bytes,
+        (None, Some(text)) => {
+            values::quantity(&text).map_err(|problem| UsageError::wrong(format!("BINDD_MAX_BUFFER: {problem}")))?
+        }
+        (None, None) => return Ok(Some(DEFAULT_BUFFER)),
+    };
+    Ok(usize::try_from(given).ok().filter(|bytes| *bytes > 0))
 }
 
 fn header_limit(limits: &LimitFlags) -> usize {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Bytes of a request body, as in daprd.
 pub(super) const DEFAULT_BODY: usize = 4 << 20;
+/// Bytes of request bodies held at once.
+pub(super) const DEFAULT_BUFFER: usize = 256 << 20;
 /// Bytes of request headers, as in daprd.
 pub(super) const DEFAULT_HEADERS: usize = 4 << 10;
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
@@ -59,6 +61,8 @@ pub struct Settings {
     pub log_json: bool,
     /// Largest request body in bytes; `None` is no limit.
     pub max_body_size: Option<usize>,
+    /// Bytes of request bodies held in memory at once, over all requests; `None` is no limit.
+    pub max_buffer: Option<usize>,
     /// Largest block of request headers in bytes.
     pub read_buffer_size: usize,
     /// Time for a graceful stop; `None` is no limit.
@@ -94,6 +98,7 @@ impl Settings {
             log_filter: DEFAULT_LOG.to_owned(),
             log_json: false,
             max_body_size: Some(DEFAULT_BODY),
+            max_buffer: Some(DEFAULT_BUFFER),
             read_buffer_size: DEFAULT_HEADERS,
             graceful_shutdown: Some(DEFAULT_GRACE),
             strict_dapr_errors: false,

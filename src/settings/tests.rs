@@ -51,6 +51,17 @@ fn local_settings_are_the_defaults_of_the_flags() {
 }
 
 #[test]
+fn the_buffer_of_bodies_comes_from_the_flag_then_the_environment() {
+    let variable = [("BINDD_MAX_BUFFER", "64Mi")];
+    assert_eq!(run("").max_buffer, Some(256 << 20));
+    assert_eq!(run_in("", &variable).max_buffer, Some(64 << 20));
+    assert_eq!(run_in("--max-buffer 1Mi", &variable).max_buffer, Some(1 << 20));
+    assert_eq!(run_in("--max-buffer=0", &variable).max_buffer, None);
+    let told = parse_in("--app-id orders", &[("BINDD_MAX_BUFFER", "lots")]).unwrap_err();
+    assert!(told.text.contains("BINDD_MAX_BUFFER"), "{told}");
+}
+
+#[test]
 fn flags_are_read_in_each_spelling() {
     for line in ["--app-port=3000", "--app-port 3000", "-app-port 3000", "-app-port=3000"] {
         assert_eq!(run(line).app, Some(AppEndpoint { address: "127.0.0.1".into(), port: 3000 }), "{line}");

@@ -11,6 +11,7 @@ mod world;
 mod app_failures;
 mod face;
 mod killed;
+mod kinesis_outputs;
 mod manifests;
 mod outputs;
 mod resharding;

@@ -1,15 +1,18 @@
 //! Records into a stream.
 
-use super::super::failure::{classify, entry_failure};
+use super::super::failure::{Failed, classify, entry_failure};
 use super::super::{Connection, StreamRef};
 use crate::domain::{BindingError, FailureKind, NewRecord, Outcome, Receipt, RecordWriter, SequenceNumber, ShardId};
 use async_trait::async_trait;
 use aws_sdk_kinesis::error::SdkError;
+use aws_sdk_kinesis::operation::RequestId;
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::types::{EncryptionType, PutRecordsRequestEntry, PutRecordsResultEntry};
 use aws_smithy_types::Blob;
 use aws_smithy_types::error::operation::BuildError;
+use aws_smithy_types::timeout::TimeoutConfig;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Puts records into one stream.
 #[derive(Debug, Clone)]
@@ -20,10 +23,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For one stream, which need not exist yet.
+    /// For one stream, which need not exist yet. An attempt that took longer than `attempt_timeout` is given up; what it
+    /// did is not known then.
     #[must_use]
-    pub fn new(connection: &Connection, stream: StreamRef) -> Self {
-        Self { connection: connection.clone(), client: connection.kinesis(), stream }
+    pub fn new(connection: &Connection, stream: StreamRef, attempt_timeout: Duration) -> Self {
+        let usual = connection.kinesis();
+        let timeouts = usual.config().timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+        let timeouts = timeouts.operation_attempt_timeout(attempt_timeout).build();
+        let config = usual.config().to_builder().timeout_config(timeouts).build();
+        Self { connection: connection.clone(), client: aws_sdk_kinesis::Client::from_conf(config), stream }
     }
 }
 
@@ -36,30 +44,30 @@ impl RecordWriter for Writer {
             StreamRef::Arn { arn, .. } => self.client.put_record().stream_arn(arn),
         };
         let call = call
-            .data(Blob::new(record.data.clone()))
+            .data(Blob::from_maybe_shared(record.data.clone()))
             .set_partition_key(record.partition_key.as_ref().map(|key| key.as_str().to_owned()))
             .set_explicit_hash_key(record.explicit_hash_key.map(|key| key.to_string()))
             .set_sequence_number_for_ordering(after.map(|number| number.as_str().to_owned()));
-        let output = call.send().await.map_err(|error| classify("Kinesis: PutRecord", error))?;
+        let output = call.send().await.map_err(|error| failed(classify("Kinesis: PutRecord", error)))?;
         receipt(&output.sequence_number, output.shard_id, encryption(output.encryption_type.as_ref()))
     }
 
     async fn put_all(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
         let _permit = self.connection.permit().await;
         let entries: Result<Vec<_>, BuildError> = records.iter().map(entry).collect();
-        let entries = entries.map_err(|error| classify("Kinesis: PutRecords", unbuilt(error)))?;
+        let entries = entries.map_err(|error| failed(classify("Kinesis: PutRecords", unbuilt(error))))?;
         let call = match &self.stream {
             StreamRef::Name(name) => self.client.put_records().stream_name(name),
             StreamRef::Arn { arn, .. } => self.client.put_records().stream_arn(arn),
         };
         let output = call.set_records(Some(entries)).send().await;
-        answers(output.map_err(|error| classify("Kinesis: PutRecords", error))?, records.len())
+        answers(output.map_err(|error| failed(classify("Kinesis: PutRecords", error)))?, records.len())
     }
 }
 
 fn entry(record: &NewRecord) -> Result<PutRecordsRequestEntry, BuildError> {
     PutRecordsRequestEntry::builder()
-        .data(Blob::new(record.data.clone()))
+        .data(Blob::from_maybe_shared(record.data.clone()))
         .set_partition_key(record.partition_key.as_ref().map(|key| key.as_str().to_owned()))
         .set_explicit_hash_key(record.explicit_hash_key.map(|key| key.to_string()))
         .build()
@@ -70,24 +78,58 @@ fn unbuilt(error: BuildError) -> SdkError<PutRecordsError> {
 }
 
 fn answers(output: PutRecordsOutput, sent: usize) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
+    let request_id = output.request_id().map(str::to_owned);
     if output.records.len() != sent {
         let text = format!("the service answered for {} of {sent} records", output.records.len());
-        return Err(unreadable(&text));
+        return Err(unreadable(&text, request_id.as_deref()));
     }
     let encryption = encryption(output.encryption_type.as_ref());
-    Ok(output.records.into_iter().map(|result| answer(result, encryption.clone())).collect())
+    let answer = |result| answer(result, encryption.clone(), request_id.as_deref());
+    Ok(output.records.into_iter().map(answer).collect())
 }
 
-fn answer(result: PutRecordsResultEntry, encryption: Option<Arc<str>>) -> Result<Receipt, BindingError> {
+fn answer(
+    result: PutRecordsResultEntry,
+    encryption: Option<Arc<str>>,
+    request_id: Option<&str>,
+) -> Result<Receipt, BindingError> {
     match (result.error_code, result.sequence_number, result.shard_id) {
         (None, Some(number), Some(shard)) => receipt(&number, shard, encryption),
-        (Some(code), _, _) => Err(entry_failure("Kinesis: PutRecords", &code, result.error_message.as_deref()).into()),
-        (None, _, _) => Err(unreadable("the service gave a record neither a number nor an error")),
+        (Some(code), _, _) => {
+            let mut failure = entry_failure("Kinesis: PutRecords", &code, result.error_message.as_deref());
+            failure.request_id = request_id.map(str::to_owned);
+            Err(failed(failure))
+        }
+        (None, _, _) => Err(unreadable("the service gave a record neither a number nor an error", request_id)),
     }
+}
+
+/// The failure with what only Kinesis says: the shard that throttled, and limits of size that hide behind codes for bad
+/// arguments.
+fn failed(mut failure: Failed) -> BindingError {
+    if failure.kind == FailureKind::Caller && is_about_size(&failure.text) {
+        failure.kind = FailureKind::TooLarge;
+    }
+    let shard = shard_in(&failure.text).filter(|_| failure.kind == FailureKind::Throttled).map(str::to_owned);
+    let error = BindingError::from(failure);
+    shard.into_iter().fold(error, |error, shard| error.with_detail("shardId", shard))
+}
+
+/// "Rate exceeded for shard shardId-000000000001 in stream …"
+fn shard_in(text: &str) -> Option<&str> {
+    let from = &text[text.find("shardId-")?..];
+    let end = from.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+    Some(&from[..end.unwrap_or(from.len())])
+}
+
+/// "Records size exceeds 10 MB limit", "Value at 'data' failed to satisfy constraint: Member must have length less than
+/// or equal to 1048576".
+fn is_about_size(text: &str) -> bool {
+    text.contains("size exceeds") || text.contains("data' failed") && text.contains("less than or equal to")
 }
 
 fn receipt(number: &str, shard: String, encryption: Option<Arc<str>>) -> Result<Receipt, BindingError> {
-    let sequence = number.parse().map_err(|error| unreadable("the answer cannot be read").with_source(error))?;
+    let sequence = number.parse().map_err(|error| unreadable("the answer cannot be read", None).with_source(error))?;
     Ok(Receipt { sequence, shard: ShardId::new(shard), encryption })
 }
 
@@ -96,6 +138,11 @@ fn encryption(kind: Option<&EncryptionType>) -> Option<Arc<str>> {
 }
 
 /// The service said something, but not what it promises; whether records were stored is not known.
-fn unreadable(why: &str) -> BindingError {
-    BindingError::new(FailureKind::Transient, format!("Kinesis: {why}")).with_outcome(Outcome::Unknown)
+fn unreadable(why: &str, request_id: Option<&str>) -> BindingError {
+    let error = BindingError::new(FailureKind::Transient, format!("Kinesis: {why}")).with_outcome(Outcome::Unknown);
+    request_id.into_iter().fold(error, |error, id| error.with_detail("requestId", id))
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,9 +1,9 @@
 //! Both sides of a Kinesis component, joined.
 
 use super::super::Toolbox;
+use super::super::dead_letter::DeadLetter;
 use super::input::{Input, default_consumer};
 use super::output::Output;
-use super::payload::PayloadForm;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings};
@@ -59,18 +59,20 @@ pub(crate) async fn connect(
 }
 
 fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &Toolbox) -> Output {
-    let settings = ProducerSettings { seed: fastrand::u64(..), ..ProducerSettings::default() };
+    let metrics = toolbox.metrics.output(name.as_str());
+    let settings = ProducerSettings { seed: fastrand::u64(..), ..spec.output.producer.clone() };
     let ports = Ports {
-        writer: Arc::new(Writer::new(connection, spec.stream.clone())),
+        writer: Arc::new(Writer::new(connection, spec.stream.clone(), settings.attempt_timeout)),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
-        metrics: toolbox.metrics.output(name.as_str()),
+        metrics: metrics.clone(),
     };
-    Output {
-        producer: Producer::start(settings, ports),
-        partition_key: spec.partition_key.clone(),
-        form: PayloadForm::of_component(spec.raw_payload, spec.decode_base64),
-        request_timeout: spec.request_timeout,
-    }
+    let dead_letter = spec.output.dead_letter.clone().map(|target| DeadLetter {
+        component: name.clone(),
+        target,
+        peers: toolbox.peers.clone(),
+        metrics: metrics.clone(),
+    });
+    Output { producer: Producer::start(settings, ports), spec: spec.output.clone(), dead_letter, metrics }
 }
 
 async fn input(

@@ -1,71 +1,155 @@
-//! Records out: one request, one record, one true answer.
+//! Records out: one request, one record, one true answer; or many items, each with its own.
 
+use super::super::dead_letter::DeadLetter;
+use super::bulk::{Item, ItemRecord, item, items};
+use super::output_spec::OutputSpec;
 use super::payload::PayloadForm;
+use super::request::{KEYS, Wishes};
+use super::{answer, request};
 use crate::domain::{
-    BindingError, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OutputBinding, PartitionKey,
+    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, Outcome, OutputBinding,
 };
-use crate::producer::{Producer, PutOptions, Written};
+use crate::producer::{Producer, Written};
+use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
-use std::time::Duration;
-use tokio::time::Instant;
+use futures_util::StreamExt;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Dead letters of one bulk that are under way at once.
+const LETTERS_AT_ONCE: usize = 16;
 
 /// The output side of a Kinesis component.
 #[derive(Debug)]
 pub(super) struct Output {
     /// Writes records.
     pub(super) producer: Producer,
-    /// The component's `partitionKey`.
-    pub(super) partition_key: Option<String>,
-    /// The component's way from `data` to bytes.
-    pub(super) form: PayloadForm,
-    /// Bounds one request, retries included.
-    pub(super) request_timeout: Duration,
+    /// What the file says.
+    pub(super) spec: OutputSpec,
+    /// Takes what failed for good, if the file names one.
+    pub(super) dead_letter: Option<DeadLetter>,
+    /// Counts what never reaches the producer.
+    pub(super) metrics: OutputMetrics,
 }
 
 #[async_trait]
 impl OutputBinding for Output {
     fn operations(&self) -> &'static [&'static str] {
-        &["create"]
+        &["create", "bulkCreate", "createBatch"]
+    }
+
+    fn raw_body_keys(&self) -> Option<&'static [&'static str]> {
+        self.spec.allow_raw_body.then_some(KEYS)
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let deadline = Instant::now() + self.request_timeout;
-        let record = self.record(request)?;
-        let options = PutOptions { deadline, after: None, fail_if_throttled: false };
-        self.producer.put(record, options).await.map(answer)
+        match request.operation.as_str() {
+            "create" => self.create(request).await,
+            "bulkCreate" | "createBatch" => self.create_many(request).await,
+            other => Err(BindingError::new(FailureKind::Caller, format!("there is no operation {other} here"))),
+        }
     }
 }
 
 impl Output {
-    fn record(&self, request: InvokeRequest) -> Result<NewRecord, BindingError> {
-        let metadata = &request.metadata;
-        Ok(NewRecord {
-            partition_key: Some(self.partition_key(metadata)?),
-            explicit_hash_key: metadata.get("explicitHashKey").map(hash_key).transpose()?,
-            data: self.form.for_request(metadata).bytes(request.data)?,
-        })
+    async fn create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        let (record, wishes) = self.prepared(request).await.inspect_err(|_| self.refused())?;
+        let returns_result = wishes.returns_result;
+        let kept = self.dead_letter.as_ref().map(|letters| (letters, record.clone()));
+        let mut result = self.producer.put(record, wishes.put).await;
+        if let Some((letters, record)) = kept {
+            result = settled(letters, record, result).await;
+        }
+        Ok(answer::single(&result?, returns_result))
     }
 
-    fn partition_key(&self, metadata: &Metadata) -> Result<PartitionKey, BindingError> {
-        let stated = metadata.get("partitionKey").or(self.partition_key.as_deref());
-        let key = stated.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-        key.parse().map_err(|error| BindingError::new(FailureKind::Caller, format!("{error}")))
+    async fn prepared(&self, request: InvokeRequest) -> Result<(NewRecord, Wishes), BindingError> {
+        let mut wishes = Wishes::read(&request.metadata, &self.spec)?;
+        if request.form == DataForm::Raw {
+            request::no_decoding(&request.metadata)?;
+            wishes.form = PayloadForm::Text;
+        }
+        let key = |name| request.metadata.get(name).map(Cow::Borrowed);
+        let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
+        let item = ItemRecord { data: request.data, partition_key, explicit_hash_key };
+        Ok((self.record(item, &wishes).await?, wishes))
+    }
+
+    async fn record(&self, item: ItemRecord<'_>, wishes: &Wishes) -> Result<NewRecord, BindingError> {
+        // Keys first: what follows may make the data unreadable.
+        let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &item.data)?;
+        let explicit_hash_key = match partition_key {
+            Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,
+            None => None,
+        };
+        let data = wishes.compression.apply(wishes.form.bytes(item.data)?).await?;
+        Ok(NewRecord { data, partition_key, explicit_hash_key })
+    }
+
+    async fn create_many(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        let whole = request.data;
+        let wishes = request::of_bulk(&request.metadata, &self.spec).inspect_err(|_| self.refused())?;
+        let written = items(&whole, self.spec.max_bulk_items).inspect_err(|_| self.refused())?;
+        let mut answers: Vec<(Option<&RawValue>, Option<BindingError>)> = Vec::with_capacity(written.len());
+        let mut records = Vec::with_capacity(written.len());
+        for written in written {
+            let Item { id, record } = item(written, &whole);
+            let record = match record {
+                Ok(record) => self.record(record, &wishes).await,
+                Err(error) => Err(error),
+            };
+            let refusal = record.map(|record| records.push(record)).inspect_err(|_| self.refused()).err();
+            answers.push((id, refusal));
+        }
+        let mut results = self.put_all(records, wishes).await.into_iter();
+        let answers: Vec<_> = answers
+            .into_iter()
+            .map(|(id, refusal)| (id, refusal.map_or_else(|| results.next().unwrap_or_else(unanswered), Err)))
+            .collect();
+        match answers.first() {
+            // Nothing was attempted: the whole request is answered, not its items.
+            Some((_, Err(first))) if answers.iter().all(|(_, result)| was_closed(result)) => Err(first.clone()),
+            _ => Ok(answer::many(&answers)),
+        }
+    }
+
+    async fn put_all(&self, records: Vec<NewRecord>, wishes: Wishes) -> Vec<Result<Written, BindingError>> {
+        if records.is_empty() {
+            return Vec::new();
+        }
+        let Some(letters) = &self.dead_letter else { return self.producer.put_all(records, wishes.put).await };
+        let results = self.producer.put_all(records.clone(), wishes.put).await;
+        let settling = records.into_iter().zip(results).map(|(record, result)| settled(letters, record, result));
+        futures_util::stream::iter(settling).buffered(LETTERS_AT_ONCE).collect().await
+    }
+
+    fn refused(&self) {
+        self.metrics.ended(RecordState::Refused, 0);
     }
 }
 
-fn hash_key(text: &str) -> Result<u128, BindingError> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    let refused = "the explicit hash key must be a decimal number from 0 to 2^128 - 1";
-    digits.ok_or_else(|| BindingError::new(FailureKind::Caller, refused))
+async fn settled(
+    letters: &DeadLetter,
+    record: NewRecord,
+    result: Result<Written, BindingError>,
+) -> Result<Written, BindingError> {
+    match result {
+        Err(failure) if is_final(&failure) => Err(letters.take(&record, failure).await),
+        result => result,
+    }
 }
 
-fn answer(written: Written) -> InvokeResponse {
-    let receipt = written.receipt;
-    let mut metadata =
-        vec![("sequenceNumber", receipt.sequence.to_string()), ("shardId", receipt.shard.as_str().to_owned())];
-    metadata.extend(receipt.encryption.map(|kind| ("encryptionType", kind.to_string())));
-    if written.attempts > 1 {
-        metadata.push(("attempts", written.attempts.to_string()));
-    }
-    InvokeResponse { metadata, ..InvokeResponse::default() }
+/// Whether the record's way ends with this failure. While we stop, nothing was tried and nothing else takes letters.
+fn is_final(failure: &BindingError) -> bool {
+    failure.kind() != FailureKind::Closed
+}
+
+fn was_closed(result: &Result<Written, BindingError>) -> bool {
+    let is_closed = |error: &BindingError| error.kind() == FailureKind::Closed && error.outcome() == Outcome::NotDone;
+    result.as_ref().is_err_and(is_closed)
+}
+
+/// The producer answers for each record, so nobody gets this.
+fn unanswered() -> Result<Written, BindingError> {
+    Err(BindingError::new(FailureKind::Transient, "the record has no answer").with_outcome(Outcome::Unknown))
 }

@@ -1,6 +1,8 @@
 //! What a `bindings.aws.kinesis` file says, checked.
 
 use super::super::connection::{endpoint, read_connection, read_direction, read_route};
+use super::foreign_names::FOREIGN_NAMES;
+use super::output_spec::OutputSpec;
 use super::timestamp::parse_timestamp;
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{Direction, InitialPosition, Timestamp};
@@ -8,7 +10,6 @@ use crate::manifest::{Document, Faults, Notice, Reader};
 use std::time::Duration;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
-const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How records are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,8 +33,6 @@ pub struct Spec {
     pub mode: Mode,
     /// Region, endpoint, keys and connection options.
     pub connection: ConnectionSettings,
-    /// `partitionKey` for records whose request names none.
-    pub partition_key: Option<String>,
     /// `direction`
     pub direction: Direction,
     /// `route`: the app's path, with its leading `/`; the component's name when absent.
@@ -42,17 +41,13 @@ pub struct Spec {
     pub initial_position: InitialPosition,
     /// `leaseDuration`: how long a lease may go unrenewed before a peer takes it. 500 ms to 1 h, default 10 s.
     pub lease_duration: Duration,
-    /// `requestTimeout`: bound of one invocation with all its retries. Default 10 s.
-    pub request_timeout: Duration,
     /// `leaseTable`: the DynamoDB table with the leases; the consumer's name when absent.
     pub lease_table: Option<String>,
     /// `leaseEndpoint`: another endpoint for the lease table than `endpoint`, for emulators with a port for each
     /// service.
     pub lease_endpoint: Option<String>,
-    /// `rawPayload`: send the content of a JSON string without its quotes.
-    pub raw_payload: bool,
-    /// `decodeBase64`: send the bytes that a JSON string holds in base64.
-    pub decode_base64: bool,
+    /// What belongs to the output side alone.
+    pub output: OutputSpec,
 }
 
 impl Spec {
@@ -60,6 +55,7 @@ impl Spec {
     #[must_use]
     pub fn check(document: &Document) -> (Option<Self>, Faults, Vec<Notice>) {
         let mut reader = document.reader();
+        reader.recognise(FOREIGN_NAMES);
         let spec = Self::read(&mut reader);
         let (faults, notices) = reader.finish();
         (spec.filter(|_| faults.is_empty()), faults, notices)
@@ -72,23 +68,19 @@ impl Spec {
         });
         let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
         let connection = read_connection(reader, region);
-        let timeout = Duration::from_millis(1)..=Duration::from_secs(3_600);
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
         let spec = |stream| Self {
             stream,
             consumer_name: reader.parsed("consumerName", consumer_name),
             mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
             connection,
-            partition_key: reader.parsed("partitionKey", partition_key),
             direction: read_direction(reader),
             route: read_route(reader),
             initial_position: read_initial_position(reader),
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
-            request_timeout: reader.duration("requestTimeout", timeout).unwrap_or(DEFAULT_REQUEST_TIMEOUT),
             lease_table: reader.parsed("leaseTable", lease_table),
             lease_endpoint: reader.parsed("leaseEndpoint", endpoint),
-            raw_payload: reader.boolean("rawPayload").unwrap_or(false),
-            decode_base64: reader.boolean("decodeBase64").unwrap_or(false),
+            output: OutputSpec::read(reader),
         };
         // A stand-in lets the other fields be read, and their faults be found, when the stream is wrong.
         let is_valid = stream.is_some();
@@ -155,14 +147,5 @@ fn word(
         Ok(text.to_owned())
     } else {
         Err((problem.to_owned(), remedy.to_owned()))
-    }
-}
-
-/// Kinesis counts Unicode characters here, not bytes (`PutRecord.PartitionKey`, 1–256).
-fn partition_key(text: &str) -> Result<String, (String, String)> {
-    if text.chars().count() <= 256 {
-        Ok(text.to_owned())
-    } else {
-        Err(("a partition key has at most 256 characters".to_owned(), "shorten it".to_owned()))
     }
 }

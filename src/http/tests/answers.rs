@@ -1,5 +1,6 @@
 use super::super::{Face, HttpSettings, router};
 use super::fake::{Fake, face};
+use crate::domain::DataForm;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -21,7 +22,11 @@ impl Answer {
 }
 
 async fn send(face: &Arc<Face>, request: Request<Body>) -> Answer {
-    let (head, body) = router(Arc::clone(face)).oneshot(request).await.unwrap().into_parts();
+    send_owned(Arc::clone(face), request).await
+}
+
+async fn send_owned(face: Arc<Face>, request: Request<Body>) -> Answer {
+    let (head, body) = router(face).oneshot(request).await.unwrap().into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     Answer { status: head.status, headers: head.headers, body }
 }
@@ -104,16 +109,28 @@ async fn failures_carry_true_statuses_and_the_words_of_dapr() {
             400,
             prefix("orders")
                 + "binding orders does not support operation list. \
-             supported operations:create echo wait panic throttle lose deny",
+             supported operations:create echo wait panic throttle lose deny mix bury condition",
         ),
     ] {
         let body = format!(r#"{{"operation":"{operation}"}}"#);
         let answer = post(&face, path, &body).await;
         assert_eq!(answer.status, status, "{message}");
-        assert_eq!(answer.json(), serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": message}));
+        let plain = serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": message});
+        let mut told = answer.json();
+        let info = told.as_object_mut().unwrap().remove("details").unwrap()[0].take();
+        assert_eq!(told, plain);
+        assert_eq!(info["@type"], "type.googleapis.com/google.rpc.ErrorInfo");
+        assert_eq!(info["domain"], "dapr.io");
+        let reason = match status {
+            400 => "VALIDATION",
+            403 => "ACCESS_DENIED",
+            404 => "RESOURCE_NOT_FOUND",
+            _ => "THROTTLED",
+        };
+        assert_eq!((info["reason"].as_str(), &info["metadata"]), (Some(reason), &serde_json::Value::Null));
         let strict_answer = post(&strict(), path, &body).await;
         assert_eq!(strict_answer.status, 500, "{message}");
-        assert_eq!(strict_answer.json(), answer.json());
+        assert_eq!(strict_answer.json(), plain);
         assert!(!strict_answer.headers.contains_key("retry-after"));
         if operation == "throttle" {
             assert_eq!(answer.headers["retry-after"], "2", "one and a half seconds, rounded up");
@@ -129,13 +146,83 @@ async fn an_unknown_outcome_is_told_as_such() {
     let told = answer.json();
     assert!(told["message"].as_str().unwrap().ends_with("the request may have been carried out)"), "{told}");
     assert_eq!(told["details"][0]["metadata"]["ambiguous"], "true");
-    assert_eq!(told["details"][0]["reason"], told["errorCode"]);
+    assert_eq!(told["details"][0]["reason"], "DEADLINE");
     let strict_answer = post(&strict(), ORDERS, body).await;
     let expected = "error invoking output binding orders: no reply in time";
     assert_eq!(
         strict_answer.json(),
         serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": expected})
     );
+}
+
+#[tokio::test]
+async fn strict_answers_are_daprs_to_the_letter() {
+    let (true_face, strict_face) = (usual().0, strict());
+    let created = post(&strict_face, ORDERS, r#"{"operation":"create"}"#).await;
+    assert_eq!(created.status, StatusCode::NO_CONTENT);
+    assert!(created.headers.keys().all(|name| !name.as_str().starts_with("metadata.")), "{:?}", created.headers);
+    for (face, status) in [(&true_face, 207), (&strict_face, 200)] {
+        let mixed = post(face, ORDERS, r#"{"operation":"mix"}"#).await;
+        assert_eq!((mixed.status.as_u16(), mixed.body.as_str()), (status, "[]"));
+        assert_eq!(mixed.headers["metadata.failed"], "1");
+        assert_eq!(mixed.headers["content-type"], "application/json");
+    }
+}
+
+#[tokio::test]
+async fn facts_of_a_failure_are_told_to_programs() {
+    let (face, _) = usual();
+    let answer = post(&face, ORDERS, r#"{"operation":"bury"}"#).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(answer.headers["metadata.deadlettered"], "true");
+    let info = answer.json()["details"][0].clone();
+    assert_eq!((&info["reason"], &info["metadata"]["requestId"]), (&"UPSTREAM".into(), &"r-1".into()));
+    assert_eq!((&info["metadata"]["deadLettered"], &info["metadata"]["ambiguous"]), (&"true".into(), &"true".into()));
+    let answer = post(&face, ORDERS, r#"{"operation":"condition"}"#).await;
+    assert_eq!(
+        (answer.status, answer.json()["details"][0]["reason"].as_str()),
+        (StatusCode::CONFLICT, Some("CONDITION_FAILED"))
+    );
+    let told = post(&strict(), ORDERS, r#"{"operation":"bury"}"#).await;
+    assert!(told.json().get("details").is_none() && !told.headers.contains_key("metadata.deadlettered"));
+}
+
+#[tokio::test]
+async fn a_raw_body_is_the_data_where_the_component_takes_it() {
+    let (face, fake) = usual();
+    let raw = |face: &Arc<Face>, path: &str| {
+        let request = request("POST", path, "\u{0}not json").into_parts();
+        let mut request = Request::from_parts(request.0, request.1);
+        let headers = request.headers_mut();
+        headers.insert("content-type", "application/octet-stream".parse().unwrap());
+        headers.insert("metadata.partitionkey", "k".parse().unwrap());
+        headers.insert("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
+        send_owned(Arc::clone(face), request)
+    };
+    assert_eq!(raw(&face, ORDERS).await.status, StatusCode::BAD_REQUEST, "bodies are JSON unless allowed otherwise");
+    fake.takes_raw.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(raw(&face, ORDERS).await.status, StatusCode::NO_CONTENT);
+    let seen = fake.seen.lock().unwrap().pop().unwrap();
+    assert_eq!((seen.operation.as_str(), &seen.data[..], seen.form), ("create", &b"\0not json"[..], DataForm::Raw));
+    assert_eq!(seen.metadata.get("partitionKey"), Some("k"));
+    assert!(seen.metadata.get("traceparent").is_some());
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
+    let (face, fake) = face(HttpSettings { max_buffer: Some(64), ..HttpSettings::default() });
+    let service = router(Arc::clone(&face));
+    let waiting = request("POST", ORDERS, &format!("{:<60}", r#"{"operation":"wait"}"#));
+    let mut first = Box::pin(service.clone().oneshot(waiting));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    let refused = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    fake.go.add_permits(1);
+    assert_eq!(first.await.unwrap().status(), StatusCode::NO_CONTENT);
+    let after = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
+    assert_eq!(after.status(), StatusCode::NO_CONTENT);
+    let never = service.oneshot(request("POST", ORDERS, &" ".repeat(65))).await.unwrap();
+    assert_eq!(never.status(), StatusCode::PAYLOAD_TOO_LARGE, "a body that can never fit is not told to come again");
 }
 
 #[tokio::test]

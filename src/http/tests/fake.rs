@@ -2,13 +2,15 @@
 
 use super::super::{AppConnection, Face, HttpSettings};
 use crate::domain::{
-    Binding, BindingError, ComponentName, Direction, FailureKind, InputBinding, InvokeRequest, InvokeResponse, Outcome,
-    OutputBinding, Stop,
+    Binding, BindingError, ComponentName, DEAD_LETTERED, Direction, Extent, FailureKind, InputBinding, InvokeRequest,
+    InvokeResponse, Outcome, OutputBinding, Stop,
 };
 use crate::runtime::{Component, Host, Readiness};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
@@ -17,6 +19,8 @@ use tokio::sync::{Notify, Semaphore};
 pub(super) struct Fake {
     name: ComponentName,
     pub(super) seen: Mutex<Vec<InvokeRequest>>,
+    /// Whether raw bodies are taken.
+    pub(super) takes_raw: AtomicBool,
     /// Told when a `wait` has begun.
     pub(super) waiting: Notify,
     /// A permit lets one `wait` end.
@@ -40,7 +44,11 @@ impl Binding for Fake {
 #[async_trait]
 impl OutputBinding for Fake {
     fn operations(&self) -> &'static [&'static str] {
-        &["create", "echo", "wait", "panic", "throttle", "lose", "deny"]
+        &["create", "echo", "wait", "panic", "throttle", "lose", "deny", "mix", "bury", "condition"]
+    }
+
+    fn raw_body_keys(&self) -> Option<&'static [&'static str]> {
+        self.takes_raw.load(Ordering::Relaxed).then_some(&["partitionKey"])
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
@@ -59,6 +67,16 @@ impl OutputBinding for Fake {
                     .with_retry_after(Duration::from_millis(1_500)))
             }
             "lose" => Err(BindingError::new(FailureKind::TimedOut, "no reply in time").with_outcome(Outcome::Unknown)),
+            "mix" => Ok(InvokeResponse {
+                data: Some(Bytes::from_static(b"[]")),
+                metadata: vec![("failed", "1".to_owned())],
+                extent: Extent::Mixed,
+            }),
+            "bury" => Err(BindingError::new(FailureKind::Transient, "gone")
+                .with_outcome(Outcome::Unknown)
+                .with_detail("requestId", "r-1")
+                .with_detail(DEAD_LETTERED, "true")),
+            "condition" => Err(BindingError::new(FailureKind::Conflict, "no").with_reason("CONDITION_FAILED")),
             "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed").with_source("secret cause")),
             _ => Ok(InvokeResponse { metadata, ..InvokeResponse::default() }),
         }
@@ -68,7 +86,8 @@ impl OutputBinding for Fake {
 pub(super) fn face(settings: HttpSettings) -> (Arc<Face>, Arc<Fake>) {
     let name = "orders".parse().unwrap();
     let seen = Mutex::default();
-    let fake = Arc::new(Fake { name, seen, waiting: Notify::new(), go: Semaphore::new(0) });
+    let fake =
+        Arc::new(Fake { name, seen, takes_raw: AtomicBool::new(false), waiting: Notify::new(), go: Semaphore::new(0) });
     let component = Component {
         binding: Arc::clone(&fake) as Arc<dyn Binding>,
         type_name: "bindings.fake".to_owned(),

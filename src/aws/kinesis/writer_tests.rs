@@ -1,0 +1,73 @@
+use super::*;
+use aws_sdk_kinesis::operation::put_records::PutRecordsOutput;
+
+fn stored(number: &str) -> PutRecordsResultEntry {
+    PutRecordsResultEntry::builder().sequence_number(number).shard_id("shardId-000000000007").build()
+}
+
+fn refused(code: &str, message: &str) -> PutRecordsResultEntry {
+    PutRecordsResultEntry::builder().error_code(code).error_message(message).build()
+}
+
+fn answers_of(
+    entries: Vec<PutRecordsResultEntry>,
+    sent: usize,
+) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
+    let output = PutRecordsOutput::builder().set_records(Some(entries)).encryption_type(EncryptionType::Kms);
+    answers(output.build().unwrap(), sent)
+}
+
+fn detail<'e>(error: &'e BindingError, key: &str) -> Option<&'e str> {
+    error.details().iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn each_entry_has_its_own_answer() {
+    let throttle = "Rate exceeded for shard shardId-000000000001 in stream orders under account 111122223333.";
+    let entries = vec![
+        stored("17"),
+        refused("ProvisionedThroughputExceededException", throttle),
+        refused("InternalFailure", "Internal service failure."),
+        refused("KMSThrottlingException", "slow down"),
+        refused("SomethingNew", "who knows"),
+        PutRecordsResultEntry::builder().build(),
+    ];
+    let answers = answers_of(entries, 6).unwrap();
+    let receipt = answers[0].as_ref().unwrap();
+    assert_eq!((receipt.sequence.as_str(), receipt.encryption.as_deref()), ("17", Some("KMS")));
+    let failures: Vec<_> = answers[1..].iter().map(|answer| answer.as_ref().unwrap_err()).collect();
+    let kinds: Vec<_> = failures.iter().map(|error| (error.kind(), error.outcome())).collect();
+    assert_eq!(kinds[0], (FailureKind::Throttled, Outcome::NotDone));
+    assert_eq!(kinds[1], (FailureKind::Transient, Outcome::Unknown));
+    assert_eq!(kinds[2], (FailureKind::Throttled, Outcome::NotDone));
+    assert_eq!(kinds[4], (FailureKind::Transient, Outcome::Unknown), "neither number nor error");
+    assert_eq!((detail(failures[0], "shardId"), detail(failures[2], "shardId")), (Some("shardId-000000000001"), None));
+    assert_eq!(detail(failures[0], "code"), Some("ProvisionedThroughputExceededException"));
+}
+
+#[test]
+fn an_answer_of_another_length_says_nothing_about_any_record() {
+    let error = answers_of(vec![stored("1")], 2).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (FailureKind::Transient, Outcome::Unknown));
+    let error = answers_of(vec![stored("x")], 1).unwrap().remove(0).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "a number that is none proves nothing");
+}
+
+#[test]
+fn limits_of_size_are_known_by_their_words() {
+    let of = |code: &str, message: &str| failed(entry_failure("Kinesis: PutRecords", code, Some(message))).kind();
+    assert_eq!(of("InvalidArgumentException", "Records size exceeds 10 MB limit"), FailureKind::TooLarge);
+    let constraint = "1 validation error detected: Value at 'data' failed to satisfy constraint: Member must have length \
+                      less than or equal to 1048576";
+    assert_eq!(of("ValidationException", constraint), FailureKind::TooLarge);
+    assert_eq!(of("ValidationException", "Value at 'partitionKey' failed"), FailureKind::Caller);
+}
+
+#[test]
+fn the_payload_is_not_copied_into_the_call() {
+    let data = bytes::Bytes::from_static(b"payload");
+    let record = NewRecord { data: data.clone(), partition_key: None, explicit_hash_key: Some(5) };
+    let entry = entry(&record).unwrap();
+    assert_eq!(entry.data.as_ref().as_ptr(), data.as_ptr());
+    assert_eq!((entry.partition_key.as_deref(), entry.explicit_hash_key.as_deref()), (None, Some("5")));
+}

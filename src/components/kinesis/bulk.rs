@@ -1,0 +1,234 @@
+//! `bulkCreate`: many items in one request. Each is judged by itself; a bad one fails alone.
+
+use crate::domain::{BindingError, FailureKind};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// No component takes more items (`maxBulkItems`), so no more are kept.
+const MOST: usize = 100_000;
+
+/// The items as they were written.
+#[derive(Debug, Default)]
+struct Items<'a> {
+    kept: Vec<&'a RawValue>,
+    counted: usize,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    items: Items<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ItemsVisitor)
+    }
+}
+
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Items<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut items = Items::default();
+        while items.counted < MOST {
+            let Some(item) = elements.next_element()? else { return Ok(items) };
+            items.kept.push(item);
+            items.counted += 1;
+        }
+        while elements.next_element::<IgnoredAny>()?.is_some() {
+            items.counted += 1;
+        }
+        Ok(items)
+    }
+}
+
+/// The items of a request, each as it was written.
+///
+/// # Errors
+/// `Caller` when `data` is not `{"items": […]}` or has none; `TooLarge` when there are more than `most`.
+pub(super) fn items(data: &[u8], most: usize) -> Result<Vec<&RawValue>, BindingError> {
+    let shape = "`data` must be an object with a list `items`, such as {\"items\": [{\"data\": 1}]}";
+    let body: Body<'_> = serde_json::from_slice(data).map_err(|_| refused(shape))?;
+    let Items { kept, counted } = body.items;
+    if counted == 0 {
+        return Err(refused("`items` is empty: send at least one item"));
+    }
+    if counted > most {
+        let text = format!("the request has {counted} items, and `maxBulkItems` is {most}: send fewer at once");
+        let error = BindingError::new(FailureKind::TooLarge, text);
+        return Err(error.with_detail("size", counted.to_string()).with_detail("limit", most.to_string()));
+    }
+    Ok(kept)
+}
+
+/// One item, read.
+#[derive(Debug)]
+pub(super) struct Item<'a> {
+    /// Given back in the answer as it was written.
+    pub(super) id: Option<&'a RawValue>,
+    /// What becomes of the rest.
+    pub(super) record: Result<ItemRecord<'a>, BindingError>,
+}
+
+/// What an item says about its record.
+#[derive(Debug)]
+pub(super) struct ItemRecord<'a> {
+    /// The exact text of its `data`, in the request's memory.
+    pub(super) data: Bytes,
+    pub(super) partition_key: Option<Cow<'a, str>>,
+    pub(super) explicit_hash_key: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(borrow, default, deserialize_with = "given")]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    partition_key: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    explicit_hash_key: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+}
+
+/// Unlike an `Option` by itself, takes `null` for a value.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Reads one item. `whole` is the buffer that holds it.
+pub(super) fn item<'a>(written: &'a RawValue, whole: &Bytes) -> Item<'a> {
+    // A list would be taken for the fields in their order.
+    let fields: Option<Fields<'a>> =
+        if written.get().starts_with('{') { serde_json::from_str(written.get()).ok() } else { None };
+    let Some(fields) = fields else {
+        let text = "the item is not an object with the fields `data`, `partitionKey`, `explicitHashKey` and `id`, each at \
+                    most once";
+        return Item { id: None, record: Err(refused(text)) };
+    };
+    let id = fields
+        .id
+        .filter(|id| id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit()));
+    let record = if fields.id.is_some() && id.is_none() {
+        Err(refused("the item's `id` must be a string or a number"))
+    } else {
+        record(&fields, whole)
+    };
+    Item { id, record }
+}
+
+fn record<'a>(fields: &Fields<'a>, whole: &Bytes) -> Result<ItemRecord<'a>, BindingError> {
+    let data = fields.data.ok_or_else(|| refused("the item has no `data`"))?;
+    let partition_key = fields.partition_key.map(string).transpose();
+    let explicit_hash_key = fields.explicit_hash_key.map(number).transpose();
+    Ok(ItemRecord {
+        data: whole.slice_ref(data.get().as_bytes()),
+        partition_key: partition_key?.filter(|key| !key.is_empty()),
+        explicit_hash_key: explicit_hash_key?.filter(|key| !key.is_empty()),
+    })
+}
+
+fn string(value: &RawValue) -> Result<Cow<'_, str>, BindingError> {
+    if let Ok(plain) = serde_json::from_str::<&str>(value.get()) {
+        return Ok(Cow::Borrowed(plain));
+    }
+    serde_json::from_str(value.get()).map(Cow::Owned).map_err(|_| refused("the item's keys must be strings"))
+}
+
+/// A hash key may stand as a number too; its digits count, whatever their count.
+fn number(value: &RawValue) -> Result<Cow<'_, str>, BindingError> {
+    if value.get().starts_with('"') { string(value) } else { Ok(Cow::Borrowed(value.get())) }
+}
+
+fn refused(message: &str) -> BindingError {
+    BindingError::new(FailureKind::Caller, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<(String, Option<String>, Option<String>), String> {
+        let whole = Bytes::copy_from_slice(text.as_bytes());
+        let raw: &RawValue = serde_json::from_slice(&whole).unwrap();
+        let record = item(raw, &whole).record.map_err(|error| error.message().to_owned())?;
+        let data = String::from_utf8(record.data.to_vec()).unwrap();
+        Ok((data, record.partition_key.map(Cow::into_owned), record.explicit_hash_key.map(Cow::into_owned)))
+    }
+
+    #[test]
+    fn the_text_of_an_item_is_kept() {
+        let text = r#"{"data": {"n": 1.50,  "n": 2}, "partitionKey": "a\u00fc", "explicitHashKey": 5, "more": []}"#;
+        let (data, key, hash) = read(text).unwrap();
+        assert_eq!(
+            (data.as_str(), key.as_deref(), hash.as_deref()),
+            (r#"{"n": 1.50,  "n": 2}"#, Some("aü"), Some("5"))
+        );
+        assert_eq!(
+            read(r#"{"data": null, "partitionKey": null, "explicitHashKey": ""}"#),
+            Ok(("null".into(), None, None))
+        );
+    }
+
+    #[test]
+    fn a_bad_item_is_told_what_is_wrong_with_it() {
+        for (text, part) in [
+            ("{}", "no `data`"),
+            ("[1]", "not an object"),
+            ("17", "not an object"),
+            (r#"{"data": 1, "data": 2}"#, "at most once"),
+            (r#"{"data": 1, "partitionKey": 5}"#, "keys must be strings"),
+            (r#"{"data": 1, "id": {}}"#, "`id` must be"),
+        ] {
+            let message = read(text).unwrap_err();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_never_empty() {
+        let count = |text: &str| items(text.as_bytes(), 2).map(|items| items.len());
+        assert_eq!(count(r#"{"items": [1, {}]}"#).unwrap(), 2);
+        for (text, kind) in [
+            (r#"{"items": [1, 2, 3]}"#, FailureKind::TooLarge),
+            (r#"{"items": []}"#, FailureKind::Caller),
+            (r#"{"items": {}}"#, FailureKind::Caller),
+            ("[1]", FailureKind::Caller),
+            ("null", FailureKind::Caller),
+        ] {
+            assert_eq!(count(text).unwrap_err().kind(), kind, "{text}");
+        }
+        let many = format!("{{\"items\":[{}]}}", vec!["1"; MOST + 5].join(","));
+        let error = items(many.as_bytes(), MOST).unwrap_err();
+        assert!(error.message().starts_with("the request has 100005 items"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn each_item_shares_the_memory_of_the_request(texts in proptest::collection::vec("[a-z]{0,9}", 1..20)) {
+            let list: Vec<_> = texts.iter().map(|text| serde_json::json!({"data": text, "id": text})).collect();
+            let whole = Bytes::from(serde_json::json!({ "items": list }).to_string());
+            let range = whole.as_ptr_range();
+            for (raw, text) in items(&whole, 100).unwrap().into_iter().zip(&texts) {
+                let item = item(raw, &whole);
+                let data = item.record.unwrap().data;
+                prop_assert_eq!(&data, &format!("\"{text}\""));
+                prop_assert!(range.contains(&data.as_ptr()));
+                prop_assert_eq!(item.id.unwrap().get(), format!("\"{text}\""));
+            }
+        }
+    }
+}

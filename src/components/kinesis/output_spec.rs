@@ -1,0 +1,321 @@
+//! What a file says about the output side, checked.
+
+use super::keys::{HashKeySource, KeySource, hash_key};
+use super::payload::{Compression, PayloadForm};
+use super::pointer::Pointer;
+use crate::domain::{ComponentName, PartitionKey};
+use crate::manifest::Reader;
+use crate::producer::{
+    Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
+    RetryPolicy,
+};
+use crate::resilience::Backoff;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// `orderingStopWindow` where the file gives none.
+const DEFAULT_STOP_WINDOW: Duration = Duration::from_secs(30);
+const DEFAULT_BULK_ITEMS: usize = 10_000;
+
+/// The output side of a Kinesis component.
+#[derive(Debug, Clone)]
+pub struct OutputSpec {
+    /// What the engine is told; `seed` is left for the connecting.
+    pub producer: ProducerSettings,
+    /// Where partition keys come from (`partitionKey`, `partitionKeyFrom`, `recordDistribution`).
+    pub partition_key: KeySource,
+    /// Where explicit hash keys come from (`explicitHashKey`, `explicitHashKeyFrom`).
+    pub explicit_hash_key: HashKeySource,
+    /// `rawPayload` and `decodeBase64`
+    pub form: PayloadForm,
+    /// `compression`, default `none`.
+    pub compression: Compression,
+    /// `requestTimeout`: bound of one invocation with queue, limiter and retries. Default 10 s.
+    pub request_timeout: Duration,
+    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, at least
+    /// `requestTimeout`.
+    pub max_request_timeout: Duration,
+    /// `maxBulkItems`: items in one `bulkCreate`. Default 10,000.
+    pub max_bulk_items: usize,
+    /// `deadLetterBinding`: the component that takes what failed for good.
+    pub dead_letter: Option<ComponentName>,
+    /// `allowRawBody`: a body of `application/octet-stream` is the record itself.
+    pub allow_raw_body: bool,
+    /// `returnResult`: answer 200 with the result in the body instead of 204.
+    pub return_result: bool,
+}
+
+impl OutputSpec {
+    /// Reads the fields of the output side; what is wrong is left with the reader.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let request = duration(reader, "requestTimeout", MILLISECOND..=HOUR, DEFAULT_REQUEST_TIMEOUT);
+        let most = reader.duration("maxRequestTimeout", MILLISECOND..=HOUR);
+        if most.is_some_and(|most| most < request) {
+            reader.fault("maxRequestTimeout", "it is below `requestTimeout`", "raise it, or lower `requestTimeout`");
+        }
+        let producer = read_producer(reader, request);
+        let partition_key = read_partition_key(reader, &producer);
+        Self {
+            explicit_hash_key: read_hash_key(reader, &partition_key),
+            partition_key,
+            producer,
+            form: PayloadForm::of_component(flag(reader, "rawPayload"), flag(reader, "decodeBase64")),
+            compression: reader.one_of("compression", &Compression::WORDS).unwrap_or_default(),
+            request_timeout: request,
+            max_request_timeout: most.unwrap_or_else(|| request.max(MINUTE)),
+            max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
+            dead_letter: reader.parsed("deadLetterBinding", |text| {
+                let remedy = || "write the `metadata.name` of another output component".to_owned();
+                text.parse().map_err(|_| ("this is not the name of a component".to_owned(), remedy()))
+            }),
+            allow_raw_body: flag(reader, "allowRawBody"),
+            return_result: flag(reader, "returnResult"),
+        }
+    }
+}
+
+fn read_producer(reader: &mut Reader<'_>, request: Duration) -> ProducerSettings {
+    let default = ProducerSettings::default();
+    let ordering =
+        reader.one_of("ordering", &[("none", Ordering::None), ("key", Ordering::Key), ("strict", Ordering::Strict)]);
+    let ordering = ordering.unwrap_or_default();
+    let queue = read_queue(reader);
+    let max_record_size = reader.size("maxRecordSize", 1..=10 * MIB).unwrap_or(default.max_record_size);
+    if max_record_size > queue.bytes {
+        reader.fault("maxQueueBytes", "the queue cannot hold one record of `maxRecordSize`", "raise it");
+    }
+    let batching = read_batching(reader, request);
+    ProducerSettings {
+        aggregation: read_aggregation(reader, ordering, batching),
+        batching,
+        max_in_flight: count(reader, "maxInFlight", 1..=1_000, default.max_in_flight),
+        ordering,
+        ordering_on_failure: read_ordering_on_failure(reader, ordering),
+        rate_limit: read_rate_limit(reader),
+        retry: read_retry(reader),
+        queue,
+        max_record_size,
+        attempt_timeout: duration(reader, "attemptTimeout", MILLISECOND..=HOUR, default.attempt_timeout),
+        seed: 0,
+    }
+}
+
+fn read_queue(reader: &mut Reader<'_>) -> QueueBounds {
+    let default = QueueBounds::default();
+    QueueBounds {
+        bytes: reader.size("maxQueueBytes", KIB..=64 << 30).unwrap_or(default.bytes),
+        records: count(reader, "maxQueueRecords", 1..=10_000_000, default.records),
+    }
+}
+
+fn read_batching(reader: &mut Reader<'_>, request: Duration) -> Batching {
+    let default = Batching::default();
+    let is_disabled = flag(reader, "disableBatching");
+    let max_delay = duration(reader, "batchingMaxPublishDelay", Duration::ZERO..=MINUTE, default.max_delay);
+    if max_delay >= request {
+        let remedy = "lower it: it is time that every request under load may lose";
+        reader.fault("batchingMaxPublishDelay", "it is not below `requestTimeout`", remedy);
+    }
+    let batching = Batching {
+        is_enabled: !is_disabled,
+        // The bounds of `PutRecords`.
+        max_records: count(reader, "batchingMaxMessages", 1..=500, default.max_records),
+        max_bytes: reader.size("batchingMaxSize", KIB..=10 * MIB).unwrap_or(default.max_bytes),
+        max_delay,
+    };
+    for field in ["batchingMaxMessages", "batchingMaxSize", "batchingMaxPublishDelay"] {
+        if is_disabled && reader.is_given(field) {
+            reader.fault(field, "it has no effect with `disableBatching`", "leave one of them out");
+        }
+    }
+    batching
+}
+
+fn read_aggregation(reader: &mut Reader<'_>, ordering: Ordering, batching: Batching) -> Aggregation {
+    let words = [("none", Aggregation::None), ("key", Aggregation::Key), ("shard", Aggregation::Shard)];
+    let aggregation = reader.one_of("aggregation", &words).unwrap_or_default();
+    match (aggregation, ordering) {
+        (Aggregation::None, _) => return aggregation,
+        (Aggregation::Key | Aggregation::Shard, Ordering::Strict) => {
+            let problem = "`ordering: strict` sends each record by itself, so there is nothing to aggregate";
+            reader.fault("aggregation", problem, "leave one of them out, or write `ordering: key`");
+        }
+        (Aggregation::Key | Aggregation::Shard, Ordering::None | Ordering::Key) => {}
+    }
+    if !batching.is_enabled {
+        let problem = "without batching no records meet that could be aggregated";
+        reader.fault("aggregation", problem, "leave `disableBatching` or `aggregation` out");
+    }
+    aggregation
+}
+
+fn read_ordering_on_failure(reader: &mut Reader<'_>, ordering: Ordering) -> OrderingOnFailure {
+    #[derive(Clone, Copy)]
+    enum Word {
+        Continue,
+        Stop,
+    }
+    let word = reader.one_of("orderingOnFailure", &[("continue", Word::Continue), ("stop", Word::Stop)]);
+    let window = reader.duration("orderingStopWindow", MILLISECOND..=24 * HOUR);
+    let is_ordered = match ordering {
+        Ordering::None => false,
+        Ordering::Key | Ordering::Strict => true,
+    };
+    match word {
+        Some(Word::Stop) => {
+            if !is_ordered {
+                let remedy = "write `ordering: key` or `strict`, or leave it out";
+                reader.fault("orderingOnFailure", "`stop` means nothing without an `ordering`", remedy);
+            }
+            OrderingOnFailure::Stop(window.unwrap_or(DEFAULT_STOP_WINDOW))
+        }
+        Some(Word::Continue) | None => {
+            if reader.is_given("orderingStopWindow") {
+                let remedy = "write `orderingOnFailure: stop`, or leave it out";
+                reader.fault("orderingStopWindow", "it has an effect only with `orderingOnFailure: stop`", remedy);
+            }
+            OrderingOnFailure::Continue
+        }
+    }
+}
+
+fn read_rate_limit(reader: &mut Reader<'_>) -> RateLimit {
+    let default = RateLimit::default();
+    let words = [("off", RateLimitMode::Off), ("fixed", RateLimitMode::Fixed), ("adaptive", RateLimitMode::Adaptive)];
+    let mode = reader.one_of("rateLimitMode", &words).unwrap_or_default();
+    let records = reader.number("maxRecordsPerShardPerSecond", 1..=1_000_000).and_then(|most| u32::try_from(most).ok());
+    let bytes = reader.size("maxBytesPerShardPerSecond", KIB..=1 << 30).and_then(|most| u32::try_from(most).ok());
+    if mode == RateLimitMode::Off {
+        for field in ["maxRecordsPerShardPerSecond", "maxBytesPerShardPerSecond"] {
+            if reader.is_given(field) {
+                reader.fault(field, "it has no effect with `rateLimitMode: off`", "leave one of them out");
+            }
+        }
+    }
+    RateLimit {
+        mode,
+        records_per_second: records.unwrap_or(default.records_per_second),
+        bytes_per_second: bytes.unwrap_or(default.bytes_per_second),
+        shards: reader.number("shards", 1..=100_000).and_then(|shards| u32::try_from(shards).ok()),
+        refresh_every: duration(reader, "shardMapRefreshInterval", SECOND..=24 * HOUR, default.refresh_every),
+        fail_if_throttled: flag(reader, "failIfThrottled"),
+    }
+}
+
+fn read_retry(reader: &mut Reader<'_>) -> RetryPolicy {
+    let max_retries = reader.parsed("maxRetries", |text| {
+        let remedy = || "write how often an attempt may be repeated: 0 for never, -1 for no limit".to_owned();
+        match text.trim() {
+            "-1" => Ok(None),
+            count => count.parse().map(Some).map_err(|_| ("this is not a number of retries".to_owned(), remedy())),
+        }
+    });
+    let first = duration(reader, "backoffInitialInterval", MILLISECOND..=HOUR, Duration::from_millis(50));
+    let is_given = reader.is_given("backoffMaxInterval");
+    let cap = duration(reader, "backoffMaxInterval", MILLISECOND..=HOUR, Duration::from_secs(2));
+    // A longer first wait alone raises the default cap; two numbers that contradict each other are a fault.
+    let backoff = Backoff::try_new(first, if is_given { cap } else { cap.max(first) }).unwrap_or_else(|_| {
+        let remedy = "raise it, or lower `backoffInitialInterval`";
+        reader.fault("backoffMaxInterval", "it is below `backoffInitialInterval`", remedy);
+        RetryPolicy::default().backoff
+    });
+    let max_elapsed = reader.duration("backoffMaxElapsedTime", Duration::ZERO..=HOUR);
+    RetryPolicy { max_retries: max_retries.flatten(), backoff, max_elapsed: max_elapsed.filter(|time| !time.is_zero()) }
+}
+
+fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> KeySource {
+    let constant = reader.parsed("partitionKey", |text| {
+        text.parse::<PartitionKey>().map_err(|error| (error.to_string(), "shorten it".to_owned()))
+    });
+    let pointer = read_pointer(reader, ["partitionKeyFrom", "partitionKeyPath"]);
+    exclude(reader, "partitionKey", ["partitionKeyFrom", "partitionKeyPath"]);
+    let words = [("partition-key", false), ("auto", true)];
+    let is_auto = reader.one_of("recordDistribution", &words).unwrap_or(false);
+    if !is_auto {
+        return match (constant, pointer) {
+            (Some(key), _) => KeySource::Constant(key),
+            (None, Some(pointer)) => KeySource::Pointer(pointer),
+            (None, None) => KeySource::Random,
+        };
+    }
+    let ignored = [
+        "partitionKey",
+        "partitionKeyFrom",
+        "partitionKeyPath",
+        "explicitHashKey",
+        "explicitHashKeyFrom",
+        "explicitHashKeyPath",
+    ];
+    for field in ignored {
+        if reader.is_given(field) {
+            let problem = "with `recordDistribution: auto` the stream takes no keys";
+            reader.fault(field, problem, "leave it out, or leave `recordDistribution` out");
+        }
+    }
+    let needs_keys =
+        [("ordering", producer.ordering != Ordering::None), ("aggregation", producer.aggregation != Aggregation::None)];
+    for (field, _) in needs_keys.iter().filter(|(_, needs)| *needs) {
+        let problem = "it goes by keys, and with `recordDistribution: auto` there are none";
+        reader.fault(field, problem, "leave one of them out");
+    }
+    KeySource::None
+}
+
+fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeySource {
+    let constant = reader.parsed("explicitHashKey", |text| {
+        hash_key(text)
+            .ok_or_else(|| ("this is not a hash key".to_owned(), "write a decimal number below 2^128".to_owned()))
+    });
+    let pointer = read_pointer(reader, ["explicitHashKeyFrom", "explicitHashKeyPath"]);
+    exclude(reader, "explicitHashKey", ["explicitHashKeyFrom", "explicitHashKeyPath"]);
+    match (partition_key, constant, pointer) {
+        (KeySource::None, _, _) | (_, None, None) => HashKeySource::None,
+        (_, Some(key), _) => HashKeySource::Constant(key),
+        (_, None, Some(pointer)) => HashKeySource::Pointer(pointer),
+    }
+}
+
+/// The field's own name, or its other one; both at once are a fault.
+fn read_pointer(reader: &mut Reader<'_>, [name, alias]: [&'static str; 2]) -> Option<Pointer> {
+    let parse = |text: &str| {
+        let remedy = || "write one such as `/order/customer`".to_owned();
+        text.parse::<Pointer>().map_err(|error| (error.to_string(), remedy()))
+    };
+    let (first, second) = (reader.parsed(name, parse), reader.parsed(alias, parse));
+    if reader.is_given(name) && reader.is_given(alias) {
+        reader.fault(alias, format!("it is another name of `{name}`, which is given too"), "leave it out");
+    }
+    first.or(second)
+}
+
+fn exclude(reader: &mut Reader<'_>, constant: &str, pointers: [&'static str; 2]) {
+    let Some(pointer) = pointers.into_iter().find(|name| reader.is_given(name)) else { return };
+    if reader.is_given(constant) {
+        let problem = format!("`{constant}` is given too, and only one of them can be used");
+        reader.fault(pointer, problem, "leave one of them out");
+    }
+}
+
+fn flag(reader: &mut Reader<'_>, name: &'static str) -> bool {
+    reader.boolean(name).unwrap_or(false)
+}
+
+fn duration(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    range: RangeInclusive<Duration>,
+    default: Duration,
+) -> Duration {
+    reader.duration(name, range).unwrap_or(default)
+}
+
+fn count(reader: &mut Reader<'_>, name: &'static str, range: RangeInclusive<u64>, default: usize) -> usize {
+    reader.number(name, range).and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
+}

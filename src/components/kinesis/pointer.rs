@@ -1,0 +1,258 @@
+//! A JSON pointer (RFC 6901) into `data`, followed through the text itself: nothing is built but the one value.
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+/// A pointer such as `/order/customer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer {
+    written: String,
+    tokens: Vec<String>,
+}
+
+/// A text that is not a JSON pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPointer {
+    /// It does not begin as one.
+    #[error("a JSON pointer begins with `/`")]
+    NoSlash,
+    /// A `~` that escapes nothing.
+    #[error("in a JSON pointer `~` stands only in `~0` (for `~`) and `~1` (for `/`)")]
+    Tilde,
+}
+
+/// Why there is no text at the place. Says what is there, never its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoText {
+    #[error("there is nothing at that place")]
+    Missing,
+    #[error("there is {0} at that place")]
+    Other(&'static str),
+    #[error("the data is not JSON")]
+    NotJson,
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+impl FromStr for Pointer {
+    type Err = InvalidPointer;
+
+    fn from_str(written: &str) -> Result<Self, Self::Err> {
+        let Some(rest) = written.strip_prefix('/') else { return Err(InvalidPointer::NoSlash) };
+        let tokens: Result<Vec<String>, InvalidPointer> = rest.split('/').map(unescape).collect();
+        Ok(Self { written: written.to_owned(), tokens: tokens? })
+    }
+}
+
+fn unescape(token: &str) -> Result<String, InvalidPointer> {
+    let mut out = String::with_capacity(token.len());
+    let mut rest = token;
+    while let Some((plain, after)) = rest.split_once('~') {
+        out.push_str(plain);
+        let mut letters = after.chars();
+        out.push(match letters.next() {
+            Some('0') => '~',
+            Some('1') => '/',
+            Some(_) | None => return Err(InvalidPointer::Tilde),
+        });
+        rest = letters.as_str();
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+impl Pointer {
+    /// The string at the place, or the text of a number or boolean as it is written there.
+    ///
+    /// # Errors
+    /// When something else is there, or nothing.
+    pub(super) fn text<'d>(&self, data: &'d [u8]) -> Result<Cow<'d, str>, NoText> {
+        let mut value: &RawValue = serde_json::from_slice(data).map_err(|_| NoText::NotJson)?;
+        for token in &self.tokens {
+            value = member(value, token)?.ok_or(NoText::Missing)?;
+        }
+        match value.get().as_bytes().first() {
+            Some(b'"') => serde_json::from_str::<Text<'d>>(value.get()).map(|text| text.0).map_err(|_| NoText::NotJson),
+            Some(b'{') => Err(NoText::Other("an object")),
+            Some(b'[') => Err(NoText::Other("an array")),
+            Some(b'n') | None => Err(NoText::Other("null")),
+            Some(_) => Ok(Cow::Borrowed(value.get())),
+        }
+    }
+}
+
+/// One step down; `None` when there is no such member, or nothing to step into.
+fn member<'d>(value: &'d RawValue, token: &str) -> Result<Option<&'d RawValue>, NoText> {
+    if !value.get().starts_with(['{', '[']) {
+        return Ok(None);
+    }
+    Step(token).deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| NoText::NotJson)
+}
+
+struct Step<'t>(&'t str);
+
+impl<'de> DeserializeSeed<'de> for Step<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Step<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    /// Of members with one name the last counts, as in Go and JavaScript.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key::<Text<'de>>()? {
+            if name.0 == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let is_index = self.0 == "0" || !self.0.starts_with('0') && self.0.bytes().all(|byte| byte.is_ascii_digit());
+        let index: Option<usize> = if is_index { self.0.parse().ok() } else { None };
+        let (mut found, mut place) = (None, 0_usize);
+        loop {
+            if Some(place) == index {
+                let Some(value) = elements.next_element()? else { return Ok(found) };
+                found = Some(value);
+            } else if elements.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(found);
+            }
+            place += 1;
+        }
+    }
+}
+
+/// A JSON string of which lone surrogates are replaced instead of refused, as in the rest of a request.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Text(String::from_utf8_lossy(bytes)))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn at(pointer: &str, data: &str) -> Result<String, NoText> {
+        pointer.parse::<Pointer>().unwrap().text(data.as_bytes()).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn scalars_are_found_by_their_place() {
+        let data = r#"{"order": {"customer": "c\u00fc", "total": 1.50, "id": 12345678901234567890, "paid": true},
+                       "lines": [{"sku": 1}, {"sku": 2}], "a/b": {"~": "odd"}, "": "empty", "x": 1, "x": 2}"#;
+        for (pointer, text) in [
+            ("/order/customer", "cü"),
+            ("/order/total", "1.50"),
+            ("/order/id", "12345678901234567890"),
+            ("/order/paid", "true"),
+            ("/lines/1/sku", "2"),
+            ("/a~1b/~0", "odd"),
+            ("/", "empty"),
+            ("/x", "2"),
+        ] {
+            assert_eq!(at(pointer, data).as_deref(), Ok(text), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_scalar_is_named() {
+        let data = r#"{"o": {}, "l": [1], "n": null, "s": "x"}"#;
+        for (pointer, why) in [
+            ("/o", NoText::Other("an object")),
+            ("/l", NoText::Other("an array")),
+            ("/n", NoText::Other("null")),
+            ("/gone", NoText::Missing),
+            ("/s/deeper", NoText::Missing),
+            ("/l/1", NoText::Missing),
+            ("/l/00", NoText::Missing),
+            ("/l/-", NoText::Missing),
+        ] {
+            assert_eq!(at(pointer, data), Err(why), "{pointer}");
+        }
+        assert_eq!(at("/a", "not json"), Err(NoText::NotJson));
+    }
+
+    #[test]
+    fn only_pointers_are_pointers() {
+        assert_eq!("order".parse::<Pointer>(), Err(InvalidPointer::NoSlash));
+        assert_eq!("".parse::<Pointer>(), Err(InvalidPointer::NoSlash));
+        for bad in ["/a~", "/a~2", "/~~0"] {
+            assert_eq!(bad.parse::<Pointer>(), Err(InvalidPointer::Tilde), "{bad}");
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec(("[ab/~0-2]{0,2}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// `serde_json` has pointers of its own, over a parsed tree.
+        #[test]
+        fn every_place_is_the_one_that_serde_json_means(data in value(), pointer in "(/([ab2]|~0|~1|0|1){0,2}){1,4}") {
+            let expected = match data.pointer(&pointer) {
+                None => Err(NoText::Missing),
+                Some(Value::String(text)) => Ok(text.clone()),
+                Some(Value::Object(_)) => Err(NoText::Other("an object")),
+                Some(Value::Array(_)) => Err(NoText::Other("an array")),
+                Some(Value::Null) => Err(NoText::Other("null")),
+                Some(scalar) => Ok(scalar.to_string()),
+            };
+            prop_assert_eq!(at(&pointer, &data.to_string()), expected);
+        }
+    }
+}

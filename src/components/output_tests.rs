@@ -1,0 +1,213 @@
+//! What files may say about outputs of Kinesis components.
+
+use super::super::kinesis::{Compression, HashKeySource, KeySource, OutputSpec, PayloadForm};
+use super::{Spec, Verdict, check};
+use crate::manifest::{Environment, LoadRequest, load};
+use crate::producer::{
+    Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimitMode,
+};
+use crate::resilience::Backoff;
+use std::fmt::Write;
+use std::time::Duration;
+
+struct Empty;
+
+impl Environment for Empty {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn component(name: &str, kind: &str, items: &[(&str, &str)]) -> String {
+    let mut text = format!(
+        "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: {kind}\n  \
+         version: v1\n  metadata:\n"
+    );
+    for (field, value) in items {
+        writeln!(text, "    - {{name: {field}, value: {value:?}}}").unwrap();
+    }
+    text
+}
+
+fn verdict(text: &str) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
+}
+
+fn kinesis(items: &[(&str, &str)]) -> Verdict {
+    let items = [&[("streamName", "orders")], items].concat();
+    verdict(&component("out", "bindings.aws.kinesis", &items))
+}
+
+fn output(items: &[(&str, &str)]) -> OutputSpec {
+    let verdict = kinesis(items);
+    assert!(verdict.faults.is_empty() && verdict.notices.is_empty(), "{}\n{:?}", verdict.faults, verdict.notices);
+    match verdict.components.into_iter().next().unwrap().spec {
+        Spec::Kinesis(spec) => spec.output,
+        Spec::DynamoDb(spec) => panic!("{spec:?}"),
+    }
+}
+
+#[test]
+fn a_short_file_gets_the_defaults_of_the_engine() {
+    let spec = output(&[]);
+    assert_eq!(format!("{:?}", spec.producer), format!("{:?}", ProducerSettings::default()));
+    assert_eq!((spec.partition_key, spec.explicit_hash_key), (KeySource::Random, HashKeySource::None));
+    assert_eq!((spec.form, spec.compression, spec.max_bulk_items), (PayloadForm::Text, Compression::None, 10_000));
+    assert_eq!((spec.request_timeout, spec.max_request_timeout), (Duration::from_secs(10), Duration::from_secs(60)));
+    assert!(spec.dead_letter.is_none() && !spec.allow_raw_body && !spec.return_result);
+}
+
+#[test]
+fn a_full_file_is_read() {
+    let spec = output(&[
+        ("batchingMaxMessages", "100"),
+        ("batchingMaxSize", "5Mi"),
+        ("batchingMaxPublishDelay", "20ms"),
+        ("maxInFlight", "8"),
+        ("ordering", "key"),
+        ("orderingOnFailure", "stop"),
+        ("orderingStopWindow", "1m"),
+        ("aggregation", "key"),
+        ("partitionKeyPath", "/order/customer"),
+        ("explicitHashKey", "17"),
+        ("recordDistribution", "partition-key"),
+        ("rateLimitMode", "fixed"),
+        ("maxRecordsPerShardPerSecond", "500"),
+        ("maxBytesPerShardPerSecond", "512Ki"),
+        ("shards", "4"),
+        ("shardMapRefreshInterval", "1m"),
+        ("failIfThrottled", "true"),
+        ("maxRetries", "0"),
+        ("backOffInitialInterval", "10ms"),
+        ("backoffMaxInterval", "1s"),
+        ("backoffMaxElapsedTime", "3s"),
+        ("requestTimeout", "4s"),
+        ("maxRequestTimeout", "8s"),
+        ("attemptTimeout", "2s"),
+        ("maxQueueBytes", "32Mi"),
+        ("maxQueueRecords", "1000"),
+        ("maxRecordSize", "10Mi"),
+        ("maxBulkItems", "50"),
+        ("decodeBase64", "true"),
+        ("compression", "gzip"),
+        ("allowRawBody", "true"),
+        ("returnResult", "true"),
+    ]);
+    let settings = spec.producer;
+    let max_delay = Duration::from_millis(20);
+    assert_eq!(settings.batching, Batching { is_enabled: true, max_records: 100, max_bytes: 5 << 20, max_delay });
+    assert_eq!((settings.max_in_flight, settings.ordering), (8, Ordering::Key));
+    assert_eq!(settings.ordering_on_failure, OrderingOnFailure::Stop(Duration::from_secs(60)));
+    assert_eq!(settings.aggregation, Aggregation::Key);
+    let limit = settings.rate_limit;
+    assert_eq!((limit.mode, limit.records_per_second, limit.bytes_per_second), (RateLimitMode::Fixed, 500, 512 << 10));
+    assert_eq!((limit.shards, limit.refresh_every, limit.fail_if_throttled), (Some(4), Duration::from_secs(60), true));
+    assert_eq!((settings.retry.max_retries, settings.retry.backoff), (Some(0), Backoff::millis(10, 1_000)));
+    assert_eq!(settings.retry.max_elapsed, Some(Duration::from_secs(3)));
+    assert_eq!(settings.queue, QueueBounds { bytes: 32 << 20, records: 1_000 });
+    assert_eq!((settings.max_record_size, settings.attempt_timeout), (10 << 20, Duration::from_secs(2)));
+    assert_eq!(spec.partition_key, KeySource::Pointer("/order/customer".parse().unwrap()));
+    assert_eq!((spec.explicit_hash_key, spec.max_bulk_items), (HashKeySource::Constant(17), 50));
+    assert_eq!((spec.form, spec.compression), (PayloadForm::Base64, Compression::Gzip));
+    assert_eq!((spec.request_timeout, spec.max_request_timeout), (Duration::from_secs(4), Duration::from_secs(8)));
+    assert!(spec.allow_raw_body && spec.return_result);
+}
+
+#[test]
+fn words_that_stand_for_no_limit_are_read_as_such() {
+    let spec = output(&[("maxRetries", "-1"), ("backoffMaxElapsedTime", "0"), ("disableBatching", "yes")]);
+    assert_eq!((spec.producer.retry.max_retries, spec.producer.retry.max_elapsed), (None, None));
+    assert!(!spec.producer.batching.is_enabled);
+    let slow = output(&[("backoffInitialInterval", "5s")]).producer.retry.backoff;
+    assert_eq!(slow, Backoff::millis(5_000, 5_000), "the cap's default gives way");
+    assert_eq!(output(&[("recordDistribution", "auto")]).partition_key, KeySource::None);
+}
+
+#[test]
+fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
+    for (items, field, part) in [
+        (&[("backoffInitialInterval", "5s"), ("backoffMaxInterval", "1s")][..], "backoffMaxInterval", "below"),
+        (&[("partitionKey", "a"), ("partitionKeyFrom", "/a")], "partitionKeyFrom", "`partitionKey` is given too"),
+        (
+            &[("explicitHashKey", "1"), ("explicitHashKeyPath", "/a")],
+            "explicitHashKeyPath",
+            "`explicitHashKey` is given",
+        ),
+        (&[("partitionKeyFrom", "/a"), ("partitionKeyPath", "/b")], "partitionKeyPath", "another name"),
+        (&[("aggregation", "key"), ("disableBatching", "true")], "aggregation", "without batching"),
+        (&[("aggregation", "shard"), ("ordering", "strict")], "aggregation", "strict"),
+        (&[("disableBatching", "true"), ("batchingMaxSize", "1Mi")], "batchingMaxSize", "no effect"),
+        (&[("orderingOnFailure", "stop")], "orderingOnFailure", "without an `ordering`"),
+        (&[("ordering", "key"), ("orderingStopWindow", "1s")], "orderingStopWindow", "only with"),
+        (&[("rateLimitMode", "off"), ("maxRecordsPerShardPerSecond", "5")], "maxRecordsPerShardPerSecond", "no effect"),
+        (&[("requestTimeout", "9s"), ("maxRequestTimeout", "3s")], "maxRequestTimeout", "below `requestTimeout`"),
+        (&[("requestTimeout", "5ms")], "batchingMaxPublishDelay", "not below `requestTimeout`"),
+        (&[("maxRecordSize", "4Mi"), ("maxQueueBytes", "2Mi")], "maxQueueBytes", "cannot hold one record"),
+        (&[("recordDistribution", "auto"), ("partitionKey", "a")], "partitionKey", "takes no keys"),
+        (&[("recordDistribution", "auto"), ("ordering", "key")], "ordering", "there are none"),
+        (&[("batchingMaxMessages", "501")], "batchingMaxMessages", "from 1 to 500"),
+        (&[("batchingMaxSize", "11Mi")], "batchingMaxSize", "is out of range"),
+        (&[("maxRecordSize", "lots")], "maxRecordSize", "is not a size"),
+        (&[("maxRetries", "-2")], "maxRetries", "-1 for no limit"),
+        (&[("partitionKeyFrom", "order.customer")], "partitionKeyFrom", "begins with `/`"),
+        (&[("explicitHashKey", "0x1")], "explicitHashKey", "not a hash key"),
+        (&[("ordering", "keys")], "ordering", "did you mean `key`?"),
+        (&[("compression", "zstd")], "compression", "`none`, `gzip`"),
+        (&[("deadLetterBinding", "a/b c")], "deadLetterBinding", "not the name"),
+    ] {
+        let faults = kinesis(items).faults;
+        assert_eq!(faults.len(), 1, "{items:?}: {faults}");
+        let shown = faults.to_string();
+        assert!(shown.contains(&format!("field `{field}`")) && shown.contains(part), "{items:?}: {shown}");
+    }
+}
+
+#[test]
+fn names_of_other_tools_are_answered_with_ours() {
+    for (theirs, ours) in [
+        ("partition_key", "`partitionKey`"),
+        ("hash_key", "`explicitHashKey`"),
+        ("max_in_flight", "`maxInFlight`"),
+        ("batching.count", "`batchingMaxMessages`"),
+        ("batching.byte_size", "`batchingMaxSize`"),
+        ("batching.period", "`batchingMaxPublishDelay`"),
+        ("max_retries", "`maxRetries`"),
+        ("backoff.initial_interval", "`backoffInitialInterval`"),
+        ("recordMaxBufferedTime", "`batchingMaxPublishDelay`"),
+        ("CollectionMaxCount", "`batchingMaxMessages`"),
+        ("AggregationEnabled", "`aggregation: shard`"),
+    ] {
+        let verdict = kinesis(&[(theirs, "1")]);
+        assert!(verdict.faults.is_empty() && verdict.notices.len() == 1, "{theirs}");
+        let told = verdict.notices[0].to_string();
+        assert!(told.contains(&format!("unknown field `{theirs}`, a name of another tool: write {ours}")), "{told}");
+    }
+    let verdict = verdict(&component("out", "bindings.aws.kinesis", &[("stream", "orders")]));
+    assert!(verdict.faults.to_string().contains("field `streamName`: the field is missing"));
+    assert!(verdict.notices[0].to_string().contains("write `streamName`"));
+}
+
+#[test]
+fn a_dead_letter_binding_must_be_another_output_that_leads_elsewhere() {
+    let stream = |name: &str, more: &[(&str, &str)]| {
+        component(name, "bindings.aws.kinesis", &[&[("streamName", "orders")], more].concat())
+    };
+    let to = |target| [("deadLetterBinding", target)];
+    let table = component("rows", "bindings.aws.dynamodb", &[("table", "letters")]);
+    let sound = stream("a", &to("b")) + &stream("b", &to("rows")) + &table;
+    assert!(verdict(&sound).faults.is_empty(), "{}", verdict(&sound).faults);
+    for (text, count, part) in [
+        (stream("a", &to("gone")), 1, "there is no component `gone`"),
+        (stream("a", &to("a")), 1, "its letters come back to `a`"),
+        (stream("a", &to("b")) + &stream("b", &to("a")), 2, "its letters come back to `b`"),
+        (stream("a", &to("in")) + &stream("in", &[("direction", "input")]), 1, "`in` has no output side"),
+        (stream("a", &to("b")) + &stream("b", &[("ordering", "x")]), 1, "field `ordering`"),
+    ] {
+        let faults = verdict(&text).faults;
+        assert_eq!(faults.len(), count, "{faults}");
+        assert!(faults.to_string().contains(part), "{faults}");
+    }
+}
