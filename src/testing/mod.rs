@@ -1,6 +1,7 @@
-//! In-memory ports, and the contract that every lease store must pass. Feature `testing`; above `domain`, outside
-//! release builds. Everything random comes from a seed, every wait is of tokio's clock, so a test may pause time.
+//! In-memory ports, the contract that every lease store must pass, and a null backend. Feature `testing`; above `domain`,
+//! outside release builds. Everything random comes from a seed, every wait is of tokio's clock, so a test may pause time.
 
+mod backend;
 mod handler;
 mod lease_contract;
 mod lease_faults;
@@ -11,6 +12,7 @@ mod sink_faults;
 mod sink_shards;
 mod stream_ports;
 
+pub use backend::{BackendSettings, Counts, Faults, Keeping, NullBackend, ShardRate, StoredRecord};
 pub use handler::{Delivery, RecordingHandler, Reply};
 pub use lease_contract::lease_store_contract;
 pub use lease_faults::FaultyLeaseStore;

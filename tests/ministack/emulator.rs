@@ -1,0 +1,39 @@
+//! A ministack process of this test's own.
+
+use crate::waiting::until;
+use crate::world::{dynamodb_client, kinesis_client};
+use std::net::TcpListener;
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+/// Ends with the test.
+pub(crate) struct Ministack {
+    pub(crate) url: String,
+    pub(crate) kinesis: aws_sdk_kinesis::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    _process: Child,
+}
+
+impl Ministack {
+    /// Starts it on a free port and waits until it answers.
+    pub(crate) async fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "where the emulator is, is a matter of the machine")]
+        let program = std::env::var("MINISTACK").unwrap_or_else(|_| "ministack".to_owned());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(&program);
+        command
+            .envs([("BIND_HOST", "127.0.0.1"), ("SERVICES", "kinesis,dynamodb,dynamodbstreams")])
+            .env("GATEWAY_PORT", port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let process = command.spawn().unwrap_or_else(|error| {
+            panic!("`{program}` did not start: {error}; run `pip install ministack==1.5.33` or set MINISTACK to it")
+        });
+        let url = format!("http://127.0.0.1:{port}");
+        let (kinesis, dynamodb) = (kinesis_client(&url), dynamodb_client(&url));
+        until("ministack to answer", async || kinesis.list_streams().send().await.ok()).await;
+        Self { url, kinesis, dynamodb, _process: process }
+    }
+}

@@ -1,0 +1,128 @@
+//! A folder of components, and the sidecar that serves them.
+
+use crate::waiting::{until, within};
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
+use bindd::daemon::{self, Running, Shutdown};
+use bindd::domain::Stop;
+use bindd::settings::Settings;
+use bindd::testing::{BackendSettings, Keeping, NullBackend, StoredRecord};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+
+const REGION: &str = "us-east-1";
+
+/// A backend that keeps everything.
+pub(crate) async fn keeping(shards: usize) -> NullBackend {
+    let settings = BackendSettings { shards, keeping: Keeping::Everything, seed: 11, ..BackendSettings::default() };
+    NullBackend::start(settings).await.unwrap()
+}
+
+/// A folder with component files.
+#[derive(Debug)]
+pub(crate) struct Components(TempDir);
+
+impl Components {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    /// A folder with the Kinesis output `orders` to the stream of that name at `url`.
+    pub(crate) fn kinesis(url: &str, fields: &[(&str, &str)]) -> Self {
+        let fields = [&[("streamName", "orders"), ("direction", "output")], fields].concat();
+        Self::new().with("orders", "bindings.aws.kinesis", url, &fields)
+    }
+
+    /// Adds a file.
+    pub(crate) fn with(self, name: &str, kind: &str, url: &str, fields: &[(&str, &str)]) -> Self {
+        let mut text = format!("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n");
+        write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
+        let connection = [("region", REGION), ("endpoint", url), ("accessKey", "test"), ("secretKey", "test")];
+        for (field, value) in connection.iter().chain(fields) {
+            writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
+        }
+        std::fs::write(self.0.path().join(format!("{name}.yaml")), text).unwrap();
+        self
+    }
+
+    /// Starts a sidecar that serves them.
+    pub(crate) async fn sidecar(&self) -> Sidecar {
+        let settings = Settings::local("shop", self.0.path());
+        let running = daemon::start(&settings, daemon::load(&settings).unwrap()).await.unwrap();
+        let address = running.http_address();
+        Sidecar { running, address }
+    }
+}
+
+/// A running sidecar.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    running: Running,
+    pub(crate) address: SocketAddr,
+}
+
+impl Sidecar {
+    /// Stops as a signal does.
+    pub(crate) async fn stop(self) -> Shutdown {
+        let stop = Stop::new();
+        stop.finish();
+        within("the sidecar to stop", self.running.run_until(&stop)).await
+    }
+}
+
+/// The SDK's Kinesis client for an endpoint, without retries.
+pub(crate) fn kinesis_client(url: &str) -> aws_sdk_kinesis::Client {
+    let config = aws_sdk_kinesis::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(url)
+        .retry_config(RetryConfig::disabled())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .build();
+    aws_sdk_kinesis::Client::from_conf(config)
+}
+
+/// The SDK's DynamoDB client for an endpoint, without retries.
+pub(crate) fn dynamodb_client(url: &str) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(url)
+        .retry_config(RetryConfig::disabled())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .build();
+    aws_sdk_dynamodb::Client::from_conf(config)
+}
+
+/// Creates a stream and waits until it takes records.
+pub(crate) async fn create_stream(client: &aws_sdk_kinesis::Client, stream: &str, shards: i32) {
+    client.create_stream().stream_name(stream).shard_count(shards).send().await.unwrap();
+    until("the stream to be active", async || {
+        let answer = client.describe_stream_summary().stream_name(stream).send().await.ok()?;
+        (answer.stream_description_summary?.stream_status == StreamStatus::Active).then_some(())
+    })
+    .await;
+}
+
+/// Every record of a stream, shard by shard.
+pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) -> Vec<StoredRecord> {
+    let mut stored = Vec::new();
+    for shard in client.list_shards().stream_name(stream).send().await.unwrap().shards() {
+        let from = client.get_shard_iterator().stream_name(stream).shard_id(shard.shard_id());
+        let from = from.shard_iterator_type(ShardIteratorType::TrimHorizon);
+        let mut iterator = from.send().await.unwrap().shard_iterator;
+        while let Some(token) = iterator {
+            let page = client.get_records().shard_iterator(token).send().await.unwrap();
+            stored.extend(page.records.iter().map(|record| StoredRecord {
+                shard: shard.shard_id().to_owned(),
+                // Some emulators pad numbers; a number is told without.
+                sequence: record.sequence_number().trim_start_matches('0').to_owned(),
+                partition_key: record.partition_key().unwrap_or_default().to_owned(),
+                data: record.data().as_ref().to_vec().into(),
+            }));
+            iterator = page.next_shard_iterator.filter(|_| !page.records.is_empty());
+        }
+    }
+    stored
+}
