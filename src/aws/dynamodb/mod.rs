@@ -8,6 +8,9 @@
 //! without reading anything twice.
 
 mod attribute;
+mod batch_schedule;
+mod batches;
+mod identity;
 mod items;
 mod lease_calls;
 mod lease_item;
