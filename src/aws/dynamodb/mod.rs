@@ -8,8 +8,10 @@
 //! without reading anything twice.
 
 mod attribute;
+mod batch_calls;
 mod batch_schedule;
 mod batches;
+mod bulk;
 mod identity;
 mod items;
 mod lease_calls;
@@ -21,6 +23,7 @@ mod number;
 mod table;
 
 pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, item_from_json};
+pub use bulk::{BulkOutcome, BulkPace, BulkWrite, Bulks, CapacityReport, Found, Selection};
 pub use items::{Items, ensure_table};
 pub use lease_table::LeaseTable;
 pub use number::NumberProblem;
