@@ -1,35 +1,24 @@
 //! `BatchWriteItem` and `BatchGetItem` on one table: single calls, and what of a call was left.
 
-use super::super::client::Connection;
-use super::super::failure::classify;
 use super::batches::{BatchPort, Effect, Reply};
 use super::identity::{item_identity, key_identity, wire_size};
-use super::items::binding_error;
-use super::{BulkWrite, Found, Item, Selection};
+use super::items::{Consistency, Items};
+use super::refusal::{Modelled, refused, throttling_of};
+use super::transactions::unbuilt;
+use super::{BulkFound, BulkRead, BulkWrite, Item};
 use crate::domain::BindingError;
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
-use aws_sdk_dynamodb::types::{
-    ConsumedCapacity, DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest,
-};
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemError;
+use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
+use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ThrottlingReason, WriteRequest};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// What both calls need.
-#[derive(Debug, Clone)]
-pub(super) struct Way {
-    pub(super) connection: Connection,
-    pub(super) client: Client,
-    pub(super) table: String,
-    /// Whether calls tell the capacity they used.
-    pub(super) capacity: ReturnConsumedCapacity,
-}
 
 /// Puts and deletes.
 #[derive(Debug)]
 pub(super) struct WriteCalls {
-    pub(super) way: Way,
+    pub(super) items: Items,
     /// The table's key, where it is known.
     pub(super) key_names: Option<Vec<String>>,
 }
@@ -46,15 +35,14 @@ impl BatchPort<BulkWrite, ()> for WriteCalls {
 
     async fn call(&self, entries: &[&BulkWrite]) -> Result<Reply<()>, BindingError> {
         let requests = entries.iter().map(|write| write_request(write)).collect::<Result<Vec<_>, _>>();
-        let requests = requests.map_err(|error| self.way.unbuilt("BatchWriteItem", error))?;
-        let _place = self.way.connection.permit().await;
-        let call = self.way.client.batch_write_item().request_items(&self.way.table, requests);
-        let answer = call.return_consumed_capacity(self.way.capacity.clone()).send().await;
-        let answer = answer.map_err(|error| {
-            binding_error(classify("DynamoDB: BatchWriteItem", error), &self.way.table)
-        })?;
+        let requests = requests.map_err(|error| unbuilt("BatchWriteItem", error))?;
+        let items = &self.items;
+        let _place = items.connection.permit().await;
+        let call = items.client.batch_write_item().request_items(&items.table, requests);
+        let answer = call.set_return_consumed_capacity(items.report()).send().await;
+        let answer = answer.map_err(|error| refused("DynamoDB: BatchWriteItem", &items.table, error).error)?;
         let left: Vec<_> = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
-        Ok(Reply { entries: taken(entries, &left, self.key_names.as_deref()), capacity: sum(answer.consumed_capacity) })
+        Ok(Reply { entries: taken(entries, &left, self.key_names.as_deref()), capacity: items.sum(answer.consumed_capacity) })
     }
 }
 
@@ -107,8 +95,8 @@ fn identity_of(item: &Item, key_names: Option<&[String]>) -> Vec<u8> {
 /// Gets.
 #[derive(Debug)]
 pub(super) struct ReadCalls {
-    pub(super) way: Way,
-    pub(super) selection: Selection,
+    pub(super) items: Items,
+    pub(super) read: BulkRead,
     /// Attributes that were added to the projection so that items can be told apart, and that are taken out again.
     pub(super) added: Vec<String>,
     /// How many bytes of items may still be answered.
@@ -116,7 +104,7 @@ pub(super) struct ReadCalls {
 }
 
 #[async_trait]
-impl BatchPort<Item, Found> for ReadCalls {
+impl BatchPort<Item, BulkFound> for ReadCalls {
     fn operation(&self) -> &'static str {
         "BatchGetItem"
     }
@@ -125,46 +113,45 @@ impl BatchPort<Item, Found> for ReadCalls {
         Effect::Reads
     }
 
-    async fn call(&self, keys: &[&Item]) -> Result<Reply<Found>, BindingError> {
+    async fn call(&self, keys: &[&Item]) -> Result<Reply<BulkFound>, BindingError> {
         if self.room.load(Ordering::Relaxed) == 0 {
-            return Ok(Reply { entries: keys.iter().map(|_| Some(Found::NoRoom)).collect(), capacity: None });
+            return Ok(Reply { entries: keys.iter().map(|_| Some(BulkFound::NoRoom)).collect(), capacity: None });
         }
         let asked = KeysAndAttributes::builder()
             .set_keys(Some(keys.iter().map(|key| (*key).clone()).collect()))
-            .set_projection_expression(self.selection.projection.clone())
-            .set_expression_attribute_names(
-                Some(self.selection.names.clone()).filter(|names| !names.is_empty()),
-            )
-            .consistent_read(self.selection.is_consistent)
+            .set_projection_expression(self.read.projection.clone())
+            .set_expression_attribute_names(self.read.placeholders.names())
+            .consistent_read(self.read.consistency == Consistency::Strong)
             .build()
-            .map_err(|error| self.way.unbuilt("BatchGetItem", error))?;
-        let _place = self.way.connection.permit().await;
-        let call = self.way.client.batch_get_item().request_items(&self.way.table, asked);
-        let answer = call.return_consumed_capacity(self.way.capacity.clone()).send().await;
-        let answer =
-            answer.map_err(|error| binding_error(classify("DynamoDB: BatchGetItem", error), &self.way.table))?;
+            .map_err(|error| unbuilt("BatchGetItem", error))?;
+        let items = &self.items;
+        let _place = items.connection.permit().await;
+        let call = items.client.batch_get_item().request_items(&items.table, asked);
+        let answer = call.set_return_consumed_capacity(items.report()).send().await;
+        let answer = answer.map_err(|error| refused("DynamoDB: BatchGetItem", &items.table, error).error)?;
+        let capacity = items.sum(answer.consumed_capacity);
         let items = answer.responses.into_iter().flatten().flat_map(|(_, items)| items).collect();
         let left: Vec<_> = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).collect();
         let found = found(keys, items, &left);
         let entries = found.into_iter().map(|found| found.map(|item| self.admit(item))).collect();
-        Ok(Reply { entries, capacity: sum(answer.consumed_capacity) })
+        Ok(Reply { entries, capacity })
     }
 }
 
 impl ReadCalls {
     /// An item as it is answered, if there is room for it.
-    fn admit(&self, item: Option<Item>) -> Found {
-        let Some(mut item) = item else { return Found::Absent };
+    fn admit(&self, item: Option<Item>) -> BulkFound {
+        let Some(mut item) = item else { return BulkFound::Absent };
         for name in &self.added {
             item.remove(name);
         }
         let size = wire_size(&item);
         let taken = self.room.try_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(size));
         match taken {
-            Ok(_) => Found::Item(item),
+            Ok(_) => BulkFound::Item(item),
             Err(_) => {
                 self.room.store(0, Ordering::Relaxed);
-                Found::NoRoom
+                BulkFound::NoRoom
             }
         }
     }
@@ -187,16 +174,16 @@ pub(super) fn found(keys: &[&Item], items: Vec<Item>, left: &[Item]) -> Vec<Opti
         .collect()
 }
 
-impl Way {
-    /// A call that the SDK would not build.
-    fn unbuilt(&self, operation: &'static str, error: BuildError) -> BindingError {
-        let text = format!("{operation} on table `{}` cannot be built", self.table);
-        BindingError::new(crate::domain::FailureKind::Permanent, text).with_source(error)
+impl Modelled for BatchWriteItemError {
+    fn throttling(&self) -> &[ThrottlingReason] {
+        throttling_of!(self)
     }
 }
 
-fn sum(told: Option<Vec<ConsumedCapacity>>) -> Option<f64> {
-    told.map(|told| told.iter().filter_map(ConsumedCapacity::capacity_units).sum())
+impl Modelled for BatchGetItemError {
+    fn throttling(&self) -> &[ThrottlingReason] {
+        throttling_of!(self)
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,14 @@
 //! Bulks on one table: many writes or reads, an answer for each.
 
-use super::super::client::Connection;
-use super::Item;
-use super::batch_calls::{ReadCalls, Way, WriteCalls, write_identity};
+use super::batch_calls::{ReadCalls, WriteCalls, write_identity};
 use super::batch_schedule::{CallLimits, Keys};
 use super::batches::{Carried, Entry, Pace, carry};
 use super::identity::{item_identity, wire_size};
+use super::items::{Consistency, Items};
+use super::{Item, Placeholders};
 use crate::domain::{BindingError, FailureKind};
 use crate::resilience::Backoff;
 use crate::telemetry::OutputMetrics;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use tokio::time::Instant;
@@ -34,19 +32,21 @@ pub enum BulkWrite {
 }
 
 /// What is read of each item.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selection {
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BulkRead {
     /// A projection expression; without one the whole item.
     pub projection: Option<String>,
-    /// The names that the projection uses.
-    pub names: HashMap<String, String>,
-    /// Whether the read sees all writes that were confirmed before it.
-    pub is_consistent: bool,
+    /// Names behind the projection's placeholders.
+    pub placeholders: Placeholders,
+    /// How fresh the items are.
+    pub consistency: Consistency,
+    /// How many bytes of items (as JSON on the wire) may be answered.
+    pub most_bytes: usize,
 }
 
 /// What a key led to.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub enum BulkFound {
     /// The item.
     Item(Item),
     /// No item has this key.
@@ -66,20 +66,8 @@ pub struct BulkPace {
     pub backoff: Backoff,
     /// Drives jitter.
     pub seed: u64,
-    /// Whether the capacity used is to be told.
-    pub capacity: CapacityReport,
     /// Counts.
     pub metrics: OutputMetrics,
-}
-
-/// Whether calls tell the capacity that they used (`returnConsumedCapacity`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CapacityReport {
-    /// They do not.
-    #[default]
-    Off,
-    /// They tell the sum.
-    Total,
 }
 
 /// What became of a bulk.
@@ -91,33 +79,11 @@ pub struct BulkOutcome<R> {
     pub capacity: Option<f64>,
 }
 
-/// Carries out bulks on one table. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Bulks {
-    connection: Connection,
-    client: Client,
-    table: String,
-}
-
-impl Bulks {
-    /// For a table by name or ARN; nothing is contacted.
-    #[must_use]
-    pub fn new(connection: &Connection, table: String) -> Self {
-        Self { connection: connection.clone(), client: connection.dynamodb(), table }
-    }
-
-    fn way(&self, capacity: CapacityReport) -> Way {
-        let capacity = match capacity {
-            CapacityReport::Off => ReturnConsumedCapacity::None,
-            CapacityReport::Total => ReturnConsumedCapacity::Total,
-        };
-        Way { connection: self.connection.clone(), client: self.client.clone(), table: self.table.clone(), capacity }
-    }
-
+impl Items {
     /// Carries out writes, in calls of at most 25 entries and 16 MB that run side by side. Writes of one key keep the
     /// order given. Where `key_names` is `None` and there are puts, the calls run one after the other. What DynamoDB
     /// leaves is sent again after a wait; a call that it refuses is taken apart until the culprit stands alone.
-    pub async fn write(
+    pub async fn write_many(
         &self,
         writes: Vec<BulkWrite>,
         key_names: Option<Vec<String>>,
@@ -136,26 +102,20 @@ impl Bulks {
         };
         let entries: Vec<_> = writes.into_iter().map(entry).collect();
         let limits = CallLimits { entries: MOST_WRITES, bytes: MOST_BYTES, in_flight: pace.max_in_flight };
-        let port = WriteCalls { way: self.way(pace.capacity), key_names };
+        let port = WriteCalls { items: self.clone(), key_names };
         let Carried { entries, capacity } = carry(&port, &entries, &keys, &inner(pace, limits)).await;
         BulkOutcome { entries, capacity }
     }
 
     /// Reads the items of keys, in calls of at most 100. A key that is asked for twice is read once. Items beyond
-    /// `most_bytes` (as JSON on the wire) are not answered: [`Found::NoRoom`].
-    pub async fn read(
-        &self,
-        keys: Vec<Item>,
-        selection: Selection,
-        most_bytes: usize,
-        pace: &BulkPace,
-    ) -> BulkOutcome<Found> {
+    /// `most_bytes` are not answered: [`BulkFound::NoRoom`].
+    pub async fn read_many(&self, keys: Vec<Item>, read: BulkRead, pace: &BulkPace) -> BulkOutcome<BulkFound> {
         let (distinct, places) = distinct(keys);
-        let (selection, added) = with_key(selection, distinct.first().map(|entry: &Entry<Item>| &entry.value));
+        let (read, added) = with_key(read, distinct.first().map(|entry: &Entry<Item>| &entry.value));
         let in_flight = pace.max_in_flight.min(MOST_OPEN_READS);
         let limits = CallLimits { entries: MOST_KEYS, bytes: MOST_BYTES, in_flight };
-        let room = AtomicUsize::new(most_bytes);
-        let port = ReadCalls { way: self.way(pace.capacity), selection, added, room };
+        let room = AtomicUsize::new(read.most_bytes);
+        let port = ReadCalls { items: self.clone(), read, added, room };
         // Reads have no order to keep and no key twice, so that each is a key of its own.
         let own_keys = Keys::Known((0..distinct.len()).map(|place| place.to_be_bytes().to_vec()).collect());
         let Carried { entries, capacity } = carry(&port, &distinct, &own_keys, &inner(pace, limits)).await;
@@ -185,26 +145,25 @@ fn distinct(keys: Vec<Item>) -> (Vec<Entry<Item>>, Vec<usize>) {
 }
 
 /// Adds the key's attributes to a projection; items could not be told apart without. Gives those that nobody asked for.
-fn with_key(mut selection: Selection, key: Option<&Item>) -> (Selection, Vec<String>) {
-    let (Some(projection), Some(key)) = (selection.projection.take(), key) else { return (selection, Vec::new()) };
+fn with_key(mut read: BulkRead, key: Option<&Item>) -> (BulkRead, Vec<String>) {
+    let (Some(mut projection), Some(key)) = (read.projection.take(), key) else { return (read, Vec::new()) };
     let asked: Vec<&str> = projection.split(',').map(str::trim).collect();
     let is_asked = |name: &str| {
-        asked.iter().any(|word| *word == name || selection.names.get(*word).is_some_and(|meant| meant == name))
+        asked.iter().any(|word| *word == name || read.placeholders.names.get(*word).is_some_and(|meant| meant == name))
     };
     let mut added: Vec<String> = key.keys().filter(|name| !is_asked(name)).cloned().collect();
     added.sort_unstable();
-    let mut projection = projection.clone();
     for (number, name) in added.iter().enumerate() {
         let placeholder = format!("#bindd_key{number}");
         projection.push_str(", ");
         projection.push_str(&placeholder);
-        selection.names.insert(placeholder, name.clone());
+        read.placeholders.names.insert(placeholder, name.clone());
     }
-    selection.projection = Some(projection);
-    (selection, added)
+    read.projection = Some(projection);
+    (read, added)
 }
 
-fn lost() -> Result<Found, BindingError> {
+fn lost() -> Result<BulkFound, BindingError> {
     Err(BindingError::new(FailureKind::Permanent, "an answer was lost inside the sidecar, which is a defect of ours"))
 }
 
@@ -226,17 +185,17 @@ mod tests {
 
     #[test]
     fn a_projection_gets_the_key_and_loses_it_again() {
-        let selection = |projection: &str| Selection {
+        let asking = |projection: &str| BulkRead {
             projection: Some(projection.to_owned()),
-            names: HashMap::from([("#n".to_owned(), "name".to_owned()), ("#i".to_owned(), "id".to_owned())]),
-            is_consistent: false,
+            placeholders: Placeholders::default().name("#n", "name").name("#i", "id"),
+            ..BulkRead::default()
         };
         let key = item(r#"{"id":"1","at":2}"#);
-        let (with, added) = with_key(selection("#n"), Some(&key));
+        let (with, added) = with_key(asking("#n"), Some(&key));
         assert_eq!(with.projection.as_deref(), Some("#n, #bindd_key0, #bindd_key1"));
-        assert_eq!((with.names["#bindd_key0"].as_str(), with.names["#bindd_key1"].as_str()), ("at", "id"));
+        assert_eq!((with.placeholders.names["#bindd_key0"].as_str(), with.placeholders.names["#bindd_key1"].as_str()), ("at", "id"));
         assert_eq!(added, ["at", "id"]);
-        let (with, added) = with_key(selection("#n, #i, at"), Some(&key));
+        let (with, added) = with_key(asking("#n, #i, at"), Some(&key));
         assert_eq!((with.projection.as_deref(), added.len()), (Some("#n, #i, at"), 0));
     }
 }

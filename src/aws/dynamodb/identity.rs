@@ -4,6 +4,7 @@
 //! found again only by value.
 
 use super::Item;
+use super::number::{canonical, stored_size as number_size};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 /// Bytes that are equal exactly where two items hold the same values under the same names.
@@ -85,26 +86,31 @@ fn write_length(bytes: &mut Vec<u8>, length: usize) {
     bytes.extend_from_slice(&u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
 }
 
-/// Sign, digits without outer zeros, and the power of ten of the last digit. A text that is no number stands for
-/// itself.
+/// The canonical text of a number; a text that is none stands for itself.
 fn number_identity(text: &str) -> String {
-    let (sign, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = [whole, fraction].concat();
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let (true, Ok(exponent)) = (is_number, exponent.parse::<i64>()) else { return text.to_owned() };
-    let kept = digits.trim_end_matches('0');
-    let significant = kept.trim_start_matches('0');
-    if significant.is_empty() {
-        return "0".to_owned();
+    let is_digits = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
+    if text.bytes().all(is_digits) { canonical(text) } else { text.to_owned() }
+}
+
+/// How many bytes an item takes in DynamoDB, names and values together (AWS, "Item sizes and formats"); about, as the
+/// rule for numbers is.
+pub(super) fn stored_size(item: &Item) -> usize {
+    item.iter().map(|(name, value)| name.len() + stored_value(value)).sum()
+}
+
+fn stored_value(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(number) => number_size(number),
+        AttributeValue::B(blob) => blob.as_ref().len(),
+        AttributeValue::M(map) => 3 + map.len() + stored_size(map),
+        AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + stored_value(value)).sum::<usize>(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+        AttributeValue::Ns(numbers) => numbers.iter().map(|number| number_size(number)).sum(),
+        AttributeValue::Bs(blobs) => blobs.iter().map(|blob| blob.as_ref().len()).sum(),
+        // True, false, null, and what the SDK's open enum may add.
+        _ => 1,
     }
-    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX / 4);
-    let power = exponent.saturating_sub(length(fraction)).saturating_add(length(&digits) - length(kept));
-    format!("{sign}{significant}E{power}")
 }
 
 /// About how many bytes an item takes in a request's JSON, with the marks of types and escapes. Never less.

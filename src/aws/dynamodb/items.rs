@@ -47,7 +47,7 @@ pub async fn ensure_table(connection: &Connection, name: &str, key: &str) -> Res
 }
 
 /// The service's text does not name the table.
-pub(super) fn binding_error(mut failed: Failed, table: &str) -> BindingError {
+fn binding_error(mut failed: Failed, table: &str) -> BindingError {
     failed.text.push_str(&format!(" (table `{table}`)"));
     failed.into()
 }

@@ -20,10 +20,14 @@ mod lease_setup;
 mod lease_table;
 mod lease_writes;
 mod number;
+mod statements;
 mod table;
+mod transactions;
 
 pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, item_from_json};
-pub use bulk::{BulkOutcome, BulkPace, BulkWrite, Bulks, CapacityReport, Found, Selection};
+pub use bulk::{BulkFound, BulkOutcome, BulkPace, BulkRead, BulkWrite};
 pub use items::{Items, ensure_table};
 pub use lease_table::LeaseTable;
 pub use number::NumberProblem;
+pub use statements::{Rows, Statement, StatementEffect};
+pub use transactions::{Check, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Together, TransactWrite, Transaction};
