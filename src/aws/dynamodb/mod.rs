@@ -8,16 +8,29 @@
 //! without reading anything twice.
 
 mod attribute;
+mod expression;
 mod items;
+mod json_in;
+mod json_out;
 mod lease_calls;
 mod lease_item;
 mod lease_setup;
 mod lease_table;
 mod lease_writes;
 mod number;
+mod pages;
+mod refusal;
+mod spelling;
 mod table;
 
-pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, item_from_json};
-pub use items::{Items, ensure_table};
+pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, Value};
+pub use expression::{Condition, Delete, Placeholders, Put, Update};
+pub use items::{
+    CapacityReport, Consistency, Found, Get, Items, ItemsSettings, OnRefusal, Returned, Written, ensure_table,
+};
 pub use lease_table::LeaseTable;
 pub use number::NumberProblem;
+pub use pages::{Direction, Page, Selection, Walk};
+pub use refusal::{CONDITION_FAILED, Refused};
+pub use spelling::{AttributeTypes, ItemFormat, NumberForm, Spelling, StatedType, item_from_json};
+pub use table::{KeyAttribute, KeySchema, KeyType};

@@ -1,0 +1,51 @@
+//! The operations by name.
+
+/// What a caller may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Stores an item.
+    Create,
+    /// Reads an item.
+    Get,
+    /// Changes attributes of an item.
+    Update,
+    /// Removes an item.
+    Delete,
+    /// Reads the items of a partition.
+    Query,
+    /// Reads all items (`Scan`).
+    List,
+}
+
+impl Operation {
+    /// All, in the order in which errors list them.
+    pub const ALL: [Self; 6] = [Self::Create, Self::Get, Self::Update, Self::Delete, Self::Query, Self::List];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Get => "get",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Query => "query",
+            Self::List => "list",
+        }
+    }
+
+    /// The operation of a name.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.word() == word)
+    }
+
+    /// Whether it is offered although no `allowedOperations` names it.
+    #[must_use]
+    pub const fn is_on_by_default(self) -> bool {
+        match self {
+            Self::Create | Self::Get | Self::Update | Self::Delete | Self::Query => true,
+            Self::List => false,
+        }
+    }
+}
