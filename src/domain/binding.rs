@@ -38,7 +38,7 @@ pub trait InputBinding: Debug + Send + Sync {
 #[async_trait]
 pub trait OutputBinding: Debug + Send + Sync {
     /// The operations offered, in the order in which errors list them.
-    fn operations(&self) -> &'static [&'static str];
+    fn operations(&self) -> &[&'static str];
 
     /// Performs one operation and answers for exactly this request. Success means that the service confirmed it.
     ///

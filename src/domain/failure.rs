@@ -42,6 +42,38 @@ impl FailureKind {
         matches!(self, Self::Throttled | Self::Transient | Self::Unavailable | Self::TimedOut)
     }
 
+    /// The status that HTTP has for it. Chosen here once, because answers about many items hold it in their bodies.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Caller => 400,
+            Self::Denied => 403,
+            Self::NotFound => 404,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::Throttled => 429,
+            Self::Permanent | Self::Transient => 502,
+            Self::Unavailable | Self::Closed => 503,
+            Self::TimedOut => 504,
+        }
+    }
+
+    /// The word for programs, where the failure gives no narrower one.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Caller => "VALIDATION",
+            Self::Denied => "ACCESS_DENIED",
+            Self::NotFound => "RESOURCE_NOT_FOUND",
+            Self::Conflict => "CONFLICT",
+            Self::TooLarge => "TOO_LARGE",
+            Self::Throttled => "THROTTLED",
+            Self::Permanent | Self::Transient => "UPSTREAM",
+            Self::Unavailable | Self::Closed => "UNAVAILABLE",
+            Self::TimedOut => "DEADLINE",
+        }
+    }
+
     /// A short stable word for metrics and logs.
     #[must_use]
     pub const fn word(self) -> &'static str {

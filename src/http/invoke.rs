@@ -126,7 +126,7 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
 struct Tally<'a> {
     face: &'a Face,
     component: &'a str,
-    supported: &'static [&'static str],
+    supported: &'a [&'static str],
     operation: &'static str,
     begun: Instant,
     status: Option<StatusCode>,

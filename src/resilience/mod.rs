@@ -4,4 +4,4 @@ mod backoff;
 mod retry;
 
 pub use backoff::{Backoff, InvalidBackoff, Waits};
-pub use retry::{Attempt, Retry, Spent};
+pub use retry::{Attempt, Repeat, Retry, Spent, TRANSACTION_CONFLICT};

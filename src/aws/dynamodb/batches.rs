@@ -55,6 +55,10 @@ pub(super) struct Pace {
     pub(super) limits: CallLimits,
     /// When every entry must have its answer; never extended.
     pub(super) deadline: Instant,
+    /// No repetition begins later; at most the deadline.
+    pub(super) no_repeat_after: Instant,
+    /// Repetitions of one entry; `None` is no bound but the time.
+    pub(super) most_retries: Option<u32>,
     /// Waits before a repetition.
     pub(super) backoff: Backoff,
     /// Drives jitter.
@@ -220,12 +224,13 @@ impl<R> Progress<R> {
         for entry in &entries {
             self.note(*entry, error);
         }
-        if wake < self.pace.deadline {
-            self.schedule.rest(entries, wake);
-        } else {
-            for entry in entries {
-                self.settle(entry, Err(error.clone()));
-            }
+        let is_in_time = wake < self.pace.no_repeat_after;
+        let may_go = |entry: &usize| self.pace.most_retries.is_none_or(|most| self.tracks[*entry].attempts <= most);
+        let (again, over): (Vec<usize>, Vec<usize>) =
+            entries.into_iter().partition(|entry| is_in_time && may_go(entry));
+        self.schedule.rest(again, wake);
+        for entry in over {
+            self.settle(entry, Err(error.clone()));
         }
     }
 
@@ -302,7 +307,7 @@ impl<R> Drop for Progress<R> {
 }
 
 fn unprocessed() -> BindingError {
-    let text = "DynamoDB left the item unprocessed until the request's deadline, which means that the capacity of the \
+    let text = "DynamoDB left the item unprocessed until no more attempts were allowed, which means that the capacity of the \
                 table or of a partition is used up: raise it, send less at once, or give more time";
     BindingError::new(FailureKind::Throttled, text).with_reason("THROTTLED")
 }

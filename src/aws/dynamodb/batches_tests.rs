@@ -79,6 +79,8 @@ fn pace() -> Pace {
     Pace {
         limits: CallLimits { entries: 25, bytes: 1_000_000, in_flight: 4 },
         deadline: Instant::now() + Duration::from_secs(10),
+        no_repeat_after: Instant::now() + Duration::from_secs(10),
+        most_retries: None,
         backoff: Backoff::millis(25, 2_000),
         seed: 7,
         metrics: Metrics::new().output("rows"),
@@ -180,6 +182,16 @@ async fn an_earlier_lost_reply_keeps_a_later_refusal_ambiguous() {
     let carried = run(&script, &[(1, 1)], &Keys::Unknown).await;
     let error = carried.entries[0].as_ref().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::Permanent, Outcome::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn repetitions_of_an_entry_are_bounded() {
+    let (script, given) = (Script::of(&[Act::Half; 100]), distinct(4));
+    let entries: Vec<_> = given.iter().map(|value| Entry { value: *value, size: 10 }).collect();
+    let pace = Pace { most_retries: Some(1), ..pace() };
+    let carried = carry(&script, &entries, &known(&given), &pace).await;
+    let failed: Vec<_> = (0..4).filter(|entry| carried.entries[*entry].is_err()).collect();
+    assert_eq!((failed, script.calls.lock().unwrap().len()), (vec![3], 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,6 +62,10 @@ pub struct BulkPace {
     pub max_in_flight: usize,
     /// When every entry must have its answer.
     pub deadline: Instant,
+    /// No repetition begins later.
+    pub no_repeat_after: Instant,
+    /// `maxRetries`: repetitions of one entry; `None` is no bound but the time.
+    pub most_retries: Option<u32>,
     /// Waits before a repetition.
     pub backoff: Backoff,
     /// Drives jitter.
@@ -125,8 +129,15 @@ impl Items {
 }
 
 fn inner(pace: &BulkPace, limits: CallLimits) -> Pace {
-    let metrics = pace.metrics.clone();
-    Pace { limits, deadline: pace.deadline, backoff: pace.backoff, seed: pace.seed, metrics }
+    Pace {
+        limits,
+        deadline: pace.deadline,
+        no_repeat_after: pace.no_repeat_after.min(pace.deadline),
+        most_retries: pace.most_retries,
+        backoff: pace.backoff,
+        seed: pace.seed,
+        metrics: pace.metrics.clone(),
+    }
 }
 
 /// The keys without repetitions, and for each key given its place among them.

@@ -89,7 +89,7 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
 
 fn element(output: &Output, request: &Request, found: BulkFound) -> Result<Element, BindingError> {
     match found {
-        BulkFound::Item(item) => output.shown(&request.spelling, &item),
+        BulkFound::Item(item) => bulk_answer::shown(request, &item),
         BulkFound::Absent => Ok(Element::Absent),
         BulkFound::NoRoom => {
             let limit = output.options.max_response_size;

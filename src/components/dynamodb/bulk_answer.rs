@@ -1,5 +1,7 @@
 //! The answer to a request about many items: an array in the order of the request.
 
+use super::request::Request;
+use crate::aws::dynamodb::Item;
 use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome};
 use bytes::Bytes;
 use serde::Serialize;
@@ -23,7 +25,7 @@ struct Written {
     status: u16,
 }
 
-/// `{"index","error","errorCode","status","ambiguous"?,"details"?}`
+/// `{"index","error","errorCode","reason","status","ambiguous"?,"details"?}`
 struct Failed<'a> {
     index: usize,
     error: &'a BindingError,
@@ -35,7 +37,8 @@ impl Serialize for Failed<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("index", &self.index)?;
         map.serialize_entry("error", error.message())?;
-        map.serialize_entry("errorCode", error.reason().unwrap_or_else(|| kind.reason()))?;
+        map.serialize_entry("errorCode", "ERR_INVOKE_OUTPUT_BINDING")?;
+        map.serialize_entry("reason", error.reason().unwrap_or_else(|| kind.reason()))?;
         map.serialize_entry("status", &kind.status())?;
         match error.outcome() {
             Outcome::Unknown => map.serialize_entry("ambiguous", &true)?,
@@ -82,6 +85,14 @@ fn text_of(index: usize, answer: Result<Element, BindingError>) -> serde_json::R
     }
 }
 
+/// An item as callers see it.
+///
+/// # Errors
+/// When it cannot be written as JSON, which no item is known to do.
+pub(super) fn shown(request: &Request, item: &Item) -> Result<Element, BindingError> {
+    request.spelling.write(item).map(Element::Item).map_err(unwritable)
+}
+
 fn unanswered() -> BindingError {
     let text = "an answer was lost inside the sidecar, which is a defect of ours";
     BindingError::new(FailureKind::Permanent, text).with_outcome(Outcome::Unknown)
@@ -105,9 +116,10 @@ mod tests {
             vec![Some(Ok(Element::Done)), Some(Err(throttled)), Some(Ok(Element::Item(item))), Some(Ok(Element::Absent)), Some(Err(lost))];
         let answer = respond(answers, Some(2.5)).unwrap();
         let expected = concat!(
-            r#"[{"status":204},{"index":1,"error":"slow","errorCode":"THROTTLED","status":429},"#,
+            r#"[{"status":204},{"index":1,"error":"slow","errorCode":"ERR_INVOKE_OUTPUT_BINDING","reason":"THROTTLED","status":429},"#,
             r#"{"id":"1","n":1.50},null,"#,
-            r#"{"index":4,"error":"late","errorCode":"DEADLINE","status":504,"ambiguous":true,"details":{"requestId":"r-1"}}]"#,
+            r#"{"index":4,"error":"late","errorCode":"ERR_INVOKE_OUTPUT_BINDING","reason":"DEADLINE","status":504,"#,
+            r#""ambiguous":true,"details":{"requestId":"r-1"}}]"#,
         );
         assert_eq!(std::str::from_utf8(answer.data.as_ref().unwrap()).unwrap(), expected);
         let facts: Vec<_> = answer.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -1,7 +1,7 @@
 //! `transact` and `transactGet`: all or nothing.
 
 use super::bulk::{in_element, names};
-use super::bulk_answer::{Element, unwritable};
+use super::bulk_answer::{Element, shown, unwritable};
 use super::keys::{check_item, check_key};
 use super::output::Output;
 use super::request::Request;
@@ -181,7 +181,7 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
     let mut texts: Vec<Option<Box<RawValue>>> = Vec::with_capacity(gets.len());
     for item in &together.items {
         texts.push(match item {
-            Some(item) => match output.shown(&request.spelling, item)? {
+            Some(item) => match shown(&request, item)? {
                 Element::Item(text) => Some(text),
                 Element::Absent | Element::Done => None,
             },
