@@ -24,7 +24,7 @@ mod spelling;
 mod table;
 
 pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, Value};
-pub use expression::{Condition, Delete, Placeholders, Put, Update};
+pub use expression::{Condition, Delete, Effect, Placeholders, Put, Update};
 pub use items::{
     CapacityReport, Consistency, Found, Get, Items, ItemsSettings, OnRefusal, Returned, Written, ensure_table,
 };

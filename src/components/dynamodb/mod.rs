@@ -5,14 +5,21 @@
 
 mod binding;
 mod create;
+mod delete;
+mod etag;
+mod get;
 mod keys;
+mod life;
 mod operation;
 mod options;
 mod output;
+mod projection;
 mod request;
 mod shapes;
 mod spec;
+mod update;
 mod update_shape;
+mod writes;
 
 pub(super) use binding::connect;
 pub use operation::Operation;

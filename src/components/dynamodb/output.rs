@@ -1,7 +1,7 @@
 //! Items out and in: each operation has a module of its own, this one finds it.
 
 use super::super::attempts::Attempts;
-use super::create;
+use super::{create, delete, get, update};
 use super::keys::Keys;
 use super::operation::Operation;
 use super::options::Options;
@@ -36,7 +36,10 @@ impl OutputBinding for Output {
         let request = Request::read(request, &self.options)?;
         match operation {
             Operation::Create => create::run(self, request).await,
-            Operation::Get | Operation::Update | Operation::Delete | Operation::Query | Operation::List => {
+            Operation::Get => get::run(self, request).await,
+            Operation::Update => update::run(self, request).await,
+            Operation::Delete => delete::run(self, request).await,
+            Operation::Query | Operation::List => {
                 Err(BindingError::new(FailureKind::Permanent, "later"))
             }
         }
