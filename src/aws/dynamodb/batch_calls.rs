@@ -97,8 +97,6 @@ fn identity_of(item: &Item, key_names: Option<&[String]>) -> Vec<u8> {
 pub(super) struct ReadCalls {
     pub(super) items: Items,
     pub(super) read: BulkRead,
-    /// Attributes that were added to the projection so that items can be told apart, and that are taken out again.
-    pub(super) added: Vec<String>,
     /// How many bytes of items may still be answered.
     pub(super) room: AtomicUsize,
 }
@@ -141,10 +139,7 @@ impl BatchPort<Item, BulkFound> for ReadCalls {
 impl ReadCalls {
     /// An item as it is answered, if there is room for it.
     fn admit(&self, item: Option<Item>) -> BulkFound {
-        let Some(mut item) = item else { return BulkFound::Absent };
-        for name in &self.added {
-            item.remove(name);
-        }
+        let Some(item) = item else { return BulkFound::Absent };
         let size = wire_size(&item);
         let taken = self.room.try_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(size));
         match taken {

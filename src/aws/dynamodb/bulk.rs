@@ -34,7 +34,7 @@ pub enum BulkWrite {
 /// What is read of each item.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BulkRead {
-    /// A projection expression; without one the whole item.
+    /// A projection expression, which must keep the attributes of the key; without one the whole item.
     pub projection: Option<String>,
     /// Names behind the projection's placeholders.
     pub placeholders: Placeholders,
@@ -115,11 +115,10 @@ impl Items {
     /// `most_bytes` are not answered: [`BulkFound::NoRoom`].
     pub async fn read_many(&self, keys: Vec<Item>, read: BulkRead, pace: &BulkPace) -> BulkOutcome<BulkFound> {
         let (distinct, places) = distinct(keys);
-        let (read, added) = with_key(read, distinct.first().map(|entry: &Entry<Item>| &entry.value));
         let in_flight = pace.max_in_flight.min(MOST_OPEN_READS);
         let limits = CallLimits { entries: MOST_KEYS, bytes: MOST_BYTES, in_flight };
         let room = AtomicUsize::new(read.most_bytes);
-        let port = ReadCalls { items: self.clone(), read, added, room };
+        let port = ReadCalls { items: self.clone(), read, room };
         // Reads have no order to keep and no key twice, so that each is a key of its own.
         let own_keys = Keys::Known((0..distinct.len()).map(|place| place.to_be_bytes().to_vec()).collect());
         let Carried { entries, capacity } = carry(&port, &distinct, &own_keys, &inner(pace, limits)).await;
@@ -155,25 +154,6 @@ fn distinct(keys: Vec<Item>) -> (Vec<Entry<Item>>, Vec<usize>) {
     (entries, places)
 }
 
-/// Adds the key's attributes to a projection; items could not be told apart without. Gives those that nobody asked for.
-fn with_key(mut read: BulkRead, key: Option<&Item>) -> (BulkRead, Vec<String>) {
-    let (Some(mut projection), Some(key)) = (read.projection.take(), key) else { return (read, Vec::new()) };
-    let asked: Vec<&str> = projection.split(',').map(str::trim).collect();
-    let is_asked = |name: &str| {
-        asked.iter().any(|word| *word == name || read.placeholders.names.get(*word).is_some_and(|meant| meant == name))
-    };
-    let mut added: Vec<String> = key.keys().filter(|name| !is_asked(name)).cloned().collect();
-    added.sort_unstable();
-    for (number, name) in added.iter().enumerate() {
-        let placeholder = format!("#bindd_key{number}");
-        projection.push_str(", ");
-        projection.push_str(&placeholder);
-        read.placeholders.names.insert(placeholder, name.clone());
-    }
-    read.projection = Some(projection);
-    (read, added)
-}
-
 fn lost() -> Result<BulkFound, BindingError> {
     Err(BindingError::new(FailureKind::Permanent, "an answer was lost inside the sidecar, which is a defect of ours"))
 }
@@ -192,21 +172,5 @@ mod tests {
         let keys = [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":1.0}"#].map(item).to_vec();
         let (entries, places) = distinct(keys);
         assert_eq!((entries.len(), places), (2, vec![0, 1, 0]));
-    }
-
-    #[test]
-    fn a_projection_gets_the_key_and_loses_it_again() {
-        let asking = |projection: &str| BulkRead {
-            projection: Some(projection.to_owned()),
-            placeholders: Placeholders::default().name("#n", "name").name("#i", "id"),
-            ..BulkRead::default()
-        };
-        let key = item(r#"{"id":"1","at":2}"#);
-        let (with, added) = with_key(asking("#n"), Some(&key));
-        assert_eq!(with.projection.as_deref(), Some("#n, #bindd_key0, #bindd_key1"));
-        assert_eq!((with.placeholders.names["#bindd_key0"].as_str(), with.placeholders.names["#bindd_key1"].as_str()), ("at", "id"));
-        assert_eq!(added, ["at", "id"]);
-        let (with, added) = with_key(asking("#n, #i, at"), Some(&key));
-        assert_eq!((with.projection.as_deref(), added.len()), (Some("#n, #i, at"), 0));
     }
 }

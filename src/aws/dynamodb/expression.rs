@@ -91,6 +91,57 @@ pub struct Update {
     pub condition: Option<String>,
     /// What the placeholders of both stand for.
     pub placeholders: Placeholders,
+    /// What a second time would do.
+    pub effect: Effect,
+}
+
+/// What a change does when it is made twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The same as once.
+    Fixed,
+    /// It may count or append again.
+    Growing,
+}
+
+impl Update {
+    /// Sets one more attribute, in the expression's own `SET` clause where it has one. `name` and `value` are
+    /// placeholders that the update does not have yet.
+    pub fn set(&mut self, (name, attribute): (&str, &str), (value, stored): (&str, Value)) {
+        let assignment = format!("{name} = {value}");
+        match after_set(&self.change) {
+            Some(at) => self.change.insert_str(at, &format!(" {assignment},")),
+            None => self.change.push_str(&format!(" SET {assignment}")),
+        }
+        self.placeholders.names.insert(name.to_owned(), attribute.to_owned());
+        self.placeholders.values.insert(value.to_owned(), stored);
+    }
+
+    /// Adds a condition that must hold too. Its placeholders must be others.
+    pub fn require(&mut self, condition: Condition) {
+        self.condition = Some(match self.condition.take() {
+            Some(text) => format!("({text}) AND ({})", condition.text),
+            None => condition.text,
+        });
+        self.placeholders.extend(condition.placeholders);
+    }
+}
+
+/// The place after the keyword `SET`. The word is reserved in expressions, so it can't be an attribute's name there;
+/// one that follows `#`, `:` or a dot is part of another word.
+fn after_set(change: &str) -> Option<usize> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '#' | ':' | '.' | '-');
+    let mut start = None;
+    for (at, c) in change.char_indices().chain([(change.len(), ' ')]) {
+        if is_part(c) {
+            start.get_or_insert(at);
+        } else if let Some(begun) = start.take()
+            && change[begun..at].eq_ignore_ascii_case("SET")
+        {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// The removal of one item.
@@ -100,4 +151,40 @@ pub struct Delete {
     pub key: Item,
     /// When it may be removed.
     pub condition: Option<Condition>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(change: &str) -> Update {
+        let (change, placeholders) = (change.to_owned(), Placeholders::default());
+        Update { key: Item::new(), change, condition: None, placeholders, effect: Effect::Fixed }
+    }
+
+    #[test]
+    fn an_attribute_joins_the_set_clause_or_brings_one() {
+        for (before, after) in [
+            ("SET a = :a", "SET #v = :v, a = :a"),
+            ("REMOVE b set a = if_not_exists(a, :x), c = :c", "REMOVE b set #v = :v, a = if_not_exists(a, :x), c = :c"),
+            ("REMOVE #set ADD m.set :set", "REMOVE #set ADD m.set :set SET #v = :v"),
+            ("ADD n :one", "ADD n :one SET #v = :v"),
+        ] {
+            let mut update = update(before);
+            update.set(("#v", "version"), (":v", Value::S("1".to_owned())));
+            assert_eq!(update.change, after);
+            assert_eq!(update.placeholders.names["#v"], "version");
+            assert_eq!(update.placeholders.values[":v"], Value::S("1".to_owned()));
+        }
+    }
+
+    #[test]
+    fn conditions_are_joined_within_brackets() {
+        let condition = |text: &str| Condition { text: text.to_owned(), placeholders: Placeholders::default() };
+        assert_eq!(condition("a OR b").and(Some(condition("c"))).text, "(a OR b) AND (c)");
+        let mut update = update("SET a = :a");
+        update.require(condition("x"));
+        update.require(condition("y OR z"));
+        assert_eq!(update.condition.as_deref(), Some("(x) AND (y OR z)"));
+    }
 }

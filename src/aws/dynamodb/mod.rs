@@ -32,7 +32,7 @@ mod transactions;
 
 pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, Value};
 pub use bulk::{BulkFound, BulkOutcome, BulkPace, BulkRead, BulkWrite};
-pub use expression::{Condition, Delete, Placeholders, Put, Update};
+pub use expression::{Condition, Delete, Effect, Placeholders, Put, Update};
 pub use items::{
     CapacityReport, Consistency, Found, Get, Items, ItemsSettings, OnRefusal, Returned, Written, ensure_table,
 };

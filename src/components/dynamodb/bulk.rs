@@ -1,11 +1,15 @@
 //! `bulkCreate`, `bulkDelete` and `bulkGet`: many items, few calls, an answer for each.
 
 use super::bulk_answer::{self, Element};
+use super::etag::Etag;
 use super::keys::{check_item, check_key};
+use super::life;
+use super::options::{Expired, Life};
 use super::output::Output;
+use super::projection::Projection;
 use super::request::Request;
-use super::shapes::{read_shape, refused};
-use crate::aws::dynamodb::{BulkFound, BulkPace, BulkRead, BulkWrite, Consistency, Item, ItemFault, KeySchema};
+use super::shapes::{Behind, read_shape, refused};
+use crate::aws::dynamodb::{BulkFound, BulkPace, BulkRead, BulkWrite, Item, ItemFault, KeySchema, Value};
 use crate::domain::{BindingError, FailureKind, InvokeResponse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,9 +17,13 @@ use tokio::time::Instant;
 
 const CREATE_FORM: &str = r#"{"items":[{…},…]}"#;
 const DELETE_FORM: &str = r#"{"keys":[{…},…]}"#;
-const GET_FORM: &str = r#"{"keys":[{…},…],"consistentRead"?:true}"#;
+const GET_FORM: &str = r#"{"keys":[{…},…],"projection"?:["…"],"consistentRead"?:true,"names"?:{…}}"#;
+/// Request metadata of single writes that a call for many items has no room for.
+const SINGLE_ONLY: [&str; 5] =
+    ["conditionExpression", "etag", "concurrency", "returnValues", "returnValuesOnConditionCheckFailure"];
 
 /// Stores the items of `items`, each in place of any that has its key. Of two with one key the later one stays.
+/// Where the component keeps versions, all get the same one (header `metadata.etag`).
 ///
 /// # Errors
 /// When `data` has another form, no items or too many. What befalls single items is in the answer.
@@ -28,14 +36,24 @@ pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeRe
     }
     let shape: Shape<'_> = read_shape(&request.data, CREATE_FORM)?;
     check_count(output, "items", shape.items.len())?;
+    check_metadata(&request)?;
+    let options = &output.options;
+    let version = Etag::read(&request.metadata, options.etag_attribute.as_deref())?;
+    life::stated_end(&request.metadata, options.life.as_ref(), life::now())?;
     let schema = output.keys.find(&output.items).await;
     let read = |(place, text): (usize, &&RawValue)| {
-        let item = request.spelling.item(text.get().as_bytes()).map_err(|fault| at(fault, "items", place))?;
+        let mut item = request.spelling.item(text.get().as_bytes()).map_err(|fault| at(fault, "items", place))?;
+        life::limit_life(&mut item, &request.metadata, options.life.as_ref(), life::now())?;
+        if let Some(version) = &version {
+            item.insert(version.attribute.clone(), Value::S(version.new.clone()));
+        }
         check_item(schema, &item).map_err(|error| in_element("items", place, &error))?;
         Ok(BulkWrite::Put(item))
     };
     let writes = shape.items.iter().enumerate().map(read).collect();
-    write(output, &request, schema, writes).await
+    let mut response = write(output, &request, schema, writes).await?;
+    response.metadata.extend(version.map(|version| ("etag", version.new)));
+    Ok(response)
 }
 
 /// Deletes the items of `keys`; one that is not there is success too.
@@ -51,6 +69,7 @@ pub(super) async fn delete(output: &Output, request: Request) -> Result<InvokeRe
     }
     let shape: Shape<'_> = read_shape(&request.data, DELETE_FORM)?;
     check_count(output, "keys", shape.keys.len())?;
+    check_metadata(&request)?;
     let schema = output.keys.known();
     let keys = read_keys(&request, schema, &shape.keys);
     let writes = keys.into_iter().map(|key| key.map(BulkWrite::Delete)).collect();
@@ -67,39 +86,52 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
     struct Shape<'t> {
         #[serde(borrow)]
         keys: Vec<&'t RawValue>,
+        #[serde(borrow)]
+        projection: Option<&'t RawValue>,
         consistent_read: Option<bool>,
+        #[serde(borrow)]
+        names: Option<&'t RawValue>,
     }
     let shape: Shape<'_> = read_shape(&request.data, GET_FORM)?;
     check_count(output, "keys", shape.keys.len())?;
     let keys = read_keys(&request, output.keys.known(), &shape.keys);
-    let consistency = match shape.consistent_read {
-        None => output.options.consistency,
-        Some(true) => Consistency::Strong,
-        Some(false) => Consistency::Eventual,
+    let hidden = hidden(output);
+    // By its key an item is known again, and by the end of its life, whether to show it.
+    let key = keys.iter().find_map(|key| key.as_ref().ok());
+    let names = key.into_iter().flat_map(|key| key.keys().map(String::as_str));
+    let needed: Vec<&str> = names.chain(hidden.map(|life| life.attribute.as_str())).collect();
+    let mut placeholders = Behind { names: shape.names, values: None }.read(&request.spelling)?;
+    let projection = Projection::read(shape.projection, &placeholders, &needed)?;
+    placeholders.extend(projection.placeholders.clone());
+    let read = BulkRead {
+        projection: projection.text.clone(),
+        placeholders,
+        consistency: request.consistency(shape.consistent_read, output.options.consistency),
+        most_bytes: output.options.max_response_size,
     };
-    let most_bytes = output.options.max_response_size;
-    let read = BulkRead { consistency, most_bytes, ..BulkRead::default() };
     let (places, sound, mut answers) = part(keys);
     let carried = output.items.read_many(sound, read, &pace(output, &request)).await;
     for (place, found) in places.into_iter().zip(carried.entries) {
-        answers[place] = Some(found.and_then(|found| element(output, &request, found)));
+        answers[place] = Some(found.and_then(|found| match found {
+            BulkFound::Item(item) => bulk_answer::shown(&request, hidden, &projection, item),
+            BulkFound::Absent => Ok(Element::Absent),
+            BulkFound::NoRoom => Err(no_room(output.options.max_response_size)),
+        }));
     }
     bulk_answer::respond(answers, carried.capacity)
 }
 
-fn element(output: &Output, request: &Request, found: BulkFound) -> Result<Element, BindingError> {
-    match found {
-        BulkFound::Item(item) => bulk_answer::shown(request, &item),
-        BulkFound::Absent => Ok(Element::Absent),
-        BulkFound::NoRoom => {
-            let limit = output.options.max_response_size;
-            let text = format!(
-                "the items before this one fill the answer, which may have {limit} bytes (`maxResponseSize`): ask for \
-                 fewer at once"
-            );
-            Err(BindingError::new(FailureKind::TooLarge, text).with_detail("limit", limit.to_string()))
-        }
-    }
+/// The life of items, where those whose life is over are hidden.
+pub(super) fn hidden(output: &Output) -> Option<&Life> {
+    output.options.life.as_ref().filter(|life| life.expired == Expired::Hidden)
+}
+
+fn no_room(limit: usize) -> BindingError {
+    let text = format!(
+        "the items before this one fill the answer, which may have {limit} bytes (`maxResponseSize`): ask for fewer at \
+         once"
+    );
+    BindingError::new(FailureKind::TooLarge, text).with_detail("limit", limit.to_string())
 }
 
 async fn write(
@@ -157,6 +189,17 @@ fn check_count(output: &Output, member: &str, count: usize) -> Result<(), Bindin
         return Err(error.with_detail("size", count.to_string()).with_detail("limit", most.to_string()));
     }
     Ok(())
+}
+
+/// What would be promised and not kept is refused.
+fn check_metadata(request: &Request) -> Result<(), BindingError> {
+    match SINGLE_ONLY.into_iter().find(|key| request.metadata.get(key).is_some()) {
+        Some(key) => Err(refused(format!(
+            "the request metadata `{key}` has no effect on many items at once: send the items one by one, or as a \
+             transaction"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Puts an element's place before the place within it.

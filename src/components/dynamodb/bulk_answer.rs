@@ -1,6 +1,10 @@
 //! The answer to a request about many items: an array in the order of the request.
 
-use super::request::Request;
+use super::life;
+use super::options::Life;
+use super::projection::Projection;
+use super::request::{Request, unwritable};
+use super::writes::capacity_header;
 use crate::aws::dynamodb::Item;
 use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome};
 use bytes::Bytes;
@@ -71,7 +75,7 @@ pub(super) fn respond(
     let data = serde_json::to_vec(&texts).map_err(unwritable)?;
     let succeeded = count - failed;
     let mut metadata = vec![("succeeded", succeeded.to_string()), ("failed", failed.to_string())];
-    metadata.extend(capacity.map(|units| ("consumedCapacity", units.to_string())));
+    metadata.extend(capacity_header(capacity));
     let extent = if failed == 0 { Extent::Whole } else { Extent::Mixed };
     Ok(InvokeResponse { data: Some(Bytes::from(data)), metadata, extent })
 }
@@ -85,21 +89,26 @@ fn text_of(index: usize, answer: Result<Element, BindingError>) -> serde_json::R
     }
 }
 
-/// An item as callers see it.
+/// An item as callers see it; one whose life is over is not there, where the component hides those.
 ///
 /// # Errors
 /// When it cannot be written as JSON, which no item is known to do.
-pub(super) fn shown(request: &Request, item: &Item) -> Result<Element, BindingError> {
-    request.spelling.write(item).map(Element::Item).map_err(unwritable)
+pub(super) fn shown(
+    request: &Request,
+    hidden: Option<&Life>,
+    projection: &Projection,
+    mut item: Item,
+) -> Result<Element, BindingError> {
+    if hidden.is_some_and(|life| life::is_over(&item, &life.attribute, life::now())) {
+        return Ok(Element::Absent);
+    }
+    projection.trim(&mut item);
+    request.written(&item).map(Element::Item)
 }
 
 fn unanswered() -> BindingError {
     let text = "an answer was lost inside the sidecar, which is a defect of ours";
     BindingError::new(FailureKind::Permanent, text).with_outcome(Outcome::Unknown)
-}
-
-pub(super) fn unwritable(error: serde_json::Error) -> BindingError {
-    BindingError::new(FailureKind::Permanent, "the answer cannot be written as JSON").with_source(error)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! `exec`: a PartiQL statement of the component, by its name. Requests give parameters and never a statement's text.
 
-use super::bulk_answer::unwritable;
 use super::output::Output;
-use super::request::Request;
+use super::request::{Request, unwritable};
 use super::shapes::{read_shape, refused};
-use crate::aws::dynamodb::{Consistency, Rows, Spelling, Statement, StatementEffect, Value};
+use super::writes::{body, capacity_header};
+use crate::aws::dynamodb::{OnRefusal, Rows, Spelling, Statement, StatementEffect, Value};
 use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
 use crate::resilience::Repeat;
-use bytes::Bytes;
+use crate::telemetry::RecordState;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -45,25 +45,31 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     let effect = StatementEffect::of(text);
     let most = output.options.max_page_items;
     let limit = shape.limit.map_or(most, |limit| limit.clamp(1, most));
-    let consistency = match shape.consistent_read {
-        None => output.options.consistency,
-        Some(true) => Consistency::Strong,
-        Some(false) => Consistency::Eventual,
-    };
     let statement = Statement {
         text: text.to_owned(),
         parameters: read_parameters(&request.spelling, &shape.parameters.unwrap_or_default())?,
         limit: i32::try_from(limit).ok(),
         next_token: shape.next_token,
-        consistency,
+        consistency: request.consistency(shape.consistent_read, output.options.consistency),
         on_refusal: request.on_refusal()?,
     };
     let repeat = match effect {
         StatementEffect::Reads => Repeat::Freely,
-        StatementEffect::Writes => output.options.repeat_ambiguous,
+        StatementEffect::Writes => request.repeat_ambiguous(output.options.repeat_ambiguous),
     };
-    let attempt = || async { Ok(output.items.execute(statement.clone()).await?) };
+    let attempt = || async {
+        let executed = output.items.execute(statement.clone()).await;
+        executed.map_err(|refused| {
+            let asked = refused.item.filter(|_| statement.on_refusal == OnRefusal::Item);
+            let item = asked.and_then(|item| request.spelling.write(&item).ok());
+            item.into_iter().fold(refused.error, |error, item| error.with_detail("item", item.get()))
+        })
+    };
     let spent = output.attempts.run(request.call("ExecuteStatement", repeat), attempt).await;
+    if effect == StatementEffect::Writes {
+        let (state, made) = spent.as_ref().map_or((RecordState::Failed, 0), |spent| (RecordState::Stored, spent.attempts));
+        output.attempts.metrics.ended(state, made);
+    }
     let rows = spent.map_err(|error| match effect {
         // A read leaves nothing behind, whatever became of it.
         StatementEffect::Reads => error.with_outcome(Outcome::NotDone),
@@ -95,15 +101,14 @@ fn read_parameters(spelling: &Spelling, texts: &[&RawValue]) -> Result<Vec<Value
 }
 
 fn respond(spelling: &Spelling, effect: StatementEffect, rows: &Rows) -> Result<InvokeResponse, BindingError> {
-    let metadata = rows.capacity.map(|units| ("consumedCapacity", units.to_string())).into_iter().collect();
+    let metadata = capacity_header(rows.capacity).into_iter().collect();
     if effect == StatementEffect::Writes && rows.items.is_empty() {
         return Ok(InvokeResponse { metadata, ..InvokeResponse::default() });
     }
     let items = rows.items.iter().map(|item| spelling.write(item)).collect::<Result<Vec<_>, _>>();
     let items = items.map_err(unwritable)?;
     let answer = Answer { count: items.len(), items, next_token: rows.next_token.as_deref() };
-    let data = serde_json::to_vec(&answer).map_err(unwritable)?;
-    Ok(InvokeResponse { data: Some(Bytes::from(data)), metadata, ..InvokeResponse::default() })
+    Ok(InvokeResponse { data: Some(body(&answer)?), metadata, ..InvokeResponse::default() })
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Items out and in: each operation has a module of its own, this one finds it.
 
 use super::super::attempts::Attempts;
-use super::{bulk, create, exec, transact};
 use super::keys::Keys;
 use super::operation::Operation;
 use super::options::Options;
 use super::request::Request;
+use super::{bulk, create, delete, exec, get, transact, update};
 use crate::aws::dynamodb::Items;
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
 use async_trait::async_trait;
@@ -36,13 +36,16 @@ impl OutputBinding for Output {
         let request = Request::read(request, &self.options)?;
         match operation {
             Operation::Create => create::run(self, request).await,
+            Operation::Get => get::run(self, request).await,
+            Operation::Update => update::run(self, request).await,
+            Operation::Delete => delete::run(self, request).await,
             Operation::BulkCreate => bulk::create(self, request).await,
             Operation::BulkGet => bulk::get(self, request).await,
             Operation::BulkDelete => bulk::delete(self, request).await,
             Operation::Transact => transact::write(self, request).await,
             Operation::TransactGet => transact::get(self, request).await,
             Operation::Exec => exec::run(self, request).await,
-            Operation::Get | Operation::Update | Operation::Delete | Operation::Query | Operation::List => {
+            Operation::Query | Operation::List => {
                 Err(BindingError::new(FailureKind::Permanent, "later"))
             }
         }

@@ -2,11 +2,14 @@
 
 use super::super::attempts::{Call, time_allowed};
 use super::options::Options;
-use super::shapes::refused;
-use crate::aws::dynamodb::{ItemFormat, NumberForm, OnRefusal, Returned, Spelling};
-use crate::domain::{BindingError, InvokeRequest, Metadata};
+use super::shapes::{Behind, read_condition, refused};
+use crate::aws::dynamodb::{
+    Condition, Consistency, Item, ItemFormat, NumberForm, OnRefusal, Returned, Spelling,
+};
+use crate::domain::{BindingError, FailureKind, InvokeRequest, Metadata};
 use crate::resilience::Repeat;
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 /// A request, ready for an operation.
@@ -39,6 +42,47 @@ impl Request {
         Call { operation, deadline: self.deadline, repeat }
     }
 
+    /// `conditionExpression` with `expressionAttributeNames` and `expressionAttributeValues`, which are JSON texts.
+    ///
+    /// # Errors
+    /// When they are not, or have no condition to stand behind.
+    pub(super) fn condition(&self) -> Result<Option<Condition>, BindingError> {
+        let json = |key: &str| {
+            let parse = |text| serde_json::from_str::<&RawValue>(text);
+            let refusal = |_| refused(format!("the request metadata `{key}` must be a JSON object, as text"));
+            self.metadata.get(key).map(parse).transpose().map_err(refusal)
+        };
+        let behind = Behind { names: json("expressionAttributeNames")?, values: json("expressionAttributeValues")? };
+        read_condition(&self.spelling, self.metadata.get("conditionExpression").map(str::to_owned), behind)
+    }
+
+    /// `retryAmbiguous`, else what the component says.
+    pub(super) fn repeat_ambiguous(&self, component: Repeat) -> Repeat {
+        match self.metadata.get("retryAmbiguous") {
+            None => component,
+            Some(_) if self.metadata.is_true("retryAmbiguous") => Repeat::Freely,
+            Some(_) => Repeat::UnlessUnknown,
+        }
+    }
+
+    /// `consistentRead` of `data`, else of the metadata, else of the component.
+    pub(super) fn consistency(&self, in_data: Option<bool>, component: Consistency) -> Consistency {
+        let in_metadata = self.metadata.get("consistentRead").map(|_| self.metadata.is_true("consistentRead"));
+        match in_data.or(in_metadata) {
+            None => component,
+            Some(true) => Consistency::Strong,
+            Some(false) => Consistency::Eventual,
+        }
+    }
+
+    /// An item as the answer spells it.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(super) fn written(&self, item: &Item) -> Result<Box<RawValue>, BindingError> {
+        self.spelling.write(item).map_err(unwritable)
+    }
+
     /// `returnValues`, one of the words that the operation knows.
     ///
     /// # Errors
@@ -67,6 +111,11 @@ impl Request {
             }
         }
     }
+}
+
+/// What DynamoDB gave cannot be told in JSON.
+pub(super) fn unwritable(error: serde_json::Error) -> BindingError {
+    BindingError::new(FailureKind::Permanent, "the answer cannot be written as JSON").with_source(error)
 }
 
 fn spelling(metadata: &Metadata, component: &Spelling) -> Result<Spelling, BindingError> {

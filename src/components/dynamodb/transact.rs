@@ -1,25 +1,35 @@
 //! `transact` and `transactGet`: all or nothing.
 
-use super::bulk::{in_element, names};
-use super::bulk_answer::{Element, shown, unwritable};
+use super::bulk::{hidden, in_element, names};
+use super::bulk_answer::{Element, shown};
 use super::keys::{check_item, check_key};
 use super::output::Output;
+use super::projection::Projection;
 use super::request::Request;
-use super::shapes::{read_delete, read_key, read_put, read_shape, refused};
+use super::shapes::{Behind, read_delete, read_key, read_put, read_shape, refused};
 use super::update_shape::read_update;
+use super::writes::{body, capacity_header};
 use crate::aws::dynamodb::{
-    Check, Consistency, Get, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Placeholders, Spelling, Transaction, TransactWrite,
+    Check, Consistency, Get, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Spelling, TransactWrite, Transaction,
 };
-use crate::domain::{BindingError, FailureKind, InvokeResponse};
+use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
 use crate::resilience::Repeat;
-use bytes::Bytes;
+use crate::telemetry::RecordState;
 use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
 
 const FORM: &str = r#"{"items":[{"put":{"item":{…},"condition"?:"…"}},{"update":{…}},{"delete":{"key":{…},"condition"?:"…"}},{"check":{"key":{…},"condition":"…"}}],"idempotencyKey"?:"…"}"#;
-const GET_FORM: &str = r#"{"items":[{"key":{…}},…]}"#;
+const GET_FORM: &str = r#"{"items":[{"key":{…},"projection"?:["…"],"names"?:{…}},…]}"#;
+/// Request metadata that has no effect in a transaction, and what has.
+const NOT_HERE: [(&str, &str); 5] = [
+    ("ttlInSeconds", "the same transaction must be the same when it is sent again: set the attribute in the item"),
+    ("conditionExpression", "give each item its own `condition`"),
+    ("etag", "give each item its own `condition`"),
+    ("concurrency", "give each item its own `condition`"),
+    ("returnValues", "read the items afterwards"),
+];
 /// The longest `ClientRequestToken` (API reference, `TransactWriteItems`).
 const LONGEST_TOKEN: usize = 36;
 
@@ -52,10 +62,8 @@ struct One<'t> {
 /// When `data` has another form, holds too much or an item twice; `Conflict` with the detail `reasons` (JSON) when
 /// conditions failed. The detail `idempotencyKey` is what to send again with the same items.
 pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
-    if request.metadata.get("ttlInSeconds").is_some() {
-        let text = "`ttlInSeconds` has no effect in a transaction, whose items must be the same whenever it is sent \
-                    again: set the attribute in the item";
-        return Err(refused(text));
+    if let Some((key, advice)) = NOT_HERE.into_iter().find(|(key, _)| request.metadata.get(key).is_some()) {
+        return Err(refused(format!("the request metadata `{key}` has no effect in a transaction: {advice}")));
     }
     let shape: Shape<'_> = read_shape(&request.data, FORM)?;
     check_count(shape.items.len())?;
@@ -76,8 +84,10 @@ pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeRes
     check_whole(&transaction, schema.map(names).as_deref())?;
     let attempt = || output.items.transact(&transaction, &request.spelling);
     let spent = output.attempts.run(request.call("TransactWriteItems", Repeat::Freely), attempt).await;
+    let (state, made) = spent.as_ref().map_or((RecordState::Failed, 0), |spent| (RecordState::Stored, spent.attempts));
+    transaction.writes.iter().for_each(|_| output.attempts.metrics.ended(state, made));
     let spent = spent.map_err(|error| error.with_detail("idempotencyKey", key))?;
-    let metadata = spent.value.map(|units| ("consumedCapacity", units.to_string())).into_iter().collect();
+    let metadata = capacity_header(spent.value).into_iter().collect();
     Ok(InvokeResponse { metadata, ..InvokeResponse::default() })
 }
 
@@ -158,39 +168,55 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
     #[serde(deny_unknown_fields)]
     struct Shape<'t> {
         #[serde(borrow)]
-        items: Vec<One<'t>>,
+        items: Vec<&'t RawValue>,
     }
+    let shape: Shape<'_> = read_shape(&request.data, GET_FORM)?;
+    check_count(shape.items.len())?;
+    let (schema, hidden) = (output.keys.known(), hidden(output));
+    let needed: Vec<&str> = hidden.map(|life| life.attribute.as_str()).into_iter().collect();
+    let mut gets = Vec::with_capacity(shape.items.len());
+    let mut projections = Vec::with_capacity(shape.items.len());
+    for (place, text) in shape.items.into_iter().enumerate() {
+        let read = read_get(&request.spelling, text, &needed);
+        let read = read.and_then(|(get, projection)| check_key(schema, &get.key).map(|()| (get, projection)));
+        let (get, projection) = read.map_err(|error| in_element("items", place, &error))?;
+        gets.push(get);
+        projections.push(projection);
+    }
+    let attempt = || output.items.transact_get(&gets);
+    let spent = output.attempts.run(request.call("TransactGetItems", Repeat::Freely), attempt).await;
+    // A read leaves nothing behind, whatever became of it.
+    let together = spent.map_err(|error| error.with_outcome(Outcome::NotDone))?.value;
+    let mut texts: Vec<Option<Box<RawValue>>> = Vec::with_capacity(gets.len());
+    for (item, projection) in together.items.into_iter().zip(&projections) {
+        let element = item.map_or(Ok(Element::Absent), |item| shown(&request, hidden, projection, item))?;
+        texts.push(match element {
+            Element::Item(text) => Some(text),
+            Element::Absent | Element::Done => None,
+        });
+    }
+    let metadata = capacity_header(together.capacity).into_iter().collect();
+    Ok(InvokeResponse { data: Some(body(&texts)?), metadata, ..InvokeResponse::default() })
+}
+
+fn read_get(spelling: &Spelling, text: &RawValue, needed: &[&str]) -> Result<(Get, Projection), BindingError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct One<'t> {
         #[serde(borrow)]
         key: &'t RawValue,
+        #[serde(borrow)]
+        projection: Option<&'t RawValue>,
+        #[serde(borrow)]
+        names: Option<&'t RawValue>,
     }
-    let shape: Shape<'_> = read_shape(&request.data, GET_FORM)?;
-    check_count(shape.items.len())?;
-    let schema = output.keys.known();
-    let read = |(place, one): (usize, &One<'_>)| {
-        let key = read_key(&request.spelling, one.key).and_then(|key| check_key(schema, &key).map(|()| key));
-        let key = key.map_err(|error| in_element("items", place, &error))?;
-        let (projection, placeholders) = (None, Placeholders::default());
-        Ok(Get { key, projection, placeholders, consistency: Consistency::Strong })
-    };
-    let gets = shape.items.iter().enumerate().map(read).collect::<Result<Vec<_>, BindingError>>()?;
-    let attempt = || output.items.transact_get(&gets);
-    let together = output.attempts.run(request.call("TransactGetItems", Repeat::Freely), attempt).await?.value;
-    let mut texts: Vec<Option<Box<RawValue>>> = Vec::with_capacity(gets.len());
-    for item in &together.items {
-        texts.push(match item {
-            Some(item) => match shown(&request, item)? {
-                Element::Item(text) => Some(text),
-                Element::Absent | Element::Done => None,
-            },
-            None => None,
-        });
-    }
-    let data = serde_json::to_vec(&texts).map_err(unwritable)?;
-    let metadata = together.capacity.map(|units| ("consumedCapacity", units.to_string())).into_iter().collect();
-    Ok(InvokeResponse { data: Some(Bytes::from(data)), metadata, ..InvokeResponse::default() })
+    let one: One<'_> = read_shape(text.get().as_bytes(), GET_FORM)?;
+    let key = read_key(spelling, one.key)?;
+    let mut placeholders = Behind { names: one.names, values: None }.read(spelling)?;
+    let projection = Projection::read(one.projection, &placeholders, needed)?;
+    placeholders.extend(projection.placeholders.clone());
+    let get = Get { key, projection: projection.text.clone(), placeholders, consistency: Consistency::Strong };
+    Ok((get, projection))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The shape of an update, and the expression that comes of it. Pure.
 
 use super::shapes::{Behind, OWN_NAME, OWN_VALUE, read_key, read_shape, refused};
-use crate::aws::dynamodb::{Item, Placeholders, Spelling, Update, Value};
+use crate::aws::dynamodb::{Effect, Item, Placeholders, Spelling, Update, Value};
 use crate::domain::BindingError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -39,6 +39,8 @@ pub(super) fn read_update(spelling: &Spelling, text: &[u8]) -> Result<Update, Bi
     let key = read_key(spelling, shape.key)?;
     let mut placeholders = Behind { names: shape.names, values: shape.values }.read(spelling)?;
     let clauses = Clauses::read(spelling, &shape)?;
+    // Nobody knows what a caller's own expression does.
+    let effect = if clauses.is_empty() { Effect::Growing } else { clauses.effect() };
     let change = match shape.update_expression.filter(|text| !text.trim().is_empty()) {
         Some(text) if clauses.is_empty() => text,
         Some(_) => return Err(refused("give either `updateExpression` or `set`, `remove`, `add` and `delete`")),
@@ -51,7 +53,7 @@ pub(super) fn read_update(spelling: &Spelling, text: &[u8]) -> Result<Update, Bi
         }
     };
     let condition = shape.condition.filter(|text| !text.trim().is_empty());
-    Ok(Update { key, change, condition, placeholders })
+    Ok(Update { key, change, condition, placeholders, effect })
 }
 
 /// Changes by clause, each in alphabetical order, so that equal requests give equal expressions.
@@ -84,6 +86,12 @@ impl Clauses {
 
     fn is_empty(&self) -> bool {
         self.attributes().next().is_none()
+    }
+
+    /// Adding to a number counts; elements of a set are there or not, however often they are added.
+    fn effect(&self) -> Effect {
+        let counts = self.add.values().any(|value| matches!(value, Value::N(_)));
+        if counts { Effect::Growing } else { Effect::Fixed }
     }
 
     fn attributes(&self) -> impl Iterator<Item = &String> {
