@@ -38,7 +38,7 @@ pub trait InputBinding: Debug + Send + Sync {
 #[async_trait]
 pub trait OutputBinding: Debug + Send + Sync {
     /// The operations offered, in the order in which errors list them.
-    fn operations(&self) -> &'static [&'static str];
+    fn operations(&self) -> &[&'static str];
 
     /// For components that take a raw body as the data (`allowRawBody`): the request metadata that may come as headers
     /// beside it, in their true case, since headers know none. `None`: bodies are JSON, always.

@@ -149,7 +149,7 @@ struct Tally<'a> {
     name: &'a str,
     output: Option<&'a dyn OutputBinding>,
     component: &'a str,
-    supported: &'static [&'static str],
+    supported: &'a [&'static str],
     operation: &'static str,
     begun: Instant,
     status: Option<StatusCode>,

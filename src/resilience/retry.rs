@@ -5,12 +5,29 @@ use crate::domain::{BindingError, FailureKind, Outcome};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The reason in a failure that met an open transaction: a conflict that passes soon, so it is tried again.
+pub const TRANSACTION_CONFLICT: &str = "TRANSACTION_CONFLICT";
+
+/// Whether a request may be sent again although an earlier attempt may have taken effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeat {
+    /// It may: a second effect changes nothing, or is accepted.
+    #[default]
+    Freely,
+    /// It may not: the answer is then that nobody knows.
+    UnlessUnknown,
+}
+
 /// One retried call: a backoff and a deadline. The deadline is never extended by a retry.
 #[derive(Debug)]
 pub struct Retry {
     waits: Waits,
     deadline: Instant,
+    no_repeat_after: Instant,
+    most_repeats: u32,
+    repeat: Repeat,
     made: u32,
+    repeats: u32,
     may_have_taken_effect: bool,
 }
 
@@ -36,7 +53,43 @@ impl Retry {
     /// Starts now and ends `limit` later. The seed drives the jitter.
     #[must_use]
     pub fn within(limit: Duration, backoff: Backoff, seed: u64) -> Self {
-        Self { waits: backoff.waits(seed), deadline: Instant::now() + limit, made: 0, may_have_taken_effect: false }
+        Self::until(Instant::now() + limit, backoff, seed)
+    }
+
+    /// Starts now and ends at the deadline.
+    #[must_use]
+    pub fn until(deadline: Instant, backoff: Backoff, seed: u64) -> Self {
+        Self {
+            waits: backoff.waits(seed),
+            deadline,
+            no_repeat_after: deadline,
+            most_repeats: u32::MAX,
+            repeat: Repeat::Freely,
+            made: 0,
+            repeats: 0,
+            may_have_taken_effect: false,
+        }
+    }
+
+    /// Sets whether an unknown outcome ends it.
+    #[must_use]
+    pub const fn repeating(mut self, repeat: Repeat) -> Self {
+        self.repeat = repeat;
+        self
+    }
+
+    /// Bounds the repetitions; the first attempt is none.
+    #[must_use]
+    pub const fn at_most(mut self, repeats: u32) -> Self {
+        self.most_repeats = repeats;
+        self
+    }
+
+    /// Lets no repetition begin later than this from now on, should the deadline be later.
+    #[must_use]
+    pub fn for_no_longer_than(mut self, elapsed: Duration) -> Self {
+        self.no_repeat_after = self.deadline.min(Instant::now() + elapsed);
+        self
     }
 
     /// Pure decision after a failed attempt, at the moment `now`.
@@ -45,13 +98,16 @@ impl Retry {
     pub fn decide(&mut self, error: BindingError, now: Instant) -> Attempt {
         self.may_have_taken_effect |= error.outcome() == Outcome::Unknown;
         let outcome = if self.may_have_taken_effect { Outcome::Unknown } else { Outcome::NotDone };
-        if !error.kind().may_retry() {
+        let may_pass = error.kind().may_retry() || error.reason() == Some(TRANSACTION_CONFLICT);
+        let is_unsafe = self.repeat == Repeat::UnlessUnknown && self.may_have_taken_effect;
+        if !may_pass || is_unsafe || self.repeats >= self.most_repeats {
             return Attempt::GiveUp(error.with_outcome(outcome));
         }
         let wait = self.waits.next_wait().max(error.retry_after().unwrap_or_default());
-        if now + wait >= self.deadline {
+        if now + wait >= self.no_repeat_after {
             return Attempt::GiveUp(error.with_outcome(outcome));
         }
+        self.repeats += 1;
         Attempt::After(wait)
     }
 
@@ -89,6 +145,50 @@ mod tests {
     use super::*;
 
     const BACKOFF: Backoff = Backoff::millis(50, 2_000);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_must_not_be_doubled_ends_with_the_first_unknown_outcome() {
+        let mut made = 0;
+        let retry = Retry::within(Duration::from_secs(10), BACKOFF, 1).repeating(Repeat::UnlessUnknown);
+        let result: Result<Spent<()>, _> = retry
+            .run(|| {
+                made += 1;
+                let outcome = if made < 3 { Outcome::NotDone } else { Outcome::Unknown };
+                async move { Err(failing(FailureKind::Transient).with_outcome(outcome)) }
+            })
+            .await;
+        assert_eq!((result.unwrap_err().outcome(), made), (Outcome::Unknown, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repetitions_are_counted_and_timed() {
+        for (retry, most) in [
+            (Retry::within(Duration::from_secs(100), BACKOFF, 1).at_most(2), 3),
+            (Retry::within(Duration::from_secs(100), BACKOFF, 1).at_most(0), 1),
+            (Retry::within(Duration::from_secs(100), BACKOFF, 1).for_no_longer_than(Duration::ZERO), 1),
+        ] {
+            let mut made = 0;
+            let result: Result<Spent<()>, _> = retry
+                .run(|| {
+                    made += 1;
+                    async { Err(failing(FailureKind::Throttled)) }
+                })
+                .await;
+            assert_eq!((result.unwrap_err().kind(), made), (FailureKind::Throttled, most));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_in_the_way_is_waited_for() {
+        let mut left = 3;
+        let spent = Retry::within(Duration::from_secs(10), BACKOFF, 1).run(|| {
+            left -= 1;
+            let conflict = failing(FailureKind::Conflict).with_reason(TRANSACTION_CONFLICT);
+            let result = if left == 0 { Ok(()) } else { Err(conflict) };
+            async move { result }
+        });
+        assert_eq!(spent.await.unwrap().attempts, 3);
+    }
 
     fn failing(kind: FailureKind) -> BindingError {
         BindingError::new(kind, "no")

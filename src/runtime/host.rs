@@ -61,7 +61,7 @@ pub enum InvokeError {
         /// What was asked of it.
         operation: String,
         /// What it offers, in its own order.
-        supported: &'static [&'static str],
+        supported: Vec<&'static str>,
     },
     /// The component tried and could not.
     #[error(transparent)]
@@ -155,7 +155,11 @@ impl Host {
         let supported = output.operations();
         if !supported.contains(&request.operation.as_str()) {
             let operation = request.operation;
-            return Err(InvokeError::UnsupportedOperation { name: name.to_owned(), operation, supported });
+            return Err(InvokeError::UnsupportedOperation {
+                name: name.to_owned(),
+                operation,
+                supported: supported.to_vec(),
+            });
         }
         Ok(output.invoke(request).await?)
     }

@@ -1,39 +1,269 @@
-//! Items of one table.
+//! Writes and reads of single items of one table: one call each, never repeated here.
 
 use super::super::client::Connection;
-use super::super::failure::{Failed, classify};
-use super::{Item, table};
+use super::super::failure::Failed;
+use super::refusal::{Refused, refused};
+use super::table::{self, KeySchema};
+use super::{Delete, Item, Placeholders, Put, Update};
 use crate::domain::BindingError;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    ConsumedCapacity, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
+use std::time::Duration;
 
-/// Writes items to one table. Cheap to clone.
+/// How the items of one table are reached.
+#[derive(Debug, Clone)]
+pub struct ItemsSettings {
+    /// Name or ARN of the table.
+    pub table: String,
+    /// Bound of one call.
+    pub attempt_timeout: Duration,
+    /// Whether the service is asked what a call cost.
+    pub capacity: CapacityReport,
+}
+
+impl ItemsSettings {
+    /// A table with the defaults: 5 s for a call, no report.
+    #[must_use]
+    pub const fn of_table(table: String) -> Self {
+        Self { table, attempt_timeout: Duration::from_secs(5), capacity: CapacityReport::Off }
+    }
+}
+
+/// Whether consumed capacity is reported (`returnConsumedCapacity`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CapacityReport {
+    /// It is not.
+    #[default]
+    Off,
+    /// The sum of a call, in capacity units.
+    Total,
+}
+
+/// Which attributes a write gives back (`ReturnValues`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Returned {
+    /// None.
+    #[default]
+    Nothing,
+    /// The item as it was before.
+    AllOld,
+    /// Of the item before, those that were changed; updates only.
+    UpdatedOld,
+    /// The item as it is now; updates only.
+    AllNew,
+    /// Of the item now, those that were changed; updates only.
+    UpdatedNew,
+}
+
+/// What a refused condition gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnRefusal {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The item as it is.
+    Item,
+}
+
+/// What a write gave back.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Written {
+    /// The attributes asked for, if there are any.
+    pub attributes: Option<Item>,
+    /// Capacity units, where they were asked for.
+    pub capacity: Option<f64>,
+}
+
+/// A read of one item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Get {
+    /// The key.
+    pub key: Item,
+    /// The projection expression; the whole item without one.
+    pub projection: Option<String>,
+    /// Names behind the projection's placeholders.
+    pub placeholders: Placeholders,
+    /// Whether the read must see every write before it.
+    pub consistency: Consistency,
+}
+
+/// How fresh a read is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// It may miss the newest writes; costs half.
+    #[default]
+    Eventual,
+    /// It sees every write that was confirmed before.
+    Strong,
+}
+
+/// What a read gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// The item, if there is one.
+    pub item: Option<Item>,
+    /// Capacity units, where they were asked for.
+    pub capacity: Option<f64>,
+}
+
+/// The items of one table. Cheap to clone; every call is a single attempt, made once a call may be open.
 #[derive(Debug, Clone)]
 pub struct Items {
-    connection: Connection,
-    client: Client,
-    table: String,
+    pub(super) connection: Connection,
+    pub(super) client: Client,
+    pub(super) table: String,
+    pub(super) capacity: CapacityReport,
 }
 
 impl Items {
-    /// For a table by name or ARN; nothing is contacted.
+    /// For a table; nothing is contacted.
     #[must_use]
-    pub fn new(connection: &Connection, table: String) -> Self {
-        Self { connection: connection.clone(), client: connection.dynamodb(), table }
+    pub fn new(connection: &Connection, settings: ItemsSettings) -> Self {
+        let client = connection.dynamodb_within(settings.attempt_timeout);
+        Self { connection: connection.clone(), client, table: settings.table, capacity: settings.capacity }
     }
 
-    /// Stores an item; one that has the same key is replaced. One attempt, of 5 s, once a call may be open. Trying
-    /// again is harmless: the same item would replace itself.
+    /// The table's name or ARN.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Stores an item; one that has the same key is replaced.
     ///
     /// # Errors
-    /// As DynamoDB answered; the outcome is unknown where no answer came.
-    pub async fn put(&self, item: Item) -> Result<(), BindingError> {
+    /// As DynamoDB answered; `Outcome::Unknown` where no answer came.
+    pub async fn put(&self, put: Put, returned: Returned, on_refusal: OnRefusal) -> Result<Written, Refused> {
         let _place = self.connection.permit().await;
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(binding_error(classify("DynamoDB: PutItem", error), &self.table)),
+        let (condition, placeholders) = parts(put.condition);
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(put.item));
+        let sent = request
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(placeholders.names())
+            .set_expression_attribute_values(placeholders.values())
+            .return_values(returned.word())
+            .set_return_values_on_condition_check_failure(on_refusal.word())
+            .set_return_consumed_capacity(self.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused("DynamoDB: PutItem", &self.table, error))?;
+        Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+    }
+
+    /// Changes attributes of an item; one that is not there is created.
+    ///
+    /// # Errors
+    /// As [`Items::put`].
+    pub async fn update(&self, update: Update, returned: Returned, on_refusal: OnRefusal) -> Result<Written, Refused> {
+        let _place = self.connection.permit().await;
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(update.key));
+        let sent = request
+            .update_expression(update.change)
+            .set_condition_expression(update.condition)
+            .set_expression_attribute_names(update.placeholders.names())
+            .set_expression_attribute_values(update.placeholders.values())
+            .return_values(returned.word())
+            .set_return_values_on_condition_check_failure(on_refusal.word())
+            .set_return_consumed_capacity(self.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused("DynamoDB: UpdateItem", &self.table, error))?;
+        Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+    }
+
+    /// Removes an item; none there is success too.
+    ///
+    /// # Errors
+    /// As [`Items::put`].
+    pub async fn delete(&self, delete: Delete, returned: Returned, on_refusal: OnRefusal) -> Result<Written, Refused> {
+        let _place = self.connection.permit().await;
+        let (condition, placeholders) = parts(delete.condition);
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(delete.key));
+        let sent = request
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(placeholders.names())
+            .set_expression_attribute_values(placeholders.values())
+            .return_values(returned.word())
+            .set_return_values_on_condition_check_failure(on_refusal.word())
+            .set_return_consumed_capacity(self.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused("DynamoDB: DeleteItem", &self.table, error))?;
+        Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+    }
+
+    /// Reads an item.
+    ///
+    /// # Errors
+    /// As DynamoDB answered.
+    pub async fn get(&self, get: Get) -> Result<Found, BindingError> {
+        let _place = self.connection.permit().await;
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(get.key));
+        let sent = request
+            .set_projection_expression(get.projection)
+            .set_expression_attribute_names(get.placeholders.names())
+            .consistent_read(get.consistency == Consistency::Strong)
+            .set_return_consumed_capacity(self.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused("DynamoDB: GetItem", &self.table, error).error)?;
+        let capacity = units(answer.consumed_capacity.as_ref());
+        Ok(Found { item: answer.item, capacity })
+    }
+
+    /// The table's key, or `None` where we may not look (`dynamodb:DescribeTable` is denied).
+    ///
+    /// # Errors
+    /// As DynamoDB answered.
+    pub async fn key_schema(&self) -> Result<Option<KeySchema>, BindingError> {
+        let _place = self.connection.permit().await;
+        let described = table::key_schema(&self.client, &self.table).await;
+        described.map_err(|failed| binding_error(failed, &self.table))
+    }
+
+    /// What calls ask about capacity.
+    pub(super) const fn report(&self) -> Option<ReturnConsumedCapacity> {
+        match self.capacity {
+            CapacityReport::Off => None,
+            CapacityReport::Total => Some(ReturnConsumedCapacity::Total),
         }
     }
+}
+
+impl Returned {
+    const fn word(self) -> ReturnValue {
+        match self {
+            Self::Nothing => ReturnValue::None,
+            Self::AllOld => ReturnValue::AllOld,
+            Self::UpdatedOld => ReturnValue::UpdatedOld,
+            Self::AllNew => ReturnValue::AllNew,
+            Self::UpdatedNew => ReturnValue::UpdatedNew,
+        }
+    }
+}
+
+impl OnRefusal {
+    pub(super) const fn word(self) -> Option<ReturnValuesOnConditionCheckFailure> {
+        match self {
+            Self::Nothing => None,
+            Self::Item => Some(ReturnValuesOnConditionCheckFailure::AllOld),
+        }
+    }
+}
+
+pub(super) fn parts(condition: Option<super::Condition>) -> (Option<String>, Placeholders) {
+    condition.map_or_else(Default::default, |condition| (Some(condition.text), condition.placeholders))
+}
+
+fn written(attributes: Option<Item>, capacity: Option<&ConsumedCapacity>) -> Written {
+    Written { attributes: attributes.filter(|attributes| !attributes.is_empty()), capacity: units(capacity) }
+}
+
+/// The sum of one call, table and indexes together.
+pub(super) fn units(capacity: Option<&ConsumedCapacity>) -> Option<f64> {
+    capacity.and_then(ConsumedCapacity::capacity_units)
 }
 
 /// Creates a table with the string key `key` if there is none, billed by request, and waits until it is active. A

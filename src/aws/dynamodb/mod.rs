@@ -8,16 +8,39 @@
 //! without reading anything twice.
 
 mod attribute;
+mod batch_calls;
+mod batch_schedule;
+mod batches;
+mod bulk;
+mod expression;
+mod identity;
 mod items;
+mod json_in;
+mod json_out;
 mod lease_calls;
 mod lease_item;
 mod lease_setup;
 mod lease_table;
 mod lease_writes;
 mod number;
+mod pages;
+mod refusal;
+mod spelling;
+mod statements;
 mod table;
+mod transactions;
 
-pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, item_from_json};
-pub use items::{Items, ensure_table};
+pub use attribute::{Item, ItemFault, ItemProblem, LARGEST_ITEM, Value};
+pub use bulk::{BulkFound, BulkOutcome, BulkPace, BulkRead, BulkWrite};
+pub use expression::{Condition, Delete, Effect, Placeholders, Put, Update};
+pub use items::{
+    CapacityReport, Consistency, Found, Get, Items, ItemsSettings, OnRefusal, Returned, Written, ensure_table,
+};
 pub use lease_table::LeaseTable;
 pub use number::NumberProblem;
+pub use pages::{Direction, Page, Selection, Walk};
+pub use refusal::{CONDITION_FAILED, Refused};
+pub use spelling::{AttributeTypes, ItemFormat, NumberForm, Spelling, StatedType, item_from_json};
+pub use statements::{Rows, Statement, StatementEffect};
+pub use table::{KeyAttribute, KeySchema, KeyType};
+pub use transactions::{Check, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Together, TransactWrite, Transaction};

@@ -56,6 +56,23 @@ pub(super) fn number_text(text: &str) -> Result<String, NumberProblem> {
     Ok(format!("{sign}{first}{point}{rest}E{power:+}"))
 }
 
+/// The same text for the same value: sign, digits without outer zeros, power of ten of the first digit. For a text that
+/// [`number_text`] gave.
+pub(super) fn canonical(text: &str) -> String {
+    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all_digits = [whole, fraction].concat();
+    let from_first = all_digits.trim_start_matches('0');
+    let digits = from_first.trim_end_matches('0');
+    if digits.is_empty() {
+        return "0".to_owned();
+    }
+    let leading_zeros = length(&all_digits) - length(from_first);
+    let power = exponent_value(exponent) + length(whole) - 1 - leading_zeros;
+    format!("{sign}{digits}E{power}")
+}
+
 /// How many bytes a number text takes in an item: one, half a byte for each significant digit, and one more below
 /// zero. AWS calls its own rule approximate; at the limit DynamoDB has the last word.
 pub(super) fn stored_size(text: &str) -> usize {

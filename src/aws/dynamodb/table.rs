@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType as Role, ScalarAttributeType, TableDescription,
+    TableStatus,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -15,6 +16,64 @@ use tokio::time::{Instant, sleep};
 const ACTIVE_WITHIN: Duration = Duration::from_secs(120);
 /// How often a table is looked at that is not active yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// The attributes that tell items of a table apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySchema {
+    /// The partition key.
+    pub partition: KeyAttribute,
+    /// The sort key, where the table has one.
+    pub sort: Option<KeyAttribute>,
+}
+
+/// One attribute of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAttribute {
+    /// Its name.
+    pub name: String,
+    /// Its type; `None` where only the name is known.
+    pub kind: Option<KeyType>,
+}
+
+/// The types that a key attribute may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyType {
+    /// `S`
+    Text,
+    /// `N`
+    Number,
+    /// `B`
+    Binary,
+}
+
+/// The table's key; `None` where we may not look.
+///
+/// # Errors
+/// When the table could not be looked at for another reason, or is not there.
+pub(super) async fn key_schema(client: &Client, table: &str) -> Result<Option<KeySchema>, Failed> {
+    let described = client.describe_table().table_name(table).send().await;
+    match described.map_err(|error| classify("DynamoDB: DescribeTable", error)) {
+        Ok(answer) => Ok(answer.table.as_ref().and_then(schema_of)),
+        Err(failed) if failed.kind == FailureKind::Denied => Ok(None),
+        Err(failed) => Err(failed),
+    }
+}
+
+fn schema_of(table: &TableDescription) -> Option<KeySchema> {
+    let attribute = |role: &Role| {
+        let element = table.key_schema().iter().find(|element| element.key_type() == role)?;
+        let name = element.attribute_name();
+        let definition = table.attribute_definitions().iter().find(|attribute| attribute.attribute_name() == name);
+        let kind = definition.and_then(|attribute| match attribute.attribute_type() {
+            ScalarAttributeType::S => Some(KeyType::Text),
+            ScalarAttributeType::N => Some(KeyType::Number),
+            ScalarAttributeType::B => Some(KeyType::Binary),
+            _ => None,
+        });
+        Some(KeyAttribute { name: name.to_owned(), kind })
+    };
+    Some(KeySchema { partition: attribute(&Role::Hash)?, sort: attribute(&Role::Range) })
+}
 
 /// The key of an active table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +167,7 @@ fn key_of(table: &TableDescription) -> TableKey {
 }
 
 async fn create(client: &Client, table: &str, key: &str) -> Result<(), Failed> {
-    let element = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build();
+    let element = KeySchemaElement::builder().attribute_name(key).key_type(Role::Hash).build();
     let attribute = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S).build();
     let (element, attribute) = match (element, attribute) {
         (Ok(element), Ok(attribute)) => (element, attribute),

@@ -2,11 +2,15 @@
 
 use super::super::Toolbox;
 use super::super::attempts::Attempts;
-use super::output::{BACKOFF, Output};
+use super::keys::Keys;
+use super::operation::Operation;
+use super::options::Options;
+use super::output::Output;
 use super::spec::Spec;
 use crate::aws;
-use crate::aws::dynamodb::Items;
+use crate::aws::dynamodb::{Items, ItemsSettings};
 use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding};
+use crate::telemetry::OutputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -43,13 +47,23 @@ pub(crate) async fn connect(
     toolbox: &Toolbox,
 ) -> Result<Arc<dyn Binding>, BindingError> {
     let connection = aws::connect(&spec.connection).await?;
-    let output = Output {
-        items: Items::new(&connection, spec.table),
-        attempts: Attempts {
-            limit: spec.request_timeout,
-            backoff: BACKOFF,
-            metrics: toolbox.metrics.output(name.as_str()),
-        },
+    let settings = ItemsSettings {
+        table: spec.table,
+        attempt_timeout: spec.options.attempt_timeout,
+        capacity: spec.options.capacity,
     };
+    let items = Items::new(&connection, settings);
+    let output = output(items, spec.options, toolbox.metrics.output(name.as_str()));
     Ok(Arc::new(DynamoDb { name, output }))
+}
+
+fn output(items: Items, options: Options, metrics: OutputMetrics) -> Output {
+    let attempts = Attempts {
+        backoff: options.backoff,
+        most_retries: options.most_retries,
+        max_elapsed: options.max_elapsed,
+        metrics,
+    };
+    let offered = options.allowed.iter().copied().map(Operation::word).collect();
+    Output { items, attempts, keys: Keys::new(options.key.clone()), options, offered }
 }

@@ -1,24 +1,22 @@
 //! What a `bindings.aws.dynamodb` file says, checked.
 
 use super::super::connection::{read_connection, read_direction};
+use super::options::{Options, either};
 use crate::aws::ConnectionSettings;
 use crate::domain::Direction;
 use crate::manifest::{Document, Faults, Notice, Reader};
-use std::time::Duration;
-
-const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A DynamoDB component, checked; nothing was contacted.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// `table`: name or ARN, as written; DynamoDB takes either.
+    /// `table` or `tableName`: name or ARN, as written; DynamoDB takes either.
     pub table: String,
     /// Region, endpoint, keys and connection options.
     pub connection: ConnectionSettings,
     /// `direction`; never input alone. This kind has no input side, so only an output ever comes of it.
     pub direction: Direction,
-    /// `requestTimeout`: bound of one invocation with all its retries. Default 10 s.
-    pub request_timeout: Duration,
+    /// How requests and items are treated.
+    pub options: Options,
 }
 
 impl Spec {
@@ -32,9 +30,10 @@ impl Spec {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        reader.required_text("table");
-        let table = reader.parsed("table", parse_table);
-        let region = table.as_ref().and_then(|table| table.region.as_deref()).map(|region| ("table", region));
+        let field = either(reader, "table", "tableName").unwrap_or("table");
+        reader.required_text(field);
+        let table = reader.parsed(field, parse_table);
+        let region = table.as_ref().and_then(|table| table.region.as_deref()).map(|region| (field, region));
         let connection = read_connection(reader, region);
         let direction = read_direction(reader);
         match direction {
@@ -43,10 +42,9 @@ impl Spec {
             }
             Direction::Unstated | Direction::Output | Direction::Both => {}
         }
-        let bounds = Duration::from_millis(1)..=Duration::from_secs(3_600);
-        let request_timeout = reader.duration("requestTimeout", bounds).unwrap_or(DEFAULT_REQUEST_TIMEOUT);
+        let options = Options::read(reader);
         let table = table?.written;
-        Some(Self { table, connection, direction, request_timeout })
+        Some(Self { table, connection, direction, options })
     }
 }
 

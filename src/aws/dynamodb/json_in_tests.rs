@@ -1,5 +1,9 @@
+use super::super::number::NumberProblem;
+use super::super::{Value as AttributeValue, item_from_json};
 use super::*;
+use crate::domain::FailureKind;
 use proptest::prelude::*;
+use std::collections::HashMap;
 
 fn item(text: &str) -> Item {
     item_from_json(text.as_bytes()).unwrap()
@@ -24,8 +28,9 @@ fn each_json_type_has_its_attribute() {
 }
 
 #[test]
-fn the_last_of_equal_keys_wins() {
-    assert_eq!(item(r#"{"a":1,"a":"two"}"#)["a"], AttributeValue::S("two".into()));
+fn a_key_that_is_there_twice_is_refused_with_its_place() {
+    assert_eq!(fault(r#"{"a":1,"b":2,"a":"two"}"#), ("$.a".into(), ItemProblem::Twice));
+    assert_eq!(fault(r#"{"l":[0,{"x":{"\u0079":1,"y":1}}]}"#), ("$.l[1].x.y".into(), ItemProblem::Twice));
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn an_item_may_take_400_kib_and_no_more() {
     let fault = item_from_json(text(LARGEST_ITEM).as_bytes()).unwrap_err();
     assert_eq!((fault.path.as_str(), fault.kind()), ("$", FailureKind::TooLarge));
     let many = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(300_000));
-    assert_eq!(item_from_json(many.as_bytes()).unwrap_err().problem, ItemProblem::TooLarge);
+    assert_eq!(item_from_json(many.as_bytes()).unwrap_err().kind(), FailureKind::TooLarge);
 }
 
 #[test]

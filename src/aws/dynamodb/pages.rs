@@ -1,0 +1,142 @@
+//! Query and Scan: one page by one call.
+
+use super::items::{Consistency, Items, units};
+use super::refusal::refused;
+use super::{Item, Placeholders};
+use crate::domain::BindingError;
+
+/// What of a table or index is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// The index; the table itself without one.
+    pub index: Option<String>,
+    /// The filter expression.
+    pub filter: Option<String>,
+    /// The projection expression.
+    pub projection: Option<String>,
+    /// What the placeholders of all expressions stand for.
+    pub placeholders: Placeholders,
+    /// How fresh the items are; global indexes know only `Eventual`.
+    pub consistency: Consistency,
+    /// By key, or everything.
+    pub walk: Walk,
+}
+
+/// How items are found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Walk {
+    /// By the key condition expression, in this direction of the sort key.
+    Query {
+        /// The key condition.
+        key_condition: String,
+        /// The direction.
+        direction: Direction,
+    },
+    /// All, or one of `count` segments.
+    Scan {
+        /// Segment and count of segments.
+        segment: Option<(i32, i32)>,
+    },
+}
+
+/// The order of a query's items by their sort key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Ascending.
+    #[default]
+    Forward,
+    /// Descending.
+    Backward,
+}
+
+/// One page.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Page {
+    /// The items that passed the filter.
+    pub items: Vec<Item>,
+    /// How many items were looked at.
+    pub scanned: u32,
+    /// Where the next page begins; `None` at the end.
+    pub last_key: Option<Item>,
+    /// Capacity units, where they were asked for.
+    pub capacity: Option<f64>,
+}
+
+impl Items {
+    /// Reads one page of at most `limit` looked-at items and 1 MB, from `start` on.
+    ///
+    /// # Errors
+    /// As DynamoDB answered.
+    pub async fn page(&self, selection: Selection, start: Option<Item>, limit: u32) -> Result<Page, BindingError> {
+        let _place = self.connection.permit().await;
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        match selection.walk.clone() {
+            Walk::Query { key_condition, direction } => {
+                let by_key = (key_condition, direction);
+                self.query(selection, by_key, start, limit).await
+            }
+            Walk::Scan { segment } => self.scan(selection, segment, start, limit).await,
+        }
+    }
+
+    async fn query(
+        &self,
+        selection: Selection,
+        (key_condition, direction): (String, Direction),
+        start: Option<Item>,
+        limit: i32,
+    ) -> Result<Page, BindingError> {
+        let request = self.client.query().table_name(&self.table).key_condition_expression(key_condition);
+        let sent = request
+            .set_index_name(selection.index)
+            .set_filter_expression(selection.filter)
+            .set_projection_expression(selection.projection)
+            .set_expression_attribute_names(selection.placeholders.names())
+            .set_expression_attribute_values(selection.placeholders.values())
+            .scan_index_forward(direction == Direction::Forward)
+            .consistent_read(selection.consistency == Consistency::Strong)
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .set_return_consumed_capacity(self.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused("DynamoDB: Query", &self.table, error).error)?;
+        Ok(Page {
+            scanned: u32::try_from(answer.scanned_count).unwrap_or_default(),
+            capacity: units(answer.consumed_capacity.as_ref()),
+            items: answer.items.unwrap_or_default(),
+            last_key: answer.last_evaluated_key.filter(|key| !key.is_empty()),
+        })
+    }
+
+    async fn scan(
+        &self,
+        selection: Selection,
+        segment: Option<(i32, i32)>,
+        start: Option<Item>,
+        limit: i32,
+    ) -> Result<Page, BindingError> {
+        let request = self.client.scan().table_name(&self.table);
+        let sent = request
+            .set_index_name(selection.index)
+            .set_filter_expression(selection.filter)
+            .set_projection_expression(selection.projection)
+            .set_expression_attribute_names(selection.placeholders.names())
+            .set_expression_attribute_values(selection.placeholders.values())
+            .set_segment(segment.map(|(segment, _)| segment))
+            .set_total_segments(segment.map(|(_, count)| count))
+            .consistent_read(selection.consistency == Consistency::Strong)
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .set_return_consumed_capacity(self.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused("DynamoDB: Scan", &self.table, error).error)?;
+        Ok(Page {
+            scanned: u32::try_from(answer.scanned_count).unwrap_or_default(),
+            capacity: units(answer.consumed_capacity.as_ref()),
+            items: answer.items.unwrap_or_default(),
+            last_key: answer.last_evaluated_key.filter(|key| !key.is_empty()),
+        })
+    }
+}

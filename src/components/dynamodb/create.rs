@@ -1,0 +1,50 @@
+//! `create`: the JSON object of a request becomes an item.
+
+use super::etag::Etag;
+use super::output::Output;
+use super::request::Request;
+use super::writes::{Attempted, Proof, repeat};
+use super::{keys, life};
+use crate::aws::dynamodb::{Item, Put, Returned, Value};
+use crate::domain::{BindingError, InvokeResponse};
+
+const RETURNED: [(&str, Returned); 2] = [("NONE", Returned::Nothing), ("ALL_OLD", Returned::AllOld)];
+
+/// Stores `data`, replacing the item of the same key. Request metadata: `conditionExpression` with
+/// `expressionAttributeNames` and `expressionAttributeValues`, `ttlInSeconds`, `etag`, `concurrency`, `returnValues`,
+/// `returnValuesOnConditionCheckFailure`.
+///
+/// # Errors
+/// When the request is wrong, or as DynamoDB answered.
+pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    let mut item = request.spelling.item(&request.data)?;
+    let returned = request.returned(&RETURNED)?;
+    life::limit_life(&mut item, &request.metadata, output.options.life.as_ref(), life::now())?;
+    let etag = Etag::read(&request.metadata, output.options.etag_attribute.as_deref())?;
+    if let Some(etag) = &etag {
+        item.insert(etag.attribute.clone(), Value::S(etag.new.clone()));
+    }
+    keys::check_item(output.keys.known(), &item)?;
+    let stated = request.condition()?;
+    let condition = match etag.as_ref().and_then(Etag::condition) {
+        Some(version) => Some(version.and(stated)),
+        None => stated,
+    };
+    let otherwise = request.repeat_ambiguous(output.options.repeat_ambiguous);
+    let attempted = Attempted {
+        operation: "PutItem",
+        repeat: repeat(condition.is_some(), false, returned, etag.as_ref(), otherwise),
+        proof: proof(output, etag, &item).await,
+        returned,
+        on_refusal: request.on_refusal()?,
+    };
+    let (put, on_refusal) = (Put { item, condition }, attempted.asked_on_refusal());
+    attempted.run(output, &request, || output.items.put(put.clone(), returned, on_refusal)).await
+}
+
+/// The key is asked for only where a version could prove something.
+async fn proof(output: &Output, etag: Option<Etag>, item: &Item) -> Proof {
+    let Some(etag) = etag else { return Proof::Nothing };
+    let key = output.keys.find(&output.items).await.and_then(|schema| keys::key_of(schema, item));
+    Proof::Version { etag, key }
+}

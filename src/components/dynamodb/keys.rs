@@ -1,0 +1,109 @@
+//! The key of the table: from the file, or asked for once; never required.
+
+use super::shapes::refused;
+use crate::aws::dynamodb::{Item, Items, KeyAttribute, KeySchema, KeyType, Value};
+use crate::domain::BindingError;
+use tokio::sync::OnceCell;
+
+/// The most bytes of a partition key's value (AWS, "Service quotas").
+const LONGEST_PARTITION: usize = 2_048;
+/// The most bytes of a sort key's value.
+const LONGEST_SORT: usize = 1_024;
+
+/// What is known of the table's key.
+#[derive(Debug)]
+pub(super) struct Keys {
+    stated: Option<KeySchema>,
+    asked: OnceCell<Option<KeySchema>>,
+}
+
+impl Keys {
+    pub(super) fn new(stated: Option<KeySchema>) -> Self {
+        Self { stated, asked: OnceCell::new() }
+    }
+
+    /// What can be told without asking.
+    pub(super) fn known(&self) -> Option<&KeySchema> {
+        self.stated.as_ref().or_else(|| self.asked.get()?.as_ref())
+    }
+
+    /// What the file says, else what `DescribeTable` says; asked at most once with an answer. `None` where nobody may
+    /// tell, or the question failed this time.
+    pub(super) async fn find(&self, items: &Items) -> Option<&KeySchema> {
+        if self.stated.is_some() {
+            return self.stated.as_ref();
+        }
+        match self.asked.get_or_try_init(|| items.key_schema()).await {
+            Ok(schema) => schema.as_ref(),
+            Err(error) => {
+                tracing::debug!(table = items.table(), %error, "key of the table could not be read");
+                None
+            }
+        }
+    }
+}
+
+/// Whether an item has the table's key, with values that DynamoDB takes.
+///
+/// # Errors
+/// With the attribute that is missing, of another type, empty or too long.
+pub(super) fn check_item(schema: Option<&KeySchema>, item: &Item) -> Result<(), BindingError> {
+    let Some(schema) = schema else { return Ok(()) };
+    check_attribute(&schema.partition, item, LONGEST_PARTITION)?;
+    schema.sort.as_ref().map_or(Ok(()), |sort| check_attribute(sort, item, LONGEST_SORT))
+}
+
+/// As [`check_item`], for a key: it must have these attributes and no others.
+///
+/// # Errors
+/// As [`check_item`], or with the names that a key has.
+pub(super) fn check_key(schema: Option<&KeySchema>, key: &Item) -> Result<(), BindingError> {
+    check_item(schema, key)?;
+    let Some(schema) = schema else { return Ok(()) };
+    let names: Vec<&str> =
+        std::iter::once(&schema.partition).chain(&schema.sort).map(|key| key.name.as_str()).collect();
+    if key.len() == names.len() {
+        return Ok(());
+    }
+    Err(refused(format!("`key` must have exactly the attributes of the table's key: {}", names.join(", "))))
+}
+
+/// The key of an item, if it has all of it.
+pub(super) fn key_of(schema: &KeySchema, item: &Item) -> Option<Item> {
+    let attribute = |key: &KeyAttribute| Some((key.name.clone(), item.get(&key.name)?.clone()));
+    std::iter::once(&schema.partition).chain(&schema.sort).map(attribute).collect()
+}
+
+fn check_attribute(key: &KeyAttribute, item: &Item, longest: usize) -> Result<(), BindingError> {
+    let name = &key.name;
+    let Some(value) = item.get(name) else {
+        return Err(refused(format!("the key attribute `{name}` is missing")));
+    };
+    let (kind, size) = match value {
+        Value::S(text) => (KeyType::Text, text.len()),
+        // Any number that can be stored fits.
+        Value::N(_) => (KeyType::Number, 1),
+        Value::B(bytes) => (KeyType::Binary, bytes.as_ref().len()),
+        _ => return Err(refused(format!("the key attribute `{name}` must be a string, a number or binary"))),
+    };
+    if let Some(expected) = key.kind.filter(|expected| *expected != kind) {
+        let word = match expected {
+            KeyType::Text => "a string",
+            KeyType::Number => "a number",
+            KeyType::Binary => "binary: name it in `attributeTypes` and send base64",
+        };
+        return Err(refused(format!("the key attribute `{name}` must be {word}")));
+    }
+    if size == 0 {
+        return Err(refused(format!("the key attribute `{name}` must not be empty")));
+    }
+    if size > longest {
+        let text = format!("the value of the key attribute `{name}` has {size} bytes: DynamoDB takes {longest}");
+        return Err(refused(text).with_detail("size", size.to_string()).with_detail("limit", longest.to_string()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

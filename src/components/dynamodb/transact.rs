@@ -1,0 +1,224 @@
+//! `transact` and `transactGet`: all or nothing.
+
+use super::bulk::{hidden, in_element, names};
+use super::bulk_answer::{Element, shown};
+use super::keys::{check_item, check_key};
+use super::output::Output;
+use super::projection::Projection;
+use super::request::Request;
+use super::shapes::{Behind, read_delete, read_key, read_put, read_shape, refused};
+use super::update_shape::read_update;
+use super::writes::{body, capacity_header};
+use crate::aws::dynamodb::{
+    Check, Consistency, Get, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Spelling, TransactWrite, Transaction,
+};
+use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
+use crate::resilience::Repeat;
+use crate::telemetry::RecordState;
+use md5::{Digest, Md5};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::fmt::Write as _;
+
+const FORM: &str = r#"{"items":[{"put":{"item":{…},"condition"?:"…"}},{"update":{…}},{"delete":{"key":{…},"condition"?:"…"}},{"check":{"key":{…},"condition":"…"}}],"idempotencyKey"?:"…"}"#;
+const GET_FORM: &str = r#"{"items":[{"key":{…},"projection"?:["…"],"names"?:{…}},…]}"#;
+/// Request metadata that has no effect in a transaction, and what has.
+const NOT_HERE: [(&str, &str); 5] = [
+    ("ttlInSeconds", "the same transaction must be the same when it is sent again: set the attribute in the item"),
+    ("conditionExpression", "give each item its own `condition`"),
+    ("etag", "give each item its own `condition`"),
+    ("concurrency", "give each item its own `condition`"),
+    ("returnValues", "read the items afterwards"),
+];
+/// The longest `ClientRequestToken` (API reference, `TransactWriteItems`).
+const LONGEST_TOKEN: usize = 36;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Shape<'t> {
+    #[serde(borrow)]
+    items: Vec<&'t RawValue>,
+    idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct One<'t> {
+    #[serde(borrow)]
+    put: Option<&'t RawValue>,
+    #[serde(borrow)]
+    update: Option<&'t RawValue>,
+    #[serde(borrow)]
+    delete: Option<&'t RawValue>,
+    #[serde(borrow)]
+    check: Option<&'t RawValue>,
+}
+
+/// Carries out the writes of `items` together or not at all.
+///
+/// It always has a token, so that it may be repeated whatever became of an earlier attempt.
+///
+/// # Errors
+/// When `data` has another form, holds too much or an item twice; `Conflict` with the detail `reasons` (JSON) when
+/// conditions failed. The detail `idempotencyKey` is what to send again with the same items.
+pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    if let Some((key, advice)) = NOT_HERE.into_iter().find(|(key, _)| request.metadata.get(key).is_some()) {
+        return Err(refused(format!("the request metadata `{key}` has no effect in a transaction: {advice}")));
+    }
+    let shape: Shape<'_> = read_shape(&request.data, FORM)?;
+    check_count(shape.items.len())?;
+    let schema = output.keys.known();
+    let read = |(place, text): (usize, &&RawValue)| {
+        let write = read_write(&request.spelling, text).map_err(|error| in_element("items", place, &error))?;
+        let checked = match &write {
+            TransactWrite::Put(put) => check_item(schema, &put.item),
+            TransactWrite::Update(_) | TransactWrite::Delete(_) | TransactWrite::Check(_) => {
+                check_key(schema, write.subject())
+            }
+        };
+        checked.map_err(|error| in_element("items", place, &error)).map(|()| write)
+    };
+    let writes = shape.items.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    let key = idempotency_key(shape.idempotency_key.as_deref(), request.metadata.get("idempotencyKey"))?;
+    let transaction = Transaction { writes, token: token(&key), on_refusal: request.on_refusal()? };
+    check_whole(&transaction, schema.map(names).as_deref())?;
+    let attempt = || output.items.transact(&transaction, &request.spelling);
+    let spent = output.attempts.run(request.call("TransactWriteItems", Repeat::Freely), attempt).await;
+    let (state, made) = spent.as_ref().map_or((RecordState::Failed, 0), |spent| (RecordState::Stored, spent.attempts));
+    transaction.writes.iter().for_each(|_| output.attempts.metrics.ended(state, made));
+    let spent = spent.map_err(|error| error.with_detail("idempotencyKey", key))?;
+    let metadata = capacity_header(spent.value).into_iter().collect();
+    Ok(InvokeResponse { metadata, ..InvokeResponse::default() })
+}
+
+fn read_write(spelling: &Spelling, text: &RawValue) -> Result<TransactWrite, BindingError> {
+    let one: One<'_> = read_shape(text.get().as_bytes(), FORM)?;
+    match (one.put, one.update, one.delete, one.check) {
+        (Some(put), None, None, None) => read_put(spelling, put).map(TransactWrite::Put),
+        (None, Some(update), None, None) => read_update(spelling, update.get().as_bytes()).map(TransactWrite::Update),
+        (None, None, Some(delete), None) => read_delete(spelling, delete.get().as_bytes()).map(TransactWrite::Delete),
+        (None, None, None, Some(check)) => {
+            let check = read_delete(spelling, check.get().as_bytes())?;
+            let condition = check.condition.ok_or_else(|| refused("a `check` needs a `condition`"))?;
+            Ok(TransactWrite::Check(Check { key: check.key, condition }))
+        }
+        _ => Err(refused("it must have exactly one of `put`, `update`, `delete` and `check`")),
+    }
+}
+
+fn check_count(count: usize) -> Result<(), BindingError> {
+    if count == 0 {
+        return Err(refused("`items` is empty: there is nothing to do"));
+    }
+    if count > MOST_IN_TRANSACTION {
+        let text = format!("`items` has {count} elements, DynamoDB takes {MOST_IN_TRANSACTION} in one transaction");
+        let error = BindingError::new(FailureKind::TooLarge, text);
+        return Err(error.with_detail("size", count.to_string()).with_detail("limit", MOST_IN_TRANSACTION.to_string()));
+    }
+    Ok(())
+}
+
+fn check_whole(transaction: &Transaction, key_names: Option<&[String]>) -> Result<(), BindingError> {
+    if let Some((one, other)) = transaction.doubles(key_names) {
+        let text = format!(
+            "`items[{one}]` and `items[{other}]` are for the same item, which DynamoDB refuses in one transaction: put \
+             them together into one"
+        );
+        return Err(refused(text));
+    }
+    let size = transaction.size();
+    if size > LARGEST_TRANSACTION {
+        let text = format!("the items have {size} bytes together, DynamoDB takes {LARGEST_TRANSACTION} in one transaction");
+        let error = BindingError::new(FailureKind::TooLarge, text);
+        return Err(error.with_detail("size", size.to_string()).with_detail("limit", LARGEST_TRANSACTION.to_string()));
+    }
+    Ok(())
+}
+
+/// The caller's key, or a new one.
+fn idempotency_key(in_data: Option<&str>, in_metadata: Option<&str>) -> Result<String, BindingError> {
+    match (in_data.filter(|key| !key.is_empty()), in_metadata) {
+        (Some(one), Some(other)) if one != other => {
+            Err(refused("`idempotencyKey` is given in `data` and in the metadata, and they differ"))
+        }
+        (Some(key), _) | (None, Some(key)) => Ok(key.to_owned()),
+        (None, None) => Ok(uuid::Uuid::new_v4().to_string()),
+    }
+}
+
+/// A key as AWS takes it; one that is too long, or not plain, by its hash.
+fn token(key: &str) -> String {
+    if key.len() <= LONGEST_TOKEN && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return key.to_owned();
+    }
+    let mut text = String::with_capacity(32);
+    for byte in Md5::digest(key.as_bytes()) {
+        let written = write!(text, "{byte:02x}");
+        debug_assert!(written.is_ok(), "writing to a String does not fail");
+    }
+    text
+}
+
+/// Reads items as they are at one moment: the item, or null where there is none.
+///
+/// # Errors
+/// When `data` has another form or asks for too much; as DynamoDB answered.
+pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shape<'t> {
+        #[serde(borrow)]
+        items: Vec<&'t RawValue>,
+    }
+    let shape: Shape<'_> = read_shape(&request.data, GET_FORM)?;
+    check_count(shape.items.len())?;
+    let (schema, hidden) = (output.keys.known(), hidden(output));
+    let needed: Vec<&str> = hidden.map(|life| life.attribute.as_str()).into_iter().collect();
+    let mut gets = Vec::with_capacity(shape.items.len());
+    let mut projections = Vec::with_capacity(shape.items.len());
+    for (place, text) in shape.items.into_iter().enumerate() {
+        let read = read_get(&request.spelling, text, &needed);
+        let read = read.and_then(|(get, projection)| check_key(schema, &get.key).map(|()| (get, projection)));
+        let (get, projection) = read.map_err(|error| in_element("items", place, &error))?;
+        gets.push(get);
+        projections.push(projection);
+    }
+    let attempt = || output.items.transact_get(&gets);
+    let spent = output.attempts.run(request.call("TransactGetItems", Repeat::Freely), attempt).await;
+    // A read leaves nothing behind, whatever became of it.
+    let together = spent.map_err(|error| error.with_outcome(Outcome::NotDone))?.value;
+    let mut texts: Vec<Option<Box<RawValue>>> = Vec::with_capacity(gets.len());
+    for (item, projection) in together.items.into_iter().zip(&projections) {
+        let element = item.map_or(Ok(Element::Absent), |item| shown(&request, hidden, projection, item))?;
+        texts.push(match element {
+            Element::Item(text) => Some(text),
+            Element::Absent | Element::Done => None,
+        });
+    }
+    let metadata = capacity_header(together.capacity).into_iter().collect();
+    Ok(InvokeResponse { data: Some(body(&texts)?), metadata, ..InvokeResponse::default() })
+}
+
+fn read_get(spelling: &Spelling, text: &RawValue, needed: &[&str]) -> Result<(Get, Projection), BindingError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct One<'t> {
+        #[serde(borrow)]
+        key: &'t RawValue,
+        #[serde(borrow)]
+        projection: Option<&'t RawValue>,
+        #[serde(borrow)]
+        names: Option<&'t RawValue>,
+    }
+    let one: One<'_> = read_shape(text.get().as_bytes(), GET_FORM)?;
+    let key = read_key(spelling, one.key)?;
+    let mut placeholders = Behind { names: one.names, values: None }.read(spelling)?;
+    let projection = Projection::read(one.projection, &placeholders, needed)?;
+    placeholders.extend(projection.placeholders.clone());
+    let get = Get { key, projection: projection.text.clone(), placeholders, consistency: Consistency::Strong };
+    Ok((get, projection))
+}
+
+#[cfg(test)]
+#[path = "transact_tests.rs"]
+mod tests;
