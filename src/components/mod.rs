@@ -11,7 +11,9 @@ mod catalog;
 mod connect;
 mod connection;
 pub mod dynamodb;
+mod identity;
 pub mod kinesis;
+mod region;
 mod toolbox;
 
 pub use catalog::{Checked, Spec, Verdict, check};
