@@ -5,11 +5,13 @@ mod credentials;
 pub mod dynamodb;
 mod failure;
 pub mod kinesis;
+mod probe;
 mod region;
 mod settings;
 mod stream;
 
 pub use client::{AskSts, Connection, connect};
+pub use probe::{Answerer, StreamFacts, StreamProbe, TableProbe};
 pub use region::{Partition, RegionVerdict, judge_region, known_regions};
 pub use settings::{ConnectionSettings, IdentitySettings, IdentitySource, StaticCredentials};
 pub use stream::{InvalidStream, StreamRef};

@@ -13,9 +13,13 @@ mod connection;
 pub mod dynamodb;
 mod identity;
 pub mod kinesis;
+mod policy;
+mod probe;
 mod region;
 mod toolbox;
 
 pub use catalog::{Checked, Spec, Verdict, check};
 pub use connect::connect;
+pub use policy::{PolicyScope, policy};
+pub use probe::{Finding, Found, Probed, probe};
 pub use toolbox::Toolbox;

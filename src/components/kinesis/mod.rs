@@ -8,4 +8,5 @@ mod spec;
 mod timestamp;
 
 pub(super) use binding::connect;
+pub(super) use input::default_consumer;
 pub use spec::{Mode, Spec};
