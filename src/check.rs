@@ -1,9 +1,13 @@
-//! `bindd check`: reads component files, tells every fault, contacts nothing.
+//! `bindd check`: reads component files and tells every fault; with `--connect` also tries what each component needs.
 
-use crate::components::{Verdict, check};
+use crate::components::{Checked, Probed, Verdict, check, probe};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
-use crate::settings::CheckSettings;
+use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long all of one component's trials may take.
+const TRIAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// What `check` found: a text to print, and whether all is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,21 +18,38 @@ pub struct Report {
     pub is_sound: bool,
 }
 
-/// Checks the files as a sidecar of that app and namespace would see them.
+/// Checks the files as a sidecar of that app and namespace would see them. Contacts nothing.
 #[must_use]
 pub fn run(settings: &CheckSettings) -> Report {
-    let request = LoadRequest {
+    report(settings, &verdict(settings), None)
+}
+
+/// As [`run`], then tries what each faultless component needs, all at once and for at most 30 s each. Writes nothing.
+pub async fn connect(settings: ProbeSettings) -> Report {
+    let verdict = verdict(&settings.files);
+    let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
+    let trusted = settings.ca_bundle.as_deref();
+    let trial = |checked: Checked| probe(checked, app_id, trusted, TRIAL_LIMIT);
+    let probed = futures_util::future::join_all(verdict.components.clone().into_iter().map(trial)).await;
+    report(&settings.files, &verdict, Some(&probed))
+}
+
+fn verdict(settings: &CheckSettings) -> Verdict {
+    check(load(&LoadRequest {
         paths: &settings.paths,
         app_id: settings.app_id.as_deref(),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
-    };
-    let verdict = check(load(&request));
-    let text = if settings.json { in_json(&verdict) } else { in_words(&verdict) };
-    Report { text, is_sound: verdict.faults.is_empty() }
+    }))
 }
 
-fn in_json(verdict: &Verdict) -> String {
+fn report(settings: &CheckSettings, verdict: &Verdict, probed: Option<&[Probed]>) -> Report {
+    let text = if settings.json { in_json(verdict, probed) } else { in_words(verdict, probed) };
+    let is_fine = probed.is_none_or(|probed| probed.iter().all(Probed::is_fine));
+    Report { text, is_sound: verdict.faults.is_empty() && is_fine }
+}
+
+fn in_json(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
     let components: Vec<_> = verdict
         .components
         .iter()
@@ -36,11 +57,14 @@ fn in_json(verdict: &Verdict) -> String {
         .collect();
     let notices: Vec<_> = verdict.notices.iter().map(ToString::to_string).collect();
     let faults: Vec<_> = verdict.faults.iter().collect();
-    let report = serde_json::json!({ "components": components, "notices": notices, "faults": faults });
+    let mut report = serde_json::json!({ "components": components, "notices": notices, "faults": faults });
+    if let (Some(probed), Some(report)) = (probed, report.as_object_mut()) {
+        report.insert("access".to_owned(), serde_json::json!(probed));
+    }
     format!("{report:#}\n")
 }
 
-fn in_words(verdict: &Verdict) -> String {
+fn in_words(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
     let mut text = String::new();
     let mut line = |args: std::fmt::Arguments<'_>| {
         // Writing to a `String` cannot fail.
@@ -57,5 +81,39 @@ fn in_words(verdict: &Verdict) -> String {
     }
     let (good, bad) = (verdict.components.len(), verdict.faults.iter().count());
     line(format_args!("{good} components without fault, {bad} faults, {} notices", verdict.notices.len()));
+    if let Some(probed) = probed {
+        for row in table(probed) {
+            line(format_args!("{row}"));
+        }
+    }
     text
+}
+
+/// A heading, then a row for each thing that was tried; columns as wide as their widest cell, the last one free.
+fn table(probed: &[Probed]) -> Vec<String> {
+    let mut rows = vec![["COMPONENT", "TRIED", "RESOURCE", "RESULT", "HINT"].map(str::to_owned)];
+    for component in probed {
+        if !component.identity.is_empty() {
+            let name = component.component.clone();
+            rows.push([
+                name,
+                "credentials".to_owned(),
+                "identity".to_owned(),
+                "ok".to_owned(),
+                component.identity.clone(),
+            ]);
+        }
+        rows.extend(component.findings.iter().map(|finding| {
+            let hint = finding.hint.replace(['\n', '\r'], " ");
+            let tried = finding.tried.to_owned();
+            [component.component.clone(), tried, finding.resource.clone(), finding.result.word().to_owned(), hint]
+        }));
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths = [width(0), width(1), width(2), width(3)];
+    let shown = |[component, tried, resource, result, hint]: &[String; 5]| {
+        let [a, b, c, d] = widths;
+        format!("{component:a$}  {tried:b$}  {resource:c$}  {result:d$}  {hint}").trim_end().to_owned()
+    };
+    rows.iter().map(shown).collect()
 }

@@ -11,7 +11,7 @@
 //! | floor | room | what lives there |
 //! |---|---|---|
 //! | 10 | `demo` | everything in one process, with a small shop as the app |
-//! | 9 | [`check`], `dev` | the other commands beside the sidecar itself |
+//! | 9 | [`check`], [`policy`], `dev` | the other commands beside the sidecar itself |
 //! | 8 | [`daemon`] | the composition root: order of starting and stopping |
 //! | 7 | [`settings`] | command line and environment, gathered once |
 //! | 6 | [`http`] | the face towards callers; the only place that knows status codes |
@@ -50,6 +50,7 @@ pub mod domain;
 pub mod embedded;
 pub mod http;
 pub mod manifest;
+pub mod policy;
 pub mod producer;
 pub mod resilience;
 pub mod runtime;

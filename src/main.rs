@@ -2,8 +2,8 @@
 
 use bindd::domain::Stop;
 use bindd::runtime::{Governed, Signals};
-use bindd::settings::{self, CheckSettings, Command, Settings};
-use bindd::{check, daemon, telemetry};
+use bindd::settings::{self, Command, PolicySettings, Settings};
+use bindd::{check, daemon, policy, telemetry};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -41,7 +41,9 @@ async fn perform(command: Command, stop: &Stop) -> ExitCode {
             log_as(&settings);
             ended(run(&settings, stop).await)
         }
-        Command::Check(settings) => checked(&settings),
+        Command::Check(settings) => reported(&check::run(&settings)),
+        Command::Probe(settings) => reported(&check::connect(settings).await),
+        Command::Policy(settings) => policed(&settings),
         #[cfg(feature = "embedded")]
         Command::Demo(settings) => {
             start_logging(&settings.log_filter, telemetry::LogFormat::Text);
@@ -60,9 +62,15 @@ async fn run(settings: &Settings, stop: &Stop) -> Result<daemon::Shutdown, daemo
     Ok(daemon::start(settings, components).await?.run_until(stop).await)
 }
 
-fn checked(settings: &CheckSettings) -> ExitCode {
-    let report = check::run(settings);
+fn reported(report: &check::Report) -> ExitCode {
     show(&report.text, if report.is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn policed(settings: &PolicySettings) -> ExitCode {
+    let print = policy::run(settings);
+    // Apart from the policy, which is meant to be piped.
+    drop(write!(std::io::stderr(), "{}", print.notes));
+    print.policy.map_or(ExitCode::FAILURE, |policy| show(&policy, ExitCode::SUCCESS))
 }
 
 fn ended<E: std::fmt::Display>(outcome: Result<daemon::Shutdown, E>) -> ExitCode {

@@ -1,15 +1,16 @@
 //! What the clients of one component share.
 
-use super::ConnectionSettings;
+use super::credentials::{Identities, NoCredentials, NoteSigner, RefusedIdentity, Surroundings};
+use super::{ConnectionSettings, region};
 use crate::domain::{BindingError, FailureKind};
 use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::identity::IdentityCache;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use secrecy::ExposeSecret;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,48 +28,78 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connection {
     sdk: SdkConfig,
     transport: Transport,
+    identities: Identities,
     calls: Option<Arc<Semaphore>>,
 }
 
-/// Settles region, credentials and TLS trust. Sends nothing to Kinesis or DynamoDB; the default chain may ask the
-/// machine's metadata service for the region, for at most 5 s.
+/// What the SDK may do by itself. Fixed, so that a new version of it changes nothing unasked.
+pub(super) fn behaviour() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// Settles region and TLS trust and begins to look for credentials. Sends nothing to Kinesis or DynamoDB; the default
+/// chain may ask the machine's metadata service for the region, for at most 5 s. Credentials are not waited for, unless
+/// the settings say `fail_fast`: calls fail with `Unavailable` until there are some.
 ///
 /// `tcp_keep_alive` is accepted but has no effect: the SDK's HTTP client has no such setting. A warning says so.
 ///
 /// # Errors
-/// `Caller` when no region can be found or the CA file can't be used.
+/// `Caller` when no region can be found or the CA file can't be used; with `fail_fast`, `Unavailable` when no source has
+/// credentials.
 pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, BindingError> {
     if let Some(interval) = settings.tcp_keep_alive {
         tracing::warn!(?interval, "ignored tcpKeepAlive, the http client cannot set it");
     }
     let transport = Transport::new(settings)?;
     let http = transport.http_client();
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .region(region(settings).await?)
-        .retry_config(RetryConfig::disabled())
+    let region = region(settings).await?;
+    let around = Surroundings {
+        region: region.clone(),
+        proxied: Transport { proxies: true, ..transport.clone() }.http_client(),
+        direct: Transport { proxies: false, ..transport.clone() }.http_client(),
+    };
+    let identities = Identities::start(settings, around).await?;
+    let mut loader = aws_config::defaults(behaviour())
+        .region(region)
+        .retry_config(once_more())
         .timeout_config(timeouts(settings, ATTEMPT_TIMEOUT))
+        .credentials_provider(SharedCredentialsProvider::new(identities.clone()))
+        .identity_cache(IdentityCache::no_cache())
+        .use_fips(settings.use_fips)
+        .use_dual_stack(settings.use_dual_stack)
         .http_client(http);
     if let Some(endpoint) = &settings.endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    if let Some(keys) = &settings.credentials {
-        let token = keys.session_token.as_ref().map(|token| token.expose_secret().to_owned());
-        loader = loader.credentials_provider(Credentials::new(
-            &keys.access_key,
-            keys.secret_key.expose_secret(),
-            token,
-            None,
-            "component file",
-        ));
+    if let Some(profile) = &settings.identity.profile {
+        loader = loader.profile_name(profile);
     }
     let calls = settings.max_connections.map(|bound| Arc::new(Semaphore::new(bound.get())));
-    Ok(Connection { sdk: loader.load().await, transport, calls })
+    Ok(Connection { sdk: loader.load().await, transport, identities, calls })
+}
+
+/// Retries are made above, by the engines. The one second attempt is for a refused identity; [`RefusedIdentity`] forbids
+/// it for all else.
+fn once_more() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(10))
+}
+
+/// A service's configuration with what watches over the identity. A macro, because each service has types of its own.
+macro_rules! guarded {
+    ($service:ident, $connection:expr) => {{
+        let unlimited = $service::config::retry::TokenBucket::unlimited();
+        let partition = $service::config::retry::RetryPartition::custom("bindd").token_bucket(unlimited).build();
+        $service::config::Builder::from(&$connection.sdk)
+            .retry_partition(partition)
+            .interceptor(NoteSigner)
+            .retry_classifier(RefusedIdentity($connection.identities.clone()))
+    }};
 }
 
 impl Connection {
     /// A Kinesis client on the shared pool.
     pub(super) fn kinesis(&self) -> aws_sdk_kinesis::Client {
-        aws_sdk_kinesis::Client::new(&self.sdk)
+        aws_sdk_kinesis::Client::from_conf(guarded!(aws_sdk_kinesis, self).build())
     }
 
     /// A Kinesis client on the shared pool for reads, whose answers of up to 10 MiB need more time.
@@ -77,7 +108,7 @@ impl Connection {
             .connect_timeout(self.transport.connect_timeout)
             .operation_attempt_timeout(READ_TIMEOUT)
             .build();
-        let config = aws_sdk_kinesis::config::Builder::from(&self.sdk).timeout_config(timeouts).build();
+        let config = guarded!(aws_sdk_kinesis, self).timeout_config(timeouts).build();
         aws_sdk_kinesis::Client::from_conf(config)
     }
 
@@ -87,13 +118,13 @@ impl Connection {
             .connect_timeout(self.transport.connect_timeout.min(limit))
             .operation_attempt_timeout(limit)
             .build();
-        let config = aws_sdk_dynamodb::config::Builder::from(&self.sdk).timeout_config(timeouts).build();
+        let config = guarded!(aws_sdk_dynamodb, self).timeout_config(timeouts).build();
         aws_sdk_dynamodb::Client::from_conf(config)
     }
 
     /// A DynamoDB client on the shared pool.
     pub(super) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.sdk)
+        aws_sdk_dynamodb::Client::from_conf(guarded!(aws_sdk_dynamodb, self).build())
     }
 
     /// A Kinesis client with an HTTP client of its own, for one subscription.
@@ -102,7 +133,7 @@ impl Connection {
     /// three subscriptions that nobody reads would stall every other call. There is no attempt timeout, the caller
     /// bounds `send()`.
     pub(super) fn fan_out_kinesis(&self) -> aws_sdk_kinesis::Client {
-        let config = aws_sdk_kinesis::config::Builder::from(&self.sdk)
+        let config = guarded!(aws_sdk_kinesis, self)
             .http_client(self.transport.http_client())
             .timeout_config(TimeoutConfig::builder().connect_timeout(self.transport.connect_timeout).build())
             .build();
@@ -119,6 +150,24 @@ impl Connection {
         }
     }
 
+    /// Where the credentials came from and the last four letters of their access key's id; with `AskSts::Yes` also the
+    /// ARN that AWS knows them by (`GetCallerIdentity`, which needs no permission). Waits at most `limit` for the first
+    /// credentials.
+    ///
+    /// # Errors
+    /// `Unavailable` with what each source said; as STS answered.
+    pub async fn identity(&self, limit: Duration, ask: AskSts) -> Result<String, BindingError> {
+        let known = self.identities.describe(limit).await.map_err(unavailable)?;
+        match ask {
+            AskSts::No => Ok(known),
+            AskSts::Yes => {
+                let who = SharedCredentialsProvider::new(self.identities.clone());
+                let arn = self.identities.sts().caller(who).await?;
+                Ok(format!("{arn} from {known}"))
+            }
+        }
+    }
+
     /// The region that calls go to.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
@@ -130,6 +179,21 @@ impl Connection {
     pub fn endpoint(&self) -> Option<&str> {
         self.sdk.endpoint_url()
     }
+}
+
+/// Whether STS may be asked who we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskSts {
+    /// It is AWS's own, or named by the file.
+    Yes,
+    /// The component talks to an emulator, whose keys STS does not know.
+    No,
+}
+
+fn unavailable(missing: NoCredentials) -> BindingError {
+    BindingError::new(FailureKind::Unavailable, missing.to_string())
+        .with_retry_after(missing.retry_in())
+        .with_source(missing)
 }
 
 impl fmt::Debug for Connection {
@@ -208,9 +272,15 @@ async fn region(settings: &ConnectionSettings) -> Result<Region, BindingError> {
     if let Some(region) = &settings.region {
         return Ok(Region::new(region.clone()));
     }
-    let chain = DefaultRegionChain::builder().build();
-    let found = tokio::time::timeout(REGION_TIMEOUT, chain.region()).await;
-    found.ok().flatten().ok_or_else(|| {
+    let mut chain = DefaultRegionChain::builder();
+    if let Some(profile) = &settings.identity.profile {
+        chain = chain.profile_name(profile);
+    }
+    let found = tokio::time::timeout(REGION_TIMEOUT, chain.build().region()).await.ok().flatten();
+    if let Some(found) = &found {
+        region::usable(found.as_ref())?;
+    }
+    found.ok_or_else(|| {
         let text = "no AWS region is known: set `region` in the component's metadata, or AWS_REGION";
         BindingError::new(FailureKind::Caller, text)
     })

@@ -1,5 +1,6 @@
 //! SDK error → failure kind. The only place that reads error codes.
 
+use super::credentials::NoCredentials;
 use crate::domain::{BindingError, BoxError, FailureKind, LeaseError, Outcome, RetrievalError, ShardId};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -9,9 +10,6 @@ use aws_smithy_types::event_stream::RawMessage;
 use std::error::Error;
 use std::fmt::Debug;
 use std::io;
-
-const NO_CREDENTIALS: &str = "no usable AWS credentials: set `accessKey` and `secretKey` in the component's metadata, or \
-                              give the AWS default chain something to find (environment, shared file, role)";
 
 /// A failed call in our own words.
 #[derive(Debug)]
@@ -62,7 +60,10 @@ impl Failed {
 
 impl From<Failed> for BindingError {
     fn from(failed: Failed) -> Self {
+        let missing = find::<NoCredentials>(failed.source.as_ref()).map(NoCredentials::retry_in);
         let error = Self::new(failed.kind, failed.text).with_outcome(failed.outcome).with_source(failed.source);
+        // Before then the keeper of the credentials does not look again.
+        let error = missing.into_iter().fold(error, Self::with_retry_after);
         let error = failed.code.into_iter().fold(error, |error, code| error.with_detail("code", code));
         failed.request_id.into_iter().fold(error, |error, id| error.with_detail("requestId", id))
     }
@@ -247,11 +248,7 @@ fn dispatch(failure: &DispatchFailure, error: &(dyn Error + 'static)) -> (Failur
 /// The request never left us: no credentials, or a request that cannot be built.
 fn unsent(error: &(dyn Error + 'static)) -> (FailureKind, Outcome, String) {
     match find::<CredentialsError>(error) {
-        Some(CredentialsError::ProviderTimedOut(_)) => {
-            let text = "the AWS credentials were not found in time".to_owned();
-            (FailureKind::Unavailable, Outcome::NotDone, text)
-        }
-        Some(_) => (FailureKind::Denied, Outcome::NotDone, NO_CREDENTIALS.to_owned()),
+        Some(_) => (FailureKind::Unavailable, Outcome::NotDone, deepest(error)),
         None => (FailureKind::Caller, Outcome::NotDone, format!("the request cannot be sent: {}", deepest(error))),
     }
 }

@@ -89,11 +89,14 @@ fn a_reply_that_makes_no_sense_leaves_the_effect_unknown() {
     assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::Unknown));
 }
 
-#[test]
-fn missing_credentials_are_denied_with_advice() {
-    let failed = unanswered(ConnectorError::other(CredentialsError::not_loaded("none").into(), None));
-    assert_eq!((failed.kind, failed.outcome), (FailureKind::Denied, Outcome::NotDone));
-    assert!(failed.text.contains("accessKey"), "{}", failed.text);
+#[tokio::test]
+async fn missing_credentials_are_a_passing_fault_with_what_each_source_said() {
+    let missing = NoCredentials::for_tests("environment", "not set", std::time::Duration::from_secs(4));
+    let failed = unanswered(ConnectorError::other(CredentialsError::provider_error(missing).into(), None));
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::Unavailable, Outcome::NotDone));
+    assert!(failed.text.contains("environment: not set"), "{}", failed.text);
+    let wait = BindingError::from(failed).retry_after().unwrap();
+    assert!(wait.as_secs() >= 3, "{wait:?}");
 }
 
 #[test]

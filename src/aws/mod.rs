@@ -1,12 +1,17 @@
 //! Adapters to AWS: the only room that may name an AWS SDK type.
 
 mod client;
+mod credentials;
 pub mod dynamodb;
 mod failure;
 pub mod kinesis;
+mod probe;
+mod region;
 mod settings;
 mod stream;
 
-pub use client::{Connection, connect};
-pub use settings::{ConnectionSettings, StaticCredentials};
+pub use client::{AskSts, Connection, connect};
+pub use probe::{Answerer, StreamFacts, StreamProbe, TableProbe};
+pub use region::{Partition, RegionVerdict, judge_region, known_regions};
+pub use settings::{ConnectionSettings, IdentitySettings, IdentitySource, StaticCredentials};
 pub use stream::{InvalidStream, StreamRef};

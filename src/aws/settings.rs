@@ -1,5 +1,6 @@
 //! How a component reaches AWS.
 
+use crate::telemetry::CredentialMetrics;
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,8 +13,16 @@ pub struct ConnectionSettings {
     pub region: Option<String>,
     /// Another endpoint than AWS's own, such as an emulator's URL.
     pub endpoint: Option<String>,
-    /// Keys written in the file; without them the AWS default chain is asked.
+    /// Keys written in the file; without them `identity` says where to look.
     pub credentials: Option<StaticCredentials>,
+    /// Where other credentials come from, and the roles that are assumed on top of either.
+    pub identity: IdentitySettings,
+    /// Whether AWS's FIPS endpoints are called (`useFips`); no effect where `endpoint` is set.
+    pub use_fips: bool,
+    /// Whether AWS's dual-stack endpoints are called (`useDualStack`); no effect where `endpoint` is set.
+    pub use_dual_stack: bool,
+    /// Whether the component must have credentials before it counts as connected (`failFast`).
+    pub fail_fast: bool,
     /// How many calls of one component may be open at once; `None` sets no bound.
     pub max_connections: Option<NonZeroUsize>,
     /// How long opening a connection may take.
@@ -22,8 +31,10 @@ pub struct ConnectionSettings {
     pub connection_idle_timeout: Duration,
     /// Interval of TCP keep-alive probes; `None` leaves them off.
     pub tcp_keep_alive: Option<Duration>,
-    /// A PEM file of further certificate authorities to trust (`AWS_CA_BUNDLE`).
+    /// A PEM file of further certificate authorities to trust (`caBundle`, else `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
+    /// Where loads of credentials are counted.
+    pub metrics: Option<CredentialMetrics>,
 }
 
 impl Default for ConnectionSettings {
@@ -33,11 +44,16 @@ impl Default for ConnectionSettings {
             region: None,
             endpoint: None,
             credentials: None,
+            identity: IdentitySettings::default(),
+            use_fips: false,
+            use_dual_stack: false,
+            fail_fast: false,
             max_connections: None,
             connect_timeout: Duration::from_millis(3_100),
             connection_idle_timeout: Duration::from_secs(90),
             tcp_keep_alive: None,
             ca_bundle: None,
+            metrics: None,
         }
     }
 }
@@ -51,4 +67,45 @@ pub struct StaticCredentials {
     pub secret_key: SecretString,
     /// `sessionToken`
     pub session_token: Option<SecretString>,
+}
+
+/// Where credentials that are not written in the file come from.
+#[derive(Debug, Clone, Default)]
+pub struct IdentitySettings {
+    /// The one source to ask, or the chain of them.
+    pub source: IdentitySource,
+    /// `profile`: the profile of the shared files; that of `AWS_PROFILE`, else `default`, when absent.
+    pub profile: Option<String>,
+    /// `credentialsFile`: a file in the form of `~/.aws/credentials` that is read instead of the shared files.
+    pub credentials_file: Option<PathBuf>,
+    /// `assumeRoleArn`: roles to assume one after the other, each with the credentials of the one before.
+    pub roles: Vec<String>,
+    /// `assumeRoleExternalId`: told to STS for the last role.
+    pub external_id: Option<String>,
+    /// `sessionName`: the name of each assumed session; `bindd` when absent.
+    pub session_name: Option<String>,
+    /// `assumeRoleDuration`: life of the last role's session. 15 min to 12 h; AWS gives 1 h when absent.
+    pub session_duration: Option<Duration>,
+    /// `stsEndpoint`: another endpoint for STS than that of the component's region.
+    pub sts_endpoint: Option<String>,
+}
+
+/// `credentialSource`, without `static`, which the keys themselves say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// Environment, shared files, web identity, container, instance, in this order: the first that is set up.
+    #[default]
+    Chain,
+    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
+    Environment,
+    /// The shared files, or `credentialsFile`.
+    Profile,
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN` (IRSA on EKS).
+    WebIdentity,
+    /// The endpoint of `AWS_CONTAINER_CREDENTIALS_*` (ECS, EKS Pod Identity).
+    Container,
+    /// The EC2 instance metadata service, version 2.
+    Imds,
+    /// A command that prints credentials (`credentialProcess`).
+    Process(String),
 }

@@ -96,6 +96,15 @@ impl Checked {
     }
 
     /// How it reaches AWS.
+    #[must_use]
+    pub const fn connection(&self) -> &ConnectionSettings {
+        match &self.spec {
+            Spec::Kinesis(spec) => &spec.connection,
+            Spec::DynamoDb(spec) => &spec.connection,
+        }
+    }
+
+    /// How it reaches AWS, to be completed.
     pub(super) const fn connection_mut(&mut self) -> &mut ConnectionSettings {
         match &mut self.spec {
             Spec::Kinesis(spec) => &mut spec.connection,

@@ -10,7 +10,12 @@ use std::sync::Arc;
 /// When the component cannot be connected, or not in time.
 pub async fn connect(mut checked: Checked, toolbox: &Toolbox) -> Result<Arc<dyn Binding>, BindingError> {
     let limit = checked.init_timeout;
-    checked.connection_mut().ca_bundle.clone_from(&toolbox.ca_bundle);
+    let metrics = toolbox.metrics.credentials(checked.name.as_str());
+    let connection = checked.connection_mut();
+    connection.metrics = Some(metrics);
+    if connection.ca_bundle.is_none() {
+        connection.ca_bundle.clone_from(&toolbox.ca_bundle);
+    }
     let named = format!("{} ({}/{})", checked.name, checked.type_name, checked.version);
     let connecting = async {
         match checked.spec {

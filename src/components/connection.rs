@@ -1,26 +1,35 @@
 //! The fields that every AWS kind shares: connection, direction, route.
 
-use crate::aws::{ConnectionSettings, StaticCredentials};
+use super::identity::{read_identity, read_keys};
+use super::region::read_region;
+use crate::aws::ConnectionSettings;
 use crate::domain::Direction;
 use crate::manifest::Reader;
-use secrecy::ExposeSecret;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Reads `region`, `endpoint`, the keys and the connection options. `of_arn` is the region of the ARN, where the
-/// component names its stream or table by one.
+/// Reads `region`, `endpoint`, the fields of the credentials and the connection options. `of_arn` is the region of the
+/// ARN, where the component names its stream or table by one.
 pub(super) fn read_connection(reader: &mut Reader<'_>, of_arn: Option<(&'static str, &str)>) -> ConnectionSettings {
     let default = ConnectionSettings::default();
     let ceiling = reader.number("maxConnections", 0..=100_000).and_then(|most| usize::try_from(most).ok());
     let keep_alive = reader.duration("tcpKeepAlive", Duration::ZERO..=HOUR);
+    let region = read_region(reader, of_arn);
+    let credentials = read_keys(reader);
+    let identity = read_identity(reader, region.as_deref());
     ConnectionSettings {
-        region: read_region(reader, of_arn),
         endpoint: reader.parsed("endpoint", endpoint),
-        credentials: read_credentials(reader),
+        region,
+        credentials,
+        identity,
+        use_fips: reader.boolean("useFips").unwrap_or(false),
+        use_dual_stack: reader.boolean("useDualStack").unwrap_or(false),
+        fail_fast: reader.boolean("failFast").unwrap_or(false),
         // Dapr's habit: 0 stands for "no bound" and "off".
         max_connections: ceiling.and_then(NonZeroUsize::new),
         connect_timeout: reader.duration("connectTimeout", MILLISECOND..=5 * MINUTE).unwrap_or(default.connect_timeout),
@@ -28,42 +37,23 @@ pub(super) fn read_connection(reader: &mut Reader<'_>, of_arn: Option<(&'static 
             .duration("connectionIdleTimeout", MILLISECOND..=24 * HOUR)
             .unwrap_or(default.connection_idle_timeout),
         tcp_keep_alive: keep_alive.filter(|interval| !interval.is_zero()),
-        ca_bundle: default.ca_bundle,
+        ca_bundle: reader.text("caBundle").map(PathBuf::from),
+        metrics: None,
     }
 }
 
-fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str, &str)>) -> Option<String> {
-    let written = reader.parsed("region", |text| {
-        let is_word = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let remedy = || "write its code, such as `eu-central-1`".to_owned();
-        if is_word { Ok(text.to_owned()) } else { Err(("this is not the code of a region".to_owned(), remedy())) }
-    });
-    let Some((field, of_arn)) = of_arn else { return written };
-    if written.as_ref().is_some_and(|region| region != of_arn) {
-        let problem = format!("the region differs from `{of_arn}`, which the ARN in `{field}` names");
-        reader.fault("region", problem, format!("write `{of_arn}`, or leave `region` out"));
+/// The spelling that the file uses of a field with two names; both at once are a fault.
+pub(super) fn spelled(reader: &mut Reader<'_>, name: &'static str, alias: &'static str) -> &'static str {
+    // Asked for, so that an empty one does not look unknown.
+    let (_, _) = (reader.text(name), reader.text(alias));
+    match (reader.is_given(name), reader.is_given(alias)) {
+        (true, true) => {
+            reader.fault(alias, format!("`{name}` is given too, and means the same"), "leave one of them out");
+            name
+        }
+        (false, true) => alias,
+        (true | false, false) => name,
     }
-    written.or_else(|| Some(of_arn.to_owned()))
-}
-
-fn read_credentials(reader: &mut Reader<'_>) -> Option<StaticCredentials> {
-    let access_key = reader.secret("accessKey");
-    let secret_key = reader.secret("secretKey");
-    let session_token = reader.secret("sessionToken");
-    // A key whose reference leads nowhere counts as given: that fault is told already.
-    match (reader.is_given("accessKey"), reader.is_given("secretKey")) {
-        (true, false) => lone(reader, "secretKey", "accessKey"),
-        (false, true) => lone(reader, "accessKey", "secretKey"),
-        (false, false) if reader.is_given("sessionToken") => lone(reader, "accessKey", "sessionToken"),
-        (true, true) | (false, false) => {}
-    }
-    let access_key = access_key?.expose_secret().to_owned();
-    Some(StaticCredentials { access_key, secret_key: secret_key?, session_token })
-}
-
-fn lone(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
-    let remedy = format!("add `{missing}`, or leave all keys out to use AWS's default credentials");
-    reader.fault(missing, format!("the field is missing, although `{given}` is given"), remedy);
 }
 
 pub(super) fn endpoint(text: &str) -> Result<String, (String, String)> {

@@ -91,6 +91,8 @@ fn lead_to(endpoint: String, connection: &mut ConnectionSettings) -> bool {
     }
     connection.endpoint = Some(endpoint);
     connection.region.get_or_insert_with(|| REGION.to_owned());
+    // No role or profile of the real account is needed here, and none is asked.
+    connection.identity = aws::IdentitySettings::default();
     connection.credentials.get_or_insert_with(|| StaticCredentials {
         access_key: ACCESS_KEY.to_owned(),
         secret_key: ACCESS_KEY.to_owned().into(),

@@ -17,6 +17,7 @@ pub struct Reader<'d> {
     asked: Vec<&'static str>,
     foreign: ForeignNames,
     faults: Faults,
+    notices: Vec<Notice>,
 }
 
 /// Names that other tools have for fields, each with a word about what to write here.
@@ -24,7 +25,7 @@ pub type ForeignNames = &'static [(&'static str, &'static str)];
 
 impl<'d> Reader<'d> {
     pub(super) const fn new(document: &'d Document) -> Self {
-        Self { document, asked: Vec::new(), foreign: &[], faults: Faults(Vec::new()) }
+        Self { document, asked: Vec::new(), foreign: &[], faults: Faults(Vec::new()), notices: Vec::new() }
     }
 
     /// A text.
@@ -149,7 +150,13 @@ impl<'d> Reader<'d> {
         self.foreign = foreign;
     }
 
-    /// All faults, and a notice for each item that nobody asked for.
+    /// Notes something odd that does no harm.
+    pub fn notice(&mut self, field: &str, text: &str) {
+        let notice = Notice::of_document(&self.document.place, format!("field `{field}`: {text}"));
+        self.notices.push(notice.component(self.document.name.as_str()));
+    }
+
+    /// All faults, and the notices: those noted, then one for each item that nobody asked for.
     #[must_use]
     pub fn finish(self) -> (Faults, Vec<Notice>) {
         let is_unread = |item: &&Item| !self.asked.iter().any(|name| name.eq_ignore_ascii_case(&item.name));
@@ -163,8 +170,8 @@ impl<'d> Reader<'d> {
             let text = format!("unknown field `{name}`{}", hint.unwrap_or_else(|| "; it has no effect".to_owned()));
             Notice::of_document(&self.document.place, text).component(self.document.name.as_str())
         };
-        let notices = self.document.items.iter().filter(is_unread).map(notice).collect();
-        (self.faults, notices)
+        let unread = self.document.items.iter().filter(is_unread).map(notice);
+        (self.faults, self.notices.into_iter().chain(unread).collect())
     }
 
     /// Whether the item is there and not empty. True also when its reference leads nowhere, which is told already.

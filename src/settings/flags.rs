@@ -33,9 +33,12 @@ pub(super) enum Word {
     #[cfg(feature = "embedded")]
     #[command(args_override_self = true)]
     Dev(Box<DevFlags>),
-    /// Check component files and contact nothing; exits 1 if something is wrong.
+    /// Check component files, and with --connect their access; exits 1 if something is wrong.
     #[command(args_override_self = true)]
     Check(CheckFlags),
+    /// Print the least IAM policy for component files; contacts nothing.
+    #[command(args_override_self = true)]
+    Policy(PolicyFlags),
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +132,27 @@ pub(super) struct LimitFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckFlags {
+    #[command(flatten)]
+    pub(super) files: FileFlags,
+    /// Then try what each component needs: credentials, stream or table, permissions. Writes nothing.
+    #[arg(long)]
+    pub(super) connect: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyFlags {
+    #[command(flatten)]
+    pub(super) files: FileFlags,
+    /// Region of components whose file names none [default: the environment's AWS_REGION].
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FileFlags {
     /// Folder or file with components; repeat it or separate with commas.
     #[arg(long, value_name = "PATH", value_delimiter = ',', action = ArgAction::Append, required = true)]
     pub(super) resources_path: Vec<PathBuf>,
@@ -138,9 +162,6 @@ pub(super) struct CheckFlags {
     /// Check as a sidecar in this namespace would see the files [default: the environment's NAMESPACE].
     #[arg(long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
-    /// Answer in JSON.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[cfg(feature = "embedded")]

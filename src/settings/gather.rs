@@ -1,9 +1,9 @@
 //! From arguments and environment to checked settings.
 
-use super::flags::{self, CheckFlags, Cli, LimitFlags, PortFlags, RunFlags, Word};
+use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, Word};
 use super::model::{
     AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE,
-    Settings, UsageError,
+    PolicySettings, ProbeSettings, Settings, UsageError,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
@@ -36,7 +36,8 @@ pub(super) fn parse_with(
     let cli = Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?;
     match cli.word {
         None => run(cli.run, &matches, environment).map(|settings| Command::Run(Box::new(settings))),
-        Some(Word::Check(flags)) => Ok(Command::Check(check(flags, environment))),
+        Some(Word::Check(flags)) => Ok(check(flags, environment)),
+        Some(Word::Policy(flags)) => Ok(Command::Policy(policy(flags, environment))),
         #[cfg(feature = "embedded")]
         Some(Word::Demo(flags)) => demo(flags).map(Command::Demo),
         #[cfg(feature = "embedded")]
@@ -235,9 +236,23 @@ fn truthy(value: &str) -> bool {
     ["y", "yes", "t", "true", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
 }
 
-fn check(flags: CheckFlags, environment: Environment<'_>) -> CheckSettings {
+fn check(flags: CheckFlags, environment: Environment<'_>) -> Command {
+    let files = CheckSettings { json: flags.json, ..files(flags.files, environment) };
+    if !flags.connect {
+        return Command::Check(files);
+    }
+    let ca_bundle = environment("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    Command::Probe(ProbeSettings { files, ca_bundle })
+}
+
+fn policy(flags: PolicyFlags, environment: Environment<'_>) -> PolicySettings {
+    let region = flags.region.or_else(|| environment("AWS_REGION")).filter(|region| !region.is_empty());
+    PolicySettings { files: files(flags.files, environment), region }
+}
+
+fn files(flags: FileFlags, environment: Environment<'_>) -> CheckSettings {
     let namespace = flags.namespace.or_else(|| environment("NAMESPACE")).filter(|name| !name.is_empty());
-    CheckSettings { paths: flags.resources_path, app_id: flags.app_id, namespace, json: flags.json }
+    CheckSettings { paths: flags.resources_path, app_id: flags.app_id, namespace, json: false }
 }
 
 #[cfg(feature = "embedded")]

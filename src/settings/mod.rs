@@ -15,6 +15,6 @@ mod values;
 mod tests;
 
 pub use gather::parse;
-pub use model::{AppEndpoint, CheckSettings, Command, Settings, UsageError};
+pub use model::{AppEndpoint, CheckSettings, Command, PolicySettings, ProbeSettings, Settings, UsageError};
 #[cfg(feature = "embedded")]
 pub use model::{DemoSettings, DevSettings};

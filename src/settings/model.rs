@@ -23,6 +23,10 @@ pub enum Command {
     Run(Box<Settings>),
     /// Check component files and contact nothing.
     Check(CheckSettings),
+    /// Check component files, then try what each component needs.
+    Probe(ProbeSettings),
+    /// Print the least IAM policy for component files.
+    Policy(PolicySettings),
     /// Everything in one process, with a built-in app and some traffic.
     #[cfg(feature = "embedded")]
     Demo(DemoSettings),
@@ -123,6 +127,24 @@ pub struct CheckSettings {
     pub namespace: Option<String>,
     /// Answer in JSON.
     pub json: bool,
+}
+
+/// Settings of `bindd check --connect`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// What is checked first.
+    pub files: CheckSettings,
+    /// A PEM file of further certificate authorities that AWS calls trust (environment `AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// Settings of `bindd policy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// The files.
+    pub files: CheckSettings,
+    /// The region of components whose file names none (`--region`, else environment `AWS_REGION`).
+    pub region: Option<String>,
 }
 
 /// Settings of `bindd demo`.

@@ -1,6 +1,7 @@
 //! Every metric of the process: name, help, labels, typed handle. Labels are bounded: names of components, operations,
 //! and statuses; never a key or a sequence number.
 
+use super::credentials::{CredentialFamilies, CredentialMetrics};
 use super::output::{OutputFamilies, OutputMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -41,6 +42,7 @@ pub struct Metrics {
     request_latency: Family<ComponentLabel, Histogram, fn() -> Histogram>,
     output: OutputFamilies,
     input: InputFamilies,
+    credentials: CredentialFamilies,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -79,7 +81,8 @@ impl Metrics {
         let output = OutputFamilies::registered(&mut registry);
         let input = InputFamilies::default();
         input.register(&mut registry);
-        Self { registry: Arc::new(registry), requests, request_latency, output, input }
+        let credentials = CredentialFamilies::registered(&mut registry);
+        Self { registry: Arc::new(registry), requests, request_latency, output, input, credentials }
     }
 
     /// Counts one answered request to an output binding.
@@ -92,6 +95,12 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
         let component = ComponentLabel { component: component.to_owned() };
         self.request_latency.get_or_create(&component).observe(took.as_secs_f64());
+    }
+
+    /// The handles of one component for its credentials.
+    #[must_use]
+    pub fn credentials(&self, component: &str) -> CredentialMetrics {
+        self.credentials.handles(component)
     }
 
     /// The handles of one output component.

@@ -1,0 +1,180 @@
+use super::super::{Spec, Verdict, check};
+use crate::aws::{ConnectionSettings, IdentitySource};
+use crate::manifest::{Environment, LoadRequest, load};
+use std::time::Duration;
+
+struct Empty;
+
+impl Environment for Empty {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/writer";
+
+fn verdict(items: &[(&str, &str)]) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let mut list = vec![serde_json::json!({"name": "table", "value": "orders"})];
+    list.extend(items.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})));
+    let text = format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: x}}\nspec:\n  type: bindings.aws.dynamodb\n  \
+         version: v1\n  metadata: {}\n",
+        serde_json::Value::from(list)
+    );
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
+}
+
+fn settings(items: &[(&str, &str)]) -> ConnectionSettings {
+    let verdict = verdict(items);
+    assert!(verdict.faults.is_empty() && verdict.notices.is_empty(), "{}\n{:?}", verdict.faults, verdict.notices);
+    match verdict.components.into_iter().next().unwrap().spec {
+        Spec::DynamoDb(spec) => spec.connection,
+        Spec::Kinesis(spec) => panic!("{spec:?}"),
+    }
+}
+
+#[test]
+fn every_field_of_an_assumed_role_is_read() {
+    let two = format!("{ROLE}, {ROLE}2");
+    let settings = settings(&[
+        ("region", "eu-central-1"),
+        ("assumeRoleArn", &two),
+        ("roleExternalId", "shop:7"),
+        ("assumeRoleSessionName", "till@shop"),
+        ("assumeRoleDuration", "30m"),
+        ("stsEndpoint", "http://localhost:4566"),
+        ("useFips", "true"),
+        ("useDualStack", "yes"),
+        ("failFast", "true"),
+        ("caBundle", "/etc/ca.pem"),
+        ("profile", "till"),
+    ]);
+    let identity = settings.identity;
+    assert_eq!(identity.roles, [ROLE.to_owned(), format!("{ROLE}2")]);
+    assert_eq!((identity.external_id.as_deref(), identity.session_name.as_deref()), (Some("shop:7"), Some("till@shop")));
+    assert_eq!(identity.session_duration, Some(Duration::from_secs(1_800)));
+    assert_eq!((identity.source, identity.profile.as_deref()), (IdentitySource::Profile, Some("till")));
+    assert!(settings.use_fips && settings.use_dual_stack && settings.fail_fast && settings.ca_bundle.is_some());
+}
+
+#[test]
+fn each_word_for_a_source_means_one() {
+    for (word, source) in [
+        ("auto", IdentitySource::Chain),
+        ("environment", IdentitySource::Environment),
+        ("profile", IdentitySource::Profile),
+        ("webIdentity", IdentitySource::WebIdentity),
+        ("container", IdentitySource::Container),
+        ("imds", IdentitySource::Imds),
+    ] {
+        assert_eq!(settings(&[("credentialSource", word)]).identity.source, source);
+    }
+    let process = settings(&[("credentialProcess", "keys --now")]).identity.source;
+    assert_eq!(process, IdentitySource::Process("keys --now".to_owned()));
+}
+
+#[test]
+fn empty_fields_are_absent() {
+    let names = ["accessKey", "secretKey", "sessionToken", "profile", "credentialSource", "assumeRoleArn", "region"];
+    let more = ["awsRegion", "roleExternalId", "sessionName", "stsEndpoint", "credentialsFile", "trustAnchorArn"];
+    let items: Vec<(&str, &str)> = names.into_iter().chain(more).map(|name| (name, "")).collect();
+    let settings = settings(&items);
+    assert!(settings.credentials.is_none() && settings.region.is_none());
+    assert_eq!(settings.identity.source, IdentitySource::Chain);
+}
+
+#[test]
+fn what_cannot_apply_together_is_a_fault_that_names_both() {
+    let keys = [("accessKey", "AK"), ("secretKey", "SK")];
+    let with = |more: &[(&'static str, &'static str)]| keys.iter().chain(more).copied().collect::<Vec<_>>();
+    for (items, parts) in [
+        (vec![("accessKey", "AK")], ["`secretKey`", "`accessKey`"]),
+        (vec![("sessionToken", "T")], ["`accessKey`", "`sessionToken`"]),
+        (with(&[("profile", "p")]), ["`accessKey`", "`profile`"]),
+        (with(&[("credentialsFile", "/f")]), ["`accessKey`", "`credentialsFile`"]),
+        (with(&[("credentialSource", "imds")]), ["`accessKey`", "`credentialSource: imds`"]),
+        (vec![("profile", "p"), ("credentialProcess", "c")], ["`profile`", "`credentialProcess`"]),
+        (vec![("profile", "p"), ("credentialSource", "environment")], ["`profile`", "`credentialSource: environment`"]),
+        (vec![("credentialSource", "static")], ["`accessKey`", "`static`"]),
+        (vec![("credentialSource", "process")], ["`credentialProcess`", "`process`"]),
+        (vec![("assumeRoleExternalId", "ab")], ["`assumeRoleExternalId`", "`assumeRoleArn`"]),
+        (vec![("assumeRoleDuration", "1h")], ["`assumeRoleDuration`", "`assumeRoleArn`"]),
+        (vec![("region", "eu-west-1"), ("awsRegion", "eu-west-1")], ["`awsRegion`", "`region`"]),
+    ] {
+        let shown = verdict(&items).faults.to_string();
+        assert!(parts.iter().all(|part| shown.contains(part)), "{items:?}: {shown}");
+    }
+}
+
+#[test]
+fn what_is_not_offered_is_refused_with_the_way_around() {
+    for (items, part) in [
+        (("credentialSource", "sso"), "export-credentials"),
+        (("credentialSource", "rolesAnywhere"), "aws_signing_helper"),
+        (("trustAnchorArn", "arn:aws:rolesanywhere:x"), "aws_signing_helper"),
+        (("credentialSource", "enviroment"), "did you mean `environment`"),
+    ] {
+        let shown = verdict(&[items]).faults.to_string();
+        assert!(shown.contains(part), "{items:?}: {shown}");
+    }
+}
+
+#[test]
+fn wrong_values_of_a_role_are_faults() {
+    let chained = format!("{ROLE},{ROLE}");
+    for (items, part) in [
+        (vec![("assumeRoleArn", "writer")], "not the ARN of a role"),
+        (vec![("assumeRoleArn", "arn:aws:iam::1:role/x")], "not the ARN of a role"),
+        (vec![("region", "cn-north-1"), ("assumeRoleArn", ROLE)], "partition `aws`, but region `cn-north-1` is of `aws-cn`"),
+        (vec![("assumeRoleArn", chained.as_str()), ("assumeRoleDuration", "2h")], "1 h at most"),
+        (vec![("assumeRoleArn", ROLE), ("assumeRoleDuration", "1m")], "out of range"),
+        (vec![("assumeRoleArn", ROLE), ("sessionName", "a b")], "a session name has"),
+        (vec![("assumeRoleArn", ROLE), ("assumeRoleExternalId", "x")], "an external id has"),
+    ] {
+        let shown = verdict(&items).faults.to_string();
+        assert!(shown.contains(part), "{items:?}: {shown}");
+    }
+}
+
+#[test]
+fn a_misspelled_region_gets_the_nearest_name() {
+    for (region, part) in [
+        ("eu-cental-1", "did you mean `eu-central-1`?"),
+        ("us-esat-1", "did you mean `us-east-1`?"),
+        ("EU-West-1", "did you mean `eu-west-1`?"),
+        ("atlantis", "allowUnknownRegion"),
+    ] {
+        let shown = verdict(&[("region", region)]).faults.to_string();
+        assert!(shown.contains(part), "{region}: {shown}");
+    }
+    for more in [("allowUnknownRegion", "true"), ("endpoint", "http://localhost:4566")] {
+        assert_eq!(settings(&[("awsRegion", "local-test"), more]).region.as_deref(), Some("local-test"));
+    }
+}
+
+#[test]
+fn a_region_that_aws_may_have_opened_since_is_only_noticed() {
+    let verdict = verdict(&[("region", "eu-south-9")]);
+    assert!(verdict.faults.is_empty() && verdict.components.len() == 1, "{}", verdict.faults);
+    assert!(verdict.notices[0].text.contains("new one of partition `aws`"), "{:?}", verdict.notices);
+}
+
+#[test]
+fn the_partition_of_an_arn_is_that_of_its_region() {
+    let table = "arn:aws-cn:dynamodb:us-east-1:123456789012:table/orders";
+    let shown = {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: x}}\nspec:\n  type: bindings.aws.dynamodb\n  \
+             version: v1\n  metadata: [{{name: table, value: \"{table}\"}}]\n"
+        );
+        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let paths = [folder.path().to_owned()];
+        let request = LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty };
+        check(load(&request)).faults.to_string()
+    };
+    assert!(shown.contains("field `table`: the ARN is of partition `aws-cn`, but region `us-east-1` is of `aws`"), "{shown}");
+}

@@ -1,0 +1,190 @@
+//! The least IAM policy under which components can work. Pure: from checked files to JSON.
+//!
+//! What is asked for is what the adapters in `aws` call; the names of the actions are those of AWS's Service
+//! Authorization Reference for Kinesis Data Streams, DynamoDB and STS.
+
+use super::kinesis::{self, Mode, default_consumer};
+use super::{Checked, Spec, dynamodb};
+use crate::aws::Partition;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+/// What the files do not say.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyScope<'a> {
+    /// Names lease tables and consumers where a file names none (`--app-id`).
+    pub app_id: &'a str,
+    /// The region of components whose file names none; all regions without it.
+    pub region: Option<&'a str>,
+}
+
+/// The policy, as IAM takes it: one statement for each component, purpose and resource. Identities that assume a role get
+/// a statement for `sts:AssumeRole`; it belongs to the identity that they begin with, not to the role.
+#[must_use]
+pub fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
+    let mut statements = Statements::default();
+    for checked in components {
+        match &checked.spec {
+            Spec::Kinesis(spec) => of_kinesis(&mut statements, checked, spec, scope),
+            Spec::DynamoDb(spec) => of_dynamodb(&mut statements, checked, spec, scope),
+        }
+        let roles = &checked.connection().identity.roles;
+        if let Some(first) = roles.first() {
+            statements.add(checked, "AssumeRole", &["sts:AssumeRole"], &[first.clone()]);
+        }
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements.list })
+}
+
+/// The operations that a DynamoDB component offers, by their names on the wire.
+pub(super) fn operations(_spec: &dynamodb::Spec) -> Vec<&'static str> {
+    vec!["create"]
+}
+
+#[derive(Debug, Default)]
+struct Statements {
+    list: Vec<Value>,
+    sids: HashSet<String>,
+}
+
+impl Statements {
+    fn add(&mut self, checked: &Checked, purpose: &str, actions: &[&str], resources: &[String]) {
+        let plain = words(checked.name.as_str());
+        let mut sid = format!("{plain}{purpose}");
+        let mut number = 2;
+        // Names that differ only in signs lose the difference here; a Sid must be unique.
+        while !self.sids.insert(sid.clone()) {
+            sid = format!("{plain}{purpose}{number}");
+            number += 1;
+        }
+        self.list.push(json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources }));
+    }
+}
+
+/// A name as a Sid allows it: letters and digits, each word with a capital.
+fn words(name: &str) -> String {
+    let mut text = String::new();
+    for word in name.split(|letter: char| !letter.is_ascii_alphanumeric()) {
+        let mut letters = word.chars();
+        text.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        text.extend(letters);
+    }
+    text
+}
+
+fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Spec, scope: PolicyScope<'_>) {
+    let place = Place::of(checked, scope);
+    let stream = spec.stream.arn().map_or_else(
+        || place.arn("kinesis", &format!("stream/{}", spec.stream.name())),
+        str::to_owned,
+    );
+    if spec.direction.has_output() {
+        let actions = ["kinesis:PutRecord", "kinesis:PutRecords"];
+        statements.add(checked, "Write", &actions, std::slice::from_ref(&stream));
+    }
+    if !spec.direction.has_input() {
+        return;
+    }
+    let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(scope.app_id, &checked.name));
+    match spec.mode {
+        Mode::Shared => {
+            let actions = ["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
+            statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
+        }
+        Mode::Extended => {
+            let mut actions = vec!["kinesis:ListShards", "kinesis:RegisterStreamConsumer"];
+            if spec.stream.arn().is_none() {
+                actions.push("kinesis:DescribeStreamSummary");
+            }
+            statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
+            // A consumer's ARN ends in the moment of its registration.
+            let consumer = format!("{stream}/consumer/{consumer}:*");
+            let actions = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
+            statements.add(checked, "Subscribe", &actions, &[consumer, stream]);
+        }
+    }
+    let table = spec.lease_table.as_deref().unwrap_or(&consumer);
+    // The stream's ARN may name another account than the one that has the lease table: that of the credentials.
+    statements.add(checked, "Leases", &LEASE_ACTIONS, &[place.arn("dynamodb", &format!("table/{table}"))]);
+}
+
+const LEASE_ACTIONS: [&str; 7] = [
+    "dynamodb:CreateTable",
+    "dynamodb:DescribeTable",
+    "dynamodb:Scan",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+];
+
+fn of_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb::Spec, scope: PolicyScope<'_>) {
+    let table = if spec.table.starts_with("arn:") {
+        spec.table.clone()
+    } else {
+        Place::of(checked, scope).arn("dynamodb", &format!("table/{}", spec.table))
+    };
+    let offered = operations(spec);
+    let mut actions: Vec<&str> = offered.iter().flat_map(|operation| actions_of(operation)).copied().collect();
+    actions.sort_unstable();
+    actions.dedup();
+    let mut resources = vec![table.clone()];
+    if offered.iter().any(|operation| matches!(*operation, "query" | "list" | "exec")) {
+        resources.push(format!("{table}/index/*"));
+    }
+    statements.add(checked, "Items", &actions, &resources);
+}
+
+/// What an operation calls. A transaction is authorised by the actions of its parts.
+fn actions_of(operation: &str) -> &'static [&'static str] {
+    match operation {
+        "create" => &["dynamodb:PutItem"],
+        "get" | "transactGet" => &["dynamodb:GetItem"],
+        "update" => &["dynamodb:UpdateItem"],
+        "delete" => &["dynamodb:DeleteItem"],
+        "query" => &["dynamodb:Query"],
+        "list" => &["dynamodb:Scan"],
+        // Entries of a refused batch are sent alone to find the culprit.
+        "bulkCreate" => &["dynamodb:BatchWriteItem", "dynamodb:PutItem"],
+        "bulkDelete" => &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"],
+        "bulkGet" => &["dynamodb:BatchGetItem"],
+        "transact" => &[
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:ConditionCheckItem",
+        ],
+        "exec" => &[
+            "dynamodb:PartiQLSelect",
+            "dynamodb:PartiQLInsert",
+            "dynamodb:PartiQLUpdate",
+            "dynamodb:PartiQLDelete",
+        ],
+        _ => &[],
+    }
+}
+
+/// Partition and region, as far as they are known. A name does not tell the account; only ARNs do.
+#[derive(Debug, Clone)]
+struct Place {
+    partition: &'static str,
+    region: String,
+}
+
+impl Place {
+    fn of(checked: &Checked, scope: PolicyScope<'_>) -> Self {
+        let region = checked.connection().region.as_deref().or(scope.region);
+        Self {
+            partition: region.and_then(Partition::of_region).unwrap_or(Partition::Aws).word(),
+            region: region.unwrap_or("*").to_owned(),
+        }
+    }
+
+    fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:*:{resource}", self.partition, self.region)
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

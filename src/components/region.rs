@@ -1,0 +1,78 @@
+//! `region`: spelled right, of the ARN, of its partition.
+
+use super::connection::spelled;
+use crate::aws::{Partition, RegionVerdict, judge_region, known_regions};
+use crate::manifest::{Reader, nearest};
+
+/// Reads `region` (or `awsRegion`), else takes that of the ARN, and judges it. `of_arn` is the field with the ARN, and the
+/// ARN's region.
+pub(super) fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str, &str)>) -> Option<String> {
+    let field = spelled(reader, "region", "awsRegion");
+    let is_lenient = reader.boolean("allowUnknownRegion").unwrap_or(false) || reader.is_given("endpoint");
+    let written = reader.text(field);
+    if let Some(region) = &written
+        && !judge(reader, field, region, is_lenient)
+    {
+        return None;
+    }
+    let Some((arn_field, region_of_arn)) = of_arn else { return written };
+    match &written {
+        Some(region) if region != region_of_arn => {
+            let problem = format!("the region differs from `{region_of_arn}`, which the ARN in `{arn_field}` names");
+            reader.fault(field, problem, format!("write `{region_of_arn}`, or leave `{field}` out"));
+        }
+        Some(_) => {}
+        None => {
+            judge(reader, arn_field, region_of_arn, is_lenient);
+        }
+    }
+    let arn = reader.text(arn_field);
+    let partition = arn.as_deref().and_then(|arn| arn.split(':').nth(1)).unwrap_or_default();
+    same_partition(reader, arn_field, partition, region_of_arn);
+    written.or_else(|| Some(region_of_arn.to_owned()))
+}
+
+/// Leaves a fault unless the partition of an ARN is that of the region, where the region's is known.
+pub(super) fn same_partition(reader: &mut Reader<'_>, field: &str, partition: &str, region: &str) {
+    if let Some(right) = Partition::of_region(region).map(Partition::word)
+        && right != partition
+    {
+        let problem = format!("the ARN is of partition `{partition}`, but region `{region}` is of `{right}`");
+        reader.fault(field, problem, format!("begin the ARN with `arn:{right}:`, or correct the region"));
+    }
+}
+
+/// Whether the region can be used.
+fn judge(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -> bool {
+    let near = nearest(region, known_regions());
+    match judge_region(region) {
+        RegionVerdict::Known => true,
+        RegionVerdict::New(_) if is_lenient => true,
+        RegionVerdict::New(partition) => {
+            let hint = near.map(|name| format!(" (`{name}` is)")).unwrap_or_default();
+            let text = format!(
+                "`{region}` is not in the list of known regions{hint}, but looks like a new one of partition `{}`",
+                partition.word()
+            );
+            reader.notice(field, &text);
+            true
+        }
+        RegionVerdict::Strange if is_lenient => true,
+        RegionVerdict::Strange => {
+            let near = near.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+            let remedy = format!("{near}A region that is right all the same needs `allowUnknownRegion: \"true\"`");
+            reader.fault(field, format!("`{region}`: AWS has no such region"), remedy);
+            false
+        }
+        RegionVerdict::NotALabel => {
+            let remedy = nearest(&region.to_lowercase(), known_regions())
+                .map_or_else(|| "write its code, such as `eu-central-1`".to_owned(), |name| format!("did you mean `{name}`?"));
+            reader.fault(field, format!("`{}`: this is not the code of a region", short(region)), remedy);
+            false
+        }
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(64).collect()
+}

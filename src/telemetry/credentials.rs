@@ -1,0 +1,95 @@
+//! Metrics of the credentials that components reach AWS with.
+
+use super::metrics::{ComponentLabel, Seconds};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoadLabels {
+    component: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct CredentialFamilies {
+    loads: Family<LoadLabels, Counter>,
+    expiry: Family<ComponentLabel, Seconds>,
+}
+
+impl CredentialFamilies {
+    pub(super) fn registered(registry: &mut Registry) -> Self {
+        let families = Self::default();
+        registry.register("credentials_loads", "Loads of AWS credentials by outcome", families.loads.clone());
+        registry.register_with_unit(
+            "credentials_expiry_timestamp",
+            "When the AWS credentials in use expire, since 1970; absent where they do not",
+            Unit::Seconds,
+            families.expiry.clone(),
+        );
+        families
+    }
+
+    pub(super) fn handles(&self, component: &str) -> CredentialMetrics {
+        CredentialMetrics { component: component.to_owned(), families: self.clone() }
+    }
+}
+
+/// Handles of one component. Its series begin with its first load, so a component with keys of its own has none.
+#[derive(Debug, Clone)]
+pub struct CredentialMetrics {
+    component: String,
+    families: CredentialFamilies,
+}
+
+impl CredentialMetrics {
+    /// Credentials were loaded. `expiry` counts from 1970, and is `None` where they do not expire.
+    pub fn loaded(&self, expiry: Option<Duration>) {
+        self.count("ok");
+        let label = ComponentLabel { component: self.component.clone() };
+        match expiry {
+            Some(expiry) => {
+                self.families.expiry.get_or_create(&label).set(expiry.as_secs_f64());
+            }
+            None => {
+                self.families.expiry.remove(&label);
+            }
+        }
+    }
+
+    /// No source had credentials. Those in use, if any, stay.
+    pub fn failed(&self) {
+        self.count("failed");
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let labels = LoadLabels { component: self.component.clone(), outcome };
+        self.families.loads.get_or_create(&labels).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Metrics;
+    use super::*;
+
+    #[test]
+    fn loads_and_expiry_are_on_the_page() {
+        let metrics = Metrics::new();
+        let credentials = metrics.credentials("orders");
+        credentials.loaded(Some(Duration::from_secs(1_800_000_000)));
+        credentials.failed();
+        let page = metrics.page().unwrap();
+        for line in [
+            r#"bindd_credentials_loads_total{component="orders",outcome="ok"} 1"#,
+            r#"bindd_credentials_loads_total{component="orders",outcome="failed"} 1"#,
+            r#"bindd_credentials_expiry_timestamp_seconds{component="orders"} 1800000000.0"#,
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+        credentials.loaded(None);
+        assert!(!metrics.page().unwrap().contains("timestamp_seconds{"));
+    }
+}
