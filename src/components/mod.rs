@@ -1,1 +1,28 @@
+//! The kinds of component that a file can name: one folder each, and one row each in the catalog.
+//!
+//! A kind begins as text and ends as a connected [`Binding`](crate::domain::Binding). The first half is here and pure:
+//! [`check`] takes what `manifest` loaded and gives a typed [`Spec`] for every component, with all faults of all of
+//! them together, before anything is contacted. The second half, connecting, is where a port meets its adapter.
+//!
+//! To add a kind: a folder with its `spec.rs` and `binding.rs`, a row in `catalog.rs`, a variant of [`Spec`].
 
+mod attempts;
+mod catalog;
+mod connect;
+mod connection;
+mod dead_letter;
+pub mod dynamodb;
+mod identity;
+pub mod kinesis;
+mod peers;
+mod policy;
+mod probe;
+mod region;
+mod toolbox;
+
+pub use catalog::{Checked, Spec, Verdict, check};
+pub use connect::connect;
+pub use peers::Peers;
+pub use policy::{PolicyScope, policy};
+pub use probe::{Finding, Found, Probed, probe};
+pub use toolbox::Toolbox;
