@@ -5,5 +5,5 @@ mod failing;
 mod ordering;
 mod packing;
 mod schedules;
-mod script;
+pub(super) mod script;
 mod sharing;

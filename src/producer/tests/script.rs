@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// What becomes of a call.
 #[derive(Debug, Clone)]
-pub(super) enum Reaction {
+pub(in super::super) enum Reaction {
     Store,
     /// Entry i fails where there is a failure.
     Each(Vec<Option<BindingError>>),
@@ -27,11 +27,11 @@ pub(super) enum Reaction {
 
 /// A call as the service saw it.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) is_put_record: bool,
-    pub(super) after: Option<SequenceNumber>,
-    pub(super) records: Vec<NewRecord>,
-    pub(super) at: Instant,
+pub(in super::super) struct Seen {
+    pub(in super::super) is_put_record: bool,
+    pub(in super::super) after: Option<SequenceNumber>,
+    pub(in super::super) records: Vec<NewRecord>,
+    pub(in super::super) at: Instant,
 }
 
 type React = Box<dyn FnMut(usize, &[NewRecord]) -> Reaction + Send>;
@@ -47,11 +47,11 @@ struct State {
 
 /// The stream. Clones are the same one.
 #[derive(Clone)]
-pub(super) struct Script {
+pub(in super::super) struct Script {
     state: Arc<Mutex<State>>,
     latency: Duration,
     /// Where records go.
-    pub(super) shard: fn(&NewRecord) -> &'static str,
+    pub(in super::super) shard: fn(&NewRecord) -> &'static str,
 }
 
 impl fmt::Debug for Script {
@@ -60,27 +60,27 @@ impl fmt::Debug for Script {
     }
 }
 
-pub(super) const LATENCY: Duration = Duration::from_millis(5);
+pub(in super::super) const LATENCY: Duration = Duration::from_millis(5);
 
 impl Script {
-    pub(super) fn new(react: impl FnMut(usize, &[NewRecord]) -> Reaction + Send + 'static) -> Self {
+    pub(in super::super) fn new(react: impl FnMut(usize, &[NewRecord]) -> Reaction + Send + 'static) -> Self {
         let state = State { react: Some(Box::new(react)), ..State::default() };
         Self { state: Arc::new(Mutex::new(state)), latency: LATENCY, shard: |_| "shardId-0" }
     }
 
-    pub(super) fn storing() -> Self {
+    pub(in super::super) fn storing() -> Self {
         Self::new(|_, _| Reaction::Store)
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(in super::super) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
 
-    pub(super) fn stored(&self) -> Vec<NewRecord> {
+    pub(in super::super) fn stored(&self) -> Vec<NewRecord> {
         self.state.lock().unwrap().stored.clone()
     }
 
-    pub(super) fn most_open(&self) -> usize {
+    pub(in super::super) fn most_open(&self) -> usize {
         self.state.lock().unwrap().most_open
     }
 
@@ -146,7 +146,7 @@ impl RecordWriter for Script {
 
 /// Two shards, or as told.
 #[derive(Debug)]
-pub(super) struct Listing(pub(super) Mutex<Vec<Shard>>);
+pub(in super::super) struct Listing(pub(in super::super) Mutex<Vec<Shard>>);
 
 #[async_trait]
 impl ShardDirectory for Listing {
@@ -160,22 +160,22 @@ impl ShardDirectory for Listing {
     }
 }
 
-pub(super) fn shard(id: &str, start: u128, end: u128) -> Shard {
+pub(in super::super) fn shard(id: &str, start: u128, end: u128) -> Shard {
     Shard { id: ShardId::new(id), parents: Vec::new(), hash_range: Some(HashKeyRange { start, end }), is_open: true }
 }
 
 /// A producer and what surrounds it.
-pub(super) struct Rig {
-    pub(super) producer: Arc<Producer>,
-    pub(super) metrics: Metrics,
+pub(in super::super) struct Rig {
+    pub(in super::super) producer: Arc<Producer>,
+    pub(in super::super) metrics: Metrics,
 }
 
 impl Rig {
-    pub(super) fn new(settings: ProducerSettings, script: &Script) -> Self {
+    pub(in super::super) fn new(settings: ProducerSettings, script: &Script) -> Self {
         Self::listed(settings, script, None)
     }
 
-    pub(super) fn listed(settings: ProducerSettings, script: &Script, shards: Option<Arc<Listing>>) -> Self {
+    pub(in super::super) fn listed(settings: ProducerSettings, script: &Script, shards: Option<Arc<Listing>>) -> Self {
         let metrics = Metrics::new();
         let ports = Ports {
             writer: Arc::new(script.clone()),
@@ -185,32 +185,32 @@ impl Rig {
         Self { producer: Arc::new(Producer::start(settings, ports)), metrics }
     }
 
-    pub(super) async fn put(&self, key: &str, data: &str) -> Result<Written, BindingError> {
+    pub(in super::super) async fn put(&self, key: &str, data: &str) -> Result<Written, BindingError> {
         self.producer.put(record(key, data), within(10_000)).await
     }
 
     /// Whether the page of metrics has that line, without the names of component and daemon.
-    pub(super) fn counts(&self, metric: &str, labels: &str, value: u32) {
+    pub(in super::super) fn counts(&self, metric: &str, labels: &str, value: u32) {
         let line = format!("bindd_output_{metric}{{component=\"out\"{labels}}} {value}");
         let page = self.metrics.page().unwrap();
         assert!(page.contains(&line), "{line} is not in\n{page}");
     }
 }
 
-pub(super) fn record(key: &str, data: &str) -> NewRecord {
+pub(in super::super) fn record(key: &str, data: &str) -> NewRecord {
     let data = data.to_owned().into();
     NewRecord { data, partition_key: Some(key.parse().unwrap()), explicit_hash_key: None }
 }
 
-pub(super) fn within(millis: u64) -> PutOptions {
+pub(in super::super) fn within(millis: u64) -> PutOptions {
     let deadline = Instant::now() + Duration::from_millis(millis);
     PutOptions { deadline, after: None, fail_if_throttled: false }
 }
 
-pub(super) fn failure(kind: FailureKind) -> BindingError {
+pub(in super::super) fn failure(kind: FailureKind) -> BindingError {
     BindingError::new(kind, "on purpose")
 }
 
-pub(super) fn texts(records: &[NewRecord]) -> Vec<String> {
+pub(in super::super) fn texts(records: &[NewRecord]) -> Vec<String> {
     records.iter().map(|record| String::from_utf8(record.data.to_vec()).unwrap()).collect()
 }
