@@ -4,8 +4,8 @@ use super::engine::{Call, Effect, Engine, Event, Reply, Submission};
 use super::gate::Gate;
 use super::handle::Ports;
 use super::refusals;
-use crate::domain::{FailureKind, RecordWriter, RetrievalError, ShardListing, Stop};
-use crate::tasks::{Ended, Supervisor, TaskFailure};
+use crate::domain::{BoxError, FailureKind, RecordWriter, RetrievalError, ShardListing, Stop};
+use crate::tasks::{Ended, Supervisor};
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Records taken in at a time.
-const MANY: usize = 1_024;
+const MANY: usize = 256;
 /// How often others may run before a batch is formed, as long as that brings more records.
 const YIELDS: u32 = 8;
+/// A listing of many pages takes seconds at most.
+const LISTING_LIMIT: Duration = Duration::from_secs(30);
 /// How long nothing need happen.
 const LONG: Duration = Duration::from_secs(3_600);
 /// What is due by now is done, so nothing can be due sooner; the timer knows no shorter time.
@@ -55,7 +57,10 @@ impl Driver {
             // Replies first: they free callers and calls. Then the rest; none of it waits long behind another.
             tokio::select! {
                 biased;
-                Some(ended) = tasks.next(), if !tasks.is_empty() => self.ended(ended),
+                Some(ended) = tasks.next(), if !tasks.is_empty() => {
+                    self.ended(ended);
+                    self.gather(&mut inbox).await;
+                }
                 () = stop.asked(), if !self.arrivals.is_closed() => {
                     self.arrivals.close();
                     self.engine.apply(Event::Closing, Instant::now());
@@ -75,32 +80,38 @@ impl Driver {
             effects.drain(..).for_each(|effect| self.perform(effect, &mut tasks));
             let (records, bytes) = gate.inside();
             self.ports.metrics.set_queue(records, bytes);
-            if !is_open && self.engine.is_idle() && tasks.is_empty() {
+            if !is_open && self.engine.is_idle() {
+                // No call is open; at most the shards are being listed, for nobody.
+                tasks.abort_and_join().await;
                 return;
             }
             let wake = self.engine.wake_at().unwrap_or(now + LONG).max(now + SHORT);
-            if wake != timer.deadline() || timer.is_elapsed() {
+            // Most wakes move later as records are answered; a timer that fires early only looks once more.
+            if wake < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(wake);
             }
         }
     }
 
-    /// Takes in what came, and lets other tasks run as long as they bring more: callers that are ready to put go into
-    /// the same batch. Where nobody else is ready this costs no time.
+    /// Takes in what came, and lets other tasks run as long as that brings more: callers that are ready to put, and
+    /// those that were just answered and put again, go into the same batch. Where nobody is ready it costs no time.
     async fn gather(&mut self, inbox: &mut Vec<Submission>) {
         for _ in 0..YIELDS {
-            if inbox.is_empty() {
-                return;
-            }
-            let now = Instant::now();
-            inbox.drain(..).for_each(|submission| self.engine.apply(Event::Arrived(submission), now));
+            self.take_in(inbox);
             tokio::task::yield_now().await;
             while inbox.len() < MANY
                 && let Ok(submission) = self.arrivals.try_recv()
             {
                 inbox.push(submission);
             }
+            if inbox.is_empty() {
+                return;
+            }
         }
+        self.take_in(inbox);
+    }
+
+    fn take_in(&mut self, inbox: &mut Vec<Submission>) {
         let now = Instant::now();
         inbox.drain(..).for_each(|submission| self.engine.apply(Event::Arrived(submission), now));
     }
@@ -114,7 +125,7 @@ impl Driver {
                 tracing::error!(task = ended.name, %failure, "task of an output ended");
                 let event = match ended.name.parse() {
                     Ok(id) => Event::Returned { id, reply: Err(refusals::call_lost()) },
-                    Err(_) => Event::Listed(Err(listing_lost(failure))),
+                    Err(_) => Event::Listed(Err(listing_failed(failure))),
                 };
                 self.engine.apply(event, now);
             }
@@ -132,7 +143,10 @@ impl Driver {
             }
             Effect::List => {
                 if let Some(directory) = self.ports.directory.clone() {
-                    tasks.spawn(LISTING, async move { Brought::Listing(directory.list().await) });
+                    tasks.spawn(LISTING, async move {
+                        let result = tokio::time::timeout(LISTING_LIMIT, directory.list()).await;
+                        Brought::Listing(result.unwrap_or_else(|late| Err(listing_failed(late))))
+                    });
                 }
             }
         }
@@ -146,7 +160,7 @@ async fn carry_out(writer: &dyn RecordWriter, call: Call) -> Reply {
     }
 }
 
-fn listing_lost(failure: TaskFailure) -> RetrievalError {
+fn listing_failed(source: impl Into<BoxError>) -> RetrievalError {
     let (doing, kind) = ("listing shards".to_owned(), FailureKind::Transient);
-    RetrievalError::Unavailable { doing, kind, source: failure.into() }
+    RetrievalError::Unavailable { doing, kind, source: source.into() }
 }

@@ -6,8 +6,9 @@ use super::pending::{LaneKey, Pending, Stage, Ticket};
 use super::refusals;
 use super::settings::OrderingOnFailure;
 use super::waiter::Answer;
-use crate::domain::{BindingError, Outcome};
+use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::telemetry::RecordState;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The queue is searched for abandoned records once they may be one in so many.
@@ -142,7 +143,10 @@ fn told(pending: &Pending, error: BindingError) -> BindingError {
         Outcome::Unknown => Outcome::Unknown,
         Outcome::NotDone => pending.trial.outcome,
     };
-    let error = refusals::at(error, pending.shard.as_ref()).with_outcome(outcome);
+    let mut error = refusals::at(error, pending.shard.as_ref()).with_outcome(outcome);
+    if error.kind() == FailureKind::Throttled && error.retry_after().is_none() {
+        error = error.with_retry_after(refusals::whole_seconds(Duration::ZERO));
+    }
     if pending.trial.attempts == 0 {
         return error;
     }

@@ -64,7 +64,10 @@ impl Tally {
         self.records += 1;
         self.bytes += size;
         if let Some(shard) = shard {
-            let bytes = self.shards.entry(shard.clone()).or_default();
+            let bytes = match self.shards.get_mut(shard) {
+                Some(bytes) => bytes,
+                None => self.shards.entry(shard.clone()).or_default(),
+            };
             let was_full = *bytes >= self.most_of_shard;
             *bytes += size;
             self.full_shards += usize::from(!was_full && *bytes >= self.most_of_shard);
@@ -268,6 +271,11 @@ impl Queue {
                 continue;
             };
             let shard = shard_of(pending);
+            if shard == pending.shard {
+                continue;
+            }
+            // What was reserved was reserved of the other shard, which is likely gone.
+            pending.slot = None;
             if pending.stage == Stage::Ready {
                 self.tally.subtract(pending.size, pending.shard.as_ref());
                 self.tally.add(pending.size, shard.as_ref());

@@ -22,6 +22,21 @@ struct Pause {
     at_least: Duration,
 }
 
+/// One reply while it is gone through.
+struct Settling {
+    now: Instant,
+    /// To be given back to the queue at the end, in this order.
+    again: Vec<Ticket>,
+    /// The jitter that all records of a shard share.
+    fractions: HashMap<Option<ShardId>, f64>,
+}
+
+impl Settling {
+    fn at(now: Instant) -> Self {
+        Self { now, again: Vec::new(), fractions: HashMap::new() }
+    }
+}
+
 impl Engine {
     /// Settles a call.
     pub(super) fn returned(&mut self, flight: Flight, reply: Reply, now: Instant) {
@@ -43,17 +58,18 @@ impl Engine {
 
     /// Entry i answers unit i.
     fn settle(&mut self, units: &[Users], answers: Vec<Result<Receipt, BindingError>>, now: Instant) {
-        let (mut again, mut fractions) = (Vec::new(), HashMap::new());
+        let mut settling = Settling::at(now);
         for (unit, answer) in units.iter().zip(answers) {
             match answer {
-                Ok(receipt) => self.stored(unit, &receipt, &mut again, now),
-                Err(error) => self.refused(unit, &error, &mut fractions, &mut again, now),
+                Ok(receipt) => self.stored(unit, &receipt, &mut settling),
+                Err(error) => self.refused(unit, &error, &mut settling),
             }
         }
-        self.queue.give_back(&again, now);
+        self.queue.give_back(&settling.again, now);
     }
 
-    fn stored(&mut self, unit: &Users, receipt: &Receipt, again: &mut Vec<Ticket>, now: Instant) {
+    fn stored(&mut self, unit: &Users, receipt: &Receipt, settling: &mut Settling) {
+        let now = settling.now;
         let users = unit.tickets();
         let first = users.first().and_then(|ticket| self.queue.book.get(*ticket));
         let predicted = first.and_then(|pending| pending.shard.as_ref());
@@ -67,7 +83,7 @@ impl Engine {
             if must_fit && !self.shards.covers(&receipt.shard, pending.hash) {
                 pending.packing = Packing::Alone;
                 let pause = Pause { fraction: 0.0, at_least: Duration::ZERO };
-                self.attempt_failed(*ticket, &refusals::misplaced(), pause, again, now);
+                self.attempt_failed(*ticket, &refusals::misplaced(), pause, settling);
                 continue;
             }
             let attempts = pending.trial.attempts;
@@ -79,14 +95,7 @@ impl Engine {
         }
     }
 
-    fn refused(
-        &mut self,
-        unit: &Users,
-        error: &BindingError,
-        fractions: &mut HashMap<Option<ShardId>, f64>,
-        again: &mut Vec<Ticket>,
-        now: Instant,
-    ) {
+    fn refused(&mut self, unit: &Users, error: &BindingError, settling: &mut Settling) {
         if is_poisoned(error.kind())
             && let Some(halves) = unit.halves()
         {
@@ -96,21 +105,21 @@ impl Engine {
         }
         let first = unit.tickets().first().and_then(|ticket| self.queue.book.get(*ticket));
         let shard = first.and_then(|pending| pending.shard.clone());
-        let fraction = match fractions.get(&shard) {
+        let fraction = match settling.fractions.get(&shard) {
             Some(fraction) => *fraction,
             None => {
                 if error.kind() == FailureKind::Throttled {
-                    self.shards.throttled(shard.as_ref(), now);
+                    self.shards.throttled(shard.as_ref(), settling.now);
                 }
-                *fractions.entry(shard).or_insert_with(|| self.random.f64())
+                *settling.fractions.entry(shard).or_insert_with(|| self.random.f64())
             }
         };
         for ticket in unit.tickets() {
             let may_retry = error.kind().may_retry();
-            let at_least = if may_retry { self.entry_budget.take(now) } else { Duration::ZERO };
-            let before = again.len();
-            self.attempt_failed(*ticket, error, Pause { fraction, at_least }, again, now);
-            if may_retry && again.len() == before {
+            let at_least = if may_retry { self.entry_budget.take(settling.now) } else { Duration::ZERO };
+            let before = settling.again.len();
+            self.attempt_failed(*ticket, error, Pause { fraction, at_least }, settling);
+            if may_retry && settling.again.len() == before {
                 self.entry_budget.give_back();
             }
         }
@@ -124,14 +133,14 @@ impl Engine {
         let may_retry = error.kind().may_retry();
         let at_least = if may_retry { self.call_budget.take(now) } else { Duration::ZERO };
         let pause = Pause { fraction: self.random.f64(), at_least };
-        let mut again = Vec::new();
+        let mut settling = Settling::at(now);
         for ticket in units.iter().flat_map(Users::tickets) {
-            self.attempt_failed(*ticket, error, pause, &mut again, now);
+            self.attempt_failed(*ticket, error, pause, &mut settling);
         }
-        if may_retry && again.is_empty() {
+        if may_retry && settling.again.is_empty() {
             self.call_budget.give_back();
         }
-        self.queue.give_back(&again, now);
+        self.queue.give_back(&settling.again, now);
     }
 
     /// Some record in the call is bad, and the others must not suffer: each half goes as a call of its own.
@@ -154,15 +163,9 @@ impl Engine {
         }
     }
 
-    /// Decides whether a record is sent again; if so it is added to `again` and must be given back to the queue.
-    fn attempt_failed(
-        &mut self,
-        ticket: Ticket,
-        error: &BindingError,
-        pause: Pause,
-        again: &mut Vec<Ticket>,
-        now: Instant,
-    ) {
+    /// Decides whether a record is sent again; if so it will be given back to the queue.
+    fn attempt_failed(&mut self, ticket: Ticket, error: &BindingError, pause: Pause, settling: &mut Settling) {
+        let now = settling.now;
         let Some(pending) = self.queue.book.get_mut(ticket) else { return };
         pending.note(error);
         let policy = self.settings.retry;
@@ -172,7 +175,7 @@ impl Engine {
             Verdict::Again(at) if !pending.waiter.is_gone() => {
                 pending.due = at;
                 pending.trial.last = Some(error.clone());
-                again.push(ticket);
+                settling.again.push(ticket);
             }
             Verdict::Again(_) | Verdict::GiveUp => self.fail(ticket, error.clone(), now),
         }
