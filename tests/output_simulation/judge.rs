@@ -189,12 +189,11 @@ impl Judge {
     /// Nobody suffers for the record of another, and who was let in is not sent away by the stop.
     fn judge_blame(&self, entry: &Entry, error: &BindingError) -> Result<(), String> {
         let (size, sink) = (entry.record.size(), &self.plan.sink);
-        let is_blameless = match error.kind() {
-            FailureKind::Caller => !entry.record.data.starts_with(POISON),
-            FailureKind::TooLarge => size <= sink.max_record_size.min(sink.max_call_size),
-            FailureKind::Closed => entry.is_single && self.closed_at.is_none_or(|closed| entry.submitted < closed),
-            _ => false,
-        };
+        let (kind, most) = (error.kind(), sink.max_record_size.min(sink.max_call_size));
+        let was_let_in = entry.is_single && self.closed_at.is_none_or(|closed| entry.submitted < closed);
+        let is_blameless = kind == FailureKind::Caller && !entry.record.data.starts_with(POISON)
+            || kind == FailureKind::TooLarge && size <= most
+            || kind == FailureKind::Closed && was_let_in;
         if is_blameless { Err(format!("it was answered with {error:?}")) } else { Ok(()) }
     }
 
