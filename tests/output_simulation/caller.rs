@@ -57,6 +57,7 @@ impl Caller {
     }
 
     async fn put(&self, id: usize, options: PutOptions) {
+        self.ledger.goes_alone(id);
         let answer = self.producer.put(self.ledger.record(id), options).await;
         self.ledger.answered(id, answer);
     }

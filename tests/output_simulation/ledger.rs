@@ -11,6 +11,9 @@ pub(crate) struct Entry {
     pub(crate) caller: u64,
     pub(crate) record: NewRecord,
     pub(crate) deadline: Instant,
+    pub(crate) submitted: Instant,
+    /// Handed in by a call of its own, which never waits at the door.
+    pub(crate) is_single: bool,
     pub(crate) end: End,
 }
 
@@ -36,10 +39,15 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Opens an entry; `record` makes the record from its id.
     pub(crate) fn open(&self, caller: u64, deadline: Instant, record: impl FnOnce(usize) -> NewRecord) -> usize {
+        let submitted = Instant::now();
         let mut entries = self.entries.lock().unwrap();
         let id = entries.len();
-        entries.push(Entry { caller, record: record(id), deadline, end: End::Open });
+        entries.push(Entry { caller, record: record(id), deadline, submitted, is_single: false, end: End::Open });
         id
+    }
+
+    pub(crate) fn goes_alone(&self, id: usize) {
+        self.entries.lock().unwrap()[id].is_single = true;
     }
 
     pub(crate) fn record(&self, id: usize) -> NewRecord {

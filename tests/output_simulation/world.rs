@@ -39,9 +39,11 @@ pub(crate) async fn run(seed: u64) -> Result<Tally, String> {
     if let Some(every) = plan.resharding {
         trouble.spawn("resharding", reshard(sink.clone(), every, random.fork()));
     }
+    let mut closed_at = None;
     match plan.closes_after {
         Some(after) => {
             tokio::time::sleep(after).await;
+            closed_at = Some(Instant::now());
             close(&producer).await?;
             join(&mut tasks).await?;
         }
@@ -53,7 +55,7 @@ pub(crate) async fn run(seed: u64) -> Result<Tally, String> {
     after_the_end(&producer, &ledger).await?;
     trouble.abort_and_join().await;
     let page = metrics.page().map_err(|error| error.to_string())?;
-    Judge { plan, sink, ledger, page }.judge()
+    Judge { plan, sink, ledger, page, closed_at }.judge()
 }
 
 async fn close(producer: &Producer) -> Result<(), String> {
