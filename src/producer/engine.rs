@@ -16,11 +16,11 @@ use super::gate::{Gate, Permit};
 use super::handle::{Ports, PutOptions};
 use super::pending::{LaneKey, Packing, Pending, Stage, Trial};
 use super::queue::Queue;
+use super::refusals;
 use super::settings::{OrderingOnFailure, ProducerSettings};
 use super::shards::Shards;
 use super::throughput::Throughput;
 use super::waiter::Waiter;
-use super::refusals;
 use crate::domain::{BindingError, NewRecord, Outcome, Receipt, RetrievalError, SequenceNumber, ShardListing};
 use crate::resilience::RetryBudget;
 use crate::telemetry::{OutputMetrics, RecordState};
@@ -199,7 +199,8 @@ impl Engine {
     /// When to come back if nothing happens before.
     pub(super) fn wake_at(&mut self) -> Option<Instant> {
         let is_open = self.flights.len() < self.settings.max_in_flight.max(1);
-        let company = self.queue.first_since().filter(|_| is_open).map(|since| since + self.settings.batching.max_delay);
+        let company =
+            self.queue.first_since().filter(|_| is_open).map(|since| since + self.settings.batching.max_delay);
         let shards = self.shards.wake_at(self.queue.book.len());
         [self.queue.wake_at(), company, shards].into_iter().flatten().min()
     }
@@ -294,7 +295,8 @@ impl Engine {
     fn launch(&mut self, mut batch: Batch, now: Instant, effects: &mut Vec<Effect>) {
         let after = self.number_before(&batch);
         self.note_attempt(&batch, now);
-        let call = if batch.records.len() == 1 { batch.records.pop().map(|record| Call::One(record, after)) } else { None };
+        let call =
+            if batch.records.len() == 1 { batch.records.pop().map(|record| Call::One(record, after)) } else { None };
         let call = call.unwrap_or(Call::Many(batch.records));
         self.metrics.batched(batch.units.len(), batch.bytes);
         self.call_budget.attempted(now);

@@ -74,7 +74,8 @@ pub(super) struct Batch {
 
 /// Takes from the queue what goes together now. Empty only if nothing is ready.
 pub(super) fn form(queue: &mut Queue, plan: &Plan, now: Instant) -> Batch {
-    let mut forming = Forming { plan, now, filling: Filling::new(plan.limits), drafts: Vec::new(), open: HashMap::new() };
+    let mut forming =
+        Forming { plan, now, filling: Filling::new(plan.limits), drafts: Vec::new(), open: HashMap::new() };
     let mut withdrawn = Vec::new();
     while let Some((ticket, pending)) = queue.first() {
         if pending.waiter.is_gone() {

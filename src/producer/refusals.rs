@@ -84,9 +84,7 @@ pub(super) fn miscounted(answers: usize, sent: usize) -> BindingError {
 pub(super) fn stopped(left: Duration) -> BindingError {
     let text = "an earlier record of this key failed and the order must be kept (orderingOnFailure: stop): send that \
                 record again first, once the key is free";
-    BindingError::new(FailureKind::Conflict, text)
-        .with_reason("ORDERING_STOPPED")
-        .with_retry_after(whole_seconds(left))
+    BindingError::new(FailureKind::Conflict, text).with_reason("ORDERING_STOPPED").with_retry_after(whole_seconds(left))
 }
 
 /// An aggregate went to another shard than predicted, and there was no time to send its record again.

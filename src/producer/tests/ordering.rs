@@ -77,8 +77,7 @@ async fn after_a_failure_the_key_stops_for_a_while_and_others_go_on() {
         Reaction::Each(records.iter().map(fails).collect())
     });
     let window = Duration::from_secs(30);
-    let settings =
-        ProducerSettings { ordering_on_failure: OrderingOnFailure::Stop(window), ..ordered(Ordering::Key) };
+    let settings = ProducerSettings { ordering_on_failure: OrderingOnFailure::Stop(window), ..ordered(Ordering::Key) };
     let rig = Rig::new(settings, &script);
     let answers = join_all(["a1", "a2", "b1", "a3"].map(|text| rig.put(&text[..1], text))).await;
     assert_eq!(answers[0].as_ref().unwrap_err().kind(), FailureKind::Permanent);

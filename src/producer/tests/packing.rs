@@ -29,10 +29,14 @@ async fn records_of_one_key_become_one_and_each_learns_its_place() {
         assert_eq!(seen.len(), 1, "{ordering:?}");
         assert_eq!(seen[0].records.iter().map(users).collect::<Vec<_>>(), [vec!["a1", "a2", "a3"], vec!["b1"]]);
         assert!(seen[0].records.iter().all(|record| record.explicit_hash_key.is_none()));
-        let keys: Vec<_> = seen[0].records.iter().map(|record| record.partition_key.as_ref().unwrap().as_str()).collect();
+        let keys: Vec<_> =
+            seen[0].records.iter().map(|record| record.partition_key.as_ref().unwrap().as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
         let places: Vec<_> = written.into_iter().map(|written| written.unwrap()).collect();
-        assert_eq!(places.iter().map(|place| place.sub_sequence).collect::<Vec<_>>(), [Some(0), None, Some(1), Some(2)]);
+        assert_eq!(
+            places.iter().map(|place| place.sub_sequence).collect::<Vec<_>>(),
+            [Some(0), None, Some(1), Some(2)]
+        );
         assert_eq!(places[0].receipt, places[3].receipt);
     }
 }
@@ -96,7 +100,8 @@ async fn records_of_one_shard_become_one_that_goes_there() {
     script.shard = |record| if record.explicit_hash_key <= Some(u128::MAX / 2) { "low" } else { "high" };
     let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(halves()));
     assert!(rig.producer.put(at(0, "to learn the shards"), within(1_000)).await.is_ok());
-    let puts = [(1, "l1"), (u128::MAX, "h1"), (2, "l2")].map(|(hash, text)| rig.producer.put(at(hash, text), within(1_000)));
+    let puts =
+        [(1, "l1"), (u128::MAX, "h1"), (2, "l2")].map(|(hash, text)| rig.producer.put(at(hash, text), within(1_000)));
     let written = join_all(puts).await;
     let shards: Vec<_> = written.iter().map(|written| written.as_ref().unwrap().receipt.shard.as_str()).collect();
     assert_eq!(shards, ["low", "high", "low"]);
