@@ -1,4 +1,4 @@
-use crate::callers::{Crowd, record, send_all};
+use crate::callers::{Crowd, number, record, send_all};
 use crate::emulator::Ministack;
 use crate::judge::{assert_true, statuses};
 use crate::world::{Components, create_stream, read_back};
@@ -41,4 +41,21 @@ async fn a_stream_that_is_not_there_is_404() {
     let told = send_all(sidecar.address, "orders", Crowd { callers: 8, records: 1 }, |number| record(number, 97)).await;
     sidecar.stop().await;
     assert_eq!(statuses(&told), [(404, 8)].into(), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_items_of_a_bulk_are_stored_in_the_order_of_their_key() {
+    let aws = Ministack::start().await;
+    create_stream(&aws.kinesis, "orders", 2).await;
+    let sidecar = Components::kinesis(&aws.url, &[("ordering", "key")]).sidecar().await;
+    let told = send_all(sidecar.address, "orders", Crowd { callers: 1, records: 1 }, |_| {
+        let items: Vec<String> = (0..30).map(|n| format!(r#"{{"data":{{"n":{n}}},"partitionKey":"same"}}"#)).collect();
+        format!(r#"{{"operation":"bulkCreate","data":{{"items":[{}]}}}}"#, items.join(","))
+    })
+    .await;
+    sidecar.stop().await;
+    assert_eq!(statuses(&told), [(200, 1)].into(), "{told:?}");
+    let stored = read_back(&aws.kinesis, "orders").await;
+    let numbers: Vec<usize> = stored.iter().map(|record| number(&record.data)).collect();
+    assert_eq!(numbers, (0..30).collect::<Vec<_>>());
 }

@@ -85,7 +85,10 @@ async fn a_shard_above_its_rate_says_so_for_each_record() {
     let failed = answer.records().iter().find(|record| record.error_code().is_some()).unwrap();
     assert_eq!(failed.error_code(), Some("ProvisionedThroughputExceededException"));
     assert!(failed.error_message().unwrap().contains("shardId-000000000000 in stream orders"));
-    let error = client.put_record().stream_name("orders").data(Blob::new("x")).partition_key("k").send().await;
+    // More bytes than a second's worth never fit, however slow the machine is.
+    backend.set(Faults { shard_rate: Some(ShardRate { records: 100, bytes: 10 }), ..Faults::default() });
+    let large = Blob::new(vec![0; 10]);
+    let error = client.put_record().stream_name("orders").data(large).partition_key("k").send().await;
     let error = error.unwrap_err().into_service_error();
     assert!(error.is_provisioned_throughput_exceeded_exception(), "{error}");
 }

@@ -9,6 +9,7 @@ mod world;
 
 mod backend;
 mod batching;
+mod bulk;
 #[cfg(feature = "embedded")]
 mod enforced;
 mod rows;
