@@ -97,7 +97,10 @@ async fn the_item_for_which_dynamodb_refuses_a_call_is_found() {
     let answer = call(&sidecar, "bulkCreate", &json!({"items": items})).await;
     assert_eq!(counts(&answer), ("59", "1"), "{}", answer.text());
     let culprit = &body(&answer)[33];
-    assert_eq!((&culprit["status"], &culprit["index"], &culprit["reason"]), (&json!(400), &json!(33), &json!("VALIDATION")));
+    assert_eq!(
+        (&culprit["status"], &culprit["index"], &culprit["reason"]),
+        (&json!(400), &json!(33), &json!("VALIDATION"))
+    );
     assert_eq!(stored(&world).await.len(), 59);
     sidecar.stop().await;
 }
@@ -105,8 +108,7 @@ async fn the_item_for_which_dynamodb_refuses_a_call_is_found() {
 #[tokio::test]
 async fn many_items_are_read_and_deleted_by_key() {
     let (world, sidecar) = start(&[]).await;
-    let items: Vec<String> =
-        (0..130).map(|n| format!(r#"{{"id":"k{n}","n":{n}.12345678901234567890123}}"#)).collect();
+    let items: Vec<String> = (0..130).map(|n| format!(r#"{{"id":"k{n}","n":{n}.12345678901234567890123}}"#)).collect();
     let data = format!(r#"{{"items":[{}]}}"#, items.join(","));
     assert_eq!(counts(&ask(&sidecar, "bulkCreate", &data, "{}").await), ("130", "0"));
 
@@ -195,9 +197,7 @@ async fn a_transaction_happens_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_transaction_that_is_sent_again_counts_once() {
     let (world, sidecar) = start(&[]).await;
-    let add = |key: &str, by: u32| {
-        json!({"items": [{"update": {"key": {"id": "a"}, "add": {"n": by}}}], "idempotencyKey": key})
-    };
+    let add = |key: &str, by: u32| json!({"items": [{"update": {"key": {"id": "a"}, "add": {"n": by}}}], "idempotencyKey": key});
     let long = "order 4711 of a customer whose name is longer than a token";
     for _ in 0..3 {
         assert_eq!(call(&sidecar, "transact", &add("once", 1)).await.status, 204);

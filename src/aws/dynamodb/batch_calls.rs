@@ -42,7 +42,10 @@ impl BatchPort<BulkWrite, ()> for WriteCalls {
         let answer = call.set_return_consumed_capacity(items.report()).send().await;
         let answer = answer.map_err(|error| refused("DynamoDB: BatchWriteItem", &items.table, error).error)?;
         let left: Vec<_> = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
-        Ok(Reply { entries: taken(entries, &left, self.key_names.as_deref()), capacity: items.sum(answer.consumed_capacity) })
+        Ok(Reply {
+            entries: taken(entries, &left, self.key_names.as_deref()),
+            capacity: items.sum(answer.consumed_capacity),
+        })
     }
 }
 
@@ -50,9 +53,7 @@ fn write_request(write: &BulkWrite) -> Result<WriteRequest, BuildError> {
     let request = WriteRequest::builder();
     Ok(match write {
         BulkWrite::Put(item) => request.put_request(PutRequest::builder().set_item(Some(item.clone())).build()?),
-        BulkWrite::Delete(key) => {
-            request.delete_request(DeleteRequest::builder().set_key(Some(key.clone())).build()?)
-        }
+        BulkWrite::Delete(key) => request.delete_request(DeleteRequest::builder().set_key(Some(key.clone())).build()?),
     }
     .build())
 }

@@ -228,9 +228,7 @@ impl Items {
     pub(super) fn sum(&self, told: Option<Vec<ConsumedCapacity>>) -> Option<f64> {
         match self.capacity {
             CapacityReport::Off => None,
-            CapacityReport::Total => {
-                told.map(|told| told.iter().filter_map(ConsumedCapacity::capacity_units).sum())
-            }
+            CapacityReport::Total => told.map(|told| told.iter().filter_map(ConsumedCapacity::capacity_units).sum()),
         }
     }
 }

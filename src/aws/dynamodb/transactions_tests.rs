@@ -76,6 +76,7 @@ fn each_culprit_is_told_with_its_place() {
 fn a_failure_without_reasons_stays_as_it_is() {
     let error = cancelled(&[]);
     assert_eq!((error.kind(), error.message(), error.reason()), (FailureKind::Permanent, "cancelled", None));
-    let mismatch = BindingError::new(FailureKind::Conflict, "x").with_detail("code", "IdempotentParameterMismatchException");
+    let mismatch =
+        BindingError::new(FailureKind::Conflict, "x").with_detail("code", "IdempotentParameterMismatchException");
     assert_eq!(told(mismatch, &[], &Spelling::default()).reason(), Some(TOKEN_USED));
 }

@@ -45,9 +45,7 @@ impl OutputBinding for Output {
             Operation::Transact => transact::write(self, request).await,
             Operation::TransactGet => transact::get(self, request).await,
             Operation::Exec => exec::run(self, request).await,
-            Operation::Query | Operation::List => {
-                Err(BindingError::new(FailureKind::Permanent, "later"))
-            }
+            Operation::Query | Operation::List => Err(BindingError::new(FailureKind::Permanent, "later")),
         }
     }
 }
