@@ -1,11 +1,11 @@
 //! Items out and in: each operation has a module of its own, this one finds it.
 
 use super::super::attempts::Attempts;
-use super::{create, delete, get, update};
 use super::keys::Keys;
 use super::operation::Operation;
 use super::options::Options;
 use super::request::Request;
+use super::{create, delete, get, query, update};
 use crate::aws::dynamodb::Items;
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
 use async_trait::async_trait;
@@ -35,13 +35,12 @@ impl OutputBinding for Output {
         let operation = self.allowed(&request.operation)?;
         let request = Request::read(request, &self.options)?;
         match operation {
-            Operation::Create => create::run(self, request).await,
-            Operation::Get => get::run(self, request).await,
-            Operation::Update => update::run(self, request).await,
-            Operation::Delete => delete::run(self, request).await,
-            Operation::Query | Operation::List => {
-                Err(BindingError::new(FailureKind::Permanent, "later"))
-            }
+            Operation::Create => Box::pin(create::run(self, request)).await,
+            Operation::Get => Box::pin(get::run(self, request)).await,
+            Operation::Update => Box::pin(update::run(self, request)).await,
+            Operation::Delete => Box::pin(delete::run(self, request)).await,
+            Operation::Query => Box::pin(query::query(self, request)).await,
+            Operation::List => Box::pin(query::list(self, request)).await,
         }
     }
 }
