@@ -9,6 +9,7 @@ mod waiting;
 mod world;
 
 mod app_failures;
+mod dynamodb;
 mod dynamodb_bulk;
 mod face;
 mod killed;

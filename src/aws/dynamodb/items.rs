@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     ConsumedCapacity, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
+use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 /// How the items of one table are reached.
@@ -108,7 +109,8 @@ pub struct Found {
     pub capacity: Option<f64>,
 }
 
-/// The items of one table. Cheap to clone; every call is a single attempt, made once a call may be open.
+/// The items of one table. Cheap to clone; every call is a single attempt, made once a call may be open. The futures are
+/// boxed: the SDK's own are large, and what holds them would be built of them again and again.
 #[derive(Debug, Clone)]
 pub struct Items {
     pub(super) connection: Connection,
@@ -135,92 +137,112 @@ impl Items {
     ///
     /// # Errors
     /// As DynamoDB answered; `Outcome::Unknown` where no answer came.
-    pub async fn put(&self, put: Put, returned: Returned, on_refusal: OnRefusal) -> Result<Written, Refused> {
-        let _place = self.connection.permit().await;
-        let (condition, placeholders) = parts(put.condition);
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(put.item));
-        let sent = request
-            .set_condition_expression(condition)
-            .set_expression_attribute_names(placeholders.names())
-            .set_expression_attribute_values(placeholders.values())
-            .return_values(returned.word())
-            .set_return_values_on_condition_check_failure(on_refusal.word())
-            .set_return_consumed_capacity(self.report())
-            .send()
-            .await;
-        let answer = sent.map_err(|error| refused("DynamoDB: PutItem", &self.table, error))?;
-        Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+    pub fn put(&self, put: Put, returned: Returned, on_refusal: OnRefusal) -> BoxFuture<'_, Result<Written, Refused>> {
+        Box::pin(async move {
+            let _place = self.connection.permit().await;
+            let (condition, placeholders) = parts(put.condition);
+            let request = self.client.put_item().table_name(&self.table).set_item(Some(put.item));
+            let sent = request
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(placeholders.names())
+                .set_expression_attribute_values(placeholders.values())
+                .return_values(returned.word())
+                .set_return_values_on_condition_check_failure(on_refusal.word())
+                .set_return_consumed_capacity(self.report())
+                .send()
+                .await;
+            let answer = sent.map_err(|error| refused("DynamoDB: PutItem", &self.table, error))?;
+            Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+        })
     }
 
     /// Changes attributes of an item; one that is not there is created.
     ///
     /// # Errors
     /// As [`Items::put`].
-    pub async fn update(&self, update: Update, returned: Returned, on_refusal: OnRefusal) -> Result<Written, Refused> {
-        let _place = self.connection.permit().await;
-        let request = self.client.update_item().table_name(&self.table).set_key(Some(update.key));
-        let sent = request
-            .update_expression(update.change)
-            .set_condition_expression(update.condition)
-            .set_expression_attribute_names(update.placeholders.names())
-            .set_expression_attribute_values(update.placeholders.values())
-            .return_values(returned.word())
-            .set_return_values_on_condition_check_failure(on_refusal.word())
-            .set_return_consumed_capacity(self.report())
-            .send()
-            .await;
-        let answer = sent.map_err(|error| refused("DynamoDB: UpdateItem", &self.table, error))?;
-        Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+    pub fn update(
+        &self,
+        update: Update,
+        returned: Returned,
+        on_refusal: OnRefusal,
+    ) -> BoxFuture<'_, Result<Written, Refused>> {
+        Box::pin(async move {
+            let _place = self.connection.permit().await;
+            let request = self.client.update_item().table_name(&self.table).set_key(Some(update.key));
+            let sent = request
+                .update_expression(update.change)
+                .set_condition_expression(update.condition)
+                .set_expression_attribute_names(update.placeholders.names())
+                .set_expression_attribute_values(update.placeholders.values())
+                .return_values(returned.word())
+                .set_return_values_on_condition_check_failure(on_refusal.word())
+                .set_return_consumed_capacity(self.report())
+                .send()
+                .await;
+            let answer = sent.map_err(|error| refused("DynamoDB: UpdateItem", &self.table, error))?;
+            Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+        })
     }
 
     /// Removes an item; none there is success too.
     ///
     /// # Errors
     /// As [`Items::put`].
-    pub async fn delete(&self, delete: Delete, returned: Returned, on_refusal: OnRefusal) -> Result<Written, Refused> {
-        let _place = self.connection.permit().await;
-        let (condition, placeholders) = parts(delete.condition);
-        let request = self.client.delete_item().table_name(&self.table).set_key(Some(delete.key));
-        let sent = request
-            .set_condition_expression(condition)
-            .set_expression_attribute_names(placeholders.names())
-            .set_expression_attribute_values(placeholders.values())
-            .return_values(returned.word())
-            .set_return_values_on_condition_check_failure(on_refusal.word())
-            .set_return_consumed_capacity(self.report())
-            .send()
-            .await;
-        let answer = sent.map_err(|error| refused("DynamoDB: DeleteItem", &self.table, error))?;
-        Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+    pub fn delete(
+        &self,
+        delete: Delete,
+        returned: Returned,
+        on_refusal: OnRefusal,
+    ) -> BoxFuture<'_, Result<Written, Refused>> {
+        Box::pin(async move {
+            let _place = self.connection.permit().await;
+            let (condition, placeholders) = parts(delete.condition);
+            let request = self.client.delete_item().table_name(&self.table).set_key(Some(delete.key));
+            let sent = request
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(placeholders.names())
+                .set_expression_attribute_values(placeholders.values())
+                .return_values(returned.word())
+                .set_return_values_on_condition_check_failure(on_refusal.word())
+                .set_return_consumed_capacity(self.report())
+                .send()
+                .await;
+            let answer = sent.map_err(|error| refused("DynamoDB: DeleteItem", &self.table, error))?;
+            Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+        })
     }
 
     /// Reads an item.
     ///
     /// # Errors
     /// As DynamoDB answered.
-    pub async fn get(&self, get: Get) -> Result<Found, BindingError> {
-        let _place = self.connection.permit().await;
-        let request = self.client.get_item().table_name(&self.table).set_key(Some(get.key));
-        let sent = request
-            .set_projection_expression(get.projection)
-            .set_expression_attribute_names(get.placeholders.names())
-            .consistent_read(get.consistency == Consistency::Strong)
-            .set_return_consumed_capacity(self.report())
-            .send()
-            .await;
-        let answer = sent.map_err(|error| refused("DynamoDB: GetItem", &self.table, error).error)?;
-        let capacity = units(answer.consumed_capacity.as_ref());
-        Ok(Found { item: answer.item, capacity })
+    pub fn get(&self, get: Get) -> BoxFuture<'_, Result<Found, BindingError>> {
+        Box::pin(async move {
+            let _place = self.connection.permit().await;
+            let request = self.client.get_item().table_name(&self.table).set_key(Some(get.key));
+            let sent = request
+                .set_projection_expression(get.projection)
+                .set_expression_attribute_names(get.placeholders.names())
+                .consistent_read(get.consistency == Consistency::Strong)
+                .set_return_consumed_capacity(self.report())
+                .send()
+                .await;
+            let answer = sent.map_err(|error| refused("DynamoDB: GetItem", &self.table, error).error)?;
+            let capacity = units(answer.consumed_capacity.as_ref());
+            Ok(Found { item: answer.item, capacity })
+        })
     }
 
     /// The table's key, or `None` where we may not look (`dynamodb:DescribeTable` is denied).
     ///
     /// # Errors
     /// As DynamoDB answered.
-    pub async fn key_schema(&self) -> Result<Option<KeySchema>, BindingError> {
-        let _place = self.connection.permit().await;
-        let described = table::key_schema(&self.client, &self.table).await;
-        described.map_err(|failed| binding_error(failed, &self.table))
+    pub fn key_schema(&self) -> BoxFuture<'_, Result<Option<KeySchema>, BindingError>> {
+        Box::pin(async move {
+            let _place = self.connection.permit().await;
+            let described = table::key_schema(&self.client, &self.table).await;
+            described.map_err(|failed| binding_error(failed, &self.table))
+        })
     }
 
     /// What calls ask about capacity.

@@ -4,6 +4,7 @@ use super::items::{Consistency, Items, units};
 use super::refusal::refused;
 use super::{Item, Placeholders};
 use crate::domain::BindingError;
+use futures_util::future::BoxFuture;
 
 /// What of a table or index is wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,16 +68,23 @@ impl Items {
     ///
     /// # Errors
     /// As DynamoDB answered.
-    pub async fn page(&self, selection: Selection, start: Option<Item>, limit: u32) -> Result<Page, BindingError> {
-        let _place = self.connection.permit().await;
-        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        match selection.walk.clone() {
-            Walk::Query { key_condition, direction } => {
-                let by_key = (key_condition, direction);
-                self.query(selection, by_key, start, limit).await
+    pub fn page(
+        &self,
+        selection: Selection,
+        start: Option<Item>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Page, BindingError>> {
+        Box::pin(async move {
+            let _place = self.connection.permit().await;
+            let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+            match selection.walk.clone() {
+                Walk::Query { key_condition, direction } => {
+                    let by_key = (key_condition, direction);
+                    self.query(selection, by_key, start, limit).await
+                }
+                Walk::Scan { segment } => self.scan(selection, segment, start, limit).await,
             }
-            Walk::Scan { segment } => self.scan(selection, segment, start, limit).await,
-        }
+        })
     }
 
     async fn query(

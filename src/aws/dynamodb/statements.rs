@@ -62,7 +62,7 @@ impl Items {
         let _place = self.connection.permit().await;
         let parameters = Some(statement.parameters).filter(|parameters| !parameters.is_empty());
         let is_strong = effect == StatementEffect::Reads && statement.consistency == Consistency::Strong;
-        let sent = self
+        let call = self
             .client
             .execute_statement()
             .statement(statement.text)
@@ -71,9 +71,8 @@ impl Items {
             .set_next_token(statement.next_token)
             .set_consistent_read(is_strong.then_some(true))
             .set_return_values_on_condition_check_failure(statement.on_refusal.word())
-            .set_return_consumed_capacity(self.report())
-            .send()
-            .await;
+            .set_return_consumed_capacity(self.report());
+        let sent = Box::pin(call.send()).await;
         let answer = sent.map_err(|error| refused("DynamoDB: ExecuteStatement", &self.table, error))?;
         let capacity = units(answer.consumed_capacity.as_ref());
         Ok(Rows { items: answer.items.unwrap_or_default(), next_token: answer.next_token, capacity })

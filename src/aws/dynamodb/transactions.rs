@@ -122,7 +122,7 @@ impl Items {
         let _place = self.connection.permit().await;
         let call = self.client.transact_write_items().set_transact_items(Some(requests));
         let call = call.client_request_token(&transaction.token).set_return_consumed_capacity(self.report());
-        match call.send().await {
+        match Box::pin(call.send()).await {
             Ok(answer) => Ok(self.sum(answer.consumed_capacity)),
             Err(error) => {
                 let reasons = error.as_service_error().map(write_reasons).unwrap_or_default();
@@ -141,7 +141,7 @@ impl Items {
         let requests = requests.map_err(|error| unbuilt("TransactGetItems", error))?;
         let _place = self.connection.permit().await;
         let call = self.client.transact_get_items().set_transact_items(Some(requests));
-        match call.set_return_consumed_capacity(self.report()).send().await {
+        match Box::pin(call.set_return_consumed_capacity(self.report()).send()).await {
             Ok(answer) => {
                 let responses = answer.responses.unwrap_or_default();
                 let items = responses.into_iter().map(|response| response.item.filter(|item| !item.is_empty()));

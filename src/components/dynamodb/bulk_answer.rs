@@ -49,7 +49,8 @@ impl Serialize for Failed<'_> {
             Outcome::NotDone => {}
         }
         if !error.details().is_empty() {
-            let details: BTreeMap<&str, &str> = error.details().iter().map(|(key, text)| (*key, text.as_str())).collect();
+            let details: BTreeMap<&str, &str> =
+                error.details().iter().map(|(key, text)| (*key, text.as_str())).collect();
             map.serialize_entry("details", &details)?;
         }
         map.end()
@@ -121,8 +122,13 @@ mod tests {
         let throttled = BindingError::new(FailureKind::Throttled, "slow").with_reason("THROTTLED");
         let lost = BindingError::new(FailureKind::TimedOut, "late").with_outcome(Outcome::Unknown);
         let lost = lost.with_detail("requestId", "r-1");
-        let answers =
-            vec![Some(Ok(Element::Done)), Some(Err(throttled)), Some(Ok(Element::Item(item))), Some(Ok(Element::Absent)), Some(Err(lost))];
+        let answers = vec![
+            Some(Ok(Element::Done)),
+            Some(Err(throttled)),
+            Some(Ok(Element::Item(item))),
+            Some(Ok(Element::Absent)),
+            Some(Err(lost)),
+        ];
         let answer = respond(answers, Some(2.5)).unwrap();
         let expected = concat!(
             r#"[{"status":204},{"index":1,"error":"slow","errorCode":"ERR_INVOKE_OUTPUT_BINDING","reason":"THROTTLED","status":429},"#,

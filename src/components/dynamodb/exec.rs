@@ -67,7 +67,8 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     };
     let spent = output.attempts.run(request.call("ExecuteStatement", repeat), attempt).await;
     if effect == StatementEffect::Writes {
-        let (state, made) = spent.as_ref().map_or((RecordState::Failed, 0), |spent| (RecordState::Stored, spent.attempts));
+        let (state, made) =
+            spent.as_ref().map_or((RecordState::Failed, 0), |spent| (RecordState::Stored, spent.attempts));
         output.attempts.metrics.ended(state, made);
     }
     let rows = spent.map_err(|error| match effect {
@@ -96,7 +97,8 @@ fn read_parameters(spelling: &Spelling, texts: &[&RawValue]) -> Result<Vec<Value
     let named: BTreeMap<usize, &RawValue> = texts.iter().copied().enumerate().collect();
     let object = serde_json::value::to_raw_value(&named).map_err(unwritable)?;
     let mut members = spelling.item_at(&["parameters"], &object)?;
-    let lost = || BindingError::new(FailureKind::Permanent, "a parameter was lost inside the sidecar, a defect of ours");
+    let lost =
+        || BindingError::new(FailureKind::Permanent, "a parameter was lost inside the sidecar, a defect of ours");
     (0..texts.len()).map(|place| members.remove(&place.to_string()).ok_or_else(lost)).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `get`: reads one item.
 
 use super::etag::version_of;
+use super::keys;
 use super::life;
 use super::options::Expired;
 use super::output::Output;
@@ -8,7 +9,6 @@ use super::projection::Projection;
 use super::request::Request;
 use super::shapes::{Behind, read_key, read_shape};
 use super::writes::capacity_header;
-use super::keys;
 use crate::aws::dynamodb::{Consistency, Get, Item};
 use crate::domain::{BindingError, InvokeResponse};
 use crate::resilience::Repeat;
@@ -56,11 +56,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     Ok(response)
 }
 
-fn read(
-    request: &Request,
-    default: Consistency,
-    needed: &[&str],
-) -> Result<(Get, Projection), BindingError> {
+fn read(request: &Request, default: Consistency, needed: &[&str]) -> Result<(Get, Projection), BindingError> {
     let shape: Shape<'_> = read_shape(&request.data, FORM)?;
     let key = read_key(&request.spelling, shape.key)?;
     let mut placeholders = Behind { names: shape.names, values: None }.read(&request.spelling)?;

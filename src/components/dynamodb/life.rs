@@ -12,7 +12,10 @@ pub(super) const LIFE_NAME: &str = "#bd_ttl";
 pub(super) const LIFE_VALUE: &str = ":bd_ttl";
 
 /// Now, in whole seconds since 1970, as DynamoDB's TTL counts.
-#[expect(clippy::disallowed_methods, reason = "an item's life is told by the clock on the wall, which only the edge reads")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an item's life is told by the clock on the wall, which only the edge reads"
+)]
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -122,9 +125,13 @@ mod tests {
 
     #[test]
     fn an_item_is_over_at_its_last_second_and_only_numbers_count() {
-        for (text, over) in
-            [(r#"{"ends":99}"#, true), (r#"{"ends":100}"#, true), (r#"{"ends":101}"#, false), (r#"{"ends":"1"}"#, false), ("{}", false)]
-        {
+        for (text, over) in [
+            (r#"{"ends":99}"#, true),
+            (r#"{"ends":100}"#, true),
+            (r#"{"ends":101}"#, false),
+            (r#"{"ends":"1"}"#, false),
+            ("{}", false),
+        ] {
             let item = crate::aws::dynamodb::item_from_json(text.as_bytes()).unwrap();
             assert_eq!(is_over(&item, "ends", 100), over, "{text}");
         }

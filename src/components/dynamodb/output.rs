@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::operation::Operation;
 use super::options::Options;
 use super::request::Request;
-use super::{bulk, create, delete, exec, get, transact, update};
+use super::{bulk, create, delete, exec, get, query, transact, update};
 use crate::aws::dynamodb::Items;
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
 use async_trait::async_trait;
@@ -35,19 +35,18 @@ impl OutputBinding for Output {
         let operation = self.allowed(&request.operation)?;
         let request = Request::read(request, &self.options)?;
         match operation {
-            Operation::Create => create::run(self, request).await,
-            Operation::Get => get::run(self, request).await,
-            Operation::Update => update::run(self, request).await,
-            Operation::Delete => delete::run(self, request).await,
-            Operation::BulkCreate => bulk::create(self, request).await,
-            Operation::BulkGet => bulk::get(self, request).await,
-            Operation::BulkDelete => bulk::delete(self, request).await,
-            Operation::Transact => transact::write(self, request).await,
-            Operation::TransactGet => transact::get(self, request).await,
-            Operation::Exec => exec::run(self, request).await,
-            Operation::Query | Operation::List => {
-                Err(BindingError::new(FailureKind::Permanent, "later"))
-            }
+            Operation::Create => Box::pin(create::run(self, request)).await,
+            Operation::Get => Box::pin(get::run(self, request)).await,
+            Operation::Update => Box::pin(update::run(self, request)).await,
+            Operation::Delete => Box::pin(delete::run(self, request)).await,
+            Operation::Query => Box::pin(query::query(self, request)).await,
+            Operation::List => Box::pin(query::list(self, request)).await,
+            Operation::BulkCreate => Box::pin(bulk::create(self, request)).await,
+            Operation::BulkGet => Box::pin(bulk::get(self, request)).await,
+            Operation::BulkDelete => Box::pin(bulk::delete(self, request)).await,
+            Operation::Transact => Box::pin(transact::write(self, request)).await,
+            Operation::TransactGet => Box::pin(transact::get(self, request)).await,
+            Operation::Exec => Box::pin(exec::run(self, request)).await,
         }
     }
 }

@@ -22,11 +22,7 @@ impl Projection {
     ///
     /// # Errors
     /// When it is neither.
-    pub(super) fn read(
-        stated: Option<&RawValue>,
-        names: &Placeholders,
-        needed: &[&str],
-    ) -> Result<Self, BindingError> {
+    pub(super) fn read(stated: Option<&RawValue>, names: &Placeholders, needed: &[&str]) -> Result<Self, BindingError> {
         let Some(stated) = stated else { return Ok(Self::default()) };
         let mut projection = Self::default();
         let mut parts = Vec::new();

@@ -3,9 +3,7 @@
 use super::super::attempts::{Call, time_allowed};
 use super::options::Options;
 use super::shapes::{Behind, read_condition, refused};
-use crate::aws::dynamodb::{
-    Condition, Consistency, Item, ItemFormat, NumberForm, OnRefusal, Returned, Spelling,
-};
+use crate::aws::dynamodb::{Condition, Consistency, Item, ItemFormat, NumberForm, OnRefusal, Returned, Spelling};
 use crate::domain::{BindingError, FailureKind, InvokeRequest, Metadata};
 use crate::resilience::Repeat;
 use bytes::Bytes;

@@ -128,7 +128,8 @@ fn check_whole(transaction: &Transaction, key_names: Option<&[String]>) -> Resul
     }
     let size = transaction.size();
     if size > LARGEST_TRANSACTION {
-        let text = format!("the items have {size} bytes together, DynamoDB takes {LARGEST_TRANSACTION} in one transaction");
+        let text =
+            format!("the items have {size} bytes together, DynamoDB takes {LARGEST_TRANSACTION} in one transaction");
         let error = BindingError::new(FailureKind::TooLarge, text);
         return Err(error.with_detail("size", size.to_string()).with_detail("limit", LARGEST_TRANSACTION.to_string()));
     }

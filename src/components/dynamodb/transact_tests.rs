@@ -40,7 +40,8 @@ fn a_write_of_no_kind_or_two_is_refused() {
 
 #[test]
 fn two_writes_of_one_item_are_named_by_their_places() {
-    let texts = [r#"{"put":{"item":{"id":"1","n":1}}}"#, r#"{"put":{"item":{"id":"2"}}}"#, r#"{"delete":{"key":{"id":"1"}}}"#];
+    let texts =
+        [r#"{"put":{"item":{"id":"1","n":1}}}"#, r#"{"put":{"item":{"id":"2"}}}"#, r#"{"delete":{"key":{"id":"1"}}}"#];
     let error = check_whole(&transaction(&texts), None).unwrap_err();
     assert!(error.message().contains("`items[0]` and `items[2]`"), "{error}");
     assert!(check_whole(&transaction(&texts[..2]), Some(&["id".to_owned()])).is_ok());
@@ -48,16 +49,13 @@ fn two_writes_of_one_item_are_named_by_their_places() {
 
 #[test]
 fn what_is_too_much_is_told_with_the_limit() {
-    for (error, limit) in [
-        (check_count(101).unwrap_err(), "100"),
-        {
-            let text = "x".repeat(399 * 1024);
-            let puts: Vec<String> =
-                (0..11).map(|id| format!(r#"{{"put":{{"item":{{"id":"{id}","t":"{text}"}}}}}}"#)).collect();
-            let puts: Vec<&str> = puts.iter().map(String::as_str).collect();
-            (check_whole(&transaction(&puts), None).unwrap_err(), "4194304")
-        },
-    ] {
+    for (error, limit) in [(check_count(101).unwrap_err(), "100"), {
+        let text = "x".repeat(399 * 1024);
+        let puts: Vec<String> =
+            (0..11).map(|id| format!(r#"{{"put":{{"item":{{"id":"{id}","t":"{text}"}}}}}}"#)).collect();
+        let puts: Vec<&str> = puts.iter().map(String::as_str).collect();
+        (check_whole(&transaction(&puts), None).unwrap_err(), "4194304")
+    }] {
         assert_eq!(error.kind(), FailureKind::TooLarge);
         assert!(error.details().contains(&("limit", limit.to_owned())), "{error:?}");
     }

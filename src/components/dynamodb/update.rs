@@ -49,12 +49,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
 }
 
 /// Adds the end of the item's life, its new version and the condition on the old one.
-fn add_own(
-    update: &mut Update,
-    request: &Request,
-    output: &Output,
-    etag: Option<&Etag>,
-) -> Result<(), BindingError> {
+fn add_own(update: &mut Update, request: &Request, output: &Output, etag: Option<&Etag>) -> Result<(), BindingError> {
     if let Some((attribute, end)) = life::stated_end(&request.metadata, output.options.life.as_ref(), life::now())? {
         update.set((life::LIFE_NAME, attribute), (life::LIFE_VALUE, end));
     }

@@ -7,7 +7,9 @@
 use super::etag::Etag;
 use super::output::Output;
 use super::request::Request;
-use crate::aws::dynamodb::{CONDITION_FAILED, Consistency, Get, Item, OnRefusal, Placeholders, Refused, Returned, Written};
+use crate::aws::dynamodb::{
+    CONDITION_FAILED, Consistency, Get, Item, OnRefusal, Placeholders, Refused, Returned, Written,
+};
 use crate::domain::{BindingError, InvokeResponse, Outcome};
 use crate::resilience::Repeat;
 use crate::telemetry::RecordState;

@@ -1,0 +1,181 @@
+//! `nextToken`: where the next page begins, for this query and no other. Pure.
+//!
+//! A token is base64url of a version, a digest and the key at which DynamoDB stopped, in DynamoDB's JSON. The digest
+//! covers the key and the query, so that neither a token of another query nor a spoilt one reads from a wrong place. It
+//! is no secret: who can make a token may read the table anyway.
+
+use super::shapes::refused;
+use crate::aws::dynamodb::{Direction, Item, ItemFormat, Selection, Spelling, Walk};
+use crate::domain::BindingError;
+use base64_simd::URL_SAFE_NO_PAD;
+use md5::{Digest, Md5};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+const VERSION: u8 = 1;
+/// Version and digest.
+const HEAD: usize = 17;
+/// A key has at most 3 KiB of values and, with an index, four attributes; its JSON is far below this.
+const LONGEST: usize = 64 * 1024;
+
+/// What makes a query this query: its digest goes into tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct QueryMark([u8; 16]);
+
+impl QueryMark {
+    /// The mark of what is read from a table. How many items a page may have is no part of it, nor how fresh they are.
+    ///
+    /// # Errors
+    /// When a value cannot be written as JSON.
+    pub(super) fn of(table: &str, selection: &Selection) -> Result<Self, BindingError> {
+        let mut text = String::new();
+        let mut part = |part: Option<&str>| {
+            // Lengths before texts: no two queries run into the same text.
+            let written = match part {
+                Some(part) => write!(text, "{}:{part};", part.len()),
+                None => write!(text, "-;"),
+            };
+            debug_assert!(written.is_ok(), "writing to a String does not fail");
+        };
+        part(Some(table));
+        part(selection.index.as_deref());
+        part(selection.filter.as_deref());
+        part(selection.projection.as_deref());
+        match &selection.walk {
+            Walk::Query { key_condition, direction } => {
+                part(Some(key_condition));
+                part(Some(match direction {
+                    Direction::Forward => "forward",
+                    Direction::Backward => "backward",
+                }));
+            }
+            Walk::Scan { segment } => {
+                part(None);
+                part(segment.map(|(segment, count)| format!("{segment}/{count}")).as_deref());
+            }
+        }
+        let names: BTreeMap<_, _> = selection.placeholders.names.iter().collect();
+        for (placeholder, name) in names {
+            part(Some(placeholder));
+            part(Some(name));
+        }
+        part(Some(&tagged(&selection.placeholders.values)?));
+        Ok(Self(Md5::digest(text.as_bytes()).into()))
+    }
+
+    fn digest(self, key: &[u8]) -> [u8; 16] {
+        Md5::new().chain_update([VERSION]).chain_update(self.0).chain_update(key).finalize().into()
+    }
+}
+
+/// The token for a page that begins after `key`.
+///
+/// # Errors
+/// When the key cannot be written as JSON.
+pub(super) fn write_token(mark: QueryMark, key: &Item) -> Result<String, BindingError> {
+    let key = tagged(key)?;
+    let bytes = [&[VERSION][..], &mark.digest(key.as_bytes()), key.as_bytes()].concat();
+    Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
+}
+
+/// The key in a token.
+///
+/// # Errors
+/// When the token was not made for this query, or is not whole.
+pub(super) fn read_token(mark: QueryMark, token: &str) -> Result<Item, BindingError> {
+    let wrong = || {
+        refused("`nextToken` does not belong to this query: send it with the very query that gave it, and unchanged")
+    };
+    if token.len() > LONGEST {
+        return Err(wrong());
+    }
+    let bytes = URL_SAFE_NO_PAD.decode_to_vec(token.as_bytes()).map_err(|_| wrong())?;
+    // The last character has bits that decoding drops.
+    let is_whole = bytes.len() > HEAD && URL_SAFE_NO_PAD.encode_to_string(&bytes) == token;
+    if !is_whole || bytes[0] != VERSION {
+        return Err(wrong());
+    }
+    let (head, key) = bytes.split_at(HEAD);
+    if head[1..] != mark.digest(key) {
+        return Err(wrong());
+    }
+    tagged_spelling().item(key).map_err(|_| wrong())
+}
+
+fn tagged(item: &Item) -> Result<String, BindingError> {
+    tagged_spelling().write(item).map(|text| text.get().to_owned()).map_err(super::request::unwritable)
+}
+
+fn tagged_spelling() -> Spelling {
+    Spelling { format: ItemFormat::Tagged, ..Spelling::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::dynamodb::{Consistency, Placeholders, item_from_json};
+    use proptest::prelude::*;
+
+    fn selection(key_condition: &str, value: &str) -> Selection {
+        let placeholders =
+            Placeholders { values: item_from_json(value.as_bytes()).unwrap(), ..Placeholders::default() };
+        let walk = Walk::Query { key_condition: key_condition.to_owned(), direction: Direction::Forward };
+        let (index, filter, projection) = (None, None, None);
+        Selection { index, filter, projection, placeholders, consistency: Consistency::Eventual, walk }
+    }
+
+    fn mark(key_condition: &str, value: &str) -> QueryMark {
+        QueryMark::of("rows", &selection(key_condition, value)).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_query_alone() {
+        let key = item_from_json(br#"{"id":"a","n":12345678901234567890.5}"#).unwrap();
+        let ours = mark("#id = :id", r#"{":id":"a"}"#);
+        let token = write_token(ours, &key).unwrap();
+        assert_eq!(read_token(ours, &token).unwrap(), key);
+        let all = Selection { walk: Walk::Scan { segment: Some((0, 2)) }, ..selection("", "{}") };
+        let other = Selection { walk: Walk::Scan { segment: Some((1, 2)) }, ..selection("", "{}") };
+        let backward = Walk::Query { key_condition: "#id = :id".to_owned(), direction: Direction::Backward };
+        let backward = Selection { walk: backward, ..selection("", r#"{":id":"a"}"#) };
+        for other in [
+            mark("#id = :id", r#"{":id":"b"}"#),
+            mark("#id = :ie", r#"{":id":"a"}"#),
+            QueryMark::of("rowt", &selection("#id = :id", r#"{":id":"a"}"#)).unwrap(),
+            QueryMark::of("rows", &all).unwrap(),
+            QueryMark::of("rows", &other).unwrap(),
+            QueryMark::of("rows", &backward).unwrap(),
+        ] {
+            assert!(read_token(other, &token).is_err());
+        }
+        for spoilt in ["", "AQ", &token[1..], &format!("{token}A"), &"A".repeat(LONGEST + 1), "ä"] {
+            assert!(read_token(ours, spoilt).is_err(), "{spoilt:.20}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_comes_back(text: String, digits in "-?[1-9][0-9]{0,37}", name in "[a-z#.]{1,20}") {
+            let json = serde_json::json!({ "id": text, name: serde_json::from_str::<serde_json::Value>(&digits).unwrap() });
+            let key = item_from_json(json.to_string().as_bytes()).unwrap();
+            let mark = mark("x", "{}");
+            prop_assert_eq!(read_token(mark, &write_token(mark, &key).unwrap()).unwrap(), key);
+        }
+
+        #[test]
+        fn one_changed_character_is_noticed(at: prop::sample::Index, other in "[A-Za-z0-9_-]", text in ".{0,20}") {
+            let key = item_from_json(serde_json::json!({ "id": text }).to_string().as_bytes()).unwrap();
+            let mark = mark("x", "{}");
+            let token = write_token(mark, &key).unwrap();
+            let at = at.index(token.len());
+            prop_assume!(token[at..=at] != other);
+            let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
+            prop_assert!(read_token(mark, &changed).is_err());
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,80}") {
+            prop_assert!(read_token(mark("x", "{}"), &text).is_err());
+        }
+    }
+}

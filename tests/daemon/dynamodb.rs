@@ -1,0 +1,241 @@
+//! Every operation on items, as an app sees it.
+
+use crate::calls::Answer;
+use crate::world::{Sidecar, World};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use serde_json::{Value, json};
+
+/// A table `rows` with the key `id`, and a table `visits` with the key `customer` and `at`.
+async fn world(fields: &[(&str, &str)]) -> (World, Sidecar) {
+    let world = World::start().await;
+    world.table("rows").await;
+    let element = |name: &str, role| KeySchemaElement::builder().attribute_name(name).key_type(role).build().unwrap();
+    let attribute =
+        |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();
+    let request = world.dynamodb.create_table().table_name("visits").billing_mode(BillingMode::PayPerRequest);
+    request
+        .key_schema(element("customer", KeyType::Hash))
+        .key_schema(element("at", KeyType::Range))
+        .attribute_definitions(attribute("customer", ScalarAttributeType::S))
+        .attribute_definitions(attribute("at", ScalarAttributeType::N))
+        .send()
+        .await
+        .unwrap();
+    world.dynamodb_component("rows", &[&[("table", "rows")], fields].concat());
+    let visits = [("tableName", "visits"), ("partitionKey", "customer"), ("sortKey", "at"), ("maxPageItems", "3")];
+    let all = [("allowedOperations", "create, query, list, get")];
+    world.dynamodb_component("visits", &[&visits[..], &all, fields].concat());
+    let sidecar = world.sidecar(None).await;
+    (world, sidecar)
+}
+
+async fn call(sidecar: &Sidecar, binding: &str, operation: &str, data: Value, metadata: Value) -> Answer {
+    let body = json!({ "operation": operation, "data": data, "metadata": metadata });
+    sidecar.invoke(binding, &body.to_string()).await
+}
+
+async fn rows(sidecar: &Sidecar, operation: &str, data: Value, metadata: Value) -> Answer {
+    call(sidecar, "rows", operation, data, metadata).await
+}
+
+fn told(answer: &Answer, status: u16) -> Value {
+    assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_item_is_created_read_changed_and_removed() {
+    let (_world, sidecar) = world(&[("attributeTypes", "tags=SS,photo=B")]).await;
+    let item = r#"{"id":"1","n":12345678901234567890.5,"photo":"AP8=","tags":["a","b"]}"#;
+    let body = format!(r#"{{"operation":"create","data":{item}}}"#);
+    told(&sidecar.invoke("rows", &body).await, 204);
+
+    let key = json!({ "key": { "id": "1" } });
+    let read = rows(&sidecar, "get", key.clone(), json!({})).await;
+    told(&read, 200);
+    assert_eq!(read.text(), item);
+    let tagged = rows(
+        &sidecar,
+        "get",
+        json!({"key": {"id": {"S": "1"}}, "projection": ["tags", "n"]}),
+        json!({"itemFormat": "dynamodb-json"}),
+    );
+    assert_eq!(tagged.await.text(), r#"{"n":{"N":"12345678901234567890.5"},"tags":{"SS":["a","b"]}}"#);
+    let as_text = rows(
+        &sidecar,
+        "get",
+        json!({"key": {"id": "1"}, "projection": "#n", "names": {"#n": "n"}}),
+        json!({"numbersAsStrings": "true"}),
+    );
+    assert_eq!(as_text.await.text(), r#"{"n":"12345678901234567890.5"}"#);
+
+    let change = json!({"key": {"id": "1"}, "set": {"size": 3}, "remove": ["photo"], "add": {"seen": 1, "tags": ["c"]}, "delete": {"tags2": ["x"]}});
+    told(&rows(&sidecar, "update", change, json!({})).await, 204);
+    let raw = json!({"key": {"id": "1"}, "updateExpression": "SET seen = seen + :one REMOVE n", "values": {":one": 1}});
+    let changed = rows(&sidecar, "update", raw, json!({"returnValues": "ALL_NEW"})).await;
+    assert_eq!(told(&changed, 200)["attributes"], json!({"id": "1", "seen": 2, "size": 3, "tags": ["a", "b", "c"]}));
+
+    let removed = rows(&sidecar, "delete", key.clone(), json!({"returnValues": "ALL_OLD"})).await;
+    assert_eq!(told(&removed, 200)["attributes"]["size"], json!(3));
+    let absent = rows(&sidecar, "delete", key.clone(), json!({"returnValues": "ALL_OLD"})).await;
+    assert_eq!(told(&absent, 200), json!({"attributes": null}));
+    told(&rows(&sidecar, "get", key, json!({})).await, 204);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn conditions_hold_and_a_failed_one_shows_the_item_if_asked() {
+    let (_world, sidecar) = world(&[]).await;
+    let first =
+        json!({"conditionExpression": "attribute_not_exists(#id)", "expressionAttributeNames": "{\"#id\":\"id\"}"});
+    told(&rows(&sidecar, "create", json!({"id": "1", "v": 1}), first.clone()).await, 204);
+    told(&rows(&sidecar, "create", json!({"id": "1", "v": 2}), first).await, 409);
+    let with_values = json!({
+        "conditionExpression": "v = :v", "expressionAttributeValues": "{\":v\":7}",
+        "returnValuesOnConditionCheckFailure": "ALL_OLD"
+    });
+    let refused = rows(&sidecar, "create", json!({"id": "1", "v": 2}), with_values).await;
+    told(&refused, 409);
+    let replaced = rows(&sidecar, "create", json!({"id": "1", "v": 3}), json!({"returnValues": "ALL_OLD"})).await;
+    assert_eq!(told(&replaced, 200)["attributes"], json!({"id": "1", "v": 1}));
+
+    let change = |v: u32| json!({"key": {"id": "1"}, "set": {"v": 4}, "condition": "v = :old", "values": {":old": v}});
+    told(&rows(&sidecar, "update", change(9), json!({})).await, 409);
+    told(&rows(&sidecar, "update", change(3), json!({})).await, 204);
+    let remove =
+        |v: u32| json!({"key": {"id": "1"}, "condition": "#v = :v", "names": {"#v": "v"}, "values": {":v": v}});
+    told(&rows(&sidecar, "delete", remove(3), json!({})).await, 409);
+    told(&rows(&sidecar, "delete", remove(4), json!({})).await, 204);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_stale_etag_is_refused_and_a_fresh_one_is_given() {
+    let (_world, sidecar) = world(&[("etagAttributeName", "version")]).await;
+    let first = json!({"concurrency": "first-write"});
+    let created = rows(&sidecar, "create", json!({"id": "1"}), first.clone()).await;
+    told(&created, 204);
+    let etag = created.header("metadata.etag").unwrap().to_owned();
+    told(&rows(&sidecar, "create", json!({"id": "1"}), first).await, 409);
+    let read = rows(&sidecar, "get", json!({"key": {"id": "1"}, "projection": ["id"]}), json!({})).await;
+    assert_eq!((read.header("metadata.etag"), read.text()), (Some(etag.as_str()), r#"{"id":"1"}"#));
+
+    let set = json!({"key": {"id": "1"}, "set": {"a": 1}});
+    let updated = rows(&sidecar, "update", set.clone(), json!({"etag": etag})).await;
+    told(&updated, 204);
+    let newer = updated.header("metadata.etag").unwrap().to_owned();
+    assert_ne!(newer, etag);
+    told(&rows(&sidecar, "update", set, json!({"etag": etag})).await, 409);
+    told(&rows(&sidecar, "delete", json!({"key": {"id": "1"}}), json!({"etag": etag})).await, 409);
+    told(&rows(&sidecar, "delete", json!({"key": {"id": "1"}}), json!({"etag": newer})).await, 204);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn items_whose_life_is_over_are_hidden() {
+    let (world, sidecar) = world(&[("ttlAttributeName", "ends"), ("returnConsumedCapacity", "true")]).await;
+    let lasting = rows(&sidecar, "create", json!({"id": "lasting"}), json!({"ttlInSeconds": "3600"})).await;
+    told(&lasting, 204);
+    assert!(lasting.header("metadata.consumedcapacity").is_some());
+    told(&rows(&sidecar, "create", json!({"id": "over", "ends": 1}), json!({})).await, 204);
+    let read = rows(&sidecar, "get", json!({"key": {"id": "lasting"}}), json!({})).await;
+    assert!(told(&read, 200)["ends"].as_u64().unwrap() > 3_600);
+    told(&rows(&sidecar, "get", json!({"key": {"id": "over"}}), json!({})).await, 204);
+    told(&rows(&sidecar, "get", json!({"key": {"id": "over"}, "projection": ["id"]}), json!({})).await, 204);
+
+    for (at, ends) in [(1, json!(1)), (2, json!(99_999_999_999_u64)), (3, json!("never"))] {
+        let visit = json!({"customer": "a", "at": at, "ends": ends});
+        told(&call(&sidecar, "visits", "create", visit, json!({})).await, 204);
+    }
+    let query =
+        json!({"keyCondition": "customer = :c", "values": {":c": "a"}, "projection": "#at", "names": {"#at": "at"}});
+    let page = call(&sidecar, "visits", "query", query, json!({})).await;
+    assert_eq!(told(&page, 200), json!({"items": [{"at": 2}, {"at": 3}], "count": 2}));
+    drop(world);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_by_token_until_the_end() {
+    let (_world, sidecar) = world(&[]).await;
+    for at in 0..8 {
+        let visit = json!({"customer": "a", "at": at, "even": at % 2 == 0});
+        told(&call(&sidecar, "visits", "create", visit, json!({})).await, 204);
+    }
+    let follow = async |operation: &str, mut data: Value| {
+        let (mut seen, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = told(&call(&sidecar, "visits", operation, data.clone(), json!({})).await, 200);
+            let items = page["items"].as_array().unwrap();
+            assert!(items.len() <= 3 && page["count"] == json!(items.len()), "{page}");
+            seen.extend(items.iter().map(|item| item["at"].as_u64().unwrap()));
+            pages += 1;
+            match page.get("nextToken") {
+                Some(token) => data["nextToken"] = token.clone(),
+                None => return (seen, pages),
+            }
+        }
+    };
+    let query = json!({"keyCondition": "customer = :c", "values": {":c": "a"}, "limit": 50});
+    assert_eq!(follow("query", query.clone()).await, (vec![0, 1, 2, 3, 4, 5, 6, 7], 3));
+    let mut backward = query.clone();
+    backward["forward"] = json!(false);
+    backward["limit"] = json!(1);
+    assert_eq!(follow("query", backward).await.0, [7, 6, 5, 4, 3, 2, 1, 0]);
+    let mut even = query.clone();
+    even["filter"] = json!("even = :t");
+    even["values"] = json!({":c": "a", ":t": true});
+    assert_eq!(follow("query", even).await.0, [0, 2, 4, 6]);
+    let mut listed = follow("list", json!({})).await.0;
+    listed.sort_unstable();
+    assert_eq!(listed, [0, 1, 2, 3, 4, 5, 6, 7]);
+    let mut parts = follow("list", json!({"segment": {"number": 0, "of": 2}})).await.0;
+    parts.extend(follow("list", json!({"segment": {"number": 1, "of": 2}})).await.0);
+    parts.sort_unstable();
+    assert_eq!(parts, [0, 1, 2, 3, 4, 5, 6, 7]);
+
+    let token = told(&call(&sidecar, "visits", "query", query.clone(), json!({})).await, 200)["nextToken"].clone();
+    let other = json!({"keyCondition": "customer = :c", "values": {":c": "b"}, "nextToken": token});
+    told(&call(&sidecar, "visits", "query", other, json!({})).await, 400);
+    let mut spoilt = query;
+    spoilt["nextToken"] = json!(format!("{}A", token.as_str().unwrap()));
+    told(&call(&sidecar, "visits", "query", spoilt, json!({})).await, 400);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_before_the_call_and_says_where() {
+    let (_world, sidecar) = world(&[]).await;
+    for (binding, operation, data, part) in [
+        ("visits", "create", json!({"customer": "a"}), "`at` is missing"),
+        ("visits", "create", json!({"customer": "", "at": 1}), "must not be empty"),
+        ("visits", "get", json!({"key": {"customer": "a"}}), "`at` is missing"),
+        ("visits", "update", json!({}), "does not support operation update"),
+        ("rows", "list", json!({}), "does not support operation list"),
+        ("rows", "get", json!({"kee": {}}), "unknown field `kee`"),
+        ("rows", "update", json!({"key": {"id": "1"}}), "changes nothing"),
+        ("rows", "query", json!({"keyCondition": ""}), "`keyCondition` is empty"),
+        ("rows", "query", json!({"keyCondition": "id = :i", "limit": 0}), "`limit` must be at least 1"),
+        ("rows", "create", json!({"id": "1", "": 1}), "$[\"\"]"),
+    ] {
+        let answer = call(&sidecar, binding, operation, data, json!({})).await;
+        told(&answer, 400);
+        assert!(answer.field("message").contains(part), "{part}: {}", answer.text());
+    }
+    let twice = r#"{"operation":"create","data":{"id":"1","a":{"b":1,"b":2}}}"#;
+    let answer = sidecar.invoke("rows", twice).await;
+    told(&answer, 400);
+    assert!(answer.field("message").contains("$.a.b"), "{}", answer.text());
+    for (key, value) in [
+        ("returnValues", "ALL_NEW"),
+        ("ttlInSeconds", "5"),
+        ("etag", "x"),
+        ("timeout", "soon"),
+        ("itemFormat", "yaml"),
+        ("conditionExpression", "nonsense ("),
+        ("expressionAttributeValues", "{"),
+    ] {
+        told(&rows(&sidecar, "create", json!({"id": "1"}), json!({ key: value })).await, 400);
+    }
+    sidecar.stop().await;
+}
