@@ -1,0 +1,12 @@
+//! Credentials, regions, proxies and the commands about them, against servers of our own on loopback. What depends on the
+//! environment is seen from the outside: the real program runs with an environment of the test's making and nothing else.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
+
+mod cloud;
+mod network;
+mod probing;
+mod program;
+mod renewal;
+mod sources;
+mod unavailable;

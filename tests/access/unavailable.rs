@@ -1,0 +1,87 @@
+//! A sidecar that starts before its credentials are there.
+
+use crate::cloud::{CONTAINER_TOKEN, Cloud};
+use crate::program::Bench;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const FLAGS: [&str; 6] =
+    ["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"];
+
+fn in_container(cloud: &Cloud, items: &[(&str, &str)]) -> Bench {
+    let url = cloud.url();
+    let items: Vec<_> = items.iter().copied().chain([("endpoint", url.as_str()), ("requestTimeout", "1s")]).collect();
+    let bench = Bench::new(&items).file("token", CONTAINER_TOKEN);
+    let token = bench.path("token").display().to_string();
+    bench
+        .with("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{url}/container"))
+        .with("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &token)
+}
+
+async fn post(address: SocketAddr) -> String {
+    let body = r#"{"operation":"create","data":1}"#;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1.0/bindings/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+fn served_at(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains("bindd is serving"))?;
+    let fields: serde_json::Value = serde_json::from_str(line).ok()?;
+    fields["addresses"].as_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+#[tokio::test]
+async fn a_sidecar_answers_503_until_there_are_credentials() {
+    let cloud = Cloud::start().await;
+    cloud.container_gives(None);
+    let bench = in_container(&cloud, &[]);
+    let log = bench.path("log");
+    let mut child = bench.command(&FLAGS).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let address = until("the program to serve", async || served_at(&fs::read_to_string(&log).unwrap())).await;
+    let answer = until("the sources to be asked", async || {
+        Some(post(address).await).filter(|answer| answer.contains("container: "))
+    })
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nretry-after: "), "{answer}");
+    assert!(answer.contains("no AWS credentials could be had: environment: "), "{answer}");
+    cloud.container_gives(Some("ASIACONTAINER0002"));
+    until("a record to be taken", async || Some(post(address).await).filter(|answer| answer.starts_with("HTTP/1.1 204")))
+        .await;
+    assert_eq!(cloud.calls("PutRecord").pop().unwrap().key, "ASIACONTAINER0002");
+    child.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn with_fail_fast_the_start_fails_as_daprs_does() {
+    let cloud = Cloud::start().await;
+    cloud.container_gives(None);
+    let bench = in_container(&cloud, &[("failFast", "true")]);
+    let output = tokio::time::timeout(Duration::from_secs(60), bench.command(&FLAGS).output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("component orders could not be connected: no AWS credentials could be had"), "{text}");
+}
