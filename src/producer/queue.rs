@@ -271,6 +271,10 @@ impl Queue {
                 continue;
             };
             let shard = shard_of(pending);
+            if shard != pending.shard {
+                // Its room was reserved at the other shard; given back to this one, it would be too much here.
+                pending.slot = None;
+            }
             if shard == pending.shard {
                 continue;
             }

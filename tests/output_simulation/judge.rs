@@ -72,8 +72,7 @@ impl Tally {
 /// One appearance of a record in the stream.
 #[derive(Debug, Clone)]
 struct Copy {
-    /// Order of storing, and the index in the aggregate.
-    place: (usize, usize),
+    place: Place,
     shard: ShardId,
     sequence: SequenceNumber,
     sub_sequence: Option<u64>,
@@ -86,6 +85,8 @@ struct Copy {
     is_readable: bool,
 }
 
+/// Order of storing, and the index in the aggregate.
+type Place = (usize, usize);
 type Copies = HashMap<usize, Vec<Copy>>;
 
 impl Judge {
@@ -300,7 +301,7 @@ fn id_of(data: &Bytes) -> Option<usize> {
 
 /// Of each caller and key, those that were stored by their answers appear in the order in which they were handed in.
 fn in_order(entries: &[Entry], copies: &Copies) -> Result<(), String> {
-    let mut last: HashMap<(u64, &str), (usize, (usize, usize))> = HashMap::new();
+    let mut last: HashMap<(u64, &str), (usize, Place)> = HashMap::new();
     for (id, entry) in entries.iter().enumerate() {
         let (End::Answered { answer: Ok(_), .. }, Some(key)) = (&entry.end, &entry.record.partition_key) else {
             continue;
