@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long any fact may take on a busy machine. Reached only when something is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a future gives, if it does so within [`PATIENCE`].
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -28,9 +28,13 @@ impl Components {
         Self(TempDir::new().unwrap())
     }
 
-    /// A folder with the Kinesis output `orders` to the stream of that name at `url`.
+    /// A folder with the Kinesis output `orders` to the stream of that name at `url`. It is patient, so that a busy
+    /// machine does not decide about a test; `fields` may say otherwise.
     pub(crate) fn kinesis(url: &str, fields: &[(&str, &str)]) -> Self {
-        let fields = [&[("streamName", "orders"), ("direction", "output")], fields].concat();
+        let patient = [("requestTimeout", "100s"), ("maxRequestTimeout", "100s"), ("attemptTimeout", "60s")];
+        let patient = patient.iter().filter(|(name, _)| fields.iter().all(|(given, _)| given != name));
+        let own = [("streamName", "orders"), ("direction", "output")];
+        let fields: Vec<_> = own.iter().chain(patient).chain(fields).copied().collect();
         Self::new().with("orders", "bindings.aws.kinesis", url, &fields)
     }
 
