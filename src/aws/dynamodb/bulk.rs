@@ -9,6 +9,7 @@ use super::{Item, Placeholders};
 use crate::domain::{BindingError, FailureKind};
 use crate::resilience::Backoff;
 use crate::telemetry::OutputMetrics;
+use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use tokio::time::Instant;
@@ -87,43 +88,52 @@ impl Items {
     /// Carries out writes, in calls of at most 25 entries and 16 MB that run side by side. Writes of one key keep the
     /// order given. Where `key_names` is `None` and there are puts, the calls run one after the other. What DynamoDB
     /// leaves is sent again after a wait; a call that it refuses is taken apart until the culprit stands alone.
-    pub async fn write_many(
-        &self,
+    pub fn write_many<'a>(
+        &'a self,
         writes: Vec<BulkWrite>,
         key_names: Option<Vec<String>>,
-        pace: &BulkPace,
-    ) -> BulkOutcome<()> {
-        let has_puts = writes.iter().any(|write| matches!(write, BulkWrite::Put(_)));
-        let keys = if has_puts && key_names.is_none() {
-            Keys::Unknown
-        } else {
-            Keys::Known(writes.iter().map(|write| write_identity(write, key_names.as_deref())).collect())
-        };
-        let entry = |write: BulkWrite| {
-            let (BulkWrite::Put(item) | BulkWrite::Delete(item)) = &write;
-            // `{"DeleteRequest":{"Key":` and its end, with a comma.
-            Entry { size: wire_size(item) + 32, value: write }
-        };
-        let entries: Vec<_> = writes.into_iter().map(entry).collect();
-        let limits = CallLimits { entries: MOST_WRITES, bytes: MOST_BYTES, in_flight: pace.max_in_flight };
-        let port = WriteCalls { items: self.clone(), key_names };
-        let Carried { entries, capacity } = carry(&port, &entries, &keys, &inner(pace, limits)).await;
-        BulkOutcome { entries, capacity }
+        pace: &'a BulkPace,
+    ) -> BoxFuture<'a, BulkOutcome<()>> {
+        Box::pin(async move {
+            let has_puts = writes.iter().any(|write| matches!(write, BulkWrite::Put(_)));
+            let keys = if has_puts && key_names.is_none() {
+                Keys::Unknown
+            } else {
+                Keys::Known(writes.iter().map(|write| write_identity(write, key_names.as_deref())).collect())
+            };
+            let entry = |write: BulkWrite| {
+                let (BulkWrite::Put(item) | BulkWrite::Delete(item)) = &write;
+                // `{"DeleteRequest":{"Key":` and its end, with a comma.
+                Entry { size: wire_size(item) + 32, value: write }
+            };
+            let entries: Vec<_> = writes.into_iter().map(entry).collect();
+            let limits = CallLimits { entries: MOST_WRITES, bytes: MOST_BYTES, in_flight: pace.max_in_flight };
+            let port = WriteCalls { items: self.clone(), key_names };
+            let Carried { entries, capacity } = carry(&port, &entries, &keys, &inner(pace, limits)).await;
+            BulkOutcome { entries, capacity }
+        })
     }
 
     /// Reads the items of keys, in calls of at most 100. A key that is asked for twice is read once. Items beyond
     /// `most_bytes` are not answered: [`BulkFound::NoRoom`].
-    pub async fn read_many(&self, keys: Vec<Item>, read: BulkRead, pace: &BulkPace) -> BulkOutcome<BulkFound> {
-        let (distinct, places) = distinct(keys);
-        let in_flight = pace.max_in_flight.min(MOST_OPEN_READS);
-        let limits = CallLimits { entries: MOST_KEYS, bytes: MOST_BYTES, in_flight };
-        let room = AtomicUsize::new(read.most_bytes);
-        let port = ReadCalls { items: self.clone(), read, room };
-        // Reads have no order to keep and no key twice, so that each is a key of its own.
-        let own_keys = Keys::Known((0..distinct.len()).map(|place| place.to_be_bytes().to_vec()).collect());
-        let Carried { entries, capacity } = carry(&port, &distinct, &own_keys, &inner(pace, limits)).await;
-        let entries = places.into_iter().map(|place| entries.get(place).cloned().unwrap_or_else(lost)).collect();
-        BulkOutcome { entries, capacity }
+    pub fn read_many<'a>(
+        &'a self,
+        keys: Vec<Item>,
+        read: BulkRead,
+        pace: &'a BulkPace,
+    ) -> BoxFuture<'a, BulkOutcome<BulkFound>> {
+        Box::pin(async move {
+            let (distinct, places) = distinct(keys);
+            let in_flight = pace.max_in_flight.min(MOST_OPEN_READS);
+            let limits = CallLimits { entries: MOST_KEYS, bytes: MOST_BYTES, in_flight };
+            let room = AtomicUsize::new(read.most_bytes);
+            let port = ReadCalls { items: self.clone(), read, room };
+            // Reads have no order to keep and no key twice, so that each is a key of its own.
+            let own_keys = Keys::Known((0..distinct.len()).map(|place| place.to_be_bytes().to_vec()).collect());
+            let Carried { entries, capacity } = carry(&port, &distinct, &own_keys, &inner(pace, limits)).await;
+            let entries = places.into_iter().map(|place| entries.get(place).cloned().unwrap_or_else(lost)).collect();
+            BulkOutcome { entries, capacity }
+        })
     }
 }
 

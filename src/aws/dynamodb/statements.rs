@@ -5,6 +5,7 @@ use super::refusal::{Modelled, Refused, refused, throttling_of};
 use super::{Item, Value};
 use aws_sdk_dynamodb::operation::execute_statement::ExecuteStatementError;
 use aws_sdk_dynamodb::types::ThrottlingReason;
+use futures_util::future::BoxFuture;
 
 /// A statement with what stands for its `?`.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,25 +58,27 @@ impl Items {
     ///
     /// # Errors
     /// As DynamoDB answered; `Outcome::Unknown` where no answer came.
-    pub async fn execute(&self, statement: Statement) -> Result<Rows, Refused> {
-        let effect = StatementEffect::of(&statement.text);
-        let _place = self.connection.permit().await;
-        let parameters = Some(statement.parameters).filter(|parameters| !parameters.is_empty());
-        let is_strong = effect == StatementEffect::Reads && statement.consistency == Consistency::Strong;
-        let call = self
-            .client
-            .execute_statement()
-            .statement(statement.text)
-            .set_parameters(parameters)
-            .set_limit(statement.limit.filter(|_| effect == StatementEffect::Reads))
-            .set_next_token(statement.next_token)
-            .set_consistent_read(is_strong.then_some(true))
-            .set_return_values_on_condition_check_failure(statement.on_refusal.word())
-            .set_return_consumed_capacity(self.report());
-        let sent = Box::pin(call.send()).await;
-        let answer = sent.map_err(|error| refused("DynamoDB: ExecuteStatement", &self.table, error))?;
-        let capacity = units(answer.consumed_capacity.as_ref());
-        Ok(Rows { items: answer.items.unwrap_or_default(), next_token: answer.next_token, capacity })
+    pub fn execute(&self, statement: Statement) -> BoxFuture<'_, Result<Rows, Refused>> {
+        Box::pin(async move {
+            let effect = StatementEffect::of(&statement.text);
+            let _place = self.connection.permit().await;
+            let parameters = Some(statement.parameters).filter(|parameters| !parameters.is_empty());
+            let is_strong = effect == StatementEffect::Reads && statement.consistency == Consistency::Strong;
+            let call = self
+                .client
+                .execute_statement()
+                .statement(statement.text)
+                .set_parameters(parameters)
+                .set_limit(statement.limit.filter(|_| effect == StatementEffect::Reads))
+                .set_next_token(statement.next_token)
+                .set_consistent_read(is_strong.then_some(true))
+                .set_return_values_on_condition_check_failure(statement.on_refusal.word())
+                .set_return_consumed_capacity(self.report());
+            let sent = call.send().await;
+            let answer = sent.map_err(|error| refused("DynamoDB: ExecuteStatement", &self.table, error))?;
+            let capacity = units(answer.consumed_capacity.as_ref());
+            Ok(Rows { items: answer.items.unwrap_or_default(), next_token: answer.next_token, capacity })
+        })
     }
 }
 

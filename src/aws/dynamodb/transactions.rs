@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     self, CancellationReason, ConditionCheck, ConsumedCapacity, ThrottlingReason, TransactGetItem, TransactWriteItem,
 };
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -115,44 +116,52 @@ impl Items {
     ///
     /// # Errors
     /// As DynamoDB answered; `Outcome::Unknown` where no answer came.
-    pub async fn transact(&self, transaction: &Transaction, spelling: &Spelling) -> Result<Option<f64>, BindingError> {
-        let request_for = |write| self.write_request(write, transaction.on_refusal);
-        let requests = transaction.writes.iter().map(request_for).collect::<Result<Vec<_>, _>>();
-        let requests = requests.map_err(|error| unbuilt("TransactWriteItems", error))?;
-        let _place = self.connection.permit().await;
-        let call = self.client.transact_write_items().set_transact_items(Some(requests));
-        let call = call.client_request_token(&transaction.token).set_return_consumed_capacity(self.report());
-        match Box::pin(call.send()).await {
-            Ok(answer) => Ok(self.sum(answer.consumed_capacity)),
-            Err(error) => {
-                let reasons = error.as_service_error().map(write_reasons).unwrap_or_default();
-                let failed = refused("DynamoDB: TransactWriteItems", &self.table, error).error;
-                Err(told(failed, &reasons, spelling))
+    pub fn transact<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+        spelling: &'a Spelling,
+    ) -> BoxFuture<'a, Result<Option<f64>, BindingError>> {
+        Box::pin(async move {
+            let request_for = |write| self.write_request(write, transaction.on_refusal);
+            let requests = transaction.writes.iter().map(request_for).collect::<Result<Vec<_>, _>>();
+            let requests = requests.map_err(|error| unbuilt("TransactWriteItems", error))?;
+            let _place = self.connection.permit().await;
+            let call = self.client.transact_write_items().set_transact_items(Some(requests));
+            let call = call.client_request_token(&transaction.token).set_return_consumed_capacity(self.report());
+            match call.send().await {
+                Ok(answer) => Ok(self.sum(answer.consumed_capacity)),
+                Err(error) => {
+                    let reasons = error.as_service_error().map(write_reasons).unwrap_or_default();
+                    let failed = refused("DynamoDB: TransactWriteItems", &self.table, error).error;
+                    Err(told(failed, &reasons, spelling))
+                }
             }
-        }
+        })
     }
 
     /// Reads items as they are at one moment.
     ///
     /// # Errors
     /// As DynamoDB answered.
-    pub async fn transact_get(&self, gets: &[Get]) -> Result<Together, BindingError> {
-        let requests = gets.iter().map(|get| self.get_request(get)).collect::<Result<Vec<_>, _>>();
-        let requests = requests.map_err(|error| unbuilt("TransactGetItems", error))?;
-        let _place = self.connection.permit().await;
-        let call = self.client.transact_get_items().set_transact_items(Some(requests));
-        match Box::pin(call.set_return_consumed_capacity(self.report()).send()).await {
-            Ok(answer) => {
-                let responses = answer.responses.unwrap_or_default();
-                let items = responses.into_iter().map(|response| response.item.filter(|item| !item.is_empty()));
-                Ok(Together { items: items.collect(), capacity: self.sum(answer.consumed_capacity) })
+    pub fn transact_get<'a>(&'a self, gets: &'a [Get]) -> BoxFuture<'a, Result<Together, BindingError>> {
+        Box::pin(async move {
+            let requests = gets.iter().map(|get| self.get_request(get)).collect::<Result<Vec<_>, _>>();
+            let requests = requests.map_err(|error| unbuilt("TransactGetItems", error))?;
+            let _place = self.connection.permit().await;
+            let call = self.client.transact_get_items().set_transact_items(Some(requests));
+            match call.set_return_consumed_capacity(self.report()).send().await {
+                Ok(answer) => {
+                    let responses = answer.responses.unwrap_or_default();
+                    let items = responses.into_iter().map(|response| response.item.filter(|item| !item.is_empty()));
+                    Ok(Together { items: items.collect(), capacity: self.sum(answer.consumed_capacity) })
+                }
+                Err(error) => {
+                    let reasons = error.as_service_error().map(get_reasons).unwrap_or_default();
+                    let failed = refused("DynamoDB: TransactGetItems", &self.table, error).error;
+                    Err(told(failed, &reasons, &Spelling::default()))
+                }
             }
-            Err(error) => {
-                let reasons = error.as_service_error().map(get_reasons).unwrap_or_default();
-                let failed = refused("DynamoDB: TransactGetItems", &self.table, error).error;
-                Err(told(failed, &reasons, &Spelling::default()))
-            }
-        }
+        })
     }
 
     fn write_request(&self, write: &TransactWrite, on_refusal: OnRefusal) -> Result<TransactWriteItem, BuildError> {
