@@ -95,7 +95,13 @@ fn table(probed: &[Probed]) -> Vec<String> {
     for component in probed {
         if !component.identity.is_empty() {
             let name = component.component.clone();
-            rows.push([name, "credentials".to_owned(), "identity".to_owned(), "ok".to_owned(), component.identity.clone()]);
+            rows.push([
+                name,
+                "credentials".to_owned(),
+                "identity".to_owned(),
+                "ok".to_owned(),
+                component.identity.clone(),
+            ]);
         }
         rows.extend(component.findings.iter().map(|finding| {
             let hint = finding.hint.replace(['\n', '\r'], " ");

@@ -29,4 +29,3 @@ mod sts;
 pub(super) use identities::{Identities, Surroundings};
 pub(super) use refusal::{NoteSigner, RefusedIdentity};
 pub(super) use standing::NoCredentials;
-

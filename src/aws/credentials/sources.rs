@@ -198,7 +198,8 @@ impl Sources {
             builder = builder.profile_name(name);
         }
         if let Some(file) = file {
-            std::fs::metadata(file).map_err(|error| CredentialsError::invalid_configuration(unreadable(file, &error)))?;
+            std::fs::metadata(file)
+                .map_err(|error| CredentialsError::invalid_configuration(unreadable(file, &error)))?;
             builder = builder.profile_files(only(file));
         }
         builder.build().provide_credentials().await
