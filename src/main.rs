@@ -42,7 +42,7 @@ async fn perform(command: Command, stop: &Stop) -> ExitCode {
             ended(run(&settings, stop).await)
         }
         Command::Check(settings) => reported(&check::run(&settings)),
-        Command::Probe(settings) => reported(&check::connect(settings).await),
+        Command::Probe(settings) => reported(&Box::pin(check::connect(settings)).await),
         Command::Policy(settings) => policed(&settings),
         #[cfg(feature = "embedded")]
         Command::Demo(settings) => {

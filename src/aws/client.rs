@@ -58,7 +58,7 @@ pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, Bindin
         proxied: Transport { proxies: true, ..transport.clone() }.http_client(),
         direct: Transport { proxies: false, ..transport.clone() }.http_client(),
     };
-    let identities = Identities::start(settings, around).await?;
+    let identities = Box::pin(Identities::start(settings, around)).await?;
     let mut loader = aws_config::defaults(behaviour())
         .region(region)
         .retry_config(once_more())
@@ -75,7 +75,8 @@ pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, Bindin
         loader = loader.profile_name(profile);
     }
     let calls = settings.max_connections.map(|bound| Arc::new(Semaphore::new(bound.get())));
-    Ok(Connection { sdk: loader.load().await, transport, identities, calls })
+    // The SDK's futures are large; boxed, they do not swell every future around them.
+    Ok(Connection { sdk: Box::pin(loader.load()).await, transport, identities, calls })
 }
 
 /// Retries are made above, by the engines. The one second attempt is for a refused identity; [`RefusedIdentity`] forbids

@@ -155,7 +155,8 @@ fn refuse_what_is_not_offered(reader: &mut Reader<'_>, word: Word) {
         reader.fault(field, "IAM Roles Anywhere is not built in", remedy);
     }
     if word == Word::Sso {
-        let remedy = "use `credentialProcess: aws configure export-credentials --profile NAME`, which logs in by the AWS CLI";
+        let remedy =
+            "use `credentialProcess: aws configure export-credentials --profile NAME`, which logs in by the AWS CLI";
         reader.fault("credentialSource", "`sso` is not built in", remedy);
     }
 }

@@ -54,7 +54,10 @@ fn every_field_of_an_assumed_role_is_read() {
     ]);
     let identity = settings.identity;
     assert_eq!(identity.roles, [ROLE.to_owned(), format!("{ROLE}2")]);
-    assert_eq!((identity.external_id.as_deref(), identity.session_name.as_deref()), (Some("shop:7"), Some("till@shop")));
+    assert_eq!(
+        (identity.external_id.as_deref(), identity.session_name.as_deref()),
+        (Some("shop:7"), Some("till@shop"))
+    );
     assert_eq!(identity.session_duration, Some(Duration::from_secs(1_800)));
     assert_eq!((identity.source, identity.profile.as_deref()), (IdentitySource::Profile, Some("till")));
     assert!(settings.use_fips && settings.use_dual_stack && settings.fail_fast && settings.ca_bundle.is_some());
@@ -128,7 +131,10 @@ fn wrong_values_of_a_role_are_faults() {
     for (items, part) in [
         (vec![("assumeRoleArn", "writer")], "not the ARN of a role"),
         (vec![("assumeRoleArn", "arn:aws:iam::1:role/x")], "not the ARN of a role"),
-        (vec![("region", "cn-north-1"), ("assumeRoleArn", ROLE)], "partition `aws`, but region `cn-north-1` is of `aws-cn`"),
+        (
+            vec![("region", "cn-north-1"), ("assumeRoleArn", ROLE)],
+            "partition `aws`, but region `cn-north-1` is of `aws-cn`",
+        ),
         (vec![("assumeRoleArn", chained.as_str()), ("assumeRoleDuration", "2h")], "1 h at most"),
         (vec![("assumeRoleArn", ROLE), ("assumeRoleDuration", "1m")], "out of range"),
         (vec![("assumeRoleArn", ROLE), ("sessionName", "a b")], "a session name has"),
@@ -176,5 +182,8 @@ fn the_partition_of_an_arn_is_that_of_its_region() {
         let request = LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty };
         check(load(&request)).faults.to_string()
     };
-    assert!(shown.contains("field `table`: the ARN is of partition `aws-cn`, but region `us-east-1` is of `aws`"), "{shown}");
+    assert!(
+        shown.contains("field `table`: the ARN is of partition `aws-cn`, but region `us-east-1` is of `aws`"),
+        "{shown}"
+    );
 }

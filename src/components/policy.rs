@@ -74,10 +74,10 @@ fn words(name: &str) -> String {
 
 fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Spec, scope: PolicyScope<'_>) {
     let place = Place::of(checked, scope);
-    let stream = spec.stream.arn().map_or_else(
-        || place.arn("kinesis", &format!("stream/{}", spec.stream.name())),
-        str::to_owned,
-    );
+    let stream = spec
+        .stream
+        .arn()
+        .map_or_else(|| place.arn("kinesis", &format!("stream/{}", spec.stream.name())), str::to_owned);
     if spec.direction.has_output() {
         let actions = ["kinesis:PutRecord", "kinesis:PutRecords"];
         statements.add(checked, "Write", &actions, std::slice::from_ref(&stream));
@@ -148,18 +148,12 @@ fn actions_of(operation: &str) -> &'static [&'static str] {
         "bulkCreate" => &["dynamodb:BatchWriteItem", "dynamodb:PutItem"],
         "bulkDelete" => &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"],
         "bulkGet" => &["dynamodb:BatchGetItem"],
-        "transact" => &[
-            "dynamodb:PutItem",
-            "dynamodb:UpdateItem",
-            "dynamodb:DeleteItem",
-            "dynamodb:ConditionCheckItem",
-        ],
-        "exec" => &[
-            "dynamodb:PartiQLSelect",
-            "dynamodb:PartiQLInsert",
-            "dynamodb:PartiQLUpdate",
-            "dynamodb:PartiQLDelete",
-        ],
+        "transact" => {
+            &["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"]
+        }
+        "exec" => {
+            &["dynamodb:PartiQLSelect", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"]
+        }
         _ => &[],
     }
 }

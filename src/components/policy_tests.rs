@@ -37,12 +37,15 @@ fn the_samples_have_this_policy() {
     let policy = policy_of(&[samples], Some("eu-central-1"));
     let stream = "arn:aws:kinesis:eu-central-1:*:stream/orders";
     let leases = json!([
-        "dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:GetItem", "dynamodb:PutItem",
-        "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+        "dynamodb:CreateTable",
+        "dynamodb:DescribeTable",
+        "dynamodb:Scan",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
     ]);
-    let allow = |sid: &str, actions: Value, resources: Value| {
-        json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources })
-    };
+    let allow = |sid: &str, actions: Value, resources: Value| json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources });
     let expected = json!({ "Version": "2012-10-17", "Statement": [
         allow(
             "OrdersFanoutRead",
@@ -70,8 +73,11 @@ fn the_samples_have_this_policy() {
 #[test]
 fn arns_are_exact_and_partitions_follow_the_region() {
     let arn = "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders";
-    let text = component("one", "kinesis", &format!("{{name: streamName, value: \"{arn}\"}}, {{name: mode, value: extended}}"))
-        + &component("two", "dynamodb", "{name: table, value: orders}, {name: region, value: us-gov-west-1}")
+    let text = component(
+        "one",
+        "kinesis",
+        &format!("{{name: streamName, value: \"{arn}\"}}, {{name: mode, value: extended}}"),
+    ) + &component("two", "dynamodb", "{name: table, value: orders}, {name: region, value: us-gov-west-1}")
         + &component("three", "dynamodb", "{name: table, value: orders}");
     let shown = policy_of_text(&text).to_string();
     for part in [
@@ -108,8 +114,18 @@ fn a_role_must_be_allowed_to_be_assumed() {
 #[test]
 fn every_operation_has_its_actions() {
     for operation in [
-        "create", "get", "update", "delete", "query", "list", "bulkCreate", "bulkGet", "bulkDelete", "transact",
-        "transactGet", "exec",
+        "create",
+        "get",
+        "update",
+        "delete",
+        "query",
+        "list",
+        "bulkCreate",
+        "bulkGet",
+        "bulkDelete",
+        "transact",
+        "transactGet",
+        "exec",
     ] {
         assert!(!actions_of(operation).is_empty(), "{operation}");
     }

@@ -96,7 +96,7 @@ pub async fn probe(mut checked: Checked, app_id: &str, ca_bundle: Option<&Path>,
     }
     let component = checked.name.to_string();
     let mut trial = Trial::default();
-    if tokio::time::timeout(limit, trial.run(&checked, app_id)).await.is_err() {
+    if tokio::time::timeout(limit, Box::pin(trial.run(&checked, app_id))).await.is_err() {
         let hint = format!("not done after {limit:?}: look at the network, proxies and the endpoint");
         let finding = Finding { tried: "all", resource: component.clone(), result: Found::Unreachable, hint };
         trial.findings.push(finding);
@@ -113,7 +113,7 @@ struct Trial {
 impl Trial {
     async fn run(&mut self, checked: &Checked, app_id: &str) {
         let settings = checked.connection();
-        let connection = match aws::connect(settings).await {
+        let connection = match Box::pin(aws::connect(settings)).await {
             Ok(connection) => connection,
             Err(error) => return self.failed("connect", "region and trust", &error),
         };
@@ -122,8 +122,8 @@ impl Trial {
             Err(error) => return self.failed("credentials", "sources", &error),
         }
         let answerer = match &checked.spec {
-            Spec::Kinesis(spec) => self.kinesis(&connection, &checked.name, spec, app_id).await,
-            Spec::DynamoDb(spec) => self.dynamodb(&connection, spec).await,
+            Spec::Kinesis(spec) => Box::pin(self.kinesis(&connection, &checked.name, spec, app_id)).await,
+            Spec::DynamoDb(spec) => Box::pin(self.dynamodb(&connection, spec)).await,
         };
         self.ask_sts(&connection, settings, answerer).await;
     }
@@ -148,19 +148,17 @@ impl Trial {
         let probe = TableProbe::new(connection, &spec.table);
         match probe.describe().await {
             Ok(status) => self.ok("DescribeTable", &spec.table, &format!("table is {status}")),
-            Err(error) if error.kind() == FailureKind::Denied => {
-                match probe.read().await {
-                    Ok(()) => {
-                        self.spared("DescribeTable", &spec.table);
-                        self.ok("GetItem", &spec.table, "read with a key that nobody has");
-                    }
-                    Err(error) if is_about_rights(&error) && !reads(spec) => {
-                        let hint = "may not read, and need not; that it may write cannot be tried without writing";
-                        self.push("GetItem", &spec.table, Found::Spared, hint);
-                    }
-                    Err(error) => self.failed("GetItem", &spec.table, &error),
+            Err(error) if error.kind() == FailureKind::Denied => match probe.read().await {
+                Ok(()) => {
+                    self.spared("DescribeTable", &spec.table);
+                    self.ok("GetItem", &spec.table, "read with a key that nobody has");
                 }
-            }
+                Err(error) if is_about_rights(&error) && !reads(spec) => {
+                    let hint = "may not read, and need not; that it may write cannot be tried without writing";
+                    self.push("GetItem", &spec.table, Found::Spared, hint);
+                }
+                Err(error) => self.failed("GetItem", &spec.table, &error),
+            },
             Err(error) => self.failed("DescribeTable", &spec.table, &error),
         }
         probe.answerer()
@@ -194,12 +192,12 @@ impl Trial {
             self.output(&probe, &stream).await;
         }
         if spec.direction.has_input() {
-            self.input(&probe, &stream).await;
+            Box::pin(self.input(&probe, &stream)).await;
             let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(app_id, name));
             if spec.mode == Mode::Extended {
                 self.consumer(&probe, arn.as_deref(), &consumer).await;
             }
-            self.leases(connection, spec, &consumer).await;
+            Box::pin(self.leases(connection, spec, &consumer)).await;
         }
         probe.answerer()
     }
@@ -230,7 +228,8 @@ impl Trial {
 
     async fn consumer(&mut self, probe: &StreamProbe, stream_arn: Option<&str>, name: &str) {
         let Some(stream_arn) = stream_arn else {
-            let hint = "mode `extended` must learn the stream's ARN: allow kinesis:DescribeStreamSummary, or write the ARN";
+            let hint =
+                "mode `extended` must learn the stream's ARN: allow kinesis:DescribeStreamSummary, or write the ARN";
             return self.push("DescribeStreamConsumer", name, Found::Denied, hint);
         };
         match probe.consumer(stream_arn, name).await {
@@ -249,7 +248,7 @@ impl Trial {
             None => connection.clone(),
             Some(endpoint) => {
                 let settings = ConnectionSettings { endpoint: Some(endpoint.clone()), ..spec.connection.clone() };
-                match aws::connect(&settings).await {
+                match Box::pin(aws::connect(&settings)).await {
                     Ok(connection) => connection,
                     Err(error) => return self.failed("connect", "lease table", &error),
                 }

@@ -65,8 +65,10 @@ fn judge(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -
             false
         }
         RegionVerdict::NotALabel => {
-            let remedy = nearest(&region.to_lowercase(), known_regions())
-                .map_or_else(|| "write its code, such as `eu-central-1`".to_owned(), |name| format!("did you mean `{name}`?"));
+            let remedy = nearest(&region.to_lowercase(), known_regions()).map_or_else(
+                || "write its code, such as `eu-central-1`".to_owned(),
+                |name| format!("did you mean `{name}`?"),
+            );
             reader.fault(field, format!("`{}`: this is not the code of a region", short(region)), remedy);
             false
         }

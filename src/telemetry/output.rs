@@ -1,6 +1,6 @@
 //! Metrics of outputs. A shard is a label only where a limit is kept for it, and is forgotten with it.
 
-use super::metrics::{ComponentLabel, Seconds, latency};
+use super::metrics::{ComponentLabel, latency};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -77,7 +77,6 @@ pub(super) struct OutputFamilies {
     queue_records: Family<ComponentLabel, Gauge>,
     throttles: Family<ShardLabels, Counter>,
     limiter_factor: Family<ShardLabels, Gauge<f64, AtomicU64>>,
-    credentials_expiry: Family<ComponentLabel, Seconds>,
 }
 
 fn counts() -> Histogram {
@@ -106,7 +105,6 @@ impl OutputFamilies {
             queue_records: Family::default(),
             throttles: Family::default(),
             limiter_factor: Family::default(),
-            credentials_expiry: Family::default(),
         };
         families.register_counts(registry);
         families.register_times(registry);
@@ -149,12 +147,6 @@ impl OutputFamilies {
         for (name, help, family) in times {
             registry.register_with_unit(name, help, Unit::Seconds, family.clone());
         }
-        registry.register_with_unit(
-            "output_credentials_expiry",
-            "Time until the credentials expire; absent where they do not",
-            Unit::Seconds,
-            self.credentials_expiry.clone(),
-        );
     }
 
     pub(super) fn handles(&self, component: &str) -> OutputMetrics {
@@ -271,12 +263,6 @@ impl OutputMetrics {
     pub fn forget_shard(&self, shard: &str) {
         self.families.throttles.remove(&self.shard(shard));
         self.families.limiter_factor.remove(&self.shard(shard));
-    }
-
-    /// How long the credentials are good for.
-    pub fn set_credentials_expiry(&self, left: Duration) {
-        let label = ComponentLabel { component: self.component.clone() };
-        self.families.credentials_expiry.get_or_create(&label).set(left.as_secs_f64());
     }
 
     fn shard(&self, shard: &str) -> ShardLabels {

@@ -148,7 +148,9 @@ async fn answer(
     }
     match (method, uri.path()) {
         (Method::POST, "/") => facts.sts(&what, &field),
-        (Method::PUT, "/latest/api/token") => ([("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "v2").into_response(),
+        (Method::PUT, "/latest/api/token") => {
+            ([("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "v2").into_response()
+        }
         (Method::GET, path) if path.starts_with("/latest/") => {
             if header("x-aws-ec2-metadata-token") != "v2" {
                 return StatusCode::UNAUTHORIZED.into_response();
@@ -196,7 +198,10 @@ fn service(facts: &Facts, operation: &str, key: &str) -> Response {
 impl Facts {
     fn sts(&mut self, action: &str, field: &dyn Fn(&str) -> Option<String>) -> Response {
         if action == "GetCallerIdentity" {
-            return xml(action, "<Arn>arn:aws:sts::123456789012:assumed-role/writer/x</Arn><UserId>u</UserId><Account>1</Account>");
+            return xml(
+                action,
+                "<Arn>arn:aws:sts::123456789012:assumed-role/writer/x</Arn><UserId>u</UserId><Account>1</Account>",
+            );
         }
         let Some(role) = field("RoleArn") else { return StatusCode::BAD_REQUEST.into_response() };
         if role.ends_with("/forbidden") {

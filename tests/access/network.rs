@@ -36,15 +36,17 @@ async fn hosts_follow_region_fips_and_dual_stack_and_https_goes_through_its_prox
         let proxy = tunnels::Refusing::start().await;
         let (code, report) = bench(items).with("HTTPS_PROXY", &proxy.url()).probe().await;
         let asked = proxy.asked();
-        assert!(code == 1 && asked.iter().all(|asked| asked == host) && !asked.is_empty(), "{host}: {asked:?}\n{report:#}");
+        assert!(
+            code == 1 && asked.iter().all(|asked| asked == host) && !asked.is_empty(),
+            "{host}: {asked:?}\n{report:#}"
+        );
     }
 }
 
 #[tokio::test]
 async fn sts_follows_the_region_and_not_the_endpoint() {
     let (proxy, cloud) = (tunnels::Refusing::start().await, Cloud::start().await);
-    let items =
-        [("endpoint", cloud.url()), ("assumeRoleArn", "arn:aws-cn:iam::123456789012:role/writer".to_owned())];
+    let items = [("endpoint", cloud.url()), ("assumeRoleArn", "arn:aws-cn:iam::123456789012:role/writer".to_owned())];
     let items: Vec<_> = items.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let items: Vec<_> = items.into_iter().chain([("region", "cn-north-1")]).collect();
     let (code, report) = bench(&items).with("HTTPS_PROXY", &proxy.url()).probe().await;

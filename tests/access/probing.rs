@@ -36,7 +36,8 @@ async fn an_output_is_tried_without_writing() {
 async fn an_input_is_tried_with_its_leases() {
     let cloud = Cloud::start().await;
     let (code, report) = bench(&cloud, &[("direction", "input"), ("mode", "extended")]).probe().await;
-    let expected = ["DescribeStreamSummary", "ListShards", "GetShardIterator", "DescribeStreamConsumer", "DescribeTable"];
+    let expected =
+        ["DescribeStreamSummary", "ListShards", "GetShardIterator", "DescribeStreamConsumer", "DescribeTable"];
     assert_eq!((code, rows(&report)), (0, expected.map(|call| row(call, "ok")).to_vec()), "{report:#}");
     assert!(report.to_string().contains("dynamodb:CreateTable"), "{report:#}");
 }
@@ -78,7 +79,10 @@ async fn the_table_is_for_people() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[2].starts_with("COMPONENT  TRIED"), "{text}");
     assert!(lines[3].starts_with("orders     credentials") && lines[3].ends_with("component file (…0001)"), "{text}");
-    assert!(lines[4].contains("DescribeStreamSummary  orders") && lines[4].ends_with("ok          stream is ACTIVE"), "{text}");
+    assert!(
+        lines[4].contains("DescribeStreamSummary  orders") && lines[4].ends_with("ok          stream is ACTIVE"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

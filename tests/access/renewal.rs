@@ -45,7 +45,9 @@ async fn until_signed_by(cloud: &Cloud, connection: &Connection, key: &str) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), signed).await.unwrap_or_else(|_| panic!("no call was signed by {key}"));
+    tokio::time::timeout(Duration::from_secs(20), signed)
+        .await
+        .unwrap_or_else(|_| panic!("no call was signed by {key}"));
 }
 
 fn process(folder: &TempDir, key: &str, life: i64) -> IdentitySettings {
@@ -189,7 +191,8 @@ async fn what_is_held_is_kept_to_its_end_when_renewal_fails() {
 #[tokio::test]
 async fn fail_fast_waits_for_the_first_credentials() {
     let (cloud, folder) = (Cloud::start().await, TempDir::new().unwrap());
-    let missing = IdentitySettings { credentials_file: Some(folder.path().join("none")), ..IdentitySettings::default() };
+    let missing =
+        IdentitySettings { credentials_file: Some(folder.path().join("none")), ..IdentitySettings::default() };
     let fast = ConnectionSettings { fail_fast: true, ..settings(&cloud, missing) };
     let error = aws::connect(&fast).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Unavailable);

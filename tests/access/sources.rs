@@ -120,7 +120,10 @@ async fn roles_are_assumed_one_after_the_other() {
     assert!(identity.contains(&format!("component file → {ROLE} → {ROLE}2")), "{identity}");
     assert!(identity.starts_with("arn:aws:sts::123456789012:assumed-role/writer/x from"), "{identity}");
     let assumed = cloud.calls("AssumeRole");
-    assert_eq!(assumed.iter().map(|call| call.key.as_str()).collect::<Vec<_>>(), ["AKIAFILE00000001", "ASIASESSION00001"]);
+    assert_eq!(
+        assumed.iter().map(|call| call.key.as_str()).collect::<Vec<_>>(),
+        ["AKIAFILE00000001", "ASIASESSION00001"]
+    );
     assert!(!assumed[0].body.contains("ExternalId") && assumed[1].body.contains("ExternalId=shop-7"), "{assumed:?}");
     assert!(!assumed[0].body.contains("DurationSeconds") && assumed[1].body.contains("DurationSeconds=1200"));
     assert!(assumed.iter().all(|call| call.body.contains("RoleSessionName=till")));

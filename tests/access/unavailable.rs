@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const FLAGS: [&str; 6] =
-    ["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"];
+const FLAGS: [&str; 6] = ["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"];
 
 fn in_container(cloud: &Cloud, items: &[(&str, &str)]) -> Bench {
     let url = cloud.url();
@@ -69,8 +68,10 @@ async fn a_sidecar_answers_503_until_there_are_credentials() {
     assert!(answer.to_lowercase().contains("\r\nretry-after: "), "{answer}");
     assert!(answer.contains("no AWS credentials could be had: environment: "), "{answer}");
     cloud.container_gives(Some("ASIACONTAINER0002"));
-    until("a record to be taken", async || Some(post(address).await).filter(|answer| answer.starts_with("HTTP/1.1 204")))
-        .await;
+    until("a record to be taken", async || {
+        Some(post(address).await).filter(|answer| answer.starts_with("HTTP/1.1 204"))
+    })
+    .await;
     assert_eq!(cloud.calls("PutRecord").pop().unwrap().key, "ASIACONTAINER0002");
     child.kill().await.unwrap();
 }

@@ -43,7 +43,7 @@ impl Keeper {
             // Looked at before loading: what changes meanwhile is seen as a change.
             let seen = prints(&files);
             let forced = self.is_refused().then(Instant::now);
-            let wait = match self.sources.load().await {
+            let wait = match Box::pin(self.sources.load()).await {
                 Ok(loaded) => {
                     failures = 0;
                     self.hold(loaded, forced)

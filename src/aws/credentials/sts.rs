@@ -56,7 +56,7 @@ impl Sts {
         if let Some(endpoint) = place.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        Self { config: loader.load().await }
+        Self { config: Box::pin(loader.load()).await }
     }
 
     /// `AssumeRole` with these credentials.
