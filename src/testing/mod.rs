@@ -12,7 +12,7 @@ mod sink_faults;
 mod sink_shards;
 mod stream_ports;
 
-pub use backend::{BackendSettings, Counts, Faults, Keeping, NullBackend, ShardRate, StoredRecord};
+pub use backend::{BackendSettings, Counts, Faults, Keeping, KeptRecord, NullBackend, ShardRate};
 pub use handler::{Delivery, RecordingHandler, Reply};
 pub use lease_contract::lease_store_contract;
 pub use lease_faults::FaultyLeaseStore;

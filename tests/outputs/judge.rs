@@ -1,11 +1,11 @@
 //! Compares what callers were told with what is in the stream.
 
 use crate::callers::{Told, number};
-use bindd::testing::StoredRecord;
+use bindd::testing::KeptRecord;
 use std::collections::BTreeMap;
 
 /// Where each record is: its places in the stream.
-pub(crate) fn places(stored: &[StoredRecord]) -> BTreeMap<usize, Vec<(String, String)>> {
+pub(crate) fn places(stored: &[KeptRecord]) -> BTreeMap<usize, Vec<(String, String)>> {
     let mut places: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     for record in stored {
         places.entry(number(&record.data)).or_default().push((record.shard.clone(), record.sequence.clone()));
@@ -40,7 +40,7 @@ fn untruth(told: &Told, places: &[(String, String)]) -> Option<String> {
 }
 
 /// Fails unless every answer is true, and every record of the crowd was answered.
-pub(crate) fn assert_true(told: &[Told], sent: usize, stored: &[StoredRecord]) {
+pub(crate) fn assert_true(told: &[Told], sent: usize, stored: &[KeptRecord]) {
     let untruths = untruths(told, &places(stored));
     assert!(untruths.is_empty(), "{} untrue answers:\n{}", untruths.len(), untruths.join("\n"));
     let answered = told.iter().filter(|one| one.status.is_some()).count();

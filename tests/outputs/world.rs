@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown};
 use bindd::domain::Stop;
 use bindd::settings::Settings;
-use bindd::testing::{BackendSettings, Keeping, NullBackend, StoredRecord};
+use bindd::testing::{BackendSettings, Keeping, KeptRecord, NullBackend};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -110,7 +110,7 @@ pub(crate) async fn create_stream(client: &aws_sdk_kinesis::Client, stream: &str
 }
 
 /// Every record of a stream, shard by shard.
-pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) -> Vec<StoredRecord> {
+pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) -> Vec<KeptRecord> {
     let mut stored = Vec::new();
     for shard in client.list_shards().stream_name(stream).send().await.unwrap().shards() {
         let from = client.get_shard_iterator().stream_name(stream).shard_id(shard.shard_id());
@@ -118,7 +118,7 @@ pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) ->
         let mut iterator = from.send().await.unwrap().shard_iterator;
         while let Some(token) = iterator {
             let page = client.get_records().shard_iterator(token).send().await.unwrap();
-            stored.extend(page.records.iter().map(|record| StoredRecord {
+            stored.extend(page.records.iter().map(|record| KeptRecord {
                 shard: shard.shard_id().to_owned(),
                 // Some emulators pad numbers; a number is told without.
                 sequence: record.sequence_number().trim_start_matches('0').to_owned(),

@@ -46,7 +46,7 @@ impl Counts {
 
 /// A record that is in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredRecord {
+pub struct KeptRecord {
     /// Name of its shard.
     pub shard: String,
     /// The number it was given.
@@ -62,7 +62,7 @@ pub struct StoredRecord {
 pub(super) struct Journal {
     pub(super) counts: Counts,
     /// In the order stored; empty unless the backend keeps.
-    pub(super) records: Vec<StoredRecord>,
+    pub(super) records: Vec<KeptRecord>,
     /// Items as JSON texts, by table and key; empty unless the backend keeps.
     pub(super) items: BTreeMap<(String, String), String>,
 }

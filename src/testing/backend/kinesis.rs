@@ -2,7 +2,7 @@
 
 use super::control::{Control, Reply, State, Written, sequence_text};
 use super::faults::Fate;
-use super::journal::StoredRecord;
+use super::journal::KeptRecord;
 use super::refusal::{Refusal, THROTTLED, rate_exceeded};
 use super::shards;
 use super::wire::{Entry, Put, read_put};
@@ -154,7 +154,7 @@ fn write_all(state: &mut State, put: &Put<'_>, keeps: bool) -> Vec<Written> {
     for entry in &put.entries {
         let written = state.write(entry.hash_key, entry.size(), now);
         if let (true, Written::Stored { shard, sequence }) = (keeps, written) {
-            state.journal.records.push(StoredRecord {
+            state.journal.records.push(KeptRecord {
                 shard: shards::id(shard),
                 sequence: sequence_text(sequence),
                 partition_key: entry.partition_key(),

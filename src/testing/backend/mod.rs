@@ -20,5 +20,5 @@ mod shards;
 mod wire;
 
 pub use faults::{Faults, ShardRate};
-pub use journal::{Counts, StoredRecord};
+pub use journal::{Counts, KeptRecord};
 pub use server::{BackendSettings, Keeping, NullBackend};

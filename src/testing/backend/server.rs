@@ -2,7 +2,7 @@
 
 use super::control::{Control, Reply};
 use super::faults::Faults;
-use super::journal::{Counts, StoredRecord};
+use super::journal::{Counts, KeptRecord};
 use super::refusal::Refusal;
 use super::{dynamodb, kinesis};
 use crate::domain::Stop;
@@ -104,7 +104,7 @@ impl NullBackend {
     /// The records stored so far, in order; of each shard, ordered by sequence number. Empty unless
     /// [`Keeping::Everything`].
     #[must_use]
-    pub fn stored(&self) -> Vec<StoredRecord> {
+    pub fn stored(&self) -> Vec<KeptRecord> {
         self.control.lock().journal.records.clone()
     }
 
