@@ -3,6 +3,7 @@
 use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::resilience::{Backoff, Repeat, Retry, Spent};
 use crate::telemetry::OutputMetrics;
+use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,13 +39,13 @@ impl Attempts {
     /// The last failure.
     pub(super) async fn run<T, F>(&self, call: Call, mut attempt: impl FnMut() -> F) -> Result<Spent<T>, BindingError>
     where
-        F: Future<Output = Result<T, BindingError>>,
+        F: Future<Output = Result<T, BindingError>> + Send,
     {
         let made = AtomicU64::new(0);
         let counted = || {
             made.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
-            let tried = attempt();
+            let tried: BoxFuture<'_, _> = Box::pin(attempt());
             async move {
                 let result = tried.await;
                 let outcome = result.as_ref().map_or_else(|error| error.kind().word(), |_| "ok");

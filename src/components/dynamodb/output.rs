@@ -9,6 +9,7 @@ use super::{bulk, create, delete, exec, get, query, transact, update};
 use crate::aws::dynamodb::Items;
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 /// The output side of a DynamoDB component.
 #[derive(Debug)]
@@ -34,20 +35,22 @@ impl OutputBinding for Output {
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let operation = self.allowed(&request.operation)?;
         let request = Request::read(request, &self.options)?;
-        match operation {
-            Operation::Create => Box::pin(create::run(self, request)).await,
-            Operation::Get => Box::pin(get::run(self, request)).await,
-            Operation::Update => Box::pin(update::run(self, request)).await,
-            Operation::Delete => Box::pin(delete::run(self, request)).await,
-            Operation::Query => Box::pin(query::query(self, request)).await,
-            Operation::List => Box::pin(query::list(self, request)).await,
-            Operation::BulkCreate => Box::pin(bulk::create(self, request)).await,
-            Operation::BulkGet => Box::pin(bulk::get(self, request)).await,
-            Operation::BulkDelete => Box::pin(bulk::delete(self, request)).await,
-            Operation::Transact => Box::pin(transact::write(self, request)).await,
-            Operation::TransactGet => Box::pin(transact::get(self, request)).await,
-            Operation::Exec => Box::pin(exec::run(self, request)).await,
-        }
+        // Erased: the compiler would else check all operations' futures as one type.
+        let answering: BoxFuture<'_, _> = match operation {
+            Operation::Create => Box::pin(create::run(self, request)),
+            Operation::Get => Box::pin(get::run(self, request)),
+            Operation::Update => Box::pin(update::run(self, request)),
+            Operation::Delete => Box::pin(delete::run(self, request)),
+            Operation::Query => Box::pin(query::query(self, request)),
+            Operation::List => Box::pin(query::list(self, request)),
+            Operation::BulkCreate => Box::pin(bulk::create(self, request)),
+            Operation::BulkGet => Box::pin(bulk::get(self, request)),
+            Operation::BulkDelete => Box::pin(bulk::delete(self, request)),
+            Operation::Transact => Box::pin(transact::write(self, request)),
+            Operation::TransactGet => Box::pin(transact::get(self, request)),
+            Operation::Exec => Box::pin(exec::run(self, request)),
+        };
+        answering.await
     }
 }
 

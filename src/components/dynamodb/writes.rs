@@ -77,7 +77,7 @@ impl Attempted {
         mut send: impl FnMut() -> F,
     ) -> Result<InvokeResponse, BindingError>
     where
-        F: Future<Output = Result<Written, Refused>>,
+        F: Future<Output = Result<Written, Refused>> + Send,
     {
         let was_unknown = AtomicBool::new(false);
         let attempt = || {
