@@ -1,4 +1,4 @@
-use super::super::{ItemProblem, NumberProblem};
+use super::super::{ItemProblem, NumberProblem, Value};
 use super::*;
 use aws_sdk_dynamodb::primitives::Blob;
 use proptest::prelude::*;

@@ -175,7 +175,8 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in ".{0,80}") {
-            prop_assert!(read_token(mark("x", "{}"), &text).is_err());
+            let mark = mark("x", "{}");
+            prop_assert!(read_token(mark, &text).is_err());
         }
     }
 }
