@@ -3,8 +3,12 @@
 use super::credentials::{Identities, NoCredentials, NoteSigner, RefusedIdentity, Surroundings};
 use super::{ConnectionSettings, region};
 use crate::domain::{BindingError, FailureKind};
-use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
@@ -52,12 +56,10 @@ pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, Bindin
     }
     let transport = Transport::new(settings)?;
     let http = transport.http_client();
-    let region = region(settings).await?;
-    let around = Surroundings {
-        region: region.clone(),
-        proxied: Transport { proxies: true, ..transport.clone() }.http_client(),
-        direct: Transport { proxies: false, ..transport.clone() }.http_client(),
-    };
+    let direct = Transport { proxies: false, ..transport.clone() }.http_client();
+    let region = region(settings, direct.clone()).await?;
+    let proxied = Transport { proxies: true, ..transport.clone() }.http_client();
+    let around = Surroundings { region: region.clone(), proxied, direct };
     let identities = Box::pin(Identities::start(settings, around)).await?;
     let mut loader = aws_config::defaults(behaviour())
         .region(region)
@@ -269,15 +271,20 @@ fn timeouts(settings: &ConnectionSettings, attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(settings.connect_timeout).operation_attempt_timeout(attempt).build()
 }
 
-async fn region(settings: &ConnectionSettings) -> Result<Region, BindingError> {
+/// The file's region, else that of environment, profile or machine, which is asked without any proxy.
+async fn region(settings: &ConnectionSettings, direct: SharedHttpClient) -> Result<Region, BindingError> {
     if let Some(region) = &settings.region {
         return Ok(Region::new(region.clone()));
     }
-    let mut chain = DefaultRegionChain::builder();
-    if let Some(profile) = &settings.identity.profile {
-        chain = chain.profile_name(profile);
+    let machine = ProviderConfig::without_region().with_http_client(direct);
+    let mut profile = ProfileFileRegionProvider::builder().configure(&machine);
+    if let Some(name) = &settings.identity.profile {
+        profile = profile.profile_name(name);
     }
-    let found = tokio::time::timeout(REGION_TIMEOUT, chain.build().region()).await.ok().flatten();
+    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
+        .or_else(ImdsRegionProvider::builder().configure(&machine).build());
+    let found = tokio::time::timeout(REGION_TIMEOUT, chain.region()).await.ok().flatten();
     if let Some(found) = &found {
         region::usable(found.as_ref())?;
     }

@@ -30,7 +30,7 @@ pub fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
         }
         let roles = &checked.connection().identity.roles;
         if let Some(first) = roles.first() {
-            statements.add(checked, "AssumeRole", &["sts:AssumeRole"], &[first.clone()]);
+            statements.add(checked, "AssumeRole", &["sts:AssumeRole"], std::slice::from_ref(first));
         }
     }
     json!({ "Version": "2012-10-17", "Statement": statements.list })

@@ -130,7 +130,8 @@ impl Trial {
 
     /// An emulator's keys mean nothing to AWS's STS, so it is asked only where AWS answered or the file names one.
     async fn ask_sts(&mut self, connection: &Connection, settings: &ConnectionSettings, answerer: Answerer) {
-        if answerer == Answerer::Other && settings.identity.sts_endpoint.is_none() {
+        let is_cut_off = self.findings.iter().any(|finding| finding.result == Found::Unreachable);
+        if is_cut_off || (answerer == Answerer::Other && settings.identity.sts_endpoint.is_none()) {
             return;
         }
         match connection.identity(CREDENTIALS_WITHIN, AskSts::Yes).await {
