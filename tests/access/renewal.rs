@@ -20,7 +20,7 @@ fn settings(cloud: &Cloud, identity: IdentitySettings) -> ConnectionSettings {
 }
 
 async fn put(connection: &Connection) -> Result<(), BindingError> {
-    let writer = Writer::new(connection, "orders".parse().unwrap());
+    let writer = Writer::new(connection, "orders".parse().unwrap(), Duration::from_secs(5));
     let key = Some("k".parse().unwrap());
     let record = NewRecord { data: Bytes::from_static(b"x"), partition_key: key, explicit_hash_key: None };
     writer.put(&record, None).await.map(drop)

@@ -176,7 +176,8 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in ".{0,80}") {
             let mark = mark("x", "{}");
-            prop_assert!(read_token(mark, &text).is_err());
+            let is_refused = read_token(mark, &text).is_err();
+            prop_assert!(is_refused);
         }
     }
 }
