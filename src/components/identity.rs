@@ -148,7 +148,7 @@ fn missing(reader: &mut Reader<'_>, field: &'static str, word: &str) {
 fn refuse_what_is_not_offered(reader: &mut Reader<'_>, word: Word) {
     let anywhere = ["trustAnchorArn", "trustProfileArn"];
     let _asked = anywhere.map(|field| reader.text(field));
-    let remedy = "use `credentialProcess` with AWS's `aws_signing_helper credential-process …`";
+    let remedy = "use `credentialProcess` with AWS's Roles Anywhere credential helper (`credential-process`)";
     if word == Word::RolesAnywhere {
         reader.fault("credentialSource", "`rolesAnywhere` is not built in", remedy);
     } else if let Some(field) = anywhere.into_iter().find(|field| reader.is_given(field)) {

@@ -116,8 +116,8 @@ fn what_cannot_apply_together_is_a_fault_that_names_both() {
 fn what_is_not_offered_is_refused_with_the_way_around() {
     for (items, part) in [
         (("credentialSource", "sso"), "export-credentials"),
-        (("credentialSource", "rolesAnywhere"), "aws_signing_helper"),
-        (("trustAnchorArn", "arn:aws:rolesanywhere:x"), "aws_signing_helper"),
+        (("credentialSource", "rolesAnywhere"), "Roles Anywhere credential helper"),
+        (("trustAnchorArn", "arn:aws:rolesanywhere:x"), "Roles Anywhere credential helper"),
         (("credentialSource", "enviroment"), "did you mean `environment`"),
     ] {
         let shown = verdict(&[items]).faults.to_string();

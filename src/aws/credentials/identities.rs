@@ -30,7 +30,7 @@ const SESSION_NAME: &str = "bindd";
 
 /// A component's credentials. Cheap to clone; the last clone ends the keeping.
 #[derive(Debug, Clone)]
-pub(in crate::aws) struct Identities {
+pub(in super::super) struct Identities {
     standing: watch::Receiver<Standing>,
     refusals: Arc<Refusals>,
     keeping: Arc<Keeping>,
@@ -47,13 +47,13 @@ struct Keeping {
 
 /// What the world around a component offers.
 #[derive(Debug, Clone)]
-pub(in crate::aws) struct Surroundings {
+pub(in super::super) struct Surroundings {
     /// The component's region.
-    pub(in crate::aws) region: Region,
+    pub(in super::super) region: Region,
     /// Goes through proxies, where the environment names some.
-    pub(in crate::aws) proxied: SharedHttpClient,
+    pub(in super::super) proxied: SharedHttpClient,
     /// Never does.
-    pub(in crate::aws) direct: SharedHttpClient,
+    pub(in super::super) direct: SharedHttpClient,
 }
 
 /// What came of a refusal.
@@ -70,7 +70,7 @@ impl Identities {
     ///
     /// # Errors
     /// Only with `failFast`: `Unavailable` when no source has credentials, with what each said.
-    pub(in crate::aws) async fn start(
+    pub(in super::super) async fn start(
         settings: &ConnectionSettings,
         around: Surroundings,
     ) -> Result<Self, BindingError> {
@@ -114,7 +114,7 @@ impl Identities {
     }
 
     /// STS, as these credentials use it.
-    pub(in crate::aws) fn sts(&self) -> &Sts {
+    pub(in super::super) fn sts(&self) -> &Sts {
         &self.keeping.sts
     }
 
@@ -122,7 +122,7 @@ impl Identities {
     ///
     /// # Errors
     /// With what each source said.
-    pub(in crate::aws) async fn describe(&self, limit: Duration) -> Result<String, NoCredentials> {
+    pub(in super::super) async fn describe(&self, limit: Duration) -> Result<String, NoCredentials> {
         let held = self.wait(limit).await?;
         Ok(format!("{} ({})", held.loaded.source, tail(held.loaded.credentials.access_key_id())))
     }

@@ -44,7 +44,7 @@ impl Storable for SignedBy {
 
 /// Writes down on each answer whose key the request was signed with.
 #[derive(Debug)]
-pub(in crate::aws) struct NoteSigner;
+pub(in super::super) struct NoteSigner;
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
 impl Intercept for NoteSigner {
@@ -89,7 +89,7 @@ fn key_of(authorization: &str) -> Option<&str> {
 
 /// Allows a second attempt where the identity was refused and another one can be had.
 #[derive(Debug)]
-pub(in crate::aws) struct RefusedIdentity(pub(in crate::aws) Identities);
+pub(in super::super) struct RefusedIdentity(pub(in super::super) Identities);
 
 impl ClassifyRetry for RefusedIdentity {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {

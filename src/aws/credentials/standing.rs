@@ -51,7 +51,7 @@ pub(super) struct Held {
 
 /// No source gave credentials. `Display` names every source that was asked and what it said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::aws) struct NoCredentials {
+pub(in super::super) struct NoCredentials {
     /// Source and answer, in the order of asking.
     pub(super) tried: Vec<(String, String)>,
     /// When they are looked for again.
@@ -60,14 +60,14 @@ pub(in crate::aws) struct NoCredentials {
 
 impl NoCredentials {
     /// How long until they are looked for again.
-    pub(in crate::aws) fn retry_in(&self) -> Duration {
+    pub(in super::super) fn retry_in(&self) -> Duration {
         self.retry_at.saturating_duration_since(Instant::now())
     }
 }
 
 #[cfg(test)]
 impl NoCredentials {
-    pub(in crate::aws) fn for_tests(source: &str, said: &str, retry_in: Duration) -> Self {
+    pub(in super::super) fn for_tests(source: &str, said: &str, retry_in: Duration) -> Self {
         Self { tried: vec![(source.to_owned(), said.to_owned())], retry_at: Instant::now() + retry_in }
     }
 }

@@ -16,18 +16,18 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Clients for STS on one configuration without credentials; each call brings its own.
 #[derive(Debug, Clone)]
-pub(in crate::aws) struct Sts {
+pub(in super::super) struct Sts {
     config: SdkConfig,
 }
 
 /// Where STS is.
 #[derive(Debug, Clone)]
-pub(in crate::aws) struct StsPlace {
-    pub(in crate::aws) region: Region,
+pub(in super::super) struct StsPlace {
+    pub(in super::super) region: Region,
     /// `stsEndpoint`
-    pub(in crate::aws) endpoint: Option<String>,
-    pub(in crate::aws) use_fips: bool,
-    pub(in crate::aws) use_dual_stack: bool,
+    pub(in super::super) endpoint: Option<String>,
+    pub(in super::super) use_fips: bool,
+    pub(in super::super) use_dual_stack: bool,
 }
 
 /// One role to assume.
@@ -42,7 +42,7 @@ pub(super) struct Role<'a> {
 impl Sts {
     /// Contacts nothing. Without an endpoint, `AWS_ENDPOINT_URL_STS` and the profile's settings apply, else AWS's own
     /// endpoint of the region.
-    pub(in crate::aws) async fn new(place: StsPlace, http: SharedHttpClient) -> Self {
+    pub(in super::super) async fn new(place: StsPlace, http: SharedHttpClient) -> Self {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
         let mut loader = aws_config::defaults(super::super::client::behaviour())
@@ -86,7 +86,7 @@ impl Sts {
     }
 
     /// The ARN that AWS knows these credentials by. Needs no permission.
-    pub(in crate::aws) async fn caller(&self, who: SharedCredentialsProvider) -> Result<String, Failed> {
+    pub(in super::super) async fn caller(&self, who: SharedCredentialsProvider) -> Result<String, Failed> {
         let answer = self.client(Some(who)).get_caller_identity().send().await;
         let answer = answer.map_err(|error| classify("STS: GetCallerIdentity", error))?;
         answer.arn.ok_or_else(|| odd("STS: GetCallerIdentity", "an ARN"))

@@ -74,7 +74,7 @@ impl Input {
 }
 
 /// The consumer's name where the file gives none: app and component, in the characters that table names allow.
-pub(in crate::components) fn default_consumer(app_id: &str, binding: &ComponentName) -> String {
+pub(in super::super) fn default_consumer(app_id: &str, binding: &ComponentName) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || "_.-".contains(letter) { letter } else { '-' };
     format!("{app_id}-{binding}").chars().map(plain).collect()
 }
