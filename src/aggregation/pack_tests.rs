@@ -83,8 +83,8 @@ proptest! {
     fn what_is_packed_comes_out_the_same(users in users()) {
         let packed = pack(&users);
         let message = Aggregated::decode(&packed[MAGIC.len()..packed.len() - DIGEST]).unwrap();
-        prop_assert_eq!(sealed(&message.encode_to_vec()), packed.clone(), "as the protobuf library would write it");
         prop_assert_eq!(unpack(&packed), Ok(Some(users)));
+        prop_assert_eq!(sealed(&message.encode_to_vec()), packed, "as the protobuf library would write it");
     }
 
     #[test]

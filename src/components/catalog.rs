@@ -29,12 +29,12 @@ static KINDS: [Kind; 2] = [
 
 fn check_kinesis(document: &Document) -> Outcome {
     let (spec, faults, notices) = kinesis::Spec::check(document);
-    (spec.map(Spec::Kinesis), faults, notices)
+    (spec.map(Box::new).map(Spec::Kinesis), faults, notices)
 }
 
 fn check_dynamodb(document: &Document) -> Outcome {
     let (spec, faults, notices) = dynamodb::Spec::check(document);
-    (spec.map(Spec::DynamoDb), faults, notices)
+    (spec.map(Box::new).map(Spec::DynamoDb), faults, notices)
 }
 
 /// Dapr's building blocks other than bindings. Folders made for daprd hold them; they are left out, not refused.
@@ -54,9 +54,9 @@ const OTHER_BLOCKS: [&str; 9] = [
 #[derive(Debug, Clone)]
 pub enum Spec {
     /// `bindings.aws.kinesis`
-    Kinesis(kinesis::Spec),
+    Kinesis(Box<kinesis::Spec>),
     /// `bindings.aws.dynamodb`
-    DynamoDb(dynamodb::Spec),
+    DynamoDb(Box<dynamodb::Spec>),
 }
 
 /// A component that may be connected.

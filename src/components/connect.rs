@@ -19,8 +19,8 @@ pub async fn connect(mut checked: Checked, toolbox: &Toolbox) -> Result<Arc<dyn 
     let named = format!("{} ({}/{})", checked.name, checked.type_name, checked.version);
     let connecting = async {
         match checked.spec {
-            Spec::Kinesis(spec) => kinesis::connect(checked.name, spec, toolbox).await,
-            Spec::DynamoDb(spec) => dynamodb::connect(checked.name, spec, toolbox).await,
+            Spec::Kinesis(spec) => kinesis::connect(checked.name, *spec, toolbox).await,
+            Spec::DynamoDb(spec) => dynamodb::connect(checked.name, *spec, toolbox).await,
         }
     };
     tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {

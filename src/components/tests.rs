@@ -36,7 +36,7 @@ fn kinesis_spec(items: &[(&str, &str)]) -> super::super::kinesis::Spec {
     let verdict = kinesis(items);
     assert!(verdict.faults.is_empty() && verdict.notices.is_empty(), "{}\n{:?}", verdict.faults, verdict.notices);
     match verdict.components.into_iter().next().unwrap().spec {
-        Spec::Kinesis(spec) => spec,
+        Spec::Kinesis(spec) => *spec,
         Spec::DynamoDb(spec) => panic!("{spec:?}"),
     }
 }

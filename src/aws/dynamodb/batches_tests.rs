@@ -18,12 +18,15 @@ enum Act {
     Hang,
 }
 
+/// When a call was made, and its entries.
+type Made = (Instant, Vec<(u8, u32)>);
+
 /// A table in memory that behaves by a script, then well. An entry is a key and a version; version 99 is invalid.
 #[derive(Debug, Default)]
 struct Script {
     acts: Mutex<VecDeque<Act>>,
     table: Mutex<BTreeMap<u8, u32>>,
-    calls: Mutex<Vec<(Instant, Vec<(u8, u32)>)>>,
+    calls: Mutex<Vec<Made>>,
 }
 
 const INVALID: u32 = 99;
