@@ -23,8 +23,11 @@ enum Act {
 struct Script {
     acts: Mutex<VecDeque<Act>>,
     table: Mutex<BTreeMap<u8, u32>>,
-    calls: Mutex<Vec<(Instant, Vec<(u8, u32)>)>>,
+    calls: Mutex<Vec<Sent>>,
 }
+
+/// When a call came, and its entries.
+type Sent = (Instant, Vec<(u8, u32)>);
 
 const INVALID: u32 = 99;
 
