@@ -97,7 +97,8 @@ fn play(sizes: &[usize], keys: &Keys, limits: CallLimits, fates: &[Fate]) -> Res
             let bytes: usize = call.iter().map(|entry| sizes[*entry]).sum();
             prop_assert!(call.len() <= limits.entries && (bytes <= limits.bytes || call.len() == 1));
             open.push_back(call);
-            prop_assert!(open.len() <= limits.in_flight);
+            let most_open = if matches!(keys, Keys::Known(_)) { limits.in_flight } else { 1 };
+            prop_assert!(open.len() <= most_open);
             if let Keys::Known(keys) = keys {
                 let mut under_way: Vec<_> = open.iter().flatten().map(|entry| &keys[*entry]).collect();
                 let count = under_way.len();
@@ -157,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn without_keys_no_entry_is_sent_before_an_earlier_call_is_settled(
+    fn without_keys_one_call_is_open_and_every_entry_is_settled_once(
         sizes in prop::collection::vec(1_usize..600, 0..80),
         most in 1_usize..30,
         fates in fates(),
@@ -165,6 +166,6 @@ proptest! {
         let limits = CallLimits { entries: most, in_flight: 6, ..LIMITS };
         let mut all = play(&sizes, &Keys::Unknown, limits, &fates)?;
         all.sort_unstable();
-        prop_assert_eq!(&all, &(0..sizes.len()).collect::<Vec<_>>());
+        prop_assert_eq!(all, (0..sizes.len()).collect::<Vec<_>>());
     }
 }

@@ -18,16 +18,16 @@ enum Act {
     Hang,
 }
 
-/// When a call was made, and its entries.
-type Made = (Instant, Vec<(u8, u32)>);
-
 /// A table in memory that behaves by a script, then well. An entry is a key and a version; version 99 is invalid.
 #[derive(Debug, Default)]
 struct Script {
     acts: Mutex<VecDeque<Act>>,
     table: Mutex<BTreeMap<u8, u32>>,
-    calls: Mutex<Vec<Made>>,
+    calls: Mutex<Vec<Sent>>,
 }
+
+/// When a call came, and its entries.
+type Sent = (Instant, Vec<(u8, u32)>);
 
 const INVALID: u32 = 99;
 

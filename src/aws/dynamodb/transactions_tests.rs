@@ -1,5 +1,5 @@
+use super::super::item_from_json;
 use super::*;
-use crate::aws::dynamodb::item_from_json;
 use crate::domain::Outcome;
 
 fn item(text: &str) -> Item {
