@@ -254,7 +254,9 @@ fn said(error: &CredentialsError) -> String {
         next = cause.source();
     }
     if parts.is_empty() {
-        parts.push(error.to_string());
+        // The SDK's own words for this are "the credential provider was not enabled".
+        let is_absent = matches!(error, CredentialsError::CredentialsNotLoaded(_));
+        parts.push(if is_absent { "not set up".to_owned() } else { error.to_string() });
     }
     brief(&parts.join(": "))
 }
