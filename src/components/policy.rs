@@ -37,8 +37,8 @@ pub fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
 }
 
 /// The operations that a DynamoDB component offers, by their names on the wire.
-pub(super) fn operations(_spec: &dynamodb::Spec) -> Vec<&'static str> {
-    vec!["create"]
+pub(super) fn operations(spec: &dynamodb::Spec) -> Vec<&'static str> {
+    spec.options.allowed.iter().map(|operation| operation.word()).collect()
 }
 
 #[derive(Debug, Default)]
