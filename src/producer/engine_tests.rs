@@ -1,10 +1,10 @@
 //! The engine by invented events, without tasks or a clock.
 
+use super::super::gate::Share;
+use super::super::tests::script::{Script, failure, record, shard};
+use super::super::waiter::Answer;
 use super::*;
 use crate::domain::{FailureKind, ShardId};
-use crate::producer::gate::Share;
-use crate::producer::tests::script::{Script, failure, record, shard};
-use crate::producer::waiter::Answer;
 use crate::telemetry::Metrics;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ impl Bench {
         let record = record(key, "x");
         let options =
             PutOptions { deadline: self.now + Duration::from_millis(millis), after: None, fail_if_throttled: false };
-        let (size, hash) = (record.size(), crate::producer::shard_map::hash_key(&record));
+        let (size, hash) = (record.size(), super::super::shard_map::hash_key(&record));
         let permit = self.gate.enter(size, Share::Single).unwrap();
         let (arrived, waiter) = (self.now, Waiter::new(sender));
         let submission = Submission { record, size, hash, options, arrived, waiter, permit };
@@ -98,7 +98,7 @@ fn closing_sends_without_waiting_for_company() {
 #[test]
 fn a_reply_for_another_number_of_records_proves_nothing() {
     let settings = ProducerSettings {
-        retry: crate::producer::RetryPolicy { max_retries: Some(0), ..crate::producer::RetryPolicy::default() },
+        retry: super::super::RetryPolicy { max_retries: Some(0), ..super::super::RetryPolicy::default() },
         ..ProducerSettings::default()
     };
     let mut bench = Bench::new(settings);
