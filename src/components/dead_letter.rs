@@ -2,16 +2,45 @@
 
 use super::peers::Peers;
 use crate::domain::{
-    BindingError, ComponentName, DEAD_LETTERED, DataForm, FailureKind, InvokeRequest, Metadata, NewRecord, Outcome,
+    BindingError, ComponentName, DEAD_LETTERED, DataForm, InvokeRequest, Metadata, NewRecord, Outcome,
 };
 use crate::telemetry::{OutputMetrics, RecordState};
 use bytes::Bytes;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// The caller waits for the dead letter, after its own deadline may be over; so it has not long.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The caller waits for its dead letters, after its own deadline may be over; so all letters of one request together
+/// have not long.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a letter was not taken. What the target itself said may quote the record, so only its kind and code are told.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("no time was left for it, the dead letters of one request have {LIMIT:?} together")]
+    Skipped,
+    #[error("it did not answer within {LIMIT:?}, which the dead letters of one request share")]
+    Late,
+    #[error("there is no such output component")]
+    Gone,
+    #[error("the letter could not be written")]
+    Unwritten(#[source] serde_json::Error),
+    #[error("it failed with {}", told(.0))]
+    Refused(#[source] BindingError),
+}
+
+/// Kind and code of a failure.
+fn told(error: &BindingError) -> String {
+    match detail(error, "code") {
+        Some(code) => format!("{} ({code})", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+fn detail<'e>(error: &'e BindingError, name: &str) -> Option<&'e str> {
+    error.details().iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+}
 
 /// The way of one component to its dead letter binding.
 #[derive(Debug)]
@@ -56,46 +85,51 @@ struct Cause<'a> {
 }
 
 impl DeadLetter {
-    /// Sends a record that failed, and gives the failure back with a word on what became of it.
-    pub(super) async fn take(&self, record: &NewRecord, failure: BindingError) -> BindingError {
-        let sent = tokio::time::timeout(LIMIT, self.send(record, &failure)).await.unwrap_or_else(|_| {
-            let text = format!("it did not answer within {LIMIT:?}");
-            Err(BindingError::new(FailureKind::TimedOut, text).with_outcome(Outcome::Unknown))
-        });
+    /// Sends a record that failed, and gives the failure back with a word on what became of it. Past `until`, which all
+    /// letters of one request share, nothing is sent.
+    pub(super) async fn take(&self, record: &NewRecord, failure: BindingError, until: Instant) -> BindingError {
+        let sent = match Instant::now() < until {
+            true => tokio::time::timeout_at(until, self.send(record, &failure)).await.unwrap_or(Err(NotTaken::Late)),
+            false => Err(NotTaken::Skipped),
+        };
         match sent {
             Ok(()) => {
                 self.metrics.ended(RecordState::DeadLettered, 0);
                 failure.with_detail(DEAD_LETTERED, "true").with_detail("deadLetterBinding", self.target.as_str())
             }
-            Err(error) => {
-                tracing::warn!(component = %self.component, target = %self.target, %error, "dead letter was not taken");
-                let remark = format!("the dead letter binding {} did not take it either: {error}", self.target);
+            Err(why) => {
+                match why {
+                    // One warning tells of the target that took all the time.
+                    NotTaken::Skipped => tracing::debug!(component = %self.component, "dead letter was skipped"),
+                    NotTaken::Late | NotTaken::Gone | NotTaken::Unwritten(_) | NotTaken::Refused(_) => {
+                        tracing::warn!(component = %self.component, target = %self.target, %why, "dead letter was not taken");
+                    }
+                }
+                let remark = format!("the dead letter binding {} did not take it either: {why}", self.target);
                 failure
                     .with_remark(&remark)
                     .with_detail(DEAD_LETTERED, "false")
                     .with_detail("deadLetterBinding", self.target.as_str())
-                    .with_detail("deadLetterError", error.message())
+                    .with_detail("deadLetterError", why.to_string())
             }
         }
     }
 
-    async fn send(&self, record: &NewRecord, failure: &BindingError) -> Result<(), BindingError> {
-        let missing = || BindingError::new(FailureKind::NotFound, "there is no such output component");
-        let peer = self.peers.find(&self.target).ok_or_else(missing)?;
-        let output = peer.output().ok_or_else(missing)?;
+    async fn send(&self, record: &NewRecord, failure: &BindingError) -> Result<(), NotTaken> {
+        let peer = self.peers.find(&self.target).ok_or(NotTaken::Gone)?;
+        let output = peer.output().ok_or(NotTaken::Gone)?;
         let mut metadata = Metadata::default();
         // Letters of one key keep their order where the target keeps order.
         if let Some(key) = &record.partition_key {
             metadata.insert("partitionKey", key.as_str());
         }
-        let data = self.letter(record, failure)?;
+        let data = self.letter(record, failure).map_err(NotTaken::Unwritten)?;
         let operation = "create".to_owned();
-        output.invoke(InvokeRequest { operation, data, form: DataForm::Json, metadata }).await.map(drop)
+        let letter = InvokeRequest { operation, data, form: DataForm::Json, metadata };
+        output.invoke(letter).await.map(drop).map_err(NotTaken::Refused)
     }
 
-    fn letter(&self, record: &NewRecord, failure: &BindingError) -> Result<Bytes, BindingError> {
-        let detail =
-            |name: &str| failure.details().iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+    fn letter(&self, record: &NewRecord, failure: &BindingError) -> serde_json::Result<Bytes> {
         let (data, data_encoding) = match std::str::from_utf8(&record.data) {
             Ok(text) => (Cow::Borrowed(text), "utf-8"),
             Err(_) => (Cow::Owned(base64_simd::STANDARD.encode_to_string(&record.data)), "base64"),
@@ -111,14 +145,12 @@ impl DeadLetter {
                 kind: failure.kind().word(),
                 reason: failure.reason().unwrap_or_else(|| failure.kind().reason()),
                 message: failure.message(),
-                code: detail("code"),
-                request_id: detail("requestId"),
+                code: detail(failure, "code"),
+                request_id: detail(failure, "requestId"),
                 ambiguous: failure.outcome() == Outcome::Unknown,
             },
         };
-        serde_json::to_vec(&letter).map(Bytes::from).map_err(|error| {
-            BindingError::new(FailureKind::Permanent, "the dead letter could not be written").with_source(error)
-        })
+        serde_json::to_vec(&letter).map(Bytes::from)
     }
 }
 

@@ -1,6 +1,6 @@
 use super::super::peers::Peers;
 use super::*;
-use crate::domain::{Binding, InputBinding, InvokeResponse, OutputBinding};
+use crate::domain::{Binding, FailureKind, InputBinding, InvokeResponse, OutputBinding};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
@@ -46,7 +46,9 @@ impl OutputBinding for Target {
                 self.taken.lock().unwrap().push(request);
                 Ok(InvokeResponse::default())
             }
-            Mood::Refusing => Err(BindingError::new(FailureKind::Denied, "no letters here")),
+            Mood::Refusing => {
+                Err(BindingError::new(FailureKind::Denied, "k is not for you").with_detail("code", "NoLetters"))
+            }
             Mood::Silent => std::future::pending().await,
         }
     }
@@ -77,14 +79,15 @@ fn failure() -> BindingError {
         .with_detail("code", "Slow")
 }
 
-fn detail<'e>(error: &'e BindingError, key: &str) -> Option<&'e str> {
-    error.details().iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
+/// When the letters of a request that failed now are given up.
+fn soon() -> Instant {
+    Instant::now() + LIMIT
 }
 
 #[tokio::test]
 async fn a_letter_holds_the_record_and_the_cause_and_the_caller_still_hears_the_failure() {
     let (letters, target, metrics) = world(Mood::Kind);
-    let told = letters.take(&record(b"{\"n\": 1.50}"), failure()).await;
+    let told = letters.take(&record(b"{\"n\": 1.50}"), failure(), soon()).await;
     assert_eq!((told.kind(), told.message(), told.is_dead_lettered()), (FailureKind::TimedOut, "no reply", true));
     assert_eq!(detail(&told, "deadLetterBinding"), Some("letters"));
     let request = target.taken.lock().unwrap().pop().unwrap();
@@ -109,7 +112,7 @@ async fn a_letter_holds_the_record_and_the_cause_and_the_caller_still_hears_the_
 #[tokio::test]
 async fn bytes_that_are_no_text_are_in_base64() {
     let (letters, target, _) = world(Mood::Kind);
-    letters.take(&record(b"\xff\x00"), failure()).await;
+    letters.take(&record(b"\xff\x00"), failure(), soon()).await;
     let request = target.taken.lock().unwrap().pop().unwrap();
     let letter: serde_json::Value = serde_json::from_slice(&request.data).unwrap();
     assert_eq!((&letter["data"], &letter["dataEncoding"]), (&"/wA=".into(), &"base64".into()));
@@ -117,9 +120,11 @@ async fn bytes_that_are_no_text_are_in_base64() {
 
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_is_not_taken_is_told_beside_the_failure() {
-    for (mood, part) in [(Mood::Refusing, "no letters here"), (Mood::Silent, "it did not answer within 5s")] {
+    for (mood, part) in
+        [(Mood::Refusing, "it failed with denied (NoLetters)"), (Mood::Silent, "the dead letters of one request share")]
+    {
         let (letters, _target, metrics) = world(mood);
-        let told = letters.take(&record(b"1"), failure()).await;
+        let told = letters.take(&record(b"1"), failure(), soon()).await;
         assert_eq!(
             (told.kind(), told.outcome(), told.is_dead_lettered()),
             (FailureKind::TimedOut, Outcome::Unknown, false)
@@ -134,6 +139,20 @@ async fn a_letter_that_is_not_taken_is_told_beside_the_failure() {
 async fn a_target_that_is_gone_is_told() {
     let (letters, target, _) = world(Mood::Kind);
     drop(target);
-    let told = letters.take(&record(b"1"), failure()).await;
+    let told = letters.take(&record(b"1"), failure(), soon()).await;
     assert!(told.message().contains("there is no such output component"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_letters_of_a_request_share_one_limit() {
+    let (letters, target, _) = world(Mood::Kind);
+    let told = letters.take(&record(b"1"), failure(), Instant::now()).await;
+    assert!(!told.is_dead_lettered() && told.message().contains("no time was left"), "{told}");
+    assert!(target.taken.lock().unwrap().is_empty(), "past the limit nothing is sent");
+    let (letters, _target, _) = world(Mood::Silent);
+    let (begun, until) = (Instant::now(), soon());
+    for _ in 0..100 {
+        letters.take(&record(b"1"), failure(), until).await;
+    }
+    assert_eq!(begun.elapsed(), LIMIT);
 }

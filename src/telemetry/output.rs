@@ -40,7 +40,7 @@ pub enum RecordState {
     Failed,
     /// It was never sent, and its caller was told.
     Refused,
-    /// It failed and was taken by the dead letter binding.
+    /// It was taken by the dead letter binding; it is counted as failed too.
     DeadLettered,
     /// Its caller went away while it was under way.
     Orphaned,
@@ -113,7 +113,11 @@ impl OutputFamilies {
 
     fn register_counts(&self, registry: &mut Registry) {
         registry.register("output_retries", "Calls to the service that were repeated", self.retries.clone());
-        registry.register("output_records", "Records and items by how they ended", self.records.clone());
+        registry.register(
+            "output_records",
+            "Records and items by how they ended; dead_lettered counts those of the failed that were kept",
+            self.records.clone(),
+        );
         registry.register(
             "output_ambiguous",
             "Answers that could not say whether the request was carried out",

@@ -1,6 +1,6 @@
 //! Records out: one request, one record, one true answer; or many items, each with its own.
 
-use super::super::dead_letter::DeadLetter;
+use super::super::dead_letter::{DeadLetter, LIMIT};
 use super::bulk::{Item, ItemRecord, item, items};
 use super::output_spec::OutputSpec;
 use super::payload::PayloadForm;
@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use tokio::time::Instant;
 
 /// Dead letters of one bulk that are under way at once.
 const LETTERS_AT_ONCE: usize = 16;
@@ -58,7 +59,7 @@ impl Output {
         let kept = self.dead_letter.as_ref().map(|letters| (letters, record.clone()));
         let mut result = self.producer.put(record, wishes.put).await;
         if let Some((letters, record)) = kept {
-            result = settled(letters, record, result).await;
+            result = settled(letters, record, result, Instant::now() + LIMIT).await;
         }
         Ok(answer::single(&result?, returns_result))
     }
@@ -119,7 +120,8 @@ impl Output {
         }
         let Some(letters) = &self.dead_letter else { return self.producer.put_all(records, wishes.put).await };
         let results = self.producer.put_all(records.clone(), wishes.put).await;
-        let settling = records.into_iter().zip(results).map(|(record, result)| settled(letters, record, result));
+        let until = Instant::now() + LIMIT;
+        let settling = records.into_iter().zip(results).map(|(record, result)| settled(letters, record, result, until));
         futures_util::stream::iter(settling).buffered(LETTERS_AT_ONCE).collect().await
     }
 
@@ -132,16 +134,20 @@ async fn settled(
     letters: &DeadLetter,
     record: NewRecord,
     result: Result<Written, BindingError>,
+    until: Instant,
 ) -> Result<Written, BindingError> {
     match result {
-        Err(failure) if is_final(&failure) => Err(letters.take(&record, failure).await),
+        Err(failure) if is_final(&failure) => Err(letters.take(&record, failure, until).await),
         result => result,
     }
 }
 
-/// Whether the record's way ends with this failure. While we stop, nothing was tried and nothing else takes letters.
+/// Whether the record was tried and its way ends with this failure. What was merely refused, by a full queue, a shard's
+/// limit or an order that must be kept, was never tried: its caller still has it and may send it again. While we stop,
+/// nothing else takes letters.
 fn is_final(failure: &BindingError) -> bool {
-    failure.kind() != FailureKind::Closed
+    let was_tried = failure.details().iter().any(|(key, _)| *key == "attempts");
+    was_tried && failure.kind() != FailureKind::Closed
 }
 
 fn was_closed(result: &Result<Written, BindingError>) -> bool {
@@ -152,4 +158,19 @@ fn was_closed(result: &Result<Written, BindingError>) -> bool {
 /// The producer answers for each record, so nobody gets this.
 fn unanswered() -> Result<Written, BindingError> {
     Err(BindingError::new(FailureKind::Transient, "the record has no answer").with_outcome(Outcome::Unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_tried_becomes_a_dead_letter() {
+        let failing = |kind| BindingError::new(kind, "no");
+        for kind in [FailureKind::Throttled, FailureKind::Conflict, FailureKind::TimedOut, FailureKind::TooLarge] {
+            assert!(!is_final(&failing(kind)), "{kind} without an attempt");
+            assert!(is_final(&failing(kind).with_detail("attempts", "3")), "{kind} after attempts");
+        }
+        assert!(!is_final(&failing(FailureKind::Closed).with_detail("attempts", "1")));
+    }
 }
