@@ -48,6 +48,15 @@ pub struct InvokeRequest {
     pub metadata: Metadata,
 }
 
+/// A record may wait long after its request was answered, so a small part must not keep a large body alive.
+const PINNED: usize = 4;
+
+/// `part` of `body`: in the same memory, or copied where it is less than a quarter of the whole.
+#[must_use]
+pub fn cut_out(body: &Bytes, part: &[u8]) -> Bytes {
+    if part.len().saturating_mul(PINNED) < body.len() { Bytes::copy_from_slice(part) } else { body.slice_ref(part) }
+}
+
 /// How the data of a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DataForm {
@@ -80,4 +89,19 @@ pub enum Extent {
     Whole,
     /// At least one item failed, perhaps all.
     Mixed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_part_does_not_keep_the_body_alive() {
+        let body = Bytes::from(vec![7; 100]);
+        let (small, large) = (cut_out(&body, &body[40..64]), cut_out(&body, &body[40..65]));
+        assert!((small.len(), large.len()) == (24, 25) && large.as_ptr() == body[40..].as_ptr());
+        assert!(!body.as_ptr_range().contains(&small.as_ptr()));
+        drop(large);
+        assert!(body.is_unique(), "the copy holds nothing");
+    }
 }

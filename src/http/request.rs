@@ -5,7 +5,7 @@
 //! One thing differs on purpose: `data` is not decoded and written anew but passed on as it was written.
 
 use super::error::MalformedRequest;
-use crate::domain::{DataForm, InvokeRequest, Metadata};
+use crate::domain::{DataForm, InvokeRequest, Metadata, cut_out};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -45,7 +45,7 @@ fn parse_text(text: &str, body: &Bytes) -> Result<InvokeRequest, MalformedReques
     };
     Ok(InvokeRequest {
         operation: operation(&fields.operations)?,
-        data: fields.data.map_or(NULL, |data| body.slice_ref(data.get().as_bytes())),
+        data: fields.data.map_or(NULL, |data| cut_out(body, data.get().as_bytes())),
         form: DataForm::Json,
         metadata: metadata(&fields.metadata)?,
     })

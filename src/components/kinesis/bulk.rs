@@ -1,6 +1,6 @@
 //! `bulkCreate`: many items in one request. Each is judged by itself; a bad one fails alone.
 
-use crate::domain::{BindingError, FailureKind};
+use crate::domain::{BindingError, FailureKind, cut_out};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -84,7 +84,7 @@ pub(super) struct Item<'a> {
 /// What an item says about its record.
 #[derive(Debug)]
 pub(super) struct ItemRecord<'a> {
-    /// The exact text of its `data`, in the request's memory.
+    /// The exact text of its `data`; in the request's memory where that is not much more.
     pub(super) data: Bytes,
     pub(super) partition_key: Option<Cow<'a, str>>,
     pub(super) explicit_hash_key: Option<Cow<'a, str>>,
@@ -134,7 +134,7 @@ fn record<'a>(fields: &Fields<'a>, whole: &Bytes) -> Result<ItemRecord<'a>, Bind
     let partition_key = fields.partition_key.map(string).transpose();
     let explicit_hash_key = fields.explicit_hash_key.map(number).transpose();
     Ok(ItemRecord {
-        data: whole.slice_ref(data.get().as_bytes()),
+        data: cut_out(whole, data.get().as_bytes()),
         partition_key: partition_key?.filter(|key| !key.is_empty()),
         explicit_hash_key: explicit_hash_key?.filter(|key| !key.is_empty()),
     })
@@ -218,15 +218,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_item_shares_the_memory_of_the_request(texts in proptest::collection::vec("[a-z]{0,9}", 1..20)) {
+        fn each_item_is_read_as_written(texts in proptest::collection::vec("[a-z]{0,9}", 1..20)) {
             let list: Vec<_> = texts.iter().map(|text| serde_json::json!({"data": text, "id": text})).collect();
             let whole = Bytes::from(serde_json::json!({ "items": list }).to_string());
-            let range = whole.as_ptr_range();
             for (raw, text) in items(&whole, 100).unwrap().into_iter().zip(&texts) {
                 let item = item(raw, &whole);
                 let data = item.record.unwrap().data;
                 prop_assert_eq!(&data, &format!("\"{text}\""));
-                prop_assert!(range.contains(&data.as_ptr()));
                 prop_assert_eq!(item.id.unwrap().get(), format!("\"{text}\""));
             }
         }
