@@ -129,9 +129,10 @@ where
     Failed { kind, outcome, text, code, request_id, source: Box::new(error) }
 }
 
-/// Says what the failure of one entry of an answer means, such as one record of `PutRecords`.
+/// Says what the failure of one entry of an answer means, such as one record of `PutRecords`. The service names what it
+/// did not do, so a code that nobody knows is told to the caller and not tried again.
 pub(super) fn entry_failure(operation: &'static str, code: &str, message: Option<&str>) -> Failed {
-    let (kind, outcome) = meaning(code, None);
+    let (kind, outcome) = by_code(code).unwrap_or((FailureKind::Permanent, Outcome::NotDone));
     let text = format!("operation error {operation}, {code}: {}", message.unwrap_or_default());
     Failed { kind, outcome, source: text.clone().into(), text, code: Some(code.to_owned()), request_id: None }
 }
@@ -150,12 +151,16 @@ fn answered(status: Option<u16>, request: &str, code: Option<&str>, message: Opt
 }
 
 /// By code, else by status. A code outranks the status: emulators and proxies are careless with the latter.
-pub(super) fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome) {
+fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome) {
+    by_code(code).unwrap_or_else(|| by_status(status))
+}
+
+fn by_code(code: &str) -> Option<(FailureKind, Outcome)> {
     let internal = ["InternalFailure", "InternalServer", "ServiceUnavailable"];
     if internal.iter().any(|word| code.starts_with(word)) {
-        return (FailureKind::Transient, Outcome::Unknown);
+        return Some((FailureKind::Transient, Outcome::Unknown));
     }
-    kind_of(code).map_or_else(|| by_status(status), |kind| (kind, Outcome::NotDone))
+    kind_of(code).map(|kind| (kind, Outcome::NotDone))
 }
 
 fn kind_of(code: &str) -> Option<FailureKind> {
