@@ -115,14 +115,27 @@ impl Connection {
         aws_sdk_kinesis::Client::from_conf(config)
     }
 
+    /// A Kinesis client on the shared pool whose attempts end after `limit`.
+    pub(super) fn kinesis_within(&self, limit: Duration) -> aws_sdk_kinesis::Client {
+        let config = guarded!(aws_sdk_kinesis, self)
+            .timeout_config(self.within(limit))
+            .credentials_provider(self.identities.patient(limit));
+        aws_sdk_kinesis::Client::from_conf(config.build())
+    }
+
     /// A DynamoDB client on the shared pool whose attempts end after `limit`.
     pub(super) fn dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
-        let timeouts = TimeoutConfig::builder()
+        let config = guarded!(aws_sdk_dynamodb, self)
+            .timeout_config(self.within(limit))
+            .credentials_provider(self.identities.patient(limit));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    fn within(&self, limit: Duration) -> TimeoutConfig {
+        TimeoutConfig::builder()
             .connect_timeout(self.transport.connect_timeout.min(limit))
             .operation_attempt_timeout(limit)
-            .build();
-        let config = guarded!(aws_sdk_dynamodb, self).timeout_config(timeouts).build();
-        aws_sdk_dynamodb::Client::from_conf(config)
+            .build()
     }
 
     /// A DynamoDB client on the shared pool.
@@ -151,6 +164,20 @@ impl Connection {
             Some(calls) => calls.acquire().await.ok(),
             None => None,
         }
+    }
+
+    /// As [`Connection::permit`], but not for longer than `limit`: a call that never left is no call whose answer was lost.
+    ///
+    /// # Errors
+    /// `Throttled`, with nothing done.
+    pub(super) async fn permit_within(&self, limit: Duration) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
+        tokio::time::timeout(limit, self.permit()).await.map_err(|_| {
+            let text = format!(
+                "all connections of the component were busy for {limit:?}, nothing was sent: raise `maxConnections`, or \
+                 send less at once"
+            );
+            BindingError::new(FailureKind::Throttled, text)
+        })
     }
 
     /// Where the credentials came from and the last four letters of their access key's id; with `AskSts::Yes` also the

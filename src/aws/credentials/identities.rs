@@ -18,8 +18,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long a call waits for credentials that are being loaded. Below every attempt's own limit, so that a call that was
-/// never sent does not look like one whose answer was lost.
+/// How long a call waits for credentials that are being loaded. Below the limits of attempts that we choose ourselves;
+/// where the file chooses one, [`Identities::patient`] shortens the wait. So a call that was never sent does not look
+/// like one whose answer was lost.
 const CALL_WAIT: Duration = Duration::from_secs(3);
 /// How long `failFast` waits for the first credentials.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -34,6 +35,7 @@ pub(in super::super) struct Identities {
     standing: watch::Receiver<Standing>,
     refusals: Arc<Refusals>,
     keeping: Arc<Keeping>,
+    call_wait: Duration,
 }
 
 /// Ends the keeper with its last holder.
@@ -94,7 +96,7 @@ impl Identities {
         let held = Held { loaded, generation: 1, forced: None, ends: None };
         let (sender, standing) = watch::channel(Standing::Held(Arc::new(held)));
         let keeping = Keeping { _fixed: Some(sender), _keeper: Supervisor::new(), sts };
-        Self { standing, refusals: Arc::default(), keeping: Arc::new(keeping) }
+        Self { standing, refusals: Arc::default(), keeping: Arc::new(keeping), call_wait: CALL_WAIT }
     }
 
     fn kept(sources: Sources, settings: &ConnectionSettings) -> Self {
@@ -110,7 +112,12 @@ impl Identities {
         let mut tasks = Supervisor::new();
         tasks.spawn("credentials", keeper.keep());
         let keeping = Keeping { _fixed: None, _keeper: tasks, sts };
-        Self { standing, refusals, keeping: Arc::new(keeping) }
+        Self { standing, refusals, keeping: Arc::new(keeping), call_wait: CALL_WAIT }
+    }
+
+    /// The same credentials for calls whose attempts end after `limit`: half of it is left for the call itself.
+    pub(in super::super) fn patient(&self, limit: Duration) -> Self {
+        Self { call_wait: CALL_WAIT.min(limit / 2), ..self.clone() }
     }
 
     /// STS, as these credentials use it.
@@ -178,7 +185,10 @@ impl Identities {
     }
 
     async fn provide(&self) -> provider::Result {
-        self.wait(CALL_WAIT).await.map(|held| held.loaded.credentials.clone()).map_err(CredentialsError::provider_error)
+        self.wait(self.call_wait)
+            .await
+            .map(|held| held.loaded.credentials.clone())
+            .map_err(CredentialsError::provider_error)
     }
 }
 
@@ -224,5 +234,23 @@ async fn sources(settings: &ConnectionSettings, around: Surroundings) -> Sources
         sts: Sts::new(place, around.proxied.clone()).await,
         proxied: config(around.proxied.clone()),
         direct: config(around.direct.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::StaticCredentials;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_waits_for_credentials_no_longer_than_half_of_its_attempt() {
+        let keys = StaticCredentials { access_key: "key".to_owned(), secret_key: "s".into(), session_token: None };
+        let settings = ConnectionSettings { credentials: Some(keys), ..ConnectionSettings::default() };
+        let http = SharedHttpClient::new(aws_smithy_http_client::Builder::new().build_http());
+        let around = Surroundings { region: Region::new("eu-central-1"), proxied: http.clone(), direct: http };
+        let identities = Identities::start(&settings, around).await.unwrap();
+        for (limit, wait) in [(60_000, CALL_WAIT), (500, Duration::from_millis(250)), (2, Duration::from_millis(1))] {
+            assert_eq!(identities.patient(Duration::from_millis(limit)).call_wait, wait);
+        }
     }
 }

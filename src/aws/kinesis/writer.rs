@@ -10,7 +10,6 @@ use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput}
 use aws_sdk_kinesis::types::{EncryptionType, PutRecordsRequestEntry, PutRecordsResultEntry};
 use aws_smithy_types::Blob;
 use aws_smithy_types::error::operation::BuildError;
-use aws_smithy_types::timeout::TimeoutConfig;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,25 +19,24 @@ pub struct Writer {
     connection: Connection,
     client: aws_sdk_kinesis::Client,
     stream: StreamRef,
+    attempt_timeout: Duration,
 }
 
 impl Writer {
     /// For one stream, which need not exist yet. An attempt that took longer than `attempt_timeout` is given up; what it
-    /// did is not known then.
+    /// did is not known then. The wait for a place among the calls that may be open (`maxConnections`) is apart from it, as
+    /// long at most, and ends with `Throttled`.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef, attempt_timeout: Duration) -> Self {
-        let usual = connection.kinesis();
-        let timeouts = usual.config().timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-        let timeouts = timeouts.operation_attempt_timeout(attempt_timeout).build();
-        let config = usual.config().to_builder().timeout_config(timeouts).build();
-        Self { connection: connection.clone(), client: aws_sdk_kinesis::Client::from_conf(config), stream }
+        let client = connection.kinesis_within(attempt_timeout);
+        Self { connection: connection.clone(), client, stream, attempt_timeout }
     }
 }
 
 #[async_trait]
 impl RecordWriter for Writer {
     async fn put(&self, record: &NewRecord, after: Option<&SequenceNumber>) -> Result<Receipt, BindingError> {
-        let _permit = self.connection.permit().await;
+        let _permit = self.connection.permit_within(self.attempt_timeout).await?;
         let call = match &self.stream {
             StreamRef::Name(name) => self.client.put_record().stream_name(name),
             StreamRef::Arn { arn, .. } => self.client.put_record().stream_arn(arn),
@@ -53,7 +51,7 @@ impl RecordWriter for Writer {
     }
 
     async fn put_all(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
-        let _permit = self.connection.permit().await;
+        let _permit = self.connection.permit_within(self.attempt_timeout).await?;
         let entries: Result<Vec<_>, BuildError> = records.iter().map(entry).collect();
         let entries = entries.map_err(|error| failed(classify("Kinesis: PutRecords", unbuilt(error))))?;
         let call = match &self.stream {

@@ -1,5 +1,6 @@
+use super::super::super::{ConnectionSettings, StaticCredentials, connect};
 use super::*;
-use aws_sdk_kinesis::operation::put_records::PutRecordsOutput;
+use std::num::NonZeroUsize;
 
 fn stored(number: &str) -> PutRecordsResultEntry {
     PutRecordsResultEntry::builder().sequence_number(number).shard_id("shardId-000000000007").build()
@@ -40,6 +41,7 @@ fn each_entry_has_its_own_answer() {
     assert_eq!(kinds[0], (FailureKind::Throttled, Outcome::NotDone));
     assert_eq!(kinds[1], (FailureKind::Transient, Outcome::Unknown));
     assert_eq!(kinds[2], (FailureKind::Throttled, Outcome::NotDone));
+    assert_eq!(kinds[3], (FailureKind::Permanent, Outcome::NotDone), "a code that nobody knows");
     assert_eq!(kinds[4], (FailureKind::Transient, Outcome::Unknown), "neither number nor error");
     assert_eq!((detail(failures[0], "shardId"), detail(failures[2], "shardId")), (Some("shardId-000000000001"), None));
     assert_eq!(detail(failures[0], "code"), Some("ProvisionedThroughputExceededException"));
@@ -70,4 +72,24 @@ fn the_payload_is_not_copied_into_the_call() {
     let entry = entry(&record).unwrap();
     assert_eq!(entry.data.as_ref().as_ptr(), data.as_ptr());
     assert_eq!((entry.partition_key.as_deref(), entry.explicit_hash_key.as_deref()), (None, Some("5")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_found_no_place_never_left() {
+    let keys = StaticCredentials { access_key: "key".to_owned(), secret_key: "s".into(), session_token: None };
+    let settings = ConnectionSettings {
+        region: Some("eu-central-1".to_owned()),
+        endpoint: Some("http://127.0.0.1:9".to_owned()),
+        credentials: Some(keys),
+        max_connections: NonZeroUsize::new(1),
+        ..ConnectionSettings::default()
+    };
+    let connection = connect(&settings).await.unwrap();
+    let writer = Writer::new(&connection, StreamRef::Name("orders".to_owned()), Duration::from_secs(5));
+    let _other = connection.permit().await;
+    let record = NewRecord { data: bytes::Bytes::new(), partition_key: None, explicit_hash_key: Some(5) };
+    for error in [writer.put(&record, None).await.unwrap_err(), writer.put_all(&[record]).await.unwrap_err()] {
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::Throttled, Outcome::NotDone), "{error}");
+        assert!(error.message().contains("`maxConnections`"), "{error}");
+    }
 }

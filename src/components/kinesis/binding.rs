@@ -10,7 +10,9 @@ use crate::aws::{self, Connection, ConnectionSettings};
 use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding, WorkerId};
 use crate::producer::{Ports, Producer, ProducerSettings};
 use async_trait::async_trait;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Debug)]
 struct Kinesis {
@@ -60,9 +62,10 @@ pub(crate) async fn connect(
 
 fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &Toolbox) -> Output {
     let metrics = toolbox.metrics.output(name.as_str());
-    let settings = ProducerSettings { seed: fastrand::u64(..), ..spec.output.producer.clone() };
+    let attempt_timeout = spec.output.producer.attempt_timeout;
+    let settings = bounded(spec, fastrand::u64(..));
     let ports = Ports {
-        writer: Arc::new(Writer::new(connection, spec.stream.clone(), settings.attempt_timeout)),
+        writer: Arc::new(Writer::new(connection, spec.stream.clone(), attempt_timeout)),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
     };
@@ -73,6 +76,20 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
         metrics: metrics.clone(),
     });
     Output { producer: Producer::start(settings, ports), spec: spec.output.clone(), dead_letter, metrics }
+}
+
+/// The engine's settings, fitted to a writer that bounds its calls itself and knows which of them left.
+fn bounded(spec: &Spec, seed: u64) -> ProducerSettings {
+    let settings = spec.output.producer.clone();
+    let places = spec.connection.max_connections.map_or(usize::MAX, NonZeroUsize::get);
+    ProducerSettings {
+        seed,
+        // Records that would only wait for a place among the open calls wait in the queue, where they are known as unsent.
+        max_in_flight: settings.max_in_flight.min(places),
+        // Only for a writer that hangs: it may wait for a place, call, and call again with other credentials.
+        attempt_timeout: settings.attempt_timeout * 3 + Duration::from_secs(1),
+        ..settings
+    }
 }
 
 async fn input(
