@@ -79,7 +79,10 @@ fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Sp
         .arn()
         .map_or_else(|| place.arn("kinesis", &format!("stream/{}", spec.stream.name())), str::to_owned);
     if spec.direction.has_output() {
-        let actions = ["kinesis:PutRecord", "kinesis:PutRecords"];
+        let mut actions = vec!["kinesis:PutRecord", "kinesis:PutRecords"];
+        if spec.output.wants_shards() {
+            actions.push("kinesis:ListShards");
+        }
         statements.add(checked, "Write", &actions, std::slice::from_ref(&stream));
     }
     if !spec.direction.has_input() {

@@ -58,14 +58,30 @@ fn the_samples_have_this_policy() {
             json!([format!("{stream}/consumer/orders-fanout:*"), stream]),
         ),
         allow("OrdersFanoutLeases", leases.clone(), json!(["arn:aws:dynamodb:eu-central-1:*:table/orders-fanout"])),
-        allow("OrdersOutWrite", json!(["kinesis:PutRecord", "kinesis:PutRecords"]), json!([stream])),
+        allow("OrdersOutWrite", json!(["kinesis:PutRecord", "kinesis:PutRecords", "kinesis:ListShards"]), json!([stream])),
         allow(
             "OrdersSharedRead",
             json!(["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"]),
             json!([stream]),
         ),
         allow("OrdersSharedLeases", leases, json!(["arn:aws:dynamodb:eu-central-1:*:table/orders-shared"])),
-        allow("OrdersTableItems", json!(["dynamodb:PutItem"]), json!(["arn:aws:dynamodb:eu-central-1:*:table/orders"])),
+        allow(
+            "OrdersTableItems",
+            json!([
+                "dynamodb:BatchGetItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:ConditionCheckItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+            ]),
+            json!([
+                "arn:aws:dynamodb:eu-central-1:*:table/orders",
+                "arn:aws:dynamodb:eu-central-1:*:table/orders/index/*",
+            ]),
+        ),
     ]});
     assert_eq!(policy, expected, "{policy:#}");
 }
@@ -128,5 +144,19 @@ fn every_operation_has_its_actions() {
         "exec",
     ] {
         assert!(!actions_of(operation).is_empty(), "{operation}");
+    }
+}
+
+#[test]
+fn only_outputs_that_want_to_know_the_shards_may_list_them() {
+    for (more, listed) in [
+        ("", true),
+        (", {name: rateLimitMode, value: \"off\"}", false),
+        (", {name: rateLimitMode, value: \"off\"}, {name: aggregation, value: shard}", true),
+        (", {name: rateLimitMode, value: \"off\"}, {name: aggregation, value: key}", false),
+    ] {
+        let items = format!("{{name: streamName, value: orders}}, {{name: direction, value: output}}{more}");
+        let policy = policy_of_text(&component("out", "kinesis", &items));
+        assert_eq!(policy.to_string().contains("kinesis:ListShards"), listed, "{more}: {policy:#}");
     }
 }

@@ -191,6 +191,10 @@ impl Trial {
         };
         if spec.direction.has_output() {
             self.output(&probe, &stream).await;
+            // An input lists them too, and must.
+            if spec.output.wants_shards() && !spec.direction.has_input() {
+                self.shards_of_output(&probe, &stream).await;
+            }
         }
         if spec.direction.has_input() {
             Box::pin(self.input(&probe, &stream)).await;
@@ -211,6 +215,17 @@ impl Trial {
                 let hint = "not sent: only AWS itself is sure to store nothing at a dry run";
                 self.push("PutRecord (dry run)", stream, Found::Spared, hint);
             }
+        }
+    }
+
+    async fn shards_of_output(&mut self, probe: &StreamProbe, stream: &str) {
+        match probe.first_shard().await {
+            Ok(_) => self.ok("ListShards", stream, ""),
+            Err(error) if error.kind() == FailureKind::Denied && is_about_rights(&error) => {
+                let hint = "may not list the shards: their limits are then known only from what the service refuses";
+                self.push("ListShards", stream, Found::Spared, hint);
+            }
+            Err(error) => self.failed("ListShards", stream, &error),
         }
     }
 

@@ -79,6 +79,13 @@ impl OutputSpec {
             return_result: flag(reader, "returnResult"),
         }
     }
+
+    /// Whether limits or aggregates want to know the shards. Without the right to list them the output goes on, with what
+    /// the answers of the service tell.
+    #[must_use]
+    pub fn wants_shards(&self) -> bool {
+        self.producer.rate_limit.mode != RateLimitMode::Off || self.producer.aggregation == Aggregation::Shard
+    }
 }
 
 fn read_producer(reader: &mut Reader<'_>, request: Duration) -> ProducerSettings {
