@@ -1,11 +1,10 @@
 //! What a request's metadata asks for. Keys that nobody knows are ignored, as in Dapr.
 
+use super::super::attempts::time_allowed;
 use super::output_spec::OutputSpec;
 use super::payload::{Compression, PayloadForm};
 use crate::domain::{BindingError, FailureKind, Metadata, SequenceNumber};
-use crate::manifest::parse_duration;
 use crate::producer::PutOptions;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// The metadata that requests may carry, in its true case.
@@ -37,11 +36,11 @@ impl Wishes {
     /// `Caller` for a value that makes no sense.
     pub(super) fn read(metadata: &Metadata, spec: &OutputSpec) -> Result<Self, BindingError> {
         let is_set = |key: &str, usual: bool| metadata.get(key).map_or(usual, |_| metadata.is_true(key));
-        let timeout = metadata.get("timeout").map(timeout).transpose()?.unwrap_or(spec.request_timeout);
+        let time = time_allowed(metadata.get("timeout"), spec.request_timeout, spec.max_request_timeout)?;
         let after = metadata.get("sequenceNumberForOrdering").map(sequence_number).transpose()?;
         Ok(Self {
             put: PutOptions {
-                deadline: Instant::now() + timeout.min(spec.max_request_timeout),
+                deadline: Instant::now() + time,
                 after,
                 fail_if_throttled: is_set("failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
             },
@@ -73,23 +72,6 @@ pub(super) fn no_decoding(metadata: &Metadata) -> Result<(), BindingError> {
     let Some(key) = ["rawPayload", "decodeBase64"].into_iter().find(|key| metadata.is_true(key)) else { return Ok(()) };
     let why = format!("`{key}` decodes a JSON string, and this body is the record itself: leave it out");
     Err(BindingError::new(FailureKind::Caller, why))
-}
-
-/// A duration in Go's form, or a bare number of seconds; above zero.
-fn timeout(text: &str) -> Result<Duration, BindingError> {
-    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = if is_bare { parse_duration(&format!("{text}s")) } else { parse_duration(text) };
-    let wrong = |why: String| {
-        BindingError::new(
-            FailureKind::Caller,
-            format!("`timeout` in the request's metadata: {why}; write it like `2s`"),
-        )
-    };
-    match parsed {
-        Ok(Duration::ZERO) => Err(wrong("it must be above zero".to_owned())),
-        Ok(timeout) => Ok(timeout),
-        Err(error) => Err(wrong(error.to_string())),
-    }
 }
 
 fn sequence_number(text: &str) -> Result<SequenceNumber, BindingError> {
