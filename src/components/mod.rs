@@ -13,6 +13,7 @@ mod connection;
 mod dead_letter;
 pub mod dynamodb;
 mod identity;
+mod item_failure;
 pub mod kinesis;
 mod peers;
 mod policy;

@@ -1,5 +1,6 @@
 //! The answer to a request about many items: an array in the order of the request.
 
+use super::super::item_failure::ItemFailure;
 use super::life;
 use super::options::Life;
 use super::projection::Projection;
@@ -9,9 +10,7 @@ use crate::aws::dynamodb::Item;
 use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome};
 use bytes::Bytes;
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 
 /// What a caller hears of an item that went well.
 #[derive(Debug)]
@@ -27,34 +26,6 @@ pub(super) enum Element {
 #[derive(Serialize)]
 struct Written {
     status: u16,
-}
-
-/// `{"index","error","errorCode","reason","status","ambiguous"?,"details"?}`
-struct Failed<'a> {
-    index: usize,
-    error: &'a BindingError,
-}
-
-impl Serialize for Failed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (error, kind) = (self.error, self.error.kind());
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("index", &self.index)?;
-        map.serialize_entry("error", error.message())?;
-        map.serialize_entry("errorCode", "ERR_INVOKE_OUTPUT_BINDING")?;
-        map.serialize_entry("reason", error.reason().unwrap_or_else(|| kind.reason()))?;
-        map.serialize_entry("status", &kind.status())?;
-        match error.outcome() {
-            Outcome::Unknown => map.serialize_entry("ambiguous", &true)?,
-            Outcome::NotDone => {}
-        }
-        if !error.details().is_empty() {
-            let details: BTreeMap<&str, &str> =
-                error.details().iter().map(|(key, text)| (*key, text.as_str())).collect();
-            map.serialize_entry("details", &details)?;
-        }
-        map.end()
-    }
 }
 
 /// The answer to a bulk; an item that nobody answered is a defect of ours and says so.
@@ -86,7 +57,7 @@ fn text_of(index: usize, answer: Result<Element, BindingError>) -> serde_json::R
         Ok(Element::Done) => serde_json::value::to_raw_value(&Written { status: 204 }),
         Ok(Element::Item(text)) => Ok(text),
         Ok(Element::Absent) => serde_json::value::to_raw_value(&()),
-        Err(error) => serde_json::value::to_raw_value(&Failed { index, error: &error }),
+        Err(error) => serde_json::value::to_raw_value(&ItemFailure { id: None, index, error: &error }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What callers are told about records that were stored, and about items of a bulk.
 
-use crate::domain::{BindingError, Extent, InvokeResponse, Outcome};
+use super::super::item_failure::ItemFailure;
+use crate::domain::{BindingError, Extent, InvokeResponse};
 use crate::producer::Written;
 use bytes::Bytes;
 use serde::Serialize;
@@ -22,30 +23,10 @@ struct Stored<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Failed<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RawValue>,
-    error: &'a str,
-    error_code: &'static str,
-    reason: &'static str,
-    status: u16,
-    #[serde(skip_serializing_if = "is_false")]
-    ambiguous: bool,
-    #[serde(skip_serializing_if = "is_false")]
-    dead_lettered: bool,
-}
-
-#[derive(Serialize)]
 #[serde(untagged)]
 enum Line<'a> {
     Stored(Stored<'a>),
-    Failed(Failed<'a>),
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-const fn is_false(value: &bool) -> bool {
-    !*value
+    Failed(ItemFailure<'a>),
 }
 
 impl<'a> Stored<'a> {
@@ -57,20 +38,6 @@ impl<'a> Stored<'a> {
             sub_sequence_number: written.sub_sequence,
             attempts: written.attempts,
             encryption_type: written.receipt.encryption.as_deref(),
-        }
-    }
-}
-
-impl<'a> Failed<'a> {
-    fn of(error: &'a BindingError, id: Option<&'a RawValue>) -> Self {
-        Self {
-            id,
-            error: error.message(),
-            error_code: "ERR_INVOKE_OUTPUT_BINDING",
-            reason: error.reason().unwrap_or_else(|| error.kind().reason()),
-            status: error.kind().status(),
-            ambiguous: error.outcome() == Outcome::Unknown,
-            dead_lettered: error.is_dead_lettered(),
         }
     }
 }
@@ -93,9 +60,10 @@ pub(super) fn single(written: &Written, returns_result: bool) -> InvokeResponse 
 pub(super) fn many(items: &[(Option<&RawValue>, Result<Written, BindingError>)]) -> InvokeResponse {
     let lines: Vec<Line<'_>> = items
         .iter()
-        .map(|(id, result)| match result {
+        .enumerate()
+        .map(|(index, (id, result))| match result {
             Ok(written) => Line::Stored(Stored::of(written, *id)),
-            Err(error) => Line::Failed(Failed::of(error, *id)),
+            Err(error) => Line::Failed(ItemFailure { id: *id, index, error }),
         })
         .collect();
     let failed = items.iter().filter(|(_, result)| result.is_err()).count();
