@@ -1,6 +1,6 @@
 //! One HTTP/1.1 connection to the app, driven by whoever uses it.
 
-use crate::domain::BoxError;
+use crate::domain::{BoxError, causes};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response};
@@ -129,18 +129,11 @@ async fn drain(mut body: Incoming) -> Result<bool, hyper::Error> {
 
 /// Whether the failure says that the peer is gone, not that it spoke nonsense.
 fn has_ended(error: &hyper::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return matches!(
-                io.kind(),
-                ErrorKind::ConnectionReset
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::BrokenPipe
-                    | ErrorKind::NotConnected
-            );
-        }
-        cause = inner.source();
+    if let Some(io) = causes(error).find_map(|cause| cause.downcast_ref::<std::io::Error>()) {
+        return matches!(
+            io.kind(),
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::NotConnected
+        );
     }
     error.is_incomplete_message() || error.is_canceled() || error.is_closed()
 }

@@ -1,7 +1,7 @@
 //! SDK error → failure kind. The only place that reads error codes.
 
 use super::credentials::NoCredentials;
-use crate::domain::{BindingError, BoxError, FailureKind, LeaseError, Outcome, RetrievalError, ShardId};
+use crate::domain::{BindingError, BoxError, FailureKind, LeaseError, Outcome, RetrievalError, ShardId, causes};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
@@ -258,26 +258,17 @@ fn unsent(error: &(dyn Error + 'static)) -> (FailureKind, Outcome, String) {
     }
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
-}
-
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    chain(error).find_map(|cause| cause.downcast_ref::<T>())
+    causes(error).find_map(|cause| cause.downcast_ref::<T>())
 }
 
 fn deepest(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The HTTP client tells a failed connect by its text alone ("client error (Connect)", "HTTP connect timeout …").
 fn never_connected(error: &(dyn Error + 'static)) -> bool {
-    chain(error).any(|cause| {
+    causes(error).any(|cause| {
         let text = cause.to_string();
         let refused = cause.downcast_ref::<io::Error>().is_some_and(|error| {
             matches!(

@@ -9,6 +9,17 @@ use std::time::Duration;
 /// A cause of any type; shown in logs, never to a caller.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
+/// An error and its causes, from the outside in.
+pub fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (**error).source())
+}
+
+/// An error and its causes as one line for the log.
+#[must_use]
+pub fn cause_line(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// What a failure means for whoever must decide about a retry or an answer. Rooms ask the kind, never the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
@@ -225,5 +236,18 @@ impl BindingError {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_from_the_outside_in() {
+        let inner = BindingError::new(FailureKind::TimedOut, "late").with_source("no reply");
+        let error = BindingError::new(FailureKind::Transient, "not stored").with_source(inner);
+        assert_eq!(cause_line(&error), "not stored: late: no reply");
+        assert_eq!(causes(&error).count(), 3);
     }
 }

@@ -20,7 +20,7 @@ mod writing;
 pub use binding::{Binding, InputBinding, OutputBinding};
 pub use checkpoint::{Checkpoint, InitialPosition, StartWord, StartingPosition, Timestamp};
 pub use event::{BindingEvent, DeliveryError, EventHandler, EventOrigin};
-pub use failure::{BindingError, BoxError, FailureKind, Outcome};
+pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use invoke::{DEAD_LETTERED, DataForm, Extent, InvokeRequest, InvokeResponse, Metadata, cut_out};
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};

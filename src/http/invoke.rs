@@ -5,7 +5,7 @@ use super::error::{self, MalformedRequest, Manners};
 use super::face::Face;
 use super::trace::TraceContext;
 use super::{body, raw, request};
-use crate::domain::{Extent, InvokeResponse, OutputBinding};
+use crate::domain::{Extent, InvokeResponse, OutputBinding, cause_line};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -72,15 +72,8 @@ const fn manners(face: &Face) -> Manners {
 }
 
 /// The caller hears the message; the causes behind it are for the log.
-fn log(name: &str, failure: &dyn std::error::Error) {
-    let mut causes = failure.to_string();
-    let mut source = failure.source();
-    while let Some(cause) = source {
-        causes.push_str(": ");
-        causes.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    tracing::debug!(component = name, error = %causes, "output binding refused a request");
+fn log(name: &str, failure: &(dyn std::error::Error + 'static)) {
+    tracing::debug!(component = name, error = %cause_line(failure), "output binding refused a request");
 }
 
 fn succeeded(response: InvokeResponse, manners: Manners) -> Response {

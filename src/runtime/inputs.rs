@@ -1,6 +1,6 @@
 //! Runs the input bindings and starts again those that fail.
 
-use crate::domain::{Binding, BindingError, ComponentName, EventHandler, Stop};
+use crate::domain::{Binding, BindingError, ComponentName, EventHandler, Stop, cause_line};
 use crate::resilience::{Backoff, Waits};
 use crate::tasks::{Ended, Supervisor};
 use async_trait::async_trait;
@@ -129,7 +129,7 @@ fn settle(
             return Settled::Clean;
         }
         Ok(End::Returned) => "it returned without having been asked to".to_owned(),
-        Ok(End::Failed(error)) => causes(&error),
+        Ok(End::Failed(error)) => cause_line(&error),
         Err(failure) => failure.to_string(),
     };
     let Some(input) = attended.get_mut(&name) else { return Settled::Clean };
@@ -141,11 +141,6 @@ fn settle(
     tracing::error!(component = %name, error = %why, restart_in = ?wait, "input failed");
     input.start(tasks, wait, stop);
     Settled::Clean
-}
-
-fn causes(error: &BindingError) -> String {
-    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Attended {

@@ -3,6 +3,7 @@
 use super::super::settings::{IdentitySource, StaticCredentials};
 use super::standing::{Loaded, NoCredentials};
 use super::sts::{Role, Sts};
+use crate::domain::causes;
 use crate::manifest::{Environment, ProcessEnvironment};
 use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
@@ -14,7 +15,6 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials};
 use secrecy::ExposeSecret;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -244,14 +244,12 @@ pub(super) fn fixed(keys: &StaticCredentials) -> Credentials {
 /// An answer in words: the causes, from the outside in, each once.
 fn said(error: &CredentialsError) -> String {
     let mut parts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
+    for cause in causes(error).skip(1) {
         let text = cause.to_string();
         // Many of the SDK's errors repeat their cause in their own text.
         if !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);
         }
-        next = cause.source();
     }
     if parts.is_empty() {
         // The SDK's own words for this are "the credential provider was not enabled".
