@@ -323,11 +323,12 @@ impl Engine {
     fn note_attempt(&mut self, batch: &Batch, now: Instant) {
         for ticket in batch.units.iter().flat_map(Users::tickets) {
             let Some(pending) = self.queue.book.get_mut(*ticket) else { continue };
+        let mut is_repeated = false;
             pending.trial.attempts += 1;
             pending.waiter.note(Outcome::Unknown);
             self.entry_budget.attempted(now);
             if pending.trial.first.is_some() {
-                self.metrics.retried(1);
+                is_repeated = true;
                 if pending.trial.outcome == Outcome::Unknown {
                     self.metrics.duplicate_possible();
                 }
@@ -342,6 +343,9 @@ impl Engine {
         }
     }
 }
+        if is_repeated {
+            self.metrics.retried(1);
+        }
 
 #[cfg(test)]
 #[path = "engine_tests.rs"]

@@ -112,7 +112,11 @@ impl OutputFamilies {
     }
 
     fn register_counts(&self, registry: &mut Registry) {
-        registry.register("output_retries", "Calls to the service that were repeated", self.retries.clone());
+        registry.register(
+            "output_retries",
+            "Calls to the service that repeated a request, or at least one record",
+            self.retries.clone(),
+        );
         registry.register("output_records", "Records and items by how they ended", self.records.clone());
         registry.register(
             "output_ambiguous",
@@ -194,7 +198,7 @@ pub struct OutputMetrics {
 }
 
 impl OutputMetrics {
-    /// Counts calls that were repeated.
+    /// Counts calls that repeat an earlier one, or take along a record that was sent before.
     pub fn retried(&self, times: u64) {
         self.retries.inc_by(times);
     }
