@@ -154,6 +154,18 @@ fn a_new_map_moves_what_waits_to_its_new_shard() {
 }
 
 #[test]
+fn only_a_call_that_was_too_large_makes_later_ones_smaller() {
+    for (kind, most) in [(FailureKind::Caller, 10 << 20), (FailureKind::TooLarge, 5 << 20)] {
+        let mut bench = Bench::new(ProducerSettings::default());
+        let _waiters = [bench.arrive("a", 1_000), bench.arrive("b", 1_000)];
+        bench.decide();
+        bench.engine.flights.get_mut(&0).unwrap().bytes = 6 << 20;
+        bench.reply(0, Err(failure(kind)));
+        assert_eq!(bench.engine.plan.limits.bytes, most, "{kind}");
+    }
+}
+
+#[test]
 fn an_engine_that_is_dropped_answers_truly() {
     let mut bench = Bench::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
     let mut flying = bench.arrive("a", 1_000);

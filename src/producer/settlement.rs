@@ -145,7 +145,8 @@ impl Engine {
 
     /// Some record in the call is bad, and the others must not suffer: each half goes as a call of its own.
     fn halve(&mut self, mut flight: Flight, error: &BindingError) {
-        if flight.bytes > OLD_MOST_BYTES && self.plan.limits.bytes > OLD_MOST_BYTES {
+        let is_too_large = error.kind() == FailureKind::TooLarge;
+        if is_too_large && flight.bytes > OLD_MOST_BYTES && self.plan.limits.bytes > OLD_MOST_BYTES {
             let bytes = flight.bytes;
             tracing::info!(bytes, limit = OLD_MOST_BYTES, "large call was refused, later ones are kept smaller");
             self.plan.limits.bytes = OLD_MOST_BYTES;
