@@ -8,7 +8,7 @@ use super::refusals;
 use super::settings::{Aggregation, Ordering};
 use super::settle::{Bounds, Verdict, is_poisoned, judge, wait};
 use crate::domain::{BindingError, FailureKind, Outcome, Receipt, ShardId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,11 +29,13 @@ struct Settling {
     again: Vec<Ticket>,
     /// The jitter that all records of a shard share.
     fractions: HashMap<Option<ShardId>, f64>,
+    /// Those that throttled; each counts once.
+    throttled: HashSet<Option<ShardId>>,
 }
 
 impl Settling {
     fn at(now: Instant) -> Self {
-        Self { now, again: Vec::new(), fractions: HashMap::new() }
+        Self { now, again: Vec::new(), fractions: HashMap::new(), throttled: HashSet::new() }
     }
 }
 
@@ -104,16 +106,11 @@ impl Engine {
             return;
         }
         let first = unit.tickets().first().and_then(|ticket| self.queue.book.get(*ticket));
-        let shard = first.and_then(|pending| pending.shard.clone());
-        let fraction = match settling.fractions.get(&shard) {
-            Some(fraction) => *fraction,
-            None => {
-                if error.kind() == FailureKind::Throttled {
-                    self.shards.throttled(shard.as_ref(), settling.now);
-                }
-                *settling.fractions.entry(shard).or_insert_with(|| self.random.f64())
-            }
-        };
+        let shard = first.and_then(|pending| pending.shard.clone()).or_else(|| told_shard(error));
+        if error.kind() == FailureKind::Throttled && settling.throttled.insert(shard.clone()) {
+            self.shards.throttled(shard.as_ref(), settling.now);
+        }
+        let fraction = *settling.fractions.entry(shard).or_insert_with(|| self.random.f64());
         for ticket in unit.tickets() {
             let may_retry = error.kind().may_retry();
             let at_least = if may_retry { self.entry_budget.take(settling.now) } else { Duration::ZERO };
@@ -191,6 +188,12 @@ impl super::pending::Pending {
         }
         self.waiter.note(self.trial.outcome);
     }
+}
+
+/// The shard that the service named.
+fn told_shard(error: &BindingError) -> Option<ShardId> {
+    let named = error.details().iter().find(|(key, _)| *key == "shardId");
+    named.map(|(_, shard)| ShardId::new(shard.as_str()))
 }
 
 fn outcome(reply: &Reply) -> &'static str {

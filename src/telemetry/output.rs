@@ -134,7 +134,11 @@ impl OutputFamilies {
         registry.register_with_unit("output_batch_size", "Bytes in one call", Unit::Bytes, self.batch_bytes.clone());
         registry.register_with_unit("output_queue", "Bytes that wait", Unit::Bytes, self.queue_bytes.clone());
         registry.register("output_queue_records", "Records that wait or are under way", self.queue_records.clone());
-        registry.register("output_shard_throttles", "Throttles by shard", self.throttles.clone());
+        registry.register(
+            "output_shard_throttles",
+            "Replies that throttled a shard; `unknown` where nobody can tell which",
+            self.throttles.clone(),
+        );
         registry.register(
             "output_shard_limiter_factor",
             "Part of a shard's limit that is used now; below 1 after throttles",
@@ -253,7 +257,7 @@ impl OutputMetrics {
         self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// A shard throttled a record.
+    /// A reply throttled records of a shard.
     pub fn throttled(&self, shard: &str) {
         self.families.throttles.get_or_create(&self.shard(shard)).inc();
     }
