@@ -269,9 +269,11 @@ impl Engine {
             }
         }
         while self.is_time(now) {
+            self.skip_gone(now);
             let mut batch = form(&mut self.queue, &self.plan, now);
             for pending in batch.withdrawn.drain(..) {
-                self.withdrawn(pending);
+                let error = refusals::closed(pending.trial.outcome);
+                self.conclude(pending, Err(error));
             }
             if !batch.units.is_empty() {
                 return Some(batch);
@@ -321,9 +323,9 @@ impl Engine {
     }
 
     fn note_attempt(&mut self, batch: &Batch, now: Instant) {
+        let mut is_repeated = false;
         for ticket in batch.units.iter().flat_map(Users::tickets) {
             let Some(pending) = self.queue.book.get_mut(*ticket) else { continue };
-        let mut is_repeated = false;
             pending.trial.attempts += 1;
             pending.waiter.note(Outcome::Unknown);
             self.entry_budget.attempted(now);
@@ -341,11 +343,11 @@ impl Engine {
                 self.metrics.limiter_waited(held);
             }
         }
-    }
-}
         if is_repeated {
             self.metrics.retried(1);
         }
+    }
+}
 
 #[cfg(test)]
 #[path = "engine_tests.rs"]

@@ -98,12 +98,8 @@ impl Engine {
     }
 
     fn refused(&mut self, unit: &Users, error: &BindingError, settling: &mut Settling) {
-        if is_poisoned(error.kind())
-            && let Some(halves) = unit.halves()
-        {
-            self.note_refusal(unit, error);
-            self.parts.extend(halves.map(|half| vec![half]));
-            return;
+        if is_poisoned(error.kind()) && matches!(unit, Users::Many(_)) {
+            return self.unpack(unit, error, settling);
         }
         let first = unit.tickets().first().and_then(|ticket| self.queue.book.get(*ticket));
         let shard = first.and_then(|pending| pending.shard.clone()).or_else(|| told_shard(error));
@@ -118,6 +114,18 @@ impl Engine {
             self.attempt_failed(*ticket, error, Pause { fraction, at_least }, settling);
             if may_retry && settling.again.len() == before {
                 self.entry_budget.give_back();
+            }
+        }
+    }
+
+    /// Some user of the aggregate is bad, and the others must not suffer: each goes on as a plain record. Back in the
+    /// queue, and not as calls at once, since those of one key must follow each other.
+    fn unpack(&mut self, unit: &Users, error: &BindingError, settling: &mut Settling) {
+        self.note_refusal(unit, error);
+        for ticket in unit.tickets() {
+            if let Some(pending) = self.queue.book.get_mut(*ticket) {
+                pending.packing = Packing::Alone;
+                self.again(*ticket, settling.now, error, settling);
             }
         }
     }
@@ -170,13 +178,26 @@ impl Engine {
         let bounds = Bounds { policy, deadline: pending.deadline, fail_if_throttled: pending.fail_if_throttled };
         let wait = wait(&policy, pending.trial.attempts, pause.fraction, error).max(pause.at_least);
         match judge(error, &pending.trial, &bounds, wait, now) {
-            Verdict::Again(at) if !pending.waiter.is_gone() => {
-                pending.due = at;
-                pending.trial.last = Some(error.clone());
-                settling.again.push(ticket);
-            }
-            Verdict::Again(_) | Verdict::GiveUp => self.fail(ticket, error.clone(), now),
+            Verdict::Again(at) => self.again(ticket, at, error, settling),
+            Verdict::GiveUp => self.fail(ticket, error.clone(), now),
         }
+    }
+
+    /// Sends a record again, unless nobody waits for it or its key was stopped while it was under way.
+    fn again(&mut self, ticket: Ticket, due: Instant, error: &BindingError, settling: &mut Settling) {
+        let now = settling.now;
+        let Some(pending) = self.queue.book.get_mut(ticket) else { return };
+        if pending.waiter.is_gone() {
+            return self.fail(ticket, error.clone(), now);
+        }
+        if let Some(until) = pending.lane.as_ref().and_then(|lane| self.stopped.get(lane)).filter(|until| **until > now)
+        {
+            let refusal = refusals::stopped(*until - now);
+            return self.refuse(ticket, refusal, now);
+        }
+        pending.due = due;
+        pending.trial.last = Some(error.clone());
+        settling.again.push(ticket);
     }
 }
 
