@@ -2,14 +2,16 @@
 //! message, and the MD5 of that message (awslabs/amazon-kinesis-producer, `aggregation-format.md`).
 //!
 //! `aws` takes such records apart when it reads, `producer` makes them when it writes; both meet here, below them.
-//! Law: what [`pack`] or a [`Packer`] made, [`unpack`] gives back the same; `tests/golden/aggregation` holds bytes of
+//! Law: what a [`Packer`] made, [`unpack`] gives back the same; `tests/golden/aggregation` holds bytes of
 //! other makers.
 
 mod format;
 mod pack;
 mod unpack;
 
-pub use pack::{Packer, pack};
+pub use pack::Packer;
+#[cfg(any(test, feature = "testing"))]
+pub use pack::pack;
 pub use unpack::{Damage, unpack};
 
 use bytes::Bytes;

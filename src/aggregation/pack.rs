@@ -15,7 +15,8 @@ const PARTITION_KEY_INDEX: u32 = 1;
 const EXPLICIT_HASH_KEY_INDEX: u32 = 2;
 const DATA: u32 = 3;
 
-/// Packs records into an aggregate, with one table entry for each distinct key.
+/// Packs records into an aggregate, with one table entry for each distinct key. For tests.
+#[cfg(any(test, feature = "testing"))]
 #[must_use]
 pub fn pack(users: &[UserRecord]) -> Bytes {
     let mut packer = Packer::new(usize::MAX);

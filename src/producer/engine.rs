@@ -269,9 +269,11 @@ impl Engine {
             }
         }
         while self.is_time(now) {
+            self.skip_gone(now);
             let mut batch = form(&mut self.queue, &self.plan, now);
             for pending in batch.withdrawn.drain(..) {
-                self.withdrawn(pending);
+                let error = refusals::closed(pending.trial.outcome);
+                self.conclude(pending, Err(error));
             }
             if !batch.units.is_empty() {
                 return Some(batch);
@@ -321,13 +323,14 @@ impl Engine {
     }
 
     fn note_attempt(&mut self, batch: &Batch, now: Instant) {
+        let mut is_repeated = false;
         for ticket in batch.units.iter().flat_map(Users::tickets) {
             let Some(pending) = self.queue.book.get_mut(*ticket) else { continue };
             pending.trial.attempts += 1;
             pending.waiter.note(Outcome::Unknown);
             self.entry_budget.attempted(now);
             if pending.trial.first.is_some() {
-                self.metrics.retried(1);
+                is_repeated = true;
                 if pending.trial.outcome == Outcome::Unknown {
                     self.metrics.duplicate_possible();
                 }
@@ -339,6 +342,9 @@ impl Engine {
             if let Some(held) = held.filter(|held| !held.is_zero()) {
                 self.metrics.limiter_waited(held);
             }
+        }
+        if is_repeated {
+            self.metrics.retried(1);
         }
     }
 }

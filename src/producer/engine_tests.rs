@@ -154,6 +154,34 @@ fn a_new_map_moves_what_waits_to_its_new_shard() {
 }
 
 #[test]
+fn the_next_of_a_key_does_not_take_the_place_of_one_that_failed_and_is_not_awaited() {
+    let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
+    let ordering = super::super::Ordering::Key;
+    let settings = ProducerSettings { ordering, ordering_on_failure: stop, ..ProducerSettings::default() };
+    let mut bench = Bench::new(settings);
+    let (_b, a) = (bench.arrive("b", 1_000), bench.arrive("a", 1_000));
+    let mut behind = bench.arrive("a", 1_000);
+    assert_eq!(bench.decide(), [(0, 2)]);
+    bench.reply(0, Err(failure(FailureKind::Throttled).with_retry_after(100 * MILLI)));
+    drop(a);
+    bench.now += 100 * MILLI;
+    assert_eq!(bench.decide(), [(1, 1)]);
+    assert_eq!(behind.try_recv().unwrap().unwrap_err().reason(), Some("ORDERING_STOPPED"));
+}
+
+#[test]
+fn only_a_call_that_was_too_large_makes_later_ones_smaller() {
+    for (kind, most) in [(FailureKind::Caller, 10 << 20), (FailureKind::TooLarge, 5 << 20)] {
+        let mut bench = Bench::new(ProducerSettings::default());
+        let _waiters = [bench.arrive("a", 1_000), bench.arrive("b", 1_000)];
+        bench.decide();
+        bench.engine.flights.get_mut(&0).unwrap().bytes = 6 << 20;
+        bench.reply(0, Err(failure(kind)));
+        assert_eq!(bench.engine.plan.limits.bytes, most, "{kind}");
+    }
+}
+
+#[test]
 fn an_engine_that_is_dropped_answers_truly() {
     let mut bench = Bench::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
     let mut flying = bench.arrive("a", 1_000);

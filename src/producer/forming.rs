@@ -49,17 +49,6 @@ impl Users {
     fn of(tickets: Vec<Ticket>) -> Self {
         if let [ticket] = tickets[..] { Self::One(ticket) } else { Self::Many(tickets) }
     }
-
-    /// Two halves; `None` for a single user.
-    pub(super) fn halves(&self) -> Option<[Self; 2]> {
-        match self {
-            Self::One(_) => None,
-            Self::Many(tickets) => {
-                let (first, second) = tickets.split_at(tickets.len() / 2);
-                Some([Self::of(first.to_vec()), Self::of(second.to_vec())])
-            }
-        }
-    }
 }
 
 /// What one call takes along: entry i of `records` answers entry i of `units`.
@@ -72,13 +61,18 @@ pub(super) struct Batch {
     pub(super) withdrawn: Vec<Pending>,
 }
 
-/// Takes from the queue what goes together now. Empty only if nothing is ready.
+/// Takes from the queue what goes together now. Empty only if nothing is ready, or the first was sent before and is not
+/// awaited any more.
 pub(super) fn form(queue: &mut Queue, plan: &Plan, now: Instant) -> Batch {
     let mut forming =
         Forming { plan, now, filling: Filling::new(plan.limits), drafts: Vec::new(), open: HashMap::new() };
     let mut withdrawn = Vec::new();
     while let Some((ticket, pending)) = queue.first() {
         if pending.waiter.is_gone() {
+            // The next of its key must not take its place in this very batch.
+            if pending.leaves_hole() {
+                break;
+            }
             withdrawn.extend(queue.remove(ticket, now));
         } else if !forming.take_first(queue) {
             break;

@@ -26,15 +26,35 @@ impl Engine {
     pub(super) fn fail(&mut self, ticket: Ticket, error: BindingError, now: Instant) {
         let Some(pending) = self.queue.book.get(ticket) else { return };
         let error = told(pending, error);
-        let lane = pending.lane.clone().filter(|_| !pending.waiter.is_gone());
+        // One that was answered stopped its key then; what came since may be its caller's next try.
+        let is_missed = !pending.waiter.is_answered() && (pending.leaves_hole() || !pending.waiter.is_gone());
+        let lane = pending.lane.clone().filter(|_| is_missed);
         self.stop(lane, now);
         self.finish(ticket, Err(error), now);
     }
 
-    /// Its caller went away before it was sent, or before it was sent again.
-    pub(super) fn withdrawn(&mut self, pending: Pending) {
+    /// An earlier record of its key failed while it was under way. The key's stop is not prolonged.
+    pub(super) fn refuse(&mut self, ticket: Ticket, refusal: BindingError, now: Instant) {
+        let Some(pending) = self.queue.book.get(ticket) else { return };
+        let error = told(pending, refusal);
+        self.finish(ticket, Err(error), now);
+    }
+
+    /// Its caller went away before it was sent, or before it was sent again: then its key has a hole.
+    pub(super) fn withdraw(&mut self, ticket: Ticket, now: Instant) {
+        let Some(pending) = self.queue.book.get(ticket) else { return };
         let error = refusals::closed(pending.trial.outcome);
-        self.conclude(pending, Err(error));
+        let lane = pending.lane.clone().filter(|_| pending.leaves_hole());
+        // Before it leaves, since then the next of its key is no longer behind.
+        self.stop(lane, now);
+        self.finish(ticket, Err(error), now);
+    }
+
+    /// Takes out what is first in line and not awaited.
+    pub(super) fn skip_gone(&mut self, now: Instant) {
+        while let Some((ticket, _)) = self.queue.first().filter(|(_, pending)| pending.waiter.is_gone()) {
+            self.withdraw(ticket, now);
+        }
     }
 
     /// Answers those whose deadline has come. One in a call keeps its place until the call ends, but gets its answer.
@@ -59,9 +79,7 @@ impl Engine {
         }
         self.gate.swept(gone);
         for ticket in self.queue.abandoned() {
-            if let Some(pending) = self.queue.remove(ticket, now) {
-                self.withdrawn(pending);
-            }
+            self.withdraw(ticket, now);
         }
     }
 
@@ -73,15 +91,14 @@ impl Engine {
             return true;
         }
         for ticket in unit.tickets() {
-            if let Some(pending) = self.queue.remove(*ticket, now) {
-                self.withdrawn(pending);
-            }
+            self.withdraw(*ticket, now);
         }
         false
     }
 
     fn cut(&mut self, ticket: Ticket, now: Instant) {
-        let Some(pending) = self.queue.book.get_mut(ticket).filter(|pending| !pending.waiter.is_answered()) else {
+        // Without its caller nobody needs an answer now, and how its call ends decides about its key.
+        let Some(pending) = self.queue.book.get_mut(ticket).filter(|pending| !pending.waiter.is_gone()) else {
             return;
         };
         let error = told(pending, refusals::cut()).with_outcome(Outcome::Unknown);
@@ -90,10 +107,10 @@ impl Engine {
         if pending.waiter.answer(Err(error)) {
             self.metrics.ended(RecordState::Failed, attempts);
             self.metrics.ambiguous();
-            self.stop(lane, now);
         } else {
             self.metrics.ended(RecordState::Orphaned, attempts);
         }
+        self.stop(lane, now);
     }
 
     /// Refuses the records behind one that failed, where the order asks for it.
@@ -109,7 +126,7 @@ impl Engine {
         self.stopped.put(lane, now + window);
     }
 
-    fn conclude(&mut self, mut pending: Pending, answer: Answer) {
+    pub(super) fn conclude(&mut self, mut pending: Pending, answer: Answer) {
         let attempts = pending.trial.attempts;
         if let Some(slot) = pending.slot.filter(|_| attempts == 0) {
             self.shards.refund(pending.shard.as_ref(), pending.size, slot);

@@ -2,8 +2,13 @@
 //! time. Pure; all times are given.
 //!
 //! A bucket keeps its state as of its last slot, which may lie ahead. So slots of one shard never run backwards, and
-//! both measures, records and bytes, are charged at the moment of sending: in no window does a shard get more than
+//! both measures, records and bytes, are charged at the slot: in no window do the slots of a shard hold more than
 //! rate × window + depth of either.
+//!
+//! That bounds what is promised, not what is sent: a record never leaves before its slot, but it may leave later
+//! (behind its key, with all calls in use, in an outage), and those that are late leave together. Nor does a repetition
+//! take a slot: its own wait holds it back. What the shard then refuses cuts the pace of the slots that are given
+//! afterwards; those that were given before stay.
 
 use super::pace::Pace;
 use super::shard_map::ShardMap;

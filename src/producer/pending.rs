@@ -92,6 +92,13 @@ pub(super) struct Pending {
     pub(super) permit: Permit,
 }
 
+impl Pending {
+    /// Whether its key misses it if it is not sent again: it was sent before those behind it.
+    pub(super) const fn leaves_hole(&self) -> bool {
+        self.trial.attempts > 0 && self.lane.is_some()
+    }
+}
+
 /// Names a record for as long as it is pending, and never another one after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ticket {

@@ -271,14 +271,10 @@ impl Queue {
                 continue;
             };
             let shard = shard_of(pending);
-            if shard != pending.shard {
-                // Its room was reserved at the other shard; given back to this one, it would be too much here.
-                pending.slot = None;
-            }
             if shard == pending.shard {
                 continue;
             }
-            // What was reserved was reserved of the other shard, which is likely gone.
+            // Its room was reserved at the other shard; given back to this one, it would be too much here.
             pending.slot = None;
             if pending.stage == Stage::Ready {
                 self.tally.subtract(pending.size, pending.shard.as_ref());

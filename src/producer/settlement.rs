@@ -8,7 +8,7 @@ use super::refusals;
 use super::settings::{Aggregation, Ordering};
 use super::settle::{Bounds, Verdict, is_poisoned, judge, wait};
 use crate::domain::{BindingError, FailureKind, Outcome, Receipt, ShardId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,11 +29,13 @@ struct Settling {
     again: Vec<Ticket>,
     /// The jitter that all records of a shard share.
     fractions: HashMap<Option<ShardId>, f64>,
+    /// Those that throttled; each counts once.
+    throttled: HashSet<Option<ShardId>>,
 }
 
 impl Settling {
     fn at(now: Instant) -> Self {
-        Self { now, again: Vec::new(), fractions: HashMap::new() }
+        Self { now, again: Vec::new(), fractions: HashMap::new(), throttled: HashSet::new() }
     }
 }
 
@@ -96,24 +98,15 @@ impl Engine {
     }
 
     fn refused(&mut self, unit: &Users, error: &BindingError, settling: &mut Settling) {
-        if is_poisoned(error.kind())
-            && let Some(halves) = unit.halves()
-        {
-            self.note_refusal(unit, error);
-            self.parts.extend(halves.map(|half| vec![half]));
-            return;
+        if is_poisoned(error.kind()) && matches!(unit, Users::Many(_)) {
+            return self.unpack(unit, error, settling);
         }
         let first = unit.tickets().first().and_then(|ticket| self.queue.book.get(*ticket));
-        let shard = first.and_then(|pending| pending.shard.clone());
-        let fraction = match settling.fractions.get(&shard) {
-            Some(fraction) => *fraction,
-            None => {
-                if error.kind() == FailureKind::Throttled {
-                    self.shards.throttled(shard.as_ref(), settling.now);
-                }
-                *settling.fractions.entry(shard).or_insert_with(|| self.random.f64())
-            }
-        };
+        let shard = first.and_then(|pending| pending.shard.clone()).or_else(|| told_shard(error));
+        if error.kind() == FailureKind::Throttled && settling.throttled.insert(shard.clone()) {
+            self.shards.throttled(shard.as_ref(), settling.now);
+        }
+        let fraction = *settling.fractions.entry(shard).or_insert_with(|| self.random.f64());
         for ticket in unit.tickets() {
             let may_retry = error.kind().may_retry();
             let at_least = if may_retry { self.entry_budget.take(settling.now) } else { Duration::ZERO };
@@ -121,6 +114,18 @@ impl Engine {
             self.attempt_failed(*ticket, error, Pause { fraction, at_least }, settling);
             if may_retry && settling.again.len() == before {
                 self.entry_budget.give_back();
+            }
+        }
+    }
+
+    /// Some user of the aggregate is bad, and the others must not suffer: each goes on as a plain record. Back in the
+    /// queue, and not as calls at once, since those of one key must follow each other.
+    fn unpack(&mut self, unit: &Users, error: &BindingError, settling: &mut Settling) {
+        self.note_refusal(unit, error);
+        for ticket in unit.tickets() {
+            if let Some(pending) = self.queue.book.get_mut(*ticket) {
+                pending.packing = Packing::Alone;
+                self.again(*ticket, settling.now, error, settling);
             }
         }
     }
@@ -145,7 +150,8 @@ impl Engine {
 
     /// Some record in the call is bad, and the others must not suffer: each half goes as a call of its own.
     fn halve(&mut self, mut flight: Flight, error: &BindingError) {
-        if flight.bytes > OLD_MOST_BYTES && self.plan.limits.bytes > OLD_MOST_BYTES {
+        let is_too_large = error.kind() == FailureKind::TooLarge;
+        if is_too_large && flight.bytes > OLD_MOST_BYTES && self.plan.limits.bytes > OLD_MOST_BYTES {
             let bytes = flight.bytes;
             tracing::info!(bytes, limit = OLD_MOST_BYTES, "large call was refused, later ones are kept smaller");
             self.plan.limits.bytes = OLD_MOST_BYTES;
@@ -172,13 +178,26 @@ impl Engine {
         let bounds = Bounds { policy, deadline: pending.deadline, fail_if_throttled: pending.fail_if_throttled };
         let wait = wait(&policy, pending.trial.attempts, pause.fraction, error).max(pause.at_least);
         match judge(error, &pending.trial, &bounds, wait, now) {
-            Verdict::Again(at) if !pending.waiter.is_gone() => {
-                pending.due = at;
-                pending.trial.last = Some(error.clone());
-                settling.again.push(ticket);
-            }
-            Verdict::Again(_) | Verdict::GiveUp => self.fail(ticket, error.clone(), now),
+            Verdict::Again(at) => self.again(ticket, at, error, settling),
+            Verdict::GiveUp => self.fail(ticket, error.clone(), now),
         }
+    }
+
+    /// Sends a record again, unless nobody waits for it or its key was stopped while it was under way.
+    fn again(&mut self, ticket: Ticket, due: Instant, error: &BindingError, settling: &mut Settling) {
+        let now = settling.now;
+        let Some(pending) = self.queue.book.get_mut(ticket) else { return };
+        if pending.waiter.is_gone() {
+            return self.fail(ticket, error.clone(), now);
+        }
+        if let Some(until) = pending.lane.as_ref().and_then(|lane| self.stopped.get(lane)).filter(|until| **until > now)
+        {
+            let refusal = refusals::stopped(*until - now);
+            return self.refuse(ticket, refusal, now);
+        }
+        pending.due = due;
+        pending.trial.last = Some(error.clone());
+        settling.again.push(ticket);
     }
 }
 
@@ -190,6 +209,12 @@ impl super::pending::Pending {
         }
         self.waiter.note(self.trial.outcome);
     }
+}
+
+/// The shard that the service named.
+fn told_shard(error: &BindingError) -> Option<ShardId> {
+    let named = error.details().iter().find(|(key, _)| *key == "shardId");
+    named.map(|(_, shard)| ShardId::new(shard.as_str()))
 }
 
 fn outcome(reply: &Reply) -> &'static str {

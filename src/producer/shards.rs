@@ -15,6 +15,8 @@ const MISMATCH_PAUSE: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// How often the share of a limit that is in use is told to the metrics.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// What the metrics call the shard of a throttle that nobody can tell.
+const UNKNOWN: &str = "unknown";
 
 /// When to list the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,14 +96,16 @@ impl Shards {
         self.limiter.refund(shard, bytes, slot);
     }
 
-    /// Records of that shard were throttled.
+    /// Records of that shard were throttled; `None` where nobody can tell of which. One that the map does not have is
+    /// counted as unknown, since its series would never end.
     pub(super) fn throttled(&mut self, shard: Option<&ShardId>, now: Instant) {
         self.limiter.throttled(shard, now);
-        if let Some(shard) = shard {
-            self.metrics.throttled(shard.as_str());
-            self.metrics.set_limiter_factor(shard.as_str(), self.limiter.factor(Some(shard), now));
-            self.slowed.insert(shard.clone());
-        }
+        let Some(shard) = shard.filter(|shard| self.map.range_of(shard).is_some()) else {
+            return self.metrics.throttled(UNKNOWN);
+        };
+        self.metrics.throttled(shard.as_str());
+        self.metrics.set_limiter_factor(shard.as_str(), self.limiter.factor(Some(shard), now));
+        self.slowed.insert(shard.clone());
     }
 
     /// A record was stored there; if it was expected elsewhere, the map is out of date.

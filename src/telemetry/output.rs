@@ -112,7 +112,11 @@ impl OutputFamilies {
     }
 
     fn register_counts(&self, registry: &mut Registry) {
-        registry.register("output_retries", "Calls to the service that were repeated", self.retries.clone());
+        registry.register(
+            "output_retries",
+            "Calls to the service that repeated a request, or at least one record",
+            self.retries.clone(),
+        );
         registry.register(
             "output_records",
             "Records and items by how they ended; dead_lettered counts those of the failed that were kept",
@@ -134,7 +138,11 @@ impl OutputFamilies {
         registry.register_with_unit("output_batch_size", "Bytes in one call", Unit::Bytes, self.batch_bytes.clone());
         registry.register_with_unit("output_queue", "Bytes that wait", Unit::Bytes, self.queue_bytes.clone());
         registry.register("output_queue_records", "Records that wait or are under way", self.queue_records.clone());
-        registry.register("output_shard_throttles", "Throttles by shard", self.throttles.clone());
+        registry.register(
+            "output_shard_throttles",
+            "Replies that throttled a shard; `unknown` where nobody can tell which",
+            self.throttles.clone(),
+        );
         registry.register(
             "output_shard_limiter_factor",
             "Part of a shard's limit that is used now; below 1 after throttles",
@@ -198,7 +206,7 @@ pub struct OutputMetrics {
 }
 
 impl OutputMetrics {
-    /// Counts calls that were repeated.
+    /// Counts calls that repeat an earlier one, or take along a record that was sent before.
     pub fn retried(&self, times: u64) {
         self.retries.inc_by(times);
     }
@@ -253,7 +261,7 @@ impl OutputMetrics {
         self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// A shard throttled a record.
+    /// A reply throttled records of a shard.
     pub fn throttled(&self, shard: &str) {
         self.families.throttles.get_or_create(&self.shard(shard)).inc();
     }

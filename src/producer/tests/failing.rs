@@ -1,9 +1,10 @@
 //! What a failure means for each record of a call.
 
 use super::super::{Batching, ProducerSettings, RetryPolicy};
-use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
+use super::script::{LATENCY, Listing, Reaction, Rig, Script, failure, record, shard, texts, within};
 use crate::domain::{FailureKind, NewRecord, Outcome};
 use futures_util::future::join_all;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,8 +27,33 @@ async fn only_the_failed_entries_are_sent_again() {
     assert_eq!(attempts, [1, 2, 1, 1, 2, 1, 1, 2, 1]);
     assert_eq!(texts(&script.seen()[1].records), ["1", "4", "7"]);
     assert_eq!(script.stored().len(), 9);
-    rig.counts("retries_total", "", 3);
+    rig.counts("retries_total", "", 1);
     rig.counts("duplicates_possible_total", "", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_behind_another_failure_is_counted() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Each([FailureKind::Transient, FailureKind::Throttled].map(|kind| Some(failure(kind))).into()),
+        _ => Reaction::Store,
+    });
+    let rig = Rig::new(ProducerSettings::default(), &script);
+    assert!(put_many(&rig, 2).await.iter().all(Result::is_ok));
+    rig.counts("shard_throttles_total", ",shard=\"unknown\"", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_counts_for_the_shard_that_the_service_names() {
+    let script = Script::new(|call, _| match call {
+        1 => Reaction::Refuse(failure(FailureKind::Throttled).with_detail("shardId", "shardId-0")),
+        _ => Reaction::Store,
+    });
+    let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));
+    let rig = Rig::listed(ProducerSettings::default(), &script, Some(shards));
+    assert!(rig.put("k", "to learn the shards").await.is_ok());
+    let keyless = NewRecord { partition_key: None, ..record("k", "x") };
+    assert_eq!(rig.producer.put(keyless, within(10_000)).await.unwrap().attempts, 2);
+    rig.counts("shard_throttles_total", ",shard=\"shardId-0\"", 1);
 }
 
 #[tokio::test(start_paused = true)]

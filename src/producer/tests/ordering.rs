@@ -2,7 +2,7 @@
 
 use super::super::{Ordering, OrderingOnFailure, ProducerSettings};
 use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
-use crate::domain::{FailureKind, NewRecord};
+use crate::domain::{BindingError, FailureKind, NewRecord};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -93,16 +93,61 @@ async fn after_a_failure_the_key_stops_for_a_while_and_others_go_on() {
     assert_eq!(texts(&script.stored()), ["b1", "a5"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_does_not_stop_the_key() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Permanent)),
-        _ => Reaction::Store,
-    });
+fn stopping() -> ProducerSettings {
     let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
-    let rig = Rig::new(ProducerSettings { ordering_on_failure: stop, ..ordered(Ordering::Key) }, &script);
+    ProducerSettings { ordering_on_failure: stop, ..ordered(Ordering::Key) }
+}
+
+fn refusing_first(error: BindingError) -> Script {
+    Script::new(move |call, _| match call {
+        0 => Reaction::Refuse(error.clone()),
+        _ => Reaction::Store,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_was_sent_and_failed_stops_its_key_though_its_caller_left() {
+    let script = refusing_first(failure(FailureKind::Permanent));
+    let rig = Rig::new(stopping(), &script);
     assert!(tokio::time::timeout(LATENCY / 2, rig.put("a", "a1")).await.is_err());
+    assert_eq!(rig.put("a", "a2").await.unwrap_err().reason(), Some("ORDERING_STOPPED"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_not_sent_again_because_its_caller_left_stops_its_key() {
+    let script = refusing_first(failure(FailureKind::Throttled).with_retry_after(Duration::from_secs(1)));
+    let rig = Rig::new(stopping(), &script);
+    let first = tokio::time::timeout(3 * LATENCY, rig.put("a", "a1"));
+    let second = async {
+        tokio::time::sleep(2 * LATENCY).await;
+        rig.put("a", "a2").await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_err());
+    assert_eq!(second.unwrap_err().reason(), Some("ORDERING_STOPPED"));
+    assert_eq!(script.seen().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_before_the_record_is_sent_does_not_stop_the_key() {
+    let script = Script::storing();
+    let rig = Rig::new(stopping(), &script);
+    let first = rig.put("a", "a1");
+    let second = tokio::time::timeout(LATENCY / 2, rig.put("a", "a2"));
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok() && second.is_err());
+    assert!(rig.put("a", "a3").await.is_ok());
+    assert_eq!(texts(&script.stored()), ["a1", "a3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_after_its_caller_left_and_its_deadline_passed_stops_nothing() {
+    let script = Script::storing();
+    let rig = Rig::new(stopping(), &script);
+    let first = rig.producer.put(record("a", "a1"), within(4));
+    assert!(tokio::time::timeout(LATENCY / 2, first).await.is_err());
     assert!(rig.put("a", "a2").await.is_ok());
+    rig.counts("records_total", ",state=\"orphaned\"", 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,12 @@
 //! Records in aggregates.
 
-use super::super::{Aggregation, Ordering, ProducerSettings};
+use super::super::{Aggregation, Ordering, OrderingOnFailure, ProducerSettings, PutOptions};
 use super::script::{Listing, Reaction, Rig, Script, failure, record, shard, texts, within};
 use crate::aggregation::unpack;
 use crate::domain::{FailureKind, NewRecord};
 use futures_util::future::join_all;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn packing(aggregation: Aggregation, ordering: Ordering) -> ProducerSettings {
     ProducerSettings { aggregation, ordering, ..ProducerSettings::default() }
@@ -64,7 +65,7 @@ async fn an_aggregate_that_fails_comes_back_before_its_key() {
     let first = join_all(["1", "2", "3"].map(|text| rig.put("a", text)));
     let later = async {
         tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
         rig.put("a", "4").await
     };
     let (first, later) = tokio::join!(first, later);
@@ -83,6 +84,37 @@ async fn a_bad_user_of_an_aggregate_fails_alone() {
     for (n, answer) in answers.iter().enumerate() {
         assert_eq!(answer.is_ok(), n != 3, "{n}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_users_of_a_refused_aggregate_follow_each_other_where_the_order_asks_for_it() {
+    let script = Script::new(|_, records| match records.iter().flat_map(users).any(|user| user == "3") {
+        true => Reaction::Refuse(failure(FailureKind::Caller)),
+        false => Reaction::Store,
+    });
+    let rig = Rig::new(packing(Aggregation::Key, Ordering::Key), &script);
+    let answers = join_all((0..8).map(async |n| rig.put("a", &n.to_string()).await)).await;
+    for (n, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.is_ok(), n != 3, "{n}");
+    }
+    assert_eq!(script.most_open(), 1, "two calls held records of one key");
+    assert_eq!(texts(&script.stored()), ["0", "1", "2", "4", "5", "6", "7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_reaches_the_later_users_of_the_same_aggregate() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Refuse(failure(FailureKind::Throttled)),
+        _ => Reaction::Store,
+    });
+    let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
+    let settings = ProducerSettings { ordering_on_failure: stop, ..packing(Aggregation::Key, Ordering::Key) };
+    let rig = Rig::new(settings, &script);
+    let impatient = PutOptions { fail_if_throttled: true, ..within(10_000) };
+    let (first, second) = tokio::join!(rig.producer.put(record("a", "1"), impatient), rig.put("a", "2"));
+    assert_eq!(first.unwrap_err().kind(), FailureKind::Throttled);
+    assert_eq!(second.unwrap_err().reason(), Some("ORDERING_STOPPED"));
+    assert_eq!(script.seen().len(), 1);
 }
 
 fn halves() -> Arc<Listing> {
