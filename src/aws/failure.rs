@@ -155,6 +155,10 @@ pub(super) fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome)
     if internal.iter().any(|word| code.starts_with(word)) {
         return (FailureKind::Transient, Outcome::Unknown);
     }
+    // The same transaction was sent before and is under way: it may be carried out yet.
+    if code == "TransactionInProgressException" {
+        return (FailureKind::Throttled, Outcome::Unknown);
+    }
     kind_of(code).map_or_else(|| by_status(status), |kind| (kind, Outcome::NotDone))
 }
 
@@ -173,8 +177,7 @@ fn kind_of(code: &str) -> Option<FailureKind> {
         | "BandwidthLimitExceeded"
         | "LimitExceededException"
         | "SlowDown"
-        | "PriorRequestNotComplete"
-        | "TransactionInProgressException" => Throttled,
+        | "PriorRequestNotComplete" => Throttled,
         "AccessDeniedException"
         | "AccessDenied"
         | "KMSAccessDeniedException"
