@@ -112,7 +112,8 @@ impl Retry {
     }
 
     /// Runs `attempt` until it succeeds, may not be repeated, or the deadline is reached. Each attempt is cut at the
-    /// deadline; a cut attempt counts as unknown. Cancel-safe as far as `attempt` is.
+    /// deadline; a cut attempt counts as unknown. None is begun where the deadline has passed already. Cancel-safe as
+    /// far as `attempt` is.
     ///
     /// # Errors
     /// The last failure.
@@ -120,6 +121,10 @@ impl Retry {
     where
         F: Future<Output = Result<T, BindingError>>,
     {
+        if Instant::now() >= self.deadline {
+            let text = "the time allowed was over before the request could be sent";
+            return Err(BindingError::new(FailureKind::TimedOut, text));
+        }
         loop {
             self.made += 1;
             let failure = match tokio::time::timeout_at(self.deadline, attempt()).await {
@@ -228,6 +233,14 @@ mod tests {
         let error = result.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Unknown);
         assert_eq!(begun.elapsed(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_never_sent_is_not_done() {
+        let attempt = || async { panic!("the deadline has passed") };
+        let result: Result<Spent<()>, _> = Retry::within(Duration::ZERO, BACKOFF, 1).run(attempt).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
     }
 
     #[tokio::test(start_paused = true)]
