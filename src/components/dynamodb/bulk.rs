@@ -40,7 +40,7 @@ pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeRe
     let options = &output.options;
     let version = Etag::read(&request.metadata, options.etag_attribute.as_deref())?;
     life::stated_end(&request.metadata, options.life.as_ref(), life::now())?;
-    let schema = output.keys.find(&output.items).await;
+    let schema = output.keys.find(&output.items, request.deadline).await;
     let read = |(place, text): (usize, &&RawValue)| {
         let mut item = request.spelling.item(text.get().as_bytes()).map_err(|fault| at(fault, "items", place))?;
         life::limit_life(&mut item, &request.metadata, options.life.as_ref(), life::now())?;
