@@ -5,9 +5,6 @@ use crate::domain::{BindingError, FailureKind, Outcome};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The reason in a failure that met an open transaction: a conflict that passes soon, so it is tried again.
-pub const TRANSACTION_CONFLICT: &str = "TRANSACTION_CONFLICT";
-
 /// Whether a request may be sent again although an earlier attempt may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Repeat {
@@ -98,9 +95,8 @@ impl Retry {
     pub fn decide(&mut self, error: BindingError, now: Instant) -> Attempt {
         self.may_have_taken_effect |= error.outcome() == Outcome::Unknown;
         let outcome = if self.may_have_taken_effect { Outcome::Unknown } else { Outcome::NotDone };
-        let may_pass = error.kind().may_retry() || error.reason() == Some(TRANSACTION_CONFLICT);
         let is_unsafe = self.repeat == Repeat::UnlessUnknown && self.may_have_taken_effect;
-        if !may_pass || is_unsafe || self.repeats >= self.most_repeats {
+        if !error.may_retry() || is_unsafe || self.repeats >= self.most_repeats {
             return Attempt::GiveUp(error.with_outcome(outcome));
         }
         let wait = self.waits.next_wait().max(error.retry_after().unwrap_or_default());
@@ -188,7 +184,7 @@ mod tests {
         let mut left = 3;
         let spent = Retry::within(Duration::from_secs(10), BACKOFF, 1).run(|| {
             left -= 1;
-            let conflict = failing(FailureKind::Conflict).with_reason(TRANSACTION_CONFLICT);
+            let conflict = failing(FailureKind::Conflict).passing_soon();
             let result = if left == 0 { Ok(()) } else { Err(conflict) };
             async move { result }
         });
