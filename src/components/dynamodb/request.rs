@@ -30,7 +30,8 @@ impl Request {
     /// When one of them is wrong.
     pub(super) fn read(request: InvokeRequest, options: &Options) -> Result<Self, BindingError> {
         let InvokeRequest { data, metadata, .. } = request;
-        let time = time_allowed(metadata.get("timeout"), options.request_timeout, options.max_request_timeout)?;
+        let trying = &options.trying;
+        let time = time_allowed(metadata.get("timeout"), trying.request_timeout, trying.max_request_timeout)?;
         let spelling = spelling(&metadata, &options.spelling)?;
         Ok(Self { data, metadata, spelling, deadline: Instant::now() + time })
     }
