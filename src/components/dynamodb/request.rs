@@ -36,9 +36,9 @@ impl Request {
         Ok(Self { data, metadata, spelling, deadline: Instant::now() + time })
     }
 
-    /// A call to be tried for this request.
+    /// A call to be tried for this request; one that reads, unless it is told otherwise.
     pub(super) const fn call(&self, operation: &'static str, repeat: Repeat) -> Call {
-        Call { operation, deadline: self.deadline, repeat }
+        Call { operation, deadline: self.deadline, repeat, writes: 0 }
     }
 
     /// `conditionExpression` with `expressionAttributeNames` and `expressionAttributeValues`, which are JSON texts.
