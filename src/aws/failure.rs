@@ -160,6 +160,10 @@ fn by_code(code: &str) -> Option<(FailureKind, Outcome)> {
     if internal.iter().any(|word| code.starts_with(word)) {
         return Some((FailureKind::Transient, Outcome::Unknown));
     }
+    // The same transaction was sent before and is under way: it may be carried out yet.
+    if code == "TransactionInProgressException" {
+        return Some((FailureKind::Throttled, Outcome::Unknown));
+    }
     kind_of(code).map(|kind| (kind, Outcome::NotDone))
 }
 
@@ -178,8 +182,7 @@ fn kind_of(code: &str) -> Option<FailureKind> {
         | "BandwidthLimitExceeded"
         | "LimitExceededException"
         | "SlowDown"
-        | "PriorRequestNotComplete"
-        | "TransactionInProgressException" => Throttled,
+        | "PriorRequestNotComplete" => Throttled,
         "AccessDeniedException"
         | "AccessDenied"
         | "KMSAccessDeniedException"

@@ -26,6 +26,7 @@ fn each_code_has_its_meaning() {
         ("ProvisionedThroughputExceededException", 400, Throttled, Outcome::NotDone),
         ("KMSThrottlingException", 400, Throttled, Outcome::NotDone),
         ("SlowDown", 503, Throttled, Outcome::NotDone),
+        ("TransactionInProgressException", 400, Throttled, Outcome::Unknown),
         ("LimitExceededException", 400, Throttled, Outcome::NotDone),
         ("AccessDeniedException", 400, Denied, Outcome::NotDone),
         ("ExpiredTokenException", 400, Denied, Outcome::NotDone),

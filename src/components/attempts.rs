@@ -2,9 +2,9 @@
 
 use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::resilience::{Backoff, Repeat, Retry, Spent};
-use crate::telemetry::OutputMetrics;
+use crate::telemetry::{OutputMetrics, RecordState};
 use futures_util::future::BoxFuture;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,10 +30,38 @@ pub(super) struct Call {
     pub(super) deadline: Instant,
     /// Whether it may be sent again after an unknown outcome.
     pub(super) repeat: Repeat,
+    /// How many items it writes; none for a read. Each is counted by how it ended.
+    pub(super) writes: usize,
+}
+
+impl Call {
+    /// The same call, which writes so many items.
+    pub(super) const fn writing(mut self, items: usize) -> Self {
+        self.writes = items;
+        self
+    }
+}
+
+/// What is counted when a call ends, also by its caller's going away: the future is dropped then, wherever it was.
+struct Tally<'a> {
+    metrics: &'a OutputMetrics,
+    writes: usize,
+    made: &'a AtomicU32,
+    state: RecordState,
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        let made = self.made.load(Ordering::Relaxed);
+        self.metrics.retried(u64::from(made.saturating_sub(1)));
+        let state = if made == 0 { RecordState::Refused } else { self.state };
+        (0..self.writes).for_each(|_| self.metrics.ended(state, made));
+    }
 }
 
 impl Attempts {
-    /// Tries until it succeeds, may not be repeated, or the time is over.
+    /// Tries until it succeeds, may not be repeated, or the time is over. Counts what became of the items it writes:
+    /// dropped while an attempt was under way, they are orphaned, for the service may have carried it out.
     ///
     /// # Errors
     /// The last failure.
@@ -41,7 +69,9 @@ impl Attempts {
     where
         F: Future<Output = Result<T, BindingError>> + Send,
     {
-        let made = AtomicU64::new(0);
+        let made = AtomicU32::new(0);
+        let (metrics, writes) = (&self.metrics, call.writes);
+        let mut tally = Tally { metrics, writes, made: &made, state: RecordState::Orphaned };
         let counted = || {
             made.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
@@ -54,7 +84,7 @@ impl Attempts {
             }
         };
         let outcome = self.retry(call).run(counted).await;
-        self.metrics.retried(made.into_inner().saturating_sub(1));
+        tally.state = if outcome.is_ok() { RecordState::Stored } else { RecordState::Failed };
         if outcome.as_ref().is_err_and(|error| error.outcome() == Outcome::Unknown) {
             self.metrics.ambiguous();
         }
@@ -93,6 +123,46 @@ pub(super) fn time_allowed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Metrics;
+    use futures_util::FutureExt;
+
+    /// The state of two items after a call that fails so many times, cut off after its first poll if it waits then.
+    async fn counted(failures: u32, deadline: Instant, attempt: impl Fn(u32) -> Result<(), BindingError>) -> String {
+        let metrics = Metrics::new();
+        let backoff = Backoff::millis(10, 10);
+        let attempts =
+            Attempts { backoff, most_retries: Some(failures), max_elapsed: None, metrics: metrics.output("rows") };
+        let call = Call { operation: "PutItem", deadline, repeat: Repeat::Freely, writes: 0 }.writing(2);
+        let mut made = 0;
+        let running = attempts.run(call, || {
+            made += 1;
+            let result = attempt(made);
+            async move { result }
+        });
+        if failures == 0 {
+            assert!(running.now_or_never().is_some());
+        } else {
+            assert!(running.now_or_never().is_none());
+        }
+        metrics.page().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_written_item_is_counted_by_how_it_ended() {
+        let throttled = |_| Err(BindingError::new(FailureKind::Throttled, "no"));
+        let later = Instant::now() + Duration::from_secs(9);
+        for (state, tried, page) in [
+            ("stored", 2, counted(0, later, |_| Ok(())).await),
+            ("failed", 2, counted(0, later, throttled).await),
+            ("orphaned", 2, counted(1, later, throttled).await),
+            ("refused", 0, counted(0, Instant::now(), throttled).await),
+        ] {
+            let records = format!(r#"bindd_output_records_total{{component="rows",state="{state}"}} 2"#);
+            assert!(page.contains(&records), "{records} is not in\n{page}");
+            let attempts = format!(r#"bindd_output_attempts_count{{component="rows"}} {tried}"#);
+            assert!(page.contains(&attempts), "{attempts} is not in\n{page}");
+        }
+    }
 
     #[test]
     fn a_request_may_shorten_its_time_and_never_exceeds_the_bound() {

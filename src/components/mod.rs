@@ -20,6 +20,7 @@ mod policy;
 mod probe;
 mod region;
 mod toolbox;
+mod trying;
 
 pub use catalog::{Checked, Spec, Verdict, check};
 pub use connect::connect;
@@ -27,3 +28,4 @@ pub use peers::Peers;
 pub use policy::{PolicyScope, policy};
 pub use probe::{Finding, Found, Probed, probe};
 pub use toolbox::Toolbox;
+pub use trying::Trying;

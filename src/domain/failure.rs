@@ -141,6 +141,7 @@ pub struct BindingError {
 #[derive(Debug, Clone, Default)]
 struct Facts {
     reason: Option<&'static str>,
+    passes_soon: bool,
     details: Vec<(&'static str, String)>,
 }
 
@@ -163,6 +164,13 @@ impl BindingError {
     #[must_use]
     pub fn with_reason(mut self, reason: &'static str) -> Self {
         self.facts.get_or_insert_default().reason = Some(reason);
+        self
+    }
+
+    /// States that what stood in the way passes soon, although failures of this kind last as a rule.
+    #[must_use]
+    pub fn passing_soon(mut self) -> Self {
+        self.facts.get_or_insert_default().passes_soon = true;
         self
     }
 
@@ -206,6 +214,13 @@ impl BindingError {
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// Whether the same request may succeed if it is sent again after a while: by its kind, or because what stood in the
+    /// way passes soon.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        self.kind.may_retry() || self.facts.as_ref().is_some_and(|facts| facts.passes_soon)
     }
 
     /// When to try again, if somebody knows.

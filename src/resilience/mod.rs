@@ -6,4 +6,4 @@ mod retry;
 
 pub use backoff::{Backoff, InvalidBackoff, Waits};
 pub use budget::RetryBudget;
-pub use retry::{Attempt, Repeat, Retry, Spent, TRANSACTION_CONFLICT};
+pub use retry::{Attempt, Repeat, Retry, Spent};

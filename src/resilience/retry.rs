@@ -5,9 +5,6 @@ use crate::domain::{BindingError, FailureKind, Outcome};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The reason in a failure that met an open transaction: a conflict that passes soon, so it is tried again.
-pub const TRANSACTION_CONFLICT: &str = "TRANSACTION_CONFLICT";
-
 /// Whether a request may be sent again although an earlier attempt may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Repeat {
@@ -98,9 +95,8 @@ impl Retry {
     pub fn decide(&mut self, error: BindingError, now: Instant) -> Attempt {
         self.may_have_taken_effect |= error.outcome() == Outcome::Unknown;
         let outcome = if self.may_have_taken_effect { Outcome::Unknown } else { Outcome::NotDone };
-        let may_pass = error.kind().may_retry() || error.reason() == Some(TRANSACTION_CONFLICT);
         let is_unsafe = self.repeat == Repeat::UnlessUnknown && self.may_have_taken_effect;
-        if !may_pass || is_unsafe || self.repeats >= self.most_repeats {
+        if !error.may_retry() || is_unsafe || self.repeats >= self.most_repeats {
             return Attempt::GiveUp(error.with_outcome(outcome));
         }
         let wait = self.waits.next_wait().max(error.retry_after().unwrap_or_default());
@@ -112,7 +108,8 @@ impl Retry {
     }
 
     /// Runs `attempt` until it succeeds, may not be repeated, or the deadline is reached. Each attempt is cut at the
-    /// deadline; a cut attempt counts as unknown. Cancel-safe as far as `attempt` is.
+    /// deadline; a cut attempt counts as unknown. None is begun where the deadline has passed already. Cancel-safe as
+    /// far as `attempt` is.
     ///
     /// # Errors
     /// The last failure.
@@ -120,6 +117,10 @@ impl Retry {
     where
         F: Future<Output = Result<T, BindingError>>,
     {
+        if Instant::now() >= self.deadline {
+            let text = "the time allowed was over before the request could be sent";
+            return Err(BindingError::new(FailureKind::TimedOut, text));
+        }
         loop {
             self.made += 1;
             let failure = match tokio::time::timeout_at(self.deadline, attempt()).await {
@@ -183,7 +184,7 @@ mod tests {
         let mut left = 3;
         let spent = Retry::within(Duration::from_secs(10), BACKOFF, 1).run(|| {
             left -= 1;
-            let conflict = failing(FailureKind::Conflict).with_reason(TRANSACTION_CONFLICT);
+            let conflict = failing(FailureKind::Conflict).passing_soon();
             let result = if left == 0 { Ok(()) } else { Err(conflict) };
             async move { result }
         });
@@ -228,6 +229,14 @@ mod tests {
         let error = result.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Unknown);
         assert_eq!(begun.elapsed(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_never_sent_is_not_done() {
+        let attempt = || async { panic!("the deadline has passed") };
+        let result: Result<Spent<()>, _> = Retry::within(Duration::ZERO, BACKOFF, 1).run(attempt).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
     }
 
     #[tokio::test(start_paused = true)]

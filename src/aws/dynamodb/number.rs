@@ -23,22 +23,44 @@ pub enum NumberProblem {
     TooSmall,
 }
 
+/// A number text, taken apart; it must follow JSON's grammar of a number.
+struct Parts {
+    /// `-` or nothing.
+    sign: &'static str,
+    /// Whether the text has an exponent.
+    has_exponent: bool,
+    all_digits: String,
+    /// Power of ten of the first digit that is not zero.
+    power: i64,
+}
+
+impl Parts {
+    fn of(text: &str) -> Self {
+        let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all_digits = [whole, fraction].concat();
+        let leading_zeros = length(&all_digits) - length(all_digits.trim_start_matches('0'));
+        let power = exponent_value(exponent) + length(whole) - 1 - leading_zeros;
+        Self { sign, has_exponent: mantissa.len() < unsigned.len(), all_digits, power }
+    }
+
+    /// The digits without outer zeros; none for zero.
+    fn digits(&self) -> &str {
+        self.all_digits.trim_matches('0')
+    }
+}
+
 /// The text to store for a JSON number: the same digits, so the same value.
 ///
 /// `text` must follow JSON's grammar of a number. What has no exponent stays as it is; the rest is written as
 /// `d.dddE+x`, which DynamoDB reads. Minus zero becomes `0`.
 pub(super) fn number_text(text: &str) -> Result<String, NumberProblem> {
-    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all_digits = [whole, fraction].concat();
-    let from_first = all_digits.trim_start_matches('0');
-    let digits = from_first.trim_end_matches('0');
+    let parts = Parts::of(text);
+    let (digits, power) = (parts.digits(), parts.power);
     if digits.is_empty() {
         return Ok("0".to_owned());
     }
-    let leading_zeros = length(&all_digits) - length(from_first);
-    let power = exponent_value(exponent) + length(whole) - 1 - leading_zeros;
     if power > LARGEST_POWER {
         return Err(NumberProblem::TooLarge);
     }
@@ -48,29 +70,22 @@ pub(super) fn number_text(text: &str) -> Result<String, NumberProblem> {
     if digits.len() > MOST_DIGITS {
         return Err(NumberProblem::TooPrecise(digits.len()));
     }
-    if mantissa.len() == unsigned.len() && text.len() <= PLAIN_LENGTH {
+    if !parts.has_exponent && text.len() <= PLAIN_LENGTH {
         return Ok(text.to_owned());
     }
     let (first, rest) = digits.split_at(1);
     let point = if rest.is_empty() { "" } else { "." };
-    Ok(format!("{sign}{first}{point}{rest}E{power:+}"))
+    Ok(format!("{}{first}{point}{rest}E{power:+}", parts.sign))
 }
 
 /// The same text for the same value: sign, digits without outer zeros, power of ten of the first digit. For a text that
 /// [`number_text`] gave.
 pub(super) fn canonical(text: &str) -> String {
-    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all_digits = [whole, fraction].concat();
-    let from_first = all_digits.trim_start_matches('0');
-    let digits = from_first.trim_end_matches('0');
-    if digits.is_empty() {
-        return "0".to_owned();
+    let parts = Parts::of(text);
+    match parts.digits() {
+        "" => "0".to_owned(),
+        digits => format!("{}{digits}E{}", parts.sign, parts.power),
     }
-    let leading_zeros = length(&all_digits) - length(from_first);
-    let power = exponent_value(exponent) + length(whole) - 1 - leading_zeros;
-    format!("{sign}{digits}E{power}")
 }
 
 /// How many bytes a number text takes in an item: one, half a byte for each significant digit, and one more below
@@ -141,6 +156,15 @@ mod tests {
         assert_eq!(number_text("1e99999999999999999999999999999"), Err(NumberProblem::TooLarge));
         assert_eq!(number_text("1e-99999999999999999999999999999"), Err(NumberProblem::TooSmall));
         assert_eq!(number_text("123456789012345678901234567890123456789"), Err(NumberProblem::TooPrecise(39)));
+    }
+
+    #[test]
+    fn one_value_has_one_canonical_text() {
+        for same in [["1e5", "1E+5", "100000"], ["-0.120", "-1.2E-1", "-0.12"], ["0", "0.00", "-0e7"]] {
+            let all = same.map(canonical);
+            assert!(all[0] == all[1] && all[1] == all[2], "{all:?}");
+        }
+        assert!(canonical("1") != canonical("10") && canonical("1") != canonical("-1"));
     }
 
     /// Value as digits and power of the last digit, without outer zeros; written apart from the code under test.

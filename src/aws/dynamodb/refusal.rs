@@ -16,6 +16,9 @@ use std::error::Error;
 /// The reason in a failure when a condition did not hold.
 pub const CONDITION_FAILED: &str = "CONDITION_FAILED";
 
+/// The reason in a failure that met another transaction on the item, open at that moment.
+pub(super) const TRANSACTION_CONFLICT: &str = "TRANSACTION_CONFLICT";
+
 /// A write that DynamoDB refused, or that failed on its way.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -110,7 +113,7 @@ where
     let code = failed.code.clone().unwrap_or_default();
     let mut error = BindingError::from(failed);
     if let Some(reason) = narrower(&code, error.kind()) {
-        error = error.with_reason(reason);
+        error = reasoned(error, reason);
     }
     if !reasons.is_empty() {
         error = error.with_detail("throttlingReasons", reasons);
@@ -118,13 +121,17 @@ where
     Refused { error, item }
 }
 
+/// Gives a failure its reason. Other transactions are over soon, so the same may be tried again.
+pub(super) fn reasoned(error: BindingError, reason: &'static str) -> BindingError {
+    let error = error.with_reason(reason);
+    if reason == TRANSACTION_CONFLICT { error.passing_soon() } else { error }
+}
+
 /// The reason that a code gives, where it says more than the kind.
 fn narrower(code: &str, kind: FailureKind) -> Option<&'static str> {
     match code {
         "ConditionalCheckFailedException" => Some(CONDITION_FAILED),
-        "TransactionConflictException" if kind == FailureKind::Conflict => {
-            Some(crate::resilience::TRANSACTION_CONFLICT)
-        }
+        "TransactionConflictException" if kind == FailureKind::Conflict => Some(TRANSACTION_CONFLICT),
         _ => None,
     }
 }

@@ -3,10 +3,9 @@
 
 use super::identity::{item_identity, key_identity, stored_size};
 use super::items::{CapacityReport, Get, Items, OnRefusal, parts};
-use super::refusal::{CONDITION_FAILED, Modelled, refused, throttling_of};
+use super::refusal::{CONDITION_FAILED, Modelled, TRANSACTION_CONFLICT, reasoned, refused, throttling_of};
 use super::{Condition, Delete, Item, Put, Spelling, Update};
 use crate::domain::{BindingError, FailureKind};
-use crate::resilience::TRANSACTION_CONFLICT;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -299,7 +298,7 @@ fn told(failed: BindingError, reasons: &[CancellationReason], spelling: &Spellin
         let item = cause.item().filter(|item| !item.is_empty()).and_then(|item| spelling.write(item).ok());
         entries.push(Told { index, code: &codes[index], message: cause.message(), item });
     }
-    let mut error = BindingError::new(kind, text).with_outcome(failed.outcome()).with_reason(reason);
+    let mut error = reasoned(BindingError::new(kind, text).with_outcome(failed.outcome()), reason);
     for (key, value) in failed.details() {
         error = error.with_detail(key, value);
     }

@@ -49,7 +49,7 @@ pub(crate) async fn connect(
     let connection = aws::connect(&spec.connection).await?;
     let settings = ItemsSettings {
         table: spec.table,
-        attempt_timeout: spec.options.attempt_timeout,
+        attempt_timeout: spec.options.trying.attempt_timeout,
         capacity: spec.options.capacity,
     };
     let items = Items::new(&connection, settings);
@@ -59,9 +59,9 @@ pub(crate) async fn connect(
 
 fn output(items: Items, options: Options, metrics: OutputMetrics) -> Output {
     let attempts = Attempts {
-        backoff: options.backoff,
-        most_retries: options.most_retries,
-        max_elapsed: options.max_elapsed,
+        backoff: options.trying.backoff,
+        most_retries: options.trying.max_retries,
+        max_elapsed: options.trying.max_elapsed,
         metrics,
     };
     let offered = options.allowed.iter().copied().map(Operation::word).collect();

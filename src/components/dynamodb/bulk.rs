@@ -40,7 +40,7 @@ pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeRe
     let options = &output.options;
     let version = Etag::read(&request.metadata, options.etag_attribute.as_deref())?;
     life::stated_end(&request.metadata, options.life.as_ref(), life::now())?;
-    let schema = output.keys.find(&output.items).await;
+    let schema = output.keys.find(&output.items, request.deadline).await;
     let read = |(place, text): (usize, &&RawValue)| {
         let mut item = request.spelling.item(text.get().as_bytes()).map_err(|fault| at(fault, "items", place))?;
         life::limit_life(&mut item, &request.metadata, options.life.as_ref(), life::now())?;
@@ -222,13 +222,13 @@ pub(super) fn names(schema: &KeySchema) -> Vec<String> {
 
 fn pace(output: &Output, request: &Request) -> BulkPace {
     let options = &output.options;
-    let no_repeat_after = options.max_elapsed.map(|most| Instant::now() + most);
+    let no_repeat_after = options.trying.max_elapsed.map(|most| Instant::now() + most);
     BulkPace {
         max_in_flight: options.max_in_flight,
         deadline: request.deadline,
         no_repeat_after: no_repeat_after.map_or(request.deadline, |end| end.min(request.deadline)),
-        most_retries: options.most_retries,
-        backoff: options.backoff,
+        most_retries: options.trying.max_retries,
+        backoff: options.trying.backoff,
         seed: fastrand::u64(..),
         metrics: output.attempts.metrics.clone(),
     }

@@ -7,6 +7,7 @@ use super::writes::{Attempted, Proof, repeat};
 use super::{keys, life};
 use crate::aws::dynamodb::{Item, Put, Returned, Value};
 use crate::domain::{BindingError, InvokeResponse};
+use tokio::time::Instant;
 
 const RETURNED: [(&str, Returned); 2] = [("NONE", Returned::Nothing), ("ALL_OLD", Returned::AllOld)];
 
@@ -34,7 +35,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     let attempted = Attempted {
         operation: "PutItem",
         repeat: repeat(condition.is_some(), false, returned, etag.as_ref(), otherwise),
-        proof: proof(output, etag, &item).await,
+        proof: proof(output, etag, &item, request.deadline).await,
         returned,
         on_refusal: request.on_refusal()?,
     };
@@ -43,8 +44,9 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
 }
 
 /// The key is asked for only where a version could prove something.
-async fn proof(output: &Output, etag: Option<Etag>, item: &Item) -> Proof {
+async fn proof(output: &Output, etag: Option<Etag>, item: &Item, deadline: Instant) -> Proof {
     let Some(etag) = etag else { return Proof::Nothing };
-    let key = output.keys.find(&output.items).await.and_then(|schema| keys::key_of(schema, item));
+    let schema = output.keys.find(&output.items, deadline).await;
+    let key = schema.and_then(|schema| keys::key_of(schema, item));
     Proof::Version { etag, key }
 }

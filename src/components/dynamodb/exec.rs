@@ -3,11 +3,11 @@
 use super::output::Output;
 use super::request::{Request, unwritable};
 use super::shapes::{read_shape, refused};
+use super::token::{QueryMark, unwrap_token, wrap_token};
 use super::writes::{body, capacity_header};
 use crate::aws::dynamodb::{OnRefusal, Rows, Spelling, Statement, StatementEffect, Value};
 use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
 use crate::resilience::Repeat;
-use crate::telemetry::RecordState;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -45,14 +45,16 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     let effect = StatementEffect::of(text);
     let most = output.options.max_page_items;
     let limit = shape.limit.map_or(most, |limit| limit.clamp(1, most));
-    let statement = Statement {
+    let mut statement = Statement {
         text: text.to_owned(),
         parameters: read_parameters(&request.spelling, &shape.parameters.unwrap_or_default())?,
         limit: i32::try_from(limit).ok(),
-        next_token: shape.next_token,
+        next_token: None,
         consistency: request.consistency(shape.consistent_read, output.options.consistency),
         on_refusal: request.on_refusal()?,
     };
+    let mark = QueryMark::of_statement(output.items.table(), &shape.statement, &statement)?;
+    statement.next_token = shape.next_token.map(|token| unwrap_token(mark, &token)).transpose()?;
     let repeat = match effect {
         StatementEffect::Reads => Repeat::Freely,
         StatementEffect::Writes => request.repeat_ambiguous(output.options.repeat_ambiguous),
@@ -65,18 +67,20 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
             item.into_iter().fold(refused.error, |error, item| error.with_detail("item", item.get()))
         })
     };
-    let spent = output.attempts.run(request.call("ExecuteStatement", repeat), attempt).await;
-    if effect == StatementEffect::Writes {
-        let (state, made) =
-            spent.as_ref().map_or((RecordState::Failed, 0), |spent| (RecordState::Stored, spent.attempts));
-        output.attempts.metrics.ended(state, made);
-    }
+    let call = request.call("ExecuteStatement", repeat);
+    let call = match effect {
+        StatementEffect::Reads => call,
+        StatementEffect::Writes => call.writing(1),
+    };
+    let spent = output.attempts.run(call, attempt).await;
     let rows = spent.map_err(|error| match effect {
         // A read leaves nothing behind, whatever became of it.
         StatementEffect::Reads => error.with_outcome(Outcome::NotDone),
         StatementEffect::Writes => error,
     })?;
-    respond(&request.spelling, effect, &rows.value)
+    let mut rows = rows.value;
+    rows.next_token = rows.next_token.map(|place| wrap_token(mark, &place));
+    respond(&request.spelling, effect, &rows)
 }
 
 fn find<'s>(statements: &'s BTreeMap<String, String>, name: &str) -> Result<&'s str, BindingError> {

@@ -3,43 +3,71 @@
 use super::shapes::refused;
 use crate::aws::dynamodb::{Item, Items, KeyAttribute, KeySchema, KeyType, Value};
 use crate::domain::BindingError;
-use tokio::sync::OnceCell;
+use std::sync::OnceLock;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 
 /// The most bytes of a partition key's value (AWS, "Service quotas").
 const LONGEST_PARTITION: usize = 2_048;
 /// The most bytes of a sort key's value.
 const LONGEST_SORT: usize = 1_024;
+/// The most of a request's time that the question for the key may take; it never takes more than half of what is left.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long nobody asks again after a failure: the key is of use, but never needed.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// What is known of the table's key.
 #[derive(Debug)]
 pub(super) struct Keys {
     stated: Option<KeySchema>,
-    asked: OnceCell<Option<KeySchema>>,
+    answered: OnceLock<Option<KeySchema>>,
+    /// Held by the one who asks; nobody asks before this moment.
+    not_before: Mutex<Option<Instant>>,
 }
 
 impl Keys {
-    pub(super) fn new(stated: Option<KeySchema>) -> Self {
-        Self { stated, asked: OnceCell::new() }
+    pub(super) const fn new(stated: Option<KeySchema>) -> Self {
+        Self { stated, answered: OnceLock::new(), not_before: Mutex::const_new(None) }
     }
 
     /// What can be told without asking.
     pub(super) fn known(&self) -> Option<&KeySchema> {
-        self.stated.as_ref().or_else(|| self.asked.get()?.as_ref())
+        self.stated.as_ref().or_else(|| self.answered.get()?.as_ref())
     }
 
     /// What the file says, else what `DescribeTable` says; asked at most once with an answer. `None` where nobody may
-    /// tell, or the question failed this time.
-    pub(super) async fn find(&self, items: &Items) -> Option<&KeySchema> {
-        if self.stated.is_some() {
-            return self.stated.as_ref();
+    /// tell, or the question failed within the last 30 s, or took more than 1 s or half of the time to the deadline.
+    pub(super) async fn find(&self, items: &Items, deadline: Instant) -> Option<&KeySchema> {
+        let ask = || async {
+            items.key_schema().await.inspect_err(
+                |error| tracing::debug!(table = items.table(), %error, "key of the table could not be read"),
+            )
+        };
+        self.find_by(ask, deadline).await
+    }
+
+    async fn find_by<F>(&self, ask: impl FnOnce() -> F, deadline: Instant) -> Option<&KeySchema>
+    where
+        F: Future<Output = Result<Option<KeySchema>, BindingError>>,
+    {
+        if self.stated.is_some() || self.answered.get().is_some() {
+            return self.known();
         }
-        match self.asked.get_or_try_init(|| items.key_schema()).await {
-            Ok(schema) => schema.as_ref(),
-            Err(error) => {
-                tracing::debug!(table = items.table(), %error, "key of the table could not be read");
-                None
+        let now = Instant::now();
+        let until = now + PATIENCE.min(deadline.saturating_duration_since(now) / 2);
+        // Whoever waits for another's answer waits no longer than for an own one.
+        let Ok(mut not_before) = timeout_at(until, self.not_before.lock()).await else { return self.known() };
+        let is_paused = not_before.is_some_and(|moment| Instant::now() < moment);
+        if self.answered.get().is_none() && !is_paused {
+            match timeout_at(until, ask()).await {
+                Ok(Ok(schema)) => {
+                    self.answered.get_or_init(|| schema);
+                }
+                Ok(Err(_)) | Err(_) => *not_before = Some(Instant::now() + PAUSE),
             }
         }
+        self.known()
     }
 }
 

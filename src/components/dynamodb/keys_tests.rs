@@ -1,5 +1,6 @@
 use super::*;
 use crate::aws::dynamodb::item_from_json;
+use crate::domain::FailureKind;
 
 fn schema(partition: Option<KeyType>, sort: Option<KeyType>) -> KeySchema {
     let attribute = |name: &str, kind| KeyAttribute { name: name.to_owned(), kind };
@@ -45,4 +46,42 @@ fn a_key_has_no_other_attributes() {
     let whole = item(r#"{"customer":"a","at":1,"x":1}"#);
     assert_eq!(key_of(&schema, &whole), Some(item(r#"{"customer":"a","at":1}"#)));
     assert_eq!(key_of(&schema, &item(r#"{"customer":"a"}"#)), None);
+}
+
+fn in_ten_seconds() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_answer_costs_one_second_and_is_left_alone_then() {
+    let keys = Keys::new(None);
+    let begun = Instant::now();
+    let (first, second) = tokio::join!(
+        keys.find_by(std::future::pending, in_ten_seconds()),
+        keys.find_by(|| async { panic!("another is asking already") }, in_ten_seconds())
+    );
+    assert!(first.is_none() && second.is_none());
+    assert_eq!(begun.elapsed(), PATIENCE);
+    let later = keys.find_by(|| async { panic!("nobody may ask so soon") }, in_ten_seconds()).await;
+    assert!(later.is_none());
+    assert_eq!(begun.elapsed(), PATIENCE);
+    tokio::time::advance(PAUSE).await;
+    assert!(keys.find_by(|| async { Ok(Some(schema(None, None))) }, in_ten_seconds()).await.is_some());
+    assert!(keys.find_by(|| async { panic!("the answer is known") }, in_ten_seconds()).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_deadline_is_not_spent_on_the_question() {
+    let begun = Instant::now();
+    let soon = begun + Duration::from_millis(100);
+    assert!(Keys::new(None).find_by(std::future::pending, soon).await.is_none());
+    assert_eq!(begun.elapsed(), Duration::from_millis(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_question_is_not_asked_again_at_once() {
+    let keys = Keys::new(None);
+    let denied = || async { Err(BindingError::new(FailureKind::Denied, "no")) };
+    assert!(keys.find_by(denied, in_ten_seconds()).await.is_none());
+    assert!(keys.find_by(|| async { panic!("nobody may ask so soon") }, in_ten_seconds()).await.is_none());
 }

@@ -1,22 +1,24 @@
 //! The fields of a `bindings.aws.dynamodb` file beside table and connection.
 
+use super::super::trying::{self, Trying};
 use super::operation::Operation;
 use crate::aws::dynamodb::{
     AttributeTypes, CapacityReport, Consistency, ItemFormat, KeyAttribute, KeySchema, NumberForm, Spelling, StatedType,
 };
 use crate::manifest::{Reader, nearest};
-use crate::resilience::{Backoff, Repeat};
+use crate::resilience::Repeat;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3_600);
+/// `backoffInitialInterval` where the file gives none: DynamoDB's waits may be short.
+const FIRST_WAIT: Duration = Duration::from_millis(25);
 /// The longest life of an item: a hundred years, in seconds.
 pub(super) const LONGEST_LIFE: u64 = 3_155_760_000;
 /// The least that `maxResponseSize` may be: an item of 400 KB whose text needs escapes.
-const LEAST_RESPONSE: u64 = 1 << 20;
-const MOST_RESPONSE: u64 = 64 << 20;
+const LEAST_RESPONSE: usize = 1 << 20;
+const RESPONSE_SIZES: RangeInclusive<usize> = LEAST_RESPONSE..=64 << 20;
 
 /// Whether items whose life is over, but which DynamoDB has not removed yet, are shown (`hideExpired`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,31 +70,15 @@ pub struct Options {
     pub max_in_flight: usize,
     /// `maxBulkItems`: items of one bulk. Default 10,000.
     pub max_bulk_items: usize,
-    /// `requestTimeout`: bound of one invocation with all its retries. Default 10 s.
-    pub request_timeout: Duration,
-    /// `maxRequestTimeout`: the most that a request may ask for by `timeout`. Default 60 s.
-    pub max_request_timeout: Duration,
-    /// `attemptTimeout`: bound of one call of the service. Default 5 s.
-    pub attempt_timeout: Duration,
-    /// `maxRetries`; none is no bound but the time.
-    pub most_retries: Option<u32>,
-    /// `backoffInitialInterval` (25 ms) and `backoffMaxInterval` (2 s).
-    pub backoff: Backoff,
-    /// `backoffMaxElapsedTime`
-    pub max_elapsed: Option<Duration>,
+    /// Times and retries; the first wait is 25 ms.
+    pub trying: Trying,
 }
 
 impl Options {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let request_timeout = time(reader, "requestTimeout").unwrap_or(Duration::from_secs(10));
-        let max_request_timeout = time(reader, "maxRequestTimeout");
-        if max_request_timeout.is_some_and(|most| most < request_timeout) {
-            reader.fault("maxRequestTimeout", "it is below `requestTimeout`", "raise it, or lower `requestTimeout`");
-        }
         let strong = reader.boolean("consistentRead").unwrap_or(false);
         let capacity = reader.boolean("returnConsumedCapacity").unwrap_or(false);
         let retry_ambiguous = reader.boolean("retryAmbiguous").unwrap_or(false);
-        let retries = reader.number("maxRetries", 0..=1_000).and_then(|most| u32::try_from(most).ok());
         Self {
             key: read_key(reader),
             spelling: read_spelling(reader),
@@ -100,19 +86,14 @@ impl Options {
             etag_attribute: reader.parsed("etagAttributeName", attribute_name),
             consistency: if strong { Consistency::Strong } else { Consistency::Eventual },
             max_page_items: read_page_items(reader),
-            max_response_size: reader.parsed("maxResponseSize", response_size).unwrap_or(4 << 20),
+            max_response_size: reader.size("maxResponseSize", RESPONSE_SIZES).unwrap_or(4 << 20),
             allowed: read_allowed(reader),
             capacity: if capacity { CapacityReport::Total } else { CapacityReport::Off },
             repeat_ambiguous: if retry_ambiguous { Repeat::Freely } else { Repeat::UnlessUnknown },
             statements: reader.parsed("statements", statements).unwrap_or_default(),
             max_in_flight: count(reader, "maxInFlight", 16, 1_000),
             max_bulk_items: count(reader, "maxBulkItems", 10_000, 10_000),
-            request_timeout,
-            max_request_timeout: max_request_timeout.unwrap_or_else(|| request_timeout.max(Duration::from_secs(60))),
-            attempt_timeout: time(reader, "attemptTimeout").unwrap_or(Duration::from_secs(5)),
-            most_retries: retries,
-            backoff: read_backoff(reader),
-            max_elapsed: time(reader, "backoffMaxElapsedTime"),
+            trying: trying::read(reader, FIRST_WAIT),
         }
     }
 }
@@ -129,10 +110,6 @@ pub(super) fn either(reader: &mut Reader<'_>, name: &'static str, alias: &'stati
         (false, true) => Some(alias),
         (true, false) | (false, false) => Some(name),
     }
-}
-
-fn time(reader: &mut Reader<'_>, name: &'static str) -> Option<Duration> {
-    reader.duration(name, MILLISECOND..=HOUR)
 }
 
 fn read_key(reader: &mut Reader<'_>) -> Option<KeySchema> {
@@ -190,16 +167,6 @@ fn count(reader: &mut Reader<'_>, name: &'static str, default: usize, most: u64)
     reader.number(name, 1..=most).and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
 }
 
-fn read_backoff(reader: &mut Reader<'_>) -> Backoff {
-    let stated = (time(reader, "backoffInitialInterval"), time(reader, "backoffMaxInterval"));
-    let first = stated.0.unwrap_or(Duration::from_millis(25));
-    let cap = stated.1.unwrap_or_else(|| first.max(Duration::from_secs(2)));
-    Backoff::try_new(first, cap).unwrap_or_else(|error| {
-        reader.fault("backoffMaxInterval", error.to_string(), "raise it, or lower `backoffInitialInterval`");
-        Backoff::millis(25, 2_000)
-    })
-}
-
 fn read_allowed(reader: &mut Reader<'_>) -> Vec<Operation> {
     let named = reader.parsed("allowedOperations", |text| {
         text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(operation).collect::<Result<Vec<_>, _>>()
@@ -247,18 +214,6 @@ fn attribute_name(text: &str) -> Result<String, (String, String)> {
     } else {
         Err(("an attribute name has at most 255 bytes here".to_owned(), "shorten it".to_owned()))
     }
-}
-
-fn response_size(text: &str) -> Result<usize, (String, String)> {
-    let units = [("Mi", 1 << 20), ("Ki", 1 << 10), ("", 1_u64)];
-    let bytes = units.iter().find_map(|(unit, bytes)| {
-        let number: u64 = text.trim().strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(*bytes)
-    });
-    let bytes = bytes.filter(|bytes| (LEAST_RESPONSE..=MOST_RESPONSE).contains(bytes));
-    bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
-        ("it is not a size in range".to_owned(), "write one from `1Mi` to `64Mi`, such as `4Mi`".to_owned())
-    })
 }
 
 /// A JSON object of texts.

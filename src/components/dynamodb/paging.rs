@@ -34,7 +34,8 @@ pub(super) struct Gathered {
 /// failure that may pass does not spoil what is there already: it becomes the end of the page.
 ///
 /// # Errors
-/// As `read` failed, when nothing was gathered before; `TooLarge` when a single item exceeds the bound.
+/// As `read` failed, when nothing was gathered before; `TooLarge` when a single item exceeds the bound, or ten pages,
+/// each with fewer items than the last, all did.
 pub(super) async fn gather<F>(
     bounds: Bounds,
     start: Option<Item>,
@@ -71,7 +72,7 @@ where
             return Ok(gathered);
         }
     }
-    if is_begun { Ok(gathered) } else { Err(too_large(bounds.bytes, bounds.bytes)) }
+    if is_begun { Ok(gathered) } else { Err(never_fitted(bounds.bytes)) }
 }
 
 /// How many items to look at instead, so that their text is likely to fit; `None` when there was only one.
@@ -92,6 +93,15 @@ fn too_large(size: usize, limit: usize) -> BindingError {
     BindingError::new(FailureKind::TooLarge, text)
         .with_detail("size", size.to_string())
         .with_detail("limit", limit.to_string())
+}
+
+/// The table's items grew while they were read, or else halving would have ended at one item.
+fn never_fitted(limit: usize) -> BindingError {
+    let text = format!(
+        "{MOST_CALLS} pages in a row exceeded {limit} bytes as JSON: ask for fewer items by `limit` or fewer attributes \
+         by `projection`, or raise the component's `maxResponseSize`"
+    );
+    BindingError::new(FailureKind::TooLarge, text).with_detail("limit", limit.to_string())
 }
 
 fn count(items: &[Box<RawValue>]) -> u32 {

@@ -30,14 +30,15 @@ impl Request {
     /// When one of them is wrong.
     pub(super) fn read(request: InvokeRequest, options: &Options) -> Result<Self, BindingError> {
         let InvokeRequest { data, metadata, .. } = request;
-        let time = time_allowed(metadata.get("timeout"), options.request_timeout, options.max_request_timeout)?;
+        let trying = &options.trying;
+        let time = time_allowed(metadata.get("timeout"), trying.request_timeout, trying.max_request_timeout)?;
         let spelling = spelling(&metadata, &options.spelling)?;
         Ok(Self { data, metadata, spelling, deadline: Instant::now() + time })
     }
 
-    /// A call to be tried for this request.
+    /// A call to be tried for this request; one that reads, unless it is told otherwise.
     pub(super) const fn call(&self, operation: &'static str, repeat: Repeat) -> Call {
-        Call { operation, deadline: self.deadline, repeat }
+        Call { operation, deadline: self.deadline, repeat, writes: 0 }
     }
 
     /// `conditionExpression` with `expressionAttributeNames` and `expressionAttributeValues`, which are JSON texts.

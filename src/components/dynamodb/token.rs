@@ -5,7 +5,7 @@
 //! is no secret: who can make a token may read the table anyway.
 
 use super::shapes::refused;
-use crate::aws::dynamodb::{Direction, Item, ItemFormat, Selection, Spelling, Walk};
+use crate::aws::dynamodb::{Direction, Item, ItemFormat, Selection, Spelling, Statement, Value, Walk};
 use crate::domain::BindingError;
 use base64_simd::URL_SAFE_NO_PAD;
 use md5::{Digest, Md5};
@@ -15,7 +15,8 @@ use std::fmt::Write as _;
 const VERSION: u8 = 1;
 /// Version and digest.
 const HEAD: usize = 17;
-/// A key has at most 3 KiB of values and, with an index, four attributes; its JSON is far below this.
+/// A key has at most 3 KiB of values and, with an index, four attributes; its JSON is far below this. DynamoDB's own
+/// token has at most 32,768 characters (API reference, `ExecuteStatement`), which become 43,715 here.
 const LONGEST: usize = 64 * 1024;
 
 /// What makes a query this query: its digest goes into tokens.
@@ -63,6 +64,17 @@ impl QueryMark {
         Ok(Self(Md5::digest(text.as_bytes()).into()))
     }
 
+    /// The mark of a statement with its parameters. The text counts too: a file may give a name another one.
+    ///
+    /// # Errors
+    /// When a value cannot be written as JSON.
+    pub(super) fn of_statement(table: &str, name: &str, statement: &Statement) -> Result<Self, BindingError> {
+        let parameters = Item::from([("parameters".to_owned(), Value::L(statement.parameters.clone()))]);
+        let parts = [table, name, &statement.text, &tagged(&parameters)?];
+        let text: String = parts.iter().map(|part| format!("{}:{part};", part.len())).collect();
+        Ok(Self(Md5::new().chain_update(b"statement;").chain_update(text.as_bytes()).finalize().into()))
+    }
+
     fn digest(self, key: &[u8]) -> [u8; 16] {
         Md5::new().chain_update([VERSION]).chain_update(self.0).chain_update(key).finalize().into()
     }
@@ -73,9 +85,13 @@ impl QueryMark {
 /// # Errors
 /// When the key cannot be written as JSON.
 pub(super) fn write_token(mark: QueryMark, key: &Item) -> Result<String, BindingError> {
-    let key = tagged(key)?;
-    let bytes = [&[VERSION][..], &mark.digest(key.as_bytes()), key.as_bytes()].concat();
-    Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
+    tagged(key).map(|key| wrap_token(mark, &key))
+}
+
+/// The token that holds a text of DynamoDB's own.
+pub(super) fn wrap_token(mark: QueryMark, place: &str) -> String {
+    let bytes = [&[VERSION][..], &mark.digest(place.as_bytes()), place.as_bytes()].concat();
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
 /// The key in a token.
@@ -83,9 +99,22 @@ pub(super) fn write_token(mark: QueryMark, key: &Item) -> Result<String, Binding
 /// # Errors
 /// When the token was not made for this query, or is not whole.
 pub(super) fn read_token(mark: QueryMark, token: &str) -> Result<Item, BindingError> {
-    let wrong = || {
-        refused("`nextToken` does not belong to this query: send it with the very query that gave it, and unchanged")
-    };
+    tagged_spelling().item(&unwrapped(mark, token)?).map_err(|_| wrong())
+}
+
+/// The text in a token that [`wrap_token`] made.
+///
+/// # Errors
+/// As [`read_token`].
+pub(super) fn unwrap_token(mark: QueryMark, token: &str) -> Result<String, BindingError> {
+    String::from_utf8(unwrapped(mark, token)?).map_err(|_| wrong())
+}
+
+fn wrong() -> BindingError {
+    refused("`nextToken` does not belong to this query: send it with the very query that gave it, and unchanged")
+}
+
+fn unwrapped(mark: QueryMark, token: &str) -> Result<Vec<u8>, BindingError> {
     if token.len() > LONGEST {
         return Err(wrong());
     }
@@ -99,7 +128,7 @@ pub(super) fn read_token(mark: QueryMark, token: &str) -> Result<Item, BindingEr
     if head[1..] != mark.digest(key) {
         return Err(wrong());
     }
-    tagged_spelling().item(key).map_err(|_| wrong())
+    Ok(key.to_vec())
 }
 
 fn tagged(item: &Item) -> Result<String, BindingError> {
@@ -113,7 +142,7 @@ fn tagged_spelling() -> Spelling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::dynamodb::{Consistency, Placeholders, item_from_json};
+    use crate::aws::dynamodb::{Consistency, OnRefusal, Placeholders, item_from_json};
     use proptest::prelude::*;
 
     fn selection(key_condition: &str, value: &str) -> Selection {
@@ -151,6 +180,28 @@ mod tests {
         for spoilt in ["", "AQ", &token[1..], &format!("{token}A"), &"A".repeat(LONGEST + 1), "ä"] {
             assert!(read_token(ours, spoilt).is_err(), "{spoilt:.20}");
         }
+    }
+
+    #[test]
+    fn a_statements_token_is_good_for_its_parameters_alone() {
+        let mark = |name, text: &str, parameter: &str| {
+            let statement = Statement {
+                text: text.to_owned(),
+                parameters: vec![Value::S(parameter.to_owned())],
+                limit: None,
+                next_token: None,
+                consistency: Consistency::Eventual,
+                on_refusal: OnRefusal::Nothing,
+            };
+            QueryMark::of_statement("rows", name, &statement).unwrap()
+        };
+        let ours = mark("by-id", "SELECT 1", "a");
+        let token = wrap_token(ours, "their own/token==");
+        assert_eq!(unwrap_token(ours, &token).unwrap(), "their own/token==");
+        for other in [mark("by-id", "SELECT 1", "b"), mark("by-it", "SELECT 1", "a"), mark("by-id", "SELECT 2", "a")] {
+            assert!(unwrap_token(other, &token).is_err());
+        }
+        assert!(unwrap_token(ours, "their own/token==").is_err());
     }
 
     proptest! {

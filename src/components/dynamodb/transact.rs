@@ -2,7 +2,9 @@
 
 use super::bulk::{hidden, in_element, names};
 use super::bulk_answer::{Element, shown};
+use super::etag::{ETAG_NAME, ETAG_VALUE};
 use super::keys::{check_item, check_key};
+use super::options::Life;
 use super::output::Output;
 use super::projection::Projection;
 use super::request::Request;
@@ -10,11 +12,10 @@ use super::shapes::{Behind, read_delete, read_key, read_put, read_shape, refused
 use super::update_shape::read_update;
 use super::writes::{body, capacity_header};
 use crate::aws::dynamodb::{
-    Check, Consistency, Get, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Spelling, TransactWrite, Transaction,
+    Check, Consistency, Get, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Spelling, TransactWrite, Transaction, Value,
 };
 use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
 use crate::resilience::Repeat;
-use crate::telemetry::RecordState;
 use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -56,13 +57,15 @@ struct One<'t> {
 
 /// Carries out the writes of `items` together or not at all.
 ///
-/// It always has a token, so that it may be repeated whatever became of an earlier attempt.
+/// It always has a token, so that it may be repeated whatever became of an earlier attempt. Where the component keeps
+/// versions, each put and each update gets a new one.
 ///
 /// # Errors
 /// When `data` has another form, holds too much or an item twice; `Conflict` with the detail `reasons` (JSON) when
 /// conditions failed. The detail `idempotencyKey` is what to send again with the same items.
 pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
-    if let Some((key, advice)) = NOT_HERE.into_iter().find(|(key, _)| request.metadata.get(key).is_some()) {
+    let is_stated = |key: &str| request.metadata.get(key).is_some_and(|text| (key, text) != ("ttlInSeconds", "-1"));
+    if let Some((key, advice)) = NOT_HERE.into_iter().find(|(key, _)| is_stated(key)) {
         return Err(refused(format!("the request metadata `{key}` has no effect in a transaction: {advice}")));
     }
     let shape: Shape<'_> = read_shape(&request.data, FORM)?;
@@ -78,14 +81,20 @@ pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeRes
         };
         checked.map_err(|error| in_element("items", place, &error)).map(|()| write)
     };
-    let writes = shape.items.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut writes = shape.items.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
     let key = idempotency_key(shape.idempotency_key.as_deref(), request.metadata.get("idempotencyKey"))?;
+    let is_endless = request.metadata.get("ttlInSeconds") == Some("-1");
+    if let Some(life) = output.options.life.as_ref().filter(|_| !is_endless) {
+        check_lives(&writes, life)?;
+    }
+    if let Some(attribute) = &output.options.etag_attribute {
+        give_versions(&mut writes, attribute, &key);
+    }
     let transaction = Transaction { writes, token: token(&key), on_refusal: request.on_refusal()? };
     check_whole(&transaction, schema.map(names).as_deref())?;
     let attempt = || output.items.transact(&transaction, &request.spelling);
-    let spent = output.attempts.run(request.call("TransactWriteItems", Repeat::Freely), attempt).await;
-    let (state, made) = spent.as_ref().map_or((RecordState::Failed, 0), |spent| (RecordState::Stored, spent.attempts));
-    transaction.writes.iter().for_each(|_| output.attempts.metrics.ended(state, made));
+    let call = request.call("TransactWriteItems", Repeat::Freely).writing(transaction.writes.len());
+    let spent = output.attempts.run(call, attempt).await;
     let spent = spent.map_err(|error| error.with_detail("idempotencyKey", key))?;
     let metadata = capacity_header(spent.value).into_iter().collect();
     Ok(InvokeResponse { metadata, ..InvokeResponse::default() })
@@ -103,6 +112,38 @@ fn read_write(spelling: &Spelling, text: &RawValue) -> Result<TransactWrite, Bin
             Ok(TransactWrite::Check(Check { key: check.key, condition }))
         }
         _ => Err(refused("it must have exactly one of `put`, `update`, `delete` and `check`")),
+    }
+}
+
+/// A life of the component's counts from now, so the same transaction would be another when it is sent again.
+fn check_lives(writes: &[TransactWrite], life: &Life) -> Result<(), BindingError> {
+    let lacks_end = |write: &TransactWrite| match write {
+        TransactWrite::Put(put) => !put.item.contains_key(&life.attribute),
+        TransactWrite::Update(_) | TransactWrite::Delete(_) | TransactWrite::Check(_) => false,
+    };
+    let place = life.seconds.and_then(|_| writes.iter().position(lacks_end));
+    place.map_or(Ok(()), |place| {
+        Err(refused(format!(
+            "in `items[{place}]`: the component's `ttlInSeconds` has no effect in a transaction, which must be the \
+             same when it is sent again: set `{}` in the item, or send the request metadata `ttlInSeconds: -1` for items \
+             without end",
+            life.attribute
+        )))
+    })
+}
+
+/// Gives each written item a new version, so that whoever holds the old one is refused. It follows from the key and the
+/// item's place: the same transaction, sent again, must be the same.
+fn give_versions(writes: &mut [TransactWrite], attribute: &str, key: &str) {
+    for (place, write) in writes.iter_mut().enumerate() {
+        let version = || Value::S(hash(&format!("{}:{key}{place}", key.len())));
+        match write {
+            TransactWrite::Put(put) => {
+                put.item.insert(attribute.to_owned(), version());
+            }
+            TransactWrite::Update(update) => update.set((ETAG_NAME, attribute), (ETAG_VALUE, version())),
+            TransactWrite::Delete(_) | TransactWrite::Check(_) => {}
+        }
     }
 }
 
@@ -152,8 +193,13 @@ fn token(key: &str) -> String {
     if key.len() <= LONGEST_TOKEN && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return key.to_owned();
     }
+    hash(key)
+}
+
+fn hash(text: &str) -> String {
+    let digest = Md5::digest(text.as_bytes());
     let mut text = String::with_capacity(32);
-    for byte in Md5::digest(key.as_bytes()) {
+    for byte in digest {
         let written = write!(text, "{byte:02x}");
         debug_assert!(written.is_ok(), "writing to a String does not fail");
     }

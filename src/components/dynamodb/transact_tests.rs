@@ -1,3 +1,4 @@
+use super::super::options::Expired;
 use super::*;
 use crate::aws::dynamodb::OnRefusal;
 
@@ -77,4 +78,39 @@ fn a_long_key_becomes_its_hash() {
     let (one, other) = (token(&"k".repeat(37)), token(&"k".repeat(38)));
     assert!(one != other && one.len() == 32 && one == token(&"k".repeat(37)));
     assert_eq!(token("größe").len(), 32);
+}
+
+const WRITES: [&str; 3] = [
+    r#"{"put":{"item":{"id":"1","v":"old"}}}"#,
+    r#"{"update":{"key":{"id":"2"},"set":{"n":1}}}"#,
+    r#"{"delete":{"key":{"id":"3"}}}"#,
+];
+
+fn versions(key: &str) -> Vec<Value> {
+    let mut writes = transaction(&WRITES).writes;
+    give_versions(&mut writes, "v", key);
+    let version = |write: &TransactWrite| match write {
+        TransactWrite::Put(put) => put.item.get("v").cloned(),
+        TransactWrite::Update(update) => update.placeholders.values.get(ETAG_VALUE).cloned(),
+        TransactWrite::Delete(_) | TransactWrite::Check(_) => None,
+    };
+    writes.iter().filter_map(version).collect()
+}
+
+#[test]
+fn written_items_get_new_versions_that_are_the_same_when_sent_again() {
+    let (first, again, other) = (versions("a"), versions("a"), versions("b"));
+    assert_eq!((first.len(), &first), (2, &again));
+    assert!(first[0] != first[1] && first[0] != other[0] && first[0] != Value::S("old".to_owned()));
+}
+
+#[test]
+fn a_life_that_counts_from_now_is_refused() {
+    let life = |seconds| Life { attribute: "ends".to_owned(), seconds, expired: Expired::Hidden };
+    let writes = transaction(&WRITES).writes;
+    let error = check_lives(&writes, &life(Some(60))).unwrap_err();
+    assert!(error.message().contains("`items[0]`") && error.message().contains("set `ends`"), "{error}");
+    assert!(check_lives(&writes, &life(None)).is_ok());
+    let own = transaction(&[r#"{"put":{"item":{"id":"1","ends":7}}}"#]).writes;
+    assert!(check_lives(&own, &life(Some(60))).is_ok());
 }

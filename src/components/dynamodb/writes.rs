@@ -12,7 +12,6 @@ use crate::aws::dynamodb::{
 };
 use crate::domain::{BindingError, InvokeResponse, Outcome};
 use crate::resilience::Repeat;
-use crate::telemetry::RecordState;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,10 +99,7 @@ impl Attempted {
                 Err(this.failure(refused, request))
             }
         };
-        let spent = output.attempts.run(request.call(self.operation, self.repeat), attempt).await;
-        let metrics = &output.attempts.metrics;
-        let spent = spent.inspect_err(|_| metrics.ended(RecordState::Failed, 0))?;
-        metrics.ended(RecordState::Stored, spent.attempts);
+        let spent = output.attempts.run(request.call(self.operation, self.repeat).writing(1), attempt).await?;
         self.answer(spent.value, spent.attempts, request)
     }
 

@@ -1,5 +1,6 @@
 //! What a file says about the output side, checked.
 
+use super::super::trying::{self, Trying};
 use super::keys::{HashKeySource, KeySource, hash_key};
 use super::payload::{Compression, PayloadForm};
 use super::pointer::Pointer;
@@ -9,7 +10,6 @@ use crate::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
     RetryPolicy,
 };
-use crate::resilience::Backoff;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// `backoffInitialInterval` where the file gives none.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// `orderingStopWindow` where the file gives none.
 const DEFAULT_STOP_WINDOW: Duration = Duration::from_secs(30);
 const DEFAULT_BULK_ITEMS: usize = 10_000;
@@ -55,12 +56,8 @@ pub struct OutputSpec {
 impl OutputSpec {
     /// Reads the fields of the output side; what is wrong is left with the reader.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let request = duration(reader, "requestTimeout", MILLISECOND..=HOUR, DEFAULT_REQUEST_TIMEOUT);
-        let most = reader.duration("maxRequestTimeout", MILLISECOND..=HOUR);
-        if most.is_some_and(|most| most < request) {
-            reader.fault("maxRequestTimeout", "it is below `requestTimeout`", "raise it, or lower `requestTimeout`");
-        }
-        let producer = read_producer(reader, request);
+        let trying = trying::read(reader, FIRST_WAIT);
+        let producer = read_producer(reader, trying);
         let partition_key = read_partition_key(reader, &producer);
         Self {
             explicit_hash_key: read_hash_key(reader, &partition_key),
@@ -68,8 +65,8 @@ impl OutputSpec {
             producer,
             form: PayloadForm::of_component(flag(reader, "rawPayload"), flag(reader, "decodeBase64")),
             compression: reader.one_of("compression", &Compression::WORDS).unwrap_or_default(),
-            request_timeout: request,
-            max_request_timeout: most.unwrap_or_else(|| request.max(MINUTE)),
+            request_timeout: trying.request_timeout,
+            max_request_timeout: trying.max_request_timeout,
             max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
             dead_letter: reader.parsed("deadLetterBinding", |text| {
                 let remedy = || "write the `metadata.name` of another output component".to_owned();
@@ -88,7 +85,7 @@ impl OutputSpec {
     }
 }
 
-fn read_producer(reader: &mut Reader<'_>, request: Duration) -> ProducerSettings {
+fn read_producer(reader: &mut Reader<'_>, trying: Trying) -> ProducerSettings {
     let default = ProducerSettings::default();
     let ordering =
         reader.one_of("ordering", &[("none", Ordering::None), ("key", Ordering::Key), ("strict", Ordering::Strict)]);
@@ -98,7 +95,7 @@ fn read_producer(reader: &mut Reader<'_>, request: Duration) -> ProducerSettings
     if max_record_size > queue.bytes {
         reader.fault("maxQueueBytes", "the queue cannot hold one record of `maxRecordSize`", "raise it");
     }
-    let batching = read_batching(reader, request);
+    let batching = read_batching(reader, trying.request_timeout);
     ProducerSettings {
         aggregation: read_aggregation(reader, ordering, batching),
         batching,
@@ -106,10 +103,14 @@ fn read_producer(reader: &mut Reader<'_>, request: Duration) -> ProducerSettings
         ordering,
         ordering_on_failure: read_ordering_on_failure(reader, ordering),
         rate_limit: read_rate_limit(reader),
-        retry: read_retry(reader),
+        retry: RetryPolicy {
+            max_retries: trying.max_retries,
+            backoff: trying.backoff,
+            max_elapsed: trying.max_elapsed,
+        },
         queue,
         max_record_size,
-        attempt_timeout: duration(reader, "attemptTimeout", MILLISECOND..=HOUR, default.attempt_timeout),
+        attempt_timeout: trying.attempt_timeout,
         seed: 0,
     }
 }
@@ -214,27 +215,6 @@ fn read_rate_limit(reader: &mut Reader<'_>) -> RateLimit {
         refresh_every: duration(reader, "shardMapRefreshInterval", SECOND..=24 * HOUR, default.refresh_every),
         fail_if_throttled: flag(reader, "failIfThrottled"),
     }
-}
-
-fn read_retry(reader: &mut Reader<'_>) -> RetryPolicy {
-    let max_retries = reader.parsed("maxRetries", |text| {
-        let remedy = || "write how often an attempt may be repeated: 0 for never, -1 for no limit".to_owned();
-        match text.trim() {
-            "-1" => Ok(None),
-            count => count.parse().map(Some).map_err(|_| ("this is not a number of retries".to_owned(), remedy())),
-        }
-    });
-    let first = duration(reader, "backoffInitialInterval", MILLISECOND..=HOUR, Duration::from_millis(50));
-    let is_given = reader.is_given("backoffMaxInterval");
-    let cap = duration(reader, "backoffMaxInterval", MILLISECOND..=HOUR, Duration::from_secs(2));
-    // A longer first wait alone raises the default cap; two numbers that contradict each other are a fault.
-    let backoff = Backoff::try_new(first, if is_given { cap } else { cap.max(first) }).unwrap_or_else(|_| {
-        let remedy = "raise it, or lower `backoffInitialInterval`";
-        reader.fault("backoffMaxInterval", "it is below `backoffInitialInterval`", remedy);
-        RetryPolicy::default().backoff
-    });
-    let max_elapsed = reader.duration("backoffMaxElapsedTime", Duration::ZERO..=HOUR);
-    RetryPolicy { max_retries: max_retries.flatten(), backoff, max_elapsed: max_elapsed.filter(|time| !time.is_zero()) }
 }
 
 fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> KeySource {
