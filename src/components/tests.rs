@@ -182,6 +182,18 @@ fn dynamodb_files_are_read() {
 }
 
 #[test]
+fn a_table_is_tried_as_a_stream_is() {
+    let fields =
+        [("table", "orders"), ("maxRetries", "-1"), ("backoffMaxElapsedTime", "0"), ("maxResponseSize", "2Mi")];
+    let verdict = verdict("bindings.aws.dynamodb", "", &fields);
+    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+    let Spec::DynamoDb(spec) = &verdict.components[0].spec else { panic!("a table") };
+    let (trying, size) = (spec.options.trying, spec.options.max_response_size);
+    assert_eq!((trying.max_retries, trying.max_elapsed, size), (None, None, 2 << 20));
+    assert_eq!(trying.backoff, crate::resilience::Backoff::millis(25, 2_000));
+}
+
+#[test]
 fn types_and_versions_are_judged() {
     let fault = |kind: &str, more: &str| {
         let verdict = verdict(kind, more, &[("streamName", "s"), ("table", "tab")]);

@@ -110,6 +110,21 @@ async fn conditions_hold_and_a_failed_one_shows_the_item_if_asked() {
 }
 
 #[tokio::test]
+async fn a_transaction_makes_the_etags_of_its_items_stale() {
+    let (_world, sidecar) = world(&[("etagAttributeName", "version"), ("maxRetries", "-1")]).await;
+    let created = rows(&sidecar, "create", json!({"id": "1"}), json!({})).await;
+    told(&created, 204);
+    let old = json!({"etag": created.header("metadata.etag").unwrap()});
+    let change = json!({"items": [{"update": {"key": {"id": "1"}, "add": {"n": 1}}}], "idempotencyKey": "k"});
+    told(&rows(&sidecar, "transact", change.clone(), json!({})).await, 204);
+    told(&rows(&sidecar, "transact", change, json!({})).await, 204);
+    told(&rows(&sidecar, "create", json!({"id": "1", "n": 9}), old).await, 409);
+    let read = rows(&sidecar, "get", json!({"key": {"id": "1"}}), json!({})).await;
+    assert_eq!(told(&read, 200)["n"], json!(1));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn a_stale_etag_is_refused_and_a_fresh_one_is_given() {
     let (_world, sidecar) = world(&[("etagAttributeName", "version")]).await;
     let first = json!({"concurrency": "first-write"});

@@ -27,3 +27,31 @@ async fn an_item_said_to_be_stored_is_in_the_table() {
     assert_eq!(told.len(), 960, "every item was answered");
     assert!(statuses(&told).get(&204).is_some_and(|stored| *stored > 480), "{:?}", statuses(&told));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_whose_reply_was_lost_is_known_by_its_version() {
+    let backend = keeping(1).await;
+    backend.set(Faults { reply_lost: 0.3, ..Faults::default() });
+    let fields = [
+        ("table", "rows"),
+        ("etagAttributeName", "version"),
+        ("requestTimeout", "100s"),
+        ("maxRequestTimeout", "100s"),
+        ("attemptTimeout", "60s"),
+    ];
+    let components = Components::new().with("rows", "bindings.aws.dynamodb", &backend.url(), &fields);
+    let sidecar = components.sidecar().await;
+    let told = send_all(sidecar.address, "rows", Crowd { callers: 4, records: 25 }, |number| {
+        let metadata = r#"{"concurrency":"first-write"}"#;
+        format!(r#"{{"operation":"create","data":{{"id":"row-{number}"}},"metadata":{metadata}}}"#)
+    })
+    .await;
+    sidecar.stop().await;
+    let stored = told.iter().filter(|one| one.is_ok()).count();
+    let ambiguous = told.iter().filter(|one| one.is_ambiguous).count();
+    let counts = backend.counts();
+    assert_eq!((stored + ambiguous, counts.put_item, backend.items("rows").len()), (100, 100, 100), "{told:?}");
+    // Nobody knows only where the reply to the question was lost too; any other lost reply was made good.
+    assert!(counts.lost > 2 * u64::try_from(ambiguous).unwrap(), "{counts:?}, {ambiguous} ambiguous");
+    assert!(counts.get_item > 0 && stored > 70, "{counts:?}");
+}

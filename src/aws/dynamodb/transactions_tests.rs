@@ -54,7 +54,8 @@ fn only_throttles_and_conflicts_are_worth_repeating() {
     ] {
         let error = cancelled(codes);
         assert_eq!((error.kind(), error.reason()), (kind, Some(reason)), "{codes:?}");
-        assert_eq!(error.outcome(), Outcome::NotDone);
+        let may_retry = reason == TRANSACTION_CONFLICT || kind == FailureKind::Throttled;
+        assert_eq!((error.outcome(), error.may_retry()), (Outcome::NotDone, may_retry), "{codes:?}");
     }
 }
 

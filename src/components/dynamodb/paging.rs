@@ -95,7 +95,7 @@ fn too_large(size: usize, limit: usize) -> BindingError {
         .with_detail("limit", limit.to_string())
 }
 
-/// The table's items grew while they were read, or else halving would have ended at one item.
+/// Halving did not get down to one item, which alone could be called too large.
 fn never_fitted(limit: usize) -> BindingError {
     let text = format!(
         "{MOST_CALLS} pages in a row exceeded {limit} bytes as JSON: ask for fewer items by `limit` or fewer attributes \

@@ -46,6 +46,20 @@ fn number(item: &RawValue) -> usize {
     serde_json::from_str::<serde_json::Value>(item.get()).unwrap()["n"].to_string().parse().unwrap()
 }
 
+#[tokio::test]
+async fn pages_that_never_fit_are_not_called_one_item() {
+    let table = Table { lengths: vec![400; 4], page: 10_000 };
+    let calls = Cell::new(0);
+    let read = |start: Option<Item>, _ignored| {
+        calls.set(calls.get() + 1);
+        let page = table.page(start.as_ref(), 4, |_| true);
+        async move { Ok(page) }
+    };
+    let error = gather(Bounds { items: 4, bytes: 500 }, None, read, spell).await.unwrap_err();
+    assert_eq!((error.kind(), calls.get()), (FailureKind::TooLarge, MOST_CALLS));
+    assert!(error.message().starts_with("10 pages in a row exceeded 500 bytes"), "{error}");
+}
+
 proptest! {
     #[test]
     fn following_tokens_gives_every_item_once_and_no_bound_is_broken(
