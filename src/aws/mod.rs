@@ -1,5 +1,6 @@
 //! Adapters to AWS: the only room that may name an AWS SDK type.
 
+mod arn;
 mod client;
 mod credentials;
 pub mod dynamodb;
@@ -10,6 +11,7 @@ mod region;
 mod settings;
 mod stream;
 
+pub use arn::Arn;
 pub use client::{AskSts, Connection, connect};
 pub use probe::{Answerer, StreamFacts, StreamProbe, TableProbe};
 pub use region::{Partition, RegionVerdict, judge_region, known_regions};

@@ -1,5 +1,6 @@
 //! How a component names a stream.
 
+use super::Arn;
 use std::fmt;
 use std::str::FromStr;
 
@@ -74,24 +75,18 @@ impl FromStr for StreamRef {
         if !text.starts_with("arn:") {
             return if is_name(text) { Ok(Self::Name(text.to_owned())) } else { Err(InvalidStream::Name) };
         }
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let [_, partition, "kinesis", region, account, resource] = parts[..] else {
-            return Err(InvalidStream::Arn);
-        };
-        let name = resource.strip_prefix("stream/").ok_or(InvalidStream::Arn)?;
+        let arn = Arn::parse(text).filter(|arn| arn.service == "kinesis").ok_or(InvalidStream::Arn)?;
+        let name = arn.resource.strip_prefix("stream/").ok_or(InvalidStream::Arn)?;
         if name.contains("/consumer/") {
             return Err(InvalidStream::Consumer);
         }
-        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-        if !partition.starts_with("aws") || !is_account || !is_name(name) {
+        if !arn.has_account() || !is_name(name) {
             return Err(InvalidStream::Arn);
         }
-        let is_region = region.contains('-')
-            && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if !is_region {
+        if !arn.has_region() {
             return Err(InvalidStream::Region);
         }
-        Ok(Self::Arn { arn: text.to_owned(), region: region.to_owned(), name: name.to_owned() })
+        Ok(Self::Arn { arn: text.to_owned(), region: arn.region.to_owned(), name: name.to_owned() })
     }
 }
 

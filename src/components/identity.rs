@@ -2,7 +2,7 @@
 
 use super::connection::{endpoint, spelled};
 use super::region::same_partition;
-use crate::aws::{IdentitySettings, IdentitySource, StaticCredentials};
+use crate::aws::{Arn, IdentitySettings, IdentitySource, StaticCredentials};
 use crate::manifest::Reader;
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -172,20 +172,18 @@ fn read_roles(reader: &mut Reader<'_>, region: Option<&str>) -> Vec<String> {
     });
     let roles = roles.unwrap_or_default();
     if let Some(region) = region {
-        for role in &roles {
-            same_partition(reader, "assumeRoleArn", role.split(':').nth(1).unwrap_or_default(), region);
+        for role in roles.iter().filter_map(|role| Arn::parse(role)) {
+            same_partition(reader, "assumeRoleArn", role.partition, region);
         }
     }
     roles
 }
 
 fn is_role(text: &str) -> bool {
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    matches!(parts[..], ["arn", partition, "iam", "", account, role]
-        if partition.starts_with("aws")
-            && account.len() == 12
-            && account.bytes().all(|byte| byte.is_ascii_digit())
-            && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
+    Arn::parse(text).is_some_and(|arn| {
+        let is_named = arn.resource.strip_prefix("role/").is_some_and(|name| !name.is_empty());
+        arn.service == "iam" && arn.region.is_empty() && arn.has_account() && is_named
+    })
 }
 
 /// `assumeRoleExternalId` and `assumeRoleDuration`, which mean something only with a role.

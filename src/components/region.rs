@@ -1,7 +1,7 @@
 //! `region`: spelled right, of the ARN, of its partition.
 
 use super::connection::spelled;
-use crate::aws::{Partition, RegionVerdict, judge_region, known_regions};
+use crate::aws::{Arn, Partition, RegionVerdict, judge_region, known_regions};
 use crate::manifest::{Reader, nearest};
 
 /// Reads `region` (or `awsRegion`), else takes that of the ARN, and judges it. `of_arn` is the field with the ARN, and the
@@ -27,8 +27,9 @@ pub(super) fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str,
         }
     }
     let arn = reader.text(arn_field);
-    let partition = arn.as_deref().and_then(|arn| arn.split(':').nth(1)).unwrap_or_default();
-    same_partition(reader, arn_field, partition, region_of_arn);
+    if let Some(arn) = arn.as_deref().and_then(Arn::parse) {
+        same_partition(reader, arn_field, arn.partition, region_of_arn);
+    }
     written.or_else(|| Some(region_of_arn.to_owned()))
 }
 

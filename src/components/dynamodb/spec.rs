@@ -2,7 +2,7 @@
 
 use super::super::connection::{read_connection, read_direction};
 use super::options::{Options, either};
-use crate::aws::ConnectionSettings;
+use crate::aws::{Arn, ConnectionSettings};
 use crate::domain::Direction;
 use crate::manifest::{Document, Faults, Notice, Reader};
 
@@ -63,28 +63,18 @@ fn parse_table(text: &str) -> Result<Table, (String, String)> {
             Err((problem.to_owned(), "correct the name, or write the table's ARN".to_owned()))
         };
     }
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    let region = match parts[..] {
-        [_, partition, "dynamodb", region, account, resource]
-            if partition.starts_with("aws")
-                && account.len() == 12
-                && account.bytes().all(|byte| byte.is_ascii_digit())
-                && resource.strip_prefix("table/").is_some_and(is_name) =>
-        {
-            region
-        }
-        _ => {
-            let problem = "this is not the ARN of a table";
-            return Err((problem.to_owned(), "write `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`".to_owned()));
-        }
+    let is_table = |arn: &Arn<'_>| {
+        arn.service == "dynamodb" && arn.has_account() && arn.resource.strip_prefix("table/").is_some_and(is_name)
     };
-    let is_region = region.contains('-')
-        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if !is_region {
+    let Some(arn) = Arn::parse(text).filter(is_table) else {
+        let problem = "this is not the ARN of a table";
+        return Err((problem.to_owned(), "write `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`".to_owned()));
+    };
+    if !arn.has_region() {
         let problem = "the ARN does not name one region";
         return Err((problem.to_owned(), "write its code in the ARN, such as `eu-central-1`".to_owned()));
     }
-    Ok(Table { written: text.to_owned(), region: Some(region.to_owned()) })
+    Ok(Table { written: text.to_owned(), region: Some(arn.region.to_owned()) })
 }
 
 fn is_name(text: &str) -> bool {
