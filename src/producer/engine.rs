@@ -239,6 +239,7 @@ impl Engine {
             deadline: options.deadline,
             due: slot.unwrap_or(now),
             slot,
+            pass: None,
             trial: Trial { attempts: 0, first: None, outcome: Outcome::NotDone, last: None },
             stage: Stage::Behind,
             waiter,
@@ -270,10 +271,14 @@ impl Engine {
         }
         while self.is_time(now) {
             self.skip_gone(now);
-            let mut batch = form(&mut self.queue, &self.plan, now);
+            let mut batch = form(&mut self.queue, &mut self.shards, &self.plan, now);
             for pending in batch.withdrawn.drain(..) {
                 let error = refusals::closed(pending.trial.outcome);
                 self.conclude(pending, Err(error));
+            }
+            for (ticket, wait) in batch.late.drain(..) {
+                let shard = self.queue.book.get(ticket).and_then(|pending| pending.shard.as_ref());
+                self.fail(ticket, refusals::no_room(shard, wait), now);
             }
             if !batch.units.is_empty() {
                 return Some(batch);
@@ -327,6 +332,7 @@ impl Engine {
         for ticket in batch.units.iter().flat_map(Users::tickets) {
             let Some(pending) = self.queue.book.get_mut(*ticket) else { continue };
             pending.trial.attempts += 1;
+            pending.pass = None;
             pending.waiter.note(Outcome::Unknown);
             self.entry_budget.attempted(now);
             if pending.trial.first.is_some() {

@@ -4,9 +4,11 @@ use super::batch::{Filling, Limits};
 use super::pending::{Book, Packing, Pending, Ticket};
 use super::queue::Queue;
 use super::settings::{Aggregation, ProducerSettings};
+use super::shards::Shards;
 use crate::aggregation::{Packer, UserRecord};
 use crate::domain::{NewRecord, PartitionKey, ShardId};
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The Kinesis Producer Library's `AggregationMaxSize`.
@@ -59,14 +61,16 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
     /// Taken out because their callers went away.
     pub(super) withdrawn: Vec<Pending>,
+    /// Those that their shard has no room for before their deadline, and when it would have.
+    pub(super) late: Vec<(Ticket, Duration)>,
 }
 
 /// Takes from the queue what goes together now. Empty only if nothing is ready, or the first was sent before and is not
 /// awaited any more.
-pub(super) fn form(queue: &mut Queue, plan: &Plan, now: Instant) -> Batch {
+pub(super) fn form(queue: &mut Queue, shards: &mut Shards, plan: &Plan, now: Instant) -> Batch {
     let mut forming =
         Forming { plan, now, filling: Filling::new(plan.limits), drafts: Vec::new(), open: HashMap::new() };
-    let mut withdrawn = Vec::new();
+    let (mut withdrawn, mut late) = (Vec::new(), Vec::new());
     while let Some((ticket, pending)) = queue.first() {
         if pending.waiter.is_gone() {
             // The next of its key must not take its place in this very batch.
@@ -74,11 +78,20 @@ pub(super) fn form(queue: &mut Queue, plan: &Plan, now: Instant) -> Batch {
                 break;
             }
             withdrawn.extend(queue.remove(ticket, now));
+        } else if pending.pass.is_none() {
+            match shards.pass(pending.shard.as_ref(), pending.size, now, pending.deadline) {
+                Ok(pass) => queue.pass_first(pass.unwrap_or(now), now),
+                Err(wait) => {
+                    let deadline = pending.deadline;
+                    late.extend(queue.hold_first(deadline).map(|ticket| (ticket, wait)));
+                }
+            }
         } else if !forming.take_first(queue) {
             break;
         }
     }
-    forming.finish(&queue.book, withdrawn)
+    let batch = forming.finish(&queue.book);
+    Batch { withdrawn, late, ..batch }
 }
 
 /// Forms a batch of given units anew.
@@ -244,8 +257,8 @@ impl Forming<'_> {
         }
     }
 
-    fn finish(self, book: &Book, withdrawn: Vec<Pending>) -> Batch {
-        let mut batch = Batch { bytes: self.filling.bytes(), withdrawn, ..Batch::default() };
+    fn finish(self, book: &Book) -> Batch {
+        let mut batch = Batch { bytes: self.filling.bytes(), ..Batch::default() };
         for draft in self.drafts {
             let Some(first) = draft.tickets.first().and_then(|ticket| book.get(*ticket)) else { continue };
             let record = match draft.packer.filter(|packer| packer.len() > 1) {

@@ -131,6 +131,9 @@ impl Engine {
         if let Some(slot) = pending.slot.filter(|_| attempts == 0) {
             self.shards.refund(pending.shard.as_ref(), pending.size, slot);
         }
+        if let Some(pass) = pending.pass {
+            self.shards.return_pass(pending.shard.as_ref(), pending.size, pass);
+        }
         if pending.waiter.is_answered() {
             return;
         }

@@ -5,10 +5,10 @@
 //! both measures, records and bytes, are charged at the slot: in no window do the slots of a shard hold more than
 //! rate × window + depth of either.
 //!
-//! That bounds what is promised, not what is sent: a record never leaves before its slot, but it may leave later
-//! (behind its key, with all calls in use, in an outage), and those that are late leave together. Nor does a repetition
-//! take a slot: its own wait holds it back. What the shard then refuses cuts the pace of the slots that are given
-//! afterwards; those that were given before stay.
+//! That bounds what is promised on arrival. A record may leave later than its slot (behind its key, with all calls in
+//! use, in an outage), and may have to be sent again; so each attempt takes a slot of a second limiter just before it is
+//! sent, and those that are late do not leave together. Users that join an aggregate behind their key take none, nor do
+//! the parts of a call that was refused whole.
 
 use super::pace::Pace;
 use super::shard_map::ShardMap;

@@ -86,6 +86,8 @@ pub(super) struct Pending {
     pub(super) due: Instant,
     /// The limiter's reservation, if there is one.
     pub(super) slot: Option<Instant>,
+    /// Its place among what is really sent; each attempt takes a new one.
+    pub(super) pass: Option<Instant>,
     pub(super) trial: Trial,
     pub(super) stage: Stage,
     pub(super) waiter: Waiter,

@@ -176,6 +176,29 @@ impl Queue {
         Some(ticket)
     }
 
+    /// Lets the first record go if its moment has come, else holds it until then.
+    pub(super) fn pass_first(&mut self, pass: Instant, now: Instant) {
+        let Some((ticket, _)) = self.first() else { return };
+        if let Some(pending) = self.book.get_mut(ticket) {
+            pending.pass = Some(pass);
+        }
+        if pass > now {
+            self.hold_first(pass);
+        }
+    }
+
+    /// Takes the first record off the line until then.
+    pub(super) fn hold_first(&mut self, until: Instant) -> Option<Ticket> {
+        let (ticket, pending) = self.first()?;
+        let (size, shard) = (pending.size, pending.shard.clone());
+        self.ready.pop_front();
+        self.tally.subtract(size, shard.as_ref());
+        let pending = self.book.get_mut(ticket)?;
+        (pending.due, pending.stage) = (until, Stage::Held);
+        push_alarm(&mut self.held, (until, ticket), &self.book);
+        Some(ticket)
+    }
+
     /// The next record of a key behind the one under way, if it may be sent.
     pub(super) fn next_behind(&mut self, key: &LaneKey, now: Instant) -> Option<&Pending> {
         let lane = self.lanes.get_mut(key)?;
@@ -275,7 +298,7 @@ impl Queue {
                 continue;
             }
             // Its room was reserved at the other shard; given back to this one, it would be too much here.
-            pending.slot = None;
+            (pending.slot, pending.pass) = (None, None);
             if pending.stage == Stage::Ready {
                 self.tally.subtract(pending.size, pending.shard.as_ref());
                 self.tally.add(pending.size, shard.as_ref());

@@ -31,7 +31,10 @@ enum Listing {
 #[derive(Debug)]
 pub(super) struct Shards {
     map: ShardMap,
+    /// Gives slots to what comes.
     limiter: Limiter,
+    /// Spreads what is really sent, repetitions and latecomers too.
+    sending: Limiter,
     metrics: OutputMetrics,
     refresh_every: Duration,
     listing: Listing,
@@ -50,9 +53,11 @@ impl Shards {
             Aggregation::None => limit.records_per_second,
             Aggregation::Key | Aggregation::Shard => u32::MAX,
         };
+        let limiter = || Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size);
         Self {
             map: ShardMap::empty(),
-            limiter: Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size),
+            limiter: limiter(),
+            sending: limiter(),
             metrics,
             refresh_every: limit.refresh_every,
             listing: if can_list { Listing::At(now) } else { Listing::Never },
@@ -96,10 +101,34 @@ impl Shards {
         self.limiter.refund(shard, bytes, slot);
     }
 
+    /// Takes a place among what is really sent: the moment from which this attempt may begin. `None` where nothing
+    /// limits the record.
+    ///
+    /// # Errors
+    /// The wait until there would be room, when that is too late.
+    pub(super) fn pass(
+        &mut self,
+        shard: Option<&ShardId>,
+        bytes: usize,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Option<Instant>, Duration> {
+        if !self.sending.is_limited(shard) {
+            return Ok(None);
+        }
+        self.sending.reserve(shard, bytes, now, deadline).map(Some)
+    }
+
+    /// Gives back the place of an attempt that was not made.
+    pub(super) fn return_pass(&mut self, shard: Option<&ShardId>, bytes: usize, pass: Instant) {
+        self.sending.refund(shard, bytes, pass);
+    }
+
     /// Records of that shard were throttled; `None` where nobody can tell of which. One that the map does not have is
     /// counted as unknown, since its series would never end.
     pub(super) fn throttled(&mut self, shard: Option<&ShardId>, now: Instant) {
         self.limiter.throttled(shard, now);
+        self.sending.throttled(shard, now);
         let Some(shard) = shard.filter(|shard| self.map.range_of(shard).is_some()) else {
             return self.metrics.throttled(UNKNOWN);
         };
@@ -178,6 +207,7 @@ impl Shards {
             return false;
         }
         self.map = map;
+        self.sending.set_shards(&self.map);
         for gone in self.limiter.set_shards(&self.map) {
             self.slowed.remove(&gone);
             self.metrics.forget_shard(gone.as_str());

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
@@ -72,7 +73,7 @@ async fn a_shard_gets_no_more_than_its_limit_and_what_cannot_pass_in_time_is_ref
     let rate_limit = RateLimit { records_per_second: 10, ..RateLimit::default() };
     let rig = Rig::listed(ProducerSettings { rate_limit, ..ProducerSettings::default() }, &script, Some(shards));
     assert!(rig.put("k", "first, to learn the shards").await.is_ok());
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let answers = join_all((0..35).map(async |_| rig.producer.put(record("k", "x"), within(2_000)).await)).await;
     let (stored, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     // One second's worth at once, then ten a second for two seconds.
@@ -83,6 +84,28 @@ async fn a_shard_gets_no_more_than_its_limit_and_what_cannot_pass_in_time_is_ref
         assert_eq!((error.kind(), error.outcome()), (FailureKind::Throttled, Outcome::NotDone));
         assert!(error.retry_after() >= Some(Duration::from_secs(1)));
         assert_eq!(error.details(), [("shardId", "shardId-0".to_owned())]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_latecomers_and_repetitions_keep_to_the_limit() {
+    let (begun, outage) = (Instant::now(), Duration::from_secs(3));
+    let script = Script::new(move |call, _| match call > 0 && begun.elapsed() < outage {
+        true => Reaction::Refuse(failure(FailureKind::Transient)),
+        false => Reaction::Store,
+    });
+    let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));
+    let rate_limit = RateLimit { records_per_second: 10, ..RateLimit::default() };
+    let rig = Rig::listed(ProducerSettings { rate_limit, ..ProducerSettings::default() }, &script, Some(shards));
+    assert!(rig.put("k", "first, to learn the shards").await.is_ok());
+    let answers = join_all((0..30).map(|_| rig.producer.put(record("k", "x"), within(20_000)))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    let calls = script.seen();
+    for first in &calls[1..] {
+        let window = first.at..first.at + Duration::from_secs(1);
+        let sent: usize =
+            calls[1..].iter().filter(|call| window.contains(&call.at)).map(|call| call.records.len()).sum();
+        assert!(sent <= 20, "{sent} records within a second");
     }
 }
 
@@ -101,7 +124,7 @@ async fn a_hot_shard_does_not_hold_up_another() {
     let hot = join_all((0..30).map(|_| put(0)));
     let other = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         assert!(put(u128::MAX).await.is_ok());
         begun.elapsed()
     };
