@@ -170,6 +170,21 @@ fn the_next_of_a_key_does_not_take_the_place_of_one_that_failed_and_is_not_await
 }
 
 #[test]
+fn the_fault_of_an_aggregate_is_no_answer_to_its_users() {
+    let settings = ProducerSettings { aggregation: super::super::Aggregation::Key, ..ProducerSettings::default() };
+    let mut bench = Bench::new(settings);
+    let mut waiters = [bench.arrive("a", 100), bench.arrive("a", 100)];
+    assert_eq!(bench.decide(), [(0, 1)]);
+    bench.reply(0, Err(failure(FailureKind::TooLarge)));
+    bench.now += 100 * MILLI;
+    assert_eq!(bench.decide(), []);
+    for waiter in &mut waiters {
+        let error = waiter.try_recv().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
+    }
+}
+
+#[test]
 fn only_a_call_that_was_too_large_makes_later_ones_smaller() {
     for (kind, most) in [(FailureKind::Caller, 10 << 20), (FailureKind::TooLarge, 5 << 20)] {
         let mut bench = Bench::new(ProducerSettings::default());

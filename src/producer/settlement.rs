@@ -196,7 +196,10 @@ impl Engine {
             return self.refuse(ticket, refusal, now);
         }
         pending.due = due;
-        pending.trial.last = Some(error.clone());
+        // What was wrong with an aggregate says nothing of each of its users.
+        if error.kind().may_retry() {
+            pending.trial.last = Some(error.clone());
+        }
         settling.again.push(ticket);
     }
 }
