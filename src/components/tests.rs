@@ -182,6 +182,16 @@ fn dynamodb_files_are_read() {
 }
 
 #[test]
+fn versions_need_an_attribute_of_their_own() {
+    let shown = |items: &[(&str, &str)]| verdict("bindings.aws.dynamodb", "", items).faults.to_string();
+    let key = shown(&[("table", "orders"), ("partitionKeyName", "id"), ("etagAttributeName", "id")]);
+    assert!(key.contains("field `etagAttributeName`: it is an attribute of the table's key"), "{key}");
+    let life = shown(&[("table", "orders"), ("ttlAttributeName", "x"), ("etagAttributeName", "x")]);
+    assert!(life.contains("field `etagAttributeName`: it is also the `ttlAttributeName`"), "{life}");
+    assert_eq!(shown(&[("table", "orders"), ("partitionKeyName", "id"), ("etagAttributeName", "version")]), "");
+}
+
+#[test]
 fn a_table_is_tried_as_a_stream_is() {
     let fields =
         [("table", "orders"), ("maxRetries", "-1"), ("backoffMaxElapsedTime", "0"), ("maxResponseSize", "2Mi")];

@@ -5,6 +5,8 @@
 //!   right and public: it is called directly.
 //! - `AT_TIMESTAMP` with no record that late begins at the horizon, in both ways of reading. It is turned into "after
 //!   the last record".
+//! - Two requests at once can lock each other out for good, since its store holds blocking locks while it waits, and a
+//!   lower sequence number can appear after a higher one was read. Here requests take turns.
 //! - AWS refuses a second subscription to a shard within 5 s of the first and lets a later one take over; the emulator
 //!   serves both. Here the rule holds, and the one taken over ends (AWS sends it an exception first).
 //!
@@ -38,10 +40,13 @@ const LARGEST_REQUEST: usize = 1 << 20;
 
 /// Puts the mending in front of the emulator's router.
 pub(super) fn mend(router: Router, store: Store) -> Router {
-    let shim = Arc::new(Shim { store, subscriptions: Mutex::default() });
+    let shim = Arc::new(Shim::new(store));
     router.layer(from_fn(move |request: Request, next: Next| {
         let shim = shim.clone();
         async move {
+            let _turn = shim.turn.lock().await;
+            // A subscription that was woken by the last request may hold a lock: it goes first.
+            tokio::task::yield_now().await;
             match action(request.headers()) {
                 Some(Action::Subscribe) => shim.subscribe(request, next).await,
                 Some(Action::Iterator) => shim.iterator(request, next).await,
@@ -55,6 +60,8 @@ struct Shim {
     store: Store,
     /// The newest subscription of each consumer and shard. A lock, as it is held for a look and an insert only.
     subscriptions: Mutex<HashMap<String, Subscription>>,
+    /// Held by the request that is served; the stream of a subscription goes on without it.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -82,6 +89,10 @@ fn action(headers: &HeaderMap) -> Option<Action> {
 }
 
 impl Shim {
+    fn new(store: Store) -> Self {
+        Self { store, subscriptions: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
     async fn subscribe(&self, request: Request, next: Next) -> Response {
         let (parts, mut asked) = match read(request).await {
             Ok(read) => read,
@@ -259,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_five_seconds_a_new_subscription_takes_over_and_the_old_one_ends() {
-        let shim = Shim { store: Store::new(StoreOptions::default()), subscriptions: Mutex::default() };
+        let shim = Shim::new(Store::new(StoreOptions::default()));
         let endless = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
         let (first, before) = shim.claim("consumer shard").unwrap();
         let first = shim.settle("consumer shard", first, before, answer(StatusCode::OK, EVENT_STREAM, endless()));

@@ -245,3 +245,36 @@ async fn a_stop_cuts_open_subscriptions_and_frees_the_ports() {
         assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.is_err());
     }
 }
+
+/// The emulator alone locks up here: its store waits with blocking locks held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_and_a_reader_at_once_all_get_answers_and_no_record_is_passed_over() {
+    const WRITERS: usize = 32;
+    const EACH: usize = 20;
+    let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
+    let url = aws.kinesis_url();
+    three_records(&url).await;
+    let mut writers = Supervisor::new();
+    for writer in 0..WRITERS {
+        let url = url.clone();
+        writers.spawn(format!("writer {writer}"), async move {
+            for _ in 0..EACH {
+                put(&url, "key").await;
+            }
+        });
+    }
+    let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+    let mut iterator = kinesis(&url, "GetShardIterator", &asked).await["ShardIterator"].clone();
+    let mut seen = Vec::new();
+    while seen.len() < 3 + WRITERS * EACH {
+        let read = kinesis(&url, "GetRecords", &json!({"ShardIterator": iterator})).await;
+        let records = read["Records"].as_array().unwrap().clone();
+        seen.extend(records.iter().map(|record| record["SequenceNumber"].as_str().unwrap().to_owned()));
+        iterator = read["NextShardIterator"].clone();
+    }
+    while let Some(ended) = writers.next().await {
+        ended.result.unwrap();
+    }
+    assert!(seen.is_sorted(), "a lower number appeared after a higher one");
+    aws.stop().await;
+}

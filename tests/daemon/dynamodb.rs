@@ -125,6 +125,17 @@ async fn a_transaction_makes_the_etags_of_its_items_stale() {
 }
 
 #[tokio::test]
+async fn a_version_is_never_written_over_a_key() {
+    let (world, sidecar) = world(&[("etagAttributeName", "id")]).await;
+    let refused = rows(&sidecar, "create", json!({"id": "mine"}), json!({})).await;
+    told(&refused, 400);
+    assert!(refused.text().contains("etagAttributeName"), "{}", refused.text());
+    told(&rows(&sidecar, "bulkCreate", json!({"items": [{"id": "mine"}]}), json!({})).await, 400);
+    assert_eq!(world.dynamodb.scan().table_name("rows").send().await.unwrap().count, 0);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn a_stale_etag_is_refused_and_a_fresh_one_is_given() {
     let (_world, sidecar) = world(&[("etagAttributeName", "version")]).await;
     let first = json!({"concurrency": "first-write"});

@@ -26,6 +26,14 @@ pub struct KeySchema {
     pub sort: Option<KeyAttribute>,
 }
 
+impl KeySchema {
+    /// Whether the attribute is part of the key.
+    #[must_use]
+    pub fn has(&self, attribute: &str) -> bool {
+        self.partition.name == attribute || self.sort.as_ref().is_some_and(|sort| sort.name == attribute)
+    }
+}
+
 /// One attribute of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAttribute {

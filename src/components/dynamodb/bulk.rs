@@ -2,7 +2,7 @@
 
 use super::bulk_answer::{self, Element};
 use super::etag::Etag;
-use super::keys::{check_item, check_key};
+use super::keys::{check_item, check_key, check_version};
 use super::life;
 use super::options::{Expired, Life};
 use super::output::Output;
@@ -41,6 +41,9 @@ pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeRe
     let version = Etag::read(&request.metadata, options.etag_attribute.as_deref())?;
     life::stated_end(&request.metadata, options.life.as_ref(), life::now())?;
     let schema = output.keys.find(&output.items, request.deadline).await;
+    if let Some(version) = &version {
+        check_version(schema, &version.attribute)?;
+    }
     let read = |(place, text): (usize, &&RawValue)| {
         let mut item = request.spelling.item(text.get().as_bytes()).map_err(|fault| at(fault, "items", place))?;
         life::limit_life(&mut item, &request.metadata, options.life.as_ref(), life::now())?;

@@ -35,7 +35,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     let attempted = Attempted {
         operation: "PutItem",
         repeat: repeat(condition.is_some(), false, returned, etag.as_ref(), otherwise),
-        proof: proof(output, etag, &item, request.deadline).await,
+        proof: proof(output, etag, &item, request.deadline).await?,
         returned,
         on_refusal: request.on_refusal()?,
     };
@@ -44,9 +44,10 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
 }
 
 /// The key is asked for only where a version could prove something.
-async fn proof(output: &Output, etag: Option<Etag>, item: &Item, deadline: Instant) -> Proof {
-    let Some(etag) = etag else { return Proof::Nothing };
+async fn proof(output: &Output, etag: Option<Etag>, item: &Item, deadline: Instant) -> Result<Proof, BindingError> {
+    let Some(etag) = etag else { return Ok(Proof::Nothing) };
     let schema = output.keys.find(&output.items, deadline).await;
+    keys::check_version(schema, &etag.attribute)?;
     let key = schema.and_then(|schema| keys::key_of(schema, item));
-    Proof::Version { etag, key }
+    Ok(Proof::Version { etag, key })
 }

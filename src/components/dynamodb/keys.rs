@@ -71,6 +71,18 @@ impl Keys {
     }
 }
 
+/// Refuses to write versions over a key, which would store the item under another one.
+///
+/// # Errors
+/// When the attribute of versions is part of the table's key, as far as that is known.
+pub(super) fn check_version(schema: Option<&KeySchema>, attribute: &str) -> Result<(), BindingError> {
+    if schema.is_some_and(|schema| schema.has(attribute)) {
+        let text = format!("`etagAttributeName` is `{attribute}`, an attribute of the table's key: name another one");
+        return Err(refused(text));
+    }
+    Ok(())
+}
+
 /// Whether an item has the table's key, with values that DynamoDB takes.
 ///
 /// # Errors

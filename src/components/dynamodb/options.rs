@@ -79,11 +79,12 @@ impl Options {
         let strong = reader.boolean("consistentRead").unwrap_or(false);
         let capacity = reader.boolean("returnConsumedCapacity").unwrap_or(false);
         let retry_ambiguous = reader.boolean("retryAmbiguous").unwrap_or(false);
+        let (key, life) = (read_key(reader), read_life(reader));
         Self {
-            key: read_key(reader),
+            etag_attribute: read_etag_attribute(reader, key.as_ref(), life.as_ref()),
+            key,
             spelling: read_spelling(reader),
-            life: read_life(reader),
-            etag_attribute: reader.parsed("etagAttributeName", attribute_name),
+            life,
             consistency: if strong { Consistency::Strong } else { Consistency::Eventual },
             max_page_items: read_page_items(reader),
             max_response_size: reader.size("maxResponseSize", RESPONSE_SIZES).unwrap_or(4 << 20),
@@ -157,6 +158,19 @@ fn read_life(reader: &mut Reader<'_>) -> Option<Life> {
     };
     let expired = if hide.unwrap_or(true) { Expired::Hidden } else { Expired::Shown };
     Some(Life { attribute, seconds, expired })
+}
+
+/// A version is written into each item, so it must have an attribute of its own.
+fn read_etag_attribute(reader: &mut Reader<'_>, key: Option<&KeySchema>, life: Option<&Life>) -> Option<String> {
+    let name = reader.parsed("etagAttributeName", attribute_name)?;
+    let remedy = "name an attribute that nothing else uses, such as `version`";
+    if key.is_some_and(|key| key.has(&name)) {
+        reader.fault("etagAttributeName", "it is an attribute of the table's key", remedy);
+    }
+    if life.is_some_and(|life| life.attribute == name) {
+        reader.fault("etagAttributeName", "it is also the `ttlAttributeName`", remedy);
+    }
+    Some(name)
 }
 
 fn read_page_items(reader: &mut Reader<'_>) -> u32 {
