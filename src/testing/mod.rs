@@ -11,6 +11,7 @@ mod model_sink;
 mod sink_faults;
 mod sink_shards;
 mod stream_ports;
+mod waiting;
 
 pub use backend::{BackendSettings, Counts, Faults, Keeping, KeptRecord, NullBackend, ShardRate};
 pub use handler::{Delivery, RecordingHandler, Reply};
@@ -22,3 +23,4 @@ pub use model_sink::{ModelSink, POISON, SinkCalls, SinkSettings};
 pub use sink_faults::SinkFaults;
 pub use sink_shards::StoredRecord;
 pub use stream_ports::StreamFaults;
+pub use waiting::{until, within};

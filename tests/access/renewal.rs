@@ -4,6 +4,8 @@ use crate::cloud::{Cloud, moment};
 use bindd::aws::kinesis::Writer;
 use bindd::aws::{self, Connection, ConnectionSettings, IdentitySettings, IdentitySource};
 use bindd::domain::{BindingError, FailureKind, NewRecord, RecordWriter};
+use bindd::telemetry::Metrics;
+use bindd::testing::until;
 use bytes::Bytes;
 use std::fs;
 use std::path::Path;
@@ -36,15 +38,10 @@ fn keys_file(path: &Path, key: &str) {
 
 /// Calls that go on until one is signed by `key`.
 async fn until_signed_by(cloud: &Cloud, connection: &Connection, key: &str) {
-    let signed = async {
-        loop {
-            put(connection).await.unwrap();
-            if cloud.calls("PutRecord").last().unwrap().key == key {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
+    let signed = until("a call signed by the new key", async || {
+        put(connection).await.unwrap();
+        (cloud.calls("PutRecord").last().unwrap().key == key).then_some(())
+    });
     tokio::time::timeout(Duration::from_secs(20), signed)
         .await
         .unwrap_or_else(|_| panic!("no call was signed by {key}"));
@@ -70,15 +67,20 @@ async fn a_credentials_file_is_read_again_after_rotation() {
     let path = folder.path().join("credentials");
     keys_file(&path, "AKIAFIRST0000001");
     let identity = IdentitySettings { credentials_file: Some(path.clone()), ..IdentitySettings::default() };
-    let connection = aws::connect(&settings(&cloud, identity)).await.unwrap();
+    let metrics = Metrics::new();
+    let settings = ConnectionSettings { metrics: Some(metrics.credentials("orders")), ..settings(&cloud, identity) };
+    let connection = aws::connect(&settings).await.unwrap();
     put(&connection).await.unwrap();
     assert_eq!(cloud.calls("PutRecord").last().unwrap().key, "AKIAFIRST0000001");
     keys_file(&path, "AKIASECOND000002");
     until_signed_by(&cloud, &connection, "AKIASECOND000002").await;
     // A file that is broken for a while does not take away what is held.
+    let failed = r#"bindd_credentials_loads_total{component="orders",outcome="failed"} "#;
+    assert!(!metrics.page().unwrap().contains(failed));
     fs::write(&path, "[default").unwrap();
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    until("the broken file to be read", async || metrics.page().unwrap().contains(failed).then_some(())).await;
     put(&connection).await.unwrap();
+    assert_eq!(cloud.calls("PutRecord").last().unwrap().key, "AKIASECOND000002");
     keys_file(&path, "AKIATHIRD0000003");
     until_signed_by(&cloud, &connection, "AKIATHIRD0000003").await;
 }
@@ -166,27 +168,18 @@ async fn what_is_held_is_kept_to_its_end_when_renewal_fails() {
     jump(70).await;
     put(&connection).await.unwrap();
     jump(51).await;
-    let gone = async {
-        loop {
-            match put(&connection).await {
-                Ok(()) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(error) => return error,
-            }
-        }
-    };
+    let gone = until("the credentials to be gone", async || put(&connection).await.err());
     let error = tokio::time::timeout(Duration::from_secs(45), gone).await.unwrap();
     assert_eq!(error.kind(), FailureKind::Unavailable, "{error}");
     assert!(error.message().contains("credential process: "), "{error}");
     // And it comes back by itself.
     print_keys(&folder, "ASIANEW000000002", 3_600);
-    let mut rounds = 0;
-    while put(&connection).await.is_err() {
-        rounds += 1;
-        assert!(rounds < 200, "the credentials did not come back");
+    until("the credentials to come back", async || {
         // The process that prints them runs in real time, so the clock jumps in small steps.
         jump(1).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        put(&connection).await.ok()
+    })
+    .await;
     assert_eq!(cloud.calls("PutRecord").last().unwrap().key, "ASIANEW000000002");
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cloud::{CONTAINER_TOKEN, Cloud};
 use crate::program::Bench;
+use bindd::testing::until;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,18 +39,6 @@ fn served_at(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("bindd is serving"))?;
     let fields: serde_json::Value = serde_json::from_str(line).ok()?;
     fields["addresses"].as_str()?.trim_matches(['[', ']']).parse().ok()
-}
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), found).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use crate::fakes::{Behaviour, RecordingApp};
 use crate::inputs::assert_in_order;
-use crate::waiting::until;
 use crate::world::World;
+use bindd::testing::until;
 
 async fn world_with_input() -> World {
     let world = World::start().await;

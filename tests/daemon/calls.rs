@@ -1,6 +1,6 @@
 //! Calls of the HTTP API, one connection each.
 
-use crate::waiting::within;
+use bindd::testing::within;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};

@@ -1,8 +1,8 @@
 //! Both ways of reading must show the same behaviour.
 
 use crate::fakes::{Event, RecordingApp};
-use crate::waiting::until;
 use crate::world::World;
+use bindd::testing::until;
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use crate::calls;
 use crate::fakes::RecordingApp;
-use crate::waiting::{until, within};
+use bindd::testing::{until, within};
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;

@@ -5,7 +5,6 @@
 mod calls;
 mod fakes;
 mod inputs;
-mod waiting;
 mod world;
 
 mod app_failures;

@@ -49,7 +49,7 @@ fn every_sample_component_is_sound() {
 async fn bindd(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
     command.args(arguments).stdin(Stdio::null()).env_remove("NAMESPACE").kill_on_drop(true);
-    crate::waiting::within("the program to end", command.output()).await.unwrap()
+    bindd::testing::within("the program to end", command.output()).await.unwrap()
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn a_record_in_hand_is_settled_before_the_end() {
     app.until("the first record", |events| events.len() == 1).await;
     let address = sidecar.address();
     let (shutdown, ()) = tokio::join!(sidecar.stop(), async {
-        crate::waiting::until("the sidecar to be unready", async || {
+        bindd::testing::until("the sidecar to be unready", async || {
             (calls::get(address, "/v1.0/healthz").await.status == 500).then_some(())
         })
         .await;

@@ -1,6 +1,6 @@
 use crate::fakes::RecordingApp;
-use crate::waiting::until;
 use crate::world::World;
+use bindd::testing::until;
 
 /// Texts that either app accepted.
 fn accepted(apps: [&RecordingApp; 2]) -> Vec<String> {

@@ -2,7 +2,6 @@
 
 use crate::calls::{self, Answer};
 use crate::fakes::RecordingApp;
-use crate::waiting::{until, within};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
@@ -13,6 +12,7 @@ use bindd::daemon::{self, Running, Shutdown, StartError};
 use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
 use bindd::settings::{AppEndpoint, Settings};
+use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};

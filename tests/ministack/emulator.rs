@@ -1,7 +1,7 @@
 //! A ministack process of this test's own.
 
-use crate::waiting::until;
 use crate::world::{dynamodb_client, kinesis_client};
+use bindd::testing::until;
 use std::net::TcpListener;
 use std::process::Stdio;
 use tokio::process::{Child, Command};

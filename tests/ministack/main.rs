@@ -7,8 +7,6 @@
 mod callers;
 #[path = "../outputs/judge.rs"]
 mod judge;
-#[path = "../outputs/waiting.rs"]
-mod waiting;
 #[expect(dead_code, reason = "shared with the tests against our own backend")]
 #[path = "../outputs/world.rs"]
 mod world;

@@ -1,11 +1,11 @@
 use crate::callers::{Crowd, send_all};
 use crate::emulator::Ministack;
 use crate::judge::statuses;
-use crate::waiting::until;
 use crate::world::Components;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
+use bindd::testing::until;
 
 async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
     let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();

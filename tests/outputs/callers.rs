@@ -1,7 +1,7 @@
 //! Many callers at once, each with a connection of its own that it keeps.
 
-use crate::waiting::within;
 use bindd::tasks::Supervisor;
+use bindd::testing::within;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};

@@ -4,7 +4,6 @@
 
 mod callers;
 mod judge;
-mod waiting;
 mod world;
 
 mod backend;

@@ -2,10 +2,10 @@
 
 use crate::callers::{Crowd, record, send_all};
 use crate::judge::{places, statuses, untruths};
-use crate::waiting::until;
 use crate::world::{Components, keeping};
 use bindd::daemon::Shutdown;
 use bindd::testing::Faults;
+use bindd::testing::until;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,12 @@
 //! A folder of components, and the sidecar that serves them.
 
-use crate::waiting::{until, within};
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown};
 use bindd::domain::Stop;
 use bindd::settings::Settings;
 use bindd::testing::{BackendSettings, Keeping, KeptRecord, NullBackend};
+use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use tempfile::TempDir;

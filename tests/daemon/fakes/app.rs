@@ -1,6 +1,6 @@
 //! An app that remembers what it was sent and answers as it is told.
 
-use crate::waiting::within;
+use bindd::testing::within;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
