@@ -11,10 +11,11 @@
 //! a partial answer; nothing is stored after it was answered `NotDone`.
 
 use super::batch::{Limits, MOST_OF_SHARD};
+use super::call_time::CallTime;
 use super::forming::{Batch, Plan, Users, form, reform};
 use super::gate::{Gate, Permit};
 use super::handle::{Ports, PutOptions};
-use super::pending::{LaneKey, Packing, Pending, Stage, Trial};
+use super::pending::{Claim, LaneKey, Packing, Pending, Stage, Trial};
 use super::queue::Queue;
 use super::refusals;
 use super::settings::{OrderingOnFailure, ProducerSettings};
@@ -131,6 +132,7 @@ pub(super) struct Engine {
     /// Keys that are stopped, and until when.
     pub(super) stopped: LruCache<LaneKey, Instant>,
     pub(super) throughput: Throughput,
+    pub(super) call_time: CallTime,
     is_closing: bool,
 }
 
@@ -154,6 +156,7 @@ impl Engine {
             numbers: LruCache::sparse(KEYS_KEPT),
             stopped: LruCache::sparse(KEYS_KEPT),
             throughput: Throughput::from(now),
+            call_time: CallTime::default(),
             is_closing: false,
             settings,
         }
@@ -170,8 +173,8 @@ impl Engine {
             }
             Event::Listed(result) => {
                 if self.shards.listed(result, now) {
-                    let shards = &self.shards;
-                    self.queue.predict(|pending| shards.predict(pending.hash));
+                    let shards = &mut self.shards;
+                    self.queue.resettle(|pending| shards.resettle(pending, now));
                 }
             }
             Event::Closing => self.is_closing = true,
@@ -214,12 +217,13 @@ impl Engine {
         let shard = self.shards.predict(submission.hash);
         let Submission { record, size, hash, options, arrived, mut waiter, permit } = submission;
         let lane = LaneKey::of(&record, self.settings.ordering);
+        let promise_by = self.call_time.promise_by(now, options.deadline);
         let admitted = self.admitted(lane.as_ref(), options.deadline, now).and_then(|()| {
-            let slot = self.shards.reserve(shard.as_ref(), size, now, options.deadline);
-            slot.map_err(|wait| refusals::no_room(shard.as_ref(), wait))
+            let turn = self.shards.join(shard.as_ref(), size, now, promise_by);
+            turn.map_err(|wait| refusals::no_room(shard.as_ref(), wait))
         });
-        let slot = match admitted {
-            Ok(slot) => slot,
+        let turn = match admitted {
+            Ok(turn) => turn,
             Err(refusal) => {
                 drop(permit);
                 waiter.answer(Err(refusal));
@@ -237,9 +241,10 @@ impl Engine {
             packing: Packing::Free,
             arrived,
             deadline: options.deadline,
-            due: slot.unwrap_or(now),
-            slot,
-            pass: None,
+            begin_by: self.call_time.begin_by(now, options.deadline),
+            due: turn.unwrap_or(now),
+            turn,
+            claim: if turn.is_some() { Claim::InLine } else { Claim::None },
             trial: Trial { attempts: 0, first: None, outcome: Outcome::NotDone, last: None },
             stage: Stage::Behind,
             waiter,
@@ -332,7 +337,8 @@ impl Engine {
         for ticket in batch.units.iter().flat_map(Users::tickets) {
             let Some(pending) = self.queue.book.get_mut(*ticket) else { continue };
             pending.trial.attempts += 1;
-            pending.pass = None;
+            let claim = std::mem::replace(&mut pending.claim, Claim::None);
+            self.shards.sent(pending.shard.as_ref(), pending.size, claim, now);
             pending.waiter.note(Outcome::Unknown);
             self.entry_budget.attempted(now);
             if pending.trial.first.is_some() {
@@ -344,7 +350,7 @@ impl Engine {
             }
             pending.trial.first = Some(now);
             self.metrics.queue_waited(now.saturating_duration_since(pending.arrived));
-            let held = pending.slot.map(|slot| slot.saturating_duration_since(pending.arrived));
+            let held = pending.turn.map(|turn| turn.saturating_duration_since(pending.arrived));
             if let Some(held) = held.filter(|held| !held.is_zero()) {
                 self.metrics.limiter_waited(held);
             }

@@ -1,7 +1,7 @@
 //! Forms a batch out of what is ready, packing user records into aggregates where that is asked for.
 
 use super::batch::{Filling, Limits};
-use super::pending::{Book, Packing, Pending, Ticket};
+use super::pending::{Book, Claim, Packing, Pending, Ticket};
 use super::queue::Queue;
 use super::settings::{Aggregation, ProducerSettings};
 use super::shards::Shards;
@@ -78,9 +78,9 @@ pub(super) fn form(queue: &mut Queue, shards: &mut Shards, plan: &Plan, now: Ins
                 break;
             }
             withdrawn.extend(queue.remove(ticket, now));
-        } else if pending.pass.is_none() {
-            match shards.pass(pending.shard.as_ref(), pending.size, now, pending.deadline) {
-                Ok(pass) => queue.pass_first(pass.unwrap_or(now), now),
+        } else if !matches!(pending.claim, Claim::Slot(_)) {
+            match shards.pass(pending, now) {
+                Ok(slot) => queue.pass_first(slot, now),
                 Err(wait) => {
                     let deadline = pending.deadline;
                     late.extend(queue.hold_first(deadline).map(|ticket| (ticket, wait)));

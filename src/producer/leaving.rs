@@ -128,12 +128,7 @@ impl Engine {
 
     pub(super) fn conclude(&mut self, mut pending: Pending, answer: Answer) {
         let attempts = pending.trial.attempts;
-        if let Some(slot) = pending.slot.filter(|_| attempts == 0) {
-            self.shards.refund(pending.shard.as_ref(), pending.size, slot);
-        }
-        if let Some(pass) = pending.pass {
-            self.shards.return_pass(pending.shard.as_ref(), pending.size, pass);
-        }
+        self.shards.leave(pending.shard.as_ref(), pending.size, pending.claim);
         if pending.waiter.is_answered() {
             return;
         }
@@ -178,8 +173,8 @@ fn overdue(pending: &Pending, now: Instant) -> BindingError {
     if let Some(last) = &pending.trial.last {
         return last.clone();
     }
-    match pending.slot.filter(|slot| *slot > now) {
-        Some(slot) => refusals::no_room(pending.shard.as_ref(), slot - now),
+    match pending.turn.map(|_| pending.due).filter(|due| *due > now) {
+        Some(due) => refusals::no_room(pending.shard.as_ref(), due - now),
         None => refusals::never_sent(),
     }
 }

@@ -1,14 +1,13 @@
-//! The limits of each shard, by reservation: who asks is told at once when it may send, or that there is no room in
-//! time. Pure; all times are given.
+//! The limits of each shard. Pure; all times are given.
+//!
+//! Whoever comes joins the line of its shard, and is told when its turn should come, or that this is too late; the line
+//! only counts, so leaving it gives the room back. Just before an attempt is sent it takes a slot, also one that is sent
+//! again or comes late (behind its key, with all calls in use, in an outage), so that the late do not leave together.
 //!
 //! A bucket keeps its state as of its last slot, which may lie ahead. So slots of one shard never run backwards, and
 //! both measures, records and bytes, are charged at the slot: in no window do the slots of a shard hold more than
-//! rate × window + depth of either.
-//!
-//! That bounds what is promised on arrival. A record may leave later than its slot (behind its key, with all calls in
-//! use, in an outage), and may have to be sent again; so each attempt takes a slot of a second limiter just before it is
-//! sent, and those that are late do not leave together. Users that join an aggregate behind their key take none, nor do
-//! the parts of a call that was refused whole.
+//! rate × window + depth of either. What is sent without a slot (packed behind another of its key, a part of a call that
+//! was refused whole) is charged, and later slots make up for it.
 
 use super::pace::Pace;
 use super::shard_map::ShardMap;
@@ -76,6 +75,56 @@ impl Limiter {
         }
     }
 
+    /// Joins the line: the moment, not before `now`, at which its turn should come if nobody ahead leaves the line.
+    /// An estimate: it may come a little later where records and bytes bind in turns.
+    ///
+    /// # Errors
+    /// When that is not before `by`: the wait until it. The line is not joined.
+    pub(super) fn join(
+        &mut self,
+        shard: Option<&ShardId>,
+        bytes: usize,
+        now: Instant,
+        by: Instant,
+    ) -> Result<Instant, Duration> {
+        let Some(bucket) = self.bucket(shard, now) else { return Ok(now) };
+        let at = bucket.turn(bytes, now);
+        if at >= by {
+            return Err(at.saturating_duration_since(now));
+        }
+        bucket.line.join(bytes);
+        Ok(at)
+    }
+
+    /// Joins the line, however long it is.
+    pub(super) fn rejoin(&mut self, shard: Option<&ShardId>, bytes: usize, now: Instant) {
+        if let Some(bucket) = self.bucket(shard, now) {
+            bucket.line.join(bytes);
+        }
+    }
+
+    /// Leaves the line.
+    pub(super) fn leave(&mut self, shard: Option<&ShardId>, bytes: usize) {
+        if let Some(bucket) = self.bucket_in_use(shard) {
+            bucket.line.leave(bytes);
+        }
+    }
+
+    /// Nobody is in any line.
+    pub(super) fn clear_lines(&mut self) {
+        let of_shards = self.shards.values_mut().flatten();
+        let of_stream = self.stream.iter_mut().filter_map(|(_, bucket)| bucket.as_mut());
+        of_shards.chain(of_stream).for_each(|bucket| bucket.line = Line::default());
+    }
+
+    /// A record is sent without a slot.
+    pub(super) fn charge(&mut self, shard: Option<&ShardId>, bytes: usize, now: Instant) {
+        if let Some(bucket) = self.bucket(shard, now) {
+            let at = bucket.slot(bytes, now);
+            bucket.take(bytes, at);
+        }
+    }
+
     /// Takes a slot for one record of so many bytes: the moment, not before `now`, from which it may be sent. Slots of
     /// one shard come in the order they were asked for.
     ///
@@ -100,12 +149,7 @@ impl Limiter {
     /// Gives back what was reserved and will not be sent; `slot` is the moment that [`Limiter::reserve`] gave. Gives
     /// back less, down to nothing, where the bucket might have been full without it.
     pub(super) fn refund(&mut self, shard: Option<&ShardId>, bytes: usize, slot: Instant) {
-        let bucket = match shard {
-            // Never to the stream's bucket: a shard that is not known any more had its own.
-            Some(id) => self.shards.get_mut(id).and_then(Option::as_mut),
-            None => self.stream.as_mut().and_then(|(_, bucket)| bucket.as_mut()),
-        };
-        if let Some(bucket) = bucket {
+        if let Some(bucket) = self.bucket_in_use(shard) {
             bucket.give_back(bytes, slot);
         }
     }
@@ -128,6 +172,13 @@ impl Limiter {
         bucket.map_or(1.0, |bucket| bucket.pace.share(now))
     }
 
+    fn bucket_in_use(&mut self, shard: Option<&ShardId>) -> Option<&mut Bucket> {
+        match shard.and_then(|id| self.shards.get_mut(id)) {
+            Some(bucket) => bucket.as_mut(),
+            None => self.stream.as_mut().and_then(|(_, bucket)| bucket.as_mut()),
+        }
+    }
+
     fn bucket(&mut self, shard: Option<&ShardId>, now: Instant) -> Option<&mut Bucket> {
         if !self.is_limited(shard) {
             return None;
@@ -147,12 +198,22 @@ struct Bucket {
     clock: Instant,
     records: Meter,
     bytes: Meter,
+    line: Line,
 }
 
 impl Bucket {
     fn full(rates: Rates, now: Instant) -> Self {
         let records = Meter::full(rates.records, rates.records, now);
-        Self { pace: Pace::whole(now), clock: now, records, bytes: Meter::full(rates.bytes, rates.byte_depth, now) }
+        let bytes = Meter::full(rates.bytes, rates.byte_depth, now);
+        Self { pace: Pace::whole(now), clock: now, records, bytes, line: Line::default() }
+    }
+
+    /// When the slot of a record should come that joins the line.
+    fn turn(&self, bytes: usize, now: Instant) -> Instant {
+        let from = now.max(self.clock);
+        let flow = self.pace.flow(self.clock, from);
+        let records = self.records.missing_behind(self.line.records, 1, flow);
+        from + self.pace.time_for(from, records.max(self.bytes.missing_behind(self.line.bytes, bytes, flow)))
     }
 
     fn slot(&self, bytes: usize, now: Instant) -> Instant {
@@ -187,6 +248,25 @@ impl Bucket {
     }
 }
 
+/// Who waits for a slot.
+#[derive(Debug, Default)]
+struct Line {
+    records: usize,
+    bytes: usize,
+}
+
+impl Line {
+    const fn join(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
+    const fn leave(&mut self, bytes: usize) {
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 /// One measure of a bucket, in parts of a [`TOKEN`].
 #[derive(Debug)]
 struct Meter {
@@ -217,7 +297,12 @@ impl Meter {
     /// The flow that is needed after `flow` until so much may be taken. What is larger than the depth may be taken
     /// from a full bucket, and is paid for afterwards.
     fn missing(&self, cost: usize, flow: u128) -> u128 {
-        let lacking = tokens(cost).min(self.depth) - self.after(flow);
+        self.missing_behind(0, cost, flow)
+    }
+
+    /// As `missing`, when others take so much before.
+    fn missing_behind(&self, others: usize, cost: usize, flow: u128) -> u128 {
+        let lacking = tokens(others).saturating_add(tokens(cost).min(self.depth)) - self.after(flow);
         u128::try_from(lacking).unwrap_or(0).div_ceil(u128::from(self.per_second))
     }
 

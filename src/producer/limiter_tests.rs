@@ -190,3 +190,48 @@ proptest! {
         fullest(sent, bytes as usize, size.max(bytes as usize))?;
     }
 }
+
+proptest! {
+    #[test]
+    fn whoever_waits_its_turn_has_a_slot_then(
+        // One measure binds at a time: where they change places a full bucket spills what the line counted on.
+        (records, bytes) in prop_oneof![(1_u32..20, Just(u32::MAX)), (Just(u32::MAX), 1_u32..200)],
+        sizes in prop::collection::vec(0_usize..60, 1..100),
+    ) {
+        let now = Instant::now();
+        let mut limiter = limiter(limit(records, bytes), 300);
+        let mut turns = Vec::new();
+        for size in &sizes {
+            let turn = limiter.join(Some(&id(1)), *size, now, now + FAR).unwrap();
+            prop_assert!(turns.last().is_none_or(|last| *last <= turn), "turns come in order");
+            turns.push(turn);
+        }
+        for (turn, size) in turns.iter().zip(sizes) {
+            limiter.leave(Some(&id(1)), size);
+            // Each wait is rounded up to whole nanoseconds, the line's sum only once.
+            let slot = limiter.reserve(Some(&id(1)), size, *turn, now + FAR).unwrap();
+            prop_assert!(slot <= *turn + Duration::from_nanos(200), "{:?} late", slot - *turn);
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_not_joined_and_grows_shorter_when_somebody_leaves() {
+    let now = Instant::now();
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    let second = now + Duration::from_secs(1);
+    assert_eq!((0..100).filter(|_| limiter.join(Some(&id(1)), 1, now, second).is_ok()).count(), 19);
+    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Err(Duration::from_secs(1)));
+    limiter.leave(Some(&id(1)), 1);
+    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Ok(now + Duration::from_millis(900)));
+    limiter.clear_lines();
+    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Ok(now));
+}
+
+#[test]
+fn what_is_sent_without_a_slot_is_paid_for_by_those_after_it() {
+    let now = Instant::now();
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    (0..12).for_each(|_| limiter.charge(Some(&id(1)), 1, now));
+    assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(now + Duration::from_millis(300)));
+}

@@ -7,6 +7,7 @@
 //! no caller is ever left without an answer.
 
 mod batch;
+mod call_time;
 mod driver;
 mod engine;
 mod forming;

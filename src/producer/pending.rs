@@ -44,6 +44,17 @@ pub(super) enum Stage {
     Flying,
 }
 
+/// What a record has of its shard's limit; each attempt takes a new slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Nothing.
+    None,
+    /// It waits for a slot.
+    InLine,
+    /// It may be sent from then on.
+    Slot(Instant),
+}
+
 /// Whether a record may be packed with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
@@ -82,12 +93,13 @@ pub(super) struct Pending {
     pub(super) packing: Packing,
     pub(super) arrived: Instant,
     pub(super) deadline: Instant,
+    /// No limit may hold it longer: a call that begins later would hardly end in time.
+    pub(super) begin_by: Instant,
     /// Not to be sent before: the limiter's, later that of a repetition.
     pub(super) due: Instant,
-    /// The limiter's reservation, if there is one.
-    pub(super) slot: Option<Instant>,
-    /// Its place among what is really sent; each attempt takes a new one.
-    pub(super) pass: Option<Instant>,
+    /// When its limit lets it go, as was expected on its arrival; `None` where nothing limits it.
+    pub(super) turn: Option<Instant>,
+    pub(super) claim: Claim,
     pub(super) trial: Trial,
     pub(super) stage: Stage,
     pub(super) waiter: Waiter,

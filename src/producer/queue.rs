@@ -8,7 +8,7 @@
 //! Without an order of keys there is no `Behind`. Removing a record only voids its ticket; lists drop void tickets when
 //! they meet them, or when they are too many.
 
-use super::pending::{Book, LaneKey, Pending, Stage, Ticket, is_overgrown};
+use super::pending::{Book, Claim, LaneKey, Pending, Stage, Ticket, is_overgrown};
 use crate::domain::ShardId;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -177,13 +177,13 @@ impl Queue {
     }
 
     /// Lets the first record go if its moment has come, else holds it until then.
-    pub(super) fn pass_first(&mut self, pass: Instant, now: Instant) {
+    pub(super) fn pass_first(&mut self, slot: Instant, now: Instant) {
         let Some((ticket, _)) = self.first() else { return };
         if let Some(pending) = self.book.get_mut(ticket) {
-            pending.pass = Some(pass);
+            pending.claim = Claim::Slot(slot);
         }
-        if pass > now {
-            self.hold_first(pass);
+        if slot > now {
+            self.hold_first(slot);
         }
     }
 
@@ -287,18 +287,18 @@ impl Queue {
         alarms.into_iter().flatten().map(|Reverse((at, _))| *at).min()
     }
 
-    /// Predicts the shards of all records anew, but of those in a call.
-    pub(super) fn predict(&mut self, shard_of: impl Fn(&Pending) -> Option<ShardId>) {
+    /// Settles all records anew, but those in a call: where each goes, and its claim there.
+    pub(super) fn resettle(&mut self, mut settle: impl FnMut(&Pending) -> (Option<ShardId>, Claim)) {
         for ticket in self.book.tickets() {
             let Some(pending) = self.book.get_mut(ticket).filter(|pending| pending.stage != Stage::Flying) else {
                 continue;
             };
-            let shard = shard_of(pending);
+            let (shard, claim) = settle(pending);
+            pending.claim = claim;
             if shard == pending.shard {
                 continue;
             }
-            // Its room was reserved at the other shard; given back to this one, it would be too much here.
-            (pending.slot, pending.pass) = (None, None);
+            pending.turn = None;
             if pending.stage == Stage::Ready {
                 self.tally.subtract(pending.size, pending.shard.as_ref());
                 self.tally.add(pending.size, shard.as_ref());

@@ -48,6 +48,7 @@ impl Engine {
             false => Err(refusals::miscounted(answers.len(), sent)),
         });
         let took = now.saturating_duration_since(flight.begun);
+        self.call_time.saw(took);
         self.metrics.called(flight.operation, outcome(&reply), took);
         match reply {
             Ok(answers) => self.settle(&flight.units, answers, now),
@@ -196,6 +197,8 @@ impl Engine {
             return self.refuse(ticket, refusal, now);
         }
         pending.due = due;
+        // While it was under way it may have got another shard.
+        (pending.shard, pending.claim) = self.shards.resettle(pending, now);
         // What was wrong with an aggregate says nothing of each of its users.
         if error.kind().may_retry() {
             pending.trial.last = Some(error.clone());

@@ -1,6 +1,7 @@
 //! What is known of the shards, and the limits kept for them. Pure.
 
 use super::limiter::Limiter;
+use super::pending::{Claim, Pending};
 use super::settings::{Aggregation, ProducerSettings, RateLimit};
 use super::shard_map::ShardMap;
 use crate::domain::{RetrievalError, ShardId, ShardListing};
@@ -31,10 +32,7 @@ enum Listing {
 #[derive(Debug)]
 pub(super) struct Shards {
     map: ShardMap,
-    /// Gives slots to what comes.
     limiter: Limiter,
-    /// Spreads what is really sent, repetitions and latecomers too.
-    sending: Limiter,
     metrics: OutputMetrics,
     refresh_every: Duration,
     listing: Listing,
@@ -53,11 +51,9 @@ impl Shards {
             Aggregation::None => limit.records_per_second,
             Aggregation::Key | Aggregation::Shard => u32::MAX,
         };
-        let limiter = || Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size);
         Self {
             map: ShardMap::empty(),
-            limiter: limiter(),
-            sending: limiter(),
+            limiter: Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size),
             metrics,
             refresh_every: limit.refresh_every,
             listing: if can_list { Listing::At(now) } else { Listing::Never },
@@ -79,56 +75,78 @@ impl Shards {
         range.zip(hash).is_some_and(|(range, hash)| (range.start..=range.end).contains(&hash))
     }
 
-    /// Takes room; see [`Limiter::reserve`]. `None` where nothing limits the record.
+    /// Joins the line of its shard: when its turn should come, `None` where nothing limits the record.
     ///
     /// # Errors
-    /// The wait until there would be room, when that is too late.
-    pub(super) fn reserve(
+    /// The wait until its turn, when that is too late.
+    pub(super) fn join(
         &mut self,
         shard: Option<&ShardId>,
         bytes: usize,
         now: Instant,
-        deadline: Instant,
+        by: Instant,
     ) -> Result<Option<Instant>, Duration> {
         if !self.limiter.is_limited(shard) {
             return Ok(None);
         }
-        self.limiter.reserve(shard, bytes, now, deadline).map(Some)
+        self.limiter.join(shard, bytes, now, by).map(Some)
     }
 
-    /// Gives back room of a record that was never sent.
-    pub(super) fn refund(&mut self, shard: Option<&ShardId>, bytes: usize, slot: Instant) {
-        self.limiter.refund(shard, bytes, slot);
+    /// Joins the line of its shard, however long it is.
+    pub(super) fn rejoin(&mut self, shard: Option<&ShardId>, bytes: usize, now: Instant) -> Claim {
+        self.limiter.rejoin(shard, bytes, now);
+        Claim::InLine
     }
 
-    /// Takes a place among what is really sent: the moment from which this attempt may begin. `None` where nothing
-    /// limits the record.
+    /// Takes a slot for one attempt: the moment from which it may begin.
     ///
     /// # Errors
     /// The wait until there would be room, when that is too late.
-    pub(super) fn pass(
-        &mut self,
-        shard: Option<&ShardId>,
-        bytes: usize,
-        now: Instant,
-        deadline: Instant,
-    ) -> Result<Option<Instant>, Duration> {
-        if !self.sending.is_limited(shard) {
-            return Ok(None);
+    pub(super) fn pass(&mut self, pending: &Pending, now: Instant) -> Result<Instant, Duration> {
+        let shard = pending.shard.as_ref();
+        let slot = self.limiter.reserve(shard, pending.size, now, pending.begin_by)?;
+        if pending.claim == Claim::InLine {
+            self.limiter.leave(shard, pending.size);
         }
-        self.sending.reserve(shard, bytes, now, deadline).map(Some)
+        Ok(slot)
     }
 
-    /// Gives back the place of an attempt that was not made.
-    pub(super) fn return_pass(&mut self, shard: Option<&ShardId>, bytes: usize, pass: Instant) {
-        self.sending.refund(shard, bytes, pass);
+    /// An attempt is sent; one that has no slot is charged.
+    pub(super) fn sent(&mut self, shard: Option<&ShardId>, bytes: usize, claim: Claim, now: Instant) {
+        match claim {
+            Claim::Slot(_) => {}
+            Claim::InLine => {
+                self.limiter.leave(shard, bytes);
+                self.limiter.charge(shard, bytes, now);
+            }
+            Claim::None => self.limiter.charge(shard, bytes, now),
+        }
+    }
+
+    /// Gives back what a record has that is not sent.
+    pub(super) fn leave(&mut self, shard: Option<&ShardId>, bytes: usize, claim: Claim) {
+        match claim {
+            Claim::Slot(slot) => self.limiter.refund(shard, bytes, slot),
+            Claim::InLine => self.limiter.leave(shard, bytes),
+            Claim::None => {}
+        }
+    }
+
+    /// Where a record belongs by the map as it is now, after [`Shards::listed`] said that it is another one.
+    pub(super) fn resettle(&mut self, pending: &Pending, now: Instant) -> (Option<ShardId>, Claim) {
+        let shard = self.predict(pending.hash);
+        let claim = match pending.claim {
+            Claim::Slot(slot) if shard == pending.shard => Claim::Slot(slot),
+            // A slot of the other shard is not given back: it would be too much where it is a child of this one.
+            Claim::Slot(_) | Claim::InLine | Claim::None => self.rejoin(shard.as_ref(), pending.size, now),
+        };
+        (shard, claim)
     }
 
     /// Records of that shard were throttled; `None` where nobody can tell of which. One that the map does not have is
     /// counted as unknown, since its series would never end.
     pub(super) fn throttled(&mut self, shard: Option<&ShardId>, now: Instant) {
         self.limiter.throttled(shard, now);
-        self.sending.throttled(shard, now);
         let Some(shard) = shard.filter(|shard| self.map.range_of(shard).is_some()) else {
             return self.metrics.throttled(UNKNOWN);
         };
@@ -157,7 +175,8 @@ impl Shards {
         is_due
     }
 
-    /// The shards were listed; true if the map is another one now.
+    /// The shards were listed; true if the map is another one now. Then nobody is in a line any more, and each record is
+    /// to be settled anew.
     pub(super) fn listed(&mut self, result: Result<ShardListing, RetrievalError>, now: Instant) -> bool {
         match result {
             Ok(listing) => {
@@ -207,7 +226,7 @@ impl Shards {
             return false;
         }
         self.map = map;
-        self.sending.set_shards(&self.map);
+        self.limiter.clear_lines();
         for gone in self.limiter.set_shards(&self.map) {
             self.slowed.remove(&gone);
             self.metrics.forget_shard(gone.as_str());

@@ -7,6 +7,7 @@
 mod caller;
 mod judge;
 mod ledger;
+mod overload;
 mod plan;
 mod world;
 
