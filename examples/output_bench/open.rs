@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// Connections that may be open at once; each end needs a file handle.
-const MOST_CONNECTIONS: usize = 9_000;
+/// Connections that may be open at once: below the 8,192 that bindd holds, beyond which it accepts no more.
+const MOST_CONNECTIONS: usize = 8_000;
 /// How often due requests are sent.
 const TICK: Duration = Duration::from_millis(1);
 

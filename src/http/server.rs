@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// After a failed accept (no descriptors left, for one) the next is tried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// At the cap this is told again after so long.
+const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// How the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,12 +109,21 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// Accepts until stopped. At the cap, nothing is accepted: clients wait in the system's queue.
+    /// Accepts until stopped. At the cap, nothing is accepted: clients wait in the system's queue, and the log says so.
     async fn accept(&mut self, listeners: &[TcpListener]) {
+        let most = self.settings.max_connections.max(1);
         let mut turn = 0_usize;
         let mut paused_until: Option<Instant> = None;
+        let mut told_at: Option<Instant> = None;
         loop {
-            let has_room = self.connections.len() < self.settings.max_connections.max(1);
+            let has_room = self.connections.len() < most;
+            if !has_room && told_at.is_none_or(|at| at.elapsed() >= FULL_TOLD_EVERY) {
+                tracing::warn!(
+                    connections = most,
+                    "no connection was accepted, others must close first: keep fewer open"
+                );
+                told_at = Some(Instant::now());
+            }
             let pause = async {
                 match paused_until {
                     Some(moment) => tokio::time::sleep_until(moment).await,
