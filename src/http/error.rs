@@ -20,6 +20,8 @@ pub(super) enum Manners {
     Strict,
 }
 
+/// Dapr's code for every call of a binding that was read and could not be done.
+const FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
 /// What a client hears when a limit was met and nobody knows for how long.
 const TRY_AGAIN_SOON: Duration = Duration::from_secs(1);
 /// Said after the message when the effect of a request is not known.
@@ -80,10 +82,9 @@ impl<'a> ErrorInfo<'a> {
 
 /// The answer to a call that failed.
 pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -> Response {
-    const CODE: &str = "ERR_INVOKE_OUTPUT_BINDING";
-    let mut message = format!("error invoking output binding {name}: {error}");
+    let mut message = failed_text(name, error);
     if manners == Manners::Strict {
-        return json(StatusCode::INTERNAL_SERVER_ERROR, CODE, &message);
+        return json(StatusCode::INTERNAL_SERVER_ERROR, FAILED, &message);
     }
     let binding = error.of_binding();
     let facts = binding.map_or(&[][..], BindingError::details);
@@ -94,7 +95,7 @@ pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -
     }
     let reason = binding.and_then(BindingError::reason).unwrap_or_else(|| error.kind().reason());
     let details = Some([ErrorInfo::new(reason, metadata)]);
-    let mut answer = render(status(error.kind()), &ErrorBody { code: CODE, message: &message, details });
+    let mut answer = render(status(error.kind()), &ErrorBody { code: FAILED, message: &message, details });
     if let Some(wait) = retry_after(error) {
         answer.headers_mut().insert(RETRY_AFTER, seconds(wait));
     }
@@ -104,34 +105,45 @@ pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -
     answer
 }
 
+/// Dapr's form.
+fn failed_text(name: &str, error: &dyn std::error::Error) -> String {
+    format!("error invoking output binding {name}: {error}")
+}
+
 /// The answer to a request that could not be read.
-pub(super) fn malformed(error: &MalformedRequest, manners: Manners) -> Response {
-    const CODE: &str = "ERR_MALFORMED_REQUEST";
-    let message = error.to_string();
-    let mut metadata = Map::new();
-    let (status, reason) = match error {
+pub(super) fn unread(name: &str, error: &MalformedRequest, manners: Manners) -> Response {
+    match error {
+        MalformedRequest::BufferFull => buffer_full(name, error, manners),
         MalformedRequest::TooLarge { limit } => {
-            metadata.insert("limit", Cow::Owned(limit.to_string()));
-            (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE")
+            let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
+            malformed(error, StatusCode::PAYLOAD_TOO_LARGE, ErrorInfo::new("TOO_LARGE", limit), manners)
         }
-        MalformedRequest::BufferFull => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
         MalformedRequest::Body(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {
-            (StatusCode::BAD_REQUEST, "MALFORMED")
+            malformed(error, StatusCode::BAD_REQUEST, ErrorInfo::new("MALFORMED", Map::new()), manners)
         }
-    };
-    let mut answer = match (error, manners) {
-        // Dapr has no such limit; whoever meets it must be able to tell it from a bad request.
-        (MalformedRequest::BufferFull, Manners::Strict) => json(status, CODE, &message),
-        (_, Manners::Strict) => json(StatusCode::BAD_REQUEST, CODE, &message),
-        (_, Manners::True) => {
-            let details = Some([ErrorInfo::new(reason, metadata)]);
-            render(status, &ErrorBody { code: CODE, message: &message, details })
-        }
-    };
-    if *error == MalformedRequest::BufferFull {
-        answer.headers_mut().insert(RETRY_AFTER, seconds(TRY_AGAIN_SOON));
     }
+}
+
+/// Nothing is wrong with the request. Dapr has no such limit; whoever meets it must be able to tell it from a bad
+/// request, so the status is true in either manner.
+fn buffer_full(name: &str, error: &MalformedRequest, manners: Manners) -> Response {
+    let message = &failed_text(name, error);
+    let details = match manners {
+        Manners::True => Some([ErrorInfo::new("UNAVAILABLE", Map::new())]),
+        Manners::Strict => None,
+    };
+    let body = ErrorBody { code: FAILED, message, details };
+    let mut answer = render(StatusCode::SERVICE_UNAVAILABLE, &body);
+    answer.headers_mut().insert(RETRY_AFTER, seconds(TRY_AGAIN_SOON));
     answer
+}
+
+fn malformed(error: &MalformedRequest, status: StatusCode, info: ErrorInfo<'_>, manners: Manners) -> Response {
+    const CODE: &str = "ERR_MALFORMED_REQUEST";
+    match manners {
+        Manners::Strict => json(StatusCode::BAD_REQUEST, CODE, &error.to_string()),
+        Manners::True => render(status, &ErrorBody { code: CODE, message: &error.to_string(), details: Some([info]) }),
+    }
 }
 
 /// The answer to a path that is not a route; Dapr takes each such request for a service invocation.

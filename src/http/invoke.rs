@@ -29,7 +29,7 @@ pub(super) async fn invoke(face: &Face, buffer: &Buffer, escaped_name: &str, req
     let mut tally = Tally::begin(face, &name);
     let mut answer = match perform(face, buffer, request, &mut tally).await {
         Ok(answer) => answer,
-        Err(malformed) => error::malformed(&malformed, manners(face)),
+        Err(malformed) => error::unread(&name, &malformed, manners(face)),
     };
     tally.answered(answer.status());
     if matches!(answer.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {

@@ -217,6 +217,10 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
     assert!(futures_util::poll!(&mut first).is_pending());
     let refused = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let told: serde_json::Value = serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(told["errorCode"], "ERR_INVOKE_OUTPUT_BINDING", "nothing is wrong with the request");
+    assert!(told["message"].as_str().unwrap().starts_with("error invoking output binding orders: the sidecar holds"));
+    assert_eq!(told["details"][0]["reason"], "UNAVAILABLE");
     fake.go.add_permits(1);
     assert_eq!(first.await.unwrap().status(), StatusCode::NO_CONTENT);
     let after = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
