@@ -35,7 +35,10 @@ pub(super) async fn read(
             drop(held);
             match refusal {
                 MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull => discard(body).await,
-                MalformedRequest::Body(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {}
+                MalformedRequest::Body(_)
+                | MalformedRequest::RawBody(_)
+                | MalformedRequest::Metadata(_)
+                | MalformedRequest::Baggage(_) => {}
             }
             Err(refusal)
         }

@@ -42,6 +42,12 @@ pub(super) enum MalformedRequest {
     /// The body is not the JSON that is expected; the text after the colon follows Go's.
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
+    /// The same of a body that was perhaps meant as the data itself. Dapr has no such bodies.
+    #[error(
+        "failed deserializing HTTP body: {0}; a body is the data itself only for a Kinesis component with \
+         `allowRawBody: \"true\"`, sent with `Content-Type: application/octet-stream`"
+    )]
+    RawBody(String),
     /// A header with metadata beside a raw body cannot be read.
     #[error("failed reading the header {0}: its value must be UTF-8")]
     Metadata(String),
@@ -118,7 +124,10 @@ pub(super) fn unread(name: &str, error: &MalformedRequest, manners: Manners) -> 
             let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
             malformed(error, StatusCode::PAYLOAD_TOO_LARGE, ErrorInfo::new("TOO_LARGE", limit), manners)
         }
-        MalformedRequest::Body(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {
+        MalformedRequest::Body(_)
+        | MalformedRequest::RawBody(_)
+        | MalformedRequest::Metadata(_)
+        | MalformedRequest::Baggage(_) => {
             malformed(error, StatusCode::BAD_REQUEST, ErrorInfo::new("MALFORMED", Map::new()), manners)
         }
     }
@@ -140,9 +149,15 @@ fn buffer_full(name: &str, error: &MalformedRequest, manners: Manners) -> Respon
 
 fn malformed(error: &MalformedRequest, status: StatusCode, info: ErrorInfo<'_>, manners: Manners) -> Response {
     const CODE: &str = "ERR_MALFORMED_REQUEST";
-    match manners {
-        Manners::Strict => json(StatusCode::BAD_REQUEST, CODE, &error.to_string()),
-        Manners::True => render(status, &ErrorBody { code: CODE, message: &error.to_string(), details: Some([info]) }),
+    match (manners, error) {
+        (Manners::Strict, MalformedRequest::RawBody(problem)) => {
+            let in_words_of_dapr = MalformedRequest::Body(problem.clone()).to_string();
+            json(StatusCode::BAD_REQUEST, CODE, &in_words_of_dapr)
+        }
+        (Manners::Strict, _) => json(StatusCode::BAD_REQUEST, CODE, &error.to_string()),
+        (Manners::True, _) => {
+            render(status, &ErrorBody { code: CODE, message: &error.to_string(), details: Some([info]) })
+        }
     }
 }
 

@@ -50,7 +50,7 @@ async fn perform(
     let raw_keys = tally.output.and_then(OutputBinding::raw_body_keys).filter(|_| raw::is_raw(&head.headers));
     let mut call = match raw_keys {
         Some(keys) => raw::request(&head.headers, body, keys)?,
-        None => request::parse(&body)?,
+        None => request::parse(&body).map_err(|error| raw::explain(error, &head.headers, &body))?,
     };
     tally.wants(&call.operation);
     let trace = TraceContext::read(&head.headers)?;

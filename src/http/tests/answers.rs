@@ -199,7 +199,11 @@ async fn a_raw_body_is_the_data_where_the_component_takes_it() {
         headers.insert("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
         send_owned(Arc::clone(face), request)
     };
-    assert_eq!(raw(&face, ORDERS).await.status, StatusCode::BAD_REQUEST, "bodies are JSON unless allowed otherwise");
+    let refused = raw(&face, ORDERS).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "bodies are JSON unless allowed otherwise");
+    assert_eq!(refused.json()["errorCode"], "ERR_MALFORMED_REQUEST");
+    assert!(refused.body.contains("allowRawBody"), "{}", refused.body);
+    assert!(!raw(&strict(), ORDERS).await.body.contains("allowRawBody"), "daprd knows no such thing");
     fake.takes_raw.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(raw(&face, ORDERS).await.status, StatusCode::NO_CONTENT);
     let seen = fake.seen.lock().unwrap().pop().unwrap();
@@ -217,7 +221,8 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
     assert!(futures_util::poll!(&mut first).is_pending());
     let refused = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
-    let told: serde_json::Value = serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    let told: serde_json::Value =
+        serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(told["errorCode"], "ERR_INVOKE_OUTPUT_BINDING", "nothing is wrong with the request");
     assert!(told["message"].as_str().unwrap().starts_with("error invoking output binding orders: the sidecar holds"));
     assert_eq!(told["details"][0]["reason"], "UNAVAILABLE");
