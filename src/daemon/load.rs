@@ -25,7 +25,7 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
     }
     if components.is_empty() {
         tracing::warn!(
-            "no components were loaded: give a folder with component files by --resources-path, see the README for one"
+            "no components were loaded: give a folder or file with components by --resources-path, see the README for one"
         );
     }
     Ok(components)
