@@ -205,6 +205,15 @@ fn a_dead_letter_binding_must_be_another_output_that_leads_elsewhere() {
         (stream("a", &to("b")) + &stream("b", &to("a")), 2, "its letters come back to `b`"),
         (stream("a", &to("in")) + &stream("in", &[("direction", "input")]), 1, "`in` has no output side"),
         (stream("a", &to("b")) + &stream("b", &[("ordering", "x")]), 1, "field `ordering`"),
+        (stream("a", &[("deadLetterBinding", "gone"), ("ordering", "x")]), 2, "there is no component `gone`"),
+        (component("a", "bindings.aws.kinesis", &to("gone")), 2, "there is no component `gone`"),
+        (
+            stream("a", &to("in")) + &stream("in", &[("direction", "input"), ("mode", "x")]),
+            2,
+            "`in` has no output side",
+        ),
+        (stream("a", &to("b")) + &component("b", "state.redis", &[]), 1, "there is no component `b`"),
+        (stream("a", &to("b")) + &component("b", "bindings.cron", &[]), 1, "unknown kind"),
     ] {
         let faults = verdict(&text).faults;
         assert_eq!(faults.len(), count, "{faults}");

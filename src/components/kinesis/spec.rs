@@ -51,17 +51,18 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Checks a document. All of its faults are found, not only the first.
+    /// Checks a document. All of its faults are found, not only the first. With faults, what is wrong or missing has its
+    /// default, so that others may still look at the rest; it must not be connected.
     #[must_use]
-    pub fn check(document: &Document) -> (Option<Self>, Faults, Vec<Notice>) {
+    pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
         let mut reader = document.reader();
         reader.recognise(FOREIGN_NAMES);
         let spec = Self::read(&mut reader);
         let (faults, notices) = reader.finish();
-        (spec.filter(|_| faults.is_empty()), faults, notices)
+        (spec, faults, notices)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut Reader<'_>) -> Self {
         reader.required_text("streamName");
         let stream = reader.parsed("streamName", |text| {
             text.parse::<StreamRef>().map_err(|error| (error.to_string(), "correct the name or the ARN".to_owned()))
@@ -69,8 +70,9 @@ impl Spec {
         let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
         let connection = read_connection(reader, region);
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
-        let spec = |stream| Self {
-            stream,
+        Self {
+            // A stand-in: what is wrong with the stream is a fault already.
+            stream: stream.unwrap_or_else(|| StreamRef::Name(String::new())),
             consumer_name: reader.parsed("consumerName", consumer_name),
             mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
             connection,
@@ -81,11 +83,7 @@ impl Spec {
             lease_table: reader.parsed("leaseTable", lease_table),
             lease_endpoint: reader.parsed("leaseEndpoint", endpoint),
             output: OutputSpec::read(reader),
-        };
-        // A stand-in lets the other fields be read, and their faults be found, when the stream is wrong.
-        let is_valid = stream.is_some();
-        let spec = spec(stream.unwrap_or_else(|| StreamRef::Name(String::new())));
-        is_valid.then_some(spec)
+        }
     }
 }
 
