@@ -1,6 +1,6 @@
 //! `bindd check`: reads component files and tells every fault; with `--connect` also tries what each component needs.
 
-use crate::components::{Checked, Probed, Verdict, check, probe};
+use crate::components::{Checked, Probed, Verdict, absent_files, check, probe};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
@@ -35,12 +35,14 @@ pub async fn connect(settings: ProbeSettings) -> Report {
 }
 
 fn verdict(settings: &CheckSettings) -> Verdict {
-    check(load(&LoadRequest {
+    let mut verdict = check(load(&LoadRequest {
         paths: &settings.paths,
         app_id: settings.app_id.as_deref(),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
-    }))
+    }));
+    verdict.notices.extend(absent_files(&verdict.components, &ProcessEnvironment));
+    verdict
 }
 
 fn report(settings: &CheckSettings, verdict: &Verdict, probed: Option<&[Probed]>) -> Report {

@@ -4,7 +4,7 @@ use super::together::{self, Candidate};
 use super::{dynamodb, kinesis};
 use crate::aws::ConnectionSettings;
 use crate::domain::{ComponentName, Direction};
-use crate::manifest::{Document, Fault, Faults, Loaded, Notice, nearest};
+use crate::manifest::{Document, Fault, Faults, Loaded, Notice, Place, nearest};
 use std::time::Duration;
 
 const KINESIS: &str = "bindings.aws.kinesis";
@@ -72,6 +72,8 @@ pub struct Checked {
     pub ignore_errors: bool,
     /// How long connecting may take.
     pub init_timeout: Duration,
+    /// Where its document stands.
+    pub place: Place,
     /// What its file says.
     pub spec: Spec,
 }
@@ -203,6 +205,7 @@ impl Verdict {
             version: document.version.clone(),
             ignore_errors: document.ignore_errors,
             init_timeout: document.init_timeout,
+            place: document.place.clone(),
             spec,
         };
         Candidate { document, checked, is_sound }

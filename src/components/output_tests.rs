@@ -143,7 +143,6 @@ fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
         (&[("orderingOnFailure", "stop")], "orderingOnFailure", "without an `ordering`"),
         (&[("ordering", "key"), ("orderingStopWindow", "1s")], "orderingStopWindow", "only with"),
         (&[("rateLimitMode", "off"), ("maxRecordsPerShardPerSecond", "5")], "maxRecordsPerShardPerSecond", "no effect"),
-        (&[("requestTimeout", "9s"), ("maxRequestTimeout", "3s")], "maxRequestTimeout", "below `requestTimeout`"),
         (&[("requestTimeout", "5ms")], "batchingMaxPublishDelay", "not below `requestTimeout`"),
         (&[("maxRecordSize", "4Mi"), ("maxQueueBytes", "2Mi")], "maxQueueBytes", "cannot hold one record"),
         (&[("recordDistribution", "auto"), ("partitionKey", "a")], "partitionKey", "takes no keys"),

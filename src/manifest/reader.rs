@@ -150,6 +150,20 @@ impl<'d> Reader<'d> {
         self.foreign = foreign;
     }
 
+    /// What `read` gives, and the fields that it asked for and that the file gives, so that a kind may say together what
+    /// it thinks of them.
+    pub fn given_among<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<&'static str>) {
+        let before = self.asked.len();
+        let value = read(self);
+        let mut given = Vec::new();
+        for name in self.asked.get(before..).unwrap_or_default() {
+            if self.is_given(name) && !given.contains(name) {
+                given.push(*name);
+            }
+        }
+        (value, given)
+    }
+
     /// Notes something odd that does no harm.
     pub fn notice(&mut self, field: &str, text: &str) {
         let notice = Notice::of_document(&self.document.place, format!("field `{field}`: {text}"));
