@@ -205,6 +205,20 @@ fn demo_and_dev_are_read() {
     assert_eq!((dev.run.app_id.as_str(), dev.run.unused_flags), ("dev", vec!["--enable-mtls".to_owned()]));
 }
 
+#[cfg(feature = "embedded")]
+#[test]
+fn emulators_are_silent_unless_asked() {
+    let filter = |line: &str| match parse(line) {
+        Ok(Command::Dev(dev)) => dev.run.log_filter,
+        Ok(Command::Demo(demo)) => demo.log_filter,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(filter("dev"), "ferrokinesis=error,dynoxide=error,info");
+    assert_eq!(filter("dev --log-level info,dynoxide=warn"), "ferrokinesis=error,dynoxide=error,info,dynoxide=warn");
+    assert_eq!(filter("demo --log-level WARN"), "ferrokinesis=error,dynoxide=error,warn");
+    assert_eq!(filter("dev --log-level debug"), "debug");
+}
+
 #[test]
 fn go_durations_are_read() {
     for (text, millis) in [("0", 0), ("3s", 3000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("-2s", 0), ("250ms", 250)] {
