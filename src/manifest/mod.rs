@@ -31,7 +31,7 @@ mod tree;
 mod values;
 
 pub use document::Document;
-pub use duration::{InvalidDuration, parse_duration};
+pub use duration::{InvalidDuration, parse_duration, parse_duration_or_seconds};
 pub use fault::{Fault, Faults, Notice, Place, nearest};
 pub use load::{LoadRequest, Loaded, load};
 pub use reader::{ForeignNames, Reader};

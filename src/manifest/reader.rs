@@ -2,7 +2,7 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
-use super::{Document, parse_duration, parse_size};
+use super::{Document, parse_duration_or_seconds, parse_size};
 use secrecy::{ExposeSecret, SecretString};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -88,9 +88,7 @@ impl<'d> Reader<'d> {
     /// A duration within a range: Go's form (`1m30s`), or a bare number of seconds.
     pub fn duration(&mut self, name: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let (item, value) = self.item(name)?;
-        let text = value.expose_secret().trim();
-        let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let parsed = if is_bare { parse_duration(&format!("{text}s")) } else { parse_duration(text) };
+        let parsed = parse_duration_or_seconds(value.expose_secret().trim());
         let remedy = format!("write one from {:?} to {:?}, such as `10s`", range.start(), range.end());
         match parsed {
             Ok(duration) if range.contains(&duration) => Some(duration),
