@@ -37,8 +37,14 @@ pub(super) enum MalformedRequest {
         limit: usize,
     },
     /// The bodies of other requests take all of `--max-buffer`.
-    #[error("the sidecar holds as many request bodies as it may (--max-buffer): try again soon, or send fewer at once")]
-    BufferFull,
+    #[error(
+        "the sidecar holds as many request bodies as it may (--max-buffer, {limit} bytes): try again soon, or send fewer \
+         at once"
+    )]
+    BufferFull {
+        /// What all bodies together may have, in bytes.
+        limit: usize,
+    },
     /// The body is not the JSON that is expected; the text after the colon follows Go's.
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
@@ -119,7 +125,7 @@ fn failed_text(name: &str, error: &dyn std::error::Error) -> String {
 /// The answer to a request that could not be read.
 pub(super) fn unread(name: &str, error: &MalformedRequest, manners: Manners) -> Response {
     match error {
-        MalformedRequest::BufferFull => buffer_full(name, error, manners),
+        MalformedRequest::BufferFull { limit } => buffer_full(&failed_text(name, error), *limit, manners),
         MalformedRequest::TooLarge { limit } => {
             let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
             malformed(error, StatusCode::PAYLOAD_TOO_LARGE, ErrorInfo::new("TOO_LARGE", limit), manners)
@@ -135,10 +141,10 @@ pub(super) fn unread(name: &str, error: &MalformedRequest, manners: Manners) -> 
 
 /// Nothing is wrong with the request. Dapr has no such limit; whoever meets it must be able to tell it from a bad
 /// request, so the status is true in either manner.
-fn buffer_full(name: &str, error: &MalformedRequest, manners: Manners) -> Response {
-    let message = &failed_text(name, error);
+fn buffer_full(message: &str, limit: usize, manners: Manners) -> Response {
+    let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
     let details = match manners {
-        Manners::True => Some([ErrorInfo::new("UNAVAILABLE", Map::new())]),
+        Manners::True => Some([ErrorInfo::new("UNAVAILABLE", limit)]),
         Manners::Strict => None,
     };
     let body = ErrorBody { code: FAILED, message, details };

@@ -28,7 +28,7 @@ pub(super) fn explain(error: MalformedRequest, headers: &HeaderMap, body: &[u8])
         MalformedRequest::Body(_)
         | MalformedRequest::RawBody(_)
         | MalformedRequest::TooLarge { .. }
-        | MalformedRequest::BufferFull
+        | MalformedRequest::BufferFull { .. }
         | MalformedRequest::Metadata(_)
         | MalformedRequest::Baggage(_) => error,
     }

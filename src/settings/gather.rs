@@ -189,7 +189,7 @@ fn log_filter(level: &str) -> String {
     match level.to_ascii_lowercase().as_str() {
         "fatal" => "error".to_owned(),
         "warning" => "warn".to_owned(),
-        word @ ("debug" | "info" | "warn" | "error") => word.to_owned(),
+        word @ ("trace" | "debug" | "info" | "warn" | "error") => word.to_owned(),
         _ => level.to_owned(),
     }
 }

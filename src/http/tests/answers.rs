@@ -225,7 +225,10 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
         serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(told["errorCode"], "ERR_INVOKE_OUTPUT_BINDING", "nothing is wrong with the request");
     assert!(told["message"].as_str().unwrap().starts_with("error invoking output binding orders: the sidecar holds"));
-    assert_eq!(told["details"][0]["reason"], "UNAVAILABLE");
+    assert_eq!(
+        (&told["details"][0]["reason"], &told["details"][0]["metadata"]["limit"]),
+        (&"UNAVAILABLE".into(), &"64".into())
+    );
     fake.go.add_permits(1);
     assert_eq!(first.await.unwrap().status(), StatusCode::NO_CONTENT);
     let after = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
