@@ -22,10 +22,23 @@ pub(super) enum Manners {
 
 /// Dapr's code for every call of a binding that was read and could not be done.
 const FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
+/// What a body that was read as a request may have been meant as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// A request.
+    Request,
+    /// The data itself.
+    Data,
+}
+
 /// What a client hears when a limit was met and nobody knows for how long.
 const TRY_AGAIN_SOON: Duration = Duration::from_secs(1);
 /// Said after the message when the effect of a request is not known.
 const AMBIGUOUS: &str = " (the outcome is unknown: the request may have been carried out)";
+
+/// Said after the message when a body was perhaps meant as the data itself.
+const RAW_BODY_HINT: &str = "; a body is the data itself only for a Kinesis component with `allowRawBody: \"true\"`, sent \
+                             with `Content-Type: application/octet-stream`";
 
 /// The request could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,10 +62,7 @@ pub(super) enum MalformedRequest {
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
     /// The same of a body that was perhaps meant as the data itself. Dapr has no such bodies.
-    #[error(
-        "failed deserializing HTTP body: {0}; a body is the data itself only for a Kinesis component with \
-         `allowRawBody: \"true\"`, sent with `Content-Type: application/octet-stream`"
-    )]
+    #[error("failed deserializing HTTP body: {0}{RAW_BODY_HINT}")]
     RawBody(String),
     /// A header with metadata beside a raw body cannot be read.
     #[error("failed reading the header {0}: its value must be UTF-8")]
@@ -92,12 +102,16 @@ impl<'a> ErrorInfo<'a> {
     }
 }
 
-/// The answer to a call that failed.
-pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -> Response {
+/// The answer to a call that failed. `meant` is what the body may have been meant as.
+pub(super) fn invoke_failed(name: &str, error: &InvokeError, meant: Meant, manners: Manners) -> Response {
     let mut message = failed_text(name, error);
     if manners == Manners::Strict {
         return json(StatusCode::INTERNAL_SERVER_ERROR, FAILED, &message);
     }
+    message.push_str(match meant {
+        Meant::Request => "",
+        Meant::Data => RAW_BODY_HINT,
+    });
     let binding = error.of_binding();
     let facts = binding.map_or(&[][..], BindingError::details);
     let mut metadata: Map<_, _> = facts.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();

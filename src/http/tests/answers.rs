@@ -190,22 +190,25 @@ async fn facts_of_a_failure_are_told_to_programs() {
 #[tokio::test]
 async fn a_raw_body_is_the_data_where_the_component_takes_it() {
     let (face, fake) = usual();
-    let raw = |face: &Arc<Face>, path: &str| {
-        let request = request("POST", path, "\u{0}not json").into_parts();
-        let mut request = Request::from_parts(request.0, request.1);
+    let raw = |face: &Arc<Face>, body: &str| {
+        let mut request = request("POST", ORDERS, body);
         let headers = request.headers_mut();
         headers.insert("content-type", "application/octet-stream".parse().unwrap());
         headers.insert("metadata.partitionkey", "k".parse().unwrap());
         headers.insert("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
         send_owned(Arc::clone(face), request)
     };
-    let refused = raw(&face, ORDERS).await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "bodies are JSON unless allowed otherwise");
-    assert_eq!(refused.json()["errorCode"], "ERR_MALFORMED_REQUEST");
-    assert!(refused.body.contains("allowRawBody"), "{}", refused.body);
-    assert!(!raw(&strict(), ORDERS).await.body.contains("allowRawBody"), "daprd knows no such thing");
+    for (body, code) in [("\u{0}not json", "ERR_MALFORMED_REQUEST"), (r#"{"order":7}"#, "ERR_INVOKE_OUTPUT_BINDING")] {
+        let refused = raw(&face, body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "bodies are requests unless allowed otherwise");
+        assert_eq!(refused.json()["errorCode"], code);
+        assert!(refused.body.contains("allowRawBody"), "{}", refused.body);
+        assert!(!raw(&strict(), body).await.body.contains("allowRawBody"), "daprd knows no such thing");
+    }
+    let asked = raw(&face, r#"{"operation":"create"}"#).await;
+    assert_eq!(asked.status, StatusCode::NO_CONTENT, "as in Dapr, what is a request is one");
     fake.takes_raw.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(raw(&face, ORDERS).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(raw(&face, "\u{0}not json").await.status, StatusCode::NO_CONTENT);
     let seen = fake.seen.lock().unwrap().pop().unwrap();
     assert_eq!((seen.operation.as_str(), &seen.data[..], seen.form), ("create", &b"\0not json"[..], DataForm::Raw));
     assert_eq!(seen.metadata.get("partitionKey"), Some("k"));
