@@ -1,6 +1,6 @@
 //! `bindd check`: reads component files and tells every fault; with `--connect` also tries what each component needs.
 
-use crate::components::{Checked, Probed, Verdict, check, probe};
+use crate::components::{Checked, Probed, Verdict, absent_files, check, probe};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
@@ -35,12 +35,14 @@ pub async fn connect(settings: ProbeSettings) -> Report {
 }
 
 fn verdict(settings: &CheckSettings) -> Verdict {
-    check(load(&LoadRequest {
+    let mut verdict = check(load(&LoadRequest {
         paths: &settings.paths,
         app_id: settings.app_id.as_deref(),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
-    }))
+    }));
+    verdict.notices.extend(absent_files(&verdict.components, &ProcessEnvironment));
+    verdict
 }
 
 fn report(settings: &CheckSettings, verdict: &Verdict, probed: Option<&[Probed]>) -> Report {
@@ -79,14 +81,20 @@ fn in_words(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
     for fault in verdict.faults.iter() {
         line(format_args!("fault    {fault}"));
     }
-    let (good, bad) = (verdict.components.len(), verdict.faults.iter().count());
-    line(format_args!("{good} components without fault, {bad} faults, {} notices", verdict.notices.len()));
+    let good = counted(verdict.components.len(), "component");
+    let (bad, odd) = (counted(verdict.faults.len(), "fault"), counted(verdict.notices.len(), "notice"));
+    line(format_args!("{good} without fault, {bad}, {odd}"));
     if let Some(probed) = probed {
         for row in table(probed) {
             line(format_args!("{row}"));
         }
     }
     text
+}
+
+/// The noun with its number; all of ours get an `s`.
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A heading, then a row for each thing that was tried; columns as wide as their widest cell, the last one free.
@@ -116,4 +124,28 @@ fn table(probed: &[Probed]) -> Vec<String> {
         format!("{component:a$}  {tried:b$}  {resource:c$}  {result:d$}  {hint}").trim_end().to_owned()
     };
     rows.iter().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last_line(files: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let paths = vec![folder.path().to_owned()];
+        let report = run(&CheckSettings { paths, app_id: None, namespace: None, json: false });
+        report.text.lines().last().unwrap().to_owned()
+    }
+
+    #[test]
+    fn one_is_counted_without_an_s() {
+        let good = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: rows}\nspec:\n  \
+                    type: bindings.aws.dynamodb\n  version: v1\n  metadata: [{name: table, value: orders}]\n";
+        let one = last_line(&[("good.yaml", good), ("bad.yaml", "a: ["), ("odd.txt", "")]);
+        assert_eq!(one, "1 component without fault, 1 fault, 1 notice");
+        assert_eq!(last_line(&[]), "0 components without fault, 0 faults, 0 notices");
+    }
 }

@@ -10,6 +10,7 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
+//! | 11 | [`program`] | what each command does and leaves; `main` adds the runtime and the exit |
 //! | 10 | `demo` | everything in one process, with a small shop as the app |
 //! | 9 | [`check`], [`policy`], `dev` | the other commands beside the sidecar itself |
 //! | 8 | [`daemon`] | the composition root: order of starting and stopping |
@@ -52,6 +53,7 @@ pub mod http;
 pub mod manifest;
 pub mod policy;
 pub mod producer;
+pub mod program;
 pub mod resilience;
 pub mod runtime;
 pub mod settings;

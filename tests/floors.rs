@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms, bottom up. Rooms of one floor never see each other.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 22] = [
     ("domain", 0),
     ("aggregation", 1),
     ("manifest", 1),
@@ -29,10 +29,11 @@ const FLOORS: [(&str, u8); 21] = [
     ("dev", 9),
     ("check", 9),
     ("policy", 9),
+    ("program", 11),
 ];
 
 /// What `main.rs` and `lib.rs` may name: everything.
-const ROOF: u8 = 11;
+const ROOF: u8 = 12;
 
 /// Crates (and calls that act like one), and the only places that may name them.
 const GUESTS: [(&str, &[&str]); 15] = [
@@ -54,6 +55,8 @@ const GUESTS: [(&str, &[&str]); 15] = [
 ];
 
 const LONGEST_FILE: usize = 400;
+/// Arguments, runtime and exit code need no more.
+const LONGEST_MAIN: usize = 60;
 const NO_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "core"];
 
 fn floor_of(room: &str) -> Option<u8> {
@@ -166,8 +169,9 @@ fn guests_out_of_place(file: &str, text: &str) -> Vec<String> {
 fn untidy(file: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let lines = text.lines().count();
-    if lines > LONGEST_FILE {
-        found.push(format!("{file}: {lines} lines, {LONGEST_FILE} is the most"));
+    let most = if file == "main.rs" { LONGEST_MAIN } else { LONGEST_FILE };
+    if lines > most {
+        found.push(format!("{file}: {lines} lines, {most} is the most"));
     }
     for part in file.split('/') {
         if NO_NAMES.contains(&part.strip_suffix(".rs").unwrap_or(part)) {
@@ -263,4 +267,5 @@ fn untidy_files_are_seen() {
     assert_eq!(untidy("common/server.rs", "").len(), 1);
     assert_eq!(untidy("http/server.rs", &"x\n".repeat(LONGEST_FILE + 1)).len(), 1);
     assert!(untidy("http/server.rs", &"x\n".repeat(LONGEST_FILE)).is_empty());
+    assert_eq!(untidy("main.rs", &"x\n".repeat(LONGEST_MAIN + 1)).len(), 1);
 }

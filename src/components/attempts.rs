@@ -109,9 +109,7 @@ pub(super) fn time_allowed(
     max_request_timeout: Duration,
 ) -> Result<Duration, BindingError> {
     let Some(text) = stated else { return Ok(request_timeout.min(max_request_timeout)) };
-    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = crate::manifest::parse_duration(&if is_bare { format!("{text}s") } else { text.to_owned() });
-    match parsed {
+    match crate::manifest::parse_duration_or_seconds(text) {
         Ok(time) if !time.is_zero() => Ok(time.min(max_request_timeout)),
         Ok(_) | Err(_) => Err(BindingError::new(
             FailureKind::Caller,

@@ -1,17 +1,17 @@
 //! The list of kinds, and the check of everything that was loaded against it.
 
+use super::together::{self, Candidate};
 use super::{dynamodb, kinesis};
 use crate::aws::ConnectionSettings;
 use crate::domain::{ComponentName, Direction};
-use crate::manifest::{Document, Fault, Faults, Loaded, Notice, nearest};
-use std::collections::HashMap;
+use crate::manifest::{Document, Fault, Faults, Loaded, Notice, Place, nearest};
 use std::time::Duration;
 
 const KINESIS: &str = "bindings.aws.kinesis";
 const DYNAMODB: &str = "bindings.aws.dynamodb";
 
-/// What the check of one kind gives: a spec unless there are faults.
-type Outcome = (Option<Spec>, Faults, Vec<Notice>);
+/// What the check of one kind gives. A spec with faults is only for looking at.
+type Outcome = (Spec, Faults, Vec<Notice>);
 
 /// A row of the catalog.
 struct Kind {
@@ -29,12 +29,12 @@ static KINDS: [Kind; 2] = [
 
 fn check_kinesis(document: &Document) -> Outcome {
     let (spec, faults, notices) = kinesis::Spec::check(document);
-    (spec.map(Box::new).map(Spec::Kinesis), faults, notices)
+    (Spec::Kinesis(Box::new(spec)), faults, notices)
 }
 
 fn check_dynamodb(document: &Document) -> Outcome {
     let (spec, faults, notices) = dynamodb::Spec::check(document);
-    (spec.map(Box::new).map(Spec::DynamoDb), faults, notices)
+    (Spec::DynamoDb(Box::new(spec)), faults, notices)
 }
 
 /// Dapr's building blocks other than bindings. Folders made for daprd hold them; they are left out, not refused.
@@ -72,13 +72,15 @@ pub struct Checked {
     pub ignore_errors: bool,
     /// How long connecting may take.
     pub init_timeout: Duration,
+    /// Where its document stands.
+    pub place: Place,
     /// What its file says.
     pub spec: Spec,
 }
 
 impl Checked {
     /// The lease table that the file names for its input, by itself or by the consumer's name.
-    fn lease_table(&self) -> Option<&str> {
+    pub(super) fn lease_table(&self) -> Option<&str> {
         match &self.spec {
             Spec::Kinesis(spec) if spec.direction.has_input() => {
                 spec.lease_table.as_deref().or(spec.consumer_name.as_deref())
@@ -88,7 +90,7 @@ impl Checked {
     }
 
     /// The component that takes what failed for good, if the file names one.
-    fn dead_letter(&self) -> Option<&ComponentName> {
+    pub(super) fn dead_letter(&self) -> Option<&ComponentName> {
         match &self.spec {
             Spec::Kinesis(spec) if spec.direction.has_output() => spec.output.dead_letter.as_ref(),
             Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
@@ -147,19 +149,24 @@ pub struct Verdict {
 pub fn check(loaded: Loaded) -> Verdict {
     let Loaded { documents, notices, faults } = loaded;
     let mut verdict = Verdict { components: Vec::new(), notices, faults };
-    for document in &documents {
-        verdict.document(document);
+    let mut candidates: Vec<Candidate<'_>> =
+        documents.iter().filter_map(|document| verdict.document(document)).collect();
+    for (place, fault) in together::judge(&candidates, &documents) {
+        let Some(candidate) = candidates.get_mut(place) else { continue };
+        candidate.is_sound = false;
+        verdict.fault(candidate.document, fault);
     }
-    verdict.shared_lease_tables(&documents);
-    verdict.dead_letters(&documents);
+    let sound = candidates.into_iter().filter(|candidate| candidate.is_sound);
+    verdict.components = sound.map(|candidate| candidate.checked).collect();
     verdict
 }
 
 impl Verdict {
-    fn document(&mut self, document: &Document) {
+    /// The component of a document, if its kind is known.
+    fn document<'d>(&mut self, document: &'d Document) -> Option<Candidate<'d>> {
         let type_name = document.component_type.to_lowercase();
         if let Some(kind) = KINDS.iter().find(|kind| kind.type_name == type_name) {
-            return self.known(kind, document);
+            return Some(self.known(kind, document));
         }
         match type_name.split_once('.').map(|(block, _)| block) {
             // The loader opened these; no component comes of them.
@@ -176,94 +183,32 @@ impl Verdict {
                 self.fault(document, type_fault(document, problem, remedy));
             }
         }
-    }
-
-    /// Two inputs on one lease table would take each other's shards, or mix up the shards of two streams.
-    fn shared_lease_tables(&mut self, documents: &[Document]) {
-        let mut seen: HashMap<String, ComponentName> = HashMap::new();
-        let mut doubled = Vec::new();
-        for checked in &self.components {
-            let Some(table) = checked.lease_table() else { continue };
-            if let Some(first) = seen.get(table) {
-                doubled.push((checked.name.clone(), first.clone(), table.to_owned()));
-            } else {
-                seen.insert(table.to_owned(), checked.name.clone());
-            }
-        }
-        for (name, first, table) in doubled {
-            self.components.retain(|checked| checked.name != name);
-            let Some(document) = documents.iter().find(|document| document.name == name) else { continue };
-            let problem = format!("its lease table `{table}` is also that of component `{first}`");
-            let fault = Fault::of_document(&document.place, problem, "give each input a `consumerName` of its own");
-            self.fault(document, fault.component(name.as_str()).field("consumerName"));
-        }
-    }
-
-    /// A dead letter binding must be there, must have an output side, and must not lead back to where letters come from.
-    fn dead_letters(&mut self, documents: &[Document]) {
-        let mut wrong = Vec::new();
-        for checked in &self.components {
-            let Some(target) = checked.dead_letter() else { continue };
-            if let Some(problem) = self.undeliverable(checked, target, documents) {
-                wrong.push((checked.name.clone(), problem));
-            }
-        }
-        for (name, problem) in wrong {
-            self.components.retain(|checked| checked.name != name);
-            let Some(document) = documents.iter().find(|document| document.name == name) else { continue };
-            let remedy = "name another component that has an output side and whose own letters do not come back";
-            let fault = Fault::of_document(&document.place, problem, remedy);
-            self.fault(document, fault.component(name.as_str()).field("deadLetterBinding"));
-        }
-    }
-
-    fn undeliverable(&self, from: &Checked, target: &ComponentName, documents: &[Document]) -> Option<String> {
-        let find = |name: &ComponentName| self.components.iter().find(|checked| checked.name == *name);
-        match find(target) {
-            // It has faults of its own, which are told.
-            None if documents.iter().any(|document| document.name == *target && !document.ignore_errors) => {
-                return None;
-            }
-            None => return Some(format!("there is no component `{target}`")),
-            Some(peer) if !peer.direction().has_output() => {
-                return Some(format!("component `{target}` has no output side"));
-            }
-            Some(_) => {}
-        }
-        let mut next = Some(target);
-        // No way without a loop is longer than the list.
-        for _ in 0..=self.components.len() {
-            let name = next?;
-            if *name == from.name {
-                return Some(format!("its letters come back to `{}`", from.name));
-            }
-            next = find(name).and_then(Checked::dead_letter);
-        }
         None
     }
 
-    fn known(&mut self, kind: &Kind, document: &Document) {
-        if !kind.versions.contains(&document.version.to_lowercase().as_str()) {
+    fn known<'d>(&mut self, kind: &Kind, document: &'d Document) -> Candidate<'d> {
+        let is_offered = kind.versions.contains(&document.version.to_lowercase().as_str());
+        if !is_offered {
             let problem = format!("`{}` has no version `{}`", kind.type_name, document.version);
             let fault = Fault::of_document(&document.place, problem, "write `v1`");
             self.fault(document, fault.component(document.name.as_str()).field("spec.version"));
         }
         let (spec, faults, notices) = (kind.check)(document);
-        let is_whole = document.is_whole()
-            && faults.is_empty()
-            && kind.versions.contains(&document.version.to_lowercase().as_str());
+        let is_sound = document.is_whole() && faults.is_empty() && is_offered;
         self.notices.extend(notices);
         for fault in faults {
             self.fault(document, fault);
         }
-        self.components.extend(spec.filter(|_| is_whole).map(|spec| Checked {
+        let checked = Checked {
             name: document.name.clone(),
             type_name: kind.type_name,
             version: document.version.clone(),
             ignore_errors: document.ignore_errors,
             init_timeout: document.init_timeout,
+            place: document.place.clone(),
             spec,
-        }));
+        };
+        Candidate { document, checked, is_sound }
     }
 
     fn fault(&mut self, document: &Document, fault: Fault) {

@@ -109,7 +109,7 @@ pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> Id
 /// The source that the fields mean together.
 fn meant(reader: &mut Reader<'_>, word: Word) -> Word {
     let given: Vec<(&str, Word)> = FIELDS.into_iter().filter(|(field, _)| reader.is_given(field)).collect();
-    let Some(&(first, of_first)) = given.first() else {
+    let Some(&(_, of_first)) = given.first() else {
         match word {
             Word::Static => missing(reader, "accessKey", "static"),
             Word::Process => missing(reader, "credentialProcess", "process"),
@@ -125,18 +125,36 @@ fn meant(reader: &mut Reader<'_>, word: Word) -> Word {
         return word;
     };
     let written = WORDS.iter().find(|(_, known)| *known == word).map_or("auto", |(text, _)| text);
+    let of = |chosen: Word| given.iter().filter(move |(_, of_field)| *of_field == chosen).map(|(field, _)| *field);
+    let not_of = |chosen: Word| given.iter().filter(move |(_, of_field)| *of_field != chosen).map(|(field, _)| *field);
     if word != Word::Auto {
-        if let Some((field, _)) = given.iter().find(|(_, of_field)| *of_field != word) {
-            let problem = format!("`{field}` cannot apply together with `credentialSource: {written}`");
-            reader.fault(field, problem, format!("leave `{field}` out, or `credentialSource`"));
+        if let Some(field) = not_of(word).next() {
+            let strangers = listed(not_of(word));
+            let problem = format!("{strangers} cannot apply together with `credentialSource: {written}`");
+            reader.fault(field, problem, format!("leave {strangers} out, or `credentialSource`"));
         }
         return word;
     }
-    if let Some((field, _)) = given.iter().find(|(_, of_field)| *of_field != of_first) {
-        let problem = format!("`{first}` and `{field}` cannot both apply");
-        reader.fault(field, problem, format!("leave out `{first}` or `{field}`"));
+    if let Some(field) = not_of(of_first).next() {
+        let problem = format!(
+            "{} cannot apply together: they mean different sources",
+            listed(given.iter().map(|(field, _)| *field))
+        );
+        let sources: Vec<String> =
+            WORDS.iter().map(|(_, word)| listed(of(*word))).filter(|fields| !fields.is_empty()).collect();
+        reader.fault(field, problem, format!("keep only {}", sources.join(", or only ")));
     }
     of_first
+}
+
+/// `a`, `b` and `c`
+fn listed<'f>(fields: impl Iterator<Item = &'f str>) -> String {
+    let quoted: Vec<String> = fields.map(|field| format!("`{field}`")).collect();
+    match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        Some((only, _)) => only.clone(),
+        None => String::new(),
+    }
 }
 
 fn missing(reader: &mut Reader<'_>, field: &'static str, word: &str) {

@@ -113,6 +113,22 @@ fn what_cannot_apply_together_is_a_fault_that_names_both() {
 }
 
 #[test]
+fn all_fields_that_conflict_are_named_at_once() {
+    let four = [("secretKey", "S"), ("accessKey", "A"), ("credentialProcess", "c"), ("profile", "p")];
+    let shown = verdict(&four).faults.to_string();
+    for part in [
+        "`accessKey`, `secretKey`, `profile` and `credentialProcess` cannot apply together",
+        "keep only `accessKey` and `secretKey`, or only `profile`, or only `credentialProcess`",
+    ] {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    let shown = verdict(&[&four[..], &[("credentialSource", "imds")]].concat()).faults.to_string();
+    let part = "`accessKey`, `secretKey`, `profile` and `credentialProcess` cannot apply together with `credentialSource: imds`";
+    assert!(shown.contains(part), "{shown}");
+    assert_eq!(verdict(&four).faults.len(), 1);
+}
+
+#[test]
 fn what_is_not_offered_is_refused_with_the_way_around() {
     for (items, part) in [
         (("credentialSource", "sso"), "export-credentials"),

@@ -6,6 +6,7 @@
 //!
 //! To add a kind: a folder with its `spec.rs` and `binding.rs`, a row in `catalog.rs`, a variant of [`Spec`].
 
+mod absent_files;
 mod attempts;
 mod catalog;
 mod connect;
@@ -19,9 +20,11 @@ mod peers;
 mod policy;
 mod probe;
 mod region;
+mod together;
 mod toolbox;
 mod trying;
 
+pub use absent_files::absent_files;
 pub use catalog::{Checked, Spec, Verdict, check};
 pub use connect::connect;
 pub use peers::Peers;

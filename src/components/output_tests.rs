@@ -143,7 +143,6 @@ fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
         (&[("orderingOnFailure", "stop")], "orderingOnFailure", "without an `ordering`"),
         (&[("ordering", "key"), ("orderingStopWindow", "1s")], "orderingStopWindow", "only with"),
         (&[("rateLimitMode", "off"), ("maxRecordsPerShardPerSecond", "5")], "maxRecordsPerShardPerSecond", "no effect"),
-        (&[("requestTimeout", "9s"), ("maxRequestTimeout", "3s")], "maxRequestTimeout", "below `requestTimeout`"),
         (&[("requestTimeout", "5ms")], "batchingMaxPublishDelay", "not below `requestTimeout`"),
         (&[("maxRecordSize", "4Mi"), ("maxQueueBytes", "2Mi")], "maxQueueBytes", "cannot hold one record"),
         (&[("recordDistribution", "auto"), ("partitionKey", "a")], "partitionKey", "takes no keys"),
@@ -205,6 +204,15 @@ fn a_dead_letter_binding_must_be_another_output_that_leads_elsewhere() {
         (stream("a", &to("b")) + &stream("b", &to("a")), 2, "its letters come back to `b`"),
         (stream("a", &to("in")) + &stream("in", &[("direction", "input")]), 1, "`in` has no output side"),
         (stream("a", &to("b")) + &stream("b", &[("ordering", "x")]), 1, "field `ordering`"),
+        (stream("a", &[("deadLetterBinding", "gone"), ("ordering", "x")]), 2, "there is no component `gone`"),
+        (component("a", "bindings.aws.kinesis", &to("gone")), 2, "there is no component `gone`"),
+        (
+            stream("a", &to("in")) + &stream("in", &[("direction", "input"), ("mode", "x")]),
+            2,
+            "`in` has no output side",
+        ),
+        (stream("a", &to("b")) + &component("b", "state.redis", &[]), 1, "there is no component `b`"),
+        (stream("a", &to("b")) + &component("b", "bindings.cron", &[]), 1, "unknown kind"),
     ] {
         let faults = verdict(&text).faults;
         assert_eq!(faults.len(), count, "{faults}");

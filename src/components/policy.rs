@@ -3,8 +3,9 @@
 //! What is asked for is what the adapters in `aws` call; the names of the actions are those of AWS's Service
 //! Authorization Reference for Kinesis Data Streams, DynamoDB and STS.
 
+use super::dynamodb::{self, Operation};
 use super::kinesis::{self, Mode, default_consumer};
-use super::{Checked, Spec, dynamodb};
+use super::{Checked, Spec};
 use crate::aws::Partition;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -127,37 +128,56 @@ fn of_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb::
     } else {
         Place::of(checked, scope).arn("dynamodb", &format!("table/{}", spec.table))
     };
-    let offered = operations(spec);
-    let mut actions: Vec<&str> = offered.iter().flat_map(|operation| actions_of(operation)).copied().collect();
+    let offered = &spec.options.allowed;
+    let mut actions: Vec<&str> = offered.iter().flat_map(|operation| actions_of(*operation)).copied().collect();
+    if offered.contains(&Operation::Exec) {
+        actions.extend(spec.options.statements.values().flat_map(|text| actions_of_statement(text)));
+    }
     actions.sort_unstable();
     actions.dedup();
+    if actions.is_empty() {
+        return;
+    }
     let mut resources = vec![table.clone()];
-    if offered.iter().any(|operation| matches!(*operation, "query" | "list" | "exec")) {
+    if actions.iter().any(|action| READS_OF_INDEXES.contains(action)) {
         resources.push(format!("{table}/index/*"));
     }
     statements.add(checked, "Items", &actions, &resources);
 }
 
-/// What an operation calls. A transaction is authorised by the actions of its parts.
-fn actions_of(operation: &str) -> &'static [&'static str] {
+/// What may also be asked of an index.
+const READS_OF_INDEXES: [&str; 3] = ["dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect"];
+
+/// What a statement calls, by its first word. One that begins otherwise may be of a kind that DynamoDB learns later; so
+/// that it works, it gets all.
+fn actions_of_statement(text: &str) -> &'static [&'static str] {
+    match text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "select" => &["dynamodb:PartiQLSelect"],
+        "insert" => &["dynamodb:PartiQLInsert"],
+        "update" => &["dynamodb:PartiQLUpdate"],
+        "delete" => &["dynamodb:PartiQLDelete"],
+        _ => &["dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate"],
+    }
+}
+
+/// What an operation calls. A transaction is authorised by the actions of its parts; for `exec`, see
+/// [`actions_of_statement`].
+const fn actions_of(operation: Operation) -> &'static [&'static str] {
     match operation {
-        "create" => &["dynamodb:PutItem"],
-        "get" | "transactGet" => &["dynamodb:GetItem"],
-        "update" => &["dynamodb:UpdateItem"],
-        "delete" => &["dynamodb:DeleteItem"],
-        "query" => &["dynamodb:Query"],
-        "list" => &["dynamodb:Scan"],
+        Operation::Create => &["dynamodb:PutItem"],
+        Operation::Get | Operation::TransactGet => &["dynamodb:GetItem"],
+        Operation::Update => &["dynamodb:UpdateItem"],
+        Operation::Delete => &["dynamodb:DeleteItem"],
+        Operation::Query => &["dynamodb:Query"],
+        Operation::List => &["dynamodb:Scan"],
         // Entries of a refused batch are sent alone to find the culprit.
-        "bulkCreate" => &["dynamodb:BatchWriteItem", "dynamodb:PutItem"],
-        "bulkDelete" => &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"],
-        "bulkGet" => &["dynamodb:BatchGetItem"],
-        "transact" => {
+        Operation::BulkCreate => &["dynamodb:BatchWriteItem", "dynamodb:PutItem"],
+        Operation::BulkDelete => &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"],
+        Operation::BulkGet => &["dynamodb:BatchGetItem"],
+        Operation::Transact => {
             &["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"]
         }
-        "exec" => {
-            &["dynamodb:PartiQLSelect", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"]
-        }
-        _ => &[],
+        Operation::Exec => &[],
     }
 }
 

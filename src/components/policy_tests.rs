@@ -129,21 +129,8 @@ fn a_role_must_be_allowed_to_be_assumed() {
 
 #[test]
 fn every_operation_has_its_actions() {
-    for operation in [
-        "create",
-        "get",
-        "update",
-        "delete",
-        "query",
-        "list",
-        "bulkCreate",
-        "bulkGet",
-        "bulkDelete",
-        "transact",
-        "transactGet",
-        "exec",
-    ] {
-        assert!(!actions_of(operation).is_empty(), "{operation}");
+    for operation in Operation::ALL {
+        assert_eq!(actions_of(operation).is_empty(), operation == Operation::Exec, "{operation:?}");
     }
 }
 
@@ -159,4 +146,23 @@ fn only_outputs_that_want_to_know_the_shards_may_list_them() {
         let policy = policy_of_text(&component("out", "kinesis", &items));
         assert_eq!(policy.to_string().contains("kinesis:ListShards"), listed, "{more}: {policy:#}");
     }
+}
+
+#[test]
+fn exec_is_allowed_what_its_statements_do() {
+    let actions = |statements: &[&str]| {
+        let named: serde_json::Map<String, Value> =
+            statements.iter().enumerate().map(|(place, text)| (place.to_string(), json!(text))).collect();
+        let items = format!(
+            "{{name: table, value: orders}}, {{name: allowedOperations, value: exec}}, {{name: statements, value: {}}}",
+            Value::from(Value::from(named).to_string())
+        );
+        let policy = policy_of_text(&component("rows", "dynamodb", &items));
+        (policy["Statement"][0]["Action"].clone(), policy["Statement"][0]["Resource"].as_array().map_or(0, Vec::len))
+    };
+    assert_eq!(actions(&["SELECT * FROM orders"]), (json!(["dynamodb:PartiQLSelect"]), 2));
+    let writes = actions(&["\n delete FROM orders WHERE id = ?", "Insert INTO orders VALUE ?", "DELETE FROM orders"]);
+    assert_eq!(writes, (json!(["dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert"]), 1));
+    assert_eq!(actions(&["UPSERT INTO orders"]).0.as_array().unwrap().len(), 4, "what is not known may need any");
+    assert_eq!(actions(&[]), (Value::Null, 0), "nothing to execute needs nothing");
 }

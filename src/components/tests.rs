@@ -203,6 +203,55 @@ fn a_table_is_tried_as_a_stream_is() {
     assert_eq!(trying.backoff, crate::resilience::Backoff::millis(25, 2_000));
 }
 
+fn notices(verdict: &Verdict) -> String {
+    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+    verdict.notices.iter().map(|notice| format!("{notice}\n")).collect()
+}
+
+#[test]
+fn exec_and_statements_are_of_use_only_together() {
+    let told = |items: &[(&str, &str)]| {
+        notices(&verdict("bindings.aws.dynamodb", "", &[&[("table", "orders")], items].concat()))
+    };
+    let statements = ("statements", r#"{"all": "SELECT * FROM orders"}"#);
+    let exec = ("allowedOperations", "get,exec");
+    assert!(told(&[exec]).contains("field `allowedOperations`: it names `exec`"), "{}", told(&[exec]));
+    assert!(told(&[exec, ("statements", "{}")]).contains("field `allowedOperations`: it names `exec`"));
+    assert!(told(&[statements]).contains("field `statements`: they have no effect"), "{}", told(&[statements]));
+    assert_eq!(told(&[exec, statements]) + &told(&[]) + &told(&[("allowedOperations", "get")]), "");
+}
+
+#[test]
+fn of_two_times_that_contradict_each_other_the_smaller_is_told_to_count() {
+    for (kind, name) in [("bindings.aws.dynamodb", "table"), ("bindings.aws.kinesis", "streamName")] {
+        let judged = |items: &[(&str, &str)]| verdict(kind, "", &[&[(name, "orders")], items].concat());
+        let told = notices(&judged(&[("requestTimeout", "9s"), ("maxRequestTimeout", "3s")]));
+        assert!(told.contains("field `requestTimeout`: it is above `maxRequestTimeout`, so the smaller counts, 3s"));
+        let told = notices(&judged(&[("attemptTimeout", "20s")]));
+        assert!(told.contains("field `attemptTimeout`: it is above `requestTimeout`, so the smaller counts, 10s"));
+        // Defaults give way in silence.
+        assert_eq!(
+            notices(&judged(&[("requestTimeout", "2s")])) + &notices(&judged(&[("maxRequestTimeout", "2s")])),
+            ""
+        );
+    }
+    let spec = kinesis_spec(&[("streamName", "orders"), ("maxRequestTimeout", "3s")]);
+    assert_eq!(spec.output.request_timeout, Duration::from_secs(3));
+}
+
+#[test]
+fn fields_of_a_side_that_is_left_out_are_named() {
+    let items =
+        [("streamName", "s"), ("leaseDuration", "1s"), ("ordering", "key"), ("MODE", "shared"), ("maxRetries", "1")];
+    let told = |direction: &'static str| notices(&kinesis(&[&items[..], &[("direction", direction)]].concat()));
+    let (input, output) = (told("input"), told("output"));
+    assert!(input.contains("field `direction`: `input` leaves the output side out"), "{input}");
+    assert!(input.contains("`maxRetries`, `ordering`\n") && input.lines().count() == 1, "{input}");
+    assert!(output.contains("field `direction`: `output` leaves the input side out"), "{output}");
+    assert!(output.contains("`mode`, `leaseDuration`\n") && output.lines().count() == 1, "{output}");
+    assert_eq!(told("input,output") + &notices(&kinesis(&items)), "");
+}
+
 #[test]
 fn types_and_versions_are_judged() {
     let fault = |kind: &str, more: &str| {

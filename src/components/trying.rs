@@ -14,10 +14,11 @@ const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long and how often an output tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trying {
-    /// `requestTimeout`: bound of one invocation with all that it waits for and all its retries. Default 10 s.
+    /// `requestTimeout`: bound of one invocation with all that it waits for and all its retries. Default 10 s, at most
+    /// `maxRequestTimeout`.
     pub request_timeout: Duration,
-    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, at least
-    /// `requestTimeout`.
+    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, or `requestTimeout` if that
+    /// is longer.
     pub max_request_timeout: Duration,
     /// `attemptTimeout`: bound of one call of the service. Default 5 s.
     pub attempt_timeout: Duration,
@@ -33,16 +34,23 @@ pub struct Trying {
 /// Reads the fields; what is wrong is left with the reader. `first_wait` is the kind's default for
 /// `backoffInitialInterval`, at most 2 s.
 pub(super) fn read(reader: &mut Reader<'_>, first_wait: Duration) -> Trying {
-    let request_timeout = time(reader, "requestTimeout").unwrap_or(DEFAULT_REQUEST_TIMEOUT);
-    let max_request_timeout = time(reader, "maxRequestTimeout");
-    if max_request_timeout.is_some_and(|most| most < request_timeout) {
-        reader.fault("maxRequestTimeout", "it is below `requestTimeout`", "raise it, or lower `requestTimeout`");
+    let (asked, most) = (time(reader, "requestTimeout"), time(reader, "maxRequestTimeout"));
+    if let (Some(asked), Some(most)) = (asked, most)
+        && asked > most
+    {
+        reader.notice("requestTimeout", &format!("it is above `maxRequestTimeout`, so the smaller counts, {most:?}"));
+    }
+    let request_timeout = asked.unwrap_or(DEFAULT_REQUEST_TIMEOUT).min(most.unwrap_or(HOUR));
+    let attempt_timeout = time(reader, "attemptTimeout");
+    if attempt_timeout.is_some_and(|attempt| attempt > request_timeout) {
+        let text = format!("it is above `requestTimeout`, so the smaller counts, {request_timeout:?}");
+        reader.notice("attemptTimeout", &text);
     }
     let max_elapsed = reader.duration("backoffMaxElapsedTime", Duration::ZERO..=HOUR);
     Trying {
         request_timeout,
-        max_request_timeout: max_request_timeout.unwrap_or_else(|| request_timeout.max(DEFAULT_MAX_REQUEST_TIMEOUT)),
-        attempt_timeout: time(reader, "attemptTimeout").unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
+        max_request_timeout: most.unwrap_or_else(|| request_timeout.max(DEFAULT_MAX_REQUEST_TIMEOUT)),
+        attempt_timeout: attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
         max_retries: reader.parsed("maxRetries", retries).flatten(),
         backoff: read_backoff(reader, first_wait),
         max_elapsed: max_elapsed.filter(|time| !time.is_zero()),

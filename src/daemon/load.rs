@@ -1,7 +1,7 @@
 //! Component files in, checked components out; all faults told at once.
 
 use super::StartError;
-use crate::components::{Checked, Verdict, check};
+use crate::components::{Checked, Verdict, absent_files, check};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load as load_files};
 use crate::settings::Settings;
 
@@ -17,7 +17,8 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
         environment: &ProcessEnvironment,
     };
     let Verdict { components, notices, faults } = check(load_files(&request));
-    for notice in &notices {
+    let absent = absent_files(&components, &ProcessEnvironment);
+    for notice in notices.iter().chain(&absent) {
         tracing::warn!("{notice}");
     }
     if !faults.is_empty() {
@@ -25,7 +26,7 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
     }
     if components.is_empty() {
         tracing::warn!(
-            "no components were loaded: give a folder with component files by --resources-path, see the README for one"
+            "no components were loaded: give a folder or file with components by --resources-path, see the README for one"
         );
     }
     Ok(components)

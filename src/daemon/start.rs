@@ -173,10 +173,40 @@ async fn connect_one(checked: Checked, toolbox: &Toolbox) -> Result<Option<Compo
     }
 }
 
+/// The inputs with their bindings. A file need not say that its kind has no input side, and the app is not asked about it.
 fn pair(wanted: Vec<Wanted>, connected: &[Component]) -> Vec<(Wanted, Arc<dyn Binding>)> {
     let find = |wanted: Wanted| {
-        let component = connected.iter().find(|component| *component.binding.name() == wanted.name)?;
+        let is_meant = |component: &&Component| *component.binding.name() == wanted.name;
+        let component = connected.iter().find(is_meant).filter(|found| found.binding.input().is_some())?;
         Some((wanted, Arc::clone(&component.binding)))
     };
     wanted.into_iter().filter_map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, kind: &str, field: &str) -> String {
+        let connection = "{name: region, value: us-east-1}, {name: accessKey, value: a}, {name: secretKey, value: s}";
+        format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  \
+             type: bindings.aws.{kind}\n  version: v1\n  metadata: [{connection}, {{name: {field}, value: orders}}]\n"
+        )
+    }
+
+    #[tokio::test]
+    async fn the_app_is_not_asked_about_a_kind_without_input() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, kind, field) in [("stream", "kinesis", "streamName"), ("rows", "dynamodb", "table")] {
+            std::fs::write(folder.path().join(name).with_extension("yaml"), file(name, kind, field)).unwrap();
+        }
+        let settings = Settings::local("shop", folder.path());
+        let components = super::super::load(&settings).unwrap();
+        let wanted: Vec<Wanted> = components.iter().filter_map(Wanted::of).collect();
+        let connected = connect_all(components, &toolbox(&settings, &Metrics::new())).await.unwrap();
+        assert_eq!(connected.len(), 2);
+        let paired: Vec<_> = pair(wanted, &connected).into_iter().map(|(wanted, _)| wanted.name.to_string()).collect();
+        assert_eq!(paired, ["stream"]);
+    }
 }

@@ -1,8 +1,9 @@
 //! Embedded AWS with everything on it that the component files name.
 
-use crate::aws::{self, ConnectionSettings, StaticCredentials, StreamRef, dynamodb, kinesis};
-use crate::components::{Checked, Spec};
-use crate::domain::BindingError;
+use crate::aws::dynamodb::{self, KeySchema};
+use crate::aws::{self, ConnectionSettings, StaticCredentials, StreamRef, kinesis};
+use crate::components::{self, Checked, Spec};
+use crate::domain::{BindingError, ComponentName};
 use crate::embedded::{Aws, EmbeddedError, EmbeddedSettings};
 
 /// The region that the embedded services go by.
@@ -11,7 +12,7 @@ pub(super) const REGION: &str = "us-east-1";
 pub(super) const ACCESS_KEY: &str = "embedded";
 /// Shards of a stream that is created here; two, so that sharding is seen.
 const SHARDS: u16 = 2;
-/// Key attribute of a table that is created here. A Dapr component does not name one.
+/// Key attribute of a table whose component names none, as those of Dapr do not.
 const TABLE_KEY: &str = "id";
 
 /// Running embedded services.
@@ -34,6 +35,21 @@ pub enum StageError {
         /// The cause.
         source: BindingError,
     },
+    /// A table was there before, kept or of another component, and its key cannot be changed.
+    #[error(
+        "table {table} has the key {has}, but component {component} names {wanted}: correct `partitionKeyName` and \
+         `sortKeyName`, or let `--keep` name another folder"
+    )]
+    OtherKey {
+        /// The component that names another key.
+        component: ComponentName,
+        /// The table.
+        table: String,
+        /// Its key.
+        has: String,
+        /// What the file names.
+        wanted: String,
+    },
 }
 
 impl Stage {
@@ -51,15 +67,22 @@ impl Stage {
         &self.aws
     }
 
-    /// Points components without an endpoint of their own at the embedded services, and creates what they name.
+    /// Points components without an endpoint of their own at the embedded services, and creates what they name: streams,
+    /// and tables with the key that the file tells, as strings; `id` where it tells none.
     ///
     /// # Errors
-    /// When a stream or table could not be created.
+    /// When a stream or table could not be created, or a table has another key than its component names.
     pub async fn prepare(&self, components: &mut [Checked]) -> Result<(), StageError> {
+        let mut ours: Vec<&Checked> = Vec::new();
         for checked in components {
             if self.redirect(checked) {
-                create(checked).await?;
+                ours.push(checked);
             }
+        }
+        // Of components with one table, one that names its key decides.
+        ours.sort_by_key(|checked| key_of(checked).is_none());
+        for checked in ours {
+            create(checked).await?;
         }
         Ok(())
     }
@@ -104,7 +127,15 @@ fn lead_to(endpoint: String, connection: &mut ConnectionSettings) -> bool {
 async fn create(checked: &Checked) -> Result<(), StageError> {
     match &checked.spec {
         Spec::Kinesis(spec) => stream(&spec.connection, &spec.stream).await,
-        Spec::DynamoDb(spec) => table(&spec.connection, &spec.table).await,
+        Spec::DynamoDb(spec) => table(&checked.name, spec).await,
+    }
+}
+
+/// The key that the component names for its table.
+fn key_of(checked: &Checked) -> Option<&KeySchema> {
+    match &checked.spec {
+        Spec::Kinesis(_) => None,
+        Spec::DynamoDb(spec) => spec.options.key.as_ref(),
     }
 }
 
@@ -113,7 +144,66 @@ async fn stream(settings: &ConnectionSettings, stream: &StreamRef) -> Result<(),
     create.await.map_err(|source| StageError::Create { what: format!("stream {}", stream.name()), source })
 }
 
-async fn table(settings: &ConnectionSettings, table: &str) -> Result<(), StageError> {
-    let create = async { dynamodb::ensure_table(&aws::connect(settings).await?, table, TABLE_KEY).await };
-    create.await.map_err(|source| StageError::Create { what: format!("table {table}"), source })
+async fn table(component: &ComponentName, spec: &components::dynamodb::Spec) -> Result<(), StageError> {
+    let named = spec.options.key.as_ref();
+    let key = named.cloned().unwrap_or_else(|| KeySchema::text(TABLE_KEY));
+    let create = async { dynamodb::ensure_table(&aws::connect(&spec.connection).await?, &spec.table, &key).await };
+    let what = || format!("table {}", spec.table);
+    let has = create.await.map_err(|source| StageError::Create { what: what(), source })?;
+    match (has, named) {
+        (Some(has), Some(wanted)) if !has.is_named_as(wanted) => Err(StageError::OtherKey {
+            component: component.clone(),
+            table: spec.table.clone(),
+            has: has.to_string(),
+            wanted: wanted.to_string(),
+        }),
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{LoadRequest, ProcessEnvironment, load};
+
+    fn components(of: &[(&str, &str)]) -> Vec<Checked> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, items) in of {
+            let text = format!(
+                "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  \
+                 type: bindings.aws.dynamodb\n  metadata: [{items}]\n"
+            );
+            std::fs::write(folder.path().join(name).with_extension("yaml"), text).unwrap();
+        }
+        let paths = [folder.path().to_owned()];
+        let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &ProcessEnvironment };
+        let verdict = components::check(load(&request));
+        assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+        verdict.components
+    }
+
+    async fn key_of_table(checked: &Checked, table: &str) -> String {
+        let connection = aws::connect(checked.connection()).await.unwrap();
+        let has = dynamodb::ensure_table(&connection, table, &KeySchema::text("unused")).await.unwrap();
+        has.unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn tables_get_the_keys_that_their_components_name() {
+        let stage = Stage::start(EmbeddedSettings::default()).await.unwrap();
+        let key = "{name: partitionKeyName, value: customer}, {name: sortKeyName, value: number}";
+        let mut all = components(&[
+            ("a-plain", "{name: table, value: plain}"),
+            ("b-shy", "{name: table, value: orders}"),
+            ("c-telling", &format!("{{name: table, value: orders}}, {key}")),
+        ]);
+        stage.prepare(&mut all).await.unwrap();
+        assert_eq!(key_of_table(&all[0], "plain").await, "id (S)");
+        assert_eq!(key_of_table(&all[0], "orders").await, "customer (S), number (S)");
+        // As with `--keep`: the table is there already.
+        let mut other = components(&[("other", &format!("{{name: table, value: plain}}, {key}"))]);
+        let told = stage.prepare(&mut other).await.unwrap_err().to_string();
+        assert!(told.contains("table plain has the key id (S), but component other names customer, number"), "{told}");
+        stage.stop().await;
+    }
 }

@@ -8,6 +8,7 @@ mod checkpoint;
 mod event;
 mod failure;
 mod invoke;
+mod json_text;
 mod lease;
 mod name;
 mod record;
@@ -22,6 +23,7 @@ pub use checkpoint::{Checkpoint, InitialPosition, StartWord, StartingPosition, T
 pub use event::{BindingEvent, DeliveryError, EventHandler, EventOrigin};
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use invoke::{DEAD_LETTERED, DataForm, Extent, InvokeRequest, InvokeResponse, Metadata, cut_out};
+pub use json_text::JsonText;
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch};

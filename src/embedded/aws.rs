@@ -67,7 +67,7 @@ pub enum EmbeddedError {
         port: u16,
     },
     /// The port could not be opened for another reason.
-    #[error("port {port} for the embedded {service} could not be opened")]
+    #[error("port {port} for the embedded {service} could not be opened: {source}; choose another port")]
     Listen {
         /// Kinesis or DynamoDB.
         service: &'static str,

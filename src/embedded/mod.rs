@@ -13,3 +13,7 @@ mod shim;
 mod tests;
 
 pub use aws::{Aws, EmbeddedError, EmbeddedSettings};
+
+/// Log directives that silence what the emulators say below errors: they warn of each refused call, such as the question
+/// whether a table is there. To stand before the user's own directives, which then outrank them.
+pub const QUIET: &str = "ferrokinesis=error,dynoxide=error";

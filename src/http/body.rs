@@ -34,8 +34,11 @@ pub(super) async fn read(
             // What was read is free for others before the rest is thrown away.
             drop(held);
             match refusal {
-                MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull => discard(body).await,
-                MalformedRequest::Body(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {}
+                MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull { .. } => discard(body).await,
+                MalformedRequest::Body(_)
+                | MalformedRequest::RawBody(_)
+                | MalformedRequest::Metadata(_)
+                | MalformedRequest::Baggage(_) => {}
             }
             Err(refusal)
         }
@@ -54,7 +57,7 @@ impl Held {
         if bytes > self.limit - self.length {
             return Err(MalformedRequest::TooLarge { limit: self.limit });
         }
-        self.share.grow(bytes).map_err(|Full| MalformedRequest::BufferFull)?;
+        self.share.grow(bytes).map_err(|Full { limit }| MalformedRequest::BufferFull { limit })?;
         self.length += bytes;
         Ok(())
     }

@@ -20,7 +20,10 @@ pub(super) struct Share {
 
 /// The bodies of all requests together take all the memory that they may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct Full {
+    /// How much that is, in bytes.
+    pub(super) limit: usize,
+}
 
 impl Buffer {
     /// A buffer of `limit` bytes; `None` is no limit.
@@ -53,7 +56,10 @@ impl Share {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
         // Only the sum matters, and nothing is read through it, so no ordering is needed.
         let grown = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.buffer.limit);
-        self.buffer.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).map_err(|_| Full)?;
+        self.buffer
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
+            .map_err(|_| Full { limit: self.buffer.limit })?;
         self.bytes += bytes;
         Ok(())
     }
@@ -74,7 +80,7 @@ mod tests {
     fn what_is_dropped_is_free_again() {
         let buffer = Buffer::new(Some(10));
         let (mut first, mut second) = (buffer.share(), buffer.share());
-        assert_eq!((first.grow(6), second.grow(5), second.grow(4)), (Ok(()), Err(Full), Ok(())));
+        assert_eq!((first.grow(6), second.grow(5), second.grow(4)), (Ok(()), Err(Full { limit: 10 }), Ok(())));
         drop(first);
         assert_eq!((second.grow(6), buffer.held()), (Ok(()), 10));
         drop(second);

@@ -20,10 +20,25 @@ pub(super) enum Manners {
     Strict,
 }
 
+/// Dapr's code for every call of a binding that was read and could not be done.
+const FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
+/// What a body that was read as a request may have been meant as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// A request.
+    Request,
+    /// The data itself.
+    Data,
+}
+
 /// What a client hears when a limit was met and nobody knows for how long.
 const TRY_AGAIN_SOON: Duration = Duration::from_secs(1);
 /// Said after the message when the effect of a request is not known.
 const AMBIGUOUS: &str = " (the outcome is unknown: the request may have been carried out)";
+
+/// Said after the message when a body was perhaps meant as the data itself.
+const RAW_BODY_HINT: &str = "; a body is the data itself only for a Kinesis component with `allowRawBody: \"true\"`, sent \
+                             with `Content-Type: application/octet-stream`";
 
 /// The request could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,11 +50,20 @@ pub(super) enum MalformedRequest {
         limit: usize,
     },
     /// The bodies of other requests take all of `--max-buffer`.
-    #[error("the sidecar holds as many request bodies as it may (--max-buffer): try again soon, or send fewer at once")]
-    BufferFull,
+    #[error(
+        "the sidecar holds as many request bodies as it may (--max-buffer, {limit} bytes): try again soon, or send fewer \
+         at once"
+    )]
+    BufferFull {
+        /// What all bodies together may have, in bytes.
+        limit: usize,
+    },
     /// The body is not the JSON that is expected; the text after the colon follows Go's.
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
+    /// The same of a body that was perhaps meant as the data itself. Dapr has no such bodies.
+    #[error("failed deserializing HTTP body: {0}{RAW_BODY_HINT}")]
+    RawBody(String),
     /// A header with metadata beside a raw body cannot be read.
     #[error("failed reading the header {0}: its value must be UTF-8")]
     Metadata(String),
@@ -78,13 +102,16 @@ impl<'a> ErrorInfo<'a> {
     }
 }
 
-/// The answer to a call that failed.
-pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -> Response {
-    const CODE: &str = "ERR_INVOKE_OUTPUT_BINDING";
-    let mut message = format!("error invoking output binding {name}: {error}");
+/// The answer to a call that failed. `meant` is what the body may have been meant as.
+pub(super) fn invoke_failed(name: &str, error: &InvokeError, meant: Meant, manners: Manners) -> Response {
+    let mut message = failed_text(name, error);
     if manners == Manners::Strict {
-        return json(StatusCode::INTERNAL_SERVER_ERROR, CODE, &message);
+        return json(StatusCode::INTERNAL_SERVER_ERROR, FAILED, &message);
     }
+    message.push_str(match meant {
+        Meant::Request => "",
+        Meant::Data => RAW_BODY_HINT,
+    });
     let binding = error.of_binding();
     let facts = binding.map_or(&[][..], BindingError::details);
     let mut metadata: Map<_, _> = facts.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
@@ -94,7 +121,7 @@ pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -
     }
     let reason = binding.and_then(BindingError::reason).unwrap_or_else(|| error.kind().reason());
     let details = Some([ErrorInfo::new(reason, metadata)]);
-    let mut answer = render(status(error.kind()), &ErrorBody { code: CODE, message: &message, details });
+    let mut answer = render(status(error.kind()), &ErrorBody { code: FAILED, message: &message, details });
     if let Some(wait) = retry_after(error) {
         answer.headers_mut().insert(RETRY_AFTER, seconds(wait));
     }
@@ -104,34 +131,54 @@ pub(super) fn invoke_failed(name: &str, error: &InvokeError, manners: Manners) -
     answer
 }
 
+/// Dapr's form.
+fn failed_text(name: &str, error: &dyn std::error::Error) -> String {
+    format!("error invoking output binding {name}: {error}")
+}
+
 /// The answer to a request that could not be read.
-pub(super) fn malformed(error: &MalformedRequest, manners: Manners) -> Response {
-    const CODE: &str = "ERR_MALFORMED_REQUEST";
-    let message = error.to_string();
-    let mut metadata = Map::new();
-    let (status, reason) = match error {
+pub(super) fn unread(name: &str, error: &MalformedRequest, manners: Manners) -> Response {
+    match error {
+        MalformedRequest::BufferFull { limit } => buffer_full(&failed_text(name, error), *limit, manners),
         MalformedRequest::TooLarge { limit } => {
-            metadata.insert("limit", Cow::Owned(limit.to_string()));
-            (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE")
+            let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
+            malformed(error, StatusCode::PAYLOAD_TOO_LARGE, ErrorInfo::new("TOO_LARGE", limit), manners)
         }
-        MalformedRequest::BufferFull => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-        MalformedRequest::Body(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {
-            (StatusCode::BAD_REQUEST, "MALFORMED")
+        MalformedRequest::Body(_)
+        | MalformedRequest::RawBody(_)
+        | MalformedRequest::Metadata(_)
+        | MalformedRequest::Baggage(_) => {
+            malformed(error, StatusCode::BAD_REQUEST, ErrorInfo::new("MALFORMED", Map::new()), manners)
         }
-    };
-    let mut answer = match (error, manners) {
-        // Dapr has no such limit; whoever meets it must be able to tell it from a bad request.
-        (MalformedRequest::BufferFull, Manners::Strict) => json(status, CODE, &message),
-        (_, Manners::Strict) => json(StatusCode::BAD_REQUEST, CODE, &message),
-        (_, Manners::True) => {
-            let details = Some([ErrorInfo::new(reason, metadata)]);
-            render(status, &ErrorBody { code: CODE, message: &message, details })
-        }
-    };
-    if *error == MalformedRequest::BufferFull {
-        answer.headers_mut().insert(RETRY_AFTER, seconds(TRY_AGAIN_SOON));
     }
+}
+
+/// Nothing is wrong with the request. Dapr has no such limit; whoever meets it must be able to tell it from a bad
+/// request, so the status is true in either manner.
+fn buffer_full(message: &str, limit: usize, manners: Manners) -> Response {
+    let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
+    let details = match manners {
+        Manners::True => Some([ErrorInfo::new("UNAVAILABLE", limit)]),
+        Manners::Strict => None,
+    };
+    let body = ErrorBody { code: FAILED, message, details };
+    let mut answer = render(StatusCode::SERVICE_UNAVAILABLE, &body);
+    answer.headers_mut().insert(RETRY_AFTER, seconds(TRY_AGAIN_SOON));
     answer
+}
+
+fn malformed(error: &MalformedRequest, status: StatusCode, info: ErrorInfo<'_>, manners: Manners) -> Response {
+    const CODE: &str = "ERR_MALFORMED_REQUEST";
+    match (manners, error) {
+        (Manners::Strict, MalformedRequest::RawBody(problem)) => {
+            let in_words_of_dapr = MalformedRequest::Body(problem.clone()).to_string();
+            json(StatusCode::BAD_REQUEST, CODE, &in_words_of_dapr)
+        }
+        (Manners::Strict, _) => json(StatusCode::BAD_REQUEST, CODE, &error.to_string()),
+        (Manners::True, _) => {
+            render(status, &ErrorBody { code: CODE, message: &error.to_string(), details: Some([info]) })
+        }
+    }
 }
 
 /// The answer to a path that is not a route; Dapr takes each such request for a service invocation.

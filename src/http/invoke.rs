@@ -1,7 +1,7 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
 use super::buffer::Buffer;
-use super::error::{self, MalformedRequest, Manners};
+use super::error::{self, MalformedRequest, Manners, Meant};
 use super::face::Face;
 use super::trace::TraceContext;
 use super::{body, raw, request};
@@ -29,7 +29,7 @@ pub(super) async fn invoke(face: &Face, buffer: &Buffer, escaped_name: &str, req
     let mut tally = Tally::begin(face, &name);
     let mut answer = match perform(face, buffer, request, &mut tally).await {
         Ok(answer) => answer,
-        Err(malformed) => error::malformed(&malformed, manners(face)),
+        Err(malformed) => error::unread(&name, &malformed, manners(face)),
     };
     tally.answered(answer.status());
     if matches!(answer.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
@@ -50,9 +50,12 @@ async fn perform(
     let raw_keys = tally.output.and_then(OutputBinding::raw_body_keys).filter(|_| raw::is_raw(&head.headers));
     let mut call = match raw_keys {
         Some(keys) => raw::request(&head.headers, body, keys)?,
-        None => request::parse(&body)?,
+        None => request::parse(&body).map_err(|error| raw::explain(error, &head.headers, &body))?,
     };
     tally.wants(&call.operation);
+    // Data that is JSON reads as a request that asks for nothing.
+    let is_data = raw_keys.is_none() && call.operation.is_empty() && raw::is_raw(&head.headers);
+    let meant = if is_data { Meant::Data } else { Meant::Request };
     let trace = TraceContext::read(&head.headers)?;
     trace.add_to(&mut call.metadata);
     let name = tally.name;
@@ -60,7 +63,7 @@ async fn perform(
         Ok(response) => succeeded(response, manners(face)),
         Err(failure) => {
             log(name, &failure);
-            error::invoke_failed(name, &failure, manners(face))
+            error::invoke_failed(name, &failure, meant, manners(face))
         }
     };
     trace.echo(answer.headers_mut());

@@ -12,9 +12,35 @@ const PREFIX: &str = "metadata.";
 
 /// Whether the body says that it is no JSON.
 pub(super) fn is_raw(headers: &HeaderMap) -> bool {
+    essence(headers).eq_ignore_ascii_case("application/octet-stream")
+}
+
+/// What the body says it is, without parameters; empty where it says nothing.
+fn essence(headers: &HeaderMap) -> &str {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/octet-stream")
+    media_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// Why a body could not be read as a request, with a word about raw bodies where it looks like one.
+pub(super) fn explain(error: MalformedRequest, headers: &HeaderMap, body: &[u8]) -> MalformedRequest {
+    match error {
+        MalformedRequest::Body(problem) if looks_raw(headers, body) => MalformedRequest::RawBody(problem),
+        MalformedRequest::Body(_)
+        | MalformedRequest::RawBody(_)
+        | MalformedRequest::TooLarge { .. }
+        | MalformedRequest::BufferFull { .. }
+        | MalformedRequest::Metadata(_)
+        | MalformedRequest::Baggage(_) => error,
+    }
+}
+
+/// Whether it says that it is something else than JSON, or cannot be the beginning of an object.
+fn looks_raw(headers: &HeaderMap, body: &[u8]) -> bool {
+    let said = essence(headers).to_ascii_lowercase();
+    // curl says "form" of every body that it is not told about.
+    let says_nothing = said.is_empty() || said == "application/x-www-form-urlencoded";
+    let says_json = said.ends_with("/json") || said.ends_with("+json");
+    (!says_nothing && !says_json) || body.trim_ascii_start().first().is_some_and(|first| *first != b'{')
 }
 
 /// The request that body and headers make. `keys` are the component's metadata keys in their true case; other headers
@@ -66,6 +92,26 @@ mod tests {
             assert_eq!(is_raw(&headers(&[("content-type", media_type.as_bytes())])), raw, "{media_type}");
         }
         assert!(!is_raw(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn only_what_may_be_no_json_looks_raw() {
+        let form = "application/x-www-form-urlencoded";
+        for (media_type, body, raw) in [
+            (Some("application/octet-stream"), r#"{"operation":"#, true),
+            (Some("text/plain; charset=utf-8"), "", true),
+            (Some("application/json"), r#" {"operation":"#, false),
+            (Some("application/vnd.orders+json"), "{,}", false),
+            (Some("application/json"), "order 7", true),
+            (Some(form), r#"{"operation":"#, false),
+            (Some(form), "order 7", true),
+            (None, "\n{,}", false),
+            (None, "[1]", true),
+            (None, " ", false),
+        ] {
+            let headers = media_type.map_or_else(HeaderMap::new, |text| headers(&[("content-type", text.as_bytes())]));
+            assert_eq!(looks_raw(&headers, body.as_bytes()), raw, "{media_type:?} {body}");
+        }
     }
 
     #[test]

@@ -5,13 +5,12 @@
 //! One thing differs on purpose: `data` is not decoded and written anew but passed on as it was written.
 
 use super::error::MalformedRequest;
-use crate::domain::{DataForm, InvokeRequest, Metadata, cut_out};
+use crate::domain::{DataForm, InvokeRequest, JsonText, Metadata, cut_out};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -76,7 +75,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
+        while let Some(key) = map.next_key::<JsonText<'de>>()? {
             if key.0.eq_ignore_ascii_case("data") {
                 fields.data = Some(map.next_value()?);
             } else if key.0.eq_ignore_ascii_case("operation") {
@@ -88,42 +87,6 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             }
         }
         Ok(fields)
-    }
-}
-
-/// A JSON string of which escaped lone surrogates are repaired, as Go does, instead of refused.
-#[derive(PartialEq, Eq, Hash)]
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Text(String::from_utf8_lossy(bytes)))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
     }
 }
 
@@ -143,7 +106,7 @@ fn metadata(values: &[&RawValue]) -> Result<Metadata, MalformedRequest> {
         match kind(value) {
             "null" => pairs.clear(),
             "object" => {
-                let members: HashMap<Text<'_>, &RawValue> =
+                let members: HashMap<JsonText<'_>, &RawValue> =
                     serde_json::from_str(value.get()).map_err(|error| refused(syntax(value.get(), &error)))?;
                 for (key, member) in members {
                     pairs.insert(key.0.into_owned(), string(member, "metadata")?.unwrap_or_default());
@@ -159,7 +122,7 @@ fn metadata(values: &[&RawValue]) -> Result<Metadata, MalformedRequest> {
 fn string(value: &RawValue, field: &str) -> Result<Option<String>, MalformedRequest> {
     match kind(value) {
         "null" => Ok(None),
-        "string" => serde_json::from_str::<Text<'_>>(value.get())
+        "string" => serde_json::from_str::<JsonText<'_>>(value.get())
             .map(|text| Some(text.0.into_owned()))
             .map_err(|error| refused(syntax(value.get(), &error))),
         other => Err(wrong_type(other, field, "string")),

@@ -44,7 +44,7 @@ pub enum BindError {
     #[error("{} is not an address of this machine: correct --dapr-listen-addresses", .0.ip())]
     NotHere(SocketAddr),
     /// Anything else.
-    #[error("could not listen on {address}: check --dapr-listen-addresses and --dapr-http-port")]
+    #[error("could not listen on {address}: {source}; check --dapr-listen-addresses and --dapr-http-port")]
     Other {
         /// What was tried.
         address: SocketAddr,

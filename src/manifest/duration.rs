@@ -52,6 +52,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| InvalidDuration::TooLong)
 }
 
+/// Reads a duration as Dapr's components do: in Go's form, or a bare number of whole seconds.
+///
+/// # Errors
+/// As [`parse_duration`].
+pub fn parse_duration_or_seconds(text: &str) -> Result<Duration, InvalidDuration> {
+    let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_bare { parse_duration(&format!("{text}s")) } else { parse_duration(text) }
+}
+
 /// One number with its unit, in nanoseconds, and what follows it.
 fn leading_part(text: &str) -> Result<(u128, &str), InvalidDuration> {
     let (whole, rest) = text.split_at(digits(text));
@@ -109,6 +118,16 @@ mod tests {
         assert_eq!(nanos("1μs"), 1_000);
         assert_eq!(nanos("0.3333333333333333333h"), 1_199_999_999_999);
         assert_eq!(nanos("+9223372036854775807ns"), 9_223_372_036_854_775_807);
+    }
+
+    #[test]
+    fn bare_numbers_are_seconds_where_dapr_takes_them_for_such() {
+        for (text, seconds) in [("0", 0), ("90", 90), ("1m30s", 90)] {
+            assert_eq!(parse_duration_or_seconds(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "1.5", "-1", "5 "] {
+            assert!(parse_duration_or_seconds(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Files of component folders.
+//! Files with components: those of folders, and those that are named themselves.
 
 use super::fault::{Fault, Faults, Notice};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// No file may be larger. Dapr's own bound is 64 KiB for a document, and etcd's 1.5 MiB for an object.
@@ -23,8 +23,17 @@ pub(super) struct SourceFile {
     pub(super) text: String,
 }
 
-/// Everything that the folders hold: each folder in the order given, files in the order of their names.
-/// Sub-folders are not entered, hidden files not looked at.
+/// How a file came to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// It lies in a folder that was named; what is no component is only noted.
+    InFolder,
+    /// It was named itself, so whoever did expects it to be loaded.
+    Itself,
+}
+
+/// Everything at the paths: each in the order given, files of a folder in the order of their names. Sub-folders are not
+/// entered, and hidden files not looked at unless they are named themselves.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     pub(super) files: Vec<SourceFile>,
@@ -36,78 +45,83 @@ impl Folders {
     pub(super) fn read(paths: &[PathBuf]) -> Self {
         let mut folders = Self::default();
         for path in paths {
-            folders.folder(path);
+            folders.path(path);
         }
         folders
     }
 
+    fn path(&mut self, path: &Path) {
+        match std::fs::metadata(path) {
+            Ok(about) if about.is_dir() => self.folder(path),
+            Ok(_) => self.entry(path, Named::Itself),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let remedy = "create it, or name another folder or file by --resources-path";
+                self.faults.push(Fault::of_file(&shown(path), "this folder or file does not exist", remedy));
+            }
+            Err(error) => self.unopened(path, &error),
+        }
+    }
+
     fn folder(&mut self, folder: &Path) {
-        let shown: String = folder.to_string_lossy().into_owned();
         let names = std::fs::read_dir(folder).and_then(|entries| {
             entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>()
         });
         let mut names = match names {
             Ok(names) => names,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.faults.push(Fault::of_file(
-                    &shown,
-                    "the folder does not exist",
-                    "create it, or name another by --resources-path",
-                ));
-                return;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                self.faults.push(Fault::of_file(
-                    &shown,
-                    "this is not a folder",
-                    "give --resources-path the folder that holds the file",
-                ));
-                return;
-            }
             Err(error) => {
-                self.faults.push(Fault::of_file(
-                    &shown,
-                    format!("the folder cannot be read: {error}"),
-                    "check its permissions",
-                ));
+                let problem = format!("the folder cannot be read: {error}");
+                self.faults.push(Fault::of_file(&shown(folder), problem, "check its permissions"));
                 return;
             }
         };
         names.sort();
         for name in names.iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
-            self.entry(&folder.join(name));
+            self.entry(&folder.join(name), Named::InFolder);
         }
     }
 
-    fn entry(&mut self, path: &Path) {
-        let shown: String = path.to_string_lossy().into_owned();
+    fn entry(&mut self, path: &Path, named: Named) {
         // Follows links: Kubernetes mounts each file as one.
         let about = match std::fs::metadata(path) {
             Ok(about) if about.is_dir() => return,
             Ok(about) => about,
-            Err(error) => {
-                self.faults.push(Fault::of_file(
-                    &shown,
-                    format!("the file cannot be opened: {error}"),
-                    "mend or remove it",
-                ));
-                return;
-            }
+            Err(error) => return self.unopened(path, &error),
         };
         let Some(dialect) = dialect(path) else {
-            self.notices.push(Notice::of_file(&shown, "not loaded: the name ends neither in .yaml, .yml nor .json"));
-            return;
+            return self.unloaded(path, named, "the name ends neither in .yaml, .yml nor .json");
         };
         // Opening a pipe would wait for a writer for ever.
         if !about.is_file() {
-            self.notices.push(Notice::of_file(&shown, "not loaded: this is not a regular file"));
-            return;
+            return self.unloaded(path, named, "this is not a regular file");
         }
+        let file = shown(path);
         match read_text(path) {
-            Ok(text) => self.files.push(SourceFile { file: shown, dialect, text }),
-            Err(unreadable) => self.faults.push(Fault::of_file(&shown, unreadable.to_string(), unreadable.remedy())),
+            Ok(text) => self.files.push(SourceFile { file, dialect, text }),
+            Err(unreadable) => self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy())),
         }
     }
+
+    fn unopened(&mut self, path: &Path, error: &std::io::Error) {
+        self.faults.push(Fault::of_file(
+            &shown(path),
+            format!("the file cannot be opened: {error}"),
+            "mend or remove it",
+        ));
+    }
+
+    fn unloaded(&mut self, path: &Path, named: Named, why: &str) {
+        match named {
+            Named::InFolder => self.notices.push(Notice::of_file(&shown(path), format!("not loaded: {why}"))),
+            Named::Itself => {
+                let remedy = "name a YAML or JSON file with components, or a folder of them";
+                self.faults.push(Fault::of_file(&shown(path), why, remedy));
+            }
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// Why a file gives no text.

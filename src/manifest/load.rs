@@ -17,7 +17,7 @@ const MAX_DOCUMENTS: usize = 1_000;
 /// What to load, and for whom.
 #[derive(Clone, Copy)]
 pub struct LoadRequest<'a> {
-    /// Folders, in the order of the flags.
+    /// Folders and files, in the order of the flags.
     pub paths: &'a [PathBuf],
     /// The app id, for `scopes` and `{appID}`. Without one, as in `bindd check`, scopes hide nothing.
     pub app_id: Option<&'a str>,

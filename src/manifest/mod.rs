@@ -1,7 +1,7 @@
 //! Component files in, checked words out.
 //!
-//! `components` and the daemon's `check` call [`load`] with the folders of `--resources-path`. It reads every Dapr
-//! `Component` document that it finds there, resolves environment and secret references, and gives the documents, the
+//! `components` and the daemon's `check` call [`load`] with the folders and files of `--resources-path`. It reads every
+//! Dapr `Component` document that it finds there, resolves environment and secret references, and gives the documents, the
 //! notices (things left out or odd, with the reason) and the faults. Nothing is contacted and nothing stops at the
 //! first fault: one run shows all of them, each with file, document, component, field and what to do.
 //!
@@ -31,7 +31,7 @@ mod tree;
 mod values;
 
 pub use document::Document;
-pub use duration::{InvalidDuration, parse_duration};
+pub use duration::{InvalidDuration, parse_duration, parse_duration_or_seconds};
 pub use fault::{Fault, Faults, Notice, Place, nearest};
 pub use load::{LoadRequest, Loaded, load};
 pub use reader::{ForeignNames, Reader};

@@ -2,7 +2,7 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
-use super::{Document, parse_duration, parse_size};
+use super::{Document, parse_duration_or_seconds, parse_size};
 use secrecy::{ExposeSecret, SecretString};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -88,9 +88,7 @@ impl<'d> Reader<'d> {
     /// A duration within a range: Go's form (`1m30s`), or a bare number of seconds.
     pub fn duration(&mut self, name: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let (item, value) = self.item(name)?;
-        let text = value.expose_secret().trim();
-        let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let parsed = if is_bare { parse_duration(&format!("{text}s")) } else { parse_duration(text) };
+        let parsed = parse_duration_or_seconds(value.expose_secret().trim());
         let remedy = format!("write one from {:?} to {:?}, such as `10s`", range.start(), range.end());
         match parsed {
             Ok(duration) if range.contains(&duration) => Some(duration),
@@ -148,6 +146,20 @@ impl<'d> Reader<'d> {
     /// Lets an item that nobody asked for be recognised as another tool's name for something.
     pub const fn recognise(&mut self, foreign: ForeignNames) {
         self.foreign = foreign;
+    }
+
+    /// What `read` gives, and the fields that it asked for and that the file gives, so that a kind may say together what
+    /// it thinks of them.
+    pub fn given_among<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<&'static str>) {
+        let before = self.asked.len();
+        let value = read(self);
+        let mut given = Vec::new();
+        for name in self.asked.get(before..).unwrap_or_default() {
+            if self.is_given(name) && !given.contains(name) {
+                given.push(*name);
+            }
+        }
+        (value, given)
     }
 
     /// Notes something odd that does no harm.

@@ -4,6 +4,7 @@ use super::super::{Environment, LoadRequest, Loaded, load};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -33,6 +34,10 @@ fn load_with(folder: &TempDir, variables: &[(&'static str, &'static str)]) -> Lo
         namespace: environment.0.get("NAMESPACE").copied(),
         environment: &environment,
     })
+}
+
+fn load_paths(paths: &[PathBuf]) -> Loaded {
+    load(&LoadRequest { paths, app_id: Some("shop"), namespace: None, environment: &Variables::default() })
 }
 
 fn component(name: &str, rest: &str) -> String {
@@ -85,14 +90,24 @@ fn hidden_files_are_passed_over_and_other_files_and_kinds_are_noted() {
 }
 
 #[test]
-fn a_missing_folder_and_a_file_in_place_of_one_are_faults() {
-    let folder = folder(&[("a.yaml", "")]);
-    let paths = [folder.path().join("nowhere"), folder.path().join("a.yaml")];
-    let loaded =
-        load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Variables::default() });
+fn paths_that_name_nothing_to_load_are_faults() {
+    let folder = folder(&[("a.txt", "")]);
+    let loaded = load_paths(&["nowhere", "a.txt", "a.txt/b.yaml"].map(|name| folder.path().join(name)));
     let shown = loaded.faults.to_string();
-    assert_eq!(loaded.faults.len(), 2, "{shown}");
-    assert!(shown.contains("does not exist; create it") && shown.contains("not a folder"), "{shown}");
+    for part in
+        ["does not exist; create it", "a.txt: the name ends neither in", "a.txt/b.yaml: the file cannot be opened"]
+    {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    assert_eq!((loaded.faults.len(), loaded.notices.len()), (3, 0), "{shown}");
+}
+
+#[test]
+fn a_file_that_is_named_itself_is_loaded_alone() {
+    let folder = folder(&[("a.yaml", &component("a", "")), (".b.yml", &component("b", "")), ("c.yaml", "a: [")]);
+    let loaded = load_paths(&["a.yaml", ".b.yml"].map(|name| folder.path().join(name)));
+    assert_eq!(names(&loaded), ["a", "b"]);
+    assert!(loaded.faults.is_empty() && loaded.notices.is_empty(), "{loaded:?}");
 }
 
 #[test]

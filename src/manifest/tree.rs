@@ -20,7 +20,8 @@ const MOST_OPENED: usize = 20_000;
 /// such as `010` stay texts; Dapr's YAML 1.1 would read a boolean and an octal number.
 pub(super) fn from_yaml(text: &str, lines_before: usize) -> Result<Value, String> {
     if opens_too_much(text) {
-        return Err("the document opens too many `[` or `{`".to_owned());
+        let limits = format!("more than {MOST_OPEN} at once, or more than {MOST_OPENED} in all");
+        return Err(format!("the document opens too many `[` or `{{`: {limits}"));
     }
     let budget = Cell::new(BUDGET);
     let mut tree = Node { budget: &budget }

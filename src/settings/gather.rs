@@ -189,7 +189,7 @@ fn log_filter(level: &str) -> String {
     match level.to_ascii_lowercase().as_str() {
         "fatal" => "error".to_owned(),
         "warning" => "warn".to_owned(),
-        word @ ("debug" | "info" | "warn" | "error") => word.to_owned(),
+        word @ ("trace" | "debug" | "info" | "warn" | "error") => word.to_owned(),
         _ => level.to_owned(),
     }
 }
@@ -265,8 +265,17 @@ fn demo(flags: flags::DemoFlags) -> Result<DemoSettings, UsageError> {
         rate: flags.rate,
         ends_after: flags.ends_after,
         http_port: flags.dapr_http_port,
-        log_filter: log_filter(&flags.log_level),
+        log_filter: beside_emulators(&log_filter(&flags.log_level)),
     })
+}
+
+/// The filter, with the emulators silenced unless it names them or asks for all there is.
+#[cfg(feature = "embedded")]
+fn beside_emulators(filter: &str) -> String {
+    match filter {
+        "debug" | "trace" => filter.to_owned(),
+        _ => format!("{},{filter}", crate::embedded::QUIET),
+    }
 }
 
 #[cfg(feature = "embedded")]
@@ -276,8 +285,9 @@ fn dev(
     environment: Environment<'_>,
 ) -> Result<DevSettings, UsageError> {
     flags.run.app_id.get_or_insert_with(|| "dev".to_owned());
+    let run = run(flags.run, matches, environment)?;
     Ok(DevSettings {
-        run: run(flags.run, matches, environment)?,
+        run: Settings { log_filter: beside_emulators(&run.log_filter), ..run },
         keep: flags.keep,
         kinesis_port: flags.kinesis_port,
         dynamodb_port: flags.dynamodb_port,

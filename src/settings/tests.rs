@@ -205,13 +205,37 @@ fn demo_and_dev_are_read() {
     assert_eq!((dev.run.app_id.as_str(), dev.run.unused_flags), ("dev", vec!["--enable-mtls".to_owned()]));
 }
 
+#[cfg(feature = "embedded")]
+#[test]
+fn emulators_are_silent_unless_asked() {
+    let filter = |line: &str| match parse(line) {
+        Ok(Command::Dev(dev)) => dev.run.log_filter,
+        Ok(Command::Demo(demo)) => demo.log_filter,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(filter("dev"), "ferrokinesis=error,dynoxide=error,info");
+    assert_eq!(filter("dev --log-level info,dynoxide=warn"), "ferrokinesis=error,dynoxide=error,info,dynoxide=warn");
+    assert_eq!(filter("demo --log-level WARN"), "ferrokinesis=error,dynoxide=error,warn");
+    assert_eq!(filter("dev --log-level debug"), "debug");
+}
+
 #[test]
 fn go_durations_are_read() {
     for (text, millis) in [("0", 0), ("3s", 3000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("-2s", 0), ("250ms", 250)] {
         assert_eq!(values::go_duration(text), Ok(Duration::from_millis(millis)), "{text}");
     }
-    for text in ["", "-", "5", "s", "1d", "1s5", "1e400h"] {
+    for text in ["", "-", "5", "s", "1d", "1s5", "1e400h", "."] {
         assert!(values::go_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn flags_and_files_read_one_kind_of_sizes() {
+    for (text, bytes) in [("4Mi", 4 << 20), ("1.5Ki", 1536), ("-1", -1), ("+2k", 2_000), ("-2Ki", -2_048), ("0", 0)] {
+        assert_eq!(values::quantity(text), Ok(bytes), "{text}");
+    }
+    for text in ["", "-", "big", "--1", "-+1", "4MiB", "1..5", "9223372036854775808"] {
+        assert!(values::quantity(text).unwrap_err().contains("4Mi"), "{text}");
     }
 }
 

@@ -38,6 +38,13 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn of_two_directives_for_one_target_the_later_counts() {
+        let filter = super::EnvFilter::try_new("emulator=error,other=error,info,emulator=debug").unwrap().to_string();
+        assert!(filter.contains("emulator=debug") && filter.contains("other=error"), "{filter}");
+        assert!(!filter.contains("emulator=error"), "{filter}");
+    }
+
+    #[test]
     fn a_terminal_can_have_colours() {
         // Panics where the crate is built without them, which no run without a terminal would notice.
         drop(tracing_subscriber::fmt().with_ansi(true));

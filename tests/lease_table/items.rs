@@ -3,7 +3,7 @@
 use super::service::{Service, TABLE};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::dynamodb::{
-    Item, Items, ItemsSettings, OnRefusal, Put, Refused, Returned, ensure_table, item_from_json,
+    Item, Items, ItemsSettings, KeySchema, OnRefusal, Put, Refused, Returned, ensure_table, item_from_json,
 };
 use bindd::domain::{FailureKind, Outcome};
 
@@ -24,8 +24,8 @@ async fn stored(service: &Service, key: &str) -> Item {
 #[tokio::test]
 async fn an_item_is_stored_with_every_digit() {
     let service = Service::start().await;
-    ensure_table(&service.connection, TABLE, "id").await.unwrap();
-    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    ensure_table(&service.connection, TABLE, &KeySchema::text("id")).await.unwrap();
+    ensure_table(&service.connection, TABLE, &KeySchema::text("id")).await.unwrap();
     let items = items_of(&service);
     let text = br#"{"id":"a","n":12345678901234567890123456789012345678,"m":{"l":[1.5e-3,-0,9.99e125,1e-130,null]}}"#;
     put(&items, item_from_json(text).unwrap()).await.unwrap();
@@ -40,7 +40,7 @@ async fn an_item_is_stored_with_every_digit() {
 #[tokio::test]
 async fn a_put_replaces_the_item_of_the_same_key() {
     let service = Service::start().await;
-    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    ensure_table(&service.connection, TABLE, &KeySchema::text("id")).await.unwrap();
     let items = items_of(&service);
     for text in [r#"{"id":"a","x":1,"y":1}"#, r#"{"id":"a","x":2}"#] {
         put(&items, item_from_json(text.as_bytes()).unwrap()).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_put_replaces_the_item_of_the_same_key() {
 #[tokio::test]
 async fn the_deepest_and_largest_items_that_we_let_through_are_taken() {
     let service = Service::start().await;
-    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    ensure_table(&service.connection, TABLE, &KeySchema::text("id")).await.unwrap();
     let items = items_of(&service);
     let deep = format!(r#"{{"id":"a","d":{}1{}}}"#, "[".repeat(31), "]".repeat(31));
     put(&items, item_from_json(deep.as_bytes()).unwrap()).await.unwrap();
@@ -67,14 +67,14 @@ async fn what_the_service_refuses_is_told_by_kind() {
     let missing = put(&items, item()).await.unwrap_err().error;
     assert_eq!((missing.kind(), missing.outcome()), (FailureKind::NotFound, Outcome::NotDone));
     assert!(missing.message().contains(TABLE), "{missing}");
-    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    ensure_table(&service.connection, TABLE, &KeySchema::text("id")).await.unwrap();
     assert_eq!(put(&items, item()).await.unwrap_err().error.kind(), FailureKind::Caller);
 }
 
 #[tokio::test]
 async fn a_lost_reply_leaves_the_outcome_unknown() {
     let service = Service::start().await;
-    ensure_table(&service.connection, TABLE, "id").await.unwrap();
+    ensure_table(&service.connection, TABLE, &KeySchema::text("id")).await.unwrap();
     let items = items_of(&service);
     service.lose_next_reply();
     let error = put(&items, item_from_json(br#"{"id":"a"}"#).unwrap()).await.unwrap_err().error;

@@ -288,14 +288,18 @@ pub(super) fn units(capacity: Option<&ConsumedCapacity>) -> Option<f64> {
     capacity.and_then(ConsumedCapacity::capacity_units)
 }
 
-/// Creates a table with the string key `key` if there is none, billed by request, and waits until it is active. A
-/// table that exists is left as it is.
+/// Creates a table with this key if there is none, billed by request, and waits until it is active. Attributes of unknown
+/// type become strings. A table that exists is left as it is. The key that the table has then, where we may look.
 ///
 /// # Errors
 /// When it could not be looked at or created, or was not active after two minutes.
-pub async fn ensure_table(connection: &Connection, name: &str, key: &str) -> Result<(), BindingError> {
+pub async fn ensure_table(
+    connection: &Connection,
+    name: &str,
+    key: &KeySchema,
+) -> Result<Option<KeySchema>, BindingError> {
     let ensured = Box::pin(table::ensure(&connection.dynamodb(), name, key)).await;
-    ensured.map(|_| ()).map_err(|failed| binding_error(failed, name))
+    ensured.map_err(|failed| binding_error(failed, name))
 }
 
 /// The service's text does not name the table.

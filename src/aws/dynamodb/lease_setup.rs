@@ -3,7 +3,7 @@
 use super::Item;
 use super::lease_item::{LEASE_KEY, Row, read_row};
 use super::lease_table::LeaseTable;
-use super::table::{self, TableKey};
+use super::table::{self, KeySchema};
 use crate::domain::LeaseError;
 use tokio::time::{Instant, sleep};
 
@@ -26,11 +26,12 @@ impl LeaseTable {
 /// than believed, and no clock is compared. (Older 3.x keep heartbeats in tables of their own, which are not looked
 /// at; their leases are as safe, by the counter, but not fairly shared.)
 async fn set_up(leases: &LeaseTable) -> Result<(), LeaseError> {
-    let key = Box::pin(table::ensure(leases.client(), leases.name(), LEASE_KEY)).await;
+    let wanted = KeySchema::text(LEASE_KEY);
+    let key = Box::pin(table::ensure(leases.client(), leases.name(), &wanted)).await;
     match key.map_err(|failed| leases.unavailable("preparing", failed))? {
-        TableKey::Text(key) if key == LEASE_KEY => {}
-        TableKey::Text(key) | TableKey::Other(key) => return Err(leases.unusable(&wrong_key(&key))),
-        TableKey::Hidden => {
+        Some(key) if key == wanted => {}
+        Some(key) => return Err(leases.unusable(&wrong_key(&key.to_string()))),
+        None => {
             tracing::warn!(table = leases.name(), "form of the lease table was not checked: DescribeTable is denied");
         }
     }
@@ -43,7 +44,7 @@ async fn set_up(leases: &LeaseTable) -> Result<(), LeaseError> {
 
 fn wrong_key(key: &str) -> String {
     let others = match key {
-        "ShardID (S)" | "ShardID" => "this is the form that Dapr's Kinesis binding (vmware-go-kcl) writes",
+        "ShardID (S)" => "this is the form that Dapr's Kinesis binding (vmware-go-kcl) writes",
         _ => "it belongs to something else",
     };
     format!("its key is {key}, not {LEASE_KEY} (S): {others}; choose another `consumerName` or `leaseTable`")

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType as Role, ScalarAttributeType, TableDescription,
     TableStatus,
 };
+use std::fmt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -27,10 +28,38 @@ pub struct KeySchema {
 }
 
 impl KeySchema {
+    /// One string attribute.
+    #[must_use]
+    pub fn text(partition: impl Into<String>) -> Self {
+        Self { partition: KeyAttribute { name: partition.into(), kind: Some(KeyType::Text) }, sort: None }
+    }
+
+    /// Whether the attributes have the same names, whatever their types.
+    #[must_use]
+    pub fn is_named_as(&self, other: &Self) -> bool {
+        let sort = |key: &Self| key.sort.as_ref().map(|sort| sort.name.clone());
+        self.partition.name == other.partition.name && sort(self) == sort(other)
+    }
+
     /// Whether the attribute is part of the key.
     #[must_use]
     pub fn has(&self, attribute: &str) -> bool {
         self.partition.name == attribute || self.sort.as_ref().is_some_and(|sort| sort.name == attribute)
+    }
+}
+
+/// `customer (S), number (N)`; types that are not known are left out.
+impl fmt::Display for KeySchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attributes = [Some(&self.partition), self.sort.as_ref()];
+        for (place, attribute) in attributes.into_iter().flatten().enumerate() {
+            f.write_str(if place == 0 { "" } else { ", " })?;
+            f.write_str(&attribute.name)?;
+            if let Some(kind) = attribute.kind {
+                write!(f, " ({})", kind.word().as_str())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -52,6 +81,16 @@ pub enum KeyType {
     Number,
     /// `B`
     Binary,
+}
+
+impl KeyType {
+    const fn word(self) -> ScalarAttributeType {
+        match self {
+            Self::Text => ScalarAttributeType::S,
+            Self::Number => ScalarAttributeType::N,
+            Self::Binary => ScalarAttributeType::B,
+        }
+    }
 }
 
 /// The table's key; `None` where we may not look.
@@ -83,24 +122,14 @@ fn schema_of(table: &TableDescription) -> Option<KeySchema> {
     Some(KeySchema { partition: attribute(&Role::Hash)?, sort: attribute(&Role::Range) })
 }
 
-/// The key of an active table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TableKey {
-    /// One string attribute, of this name.
-    Text(String),
-    /// Anything else, in words.
-    Other(String),
-    /// We may not look (`dynamodb:DescribeTable` is denied).
-    Hidden,
-}
-
-/// Creates the table with a string key if there is none, and waits until it is active.
+/// Creates the table with this key if there is none, and waits until it is active. Attributes of unknown type become
+/// strings. The key that it has then; `None` where we may not look (`dynamodb:DescribeTable` is denied).
 ///
 /// Another process may create it at the same time. A table that exists is left as it is, whatever its key.
 ///
 /// # Errors
 /// When it could not be looked at or created, or was not active after two minutes.
-pub(super) async fn ensure(client: &Client, table: &str, key: &str) -> Result<TableKey, Failed> {
+pub(super) async fn ensure(client: &Client, table: &str, key: &KeySchema) -> Result<Option<KeySchema>, Failed> {
     let deadline = Instant::now() + ACTIVE_WITHIN;
     let mut is_created = false;
     while Instant::now() < deadline {
@@ -128,7 +157,7 @@ enum Look {
     Missing,
     /// Being created or deleted.
     Changing,
-    Active(TableKey),
+    Active(Option<KeySchema>),
 }
 
 async fn look(client: &Client, table: &str) -> Result<Look, Failed> {
@@ -139,7 +168,7 @@ async fn look(client: &Client, table: &str) -> Result<Look, Failed> {
     };
     match failed.kind {
         FailureKind::NotFound => Ok(Look::Missing),
-        FailureKind::Denied => Ok(Look::Active(TableKey::Hidden)),
+        FailureKind::Denied => Ok(Look::Active(None)),
         FailureKind::Caller
         | FailureKind::TooLarge
         | FailureKind::Conflict
@@ -155,40 +184,23 @@ async fn look(client: &Client, table: &str) -> Result<Look, Failed> {
 fn state(table: &TableDescription) -> Look {
     match table.table_status() {
         // A table that is being changed can be read and written.
-        Some(TableStatus::Active | TableStatus::Updating) => Look::Active(key_of(table)),
+        Some(TableStatus::Active | TableStatus::Updating) => Look::Active(schema_of(table)),
         Some(_) | None => Look::Changing,
     }
 }
 
-fn key_of(table: &TableDescription) -> TableKey {
-    let kind = |name: &str| {
-        let found = table.attribute_definitions().iter().find(|attribute| attribute.attribute_name() == name);
-        found.map_or("?", |attribute| attribute.attribute_type().as_str())
-    };
-    match table.key_schema() {
-        [only] if kind(only.attribute_name()) == "S" => TableKey::Text(only.attribute_name().to_owned()),
-        keys => {
-            let word = |key: &KeySchemaElement| format!("{} ({})", key.attribute_name(), kind(key.attribute_name()));
-            TableKey::Other(keys.iter().map(word).collect::<Vec<_>>().join(", "))
-        }
+async fn create(client: &Client, table: &str, key: &KeySchema) -> Result<(), Failed> {
+    let attributes = [(Some(&key.partition), Role::Hash), (key.sort.as_ref(), Role::Range)];
+    let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    for (attribute, role) in attributes {
+        let Some(KeyAttribute { name, kind }) = attribute else { continue };
+        let kind = kind.unwrap_or(KeyType::Text).word();
+        let element = KeySchemaElement::builder().attribute_name(name).key_type(role).build();
+        let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
+        let unbuilt =
+            |error| classify("DynamoDB: CreateTable", SdkError::<CreateTableError>::construction_failure(error));
+        request = request.key_schema(element.map_err(unbuilt)?).attribute_definitions(definition.map_err(unbuilt)?);
     }
-}
-
-async fn create(client: &Client, table: &str, key: &str) -> Result<(), Failed> {
-    let element = KeySchemaElement::builder().attribute_name(key).key_type(Role::Hash).build();
-    let attribute = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S).build();
-    let (element, attribute) = match (element, attribute) {
-        (Ok(element), Ok(attribute)) => (element, attribute),
-        (Err(error), _) | (_, Err(error)) => {
-            return Err(classify("DynamoDB: CreateTable", SdkError::<CreateTableError>::construction_failure(error)));
-        }
-    };
-    let request = client
-        .create_table()
-        .table_name(table)
-        .key_schema(element)
-        .attribute_definitions(attribute)
-        .billing_mode(BillingMode::PayPerRequest);
     match request.send().await {
         Ok(_) => tracing::info!(table, "table was created"),
         // Another process was first.

@@ -80,6 +80,7 @@ impl Options {
         let capacity = reader.boolean("returnConsumedCapacity").unwrap_or(false);
         let retry_ambiguous = reader.boolean("retryAmbiguous").unwrap_or(false);
         let (key, life) = (read_key(reader), read_life(reader));
+        let (allowed, statements) = read_allowed_and_statements(reader);
         Self {
             etag_attribute: read_etag_attribute(reader, key.as_ref(), life.as_ref()),
             key,
@@ -88,10 +89,10 @@ impl Options {
             consistency: if strong { Consistency::Strong } else { Consistency::Eventual },
             max_page_items: read_page_items(reader),
             max_response_size: reader.size("maxResponseSize", RESPONSE_SIZES).unwrap_or(4 << 20),
-            allowed: read_allowed(reader),
+            allowed,
             capacity: if capacity { CapacityReport::Total } else { CapacityReport::Off },
             repeat_ambiguous: if retry_ambiguous { Repeat::Freely } else { Repeat::UnlessUnknown },
-            statements: reader.parsed("statements", statements).unwrap_or_default(),
+            statements,
             max_in_flight: count(reader, "maxInFlight", 16, 1_000),
             max_bulk_items: count(reader, "maxBulkItems", 10_000, 10_000),
             trying: trying::read(reader, FIRST_WAIT),
@@ -179,6 +180,24 @@ fn read_page_items(reader: &mut Reader<'_>) -> u32 {
 
 fn count(reader: &mut Reader<'_>, name: &'static str, default: usize, most: u64) -> usize {
     reader.number(name, 1..=most).and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
+}
+
+/// `exec` and its statements are of use only together; one without the other is odd, but does no harm.
+fn read_allowed_and_statements(reader: &mut Reader<'_>) -> (Vec<Operation>, BTreeMap<String, String>) {
+    let allowed = read_allowed(reader);
+    let statements = reader.parsed("statements", statements);
+    let is_absent = statements.as_ref().map_or(!reader.is_given("statements"), BTreeMap::is_empty);
+    match (allowed.contains(&Operation::Exec), is_absent) {
+        (true, true) => {
+            reader.notice("allowedOperations", "it names `exec`, but without `statements` there is nothing to execute");
+        }
+        (false, false) => {
+            let text = "they have no effect, because `allowedOperations` does not name `exec`";
+            reader.notice("statements", text);
+        }
+        (true, false) | (false, true) => {}
+    }
+    (allowed, statements.unwrap_or_default())
 }
 
 fn read_allowed(reader: &mut Reader<'_>) -> Vec<Operation> {

@@ -20,16 +20,17 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Checks a document. All of its faults are found, not only the first.
+    /// Checks a document. All of its faults are found, not only the first. With faults, what is wrong or missing has its
+    /// default, so that others may still look at the rest; it must not be connected.
     #[must_use]
-    pub fn check(document: &Document) -> (Option<Self>, Faults, Vec<Notice>) {
+    pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
         let mut reader = document.reader();
         let spec = Self::read(&mut reader);
         let (faults, notices) = reader.finish();
-        (spec.filter(|_| faults.is_empty()), faults, notices)
+        (spec, faults, notices)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut Reader<'_>) -> Self {
         let field = either(reader, "table", "tableName").unwrap_or("table");
         reader.required_text(field);
         let table = reader.parsed(field, parse_table);
@@ -43,8 +44,9 @@ impl Spec {
             Direction::Unstated | Direction::Output | Direction::Both => {}
         }
         let options = Options::read(reader);
-        let table = table?.written;
-        Some(Self { table, connection, direction, options })
+        // A stand-in: what is wrong with the table is a fault already.
+        let table = table.map_or_else(String::new, |table| table.written);
+        Self { table, connection, direction, options }
     }
 }
 

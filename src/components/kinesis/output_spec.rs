@@ -38,10 +38,11 @@ pub struct OutputSpec {
     pub form: PayloadForm,
     /// `compression`, default `none`.
     pub compression: Compression,
-    /// `requestTimeout`: bound of one invocation with queue, limiter and retries. Default 10 s.
+    /// `requestTimeout`: bound of one invocation with queue, limiter and retries. Default 10 s, at most
+    /// `maxRequestTimeout`.
     pub request_timeout: Duration,
-    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, at least
-    /// `requestTimeout`.
+    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, or `requestTimeout` if that
+    /// is longer.
     pub max_request_timeout: Duration,
     /// `maxBulkItems`: items in one `bulkCreate`. Default 10,000.
     pub max_bulk_items: usize,

@@ -1,6 +1,7 @@
 //! A JSON pointer (RFC 6901) into `data`, followed through the text itself: nothing is built but the one value.
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use crate::domain::JsonText;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -79,7 +80,9 @@ impl Pointer {
             value = member(value, token)?.ok_or(NoText::Missing)?;
         }
         match value.get().as_bytes().first() {
-            Some(b'"') => serde_json::from_str::<Text<'d>>(value.get()).map(|text| text.0).map_err(|_| NoText::NotJson),
+            Some(b'"') => {
+                serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| NoText::NotJson)
+            }
             Some(b'{') => Err(NoText::Other("an object")),
             Some(b'[') => Err(NoText::Other("an array")),
             Some(b'n') | None => Err(NoText::Other("null")),
@@ -116,7 +119,7 @@ impl<'de> Visitor<'de> for Step<'_> {
     /// Of members with one name the last counts, as in Go and JavaScript.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(name) = map.next_key::<Text<'de>>()? {
+        while let Some(name) = map.next_key::<JsonText<'de>>()? {
             if name.0 == self.0 {
                 found = Some(map.next_value()?);
             } else {
@@ -139,33 +142,6 @@ impl<'de> Visitor<'de> for Step<'_> {
             }
             place += 1;
         }
-    }
-}
-
-/// A JSON string of which lone surrogates are replaced instead of refused, as in the rest of a request.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Text(String::from_utf8_lossy(bytes)))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
     }
 }
 

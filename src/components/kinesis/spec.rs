@@ -51,41 +51,80 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Checks a document. All of its faults are found, not only the first.
+    /// Checks a document. All of its faults are found, not only the first. With faults, what is wrong or missing has its
+    /// default, so that others may still look at the rest; it must not be connected.
     #[must_use]
-    pub fn check(document: &Document) -> (Option<Self>, Faults, Vec<Notice>) {
+    pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
         let mut reader = document.reader();
         reader.recognise(FOREIGN_NAMES);
         let spec = Self::read(&mut reader);
         let (faults, notices) = reader.finish();
-        (spec.filter(|_| faults.is_empty()), faults, notices)
+        (spec, faults, notices)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut Reader<'_>) -> Self {
         reader.required_text("streamName");
         let stream = reader.parsed("streamName", |text| {
             text.parse::<StreamRef>().map_err(|error| (error.to_string(), "correct the name or the ARN".to_owned()))
         });
         let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
         let connection = read_connection(reader, region);
+        let direction = read_direction(reader);
+        let (input, of_input) = reader.given_among(InputSide::read);
+        let (output, of_output) = reader.given_among(OutputSpec::read);
+        if !direction.has_input() {
+            tell_idle(reader, "`output` leaves the input side out", &of_input);
+        }
+        if !direction.has_output() {
+            tell_idle(reader, "`input` leaves the output side out", &of_output);
+        }
+        Self {
+            // A stand-in: what is wrong with the stream is a fault already.
+            stream: stream.unwrap_or_else(|| StreamRef::Name(String::new())),
+            consumer_name: input.consumer_name,
+            mode: input.mode,
+            connection,
+            direction,
+            route: input.route,
+            initial_position: input.initial_position,
+            lease_duration: input.lease_duration,
+            lease_table: input.lease_table,
+            lease_endpoint: input.lease_endpoint,
+            output,
+        }
+    }
+}
+
+/// The fields that mean something only to the input side.
+struct InputSide {
+    consumer_name: Option<String>,
+    mode: Mode,
+    route: Option<String>,
+    initial_position: InitialPosition,
+    lease_duration: Duration,
+    lease_table: Option<String>,
+    lease_endpoint: Option<String>,
+}
+
+impl InputSide {
+    fn read(reader: &mut Reader<'_>) -> Self {
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
-        let spec = |stream| Self {
-            stream,
+        Self {
             consumer_name: reader.parsed("consumerName", consumer_name),
             mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
-            connection,
-            direction: read_direction(reader),
             route: read_route(reader),
             initial_position: read_initial_position(reader),
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
             lease_table: reader.parsed("leaseTable", lease_table),
             lease_endpoint: reader.parsed("leaseEndpoint", endpoint),
-            output: OutputSpec::read(reader),
-        };
-        // A stand-in lets the other fields be read, and their faults be found, when the stream is wrong.
-        let is_valid = stream.is_some();
-        let spec = spec(stream.unwrap_or_else(|| StreamRef::Name(String::new())));
-        is_valid.then_some(spec)
+        }
+    }
+}
+
+fn tell_idle(reader: &mut Reader<'_>, why: &str, fields: &[&str]) {
+    if !fields.is_empty() {
+        let fields: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
+        reader.notice("direction", &format!("{why}, so these have no effect: {}", fields.join(", ")));
     }
 }
 

@@ -190,18 +190,25 @@ async fn facts_of_a_failure_are_told_to_programs() {
 #[tokio::test]
 async fn a_raw_body_is_the_data_where_the_component_takes_it() {
     let (face, fake) = usual();
-    let raw = |face: &Arc<Face>, path: &str| {
-        let request = request("POST", path, "\u{0}not json").into_parts();
-        let mut request = Request::from_parts(request.0, request.1);
+    let raw = |face: &Arc<Face>, body: &str| {
+        let mut request = request("POST", ORDERS, body);
         let headers = request.headers_mut();
         headers.insert("content-type", "application/octet-stream".parse().unwrap());
         headers.insert("metadata.partitionkey", "k".parse().unwrap());
         headers.insert("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
         send_owned(Arc::clone(face), request)
     };
-    assert_eq!(raw(&face, ORDERS).await.status, StatusCode::BAD_REQUEST, "bodies are JSON unless allowed otherwise");
+    for (body, code) in [("\u{0}not json", "ERR_MALFORMED_REQUEST"), (r#"{"order":7}"#, "ERR_INVOKE_OUTPUT_BINDING")] {
+        let refused = raw(&face, body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "bodies are requests unless allowed otherwise");
+        assert_eq!(refused.json()["errorCode"], code);
+        assert!(refused.body.contains("allowRawBody"), "{}", refused.body);
+        assert!(!raw(&strict(), body).await.body.contains("allowRawBody"), "daprd knows no such thing");
+    }
+    let asked = raw(&face, r#"{"operation":"create"}"#).await;
+    assert_eq!(asked.status, StatusCode::NO_CONTENT, "as in Dapr, what is a request is one");
     fake.takes_raw.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(raw(&face, ORDERS).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(raw(&face, "\u{0}not json").await.status, StatusCode::NO_CONTENT);
     let seen = fake.seen.lock().unwrap().pop().unwrap();
     assert_eq!((seen.operation.as_str(), &seen.data[..], seen.form), ("create", &b"\0not json"[..], DataForm::Raw));
     assert_eq!(seen.metadata.get("partitionKey"), Some("k"));
@@ -217,6 +224,14 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
     assert!(futures_util::poll!(&mut first).is_pending());
     let refused = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let told: serde_json::Value =
+        serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(told["errorCode"], "ERR_INVOKE_OUTPUT_BINDING", "nothing is wrong with the request");
+    assert!(told["message"].as_str().unwrap().starts_with("error invoking output binding orders: the sidecar holds"));
+    assert_eq!(
+        (&told["details"][0]["reason"], &told["details"][0]["metadata"]["limit"]),
+        (&"UNAVAILABLE".into(), &"64".into())
+    );
     fake.go.add_permits(1);
     assert_eq!(first.await.unwrap().status(), StatusCode::NO_CONTENT);
     let after = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
