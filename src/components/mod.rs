@@ -19,6 +19,7 @@ mod peers;
 mod policy;
 mod probe;
 mod region;
+mod shape;
 mod toolbox;
 mod trying;
 
