@@ -15,6 +15,7 @@ pub mod dynamodb;
 mod identity;
 mod item_failure;
 pub mod kinesis;
+mod metadata_names;
 mod peers;
 mod policy;
 mod probe;

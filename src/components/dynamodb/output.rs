@@ -1,6 +1,7 @@
 //! Items out and in: each operation has a module of its own, this one finds it.
 
 use super::super::attempts::Attempts;
+use super::super::metadata_names::MetadataNames;
 use super::keys::Keys;
 use super::operation::Operation;
 use super::options::Options;
@@ -24,6 +25,8 @@ pub(super) struct Output {
     pub(super) options: Options,
     /// The names of `options.allowed`.
     pub(super) offered: Vec<&'static str>,
+    /// Tells of misspelt request metadata.
+    pub(super) names: MetadataNames,
 }
 
 #[async_trait]
@@ -34,6 +37,7 @@ impl OutputBinding for Output {
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let operation = self.allowed(&request.operation)?;
+        self.names.judge(&request.metadata);
         let request = Request::read(request, &self.options)?;
         // Erased: the compiler would else check all operations' futures as one type.
         let answering: BoxFuture<'_, _> = match operation {

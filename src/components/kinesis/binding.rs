@@ -2,8 +2,10 @@
 
 use super::super::Toolbox;
 use super::super::dead_letter::DeadLetter;
+use super::super::metadata_names::MetadataNames;
 use super::input::{Input, default_consumer};
 use super::output::Output;
+use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings};
@@ -75,7 +77,13 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
         peers: toolbox.peers.clone(),
         metrics: metrics.clone(),
     });
-    Output { producer: Producer::start(settings, ports), spec: spec.output.clone(), dead_letter, metrics }
+    Output {
+        producer: Producer::start(settings, ports),
+        spec: spec.output.clone(),
+        dead_letter,
+        metrics,
+        names: MetadataNames::new(name.as_str(), KEYS),
+    }
 }
 
 /// The engine's settings, fitted to a writer that bounds its calls itself and knows which of them left.
