@@ -25,6 +25,11 @@ pub const LARGEST_TRANSACTION: usize = 4 * 1024 * 1024;
 /// The reason in a failure when a token was used before for another transaction.
 const TOKEN_USED: &str = "IDEMPOTENCY_MISMATCH";
 
+/// What that means; the window is ten minutes (API reference, `TransactWriteItems.ClientRequestToken`).
+const TOKEN_REMARK: &str = "the idempotency key was used within the last ten minutes for another transaction, so nothing of \
+    this one was written: to repeat the first one, send its items, conditions and options unchanged; for this one, use a \
+    new `idempotencyKey`";
+
 /// One write of a transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TransactWrite {
@@ -288,7 +293,7 @@ fn told(failed: BindingError, reasons: &[CancellationReason], spelling: &Spellin
     let codes: Vec<String> = reasons.iter().map(code).collect();
     let is_mismatch =
         failed.details().iter().any(|(key, code)| *key == "code" && code == "IdempotentParameterMismatchException");
-    let failed = if is_mismatch { failed.with_reason(TOKEN_USED) } else { failed };
+    let failed = if is_mismatch { failed.with_reason(TOKEN_USED).with_remark(TOKEN_REMARK) } else { failed };
     let Some((kind, reason)) = meaning(&codes) else { return failed };
     let mut text = failed.message().to_owned();
     let mut entries = Vec::new();
