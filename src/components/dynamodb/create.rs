@@ -40,7 +40,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
         on_refusal: request.on_refusal()?,
     };
     let (put, on_refusal) = (Put { item, condition }, attempted.asked_on_refusal());
-    attempted.run(output, &request, || output.items.put(put.clone(), returned, on_refusal)).await
+    attempted.run(output, &request, || output.items.put(put.clone(), returned, on_refusal, request.deadline)).await
 }
 
 /// The key is asked for only where a version could prove something.

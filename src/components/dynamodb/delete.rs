@@ -40,5 +40,5 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
         on_refusal: request.on_refusal()?,
     };
     let on_refusal = attempted.asked_on_refusal();
-    attempted.run(output, &request, || output.items.delete(delete.clone(), returned, on_refusal)).await
+    attempted.run(output, &request, || output.items.delete(delete.clone(), returned, on_refusal, request.deadline)).await
 }

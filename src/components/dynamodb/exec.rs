@@ -60,7 +60,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
         StatementEffect::Writes => request.repeat_ambiguous(output.options.repeat_ambiguous),
     };
     let attempt = || async {
-        let executed = output.items.execute(statement.clone()).await;
+        let executed = output.items.execute(statement.clone(), request.deadline).await;
         executed.map_err(|refused| {
             let asked = refused.item.filter(|_| statement.on_refusal == OnRefusal::Item);
             let item = asked.and_then(|item| request.spelling.write(&item).ok());

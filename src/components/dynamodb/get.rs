@@ -41,7 +41,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
         hidden.map(|life| life.attribute.as_str()).into_iter().chain(options.etag_attribute.as_deref()).collect();
     let (get, projection) = read(&request, options.consistency, &needed)?;
     keys::check_key(output.keys.known(), &get.key)?;
-    let attempt = || output.items.get(get.clone());
+    let attempt = || output.items.get(get.clone(), request.deadline);
     let spent = output.attempts.run(request.call("GetItem", Repeat::Freely), attempt).await?;
     let found = spent.value;
     let mut response = InvokeResponse::default();

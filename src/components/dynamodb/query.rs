@@ -146,7 +146,7 @@ async fn read_page(
     let read = |start: Option<Item>, limit| {
         let selection = &selection;
         async move {
-            let attempt = || output.items.page(selection.clone(), start.clone(), limit);
+            let attempt = || output.items.page(selection.clone(), start.clone(), limit, request.deadline);
             let spent = output.attempts.run(request.call(operation, Repeat::Freely), attempt).await?;
             Ok(spent.value)
         }

@@ -92,7 +92,7 @@ pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeRes
     }
     let transaction = Transaction { writes, token: token(&key), on_refusal: request.on_refusal()? };
     check_whole(&transaction, schema.map(names).as_deref())?;
-    let attempt = || output.items.transact(&transaction, &request.spelling);
+    let attempt = || output.items.transact(&transaction, &request.spelling, request.deadline);
     let call = request.call("TransactWriteItems", Repeat::Freely).writing(transaction.writes.len());
     let spent = output.attempts.run(call, attempt).await;
     let spent = spent.map_err(|error| error.with_detail("idempotencyKey", key))?;
@@ -230,7 +230,7 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
         gets.push(get);
         projections.push(projection);
     }
-    let attempt = || output.items.transact_get(&gets);
+    let attempt = || output.items.transact_get(&gets, request.deadline);
     let spent = output.attempts.run(request.call("TransactGetItems", Repeat::Freely), attempt).await;
     // A read leaves nothing behind, whatever became of it.
     let together = spent.map_err(|error| error.with_outcome(Outcome::NotDone))?.value;

@@ -45,7 +45,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
         on_refusal: request.on_refusal()?,
     };
     let on_refusal = attempted.asked_on_refusal();
-    attempted.run(output, &request, || output.items.update(update.clone(), returned, on_refusal)).await
+    attempted.run(output, &request, || output.items.update(update.clone(), returned, on_refusal, request.deadline)).await
 }
 
 /// Adds the end of the item's life, its new version and the condition on the old one.

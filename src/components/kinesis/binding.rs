@@ -67,7 +67,8 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
     let attempt_timeout = spec.output.producer.attempt_timeout;
     let settings = bounded(spec, fastrand::u64(..));
     let ports = Ports {
-        writer: Arc::new(Writer::new(connection, spec.stream.clone(), attempt_timeout)),
+        // With places of its own a call never waits for the input's or for a listing: the engine opens no more of them.
+        writer: Arc::new(Writer::new(&connection.with_own_places(), spec.stream.clone(), attempt_timeout)),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
     };
