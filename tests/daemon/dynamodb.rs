@@ -146,6 +146,18 @@ async fn a_stale_etag_is_refused_and_a_fresh_one_is_given() {
     let read = rows(&sidecar, "get", json!({"key": {"id": "1"}, "projection": ["id"]}), json!({})).await;
     assert_eq!((read.header("metadata.etag"), read.text()), (Some(etag.as_str()), r#"{"id":"1"}"#));
 
+    for change in
+        [json!({"set": {"version": "mine"}}), json!({"updateExpression": "REMOVE #v", "names": {"#v": "version"}})]
+    {
+        let mut data = json!({"key": {"id": "1"}});
+        data.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        for (operation, data) in [("update", data.clone()), ("transact", json!({"items": [{"update": data}]}))] {
+            let refused = rows(&sidecar, operation, data, json!({})).await;
+            told(&refused, 400);
+            let part = "the update writes to `version`, the component's `etagAttributeName`";
+            assert!(refused.field("message").contains(part), "{}", refused.text());
+        }
+    }
     let set = json!({"key": {"id": "1"}, "set": {"a": 1}});
     let updated = rows(&sidecar, "update", set.clone(), json!({"etag": etag})).await;
     told(&updated, 204);
@@ -168,6 +180,10 @@ async fn items_whose_life_is_over_are_hidden() {
     assert!(told(&read, 200)["ends"].as_u64().unwrap() > 3_600);
     told(&rows(&sidecar, "get", json!({"key": {"id": "over"}}), json!({})).await, 204);
     told(&rows(&sidecar, "get", json!({"key": {"id": "over"}, "projection": ["id"]}), json!({})).await, 204);
+    let both = json!({"key": {"id": "lasting"}, "set": {"ends": 5}});
+    let refused = rows(&sidecar, "update", both, json!({"ttlInSeconds": "5"})).await;
+    told(&refused, 400);
+    assert!(refused.text().contains("`ends`, which the request metadata `ttlInSeconds` sets"), "{}", refused.text());
 
     for (at, ends) in [(1, json!(1)), (2, json!(99_999_999_999_u64)), (3, json!("never"))] {
         let visit = json!({"customer": "a", "at": at, "ends": ends});
@@ -178,6 +194,25 @@ async fn items_whose_life_is_over_are_hidden() {
     let page = call(&sidecar, "visits", "query", query, json!({})).await;
     assert_eq!(told(&page, 200), json!({"items": [{"at": 2}, {"at": 3}], "count": 2}));
     drop(world);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn the_first_writer_finds_nothing_where_a_reader_finds_nothing() {
+    let life = [("ttlAttributeName", "ends"), ("etagAttributeName", "version")];
+    let (_world, sidecar) = world(&life).await;
+    let first = json!({"concurrency": "first-write"});
+    for (id, ends, status) in
+        [("over", json!(1), 204), ("alive", json!(99_999_999_999_u64), 409), ("text", json!("1"), 409)]
+    {
+        told(&rows(&sidecar, "create", json!({"id": id, "ends": ends, "old": true}), json!({})).await, 204);
+        let read = rows(&sidecar, "get", json!({"key": {"id": id}}), json!({})).await;
+        assert_eq!(read.status == 204, status == 204, "{id}: {}", read.text());
+        told(&rows(&sidecar, "create", json!({"id": id}), first.clone()).await, status);
+    }
+    let read = rows(&sidecar, "get", json!({"key": {"id": "over"}, "projection": ["id", "old"]}), json!({})).await;
+    assert_eq!(told(&read, 200), json!({"id": "over"}), "nothing is left of the item whose life was over");
+    told(&rows(&sidecar, "create", json!({"id": "over"}), first).await, 409);
     sidecar.stop().await;
 }
 
@@ -238,7 +273,9 @@ async fn what_is_wrong_is_told_before_the_call_and_says_where() {
         ("visits", "get", json!({"key": {"customer": "a"}}), "`at` is missing"),
         ("visits", "update", json!({}), "does not support operation update"),
         ("rows", "list", json!({}), "does not support operation list"),
-        ("rows", "get", json!({"kee": {}}), "unknown field `kee`"),
+        ("rows", "get", json!({"kee": {}}), "unknown field `kee`, did you mean `key`? known are `key`, `projection`"),
+        ("rows", "transact", json!({"items": [{"put": {"itm": {}}}]}), "in `items[0]`: "),
+        ("rows", "transact", json!({"items": [{"put": {"itm": {}}}]}), "unknown field `itm`, did you mean `item`?"),
         ("rows", "update", json!({"key": {"id": "1"}}), "changes nothing"),
         ("rows", "query", json!({"keyCondition": ""}), "`keyCondition` is empty"),
         ("rows", "query", json!({"keyCondition": "id = :i", "limit": 0}), "`limit` must be at least 1"),

@@ -3,7 +3,6 @@
 use super::etag::version_of;
 use super::keys;
 use super::life;
-use super::options::Expired;
 use super::output::Output;
 use super::projection::Projection;
 use super::request::Request;
@@ -36,7 +35,7 @@ struct Shape<'t> {
 /// When the request is wrong, or as DynamoDB answered.
 pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
     let options = &output.options;
-    let hidden = options.life.as_ref().filter(|life| life.expired == Expired::Hidden);
+    let hidden = options.hidden();
     let needed: Vec<&str> =
         hidden.map(|life| life.attribute.as_str()).into_iter().chain(options.etag_attribute.as_deref()).collect();
     let (get, projection) = read(&request, options.consistency, &needed)?;
