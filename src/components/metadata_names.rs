@@ -11,6 +11,9 @@ const MOST: usize = 256;
 /// A longer name is nobody's slip.
 const LONGEST: usize = 60;
 
+/// What every request of a traced app brings.
+const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
 /// The metadata that one component knows, and which other names it has met.
 #[derive(Debug)]
 pub(super) struct MetadataNames {
@@ -27,26 +30,25 @@ impl MetadataNames {
 
     /// Warns once of each name that has no effect although it is nearly one that has.
     pub(super) fn judge(&self, metadata: &Metadata) {
-        for name in metadata.names().filter(|name| !self.known.contains(name)) {
-            let Some(meant) = self.first_met(name) else { continue };
-            tracing::warn!(
-                component = %self.component, name, meant,
-                "request metadata was ignored, its name is not quite one that has an effect"
-            );
+        let unknown = metadata.names().filter(|name| !self.known.contains(name) && !TRACE.contains(name));
+        for name in unknown.filter(|name| self.is_new(name)) {
+            match near(name, self.known) {
+                Some(meant) => tracing::warn!(
+                    component = %self.component, name, meant,
+                    "request metadata was ignored, its name is not quite one that has an effect"
+                ),
+                None => tracing::debug!(component = %self.component, name, "request metadata was ignored"),
+            }
         }
     }
 
-    /// The name that was likely meant, when this one is met for the first time.
-    fn first_met(&self, name: &str) -> Option<&'static str> {
+    /// Whether this name is met for the first time.
+    fn is_new(&self, name: &str) -> bool {
         if name.len() > LONGEST {
-            return None;
+            return false;
         }
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if met.len() >= MOST || met.contains(name) {
-            return None;
-        }
-        met.insert(name.to_owned());
-        near(name, self.known)
+        met.len() < MOST && !met.contains(name) && met.insert(name.to_owned())
     }
 }
 
@@ -91,14 +93,21 @@ mod tests {
     #[test]
     fn each_name_is_told_once_and_not_without_end() {
         let names = MetadataNames::new("orders", KNOWN);
-        assert_eq!(names.first_met("Timeout"), Some("timeout"));
-        assert_eq!(names.first_met("Timeout"), None);
-        assert_eq!(names.first_met("timeOut"), Some("timeout"), "another spelling is another name");
-        for number in 0..2 * MOST {
-            assert_eq!(names.first_met(&format!("made up {number}")), None);
+        assert!(names.is_new("Timeout") && !names.is_new("Timeout"));
+        assert!(names.is_new("timeOut"), "another spelling is another name");
+        assert!(!names.is_new(&format!("timeout{}", " ".repeat(LONGEST))));
+        for number in 2..MOST {
+            assert!(names.is_new(&format!("made up {number}")));
         }
+        assert!(!names.is_new("TIMEOUT"), "the list is full");
         assert_eq!(names.met.lock().unwrap().len(), MOST);
-        assert_eq!(names.first_met("TIMEOUT"), None);
-        assert_eq!(names.first_met(&format!("timeout{}", " ".repeat(LONGEST))), None);
+    }
+
+    #[test]
+    fn what_is_known_takes_no_room() {
+        let names = MetadataNames::new("orders", KNOWN);
+        let pair = |name: &str| (name.to_owned(), "x".to_owned());
+        names.judge(&["timeout", "traceparent", "partitionkey"].map(pair).into_iter().collect());
+        assert_eq!(*names.met.lock().unwrap(), HashSet::from(["partitionkey".to_owned()]));
     }
 }

@@ -247,6 +247,7 @@ async fn statements_are_executed_by_name_alone() {
     let answer = ask(&sidecar, "exec", r#"{"statement":"by-id","parameters":["none"]}"#, "{}").await;
     assert_eq!(answer.text(), r#"{"items":[],"count":0}"#);
 
+    assert_eq!(ask(&sidecar, "exec", r#"{"statement":"all","limit":0}"#, "{}").await.status, 400);
     let answer = ask(&sidecar, "exec", r#"{"statement":"SELECT * FROM rows"}"#, "{}").await;
     assert_eq!(answer.status, 400);
     assert!(answer.field("message").ends_with("it has add, all, by-id"), "{}", answer.text());

@@ -1,5 +1,6 @@
 //! `exec`: a PartiQL statement of the component, by its name. Requests give parameters and never a statement's text.
 
+use super::super::shape::shown;
 use super::life;
 use super::output::Output;
 use super::request::{Request, unwritable};
@@ -75,8 +76,11 @@ fn statement(
     shape: Shape<'_>,
     text: &str,
 ) -> Result<(Statement, QueryMark), BindingError> {
+    if shape.limit == Some(0) {
+        return Err(refused("`limit` must be at least 1"));
+    }
     let most = output.options.max_page_items;
-    let limit = shape.limit.map_or(most, |limit| limit.clamp(1, most));
+    let limit = shape.limit.map_or(most, |limit| limit.min(most));
     let mut statement = Statement {
         text: text.to_owned(),
         parameters: read_parameters(&request.spelling, &shape.parameters.unwrap_or_default())?,
@@ -98,8 +102,7 @@ fn find<'s>(statements: &'s BTreeMap<String, String>, name: &str) -> Result<&'s 
         } else {
             format!("it has {}", known.join(", "))
         };
-        let shown: String = name.chars().take(40).collect();
-        refused(format!("the component has no statement `{shown}`: {known}"))
+        refused(format!("the component has no statement `{}`: {known}", shown(name)))
     })
 }
 

@@ -11,6 +11,7 @@ use super::writes::capacity_header;
 use crate::aws::dynamodb::{Consistency, Get, Item};
 use crate::domain::{BindingError, InvokeResponse};
 use crate::resilience::Repeat;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,7 +52,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     response.metadata.extend(version.map(|version| ("etag", version.to_owned())));
     projection.trim(&mut item);
     let item = request.written(&item)?;
-    response.data = Some(bytes::Bytes::copy_from_slice(item.get().as_bytes()));
+    response.data = Some(Bytes::from(Box::<str>::from(item).into_boxed_bytes()));
     Ok(response)
 }
 

@@ -77,10 +77,10 @@ pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeRes
 fn prepared(output: &Output, request: &Request) -> Result<(Transaction, String), BindingError> {
     let shape: Shape<'_> = read_shape(&request.data, FORM).inspect_err(|_| output.refused(1))?;
     let count = shape.items.len();
-    transaction(output, request, shape).inspect_err(|_| output.refused(count.max(1)))
+    transaction(output, request, &shape).inspect_err(|_| output.refused(count.max(1)))
 }
 
-fn transaction(output: &Output, request: &Request, shape: Shape<'_>) -> Result<(Transaction, String), BindingError> {
+fn transaction(output: &Output, request: &Request, shape: &Shape<'_>) -> Result<(Transaction, String), BindingError> {
     let is_stated = |key: &str| request.metadata.get(key).is_some_and(|text| (key, text) != ("ttlInSeconds", "-1"));
     if let Some((key, advice)) = NOT_HERE.into_iter().find(|(key, _)| is_stated(key)) {
         return Err(refused(format!("the request metadata `{key}` has no effect in a transaction: {advice}")));
