@@ -2,7 +2,10 @@
 
 use crate::calls::Answer;
 use crate::world::{Sidecar, World};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
+};
 use serde_json::{Value, json};
 
 /// A table `rows` with the key `id`, and a table `visits` with the key `customer` and `at`.
@@ -261,6 +264,43 @@ async fn pages_follow_each_other_by_token_until_the_end() {
     let mut spoilt = query;
     spoilt["nextToken"] = json!(format!("{}A", token.as_str().unwrap()));
     told(&call(&sidecar, "visits", "query", spoilt, json!({})).await, 400);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_index_is_read_as_the_table_is() {
+    let world = World::start().await;
+    let attribute =
+        |name: &str| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+    let key = |name: &str| KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap();
+    let index = GlobalSecondaryIndex::builder().index_name("by-state").key_schema(key("state"));
+    let index = index.projection(Projection::builder().projection_type(ProjectionType::All).build()).build().unwrap();
+    let request = world.dynamodb.create_table().table_name("rows").billing_mode(BillingMode::PayPerRequest);
+    let request = request.key_schema(key("id")).global_secondary_indexes(index);
+    let request = request.attribute_definitions(attribute("id").build().unwrap());
+    request.attribute_definitions(attribute("state").build().unwrap()).send().await.unwrap();
+    let fields = [("table", "rows"), ("allowedOperations", "create, query, list"), ("consistentRead", "true")];
+    world.dynamodb_component("rows", &fields);
+    let sidecar = world.sidecar(None).await;
+    for (id, state) in [("1", json!("open")), ("2", json!("paid")), ("3", json!("open")), ("4", Value::Null)] {
+        let mut item = json!({"id": id, "state": state});
+        item.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        told(&rows(&sidecar, "create", item, json!({})).await, 204);
+    }
+    let open =
+        json!({"index": "by-state", "keyCondition": "#s = :s", "names": {"#s": "state"}, "values": {":s": "open"}});
+    let mut ids = Vec::new();
+    let mut page = json!({"nextToken": ""});
+    while let Some(token) = page["nextToken"].as_str() {
+        let mut data = open.clone();
+        data.as_object_mut().unwrap().extend([("limit".to_owned(), json!(1)), ("nextToken".to_owned(), json!(token))]);
+        page = told(&rows(&sidecar, "query", data, json!({})).await, 200);
+        ids.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+    }
+    ids.sort();
+    assert_eq!(ids, ["1", "3"]);
+    let listed = told(&rows(&sidecar, "list", json!({"index": "by-state"}), json!({})).await, 200);
+    assert_eq!(listed["count"], json!(3), "an item without the index's key is not in it");
     sidecar.stop().await;
 }
 
