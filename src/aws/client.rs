@@ -196,14 +196,16 @@ impl Connection {
         })
     }
 
-    /// As [`Connection::permit_within`], for a call that must be answered by `deadline`. Gives up a moment earlier: a call
-    /// that begins in the last moment would be cut, and then nobody could tell that nothing was sent.
+    /// As [`Connection::permit_within`], for a call that must be answered by `deadline`; the first credentials are waited
+    /// for too. Gives up a moment earlier: a call that begins in the last moment would be cut, and then nobody could tell
+    /// that nothing was sent.
     ///
     /// # Errors
-    /// As [`Connection::permit_within`].
+    /// `Unavailable` without credentials; as [`Connection::permit_within`]. Nothing was done then.
     pub(super) async fn permit_before(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.permit_within(left.saturating_sub(LEAST_CALL)).await
+        let left = || deadline.saturating_duration_since(Instant::now()).saturating_sub(LEAST_CALL);
+        self.identities.loaded(left()).await.map_err(unavailable)?;
+        self.permit_within(left()).await
     }
 
     /// Where the credentials came from and the last four letters of their access key's id; with `AskSts::Yes` also the

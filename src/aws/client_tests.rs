@@ -1,4 +1,4 @@
-use super::super::StaticCredentials;
+use super::super::{IdentitySettings, IdentitySource, StaticCredentials};
 use super::*;
 use crate::domain::Outcome;
 
@@ -56,4 +56,15 @@ async fn a_call_without_a_place_gives_up_before_its_deadline() {
         other_side.permit_before(deadline - Duration::from_secs(9)).await.is_err(),
         "it has as many places, and no more"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_credentials_gives_up_before_its_deadline() {
+    let slow =
+        IdentitySettings { source: IdentitySource::Process("sleep 3".to_owned()), ..IdentitySettings::default() };
+    let connection = connect(&ConnectionSettings { credentials: None, identity: slow, ..settings() }).await.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let refused = connection.permit_before(deadline).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.outcome()), (FailureKind::Unavailable, Outcome::NotDone), "{refused}");
+    assert!(Instant::now() < deadline && refused.retry_after().is_some());
 }
