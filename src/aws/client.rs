@@ -16,14 +16,18 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 /// How long one attempt of a call may take, from its start to the last byte of its answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for a read, whose answer may be 10 MiB.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// No call is answered in less; the timer's smallest step is half of it.
+const LEAST_CALL: Duration = Duration::from_millis(2);
 /// How long the default chain may look for a region; off EC2 its last source is an address that nobody answers.
 const REGION_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,6 +37,7 @@ pub struct Connection {
     sdk: SdkConfig,
     transport: Transport,
     identities: Identities,
+    max_calls: Option<NonZeroUsize>,
     calls: Option<Arc<Semaphore>>,
 }
 
@@ -76,9 +81,13 @@ pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, Bindin
     if let Some(profile) = &settings.identity.profile {
         loader = loader.profile_name(profile);
     }
-    let calls = settings.max_connections.map(|bound| Arc::new(Semaphore::new(bound.get())));
+    let max_calls = settings.max_connections;
     // The SDK's futures are large; boxed, they do not swell every future around them.
-    Ok(Connection { sdk: Box::pin(loader.load()).await, transport, identities, calls })
+    Ok(Connection { sdk: Box::pin(loader.load()).await, transport, identities, max_calls, calls: places(max_calls) })
+}
+
+fn places(max_calls: Option<NonZeroUsize>) -> Option<Arc<Semaphore>> {
+    max_calls.map(|most| Arc::new(Semaphore::new(most.get())))
 }
 
 /// Retries are made above, by the engines. The one second attempt is for a refused identity; [`RefusedIdentity`] forbids
@@ -156,6 +165,13 @@ impl Connection {
         aws_sdk_kinesis::Client::from_conf(config)
     }
 
+    /// The same way, with as many places for open calls again. One side of a component that never opens more calls than
+    /// there are places never waits for the other side then.
+    #[must_use]
+    pub fn with_own_places(&self) -> Self {
+        Self { calls: places(self.max_calls), ..self.clone() }
+    }
+
     /// Waits until one more call may be open (`maxConnections`) and keeps its place until dropped. HTTP/2 shares a
     /// connection between calls, so the bound is on calls; fan-out subscriptions do not count.
     pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
@@ -178,6 +194,18 @@ impl Connection {
             );
             BindingError::new(FailureKind::Throttled, text)
         })
+    }
+
+    /// As [`Connection::permit_within`], for a call that must be answered by `deadline`; the first credentials are waited
+    /// for too. Gives up a moment earlier: a call that begins in the last moment would be cut, and then nobody could tell
+    /// that nothing was sent.
+    ///
+    /// # Errors
+    /// `Unavailable` without credentials; as [`Connection::permit_within`]. Nothing was done then.
+    pub(super) async fn permit_before(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
+        let left = || deadline.saturating_duration_since(Instant::now()).saturating_sub(LEAST_CALL);
+        self.identities.loaded(left()).await.map_err(unavailable)?;
+        self.permit_within(left()).await
     }
 
     /// Where the credentials came from and the last four letters of their access key's id; with `AskSts::Yes` also the
@@ -322,47 +350,5 @@ async fn region(settings: &ConnectionSettings, direct: SharedHttpClient) -> Resu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::StaticCredentials;
-    use super::*;
-    use std::num::NonZeroUsize;
-
-    fn settings() -> ConnectionSettings {
-        ConnectionSettings {
-            region: Some("eu-central-1".to_owned()),
-            endpoint: Some("http://127.0.0.1:9".to_owned()),
-            credentials: Some(StaticCredentials {
-                access_key: "key".to_owned(),
-                secret_key: "topsecret".into(),
-                session_token: None,
-            }),
-            ..ConnectionSettings::default()
-        }
-    }
-
-    #[tokio::test]
-    async fn the_connection_prints_no_secret() {
-        let connection = connect(&settings()).await.unwrap();
-        let text = format!("{connection:?}");
-        assert!(text.contains("eu-central-1") && !text.contains("topsecret"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_bad_ca_bundle_is_named() {
-        let path = "/nowhere/ca.pem".into();
-        let error = connect(&ConnectionSettings { ca_bundle: Some(path), ..settings() }).await.unwrap_err();
-        assert_eq!(error.kind(), FailureKind::Caller);
-        assert!(error.message().contains("/nowhere/ca.pem"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn open_calls_are_bounded() {
-        let bounded = ConnectionSettings { max_connections: NonZeroUsize::new(1), ..settings() };
-        let connection = connect(&bounded).await.unwrap();
-        let first = connection.permit().await;
-        let mut second = Box::pin(connection.permit());
-        assert!(futures_util::poll!(&mut second).is_pending());
-        drop(first);
-        assert!(second.await.is_some());
-    }
-}
+#[path = "client_tests.rs"]
+mod tests;

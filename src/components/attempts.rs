@@ -83,7 +83,11 @@ impl Attempts {
                 result
             }
         };
-        let outcome = self.retry(call).run(counted).await;
+        let outcome = self.retry(call).run(counted).await.map_err(|error| match writes {
+            // A read leaves nothing behind, whatever became of it.
+            0 => error.with_outcome(Outcome::NotDone),
+            _ => error,
+        });
         tally.state = if outcome.is_ok() { RecordState::Stored } else { RecordState::Failed };
         if outcome.as_ref().is_err_and(|error| error.outcome() == Outcome::Unknown) {
             self.metrics.ambiguous();
@@ -160,6 +164,25 @@ mod tests {
             let attempts = format!(r#"bindd_output_attempts_count{{component="rows"}} {tried}"#);
             assert!(page.contains(&attempts), "{attempts} is not in\n{page}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_read_leaves_no_doubt() {
+        let metrics = Metrics::new();
+        let attempts = Attempts {
+            backoff: Backoff::millis(10, 10),
+            most_retries: Some(0),
+            max_elapsed: None,
+            metrics: metrics.output("rows"),
+        };
+        let lost = || async { Err(BindingError::new(FailureKind::TimedOut, "lost").with_outcome(Outcome::Unknown)) };
+        let deadline = Instant::now() + Duration::from_secs(9);
+        let read = Call { operation: "GetItem", deadline, repeat: Repeat::Freely, writes: 0 };
+        let outcome = |result: Result<Spent<()>, BindingError>| result.unwrap_err().outcome();
+        assert_eq!(outcome(attempts.run(read, lost).await), Outcome::NotDone);
+        assert_eq!(outcome(attempts.run(read.writing(1), lost).await), Outcome::Unknown);
+        let ambiguous = r#"bindd_output_ambiguous_total{component="rows"} 1"#;
+        assert!(metrics.page().unwrap().contains(ambiguous), "the write alone");
     }
 
     #[test]

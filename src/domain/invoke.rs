@@ -14,6 +14,11 @@ impl Metadata {
         self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// The keys that came, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Sets a value; the last one wins.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.0.insert(key.into(), value.into());

@@ -2,7 +2,10 @@
 
 use crate::calls::Answer;
 use crate::world::{Sidecar, World};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
+};
 use serde_json::{Value, json};
 
 /// A table `rows` with the key `id`, and a table `visits` with the key `customer` and `at`.
@@ -146,6 +149,18 @@ async fn a_stale_etag_is_refused_and_a_fresh_one_is_given() {
     let read = rows(&sidecar, "get", json!({"key": {"id": "1"}, "projection": ["id"]}), json!({})).await;
     assert_eq!((read.header("metadata.etag"), read.text()), (Some(etag.as_str()), r#"{"id":"1"}"#));
 
+    for change in
+        [json!({"set": {"version": "mine"}}), json!({"updateExpression": "REMOVE #v", "names": {"#v": "version"}})]
+    {
+        let mut data = json!({"key": {"id": "1"}});
+        data.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        for (operation, data) in [("update", data.clone()), ("transact", json!({"items": [{"update": data}]}))] {
+            let refused = rows(&sidecar, operation, data, json!({})).await;
+            told(&refused, 400);
+            let part = "the update writes to `version`, the component's `etagAttributeName`";
+            assert!(refused.field("message").contains(part), "{}", refused.text());
+        }
+    }
     let set = json!({"key": {"id": "1"}, "set": {"a": 1}});
     let updated = rows(&sidecar, "update", set.clone(), json!({"etag": etag})).await;
     told(&updated, 204);
@@ -168,6 +183,10 @@ async fn items_whose_life_is_over_are_hidden() {
     assert!(told(&read, 200)["ends"].as_u64().unwrap() > 3_600);
     told(&rows(&sidecar, "get", json!({"key": {"id": "over"}}), json!({})).await, 204);
     told(&rows(&sidecar, "get", json!({"key": {"id": "over"}, "projection": ["id"]}), json!({})).await, 204);
+    let both = json!({"key": {"id": "lasting"}, "set": {"ends": 5}});
+    let refused = rows(&sidecar, "update", both, json!({"ttlInSeconds": "5"})).await;
+    told(&refused, 400);
+    assert!(refused.text().contains("`ends`, which the request metadata `ttlInSeconds` sets"), "{}", refused.text());
 
     for (at, ends) in [(1, json!(1)), (2, json!(99_999_999_999_u64)), (3, json!("never"))] {
         let visit = json!({"customer": "a", "at": at, "ends": ends});
@@ -178,6 +197,25 @@ async fn items_whose_life_is_over_are_hidden() {
     let page = call(&sidecar, "visits", "query", query, json!({})).await;
     assert_eq!(told(&page, 200), json!({"items": [{"at": 2}, {"at": 3}], "count": 2}));
     drop(world);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn the_first_writer_finds_nothing_where_a_reader_finds_nothing() {
+    let life = [("ttlAttributeName", "ends"), ("etagAttributeName", "version")];
+    let (_world, sidecar) = world(&life).await;
+    let first = json!({"concurrency": "first-write"});
+    for (id, ends, status) in
+        [("over", json!(1), 204), ("alive", json!(99_999_999_999_u64), 409), ("text", json!("1"), 409)]
+    {
+        told(&rows(&sidecar, "create", json!({"id": id, "ends": ends, "old": true}), json!({})).await, 204);
+        let read = rows(&sidecar, "get", json!({"key": {"id": id}}), json!({})).await;
+        assert_eq!(read.status == 204, status == 204, "{id}: {}", read.text());
+        told(&rows(&sidecar, "create", json!({"id": id}), first.clone()).await, status);
+    }
+    let read = rows(&sidecar, "get", json!({"key": {"id": "over"}, "projection": ["id", "old"]}), json!({})).await;
+    assert_eq!(told(&read, 200), json!({"id": "over"}), "nothing is left of the item whose life was over");
+    told(&rows(&sidecar, "create", json!({"id": "over"}), first).await, 409);
     sidecar.stop().await;
 }
 
@@ -230,6 +268,43 @@ async fn pages_follow_each_other_by_token_until_the_end() {
 }
 
 #[tokio::test]
+async fn an_index_is_read_as_the_table_is() {
+    let world = World::start().await;
+    let attribute =
+        |name: &str| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+    let key = |name: &str| KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap();
+    let index = GlobalSecondaryIndex::builder().index_name("by-state").key_schema(key("state"));
+    let index = index.projection(Projection::builder().projection_type(ProjectionType::All).build()).build().unwrap();
+    let request = world.dynamodb.create_table().table_name("rows").billing_mode(BillingMode::PayPerRequest);
+    let request = request.key_schema(key("id")).global_secondary_indexes(index);
+    let request = request.attribute_definitions(attribute("id").build().unwrap());
+    request.attribute_definitions(attribute("state").build().unwrap()).send().await.unwrap();
+    let fields = [("table", "rows"), ("allowedOperations", "create, query, list"), ("consistentRead", "true")];
+    world.dynamodb_component("rows", &fields);
+    let sidecar = world.sidecar(None).await;
+    for (id, state) in [("1", json!("open")), ("2", json!("paid")), ("3", json!("open")), ("4", Value::Null)] {
+        let mut item = json!({"id": id, "state": state});
+        item.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        told(&rows(&sidecar, "create", item, json!({})).await, 204);
+    }
+    let open =
+        json!({"index": "by-state", "keyCondition": "#s = :s", "names": {"#s": "state"}, "values": {":s": "open"}});
+    let mut ids = Vec::new();
+    let mut page = json!({"nextToken": ""});
+    while let Some(token) = page["nextToken"].as_str() {
+        let mut data = open.clone();
+        data.as_object_mut().unwrap().extend([("limit".to_owned(), json!(1)), ("nextToken".to_owned(), json!(token))]);
+        page = told(&rows(&sidecar, "query", data, json!({})).await, 200);
+        ids.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+    }
+    ids.sort();
+    assert_eq!(ids, ["1", "3"]);
+    let listed = told(&rows(&sidecar, "list", json!({"index": "by-state"}), json!({})).await, 200);
+    assert_eq!(listed["count"], json!(3), "an item without the index's key is not in it");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_told_before_the_call_and_says_where() {
     let (_world, sidecar) = world(&[]).await;
     for (binding, operation, data, part) in [
@@ -238,7 +313,9 @@ async fn what_is_wrong_is_told_before_the_call_and_says_where() {
         ("visits", "get", json!({"key": {"customer": "a"}}), "`at` is missing"),
         ("visits", "update", json!({}), "does not support operation update"),
         ("rows", "list", json!({}), "does not support operation list"),
-        ("rows", "get", json!({"kee": {}}), "unknown field `kee`"),
+        ("rows", "get", json!({"kee": {}}), "unknown field `kee`, did you mean `key`? known are `key`, `projection`"),
+        ("rows", "transact", json!({"items": [{"put": {"itm": {}}}]}), "in `items[0]`: "),
+        ("rows", "transact", json!({"items": [{"put": {"itm": {}}}]}), "unknown field `itm`, did you mean `item`?"),
         ("rows", "update", json!({"key": {"id": "1"}}), "changes nothing"),
         ("rows", "query", json!({"keyCondition": ""}), "`keyCondition` is empty"),
         ("rows", "query", json!({"keyCondition": "id = :i", "limit": 0}), "`limit` must be at least 1"),

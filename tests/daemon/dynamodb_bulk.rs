@@ -247,9 +247,64 @@ async fn statements_are_executed_by_name_alone() {
     let answer = ask(&sidecar, "exec", r#"{"statement":"by-id","parameters":["none"]}"#, "{}").await;
     assert_eq!(answer.text(), r#"{"items":[],"count":0}"#);
 
+    assert_eq!(ask(&sidecar, "exec", r#"{"statement":"all","limit":0}"#, "{}").await.status, 400);
     let answer = ask(&sidecar, "exec", r#"{"statement":"SELECT * FROM rows"}"#, "{}").await;
     assert_eq!(answer.status, 400);
     assert!(answer.field("message").ends_with("it has add, all, by-id"), "{}", answer.text());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn rows_whose_life_is_over_are_hidden_where_the_row_tells() {
+    let ids = r#"SELECT id FROM \\\"rows\\\""#;
+    let statements = format!(r#"{{\"all\": \"{ALL}\", \"ids\": \"{ids}\"}}"#);
+    let fields = [("allowedOperations", "bulkCreate, exec"), ("statements", &statements), ("ttlAttributeName", "ends")];
+    let (_world, sidecar) = start(&fields).await;
+    let items = json!({"items": [{"id": "over", "ends": 1}, {"id": "lasting", "ends": 99_999_999_999_u64}]});
+    assert_eq!(counts(&call(&sidecar, "bulkCreate", &items).await), ("2", "0"));
+    let all = body(&call(&sidecar, "exec", &json!({"statement": "all"})).await);
+    assert_eq!((&all["count"], &all["items"][0]["id"]), (&json!(1), &json!("lasting")));
+    let ids = body(&call(&sidecar, "exec", &json!({"statement": "ids"})).await);
+    assert_eq!(ids["count"], json!(2), "a row without the attribute tells nothing of its life");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn writes_that_are_refused_at_the_door_are_counted() {
+    let world = World::start().await;
+    world.table("rows").await;
+    let statements = format!(r#"{{\"add\": \"{ADD}\", \"all\": \"{ALL}\"}}"#);
+    let allowed = "create, get, update, delete, bulkCreate, bulkDelete, bulkGet, transact, exec";
+    world.dynamodb_component(
+        "rows",
+        &[("table", "rows"), ("partitionKeyName", "id"), ("allowedOperations", allowed), ("statements", &statements)],
+    );
+    let mut settings = world.settings(None);
+    settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    let mut expected = 0;
+    for (operation, data, metadata, refused) in [
+        ("create", r#"{"id":1e999}"#, "{}", 1),
+        ("create", r#"{"id":"1"}"#, r#"{"timeout":"soon"}"#, 1),
+        ("update", r#"{"key":{"id":"1"}}"#, "{}", 1),
+        ("delete", r#"{"key":{}}"#, "{}", 1),
+        ("bulkCreate", r#"{"items":[{"id":"1"},{"id":""},{"n":1}]}"#, "{}", 2),
+        ("bulkCreate", r#"{"items":[]}"#, "{}", 1),
+        ("bulkDelete", r#"{"keys":[{"id":"1"},{"x":"1"}]}"#, "{}", 1),
+        ("transact", r#"{"items":[{"put":{"item":{"id":"1"}}},{"put":{}}]}"#, "{}", 2),
+        ("transact", r#"{"itms":[]}"#, "{}", 1),
+        ("exec", r#"{"statement":"add","parameters":[{"":1}]}"#, "{}", 1),
+        ("exec", r#"{"statement":"all","parameters":[{"":1}]}"#, "{}", 0),
+        ("get", r#"{"kee":{}}"#, "{}", 0),
+        ("bulkGet", r#"{"keys":[{"x":"1"}]}"#, "{}", 0),
+    ] {
+        let answer = ask(&sidecar, operation, data, metadata).await;
+        assert!([400, 207].contains(&answer.status.as_u16()), "{operation} {data}: {}", answer.text());
+        expected += refused;
+        let page = crate::calls::get(sidecar.metrics_address().unwrap(), "/metrics").await;
+        let line = format!(r#"bindd_output_records_total{{component="rows",state="refused"}} {expected}"#);
+        assert!(page.text().contains(&line), "{operation} {data}: {line} is not in\n{}", page.text());
+    }
     sidecar.stop().await;
 }
 

@@ -6,6 +6,8 @@ use bindd::aws::dynamodb::{
     Item, Items, ItemsSettings, KeySchema, OnRefusal, Put, Refused, Returned, ensure_table, item_from_json,
 };
 use bindd::domain::{FailureKind, Outcome};
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn items_of(service: &Service) -> Items {
     Items::new(&service.connection, ItemsSettings::of_table(TABLE.to_owned()))
@@ -13,7 +15,8 @@ fn items_of(service: &Service) -> Items {
 
 async fn put(items: &Items, item: Item) -> Result<(), Refused> {
     let put = Put { item, condition: None };
-    items.put(put, Returned::Nothing, OnRefusal::Nothing).await.map(|_| ())
+    let until = Instant::now() + Duration::from_secs(5);
+    items.put(put, Returned::Nothing, OnRefusal::Nothing, until).await.map(|_| ())
 }
 
 async fn stored(service: &Service, key: &str) -> Item {

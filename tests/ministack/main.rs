@@ -13,4 +13,5 @@ mod world;
 
 mod emulator;
 mod kinesis;
+mod operations;
 mod rows;

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use bindd::testing::until;
 
-async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
+pub(crate) async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
     let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
     let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
     let request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);

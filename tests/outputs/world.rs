@@ -44,7 +44,7 @@ impl Components {
         write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
         let connection = [("region", REGION), ("endpoint", url), ("accessKey", "test"), ("secretKey", "test")];
         for (field, value) in connection.iter().chain(fields) {
-            writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
+            writeln!(text, "    - name: {field}\n      value: {value:?}").unwrap();
         }
         std::fs::write(self.0.path().join(format!("{name}.yaml")), text).unwrap();
         self

@@ -134,6 +134,17 @@ impl Identities {
         Ok(format!("{} ({})", held.loaded.source, tail(held.loaded.credentials.access_key_id())))
     }
 
+    /// Waits until there are credentials, at most `limit`.
+    ///
+    /// # Errors
+    /// With what each source said.
+    pub(in super::super) async fn loaded(&self, limit: Duration) -> Result<(), NoCredentials> {
+        match self.now() {
+            Some(known) => known.map(drop),
+            None => self.wait(limit).await.map(drop),
+        }
+    }
+
     /// The service refused credentials with this key and token. Begins a new load where one may help.
     pub(super) fn refuse(&self, key: &str, token: Option<&str>) -> Refusal {
         let standing = self.standing.borrow();

@@ -28,43 +28,16 @@ impl ItemFault {
     /// What the fault means for an answer: `TooLarge` for an item over the limit, else `Caller`.
     #[must_use]
     pub const fn kind(&self) -> FailureKind {
-        match self.problem {
-            ItemProblem::TooLarge { .. } => FailureKind::TooLarge,
-            ItemProblem::NotJson { .. }
-            | ItemProblem::NotAnObject
-            | ItemProblem::NotUnicode
-            | ItemProblem::EmptyName
-            | ItemProblem::Twice
-            | ItemProblem::TooDeep
-            | ItemProblem::Number(_)
-            | ItemProblem::Expected(_)
-            | ItemProblem::EmptySet
-            | ItemProblem::DoubleInSet { .. }
-            | ItemProblem::NotBase64
-            | ItemProblem::NotTagged => FailureKind::Caller,
-        }
+        if self.problem.size().is_some() { FailureKind::TooLarge } else { FailureKind::Caller }
     }
 }
 
 impl From<ItemFault> for BindingError {
     fn from(fault: ItemFault) -> Self {
         let error = Self::new(fault.kind(), fault.to_string());
-        match fault.problem {
-            ItemProblem::TooLarge { size } => {
-                error.with_detail("size", size.to_string()).with_detail("limit", LARGEST_ITEM.to_string())
-            }
-            ItemProblem::NotJson { .. }
-            | ItemProblem::NotAnObject
-            | ItemProblem::NotUnicode
-            | ItemProblem::EmptyName
-            | ItemProblem::Twice
-            | ItemProblem::TooDeep
-            | ItemProblem::Number(_)
-            | ItemProblem::Expected(_)
-            | ItemProblem::EmptySet
-            | ItemProblem::DoubleInSet { .. }
-            | ItemProblem::NotBase64
-            | ItemProblem::NotTagged => error.with_detail("path", fault.path),
+        match fault.problem.size() {
+            Some(size) => error.with_detail("size", size.to_string()).with_detail("limit", LARGEST_ITEM.to_string()),
+            None => error.with_detail("path", fault.path),
         }
     }
 }
@@ -124,4 +97,25 @@ pub enum ItemProblem {
         "expected an object with one of the tags S, N, B, SS, NS, BS, M, L, BOOL or NULL, as `itemFormat` is `dynamodb-json`"
     )]
     NotTagged,
+}
+
+impl ItemProblem {
+    /// The bytes of an item over the limit; `None` for all that is wrong with single values.
+    const fn size(self) -> Option<usize> {
+        match self {
+            Self::TooLarge { size } => Some(size),
+            Self::NotJson { .. }
+            | Self::NotAnObject
+            | Self::NotUnicode
+            | Self::EmptyName
+            | Self::Twice
+            | Self::TooDeep
+            | Self::Number(_)
+            | Self::Expected(_)
+            | Self::EmptySet
+            | Self::DoubleInSet { .. }
+            | Self::NotBase64
+            | Self::NotTagged => None,
+        }
+    }
 }

@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
 use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ThrottlingReason, WriteRequest};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::time::Instant;
 
 /// Puts and deletes.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct WriteCalls {
     pub(super) items: Items,
     /// The table's key, where it is known.
     pub(super) key_names: Option<Vec<String>>,
+    /// When each call must be answered.
+    pub(super) until: Instant,
 }
 
 #[async_trait]
@@ -37,7 +40,7 @@ impl BatchPort<BulkWrite, ()> for WriteCalls {
         let requests = entries.iter().map(|write| write_request(write)).collect::<Result<Vec<_>, _>>();
         let requests = requests.map_err(|error| unbuilt("BatchWriteItem", error))?;
         let items = &self.items;
-        let _place = items.connection.permit().await;
+        let _place = items.place(self.until).await?;
         let call = items.client.batch_write_item().request_items(&items.table, requests);
         let answer = call.set_return_consumed_capacity(items.report()).send().await;
         let answer = answer.map_err(|error| refused("DynamoDB: BatchWriteItem", &items.table, error).error)?;
@@ -100,6 +103,8 @@ pub(super) struct ReadCalls {
     pub(super) read: BulkRead,
     /// How many bytes of items may still be answered.
     pub(super) room: AtomicUsize,
+    /// When each call must be answered.
+    pub(super) until: Instant,
 }
 
 #[async_trait]
@@ -124,7 +129,7 @@ impl BatchPort<Item, BulkFound> for ReadCalls {
             .build()
             .map_err(|error| unbuilt("BatchGetItem", error))?;
         let items = &self.items;
-        let _place = items.connection.permit().await;
+        let _place = items.place(self.until).await?;
         let call = items.client.batch_get_item().request_items(&items.table, asked);
         let answer = call.set_return_consumed_capacity(items.report()).send().await;
         let answer = answer.map_err(|error| refused("DynamoDB: BatchGetItem", &items.table, error).error)?;

@@ -108,7 +108,7 @@ impl Items {
             };
             let entries: Vec<_> = writes.into_iter().map(entry).collect();
             let limits = CallLimits { entries: MOST_WRITES, bytes: MOST_BYTES, in_flight: pace.max_in_flight };
-            let port = WriteCalls { items: self.clone(), key_names };
+            let port = WriteCalls { items: self.clone(), key_names, until: pace.deadline };
             let Carried { entries, capacity } = carry(&port, &entries, &keys, &inner(pace, limits)).await;
             BulkOutcome { entries, capacity }
         })
@@ -127,7 +127,7 @@ impl Items {
             let in_flight = pace.max_in_flight.min(MOST_OPEN_READS);
             let limits = CallLimits { entries: MOST_KEYS, bytes: MOST_BYTES, in_flight };
             let room = AtomicUsize::new(read.most_bytes);
-            let port = ReadCalls { items: self.clone(), read, room };
+            let port = ReadCalls { items: self.clone(), read, room, until: pace.deadline };
             // Reads have no order to keep and no key twice, so that each is a key of its own.
             let own_keys = Keys::Known((0..distinct.len()).map(|place| place.to_be_bytes().to_vec()).collect());
             let Carried { entries, capacity } = carry(&port, &distinct, &own_keys, &inner(pace, limits)).await;

@@ -69,6 +69,14 @@ impl Condition {
         }
         self
     }
+
+    /// One of both must hold. The placeholders must not be the same.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        self.text = format!("({}) OR ({})", self.text, other.text);
+        self.placeholders.extend(other.placeholders);
+        self
+    }
 }
 
 /// A whole item to be stored.
@@ -117,6 +125,13 @@ impl Update {
         self.placeholders.values.insert(value.to_owned(), stored);
     }
 
+    /// Whether the expression writes to this attribute, or to something within it.
+    #[must_use]
+    pub fn writes_to(&self, attribute: &str) -> bool {
+        let names = &self.placeholders.names;
+        targets(&self.change).into_iter().any(|name| names.get(name).map_or(name, String::as_str) == attribute)
+    }
+
     /// Adds a condition that must hold too. Its placeholders must be others.
     pub fn require(&mut self, condition: Condition) {
         self.condition = Some(match self.condition.take() {
@@ -127,21 +142,50 @@ impl Update {
     }
 }
 
-/// The place after the keyword `SET`. The word is reserved in expressions, so it can't be an attribute's name there;
-/// one that follows `#`, `:` or a dot is part of another word.
+/// The words that begin the clauses of an update. They are reserved in expressions, so none is an attribute's name there.
+const CLAUSES: [&str; 4] = ["SET", "REMOVE", "ADD", "DELETE"];
+
+/// The place after the keyword `SET`; one that follows `#`, `:` or a dot is part of another word.
 fn after_set(change: &str) -> Option<usize> {
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '#' | ':' | '.' | '-');
-    let mut start = None;
-    for (at, c) in change.char_indices().chain([(change.len(), ' ')]) {
-        if is_part(c) {
-            start.get_or_insert(at);
-        } else if let Some(begun) = start.take()
-            && change[begun..at].eq_ignore_ascii_case("SET")
-        {
-            return Some(at);
+    let set = tokens(change).into_iter().find(|(_, token)| token.eq_ignore_ascii_case("SET"))?;
+    Some(set.0 + set.1.len())
+}
+
+/// The attributes that an update writes to, at any depth: names or placeholders of the first step of each path.
+fn targets(change: &str) -> Vec<&str> {
+    let (mut depth, mut is_target, mut targets) = (0_usize, false, Vec::new());
+    for (_, token) in tokens(change) {
+        match token {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            "," if depth == 0 => is_target = true,
+            word if CLAUSES.iter().any(|clause| word.eq_ignore_ascii_case(clause)) => is_target = true,
+            path if is_target => {
+                targets.extend(path.split('.').next());
+                is_target = false;
+            }
+            _ => {}
         }
     }
-    None
+    targets
+}
+
+/// The words of an expression and the marks between them, each with its place.
+fn tokens(text: &str) -> Vec<(usize, &str)> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '#' | ':' | '.' | '-');
+    let (mut tokens, mut start) = (Vec::new(), None);
+    for (at, c) in text.char_indices() {
+        if is_part(c) {
+            start.get_or_insert(at);
+            continue;
+        }
+        tokens.extend(start.take().map(|begun: usize| (begun, &text[begun..at])));
+        if !c.is_whitespace() {
+            tokens.push((at, &text[at..at + c.len_utf8()]));
+        }
+    }
+    tokens.extend(start.map(|begun| (begun, &text[begun..])));
+    tokens
 }
 
 /// The removal of one item.
@@ -175,6 +219,24 @@ mod tests {
             assert_eq!(update.change, after);
             assert_eq!(update.placeholders.names["#v"], "version");
             assert_eq!(update.placeholders.values[":v"], Value::S("1".to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_an_update_writes_to_is_known() {
+        for (change, written) in [
+            ("SET a = :a, #v.n[3] = if_not_exists(b, :x) + c, d = list_append(:x, e)", &["a", "#v", "d"][..]),
+            ("remove a[0], b.c  ADD #n :one, set1 :s delete s :t", &["a", "b", "#n", "set1", "s"]),
+            ("SET a=b-:x,c=:c", &["a", "c"]),
+            ("SET", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(targets(change), written, "{change}");
+        }
+        let mut update = update("SET #v = w REMOVE x.y");
+        update.placeholders.names.insert("#v".to_owned(), "v.1".to_owned());
+        for (attribute, is_written) in [("v.1", true), ("x", true), ("w", false), ("#v", false), ("y", false)] {
+            assert_eq!(update.writes_to(attribute), is_written, "{attribute}");
         }
     }
 

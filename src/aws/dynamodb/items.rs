@@ -12,6 +12,8 @@ use aws_sdk_dynamodb::types::{
 };
 use futures_util::future::BoxFuture;
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 
 /// How the items of one table are reached.
 #[derive(Debug, Clone)]
@@ -119,6 +121,23 @@ pub struct Items {
     pub(super) capacity: CapacityReport,
 }
 
+/// Sends a write of one item with what all three kinds have in common: the SDK's builders share names, but no trait.
+macro_rules! write_one {
+    ($items:ident, $operation:literal, $request:ident, ($condition:ident, $behind:ident), ($returned:ident, $on_refusal:ident)) => {{
+        let sent = $request
+            .set_condition_expression($condition)
+            .set_expression_attribute_names($behind.names())
+            .set_expression_attribute_values($behind.values())
+            .return_values($returned.word())
+            .set_return_values_on_condition_check_failure($on_refusal.word())
+            .set_return_consumed_capacity($items.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused($operation, &$items.table, error))?;
+        Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+    }};
+}
+
 impl Items {
     /// For a table; nothing is contacted.
     #[must_use]
@@ -136,23 +155,20 @@ impl Items {
     /// Stores an item; one that has the same key is replaced.
     ///
     /// # Errors
-    /// As DynamoDB answered; `Outcome::Unknown` where no answer came.
-    pub fn put(&self, put: Put, returned: Returned, on_refusal: OnRefusal) -> BoxFuture<'_, Result<Written, Refused>> {
+    /// As DynamoDB answered; `Outcome::Unknown` where no answer came; `Throttled` where no call could be opened before
+    /// `until` (`maxConnections`), as in all calls.
+    pub fn put(
+        &self,
+        put: Put,
+        returned: Returned,
+        on_refusal: OnRefusal,
+        until: Instant,
+    ) -> BoxFuture<'_, Result<Written, Refused>> {
         Box::pin(async move {
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let (condition, placeholders) = parts(put.condition);
             let request = self.client.put_item().table_name(&self.table).set_item(Some(put.item));
-            let sent = request
-                .set_condition_expression(condition)
-                .set_expression_attribute_names(placeholders.names())
-                .set_expression_attribute_values(placeholders.values())
-                .return_values(returned.word())
-                .set_return_values_on_condition_check_failure(on_refusal.word())
-                .set_return_consumed_capacity(self.report())
-                .send()
-                .await;
-            let answer = sent.map_err(|error| refused("DynamoDB: PutItem", &self.table, error))?;
-            Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+            write_one!(self, "DynamoDB: PutItem", request, (condition, placeholders), (returned, on_refusal))
         })
     }
 
@@ -165,22 +181,14 @@ impl Items {
         update: Update,
         returned: Returned,
         on_refusal: OnRefusal,
+        until: Instant,
     ) -> BoxFuture<'_, Result<Written, Refused>> {
         Box::pin(async move {
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
+            let (condition, placeholders) = (update.condition, update.placeholders);
             let request = self.client.update_item().table_name(&self.table).set_key(Some(update.key));
-            let sent = request
-                .update_expression(update.change)
-                .set_condition_expression(update.condition)
-                .set_expression_attribute_names(update.placeholders.names())
-                .set_expression_attribute_values(update.placeholders.values())
-                .return_values(returned.word())
-                .set_return_values_on_condition_check_failure(on_refusal.word())
-                .set_return_consumed_capacity(self.report())
-                .send()
-                .await;
-            let answer = sent.map_err(|error| refused("DynamoDB: UpdateItem", &self.table, error))?;
-            Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+            let request = request.update_expression(update.change);
+            write_one!(self, "DynamoDB: UpdateItem", request, (condition, placeholders), (returned, on_refusal))
         })
     }
 
@@ -193,32 +201,23 @@ impl Items {
         delete: Delete,
         returned: Returned,
         on_refusal: OnRefusal,
+        until: Instant,
     ) -> BoxFuture<'_, Result<Written, Refused>> {
         Box::pin(async move {
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let (condition, placeholders) = parts(delete.condition);
             let request = self.client.delete_item().table_name(&self.table).set_key(Some(delete.key));
-            let sent = request
-                .set_condition_expression(condition)
-                .set_expression_attribute_names(placeholders.names())
-                .set_expression_attribute_values(placeholders.values())
-                .return_values(returned.word())
-                .set_return_values_on_condition_check_failure(on_refusal.word())
-                .set_return_consumed_capacity(self.report())
-                .send()
-                .await;
-            let answer = sent.map_err(|error| refused("DynamoDB: DeleteItem", &self.table, error))?;
-            Ok(written(answer.attributes, answer.consumed_capacity.as_ref()))
+            write_one!(self, "DynamoDB: DeleteItem", request, (condition, placeholders), (returned, on_refusal))
         })
     }
 
     /// Reads an item.
     ///
     /// # Errors
-    /// As DynamoDB answered.
-    pub fn get(&self, get: Get) -> BoxFuture<'_, Result<Found, BindingError>> {
+    /// As DynamoDB answered, or as [`Items::put`] before it was asked.
+    pub fn get(&self, get: Get, until: Instant) -> BoxFuture<'_, Result<Found, BindingError>> {
         Box::pin(async move {
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let request = self.client.get_item().table_name(&self.table).set_key(Some(get.key));
             let sent = request
                 .set_projection_expression(get.projection)
@@ -236,13 +235,18 @@ impl Items {
     /// The table's key, or `None` where we may not look (`dynamodb:DescribeTable` is denied).
     ///
     /// # Errors
-    /// As DynamoDB answered.
-    pub fn key_schema(&self) -> BoxFuture<'_, Result<Option<KeySchema>, BindingError>> {
+    /// As [`Items::get`].
+    pub fn key_schema(&self, until: Instant) -> BoxFuture<'_, Result<Option<KeySchema>, BindingError>> {
         Box::pin(async move {
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let described = table::key_schema(&self.client, &self.table).await;
             described.map_err(|failed| binding_error(failed, &self.table))
         })
+    }
+
+    /// Waits for the right to open one more call, which must be answered by `until`.
+    pub(super) async fn place(&self, until: Instant) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
+        self.connection.permit_before(until).await
     }
 
     /// What calls ask about capacity.
@@ -307,3 +311,7 @@ fn binding_error(mut failed: Failed, table: &str) -> BindingError {
     failed.text.push_str(&format!(" (table `{table}`)"));
     failed.into()
 }
+
+#[cfg(test)]
+#[path = "items_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use super::refusal::refused;
 use super::{Item, Placeholders};
 use crate::domain::BindingError;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 /// What of a table or index is wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,88 +64,59 @@ pub struct Page {
     pub capacity: Option<f64>,
 }
 
+/// Sends a query or scan with what both have in common: the SDK's builders share names, but no trait.
+macro_rules! read_page {
+    ($items:ident, $operation:literal, $request:ident, $selection:ident, ($start:ident, $limit:ident)) => {{
+        let sent = $request
+            .set_index_name($selection.index)
+            .set_filter_expression($selection.filter)
+            .set_projection_expression($selection.projection)
+            .set_expression_attribute_names($selection.placeholders.names())
+            .set_expression_attribute_values($selection.placeholders.values())
+            .consistent_read($selection.consistency == Consistency::Strong)
+            .set_exclusive_start_key($start)
+            .limit($limit)
+            .set_return_consumed_capacity($items.report())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| refused($operation, &$items.table, error).error)?;
+        Ok(Page {
+            scanned: u32::try_from(answer.scanned_count).unwrap_or_default(),
+            capacity: units(answer.consumed_capacity.as_ref()),
+            items: answer.items.unwrap_or_default(),
+            last_key: answer.last_evaluated_key.filter(|key| !key.is_empty()),
+        })
+    }};
+}
+
 impl Items {
     /// Reads one page of at most `limit` looked-at items and 1 MB, from `start` on.
     ///
     /// # Errors
-    /// As DynamoDB answered.
+    /// As [`Items::get`].
     pub fn page(
         &self,
         selection: Selection,
         start: Option<Item>,
         limit: u32,
+        until: Instant,
     ) -> BoxFuture<'_, Result<Page, BindingError>> {
         Box::pin(async move {
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-            match selection.walk.clone() {
+            match selection.walk {
                 Walk::Query { key_condition, direction } => {
-                    let by_key = (key_condition, direction);
-                    self.query(selection, by_key, start, limit).await
+                    let request = self.client.query().table_name(&self.table).key_condition_expression(key_condition);
+                    let request = request.scan_index_forward(direction == Direction::Forward);
+                    read_page!(self, "DynamoDB: Query", request, selection, (start, limit))
                 }
-                Walk::Scan { segment } => self.scan(selection, segment, start, limit).await,
+                Walk::Scan { segment } => {
+                    let (number, count) = segment.unzip();
+                    let request = self.client.scan().table_name(&self.table);
+                    let request = request.set_segment(number).set_total_segments(count);
+                    read_page!(self, "DynamoDB: Scan", request, selection, (start, limit))
+                }
             }
-        })
-    }
-
-    async fn query(
-        &self,
-        selection: Selection,
-        (key_condition, direction): (String, Direction),
-        start: Option<Item>,
-        limit: i32,
-    ) -> Result<Page, BindingError> {
-        let request = self.client.query().table_name(&self.table).key_condition_expression(key_condition);
-        let sent = request
-            .set_index_name(selection.index)
-            .set_filter_expression(selection.filter)
-            .set_projection_expression(selection.projection)
-            .set_expression_attribute_names(selection.placeholders.names())
-            .set_expression_attribute_values(selection.placeholders.values())
-            .scan_index_forward(direction == Direction::Forward)
-            .consistent_read(selection.consistency == Consistency::Strong)
-            .set_exclusive_start_key(start)
-            .limit(limit)
-            .set_return_consumed_capacity(self.report())
-            .send()
-            .await;
-        let answer = sent.map_err(|error| refused("DynamoDB: Query", &self.table, error).error)?;
-        Ok(Page {
-            scanned: u32::try_from(answer.scanned_count).unwrap_or_default(),
-            capacity: units(answer.consumed_capacity.as_ref()),
-            items: answer.items.unwrap_or_default(),
-            last_key: answer.last_evaluated_key.filter(|key| !key.is_empty()),
-        })
-    }
-
-    async fn scan(
-        &self,
-        selection: Selection,
-        segment: Option<(i32, i32)>,
-        start: Option<Item>,
-        limit: i32,
-    ) -> Result<Page, BindingError> {
-        let request = self.client.scan().table_name(&self.table);
-        let sent = request
-            .set_index_name(selection.index)
-            .set_filter_expression(selection.filter)
-            .set_projection_expression(selection.projection)
-            .set_expression_attribute_names(selection.placeholders.names())
-            .set_expression_attribute_values(selection.placeholders.values())
-            .set_segment(segment.map(|(segment, _)| segment))
-            .set_total_segments(segment.map(|(_, count)| count))
-            .consistent_read(selection.consistency == Consistency::Strong)
-            .set_exclusive_start_key(start)
-            .limit(limit)
-            .set_return_consumed_capacity(self.report())
-            .send()
-            .await;
-        let answer = sent.map_err(|error| refused("DynamoDB: Scan", &self.table, error).error)?;
-        Ok(Page {
-            scanned: u32::try_from(answer.scanned_count).unwrap_or_default(),
-            capacity: units(answer.consumed_capacity.as_ref()),
-            items: answer.items.unwrap_or_default(),
-            last_key: answer.last_evaluated_key.filter(|key| !key.is_empty()),
         })
     }
 }

@@ -35,6 +35,13 @@ impl From<Refused> for BindingError {
     }
 }
 
+/// What went wrong before the service was asked.
+impl From<BindingError> for Refused {
+    fn from(error: BindingError) -> Self {
+        Self { error, item: None }
+    }
+}
+
 /// What the modelled error of an operation tells.
 pub(super) trait Modelled {
     /// Why it was throttled.

@@ -6,6 +6,7 @@ use super::{Item, Value};
 use aws_sdk_dynamodb::operation::execute_statement::ExecuteStatementError;
 use aws_sdk_dynamodb::types::ThrottlingReason;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 /// A statement with what stands for its `?`.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,11 +58,11 @@ impl Items {
     /// Executes a statement.
     ///
     /// # Errors
-    /// As DynamoDB answered; `Outcome::Unknown` where no answer came.
-    pub fn execute(&self, statement: Statement) -> BoxFuture<'_, Result<Rows, Refused>> {
+    /// As [`Items::put`].
+    pub fn execute(&self, statement: Statement, until: Instant) -> BoxFuture<'_, Result<Rows, Refused>> {
         Box::pin(async move {
             let effect = StatementEffect::of(&statement.text);
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let parameters = Some(statement.parameters).filter(|parameters| !parameters.is_empty());
             let is_strong = effect == StatementEffect::Reads && statement.consistency == Consistency::Strong;
             let call = self

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use tokio::time::Instant;
 
 /// The most items of one transaction (AWS, "Service quotas").
 pub const MOST_IN_TRANSACTION: usize = 100;
@@ -24,6 +25,11 @@ pub const MOST_IN_TRANSACTION: usize = 100;
 pub const LARGEST_TRANSACTION: usize = 4 * 1024 * 1024;
 /// The reason in a failure when a token was used before for another transaction.
 const TOKEN_USED: &str = "IDEMPOTENCY_MISMATCH";
+
+/// What that means; the window is ten minutes (API reference, `TransactWriteItems.ClientRequestToken`).
+const TOKEN_REMARK: &str = "the idempotency key was used within the last ten minutes for another transaction, so nothing of \
+    this one was written: to repeat the first one, send its items, conditions and options unchanged; for this one, use a \
+    new `idempotencyKey`";
 
 /// One write of a transaction.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,17 +120,18 @@ impl Items {
     /// by write, in the detail `reasons` (JSON; items in the given spelling, where they were asked for).
     ///
     /// # Errors
-    /// As DynamoDB answered; `Outcome::Unknown` where no answer came.
+    /// As [`Items::put`].
     pub fn transact<'a>(
         &'a self,
         transaction: &'a Transaction,
         spelling: &'a Spelling,
+        until: Instant,
     ) -> BoxFuture<'a, Result<Option<f64>, BindingError>> {
         Box::pin(async move {
             let request_for = |write| self.write_request(write, transaction.on_refusal);
             let requests = transaction.writes.iter().map(request_for).collect::<Result<Vec<_>, _>>();
             let requests = requests.map_err(|error| unbuilt("TransactWriteItems", error))?;
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let call = self.client.transact_write_items().set_transact_items(Some(requests));
             let call = call.client_request_token(&transaction.token).set_return_consumed_capacity(self.report());
             match call.send().await {
@@ -141,12 +148,16 @@ impl Items {
     /// Reads items as they are at one moment.
     ///
     /// # Errors
-    /// As DynamoDB answered.
-    pub fn transact_get<'a>(&'a self, gets: &'a [Get]) -> BoxFuture<'a, Result<Together, BindingError>> {
+    /// As [`Items::get`].
+    pub fn transact_get<'a>(
+        &'a self,
+        gets: &'a [Get],
+        until: Instant,
+    ) -> BoxFuture<'a, Result<Together, BindingError>> {
         Box::pin(async move {
             let requests = gets.iter().map(|get| self.get_request(get)).collect::<Result<Vec<_>, _>>();
             let requests = requests.map_err(|error| unbuilt("TransactGetItems", error))?;
-            let _place = self.connection.permit().await;
+            let _place = self.place(until).await?;
             let call = self.client.transact_get_items().set_transact_items(Some(requests));
             match call.set_return_consumed_capacity(self.report()).send().await {
                 Ok(answer) => {
@@ -288,7 +299,7 @@ fn told(failed: BindingError, reasons: &[CancellationReason], spelling: &Spellin
     let codes: Vec<String> = reasons.iter().map(code).collect();
     let is_mismatch =
         failed.details().iter().any(|(key, code)| *key == "code" && code == "IdempotentParameterMismatchException");
-    let failed = if is_mismatch { failed.with_reason(TOKEN_USED) } else { failed };
+    let failed = if is_mismatch { failed.with_reason(TOKEN_USED).with_remark(TOKEN_REMARK) } else { failed };
     let Some((kind, reason)) = meaning(&codes) else { return failed };
     let mut text = failed.message().to_owned();
     let mut entries = Vec::new();

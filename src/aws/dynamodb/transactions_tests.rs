@@ -79,5 +79,9 @@ fn a_failure_without_reasons_stays_as_it_is() {
     assert_eq!((error.kind(), error.message(), error.reason()), (FailureKind::Permanent, "cancelled", None));
     let mismatch =
         BindingError::new(FailureKind::Conflict, "x").with_detail("code", "IdempotentParameterMismatchException");
-    assert_eq!(told(mismatch, &[], &Spelling::default()).reason(), Some(TOKEN_USED));
+    let told = told(mismatch, &[], &Spelling::default());
+    assert_eq!((told.reason(), told.outcome()), (Some(TOKEN_USED), Outcome::NotDone));
+    for part in ["x; ", "within the last ten minutes", "nothing of this one was written", "new `idempotencyKey`"] {
+        assert!(told.message().contains(part), "{told}");
+    }
 }

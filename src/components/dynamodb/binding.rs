@@ -2,10 +2,12 @@
 
 use super::super::Toolbox;
 use super::super::attempts::Attempts;
+use super::super::metadata_names::MetadataNames;
 use super::keys::Keys;
 use super::operation::Operation;
 use super::options::Options;
 use super::output::Output;
+use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws;
 use crate::aws::dynamodb::{Items, ItemsSettings};
@@ -53,11 +55,12 @@ pub(crate) async fn connect(
         capacity: spec.options.capacity,
     };
     let items = Items::new(&connection, settings);
-    let output = output(items, spec.options, toolbox.metrics.output(name.as_str()));
+    let names = MetadataNames::new(name.as_str(), KEYS);
+    let output = output(items, spec.options, names, toolbox.metrics.output(name.as_str()));
     Ok(Arc::new(DynamoDb { name, output }))
 }
 
-fn output(items: Items, options: Options, metrics: OutputMetrics) -> Output {
+fn output(items: Items, options: Options, names: MetadataNames, metrics: OutputMetrics) -> Output {
     let attempts = Attempts {
         backoff: options.trying.backoff,
         most_retries: options.trying.max_retries,
@@ -65,5 +68,5 @@ fn output(items: Items, options: Options, metrics: OutputMetrics) -> Output {
         metrics,
     };
     let offered = options.allowed.iter().copied().map(Operation::word).collect();
-    Output { items, attempts, keys: Keys::new(options.key.clone()), options, offered }
+    Output { items, attempts, keys: Keys::new(options.key.clone()), options, offered, names }
 }

@@ -4,7 +4,6 @@ use super::bulk_answer::{self, Element};
 use super::etag::Etag;
 use super::keys::{check_item, check_key, check_version};
 use super::life;
-use super::options::{Expired, Life};
 use super::output::Output;
 use super::projection::Projection;
 use super::request::Request;
@@ -28,6 +27,16 @@ const SINGLE_ONLY: [&str; 5] =
 /// # Errors
 /// When `data` has another form, no items or too many. What befalls single items is in the answer.
 pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    let (puts, version) = puts(output, &request).await.inspect_err(|_| output.refused(1))?;
+    let mut response = write(output, &request, output.keys.known(), puts).await?;
+    response.metadata.extend(version.map(|version| ("etag", version.new)));
+    Ok(response)
+}
+
+type Writes = Vec<Result<BulkWrite, BindingError>>;
+
+/// The items of a request to be stored, and the version that they get.
+async fn puts(output: &Output, request: &Request) -> Result<(Writes, Option<Etag>), BindingError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Shape<'t> {
@@ -36,7 +45,7 @@ pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeRe
     }
     let shape: Shape<'_> = read_shape(&request.data, CREATE_FORM)?;
     check_count(output, "items", shape.items.len())?;
-    check_metadata(&request)?;
+    check_metadata(request)?;
     let options = &output.options;
     let version = Etag::read(&request.metadata, options.etag_attribute.as_deref())?;
     life::stated_end(&request.metadata, options.life.as_ref(), life::now())?;
@@ -53,10 +62,8 @@ pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeRe
         check_item(schema, &item).map_err(|error| in_element("items", place, &error))?;
         Ok(BulkWrite::Put(item))
     };
-    let writes = shape.items.iter().enumerate().map(read).collect();
-    let mut response = write(output, &request, schema, writes).await?;
-    response.metadata.extend(version.map(|version| ("etag", version.new)));
-    Ok(response)
+    let puts = shape.items.iter().enumerate().map(read).collect();
+    Ok((puts, version))
 }
 
 /// Deletes the items of `keys`; one that is not there is success too.
@@ -64,6 +71,11 @@ pub(super) async fn create(output: &Output, request: Request) -> Result<InvokeRe
 /// # Errors
 /// As [`create`].
 pub(super) async fn delete(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    let deletes = deletes(output, &request).inspect_err(|_| output.refused(1))?;
+    write(output, &request, output.keys.known(), deletes).await
+}
+
+fn deletes(output: &Output, request: &Request) -> Result<Writes, BindingError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Shape<'t> {
@@ -72,11 +84,9 @@ pub(super) async fn delete(output: &Output, request: Request) -> Result<InvokeRe
     }
     let shape: Shape<'_> = read_shape(&request.data, DELETE_FORM)?;
     check_count(output, "keys", shape.keys.len())?;
-    check_metadata(&request)?;
-    let schema = output.keys.known();
-    let keys = read_keys(&request, schema, &shape.keys);
-    let writes = keys.into_iter().map(|key| key.map(BulkWrite::Delete)).collect();
-    write(output, &request, schema, writes).await
+    check_metadata(request)?;
+    let keys = read_keys(request, output.keys.known(), &shape.keys);
+    Ok(keys.into_iter().map(|key| key.map(BulkWrite::Delete)).collect())
 }
 
 /// Reads the items of `keys`: in the answer the item, or null where there is none.
@@ -98,7 +108,7 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
     let shape: Shape<'_> = read_shape(&request.data, GET_FORM)?;
     check_count(output, "keys", shape.keys.len())?;
     let keys = read_keys(&request, output.keys.known(), &shape.keys);
-    let hidden = hidden(output);
+    let hidden = output.options.hidden();
     // By its key an item is known again, and by the end of its life, whether to show it.
     let key = keys.iter().find_map(|key| key.as_ref().ok());
     let names = key.into_iter().flat_map(|key| key.keys().map(String::as_str));
@@ -124,11 +134,6 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
     bulk_answer::respond(answers, carried.capacity)
 }
 
-/// The life of items, where those whose life is over are hidden.
-pub(super) fn hidden(output: &Output) -> Option<&Life> {
-    output.options.life.as_ref().filter(|life| life.expired == Expired::Hidden)
-}
-
 fn no_room(limit: usize) -> BindingError {
     let text = format!(
         "the items before this one fill the answer, which may have {limit} bytes (`maxResponseSize`): ask for fewer at \
@@ -141,9 +146,10 @@ async fn write(
     output: &Output,
     request: &Request,
     schema: Option<&KeySchema>,
-    writes: Vec<Result<BulkWrite, BindingError>>,
+    writes: Writes,
 ) -> Result<InvokeResponse, BindingError> {
     let (places, sound, mut answers) = part(writes);
+    output.refused(answers.len() - sound.len());
     let carried = output.items.write_many(sound, schema.map(names), &pace(output, request)).await;
     for (place, result) in places.into_iter().zip(carried.entries) {
         answers[place] = Some(result.map(|()| Element::Done));

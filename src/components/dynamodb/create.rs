@@ -18,16 +18,25 @@ const RETURNED: [(&str, Returned); 2] = [("NONE", Returned::Nothing), ("ALL_OLD"
 /// # Errors
 /// When the request is wrong, or as DynamoDB answered.
 pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    let (put, attempted) = prepared(output, &request).await.inspect_err(|_| output.refused(1))?;
+    let (returned, on_refusal) = (attempted.returned, attempted.asked_on_refusal());
+    let attempt = || output.items.put(put.clone(), returned, on_refusal, request.deadline);
+    attempted.run(output, &request, attempt).await
+}
+
+async fn prepared(output: &Output, request: &Request) -> Result<(Put, Attempted), BindingError> {
     let mut item = request.spelling.item(&request.data)?;
     let returned = request.returned(&RETURNED)?;
-    life::limit_life(&mut item, &request.metadata, output.options.life.as_ref(), life::now())?;
+    let now = life::now();
+    life::limit_life(&mut item, &request.metadata, output.options.life.as_ref(), now)?;
     let etag = Etag::read(&request.metadata, output.options.etag_attribute.as_deref())?;
     if let Some(etag) = &etag {
         item.insert(etag.attribute.clone(), Value::S(etag.new.clone()));
     }
     keys::check_item(output.keys.known(), &item)?;
     let stated = request.condition()?;
-    let condition = match etag.as_ref().and_then(Etag::condition) {
+    let hidden = output.options.hidden();
+    let condition = match etag.as_ref().and_then(|etag| etag.condition_of_create(hidden, now)) {
         Some(version) => Some(version.and(stated)),
         None => stated,
     };
@@ -39,8 +48,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
         returned,
         on_refusal: request.on_refusal()?,
     };
-    let (put, on_refusal) = (Put { item, condition }, attempted.asked_on_refusal());
-    attempted.run(output, &request, || output.items.put(put.clone(), returned, on_refusal)).await
+    Ok((Put { item, condition }, attempted))
 }
 
 /// The key is asked for only where a version could prove something.

@@ -6,7 +6,7 @@ use super::output::Output;
 use super::request::Request;
 use super::shapes::{read_delete, refused};
 use super::writes::{Attempted, Proof, repeat};
-use crate::aws::dynamodb::Returned;
+use crate::aws::dynamodb::{Delete, Returned};
 use crate::domain::{BindingError, InvokeResponse};
 
 const RETURNED: [(&str, Returned); 2] = [("NONE", Returned::Nothing), ("ALL_OLD", Returned::AllOld)];
@@ -17,6 +17,13 @@ const RETURNED: [(&str, Returned); 2] = [("NONE", Returned::Nothing), ("ALL_OLD"
 /// # Errors
 /// When the request is wrong, or as DynamoDB answered.
 pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    let (delete, attempted) = prepared(output, &request).inspect_err(|_| output.refused(1))?;
+    let (returned, on_refusal) = (attempted.returned, attempted.asked_on_refusal());
+    let attempt = || output.items.delete(delete.clone(), returned, on_refusal, request.deadline);
+    attempted.run(output, &request, attempt).await
+}
+
+fn prepared(output: &Output, request: &Request) -> Result<(Delete, Attempted), BindingError> {
     let mut delete = read_delete(&request.spelling, &request.data)?;
     keys::check_key(output.keys.known(), &delete.key)?;
     let returned = request.returned(&RETURNED)?;
@@ -39,6 +46,5 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
         returned,
         on_refusal: request.on_refusal()?,
     };
-    let on_refusal = attempted.asked_on_refusal();
-    attempted.run(output, &request, || output.items.delete(delete.clone(), returned, on_refusal)).await
+    Ok((delete, attempted))
 }

@@ -1,11 +1,13 @@
 //! The version of an item, kept in an attribute: a condition on the old one, a new one with each write.
 
+use super::life;
+use super::options::Life;
 use super::shapes::refused;
-use crate::aws::dynamodb::{Condition, Item, Placeholders, Value};
+use crate::aws::dynamodb::{Condition, Item, Placeholders, Update, Value};
 use crate::domain::{BindingError, Metadata};
 
 /// The placeholder of the attribute in expressions.
-pub(super) const ETAG_NAME: &str = "#bd_etag";
+const ETAG_NAME: &str = "#bd_etag";
 /// The placeholder of the new version.
 pub(super) const ETAG_VALUE: &str = ":bd_etag_new";
 const ETAG_EXPECTED: &str = ":bd_etag";
@@ -75,6 +77,17 @@ impl Etag {
         Some(Condition { text, placeholders })
     }
 
+    /// As [`Etag::condition`], for a write that replaces the whole item. The first writer may replace an item whose life is
+    /// over, where such items are hidden: to its callers it is not there.
+    pub(super) fn condition_of_create(&self, hidden: Option<&Life>, now: u64) -> Option<Condition> {
+        let condition = self.condition()?;
+        let over = hidden.map(|life| life::over(&life.attribute, now));
+        Some(match (&self.expected, over) {
+            (Expected::None, Some(over)) => condition.or(over),
+            (Expected::Any | Expected::Version(_) | Expected::None, _) => condition,
+        })
+    }
+
     /// Whether this item is what the write left.
     pub(super) fn is_ours(&self, item: &Item) -> bool {
         version_of(item, &self.attribute).is_some_and(|version| version == self.new)
@@ -84,6 +97,21 @@ impl Etag {
     pub(super) const fn protects(&self) -> bool {
         matches!(self.expected, Expected::Version(_))
     }
+}
+
+/// Lets an update write a new version.
+///
+/// # Errors
+/// When the update writes to the attribute itself: DynamoDB takes no attribute twice.
+pub(super) fn give_version(update: &mut Update, attribute: &str, version: Value) -> Result<(), BindingError> {
+    if update.writes_to(attribute) {
+        return Err(refused(format!(
+            "the update writes to `{attribute}`, the component's `etagAttributeName`, which every write here sets by \
+             itself: leave it out"
+        )));
+    }
+    update.set((ETAG_NAME, attribute), (ETAG_VALUE, version));
+    Ok(())
 }
 
 /// The version in an item.
@@ -96,10 +124,44 @@ pub(super) fn version_of<'i>(item: &'i Item, attribute: &str) -> Option<&'i str>
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::Expired;
     use super::*;
+    use crate::aws::dynamodb::Effect;
 
     fn metadata(pairs: &[(&str, &str)]) -> Metadata {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_first_writer_may_replace_what_nobody_sees_any_more() {
+        let read = |pairs| Etag::read(&metadata(pairs), Some("v")).unwrap().unwrap();
+        let life = Life { attribute: "ends".to_owned(), seconds: None, expired: Expired::Hidden };
+        let first = read(&[("concurrency", "first-write")]);
+        let condition = first.condition_of_create(Some(&life), 7).unwrap();
+        assert_eq!(condition.text, "(attribute_not_exists(#bd_etag)) OR (#bd_ttl <= :bd_ttl)");
+        assert_eq!(condition.placeholders.values[life::LIFE_VALUE], Value::N("7".to_owned()));
+        assert_eq!(first.condition_of_create(None, 7), first.condition());
+        let second = read(&[("etag", "o")]);
+        assert_eq!(second.condition_of_create(Some(&life), 7), second.condition());
+        assert_eq!(read(&[]).condition_of_create(Some(&life), 7), None);
+    }
+
+    #[test]
+    fn an_update_of_the_version_is_refused_before_the_call() {
+        let update = |change: &str| {
+            let placeholders = Placeholders::default().name("#w", "v");
+            Update { key: Item::new(), change: change.to_owned(), condition: None, placeholders, effect: Effect::Fixed }
+        };
+        for change in ["SET v = :a", "SET a = v REMOVE #w", "ADD v.n :one"] {
+            let error = give_version(&mut update(change), "v", Value::S("n".to_owned())).unwrap_err();
+            assert!(
+                error.message().contains("writes to `v`, the component's `etagAttributeName`"),
+                "{change}: {error}"
+            );
+        }
+        let mut other = update("SET a = v");
+        give_version(&mut other, "v", Value::S("n".to_owned())).unwrap();
+        assert_eq!(other.change, "SET #bd_etag = :bd_etag_new, a = v");
     }
 
     #[test]

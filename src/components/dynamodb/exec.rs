@@ -1,12 +1,14 @@
 //! `exec`: a PartiQL statement of the component, by its name. Requests give parameters and never a statement's text.
 
+use super::super::shape::shown;
+use super::life;
 use super::output::Output;
 use super::request::{Request, unwritable};
 use super::shapes::{read_shape, refused};
 use super::token::{QueryMark, unwrap_token, wrap_token};
 use super::writes::{body, capacity_header};
 use crate::aws::dynamodb::{OnRefusal, Rows, Spelling, Statement, StatementEffect, Value};
-use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
+use crate::domain::{BindingError, FailureKind, InvokeResponse};
 use crate::resilience::Repeat;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -35,7 +37,8 @@ struct Answer<'a> {
 }
 
 /// Executes a named statement. A statement that writes is not sent again once its outcome is unknown, unless
-/// `retryAmbiguous` says so.
+/// `retryAmbiguous` says so. Rows of a `SELECT` whose life is over are left out, where the component hides those and the
+/// row holds the attribute that tells.
 ///
 /// # Errors
 /// When `data` has another form or names no statement of the component; as DynamoDB answered.
@@ -43,8 +46,41 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     let shape: Shape<'_> = read_shape(&request.data, FORM)?;
     let text = find(&output.options.statements, &shape.statement)?;
     let effect = StatementEffect::of(text);
+    let (call, hidden) = match effect {
+        StatementEffect::Reads => (request.call("ExecuteStatement", Repeat::Freely), output.options.hidden()),
+        StatementEffect::Writes => {
+            let repeat = request.repeat_ambiguous(output.options.repeat_ambiguous);
+            (request.call("ExecuteStatement", repeat).writing(1), None)
+        }
+    };
+    let prepared = statement(output, &request, shape, text);
+    let (statement, mark) = prepared.inspect_err(|_| output.refused(call.writes))?;
+    let attempt = || async {
+        let executed = output.items.execute(statement.clone(), request.deadline).await;
+        executed.map_err(|refused| {
+            let asked = refused.item.filter(|_| statement.on_refusal == OnRefusal::Item);
+            let item = asked.and_then(|item| request.spelling.write(&item).ok());
+            item.into_iter().fold(refused.error, |error, item| error.with_detail("item", item.get()))
+        })
+    };
+    let mut rows = output.attempts.run(call, attempt).await?.value;
+    let now = life::now();
+    rows.items.retain(|row| !hidden.is_some_and(|life| life::is_over(row, &life.attribute, now)));
+    rows.next_token = rows.next_token.map(|place| wrap_token(mark, &place));
+    respond(&request.spelling, effect, &rows)
+}
+
+fn statement(
+    output: &Output,
+    request: &Request,
+    shape: Shape<'_>,
+    text: &str,
+) -> Result<(Statement, QueryMark), BindingError> {
+    if shape.limit == Some(0) {
+        return Err(refused("`limit` must be at least 1"));
+    }
     let most = output.options.max_page_items;
-    let limit = shape.limit.map_or(most, |limit| limit.clamp(1, most));
+    let limit = shape.limit.map_or(most, |limit| limit.min(most));
     let mut statement = Statement {
         text: text.to_owned(),
         parameters: read_parameters(&request.spelling, &shape.parameters.unwrap_or_default())?,
@@ -55,32 +91,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     };
     let mark = QueryMark::of_statement(output.items.table(), &shape.statement, &statement)?;
     statement.next_token = shape.next_token.map(|token| unwrap_token(mark, &token)).transpose()?;
-    let repeat = match effect {
-        StatementEffect::Reads => Repeat::Freely,
-        StatementEffect::Writes => request.repeat_ambiguous(output.options.repeat_ambiguous),
-    };
-    let attempt = || async {
-        let executed = output.items.execute(statement.clone()).await;
-        executed.map_err(|refused| {
-            let asked = refused.item.filter(|_| statement.on_refusal == OnRefusal::Item);
-            let item = asked.and_then(|item| request.spelling.write(&item).ok());
-            item.into_iter().fold(refused.error, |error, item| error.with_detail("item", item.get()))
-        })
-    };
-    let call = request.call("ExecuteStatement", repeat);
-    let call = match effect {
-        StatementEffect::Reads => call,
-        StatementEffect::Writes => call.writing(1),
-    };
-    let spent = output.attempts.run(call, attempt).await;
-    let rows = spent.map_err(|error| match effect {
-        // A read leaves nothing behind, whatever became of it.
-        StatementEffect::Reads => error.with_outcome(Outcome::NotDone),
-        StatementEffect::Writes => error,
-    })?;
-    let mut rows = rows.value;
-    rows.next_token = rows.next_token.map(|place| wrap_token(mark, &place));
-    respond(&request.spelling, effect, &rows)
+    Ok((statement, mark))
 }
 
 fn find<'s>(statements: &'s BTreeMap<String, String>, name: &str) -> Result<&'s str, BindingError> {
@@ -91,8 +102,7 @@ fn find<'s>(statements: &'s BTreeMap<String, String>, name: &str) -> Result<&'s 
         } else {
             format!("it has {}", known.join(", "))
         };
-        let shown: String = name.chars().take(40).collect();
-        refused(format!("the component has no statement `{shown}`: {known}"))
+        refused(format!("the component has no statement `{}`: {known}", shown(name)))
     })
 }
 

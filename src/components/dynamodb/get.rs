@@ -3,7 +3,6 @@
 use super::etag::version_of;
 use super::keys;
 use super::life;
-use super::options::Expired;
 use super::output::Output;
 use super::projection::Projection;
 use super::request::Request;
@@ -12,6 +11,7 @@ use super::writes::capacity_header;
 use crate::aws::dynamodb::{Consistency, Get, Item};
 use crate::domain::{BindingError, InvokeResponse};
 use crate::resilience::Repeat;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -36,12 +36,12 @@ struct Shape<'t> {
 /// When the request is wrong, or as DynamoDB answered.
 pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
     let options = &output.options;
-    let hidden = options.life.as_ref().filter(|life| life.expired == Expired::Hidden);
+    let hidden = options.hidden();
     let needed: Vec<&str> =
         hidden.map(|life| life.attribute.as_str()).into_iter().chain(options.etag_attribute.as_deref()).collect();
     let (get, projection) = read(&request, options.consistency, &needed)?;
     keys::check_key(output.keys.known(), &get.key)?;
-    let attempt = || output.items.get(get.clone());
+    let attempt = || output.items.get(get.clone(), request.deadline);
     let spent = output.attempts.run(request.call("GetItem", Repeat::Freely), attempt).await?;
     let found = spent.value;
     let mut response = InvokeResponse::default();
@@ -52,7 +52,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     response.metadata.extend(version.map(|version| ("etag", version.to_owned())));
     projection.trim(&mut item);
     let item = request.written(&item)?;
-    response.data = Some(bytes::Bytes::copy_from_slice(item.get().as_bytes()));
+    response.data = Some(Bytes::from(Box::<str>::from(item).into_boxed_bytes()));
     Ok(response)
 }
 

@@ -40,7 +40,7 @@ impl Keys {
     /// tell, or the question failed within the last 30 s, or took more than 1 s or half of the time to the deadline.
     pub(super) async fn find(&self, items: &Items, deadline: Instant) -> Option<&KeySchema> {
         let ask = || async {
-            items.key_schema().await.inspect_err(
+            items.key_schema(deadline).await.inspect_err(
                 |error| tracing::debug!(table = items.table(), %error, "key of the table could not be read"),
             )
         };

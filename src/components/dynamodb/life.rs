@@ -2,7 +2,7 @@
 
 use super::options::{LONGEST_LIFE, Life};
 use super::shapes::refused;
-use crate::aws::dynamodb::{Item, Value};
+use crate::aws::dynamodb::{Condition, Item, Placeholders, Value};
 use crate::domain::{BindingError, Metadata};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -73,6 +73,12 @@ pub(super) fn is_over(item: &Item, attribute: &str, now: u64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
     let now = now as f64;
     digits.parse::<f64>().is_ok_and(|end| end <= now)
+}
+
+/// The same as a condition on the stored item: a value that is missing or no number is never below one.
+pub(super) fn over(attribute: &str, now: u64) -> Condition {
+    let placeholders = Placeholders::default().name(LIFE_NAME, attribute).value(LIFE_VALUE, Value::N(now.to_string()));
+    Condition { text: format!("{LIFE_NAME} <= {LIFE_VALUE}"), placeholders }
 }
 
 fn end(now: u64, seconds: u64) -> Value {

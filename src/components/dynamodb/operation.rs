@@ -29,6 +29,15 @@ pub enum Operation {
     Exec,
 }
 
+/// What an operation does to the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It leaves it as it is.
+    Reads,
+    /// It may change items.
+    Writes,
+}
+
 impl Operation {
     /// All, in the order in which errors list them.
     pub const ALL: [Self; 12] = [
@@ -69,6 +78,18 @@ impl Operation {
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operation| operation.word() == word)
+    }
+
+    /// What it does to the table; `None` where its statement decides.
+    #[must_use]
+    pub const fn effect(self) -> Option<Effect> {
+        match self {
+            Self::Create | Self::Update | Self::Delete | Self::BulkCreate | Self::BulkDelete | Self::Transact => {
+                Some(Effect::Writes)
+            }
+            Self::Get | Self::Query | Self::List | Self::BulkGet | Self::TransactGet => Some(Effect::Reads),
+            Self::Exec => None,
+        }
     }
 
     /// Whether it is offered although no `allowedOperations` names it.

@@ -75,6 +75,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// The life of items, where those whose life is over are hidden.
+    pub(super) fn hidden(&self) -> Option<&Life> {
+        self.life.as_ref().filter(|life| match life.expired {
+            Expired::Hidden => true,
+            Expired::Shown => false,
+        })
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let strong = reader.boolean("consistentRead").unwrap_or(false);
         let capacity = reader.boolean("returnConsumedCapacity").unwrap_or(false);

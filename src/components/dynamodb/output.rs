@@ -1,13 +1,15 @@
 //! Items out and in: each operation has a module of its own, this one finds it.
 
 use super::super::attempts::Attempts;
+use super::super::metadata_names::MetadataNames;
 use super::keys::Keys;
-use super::operation::Operation;
+use super::operation::{Effect, Operation};
 use super::options::Options;
 use super::request::Request;
 use super::{bulk, create, delete, exec, get, query, transact, update};
 use crate::aws::dynamodb::Items;
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
+use crate::telemetry::RecordState;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
@@ -24,6 +26,8 @@ pub(super) struct Output {
     pub(super) options: Options,
     /// The names of `options.allowed`.
     pub(super) offered: Vec<&'static str>,
+    /// Tells of misspelt request metadata.
+    pub(super) names: MetadataNames,
 }
 
 #[async_trait]
@@ -34,7 +38,11 @@ impl OutputBinding for Output {
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let operation = self.allowed(&request.operation)?;
-        let request = Request::read(request, &self.options)?;
+        self.names.judge(&request.metadata);
+        let request = Request::read(request, &self.options).inspect_err(|_| match operation.effect() {
+            Some(Effect::Writes) => self.refused(1),
+            Some(Effect::Reads) | None => {}
+        })?;
         // Erased: the compiler would else check all operations' futures as one type.
         let answering: BoxFuture<'_, _> = match operation {
             Operation::Create => Box::pin(create::run(self, request)),
@@ -55,6 +63,11 @@ impl OutputBinding for Output {
 }
 
 impl Output {
+    /// Counts writes that ended before anything was sent.
+    pub(super) fn refused(&self, writes: usize) {
+        (0..writes).for_each(|_| self.attempts.metrics.ended(RecordState::Refused, 0));
+    }
+
     fn allowed(&self, word: &str) -> Result<Operation, BindingError> {
         let allowed = Operation::of_word(word).filter(|operation| self.options.allowed.contains(operation));
         allowed.ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! `query` and `list`: pages of items.
 
-use super::life::{self, LIFE_NAME, LIFE_VALUE};
-use super::options::{Expired, Life};
+use super::life;
+use super::options::Life;
 use super::output::Output;
 use super::paging::{Bounds, Gathered, gather};
 use super::projection::Projection;
@@ -9,7 +9,7 @@ use super::request::Request;
 use super::shapes::{Behind, read_shape, refused};
 use super::token::{QueryMark, read_token, write_token};
 use super::writes::{body, capacity_header};
-use crate::aws::dynamodb::{Consistency, Direction, Item, Placeholders, Selection, Value, Walk};
+use crate::aws::dynamodb::{Consistency, Direction, Item, Selection, Walk};
 use crate::domain::{BindingError, InvokeResponse};
 use crate::resilience::Repeat;
 use serde::{Deserialize, Serialize};
@@ -140,13 +140,13 @@ async fn read_page(
     let mut selection = selection(request, shape, options.consistency)?;
     let mark = QueryMark::of(output.items.table(), &selection)?;
     let start = next_token.filter(|token| !token.is_empty()).map(|token| read_token(mark, &token)).transpose()?;
-    if let Some(life) = options.life.as_ref().filter(|life| life.expired == Expired::Hidden) {
+    if let Some(life) = options.hidden() {
         hide_expired(&mut selection, life, life::now());
     }
     let read = |start: Option<Item>, limit| {
         let selection = &selection;
         async move {
-            let attempt = || output.items.page(selection.clone(), start.clone(), limit);
+            let attempt = || output.items.page(selection.clone(), start.clone(), limit, request.deadline);
             let spent = output.attempts.run(request.call(operation, Repeat::Freely), attempt).await?;
             Ok(spent.value)
         }
@@ -176,21 +176,14 @@ fn consistency(request: &Request, in_data: Option<bool>, index: Option<&str>, co
     request.consistency(in_data, component)
 }
 
-/// Leaves out items whose life is over, by the filter, so that the service does not send them. As with `get`, only
-/// numbers count.
+/// Leaves out items whose life is over, by the filter, so that the service does not send them.
 fn hide_expired(selection: &mut Selection, life: &Life, now: u64) {
-    let alive = format!(
-        "(attribute_not_exists({LIFE_NAME}) OR {LIFE_NAME} > {LIFE_VALUE} OR NOT attribute_type({LIFE_NAME}, {LIFE_VALUE}_n))"
-    );
+    let over = life::over(&life.attribute, now);
     selection.filter = Some(match selection.filter.take() {
-        Some(filter) => format!("({filter}) AND {alive}"),
-        None => alive,
+        Some(filter) => format!("({filter}) AND NOT ({})", over.text),
+        None => format!("NOT ({})", over.text),
     });
-    let own = Placeholders::default()
-        .name(LIFE_NAME, &life.attribute)
-        .value(LIFE_VALUE, Value::N(now.to_string()))
-        .value(format!("{LIFE_VALUE}_n"), Value::S("N".to_owned()));
-    selection.placeholders.extend(own);
+    selection.placeholders.extend(over.placeholders);
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,24 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+/// The metadata that requests may carry, each for some of the operations.
+pub(super) const KEYS: &[&str] = &[
+    "timeout",
+    "itemFormat",
+    "numbersAsStrings",
+    "consistentRead",
+    "conditionExpression",
+    "expressionAttributeNames",
+    "expressionAttributeValues",
+    "returnValues",
+    "returnValuesOnConditionCheckFailure",
+    "ttlInSeconds",
+    "etag",
+    "concurrency",
+    "retryAmbiguous",
+    "idempotencyKey",
+];
+
 /// A request, ready for an operation.
 #[derive(Debug)]
 pub(super) struct Request {

@@ -1,5 +1,6 @@
 //! The shapes of `data`: which members an operation takes, and what stands behind the placeholders of its expressions.
 
+use super::super::shape::{self, shown};
 use crate::aws::dynamodb::{Condition, Delete, Item, ItemFormat, Placeholders, Put, Spelling};
 use crate::domain::{BindingError, FailureKind};
 use serde::Deserialize;
@@ -16,19 +17,13 @@ pub(super) fn refused(message: impl Into<String>) -> BindingError {
     BindingError::new(FailureKind::Caller, message)
 }
 
-/// Reads a JSON object with the members that its type names, and no others. `form` shows what is right.
+/// Reads a JSON object with the fields that its type names, and no others. `form` shows what is right.
 ///
 /// # Errors
-/// With the member that is wrong; never with a value.
+/// As [`shape::read`].
 pub(super) fn read_shape<'t, T: Deserialize<'t>>(text: &'t [u8], form: &str) -> Result<T, BindingError> {
-    serde_json::from_slice(text).map_err(|error| {
-        let said = error.to_string();
-        // These texts name members, the others may show values.
-        let names_member =
-            ["unknown field", "missing field", "duplicate field"].iter().any(|start| said.starts_with(start));
-        let place = format!("line {}, column {}", error.line(), error.column());
-        let what = if names_member { said.chars().take(200).collect() } else { format!("wrong at {place}") };
-        refused(format!("`data` does not have the form of the operation: {what}; send {form}"))
+    shape::read(text).map_err(|error| {
+        refused(format!("`data` does not have the form of the operation: {}; send {form}", error.message()))
     })
 }
 
@@ -77,11 +72,6 @@ fn check_placeholders<'n>(names: impl Iterator<Item = &'n String>, mark: char, o
         }
     }
     Ok(())
-}
-
-/// The beginning of a caller's word, for messages.
-fn shown(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 /// A condition and its placeholders.

@@ -1,8 +1,8 @@
 //! `transact` and `transactGet`: all or nothing.
 
-use super::bulk::{hidden, in_element, names};
+use super::bulk::{in_element, names};
 use super::bulk_answer::{Element, shown};
-use super::etag::{ETAG_NAME, ETAG_VALUE};
+use super::etag::give_version;
 use super::keys::{check_item, check_key};
 use super::options::Life;
 use super::output::Output;
@@ -14,7 +14,7 @@ use super::writes::{body, capacity_header};
 use crate::aws::dynamodb::{
     Check, Consistency, Get, LARGEST_TRANSACTION, MOST_IN_TRANSACTION, Spelling, TransactWrite, Transaction, Value,
 };
-use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
+use crate::domain::{BindingError, FailureKind, InvokeResponse};
 use crate::resilience::Repeat;
 use md5::{Digest, Md5};
 use serde::Deserialize;
@@ -64,11 +64,27 @@ struct One<'t> {
 /// When `data` has another form, holds too much or an item twice; `Conflict` with the detail `reasons` (JSON) when
 /// conditions failed. The detail `idempotencyKey` is what to send again with the same items.
 pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
+    let (transaction, key) = prepared(output, &request)?;
+    let attempt = || output.items.transact(&transaction, &request.spelling, request.deadline);
+    let call = request.call("TransactWriteItems", Repeat::Freely).writing(transaction.writes.len());
+    let spent = output.attempts.run(call, attempt).await;
+    let spent = spent.map_err(|error| error.with_detail("idempotencyKey", key))?;
+    let metadata = capacity_header(spent.value).into_iter().collect();
+    Ok(InvokeResponse { metadata, ..InvokeResponse::default() })
+}
+
+/// The transaction of a request with its idempotency key. If it is refused, so is each of its items.
+fn prepared(output: &Output, request: &Request) -> Result<(Transaction, String), BindingError> {
+    let shape: Shape<'_> = read_shape(&request.data, FORM).inspect_err(|_| output.refused(1))?;
+    let count = shape.items.len();
+    transaction(output, request, &shape).inspect_err(|_| output.refused(count.max(1)))
+}
+
+fn transaction(output: &Output, request: &Request, shape: &Shape<'_>) -> Result<(Transaction, String), BindingError> {
     let is_stated = |key: &str| request.metadata.get(key).is_some_and(|text| (key, text) != ("ttlInSeconds", "-1"));
     if let Some((key, advice)) = NOT_HERE.into_iter().find(|(key, _)| is_stated(key)) {
         return Err(refused(format!("the request metadata `{key}` has no effect in a transaction: {advice}")));
     }
-    let shape: Shape<'_> = read_shape(&request.data, FORM)?;
     check_count(shape.items.len())?;
     let schema = output.keys.known();
     let read = |(place, text): (usize, &&RawValue)| {
@@ -88,16 +104,11 @@ pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeRes
         check_lives(&writes, life)?;
     }
     if let Some(attribute) = &output.options.etag_attribute {
-        give_versions(&mut writes, attribute, &key);
+        give_versions(&mut writes, attribute, &key)?;
     }
     let transaction = Transaction { writes, token: token(&key), on_refusal: request.on_refusal()? };
     check_whole(&transaction, schema.map(names).as_deref())?;
-    let attempt = || output.items.transact(&transaction, &request.spelling);
-    let call = request.call("TransactWriteItems", Repeat::Freely).writing(transaction.writes.len());
-    let spent = output.attempts.run(call, attempt).await;
-    let spent = spent.map_err(|error| error.with_detail("idempotencyKey", key))?;
-    let metadata = capacity_header(spent.value).into_iter().collect();
-    Ok(InvokeResponse { metadata, ..InvokeResponse::default() })
+    Ok((transaction, key))
 }
 
 fn read_write(spelling: &Spelling, text: &RawValue) -> Result<TransactWrite, BindingError> {
@@ -134,17 +145,20 @@ fn check_lives(writes: &[TransactWrite], life: &Life) -> Result<(), BindingError
 
 /// Gives each written item a new version, so that whoever holds the old one is refused. It follows from the key and the
 /// item's place: the same transaction, sent again, must be the same.
-fn give_versions(writes: &mut [TransactWrite], attribute: &str, key: &str) {
+fn give_versions(writes: &mut [TransactWrite], attribute: &str, key: &str) -> Result<(), BindingError> {
     for (place, write) in writes.iter_mut().enumerate() {
         let version = || Value::S(hash(&format!("{}:{key}{place}", key.len())));
         match write {
             TransactWrite::Put(put) => {
                 put.item.insert(attribute.to_owned(), version());
             }
-            TransactWrite::Update(update) => update.set((ETAG_NAME, attribute), (ETAG_VALUE, version())),
+            TransactWrite::Update(update) => {
+                give_version(update, attribute, version()).map_err(|error| in_element("items", place, &error))?
+            }
             TransactWrite::Delete(_) | TransactWrite::Check(_) => {}
         }
     }
+    Ok(())
 }
 
 fn check_count(count: usize) -> Result<(), BindingError> {
@@ -219,7 +233,7 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
     }
     let shape: Shape<'_> = read_shape(&request.data, GET_FORM)?;
     check_count(shape.items.len())?;
-    let (schema, hidden) = (output.keys.known(), hidden(output));
+    let (schema, hidden) = (output.keys.known(), output.options.hidden());
     let needed: Vec<&str> = hidden.map(|life| life.attribute.as_str()).into_iter().collect();
     let mut gets = Vec::with_capacity(shape.items.len());
     let mut projections = Vec::with_capacity(shape.items.len());
@@ -230,10 +244,9 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
         gets.push(get);
         projections.push(projection);
     }
-    let attempt = || output.items.transact_get(&gets);
+    let attempt = || output.items.transact_get(&gets, request.deadline);
     let spent = output.attempts.run(request.call("TransactGetItems", Repeat::Freely), attempt).await;
-    // A read leaves nothing behind, whatever became of it.
-    let together = spent.map_err(|error| error.with_outcome(Outcome::NotDone))?.value;
+    let together = spent?.value;
     let mut texts: Vec<Option<Box<RawValue>>> = Vec::with_capacity(gets.len());
     for (item, projection) in together.items.into_iter().zip(&projections) {
         let element = item.map_or(Ok(Element::Absent), |item| shown(&request, hidden, projection, item))?;

@@ -1,3 +1,4 @@
+use super::super::etag::ETAG_VALUE;
 use super::super::options::Expired;
 use super::*;
 use crate::aws::dynamodb::OnRefusal;
@@ -88,7 +89,7 @@ const WRITES: [&str; 3] = [
 
 fn versions(key: &str) -> Vec<Value> {
     let mut writes = transaction(&WRITES).writes;
-    give_versions(&mut writes, "v", key);
+    give_versions(&mut writes, "v", key).unwrap();
     let version = |write: &TransactWrite| match write {
         TransactWrite::Put(put) => put.item.get("v").cloned(),
         TransactWrite::Update(update) => update.placeholders.values.get(ETAG_VALUE).cloned(),

@@ -1,5 +1,6 @@
 //! The shape of an update, and the expression that comes of it. Pure.
 
+use super::super::shape::shown;
 use super::shapes::{Behind, OWN_NAME, OWN_VALUE, read_key, read_shape, refused};
 use crate::aws::dynamodb::{Effect, Item, Placeholders, Spelling, Update, Value};
 use crate::domain::BindingError;
@@ -101,7 +102,7 @@ impl Clauses {
     fn check(&self, key: &Item) -> Result<(), BindingError> {
         let mut seen = BTreeSet::new();
         for attribute in self.attributes() {
-            let shown: String = attribute.chars().take(40).collect();
+            let shown = shown(attribute);
             if key.contains_key(attribute) {
                 let advice = "a key cannot be changed, create another item instead";
                 return Err(refused(format!("`{shown}` is part of the key: {advice}")));

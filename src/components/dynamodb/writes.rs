@@ -15,6 +15,7 @@ use crate::resilience::Repeat;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::time::Instant;
 
 /// What proves that a write was carried out although its reply was lost.
 #[derive(Debug, Clone)]
@@ -91,7 +92,7 @@ impl Attempted {
                     was_unknown.store(true, Ordering::Relaxed);
                 }
                 if was_unknown.load(Ordering::Relaxed)
-                    && let Some(item) = this.prove(output, &refused).await
+                    && let Some(item) = this.prove(output, &refused, request.deadline).await
                 {
                     tracing::debug!(operation = this.operation, "lost reply was replaced by the item's version");
                     return Ok(Done::Proven(item));
@@ -104,7 +105,7 @@ impl Attempted {
     }
 
     /// The item, if it shows that an earlier attempt was carried out.
-    async fn prove(&self, output: &Output, refused: &Refused) -> Option<Option<Item>> {
+    async fn prove(&self, output: &Output, refused: &Refused, deadline: Instant) -> Option<Option<Item>> {
         let is_condition = refused.error.reason() == Some(CONDITION_FAILED);
         match &self.proof {
             Proof::Nothing => None,
@@ -113,7 +114,7 @@ impl Attempted {
             Proof::Version { etag, key } => {
                 let item = match (is_condition, key) {
                     (true, _) => refused.item.clone(),
-                    (false, Some(key)) => self.read_back(output, key.clone()).await,
+                    (false, Some(key)) => self.read_back(output, key.clone(), deadline).await,
                     (false, None) => None,
                 };
                 item.filter(|item| etag.is_ours(item)).map(Some)
@@ -121,10 +122,10 @@ impl Attempted {
         }
     }
 
-    async fn read_back(&self, output: &Output, key: Item) -> Option<Item> {
+    async fn read_back(&self, output: &Output, key: Item, deadline: Instant) -> Option<Item> {
         let placeholders = Placeholders::default();
         let get = Get { key, projection: None, placeholders, consistency: Consistency::Strong };
-        match output.items.get(get).await {
+        match output.items.get(get, deadline).await {
             Ok(found) => found.item,
             Err(error) => {
                 tracing::debug!(operation = self.operation, %error, "item could not be read after a lost reply");

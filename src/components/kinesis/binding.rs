@@ -2,8 +2,10 @@
 
 use super::super::Toolbox;
 use super::super::dead_letter::DeadLetter;
+use super::super::metadata_names::MetadataNames;
 use super::input::{Input, default_consumer};
 use super::output::Output;
+use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings};
@@ -65,7 +67,8 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
     let attempt_timeout = spec.output.producer.attempt_timeout;
     let settings = bounded(spec, fastrand::u64(..));
     let ports = Ports {
-        writer: Arc::new(Writer::new(connection, spec.stream.clone(), attempt_timeout)),
+        // With places of its own a call never waits for the input's or for a listing: the engine opens no more of them.
+        writer: Arc::new(Writer::new(&connection.with_own_places(), spec.stream.clone(), attempt_timeout)),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
     };
@@ -75,7 +78,13 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
         peers: toolbox.peers.clone(),
         metrics: metrics.clone(),
     });
-    Output { producer: Producer::start(settings, ports), spec: spec.output.clone(), dead_letter, metrics }
+    Output {
+        producer: Producer::start(settings, ports),
+        spec: spec.output.clone(),
+        dead_letter,
+        metrics,
+        names: MetadataNames::new(name.as_str(), KEYS),
+    }
 }
 
 /// The engine's settings, fitted to a writer that bounds its calls itself and knows which of them left.

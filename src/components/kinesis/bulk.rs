@@ -1,5 +1,6 @@
 //! `bulkCreate`: many items in one request. Each is judged by itself; a bad one fails alone.
 
+use super::super::shape;
 use crate::domain::{BindingError, FailureKind, cut_out};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -19,6 +20,7 @@ struct Items<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Body<'a> {
     #[serde(borrow)]
     items: Items<'a>,
@@ -58,8 +60,10 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 /// # Errors
 /// `Caller` when `data` is not `{"items": […]}` or has none; `TooLarge` when there are more than `most`.
 pub(super) fn items(data: &[u8], most: usize) -> Result<Vec<&RawValue>, BindingError> {
-    let shape = "`data` must be an object with a list `items`, such as {\"items\": [{\"data\": 1}]}";
-    let body: Body<'_> = serde_json::from_slice(data).map_err(|_| refused(shape))?;
+    let body: Body<'_> = shape::read(data).map_err(|error| {
+        let form = r#"{"items": [{"data": 1}]}"#;
+        refused(&format!("`data` must be an object with a list `items`, such as {form}: {}", error.message()))
+    })?;
     let Items { kept, counted } = body.items;
     if counted == 0 {
         return Err(refused("`items` is empty: send at least one item"));
@@ -91,7 +95,7 @@ pub(super) struct ItemRecord<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Fields<'a> {
     #[serde(borrow, default, deserialize_with = "given")]
     data: Option<&'a RawValue>,
@@ -110,23 +114,34 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 
 /// Reads one item. `whole` is the buffer that holds it.
 pub(super) fn item<'a>(written: &'a RawValue, whole: &Bytes) -> Item<'a> {
+    match shape::read::<Fields<'a>>(written.get().as_bytes()) {
+        Ok(fields) => {
+            let id = fields.id.filter(|id| is_name(id));
+            let record = if fields.id.is_some() && id.is_none() {
+                Err(refused("the item's `id` must be a string or a number"))
+            } else {
+                record(&fields, whole)
+            };
+            Item { id, record }
+        }
+        Err(error) => Item { id: id_of(written), record: Err(refused(&format!("the item: {}", error.message()))) },
+    }
+}
+
+/// The name of an item that cannot be read otherwise, so that its caller knows which one failed.
+fn id_of(written: &RawValue) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow, default)]
+        id: Option<&'a RawValue>,
+    }
     // A list would be taken for the fields in their order.
-    let fields: Option<Fields<'a>> =
-        if written.get().starts_with('{') { serde_json::from_str(written.get()).ok() } else { None };
-    let Some(fields) = fields else {
-        let text = "the item is not an object with the fields `data`, `partitionKey`, `explicitHashKey` and `id`, each at \
-                    most once";
-        return Item { id: None, record: Err(refused(text)) };
-    };
-    let id = fields
-        .id
-        .filter(|id| id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit()));
-    let record = if fields.id.is_some() && id.is_none() {
-        Err(refused("the item's `id` must be a string or a number"))
-    } else {
-        record(&fields, whole)
-    };
-    Item { id, record }
+    let named = written.get().starts_with('{').then(|| serde_json::from_str::<Named<'_>>(written.get()).ok()).flatten();
+    named?.id.filter(|id| is_name(id))
+}
+
+fn is_name(id: &RawValue) -> bool {
+    id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
 }
 
 fn record<'a>(fields: &Fields<'a>, whole: &Bytes) -> Result<ItemRecord<'a>, BindingError> {
@@ -171,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_text_of_an_item_is_kept() {
-        let text = r#"{"data": {"n": 1.50,  "n": 2}, "partitionKey": "a\u00fc", "explicitHashKey": 5, "more": []}"#;
+        let text = r#"{"data": {"n": 1.50,  "n": 2}, "partitionKey": "a\u00fc", "explicitHashKey": 5}"#;
         let (data, key, hash) = read(text).unwrap();
         assert_eq!(
             (data.as_str(), key.as_deref(), hash.as_deref()),
@@ -187,14 +202,30 @@ mod tests {
     fn a_bad_item_is_told_what_is_wrong_with_it() {
         for (text, part) in [
             ("{}", "no `data`"),
-            ("[1]", "not an object"),
-            ("17", "not an object"),
-            (r#"{"data": 1, "data": 2}"#, "at most once"),
+            ("[1]", "not a JSON object"),
+            ("17", "not a JSON object"),
+            (r#"{"data": 1, "data": 2}"#, "duplicate field `data`"),
+            (r#"{"data": 1, "partitionkey": "a"}"#, "unknown field `partitionkey`, did you mean `partitionKey`?"),
             (r#"{"data": 1, "partitionKey": 5}"#, "keys must be strings"),
             (r#"{"data": 1, "id": {}}"#, "`id` must be"),
         ] {
             let message = read(text).unwrap_err();
             assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_read_keeps_its_id() {
+        for (text, id) in [
+            (r#"{"id": "a", "data": 1, "dta": 2}"#, Some(r#""a""#)),
+            (r#"{"id": 7, "data": 1, "data": 2}"#, Some("7")),
+            (r#"{"id": {}, "dta": 2}"#, None),
+            (r#"["a"]"#, None),
+        ] {
+            let whole = Bytes::copy_from_slice(text.as_bytes());
+            let raw: &RawValue = serde_json::from_slice(&whole).unwrap();
+            let item = item(raw, &whole);
+            assert!(item.record.is_err() && item.id.map(RawValue::get) == id, "{text}: {:?}", item.id);
         }
     }
 
@@ -206,6 +237,7 @@ mod tests {
             (r#"{"items": [1, 2, 3]}"#, FailureKind::TooLarge),
             (r#"{"items": []}"#, FailureKind::Caller),
             (r#"{"items": {}}"#, FailureKind::Caller),
+            (r#"{"items": [1], "key": 2}"#, FailureKind::Caller),
             ("[1]", FailureKind::Caller),
             ("null", FailureKind::Caller),
         ] {

@@ -1,6 +1,7 @@
 //! Records out: one request, one record, one true answer; or many items, each with its own.
 
 use super::super::dead_letter::{DeadLetter, LIMIT};
+use super::super::metadata_names::MetadataNames;
 use super::bulk::{Item, ItemRecord, item, items};
 use super::output_spec::OutputSpec;
 use super::payload::PayloadForm;
@@ -31,6 +32,8 @@ pub(super) struct Output {
     pub(super) dead_letter: Option<DeadLetter>,
     /// Counts what never reaches the producer.
     pub(super) metrics: OutputMetrics,
+    /// Tells of misspelt request metadata.
+    pub(super) names: MetadataNames,
 }
 
 #[async_trait]
@@ -44,6 +47,7 @@ impl OutputBinding for Output {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        self.names.judge(&request.metadata);
         match request.operation.as_str() {
             "create" => self.create(request).await,
             "bulkCreate" | "createBatch" => self.create_many(request).await,

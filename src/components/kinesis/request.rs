@@ -1,4 +1,4 @@
-//! What a request's metadata asks for. Keys that nobody knows are ignored, as in Dapr.
+//! What a request's metadata asks for. Keys that nobody knows have no effect, as in Dapr.
 
 use super::super::attempts::time_allowed;
 use super::output_spec::OutputSpec;

@@ -1,0 +1,70 @@
+use super::super::{IdentitySettings, IdentitySource, StaticCredentials};
+use super::*;
+use crate::domain::Outcome;
+
+fn settings() -> ConnectionSettings {
+    ConnectionSettings {
+        region: Some("eu-central-1".to_owned()),
+        endpoint: Some("http://127.0.0.1:9".to_owned()),
+        credentials: Some(StaticCredentials {
+            access_key: "key".to_owned(),
+            secret_key: "topsecret".into(),
+            session_token: None,
+        }),
+        ..ConnectionSettings::default()
+    }
+}
+
+#[tokio::test]
+async fn the_connection_prints_no_secret() {
+    let connection = connect(&settings()).await.unwrap();
+    let text = format!("{connection:?}");
+    assert!(text.contains("eu-central-1") && !text.contains("topsecret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_bad_ca_bundle_is_named() {
+    let path = "/nowhere/ca.pem".into();
+    let error = connect(&ConnectionSettings { ca_bundle: Some(path), ..settings() }).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Caller);
+    assert!(error.message().contains("/nowhere/ca.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn open_calls_are_bounded() {
+    let bounded = ConnectionSettings { max_connections: NonZeroUsize::new(1), ..settings() };
+    let connection = connect(&bounded).await.unwrap();
+    let first = connection.permit().await;
+    let mut second = Box::pin(connection.permit());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    drop(first);
+    assert!(second.await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_place_gives_up_before_its_deadline() {
+    let bounded = ConnectionSettings { max_connections: NonZeroUsize::new(1), ..settings() };
+    let connection = connect(&bounded).await.unwrap();
+    let other_side = connection.with_own_places();
+    let _first = connection.permit().await;
+    let deadline = Instant::now() + Duration::from_secs(3);
+    let refused = connection.permit_before(deadline).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.outcome()), (FailureKind::Throttled, Outcome::NotDone));
+    assert!(Instant::now() < deadline, "before, so that nothing else cuts the wait");
+    let _second = other_side.permit_before(deadline).await.unwrap().unwrap();
+    assert!(
+        other_side.permit_before(deadline - Duration::from_secs(9)).await.is_err(),
+        "it has as many places, and no more"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_credentials_gives_up_before_its_deadline() {
+    let slow =
+        IdentitySettings { source: IdentitySource::Process("sleep 3".to_owned()), ..IdentitySettings::default() };
+    let connection = connect(&ConnectionSettings { credentials: None, identity: slow, ..settings() }).await.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let refused = connection.permit_before(deadline).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.outcome()), (FailureKind::Unavailable, Outcome::NotDone), "{refused}");
+    assert!(Instant::now() < deadline && refused.retry_after().is_some());
+}
