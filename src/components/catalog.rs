@@ -1,6 +1,6 @@
 //! The list of kinds, and the check of everything that was loaded against it.
 
-use super::together::{self, Candidate};
+use super::alongside::{self, Candidate};
 use super::{dynamodb, kinesis};
 use crate::aws::ConnectionSettings;
 use crate::domain::{ComponentName, Direction};
@@ -151,7 +151,7 @@ pub fn check(loaded: Loaded) -> Verdict {
     let mut verdict = Verdict { components: Vec::new(), notices, faults };
     let mut candidates: Vec<Candidate<'_>> =
         documents.iter().filter_map(|document| verdict.document(document)).collect();
-    for (place, fault) in together::judge(&candidates, &documents) {
+    for (place, fault) in alongside::judge(&candidates, &documents) {
         let Some(candidate) = candidates.get_mut(place) else { continue };
         candidate.is_sound = false;
         verdict.fault(candidate.document, fault);

@@ -7,6 +7,7 @@
 //! To add a kind: a folder with its `spec.rs` and `binding.rs`, a row in `catalog.rs`, a variant of [`Spec`].
 
 mod absent_files;
+mod alongside;
 mod attempts;
 mod catalog;
 mod connect;
@@ -22,7 +23,6 @@ mod policy;
 mod probe;
 mod region;
 mod shape;
-mod together;
 mod toolbox;
 mod trying;
 
