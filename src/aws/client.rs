@@ -192,7 +192,7 @@ impl Connection {
                 "all connections of the component were busy for {limit:?}, nothing was sent: raise `maxConnections`, or \
                  send less at once"
             );
-            BindingError::new(FailureKind::Throttled, text)
+            BindingError::new(FailureKind::Throttled, text).unsent()
         })
     }
 
@@ -204,7 +204,7 @@ impl Connection {
     /// `Unavailable` without credentials; as [`Connection::permit_within`]. Nothing was done then.
     pub(super) async fn permit_before(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
         let left = || deadline.saturating_duration_since(Instant::now()).saturating_sub(LEAST_CALL);
-        self.identities.loaded(left()).await.map_err(unavailable)?;
+        self.identities.loaded(left()).await.map_err(|missing| unavailable(missing).unsent())?;
         self.permit_within(left()).await
     }
 

@@ -76,10 +76,15 @@ impl Attempts {
             made.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
             let tried: BoxFuture<'_, _> = Box::pin(attempt());
+            let made = &made;
             async move {
                 let result = tried.await;
-                let outcome = result.as_ref().map_or_else(|error| error.kind().word(), |_| "ok");
-                self.metrics.called(call.operation, outcome, begun.elapsed());
+                if result.as_ref().is_err_and(BindingError::is_unsent) {
+                    made.fetch_sub(1, Ordering::Relaxed);
+                } else {
+                    let outcome = result.as_ref().map_or_else(|error| error.kind().word(), |_| "ok");
+                    self.metrics.called(call.operation, outcome, begun.elapsed());
+                }
                 result
             }
         };
@@ -158,11 +163,13 @@ mod tests {
             ("failed", 2, counted(0, later, throttled).await),
             ("orphaned", 2, counted(1, later, throttled).await),
             ("refused", 0, counted(0, Instant::now(), throttled).await),
+            ("refused", 0, counted(0, later, |_| Err(BindingError::new(FailureKind::Throttled, "no").unsent())).await),
         ] {
             let records = format!(r#"bindd_output_records_total{{component="rows",state="{state}"}} 2"#);
             assert!(page.contains(&records), "{records} is not in\n{page}");
             let attempts = format!(r#"bindd_output_attempts_count{{component="rows"}} {tried}"#);
             assert!(page.contains(&attempts), "{attempts} is not in\n{page}");
+            assert_eq!(page.contains("bindd_output_calls_total{"), tried > 0, "{state}: {page}");
         }
     }
 

@@ -142,6 +142,7 @@ pub struct BindingError {
 struct Facts {
     reason: Option<&'static str>,
     passes_soon: bool,
+    is_unsent: bool,
     details: Vec<(&'static str, String)>,
 }
 
@@ -171,6 +172,13 @@ impl BindingError {
     #[must_use]
     pub fn passing_soon(mut self) -> Self {
         self.facts.get_or_insert_default().passes_soon = true;
+        self
+    }
+
+    /// States that no call of the service was begun: what failed is no attempt.
+    #[must_use]
+    pub fn unsent(mut self) -> Self {
+        self.facts.get_or_insert_default().is_unsent = true;
         self
     }
 
@@ -221,6 +229,12 @@ impl BindingError {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         self.kind.may_retry() || self.facts.as_ref().is_some_and(|facts| facts.passes_soon)
+    }
+
+    /// Whether it is known that no call of the service was begun.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.is_unsent)
     }
 
     /// When to try again, if somebody knows.

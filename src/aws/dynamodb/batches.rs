@@ -137,7 +137,9 @@ where
         Ok(_) => "partial",
         Err(error) => error.kind().word(),
     };
-    pace.metrics.called(port.operation(), word, begun.elapsed());
+    if !reply.as_ref().is_err_and(BindingError::is_unsent) {
+        pace.metrics.called(port.operation(), word, begun.elapsed());
+    }
     (call, reply)
 }
 
@@ -191,6 +193,9 @@ impl<R> Progress<R> {
         match reply {
             Ok(reply) => self.answered(call, reply),
             Err(error) if error.kind().may_retry() => {
+                if error.is_unsent() {
+                    call.iter().for_each(|entry| self.tracks[*entry].attempts -= 1);
+                }
                 self.schedule.returned(Passage::Throttled);
                 self.again(call, &error);
             }

@@ -27,7 +27,7 @@ fn item() -> Item {
     item_from_json(br#"{"id":"1"}"#).unwrap()
 }
 
-fn pace(deadline: Instant) -> BulkPace {
+fn pace(deadline: Instant, metrics: &Metrics) -> BulkPace {
     BulkPace {
         max_in_flight: 2,
         deadline,
@@ -35,7 +35,7 @@ fn pace(deadline: Instant) -> BulkPace {
         most_retries: None,
         backoff: BACKOFF,
         seed: 1,
-        metrics: Metrics::new().output("rows"),
+        metrics: metrics.output("rows"),
     }
 }
 
@@ -92,11 +92,14 @@ async fn a_write_that_found_no_place_before_its_deadline_is_told_as_not_done() {
 async fn a_bulk_that_found_no_place_before_its_deadline_is_told_as_not_done() {
     let items = table().await;
     let _other = items.connection.permit().await;
-    let pace_of = || pace(Instant::now() + Duration::from_secs(2));
+    let metrics = Metrics::new();
+    let pace_of = || pace(Instant::now() + Duration::from_secs(2), &metrics);
     let writes = vec![BulkWrite::Put(item()), BulkWrite::Delete(item())];
     let written = items.write_many(writes, Some(vec!["id".to_owned()]), &pace_of()).await.entries;
-    let first = written.into_iter().next().unwrap().unwrap_err();
-    assert_not_sent(&first);
+    written.iter().for_each(|result| assert_not_sent(result.as_ref().unwrap_err()));
+    let page = metrics.page().unwrap();
+    assert!(page.contains(r#"bindd_output_records_total{component="rows",state="refused"} 2"#), "{page}");
+    assert!(!page.contains("bindd_output_calls_total{"), "{page}");
     let read = BulkRead { most_bytes: 1_000, ..BulkRead::default() };
     assert_not_sent(&items.read_many(vec![item()], read, &pace_of()).await.entries.remove(0).unwrap_err());
 }
