@@ -36,11 +36,10 @@ const FLOORS: [(&str, u8); 22] = [
 const ROOF: u8 = 12;
 
 /// Crates (and calls that act like one), and the only places that may name them.
-const GUESTS: [(&str, &[&str]); 15] = [
+const GUESTS: [(&str, &[&str]); 14] = [
     ("aws_", &["aws/"]),
     ("axum", &["http/", "embedded/", "demo/"]),
     ("tower", &["http/", "embedded/", "demo/"]),
-    ("tower_http", &["http/", "embedded/", "demo/"]),
     ("hyper", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
     ("hyper_util", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
     ("serde_yaml", &["manifest/"]),

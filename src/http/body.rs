@@ -1,11 +1,10 @@
 //! Reads a request body whole, within its own limit and that of all bodies together.
 
 use super::buffer::{Buffer, Full, Share};
+use super::connection::RequestBody;
 use super::error::MalformedRequest;
-use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Body as _;
 use std::time::Duration;
 
 /// Of a body that is too large, at most this much more is read and thrown away, so that a client that writes first
@@ -22,7 +21,7 @@ const FIRST_ROOM: usize = 1 << 20;
 /// # Errors
 /// When it is larger than `limit`, when the bodies of all requests fill the buffer, or when the client broke off.
 pub(super) async fn read(
-    mut body: Body,
+    mut body: impl RequestBody,
     limit: Option<usize>,
     buffer: &Buffer,
 ) -> Result<(Bytes, Share), MalformedRequest> {
@@ -34,7 +33,9 @@ pub(super) async fn read(
             // What was read is free for others before the rest is thrown away.
             drop(held);
             match refusal {
-                MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull { .. } => discard(body).await,
+                MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull { .. } => {
+                    Box::pin(discard(body)).await
+                }
                 MalformedRequest::Body(_)
                 | MalformedRequest::RawBody(_)
                 | MalformedRequest::Metadata(_)
@@ -63,7 +64,7 @@ impl Held {
     }
 }
 
-async fn gather(body: &mut Body, held: &mut Held, promised: usize) -> Result<Bytes, MalformedRequest> {
+async fn gather(body: &mut impl RequestBody, held: &mut Held, promised: usize) -> Result<Bytes, MalformedRequest> {
     if promised > held.limit {
         return Err(MalformedRequest::TooLarge { limit: held.limit });
     }
@@ -82,7 +83,7 @@ async fn gather(body: &mut Body, held: &mut Held, promised: usize) -> Result<Byt
     Ok(whole.freeze())
 }
 
-async fn next(body: &mut Body) -> Result<Option<Bytes>, MalformedRequest> {
+async fn next(body: &mut impl RequestBody) -> Result<Option<Bytes>, MalformedRequest> {
     while let Some(frame) = body.frame().await {
         // The client went away in the middle: nobody reads the answer, but the request must not be taken for whole.
         let frame = frame.map_err(|_| MalformedRequest::Body("unexpected EOF".to_owned()))?;
@@ -93,7 +94,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, MalformedRequest> {
     Ok(None)
 }
 
-async fn discard(mut body: Body) {
+async fn discard(mut body: impl RequestBody) {
     let reading = async {
         let mut thrown = 0_usize;
         while thrown < DISCARD {

@@ -2,20 +2,27 @@
 
 use super::head_clock::{HeadClock, Timed};
 use crate::domain::Stop;
-use axum::Router;
-use axum::body::Body;
+use axum::BoxError;
+use axum::response::Response;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use http::Request;
+use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tower::ServiceExt;
 
 /// The time a head may take, from its first byte; for the first one of a connection, from the accept. Dapr's value.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -29,53 +36,71 @@ const MAX_STREAMS: u32 = 250;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A body as it comes in.
+pub(super) trait RequestBody: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static> RequestBody for B {}
+
+/// Answers every request.
+pub(super) trait Respond: Clone + Send + Sync + 'static {
+    /// The answer. Dropped midway when the client goes away.
+    fn respond<B: RequestBody>(&self, request: Request<B>) -> impl Future<Output = Response> + Send;
+}
+
 /// Runs the streams of an HTTP/2 connection inside the task of the connection, so that none outlives it. The channel
 /// is unbounded because hyper hands work over synchronously; `MAX_STREAMS` bounds what is in it.
 #[derive(Debug, Clone)]
-struct Streams(mpsc::UnboundedSender<Work>);
+struct Streams {
+    sender: mpsc::UnboundedSender<Work>,
+    /// HTTP/1 has none, and need not look for them each time.
+    is_used: Arc<AtomicBool>,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, work: F) {
+        self.is_used.store(true, Relaxed);
         // The receiver lives as long as the connection; afterwards there is nobody to answer.
-        drop(self.0.send(Box::pin(work)));
+        drop(self.sender.send(Box::pin(work)));
     }
 }
 
 /// Serves one connection until the client leaves, it breaks a limit, or `stop` asks to finish: then what was read is
 /// answered and the connection closed. Cancelling it cuts the requests in hand.
-pub(super) async fn run(stream: TcpStream, router: Router, max_header_bytes: usize, stop: Stop) {
+pub(super) async fn run(stream: TcpStream, service: impl Respond, max_header_bytes: usize, stop: Stop) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "connection keeps its delay");
     }
     let (sender, receiver) = mpsc::unbounded_channel();
-    let builder = protocol(Streams(sender), max_header_bytes);
+    let has_streams = Arc::new(AtomicBool::new(false));
+    let builder = protocol(Streams { sender, is_used: Arc::clone(&has_streams) }, max_header_bytes);
     let clock = HeadClock::new();
-    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+    let answers = service_fn(|request: Request<Incoming>| {
         clock.begun(request.version());
-        let (router, clock) = (router.clone(), clock.clone());
+        let (service, clock) = (service.clone(), clock.clone());
         async move {
-            let answer = router.oneshot(request.map(Body::new)).await;
+            let answer = service.respond(request).await;
             clock.answered();
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
     let io = Timed::new(TokioIo::new(stream), clock.clone(), HEAD_LIMIT);
-    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let mut connection = std::pin::pin!(builder.serve_connection(io, answers));
     let mut streams = std::pin::pin!(drive(receiver));
-    let mut leaving = std::pin::pin!(last_call(&clock, &stop));
-    let mut is_leaving = false;
-    let ended = loop {
-        // Biased: an answer written after the stop must already say that the connection closes.
-        tokio::select! {
-            biased;
-            () = leaving.as_mut(), if !is_leaving => {
-                is_leaving = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            ended = connection.as_mut() => break ended,
-            () = streams.as_mut() => {}
+    // In a set of its own, so that it is looked at only when it was woken, and not for every request.
+    let mut leaving: FuturesUnordered<_> = std::iter::once(last_call(&clock, &stop)).collect();
+    let ended = std::future::poll_fn(|cx| {
+        // First, because an answer written after the stop must already say that the connection closes.
+        if let Poll::Ready(Some(())) = leaving.poll_next_unpin(cx) {
+            connection.as_mut().graceful_shutdown();
         }
-    };
+        let ended = connection.as_mut().poll(cx);
+        if ended.is_pending() && has_streams.load(Relaxed) {
+            // It never ends, and what it did wakes the connection.
+            let Poll::Pending = streams.as_mut().poll(cx);
+        }
+        ended
+    })
+    .await;
     if let Err(error) = ended {
         tell(error.as_ref());
     }
@@ -91,7 +116,7 @@ fn protocol(streams: Streams, max_header_bytes: usize) -> auto::Builder<Streams>
 }
 
 /// Polls what arrives until dropped.
-async fn drive(mut arriving: mpsc::UnboundedReceiver<Work>) {
+async fn drive(mut arriving: mpsc::UnboundedReceiver<Work>) -> Infallible {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {

@@ -5,13 +5,16 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-/// Where a connection stands. Seen by the reader of its bytes and by the service behind the parser.
+/// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Phase {
     /// Nothing was asked yet: the first head must come in time.
     Fresh,
@@ -25,20 +28,30 @@ pub(super) enum Phase {
     Open,
 }
 
-/// Shared by the two ends of a connection.
+/// Shared by the two ends of a connection: the reader of its bytes and the service behind the parser. Both run in the
+/// task of the connection, so the phase needs no order among threads.
 #[derive(Debug, Clone)]
 pub(super) struct HeadClock {
-    phase: Arc<watch::Sender<Phase>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    phase: AtomicU8,
+    asked: Notify,
 }
 
 impl HeadClock {
     pub(super) fn new() -> Self {
-        Self { phase: Arc::new(watch::Sender::new(Phase::Fresh)) }
+        Self { shared: Arc::new(Shared { phase: AtomicU8::new(Phase::Fresh as u8), asked: Notify::new() }) }
     }
 
     /// A head is complete.
     pub(super) fn begun(&self, version: http::Version) {
-        self.phase.send_replace(if version == http::Version::HTTP_2 { Phase::Open } else { Phase::Request });
+        let phase = if version == http::Version::HTTP_2 { Phase::Open } else { Phase::Request };
+        if self.shared.phase.swap(phase as u8, Relaxed) == Phase::Fresh as u8 {
+            self.shared.asked.notify_one();
+        }
     }
 
     /// A request is answered.
@@ -46,25 +59,19 @@ impl HeadClock {
         self.move_on(Phase::Request, Phase::Idle);
     }
 
-    /// Resolves once the first head is complete. Cancel-safe.
+    /// Resolves once the first head is complete. Cancel-safe; for one waiter.
     pub(super) async fn first_request(&self) {
-        let mut phases = self.phase.subscribe();
-        // It ends with an error only when the sender is gone, and `self` holds it.
-        drop(phases.wait_for(|phase| *phase != Phase::Fresh).await);
+        while self.is_in(Phase::Fresh) {
+            self.shared.asked.notified().await;
+        }
     }
 
-    fn phase(&self) -> Phase {
-        *self.phase.borrow()
+    fn is_in(&self, phase: Phase) -> bool {
+        self.shared.phase.load(Relaxed) == phase as u8
     }
 
-    fn move_on(&self, from: Phase, to: Phase) {
-        self.phase.send_if_modified(|phase| {
-            let moves = *phase == from;
-            if moves {
-                *phase = to;
-            }
-            moves
-        });
+    fn move_on(&self, from: Phase, to: Phase) -> bool {
+        self.shared.phase.compare_exchange(from as u8, to as u8, Relaxed, Relaxed).is_ok()
     }
 }
 
@@ -88,19 +95,16 @@ impl<S: Read + Unpin> Read for Timed<S> {
         let this = &mut *self;
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(read) => {
-                if this.clock.phase() == Phase::Idle {
-                    this.clock.move_on(Phase::Idle, Phase::Head);
+                if this.clock.move_on(Phase::Idle, Phase::Head) {
                     this.deadline.as_mut().reset(Instant::now() + this.limit);
                 }
                 Poll::Ready(read)
             }
-            Poll::Pending => match this.clock.phase() {
-                Phase::Fresh | Phase::Head => {
-                    std::task::ready!(this.deadline.as_mut().poll(cx));
-                    Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "request head did not come in time")))
-                }
-                Phase::Idle | Phase::Request | Phase::Open => Poll::Pending,
-            },
+            Poll::Pending if this.clock.is_in(Phase::Fresh) || this.clock.is_in(Phase::Head) => {
+                std::task::ready!(this.deadline.as_mut().poll(cx));
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "request head did not come in time")))
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
 use super::buffer::Buffer;
+use super::connection::RequestBody;
 use super::error::{self, MalformedRequest, Manners, Meant};
 use super::face::Face;
 use super::trace::TraceContext;
@@ -21,7 +22,12 @@ const UNKNOWN: &str = "unknown";
 const CLIENT_GONE: u16 = 499;
 
 /// Performs one call and answers it.
-pub(super) async fn invoke(face: &Face, buffer: &Buffer, escaped_name: &str, request: Request<Body>) -> Response {
+pub(super) async fn invoke(
+    face: &Face,
+    buffer: &Buffer,
+    escaped_name: &str,
+    request: Request<impl RequestBody>,
+) -> Response {
     let name = match unescape(escaped_name) {
         Ok(name) => name,
         Err(escape) => return error::bad_escape(escape),
@@ -41,7 +47,7 @@ pub(super) async fn invoke(face: &Face, buffer: &Buffer, escaped_name: &str, req
 async fn perform(
     face: &Face,
     buffer: &Buffer,
-    request: Request<Body>,
+    request: Request<impl RequestBody>,
     tally: &mut Tally<'_>,
 ) -> Result<Response, MalformedRequest> {
     let (head, body) = request.into_parts();

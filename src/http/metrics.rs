@@ -1,17 +1,19 @@
 //! The metrics page, on its own port.
 
+use super::connection::{RequestBody, Respond};
 use super::face::HttpSettings;
-use super::server::{Drained, serve_router};
+use super::server::{Drained, serve_by};
 use crate::domain::Stop;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tower::ServiceExt;
 
 /// A scraper that is still reading when we stop gets this long.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -22,11 +24,18 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Serves `GET /metrics`, and the same at `/`, until `stop`.
 pub async fn serve_metrics(listener: TcpListener, metrics: Metrics, stop: Stop) -> Drained {
     let settings = HttpSettings { max_connections: MAX_CONNECTIONS, ..HttpSettings::default() };
-    serve_router(vec![listener], page_router(metrics), &settings, stop, DRAIN).await
+    serve_by(vec![listener], page_router(metrics), &settings, stop, DRAIN).await
 }
 
 pub(super) fn page_router(metrics: Metrics) -> Router {
     Router::new().route("/", get(page)).route("/metrics", get(page)).with_state(metrics)
+}
+
+impl Respond for Router {
+    async fn respond<B: RequestBody>(&self, request: Request<B>) -> Response {
+        let Ok(answer) = self.clone().oneshot(request).await;
+        answer
+    }
 }
 
 async fn page(State(metrics): State<Metrics>) -> Response {

@@ -34,7 +34,6 @@ mod trace;
 
 pub use face::{AppConnection, Face, HttpSettings};
 pub use metrics::serve_metrics;
-pub use routes::router;
 pub use server::{BindError, Drained, bind, serve};
 
 #[cfg(test)]

@@ -36,11 +36,16 @@ pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
 /// `body` is the buffer that holds `text`.
 fn parse_text(text: &str, body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = <&RawValue>::deserialize(&mut deserializer).map_err(|error| refused(syntax(text, &error)))?;
-    let fields = match kind(value) {
-        "null" => Fields::default(),
-        "object" => serde_json::from_str(value.get()).map_err(|error| refused(syntax(value.get(), &error)))?,
-        other => return Err(refused(format!("json: cannot unmarshal {other} into Go value of type http.{GO_TYPE}"))),
+    let fields = if text.trim_ascii_start().starts_with('{') {
+        Fields::deserialize(&mut deserializer).map_err(|error| refused(syntax(text, &error)))?
+    } else {
+        let value = <&RawValue>::deserialize(&mut deserializer).map_err(|error| refused(syntax(text, &error)))?;
+        match kind(value) {
+            "null" => Fields::default(),
+            other => {
+                return Err(refused(format!("json: cannot unmarshal {other} into Go value of type http.{GO_TYPE}")));
+            }
+        }
     };
     Ok(InvokeRequest {
         operation: operation(&fields.operations)?,

@@ -1,54 +1,58 @@
 //! The route table: which path goes where, and who may ask.
 
 use super::buffer::Buffer;
+use super::connection::{RequestBody, Respond};
 use super::error;
 use super::face::Face;
 use super::{health, invoke};
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::response::Response;
-use http::Method;
+use futures_util::FutureExt;
+use http::{HeaderMap, Method, Request};
 use secrecy::ExposeSecret;
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tower_http::catch_panic::CatchPanicLayer;
 
 /// The header that carries the API token, as Dapr names it.
 const TOKEN_HEADER: &str = "dapr-api-token";
 
 /// The face as a service. A handler that panics is answered 500 and told in the log.
-pub fn router(face: Arc<Face>) -> Router {
-    let broken: fn(Box<dyn Any + Send>) -> Response = broken;
-    let buffer = Buffer::new(face.settings.max_buffer);
-    Router::new().fallback(dispatch).layer(CatchPanicLayer::custom(broken)).with_state(Served { face, buffer })
-}
-
-/// What every request gets to see.
 #[derive(Debug, Clone)]
-struct Served {
+pub(super) struct Routes {
     face: Arc<Face>,
     buffer: Buffer,
 }
 
-async fn dispatch(State(Served { face, buffer }): State<Served>, request: Request) -> Response {
+impl Routes {
+    pub(super) fn new(face: Arc<Face>) -> Self {
+        let buffer = Buffer::new(face.settings.max_buffer);
+        Self { face, buffer }
+    }
+}
+
+impl Respond for Routes {
+    async fn respond<B: RequestBody>(&self, request: Request<B>) -> Response {
+        // What a panic leaves behind is dropped with the request; the face holds nothing that could be half changed.
+        let answer = AssertUnwindSafe(dispatch(&self.face, &self.buffer, request)).catch_unwind().await;
+        answer.unwrap_or_else(broken)
+    }
+}
+
+async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>) -> Response {
     let uri = request.uri().clone();
     let segments = clean(uri.path());
     let method = request.method();
     let is_health = matches!(segments[..], ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
-    if !is_health && !is_admitted(&face, &request) {
+    if !is_health && !is_admitted(face, request.headers()) {
         return error::bad_token();
     }
     match (method, &segments[..]) {
-        (&Method::POST | &Method::PUT, ["v1.0", "bindings", name]) => {
-            // The request's future is large; the box keeps the others small.
-            Box::pin(invoke::invoke(&face, &buffer, name, request)).await
-        }
-        (&Method::GET, ["v1.0", "healthz"]) => health::full(&face, uri.query()),
-        (&Method::GET, ["v1.0", "healthz", "outbound"]) => health::outbound(&face),
-        (&Method::GET, ["v1.0", "metadata"]) => health::metadata(&face),
-        (&Method::POST, ["v1.0", "shutdown"]) => health::shutdown(&face),
+        (&Method::POST | &Method::PUT, ["v1.0", "bindings", name]) => invoke::invoke(face, buffer, name, request).await,
+        (&Method::GET, ["v1.0", "healthz"]) => health::full(face, uri.query()),
+        (&Method::GET, ["v1.0", "healthz", "outbound"]) => health::outbound(face),
+        (&Method::GET, ["v1.0", "metadata"]) => health::metadata(face),
+        (&Method::POST, ["v1.0", "shutdown"]) => health::shutdown(face),
         _ => error::no_route(),
     }
 }
@@ -67,13 +71,13 @@ fn clean(path: &str) -> Vec<&str> {
 }
 
 /// Compares without telling by its time how much of a token was right. Its length may be told.
-fn is_admitted(face: &Face, request: &http::Request<Body>) -> bool {
+fn is_admitted(face: &Face, headers: &HeaderMap) -> bool {
     let Some(token) = &face.settings.api_token else { return true };
-    let Some(given) = request.headers().get(TOKEN_HEADER) else { return false };
+    let Some(given) = headers.get(TOKEN_HEADER) else { return false };
     token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands over the payload of the panic by value")]
+#[expect(clippy::needless_pass_by_value, reason = "a panic hands its payload over by value")]
 fn broken(payload: Box<dyn Any + Send>) -> Response {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");

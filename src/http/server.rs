@@ -1,11 +1,10 @@
 //! Binds, accepts, drains.
 
-use super::connection;
+use super::connection::{self, Respond};
 use super::face::{Face, HttpSettings};
-use super::routes::router;
+use super::routes::Routes;
 use crate::domain::Stop;
 use crate::tasks::{Ended, Supervisor};
-use axum::Router;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,17 +81,17 @@ pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindErro
 /// after `drain_limit` or when the stop is forced. Joins every connection. Dropping the future cuts them all.
 pub async fn serve(listeners: Vec<TcpListener>, face: Arc<Face>, stop: Stop, drain_limit: Duration) -> Drained {
     let settings = face.settings.clone();
-    serve_router(listeners, router(face), &settings, stop, drain_limit).await
+    serve_by(listeners, Routes::new(face), &settings, stop, drain_limit).await
 }
 
-pub(super) async fn serve_router(
+pub(super) async fn serve_by(
     listeners: Vec<TcpListener>,
-    router: Router,
+    service: impl Respond,
     settings: &HttpSettings,
     stop: Stop,
     drain_limit: Duration,
 ) -> Drained {
-    let mut server = Server { router, settings, stop: &stop, connections: Supervisor::new() };
+    let mut server = Server { service, settings, stop: &stop, connections: Supervisor::new() };
     server.accept(&listeners).await;
     // Lets the runtime look at the sockets once more; without it, what arrived last is not seen.
     tokio::task::yield_now().await;
@@ -101,14 +100,14 @@ pub(super) async fn serve_router(
     server.drain(drain_limit).await
 }
 
-struct Server<'a> {
-    router: Router,
+struct Server<'a, S> {
+    service: S,
     settings: &'a HttpSettings,
     stop: &'a Stop,
     connections: Supervisor<()>,
 }
 
-impl Server<'_> {
+impl<S: Respond> Server<'_, S> {
     /// Accepts until stopped. At the cap, nothing is accepted: clients wait in the system's queue, and the log says so.
     async fn accept(&mut self, listeners: &[TcpListener]) {
         let most = self.settings.max_connections.max(1);
@@ -163,8 +162,8 @@ impl Server<'_> {
     }
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let (router, stop) = (self.router.clone(), self.stop.clone());
-        let connection = connection::run(stream, router, self.settings.max_header_bytes, stop);
+        let (service, stop) = (self.service.clone(), self.stop.clone());
+        let connection = connection::run(stream, service, self.settings.max_header_bytes, stop);
         self.connections.spawn(peer.to_string(), connection);
     }
 

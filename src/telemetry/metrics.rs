@@ -24,8 +24,8 @@ pub(super) struct ComponentLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     component: String,
-    operation: String,
-    status: String,
+    operation: &'static str,
+    status: u32,
 }
 
 pub(super) type Seconds = Gauge<f64, AtomicU64>;
@@ -86,15 +86,11 @@ impl Metrics {
     }
 
     /// Counts one answered request to an output binding.
-    pub fn answered(&self, component: &str, operation: &str, status: u16, took: Duration) {
-        let labels = RequestLabels {
-            component: component.to_owned(),
-            operation: operation.to_owned(),
-            status: status.to_string(),
-        };
+    pub fn answered(&self, component: &str, operation: &'static str, status: u16, took: Duration) {
+        let labels = RequestLabels { component: component.to_owned(), operation, status: status.into() };
         self.requests.get_or_create(&labels).inc();
-        let component = ComponentLabel { component: component.to_owned() };
-        self.request_latency.get_or_create(&component).observe(took.as_secs_f64());
+        let label = ComponentLabel { component: labels.component };
+        self.request_latency.get_or_create(&label).observe(took.as_secs_f64());
     }
 
     /// The handles of one component for its credentials.

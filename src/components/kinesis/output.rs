@@ -50,7 +50,8 @@ impl OutputBinding for Output {
         self.names.judge(&request.metadata);
         match request.operation.as_str() {
             "create" => self.create(request).await,
-            "bulkCreate" | "createBatch" => self.create_many(request).await,
+            // The box keeps the future of single records small.
+            "bulkCreate" | "createBatch" => Box::pin(self.create_many(request)).await,
             other => Err(BindingError::new(FailureKind::Caller, format!("there is no operation {other} here"))),
         }
     }
@@ -63,7 +64,7 @@ impl Output {
         let kept = self.dead_letter.as_ref().map(|letters| (letters, record.clone()));
         let mut result = self.producer.put(record, wishes.put).await;
         if let Some((letters, record)) = kept {
-            result = settled(letters, record, result, Instant::now() + LIMIT).await;
+            result = Box::pin(settled(letters, record, result, Instant::now() + LIMIT)).await;
         }
         Ok(answer::single(&result?, returns_result))
     }

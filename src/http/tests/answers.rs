@@ -1,4 +1,6 @@
-use super::super::{Face, HttpSettings, router};
+use super::super::connection::Respond;
+use super::super::routes::Routes;
+use super::super::{Face, HttpSettings};
 use super::fake::{Fake, face};
 use crate::domain::DataForm;
 use axum::body::Body;
@@ -6,7 +8,6 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use secrecy::SecretString;
 use std::sync::Arc;
-use tower::ServiceExt;
 
 struct Answer {
     status: StatusCode,
@@ -26,7 +27,7 @@ async fn send(face: &Arc<Face>, request: Request<Body>) -> Answer {
 }
 
 async fn send_owned(face: Arc<Face>, request: Request<Body>) -> Answer {
-    let (head, body) = router(face).oneshot(request).await.unwrap().into_parts();
+    let (head, body) = Routes::new(face).respond(request).await.into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     Answer { status: head.status, headers: head.headers, body }
 }
@@ -218,11 +219,11 @@ async fn a_raw_body_is_the_data_where_the_component_takes_it() {
 #[tokio::test]
 async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
     let (face, fake) = face(HttpSettings { max_buffer: Some(64), ..HttpSettings::default() });
-    let service = router(Arc::clone(&face));
+    let service = Routes::new(Arc::clone(&face));
     let waiting = request("POST", ORDERS, &format!("{:<60}", r#"{"operation":"wait"}"#));
-    let mut first = Box::pin(service.clone().oneshot(waiting));
+    let mut first = Box::pin(service.respond(waiting));
     assert!(futures_util::poll!(&mut first).is_pending());
-    let refused = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
+    let refused = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#)).await;
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     let told: serde_json::Value =
         serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
@@ -233,10 +234,10 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
         (&"UNAVAILABLE".into(), &"64".into())
     );
     fake.go.add_permits(1);
-    assert_eq!(first.await.unwrap().status(), StatusCode::NO_CONTENT);
-    let after = service.clone().oneshot(request("POST", ORDERS, r#"{"operation":"create"}"#)).await.unwrap();
+    assert_eq!(first.await.status(), StatusCode::NO_CONTENT);
+    let after = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#)).await;
     assert_eq!(after.status(), StatusCode::NO_CONTENT);
-    let never = service.oneshot(request("POST", ORDERS, &" ".repeat(65))).await.unwrap();
+    let never = service.respond(request("POST", ORDERS, &" ".repeat(65))).await;
     assert_eq!(never.status(), StatusCode::PAYLOAD_TOO_LARGE, "a body that can never fit is not told to come again");
 }
 
