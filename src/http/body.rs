@@ -12,6 +12,8 @@ use std::time::Duration;
 const DISCARD: usize = 16 << 20;
 /// And for at most this long.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
+/// Half of what a connection reads into at once.
+const SMALL: usize = 4 << 10;
 /// A promised length is believed up to here when room is set aside.
 const FIRST_ROOM: usize = 1 << 20;
 
@@ -44,6 +46,12 @@ pub(super) async fn read(
             Err(refusal)
         }
     }
+}
+
+/// The data as it is kept while the component works. A small one is copied: it would keep the whole buffer that the
+/// connection reads into, of 8 KiB, alive, and the connection would need another one for the next request.
+pub(super) fn kept(data: Bytes) -> Bytes {
+    if data.len() <= SMALL { Bytes::copy_from_slice(&data) } else { data }
 }
 
 /// What of a body is in memory.
@@ -106,5 +114,21 @@ async fn discard(mut body: impl RequestBody) {
     };
     if tokio::time::timeout(DISCARD_TIME, reading).await.is_err() {
         tracing::debug!("client was still sending a body that is too large");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_small_data_leaves_the_buffer_that_it_came_in() {
+        for (size, is_copied) in [(0, true), (SMALL, true), (SMALL + 1, false)] {
+            let buffer = Bytes::from(vec![7; 2 * SMALL]);
+            let data = buffer.slice(..size);
+            let kept = kept(data.clone());
+            assert_eq!(kept, data);
+            assert_eq!(kept.as_ptr() != data.as_ptr(), is_copied || size == 0, "{size} bytes");
+        }
     }
 }

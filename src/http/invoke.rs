@@ -55,7 +55,7 @@ async fn perform(
     let (body, _share) = body::read(body, face.settings.max_body_size, buffer).await?;
     let raw_keys = tally.output.and_then(OutputBinding::raw_body_keys).filter(|_| raw::is_raw(&head.headers));
     let mut call = match raw_keys {
-        Some(keys) => raw::request(&head.headers, body, keys)?,
+        Some(keys) => raw::request(&head.headers, body.clone(), keys)?,
         None => request::parse(&body).map_err(|error| raw::explain(error, &head.headers, &body))?,
     };
     tally.wants(&call.operation);
@@ -64,6 +64,9 @@ async fn perform(
     let meant = if is_data { Meant::Data } else { Meant::Request };
     let trace = TraceContext::read(&head.headers)?;
     trace.add_to(&mut call.metadata);
+    call.data = body::kept(call.data);
+    // Head and body are slices of what the connection reads into, and would keep all of it while the component works.
+    drop((head, body));
     let name = tally.name;
     let mut answer = match face.host.invoke(name, call).await {
         Ok(response) => succeeded(response, manners(face)),

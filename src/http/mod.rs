@@ -7,7 +7,8 @@
 //! - Failures are put into answers in `error` and nowhere else; other rooms know kinds, and a kind knows its status.
 //! - Bodies are counted while they are in memory (`buffer`); beyond the limit a request is refused, never made to wait.
 //! - Every request that was read is answered, a stop included, unless the drain limit cuts it.
-//! - `data` reaches the component as the exact bytes that were sent; it is a slice of the request's buffer.
+//! - `data` reaches the component as the exact bytes that were sent: a large one as a slice of the request's buffer, a
+//!   small one copied, so that it does not keep the rest of that buffer alive.
 //! - Everything runs in a supervised connection task, the streams of HTTP/2 included.
 //!
 //! Why own routing: Dapr's routes never answer 405, clean the path before matching, and read `+` in a name as a

@@ -39,21 +39,46 @@ impl Respond for Routes {
     }
 }
 
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    /// To an output binding; its name as it was written. Owned, since the path holds the buffer that it was read into.
+    Invoke(String),
+    Health,
+    Outbound,
+    Metadata,
+    Shutdown,
+    Nowhere,
+}
+
+impl Route {
+    fn of(method: &Method, segments: &[&str]) -> Self {
+        match (method, segments) {
+            (&Method::POST | &Method::PUT, ["v1.0", "bindings", name]) => Self::Invoke((*name).to_owned()),
+            (&Method::GET, ["v1.0", "healthz"]) => Self::Health,
+            (&Method::GET, ["v1.0", "healthz", "outbound"]) => Self::Outbound,
+            (&Method::GET, ["v1.0", "metadata"]) => Self::Metadata,
+            (&Method::POST, ["v1.0", "shutdown"]) => Self::Shutdown,
+            _ => Self::Nowhere,
+        }
+    }
+}
+
 async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>) -> Response {
-    let uri = request.uri().clone();
-    let segments = clean(uri.path());
-    let method = request.method();
+    let segments = clean(request.uri().path());
     let is_health = matches!(segments[..], ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
     if !is_health && !is_admitted(face, request.headers()) {
         return error::bad_token();
     }
-    match (method, &segments[..]) {
-        (&Method::POST | &Method::PUT, ["v1.0", "bindings", name]) => invoke::invoke(face, buffer, name, request).await,
-        (&Method::GET, ["v1.0", "healthz"]) => health::full(face, uri.query()),
-        (&Method::GET, ["v1.0", "healthz", "outbound"]) => health::outbound(face),
-        (&Method::GET, ["v1.0", "metadata"]) => health::metadata(face),
-        (&Method::POST, ["v1.0", "shutdown"]) => health::shutdown(face),
-        _ => error::no_route(),
+    let route = Route::of(request.method(), &segments);
+    drop(segments);
+    match route {
+        Route::Invoke(name) => invoke::invoke(face, buffer, &name, request).await,
+        Route::Health => health::full(face, request.uri().query()),
+        Route::Outbound => health::outbound(face),
+        Route::Metadata => health::metadata(face),
+        Route::Shutdown => health::shutdown(face),
+        Route::Nowhere => error::no_route(),
     }
 }
 
