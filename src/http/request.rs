@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::fmt;
 
 const NULL: Bytes = Bytes::from_static(b"null");
@@ -106,21 +105,48 @@ fn operation(values: &[&RawValue]) -> Result<String, MalformedRequest> {
 }
 
 fn metadata(values: &[&RawValue]) -> Result<Metadata, MalformedRequest> {
-    let mut pairs = HashMap::new();
+    let mut metadata = Metadata::default();
     for value in values {
         match kind(value) {
-            "null" => pairs.clear(),
+            "null" => metadata = Metadata::default(),
             "object" => {
-                let members: HashMap<JsonText<'_>, &RawValue> =
+                let members: Members<'_> =
                     serde_json::from_str(value.get()).map_err(|error| refused(syntax(value.get(), &error)))?;
-                for (key, member) in members {
-                    pairs.insert(key.0.into_owned(), string(member, "metadata")?.unwrap_or_default());
+                for (key, member) in members.0 {
+                    metadata.insert(key.0, string(member, "metadata")?.unwrap_or_default());
                 }
             }
             other => return Err(wrong_type(other, "metadata", "map[string]string")),
         }
     }
-    Ok(pairs.into_iter().collect())
+    Ok(metadata)
+}
+
+/// The members of an object in the order in which they came, duplicates too.
+struct Members<'a>(Vec<(JsonText<'a>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
 }
 
 /// The string, or nothing for `null`.

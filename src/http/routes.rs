@@ -65,13 +65,13 @@ impl Route {
 }
 
 async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>) -> Response {
-    let segments = clean(request.uri().path());
-    let is_health = matches!(segments[..], ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
+    let segments = Segments::of(request.uri().path());
+    let segments = segments.as_slice();
+    let is_health = matches!(segments, ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
     if !is_health && !is_admitted(face, request.headers()) {
         return error::bad_token();
     }
-    let route = Route::of(request.method(), &segments);
-    drop(segments);
+    let route = Route::of(request.method(), segments);
     match route {
         Route::Invoke(name) => invoke::invoke(face, buffer, &name, request).await,
         Route::Health => health::full(face, request.uri().query()),
@@ -82,17 +82,38 @@ async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBod
     }
 }
 
-/// The segments of a path without empty ones and `.`; `..` takes its parent away.
-fn clean(path: &str) -> Vec<&str> {
-    let mut segments = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
+/// One more than any route has.
+const MOST_SEGMENTS: usize = 4;
+
+/// The segments of a path without empty ones and `.`; `..` takes its parent away. Of a path with more than any route has,
+/// only the first ones are kept.
+#[derive(Debug, Default)]
+struct Segments<'a> {
+    kept: [&'a str; MOST_SEGMENTS],
+    count: usize,
+}
+
+impl<'a> Segments<'a> {
+    fn of(path: &'a str) -> Self {
+        let mut segments = Self::default();
+        for segment in path.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." => segments.count = segments.count.saturating_sub(1),
+                segment => {
+                    if let Some(place) = segments.kept.get_mut(segments.count) {
+                        *place = segment;
+                    }
+                    segments.count += 1;
+                }
+            }
         }
+        segments
     }
-    segments
+
+    fn as_slice(&self) -> &[&'a str] {
+        self.kept.get(..self.count).unwrap_or(&self.kept)
+    }
 }
 
 /// Compares without telling by its time how much of a token was right. Its length may be told.
@@ -114,11 +135,22 @@ fn broken(payload: Box<dyn Any + Send>) -> Response {
 mod tests {
     use super::*;
 
+    fn clean(path: &str) -> Vec<&str> {
+        Segments::of(path).as_slice().to_vec()
+    }
+
     #[test]
     fn paths_are_cleaned_before_they_are_matched() {
-        for path in ["/v1.0/healthz", "//v1.0//healthz/", "/a/../v1.0/./healthz", "/../v1.0/healthz"] {
+        for path in [
+            "/v1.0/healthz",
+            "//v1.0//healthz/",
+            "/a/../v1.0/./healthz",
+            "/../v1.0/healthz",
+            "/v1.0/healthz/a/b/c/../../..",
+        ] {
             assert_eq!(clean(path), ["v1.0", "healthz"], "{path}");
         }
         assert!(clean("/").is_empty());
+        assert_eq!(clean("/1/2/3/4/5/6/.."), ["1", "2", "3", "4"], "longer than any route");
     }
 }

@@ -59,7 +59,8 @@ impl OutputBinding for Output {
 
 impl Output {
     async fn create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let (record, wishes) = self.prepared(request).await.inspect_err(|_| self.refused())?;
+        let (record, wishes) = self.prepared(request).inspect_err(|_| self.refused())?;
+        let record = wishes.compression.apply(record).await.inspect_err(|_| self.refused())?;
         let returns_result = wishes.returns_result;
         let kept = self.dead_letter.as_ref().map(|letters| (letters, record.clone()));
         let mut result = self.producer.put(record, wishes.put).await;
@@ -69,7 +70,7 @@ impl Output {
         Ok(answer::single(&result?, returns_result))
     }
 
-    async fn prepared(&self, request: InvokeRequest) -> Result<(NewRecord, Wishes), BindingError> {
+    fn prepared(&self, request: InvokeRequest) -> Result<(NewRecord, Wishes), BindingError> {
         let mut wishes = Wishes::read(&request.metadata, &self.spec)?;
         if request.form == DataForm::Raw {
             request::no_decoding(&request.metadata)?;
@@ -78,17 +79,17 @@ impl Output {
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
         let item = ItemRecord { data: request.data, partition_key, explicit_hash_key };
-        Ok((self.record(item, &wishes).await?, wishes))
+        Ok((self.record(item, &wishes)?, wishes))
     }
 
-    async fn record(&self, item: ItemRecord<'_>, wishes: &Wishes) -> Result<NewRecord, BindingError> {
+    fn record(&self, item: ItemRecord<'_>, wishes: &Wishes) -> Result<NewRecord, BindingError> {
         // Keys first: what follows may make the data unreadable.
         let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &item.data)?;
         let explicit_hash_key = match partition_key {
             Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,
             None => None,
         };
-        let data = wishes.compression.apply(wishes.form.bytes(item.data)?).await?;
+        let data = wishes.form.bytes(item.data)?;
         Ok(NewRecord { data, partition_key, explicit_hash_key })
     }
 
@@ -100,8 +101,8 @@ impl Output {
         let mut records = Vec::with_capacity(written.len());
         for written in written {
             let Item { id, record } = item(written, &whole);
-            let record = match record {
-                Ok(record) => self.record(record, &wishes).await,
+            let record = match record.and_then(|record| self.record(record, &wishes)) {
+                Ok(record) => wishes.compression.apply(record).await,
                 Err(error) => Err(error),
             };
             let refusal = record.map(|record| records.push(record)).inspect_err(|_| self.refused()).err();

@@ -1,6 +1,6 @@
 //! From the text of `data` to the bytes of a record. Pure, but that compressing lets others have a turn.
 
-use crate::domain::{BindingError, FailureKind, Metadata};
+use crate::domain::{BindingError, FailureKind, Metadata, NewRecord};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use std::borrow::Cow;
@@ -99,15 +99,15 @@ impl Compression {
         known.ok_or_else(|| refused("`compression` in the request's metadata must be `none` or `gzip`"))
     }
 
-    /// The payload in its last form. Between pieces of the work other tasks have a turn.
+    /// The record with its payload in its last form. Between pieces of the work other tasks have a turn.
     ///
     /// # Errors
     /// When the encoder fails, which writing to memory does not.
-    pub(super) async fn apply(self, data: Bytes) -> Result<Bytes, BindingError> {
+    pub(super) async fn apply(self, record: NewRecord) -> Result<NewRecord, BindingError> {
         match self {
-            Self::None => Ok(data),
+            Self::None => Ok(record),
             // The box keeps the future of a plain record small.
-            Self::Gzip => Box::pin(gzip(data)).await,
+            Self::Gzip => Ok(NewRecord { data: Box::pin(gzip(record.data)).await?, ..record }),
         }
     }
 }
@@ -170,12 +170,16 @@ mod tests {
     #[tokio::test]
     async fn gzip_gives_back_what_went_in_and_is_the_same_each_time() {
         let data = Bytes::from((0..200_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
-        let packed = Compression::Gzip.apply(data.clone()).await.unwrap();
-        assert_eq!(packed, Compression::Gzip.apply(data.clone()).await.unwrap());
+        let record = NewRecord { data: data.clone(), partition_key: None, explicit_hash_key: Some(7) };
+        let NewRecord { data: packed, explicit_hash_key, .. } = Compression::Gzip.apply(record.clone()).await.unwrap();
+        assert_eq!(
+            (&packed, explicit_hash_key),
+            (&Compression::Gzip.apply(record.clone()).await.unwrap().data, Some(7))
+        );
         let mut unpacked = Vec::new();
         std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
         assert!(unpacked == data && packed.len() < data.len());
-        assert_eq!(Compression::None.apply(data.clone()).await.unwrap(), data);
+        assert_eq!(Compression::None.apply(record.clone()).await.unwrap(), record);
     }
 
     #[test]
