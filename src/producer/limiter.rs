@@ -35,16 +35,23 @@ pub(super) struct Limiter {
 #[derive(Debug, Clone, Copy)]
 struct Rates {
     records: u64,
+    record_depth: u64,
     bytes: u64,
-    /// One second's worth, and never less than the largest record, which could never pass otherwise.
+    /// Never less than the largest record, which could never pass otherwise.
     byte_depth: u64,
+}
+
+/// What may go in one burst: nearly the second's worth that the service allows. Calls do not arrive as evenly as they
+/// leave, and where both sides were empty at the same moment, that alone would be throttled.
+const fn depth(per_second: u64) -> u64 {
+    per_second - per_second / 10
 }
 
 impl Rates {
     fn times(self, shards: u32) -> Self {
         let many = |number: u64| number.saturating_mul(u64::from(shards.max(1)));
-        let bytes = many(self.bytes);
-        Self { records: many(self.records), bytes, byte_depth: bytes.max(self.byte_depth) }
+        let (records, bytes) = (many(self.records), many(self.bytes));
+        Self { records, record_depth: depth(records), bytes, byte_depth: depth(bytes).max(self.byte_depth) }
     }
 }
 
@@ -53,7 +60,8 @@ impl Limiter {
     pub(super) fn new(limit: RateLimit, max_record_size: usize) -> Self {
         let bytes = u64::from(limit.bytes_per_second.max(1));
         let records = u64::from(limit.records_per_second.max(1));
-        let rates = Rates { records, bytes, byte_depth: bytes.max(max_record_size as u64) };
+        let byte_depth = depth(bytes).max(max_record_size as u64);
+        let rates = Rates { records, record_depth: depth(records), bytes, byte_depth };
         let stream = limit.shards.map(|shards| (rates.times(shards), None));
         Self { mode: limit.mode, rates, shards: HashMap::new(), stream }
     }
@@ -203,7 +211,7 @@ struct Bucket {
 
 impl Bucket {
     fn full(rates: Rates, now: Instant) -> Self {
-        let records = Meter::full(rates.records, rates.records, now);
+        let records = Meter::full(rates.records, rates.record_depth, now);
         let bytes = Meter::full(rates.bytes, rates.byte_depth, now);
         Self { pace: Pace::whole(now), clock: now, records, bytes, line: Line::default() }
     }

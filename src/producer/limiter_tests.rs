@@ -35,7 +35,7 @@ fn granted_within(limiter: &mut Limiter, bytes: usize, now: Instant, within: Dur
 #[test]
 fn ten_seconds_give_ten_seconds_worth_and_one_burst() {
     let (now, within) = (Instant::now(), Duration::from_secs(10));
-    assert_eq!(granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE), 100, now, within), 10_999);
+    assert_eq!(granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE), 100, now, within), 10_899);
     // 11 MiB in records of 10 KiB; the last byte of a second would come too late for a whole one.
     let by_bytes = granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE), 10 << 10, now, within);
     assert_eq!(by_bytes, (11 << 20) / (10 << 10));
@@ -51,7 +51,7 @@ fn ten_seconds_give_ten_seconds_worth_and_one_burst() {
 fn a_slot_after_the_deadline_is_refused_and_costs_nothing() {
     let now = Instant::now();
     let mut limiter = limiter(limit(10, 1 << 20), SIZE);
-    assert_eq!(granted_within(&mut limiter, 1, now, Duration::from_secs(1)), 19);
+    assert_eq!(granted_within(&mut limiter, 1, now, Duration::from_secs(1)), 18);
     for _ in 0..3 {
         let refused = limiter.reserve(Some(&id(1)), 1, now, now + Duration::from_millis(999));
         assert_eq!(refused, Err(Duration::from_secs(1)));
@@ -80,7 +80,7 @@ fn records_of_no_known_shard_share_one_limit_of_all_shards() {
     let shards = [None, Some(id(77))];
     let granted =
         (0..1_000).filter(|n| limiter.reserve(shards[n % 2].as_ref(), 1, now, now + Duration::from_nanos(1)).is_ok());
-    assert_eq!(granted.count(), 30);
+    assert_eq!(granted.count(), 27);
     assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(now));
 }
 
@@ -97,7 +97,7 @@ fn a_throttle_cuts_the_rate_of_its_shard_only_and_only_if_adaptive() {
     assert!((700..750).contains(&granted), "{granted}");
     let mut fixed = limiter(RateLimit { mode: RateLimitMode::Fixed, ..limit(1_000, 1 << 20) }, SIZE);
     fixed.throttled(Some(&id(1)), now);
-    assert_eq!(granted_within(&mut fixed, 1, now, Duration::from_secs(1)), 1_999);
+    assert_eq!(granted_within(&mut fixed, 1, now, Duration::from_secs(1)), 1_899);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_refund_makes_room_for_another() {
     let now = Instant::now();
     let mut limiter = limiter(limit(10, 1 << 20), SIZE);
     let slots: Vec<Instant> = (0..13).map(|_| limiter.reserve(Some(&id(1)), 1, now, now + FAR).unwrap()).collect();
-    assert_eq!(slots[12], now + Duration::from_millis(300));
+    assert_eq!(slots[12], now + Duration::from_millis(400));
     limiter.refund(Some(&id(1)), 1, slots[11]);
     assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(slots[12]));
 }
@@ -186,8 +186,9 @@ proptest! {
                 Step::Refund(_) => {}
             }
         }
-        fullest(sent.iter().map(|(at, _)| (*at, 1)).collect(), records as usize, records as usize)?;
-        fullest(sent, bytes as usize, size.max(bytes as usize))?;
+        let (records, bytes) = (records as usize, bytes as usize);
+        fullest(sent.iter().map(|(at, _)| (*at, 1)).collect(), records, records - records / 10)?;
+        fullest(sent, bytes, size.max(bytes - bytes / 10))?;
     }
 }
 
@@ -220,7 +221,7 @@ fn a_line_that_is_too_long_is_not_joined_and_grows_shorter_when_somebody_leaves(
     let now = Instant::now();
     let mut limiter = limiter(limit(10, 1 << 20), SIZE);
     let second = now + Duration::from_secs(1);
-    assert_eq!((0..100).filter(|_| limiter.join(Some(&id(1)), 1, now, second).is_ok()).count(), 19);
+    assert_eq!((0..100).filter(|_| limiter.join(Some(&id(1)), 1, now, second).is_ok()).count(), 18);
     assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Err(Duration::from_secs(1)));
     limiter.leave(Some(&id(1)), 1);
     assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Ok(now + Duration::from_millis(900)));
@@ -233,5 +234,5 @@ fn what_is_sent_without_a_slot_is_paid_for_by_those_after_it() {
     let now = Instant::now();
     let mut limiter = limiter(limit(10, 1 << 20), SIZE);
     (0..12).for_each(|_| limiter.charge(Some(&id(1)), 1, now));
-    assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(now + Duration::from_millis(300)));
+    assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(now + Duration::from_millis(400)));
 }

@@ -13,8 +13,8 @@ const SHARDS: u32 = 4;
 /// What a shard takes in a second: a tenth of what AWS gives, so that the test is quick.
 const RATE: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Until the bursts are used up that shard and limiter begin with, and what they cost is healed.
-const WARM_UP: Duration = Duration::from_secs(10);
+/// Until the bursts are used up that shard and limiter begin with.
+const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_secs(20);
 
 type Answer = (Instant, Result<Written, BindingError>);
