@@ -17,7 +17,11 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(usage) => return leave(&usage.into()),
     };
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = command.worker_threads() {
+        builder.worker_threads(threads.get());
+    }
+    match builder.enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(govern(command));
             // A name lookup that hangs in its thread must not hold up the exit.

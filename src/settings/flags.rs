@@ -125,6 +125,9 @@ pub(super) struct LimitFlags {
     /// Old form of --read-buffer-size, in KB.
     #[arg(long, value_name = "KB", allow_negative_numbers = true, hide_short_help = true)]
     pub(super) dapr_http_read_buffer_size: Option<i64>,
+    /// Threads that do the work; 0 is one for each core [default: 1].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(super) worker_threads: Option<u16>,
     /// Time for a graceful stop; 0 is no limit.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, allow_negative_numbers = true)]
     pub(super) dapr_graceful_shutdown_seconds: i64,

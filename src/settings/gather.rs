@@ -107,6 +107,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         max_body_size: body_limit(&flags.limits),
         max_buffer: buffer_limit(&flags.limits, set("BINDD_MAX_BUFFER"))?,
         read_buffer_size: header_limit(&flags.limits),
+        worker_threads: flags.limits.worker_threads.map(usize::from),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
         strict_dapr_errors: strict.unwrap_or_else(|| set("BINDD_STRICT_DAPR_ERRORS").is_some_and(|v| truthy(&v))),
         api_token: set("DAPR_API_TOKEN").map(SecretString::from),

@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,25 @@ pub enum Command {
     /// The user's component files and app against embedded AWS.
     #[cfg(feature = "embedded")]
     Dev(Box<DevSettings>),
+}
+
+impl Command {
+    /// Threads that do its work; `None` is one for each core.
+    ///
+    /// One serves a sidecar best: it waits for others nearly all the time, and threads that hand work to each other cost
+    /// more than they bring. Embedded AWS works in the same process and has its share.
+    #[must_use]
+    pub fn worker_threads(&self) -> Option<NonZeroUsize> {
+        let count = match self {
+            Self::Run(settings) => settings.worker_threads.unwrap_or(1),
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) => 1,
+            #[cfg(feature = "embedded")]
+            Self::Demo(_) => 0,
+            #[cfg(feature = "embedded")]
+            Self::Dev(settings) => settings.run.worker_threads.unwrap_or(0),
+        };
+        NonZeroUsize::new(count)
+    }
 }
 
 /// Where the app listens.
@@ -69,6 +89,8 @@ pub struct Settings {
     pub max_buffer: Option<usize>,
     /// Largest block of request headers in bytes.
     pub read_buffer_size: usize,
+    /// Threads that do the work, 0 for one for each core; `None` where the command is to decide.
+    pub worker_threads: Option<usize>,
     /// Time for a graceful stop; `None` is no limit.
     pub graceful_shutdown: Option<Duration>,
     /// Answer every failure of a binding with 500, as daprd does.
@@ -104,6 +126,7 @@ impl Settings {
             max_body_size: Some(DEFAULT_BODY),
             max_buffer: Some(DEFAULT_BUFFER),
             read_buffer_size: DEFAULT_HEADERS,
+            worker_threads: None,
             graceful_shutdown: Some(DEFAULT_GRACE),
             strict_dapr_errors: false,
             api_token: None,

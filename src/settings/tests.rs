@@ -51,6 +51,15 @@ fn local_settings_are_the_defaults_of_the_flags() {
 }
 
 #[test]
+fn one_thread_works_unless_more_are_asked_for() {
+    let threads = |more: &str| parse(&format!("--app-id orders {more}")).unwrap().worker_threads().map(usize::from);
+    assert_eq!(threads(""), Some(1));
+    assert_eq!(threads("--worker-threads 4"), Some(4));
+    assert_eq!(threads("--worker-threads=0"), None, "one for each core");
+    assert!(refused("--app-id orders --worker-threads 2000").text.contains("1024"));
+}
+
+#[test]
 fn the_buffer_of_bodies_comes_from_the_flag_then_the_environment() {
     let variable = [("BINDD_MAX_BUFFER", "64Mi")];
     assert_eq!(run("").max_buffer, Some(256 << 20));
