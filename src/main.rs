@@ -7,11 +7,6 @@ use bindd::settings::{self, Command};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Records are made in one thread and freed in another. The system's allocator lets threads wait for each other there,
-/// which cost a fifth of the requests a second.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let command = match settings::parse(std::env::args_os()) {
         Ok(command) => command,

@@ -22,15 +22,6 @@ pub(super) enum Manners {
 
 /// Dapr's code for every call of a binding that was read and could not be done.
 const FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
-/// What a body that was read as a request may have been meant as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meant {
-    /// A request.
-    Request,
-    /// The data itself.
-    Data,
-}
-
 /// What a client hears when a limit was met and nobody knows for how long.
 const TRY_AGAIN_SOON: Duration = Duration::from_secs(1);
 /// Said after the message when the effect of a request is not known.
@@ -39,6 +30,15 @@ const AMBIGUOUS: &str = " (the outcome is unknown: the request may have been car
 /// Said after the message when a body was perhaps meant as the data itself.
 const RAW_BODY_HINT: &str = "; a body is the data itself only for a Kinesis component with `allowRawBody: \"true\"`, sent \
                              with `Content-Type: application/octet-stream`";
+
+/// What a body that was read as a request may have been meant as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// A request.
+    Request,
+    /// The data itself.
+    Data,
+}
 
 /// The request could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -156,7 +156,7 @@ impl Engine {
             numbers: LruCache::sparse(KEYS_KEPT),
             stopped: LruCache::sparse(KEYS_KEPT),
             throughput: Throughput::from(now),
-            call_time: CallTime::default(),
+            call_time: CallTime::unknown(settings.batching.max_delay),
             is_closing: false,
             settings,
         }
@@ -174,7 +174,7 @@ impl Engine {
             Event::Listed(result) => {
                 if self.shards.listed(result, now) {
                     let shards = &mut self.shards;
-                    self.queue.resettle(|pending| shards.resettle(pending, now));
+                    self.queue.resettle(now, |pending| shards.settle(pending, now));
                 }
             }
             Event::Closing => self.is_closing = true,
@@ -202,8 +202,7 @@ impl Engine {
     /// When to come back if nothing happens before.
     pub(super) fn wake_at(&mut self) -> Option<Instant> {
         let is_open = self.flights.len() < self.settings.max_in_flight.max(1);
-        let company =
-            self.queue.first_since().filter(|_| is_open).map(|since| since + self.settings.batching.max_delay);
+        let company = self.company_until().filter(|_| is_open);
         let shards = self.shards.wake_at(self.queue.book.len());
         [self.queue.wake_at(), company, shards].into_iter().flatten().min()
     }
@@ -243,9 +242,9 @@ impl Engine {
             deadline: options.deadline,
             begin_by: self.call_time.begin_by(now, options.deadline),
             due: turn.unwrap_or(now),
-            turn,
+            is_limited: turn.is_some(),
             claim: if turn.is_some() { Claim::InLine } else { Claim::None },
-            trial: Trial { attempts: 0, first: None, outcome: Outcome::NotDone, last: None },
+            trial: Trial { attempts: 0, parted: 0, first: None, outcome: Outcome::NotDone, last: None },
             stage: Stage::Behind,
             waiter,
             permit,
@@ -269,6 +268,7 @@ impl Engine {
     fn next_batch(&mut self, now: Instant) -> Option<Batch> {
         while let Some(mut units) = self.parts.pop_front() {
             units.retain(|unit| self.is_awaited(unit, now));
+            self.queue.refly(units.iter().flat_map(Users::tickets));
             let batch = reform(&self.queue.book, units, self.settings.aggregation);
             if !batch.units.is_empty() {
                 return Some(batch);
@@ -282,8 +282,11 @@ impl Engine {
                 self.conclude(pending, Err(error));
             }
             for (ticket, wait) in batch.late.drain(..) {
-                let shard = self.queue.book.get(ticket).and_then(|pending| pending.shard.as_ref());
-                self.fail(ticket, refusals::no_room(shard, wait), now);
+                let Some(pending) = self.queue.book.get(ticket) else { continue };
+                // A failure of the service says more than the limit that keeps the record from being tried again.
+                let last = pending.trial.last.clone();
+                let error = last.unwrap_or_else(|| refusals::no_room(pending.shard.as_ref(), wait));
+                self.fail(ticket, error, now);
             }
             if !batch.units.is_empty() {
                 return Some(batch);
@@ -294,14 +297,21 @@ impl Engine {
 
     /// Group commit: with few calls open nobody waits, else until a batch is worth a call.
     fn is_time(&mut self, now: Instant) -> bool {
-        let Some(since) = self.queue.first_since() else { return false };
+        let Some(until) = self.company_until() else { return false };
         let (tally, limits) = (self.queue.tally(), self.plan.limits);
         self.flights.len() < FEW_CALLS
             || self.is_closing
             || tally.records >= limits.records
             || tally.bytes >= limits.bytes
             || tally.full_shards > 0
-            || since + self.settings.batching.max_delay <= now
+            || until <= now
+    }
+
+    /// How long the first record may wait for others: for the delay that is set, if it has the time.
+    fn company_until(&mut self) -> Option<Instant> {
+        let since = self.queue.first_since()?;
+        let (_, first) = self.queue.first()?;
+        Some((since + self.settings.batching.max_delay).min(first.begin_by))
     }
 
     fn launch(&mut self, mut batch: Batch, now: Instant, effects: &mut Vec<Effect>) {
@@ -350,8 +360,9 @@ impl Engine {
             }
             pending.trial.first = Some(now);
             self.metrics.queue_waited(now.saturating_duration_since(pending.arrived));
-            let held = pending.turn.map(|turn| turn.saturating_duration_since(pending.arrived));
-            if let Some(held) = held.filter(|held| !held.is_zero()) {
+            // It was held until then, and what it waited after that was not for the limit.
+            let held = pending.due.saturating_duration_since(pending.arrived);
+            if pending.is_limited && !held.is_zero() {
                 self.metrics.limiter_waited(held);
             }
         }

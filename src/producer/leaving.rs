@@ -44,7 +44,8 @@ impl Engine {
     pub(super) fn withdraw(&mut self, ticket: Ticket, now: Instant) {
         let Some(pending) = self.queue.book.get(ticket) else { return };
         let error = refusals::closed(pending.trial.outcome);
-        let lane = pending.lane.clone().filter(|_| pending.leaves_hole());
+        // One that was answered stopped its key then.
+        let lane = pending.lane.clone().filter(|_| pending.leaves_hole() && !pending.waiter.is_answered());
         // Before it leaves, since then the next of its key is no longer behind.
         self.stop(lane, now);
         self.finish(ticket, Err(error), now);
@@ -62,9 +63,9 @@ impl Engine {
         for ticket in self.queue.expired(now) {
             let Some(pending) = self.queue.book.get(ticket) else { continue };
             match pending.stage {
-                Stage::Flying => self.cut(ticket, now),
+                Stage::Flying | Stage::Parted => self.cut(ticket, now),
                 Stage::Behind | Stage::Held | Stage::Ready => {
-                    let error = overdue(pending, now);
+                    let error = overdue(pending);
                     self.fail(ticket, error, now);
                 }
             }
@@ -101,12 +102,20 @@ impl Engine {
         let Some(pending) = self.queue.book.get_mut(ticket).filter(|pending| !pending.waiter.is_gone()) else {
             return;
         };
-        let error = told(pending, refusals::cut()).with_outcome(Outcome::Unknown);
+        let error = match pending.stage {
+            Stage::Parted => told(pending, overdue(pending)),
+            Stage::Flying | Stage::Behind | Stage::Held | Stage::Ready => {
+                told(pending, refusals::cut()).with_outcome(Outcome::Unknown)
+            }
+        };
+        let is_ambiguous = error.outcome() == Outcome::Unknown;
         let lane = pending.lane.clone();
         let attempts = pending.trial.attempts;
         if pending.waiter.answer(Err(error)) {
             self.metrics.ended(RecordState::Failed, attempts);
-            self.metrics.ambiguous();
+            if is_ambiguous {
+                self.metrics.ambiguous();
+            }
         } else {
             self.metrics.ended(RecordState::Orphaned, attempts);
         }
@@ -169,12 +178,6 @@ fn told(pending: &Pending, error: BindingError) -> BindingError {
 }
 
 /// Why a record that waits at its deadline was not stored.
-fn overdue(pending: &Pending, now: Instant) -> BindingError {
-    if let Some(last) = &pending.trial.last {
-        return last.clone();
-    }
-    match pending.turn.map(|_| pending.due).filter(|due| *due > now) {
-        Some(due) => refusals::no_room(pending.shard.as_ref(), due - now),
-        None => refusals::never_sent(),
-    }
+fn overdue(pending: &Pending) -> BindingError {
+    pending.trial.last.clone().unwrap_or_else(refusals::never_sent)
 }

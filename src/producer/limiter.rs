@@ -137,7 +137,7 @@ impl Limiter {
     /// one shard come in the order they were asked for.
     ///
     /// # Errors
-    /// When the slot would not lie before the deadline: the wait until it. Nothing was taken.
+    /// When there is no slot now, nor one before the deadline: the wait until it. Nothing was taken.
     pub(super) fn reserve(
         &mut self,
         shard: Option<&ShardId>,
@@ -147,7 +147,7 @@ impl Limiter {
     ) -> Result<Instant, Duration> {
         let Some(bucket) = self.bucket(shard, now) else { return Ok(now) };
         let at = bucket.slot(bytes, now);
-        if at >= deadline {
+        if at > now && at >= deadline {
             return Err(at.saturating_duration_since(now));
         }
         bucket.take(bytes, at);

@@ -42,6 +42,15 @@ pub(super) enum Stage {
     Ready,
     /// In a call.
     Flying,
+    /// In a part of a call that was refused whole; the part waits to be a call of its own.
+    Parted,
+}
+
+impl Stage {
+    /// Whether it is bound to the others of its call, and cannot leave alone.
+    pub(super) const fn is_bound(self) -> bool {
+        matches!(self, Self::Flying | Self::Parted)
+    }
 }
 
 /// What a record has of its shard's limit; each attempt takes a new slot.
@@ -69,12 +78,21 @@ pub(super) enum Packing {
 pub(super) struct Trial {
     /// Attempts made, the one under way included.
     pub(super) attempts: u32,
+    /// Those of them that ended because another record of the call was bad.
+    pub(super) parted: u32,
     /// When the first was made.
     pub(super) first: Option<Instant>,
     /// Unknown once any attempt was.
     pub(super) outcome: Outcome,
     /// The failure of the last attempt.
     pub(super) last: Option<BindingError>,
+}
+
+impl Trial {
+    /// Attempts that count for the record itself.
+    pub(super) const fn own_attempts(&self) -> u32 {
+        self.attempts.saturating_sub(self.parted)
+    }
 }
 
 /// A record with its caller.
@@ -97,8 +115,8 @@ pub(super) struct Pending {
     pub(super) begin_by: Instant,
     /// Not to be sent before: the limiter's, later that of a repetition.
     pub(super) due: Instant,
-    /// When its limit lets it go, as was expected on its arrival; `None` where nothing limits it.
-    pub(super) turn: Option<Instant>,
+    /// Whether a limit was kept for it when it came.
+    pub(super) is_limited: bool,
     pub(super) claim: Claim,
     pub(super) trial: Trial,
     pub(super) stage: Stage,

@@ -222,7 +222,7 @@ impl Queue {
         let pending = self.book.remove(ticket)?;
         match pending.stage {
             Stage::Ready => self.tally.subtract(pending.size, pending.shard.as_ref()),
-            Stage::Behind | Stage::Held | Stage::Flying => {}
+            Stage::Behind | Stage::Held | Stage::Flying | Stage::Parted => {}
         }
         if let Some(key) = pending.lane.as_ref().filter(|_| pending.stage != Stage::Behind) {
             self.leave(key, now);
@@ -272,7 +272,7 @@ impl Queue {
 
     /// Waiting records whose caller went away.
     pub(super) fn abandoned(&self) -> Vec<Ticket> {
-        let is_abandoned = |pending: &Pending| pending.stage != Stage::Flying && pending.waiter.is_gone();
+        let is_abandoned = |pending: &Pending| !pending.stage.is_bound() && pending.waiter.is_gone();
         let mut tickets = self.book.tickets();
         tickets.retain(|ticket| self.book.get(*ticket).is_some_and(is_abandoned));
         tickets
@@ -287,10 +287,11 @@ impl Queue {
         alarms.into_iter().flatten().map(|Reverse((at, _))| *at).min()
     }
 
-    /// Settles all records anew, but those in a call: where each goes, and its claim there.
-    pub(super) fn resettle(&mut self, mut settle: impl FnMut(&Pending) -> (Option<ShardId>, Claim)) {
+    /// Settles all records anew, but those in a call: where each goes, and its claim there. One that was held for the limit
+    /// of another shard waits no longer for that.
+    pub(super) fn resettle(&mut self, now: Instant, mut settle: impl FnMut(&Pending) -> (Option<ShardId>, Claim)) {
         for ticket in self.book.tickets() {
-            let Some(pending) = self.book.get_mut(ticket).filter(|pending| pending.stage != Stage::Flying) else {
+            let Some(pending) = self.book.get_mut(ticket).filter(|pending| !pending.stage.is_bound()) else {
                 continue;
             };
             let (shard, claim) = settle(pending);
@@ -298,13 +299,28 @@ impl Queue {
             if shard == pending.shard {
                 continue;
             }
-            pending.turn = None;
             if pending.stage == Stage::Ready {
                 self.tally.subtract(pending.size, pending.shard.as_ref());
                 self.tally.add(pending.size, shard.as_ref());
             }
             pending.shard = shard;
+            if pending.trial.attempts == 0 {
+                pending.due = pending.due.min(now);
+                if pending.stage == Stage::Held {
+                    self.make_ready(ticket, End::Back, now);
+                }
+            }
         }
+    }
+
+    /// The records of a call that was refused whole, until its parts are calls.
+    pub(super) fn part<'a>(&mut self, tickets: impl Iterator<Item = &'a Ticket>) {
+        tickets.for_each(|ticket| self.set_stage(*ticket, Stage::Parted));
+    }
+
+    /// A part becomes a call.
+    pub(super) fn refly<'a>(&mut self, tickets: impl Iterator<Item = &'a Ticket>) {
+        tickets.for_each(|ticket| self.fly(*ticket));
     }
 
     /// One record of a key is no longer under way; if it was the last, the next one's turn has come.

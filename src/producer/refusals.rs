@@ -64,7 +64,7 @@ pub(super) fn cut() -> BindingError {
 
 /// One call took too long.
 pub(super) fn attempt_cut(limit: Duration) -> BindingError {
-    let text = format!("the service did not answer within {limit:?} (attemptTimeout)");
+    let text = format!("the call did not end within {limit:?}");
     BindingError::new(FailureKind::TimedOut, text).with_outcome(Outcome::Unknown)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn judge(error: &BindingError, trial: &Trial, bounds: &Bounds, wait: 
         return Verdict::GiveUp;
     }
     // The first attempt is no repetition.
-    let is_used_up = bounds.policy.max_retries.is_some_and(|most| trial.attempts > most);
+    let is_used_up = bounds.policy.max_retries.is_some_and(|most| trial.own_attempts() > most);
     let at = now + wait;
     let last = bounds.policy.max_elapsed.map(|elapsed| trial.first.unwrap_or(now) + elapsed);
     if is_used_up || at >= bounds.deadline || last.is_some_and(|last| at > last) {
@@ -59,7 +59,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn trial(attempts: u32, first: Instant) -> Trial {
-        Trial { attempts, first: Some(first), outcome: Outcome::NotDone, last: None }
+        Trial { attempts, parted: 0, first: Some(first), outcome: Outcome::NotDone, last: None }
     }
 
     fn failing(kind: FailureKind) -> BindingError {

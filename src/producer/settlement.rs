@@ -158,6 +158,7 @@ impl Engine {
             self.plan.limits.bytes = OLD_MOST_BYTES;
         }
         flight.units.iter().for_each(|unit| self.note_refusal(unit, error));
+        self.queue.part(flight.units.iter().flat_map(Users::tickets));
         let second = flight.units.split_off(flight.units.len() / 2);
         self.parts.extend([flight.units, second]);
     }
@@ -166,6 +167,7 @@ impl Engine {
         for ticket in unit.tickets() {
             if let Some(pending) = self.queue.book.get_mut(*ticket) {
                 pending.note(error);
+                pending.trial.parted += 1;
             }
         }
     }
@@ -177,7 +179,7 @@ impl Engine {
         pending.note(error);
         let policy = self.settings.retry;
         let bounds = Bounds { policy, deadline: pending.deadline, fail_if_throttled: pending.fail_if_throttled };
-        let wait = wait(&policy, pending.trial.attempts, pause.fraction, error).max(pause.at_least);
+        let wait = wait(&policy, pending.trial.own_attempts(), pause.fraction, error).max(pause.at_least);
         match judge(error, &pending.trial, &bounds, wait, now) {
             Verdict::Again(at) => self.again(ticket, at, error, settling),
             Verdict::GiveUp => self.fail(ticket, error.clone(), now),
@@ -198,7 +200,7 @@ impl Engine {
         }
         pending.due = due;
         // While it was under way it may have got another shard.
-        (pending.shard, pending.claim) = self.shards.resettle(pending, now);
+        (pending.shard, pending.claim) = self.shards.settle(pending, now);
         // What was wrong with an aggregate says nothing of each of its users.
         if error.kind().may_retry() {
             pending.trial.last = Some(error.clone());

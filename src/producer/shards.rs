@@ -93,7 +93,7 @@ impl Shards {
     }
 
     /// Joins the line of its shard, however long it is.
-    pub(super) fn rejoin(&mut self, shard: Option<&ShardId>, bytes: usize, now: Instant) -> Claim {
+    fn rejoin(&mut self, shard: Option<&ShardId>, bytes: usize, now: Instant) -> Claim {
         self.limiter.rejoin(shard, bytes, now);
         Claim::InLine
     }
@@ -132,8 +132,9 @@ impl Shards {
         }
     }
 
-    /// Where a record belongs by the map as it is now, after [`Shards::listed`] said that it is another one.
-    pub(super) fn resettle(&mut self, pending: &Pending, now: Instant) -> (Option<ShardId>, Claim) {
+    /// Where a record that is not in a call belongs by the map as it is now, and its claim there: it joins the line,
+    /// however long that is, unless it has a slot there.
+    pub(super) fn settle(&mut self, pending: &Pending, now: Instant) -> (Option<ShardId>, Claim) {
         let shard = self.predict(pending.hash);
         let claim = match pending.claim {
             Claim::Slot(slot) if shard == pending.shard => Claim::Slot(slot),

@@ -174,3 +174,45 @@ async fn a_forced_end_answers_everybody_truly() {
     assert_eq!((waiting.kind(), waiting.outcome()), (FailureKind::Closed, Outcome::NotDone));
     assert!(rig.put("k", "c").now_or_never().is_some_and(|answer| answer.is_err()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_calls_that_hung_what_waited_is_sent_while_there_is_time() {
+    let script = Script::new(|call, _| if (1..=7).contains(&call) { Reaction::Never } else { Reaction::Store });
+    let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));
+    let settings =
+        ProducerSettings { max_in_flight: 1, attempt_timeout: Duration::from_secs(7), ..ProducerSettings::default() };
+    let rig = Rig::listed(settings, &script, Some(shards));
+    assert!(rig.put("k", "first, to learn the shards").await.is_ok());
+    let hung = rig.producer.put(record("k", "hung"), within(120_000));
+    let behind = async {
+        // By then calls are known to take seconds, and the last one that hangs has just begun.
+        while script.seen().len() < 8 {
+            tokio::time::sleep(LATENCY).await;
+        }
+        rig.producer.put(record("k", "behind"), within(10_000)).await
+    };
+    let (hung, behind) = futures_util::join!(hung, behind);
+    assert_eq!((hung.unwrap().attempts, behind.unwrap().attempts), (8, 1), "there were three seconds left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_shard_lets_go_at_once_what_its_limit_held() {
+    let script = Script::storing();
+    let half = u128::MAX / 2;
+    let listing = Arc::new(Listing(Mutex::new(vec![shard("both", 0, u128::MAX)])));
+    let rate_limit =
+        RateLimit { records_per_second: 10, refresh_every: Duration::from_secs(1), ..RateLimit::default() };
+    let settings = ProducerSettings { rate_limit, ..ProducerSettings::default() };
+    let rig = Rig::listed(settings, &script, Some(Arc::clone(&listing)));
+    let put = |hash: u128| {
+        let record = crate::domain::NewRecord { explicit_hash_key: Some(hash), ..record("k", "x") };
+        rig.producer.put(record, within(20_000))
+    };
+    assert!(put(0).await.is_ok());
+    *listing.0.lock().unwrap() = vec![shard("low", 0, half), shard("high", half + 1, u128::MAX)];
+    let begun = Instant::now();
+    let answers = join_all((0..50_u128).map(|n| put(if n % 2 == 0 { 0 } else { u128::MAX }))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    // One shard of ten a second would need four seconds for fifty; two that begin full after a second need less.
+    assert!(begun.elapsed() < Duration::from_millis(3_000), "{:?}", begun.elapsed());
+}

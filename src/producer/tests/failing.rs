@@ -198,3 +198,40 @@ async fn a_call_that_panics_has_an_unknown_outcome() {
     assert_eq!(rig.put("k", "a").await.unwrap().attempts, 2);
     rig.counts("duplicates_possible_total", "", 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_halved_for_a_bad_record_uses_up_no_repetition_of_the_others() {
+    let is_bad = |record: &NewRecord| record.data == "3";
+    let mut throttled = false;
+    let script = Script::new(move |_, records| {
+        if records.iter().any(is_bad) {
+            return Reaction::Refuse(failure(FailureKind::Caller));
+        }
+        if records.iter().any(|record| record.data == "2") && !std::mem::replace(&mut throttled, true) {
+            return Reaction::Refuse(failure(FailureKind::Throttled));
+        }
+        Reaction::Store
+    });
+    let retry = RetryPolicy { max_retries: Some(1), ..RetryPolicy::default() };
+    let rig = Rig::new(ProducerSettings { retry, ..ProducerSettings::default() }, &script);
+    let answers = put_many(&rig, 16).await;
+    for (n, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.is_ok(), n != 3, "{n}: {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_waits_at_its_deadline_was_surely_not_stored() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Refuse(failure(FailureKind::Caller)),
+        _ => Reaction::Never,
+    });
+    let settings =
+        ProducerSettings { max_in_flight: 1, attempt_timeout: Duration::from_secs(60), ..ProducerSettings::default() };
+    let rig = Rig::new(settings, &script);
+    let answers = put_many(&rig, 4).await;
+    let outcomes: Vec<Outcome> = answers.into_iter().map(|answer| answer.unwrap_err().outcome()).collect();
+    let unknown = outcomes.iter().filter(|outcome| **outcome == Outcome::Unknown).count();
+    assert_eq!(unknown, 2, "one part is under way for good, the other never began: {outcomes:?}");
+    rig.counts("ambiguous_total", "", 2);
+}
