@@ -1,7 +1,7 @@
 //! The limits of each shard. Pure; all times are given.
 //!
 //! Whoever comes joins the line of its shard, and is told when its turn should come, or that this is too late; the line
-//! only counts, so leaving it gives the room back. Just before an attempt is sent it takes a slot, also one that is sent
+//! only counts, so leaving it gives the room to whoever comes next. Just before an attempt is sent it takes a slot, also one that is sent
 //! again or comes late (behind its key, with all calls in use, in an outage), so that the late do not leave together.
 //!
 //! A bucket keeps its state as of its last slot, which may lie ahead. So slots of one shard never run backwards, and
