@@ -266,8 +266,8 @@ impl Engine {
     }
 
     fn next_batch(&mut self, now: Instant) -> Option<Batch> {
-        while let Some(mut units) = self.parts.pop_front() {
-            units.retain(|unit| self.is_awaited(unit, now));
+        while let Some(units) = self.parts.pop_front() {
+            let units: Vec<Users> = units.iter().filter_map(|unit| self.still_awaited(unit, now)).collect();
             self.queue.refly(units.iter().flat_map(Users::tickets));
             let batch = reform(&self.queue.book, units, self.settings.aggregation);
             if !batch.units.is_empty() {

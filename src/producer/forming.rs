@@ -48,7 +48,7 @@ impl Users {
         }
     }
 
-    fn of(tickets: Vec<Ticket>) -> Self {
+    pub(super) fn of(tickets: Vec<Ticket>) -> Self {
         if let [ticket] = tickets[..] { Self::One(ticket) } else { Self::Many(tickets) }
     }
 }

@@ -5,7 +5,7 @@ use super::forming::Users;
 use super::pending::{LaneKey, Pending, Stage, Ticket};
 use super::refusals;
 use super::settings::OrderingOnFailure;
-use super::waiter::Answer;
+use super::waiter::{Answer, Waiter};
 use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::telemetry::RecordState;
 use std::time::Duration;
@@ -84,17 +84,18 @@ impl Engine {
         }
     }
 
-    /// Whether anybody still waits for a part of a refused batch; if not, it is not sent again.
-    pub(super) fn is_awaited(&mut self, unit: &Users, now: Instant) -> bool {
+    /// What of a unit of a refused batch is sent again: nothing if nobody waits for it any more, and never a user who was
+    /// told meanwhile that it was not stored.
+    pub(super) fn still_awaited(&mut self, unit: &Users, now: Instant) -> Option<Users> {
         let book = &self.queue.book;
-        let is_awaited = |ticket: &Ticket| book.get(*ticket).is_some_and(|pending| !pending.waiter.is_gone());
-        if unit.tickets().iter().any(is_awaited) {
-            return true;
+        let waiter = |ticket: &Ticket| book.get(*ticket).map(|pending| &pending.waiter);
+        let is_awaited = unit.tickets().iter().filter_map(waiter).any(|waiter| !waiter.is_gone());
+        let is_over = |ticket: &Ticket| !is_awaited || waiter(ticket).is_none_or(Waiter::is_answered);
+        let (over, left): (Vec<Ticket>, Vec<Ticket>) = unit.tickets().iter().partition(|ticket| is_over(ticket));
+        for ticket in over {
+            self.withdraw(ticket, now);
         }
-        for ticket in unit.tickets() {
-            self.withdraw(*ticket, now);
-        }
-        false
+        (!left.is_empty()).then(|| Users::of(left))
     }
 
     fn cut(&mut self, ticket: Ticket, now: Instant) {

@@ -3,7 +3,7 @@
 use super::super::{Aggregation, Ordering, OrderingOnFailure, ProducerSettings, PutOptions};
 use super::script::{Listing, Reaction, Rig, Script, failure, record, shard, texts, within};
 use crate::aggregation::unpack;
-use crate::domain::{FailureKind, NewRecord};
+use crate::domain::{FailureKind, NewRecord, Outcome};
 use futures_util::future::join_all;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -155,4 +155,31 @@ async fn users_of_an_aggregate_that_went_elsewhere_are_sent_again_alone() {
         assert_eq!((written.receipt.shard.as_str(), written.sub_sequence, written.attempts), ("child", None, 2));
     }
     rig.counts("duplicates_possible_total", "", 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_that_was_told_of_its_deadline_is_not_stored_with_the_others_of_its_aggregate() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Refuse(failure(FailureKind::Caller)),
+        1 => Reaction::Never,
+        _ => Reaction::Store,
+    });
+    let settings = ProducerSettings {
+        aggregation: Aggregation::Key,
+        max_in_flight: 1,
+        attempt_timeout: Duration::from_secs(1),
+        ..ProducerSettings::default()
+    };
+    let rig = Rig::new(settings, &script);
+    let put = |key, data, millis| rig.producer.put(record(key, data), within(millis));
+    let (a, b, late, in_time) = futures_util::join!(
+        put("k", "a", 20_000),
+        put("k", "b", 20_000),
+        put("l", "late", 500),
+        put("l", "in time", 20_000)
+    );
+    assert!(a.is_ok() && b.is_ok() && in_time.unwrap().sub_sequence.is_none());
+    let late = late.unwrap_err();
+    assert_eq!((late.kind(), late.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
+    assert!(script.stored().iter().any(|record| record.data == "in time"), "alone, as a plain record");
 }
