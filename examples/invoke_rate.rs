@@ -105,6 +105,7 @@ fn face() -> Result<Arc<Face>, Failure> {
         app: AppConnection::default(),
         extended: BTreeMap::new(),
         stop: Stop::new(),
+        last_answers: Stop::new(),
     }))
 }
 

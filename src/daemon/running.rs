@@ -18,6 +18,11 @@ pub(super) const INPUTS: &str = "inputs";
 /// How long parts that were told to drop everything may take to join their own tasks.
 const LAST_JOIN: Duration = Duration::from_millis(500);
 
+/// So long before connections are cut, all who still wait for an output are answered; at most a fifth of the time.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// An output that is told to end at once tells its callers within that.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
 /// What the daemon's own tasks end with.
 #[derive(Debug)]
 pub(super) enum Part {
@@ -35,6 +40,8 @@ pub(super) struct Stops {
     /// `POST /v1.0/shutdown`, or a part that failed.
     pub(super) asked: Stop,
     pub(super) inputs: Stop,
+    /// Whoever still waits for an output is to be answered.
+    pub(super) answers: Stop,
     pub(super) http: Stop,
     pub(super) metrics: Stop,
 }
@@ -96,7 +103,8 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
-        let phases = phases(&mut self.parts, &self.stops, [&self.ready, &self.outbound], &self.host);
+        let answered_by = self.limit.map(|limit| Instant::now() + limit - LAST_ANSWERS.min(limit / 5));
+        let phases = phases(&mut self.parts, &self.stops, [&self.ready, &self.outbound], &self.host, answered_by);
         let in_time = tokio::select! {
             clean = phases => clean,
             () = deadline => { tracing::error!(limit = ?self.limit, "graceful shutdown timeout was exceeded"); false }
@@ -134,7 +142,13 @@ impl Running {
     }
 }
 
-async fn phases(parts: &mut Supervisor<Part>, stops: &Stops, readiness: [&Readiness; 2], host: &Host) -> bool {
+async fn phases(
+    parts: &mut Supervisor<Part>,
+    stops: &Stops,
+    readiness: [&Readiness; 2],
+    host: &Host,
+    answered_by: Option<Instant>,
+) -> bool {
     readiness.iter().for_each(|ready| ready.stop());
     tracing::info!(phase = "unready", "shutdown phase was finished");
 
@@ -145,7 +159,7 @@ async fn phases(parts: &mut Supervisor<Part>, stops: &Stops, readiness: [&Readin
 
     let begun = Instant::now();
     stops.http.finish();
-    clean &= join(parts, HTTP).await;
+    clean &= drained(parts, stops, host, answered_by).await;
     tracing::info!(phase = "http", took = ?begun.elapsed(), "shutdown phase was finished");
 
     let begun = Instant::now();
@@ -159,6 +173,21 @@ async fn phases(parts: &mut Supervisor<Part>, stops: &Stops, readiness: [&Readin
     stops.metrics.finish();
     clean &= join(parts, METRICS).await;
     clean
+}
+
+/// Joins the HTTP side. Shortly before the end of the time, outputs are told to answer whoever still waits, as far as they
+/// know what became of it; the rest is answered without them.
+async fn drained(parts: &mut Supervisor<Part>, stops: &Stops, host: &Host, answered_by: Option<Instant>) -> bool {
+    let Some(answered_by) = answered_by else { return join(parts, HTTP).await };
+    if let Ok(clean) = tokio::time::timeout_at(answered_by, join(parts, HTTP)).await {
+        return clean;
+    }
+    tracing::warn!("requests were still waiting near the end of the graceful stop, they are answered without a result");
+    // Dropped midway, closing aborts what is left of the outputs, and they tell their callers so.
+    drop(tokio::time::timeout(LAST_WORDS, host.close_all()).await);
+    stops.answers.finish();
+    join(parts, HTTP).await;
+    false
 }
 
 /// Joins parts until the named one has ended; whether all that ended did so well.

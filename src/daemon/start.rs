@@ -96,6 +96,7 @@ impl Running {
             app: app_connection(settings),
             extended: BTreeMap::new(),
             stop: self.stops.asked.clone(),
+            last_answers: self.stops.answers.clone(),
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
                 max_buffer: settings.max_buffer,

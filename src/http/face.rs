@@ -28,6 +28,8 @@ pub struct Face {
     pub extended: BTreeMap<String, String>,
     /// Asked to finish by `POST /v1.0/shutdown`.
     pub stop: Stop,
+    /// Asked to finish when whoever still waits for a component must be answered, just before connections are cut.
+    pub last_answers: Stop,
 }
 
 /// How the app is reached.

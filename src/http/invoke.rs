@@ -6,7 +6,7 @@ use super::error::{self, MalformedRequest, Manners, Meant};
 use super::face::Face;
 use super::trace::TraceContext;
 use super::{body, raw, request};
-use crate::domain::{Extent, InvokeResponse, OutputBinding, cause_line};
+use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -68,7 +68,13 @@ async fn perform(
     // Head and body are slices of what the connection reads into, and would keep all of it while the component works.
     drop((head, body));
     let name = tally.name;
-    let mut answer = match face.host.invoke(name, call).await {
+    // Biased: a component that knows what became of the request is heard.
+    let done = tokio::select! {
+        biased;
+        done = face.host.invoke(name, call) => done,
+        () = face.last_answers.asked() => Err(unfinished().into()),
+    };
+    let mut answer = match done {
         Ok(response) => succeeded(response, manners(face)),
         Err(failure) => {
             log(name, &failure);
@@ -77,6 +83,12 @@ async fn perform(
     };
     trace.echo(answer.headers_mut());
     Ok(answer)
+}
+
+/// The time for a graceful stop is over, and the component is still at it.
+fn unfinished() -> BindingError {
+    let text = "the sidecar stopped before the service answered: the request may have been carried out or not";
+    BindingError::new(FailureKind::Closed, text).with_outcome(Outcome::Unknown)
 }
 
 const fn manners(face: &Face) -> Manners {

@@ -79,7 +79,7 @@ impl<'d> Reader<'d> {
         let size = parsed.filter(|bytes| range.contains(bytes));
         if size.is_none() {
             let problem = if parsed.is_some() { "is out of range" } else { "is not a size" };
-            let remedy = format!("write one from {} to {} bytes, such as `512Ki` or `5Mi`", range.start(), range.end());
+            let remedy = format!("write one from {} to {} bytes; `Ki` or `Mi` may follow", range.start(), range.end());
             self.fault(name, format!("{} {problem}", shown(item)), remedy);
         }
         size

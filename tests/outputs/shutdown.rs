@@ -28,3 +28,31 @@ async fn a_stop_in_mid_traffic_answers_whatever_it_stored() {
     let statuses = statuses(&told);
     assert!(statuses.keys().all(|status| matches!(status, 0 | 204 | 503)), "{statuses:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_still_waits_at_the_end_of_a_stop_is_answered_as_far_as_anybody_knows() {
+    let backend = keeping(4).await;
+    backend.set(Faults { latency: Duration::from_secs(50), ..Faults::default() });
+    let table =
+        [("table", "rows"), ("requestTimeout", "100s"), ("maxRequestTimeout", "100s"), ("attemptTimeout", "60s")];
+    let alone = [("maxInFlight", "1"), ("disableBatching", "true")];
+    let components = Components::kinesis(&backend.url(), &alone);
+    let sidecar = components.with("rows", "bindings.aws.dynamodb", &backend.url(), &table).sidecar().await;
+    let address = sidecar.address;
+    let one_each = |callers| Crowd { callers, records: 1 };
+    let records = send_all(address, "orders", one_each(8), |number| record(number, 97));
+    let rows = send_all(address, "rows", one_each(1), |_| r#"{"operation":"create","data":{"id":"a"}}"#.to_owned());
+    let stopping = async {
+        let queued = r#"bindd_output_queue_records{component="orders"} 8"#;
+        until("all to wait", async || (sidecar.page().contains(queued) && backend.counts().put_item > 0).then_some(()))
+            .await;
+        sidecar.stop().await
+    };
+    let (records, rows, shutdown) = tokio::join!(records, rows, stopping);
+    assert_eq!(shutdown, Shutdown::Cut);
+    for told in records.iter().chain(&rows) {
+        assert_eq!(told.status.map(|status| status.as_u16()), Some(503), "{told:?}");
+    }
+    let ambiguous = |told: &[crate::callers::Told]| told.iter().filter(|one| one.is_ambiguous).count();
+    assert_eq!((ambiguous(&records), ambiguous(&rows)), (1, 1), "what was under way, and not what waited: {records:?}");
+}

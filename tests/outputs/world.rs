@@ -67,6 +67,11 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
+    /// The metrics page.
+    pub(crate) fn page(&self) -> String {
+        self.running.metrics().page().unwrap()
+    }
+
     /// Stops as a signal does.
     pub(crate) async fn stop(self) -> Shutdown {
         let stop = Stop::new();

@@ -104,6 +104,7 @@ pub(super) fn face(settings: HttpSettings) -> (Arc<Face>, Arc<Fake>) {
         app: AppConnection { port: Some(3000), ..AppConnection::default() },
         extended: BTreeMap::from([("appPID".to_owned(), "7".to_owned())]),
         stop: Stop::new(),
+        last_answers: Stop::new(),
     };
     (Arc::new(face), fake)
 }
