@@ -86,7 +86,7 @@ pub(super) struct Carried<R> {
 }
 
 /// Carries out a bulk. Returns at the deadline at the latest. Dropping the future ends it: what was sent may be stored
-/// (counted as orphaned), what was not is not.
+/// (counted as orphaned), what was not is not (counted as refused).
 pub(super) async fn carry<E, R>(
     port: &dyn BatchPort<E, R>,
     entries: &[Entry<E>],
@@ -304,9 +304,12 @@ impl<R> Progress<R> {
 
 impl<R> Drop for Progress<R> {
     fn drop(&mut self) {
-        let left = self.tracks.iter().filter(|track| track.answer.is_none() && track.attempts > 0);
-        if self.effect == Effect::Writes {
-            left.for_each(|track| self.pace.metrics.ended(RecordState::Orphaned, track.attempts));
+        if self.effect != Effect::Writes {
+            return;
+        }
+        for track in self.tracks.iter().filter(|track| track.answer.is_none()) {
+            let state = if track.attempts > 0 { RecordState::Orphaned } else { RecordState::Refused };
+            self.pace.metrics.ended(state, track.attempts);
         }
     }
 }

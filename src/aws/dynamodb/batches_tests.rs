@@ -209,18 +209,21 @@ async fn a_missing_table_is_asked_for_a_few_times_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bulk_that_is_dropped_counts_what_was_under_way() {
+async fn a_bulk_that_is_dropped_counts_what_was_under_way_and_what_was_not() {
     let metrics = Metrics::new();
     let pace = Pace { metrics: metrics.output("rows"), ..pace() };
-    let (script, given) = (Script::of(&[Act::Hang]), distinct(3));
+    let (script, given) = (Script::of(&[Act::Hang; 4]), distinct(250));
     let entries: Vec<_> = given.iter().map(|value| Entry { value: *value, size: 10 }).collect();
     let keys = known(&given);
     {
         let mut carrying = Box::pin(carry(&script, &entries, &keys, &pace));
         assert!(futures_util::poll!(&mut carrying).is_pending());
     }
-    let line = r#"bindd_output_records_total{component="rows",state="orphaned"} 3"#;
-    assert!(metrics.page().unwrap().contains(line));
+    let page = metrics.page().unwrap();
+    for (state, count) in [("orphaned", 100), ("refused", 150)] {
+        let line = format!(r#"bindd_output_records_total{{component="rows",state="{state}"}} {count}"#);
+        assert!(page.contains(&line), "{line} is not in {page}");
+    }
 }
 
 /// Seeded: whatever the service does, each entry is answered once, and an `Ok` is in the table.
