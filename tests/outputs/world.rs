@@ -1,6 +1,7 @@
 //! A folder of components, and the sidecar that serves them.
 
-use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use aws_config::SdkConfig;
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig};
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown};
 use bindd::domain::Stop;
@@ -82,26 +83,23 @@ impl Sidecar {
 
 /// The SDK's Kinesis client for an endpoint, without retries.
 pub(crate) fn kinesis_client(url: &str) -> aws_sdk_kinesis::Client {
-    let config = aws_sdk_kinesis::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(url)
-        .retry_config(RetryConfig::disabled())
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .build();
-    aws_sdk_kinesis::Client::from_conf(config)
+    aws_sdk_kinesis::Client::new(&at(url))
 }
 
 /// The SDK's DynamoDB client for an endpoint, without retries.
 pub(crate) fn dynamodb_client(url: &str) -> aws_sdk_dynamodb::Client {
-    let config = aws_sdk_dynamodb::Config::builder()
+    aws_sdk_dynamodb::Client::new(&at(url))
+}
+
+fn at(url: &str) -> SdkConfig {
+    let keys = Credentials::new("test", "test", None, None, "test");
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(url)
         .retry_config(RetryConfig::disabled())
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .build();
-    aws_sdk_dynamodb::Client::from_conf(config)
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .build()
 }
 
 /// Creates a stream and waits until it takes records.
