@@ -48,8 +48,8 @@ pub(super) async fn read(
     }
 }
 
-/// The data as it is kept while the component works. A small one is copied: it would keep the whole buffer that the
-/// connection reads into, of 8 KiB, alive, and the connection would need another one for the next request.
+/// The data as it is kept while the component works. A small one is copied: it would keep all 8 KiB alive that the
+/// connection read it into, of which limits count only its own length.
 pub(super) fn kept(data: Bytes) -> Bytes {
     if data.len() <= SMALL { Bytes::copy_from_slice(&data) } else { data }
 }
