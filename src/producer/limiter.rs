@@ -73,17 +73,8 @@ impl Limiter {
         gone.into_keys().collect()
     }
 
-    /// Whether records to that shard are limited at all.
-    pub(super) fn is_limited(&self, shard: Option<&ShardId>) -> bool {
-        match self.mode {
-            RateLimitMode::Off => false,
-            RateLimitMode::Fixed | RateLimitMode::Adaptive => {
-                self.stream.is_some() || shard.is_some_and(|id| self.shards.contains_key(id))
-            }
-        }
-    }
-
-    /// Joins the line: the moment, not before `now`, at which its turn should come if nobody ahead leaves the line.
+    /// Joins the line: the moment, not before `now`, at which its turn should come if nobody ahead leaves the line; `None`
+    /// where nothing limits the record.
     /// An estimate: it may come a little later where records and bytes bind in turns.
     ///
     /// # Errors
@@ -94,14 +85,14 @@ impl Limiter {
         bytes: usize,
         now: Instant,
         by: Instant,
-    ) -> Result<Instant, Duration> {
-        let Some(bucket) = self.bucket(shard, now) else { return Ok(now) };
+    ) -> Result<Option<Instant>, Duration> {
+        let Some(bucket) = self.bucket(shard, now) else { return Ok(None) };
         let at = bucket.turn(bytes, now);
         if at >= by {
             return Err(at.saturating_duration_since(now));
         }
         bucket.line.join(bytes);
-        Ok(at)
+        Ok(Some(at))
     }
 
     /// Joins the line, however long it is.
@@ -188,7 +179,7 @@ impl Limiter {
     }
 
     fn bucket(&mut self, shard: Option<&ShardId>, now: Instant) -> Option<&mut Bucket> {
-        if !self.is_limited(shard) {
+        if self.mode == RateLimitMode::Off {
             return None;
         }
         let (rates, bucket) = match shard.and_then(|id| self.shards.get_mut(id)) {

@@ -290,7 +290,10 @@ impl Queue {
     /// Settles all records anew, but those in a call: where each goes, and its claim there. One that was held for the limit
     /// of another shard waits no longer for that.
     pub(super) fn resettle(&mut self, now: Instant, mut settle: impl FnMut(&Pending) -> (Option<ShardId>, Claim)) {
-        for ticket in self.book.tickets() {
+        let mut tickets = self.book.tickets();
+        // In the order in which they came, so that those who are let go keep it.
+        tickets.sort_unstable();
+        for ticket in tickets {
             let Some(pending) = self.book.get_mut(ticket).filter(|pending| !pending.stage.is_bound()) else {
                 continue;
             };

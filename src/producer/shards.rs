@@ -86,10 +86,7 @@ impl Shards {
         now: Instant,
         by: Instant,
     ) -> Result<Option<Instant>, Duration> {
-        if !self.limiter.is_limited(shard) {
-            return Ok(None);
-        }
-        self.limiter.join(shard, bytes, now, by).map(Some)
+        self.limiter.join(shard, bytes, now, by)
     }
 
     /// Joins the line of its shard, however long it is.
