@@ -4,8 +4,9 @@ use crate::domain::ComponentName;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-/// The path that an input is delivered to: `/<name>`, or the component's `route`, cleaned as Dapr cleans it (a leading
-/// slash, no empty, `.` or `..` segments, no trailing slash). A query is kept.
+/// The path that an input is delivered to: `/<name>`, or the component's `route`, with a leading slash and, as in Dapr,
+/// without empty, `.` or `..` segments. A trailing slash stays, unlike in Dapr: many frameworks take `/orders` and
+/// `/orders/` for two routes, and redirect from one to the other. A query is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route(Arc<str>);
 
@@ -42,12 +43,26 @@ fn clean(text: &str) -> String {
         }
     }
     let mut cleaned = String::from("/");
-    escape_into(&mut cleaned, &segments.join("/"), |byte| is_plain(byte) || b"/%!$&'()*+,;=:@".contains(&byte));
+    escape_path_into(&mut cleaned, &segments.join("/"));
+    if path.ends_with('/') && !segments.is_empty() {
+        cleaned.push('/');
+    }
     if let Some(query) = query {
         cleaned.push('?');
-        escape_into(&mut cleaned, query, |byte| is_plain(byte) || b"/%!$&'()*+,;=:@?".contains(&byte));
+        escape_path_into(&mut cleaned, query);
     }
     cleaned
+}
+
+/// Keeps what may stand in a path or query, percent escapes among it; a `%` that begins no escape is one itself.
+fn escape_path_into(target: &mut String, text: &str) {
+    for (number, part) in text.split('%').enumerate() {
+        if number > 0 {
+            let is_escape = part.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+            target.push_str(if is_escape { "%" } else { "%25" });
+        }
+        escape_into(target, part, |byte| is_plain(byte) || b"/!$&'()*+,;=:@?".contains(&byte));
+    }
 }
 
 /// Percent-encodes everything but letters, digits and `-._~`, so that any text fits into a header.
@@ -89,9 +104,18 @@ mod tests {
     fn routes_are_cleaned() {
         for (given, cleaned) in [
             ("events/new", "/events/new"),
-            ("/a//b/./c/", "/a/b/c"),
+            ("/orders/", "/orders/"),
+            ("orders/", "/orders/"),
+            ("/a//b/./c/", "/a/b/c/"),
+            ("/a//", "/a/"),
+            ("/a/.", "/a"),
+            ("/a/b/../", "/a/"),
+            ("/a/../", "/"),
             ("/a/../../b", "/b"),
             ("/", "/"),
+            ("//", "/"),
+            ("/100%/50%2", "/100%25/50%252"),
+            ("/a%2Fb%2f/%zz%ä", "/a%2Fb%2f/%25zz%25%C3%A4"),
             ("/a%20b/ä c", "/a%20b/%C3%A4%20c"),
             ("/in?kind=a b#c", "/in?kind=a%20b%23c"),
             ("/a\r\nb", "/a%0D%0Ab"),
