@@ -1,7 +1,7 @@
 //! The app as the rest of the house sees it.
 
 use super::event::Callback;
-use super::pool::{Pool, Unanswered};
+use super::pool::{NoAnswer, Pool};
 use super::{AppSettings, InvalidAppSettings, Route};
 use crate::domain::{DeliveryError, EventHandler, Stop};
 use bytes::Bytes;
@@ -9,6 +9,8 @@ use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use secrecy::ExposeSecret;
+use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -16,6 +18,9 @@ use tokio::net::TcpStream;
 /// How long one look at the app's port may take, and the pause after it; both as in daprd.
 const DIAL_LIMIT: Duration = Duration::from_millis(500);
 const DIAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often idle connections are looked at.
+const REAP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Every this many looks a line is logged.
 const DIALS_PER_LINE: u64 = 100;
@@ -34,6 +39,13 @@ struct Inner {
     headers: HeaderMap,
     event_timeout: Duration,
     probe_timeout: Duration,
+}
+
+/// How long a call may take, and the option that says so.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    time: Duration,
+    option: &'static str,
 }
 
 impl AppChannel {
@@ -84,47 +96,79 @@ impl AppChannel {
         self.0.pool.close_idle();
     }
 
+    /// Closes idle connections which the app has closed or which are too old, every few seconds, for as long as it is
+    /// polled. Nothing else looks at a connection between two requests.
+    pub async fn reap_idle(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(REAP_INTERVAL).await;
+            self.0.pool.reap();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn reap_now(&self) -> usize {
+        self.0.pool.reap()
+    }
+
     pub(super) async fn post(&self, route: &Route, headers: HeaderMap, body: Bytes) -> Result<(), DeliveryError> {
-        self.call(Method::POST, route, headers, (body, self.0.event_timeout)).await
+        let limit = Limit { time: self.0.event_timeout, option: "--app-timeout" };
+        self.call(Method::POST, route, (headers, body), limit).await
     }
 
     pub(super) async fn options(&self, route: &Route) -> Result<(), DeliveryError> {
-        self.call(Method::OPTIONS, route, HeaderMap::new(), (Bytes::new(), self.0.probe_timeout)).await
+        let limit = Limit { time: self.0.probe_timeout, option: "--app-binding-options-timeout" };
+        self.call(Method::OPTIONS, route, (HeaderMap::new(), Bytes::new()), limit).await
     }
 
     async fn call(
         &self,
         method: Method,
         route: &Route,
-        mut headers: HeaderMap,
-        (body, limit): (Bytes, Duration),
+        (mut headers, body): (HeaderMap, Bytes),
+        limit: Limit,
     ) -> Result<(), DeliveryError> {
-        let target = format!("{method} {route}");
         headers.extend(self.0.headers.clone());
-        let request = request(method, route, headers, body).map_err(|error| self.unreachable(error))?;
-        let reply = self.0.pool.send(request, limit).await.map_err(|unanswered| match unanswered {
-            Unanswered::TimedOut => DeliveryError::TimedOut { target: target.clone(), limit },
-            Unanswered::Broken(source) => self.unreachable(source),
-        })?;
-        match reply.status {
-            200..=299 => Ok(()),
-            status => Err(DeliveryError::Refused { status, target, retry_after: reply.retry_after }),
+        let request = request(method.clone(), route, headers, body.clone())
+            .map_err(|error| DeliveryError::Unreachable { address: self.authority(), source: error.into() })?;
+        let target = || format!("{method} {route}");
+        match self.0.pool.send(request, limit.time).await {
+            Ok(reply) if reply.head.status.is_success() => Ok(()),
+            Ok(reply) => Err(DeliveryError::Refused {
+                status: reply.head.status.as_u16(),
+                target: target(),
+                retry_after: reply.retry_after(),
+                location: reply.location(route.as_str(), &self.authority()),
+                excerpt: reply.excerpt(&body),
+            }),
+            Err(no_answer) => Err(self.failed(no_answer, target(), limit)),
         }
     }
 
-    fn unreachable(&self, source: impl Into<crate::domain::BoxError>) -> DeliveryError {
-        DeliveryError::Unreachable { target: authority(&self.0.host, self.0.port), source: source.into() }
+    fn failed(&self, no_answer: NoAnswer, target: String, limit: Limit) -> DeliveryError {
+        match no_answer {
+            NoAnswer::TimedOut => DeliveryError::TimedOut { target, limit: limit.time, option: limit.option },
+            NoAnswer::Unreachable(source) => DeliveryError::Unreachable { address: self.authority(), source },
+            NoAnswer::Ended { source, was_idle } => DeliveryError::Unanswered { target, was_idle, source },
+            NoAnswer::NotHttp { finding, source } => {
+                DeliveryError::NotHttp { address: self.authority(), finding, source }
+            }
+        }
+    }
+
+    fn authority(&self) -> String {
+        authority(&self.0.host, self.0.port)
     }
 
     async fn dial_until_up(&self) {
         let mut dials = 0_u64;
-        while !self.is_up().await {
+        while let Err(error) = self.dial().await {
             dials += 1;
             if dials.is_multiple_of(DIALS_PER_LINE) {
                 tracing::info!("waiting for application to listen on port {}", self.0.port);
                 if dials == DIALS_PER_LINE {
-                    let address = authority(&self.0.host, self.0.port);
+                    let address = self.authority();
                     tracing::warn!(
+                        %error,
                         "nothing listens on {address} yet, so no input is read: start the app, or name its port by \
                          --app-port and its host by --app-channel-address"
                     );
@@ -134,9 +178,10 @@ impl AppChannel {
         }
     }
 
-    async fn is_up(&self) -> bool {
+    async fn dial(&self) -> io::Result<()> {
         let dial = TcpStream::connect((self.0.host.as_str(), self.0.port));
-        matches!(tokio::time::timeout(DIAL_LIMIT, dial).await, Ok(Ok(_)))
+        tokio::time::timeout(DIAL_LIMIT, dial).await??;
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::vitals::Vitals;
 use crate::domain::{
-    BindingEvent, ComponentName, DeliveryError, EventHandler, EventOrigin, Record, RecordPosition, ShardId,
+    BindingEvent, ComponentName, DeliveryError, EventHandler, EventOrigin, Record, RecordPosition, ShardId, cause_line,
 };
 use crate::resilience::Waits;
 use futures_util::future::BoxFuture;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest pause between tries to reach an app that is down.
-const LONGEST_WHILE_DOWN: Duration = Duration::from_secs(2);
+/// The longest pause between attempts to reach an app that is down.
+const MAX_PAUSE_WHILE_DOWN: Duration = Duration::from_secs(2);
 
 /// Whom to deliver for, and to.
 #[derive(Debug, Clone)]
@@ -43,6 +43,10 @@ pub(super) struct Delivery {
     hand: Hand,
     fence: Instant,
     mode: Mode,
+    /// Whether the last failure was answered by sending the record again without a pause.
+    has_resent: bool,
+    /// The last failure that was logged of the record in flight.
+    logged: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,17 @@ enum Hand {
 impl Delivery {
     /// Nothing in hand; no delivery begins at `fence` or later.
     pub(super) const fn new(to: Addressee, vitals: Vitals, waits: Waits, fence: Instant) -> Self {
-        Self { to, vitals, waits, waiting: VecDeque::new(), hand: Hand::Empty, fence, mode: Mode::Running }
+        Self {
+            to,
+            vitals,
+            waits,
+            waiting: VecDeque::new(),
+            hand: Hand::Empty,
+            fence,
+            mode: Mode::Running,
+            has_resent: false,
+            logged: String::new(),
+        }
     }
 
     /// Takes over records, to be delivered after those it has.
@@ -141,23 +155,50 @@ impl Delivery {
         let error = match answer {
             Ok(()) => {
                 self.waits.reset();
+                self.has_resent = false;
+                self.logged.clear();
                 self.vitals.metrics.delivered();
                 return Some(record.position);
             }
             Err(error) => error,
         };
         if self.mode == Mode::Running {
-            // What the app asks for is obeyed as it stands; else waits grow.
-            let wait = error.retry_after().unwrap_or_else(|| self.waits.next_wait());
-            // An app that is down is asked often: it costs nobody anything, and it is back sooner.
-            let is_down = matches!(error, DeliveryError::Unreachable { .. });
-            let wait = if is_down { wait.min(LONGEST_WHILE_DOWN) } else { wait };
-            tracing::warn!(shard = %self.to.shard, position = %record.position, attempt, ?wait, %error, "delivery failed");
+            let pause = self.pause_after(&error);
+            self.log_failure(&record.position, attempt, pause, &error);
             self.vitals.metrics.retried();
             let attempt = attempt.saturating_add(1);
-            self.hand = Hand::Pausing { record, attempt, until: Instant::now() + wait };
+            self.hand = Hand::Pausing { record, attempt, until: Instant::now() + pause };
         }
         None
+    }
+
+    /// How long to pause before the record is sent again. Pauses grow, and the app may ask for longer ones only.
+    fn pause_after(&mut self, error: &DeliveryError) -> Duration {
+        // An idle connection that the app had closed is found out by sending over it; that is no reason to wait, once.
+        let may_resend = matches!(error, DeliveryError::Unanswered { was_idle: true, .. }) && !self.has_resent;
+        self.has_resent = may_resend;
+        if may_resend {
+            return Duration::ZERO;
+        }
+        let pause = self.waits.next_wait();
+        match error {
+            // An app that is down is called often: it costs little, and records flow sooner when it is back.
+            DeliveryError::Unreachable { .. } => pause.min(MAX_PAUSE_WHILE_DOWN),
+            _ => pause.max(error.retry_after().unwrap_or_default()),
+        }
+    }
+
+    /// Logs a failure, but one that repeats only after twice as many attempts each time.
+    fn log_failure(&mut self, position: &RecordPosition, attempt: u32, pause: Duration, error: &DeliveryError) {
+        let (shard, error) = (&self.to.shard, cause_line(error));
+        if self.has_resent {
+            tracing::info!(%shard, %position, attempt, %error, "delivery failed on an idle connection; sent again");
+        } else if attempt.is_power_of_two() || error != self.logged {
+            tracing::warn!(%shard, %position, attempt, wait = ?pause, %error, "delivery failed");
+        } else {
+            tracing::debug!(%shard, %position, attempt, wait = ?pause, %error, "delivery failed again");
+        }
+        self.logged = error;
     }
 
     fn event(&self, record: &Record, attempt: u32) -> BindingEvent {
@@ -174,3 +215,7 @@ impl Delivery {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

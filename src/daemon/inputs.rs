@@ -38,13 +38,20 @@ struct Gate {
 
 #[async_trait]
 impl InputGate for Gate {
-    async fn admitted(&self, _name: &ComponentName) -> Admission {
+    async fn admitted(&self, name: &ComponentName) -> Admission {
         if !self.needs_probe {
             return Admission::Read;
         }
         match self.app.until_answered(&self.route, &self.stop).await {
             Some(Answer::Wanted) => Admission::Read,
-            Some(Answer::NotWanted) | None => Admission::NotWanted,
+            Some(Answer::NotWanted { status, reason }) => {
+                tracing::warn!(
+                    component = %name, status, path = %self.route, %reason,
+                    "input is not read since the app does not take it; set `direction: input` to read without asking"
+                );
+                Admission::NotWanted
+            }
+            None => Admission::NotWanted,
         }
     }
 }
@@ -69,8 +76,15 @@ pub(super) async fn run(
     }
     drop(ready);
     let slots = inputs.into_iter().map(|(wanted, binding)| slot(&app, &wanted, binding, &stop)).collect();
-    let settled = runtime::run_inputs(slots, stop.clone()).await;
-    stop.asked().await;
+    let reading = async {
+        let settled = runtime::run_inputs(slots, stop.clone()).await;
+        stop.asked().await;
+        settled
+    };
+    let settled = tokio::select! {
+        settled = reading => settled,
+        never = app.reap_idle() => match never {},
+    };
     app.close_idle();
     settled
 }

@@ -48,28 +48,60 @@ pub trait EventHandler: Debug + Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     /// The app answered, and the answer was not 2xx.
-    #[error("the app answered {status} to {target}")]
+    #[error("the app answered {status} to {target}{}", refusal_details(location.as_deref(), excerpt.as_deref()))]
     Refused {
         /// The HTTP status.
         status: u16,
         /// Method and route, for the log.
         target: String,
-        /// When the app wants to be asked again (`Retry-After`).
+        /// When the app wants to be called again (`Retry-After`).
         retry_after: Option<Duration>,
+        /// Where a redirect leads, and what to do about it: one line, bounded, for the log.
+        location: Option<String>,
+        /// How the body of the answer begins: one line, bounded, for the log.
+        excerpt: Option<String>,
     },
-    /// No answer within the time allowed; the app may still be at work on it.
-    #[error("the app did not answer {target} within {limit:?}")]
+    /// No answer within the time allowed; the app may still be working on the event.
+    #[error(
+        "the app did not answer {target} within {limit:?} and may still be working on it; raise {option} if it needs \
+         longer"
+    )]
     TimedOut {
         /// Method and route, for the log.
         target: String,
         /// The time that was allowed.
         limit: Duration,
+        /// The option that sets the limit.
+        option: &'static str,
     },
-    /// The app could not be reached, or the connection broke.
-    #[error("the app could not be reached at {target}")]
+    /// No connection to the app could be opened, so it has seen nothing.
+    #[error("the app could not be reached at {address}")]
     Unreachable {
         /// Address, for the log.
+        address: String,
+        /// The cause.
+        #[source]
+        source: BoxError,
+    },
+    /// The connection ended before the head of an answer had arrived; the app may have taken the event.
+    #[error("the app closed the connection before it had answered {target}, and may have taken it")]
+    Unanswered {
+        /// Method and route, for the log.
         target: String,
+        /// Whether the connection had been kept from an earlier request and ended without a byte of an answer. Servers
+        /// close idle connections, so this may be no fault of the app.
+        was_idle: bool,
+        /// The cause.
+        #[source]
+        source: BoxError,
+    },
+    /// Something answers there, but not in HTTP/1.1.
+    #[error("the app was reached at {address} but its answer is not HTTP/1.1: {finding}")]
+    NotHttp {
+        /// Address, for the log.
+        address: String,
+        /// What the answer looks like: one line, bounded.
+        finding: String,
         /// The cause.
         #[source]
         source: BoxError,
@@ -77,12 +109,18 @@ pub enum DeliveryError {
 }
 
 impl DeliveryError {
-    /// When the app wants to be asked again, if it said so.
+    /// When the app wants to be called again, if it said so.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::TimedOut { .. } | Self::Unreachable { .. } => None,
+            Self::TimedOut { .. } | Self::Unreachable { .. } | Self::Unanswered { .. } | Self::NotHttp { .. } => None,
         }
     }
+}
+
+fn refusal_details(location: Option<&str>, excerpt: Option<&str>) -> String {
+    let location = location.map(|location| format!(" with location {location}")).unwrap_or_default();
+    let excerpt = excerpt.map(|excerpt| format!(": {excerpt}")).unwrap_or_default();
+    location + &excerpt
 }

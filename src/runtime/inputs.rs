@@ -125,7 +125,7 @@ fn settle(
             return Settled::Clean;
         }
         Ok(End::NotWanted) => {
-            tracing::info!(component = %name, "app did not want the input; it is not read");
+            tracing::debug!(component = %name, "input ended unread");
             return Settled::Clean;
         }
         Ok(End::Returned) => "it returned without having been asked to".to_owned(),

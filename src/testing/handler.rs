@@ -123,7 +123,8 @@ impl EventHandler for RecordingHandler {
                 Ok(())
             }
             Reply::Refuse(status, retry_after) => {
-                Err(DeliveryError::Refused { status, target: "POST /events".to_owned(), retry_after })
+                let target = "POST /events".to_owned();
+                Err(DeliveryError::Refused { status, target, retry_after, location: None, excerpt: None })
             }
             Reply::Stall => std::future::pending().await,
         }

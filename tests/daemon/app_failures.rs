@@ -1,6 +1,7 @@
+use crate::calls::get;
 use crate::fakes::{Behaviour, RecordingApp};
 use crate::inputs::assert_in_order;
-use crate::world::World;
+use crate::world::{Sidecar, World};
 use bindd::testing::until;
 
 async fn world_with_input() -> World {
@@ -50,9 +51,9 @@ async fn an_app_that_comes_late_is_waited_for() {
     app.stop().await;
     let all = world.put("orders", "order-", 3).await;
     let sidecar = world.sidecar(Some(&app)).await;
-    let health = crate::calls::get(sidecar.address(), "/v1.0/healthz").await;
+    let health = get(sidecar.address(), "/v1.0/healthz").await;
     assert_eq!((health.status.as_u16(), health.field("errorCode").as_str()), (500, "ERR_HEALTH_NOT_READY"));
-    assert_eq!(crate::calls::get(sidecar.address(), "/v1.0/healthz/outbound").await.status, 204);
+    assert_eq!(get(sidecar.address(), "/v1.0/healthz/outbound").await.status, 204);
     app.start_again().await;
     sidecar.until_ready().await;
     app.until_accepted(&all).await;
@@ -74,5 +75,53 @@ async fn an_app_that_does_not_want_a_binding_is_left_alone() {
     app.until_accepted(&all).await;
     assert!(app.events().iter().all(|event| event.route == "told"));
     assert_eq!(app.probes(), ["asked"], "a stated direction is not asked about, and one no is enough");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_whose_app_died_over_it_comes_again_as_the_second_attempt_and_is_counted() {
+    let world = world_with_input().await;
+    let app = RecordingApp::start().await;
+    let mut settings = world.settings(Some(&app));
+    settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    let first = world.put("orders", "first-", 1).await;
+    app.until_accepted(&first).await;
+
+    // The connection is kept from the first record, and ends while the app has the second.
+    app.behave(Behaviour::Disconnect);
+    let second = world.put("orders", "second-", 1).await;
+    app.until("the second record", |events| events.len() >= 2).await;
+    app.behave(Behaviour::Answer(200));
+    app.until_accepted(&second).await;
+    let attempts: Vec<String> =
+        app.events()[1..].iter().map(|event| event.header("bindd-attempt").to_owned()).collect();
+    let expected: Vec<String> = (1..=attempts.len()).map(|attempt| attempt.to_string()).collect();
+    assert!(attempts.len() > 1);
+    assert_eq!(attempts, expected);
+    let page = get(sidecar.metrics_address().unwrap(), "/metrics").await;
+    let counted = format!("bindd_input_records_retried_total{{component=\"orders-in\"}} {}", attempts.len() - 1);
+    assert!(page.text().contains(&counted), "{}", page.text());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_ready_when_it_is_asked_is_asked_again() {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    let route = [("route", "/orders/"), ("initialPosition", "trim_horizon")];
+    world
+        .kinesis_component("orders-in", &[&[("streamName", "orders"), ("consumerName", "asked")][..], &route].concat());
+    let app = RecordingApp::start().await;
+    app.answer_probes(503);
+    let all = world.put("orders", "order-", 3).await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    sidecar.until_ready().await;
+    until("two probes", async || (app.probes().len() >= 2).then_some(())).await;
+    assert!(app.events().is_empty(), "nothing is sent before the app says yes");
+    app.answer_probes(204);
+    app.until_accepted(&all).await;
+    assert!(app.probes().iter().all(|route| route == "orders/"), "{:?}", app.probes());
+    assert!(app.events().iter().all(|event| event.route == "orders/"), "the route is called as it is written");
     sidecar.stop().await;
 }

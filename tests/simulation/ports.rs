@@ -40,19 +40,22 @@ impl EventHandler for App {
         };
         tokio::time::sleep(Duration::from_millis(wait)).await;
         match mood {
-            1 => return Err(DeliveryError::Refused { status: 500, target, retry_after: None }),
+            1 => return Err(refused(500, target, None)),
             2 => {
-                let retry_after = Some(Duration::from_secs(1));
-                return Err(DeliveryError::Refused { status: 503, target, retry_after });
+                return Err(refused(503, target, Some(Duration::from_secs(1))));
             }
             _ => self.judge.accepted(shard, position),
         }
         if mood == 3 {
             // Accepted, but the answer is lost.
-            return Err(DeliveryError::TimedOut { target, limit: Duration::from_secs(1) });
+            return Err(DeliveryError::TimedOut { target, limit: Duration::from_secs(1), option: "--app-timeout" });
         }
         Ok(())
     }
+}
+
+fn refused(status: u16, target: String, retry_after: Option<Duration>) -> DeliveryError {
+    DeliveryError::Refused { status, target, retry_after, location: None, excerpt: None }
 }
 
 /// Tells the judge.

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::TcpListener;
@@ -21,6 +21,8 @@ pub(crate) enum Behaviour {
     Answer(u16),
     /// Takes the event and answers only once the behaviour is another.
     Hold,
+    /// Takes the event and closes the connection without an answer.
+    Disconnect,
 }
 
 /// One delivery.
@@ -153,7 +155,7 @@ impl RecordingApp {
     }
 }
 
-async fn answer(memory: Arc<Memory>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(memory: Arc<Memory>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let route = parts.uri.path().trim_start_matches('/').to_owned();
     if parts.method == Method::OPTIONS {
@@ -173,6 +175,7 @@ async fn answer(memory: Arc<Memory>, request: Request<Incoming>) -> Result<Respo
     let decided = *behaviour.wait_for(|behaviour| *behaviour != Behaviour::Hold).await.unwrap();
     let status = match decided {
         Behaviour::Answer(status) => status,
+        Behaviour::Disconnect => return Err(io::ErrorKind::ConnectionAborted.into()),
         Behaviour::Hold => unreachable!("waited for its end"),
     };
     lock(&memory.events)[place].accepted = (200..300).contains(&status);

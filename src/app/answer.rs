@@ -1,0 +1,142 @@
+//! What an answer of the app says: pure functions from its head and its first bytes to waits and log texts.
+
+use http::header::{CONTENT_ENCODING, DATE, LOCATION, RETRY_AFTER};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue};
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+/// A longer `Retry-After` than this is taken for this; later the app may have changed its mind.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// How much of a refusal's body, or of its `Location`, is shown.
+pub(super) const MAX_EXCERPT: usize = 200;
+
+/// This many bytes in common with the record are taken for a quotation of it.
+const QUOTATION: usize = 8;
+const LARGE_RECORD: usize = 64 << 10;
+
+/// An answer of the app: its head, and the first bytes of its body where it is a refusal.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) head: Parts,
+    pub(super) opening: Vec<u8>,
+}
+
+impl Reply {
+    /// `Retry-After` as a wait, capped. A date counts from the answer's own `Date`, so that the clocks need not agree.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        #[expect(clippy::disallowed_methods, reason = "a date without a `Date` beside it needs the local clock")]
+        retry_after(&self.head.headers, SystemTime::now)
+    }
+
+    /// Where a redirect leads and what to do about it, as one line.
+    pub(super) fn location(&self, route: &str, authority: &str) -> Option<String> {
+        let location = self.head.headers.get(LOCATION).filter(|_| self.head.status.is_redirection())?;
+        let location = String::from_utf8_lossy(location.as_bytes());
+        let shown = one_line(&location);
+        Some(match suggested_route(&location, route, authority) {
+            Some(path) => format!("{shown}; redirects are not followed, set `route` to {path} if records belong there"),
+            None => format!("{shown}; redirects are not followed"),
+        })
+    }
+
+    /// How the body begins, as one line, up to the place where it quotes what was `sent`. `None` where there is no text.
+    pub(super) fn excerpt(&self, sent: &[u8]) -> Option<String> {
+        let is_plain = self.head.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
+        if is_plain { excerpt(&self.opening, sent) } else { None }
+    }
+}
+
+fn retry_after(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = seconds(text).or_else(|| {
+        let at = httpdate::parse_http_date(text).ok()?;
+        let sent = headers.get(DATE).and_then(date).unwrap_or_else(now);
+        // A date in the past is no wait at all.
+        Some(at.duration_since(sent).unwrap_or_default())
+    })?;
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// Seconds, also with a fraction, which HTTP does not know but some frameworks send.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds: f64 = text.parse().ok().filter(|_| is_number)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_RETRY_AFTER))
+}
+
+fn date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()
+}
+
+/// The path of a location on the app itself, where it is another one than the route. One with a query is no route.
+fn suggested_route<'a>(location: &'a str, route: &str, authority: &str) -> Option<&'a str> {
+    let path = match location.split_at_checked("http://".len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {
+            let (host, path) = rest.split_at(rest.find('/')?);
+            host.eq_ignore_ascii_case(authority).then_some(path)?
+        }
+        _ => location,
+    };
+    let is_path = path.starts_with('/') && !path.starts_with("//") && path.len() <= MAX_EXCERPT;
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+    (is_path && is_plain && path != route).then_some(path)
+}
+
+fn excerpt(answer: &[u8], sent: &[u8]) -> Option<String> {
+    let answer = answer.get(..MAX_EXCERPT).unwrap_or(answer);
+    let unquoted = answer.get(..quoted_from(answer, sent)).unwrap_or(answer);
+    let text = match str::from_utf8(unquoted) {
+        Ok(text) => text,
+        // The last character may have been cut in two.
+        Err(error) if error.error_len().is_none() => str::from_utf8(unquoted.get(..error.valid_up_to())?).ok()?,
+        Err(_) => return None,
+    };
+    let mut line = one_line(text);
+    if unquoted.len() < answer.len() {
+        line.push('…');
+    }
+    (!line.is_empty() && !text.contains('\0')).then_some(line)
+}
+
+/// Where `answer` begins to repeat what was `sent`, else its length: logs must not show records, and frameworks like to
+/// quote what they refuse.
+fn quoted_from(answer: &[u8], sent: &[u8]) -> usize {
+    let size = QUOTATION.min(sent.len());
+    if size < 2 {
+        return answer.len();
+    }
+    let mut places = HashMap::new();
+    for (place, window) in answer.windows(size).enumerate() {
+        places.entry(window).or_insert(place);
+    }
+    // Of a large record every eighth place is enough for quotations of twice the size, and takes little time.
+    let step = if sent.len() > LARGE_RECORD { size } else { 1 };
+    sent.windows(size).step_by(step).filter_map(|window| places.get(window)).copied().min().unwrap_or(answer.len())
+}
+
+/// The text as one bounded line: runs of white space become one space, other control characters are escaped.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        for c in word.chars().take(MAX_EXCERPT.saturating_sub(line.len())) {
+            match c {
+                '"' | '\'' | '\\' => line.push(c),
+                _ => line.extend(c.escape_debug()),
+            }
+        }
+        if line.len() >= MAX_EXCERPT {
+            break;
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;
