@@ -94,11 +94,9 @@ fn excerpt(answer: &[u8], sent: &[u8]) -> Option<String> {
         Err(error) if error.error_len().is_none() => str::from_utf8(unquoted.get(..error.valid_up_to())?).ok()?,
         Err(_) => return None,
     };
-    let mut line = one_line(text);
-    if unquoted.len() < answer.len() {
-        line.push('…');
-    }
-    (!line.is_empty() && !text.contains('\0')).then_some(line)
+    let end = if unquoted.len() < answer.len() { "…" } else { "" };
+    let line = one_line(text);
+    (!line.is_empty() && !text.contains('\0')).then(|| line + end)
 }
 
 /// Where `answer` begins to repeat what was `sent`, else its length: logs must not show records, and frameworks like to

@@ -13,7 +13,7 @@ pub struct AppSettings {
     pub port: u16,
     /// Sent as `dapr-api-token` with every call (`APP_API_TOKEN`).
     pub api_token: Option<SecretString>,
-    /// How long one event may take, from connecting to the end of the answer. Waiting for a free connection does
+    /// How long one event may take, from connecting to the head of the answer. Waiting for a free connection does
     /// not count. Dapr knows no limit here; without one, a hung app would hold a shard forever.
     pub event_timeout: Duration,
     /// How many connections may be open at once; Dapr allows 1024.

@@ -3,6 +3,34 @@ use crate::fakes::{Behaviour, RecordingApp};
 use crate::inputs::assert_in_order;
 use crate::world::{Sidecar, World};
 use bindd::testing::until;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+/// What this test's thread logs at `warn` and above.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn record(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let format = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::WARN);
+        tracing::subscriber::set_default(format.with_writer(move || log.clone()).finish())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).lines().map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 async fn world_with_input() -> World {
     let world = World::start().await;
@@ -69,12 +97,21 @@ async fn an_app_that_does_not_want_a_binding_is_left_alone() {
     world.input("told", "orders", "shared");
     let app = RecordingApp::start().await;
     app.answer_probes(404);
+    let log = Log::default();
+    let _logging = log.record();
     let all = world.put("orders", "order-", 3).await;
     let sidecar = world.sidecar(Some(&app)).await;
     until("the probe", async || app.probes().contains(&"asked".to_owned()).then_some(())).await;
     app.until_accepted(&all).await;
     assert!(app.events().iter().all(|event| event.route == "told"));
     assert_eq!(app.probes(), ["asked"], "a stated direction is not asked about, and one no is enough");
+    let line = until("the warning", async || log.lines().into_iter().find(|line| line.contains("not read"))).await;
+    for part in
+        ["WARN", "component=asked", "status=404", "path=/asked", "set `direction: input` to read without asking"]
+    {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(log.lines().iter().filter(|line| line.contains("direction: input")).count(), 1);
     sidecar.stop().await;
 }
 

@@ -1,8 +1,12 @@
 //! Connections that are kept between requests, and what happens to those that the app closes.
 
+use super::super::connection::Link;
 use super::{Act, OK, app, channel, deliver};
 use crate::domain::DeliveryError;
 use crate::testing::until;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use std::time::Duration;
 
 #[tokio::test]
@@ -108,4 +112,16 @@ async fn idle_connections_are_closed_when_asked() {
     deliver(&channel, "a").await.unwrap();
     channel.close_idle();
     assert_eq!(app.closed.recv().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_request_over_a_connection_that_has_ended_is_known_as_not_written() {
+    let app = app([Act::AnswerThenClose(OK.to_owned())]).await;
+    let mut link = Link::open("127.0.0.1", app.port).await.unwrap();
+    let request = || Request::new(Full::new(Bytes::new()));
+    let answer = link.head(request()).await.unwrap();
+    link.finish(answer.into_body(), false).await;
+    until("the end of the connection", async || (!link.is_reusable()).then_some(())).await;
+    let broken = link.head(request()).await.unwrap_err();
+    assert!(!broken.was_written && !broken.was_begun && broken.finding.is_none(), "{broken:?}");
 }

@@ -1,8 +1,8 @@
 //! What the app says to `OPTIONS`.
 
+use super::super::Answer;
 use super::raw::FAR;
 use super::{Act, AppChannel, AppSettings, answer, app, channel, route};
-use crate::app::Answer;
 use crate::domain::Stop;
 use std::time::Duration;
 use tokio::time::Instant;
