@@ -1,6 +1,8 @@
 //! Sets up the log subscriber.
 
+use std::borrow::Cow;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// How a log line is written.
@@ -13,13 +15,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. `filter` is a level (`info`) or a `tracing` filter. A second call in one process
-/// keeps the first subscriber, so that tests may call it freely.
+/// The directives that a filter stands for. A level that is more than `info` is bindd's alone: other crates print
+/// request bodies at `trace`, which the AWS SDK sends and receives. Who wants to see them names the crate in a filter.
+fn directives(filter: &str) -> Cow<'_, str> {
+    match filter.trim().parse::<LevelFilter>() {
+        Ok(level) if level > LevelFilter::INFO => Cow::Owned(format!("info,bindd={level}")),
+        Ok(_) | Err(_) => Cow::Borrowed(filter),
+    }
+}
+
+/// Starts logging to standard error. `filter` is a level (`info`), which above `info` other crates do not take part in,
+/// or a `tracing` filter. A second call in one process keeps the first subscriber, so that tests may call it freely.
 ///
 /// # Errors
 /// When the filter cannot be read; the text says why.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
+    let filter = EnvFilter::try_new(directives(filter))
+        .map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -42,6 +54,26 @@ mod tests {
         let filter = super::EnvFilter::try_new("emulator=error,other=error,info,emulator=debug").unwrap().to_string();
         assert!(filter.contains("emulator=debug") && filter.contains("other=error"), "{filter}");
         assert!(!filter.contains("emulator=error"), "{filter}");
+    }
+
+    #[test]
+    fn only_bindd_itself_logs_more_than_info_for_a_mere_level() {
+        for (filter, expected) in [
+            ("trace", "info,bindd=trace"),
+            ("debug", "info,bindd=debug"),
+            (" TRACE ", "info,bindd=trace"),
+            ("5", "info,bindd=trace"),
+            ("4", "info,bindd=debug"),
+            ("info", "info"),
+            ("warn", "warn"),
+            ("off", "off"),
+            ("trace,hyper=warn", "trace,hyper=warn"),
+            ("info,h2=trace", "info,h2=trace"),
+            ("bindd=debug", "bindd=debug"),
+        ] {
+            assert_eq!(super::directives(filter), expected, "{filter}");
+            assert!(super::EnvFilter::try_new(super::directives(filter)).is_ok());
+        }
     }
 
     #[test]
