@@ -14,6 +14,7 @@ mod face;
 mod killed;
 mod kinesis_outputs;
 mod manifests;
+mod open_files;
 mod outputs;
 mod resharding;
 mod restart;
