@@ -202,15 +202,29 @@ pub(super) struct Timed<S> {
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
     is_shut_down: bool,
+    has_read: bool,
 }
 
 impl<S> Timed<S> {
     pub(super) fn new(stream: S, clock: HeadClock, limit: Duration) -> Self {
-        Self { stream, clock, limit, deadline: Box::pin(tokio::time::sleep(limit)), is_shut_down: false }
+        Self {
+            stream,
+            clock,
+            limit,
+            deadline: Box::pin(tokio::time::sleep(limit)),
+            is_shut_down: false,
+            has_read: false,
+        }
     }
 }
 
 impl<S: Read + Unpin> Timed<S> {
+    /// Whether the client may still be sending: a body that is not wanted, or a head that was refused midway.
+    fn lingers(&self) -> bool {
+        let is_mid_head = self.clock.is_in(Phase::Head) || self.has_read && self.clock.is_in(Phase::Fresh);
+        is_mid_head || self.clock.shared.lingers.load(Relaxed)
+    }
+
     /// Reads what still comes and drops it, until the client is done or the time is over.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut room = [MaybeUninit::uninit(); 4096];
@@ -230,6 +244,7 @@ impl<S: Read + Unpin> Read for Timed<S> {
         let this = &mut *self;
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(read) => {
+                this.has_read = true;
                 if this.clock.move_on(Phase::Idle, Phase::Head) {
                     this.deadline.as_mut().reset(Instant::now() + this.limit);
                 }
@@ -260,7 +275,7 @@ impl<S: Read + Write + Unpin> Write for Timed<S> {
             this.is_shut_down = true;
             this.deadline.as_mut().reset(Instant::now() + LINGER);
         }
-        if this.clock.shared.lingers.load(Relaxed) { this.poll_linger(cx).map(Ok) } else { Poll::Ready(Ok(())) }
+        if this.lingers() { this.poll_linger(cx).map(Ok) } else { Poll::Ready(Ok(())) }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,9 +1,9 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
 use super::body::{self, Refused};
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Full};
 use super::connection::RequestBody;
-use super::error::{self, Manners, Meant};
+use super::error::{self, MalformedRequest, Manners, Meant};
 use super::face::Face;
 use super::trace::TraceContext;
 use super::{raw, request};
@@ -65,12 +65,13 @@ async fn perform(
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     // The share is kept until the answer is made: so long the component may hold the body.
-    let (body, _share) = body::read(body, &head, face.settings.max_body_size, buffer).await?;
+    let (body, mut share) = body::read(body, &head, face.settings.max_body_size, buffer).await?;
     let raw_keys = tally.output.and_then(OutputBinding::raw_body_keys).filter(|_| raw::is_raw(&head.headers));
     let mut call = match raw_keys {
         Some(keys) => raw::request(&head.headers, body.clone(), keys)?,
         None => request::parse(&body).map_err(|error| raw::explain(error, &head.headers, &body))?,
     };
+    share.grow(call.metadata.memory()).map_err(|Full { limit }| MalformedRequest::BufferFull { limit })?;
     tally.wants(&call.operation);
     // Data that is JSON reads as a request that asks for nothing.
     let is_data = raw_keys.is_none() && call.operation.is_empty() && raw::is_raw(&head.headers);
@@ -108,9 +109,10 @@ const fn manners(face: &Face) -> Manners {
     if face.settings.strict_dapr_errors { Manners::Strict } else { Manners::True }
 }
 
-/// The caller hears the message; the causes behind it are for the log. Escaped, since the caller's own words are in both.
+/// The caller hears the message; the causes behind it are for the log. As values, which the log escapes: the caller's
+/// own words are in both.
 fn log(name: &str, failure: &(dyn std::error::Error + 'static)) {
-    tracing::debug!(component = ?name, error = ?cause_line(failure), "output binding refused a request");
+    tracing::debug!(component = name, error = cause_line(failure), "output binding refused a request");
 }
 
 fn succeeded(response: InvokeResponse, manners: Manners) -> Response {

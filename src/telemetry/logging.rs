@@ -49,6 +49,8 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     #[test]
     fn of_two_directives_for_one_target_the_later_counts() {
         let filter = super::EnvFilter::try_new("emulator=error,other=error,info,emulator=debug").unwrap().to_string();
@@ -74,6 +76,37 @@ mod tests {
             assert_eq!(super::directives(filter), expected, "{filter}");
             assert!(super::EnvFilter::try_new(super::directives(filter)).is_ok());
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_forge_a_line() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let builder = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
+        let said = "a\nINFO forged\u{1b}[2K\r";
+        tracing::subscriber::with_default(builder.finish(), || tracing::info!(value = said, "said"));
+        let writer = lines.clone();
+        let builder = tracing_subscriber::fmt().with_writer(move || writer.clone()).json().flatten_event(true);
+        tracing::subscriber::with_default(builder.finish(), || tracing::info!(value = said, "said"));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text:?}");
+        assert!(text.bytes().all(|byte| byte == b'\n' || !byte.is_ascii_control()), "{text:?}");
+        let json: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(json["value"], said, "as it was, without quotes of ours");
     }
 
     #[test]

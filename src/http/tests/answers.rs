@@ -246,6 +246,20 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn metadata_counts_with_the_memory_that_it_takes() {
+    let (face, fake) = face(HttpSettings { max_buffer: Some(4_096), ..HttpSettings::default() });
+    let body = |pairs: usize| {
+        let pairs: Vec<_> = (0..pairs).map(|number| format!(r#""{number}":"""#)).collect();
+        format!(r#"{{"operation":"create","metadata":{{{}}}}}"#, pairs.join(","))
+    };
+    assert_eq!(post(&face, ORDERS, &body(10)).await.status, StatusCode::NO_CONTENT);
+    assert!(body(100).len() < 1_000);
+    assert_eq!(post(&face, ORDERS, &body(100)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(post(&face, ORDERS, &body(10)).await.status, StatusCode::NO_CONTENT, "all is given back");
+    assert_eq!(fake.seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
     let (face, _) = face(HttpSettings { max_body_size: Some(64), ..HttpSettings::default() });
     let fitting = format!("{:<64}", r#"{"operation":"create"}"#);
