@@ -67,7 +67,7 @@ impl OutputBinding for Null {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let listeners = http::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))]).await?;
-    let address = listeners.first().ok_or("no listener")?.local_addr()?;
+    let address = *listeners.addresses().first().ok_or("no listener")?;
     let stop = Stop::new();
     let mut server = Supervisor::new();
     server.spawn("server", http::serve(listeners, face()?, stop.clone(), Duration::from_secs(5)));

@@ -46,7 +46,7 @@ const GUESTS: [(&str, &[&str]); 14] = [
     ("clap", &["settings/"]),
     ("ferrokinesis", &["embedded/"]),
     ("dynoxide", &["embedded/"]),
-    ("rustix", &["embedded/", "dev", "demo"]),
+    ("rustix", &["embedded/", "dev", "demo", "daemon/", "http/"]),
     ("prometheus_client", &["telemetry/"]),
     ("prost", &["aggregation/"]),
     ("tracing_subscriber", &["telemetry/"]),

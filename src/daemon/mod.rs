@@ -9,6 +9,7 @@
 
 mod inputs;
 mod load;
+mod open_files;
 mod running;
 mod start;
 

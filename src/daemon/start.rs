@@ -1,11 +1,12 @@
 //! The way up.
 
 use super::inputs::{self, Wanted};
+use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::components::{Checked, Peers, Toolbox, connect};
 use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
-use crate::http::{self, AppConnection, BindError, Face, HttpSettings};
+use crate::http::{self, AppConnection, BindError, Face, HttpSettings, Listeners};
 use crate::manifest::Faults;
 use crate::runtime::{Component, Host, Readiness};
 use crate::settings::Settings;
@@ -14,10 +15,11 @@ use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Room for the phases after the inputs, out of the whole time for a graceful stop.
 const AFTER_INPUTS: Duration = Duration::from_secs(1);
+/// Go's server lets a request head be this much larger than it was told.
+const HEAD_SLACK: usize = 4 << 10;
 /// How long an input may take for the record in hand when a graceful stop has no limit.
 const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);
 
@@ -46,12 +48,13 @@ pub enum StartError {
 /// Starts everything and returns once HTTP is served. Inputs begin when the app is up.
 ///
 /// # Errors
-/// When a port is taken or a component cannot be connected; nothing runs then.
+/// When no address can be listened on or a component cannot be connected; nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
     let app = app_channel(settings)?;
+    let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = http::bind(&settings.http_addresses).await?;
-    let metrics_listener = match settings.metrics_address {
-        Some(address) => http::bind(&[address]).await?.into_iter().next(),
+    let page = match settings.metrics_address {
+        Some(address) => Some(http::bind(&[address]).await?),
         None => None,
     };
     let metrics = Metrics::new();
@@ -63,8 +66,8 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let host = Arc::new(Host::new(connected));
 
     let mut running = Running {
-        addresses: listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
-        metrics_address: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+        addresses: listeners.addresses(),
+        metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
         host,
         ready: Readiness::new(),
         outbound: Readiness::new(),
@@ -74,7 +77,7 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         limit: settings.graceful_shutdown,
     };
     running.spawn_inputs(app, inputs);
-    running.spawn_http(settings, listeners, metrics_listener);
+    running.spawn_http(settings, max_connections, listeners, page);
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
 }
@@ -86,7 +89,13 @@ impl Running {
         self.parts.spawn(INPUTS, async move { Part::Inputs(inputs::run(app, inputs, ready, stop).await) });
     }
 
-    fn spawn_http(&mut self, settings: &Settings, listeners: Vec<TcpListener>, page: Option<TcpListener>) {
+    fn spawn_http(
+        &mut self,
+        settings: &Settings,
+        max_connections: usize,
+        listeners: Listeners,
+        page: Option<Listeners>,
+    ) {
         let face = Face {
             host: Arc::clone(&self.host),
             ready: self.ready.clone(),
@@ -100,18 +109,20 @@ impl Running {
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
                 max_buffer: settings.max_buffer,
-                max_header_bytes: settings.read_buffer_size,
+                max_header_bytes: settings.read_buffer_size.saturating_add(HEAD_SLACK),
+                max_connections,
                 strict_dapr_errors: settings.strict_dapr_errors,
+                access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
-                ..HttpSettings::default()
             },
         };
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
         let stop = self.stops.http.clone();
         self.parts.spawn(HTTP, async move { Part::Http(http::serve(listeners, Arc::new(face), stop, drain).await) });
         if let Some(page) = page {
-            let (metrics, stop) = (self.metrics.clone(), self.stops.metrics.clone());
-            self.parts.spawn(METRICS, async move { Part::Metrics(http::serve_metrics(page, metrics, stop).await) });
+            let (metrics, access, stop) = (self.metrics.clone(), settings.access.clone(), self.stops.metrics.clone());
+            let serving = http::serve_metrics(page, metrics, access, stop);
+            self.parts.spawn(METRICS, async move { Part::Metrics(serving.await) });
         }
     }
 }

@@ -24,6 +24,13 @@ impl Metadata {
         self.0.insert(key.into(), value.into());
     }
 
+    /// About how many bytes of memory the pairs take, which may be many times what they took in the request.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let pair = 2 * size_of::<String>() + size_of::<u64>();
+        self.0.iter().map(|(key, value)| pair + key.len() + value.len()).sum()
+    }
+
     /// Whether a key is set to one of Dapr's words for true (`y`, `yes`, `t`, `true`, `on`, `1`, any case).
     #[must_use]
     pub fn is_true(&self, key: &str) -> bool {

@@ -1,18 +1,22 @@
 //! One connection, from its first byte to its last, in one task.
 
+use super::admission::Ends;
 use super::head_clock::{HeadClock, Timed};
 use crate::domain::Stop;
 use axum::BoxError;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use http::Request;
+use http::header::CONNECTION;
 use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustix::net::sockopt;
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
@@ -29,6 +33,10 @@ const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long a connection that has asked nothing yet may still ask once the server stops: its request may be on the
 /// way already.
 const LAST_CALL: Duration = Duration::from_millis(500);
+/// How long a connection that makes room may take to send its last answer.
+const ROOM_GRACE: Duration = Duration::from_secs(1);
+/// After so long without a byte, the system asks the other end whether it is still there; Go's value.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// hyper refuses a smaller buffer.
 const LEAST_BUFFER: usize = 8192;
 /// Streams of one HTTP/2 connection at once; Go's value.
@@ -44,7 +52,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'stati
 /// Answers every request.
 pub(super) trait Respond: Clone + Send + Sync + 'static {
     /// The answer. Dropped midway when the client goes away.
-    fn respond<B: RequestBody>(&self, request: Request<B>) -> impl Future<Output = Response> + Send;
+    fn respond<B: RequestBody>(&self, request: Request<B>, ends: Ends) -> impl Future<Output = Response> + Send;
 }
 
 /// Runs the streams of an HTTP/2 connection inside the task of the connection, so that none outlives it. The channel
@@ -64,22 +72,29 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-/// Serves one connection until the client leaves, it breaks a limit, or `stop` asks to finish: then what was read is
-/// answered and the connection closed. Cancelling it cuts the requests in hand.
-pub(super) async fn run(stream: TcpStream, service: impl Respond, max_header_bytes: usize, stop: Stop) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "connection keeps its delay");
-    }
+/// Serves one connection until the client leaves, it breaks a limit, it must make room for another, or `stop` asks to
+/// finish: then what was read is answered and the connection closed. Cancelling it aborts the requests in flight.
+pub(super) async fn run(
+    stream: TcpStream,
+    service: impl Respond,
+    max_header_bytes: usize,
+    clock: HeadClock,
+    stop: Stop,
+) {
+    prepare(&stream);
+    let ends = Ends::of(stream.local_addr().ok(), stream.peer_addr().ok());
     let (sender, receiver) = mpsc::unbounded_channel();
     let has_streams = Arc::new(AtomicBool::new(false));
     let builder = protocol(Streams { sender, is_used: Arc::clone(&has_streams) }, max_header_bytes);
-    let clock = HeadClock::new();
     let answers = service_fn(|request: Request<Incoming>| {
-        clock.begun(request.version());
+        let active = clock.begun(request.version());
         let (service, clock) = (service.clone(), clock.clone());
         async move {
-            let answer = service.respond(request).await;
-            clock.answered();
+            let answer = service.respond(request, ends).await;
+            if answer.headers().contains_key(CONNECTION) {
+                clock.linger();
+            }
+            drop(active);
             Ok::<_, Infallible>(answer)
         }
     });
@@ -87,11 +102,20 @@ pub(super) async fn run(stream: TcpStream, service: impl Respond, max_header_byt
     let mut connection = std::pin::pin!(builder.serve_connection(io, answers));
     let mut streams = std::pin::pin!(drive(receiver));
     // In a set of its own, so that it is looked at only when it was woken, and not for every request.
-    let mut leaving: FuturesUnordered<_> = std::iter::once(last_call(&clock, &stop)).collect();
+    let mut leaving: FuturesUnordered<BoxFuture<'_, Leave>> = FuturesUnordered::new();
+    leaving.push(Box::pin(last_call(&clock, &stop)));
+    leaving.push(Box::pin(make_room(&clock)));
     let ended = std::future::poll_fn(|cx| {
         // First, because an answer written after the stop must already say that the connection closes.
-        if let Poll::Ready(Some(())) = leaving.poll_next_unpin(cx) {
-            connection.as_mut().graceful_shutdown();
+        while let Poll::Ready(Some(leave)) = leaving.poll_next_unpin(cx) {
+            match leave {
+                Leave::Finish => connection.as_mut().graceful_shutdown(),
+                Leave::MakeRoom => {
+                    connection.as_mut().graceful_shutdown();
+                    leaving.push(Box::pin(unread(&clock)));
+                }
+                Leave::Abort => return Poll::Ready(Ok(())),
+            }
         }
         let ended = connection.as_mut().poll(cx);
         if ended.is_pending() && has_streams.load(Relaxed) {
@@ -103,6 +127,21 @@ pub(super) async fn run(stream: TcpStream, service: impl Respond, max_header_byt
     .await;
     if let Err(error) = ended {
         tell(error.as_ref());
+    }
+}
+
+/// Sends small answers at once, and finds out when the client's machine has vanished.
+fn prepare(stream: &TcpStream) {
+    let keep_alive = || {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
+        sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE)
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "connection keeps its delay");
+    }
+    if let Err(error) = keep_alive() {
+        tracing::debug!(%error, "connection has no TCP keepalive");
     }
 }
 
@@ -129,16 +168,59 @@ async fn drive(mut arriving: mpsc::UnboundedReceiver<Work>) -> Infallible {
     }
 }
 
-/// Resolves when the connection should begin to leave.
-async fn last_call(clock: &HeadClock, stop: &Stop) {
+/// How a connection comes to leave.
+enum Leave {
+    /// What was read is answered first.
+    Finish,
+    /// The same, because another connection needs its place.
+    MakeRoom,
+    /// Its client does not take the last answer.
+    Abort,
+}
+
+/// Resolves when the server stops.
+async fn last_call(clock: &HeadClock, stop: &Stop) -> Leave {
     stop.asked().await;
     tokio::select! {
         () = clock.first_request() => {}
         () = tokio::time::sleep(LAST_CALL) => {}
     }
+    Leave::Finish
+}
+
+async fn make_room(clock: &HeadClock) -> Leave {
+    clock.asked_to_close().await;
+    Leave::MakeRoom
+}
+
+/// Resolves when the connection had its time to close, and answers nothing any more.
+async fn unread(clock: &HeadClock) -> Leave {
+    tokio::time::sleep(ROOM_GRACE).await;
+    while clock.is_active() {
+        tokio::time::sleep(ROOM_GRACE).await;
+    }
+    Leave::Abort
 }
 
 fn tell(error: &(dyn Error + Send + Sync)) {
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::debug!(%error, %cause, "connection ended with an error");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_socket_is_kept_alive() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let stream = accepted.unwrap().0;
+        assert!(!sockopt::socket_keepalive(&stream).unwrap());
+        prepare(&stream);
+        assert!(sockopt::socket_keepalive(&stream).unwrap() && stream.nodelay().unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEP_ALIVE);
+        assert_eq!(sockopt::tcp_keepintvl(&stream).unwrap(), KEEP_ALIVE);
+        drop(client);
+    }
 }

@@ -4,7 +4,7 @@ use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::runtime::InvokeError;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -64,6 +64,9 @@ pub(super) enum MalformedRequest {
     /// The same of a body that was perhaps meant as the data itself. Dapr has no such bodies.
     #[error("failed deserializing HTTP body: {0}{RAW_BODY_HINT}")]
     RawBody(String),
+    /// The client stopped sending in the middle of the body.
+    #[error("failed deserializing HTTP body: the client sent nothing for a minute")]
+    Stalled,
     /// A header with metadata beside a raw body cannot be read.
     #[error("failed reading the header {0}: its value must be UTF-8")]
     Metadata(String),
@@ -144,6 +147,9 @@ pub(super) fn unread(name: &str, error: &MalformedRequest, manners: Manners) -> 
             let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
             malformed(error, StatusCode::PAYLOAD_TOO_LARGE, ErrorInfo::new("TOO_LARGE", limit), manners)
         }
+        MalformedRequest::Stalled => {
+            malformed(error, StatusCode::REQUEST_TIMEOUT, ErrorInfo::new("MALFORMED", Map::new()), manners)
+        }
         MalformedRequest::Body(_)
         | MalformedRequest::RawBody(_)
         | MalformedRequest::Metadata(_)
@@ -195,9 +201,12 @@ pub(super) fn bad_escape(escape: &str) -> Response {
 
 /// The answer to a missing or wrong API token.
 pub(super) fn bad_token() -> Response {
-    let mut answer = text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned());
-    answer.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    answer
+    text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned())
+}
+
+/// The answer to a request that is not let in; the message says what to set.
+pub(super) fn forbidden(message: &str) -> Response {
+    json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", message)
 }
 
 /// The answer of a health route that is not content.
@@ -250,8 +259,11 @@ fn render(status: StatusCode, body: &ErrorBody<'_>) -> Response {
     answer(status, "application/json", body)
 }
 
+/// Part of the text may be the caller's, so a browser must not guess at another type.
 fn text(status: StatusCode, body: String) -> Response {
-    answer(status, "text/plain; charset=utf-8", body.into_bytes())
+    let mut answer = answer(status, "text/plain; charset=utf-8", body.into_bytes());
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {

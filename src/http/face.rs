@@ -1,5 +1,6 @@
 //! What the HTTP side needs to know and to hold.
 
+use super::admission::Access;
 use crate::domain::Stop;
 use crate::runtime::{Host, Readiness};
 use crate::telemetry::Metrics;
@@ -55,10 +56,12 @@ pub struct HttpSettings {
     /// The largest request head, in bytes: `--read-buffer-size` (4 KiB) and 4 KiB more, as Go's server counts it.
     /// Less than 8192 is raised to 8192.
     pub max_header_bytes: usize,
-    /// Connections held at once, over all listeners; beyond that, accepting waits. At least 1.
+    /// Connections held at once, over all listeners; beyond that, idle ones are closed and accepting waits. At least 1.
     pub max_connections: usize,
     /// Answer failures exactly as Dapr does: 500 nearly always, and no `details` (`--strict-dapr-errors`).
     pub strict_dapr_errors: bool,
+    /// Which web pages may call, and by which names loopback sockets may be called.
+    pub access: Access,
     /// What the header `dapr-api-token` must hold (`DAPR_API_TOKEN`); `None` asks for none.
     pub api_token: Option<SecretString>,
 }
@@ -78,6 +81,7 @@ impl Default for HttpSettings {
             max_header_bytes: 8 << 10,
             max_connections: 8192,
             strict_dapr_errors: false,
+            access: Access::default(),
             api_token: None,
         }
     }

@@ -1,16 +1,23 @@
-//! Limits the time that a request's head may take, and nothing else: not the pause between two requests on one
-//! connection, not the sending of a body.
+//! What a connection is doing: limits the time that a request's head may take, and finds the connections that are idle
+//! longest when there are too many. The pause between two requests and the sending of a body are not limited here.
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
+
+/// At the limit of connections, one that was idle for less is kept: its client is likely to go on.
+const KEPT_IDLE: Duration = Duration::from_secs(1);
+/// After an answer that says `Connection: close`, what the client still sends is read for so long: closing at once would
+/// reset the connection, and the client might never see the answer. Go's value.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +35,8 @@ pub(super) enum Phase {
     Open,
 }
 
-/// Shared by the two ends of a connection: the reader of its bytes and the service behind the parser. Both run in the
-/// task of the connection, so the phase needs no order among threads.
+/// Shared by the two ends of a connection, the reader of its bytes and the service behind the parser, which run in one
+/// task; and by the acceptor, which only looks for idle connections. So no order among threads is needed.
 #[derive(Debug, Clone)]
 pub(super) struct HeadClock {
     shared: Arc<Shared>,
@@ -39,24 +46,59 @@ pub(super) struct HeadClock {
 struct Shared {
     phase: AtomicU8,
     asked: Notify,
+    /// Requests that are being answered.
+    active: AtomicU32,
+    /// Since when none is, in milliseconds after `epoch`.
+    idle_since: AtomicU64,
+    epoch: Instant,
+    is_closing: AtomicBool,
+    closing: Notify,
+    lingers: AtomicBool,
+}
+
+/// A request that is being answered, until dropped.
+#[derive(Debug)]
+pub(super) struct ActiveRequest(HeadClock);
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        let shared = &self.0.shared;
+        if shared.active.fetch_sub(1, Relaxed) == 1 {
+            shared.idle_since.store(millis(shared.epoch.elapsed()), Relaxed);
+        }
+        self.0.move_on(Phase::Request, Phase::Idle);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl HeadClock {
-    pub(super) fn new() -> Self {
-        Self { shared: Arc::new(Shared { phase: AtomicU8::new(Phase::Fresh as u8), asked: Notify::new() }) }
+    /// The clock of a connection that begins now. `epoch` is the same for all that are compared.
+    pub(super) fn new(epoch: Instant) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                phase: AtomicU8::new(Phase::Fresh as u8),
+                asked: Notify::new(),
+                active: AtomicU32::new(0),
+                idle_since: AtomicU64::new(millis(epoch.elapsed())),
+                epoch,
+                is_closing: AtomicBool::new(false),
+                closing: Notify::new(),
+                lingers: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// A head is complete.
-    pub(super) fn begun(&self, version: http::Version) {
+    pub(super) fn begun(&self, version: http::Version) -> ActiveRequest {
         let phase = if version == http::Version::HTTP_2 { Phase::Open } else { Phase::Request };
         if self.shared.phase.swap(phase as u8, Relaxed) == Phase::Fresh as u8 {
             self.shared.asked.notify_one();
         }
-    }
-
-    /// A request is answered.
-    pub(super) fn answered(&self) {
-        self.move_on(Phase::Request, Phase::Idle);
+        self.shared.active.fetch_add(1, Relaxed);
+        ActiveRequest(self.clone())
     }
 
     /// Resolves once the first head is complete. Cancel-safe; for one waiter.
@@ -64,6 +106,34 @@ impl HeadClock {
         while self.is_in(Phase::Fresh) {
             self.shared.asked.notified().await;
         }
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_active(&self) -> bool {
+        self.shared.active.load(Relaxed) > 0
+    }
+
+    /// Resolves once the connection should make room for another. Cancel-safe; for one waiter.
+    pub(super) async fn asked_to_close(&self) {
+        while !self.shared.is_closing.load(Relaxed) {
+            self.shared.closing.notified().await;
+        }
+    }
+
+    /// The answer says that the connection closes while the client may still be sending.
+    pub(super) fn linger(&self) {
+        self.shared.lingers.store(true, Relaxed);
+    }
+
+    /// Since when the connection waits for a request, if it does. Part of a head is no idleness: it has its own limit.
+    fn idle_since(&self) -> Option<u64> {
+        let waits = [Phase::Fresh, Phase::Idle, Phase::Open].into_iter().any(|phase| self.is_in(phase));
+        (waits && !self.is_active()).then(|| self.shared.idle_since.load(Relaxed))
+    }
+
+    fn close(&self) {
+        self.shared.is_closing.store(true, Relaxed);
+        self.shared.closing.notify_one();
     }
 
     fn is_in(&self, phase: Phase) -> bool {
@@ -75,6 +145,55 @@ impl HeadClock {
     }
 }
 
+/// The connections of one server.
+#[derive(Debug)]
+pub(super) struct OpenConnections {
+    epoch: Instant,
+    clocks: Vec<HeadClock>,
+    /// With so many clocks, those of ended connections are dropped.
+    sweep_at: usize,
+}
+
+impl OpenConnections {
+    pub(super) fn new() -> Self {
+        Self { epoch: Instant::now(), clocks: Vec::new(), sweep_at: 64 }
+    }
+
+    /// The clock of a connection that begins now.
+    pub(super) fn begin(&mut self) -> HeadClock {
+        if self.clocks.len() >= self.sweep_at {
+            self.sweep();
+            self.sweep_at = 64.max(2 * self.clocks.len());
+        }
+        let clock = HeadClock::new(self.epoch);
+        self.clocks.push(clock.clone());
+        clock
+    }
+
+    /// Asks at most so many connections to close, those first that are idle longest. Asks none while earlier ones are
+    /// still closing. Gives how many were asked.
+    pub(super) fn close_idle(&mut self, most: usize) -> usize {
+        self.sweep();
+        if self.clocks.iter().any(|clock| clock.shared.is_closing.load(Relaxed)) {
+            return 0;
+        }
+        let now = millis(self.epoch.elapsed());
+        let is_long = |since: &u64| now.saturating_sub(*since) >= millis(KEPT_IDLE);
+        let mut idle: Vec<(u64, &HeadClock)> = self
+            .clocks
+            .iter()
+            .filter_map(|clock| clock.idle_since().filter(is_long).map(|since| (since, clock)))
+            .collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        idle.iter().take(most).map(|(_, clock)| clock.close()).count()
+    }
+
+    /// The connection's own clock is gone with it.
+    fn sweep(&mut self) {
+        self.clocks.retain(|clock| Arc::strong_count(&clock.shared) > 1);
+    }
+}
+
 /// A stream whose reads fail with `TimedOut` when a head takes too long.
 #[derive(Debug)]
 pub(super) struct Timed<S> {
@@ -82,11 +201,41 @@ pub(super) struct Timed<S> {
     clock: HeadClock,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
+    is_shut_down: bool,
+    has_read: bool,
 }
 
 impl<S> Timed<S> {
     pub(super) fn new(stream: S, clock: HeadClock, limit: Duration) -> Self {
-        Self { stream, clock, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
+        Self {
+            stream,
+            clock,
+            limit,
+            deadline: Box::pin(tokio::time::sleep(limit)),
+            is_shut_down: false,
+            has_read: false,
+        }
+    }
+}
+
+impl<S: Read + Unpin> Timed<S> {
+    /// Whether the client may still be sending: a body that is not wanted, or a head that was refused midway.
+    fn lingers(&self) -> bool {
+        let is_mid_head = self.clock.is_in(Phase::Head) || self.has_read && self.clock.is_in(Phase::Fresh);
+        is_mid_head || self.clock.shared.lingers.load(Relaxed)
+    }
+
+    /// Reads what still comes and drops it, until the client is done or the time is over.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = [MaybeUninit::uninit(); 4096];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut room);
+            match Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled()) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && !self.deadline.is_elapsed() => {}
+                Poll::Ready(Ok(()) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return self.deadline.as_mut().poll(cx),
+            }
+        }
     }
 }
 
@@ -95,6 +244,7 @@ impl<S: Read + Unpin> Read for Timed<S> {
         let this = &mut *self;
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(read) => {
+                this.has_read = true;
                 if this.clock.move_on(Phase::Idle, Phase::Head) {
                     this.deadline.as_mut().reset(Instant::now() + this.limit);
                 }
@@ -109,7 +259,7 @@ impl<S: Read + Unpin> Read for Timed<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for Timed<S> {
+impl<S: Read + Write + Unpin> Write for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -119,7 +269,13 @@ impl<S: Write + Unpin> Write for Timed<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if !this.is_shut_down {
+            std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            this.is_shut_down = true;
+            this.deadline.as_mut().reset(Instant::now() + LINGER);
+        }
+        if this.lingers() { this.poll_linger(cx).map(Ok) } else { Poll::Ready(Ok(())) }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -132,5 +288,59 @@ impl<S: Write + Unpin> Write for Timed<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pass(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connections_that_are_idle_longest_make_room() {
+        let mut open = OpenConnections::new();
+        let silent = open.begin();
+        let [busy, first, second, parallel] = std::array::from_fn(|_| open.begin());
+        let working = busy.begun(http::Version::HTTP_11);
+        drop(first.begun(http::Version::HTTP_11));
+        let (one, other) = (parallel.begun(http::Version::HTTP_2), parallel.begun(http::Version::HTTP_2));
+        pass(2).await;
+        drop(second.begun(http::Version::HTTP_11));
+        drop(one);
+        let is_closing = |clock: &HeadClock| clock.shared.is_closing.load(Relaxed);
+        assert_eq!(open.close_idle(1), 1);
+        assert!(is_closing(&silent) ^ is_closing(&first), "one of the two that wait longest");
+        assert_eq!(open.close_idle(9), 0, "the one that was asked has not ended yet");
+        drop((silent, first));
+        assert_eq!(open.close_idle(9), 0, "the rest is busy, or idle for a moment only");
+        pass(2).await;
+        assert_eq!(open.close_idle(9), 1);
+        assert!(is_closing(&second) && !is_closing(&busy) && !is_closing(&parallel));
+        drop((second, other, working));
+        pass(2).await;
+        assert_eq!(open.close_idle(9), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn part_of_a_head_is_no_idleness() {
+        let mut open = OpenConnections::new();
+        let clock = open.begin();
+        drop(clock.begun(http::Version::HTTP_11));
+        assert!(clock.move_on(Phase::Idle, Phase::Head));
+        pass(5).await;
+        assert_eq!(open.close_idle(9), 0);
+    }
+
+    #[tokio::test]
+    async fn clocks_of_ended_connections_are_dropped() {
+        let mut open = OpenConnections::new();
+        let kept: Vec<_> = (0..100).map(|_| open.begin()).collect();
+        for _ in 0..10_000 {
+            drop(open.begin());
+        }
+        assert!(open.clocks.len() <= 2 * kept.len() + 64, "{}", open.clocks.len());
     }
 }

@@ -2,11 +2,13 @@
 
 use super::error;
 use super::face::Face;
+use super::invoke::unescape;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Our version, in the place where Dapr tells its own.
@@ -14,15 +16,23 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `GET /v1.0/healthz`, with Dapr's optional `?appid=` that must match.
 pub(super) fn full(face: &Face, query: Option<&str>) -> Response {
-    let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("appid="));
-    if asked.is_some_and(|id| !id.is_empty() && id != face.app_id) {
+    if !face.ready.is_ready() {
+        let pending = face.ready.pending().join(" ");
+        return error::unhealthy("ERR_HEALTH_NOT_READY", &format!("dapr is not ready: [{pending}]"));
+    }
+    if app_id_asked(query.unwrap_or_default()).is_some_and(|id| id != face.app_id) {
         return error::unhealthy("ERR_HEALTH_APPID_NOT_MATCH", "dapr app-id does not match");
     }
-    if face.ready.is_ready() {
-        return no_content();
-    }
-    let pending = face.ready.pending().join(" ");
-    error::unhealthy("ERR_HEALTH_NOT_READY", &format!("dapr is not ready: [{pending}]"))
+    no_content()
+}
+
+/// The first `appid` of a query, which may be empty. As in Go, a pair with a bad escape does not count.
+fn app_id_asked(query: &str) -> Option<Cow<'_, str>> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_meant = unescape(key).is_ok_and(|key| key == "appid");
+        unescape(value).ok().filter(|_| is_meant)
+    })
 }
 
 /// `GET /v1.0/healthz/outbound`.
@@ -71,8 +81,7 @@ struct Page<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     components: Vec<ComponentEntry<'a>>,
     extended: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app_connection_properties: Option<AppEntry<'a>>,
+    app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
 }
 
@@ -90,7 +99,8 @@ struct ComponentEntry<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AppEntry<'a> {
-    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
     protocol: &'a str,
     channel_address: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,17 +132,38 @@ impl<'a> Page<'a> {
             runtime_version: VERSION,
             components: face.host.describe().map(entry).collect(),
             extended,
-            app_connection_properties: face.app.port.map(|port| AppEntry {
-                port,
+            app_connection_properties: AppEntry {
+                port: face.app.port,
                 protocol: &face.app.protocol,
                 channel_address: &face.app.channel_address,
                 max_concurrency: face.app.max_concurrency,
-            }),
+            },
             actor_runtime: ActorEntry {
                 runtime_status: "DISABLED",
                 host_ready: false,
                 placement: "placement: disconnected",
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_app_id_of_a_query_is_read_as_go_reads_it() {
+        for (query, id) in [
+            ("appid=shop", Some("shop")),
+            ("x=1&appid=a%2Db+c&appid=other", Some("a-b c")),
+            ("appid=", Some("")),
+            ("appid", Some("")),
+            ("%61ppid=shop", Some("shop")),
+            ("appid=%zz&appid=shop", Some("shop")),
+            ("appId=shop&app=1", None),
+            ("", None),
+        ] {
+            assert_eq!(app_id_asked(query).as_deref(), id, "{query}");
         }
     }
 }

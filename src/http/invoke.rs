@@ -1,11 +1,12 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
-use super::buffer::Buffer;
+use super::body::{self, Refused};
+use super::buffer::{Buffer, Full};
 use super::connection::RequestBody;
 use super::error::{self, MalformedRequest, Manners, Meant};
 use super::face::Face;
 use super::trace::TraceContext;
-use super::{body, raw, request};
+use super::{raw, request};
 use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
 use axum::body::Body;
 use axum::response::Response;
@@ -30,12 +31,24 @@ pub(super) async fn invoke(
 ) -> Response {
     let name = match unescape(escaped_name) {
         Ok(name) => name,
-        Err(escape) => return error::bad_escape(escape),
+        Err(escape) => {
+            let (head, body) = request.into_parts();
+            let mut answer = error::bad_escape(escape);
+            body::skip(body, &head, &mut answer).await;
+            return answer;
+        }
     };
+    let version = request.version();
     let mut tally = Tally::begin(face, &name);
     let mut answer = match perform(face, buffer, request, &mut tally).await {
         Ok(answer) => answer,
-        Err(malformed) => error::unread(&name, &malformed, manners(face)),
+        Err(refused) => {
+            let mut answer = error::unread(&name, &refused.error, manners(face));
+            if !refused.is_read {
+                body::close_after(&mut answer, version);
+            }
+            answer
+        }
     };
     tally.answered(answer.status());
     if matches!(answer.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
@@ -49,15 +62,16 @@ async fn perform(
     buffer: &Buffer,
     request: Request<impl RequestBody>,
     tally: &mut Tally<'_>,
-) -> Result<Response, MalformedRequest> {
+) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     // The share is kept until the answer is made: so long the component may hold the body.
-    let (body, _share) = body::read(body, face.settings.max_body_size, buffer).await?;
+    let (body, mut share) = body::read(body, &head, face.settings.max_body_size, buffer).await?;
     let raw_keys = tally.output.and_then(OutputBinding::raw_body_keys).filter(|_| raw::is_raw(&head.headers));
     let mut call = match raw_keys {
         Some(keys) => raw::request(&head.headers, body.clone(), keys)?,
         None => request::parse(&body).map_err(|error| raw::explain(error, &head.headers, &body))?,
     };
+    share.grow(call.metadata.memory()).map_err(|Full { limit }| MalformedRequest::BufferFull { limit })?;
     tally.wants(&call.operation);
     // Data that is JSON reads as a request that asks for nothing.
     let is_data = raw_keys.is_none() && call.operation.is_empty() && raw::is_raw(&head.headers);
@@ -95,9 +109,10 @@ const fn manners(face: &Face) -> Manners {
     if face.settings.strict_dapr_errors { Manners::Strict } else { Manners::True }
 }
 
-/// The caller hears the message; the causes behind it are for the log.
+/// The caller hears the message; the causes behind it are for the log. As values, which the log escapes: the caller's
+/// own words are in both.
 fn log(name: &str, failure: &(dyn std::error::Error + 'static)) {
-    tracing::debug!(component = name, error = %cause_line(failure), "output binding refused a request");
+    tracing::debug!(component = name, error = cause_line(failure), "output binding refused a request");
 }
 
 fn succeeded(response: InvokeResponse, manners: Manners) -> Response {
@@ -135,7 +150,7 @@ fn header_name(key: &str) -> Option<HeaderName> {
 ///
 /// # Errors
 /// With the escape that is wrong.
-fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
+pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
     if !text.contains(['+', '%']) {
         return Ok(Cow::Borrowed(text));
     }

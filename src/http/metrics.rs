@@ -1,49 +1,146 @@
 //! The metrics page, on its own port.
 
+use super::admission::{Access, Ends};
 use super::connection::{RequestBody, Respond};
+use super::error;
 use super::face::HttpSettings;
+use super::listen::Listeners;
 use super::server::{Drained, serve_by};
 use crate::domain::Stop;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, MetricsFormat};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::CONTENT_TYPE;
-use http::{Request, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use http::{HeaderMap, Request, StatusCode};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 /// A scraper that is still reading when we stop gets this long.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Nobody needs more scrapers at once.
-const MAX_CONNECTIONS: usize = 64;
+/// Scrapers that are connected at once; more are not to be expected.
+pub const MAX_SCRAPERS: usize = 64;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves `GET /metrics`, and the same at `/`, until `stop`.
-pub async fn serve_metrics(listener: TcpListener, metrics: Metrics, stop: Stop) -> Drained {
-    let settings = HttpSettings { max_connections: MAX_CONNECTIONS, ..HttpSettings::default() };
-    serve_by(vec![listener], page_router(metrics), &settings, stop, DRAIN).await
+/// Serves `GET /metrics`, and the same at `/`, until `stop`. Pages and names are refused as by the API.
+pub async fn serve_metrics(listeners: Listeners, metrics: Metrics, access: Access, stop: Stop) -> Drained {
+    let settings = HttpSettings { max_connections: MAX_SCRAPERS, ..HttpSettings::default() };
+    let page = Page { router: page_router(metrics), access: Arc::new(access) };
+    serve_by(listeners, page, &settings, stop, DRAIN).await
 }
 
-pub(super) fn page_router(metrics: Metrics) -> Router {
+#[derive(Debug, Clone)]
+struct Page {
+    router: Router,
+    access: Arc<Access>,
+}
+
+fn page_router(metrics: Metrics) -> Router {
     Router::new().route("/", get(page)).route("/metrics", get(page)).with_state(metrics)
 }
 
-impl Respond for Router {
-    async fn respond<B: RequestBody>(&self, request: Request<B>) -> Response {
-        let Ok(answer) = self.clone().oneshot(request).await;
+impl Respond for Page {
+    async fn respond<B: RequestBody>(&self, request: Request<B>, ends: Ends) -> Response {
+        let (head, body) = request.into_parts();
+        if let Err(refusal) = self.access.check(&head, ends, false) {
+            let message = refusal.message();
+            tracing::debug!(reason = message, "request for the metrics was refused");
+            return error::forbidden(&message);
+        }
+        let Ok(answer) = self.router.clone().oneshot(Request::from_parts(head, body)).await;
         answer
     }
 }
 
-async fn page(State(metrics): State<Metrics>) -> Response {
-    match metrics.page() {
-        Ok(page) => ([(CONTENT_TYPE, OPEN_METRICS)], page).into_response(),
+async fn page(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
+    let format = negotiated(&headers);
+    let content_type = match format {
+        MetricsFormat::OpenMetrics => OPEN_METRICS,
+        MetricsFormat::Text => TEXT,
+    };
+    match metrics.page_in(format) {
+        Ok(page) => ([(CONTENT_TYPE, content_type), (VARY, "Accept")], page).into_response(),
         Err(error) => {
             tracing::error!(%error, "metrics page could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// OpenMetrics where the scraper names it and likes nothing better; else the older format, which everybody reads.
+fn negotiated(headers: &HeaderMap) -> MetricsFormat {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (mut open_metrics, mut text) = (0, 0);
+    for range in accepted.flat_map(|list| list.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        let (mut version, mut weight) = (None, 1000);
+        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            match key.trim().to_ascii_lowercase().as_str() {
+                "version" => version = Some(value.trim().trim_matches('"')),
+                "q" => weight = thousandths(value.trim()),
+                _ => {}
+            }
+        }
+        let is_open = media_type.eq_ignore_ascii_case("application/openmetrics-text");
+        if is_open && matches!(version, None | Some("1.0.0" | "0.0.1")) {
+            open_metrics = weight.max(open_metrics);
+        } else if media_type.eq_ignore_ascii_case("text/plain") && matches!(version, None | Some("0.0.4")) {
+            text = weight.max(text);
+        }
+    }
+    if open_metrics > 0 && open_metrics >= text { MetricsFormat::OpenMetrics } else { MetricsFormat::Text }
+}
+
+/// A weight of 0 to 1 with at most three decimals (RFC 9110, section 12.4.2); anything else counts as 0.
+fn thousandths(weight: &str) -> u32 {
+    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
+    let digits = format!("{whole}{decimals:0<3}");
+    let is_weight = decimals.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|thousandths| is_weight && *thousandths <= 1000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scraper_gets_the_format_that_it_asks_for() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;\
+                          q=0.4,text/plain;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        for (accept, is_open) in [
+            ("", false),
+            ("*/*", false),
+            ("text/plain; version=0.0.4", false),
+            ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", false),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", false),
+            ("application/openmetrics-text", true),
+            ("Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8", true),
+            ("application/openmetrics-text; version=2.0.0", false),
+            ("application/openmetrics-text;q=0", false),
+            ("application/openmetrics-text;q=0.2, text/plain;q=0.3", false),
+            ("application/openmetrics-text;q=0.5, text/plain", false),
+            ("application/openmetrics-text;q=nonsense", false),
+            (prometheus, true),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(negotiated(&headers) == MetricsFormat::OpenMetrics, is_open, "{accept}");
+        }
+        assert_eq!(negotiated(&HeaderMap::new()), MetricsFormat::Text);
+    }
+
+    #[test]
+    fn weights_are_read_exactly() {
+        for (text, expected) in
+            [("1", 1000), ("1.0", 1000), ("0.5", 500), ("0.123", 123), ("0", 0), ("1.1", 0), ("", 0)]
+        {
+            assert_eq!(thousandths(text), expected, "{text}");
+        }
+        for wrong in ["0.1234", "-1", "+1", "a", "1e0", "."] {
+            assert_eq!(thousandths(wrong), 0, "{wrong}");
         }
     }
 }

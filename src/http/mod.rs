@@ -1,9 +1,11 @@
 //! The face towards callers: HTTP/1.1 and h2c on one port, in Dapr's dialect.
 //!
 //! The composition root binds the listeners with [`bind`], builds a [`Face`] and runs [`serve`] until it is told to
-//! stop. A request goes `server` (connection) → `routes` (path, token) → `invoke` or `health` → `error` when it fails.
+//! stop. A request goes `server` (connection) → `routes` (path, `admission`, token) → `invoke` or `health` → `error` when it
+//! fails.
 //!
 //! Laws:
+//! - No handler sees a request of a web page that is not allowed, or one under a name that is not ours (`admission`).
 //! - Failures are put into answers in `error` and nowhere else; other rooms know kinds, and a kind knows its status.
 //! - Bodies are counted while they are in memory (`buffer`); beyond the limit a request is refused, never made to wait.
 //! - Every request that was read is answered, a stop included, unless the drain limit cuts it.
@@ -18,14 +20,19 @@
 //! does not run before the first bytes came. Either breaks a promise: a pooled client must be able to pause, and a
 //! silent one must not hold a slot. A later hyper with separate limits would change our mind.
 
+mod admission;
 mod body;
 mod buffer;
 mod connection;
+mod cors;
+mod encoding;
 mod error;
 mod face;
 mod head_clock;
 mod health;
 mod invoke;
+mod json_path;
+mod listen;
 mod metrics;
 mod raw;
 mod request;
@@ -33,9 +40,11 @@ mod routes;
 mod server;
 mod trace;
 
+pub use admission::{Access, AllowedHosts, AllowedOrigins};
 pub use face::{AppConnection, Face, HttpSettings};
-pub use metrics::serve_metrics;
-pub use server::{BindError, Drained, bind, serve};
+pub use listen::{BindError, Listeners, bind};
+pub use metrics::{MAX_SCRAPERS, serve_metrics};
+pub use server::{Drained, serve};
 
 #[cfg(test)]
 mod tests;

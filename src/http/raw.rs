@@ -1,5 +1,6 @@
 //! A body of `application/octet-stream` as the data itself, with the rest of the request in headers.
 
+use super::encoding;
 use super::error::MalformedRequest;
 use crate::domain::{DataForm, InvokeRequest, Metadata};
 use bytes::Bytes;
@@ -21,17 +22,13 @@ fn essence(headers: &HeaderMap) -> &str {
     media_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// Why a body could not be read as a request, with a word about raw bodies where it looks like one.
+/// Why a body could not be read as a request: in what it is encoded, and a word about raw bodies where it looks like one.
 pub(super) fn explain(error: MalformedRequest, headers: &HeaderMap, body: &[u8]) -> MalformedRequest {
-    match error {
-        MalformedRequest::Body(problem) if looks_raw(headers, body) => MalformedRequest::RawBody(problem),
-        MalformedRequest::Body(_)
-        | MalformedRequest::RawBody(_)
-        | MalformedRequest::TooLarge { .. }
-        | MalformedRequest::BufferFull { .. }
-        | MalformedRequest::Metadata(_)
-        | MalformedRequest::Baggage(_) => error,
-    }
+    let MalformedRequest::Body(problem) = error else { return error };
+    let described = encoding::described(headers, body);
+    let looks_raw = if described.is_some() { is_raw(headers) } else { looks_raw(headers, body) };
+    let problem = described.unwrap_or(problem);
+    if looks_raw { MalformedRequest::RawBody(problem) } else { MalformedRequest::Body(problem) }
 }
 
 /// Whether it says that it is something else than JSON, or cannot be the beginning of an object.
@@ -40,7 +37,13 @@ fn looks_raw(headers: &HeaderMap, body: &[u8]) -> bool {
     // curl says "form" of every body that it is not told about.
     let says_nothing = said.is_empty() || said == "application/x-www-form-urlencoded";
     let says_json = said.ends_with("/json") || said.ends_with("+json");
-    (!says_nothing && !says_json) || body.trim_ascii_start().first().is_some_and(|first| *first != b'{')
+    (!says_nothing && !says_json)
+        || body
+            .get(encoding::mark_length(body)..)
+            .unwrap_or_default()
+            .trim_ascii_start()
+            .first()
+            .is_some_and(|first| *first != b'{')
 }
 
 /// The request that body and headers make. `keys` are the component's metadata keys in their true case; other headers
@@ -108,6 +111,7 @@ mod tests {
             (None, "\n{,}", false),
             (None, "[1]", true),
             (None, " ", false),
+            (None, "\u{feff}{,}", false),
         ] {
             let headers = media_type.map_or_else(HeaderMap::new, |text| headers(&[("content-type", text.as_bytes())]));
             assert_eq!(looks_raw(&headers, body.as_bytes()), raw, "{media_type:?} {body}");

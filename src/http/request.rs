@@ -1,10 +1,14 @@
 //! The body of an invoke request, read by the rules of Go's `json.Decoder`, which Dapr's callers rely on: the first
 //! JSON value counts and what follows it is ignored, field names know no case, unknown fields are ignored, of
-//! duplicates the last wins and maps merge, `null` is the same as nothing, invalid UTF-8 becomes U+FFFD.
+//! duplicates the last wins and maps merge, `null` is the same as nothing.
 //!
-//! One thing differs on purpose: `data` is not decoded and written anew but passed on as it was written.
+//! Two things differ on purpose: `data` is not decoded and encoded again but passed on as it was written, and what is
+//! no Unicode text (bytes that are not UTF-8, half of a surrogate pair) is refused. Go replaces it by U+FFFD, which
+//! makes one key of two. A UTF-8 byte order mark is passed over.
 
+use super::encoding;
 use super::error::MalformedRequest;
+use super::json_path::path_after;
 use crate::domain::{DataForm, InvokeRequest, JsonText, Metadata, cut_out};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -14,6 +18,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 const NULL: Bytes = Bytes::from_static(b"null");
+const HALF_PAIR: &str = "holds an escaped half of a surrogate pair (\\ud800 to \\udfff), which is no character";
 /// What Go calls the request in its errors.
 const GO_TYPE: &str = "OutputBindingRequest";
 
@@ -22,18 +27,8 @@ const GO_TYPE: &str = "OutputBindingRequest";
 /// # Errors
 /// With a text after Go's fashion.
 pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
-    match std::str::from_utf8(body) {
-        Ok(text) => parse_text(text, body),
-        Err(_) => {
-            let repaired = Bytes::from(String::from_utf8_lossy(body).into_owned());
-            let text = std::str::from_utf8(&repaired).map_err(|error| refused(error.to_string()))?;
-            parse_text(text, &repaired)
-        }
-    }
-}
-
-/// `body` is the buffer that holds `text`.
-fn parse_text(text: &str, body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
+    let whole = std::str::from_utf8(body).map_err(|error| refused(encoding::not_utf8(body, error)))?;
+    let text = whole.get(encoding::mark_length(body)..).unwrap_or_default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let fields = if text.trim_ascii_start().starts_with('{') {
         Fields::deserialize(&mut deserializer).map_err(|error| refused(syntax(text, &error)))?
@@ -47,10 +42,10 @@ fn parse_text(text: &str, body: &Bytes) -> Result<InvokeRequest, MalformedReques
         }
     };
     Ok(InvokeRequest {
-        operation: operation(&fields.operations)?,
+        operation: operation(whole, &fields.operations)?,
         data: fields.data.map_or(NULL, |data| cut_out(body, data.get().as_bytes())),
         form: DataForm::Json,
-        metadata: metadata(&fields.metadata)?,
+        metadata: metadata(whole, &fields.metadata)?,
     })
 }
 
@@ -94,17 +89,17 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-fn operation(values: &[&RawValue]) -> Result<String, MalformedRequest> {
+fn operation(body: &str, values: &[&RawValue]) -> Result<String, MalformedRequest> {
     let mut operation = String::new();
     for value in values {
-        if let Some(text) = string(value, "operation")? {
+        if let Some(text) = string(body, value, "operation")? {
             operation = text;
         }
     }
     Ok(operation)
 }
 
-fn metadata(values: &[&RawValue]) -> Result<Metadata, MalformedRequest> {
+fn metadata(body: &str, values: &[&RawValue]) -> Result<Metadata, MalformedRequest> {
     let mut metadata = Metadata::default();
     for value in values {
         match kind(value) {
@@ -113,7 +108,7 @@ fn metadata(values: &[&RawValue]) -> Result<Metadata, MalformedRequest> {
                 let members: Members<'_> =
                     serde_json::from_str(value.get()).map_err(|error| refused(syntax(value.get(), &error)))?;
                 for (key, member) in members.0 {
-                    metadata.insert(key.0, string(member, "metadata")?.unwrap_or_default());
+                    metadata.insert(key.0, string(body, member, "metadata")?.unwrap_or_default());
                 }
             }
             other => return Err(wrong_type(other, "metadata", "map[string]string")),
@@ -149,13 +144,13 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// The string, or nothing for `null`.
-fn string(value: &RawValue, field: &str) -> Result<Option<String>, MalformedRequest> {
+/// The string, or nothing for `null`. `body` is the text that `value` is a part of.
+fn string(body: &str, value: &RawValue, field: &str) -> Result<Option<String>, MalformedRequest> {
     match kind(value) {
         "null" => Ok(None),
         "string" => serde_json::from_str::<JsonText<'_>>(value.get())
             .map(|text| Some(text.0.into_owned()))
-            .map_err(|error| refused(syntax(value.get(), &error))),
+            .map_err(|_| refused(half_pair(body, value))),
         other => Err(wrong_type(other, field, "string")),
     }
 }
@@ -180,12 +175,21 @@ const fn refused(text: String) -> MalformedRequest {
     MalformedRequest::Body(text)
 }
 
+/// A string within the text was read as JSON already, so its only fault is half of a surrogate pair.
+fn half_pair(body: &str, value: &RawValue) -> String {
+    let offset = (value.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+    let path = path_after(body.get(..offset).unwrap_or_default());
+    format!("the string at offset {offset} in {path} {HALF_PAIR}")
+}
+
 /// Go's words for a syntax error; the place is ours. Never quotes more than one character of the body.
 fn syntax(text: &str, error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof if text.trim_ascii().is_empty() => "EOF".to_owned(),
         Category::Eof => "unexpected EOF".to_owned(),
-        Category::Syntax | Category::Data | Category::Io => {
+        // Names are read as `JsonText`, which refuses nothing else.
+        Category::Data => format!("a name that ends at line {} column {} {HALF_PAIR}", error.line(), error.column()),
+        Category::Syntax | Category::Io => {
             let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
             let offender = line.get(error.column().saturating_sub(1)..).and_then(|rest| rest.chars().next());
             let offender = offender.map_or_else(String::new, |character| format!(" {character:?}"));

@@ -54,13 +54,51 @@ fn the_body_is_read_as_go_reads_it() {
 }
 
 #[test]
-fn invalid_text_is_replaced_as_go_does() {
-    let body = Bytes::from_static(b"{\"operation\":\"a\xffb\",\"data\":\"\xff\",\"metadata\":{\"k\":\"\xfe\"}}");
-    let request = parse(&body).unwrap();
-    assert_eq!(request.operation, "a\u{fffd}b");
-    assert_eq!(request.data, "\"\u{fffd}\"");
-    assert_eq!(request.metadata.get("k"), Some("\u{fffd}"));
-    assert!(read(r#"{"operation":"\ud800"}"#).operation.contains('\u{fffd}'));
+fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
+    for body in [
+        &b"{\"operation\":\"a\xffb\"}"[..],
+        b"{\"operation\":\"create\",\"data\":{\"id\":\"M\xfcller\"}}",
+        b"{\"operation\":\"create\",\"data\":{\"M\xfcller\":1}}",
+        b"{\"operation\":\"create\",\"metadata\":{\"partitionKey\":\"\xfe\"}}",
+        b"{\"operation\":\"create\",\"metadata\":{\"\xfe\":\"v\"}}",
+        b"{\"operation\":\"create\",\"other\":\"\xc0\x80\"}",
+        b"{\"operation\":\"create\",\"data\":\"\xed\xa0\xbd\xed\xb8\x80\"}",
+        b"{\"operation\":\"create\",\"data\":\"\xf4\x90\x80\x80\"}",
+        b"{\"operation\":\"create\"} \xff",
+        b"{\"operation\":\"create\",\"data\":\"\xe2\x82",
+    ] {
+        let text = refusal(body);
+        assert!(text.starts_with("byte 0x") && text.contains("UTF-8"), "{text}");
+    }
+    let body = b"{\"operation\":\"create\",\"data\":{\"id\":\"M\xfcller\"}}";
+    let expected = "byte 0xfc at offset 37 in data.id is not UTF-8; send JSON in UTF-8, and other bytes as base64";
+    assert_eq!(refusal(body), expected);
+}
+
+#[test]
+fn half_of_a_surrogate_pair_is_refused_where_it_would_change() {
+    for (body, place) in [
+        (r#"{"operation":"\ud800"}"#, "the string at offset 13 in operation holds"),
+        (
+            r#"{"metadata":{"a":"1","partitionKey":"x\udc00"}}"#,
+            "the string at offset 36 in metadata.partitionKey holds",
+        ),
+        (r#"{"metadata":{"a\ud800":"1"}}"#, "a name that ends at line 1 column"),
+        (r#"{"\ud800":1}"#, "a name that ends at line 1 column"),
+    ] {
+        let text = refusal(body.as_bytes());
+        assert!(text.starts_with(place) && text.contains("surrogate"), "{body}: {text}");
+    }
+    assert_eq!(data(r#"{"data":"\ud800"}"#), r#""\ud800""#, "an escape stays as it was written");
+    assert_eq!(read(r#"{"operation":"\ud83d\ude00"}"#).operation, "😀");
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let request = read("\u{feff} {\"operation\":\"create\",\"data\":[1]}");
+    assert_eq!((request.operation.as_str(), &request.data[..]), ("create", &b"[1]"[..]));
+    assert_eq!(refusal("\u{feff}".as_bytes()), "EOF");
+    assert!(refusal("\u{feff}\u{feff}{}".as_bytes()).contains("invalid character"), "only one");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The route table: which path goes where, and who may ask.
 
+use super::admission::Ends;
 use super::buffer::Buffer;
 use super::connection::{RequestBody, Respond};
-use super::error;
 use super::face::Face;
-use super::{health, invoke};
+use super::{body, cors, error, health, invoke};
 use axum::response::Response;
 use futures_util::FutureExt;
+use http::header::ORIGIN;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request};
 use secrecy::ExposeSecret;
 use std::any::Any;
@@ -32,9 +34,9 @@ impl Routes {
 }
 
 impl Respond for Routes {
-    async fn respond<B: RequestBody>(&self, request: Request<B>) -> Response {
+    async fn respond<B: RequestBody>(&self, request: Request<B>, ends: Ends) -> Response {
         // What a panic leaves behind is dropped with the request; the face holds nothing that could be half changed.
-        let answer = AssertUnwindSafe(dispatch(&self.face, &self.buffer, request)).catch_unwind().await;
+        let answer = AssertUnwindSafe(dispatch(&self.face, &self.buffer, request, ends)).catch_unwind().await;
         answer.unwrap_or_else(broken)
     }
 }
@@ -48,6 +50,8 @@ enum Route {
     Outbound,
     Metadata,
     Shutdown,
+    /// A browser asks what a page may send.
+    Preflight,
     Nowhere,
 }
 
@@ -64,21 +68,58 @@ impl Route {
     }
 }
 
-async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>) -> Response {
-    let segments = Segments::of(request.uri().path());
-    let segments = segments.as_slice();
-    let is_health = matches!(segments, ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
-    if !is_health && !is_admitted(face, request.headers()) {
-        return error::bad_token();
+async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>, ends: Ends) -> Response {
+    let (head, body) = request.into_parts();
+    let origin = head.headers.get(ORIGIN).cloned();
+    let mut answer = match admitted(face, &head, ends) {
+        Ok(Route::Invoke(name)) => invoke::invoke(face, buffer, &name, Request::from_parts(head, body)).await,
+        decided => {
+            let mut answer = decided.map_or_else(|refusal| *refusal, |route| unbound(face, &head, &route));
+            body::skip(body, &head, &mut answer).await;
+            answer
+        }
+    };
+    cors::allow(&mut answer, origin, &face.settings.access.origins);
+    answer
+}
+
+/// Where a request may go, or the answer that refuses it.
+fn admitted(face: &Face, head: &Parts, ends: Ends) -> Result<Route, Box<Response>> {
+    let segments = Segments::of(head.uri.path());
+    let route = Route::of(&head.method, segments.as_slice());
+    let is_health = matches!(route, Route::Health | Route::Outbound);
+    if let Err(refusal) = face.settings.access.check(head, ends, is_health) {
+        let message = refusal.message();
+        tracing::debug!(reason = message, "request was refused");
+        return Err(Box::new(error::forbidden(&message)));
     }
-    let route = Route::of(request.method(), segments);
+    // Before the token, which a preflight cannot carry.
+    if !face.settings.access.origins.is_empty() && cors::is_preflight(head) {
+        return Ok(Route::Preflight);
+    }
+    let needs_token = !matches!(segments.as_slice(), ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
+    if needs_token && !is_admitted(face, &head.headers) {
+        return Err(Box::new(error::bad_token()));
+    }
+    if route == Route::Shutdown && !ends.from_loopback && face.settings.api_token.is_none() {
+        tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
+        return Err(Box::new(error::forbidden(
+            "shutdown refused: it is taken from loopback only; call it from there, or set DAPR_API_TOKEN and send the \
+             token",
+        )));
+    }
+    Ok(route)
+}
+
+/// The answer of a route that is no binding.
+fn unbound(face: &Face, head: &Parts, route: &Route) -> Response {
     match route {
-        Route::Invoke(name) => invoke::invoke(face, buffer, &name, request).await,
-        Route::Health => health::full(face, request.uri().query()),
+        Route::Health => health::full(face, head.uri.query()),
         Route::Outbound => health::outbound(face),
         Route::Metadata => health::metadata(face),
         Route::Shutdown => health::shutdown(face),
-        Route::Nowhere => error::no_route(),
+        Route::Preflight => cors::preflight(head),
+        Route::Invoke(_) | Route::Nowhere => error::no_route(),
     }
 }
 

@@ -1,7 +1,9 @@
-//! Binds, accepts, drains.
+//! Accepts, makes room, drains.
 
 use super::connection::{self, Respond};
 use super::face::{Face, HttpSettings};
+use super::head_clock::OpenConnections;
+use super::listen::Listeners;
 use super::routes::Routes;
 use crate::domain::Stop;
 use crate::tasks::{Ended, Supervisor};
@@ -15,8 +17,12 @@ use tokio::time::Instant;
 
 /// After a failed accept (no descriptors left, for one) the next is tried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// At the cap this is told again after so long.
-const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
+/// At the limit of connections this is logged again after so long.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// At the limit, idle connections are looked for this often.
+const MAKE_ROOM_EVERY: Duration = Duration::from_millis(250);
+/// At the limit, one part in so many is closed at once, if it is idle.
+const CLOSED_AT_ONCE: usize = 64;
 
 /// How the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,75 +33,26 @@ pub enum Drained {
     Cut(usize),
 }
 
-/// An address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Another program listens there.
-    #[error(
-        "port {} of {} is taken by another program: stop that program, or choose another port (--dapr-http-port, \
-         --metrics-port)", .0.port(), .0.ip()
-    )]
-    Taken(SocketAddr),
-    /// The system does not let us.
-    #[error("port {} needs more rights than this process has: choose a port above 1023", .0.port())]
-    Denied(SocketAddr),
-    /// The address is not one of this machine.
-    #[error("{} is not an address of this machine: correct --dapr-listen-addresses", .0.ip())]
-    NotHere(SocketAddr),
-    /// Anything else.
-    #[error("could not listen on {address}: {source}; check --dapr-listen-addresses and --dapr-http-port")]
-    Other {
-        /// What was tried.
-        address: SocketAddr,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl BindError {
-    fn of(address: SocketAddr, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::AddrInUse => Self::Taken(address),
-            io::ErrorKind::PermissionDenied => Self::Denied(address),
-            io::ErrorKind::AddrNotAvailable => Self::NotHere(address),
-            _ => Self::Other { address, source },
-        }
-    }
-}
-
-/// Listens on every address, or on none. Port 0 takes a free port, another one for each address.
-///
-/// # Errors
-/// With what to do about the first address that cannot be had.
-pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for &address in addresses {
-        let listener = TcpListener::bind(address).await.map_err(|source| BindError::of(address, source))?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
 /// Serves the face until `stop` asks to finish; then accepts no more, answers what was read, and cuts what is left
 /// after `drain_limit` or when the stop is forced. Joins every connection. Dropping the future cuts them all.
-pub async fn serve(listeners: Vec<TcpListener>, face: Arc<Face>, stop: Stop, drain_limit: Duration) -> Drained {
+pub async fn serve(listeners: Listeners, face: Arc<Face>, stop: Stop, drain_limit: Duration) -> Drained {
     let settings = face.settings.clone();
     serve_by(listeners, Routes::new(face), &settings, stop, drain_limit).await
 }
 
 pub(super) async fn serve_by(
-    listeners: Vec<TcpListener>,
+    mut listeners: Listeners,
     service: impl Respond,
     settings: &HttpSettings,
     stop: Stop,
     drain_limit: Duration,
 ) -> Drained {
-    let mut server = Server { service, settings, stop: &stop, connections: Supervisor::new() };
-    server.accept(&listeners).await;
+    let connections = Supervisor::new();
+    let mut server = Server { service, settings, stop: &stop, connections, open: OpenConnections::new() };
+    server.accept(&mut listeners).await;
     // Lets the runtime look at the sockets once more; without it, what arrived last is not seen.
     tokio::task::yield_now().await;
-    server.take_waiting(&listeners);
+    server.take_waiting(listeners.open());
     drop(listeners);
     server.drain(drain_limit).await
 }
@@ -105,24 +62,34 @@ struct Server<'a, S> {
     settings: &'a HttpSettings,
     stop: &'a Stop,
     connections: Supervisor<()>,
+    open: OpenConnections,
+}
+
+/// What the acceptor does between two connections.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Which listener is looked at first, so that none starves.
+    turn: usize,
+    /// After a failed accept.
+    paused_until: Option<Instant>,
+    warned_at: Option<Instant>,
 }
 
 impl<S: Respond> Server<'_, S> {
-    /// Accepts until stopped. At the cap, nothing is accepted: clients wait in the system's queue, and the log says so.
-    async fn accept(&mut self, listeners: &[TcpListener]) {
-        let most = self.settings.max_connections.max(1);
-        let mut turn = 0_usize;
-        let mut paused_until: Option<Instant> = None;
-        let mut told_at: Option<Instant> = None;
+    const fn limit(&self) -> usize {
+        if self.settings.max_connections == 0 { 1 } else { self.settings.max_connections }
+    }
+
+    /// Accepts until stopped. At the limit, nothing is accepted: clients wait in the system's queue until a connection
+    /// ends, and those that are idle longest are closed for them.
+    async fn accept(&mut self, listeners: &mut Listeners) {
+        let mut pace = Pace::default();
         loop {
-            let has_room = self.connections.len() < most;
-            if !has_room && told_at.is_none_or(|at| at.elapsed() >= FULL_TOLD_EVERY) {
-                tracing::warn!(
-                    connections = most,
-                    "no connection was accepted, others must close first: keep fewer open"
-                );
-                told_at = Some(Instant::now());
+            let has_room = self.connections.len() < self.limit();
+            if !has_room {
+                self.make_room(&mut pace);
             }
+            let paused_until = pace.paused_until;
             let pause = async {
                 match paused_until {
                     Some(moment) => tokio::time::sleep_until(moment).await,
@@ -134,17 +101,33 @@ impl<S: Respond> Server<'_, S> {
                 biased;
                 () = self.stop.asked() => return,
                 Some(ended) = self.connections.next(), if !self.connections.is_empty() => note(&ended),
-                () = pause, if paused_until.is_some() => paused_until = None,
-                accepted = next_connection(listeners, &mut turn), if has_room && paused_until.is_none() => {
+                () = pause, if paused_until.is_some() => pace.paused_until = None,
+                () = tokio::time::sleep(MAKE_ROOM_EVERY), if !has_room => {}
+                () = listeners.next_try() => listeners.retry(),
+                accepted = next_connection(listeners.open(), &mut pace.turn), if has_room && paused_until.is_none() => {
                     match accepted {
                         Ok((stream, peer)) => self.start(stream, peer),
                         Err(error) => {
                             tracing::warn!(%error, "connection could not be accepted");
-                            paused_until = Some(Instant::now() + ACCEPT_PAUSE);
+                            pace.paused_until = Some(Instant::now() + ACCEPT_PAUSE);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// Closes the connections that are idle longest, a few at once.
+    fn make_room(&mut self, pace: &mut Pace) {
+        let limit = self.limit();
+        let closed = self.open.close_idle(limit.div_ceil(CLOSED_AT_ONCE));
+        if pace.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            tracing::warn!(
+                connections = limit,
+                closed,
+                "limit of open connections was reached, idle ones are closed: keep fewer open"
+            );
+            pace.warned_at = Some(Instant::now());
         }
     }
 
@@ -153,7 +136,7 @@ impl<S: Respond> Server<'_, S> {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         for listener in listeners {
             while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut cx) {
-                if self.connections.len() >= self.settings.max_connections.max(1) {
+                if self.connections.len() >= self.limit() {
                     return;
                 }
                 self.start(stream, peer);
@@ -163,7 +146,8 @@ impl<S: Respond> Server<'_, S> {
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr) {
         let (service, stop) = (self.service.clone(), self.stop.clone());
-        let connection = connection::run(stream, service, self.settings.max_header_bytes, stop);
+        let clock = self.open.begin();
+        let connection = connection::run(stream, service, self.settings.max_header_bytes, clock, stop);
         self.connections.spawn(peer.to_string(), connection);
     }
 

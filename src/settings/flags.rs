@@ -13,7 +13,7 @@ use std::time::Duration;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     args_override_self = true,
-    after_help = "Environment: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_STRICT_DAPR_ERRORS, and what the AWS SDK reads.",
+    after_help = "Environment: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_ALLOWED_HOSTS, BINDD_STRICT_DAPR_ERRORS, and what the AWS SDK reads.",
     disable_help_subcommand = true
 )]
 pub(super) struct Cli {
@@ -96,6 +96,13 @@ pub(super) struct PortFlags {
     /// Addresses on which the HTTP API listens, separated by commas [default: 127.0.0.1].
     #[arg(long, value_name = "ADDRESSES", default_value = "", hide_default_value = true)]
     pub(super) dapr_listen_addresses: String,
+    /// Origins of web pages that may call, separated by commas; * is any [default: none].
+    #[arg(long, value_name = "ORIGINS", default_value = "", hide_default_value = true)]
+    pub(super) allowed_origins: String,
+    /// Names beside localhost by which loopback addresses may be called, separated by commas; * is any
+    /// [default: the environment's BINDD_ALLOWED_HOSTS, else none].
+    #[arg(long, value_name = "HOSTS")]
+    pub(super) allowed_hosts: Option<String>,
     /// Offer metrics to Prometheus.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = values::switch, value_name = "true|false")]
     pub(super) enable_metrics: bool,

@@ -8,6 +8,7 @@ use super::model::{
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
 use super::{unused, values};
+use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use clap::{ArgMatches, FromArgMatches};
 use secrecy::SecretString;
 use std::ffi::OsString;
@@ -100,6 +101,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         app,
         http_addresses: listen_addresses(&flags.ports)?,
         metrics_address: metrics_address(&flags.ports)?,
+        access: access(&flags.ports, set("BINDD_ALLOWED_HOSTS"))?,
         resources_paths: paths(flags.resources_path, flags.components_path),
         namespace: set("NAMESPACE"),
         log_filter: log_filter(&flags.log_level),
@@ -178,6 +180,17 @@ fn metrics_address(ports: &PortFlags) -> Result<Option<SocketAddr>, UsageError> 
     let ip = values::listen_address(&ports.metrics_listen_address)
         .map_err(|problem| UsageError::wrong(format!("--metrics-listen-address: {problem}")))?;
     Ok(Some(SocketAddr::new(ip, ports.metrics_port)))
+}
+
+fn access(ports: &PortFlags, variable: Option<String>) -> Result<Access, UsageError> {
+    let origins = AllowedOrigins::parse(&ports.allowed_origins)
+        .map_err(|problem| UsageError::wrong(format!("--allowed-origins: {problem}")))?;
+    let hosts = match (&ports.allowed_hosts, variable) {
+        (Some(list), _) => AllowedHosts::parse(list).map_err(|problem| format!("--allowed-hosts: {problem}")),
+        (None, Some(list)) => AllowedHosts::parse(&list).map_err(|problem| format!("BINDD_ALLOWED_HOSTS: {problem}")),
+        (None, None) => Ok(AllowedHosts::default()),
+    };
+    Ok(Access { origins, hosts: hosts.map_err(UsageError::wrong)? })
 }
 
 /// daprd looks at the old flag only where the new one is absent.

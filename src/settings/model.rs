@@ -1,5 +1,6 @@
 //! What the rest of the house gets to see: plain, checked values.
 
+use crate::http::Access;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -75,6 +76,9 @@ pub struct Settings {
     pub http_addresses: Vec<SocketAddr>,
     /// Where Prometheus may ask; `None` with `--enable-metrics=false`.
     pub metrics_address: Option<SocketAddr>,
+    /// Which web pages may call (`--allowed-origins`), and by which names beside `localhost` loopback addresses may be
+    /// called (`--allowed-hosts`).
+    pub access: Access,
     /// Files and folders with components, in the order given.
     pub resources_paths: Vec<PathBuf>,
     /// Namespace of this sidecar (environment `NAMESPACE`); `None` when unset or empty.
@@ -87,7 +91,7 @@ pub struct Settings {
     pub max_body_size: Option<usize>,
     /// Bytes of request bodies held in memory at once, over all requests; `None` is no limit.
     pub max_buffer: Option<usize>,
-    /// Largest block of request headers in bytes.
+    /// Largest block of request headers in bytes, as daprd takes it: 4 KiB more are let in.
     pub read_buffer_size: usize,
     /// Threads that do the work, 0 for one for each core; `None` where the command is to decide.
     pub worker_threads: Option<usize>,
@@ -119,6 +123,7 @@ impl Settings {
             app: None,
             http_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             metrics_address: None,
+            access: Access::default(),
             resources_paths: vec![resources.into()],
             namespace: None,
             log_filter: DEFAULT_LOG.to_owned(),

@@ -1,6 +1,7 @@
 use super::flags;
 use super::gather::parse_with;
 use super::{AppEndpoint, Command, Settings, UsageError, values};
+use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -109,6 +110,23 @@ fn listen_addresses_are_a_list() {
 }
 
 #[test]
+fn pages_and_names_are_allowed_by_flag_or_environment() {
+    let access = |line, environment: &[_]| run_in(line, environment).access;
+    assert_eq!(access("", &[]), Access::default());
+    assert_eq!(access("--allowed-origins=", &[]), Access::default(), "as daprd's default");
+    let origins = AllowedOrigins::parse("https://shop.example,http://localhost:8080").unwrap();
+    let line = "--allowed-origins https://shop.example,http://localhost:8080";
+    assert_eq!(access(line, &[]), Access { origins, ..Access::default() });
+    let of = |list| Access { hosts: AllowedHosts::parse(list).unwrap(), ..Access::default() };
+    let variable = [("BINDD_ALLOWED_HOSTS", "a.example")];
+    assert_eq!(access("", &variable), of("a.example"));
+    assert_eq!(access("--allowed-hosts b.example", &variable), of("b.example"));
+    assert_eq!(access("--allowed-hosts=", &variable), Access::default());
+    let wrong = parse_in("--app-id orders", &[("BINDD_ALLOWED_HOSTS", "http://a")]).unwrap_err();
+    assert!(wrong.code == 2 && wrong.text.contains("BINDD_ALLOWED_HOSTS"), "{wrong}");
+}
+
+#[test]
 fn sizes_follow_daprd() {
     for (line, expected) in [
         ("--max-body-size 16Mi", Some(16 << 20)),
@@ -169,6 +187,8 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         ("--app-id a --app-ssl", "speaks http"),
         ("--app-id a --app-port 3500", "conflicts with 'app-port'"),
         ("--app-id a --dapr-listen-addresses example.org", "not an IP address"),
+        ("--app-id a --allowed-origins shop.example", "--allowed-origins: `shop.example` is not an origin"),
+        ("--app-id a --allowed-hosts http://a", "--allowed-hosts: `http://a` is not a host name"),
         ("--app-id a --app-timeout 0", "longer than 0"),
         ("--app-id a --app-timeout soon", "500ms"),
         ("--app-id a --max-body-size big", "4Mi"),

@@ -11,10 +11,9 @@ enum Expects {
 }
 
 /// Names as daprd spells them, and what follows.
-const UNUSED: [(&str, Expects); 36] = [
+const UNUSED: [(&str, Expects); 35] = [
     ("actors-disseminate-timeout", Expects::Value),
     ("actors-service", Expects::Value),
-    ("allowed-origins", Expects::Value),
     ("app-health-check-path", Expects::Value),
     ("app-health-probe-interval", Expects::Value),
     ("app-health-probe-timeout", Expects::Value),

@@ -1,6 +1,8 @@
 //! Sets up the log subscriber.
 
+use std::borrow::Cow;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// How a log line is written.
@@ -13,13 +15,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. `filter` is a level (`info`) or a `tracing` filter. A second call in one process
-/// keeps the first subscriber, so that tests may call it freely.
+/// The directives that a filter stands for. A level that is more than `info` is bindd's alone: other crates print
+/// request bodies at `trace`, which the AWS SDK sends and receives. Who wants to see them names the crate in a filter.
+fn directives(filter: &str) -> Cow<'_, str> {
+    match filter.trim().parse::<LevelFilter>() {
+        Ok(level) if level > LevelFilter::INFO => Cow::Owned(format!("info,bindd={level}")),
+        Ok(_) | Err(_) => Cow::Borrowed(filter),
+    }
+}
+
+/// Starts logging to standard error. `filter` is a level (`info`), which above `info` other crates do not take part in,
+/// or a `tracing` filter. A second call in one process keeps the first subscriber, so that tests may call it freely.
 ///
 /// # Errors
 /// When the filter cannot be read; the text says why.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
+    let filter = EnvFilter::try_new(directives(filter))
+        .map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -37,11 +49,64 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     #[test]
     fn of_two_directives_for_one_target_the_later_counts() {
         let filter = super::EnvFilter::try_new("emulator=error,other=error,info,emulator=debug").unwrap().to_string();
         assert!(filter.contains("emulator=debug") && filter.contains("other=error"), "{filter}");
         assert!(!filter.contains("emulator=error"), "{filter}");
+    }
+
+    #[test]
+    fn only_bindd_itself_logs_more_than_info_for_a_mere_level() {
+        for (filter, expected) in [
+            ("trace", "info,bindd=trace"),
+            ("debug", "info,bindd=debug"),
+            (" TRACE ", "info,bindd=trace"),
+            ("5", "info,bindd=trace"),
+            ("4", "info,bindd=debug"),
+            ("info", "info"),
+            ("warn", "warn"),
+            ("off", "off"),
+            ("trace,hyper=warn", "trace,hyper=warn"),
+            ("info,h2=trace", "info,h2=trace"),
+            ("bindd=debug", "bindd=debug"),
+        ] {
+            assert_eq!(super::directives(filter), expected, "{filter}");
+            assert!(super::EnvFilter::try_new(super::directives(filter)).is_ok());
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_forge_a_line() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let builder = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
+        let said = "a\nINFO forged\u{1b}[2K\r";
+        tracing::subscriber::with_default(builder.finish(), || tracing::info!(value = said, "said"));
+        let writer = lines.clone();
+        let builder = tracing_subscriber::fmt().with_writer(move || writer.clone()).json().flatten_event(true);
+        tracing::subscriber::with_default(builder.finish(), || tracing::info!(value = said, "said"));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text:?}");
+        assert!(text.bytes().all(|byte| byte == b'\n' || !byte.is_ascii_control()), "{text:?}");
+        let json: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(json["value"], said, "as it was, without quotes of ours");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and statuses; never a key or a sequence number.
 
 use super::credentials::{CredentialFamilies, CredentialMetrics};
+use super::exposition::{self, MetricsFormat};
 use super::output::{OutputFamilies, OutputMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -111,7 +112,19 @@ impl Metrics {
         self.input.handles(&ComponentLabel { component: component.to_owned() })
     }
 
-    /// The Prometheus text page (OpenMetrics).
+    /// The page in either format.
+    ///
+    /// # Errors
+    /// When formatting fails, which means a defect in a metric's declaration.
+    pub fn page_in(&self, format: MetricsFormat) -> Result<String, std::fmt::Error> {
+        let page = self.page()?;
+        Ok(match format {
+            MetricsFormat::OpenMetrics => page,
+            MetricsFormat::Text => exposition::text(&page),
+        })
+    }
+
+    /// The page in OpenMetrics.
     ///
     /// # Errors
     /// When formatting fails, which means a defect in a metric's declaration.

@@ -25,7 +25,7 @@ async fn post(address: SocketAddr) -> String {
     let body = r#"{"operation":"create","data":1}"#;
     let mut socket = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /v1.0/bindings/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "POST /v1.0/bindings/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n{body}",
         body.len()
     );

@@ -35,11 +35,13 @@ impl Answer {
 
 /// Sends a request and reads the whole answer.
 pub(crate) async fn send(address: SocketAddr, request: http::request::Builder, body: &str) -> Answer {
-    let request: Request<Full<Bytes>> = request
-        .header("host", address.to_string())
-        .header("connection", "close")
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap();
+    send_bytes(address, request, Bytes::copy_from_slice(body.as_bytes())).await
+}
+
+/// As [`send`], with a body that need not be text.
+pub(crate) async fn send_bytes(address: SocketAddr, request: http::request::Builder, body: Bytes) -> Answer {
+    let request: Request<Full<Bytes>> =
+        request.header("host", address.to_string()).header("connection", "close").body(Full::new(body)).unwrap();
     let what = format!("{} {}", request.method(), request.uri());
     within(&what, async {
         let stream = TcpStream::connect(address).await.unwrap();

@@ -1,7 +1,10 @@
 //! The HTTP face beside the bindings: metadata, metrics, tokens, limits.
 
-use crate::calls::{get, post, send};
+use crate::calls::{get, post, send, send_bytes};
 use crate::world::{Sidecar, World};
+use bindd::http::AllowedOrigins;
+use bindd::testing::until;
+use bytes::Bytes;
 use http::Request;
 
 async fn world_with_output() -> World {
@@ -62,6 +65,82 @@ async fn a_body_over_the_limit_is_refused() {
     let body = format!(r#"{{"operation":"create","data":"{}"}}"#, "x".repeat(2_000));
     let answer = sidecar.invoke("orders-out", &body).await;
     assert_eq!((answer.status.as_u16(), answer.field("errorCode").as_str()), (413, "ERR_MALFORMED_REQUEST"));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn request_heads_may_be_4_kib_larger_than_the_flag_says() {
+    let world = World::start().await;
+    let mut settings = world.settings(None);
+    settings.read_buffer_size = 8 << 10;
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    // Beyond the limit, what came in the same read still passes.
+    for (size, status) in [(10_000, 204), (100_000, 431)] {
+        let request = Request::get("/v1.0/healthz/outbound").header("x", "y".repeat(size));
+        assert_eq!(send(sidecar.address(), request, "").await.status, status, "{size}");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn pages_and_foreign_names_are_refused_by_the_api_and_the_metrics() {
+    let world = world_with_output().await;
+    let mut settings = world.settings(None);
+    settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    settings.access.origins = AllowedOrigins::parse("https://shop.example").unwrap();
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    let (api, metrics) = (sidecar.address(), sidecar.metrics_address().unwrap());
+    for (address, path) in [(api, "/v1.0/metadata"), (metrics, "/metrics")] {
+        for (origin, status) in [("https://evil.example", 403), ("https://shop.example", 200)] {
+            assert_eq!(send(address, Request::get(path).header("origin", origin), "").await.status, status, "{path}");
+        }
+        // Beside the true name: each counts.
+        assert_eq!(send(address, Request::get(path).header("host", "evil.example"), "").await.status, 403, "{path}");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_held_by_another_program_is_served_once_it_is_free() {
+    let world = World::start().await;
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap();
+    let mut settings = world.settings(None);
+    settings.http_addresses = vec![address, "127.0.0.1:0".parse().unwrap()];
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    assert_ne!(sidecar.address(), address);
+    assert_eq!(get(sidecar.address(), "/v1.0/healthz/outbound").await.status, 204, "the other one serves at once");
+    drop(held);
+    until("the freed address to be listened on", async || tokio::net::TcpStream::connect(address).await.ok().map(drop))
+        .await;
+    assert_eq!(get(address, "/v1.0/healthz/outbound").await.status, 204);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_text_makes_no_key() {
+    let world = world_with_output().await;
+    world.table("people").await;
+    world.dynamodb_component("people", &[("table", "people")]);
+    world
+        .kinesis_component("by-name", &[("streamName", "orders"), ("direction", "output"), ("partitionKeyFrom", "/n")]);
+    let sidecar = world.sidecar(None).await;
+    for (binding, body) in [
+        ("people", r#"{"operation":"create","data":{"id":"\ud800"}}"#),
+        ("people", r#"{"operation":"create","data":{"id":"a","\udc00":1}}"#),
+        ("people", r#"{"operation":"get","data":{"key":{"id":"\udfff"}}}"#),
+        ("by-name", r#"{"operation":"create","data":{"n":"\ud800"}}"#),
+        ("orders-out", r#"{"operation":"create","data":1,"metadata":{"partitionKey":"\ud800"}}"#),
+    ] {
+        let answer = sidecar.invoke(binding, body).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+    }
+    let latin = Bytes::from_static(b"{\"operation\":\"create\",\"data\":{\"id\":\"M\xfcller\"}}");
+    let answer = send_bytes(sidecar.address(), Request::post("/v1.0/bindings/people"), latin).await;
+    assert_eq!((answer.status.as_u16(), answer.field("errorCode").as_str()), (400, "ERR_MALFORMED_REQUEST"));
+    assert!(answer.text().contains("offset 37 in data.id"), "{}", answer.text());
+    let items = world.dynamodb.scan().table_name("people").send().await.unwrap();
+    assert_eq!(items.count, 0);
     sidecar.stop().await;
 }
 

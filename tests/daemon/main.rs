@@ -15,6 +15,7 @@ mod killed;
 mod kinesis_outputs;
 mod manifests;
 mod outputs;
+mod process;
 mod resharding;
 mod restart;
 mod shutdown;

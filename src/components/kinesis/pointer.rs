@@ -36,6 +36,9 @@ pub(super) enum NoText {
     NotJson,
 }
 
+/// The only fault of a string in data that was read as JSON before.
+const HALF_PAIR: NoText = NoText::Other("a string with half of a surrogate pair");
+
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
@@ -80,9 +83,7 @@ impl Pointer {
             value = member(value, token)?.ok_or(NoText::Missing)?;
         }
         match value.get().as_bytes().first() {
-            Some(b'"') => {
-                serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| NoText::NotJson)
-            }
+            Some(b'"') => serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| HALF_PAIR),
             Some(b'{') => Err(NoText::Other("an object")),
             Some(b'[') => Err(NoText::Other("an array")),
             Some(b'n') | None => Err(NoText::Other("null")),
@@ -96,7 +97,7 @@ fn member<'d>(value: &'d RawValue, token: &str) -> Result<Option<&'d RawValue>, 
     if !value.get().starts_with(['{', '[']) {
         return Ok(None);
     }
-    Step(token).deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| NoText::NotJson)
+    Step(token).deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| HALF_PAIR)
 }
 
 struct Step<'t>(&'t str);

@@ -1,6 +1,7 @@
+use super::super::admission::Ends;
 use super::super::connection::Respond;
 use super::super::routes::Routes;
-use super::super::{Face, HttpSettings};
+use super::super::{AppConnection, Face, HttpSettings};
 use super::fake::{Fake, face};
 use crate::domain::DataForm;
 use axum::body::Body;
@@ -27,7 +28,7 @@ async fn send(face: &Arc<Face>, request: Request<Body>) -> Answer {
 }
 
 async fn send_owned(face: Arc<Face>, request: Request<Body>) -> Answer {
-    let (head, body) = Routes::new(face).respond(request).await.into_parts();
+    let (head, body) = Routes::new(face).respond(request, CALLER).await.into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     Answer { status: head.status, headers: head.headers, body }
 }
@@ -51,6 +52,9 @@ fn usual() -> (Arc<Face>, Arc<Fake>) {
 fn strict() -> Arc<Face> {
     face(HttpSettings { strict_dapr_errors: true, max_body_size: Some(64), ..HttpSettings::default() }).0
 }
+
+/// A program of this machine that calls another address than loopback, so that the name it uses does not matter.
+pub(super) const CALLER: Ends = Ends { called_loopback: false, from_loopback: true };
 
 const ORDERS: &str = "/v1.0/bindings/orders";
 
@@ -221,9 +225,9 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
     let (face, fake) = face(HttpSettings { max_buffer: Some(64), ..HttpSettings::default() });
     let service = Routes::new(Arc::clone(&face));
     let waiting = request("POST", ORDERS, &format!("{:<60}", r#"{"operation":"wait"}"#));
-    let mut first = Box::pin(service.respond(waiting));
+    let mut first = Box::pin(service.respond(waiting, CALLER));
     assert!(futures_util::poll!(&mut first).is_pending());
-    let refused = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#)).await;
+    let refused = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#), CALLER).await;
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     let told: serde_json::Value =
         serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
@@ -235,10 +239,24 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
     );
     fake.go.add_permits(1);
     assert_eq!(first.await.status(), StatusCode::NO_CONTENT);
-    let after = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#)).await;
+    let after = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#), CALLER).await;
     assert_eq!(after.status(), StatusCode::NO_CONTENT);
-    let never = service.respond(request("POST", ORDERS, &" ".repeat(65))).await;
+    let never = service.respond(request("POST", ORDERS, &" ".repeat(65)), CALLER).await;
     assert_eq!(never.status(), StatusCode::PAYLOAD_TOO_LARGE, "a body that can never fit is not told to come again");
+}
+
+#[tokio::test]
+async fn metadata_counts_with_the_memory_that_it_takes() {
+    let (face, fake) = face(HttpSettings { max_buffer: Some(4_096), ..HttpSettings::default() });
+    let body = |pairs: usize| {
+        let pairs: Vec<_> = (0..pairs).map(|number| format!(r#""{number}":"""#)).collect();
+        format!(r#"{{"operation":"create","metadata":{{{}}}}}"#, pairs.join(","))
+    };
+    assert_eq!(post(&face, ORDERS, &body(10)).await.status, StatusCode::NO_CONTENT);
+    assert!(body(100).len() < 1_000);
+    assert_eq!(post(&face, ORDERS, &body(100)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(post(&face, ORDERS, &body(10)).await.status, StatusCode::NO_CONTENT, "all is given back");
+    assert_eq!(fake.seen.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -289,6 +307,7 @@ async fn what_is_not_a_route_is_told_as_dapr_does() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     let text = r#"failed to unescape request parameter "name". Error: invalid URL escape "%zz""#;
     assert_eq!(answer.body, text);
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
 }
 
 #[tokio::test]
@@ -301,6 +320,7 @@ async fn the_token_guards_everything_but_health() {
         }
         let answer = send(&face, asked).await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::UNAUTHORIZED, "invalid api token\n"));
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     }
     let mut asked = request("POST", ORDERS, r#"{"operation":"create"}"#);
     asked.headers_mut().insert("dapr-api-token", "s3cret".parse().unwrap());
@@ -319,10 +339,59 @@ async fn health_tells_what_is_pending() {
     let expected =
         serde_json::json!({"errorCode": "ERR_HEALTH_NOT_READY", "message": "dapr is not ready: [app orders-in]"});
     assert_eq!(answer.json(), expected);
+    assert_eq!(get(&face, "/v1.0/healthz?appid=other").await.json(), expected, "readiness comes first");
     assert_eq!(get(&face, "/v1.0/healthz/outbound").await.json()["errorCode"], "ERR_OUTBOUND_HEALTH_NOT_READY");
     drop(guards);
+    assert_eq!(get(&face, "/v1.0/healthz?appid=s%68op").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&face, "/v1.0/healthz?appid=").await.json()["errorCode"], "ERR_HEALTH_APPID_NOT_MATCH");
     assert_eq!(get(&face, "/v1.0/healthz?appid=shop").await.status, StatusCode::NO_CONTENT);
     assert_eq!(get(&face, "/v1.0/healthz?appid=other").await.json()["errorCode"], "ERR_HEALTH_APPID_NOT_MATCH");
+}
+
+#[tokio::test]
+async fn without_an_app_port_the_connection_of_the_app_is_still_described() {
+    let (mut face, _) = usual();
+    Arc::get_mut(&mut face).unwrap().app = AppConnection::default();
+    let expected = serde_json::json!({"protocol": "http", "channelAddress": "127.0.0.1"});
+    assert_eq!(get(&face, "/v1.0/metadata").await.json()["appConnectionProperties"], expected);
+}
+
+#[tokio::test]
+async fn a_body_in_another_encoding_is_refused_with_its_name() {
+    let (face, fake) = usual();
+    let utf16: Vec<u8> = r#"{"operation":"create"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab".to_vec();
+    let latin = b"{\"operation\":\"create\",\"data\":{\"id\":\"M\xfcller\"}}".to_vec();
+    let raw = [("content-type", "application/octet-stream")];
+    for (body, headers, expected) in [
+        (gzip.clone(), &[][..], "compressed (gzip)"),
+        (b"\x0b\x80".to_vec(), &[("content-encoding", "br")], "compressed (br)"),
+        (utf16, &[], "UTF-16 (little-endian)"),
+        (latin.clone(), &[], "in data.id is not UTF-8"),
+    ] {
+        for face in [&face, &strict()] {
+            let mut request = Request::post(ORDERS);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let answer = send(face, request.body(Body::from(body.clone())).unwrap()).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+            let told = answer.json();
+            assert_eq!(told["errorCode"], "ERR_MALFORMED_REQUEST");
+            let message = told["message"].as_str().unwrap();
+            assert!(message.contains(expected) && !message.contains("allowRawBody"), "{message}");
+        }
+    }
+    assert!(fake.seen.lock().unwrap().is_empty());
+    let as_raw =
+        |body: &[u8]| Request::post(ORDERS).header(raw[0].0, raw[0].1).body(Body::from(body.to_vec())).unwrap();
+    let hinted = send(&face, as_raw(&gzip)).await;
+    assert!(hinted.body.contains("gzip") && hinted.body.contains("allowRawBody"), "{}", hinted.body);
+    fake.takes_raw.store(true, std::sync::atomic::Ordering::Relaxed);
+    for body in [gzip, latin] {
+        assert_eq!(send(&face, as_raw(&body)).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(&fake.seen.lock().unwrap().pop().unwrap().data[..], &body[..], "raw bytes stay untouched");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,77 @@
+//! The real program: its limit of open files, and its log.
+#![cfg(target_os = "linux")]
+
+use crate::calls::post;
+use bindd::testing::until;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A sidecar without components in a process of its own.
+struct Program {
+    child: Child,
+    log: PathBuf,
+    _folder: TempDir,
+}
+
+impl Program {
+    /// Starts it from a shell that sets the limits first, and waits until it serves.
+    async fn start(limits: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let log = folder.path().join("log");
+        let program = env!("CARGO_BIN_EXE_bindd");
+        let script = format!(
+            "{limits} && exec {program} --app-id shop --dapr-http-port 0 --enable-metrics=false --log-level debug"
+        );
+        let child = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let program = Self { child, log, _folder: folder };
+        program.until_logged("bindd is serving").await;
+        program
+    }
+
+    async fn until_logged(&self, text: &str) -> String {
+        until(text, async || fs::read_to_string(&self.log).ok().filter(|log| log.contains(text))).await
+    }
+
+    async fn address(&self) -> SocketAddr {
+        let log = self.until_logged("addresses=[").await;
+        let rest = log.split("addresses=[").nth(1).unwrap();
+        rest[..rest.find(']').unwrap()].parse().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let program = Program::start("ulimit -S -n 200").await;
+    program.until_logged("soft limit of open files was raised").await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.child.id().unwrap())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert!(words[3] == words[4] && words[3] != "200", "{line}");
+}
+
+#[tokio::test]
+async fn a_low_hard_limit_lowers_the_number_of_connections() {
+    let program = Program::start("ulimit -n 1000").await;
+    let log = program.until_logged("raise it for more").await;
+    assert!(log.contains("max_connections=750"), "{log}");
+}
+
+#[tokio::test]
+async fn what_a_caller_writes_makes_no_line_of_the_log() {
+    let program = Program::start("true").await;
+    let body = r#"{"operation":"create\nFORGED"}"#;
+    let answer = post(program.address().await, "/v1.0/bindings/orders%0AFORGED", body).await;
+    assert_eq!(answer.status, 404);
+    let log = program.until_logged("output binding refused a request").await;
+    assert!(log.contains("FORGED") && log.lines().all(|line| !line.starts_with("FORGED")), "{log}");
+}
