@@ -21,11 +21,14 @@
 mod files;
 mod identities;
 mod keeper;
+mod key_text;
+mod not_built_in;
 mod refusal;
 mod sources;
 mod standing;
 mod sts;
 
 pub(super) use identities::{Identities, Surroundings};
-pub(super) use refusal::{NoteSigner, RefusedIdentity};
+pub use key_text::{KeyText, key_text};
+pub(super) use refusal::{NeverSent, NoteSigner, RefusedIdentity};
 pub(super) use standing::NoCredentials;
