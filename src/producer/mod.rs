@@ -7,6 +7,7 @@
 //! no caller is ever left without an answer.
 
 mod batch;
+mod batch_permission;
 mod call_time;
 mod driver;
 mod engine;
@@ -24,6 +25,7 @@ mod settle;
 mod settlement;
 mod shard_map;
 mod shards;
+mod singly;
 mod throughput;
 mod waiter;
 
