@@ -3,7 +3,7 @@
 use super::super::ConnectionSettings;
 use super::keeper::{Keeper, Refusals, tail};
 use super::key_text::{fixed, usable};
-use super::sources::{Source, Sources, Warned};
+use super::sources::{Source, Sources, TrimmedValues};
 use super::standing::{Held, Loaded, NoCredentials, Standing};
 use super::sts::{Sts, StsPlace};
 use crate::domain::{BindingError, FailureKind};
@@ -46,7 +46,7 @@ struct Keeping {
     _fixed: Option<watch::Sender<Standing>>,
     _keeper: Supervisor<()>,
     sts: Sts,
-    warned: Warned,
+    trimmed: TrimmedValues,
 }
 
 /// What the world around a component offers.
@@ -86,7 +86,7 @@ impl Identities {
                     BindingError::new(FailureKind::Caller, format!("keys of the component file: {unusable}"))
                 })?;
                 let loaded = Loaded { credentials: usable.credentials, source: "component file".to_owned() };
-                Self::fixed(loaded, sources.sts, sources.warned)
+                Self::fixed(loaded, sources.sts, sources.trimmed)
             }
             Some(_) | None => Self::kept(sources, settings),
         };
@@ -99,16 +99,16 @@ impl Identities {
         Ok(identities)
     }
 
-    fn fixed(loaded: Loaded, sts: Sts, warned: Warned) -> Self {
+    fn fixed(loaded: Loaded, sts: Sts, trimmed: TrimmedValues) -> Self {
         let held = Held { loaded, generation: 1, forced: None, ends: None };
         let (sender, standing) = watch::channel(Standing::Held(Arc::new(held)));
-        let keeping = Keeping { _fixed: Some(sender), _keeper: Supervisor::new(), sts, warned };
+        let keeping = Keeping { _fixed: Some(sender), _keeper: Supervisor::new(), sts, trimmed };
         Self { standing, refusals: Arc::default(), keeping: Arc::new(keeping), call_wait: CALL_WAIT }
     }
 
     fn kept(sources: Sources, settings: &ConnectionSettings) -> Self {
         let (sender, standing) = watch::channel(Standing::Loading);
-        let (refusals, sts, warned) = (Arc::<Refusals>::default(), sources.sts.clone(), sources.warned.clone());
+        let (refusals, sts, trimmed) = (Arc::<Refusals>::default(), sources.sts.clone(), sources.trimmed.clone());
         let keeper = Keeper {
             sources,
             standing: sender,
@@ -118,7 +118,7 @@ impl Identities {
         };
         let mut tasks = Supervisor::new();
         tasks.spawn("credentials", keeper.keep());
-        let keeping = Keeping { _fixed: None, _keeper: tasks, sts, warned };
+        let keeping = Keeping { _fixed: None, _keeper: tasks, sts, trimmed };
         Self { standing, refusals, keeping: Arc::new(keeping), call_wait: CALL_WAIT }
     }
 
@@ -139,7 +139,7 @@ impl Identities {
     pub(in super::super) async fn describe(&self, limit: Duration) -> Result<String, NoCredentials> {
         let held = self.wait(limit).await?;
         let key = tail(held.loaded.credentials.access_key_id());
-        Ok(format!("{} ({key}){}", held.loaded.source, self.keeping.warned.remark()))
+        Ok(format!("{} ({key}){}", held.loaded.source, self.keeping.trimmed.remark()))
     }
 
     /// Waits until there are credentials, at most `limit`.
@@ -253,7 +253,7 @@ async fn sources(settings: &ConnectionSettings, around: Surroundings) -> Sources
         sts: Sts::new(place, around.proxied.clone()).await,
         proxied: config(around.proxied.clone()),
         direct: config(around.direct.clone()),
-        warned: Warned::default(),
+        trimmed: TrimmedValues::default(),
     }
 }
 

@@ -124,16 +124,16 @@ pub(super) struct Sources {
     pub(super) proxied: ProviderConfig,
     /// For sources on this machine or link, which no proxy reaches.
     pub(super) direct: ProviderConfig,
-    /// What was warned of already; loading is repeated every few minutes. Clones share it.
-    pub(super) warned: Warned,
+    /// Each is logged once, although loading is repeated every few minutes. Clones share it.
+    pub(super) trimmed: TrimmedValues,
 }
 
 /// Values that lost the white space around them; each is logged once.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Warned(Arc<Mutex<BTreeSet<String>>>);
+pub(super) struct TrimmedValues(Arc<Mutex<BTreeSet<String>>>);
 
-impl Warned {
-    fn trimmed(&self, source: &str, field: &str) {
+impl TrimmedValues {
+    fn note(&self, source: &str, field: &str) {
         if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{field} ({source})")) {
             tracing::warn!(source, field, "white space around a credential was removed");
         }
@@ -218,7 +218,7 @@ impl Sources {
     fn usable(&self, credentials: Credentials, source: &str) -> Result<Credentials, String> {
         let usable = usable(credentials).map_err(|unusable| unusable.to_string())?;
         for field in usable.trimmed {
-            self.warned.trimmed(source, field.word());
+            self.trimmed.note(source, field.word());
         }
         Ok(usable.credentials)
     }
@@ -227,7 +227,7 @@ impl Sources {
     fn note_padded_environment(&self) {
         for variable in [Field::AccessKey, Field::SecretKey, Field::SessionToken].map(Field::variable) {
             if ProcessEnvironment.get(variable).is_some_and(|value| key_text(&value) == KeyText::Padded) {
-                self.warned.trimmed("environment", variable);
+                self.trimmed.note("environment", variable);
             }
         }
     }
@@ -236,7 +236,7 @@ impl Sources {
     fn trimmed_variable(&self, name: &str) -> Option<String> {
         let value = variable(name)?;
         if value.trim().len() < value.len() {
-            self.warned.trimmed("environment", name);
+            self.trimmed.note("environment", name);
         }
         Some(value.trim().to_owned()).filter(|value| !value.is_empty())
     }
