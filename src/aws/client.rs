@@ -1,8 +1,10 @@
 //! What the clients of one component share.
 
 use super::credentials::{Identities, NoCredentials, NoteSigner, RefusedIdentity, Surroundings};
+use super::transport::Transport;
 use super::{ConnectionSettings, region};
 use crate::domain::{BindingError, FailureKind};
+use crate::manifest::{Environment, ProcessEnvironment};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
 use aws_config::imds::region::ImdsRegionProvider;
@@ -11,7 +13,6 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -59,12 +60,12 @@ pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, Bindin
     if let Some(interval) = settings.tcp_keep_alive {
         tracing::warn!(?interval, "ignored tcpKeepAlive, the http client cannot set it");
     }
+    environment_endpoints(settings, &ProcessEnvironment)?;
     let transport = Transport::new(settings)?;
     let http = transport.http_client();
-    let direct = Transport { proxies: false, ..transport.clone() }.http_client();
+    let direct = transport.direct_client();
     let region = region(settings, direct.clone()).await?;
-    let proxied = Transport { proxies: true, ..transport.clone() }.http_client();
-    let around = Surroundings { region: region.clone(), proxied, direct };
+    let around = Surroundings { region: region.clone(), proxied: transport.http_client(), direct };
     let identities = Box::pin(Identities::start(settings, around)).await?;
     let mut loader = aws_config::defaults(behaviour())
         .region(region)
@@ -263,63 +264,19 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// How HTTP clients are built.
-#[derive(Clone)]
-struct Transport {
-    trust: tls::TlsContext,
-    idle_timeout: Duration,
-    connect_timeout: Duration,
-    proxies: bool,
-}
-
-impl Transport {
-    fn new(settings: &ConnectionSettings) -> Result<Self, BindingError> {
-        Ok(Self {
-            trust: trust(settings)?,
-            idle_timeout: settings.connection_idle_timeout,
-            connect_timeout: settings.connect_timeout,
-            proxies: !settings.endpoint.as_deref().is_some_and(is_loopback),
-        })
+/// The SDK reads these itself; an error of its own would not name the variable.
+fn environment_endpoints(settings: &ConnectionSettings, environment: &dyn Environment) -> Result<(), BindingError> {
+    let services = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_DYNAMODB"];
+    let services = services.into_iter().filter(|_| settings.endpoint.is_none());
+    let sts = Some("AWS_ENDPOINT_URL_STS").filter(|_| settings.identity.sts_endpoint.is_none());
+    for name in services.chain(sts) {
+        let is_bad = |value: &String| value.contains(|letter: char| !letter.is_ascii_graphic());
+        if environment.get(name).is_some_and(|value| is_bad(&value)) {
+            let text = format!("{name} has white space or another character that no URL has: correct the variable");
+            return Err(BindingError::new(FailureKind::Caller, text));
+        }
     }
-
-    /// As the SDK's default client (rustls with aws-lc, proxies from the environment), with our trust and idle limit.
-    fn http_client(&self) -> SharedHttpClient {
-        let transport = self.clone();
-        Builder::new().build_with_connector_fn(move |settings, components| {
-            let mut connector = Connector::builder()
-                .pool_idle_timeout(transport.idle_timeout)
-                .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-                .tls_context(transport.trust.clone());
-            connector.set_connector_settings(settings.cloned());
-            if transport.proxies {
-                connector.set_proxy_config(Some(ProxyConfig::from_env()));
-            }
-            if let Some(components) = components {
-                connector.set_sleep_impl(components.sleep_impl());
-            }
-            connector.build()
-        })
-    }
-}
-
-/// An emulator on this machine is never behind a proxy, whatever the environment says.
-fn is_loopback(endpoint: &str) -> bool {
-    ["://127.", "://localhost", "://[::1]"].iter().any(|host| endpoint.contains(host))
-}
-
-fn trust(settings: &ConnectionSettings) -> Result<tls::TlsContext, BindingError> {
-    let Some(path) = &settings.ca_bundle else { return Ok(tls::TlsContext::default()) };
-    let unusable = |why: &str| {
-        let text = format!("the CA bundle {} {why}: give a PEM file of certificates", path.display());
-        BindingError::new(FailureKind::Caller, text)
-    };
-    let pem = std::fs::read(path).map_err(|error| unusable("cannot be read").with_source(error))?;
-    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
-        return Err(unusable("holds no certificate"));
-    }
-    let store = tls::TrustStore::default().with_pem_certificate(pem);
-    let context = tls::TlsContext::builder().with_trust_store(store).build();
-    context.map_err(|error| unusable("cannot be used").with_source(error))
+    Ok(())
 }
 
 fn timeouts(settings: &ConnectionSettings, attempt: Duration) -> TimeoutConfig {
@@ -340,9 +297,7 @@ async fn region(settings: &ConnectionSettings, direct: SharedHttpClient) -> Resu
         .or_else(profile.build())
         .or_else(ImdsRegionProvider::builder().configure(&machine).build());
     let found = tokio::time::timeout(REGION_TIMEOUT, chain.region()).await.ok().flatten();
-    if let Some(found) = &found {
-        region::usable(found.as_ref())?;
-    }
+    let found = found.map(|found| region::usable(found.as_ref()).map(Region::new)).transpose()?;
     found.ok_or_else(|| {
         let text = "no AWS region is known: set `region` in the component's metadata, or AWS_REGION";
         BindingError::new(FailureKind::Caller, text)

@@ -60,11 +60,62 @@ async fn a_call_without_a_place_gives_up_before_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_without_credentials_gives_up_before_its_deadline() {
-    let slow =
-        IdentitySettings { source: IdentitySource::Process("sleep 3".to_owned()), ..IdentitySettings::default() };
+    let slow = IdentitySettings { source: IdentitySource::Process("sleep 3".into()), ..IdentitySettings::default() };
     let connection = connect(&ConnectionSettings { credentials: None, identity: slow, ..settings() }).await.unwrap();
     let deadline = Instant::now() + Duration::from_millis(200);
     let refused = connection.permit_before(deadline).await.unwrap_err();
     assert_eq!((refused.kind(), refused.outcome()), (FailureKind::Unavailable, Outcome::NotDone), "{refused}");
     assert!(Instant::now() < deadline && refused.retry_after().is_some());
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_signed_with_are_refused_before_any_call() {
+    let with = |access_key: &str| {
+        let keys = StaticCredentials {
+            access_key: access_key.to_owned(),
+            secret_key: "topsecret".into(),
+            session_token: None,
+        };
+        ConnectionSettings { credentials: Some(keys), ..settings() }
+    };
+    let error = connect(&with("topsecret\nkey")).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Caller);
+    assert!(error.message().contains("access key id") && !error.message().contains("topsecret"), "{error}");
+    assert!(connect(&with("key\n")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_addressed_was_not_sent() {
+    let lost = ConnectionSettings { endpoint: Some("http://no host".to_owned()), ..settings() };
+    let connection = connect(&lost).await.unwrap();
+    let failed = connection.kinesis().list_shards().stream_name("orders").send().await.unwrap_err();
+    let failed = super::super::failure::classify("Kinesis: ListShards", failed);
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::Caller, Outcome::NotDone), "{}", failed.text);
+    assert!(failed.text.contains("the request cannot be sent: "), "{}", failed.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waited_for_credentials_until_its_end_was_not_sent() {
+    let slow = IdentitySettings { source: IdentitySource::Process("sleep 3".into()), ..IdentitySettings::default() };
+    let connection = connect(&ConnectionSettings { credentials: None, identity: slow, ..settings() }).await.unwrap();
+    let client = connection.kinesis_within(Duration::from_millis(1));
+    let failed = client.list_shards().stream_name("orders").send().await.unwrap_err();
+    let failed = super::super::failure::classify("Kinesis: ListShards", failed);
+    assert_eq!(failed.outcome, Outcome::NotDone, "{}", failed.text);
+}
+
+#[test]
+fn a_variable_with_an_endpoint_that_is_none_is_named() {
+    struct One(&'static str);
+    impl Environment for One {
+        fn get(&self, name: &str) -> Option<String> {
+            (name == self.0).then(|| "http://127.0.0.1:1 ".to_owned())
+        }
+    }
+    let of_environment = ConnectionSettings { endpoint: None, ..settings() };
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_STS"] {
+        let error = environment_endpoints(&of_environment, &One(name)).unwrap_err();
+        assert!(error.message().starts_with(&format!("{name} has white space")), "{error}");
+    }
+    assert!(environment_endpoints(&settings(), &One("AWS_ENDPOINT_URL")).is_ok(), "the file's own endpoint counts");
 }

@@ -1,6 +1,7 @@
 //! SDK error → failure kind. The only place that reads error codes.
 
-use super::credentials::NoCredentials;
+use super::advice;
+use super::credentials::{NeverSent, NoCredentials};
 use crate::domain::{BindingError, BoxError, FailureKind, LeaseError, Outcome, RetrievalError, ShardId, causes};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -111,7 +112,12 @@ where
     let (kind, outcome, detail) = match &error {
         SdkError::ServiceError(_) => {
             let (kind, outcome) = meaning(code.as_deref().unwrap_or_default(), status);
-            (kind, outcome, answered(status, request, code.as_deref(), message))
+            let mut detail = answered(status, request, code.as_deref(), message);
+            if kind == FailureKind::Unsupported {
+                detail.push_str("; ");
+                detail.push_str(advice::unsupported(operation));
+            }
+            (kind, outcome, detail)
         }
         SdkError::TimeoutError(_) => {
             (FailureKind::TimedOut, Outcome::Unknown, "the service did not answer in time".to_owned())
@@ -150,9 +156,14 @@ fn answered(status: Option<u16>, request: &str, code: Option<&str>, message: Opt
     text
 }
 
-/// By code, else by status. A code outranks the status: emulators and proxies are careless with the latter.
+/// By code, else by status. A code outranks the status: emulators and proxies are careless with the latter. The exception
+/// is 501 with a code for failures inside the service, as LocalStack answers for what it does not have.
 fn meaning(code: &str, status: Option<u16>) -> (FailureKind, Outcome) {
-    by_code(code).unwrap_or_else(|| by_status(status))
+    match by_code(code) {
+        Some((FailureKind::Transient, _)) if status == Some(501) => by_status(status),
+        Some(meaning) => meaning,
+        None => by_status(status),
+    }
 }
 
 fn by_code(code: &str) -> Option<(FailureKind, Outcome)> {
@@ -168,7 +179,7 @@ fn by_code(code: &str) -> Option<(FailureKind, Outcome)> {
 }
 
 fn kind_of(code: &str) -> Option<FailureKind> {
-    use FailureKind::{Caller, Conflict, Denied, NotFound, Permanent, Throttled, TooLarge, Transient};
+    use FailureKind::{Caller, Conflict, Denied, NotFound, Permanent, Throttled, TooLarge, Transient, Unsupported};
     let kind = match code {
         "ProvisionedThroughputExceededException"
         | "KMSThrottlingException"
@@ -214,11 +225,16 @@ fn kind_of(code: &str) -> Option<FailureKind> {
         | "ExpiredNextTokenException"
         | "MalformedQueryString"
         | "InvalidParameterValue" => Caller,
-        "KMSDisabledException"
-        | "KMSInvalidStateException"
-        | "KMSNotFoundException"
-        | "UnknownOperationException"
-        | "DryRunOperationException" => Permanent,
+        "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "DryRunOperationException" => {
+            Permanent
+        }
+        "UnknownOperationException"
+        | "UnknownOperation"
+        | "UnsupportedOperationException"
+        | "UnsupportedOperation"
+        | "InvalidAction"
+        | "NotImplemented"
+        | "NotImplementedException" => Unsupported,
         "RequestTimeout" | "RequestTimeoutException" | "RequestExpired" => Transient,
         _ => return None,
     };
@@ -229,6 +245,7 @@ fn by_status(status: Option<u16>) -> (FailureKind, Outcome) {
     match status {
         Some(401 | 403) => (FailureKind::Denied, Outcome::NotDone),
         Some(404) => (FailureKind::NotFound, Outcome::NotDone),
+        Some(405 | 501) => (FailureKind::Unsupported, Outcome::NotDone),
         Some(413) => (FailureKind::TooLarge, Outcome::NotDone),
         Some(429) => (FailureKind::Throttled, Outcome::NotDone),
         Some(400..=499) => (FailureKind::Caller, Outcome::NotDone),
@@ -239,26 +256,29 @@ fn by_status(status: Option<u16>) -> (FailureKind, Outcome) {
 
 /// The call was not answered. Without proof that no connection was made, the request may have arrived.
 fn dispatch(failure: &DispatchFailure, error: &(dyn Error + 'static)) -> (FailureKind, Outcome, String) {
-    if find::<CredentialsError>(error).is_some() {
+    if find::<CredentialsError>(error).is_some() || find::<NeverSent>(error).is_some() {
         return unsent(error);
     }
     if failure.is_user() {
         return (FailureKind::Permanent, Outcome::NotDone, deepest(error));
     }
     if never_connected(error) {
-        let text = format!("the endpoint could not be reached: {}", deepest(error));
+        let text = format!("the endpoint could not be reached: {}{}", deepest(error), advice::unreachable(error));
         return (FailureKind::Transient, Outcome::NotDone, text);
     }
     let kind = if failure.is_timeout() { FailureKind::TimedOut } else { FailureKind::Transient };
-    (kind, Outcome::Unknown, format!("the connection failed: {}", deepest(error)))
+    (kind, Outcome::Unknown, format!("the connection failed: {}{}", deepest(error), advice::unreachable(error)))
 }
 
-/// The request never left us: no credentials, or a request that cannot be built.
+/// The request never left us: no credentials, no time, or a request that cannot be built, addressed or signed.
 fn unsent(error: &(dyn Error + 'static)) -> (FailureKind, Outcome, String) {
-    match find::<CredentialsError>(error) {
-        Some(_) => (FailureKind::Unavailable, Outcome::NotDone, deepest(error)),
-        None => (FailureKind::Caller, Outcome::NotDone, format!("the request cannot be sent: {}", deepest(error))),
+    if find::<CredentialsError>(error).is_some() {
+        return (FailureKind::Unavailable, Outcome::NotDone, deepest(error));
     }
+    if find::<NeverSent>(error).is_some_and(|unsent| unsent.is_late) {
+        return (FailureKind::TimedOut, Outcome::NotDone, "the request was not sent in time".to_owned());
+    }
+    (FailureKind::Caller, Outcome::NotDone, format!("the request cannot be sent: {}", deepest(error)))
 }
 
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {

@@ -45,6 +45,15 @@ fn each_code_has_its_meaning() {
         ("NeverHeardOf", 429, Throttled, Outcome::NotDone),
         ("NeverHeardOf", 403, Denied, Outcome::NotDone),
         ("NeverHeardOf", 418, Caller, Outcome::NotDone),
+        ("UnknownOperationException", 400, Unsupported, Outcome::NotDone),
+        ("UnknownOperationException", 404, Unsupported, Outcome::NotDone),
+        ("InvalidAction", 400, Unsupported, Outcome::NotDone),
+        ("NotImplemented", 501, Unsupported, Outcome::NotDone),
+        ("InternalFailure", 501, Unsupported, Outcome::NotDone),
+        ("NeverHeardOf", 501, Unsupported, Outcome::NotDone),
+        ("NeverHeardOf", 405, Unsupported, Outcome::NotDone),
+        ("NeverHeardOf", 404, NotFound, Outcome::NotDone),
+        ("NeverHeardOf", 500, Transient, Outcome::Unknown),
     ] {
         let failed = refused(code, status);
         assert_eq!((failed.kind, failed.outcome), (kind, outcome), "{code} {status}");
@@ -103,4 +112,23 @@ async fn missing_credentials_are_a_passing_fault_with_what_each_source_said() {
 #[test]
 fn a_lease_error_keeps_the_kind() {
     assert_eq!(refused("SlowDown", 400).leasing("scanning").kind(), FailureKind::Throttled);
+}
+
+#[test]
+fn an_operation_that_is_not_there_is_not_repeated_and_has_a_remedy() {
+    let failed = refused("UnknownOperationException", 400);
+    assert!(!failed.kind.may_retry() && failed.text.contains("does not implement this operation"), "{}", failed.text);
+    let error = BindingError::from(failed);
+    assert_eq!((error.kind().status(), error.kind().reason()), (501, "NOT_IMPLEMENTED"));
+    let meta = ErrorMetadata::builder().code("UnknownOperationException").build();
+    let error = SdkError::service_error(PutRecordError::generic(meta), response(400));
+    let failed = classify("Kinesis: SubscribeToShard", error);
+    assert!(failed.text.contains("write `mode: shared`"), "{}", failed.text);
+}
+
+#[test]
+fn what_could_not_be_reached_is_told_with_cause_and_remedy() {
+    let failed = unanswered(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
+    let text = "the endpoint could not be reached: connection refused; nothing listens there";
+    assert!(failed.text.contains(text), "{}", failed.text);
 }

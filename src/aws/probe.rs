@@ -1,10 +1,10 @@
 //! Calls that find out whether a component may do its work, and write nothing.
 
-use super::failure::classify;
+use super::failure::{Failed, classify};
 use super::{Connection, StreamRef};
-use crate::domain::BindingError;
+use crate::domain::{BindingError, FailureKind};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_kinesis::types::ShardIteratorType;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
@@ -142,11 +142,39 @@ impl StreamProbe {
             StreamRef::Arn { arn, .. } => self.client.put_record().stream_arn(arn),
         };
         let call = call.dry_run(true).partition_key("bindd-check").data(Blob::new("bindd check"));
-        Some(match call.send().await.map_err(|error| classify("Kinesis: PutRecord", error)) {
-            Ok(_) => Ok(()),
-            Err(failed) if failed.is("DryRunOperationException") => Ok(()),
-            Err(failed) => Err(failed.into()),
-        })
+        Some(dry(call.send().await.map_err(|error| classify("Kinesis: PutRecord", error))))
+    }
+
+    /// As [`StreamProbe::dry_run`], by `PutRecords`.
+    ///
+    /// # Errors
+    /// As the service answered. `None` when nothing was sent.
+    pub async fn dry_run_of_batch(&self) -> Option<Result<(), BindingError>> {
+        match self.answerer() {
+            Answerer::Aws => {}
+            Answerer::Other => return None,
+        }
+        let call = match &self.stream {
+            StreamRef::Name(name) => self.client.put_records().stream_name(name),
+            StreamRef::Arn { arn, .. } => self.client.put_records().stream_arn(arn),
+        };
+        let entry =
+            PutRecordsRequestEntry::builder().partition_key("bindd-check").data(Blob::new("bindd check")).build();
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return Some(Err(BindingError::new(FailureKind::Permanent, error.to_string()))),
+        };
+        let call = call.dry_run(true).records(entry);
+        Some(dry(call.send().await.map_err(|error| classify("Kinesis: PutRecords", error))))
+    }
+}
+
+/// The result of a dry run: AWS answers one that may be done with an error of its own.
+fn dry<T>(answer: Result<T, Failed>) -> Result<(), BindingError> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(failed) if failed.is("DryRunOperationException") => Ok(()),
+        Err(failed) => Err(failed.into()),
     }
 }
 

@@ -177,19 +177,27 @@ fn has_known_direction(region: &str) -> bool {
     words.contains(&direction)
 }
 
-/// Judges a region that came from the environment, a profile or the machine, where no file can be blamed.
+/// Judges a region that came from the environment, a profile or the machine, where no file can be blamed. White space
+/// around it is removed.
 ///
 /// # Errors
 /// `Caller` when it cannot be part of a host name.
-pub(super) fn usable(region: &str) -> Result<(), BindingError> {
-    match judge_region(region) {
-        RegionVerdict::Known => Ok(()),
+pub(super) fn usable(region: &str) -> Result<String, BindingError> {
+    let trimmed = region.trim();
+    if trimmed.len() < region.len() {
+        tracing::warn!(
+            region = trimmed,
+            "white space around the AWS region was removed; correct AWS_REGION or the profile"
+        );
+    }
+    match judge_region(trimmed) {
+        RegionVerdict::Known => Ok(trimmed.to_owned()),
         RegionVerdict::New(_) | RegionVerdict::Strange => {
-            tracing::warn!(region, "the AWS region is not in the list of known ones");
-            Ok(())
+            tracing::warn!(region = trimmed, "the AWS region is not in the list of known ones");
+            Ok(trimmed.to_owned())
         }
         RegionVerdict::NotALabel => {
-            let text = format!("`{region}` is not the code of an AWS region: correct AWS_REGION or the profile");
+            let text = format!("{region:?} is not the code of an AWS region: correct AWS_REGION or the profile");
             Err(BindingError::new(FailureKind::Caller, text))
         }
     }
@@ -232,6 +240,14 @@ mod tests {
         ] {
             assert_eq!(judge_region(region), verdict, "{region}");
         }
+    }
+
+    #[test]
+    fn white_space_around_a_region_of_the_environment_is_removed() {
+        assert_eq!(usable("eu-central-1\n").unwrap(), "eu-central-1");
+        let error = usable("eu\ncentral-1").unwrap_err();
+        assert_eq!(error.kind(), FailureKind::Caller);
+        assert!(error.message().starts_with(r#""eu\ncentral-1" is not the code"#), "{error}");
     }
 
     proptest! {

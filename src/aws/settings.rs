@@ -81,7 +81,7 @@ pub struct IdentitySettings {
     /// `assumeRoleArn`: roles to assume one after the other, each with the credentials of the one before.
     pub roles: Vec<String>,
     /// `assumeRoleExternalId`: told to STS for the last role.
-    pub external_id: Option<String>,
+    pub external_id: Option<SecretString>,
     /// `sessionName`: the name of each assumed session; `bindd` when absent.
     pub session_name: Option<String>,
     /// `assumeRoleDuration`: life of the last role's session. 15 min to 12 h; AWS gives 1 h when absent.
@@ -91,7 +91,9 @@ pub struct IdentitySettings {
 }
 
 /// `credentialSource`, without `static`, which the keys themselves say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// `Debug` does not print the command, which may hold a secret.
+#[derive(Debug, Clone, Default)]
 pub enum IdentitySource {
     /// Environment, shared files, web identity, container, instance, in this order: the first that is set up.
     #[default]
@@ -107,5 +109,27 @@ pub enum IdentitySource {
     /// The EC2 instance metadata service, version 2.
     Imds,
     /// A command that prints credentials (`credentialProcess`).
-    Process(String),
+    Process(SecretString),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_print_no_secret() {
+        let keys = StaticCredentials {
+            access_key: "AKIA".to_owned(),
+            secret_key: "topsecret".into(),
+            session_token: Some("topsecret".into()),
+        };
+        let identity = IdentitySettings {
+            source: IdentitySource::Process("keys --password topsecret".into()),
+            external_id: Some("topsecret".into()),
+            ..IdentitySettings::default()
+        };
+        let settings = ConnectionSettings { credentials: Some(keys), identity, ..ConnectionSettings::default() };
+        let text = format!("{settings:?}");
+        assert!(text.contains("AKIA") && text.contains("Process") && !text.contains("topsecret"), "{text}");
+    }
 }

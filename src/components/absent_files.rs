@@ -34,7 +34,7 @@ fn named(checked: &Checked, environment: &dyn Environment) -> Vec<(&'static str,
         Some(path) => named.push(("field `caBundle`", path.clone())),
         None => named.extend(variable("AWS_CA_BUNDLE").map(|path| ("environment variable `AWS_CA_BUNDLE`", path))),
     }
-    if connection.identity.source == IdentitySource::WebIdentity {
+    if matches!(connection.identity.source, IdentitySource::WebIdentity) {
         let path = variable("AWS_WEB_IDENTITY_TOKEN_FILE");
         named.extend(path.map(|path| ("environment variable `AWS_WEB_IDENTITY_TOKEN_FILE`", path)));
     }

@@ -23,7 +23,7 @@ pub(super) fn read_connection(reader: &mut Reader<'_>, of_arn: Option<(&'static 
     let credentials = read_keys(reader);
     let identity = read_identity(reader, region.as_deref());
     ConnectionSettings {
-        endpoint: reader.parsed("endpoint", endpoint),
+        endpoint: read_endpoint(reader, "endpoint"),
         region,
         credentials,
         identity,
@@ -56,7 +56,33 @@ pub(super) fn spelled(reader: &mut Reader<'_>, name: &'static str, alias: &'stat
     }
 }
 
-pub(super) fn endpoint(text: &str) -> Result<String, (String, String)> {
+/// A URL of a service. White space around it is removed with a notice.
+pub(super) fn read_endpoint(reader: &mut Reader<'_>, field: &'static str) -> Option<String> {
+    let mut is_padded = false;
+    let parsed = reader.parsed(field, |text| {
+        is_padded = text.trim().len() < text.len();
+        endpoint(text.trim())
+    });
+    if is_padded {
+        reader.notice(field, PADDED);
+    }
+    parsed
+}
+
+/// A text. White space around it is removed with a notice; without anything else it counts as absent.
+pub(super) fn read_trimmed(reader: &mut Reader<'_>, field: &'static str) -> Option<String> {
+    let text = reader.text(field)?;
+    let trimmed = text.trim();
+    if trimmed.len() < text.len() {
+        reader.notice(field, PADDED);
+    }
+    Some(trimmed.to_owned()).filter(|text| !text.is_empty())
+}
+
+/// What a notice says of a value that was trimmed.
+pub(super) const PADDED: &str = "white space around the value was removed; correct it at its source";
+
+fn endpoint(text: &str) -> Result<String, (String, String)> {
     let wrong = |problem: &str| (problem.to_owned(), "write one such as `http://localhost:4566`".to_owned());
     let uri: http::Uri = text.parse().map_err(|_| wrong("this is not a URL"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {

@@ -1,10 +1,10 @@
 //! The fields that say who a component is towards AWS. What cannot apply together is a fault that names both fields.
 
-use super::connection::{endpoint, spelled};
+use super::connection::{PADDED, read_endpoint, read_trimmed, spelled};
 use super::region::same_partition;
-use crate::aws::{Arn, IdentitySettings, IdentitySource, StaticCredentials};
+use crate::aws::{Arn, IdentitySettings, IdentitySource, KeyText, StaticCredentials, key_text};
 use crate::manifest::Reader;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,18 +54,40 @@ const FIELDS: [(&str, Word); 6] = [
 
 /// Reads `accessKey`, `secretKey` and `sessionToken`.
 pub(super) fn read_keys(reader: &mut Reader<'_>) -> Option<StaticCredentials> {
-    let access_key = reader.secret("accessKey");
-    let secret_key = reader.secret("secretKey");
-    let session_token = reader.secret("sessionToken");
-    // A key whose reference leads nowhere counts as given: that fault is told already.
-    match (reader.is_given("accessKey"), reader.is_given("secretKey")) {
+    let [access_key, secret_key, session_token] =
+        ["accessKey", "secretKey", "sessionToken"].map(|field| read_key(reader, field));
+    match (is_filled(reader, "accessKey"), is_filled(reader, "secretKey")) {
         (true, false) => lone(reader, "secretKey", "accessKey"),
         (false, true) => lone(reader, "accessKey", "secretKey"),
-        (false, false) if reader.is_given("sessionToken") => lone(reader, "accessKey", "sessionToken"),
+        (false, false) if is_filled(reader, "sessionToken") => lone(reader, "accessKey", "sessionToken"),
         (true, true) | (false, false) => {}
     }
     let access_key = access_key?.expose_secret().to_owned();
     Some(StaticCredentials { access_key, secret_key: secret_key?, session_token })
+}
+
+/// One key, without the white space around it; `None` when nothing is left or it cannot be signed with.
+fn read_key(reader: &mut Reader<'_>, field: &'static str) -> Option<SecretString> {
+    let value = reader.secret(field)?;
+    match key_text(value.expose_secret()) {
+        KeyText::Clean => Some(value),
+        KeyText::Padded => {
+            reader.notice(field, PADDED);
+            let trimmed = value.expose_secret().trim();
+            (!trimmed.is_empty()).then(|| SecretString::from(trimmed))
+        }
+        KeyText::Unusable => {
+            let problem = "the value has a control character or one that is not ASCII inside, which no key of AWS has";
+            reader.fault(field, problem, "give it again, copied exactly");
+            None
+        }
+    }
+}
+
+/// Whether a key is given and not blank. One whose reference leads nowhere counts as given: that fault is noted already.
+fn is_filled(reader: &mut Reader<'_>, field: &'static str) -> bool {
+    let is_blank = reader.secret(field).is_some_and(|value| value.expose_secret().trim().is_empty());
+    reader.is_given(field) && !is_blank
 }
 
 fn lone(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
@@ -76,13 +98,13 @@ fn lone(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
 /// Reads where credentials come from, and the roles on top. Static keys are read by [`read_keys`].
 pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> IdentitySettings {
     let word = reader.one_of("credentialSource", &WORDS).unwrap_or(Word::Auto);
-    let profile = reader.text("profile");
-    let credentials_file = reader.text("credentialsFile").map(PathBuf::from);
+    let profile = read_trimmed(reader, "profile");
+    let credentials_file = read_trimmed(reader, "credentialsFile").map(PathBuf::from);
     let process = reader.text("credentialProcess");
     refuse_what_is_not_offered(reader, word);
     let meant = meant(reader, word);
     let source = match (meant, process) {
-        (Word::Process, Some(command)) => IdentitySource::Process(command),
+        (Word::Process, Some(command)) => IdentitySource::Process(command.into()),
         (Word::Environment, _) => IdentitySource::Environment,
         (Word::Profile, _) => IdentitySource::Profile,
         (Word::WebIdentity, _) => IdentitySource::WebIdentity,
@@ -102,13 +124,13 @@ pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> Id
         external_id,
         session_name,
         session_duration,
-        sts_endpoint: reader.parsed("stsEndpoint", endpoint),
+        sts_endpoint: read_endpoint(reader, "stsEndpoint"),
     }
 }
 
 /// The source that the fields mean together.
 fn meant(reader: &mut Reader<'_>, word: Word) -> Word {
-    let given: Vec<(&str, Word)> = FIELDS.into_iter().filter(|(field, _)| reader.is_given(field)).collect();
+    let given: Vec<(&str, Word)> = FIELDS.into_iter().filter(|(field, _)| is_filled(reader, field)).collect();
     let Some(&(_, of_first)) = given.first() else {
         match word {
             Word::Static => missing(reader, "accessKey", "static"),
@@ -173,8 +195,8 @@ fn refuse_what_is_not_offered(reader: &mut Reader<'_>, word: Word) {
         reader.fault(field, "IAM Roles Anywhere is not built in", remedy);
     }
     if word == Word::Sso {
-        let remedy =
-            "use `credentialProcess: aws configure export-credentials --profile NAME`, which logs in by the AWS CLI";
+        let remedy = "use `credentialProcess: aws configure export-credentials --profile NAME --format process`, and log in with `aws \
+             sso login`";
         reader.fault("credentialSource", "`sso` is not built in", remedy);
     }
 }
@@ -205,9 +227,9 @@ fn is_role(text: &str) -> bool {
 }
 
 /// `assumeRoleExternalId` and `assumeRoleDuration`, which mean something only with a role.
-fn read_session(reader: &mut Reader<'_>, roles: usize) -> (Option<String>, Option<Duration>) {
+fn read_session(reader: &mut Reader<'_>, roles: usize) -> (Option<SecretString>, Option<Duration>) {
     let id_field = spelled(reader, "assumeRoleExternalId", "roleExternalId");
-    let external_id = reader.parsed(id_field, external_id);
+    let external_id = reader.parsed(id_field, external_id).map(SecretString::from);
     let duration = reader.duration("assumeRoleDuration", SHORTEST_SESSION..=LONGEST_SESSION);
     if !reader.is_given("assumeRoleArn") {
         for field in [id_field, "assumeRoleDuration"] {

@@ -1,6 +1,8 @@
 use super::super::{Spec, Verdict, check};
 use crate::aws::{ConnectionSettings, IdentitySource};
 use crate::manifest::{Environment, LoadRequest, load};
+use secrecy::ExposeSecret;
+use std::mem::discriminant;
 use std::time::Duration;
 
 struct Empty;
@@ -55,11 +57,12 @@ fn every_field_of_an_assumed_role_is_read() {
     let identity = settings.identity;
     assert_eq!(identity.roles, [ROLE.to_owned(), format!("{ROLE}2")]);
     assert_eq!(
-        (identity.external_id.as_deref(), identity.session_name.as_deref()),
+        (identity.external_id.as_ref().map(|id| id.expose_secret()), identity.session_name.as_deref()),
         (Some("shop:7"), Some("till@shop"))
     );
     assert_eq!(identity.session_duration, Some(Duration::from_secs(1_800)));
-    assert_eq!((identity.source, identity.profile.as_deref()), (IdentitySource::Profile, Some("till")));
+    assert!(matches!(identity.source, IdentitySource::Profile));
+    assert_eq!(identity.profile.as_deref(), Some("till"));
     assert!(settings.use_fips && settings.use_dual_stack && settings.fail_fast && settings.ca_bundle.is_some());
 }
 
@@ -73,10 +76,10 @@ fn each_word_for_a_source_means_one() {
         ("container", IdentitySource::Container),
         ("imds", IdentitySource::Imds),
     ] {
-        assert_eq!(settings(&[("credentialSource", word)]).identity.source, source);
+        assert_eq!(discriminant(&settings(&[("credentialSource", word)]).identity.source), discriminant(&source));
     }
     let process = settings(&[("credentialProcess", "keys --now")]).identity.source;
-    assert_eq!(process, IdentitySource::Process("keys --now".to_owned()));
+    assert!(matches!(process, IdentitySource::Process(command) if command.expose_secret() == "keys --now"));
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn empty_fields_are_absent() {
     let items: Vec<(&str, &str)> = names.into_iter().chain(more).map(|name| (name, "")).collect();
     let settings = settings(&items);
     assert!(settings.credentials.is_none() && settings.region.is_none());
-    assert_eq!(settings.identity.source, IdentitySource::Chain);
+    assert!(matches!(settings.identity.source, IdentitySource::Chain));
 }
 
 #[test]
@@ -113,6 +116,57 @@ fn what_cannot_apply_together_is_a_fault_that_names_both() {
 }
 
 #[test]
+fn white_space_around_a_value_is_removed_with_a_notice() {
+    let items = [
+        ("accessKey", "AKIA\r\n"),
+        ("secretKey", " S"),
+        ("sessionToken", "T\t"),
+        ("region", "eu-central-1\n"),
+        ("endpoint", " http://localhost:4566\n"),
+        ("stsEndpoint", "http://localhost:4566 "),
+    ];
+    let verdict = verdict(&items);
+    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+    for (field, _) in items {
+        let is_named =
+            |notice: &crate::manifest::Notice| notice.text.contains(&format!("field `{field}`: white space"));
+        assert!(verdict.notices.iter().any(is_named), "{field}: {:?}", verdict.notices);
+    }
+    assert!(!format!("{:?}", verdict.notices).contains("AKIA"));
+    let connection = verdict.components.into_iter().next().unwrap();
+    let connection = connection.connection();
+    let keys = connection.credentials.as_ref().unwrap();
+    assert_eq!((keys.access_key.as_str(), keys.secret_key.expose_secret()), ("AKIA", "S"));
+    assert_eq!(keys.session_token.as_ref().map(|token| token.expose_secret()), Some("T"));
+    assert_eq!(connection.region.as_deref(), Some("eu-central-1"));
+    assert_eq!(connection.endpoint.as_deref(), Some("http://localhost:4566"));
+    assert_eq!(connection.identity.sts_endpoint.as_deref(), Some("http://localhost:4566"));
+}
+
+#[test]
+fn a_key_that_no_header_can_carry_is_a_fault_and_is_not_shown() {
+    for field in ["accessKey", "secretKey", "sessionToken"] {
+        for value in ["tops\necret", "tops\recret", "tops\u{1b}ecret", "topsécret", "tops\tecret"] {
+            let mut items = vec![("accessKey", "A"), ("secretKey", "S"), ("sessionToken", "T")];
+            items.iter_mut().filter(|(name, _)| *name == field).for_each(|item| item.1 = value);
+            let verdict = verdict(&items);
+            let shown = verdict.faults.to_string();
+            assert!(shown.contains(&format!("field `{field}`: the value has a control character")), "{shown}");
+            assert!(!shown.contains("tops") && verdict.faults.len() == 1, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_blank_key_is_absent() {
+    let blank = verdict(&[("accessKey", " "), ("secretKey", "\n"), ("profile", "till")]);
+    assert!(blank.faults.is_empty(), "{}", blank.faults);
+    assert!(blank.components[0].connection().credentials.is_none() && blank.notices.len() == 2);
+    let half = verdict(&[("accessKey", "A"), ("secretKey", " ")]).faults.to_string();
+    assert!(half.contains("field `secretKey`: the field is missing, although `accessKey` is given"), "{half}");
+}
+
+#[test]
 fn all_fields_that_conflict_are_named_at_once() {
     let four = [("secretKey", "S"), ("accessKey", "A"), ("credentialProcess", "c"), ("profile", "p")];
     let shown = verdict(&four).faults.to_string();
@@ -131,7 +185,7 @@ fn all_fields_that_conflict_are_named_at_once() {
 #[test]
 fn what_is_not_offered_is_refused_with_the_way_around() {
     for (items, part) in [
-        (("credentialSource", "sso"), "export-credentials"),
+        (("credentialSource", "sso"), "export-credentials --profile NAME --format process"),
         (("credentialSource", "rolesAnywhere"), "Roles Anywhere credential helper"),
         (("trustAnchorArn", "arn:aws:rolesanywhere:x"), "Roles Anywhere credential helper"),
         (("credentialSource", "enviroment"), "did you mean `environment`"),

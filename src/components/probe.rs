@@ -191,6 +191,9 @@ impl Trial {
         };
         if spec.direction.has_output() {
             self.output(&probe, &stream).await;
+            if spec.output.shares_calls() {
+                self.batches_of_output(&probe, &stream).await;
+            }
             // An input lists them too, and must.
             if spec.output.wants_shards() && !spec.direction.has_input() {
                 self.shards_of_output(&probe, &stream).await;
@@ -215,6 +218,20 @@ impl Trial {
                 let hint = "not sent: only AWS itself is sure to store nothing at a dry run";
                 self.push("PutRecord (dry run)", stream, Found::Spared, hint);
             }
+        }
+    }
+
+    async fn batches_of_output(&mut self, probe: &StreamProbe, stream: &str) {
+        match probe.dry_run_of_batch().await {
+            Some(Ok(())) => self.ok("PutRecords (dry run)", stream, "a batch would be taken; none was stored"),
+            Some(Err(error)) if is_about_rights(&error) => {
+                let hint =
+                    "denied: each record is sent by its own PutRecord; allow kinesis:PutRecords for more throughput";
+                self.push("PutRecords (dry run)", stream, Found::Spared, hint);
+            }
+            Some(Err(error)) => self.failed("PutRecords (dry run)", stream, &error),
+            // The row of PutRecord says why.
+            None => {}
         }
     }
 
@@ -318,6 +335,7 @@ const fn found(kind: FailureKind) -> Found {
         | FailureKind::TooLarge
         | FailureKind::Conflict
         | FailureKind::Permanent
+        | FailureKind::Unsupported
         | FailureKind::Closed => Found::Failed,
     }
 }
@@ -334,6 +352,7 @@ fn hint(tried: &str, error: &BindingError) -> String {
         | FailureKind::TooLarge
         | FailureKind::Conflict
         | FailureKind::Permanent
+        | FailureKind::Unsupported
         | FailureKind::Closed => return error.message().to_owned(),
     };
     format!("{advice} ({tried}: {})", error.message())

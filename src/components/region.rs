@@ -1,6 +1,6 @@
 //! `region`: spelled right, of the ARN, of its partition.
 
-use super::connection::spelled;
+use super::connection::{read_trimmed, spelled};
 use crate::aws::{Arn, Partition, RegionVerdict, judge_region, known_regions};
 use crate::manifest::{Reader, nearest};
 
@@ -9,7 +9,7 @@ use crate::manifest::{Reader, nearest};
 pub(super) fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str, &str)>) -> Option<String> {
     let field = spelled(reader, "region", "awsRegion");
     let is_lenient = reader.boolean("allowUnknownRegion").unwrap_or(false) || reader.is_given("endpoint");
-    let written = reader.text(field);
+    let written = read_trimmed(reader, field);
     if let Some(region) = &written
         && !judge(reader, field, region, is_lenient)
     {
@@ -77,5 +77,5 @@ fn judge(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(64).collect()
+    text.chars().take(64).flat_map(char::escape_debug).collect()
 }

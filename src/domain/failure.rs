@@ -43,6 +43,8 @@ pub enum FailureKind {
     TimedOut,
     /// The service refused for good.
     Permanent,
+    /// The service does not implement the operation; no repetition helps.
+    Unsupported,
     /// We are stopping and take no more work.
     Closed,
 }
@@ -64,6 +66,7 @@ impl FailureKind {
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Throttled => 429,
+            Self::Unsupported => 501,
             Self::Permanent | Self::Transient => 502,
             Self::Unavailable | Self::Closed => 503,
             Self::TimedOut => 504,
@@ -80,6 +83,7 @@ impl FailureKind {
             Self::Conflict => "CONFLICT",
             Self::TooLarge => "TOO_LARGE",
             Self::Throttled => "THROTTLED",
+            Self::Unsupported => "NOT_IMPLEMENTED",
             Self::Permanent | Self::Transient => "UPSTREAM",
             Self::Unavailable | Self::Closed => "UNAVAILABLE",
             Self::TimedOut => "DEADLINE",
@@ -100,6 +104,7 @@ impl FailureKind {
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",
             Self::Permanent => "permanent",
+            Self::Unsupported => "unsupported",
             Self::Closed => "closed",
         }
     }
@@ -143,6 +148,7 @@ struct Facts {
     reason: Option<&'static str>,
     passes_soon: bool,
     is_unsent: bool,
+    lacks_permission: bool,
     details: Vec<(&'static str, String)>,
 }
 
@@ -179,6 +185,13 @@ impl BindingError {
     #[must_use]
     pub fn unsent(mut self) -> Self {
         self.facts.get_or_insert_default().is_unsent = true;
+        self
+    }
+
+    /// States that the caller is known to the service but may not call this operation; another operation may be allowed.
+    #[must_use]
+    pub fn lacking_permission(mut self) -> Self {
+        self.facts.get_or_insert_default().lacks_permission = true;
         self
     }
 
@@ -235,6 +248,12 @@ impl BindingError {
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         self.facts.as_ref().is_some_and(|facts| facts.is_unsent)
+    }
+
+    /// Whether the service refused the operation for want of a permission, not because of the credentials.
+    #[must_use]
+    pub fn lacks_permission(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.lacks_permission)
     }
 
     /// When to try again, if somebody knows.

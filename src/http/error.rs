@@ -239,7 +239,8 @@ fn retry_after(error: &InvokeError) -> Option<Duration> {
         | FailureKind::Conflict
         | FailureKind::Denied
         | FailureKind::TimedOut
-        | FailureKind::Permanent => error.retry_after(),
+        | FailureKind::Permanent
+        | FailureKind::Unsupported => error.retry_after(),
     }
 }
 

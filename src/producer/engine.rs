@@ -11,6 +11,7 @@
 //! a partial answer; nothing is stored after it was answered `NotDone`.
 
 use super::batch::{Limits, MOST_OF_SHARD};
+use super::batch_permission::BatchPermission;
 use super::call_time::CallTime;
 use super::forming::{Batch, Plan, Users, form, reform};
 use super::gate::{Gate, Permit};
@@ -124,6 +125,11 @@ pub(super) struct Engine {
     next_call: u64,
     /// Parts of batches that were refused whole; each goes as a call of its own.
     pub(super) parts: VecDeque<Vec<Users>>,
+    /// Records of batches that may not be made; each goes by a call of its own.
+    pub(super) singles: VecDeque<Users>,
+    pub(super) batch_permission: BatchPermission,
+    /// Why a batch may not be made.
+    pub(super) batch_refusal: Option<BindingError>,
     pub(super) call_budget: RetryBudget,
     pub(super) entry_budget: RetryBudget,
     pub(super) random: fastrand::Rng,
@@ -150,6 +156,9 @@ impl Engine {
             flights: HashMap::new(),
             next_call: 0,
             parts: VecDeque::new(),
+            singles: VecDeque::new(),
+            batch_permission: BatchPermission::unknown(),
+            batch_refusal: None,
             call_budget: RetryBudget::full(CALL_BURST, now),
             entry_budget: RetryBudget::full(ENTRY_BURST, now),
             random: fastrand::Rng::with_seed(settings.seed),
@@ -266,7 +275,7 @@ impl Engine {
     }
 
     fn next_batch(&mut self, now: Instant) -> Option<Batch> {
-        while let Some(units) = self.parts.pop_front() {
+        while let Some(units) = self.next_part(now) {
             let units: Vec<Users> = units.iter().filter_map(|unit| self.still_awaited(unit, now)).collect();
             self.queue.refly(units.iter().flat_map(Users::tickets));
             let batch = reform(&self.queue.book, units, self.settings.aggregation);
@@ -276,7 +285,8 @@ impl Engine {
         }
         while self.is_time(now) {
             self.skip_gone(now);
-            let mut batch = form(&mut self.queue, &mut self.shards, &self.plan, now);
+            let plan = self.plan_at(now);
+            let mut batch = form(&mut self.queue, &mut self.shards, &plan, now);
             for pending in batch.withdrawn.drain(..) {
                 let error = refusals::closed(pending.trial.outcome);
                 self.conclude(pending, Err(error));
@@ -295,10 +305,15 @@ impl Engine {
         None
     }
 
+    /// The plan, without batches where they may not be made.
+    fn plan_at(&self, now: Instant) -> Plan {
+        if self.batch_permission.may_batch(now) { self.plan } else { self.plan.of_single_records() }
+    }
+
     /// Group commit: with few calls open nobody waits, else until a batch is worth a call.
     fn is_time(&mut self, now: Instant) -> bool {
         let Some(until) = self.company_until() else { return false };
-        let (tally, limits) = (self.queue.tally(), self.plan.limits);
+        let (tally, limits) = (self.queue.tally(), self.plan_at(now).limits);
         self.flights.len() < FEW_CALLS
             || self.is_closing
             || tally.records >= limits.records
@@ -322,6 +337,10 @@ impl Engine {
         let call = call.unwrap_or(Call::Many(batch.records));
         self.metrics.batched(batch.units.len(), batch.bytes);
         self.call_budget.attempted(now);
+        match &call {
+            Call::One(..) => {}
+            Call::Many(_) => self.batch_permission.batch_begun(now),
+        }
         let id = self.next_call;
         self.next_call += 1;
         let operation = call.operation();

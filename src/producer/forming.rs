@@ -29,6 +29,12 @@ impl Plan {
         let most_packed = MOST_PACKED.min(settings.max_record_size);
         Self { limits, aggregation: settings.aggregation, most_packed }
     }
+
+    /// The same for calls that take one record; aggregates count as one.
+    pub(super) const fn of_single_records(mut self) -> Self {
+        self.limits.records = 1;
+        self
+    }
 }
 
 /// Whose answer one Kinesis record gives.

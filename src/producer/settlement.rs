@@ -50,8 +50,10 @@ impl Engine {
         let took = now.saturating_duration_since(flight.begun);
         self.call_time.saw(took);
         self.metrics.called(flight.operation, outcome(&reply), took);
+        self.note_permission(sent, &reply, now);
         match reply {
             Ok(answers) => self.settle(&flight.units, answers, now),
+            Err(error) if sent > 1 && error.lacks_permission() => self.batch_not_allowed(&flight.units, error, now),
             // A record alone has one shard and is its own culprit, so it fails as an entry would.
             Err(error) if sent == 1 => self.settle(&flight.units, vec![Err(error)], now),
             Err(error) if is_poisoned(error.kind()) => self.halve(flight, &error),
@@ -132,7 +134,7 @@ impl Engine {
     }
 
     /// The call failed for all its records, through no fault of one of them.
-    fn fail_whole(&mut self, units: &[Users], error: &BindingError, now: Instant) {
+    pub(super) fn fail_whole(&mut self, units: &[Users], error: &BindingError, now: Instant) {
         if error.kind() == FailureKind::Throttled {
             self.shards.throttled(None, now);
         }
@@ -163,7 +165,7 @@ impl Engine {
         self.parts.extend([flight.units, second]);
     }
 
-    fn note_refusal(&mut self, unit: &Users, error: &BindingError) {
+    pub(super) fn note_refusal(&mut self, unit: &Users, error: &BindingError) {
         for ticket in unit.tickets() {
             if let Some(pending) = self.queue.book.get_mut(*ticket) {
                 pending.note(error);

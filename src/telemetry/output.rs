@@ -206,6 +206,12 @@ pub struct OutputMetrics {
 }
 
 impl OutputMetrics {
+    /// The component's name.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        &self.component
+    }
+
     /// Counts calls that repeat an earlier one, or take along a record that was sent before.
     pub fn retried(&self, times: u64) {
         self.retries.inc_by(times);

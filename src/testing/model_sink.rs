@@ -4,7 +4,7 @@
 //! Laws: whatever is confirmed is stored; whatever is stored keeps its place; a call beyond the limits of AWS is noted
 //! as a violation; a record whose data begins with [`POISON`] makes the service refuse the whole call.
 
-use super::sink_faults::{CallFate, Effect, SinkFaults, lost, refused, throttled, unreachable};
+use super::sink_faults::{CallFate, Effect, SinkFaults, batch_denied, lost, refused, throttled, unreachable};
 use super::sink_shards::{SinkShards, StoredRecord};
 use crate::domain::{
     BindingError, FailureKind, NewRecord, Receipt, RecordWriter, RetrievalError, SequenceNumber, ShardDirectory,
@@ -38,6 +38,8 @@ pub struct SinkSettings {
     pub max_call_size: usize,
     /// Whether the shards may be listed.
     pub may_list: bool,
+    /// Whether a call may have several records (`PutRecords`); else it is denied.
+    pub may_batch: bool,
     /// What goes wrong.
     pub faults: SinkFaults,
     /// Drives all chance.
@@ -51,6 +53,8 @@ pub struct SinkCalls {
     pub single: usize,
     /// `PutRecords`.
     pub shared: usize,
+    /// Those of them that were denied.
+    pub denied: usize,
     /// The most calls that were open at once.
     pub most_open: usize,
     /// The most records of one call.
@@ -132,7 +136,13 @@ impl ModelSink {
             (fate, state.faults.latency(&mut state.random), state.faults.latency(&mut state.random))
         });
         tokio::time::sleep(there / 2).await;
-        let outcome = self.take(fate, records);
+        let outcome = if records.len() > 1 && !self.settings.may_batch {
+            // Permissions are looked at before anything else.
+            self.with(|state| state.calls.denied += 1);
+            Err(batch_denied())
+        } else {
+            self.take(fate, records)
+        };
         if matches!(fate, CallFate::Hangs(_)) {
             tokio::time::sleep(FOREVER).await;
         }

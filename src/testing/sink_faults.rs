@@ -88,6 +88,10 @@ pub(super) fn refused() -> BindingError {
     BindingError::new(FailureKind::Denied, "the key of the stream may not be used")
 }
 
+pub(super) fn batch_denied() -> BindingError {
+    BindingError::new(FailureKind::Denied, "calls with several records are not allowed").lacking_permission()
+}
+
 pub(super) fn unreachable() -> BindingError {
     BindingError::new(FailureKind::Transient, "the connection was refused")
 }

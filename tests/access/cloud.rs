@@ -36,6 +36,10 @@ struct Facts {
     denied: HashSet<String>,
     /// What the container's endpoint gives out; nothing is a 500.
     container: Option<String>,
+    /// What the instance's endpoint gives out.
+    instance: String,
+    /// What every session token ends in, as XML.
+    session_end: &'static str,
     /// Seconds that given out credentials live.
     life: i64,
     /// How many sessions STS opened.
@@ -65,6 +69,8 @@ impl Cloud {
             refused: HashSet::new(),
             denied: HashSet::new(),
             container: Some("ASIACONTAINER0001".to_owned()),
+            instance: "ASIAINSTANCE00001".to_owned(),
+            session_end: "",
             life: 3_600,
             sessions: 0,
         };
@@ -104,6 +110,14 @@ impl Cloud {
 
     pub(crate) fn container_gives(&self, key: Option<&str>) {
         self.facts.lock().unwrap().container = key.map(str::to_owned);
+    }
+
+    pub(crate) fn instance_gives(&self, key: &str) {
+        self.facts.lock().unwrap().instance = key.to_owned();
+    }
+
+    pub(crate) fn sessions_end_in(&self, end: &'static str) {
+        self.facts.lock().unwrap().session_end = end;
     }
 
     pub(crate) fn lives(&self, seconds: i64) {
@@ -158,7 +172,7 @@ async fn answer(
             match path {
                 "/latest/meta-data/placement/region" => "eu-central-1".into_response(),
                 "/latest/meta-data/iam/security-credentials/" => "instance-role".into_response(),
-                _ => keys("ASIAINSTANCE00001", facts.life).to_string().into_response(),
+                _ => keys(&facts.instance, facts.life).to_string().into_response(),
             }
         }
         (Method::GET, "/container") if authorization == CONTAINER_TOKEN => match &facts.container {
@@ -211,13 +225,13 @@ impl Facts {
             return (StatusCode::FORBIDDEN, body).into_response();
         }
         self.sessions += 1;
-        let (number, expiry) = (self.sessions, moment(self.life));
+        let (number, expiry, end) = (self.sessions, moment(self.life), self.session_end);
         xml(
             action,
             &format!(
                 "<AssumedRoleUser><AssumedRoleId>a:b</AssumedRoleId><Arn>{role}</Arn></AssumedRoleUser><Credentials>\
                  <AccessKeyId>ASIASESSION{number:05}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
-                 <SessionToken>session-{number}</SessionToken><Expiration>{expiry}</Expiration></Credentials>"
+                 <SessionToken>session-{number}{end}</SessionToken><Expiration>{expiry}</Expiration></Credentials>"
             ),
         )
     }

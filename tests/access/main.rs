@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
 
 mod cloud;
+mod keys;
 mod network;
 mod probing;
 mod program;
 mod renewal;
 mod sources;
+mod sso;
 mod unavailable;

@@ -49,7 +49,7 @@ async fn until_signed_by(cloud: &Cloud, connection: &Connection, key: &str) {
 
 fn process(folder: &TempDir, key: &str, life: i64) -> IdentitySettings {
     print_keys(folder, key, life);
-    let source = IdentitySource::Process(format!("cat {}", folder.path().join("keys.json").display()));
+    let source = IdentitySource::Process(format!("cat {}", folder.path().join("keys.json").display()).into());
     IdentitySettings { source, ..IdentitySettings::default() }
 }
 

@@ -75,3 +75,61 @@ async fn with_fail_fast_the_start_fails_as_daprs_does() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("component orders could not be connected: no AWS credentials could be had"), "{text}");
 }
+
+/// The lines of a log with this text.
+fn lines(log: &std::path::Path, text: &str) -> Vec<String> {
+    fs::read_to_string(log).unwrap().lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_sent_is_no_unknown_outcome() {
+    let cloud = Cloud::start().await;
+    let url = cloud.url();
+    let bench = Bench::new(&[("endpoint", url.as_str()), ("requestTimeout", "1s")])
+        .with("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT1")
+        .with("AWS_SECRET_ACCESS_KEY", "s")
+        .with("AWS_SESSION_TOKEN", "tops\necret");
+    let log = bench.path("log");
+    let mut child = bench.command(&FLAGS).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let address = until("the program to serve", async || served_at(&fs::read_to_string(&log).unwrap())).await;
+    let answer = until("the source to be asked", async || {
+        Some(post(address).await).filter(|answer| answer.contains("environment: "))
+    })
+    .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("the session token has a control character"),
+        "{answer}"
+    );
+    assert!(
+        !answer.contains("ambiguous") && !answer.contains("ecret\\") && cloud.calls("PutRecord").is_empty(),
+        "{answer}"
+    );
+    assert!(lines(&log, "panicked").is_empty() && lines(&log, "tops").is_empty());
+    child.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_trimmed_key_is_logged_once() {
+    let cloud = Cloud::start().await;
+    let url = cloud.url();
+    let bench = Bench::new(&[("endpoint", url.as_str())])
+        .with("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT1\n")
+        .with("AWS_SECRET_ACCESS_KEY", "s");
+    let log = bench.path("log");
+    let mut child = bench.command(&FLAGS).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let address = until("the program to serve", async || served_at(&fs::read_to_string(&log).unwrap())).await;
+    assert!(post(address).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(cloud.calls("PutRecord").pop().unwrap().key, "AKIAENVIRONMENT1");
+    // Refused credentials are loaded again, which says nothing new.
+    cloud.refuse("AKIAENVIRONMENT1");
+    until("the credentials to be loaded again", async || {
+        post(address).await;
+        // The second time is after the first load.
+        (lines(&log, "they are loaded again").len() > 1).then_some(())
+    })
+    .await;
+    let warned = lines(&log, "white space around a credential was removed");
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains("AWS_ACCESS_KEY_ID") && warned[0].contains("environment"), "{warned:?}");
+    child.kill().await.unwrap();
+}

@@ -37,10 +37,11 @@ pub(crate) struct Tally {
     aggregated: usize,
     shared_calls: usize,
     single_calls: usize,
+    denied_calls: usize,
 }
 
 impl Tally {
-    fn counts(self) -> [(&'static str, usize); 8] {
+    fn counts(self) -> [(&'static str, usize); 9] {
         [
             ("stored", self.stored),
             ("not done", self.not_done),
@@ -50,6 +51,7 @@ impl Tally {
             ("aggregated", self.aggregated),
             ("shared calls", self.shared_calls),
             ("single calls", self.single_calls),
+            ("denied calls", self.denied_calls),
         ]
     }
 
@@ -62,6 +64,7 @@ impl Tally {
         self.aggregated += other.aggregated;
         self.shared_calls += other.shared_calls;
         self.single_calls += other.single_calls;
+        self.denied_calls += other.denied_calls;
     }
 
     pub(crate) fn missing(self) -> Vec<&'static str> {
@@ -114,7 +117,8 @@ impl Judge {
 
     fn tally(&self) -> Tally {
         let calls = self.sink.calls();
-        Tally { shared_calls: calls.shared, single_calls: calls.single, ..Tally::default() }
+        let (shared_calls, single_calls, denied_calls) = (calls.shared, calls.single, calls.denied);
+        Tally { shared_calls, single_calls, denied_calls, ..Tally::default() }
     }
 
     fn judge_entry(&self, entry: &Entry, found: &[Copy], tally: &mut Tally) -> Result<(), String> {

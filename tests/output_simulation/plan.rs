@@ -157,6 +157,7 @@ fn sink(random: &mut fastrand::Rng, weather: Weather, max_record_size: usize) ->
         max_record_size,
         max_call_size: if is_narrow { random.usize(max_record_size / 2..2 * max_record_size) } else { 10 << 20 },
         may_list: random.u32(0..5) > 0,
+        may_batch: random.u32(0..6) > 0,
         faults,
         seed: random.u64(..),
     }

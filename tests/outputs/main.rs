@@ -11,6 +11,7 @@ mod batching;
 mod bulk;
 #[cfg(feature = "embedded")]
 mod enforced;
+mod permission;
 mod rows;
 mod shutdown;
 mod throttling;

@@ -2,7 +2,8 @@
 
 use super::super::ConnectionSettings;
 use super::keeper::{Keeper, Refusals, tail};
-use super::sources::{Source, Sources, fixed};
+use super::key_text::{fixed, usable};
+use super::sources::{Source, Sources, TrimmedValues};
 use super::standing::{Held, Loaded, NoCredentials, Standing};
 use super::sts::{Sts, StsPlace};
 use crate::domain::{BindingError, FailureKind};
@@ -45,6 +46,7 @@ struct Keeping {
     _fixed: Option<watch::Sender<Standing>>,
     _keeper: Supervisor<()>,
     sts: Sts,
+    trimmed: TrimmedValues,
 }
 
 /// What the world around a component offers.
@@ -71,7 +73,8 @@ impl Identities {
     /// Begins to load, unless the file has keys and no roles. With `failFast` waits for the first credentials.
     ///
     /// # Errors
-    /// Only with `failFast`: `Unavailable` when no source has credentials, with what each said.
+    /// `Caller` when keys of the file cannot be signed with; with `failFast`, `Unavailable` when no source has credentials,
+    /// with what each said.
     pub(in super::super) async fn start(
         settings: &ConnectionSettings,
         around: Surroundings,
@@ -79,7 +82,11 @@ impl Identities {
         let sources = sources(settings, around).await;
         let identities = match &settings.credentials {
             Some(keys) if sources.roles.is_empty() => {
-                Self::fixed(Loaded { credentials: fixed(keys), source: "component file".to_owned() }, sources.sts)
+                let usable = usable(fixed(keys)).map_err(|unusable| {
+                    BindingError::new(FailureKind::Caller, format!("keys of the component file: {unusable}"))
+                })?;
+                let loaded = Loaded { credentials: usable.credentials, source: "component file".to_owned() };
+                Self::fixed(loaded, sources.sts, sources.trimmed)
             }
             Some(_) | None => Self::kept(sources, settings),
         };
@@ -92,16 +99,16 @@ impl Identities {
         Ok(identities)
     }
 
-    fn fixed(loaded: Loaded, sts: Sts) -> Self {
+    fn fixed(loaded: Loaded, sts: Sts, trimmed: TrimmedValues) -> Self {
         let held = Held { loaded, generation: 1, forced: None, ends: None };
         let (sender, standing) = watch::channel(Standing::Held(Arc::new(held)));
-        let keeping = Keeping { _fixed: Some(sender), _keeper: Supervisor::new(), sts };
+        let keeping = Keeping { _fixed: Some(sender), _keeper: Supervisor::new(), sts, trimmed };
         Self { standing, refusals: Arc::default(), keeping: Arc::new(keeping), call_wait: CALL_WAIT }
     }
 
     fn kept(sources: Sources, settings: &ConnectionSettings) -> Self {
         let (sender, standing) = watch::channel(Standing::Loading);
-        let (refusals, sts) = (Arc::<Refusals>::default(), sources.sts.clone());
+        let (refusals, sts, trimmed) = (Arc::<Refusals>::default(), sources.sts.clone(), sources.trimmed.clone());
         let keeper = Keeper {
             sources,
             standing: sender,
@@ -111,7 +118,7 @@ impl Identities {
         };
         let mut tasks = Supervisor::new();
         tasks.spawn("credentials", keeper.keep());
-        let keeping = Keeping { _fixed: None, _keeper: tasks, sts };
+        let keeping = Keeping { _fixed: None, _keeper: tasks, sts, trimmed };
         Self { standing, refusals, keeping: Arc::new(keeping), call_wait: CALL_WAIT }
     }
 
@@ -125,13 +132,14 @@ impl Identities {
         &self.keeping.sts
     }
 
-    /// Where the credentials came from, and the last letters of their access key's id. Waits for the first load.
+    /// Where the credentials came from, the last letters of their access key's id, and what had to be trimmed. Waits for the first load.
     ///
     /// # Errors
     /// With what each source said.
     pub(in super::super) async fn describe(&self, limit: Duration) -> Result<String, NoCredentials> {
         let held = self.wait(limit).await?;
-        Ok(format!("{} ({})", held.loaded.source, tail(held.loaded.credentials.access_key_id())))
+        let key = tail(held.loaded.credentials.access_key_id());
+        Ok(format!("{} ({key}){}", held.loaded.source, self.keeping.trimmed.remark()))
     }
 
     /// Waits until there are credentials, at most `limit`.
@@ -245,6 +253,7 @@ async fn sources(settings: &ConnectionSettings, around: Surroundings) -> Sources
         sts: Sts::new(place, around.proxied.clone()).await,
         proxied: config(around.proxied.clone()),
         direct: config(around.direct.clone()),
+        trimmed: TrimmedValues::default(),
     }
 }
 

@@ -10,6 +10,8 @@
 //!  instance, process
 //! ```
 //!
+//! Whatever a source gives passes `key_text` first: nothing is signed with a key that no HTTP header can carry.
+//!
 //! Laws: a call never waits for a refresh, only for the very first load and after a refusal. What is held stays until its
 //! real expiry, however often loading fails. A file that changes is read again within two seconds. No text names a key,
 //! a token or a secret; the last four letters of the access key's id are the most that is shown.
@@ -21,11 +23,14 @@
 mod files;
 mod identities;
 mod keeper;
+mod key_text;
+mod not_built_in;
 mod refusal;
 mod sources;
 mod standing;
 mod sts;
 
 pub(super) use identities::{Identities, Surroundings};
-pub(super) use refusal::{NoteSigner, RefusedIdentity};
+pub use key_text::{KeyText, key_text};
+pub(super) use refusal::{NeverSent, NoteSigner, RefusedIdentity};
 pub(super) use standing::NoCredentials;

@@ -5,12 +5,13 @@
 //! classifier forbids the second for any other failure.
 
 use super::identities::{Identities, Refusal};
-use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::box_error::BoxError as SdkBoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef, InterceptorContext,
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextMut,
+    InterceptorContext,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction, RetryClassifierPriority};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
@@ -31,18 +32,28 @@ const REFUSED: [&str; 9] = [
     "RequestTimeTooSkewed",
 ];
 
-/// Whose key a request was signed with.
+/// Whose key a request was signed with. There is one once a request is about to be sent.
 #[derive(Debug, Clone)]
 struct SignedBy {
     key: String,
     token: Option<String>,
 }
 
+/// A call failed before its request was sent: it could not be built, addressed or signed. Without this mark such a
+/// failure looks to the SDK's users like a connection that broke.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was never sent")]
+pub(in super::super) struct NeverSent {
+    /// Whether the time for the attempt was over.
+    pub(in super::super) is_late: bool,
+    source: SdkBoxError,
+}
+
 impl Storable for SignedBy {
     type Storer = StoreReplace<Self>;
 }
 
-/// Writes down on each answer whose key the request was signed with.
+/// Notes on each answer whose key the request was signed with, and marks the failure of a request that was never sent.
 #[derive(Debug)]
 pub(in super::super) struct NoteSigner;
 
@@ -57,11 +68,25 @@ impl Intercept for NoteSigner {
         context: &BeforeTransmitInterceptorContextRef<'_>,
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
+    ) -> Result<(), SdkBoxError> {
         let headers = context.request().headers();
-        if let Some(key) = headers.get("authorization").and_then(key_of) {
-            let token = headers.get("x-amz-security-token").map(str::to_owned);
-            config.interceptor_state().store_put(SignedBy { key: key.to_owned(), token });
+        let key = headers.get("authorization").and_then(key_of).unwrap_or_default().to_owned();
+        let token = headers.get("x-amz-security-token").map(str::to_owned);
+        config.interceptor_state().store_put(SignedBy { key, token });
+        Ok(())
+    }
+
+    fn modify_before_completion(
+        &self,
+        context: &mut FinalizerInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), SdkBoxError> {
+        if config.load::<SignedBy>().is_none()
+            && let Some(Err(error)) = context.output_or_error_mut()
+        {
+            let cause = std::mem::replace(error, OrchestratorError::other("replaced below"));
+            *error = OrchestratorError::other(NeverSent { is_late: cause.is_timeout_error(), source: cause.into() });
         }
         Ok(())
     }
@@ -71,7 +96,7 @@ impl Intercept for NoteSigner {
         context: &mut BeforeDeserializationInterceptorContextMut<'_>,
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
+    ) -> Result<(), SdkBoxError> {
         // A success needs no signer, and most answers are one.
         if !context.response().status().is_success()
             && let Some(signer) = config.load::<SignedBy>().cloned()

@@ -1,6 +1,8 @@
 //! Where credentials come from: each source is asked by its name, and its answer kept for the error text.
 
 use super::super::settings::{IdentitySource, StaticCredentials};
+use super::key_text::{Field, KeyText, fixed, key_text, usable};
+use super::not_built_in::not_built_in;
 use super::standing::{Loaded, NoCredentials};
 use super::sts::{Role, Sts};
 use crate::domain::causes;
@@ -14,15 +16,20 @@ use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials};
-use secrecy::ExposeSecret;
+use futures_util::FutureExt;
+use secrecy::{ExposeSecret, SecretString};
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long one source may take. IMDS alone needs about 10 s to find out that nobody is there.
 const SOURCE_LIMIT: Duration = Duration::from_secs(20);
 /// The most letters of a source's answer that are repeated.
-const LONGEST_ANSWER: usize = 300;
+const LONGEST_ANSWER: usize = 400;
 
 /// A place to ask.
 #[derive(Debug, Clone)]
@@ -37,7 +44,7 @@ pub(super) enum Source {
     WebIdentity,
     Container,
     Imds,
-    Process(String),
+    Process(SecretString),
 }
 
 impl Source {
@@ -109,7 +116,7 @@ fn shared(name: &str, file: &str) -> Option<PathBuf> {
 pub(super) struct Sources {
     pub(super) places: Vec<Source>,
     pub(super) roles: Vec<String>,
-    pub(super) external_id: Option<String>,
+    pub(super) external_id: Option<SecretString>,
     pub(super) session_name: String,
     pub(super) session_duration: Option<Duration>,
     pub(super) sts: Sts,
@@ -117,6 +124,30 @@ pub(super) struct Sources {
     pub(super) proxied: ProviderConfig,
     /// For sources on this machine or link, which no proxy reaches.
     pub(super) direct: ProviderConfig,
+    /// Each is logged once, although loading is repeated every few minutes. Clones share it.
+    pub(super) trimmed: TrimmedValues,
+}
+
+/// Values that lost the white space around them; each is logged once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TrimmedValues(Arc<Mutex<BTreeSet<String>>>);
+
+impl TrimmedValues {
+    fn note(&self, source: &str, field: &str) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{field} ({source})")) {
+            tracing::warn!(source, field, "white space around a credential was removed");
+        }
+    }
+
+    /// What was removed, for `check --connect`, which has no log; empty when nothing was.
+    pub(super) fn remark(&self) -> String {
+        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if values.is_empty() {
+            return String::new();
+        }
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        format!("; white space around {} was removed, correct it at its source", values.join(", "))
+    }
 }
 
 impl Sources {
@@ -141,15 +172,15 @@ impl Sources {
             let role = Role {
                 arn,
                 session_name: &self.session_name,
-                external_id: self.external_id.as_deref().filter(|_| is_last),
+                external_id: self.external_id.as_ref().filter(|_| is_last),
                 duration: self.session_duration.filter(|_| is_last),
             };
-            match self.sts.assume(loaded.credentials, role).await {
-                Ok(credentials) => {
-                    loaded = Loaded { credentials, source: format!("{} → {arn}", loaded.source) };
-                }
-                Err(failed) => {
-                    tried.push((format!("{} → {arn}", loaded.source), brief(&failed.text)));
+            let source = format!("{} → {arn}", loaded.source);
+            let session = self.sts.assume(loaded.credentials, role).await.map_err(|failed| brief(&failed.text));
+            match session.and_then(|session| self.usable(session, &source)) {
+                Ok(credentials) => loaded = Loaded { credentials, source },
+                Err(why) => {
+                    tried.push((source, why));
                     return Err(NoCredentials { tried, retry_at: Instant::now() });
                 }
             }
@@ -159,9 +190,18 @@ impl Sources {
 
     async fn first(&self, tried: &mut Vec<(String, String)>) -> Option<Loaded> {
         for place in &self.places {
-            let answer = tokio::time::timeout(SOURCE_LIMIT, self.ask(place)).await;
+            let asked = AssertUnwindSafe(self.ask(place)).catch_unwind();
+            let answer = tokio::time::timeout(SOURCE_LIMIT, asked)
+                .await
+                .map(|asked| asked.unwrap_or_else(panicked).map_err(explained));
             match answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(SOURCE_LIMIT))) {
-                Ok(credentials) => return Some(Loaded { credentials, source: place.words() }),
+                Ok(credentials) => match self.usable(credentials, &place.words()) {
+                    Ok(credentials) => return Some(Loaded { credentials, source: place.words() }),
+                    Err(why) => {
+                        tried.push((place.words(), why));
+                        return None;
+                    }
+                },
                 Err(error) => {
                     let is_absent = matches!(error, CredentialsError::CredentialsNotLoaded(_));
                     tried.push((place.words(), said(&error)));
@@ -174,10 +214,40 @@ impl Sources {
         None
     }
 
+    /// The credentials as they can be signed with, or why they cannot.
+    fn usable(&self, credentials: Credentials, source: &str) -> Result<Credentials, String> {
+        let usable = usable(credentials).map_err(|unusable| unusable.to_string())?;
+        for field in usable.trimmed {
+            self.trimmed.note(source, field.word());
+        }
+        Ok(usable.credentials)
+    }
+
+    /// The SDK removes white space around these variables itself, and says nothing.
+    fn note_padded_environment(&self) {
+        for variable in [Field::AccessKey, Field::SecretKey, Field::SessionToken].map(Field::variable) {
+            if ProcessEnvironment.get(variable).is_some_and(|value| key_text(&value) == KeyText::Padded) {
+                self.trimmed.note("environment", variable);
+            }
+        }
+    }
+
+    /// A variable without the white space around it.
+    fn trimmed_variable(&self, name: &str) -> Option<String> {
+        let value = variable(name)?;
+        if value.trim().len() < value.len() {
+            self.trimmed.note("environment", name);
+        }
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
     async fn ask(&self, place: &Source) -> provider::Result {
         match place {
             Source::Static(keys) => Ok(fixed(keys)),
-            Source::Environment => EnvironmentVariableCredentialsProvider::new().provide_credentials().await,
+            Source::Environment => {
+                self.note_padded_environment();
+                EnvironmentVariableCredentialsProvider::new().provide_credentials().await
+            }
             Source::Profile { name, file } => self.profile(name.as_deref(), file.as_deref()).await,
             Source::WebIdentity => self.web_identity().await,
             Source::Container => {
@@ -188,12 +258,16 @@ impl Sources {
             Source::Imds => {
                 ImdsCredentialsProvider::builder().configure(&self.direct).build().provide_credentials().await
             }
-            Source::Process(command) => CredentialProcessProvider::new(command.clone()).provide_credentials().await,
+            Source::Process(command) => {
+                CredentialProcessProvider::new(command.expose_secret().to_owned()).provide_credentials().await
+            }
         }
     }
 
     async fn profile(&self, name: Option<&str>, file: Option<&Path>) -> provider::Result {
         let mut builder = ProfileFileCredentialsProvider::builder().configure(&self.proxied);
+        let name = name.map(str::to_owned).or_else(|| self.trimmed_variable("AWS_PROFILE"));
+        let shown = name.clone().unwrap_or_else(|| "default".to_owned());
         if let Some(name) = name {
             builder = builder.profile_name(name);
         }
@@ -202,22 +276,27 @@ impl Sources {
                 .map_err(|error| CredentialsError::invalid_configuration(unreadable(file, &error)))?;
             builder = builder.profile_files(only(file));
         }
-        builder.build().provide_credentials().await
+        let answer = builder.build().provide_credentials().await;
+        answer.map_err(|error| match not_built_in(&said(&error), &shown) {
+            Some(remedy) => CredentialsError::invalid_configuration(remedy),
+            None => error,
+        })
     }
 
     /// The token is read anew each time: its keeper on the machine renews the file.
     async fn web_identity(&self) -> provider::Result {
-        let (file, arn) = match (variable("AWS_WEB_IDENTITY_TOKEN_FILE"), variable("AWS_ROLE_ARN")) {
-            (Some(file), Some(arn)) => (file, arn),
-            (None, _) => return Err(CredentialsError::not_loaded("AWS_WEB_IDENTITY_TOKEN_FILE is not set")),
-            (Some(_), None) => {
-                let text = "AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not";
-                return Err(CredentialsError::invalid_configuration(text));
-            }
-        };
+        let (file, arn) =
+            match ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"].map(|name| self.trimmed_variable(name)).into() {
+                (Some(file), Some(arn)) => (file, arn),
+                (None, _) => return Err(CredentialsError::not_loaded("AWS_WEB_IDENTITY_TOKEN_FILE is not set")),
+                (Some(_), None) => {
+                    let text = "AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not";
+                    return Err(CredentialsError::invalid_configuration(text));
+                }
+            };
         let token = std::fs::read_to_string(&file)
             .map_err(|error| CredentialsError::provider_error(unreadable(Path::new(&file), &error)))?;
-        let session = variable("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| self.session_name.clone());
+        let session = self.trimmed_variable("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| self.session_name.clone());
         let role = Role { arn: &arn, session_name: &session, external_id: None, duration: None };
         let answer = self.sts.assume_by_token(token.trim().to_owned(), role).await;
         answer.map_err(|failed| CredentialsError::provider_error(failed.text))
@@ -231,14 +310,25 @@ fn only(file: &Path) -> aws_config::profile::profile_file::ProfileFiles {
         .build()
 }
 
-fn unreadable(file: &Path, error: &std::io::Error) -> String {
-    format!("the file {} cannot be read: {error}", file.display())
+/// The SDK signs with the keys of a profile's source before they come here: it panics on an id that no header can carry.
+fn panicked(_: Box<dyn Any + Send>) -> provider::Result {
+    Err(CredentialsError::invalid_configuration(UNSENDABLE))
 }
 
-/// The keys of a component file, for the SDK.
-pub(super) fn fixed(keys: &StaticCredentials) -> Credentials {
-    let token = keys.session_token.as_ref().map(|token| token.expose_secret().to_owned());
-    Credentials::new(&keys.access_key, keys.secret_key.expose_secret(), token, None, "component file")
+/// And on a token it fails, by a text that names no source.
+fn explained(error: CredentialsError) -> CredentialsError {
+    if said(&error).contains("invalid header value") {
+        CredentialsError::invalid_configuration(UNSENDABLE)
+    } else {
+        error
+    }
+}
+
+const UNSENDABLE: &str = "a key or token of this source cannot be sent: it has a control character or one that is not \
+                          ASCII inside, give it again, copied exactly";
+
+fn unreadable(file: &Path, error: &std::io::Error) -> String {
+    format!("the file {} cannot be read: {error}", file.display())
 }
 
 /// An answer in words: the causes, from the outside in, each once.
@@ -273,7 +363,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_short_line_of_its_causes() {
-        let error = CredentialsError::provider_error(format!("first\nsecond {}", "x".repeat(400)));
+        let error = CredentialsError::provider_error(format!("first\nsecond {}", "x".repeat(LONGEST_ANSWER)));
         let text = said(&error);
         assert!(text.starts_with("first second x") && text.ends_with('…'), "{text}");
         assert_eq!(text.chars().count(), LONGEST_ANSWER + 1);

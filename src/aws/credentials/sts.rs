@@ -9,6 +9,7 @@ use aws_sdk_sts::types::Credentials as Issued;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use secrecy::{ExposeSecret, SecretString};
 use std::time::{Duration, SystemTime};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,7 +36,7 @@ pub(in super::super) struct StsPlace {
 pub(super) struct Role<'a> {
     pub(super) arn: &'a str,
     pub(super) session_name: &'a str,
-    pub(super) external_id: Option<&'a str>,
+    pub(super) external_id: Option<&'a SecretString>,
     pub(super) duration: Option<Duration>,
 }
 
@@ -67,7 +68,7 @@ impl Sts {
             .assume_role()
             .role_arn(role.arn)
             .role_session_name(role.session_name)
-            .set_external_id(role.external_id.map(str::to_owned))
+            .set_external_id(role.external_id.map(|id| id.expose_secret().to_owned()))
             .set_duration_seconds(seconds);
         let answer = call.send().await.map_err(|error| classify("STS: AssumeRole", error))?;
         issued(answer.credentials, "STS: AssumeRole")

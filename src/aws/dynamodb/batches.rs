@@ -247,7 +247,8 @@ impl<R> Progress<R> {
             self.schedule.single_out(call);
             return;
         }
-        let is_everybodys = matches!(error.kind(), FailureKind::NotFound | FailureKind::Denied);
+        let is_everybodys =
+            matches!(error.kind(), FailureKind::NotFound | FailureKind::Denied | FailureKind::Unsupported);
         if is_everybodys && !self.tracks.iter().any(|track| matches!(track.answer, Some(Ok(_)))) {
             self.halt = Some(error.clone().with_outcome(Outcome::NotDone));
         }

@@ -177,6 +177,7 @@ async fn look(client: &Client, table: &str) -> Result<Look, Failed> {
         | FailureKind::Unavailable
         | FailureKind::TimedOut
         | FailureKind::Permanent
+        | FailureKind::Unsupported
         | FailureKind::Closed => Err(failed),
     }
 }

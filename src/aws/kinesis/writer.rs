@@ -46,7 +46,7 @@ impl RecordWriter for Writer {
             .set_partition_key(record.partition_key.as_ref().map(|key| key.as_str().to_owned()))
             .set_explicit_hash_key(record.explicit_hash_key.map(|key| key.to_string()))
             .set_sequence_number_for_ordering(after.map(|number| number.as_str().to_owned()));
-        let output = call.send().await.map_err(|error| failed(classify("Kinesis: PutRecord", error)))?;
+        let output = call.send().await.map_err(|error| refused(classify("Kinesis: PutRecord", error)))?;
         receipt(&output.sequence_number, output.shard_id, encryption(output.encryption_type.as_ref()))
     }
 
@@ -59,7 +59,8 @@ impl RecordWriter for Writer {
             StreamRef::Arn { arn, .. } => self.client.put_records().stream_arn(arn),
         };
         let output = call.set_records(Some(entries)).send().await;
-        answers(output.map_err(|error| failed(classify("Kinesis: PutRecords", error)))?, records.len())
+        let output = output.map_err(|error| batch_refused(classify("Kinesis: PutRecords", error)))?;
+        answers(output, records.len())
     }
 }
 
@@ -111,6 +112,26 @@ fn failed(mut failure: Failed) -> BindingError {
     let shard = shard_in(&failure.text).filter(|_| failure.kind == FailureKind::Throttled).map(str::to_owned);
     let error = BindingError::from(failure);
     shard.into_iter().fold(error, |error, shard| error.with_detail("shardId", shard))
+}
+
+/// The failure of a call. A denied call is marked unless its text names another action than the call's own: what is denied
+/// then, such as the use of a key, is denied to every call.
+fn refused(failure: Failed) -> BindingError {
+    let is_denied = failure.is("AccessDeniedException") || failure.is("AccessDenied");
+    let action = failure.text.split_once("not authorized to perform: ").map(|(_, rest)| rest);
+    let is_own =
+        action.is_none_or(|action| action.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("kinesis:")));
+    let error = failed(failure);
+    if is_denied && is_own { error.lacking_permission() } else { error }
+}
+
+/// As [`refused`], for a call with several records.
+fn batch_refused(failure: Failed) -> BindingError {
+    let error = refused(failure);
+    if !error.lacks_permission() {
+        return error;
+    }
+    error.with_remark("allow `kinesis:PutRecords` beside `kinesis:PutRecord` (`bindd policy` prints both)")
 }
 
 /// "Rate exceeded for shard shardId-000000000001 in stream …"

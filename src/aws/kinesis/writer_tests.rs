@@ -66,6 +66,27 @@ fn limits_of_size_are_known_by_their_words() {
 }
 
 #[test]
+fn a_batch_that_may_not_be_made_is_told_from_a_key_that_may_not_be_used() {
+    let denied = |code: &str, text: &str| batch_refused(entry_failure("Kinesis: PutRecords", code, Some(text)));
+    let by_policy = "User: arn:aws:iam::1:user/x is not authorized to perform: kinesis:PutRecords on resource: \
+                     arn:aws:kinesis:eu-central-1:1:stream/orders with an explicit deny in a service control policy";
+    let of_key = "User: arn:aws:iam::1:user/x is not authorized to perform: kms:GenerateDataKey on resource: arn";
+    for (code, text, lacks) in [
+        ("AccessDeniedException", by_policy, true),
+        ("AccessDenied", "no", true),
+        ("AccessDeniedException", of_key, false),
+        ("KMSAccessDeniedException", "the key", false),
+        ("UnrecognizedClientException", "The security token included in the request is invalid.", false),
+        ("ExpiredTokenException", "expired", false),
+    ] {
+        let error = denied(code, text);
+        assert_eq!((error.kind(), error.outcome()), (FailureKind::Denied, Outcome::NotDone), "{code}");
+        assert_eq!(error.lacks_permission(), lacks, "{code}: {text}");
+        assert_eq!(error.message().contains("allow `kinesis:PutRecords`"), lacks, "{error}");
+    }
+}
+
+#[test]
 fn the_payload_is_not_copied_into_the_call() {
     let data = bytes::Bytes::from_static(b"payload");
     let record = NewRecord { data: data.clone(), partition_key: None, explicit_hash_key: Some(5) };

@@ -78,6 +78,12 @@ impl OutputSpec {
         }
     }
 
+    /// Whether records of several requests may go by one call.
+    #[must_use]
+    pub fn shares_calls(&self) -> bool {
+        self.producer.batching.is_enabled && self.producer.ordering != Ordering::Strict
+    }
+
     /// Whether limits or aggregates want to know the shards. Without the right to list them the output goes on, with what
     /// the answers of the service tell.
     #[must_use]

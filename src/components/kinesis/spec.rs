@@ -1,6 +1,6 @@
 //! What a `bindings.aws.kinesis` file says, checked.
 
-use super::super::connection::{endpoint, read_connection, read_direction, read_route};
+use super::super::connection::{read_connection, read_direction, read_endpoint, read_route};
 use super::foreign_names::FOREIGN_NAMES;
 use super::output_spec::OutputSpec;
 use super::timestamp::parse_timestamp;
@@ -116,7 +116,7 @@ impl InputSide {
             initial_position: read_initial_position(reader),
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
             lease_table: reader.parsed("leaseTable", lease_table),
-            lease_endpoint: reader.parsed("leaseEndpoint", endpoint),
+            lease_endpoint: read_endpoint(reader, "leaseEndpoint"),
         }
     }
 }

@@ -4,6 +4,7 @@ mod bounds;
 mod failing;
 mod ordering;
 mod packing;
+mod permission;
 mod schedules;
 pub(super) mod script;
 mod sharing;

@@ -79,6 +79,22 @@ impl Control {
 }
 
 impl State {
+    /// The refusal of an operation that is denied or unknown.
+    pub(super) fn refusal(&mut self, target: &str) -> Option<Refusal> {
+        let (service, operation) = target.rsplit_once('.').unwrap_or_default();
+        let is_one_of = |operations: &[&str]| operations.contains(&operation);
+        let refusal = if is_one_of(&self.faults.denied) {
+            let service = service.split('_').next().unwrap_or_default().to_ascii_lowercase();
+            Refusal::denied(&format!("{service}:{operation}"))
+        } else if is_one_of(&self.faults.unknown) {
+            Refusal::unknown(target)
+        } else {
+            return None;
+        };
+        self.journal.counts.refused += 1;
+        Some(refusal)
+    }
+
     /// Draws the fate of a call; counts it if it ends badly.
     pub(super) fn fate(&mut self) -> Fate {
         let fate = self.faults.fate(&mut self.dice);

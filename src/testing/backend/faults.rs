@@ -25,6 +25,10 @@ pub struct Faults {
     pub unprocessed: f64,
     /// What each shard takes; `None` takes everything.
     pub shard_rate: Option<ShardRate>,
+    /// Operations answered with `AccessDeniedException`, such as `PutRecords`.
+    pub denied: Vec<&'static str>,
+    /// Operations answered with `UnknownOperationException`.
+    pub unknown: Vec<&'static str>,
     /// A record whose payload holds this text makes its whole call fail with `ValidationException`.
     pub poison: Option<String>,
 }

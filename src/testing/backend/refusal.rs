@@ -20,6 +20,21 @@ impl Refusal {
         Self { status, code, message: rate_exceeded(shard, stream) }
     }
 
+    /// In the words of IAM; `action` is written as `kinesis:PutRecords`.
+    pub(super) fn denied(action: &str) -> Self {
+        let message = format!(
+            "User: arn:aws:iam::000000000000:user/test is not authorized to perform: {action} on resource: \
+             arn:aws:kinesis:us-east-1:000000000000:stream/orders because no identity-based policy allows the {action} \
+             action"
+        );
+        Self { status: 400, code: "AccessDeniedException", message }
+    }
+
+    pub(super) fn unknown(target: &str) -> Self {
+        let message = format!("the null backend does not know `{target}`");
+        Self { status: 400, code: "UnknownOperationException", message }
+    }
+
     pub(super) fn internal() -> Self {
         Self { status: 500, code: "InternalFailure", message: "Internal service failure.".to_owned() }
     }

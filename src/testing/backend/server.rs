@@ -192,6 +192,9 @@ async fn answer(request: Request<Incoming>, control: Arc<Control>) -> Result<Res
 }
 
 fn carry_out(control: &Control, target: &str, body: &str) -> Reply {
+    if let Some(refusal) = control.lock().refusal(target) {
+        return Reply::Refused(refusal);
+    }
     match target {
         "Kinesis_20131202.PutRecord" => kinesis::put_record(control, body),
         "Kinesis_20131202.PutRecords" => kinesis::put_records(control, body),
@@ -201,10 +204,7 @@ fn carry_out(control: &Control, target: &str, body: &str) -> Reply {
         "DynamoDB_20120810.GetItem" => dynamodb::get_item(control, body),
         "DynamoDB_20120810.BatchWriteItem" => dynamodb::batch_write_item(control, body),
         "DynamoDB_20120810.DescribeTable" => dynamodb::describe_table(control, body),
-        _ => {
-            let message = format!("the null backend does not know `{target}`");
-            Reply::Refused(Refusal { status: 400, code: "UnknownOperationException", message })
-        }
+        _ => Reply::Refused(Refusal::unknown(target)),
     }
 }
 

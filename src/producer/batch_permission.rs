@@ -1,0 +1,188 @@
+//! Whether calls with several records may be made. Pure.
+//!
+//! Some policies allow only calls with one record: on AWS `kinesis:PutRecord` without `kinesis:PutRecords`, which is all
+//! that daprd's binding calls. A refused batch stored nothing, so its records go again, one call each, and so do later
+//! ones. If these are refused too, there is no way at all: batches are made as before and their refusal is the answer.
+//!
+//! ```text
+//!             batch refused                     one record stored: notice
+//!  Batches ──────────────────► Single(untried) ──────────────────────────► Single(works)
+//!     ▲  ▲                          │ one record refused too                     │ every 5 minutes one batch
+//!     │  └──────────────────────────┘ for 5 minutes a refused batch fails        │
+//!     └─────────────────────────── that batch was not refused ───────────────────┘
+//! ```
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a refusal is believed. A policy that is changed takes effect within seconds, but each look costs a call.
+const BELIEVED: Duration = Duration::from_secs(5 * 60);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct BatchPermission {
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Batches are made. Until `single_refused_until` calls with one record are refused as well.
+    Batches { single_refused_until: Option<Instant> },
+    /// Each record goes by a call with one record; at `retry_at` the next batch is made.
+    Single { works: bool, retry_at: Instant },
+}
+
+/// What to do with the records of a refused batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Send each by a call of its own.
+    SendSingly,
+    /// The refusal is their answer.
+    Fail,
+}
+
+/// What is worth a line in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// Calls with one record work where those with several are refused.
+    OnlySingle,
+    /// Calls with several records are allowed again.
+    BatchesAllowed,
+}
+
+impl BatchPermission {
+    /// Nothing was refused so far.
+    pub(super) const fn unknown() -> Self {
+        Self { state: State::Batches { single_refused_until: None } }
+    }
+
+    /// Whether the next call may have several records.
+    pub(super) fn may_batch(&self, now: Instant) -> bool {
+        match self.state {
+            State::Batches { .. } => true,
+            State::Single { retry_at, .. } => retry_at <= now,
+        }
+    }
+
+    /// A call with several records begins. No second one is made before its reply, nor soon after.
+    pub(super) fn batch_begun(&mut self, now: Instant) {
+        if let State::Single { retry_at, .. } = &mut self.state {
+            *retry_at = now + BELIEVED;
+        }
+    }
+
+    /// A call with several records was refused for want of a permission.
+    pub(super) fn batch_refused(&mut self, now: Instant) -> Refused {
+        match self.state {
+            State::Batches { single_refused_until: Some(until) } if now < until => Refused::Fail,
+            State::Batches { .. } => {
+                self.state = State::Single { works: false, retry_at: now + BELIEVED };
+                Refused::SendSingly
+            }
+            State::Single { .. } => Refused::SendSingly,
+        }
+    }
+
+    /// A call with several records was answered for each of them, so it is allowed.
+    pub(super) fn batch_answered(&mut self) -> Option<News> {
+        match self.state {
+            State::Single { works, .. } => {
+                self.state = State::Batches { single_refused_until: None };
+                works.then_some(News::BatchesAllowed)
+            }
+            State::Batches { .. } => None,
+        }
+    }
+
+    /// Whether calls with one record are refused too, as far as is known.
+    pub(super) fn is_all_refused(&self, now: Instant) -> bool {
+        matches!(self.state, State::Batches { single_refused_until: Some(until) } if now < until)
+    }
+
+    /// A call with one record stored it.
+    pub(super) fn single_stored(&mut self) -> Option<News> {
+        match &mut self.state {
+            State::Batches { single_refused_until } => {
+                *single_refused_until = None;
+                None
+            }
+            State::Single { works, .. } => (!std::mem::replace(works, true)).then_some(News::OnlySingle),
+        }
+    }
+
+    /// A call with one record was refused for want of a permission.
+    pub(super) fn single_refused(&mut self, now: Instant) {
+        self.state = State::Batches { single_refused_until: Some(now + BELIEVED) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_refused_batch_makes_calls_single_and_one_notice() {
+        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        assert!(permission.may_batch(now));
+        assert_eq!(permission.single_stored(), None, "nothing was refused");
+        assert_eq!(permission.batch_refused(now), Refused::SendSingly);
+        assert_eq!(permission.batch_refused(now), Refused::SendSingly, "one that was open already");
+        assert!(!permission.may_batch(now) && !permission.is_all_refused(now));
+        assert_eq!(permission.single_stored(), Some(News::OnlySingle));
+        assert_eq!(permission.single_stored(), None, "once");
+    }
+
+    #[test]
+    fn one_batch_is_tried_every_five_minutes() {
+        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        permission.batch_refused(now);
+        permission.single_stored();
+        assert!(!permission.may_batch(now + 5 * MINUTE - Duration::from_millis(1)));
+        let later = now + 5 * MINUTE;
+        assert!(permission.may_batch(later));
+        permission.batch_begun(later);
+        assert!(!permission.may_batch(later + MINUTE), "not a second one, whatever becomes of the first");
+        assert_eq!(permission.batch_refused(later), Refused::SendSingly);
+        assert_eq!(permission.single_stored(), None, "no second notice");
+        let granted = later + 5 * MINUTE;
+        permission.batch_begun(granted);
+        assert_eq!(permission.batch_answered(), Some(News::BatchesAllowed));
+        assert!(permission.may_batch(granted));
+        assert_eq!(permission.batch_answered(), None);
+    }
+
+    #[test]
+    fn where_both_are_refused_no_call_is_doubled() {
+        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        permission.batch_refused(now);
+        permission.single_refused(now);
+        assert!(permission.may_batch(now) && permission.is_all_refused(now), "as if nothing could be done");
+        for _ in 0..3 {
+            assert_eq!(permission.batch_refused(now + 4 * MINUTE), Refused::Fail);
+        }
+        assert_eq!(permission.batch_refused(now + 5 * MINUTE), Refused::SendSingly, "a policy may have changed");
+        permission.single_refused(now + 5 * MINUTE);
+        permission.single_stored();
+        assert_eq!(permission.batch_refused(now + 5 * MINUTE), Refused::SendSingly, "single calls are allowed now");
+    }
+
+    #[test]
+    fn a_refused_single_call_is_remembered_for_the_next_batch() {
+        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        permission.single_refused(now);
+        assert_eq!(permission.batch_refused(now), Refused::Fail);
+        assert_eq!(permission.batch_answered(), None, "where only batches are allowed they go on");
+        assert!(permission.may_batch(now));
+    }
+
+    #[test]
+    fn a_permission_that_is_taken_away_later_is_noticed() {
+        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        permission.batch_refused(now);
+        permission.single_stored();
+        permission.single_refused(now);
+        assert_eq!(permission.batch_refused(now), Refused::Fail);
+    }
+}
