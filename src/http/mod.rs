@@ -27,6 +27,7 @@ mod head_clock;
 mod health;
 mod invoke;
 mod metrics;
+mod outbound_wait;
 mod raw;
 mod request;
 mod routes;
@@ -35,6 +36,7 @@ mod trace;
 
 pub use face::{AppConnection, Face, HttpSettings};
 pub use metrics::serve_metrics;
+pub use outbound_wait::wait_until_outbound_ready;
 pub use server::{BindError, Drained, bind, serve};
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ enum Expects {
 }
 
 /// Names as daprd spells them, and what follows.
-const UNUSED: [(&str, Expects); 36] = [
+const UNUSED: [(&str, Expects); 35] = [
     ("actors-disseminate-timeout", Expects::Value),
     ("actors-service", Expects::Value),
     ("allowed-origins", Expects::Value),
@@ -47,7 +47,6 @@ const UNUSED: [(&str, Expects); 36] = [
     ("sentry-address", Expects::Value),
     ("sentry-request-jwt-audiences", Expects::Value),
     ("unix-domain-socket", Expects::Value),
-    ("wait", Expects::Switch),
 ];
 
 /// The arguments to add to a command.
