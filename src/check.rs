@@ -144,7 +144,11 @@ mod tests {
     fn one_is_counted_without_an_s() {
         let good = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: rows}\nspec:\n  \
                     type: bindings.aws.dynamodb\n  version: v1\n  metadata: [{name: table, value: orders}]\n";
-        let one = last_line(&[("good.yaml", good), ("bad.yaml", "a: ["), ("odd.txt", "")]);
+        let one = last_line(&[
+            ("good.yaml", good),
+            ("bad.yaml", "kind: Component\nspec: {type: bindings.aws.dynamodb"),
+            ("odd.txt", ""),
+        ]);
         assert_eq!(one, "1 component without fault, 1 fault, 1 notice");
         assert_eq!(last_line(&[]), "0 components without fault, 0 faults, 0 notices");
     }

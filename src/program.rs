@@ -1,8 +1,8 @@
 //! What each command does, and what the process leaves: texts and an exit code.
 
 use crate::domain::Stop;
-use crate::settings::{Command, PolicySettings, Settings, UsageError};
-use crate::{check, daemon, policy, telemetry};
+use crate::settings::{Command, PolicySettings, Settings, UsageError, WaitSettings};
+use crate::{check, daemon, http, policy, telemetry};
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -57,6 +57,7 @@ pub async fn perform(command: Command, stop: &Stop) -> Ending {
         Command::Check(settings) => reported(check::run(&settings)),
         Command::Probe(settings) => reported(Box::pin(check::connect(settings)).await),
         Command::Policy(settings) => policed(&settings),
+        Command::Wait(settings) => waited(settings, stop).await,
         #[cfg(feature = "embedded")]
         Command::Demo(settings) => match start_logging(&settings.log_filter, telemetry::LogFormat::Text) {
             Ok(()) => ended(crate::demo::run(settings, stop).await),
@@ -87,6 +88,15 @@ fn policed(settings: &PolicySettings) -> Ending {
     Ending { output: print.policy.unwrap_or_default(), complaint: print.notes, code }
 }
 
+async fn waited(settings: WaitSettings, stop: &Stop) -> Ending {
+    match http::wait_until_outbound_ready(settings.address, stop).await {
+        Ok(()) => {
+            Ending { output: format!("the sidecar at {} is ready for outputs", settings.address), ..Ending::well() }
+        }
+        Err(error) => Ending::failed(&error),
+    }
+}
+
 fn ended<E: std::fmt::Display>(outcome: Result<daemon::Shutdown, E>) -> Ending {
     match outcome {
         Ok(daemon::Shutdown::Clean) => Ending::well(),
@@ -100,6 +110,9 @@ fn log_as(settings: &Settings) -> Result<(), Ending> {
     start_logging(&settings.log_filter, format)?;
     for flag in &settings.unused_flags {
         tracing::warn!(flag, "flag of daprd has no meaning here and was ignored");
+    }
+    for notice in &settings.notices {
+        tracing::warn!("{notice}");
     }
     Ok(())
 }

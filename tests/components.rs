@@ -44,3 +44,39 @@ fn every_sample_loads_without_fault_or_notice() {
     assert_eq!(consumers.len(), 2);
     assert_ne!(consumers[0], consumers[1], "two inputs with one consumer name would share the shards");
 }
+
+/// Gives each variable the same value.
+struct Full;
+
+impl Environment for Full {
+    fn get(&self, name: &str) -> Option<String> {
+        (!name.starts_with("DAPR_")).then(|| "AKIAIOSFODNN7EXAMPLE".to_owned())
+    }
+}
+
+/// The YAML code blocks of a text.
+fn yaml_blocks(text: &str) -> Vec<String> {
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_component_of_the_readme_is_sound() {
+    let blocks = yaml_blocks(include_str!("../README.md"));
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        // Lines that begin with `#` are variants, which must be right too.
+        let lines = block.lines().map(|line| line.strip_prefix('#').unwrap_or(line));
+        let whole = lines.collect::<Vec<_>>().join("\n");
+        let environments: [(&str, &dyn Environment); 2] = [(&block, &Empty), (&whole, &Full)];
+        for (text, environment) in environments {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("block.yaml"), text).unwrap();
+            let paths = [folder.path().to_owned()];
+            let request = LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment };
+            let verdict = check(load(&request));
+            assert!(verdict.faults.is_empty(), "{text}\n{}", verdict.faults);
+            assert!(verdict.notices.is_empty() && verdict.components.len() == 1, "{text}\n{:?}", verdict.notices);
+        }
+    }
+}

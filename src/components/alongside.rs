@@ -3,7 +3,7 @@
 
 use super::Checked;
 use crate::domain::ComponentName;
-use crate::manifest::{Document, Fault};
+use crate::manifest::{Document, Fault, Notice};
 use std::collections::HashMap;
 
 /// A document of a known kind, checked by itself.
@@ -30,24 +30,58 @@ fn fault(candidate: &Candidate<'_>, field: &str, problem: String, remedy: &str) 
     fault.component(candidate.checked.name.as_str()).field(field)
 }
 
-/// Two inputs on one lease table would take each other's shards, or mix up the shards of two streams. Of a component with
-/// faults it is not sure which table it means.
+/// Two inputs on one lease table would take each other's shards, or mix up the shards of two streams. It is a fault where
+/// both files say that they are read. Where one leaves that to the app, both may be meant as outputs only.
 fn shared_lease_tables(candidates: &[Candidate<'_>]) -> Vec<(usize, Fault)> {
-    let mut seen: HashMap<&str, &ComponentName> = HashMap::new();
-    let mut doubled = Vec::new();
+    let clashes = clashes(candidates).into_iter().filter(|clash| clash.is_certain);
+    let fault = |clash: Clash<'_>| {
+        let problem = format!("its lease table `{}` is also that of component `{}`", clash.table, clash.first);
+        let remedy = "give each input a `consumerName` of its own";
+        (clash.place, fault(&candidates[clash.place], "consumerName", problem, remedy))
+    };
+    clashes.map(fault).collect()
+}
+
+/// What is odd beside others: lease tables that only one of two components can use, should the app want both inputs.
+pub(super) fn notices(candidates: &[Candidate<'_>]) -> Vec<Notice> {
+    let clashes = clashes(candidates).into_iter().filter(|clash| !clash.is_certain);
+    let notice = |clash: Clash<'_>| {
+        let text = format!(
+            "field `consumerName`: its lease table `{}` is also that of component `{}`, so only one of the two inputs can be \
+             read; give each its own `consumerName`, or write `direction: output` where only the output is used",
+            clash.table, clash.first
+        );
+        let candidate = &candidates[clash.place];
+        Notice::of_document(&candidate.document.place, text).component(candidate.checked.name.as_str())
+    };
+    clashes.map(notice).collect()
+}
+
+/// A component whose lease table an earlier one has too.
+struct Clash<'c> {
+    place: usize,
+    table: &'c str,
+    first: &'c ComponentName,
+    /// Whether both files say that their input is read.
+    is_certain: bool,
+}
+
+/// One clash at most for each component. Of a component with faults it is not sure which table it means.
+fn clashes<'c>(candidates: &'c [Candidate<'_>]) -> Vec<Clash<'c>> {
+    let is_explicit = |checked: &Checked| !checked.direction().needs_probe();
+    let mut seen: HashMap<&str, Vec<&Checked>> = HashMap::new();
+    let mut clashes = Vec::new();
     for (place, candidate) in candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_sound) {
-        let Some(table) = candidate.checked.lease_table() else { continue };
-        if let Some(first) = seen.get(table) {
-            let problem = format!("its lease table `{table}` is also that of component `{first}`");
-            doubled.push((
-                place,
-                fault(candidate, "consumerName", problem, "give each input a `consumerName` of its own"),
-            ));
-        } else {
-            seen.insert(table, &candidate.checked.name);
+        let checked = &candidate.checked;
+        let Some(table) = checked.lease_table() else { continue };
+        let earlier = seen.entry(table).or_default();
+        let explicit = earlier.iter().find(|other| is_explicit(checked) && is_explicit(other));
+        if let Some(first) = explicit.or_else(|| earlier.first()) {
+            clashes.push(Clash { place, table, first: &first.name, is_certain: explicit.is_some() });
         }
+        earlier.push(checked);
     }
-    doubled
+    clashes
 }
 
 /// A dead letter binding must be there, must have an output side, and must not lead back to where letters come from.
@@ -55,12 +89,16 @@ fn undeliverable(candidates: &[Candidate<'_>], documents: &[Document], from: &Ch
     let target = from.dead_letter()?;
     let find = |name: &ComponentName| candidates.iter().find(|candidate| candidate.checked.name == *name);
     let Some(peer) = find(target) else {
-        // Of an unknown kind of binding nothing is known but that, which is told.
+        // Of a mistyped kind of binding nothing is known but that, which is told.
         let is_told = |document: &&Document| {
             let kind = document.component_type.to_lowercase();
             document.name == *target && !document.ignore_errors && kind.starts_with("bindings.")
         };
-        return documents.iter().find(is_told).is_none().then(|| format!("there is no component `{target}`"));
+        return documents
+            .iter()
+            .find(is_told)
+            .is_none()
+            .then(|| format!("there is no component `{target}` of a type that bindd serves"));
     };
     if !peer.is_sound && peer.checked.ignore_errors {
         return Some(format!("component `{target}` is left out for its faults, as its `ignoreErrors` asks"));

@@ -4,11 +4,8 @@ use super::alongside::{self, Candidate};
 use super::{dynamodb, kinesis};
 use crate::aws::ConnectionSettings;
 use crate::domain::{ComponentName, Direction};
-use crate::manifest::{Document, Fault, Faults, Loaded, Notice, Place, nearest};
+use crate::manifest::{DYNAMODB, Document, Fault, Faults, KINESIS, Loaded, Notice, Place, is_local_store, nearest};
 use std::time::Duration;
-
-const KINESIS: &str = "bindings.aws.kinesis";
-const DYNAMODB: &str = "bindings.aws.dynamodb";
 
 /// What the check of one kind gives. A spec with faults is only for looking at.
 type Outcome = (Spec, Faults, Vec<Notice>);
@@ -36,19 +33,6 @@ fn check_dynamodb(document: &Document) -> Outcome {
     let (spec, faults, notices) = dynamodb::Spec::check(document);
     (Spec::DynamoDb(Box::new(spec)), faults, notices)
 }
-
-/// Dapr's building blocks other than bindings. Folders made for daprd hold them; they are left out, not refused.
-const OTHER_BLOCKS: [&str; 9] = [
-    "configuration",
-    "conversation",
-    "crypto",
-    "lock",
-    "middleware",
-    "pubsub",
-    "secretstores",
-    "state",
-    "workflowbackend",
-];
 
 /// The checked text of a component, by kind.
 #[derive(Debug, Clone)]
@@ -151,6 +135,7 @@ pub fn check(loaded: Loaded) -> Verdict {
     let mut verdict = Verdict { components: Vec::new(), notices, faults };
     let mut candidates: Vec<Candidate<'_>> =
         documents.iter().filter_map(|document| verdict.document(document)).collect();
+    verdict.notices.extend(alongside::notices(&candidates));
     for (place, fault) in alongside::judge(&candidates, &documents) {
         let Some(candidate) = candidates.get_mut(place) else { continue };
         candidate.is_sound = false;
@@ -168,20 +153,9 @@ impl Verdict {
         if let Some(kind) = KINDS.iter().find(|kind| kind.type_name == type_name) {
             return Some(self.known(kind, document));
         }
-        match type_name.split_once('.').map(|(block, _)| block) {
-            // The loader opened these; no component comes of them.
-            Some("secretstores") if crate::manifest::is_local_store(&type_name) => {}
-            Some("bindings") => self.fault(document, unknown_kind(document, &type_name)),
-            Some(block) if OTHER_BLOCKS.contains(&block) => {
-                let text = format!("skipped: bindd serves bindings only, not `{}`", document.component_type);
-                self.notices.push(Notice::of_document(&document.place, text).component(document.name.as_str()));
-            }
-            Some(_) | None => {
-                let problem = format!("`{}` is not a type of component", document.component_type);
-                let remedy = nearest(&type_name, KINDS.iter().map(|kind| kind.type_name));
-                let remedy = remedy.map_or_else(kinds, |name| format!("did you mean `{name}`?"));
-                self.fault(document, type_fault(document, problem, remedy));
-            }
+        // The loader opened the stores; no component comes of them. It gives no other types but typing errors.
+        if !is_local_store(&type_name) {
+            self.fault(document, unknown_type(document, &type_name));
         }
         None
     }
@@ -220,13 +194,15 @@ impl Verdict {
     }
 }
 
-fn unknown_kind(document: &Document, type_name: &str) -> Fault {
+fn unknown_type(document: &Document, type_name: &str) -> Fault {
     let near = nearest(type_name, KINDS.iter().map(|kind| kind.type_name));
-    let remedy = near.map_or_else(kinds, |name| format!("did you mean `{name}`? {}", kinds()));
-    type_fault(document, format!("unknown kind `{}`", document.component_type), remedy)
-}
-
-fn type_fault(document: &Document, problem: String, remedy: String) -> Fault {
+    let (problem, remedy) = if type_name.starts_with("bindings.") {
+        let problem = format!("unknown kind `{}`", document.component_type);
+        (problem, near.map_or_else(kinds, |name| format!("did you mean `{name}`? {}", kinds())))
+    } else {
+        let problem = format!("`{}` is not a type of component", document.component_type);
+        (problem, near.map_or_else(kinds, |name| format!("did you mean `{name}`?")))
+    };
     Fault::of_document(&document.place, problem, remedy).component(document.name.as_str()).field("spec.type")
 }
 
@@ -238,6 +214,10 @@ fn kinds() -> String {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "name_tests.rs"]
+mod name_tests;
 
 #[cfg(test)]
 #[path = "output_tests.rs"]

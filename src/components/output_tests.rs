@@ -212,7 +212,8 @@ fn a_dead_letter_binding_must_be_another_output_that_leads_elsewhere() {
             "`in` has no output side",
         ),
         (stream("a", &to("b")) + &component("b", "state.redis", &[]), 1, "there is no component `b`"),
-        (stream("a", &to("b")) + &component("b", "bindings.cron", &[]), 1, "unknown kind"),
+        (stream("a", &to("b")) + &component("b", "bindings.cron", &[]), 1, "there is no component `b`"),
+        (stream("a", &to("b")) + &component("b", "bindings.aws.kinesys", &[]), 1, "unknown kind"),
     ] {
         let faults = verdict(&text).faults;
         assert_eq!(faults.len(), count, "{faults}");

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-struct Empty;
+pub(super) struct Empty;
 
 impl Environment for Empty {
     fn get(&self, _: &str) -> Option<String> {
@@ -16,7 +16,7 @@ impl Environment for Empty {
     }
 }
 
-fn verdict(kind: &str, more: &str, items: &[(&str, &str)]) -> Verdict {
+pub(super) fn verdict(kind: &str, more: &str, items: &[(&str, &str)]) -> Verdict {
     let folder = tempfile::tempdir().unwrap();
     let items: Vec<_> = items.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
     let items = serde_json::Value::from(items);
@@ -28,7 +28,7 @@ fn verdict(kind: &str, more: &str, items: &[(&str, &str)]) -> Verdict {
     check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
 }
 
-fn kinesis(items: &[(&str, &str)]) -> Verdict {
+pub(super) fn kinesis(items: &[(&str, &str)]) -> Verdict {
     verdict("bindings.aws.kinesis", "  version: v1\n", items)
 }
 
@@ -264,13 +264,18 @@ fn types_and_versions_are_judged() {
         fault("bindings.aws.kinesys", "")
             .contains("unknown kind `bindings.aws.kinesys`; did you mean `bindings.aws.kinesis`?")
     );
-    assert!(fault("bindings.cron", "").contains("unknown kind `bindings.cron`; "));
+    assert!(fault("bindings.kinesis", "").contains("unknown kind `bindings.kinesis`; "));
     assert!(fault("nonsense", "").contains("`nonsense` is not a type of component"));
     assert!(fault("binding.aws.kinesis", "").contains("did you mean `bindings.aws.kinesis`?"));
     assert!(fault("bindings.aws.kinesis", "  version: v2\n").contains("no version `v2`; write `v1`"));
-    for (kind, notes) in
-        [("state.redis", 1), ("pubsub.kafka", 1), ("secretstores.hashicorp.vault", 1), ("secretstores.local.env", 0)]
-    {
+    for (kind, notes) in [
+        ("state.redis", 1),
+        ("pubsub.kafka", 1),
+        ("bindings.cron", 1),
+        ("bindings.aws.s3", 1),
+        ("secretstores.hashicorp.vault", 1),
+        ("secretstores.local.env", 0),
+    ] {
         let verdict = verdict(kind, "", &[]);
         assert!(verdict.components.is_empty() && verdict.faults.is_empty(), "{}", verdict.faults);
         assert_eq!(verdict.notices.len(), notes, "{:?}", verdict.notices);
@@ -303,25 +308,4 @@ fn a_reference_that_leads_nowhere_does_not_hide_other_faults_nor_make_false_ones
 fn an_endpoint_with_a_password_is_not_repeated() {
     let shown = kinesis(&[("streamName", "s"), ("endpoint", "ftp://me:s3cret@host")]).faults.to_string();
     assert!(shown.contains("field `endpoint`: the value: this is not an http or https URL"), "{shown}");
-}
-
-#[test]
-fn two_inputs_on_one_lease_table_are_a_fault() {
-    let folder = tempfile::tempdir().unwrap();
-    let component = |name: &str, direction: &str| {
-        format!(
-            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: bindings.aws.kinesis\n  \
-             version: v1\n  metadata:\n    - {{name: streamName, value: {name}}}\n    - {{name: consumerName, value: shop}}\n    \
-             - {{name: direction, value: {direction}}}\n"
-        )
-    };
-    let check_with = |direction: &str| {
-        let text = format!("{}---\n{}", component("first", "input"), component("second", direction));
-        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
-        let paths = [folder.path().to_owned()];
-        check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
-    };
-    let verdict = check_with("input");
-    assert!(verdict.faults.to_string().contains("lease table `shop` is also that of component `first`"));
-    assert!(check_with("output").faults.is_empty());
 }

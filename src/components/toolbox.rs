@@ -1,6 +1,6 @@
 //! What a component may use when it is connected; passed in instead of globals.
 
-use super::Peers;
+use super::{LeaseTables, Peers};
 use crate::domain::WorkerId;
 use crate::telemetry::Metrics;
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub struct Toolbox {
     pub metrics: Metrics,
     /// The other components, once all are connected.
     pub peers: Peers,
+    /// Which input uses which lease table.
+    pub lease_tables: LeaseTables,
     /// How long an input may take to finish the record in hand when it is told to stop.
     pub drain_limit: Duration,
 }

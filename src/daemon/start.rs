@@ -4,7 +4,7 @@ use super::inputs::{self, Wanted};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::components::{Checked, Peers, Toolbox, connect};
+use crate::components::{Checked, LeaseTables, Peers, Toolbox, connect};
 use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
 use crate::http::{self, AppConnection, BindError, Face, HttpSettings, Listeners};
 use crate::manifest::Faults;
@@ -155,6 +155,7 @@ fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
         ca_bundle: settings.ca_bundle.clone(),
         metrics: metrics.clone(),
         peers: Peers::default(),
+        lease_tables: LeaseTables::default(),
         drain_limit: settings
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),

@@ -34,6 +34,7 @@ mod invoke;
 mod json_path;
 mod listen;
 mod metrics;
+mod outbound_wait;
 mod raw;
 mod request;
 mod routes;
@@ -44,6 +45,7 @@ pub use admission::{Access, AllowedHosts, AllowedOrigins};
 pub use face::{AppConnection, Face, HttpSettings};
 pub use listen::{BindError, Listeners, bind};
 pub use metrics::{MAX_SCRAPERS, serve_metrics};
+pub use outbound_wait::wait_until_outbound_ready;
 pub use server::{Drained, serve};
 
 #[cfg(test)]

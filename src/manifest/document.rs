@@ -1,6 +1,8 @@
 //! One `Component` document: first as written, then with its references resolved.
 
 use super::fault::{Fault, Faults, Notice, Place, nearest};
+use super::kinds::{TypeClass, classify};
+use super::values::boolean;
 use super::{Reader, parse_duration};
 use crate::domain::ComponentName;
 use secrecy::SecretString;
@@ -28,6 +30,7 @@ pub struct Document {
     pub init_timeout: Duration,
     /// Where it stands.
     pub place: Place,
+    pub(super) app_id: Option<String>,
     pub(super) items: Vec<Item>,
     pub(super) is_whole: bool,
 }
@@ -95,33 +98,70 @@ pub(super) enum Source {
 /// What a document turned out to be.
 pub(super) enum Parsed {
     Component(Box<Draft>),
-    Other(Notice),
+    /// A component of a type that bindd does not serve; nothing but its type and name was looked at.
+    Skipped {
+        name: Option<String>,
+        component_type: String,
+    },
+    /// No component, with the reason.
+    Other(String),
+    /// No document at all: a list or a single value.
+    NoMapping(&'static str),
     Broken(Faults),
 }
 
 /// Reads the frame of a document. Finds every fault of the frame, not only the first.
-pub(super) fn parse(tree: Value, place: Place) -> Parsed {
-    let Value::Object(root) = tree else {
-        let mut faults = Faults::default();
-        faults.push(Fault::of_document(&place, "the document is not a mapping", "write a Component document"));
-        return Parsed::Broken(faults);
+pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
+    let root = match tree {
+        Value::Object(root) => root,
+        Value::Array(list) => return Parsed::NoMapping(list_text(list)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Parsed::NoMapping("the document is a single value, not a mapping");
+        }
     };
     let (api_version, kind) = (scalar(root.get("apiVersion")), scalar(root.get("kind")));
     if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
-        let shown = |word: Option<String>| word.map_or("nothing".to_owned(), |word| format!("`{word}`"));
-        let text = format!(
+        let shown = |word: Option<String>| {
+            word.map_or("nothing".to_owned(), |word| format!("`{}`", word.chars().take(64).collect::<String>()))
+        };
+        let mut text = format!(
             "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}` of `{API_VERSION}` is loaded",
             shown(kind),
             shown(api_version)
         );
-        return Parsed::Other(Notice::of_document(&place, text));
+        if root.get("items").and_then(Value::as_array).is_some_and(|items| items.iter().any(is_served)) {
+            text.push_str("; write each component of `items` as a document of its own, with `---` between");
+        }
+        return Parsed::Other(text);
+    }
+    if let Some(component_type) = type_of(root).filter(|name| classify(name) == TypeClass::Skipped) {
+        let name = root.get("metadata").and_then(|metadata| scalar(metadata.get("name")));
+        return Parsed::Skipped { name, component_type };
     }
     let mut frame = Frame { place, component: None, faults: Faults::default(), notices: Vec::new() };
-    let draft = frame.draft(&root);
+    let draft = frame.draft(root);
     match draft {
         Some(draft) => Parsed::Component(Box::new(Draft { faults: frame.faults, notices: frame.notices, ..draft })),
         None => Parsed::Broken(frame.faults),
     }
+}
+
+fn list_text(list: &[Value]) -> &'static str {
+    if list.iter().any(is_served) {
+        "the document is a list, not a mapping; write each component as a document of its own, with `---` between"
+    } else {
+        "the document is a list, not a mapping"
+    }
+}
+
+/// Whether this is a component that bindd would load if it stood in a document of its own.
+fn is_served(value: &Value) -> bool {
+    let root = value.as_object().filter(|root| scalar(root.get("kind")).as_deref() == Some(KIND));
+    root.and_then(type_of).is_some_and(|name| classify(&name) == TypeClass::Served)
+}
+
+fn type_of(root: &Map<String, Value>) -> Option<String> {
+    root.get("spec").and_then(|spec| scalar(spec.get("type")))
 }
 
 /// A text, number or boolean as text; `None` for anything else.
@@ -215,15 +255,12 @@ impl Frame {
     }
 
     fn ignore_errors(&mut self, spec: &Map<String, Value>) -> bool {
-        match spec.get("ignoreErrors") {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(flag)) => *flag,
-            Some(Value::String(word)) if word == "true" || word == "false" => word == "true",
-            Some(Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
-                self.fault("spec.ignoreErrors", "this is not a boolean", "write `true` or `false`");
-                false
-            }
-        }
+        let Some(value) = spec.get("ignoreErrors").filter(|value| !value.is_null()) else { return false };
+        // YAML 1.1, which Dapr reads, has more words for a boolean than the reader here; they come as texts.
+        scalar(Some(value)).and_then(|text| boolean(&text)).unwrap_or_else(|| {
+            self.fault("spec.ignoreErrors", "this is not a boolean", "write `true` or `false`");
+            false
+        })
     }
 
     /// As Dapr, what is no duration or not above zero gives the default; but here it is said.
@@ -296,25 +333,34 @@ impl Frame {
             return None;
         };
         self.unknown_fields(&format!("{field}."), entry, &["name", "value", "envRef", "secretKeyRef"]);
-        let written = entry.get("value").filter(|value| !value.is_null()).map(text_of);
-        let source =
-            match (entry.get("secretKeyRef").filter(|reference| !reference.is_null()), scalar(entry.get("envRef"))) {
-                (Some(Value::Object(reference)), _) => {
-                    let Some(secret) = scalar(reference.get("name")).filter(|secret| !secret.is_empty()) else {
-                        self.fault(&name, "`secretKeyRef` has no `name`", "write the secret's name");
-                        return None;
-                    };
-                    let key = scalar(reference.get("key")).filter(|key| !key.is_empty());
-                    Source::Secret { key: key.unwrap_or_else(|| secret.clone()), name: secret }
-                }
-                (Some(_), _) => {
-                    self.fault(&name, "`secretKeyRef` is not a mapping", "write `name` and `key` below it");
+        let source = self.source(entry, &name)?;
+        Some(DraftItem { name, source })
+    }
+
+    /// As in Dapr, a reference with an empty name is none: Go programs write `secretKeyRef: {name: "", key: ""}` beside each
+    /// value. An empty value beside a reference is none either.
+    fn source(&mut self, entry: &Map<String, Value>, item: &str) -> Option<Source> {
+        let text = |map: &Map<String, Value>, field| scalar(map.get(field)).filter(|text: &String| !text.is_empty());
+        match entry.get("secretKeyRef") {
+            Some(Value::Object(reference)) => match (text(reference, "name"), text(reference, "key")) {
+                (Some(name), key) => return Some(Source::Secret { key: key.unwrap_or_else(|| name.clone()), name }),
+                (None, Some(_)) => {
+                    self.fault(item, "`secretKeyRef` has a `key`, but no `name`", "write the secret's name");
                     return None;
                 }
-                (None, Some(variable)) if written.is_none() => Source::Variable(variable),
-                (None, _) => Source::Written(written.unwrap_or_default()),
-            };
-        Some(DraftItem { name, source })
+                (None, None) => {}
+            },
+            None | Some(Value::Null) => {}
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                self.fault(item, "`secretKeyRef` is not a mapping", "write `name` and `key` below it");
+                return None;
+            }
+        }
+        let written = entry.get("value").filter(|value| !value.is_null()).map(text_of).unwrap_or_default();
+        match text(entry, "envRef") {
+            Some(variable) if written.is_empty() => Some(Source::Variable(variable)),
+            Some(_) | None => Some(Source::Written(written)),
+        }
     }
 
     fn unknown_fields(&mut self, path: &str, map: &Map<String, Value>, known: &[&'static str]) {

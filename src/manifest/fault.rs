@@ -67,12 +67,17 @@ impl Fault {
     /// The same as a notice, for a component that says `ignoreErrors`.
     #[must_use]
     pub fn into_notice(self) -> Notice {
+        self.with_reason("left out, as `ignoreErrors` is set")
+    }
+
+    /// The same as a notice, with the reason why it does not stop the start.
+    pub(super) fn with_reason(self, reason: &str) -> Notice {
         let field = self.field.map(|field| format!("field `{field}`: ")).unwrap_or_default();
         Notice {
             file: self.file,
             document: self.document,
             component: self.component,
-            text: format!("{field}{}; {}; left out, as `ignoreErrors` is set", self.problem, self.remedy),
+            text: format!("{field}{}; {}; {reason}", self.problem, self.remedy),
         }
     }
 }

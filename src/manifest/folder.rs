@@ -1,6 +1,7 @@
 //! Files with components: those of folders, and those that are named themselves.
 
 use super::fault::{Fault, Faults, Notice};
+use super::kinds::claims_served_type;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -20,12 +21,13 @@ pub(super) enum Dialect {
 pub(super) struct SourceFile {
     pub(super) file: String,
     pub(super) dialect: Dialect,
+    pub(super) named: Named,
     pub(super) text: String,
 }
 
 /// How a file came to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
+pub(super) enum Named {
     /// It lies in a folder that was named; what is no component is only noted.
     InFolder,
     /// It was named itself, so whoever did expects it to be loaded.
@@ -33,7 +35,7 @@ enum Named {
 }
 
 /// Everything at the paths: each in the order given, files of a folder in the order of their names. Sub-folders are not
-/// entered, and hidden files not looked at unless they are named themselves.
+/// entered, and hidden files not read unless they are named themselves.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     pub(super) files: Vec<SourceFile>,
@@ -75,8 +77,21 @@ impl Folders {
             }
         };
         names.sort();
-        for name in names.iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
-            self.entry(&folder.join(name), Named::InFolder);
+        for name in names {
+            let path = folder.join(&name);
+            if name.as_encoded_bytes().starts_with(b".") {
+                self.hidden(&path);
+            } else {
+                self.entry(&path, Named::InFolder);
+            }
+        }
+    }
+
+    /// Editors and other tools keep copies, locks and state in hidden files, so one is never loaded. What looks like a
+    /// forgotten component is noted; the rest (`.git`, `.DS_Store`, the `..data` of Kubernetes) is not worth a word.
+    fn hidden(&mut self, path: &Path) {
+        if dialect(path).is_some() && !path.is_dir() {
+            self.unloaded(path, Named::InFolder, "the file is hidden; rename it without the leading dot to load it");
         }
     }
 
@@ -84,20 +99,34 @@ impl Folders {
         // Follows links: Kubernetes mounts each file as one.
         let about = match std::fs::metadata(path) {
             Ok(about) if about.is_dir() => return,
-            Ok(about) => about,
-            Err(error) => return self.unopened(path, &error),
+            about => about,
         };
+        // Before the file is looked at: of what is not YAML by its name, it does not matter whether it can be.
         let Some(dialect) = dialect(path) else {
             return self.unloaded(path, named, "the name ends neither in .yaml, .yml nor .json");
+        };
+        let about = match about {
+            Ok(about) => about,
+            Err(error) => return self.unopened(path, &error),
         };
         // Opening a pipe would wait for a writer for ever.
         if !about.is_file() {
             return self.unloaded(path, named, "this is not a regular file");
         }
         let file = shown(path);
-        match read_text(path) {
-            Ok(text) => self.files.push(SourceFile { file, dialect, text }),
-            Err(unreadable) => self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy())),
+        let bytes = match read_bytes(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let unreadable = Unreadable::Io(error);
+                return self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy()));
+            }
+        };
+        match text_of(&bytes) {
+            Ok(text) => self.files.push(SourceFile { file, dialect, named, text }),
+            Err(unreadable) if named == Named::Itself || claims_served_type(&bytes) => {
+                self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy()));
+            }
+            Err(unreadable) => self.unloaded(path, named, &unreadable.to_string()),
         }
     }
 
@@ -147,13 +176,22 @@ impl Unreadable {
 
 /// Reads at most [`MAX_FILE`] bytes of UTF-8, without a byte order mark.
 pub(super) fn read_text(path: &Path) -> Result<String, Unreadable> {
+    text_of(&read_bytes(path)?)
+}
+
+/// Reads no more than is needed to see that a file is too large.
+fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn text_of(bytes: &[u8]) -> Result<String, Unreadable> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(Unreadable::TooLarge);
     }
-    let text = String::from_utf8(bytes).map_err(|error| Unreadable::NotUtf8(error.utf8_error().valid_up_to()))?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    let text = std::str::from_utf8(bytes).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
 }
 
 fn dialect(path: &Path) -> Option<Dialect> {

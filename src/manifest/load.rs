@@ -1,12 +1,12 @@
 //! The whole way: folders to documents.
 
-use super::document::{Draft, DraftItem, Item, Parsed, Source, parse};
-use super::folder::{Dialect, Folders, SourceFile};
+use super::document::{Draft, Parsed, Source, parse};
+use super::folder::{Dialect, Folders, Named, SourceFile};
+use super::kinds::claims_served_type;
+use super::resolve::Resolver;
 use super::secrets::{self, Store};
-use super::split::{is_blank, split};
-use super::values::{Refused, Templates, allowed};
+use super::split::{Chunk, is_blank, split};
 use super::{Document, Environment, Fault, Faults, Notice, Place, tree};
-use secrecy::SecretString;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -38,8 +38,8 @@ impl fmt::Debug for LoadRequest<'_> {
 /// What the folders hold for this daemon.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Every document for this app, in order, secret stores among them; also those that are not
-    /// [whole](Document::is_whole).
+    /// Every component for this app whose type is served, or looks like a typing error of one that is, in order; secret
+    /// stores among them, and those that are not [whole](Document::is_whole).
     pub documents: Vec<Document>,
     /// What was left out or is odd.
     pub notices: Vec<Notice>,
@@ -52,11 +52,20 @@ pub struct Loaded {
 /// Dapr goes on with an empty value when a variable or a secret is not there, and only logs it. An empty key would
 /// then make AWS's default credentials take over without anybody having asked for them; so it is a fault here. A
 /// document with `ignoreErrors` is left out with a notice instead, because its author chose that the daemon starts
-/// without it. Files that cannot be read or parsed are always faults: what they would ignore is not known.
+/// without it. What is not for bindd is skipped with a notice, and its references are not resolved. A text that cannot be
+/// parsed is a fault if it says that it is a component of a served type, or if its file was named itself.
 #[must_use]
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let Folders { files, notices, faults } = Folders::read(request.paths);
-    let mut loader = Loader { request, drafts: Vec::new(), accepted: HashMap::new(), notices, faults };
+    let mut loader = Loader {
+        request,
+        budget: tree::Budget::new(),
+        drafts: Vec::new(),
+        accepted: HashMap::new(),
+        skipped: HashMap::new(),
+        notices,
+        faults,
+    };
     for file in &files {
         loader.file(file);
     }
@@ -65,10 +74,28 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
 
 struct Loader<'a> {
     request: &'a LoadRequest<'a>,
+    budget: tree::Budget,
     drafts: Vec<Draft>,
     accepted: HashMap<String, Place>,
+    /// The types of skipped components by their names.
+    skipped: HashMap<String, String>,
     notices: Vec<Notice>,
     faults: Faults,
+}
+
+/// The text of one document, and where it stands.
+struct Text<'a> {
+    text: &'a str,
+    place: Place,
+    dialect: Dialect,
+    named: Named,
+}
+
+impl Text<'_> {
+    /// Whether it may not be passed over when it cannot be read.
+    fn is_expected(&self) -> bool {
+        self.named == Named::Itself || claims_served_type(self.text.as_bytes())
+    }
 }
 
 impl Loader<'_> {
@@ -80,7 +107,8 @@ impl Loader<'_> {
         match file.dialect {
             Dialect::Json => {
                 let place = Place { file: file.file.clone(), document: 1 };
-                self.tree(tree::from_json(&file.text), place, "mend the JSON");
+                let text = Text { text: &file.text, place, dialect: Dialect::Json, named: file.named };
+                self.document(tree::from_json(&file.text), &text);
             }
             Dialect::Yaml => self.yaml(file),
         }
@@ -91,35 +119,93 @@ impl Loader<'_> {
         let count = chunks.len();
         for (index, chunk) in chunks.iter().enumerate().take(MAX_DOCUMENTS) {
             let place = Place { file: file.file.clone(), document: index + 1 };
-            if chunk.opener_has_text {
-                self.notices
-                    .push(Notice::of_document(&place, "text behind `---` on the same line is ignored, as in Dapr"));
-            }
-            if is_blank(chunk.text) {
-                // A separator at the end is a habit, not a forgotten document.
-                if index + 1 < count {
-                    self.notices.push(Notice::of_document(&place, "the document is empty"));
-                }
-                continue;
-            }
-            self.tree(tree::from_yaml(chunk.text, chunk.lines_before), place, "mend the YAML");
+            // A separator at the end is a habit, not a forgotten document.
+            self.chunk(chunk, place, file.named, index + 1 == count);
         }
-        if count > MAX_DOCUMENTS {
-            let problem = format!("the file holds {count} documents, more than {MAX_DOCUMENTS}");
+        let beyond = chunks.get(MAX_DOCUMENTS..).unwrap_or_default();
+        if beyond.is_empty() {
+            return;
+        }
+        let problem = format!("the file holds {count} documents, more than {MAX_DOCUMENTS}");
+        let is_served = |chunk: &Chunk<'_>| claims_served_type(chunk.text.as_bytes());
+        if file.named == Named::Itself || beyond.iter().any(is_served) {
             self.faults.push(Fault::of_file(&file.file, problem, "split it into several files"));
+        } else {
+            self.notices.push(Notice::of_file(&file.file, format!("{problem}; the others are skipped")));
         }
     }
 
-    fn tree(&mut self, tree: Result<serde_json::Value, String>, place: Place, remedy: &str) {
-        match tree {
-            Err(problem) => self.faults.push(Fault::of_document(&place, problem, remedy)),
-            Ok(serde_json::Value::Null) => self.notices.push(Notice::of_document(&place, "the document is empty")),
-            Ok(tree) => match parse(tree, place) {
-                Parsed::Component(draft) => self.accept(*draft),
-                Parsed::Other(notice) => self.notices.push(notice),
-                Parsed::Broken(faults) => self.faults.extend(faults),
-            },
+    fn chunk(&mut self, chunk: &Chunk<'_>, place: Place, named: Named, is_last: bool) {
+        let (notices, faults) = (self.notices.len(), self.faults.len());
+        let opener = "text behind `---` on the same line is ignored, as in Dapr";
+        let opener = chunk.opener_has_text.then(|| Notice::of_document(&place, opener));
+        if is_blank(chunk.text) {
+            let empty = || Notice::of_document(&place, "the document is empty");
+            return self.notices.extend(opener.or_else(|| (!is_last).then(empty)));
         }
+        let tree = tree::from_yaml(chunk.text, chunk.lines_before, &self.budget);
+        self.document(tree, &Text { text: chunk.text, place, dialect: Dialect::Yaml, named });
+        // Of a document that is skipped, one notice is enough.
+        if self.notices.len() == notices || self.faults.len() > faults {
+            self.notices.extend(opener);
+        }
+    }
+
+    fn document(&mut self, tree: Result<serde_json::Value, String>, text: &Text<'_>) {
+        let tree = match tree {
+            Ok(serde_json::Value::Null) => {
+                return self.notices.push(Notice::of_document(&text.place, "the document is empty"));
+            }
+            Ok(tree) => tree,
+            Err(problem) => return self.unreadable(text, problem),
+        };
+        match parse(&tree, text.place.clone()) {
+            Parsed::Component(draft) => self.component(*draft, text),
+            Parsed::Skipped { name, component_type } => self.skip(&text.place, name, component_type),
+            Parsed::Other(notice) => self.notices.push(Notice::of_document(&text.place, notice)),
+            Parsed::NoMapping(problem) if tree.is_array() && text.named == Named::InFolder => {
+                self.notices.push(Notice::of_document(&text.place, format!("skipped: {problem}")));
+            }
+            Parsed::NoMapping(problem) => self.unreadable(text, problem.to_owned()),
+            Parsed::Broken(faults) => self.faults.extend(faults),
+        }
+    }
+
+    fn unreadable(&mut self, text: &Text<'_>, problem: String) {
+        let dialect = match text.dialect {
+            Dialect::Yaml => "YAML",
+            Dialect::Json => "JSON",
+        };
+        if text.is_expected() {
+            let remedy = format!("mend the {dialect}, so that it is a Component document");
+            self.faults.push(Fault::of_document(&text.place, problem, remedy));
+        } else {
+            let notice = format!("skipped: it is no component, and not {dialect} that can be read: {problem}");
+            self.notices.push(Notice::of_document(&text.place, notice));
+        }
+    }
+
+    fn skip(&mut self, place: &Place, name: Option<String>, component_type: String) {
+        let shown: String = component_type.chars().take(64).collect();
+        let notice = Notice::of_document(place, format!("skipped: bindd does not serve the type `{shown}`"));
+        self.notices.push(match &name {
+            Some(name) => notice.component(name.as_str()),
+            None => notice,
+        });
+        self.skipped.extend(name.map(|name| (name, component_type)));
+    }
+
+    fn component(&mut self, mut draft: Draft, text: &Text<'_>) {
+        if text.dialect == Dialect::Yaml {
+            match tree::changed_scalars(text.text) {
+                Ok(changed) => draft.notices.extend(changed.into_iter().map(|changed| {
+                    let notice = format!("field `{}`: {}", changed.field, changed.text);
+                    Notice::of_document(&draft.place, notice).component(draft.name.as_str())
+                })),
+                Err(problem) => return self.unreadable(text, problem),
+            }
+        }
+        self.accept(draft);
     }
 
     /// Dapr's filter in Dapr's order: namespace, double names, scopes.
@@ -148,15 +234,9 @@ impl Loader<'_> {
 
     /// Stores first, since any document may ask any of them; then everything in file order.
     fn resolve(self) -> Loaded {
-        let Self { request, drafts, notices, faults, .. } = self;
+        let Self { request, drafts, skipped, notices, faults, .. } = self;
         let mut loaded = Loaded { documents: Vec::new(), notices, faults };
-        let pod_name = request.environment.get("POD_NAME").filter(|name| !name.is_empty());
-        let templates = Templates {
-            app_id: request.app_id.unwrap_or_default(),
-            namespace: request.namespace.filter(|name| !name.is_empty()).unwrap_or("default"),
-            pod_name: pod_name.as_deref(),
-        };
-        let mut resolver = Resolver { environment: request.environment, templates, stores: HashMap::new() };
+        let mut resolver = Resolver::new(request, &skipped);
         let mut stores = HashMap::new();
         for draft in drafts.iter().filter(|draft| secrets::is_local_store(&draft.component_type)) {
             // Faults of the document itself are told in the second round.
@@ -165,7 +245,7 @@ impl Loader<'_> {
                 continue;
             }
             let (store, faults, notices) = Store::open(&document, request.environment);
-            loaded.take(faults, draft.ignore_errors);
+            loaded.take(faults, draft, &drafts);
             loaded.notices.extend(notices);
             stores.extend(store.map(|store| (draft.name.as_str(), store)));
         }
@@ -173,100 +253,36 @@ impl Loader<'_> {
         for draft in &drafts {
             let (document, faults) = resolver.document(draft);
             loaded.notices.extend(draft.notices.iter().cloned());
-            loaded.take(faults, draft.ignore_errors);
+            loaded.take(faults, draft, &drafts);
             loaded.documents.push(document);
         }
         loaded
     }
 }
 
+/// Whether any of the documents has a secret from this store. The others in the folder, which are skipped, do not count.
+fn is_used(store: &Draft, drafts: &[Draft]) -> bool {
+    let has_secret = |draft: &Draft| draft.items.iter().any(|item| matches!(item.source, Source::Secret { .. }));
+    drafts.iter().any(|draft| draft.secret_store == store.name.as_str() && has_secret(draft))
+}
+
 impl Loaded {
-    fn take(&mut self, faults: Faults, ignore_errors: bool) {
-        if ignore_errors {
+    fn take(&mut self, faults: Faults, draft: &Draft, drafts: &[Draft]) {
+        if draft.ignore_errors {
             self.notices.extend(faults.into_iter().map(Fault::into_notice));
+        } else if secrets::is_local_store(&draft.component_type) && !is_used(draft, drafts) {
+            let reason = "left out, as no component that bindd serves refers to this store";
+            self.notices.extend(faults.into_iter().map(|fault| fault.with_reason(reason)));
         } else {
             self.faults.extend(faults);
         }
     }
 }
 
-struct Resolver<'a> {
-    environment: &'a dyn Environment,
-    templates: Templates<'a>,
-    stores: HashMap<&'a str, Store<'a>>,
-}
-
-impl Resolver<'_> {
-    /// The document, whole or not, and what is wrong with it.
-    fn document(&self, draft: &Draft) -> (Document, Faults) {
-        let mut faults = draft.faults.clone();
-        let mut items = Vec::with_capacity(draft.items.len());
-        for item in &draft.items {
-            let value = self.value(draft, item).map_err(|fault| faults.push(*fault)).ok();
-            let is_written = matches!(item.source, Source::Written(_));
-            items.push(Item { name: item.name.clone(), value, is_written });
-        }
-        let document = Document {
-            name: draft.name.clone(),
-            component_type: draft.component_type.clone(),
-            version: draft.version.clone(),
-            ignore_errors: draft.ignore_errors,
-            init_timeout: draft.init_timeout,
-            place: draft.place.clone(),
-            items,
-            is_whole: faults.is_empty(),
-        };
-        (document, faults)
-    }
-
-    fn value(&self, draft: &Draft, item: &DraftItem) -> Result<SecretString, Box<Fault>> {
-        let fault = |problem: String, remedy: String| {
-            let fault = Fault::of_document(&draft.place, problem, remedy);
-            Box::new(fault.component(draft.name.as_str()).field(&item.name))
-        };
-        let fill = |text: &str| {
-            let filled = self.templates.fill(text);
-            let remedy = || "set POD_NAME, or use `{uuid}` or `{appID}`".to_owned();
-            filled.map(SecretString::from).map_err(|error| fault(error.to_string(), remedy()))
-        };
-        match &item.source {
-            Source::Written(text) => fill(text),
-            Source::Variable(name) => {
-                let refused = |error: Refused| fault(error.to_string(), "refer to another variable".to_owned());
-                allowed(name, self.environment).map_err(refused)?;
-                let problem = || format!("the environment variable `{name}` is not set");
-                let unset = || fault(problem(), "set it before the daemon starts".to_owned());
-                fill(&self.environment.get(name).ok_or_else(unset)?)
-            }
-            // A secret is taken as it is: a brace in a password is no template.
-            Source::Secret { name, key } => self.secret(draft, name, key, &fault),
-        }
-    }
-
-    fn secret(
-        &self,
-        draft: &Draft,
-        name: &str,
-        key: &str,
-        fault: &dyn Fn(String, String) -> Box<Fault>,
-    ) -> Result<SecretString, Box<Fault>> {
-        let store_name = draft.secret_store.as_str();
-        if store_name.is_empty() {
-            let problem = "the value is a secret, but the document names no secret store".to_owned();
-            return Err(fault(problem, "add `auth:` with `secretStore: NAME` beside `spec:`".to_owned()));
-        }
-        let Some(store) = self.stores.get(store_name) else {
-            let problem = format!("the secret store `{store_name}` is not loaded");
-            let remedy = "add or mend a component of this name and of the type `secretstores.local.env` or `secretstores.local.file`";
-            return Err(fault(problem, remedy.to_owned()));
-        };
-        store.get(name, key).map_err(|missing| {
-            let blank = fault(String::new(), String::new());
-            Box::new(secrets::fault_of(&missing, &blank, store_name))
-        })
-    }
-}
-
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "skipped_tests.rs"]
+mod skipped_tests;

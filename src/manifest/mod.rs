@@ -15,15 +15,21 @@
 //! (file size, document count, expanded aliases and nesting are all capped). Values never appear in `Debug`, and
 //! values that came through a reference or are read as secrets never appear in a message.
 //!
-//! Where it is stricter than Dapr: a document that cannot be parsed, a reference to a variable or secret that is
-//! not there, and an unreadable file are faults instead of a log line, unless the document says `ignoreErrors`.
+//! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and texts of a
+//! folder that do not even claim to be such a component, are skipped with a notice, and nothing in them is resolved.
+//!
+//! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
+//! secret that is not there, is a fault instead of a log line, unless the document says `ignoreErrors`. So is a file that
+//! was named itself and gives no document.
 
 mod document;
 mod duration;
 mod fault;
 mod folder;
+mod kinds;
 mod load;
 mod reader;
+mod resolve;
 mod secrets;
 mod size;
 mod split;
@@ -33,6 +39,7 @@ mod values;
 pub use document::Document;
 pub use duration::{InvalidDuration, parse_duration, parse_duration_or_seconds};
 pub use fault::{Fault, Faults, Notice, Place, nearest};
+pub use kinds::{DYNAMODB, KINESIS};
 pub use load::{LoadRequest, Loaded, load};
 pub use reader::{ForeignNames, Reader};
 pub use secrets::is_local_store;

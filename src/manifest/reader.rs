@@ -2,7 +2,8 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
-use super::{Document, parse_duration_or_seconds, parse_size};
+use super::{Document, parse_duration_or_seconds, parse_size, values};
+use crate::domain::ComponentName;
 use secrecy::{ExposeSecret, SecretString};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -51,14 +52,11 @@ impl<'d> Reader<'d> {
     /// for false; here it is a fault.)
     pub fn boolean(&mut self, name: &'static str) -> Option<bool> {
         let (item, value) = self.item(name)?;
-        match value.expose_secret().trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" | "t" | "true" | "on" | "1" => Some(true),
-            "n" | "no" | "f" | "false" | "off" | "0" => Some(false),
-            _ => {
-                self.fault(name, format!("{} is not a boolean", shown(item)), "write `true` or `false`");
-                None
-            }
+        let boolean = values::boolean(value.expose_secret());
+        if boolean.is_none() {
+            self.fault(name, format!("{} is not a boolean", shown(item)), "write `true` or `false`");
         }
+        boolean
     }
 
     /// A whole number within a range.
@@ -192,6 +190,25 @@ impl<'d> Reader<'d> {
         let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
         let found = self.document.items.iter().find(named);
         found.is_some_and(|item| item.value.as_ref().is_none_or(|value| !value.expose_secret().is_empty()))
+    }
+
+    /// Whether the item's value itself stands in the file, so that a message may repeat it.
+    #[must_use]
+    pub fn is_written(&self, name: &str) -> bool {
+        let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
+        self.document.items.iter().find(named).is_some_and(|item| item.is_written)
+    }
+
+    /// The id of the app that the files are loaded for, where it is known.
+    #[must_use]
+    pub fn app_id(&self) -> Option<&str> {
+        self.document.app_id.as_deref()
+    }
+
+    /// The component's name.
+    #[must_use]
+    pub const fn component(&self) -> &ComponentName {
+        &self.document.name
     }
 
     fn item(&mut self, name: &'static str) -> Option<(&'d Item, &'d SecretString)> {

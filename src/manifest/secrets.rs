@@ -22,7 +22,7 @@ pub(super) enum Store<'e> {
     /// Variables whose names begin with the prefix.
     Variables { prefix: String, environment: &'e dyn Environment },
     /// Secrets by name, each with its keys.
-    File(HashMap<String, HashMap<String, SecretString>>),
+    File { secrets: HashMap<String, HashMap<String, SecretString>>, separator: String, multi_valued: bool },
 }
 
 impl fmt::Debug for Store<'_> {
@@ -31,7 +31,7 @@ impl fmt::Debug for Store<'_> {
             Self::Variables { prefix, .. } => {
                 f.debug_struct("Variables").field("prefix", prefix).finish_non_exhaustive()
             }
-            Self::File(secrets) => f.debug_tuple("File").field(&secrets.len()).finish(),
+            Self::File { secrets, .. } => f.debug_tuple("File").field(&secrets.len()).finish(),
         }
     }
 }
@@ -41,6 +41,8 @@ impl fmt::Debug for Store<'_> {
 pub(super) enum Missing {
     #[error("the environment variable `{0}` is not set or empty")]
     Variable(String),
+    #[error("the environment variable `{0}` is not UTF-8 text")]
+    NotText(String),
     #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not handed to components")]
     Reserved,
     #[error("the store has no secret `{0}`")]
@@ -49,6 +51,10 @@ pub(super) enum Missing {
     Key { secret: String, key: String },
     #[error("the secret `{0}` is empty")]
     Empty(String),
+    #[error("the store has no secret `{secret}`, because it gives each nested value a name of its own")]
+    Nested { secret: String, path: String },
+    #[error("the store has no secret `{path}`, because it is `multiValued`")]
+    MultiValued { path: String, secret: String, key: String },
 }
 
 impl<'e> Store<'e> {
@@ -65,7 +71,7 @@ impl<'e> Store<'e> {
             let multi_valued = reader.boolean("multiValued").unwrap_or(false);
             let secrets = file.map(|file| read_secrets(Path::new(&file), &separator, multi_valued));
             match secrets {
-                Some(Ok(secrets)) => Some(Self::File(secrets)),
+                Some(Ok(secrets)) => Some(Self::File { secrets, separator, multi_valued }),
                 Some(Err((problem, remedy))) => {
                     reader.fault("secretsFile", problem, remedy);
                     None
@@ -84,11 +90,14 @@ impl<'e> Store<'e> {
             Self::Variables { prefix, environment } => {
                 let variable = format!("{prefix}{secret}");
                 forbidden(&variable).map_err(|_| Missing::Reserved)?;
+                if environment.is_not_text(&variable) {
+                    return Err(Missing::NotText(variable));
+                }
                 let value = environment.get(&variable).filter(|value| !value.is_empty());
                 value.map(SecretString::from).ok_or(Missing::Variable(variable))
             }
-            Self::File(secrets) => {
-                let keys = secrets.get(secret).ok_or_else(|| Missing::Secret(secret.to_owned()))?;
+            Self::File { secrets, .. } => {
+                let keys = secrets.get(secret).ok_or_else(|| self.missing_secret(secret, key))?;
                 let missing_key = || Missing::Key { secret: secret.to_owned(), key: key.to_owned() };
                 let value = keys.get(key).ok_or_else(missing_key)?;
                 if value.expose_secret().is_empty() {
@@ -97,6 +106,27 @@ impl<'e> Store<'e> {
                     Ok(value.clone())
                 }
             }
+        }
+    }
+}
+
+impl Store<'_> {
+    /// Whether the secret is there when the reference is written the other way: nested values have one name in a store
+    /// with `multiValued: false`, and a name and a key with `multiValued: true`.
+    fn missing_secret(&self, secret: &str, key: &str) -> Missing {
+        let Self::File { secrets, separator, multi_valued } = self else { return Missing::Secret(secret.to_owned()) };
+        let below = format!("{secret}{separator}");
+        if !multi_valued && secrets.keys().any(|path| path.starts_with(&below)) {
+            let path = format!("{below}{key}");
+            let path = if secrets.contains_key(&path) { path } else { format!("{below}KEY") };
+            return Missing::Nested { secret: secret.to_owned(), path };
+        }
+        let split = secret.split_once(separator.as_str()).filter(|_| *multi_valued && !separator.is_empty());
+        match split {
+            Some((name, below)) if secrets.get(name).is_some_and(|keys| keys.contains_key(below)) => {
+                Missing::MultiValued { path: secret.to_owned(), secret: name.to_owned(), key: below.to_owned() }
+            }
+            Some(_) | None => Missing::Secret(secret.to_owned()),
         }
     }
 }
@@ -156,6 +186,11 @@ fn flatten(value: &Value, path: &str, separator: &str, into: &mut HashMap<String
 pub(super) fn fault_of(missing: &Missing, document: &Fault, store: &str) -> Fault {
     let remedy = match missing {
         Missing::Variable(_) => "set it before the daemon starts".to_owned(),
+        Missing::NotText(_) => "set it to a text".to_owned(),
+        Missing::Nested { path, .. } => {
+            format!("write `name: {path}` without `key`, or set `multiValued: \"true\"` in the secret store `{store}`")
+        }
+        Missing::MultiValued { secret, key, .. } => format!("write `name: {secret}` and `key: {key}`"),
         Missing::Reserved => "put the secret under another name".to_owned(),
         Missing::Key { .. } => "correct `secretKeyRef.key`; without `multiValued` leave it out".to_owned(),
         Missing::Secret(_) | Missing::Empty(_) => format!("add it to the secret store `{store}`"),

@@ -12,7 +12,8 @@ pub(super) struct Chunk<'a> {
 }
 
 /// Splits at every line that begins with `---`, as Dapr does: the rest of that line is dropped. (In YAML itself the
-/// rest would belong to the document; files that work with daprd must mean the same here.)
+/// rest would belong to the document; files that work with daprd must mean the same here.) Directives (`%YAML 1.2`,
+/// `%TAG …`) above a separator belong to no document and are dropped too.
 pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let mut begin = 0;
@@ -21,7 +22,8 @@ pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let end = offset + line.len();
         if let Some(rest) = line.strip_prefix("---") {
-            chunks.push(Chunk { text: text.get(begin..offset).unwrap_or_default(), ..chunk });
+            let body = without_directives(text.get(begin..offset).unwrap_or_default());
+            chunks.push(Chunk { text: body, ..chunk });
             let rest = rest.trim();
             chunk.lines_before = number + 1;
             chunk.opener_has_text = !rest.is_empty() && !rest.starts_with('#');
@@ -35,6 +37,23 @@ pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
         chunks.remove(0);
     }
     chunks
+}
+
+/// The text up to the directives at its end. Only those at the top of a file, or behind a line `...` that ends the
+/// document before, are directives; elsewhere a `%` is text.
+fn without_directives(text: &str) -> &str {
+    let mut end = text.len();
+    let mut directives = text.len();
+    for line in text.split_inclusive('\n').rev() {
+        end -= line.len();
+        if line.starts_with('%') {
+            directives = end;
+        } else if !is_blank(line) {
+            let is_end = line.strip_prefix("...").is_some_and(|rest| rest.trim().is_empty());
+            return if is_end { text.get(..directives).unwrap_or(text) } else { text };
+        }
+    }
+    text.get(..directives).unwrap_or(text)
 }
 
 /// Whether nothing but white space and comments is left.
@@ -59,6 +78,17 @@ mod tests {
         assert_eq!(texts("a: 1\n---\n"), ["a: 1\n", ""]);
         assert_eq!(texts(""), [""]);
         assert_eq!(texts("a: |\n  ---\n  x\n"), ["a: |\n  ---\n  x\n"]);
+    }
+
+    #[test]
+    fn directives_belong_to_no_document() {
+        assert_eq!(texts("%YAML 1.2\n---\na: 1\n"), ["a: 1\n"]);
+        assert_eq!(texts("# note\n%YAML 1.2\r\n%TAG !e! tag:example.com,2000:\r\n---\r\na: 1\r\n"), ["a: 1\r\n"]);
+        assert_eq!(texts("a: 1\n...\n%YAML 1.2\n---\nb: 2\n"), ["a: 1\n...\n", "b: 2\n"]);
+        for kept in ["a: |\n%x\n", "a: 1\n%YAML 1.2\n", "a: 1\n....\n%x\n"] {
+            assert_eq!(texts(&format!("{kept}---\nb: 2\n")), [kept, "b: 2\n"]);
+        }
+        assert_eq!(texts("%YAML 1.2\na: 1\n"), ["%YAML 1.2\na: 1\n"], "nothing ends the directives");
     }
 
     #[test]

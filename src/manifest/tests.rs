@@ -17,7 +17,7 @@ impl Environment for Variables {
     }
 }
 
-fn folder(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -25,7 +25,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn load_with(folder: &TempDir, variables: &[(&'static str, &'static str)]) -> Loaded {
+pub(super) fn load_with(folder: &TempDir, variables: &[(&'static str, &'static str)]) -> Loaded {
     let environment = Variables(variables.iter().copied().collect());
     let paths = [folder.path().to_owned()];
     load(&LoadRequest {
@@ -36,34 +36,33 @@ fn load_with(folder: &TempDir, variables: &[(&'static str, &'static str)]) -> Lo
     })
 }
 
-fn load_paths(paths: &[PathBuf]) -> Loaded {
+pub(super) fn load_paths(paths: &[PathBuf]) -> Loaded {
     load(&LoadRequest { paths, app_id: Some("shop"), namespace: None, environment: &Variables::default() })
 }
 
-fn component(name: &str, rest: &str) -> String {
+pub(super) fn component(name: &str, rest: &str) -> String {
     format!(
         "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\nspec:\n  type: bindings.aws.kinesis\n  version: v1\n{rest}"
     )
 }
 
-fn names(loaded: &Loaded) -> Vec<&str> {
+pub(super) fn names(loaded: &Loaded) -> Vec<&str> {
     loaded.documents.iter().map(|document| document.name.as_str()).collect()
 }
 
-fn only_fault(loaded: &Loaded) -> String {
+pub(super) fn only_fault(loaded: &Loaded) -> String {
     assert_eq!(loaded.faults.len(), 1, "{}", loaded.faults);
     loaded.faults.to_string()
 }
 
-fn notices(loaded: &Loaded) -> String {
+pub(super) fn notices(loaded: &Loaded) -> String {
     loaded.notices.iter().map(|notice| format!("{notice}\n")).collect()
 }
 
 #[test]
 fn files_come_in_order_of_their_names_and_documents_in_order_of_writing() {
     let two = format!("{}---\n{}", component("b1", ""), component("b2", ""));
-    let json =
-        r#"{"apiVersion":"dapr.io/v1alpha1","kind":"Component","metadata":{"name":"a"},"spec":{"type":"state.x"}}"#;
+    let json = r#"{"apiVersion":"dapr.io/v1alpha1","kind":"Component","metadata":{"name":"a"},"spec":{"type":"bindings.aws.dynamodb"}}"#;
     let folder = folder(&[("2.YML", &component("c", "")), ("1.yaml", &two), ("0.json", json)]);
     std::fs::create_dir(folder.path().join("below")).unwrap();
     std::fs::write(folder.path().join("below/x.yaml"), component("below", "")).unwrap();
@@ -74,17 +73,21 @@ fn files_come_in_order_of_their_names_and_documents_in_order_of_writing() {
 }
 
 #[test]
-fn hidden_files_are_passed_over_and_other_files_and_kinds_are_noted() {
+fn hidden_files_other_files_and_other_kinds_are_noted() {
     let other = "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: r}\n";
     let folder =
         folder(&[(".h.yaml", "{{{"), ("readme.md", "x"), ("r.yaml", other), ("e.yaml", "# none\n"), ("n.yaml", "~\n")]);
     let loaded = load_with(&folder, &[]);
     assert!(loaded.faults.is_empty() && loaded.documents.is_empty());
     let notices = notices(&loaded);
-    assert_eq!(loaded.notices.len(), 4, "{notices}");
-    for part in
-        ["readme.md: not loaded", "`kind` is `Resiliency`", "e.yaml: the file is empty", "the document is empty"]
-    {
+    assert_eq!(loaded.notices.len(), 5, "{notices}");
+    for part in [
+        ".h.yaml: not loaded: the file is hidden",
+        "readme.md: not loaded",
+        "`kind` is `Resiliency`",
+        "e.yaml: the file is empty",
+        "the document is empty",
+    ] {
         assert!(notices.contains(part), "{part}: {notices}");
     }
 }
@@ -108,43 +111,6 @@ fn a_file_that_is_named_itself_is_loaded_alone() {
     let loaded = load_paths(&["a.yaml", ".b.yml"].map(|name| folder.path().join(name)));
     assert_eq!(names(&loaded), ["a", "b"]);
     assert!(loaded.faults.is_empty() && loaded.notices.is_empty(), "{loaded:?}");
-}
-
-#[test]
-fn every_broken_file_is_told_and_the_whole_ones_still_load() {
-    let folder = folder(&[
-        ("a.yaml", &component("good", "")),
-        ("b.yaml", "a: [\n"),
-        ("c.yaml", &"x".repeat((1 << 20) + 1)),
-        ("d.yaml", "kind: x\nkind: y\n"),
-        ("e.yaml", "- just\n- a list\n"),
-        ("g.json", "{"),
-        ("h.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {}\nspec: {}\n"),
-    ]);
-    std::fs::write(folder.path().join("f.yaml"), b"kind: \xff\n").unwrap();
-    let loaded = load_with(&folder, &[]);
-    assert_eq!(names(&loaded), ["good"]);
-    let shown = loaded.faults.to_string();
-    for part in [
-        "b.yaml: document 1: ",
-        "c.yaml: the file is larger than 1 MiB; split",
-        "written twice",
-        "e.yaml: document 1: the document is not a mapping",
-        "f.yaml: the file is not UTF-8 text (byte 6); save it as UTF-8",
-        "g.json: document 1",
-        "field `metadata.name`: the component has no name",
-        "field `spec.type`: the type is missing",
-    ] {
-        assert!(shown.contains(part), "{part}:\n{shown}");
-    }
-    assert_eq!(loaded.faults.len(), 8, "{shown}");
-}
-
-#[test]
-fn a_fault_names_the_line_of_the_file_not_of_the_document() {
-    let folder = folder(&[("a.yaml", "kind: x\n---\n\n\nb: [\n")]);
-    let shown = only_fault(&load_with(&folder, &[]));
-    assert!(shown.contains("document 2: ") && shown.contains("line 6 "), "{shown}");
 }
 
 #[test]
@@ -227,7 +193,77 @@ fn environment_references_are_resolved_or_told() {
     assert!(notices(&loaded).contains("left out, as `ignoreErrors` is set"));
 }
 
-fn with_store(store: &str, reference: &str) -> String {
+#[test]
+fn references_without_a_name_are_none() {
+    let items = "  metadata:\n  - {name: a, value: x, secretKeyRef: {name: '', key: ''}}\n  \
+                 - {name: b, value: y, secretKeyRef: {}, envRef: ''}\n  - {name: c, value: '', envRef: KEY}\n  \
+                 - {name: d, value: null, envRef: KEY, secretKeyRef: {name: '', key: ''}}\n  - {name: e, envRef: ''}\n";
+    let folder = folder(&[("a.yaml", &component("x", items))]);
+    let loaded = load_with(&folder, &[("KEY", "k")]);
+    assert!(loaded.faults.is_empty() && loaded.notices.is_empty(), "{loaded:?}");
+    let mut reader = loaded.documents[0].reader();
+    let values = ["a", "b", "c", "d"].map(|name| reader.text(name).unwrap());
+    assert_eq!((values, reader.text("e")), (["x", "y", "k", "k"].map(str::to_owned), None));
+    let nameless = component("x", "  metadata: [{name: secretKey, secretKeyRef: {name: '', key: k}}]\n");
+    std::fs::write(folder.path().join("a.yaml"), nameless).unwrap();
+    assert!(only_fault(&load_with(&folder, &[])).contains("has a `key`, but no `name`"));
+}
+
+#[test]
+fn ignore_errors_takes_the_words_of_yaml_1_1() {
+    for (word, flag) in [
+        ("true", true),
+        ("yes", true),
+        ("On", true),
+        ("'true'", true),
+        ("Y", true),
+        ("no", false),
+        ("OFF", false),
+        ("\"false\"", false),
+        ("~", false),
+        ("False", false),
+    ] {
+        let text = component("x", &format!("  ignoreErrors: {word}\n"));
+        let loaded = load_with(&folder(&[("a.yaml", &text)]), &[]);
+        assert!(loaded.faults.is_empty() && loaded.documents[0].ignore_errors == flag, "{word}: {}", loaded.faults);
+    }
+    for word in ["maybe", "''", "[]", "2"] {
+        let text = component("x", &format!("  ignoreErrors: {word}\n"));
+        assert!(only_fault(&load_with(&folder(&[("a.yaml", &text)]), &[])).contains("spec.ignoreErrors"), "{word}");
+    }
+}
+
+/// An environment in which every variable but `PLAIN` holds bytes that are not UTF-8.
+struct Bytes;
+
+impl Environment for Bytes {
+    fn get(&self, name: &str) -> Option<String> {
+        (name == "PLAIN").then(|| "plain".to_owned())
+    }
+
+    fn is_not_text(&self, name: &str) -> bool {
+        name != "PLAIN"
+    }
+}
+
+#[test]
+fn variables_that_are_not_text_are_told_and_open_nothing() {
+    let item = |reference: &str| {
+        component("x", &format!("  metadata: [{{name: a, {reference}}}]\nauth: {{secretStore: vault}}\n"))
+    };
+    let vault = component("vault", "").replace("bindings.aws.kinesis", "secretstores.local.env");
+    for (reference, part) in [
+        ("envRef: PLAIN", "`DAPR_ENV_KEYS` is not UTF-8 text, so no variable is allowed"),
+        ("secretKeyRef: {name: KEY}", "`KEY` is not UTF-8 text"),
+    ] {
+        let folder = folder(&[("a.yaml", &item(reference)), ("b.yaml", &vault)]);
+        let paths = [folder.path().to_owned()];
+        let loaded = load(&LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &Bytes });
+        assert!(only_fault(&loaded).contains(part), "{}", loaded.faults);
+    }
+}
+
+pub(super) fn with_store(store: &str, reference: &str) -> String {
     let asking = component(
         "x",
         &format!("  metadata:\n  - {{name: secretKey, secretKeyRef: {reference}}}\nauth: {{secretStore: vault}}\n"),
@@ -260,6 +296,15 @@ fn secrets_come_from_files_and_never_show() {
         let shown = only_fault(&load_with(&folder(&[("a.yaml", &with_store(&many, reference))]), &[]));
         assert!(shown.contains(part), "{shown}");
     }
+    for (store, reference, part) in [
+        (store(""), "{name: aws, key: key}", "write `name: aws:key` without `key`, or set `multiValued: \"true\"`"),
+        (store(""), "{name: aws}", "write `name: aws:KEY` without `key`"),
+        (many.clone(), "{name: aws.key}", "write `name: aws` and `key: key`"),
+        (many.clone(), "{name: aws.no}", "no secret `aws.no`; add it"),
+    ] {
+        let shown = only_fault(&load_with(&folder(&[("a.yaml", &with_store(&store, reference))]), &[]));
+        assert!(shown.contains(part) && !shown.contains("s3cret"), "{shown}");
+    }
     let list = load_with(&folder(&[("a.yaml", &with_store(&many, "{name: aws, key: list.0}"))]), &[]);
     assert!(list.faults.is_empty(), "{}", list.faults);
 }
@@ -284,6 +329,11 @@ fn stores_that_are_not_there_are_told() {
     let lost = with_store("  metadata: [{name: secretsFile, value: /nowhere/x.json}]\n", "{name: s}");
     let shown = load_with(&folder(&[("a.yaml", &lost)]), &[]).faults.to_string();
     assert!(shown.contains("field `secretsFile`: /nowhere/x.json: the file cannot be read"), "{shown}");
+    let skipped = unloaded.clone()
+        + "---\n"
+        + &component("v", "").replace("bindings.aws.kinesis", "secretstores.hashicorp.vault");
+    let shown = only_fault(&load_with(&folder(&[("a.yaml", &skipped)]), &[]));
+    assert!(shown.contains("bindd does not open stores of its type `secretstores.hashicorp.vault`"), "{shown}");
 }
 
 proptest! {

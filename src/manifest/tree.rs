@@ -9,26 +9,57 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-/// What one document may cost when all aliases are expanded: bytes of text, and [`NODE`] for each value.
-const BUDGET: usize = 8 << 20;
+#[path = "changed.rs"]
+mod changed;
+
+pub(super) use changed::ChangedScalar;
+
+/// What aliases may cost in all documents of one load: bytes of text, and [`NODE`] for each value.
+const ALIAS_BUDGET: usize = 8 << 20;
 const NODE: usize = 32;
 /// How many brackets may be open at once, and how many a document may hold.
 const MOST_OPEN: usize = 500;
 const MOST_OPENED: usize = 20_000;
 
+/// What is left for the expansion of aliases, over all documents of one load. Each document may also cost what it can
+/// hold without aliases: its own text, and a value for each byte of it.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<usize>);
+
+impl Budget {
+    pub(super) const fn new() -> Self {
+        Self(Cell::new(ALIAS_BUDGET))
+    }
+
+    /// Runs `read` with what one document may cost, and takes off what it cost beyond its own text.
+    fn lend<T>(&self, text: &str, read: impl FnOnce(&Cell<usize>) -> T) -> T {
+        let own = text.len().saturating_mul(NODE + 1);
+        let purse = Cell::new(self.0.get().saturating_add(own));
+        let value = read(&purse);
+        self.0.set(self.0.get().min(purse.get()));
+        value
+    }
+}
+
 /// Reads one YAML document. `lines_before` is added to the line numbers in messages. Words such as `yes` and texts
 /// such as `010` stay texts; Dapr's YAML 1.1 would read a boolean and an octal number.
-pub(super) fn from_yaml(text: &str, lines_before: usize) -> Result<Value, String> {
+pub(super) fn from_yaml(text: &str, lines_before: usize, budget: &Budget) -> Result<Value, String> {
     if opens_too_much(text) {
         let limits = format!("more than {MOST_OPEN} at once, or more than {MOST_OPENED} in all");
         return Err(format!("the document opens too many `[` or `{{`: {limits}"));
     }
-    let budget = Cell::new(BUDGET);
-    let mut tree = Node { budget: &budget }
-        .deserialize(serde_yaml::Deserializer::from_str(text))
-        .map_err(|error| shift_lines(&error.to_string(), lines_before))?;
+    let mut tree = budget.lend(text, |purse| read(text, purse)).map_err(|error| shift_lines(&error, lines_before))?;
     merge(&mut tree)?;
     Ok(tree)
+}
+
+fn read(text: &str, purse: &Cell<usize>) -> Result<Value, String> {
+    Node { budget: purse }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| error.to_string())
+}
+
+/// The numbers and empty values of a document that [`from_yaml`] has read whose text is not the one that was written.
+pub(super) fn changed_scalars(text: &str) -> Result<Vec<ChangedScalar>, String> {
+    Budget::new().lend(text, |purse| changed::find(text, &read(text, purse)?, purse))
 }
 
 /// The YAML scanner looks at every open bracket again for each word, so that a megabyte of them would take minutes
@@ -116,7 +147,7 @@ struct Node<'b> {
 impl Node<'_> {
     fn spend<E: Error>(self, bytes: usize) -> Result<(), E> {
         let left = self.budget.get().checked_sub(bytes.saturating_add(NODE));
-        self.budget.set(left.ok_or_else(|| E::custom("aliases make the document too large"))?);
+        self.budget.set(left.ok_or_else(|| E::custom("aliases make the documents too large"))?);
         Ok(())
     }
 
@@ -195,14 +226,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         self.spend(0)?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key_seed(self)? {
-            let key = match key {
-                Value::String(text) => text,
-                Value::Bool(flag) => flag.to_string(),
-                Value::Number(number) => number.to_string(),
-                Value::Null | Value::Array(_) | Value::Object(_) => {
-                    return Err(A::Error::custom("a key must be a plain text"));
-                }
-            };
+            let key = key_text(key)?;
             let value = entries.next_value_seed(self)?;
             if map.contains_key(&key) {
                 return Err(A::Error::custom(twice(&key)));
@@ -210,6 +234,15 @@ impl<'de> Visitor<'de> for Node<'_> {
             map.insert(key, value);
         }
         Ok(Value::Object(map))
+    }
+}
+
+fn key_text<E: Error>(key: Value) -> Result<String, E> {
+    match key {
+        Value::String(text) => Ok(text),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(E::custom("a key must be a plain text")),
     }
 }
 
@@ -278,79 +311,5 @@ impl<'de> Visitor<'de> for UniqueKeys {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    #[test]
-    fn plain_values_keep_their_sense() {
-        let tree = from_yaml("a: 5\nb: 1.50\nc: 0x10\nd: 010\ne: yes\nf: true\ng: ~\nh: [x]\n7: 5.0\n", 0).unwrap();
-        let expected =
-            json!({"a": 5, "b": 1.5, "c": 16, "d": "010", "e": "yes", "f": true, "g": null, "h": ["x"], "7": 5});
-        assert_eq!(tree.to_string(), expected.to_string());
-    }
-
-    #[test]
-    fn faults_tell_the_line_of_the_file() {
-        let error = from_yaml("a: 1\nb: [\n", 10).unwrap_err();
-        assert!(error.contains("line 1"), "{error}");
-        assert!(!error.contains("line 2 "), "{error}");
-        assert_eq!(
-            shift_lines("x at line 2 column 3, while at line 4 column 5", 10),
-            "x at line 12 column 3, while at line 14 column 5"
-        );
-    }
-
-    #[test]
-    fn odd_documents_are_refused_with_a_reason() {
-        for (text, reason) in [
-            ("a: 1\na: 2\n", "twice"),
-            ("a:\n\t- b\n", "line"),
-            ("? [x]\n: 1\n", "key"),
-            ("a: !thing x\n", "tag"),
-            ("a: .inf\n", "finite"),
-            ("a: *nobody\n", "anchor"),
-            ("<<: 5\n", "merge"),
-        ] {
-            let error = from_yaml(text, 0).unwrap_err();
-            assert!(error.contains(reason), "{text:?}: {error}");
-        }
-        assert!(from_json(r#"{"a": {"b": 1, "b": 2}}"#).unwrap_err().contains("twice"));
-        assert_eq!(from_json(r#"{"a": 1.50, "b": [1e400]}"#).unwrap().to_string(), r#"{"a":1.50,"b":[1e+400]}"#);
-    }
-
-    #[test]
-    fn merge_keys_are_applied() {
-        let tree = from_yaml("base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}\n", 0).unwrap();
-        assert_eq!(tree.get("use"), Some(&json!({"y": 3, "x": 1})));
-    }
-
-    #[test]
-    fn bombs_are_refused() {
-        let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..10 {
-            let last = level - 1;
-            laughs += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{last}"); 9].join(", "));
-        }
-        let wide = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 50_000].join(", "));
-        let list = format!("a: &a [{}]\nb: [{}]\n", vec!["x"; 50_000].join(","), vec!["*a"; 100_000].join(","));
-        let hidden = "{a: #}\n".repeat(5_000);
-        let brackets = ["[".repeat(100_000), "{a: ".repeat(100_000), "[],".repeat(100_000)];
-        let nested = ["- ".repeat(100_000), "? ".repeat(100_000)];
-        for bomb in [laughs, wide, list, hidden].into_iter().chain(brackets).chain(nested) {
-            assert!(from_yaml(&bomb, 0).is_err(), "{}", bomb.get(..30).unwrap_or_default());
-        }
-        assert!(from_json(&"[".repeat(500_000)).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text in "\\PC*|[-a:\\[\\]{}&*!?|>'\" \n\t0-9.<,]{0,60}") {
-            let yaml = from_yaml(&text, 0);
-            let json = from_json(&text);
-            prop_assert!(yaml.is_ok() || yaml.is_err());
-            prop_assert!(json.is_ok() || json.is_err());
-        }
-    }
-}
+#[path = "tree_tests.rs"]
+mod tests;

@@ -6,6 +6,12 @@ use std::fmt;
 pub trait Environment {
     /// The variable's text; `None` when it is not set (or is not UTF-8).
     fn get(&self, name: &str) -> Option<String>;
+
+    /// Whether the variable is set to something that is not UTF-8, so that [`Environment::get`] cannot give it.
+    fn is_not_text(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
 }
 
 /// The environment of this process.
@@ -20,6 +26,20 @@ impl Environment for ProcessEnvironment {
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn is_not_text(&self, name: &str) -> bool {
+        std::env::var_os(name).is_some_and(|value| value.to_str().is_none())
+    }
+}
+
+/// The words that Dapr and YAML 1.1 take for a boolean, in any case.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" | "t" | "true" | "on" | "1" => Some(true),
+        "n" | "no" | "f" | "false" | "off" | "0" => Some(false),
+        _ => None,
+    }
 }
 
 /// Why a variable may not be handed to a component.
@@ -31,6 +51,8 @@ pub(super) enum Refused {
     Reserved,
     #[error("the variable is not in the list of `DAPR_ENV_KEYS`")]
     NotListed,
+    #[error("the list of `DAPR_ENV_KEYS` is not UTF-8 text, so no variable is allowed")]
+    ListNotText,
 }
 
 /// Dapr's rule for `envRef` (its `pkg/runtime/processor/secret`), and `DAPR_ENV_KEYS`, names divided by spaces, as the
@@ -40,6 +62,9 @@ pub(super) fn allowed(name: &str, environment: &dyn Environment) -> Result<(), R
         return Err(Refused::Name);
     }
     forbidden(name)?;
+    if environment.is_not_text("DAPR_ENV_KEYS") {
+        return Err(Refused::ListNotText);
+    }
     let listed = environment.get("DAPR_ENV_KEYS").filter(|keys| !keys.trim().is_empty());
     let known = |keys: String| keys.split_whitespace().any(|key| key.eq_ignore_ascii_case(name));
     if listed.is_none_or(known) { Ok(()) } else { Err(Refused::NotListed) }

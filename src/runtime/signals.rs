@@ -1,15 +1,21 @@
-//! The signals that end the process.
+//! The signals that end the process, and the one that does not.
 
 use crate::domain::Stop;
 use std::fmt;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for SIGINT and SIGTERM; from now on neither kills the process by itself.
+/// Number of SIGHUP on every Unix.
+const HANGUP: u32 = 1;
+
+/// Listens for SIGINT, SIGTERM and SIGHUP; from now on none kills the process by itself.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// `None` where the process was started with SIGHUP ignored, as by `nohup`: a handler would undo that for programs
+    /// started from here.
+    hangup: Option<Signal>,
 }
 
 /// A signal that asks for the end.
@@ -56,14 +62,21 @@ impl Signals {
     /// # Errors
     /// When the system refuses to set a handler.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let hangup = if is_ignored(&status, HANGUP) { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
-    /// The next signal. Cancel-safe.
+    /// The next signal that asks for the end; others are logged and have no effect. Cancel-safe.
     pub async fn next(&mut self) -> Caught {
-        tokio::select! {
-            _ = self.interrupt.recv() => Caught::Interrupt,
-            _ = self.terminate.recv() => Caught::Terminate,
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Caught::Interrupt,
+                _ = self.terminate.recv() => return Caught::Terminate,
+                () = received(&mut self.hangup) => tracing::warn!(
+                    "received signal 'hangup'; ignored, component files are read again only at a restart"
+                ),
+            }
         }
     }
 
@@ -88,6 +101,23 @@ impl Signals {
             }
         }
     }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the process ignores a signal, by Linux's `/proc/self/status` (proc(5): `SigIgn` is a mask in hexadecimal digits,
+/// with the first signal as its lowest bit). Elsewhere there is no such text, and the signal is taken as not ignored.
+fn is_ignored(status: &str, signal: u32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }
 
 #[cfg(test)]
@@ -118,6 +148,15 @@ mod tests {
         let (governed, ()) = tokio::join!(signals.govern(&stop, std::future::pending::<()>()), sending);
         assert_eq!(governed, Governed::CutShort(Caught::Interrupt));
         assert!(stop.is_forced());
+    }
+
+    #[test]
+    fn signals_that_are_ignored_already_are_found() {
+        let status = |mask: &str| format!("Name:\tbindd\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t01\n");
+        assert!(is_ignored(&status("0000000000000001"), HANGUP));
+        assert!(is_ignored(&status("0000000000001001"), 13));
+        assert!(!is_ignored(&status("0000000000001000"), HANGUP));
+        assert!(!is_ignored("", HANGUP) && !is_ignored(&status("x"), HANGUP));
     }
 
     #[test]

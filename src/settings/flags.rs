@@ -86,6 +86,9 @@ pub(super) struct RunFlags {
     /// Print the version and the target, then exit.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = values::switch, value_name = "true|false", hide_short_help = true)]
     pub(super) build_info: bool,
+    /// Wait until the outputs of the sidecar on --dapr-http-port are ready, at most 60 s, then exit; starts nothing.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = values::switch, value_name = "true|false", hide_short_help = true)]
+    pub(super) wait: bool,
 }
 
 #[derive(Debug, Args)]
@@ -223,6 +226,17 @@ pub(super) fn command() -> clap::Command {
 
 /// Whether a flag stands for yes when it comes alone.
 pub(super) fn is_switch(name: &str) -> bool {
-    const OWN: [&str; 5] = ["app-ssl", "log-as-json", "strict-dapr-errors", "enable-metrics", "build-info"];
+    const OWN: [&str; 6] = ["app-ssl", "log-as-json", "strict-dapr-errors", "enable-metrics", "build-info", "wait"];
     OWN.contains(&name) || unused::is_switch(name)
+}
+
+/// The sidecar's flags whose value may be the next word.
+pub(super) fn value_flags() -> Vec<String> {
+    let takes_word = |arg: &&clap::Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
+    command().get_arguments().filter(takes_word).filter_map(clap::Arg::get_long).map(str::to_owned).collect()
+}
+
+/// Whether a word is one of our commands.
+pub(super) fn is_command(word: &str) -> bool {
+    Cli::command().get_subcommands().any(|command| command.get_name() == word)
 }

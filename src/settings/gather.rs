@@ -1,23 +1,21 @@
 //! From arguments and environment to checked settings.
 
+use super::arguments::{Arguments, normalised};
+use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, Word};
 use super::model::{
     AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE,
-    PolicySettings, ProbeSettings, Settings, UsageError,
+    PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
 use super::{unused, values};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use clap::{ArgMatches, FromArgMatches};
-use secrecy::SecretString;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Looks up a variable of the environment.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads the command line, program name first, and the environment.
 ///
@@ -25,7 +23,7 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// With the text to print and the exit code: 2 for wrong usage, 0 when only help or the version was asked for.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
     #[expect(clippy::disallowed_methods, reason = "the one place where the process reads its environment")]
-    parse_with(args, &|name| std::env::var(name).ok())
+    parse_with(args, &|name| std::env::var_os(name))
 }
 
 /// As [`parse`], with the environment given.
@@ -33,12 +31,18 @@ pub(super) fn parse_with(
     args: impl Iterator<Item = OsString>,
     environment: Environment<'_>,
 ) -> Result<Command, UsageError> {
-    let matches = flags::command().try_get_matches_from(normalised(args)).map_err(|error| usage(&error))?;
+    let Arguments { args, ignored } = normalised(args);
+    let matches = flags::command().try_get_matches_from(args).map_err(|error| usage(&error))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?;
     match cli.word {
-        None => run(cli.run, &matches, environment).map(|settings| Command::Run(Box::new(settings))),
-        Some(Word::Check(flags)) => Ok(check(flags, environment)),
-        Some(Word::Policy(flags)) => Ok(Command::Policy(policy(flags, environment))),
+        None if cli.run.wait => wait(&cli.run).map(Command::Wait),
+        None => {
+            let mut settings = run(cli.run, &matches, environment)?;
+            settings.notices.extend(ignored.iter().map(|word| format!("argument {word:?} was ignored")));
+            Ok(Command::Run(Box::new(settings)))
+        }
+        Some(Word::Check(flags)) => check(flags, environment),
+        Some(Word::Policy(flags)) => policy(flags, environment).map(Command::Policy),
         #[cfg(feature = "embedded")]
         Some(Word::Demo(flags)) => demo(flags).map(Command::Demo),
         #[cfg(feature = "embedded")]
@@ -54,35 +58,6 @@ fn usage(error: &clap::Error) -> UsageError {
     UsageError { text: error.render().to_string().trim_end().to_owned(), code }
 }
 
-/// Turns Go's spellings into ours: `-flag` into `--flag`, and `--switch false` into `--switch=false`.
-fn normalised(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut out: Vec<OsString> = Vec::new();
-    let mut args = args.peekable();
-    while let Some(arg) = args.next() {
-        if arg == "--" {
-            out.push(arg);
-            out.extend(args);
-            return out;
-        }
-        let Some(text) = arg.to_str() else {
-            out.push(arg);
-            continue;
-        };
-        let long = single_dash(text).unwrap_or_else(|| text.to_owned());
-        let is_switch = long.strip_prefix("--").is_some_and(flags::is_switch);
-        match args.next_if(|next| is_switch && next.to_str().is_some_and(|next| values::switch(next).is_ok())) {
-            Some(value) => out.push(format!("{long}={}", value.to_string_lossy()).into()),
-            None => out.push(long.into()),
-        }
-    }
-    out
-}
-
-fn single_dash(text: &str) -> Option<String> {
-    let name = text.strip_prefix('-')?;
-    (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase())).then(|| format!("--{name}"))
-}
-
 fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> Result<Settings, UsageError> {
     if flags.build_info {
         let text = format!("bindd {} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
@@ -92,7 +67,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     if flags.app_timeout.is_zero() {
         return Err(UsageError::wrong("--app-timeout must be longer than 0; write it like 60s"));
     }
-    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let set = |name| variable(environment, name);
     let app_id = app_id(flags.app_id)?;
     let app = app(flags.app_port, flags.app_channel_address, &flags.ports)?;
     let strict = flags.strict_dapr_errors;
@@ -103,22 +78,42 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         metrics_address: metrics_address(&flags.ports)?,
         access: access(&flags.ports, set("BINDD_ALLOWED_HOSTS"))?,
         resources_paths: paths(flags.resources_path, flags.components_path),
-        namespace: set("NAMESPACE"),
+        namespace: set("NAMESPACE")?,
         log_filter: log_filter(&flags.log_level),
         log_json: flags.log_as_json,
         max_body_size: body_limit(&flags.limits),
-        max_buffer: buffer_limit(&flags.limits, set("BINDD_MAX_BUFFER"))?,
+        max_buffer: buffer_limit(&flags.limits, set("BINDD_MAX_BUFFER")?)?,
         read_buffer_size: header_limit(&flags.limits),
         worker_threads: flags.limits.worker_threads.map(usize::from),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
-        strict_dapr_errors: strict.unwrap_or_else(|| set("BINDD_STRICT_DAPR_ERRORS").is_some_and(|v| truthy(&v))),
-        api_token: set("DAPR_API_TOKEN").map(SecretString::from),
-        app_api_token: set("APP_API_TOKEN").map(SecretString::from),
-        ca_bundle: set("AWS_CA_BUNDLE").map(PathBuf::from),
+        strict_dapr_errors: strict.unwrap_or(set("BINDD_STRICT_DAPR_ERRORS")?.is_some_and(|v| truthy(&v))),
+        api_token: token(environment, "DAPR_API_TOKEN")?,
+        app_api_token: token(environment, "APP_API_TOKEN")?,
+        ca_bundle: ca_bundle(environment),
         app_timeout: flags.app_timeout,
         probe_timeout: Some(flags.app_binding_options_timeout).filter(|t| !t.is_zero()).unwrap_or(DEFAULT_PROBE),
         unused_flags: unused::given(matches),
+        notices: environment::notices(environment),
     })
+}
+
+/// A path need not be UTF-8.
+fn ca_bundle(environment: Environment<'_>) -> Option<PathBuf> {
+    environment("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Where the other sidecar listens: a call cannot go to "all networks", so loopback stands for them.
+fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
+    let addresses = listen_addresses(&flags.ports)?;
+    let Some(address) = addresses.first().filter(|address| address.port() != 0) else {
+        return Err(UsageError::wrong("--wait needs the port of the sidecar: name it by --dapr-http-port"));
+    };
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(WaitSettings { address: SocketAddr::new(ip, address.port()) })
 }
 
 fn speaks_http(flags: &RunFlags) -> Result<(), UsageError> {
@@ -250,23 +245,30 @@ fn truthy(value: &str) -> bool {
     ["y", "yes", "t", "true", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
 }
 
-fn check(flags: CheckFlags, environment: Environment<'_>) -> Command {
-    let files = CheckSettings { json: flags.json, ..files(flags.files, environment) };
+fn check(flags: CheckFlags, environment: Environment<'_>) -> Result<Command, UsageError> {
+    let files = CheckSettings { json: flags.json, ..files(flags.files, environment)? };
     if !flags.connect {
-        return Command::Check(files);
+        return Ok(Command::Check(files));
     }
-    let ca_bundle = environment("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    Command::Probe(ProbeSettings { files, ca_bundle })
+    Ok(Command::Probe(ProbeSettings { files, ca_bundle: ca_bundle(environment) }))
 }
 
-fn policy(flags: PolicyFlags, environment: Environment<'_>) -> PolicySettings {
-    let region = flags.region.or_else(|| environment("AWS_REGION")).filter(|region| !region.is_empty());
-    PolicySettings { files: files(flags.files, environment), region }
+fn policy(flags: PolicyFlags, environment: Environment<'_>) -> Result<PolicySettings, UsageError> {
+    let region = or_variable(flags.region, environment, "AWS_REGION")?;
+    Ok(PolicySettings { files: files(flags.files, environment)?, region })
 }
 
-fn files(flags: FileFlags, environment: Environment<'_>) -> CheckSettings {
-    let namespace = flags.namespace.or_else(|| environment("NAMESPACE")).filter(|name| !name.is_empty());
-    CheckSettings { paths: flags.resources_path, app_id: flags.app_id, namespace, json: false }
+fn files(flags: FileFlags, environment: Environment<'_>) -> Result<CheckSettings, UsageError> {
+    let namespace = or_variable(flags.namespace, environment, "NAMESPACE")?;
+    Ok(CheckSettings { paths: flags.resources_path, app_id: flags.app_id, namespace, json: false })
+}
+
+/// The flag, else the variable; an empty flag stands for none.
+fn or_variable(flag: Option<String>, environment: Environment<'_>, name: &str) -> Result<Option<String>, UsageError> {
+    match flag {
+        Some(flag) => Ok(Some(flag).filter(|flag| !flag.is_empty())),
+        None => variable(environment, name),
+    }
 }
 
 #[cfg(feature = "embedded")]
@@ -298,6 +300,11 @@ fn dev(
     matches: &ArgMatches,
     environment: Environment<'_>,
 ) -> Result<DevSettings, UsageError> {
+    if flags.run.wait {
+        return Err(UsageError::wrong(
+            "--wait is no flag of dev: wait for its sidecar by `bindd --wait` in another shell",
+        ));
+    }
     flags.run.app_id.get_or_insert_with(|| "dev".to_owned());
     let run = run(flags.run, matches, environment)?;
     Ok(DevSettings {

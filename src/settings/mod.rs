@@ -5,6 +5,8 @@
 //! meaning here is accepted and named in [`Settings::unused_flags`], for one warning each; an unknown flag is an error.
 //! Laws: what a flag accepts is checked here, and a settings struct holds no text that still needs parsing.
 
+mod arguments;
+mod environment;
 mod flags;
 mod gather;
 mod model;
@@ -15,6 +17,8 @@ mod values;
 mod tests;
 
 pub use gather::parse;
-pub use model::{AppEndpoint, CheckSettings, Command, PolicySettings, ProbeSettings, Settings, UsageError};
+pub use model::{
+    AppEndpoint, CheckSettings, Command, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
+};
 #[cfg(feature = "embedded")]
 pub use model::{DemoSettings, DevSettings};

@@ -29,6 +29,8 @@ pub enum Command {
     Probe(ProbeSettings),
     /// Print the least IAM policy for component files.
     Policy(PolicySettings),
+    /// Wait until the outputs of another sidecar are ready.
+    Wait(WaitSettings),
     /// Everything in one process, with a built-in app and some traffic.
     #[cfg(feature = "embedded")]
     Demo(DemoSettings),
@@ -46,7 +48,7 @@ impl Command {
     pub fn worker_threads(&self) -> Option<NonZeroUsize> {
         let count = match self {
             Self::Run(settings) => settings.worker_threads.unwrap_or(1),
-            Self::Check(_) | Self::Probe(_) | Self::Policy(_) => 1,
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Wait(_) => 1,
             #[cfg(feature = "embedded")]
             Self::Demo(_) => 0,
             #[cfg(feature = "embedded")]
@@ -111,6 +113,8 @@ pub struct Settings {
     pub probe_timeout: Duration,
     /// Flags of daprd that were given and mean nothing here; each deserves one warning.
     pub unused_flags: Vec<String>,
+    /// What else is odd about command line and environment; each deserves one warning. Never shows a value.
+    pub notices: Vec<String>,
 }
 
 impl Settings {
@@ -140,6 +144,7 @@ impl Settings {
             app_timeout: DEFAULT_APP_TIMEOUT,
             probe_timeout: DEFAULT_PROBE,
             unused_flags: Vec::new(),
+            notices: Vec::new(),
         }
     }
 }
@@ -173,6 +178,13 @@ pub struct PolicySettings {
     pub files: CheckSettings,
     /// The region of components whose file names none (`--region`, else environment `AWS_REGION`).
     pub region: Option<String>,
+}
+
+/// Settings of `bindd --wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitSettings {
+    /// Where the other sidecar listens; never port 0 or an address that stands for all networks.
+    pub address: SocketAddr,
 }
 
 /// Settings of `bindd demo`.

@@ -12,7 +12,7 @@ fn parse(line: &str) -> Result<Command, UsageError> {
 
 fn parse_in(line: &str, environment: &[(&str, &str)]) -> Result<Command, UsageError> {
     let args = std::iter::once("bindd").chain(line.split_whitespace()).map(Into::into);
-    parse_with(args, &|name| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    parse_with(args, &|name| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
 }
 
 fn run(line: &str) -> Settings {
@@ -176,6 +176,54 @@ fn the_environment_adds_tokens_namespace_and_strictness() {
     assert!(!run_in("--strict-dapr-errors=false", &environment).strict_dapr_errors);
     assert!(!format!("{settings:?}").contains("\"in\""));
     assert!(run_in("", &[("DAPR_API_TOKEN", "")]).api_token.is_none());
+}
+
+#[test]
+fn a_command_made_for_daprds_image_starts_bindd() {
+    for line in ["./daprd --app-id orders", "/daprd --app-id orders", "daprd -app-id orders --enable-mtls false"] {
+        let Ok(Command::Run(settings)) = parse(line) else { panic!("{line} was refused") };
+        assert_eq!(settings.app_id, "orders");
+        assert_eq!(settings.notices.len(), 1, "{line}: {:?}", settings.notices);
+    }
+    assert!(refused("daprd").text.contains("--app-id"));
+    assert!(run("").notices.is_empty());
+    for (line, expected) in [
+        ("chekc --resources-path x", "'check'"),
+        ("polcy --resources-path x", "'policy'"),
+        ("./components", "'./components'"),
+        ("--app-id x ./components", "'./components'"),
+        ("x --app-id y", "'x'"),
+    ] {
+        let error = refused(line);
+        assert!(error.code == 2 && error.text.contains(expected), "{line}: {error:?}");
+    }
+}
+
+#[test]
+fn wait_asks_the_sidecar_and_starts_none() {
+    let address = |line: &str| match parse(line) {
+        Ok(Command::Wait(wait)) => wait.address.to_string(),
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(address("--wait"), "127.0.0.1:3500");
+    assert_eq!(address("-wait --app-id x --dapr-http-port 3600"), "127.0.0.1:3600");
+    assert_eq!(address("--wait true --dapr-listen-addresses 0.0.0.0"), "127.0.0.1:3500");
+    assert_eq!(address("/daprd --wait --dapr-listen-addresses [::],127.0.0.1"), "[::1]:3500");
+    assert_eq!(address("--wait --dapr-listen-addresses 10.0.0.1"), "10.0.0.1:3500");
+    assert!(refused("--wait --dapr-http-port 0").text.contains("--dapr-http-port"));
+    assert!(run("--wait=false").unused_flags.is_empty());
+    assert!(!cfg!(feature = "embedded") || refused("dev --wait").text.contains("--wait"));
+}
+
+#[test]
+fn a_token_that_no_header_can_carry_stops_the_start() {
+    for name in ["DAPR_API_TOKEN", "APP_API_TOKEN"] {
+        for token in ["s3cret\n", "s3 cret", "s3cret\u{1}", "s3crét"] {
+            let error = parse_in("--app-id x", &[(name, token)]).unwrap_err();
+            assert!(error.text.contains(name) && !error.text.contains("s3"), "{error}");
+        }
+        assert_eq!(run_in("", &[(name, "")]).notices.len(), 1);
+    }
 }
 
 #[test]

@@ -46,7 +46,6 @@ const UNUSED: [(&str, Expects); 35] = [
     ("sentry-address", Expects::Value),
     ("sentry-request-jwt-audiences", Expects::Value),
     ("unix-domain-socket", Expects::Value),
-    ("wait", Expects::Switch),
 ];
 
 /// The arguments to add to a command.

@@ -19,4 +19,5 @@ mod process;
 mod resharding;
 mod restart;
 mod shutdown;
+mod signals;
 mod two_daemons;

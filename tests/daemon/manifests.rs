@@ -1,5 +1,6 @@
 //! Bad files, taken ports, and the exit codes of the program itself.
 
+use crate::fakes::RecordingApp;
 use crate::world::{Sidecar, World};
 use bindd::check;
 use bindd::daemon::StartError;
@@ -72,4 +73,86 @@ async fn the_program_exits_as_daprd_does() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&told));
         assert!(!told.is_empty(), "{arguments:?} says nothing");
     }
+}
+
+/// Writes a component with this type and these items, one YAML mapping each.
+fn component(folder: &Path, name: &str, kind: &str, more: &str) {
+    let text = format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: {kind}\n  version: v1\n{more}"
+    );
+    std::fs::write(folder.join(name).with_extension("yaml"), text).unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_made_for_daprd_loads_with_one_notice_for_each_thing_that_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    component(path, "rows", "bindings.aws.dynamodb", "  metadata: [{name: table, value: orders}]\n");
+    let secret =
+        "  metadata: [{name: redisPassword, secretKeyRef: {name: redis, key: password}}]\nauth: {secretStore: vault}\n";
+    component(path, "cache", "state.redis", secret);
+    component(path, "bus", "pubsub.kafka", "  metadata: [{name: brokers, envRef: NOT_SET_ANYWHERE}]\n");
+    component(path, "vault", "secretstores.hashicorp.vault", "");
+    component(path, "tick", "bindings.cron", "  metadata: [{name: schedule, value: '@every 15m'}]\n");
+    let files = [
+        ("list.yaml", "- a\n- b\n"),
+        ("stack.yaml", "Resources: {Stream: !Ref Name}\n"),
+        ("package.json", "{\"name\": \"app\"}"),
+        ("rows.json", "{\"id\": 1}\n{\"id\": 2}\n"),
+        ("empty.yaml", ""),
+        ("notes.txt", "x"),
+    ];
+    for (name, text) in files {
+        std::fs::write(path.join(name), text).unwrap();
+    }
+    let output = bindd(&["check", "--resources-path", path.to_str().unwrap()]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(text.lines().last(), Some("1 component without fault, 0 faults, 10 notices"), "{text}");
+    for name in [
+        "cache",
+        "bus",
+        "vault",
+        "tick",
+        "list.yaml",
+        "stack.yaml",
+        "package.json",
+        "rows.json",
+        "empty.yaml",
+        "notes.txt",
+    ] {
+        let told = text.lines().filter(|line| line.starts_with("notice ") && line.contains(name)).count();
+        assert_eq!(told, 1, "{name}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn two_outputs_with_one_consumer_name_start() {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    for name in ["first", "second"] {
+        world.kinesis_component(name, &[("streamName", "orders"), ("consumerName", "shop")]);
+    }
+    let sidecar = world.sidecar(None).await;
+    for name in ["first", "second"] {
+        let answer = sidecar.invoke(name, r#"{"operation": "create", "data": 1}"#).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_inputs_on_one_lease_table_the_one_that_says_so_is_read() {
+    let world = World::start().await;
+    world.stream("orders", 1).await;
+    let records = world.put("orders", "record-", 5).await;
+    let fields = [("streamName", "orders"), ("consumerName", "shop"), ("initialPosition", "trim_horizon")];
+    // By its name the other one comes first; only its direction decides.
+    world.kinesis_component("asked", &fields);
+    world.kinesis_component("stated", &[&fields[..], &[("direction", "input")]].concat());
+    let app = RecordingApp::start().await;
+    let sidecar = world.sidecar(Some(&app)).await;
+    app.until_accepted(&records).await;
+    assert!(app.events().iter().all(|event| event.route == "stated"), "{:?}", app.events());
+    sidecar.stop().await;
 }

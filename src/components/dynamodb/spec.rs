@@ -1,10 +1,12 @@
 //! What a `bindings.aws.dynamodb` file says, checked.
 
 use super::super::connection::{read_connection, read_direction};
+use super::super::names::{name_problem, not_allowed};
 use super::options::{Options, either};
 use crate::aws::{Arn, ConnectionSettings};
 use crate::domain::Direction;
 use crate::manifest::{Document, Faults, Notice, Reader};
+use std::ops::RangeInclusive;
 
 /// A DynamoDB component, checked; nothing was contacted.
 #[derive(Debug, Clone)]
@@ -33,7 +35,8 @@ impl Spec {
     fn read(reader: &mut Reader<'_>) -> Self {
         let field = either(reader, "table", "tableName").unwrap_or("table");
         reader.required_text(field);
-        let table = reader.parsed(field, parse_table);
+        let is_shown = reader.is_written(field);
+        let table = reader.parsed(field, |text| parse_table(text, is_shown));
         let region = table.as_ref().and_then(|table| table.region.as_deref()).map(|region| (field, region));
         let connection = read_connection(reader, region);
         let direction = read_direction(reader);
@@ -55,16 +58,21 @@ struct Table {
     region: Option<String>,
 }
 
+/// The lengths of `CreateTable.TableName`.
+const TABLE_NAME: RangeInclusive<usize> = 3..=255;
+
 /// The rules of `CreateTable.TableName`: 3–255 of `[a-zA-Z0-9_.-]`, or an ARN that ends in such a name.
-fn parse_table(text: &str) -> Result<Table, (String, String)> {
+fn parse_table(text: &str, is_shown: bool) -> Result<Table, (String, String)> {
     if !text.starts_with("arn:") {
-        return if is_name(text) {
-            Ok(Table { written: text.to_owned(), region: None })
-        } else {
-            let problem = "a table name has 3 to 255 letters, digits, `_`, `.` or `-`";
-            Err((problem.to_owned(), "correct the name, or write the table's ARN".to_owned()))
+        return match name_problem(text, &TABLE_NAME, is_shown) {
+            None => Ok(Table { written: text.to_owned(), region: None }),
+            Some(problem) => Err((
+                not_allowed("a table name", &TABLE_NAME, &problem),
+                "correct the name, or write the table's ARN".to_owned(),
+            )),
         };
     }
+    let is_name = |name: &str| name_problem(name, &TABLE_NAME, is_shown).is_none();
     let is_table = |arn: &Arn<'_>| {
         arn.service == "dynamodb" && arn.has_account() && arn.resource.strip_prefix("table/").is_some_and(is_name)
     };
@@ -77,9 +85,4 @@ fn parse_table(text: &str) -> Result<Table, (String, String)> {
         return Err((problem.to_owned(), "write its code in the ARN, such as `eu-central-1`".to_owned()));
     }
     Ok(Table { written: text.to_owned(), region: Some(arn.region.to_owned()) })
-}
-
-fn is_name(text: &str) -> bool {
-    (3..=255).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }

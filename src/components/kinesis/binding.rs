@@ -108,6 +108,11 @@ async fn input(
     toolbox: &Toolbox,
 ) -> Result<Input, BindingError> {
     let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(&toolbox.app_id, name));
+    let lease_table = spec.lease_table.clone().unwrap_or_else(|| consumer.clone());
+    // An input that is certainly read goes before those whose app is still to be asked.
+    if !spec.direction.needs_probe() {
+        toolbox.lease_tables.reserve(&lease_table, name)?;
+    }
     let lease_connection = match &spec.lease_endpoint {
         Some(endpoint) => {
             aws::connect(&ConnectionSettings { endpoint: Some(endpoint.clone()), ..spec.connection.clone() }).await?
@@ -119,13 +124,14 @@ async fn input(
         connection: connection.clone(),
         stream: spec.stream.clone(),
         mode: spec.mode,
-        lease_table: spec.lease_table.clone().unwrap_or_else(|| consumer.clone()),
+        lease_table,
+        lease_tables: toolbox.lease_tables.clone(),
         lease_connection,
         consumer,
         initial_position: spec.initial_position,
         lease_duration: spec.lease_duration,
         drain_limit: toolbox.drain_limit,
-        // Each input is a worker of its own: two components may name the same lease table.
+        // Each input is a worker of its own.
         worker: WorkerId::new(format!("{}/{name}", toolbox.worker)),
         metrics: toolbox.metrics.input(name.as_str()),
     })

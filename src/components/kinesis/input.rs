@@ -1,5 +1,6 @@
 //! Records in: puts the engine, the lease table and one of the two ways of reading together.
 
+use super::super::LeaseTables;
 use super::spec::Mode;
 use crate::aws::dynamodb::LeaseTable;
 use crate::aws::kinesis::{Directory, FanOut, Polling};
@@ -22,6 +23,7 @@ pub(super) struct Input {
     /// Names the registered stream consumer and, unless the file names another, the lease table.
     pub(super) consumer: String,
     pub(super) lease_table: String,
+    pub(super) lease_tables: LeaseTables,
     /// Where the lease table is; mostly the same as `connection`.
     pub(super) lease_connection: Connection,
     pub(super) initial_position: InitialPosition,
@@ -34,6 +36,7 @@ pub(super) struct Input {
 #[async_trait]
 impl InputBinding for Input {
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError> {
+        self.lease_tables.reserve(&self.lease_table, &self.binding)?;
         let retrieval = tokio::select! {
             // Biased: nothing was read yet, so a stop leaves nothing to settle.
             biased;

@@ -1,14 +1,23 @@
 //! What a `bindings.aws.kinesis` file says, checked.
 
 use super::super::connection::{read_connection, read_direction, read_endpoint, read_route};
+use super::super::names::{name_problem, not_allowed, read_name};
 use super::foreign_names::FOREIGN_NAMES;
+use super::input::default_consumer;
 use super::output_spec::OutputSpec;
 use super::timestamp::parse_timestamp;
-use crate::aws::{ConnectionSettings, StreamRef};
+use crate::aws::{ConnectionSettings, InvalidStream, StreamRef};
 use crate::domain::{Direction, InitialPosition, Timestamp};
 use crate::manifest::{Document, Faults, Notice, Reader};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// The lengths of `CreateStream.StreamName`.
+const STREAM_NAME: RangeInclusive<usize> = 1..=128;
+/// The lengths of `RegisterStreamConsumer.ConsumerName`.
+const CONSUMER_NAME: RangeInclusive<usize> = 1..=128;
+/// The lengths of `CreateTable.TableName`.
+const TABLE_NAME: RangeInclusive<usize> = 3..=255;
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 
 /// How records are read.
@@ -64,9 +73,8 @@ impl Spec {
 
     fn read(reader: &mut Reader<'_>) -> Self {
         reader.required_text("streamName");
-        let stream = reader.parsed("streamName", |text| {
-            text.parse::<StreamRef>().map_err(|error| (error.to_string(), "correct the name or the ARN".to_owned()))
-        });
+        let is_shown = reader.is_written("streamName");
+        let stream = reader.parsed("streamName", |text| parse_stream(text, is_shown));
         let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
         let connection = read_connection(reader, region);
         let direction = read_direction(reader);
@@ -74,6 +82,9 @@ impl Spec {
         let (output, of_output) = reader.given_among(OutputSpec::read);
         if !direction.has_input() {
             tell_idle(reader, "`output` leaves the input side out", &of_input);
+        }
+        if direction.has_input() && !reader.is_given("consumerName") {
+            check_default_consumer(reader, &input);
         }
         if !direction.has_output() {
             tell_idle(reader, "`input` leaves the output side out", &of_output);
@@ -109,13 +120,14 @@ struct InputSide {
 impl InputSide {
     fn read(reader: &mut Reader<'_>) -> Self {
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
+        let names_table = !reader.is_given("leaseTable");
         Self {
-            consumer_name: reader.parsed("consumerName", consumer_name),
+            consumer_name: read_consumer_name(reader, names_table),
             mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
             route: read_route(reader),
             initial_position: read_initial_position(reader),
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
-            lease_table: reader.parsed("leaseTable", lease_table),
+            lease_table: read_name(reader, "leaseTable", "a table name", &TABLE_NAME),
             lease_endpoint: read_endpoint(reader, "leaseEndpoint"),
         }
     }
@@ -163,28 +175,41 @@ fn read_initial_position(reader: &mut Reader<'_>) -> InitialPosition {
     }
 }
 
-/// The bound of `RegisterStreamConsumer.ConsumerName`; a lease table's name has the same letters.
-fn consumer_name(text: &str) -> Result<String, (String, String)> {
-    let problem = "a consumer name has 1 to 128 letters, digits, `_`, `.` or `-`";
-    word(text, 1..=128, problem, "shorten it or replace the other characters by `-`")
+fn parse_stream(text: &str, is_shown: bool) -> Result<StreamRef, (String, String)> {
+    text.parse::<StreamRef>().map_err(|error| {
+        let detail = name_problem(text, &STREAM_NAME, is_shown).filter(|_| error == InvalidStream::Name);
+        let problem = match detail {
+            Some(detail) => not_allowed("a stream name", &STREAM_NAME, &detail),
+            None => error.to_string(),
+        };
+        (problem, "correct the name or the ARN".to_owned())
+    })
 }
 
-/// The bound of `CreateTable.TableName`.
-fn lease_table(text: &str) -> Result<String, (String, String)> {
-    let problem = "a table name has 3 to 255 letters, digits, `_`, `.` or `-`";
-    word(text, 3..=255, problem, "correct the name")
-}
-
-fn word(
-    text: &str,
-    lengths: std::ops::RangeInclusive<usize>,
-    problem: &str,
-    remedy: &str,
-) -> Result<String, (String, String)> {
-    let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-    if is_word && lengths.contains(&text.len()) {
-        Ok(text.to_owned())
+/// A consumer's name must be good for a registered consumer, and for a table where it names the lease table.
+fn read_consumer_name(reader: &mut Reader<'_>, names_table: bool) -> Option<String> {
+    if names_table {
+        let lengths = *TABLE_NAME.start()..=*CONSUMER_NAME.end();
+        read_name(reader, "consumerName", "a consumer name, which also names the lease table,", &lengths)
     } else {
-        Err((problem.to_owned(), remedy.to_owned()))
+        read_name(reader, "consumerName", "a consumer name", &CONSUMER_NAME)
+    }
+}
+
+/// The default is made of allowed characters, but it may be too long. Without an app id, the shortest one is assumed.
+fn check_default_consumer(reader: &mut Reader<'_>, input: &InputSide) {
+    let most = match (input.mode, &input.lease_table) {
+        (Mode::Extended, _) => *CONSUMER_NAME.end(),
+        (Mode::Shared, None) => *TABLE_NAME.end(),
+        (Mode::Shared, Some(_)) => return,
+    };
+    let length = default_consumer(reader.app_id().unwrap_or("x"), reader.component()).chars().count();
+    if length > most {
+        let problem = format!(
+            "the field is missing, and its default, app id and component name, has {length} characters, more than {most}"
+        );
+        let (least, most) = (TABLE_NAME.start(), CONSUMER_NAME.end());
+        let remedy = format!("add it, with {least} to {most} letters, digits, `_`, `.` or `-`");
+        reader.fault("consumerName", problem, remedy);
     }
 }

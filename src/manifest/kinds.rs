@@ -1,0 +1,204 @@
+//! Which types of component bindd serves, and whether a text that cannot be read means to be one of them.
+//!
+//! Folders made for daprd hold much that is not for bindd. All of it is skipped with a notice; only what is, or most
+//! likely was meant as, a component of a served type may stop the start.
+
+use super::secrets::is_local_store;
+
+/// The type of a Kinesis component.
+pub const KINESIS: &str = "bindings.aws.kinesis";
+/// The type of a DynamoDB component.
+pub const DYNAMODB: &str = "bindings.aws.dynamodb";
+
+/// Dapr's building blocks other than bindings.
+const OTHER_BLOCKS: [&str; 12] = [
+    "configuration",
+    "conversation",
+    "crypto",
+    "exporters",
+    "lock",
+    "middleware",
+    "nameresolution",
+    "pubsub",
+    "secretstores",
+    "state",
+    "workflow",
+    "workflowbackend",
+];
+/// Longer texts are not compared letter by letter.
+const MAX_TYPE: usize = 100;
+
+/// How a `spec.type` is to be treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TypeClass {
+    /// bindd reads components of this type.
+    Served,
+    /// A type of Dapr, or of a pluggable component, that is not for bindd.
+    Skipped,
+    /// No type at all, or a served one with a typing error.
+    Mistyped,
+}
+
+/// Decides by the type alone. Case is not regarded, as in Dapr.
+pub(super) fn classify(component_type: &str) -> TypeClass {
+    let lower = component_type.to_lowercase();
+    if is_served(&lower) {
+        return TypeClass::Served;
+    }
+    match lower.split_once('.') {
+        Some((block, rest)) if !block.is_empty() && !rest.is_empty() && !is_nearly_served(&lower) => TypeClass::Skipped,
+        Some(_) | None => TypeClass::Mistyped,
+    }
+}
+
+fn is_served(lower: &str) -> bool {
+    lower == KINESIS || lower == DYNAMODB || is_local_store(lower)
+}
+
+/// Whether the type is most likely a typing error of a binding that bindd serves: up to three letters off, or a binding
+/// (up to two letters off) of something with Kinesis or DynamoDB in its name. No type of Dapr is that near.
+fn is_nearly_served(lower: &str) -> bool {
+    let block = lower.split('.').next().unwrap_or_default();
+    if lower.len() > MAX_TYPE || OTHER_BLOCKS.contains(&block) {
+        return false;
+    }
+    let is_near = |name: &&str| strsim::osa_distance(lower, name) <= 3;
+    let names_service = lower.contains("kinesis") || lower.contains("dynamo");
+    [KINESIS, DYNAMODB].iter().any(is_near) || (names_service && strsim::osa_distance(block, "bindings") <= 2)
+}
+
+/// Whether bytes that are no readable document still say, as plain words, that they are a component of a served type:
+/// `kind` followed by `Component`, and a served type, or nearly one behind `type`. One of Dapr's that breaks off before it
+/// names any type may be served too. Lines that are comments do not count.
+pub(super) fn claims_served_type(bytes: &[u8]) -> bool {
+    // Plain letters in UTF-16 are the same bytes with zeros between them.
+    let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let is_letter = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let words = lines.flat_map(|line| line.split(move |c| !is_letter(c))).filter(|word| !word.is_empty());
+    let mut claims = Claims::default();
+    let mut previous = "";
+    for word in words {
+        claims.word(previous, word);
+        previous = word;
+    }
+    claims.is_component && (claims.is_served || (claims.is_of_dapr && !claims.has_type))
+}
+
+/// What the words of a text say.
+#[derive(Debug, Default)]
+struct Claims {
+    is_component: bool,
+    is_of_dapr: bool,
+    has_type: bool,
+    is_served: bool,
+}
+
+impl Claims {
+    fn word(&mut self, previous: &str, word: &str) {
+        let follows_type = previous.eq_ignore_ascii_case("type");
+        self.is_component |= previous.eq_ignore_ascii_case("kind") && word.eq_ignore_ascii_case("Component");
+        self.is_of_dapr |= word.eq_ignore_ascii_case("dapr.io");
+        self.has_type |= follows_type;
+        if !self.is_served && word.contains('.') && word.len() <= MAX_TYPE {
+            let lower = word.to_lowercase();
+            self.is_served = is_served(&lower) || (follows_type && is_nearly_served(&lower));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_dapr_are_skipped_and_typing_errors_of_ours_are_not() {
+        for served in
+            ["bindings.aws.kinesis", "Bindings.AWS.DynamoDB", "secretstores.local.env", "secretStores.local.file"]
+        {
+            assert_eq!(classify(served), TypeClass::Served, "{served}");
+        }
+        for other in [
+            "state.redis",
+            "state.aws.dynamodb",
+            "pubsub.aws.snssqs",
+            "pubsub.kinesis",
+            "secretstores.local.fil",
+            "secretstores.kubernetes",
+            "middleware.http.bearer",
+            "nameresolution.mdns",
+            "bindings.cron",
+            "bindings.http",
+            "bindings.kafka",
+            "bindings.redis",
+            "bindings.mysql",
+            "bindings.postgresql",
+            "bindings.aws.s3",
+            "bindings.aws.ses",
+            "bindings.aws.sns",
+            "bindings.aws.sqs",
+            "bindings.azure.eventhubs",
+            "bindings.gcp.pubsub",
+            "bindings.kubernetes",
+            "bindings.localstorage",
+            "bindings.zeebe.command",
+            "bindings.our-own-plugin",
+            "jobs.something",
+        ] {
+            assert_eq!(classify(other), TypeClass::Skipped, "{other}");
+        }
+        for wrong in [
+            "bindings.aws.kinesys",
+            "bindings.aws.kinessis",
+            "binding.aws.kinesis",
+            "bindings.kinesis",
+            "bindings.aws.kinesis.streams",
+            "bindings.aws.dynamo",
+            "bindings.dynamodb",
+            "bindngs.dynamodb",
+            "bindings",
+            "bindings.",
+            ".kinesis",
+            "nonsense",
+        ] {
+            assert_eq!(classify(wrong), TypeClass::Mistyped, "{wrong}");
+        }
+        assert_eq!(classify(&format!("bindings.{}kinesis", "x".repeat(200))), TypeClass::Skipped);
+    }
+
+    #[test]
+    fn broken_texts_are_told_by_their_words() {
+        for ours in [
+            "kind: Component\nspec:\n\ttype: bindings.aws.kinesis\n",
+            r#"{"kind":"Component","spec":{"type":"Bindings.AWS.DynamoDB""#,
+            "kind:Component\ntype:bindings.aws.kinesys",
+            "spec: {type: 'bindings.aws.kinesis'\nkind: \"Component\" # x",
+            "kind: Component\nspec:\n  type: bindings.aws.kinesis\n  metadata: [{name: a, value: {{ .Values.a }}}]",
+            "kind: Component\ntyp: secretstores.local.file: x",
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\n\tmetadata: [",
+        ] {
+            assert!(claims_served_type(ours.as_bytes()), "{ours}");
+        }
+        let wide: Vec<u8> =
+            "\u{feff}kind: Component\r\ntype: bindings.aws.kinesis".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(claims_served_type(&wide));
+        for other in [
+            "",
+            "kind: Component\ntype: state.redis: x",
+            "kind: Component\ntype: bindings.kafka: x",
+            "kind: Component\n# type: bindings.aws.kinesis\n",
+            "# kind: Component\ntype: bindings.aws.kinesis\n",
+            "kind: Deployment\ntype: bindings.aws.kinesis",
+            "kind: Component\nmetadata: bindings.aws.kinesys",
+            "the kind of a Component is bindings.aws.kinesis",
+            "Resources: !Ref Stream",
+            "apiVersion: backstage.io/v1alpha1\nkind: Component\n\tmetadata: [",
+            "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\n\tspec: [",
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nspec:\n\ttype: state.redis",
+            "kind: Component\ntype: {{ .Values.type }}",
+        ] {
+            assert!(!claims_served_type(other.as_bytes()), "{other}");
+        }
+    }
+}
