@@ -36,12 +36,13 @@ const FLOORS: [(&str, u8); 22] = [
 const ROOF: u8 = 12;
 
 /// Crates (and calls that act like one), and the only places that may name them.
-const GUESTS: [(&str, &[&str]); 14] = [
-    ("aws_", &["aws/"]),
+const GUESTS: [(&str, &[&str]); 15] = [
+    ("aws_", &["aws/", "embedded/cbor.rs"]),
     ("axum", &["http/", "embedded/", "demo/"]),
     ("tower", &["http/", "embedded/", "demo/"]),
     ("hyper", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
     ("hyper_util", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
+    ("ciborium", &["embedded/"]),
     ("serde_yaml", &["manifest/"]),
     ("clap", &["settings/"]),
     ("ferrokinesis", &["embedded/"]),

@@ -18,7 +18,7 @@ pub(super) const INPUTS: &str = "inputs";
 /// How long parts that were told to drop everything may take to join their own tasks.
 const LAST_JOIN: Duration = Duration::from_millis(500);
 
-/// So long before connections are cut, all who still wait for an output are answered; at most a fifth of the time.
+/// So long before connections are closed, all who still wait for an output are answered; at most a fifth of the time.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// An output that is told to end at once tells its callers within that.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -58,6 +58,7 @@ pub struct Running {
     pub(super) parts: Supervisor<Part>,
     pub(super) stops: Stops,
     pub(super) limit: Option<Duration>,
+    pub(super) last_answers: Option<Duration>,
 }
 
 /// How a daemon came down.
@@ -88,6 +89,14 @@ impl Running {
         &self.metrics
     }
 
+    /// How long before the end of a graceful stop the requests that still wait are answered without a result; by default
+    /// half a second, at most a fifth of the time that the settings allow.
+    #[must_use]
+    pub const fn with_last_answers(mut self, before_end: Duration) -> Self {
+        self.last_answers = Some(before_end);
+        self
+    }
+
     /// Serves until `stop` asks for the end, `POST /v1.0/shutdown` is called or a part fails; then stops in phases,
     /// within the time that the settings allow and until `stop` says "now".
     pub async fn run_until(mut self, stop: &Stop) -> Shutdown {
@@ -103,7 +112,10 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
-        let answered_by = self.limit.map(|limit| Instant::now() + limit - LAST_ANSWERS.min(limit / 5));
+        let answered_by = self.limit.map(|limit| {
+            let before_end = self.last_answers.unwrap_or_else(|| LAST_ANSWERS.min(limit / 5));
+            Instant::now() + limit.saturating_sub(before_end)
+        });
         let phases = phases(&mut self.parts, &self.stops, [&self.ready, &self.outbound], &self.host, answered_by);
         let in_time = tokio::select! {
             clean = phases => clean,
@@ -183,8 +195,8 @@ async fn drained(parts: &mut Supervisor<Part>, stops: &Stops, host: &Host, answe
         return clean;
     }
     tracing::warn!("requests were still waiting near the end of the graceful stop, they are answered without a result");
-    // Dropped midway, closing aborts what is left of the outputs, and they tell their callers so.
-    drop(tokio::time::timeout(LAST_WORDS, host.close_all()).await);
+    // Outputs come first, since they know more than the API: which records were sent and which only waited.
+    host.close_all_within(LAST_WORDS).await;
     stops.answers.finish();
     join(parts, HTTP).await;
     false

@@ -75,6 +75,7 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         parts: Supervisor::new(),
         stops: Stops::default(),
         limit: settings.graceful_shutdown,
+        last_answers: None,
     };
     running.spawn_inputs(app, inputs);
     running.spawn_http(settings, max_connections, listeners, page);

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// Lines of orders that may wait for the screen.
 const WAITING_LINES: usize = 256;
 /// How long orders that were put may still take to arrive once the traffic ended by itself (`--for`).
-const SETTLE: Duration = Duration::from_secs(8);
+const SETTLE: Duration = Duration::from_secs(30);
 const SETTLE_STEP: Duration = Duration::from_millis(20);
 
 /// How the traffic is told to end, and how it says that its last order was answered.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// AWS takes 10 MiB of records in one call; base64 makes that 13.4 MiB.
-const LARGEST_BODY: usize = 16 << 20;
+pub(super) const LARGEST_BODY: usize = 16 << 20;
 
 /// How long a stop waits for requests in hand.
 const STOP_LIMIT: Duration = Duration::from_secs(2);

@@ -2,13 +2,19 @@
 //!
 //! Both are foreign emulators (ferrokinesis, dynoxide) behind one owner, [`Aws`]. Without a place to keep data nothing
 //! is written to disk. Kinesis is served here, over HTTP/1.1 and h2c, because the emulator's own server drags in its
-//! command line; on the way in, `shim` mends what the emulator gets wrong about starting positions. Release images are
-//! built without this room.
+//! command line; on the way in, `shim` mends what the emulator gets wrong. Release images are built without this module.
 
 mod aws;
+mod cbor;
+mod put;
+mod reshard;
 mod serve;
 mod shim;
 
+#[cfg(test)]
+mod cbor_tests;
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-//! Mends what ferrokinesis 0.7.0 gets wrong about where reading begins.
+//! Mends what ferrokinesis 0.7.0 gets wrong.
 //!
 //! - `SubscribeToShard` is checked against a schema that knows only `StartingPosition.Type`; the number and the time
 //!   are dropped, so that every subscription at a position begins at the horizon. The emulator's action itself is
@@ -9,15 +9,20 @@
 //!   lower sequence number can appear after a higher one was read. Here requests take turns.
 //! - AWS refuses a second subscription to a shard within 5 s of the first and lets a later one take over; the emulator
 //!   serves both. Here the rule holds, and the one taken over ends (AWS sends it an exception first).
+//! - The limits of a record (`put`) and UpdateShardCount (`reshard`).
 //!
-//! Only JSON requests are mended; that is what every SDK but the Java 1.x one sends.
+//! Requests in CBOR are translated into JSON first (`cbor`), so all of this holds for them too.
 
+use super::aws::LARGEST_BODY;
+use super::{cbor, put, reshard};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use ferrokinesis::actions::Operation;
 use ferrokinesis::actions::subscribe_to_shard::execute_streaming;
+use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::sequence::{resolve_shard_id, shard_ix_to_hex};
 use ferrokinesis::store::Store;
 use futures_util::StreamExt;
@@ -30,13 +35,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-const JSON: &str = "application/x-amz-json-1.1";
-const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+pub(super) const JSON: &str = "application/x-amz-json-1.1";
+pub(super) const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// Within this time after a subscription a second one to the same shard is refused (SubscribeToShard, API reference).
-const TAKE_OVER_AFTER: Duration = Duration::from_secs(5);
-
-const LARGEST_REQUEST: usize = 1 << 20;
+pub(super) const TAKE_OVER_AFTER: Duration = Duration::from_secs(5);
 
 /// Puts the mending in front of the emulator's router.
 pub(super) fn mend(router: Router, store: Store) -> Router {
@@ -44,14 +47,14 @@ pub(super) fn mend(router: Router, store: Store) -> Router {
     router.layer(from_fn(move |request: Request, next: Next| {
         let shim = shim.clone();
         async move {
-            let _turn = shim.turn.lock().await;
-            // A subscription that was woken by the last request may hold a lock: it goes first.
-            tokio::task::yield_now().await;
-            match action(request.headers()) {
-                Some(Action::Subscribe) => shim.subscribe(request, next).await,
-                Some(Action::Iterator) => shim.iterator(request, next).await,
-                None => next.run(request).await,
+            if !cbor::is_spoken(request.headers()) {
+                return shim.serve(request, next).await;
             }
+            let answer = match cbor::request_in_json(request).await {
+                Ok(request) => shim.serve(request, next).await,
+                Err(refusal) => refusal,
+            };
+            cbor::answer_in_cbor(answer).await
         }
     }))
 }
@@ -73,24 +76,60 @@ struct Subscription {
 enum Action {
     Subscribe,
     Iterator,
+    Put(Operation),
+    UpdateShardCount,
 }
 
 fn action(headers: &HeaderMap) -> Option<Action> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Without a signature the emulator answers as AWS would; that is left to it.
-    if text(AUTHORIZATION.as_str()).is_empty() || text(CONTENT_TYPE.as_str()) != JSON {
+    if text(AUTHORIZATION.as_str()).is_empty() || content_type(headers) != JSON {
         return None;
     }
     match text("x-amz-target").rsplit_once('.')?.1 {
         "SubscribeToShard" => Some(Action::Subscribe),
         "GetShardIterator" => Some(Action::Iterator),
+        "PutRecord" => Some(Action::Put(Operation::PutRecord)),
+        "PutRecords" => Some(Action::Put(Operation::PutRecords)),
+        "UpdateShardCount" => Some(Action::UpdateShardCount),
         _ => None,
     }
+}
+
+/// The media type of a request or an answer, without parameters.
+pub(super) fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
 }
 
 impl Shim {
     fn new(store: Store) -> Self {
         Self { store, subscriptions: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
+    async fn serve(&self, request: Request, next: Next) -> Response {
+        let action = action(request.headers());
+        let (request, body) = match action {
+            None => (request, Bytes::new()),
+            Some(_) => match buffered(request).await {
+                Ok(buffered) => buffered,
+                Err(refusal) => return refusal,
+            },
+        };
+        let _turn = self.turn.lock().await;
+        // A subscription that was woken by the last request may hold a lock: it goes first.
+        tokio::task::yield_now().await;
+        let mended = match action {
+            Some(Action::Subscribe) => return self.subscribe(request, next).await,
+            Some(Action::Iterator) => return self.iterator(request, next).await,
+            Some(Action::Put(operation)) => put::answer(&self.store, operation, &body).await,
+            Some(Action::UpdateShardCount) => reshard::answer(&self.store, &body).await,
+            None => None,
+        };
+        match mended {
+            Some(answer) => answer,
+            None => next.run(request).await,
+        }
     }
 
     async fn subscribe(&self, request: Request, next: Next) -> Response {
@@ -152,11 +191,7 @@ impl Shim {
     async fn stream(&self, asked: Value) -> Response {
         match execute_streaming(&self.store, asked, JSON).await {
             Ok(body) => answer(StatusCode::OK, EVENT_STREAM, body),
-            Err(error) => {
-                let status = StatusCode::from_u16(error.status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let text = json!({"__type": error.body.error_type, "message": error.body.message});
-                answer(status, JSON, Body::from(text.to_string()))
-            }
+            Err(error) => error_answer(&error),
         }
     }
 
@@ -239,24 +274,42 @@ impl StartKind {
 
 async fn read(request: Request) -> Result<(http::request::Parts, Value), Response> {
     let unreadable = || refusal("SerializationException", "the request body is not a JSON object");
-    let (mut parts, body) = request.into_parts();
-    let bytes: Bytes = to_bytes(body, LARGEST_REQUEST).await.map_err(|_| unreadable())?;
+    let (mut parts, bytes) = read_body(request).await?;
     let asked: Value = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
     // The body may be written anew, with another length.
     parts.headers.remove(http::header::CONTENT_LENGTH);
     if asked.is_object() { Ok((parts, asked)) } else { Err(unreadable()) }
 }
 
+/// The request with its body in memory, and that body.
+async fn buffered(request: Request) -> Result<(Request, Bytes), Response> {
+    let (parts, bytes) = read_body(request).await?;
+    Ok((Request::from_parts(parts, Body::from(bytes.clone())), bytes))
+}
+
+/// Head and body of a request.
+pub(super) async fn read_body(request: Request) -> Result<(http::request::Parts, Bytes), Response> {
+    let (parts, body) = request.into_parts();
+    let too_large = |_| refusal("SerializationException", "the request body is too large or was not sent to its end");
+    Ok((parts, to_bytes(body, LARGEST_BODY).await.map_err(too_large)?))
+}
+
 fn lacks(member: &str) -> Response {
     refusal("InvalidArgumentException", &format!("StartingPosition lacks {member}, which its Type needs"))
 }
 
-fn refusal(word: &str, message: &str) -> Response {
-    let text = json!({"__type": word, "message": message});
-    answer(StatusCode::BAD_REQUEST, JSON, Body::from(text.to_string()))
+/// The answer to a request that is at fault; `code` is the name of the exception.
+pub(super) fn refusal(code: &str, message: &str) -> Response {
+    error_answer(&KinesisErrorResponse::client_error(code, Some(message)))
 }
 
-fn answer(status: StatusCode, content: &'static str, body: Body) -> Response {
+pub(super) fn error_answer(error: &KinesisErrorResponse) -> Response {
+    let status = StatusCode::from_u16(error.status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let text = json!({"__type": error.body.error_type, "message": error.body.message});
+    answer(status, JSON, Body::from(text.to_string()))
+}
+
+pub(super) fn answer(status: StatusCode, content: &'static str, body: Body) -> Response {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content));

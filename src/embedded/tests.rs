@@ -1,33 +1,40 @@
 //! Both emulators over real sockets, by raw HTTP.
 
+use super::shim::TAKE_OVER_AFTER;
 use super::{Aws, EmbeddedError, EmbeddedSettings, serve};
 use crate::domain::Stop;
 use crate::tasks::Supervisor;
+use crate::testing::within;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 const YEAR_2100: u64 = 4_102_444_800;
 
 /// Sends one call; the answer is still to be read.
 async fn send(url: &str, target: &str, body: &Value) -> TcpStream {
     let version = if target.starts_with("DynamoDB") { "1.0" } else { "1.1" };
-    let text = body.to_string();
+    send_bytes(url, target, &format!("application/x-amz-json-{version}"), body.to_string().as_bytes()).await
+}
+
+/// Sends one call with a body of any kind.
+pub(super) async fn send_bytes(url: &str, target: &str, content_type: &str, body: &[u8]) -> TcpStream {
     let head = format!(
         "POST / HTTP/1.1\r\nhost: local\r\nconnection: close\r\nx-amz-target: {target}\r\nx-amz-date: 20300101T000000Z\r\n\
-         content-type: application/x-amz-json-{version}\r\ncontent-length: {}\r\nauthorization: AWS4-HMAC-SHA256 \
+         content-type: {content_type}\r\ncontent-length: {}\r\nauthorization: AWS4-HMAC-SHA256 \
          Credential=test/20300101/us-east-1/kinesis/aws4_request, SignedHeaders=host, Signature=00\r\n\r\n",
-        text.len()
+        body.len()
     );
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
     stream
 }
 
 /// Sends one call and gives status and body; a stream of events is read to its end, frames and all.
-async fn call(url: &str, target: &str, body: &Value) -> (u16, String) {
+pub(super) async fn call(url: &str, target: &str, body: &Value) -> (u16, String) {
     let mut stream = send(url, target, body).await;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
@@ -36,7 +43,7 @@ async fn call(url: &str, target: &str, body: &Value) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-async fn kinesis(url: &str, action: &str, body: &Value) -> Value {
+pub(super) async fn kinesis(url: &str, action: &str, body: &Value) -> Value {
     let (status, text) = call(url, &format!("Kinesis_20131202.{action}"), body).await;
     assert_eq!(status, 200, "{action}: {text}");
     if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
@@ -48,7 +55,7 @@ async fn put(url: &str, key: &str) -> String {
 }
 
 /// A stream `s` with one shard, three records, and a consumer; gives the consumer's ARN and the first record's number.
-async fn three_records(url: &str) -> (String, String) {
+pub(super) async fn three_records(url: &str) -> (String, String) {
     kinesis(url, "CreateStream", &json!({"StreamName": "s", "ShardCount": 1})).await;
     loop {
         let summary = kinesis(url, "DescribeStreamSummary", &json!({"StreamName": "s"})).await;
@@ -74,41 +81,56 @@ async fn three_records(url: &str) -> (String, String) {
     }
 }
 
-async fn subscribe(url: &str, consumer: &str, start: Value) -> (u16, String) {
-    let asked = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000", "StartingPosition": start});
-    call(url, "Kinesis_20131202.SubscribeToShard", &asked).await
+/// A subscription to the only shard, as far as it was read.
+struct Subscription {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Subscription {
+    async fn start(url: &str, consumer: &str, start: Value) -> Self {
+        let asked = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000", "StartingPosition": start});
+        Self { stream: send(url, "Kinesis_20131202.SubscribeToShard", &asked).await, read: Vec::new() }
+    }
+
+    /// Everything so far, once this text is in it.
+    async fn until(&mut self, text: &str) -> String {
+        within(text, async {
+            loop {
+                let read = String::from_utf8_lossy(&self.read).into_owned();
+                if read.contains(text) {
+                    return read;
+                }
+                assert_ne!(self.stream.read_buf(&mut self.read).await.unwrap(), 0, "it ended after {read}");
+            }
+        })
+        .await
+    }
 }
 
 fn keys(text: &str) -> Vec<&str> {
     ["key-1", "key-2", "key-3", "key-4"].into_iter().filter(|key| text.contains(key)).collect()
 }
 
-fn short_sessions() -> EmbeddedSettings {
-    EmbeddedSettings { subscription_session: Duration::from_millis(300), ..EmbeddedSettings::default() }
-}
-
-async fn start(settings: EmbeddedSettings) -> Aws {
+pub(super) async fn start(settings: EmbeddedSettings) -> Aws {
     Aws::start(settings).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_subscription_begins_after_the_number_it_names() {
-    let aws = start(short_sessions()).await;
+    let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, first) = three_records(&url).await;
     let after = json!({"Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": first});
-    let (status, text) = subscribe(&url, &consumer, after).await;
-    assert_eq!((status, keys(&text)), (200, vec!["key-2", "key-3"]));
+    let text = Subscription::start(&url, &consumer, after).await.until("key-3").await;
+    assert_eq!(keys(&text), ["key-2", "key-3"]);
     aws.stop().await;
 }
 
 #[tokio::test]
 async fn the_emulator_alone_still_drops_the_number() {
-    let options = ferrokinesis::store::StoreOptions {
-        create_stream_ms: 0,
-        subscribe_to_shard_session_ms: 300,
-        ..ferrokinesis::store::StoreOptions::default()
-    };
+    let options =
+        ferrokinesis::store::StoreOptions { create_stream_ms: 0, ..ferrokinesis::store::StoreOptions::default() };
     let (router, _store) = ferrokinesis::create_app(options);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -116,47 +138,66 @@ async fn the_emulator_alone_still_drops_the_number() {
     server.spawn("unmended", serve::run(listener, router, Stop::new()));
     let (consumer, first) = three_records(&url).await;
     let after = json!({"Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": first});
-    let (_, text) = subscribe(&url, &consumer, after).await;
+    let text = Subscription::start(&url, &consumer, after).await.until("key-3").await;
     assert_eq!(keys(&text)[0], "key-1", "the emulator is mended: take the shim for SubscribeToShard out");
     server.abort_and_join().await;
 }
 
 #[tokio::test]
 async fn a_time_after_the_last_record_begins_after_it() {
-    let aws = start(short_sessions()).await;
+    let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, _) = three_records(&url).await;
-    let (status, text) = subscribe(&url, &consumer, json!({"Type": "AT_TIMESTAMP", "Timestamp": YEAR_2100})).await;
-    assert_eq!((status, keys(&text).len()), (200, 0), "{text}");
+    let at = json!({"Type": "AT_TIMESTAMP", "Timestamp": YEAR_2100});
+    let mut subscription = Subscription::start(&url, &consumer, at).await;
+    // It stands where it begins once its first event came.
+    subscription.until("MillisBehindLatest").await;
     let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000",
         "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": YEAR_2100});
     let iterator = kinesis(&url, "GetShardIterator", &asked).await;
     put(&url, "key-4").await;
     let records = kinesis(&url, "GetRecords", &json!({"ShardIterator": iterator["ShardIterator"]})).await;
     assert_eq!(keys(&records.to_string()), ["key-4"]);
+    assert_eq!(keys(&subscription.until("key-4").await), ["key-4"]);
     aws.stop().await;
 }
 
 #[tokio::test]
 async fn a_time_before_the_first_record_begins_there() {
-    let aws = start(short_sessions()).await;
+    let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, _) = three_records(&url).await;
-    let (_, text) = subscribe(&url, &consumer, json!({"Type": "AT_TIMESTAMP", "Timestamp": 1.5})).await;
+    let at = json!({"Type": "AT_TIMESTAMP", "Timestamp": 1.5});
+    let text = Subscription::start(&url, &consumer, at).await.until("key-3").await;
     assert_eq!(keys(&text).len(), 3);
     aws.stop().await;
 }
 
 #[tokio::test]
 async fn a_second_subscription_at_once_is_refused_but_a_failed_one_does_not_count() {
-    let aws = start(short_sessions()).await;
+    let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, _) = three_records(&url).await;
-    let (status, text) = subscribe(&url, &consumer, json!({"Type": "AT_SEQUENCE_NUMBER"})).await;
-    assert_eq!((status, text.contains("InvalidArgumentException")), (400, true), "{text}");
-    assert_eq!(subscribe(&url, &consumer, json!({"Type": "TRIM_HORIZON"})).await.0, 200);
-    let (status, text) = subscribe(&url, &consumer, json!({"Type": "TRIM_HORIZON"})).await;
-    assert_eq!((status, text.contains("ResourceInUseException")), (400, true), "{text}");
+    let position = |position: &str| json!({"Type": position});
+    // A round that took as long as a subscription is protected proves nothing.
+    within("a round in time", async {
+        loop {
+            let begun = Instant::now();
+            let mut bad = Subscription::start(&url, &consumer, position("AT_SEQUENCE_NUMBER")).await;
+            bad.until("InvalidArgumentException").await;
+            let mut first = Subscription::start(&url, &consumer, position("TRIM_HORIZON")).await;
+            let first = first.until("\r\n").await;
+            let mut second = Subscription::start(&url, &consumer, position("TRIM_HORIZON")).await;
+            let second = second.until("}").await;
+            if begun.elapsed() < TAKE_OVER_AFTER {
+                assert!(first.starts_with("HTTP/1.1 200"), "the one that failed does not count: {first}");
+                assert!(second.starts_with("HTTP/1.1 400") && second.contains("ResourceInUseException"), "{second}");
+                return;
+            }
+            tokio::time::sleep(TAKE_OVER_AFTER).await;
+        }
+    })
+    .await;
     aws.stop().await;
 }
 
@@ -239,8 +280,7 @@ async fn a_stop_cuts_open_subscriptions_and_frees_the_ports() {
     aws.stop().await;
     let mut rest = Vec::new();
     // Whether the socket is closed or reset is the system's choice; it must only end.
-    let ended = tokio::time::timeout(Duration::from_secs(10), subscription.read_to_end(&mut rest)).await;
-    assert!(ended.is_ok());
+    drop(within("the subscription to end", subscription.read_to_end(&mut rest)).await);
     for url in [url, dynamodb] {
         assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.is_err());
     }

@@ -8,7 +8,7 @@ use super::refusals;
 use super::shard_map::hash_key;
 use super::waiter::{Answer, Waiter};
 use crate::domain::{BindingError, NewRecord, Outcome, Receipt, RecordWriter, SequenceNumber, ShardDirectory, Stop};
-use crate::tasks::Supervisor;
+use crate::tasks::{Supervisor, TaskFailure};
 use crate::telemetry::{OutputMetrics, RecordState};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,14 +120,17 @@ impl Producer {
     /// of all records have passed and the calls that are open have ended. A second call returns at once.
     ///
     /// Dropped midway it aborts the owner: callers that still wait are told `Closed`, with an unknown outcome where
-    /// their record is under way.
+    /// their record is under way. The next call then waits until the owner has ended, so that all of them are answered.
     pub async fn close(&self) {
         self.stop.finish();
         let owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut owner) = owner else { return };
-        while let Some(ended) = owner.next().await {
-            if let Err(failure) = ended.result {
-                tracing::error!(%failure, "owner of an output ended before its time");
+        let Some(owner) = owner else { return };
+        let mut closing = Closing { owner, slot: &self.owner };
+        while let Some(ended) = closing.owner.next().await {
+            match ended.result {
+                Ok(()) => {}
+                Err(TaskFailure::Aborted) => tracing::debug!("owner of an output was aborted"),
+                Err(failure) => tracing::error!(%failure, "owner of an output ended before its time"),
             }
         }
     }
@@ -179,6 +182,22 @@ impl Producer {
     fn refuse(&self, error: BindingError) -> BindingError {
         self.metrics.ended(RecordState::Refused, 0);
         error
+    }
+}
+
+/// Waits for the owner to end. Dropped before, it aborts the owner and leaves it to the next call of `close`.
+struct Closing<'a> {
+    owner: Supervisor<()>,
+    slot: &'a Mutex<Option<Supervisor<()>>>,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.owner.abort_all();
+        let owner = std::mem::take(&mut self.owner);
+        if !owner.is_empty() {
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
+        }
     }
 }
 

@@ -197,20 +197,42 @@ impl Host {
     /// To be called once, after the inputs are drained and the callers answered. Has no limit of its own: the caller
     /// cuts it by dropping the future, which aborts what is left.
     pub async fn close_all(&self) -> Vec<ComponentName> {
+        closed(&mut self.closing()).await
+    }
+
+    /// The same within `limit`. A component that is not closed by then is aborted: once this returns, it has answered its
+    /// callers with what it knows. Returns whether all were closed in time and well.
+    pub async fn close_all_within(&self, limit: Duration) -> bool {
+        let mut closing = self.closing();
+        if let Ok(broken) = tokio::time::timeout(limit, closed(&mut closing)).await {
+            return broken.is_empty();
+        }
+        // Dropped midway, `close` aborts what it waits for. The second call waits until that has ended.
+        closing.abort_and_join().await;
+        closed(&mut self.closing()).await;
+        false
+    }
+
+    fn closing(&self) -> Supervisor<()> {
         let mut closing = Supervisor::new();
         for component in &self.loaded {
             let binding = Arc::clone(&component.binding);
             closing.spawn(binding.name().to_string(), async move { binding.close().await });
         }
-        let mut broken = Vec::new();
-        while let Some(ended) = closing.next().await {
-            if let Err(error) = ended.result {
-                tracing::error!(component = %ended.name, %error, "component did not close");
-                broken.extend(ended.name.parse().ok());
-            }
-        }
-        broken
+        closing
     }
+}
+
+/// Joins the tasks that close components, and returns the names of those that panicked.
+async fn closed(closing: &mut Supervisor<()>) -> Vec<ComponentName> {
+    let mut broken = Vec::new();
+    while let Some(ended) = closing.next().await {
+        if let Err(error) = ended.result {
+            tracing::error!(component = %ended.name, %error, "component did not close");
+            broken.extend(ended.name.parse().ok());
+        }
+    }
+    broken
 }
 
 #[cfg(test)]

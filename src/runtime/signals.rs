@@ -124,8 +124,12 @@ fn is_ignored(status: &str, signal: u32) -> bool {
 mod tests {
     use super::*;
 
+    /// A signal reaches every test of this process that listens.
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     #[tokio::test]
     async fn work_that_ends_by_itself_is_finished() {
+        let _turn = ONE_AT_A_TIME.lock().await;
         let stop = Stop::new();
         assert_eq!(Signals::listen().unwrap().govern(&stop, async { 7 }).await, Governed::Finished(7));
         assert!(!stop.is_asked());
@@ -138,6 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_signal_asks_and_the_second_cuts() {
+        let _turn = ONE_AT_A_TIME.lock().await;
         let (stop, signals) = (Stop::new(), Signals::listen().unwrap());
         let sending = async {
             send("TERM");

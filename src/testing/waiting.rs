@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// How long any fact may take on a busy machine. Reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at a fact that nobody announces, such as the state of another process.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What a future gives, if it does so within a minute.
+/// What a future gives, if it does so within five minutes.
 ///
 /// # Panics
 /// When it does not; the text names what was waited for.
@@ -19,7 +19,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// Asks again and again until the answer is there.
 ///
 /// # Panics
-/// When it is not there within a minute.
+/// When it is not there within five minutes.
 pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {

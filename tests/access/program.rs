@@ -1,11 +1,11 @@
 //! The real program, in an environment of the test's making.
 
 use crate::cloud::Cloud;
+use bindd::testing::within;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -70,7 +70,7 @@ impl Bench {
     /// `check --connect --json`: the exit code and the report.
     pub(crate) async fn probe(&self) -> (i32, Value) {
         let run = self.command(&["check", "--connect", "--json"]).output();
-        let output = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap();
+        let output = within("the check to end", run).await.unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}\n{output:?}"));
         (output.status.code().unwrap(), report)

@@ -2,10 +2,9 @@
 
 use crate::cloud::{CONTAINER_TOKEN, Cloud};
 use crate::program::Bench;
-use bindd::testing::until;
+use bindd::testing::{until, within};
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -70,7 +69,7 @@ async fn with_fail_fast_the_start_fails_as_daprs_does() {
     let cloud = Cloud::start().await;
     cloud.container_gives(None);
     let bench = in_container(&cloud, &[("failFast", "true")]);
-    let output = tokio::time::timeout(Duration::from_secs(60), bench.command(&FLAGS).output()).await.unwrap().unwrap();
+    let output = within("the program to end", bench.command(&FLAGS).output()).await.unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("component orders could not be connected: no AWS credentials could be had"), "{text}");

@@ -20,7 +20,7 @@ spec:
   metadata:
     - {name: streamName, value: orders}
     - {name: initialPosition, value: trim_horizon}
-    - {name: leaseDuration, value: 1s}
+    - {name: leaseDuration, value: 2s}
 ";
 
 /// A `bindd dev` of its own process, on kept data.

@@ -35,7 +35,7 @@ async fn fan_out_goes_on_after_the_last_accepted_record() {
 async fn a_crash_loses_nothing() {
     let world = World::start().await;
     world.stream("orders", 2).await;
-    world.input("orders-in", "orders", "shared");
+    world.input_with_short_leases("orders-in", "orders", "shared");
     let app = RecordingApp::start().await;
     let all = world.put("orders", "order-", 40).await;
     let sidecar = world.sidecar(Some(&app)).await;

@@ -45,7 +45,7 @@ async fn a_record_in_hand_is_settled_before_the_end() {
 async fn a_record_that_the_app_never_answers_is_cut_and_comes_again() {
     let world = World::start().await;
     world.stream("orders", 1).await;
-    world.input("orders-in", "orders", "shared");
+    world.input_with_short_leases("orders-in", "orders", "shared");
     let app = RecordingApp::start().await;
     app.behave(Behaviour::Hold);
     let all = world.put("orders", "order-", 3).await;

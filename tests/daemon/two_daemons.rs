@@ -11,7 +11,7 @@ fn accepted(apps: [&RecordingApp; 2]) -> Vec<String> {
 async fn shards_are_shared_and_those_of_a_stopped_one_taken_over() {
     let world = World::start().await;
     world.stream("orders", 4).await;
-    world.input("orders-in", "orders", "shared");
+    world.input_with_short_leases("orders-in", "orders", "shared");
     let (left, right) = (RecordingApp::start().await, RecordingApp::start().await);
     let first = world.sidecar(Some(&left)).await;
     let second = world.sidecar(Some(&right)).await;
@@ -40,7 +40,7 @@ async fn shards_are_shared_and_those_of_a_stopped_one_taken_over() {
 async fn shards_of_a_crashed_one_are_taken_over() {
     let world = World::start().await;
     world.stream("orders", 2).await;
-    world.input("orders-in", "orders", "shared");
+    world.input_with_short_leases("orders-in", "orders", "shared");
     let (left, right) = (RecordingApp::start().await, RecordingApp::start().await);
     let first = world.sidecar(Some(&left)).await;
     let begun = world.put("orders", "begun-", 5).await;

@@ -121,8 +121,17 @@ impl World {
         self.component(name, "bindings.aws.dynamodb", &self.aws.dynamodb_url(), fields);
     }
 
-    /// Writes a Kinesis input that begins at the oldest record and whose leases expire within a second.
+    /// Writes a Kinesis input that begins at the oldest record. Its leases do not expire on a busy machine.
     pub(crate) fn input(&self, name: &str, stream: &str, mode: &str) {
+        self.input_with_leases(name, stream, mode, "1m");
+    }
+
+    /// The same with leases that expire soon: for a worker that ends without releasing them. A record may come twice.
+    pub(crate) fn input_with_short_leases(&self, name: &str, stream: &str, mode: &str) {
+        self.input_with_leases(name, stream, mode, "2s");
+    }
+
+    fn input_with_leases(&self, name: &str, stream: &str, mode: &str, lease: &str) {
         self.kinesis_component(
             name,
             &[
@@ -130,7 +139,7 @@ impl World {
                 ("consumerName", name),
                 ("mode", mode),
                 ("initialPosition", "trim_horizon"),
-                ("leaseDuration", "1s"),
+                ("leaseDuration", lease),
                 ("direction", "input"),
             ],
         );
@@ -154,6 +163,8 @@ impl World {
     /// Settings of a sidecar for an app, with the components written so far.
     pub(crate) fn settings(&self, app: Option<&RecordingApp>) -> Settings {
         let mut settings = Settings::local("shop", self.folder.path());
+        // Longer than any fact, so that a busy machine does not decide about a test.
+        settings.graceful_shutdown = Some(Duration::from_secs(600));
         settings.app =
             app.map(|app| app.address()).map(|at| AppEndpoint { address: at.ip().to_string(), port: at.port() });
         settings

@@ -15,7 +15,7 @@ fn items_of(service: &Service) -> Items {
 
 async fn put(items: &Items, item: Item) -> Result<(), Refused> {
     let put = Put { item, condition: None };
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(100);
     items.put(put, Returned::Nothing, OnRefusal::Nothing, until).await.map(|_| ())
 }
 

@@ -15,8 +15,18 @@ pub(crate) struct Ministack {
 }
 
 impl Ministack {
-    /// Starts it on a free port and waits until it answers.
+    /// Starts it on a free port and waits until it answers. Where another program takes the port before, it is started
+    /// again on another.
     pub(crate) async fn start() -> Self {
+        for _ in 0..3 {
+            if let Some(started) = Self::start_once().await {
+                return started;
+            }
+        }
+        panic!("ministack ended three times before it answered");
+    }
+
+    async fn start_once() -> Option<Self> {
         #[expect(clippy::disallowed_methods, reason = "where the emulator is, is a matter of the machine")]
         let program = std::env::var("MINISTACK").unwrap_or_else(|_| "ministack".to_owned());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -28,12 +38,15 @@ impl Ministack {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true);
-        let process = command.spawn().unwrap_or_else(|error| {
+        let mut process = command.spawn().unwrap_or_else(|error| {
             panic!("`{program}` did not start: {error}; run `pip install ministack==1.5.33` or set MINISTACK to it")
         });
         let url = format!("http://127.0.0.1:{port}");
         let (kinesis, dynamodb) = (kinesis_client(&url), dynamodb_client(&url));
-        until("ministack to answer", async || kinesis.list_streams().send().await.ok()).await;
-        Self { url, kinesis, dynamodb, _process: process }
+        tokio::select! {
+            _ = until("ministack to answer", async || kinesis.list_streams().send().await.ok()) => {}
+            _ = process.wait() => return None,
+        }
+        Some(Self { url, kinesis, dynamodb, _process: process })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) 
 async fn every_item_said_to_be_stored_is_there_with_its_exact_number() {
     let aws = Ministack::start().await;
     create_table(&aws.dynamodb, "rows").await;
-    let components = Components::new().with("rows", "bindings.aws.dynamodb", &aws.url, &[("table", "rows")]);
+    let components = Components::new().patient_rows(&aws.url, &[]);
     let sidecar = components.sidecar().await;
     let crowd = Crowd { callers: 16, records: 5 };
     let told = send_all(sidecar.address, "rows", crowd, |number| {

@@ -17,7 +17,7 @@ async fn records_above_the_limits_of_a_shard_are_never_lost_or_doubled() {
     sidecar.stop().await;
     let stored = read_back(&client, "orders").await;
     assert_true(&told, sent, &stored);
-    assert_eq!(statuses(&told), [(204, sent)].into(), "ten seconds are enough for what two shards take in three");
+    assert_eq!(statuses(&told), [(204, sent)].into(), "two shards take them in three seconds");
     assert_eq!(stored.len(), sent, "no record twice");
     aws.stop().await;
 }

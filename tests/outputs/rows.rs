@@ -9,7 +9,7 @@ use bindd::testing::Faults;
 async fn an_item_said_to_be_stored_is_in_the_table() {
     let backend = keeping(1).await;
     backend.set(Faults { call_throttled: 0.1, reply_lost: 0.05, call_unavailable: 0.05, ..Faults::default() });
-    let components = Components::new().with("rows", "bindings.aws.dynamodb", &backend.url(), &[("table", "rows")]);
+    let components = Components::new().patient_rows(&backend.url(), &[]);
     let sidecar = components.sidecar().await;
     let crowd = Crowd { callers: 32, records: 30 };
     let told = send_all(sidecar.address, "rows", crowd, |number| {
@@ -32,14 +32,7 @@ async fn an_item_said_to_be_stored_is_in_the_table() {
 async fn an_item_whose_reply_was_lost_is_known_by_its_version() {
     let backend = keeping(1).await;
     backend.set(Faults { reply_lost: 0.3, ..Faults::default() });
-    let fields = [
-        ("table", "rows"),
-        ("etagAttributeName", "version"),
-        ("requestTimeout", "100s"),
-        ("maxRequestTimeout", "100s"),
-        ("attemptTimeout", "60s"),
-    ];
-    let components = Components::new().with("rows", "bindings.aws.dynamodb", &backend.url(), &fields);
+    let components = Components::new().patient_rows(&backend.url(), &[("etagAttributeName", "version")]);
     let sidecar = components.sidecar().await;
     let told = send_all(sidecar.address, "rows", Crowd { callers: 4, records: 25 }, |number| {
         let metadata = r#"{"concurrency":"first-write"}"#;

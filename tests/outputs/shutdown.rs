@@ -2,7 +2,7 @@
 
 use crate::callers::{Crowd, record, send_all};
 use crate::judge::{places, statuses, untruths};
-use crate::world::{Components, keeping};
+use crate::world::{Components, GRACE, keeping};
 use bindd::daemon::Shutdown;
 use bindd::testing::Faults;
 use bindd::testing::until;
@@ -32,12 +32,11 @@ async fn a_stop_in_mid_traffic_answers_whatever_it_stored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_still_waits_at_the_end_of_a_stop_is_answered_as_far_as_anybody_knows() {
     let backend = keeping(4).await;
-    backend.set(Faults { latency: Duration::from_secs(50), ..Faults::default() });
-    let table =
-        [("table", "rows"), ("requestTimeout", "100s"), ("maxRequestTimeout", "100s"), ("attemptTimeout", "60s")];
+    backend.set(Faults { latency: Duration::from_secs(3_600), ..Faults::default() });
     let alone = [("maxInFlight", "1"), ("disableBatching", "true")];
-    let components = Components::kinesis(&backend.url(), &alone);
-    let sidecar = components.with("rows", "bindings.aws.dynamodb", &backend.url(), &table).sidecar().await;
+    let components = Components::kinesis(&backend.url(), &alone).patient_rows(&backend.url(), &[]);
+    // The moment of the last answers comes at once, and the end of the stop long after it.
+    let sidecar = components.sidecar().await.with_last_answers(GRACE);
     let address = sidecar.address;
     let one_each = |callers| Crowd { callers, records: 1 };
     let records = send_all(address, "orders", one_each(8), |number| record(number, 97));

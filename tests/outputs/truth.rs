@@ -54,7 +54,7 @@ async fn a_service_in_trouble_gets_true_answers_told() {
     let faults =
         Faults { call_failed: 0.2, call_unavailable: 0.2, reply_lost: 0.1, entry_failed: 0.2, ..Faults::default() };
     backend.set(faults);
-    let fields = [("requestTimeout", "400ms")];
+    let fields = [("requestTimeout", "1s")];
     let sidecar = Components::kinesis(&backend.url(), &fields).sidecar().await;
     let crowd = Crowd { callers: 64, records: 20 };
     let told = send_all(sidecar.address, "orders", crowd, |number| record(number, 97)).await;
@@ -69,7 +69,7 @@ async fn a_service_in_trouble_gets_true_answers_told() {
 async fn a_service_that_never_answers_is_told_as_unknown() {
     let backend = keeping(1).await;
     backend.set(Faults { reply_lost: 1.0, ..Faults::default() });
-    let sidecar = Components::kinesis(&backend.url(), &[("requestTimeout", "300ms")]).sidecar().await;
+    let sidecar = Components::kinesis(&backend.url(), &[("requestTimeout", "2s")]).sidecar().await;
     let crowd = Crowd { callers: 8, records: 2 };
     let told = send_all(sidecar.address, "orders", crowd, |number| record(number, 5)).await;
     sidecar.stop().await;

@@ -10,9 +10,17 @@ use bindd::testing::{BackendSettings, Keeping, KeptRecord, NullBackend};
 use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const REGION: &str = "us-east-1";
+
+/// How long a graceful stop may take: longer than any fact, so that a busy machine does not decide about a test.
+pub(crate) const GRACE: Duration = Duration::from_secs(600);
+
+/// What makes a component patient, for the same reason.
+const PATIENT: [(&str, &str); 3] =
+    [("requestTimeout", "100s"), ("maxRequestTimeout", "100s"), ("attemptTimeout", "60s")];
 
 /// A backend that keeps everything.
 pub(crate) async fn keeping(shards: usize) -> NullBackend {
@@ -29,14 +37,16 @@ impl Components {
         Self(TempDir::new().unwrap())
     }
 
-    /// A folder with the Kinesis output `orders` to the stream of that name at `url`. It is patient, so that a busy
-    /// machine does not decide about a test; `fields` may say otherwise.
+    /// A folder with the Kinesis output `orders` to the stream of that name at `url`. It is patient; `fields` may say
+    /// otherwise.
     pub(crate) fn kinesis(url: &str, fields: &[(&str, &str)]) -> Self {
-        let patient = [("requestTimeout", "100s"), ("maxRequestTimeout", "100s"), ("attemptTimeout", "60s")];
-        let patient = patient.iter().filter(|(name, _)| fields.iter().all(|(given, _)| given != name));
         let own = [("streamName", "orders"), ("direction", "output")];
-        let fields: Vec<_> = own.iter().chain(patient).chain(fields).copied().collect();
-        Self::new().with("orders", "bindings.aws.kinesis", url, &fields)
+        Self::new().with("orders", "bindings.aws.kinesis", url, &patient(&own, fields))
+    }
+
+    /// Adds the DynamoDB output `rows` to the table of that name at `url`. It is patient; `fields` may say otherwise.
+    pub(crate) fn patient_rows(self, url: &str, fields: &[(&str, &str)]) -> Self {
+        self.with("rows", "bindings.aws.dynamodb", url, &patient(&[("table", "rows")], fields))
     }
 
     /// Adds a file.
@@ -53,11 +63,18 @@ impl Components {
 
     /// Starts a sidecar that serves them.
     pub(crate) async fn sidecar(&self) -> Sidecar {
-        let settings = Settings::local("shop", self.0.path());
+        let mut settings = Settings::local("shop", self.0.path());
+        settings.graceful_shutdown = Some(GRACE);
         let running = daemon::start(&settings, daemon::load(&settings).unwrap()).await.unwrap();
         let address = running.http_address();
         Sidecar { running, address }
     }
+}
+
+/// Fields in front, then those of [`PATIENT`] that are not given, then the given ones.
+fn patient<'a>(own: &[(&'a str, &'a str)], given: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let patient = PATIENT.iter().filter(|(name, _)| given.iter().all(|(known, _)| known != name));
+    own.iter().chain(patient).chain(given).copied().collect()
 }
 
 /// A running sidecar.
@@ -71,6 +88,12 @@ impl Sidecar {
     /// The metrics page.
     pub(crate) fn page(&self) -> String {
         self.running.metrics().page().unwrap()
+    }
+
+    /// Answers those that still wait so long before the end of a stop.
+    pub(crate) fn with_last_answers(mut self, before_end: Duration) -> Self {
+        self.running = self.running.with_last_answers(before_end);
+        self
     }
 
     /// Stops as a signal does.

@@ -176,6 +176,20 @@ async fn a_forced_end_answers_everybody_truly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_dropped_close_the_next_one_ends_when_every_caller_is_answered() {
+    let script = Script::new(|_, _| Reaction::Never);
+    let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
+    let (mut flying, mut waiting) = (Box::pin(rig.put("k", "a")), Box::pin(rig.put("k", "b")));
+    assert!(futures_util::poll!(&mut flying).is_pending());
+    tokio::time::sleep(LATENCY).await;
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    assert!(tokio::time::timeout(LATENCY, rig.producer.close()).await.is_err());
+    rig.producer.close().await;
+    let answers = [flying.now_or_never(), waiting.now_or_never()].map(|answer| answer.unwrap().unwrap_err().outcome());
+    assert_eq!(answers, [Outcome::Unknown, Outcome::NotDone]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_calls_that_hung_what_waited_is_sent_while_there_is_time() {
     let script = Script::new(|call, _| if (1..=7).contains(&call) { Reaction::Never } else { Reaction::Store });
     let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));

@@ -7,6 +7,7 @@ use super::server::{BackendSettings, Keeping};
 use super::shards::{self, Room};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Settings and state of a running backend.
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 pub(super) struct Control {
     pub(super) settings: BackendSettings,
     state: Mutex<State>,
+    /// Whether replies wait.
+    held: watch::Sender<bool>,
 }
 
 /// Changes under the lock only; calls hold it for as long as they write.
@@ -54,7 +57,20 @@ impl Control {
             rooms: vec![Room::default(); settings.shards.max(1)],
             last_sequence: 0,
         };
-        Self { settings, state: Mutex::new(state) }
+        Self { settings, state: Mutex::new(state), held: watch::Sender::new(false) }
+    }
+
+    /// Lets every reply wait, or go.
+    pub(super) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Resolves when replies may go.
+    pub(super) async fn released(&self) {
+        if *self.held.borrow() {
+            // The sender is ours, so this waits for the value alone.
+            drop(self.held.subscribe().wait_for(|held| !held).await);
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -95,6 +95,16 @@ impl NullBackend {
         self.control.lock().faults = faults;
     }
 
+    /// From now on calls are carried out, but their replies wait for [`NullBackend::release_replies`].
+    pub fn hold_replies(&self) {
+        self.control.hold(true);
+    }
+
+    /// Sends the replies that wait, and later ones as usual.
+    pub fn release_replies(&self) {
+        self.control.hold(false);
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -179,6 +189,7 @@ async fn answer(request: Request<Incoming>, control: Arc<Control>) -> Result<Res
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
+    control.released().await;
     let version =
         if target.starts_with("DynamoDB") { "application/x-amz-json-1.0" } else { "application/x-amz-json-1.1" };
     match reply {

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -60,6 +60,8 @@ struct Memory {
 #[derive(Debug)]
 pub(crate) struct RecordingApp {
     address: SocketAddr,
+    /// Keeps others from the port while the app does not listen.
+    _reserved: TcpSocket,
     memory: Arc<Memory>,
     server: JoinSet<()>,
 }
@@ -67,8 +69,8 @@ pub(crate) struct RecordingApp {
 impl RecordingApp {
     /// Starts on a free port; accepts everything.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = reserved.local_addr().unwrap();
         let memory = Arc::new(Memory {
             events: Mutex::default(),
             probes: Mutex::default(),
@@ -76,8 +78,8 @@ impl RecordingApp {
             behaviour: watch::Sender::new(Behaviour::Answer(200)),
             wanted: watch::Sender::new(200),
         });
-        let mut app = Self { address, memory, server: JoinSet::new() };
-        app.serve(listener);
+        let mut app = Self { address, _reserved: reserved, memory, server: JoinSet::new() };
+        app.start_again().await;
         app
     }
 
@@ -107,8 +109,7 @@ impl RecordingApp {
 
     /// Serves again on the same port.
     pub(crate) async fn start_again(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.serve(listener);
+        self.serve(socket(self.address).listen(1_024).unwrap());
     }
 
     /// Everything that was delivered so far, in order of arrival.
@@ -181,6 +182,14 @@ async fn answer(memory: Arc<Memory>, request: Request<Incoming>) -> io::Result<R
     lock(&memory.events)[place].accepted = (200..300).contains(&status);
     memory.seen.send_modify(|seen| *seen += 1);
     Ok(empty(status))
+}
+
+/// A socket bound to an address that others of this app may share.
+fn socket(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 fn empty(status: u16) -> Response<Full<Bytes>> {

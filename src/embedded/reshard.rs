@@ -1,0 +1,203 @@
+//! UpdateShardCount as AWS carries it out: by splits and merges, so that each new shard names its parents.
+//!
+//! The emulator closes all shards and opens new ones without parents. Who reads such a stream cannot know what to read
+//! first, and a subscription to a closed shard ends without naming a child.
+
+use super::shim::{self, JSON, error_answer, refusal};
+use axum::body::Body;
+use axum::response::Response;
+use ferrokinesis::actions::{Operation, dispatch};
+use ferrokinesis::error::KinesisErrorResponse;
+use ferrokinesis::store::Store;
+use ferrokinesis::types::{Shard, StreamStatus};
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// A split or merge takes no time in the emulator, but happens in a task of its own.
+const STEP_LIMIT: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Boundaries of different counts differ by rounding; a shard of less keys than this is never split off.
+const ROUNDING: u128 = 1 << 16;
+
+/// An open shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Open {
+    id: String,
+    /// The first hash key.
+    start: u128,
+    /// The last hash key.
+    end: u128,
+}
+
+/// The next thing to do.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Split { shard: String, at: u128 },
+    Merge { shard: String, adjacent: String },
+}
+
+/// The answer to UpdateShardCount; `None` where the emulator is right to refuse.
+pub(super) async fn answer(store: &Store, body: &[u8]) -> Option<Response> {
+    let asked: &Value = &serde_json::from_slice(body).ok()?;
+    let shard_limit = store.options.shard_limit;
+    let name = store.resolve_stream_name(asked).ok()?;
+    let target = asked["TargetShardCount"].as_u64().and_then(|count| u32::try_from(count).ok())?;
+    let stream = store.get_stream(&name).await.ok()?;
+    let open = open_shards(&stream.shards);
+    let current = open.len();
+    let is_sound = (1..=shard_limit).contains(&target) && asked["ScalingType"] == "UNIFORM_SCALING";
+    if !is_sound || current == target as usize || stream.stream_status != StreamStatus::Active {
+        return None;
+    }
+    let splits: usize = open.iter().map(|shard| inner(shard, target).count()).sum();
+    if store.sum_open_shards().await as usize + splits > shard_limit as usize {
+        let text = format!("splitting the shards of {name} would exceed the limit of {shard_limit} open shards");
+        return Some(refusal("LimitExceededException", &text));
+    }
+    Some(match reshard(store, &name, target).await {
+        Ok(()) => {
+            let text = json!({
+                "StreamName": name, "StreamARN": stream.stream_arn,
+                "CurrentShardCount": current, "TargetShardCount": target,
+            });
+            shim::answer(StatusCode::OK, JSON, Body::from(text.to_string()))
+        }
+        Err(error) => error_answer(&error),
+    })
+}
+
+async fn reshard(store: &Store, name: &str, target: u32) -> Result<(), KinesisErrorResponse> {
+    loop {
+        let open = open_shards(&store.get_stream(name).await?.shards);
+        let Some(step) = next_step(&open, target) else { return Ok(()) };
+        let (operation, asked) = match step {
+            Step::Split { shard, at } => (
+                Operation::SplitShard,
+                json!({"StreamName": name, "ShardToSplit": shard, "NewStartingHashKey": at.to_string()}),
+            ),
+            Step::Merge { shard, adjacent } => (
+                Operation::MergeShards,
+                json!({"StreamName": name, "ShardToMerge": shard, "AdjacentShardToMerge": adjacent}),
+            ),
+        };
+        dispatch(store, operation, asked).await?;
+        until_active(store, name).await?;
+    }
+}
+
+async fn until_active(store: &Store, name: &str) -> Result<(), KinesisErrorResponse> {
+    let active = async {
+        while store.get_stream(name).await?.stream_status != StreamStatus::Active {
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    };
+    let late = || KinesisErrorResponse::server_error(None, Some("a split or merge did not end"));
+    timeout(STEP_LIMIT, active).await.map_err(|_| late())?
+}
+
+fn open_shards(shards: &[Shard]) -> Vec<Open> {
+    let open = shards.iter().filter(|shard| shard.sequence_number_range.ending_sequence_number.is_none());
+    let mut open: Vec<Open> = open
+        .map(|shard| Open {
+            id: shard.shard_id.clone(),
+            start: shard.hash_key_range.start_u128(),
+            end: shard.hash_key_range.end_u128(),
+        })
+        .collect();
+    open.sort_by_key(|shard| shard.start);
+    open
+}
+
+/// The first hash key of the n-th of `target` equal shards.
+fn boundary(n: u32, target: u32) -> u128 {
+    let target = u128::from(target);
+    // 2^128 / target, which does not fit for one shard; but the only boundary of one is 0.
+    let width = u128::MAX / target + u128::from(u128::MAX % target == target - 1 && target > 1);
+    u128::from(n).wrapping_mul(width)
+}
+
+/// The boundaries inside of a shard.
+fn inner(shard: &Open, target: u32) -> impl Iterator<Item = u128> {
+    let (start, end) = (shard.start, shard.end);
+    let is_inside = move |at: &u128| start.saturating_add(ROUNDING) < *at && at.saturating_add(ROUNDING) < end;
+    (0..target).map(move |n| boundary(n, target)).filter(is_inside)
+}
+
+/// Splits come first: what remains inside of the new ranges is then merged, two adjacent shards at a time.
+fn next_step(open: &[Open], target: u32) -> Option<Step> {
+    for shard in open {
+        let inner: Vec<u128> = inner(shard, target).collect();
+        // The middle one, so that few generations are needed.
+        if let Some(at) = inner.get(inner.len() / 2) {
+            return Some(Step::Split { shard: shard.id.clone(), at: *at });
+        }
+    }
+    let is_boundary = |start: u128| (0..target).any(|n| boundary(n, target).abs_diff(start) <= ROUNDING);
+    let pair = open.windows(2).find(|pair| !is_boundary(pair[1].start))?;
+    Some(Step::Merge { shard: pair[0].id.clone(), adjacent: pair[1].id.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn equal(count: u32) -> Vec<Open> {
+        let end = |n| if n + 1 == count { u128::MAX } else { boundary(n + 1, count) - 1 };
+        (0..count).map(|n| Open { id: format!("first-{n}"), start: boundary(n, count), end: end(n) }).collect()
+    }
+
+    /// Carries out every step and returns how many there were.
+    fn carried_out(open: &mut Vec<Open>, target: u32) -> usize {
+        for number in 0.. {
+            let id = |part: &str| format!("{number}-{part}");
+            match next_step(open, target) {
+                None => return number,
+                Some(Step::Split { shard, at }) => {
+                    let place = open.iter().position(|open| open.id == shard).unwrap();
+                    let old = open.remove(place);
+                    assert!(old.start + 1 < at && at < old.end, "{at} is not inside of {old:?}");
+                    open.insert(place, Open { id: id("b"), start: at, end: old.end });
+                    open.insert(place, Open { id: id("a"), start: old.start, end: at - 1 });
+                }
+                Some(Step::Merge { shard, adjacent }) => {
+                    let place = open.iter().position(|open| open.id == shard).unwrap();
+                    let (low, high) = (open.remove(place), open.remove(place));
+                    assert_eq!((high.id, low.end + 1), (adjacent, high.start));
+                    open.insert(place, Open { id: id("m"), start: low.start, end: high.end });
+                }
+            }
+        }
+        unreachable!("it ends")
+    }
+
+    #[test]
+    fn every_count_becomes_every_other_one() {
+        for from in 1..=9 {
+            for to in 1..=9 {
+                let mut open = equal(from);
+                carried_out(&mut open, to);
+                assert_eq!(open.len(), to as usize, "{from} to {to}: {open:?}");
+                let is_there = |(got, wanted): (&Open, Open)| got.start.abs_diff(wanted.start) <= ROUNDING;
+                assert!(open.iter().zip(equal(to)).all(is_there), "{from} to {to}: {open:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn doubling_splits_each_and_halving_merges_pairs() {
+        assert_eq!(carried_out(&mut equal(4), 8), 4);
+        assert_eq!(carried_out(&mut equal(8), 4), 4);
+        assert_eq!(carried_out(&mut equal(3), 3), 0);
+    }
+
+    #[test]
+    fn the_ranges_are_those_of_a_new_stream() {
+        assert_eq!(boundary(1, 2), 1 << 127);
+        assert_eq!(boundary(1, 3), u128::MAX / 3);
+        assert_eq!(boundary(0, 1), 0);
+    }
+}
