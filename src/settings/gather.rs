@@ -76,7 +76,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         app,
         http_addresses: listen_addresses(&flags.ports)?,
         metrics_address: metrics_address(&flags.ports)?,
-        access: access(&flags.ports, set("BINDD_ALLOWED_HOSTS"))?,
+        access: access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)?,
         resources_paths: paths(flags.resources_path, flags.components_path),
         namespace: set("NAMESPACE")?,
         log_filter: log_filter(&flags.log_level),

@@ -11,7 +11,7 @@ enum Expects {
 }
 
 /// Names as daprd spells them, and what follows.
-const UNUSED: [(&str, Expects); 35] = [
+const UNUSED: [(&str, Expects); 34] = [
     ("actors-disseminate-timeout", Expects::Value),
     ("actors-service", Expects::Value),
     ("app-health-check-path", Expects::Value),
