@@ -57,7 +57,7 @@ impl Environment for Full {
 /// The YAML code blocks of a text.
 fn yaml_blocks(text: &str) -> Vec<String> {
     let blocks = text.split("```yaml\n").skip(1);
-    blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+    blocks.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]
