@@ -172,6 +172,10 @@ async fn keys_of_a_container_of_an_instance_and_of_a_session() {
     cloud.container_gives(Some("topsecret\u{7}ASIA"));
     is_refused(&cloud, &bench(&cloud), &["container: ", "access key id", "control character"]).await;
 
+    let cloud = Cloud::start().await;
+    let padded = bench(&cloud).file("token", &format!("{CONTAINER_TOKEN}\n"));
+    is_refused(&cloud, &padded, &["container: ", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "line break"]).await;
+
     let instance = |cloud: &Cloud| {
         Bench::new(&[("endpoint", &cloud.url())])
             .with("AWS_EC2_METADATA_DISABLED", "false")

@@ -31,6 +31,9 @@ const SOURCE_LIMIT: Duration = Duration::from_secs(20);
 /// The most letters of a source's answer that are repeated.
 const LONGEST_ANSWER: usize = 400;
 
+/// The name of the source whose values are variables.
+const ENVIRONMENT: &str = "environment";
+
 /// A place to ask.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
@@ -68,7 +71,7 @@ impl Source {
     fn words(&self) -> String {
         match self {
             Self::Static(_) => "component file".to_owned(),
-            Self::Environment => "environment".to_owned(),
+            Self::Environment => ENVIRONMENT.to_owned(),
             Self::Profile { name: None, file: None } => "shared files".to_owned(),
             Self::Profile { name, file: None } => format!("profile `{}`", name.as_deref().unwrap_or("default")),
             Self::Profile { name, file: Some(file) } => {
@@ -218,16 +221,17 @@ impl Sources {
     fn usable(&self, credentials: Credentials, source: &str) -> Result<Credentials, String> {
         let usable = usable(credentials).map_err(|unusable| unusable.to_string())?;
         for field in usable.trimmed {
-            self.trimmed.note(source, field.word());
+            let name = if source == ENVIRONMENT { field.variable() } else { field.word() };
+            self.trimmed.note(source, name);
         }
         Ok(usable.credentials)
     }
 
-    /// The SDK removes white space around these variables itself, and says nothing.
+    /// The SDK removes white space around some of these variables itself, and says nothing.
     fn note_padded_environment(&self) {
         for variable in [Field::AccessKey, Field::SecretKey, Field::SessionToken].map(Field::variable) {
             if ProcessEnvironment.get(variable).is_some_and(|value| key_text(&value) == KeyText::Padded) {
-                self.trimmed.note("environment", variable);
+                self.trimmed.note(ENVIRONMENT, variable);
             }
         }
     }
@@ -236,7 +240,7 @@ impl Sources {
     fn trimmed_variable(&self, name: &str) -> Option<String> {
         let value = variable(name)?;
         if value.trim().len() < value.len() {
-            self.trimmed.note("environment", name);
+            self.trimmed.note(ENVIRONMENT, name);
         }
         Some(value.trim().to_owned()).filter(|value| !value.is_empty())
     }
@@ -315,15 +319,21 @@ fn panicked(_: Box<dyn Any + Send>) -> provider::Result {
     Err(CredentialsError::invalid_configuration(UNSENDABLE))
 }
 
-/// And on a token it fails, by a text that names no source.
+/// And on a token it fails, by a text that names neither source nor remedy.
 fn explained(error: CredentialsError) -> CredentialsError {
-    if said(&error).contains("invalid header value") {
+    let said = said(&error);
+    if said.contains("invalid header value") {
         CredentialsError::invalid_configuration(UNSENDABLE)
+    } else if said.contains("auth token could not be used as an HTTP header") {
+        CredentialsError::invalid_configuration(UNSENDABLE_CONTAINER_TOKEN)
     } else {
         error
     }
 }
 
+const UNSENDABLE_CONTAINER_TOKEN: &str = "the token of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE or \
+                                          AWS_CONTAINER_AUTHORIZATION_TOKEN has a line break or another character that \
+                                          cannot be sent: write it without";
 const UNSENDABLE: &str = "a key or token of this source cannot be sent: it has a control character or one that is not \
                           ASCII inside, give it again, copied exactly";
 
