@@ -23,6 +23,7 @@ import software.amazon.awssdk.services.kinesis.model.Record;
 import software.amazon.awssdk.services.kinesis.model.ResourceNotFoundException;
 import software.amazon.awssdk.services.kinesis.model.ScalingType;
 import software.amazon.awssdk.services.kinesis.model.Shard;
+import software.amazon.awssdk.services.kinesis.model.ShardFilterType;
 import software.amazon.awssdk.services.kinesis.model.ShardIteratorType;
 import software.amazon.awssdk.services.kinesis.model.StreamDescriptionSummary;
 import software.amazon.awssdk.services.kinesis.model.StreamStatus;
@@ -191,6 +192,9 @@ public final class Client {
         awaitActive(kinesis);
         List<Shard> shards = kinesis.listShards(r -> r.streamName(STREAM)).shards();
         check(shards.size() == 6, "ListShards: " + shards);
+        int open = kinesis.listShards(r -> r.streamName(STREAM).shardFilter(f -> f.type(ShardFilterType.AT_LATEST)))
+                .shards().size();
+        check(open == 2, "ListShards, the open ones: " + open);
         check(shards.get(3).adjacentParentShardId() != null, "a merged shard: " + shards);
         check(shards.subList(1, 6).stream().allMatch(shard -> shard.parentShardId() != null), "parents: " + shards);
     }
