@@ -4,6 +4,8 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
@@ -154,9 +156,10 @@ public final class Client {
                 .describeStreamConsumer(r -> r.consumerARN(consumer.consumerARN())).consumerDescription()
                 .consumerStatus() == ConsumerStatus.ACTIVE);
         check(kinesis.listStreamConsumers(r -> r.streamARN(stream)).consumers().size() == 1, "ListStreamConsumers");
-        List<Record> records = new ArrayList<>();
-        List<Long> behind = new ArrayList<>();
-        var done = new java.util.concurrent.CompletableFuture<Void>();
+        // Events go on to come while they are checked.
+        List<Record> records = new CopyOnWriteArrayList<>();
+        List<Long> behind = new CopyOnWriteArrayList<>();
+        var done = new CompletableFuture<Void>();
         SubscribeToShardResponseHandler handler = SubscribeToShardResponseHandler.builder()
                 .onError(done::completeExceptionally)
                 .subscriber(event -> {
