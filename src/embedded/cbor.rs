@@ -7,15 +7,14 @@
 //! The forms are those of the SDK for Java, 1.x and 2.x: a blob is a byte string; a timestamp is tag 1 with milliseconds
 //! since 1970, where JSON has seconds.
 
+use super::frames::map_events;
 use super::shim::{EVENT_STREAM, JSON, content_type, read_body, refusal};
-use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue as EventValue, Message};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use ciborium::Value as Cbor;
-use futures_util::StreamExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Number, Value};
@@ -57,7 +56,7 @@ pub(super) async fn request_in_json(request: Request) -> Result<Request, Respons
 pub(super) async fn answer_in_cbor(answer: Response) -> Response {
     match content_type(answer.headers()) {
         JSON => {}
-        EVENT_STREAM => return answer.map(events_in_cbor),
+        EVENT_STREAM => return answer.map(|body| map_events(body, event_in_cbor)),
         _ => return answer,
     }
     let (mut parts, body) = answer.into_parts();
@@ -84,23 +83,6 @@ fn payload_in_cbor(json: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(json.len());
     ciborium::into_writer(&cbor_of("", value), &mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
-}
-
-fn events_in_cbor(body: Body) -> Body {
-    let (mut decoder, mut unread) = (MessageFrameDecoder::new(), BytesMut::new());
-    Body::from_stream(body.into_data_stream().map(move |chunk| {
-        unread.extend_from_slice(&chunk.map_err(io::Error::other)?);
-        let mut frames = Vec::new();
-        while unread.has_remaining() {
-            match decoder.decode_frame(&mut unread).map_err(io::Error::other)? {
-                DecodedFrame::Incomplete => break,
-                DecodedFrame::Complete(event) => {
-                    write_message_to(&event_in_cbor(event)?, &mut frames).map_err(io::Error::other)?;
-                }
-            }
-        }
-        Ok::<_, io::Error>(Bytes::from(frames))
-    }))
 }
 
 fn event_in_cbor(event: Message) -> io::Result<Message> {
@@ -171,7 +153,6 @@ fn cbor_of(name: &str, value: Value) -> Cbor {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit for millions of years")]
 fn epoch(seconds: &Number) -> Cbor {
     let millis = (seconds.as_f64().unwrap_or_default() * 1_000.0).round() as i64;
     Cbor::Tag(EPOCH_TAG, Box::new(Cbor::from(millis)))

@@ -2,6 +2,7 @@
 
 use super::EmbeddedSettings;
 use super::tests::{call, kinesis, start, three_records};
+use crate::testing::within;
 use serde_json::{Value, json};
 
 async fn put(url: &str, operation: &str, body: &Value) -> (u16, String) {
@@ -95,6 +96,69 @@ async fn shards_of_a_new_count_name_their_parents() {
             assert!(first_key(parents[0]) <= first_key(shard), "a parent has the keys of its child: {shard:#}");
         }
     }
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn shards_are_listed_as_the_filter_says() {
+    let aws = start(EmbeddedSettings::default()).await;
+    let url = aws.kinesis_url();
+    three_records(&url).await;
+    let count = json!({"StreamName": "s", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"});
+    kinesis(&url, "UpdateShardCount", &count).await;
+    for (kind, ids) in [("AT_TRIM_HORIZON", &[0][..]), ("AT_LATEST", &[1, 2]), ("FROM_TRIM_HORIZON", &[0, 1, 2])] {
+        let asked = json!({"StreamName": "s", "ShardFilter": {"Type": kind}});
+        let listed = kinesis(&url, "ListShards", &asked).await;
+        let expected: Vec<String> = ids.iter().map(|id| format!("shardId-{id:012}")).collect();
+        let shards = listed["Shards"].as_array().unwrap();
+        assert_eq!(
+            shards.iter().map(|shard| shard["ShardId"].as_str().unwrap()).collect::<Vec<_>>(),
+            expected,
+            "{kind}"
+        );
+    }
+    let (status, text) = put(&url, "ListShards", &json!({"StreamName": "s", "ShardFilter": {"Type": "SOME"}})).await;
+    assert!(status == 400 && text.contains("ValidationException"), "{text}");
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_page_and_the_last_event_of_a_shard_name_its_children_and_nothing_to_go_on_with() {
+    let aws = start(EmbeddedSettings::default()).await;
+    let url = aws.kinesis_url();
+    let (consumer, _) = three_records(&url).await;
+    let count = json!({"StreamName": "s", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"});
+    kinesis(&url, "UpdateShardCount", &count).await;
+    let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+    let mut iterator = kinesis(&url, "GetShardIterator", &asked).await["ShardIterator"].clone();
+    let last = within("the last page", async {
+        loop {
+            let page = kinesis(&url, "GetRecords", &json!({"ShardIterator": iterator})).await;
+            iterator = page["NextShardIterator"].clone();
+            if iterator.is_null() {
+                return page;
+            }
+            assert_eq!(page.get("ChildShards"), None, "there is more to read");
+        }
+    })
+    .await;
+    let told: Vec<(&str, &Value)> = last["ChildShards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|child| (child["ShardId"].as_str().unwrap(), &child["ParentShards"]))
+        .collect();
+    let parents = json!(["shardId-000000000000"]);
+    assert_eq!(told, [("shardId-000000000001", &parents), ("shardId-000000000002", &parents)]);
+
+    // A subscription to an ended shard ends by itself.
+    let asked = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000",
+        "StartingPosition": {"Type": "TRIM_HORIZON"}});
+    let text = within("the end", call(&url, "Kinesis_20131202.SubscribeToShard", &asked)).await.1;
+    let events: Vec<&str> = text.split("SubscribeToShardEvent").skip(1).collect();
+    let (last, before) = events.split_last().unwrap();
+    assert!(last.contains("shardId-000000000002") && !last.contains("ContinuationSequenceNumber"), "{last}");
+    assert!(!before.is_empty() && before.iter().all(|event| !event.contains("shardId-000000000002")), "{text}");
     aws.stop().await;
 }
 

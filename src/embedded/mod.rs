@@ -6,9 +6,12 @@
 
 mod aws;
 mod cbor;
+mod frames;
 mod put;
 mod reshard;
 mod serve;
+mod shard_end;
+mod shard_filter;
 mod shim;
 
 #[cfg(test)]

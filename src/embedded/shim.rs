@@ -9,12 +9,14 @@
 //!   lower sequence number can appear after a higher one was read. Here requests take turns.
 //! - AWS refuses a second subscription to a shard within 5 s of the first and lets a later one take over; the emulator
 //!   serves both. Here the rule holds, and the one taken over ends (AWS sends it an exception first).
-//! - The limits of a record (`put`) and UpdateShardCount (`reshard`).
+//! - The limits of a record (`put`), UpdateShardCount (`reshard`), the filter of ListShards (`shard_filter`) and the
+//!   end of a shard (`shard_end`).
 //!
 //! Requests in CBOR are translated into JSON first (`cbor`), so all of this holds for them too.
 
 use super::aws::LARGEST_BODY;
-use super::{cbor, put, reshard};
+use super::shard_filter::ShardFilter;
+use super::{cbor, put, reshard, shard_end};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -25,6 +27,7 @@ use ferrokinesis::actions::subscribe_to_shard::execute_streaming;
 use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::sequence::{resolve_shard_id, shard_ix_to_hex};
 use ferrokinesis::store::Store;
+use ferrokinesis::util::current_time_ms;
 use futures_util::StreamExt;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -78,6 +81,8 @@ enum Action {
     Iterator,
     Put(Operation),
     UpdateShardCount,
+    ListShards,
+    GetRecords,
 }
 
 fn action(headers: &HeaderMap) -> Option<Action> {
@@ -92,6 +97,8 @@ fn action(headers: &HeaderMap) -> Option<Action> {
         "PutRecord" => Some(Action::Put(Operation::PutRecord)),
         "PutRecords" => Some(Action::Put(Operation::PutRecords)),
         "UpdateShardCount" => Some(Action::UpdateShardCount),
+        "ListShards" => Some(Action::ListShards),
+        "GetRecords" => Some(Action::GetRecords),
         _ => None,
     }
 }
@@ -124,11 +131,25 @@ impl Shim {
             Some(Action::Iterator) => return self.iterator(request, next).await,
             Some(Action::Put(operation)) => put::answer(&self.store, operation, &body).await,
             Some(Action::UpdateShardCount) => reshard::answer(&self.store, &body).await,
+            Some(Action::ListShards) => return self.list(request, &body, next).await,
+            Some(Action::GetRecords) => {
+                return shard_end::with_children(&self.store, &body, next.run(request).await).await;
+            }
             None => None,
         };
         match mended {
             Some(answer) => answer,
             None => next.run(request).await,
+        }
+    }
+
+    async fn list(&self, request: Request, body: &[u8], next: Next) -> Response {
+        // What is not JSON is refused by the emulator.
+        let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+        match ShardFilter::read(&self.store, &asked, current_time_ms()).await {
+            Ok(Some(filter)) => filter.apply(next.run(request).await).await,
+            Ok(None) => next.run(request).await,
+            Err(refusal) => refusal,
         }
     }
 
@@ -157,7 +178,7 @@ impl Shim {
                 self.stream(asked).await
             }
         };
-        self.settle(&key, mine, before, answer)
+        self.settle(&key, mine, before, shard_end::of_subscription(answer))
     }
 
     /// Takes the place of the newest subscription and gives back that one; `None` when it is too young.
@@ -301,6 +322,11 @@ fn lacks(member: &str) -> Response {
 /// The answer to a request that is at fault; `code` is the name of the exception.
 pub(super) fn refusal(code: &str, message: &str) -> Response {
     error_answer(&KinesisErrorResponse::client_error(code, Some(message)))
+}
+
+/// The answer where the emulator's own cannot be read.
+pub(super) fn broken_answer() -> Response {
+    error_answer(&KinesisErrorResponse::server_error(None, Some("the emulator's answer could not be read")))
 }
 
 pub(super) fn error_answer(error: &KinesisErrorResponse) -> Response {

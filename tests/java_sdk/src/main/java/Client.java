@@ -4,6 +4,8 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
@@ -23,6 +25,7 @@ import software.amazon.awssdk.services.kinesis.model.Record;
 import software.amazon.awssdk.services.kinesis.model.ResourceNotFoundException;
 import software.amazon.awssdk.services.kinesis.model.ScalingType;
 import software.amazon.awssdk.services.kinesis.model.Shard;
+import software.amazon.awssdk.services.kinesis.model.ShardFilterType;
 import software.amazon.awssdk.services.kinesis.model.ShardIteratorType;
 import software.amazon.awssdk.services.kinesis.model.StreamDescriptionSummary;
 import software.amazon.awssdk.services.kinesis.model.StreamStatus;
@@ -153,9 +156,10 @@ public final class Client {
                 .describeStreamConsumer(r -> r.consumerARN(consumer.consumerARN())).consumerDescription()
                 .consumerStatus() == ConsumerStatus.ACTIVE);
         check(kinesis.listStreamConsumers(r -> r.streamARN(stream)).consumers().size() == 1, "ListStreamConsumers");
-        List<Record> records = new ArrayList<>();
-        List<Long> behind = new ArrayList<>();
-        var done = new java.util.concurrent.CompletableFuture<Void>();
+        // Events go on to come while they are checked.
+        List<Record> records = new CopyOnWriteArrayList<>();
+        List<Long> behind = new CopyOnWriteArrayList<>();
+        var done = new CompletableFuture<Void>();
         SubscribeToShardResponseHandler handler = SubscribeToShardResponseHandler.builder()
                 .onError(done::completeExceptionally)
                 .subscriber(event -> {
@@ -191,6 +195,9 @@ public final class Client {
         awaitActive(kinesis);
         List<Shard> shards = kinesis.listShards(r -> r.streamName(STREAM)).shards();
         check(shards.size() == 6, "ListShards: " + shards);
+        int open = kinesis.listShards(r -> r.streamName(STREAM).shardFilter(f -> f.type(ShardFilterType.AT_LATEST)))
+                .shards().size();
+        check(open == 2, "ListShards, the open ones: " + open);
         check(shards.get(3).adjacentParentShardId() != null, "a merged shard: " + shards);
         check(shards.subList(1, 6).stream().allMatch(shard -> shard.parentShardId() != null), "parents: " + shards);
     }
