@@ -51,6 +51,8 @@ pub(super) struct ShardConsumer {
     stored: Checkpoint,
     clock: LeaseClock,
     lease_busy: bool,
+    /// The position to resume from was refused, which also happens when the stream was replaced.
+    position_refused: bool,
 }
 
 impl ShardConsumer {
@@ -82,6 +84,7 @@ impl ShardConsumer {
             stored: lease.checkpoint.clone(),
             clock: LeaseClock::new(settings.lease_duration, settings.commit_interval, begun, seed),
             lease_busy: false,
+            position_refused: false,
         }
     }
 
@@ -110,6 +113,7 @@ impl ShardConsumer {
             Event::Opened(Err(error)) => self.read_failed(&error, &mut effects),
             Event::Fetched(result) => self.fetched(result, now, &mut effects),
             Event::Missing(answer) => self.missing(answer, now, &mut effects),
+            Event::Replaced { leased, found } => self.drain(Ending::Replaced { leased, found }, now, &mut effects),
             Event::Delivered(Delivered::Accepted(position)) => self.accepted(&position, now),
             Event::Delivered(Delivered::Settled) => self.settled(),
             Event::Leased { begun, answer, handed_off } => {
@@ -249,12 +253,9 @@ impl ShardConsumer {
         }
         let resumed = self.progress.reached().is_some() || self.skip_to.is_some();
         if matches!(error, RetrievalError::InvalidPosition { .. }) && resumed {
-            tracing::warn!(shard = %self.shard, stored = ?self.stored, "stored position is unknown, began at the horizon");
-            self.vitals.metrics.position_reset();
-            self.skip_to = None;
-            self.progress = Progress::default();
-            self.start = StartingPosition::TrimHorizon;
-            self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+            self.position_refused = true;
+            effects.push(Effect::AskWhetherMissing);
+            self.reading = Reading::Busy;
             return;
         }
         let after = self.read_waits.next_wait();
@@ -262,8 +263,20 @@ impl ShardConsumer {
         self.reading = Reading::Closed { after };
     }
 
+    /// The stream and the shard are those of the lease, but do not know the position: all that is held is read again.
+    fn begin_at_horizon(&mut self) {
+        tracing::warn!(shard = %self.shard, stored = ?self.stored, "stored position is unknown, began at the horizon");
+        self.vitals.metrics.position_reset();
+        self.skip_to = None;
+        self.progress = Progress::default();
+        self.start = StartingPosition::TrimHorizon;
+        self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+    }
+
     fn missing(&mut self, answer: Option<bool>, now: Instant, effects: &mut Vec<Effect>) {
+        let position_refused = std::mem::take(&mut self.position_refused);
         match answer {
+            Some(false) if position_refused => self.begin_at_horizon(),
             Some(true) => {
                 tracing::warn!(shard = %self.shard, "shard aged out of the stream, records may be lost");
                 self.vitals.metrics.retention_gap();

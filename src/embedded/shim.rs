@@ -9,6 +9,8 @@
 //!   lower sequence number can appear after a higher one was read. Here requests take turns.
 //! - AWS refuses a second subscription to a shard within 5 s of the first and lets a later one take over; the emulator
 //!   serves both. Here the rule holds, and the one taken over ends (AWS sends it an exception first).
+//! - An iterator goes on to work after its stream was deleted and created again, on the new stream. Here it is refused.
+//! - The registered consumers of a stream and their subscriptions outlive it. Here they end with it.
 //!
 //! Only JSON requests are mended; that is what every SDK but the Java 1.x one sends.
 
@@ -18,7 +20,8 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use ferrokinesis::actions::subscribe_to_shard::execute_streaming;
-use ferrokinesis::sequence::{resolve_shard_id, shard_ix_to_hex};
+use ferrokinesis::sequence::{parse_sequence, resolve_shard_id, shard_ix_to_hex};
+use ferrokinesis::shard_iterator::decode_shard_iterator;
 use ferrokinesis::store::Store;
 use futures_util::StreamExt;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -50,6 +53,8 @@ pub(super) fn mend(router: Router, store: Store) -> Router {
             match action(request.headers()) {
                 Some(Action::Subscribe) => shim.subscribe(request, next).await,
                 Some(Action::Iterator) => shim.iterator(request, next).await,
+                Some(Action::Read) => shim.read(request, next).await,
+                Some(Action::Delete) => shim.delete_stream(request, next).await,
                 None => next.run(request).await,
             }
         }
@@ -73,6 +78,8 @@ struct Subscription {
 enum Action {
     Subscribe,
     Iterator,
+    Read,
+    Delete,
 }
 
 fn action(headers: &HeaderMap) -> Option<Action> {
@@ -84,6 +91,8 @@ fn action(headers: &HeaderMap) -> Option<Action> {
     match text("x-amz-target").rsplit_once('.')?.1 {
         "SubscribeToShard" => Some(Action::Subscribe),
         "GetShardIterator" => Some(Action::Iterator),
+        "GetRecords" => Some(Action::Read),
+        "DeleteStream" => Some(Action::Delete),
         _ => None,
     }
 }
@@ -173,6 +182,53 @@ impl Shim {
             start.in_iterator(fields);
         }
         next.run(Request::from_parts(parts, Body::from(asked.to_string()))).await
+    }
+
+    async fn read(&self, request: Request, next: Next) -> Response {
+        let (parts, asked) = match read(request).await {
+            Ok(read) => read,
+            Err(refusal) => return refusal,
+        };
+        if self.is_of_older_stream(asked["ShardIterator"].as_str().unwrap_or_default()).await {
+            return refusal("InvalidArgumentException", "the ShardIterator did not come from this stream");
+        }
+        next.run(Request::from_parts(parts, Body::from(asked.to_string()))).await
+    }
+
+    async fn delete_stream(&self, request: Request, next: Next) -> Response {
+        let (parts, asked) = match read(request).await {
+            Ok(read) => read,
+            Err(refusal) => return refusal,
+        };
+        let name = self.store.resolve_stream_name(&asked).unwrap_or_default();
+        let stream = self.store.get_stream(&name).await;
+        let answer = next.run(Request::from_parts(parts, Body::from(asked.to_string()))).await;
+        if answer.status().is_success()
+            && let Ok(stream) = stream
+        {
+            let arn = stream.stream_arn;
+            for consumer in self.store.list_consumers_for_stream(&arn).await {
+                if let Err(error) = self.store.delete_consumer(&consumer.consumer_arn).await {
+                    tracing::error!(consumer = consumer.consumer_arn, ?error, "consumer of a deleted stream was kept");
+                }
+            }
+            let consumers = format!("\"{arn}/consumer/");
+            let mut all = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extract_if(|key, _| key.starts_with(&consumers)).for_each(|(_, ended)| ended.taken_over.cancel());
+        }
+        answer
+    }
+
+    /// Whether an iterator was made before its stream was deleted and created again. What cannot be told is left to the
+    /// emulator.
+    async fn is_of_older_stream(&self, iterator: &str) -> bool {
+        let Ok((_, stream, shard, number)) = decode_shard_iterator(iterator) else { return false };
+        let (Ok(stream), Ok(number)) = (self.store.get_stream(&stream).await, parse_sequence(&number)) else {
+            return false;
+        };
+        let found = stream.shards.iter().find(|found| found.shard_id == shard);
+        let first = found.and_then(|found| parse_sequence(&found.sequence_number_range.starting_sequence_number).ok());
+        first.is_some_and(|first| first.shard_create_time != number.shard_create_time)
     }
 
     /// Where to begin when no record arrived at that time or later; `None` when there is one, or the request names

@@ -18,10 +18,12 @@ pub(super) fn full(face: &Face, query: Option<&str>) -> Response {
     if asked.is_some_and(|id| !id.is_empty() && id != face.app_id) {
         return error::unhealthy("ERR_HEALTH_APPID_NOT_MATCH", "dapr app-id does not match");
     }
-    if face.ready.is_ready() {
+    // An input that waits for an operator is as good as not there.
+    let pending = [face.ready.pending(), face.host.refusals()].concat();
+    if face.ready.is_ready() && pending.is_empty() {
         return no_content();
     }
-    let pending = face.ready.pending().join(" ");
+    let pending = pending.join(" ");
     error::unhealthy("ERR_HEALTH_NOT_READY", &format!("dapr is not ready: [{pending}]"))
 }
 

@@ -3,7 +3,7 @@
 use super::memory_stream::{Held, MemoryStream, Stream};
 use crate::domain::{
     FailureKind, Fetched, RecordBatch, RecordPosition, RecordSource, Retrieval, RetrievalError, SequenceNumber,
-    ShardDirectory, ShardId, ShardListing, StartingPosition, Timestamp,
+    ShardDirectory, ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -66,7 +66,7 @@ impl StreamFaults {
 impl MemoryStream {
     /// Ports to read the stream: its directory and its retrieval.
     #[must_use]
-    pub fn ports(&self, faults: &StreamFaults) -> (Arc<dyn ShardDirectory>, Arc<dyn Retrieval>) {
+    pub fn ports(&self, faults: &StreamFaults) -> (Arc<dyn StreamDirectory>, Arc<dyn Retrieval>) {
         let ports = Arc::new(Ports { stream: self.clone(), faults: faults.clone() });
         (Arc::<Ports>::clone(&ports), ports)
     }
@@ -82,7 +82,24 @@ struct Ports {
 impl ShardDirectory for Ports {
     async fn list(&self) -> Result<ShardListing, RetrievalError> {
         self.faults.fail_sometimes("listing shards").await?;
+        self.exists()?;
         Ok(self.stream.listing())
+    }
+}
+
+#[async_trait]
+impl StreamDirectory for Ports {
+    async fn identify(&self) -> Result<StreamIdentity, RetrievalError> {
+        self.faults.fail_sometimes("describing the stream").await?;
+        self.exists()?;
+        Ok(self.stream.identity())
+    }
+}
+
+impl Ports {
+    fn exists(&self) -> Result<(), RetrievalError> {
+        let missing = || RetrievalError::NotFound { what: "the stream".to_owned(), source: "it was deleted".into() };
+        self.stream.with(|stream| stream.exists.then_some(()).ok_or_else(missing))
     }
 }
 
@@ -95,7 +112,9 @@ impl Retrieval for Ports {
     ) -> Result<Box<dyn RecordSource>, RetrievalError> {
         self.faults.fail_sometimes("opening a shard").await?;
         let from = self.stream.with(|stream| place(stream, shard, position))?;
-        Ok(Box::new(Source { stream: self.stream.clone(), faults: self.faults.clone(), shard: shard.clone(), from }))
+        let opened_in = self.stream.identity();
+        let (stream, faults, shard) = (self.stream.clone(), self.faults.clone(), shard.clone());
+        Ok(Box::new(Source { stream, opened_in, faults, shard, from }))
     }
 }
 
@@ -111,6 +130,8 @@ enum From {
 #[derive(Debug)]
 struct Source {
     stream: MemoryStream,
+    /// An iterator does not survive its stream, even if there is one of the same name.
+    opened_in: StreamIdentity,
     faults: StreamFaults,
     shard: ShardId,
     from: From,
@@ -120,6 +141,10 @@ struct Source {
 impl RecordSource for Source {
     async fn next(&mut self) -> Result<Fetched, RetrievalError> {
         self.faults.fail_sometimes("reading a shard").await?;
+        if self.stream.identity() != self.opened_in {
+            let what = format!("shard {}", self.shard);
+            return Err(RetrievalError::NotFound { what, source: "its stream was deleted".into() });
+        }
         let fetched = self.stream.with(|stream| self.from.read(held(stream, &self.shard)?))?;
         if let Fetched::Batch(batch) = &fetched {
             match batch.records.last() {

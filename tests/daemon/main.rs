@@ -18,4 +18,5 @@ mod outputs;
 mod resharding;
 mod restart;
 mod shutdown;
+mod streams;
 mod two_daemons;

@@ -5,7 +5,8 @@ use super::super::{Connection, StreamRef};
 use super::record::timestamp;
 use super::service_date::ServiceDate;
 use crate::domain::{
-    FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, Timestamp,
+    FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, StreamDirectory,
+    StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
@@ -59,12 +60,12 @@ impl Directory {
         Ok((output, date.or_local(&self.client)))
     }
 
-    async fn created(&self) -> Result<Option<Timestamp>, RetrievalError> {
-        // Asked with each listing: a stream can be re-created while we run.
-        if self.is_denied.load(Ordering::Relaxed) { Ok(None) } else { self.describe().await }
+    /// The identity as far as the configuration tells it.
+    fn configured(&self) -> StreamIdentity {
+        StreamIdentity { stream: self.stream.to_string().into(), created: None }
     }
 
-    async fn describe(&self) -> Result<Option<Timestamp>, RetrievalError> {
+    async fn describe(&self) -> Result<StreamIdentity, RetrievalError> {
         let _permit = self.connection.permit().await;
         let call = match &self.stream {
             StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name),
@@ -73,14 +74,21 @@ impl Directory {
         let output = match call.send().await.map_err(|error| classify("Kinesis: DescribeStreamSummary", error)) {
             Ok(output) => output,
             Err(failed) if failed.kind == FailureKind::Denied => {
-                tracing::info!(stream = %self.stream, "was not allowed to describe the stream, a re-created one will not be noticed");
+                tracing::warn!(
+                    stream = %self.stream,
+                    "kinesis:DescribeStreamSummary is denied; a stream that is deleted and created again will not be noticed"
+                );
                 self.is_denied.store(true, Ordering::Relaxed);
-                return Ok(None);
+                return Ok(self.configured());
             }
-            Err(failed) => return Err(failed.about_stream(&self.stream)),
+            Err(failed) => return Err(failed.about_stream(&self.stream, "describing")),
         };
-        let summary = output.stream_description_summary();
-        Ok(summary.and_then(|summary| timestamp(summary.stream_creation_timestamp())))
+        let Some(summary) = output.stream_description_summary else { return Ok(self.configured()) };
+        let created = timestamp(&summary.stream_creation_timestamp);
+        // Emulators may leave the ARN empty.
+        let is_arn = StreamIdentity::is_arn(&summary.stream_arn);
+        let stream = if is_arn { summary.stream_arn.into() } else { self.configured().stream };
+        Ok(StreamIdentity { stream, created })
     }
 }
 
@@ -92,15 +100,22 @@ impl ShardDirectory for Directory {
             match self.pages().await {
                 Ok(listing) => break listing,
                 Err(failed) if failed.is("ExpiredNextTokenException") && restarts < RESTARTS => restarts += 1,
-                Err(failed) => return Err(failed.about_stream(&self.stream)),
+                Err(failed) => return Err(failed.about_stream(&self.stream, "listing the shards of")),
             }
         };
-        Ok(ShardListing { shards, listed_at, stream_created: self.created().await? })
+        Ok(ShardListing { shards, listed_at })
+    }
+}
+
+#[async_trait]
+impl StreamDirectory for Directory {
+    async fn identify(&self) -> Result<StreamIdentity, RetrievalError> {
+        if self.is_denied.load(Ordering::Relaxed) { Ok(self.configured()) } else { self.describe().await }
     }
 }
 
 impl Failed {
-    fn about_stream(mut self, stream: &StreamRef) -> RetrievalError {
+    fn about_stream(mut self, stream: &StreamRef, doing: &str) -> RetrievalError {
         if self.kind == FailureKind::NotFound {
             return RetrievalError::NotFound { what: format!("the stream {stream}"), source: self.source };
         }
@@ -108,7 +123,7 @@ impl Failed {
         if self.is("ResourceInUseException") {
             self.kind = FailureKind::Transient;
         }
-        self.retrieving(&format!("listing the shards of {stream}"))
+        self.retrieving(&format!("{doing} {stream}"))
     }
 }
 

@@ -188,6 +188,11 @@ impl PollingSource {
             self.iterator = None;
             failed.kind = FailureKind::Transient;
             failed.code = None;
+            // Kinesis refuses a sequence number of a stream that was deleted and created again. A time or a horizon is taken
+            // in any stream, so the caller must check which stream this is before a new iterator is made.
+            if !matches!(self.resume, StartingPosition::At(_) | StartingPosition::After(_)) {
+                return Err(failed.opening(&self.shard, self.stream.name()));
+            }
         }
         self.heal(failed)
     }

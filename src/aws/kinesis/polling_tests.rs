@@ -50,6 +50,15 @@ async fn an_expired_iterator_is_renewed_after_the_last_record() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_sequence_number_a_refused_iterator_is_reported_so_that_the_stream_is_checked() {
+    for code in ["ExpiredIteratorException", "InvalidArgumentException"] {
+        let mut source = source(StartingPosition::TrimHorizon).await;
+        let error = source.heal_read(failed(code, FailureKind::Caller)).unwrap_err();
+        assert!(matches!(error, RetrievalError::Unavailable { kind: FailureKind::Transient, .. }), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unused_iterator_is_given_up_in_time() {
     let source = source(StartingPosition::TrimHorizon).await;
     assert!(source.fresh_iterator().is_some());

@@ -2,7 +2,10 @@
 
 mod assignment;
 mod lineage;
+mod pauses;
 mod positions;
+mod replaced;
+mod restored;
 mod shutdown;
 
 use super::{ConsumerSettings, Ports, Worker};
@@ -32,6 +35,7 @@ fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
         children: Vec::new(),
         hash_range: None,
         start_at: None,
+        stream: None,
         stream_created: None,
     }
 }
@@ -65,7 +69,14 @@ impl Bench {
     fn start(&self, settings: ConsumerSettings) -> (Stop, Supervisor<Result<(), super::ConsumerError>>) {
         let (directory, retrieval) = self.stream.ports(&StreamFaults::none());
         let leases: Arc<dyn LeaseStore> = Arc::new(self.leases.clone());
-        let ports = Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) };
+        self.start_with(settings, Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) })
+    }
+
+    fn start_with(
+        &self,
+        settings: ConsumerSettings,
+        ports: Ports,
+    ) -> (Stop, Supervisor<Result<(), super::ConsumerError>>) {
         let worker = Worker::new(settings, ports, self.metrics.input("orders"));
         let (stop, mut group) = (Stop::new(), Supervisor::new());
         let told = stop.clone();
@@ -75,6 +86,13 @@ impl Bench {
 
     fn put(&self, count: usize) {
         (0..count).for_each(|number| assert!(self.stream.put("key", number.to_string()).is_some()));
+    }
+
+    /// Puts texts that begin with `prefix` under keys of all shards.
+    fn put_texts(&self, prefix: &str, count: usize) {
+        (0..count).for_each(|number| {
+            assert!(self.stream.put(&format!("key-{number}"), format!("{prefix}-{number}")).is_some());
+        });
     }
 
     fn accepted(&self) -> Vec<String> {
