@@ -168,6 +168,9 @@ impl Coordinator {
         }
         // Seen when the scan began at the latest; a later moment only makes us wait longer.
         self.watch.note(&view.leases, now);
+        if let Some(expiry) = self.watch.next_expiry(&self.running, now) {
+            self.next_scan = self.next_scan.min(expiry);
+        }
         let plan = self.watch.plan(&view.leases, &self.running, now, &mut self.random);
         actions.extend(plan.take.into_iter().map(Action::Take));
         actions.extend(plan.ask.map(Action::Ask));
@@ -229,7 +232,10 @@ impl Coordinator {
             Ending::Cut => {
                 self.failure.get_or_insert(ConsumerError::Cut);
             }
-            Ending::Stopped | Ending::HandedOff | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
+            // The release moved the counter. Seen at once, it keeps the time short in which a new owner that died looks
+            // alive.
+            Ending::HandedOff => self.next_scan = now,
+            Ending::Stopped | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
         }
     }
 

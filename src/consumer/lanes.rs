@@ -4,6 +4,7 @@
 //! back with its answer, so a renewal and a checkpoint cannot race, and a slow app never starves a renewal.
 
 use super::delivery::{Addressee, Delivery};
+use super::end_check::ListedShard;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_events::{Effect, Ending, Event, LeaseAnswer, LeaseCall};
@@ -96,10 +97,14 @@ impl Lanes {
                 self.source = None;
                 self.fetch = Some(Box::pin(open(self.ports.clone(), self.shard.clone(), position, after)));
             }
-            Effect::Fetch => {
-                self.fetch = self.source.take().map(|source| -> BoxFuture<'static, _> { Box::pin(fetch(source)) })
+            Effect::Fetch { after } => {
+                self.fetch =
+                    self.source.take().map(|source| -> BoxFuture<'static, _> { Box::pin(fetch(source, after)) })
             }
-            Effect::AskWhetherMissing => self.fetch = Some(Box::pin(ask(self.ports.clone(), self.shard.clone()))),
+            Effect::ListShards => {
+                // The source waits in the call: it may be read on afterwards.
+                self.fetch = Some(Box::pin(list(self.ports.clone(), self.shard.clone(), self.source.take())));
+            }
             Effect::StopReading => {
                 self.fetch = None;
                 self.source = None;
@@ -133,29 +138,38 @@ async fn call<T>(lane: &mut Lane<T>) -> T {
 }
 
 async fn open(ports: Ports, shard: ShardId, position: StartingPosition, after: Duration) -> (Option<Source>, Event) {
-    if !after.is_zero() {
-        tokio::time::sleep(after).await;
-    }
+    pause(after).await;
     match ports.retrieval.open(&shard, &position).await {
         Ok(source) => (Some(source), Event::Opened(Ok(()))),
         Err(error) => (None, Event::Opened(Err(error))),
     }
 }
 
-async fn fetch(mut source: Source) -> (Option<Source>, Event) {
+async fn fetch(mut source: Source, after: Duration) -> (Option<Source>, Event) {
+    pause(after).await;
     let result = source.next().await;
     (Some(source), Event::Fetched(result))
 }
 
-async fn ask(ports: Ports, shard: ShardId) -> (Option<Source>, Event) {
-    let missing = match ports.directory.list().await {
-        Ok(listing) => Some(listing.shards.iter().all(|listed| listed.id != shard)),
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+async fn list(ports: Ports, shard: ShardId, source: Option<Source>) -> (Option<Source>, Event) {
+    let found = match ports.directory.list().await {
+        Ok(listing) => match listing.shards.iter().find(|listed| listed.id == shard) {
+            Some(listed) if listed.is_open => ListedShard::Open,
+            Some(_) => ListedShard::Closed,
+            None => ListedShard::Absent,
+        },
         Err(error) => {
             tracing::warn!(%shard, %error, "shards could not be listed");
-            None
+            ListedShard::Unknown
         }
     };
-    (None, Event::Missing(missing))
+    (source, Event::Listed(found))
 }
 
 async fn write(store: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCall) -> (Option<LeaseGrant>, Event) {

@@ -22,6 +22,7 @@ mod assignment;
 mod coordinator;
 mod cycle;
 mod delivery;
+mod end_check;
 mod error;
 mod lanes;
 mod lease_clock;

@@ -1,6 +1,7 @@
 //! What a shard consumer is told, and what it wants done.
 
 use super::delivery::Delivered;
+use super::end_check::ListedShard;
 use crate::domain::{Checkpoint, Fetched, LeaseError, Record, Renewed, RetrievalError, ShardId, StartingPosition};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -12,8 +13,8 @@ pub(super) enum Event {
     Opened(Result<(), RetrievalError>),
     /// A read ended.
     Fetched(Result<Fetched, RetrievalError>),
-    /// After `NotFound`: whether the shard is missing in a full listing; `None` when there was no listing.
-    Missing(Option<bool>),
+    /// The shards were listed.
+    Listed(ListedShard),
     /// Delivery told something.
     Delivered(Delivered),
     /// A call to the lease store ended; it was sent at `begun`.
@@ -39,8 +40,8 @@ pub(super) enum LeaseAnswer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Open { position: StartingPosition, after: Duration },
-    Fetch,
-    AskWhetherMissing,
+    Fetch { after: Duration },
+    ListShards,
     StopReading,
     Deliver(Vec<Record>),
     SetFence(Instant),
