@@ -2,6 +2,7 @@
 
 mod arn;
 mod client;
+mod clock;
 mod credentials;
 pub mod dynamodb;
 mod failure;

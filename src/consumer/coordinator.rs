@@ -134,7 +134,7 @@ impl Coordinator {
                 self.lane = Lane::Idle;
                 self.acted(outcomes, now, &mut effects);
             }
-            Event::ConsumerEnded(shard, ending) => self.ended(&shard, ending, &mut effects),
+            Event::ConsumerEnded(shard, ending) => self.ended(&shard, ending, now, &mut effects),
             Event::StopAsked => self.stop(&mut effects),
         }
         self.metrics.set_leases_held(self.running.len());
@@ -170,6 +170,9 @@ impl Coordinator {
         let leases = &view.leases;
         // Seen when the scan began at the latest; a later moment only makes us wait longer.
         self.watch.note(leases, now);
+        if let Some(expiry) = self.watch.next_expiry(&self.running, now) {
+            self.scans.no_later_than(expiry);
+        }
         let Some((stream, _)) = self.identity.clone() else { return };
         let history = Arc::clone(&self.settings.history);
         if let Err(error) = identity::check(leases, &stream, history.identity().as_ref(), &self.settings.lease_table) {
@@ -233,7 +236,7 @@ impl Coordinator {
             return self.stop(effects);
         }
         let wait = self.family.listing_failed(now);
-        tracing::warn!(?wait, %error, source = error.source(), "shards could not be listed");
+        tracing::warn!(?wait, %error, source = error.source(), "stream could not be listed");
     }
 
     fn scan_failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
@@ -278,7 +281,7 @@ impl Coordinator {
         }
     }
 
-    fn ended(&mut self, shard: &ShardId, ending: Ending, effects: &mut Vec<Effect>) {
+    fn ended(&mut self, shard: &ShardId, ending: Ending, now: Instant, effects: &mut Vec<Effect>) {
         self.running.remove(shard);
         tracing::info!(%shard, ?ending, "shard consumer ended");
         match ending {
@@ -296,7 +299,10 @@ impl Coordinator {
             Ending::Cut => {
                 self.failure.get_or_insert(ConsumerError::Cut);
             }
-            Ending::Stopped | Ending::HandedOff | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
+            // The release moved the counter. Seen at once, it keeps the time short in which a new owner that died looks
+            // alive.
+            Ending::HandedOff => self.scans.no_later_than(now),
+            Ending::Stopped | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
         }
     }
 

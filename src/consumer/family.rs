@@ -40,6 +40,8 @@ pub(super) struct Family {
     fresh: Option<Fresh>,
     /// Rows are gone: the stream may be another one by now.
     is_doubtful: bool,
+    /// Since when rows are missing that this input never saw.
+    unseen_since: Option<Instant>,
     holes_since: Option<Instant>,
     holes_accepted: bool,
 }
@@ -54,6 +56,7 @@ impl Family {
             listed_at: None,
             fresh: None,
             is_doubtful: false,
+            unseen_since: None,
             holes_since: None,
             holes_accepted: false,
         }
@@ -132,11 +135,29 @@ impl Family {
             return Vec::new();
         }
         let origin = Origin { initial: self.settings.initial_position, latest, stream: stream.clone(), missing };
-        let changes = lineage::changes(leases, &listing, &origin);
+        let mut changes = lineage::changes(leases, &listing, &origin);
+        self.hold_back_hasty(&mut changes, &origin, now);
         // The others have ended, and another worker removed their rows.
         let gone = origin.missing.iter().map(|lease| &lease.shard).filter(|shard| !changes.lost.contains(shard));
         gone.for_each(|shard| self.settings.history.ended(shard));
         self.changed(changes, leases.is_empty())
+    }
+
+    /// Rows that this input never saw may be missing only because another worker is about to create them on its first
+    /// start. They are created once they were missing for half a lease duration.
+    fn hold_back_hasty(&mut self, changes: &mut Changes, origin: &Origin, now: Instant) {
+        let was_seen = |shard: &ShardId| origin.missing.iter().any(|lease| lease.shard == *shard);
+        let unseen: Vec<ShardId> = changes.lost.iter().filter(|shard| !was_seen(shard)).cloned().collect();
+        if unseen.is_empty() {
+            self.unseen_since = None;
+            return;
+        }
+        let ripe_at = *self.unseen_since.get_or_insert(now) + self.settings.lease_duration / 2;
+        if now < ripe_at {
+            changes.create.retain(|new| !unseen.contains(&new.shard));
+            changes.lost.retain(|shard| !unseen.contains(shard));
+            self.want_listing_at(ripe_at);
+        }
     }
 
     fn changed(&self, changes: Changes, is_first: bool) -> Vec<Action> {

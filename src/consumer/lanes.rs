@@ -4,6 +4,7 @@
 //! back with its answer, so a renewal and a checkpoint cannot race, and a slow app never starves a renewal.
 
 use super::delivery::{Addressee, Delivery};
+use super::end_check::ListedShard;
 use super::identity::{IdentityCheck, Verdict};
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
@@ -116,20 +117,25 @@ impl Lanes {
                 self.was_opened = true;
                 let (ports, leased, shard) = (self.ports.clone(), self.leased.clone(), self.shard.clone());
                 self.fetch = Some(Box::pin(async move {
-                    if !after.is_zero() {
-                        tokio::time::sleep(after).await;
-                    }
+                    pause(after).await;
                     match leased.check(tolerance).await {
                         None => open(ports, shard, position).await,
                         Some(event) => (None, event),
                     }
                 }));
             }
-            Effect::Fetch => {
-                self.fetch = self.source.take().map(|source| -> BoxFuture<'static, _> { Box::pin(fetch(source)) })
+            Effect::Fetch { after } => {
+                self.fetch =
+                    self.source.take().map(|source| -> BoxFuture<'static, _> { Box::pin(fetch(source, after)) })
             }
-            Effect::AskWhetherMissing => {
-                self.fetch = Some(Box::pin(ask(self.ports.clone(), self.leased.clone(), self.shard.clone())));
+            Effect::ListShards => {
+                // The source waits in the call: it may be read on afterwards.
+                self.fetch = Some(Box::pin(list(
+                    self.ports.clone(),
+                    self.leased.clone(),
+                    self.shard.clone(),
+                    self.source.take(),
+                )));
             }
             Effect::StopReading => {
                 self.fetch = None;
@@ -183,26 +189,37 @@ async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> (Opti
     }
 }
 
-async fn fetch(mut source: Source) -> (Option<Source>, Event) {
+async fn fetch(mut source: Source, after: Duration) -> (Option<Source>, Event) {
+    pause(after).await;
     let result = source.next().await;
     (Some(source), Event::Fetched(result))
 }
 
-async fn ask(ports: Ports, leased: Leased, shard: ShardId) -> (Option<Source>, Event) {
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+async fn list(ports: Ports, leased: Leased, shard: ShardId, source: Option<Source>) -> (Option<Source>, Event) {
     let listing = ports.directory.list().await;
     match leased.check(Duration::ZERO).await {
         None => {}
         Some(event @ Event::Replaced { .. }) => return (None, event),
-        Some(_) => return (None, Event::Missing(None)),
+        Some(_) => return (source, Event::Listed(ListedShard::Unknown)),
     }
-    let missing = match listing {
-        Ok(listing) => Some(listing.shards.iter().all(|listed| listed.id != shard)),
+    let found = match listing {
+        Ok(listing) => match listing.shards.iter().find(|listed| listed.id == shard) {
+            Some(listed) if listed.is_open => ListedShard::Open,
+            Some(_) => ListedShard::Closed,
+            None => ListedShard::Absent,
+        },
         Err(error) => {
             tracing::warn!(%shard, %error, "shards could not be listed");
-            None
+            ListedShard::Unknown
         }
     };
-    (None, Event::Missing(missing))
+    (source, Event::Listed(found))
 }
 
 async fn write(store: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCall) -> (Option<LeaseGrant>, Event) {

@@ -23,6 +23,7 @@ mod assignment;
 mod coordinator;
 mod cycle;
 mod delivery;
+mod end_check;
 mod error;
 mod family;
 mod history;

@@ -1,6 +1,7 @@
 //! What a shard consumer is told, and what it wants done.
 
 use super::delivery::Delivered;
+use super::end_check::ListedShard;
 use crate::domain::{
     Checkpoint, Fetched, LeaseError, Record, Renewed, RetrievalError, ShardId, StartingPosition, Timestamp,
 };
@@ -14,9 +15,8 @@ pub(super) enum Event {
     Opened(Result<(), RetrievalError>),
     /// A read ended.
     Fetched(Result<Fetched, RetrievalError>),
-    /// After `NotFound` or a refused position: whether the shard is missing in a full listing; `None` when there was no
-    /// listing.
-    Missing(Option<bool>),
+    /// The shards were listed.
+    Listed(ListedShard),
     /// The stream is not the one that the lease was made for; their creation times.
     Replaced { leased: Timestamp, found: Timestamp },
     /// Delivery told something.
@@ -44,8 +44,8 @@ pub(super) enum LeaseAnswer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Open { position: StartingPosition, after: Duration },
-    Fetch,
-    AskWhetherMissing,
+    Fetch { after: Duration },
+    ListShards,
     StopReading,
     Deliver(Vec<Record>),
     SetFence(Instant),

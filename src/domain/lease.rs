@@ -93,7 +93,7 @@ impl Lease {
     /// added, and an ARN replaces a name.
     #[must_use]
     pub fn completed(mut self, stream: &StreamIdentity, latest_from: Option<Timestamp>) -> Self {
-        let is_exact = self.stream.as_deref().is_some_and(|known| StreamIdentity::is_arn(known));
+        let is_exact = self.stream.as_deref().is_some_and(StreamIdentity::is_arn);
         if self.stream.is_none() || (StreamIdentity::is_arn(&stream.stream) && !is_exact) {
             self.stream = Some(Arc::clone(&stream.stream));
         }

@@ -52,7 +52,8 @@ pub trait Retrieval: Debug + Send + Sync {
 #[async_trait]
 pub trait RecordSource: Debug + Send {
     /// The next records, or the end of the shard. Waits as the service's rates demand; may give an empty batch so
-    /// that the caller sees time passing. After `ShardEnded` it must not be called again.
+    /// that the caller sees time passing. After a `ShardEnded` with children it must not be called again; after one
+    /// without children it goes on after the last record.
     ///
     /// Cancel-safe: nothing yielded is lost when the future is dropped.
     ///
@@ -66,9 +67,10 @@ pub trait RecordSource: Debug + Send {
 pub enum Fetched {
     /// Records, perhaps none.
     Batch(RecordBatch),
-    /// The shard is closed and was read to its end.
+    /// The service signalled the end of the shard.
     ShardEnded {
-        /// Its children, where the service named them; an empty list says nothing.
+        /// Its children. Without any, the signal is a field that is absent, and proves nothing unless
+        /// [`ShardDirectory::list`] shows the shard closed.
         children: Vec<ShardId>,
     },
 }

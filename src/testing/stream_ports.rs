@@ -6,7 +6,8 @@ use crate::domain::{
     ShardDirectory, ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,14 +21,19 @@ const IDLE: Duration = Duration::from_millis(200);
 pub struct StreamFaults {
     one_in: Arc<AtomicU32>,
     random: Arc<Mutex<fastrand::Rng>>,
+    /// Shards whose last answer was an end that was none.
+    false_ends: Arc<Mutex<BTreeSet<ShardId>>>,
+    drops_end_fields: Arc<AtomicBool>,
 }
 
 impl StreamFaults {
-    /// One call in `one_in` is throttled or fails; 0 for none.
+    /// One call in `one_in` is throttled or fails, and one answer in `one_in` lacks what tells the end of a shard; 0 for
+    /// none.
     #[must_use]
     pub fn new(one_in: u32, seed: u64) -> Self {
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        Self { one_in: Arc::new(AtomicU32::new(one_in)), random }
+        let one_in = Arc::new(AtomicU32::new(one_in));
+        Self { one_in, random, false_ends: Arc::default(), drops_end_fields: Arc::default() }
     }
 
     /// None at all.
@@ -36,8 +42,15 @@ impl StreamFaults {
         Self::new(0, 0)
     }
 
+    /// Every answer without records looks like the end of its shard, and no end names children.
+    #[must_use]
+    pub fn without_end_fields() -> Self {
+        Self { drops_end_fields: Arc::new(AtomicBool::new(true)), ..Self::none() }
+    }
+
     /// From now on everything works.
     pub fn heal(&self) {
+        self.drops_end_fields.store(false, Ordering::Relaxed);
         self.one_in.store(0, Ordering::Relaxed);
     }
 
@@ -48,6 +61,29 @@ impl StreamFaults {
     fn strikes(&self) -> bool {
         let one_in = self.one_in.load(Ordering::Relaxed);
         one_in > 0 && self.draw(u64::from(one_in)) == 0
+    }
+
+    /// Takes the fields away from an answer that AWS tells the end of a shard by: an answer that goes on looks like an
+    /// end then, and an end names no children. Never twice in a row for one shard: no reader could tell the difference
+    /// once the shard is closed.
+    fn strip_sometimes(&self, shard: &ShardId, fetched: Fetched) -> Fetched {
+        let has_records = matches!(&fetched, Fetched::Batch(batch) if !batch.records.is_empty());
+        if self.drops_end_fields.load(Ordering::Relaxed) && !has_records {
+            return Fetched::ShardEnded { children: Vec::new() };
+        }
+        let mut false_ends = self.false_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_false = false_ends.remove(shard);
+        if !self.strikes() {
+            return fetched;
+        }
+        match fetched {
+            Fetched::Batch(batch) if was_false => Fetched::Batch(batch),
+            Fetched::Batch(_) => {
+                false_ends.insert(shard.clone());
+                Fetched::ShardEnded { children: Vec::new() }
+            }
+            Fetched::ShardEnded { .. } => Fetched::ShardEnded { children: Vec::new() },
+        }
     }
 
     async fn fail_sometimes(&self, doing: &str) -> Result<(), RetrievalError> {
@@ -146,6 +182,7 @@ impl RecordSource for Source {
             return Err(RetrievalError::NotFound { what, source: "its stream was deleted".into() });
         }
         let fetched = self.stream.with(|stream| self.from.read(held(stream, &self.shard)?))?;
+        let fetched = self.faults.strip_sometimes(&self.shard, fetched);
         if let Fetched::Batch(batch) = &fetched {
             match batch.records.last() {
                 Some(last) => self.from = From::Beyond(last.position.sequence.clone()),

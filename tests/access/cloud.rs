@@ -40,6 +40,8 @@ struct Facts {
     life: i64,
     /// How many sessions STS opened.
     sessions: usize,
+    /// How many seconds its clock is ahead of this machine's.
+    clock: i64,
 }
 
 /// The servers.
@@ -67,6 +69,7 @@ impl Cloud {
             container: Some("ASIACONTAINER0001".to_owned()),
             life: 3_600,
             sessions: 0,
+            clock: 0,
         };
         let facts = Arc::new(Mutex::new(facts));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -106,20 +109,60 @@ impl Cloud {
         self.facts.lock().unwrap().container = key.map(str::to_owned);
     }
 
+    /// From now on its clock is so many seconds ahead of this machine's, and signatures must be of its time.
+    pub(crate) fn clock_is(&self, seconds: i64) {
+        self.facts.lock().unwrap().clock = seconds;
+    }
+
     pub(crate) fn lives(&self, seconds: i64) {
         self.facts.lock().unwrap().life = seconds;
     }
 }
 
-/// A moment of the wall clock so many seconds from now, as AWS writes it.
-pub(crate) fn moment(seconds: i64) -> String {
+fn seconds_since_1970() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "an expiry is a moment of the wall clock")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    DateTime::from_secs(i64::try_from(now).unwrap() + seconds).fmt(Format::DateTime).unwrap()
+    i64::try_from(now).unwrap()
+}
+
+/// A moment of the wall clock so many seconds from now, as AWS writes it.
+pub(crate) fn moment(seconds: i64) -> String {
+    DateTime::from_secs(seconds_since_1970() + seconds).fmt(Format::DateTime).unwrap()
+}
+
+fn late_at_sts() -> Response {
+    let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                <Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message></Error>\
+                <RequestId>r-1</RequestId></ErrorResponse>";
+    (StatusCode::FORBIDDEN, body).into_response()
 }
 
 async fn answer(
     State(facts): State<Arc<Mutex<Facts>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let now = seconds_since_1970() + facts.lock().unwrap().clock;
+    let mut answer = answer_at(now, facts, method, uri, headers, body);
+    let date = DateTime::from_secs(now).fmt(Format::HttpDate).unwrap();
+    answer.headers_mut().insert("date", date.parse().unwrap());
+    answer
+}
+
+/// How many seconds a signature is from this moment; AWS allows 300.
+fn signed_beside(now: i64, headers: &HeaderMap) -> i64 {
+    let Some(date) = headers.get("x-amz-date").and_then(|date| date.to_str().ok()) else { return 0 };
+    let part = |range: std::ops::Range<usize>| &date[range];
+    let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13), part(13..15)]);
+    let signed = DateTime::from_str(&format!("{}T{}Z", day.join("-"), time.join(":")), Format::DateTime).unwrap();
+    (signed.secs() - now).abs()
+}
+
+fn answer_at(
+    now: i64,
+    facts: Arc<Mutex<Facts>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -143,6 +186,10 @@ async fn answer(
         body: body.clone(),
         is_proxied: uri.scheme().is_some(),
     });
+    let is_signed = !authorization.is_empty() && method == Method::POST;
+    if is_signed && signed_beside(now, &headers) > 300 {
+        return if target.is_empty() { late_at_sts() } else { fault("InvalidSignatureException") };
+    }
     if !target.is_empty() {
         return service(&facts, &what, key);
     }

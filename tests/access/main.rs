@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
 
+mod clock;
 mod cloud;
 mod network;
 mod probing;

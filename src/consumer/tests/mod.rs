@@ -1,12 +1,14 @@
 //! The rooms of the engine by themselves, on ports in memory.
 
 mod assignment;
+mod end_of_shard;
 mod lineage;
 mod pauses;
 mod positions;
 mod replaced;
 mod restored;
 mod shutdown;
+mod takeover;
 
 use super::{ConsumerSettings, Ports, Worker};
 use crate::domain::{Checkpoint, RecordPosition};
@@ -40,6 +42,9 @@ fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
     }
 }
 
+/// A worker's task; dropping it is a crash.
+type Running = Supervisor<Result<(), super::ConsumerError>>;
+
 /// One worker on a stream, with its app and its metrics.
 struct Bench {
     stream: MemoryStream,
@@ -66,17 +71,13 @@ impl Bench {
         }
     }
 
-    fn start(&self, settings: ConsumerSettings) -> (Stop, Supervisor<Result<(), super::ConsumerError>>) {
+    fn start(&self, settings: ConsumerSettings) -> (Stop, Running) {
         let (directory, retrieval) = self.stream.ports(&StreamFaults::none());
         let leases: Arc<dyn LeaseStore> = Arc::new(self.leases.clone());
-        self.start_with(settings, Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) })
+        self.start_on(settings, Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) })
     }
 
-    fn start_with(
-        &self,
-        settings: ConsumerSettings,
-        ports: Ports,
-    ) -> (Stop, Supervisor<Result<(), super::ConsumerError>>) {
+    fn start_on(&self, settings: ConsumerSettings, ports: Ports) -> (Stop, Running) {
         let worker = Worker::new(settings, ports, self.metrics.input("orders"));
         let (stop, mut group) = (Stop::new(), Supervisor::new());
         let told = stop.clone();

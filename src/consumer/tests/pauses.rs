@@ -5,7 +5,6 @@ use crate::domain::{
     Checkpoint, FailureKind, HashKeyRange, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, Retrieval,
     RetrievalError, ShardDirectory, ShardId, ShardListing, Stop, StreamDirectory, StreamIdentity, WorkerId,
 };
-use crate::tasks::Supervisor;
 use crate::testing::{MemoryLeaseStore, StreamFaults};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -139,16 +138,14 @@ impl LeaseStore for Denied {
     }
 }
 
-type Workers = Supervisor<Result<(), super::super::ConsumerError>>;
-
 fn start(
     bench: &Bench,
     settings: ConsumerSettings,
     ports: (Arc<Directory>, Arc<dyn Retrieval>),
     leases: Arc<dyn LeaseStore>,
-) -> (Stop, Workers) {
+) -> (Stop, super::Running) {
     let (directory, retrieval) = ports;
-    bench.start_with(settings, Ports { directory, retrieval, leases, handler: Arc::new(bench.app.clone()) })
+    bench.start_on(settings, Ports { directory, retrieval, leases, handler: Arc::new(bench.app.clone()) })
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

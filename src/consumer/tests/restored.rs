@@ -1,7 +1,7 @@
 //! Lease rows that somebody deletes while records wait.
 
-use super::{Bench, shard};
-use crate::domain::{InitialPosition, Timestamp};
+use super::{Bench, lease, shard};
+use crate::domain::{Checkpoint, InitialPosition, Lease, StartWord, Timestamp};
 use std::time::Duration;
 
 const POSITIONS: [InitialPosition; 3] = [
@@ -36,6 +36,36 @@ async fn a_deleted_row_skips_nothing_while_records_wait() {
         let accepted = bench.accepted();
         assert!((0..30).all(|number| accepted.contains(&number.to_string())), "{initial:?} {deleted}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_latest_row_without_a_moment_is_pinned_when_it_is_taken() {
+    let bench = Bench::new(1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let latest = Checkpoint::NotStarted(StartWord::Latest);
+    bench.leases.put(Lease { checkpoint: latest.clone(), ..lease(0, None, 0) });
+    let (stop, mut worker) = bench.start(settings(InitialPosition::Latest));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    stop.finish();
+    worker.next().await.unwrap().result.unwrap().unwrap();
+    let row = bench.leases.lease(&shard(0)).unwrap();
+    assert_eq!((row.checkpoint, row.start_at), (latest, Some(Timestamp::from_millis(1_700_000_059_000))));
+    bench.put(2);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let (_stop, _worker) = bench.start(settings(InitialPosition::Latest));
+    bench.app.until_accepted(2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_another_worker_may_be_about_to_create_is_waited_for() {
+    let bench = Bench::new(2);
+    bench.leases.put(lease(0, None, 0));
+    let (_stop, _worker) = bench.start(settings(InitialPosition::Latest));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(bench.leases.lease(&shard(0)).unwrap().owner.is_some(), "the other is taken at once");
+    assert_eq!(bench.leases.lease(&shard(1)), None);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(bench.leases.lease(&shard(1)).unwrap().owner.is_some());
 }
 
 #[tokio::test(start_paused = true)]
