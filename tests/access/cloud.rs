@@ -5,6 +5,7 @@ use aws_smithy_types::date_time::Format;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -42,6 +43,9 @@ struct Facts {
     sessions: usize,
     /// How many seconds its clock is ahead of this machine's.
     clock: i64,
+    /// The code of the next refusals of `RegisterStreamConsumer`, and how many there are.
+    registration: (&'static str, usize),
+    is_registered: bool,
 }
 
 /// The servers.
@@ -70,11 +74,14 @@ impl Cloud {
             life: 3_600,
             sessions: 0,
             clock: 0,
+            registration: ("", 0),
+            is_registered: false,
         };
         let facts = Arc::new(Mutex::new(facts));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&facts));
+        let router = router.layer(map_response_with_state(Arc::clone(&facts), dated));
         #[expect(clippy::disallowed_methods, reason = "a test's own server; aborted with it")]
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, facts, server }
@@ -114,6 +121,11 @@ impl Cloud {
         self.facts.lock().unwrap().clock = seconds;
     }
 
+    /// The next registrations are refused with this code.
+    pub(crate) fn refuses_consumers(&self, code: &'static str, times: usize) {
+        self.facts.lock().unwrap().registration = (code, times);
+    }
+
     pub(crate) fn lives(&self, seconds: i64) {
         self.facts.lock().unwrap().life = seconds;
     }
@@ -137,16 +149,9 @@ fn late_at_sts() -> Response {
     (StatusCode::FORBIDDEN, body).into_response()
 }
 
-async fn answer(
-    State(facts): State<Arc<Mutex<Facts>>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let now = seconds_since_1970() + facts.lock().unwrap().clock;
-    let mut answer = answer_at(now, facts, method, uri, headers, body);
-    let date = DateTime::from_secs(now).fmt(Format::HttpDate).unwrap();
+/// Dates an answer by the servers' clock.
+async fn dated(State(facts): State<Arc<Mutex<Facts>>>, mut answer: Response) -> Response {
+    let date = DateTime::from_secs(facts.lock().unwrap().now()).fmt(Format::HttpDate).unwrap();
     answer.headers_mut().insert("date", date.parse().unwrap());
     answer
 }
@@ -160,9 +165,8 @@ fn signed_beside(now: i64, headers: &HeaderMap) -> i64 {
     (signed.secs() - now).abs()
 }
 
-fn answer_at(
-    now: i64,
-    facts: Arc<Mutex<Facts>>,
+async fn answer(
+    State(facts): State<Arc<Mutex<Facts>>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -187,11 +191,11 @@ fn answer_at(
         is_proxied: uri.scheme().is_some(),
     });
     let is_signed = !authorization.is_empty() && method == Method::POST;
-    if is_signed && signed_beside(now, &headers) > 300 {
+    if is_signed && signed_beside(facts.now(), &headers) > 300 {
         return if target.is_empty() { late_at_sts() } else { fault("InvalidSignatureException") };
     }
     if !target.is_empty() {
-        return service(&facts, &what, key);
+        return service(&mut facts, &what, key);
     }
     match (method, uri.path()) {
         (Method::POST, "/") => facts.sts(&what, &field),
@@ -216,7 +220,7 @@ fn answer_at(
     }
 }
 
-fn service(facts: &Facts, operation: &str, key: &str) -> Response {
+fn service(facts: &mut Facts, operation: &str, key: &str) -> Response {
     if facts.refused.contains(key) {
         return fault("ExpiredTokenException");
     }
@@ -232,17 +236,36 @@ fn service(facts: &Facts, operation: &str, key: &str) -> Response {
         "ShardId": "shardId-000000000000", "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": "1" },
         "SequenceNumberRange": { "StartingSequenceNumber": "1" },
     });
+    let consumer = json!({
+        "ConsumerName": "shop", "ConsumerARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders/consumer/shop:1",
+        "ConsumerStatus": "ACTIVE", "ConsumerCreationTimestamp": 1_700_000_000,
+        "StreamARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders",
+    });
     match operation {
         "PutRecord" => good(&json!({ "SequenceNumber": "1", "ShardId": "shardId-000000000000" })),
         "DescribeStreamSummary" => good(&json!({ "StreamDescriptionSummary": stream })),
         "ListShards" => good(&json!({ "Shards": [shard] })),
         "GetShardIterator" => good(&json!({ "ShardIterator": "AAAA" })),
+        "RegisterStreamConsumer" if facts.registration.1 > 0 => {
+            facts.registration.1 -= 1;
+            fault(facts.registration.0)
+        }
+        "RegisterStreamConsumer" => {
+            facts.is_registered = true;
+            good(&json!({ "Consumer": consumer }))
+        }
+        "DescribeStreamConsumer" if facts.is_registered => good(&json!({ "ConsumerDescription": consumer })),
         "DescribeTable" | "GetItem" | "DescribeStreamConsumer" => fault("ResourceNotFoundException"),
         _ => fault("UnknownOperationException"),
     }
 }
 
 impl Facts {
+    /// Its time, in seconds since 1970.
+    fn now(&self) -> i64 {
+        seconds_since_1970() + self.clock
+    }
+
     fn sts(&mut self, action: &str, field: &dyn Fn(&str) -> Option<String>) -> Response {
         if action == "GetCallerIdentity" {
             return xml(

@@ -8,6 +8,7 @@ mod cloud;
 mod network;
 mod probing;
 mod program;
+mod registration;
 mod renewal;
 mod sources;
 mod unavailable;
