@@ -1,5 +1,6 @@
 //! What the clients of one component share.
 
+use super::clock::NoteClock;
 use super::credentials::{Identities, NoCredentials, NoteSigner, RefusedIdentity, Surroundings};
 use super::transport::Transport;
 use super::{ConnectionSettings, region};
@@ -91,8 +92,8 @@ fn places(max_calls: Option<NonZeroUsize>) -> Option<Arc<Semaphore>> {
     max_calls.map(|most| Arc::new(Semaphore::new(most.get())))
 }
 
-/// Retries are made above, by the engines. The one second attempt is for a refused identity; [`RefusedIdentity`] forbids
-/// it for all else.
+/// Retries are made above, by the engines. The one second attempt is for a refused identity or a clock that is off;
+/// [`RefusedIdentity`] forbids it for all else.
 fn once_more() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(10))
 }
@@ -104,6 +105,7 @@ macro_rules! guarded {
         let partition = $service::config::retry::RetryPartition::custom("bindd").token_bucket(unlimited).build();
         $service::config::Builder::from(&$connection.sdk)
             .retry_partition(partition)
+            .interceptor(NoteClock)
             .interceptor(NoteSigner)
             .retry_classifier(RefusedIdentity($connection.identities.clone()))
     }};

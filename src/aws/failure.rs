@@ -1,6 +1,7 @@
 //! SDK error → failure kind. The only place that reads error codes.
 
 use super::advice;
+use super::clock::ClockOffset;
 use super::credentials::{NeverSent, NoCredentials};
 use crate::domain::{BindingError, BoxError, FailureKind, LeaseError, Outcome, RetrievalError, ShardId, causes};
 use aws_credential_types::provider::error::CredentialsError;
@@ -76,6 +77,8 @@ pub(super) trait Answer: Debug {
     fn status(&self) -> Option<u16>;
     /// The service's id of the request.
     fn request_id(&self) -> Option<&str>;
+    /// How far the local clock is off, where that explains a refusal with this code.
+    fn clock_offset(&self, code: &str) -> Option<ClockOffset>;
 }
 
 impl Answer for HttpResponse {
@@ -86,6 +89,10 @@ impl Answer for HttpResponse {
     fn request_id(&self) -> Option<&str> {
         self.headers().get("x-amzn-requestid").or_else(|| self.headers().get("x-amz-request-id"))
     }
+
+    fn clock_offset(&self, code: &str) -> Option<ClockOffset> {
+        ClockOffset::behind_refusal(self, code)
+    }
 }
 
 impl Answer for RawMessage {
@@ -94,6 +101,10 @@ impl Answer for RawMessage {
     }
 
     fn request_id(&self) -> Option<&str> {
+        None
+    }
+
+    fn clock_offset(&self, _code: &str) -> Option<ClockOffset> {
         None
     }
 }
@@ -109,6 +120,7 @@ where
     let request = request_id.as_deref().unwrap_or("none");
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
     let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
+    let offset = code.as_deref().and_then(|code| error.raw_response()?.clock_offset(code));
     let (kind, outcome, detail) = match &error {
         SdkError::ServiceError(_) => {
             let (kind, outcome) = meaning(code.as_deref().unwrap_or_default(), status);
@@ -117,7 +129,10 @@ where
                 detail.push_str("; ");
                 detail.push_str(advice::unsupported(operation));
             }
-            (kind, outcome, detail)
+            match offset {
+                Some(offset) => (FailureKind::Transient, outcome, format!("{detail}; the local clock is {offset}")),
+                None => (kind, outcome, detail),
+            }
         }
         SdkError::TimeoutError(_) => {
             (FailureKind::TimedOut, Outcome::Unknown, "the service did not answer in time".to_owned())

@@ -3,6 +3,7 @@
 mod advice;
 mod arn;
 mod client;
+mod clock;
 mod credentials;
 pub mod dynamodb;
 mod failure;

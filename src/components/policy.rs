@@ -90,16 +90,19 @@ fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Sp
         return;
     }
     let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(scope.app_id, &checked.name));
+    // DescribeStreamSummary tells whether the leases belong to the stream.
     match spec.mode {
         Mode::Shared => {
-            let actions = ["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
+            let actions = [
+                "kinesis:ListShards",
+                "kinesis:GetShardIterator",
+                "kinesis:GetRecords",
+                "kinesis:DescribeStreamSummary",
+            ];
             statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
         }
         Mode::Extended => {
-            let mut actions = vec!["kinesis:ListShards", "kinesis:RegisterStreamConsumer"];
-            if spec.stream.arn().is_none() {
-                actions.push("kinesis:DescribeStreamSummary");
-            }
+            let actions = ["kinesis:ListShards", "kinesis:RegisterStreamConsumer", "kinesis:DescribeStreamSummary"];
             statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
             // A consumer's ARN ends in the moment of its registration.
             let consumer = format!("{stream}/consumer/{consumer}:*");

@@ -24,6 +24,8 @@ struct Sight {
     counter: LeaseCounter,
     owner: Option<WorkerId>,
     unmoved_since: Instant,
+    /// When this worker last saw the counter change. A first sight proves nothing about the owner.
+    renewed_at: Option<Instant>,
     moved_at: Option<Instant>,
 }
 
@@ -45,14 +47,17 @@ impl Watch {
         let mut seen = BTreeMap::new();
         for lease in leases {
             let before = self.seen.get(&lease.shard);
-            let unmoved_since = before.filter(|sight| sight.counter == lease.counter).map(|sight| sight.unmoved_since);
+            let same = before.filter(|sight| sight.counter == lease.counter);
+            let is_renewed = before.is_some() && same.is_none();
+            let renewed_at = if is_renewed { Some(now) } else { same.and_then(|sight| sight.renewed_at) };
             let moved = before
                 .is_some_and(|sight| sight.owner.is_some() && lease.owner.is_some() && sight.owner != lease.owner);
             let moved_at = if moved { Some(now) } else { before.and_then(|sight| sight.moved_at) };
             let sight = Sight {
                 counter: lease.counter,
                 owner: lease.owner.clone(),
-                unmoved_since: unmoved_since.unwrap_or(now),
+                unmoved_since: same.map_or(now, |sight| sight.unmoved_since),
+                renewed_at,
                 moved_at,
             };
             seen.insert(lease.shard.clone(), sight);
@@ -62,6 +67,28 @@ impl Watch {
 
     fn unmoved(&self, lease: &Lease, now: Instant) -> Duration {
         self.seen.get(&lease.shard).map_or(Duration::ZERO, |sight| now.saturating_duration_since(sight.unmoved_since))
+    }
+
+    /// Expiry goes by the counter alone: a request for a handoff changes the owner's name, and says nothing about the
+    /// owner.
+    fn is_expired(&self, lease: &Lease, now: Instant) -> bool {
+        self.unmoved(lease, now) > self.duration
+    }
+
+    /// Whether this worker saw a renewal not long ago. An owner that renews each third of the duration is seen to do so
+    /// at nearly every scan.
+    fn is_renewed(&self, lease: &Lease, now: Instant) -> bool {
+        let renewed_at = self.seen.get(&lease.shard).and_then(|sight| sight.renewed_at);
+        renewed_at.is_some_and(|at| now.saturating_duration_since(at) < self.duration / 2)
+    }
+
+    /// When the next lease of another worker expires, if its counter does not change until then. A scan at that moment
+    /// takes it over without waiting for the end of the scan period.
+    pub(super) fn next_expiry(&self, running: &BTreeSet<ShardId>, now: Instant) -> Option<Instant> {
+        let others = self.seen.iter().filter(|(shard, sight)| sight.owner.is_some() && !running.contains(*shard));
+        // A lease counts as expired when it stood still for longer than the duration.
+        let expiries = others.map(|(_, sight)| sight.unmoved_since + self.duration + Duration::from_millis(1));
+        expiries.filter(|expiry| *expiry > now).min()
     }
 
     fn is_held_still(&self, lease: &Lease, now: Instant) -> bool {
@@ -85,7 +112,7 @@ impl Watch {
             |lease: &&Lease| going.contains(&lease.shard) && !lease.parents.iter().any(|parent| going.contains(parent));
         let active: Vec<&Lease> = leases.iter().filter(is_active).collect();
         let ours = |lease: &Lease| lease.owner.as_ref() == Some(&self.worker);
-        let is_free = |lease: &Lease| lease.owner.is_none() || self.unmoved(lease, now) > self.duration;
+        let is_free = |lease: &Lease| lease.owner.is_none() || self.is_expired(lease, now);
         // Also those of an earlier run under the same id, or given up at our own fence.
         let (handed, others): (Vec<&Lease>, Vec<&Lease>) = active
             .iter()
@@ -94,7 +121,7 @@ impl Watch {
         let mut free: Vec<&Lease> = others.into_iter().filter(|lease| is_free(lease)).collect();
         random.shuffle(&mut free);
 
-        let loads = self.loads(&active, now);
+        let loads = self.loads(&active, running, now);
         let target = active.len().div_ceil(loads.len().max(1));
         let load = loads.get(&self.worker).copied().unwrap_or(0);
         let room = target.saturating_sub(load);
@@ -107,12 +134,16 @@ impl Watch {
         Plan { take, ask }
     }
 
-    /// Live workers and how many leases each has or has been promised.
-    fn loads(&self, active: &[&Lease], now: Instant) -> BTreeMap<WorkerId, usize> {
+    /// Live workers and how many leases each has or has been promised. A promise of an owner that died counts for no one:
+    /// the lease is free.
+    fn loads(&self, active: &[&Lease], running: &BTreeSet<ShardId>, now: Instant) -> BTreeMap<WorkerId, usize> {
         let mut loads = BTreeMap::from([(self.worker.clone(), 0)]);
         for lease in active {
-            let is_live = self.unmoved(lease, now) <= self.duration;
-            if let Some(owner) = lease.owner.as_ref().filter(|owner| is_live || **owner == self.worker) {
+            let is_live = !self.is_expired(lease, now);
+            let is_ours = |owner: &WorkerId| {
+                *owner == self.worker && (running.contains(&lease.shard) || lease.handoff_from.is_none())
+            };
+            if let Some(owner) = lease.owner.as_ref().filter(|owner| is_live || is_ours(owner)) {
                 *loads.entry(owner.clone()).or_insert(0) += 1;
             }
             if let Some(old) = lease.handoff_from.as_ref().filter(|_| is_live) {
@@ -137,7 +168,7 @@ impl Watch {
         let movable: Vec<&&Lease> = active
             .iter()
             .filter(|lease| lease.owner.as_ref() == Some(busiest) && lease.handoff_from.is_none())
-            .filter(|lease| !self.is_held_still(lease, now))
+            .filter(|lease| self.is_renewed(lease, now) && !self.is_held_still(lease, now))
             .collect();
         random.choice(&movable).map(|lease| (**lease).clone())
     }

@@ -1,20 +1,28 @@
 //! Owner of the lease view. Pure: `apply` takes an event and the time, keeps all state, returns effects.
+//!
+//! Leases are scanned and shards are listed side by side: a listing that fails or takes long delays no take. No lease is
+//! taken before the stream was identified once and every row was found to belong to it.
 
 use super::assignment::Watch;
-use super::cycle::{Action, Outcome, View};
+use super::cycle::{Action, ActionKind, Listed, Outcome, View};
 use super::error::ConsumerError;
-use super::lineage::{self, Changes};
+use super::family::Family;
+use super::identity;
+use super::pause::Pause;
 use super::settings::ConsumerSettings;
 use super::shard_events::Ending;
-use crate::domain::{LeaseGrant, ShardId};
-use crate::resilience::{Backoff, Waits};
+use crate::domain::{Lease, LeaseGrant, RetrievalError, ShardId, StreamIdentity};
 use crate::telemetry::InputMetrics;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// Shards are listed at least once in this many lease durations (a minute at the default).
-const LIST_EACH: u32 = 6;
+/// The stream is identified again after this time even if nothing raises a doubt.
+const IDENTIFY_EACH: Duration = Duration::from_secs(600);
+/// The longest pause after failed changes of leases. Takes must not wait much longer than a lease lasts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Something that came to an end, or came to pass.
 #[derive(Debug)]
@@ -23,8 +31,10 @@ pub(super) enum Event {
     Woke,
     /// A scan ended.
     Viewed(Result<View, ConsumerError>),
+    /// A listing ended.
+    Listed(Listed),
     /// A round of actions ended.
-    Acted(Vec<Outcome>),
+    Acted(Vec<(ActionKind, Outcome)>),
     /// A consumer ended.
     ConsumerEnded(ShardId, Ending),
     /// The worker is asked to finish.
@@ -34,12 +44,13 @@ pub(super) enum Event {
 /// What the driver has to do.
 #[derive(Debug)]
 pub(super) enum Effect {
-    Scan {
-        wants_listing: bool,
+    Scan,
+    List {
+        wants_identity: bool,
     },
     Act(Vec<Action>),
     Start(LeaseGrant, Instant),
-    /// Ask the consumers to finish. A scan that is under way goes on, and is not looked at.
+    /// Ask the consumers to finish. Scans and listings that are under way go on, and are not looked at.
     StopConsumers,
     End(Result<(), ConsumerError>),
 }
@@ -59,30 +70,35 @@ pub(super) struct Coordinator {
     watch: Watch,
     running: BTreeSet<ShardId>,
     random: fastrand::Rng,
-    waits: Waits,
     lane: Lane,
-    next_scan: Instant,
-    listed_at: Option<Instant>,
-    wants_listing: bool,
+    scans: Pause,
+    actions: BTreeMap<ActionKind, Pause>,
+    family: Family,
+    /// The stream, and when it was identified.
+    identity: Option<(StreamIdentity, Instant)>,
     is_stopping: bool,
     failure: Option<ConsumerError>,
 }
 
 impl Coordinator {
-    /// Scans at once.
-    pub(super) fn new(settings: Arc<ConsumerSettings>, metrics: InputMetrics, now: Instant) -> Self {
+    /// Scans and lists at once.
+    pub(super) fn new(settings: Arc<ConsumerSettings>, metrics: InputMetrics) -> Self {
         let watch = Watch::new(settings.worker.clone(), settings.lease_duration);
-        let cap = u64::try_from(settings.lease_duration.as_millis() / 2).unwrap_or(u64::MAX);
+        let kinds = [ActionKind::Create, ActionKind::Remove, ActionKind::Take, ActionKind::Ask];
+        let cap = |kind| match kind {
+            ActionKind::Take | ActionKind::Ask => settings.lease_duration.min(LONGEST_PAUSE),
+            ActionKind::Create | ActionKind::Remove => LONGEST_PAUSE,
+        };
         Self {
             watch,
             metrics,
             running: BTreeSet::new(),
             random: fastrand::Rng::with_seed(settings.seed),
-            waits: Backoff::millis(200, cap).waits(settings.seed),
             lane: Lane::Idle,
-            next_scan: now,
-            listed_at: None,
-            wants_listing: true,
+            scans: Pause::new(settings.lease_duration / 2, settings.seed),
+            actions: kinds.map(|kind| (kind, Pause::new(cap(kind), settings.seed))).into(),
+            family: Family::new(Arc::clone(&settings)),
+            identity: None,
             is_stopping: false,
             failure: None,
             settings,
@@ -90,8 +106,12 @@ impl Coordinator {
     }
 
     /// When to send `Woke` if nothing else happens.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        (self.lane == Lane::Idle && !self.is_stopping).then_some(self.next_scan)
+    pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        if self.is_stopping {
+            return None;
+        }
+        let scan = (self.lane == Lane::Idle).then(|| self.scans.until().unwrap_or(now));
+        scan.into_iter().chain(self.family.next_listing(now)).min()
     }
 
     /// Takes an event; the effects are to be performed in order.
@@ -104,13 +124,15 @@ impl Coordinator {
                 match result {
                     // A scan that stop has overtaken.
                     Ok(_) | Err(_) if self.is_stopping => {}
-                    Ok(view) => self.viewed(view, now, &mut effects),
-                    Err(error) => self.failed(error, now, &mut effects),
+                    Ok(view) => self.viewed(&view, now, &mut effects),
+                    Err(error) => self.scan_failed(error, now, &mut effects),
                 }
             }
+            Event::Listed(_) if self.is_stopping => {}
+            Event::Listed(listed) => self.listed(listed, now, &mut effects),
             Event::Acted(outcomes) => {
                 self.lane = Lane::Idle;
-                outcomes.into_iter().for_each(|outcome| self.acted(outcome, now, &mut effects));
+                self.acted(outcomes, now, &mut effects);
             }
             Event::ConsumerEnded(shard, ending) => self.ended(&shard, ending, now, &mut effects),
             Event::StopAsked => self.stop(&mut effects),
@@ -127,89 +149,134 @@ impl Coordinator {
             }
             return;
         }
-        if self.lane == Lane::Idle && now >= self.next_scan {
-            let overdue = self.listed_at.is_none_or(|at| now >= at + self.settings.lease_duration * LIST_EACH);
-            effects.push(Effect::Scan { wants_listing: self.wants_listing || overdue });
+        if self.lane == Lane::Idle && self.scans.is_over(now) {
+            effects.push(Effect::Scan);
             self.lane = Lane::Scanning;
+        }
+        if self.family.begin_listing(now) {
+            let is_due = self.identity.as_ref().is_none_or(|(_, at)| now >= *at + IDENTIFY_EACH);
+            effects.push(Effect::List { wants_identity: is_due || self.family.is_doubtful() });
         }
     }
 
-    fn viewed(&mut self, view: View, now: Instant, effects: &mut Vec<Effect>) {
-        self.waits.reset();
+    fn viewed(&mut self, view: &View, now: Instant, effects: &mut Vec<Effect>) {
         // Half a lease duration and up to a fifth more or less, so that workers do not scan in step.
-        let period = (self.settings.lease_duration / 2).mul_f64(0.8 + 0.4 * self.random.f64());
-        self.next_scan = now + period;
+        self.scans.worked(now, (self.settings.lease_duration / 2).mul_f64(0.8 + 0.4 * self.random.f64()));
         if now.saturating_duration_since(view.begun) > self.settings.lease_duration {
             // Too old to act on: the family may have changed since the leases were read.
             tracing::warn!("scan of leases took longer than a lease lasts, was not used");
             return;
         }
-        let mut actions = Vec::new();
-        match view.listing {
-            Some(Ok(listing)) => {
-                self.listed_at = Some(now);
-                self.wants_listing = false;
-                match lineage::changes(&view.leases, &listing, self.settings.initial_position) {
-                    Ok(changes) => actions = self.family_actions(changes, now),
-                    Err(error) => {
-                        self.failure = Some(error);
-                        return self.stop(effects);
-                    }
-                }
-            }
-            Some(Err(error)) => {
-                self.wants_listing = true;
-                self.failed(error.into(), now, effects);
-                if self.is_stopping {
-                    return;
-                }
-            }
-            None => {}
-        }
+        let leases = &view.leases;
         // Seen when the scan began at the latest; a later moment only makes us wait longer.
-        self.watch.note(&view.leases, now);
-        let plan = self.watch.plan(&view.leases, &self.running, now, &mut self.random);
-        actions.extend(plan.take.into_iter().map(Action::Take));
+        self.watch.note(leases, now);
+        if let Some(expiry) = self.watch.next_expiry(&self.running, now) {
+            self.scans.no_later_than(expiry);
+        }
+        let Some((stream, _)) = self.identity.clone() else { return };
+        let history = Arc::clone(&self.settings.history);
+        if let Err(error) = identity::check(leases, &stream, history.identity().as_ref(), &self.settings.lease_table) {
+            return self.refuse(error, effects);
+        }
+        history.accepted(&stream);
+        let mut actions = self.family.actions(leases, &stream, now);
+        history.remember(leases);
+        let plan = self.watch.plan(leases, &self.running, now, &mut self.random);
+        let complete = |lease: Lease| lease.completed(&stream, history.started());
+        actions.extend(plan.take.into_iter().map(complete).map(Action::Take));
         actions.extend(plan.ask.map(Action::Ask));
+        actions.retain(|action| self.actions[&action.kind()].is_over(now));
         if !actions.is_empty() {
             self.lane = Lane::Acting;
             effects.push(Effect::Act(actions));
         }
     }
 
-    fn family_actions(&mut self, changes: Changes, now: Instant) -> Vec<Action> {
-        if changes.is_incomplete {
-            tracing::debug!("listed shards do not cover all keys, stream is being resharded");
-            self.next_scan = now + self.waits.next_wait();
+    fn listed(&mut self, listed: Listed, now: Instant, effects: &mut Vec<Effect>) {
+        let is_identified = matches!(listed.identity, Some(Ok(_)));
+        let needs_identity = self.identity.is_none() || self.family.is_doubtful();
+        let failed = match listed.identity {
+            Some(Ok(identity)) => {
+                self.identity = Some((identity, now));
+                None
+            }
+            // Once the stream is known, a failed call raises no doubt by itself. One that shows it is gone does.
+            Some(Err(error)) if needs_identity || is_missing(&error) => Some(error),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "stream was not identified again");
+                None
+            }
+            None => None,
+        };
+        let failed = match listed.listing {
+            Ok(listing) if failed.is_none() => {
+                self.family.listed(listing, is_identified, now);
+                None
+            }
+            Ok(_) => failed,
+            Err(error) => Some(error),
+        };
+        // A view that waited for the listing or for the identity is taken again.
+        if self.identity.is_some() && (failed.is_none() || self.running.is_empty()) {
+            self.scans.no_later_than(now);
         }
-        let create = (!changes.create.is_empty()).then_some(Action::Create(changes.create));
-        create.into_iter().chain(changes.remove.into_iter().map(Action::Remove)).collect()
+        if let Some(error) = failed {
+            self.listing_failed(error, now, effects);
+        }
     }
 
-    fn failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
-        // A lasting fault while nothing is read is one of set-up: told, and mended by setting up anew.
+    fn listing_failed(&mut self, error: RetrievalError, now: Instant, effects: &mut Vec<Effect>) {
+        if is_missing(&error) {
+            self.settings.history.stream_missing();
+        }
+        // A lasting fault while nothing is read is one of set-up: reported, and retried by setting up again. A stream that is
+        // gone leaves nothing to read.
+        if is_missing(&error) || (self.running.is_empty() && !error.kind().may_retry()) {
+            self.failure = Some(error.into());
+            return self.stop(effects);
+        }
+        let wait = self.family.listing_failed(now);
+        tracing::warn!(?wait, %error, source = error.source(), "stream could not be listed");
+    }
+
+    fn scan_failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
         if self.running.is_empty() && !error.kind().may_retry() {
             self.failure = Some(error);
             return self.stop(effects);
         }
-        let wait = self.waits.next_wait();
-        tracing::warn!(?wait, %error, source = std::error::Error::source(&error), "scan of leases and shards failed");
-        self.next_scan = now + wait;
+        let wait = self.scans.failed(now);
+        tracing::warn!(?wait, %error, source = error.source(), "leases could not be scanned");
     }
 
-    fn acted(&mut self, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
-        match outcome {
-            Outcome::Taken(grant, begun) => {
-                self.running.insert(grant.shard().clone());
-                effects.push(Effect::Start(*grant, begun));
+    /// Each kind of action has its own pauses, and one line in the log for all failures of a round.
+    fn acted(&mut self, outcomes: Vec<(ActionKind, Outcome)>, now: Instant, effects: &mut Vec<Effect>) {
+        let mut failed = BTreeMap::new();
+        let mut worked = BTreeSet::new();
+        for (kind, outcome) in outcomes {
+            match outcome {
+                Outcome::Taken(grant, begun) => {
+                    self.running.insert(grant.shard().clone());
+                    effects.push(Effect::Start(*grant, begun));
+                }
+                Outcome::Created => self.scans.no_later_than(now),
+                Outcome::Settled => {}
+                Outcome::Failed(error) => {
+                    failed.entry(kind).or_insert((error, 0)).1 += 1;
+                    continue;
+                }
             }
-            Outcome::Created => self.next_scan = now,
-            Outcome::Settled => {}
-            Outcome::Failed(error) => {
-                let wait = self.waits.next_wait();
-                tracing::warn!(?wait, %error, "leases were not changed");
-                self.wants_listing = true;
-                self.next_scan = self.next_scan.min(now + wait);
+            worked.insert(kind);
+        }
+        for kind in worked.into_iter().filter(|kind| !failed.contains_key(kind)) {
+            self.actions.entry(kind).and_modify(|pause| pause.worked(now, Duration::ZERO));
+        }
+        for (kind, (error, count)) in failed {
+            let Some(pause) = self.actions.get_mut(&kind) else { continue };
+            let wait = pause.failed(now);
+            tracing::warn!(action = ?kind, ?wait, count, %error, source = error.source(), "leases could not be changed");
+            self.scans.no_later_than(now + wait);
+            if matches!(kind, ActionKind::Create | ActionKind::Remove) {
+                self.family.want_listing_at(now + wait);
             }
         }
     }
@@ -219,18 +286,34 @@ impl Coordinator {
         tracing::info!(%shard, ?ending, "shard consumer ended");
         match ending {
             Ending::ShardEnded => {
-                self.wants_listing = true;
-                self.next_scan = now;
+                self.settings.history.ended(shard);
+                self.family.want_listing();
             }
             Ending::Unreadable => {
                 self.failure.get_or_insert_with(|| ConsumerError::Unreadable { shard: shard.clone() });
                 self.stop(effects);
             }
+            Ending::Replaced { leased, found } => {
+                self.refuse(ConsumerError::replaced(leased, found, &self.settings.lease_table), effects);
+            }
             Ending::Cut => {
                 self.failure.get_or_insert(ConsumerError::Cut);
             }
-            Ending::Stopped | Ending::HandedOff | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
+            // The release moved the counter. Seen at once, it keeps the time short in which a new owner that died looks
+            // alive.
+            Ending::HandedOff => self.scans.no_later_than(now),
+            Ending::Stopped | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
         }
+    }
+
+    /// The leases are not of the stream: nothing is read until an operator has acted.
+    fn refuse(&mut self, error: ConsumerError, effects: &mut Vec<Effect>) {
+        if matches!(error, ConsumerError::StreamReplaced { .. }) {
+            self.settings.history.stream_replaced();
+        }
+        self.settings.history.refuse(error.to_string());
+        self.failure = Some(error);
+        self.stop(effects);
     }
 
     fn stop(&mut self, effects: &mut Vec<Effect>) {
@@ -244,4 +327,8 @@ impl Coordinator {
             self.lane = Lane::Idle;
         }
     }
+}
+
+const fn is_missing(error: &RetrievalError) -> bool {
+    matches!(error, RetrievalError::NotFound { .. })
 }

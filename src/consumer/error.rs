@@ -1,6 +1,6 @@
 //! Why a worker cannot go on.
 
-use crate::domain::{FailureKind, LeaseError, RetrievalError, ShardId};
+use crate::domain::{FailureKind, LeaseError, RetrievalError, ShardId, Timestamp};
 
 /// The worker ended by itself; whoever runs it may start a new one after a while.
 #[derive(Debug, thiserror::Error)]
@@ -22,18 +22,38 @@ pub enum ConsumerError {
     Cut,
     /// The leases belong to an older stream of the same name.
     #[error(
-        "the stream was re-created: its leases are of the stream created at {leased} (ms), it was created at {found}; \
-         delete the lease table or choose another consumer name to read the new stream"
+        "the stream was deleted and created again: lease table `{table}` belongs to the stream created at {leased} (ms \
+         since 1970), the stream was created at {found}. Nothing of the new stream is read under the old leases. To read \
+         the new stream, delete lease table `{table}` or all its rows, or choose another `consumerName`"
     )]
     StreamReplaced {
         /// Creation time that the leases name, in milliseconds since the epoch.
         leased: i64,
         /// Creation time of the stream as it is now.
         found: i64,
+        /// The lease table.
+        table: String,
+    },
+    /// The leases belong to a stream of another name, account or region.
+    #[error(
+        "lease table `{table}` belongs to stream {leased}, this input reads stream {own}: give this input another \
+         `consumerName` or `leaseTable`"
+    )]
+    OtherStream {
+        /// ARN or name of the stream that the leases belong to.
+        leased: String,
+        /// ARN or name of the stream of this input.
+        own: String,
+        /// The lease table.
+        table: String,
     },
 }
 
 impl ConsumerError {
+    pub(super) fn replaced(leased: Timestamp, found: Timestamp, table: &str) -> Self {
+        Self::StreamReplaced { leased: leased.as_millis(), found: found.as_millis(), table: table.to_owned() }
+    }
+
     /// What the failure means for a restart.
     #[must_use]
     pub const fn kind(&self) -> FailureKind {
@@ -42,7 +62,7 @@ impl ConsumerError {
             Self::Shards(error) => error.kind(),
             Self::Unreadable { .. } => FailureKind::NotFound,
             Self::Cut => FailureKind::TimedOut,
-            Self::StreamReplaced { .. } => FailureKind::Permanent,
+            Self::StreamReplaced { .. } | Self::OtherStream { .. } => FailureKind::Permanent,
         }
     }
 }

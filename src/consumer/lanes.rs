@@ -4,11 +4,13 @@
 //! back with its answer, so a renewal and a checkpoint cannot race, and a slow app never starves a renewal.
 
 use super::delivery::{Addressee, Delivery};
+use super::end_check::ListedShard;
+use super::identity::{IdentityCheck, Verdict};
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_events::{Effect, Ending, Event, LeaseAnswer, LeaseCall};
 use super::vitals::Vitals;
-use crate::domain::{LeaseError, LeaseGrant, LeaseStore, RecordSource, ShardId, StartingPosition, Stop};
+use crate::domain::{LeaseError, LeaseGrant, LeaseStore, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,20 @@ use tokio::time::Instant;
 type Lane<T> = Option<BoxFuture<'static, T>>;
 type Source = Box<dyn RecordSource>;
 
+/// A stream that was identified so long ago need not be identified again for a first opening.
+const RECENT: Duration = Duration::from_secs(2);
+
+/// Compares the stream with the one that the lease was made for.
+#[derive(Clone)]
+struct Leased {
+    identity: Arc<IdentityCheck>,
+    stream_created: Option<Timestamp>,
+}
+
 struct Lanes {
     ports: Ports,
+    leased: Leased,
+    was_opened: bool,
     shard: ShardId,
     stop: Stop,
     stop_seen: bool,
@@ -33,16 +47,19 @@ struct Lanes {
 pub(super) async fn consume(
     grant: LeaseGrant,
     begun: Instant,
-    worker: (Arc<ConsumerSettings>, Ports, Vitals),
+    worker: (Arc<ConsumerSettings>, Ports, Arc<IdentityCheck>, Vitals),
     stop: Stop,
 ) -> Ending {
-    let (settings, ports, vitals) = worker;
+    let (settings, ports, identity, vitals) = worker;
     let mut consumer = ShardConsumer::new(grant.lease(), &settings, vitals.clone(), begun);
     let shard = grant.shard().clone();
     let to = Addressee { handler: Arc::clone(&ports.handler), binding: settings.binding.clone(), shard: shard.clone() };
     let delivery = Delivery::new(to, vitals, settings.retry.waits(settings.seed_for(&shard)), consumer.fence());
+    let leased = Leased { identity, stream_created: grant.lease().stream_created };
     let mut lanes = Lanes {
         ports,
+        leased,
+        was_opened: false,
         shard,
         stop,
         stop_seen: false,
@@ -94,12 +111,32 @@ impl Lanes {
         match effect {
             Effect::Open { position, after } => {
                 self.source = None;
-                self.fetch = Some(Box::pin(open(self.ports.clone(), self.shard.clone(), position, after)));
+                // A first opening follows an identification by the coordinator; a later one follows a failure, and failures
+                // are what a replaced stream looks like.
+                let tolerance = if self.was_opened { Duration::ZERO } else { RECENT };
+                self.was_opened = true;
+                let (ports, leased, shard) = (self.ports.clone(), self.leased.clone(), self.shard.clone());
+                self.fetch = Some(Box::pin(async move {
+                    pause(after).await;
+                    match leased.check(tolerance).await {
+                        None => open(ports, shard, position).await,
+                        Some(event) => (None, event),
+                    }
+                }));
             }
-            Effect::Fetch => {
-                self.fetch = self.source.take().map(|source| -> BoxFuture<'static, _> { Box::pin(fetch(source)) })
+            Effect::Fetch { after } => {
+                self.fetch =
+                    self.source.take().map(|source| -> BoxFuture<'static, _> { Box::pin(fetch(source, after)) })
             }
-            Effect::AskWhetherMissing => self.fetch = Some(Box::pin(ask(self.ports.clone(), self.shard.clone()))),
+            Effect::ListShards => {
+                // The source waits in the call: it may be read on afterwards.
+                self.fetch = Some(Box::pin(list(
+                    self.ports.clone(),
+                    self.leased.clone(),
+                    self.shard.clone(),
+                    self.source.take(),
+                )));
+            }
             Effect::StopReading => {
                 self.fetch = None;
                 self.source = None;
@@ -132,30 +169,57 @@ async fn call<T>(lane: &mut Lane<T>) -> T {
     }
 }
 
-async fn open(ports: Ports, shard: ShardId, position: StartingPosition, after: Duration) -> (Option<Source>, Event) {
-    if !after.is_zero() {
-        tokio::time::sleep(after).await;
+impl Leased {
+    /// What to report instead of reading: the stream was replaced, or could not be identified. An answer that is not older
+    /// than `tolerance` is good enough.
+    async fn check(&self, tolerance: Duration) -> Option<Event> {
+        let now = Instant::now();
+        match self.identity.verify(self.stream_created, now.checked_sub(tolerance).unwrap_or(now)).await {
+            Ok(Verdict::Same) => None,
+            Ok(Verdict::Replaced { leased, found }) => Some(Event::Replaced { leased, found }),
+            Err(error) => Some(Event::Opened(Err(error))),
+        }
     }
+}
+
+async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> (Option<Source>, Event) {
     match ports.retrieval.open(&shard, &position).await {
         Ok(source) => (Some(source), Event::Opened(Ok(()))),
         Err(error) => (None, Event::Opened(Err(error))),
     }
 }
 
-async fn fetch(mut source: Source) -> (Option<Source>, Event) {
+async fn fetch(mut source: Source, after: Duration) -> (Option<Source>, Event) {
+    pause(after).await;
     let result = source.next().await;
     (Some(source), Event::Fetched(result))
 }
 
-async fn ask(ports: Ports, shard: ShardId) -> (Option<Source>, Event) {
-    let missing = match ports.directory.list().await {
-        Ok(listing) => Some(listing.shards.iter().all(|listed| listed.id != shard)),
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+async fn list(ports: Ports, leased: Leased, shard: ShardId, source: Option<Source>) -> (Option<Source>, Event) {
+    let listing = ports.directory.list().await;
+    match leased.check(Duration::ZERO).await {
+        None => {}
+        Some(event @ Event::Replaced { .. }) => return (None, event),
+        Some(_) => return (source, Event::Listed(ListedShard::Unknown)),
+    }
+    let found = match listing {
+        Ok(listing) => match listing.shards.iter().find(|listed| listed.id == shard) {
+            Some(listed) if listed.is_open => ListedShard::Open,
+            Some(_) => ListedShard::Closed,
+            None => ListedShard::Absent,
+        },
         Err(error) => {
             tracing::warn!(%shard, %error, "shards could not be listed");
-            None
+            ListedShard::Unknown
         }
     };
-    (None, Event::Missing(missing))
+    (source, Event::Listed(found))
 }
 
 async fn write(store: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCall) -> (Option<LeaseGrant>, Event) {

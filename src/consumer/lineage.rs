@@ -1,68 +1,87 @@
 //! Pure: which leases to create and which to delete, parents before children.
 
-use super::error::ConsumerError;
+use super::history::LatestStart;
 use crate::domain::{
-    Checkpoint, HashKeyRange, InitialPosition, Lease, NewLease, Shard, ShardId, ShardListing, StartWord, Timestamp,
+    Checkpoint, HashKeyRange, InitialPosition, Lease, NewLease, Shard, ShardId, ShardListing, StartWord,
+    StreamIdentity, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A first start at LATEST begins this much before the service's time, so that no clock of the service can make a
-/// record fall between.
-const PIN_MARGIN_MILLIS: i64 = 1_000;
+use std::sync::Arc;
 
 /// What the lease table lacks, and what it holds in vain.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
     pub(super) create: Vec<NewLease>,
     pub(super) remove: Vec<Lease>,
-    /// The listing did not cover all hash keys: the stream is in the middle of a reshard, look again soon.
-    pub(super) is_incomplete: bool,
+    /// Shards among `create` whose rows were lost: they were there, or should have been there as long as others.
+    pub(super) lost: Vec<ShardId>,
+}
+
+/// What is known beside leases and shards.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) initial: InitialPosition,
+    /// Where `latest` begins when there are no leases.
+    pub(super) latest: LatestStart,
+    pub(super) stream: StreamIdentity,
+    /// Leases that this input saw before and that have no row any more.
+    pub(super) missing: Vec<Lease>,
 }
 
 /// Compares the leases with the shards.
-///
-/// # Errors
-/// `StreamReplaced` when the leases belong to an older stream of the same name.
-pub(super) fn changes(
-    leases: &[Lease],
-    listing: &ShardListing,
-    initial: InitialPosition,
-) -> Result<Changes, ConsumerError> {
-    same_stream(leases, listing)?;
-    let open = listing.shards.iter().filter(|shard| shard.is_open);
-    if leases.is_empty() && !covers_all(open.filter_map(|shard| shard.hash_range).collect()) {
-        return Ok(Changes { is_incomplete: true, ..Changes::default() });
+pub(super) fn changes(leases: &[Lease], listing: &ShardListing, origin: &Origin) -> Changes {
+    let restored = restored(leases, listing, origin);
+    let lost_before: BTreeSet<&ShardId> = restored.iter().map(|lease| &lease.shard).collect();
+    let all: Vec<Lease> = leases.iter().chain(&restored).cloned().collect();
+    let family = Family::new(&all, listing, &origin.stream);
+    let pin = Pin::of(&all, origin);
+    let mut changes = Changes::default();
+    changes.create.extend(restored.iter().map(|lease| family.restore(lease)));
+    for shard in &listing.shards {
+        if let Some((new, is_child)) = family.start(shard, &pin) {
+            if !is_child && !all.is_empty() {
+                changes.lost.push(shard.id.clone());
+            }
+            changes.create.push(new);
+        }
     }
-    let family = Family::new(leases, listing);
-    let pin = Pin::of(leases, listing, initial);
-    let create = listing.shards.iter().filter_map(|shard| family.start(shard, &pin)).collect();
-    let remove = leases.iter().filter(|lease| family.is_spent(lease)).cloned().collect();
-    Ok(Changes { create, remove, is_incomplete: false })
+    changes.lost.extend(lost_before.into_iter().cloned());
+    changes.remove = leases.iter().filter(|lease| family.is_spent(lease)).cloned().collect();
+    changes
 }
 
-fn same_stream(leases: &[Lease], listing: &ShardListing) -> Result<(), ConsumerError> {
-    let Some(found) = listing.stream_created else { return Ok(()) };
-    let foreign = leases.iter().filter_map(|lease| lease.stream_created).find(|leased| *leased != found);
-    foreign.map_or(Ok(()), |leased| {
-        Err(ConsumerError::StreamReplaced { leased: leased.as_millis(), found: found.as_millis() })
-    })
+/// The missing leases that are to be created again. One whose shard has leased descendants was ended, and its row removed,
+/// by another worker.
+fn restored(leases: &[Lease], listing: &ShardListing, origin: &Origin) -> Vec<Lease> {
+    let present = Family::new(leases, listing, &origin.stream);
+    let is_lost = |lease: &&Lease| {
+        present.listed.contains_key(&lease.shard)
+            && !present.leased.contains_key(&lease.shard)
+            && !present.has_leased_descendant(&lease.shard)
+    };
+    origin.missing.iter().filter(is_lost).cloned().collect()
 }
 
-/// Whether the ranges cover all of 0..=2¹²⁸−1. Shards without ranges say nothing, and are taken as they are.
-fn covers_all(mut ranges: Vec<HashKeyRange>) -> bool {
-    if ranges.is_empty() {
-        return true;
+/// The parts of the hash key space that no open shard covers. While a stream is resharded a listing may have such holes for
+/// a moment. Open shards without ranges say nothing, and are taken as they are.
+pub(super) fn holes(listing: &ShardListing) -> Vec<HashKeyRange> {
+    let open: Vec<&Shard> = listing.shards.iter().filter(|shard| shard.is_open).collect();
+    let mut ranges: Vec<HashKeyRange> = open.iter().filter_map(|shard| shard.hash_range).collect();
+    if ranges.len() < open.len() {
+        return Vec::new();
     }
     ranges.sort_unstable_by_key(|range| range.start);
+    let mut holes = Vec::new();
     let mut next = Some(0_u128);
     for range in ranges {
-        let Some(needed) = next else { return true };
+        let Some(needed) = next else { return holes };
         if range.start > needed {
-            return false;
+            holes.push(HashKeyRange { start: needed, end: range.start - 1 });
         }
         next = range.end.checked_add(1).map(|after| after.max(needed));
     }
-    next.is_none()
+    holes.extend(next.map(|start| HashKeyRange { start, end: u128::MAX }));
+    holes
 }
 
 /// Where shards without any leased relative begin.
@@ -73,22 +92,21 @@ struct Pin {
 }
 
 impl Pin {
-    fn of(leases: &[Lease], listing: &ShardListing, initial: InitialPosition) -> Self {
+    fn of(leases: &[Lease], origin: &Origin) -> Self {
         // A first start that was cut short is completed from the same moment.
         let begun = leases.iter().filter_map(|lease| lease.start_at).min();
-        let start_at = match initial {
-            InitialPosition::Latest if leases.is_empty() => {
-                Some(Timestamp::from_millis(listing.listed_at.as_millis() - PIN_MARGIN_MILLIS))
-            }
-            InitialPosition::Latest => begun,
-            InitialPosition::AtTimestamp(moment) => Some(begun.unwrap_or(moment)),
-            InitialPosition::TrimHorizon => None,
+        let start_at = match (origin.initial, origin.latest) {
+            (InitialPosition::Latest, LatestStart::Moment(moment)) if leases.is_empty() => Some(moment),
+            (InitialPosition::Latest, _) => begun,
+            (InitialPosition::AtTimestamp(moment), _) => Some(begun.unwrap_or(moment)),
+            (InitialPosition::TrimHorizon, _) => None,
         };
         // Only the very first listing tells what was open at the beginning. A start that was cut short may find a shard
         // closed that took records since, so it goes by ancestry and reads from the moment kept.
-        let only_open = initial == InitialPosition::Latest && leases.is_empty();
-        // Without a moment to begin at, a forgotten shard is read from the horizon rather than skipped.
-        let word = if start_at.is_some() { initial.word() } else { StartWord::TrimHorizon };
+        let only_open = origin.initial == InitialPosition::Latest && leases.is_empty() && start_at.is_some();
+        // Without a moment to begin at, a shard is read from the horizon rather than skipped: its stream is younger than the
+        // input, or its row was lost.
+        let word = if start_at.is_some() { origin.initial.word() } else { StartWord::TrimHorizon };
         Self { word, start_at, only_open }
     }
 }
@@ -97,11 +115,11 @@ struct Family<'a> {
     leased: BTreeMap<&'a ShardId, &'a Lease>,
     listed: BTreeMap<&'a ShardId, &'a Shard>,
     children: BTreeMap<&'a ShardId, BTreeSet<&'a ShardId>>,
-    stream_created: Option<Timestamp>,
+    stream: &'a StreamIdentity,
 }
 
 impl<'a> Family<'a> {
-    fn new(leases: &'a [Lease], listing: &'a ShardListing) -> Self {
+    fn new(leases: &'a [Lease], listing: &'a ShardListing, stream: &'a StreamIdentity) -> Self {
         let mut children: BTreeMap<&ShardId, BTreeSet<&ShardId>> = BTreeMap::new();
         let of_shards = listing.shards.iter().map(|shard| (&shard.id, &shard.parents));
         let of_leases = leases.iter().map(|lease| (&lease.shard, &lease.parents));
@@ -117,17 +135,18 @@ impl<'a> Family<'a> {
             leased: leases.iter().map(|lease| (&lease.shard, lease)).collect(),
             listed: listing.shards.iter().map(|shard| (&shard.id, shard)).collect(),
             children,
-            stream_created: listing.stream_created,
+            stream,
         }
     }
 
-    /// The lease to create for a shard, if it is time.
-    fn start(&self, shard: &Shard, pin: &Pin) -> Option<NewLease> {
+    /// The lease to create for a shard, if it is time, and whether it continues leased parents.
+    fn start(&self, shard: &Shard, pin: &Pin) -> Option<(NewLease, bool)> {
         // A shard with leased descendants was consumed before, or lies before the beginning.
         if self.leased.contains_key(&shard.id) || self.has_leased_descendant(&shard.id) {
             return None;
         }
-        let (start, start_at) = if self.has_leased_ancestor(&shard.id) {
+        let is_child = self.has_leased_ancestor(&shard.id);
+        let (start, start_at) = if is_child {
             let is_ready = shard.parents.iter().all(|parent| self.is_over(parent));
             is_ready.then_some((StartWord::TrimHorizon, None))?
         } else {
@@ -136,14 +155,29 @@ impl<'a> Family<'a> {
             let begins = if pin.only_open { shard.is_open } else { is_root };
             begins.then_some((pin.word, pin.start_at))?
         };
-        Some(NewLease {
+        let new = NewLease {
             shard: shard.id.clone(),
-            start,
+            checkpoint: Checkpoint::NotStarted(start),
             start_at,
             parents: shard.parents.clone(),
             hash_range: shard.hash_range,
-            stream_created: self.stream_created,
-        })
+            stream: Some(Arc::clone(&self.stream.stream)),
+            stream_created: self.stream.created,
+        };
+        Some((new, is_child))
+    }
+
+    /// A lease as it was last seen, for a row that was lost.
+    fn restore(&self, lease: &Lease) -> NewLease {
+        NewLease {
+            shard: lease.shard.clone(),
+            checkpoint: lease.checkpoint.clone(),
+            start_at: lease.start_at,
+            parents: lease.parents.clone(),
+            hash_range: lease.hash_range,
+            stream: Some(Arc::clone(&self.stream.stream)),
+            stream_created: self.stream.created,
+        }
     }
 
     /// Everything in the shard was accepted, or nothing of it is left to read.

@@ -11,13 +11,20 @@ pub(super) enum Reading {
     Closed { after: Duration },
     /// A call is under way.
     Busy,
-    /// The next records may be asked for.
-    Open,
+    /// The next records may be asked for, after a pause.
+    Open { after: Duration },
+    /// The end was signalled without children; the shards are being listed.
+    Unconfirmed,
+    /// The position was refused, as it also is when the stream was replaced; the stream is being checked.
+    Refused,
     /// The shard was read to its end; its children, and whether the store knows them.
     Finished { children: Vec<ShardId>, noted: bool },
 }
 
 impl Reading {
+    /// The next records may be asked for at once.
+    pub(super) const OPEN: Self = Self::Open { after: Duration::ZERO };
+
     /// The steps after the last record of an ended shard was accepted: children, checkpoint "ended", release.
     pub(super) fn last_steps(&self, all_accepted: bool, stored: &Checkpoint) -> Option<LeaseCall> {
         let Self::Finished { children, noted } = self else { return None };

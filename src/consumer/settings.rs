@@ -1,7 +1,8 @@
 //! What a worker is told, and the ports it works on.
 
+use super::history::StreamHistory;
 use crate::domain::{
-    ComponentName, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardDirectory, ShardId, WorkerId,
+    ComponentName, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardId, StreamDirectory, WorkerId,
 };
 use crate::resilience::Backoff;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::time::Duration;
 /// The world as a worker sees it.
 #[derive(Debug, Clone)]
 pub struct Ports {
-    /// Names the shards.
-    pub directory: Arc<dyn ShardDirectory>,
+    /// Names the stream and its shards.
+    pub directory: Arc<dyn StreamDirectory>,
     /// Opens shards for reading.
     pub retrieval: Arc<dyn Retrieval>,
     /// Keeps the leases.
@@ -27,6 +28,10 @@ pub struct ConsumerSettings {
     pub binding: ComponentName,
     /// This worker; unique among running workers.
     pub worker: WorkerId,
+    /// Names the lease table in logs and errors.
+    pub lease_table: Arc<str>,
+    /// Kept over restarts of the input; see [`StreamHistory`].
+    pub history: Arc<StreamHistory>,
     /// Where a consumer without any lease begins.
     pub initial_position: InitialPosition,
     /// How long others wait on a silent lease before they take it. Leases are renewed each third of it. All workers
@@ -45,14 +50,16 @@ pub struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// The defaults: LATEST, 10 s leases, 1 s commits, 20 s drain, retries from 100 ms to 30 s, a seed from the
+    /// The defaults: a lease table called as the binding, no history, LATEST, 10 s leases, 1 s commits, 20 s drain, retries from 100 ms to 30 s, a seed from the
     /// worker's id.
     #[must_use]
     pub fn for_binding(binding: ComponentName, worker: WorkerId) -> Self {
         let seed = fold(worker.as_str());
         Self {
+            lease_table: binding.as_str().into(),
             binding,
             worker,
+            history: Arc::default(),
             initial_position: InitialPosition::Latest,
             lease_duration: Duration::from_secs(10),
             commit_interval: Duration::from_secs(1),

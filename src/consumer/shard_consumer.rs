@@ -9,6 +9,7 @@
 //! ```
 
 use super::delivery::Delivered;
+use super::end_check::{EndCheck, EndSignal, ListedShard};
 use super::lease_clock::LeaseClock;
 use super::progress::{Progress, resume_at};
 use super::reading::Reading;
@@ -40,6 +41,7 @@ pub(super) struct ShardConsumer {
     phase: Phase,
     reading: Reading,
     read_waits: Waits,
+    end_check: EndCheck,
     /// Where to open while nothing was accepted.
     start: StartingPosition,
     /// Records up to here were accepted before.
@@ -57,10 +59,6 @@ impl ShardConsumer {
     /// For a lease just taken; the take was sent at `begun`.
     pub(super) fn new(lease: &Lease, settings: &ConsumerSettings, vitals: Vitals, begun: Instant) -> Self {
         let seed = settings.seed_for(&lease.shard);
-        let skip_to = match &lease.checkpoint {
-            Checkpoint::After(position) => Some(position.clone()),
-            Checkpoint::NotStarted(_) | Checkpoint::Ended => None,
-        };
         let reading = if lease.checkpoint.is_ended() {
             Reading::Finished { children: Vec::new(), noted: true }
         } else {
@@ -74,8 +72,9 @@ impl ShardConsumer {
             phase: Phase::Running,
             reading,
             read_waits: settings.retry.waits(seed),
+            end_check: EndCheck::new(seed),
             start: lease.opening(),
-            skip_to,
+            skip_to: lease.checkpoint.position().cloned(),
             expects: None,
             progress: Progress::default(),
             accepted_since: None,
@@ -106,10 +105,14 @@ impl ShardConsumer {
     pub(super) fn apply(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Opened(Ok(())) => self.reading = Reading::Open,
+            Event::Opened(Ok(())) => self.reading = Reading::OPEN,
             Event::Opened(Err(error)) => self.read_failed(&error, &mut effects),
             Event::Fetched(result) => self.fetched(result, now, &mut effects),
-            Event::Missing(answer) => self.missing(answer, now, &mut effects),
+            Event::Replaced { leased, found } => self.drain(Ending::Replaced { leased, found }, now, &mut effects),
+            Event::Listed(found) if self.reading == Reading::Unconfirmed => {
+                self.reading = Reading::Open { after: self.end_check.listed(&self.shard, found) };
+            }
+            Event::Listed(found) => self.not_found_listed(found, now, &mut effects),
             Event::Delivered(Delivered::Accepted(position)) => self.accepted(&position, now),
             Event::Delivered(Delivered::Settled) => self.settled(),
             Event::Leased { begun, answer, handed_off } => {
@@ -199,11 +202,12 @@ impl ShardConsumer {
                 effects.push(Effect::Open { position, after });
                 self.reading = Reading::Busy;
             }
-            Reading::Open if self.progress.is_settled() => {
-                effects.push(Effect::Fetch);
+            Reading::Open { after } if self.progress.is_settled() => {
+                effects.push(Effect::Fetch { after: *after });
                 self.reading = Reading::Busy;
             }
-            Reading::Open | Reading::Busy | Reading::Finished { .. } => {}
+            Reading::Open { .. } | Reading::Busy | Reading::Unconfirmed | Reading::Refused => {}
+            Reading::Finished { .. } => {}
         }
     }
 
@@ -211,15 +215,25 @@ impl ShardConsumer {
         match result {
             Ok(Fetched::Batch(batch)) => {
                 self.read_waits.reset();
-                self.reading = Reading::Open;
+                self.reading = Reading::OPEN;
                 self.take_in(batch, now, effects);
             }
-            Ok(Fetched::ShardEnded { children }) => {
-                tracing::info!(shard = %self.shard, "shard was read to its end");
-                self.reading = Reading::Finished { children, noted: false };
-            }
+            Ok(Fetched::ShardEnded { children }) if children.is_empty() => match self.end_check.signalled() {
+                EndSignal::Confirmed => self.finished(children),
+                EndSignal::ReadAgain => self.reading = Reading::OPEN,
+                EndSignal::AskListing => {
+                    effects.push(Effect::ListShards);
+                    self.reading = Reading::Unconfirmed;
+                }
+            },
+            Ok(Fetched::ShardEnded { children }) => self.finished(children),
             Err(error) => self.read_failed(&error, effects),
         }
+    }
+
+    fn finished(&mut self, children: Vec<ShardId>) {
+        tracing::info!(shard = %self.shard, "shard was read to its end");
+        self.reading = Reading::Finished { children, noted: false };
     }
 
     fn take_in(&mut self, batch: RecordBatch, now: Instant, effects: &mut Vec<Effect>) {
@@ -234,6 +248,7 @@ impl ShardConsumer {
         let done = self.progress.reached().or(self.skip_to.as_ref()).cloned();
         let mut records = batch.records;
         records.retain(|record| done.as_ref().is_none_or(|done| record.position > *done));
+        self.end_check.answered(!records.is_empty());
         if !records.is_empty() {
             records.iter().for_each(|record| self.progress.hand(record.position.clone()));
             effects.push(Effect::Deliver(records));
@@ -241,20 +256,12 @@ impl ShardConsumer {
     }
 
     fn read_failed(&mut self, error: &RetrievalError, effects: &mut Vec<Effect>) {
-        if matches!(error, RetrievalError::NotFound { .. }) {
-            tracing::warn!(shard = %self.shard, %error, "shard could not be read, the stream is asked whether it has it");
-            effects.push(Effect::AskWhetherMissing);
-            self.reading = Reading::Busy;
-            return;
-        }
         let resumed = self.progress.reached().is_some() || self.skip_to.is_some();
-        if matches!(error, RetrievalError::InvalidPosition { .. }) && resumed {
-            tracing::warn!(shard = %self.shard, stored = ?self.stored, "stored position is unknown, began at the horizon");
-            self.vitals.metrics.position_reset();
-            self.skip_to = None;
-            self.progress = Progress::default();
-            self.start = StartingPosition::TrimHorizon;
-            self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+        let is_refused = matches!(error, RetrievalError::InvalidPosition { .. }) && resumed;
+        if is_refused || matches!(error, RetrievalError::NotFound { .. }) {
+            tracing::warn!(shard = %self.shard, %error, "shard could not be read; its stream is checked");
+            effects.push(Effect::ListShards);
+            self.reading = if is_refused { Reading::Refused } else { Reading::Busy };
             return;
         }
         let after = self.read_waits.next_wait();
@@ -262,16 +269,27 @@ impl ShardConsumer {
         self.reading = Reading::Closed { after };
     }
 
-    fn missing(&mut self, answer: Option<bool>, now: Instant, effects: &mut Vec<Effect>) {
-        match answer {
-            Some(true) => {
+    /// The stream and the shard are those of the lease, but do not know the position: all that is held is read again.
+    fn begin_at_horizon(&mut self) {
+        tracing::warn!(shard = %self.shard, stored = ?self.stored, "stored position is unknown, began at the horizon");
+        self.vitals.metrics.position_reset();
+        self.skip_to = None;
+        self.progress = Progress::default();
+        self.start = StartingPosition::TrimHorizon;
+        self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+    }
+
+    fn not_found_listed(&mut self, found: ListedShard, now: Instant, effects: &mut Vec<Effect>) {
+        match found {
+            ListedShard::Open | ListedShard::Closed if self.reading == Reading::Refused => self.begin_at_horizon(),
+            ListedShard::Absent => {
                 tracing::warn!(shard = %self.shard, "shard aged out of the stream, records may be lost");
                 self.vitals.metrics.retention_gap();
                 self.reading = Reading::Finished { children: Vec::new(), noted: true };
             }
             // The shard is there, so what is missing is the way to read it (a deregistered consumer, for one).
-            Some(false) => self.drain(Ending::Unreadable, now, effects),
-            None => self.reading = Reading::Closed { after: self.read_waits.next_wait() },
+            ListedShard::Open | ListedShard::Closed => self.drain(Ending::Unreadable, now, effects),
+            ListedShard::Unknown => self.reading = Reading::Closed { after: self.read_waits.next_wait() },
         }
     }
 

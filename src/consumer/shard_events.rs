@@ -1,7 +1,10 @@
 //! What a shard consumer is told, and what it wants done.
 
 use super::delivery::Delivered;
-use crate::domain::{Checkpoint, Fetched, LeaseError, Record, Renewed, RetrievalError, ShardId, StartingPosition};
+use super::end_check::ListedShard;
+use crate::domain::{
+    Checkpoint, Fetched, LeaseError, Record, Renewed, RetrievalError, ShardId, StartingPosition, Timestamp,
+};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,8 +15,10 @@ pub(super) enum Event {
     Opened(Result<(), RetrievalError>),
     /// A read ended.
     Fetched(Result<Fetched, RetrievalError>),
-    /// After `NotFound`: whether the shard is missing in a full listing; `None` when there was no listing.
-    Missing(Option<bool>),
+    /// The shards were listed.
+    Listed(ListedShard),
+    /// The stream is not the one that the lease was made for; their creation times.
+    Replaced { leased: Timestamp, found: Timestamp },
     /// Delivery told something.
     Delivered(Delivered),
     /// A call to the lease store ended; it was sent at `begun`.
@@ -39,8 +44,8 @@ pub(super) enum LeaseAnswer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Open { position: StartingPosition, after: Duration },
-    Fetch,
-    AskWhetherMissing,
+    Fetch { after: Duration },
+    ListShards,
     StopReading,
     Deliver(Vec<Record>),
     SetFence(Instant),
@@ -76,6 +81,8 @@ pub(super) enum Ending {
     Cut,
     /// The shard is there but cannot be read; the whole input must be set up anew.
     Unreadable,
+    /// The stream is not the one that the lease was made for; their creation times.
+    Replaced { leased: Timestamp, found: Timestamp },
     /// The worker was told to drop everything.
     Forced,
 }
@@ -91,6 +98,7 @@ impl Ending {
             | Self::Failed
             | Self::Cut
             | Self::Unreadable
+            | Self::Replaced { .. }
             | Self::Forced => self,
         }
     }

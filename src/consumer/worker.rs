@@ -3,6 +3,7 @@
 use super::coordinator::{Coordinator, Effect, Event};
 use super::cycle;
 use super::error::ConsumerError;
+use super::identity::IdentityCheck;
 use super::lanes::consume;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_events::Ending;
@@ -24,6 +25,7 @@ const GIVE_UP: Duration = Duration::from_millis(250);
 pub struct Worker {
     settings: Arc<ConsumerSettings>,
     ports: Ports,
+    identity: Arc<IdentityCheck>,
     vitals: Vitals,
 }
 
@@ -33,7 +35,9 @@ struct Driver {
     stop: Stop,
     stop_seen: bool,
     give_up_at: Option<Instant>,
+    /// A scan or a round of actions.
     lane: Option<BoxFuture<'static, Event>>,
+    listing: Option<BoxFuture<'static, Event>>,
     consumers: Supervisor<(ShardId, Ending)>,
 }
 
@@ -41,7 +45,8 @@ impl Worker {
     /// A worker that does nothing yet.
     #[must_use]
     pub fn new(settings: ConsumerSettings, ports: Ports, metrics: InputMetrics) -> Self {
-        Self { settings: Arc::new(settings), ports, vitals: Vitals::new(metrics) }
+        let identity = IdentityCheck::new(Arc::clone(&ports.directory), Arc::clone(&settings.history), settings.seed);
+        Self { settings: Arc::new(settings), ports, identity: Arc::new(identity), vitals: Vitals::new(metrics) }
     }
 
     /// Delivers records until told to stop; then drains within the drain limit: the record in hand is finished,
@@ -51,17 +56,18 @@ impl Worker {
     /// # Errors
     /// When the lease store or the stream cannot be used, or the stream was replaced by another of the same name.
     pub async fn run(self, stop: Stop) -> Result<(), ConsumerError> {
+        self.settings.history.begin(Instant::now());
         if !self.prepare(&stop).await? {
             return Ok(());
         }
-        let now = Instant::now();
-        let mut coordinator = Coordinator::new(Arc::clone(&self.settings), self.vitals.metrics.clone(), now);
+        let mut coordinator = Coordinator::new(Arc::clone(&self.settings), self.vitals.metrics.clone());
         let mut driver = Driver {
             worker: self,
             stop: stop.child(),
             stop_seen: false,
             give_up_at: None,
             lane: None,
+            listing: None,
             consumers: Supervisor::new(),
         };
         let mut event = Some(Event::Woke);
@@ -71,9 +77,9 @@ impl Worker {
                     return result;
                 }
             }
-            event = driver.select(coordinator.wake_at()).await;
+            event = driver.select(coordinator.wake_at(Instant::now())).await;
         }
-        driver.lane = None;
+        (driver.lane, driver.listing) = (None, None);
         let cut = driver.consumers.abort_and_join().await;
         for name in &cut {
             tracing::warn!(task = name, "shard consumer was cut, its lease will expire");
@@ -123,16 +129,22 @@ impl Driver {
             }
             Some(ended) = self.consumers.next() => Some(consumer_ended(ended)),
             event = lane(&mut self.lane) => Some(event),
+            event = lane(&mut self.listing) => Some(event),
             () = sleep_until(wake_at) => Some(Event::Woke),
         }
     }
 
     fn perform(&mut self, effect: Effect) -> Option<Result<(), ConsumerError>> {
-        let Worker { settings, ports, vitals } = &self.worker;
+        let Worker { settings, ports, identity, vitals } = &self.worker;
         match effect {
-            Effect::Scan { wants_listing } => {
+            Effect::Scan => {
                 let ports = ports.clone();
-                self.lane = Some(Box::pin(async move { Event::Viewed(cycle::scan(ports, wants_listing).await) }));
+                self.lane = Some(Box::pin(async move { Event::Viewed(cycle::scan(ports).await) }));
+            }
+            Effect::List { wants_identity } => {
+                let (ports, identity) = (ports.clone(), Arc::clone(identity));
+                let list = async move { Event::Listed(cycle::list(ports, identity, wants_identity).await) };
+                self.listing = Some(Box::pin(list));
             }
             Effect::Act(actions) => {
                 let (ports, worker) = (ports.clone(), settings.worker.clone());
@@ -141,7 +153,7 @@ impl Driver {
             Effect::Start(grant, begun) => {
                 let shard = grant.shard().clone();
                 tracing::info!(%shard, checkpoint = ?grant.lease().checkpoint, "lease was taken");
-                let whole = (Arc::clone(settings), ports.clone(), vitals.clone());
+                let whole = (Arc::clone(settings), ports.clone(), Arc::clone(identity), vitals.clone());
                 let consumer = consume(grant, begun, whole, self.stop.child());
                 let named = shard.as_str().to_owned();
                 self.consumers.spawn(named, async move { (shard, consumer.await) });

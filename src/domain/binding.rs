@@ -32,6 +32,12 @@ pub trait InputBinding: Debug + Send + Sync {
     /// # Errors
     /// When the input cannot go on; the caller restarts it with backoff.
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError>;
+
+    /// Why the input does not read until an operator changes something; `None` while it reads or may soon. Shown in the
+    /// health of the sidecar.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The output side: performs one operation for a caller.

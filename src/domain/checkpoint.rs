@@ -80,6 +80,15 @@ impl Checkpoint {
         matches!(self, Self::Ended)
     }
 
+    /// The last record that was accepted, in a shard that was begun and has not ended.
+    #[must_use]
+    pub const fn position(&self) -> Option<&RecordPosition> {
+        match self {
+            Self::After(position) => Some(position),
+            Self::NotStarted(_) | Self::Ended => None,
+        }
+    }
+
     /// Whether storing this after `stored` moves forward. Progress never goes back.
     #[must_use]
     pub fn is_beyond(&self, stored: &Self) -> bool {

@@ -5,7 +5,8 @@
 //! counter has not moved for the lease duration, as watched locally (the KCL's rule).
 
 use super::{
-    BoxError, Checkpoint, FailureKind, HashKeyRange, RecordPosition, ShardId, StartWord, StartingPosition, Timestamp,
+    BoxError, Checkpoint, FailureKind, HashKeyRange, RecordPosition, ShardId, StartWord, StartingPosition,
+    StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
 use std::fmt::{self, Debug};
@@ -80,11 +81,29 @@ pub struct Lease {
     pub hash_range: Option<HashKeyRange>,
     /// Pins a LATEST or AT_TIMESTAMP start to a moment, so that a restart before the first checkpoint skips nothing.
     pub start_at: Option<Timestamp>,
+    /// The ARN or name of the stream that this lease belongs to; see [`crate::domain::StreamIdentity`]. Rows of the KCL
+    /// and of older versions have none.
+    pub stream: Option<Arc<str>>,
     /// When the stream was created that this lease belongs to.
     pub stream_created: Option<Timestamp>,
 }
 
 impl Lease {
+    /// The lease as it is to be stored by the next take: what the row does not say of its stream and its beginning is
+    /// added, and an ARN replaces a name.
+    #[must_use]
+    pub fn completed(mut self, stream: &StreamIdentity, latest_from: Option<Timestamp>) -> Self {
+        let is_exact = self.stream.as_deref().is_some_and(StreamIdentity::is_arn);
+        if self.stream.is_none() || (StreamIdentity::is_arn(&stream.stream) && !is_exact) {
+            self.stream = Some(Arc::clone(&stream.stream));
+        }
+        self.stream_created = self.stream_created.or(stream.created);
+        if self.checkpoint == Checkpoint::NotStarted(StartWord::Latest) {
+            self.start_at = self.start_at.or(latest_from);
+        }
+        self
+    }
+
     /// Where to open the shard. A resumed shard opens *at* its checkpoint, since the record there may be an aggregate
     /// that was delivered in part; the reader skips what is not beyond the checkpoint.
     #[must_use]
@@ -108,14 +127,16 @@ impl Lease {
 pub struct NewLease {
     /// The shard.
     pub shard: ShardId,
-    /// Where it begins.
-    pub start: StartWord,
+    /// Where it begins: not started, or, for a row that was lost, the progress that is still known.
+    pub checkpoint: Checkpoint,
     /// Pins the beginning; see [`Lease::start_at`].
     pub start_at: Option<Timestamp>,
     /// Parents of the shard.
     pub parents: Vec<ShardId>,
     /// What the shard covers.
     pub hash_range: Option<HashKeyRange>,
+    /// ARN or name of the stream.
+    pub stream: Option<Arc<str>>,
     /// When the stream was created.
     pub stream_created: Option<Timestamp>,
 }
@@ -200,7 +221,8 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// When it is not known that all of them exist now.
     async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError>;
 
-    /// Takes a lease that is unowned, expired, or handed over to us. Ends a handoff in progress.
+    /// Takes a lease that is unowned, expired, or handed over to us. Ends a handoff in progress. Stores what `seen` says of
+    /// the stream and of the beginning, which the caller may have completed.
     ///
     /// # Errors
     /// `Lost` when its counter is not the one seen.

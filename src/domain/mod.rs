@@ -16,6 +16,7 @@ mod retrieval;
 mod sequence;
 mod shard;
 mod stop;
+mod stream;
 mod writing;
 
 pub use binding::{Binding, InputBinding, OutputBinding};
@@ -27,8 +28,9 @@ pub use json_text::JsonText;
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch};
-pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing};
+pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory};
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shard::{HashKeyRange, Shard, ShardId};
 pub use stop::Stop;
+pub use stream::StreamIdentity;
 pub use writing::{InvalidPartitionKey, NewRecord, PartitionKey, Receipt, RecordWriter};

@@ -1,6 +1,6 @@
 //! The ports through which records and shards come in.
 
-use super::{BoxError, FailureKind, RecordBatch, Shard, ShardId, StartingPosition, Timestamp};
+use super::{BoxError, FailureKind, RecordBatch, Shard, ShardId, StartingPosition, StreamIdentity, Timestamp};
 use async_trait::async_trait;
 use std::fmt::Debug;
 
@@ -11,8 +11,6 @@ pub struct ShardListing {
     pub shards: Vec<Shard>,
     /// The service's time when it answered; pins a first start at LATEST.
     pub listed_at: Timestamp,
-    /// When the stream was created, if we are allowed to know; tells a re-created stream from the old one.
-    pub stream_created: Option<Timestamp>,
 }
 
 /// Names the shards of a stream and their parents.
@@ -23,6 +21,17 @@ pub trait ShardDirectory: Debug + Send + Sync {
     /// # Errors
     /// When the service did not give the whole list.
     async fn list(&self) -> Result<ShardListing, RetrievalError>;
+}
+
+/// A directory that also knows which stream its shards belong to.
+#[async_trait]
+pub trait StreamDirectory: ShardDirectory {
+    /// The identity of the stream at the time of the call. Where describing the stream is denied, the identity is what
+    /// the configuration says, without a creation time.
+    ///
+    /// # Errors
+    /// When the service did not answer, or there is no such stream.
+    async fn identify(&self) -> Result<StreamIdentity, RetrievalError>;
 }
 
 /// Opens shards for reading.
@@ -43,7 +52,8 @@ pub trait Retrieval: Debug + Send + Sync {
 #[async_trait]
 pub trait RecordSource: Debug + Send {
     /// The next records, or the end of the shard. Waits as the service's rates demand; may give an empty batch so
-    /// that the caller sees time passing. After `ShardEnded` it must not be called again.
+    /// that the caller sees time passing. After a `ShardEnded` with children it must not be called again; after one
+    /// without children it goes on after the last record.
     ///
     /// Cancel-safe: nothing yielded is lost when the future is dropped.
     ///
@@ -57,9 +67,10 @@ pub trait RecordSource: Debug + Send {
 pub enum Fetched {
     /// Records, perhaps none.
     Batch(RecordBatch),
-    /// The shard is closed and was read to its end.
+    /// The service signalled the end of the shard.
     ShardEnded {
-        /// Its children, where the service named them; an empty list says nothing.
+        /// Its children. Without any, the signal is a field that is absent, and proves nothing unless
+        /// [`ShardDirectory::list`] shows the shard closed.
         children: Vec<ShardId>,
     },
 }

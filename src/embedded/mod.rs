@@ -6,6 +6,7 @@
 
 mod aws;
 mod cbor;
+mod deleted_stream;
 mod frames;
 mod put;
 mod reshard;

@@ -9,14 +9,14 @@
 //!   lower sequence number can appear after a higher one was read. Here requests take turns.
 //! - AWS refuses a second subscription to a shard within 5 s of the first and lets a later one take over; the emulator
 //!   serves both. Here the rule holds, and the one taken over ends (AWS sends it an exception first).
-//! - The limits of a record (`put`), UpdateShardCount (`reshard`), the filter of ListShards (`shard_filter`) and the
-//!   end of a shard (`shard_end`).
+//! - The limits of a record (`put`), UpdateShardCount (`reshard`), the filter of ListShards (`shard_filter`), the end of
+//!   a shard (`shard_end`), and what is left of a deleted stream (`deleted_stream`).
 //!
 //! Requests in CBOR are translated into JSON first (`cbor`), so all of this holds for them too.
 
 use super::aws::LARGEST_BODY;
 use super::shard_filter::ShardFilter;
-use super::{cbor, put, reshard, shard_end};
+use super::{cbor, deleted_stream, put, reshard, shard_end};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -83,6 +83,7 @@ enum Action {
     UpdateShardCount,
     ListShards,
     GetRecords,
+    DeleteStream,
 }
 
 fn action(headers: &HeaderMap) -> Option<Action> {
@@ -99,6 +100,7 @@ fn action(headers: &HeaderMap) -> Option<Action> {
         "UpdateShardCount" => Some(Action::UpdateShardCount),
         "ListShards" => Some(Action::ListShards),
         "GetRecords" => Some(Action::GetRecords),
+        "DeleteStream" => Some(Action::DeleteStream),
         _ => None,
     }
 }
@@ -133,8 +135,12 @@ impl Shim {
             Some(Action::UpdateShardCount) => reshard::answer(&self.store, &body).await,
             Some(Action::ListShards) => return self.list(request, &body, next).await,
             Some(Action::GetRecords) => {
+                if deleted_stream::is_iterator_of(&self.store, &body).await {
+                    return refusal("InvalidArgumentException", "the ShardIterator did not come from this stream");
+                }
                 return shard_end::with_children(&self.store, &body, next.run(request).await).await;
             }
+            Some(Action::DeleteStream) => return self.delete_stream(request, &body, next).await,
             None => None,
         };
         match mended {
@@ -151,6 +157,18 @@ impl Shim {
             Ok(None) => next.run(request).await,
             Err(refusal) => refusal,
         }
+    }
+
+    async fn delete_stream(&self, request: Request, body: &[u8], next: Next) -> Response {
+        let arn = deleted_stream::arn(&self.store, body).await;
+        let answer = next.run(request).await;
+        if let Some(arn) = arn.filter(|_| answer.status().is_success()) {
+            deleted_stream::remove_consumers(&self.store, &arn).await;
+            let consumers = format!("\"{arn}/consumer/");
+            let mut all = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extract_if(|key, _| key.starts_with(&consumers)).for_each(|(_, ended)| ended.taken_over.cancel());
+        }
+        answer
     }
 
     async fn subscribe(&self, request: Request, next: Next) -> Response {

@@ -16,8 +16,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `GET /v1.0/healthz`, with Dapr's optional `?appid=` that must match.
 pub(super) fn full(face: &Face, query: Option<&str>) -> Response {
-    if !face.ready.is_ready() {
-        let pending = face.ready.pending().join(" ");
+    // An input that waits for an operator is as good as not there.
+    let pending = [face.ready.pending(), face.host.refusals()].concat();
+    if !face.ready.is_ready() || !pending.is_empty() {
+        let pending = pending.join(" ");
         return error::unhealthy("ERR_HEALTH_NOT_READY", &format!("dapr is not ready: [{pending}]"));
     }
     if app_id_asked(query.unwrap_or_default()).is_some_and(|id| id != face.app_id) {

@@ -142,7 +142,7 @@ fn a_new_map_moves_what_waits_to_its_new_shard() {
     let _waiters = [bench.arrive("a", 1_000), bench.arrive("b", 1_000)];
     let listing = |id: &str| {
         let shards = vec![shard(id, 0, u128::MAX)];
-        Ok(ShardListing { shards, listed_at: crate::domain::Timestamp::from_millis(0), stream_created: None })
+        Ok(ShardListing { shards, listed_at: crate::domain::Timestamp::from_millis(0) })
     };
     for id in ["old", "new"] {
         bench.engine.apply(Event::Listed(listing(id)), bench.now);

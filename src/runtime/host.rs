@@ -110,6 +110,12 @@ impl InvokeError {
 }
 
 impl Component {
+    /// `input NAME: why`, if its input waits for an operator.
+    fn refusal(&self) -> Option<String> {
+        let input = self.binding.input().filter(|_| self.direction.has_input())?;
+        input.refusal().map(|why| format!("input {}: {why}", self.binding.name()))
+    }
+
     fn output(&self) -> Option<&dyn OutputBinding> {
         if self.direction.has_output() { self.binding.output() } else { None }
     }
@@ -179,6 +185,12 @@ impl Host {
     /// All components, in loading order.
     pub fn describe(&self) -> impl Iterator<Item = Description<'_>> {
         self.loaded.iter().map(Component::describe)
+    }
+
+    /// Inputs that do not read until an operator changes something, each with the reason.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        self.loaded.iter().filter_map(Component::refusal).collect()
     }
 
     /// How many components are loaded.

@@ -40,10 +40,11 @@ fn after(sequence: &str, sub_sequence: u64) -> Checkpoint {
 fn new_lease() -> NewLease {
     NewLease {
         shard: shard(),
-        start: StartWord::Latest,
+        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
         start_at: Some(Timestamp::from_millis(1_700_000_000_123)),
         parents: vec![ShardId::new("shardId-000000000000")],
         hash_range: None,
+        stream: Some("orders".into()),
         stream_created: Some(Timestamp::from_millis(1_600_000_000_000)),
     }
 }
@@ -70,11 +71,15 @@ async fn creates_only_what_is_missing(store: &dyn LeaseStore) {
     assert_eq!((&created.owner, &created.handoff_from), (&None, &None));
     let new = new_lease();
     assert_eq!((&created.parents, created.start_at), (&new.parents, new.start_at));
-    assert_eq!(created.stream_created, new.stream_created);
+    assert_eq!((&created.stream, created.stream_created), (&new.stream, new.stream_created));
     let mut grant = store.take(&created, &worker("a")).await.expect("a free lease is taken");
     store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress is stored");
     let before = row(store).await;
-    let other = NewLease { shard: ShardId::new("shardId-000000000002"), start: StartWord::TrimHorizon, ..new_lease() };
+    let other = NewLease {
+        shard: ShardId::new("shardId-000000000002"),
+        checkpoint: Checkpoint::NotStarted(StartWord::TrimHorizon),
+        ..new_lease()
+    };
     store.create_missing(&[new_lease(), other]).await.expect("the other lease is created");
     assert_eq!(row(store).await, before, "a lease that exists is not touched");
     assert_eq!(store.list().await.expect("leases are listed").len(), 2);
@@ -88,9 +93,17 @@ async fn takes_under_a_condition(store: &dyn LeaseStore) {
     assert_eq!(grant.lease(), &row(store).await, "the grant knows the row as stored");
     assert_eq!((grant.worker(), &grant.lease().owner), (&worker("a"), &Some(worker("a"))));
     assert!(grant.lease().counter > seen.counter);
+    assert_eq!(grant.lease().stream.as_deref(), Some("orders"));
     let late = store.take(&seen, &worker("b")).await.expect_err("a take by an old sight is refused");
     assert!(late.is_lost(), "{late}");
     assert_eq!(row(store).await.owner, Some(worker("a")));
+    let arn: Arc<str> = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders".into();
+    let moment = Some(Timestamp::from_millis(1_700_000_000_000));
+    let completed = Lease { stream: Some(arn.clone()), stream_created: moment, start_at: moment, ..row(store).await };
+    let grant = store.take(&completed, &worker("b")).await.expect("a lease is taken");
+    let stored = row(store).await;
+    assert_eq!((&stored.stream, stored.stream_created, stored.start_at), (&Some(arn), moment, moment));
+    assert_eq!(grant.lease(), &stored, "what the caller completed is stored with the take");
 }
 
 async fn renews_until_lost(store: &dyn LeaseStore) {

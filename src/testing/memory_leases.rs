@@ -39,6 +39,11 @@ impl MemoryLeaseStore {
         self.with(|rows| drop(rows.insert(lease.shard.clone(), lease)));
     }
 
+    /// Deletes a row without any condition, as an operator would.
+    pub fn delete(&self, shard: &ShardId) {
+        self.with(|rows| drop(rows.remove(shard)));
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut BTreeMap<ShardId, Lease>) -> T) -> T {
         change(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -81,6 +86,8 @@ impl LeaseStore for MemoryLeaseStore {
             row.counter = row.counter.next();
             row.owner = Some(worker.clone());
             row.handoff_from = None;
+            (row.stream, row.stream_created) = (seen.stream.clone(), seen.stream_created);
+            row.start_at = seen.start_at;
             Ok(LeaseGrant::taken(row.clone(), worker.clone()))
         })
     }
@@ -154,11 +161,12 @@ fn fresh(new: &NewLease) -> Lease {
         owner: None,
         handoff_from: None,
         counter: LeaseCounter::new(0),
-        checkpoint: Checkpoint::NotStarted(new.start),
+        checkpoint: new.checkpoint.clone(),
         parents: new.parents.clone(),
         children: Vec::new(),
         hash_range: new.hash_range,
         start_at: new.start_at,
+        stream: new.stream.clone(),
         stream_created: new.stream_created,
     }
 }

@@ -1,6 +1,8 @@
 //! A stream in memory: shards that split, merge, age out; records by key.
 
-use crate::domain::{HashKeyRange, Record, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing, Timestamp};
+use crate::domain::{
+    HashKeyRange, Record, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing, StreamIdentity, Timestamp,
+};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
@@ -33,6 +35,7 @@ pub(super) struct Stream {
     pub(super) shards: Vec<Held>,
     pub(super) next_number: u128,
     next_shard: u64,
+    pub(super) exists: bool,
     created: Timestamp,
     begun: Instant,
 }
@@ -49,8 +52,14 @@ impl MemoryStream {
     #[must_use]
     pub fn new(shards: u32) -> Self {
         let created = Timestamp::from_millis(EPOCH);
-        let mut stream =
-            Stream { shards: Vec::new(), next_number: 10_u128.pow(20), next_shard: 0, created, begun: Instant::now() };
+        let mut stream = Stream {
+            shards: Vec::new(),
+            next_number: 10_u128.pow(20),
+            next_shard: 0,
+            exists: true,
+            created,
+            begun: Instant::now(),
+        };
         stream.open_evenly(shards);
         Self { state: Arc::new(Mutex::new(stream)) }
     }
@@ -100,11 +109,26 @@ impl MemoryStream {
     /// Deletes the stream and creates it anew: shard ids repeat, sequence numbers do not.
     pub fn recreate(&self, shards: u32) {
         self.with(|stream| {
+            stream.exists = true;
             stream.created = stream.now();
             stream.shards.clear();
             stream.next_shard = 0;
             stream.next_number += 10_u128.pow(10);
             stream.open_evenly(shards);
+        });
+    }
+
+    /// What tells the stream from others.
+    #[must_use]
+    pub fn identity(&self) -> StreamIdentity {
+        self.with(|stream| StreamIdentity { stream: "orders".into(), created: Some(stream.created) })
+    }
+
+    /// Deletes the stream; [`MemoryStream::recreate`] creates one of the same name.
+    pub fn delete(&self) {
+        self.with(|stream| {
+            stream.exists = false;
+            stream.shards.clear();
         });
     }
 
@@ -114,7 +138,6 @@ impl MemoryStream {
         self.with(|stream| ShardListing {
             shards: stream.shards.iter().map(|held| held.shard.clone()).collect(),
             listed_at: stream.now(),
-            stream_created: Some(stream.created),
         })
     }
 }

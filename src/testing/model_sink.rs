@@ -246,6 +246,6 @@ impl ShardDirectory for ModelSink {
             return failure(FailureKind::Transient);
         }
         let listed_at = Timestamp::from_millis(1_700_000_000_000);
-        Ok(ShardListing { shards: self.shards(), listed_at, stream_created: Some(listed_at) })
+        Ok(ShardListing { shards: self.shards(), listed_at })
     }
 }

@@ -5,6 +5,7 @@ use aws_smithy_types::date_time::Format;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -44,6 +45,11 @@ struct Facts {
     life: i64,
     /// How many sessions STS opened.
     sessions: usize,
+    /// How many seconds its clock is ahead of this machine's.
+    clock: i64,
+    /// The code of the next refusals of `RegisterStreamConsumer`, and how many there are.
+    registration: (&'static str, usize),
+    is_registered: bool,
 }
 
 /// The servers.
@@ -73,11 +79,15 @@ impl Cloud {
             session_end: "",
             life: 3_600,
             sessions: 0,
+            clock: 0,
+            registration: ("", 0),
+            is_registered: false,
         };
         let facts = Arc::new(Mutex::new(facts));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&facts));
+        let router = router.layer(map_response_with_state(Arc::clone(&facts), dated));
         #[expect(clippy::disallowed_methods, reason = "a test's own server; aborted with it")]
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, facts, server }
@@ -120,16 +130,53 @@ impl Cloud {
         self.facts.lock().unwrap().session_end = end;
     }
 
+    /// From now on its clock is so many seconds ahead of this machine's, and signatures must be of its time.
+    pub(crate) fn clock_is(&self, seconds: i64) {
+        self.facts.lock().unwrap().clock = seconds;
+    }
+
+    /// The next registrations are refused with this code.
+    pub(crate) fn refuses_consumers(&self, code: &'static str, times: usize) {
+        self.facts.lock().unwrap().registration = (code, times);
+    }
+
     pub(crate) fn lives(&self, seconds: i64) {
         self.facts.lock().unwrap().life = seconds;
     }
 }
 
-/// A moment of the wall clock so many seconds from now, as AWS writes it.
-pub(crate) fn moment(seconds: i64) -> String {
+fn seconds_since_1970() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "an expiry is a moment of the wall clock")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    DateTime::from_secs(i64::try_from(now).unwrap() + seconds).fmt(Format::DateTime).unwrap()
+    i64::try_from(now).unwrap()
+}
+
+/// A moment of the wall clock so many seconds from now, as AWS writes it.
+pub(crate) fn moment(seconds: i64) -> String {
+    DateTime::from_secs(seconds_since_1970() + seconds).fmt(Format::DateTime).unwrap()
+}
+
+fn late_at_sts() -> Response {
+    let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                <Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message></Error>\
+                <RequestId>r-1</RequestId></ErrorResponse>";
+    (StatusCode::FORBIDDEN, body).into_response()
+}
+
+/// Dates an answer by the servers' clock.
+async fn dated(State(facts): State<Arc<Mutex<Facts>>>, mut answer: Response) -> Response {
+    let date = DateTime::from_secs(facts.lock().unwrap().now()).fmt(Format::HttpDate).unwrap();
+    answer.headers_mut().insert("date", date.parse().unwrap());
+    answer
+}
+
+/// How many seconds a signature is from this moment; AWS allows 300.
+fn signed_beside(now: i64, headers: &HeaderMap) -> i64 {
+    let Some(date) = headers.get("x-amz-date").and_then(|date| date.to_str().ok()) else { return 0 };
+    let part = |range: std::ops::Range<usize>| &date[range];
+    let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13), part(13..15)]);
+    let signed = DateTime::from_str(&format!("{}T{}Z", day.join("-"), time.join(":")), Format::DateTime).unwrap();
+    (signed.secs() - now).abs()
 }
 
 async fn answer(
@@ -157,8 +204,12 @@ async fn answer(
         body: body.clone(),
         is_proxied: uri.scheme().is_some(),
     });
+    let is_signed = !authorization.is_empty() && method == Method::POST;
+    if is_signed && signed_beside(facts.now(), &headers) > 300 {
+        return if target.is_empty() { late_at_sts() } else { fault("InvalidSignatureException") };
+    }
     if !target.is_empty() {
-        return service(&facts, &what, key);
+        return service(&mut facts, &what, key);
     }
     match (method, uri.path()) {
         (Method::POST, "/") => facts.sts(&what, &field),
@@ -183,7 +234,7 @@ async fn answer(
     }
 }
 
-fn service(facts: &Facts, operation: &str, key: &str) -> Response {
+fn service(facts: &mut Facts, operation: &str, key: &str) -> Response {
     if facts.refused.contains(key) {
         return fault("ExpiredTokenException");
     }
@@ -199,17 +250,36 @@ fn service(facts: &Facts, operation: &str, key: &str) -> Response {
         "ShardId": "shardId-000000000000", "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": "1" },
         "SequenceNumberRange": { "StartingSequenceNumber": "1" },
     });
+    let consumer = json!({
+        "ConsumerName": "shop", "ConsumerARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders/consumer/shop:1",
+        "ConsumerStatus": "ACTIVE", "ConsumerCreationTimestamp": 1_700_000_000,
+        "StreamARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders",
+    });
     match operation {
         "PutRecord" => good(&json!({ "SequenceNumber": "1", "ShardId": "shardId-000000000000" })),
         "DescribeStreamSummary" => good(&json!({ "StreamDescriptionSummary": stream })),
         "ListShards" => good(&json!({ "Shards": [shard] })),
         "GetShardIterator" => good(&json!({ "ShardIterator": "AAAA" })),
+        "RegisterStreamConsumer" if facts.registration.1 > 0 => {
+            facts.registration.1 -= 1;
+            fault(facts.registration.0)
+        }
+        "RegisterStreamConsumer" => {
+            facts.is_registered = true;
+            good(&json!({ "Consumer": consumer }))
+        }
+        "DescribeStreamConsumer" if facts.is_registered => good(&json!({ "ConsumerDescription": consumer })),
         "DescribeTable" | "GetItem" | "DescribeStreamConsumer" => fault("ResourceNotFoundException"),
         _ => fault("UnknownOperationException"),
     }
 }
 
 impl Facts {
+    /// Its time, in seconds since 1970.
+    fn now(&self) -> i64 {
+        seconds_since_1970() + self.clock
+    }
+
     fn sts(&mut self, action: &str, field: &dyn Fn(&str) -> Option<String>) -> Response {
         if action == "GetCallerIdentity" {
             return xml(

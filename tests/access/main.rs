@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
 
+mod clock;
 mod cloud;
 mod keys;
 mod network;
 mod probing;
 mod program;
+mod registration;
 mod renewal;
 mod sources;
 mod sso;

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const FLAGS: [&str; 6] = ["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"];
+pub(crate) const FLAGS: [&str; 6] =
+    ["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"];
 
 fn in_container(cloud: &Cloud, items: &[(&str, &str)]) -> Bench {
     let url = cloud.url();
@@ -20,7 +21,7 @@ fn in_container(cloud: &Cloud, items: &[(&str, &str)]) -> Bench {
         .with("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &token)
 }
 
-async fn post(address: SocketAddr) -> String {
+pub(crate) async fn post(address: SocketAddr) -> String {
     let body = r#"{"operation":"create","data":1}"#;
     let mut socket = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -34,7 +35,7 @@ async fn post(address: SocketAddr) -> String {
     answer
 }
 
-fn served_at(log: &str) -> Option<SocketAddr> {
+pub(crate) fn served_at(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("bindd is serving"))?;
     let fields: serde_json::Value = serde_json::from_str(line).ok()?;
     fields["addresses"].as_str()?.trim_matches(['[', ']']).parse().ok()

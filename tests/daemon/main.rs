@@ -20,4 +20,5 @@ mod resharding;
 mod restart;
 mod shutdown;
 mod signals;
+mod streams;
 mod two_daemons;

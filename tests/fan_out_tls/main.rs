@@ -153,3 +153,76 @@ async fn a_dropped_next_loses_nothing() {
     assert_eq!(numbers(&mut source).await, ["5"]);
     assert_eq!(server.positions("dropped").len(), 1);
 }
+
+/// An event without records that names no child and nothing to go on from.
+fn empty_event(continuation: Option<serde_json::Value>) -> String {
+    let mut event = json!({ "Records": [], "MillisBehindLatest": 0 });
+    if let Some(continuation) = continuation {
+        event["ContinuationSequenceNumber"] = continuation;
+    }
+    event.to_string()
+}
+
+#[tokio::test]
+async fn an_end_without_children_is_unconfirmed_and_the_next_subscription_goes_on_after_the_last_record() {
+    for continuation in [None, Some(json!(null)), Some(json!(""))] {
+        let last = empty_event(continuation);
+        let server = Server::start(move |_, earlier| match earlier {
+            0 => vec![Step::Event(event("5", "5", "aGk=")), Step::Event(last.clone()), Step::Silence],
+            _ => vec![Step::Event(event("6", "6", "aGk=")), Step::Silence],
+        })
+        .await;
+        let fan_out = fan_out(&server).await;
+        let mut source = open(&fan_out, "open").await;
+        assert_eq!(numbers(&mut source).await, ["5"]);
+        assert_eq!(next(&mut source).await, Fetched::ShardEnded { children: Vec::new() });
+        assert_eq!(numbers(&mut source).await, ["6"]);
+        assert_eq!(server.positions("open"), [json!({ "Type": "TRIM_HORIZON" }), after("5")]);
+    }
+}
+
+#[tokio::test]
+async fn children_named_beside_records_and_a_continuation_are_not_yet_the_end() {
+    let range = json!({ "StartingHashKey": "0", "EndingHashKey": "9" });
+    let child = json!({ "ShardId": "shardId-1", "ParentShards": ["closed"], "HashKeyRange": range });
+    let with_child = move |event: String| {
+        let mut event: serde_json::Value = serde_json::from_str(&event).unwrap();
+        event["ChildShards"] = json!([child]);
+        Step::Event(event.to_string())
+    };
+    let server = Server::start(move |_, _| {
+        vec![
+            with_child(event("5", "5", "aGk=")),
+            with_child(event("6", "6", "aGk=")),
+            with_child(empty_event(Some(json!("6")))),
+        ]
+    })
+    .await;
+    let fan_out = fan_out(&server).await;
+    let mut source = open(&fan_out, "closed").await;
+    assert_eq!(numbers(&mut source).await, ["5"]);
+    assert_eq!(numbers(&mut source).await, ["6"]);
+    assert_eq!(next(&mut source).await, Fetched::ShardEnded { children: vec![ShardId::new("shardId-1")] });
+    assert_eq!(server.positions("closed").len(), 1);
+}
+
+#[tokio::test]
+async fn subscriptions_recover_from_a_clock_that_is_minutes_off() {
+    for offset in [432, -432] {
+        let cut = Arc::new(Notify::new());
+        let when = cut.clone();
+        let server = Server::start(move |_, earlier| match earlier {
+            0 => vec![Step::Event(event("5", "5", "aGk=")), Step::Cut(when.clone())],
+            _ => vec![Step::Event(event("6", "6", "aGk=")), Step::Silence],
+        })
+        .await;
+        server.clock_is(offset);
+        let fan_out = fan_out(&server).await;
+        let mut source = open(&fan_out, "late").await;
+        assert_eq!(numbers(&mut source).await, ["5"]);
+        // Also while it runs, and back again.
+        server.clock_is(-offset);
+        cut.notify_one();
+        assert_eq!(numbers(&mut source).await, ["6"]);
+    }
+}

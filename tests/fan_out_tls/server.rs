@@ -1,6 +1,8 @@
 //! A Kinesis endpoint with TLS and HTTP/2 alone, that speaks `SubscribeToShard` as a script says.
 
 use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use futures_util::stream;
@@ -10,7 +12,9 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) ca_pem: String,
     asked: Asked,
+    clock: Arc<AtomicI64>,
 }
 
 impl Server {
@@ -54,14 +59,15 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let asked = Asked::default();
-        let (seen, script): (_, Arc<Script>) = (asked.clone(), Arc::new(script));
+        let clock = Arc::<AtomicI64>::default();
+        let (seen, script, ahead): (_, Arc<Script>, _) = (asked.clone(), Arc::new(script), clock.clone());
         tokio::spawn(async move {
             let acceptor = TlsAcceptor::from(Arc::new(tls));
             while let Ok((socket, _)) = listener.accept().await {
-                let (acceptor, seen, script) = (acceptor.clone(), seen.clone(), script.clone());
+                let (acceptor, seen, script, ahead) = (acceptor.clone(), seen.clone(), script.clone(), ahead.clone());
                 tokio::spawn(async move {
                     let socket = acceptor.accept(socket).await.unwrap();
-                    let answer = |request| answer(request, seen.clone(), script.clone());
+                    let answer = |request| at_its_time(request, seen.clone(), script.clone(), ahead.clone());
                     let service = hyper::service::service_fn(answer);
                     let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                     // The end of a connection is the client's business.
@@ -69,7 +75,12 @@ impl Server {
                 });
             }
         });
-        Self { url, ca_pem: identity.cert.pem(), asked }
+        Self { url, ca_pem: identity.cert.pem(), asked, clock }
+    }
+
+    /// From now on its clock is so many seconds ahead of this machine's, and signatures must be of its time.
+    pub(crate) fn clock_is(&self, seconds: i64) {
+        self.clock.store(seconds, Ordering::SeqCst);
     }
 
     /// The starting positions asked for, of one shard, in order.
@@ -77,6 +88,32 @@ impl Server {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|(name, _)| name == shard).map(|(_, position)| position.clone()).collect()
     }
+}
+
+/// Refuses a signature that is more than five minutes from its own time, as AWS does.
+async fn at_its_time(
+    request: Request<Incoming>,
+    asked: Asked,
+    script: Arc<Script>,
+    ahead: Arc<AtomicI64>,
+) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, hyper::Error> {
+    #[expect(clippy::disallowed_methods, reason = "a signature bears the time of the wall clock")]
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap() + ahead.load(Ordering::SeqCst);
+    let date = request.headers()["x-amz-date"].to_str().unwrap();
+    let (day, time) = ([&date[0..4], &date[4..6], &date[6..8]], [&date[9..11], &date[11..13], &date[13..15]]);
+    let signed = DateTime::from_str(&format!("{}T{}Z", day.join("-"), time.join(":")), Format::DateTime).unwrap();
+    let mut response = if (signed.secs() - now).abs() > 300 {
+        let body = r#"{"__type":"InvalidSignatureException","message":"Signature expired"}"#;
+        let body = http_body_util::Full::new(Bytes::from(body)).map_err(|never| match never {});
+        let refused = Response::builder().status(400).header("content-type", "application/x-amz-json-1.1");
+        refused.body(BodyExt::boxed_unsync(body)).unwrap()
+    } else {
+        answer(request, asked, script).await?
+    };
+    let date = DateTime::from_secs(now).fmt(Format::HttpDate).unwrap();
+    response.headers_mut().insert("date", date.parse().unwrap());
+    Ok(response)
 }
 
 async fn answer(

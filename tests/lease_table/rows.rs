@@ -7,7 +7,7 @@ use bindd::domain::{Checkpoint, LeaseStore, NewLease};
 
 const KEY: &str = "shardId-000000000000";
 
-/// A row as sorted lines `name=value`, without our own three attributes.
+/// A row as sorted lines `name=value`, without our own attributes.
 fn lines(row: &Item) -> Vec<String> {
     let mut lines: Vec<String> = row
         .iter()

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
 use bindd::aws::dynamodb::{Item, LeaseTable};
 use bindd::aws::{Connection, ConnectionSettings, StaticCredentials};
 use bindd::domain::{
-    HashKeyRange, Lease, LeaseStore, NewLease, RecordPosition, ShardId, StartWord, Timestamp, WorkerId,
+    Checkpoint, HashKeyRange, Lease, LeaseStore, NewLease, RecordPosition, ShardId, StartWord, Timestamp, WorkerId,
 };
 use bindd::tasks::Supervisor;
 use std::net::SocketAddr;
@@ -173,10 +173,11 @@ pub(super) fn shard(number: u8) -> ShardId {
 pub(super) fn new_lease(number: u8) -> NewLease {
     NewLease {
         shard: shard(number),
-        start: StartWord::Latest,
+        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
         start_at: Some(Timestamp::from_millis(1_795_256_585_004)),
         parents: Vec::new(),
         hash_range: Some(HashKeyRange { start: 0, end: u128::MAX }),
+        stream: Some("orders".into()),
         stream_created: Some(Timestamp::from_millis(1_795_256_000_000)),
     }
 }

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 const TROUBLE: Duration = Duration::from_secs(60);
 /// In peace: expiry, two scans, a hang of the app, and the backlog.
 const PEACE: Duration = Duration::from_secs(90);
-/// After it every lease that the dead left behind has found an owner: expiry and two scans.
-const SETTLING: Duration = Duration::from_secs(25);
+/// After it every lease that the dead left behind has found an owner, and the workers share evenly: expiry, the minute for
+/// which a lease stays that moved, and some scans. Before that, a worker that stops may have been promised a lease, which
+/// its old owner hands over to it all the same.
+const SETTLING: Duration = Duration::from_secs(110);
 const DRAIN: Duration = Duration::from_secs(12);
 
 struct Running {

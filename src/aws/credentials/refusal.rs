@@ -1,9 +1,12 @@
 //! Noticing in the SDK's own path that the service refused an identity, and sending that call once more with a new one.
 //!
+//! A refusal that the clock explains is no refusal of the identity: it is sent once more with the same keys.
+//!
 //! Here, below every retry of ours, because the second attempt must be signed anew and because each caller would
 //! otherwise have to know about it. Nothing else is repeated here: the SDK is told to make two attempts and this
 //! classifier forbids the second for any other failure.
 
+use super::super::clock::ClockOffset;
 use super::identities::{Identities, Refusal};
 use aws_smithy_runtime_api::box_error::BoxError as SdkBoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -122,6 +125,11 @@ impl ClassifyRetry for RefusedIdentity {
         let Some((response, code)) = response.and_then(|response| Some((response, code_of(response)?))) else {
             return RetryAction::RetryForbidden;
         };
+        if let Some(offset) = ClockOffset::behind_refusal(response, &code) {
+            // The keys are not to blame. The SDK signs the second attempt by the service's clock.
+            offset.log();
+            return RetryAction::retryable_error_with_explicit_delay(ErrorKind::ClientError, Duration::ZERO);
+        }
         if !REFUSED.contains(&code.as_str()) {
             return RetryAction::RetryForbidden;
         }
@@ -131,7 +139,6 @@ impl ClassifyRetry for RefusedIdentity {
             Refusal::Renewed => {
                 RetryAction::retryable_error_with_explicit_delay(ErrorKind::ClientError, Duration::ZERO)
             }
-            // The SDK knows whether our clock was wrong, and signs the second attempt by the service's.
             Refusal::Final => RetryAction::NoActionIndicated,
         }
     }
@@ -146,12 +153,33 @@ impl ClassifyRetry for RefusedIdentity {
     }
 }
 
+/// Logs a clock that is off, and leaves the retry to the SDK.
+#[derive(Debug)]
+pub(super) struct LogClock;
+
+impl ClassifyRetry for LogClock {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let response = context.response().filter(|response| response.status().is_client_error());
+        let offset = response.and_then(|response| ClockOffset::behind_refusal(response, &code_of(response)?));
+        offset.into_iter().for_each(ClockOffset::log);
+        RetryAction::NoActionIndicated
+    }
+
+    fn name(&self) -> &'static str {
+        "log the clock"
+    }
+}
+
 /// The code of an error in AWS's JSON protocols: a header, else a field of the body; a namespace before `#` and what
-/// follows a `:` are no part of it.
+/// follows a `:` are no part of it. In the XML of STS: the element `Code`.
 fn code_of(response: &HttpResponse) -> Option<String> {
     let of_header = response.headers().get("x-amzn-errortype").map(str::to_owned);
     let of_body = || {
-        let body: Value = serde_json::from_slice(response.body().bytes()?).ok()?;
+        let bytes = response.body().bytes()?;
+        if let Some((_, rest)) = str::from_utf8(bytes).ok()?.split_once("<Code>") {
+            return rest.split_once("</Code>").map(|(code, _)| code.to_owned());
+        }
+        let body: Value = serde_json::from_slice(bytes).ok()?;
         let code = body.get("__type").or_else(|| body.get("code"))?.as_str()?;
         Some(code.to_owned())
     };
@@ -178,6 +206,8 @@ mod tests {
         ] {
             assert_eq!(code_of(&answer(body)).as_deref(), Some("ExpiredTokenException"), "{body}");
         }
+        let of_sts = "<ErrorResponse><Error><Type>Sender</Type><Code>RequestExpired</Code></Error></ErrorResponse>";
+        assert_eq!(code_of(&answer(of_sts)).as_deref(), Some("RequestExpired"));
         assert_eq!(code_of(&answer("<html>")), None);
         let mut headed = answer("");
         headed.headers_mut().insert("x-amzn-errortype", "ExpiredToken:http://x");

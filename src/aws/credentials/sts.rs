@@ -1,6 +1,8 @@
 //! Calls of STS: it follows the component's region, never the component's `endpoint`.
 
+use super::super::clock::NoteClock;
 use super::super::failure::{Failed, classify};
+use super::refusal::LogClock;
 use crate::domain::{FailureKind, Outcome};
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -96,7 +98,8 @@ impl Sts {
     fn client(&self, who: Option<SharedCredentialsProvider>) -> aws_sdk_sts::Client {
         let mut config = self.config.to_builder();
         config.set_credentials_provider(who);
-        aws_sdk_sts::Client::new(&config.build())
+        let config = aws_sdk_sts::config::Builder::from(&config.build());
+        aws_sdk_sts::Client::from_conf(config.interceptor(NoteClock).retry_classifier(LogClock).build())
     }
 }
 

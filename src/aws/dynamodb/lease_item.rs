@@ -1,5 +1,5 @@
 //! A row of the lease table and a lease are the same thing in two spellings. The row is the one that the KCL 2.x and
-//! 3.x write, with three attributes of our own; the KCL keeps attributes that it does not know.
+//! 3.x write, with attributes of our own (`bd…`); the KCL keeps attributes that it does not know.
 
 use super::Item;
 use crate::domain::{
@@ -41,9 +41,11 @@ const STREAM_NAME: &str = "streamName";
 /// N: the version of our own attributes.
 const OUR_FORMAT: &str = "bdFormat";
 /// N: the moment, in ms since 1970, that a LATEST or AT_TIMESTAMP start is pinned to.
-const START_AT: &str = "bdStartTs";
+pub(super) const START_AT: &str = "bdStartTs";
 /// N: when the stream was created, in ms since 1970.
-const STREAM_CREATED: &str = "bdStreamCreated";
+pub(super) const STREAM_CREATED: &str = "bdStreamCreated";
+/// S: ARN of the stream, or its name where the ARN is not known.
+pub(super) const STREAM: &str = "bdStream";
 
 const LEASE: &str = "LEASE";
 const SHARD_END: &str = "SHARD_END";
@@ -92,13 +94,14 @@ pub(super) fn read_row(item: &Item) -> Result<Row, RowFault> {
         children: row.shards(CHILDREN)?,
         hash_range: row.hash_range()?,
         start_at: row.number(START_AT)?.map(Timestamp::from_millis),
+        stream: row.string(STREAM)?.map(Into::into),
         stream_created: row.number(STREAM_CREATED)?.map(Timestamp::from_millis),
     })))
 }
 
 /// The row of a lease that is to be created.
 pub(super) fn new_row(lease: &NewLease) -> Item {
-    let (checkpoint, sub_sequence) = checkpoint_values(&Checkpoint::NotStarted(lease.start));
+    let (checkpoint, sub_sequence) = checkpoint_values(&lease.checkpoint);
     let mut item = Item::from([
         (LEASE_KEY.to_owned(), string(lease.shard.as_str())),
         (LEASE_COUNTER.to_owned(), number(&0)),
@@ -118,6 +121,9 @@ pub(super) fn new_row(lease: &NewLease) -> Item {
     }
     if let Some(moment) = lease.start_at {
         item.insert(START_AT.to_owned(), number(&moment.as_millis()));
+    }
+    if let Some(stream) = &lease.stream {
+        item.insert(STREAM.to_owned(), string(stream));
     }
     if let Some(moment) = lease.stream_created {
         item.insert(STREAM_CREATED.to_owned(), number(&moment.as_millis()));

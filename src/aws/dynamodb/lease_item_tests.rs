@@ -125,13 +125,14 @@ fn a_row_that_cannot_be_read_is_named_with_its_attribute() {
 }
 
 #[test]
-fn a_new_row_has_the_form_of_the_kcl_and_our_three_attributes() {
+fn a_new_row_has_the_form_of_the_kcl_and_our_attributes() {
     let new = NewLease {
         shard: ShardId::new("shardId-000000000004"),
-        start: StartWord::Latest,
+        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
         start_at: Some(Timestamp::from_millis(1_795_256_585_004)),
         parents: vec![ShardId::new("shardId-000000000003"), ShardId::new("shardId-000000000002")],
         hash_range: Some(HashKeyRange { start: 0, end: u128::MAX }),
+        stream: Some("orders".into()),
         stream_created: Some(Timestamp::from_millis(1_795_256_000_000)),
     };
     let row = new_row(&new);
@@ -140,21 +141,24 @@ fn a_new_row_has_the_form_of_the_kcl_and_our_three_attributes() {
         "leaseCounter":{"N":"0"},"ownerSwitchesSinceCheckpoint":{"N":"0"},"entityType":{"S":"LEASE"},
         "parentShardId":{"SS":["shardId-000000000002","shardId-000000000003"]},"startingHashKey":{"S":"0"},
         "endingHashKey":{"S":"340282366920938463463374607431768211455"},
-        "bdFormat":{"N":"1"},"bdStartTs":{"N":"1795256585004"},"bdStreamCreated":{"N":"1795256000000"}}]"#,
+        "bdFormat":{"N":"1"},"bdStartTs":{"N":"1795256585004"},"bdStream":{"S":"orders"},
+        "bdStreamCreated":{"N":"1795256000000"}}]"#,
     );
     assert_eq!(row, expected[0]);
     let read = lease(&row);
     assert_eq!((read.start_at, read.stream_created, read.owner), (new.start_at, new.stream_created, None));
+    assert_eq!(read.stream, new.stream);
 }
 
 #[test]
 fn a_new_row_without_parents_has_no_empty_set() {
     let new = NewLease {
         shard: ShardId::new("shardId-000000000000"),
-        start: StartWord::TrimHorizon,
+        checkpoint: Checkpoint::NotStarted(StartWord::TrimHorizon),
         start_at: None,
         parents: Vec::new(),
         hash_range: None,
+        stream: None,
         stream_created: None,
     };
     let row = new_row(&new);

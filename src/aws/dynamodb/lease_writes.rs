@@ -3,7 +3,7 @@
 //!
 //! | write | condition | change |
 //! |---|---|---|
-//! | take | counter = n | owner = me, counter n+1, no `checkpointOwner`, one owner switch more if it had another owner |
+//! | take | counter = n | owner = me, counter n+1, no `checkpointOwner`, `bd…` attributes of the stream, one owner switch more if it had another owner |
 //! | ask for handoff | owner = the one seen, no `checkpointOwner` | owner = me, `checkpointOwner` = the one seen |
 //! | renew | counter = n and held by me | counter n+1 |
 //! | checkpoint | counter = n and held by me | counter n+1, checkpoint, owner switches 0, nothing pending |
@@ -16,8 +16,8 @@
 //! that the KCL 2.x names no owner in its conditions and deletes without any.
 
 use super::lease_item::{
-    CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING,
-    SUB_SEQUENCE, checkpoint_values, number, shard_set, string,
+    CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, START_AT,
+    STREAM, STREAM_CREATED, SUB_SEQUENCE, checkpoint_values, number, shard_set, string,
 };
 use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, WorkerId};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -38,7 +38,15 @@ pub(super) struct Write {
 
 /// Takes a lease as it was seen.
 pub(super) fn take(seen: &Lease, worker: &WorkerId) -> Write {
-    let write = Write::counted(seen.counter).set(LEASE_OWNER, string(worker)).remove(CHECKPOINT_OWNER);
+    let mut write = Write::counted(seen.counter).set(LEASE_OWNER, string(worker)).remove(CHECKPOINT_OWNER);
+    if let Some(stream) = &seen.stream {
+        write = write.set(STREAM, string(stream));
+    }
+    for (name, moment) in [(STREAM_CREATED, seen.stream_created), (START_AT, seen.start_at)] {
+        if let Some(moment) = moment {
+            write = write.set(name, number(&moment.as_millis()));
+        }
+    }
     let had_another_owner = seen.owner.as_ref().is_some_and(|owner| owner != worker);
     if had_another_owner { write.add_one(OWNER_SWITCHES) } else { write }
 }
@@ -187,6 +195,7 @@ mod tests {
             children: Vec::new(),
             hash_range: None,
             start_at: None,
+            stream: None,
             stream_created: None,
         }
     }
@@ -211,6 +220,23 @@ mod tests {
             let (update, condition) = spelled(&take(&lease(owner), &me));
             assert_eq!((update, condition), (format!("{change}{switched}"), "leaseCounter = 116".to_owned()));
         }
+    }
+
+    #[test]
+    fn a_take_writes_which_stream_the_lease_belongs_to() {
+        let seen = Lease {
+            start_at: Some(crate::domain::Timestamp::from_millis(7)),
+            stream: Some("orders".into()),
+            stream_created: Some(crate::domain::Timestamp::from_millis(5)),
+            ..lease(None)
+        };
+        let (update, condition) = spelled(&take(&seen, &WorkerId::new("w4")));
+        assert_eq!(
+            update,
+            "SET leaseCounter = 117, leaseOwner = w4, bdStream = orders, bdStreamCreated = 5, bdStartTs = 7 \
+             REMOVE checkpointOwner"
+        );
+        assert_eq!(condition, "leaseCounter = 116");
     }
 
     #[test]

@@ -5,15 +5,19 @@ use super::super::{Connection, StreamRef};
 use super::record::timestamp;
 use super::service_date::ServiceDate;
 use crate::domain::{
-    FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, Timestamp,
+    FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, StreamDirectory,
+    StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
-use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard};
+use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard, StreamDescriptionSummary};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often a listing whose token ran out is begun anew; a token lives 300 s.
 const RESTARTS: u32 = 3;
+/// Codes after which the stream is not described again: the right is missing, or an emulator does not have the operation.
+/// Refused credentials have other codes and pass.
+const NOT_ALLOWED: [&str; 3] = ["AccessDeniedException", "AccessDenied", "UnknownOperationException"];
 
 /// Names the shards of one stream by `ListShards`.
 #[derive(Debug)]
@@ -59,12 +63,12 @@ impl Directory {
         Ok((output, date.or_local(&self.client)))
     }
 
-    async fn created(&self) -> Result<Option<Timestamp>, RetrievalError> {
-        // Asked with each listing: a stream can be re-created while we run.
-        if self.is_denied.load(Ordering::Relaxed) { Ok(None) } else { self.describe().await }
+    /// The identity as far as the configuration tells it.
+    fn configured(&self) -> StreamIdentity {
+        StreamIdentity { stream: self.stream.to_string().into(), created: None }
     }
 
-    async fn describe(&self) -> Result<Option<Timestamp>, RetrievalError> {
+    async fn describe(&self) -> Result<StreamIdentity, RetrievalError> {
         let _permit = self.connection.permit().await;
         let call = match &self.stream {
             StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name),
@@ -72,15 +76,19 @@ impl Directory {
         };
         let output = match call.send().await.map_err(|error| classify("Kinesis: DescribeStreamSummary", error)) {
             Ok(output) => output,
-            Err(failed) if failed.kind == FailureKind::Denied => {
-                tracing::info!(stream = %self.stream, "was not allowed to describe the stream, a re-created one will not be noticed");
+            Err(failed) if NOT_ALLOWED.iter().any(|code| failed.is(code)) => {
+                tracing::warn!(
+                    stream = %self.stream,
+                    reason = %failed.text,
+                    "DescribeStreamSummary is not allowed; a stream that is deleted and created again will not be noticed"
+                );
                 self.is_denied.store(true, Ordering::Relaxed);
-                return Ok(None);
+                return Ok(self.configured());
             }
-            Err(failed) => return Err(failed.about_stream(&self.stream)),
+            Err(failed) => return Err(failed.about_stream(&self.stream, "describing")),
         };
-        let summary = output.stream_description_summary();
-        Ok(summary.and_then(|summary| timestamp(summary.stream_creation_timestamp())))
+        let summary = output.stream_description_summary;
+        Ok(summary.map_or_else(|| self.configured(), |summary| identity(&summary, self.configured())))
     }
 }
 
@@ -92,15 +100,29 @@ impl ShardDirectory for Directory {
             match self.pages().await {
                 Ok(listing) => break listing,
                 Err(failed) if failed.is("ExpiredNextTokenException") && restarts < RESTARTS => restarts += 1,
-                Err(failed) => return Err(failed.about_stream(&self.stream)),
+                Err(failed) => return Err(failed.about_stream(&self.stream, "listing the shards of")),
             }
         };
-        Ok(ShardListing { shards, listed_at, stream_created: self.created().await? })
+        Ok(ShardListing { shards, listed_at })
     }
 }
 
+#[async_trait]
+impl StreamDirectory for Directory {
+    async fn identify(&self) -> Result<StreamIdentity, RetrievalError> {
+        if self.is_denied.load(Ordering::Relaxed) { Ok(self.configured()) } else { self.describe().await }
+    }
+}
+
+/// The identity as described. Emulators may leave the ARN empty.
+fn identity(summary: &StreamDescriptionSummary, configured: StreamIdentity) -> StreamIdentity {
+    let arn = summary.stream_arn.as_str();
+    let stream = if StreamIdentity::is_arn(arn) { arn.into() } else { configured.stream };
+    StreamIdentity { stream, created: timestamp(&summary.stream_creation_timestamp) }
+}
+
 impl Failed {
-    fn about_stream(mut self, stream: &StreamRef) -> RetrievalError {
+    fn about_stream(mut self, stream: &StreamRef, doing: &str) -> RetrievalError {
         if self.kind == FailureKind::NotFound {
             return RetrievalError::NotFound { what: format!("the stream {stream}"), source: self.source };
         }
@@ -108,7 +130,7 @@ impl Failed {
         if self.is("ResourceInUseException") {
             self.kind = FailureKind::Transient;
         }
-        self.retrieving(&format!("listing the shards of {stream}"))
+        self.retrieving(&format!("{doing} {stream}"))
     }
 }
 
@@ -131,7 +153,28 @@ fn hash_range(sdk: &SdkHashKeyRange) -> Option<HashKeyRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_kinesis::types::SequenceNumberRange;
+    use aws_sdk_kinesis::types::{SequenceNumberRange, StreamStatus};
+    use aws_smithy_types::DateTime;
+
+    #[test]
+    fn a_described_stream_is_known_by_its_arn_and_its_creation() {
+        let arn = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders";
+        for (described, expected) in [(arn, arn), ("", "orders")] {
+            let summary = StreamDescriptionSummary::builder()
+                .stream_name("orders")
+                .stream_arn(described)
+                .stream_status(StreamStatus::Active)
+                .retention_period_hours(24)
+                .stream_creation_timestamp(DateTime::from_millis(1_795_256_000_123))
+                .set_enhanced_monitoring(Some(Vec::new()))
+                .open_shard_count(1)
+                .build()
+                .unwrap();
+            let configured = StreamIdentity { stream: "orders".into(), created: None };
+            let created = Some(Timestamp::from_millis(1_795_256_000_123));
+            assert_eq!(identity(&summary, configured), StreamIdentity { stream: expected.into(), created });
+        }
+    }
 
     #[test]
     fn a_closed_child_of_a_merge_is_read_in_full() {

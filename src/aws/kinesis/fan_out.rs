@@ -52,11 +52,11 @@ pub struct FanOut {
 }
 
 impl FanOut {
-    /// Registers the consumer called `consumer` unless it exists, and waits until it is active, for a minute at most.
-    /// It is never deregistered.
+    /// Registers the consumer called `consumer` unless it exists, and waits until it is active, however long that
+    /// takes. It is never deregistered.
     ///
     /// # Errors
-    /// When the consumer can't be registered or does not become active.
+    /// When the service refuses for a reason that does not pass.
     pub async fn register(connection: &Connection, stream: StreamRef, consumer: &str) -> Result<Self, BindingError> {
         let consumer_arn = registration::consumer_arn(connection, &stream, consumer).await?;
         Ok(Self::with_consumer(connection, stream, consumer_arn))
@@ -120,7 +120,7 @@ struct FanOutSource {
     quiet_since: Option<Instant>,
     /// When the caller was last given something.
     left_at: Option<Instant>,
-    /// The shard is read to its end; its children are still to be told.
+    /// The end was signalled with these children, and the caller does not know it yet.
     ended: Option<Vec<ShardId>>,
 }
 
@@ -215,7 +215,10 @@ impl FanOutSource {
     fn accept(&mut self, event: SubscribeToShardEvent) -> Result<Option<RecordBatch>, RetrievalError> {
         let (records, last) = records(event.records).map_err(|source| self.malformed(source))?;
         let children = event.child_shards.unwrap_or_default();
-        let is_end = !children.is_empty() || event.continuation_sequence_number.is_empty();
+        // At the end AWS names the children and nothing to go on from. Emulators name the children of a closed shard
+        // while it still has records. No children and nothing to go on from: an end that the caller must confirm.
+        let is_last = !children.is_empty() && records.is_empty();
+        let is_end = is_last || event.continuation_sequence_number.is_empty();
         self.plan.received(last, event.continuation_sequence_number.parse().ok());
         if is_end {
             self.unsubscribe();
@@ -240,8 +243,18 @@ impl FanOutSource {
     }
 
     fn heal(&mut self, failed: Failed) -> Result<(), RetrievalError> {
-        if self.plan.failed(failed.kind, failed.code.as_deref(), Instant::now()) {
-            tracing::debug!(shard = %self.shard, reason = %failed.text, "will subscribe anew");
+        let now = Instant::now();
+        if self.plan.failed(failed.kind, failed.code.as_deref(), now) {
+            let (refusals, wait) = (self.plan.refusals(), self.plan.not_before().saturating_duration_since(now));
+            if refusals > 1 && refusals.is_power_of_two() {
+                let consumer = &self.consumer_arn;
+                let remedy = "look for another process that reads with the same consumerName and another lease table, \
+                              or use `mode: shared`";
+                let reason = &failed.text;
+                tracing::warn!(shard = %self.shard, consumer, refusals, ?wait, reason, remedy, "subscription was refused");
+            } else {
+                tracing::debug!(shard = %self.shard, ?wait, reason = %failed.text, "subscription will be tried again");
+            }
             return Ok(());
         }
         Err(failed.opening(&self.shard, self.stream.name()))

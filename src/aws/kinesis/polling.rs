@@ -20,6 +20,8 @@ const ITERATOR_LIFE: Duration = Duration::from_secs(270);
 /// Failures in a row after which the caller is told.
 const TRIES: u32 = 8;
 const BACKOFF: Backoff = Backoff::millis(100, 5_000);
+/// Throttled calls in a row after which the log has a warning, and then at each doubling. A power of two.
+const WARN_AFTER: u32 = 8;
 
 /// Opens shards of one stream for polling.
 #[derive(Debug)]
@@ -53,6 +55,7 @@ impl Retrieval for Polling {
             iterator: None,
             pace: Pace::new(Instant::now()),
             waits: BACKOFF.waits(fastrand::u64(..)),
+            throttles: 0,
             ended: None,
         }))
     }
@@ -70,7 +73,9 @@ struct PollingSource {
     iterator: Option<(String, Instant)>,
     pace: Pace,
     waits: Waits,
-    /// The shard is read to its end; its children are still to be told.
+    /// Throttled calls in a row.
+    throttles: u32,
+    /// The end was signalled with these children, and the caller does not know it yet.
     ended: Option<Vec<ShardId>>,
 }
 
@@ -166,11 +171,14 @@ impl PollingSource {
             RetrievalError::Unavailable { doing, kind: FailureKind::Permanent, source }
         })?;
         self.waits.reset();
+        self.throttles = 0;
         self.pace.answered(started, bytes, more);
         if let Some(last) = last {
             self.resume = StartingPosition::After(last);
         }
-        self.iterator = output.next_shard_iterator.map(|iterator| (iterator, Instant::now()));
+        let next = output.next_shard_iterator.filter(|iterator| !iterator.is_empty());
+        self.iterator = next.map(|iterator| (iterator, Instant::now()));
+        // With children it is the end; without them an end that the caller must confirm.
         if self.iterator.is_none() {
             let children = output.child_shards.unwrap_or_default();
             self.ended = Some(children.iter().map(|child| ShardId::new(child.shard_id())).collect());
@@ -188,6 +196,11 @@ impl PollingSource {
             self.iterator = None;
             failed.kind = FailureKind::Transient;
             failed.code = None;
+            // Kinesis refuses a sequence number of a stream that was deleted and created again. A time or a horizon is taken
+            // in any stream, so the caller must check which stream this is before a new iterator is made.
+            if !matches!(self.resume, StartingPosition::At(_) | StartingPosition::After(_)) {
+                return Err(failed.opening(&self.shard, self.stream.name()));
+            }
         }
         self.heal(failed)
     }
@@ -195,7 +208,14 @@ impl PollingSource {
     fn heal(&mut self, failed: Failed) -> Result<(), RetrievalError> {
         let now = Instant::now();
         if failed.kind == FailureKind::Throttled {
-            tracing::debug!(shard = %self.shard, reason = %failed.text, "slowed down");
+            self.throttles = self.throttles.saturating_add(1);
+            if self.throttles >= WARN_AFTER && self.throttles.is_power_of_two() {
+                let (throttles, reason) = (self.throttles, &failed.text);
+                let remedy = "read the stream with fewer consumers, add shards, or use `mode: extended`";
+                tracing::warn!(shard = %self.shard, throttles, reason, remedy, "reads of a shard were throttled");
+            } else {
+                tracing::debug!(shard = %self.shard, reason = %failed.text, "slowed down");
+            }
             self.pace.throttled(now, fastrand::f64());
             return Ok(());
         }

@@ -21,6 +21,7 @@ async fn source(position: StartingPosition) -> PollingSource {
         iterator: Some(("first".into(), Instant::now())),
         pace: Pace::new(Instant::now()),
         waits: BACKOFF.waits(1),
+        throttles: 0,
         ended: None,
     }
 }
@@ -47,6 +48,15 @@ async fn an_expired_iterator_is_renewed_after_the_last_record() {
     source.heal_read(failed("ExpiredIteratorException", FailureKind::Caller)).unwrap();
     assert_eq!(source.fresh_iterator(), None);
     assert_eq!(source.resume, StartingPosition::After("7".parse().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_sequence_number_a_refused_iterator_is_reported_so_that_the_stream_is_checked() {
+    for code in ["ExpiredIteratorException", "InvalidArgumentException"] {
+        let mut source = source(StartingPosition::TrimHorizon).await;
+        let error = source.heal_read(failed(code, FailureKind::Caller)).unwrap_err();
+        assert!(matches!(error, RetrievalError::Unavailable { kind: FailureKind::Transient, .. }), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,4 +105,27 @@ async fn the_end_comes_after_the_last_records() {
     assert_eq!(source.accept(output, Instant::now()).unwrap().unwrap().records.len(), 1);
     let end = Fetched::ShardEnded { children: vec![ShardId::new("shardId-1")] };
     assert_eq!(source.next().await.unwrap(), end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_iterator_and_children_is_an_unconfirmed_end_and_reading_goes_on_after_the_last_record() {
+    let missing = answer(&["5"]);
+    let empty = answer(&["5"]).next_shard_iterator("");
+    for output in [missing, empty] {
+        let mut source = source(StartingPosition::TrimHorizon).await;
+        assert_eq!(source.accept(output.build().unwrap(), Instant::now()).unwrap().unwrap().records.len(), 1);
+        assert_eq!(source.next().await.unwrap(), Fetched::ShardEnded { children: Vec::new() });
+        assert_eq!(source.fresh_iterator(), None);
+        assert_eq!(source.resume, StartingPosition::After("5".parse().unwrap()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_beside_an_iterator_are_no_end() {
+    let mut source = source(StartingPosition::TrimHorizon).await;
+    let range = HashKeyRange::builder().starting_hash_key("0").ending_hash_key("9").build().unwrap();
+    let child = ChildShard::builder().shard_id("shardId-1").parent_shards("shardId-0").hash_key_range(range);
+    let output = answer(&[]).child_shards(child.build().unwrap()).next_shard_iterator("second").build().unwrap();
+    assert!(source.accept(output, Instant::now()).unwrap().unwrap().records.is_empty());
+    assert_eq!((source.fresh_iterator().as_deref(), &source.ended), (Some("second"), &None));
 }

@@ -8,6 +8,10 @@ use tokio::time::Instant;
 /// Failures in a row after which the caller is told.
 const TRIES: u32 = 8;
 const BACKOFF: Backoff = Backoff::millis(200, 5_000);
+/// Pauses after a throttle.
+const THROTTLED: Backoff = Backoff::millis(1_000, 60_000);
+/// The pause after a refusal for contention doubles so often.
+const DOUBLINGS: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Resubscribe {
@@ -21,7 +25,10 @@ pub(super) struct Resubscribe {
     last_success: Option<Instant>,
     apart: Duration,
     failures: u32,
+    /// Subscriptions refused in a row because of contention or a limit.
+    refusals: u32,
     waits: Waits,
+    throttled: Waits,
 }
 
 impl Resubscribe {
@@ -35,7 +42,9 @@ impl Resubscribe {
             last_success: None,
             apart,
             failures: 0,
+            refusals: 0,
             waits: BACKOFF.waits(fastrand::u64(..)),
+            throttled: THROTTLED.waits(fastrand::u64(..)),
         }
     }
 
@@ -45,6 +54,11 @@ impl Resubscribe {
 
     pub(super) const fn not_before(&self) -> Instant {
         self.not_before
+    }
+
+    /// How many subscriptions were refused in a row because of contention or a limit.
+    pub(super) const fn refusals(&self) -> u32 {
+        self.refusals
     }
 
     /// A subscription was granted at `now`, by the service's clock at `date`.
@@ -61,7 +75,9 @@ impl Resubscribe {
     /// An event came. Its continuation number may belong to no record, so it is used for this alone and not stored.
     pub(super) fn received(&mut self, last: Option<SequenceNumber>, continuation: Option<SequenceNumber>) {
         self.failures = 0;
+        self.refusals = 0;
         self.waits.reset();
+        self.throttled.reset();
         if let Some(last) = last {
             self.position = StartingPosition::After(last.clone());
             self.record = Some(last);
@@ -73,25 +89,31 @@ impl Resubscribe {
         }
     }
 
-    /// A subscription was refused or broke; whether another try makes sense.
+    /// A subscription was refused or broke; whether another try makes sense. Contention and limits pass, however long
+    /// they last.
     pub(super) fn failed(&mut self, kind: FailureKind, code: Option<&str>, now: Instant) -> bool {
-        match code {
+        let wait = match code {
             Some("InvalidArgumentException") => return self.fall_back(),
             Some("ResourceInUseException") => {
-                self.failures += 1;
-                // Somebody else holds the subscription, or ours is not forgotten yet: spread those who wait.
-                let jitter = self.apart.mul_f64(0.6 * fastrand::f64());
-                self.not_before = now + self.apart + jitter;
+                // Another subscription lives, or ours is not forgotten yet: spread those who wait.
+                let pause = self.apart * 2_u32.pow(self.refusals.min(DOUBLINGS));
+                self.refusals = self.refusals.saturating_add(1);
+                pause + pause.mul_f64(0.6 * fastrand::f64())
+            }
+            Some(_) | None if kind == FailureKind::Throttled => {
+                self.refusals = self.refusals.saturating_add(1);
+                self.throttled.next_wait()
             }
             Some(_) | None => {
                 if !kind.may_retry() {
                     return false;
                 }
                 self.failures += 1;
-                let again = self.last_success.map_or(now, |success| success + self.apart);
-                self.not_before = again.max(now + self.waits.next_wait());
+                self.waits.next_wait()
             }
-        }
+        };
+        let again = self.last_success.map_or(now, |success| success + self.apart);
+        self.not_before = again.max(now + wait);
         self.failures <= TRIES
     }
 
@@ -155,14 +177,31 @@ mod tests {
     }
 
     #[test]
-    fn contention_waits_five_to_eight_seconds_and_is_told_in_the_end() {
+    fn contention_waits_at_least_five_seconds_and_longer_each_time() {
         let (mut plan, now) = plan(StartingPosition::TrimHorizon);
-        for _ in 0..TRIES {
+        for least in [5, 10, 20, 40, 40, 40, 40, 40, 40, 40] {
             assert!(plan.failed(FailureKind::Conflict, Some("ResourceInUseException"), now));
-            let wait = plan.not_before() - now;
-            assert!(wait >= Duration::from_secs(5) && wait <= Duration::from_secs(8), "{wait:?}");
+            let (wait, least) = (plan.not_before() - now, Duration::from_secs(least));
+            assert!(wait >= least && wait <= least.mul_f64(1.6), "{wait:?}");
         }
-        assert!(!plan.failed(FailureKind::Conflict, Some("ResourceInUseException"), now));
+        assert_eq!(plan.refusals(), 10);
+        plan.received(None, Some(number("1")));
+        assert_eq!(plan.refusals(), 0);
+        assert!(plan.failed(FailureKind::Conflict, Some("ResourceInUseException"), now));
+        assert!(plan.not_before() - now <= Duration::from_secs(8));
+    }
+
+    #[test]
+    fn throttles_are_waited_out_with_growing_pauses() {
+        let (mut plan, now) = plan(StartingPosition::TrimHorizon);
+        let wait = |plan: &mut Resubscribe| {
+            assert!(plan.failed(FailureKind::Throttled, Some("LimitExceededException"), now));
+            plan.not_before() - now
+        };
+        let first: Duration = (0..4).map(|_| wait(&mut plan)).sum();
+        assert!(first <= Duration::from_secs(1 + 2 + 4 + 8));
+        let later: Duration = (0..40).map(|_| wait(&mut plan)).sum();
+        assert!(later / 40 >= Duration::from_secs(10), "{later:?}");
     }
 
     #[test]

@@ -5,13 +5,14 @@ use super::spec::Mode;
 use crate::aws::dynamodb::LeaseTable;
 use crate::aws::kinesis::{Directory, FanOut, Polling};
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, Ports, Worker};
+use crate::consumer::{ConsumerSettings, Ports, StreamHistory, Worker};
 use crate::domain::WorkerId;
 use crate::domain::{BindingError, ComponentName, EventHandler, InitialPosition, InputBinding, Retrieval, Stop};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The input side of a Kinesis component.
 #[derive(Debug)]
@@ -30,12 +31,15 @@ pub(super) struct Input {
     pub(super) lease_duration: Duration,
     pub(super) drain_limit: Duration,
     pub(super) worker: WorkerId,
+    /// Kept while the process runs, so that a restart of the input forgets nothing.
+    pub(super) history: Arc<StreamHistory>,
     pub(super) metrics: InputMetrics,
 }
 
 #[async_trait]
 impl InputBinding for Input {
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError> {
+        self.history.begin(Instant::now());
         self.lease_tables.reserve(&self.lease_table, &self.binding)?;
         let retrieval = tokio::select! {
             // Biased: nothing was read yet, so a stop leaves nothing to settle.
@@ -50,6 +54,8 @@ impl InputBinding for Input {
             handler,
         };
         let settings = ConsumerSettings {
+            lease_table: self.lease_table.as_str().into(),
+            history: Arc::clone(&self.history),
             initial_position: self.initial_position,
             lease_duration: self.lease_duration,
             drain_limit: self.drain_limit,
@@ -61,6 +67,10 @@ impl InputBinding for Input {
             BindingError::new(error.kind(), format!("reading stream {} stopped: {error}", self.stream.name()))
                 .with_source(error)
         })
+    }
+
+    fn refusal(&self) -> Option<String> {
+        self.history.refusal()
     }
 }
 

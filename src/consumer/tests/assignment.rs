@@ -39,10 +39,11 @@ async fn a_lease_expires_only_when_its_counter_stood_still_for_the_duration() {
 #[tokio::test(start_paused = true)]
 async fn one_lease_is_asked_for_only_when_the_difference_is_two() {
     let (mut watch, now) = (watch(), Instant::now());
-    let two = [lease(0, Some("other"), 1), lease(1, Some("other"), 1)];
+    watch.note(&[lease(0, Some("other"), 1), lease(1, Some("other"), 1)], now);
+    let two = [lease(0, Some("other"), 2), lease(1, Some("other"), 2)];
     watch.note(&two, now);
     assert!(plan(&watch, &two, &[], now).ask.is_some());
-    let one = [lease(0, Some("other"), 1), lease(1, Some("me"), 1), lease(2, Some("other"), 1)];
+    let one = [lease(0, Some("other"), 3), lease(1, Some("me"), 1), lease(2, Some("other"), 1)];
     watch.note(&one, now);
     assert_eq!(plan(&watch, &one, &[1], now), Plan::default());
 }
@@ -79,4 +80,55 @@ async fn ended_leases_and_children_of_running_parents_are_left() {
     let leases = [ended, lease(1, Some("other"), 1), child];
     watch.note(&leases, now);
     assert_eq!(plan(&watch, &leases, &[], now), Plan::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_is_asked_only_after_its_counter_was_seen_to_move() {
+    let (mut watch, now) = (watch(), Instant::now());
+    let leases = [lease(0, Some("other"), 1), lease(1, Some("other"), 1)];
+    watch.note(&leases, now);
+    assert_eq!(plan(&watch, &leases, &[], now).ask, None, "it may be dead");
+    watch.note(&leases, now + LEASE / 2);
+    assert_eq!(plan(&watch, &leases, &[], now + LEASE / 2).ask, None, "it may be dead");
+    let renewed = [lease(0, Some("other"), 2), lease(1, Some("other"), 1)];
+    watch.note(&renewed, now + LEASE);
+    assert_eq!(plan(&watch, &renewed, &[], now + LEASE).ask.as_ref(), Some(&renewed[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn promises_of_a_dead_owner_are_taken_with_all_its_other_leases_at_once() {
+    let (mut watch, now) = (watch(), Instant::now());
+    let promised = |number| Lease { handoff_from: Some(WorkerId::new("dead")), ..lease(number, Some("me"), 4) };
+    let before: Vec<_> = (0..12).map(|number| lease(number, Some("dead"), 4)).collect();
+    watch.note(&before, now);
+    let mut after = before;
+    after[3] = promised(3);
+    after[7] = promised(7);
+    watch.note(&after, now + LEASE / 2);
+    let late = now + LEASE + Duration::from_millis(1);
+    watch.note(&after, late);
+    assert_eq!(plan(&watch, &after, &[], late).take.len(), 12, "the request moved no counter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promise_counts_as_load_while_its_owner_lives() {
+    let (mut watch, now) = (watch(), Instant::now());
+    let promised = |counter| Lease { handoff_from: Some(WorkerId::new("other")), ..lease(0, Some("me"), counter) };
+    watch.note(&[promised(1), lease(1, Some("other"), 1), lease(2, Some("other"), 1)], now);
+    let leases = [promised(2), lease(1, Some("other"), 2), lease(2, Some("other"), 2)];
+    watch.note(&leases, now);
+    assert_eq!(plan(&watch, &leases, &[], now), Plan::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_expiry_is_that_of_another_worker_s_oldest_counter() {
+    let (mut watch, now) = (watch(), Instant::now());
+    assert_eq!(watch.next_expiry(&BTreeSet::new(), now), None);
+    watch.note(&[lease(0, Some("other"), 1), lease(1, None, 1), lease(2, Some("me"), 1)], now);
+    let later = now + Duration::from_secs(4);
+    watch.note(&[lease(0, Some("other"), 1), lease(1, None, 1), lease(2, Some("me"), 1)], later);
+    let held = BTreeSet::from([shard(2)]);
+    let expiry = watch.next_expiry(&held, later).unwrap();
+    assert!(expiry > now + LEASE && expiry < now + LEASE + Duration::from_millis(10));
+    assert_eq!(watch.next_expiry(&held, expiry), None, "what expired is taken or left, and needs no further scan");
 }

@@ -1,13 +1,24 @@
-use super::super::lineage::changes;
+use super::super::history::LatestStart;
+use super::super::lineage::{self, Changes, Origin, holes};
 use super::{after, lease, shard};
 use crate::domain::{
-    Checkpoint, HashKeyRange, InitialPosition, Lease, Shard, ShardId, ShardListing, StartWord, Timestamp,
+    Checkpoint, HashKeyRange, InitialPosition, Lease, Shard, ShardId, ShardListing, StartWord, StreamIdentity,
+    Timestamp,
 };
-use crate::testing::MemoryStream;
 
 fn listing(shards: Vec<Shard>) -> ShardListing {
     let listed_at = Timestamp::from_millis(10_000);
-    ShardListing { shards, listed_at, stream_created: Some(Timestamp::from_millis(1)) }
+    ShardListing { shards, listed_at }
+}
+
+fn origin(initial: InitialPosition) -> Origin {
+    let latest = LatestStart::Moment(Timestamp::from_millis(9_000));
+    let stream = StreamIdentity { stream: "orders".into(), created: Some(Timestamp::from_millis(1)) };
+    Origin { initial, latest, stream, missing: Vec::new() }
+}
+
+fn changes(leases: &[Lease], listing: &ShardListing, initial: InitialPosition) -> Changes {
+    lineage::changes(leases, listing, &origin(initial))
 }
 
 fn listed(number: u32, parents: &[u32], is_open: bool) -> Shard {
@@ -20,16 +31,20 @@ fn at(number: u32, checkpoint: Checkpoint, parents: &[u32]) -> Lease {
 }
 
 fn created(leases: &[Lease], listing: &ShardListing, initial: InitialPosition) -> Vec<ShardId> {
-    changes(leases, listing, initial).unwrap().create.into_iter().map(|new| new.shard).collect()
+    changes(leases, listing, initial).create.into_iter().map(|new| new.shard).collect()
 }
 
 #[test]
-fn latest_begins_with_open_shards_pinned_before_the_listing() {
+fn latest_begins_with_open_shards_at_the_first_try() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
-    let create = changes(&[], &listing, InitialPosition::Latest).unwrap().create;
+    let create = changes(&[], &listing, InitialPosition::Latest).create;
     assert_eq!(create.len(), 1);
-    assert_eq!((&create[0].shard, create[0].start), (&shard(1), StartWord::Latest));
+    assert_eq!((&create[0].shard, &create[0].checkpoint), (&shard(1), &Checkpoint::NotStarted(StartWord::Latest)));
     assert_eq!(create[0].start_at, Some(Timestamp::from_millis(9_000)));
+    assert_eq!(
+        (create[0].stream.as_deref(), create[0].stream_created),
+        (Some("orders"), Some(Timestamp::from_millis(1)))
+    );
 }
 
 #[test]
@@ -38,11 +53,105 @@ fn horizon_begins_with_shards_whose_parents_are_gone() {
     assert_eq!(created(&[], &listing, InitialPosition::TrimHorizon), [shard(3)]);
 }
 
+fn part(number: u32, start: u128, end: u128) -> Shard {
+    Shard { hash_range: Some(HashKeyRange { start, end }), ..listed(number, &[], true) }
+}
+
 #[test]
-fn a_listing_with_a_hole_creates_nothing() {
-    let half = Shard { hash_range: Some(HashKeyRange { start: 1, end: u128::MAX }), ..listed(0, &[], true) };
-    let changes = changes(&[], &listing(vec![half]), InitialPosition::Latest).unwrap();
-    assert!(changes.is_incomplete && changes.create.is_empty());
+fn holes_are_found_wherever_they_are() {
+    let max = u128::MAX;
+    let hole = |start, end| HashKeyRange { start, end };
+    for (shards, expected) in [
+        (vec![part(0, 0, max)], vec![]),
+        (vec![part(1, 50, max), part(0, 0, 49)], vec![]),
+        (vec![part(0, 10, max)], vec![hole(0, 9)]),
+        (vec![part(0, 0, 9), part(1, 20, max)], vec![hole(10, 19)]),
+        (vec![part(0, 0, 9)], vec![hole(10, max)]),
+        (vec![part(0, 5, 9), part(1, 20, 29)], vec![hole(0, 4), hole(10, 19), hole(30, max)]),
+        (vec![part(0, 0, 90), part(1, 10, 20), part(2, 50, max)], vec![]),
+        (vec![part(0, 0, 90), part(1, 10, 20), part(2, 92, max)], vec![hole(91, 91)]),
+        (vec![], vec![hole(0, max)]),
+        // Closed shards cover nothing that is written now.
+        (vec![part(0, 0, 9), Shard { is_open: false, ..part(1, 10, max) }], vec![hole(10, max)]),
+        // An open shard without a range may cover anything.
+        (vec![part(0, 0, 9), Shard { hash_range: None, ..part(1, 0, 0) }], vec![]),
+    ] {
+        assert_eq!(holes(&listing(shards.clone())), expected, "{shards:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_younger_than_the_input_is_read_from_its_creation() {
+    let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
+    let origin = Origin { latest: LatestStart::Creation, ..origin(InitialPosition::Latest) };
+    let create = lineage::changes(&[], &listing, &origin).create;
+    // It may have been resharded since, so the closed shard comes first.
+    assert_eq!((&create[0].shard, create.len()), (&shard(0), 1));
+    assert_eq!((&create[0].checkpoint, create[0].start_at), (&Checkpoint::NotStarted(StartWord::TrimHorizon), None));
+}
+
+#[test]
+fn a_lost_row_is_created_as_it_was_last_seen() {
+    let listing = listing(vec![listed(0, &[], true), listed(1, &[], true)]);
+    for initial in
+        [InitialPosition::Latest, InitialPosition::TrimHorizon, InitialPosition::AtTimestamp(Timestamp::from_millis(3))]
+    {
+        for rows in [vec![at(1, after(9), &[])], vec![]] {
+            let missing = vec![at(0, after(5), &[])];
+            let changes = lineage::changes(&rows, &listing, &Origin { missing, ..origin(initial) });
+            let lost = changes.create.iter().find(|new| new.shard == shard(0)).unwrap();
+            assert_eq!(lost.checkpoint, after(5));
+            assert!(changes.lost.contains(&shard(0)));
+        }
+    }
+}
+
+#[test]
+fn a_lost_row_that_was_never_read_keeps_its_moment() {
+    let listing = listing(vec![listed(0, &[], true)]);
+    let latest = Checkpoint::NotStarted(StartWord::Latest);
+    let seen = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(0, latest.clone(), &[]) };
+    let create =
+        lineage::changes(&[], &listing, &Origin { missing: vec![seen], ..origin(InitialPosition::Latest) }).create;
+    assert_eq!((&create[0].checkpoint, create[0].start_at), (&latest, Some(Timestamp::from_millis(77))));
+}
+
+#[test]
+fn the_children_of_a_closed_shard_whose_row_was_lost_wait_for_it() {
+    let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
+    let missing = vec![at(0, after(5), &[])];
+    let create = lineage::changes(&[], &listing, &Origin { missing, ..origin(InitialPosition::Latest) }).create;
+    assert_eq!((&create[0].shard, &create[0].checkpoint, create.len()), (&shard(0), &after(5), 1));
+}
+
+#[test]
+fn a_row_that_another_worker_removed_is_not_lost() {
+    let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
+    let missing = vec![at(0, after(5), &[])];
+    let origin = Origin { missing, ..origin(InitialPosition::TrimHorizon) };
+    let changes = lineage::changes(&[at(1, after(9), &[0])], &listing, &origin);
+    assert_eq!(changes, Changes::default());
+}
+
+#[test]
+fn a_row_lost_while_no_worker_ran_begins_at_the_moment_of_the_others_or_at_the_horizon() {
+    let listing = listing(vec![listed(0, &[], true), listed(1, &[], true)]);
+    let others =
+        |start_at: Option<i64>| Lease { start_at: start_at.map(Timestamp::from_millis), ..at(1, after(9), &[]) };
+    let word = |word| Checkpoint::NotStarted(word);
+    for (initial, start_at, expected) in [
+        (InitialPosition::Latest, Some(77), (word(StartWord::Latest), Some(77))),
+        (InitialPosition::Latest, None, (word(StartWord::TrimHorizon), None)),
+        (InitialPosition::TrimHorizon, None, (word(StartWord::TrimHorizon), None)),
+        (InitialPosition::AtTimestamp(Timestamp::from_millis(3)), Some(3), (word(StartWord::AtTimestamp), Some(3))),
+        (InitialPosition::AtTimestamp(Timestamp::from_millis(3)), None, (word(StartWord::AtTimestamp), Some(3))),
+    ] {
+        let changes = changes(&[others(start_at)], &listing, initial);
+        let new = &changes.create[0];
+        let start = (new.checkpoint.clone(), new.start_at.map(Timestamp::as_millis));
+        assert_eq!((&new.shard, start), (&shard(0), expected), "{initial:?}");
+        assert_eq!(changes.lost, [shard(0)]);
+    }
 }
 
 #[test]
@@ -75,8 +184,9 @@ fn a_first_start_cut_short_is_completed_from_the_same_moment() {
         start_at: Some(Timestamp::from_millis(77)),
         ..lease(0, None, 0)
     };
-    let create = changes(&[first], &listing, InitialPosition::Latest).unwrap().create;
-    assert_eq!((create[0].start, create[0].start_at), (StartWord::Latest, Some(Timestamp::from_millis(77))));
+    let create = changes(&[first], &listing, InitialPosition::Latest).create;
+    assert_eq!(create[0].checkpoint, Checkpoint::NotStarted(StartWord::Latest));
+    assert_eq!(create[0].start_at, Some(Timestamp::from_millis(77)));
 }
 
 #[test]
@@ -84,24 +194,15 @@ fn a_parent_goes_only_when_all_children_moved_on() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
     let untouched = at(2, Checkpoint::NotStarted(StartWord::TrimHorizon), &[0]);
     let leases = [at(0, Checkpoint::Ended, &[]), at(1, after(5), &[0]), untouched];
-    assert!(changes(&leases, &listing, InitialPosition::Latest).unwrap().remove.is_empty());
+    assert!(changes(&leases, &listing, InitialPosition::Latest).remove.is_empty());
     let leases = [at(0, Checkpoint::Ended, &[]), at(1, after(5), &[0]), at(2, after(6), &[0])];
-    assert_eq!(changes(&leases, &listing, InitialPosition::Latest).unwrap().remove, [leases[0].clone()]);
-}
-
-#[tokio::test]
-async fn a_stream_of_the_same_name_that_is_another_is_refused() {
-    let stream = MemoryStream::new(1);
-    let mut old = lease(0, None, 0);
-    old.stream_created = Some(Timestamp::from_millis(7));
-    let error = changes(&[old], &stream.listing(), InitialPosition::Latest).unwrap_err();
-    assert!(error.to_string().starts_with("the stream was re-created"), "{error}");
+    assert_eq!(changes(&leases, &listing, InitialPosition::Latest).remove, [leases[0].clone()]);
 }
 
 #[test]
 fn a_sibling_forgotten_by_a_first_start_begins_at_the_same_moment() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
     let first = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(1, after(5), &[0]) };
-    let create = changes(&[first], &listing, InitialPosition::Latest).unwrap().create;
+    let create = changes(&[first], &listing, InitialPosition::Latest).create;
     assert_eq!((&create[0].shard, create[0].start_at, create.len()), (&shard(2), Some(Timestamp::from_millis(77)), 1));
 }

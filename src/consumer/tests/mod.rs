@@ -1,9 +1,14 @@
 //! The rooms of the engine by themselves, on ports in memory.
 
 mod assignment;
+mod end_of_shard;
 mod lineage;
+mod pauses;
 mod positions;
+mod replaced;
+mod restored;
 mod shutdown;
+mod takeover;
 
 use super::{ConsumerSettings, Ports, Worker};
 use crate::domain::{Checkpoint, RecordPosition};
@@ -32,9 +37,13 @@ fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
         children: Vec::new(),
         hash_range: None,
         start_at: None,
+        stream: None,
         stream_created: None,
     }
 }
+
+/// A worker's task; dropping it is a crash.
+type Running = Supervisor<Result<(), super::ConsumerError>>;
 
 /// One worker on a stream, with its app and its metrics.
 struct Bench {
@@ -62,10 +71,13 @@ impl Bench {
         }
     }
 
-    fn start(&self, settings: ConsumerSettings) -> (Stop, Supervisor<Result<(), super::ConsumerError>>) {
+    fn start(&self, settings: ConsumerSettings) -> (Stop, Running) {
         let (directory, retrieval) = self.stream.ports(&StreamFaults::none());
         let leases: Arc<dyn LeaseStore> = Arc::new(self.leases.clone());
-        let ports = Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) };
+        self.start_on(settings, Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) })
+    }
+
+    fn start_on(&self, settings: ConsumerSettings, ports: Ports) -> (Stop, Running) {
         let worker = Worker::new(settings, ports, self.metrics.input("orders"));
         let (stop, mut group) = (Stop::new(), Supervisor::new());
         let told = stop.clone();
@@ -75,6 +87,13 @@ impl Bench {
 
     fn put(&self, count: usize) {
         (0..count).for_each(|number| assert!(self.stream.put("key", number.to_string()).is_some()));
+    }
+
+    /// Puts texts that begin with `prefix` under keys of all shards.
+    fn put_texts(&self, prefix: &str, count: usize) {
+        (0..count).for_each(|number| {
+            assert!(self.stream.put(&format!("key-{number}"), format!("{prefix}-{number}")).is_some());
+        });
     }
 
     fn accepted(&self) -> Vec<String> {

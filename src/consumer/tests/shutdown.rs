@@ -97,5 +97,5 @@ async fn a_re_created_stream_ends_the_worker_with_a_reason() {
     bench.stream.recreate(1);
     let (_stop, mut worker) = bench.start(Bench::settings("a"));
     let error = worker.next().await.unwrap().result.unwrap().unwrap_err();
-    assert!(error.to_string().starts_with("the stream was re-created"), "{error}");
+    assert!(error.to_string().starts_with("the stream was deleted and created again"), "{error}");
 }

@@ -156,7 +156,7 @@ impl ShardDirectory for Listing {
             let (doing, source) = ("listing shards".to_owned(), "not allowed".into());
             return Err(RetrievalError::Unavailable { doing, kind: FailureKind::Denied, source });
         }
-        Ok(ShardListing { shards, listed_at: Timestamp::from_millis(0), stream_created: None })
+        Ok(ShardListing { shards, listed_at: Timestamp::from_millis(0) })
     }
 }
 
