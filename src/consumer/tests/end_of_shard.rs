@@ -1,7 +1,6 @@
 //! The end of a shard, signalled truly and falsely.
 
-use super::{Bench, shard};
-use crate::consumer::Ports;
+use super::{Bench, Ports, shard};
 use crate::domain::{FailureKind, LeaseStore, RetrievalError, ShardDirectory, ShardListing};
 use crate::testing::{MemoryStream, StreamFaults};
 use async_trait::async_trait;

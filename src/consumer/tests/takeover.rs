@@ -1,8 +1,7 @@
 //! How soon the shards of a killed worker flow again: 20 s after the kill where another worker runs, and as soon as a
 //! lease lasts where one is started afterwards.
 
-use super::{Bench, Running};
-use crate::consumer::ConsumerSettings;
+use super::{Bench, ConsumerSettings, Running};
 use crate::domain::{LeaseStore, WorkerId};
 use std::collections::BTreeSet;
 use std::time::Duration;
