@@ -39,7 +39,7 @@ mod tests {
         let tables = LeaseTables::default();
         let (first, second): (ComponentName, ComponentName) = ("first".parse().unwrap(), "second".parse().unwrap());
         tables.reserve("shop", &first).unwrap();
-        tables.clone().reserve("shop", &first).unwrap();
+        tables.reserve("shop", &first).unwrap();
         let refused = tables.reserve("shop", &second).unwrap_err().to_string();
         assert!(refused.contains("`shop` is in use by the input of component `first`"), "{refused}");
         tables.reserve("till", &second).unwrap();

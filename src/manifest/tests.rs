@@ -329,9 +329,8 @@ fn stores_that_are_not_there_are_told() {
     let lost = with_store("  metadata: [{name: secretsFile, value: /nowhere/x.json}]\n", "{name: s}");
     let shown = load_with(&folder(&[("a.yaml", &lost)]), &[]).faults.to_string();
     assert!(shown.contains("field `secretsFile`: /nowhere/x.json: the file cannot be read"), "{shown}");
-    let skipped = unloaded.clone()
-        + "---\n"
-        + &component("v", "").replace("bindings.aws.kinesis", "secretstores.hashicorp.vault");
+    let skipped =
+        unloaded + "---\n" + &component("v", "").replace("bindings.aws.kinesis", "secretstores.hashicorp.vault");
     let shown = only_fault(&load_with(&folder(&[("a.yaml", &skipped)]), &[]));
     assert!(shown.contains("bindd does not open stores of its type `secretstores.hashicorp.vault`"), "{shown}");
 }
