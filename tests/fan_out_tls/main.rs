@@ -37,13 +37,7 @@ async fn fan_out(server: &Server) -> FanOut {
     };
     let connection = connect(&settings).await.unwrap();
     let arn = "arn:aws:kinesis:eu-central-1:000000000000:stream/orders/consumer/app:1".to_owned();
-    let times = FanOutTimes {
-        silence: SILENCE,
-        answer: SILENCE,
-        unread: SILENCE,
-        apart: Duration::from_millis(100),
-        ..FanOutTimes::default()
-    };
+    let times = FanOutTimes { silence: SILENCE, answer: SILENCE, unread: SILENCE, apart: Duration::from_millis(100) };
     FanOut::with_consumer(&connection, "orders".parse().unwrap(), arn).with_times(times)
 }
 
