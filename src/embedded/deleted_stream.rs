@@ -22,7 +22,7 @@ pub(super) async fn is_iterator_of(store: &Store, body: &[u8]) -> bool {
 pub(super) async fn arn(store: &Store, body: &[u8]) -> Option<String> {
     let asked: Value = serde_json::from_slice(body).ok()?;
     let name = store.resolve_stream_name(&asked).ok()?;
-    store.get_stream(&name).await.ok().map(|stream| stream.stream_arn.to_string())
+    Some(store.get_stream(&name).await.ok()?.stream_arn)
 }
 
 /// Removes the registered consumers of the stream.
