@@ -14,10 +14,17 @@ pub fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e 
     std::iter::successors(Some(error), |error| (**error).source())
 }
 
-/// An error and its causes as one line for the log.
+/// An error and its causes as one line for the log. A cause whose text ends the line already is not repeated.
 #[must_use]
 pub fn cause_line(error: &(dyn Error + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut line = error.to_string();
+    for cause in causes(error).skip(1).map(ToString::to_string) {
+        if !line.ends_with(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
 }
 
 /// What a failure means for whoever must decide about a retry or an answer. Rooms ask the kind, never the text.
@@ -297,5 +304,12 @@ mod tests {
         let error = BindingError::new(FailureKind::Transient, "not stored").with_source(inner);
         assert_eq!(cause_line(&error), "not stored: late: no reply");
         assert_eq!(causes(&error).count(), 3);
+    }
+
+    #[test]
+    fn a_cause_that_an_error_quotes_is_not_repeated() {
+        let inner = BindingError::new(FailureKind::TimedOut, "late").with_source("no reply");
+        let error = BindingError::new(FailureKind::Transient, "reading stopped: late").with_source(inner);
+        assert_eq!(cause_line(&error), "reading stopped: late: no reply");
     }
 }
