@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::signal::unix::SignalKind;
 
 /// The program, with the lines that it logs.
 struct Program {
@@ -15,6 +16,8 @@ struct Program {
 impl Program {
     /// Starts a sidecar without components through a shell that first runs `before`.
     fn start(before: &str) -> Self {
+        // A signal with a handler is at its default in a new program, also where the tests run under nohup.
+        drop(tokio::signal::unix::signal(SignalKind::hangup()).unwrap());
         let mut command = Command::new("sh");
         let line = format!("{before} exec \"$0\" --app-id shop --dapr-http-port 0 --enable-metrics=false");
         command.args(["-c", &line, env!("CARGO_BIN_EXE_bindd")]).env_remove("NAMESPACE").env_remove("DAPR_API_TOKEN");
