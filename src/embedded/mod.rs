@@ -14,6 +14,7 @@ mod serve;
 mod shard_end;
 mod shard_filter;
 mod shim;
+mod stream_arn;
 
 #[cfg(test)]
 mod cbor_tests;

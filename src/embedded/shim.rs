@@ -10,13 +10,14 @@
 //! - AWS refuses a second subscription to a shard within 5 s of the first and lets a later one take over; the emulator
 //!   serves both. Here the rule holds, and the one taken over ends (AWS sends it an exception first).
 //! - The limits of a record (`put`), UpdateShardCount (`reshard`), the filter of ListShards (`shard_filter`), the end of
-//!   a shard (`shard_end`), and what is left of a deleted stream (`deleted_stream`).
+//!   a shard (`shard_end`), what is left of a deleted stream (`deleted_stream`), and streams named by their ARN
+//!   (`stream_arn`).
 //!
 //! Requests in CBOR are translated into JSON first (`cbor`), so all of this holds for them too.
 
 use super::aws::LARGEST_BODY;
 use super::shard_filter::ShardFilter;
-use super::{cbor, deleted_stream, put, reshard, shard_end};
+use super::{cbor, deleted_stream, put, reshard, shard_end, stream_arn};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -29,7 +30,7 @@ use ferrokinesis::sequence::{resolve_shard_id, shard_ix_to_hex};
 use ferrokinesis::store::Store;
 use ferrokinesis::util::current_time_ms;
 use futures_util::StreamExt;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -86,13 +87,18 @@ enum Action {
     DeleteStream,
 }
 
-fn action(headers: &HeaderMap) -> Option<Action> {
+/// The operation of a request; empty where the emulator may answer by itself.
+fn operation(headers: &HeaderMap) -> &str {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Without a signature the emulator answers as AWS would; that is left to it.
     if text(AUTHORIZATION.as_str()).is_empty() || content_type(headers) != JSON {
-        return None;
+        return "";
     }
-    match text("x-amz-target").rsplit_once('.')?.1 {
+    text("x-amz-target").rsplit_once('.').map(|(_, operation)| operation).unwrap_or_default()
+}
+
+fn action(operation: &str) -> Option<Action> {
+    match operation {
         "SubscribeToShard" => Some(Action::Subscribe),
         "GetShardIterator" => Some(Action::Iterator),
         "PutRecord" => Some(Action::Put(Operation::PutRecord)),
@@ -117,14 +123,20 @@ impl Shim {
     }
 
     async fn serve(&self, request: Request, next: Next) -> Response {
-        let action = action(request.headers());
-        let (request, body) = match action {
-            None => (request, Bytes::new()),
-            Some(_) => match buffered(request).await {
+        let operation = operation(request.headers()).to_owned();
+        let action = action(&operation);
+        let (mut request, mut body) = match action.is_none() && !stream_arn::is_by_name(&operation) {
+            true => (request, Bytes::new()),
+            false => match buffered(request).await {
                 Ok(buffered) => buffered,
                 Err(refusal) => return refusal,
             },
         };
+        if let Some(by_name) = stream_arn::by_name(&self.store, &operation, &body) {
+            body = by_name.into();
+            *request.body_mut() = Body::from(body.clone());
+            request.headers_mut().remove(CONTENT_LENGTH);
+        }
         let _turn = self.turn.lock().await;
         // A subscription that was woken by the last request may hold a lock: it goes first.
         tokio::task::yield_now().await;
@@ -316,7 +328,7 @@ async fn read(request: Request) -> Result<(http::request::Parts, Value), Respons
     let (mut parts, bytes) = read_body(request).await?;
     let asked: Value = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
     // The body may be written anew, with another length.
-    parts.headers.remove(http::header::CONTENT_LENGTH);
+    parts.headers.remove(CONTENT_LENGTH);
     if asked.is_object() { Ok((parts, asked)) } else { Err(unreadable()) }
 }
 
