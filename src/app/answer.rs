@@ -1,5 +1,6 @@
 //! What an answer of the app says: pure functions from its head and its first bytes to waits and log texts.
 
+use super::connection::Finding;
 use http::header::{CONTENT_ENCODING, DATE, LOCATION, RETRY_AFTER};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue};
@@ -45,6 +46,23 @@ impl Reply {
     pub(super) fn excerpt(&self, sent: &[u8]) -> Option<String> {
         let is_plain = self.head.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
         if is_plain { excerpt(&self.opening, sent) } else { None }
+    }
+}
+
+/// What the peer sent in place of an answer. Its first line is shown as far as it is text that does not repeat what was
+/// `sent`; an echo of the whole request would show its headers, so of that nothing is shown.
+pub(super) fn described(finding: Finding, sent: &[u8]) -> String {
+    let opening = match finding {
+        Finding::Known(text) => return text,
+        Finding::Unknown(opening) => opening,
+    };
+    if opening.starts_with(b"POST ") || opening.starts_with(b"OPTIONS ") {
+        return "it repeats the request".to_owned();
+    }
+    let end = opening.iter().position(|byte| b"\r\n".contains(byte)).unwrap_or(opening.len());
+    match excerpt(opening.get(..end).unwrap_or_default(), sent) {
+        Some(line) => format!("it begins with `{line}`"),
+        None => "it is not text, or repeats the record".to_owned(),
     }
 }
 

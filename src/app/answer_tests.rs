@@ -130,3 +130,16 @@ fn an_excerpt_ends_where_the_record_is_quoted() {
     let shown = excerpt(answer.as_bytes(), large.as_bytes()).unwrap();
     assert!(shown.starts_with("wrong:") && shown.len() < "wrong: …".len() + QUOTATION, "{shown}");
 }
+
+#[test]
+fn what_is_no_answer_is_described_without_the_record() {
+    for (opening, sent, expected) in [
+        (&b"220 mail ready\r\n"[..], "secret-record", "it begins with `220 mail ready`"),
+        (b"no: secret-record", "secret-record", "it begins with `no:\u{2026}`"),
+        (b"secret-record", "secret-record", "it is not text, or repeats the record"),
+        (b"\xff\xfe secret-record", "secret-record", "it is not text, or repeats the record"),
+        (b"POST /orders HTTP/1.1\r\ndapr-api-token: t", "x", "it repeats the request"),
+    ] {
+        assert_eq!(described(Finding::Unknown(opening.to_owned()), sent.as_bytes()), expected, "{opening:?}");
+    }
+}

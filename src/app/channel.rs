@@ -1,5 +1,6 @@
 //! The app as the rest of the house sees it.
 
+use super::answer;
 use super::event::Callback;
 use super::pool::{NoAnswer, Pool};
 use super::{AppSettings, InvalidAppSettings, Route};
@@ -140,17 +141,17 @@ impl AppChannel {
                 location: reply.location(route.as_str(), &self.authority()),
                 excerpt: reply.excerpt(&body),
             }),
-            Err(no_answer) => Err(self.failed(no_answer, target(), limit)),
+            Err(no_answer) => Err(self.failed(no_answer, target(), limit, &body)),
         }
     }
 
-    fn failed(&self, no_answer: NoAnswer, target: String, limit: Limit) -> DeliveryError {
+    fn failed(&self, no_answer: NoAnswer, target: String, limit: Limit, sent: &[u8]) -> DeliveryError {
         match no_answer {
             NoAnswer::TimedOut => DeliveryError::TimedOut { target, limit: limit.time, option: limit.option },
             NoAnswer::Unreachable(source) => DeliveryError::Unreachable { address: self.authority(), source },
             NoAnswer::Ended { source, was_idle } => DeliveryError::Unanswered { target, was_idle, source },
             NoAnswer::NotHttp { finding, source } => {
-                DeliveryError::NotHttp { address: self.authority(), finding, source }
+                DeliveryError::NotHttp { address: self.authority(), finding: answer::described(finding, sent), source }
             }
         }
     }

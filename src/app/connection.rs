@@ -39,7 +39,16 @@ pub(super) struct Broken {
     /// Whether any byte of an answer was read.
     pub(super) was_begun: bool,
     /// What the peer speaks, where it is not HTTP/1.1.
-    pub(super) finding: Option<String>,
+    pub(super) finding: Option<Finding>,
+}
+
+/// Why what the peer sent is no answer in HTTP/1.1.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// In words.
+    Known(String),
+    /// The first bytes of something else. They may repeat the request.
+    Unknown(Vec<u8>),
 }
 
 /// A connection. It makes progress only inside its own methods; dropping it closes the socket.
@@ -160,22 +169,22 @@ fn broken(error: hyper::Error, traffic: &mut Traffic) -> Broken {
 }
 
 /// What the peer speaks by its first bytes, where that is not HTTP/1.1, or what is wrong with the head of its answer.
-fn finding(error: &hyper::Error, opening: &[u8]) -> Option<String> {
+fn finding(error: &hyper::Error, opening: &[u8]) -> Option<Finding> {
     let opening = opening.trim_ascii_start();
     let start = opening.get(..7).unwrap_or(opening);
-    match opening {
-        [] => None,
-        [0x15, 0x03, ..] => {
-            Some("it is a TLS alert, so the port takes TLS only; bindd calls apps in plain HTTP".into())
-        }
+    let text = match opening {
+        [] => return None,
+        [0x15, 0x03, ..] => "it is a TLS alert, so the port takes TLS only; bindd calls apps in plain HTTP".to_owned(),
         // A frame header of SETTINGS or GOAWAY on stream 0.
         [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => {
-            Some("it is HTTP/2 (as of a gRPC server); bindd calls apps in HTTP/1.1".into())
+            "it is HTTP/2 (as of a gRPC server); bindd calls apps in HTTP/1.1".to_owned()
         }
         _ if error.is_parse_too_large() => {
-            Some(format!("its head has more than {MAX_HEADERS} header lines or about 400 KiB"))
+            format!("its head has more than {MAX_HEADERS} header lines or about 400 KiB")
         }
-        _ if !b"HTTP/1.".starts_with(start) => Some(format!("it begins with `{}`", opening.escape_ascii())),
-        _ => error.is_parse().then(|| "its head has a line that is not valid".to_owned()),
-    }
+        _ if !b"HTTP/1.".starts_with(start) => return Some(Finding::Unknown(opening.to_owned())),
+        _ if error.is_parse() => "its head has a line that is not valid".to_owned(),
+        _ => return None,
+    };
+    Some(Finding::Known(text))
 }

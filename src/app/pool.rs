@@ -1,7 +1,7 @@
 //! Keeps connections to the app, bounded in number, and drops the ones that the app closed while they were idle.
 
 use super::answer::Reply;
-use super::connection::{Broken, Link};
+use super::connection::{Broken, Finding, Link};
 use crate::domain::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -29,7 +29,7 @@ pub(super) enum NoAnswer {
     /// The connection ended. `was_idle`: it came from the pool, and ended without a byte of an answer.
     Ended { source: BoxError, was_idle: bool },
     /// The peer does not speak HTTP/1.1.
-    NotHttp { finding: String, source: BoxError },
+    NotHttp { finding: Finding, source: BoxError },
 }
 
 /// The connections to one address.

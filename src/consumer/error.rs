@@ -22,15 +22,15 @@ pub enum ConsumerError {
     Cut,
     /// The leases belong to an older stream of the same name.
     #[error(
-        "the stream was deleted and created again: lease table `{table}` belongs to the stream created at {leased} (ms \
-         since 1970), the stream was created at {found}. Nothing of the new stream is read under the old leases. To read \
+        "the stream was deleted and created again: lease table `{table}` belongs to the stream created at \
+         {leased}, the stream that is there now was created at {found}. Nothing of the new stream is read under the old leases. To read \
          the new stream, delete lease table `{table}` or all its rows, or choose another `consumerName`"
     )]
     StreamReplaced {
-        /// Creation time that the leases name, in milliseconds since the epoch.
-        leased: i64,
+        /// Creation time that the leases name.
+        leased: Timestamp,
         /// Creation time of the stream as it is now.
-        found: i64,
+        found: Timestamp,
         /// The lease table.
         table: String,
     },
@@ -51,7 +51,7 @@ pub enum ConsumerError {
 
 impl ConsumerError {
     pub(super) fn replaced(leased: Timestamp, found: Timestamp, table: &str) -> Self {
-        Self::StreamReplaced { leased: leased.as_millis(), found: found.as_millis(), table: table.to_owned() }
+        Self::StreamReplaced { leased, found, table: table.to_owned() }
     }
 
     /// What the failure means for a restart.

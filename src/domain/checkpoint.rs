@@ -2,9 +2,13 @@
 
 use super::{RecordPosition, SequenceNumber};
 use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// The last second of the year 9999.
+const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
 /// A moment in milliseconds since the Unix epoch, as AWS services tell it. Never read from a clock on this floor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -21,9 +25,21 @@ impl Timestamp {
     }
 }
 
+/// As HTTP writes dates, in UTC and to the second.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        let since_epoch = Duration::from_millis(u64::try_from(self.0).unwrap_or_default());
+        // HTTP dates end with the year 9999.
+        match SystemTime::UNIX_EPOCH.checked_add(since_epoch.min(LAST_DATE)) {
+            Some(moment) => f.write_str(&httpdate::fmt_http_date(moment)),
+            None => write!(f, "{} ms since 1970", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -113,4 +129,21 @@ pub enum StartingPosition {
     At(SequenceNumber),
     /// The record after this one.
     After(SequenceNumber),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_shown_as_a_date() {
+        for (millis, expected) in [
+            (1_795_744_454_999, "Fri, 27 Nov 2026 01:54:14 GMT"),
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (-1, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (i64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), expected);
+        }
+    }
 }

@@ -190,6 +190,11 @@ impl Refusal<'_> {
                 quoted(host)
             ),
             Self::Host(None) => "request refused: it has no Host header; send the name that is called".to_owned(),
+            Self::Origin(origin) if !origin.as_bytes().contains(&b':') => format!(
+                "request refused: a browser sent it for a page without an origin of its own (Origin: {}), which cannot be \
+                 listed in --allowed-origins; serve the page over http or https",
+                quoted(origin.as_bytes())
+            ),
             Self::Origin(origin) => format!(
                 "request refused: it comes from a web page of origin {}; list this origin in --allowed-origins to \
                  allow it",

@@ -181,8 +181,9 @@ fn refusals_say_what_to_set_and_escape_what_came() {
     for (headers, expected) in [
         (&[("host", "evil.example")][..], r#"Host "evil.example""#),
         (&[("host", "evil.example")], "--allowed-hosts"),
-        (&[("host", "localhost"), ("origin", "a\tb")], r#"origin "a\tb""#),
-        (&[("host", "localhost"), ("origin", "a")], "--allowed-origins"),
+        (&[("host", "localhost"), ("origin", "a:\tb")], r#"origin "a:\tb""#),
+        (&[("host", "localhost"), ("origin", "http://a")], "list this origin in --allowed-origins"),
+        (&[("host", "localhost"), ("origin", "null")], "cannot be listed in --allowed-origins"),
         (&[("host", "localhost"), ("sec-fetch-site", "cross-site")], "--allowed-origins"),
         (&[], "no Host"),
     ] {

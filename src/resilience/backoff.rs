@@ -64,6 +64,12 @@ impl Waits {
         bound.mul_f64(self.random.f64()).max(Duration::from_millis(1))
     }
 
+    /// As `next_wait`, but at least half of its bound, so that the waits of one failing thing surely grow.
+    pub fn next_growing_wait(&mut self) -> Duration {
+        let half = self.policy.bound(self.number) / 2;
+        half + self.next_wait() / 2
+    }
+
     /// Begins anew after a success.
     pub const fn reset(&mut self) {
         self.number = 0;
@@ -96,6 +102,16 @@ mod tests {
                 let wait = waits.next_wait();
                 prop_assert!(wait <= policy.bound(number).max(Duration::from_millis(1)));
                 prop_assert!(policy.bound(number) <= Duration::from_millis(first + more));
+            }
+        }
+
+        #[test]
+        fn growing_waits_lie_in_the_upper_half_of_their_bound(seed: u64, first in 2_u64..10_000, more in 0_u64..100_000) {
+            let policy = Backoff::millis(first, first + more);
+            let mut waits = policy.waits(seed);
+            for number in 0..40 {
+                let wait = waits.next_growing_wait();
+                prop_assert!(policy.bound(number) / 2 <= wait && wait <= policy.bound(number));
             }
         }
     }

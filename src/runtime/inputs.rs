@@ -153,7 +153,7 @@ impl Attended {
         if self.begun.elapsed() >= STEADY {
             self.waits.reset();
         }
-        self.waits.next_wait()
+        self.waits.next_growing_wait()
     }
 
     fn start(&mut self, tasks: &mut Supervisor<End>, wait: Duration, stop: &Stop) {

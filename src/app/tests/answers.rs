@@ -117,7 +117,7 @@ async fn an_app_that_does_not_speak_http_is_named() {
         (&b"\x15\x03\x01\x00\x02\x02\x46"[..], "TLS"),
         (b"\x15\x03\x03\x00\x02\x02\x16", "TLS"),
         (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00", "HTTP/2"),
-        (b"SSH-2.0-OpenSSH\x1b\r\n", "it begins with `SSH-2.0-OpenSSH\\x1b"),
+        (b"SSH-2.0-OpenSSH\x1b\r\n", "it begins with `SSH-2.0-OpenSSH\\u{1b}`"),
         (b"HTTP/2 200 OK\r\n\r\n", "it begins with `HTTP/2 200 OK"),
         (b"HTTP/1.1 abc OK\r\n\r\n", "a line that is not valid: invalid HTTP status-code parsed"),
         (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "a line that is not valid: invalid HTTP header parsed"),
