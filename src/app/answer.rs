@@ -108,7 +108,7 @@ fn excerpt(answer: &[u8], sent: &[u8]) -> Option<String> {
     let unquoted = answer.get(..quoted_from(answer, sent)).unwrap_or(answer);
     let text = match str::from_utf8(unquoted) {
         Ok(text) => text,
-        // The last character may have been cut in two.
+        // The last character may be incomplete.
         Err(error) if error.error_len().is_none() => str::from_utf8(unquoted.get(..error.valid_up_to())?).ok()?,
         Err(_) => return None,
     };

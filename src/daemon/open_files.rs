@@ -4,7 +4,8 @@
 use crate::http::{HttpSettings, MAX_SCRAPERS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Asked for where the system sets no hard limit; enough for all connections.
+/// Enough for all connections. More is not requested, even where the hard limit is a billion: commands that bindd starts
+/// inherit the limit, and some close every possible descriptor first.
 const ENOUGH: u64 = 65_536;
 /// Files that are kept for ourselves and the metrics page: one part in so many, within bounds.
 const KEPT_PART: u64 = 4;
@@ -13,8 +14,8 @@ const MAX_KEPT: u64 = 2_048;
 /// Fewer connections than this are of no use.
 const MIN_CONNECTIONS: usize = 16;
 
-/// Raises the soft limit to the hard one, as Go programs do, and gives the limit that holds now; `None` is no limit. The
-/// usual soft limit of 1,024 is meant for programs that use `select`.
+/// Raises the soft limit as far as the hard one and our need allow, and returns the limit that holds now; `None` is no
+/// limit. The usual soft limit of 1,024 is meant for programs that use `select`.
 pub(super) fn raise_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let Some(wanted) = wanted(limit) else { return limit.current };
@@ -32,7 +33,7 @@ pub(super) fn raise_limit() -> Option<u64> {
 
 /// What the soft limit should be, if it is less.
 fn wanted(limit: Rlimit) -> Option<u64> {
-    let wanted = limit.maximum.unwrap_or(ENOUGH);
+    let wanted = limit.maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
     limit.current.filter(|current| *current < wanted).map(|_| wanted)
 }
 
@@ -79,9 +80,11 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_goes_up_to_the_hard_one_and_never_down() {
+    fn the_soft_limit_goes_up_as_far_as_allowed_and_useful_and_never_down() {
         for (current, maximum, expected) in [
-            (Some(1_024), Some(524_288), Some(524_288)),
+            (Some(1_024), Some(4_096), Some(4_096)),
+            (Some(1_024), Some(1 << 30), Some(ENOUGH)),
+            (Some(1 << 20), Some(1 << 30), None),
             (Some(1_024), Some(1_024), None),
             (Some(1_024), None, Some(ENOUGH)),
             (Some(ENOUGH * 2), None, None),

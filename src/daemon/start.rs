@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Room for the phases after the inputs, out of the whole time for a graceful stop.
 const AFTER_INPUTS: Duration = Duration::from_secs(1);
-/// Go's server lets a request head be this much larger than it was told.
+/// Go's server accepts a request head this much larger than its configured limit.
 const HEAD_SLACK: usize = 4 << 10;
 /// How long an input may take for the record in hand when a graceful stop has no limit.
 const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);

@@ -1,6 +1,6 @@
-//! Which requests are let in at all. A web page in a browser may send requests to loopback: `Origin` and
-//! `Sec-Fetch-Site` (<https://www.w3.org/TR/fetch-metadata/>) tell them from those of programs. A page whose name was
-//! pointed at loopback afterwards (DNS rebinding) passes as same-origin: only the name in `Host` tells it.
+//! Which requests are accepted at all. A web page in a browser may send requests to loopback: `Origin` and
+//! `Sec-Fetch-Site` (<https://www.w3.org/TR/fetch-metadata/>) distinguish them from those of programs. A page whose name
+//! was pointed at loopback afterwards (DNS rebinding) passes as same-origin: only the name in `Host` shows it.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Who is let in beyond programs that call a loopback name.
+/// Who may call beyond programs that call a loopback name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
     /// Web pages that may call (`--allowed-origins`).
@@ -46,9 +46,13 @@ impl AllowedOrigins {
                 origins.any = true;
                 continue;
             }
-            let origin = normal_origin(entry.strip_suffix('/').unwrap_or(entry));
+            let origin = normal_origin(entry.strip_suffix('/').unwrap_or(entry))
+                .filter(|origin| origin.matches('*').count() <= 1);
             let origin = origin.ok_or_else(|| {
-                format!("`{entry}` is not an origin; write it like https://shop.example or http://localhost:8080")
+                format!(
+                    "`{entry}` is not an origin; write it like https://shop.example or http://localhost:8080, with at \
+                     most one *"
+                )
             })?;
             origins.patterns.push(match origin.split_once('*') {
                 Some((before, after)) => (before.to_owned(), Some(after.to_owned())),
@@ -113,24 +117,24 @@ impl AllowedHosts {
     }
 }
 
-/// The two ends of a connection, as far as they matter here.
+/// What the addresses of a connection say about its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(super) struct ConnectInfo {
     /// The client called a loopback address.
-    pub(super) called_loopback: bool,
+    pub(super) is_local_loopback: bool,
     /// The client itself has a loopback address.
-    pub(super) from_loopback: bool,
+    pub(super) is_peer_loopback: bool,
 }
 
-impl Ends {
-    /// An end that is not known is held to the stricter rule.
-    pub(super) fn of(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
+impl ConnectInfo {
+    /// An address that is not known is held to the stricter rule.
+    pub(super) fn new(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
-        Self { called_loopback: local.is_none_or(is_loopback), from_loopback: peer.is_some_and(is_loopback) }
+        Self { is_local_loopback: local.is_none_or(is_loopback), is_peer_loopback: peer.is_some_and(is_loopback) }
     }
 }
 
-/// Why a request is not let in; with the value of the header.
+/// Why a request is refused; with the value of the header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal<'r> {
     /// Its `Host` may be a name that was pointed at loopback; `None` when it has none.
@@ -143,9 +147,9 @@ pub(super) enum Refusal<'r> {
 
 impl Access {
     /// Whether a request may go on. Allocates nothing unless there is an `Origin`. Health routes are open to any page,
-    /// since they do nothing and tell next to nothing.
-    pub(super) fn check<'r>(&self, head: &'r Parts, ends: Ends, is_health: bool) -> Result<(), Refusal<'r>> {
-        if ends.called_loopback && !self.hosts.any {
+    /// since they change nothing and show next to nothing.
+    pub(super) fn check<'r>(&self, head: &'r Parts, info: ConnectInfo, is_health: bool) -> Result<(), Refusal<'r>> {
+        if info.is_local_loopback && !self.hosts.any {
             self.check_host(head)?;
         }
         if is_health || self.origins.is_any() { Ok(()) } else { self.check_origin(head) }
@@ -155,10 +159,10 @@ impl Access {
     /// may have seen the other one.
     fn check_host<'r>(&self, head: &'r Parts) -> Result<(), Refusal<'r>> {
         let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-        let mut names =
-            target.into_iter().chain(head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes)).peekable();
+        let hosts = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+        let mut names = target.into_iter().chain(hosts).filter(|name| !name.is_empty()).peekable();
         // Before HTTP/1.1 there need not be one; browsers always send it.
-        if names.peek().is_none_or(|name| name.is_empty()) {
+        if names.peek().is_none() {
             return if head.version <= Version::HTTP_10 { Ok(()) } else { Err(Refusal::Host(None)) };
         }
         names.find(|name| !self.hosts.admits(name)).map_or(Ok(()), |name| Err(Refusal::Host(Some(name))))
@@ -180,7 +184,7 @@ impl Access {
 }
 
 impl Refusal<'_> {
-    /// What to tell the caller. The value of the header is escaped.
+    /// The message for the caller. The value of the header is escaped.
     pub(super) fn message(&self) -> String {
         let quoted = |value: &[u8]| format!("{:?}", String::from_utf8_lossy(value));
         match self {

@@ -1,8 +1,8 @@
 use super::*;
 use http::Request;
 
-const LOOPBACK: Ends = Ends { called_loopback: true, from_loopback: true };
-const NETWORK: Ends = Ends { called_loopback: false, from_loopback: false };
+const LOOPBACK: ConnectInfo = ConnectInfo { is_local_loopback: true, is_peer_loopback: true };
+const NETWORK: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: false };
 
 fn access(origins: &str, hosts: &str) -> Access {
     Access { origins: AllowedOrigins::parse(origins).unwrap(), hosts: AllowedHosts::parse(hosts).unwrap() }
@@ -102,6 +102,9 @@ fn every_name_in_a_request_counts_and_only_http_1_0_has_none() {
     assert!(!check(&head("http://evil.example/x", &[("host", "localhost")])));
     assert!(!check(&head("http://localhost/x", &[("host", "evil.example")])));
     assert!(!check(&head("/", &[("host", "localhost"), ("host", "evil.example")])));
+    let mut after_empty = head("/", &[("host", ""), ("host", "evil.example")]);
+    after_empty.version = Version::HTTP_10;
+    assert!(!check(&after_empty));
     for none in [&[][..], &[("host", "")]] {
         let mut nameless = head("/", none);
         assert!(!check(&nameless));
@@ -148,6 +151,8 @@ fn pages_are_refused_unless_their_origin_is_listed() {
     assert!(!admits(&listed, &both) && !admits(&listed, &[both[1], both[0]]), "each must be listed");
     for wrong in
         ["localhost:8080", "shop.example", "null", "https://shop.example/path", "https://a@b", "://x", "https://"]
+            .into_iter()
+            .chain(["https://*.shop.example:*", "*://*.shop.example"])
     {
         assert!(AllowedOrigins::parse(wrong).unwrap_err().contains("https://shop.example"), "{wrong}");
     }
@@ -194,7 +199,7 @@ fn refusals_say_what_to_set_and_escape_what_came() {
 }
 
 #[test]
-fn mapped_addresses_are_loopback_and_unknown_ends_are_held_to_the_stricter_rule() {
+fn mapped_addresses_are_loopback_and_unknown_ones_are_held_to_the_stricter_rule() {
     for (address, is_loopback) in [
         ("127.0.0.1:1", true),
         ("127.8.0.1:1", true),
@@ -205,8 +210,8 @@ fn mapped_addresses_are_loopback_and_unknown_ends_are_held_to_the_stricter_rule(
         ("0.0.0.0:1", false),
     ] {
         let address = Some(address.parse().unwrap());
-        let expected = Ends { called_loopback: is_loopback, from_loopback: is_loopback };
-        assert_eq!(Ends::of(address, address), expected, "{address:?}");
+        let expected = ConnectInfo { is_local_loopback: is_loopback, is_peer_loopback: is_loopback };
+        assert_eq!(ConnectInfo::new(address, address), expected, "{address:?}");
     }
-    assert_eq!(Ends::of(None, None), Ends { called_loopback: true, from_loopback: false });
+    assert_eq!(ConnectInfo::new(None, None), ConnectInfo { is_local_loopback: true, is_peer_loopback: false });
 }

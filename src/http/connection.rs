@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last, in one task.
 
-use super::admission::Ends;
+use super::admission::ConnectInfo;
 use super::head_clock::{HeadClock, Timed};
 use crate::domain::Stop;
 use axum::BoxError;
@@ -52,7 +52,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'stati
 /// Answers every request.
 pub(super) trait Respond: Clone + Send + Sync + 'static {
     /// The answer. Dropped midway when the client goes away.
-    fn respond<B: RequestBody>(&self, request: Request<B>, ends: Ends) -> impl Future<Output = Response> + Send;
+    fn respond<B: RequestBody>(&self, request: Request<B>, info: ConnectInfo) -> impl Future<Output = Response> + Send;
 }
 
 /// Runs the streams of an HTTP/2 connection inside the task of the connection, so that none outlives it. The channel
@@ -82,7 +82,7 @@ pub(super) async fn run(
     stop: Stop,
 ) {
     prepare(&stream);
-    let ends = Ends::of(stream.local_addr().ok(), stream.peer_addr().ok());
+    let info = ConnectInfo::new(stream.local_addr().ok(), stream.peer_addr().ok());
     let (sender, receiver) = mpsc::unbounded_channel();
     let has_streams = Arc::new(AtomicBool::new(false));
     let builder = protocol(Streams { sender, is_used: Arc::clone(&has_streams) }, max_header_bytes);
@@ -90,7 +90,7 @@ pub(super) async fn run(
         let active = clock.begun(request.version());
         let (service, clock) = (service.clone(), clock.clone());
         async move {
-            let answer = service.respond(request, ends).await;
+            let answer = service.respond(request, info).await;
             if answer.headers().contains_key(CONNECTION) {
                 clock.linger();
             }
@@ -112,7 +112,7 @@ pub(super) async fn run(
                 Leave::Finish => connection.as_mut().graceful_shutdown(),
                 Leave::MakeRoom => {
                     connection.as_mut().graceful_shutdown();
-                    leaving.push(Box::pin(unread(&clock)));
+                    leaving.push(Box::pin(close_time_over(&clock)));
                 }
                 Leave::Abort => return Poll::Ready(Ok(())),
             }
@@ -126,7 +126,7 @@ pub(super) async fn run(
     })
     .await;
     if let Err(error) = ended {
-        tell(error.as_ref());
+        log(error.as_ref());
     }
 }
 
@@ -138,10 +138,10 @@ fn prepare(stream: &TcpStream) {
         sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE)
     };
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "connection keeps its delay");
+        tracing::debug!(%error, "could not set TCP_NODELAY on a connection");
     }
     if let Err(error) = keep_alive() {
-        tracing::debug!(%error, "connection has no TCP keepalive");
+        tracing::debug!(%error, "could not enable TCP keepalive on a connection");
     }
 }
 
@@ -168,13 +168,13 @@ async fn drive(mut arriving: mpsc::UnboundedReceiver<Work>) -> Infallible {
     }
 }
 
-/// How a connection comes to leave.
+/// How a connection is closed from our side.
 enum Leave {
     /// What was read is answered first.
     Finish,
     /// The same, because another connection needs its place.
     MakeRoom,
-    /// Its client does not take the last answer.
+    /// Its client takes nothing of the last answer.
     Abort,
 }
 
@@ -193,16 +193,16 @@ async fn make_room(clock: &HeadClock) -> Leave {
     Leave::MakeRoom
 }
 
-/// Resolves when the connection had its time to close, and answers nothing any more.
-async fn unread(clock: &HeadClock) -> Leave {
+/// Resolves when the connection had its time to close, answers no request and sends nothing.
+async fn close_time_over(clock: &HeadClock) -> Leave {
     tokio::time::sleep(ROOM_GRACE).await;
-    while clock.is_active() {
+    while !clock.is_idle_for(ROOM_GRACE) {
         tokio::time::sleep(ROOM_GRACE).await;
     }
     Leave::Abort
 }
 
-fn tell(error: &(dyn Error + Send + Sync)) {
+fn log(error: &(dyn Error + Send + Sync)) {
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::debug!(%error, %cause, "connection ended with an error");
 }

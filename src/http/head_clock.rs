@@ -48,7 +48,7 @@ struct Shared {
     asked: Notify,
     /// Requests that are being answered.
     active: AtomicU32,
-    /// Since when none is, in milliseconds after `epoch`.
+    /// Since when none is, or the client last took a part of an answer after a pause; in milliseconds after `epoch`.
     idle_since: AtomicU64,
     epoch: Instant,
     is_closing: AtomicBool,
@@ -64,7 +64,7 @@ impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let shared = &self.0.shared;
         if shared.active.fetch_sub(1, Relaxed) == 1 {
-            shared.idle_since.store(millis(shared.epoch.elapsed()), Relaxed);
+            self.0.restart_idle_time();
         }
         self.0.move_on(Phase::Request, Phase::Idle);
     }
@@ -111,6 +111,17 @@ impl HeadClock {
     /// Whether a request is being answered.
     pub(super) fn is_active(&self) -> bool {
         self.shared.active.load(Relaxed) > 0
+    }
+
+    /// Whether no request is being answered and the client has taken nothing of an answer for `time`.
+    pub(super) fn is_idle_for(&self, time: Duration) -> bool {
+        let shared = &self.shared;
+        let idle = millis(shared.epoch.elapsed()).saturating_sub(shared.idle_since.load(Relaxed));
+        !self.is_active() && idle >= millis(time)
+    }
+
+    fn restart_idle_time(&self) {
+        self.shared.idle_since.store(millis(self.shared.epoch.elapsed()), Relaxed);
     }
 
     /// Resolves once the connection should make room for another. Cancel-safe; for one waiter.
@@ -170,11 +181,13 @@ impl OpenConnections {
         clock
     }
 
-    /// Asks at most so many connections to close, those first that are idle longest. Asks none while earlier ones are
-    /// still closing. Gives how many were asked.
-    pub(super) fn close_idle(&mut self, most: usize) -> usize {
+    /// Asks at most `max` connections to close, those first that are idle longest. Asks none while an idle one is still
+    /// closing, which takes about a second; one that is answering may take any time and holds up nothing. Returns how
+    /// many were asked.
+    pub(super) fn close_idle(&mut self, max: usize) -> usize {
         self.sweep();
-        if self.clocks.iter().any(|clock| clock.shared.is_closing.load(Relaxed)) {
+        let is_closing = |clock: &HeadClock| clock.shared.is_closing.load(Relaxed);
+        if self.clocks.iter().any(|clock| is_closing(clock) && clock.is_idle_for(KEPT_IDLE)) {
             return 0;
         }
         let now = millis(self.epoch.elapsed());
@@ -182,10 +195,11 @@ impl OpenConnections {
         let mut idle: Vec<(u64, &HeadClock)> = self
             .clocks
             .iter()
+            .filter(|clock| !is_closing(clock))
             .filter_map(|clock| clock.idle_since().filter(is_long).map(|since| (since, clock)))
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
-        idle.iter().take(most).map(|(_, clock)| clock.close()).count()
+        idle.iter().take(max).map(|(_, clock)| clock.close()).count()
     }
 
     /// The connection's own clock is gone with it.
@@ -203,6 +217,8 @@ pub(super) struct Timed<S> {
     deadline: Pin<Box<Sleep>>,
     is_shut_down: bool,
     has_read: bool,
+    /// The last write found no room.
+    is_blocked: bool,
 }
 
 impl<S> Timed<S> {
@@ -214,6 +230,16 @@ impl<S> Timed<S> {
             deadline: Box::pin(tokio::time::sleep(limit)),
             is_shut_down: false,
             has_read: false,
+            is_blocked: false,
+        }
+    }
+}
+
+impl<S> Timed<S> {
+    /// A client that takes a long answer slowly is not idle. Reads the clock only after a write found no room.
+    fn note_write(&mut self, is_pending: bool) {
+        if std::mem::replace(&mut self.is_blocked, is_pending) && !is_pending {
+            self.clock.restart_idle_time();
         }
     }
 }
@@ -261,7 +287,9 @@ impl<S: Read + Unpin> Read for Timed<S> {
 
 impl<S: Read + Write + Unpin> Write for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_write(written.is_pending());
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -287,7 +315,9 @@ impl<S: Read + Write + Unpin> Write for Timed<S> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.note_write(written.is_pending());
+        written
     }
 }
 
@@ -322,6 +352,42 @@ mod tests {
         drop((second, other, working));
         pass(2).await;
         assert_eq!(open.close_idle(9), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closing_connection_that_answers_holds_up_no_other() {
+        let mut open = OpenConnections::new();
+        let [closing, idle] = std::array::from_fn(|_| open.begin());
+        pass(2).await;
+        drop(idle.begun(http::Version::HTTP_11));
+        assert_eq!(open.close_idle(9), 1);
+        let late = closing.begun(http::Version::HTTP_11);
+        pass(2).await;
+        assert_eq!(open.close_idle(9), 1, "its request came just before it was asked to close");
+        assert!(idle.shared.is_closing.load(Relaxed));
+        drop(late);
+        assert!(!closing.is_idle_for(KEPT_IDLE));
+        assert_eq!(open.close_idle(9), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_its_answer_slowly_is_not_idle() {
+        let mut open = OpenConnections::new();
+        let clock = open.begin();
+        let (near, mut far) = tokio::io::duplex(1);
+        let mut io = Timed::new(hyper_util::rt::TokioIo::new(near), clock.clone(), Duration::from_secs(10));
+        let mut write = || {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            Pin::new(&mut io).poll_write(&mut cx, b"xx").is_ready()
+        };
+        assert!(write() && !write());
+        pass(2).await;
+        assert_eq!(tokio::io::AsyncReadExt::read_u8(&mut far).await.unwrap(), b'x');
+        assert!(write());
+        assert_eq!(open.close_idle(9), 0);
+        assert!(!write());
+        pass(2).await;
+        assert_eq!(open.close_idle(9), 1, "it takes nothing any more");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 /// Deeper places are named by what holds them; keeps a body of brackets from growing the path.
 const MAX_DEPTH: usize = 16;
-/// Longer names are cut off.
+/// Longer names are shortened.
 const MAX_NAME: usize = 40;
 
 #[derive(Clone, Copy)]

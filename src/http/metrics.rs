@@ -1,6 +1,6 @@
 //! The metrics page, on its own port.
 
-use super::admission::{Access, Ends};
+use super::admission::{Access, ConnectInfo};
 use super::connection::{RequestBody, Respond};
 use super::error;
 use super::face::HttpSettings;
@@ -43,9 +43,9 @@ fn page_router(metrics: Metrics) -> Router {
 }
 
 impl Respond for Page {
-    async fn respond<B: RequestBody>(&self, request: Request<B>, ends: Ends) -> Response {
+    async fn respond<B: RequestBody>(&self, request: Request<B>, info: ConnectInfo) -> Response {
         let (head, body) = request.into_parts();
-        if let Err(refusal) = self.access.check(&head, ends, false) {
+        if let Err(refusal) = self.access.check(&head, info, false) {
             let message = refusal.message();
             tracing::debug!(reason = message, "request for the metrics was refused");
             return error::forbidden(&message);
@@ -70,7 +70,7 @@ async fn page(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
     }
 }
 
-/// OpenMetrics where the scraper names it and likes nothing better; else the older format, which everybody reads.
+/// OpenMetrics where the scraper names it and likes nothing better; else the older format, which all scrapers read.
 fn negotiated(headers: &HeaderMap) -> MetricsFormat {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (mut open_metrics, mut text) = (0, 0);

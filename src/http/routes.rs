@@ -1,6 +1,6 @@
 //! The route table: which path goes where, and who may ask.
 
-use super::admission::Ends;
+use super::admission::ConnectInfo;
 use super::buffer::Buffer;
 use super::connection::{RequestBody, Respond};
 use super::face::Face;
@@ -34,9 +34,9 @@ impl Routes {
 }
 
 impl Respond for Routes {
-    async fn respond<B: RequestBody>(&self, request: Request<B>, ends: Ends) -> Response {
+    async fn respond<B: RequestBody>(&self, request: Request<B>, info: ConnectInfo) -> Response {
         // What a panic leaves behind is dropped with the request; the face holds nothing that could be half changed.
-        let answer = AssertUnwindSafe(dispatch(&self.face, &self.buffer, request, ends)).catch_unwind().await;
+        let answer = AssertUnwindSafe(dispatch(&self.face, &self.buffer, request, info)).catch_unwind().await;
         answer.unwrap_or_else(broken)
     }
 }
@@ -68,10 +68,10 @@ impl Route {
     }
 }
 
-async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>, ends: Ends) -> Response {
+async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>, info: ConnectInfo) -> Response {
     let (head, body) = request.into_parts();
     let origin = head.headers.get(ORIGIN).cloned();
-    let mut answer = match admitted(face, &head, ends) {
+    let mut answer = match authorize(face, &head, info) {
         Ok(Route::Invoke(name)) => invoke::invoke(face, buffer, &name, Request::from_parts(head, body)).await,
         decided => {
             let mut answer = decided.map_or_else(|refusal| *refusal, |route| unbound(face, &head, &route));
@@ -84,11 +84,11 @@ async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBod
 }
 
 /// Where a request may go, or the answer that refuses it.
-fn admitted(face: &Face, head: &Parts, ends: Ends) -> Result<Route, Box<Response>> {
+fn authorize(face: &Face, head: &Parts, info: ConnectInfo) -> Result<Route, Box<Response>> {
     let segments = Segments::of(head.uri.path());
     let route = Route::of(&head.method, segments.as_slice());
     let is_health = matches!(route, Route::Health | Route::Outbound);
-    if let Err(refusal) = face.settings.access.check(head, ends, is_health) {
+    if let Err(refusal) = face.settings.access.check(head, info, is_health) {
         let message = refusal.message();
         tracing::debug!(reason = message, "request was refused");
         return Err(Box::new(error::forbidden(&message)));
@@ -98,10 +98,10 @@ fn admitted(face: &Face, head: &Parts, ends: Ends) -> Result<Route, Box<Response
         return Ok(Route::Preflight);
     }
     let needs_token = !matches!(segments.as_slice(), ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
-    if needs_token && !is_admitted(face, &head.headers) {
+    if needs_token && !has_token(face, &head.headers) {
         return Err(Box::new(error::bad_token()));
     }
-    if route == Route::Shutdown && !ends.from_loopback && face.settings.api_token.is_none() {
+    if route == Route::Shutdown && !info.is_peer_loopback && face.settings.api_token.is_none() {
         tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
         return Err(Box::new(error::forbidden(
             "shutdown refused: it is taken from loopback only; call it from there, or set DAPR_API_TOKEN and send the \
@@ -158,7 +158,7 @@ impl<'a> Segments<'a> {
 }
 
 /// Compares without telling by its time how much of a token was right. Its length may be told.
-fn is_admitted(face: &Face, headers: &HeaderMap) -> bool {
+fn has_token(face: &Face, headers: &HeaderMap) -> bool {
     let Some(token) = &face.settings.api_token else { return true };
     let Some(given) = headers.get(TOKEN_HEADER) else { return false };
     token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()

@@ -21,7 +21,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// At the limit, idle connections are looked for this often.
 const MAKE_ROOM_EVERY: Duration = Duration::from_millis(250);
-/// At the limit, one part in so many is closed at once, if it is idle.
+/// At the limit, at most one in this many connections is closed at once.
 const CLOSED_AT_ONCE: usize = 64;
 
 /// How the server ended.
@@ -122,11 +122,7 @@ impl<S: Respond> Server<'_, S> {
         let limit = self.limit();
         let closed = self.open.close_idle(limit.div_ceil(CLOSED_AT_ONCE));
         if pace.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-            tracing::warn!(
-                connections = limit,
-                closed,
-                "limit of open connections was reached, idle ones are closed: keep fewer open"
-            );
+            tracing::warn!(connections = limit, closed, "limit of open connections reached; idle ones are closed");
             pace.warned_at = Some(Instant::now());
         }
     }

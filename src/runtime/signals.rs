@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Number of SIGHUP on every Unix.
 const HANGUP: u32 = 1;
 
-/// Listens for SIGINT, SIGTERM and SIGHUP; from now on none kills the process by itself.
+/// Listens for SIGINT, SIGTERM and SIGHUP; from now on none of them kills the process.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
@@ -74,7 +74,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return Caught::Interrupt,
                 _ = self.terminate.recv() => return Caught::Terminate,
                 () = received(&mut self.hangup) => tracing::warn!(
-                    "received signal 'hangup'; ignored, component files are read again only at a restart"
+                    "signal 'hangup' was ignored; component files are read only at start"
                 ),
             }
         }

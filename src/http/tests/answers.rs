@@ -1,4 +1,4 @@
-use super::super::admission::Ends;
+use super::super::admission::ConnectInfo;
 use super::super::connection::Respond;
 use super::super::routes::Routes;
 use super::super::{AppConnection, Face, HttpSettings};
@@ -54,7 +54,7 @@ pub(super) fn strict() -> Arc<Face> {
 }
 
 /// A program of this machine that calls another address than loopback, so that the name it uses does not matter.
-pub(super) const CALLER: Ends = Ends { called_loopback: false, from_loopback: true };
+pub(super) const CALLER: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: true };
 
 pub(super) const ORDERS: &str = "/v1.0/bindings/orders";
 

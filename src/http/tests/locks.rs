@@ -1,6 +1,6 @@
 //! What is refused before any handler sees it, on real sockets where the socket matters.
 
-use super::super::admission::Ends;
+use super::super::admission::ConnectInfo;
 use super::super::connection::Respond;
 use super::super::routes::Routes;
 use super::super::{Access, AllowedHosts, AllowedOrigins, Face, HttpSettings, bind, serve_metrics};
@@ -22,12 +22,12 @@ use tokio::net::TcpStream;
 const CREATE: &str = r#"{"operation":"create","data":1}"#;
 const SHOP: &str = "https://shop.example";
 
-async fn send(face: &Arc<Face>, ends: Ends, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+async fn send(face: &Arc<Face>, info: ConnectInfo, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    Routes::new(Arc::clone(face)).respond(request.body(Body::from(CREATE)).unwrap(), ends).await
+    Routes::new(Arc::clone(face)).respond(request.body(Body::from(CREATE)).unwrap(), info).await
 }
 
 fn allowing(origins: &str) -> HttpSettings {
@@ -110,7 +110,7 @@ async fn a_preflight_needs_no_token_and_only_allowed_origins_get_one() {
 
 #[tokio::test]
 async fn shutdown_is_taken_from_loopback_or_with_a_token() {
-    let elsewhere = Ends { called_loopback: false, from_loopback: false };
+    let elsewhere = ConnectInfo { is_local_loopback: false, is_peer_loopback: false };
     let (open, _) = face(HttpSettings::default());
     let refused = send(&open, elsewhere, "POST", "/v1.0/shutdown", &[]).await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
