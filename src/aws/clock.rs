@@ -1,7 +1,7 @@
 //! A local clock that is minutes off: the service refuses the signature, the log says why.
 //!
-//! The SDK learns the service's time from the `Date` of each answer and signs the next attempt by it. What is added here:
-//! such a refusal is told apart from wrong keys, one more attempt is allowed, and the log says by how much the clock is off.
+//! The SDK learns the service's time from the `Date` of each answer and signs the next attempt by it. Added here: such a
+//! refusal is distinguished from wrong keys, one more attempt is allowed, and the log says by how much the clock is off.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;

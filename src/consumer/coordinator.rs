@@ -1,7 +1,8 @@
 //! Owner of the lease view. Pure: `apply` takes an event and the time, keeps all state, returns effects.
 //!
-//! Leases are scanned and shards are listed side by side: a listing that fails or takes long delays no take. No lease is
-//! taken before the stream was identified once and every row was found to belong to it.
+//! Leases are scanned and shards are listed side by side: a listing that fails or takes long delays no take, except of a
+//! lease at LATEST without a moment to begin at, which the first listing gives. No lease is taken before the stream was
+//! identified once and every row was found to belong to it.
 
 use super::assignment::Watch;
 use super::cycle::{Action, ActionKind, Listed, Outcome, View};
@@ -183,7 +184,8 @@ impl Coordinator {
         history.remember(leases);
         let plan = self.watch.plan(leases, &self.running, now, &mut self.random);
         let complete = |lease: Lease| lease.completed(&stream, history.started());
-        actions.extend(plan.take.into_iter().map(complete).map(Action::Take));
+        let take = plan.take.into_iter().map(complete).filter(|lease| !lease.lacks_start());
+        actions.extend(take.map(Action::Take));
         actions.extend(plan.ask.map(Action::Ask));
         actions.retain(|action| self.actions[&action.kind()].is_over(now));
         if !actions.is_empty() {
@@ -200,7 +202,7 @@ impl Coordinator {
                 self.identity = Some((identity, now));
                 None
             }
-            // Once the stream is known, a failed call raises no doubt by itself. One that shows it is gone does.
+            // Once the stream is known, a failed call alone raises no doubt. One that shows that it is gone does.
             Some(Err(error)) if needs_identity || is_missing(&error) => Some(error),
             Some(Err(error)) => {
                 tracing::debug!(%error, "stream was not identified again");

@@ -15,7 +15,7 @@ pub(super) struct View {
     pub(super) leases: Vec<Lease>,
 }
 
-/// What the service told about the stream. One call may fail without the other.
+/// What Kinesis returned about the stream. One call may fail without the other.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) listing: Result<ShardListing, RetrievalError>,

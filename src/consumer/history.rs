@@ -96,7 +96,7 @@ impl StreamHistory {
         if is_younger { LatestStart::Creation } else { LatestStart::Moment(started) }
     }
 
-    /// The moment at which this input began, once a listing has told the service's time.
+    /// The moment at which this input began, once a listing has shown the service's time.
     pub(super) fn started(&self) -> Option<Timestamp> {
         self.known().started
     }

@@ -1,4 +1,4 @@
-//! Whether leases belong to the stream that is read: the comparison, and the calls that tell the identity.
+//! Whether leases belong to the stream that is read: the comparison, and the calls that return the identity.
 
 use super::error::ConsumerError;
 use super::history::StreamHistory;
@@ -47,7 +47,7 @@ pub(super) enum Verdict {
     Replaced { leased: Timestamp, found: Timestamp },
 }
 
-/// Tells the identity of the stream to all shards of a worker, with as few calls as possible.
+/// Gives the identity of the stream to all shards of a worker, with as few calls as possible.
 #[derive(Debug)]
 pub(super) struct IdentityCheck {
     directory: Arc<dyn StreamDirectory>,

@@ -50,8 +50,8 @@ pub struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// The defaults: a lease table called as the binding, no history, LATEST, 10 s leases, 1 s commits, 20 s drain, retries from 100 ms to 30 s, a seed from the
-    /// worker's id.
+    /// The defaults: a lease table called as the binding, no history, LATEST, 10 s leases, 1 s commits, 20 s drain, retries
+    /// from 100 ms to 30 s, a seed from the worker's id.
     #[must_use]
     pub fn for_binding(binding: ComponentName, worker: WorkerId) -> Self {
         let seed = fold(worker.as_str());

@@ -10,7 +10,7 @@ use std::fmt;
 pub struct JsonText<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for JsonText<'de> {
-    // Only as bytes does `serde_json` pass half a surrogate pair on, so that it is told from an error of syntax.
+    // Only as bytes does `serde_json` pass half a surrogate pair on, so that it is distinguished from a syntax error.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(TextVisitor)
     }

@@ -98,10 +98,17 @@ impl Lease {
             self.stream = Some(Arc::clone(&stream.stream));
         }
         self.stream_created = self.stream_created.or(stream.created);
-        if self.checkpoint == Checkpoint::NotStarted(StartWord::Latest) {
-            self.start_at = self.start_at.or(latest_from);
+        if self.lacks_start() {
+            self.start_at = latest_from;
         }
         self
+    }
+
+    /// Whether it is at LATEST without a moment to begin at. Opened so, it would skip records whenever it is opened again
+    /// before the first checkpoint.
+    #[must_use]
+    pub fn lacks_start(&self) -> bool {
+        self.checkpoint == Checkpoint::NotStarted(StartWord::Latest) && self.start_at.is_none()
     }
 
     /// Where to open the shard. A resumed shard opens *at* its checkpoint, since the record there may be an aggregate

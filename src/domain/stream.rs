@@ -1,4 +1,4 @@
-//! What tells one stream from another.
+//! The identity of a stream.
 
 use super::Timestamp;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 pub struct StreamIdentity {
     /// The stream's ARN, or its name where the ARN is not known.
     pub stream: Arc<str>,
-    /// When the stream was created; `None` where describing it is denied. Tells a stream from an earlier one of the same
-    /// name.
+    /// When the stream was created; `None` where describing it is denied. Distinguishes a stream from an earlier one of
+    /// the same name.
     pub created: Option<Timestamp>,
 }
 

@@ -101,7 +101,7 @@ pub trait RecordWriter: Debug + Send + Sync {
     /// leaves open which were stored.
     ///
     /// # Errors
-    /// The outer error when the call failed as a whole: none was stored, or with `Outcome::Unknown` nobody knows. With
+    /// The outer error when the call failed as a whole: none was stored, or with `Outcome::Unknown` it is not known. With
     /// [`BindingError::lacks_permission`] only calls with several records are refused; [`RecordWriter::put`] may be
     /// allowed.
     async fn put_all(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError>;

@@ -1,8 +1,8 @@
-//! Whether calls with several records may be made. Pure.
+//! Whether calls with several records are allowed. Pure.
 //!
 //! Some policies allow only calls with one record: on AWS `kinesis:PutRecord` without `kinesis:PutRecords`, which is all
-//! that daprd's binding calls. A refused batch stored nothing, so its records go again, one call each, and so do later
-//! ones. If these are refused too, there is no way at all: batches are made as before and their refusal is the answer.
+//! that daprd's binding calls. A refused batch stored nothing, so its records are sent again, one call each, and so are
+//! later ones. If these are refused too, there is no way at all: batches are made as before and their refusal is the answer.
 //!
 //! ```text
 //!             batch refused                     one record stored: notice

@@ -125,10 +125,10 @@ pub(super) struct Engine {
     next_call: u64,
     /// Parts of batches that were refused whole; each goes as a call of its own.
     pub(super) parts: VecDeque<Vec<Users>>,
-    /// Records of batches that may not be made; each goes by a call of its own.
+    /// Records of batches that are not allowed; each is sent by its own call.
     pub(super) singles: VecDeque<Users>,
     pub(super) batch_permission: BatchPermission,
-    /// Why a batch may not be made.
+    /// Why batches are not allowed.
     pub(super) batch_refusal: Option<BindingError>,
     pub(super) call_budget: RetryBudget,
     pub(super) entry_budget: RetryBudget,
@@ -305,7 +305,7 @@ impl Engine {
         None
     }
 
-    /// The plan, without batches where they may not be made.
+    /// The plan, without batches where they are not allowed.
     fn plan_at(&self, now: Instant) -> Plan {
         if self.batch_permission.may_batch(now) { self.plan } else { self.plan.of_single_records() }
     }

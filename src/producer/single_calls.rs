@@ -1,4 +1,4 @@
-//! Records whose batch may not be made: each goes by a call of its own.
+//! Records whose batch is not allowed: each is sent by its own call.
 
 use super::batch_permission::{News, Refused};
 use super::engine::{Engine, Reply};
@@ -23,6 +23,7 @@ impl Engine {
             Some(News::OnlySingle) => {
                 let error = self.batch_refusal.as_ref().map(tracing::field::display);
                 tracing::warn!(
+                    component,
                     error,
                     "calls with several records are not allowed; each record is sent by its own call"
                 );

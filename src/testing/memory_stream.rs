@@ -118,7 +118,7 @@ impl MemoryStream {
         });
     }
 
-    /// What tells the stream from others.
+    /// What distinguishes the stream from others.
     #[must_use]
     pub fn identity(&self) -> StreamIdentity {
         self.with(|stream| StreamIdentity { stream: "orders".into(), created: Some(stream.created) })

@@ -132,7 +132,8 @@ impl Identities {
         &self.keeping.sts
     }
 
-    /// Where the credentials came from, the last letters of their access key's id, and what had to be trimmed. Waits for the first load.
+    /// Where the credentials came from, the last characters of their access key's id, and what had to be trimmed. Waits
+    /// for the first load.
     ///
     /// # Errors
     /// With what each source said.

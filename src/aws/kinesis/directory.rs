@@ -63,7 +63,7 @@ impl Directory {
         Ok((output, date.or_local(&self.client)))
     }
 
-    /// The identity as far as the configuration tells it.
+    /// The identity as far as the configuration states it.
     fn configured(&self) -> StreamIdentity {
         StreamIdentity { stream: self.stream.to_string().into(), created: None }
     }

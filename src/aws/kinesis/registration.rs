@@ -16,7 +16,7 @@ const LOOK: Backoff = Backoff::millis(500, 10_000);
 const SLOW: Duration = Duration::from_secs(30);
 
 /// The ARN of the consumer called `name`, registered if there is none, once it is active. It is never deregistered: that
-/// would cut every other replica's subscriptions. Waits as long as the service has reasons that pass, and logs them.
+/// would end the subscriptions of every other replica. Waits as long as the service has reasons that pass, and logs them.
 ///
 /// # Errors
 /// As the service answered, where waiting does not help.

@@ -45,7 +45,7 @@ async fn a_stream_created_after_the_first_try_is_read_from_its_creation() {
         (Some(959_000), false, LatestStart::Creation),
         (Some(958_999), false, LatestStart::Moment(Timestamp::from_millis(959_000))),
         (None, false, LatestStart::Moment(Timestamp::from_millis(959_000))),
-        // The time of creation may be denied, or be told by a clock that is late.
+        // The time of creation may be denied, or come from a clock that is late.
         (None, true, LatestStart::Creation),
         (Some(958_000), true, LatestStart::Creation),
     ] {

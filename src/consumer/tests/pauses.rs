@@ -3,7 +3,7 @@
 use super::{Bench, ConsumerSettings, Ports, after, lease, shard};
 use crate::domain::{
     Checkpoint, FailureKind, HashKeyRange, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, Retrieval,
-    RetrievalError, ShardDirectory, ShardId, ShardListing, Stop, StreamDirectory, StreamIdentity, WorkerId,
+    RetrievalError, ShardDirectory, ShardId, ShardListing, StartWord, Stop, StreamDirectory, StreamIdentity, WorkerId,
 };
 use crate::testing::{MemoryLeaseStore, StreamFaults};
 use async_trait::async_trait;
@@ -171,6 +171,23 @@ async fn a_listing_that_fails_for_a_minute_is_repeated_with_growing_pauses_and_s
     assert_eq!((owned("a"), owned("b")), (1, 1), "a new worker takes its share without a listing");
     stop_b.finish();
     b.next().await.unwrap().result.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_at_latest_without_a_moment_waits_for_the_first_listing() {
+    let bench = Bench::new(1);
+    let latest = Checkpoint::NotStarted(StartWord::Latest);
+    bench.leases.put(Lease { checkpoint: latest, ..lease(0, None, 0) });
+    let (directory, retrieval) = Directory::of(&bench);
+    directory.list_fails.store(true, Ordering::Relaxed);
+    let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
+    let (_stop, _worker) = start(&bench, Bench::settings("a"), (Arc::clone(&directory), retrieval), leases);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(bench.leases.lease(&shard(0)).unwrap().owner, None, "the KCL writes rows without a moment");
+    directory.list_fails.store(false, Ordering::Relaxed);
+    bench.put(1);
+    bench.app.until_accepted(1).await;
+    assert!(bench.leases.lease(&shard(0)).unwrap().start_at.is_some());
 }
 
 #[tokio::test(start_paused = true)]

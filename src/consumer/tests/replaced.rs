@@ -14,7 +14,7 @@ fn latest(history: &Arc<StreamHistory>) -> super::ConsumerSettings {
     }
 }
 
-/// Waits until the worker has ended by itself, and gives its error.
+/// Waits until the worker has ended without being stopped, and gives its error.
 macro_rules! error_of {
     ($worker:expr) => {
         $worker.next().await.unwrap().result.unwrap().unwrap_err()

@@ -1,4 +1,4 @@
-//! Lease rows that somebody deletes while records wait.
+//! Lease rows that are deleted while records wait.
 
 use super::{Bench, lease, shard};
 use crate::domain::{Checkpoint, InitialPosition, Lease, StartWord, Timestamp};

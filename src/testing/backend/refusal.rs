@@ -20,7 +20,7 @@ impl Refusal {
         Self { status, code, message: rate_exceeded(shard, stream) }
     }
 
-    /// In the words of IAM; `action` is written as `kinesis:PutRecords`.
+    /// As IAM writes it; `action` is written as `kinesis:PutRecords`.
     pub(super) fn denied(action: &str) -> Self {
         let message = format!(
             "User: arn:aws:iam::000000000000:user/test is not authorized to perform: {action} on resource: \
