@@ -36,7 +36,7 @@ fn shared_lease_tables(candidates: &[Candidate<'_>]) -> Vec<(usize, Fault)> {
     let clashes = clashes(candidates).into_iter().filter(|clash| clash.is_certain);
     let fault = |clash: Clash<'_>| {
         let problem = format!("its lease table `{}` is also that of component `{}`", clash.table, clash.first);
-        let remedy = "give each input a `consumerName` of its own";
+        let remedy = "give each input its own `consumerName`";
         (clash.place, fault(&candidates[clash.place], "consumerName", problem, remedy))
     };
     clashes.map(fault).collect()
@@ -89,7 +89,7 @@ fn undeliverable(candidates: &[Candidate<'_>], documents: &[Document], from: &Ch
     let target = from.dead_letter()?;
     let find = |name: &ComponentName| candidates.iter().find(|candidate| candidate.checked.name == *name);
     let Some(peer) = find(target) else {
-        // Of a mistyped kind of binding nothing is known but that, which is told.
+        // A mistyped type of binding has its own fault; a second one would not help.
         let is_told = |document: &&Document| {
             let kind = document.component_type.to_lowercase();
             document.name == *target && !document.ignore_errors && kind.starts_with("bindings.")

@@ -2,7 +2,7 @@
 //!
 //! The emulator's own CBOR writer fails in this crate: bindd builds `serde_json` with `arbitrary_precision`, and with it
 //! every number goes into CBOR as a map. So requests are translated into JSON before the emulator sees them, and its
-//! answers and events back. That way the other mends apply to CBOR too.
+//! answers and events back. That way the other corrections apply to CBOR too.
 //!
 //! The forms are those of the SDK for Java, 1.x and 2.x: a blob is a byte string; a timestamp is tag 1 with milliseconds
 //! since 1970, where JSON has seconds.

@@ -140,7 +140,7 @@ async fn numbers_times_and_blobs_are_those_of_the_sdk() {
     assert!(client.records(next).await.0.is_empty());
 }
 
-/// The mends of JSON requests hold for CBOR too: the emulator alone would begin at the horizon.
+/// The corrections for JSON requests apply to CBOR too: the emulator alone would begin at the horizon.
 #[tokio::test]
 async fn a_time_is_sent_in_milliseconds_and_begins_where_it_says() {
     const YEAR_2100: i64 = 4_102_444_800_000;

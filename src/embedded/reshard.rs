@@ -1,6 +1,6 @@
 //! UpdateShardCount as AWS carries it out: by splits and merges, so that each new shard names its parents.
 //!
-//! The emulator closes all shards and opens new ones without parents. Who reads such a stream cannot know what to read
+//! The emulator closes all shards and opens new ones without parents. A reader of such a stream cannot know what to read
 //! first, and a subscription to a closed shard ends without naming a child.
 
 use super::shim::{self, JSON, error_answer, refusal};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// A split or merge takes no time in the emulator, but happens in a task of its own.
+/// A split or merge takes no time in the emulator, but happens in another task.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// Words in names of items whose values are not shown.
-const SECRET_WORDS: [&str; 4] = ["key", "token", "secret", "password"];
+const SECRET_WORDS: [&str; 5] = ["key", "token", "secret", "password", "externalid"];
 
 /// A number (or an empty value such as `~`) whose text is not the one written.
 #[derive(Debug, PartialEq, Eq)]
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn values_that_may_be_secret_are_not_shown() {
-        for name in ["secretKey", "sessionToken", "dbPassword"] {
+        for name in ["secretKey", "sessionToken", "dbPassword", "assumeRoleExternalId"] {
             let said = said(name, "12e5");
             assert_eq!(said.len(), 1, "{name}");
             assert!(!said[0].1.contains("12"), "{}", said[0].1);

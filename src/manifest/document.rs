@@ -130,7 +130,7 @@ pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
             shown(api_version)
         );
         if root.get("items").and_then(Value::as_array).is_some_and(|items| items.iter().any(is_served)) {
-            text.push_str("; write each component of `items` as a document of its own, with `---` between");
+            text.push_str("; write each component of `items` as its own document, with `---` between");
         }
         return Parsed::Other(text);
     }
@@ -148,13 +148,13 @@ pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
 
 fn list_text(list: &[Value]) -> &'static str {
     if list.iter().any(is_served) {
-        "the document is a list, not a mapping; write each component as a document of its own, with `---` between"
+        "the document is a list, not a mapping; write each component as its own document, with `---` between"
     } else {
         "the document is a list, not a mapping"
     }
 }
 
-/// Whether this is a component that bindd would load if it stood in a document of its own.
+/// Whether this is a component that bindd would load if it were its own document.
 fn is_served(value: &Value) -> bool {
     let root = value.as_object().filter(|root| scalar(root.get("kind")).as_deref() == Some(KIND));
     root.and_then(type_of).is_some_and(|name| classify(&name) == TypeClass::Served)

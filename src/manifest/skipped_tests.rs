@@ -74,7 +74,7 @@ fn what_is_no_component_of_ours_is_skipped_with_one_notice() {
         assert_eq!(loaded.notices.len(), 1, "{name}: {notices}");
         assert!(notices.contains(name), "{notices}");
         if name.starts_with(['b', 'c']) {
-            assert!(notices.contains("as a document of its own, with `---` between"), "{notices}");
+            assert!(notices.contains("as its own document, with `---` between"), "{notices}");
         }
         if text.contains("list") || text.contains("a: [") || text.contains("TypeScript") {
             // Who names the file itself expects it to be loaded.

@@ -8,8 +8,7 @@ pub trait Environment {
     fn get(&self, name: &str) -> Option<String>;
 
     /// Whether the variable is set to something that is not UTF-8, so that [`Environment::get`] cannot give it.
-    fn is_not_text(&self, name: &str) -> bool {
-        let _ = name;
+    fn is_not_text(&self, _name: &str) -> bool {
         false
     }
 }

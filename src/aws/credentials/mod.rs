@@ -25,6 +25,7 @@ mod identities;
 mod keeper;
 mod key_text;
 mod not_built_in;
+mod not_text;
 mod refusal;
 mod sources;
 mod standing;

@@ -3,6 +3,7 @@
 use super::super::settings::{IdentitySource, StaticCredentials};
 use super::key_text::{Field, KeyText, fixed, key_text, usable};
 use super::not_built_in::not_built_in;
+use super::not_text;
 use super::standing::{Loaded, NoCredentials};
 use super::sts::{Role, Sts};
 use crate::domain::causes;
@@ -246,6 +247,7 @@ impl Sources {
     }
 
     async fn ask(&self, place: &Source) -> provider::Result {
+        not_text::check(place, &ProcessEnvironment)?;
         match place {
             Source::Static(keys) => Ok(fixed(keys)),
             Source::Environment => {
