@@ -6,18 +6,18 @@
 //!
 //! # The map of the house
 //!
-//! A room may name only rooms on lower floors; `tests/floors.rs` holds this.
+//! A room may name only rooms on lower floors; `tests/layers.rs` holds this.
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
 //! | 11 | [`program`] | what each command does and leaves; `main` adds the runtime and the exit |
 //! | 10 | `demo` | everything in one process, with a small shop as the app |
-//! | 9 | [`check`], [`policy`], `dev` | the other commands beside the sidecar itself |
+//! | 9 | [`cli`], `dev` | the other commands beside the sidecar itself |
 //! | 8 | [`daemon`] | the composition root: order of starting and stopping |
 //! | 7 | [`settings`] | command line and environment, gathered once |
 //! | 6 | [`http`] | the face towards callers; the only place that knows status codes |
 //! | 5 | [`runtime`] | what keeps components alive: host, readiness, inputs, signals |
-//! | 4 | [`components`] | the kinds that a file can name, one folder each |
+//! | 4 | [`bindings`] | the kinds that a file can name, one folder each |
 //! | 3 | [`consumer`] | the engine: a sharded stream consumed by leases; knows no AWS |
 //! | 3 | [`producer`] | the engine of outputs: many callers, few calls, each its own answer; knows no AWS |
 //! | 3 | [`aws`] | adapters to Kinesis and DynamoDB; the only room that names an AWS SDK |
@@ -30,7 +30,7 @@
 //! | 1 | [`telemetry`] | logs and metrics |
 //! | 0 | [`domain`] | the words and the ports |
 //!
-//! Follow a request: [`http`] → [`runtime::Host`] → [`components`] → [`producer`] → [`aws`]. Follow a record: [`aws`] → [`consumer`] →
+//! Follow a request: [`http`] → [`runtime::Host`] → [`bindings`] → [`producer`] → [`aws`]. Follow a record: [`aws`] → [`consumer`] →
 //! [`app`] → the lease table in [`aws`].
 
 #![forbid(unsafe_code)]
@@ -38,8 +38,8 @@
 pub mod aggregation;
 pub mod app;
 pub mod aws;
-pub mod check;
-pub mod components;
+pub mod bindings;
+pub mod cli;
 pub mod consumer;
 pub mod daemon;
 #[cfg(feature = "embedded")]
@@ -51,7 +51,6 @@ pub mod domain;
 pub mod embedded;
 pub mod http;
 pub mod manifest;
-pub mod policy;
 pub mod producer;
 pub mod program;
 pub mod resilience;

@@ -1,8 +1,9 @@
 //! What each command does, and what the process leaves: texts and an exit code.
 
+use crate::cli::{check, policy};
 use crate::domain::Stop;
 use crate::settings::{Command, PolicySettings, Settings, UsageError, WaitSettings};
-use crate::{check, daemon, http, policy, telemetry};
+use crate::{daemon, http, telemetry};
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;

@@ -1,6 +1,6 @@
 //! The sample manifests are what the README promises.
 
-use bindd::components::{Spec, check, kinesis::Mode};
+use bindd::bindings::{Spec, check, kinesis::Mode};
 use bindd::domain::Direction;
 use bindd::manifest::{Environment, LoadRequest, load};
 use std::path::Path;

@@ -170,5 +170,5 @@ fn record_len(partition_key: u64, explicit_hash_key: Option<u64>, data: usize) -
 }
 
 #[cfg(test)]
-#[path = "pack_tests.rs"]
+#[path = "tests/pack.rs"]
 mod tests;

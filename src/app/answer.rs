@@ -154,5 +154,5 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "answer_tests.rs"]
+#[path = "tests/answer.rs"]
 mod tests;

@@ -44,7 +44,7 @@ pub struct Connection {
 }
 
 /// What the SDK may do by itself. Fixed, so that a new version of it changes nothing unasked.
-pub(super) fn behaviour() -> BehaviorVersion {
+pub(crate) fn behaviour() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
@@ -113,12 +113,12 @@ macro_rules! guarded {
 
 impl Connection {
     /// A Kinesis client on the shared pool.
-    pub(super) fn kinesis(&self) -> aws_sdk_kinesis::Client {
+    pub(crate) fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::from_conf(guarded!(aws_sdk_kinesis, self).build())
     }
 
     /// A Kinesis client on the shared pool for reads, whose answers of up to 10 MiB need more time.
-    pub(super) fn kinesis_reader(&self) -> aws_sdk_kinesis::Client {
+    pub(crate) fn kinesis_reader(&self) -> aws_sdk_kinesis::Client {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.transport.connect_timeout)
             .operation_attempt_timeout(READ_TIMEOUT)
@@ -128,7 +128,7 @@ impl Connection {
     }
 
     /// A Kinesis client on the shared pool whose attempts end after `limit`.
-    pub(super) fn kinesis_within(&self, limit: Duration) -> aws_sdk_kinesis::Client {
+    pub(crate) fn kinesis_within(&self, limit: Duration) -> aws_sdk_kinesis::Client {
         let config = guarded!(aws_sdk_kinesis, self)
             .timeout_config(self.within(limit))
             .credentials_provider(self.identities.patient(limit));
@@ -136,7 +136,7 @@ impl Connection {
     }
 
     /// A DynamoDB client on the shared pool whose attempts end after `limit`.
-    pub(super) fn dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
+    pub(crate) fn dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
         let config = guarded!(aws_sdk_dynamodb, self)
             .timeout_config(self.within(limit))
             .credentials_provider(self.identities.patient(limit));
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// A DynamoDB client on the shared pool.
-    pub(super) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::from_conf(guarded!(aws_sdk_dynamodb, self).build())
     }
 
@@ -160,7 +160,7 @@ impl Connection {
     /// Over TLS the SDK runs all calls of an HTTP client on one HTTP/2 connection, whose receive window is shared:
     /// three subscriptions that nobody reads would stall every other call. There is no attempt timeout, the caller
     /// bounds `send()`.
-    pub(super) fn fan_out_kinesis(&self) -> aws_sdk_kinesis::Client {
+    pub(crate) fn fan_out_kinesis(&self) -> aws_sdk_kinesis::Client {
         let config = guarded!(aws_sdk_kinesis, self)
             .http_client(self.transport.http_client())
             .timeout_config(TimeoutConfig::builder().connect_timeout(self.transport.connect_timeout).build())
@@ -177,7 +177,7 @@ impl Connection {
 
     /// Waits until one more call may be open (`maxConnections`) and keeps its place until dropped. HTTP/2 shares a
     /// connection between calls, so the bound is on calls; fan-out subscriptions do not count.
-    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         match &self.calls {
             // The semaphore is never closed.
             Some(calls) => calls.acquire().await.ok(),
@@ -189,7 +189,7 @@ impl Connection {
     ///
     /// # Errors
     /// `Throttled`, with nothing done.
-    pub(super) async fn permit_within(&self, limit: Duration) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
+    pub(crate) async fn permit_within(&self, limit: Duration) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
         tokio::time::timeout(limit, self.permit()).await.map_err(|_| {
             let text = format!(
                 "all connections of the component were busy for {limit:?}, nothing was sent: raise `maxConnections`, or \
@@ -205,7 +205,7 @@ impl Connection {
     ///
     /// # Errors
     /// `Unavailable` without credentials; as [`Connection::permit_within`]. Nothing was done then.
-    pub(super) async fn permit_before(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
+    pub(crate) async fn permit_before(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
         let left = || deadline.saturating_duration_since(Instant::now()).saturating_sub(LEAST_CALL);
         self.identities.loaded(left()).await.map_err(|missing| unavailable(missing).unsent())?;
         self.permit_within(left()).await
@@ -307,5 +307,5 @@ async fn region(settings: &ConnectionSettings, direct: SharedHttpClient) -> Resu
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
+#[path = "tests/client.rs"]
 mod tests;

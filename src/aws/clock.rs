@@ -37,7 +37,7 @@ static LOGGED_AT: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// How far the local clock is from the service's, by the `Date` of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ClockOffset {
+pub(crate) struct ClockOffset {
     is_ahead: bool,
     by: Duration,
     /// How far the signature was off. The SDK may have signed by an offset that is no longer true.

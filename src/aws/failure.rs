@@ -15,35 +15,35 @@ use std::io;
 
 /// A failed call in our own words.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     /// What it means.
-    pub(super) kind: FailureKind,
+    pub(crate) kind: FailureKind,
     /// Whether a write may have taken effect all the same.
-    pub(super) outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// Operation, code, the service's message and request id; safe to show to a caller.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The service's error code, such as `ExpiredIteratorException`; `None` when the service did not answer.
-    pub(super) code: Option<String>,
+    pub(crate) code: Option<String>,
     /// The service's id of the request, where it answered.
-    pub(super) request_id: Option<String>,
+    pub(crate) request_id: Option<String>,
     /// The SDK's error.
-    pub(super) source: BoxError,
+    pub(crate) source: BoxError,
 }
 
 impl Failed {
     /// Whether the service gave this code.
-    pub(super) fn is(&self, code: &str) -> bool {
+    pub(crate) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
 
     /// For [`crate::domain::RecordSource`] and its family: what was being done is put before the service's own text.
-    pub(super) fn retrieving(self, doing: &str) -> RetrievalError {
+    pub(crate) fn retrieving(self, doing: &str) -> RetrievalError {
         let doing = format!("{doing}: {}", self.text);
         RetrievalError::Unavailable { doing, kind: self.kind, source: self.source }
     }
 
     /// As [`Failed::retrieving`], where `NotFound` and a refused position have words of their own.
-    pub(super) fn opening(self, shard: &ShardId, stream: &str) -> RetrievalError {
+    pub(crate) fn opening(self, shard: &ShardId, stream: &str) -> RetrievalError {
         if self.kind == FailureKind::NotFound {
             return RetrievalError::NotFound { what: format!("{shard} of stream {stream}"), source: self.source };
         }
@@ -54,7 +54,7 @@ impl Failed {
     }
 
     /// For the lease store.
-    pub(super) fn leasing(self, doing: &str) -> LeaseError {
+    pub(crate) fn leasing(self, doing: &str) -> LeaseError {
         let doing = format!("{doing}: {}", self.text);
         LeaseError::Unavailable { doing, kind: self.kind, source: self.source }
     }
@@ -72,7 +72,7 @@ impl From<Failed> for BindingError {
 }
 
 /// What we read from an answer whose body was an error or made no sense.
-pub(super) trait Answer: Debug {
+pub(crate) trait Answer: Debug {
     /// HTTP status; `None` inside an event stream.
     fn status(&self) -> Option<u16>;
     /// The service's id of the request.
@@ -110,7 +110,7 @@ impl Answer for RawMessage {
 }
 
 /// Says what a failed call means. `operation` is written as `Kinesis: PutRecord`.
-pub(super) fn classify<E, R>(operation: &'static str, error: SdkError<E, R>) -> Failed
+pub(crate) fn classify<E, R>(operation: &'static str, error: SdkError<E, R>) -> Failed
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     R: Answer + Send + Sync + 'static,
@@ -152,7 +152,7 @@ where
 
 /// Says what the failure of one entry of an answer means, such as one record of `PutRecords`. The service names what it
 /// did not do, so a code that nobody knows is told to the caller and not tried again.
-pub(super) fn entry_failure(operation: &'static str, code: &str, message: Option<&str>) -> Failed {
+pub(crate) fn entry_failure(operation: &'static str, code: &str, message: Option<&str>) -> Failed {
     let (kind, outcome) = by_code(code).unwrap_or((FailureKind::Permanent, Outcome::NotDone));
     let text = format!("operation error {operation}, {code}: {}", message.unwrap_or_default());
     Failed { kind, outcome, source: text.clone().into(), text, code: Some(code.to_owned()), request_id: None }
@@ -319,5 +319,5 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
 }
 
 #[cfg(test)]
-#[path = "failure_tests.rs"]
+#[path = "tests/failure.rs"]
 mod tests;

@@ -227,5 +227,5 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
 }
 
 #[cfg(test)]
-#[path = "proxy_tests.rs"]
+#[path = "tests/proxy.rs"]
 mod tests;

@@ -217,5 +217,5 @@ impl Delivery {
 }
 
 #[cfg(test)]
-#[path = "delivery_tests.rs"]
+#[path = "tests/delivery.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! Which inputs are read, and what must be true before: an app port, the app up, the app's yes.
 
 use crate::app::{Answer, AppChannel, Route};
-use crate::components::Checked;
+use crate::bindings::Checked;
 use crate::domain::{Binding, ComponentName, Stop};
 use crate::runtime::{self, Admission, InputGate, InputSlot, ReadinessGuard, Settled};
 use async_trait::async_trait;

@@ -1,7 +1,7 @@
 //! Component files in, checked components out; all faults told at once.
 
 use super::StartError;
-use crate::components::{Checked, Verdict, absent_files, check};
+use crate::bindings::{Checked, Verdict, absent_files, check};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load as load_files};
 use crate::settings::Settings;
 

@@ -4,7 +4,7 @@ use super::inputs::{self, Wanted};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::components::{Checked, LeaseTables, Peers, Toolbox, connect};
+use crate::bindings::{Checked, LeaseTables, Peers, Toolbox, connect};
 use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
 use crate::http::{self, AppConnection, BindError, Face, HttpSettings, Listeners};
 use crate::manifest::Faults;

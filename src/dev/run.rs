@@ -2,7 +2,7 @@
 
 use super::app_process::{AppProcess, Surroundings};
 use super::stage::{Stage, StageError};
-use crate::components::Checked;
+use crate::bindings::Checked;
 use crate::daemon::{self, Shutdown, StartError};
 use crate::domain::Stop;
 use crate::embedded::EmbeddedSettings;

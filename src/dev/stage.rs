@@ -1,8 +1,7 @@
 //! Embedded AWS with everything on it that the component files name.
 
-use crate::aws::dynamodb::{self, KeySchema};
-use crate::aws::{self, ConnectionSettings, StaticCredentials, StreamRef, kinesis};
-use crate::components::{self, Checked, Spec};
+use crate::aws::{self, ConnectionSettings, KeySchema, StaticCredentials, StreamRef, ensure_table, kinesis};
+use crate::bindings::{self, Checked, Spec};
 use crate::domain::{BindingError, ComponentName};
 use crate::embedded::{Aws, EmbeddedError, EmbeddedSettings};
 
@@ -144,10 +143,10 @@ async fn stream(settings: &ConnectionSettings, stream: &StreamRef) -> Result<(),
     create.await.map_err(|source| StageError::Create { what: format!("stream {}", stream.name()), source })
 }
 
-async fn table(component: &ComponentName, spec: &components::dynamodb::Spec) -> Result<(), StageError> {
+async fn table(component: &ComponentName, spec: &bindings::dynamodb::Spec) -> Result<(), StageError> {
     let named = spec.options.key.as_ref();
     let key = named.cloned().unwrap_or_else(|| KeySchema::text(TABLE_KEY));
-    let create = async { dynamodb::ensure_table(&aws::connect(&spec.connection).await?, &spec.table, &key).await };
+    let create = async { ensure_table(&aws::connect(&spec.connection).await?, &spec.table, &key).await };
     let what = || format!("table {}", spec.table);
     let has = create.await.map_err(|source| StageError::Create { what: what(), source })?;
     match (has, named) {
@@ -177,14 +176,14 @@ mod tests {
         }
         let paths = [folder.path().to_owned()];
         let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &ProcessEnvironment };
-        let verdict = components::check(load(&request));
+        let verdict = bindings::check(load(&request));
         assert!(verdict.faults.is_empty(), "{}", verdict.faults);
         verdict.components
     }
 
     async fn key_of_table(checked: &Checked, table: &str) -> String {
         let connection = aws::connect(checked.connection()).await.unwrap();
-        let has = dynamodb::ensure_table(&connection, table, &KeySchema::text("unused")).await.unwrap();
+        let has = ensure_table(&connection, table, &KeySchema::text("unused")).await.unwrap();
         has.unwrap().to_string()
     }
 

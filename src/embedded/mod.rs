@@ -17,10 +17,6 @@ mod shim;
 mod stream_arn;
 
 #[cfg(test)]
-mod cbor_tests;
-#[cfg(test)]
-mod limits_tests;
-#[cfg(test)]
 mod tests;
 
 pub use aws::{Aws, EmbeddedError, EmbeddedSettings};

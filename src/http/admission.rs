@@ -261,5 +261,5 @@ fn is_loopback_name(host: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "admission_tests.rs"]
+#[path = "tests/admission.rs"]
 mod tests;

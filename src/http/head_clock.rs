@@ -322,5 +322,5 @@ impl<S: Read + Write + Unpin> Write for Timed<S> {
 }
 
 #[cfg(test)]
-#[path = "head_clock_tests.rs"]
+#[path = "tests/head_clock.rs"]
 mod tests;

@@ -199,5 +199,5 @@ fn syntax(text: &str, error: &serde_json::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
+#[path = "tests/request.rs"]
 mod tests;

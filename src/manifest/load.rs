@@ -280,9 +280,9 @@ impl Loaded {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+#[path = "tests/load.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "skipped_tests.rs"]
+#[path = "tests/skipped.rs"]
 mod skipped_tests;

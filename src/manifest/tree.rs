@@ -311,5 +311,5 @@ impl<'de> Visitor<'de> for UniqueKeys {
 }
 
 #[cfg(test)]
-#[path = "tree_tests.rs"]
+#[path = "tests/tree.rs"]
 mod tests;

@@ -392,5 +392,5 @@ impl Engine {
 }
 
 #[cfg(test)]
-#[path = "engine_tests.rs"]
+#[path = "tests/engine.rs"]
 mod tests;

@@ -343,5 +343,5 @@ fn tokens(cost: usize) -> i128 {
 }
 
 #[cfg(test)]
-#[path = "limiter_tests.rs"]
+#[path = "tests/limiter.rs"]
 mod tests;

@@ -248,5 +248,5 @@ async fn closed(closing: &mut Supervisor<()>) -> Vec<ComponentName> {
 }
 
 #[cfg(test)]
-#[path = "host_tests.rs"]
+#[path = "tests/host.rs"]
 mod tests;

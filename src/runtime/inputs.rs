@@ -193,5 +193,5 @@ async fn attend(slot: InputSlot, admitted: &AtomicBool, wait: Duration, stop: St
 }
 
 #[cfg(test)]
-#[path = "inputs_tests.rs"]
+#[path = "tests/inputs.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 
 use crate::fakes::RecordingApp;
 use crate::world::{Sidecar, World};
-use bindd::check;
+use bindd::cli::check;
 use bindd::daemon::StartError;
 use bindd::settings::CheckSettings;
 use std::path::Path;

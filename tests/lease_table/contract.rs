@@ -1,7 +1,7 @@
 //! What every `LeaseStore` must do.
 
 use super::service::{LEASE, Service, TABLE, new_lease, position, seen, shard, worker};
-use bindd::aws::dynamodb::LeaseTable;
+use bindd::aws::lease_table::LeaseTable;
 use bindd::domain::{Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, StartWord};
 use bindd::testing::lease_store_contract;
 use std::sync::Arc;

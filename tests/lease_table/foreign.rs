@@ -2,7 +2,7 @@
 
 use super::service::{LEASE, SHORT_WATCH, Service, TABLE, seen, worker};
 use aws_sdk_dynamodb::types::AttributeValue;
-use bindd::aws::dynamodb::{Item, LeaseTable};
+use bindd::aws::{Item, lease_table::LeaseTable};
 use bindd::domain::{FailureKind, LeaseError, LeaseStore};
 use std::time::Duration;
 

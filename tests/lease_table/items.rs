@@ -2,8 +2,9 @@
 
 use super::service::{Service, TABLE};
 use aws_sdk_dynamodb::types::AttributeValue;
-use bindd::aws::dynamodb::{
-    Item, Items, ItemsSettings, KeySchema, OnRefusal, Put, Refused, Returned, ensure_table, item_from_json,
+use bindd::aws::ensure_table;
+use bindd::bindings::dynamodb::calls::{
+    Item, Items, ItemsSettings, KeySchema, OnRefusal, Put, Refused, Returned, item_from_json,
 };
 use bindd::domain::{FailureKind, Outcome};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::service::{Service, new_lease, position, seen, shard, worker};
 use aws_sdk_dynamodb::types::AttributeValue;
-use bindd::aws::dynamodb::Item;
+use bindd::aws::Item;
 use bindd::domain::{Checkpoint, LeaseStore, NewLease};
 
 const KEY: &str = "shardId-000000000000";

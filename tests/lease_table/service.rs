@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use bindd::aws::dynamodb::{Item, LeaseTable};
 use bindd::aws::{Connection, ConnectionSettings, StaticCredentials};
+use bindd::aws::{Item, lease_table::LeaseTable};
 use bindd::domain::{
     Checkpoint, HashKeyRange, Lease, LeaseStore, NewLease, RecordPosition, ShardId, StartWord, Timestamp, WorkerId,
 };

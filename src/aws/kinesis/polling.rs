@@ -229,5 +229,5 @@ impl PollingSource {
 }
 
 #[cfg(test)]
-#[path = "polling_tests.rs"]
+#[path = "tests/polling.rs"]
 mod tests;

@@ -181,5 +181,5 @@ fn refused(mut failed: Failed, stream: &StreamRef, name: &str) -> BindingError {
 }
 
 #[cfg(test)]
-#[path = "registration_tests.rs"]
+#[path = "tests/registration.rs"]
 mod tests;

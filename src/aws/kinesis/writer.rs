@@ -163,5 +163,5 @@ fn unreadable(why: &str, request_id: Option<&str>) -> BindingError {
 }
 
 #[cfg(test)]
-#[path = "writer_tests.rs"]
+#[path = "tests/writer.rs"]
 mod tests;

@@ -1,0 +1,282 @@
+//! Every change of a lease as a conditional `UpdateItem`, without I/O. Only named attributes are touched, so what other
+//! libraries keep in the row survives.
+//!
+//! | write | condition | change |
+//! |---|---|---|
+//! | take | counter = n | owner = me, counter n+1, no `checkpointOwner`, `bd…` attributes of the stream, one owner switch more if it had another owner |
+//! | ask for handoff | owner = the one seen, no `checkpointOwner` | owner = me, `checkpointOwner` = the one seen |
+//! | renew | counter = n and held by me | counter n+1 |
+//! | checkpoint | counter = n and held by me | counter n+1, checkpoint, owner switches 0, nothing pending |
+//! | note children | the row exists | children |
+//! | release | counter = n and owner = me, no handoff | counter n+1, no owner |
+//! | release in a handoff | counter = n and `checkpointOwner` = me | counter n+1, no `checkpointOwner` |
+//! | remove | counter = n and ended | – |
+//!
+//! "Held by me" is: owner = me without a handoff, or `checkpointOwner` = me. All of it is what the KCL does too, but
+//! that the KCL 2.x names no owner in its conditions and deletes without any.
+
+use super::row::{
+    CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, START_AT,
+    STREAM, STREAM_CREATED, SUB_SEQUENCE, checkpoint_values, number, shard_set, string,
+};
+use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, WorkerId};
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::HashMap;
+
+/// An update expression and its condition.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Write {
+    sets: Vec<String>,
+    removes: Vec<String>,
+    adds: Vec<String>,
+    conditions: Vec<String>,
+    /// For `ExpressionAttributeNames`; every name is written so, since DynamoDB reserves hundreds of words.
+    pub(super) names: HashMap<String, String>,
+    /// For `ExpressionAttributeValues`.
+    pub(super) values: HashMap<String, AttributeValue>,
+}
+
+/// Takes a lease as it was seen.
+pub(super) fn take(seen: &Lease, worker: &WorkerId) -> Write {
+    let mut write = Write::counted(seen.counter).set(LEASE_OWNER, string(worker)).remove(CHECKPOINT_OWNER);
+    if let Some(stream) = &seen.stream {
+        write = write.set(STREAM, string(stream));
+    }
+    for (name, moment) in [(STREAM_CREATED, seen.stream_created), (START_AT, seen.start_at)] {
+        if let Some(moment) = moment {
+            write = write.set(name, number(&moment.as_millis()));
+        }
+    }
+    let had_another_owner = seen.owner.as_ref().is_some_and(|owner| owner != worker);
+    if had_another_owner { write.add_one(OWNER_SWITCHES) } else { write }
+}
+
+/// Asks `owner` to drain for `worker`. The counter stays, so that the owner can go on renewing.
+pub(super) fn ask_handoff(owner: &WorkerId, worker: &WorkerId) -> Write {
+    Write::default()
+        .when(LEASE_OWNER, string(owner))
+        .when_absent(CHECKPOINT_OWNER)
+        .set(LEASE_OWNER, string(worker))
+        .set(CHECKPOINT_OWNER, string(owner))
+}
+
+/// Raises the counter.
+pub(super) fn renew(counter: LeaseCounter, worker: &WorkerId) -> Write {
+    Write::counted(counter).when_held_by(worker)
+}
+
+/// Stores progress and raises the counter.
+pub(super) fn checkpoint(counter: LeaseCounter, worker: &WorkerId, checkpoint: &Checkpoint) -> Write {
+    let (position, sub_sequence) = checkpoint_values(checkpoint);
+    let write = Write::counted(counter)
+        .when_held_by(worker)
+        .set(CHECKPOINT, position)
+        .set(SUB_SEQUENCE, sub_sequence)
+        .set(OWNER_SWITCHES, number(&0));
+    PENDING.into_iter().fold(write, Write::remove)
+}
+
+/// Notes children; there must be some.
+pub(super) fn note_children(children: &[ShardId]) -> Write {
+    Write::default().when_exists(LEASE_KEY).set(CHILDREN, shard_set(children))
+}
+
+/// Gives up a lease that nobody asked for.
+pub(super) fn release(counter: LeaseCounter, worker: &WorkerId) -> Write {
+    Write::counted(counter).when(LEASE_OWNER, string(worker)).when_absent(CHECKPOINT_OWNER).remove(LEASE_OWNER)
+}
+
+/// Gives a lease to the worker that asked for it; its name is in the owner already.
+pub(super) fn complete_handoff(counter: LeaseCounter, worker: &WorkerId) -> Write {
+    Write::counted(counter).when(CHECKPOINT_OWNER, string(worker)).remove(CHECKPOINT_OWNER)
+}
+
+/// The condition for deleting a lease; nothing is changed before.
+pub(super) fn remove(counter: LeaseCounter) -> Write {
+    let (ended, _) = checkpoint_values(&Checkpoint::Ended);
+    Write::default().when(LEASE_COUNTER, number(&counter.value())).when(CHECKPOINT, ended)
+}
+
+impl Write {
+    /// If the counter is this one, raise it by one.
+    fn counted(counter: LeaseCounter) -> Self {
+        Self::default()
+            .when(LEASE_COUNTER, number(&counter.value()))
+            .set(LEASE_COUNTER, number(&counter.next().value()))
+    }
+
+    fn set(mut self, attribute: &'static str, value: AttributeValue) -> Self {
+        let part = format!("{} = {}", self.name(attribute), self.value(value));
+        self.sets.push(part);
+        self
+    }
+
+    fn remove(mut self, attribute: &'static str) -> Self {
+        let part = self.name(attribute);
+        self.removes.push(part);
+        self
+    }
+
+    fn add_one(mut self, attribute: &'static str) -> Self {
+        let part = format!("{} {}", self.name(attribute), self.value(number(&1)));
+        self.adds.push(part);
+        self
+    }
+
+    fn when(mut self, attribute: &'static str, value: AttributeValue) -> Self {
+        let part = format!("{} = {}", self.name(attribute), self.value(value));
+        self.conditions.push(part);
+        self
+    }
+
+    fn when_absent(mut self, attribute: &'static str) -> Self {
+        let part = format!("attribute_not_exists({})", self.name(attribute));
+        self.conditions.push(part);
+        self
+    }
+
+    fn when_exists(mut self, attribute: &'static str) -> Self {
+        let part = format!("attribute_exists({})", self.name(attribute));
+        self.conditions.push(part);
+        self
+    }
+
+    fn when_held_by(mut self, worker: &WorkerId) -> Self {
+        let (owner, old_owner) = (self.name(LEASE_OWNER), self.name(CHECKPOINT_OWNER));
+        let me = self.value(string(worker));
+        let part = format!("(({owner} = {me} AND attribute_not_exists({old_owner})) OR {old_owner} = {me})");
+        self.conditions.push(part);
+        self
+    }
+
+    fn name(&mut self, attribute: &'static str) -> String {
+        let name = format!("#{attribute}");
+        self.names.insert(name.clone(), attribute.to_owned());
+        name
+    }
+
+    fn value(&mut self, value: AttributeValue) -> String {
+        let name = format!(":v{}", self.values.len());
+        self.values.insert(name.clone(), value);
+        name
+    }
+
+    /// For `UpdateExpression`.
+    pub(super) fn update(&self) -> String {
+        let clause = |word: &str, parts: &[String]| match parts {
+            [] => None,
+            parts => Some(format!("{word} {}", parts.join(", "))),
+        };
+        [clause("SET", &self.sets), clause("REMOVE", &self.removes), clause("ADD", &self.adds)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// For `ConditionExpression`.
+    pub(super) fn condition(&self) -> String {
+        self.conditions.join(" AND ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(owner: Option<&str>) -> Lease {
+        Lease {
+            shard: ShardId::new("shardId-000000000000"),
+            owner: owner.map(WorkerId::new),
+            handoff_from: None,
+            counter: LeaseCounter::new(116),
+            checkpoint: Checkpoint::Ended,
+            parents: Vec::new(),
+            children: Vec::new(),
+            hash_range: None,
+            start_at: None,
+            stream: None,
+            stream_created: None,
+        }
+    }
+
+    /// The update and the condition with names and values in their places.
+    fn spelled(write: &Write) -> (String, String) {
+        let spell = |mut text: String| {
+            for (name, value) in &write.values {
+                let value = value.as_s().or_else(|_| value.as_n()).map_or("?", String::as_str);
+                text = text.replace(name.as_str(), value);
+            }
+            text.replace('#', "")
+        };
+        (spell(write.update()), spell(write.condition()))
+    }
+
+    #[test]
+    fn a_take_counts_an_owner_switch_only_if_it_had_another_owner() {
+        let me = WorkerId::new("w4");
+        let change = "SET leaseCounter = 117, leaseOwner = w4 REMOVE checkpointOwner";
+        for (owner, switched) in [(None, ""), (Some("w4"), ""), (Some("w1"), " ADD ownerSwitchesSinceCheckpoint 1")] {
+            let (update, condition) = spelled(&take(&lease(owner), &me));
+            assert_eq!((update, condition), (format!("{change}{switched}"), "leaseCounter = 116".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_take_writes_which_stream_the_lease_belongs_to() {
+        let seen = Lease {
+            start_at: Some(crate::domain::Timestamp::from_millis(7)),
+            stream: Some("orders".into()),
+            stream_created: Some(crate::domain::Timestamp::from_millis(5)),
+            ..lease(None)
+        };
+        let (update, condition) = spelled(&take(&seen, &WorkerId::new("w4")));
+        assert_eq!(
+            update,
+            "SET leaseCounter = 117, leaseOwner = w4, bdStream = orders, bdStreamCreated = 5, bdStartTs = 7 \
+             REMOVE checkpointOwner"
+        );
+        assert_eq!(condition, "leaseCounter = 116");
+    }
+
+    #[test]
+    fn a_handoff_is_asked_for_without_the_counter() {
+        let (update, condition) = spelled(&ask_handoff(&WorkerId::new("w1"), &WorkerId::new("w2")));
+        assert_eq!(update, "SET leaseOwner = w2, checkpointOwner = w1");
+        assert_eq!(condition, "leaseOwner = w1 AND attribute_not_exists(checkpointOwner)");
+    }
+
+    #[test]
+    fn a_checkpoint_renews_and_clears_what_was_pending() {
+        let (update, condition) = spelled(&checkpoint(LeaseCounter::new(7), &WorkerId::new("w1"), &Checkpoint::Ended));
+        assert_eq!(
+            update,
+            "SET leaseCounter = 8, checkpoint = SHARD_END, checkpointSubSequenceNumber = 0, \
+             ownerSwitchesSinceCheckpoint = 0 REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, \
+             pendingCheckpointState"
+        );
+        assert_eq!(
+            condition,
+            "leaseCounter = 7 AND ((leaseOwner = w1 AND attribute_not_exists(checkpointOwner)) OR checkpointOwner = w1)"
+        );
+    }
+
+    #[test]
+    fn every_name_and_value_given_is_used() {
+        let (me, n) = (WorkerId::new("w1"), LeaseCounter::new(7));
+        let writes = [
+            take(&lease(Some("w0")), &me),
+            ask_handoff(&WorkerId::new("w0"), &me),
+            renew(n, &me),
+            checkpoint(n, &me, &Checkpoint::Ended),
+            note_children(&[ShardId::new("a")]),
+            release(n, &me),
+            complete_handoff(n, &me),
+            remove(n),
+        ];
+        for write in writes {
+            let text = format!("{} {}", write.update(), write.condition());
+            assert!(write.names.keys().chain(write.values.keys()).all(|name| text.contains(name.as_str())), "{text}");
+        }
+    }
+}

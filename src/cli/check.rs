@@ -1,0 +1,156 @@
+//! `bindd check`: reads component files and tells every fault; with `--connect` also tries what each component needs.
+
+use super::probe::{Probed, probe};
+use crate::bindings::{Checked, Verdict, absent_files, check};
+use crate::manifest::{LoadRequest, ProcessEnvironment, load};
+use crate::settings::{CheckSettings, ProbeSettings};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long all of one component's trials may take.
+const TRIAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// What `check` found: a text to print, and whether all is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// For standard output.
+    pub text: String,
+    /// Whether no fault was found; the exit code is 0 then, else 1.
+    pub is_sound: bool,
+}
+
+/// Checks the files as a sidecar of that app and namespace would see them. Contacts nothing.
+#[must_use]
+pub fn run(settings: &CheckSettings) -> Report {
+    report(settings, &verdict(settings), None)
+}
+
+/// As [`run`], then tries what each faultless component needs, all at once and for at most 30 s each. Writes nothing.
+pub async fn connect(settings: ProbeSettings) -> Report {
+    let verdict = verdict(&settings.files);
+    let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
+    let trusted = settings.ca_bundle.as_deref();
+    let trial = |checked: Checked| probe(checked, app_id, trusted, TRIAL_LIMIT);
+    let probed = futures_util::future::join_all(verdict.components.clone().into_iter().map(trial)).await;
+    report(&settings.files, &verdict, Some(&probed))
+}
+
+fn verdict(settings: &CheckSettings) -> Verdict {
+    let mut verdict = check(load(&LoadRequest {
+        paths: &settings.paths,
+        app_id: settings.app_id.as_deref(),
+        namespace: settings.namespace.as_deref(),
+        environment: &ProcessEnvironment,
+    }));
+    verdict.notices.extend(absent_files(&verdict.components, &ProcessEnvironment));
+    verdict
+}
+
+fn report(settings: &CheckSettings, verdict: &Verdict, probed: Option<&[Probed]>) -> Report {
+    let text = if settings.json { in_json(verdict, probed) } else { in_words(verdict, probed) };
+    let is_fine = probed.is_none_or(|probed| probed.iter().all(Probed::is_fine));
+    Report { text, is_sound: verdict.faults.is_empty() && is_fine }
+}
+
+fn in_json(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
+    let components: Vec<_> = verdict
+        .components
+        .iter()
+        .map(|checked| serde_json::json!({ "name": checked.name.as_str(), "type": checked.type_name, "version": checked.version }))
+        .collect();
+    let notices: Vec<_> = verdict.notices.iter().map(ToString::to_string).collect();
+    let faults: Vec<_> = verdict.faults.iter().collect();
+    let mut report = serde_json::json!({ "components": components, "notices": notices, "faults": faults });
+    if let (Some(probed), Some(report)) = (probed, report.as_object_mut()) {
+        report.insert("access".to_owned(), serde_json::json!(probed));
+    }
+    format!("{report:#}\n")
+}
+
+fn in_words(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
+    let mut text = String::new();
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        // Writing to a `String` cannot fail.
+        writeln!(text, "{args}").unwrap_or_default();
+    };
+    for checked in &verdict.components {
+        line(format_args!("ok       {} ({}/{})", checked.name, checked.type_name, checked.version));
+    }
+    for notice in &verdict.notices {
+        line(format_args!("notice   {notice}"));
+    }
+    for fault in verdict.faults.iter() {
+        line(format_args!("fault    {fault}"));
+    }
+    let good = counted(verdict.components.len(), "component");
+    let (bad, odd) = (counted(verdict.faults.len(), "fault"), counted(verdict.notices.len(), "notice"));
+    line(format_args!("{good} without fault, {bad}, {odd}"));
+    if let Some(probed) = probed {
+        for row in table(probed) {
+            line(format_args!("{row}"));
+        }
+    }
+    text
+}
+
+/// The noun with its number; all of ours get an `s`.
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A heading, then a row for each thing that was tried; columns as wide as their widest cell, the last one free.
+fn table(probed: &[Probed]) -> Vec<String> {
+    let mut rows = vec![["COMPONENT", "TRIED", "RESOURCE", "RESULT", "HINT"].map(str::to_owned)];
+    for component in probed {
+        if !component.identity.is_empty() {
+            let name = component.component.clone();
+            rows.push([
+                name,
+                "credentials".to_owned(),
+                "identity".to_owned(),
+                "ok".to_owned(),
+                component.identity.clone(),
+            ]);
+        }
+        rows.extend(component.findings.iter().map(|finding| {
+            let hint = finding.hint.replace(['\n', '\r'], " ");
+            let tried = finding.tried.to_owned();
+            [component.component.clone(), tried, finding.resource.clone(), finding.result.word().to_owned(), hint]
+        }));
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths = [width(0), width(1), width(2), width(3)];
+    let shown = |[component, tried, resource, result, hint]: &[String; 5]| {
+        let [a, b, c, d] = widths;
+        format!("{component:a$}  {tried:b$}  {resource:c$}  {result:d$}  {hint}").trim_end().to_owned()
+    };
+    rows.iter().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last_line(files: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let paths = vec![folder.path().to_owned()];
+        let report = run(&CheckSettings { paths, app_id: None, namespace: None, json: false });
+        report.text.lines().last().unwrap().to_owned()
+    }
+
+    #[test]
+    fn one_is_counted_without_an_s() {
+        let good = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: rows}\nspec:\n  \
+                    type: bindings.aws.dynamodb\n  version: v1\n  metadata: [{name: table, value: orders}]\n";
+        let one = last_line(&[
+            ("good.yaml", good),
+            ("bad.yaml", "kind: Component\nspec: {type: bindings.aws.dynamodb"),
+            ("odd.txt", ""),
+        ]);
+        assert_eq!(one, "1 component without fault, 1 fault, 1 notice");
+        assert_eq!(last_line(&[]), "0 components without fault, 0 faults, 0 notices");
+    }
+}

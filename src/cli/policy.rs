@@ -1,0 +1,80 @@
+//! `bindd policy`: prints the least IAM policy for component files; contacts nothing.
+
+use super::statements::{PolicyScope, policy};
+use crate::bindings::check;
+use crate::manifest::{LoadRequest, ProcessEnvironment, load};
+use crate::settings::PolicySettings;
+use std::borrow::Cow;
+
+/// What to print, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Print {
+    /// The policy as JSON, for standard output; `None` when a file has faults.
+    pub policy: Option<String>,
+    /// Notes and faults, for standard error.
+    pub notes: String,
+}
+
+/// The policy of the files, as a sidecar of that app and namespace would see them.
+#[must_use]
+pub fn run(settings: &PolicySettings) -> Print {
+    let files = &settings.files;
+    let request = LoadRequest {
+        paths: &files.paths,
+        app_id: files.app_id.as_deref(),
+        namespace: files.namespace.as_deref(),
+        environment: &ProcessEnvironment,
+    };
+    let verdict = check(load(&request));
+    if !verdict.faults.is_empty() {
+        return Print { policy: None, notes: format!("component files have faults:\n{}", verdict.faults) };
+    }
+    let region = settings.region.as_deref();
+    // A component that is left out needs rights too, if another sidecar has it.
+    let mut notes: Vec<Cow<'_, str>> = verdict.notices.iter().map(|notice| notice.to_string().into()).collect();
+    if verdict.components.is_empty() {
+        notes.push("there are no components, so there is nothing to allow, and IAM takes no policy of nothing".into());
+    }
+    if region.is_none() && verdict.components.iter().any(|checked| checked.connection().region.is_none()) {
+        notes.push("some components name no region: the policy allows all, unless you give --region".into());
+    }
+    if files.app_id.is_none() {
+        notes.push(
+            "without --app-id, lease tables and consumers that a file does not name are called bindd-COMPONENT".into(),
+        );
+    }
+    if !verdict.components.is_empty() {
+        notes.push(
+            "a stream or table under a KMS key of your own also needs, on the key: kms:GenerateDataKey to write to a \
+             stream, kms:Decrypt to read; for a table kms:Decrypt and kms:DescribeKey"
+                .into(),
+        );
+    }
+    let scope = PolicyScope { app_id: files.app_id.as_deref().unwrap_or("bindd"), region };
+    let text = format!("{:#}\n", policy(&verdict.components, scope));
+    Print { policy: Some(text), notes: notes.iter().map(|note| format!("note: {note}\n")).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::CheckSettings;
+
+    #[test]
+    fn what_is_left_out_of_a_policy_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: rows}\nscopes: [till]\nspec:\n  \
+                    type: bindings.aws.dynamodb\n  metadata: [{name: table, value: orders}]\n";
+        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let print = |app_id: &str| {
+            let (paths, app_id) = (vec![folder.path().to_owned()], Some(app_id.to_owned()));
+            run(&PolicySettings { files: CheckSettings { paths, app_id, namespace: None, json: false }, region: None })
+        };
+        let (of_till, of_shop) = (print("till"), print("shop"));
+        assert!(of_till.policy.unwrap().contains("PutItem") && !of_till.notes.contains("no components"));
+        assert!(of_shop.policy.is_some());
+        for part in ["do not name the app id `shop`", "there are no components"] {
+            assert!(of_shop.notes.contains(part), "{}", of_shop.notes);
+        }
+    }
+}

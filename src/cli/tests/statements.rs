@@ -1,0 +1,173 @@
+use super::*;
+use crate::bindings::check;
+use crate::manifest::{Environment, LoadRequest, load};
+use std::path::{Path, PathBuf};
+
+struct Empty;
+
+impl Environment for Empty {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn policy_of(paths: &[PathBuf], region: Option<&str>) -> Value {
+    let request = LoadRequest { paths, app_id: Some("shop"), namespace: None, environment: &Empty };
+    let verdict = check(load(&request));
+    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+    policy(&verdict.components, PolicyScope { app_id: "shop", region })
+}
+
+fn policy_of_text(text: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    policy_of(&[folder.path().to_owned()], None)
+}
+
+fn component(name: &str, kind: &str, items: &str) -> String {
+    format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: bindings.aws.{kind}\n  \
+         version: v1\n  metadata: [{items}]\n---\n"
+    )
+}
+
+#[test]
+fn the_samples_have_this_policy() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("components");
+    let policy = policy_of(&[samples], Some("eu-central-1"));
+    let stream = "arn:aws:kinesis:eu-central-1:*:stream/orders";
+    let leases = json!([
+        "dynamodb:CreateTable",
+        "dynamodb:DescribeTable",
+        "dynamodb:Scan",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+    ]);
+    let allow = |sid: &str, actions: Value, resources: Value| json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources });
+    let expected = json!({ "Version": "2012-10-17", "Statement": [
+        allow(
+            "OrdersFanoutRead",
+            json!(["kinesis:ListShards", "kinesis:RegisterStreamConsumer", "kinesis:DescribeStreamSummary"]),
+            json!([stream]),
+        ),
+        allow(
+            "OrdersFanoutSubscribe",
+            json!(["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]),
+            json!([format!("{stream}/consumer/orders-fanout:*"), stream]),
+        ),
+        allow("OrdersFanoutLeases", leases.clone(), json!(["arn:aws:dynamodb:eu-central-1:*:table/orders-fanout"])),
+        allow("OrdersOutWrite", json!(["kinesis:PutRecord", "kinesis:PutRecords", "kinesis:ListShards"]), json!([stream])),
+        allow(
+            "OrdersSharedRead",
+            json!([
+                "kinesis:ListShards",
+                "kinesis:GetShardIterator",
+                "kinesis:GetRecords",
+                "kinesis:DescribeStreamSummary",
+            ]),
+            json!([stream]),
+        ),
+        allow("OrdersSharedLeases", leases, json!(["arn:aws:dynamodb:eu-central-1:*:table/orders-shared"])),
+        allow(
+            "OrdersTableItems",
+            json!([
+                "dynamodb:BatchGetItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:ConditionCheckItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+            ]),
+            json!([
+                "arn:aws:dynamodb:eu-central-1:*:table/orders",
+                "arn:aws:dynamodb:eu-central-1:*:table/orders/index/*",
+            ]),
+        ),
+    ]});
+    assert_eq!(policy, expected, "{policy:#}");
+}
+
+#[test]
+fn arns_are_exact_and_partitions_follow_the_region() {
+    let arn = "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders";
+    let text = component(
+        "one",
+        "kinesis",
+        &format!("{{name: streamName, value: \"{arn}\"}}, {{name: mode, value: extended}}"),
+    ) + &component("two", "dynamodb", "{name: table, value: orders}, {name: region, value: us-gov-west-1}")
+        + &component("three", "dynamodb", "{name: table, value: orders}");
+    let shown = policy_of_text(&text).to_string();
+    for part in [
+        format!("[\"{arn}\"]"),
+        format!("{arn}/consumer/shop-one:*"),
+        "arn:aws-cn:dynamodb:cn-north-1:*:table/shop-one".to_owned(),
+        "arn:aws-us-gov:dynamodb:us-gov-west-1:*:table/orders".to_owned(),
+        "arn:aws:dynamodb:*:*:table/orders".to_owned(),
+    ] {
+        assert!(shown.contains(&part), "{part} is not in {shown}");
+    }
+    assert!(shown.contains("DescribeStreamSummary"), "every input checks which stream its leases belong to: {shown}");
+}
+
+#[test]
+fn sids_are_words_and_unique() {
+    let item = "{name: table, value: orders}";
+    let text = component("a-b", "dynamodb", item) + &component("a.b", "dynamodb", item);
+    let policy = policy_of_text(&text);
+    let sids: Vec<&str> =
+        policy["Statement"].as_array().unwrap().iter().map(|statement| statement["Sid"].as_str().unwrap()).collect();
+    assert_eq!(sids, ["ABItems", "ABItems2"]);
+}
+
+#[test]
+fn a_role_must_be_allowed_to_be_assumed() {
+    let role = "arn:aws:iam::123456789012:role/writer";
+    let items = format!("{{name: table, value: orders}}, {{name: assumeRoleArn, value: \"{role},{role}2\"}}");
+    let policy = policy_of_text(&component("x", "dynamodb", &items));
+    let statement = &policy["Statement"][1];
+    assert_eq!((&statement["Action"], &statement["Resource"]), (&json!(["sts:AssumeRole"]), &json!([role])));
+}
+
+#[test]
+fn every_operation_has_its_actions() {
+    for operation in Operation::ALL {
+        assert_eq!(actions_of(operation).is_empty(), operation == Operation::Exec, "{operation:?}");
+    }
+}
+
+#[test]
+fn only_outputs_that_want_to_know_the_shards_may_list_them() {
+    for (more, listed) in [
+        ("", true),
+        (", {name: rateLimitMode, value: \"off\"}", false),
+        (", {name: rateLimitMode, value: \"off\"}, {name: aggregation, value: shard}", true),
+        (", {name: rateLimitMode, value: \"off\"}, {name: aggregation, value: key}", false),
+    ] {
+        let items = format!("{{name: streamName, value: orders}}, {{name: direction, value: output}}{more}");
+        let policy = policy_of_text(&component("out", "kinesis", &items));
+        assert_eq!(policy.to_string().contains("kinesis:ListShards"), listed, "{more}: {policy:#}");
+    }
+}
+
+#[test]
+fn exec_is_allowed_what_its_statements_do() {
+    let actions = |statements: &[&str]| {
+        let named: serde_json::Map<String, Value> =
+            statements.iter().enumerate().map(|(place, text)| (place.to_string(), json!(text))).collect();
+        let items = format!(
+            "{{name: table, value: orders}}, {{name: allowedOperations, value: exec}}, {{name: statements, value: {}}}",
+            Value::from(Value::from(named).to_string())
+        );
+        let policy = policy_of_text(&component("rows", "dynamodb", &items));
+        (policy["Statement"][0]["Action"].clone(), policy["Statement"][0]["Resource"].as_array().map_or(0, Vec::len))
+    };
+    assert_eq!(actions(&["SELECT * FROM orders"]), (json!(["dynamodb:PartiQLSelect"]), 2));
+    let writes = actions(&["\n delete FROM orders WHERE id = ?", "Insert INTO orders VALUE ?", "DELETE FROM orders"]);
+    assert_eq!(writes, (json!(["dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert"]), 1));
+    assert_eq!(actions(&["UPSERT INTO orders"]).0.as_array().unwrap().len(), 4, "what is not known may need any");
+    assert_eq!(actions(&[]), (Value::Null, 0), "nothing to execute needs nothing");
+}
