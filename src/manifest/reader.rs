@@ -166,6 +166,13 @@ impl<'d> Reader<'d> {
         self.notices.push(notice.component(self.document.name.as_str()));
     }
 
+    /// Names of the items that were read so far, in order and with repetitions: after a kind has read its whole spec,
+    /// all the fields that it knows. The documentation's tables are compared with them.
+    #[must_use]
+    pub fn names_read(&self) -> &[&'static str] {
+        &self.asked
+    }
+
     /// All faults, and the notices: those noted, then one for each item that nobody asked for.
     #[must_use]
     pub fn finish(self) -> (Faults, Vec<Notice>) {

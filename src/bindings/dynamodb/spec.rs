@@ -32,7 +32,9 @@ impl Spec {
         (spec, faults, notices)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Self {
+    /// Reads every field of the kind, whatever the document gives; what is wrong is left with the reader.
+    #[must_use]
+    pub fn read(reader: &mut Reader<'_>) -> Self {
         let field = either(reader, "table", "tableName").unwrap_or("table");
         reader.required_text(field);
         let is_shown = reader.is_written(field);

@@ -71,7 +71,9 @@ impl Spec {
         (spec, faults, notices)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Self {
+    /// Reads every field of the kind, whatever the document gives; what is wrong is left with the reader.
+    #[must_use]
+    pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required_text("streamName");
         let is_shown = reader.is_written("streamName");
         let stream = reader.parsed("streamName", |text| parse_stream(text, is_shown));
