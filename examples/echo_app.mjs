@@ -1,29 +1,29 @@
-// The smallest app for bindd in Node 18 or later: takes events, prints them, stores each as a row. No packages.
+// A minimal app for bindd in Node 18 or later: prints each event and stores it as an item. No packages.
 import { createServer } from "node:http";
 
 const port = Number(process.env.APP_PORT ?? 3000);
 const bindd = `http://127.0.0.1:${process.env.DAPR_HTTP_PORT ?? 3500}`;
 const routes = new Set(["/orders-shared", "/orders-fanout"]);
 
-// Writes a row through the output binding `orders-table`.
-async function store(row) {
+// Writes an item through the output binding `orders-table`.
+async function store(item) {
   const answer = await fetch(`${bindd}/v1.0/bindings/orders-table`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ operation: "create", data: row }),
+    body: JSON.stringify({ operation: "create", data: item }),
   });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${answer.status} ${text}`);
 }
 
-async function take(request) {
+async function handle(request) {
   if (!routes.has(request.url)) return 404;
-  if (request.method === "OPTIONS") return 200; // bindd asks whether this route wants events
+  if (request.method === "OPTIONS") return 200; // bindd asks whether the app accepts events at this route
   if (request.method !== "POST") return 405;
   const parts = [];
   for await (const part of request) parts.push(part);
   const event = Buffer.concat(parts).toString();
-  // The same event gives the same row, so a repeated delivery does no harm.
+  // The key comes from the event, so that a repeated delivery writes the same item.
   const id = `${request.headers["bindd-shard-id"] ?? "-"}/${request.headers["bindd-sequence-number"] ?? "-"}`;
   console.log(`${request.url} ${id}: ${event}`);
   await store({ id, event });
@@ -32,10 +32,10 @@ async function take(request) {
 
 createServer(async (request, response) => {
   try {
-    response.writeHead(await take(request)).end();
+    response.writeHead(await handle(request)).end();
   } catch (error) {
-    // Anything but 2xx makes bindd bring the event again.
-    console.error(`the row was not stored: ${error.message}`);
+    // After any answer other than 2xx, bindd sends the event again.
+    console.error(`the item was not stored: ${error.message}`);
     response.writeHead(502).end();
   }
 }).listen(port, "127.0.0.1");
