@@ -10,6 +10,7 @@ mod world;
 
 mod access;
 mod app_failures;
+mod docs;
 mod dynamodb;
 mod dynamodb_bulk;
 mod face;
@@ -23,7 +24,6 @@ mod outputs;
 mod process;
 mod resharding;
 mod restart;
-mod sample_files;
 mod shutdown;
 mod signals;
 mod streams;

@@ -1,0 +1,109 @@
+//! The tables of fields, flags and metrics name exactly what the code knows.
+
+use super::page::{first_column, page, pages, root};
+use super::yaml::Variables;
+use bindd::bindings::{dynamodb, kinesis};
+use bindd::manifest::{LoadRequest, Reader, load};
+use bindd::settings;
+use bindd::telemetry::{Metrics, MetricsFormat};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::time::Duration;
+
+type Names = BTreeSet<String>;
+
+fn names<'n>(names: impl IntoIterator<Item = &'n str>) -> Names {
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn assert_same(what: &str, documented: &Names, known: &Names) {
+    let missing: Vec<_> = known.difference(documented).collect();
+    let stale: Vec<_> = documented.difference(known).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "{what}: not documented {missing:?}, not known {stale:?}");
+}
+
+/// The fields that a kind reads from its component files.
+fn fields_read(kind: &str, read: impl FnOnce(&mut Reader<'_>)) -> Names {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: x\nspec:\n  type: {kind}\n  version: v1\n  \
+         metadata: []\n"
+    );
+    std::fs::write(folder.path().join("x.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    let loaded = load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Variables });
+    let mut reader = loaded.documents.first().unwrap().reader();
+    read(&mut reader);
+    names(reader.names_read().iter().copied())
+}
+
+#[test]
+fn the_tables_of_fields_name_what_the_specs_read() {
+    let documented = |path: &str| names(first_column(&page(path).text, "Field"));
+    let kinesis = fields_read("bindings.aws.kinesis", |reader| drop(kinesis::Spec::read(reader)));
+    let dynamodb = fields_read("bindings.aws.dynamodb", |reader| drop(dynamodb::Spec::read(reader)));
+    let shared = documented("docs/configuration/credentials.md");
+    for (path, known) in [("docs/configuration/kinesis.md", kinesis), ("docs/configuration/dynamodb.md", dynamodb)] {
+        let documented: Names = documented(path).union(&shared).cloned().collect();
+        assert_same(path, &documented, &known);
+    }
+}
+
+/// The flags in the help text of a command.
+fn flags_of(command: &str) -> Names {
+    let args = ["bindd", command, "--help"].into_iter().filter(|word| !word.is_empty()).map(OsString::from);
+    let help = settings::parse(args).unwrap_err().text;
+    let options = help.lines().filter(|line| line.starts_with("      --") || line.starts_with("  -"));
+    let flags = options.filter_map(|line| line.split(&[' ', '=', '[', ',']).find(|word| word.starts_with("--")));
+    names(flags)
+}
+
+#[test]
+fn the_tables_of_flags_name_what_the_parser_takes() {
+    let commands = page("docs/command-line.md");
+    let documented = |heading: &str| names(first_column(commands.section(heading), "Flag"));
+    let ignored = names(first_column(&page("docs/dapr-compatibility.md").text, "Ignored flag"));
+    assert!(ignored.len() > 30, "{ignored:?}");
+    let run: Names = documented("## `bindd`").union(&ignored).cloned().collect();
+    assert_same("bindd", &run, &flags_of(""));
+    let general = names(["--help"]);
+    for command in ["demo", "dev", "check", "policy"] {
+        let mut known: Names = flags_of(command).difference(&general).cloned().collect();
+        if command == "dev" {
+            known = known.difference(&run).cloned().collect();
+        }
+        assert_same(command, &documented(&format!("## `bindd {command}`")), &known);
+    }
+}
+
+#[test]
+fn the_table_of_metrics_names_what_is_exported() {
+    let metrics = Metrics::new();
+    // A family without a sample is left out of the page, so each gets one.
+    metrics.answered("orders", "create", 204, Duration::ZERO);
+    metrics.credentials("orders").loaded(Some(Duration::ZERO));
+    metrics.input("orders").fetched(1);
+    metrics.output("orders").throttled("unknown");
+    metrics.output("orders").set_limiter_factor("unknown", 1.0);
+    metrics.output("orders").called("PutRecord", "ok", Duration::ZERO);
+    let exported = metrics.page_in(MetricsFormat::Text).unwrap();
+    let known = names(exported.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()));
+    let registered = format!("{metrics:?}").matches("Descriptor {").count();
+    assert_eq!(known.len(), registered, "a family has no sample in this test:\n{exported}");
+    assert_same("metrics", &names(first_column(&page("docs/operations.md").text, "Metric")), &known);
+    // Alerts and prose name only metrics that exist.
+    for page in pages() {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mentioned = page.text.split(|c| !is_part(c)).filter(|word| word.starts_with("bindd_"));
+        for metric in mentioned {
+            assert!(known.contains(metric), "{} names {metric}", page.path.display());
+        }
+    }
+}
+
+#[test]
+fn the_table_of_modules_names_those_of_the_library() {
+    let library = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let declared = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    assert_same("modules", &names(first_column(&page("docs/architecture.md").text, "Module")), &names(declared));
+}
