@@ -307,9 +307,9 @@ impl DocumentParser {
             let Some(item) = self.item(entry, number + 1) else { continue };
             if let Some(earlier) = seen.insert(item.name.to_lowercase(), item.name.clone()) {
                 let problem = if earlier == item.name {
-                    "the item is there twice".to_owned()
+                    "the item is given twice".to_owned()
                 } else {
-                    format!("the item is also there as `{earlier}`; case makes no difference")
+                    format!("the item is also given as `{earlier}`; case makes no difference")
                 };
                 self.fault(&item.name, problem, "keep one of the two");
                 continue;
