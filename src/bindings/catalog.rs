@@ -168,7 +168,7 @@ impl Verdict {
             self.fault(document, fault.component(document.name.as_str()).field("spec.version"));
         }
         let (spec, faults, notices) = (kind.check)(document);
-        let is_sound = document.is_whole() && faults.is_empty() && is_offered;
+        let is_sound = document.is_complete() && faults.is_empty() && is_offered;
         self.notices.extend(notices);
         for fault in faults {
             self.fault(document, fault);

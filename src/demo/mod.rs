@@ -1,4 +1,4 @@
-//! `bindd demo`: everything in one process, with no account and no other program.
+//! `bindd demo`: sidecar, app and AWS in one process, without an AWS account.
 //!
 //! ```text
 //!  traffic ──POST orders-out──► sidecar ──PutRecord──► embedded Kinesis
@@ -7,14 +7,14 @@
 //!  embedded DynamoDB ◄──PutItem── sidecar ◄─POST orders-table── shop (the app, called back for each order)
 //! ```
 //!
-//! The sidecar is the real daemon on real sockets; only the shop, the traffic and the screen are made up here.
+//! The sidecar is the real daemon on real sockets; only the shop and its traffic are simulated.
 
+mod counters;
 mod run;
 mod samples;
 mod screen;
 mod shop;
 mod sidecar;
-mod tally;
 mod traffic;
 
 pub use run::{DemoError, run};

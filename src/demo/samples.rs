@@ -1,4 +1,4 @@
-//! The component files that the demo loads: those of the project's `components` folder, carried in the program.
+//! The component files of the demo: those of the project's `components` folder, embedded in the program.
 
 use std::io;
 use std::path::Path;
@@ -10,10 +10,7 @@ const FILES: [(&str, &str); 4] = [
     ("orders-table.yaml", include_str!("../../components/orders-table.yaml")),
 ];
 
-/// Writes the samples into a folder, so that the demo loads files as any user's daemon does.
-///
-/// # Errors
-/// When the folder cannot be written.
+/// Writes the files into a folder, so that the demo loads files like any daemon.
 pub(super) fn write_to(folder: &Path) -> io::Result<()> {
     FILES.iter().try_for_each(|(name, text)| std::fs::write(folder.join(name), text))
 }

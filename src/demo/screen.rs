@@ -1,30 +1,29 @@
-//! The terminal: updated in place where it is one, plain lines otherwise.
+//! The output: updated in place on a terminal, plain lines otherwise.
 
-use super::shop::Taken;
-use super::tally::{Tally, Totals};
+use super::counters::{Counters, Totals};
+use super::shop::AcceptedOrder;
 use crate::telemetry::InputMetrics;
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How many of the newest orders a terminal shows.
+/// Newest orders that a terminal shows.
 const SHOWN: usize = 6;
 const REFRESH: Duration = Duration::from_millis(250);
-/// Plain output has a line of totals this often.
+/// Interval of the line of totals in plain output.
 const REPORT: Duration = Duration::from_secs(2);
 
-/// What the screen reads.
 #[derive(Debug)]
 pub(super) struct Screen {
-    pub(super) tally: Tally,
+    pub(super) counters: Counters,
     pub(super) shared: InputMetrics,
     pub(super) fan_out: InputMetrics,
-    pub(super) taken: mpsc::Receiver<Taken>,
+    pub(super) accepted: mpsc::Receiver<AcceptedOrder>,
 }
 
 impl Screen {
-    /// Shows what happens until every sender of orders is gone. Cancel-safe.
+    /// Shows orders and totals until every sender of orders is dropped. Cancel-safe.
     ///
     /// # Errors
     /// When standard output cannot be written.
@@ -37,8 +36,8 @@ impl Screen {
         report.tick().await;
         loop {
             tokio::select! {
-                taken = self.taken.recv() => match taken {
-                    Some(taken) => writeln!(io::stdout(), "{}", line(&taken))?,
+                accepted = self.accepted.recv() => match accepted {
+                    Some(accepted) => writeln!(io::stdout(), "{}", line(&accepted))?,
                     None => return Ok(()),
                 },
                 _ = report.tick() => writeln!(io::stdout(), "{}", self.status())?,
@@ -52,10 +51,10 @@ impl Screen {
         let mut drawn = 0;
         loop {
             tokio::select! {
-                taken = self.taken.recv() => match taken {
-                    Some(taken) => {
+                accepted = self.accepted.recv() => match accepted {
+                    Some(accepted) => {
                         newest.truncate(SHOWN - 1);
-                        newest.push_front(line(&taken));
+                        newest.push_front(line(&accepted));
                     }
                     None => return Ok(()),
                 },
@@ -64,7 +63,7 @@ impl Screen {
         }
     }
 
-    /// Goes up over what was drawn last and draws anew; gives the number of lines drawn.
+    /// Overwrites the lines drawn before; returns the number of lines.
     fn draw(&self, newest: &VecDeque<String>, drawn: usize) -> io::Result<usize> {
         let mut out = io::stdout().lock();
         if drawn > 0 {
@@ -79,7 +78,7 @@ impl Screen {
     }
 
     fn status(&self) -> String {
-        status(&self.tally.totals(), self.shared.lag(), self.fan_out.lag())
+        status(&self.counters.totals(), self.shared.lag(), self.fan_out.lag())
     }
 }
 
@@ -87,11 +86,11 @@ fn status(totals: &Totals, shared: Duration, fan_out: Duration) -> String {
     format!("so far: {totals}; lag shared {:.1} s, fan-out {:.1} s", shared.as_secs_f64(), fan_out.as_secs_f64())
 }
 
-fn line(taken: &Taken) -> String {
-    format!("  app took {} by {} from {}", taken.order, taken.way, taken.shard)
+fn line(accepted: &AcceptedOrder) -> String {
+    format!("  app accepted {} by {} from {}", accepted.order, accepted.mode, accepted.shard)
 }
 
-/// What is printed once at the beginning.
+/// Printed once at the start.
 pub(super) fn welcome(http: std::net::SocketAddr, kept: Option<&std::path::Path>) -> String {
     let keeping = kept.map_or_else(
         || "nothing is kept; `--keep DIR` keeps stream, table and checkpoints".to_owned(),

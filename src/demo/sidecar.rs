@@ -1,4 +1,4 @@
-//! How an app calls its sidecar: one POST. One connection a call is plenty at the demo's rate.
+//! Calls the sidecar as an app does: one POST. A new connection per call is enough at the demo's rate.
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// How long one call may take.
+/// Timeout of a call.
 const LIMIT: Duration = Duration::from_secs(15);
-/// How much of an error's text is read.
+/// Bytes of an error response that are read.
 const ERROR_TEXT: usize = 4 * 1024;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

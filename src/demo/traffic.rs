@@ -1,17 +1,17 @@
-//! A small steady traffic of made-up orders.
+//! Puts random orders at a steady rate.
 
+use super::counters::Counters;
 use super::sidecar;
-use super::tally::Tally;
 use crate::domain::Stop;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 const GOODS: [&str; 5] = ["tea", "bread", "lamp", "rope", "honey"];
-/// Few customers, so that keys repeat and order per key can be seen.
+/// Few, so that partition keys repeat.
 const CUSTOMERS: u64 = 7;
 
-/// Puts an order each `pause` until told to stop. The order in hand is finished first.
-pub(super) async fn run(sidecar: SocketAddr, pause: Duration, tally: Tally, stop: Stop) {
+/// Puts an order each `pause` until `stop`. An order in flight is finished first.
+pub(super) async fn run(sidecar: SocketAddr, pause: Duration, counters: Counters, stop: Stop) {
     let run_id = format!("{:04x}", fastrand::u16(..));
     let mut ticks = tokio::time::interval(pause);
     for number in 1_u64.. {
@@ -20,9 +20,9 @@ pub(super) async fn run(sidecar: SocketAddr, pause: Duration, tally: Tally, stop
             _ = ticks.tick() => {}
         }
         match sidecar::create(sidecar, "orders-out", order(&run_id, number)).await {
-            Ok(()) => tally.put(),
+            Ok(()) => counters.put(),
             Err(error) => {
-                tally.failed();
+                counters.failed();
                 tracing::warn!(number, %error, "order was not put");
             }
         }

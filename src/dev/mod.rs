@@ -1,12 +1,11 @@
-//! `bindd dev`: the sidecar for the user's own component files and app, against AWS embedded in this process.
+//! `bindd dev`: the sidecar for the user's component files and app, against Kinesis and DynamoDB in this process.
 //!
-//! Components that name no `endpoint` of their own are pointed at the embedded services. Streams and tables that the
-//! files name are created. With a command, the app is started with `DAPR_HTTP_PORT` and friends in its environment and
-//! stopped with the sidecar.
+//! Components without an `endpoint` get that of the embedded services, and their streams and tables are created. With a
+//! command, the app is started with the variables that Dapr's CLI sets, and stopped with the sidecar.
 
 mod app_process;
+mod emulators;
 mod run;
-mod stage;
 
+pub use emulators::{Emulators, EmulatorsError};
 pub use run::{DevError, run};
-pub use stage::{Stage, StageError};

@@ -1,7 +1,7 @@
-//! From settings to a running sidecar with its embedded services, and back down.
+//! Starts embedded services, sidecar and app, and stops them in reverse order.
 
-use super::app_process::{AppProcess, Surroundings};
-use super::stage::{Stage, StageError};
+use super::app_process::{AppEnv, AppProcess};
+use super::emulators::{Emulators, EmulatorsError};
 use crate::bindings::Checked;
 use crate::daemon::{self, Shutdown, StartError};
 use crate::domain::Stop;
@@ -10,66 +10,59 @@ use crate::settings::DevSettings;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// How long the app may take to end after the sidecar.
+/// How long the app may take to exit after the sidecar.
 const APP_GRACE: Duration = Duration::from_secs(5);
 
 /// `bindd dev` could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// The embedded services.
     #[error(transparent)]
-    Stage(#[from] StageError),
-    /// The sidecar.
+    Emulators(#[from] EmulatorsError),
     #[error(transparent)]
     Start(#[from] StartError),
     /// The app's command.
     #[error("the app `{program}` could not be started: {source}; check the command after `--`")]
-    App {
-        /// The program named.
-        program: String,
-        /// The cause.
-        source: std::io::Error,
-    },
+    App { program: String, source: std::io::Error },
 }
 
-/// Runs until a signal, `POST /v1.0/shutdown`, or the end of the app.
+/// Runs until a signal arrives, `POST /v1.0/shutdown` is called, or the app exits.
 ///
 /// # Errors
-/// When something could not be started; what had been started is stopped first.
+/// When a part could not start; parts that had started are stopped first.
 pub async fn run(settings: DevSettings, stop: &Stop) -> Result<Shutdown, DevError> {
     let mut components = daemon::load(&settings.run)?;
-    let stage = Stage::start(EmbeddedSettings {
+    let emulators = Emulators::start(EmbeddedSettings {
         keep: settings.keep.clone(),
         kinesis_port: settings.kinesis_port.unwrap_or(0),
         dynamodb_port: settings.dynamodb_port.unwrap_or(0),
         ..EmbeddedSettings::default()
     })
     .await?;
-    let (kinesis, dynamodb) = (stage.aws().kinesis_url(), stage.aws().dynamodb_url());
+    let (kinesis, dynamodb) = (emulators.aws().kinesis_url(), emulators.aws().dynamodb_url());
     tracing::info!(kinesis, dynamodb, "embedded services started");
-    let outcome = match stage.prepare(&mut components).await {
-        Ok(()) => sidecar_and_app(&settings, components, &stage, stop).await,
+    let outcome = match emulators.prepare(&mut components).await {
+        Ok(()) => sidecar_and_app(&settings, components, &emulators, stop).await,
         Err(error) => Err(error.into()),
     };
-    stage.stop().await;
+    emulators.stop().await;
     outcome
 }
 
 async fn sidecar_and_app(
     settings: &DevSettings,
     components: Vec<Checked>,
-    stage: &Stage,
+    emulators: &Emulators,
     stop: &Stop,
 ) -> Result<Shutdown, DevError> {
     let running = daemon::start(&settings.run, components).await?;
-    let surroundings = Surroundings {
+    let env = AppEnv {
         app_id: &settings.run.app_id,
         app_port: settings.run.app.as_ref().map(|app| app.port),
         sidecar: running.http_address(),
-        kinesis: &stage.aws().kinesis_url(),
-        dynamodb: &stage.aws().dynamodb_url(),
+        kinesis: &emulators.aws().kinesis_url(),
+        dynamodb: &emulators.aws().dynamodb_url(),
     };
-    let mut app = match AppProcess::start(&settings.command, &surroundings) {
+    let mut app = match AppProcess::start(&settings.command, &env) {
         Ok(app) => app,
         Err(source) => {
             let at_once = Stop::new();
@@ -86,10 +79,10 @@ async fn sidecar_and_app(
         tokio::select! {
             shutdown = &mut serving => shutdown,
             status = ended(&mut app) => {
-                tracing::info!(?status, "app ended, so the sidecar stops too");
+                tracing::info!(?status, "app exited; sidecar stops");
                 end.finish();
                 let shutdown = serving.await;
-                // Whoever runs this in a script learns from the exit code that the app failed.
+                // A failed app gives a failed exit code, for scripts.
                 if status.is_ok_and(|status| status.success()) { shutdown } else { Shutdown::Cut }
             }
         }

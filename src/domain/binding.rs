@@ -1,4 +1,4 @@
-//! The one face of a component.
+//! The interface of a component.
 
 use super::{BindingError, ComponentName, EventHandler, InvokeRequest, InvokeResponse, Stop};
 use async_trait::async_trait;
@@ -8,33 +8,33 @@ use std::sync::Arc;
 /// A connected component. A side that it does not have is `None`, never a method that fails.
 #[async_trait]
 pub trait Binding: Debug + Send + Sync {
-    /// The component's name.
+    /// `metadata.name`
     fn name(&self) -> &ComponentName;
 
-    /// The side that brings events to the app.
+    /// Reads events and delivers them to the app.
     fn input(&self) -> Option<&dyn InputBinding>;
 
-    /// The side that the app calls.
+    /// Performs operations for the app.
     fn output(&self) -> Option<&dyn OutputBinding>;
 
-    /// Ends what the component still holds. Called once, after inputs are drained and callers answered.
+    /// Closes what the component still holds. Called once, after inputs are drained and callers have their responses.
     async fn close(&self);
 }
 
-/// The input side: reads events and hands each to the app.
+/// The input side: reads events and delivers each to the app.
 #[async_trait]
 pub trait InputBinding: Debug + Send + Sync {
-    /// Delivers events until told to stop.
+    /// Delivers events until `stop` requests the end.
     ///
-    /// Returns only after the delivery in hand is settled and progress is stored. Not cancel-safe: dropping the
-    /// future leaves leases to expire.
+    /// Returns only after the deliveries in flight have ended and progress is stored. Not cancel-safe: when the future is
+    /// dropped, its leases stay until they expire.
     ///
     /// # Errors
-    /// When the input cannot go on; the caller restarts it with backoff.
+    /// When the input cannot continue; the caller restarts it with backoff.
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError>;
 
-    /// Why the input does not read until an operator changes something; `None` while it reads or may soon. Shown in the
-    /// health of the sidecar.
+    /// Why the input does not read until an operator changes something; `None` while it reads or will soon. `healthz`
+    /// shows it.
     fn refusal(&self) -> Option<String> {
         None
     }
@@ -46,13 +46,13 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// The operations offered, in the order in which errors list them.
     fn operations(&self) -> &[&'static str];
 
-    /// For components that take a raw body as the data (`allowRawBody`): the request metadata that may come as headers
-    /// beside it, in their true case, since headers know none. `None`: bodies are JSON, always.
+    /// For components that take a raw body as the data (`allowRawBody`): the names of request metadata that may come as
+    /// headers with it, in their exact case, since header names have none. `None`: the body is always JSON.
     fn raw_body_keys(&self) -> Option<&'static [&'static str]> {
         None
     }
 
-    /// Performs one operation and answers for exactly this request. Success means that the service confirmed it.
+    /// Performs one operation. Success means that the service confirmed exactly this request.
     ///
     /// # Errors
     /// With the kind of the failure and, where the effect is not known, `Outcome::Unknown`.

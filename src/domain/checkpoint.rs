@@ -7,18 +7,16 @@ use std::time::{Duration, SystemTime};
 /// The last second of the year 9999.
 const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
-/// A moment in milliseconds since the Unix epoch, as AWS services tell it. Never read from a clock on this floor.
+/// A time in milliseconds since the Unix epoch, as AWS services return it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From milliseconds since the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
@@ -43,20 +41,19 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where a consumer without any lease table yet begins (`initialPosition`).
+/// Where a consumer begins that has no lease table yet (`initialPosition`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum InitialPosition {
     /// Records put after the table was created.
     #[default]
     Latest,
-    /// The oldest record held.
+    /// The oldest record in the stream.
     TrimHorizon,
-    /// Records that arrived at this moment or later.
+    /// Records that arrived at this time or later.
     AtTimestamp(Timestamp),
 }
 
 impl InitialPosition {
-    /// The word that the lease table keeps for it.
     #[must_use]
     pub const fn word(self) -> StartWord {
         match self {
@@ -67,7 +64,7 @@ impl InitialPosition {
     }
 }
 
-/// The start position of a lease that has no progress yet, as the KCL's table spells it.
+/// The checkpoint of a lease without progress, as the KCL writes it (its `SentinelCheckpoint`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StartWord {
     /// `TRIM_HORIZON`
@@ -81,22 +78,22 @@ pub enum StartWord {
 /// How far a shard has been delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Checkpoint {
-    /// Nothing was accepted yet.
+    /// No record was accepted yet.
     NotStarted(StartWord),
-    /// Everything up to and including this record was accepted.
+    /// Every record up to and including this one was accepted.
     After(RecordPosition),
-    /// The shard ended and everything in it was accepted.
+    /// The shard ended and every record in it was accepted.
     Ended,
 }
 
 impl Checkpoint {
-    /// Whether everything in the shard was accepted.
+    /// Whether every record in the shard was accepted.
     #[must_use]
     pub const fn is_ended(&self) -> bool {
         matches!(self, Self::Ended)
     }
 
-    /// The last record that was accepted, in a shard that was begun and has not ended.
+    /// The last accepted record, in a shard that was begun and has not ended.
     #[must_use]
     pub const fn position(&self) -> Option<&RecordPosition> {
         match self {
@@ -105,7 +102,7 @@ impl Checkpoint {
         }
     }
 
-    /// Whether storing this after `stored` moves forward. Progress never goes back.
+    /// Whether this is further than `stored`. A checkpoint never moves back.
     #[must_use]
     pub fn is_beyond(&self, stored: &Self) -> bool {
         match (self, stored) {
@@ -119,11 +116,11 @@ impl Checkpoint {
 /// Where to open a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartingPosition {
-    /// The oldest record held.
+    /// The oldest record in the shard.
     TrimHorizon,
-    /// After the newest record at the moment of the call.
+    /// After the newest record at the time of the call.
     Latest,
-    /// The first record that arrived at this moment or later.
+    /// The first record that arrived at this time or later.
     AtTimestamp(Timestamp),
     /// This record.
     At(SequenceNumber),

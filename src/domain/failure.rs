@@ -1,4 +1,4 @@
-//! How things fail, in words that every room understands.
+//! Errors: the kinds that every module understands, and what is known about the effect of a failed request.
 
 use super::DEAD_LETTERED;
 use std::error::Error;
@@ -6,15 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A cause of any type; shown in logs, never to a caller.
+/// A cause of any type: for logs, never for a caller.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// An error and its causes, from the outside in.
+/// An error followed by its sources.
 pub fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| (**error).source())
 }
 
-/// An error and its causes as one line for the log. A cause whose text ends the line already is not repeated.
+/// An error and its sources as one line for the log. A source that the line already ends with is not repeated.
 #[must_use]
 pub fn cause_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
@@ -27,32 +27,32 @@ pub fn cause_line(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// What a failure means for whoever must decide about a retry or an answer. Rooms ask the kind, never the text.
+/// What a failure means for a retry and for the response. Code decides by the kind, never by the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// The request itself is wrong; repeating it unchanged cannot help.
+    /// The request is invalid; repeating it unchanged cannot help.
     Caller,
     /// The request is larger than a limit.
     TooLarge,
-    /// The thing named does not exist.
+    /// The named resource does not exist.
     NotFound,
-    /// The thing is in a state that forbids the request.
+    /// The state of the resource does not allow the request.
     Conflict,
     /// Credentials or permissions do not allow it.
     Denied,
-    /// A rate limit was met; later it may work.
+    /// A rate limit was exceeded; the request may succeed later.
     Throttled,
-    /// A fault of the network or the service; soon it may work.
+    /// A fault of the network or the service; the request may succeed soon.
     Transient,
-    /// Something of our own that the request needs is not there yet, such as credentials; soon it may be.
+    /// Something in this process that the request needs is not ready yet, such as credentials.
     Unavailable,
-    /// The time allowed was over.
+    /// The time limit was exceeded.
     TimedOut,
-    /// The service refused for good.
+    /// The service rejected the request, and repeating it cannot help.
     Permanent,
-    /// The service does not implement the operation; no repetition helps.
+    /// The service does not implement the operation.
     Unsupported,
-    /// We are stopping and take no more work.
+    /// This process is stopping and accepts no more requests.
     Closed,
 }
 
@@ -63,7 +63,7 @@ impl FailureKind {
         matches!(self, Self::Throttled | Self::Transient | Self::Unavailable | Self::TimedOut)
     }
 
-    /// The status that HTTP has for it. Chosen here once, because answers about many items hold it in their bodies.
+    /// The HTTP status. It is here because results of single items hold it in the response body.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -80,7 +80,7 @@ impl FailureKind {
         }
     }
 
-    /// The word for programs, where the failure gives no narrower one.
+    /// The reason code in responses, where the failure has no more specific one.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl FailureKind {
         }
     }
 
-    /// A short stable word for metrics and logs.
+    /// A stable value for metric labels and logs.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -126,17 +126,17 @@ impl fmt::Display for FailureKind {
 /// What is known about the effect of a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Outcome {
-    /// Nothing was done.
+    /// The request had no effect.
     #[default]
     NotDone,
-    /// The request may have been carried out: the reply was lost or came too late.
+    /// The request may have taken effect: the response was lost or came too late.
     Unknown,
 }
 
-/// A component could not do what it was asked.
+/// A failed request to a component.
 ///
-/// The message is for the caller: what was tried, on which thing, why it failed, what to do. It holds neither
-/// payload nor secret. The source is for the log. A clone shares the source: one failed call may have many waiters.
+/// The message is for the caller: what failed, on which resource, why, what to do. It contains neither payload nor secret.
+/// The source is for the log. A clone shares the source, since one failed call may have many callers.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct BindingError {
@@ -149,7 +149,7 @@ pub struct BindingError {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// What programs may want to know; apart, because most errors that are made on the hot path have none.
+/// Boxed, because most errors on the hot path have none.
 #[derive(Debug, Clone, Default)]
 struct Facts {
     reason: Option<&'static str>,
@@ -160,57 +160,56 @@ struct Facts {
 }
 
 impl BindingError {
-    /// A failure of the given kind, with nothing done.
+    /// With [`Outcome::NotDone`].
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let (outcome, message) = (Outcome::NotDone, message.into());
         Self { kind, message, outcome, retry_after: None, facts: None, source: None }
     }
 
-    /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
     }
 
-    /// Gives a reason that is narrower than the kind's own, in capitals, such as `CONDITION_FAILED`.
+    /// A reason code that is more specific than that of the kind, such as `CONDITION_FAILED`.
     #[must_use]
     pub fn with_reason(mut self, reason: &'static str) -> Self {
         self.facts.get_or_insert_default().reason = Some(reason);
         self
     }
 
-    /// States that what stood in the way passes soon, although failures of this kind last as a rule.
+    /// The request may succeed soon, although most failures of this kind last.
     #[must_use]
     pub fn passing_soon(mut self) -> Self {
         self.facts.get_or_insert_default().passes_soon = true;
         self
     }
 
-    /// States that no call of the service was begun: what failed is no attempt.
+    /// No call was sent to the service, so this does not count as an attempt.
     #[must_use]
     pub fn unsent(mut self) -> Self {
         self.facts.get_or_insert_default().is_unsent = true;
         self
     }
 
-    /// States that the caller is known to the service but may not call this operation; another operation may be allowed.
+    /// The credentials are valid but lack the permission for this operation; another operation may be allowed.
     #[must_use]
     pub fn lacking_permission(mut self) -> Self {
         self.facts.get_or_insert_default().lacks_permission = true;
         self
     }
 
-    /// Adds a fact for programs, such as `requestId`, `shardId`, `size` or `limit`. Neither payload nor secret, but for
-    /// what the caller asked to be told.
+    /// Adds a detail for programs, such as `requestId`, `shardId`, `size` or `limit`. Neither payload nor secret, except what
+    /// the caller requested.
     #[must_use]
     pub fn with_detail(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.facts.get_or_insert_default().details.push((key, value.into()));
         self
     }
 
-    /// Adds to the message what else the caller should know.
+    /// Appends to the message, after a semicolon.
     #[must_use]
     pub fn with_remark(mut self, remark: &str) -> Self {
         self.message.push_str("; ");
@@ -218,76 +217,69 @@ impl BindingError {
         self
     }
 
-    /// States what is known about the effect.
     #[must_use]
     pub const fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = outcome;
         self
     }
 
-    /// Adds a hint when to try again.
     #[must_use]
     pub const fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// What kind of failure this is.
     #[must_use]
     pub const fn kind(&self) -> FailureKind {
         self.kind
     }
 
-    /// Whether the request may have taken effect all the same.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether the same request may succeed if it is sent again after a while: by its kind, or because what stood in the
-    /// way passes soon.
+    /// Whether the same request may succeed if it is sent again after a while.
     #[must_use]
     pub fn may_retry(&self) -> bool {
         self.kind.may_retry() || self.facts.as_ref().is_some_and(|facts| facts.passes_soon)
     }
 
-    /// Whether it is known that no call of the service was begun.
+    /// Whether no call was sent to the service.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         self.facts.as_ref().is_some_and(|facts| facts.is_unsent)
     }
 
-    /// Whether the service refused the operation for want of a permission, not because of the credentials.
+    /// Whether the credentials are valid but lack the permission for this operation.
     #[must_use]
     pub fn lacks_permission(&self) -> bool {
         self.facts.as_ref().is_some_and(|facts| facts.lacks_permission)
     }
 
-    /// When to try again, if somebody knows.
+    /// How long to wait before the next attempt.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// A reason that is narrower than the kind's own.
+    /// A reason code that is more specific than that of the kind.
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
         self.facts.as_ref()?.reason
     }
 
-    /// Facts for programs.
     #[must_use]
     pub fn details(&self) -> &[(&'static str, String)] {
         self.facts.as_ref().map_or(&[], |facts| &facts.details)
     }
 
-    /// Whether the dead letter binding took what could not be done.
+    /// Whether the dead letter binding stored the request.
     #[must_use]
     pub fn is_dead_lettered(&self) -> bool {
         self.details().iter().any(|(key, value)| *key == DEAD_LETTERED && value == "true")
     }
 
-    /// The text for the caller.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -299,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_told_from_the_outside_in() {
+    fn an_error_is_shown_with_its_sources() {
         let inner = BindingError::new(FailureKind::TimedOut, "late").with_source("no reply");
         let error = BindingError::new(FailureKind::Transient, "not stored").with_source(inner);
         assert_eq!(cause_line(&error), "not stored: late: no reply");

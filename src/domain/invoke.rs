@@ -1,9 +1,9 @@
-//! One call of an output binding.
+//! Requests to output bindings, and responses.
 
 use bytes::Bytes;
 use std::collections::HashMap;
 
-/// The string pairs that came with a request; keys are compared exactly, as in Dapr.
+/// The `metadata` of a request; keys are compared with case, as in Dapr.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata(HashMap<String, String>);
 
@@ -14,17 +14,16 @@ impl Metadata {
         self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The keys that came, in no order.
+    /// All keys, in no order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Sets a value; the last one wins.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.0.insert(key.into(), value.into());
     }
 
-    /// About how many bytes of memory the pairs take, which may be many times what they took in the request.
+    /// About how many bytes of memory the pairs take, which may be many times their size in the request.
     #[must_use]
     pub fn memory(&self) -> usize {
         let pair = 2 * size_of::<String>() + size_of::<u64>();
@@ -46,54 +45,49 @@ impl FromIterator<(String, String)> for Metadata {
     }
 }
 
-/// What a caller asks of an output binding.
+/// A request to an output binding.
 #[derive(Debug, Clone)]
 pub struct InvokeRequest {
-    /// The operation, compared with case.
+    /// Compared with case.
     pub operation: String,
     /// The exact text of `data`: a JSON string keeps its quotes, numbers and key order are untouched. Or the whole body,
     /// as `form` says.
     pub data: Bytes,
-    /// What `data` is.
     pub form: DataForm,
-    /// The `metadata` of the request.
     pub metadata: Metadata,
 }
 
-/// A record may wait long after its request was answered, so a small part must not keep a large body alive.
-const PINNED: usize = 4;
-
-/// `part` of `body`: in the same memory, or copied where it is less than a quarter of the whole.
+/// `part` of `body`: shares its memory, or is copied where it is less than a quarter of the body. A record may wait longer
+/// than its request lives, and a small part must not keep a large body in memory.
 #[must_use]
-pub fn cut_out(body: &Bytes, part: &[u8]) -> Bytes {
-    if part.len().saturating_mul(PINNED) < body.len() { Bytes::copy_from_slice(part) } else { body.slice_ref(part) }
+pub fn slice_or_copy(body: &Bytes, part: &[u8]) -> Bytes {
+    if part.len().saturating_mul(4) < body.len() { Bytes::copy_from_slice(part) } else { body.slice_ref(part) }
 }
 
-/// How the data of a request came.
+/// How the data of a request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DataForm {
     /// As the JSON text of the field `data`.
     #[default]
     Json,
-    /// As the body itself: any bytes.
+    /// As the body itself, which may be any bytes.
     Raw,
 }
 
-/// The fact in failures and the response metadata that says: a dead letter was taken.
+/// The detail of errors and the response metadata that says: the dead letter binding stored the request.
 pub const DEAD_LETTERED: &str = "deadLettered";
 
-/// What a successful call gives back.
+/// The response of a successful request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InvokeResponse {
-    /// A JSON body; without one the answer is 204.
+    /// A JSON body; without one the HTTP status is 204.
     pub data: Option<Bytes>,
-    /// Facts about the call; each becomes a response header `metadata.<key>`.
+    /// Each becomes a response header `metadata.<key>`.
     pub metadata: Vec<(&'static str, String)>,
-    /// Whether all that was asked was done.
     pub extent: Extent,
 }
 
-/// How much of a request with many items was done. The body tells of each item.
+/// How much of a request with many items was done. The body has the result of each item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Extent {
     /// All of it.
@@ -110,7 +104,7 @@ mod tests {
     #[test]
     fn a_small_part_does_not_keep_the_body_alive() {
         let body = Bytes::from(vec![7; 100]);
-        let (small, large) = (cut_out(&body, &body[40..64]), cut_out(&body, &body[40..65]));
+        let (small, large) = (slice_or_copy(&body, &body[40..64]), slice_or_copy(&body, &body[40..65]));
         assert!((small.len(), large.len()) == (24, 25) && large.as_ptr() == body[40..].as_ptr());
         assert!(!body.as_ptr_range().contains(&small.as_ptr()));
         drop(large);

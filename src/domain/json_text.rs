@@ -1,16 +1,16 @@
-//! Texts inside JSON.
+//! Strings in JSON.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON string, borrowed from the JSON where nothing in it is escaped. One with half of a surrogate pair (`\ud800` to
-/// `\udfff`) is refused with a data error: it is no text, and replacing it would make one key of two.
+/// A JSON string, borrowed from the JSON where it has no escapes. One with half of a surrogate pair (`\ud800` to `\udfff`)
+/// is an error: it is not text, and with a replacement character two different keys could become the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct JsonText<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for JsonText<'de> {
-    // Only as bytes does `serde_json` pass half a surrogate pair on, so that it is distinguished from a syntax error.
+    // Read as bytes, because `serde_json` reports half a surrogate pair in a string as a syntax error.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(TextVisitor)
     }
@@ -33,7 +33,7 @@ impl<'de> Visitor<'de> for TextVisitor {
         text(bytes).map(|text| JsonText(Cow::Owned(text.to_owned())))
     }
 
-    // A reader of what is parsed already, such as that of `serde_json::Value`, gives strings as such.
+    // `serde_json::Value` as a deserializer calls these.
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
         Ok(JsonText(Cow::Borrowed(text)))
     }

@@ -1,7 +1,7 @@
-//! The words of the house: what a component, a shard, a lease and a record are, and the ports between them.
+//! What a component, a shard, a lease and a record are, and the traits (ports) through which modules work together.
 //!
-//! Nothing here does I/O, names an SDK, knows HTTP or reads a clock. The rooms above implement these traits
-//! (`aws`, `app`) or use them (`consumer`, `components`, `http`); they meet only through this floor.
+//! Nothing here does I/O, names an SDK, knows HTTP or reads a clock. `aws` and `app` implement the traits; `consumer`,
+//! `producer`, `bindings` and `http` use them.
 
 mod binding;
 mod checkpoint;
@@ -23,7 +23,7 @@ pub use binding::{Binding, InputBinding, OutputBinding};
 pub use checkpoint::{Checkpoint, InitialPosition, StartWord, StartingPosition, Timestamp};
 pub use event::{BindingEvent, DeliveryError, EventHandler, EventOrigin};
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
-pub use invoke::{DEAD_LETTERED, DataForm, Extent, InvokeRequest, InvokeResponse, Metadata, cut_out};
+pub use invoke::{DEAD_LETTERED, DataForm, Extent, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
 pub use json_text::JsonText;
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};

@@ -1,4 +1,4 @@
-//! Names that appear in component files and on the HTTP face.
+//! Names that appear in component files and in the HTTP API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 pub struct ComponentName(Arc<str>);
 
 impl ComponentName {
-    /// The name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,34 +38,31 @@ impl fmt::Display for ComponentName {
     }
 }
 
-/// Which sides of a component its file asks for (`direction`).
+/// Which sides of a component its file requests (`direction`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// Nothing was written: both sides exist, and the app is asked by OPTIONS whether it wants the input.
+    /// The file does not say: both sides exist, and an OPTIONS request finds out whether the app accepts input.
     #[default]
     Unstated,
-    /// Only the input side; no probe.
+    /// Only the input side; no OPTIONS request.
     Input,
-    /// Only the output side.
     Output,
-    /// Both sides; no probe.
+    /// Both sides; no OPTIONS request.
     Both,
 }
 
 impl Direction {
-    /// Whether the input side is wanted.
     #[must_use]
     pub const fn has_input(self) -> bool {
         matches!(self, Self::Unstated | Self::Input | Self::Both)
     }
 
-    /// Whether the output side is wanted.
     #[must_use]
     pub const fn has_output(self) -> bool {
         matches!(self, Self::Unstated | Self::Output | Self::Both)
     }
 
-    /// Whether the app must be asked by OPTIONS before the input is started.
+    /// Whether an OPTIONS request must find out if the app accepts input, before the input starts.
     #[must_use]
     pub const fn needs_probe(self) -> bool {
         matches!(self, Self::Unstated)

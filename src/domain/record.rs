@@ -1,27 +1,25 @@
-//! Records as they come out of a shard.
+//! Records as they are read from a shard.
 
 use super::{RecordPosition, Timestamp};
 use bytes::Bytes;
 use std::time::Duration;
 
-/// One user record. Records that a producer packed together (KPL) are already apart.
+/// One user record. Records that a producer aggregated (KPL) are already deaggregated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its place in the shard.
     pub position: RecordPosition,
-    /// Its own partition key; empty where the stream places records by itself.
+    /// Empty where the stream distributes records itself.
     pub partition_key: String,
-    /// The payload, untouched.
     pub data: Bytes,
-    /// When the service says it arrived; neither exact nor monotonic.
+    /// `ApproximateArrivalTimestamp`: neither exact nor monotonic.
     pub arrival: Option<Timestamp>,
 }
 
-/// What one read brought, in order; may be empty.
+/// The result of one read; may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordBatch {
-    /// The records, in the order of their positions.
+    /// In the order of their positions.
     pub records: Vec<Record>,
-    /// How far behind the newest record this read was, if the service said so.
+    /// `MillisBehindLatest`: how far this read was behind the newest record.
     pub behind: Option<Duration>,
 }

@@ -5,12 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The number that Kinesis gives a record, ordered as a number: by length, then by digits.
+/// The sequence number of a record, ordered as a number: by length, then by digits.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SequenceNumber(Arc<str>);
 
 impl SequenceNumber {
-    /// The decimal digits, without leading zeros.
+    /// Decimal digits without leading zeros.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,17 +58,15 @@ impl fmt::Debug for SequenceNumber {
     }
 }
 
-/// The place of a user record in its shard: a Kinesis record, and the index inside it where it is an aggregate.
+/// The position of a user record in its shard: the Kinesis record, and the index in it where it is an aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordPosition {
-    /// The Kinesis record.
     pub sequence: SequenceNumber,
     /// The index in the aggregate; 0 for a plain record.
     pub sub_sequence: u64,
 }
 
 impl RecordPosition {
-    /// The place of a plain record.
     #[must_use]
     pub const fn plain(sequence: SequenceNumber) -> Self {
         Self { sequence, sub_sequence: 0 }

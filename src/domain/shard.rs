@@ -1,4 +1,4 @@
-//! Shards and their family.
+//! Shards with their parents.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,11 @@ use std::sync::Arc;
 pub struct ShardId(Arc<str>);
 
 impl ShardId {
-    /// Takes an id as the service wrote it.
     #[must_use]
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 
-    /// The id as the service wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -36,20 +34,16 @@ impl fmt::Debug for ShardId {
 /// The part of the hash-key space that a shard covers, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HashKeyRange {
-    /// First hash key.
     pub start: u128,
-    /// Last hash key.
     pub end: u128,
 }
 
 /// One shard as `ListShards` describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
-    /// Its id.
     pub id: ShardId,
-    /// One parent after a split, two after a merge, none at the beginning. A parent may have aged out of the stream.
+    /// One parent after a split, two after a merge, else none. A parent may have left the stream by its retention period.
     pub parents: Vec<ShardId>,
-    /// The hash keys it covers.
     pub hash_range: Option<HashKeyRange>,
     /// Whether it still takes records (it has no ending sequence number).
     pub is_open: bool,

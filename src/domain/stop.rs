@@ -1,8 +1,8 @@
-//! How long-running work is told to end. Lives on this floor because the port `InputBinding::read` takes it.
+//! The signal that stops long-running work. It is here because the port `InputBinding::read` takes it.
 
 use tokio_util::sync::CancellationToken;
 
-/// Two tokens: "please finish" and "now". Cheap to clone; the second implies the first.
+/// Two cancellation tokens: finish the work in progress, or drop it. Cheap to clone; the second implies the first.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     finish: CancellationToken,
@@ -10,30 +10,29 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A fresh pair; nothing is asked yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A pair that follows this one but can also be stopped alone.
+    /// Is cancelled together with this pair, and can also be cancelled alone.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { finish: self.finish.child_token(), now: self.now.child_token() }
     }
 
-    /// Asks to finish the work in hand and end.
+    /// Requests that work in progress is finished and no more is begun.
     pub fn finish(&self) {
         self.finish.cancel();
     }
 
-    /// Asks to drop the work in hand.
+    /// Requests that work in progress is dropped.
     pub fn now(&self) {
         self.finish.cancel();
         self.now.cancel();
     }
 
-    /// Whether an end was asked for.
+    /// Whether a stop was requested.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.finish.is_cancelled()
@@ -45,7 +44,7 @@ impl Stop {
         self.now.is_cancelled()
     }
 
-    /// Resolves once an end was asked for. Cancel-safe.
+    /// Resolves once a stop was requested. Cancel-safe.
     pub async fn asked(&self) {
         self.finish.cancelled().await;
     }

@@ -3,19 +3,19 @@
 use super::Timestamp;
 use std::sync::Arc;
 
-/// Which stream it is. Lease rows keep it, so that no worker reads one stream by the progress of another.
+/// Lease rows hold it, so that no worker reads one stream with the checkpoints of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamIdentity {
     /// The stream's ARN, or its name where the ARN is not known.
     pub stream: Arc<str>,
-    /// When the stream was created; `None` where describing it is denied. Distinguishes a stream from an earlier one of
-    /// the same name.
+    /// The creation time, which tells a stream from an earlier one of the same name; `None` where permissions deny describing
+    /// it.
     pub created: Option<Timestamp>,
 }
 
 impl StreamIdentity {
-    /// Whether both texts, each an ARN or a name, may mean the same stream. Two ARNs must be equal. A name says nothing of
-    /// region and account, so it is compared with the name in the ARN.
+    /// Whether both texts, each an ARN or a name, may identify the same stream. Two ARNs must be equal. A name has no region
+    /// and account, so it is compared with the name in the ARN.
     #[must_use]
     pub fn may_be_same(one: &str, other: &str) -> bool {
         if Self::is_arn(one) && Self::is_arn(other) { one == other } else { name(one) == name(other) }

@@ -1,4 +1,4 @@
-//! Records on their way into a stream, and the port that takes them there.
+//! Records for a stream, and the port that writes them.
 
 use super::{BindingError, SequenceNumber, ShardId};
 use async_trait::async_trait;
@@ -7,26 +7,24 @@ use std::fmt::{self, Debug};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The most characters of a partition key.
-const LONGEST: usize = 256;
+/// Characters.
+const MAX_PARTITION_KEY: usize = 256;
 
 /// A partition key: 1 to 256 Unicode characters (AWS, `PutRecord.PartitionKey`). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartitionKey(Arc<str>);
 
 impl PartitionKey {
-    /// The key as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A text that cannot be a partition key. Does not show it: a key is the caller's data.
+/// A text that cannot be a partition key. The message does not contain it: a key is the caller's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the partition key has {characters} characters: Kinesis takes 1 to {LONGEST}")]
+#[error("the partition key has {characters} characters: Kinesis takes 1 to {MAX_PARTITION_KEY}")]
 pub struct InvalidPartitionKey {
-    /// How many characters it has.
     pub characters: usize,
 }
 
@@ -35,8 +33,8 @@ impl FromStr for PartitionKey {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // A text of few bytes has few characters.
-        let characters = if (1..=LONGEST).contains(&text.len()) { text.len() } else { text.chars().count() };
-        if (1..=LONGEST).contains(&characters) {
+        let characters = if (1..=MAX_PARTITION_KEY).contains(&text.len()) { text.len() } else { text.chars().count() };
+        if (1..=MAX_PARTITION_KEY).contains(&characters) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidPartitionKey { characters })
@@ -50,20 +48,19 @@ impl Debug for PartitionKey {
     }
 }
 
-/// A record to be written. Clones share payload and key.
+/// A record to write. Clones share payload and key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewRecord {
-    /// The payload.
     pub data: Bytes,
-    /// Decides about the shard, by its MD5. `None` only where the stream distributes records by itself
+    /// Selects the shard by its MD5. `None` only where the stream distributes records itself
     /// (`UpdateStreamRecordDistributionStrategy`, `AUTO`).
     pub partition_key: Option<PartitionKey>,
-    /// Decides about the shard instead of the partition key.
+    /// Selects the shard instead of the partition key.
     pub explicit_hash_key: Option<u128>,
 }
 
 impl NewRecord {
-    /// What counts towards every limit of AWS, in bytes: the payload before base64, and the partition key.
+    /// Bytes that count towards every limit of AWS: the payload before base64, and the partition key.
     #[must_use]
     pub fn size(&self) -> usize {
         self.data.len().saturating_add(self.partition_key.as_ref().map_or(0, |key| key.as_str().len()))
@@ -76,34 +73,31 @@ impl Debug for NewRecord {
     }
 }
 
-/// Where a record was stored. Only the service makes one: it is the proof that the record is in the stream.
+/// The service's confirmation that a record is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The number it was given.
     pub sequence: SequenceNumber,
-    /// The shard it went to.
     pub shard: ShardId,
-    /// `KMS` or `NONE`, where the service says so.
+    /// `KMS` or `NONE`, where the service returns it.
     pub encryption: Option<Arc<str>>,
 }
 
-/// Writes into one stream: single attempts, never repeated below this port.
+/// Writes into one stream: each call is one attempt, without retries below this port.
 #[async_trait]
 pub trait RecordWriter: Debug + Send + Sync {
-    /// One record by one call. `after` asks the service for a larger sequence number than that
-    /// (`SequenceNumberForOrdering`). Dropping the future leaves open whether the record was stored.
+    /// `PutRecord`. `after` is its `SequenceNumberForOrdering`. When the future is dropped, the record may or may not be
+    /// stored.
     ///
     /// # Errors
-    /// As the service answered; `Outcome::Unknown` when the record may have been stored.
+    /// When the service did not confirm it; `Outcome::Unknown` where the record may be stored.
     async fn put(&self, record: &NewRecord, after: Option<&SequenceNumber>) -> Result<Receipt, BindingError>;
 
-    /// At most 500 records and 10 MiB by one call. Answers for each record, in the order given. Dropping the future
-    /// leaves open which were stored.
+    /// `PutRecords`: at most 500 records and 10 MiB. Returns a result for each record, in the same order. When the future is
+    /// dropped, each record may or may not be stored.
     ///
     /// # Errors
-    /// The outer error when the call failed as a whole: none was stored, or with `Outcome::Unknown` it is not known. With
-    /// [`BindingError::lacks_permission`] only calls with several records are refused; [`RecordWriter::put`] may be
-    /// allowed.
+    /// The outer error when the whole call failed: no record is stored, or with `Outcome::Unknown` any may be. With
+    /// [`BindingError::lacks_permission`] only `PutRecords` is denied; [`RecordWriter::put`] may be allowed.
     async fn put_all(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError>;
 }
 

@@ -9,7 +9,7 @@
 use super::encoding;
 use super::error::MalformedRequest;
 use super::json_path::path_after;
-use crate::domain::{DataForm, InvokeRequest, JsonText, Metadata, cut_out};
+use crate::domain::{DataForm, InvokeRequest, JsonText, Metadata, slice_or_copy};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -43,7 +43,7 @@ pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
     };
     Ok(InvokeRequest {
         operation: operation(whole, &fields.operations)?,
-        data: fields.data.map_or(NULL, |data| cut_out(body, data.get().as_bytes())),
+        data: fields.data.map_or(NULL, |data| slice_or_copy(body, data.get().as_bytes())),
         form: DataForm::Json,
         metadata: metadata(whole, &fields.metadata)?,
     })

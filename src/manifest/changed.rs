@@ -1,38 +1,44 @@
-//! Scalars of a YAML document that bindd uses in another spelling than the one written: `1.10` is the number 1.1.
+//! Finds scalars of a YAML document whose value is not the text in the file: `1.10` is the number 1.1.
 
-use super::{Node, key_text};
+use super::document::scalar;
+use super::tree::{Budget, Node, key_text, read};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-/// Words in names of items whose values are not shown.
+/// The value of an item with one of these in its name is not shown.
 const SECRET_WORDS: [&str; 5] = ["key", "token", "secret", "password", "externalid"];
 
-/// A number (or an empty value such as `~`) whose text is not the one written.
+/// A number (or an empty value such as `~`) whose value is not the text in the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(in super::super) struct ChangedScalar {
+pub(super) struct ChangedScalar {
     /// The item's name, or the field's path.
-    pub(in super::super) field: String,
-    /// What happened to it, and what to do.
-    pub(in super::super) text: String,
+    pub(super) field: String,
+    /// What changed, and what to do.
+    pub(super) text: String,
 }
 
-/// Reads `text` once more beside `tree`, which came of it, and compares.
-pub(super) fn find(text: &str, tree: &Value, purse: &Cell<usize>) -> Result<Vec<ChangedScalar>, String> {
+/// The changed scalars of a document that [`super::tree::from_yaml`] has accepted.
+pub(super) fn changed_scalars(text: &str) -> Result<Vec<ChangedScalar>, String> {
+    Budget::new().with_document(text, |left| find(text, &read(text, left)?, left))
+}
+
+/// Reads `text` again and compares each scalar with `tree`, which is the result of the first reading.
+fn find(text: &str, tree: &Value, left: &Cell<usize>) -> Result<Vec<ChangedScalar>, String> {
     let found = RefCell::new(Vec::new());
-    Beside { used: tree, path: &[], purse, found: &found }
+    Comparison { used: tree, path: &[], left, found: &found }
         .deserialize(serde_yaml::Deserializer::from_str(text))
         .map_err(|error| error.to_string())?;
     let mut changed: Vec<ChangedScalar> = Vec::new();
     for (path, written) in found.into_inner() {
-        // One notice a field is enough, however many numbers it holds.
+        // One notice per field, however many numbers it holds.
         changed.extend(describe(tree, &path, &written).filter(|new| changed.iter().all(|old| old.field != new.field)));
     }
     Ok(changed)
 }
 
-/// What to say of a scalar at this path; nothing where bindd does not use it.
+/// The message about a scalar at this path; `None` where bindd does not use it.
 fn describe(tree: &Value, path: &[String], written: &str) -> Option<ChangedScalar> {
     let steps: Vec<&str> = path.iter().map(String::as_str).collect();
     let used = steps.iter().try_fold(tree, |value, step| child(value, step))?;
@@ -46,7 +52,7 @@ fn describe(tree: &Value, path: &[String], written: &str) -> Option<ChangedScala
     let text = match used {
         Value::Number(_) if is_secret => "YAML reads this value as a number, which changes its text".to_owned(),
         Value::Number(number) => format!("YAML reads `{}` as the number `{number}`", shortened(written)),
-        // An empty value beside a reference is how Go programs write that there is none.
+        // Go programs write an empty value next to a reference.
         Value::Null if *steps.last()? == "value" && !refers(tree, &steps) => {
             format!("YAML reads `{}` as no value", shortened(written))
         }
@@ -71,9 +77,9 @@ fn item<'v>(tree: &'v Value, number: &str) -> Option<&'v Map<String, Value>> {
     ["spec", "metadata", number].iter().try_fold(tree, |value, step| child(value, step))?.as_object()
 }
 
-/// How the field is called in messages, and whether its value may not be shown.
+/// The field's name in messages, and whether its value is secret.
 fn item_field(tree: &Value, number: &str, rest: &[&str]) -> Option<(String, bool)> {
-    let name = super::super::document::scalar(item(tree, number)?.get("name"))?;
+    let name = scalar(item(tree, number)?.get("name"))?;
     match rest {
         ["name"] => Some((name, false)),
         ["value", ..] => {
@@ -85,41 +91,41 @@ fn item_field(tree: &Value, number: &str, rest: &[&str]) -> Option<(String, bool
     }
 }
 
-/// Whether the item at this path has its value from elsewhere.
+/// Whether the item at this path refers to its value.
 fn refers(tree: &Value, steps: &[&str]) -> bool {
     let item = steps.get(2).and_then(|number| item(tree, number));
     item.is_some_and(|item| ["envRef", "secretKeyRef"].iter().any(|name| item.get(*name).is_some_and(|v| !v.is_null())))
 }
 
-/// Walks a document beside the tree that came of it, and notes each number or empty value with another text.
+/// Visits a document together with its tree, and collects each number or empty value with another text.
 #[derive(Clone, Copy)]
-struct Beside<'a> {
+struct Comparison<'a> {
     used: &'a Value,
     path: &'a [String],
-    purse: &'a Cell<usize>,
+    left: &'a Cell<usize>,
     found: &'a RefCell<Vec<(Vec<String>, String)>>,
 }
 
-impl Beside<'_> {
+impl Comparison<'_> {
     fn below(&self, step: &str) -> Vec<String> {
         self.path.iter().cloned().chain([step.to_owned()]).collect()
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Beside<'_> {
+impl<'de> DeserializeSeed<'de> for Comparison<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.used {
             Value::Object(_) | Value::Array(_) => deserializer.deserialize_any(self),
-            // As a text, a scalar comes as it was written.
+            // Read as a string, a scalar comes as it is in the file.
             Value::Number(_) | Value::Null => deserializer.deserialize_str(self),
             Value::Bool(_) | Value::String(_) => deserializer.deserialize_any(IgnoredAny).map(|IgnoredAny| ()),
         }
     }
 }
 
-impl<'de> Visitor<'de> for Beside<'_> {
+impl<'de> Visitor<'de> for Comparison<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,17 +144,17 @@ impl<'de> Visitor<'de> for Beside<'_> {
         let list = self.used.as_array().map(Vec::as_slice).unwrap_or_default();
         for (number, used) in list.iter().enumerate() {
             let path = self.below(&number.to_string());
-            items.next_element_seed(Beside { used, path: &path, ..self })?;
+            items.next_element_seed(Comparison { used, path: &path, ..self })?;
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(key) = entries.next_key_seed(Node { budget: self.purse })? {
+        while let Some(key) = entries.next_key_seed(Node { budget: self.left })? {
             let key = key_text::<A::Error>(key)?;
             let used = child(self.used, &key).ok_or_else(|| A::Error::custom("the document changed"))?;
             let path = self.below(&key);
-            entries.next_value_seed(Beside { used, path: &path, ..self })?;
+            entries.next_value_seed(Comparison { used, path: &path, ..self })?;
         }
         Ok(())
     }
@@ -156,10 +162,10 @@ impl<'de> Visitor<'de> for Beside<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::changed_scalars;
+    use super::changed_scalars;
 
-    /// The fields and texts of what is said about one item with this value.
-    fn said(name: &str, value: &str) -> Vec<(String, String)> {
+    /// The changed scalars of one item with this value.
+    fn changed(name: &str, value: &str) -> Vec<(String, String)> {
         let text = format!("spec:\n  metadata:\n  - name: {name}\n    value: {value}\n");
         changed_scalars(&text).unwrap().into_iter().map(|changed| (changed.field, changed.text)).collect()
     }
@@ -180,10 +186,10 @@ mod tests {
         ] {
             let expected =
                 format!("YAML reads `{written}` as the number `{used}`; put it in quotes to keep it as written");
-            assert_eq!(said("streamName", written), [("streamName".to_owned(), expected)]);
+            assert_eq!(changed("streamName", written), [("streamName".to_owned(), expected)]);
         }
         // More digits than any integer has become a number with an exponent or with zeros.
-        assert_eq!(said("streamName", &"9".repeat(60)).len(), 1);
+        assert_eq!(changed("streamName", &"9".repeat(60)).len(), 1);
     }
 
     #[test]
@@ -208,14 +214,14 @@ mod tests {
             "{a: {b: 2}}",
             "12:30",
         ] {
-            assert_eq!(said("streamName", kept), [], "{kept}");
+            assert_eq!(changed("streamName", kept), [], "{kept}");
         }
     }
 
     #[test]
     fn empty_values_are_found_unless_a_reference_gives_the_value() {
         for written in ["~", "null", "Null"] {
-            let [(field, text)] = said("streamName", written).try_into().unwrap();
+            let [(field, text)] = changed("streamName", written).try_into().unwrap();
             assert_eq!(field, "streamName");
             assert!(text.contains(&format!("`{written}` as no value")), "{text}");
         }
@@ -227,9 +233,9 @@ mod tests {
     #[test]
     fn values_that_may_be_secret_are_not_shown() {
         for name in ["secretKey", "sessionToken", "dbPassword", "assumeRoleExternalId"] {
-            let said = said(name, "12e5");
-            assert_eq!(said.len(), 1, "{name}");
-            assert!(!said[0].1.contains("12"), "{}", said[0].1);
+            let found = changed(name, "12e5");
+            assert_eq!(found.len(), 1, "{name}");
+            assert!(!found[0].1.contains("12"), "{}", found[0].1);
         }
     }
 

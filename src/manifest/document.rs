@@ -1,4 +1,4 @@
-//! One `Component` document: first as written, then with its references resolved.
+//! A `Component` document: as in the file ([`Draft`]), then with its references resolved ([`Document`]).
 
 use super::fault::{Fault, Faults, Notice, Place, nearest};
 use super::kinds::{TypeClass, classify};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const API_VERSION: &str = "dapr.io/v1alpha1";
 const KIND: &str = "Component";
-/// What Dapr takes when nothing (valid) is written.
+/// Dapr's default, also for an invalid value.
 const DEFAULT_INIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A component document with every reference resolved. Read its items through [`Document::reader`].
@@ -20,27 +20,26 @@ const DEFAULT_INIT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Document {
     /// `metadata.name`
     pub name: ComponentName,
-    /// `spec.type`, as written.
+    /// `spec.type`
     pub component_type: String,
-    /// `spec.version`, as written; empty when left out.
+    /// `spec.version`; empty when absent.
     pub version: String,
     /// `spec.ignoreErrors`: the daemon starts without this component if something is wrong with it.
     pub ignore_errors: bool,
-    /// `spec.initTimeout`; 5 s when left out.
+    /// `spec.initTimeout`; 5 s when absent.
     pub init_timeout: Duration,
-    /// Where it stands.
     pub place: Place,
     pub(super) app_id: Option<String>,
     pub(super) items: Vec<Item>,
-    pub(super) is_whole: bool,
+    pub(super) is_complete: bool,
 }
 
 impl Document {
-    /// Whether loading found no fault in it. One that is not whole is still given, so that its kind can tell the rest
-    /// of its faults in the same run; it must not be used.
+    /// Whether loading found no fault in it. An incomplete document must not be used; it is returned so that its kind can
+    /// report more faults in the same run.
     #[must_use]
-    pub const fn is_whole(&self) -> bool {
-        self.is_whole
+    pub const fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Typed access to `spec.metadata`.
@@ -54,10 +53,10 @@ impl Document {
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) name: String,
-    /// `None` when the reference leads nowhere; that fault is told already.
+    /// `None` when the reference cannot be resolved; that fault is reported already.
     pub(super) value: Option<SecretString>,
-    /// Whether the value itself stands in the file, so that a message may repeat it.
-    pub(super) is_written: bool,
+    /// Whether the value is in the file, so that a message may show it.
+    pub(super) is_literal: bool,
 }
 
 impl fmt::Debug for Item {
@@ -66,7 +65,7 @@ impl fmt::Debug for Item {
     }
 }
 
-/// A document as written, references not yet resolved.
+/// A document with unresolved references.
 pub(super) struct Draft {
     pub(super) place: Place,
     pub(super) name: ComponentName,
@@ -82,7 +81,6 @@ pub(super) struct Draft {
     pub(super) notices: Vec<Notice>,
 }
 
-/// An item as written.
 pub(super) struct DraftItem {
     pub(super) name: String,
     pub(super) source: Source,
@@ -90,27 +88,26 @@ pub(super) struct DraftItem {
 
 /// Where an item's value comes from.
 pub(super) enum Source {
-    Written(String),
+    Literal(String),
     Variable(String),
     Secret { name: String, key: String },
 }
 
-/// What a document turned out to be.
 pub(super) enum Parsed {
     Component(Box<Draft>),
-    /// A component of a type that bindd does not serve; nothing but its type and name was looked at.
+    /// A component of a type that bindd does not serve; only its type and name were read.
     Skipped {
         name: Option<String>,
         component_type: String,
     },
-    /// No component, with the reason.
+    /// Not a component, with the reason.
     Other(String),
-    /// No document at all: a list or a single value.
+    /// Not a mapping: a list or a single value.
     NoMapping(&'static str),
     Broken(Faults),
 }
 
-/// Reads the frame of a document. Finds every fault of the frame, not only the first.
+/// Reads a document without the values of its items. Finds every fault, not only the first.
 pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
     let root = match tree {
         Value::Object(root) => root,
@@ -138,11 +135,11 @@ pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
         let name = root.get("metadata").and_then(|metadata| scalar(metadata.get("name")));
         return Parsed::Skipped { name, component_type };
     }
-    let mut frame = Frame { place, component: None, faults: Faults::default(), notices: Vec::new() };
-    let draft = frame.draft(root);
+    let mut parser = DocumentParser { place, component: None, faults: Faults::default(), notices: Vec::new() };
+    let draft = parser.draft(root);
     match draft {
-        Some(draft) => Parsed::Component(Box::new(Draft { faults: frame.faults, notices: frame.notices, ..draft })),
-        None => Parsed::Broken(frame.faults),
+        Some(draft) => Parsed::Component(Box::new(Draft { faults: parser.faults, notices: parser.notices, ..draft })),
+        None => Parsed::Broken(parser.faults),
     }
 }
 
@@ -164,7 +161,7 @@ fn type_of(root: &Map<String, Value>) -> Option<String> {
     root.get("spec").and_then(|spec| scalar(spec.get("type")))
 }
 
-/// A text, number or boolean as text; `None` for anything else.
+/// A string, number or boolean as text; `None` for anything else.
 pub(super) fn scalar(value: Option<&Value>) -> Option<String> {
     match value {
         Some(Value::String(text)) => Some(text.clone()),
@@ -174,15 +171,15 @@ pub(super) fn scalar(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// Gathers what is wrong with the frame of one document.
-struct Frame {
+/// Reads one document and collects its faults and notices.
+struct DocumentParser {
     place: Place,
     component: Option<String>,
     faults: Faults,
     notices: Vec<Notice>,
 }
 
-impl Frame {
+impl DocumentParser {
     fn fault(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
         let mut fault = Fault::of_document(&self.place, problem, remedy).field(field);
         fault.component.clone_from(&self.component);
@@ -256,14 +253,14 @@ impl Frame {
 
     fn ignore_errors(&mut self, spec: &Map<String, Value>) -> bool {
         let Some(value) = spec.get("ignoreErrors").filter(|value| !value.is_null()) else { return false };
-        // YAML 1.1, which Dapr reads, has more words for a boolean than the reader here; they come as texts.
+        // YAML 1.1, which Dapr reads, has more booleans than the parser here, which returns them as strings.
         scalar(Some(value)).and_then(|text| boolean(&text)).unwrap_or_else(|| {
             self.fault("spec.ignoreErrors", "this is not a boolean", "write `true` or `false`");
             false
         })
     }
 
-    /// As Dapr, what is no duration or not above zero gives the default; but here it is said.
+    /// As in Dapr, an invalid duration or one that is not above zero gives the default; but here with a notice.
     fn init_timeout(&mut self, spec: &Map<String, Value>) -> Duration {
         let Some(text) = scalar(spec.get("initTimeout")).filter(|text| !text.is_empty()) else {
             return DEFAULT_INIT_TIMEOUT;
@@ -337,8 +334,8 @@ impl Frame {
         Some(DraftItem { name, source })
     }
 
-    /// As in Dapr, a reference with an empty name is none: Go programs write `secretKeyRef: {name: "", key: ""}` beside each
-    /// value. An empty value beside a reference is none either.
+    /// As in Dapr, a reference with an empty name is none: Go programs write `secretKeyRef: {name: "", key: ""}` next to each
+    /// value. Nor is an empty value next to a reference one.
     fn source(&mut self, entry: &Map<String, Value>, item: &str) -> Option<Source> {
         let text = |map: &Map<String, Value>, field| scalar(map.get(field)).filter(|text: &String| !text.is_empty());
         match entry.get("secretKeyRef") {
@@ -359,7 +356,7 @@ impl Frame {
         let written = entry.get("value").filter(|value| !value.is_null()).map(text_of).unwrap_or_default();
         match text(entry, "envRef") {
             Some(variable) if written.is_empty() => Some(Source::Variable(variable)),
-            Some(_) | None => Some(Source::Written(written)),
+            Some(_) | None => Some(Source::Literal(written)),
         }
     }
 

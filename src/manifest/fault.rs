@@ -1,32 +1,31 @@
-//! What is wrong with component files, and what is merely odd.
+//! Faults and notices of component files.
 
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Where a document stands.
+/// The position of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Place {
-    /// The file's path, for showing only (bytes that are not UTF-8 are replaced).
+    /// The path, for messages only: bytes that are not UTF-8 are replaced.
     pub file: String,
     /// The document's number in the file, counted from 1; empty documents count.
     pub document: usize,
 }
 
-/// Something that must be put right before the daemon can start.
+/// An error that prevents the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The file or folder.
     pub file: String,
-    /// The document's number in the file, from 1; `None` when the whole file or folder is meant.
+    /// The document's number in the file, from 1; `None` for a whole file or folder.
     pub document: Option<usize>,
-    /// The component's name, where it is known.
+    /// The component's name, where known.
     pub component: Option<String>,
-    /// The field, as the documentation spells it.
+    /// The field, as in the documentation.
     pub field: Option<String>,
-    /// What is wrong.
     pub problem: String,
-    /// What would be right.
+    /// What to do.
     pub remedy: String,
 }
 
@@ -50,27 +49,25 @@ impl Fault {
         Self { document: Some(place.document), ..Self::of_file(&place.file, problem, remedy) }
     }
 
-    /// Names the component.
     #[must_use]
     pub fn component(mut self, name: impl Into<String>) -> Self {
         self.component = Some(name.into());
         self
     }
 
-    /// Names the field.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>) -> Self {
         self.field = Some(name.into());
         self
     }
 
-    /// The same as a notice, for a component that says `ignoreErrors`.
+    /// For a component with `ignoreErrors`.
     #[must_use]
     pub fn into_notice(self) -> Notice {
         self.with_reason("left out, as `ignoreErrors` is set")
     }
 
-    /// The same as a notice, with the reason why it does not stop the start.
+    /// As a notice, with the reason why it does not prevent the start.
     pub(super) fn with_reason(self, reason: &str) -> Notice {
         let field = self.field.map(|field| format!("field `{field}`: ")).unwrap_or_default();
         Notice {
@@ -92,16 +89,16 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Something left out, ignored or odd; the daemon starts all the same.
+/// Something skipped, ignored or changed; it does not prevent the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
     /// The file or folder.
     pub file: String,
-    /// The document's number in the file, from 1; `None` when the whole file is meant.
+    /// The document's number in the file, from 1; `None` for a whole file.
     pub document: Option<usize>,
-    /// The component's name, where it is known.
+    /// The component's name, where known.
     pub component: Option<String>,
-    /// What was found and what was done about it.
+    /// What was found and done.
     pub text: String,
 }
 
@@ -118,7 +115,6 @@ impl Notice {
         Self { document: Some(place.document), ..Self::of_file(&place.file, text) }
     }
 
-    /// Names the component.
     #[must_use]
     pub fn component(mut self, name: impl Into<String>) -> Self {
         self.component = Some(name.into());
@@ -133,30 +129,27 @@ impl fmt::Display for Notice {
     }
 }
 
-/// All the faults of one run; one line each when shown.
+/// All faults of one run; displayed as one line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(transparent)]
 pub struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
-    /// Whether nothing is wrong.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The faults in the order in which they were found.
+    /// In the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
     }
 
-    /// Adds one.
     pub fn push(&mut self, fault: Fault) {
         self.0.push(fault);
     }

@@ -25,17 +25,16 @@ pub(super) struct SourceFile {
     pub(super) text: String,
 }
 
-/// How a file came to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
-    /// It lies in a folder that was named; what is no component is only noted.
+    /// It is in a folder of `--resources-path`; what is no component gives a notice.
     InFolder,
-    /// It was named itself, so whoever did expects it to be loaded.
+    /// `--resources-path` names the file itself, so the user expects it to be loaded.
     Itself,
 }
 
-/// Everything at the paths: each in the order given, files of a folder in the order of their names. Sub-folders are not
-/// entered, and hidden files not read unless they are named themselves.
+/// The files at the paths: paths in their order, files of a folder by name. Subfolders are not read, nor hidden files
+/// unless a path names them.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     pub(super) files: Vec<SourceFile>,
@@ -134,7 +133,7 @@ impl Folders {
         self.faults.push(Fault::of_file(
             &shown(path),
             format!("the file cannot be opened: {error}"),
-            "mend or remove it",
+            "correct or remove it",
         ));
     }
 
@@ -153,7 +152,6 @@ fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Why a file gives no text.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("the file cannot be read: {0}")]

@@ -1,7 +1,7 @@
-//! Which types of component bindd serves, and whether a text that cannot be read means to be one of them.
+//! Which component types bindd serves, and whether a file that cannot be parsed is likely one of them.
 //!
-//! Folders made for daprd hold much that is not for bindd. All of it is skipped with a notice; only what is, or most
-//! likely was meant as, a component of a served type may stop the start.
+//! Folders for daprd hold much that is not for bindd. All of it is skipped with a notice; only a component of a served
+//! type, or what most likely should be one, can prevent the start.
 
 use super::secrets::is_local_store;
 
@@ -25,21 +25,20 @@ const OTHER_BLOCKS: [&str; 12] = [
     "workflow",
     "workflowbackend",
 ];
-/// Longer texts are not compared letter by letter.
+/// Bytes; longer texts are not compared by edit distance.
 const MAX_TYPE: usize = 100;
 
-/// How a `spec.type` is to be treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TypeClass {
     /// bindd reads components of this type.
     Served,
-    /// A type of Dapr, or of a pluggable component, that is not for bindd.
+    /// A type that bindd does not serve: one of Dapr's or a pluggable component.
     Skipped,
-    /// No type at all, or a served one with a typing error.
+    /// Empty, or a served type with a typing error.
     Mistyped,
 }
 
-/// Decides by the type alone. Case is not regarded, as in Dapr.
+/// Case-insensitive, as in Dapr.
 pub(super) fn classify(component_type: &str) -> TypeClass {
     let lower = component_type.to_lowercase();
     if is_served(&lower) {
@@ -67,11 +66,10 @@ fn is_nearly_served(lower: &str) -> bool {
     [KINESIS, DYNAMODB].iter().any(is_near) || (names_service && strsim::osa_distance(block, "bindings") <= 2)
 }
 
-/// Whether bytes that are no readable document still say, as plain words, that they are a component of a served type:
-/// `kind` followed by `Component`, and a served type, or nearly one behind `type`. One of Dapr's that breaks off before it
-/// names any type may be served too. Lines that are comments do not count.
+/// Whether bytes that cannot be parsed name a component of a served type: the word `kind` followed by `Component`, and a
+/// served type, or nearly one after `type`. A document of Dapr that ends before its type counts too. Comment lines do not.
 pub(super) fn claims_served_type(bytes: &[u8]) -> bool {
-    // Plain letters in UTF-16 are the same bytes with zeros between them.
+    // ASCII in UTF-16 is the same bytes with zeros between them.
     let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -86,7 +84,6 @@ pub(super) fn claims_served_type(bytes: &[u8]) -> bool {
     claims.is_component && (claims.is_served || (claims.is_of_dapr && !claims.has_type))
 }
 
-/// What the words of a text say.
 #[derive(Debug, Default)]
 struct Claims {
     is_component: bool,
@@ -113,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_of_dapr_are_skipped_and_typing_errors_of_ours_are_not() {
+    fn types_of_dapr_are_skipped_and_typing_errors_of_served_types_are_not() {
         for served in
             ["bindings.aws.kinesis", "Bindings.AWS.DynamoDB", "secretstores.local.env", "secretStores.local.file"]
         {
@@ -168,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_texts_are_told_by_their_words() {
+    fn unparsable_files_are_recognised_by_their_words() {
         for ours in [
             "kind: Component\nspec:\n\ttype: bindings.aws.kinesis\n",
             r#"{"kind":"Component","spec":{"type":"Bindings.AWS.DynamoDB""#,

@@ -1,5 +1,6 @@
-//! The whole way: folders to documents.
+//! Loads the documents of folders and files.
 
+use super::changed::changed_scalars;
 use super::document::{Draft, Parsed, Source, parse};
 use super::folder::{Dialect, Folders, Named, SourceFile};
 use super::kinds::claims_served_type;
@@ -14,16 +15,15 @@ use std::path::PathBuf;
 /// Documents beyond this number in one file are a fault; it bounds what a file of separators costs.
 const MAX_DOCUMENTS: usize = 1_000;
 
-/// What to load, and for whom.
 #[derive(Clone, Copy)]
 pub struct LoadRequest<'a> {
     /// Folders and files, in the order of the flags.
     pub paths: &'a [PathBuf],
-    /// The app id, for `scopes` and `{appID}`. Without one, as in `bindd check`, scopes hide nothing.
+    /// The app id, for `scopes` and `{appID}`. Without one, as in `bindd check`, scopes are ignored.
     pub app_id: Option<&'a str>,
     /// The environment's `NAMESPACE`; `None` loads the documents of every namespace.
     pub namespace: Option<&'a str>,
-    /// Where `envRef` and the store `secretstores.local.env` look.
+    /// For `envRef` and the store `secretstores.local.env`.
     pub environment: &'a dyn Environment,
 }
 
@@ -35,25 +35,22 @@ impl fmt::Debug for LoadRequest<'_> {
     }
 }
 
-/// What the folders hold for this daemon.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Every component for this app whose type is served, or looks like a typing error of one that is, in order; secret
-    /// stores among them, and those that are not [whole](Document::is_whole).
+    /// Every component for this app whose type is served, or looks like a typing error of a served type, in order;
+    /// including secret stores and [incomplete](Document::is_complete) documents.
     pub documents: Vec<Document>,
-    /// What was left out or is odd.
     pub notices: Vec<Notice>,
-    /// What is wrong. Those of documents with `ignoreErrors` are among the notices.
+    /// Faults of documents with `ignoreErrors` are among the notices instead.
     pub faults: Faults,
 }
 
-/// Reads every folder and gives all documents for this app, with all faults and notices.
+/// Reads all documents for this app, with all faults and notices.
 ///
-/// Dapr goes on with an empty value when a variable or a secret is not there, and only logs it. An empty key would
-/// then make AWS's default credentials take over without anybody having asked for them; so it is a fault here. A
-/// document with `ignoreErrors` is left out with a notice instead, because its author chose that the daemon starts
-/// without it. What is not for bindd is skipped with a notice, and its references are not resolved. A text that cannot be
-/// parsed is a fault if it says that it is a component of a served type, or if its file was named itself.
+/// Dapr continues with an empty value when a variable or a secret does not exist, and only logs it. An empty access key
+/// would silently select AWS's default credentials, so it is a fault here. A document with `ignoreErrors` is left out with
+/// a notice instead. What is not for bindd is skipped with a notice, and its references are not resolved. A file that
+/// cannot be parsed is a fault if it names a component of a served type, or if `--resources-path` names the file itself.
 #[must_use]
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let Folders { files, notices, faults } = Folders::read(request.paths);
@@ -83,7 +80,6 @@ struct Loader<'a> {
     faults: Faults,
 }
 
-/// The text of one document, and where it stands.
 struct Text<'a> {
     text: &'a str,
     place: Place,
@@ -92,7 +88,7 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// Whether it may not be passed over when it cannot be read.
+    /// Whether it is a fault when it cannot be parsed.
     fn is_expected(&self) -> bool {
         self.named == Named::Itself || claims_served_type(self.text.as_bytes())
     }
@@ -137,7 +133,7 @@ impl Loader<'_> {
 
     fn chunk(&mut self, chunk: &Chunk<'_>, place: Place, named: Named, is_last: bool) {
         let (notices, faults) = (self.notices.len(), self.faults.len());
-        let opener = "text behind `---` on the same line is ignored, as in Dapr";
+        let opener = "text after `---` on the same line is ignored, as in Dapr";
         let opener = chunk.opener_has_text.then(|| Notice::of_document(&place, opener));
         if is_blank(chunk.text) {
             let empty = || Notice::of_document(&place, "the document is empty");
@@ -145,7 +141,7 @@ impl Loader<'_> {
         }
         let tree = tree::from_yaml(chunk.text, chunk.lines_before, &self.budget);
         self.document(tree, &Text { text: chunk.text, place, dialect: Dialect::Yaml, named });
-        // Of a document that is skipped, one notice is enough.
+        // One notice is enough for a skipped document.
         if self.notices.len() == notices || self.faults.len() > faults {
             self.notices.extend(opener);
         }
@@ -177,10 +173,10 @@ impl Loader<'_> {
             Dialect::Json => "JSON",
         };
         if text.is_expected() {
-            let remedy = format!("mend the {dialect}, so that it is a Component document");
+            let remedy = format!("correct the {dialect}, so that it is a Component document");
             self.faults.push(Fault::of_document(&text.place, problem, remedy));
         } else {
-            let notice = format!("skipped: it is no component, and not {dialect} that can be read: {problem}");
+            let notice = format!("skipped: it is not a component and not valid {dialect}: {problem}");
             self.notices.push(Notice::of_document(&text.place, notice));
         }
     }
@@ -197,7 +193,7 @@ impl Loader<'_> {
 
     fn component(&mut self, mut draft: Draft, text: &Text<'_>) {
         if text.dialect == Dialect::Yaml {
-            match tree::changed_scalars(text.text) {
+            match changed_scalars(text.text) {
                 Ok(changed) => draft.notices.extend(changed.into_iter().map(|changed| {
                     let notice = format!("field `{}`: {}", changed.field, changed.text);
                     Notice::of_document(&draft.place, notice).component(draft.name.as_str())
@@ -208,7 +204,7 @@ impl Loader<'_> {
         self.accept(draft);
     }
 
-    /// Dapr's filter in Dapr's order: namespace, double names, scopes.
+    /// Dapr's filters in Dapr's order: namespace, duplicate names, scopes.
     fn accept(&mut self, draft: Draft) {
         let skip = |text: String| Notice::of_document(&draft.place, text).component(draft.name.as_str());
         if let Some(namespace) =
@@ -232,16 +228,16 @@ impl Loader<'_> {
         self.drafts.push(draft);
     }
 
-    /// Stores first, since any document may ask any of them; then everything in file order.
+    /// Resolves stores first, since any document may refer to any of them; then all documents in file order.
     fn resolve(self) -> Loaded {
         let Self { request, drafts, skipped, notices, faults, .. } = self;
         let mut loaded = Loaded { documents: Vec::new(), notices, faults };
         let mut resolver = Resolver::new(request, &skipped);
         let mut stores = HashMap::new();
         for draft in drafts.iter().filter(|draft| secrets::is_local_store(&draft.component_type)) {
-            // Faults of the document itself are told in the second round.
+            // The second loop reports the faults of the document itself.
             let (document, _) = resolver.document(draft);
-            if !document.is_whole {
+            if !document.is_complete {
                 continue;
             }
             let (store, faults, notices) = Store::open(&document, request.environment);
@@ -260,7 +256,7 @@ impl Loader<'_> {
     }
 }
 
-/// Whether any of the documents has a secret from this store. The others in the folder, which are skipped, do not count.
+/// Whether any of the documents has a secret from this store. Skipped documents do not count.
 fn is_used(store: &Draft, drafts: &[Draft]) -> bool {
     let has_secret = |draft: &Draft| draft.items.iter().any(|item| matches!(item.source, Source::Secret { .. }));
     drafts.iter().any(|draft| draft.secret_store == store.name.as_str() && has_secret(draft))

@@ -1,27 +1,28 @@
-//! Component files in, checked words out.
+//! Reads component files.
 //!
-//! `components` and the daemon's `check` call [`load`] with the folders and files of `--resources-path`. It reads every
-//! Dapr `Component` document that it finds there, resolves environment and secret references, and gives the documents, the
-//! notices (things left out or odd, with the reason) and the faults. Nothing is contacted and nothing stops at the
-//! first fault: one run shows all of them, each with file, document, component, field and what to do.
+//! The daemon and the command line call [`load`] with the folders and files of `--resources-path`. It reads every Dapr
+//! `Component` document in them, resolves environment and secret references, and returns the documents, the notices
+//! (what was skipped, ignored or changed, with the reason) and the faults. It makes no network call and does not stop at
+//! the first fault: one run reports all of them, each with file, document, component, field and what to do.
 //!
 //! ```text
 //! folder ──► split ──► tree ──► document ──► load ──► Document ──► Reader ──► a kind's own spec
 //!  files     at ---    YAML,    apiVersion,  filters,              typed getters that gather faults
-//!  ≤ 1 MiB             JSON     name, items  references            and report names nobody read
+//!  ≤ 1 MiB             JSON     name, items  references            and report unknown names
 //! ```
 //!
-//! Laws: this is the only room that knows YAML. No bytes on disk make it panic, hang or eat memory without bound
-//! (file size, document count, expanded aliases and nesting are all capped). Values never appear in `Debug`, and
-//! values that came through a reference or are read as secrets never appear in a message.
+//! Invariants: only this module knows YAML. No file makes it panic, hang or use unbounded memory (file size, number of
+//! documents, expanded aliases and nesting are limited). Values never appear in `Debug`, and values that came through a
+//! reference or are read as secrets never appear in a message.
 //!
-//! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and texts of a
-//! folder that do not even claim to be such a component, are skipped with a notice, and nothing in them is resolved.
+//! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and files that
+//! are no YAML or JSON and name no served type, are skipped with a notice, and their references are not resolved.
 //!
 //! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
-//! secret that is not there, is a fault instead of a log line, unless the document says `ignoreErrors`. So is a file that
-//! was named itself and gives no document.
+//! secret that does not exist, is a fault instead of a log line, unless the document sets `ignoreErrors`. So is a file
+//! without a document that `--resources-path` names itself.
 
+mod changed;
 mod document;
 mod duration;
 mod fault;

@@ -203,7 +203,7 @@ impl<'d> Reader<'d> {
     #[must_use]
     pub fn is_written(&self, name: &str) -> bool {
         let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
-        self.document.items.iter().find(named).is_some_and(|item| item.is_written)
+        self.document.items.iter().find(named).is_some_and(|item| item.is_literal)
     }
 
     /// The id of the app that the files are loaded for, where it is known.
@@ -229,7 +229,7 @@ impl<'d> Reader<'d> {
 /// The value in a message: only what stands in the file itself, and only its beginning. What holds an `@` may be a
 /// URL with a password.
 fn shown(item: &Item) -> String {
-    let text = item.value.as_ref().filter(|_| item.is_written).map(ExposeSecret::expose_secret);
+    let text = item.value.as_ref().filter(|_| item.is_literal).map(ExposeSecret::expose_secret);
     let Some(text) = text.filter(|text| !text.contains('@')) else {
         return "the value".to_owned();
     };

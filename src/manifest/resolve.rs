@@ -1,4 +1,4 @@
-//! Values of items: written, or from the environment or a secret store.
+//! Resolves the values of items: literal, or from the environment or a secret store.
 
 use super::document::{Draft, DraftItem, Item, Source};
 use super::secrets::{self, Store};
@@ -7,7 +7,6 @@ use super::{Document, Environment, Fault, Faults, LoadRequest};
 use secrecy::SecretString;
 use std::collections::HashMap;
 
-/// Gives documents their values.
 pub(super) struct Resolver<'a> {
     request: &'a LoadRequest<'a>,
     pod_name: Option<String>,
@@ -16,20 +15,20 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// Without stores yet. `skipped` are the types of components that were not loaded, by name.
+    /// Has no stores yet. `skipped` holds the types of skipped components by name.
     pub(super) fn new(request: &'a LoadRequest<'a>, skipped: &'a HashMap<String, String>) -> Self {
         let pod_name = request.environment.get("POD_NAME").filter(|name| !name.is_empty());
         Self { request, pod_name, skipped, stores: HashMap::new() }
     }
 
-    /// The document, whole or not, and what is wrong with it.
+    /// The document, complete or not, and its faults.
     pub(super) fn document(&self, draft: &Draft) -> (Document, Faults) {
         let mut faults = draft.faults.clone();
         let mut items = Vec::with_capacity(draft.items.len());
         for item in &draft.items {
             let value = self.value(draft, item).map_err(|fault| faults.push(*fault)).ok();
-            let is_written = matches!(item.source, Source::Written(_));
-            items.push(Item { name: item.name.clone(), value, is_written });
+            let is_literal = matches!(item.source, Source::Literal(_));
+            items.push(Item { name: item.name.clone(), value, is_literal });
         }
         let document = Document {
             name: draft.name.clone(),
@@ -40,7 +39,7 @@ impl<'a> Resolver<'a> {
             place: draft.place.clone(),
             app_id: self.request.app_id.map(str::to_owned),
             items,
-            is_whole: faults.is_empty(),
+            is_complete: faults.is_empty(),
         };
         (document, faults)
     }
@@ -64,13 +63,13 @@ impl<'a> Resolver<'a> {
             filled.map(SecretString::from).map_err(|error| fault(error.to_string(), remedy()))
         };
         match &item.source {
-            Source::Written(text) => fill(text),
+            Source::Literal(text) => fill(text),
             Source::Variable(name) => {
                 let refused = |error: Refused| fault(error.to_string(), "refer to another variable".to_owned());
                 allowed(name, self.request.environment).map_err(refused)?;
                 fill(&self.variable(name).map_err(|(problem, remedy)| fault(problem, remedy))?)
             }
-            // A secret is taken as it is: a brace in a password is no template.
+            // A brace in a password is no template.
             Source::Secret { name, key } => self.secret(draft, name, key, &fault),
         }
     }
@@ -79,7 +78,7 @@ impl<'a> Resolver<'a> {
         let environment: &dyn Environment = self.request.environment;
         environment.get(name).ok_or_else(|| {
             if environment.is_not_text(name) {
-                (format!("the environment variable `{name}` is not UTF-8 text"), "set it to a text".to_owned())
+                (format!("the environment variable `{name}` is not UTF-8 text"), "set it to UTF-8 text".to_owned())
             } else {
                 let problem = format!("the environment variable `{name}` is not set");
                 (problem, "set it before the daemon starts".to_owned())
@@ -97,14 +96,14 @@ impl<'a> Resolver<'a> {
         let store_name = draft.secret_store.as_str();
         if store_name.is_empty() {
             let problem = "the value is a secret, but the document names no secret store".to_owned();
-            return Err(fault(problem, "add `auth:` with `secretStore: NAME` beside `spec:`".to_owned()));
+            return Err(fault(problem, "add `auth:` with `secretStore: NAME` next to `spec:`".to_owned()));
         }
         let Some(store) = self.stores.get(store_name) else {
             let skipped = self.skipped.get(store_name);
             let why =
                 skipped.map(|kind| format!("; bindd does not open stores of its type `{kind}`")).unwrap_or_default();
             let problem = format!("the secret store `{store_name}` is not loaded{why}");
-            let remedy = "add or mend a component of this name and of the type `secretstores.local.env` or `secretstores.local.file`";
+            let remedy = "add or correct a component of this name and of type `secretstores.local.env` or `secretstores.local.file`";
             return Err(fault(problem, remedy.to_owned()));
         };
         store.get(name, key).map_err(|missing| {

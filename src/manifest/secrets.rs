@@ -11,7 +11,7 @@ use std::path::Path;
 const LOCAL_ENV: &str = "secretstores.local.env";
 const LOCAL_FILE: &str = "secretstores.local.file";
 
-/// Whether a component type is one of the secret stores that this room opens itself. Case is not regarded.
+/// Whether a component type is one of the two local secret stores. Case-insensitive.
 #[must_use]
 pub fn is_local_store(component_type: &str) -> bool {
     component_type.eq_ignore_ascii_case(LOCAL_ENV) || component_type.eq_ignore_ascii_case(LOCAL_FILE)
@@ -36,14 +36,13 @@ impl fmt::Debug for Store<'_> {
     }
 }
 
-/// Why a store has no such secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Missing {
     #[error("the environment variable `{0}` is not set or empty")]
     Variable(String),
     #[error("the environment variable `{0}` is not UTF-8 text")]
     NotText(String),
-    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not handed to components")]
+    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not passed to components")]
     Reserved,
     #[error("the store has no secret `{0}`")]
     Secret(String),
@@ -51,15 +50,14 @@ pub(super) enum Missing {
     Key { secret: String, key: String },
     #[error("the secret `{0}` is empty")]
     Empty(String),
-    #[error("the store has no secret `{secret}`, because it gives each nested value a name of its own")]
+    #[error("the store has no secret `{secret}`, because each nested value has its own name")]
     Nested { secret: String, path: String },
     #[error("the store has no secret `{path}`, because it is `multiValued`")]
     MultiValued { path: String, secret: String, key: String },
 }
 
 impl<'e> Store<'e> {
-    /// Opens the store that a document describes. The file is read once, here, relative to the working directory
-    /// as in Dapr.
+    /// Opens the store of a document. The file is read once, relative to the working directory as in Dapr.
     pub(super) fn open(document: &Document, environment: &'e dyn Environment) -> (Option<Self>, Faults, Vec<Notice>) {
         let mut reader = document.reader();
         let store = if document.component_type.eq_ignore_ascii_case(LOCAL_ENV) {
@@ -111,8 +109,8 @@ impl<'e> Store<'e> {
 }
 
 impl Store<'_> {
-    /// Whether the secret is there when the reference is written the other way: nested values have one name in a store
-    /// with `multiValued: false`, and a name and a key with `multiValued: true`.
+    /// The error for a secret that does not exist. It says so if the other form of reference would find it: nested values
+    /// have one name with `multiValued: false`, and a name and a key with `multiValued: true`.
     fn missing_secret(&self, secret: &str, key: &str) -> Missing {
         let Self::File { secrets, separator, multi_valued } = self else { return Missing::Secret(secret.to_owned()) };
         let below = format!("{secret}{separator}");
@@ -131,14 +129,14 @@ impl Store<'_> {
     }
 }
 
-/// A problem and its remedy.
-type Trouble = (String, &'static str);
+/// Problem and remedy.
+type Problem = (String, &'static str);
 
 fn read_secrets(
     path: &Path,
     separator: &str,
     multi_valued: bool,
-) -> Result<HashMap<String, HashMap<String, SecretString>>, Trouble> {
+) -> Result<HashMap<String, HashMap<String, SecretString>>, Problem> {
     let text = folder::read_text(path).map_err(|error| (format!("{}: {error}", path.display()), error.remedy()))?;
     let tree =
         tree::from_json(&text).map_err(|error| (format!("{}: {error}", path.display()), "write a JSON object"))?;
@@ -163,7 +161,7 @@ fn read_secrets(
     Ok(flat.into_iter().map(|(path, value)| (path.clone(), HashMap::from([(path, value)]))).collect())
 }
 
-/// Every leaf under its path. The depth is bounded by the JSON reader (128).
+/// Adds every leaf by its path. The JSON parser limits the depth (128).
 fn flatten(value: &Value, path: &str, separator: &str, into: &mut HashMap<String, SecretString>) {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}{separator}{name}") };
     let leaf = match value {
@@ -182,11 +180,11 @@ fn flatten(value: &Value, path: &str, separator: &str, into: &mut HashMap<String
     into.insert(path.to_owned(), SecretString::from(leaf));
 }
 
-/// The fault of an item whose secret is not there.
+/// The fault of an item whose secret was not found.
 pub(super) fn fault_of(missing: &Missing, document: &Fault, store: &str) -> Fault {
     let remedy = match missing {
         Missing::Variable(_) => "set it before the daemon starts".to_owned(),
-        Missing::NotText(_) => "set it to a text".to_owned(),
+        Missing::NotText(_) => "set it to UTF-8 text".to_owned(),
         Missing::Nested { path, .. } => {
             format!("write `name: {path}` without `key`, or set `multiValued: \"true\"` in the secret store `{store}`")
         }

@@ -1,6 +1,6 @@
-//! Sizes as Kubernetes writes them, because Dapr's files do: `5Mi`, `1.5Gi`, `512k`, `1048576`.
+//! Sizes in bytes as Kubernetes quantities, as in Dapr's files: `5Mi`, `1.5Gi`, `512k`, `1048576`.
 
-/// Powers that a unit stands for, the longer names first.
+/// Bytes by unit, longer names first.
 const UNITS: [(&str, u64); 11] = [
     ("Ki", 1 << 10),
     ("Mi", 1 << 20),
@@ -14,17 +14,17 @@ const UNITS: [(&str, u64); 11] = [
     ("B", 1),
     ("", 1),
 ];
-/// More places than this are below any byte of any unit.
-const MOST_PLACES: usize = 12;
+/// Further decimal places are below one byte in every unit.
+const MAX_DECIMAL_PLACES: usize = 12;
 
-/// The bytes of a quantity, a part of a byte rounded up as Kubernetes does. `None` when the text is not a quantity, is
-/// negative or beyond a `u64`.
+/// The bytes of a quantity; a fraction of a byte is rounded up, as in Kubernetes. `None` when the text is not a quantity,
+/// is negative or exceeds a `u64`.
 #[must_use]
 pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let is_number = whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
-    if !is_number || (whole.is_empty() && fraction.is_empty()) || fraction.len() > MOST_PLACES {
+    if !is_number || (whole.is_empty() && fraction.is_empty()) || fraction.len() > MAX_DECIMAL_PLACES {
         return None;
     }
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };

@@ -1,19 +1,18 @@
-//! One YAML file into its documents.
+//! Splits a YAML file into its documents.
 
-/// A document's text, with where it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chunk<'a> {
     /// The text between two separators.
     pub(super) text: &'a str,
-    /// How many lines of the file come before it.
+    /// Lines of the file before it.
     pub(super) lines_before: usize,
-    /// Whether something other than a comment stands behind the `---` that opened it; it is not part of the document.
+    /// Whether its `---` line has text other than a comment; that text is not part of the document.
     pub(super) opener_has_text: bool,
 }
 
-/// Splits at every line that begins with `---`, as Dapr does: the rest of that line is dropped. (In YAML itself the
-/// rest would belong to the document; files that work with daprd must mean the same here.) Directives (`%YAML 1.2`,
-/// `%TAG …`) above a separator belong to no document and are dropped too.
+/// Splits at every line that begins with `---` and drops the rest of that line, as Dapr does. (In YAML the rest belongs to
+/// the document; but a file must mean the same here as for daprd.) Directives (`%YAML 1.2`, `%TAG …`) before a separator
+/// belong to no document and are dropped too.
 pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let mut begin = 0;
@@ -32,15 +31,15 @@ pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
         offset = end;
     }
     chunks.push(Chunk { text: text.get(begin..).unwrap_or_default(), ..chunk });
-    // A separator at the very top opens the first document; it does not close an empty one.
+    // A separator at the top opens the first document; it does not close an empty one.
     if chunks.len() > 1 && chunks.first().is_some_and(|first| is_blank(first.text)) {
         chunks.remove(0);
     }
     chunks
 }
 
-/// The text up to the directives at its end. Only those at the top of a file, or behind a line `...` that ends the
-/// document before, are directives; elsewhere a `%` is text.
+/// The text without the directives at its end. Only lines at the top of a file, or after a line `...` that ends the
+/// previous document, are directives; elsewhere a `%` is text.
 fn without_directives(text: &str) -> &str {
     let mut end = text.len();
     let mut directives = text.len();

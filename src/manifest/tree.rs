@@ -1,7 +1,7 @@
-//! Text of a document into a tree of values.
+//! Parses the text of a YAML or JSON document into a tree of values.
 //!
-//! Both dialects end as the same tree, and both refuse a key that is written twice. YAML goes through a reader with a
-//! budget: aliases are expanded while reading, so a file of a few kilobytes can stand for gigabytes.
+//! Both formats give the same tree, and in both a duplicate key is an error. YAML is read with a budget: aliases are
+//! expanded while reading, so a file of a few kilobytes could expand to gigabytes.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -9,19 +9,15 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-#[path = "changed.rs"]
-mod changed;
-
-pub(super) use changed::ChangedScalar;
-
-/// What aliases may cost in all documents of one load: bytes of text, and [`NODE`] for each value.
+/// Bytes that aliases may expand to in all documents of one load: text, and [`NODE_BYTES`] for each value.
 const ALIAS_BUDGET: usize = 8 << 20;
-const NODE: usize = 32;
-/// How many brackets may be open at once, and how many a document may hold.
-const MOST_OPEN: usize = 500;
-const MOST_OPENED: usize = 20_000;
+const NODE_BYTES: usize = 32;
+/// Brackets that may be open at once.
+const MAX_DEPTH: usize = 500;
+/// Brackets in one document.
+const MAX_BRACKETS: usize = 20_000;
 
-/// What is left for the expansion of aliases, over all documents of one load. Each document may also cost what it can
+/// The remaining bytes for the expansion of aliases in all documents of one load. Each document also gets what it can
 /// hold without aliases: its own text, and a value for each byte of it.
 #[derive(Debug)]
 pub(super) struct Budget(Cell<usize>);
@@ -31,39 +27,35 @@ impl Budget {
         Self(Cell::new(ALIAS_BUDGET))
     }
 
-    /// Runs `read` with what one document may cost, and takes off what it cost beyond its own text.
-    fn lend<T>(&self, text: &str, read: impl FnOnce(&Cell<usize>) -> T) -> T {
-        let own = text.len().saturating_mul(NODE + 1);
-        let purse = Cell::new(self.0.get().saturating_add(own));
-        let value = read(&purse);
-        self.0.set(self.0.get().min(purse.get()));
+    /// Runs `read` with the budget of one document, then subtracts what it used beyond its own text.
+    pub(super) fn with_document<T>(&self, text: &str, read: impl FnOnce(&Cell<usize>) -> T) -> T {
+        let own = text.len().saturating_mul(NODE_BYTES + 1);
+        let left = Cell::new(self.0.get().saturating_add(own));
+        let value = read(&left);
+        self.0.set(self.0.get().min(left.get()));
         value
     }
 }
 
-/// Reads one YAML document. `lines_before` is added to the line numbers in messages. Words such as `yes` and texts
-/// such as `010` stay texts; Dapr's YAML 1.1 would read a boolean and an octal number.
+/// Parses one YAML document. `lines_before` is added to the line numbers in messages. Words such as `yes` and `010` stay
+/// strings; Dapr's YAML 1.1 reads a boolean and an octal number.
 pub(super) fn from_yaml(text: &str, lines_before: usize, budget: &Budget) -> Result<Value, String> {
     if opens_too_much(text) {
-        let limits = format!("more than {MOST_OPEN} at once, or more than {MOST_OPENED} in all");
+        let limits = format!("more than {MAX_DEPTH} at once, or more than {MAX_BRACKETS} in all");
         return Err(format!("the document opens too many `[` or `{{`: {limits}"));
     }
-    let mut tree = budget.lend(text, |purse| read(text, purse)).map_err(|error| shift_lines(&error, lines_before))?;
+    let mut tree =
+        budget.with_document(text, |left| read(text, left)).map_err(|error| shift_lines(&error, lines_before))?;
     merge(&mut tree)?;
     Ok(tree)
 }
 
-fn read(text: &str, purse: &Cell<usize>) -> Result<Value, String> {
-    Node { budget: purse }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| error.to_string())
+pub(super) fn read(text: &str, left: &Cell<usize>) -> Result<Value, String> {
+    Node { budget: left }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| error.to_string())
 }
 
-/// The numbers and empty values of a document that [`from_yaml`] has read whose text is not the one that was written.
-pub(super) fn changed_scalars(text: &str) -> Result<Vec<ChangedScalar>, String> {
-    Budget::new().lend(text, |purse| changed::find(text, &read(text, purse)?, purse))
-}
-
-/// The YAML scanner looks at every open bracket again for each word, so that a megabyte of them would take minutes
-/// before the reader's own limit on depth (128) is reached. Brackets inside texts count too; no component has so many.
+/// The YAML scanner visits every open bracket for each token, so that a megabyte of them would take minutes before its
+/// own depth limit (128) is reached. Brackets inside strings count too; no component has so many.
 fn opens_too_much(text: &str) -> bool {
     let (mut depth, mut total) = (0_usize, 0_usize);
     text.bytes().any(|byte| {
@@ -75,14 +67,14 @@ fn opens_too_much(text: &str) -> bool {
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        depth > MOST_OPEN || total > MOST_OPENED
+        depth > MAX_DEPTH || total > MAX_BRACKETS
     })
 }
 
-/// Reads one JSON document.
+/// Parses one JSON document.
 pub(super) fn from_json(text: &str) -> Result<Value, String> {
-    // The number type of the JSON crate looks like a map to a foreign visitor; so one pass looks for double keys,
-    // and the crate's own type does the reading.
+    // With arbitrary precision, serde_json passes numbers as maps to other visitors; so one pass looks for duplicate keys
+    // and a second pass reads the values.
     serde_json::from_str::<UniqueKeys>(text)
         .and_then(|UniqueKeys| serde_json::from_str(text))
         .map_err(|error| error.to_string())
@@ -106,7 +98,7 @@ fn shift_lines(message: &str, lines: usize) -> String {
     words.join(" ")
 }
 
-/// Applies YAML's merge keys (`<<: *base`): what the mapping says itself wins, then the first base that says it.
+/// Applies YAML's merge keys (`<<: *base`): a key of the mapping itself wins, then the key of the first base.
 fn merge(tree: &mut Value) -> Result<(), String> {
     match tree {
         Value::Object(map) => {
@@ -130,23 +122,23 @@ fn merge(tree: &mut Value) -> Result<(), String> {
 }
 
 fn merge_object(map: &mut Map<String, Value>) -> Result<(), String> {
-    let mut whole = Value::Object(std::mem::take(map));
-    merge(&mut whole)?;
-    if let Value::Object(merged) = whole {
+    let mut value = Value::Object(std::mem::take(map));
+    merge(&mut value)?;
+    if let Value::Object(merged) = value {
         *map = merged;
     }
     Ok(())
 }
 
-/// Reads any value while the budget lasts.
+/// Reads any value within a budget.
 #[derive(Clone, Copy)]
-struct Node<'b> {
-    budget: &'b Cell<usize>,
+pub(super) struct Node<'b> {
+    pub(super) budget: &'b Cell<usize>,
 }
 
 impl Node<'_> {
     fn spend<E: Error>(self, bytes: usize) -> Result<(), E> {
-        let left = self.budget.get().checked_sub(bytes.saturating_add(NODE));
+        let left = self.budget.get().checked_sub(bytes.saturating_add(NODE_BYTES));
         self.budget.set(left.ok_or_else(|| E::custom("aliases make the documents too large"))?);
         Ok(())
     }
@@ -169,7 +161,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value without a tag of its own")
+        f.write_str("a value without a tag")
     }
 
     fn visit_unit<E: Error>(self) -> Result<Value, E> {
@@ -237,7 +229,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-fn key_text<E: Error>(key: Value) -> Result<String, E> {
+pub(super) fn key_text<E: Error>(key: Value) -> Result<String, E> {
     match key {
         Value::String(text) => Ok(text),
         Value::Bool(flag) => Ok(flag.to_string()),

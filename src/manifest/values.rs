@@ -1,13 +1,13 @@
-//! Values of metadata items: the environment behind them, and the templates inside them.
+//! Values of metadata items: environment variables, booleans and templates.
 
 use std::fmt;
 
-/// Where environment references look. Tests give their own.
+/// Where environment references are resolved.
 pub trait Environment {
-    /// The variable's text; `None` when it is not set (or is not UTF-8).
+    /// `None` when the variable is not set or not UTF-8.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// Whether the variable is set to something that is not UTF-8, so that [`Environment::get`] cannot give it.
+    /// Whether the variable is set to a value that is not UTF-8.
     fn is_not_text(&self, _name: &str) -> bool {
         false
     }
@@ -32,7 +32,7 @@ impl Environment for ProcessEnvironment {
     }
 }
 
-/// The words that Dapr and YAML 1.1 take for a boolean, in any case.
+/// The booleans of Dapr and YAML 1.1, in any case.
 pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" | "t" | "true" | "on" | "1" => Some(true),
@@ -41,12 +41,11 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Why a variable may not be handed to a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error("an environment variable's name must not be empty or contain a space")]
     Name,
-    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not handed to components")]
+    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not passed to components")]
     Reserved,
     #[error("the variable is not in the list of `DAPR_ENV_KEYS`")]
     NotListed,
@@ -54,8 +53,8 @@ pub(super) enum Refused {
     ListNotText,
 }
 
-/// Dapr's rule for `envRef` (its `pkg/runtime/processor/secret`), and `DAPR_ENV_KEYS`, names divided by spaces, as the
-/// list of what is allowed when it is set.
+/// Dapr's rule for `envRef` (its `pkg/runtime/processor/secret`). `DAPR_ENV_KEYS`, if set, lists the allowed variables,
+/// separated by spaces.
 pub(super) fn allowed(name: &str, environment: &dyn Environment) -> Result<(), Refused> {
     if name.is_empty() || name.contains(' ') {
         return Err(Refused::Name);
@@ -75,7 +74,6 @@ pub(super) fn forbidden(name: &str) -> Result<(), Refused> {
     if upper == "APP_API_TOKEN" || upper.starts_with("DAPR_") { Err(Refused::Reserved) } else { Ok(()) }
 }
 
-/// What the templates stand for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Templates<'a> {
     pub(super) app_id: &'a str,

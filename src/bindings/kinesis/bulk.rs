@@ -1,7 +1,7 @@
 //! `bulkCreate`: many items in one request. Each is judged by itself; a bad one fails alone.
 
 use super::super::shape;
-use crate::domain::{BindingError, FailureKind, cut_out};
+use crate::domain::{BindingError, FailureKind, slice_or_copy};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -149,7 +149,7 @@ fn record<'a>(fields: &Fields<'a>, whole: &Bytes) -> Result<ItemRecord<'a>, Bind
     let partition_key = fields.partition_key.map(string).transpose();
     let explicit_hash_key = fields.explicit_hash_key.map(number).transpose();
     Ok(ItemRecord {
-        data: cut_out(whole, data.get().as_bytes()),
+        data: slice_or_copy(whole, data.get().as_bytes()),
         partition_key: partition_key?.filter(|key| !key.is_empty()),
         explicit_hash_key: explicit_hash_key?.filter(|key| !key.is_empty()),
     })

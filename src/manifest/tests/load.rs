@@ -172,7 +172,7 @@ fn items_that_differ_only_in_case_are_a_fault() {
     let items = "  metadata:\n  - {name: region, value: x}\n  - {name: Region, value: y}\n";
     let loaded = load_with(&folder(&[("a.yaml", &component("x", items))]), &[]);
     assert!(only_fault(&loaded).contains("also given as `region`"));
-    assert!(!loaded.documents[0].is_whole());
+    assert!(!loaded.documents[0].is_complete());
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn environment_references_are_resolved_or_told() {
     let forgiving = component("x", items).replace("  version", "  ignoreErrors: true\n  version");
     std::fs::write(folder.path().join("a.yaml"), forgiving).unwrap();
     let loaded = load_with(&folder, &[("KEY", "k")]);
-    assert!(loaded.faults.is_empty() && !loaded.documents[0].is_whole());
+    assert!(loaded.faults.is_empty() && !loaded.documents[0].is_complete());
     assert!(notices(&loaded).contains("left out, as `ignoreErrors` is set"));
 }
 

@@ -1,119 +1,99 @@
-//! Embedded AWS with everything on it that the component files name.
+//! Embedded Kinesis and DynamoDB with the streams and tables of the component files.
 
 use crate::aws::{self, ConnectionSettings, KeySchema, StaticCredentials, StreamRef, ensure_table, kinesis};
 use crate::bindings::{self, Checked, Spec};
 use crate::domain::{BindingError, ComponentName};
 use crate::embedded::{Aws, EmbeddedError, EmbeddedSettings};
 
-/// The region that the embedded services go by.
+/// The region of the embedded services.
 pub(super) const REGION: &str = "us-east-1";
-/// Embedded services check that a request is signed, not by whom.
+/// Embedded services accept any credentials, but a request must be signed.
 pub(super) const ACCESS_KEY: &str = "embedded";
-/// Shards of a stream that is created here; two, so that sharding is seen.
+/// Shards of a new stream; two, so that an app meets more than one.
 const SHARDS: u16 = 2;
-/// Key attribute of a table whose component names none, as those of Dapr do not.
+/// Partition key of a table whose component names none.
 const TABLE_KEY: &str = "id";
 
-/// Running embedded services.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Emulators {
     aws: Aws,
 }
 
-/// The stage could not be set.
+/// The embedded services could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// The services did not start.
+pub enum EmulatorsError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
     /// A stream or table could not be created.
     #[error("{what} could not be created on the embedded services: {source}")]
-    Create {
-        /// Stream or table.
-        what: String,
-        /// The cause.
-        source: BindingError,
-    },
-    /// A table was there before, kept or of another component, and its key cannot be changed.
+    Create { what: String, source: BindingError },
+    /// The table exists with another key, which cannot be changed.
     #[error(
         "table {table} has the key {has}, but component {component} names {wanted}: correct `partitionKeyName` and \
          `sortKeyName`, or let `--keep` name another folder"
     )]
-    OtherKey {
-        /// The component that names another key.
-        component: ComponentName,
-        /// The table.
-        table: String,
-        /// Its key.
-        has: String,
-        /// What the file names.
-        wanted: String,
-    },
+    OtherKey { component: ComponentName, table: String, has: String, wanted: String },
 }
 
-impl Stage {
-    /// Starts the services.
-    ///
+impl Emulators {
     /// # Errors
     /// When a port is taken or kept data cannot be read.
-    pub async fn start(settings: EmbeddedSettings) -> Result<Self, StageError> {
+    pub async fn start(settings: EmbeddedSettings) -> Result<Self, EmulatorsError> {
         Ok(Self { aws: Aws::start(settings).await? })
     }
 
-    /// The services.
     #[must_use]
     pub const fn aws(&self) -> &Aws {
         &self.aws
     }
 
-    /// Points components without an endpoint of their own at the embedded services, and creates what they name: streams,
-    /// and tables with the key that the file tells, as strings; `id` where it tells none.
+    /// Gives components without an endpoint that of the embedded services, and creates their streams and tables. A table
+    /// gets the key of its component file as strings, or `id`.
     ///
     /// # Errors
     /// When a stream or table could not be created, or a table has another key than its component names.
-    pub async fn prepare(&self, components: &mut [Checked]) -> Result<(), StageError> {
-        let mut ours: Vec<&Checked> = Vec::new();
+    pub async fn prepare(&self, components: &mut [Checked]) -> Result<(), EmulatorsError> {
+        let mut embedded: Vec<&Checked> = Vec::new();
         for checked in components {
             if self.redirect(checked) {
-                ours.push(checked);
+                embedded.push(checked);
             }
         }
-        // Of components with one table, one that names its key decides.
-        ours.sort_by_key(|checked| key_of(checked).is_none());
-        for checked in ours {
+        // Among components with the same table, one that names the key goes first.
+        embedded.sort_by_key(|checked| key_of(checked).is_none());
+        for checked in embedded {
             create(checked).await?;
         }
         Ok(())
     }
 
-    /// Whether the component now leads to the embedded services.
+    /// Whether the component now uses the embedded services.
     fn redirect(&self, checked: &mut Checked) -> bool {
         match &mut checked.spec {
             Spec::Kinesis(spec) => {
-                let is_ours = lead_to(self.aws.kinesis_url(), &mut spec.connection);
-                if is_ours {
+                let is_embedded = use_embedded(self.aws.kinesis_url(), &mut spec.connection);
+                if is_embedded {
                     spec.lease_endpoint.get_or_insert_with(|| self.aws.dynamodb_url());
                 }
-                is_ours
+                is_embedded
             }
-            Spec::DynamoDb(spec) => lead_to(self.aws.dynamodb_url(), &mut spec.connection),
+            Spec::DynamoDb(spec) => use_embedded(self.aws.dynamodb_url(), &mut spec.connection),
         }
     }
 
-    /// Stops the services.
     pub async fn stop(self) {
         self.aws.stop().await;
     }
 }
 
-/// Whether the connection now leads to the embedded service.
-fn lead_to(endpoint: String, connection: &mut ConnectionSettings) -> bool {
+/// Whether the connection now uses the embedded service.
+fn use_embedded(endpoint: String, connection: &mut ConnectionSettings) -> bool {
     if connection.endpoint.is_some() {
         return false;
     }
     connection.endpoint = Some(endpoint);
     connection.region.get_or_insert_with(|| REGION.to_owned());
-    // No role or profile of the real account is needed here, and none is asked.
+    // No role or profile of a real account is used.
     connection.identity = aws::IdentitySettings::default();
     connection.credentials.get_or_insert_with(|| StaticCredentials {
         access_key: ACCESS_KEY.to_owned(),
@@ -123,14 +103,13 @@ fn lead_to(endpoint: String, connection: &mut ConnectionSettings) -> bool {
     true
 }
 
-async fn create(checked: &Checked) -> Result<(), StageError> {
+async fn create(checked: &Checked) -> Result<(), EmulatorsError> {
     match &checked.spec {
         Spec::Kinesis(spec) => stream(&spec.connection, &spec.stream).await,
         Spec::DynamoDb(spec) => table(&checked.name, spec).await,
     }
 }
 
-/// The key that the component names for its table.
 fn key_of(checked: &Checked) -> Option<&KeySchema> {
     match &checked.spec {
         Spec::Kinesis(_) => None,
@@ -138,19 +117,19 @@ fn key_of(checked: &Checked) -> Option<&KeySchema> {
     }
 }
 
-async fn stream(settings: &ConnectionSettings, stream: &StreamRef) -> Result<(), StageError> {
+async fn stream(settings: &ConnectionSettings, stream: &StreamRef) -> Result<(), EmulatorsError> {
     let create = async { kinesis::ensure_stream(&aws::connect(settings).await?, stream, SHARDS).await };
-    create.await.map_err(|source| StageError::Create { what: format!("stream {}", stream.name()), source })
+    create.await.map_err(|source| EmulatorsError::Create { what: format!("stream {}", stream.name()), source })
 }
 
-async fn table(component: &ComponentName, spec: &bindings::dynamodb::Spec) -> Result<(), StageError> {
+async fn table(component: &ComponentName, spec: &bindings::dynamodb::Spec) -> Result<(), EmulatorsError> {
     let named = spec.options.key.as_ref();
     let key = named.cloned().unwrap_or_else(|| KeySchema::text(TABLE_KEY));
     let create = async { ensure_table(&aws::connect(&spec.connection).await?, &spec.table, &key).await };
     let what = || format!("table {}", spec.table);
-    let has = create.await.map_err(|source| StageError::Create { what: what(), source })?;
+    let has = create.await.map_err(|source| EmulatorsError::Create { what: what(), source })?;
     match (has, named) {
-        (Some(has), Some(wanted)) if !has.is_named_as(wanted) => Err(StageError::OtherKey {
+        (Some(has), Some(wanted)) if !has.is_named_as(wanted) => Err(EmulatorsError::OtherKey {
             component: component.clone(),
             table: spec.table.clone(),
             has: has.to_string(),
@@ -189,20 +168,23 @@ mod tests {
 
     #[tokio::test]
     async fn tables_get_the_keys_that_their_components_name() {
-        let stage = Stage::start(EmbeddedSettings::default()).await.unwrap();
+        let emulators = Emulators::start(EmbeddedSettings::default()).await.unwrap();
         let key = "{name: partitionKeyName, value: customer}, {name: sortKeyName, value: number}";
         let mut all = components(&[
             ("a-plain", "{name: table, value: plain}"),
-            ("b-shy", "{name: table, value: orders}"),
-            ("c-telling", &format!("{{name: table, value: orders}}, {key}")),
+            ("b-without-key", "{name: table, value: orders}"),
+            ("c-with-key", &format!("{{name: table, value: orders}}, {key}")),
         ]);
-        stage.prepare(&mut all).await.unwrap();
+        emulators.prepare(&mut all).await.unwrap();
         assert_eq!(key_of_table(&all[0], "plain").await, "id (S)");
         assert_eq!(key_of_table(&all[0], "orders").await, "customer (S), number (S)");
         // As with `--keep`: the table is there already.
         let mut other = components(&[("other", &format!("{{name: table, value: plain}}, {key}"))]);
-        let told = stage.prepare(&mut other).await.unwrap_err().to_string();
-        assert!(told.contains("table plain has the key id (S), but component other names customer, number"), "{told}");
-        stage.stop().await;
+        let error = emulators.prepare(&mut other).await.unwrap_err().to_string();
+        assert!(
+            error.contains("table plain has the key id (S), but component other names customer, number"),
+            "{error}"
+        );
+        emulators.stop().await;
     }
 }

@@ -1,4 +1,4 @@
-//! What has travelled so far.
+//! Counts orders on their way through the demo.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Which of the two inputs brought an order.
+/// Which of the two inputs delivered an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Mode {
     /// Polling.
     Shared,
     /// Enhanced fan-out.
     FanOut,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Shared => "shared",
@@ -24,23 +24,23 @@ impl fmt::Display for Way {
     }
 }
 
-/// Counters that traffic and shop raise and the screen shows.
+/// Raised by traffic and shop, shown by the screen.
 #[derive(Debug, Clone)]
-pub(super) struct Tally(Arc<Counters>);
+pub(super) struct Counters(Arc<Values>);
 
 #[derive(Debug)]
-struct Counters {
-    begun: Instant,
+struct Values {
+    started: Instant,
     put: AtomicU64,
     shared: AtomicU64,
     fan_out: AtomicU64,
     stored: AtomicU64,
     failed: AtomicU64,
-    /// Microseconds from the beginning to the first delivery; 0 while there was none.
+    /// Microseconds from the start to the first delivery; 0 before it.
     first_delivery: AtomicU64,
 }
 
-/// The counters at one moment.
+/// The values at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) put: u64,
@@ -51,11 +51,11 @@ pub(super) struct Totals {
     pub(super) first_delivery: Option<Duration>,
 }
 
-impl Tally {
-    pub(super) fn new(begun: Instant) -> Self {
+impl Counters {
+    pub(super) fn new(started: Instant) -> Self {
         let zero = || AtomicU64::new(0);
-        Self(Arc::new(Counters {
-            begun,
+        Self(Arc::new(Values {
+            started,
             put: zero(),
             shared: zero(),
             fan_out: zero(),
@@ -69,17 +69,17 @@ impl Tally {
         self.0.put.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn delivered(&self, way: Way) {
-        let elapsed = u64::try_from(self.0.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    pub(super) fn delivered(&self, mode: Mode) {
+        let elapsed = u64::try_from(self.0.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         // Only the first delivery sets it.
         self.0.first_delivery.update(
             Ordering::Relaxed,
             Ordering::Relaxed,
             |first| if first == 0 { elapsed } else { first },
         );
-        let counter = match way {
-            Way::Shared => &self.0.shared,
-            Way::FanOut => &self.0.fan_out,
+        let counter = match mode {
+            Mode::Shared => &self.0.shared,
+            Mode::FanOut => &self.0.fan_out,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
