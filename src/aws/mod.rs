@@ -18,7 +18,7 @@ mod transport;
 pub use arn::Arn;
 pub use client::{AskSts, Connection, connect};
 pub use credentials::{KeyText, key_text};
-pub(crate) use failure::{Answer, Failed, classify};
+pub(crate) use failure::{Failed, classify};
 pub use region::{Partition, RegionVerdict, judge_region, known_regions};
 pub use settings::{ConnectionSettings, IdentitySettings, IdentitySource, StaticCredentials};
 pub use stream::{InvalidStream, StreamRef};

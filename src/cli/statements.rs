@@ -39,7 +39,7 @@ pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
 
 /// The operations that a DynamoDB component offers, by their names on the wire.
 pub(super) fn operations(spec: &dynamodb::Spec) -> Vec<&'static str> {
-    spec.options.allowed.iter().map(|operation| operation.word()).collect()
+    spec.options.allowed.iter().map(|operation| operation.as_str()).collect()
 }
 
 #[derive(Debug, Default)]

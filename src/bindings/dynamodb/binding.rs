@@ -1,18 +1,16 @@
-//! The DynamoDB component: an output side alone.
+//! The DynamoDB component: it has an output side only.
 
 use super::super::Toolbox;
 use super::super::attempts::Attempts;
 use super::super::metadata_names::MetadataNames;
-use super::calls::{Items, ItemsSettings};
-use super::keys::Keys;
+use super::context::TableContext;
 use super::operation::Operation;
-use super::options::Options;
 use super::output::Output;
-use super::request::KEYS;
+use super::request::METADATA_KEYS;
 use super::spec::Spec;
+use super::table_key::KeyCache;
 use crate::aws;
 use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding};
-use crate::telemetry::OutputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -39,7 +37,7 @@ impl Binding for DynamoDb {
     async fn close(&self) {}
 }
 
-/// Connects the component.
+/// Connects the component; DynamoDB is not contacted yet.
 ///
 /// # Errors
 /// When region or credentials cannot be found.
@@ -48,25 +46,18 @@ pub(crate) async fn connect(
     spec: Spec,
     toolbox: &Toolbox,
 ) -> Result<Arc<dyn Binding>, BindingError> {
-    let connection = aws::connect(&spec.connection).await?;
-    let settings = ItemsSettings {
-        table: spec.table,
-        attempt_timeout: spec.options.trying.attempt_timeout,
-        capacity: spec.options.capacity,
-    };
-    let items = Items::new(&connection, settings);
-    let names = MetadataNames::new(name.as_str(), KEYS);
-    let output = output(items, spec.options, names, toolbox.metrics.output(name.as_str()));
-    Ok(Arc::new(DynamoDb { name, output }))
-}
-
-fn output(items: Items, options: Options, names: MetadataNames, metrics: OutputMetrics) -> Output {
+    let Spec { table, connection, options, .. } = spec;
+    let connection = aws::connect(&connection).await?;
     let attempts = Attempts {
         backoff: options.trying.backoff,
         most_retries: options.trying.max_retries,
         max_elapsed: options.trying.max_elapsed,
-        metrics,
+        metrics: toolbox.metrics.output(name.as_str()),
     };
-    let offered = options.allowed.iter().copied().map(Operation::word).collect();
-    Output { items, attempts, keys: Keys::new(options.key.clone()), options, offered, names }
+    let offered = options.allowed.iter().copied().map(Operation::as_str).collect();
+    let names = MetadataNames::new(name.as_str(), METADATA_KEYS);
+    let client = connection.dynamodb_within(options.trying.attempt_timeout);
+    let keys = KeyCache::new(options.key.clone());
+    let context = TableContext { connection, client, table, options, attempts, keys };
+    Ok(Arc::new(DynamoDb { name, output: Output { context, offered, names } }))
 }

@@ -1,35 +1,32 @@
-//! `bindings.aws.dynamodb`: items of one table, out and in.
+//! `bindings.aws.dynamodb`: reads and writes items of one table.
 //!
-//! A request passes `output` (is the operation allowed, what overrides does the request bring), then the module of its
-//! operation. `shapes` and `update_shape` read `data` and are pure; `keys` knows the table's key, if anybody told it.
+//! `spec` and `options` read the component's file, `binding` connects it. A request passes `output` (is the operation
+//! allowed, what does its metadata override), then the file of its operation in `operations`, which holds its whole
+//! life: parsing `data`, the SDK call, the response. `context` is what all operations use: the SDK client, the table,
+//! its key (if it is known), retries and metrics. `codec` converts items from and to JSON.
+//!
+//! Invariants: a write is sent again after an unknown outcome only where that does no harm or the caller allows it; a
+//! request never outlives its deadline; placeholders that begin with `#bd_` or `:bd_` are ours alone.
 
 mod binding;
-mod bulk;
-mod bulk_answer;
-pub mod calls;
-mod create;
-mod delete;
+mod codec;
+mod context;
 mod etag;
-mod exec;
-mod get;
-mod keys;
-mod life;
+mod expression;
+mod failure;
 mod operation;
+mod operations;
 mod options;
 mod output;
-mod paging;
-mod projection;
-mod query;
 mod request;
-mod shapes;
+mod request_data;
+mod response;
 mod spec;
-mod token;
-mod transact;
-mod update;
-mod update_shape;
-mod writes;
+mod table_key;
+mod ttl;
+mod update_expression;
 
 pub(super) use binding::connect;
 pub use operation::Operation;
-pub use options::{Expired, Life, Options};
+pub use options::{Options, Ttl};
 pub use spec::Spec;

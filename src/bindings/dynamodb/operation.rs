@@ -1,15 +1,15 @@
 //! The operations by name.
 
-/// What a caller may ask.
+/// What a caller may request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Stores an item.
+    /// Stores an item (`PutItem`).
     Create,
     /// Reads an item.
     Get,
     /// Changes attributes of an item.
     Update,
-    /// Removes an item.
+    /// Deletes an item.
     Delete,
     /// Reads the items of a partition.
     Query,
@@ -19,23 +19,23 @@ pub enum Operation {
     BulkCreate,
     /// Reads many items.
     BulkGet,
-    /// Removes many items.
+    /// Deletes many items.
     BulkDelete,
     /// Writes several items together or not at all.
     Transact,
-    /// Reads several items as of one moment.
+    /// Reads several items in one consistent snapshot.
     TransactGet,
-    /// Executes a statement of the component.
+    /// Executes a PartiQL statement of the component.
     Exec,
 }
 
-/// What an operation does to the table.
+/// Whether an operation, a call or a statement may change items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// It leaves it as it is.
-    Reads,
-    /// It may change items.
-    Writes,
+pub enum Access {
+    /// It only reads.
+    Read,
+    /// It may change items, even if its reply is lost.
+    Write,
 }
 
 impl Operation {
@@ -55,9 +55,9 @@ impl Operation {
         Self::Exec,
     ];
 
-    /// Its name on the wire.
+    /// Its name in requests.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Get => "get",
@@ -74,39 +74,27 @@ impl Operation {
         }
     }
 
-    /// The operation of a name.
+    /// The operation of a name in a request.
     #[must_use]
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|operation| operation.word() == word)
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.as_str() == name)
     }
 
-    /// What it does to the table; `None` where its statement decides.
+    /// `None` where the statement decides.
     #[must_use]
-    pub const fn effect(self) -> Option<Effect> {
+    pub const fn access(self) -> Option<Access> {
         match self {
             Self::Create | Self::Update | Self::Delete | Self::BulkCreate | Self::BulkDelete | Self::Transact => {
-                Some(Effect::Writes)
+                Some(Access::Write)
             }
-            Self::Get | Self::Query | Self::List | Self::BulkGet | Self::TransactGet => Some(Effect::Reads),
+            Self::Get | Self::Query | Self::List | Self::BulkGet | Self::TransactGet => Some(Access::Read),
             Self::Exec => None,
         }
     }
 
-    /// Whether it is offered although no `allowedOperations` names it.
+    /// Whether it is offered when the file has no `allowedOperations`.
     #[must_use]
     pub const fn is_on_by_default(self) -> bool {
-        match self {
-            Self::Create
-            | Self::Get
-            | Self::Update
-            | Self::Delete
-            | Self::Query
-            | Self::BulkCreate
-            | Self::BulkGet
-            | Self::BulkDelete
-            | Self::Transact
-            | Self::TransactGet => true,
-            Self::List | Self::Exec => false,
-        }
+        !matches!(self, Self::List | Self::Exec)
     }
 }

@@ -1,10 +1,9 @@
 //! The fields of a `bindings.aws.dynamodb` file beside table and connection.
 
 use super::super::trying::{self, Trying};
-use super::calls::{
-    AttributeTypes, CapacityReport, Consistency, ItemFormat, KeyAttribute, KeySchema, NumberForm, Spelling, StatedType,
-};
+use super::codec::{AttributeTypes, ItemCodec, ItemFormat, NumberForm, StatedType};
 use super::operation::Operation;
+use crate::aws::{KeyAttribute, KeySchema};
 use crate::manifest::{Reader, nearest};
 use crate::resilience::Repeat;
 use std::collections::BTreeMap;
@@ -12,93 +11,80 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// `backoffInitialInterval` where the file gives none: DynamoDB's waits may be short.
+/// The default of `backoffInitialInterval`: DynamoDB recovers from throttling within milliseconds.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
-/// The longest life of an item: a hundred years, in seconds.
-pub(super) const LONGEST_LIFE: u64 = 3_155_760_000;
-/// The least that `maxResponseSize` may be: an item of 400 KB whose text needs escapes.
-const LEAST_RESPONSE: usize = 1 << 20;
-const RESPONSE_SIZES: RangeInclusive<usize> = LEAST_RESPONSE..=64 << 20;
+/// A hundred years.
+pub(super) const MAX_TTL_SECONDS: u64 = 3_155_760_000;
+/// The minimum holds an item of 400 KB whose text needs escapes.
+const RESPONSE_SIZES: RangeInclusive<usize> = 1 << 20..=64 << 20;
 
-/// Whether items whose life is over, but which DynamoDB has not removed yet, are shown (`hideExpired`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Expired {
-    /// They are not.
-    Hidden,
-    /// They are.
-    #[default]
-    Shown,
-}
-
-/// The life of items.
+/// When items expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Life {
-    /// `ttlAttributeName`: holds the second since 1970 after which DynamoDB may remove the item.
+pub struct Ttl {
+    /// `ttlAttributeName`: holds the second since 1970 after which DynamoDB may delete the item.
     pub attribute: String,
-    /// `ttlInSeconds` for items whose request names none.
-    pub seconds: Option<u64>,
-    /// `hideExpired`, default true.
-    pub expired: Expired,
+    /// `ttlInSeconds`, for items whose request has none.
+    pub default_seconds: Option<u64>,
+    /// `hideExpired`, default true: expired items that DynamoDB has not deleted yet are not returned.
+    pub hide_expired: bool,
 }
 
 /// How a component treats requests and items.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `partitionKeyName` and `sortKeyName`, where the file tells them.
+    /// `partitionKeyName` and `sortKeyName`, where the file has them.
     pub key: Option<KeySchema>,
     /// `itemFormat`, `attributeTypes`, `numbersAsStrings`
-    pub spelling: Spelling,
+    pub codec: ItemCodec,
     /// `ttlAttributeName`, `ttlInSeconds`, `hideExpired`
-    pub life: Option<Life>,
+    pub ttl: Option<Ttl>,
     /// `etagAttributeName`
     pub etag_attribute: Option<String>,
     /// `consistentRead`, default false.
-    pub consistency: Consistency,
-    /// `maxPageItems`: items in one answer, 1 to 10,000. Default 100.
+    pub consistent_read: bool,
+    /// `maxPageItems`: items in one response, 1 to 10,000. Default 100.
     pub max_page_items: u32,
-    /// `maxResponseSize`: bytes of one answer's items. Default 4 MiB.
+    /// `maxResponseSize`: bytes of one response's items. Default 4 MiB.
     pub max_response_size: usize,
     /// `allowedOperations`, in the order of [`Operation::ALL`].
     pub allowed: Vec<Operation>,
     /// `returnConsumedCapacity`
-    pub capacity: CapacityReport,
+    pub return_consumed_capacity: bool,
     /// `retryAmbiguous`: whether a conditional or counting write is sent again after an unknown outcome.
     pub repeat_ambiguous: Repeat,
     /// `statements`: texts of `exec` by name.
     pub statements: BTreeMap<String, String>,
-    /// `maxInFlight`: calls of one bulk open at once. Default 16.
+    /// `maxInFlight`: concurrent calls of one bulk. Default 16.
     pub max_in_flight: usize,
     /// `maxBulkItems`: items of one bulk. Default 10,000.
     pub max_bulk_items: usize,
-    /// Times and retries; the first wait is 25 ms.
+    /// Timeouts and retries.
     pub trying: Trying,
 }
 
 impl Options {
-    /// The life of items, where those whose life is over are hidden.
-    pub(super) fn hidden(&self) -> Option<&Life> {
-        self.life.as_ref().filter(|life| match life.expired {
-            Expired::Hidden => true,
-            Expired::Shown => false,
-        })
+    /// Set if expired items are hidden.
+    pub(super) fn hidden_by_ttl(&self) -> Option<&Ttl> {
+        self.ttl.as_ref().filter(|ttl| ttl.hide_expired)
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let strong = reader.boolean("consistentRead").unwrap_or(false);
-        let capacity = reader.boolean("returnConsumedCapacity").unwrap_or(false);
         let retry_ambiguous = reader.boolean("retryAmbiguous").unwrap_or(false);
-        let (key, life) = (read_key(reader), read_life(reader));
+        let (key, ttl) = (read_key(reader), read_ttl(reader));
         let (allowed, statements) = read_allowed_and_statements(reader);
         Self {
-            etag_attribute: read_etag_attribute(reader, key.as_ref(), life.as_ref()),
+            etag_attribute: read_etag_attribute(reader, key.as_ref(), ttl.as_ref()),
             key,
-            spelling: read_spelling(reader),
-            life,
-            consistency: if strong { Consistency::Strong } else { Consistency::Eventual },
-            max_page_items: read_page_items(reader),
+            codec: read_codec(reader),
+            ttl,
+            consistent_read: reader.boolean("consistentRead").unwrap_or(false),
+            max_page_items: reader
+                .number("maxPageItems", 1..=10_000)
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or(100),
             max_response_size: reader.size("maxResponseSize", RESPONSE_SIZES).unwrap_or(4 << 20),
             allowed,
-            capacity: if capacity { CapacityReport::Total } else { CapacityReport::Off },
+            return_consumed_capacity: reader.boolean("returnConsumedCapacity").unwrap_or(false),
             repeat_ambiguous: if retry_ambiguous { Repeat::Freely } else { Repeat::UnlessUnknown },
             statements,
             max_in_flight: count(reader, "maxInFlight", 16, 1_000),
@@ -108,9 +94,9 @@ impl Options {
     }
 }
 
-/// A field that has two names. `None` also when both are given, which is a fault.
+/// The name that the file uses for a field with two names. `None` when both are given, which is a fault.
 pub(super) fn either(reader: &mut Reader<'_>, name: &'static str, alias: &'static str) -> Option<&'static str> {
-    // Both names are asked for, so that neither is called unknown.
+    // Both are read, so that neither is reported as unknown.
     let given = (reader.text(name).is_some(), reader.text(alias).is_some());
     match given {
         (true, true) => {
@@ -144,53 +130,48 @@ fn read_key(reader: &mut Reader<'_>) -> Option<KeySchema> {
     }
 }
 
-fn read_spelling(reader: &mut Reader<'_>) -> Spelling {
+fn read_codec(reader: &mut Reader<'_>) -> ItemCodec {
     let formats = [("json", ItemFormat::Plain), ("dynamodb-json", ItemFormat::Tagged)];
     let as_text = reader.boolean("numbersAsStrings").unwrap_or(false);
-    Spelling {
+    ItemCodec {
         format: reader.one_of("itemFormat", &formats).unwrap_or_default(),
         types: Arc::new(reader.parsed("attributeTypes", attribute_types).unwrap_or_default()),
-        numbers: if as_text { NumberForm::Text } else { NumberForm::Bare },
+        numbers: if as_text { NumberForm::Text } else { NumberForm::Number },
     }
 }
 
-fn read_life(reader: &mut Reader<'_>) -> Option<Life> {
-    let seconds = reader.number("ttlInSeconds", 1..=LONGEST_LIFE);
+fn read_ttl(reader: &mut Reader<'_>) -> Option<Ttl> {
+    let default_seconds = reader.number("ttlInSeconds", 1..=MAX_TTL_SECONDS);
     let hide = reader.boolean("hideExpired");
     let Some(attribute) = reader.parsed("ttlAttributeName", attribute_name) else {
-        for (field, is_given) in [("ttlInSeconds", seconds.is_some()), ("hideExpired", hide == Some(true))] {
+        for (field, is_given) in [("ttlInSeconds", default_seconds.is_some()), ("hideExpired", hide == Some(true))] {
             if is_given && !reader.is_given("ttlAttributeName") {
                 reader.fault(field, "it has an effect only with `ttlAttributeName`", "name the table's TTL attribute");
             }
         }
         return None;
     };
-    let expired = if hide.unwrap_or(true) { Expired::Hidden } else { Expired::Shown };
-    Some(Life { attribute, seconds, expired })
+    Some(Ttl { attribute, default_seconds, hide_expired: hide.unwrap_or(true) })
 }
 
-/// A version is written into each item, so it must have an attribute of its own.
-fn read_etag_attribute(reader: &mut Reader<'_>, key: Option<&KeySchema>, life: Option<&Life>) -> Option<String> {
+/// A version is written into each item, so nothing else may use its attribute.
+fn read_etag_attribute(reader: &mut Reader<'_>, key: Option<&KeySchema>, ttl: Option<&Ttl>) -> Option<String> {
     let name = reader.parsed("etagAttributeName", attribute_name)?;
     let remedy = "name an attribute that nothing else uses, such as `version`";
     if key.is_some_and(|key| key.has(&name)) {
         reader.fault("etagAttributeName", "it is an attribute of the table's key", remedy);
     }
-    if life.is_some_and(|life| life.attribute == name) {
+    if ttl.is_some_and(|ttl| ttl.attribute == name) {
         reader.fault("etagAttributeName", "it is also the `ttlAttributeName`", remedy);
     }
     Some(name)
 }
 
-fn read_page_items(reader: &mut Reader<'_>) -> u32 {
-    reader.number("maxPageItems", 1..=10_000).and_then(|most| u32::try_from(most).ok()).unwrap_or(100)
+fn count(reader: &mut Reader<'_>, name: &'static str, default: usize, max: u64) -> usize {
+    reader.number(name, 1..=max).and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
 }
 
-fn count(reader: &mut Reader<'_>, name: &'static str, default: usize, most: u64) -> usize {
-    reader.number(name, 1..=most).and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
-}
-
-/// `exec` and its statements are of use only together; one without the other is odd, but does no harm.
+/// `exec` and its statements are useful only together; one without the other is a notice, not a fault.
 fn read_allowed_and_statements(reader: &mut Reader<'_>) -> (Vec<Operation>, BTreeMap<String, String>) {
     let allowed = read_allowed(reader);
     let statements = reader.parsed("statements", statements);
@@ -219,8 +200,8 @@ fn read_allowed(reader: &mut Reader<'_>) -> Vec<Operation> {
 }
 
 fn operation(word: &str) -> Result<Operation, (String, String)> {
-    Operation::of_word(word).ok_or_else(|| {
-        let all = Operation::ALL.map(Operation::word);
+    Operation::from_name(word).ok_or_else(|| {
+        let all = Operation::ALL.map(Operation::as_str);
         let near = nearest(word, all).map(|name| format!("did you mean `{name}`?"));
         ("it names an operation that is not known".to_owned(), near.unwrap_or_else(|| list(&all)))
     })
@@ -238,7 +219,7 @@ pub(super) fn attribute_types(text: &str) -> Result<AttributeTypes, (String, Str
         let Some((name, word)) = pair.rsplit_once('=') else {
             return Err(("each part must be `attribute=TYPE`".to_owned(), remedy()));
         };
-        let Some(stated) = StatedType::of_word(word.trim()) else {
+        let Some(stated) = StatedType::from_tag(word.trim()) else {
             return Err(("the types are N, B, SS, NS and BS".to_owned(), remedy()));
         };
         if types.insert(name.trim().to_owned(), stated).is_some() {
@@ -248,7 +229,7 @@ pub(super) fn attribute_types(text: &str) -> Result<AttributeTypes, (String, Str
     Ok(types)
 }
 
-/// DynamoDB's bound for names of key attributes; others may be longer, but not those that a file names.
+/// DynamoDB's limit for names of key attributes, applied to all attributes that a file names.
 fn attribute_name(text: &str) -> Result<String, (String, String)> {
     if text.len() <= 255 {
         Ok(text.to_owned())
@@ -257,7 +238,7 @@ fn attribute_name(text: &str) -> Result<String, (String, String)> {
     }
 }
 
-/// A JSON object of texts.
+/// A JSON object with a text for each name.
 fn statements(text: &str) -> Result<BTreeMap<String, String>, (String, String)> {
     serde_json::from_str(text).map_err(|_| {
         let remedy = r#"write such as `{"by-customer": "SELECT * FROM \"orders\" WHERE customer = ?"}`"#;

@@ -1,32 +1,21 @@
-//! Items out and in: each operation has a module of its own, this one finds it.
+//! Finds the operation of a request.
 
-use super::super::attempts::Attempts;
 use super::super::metadata_names::MetadataNames;
-use super::calls::Items;
-use super::keys::Keys;
-use super::operation::{Effect, Operation};
-use super::options::Options;
+use super::context::TableContext;
+use super::operation::{Access, Operation};
+use super::operations::{bulk, create, delete, exec, get, query, transact, transact_get, update};
 use super::request::Request;
-use super::{bulk, create, delete, exec, get, query, transact, update};
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
-use crate::telemetry::RecordState;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 /// The output side of a DynamoDB component.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Makes single attempts.
-    pub(super) items: Items,
-    /// Repeats them.
-    pub(super) attempts: Attempts,
-    /// The table's key, as far as it is known.
-    pub(super) keys: Keys,
-    /// What the file says.
-    pub(super) options: Options,
-    /// The names of `options.allowed`.
+    pub(super) context: TableContext,
+    /// The names of the allowed operations.
     pub(super) offered: Vec<&'static str>,
-    /// Tells of misspelt request metadata.
+    /// Warns of misspelt request metadata.
     pub(super) names: MetadataNames,
 }
 
@@ -37,41 +26,37 @@ impl OutputBinding for Output {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let operation = self.allowed(&request.operation)?;
+        let cx = &self.context;
+        let operation = Operation::from_name(&request.operation)
+            .filter(|operation| cx.options.allowed.contains(operation))
+            .ok_or_else(|| {
+                let text = "the operation is not among the component's `allowedOperations`";
+                BindingError::new(FailureKind::Caller, text)
+            })?;
         self.names.judge(&request.metadata);
-        let request = Request::read(request, &self.options).inspect_err(|_| match operation.effect() {
-            Some(Effect::Writes) => self.refused(1),
-            Some(Effect::Reads) | None => {}
+        let request = Request::read(request, &cx.options).inspect_err(|_| match operation.access() {
+            Some(Access::Write) => cx.count_refused(1),
+            Some(Access::Read) | None => {}
         })?;
-        // Erased: the compiler would else check all operations' futures as one type.
-        let answering: BoxFuture<'_, _> = match operation {
-            Operation::Create => Box::pin(create::run(self, request)),
-            Operation::Get => Box::pin(get::run(self, request)),
-            Operation::Update => Box::pin(update::run(self, request)),
-            Operation::Delete => Box::pin(delete::run(self, request)),
-            Operation::Query => Box::pin(query::query(self, request)),
-            Operation::List => Box::pin(query::list(self, request)),
-            Operation::BulkCreate => Box::pin(bulk::create(self, request)),
-            Operation::BulkGet => Box::pin(bulk::get(self, request)),
-            Operation::BulkDelete => Box::pin(bulk::delete(self, request)),
-            Operation::Transact => Box::pin(transact::write(self, request)),
-            Operation::TransactGet => Box::pin(transact::get(self, request)),
-            Operation::Exec => Box::pin(exec::run(self, request)),
+        // Boxed, or the compiler would check the futures of all operations as one type.
+        let response: BoxFuture<'_, _> = match operation {
+            Operation::Create => Box::pin(create::create(cx, request)),
+            Operation::Get => Box::pin(get::get(cx, request)),
+            Operation::Update => Box::pin(update::update(cx, request)),
+            Operation::Delete => Box::pin(delete::delete(cx, request)),
+            Operation::Query => Box::pin(query::query(cx, request)),
+            Operation::List => Box::pin(query::list(cx, request)),
+            Operation::BulkCreate => Box::pin(bulk::create(cx, request)),
+            Operation::BulkGet => Box::pin(bulk::get(cx, request)),
+            Operation::BulkDelete => Box::pin(bulk::delete(cx, request)),
+            Operation::Transact => Box::pin(transact::transact(cx, request)),
+            Operation::TransactGet => Box::pin(transact_get::transact_get(cx, request)),
+            Operation::Exec => Box::pin(exec::exec(cx, request)),
         };
-        answering.await
+        response.await
     }
 }
 
-impl Output {
-    /// Counts writes that ended before anything was sent.
-    pub(super) fn refused(&self, writes: usize) {
-        (0..writes).for_each(|_| self.attempts.metrics.ended(RecordState::Refused, 0));
-    }
-
-    fn allowed(&self, word: &str) -> Result<Operation, BindingError> {
-        let allowed = Operation::of_word(word).filter(|operation| self.options.allowed.contains(operation));
-        allowed.ok_or_else(|| {
-            BindingError::new(FailureKind::Caller, "the operation is not among the component's `allowedOperations`")
-        })
-    }
-}
+#[cfg(test)]
+#[path = "tests/output.rs"]
+mod tests;

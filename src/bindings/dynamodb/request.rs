@@ -1,17 +1,22 @@
-//! What every operation reads of its request beside `data`.
+//! What every operation reads of its request's metadata.
 
 use super::super::attempts::{Call, time_allowed};
-use super::calls::{Condition, Consistency, Item, ItemFormat, NumberForm, OnRefusal, Returned, Spelling};
+use super::codec::{ItemCodec, ItemFormat, NumberForm};
+use super::expression::Condition;
+use super::failure::{CallFailure, invalid_request};
 use super::options::Options;
-use super::shapes::{Behind, read_condition, refused};
-use crate::domain::{BindingError, FailureKind, InvokeRequest, Metadata};
+use super::request_data::{RawPlaceholders, parse_condition};
+use super::response::not_serializable;
+use crate::aws::Item;
+use crate::domain::{BindingError, InvokeRequest, Metadata};
 use crate::resilience::Repeat;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-/// The metadata that requests may carry, each for some of the operations.
-pub(super) const KEYS: &[&str] = &[
+/// The metadata that requests may have, each for some of the operations.
+pub(super) const METADATA_KEYS: &[&str] = &[
     "timeout",
     "itemFormat",
     "numbersAsStrings",
@@ -33,11 +38,10 @@ pub(super) const KEYS: &[&str] = &[
 pub(super) struct Request {
     /// The exact text of `data`.
     pub(super) data: Bytes,
-    /// The request's metadata.
     pub(super) metadata: Metadata,
-    /// The component's spelling with what the request overrides.
-    pub(super) spelling: Spelling,
-    /// When the caller must have an answer.
+    /// The component's, with what the request overrides.
+    pub(super) codec: ItemCodec,
+    /// When the caller must have a response.
     pub(super) deadline: Instant,
 }
 
@@ -50,11 +54,11 @@ impl Request {
         let InvokeRequest { data, metadata, .. } = request;
         let trying = &options.trying;
         let time = time_allowed(metadata.get("timeout"), trying.request_timeout, trying.max_request_timeout)?;
-        let spelling = spelling(&metadata, &options.spelling)?;
-        Ok(Self { data, metadata, spelling, deadline: Instant::now() + time })
+        let codec = read_codec(&metadata, &options.codec)?;
+        Ok(Self { data, metadata, codec, deadline: Instant::now() + time })
     }
 
-    /// A call to be tried for this request; one that reads, unless it is told otherwise.
+    /// A read for this request; [`Call::writing`] makes it a write.
     pub(super) const fn call(&self, operation: &'static str, repeat: Repeat) -> Call {
         Call { operation, deadline: self.deadline, repeat, writes: 0 }
     }
@@ -62,18 +66,19 @@ impl Request {
     /// `conditionExpression` with `expressionAttributeNames` and `expressionAttributeValues`, which are JSON texts.
     ///
     /// # Errors
-    /// When they are not, or have no condition to stand behind.
+    /// When they are not, or there are placeholders without a condition.
     pub(super) fn condition(&self) -> Result<Option<Condition>, BindingError> {
         let json = |key: &str| {
             let parse = |text| serde_json::from_str::<&RawValue>(text);
-            let refusal = |_| refused(format!("the request metadata `{key}` must be a JSON object, as text"));
-            self.metadata.get(key).map(parse).transpose().map_err(refusal)
+            let invalid = |_| invalid_request(format!("the request metadata `{key}` must be a JSON object, as text"));
+            self.metadata.get(key).map(parse).transpose().map_err(invalid)
         };
-        let behind = Behind { names: json("expressionAttributeNames")?, values: json("expressionAttributeValues")? };
-        read_condition(&self.spelling, self.metadata.get("conditionExpression").map(str::to_owned), behind)
+        let (names, values) = (json("expressionAttributeNames")?, json("expressionAttributeValues")?);
+        let text = self.metadata.get("conditionExpression").map(str::to_owned);
+        parse_condition(&self.codec, text, RawPlaceholders { names, values })
     }
 
-    /// `retryAmbiguous`, else what the component says.
+    /// `retryAmbiguous`, else the component's.
     pub(super) fn repeat_ambiguous(&self, component: Repeat) -> Repeat {
         match self.metadata.get("retryAmbiguous") {
             None => component,
@@ -83,69 +88,69 @@ impl Request {
     }
 
     /// `consistentRead` of `data`, else of the metadata, else of the component.
-    pub(super) fn consistency(&self, in_data: Option<bool>, component: Consistency) -> Consistency {
+    pub(super) fn consistent_read(&self, in_data: Option<bool>, component: bool) -> bool {
         let in_metadata = self.metadata.get("consistentRead").map(|_| self.metadata.is_true("consistentRead"));
-        match in_data.or(in_metadata) {
-            None => component,
-            Some(true) => Consistency::Strong,
-            Some(false) => Consistency::Eventual,
-        }
+        in_data.or(in_metadata).unwrap_or(component)
     }
 
-    /// An item as the answer spells it.
+    /// An item as JSON.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
-    pub(super) fn written(&self, item: &Item) -> Result<Box<RawValue>, BindingError> {
-        self.spelling.write(item).map_err(unwritable)
+    /// When the item holds a type that the SDK does not know.
+    pub(super) fn item_json(&self, item: &Item) -> Result<Box<RawValue>, BindingError> {
+        self.codec.write(item).map_err(not_serializable)
     }
 
-    /// `returnValues`, one of the words that the operation knows.
-    ///
-    /// # Errors
-    /// When it is another.
-    pub(super) fn returned(&self, known: &[(&str, Returned)]) -> Result<Returned, BindingError> {
-        let Some(word) = self.metadata.get("returnValues") else { return Ok(Returned::Nothing) };
-        let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
-        found.map(|(_, returned)| *returned).ok_or_else(|| {
-            let words: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            refused(format!("the request metadata `returnValues` must be one of {}", words.join(", ")))
+    /// `returnValues`, one of those that the operation supports.
+    pub(super) fn return_values(&self, supported: &[ReturnValue]) -> Result<ReturnValue, BindingError> {
+        let Some(given) = self.metadata.get("returnValues") else { return Ok(ReturnValue::None) };
+        let found = supported.iter().find(|value| value.as_str().eq_ignore_ascii_case(given));
+        found.cloned().ok_or_else(|| {
+            let names: Vec<&str> = supported.iter().map(ReturnValue::as_str).collect();
+            invalid_request(format!("the request metadata `returnValues` must be one of {}", names.join(", ")))
         })
     }
 
-    /// `returnValuesOnConditionCheckFailure`: whether the caller wants the item on which a condition failed.
+    /// `returnValuesOnConditionCheckFailure`: `AllOld` where the caller wants the item on which a condition failed.
     ///
     /// # Errors
     /// When it is neither `ALL_OLD` nor `NONE`.
-    pub(super) fn on_refusal(&self) -> Result<OnRefusal, BindingError> {
+    pub(super) fn on_condition_failure(&self) -> Result<Option<ReturnValuesOnConditionCheckFailure>, BindingError> {
         match self.metadata.get("returnValuesOnConditionCheckFailure") {
-            None => Ok(OnRefusal::Nothing),
-            Some(word) if word.eq_ignore_ascii_case("NONE") => Ok(OnRefusal::Nothing),
-            Some(word) if word.eq_ignore_ascii_case("ALL_OLD") => Ok(OnRefusal::Item),
+            None => Ok(None),
+            Some(given) if given.eq_ignore_ascii_case("NONE") => Ok(None),
+            Some(given) if given.eq_ignore_ascii_case("ALL_OLD") => {
+                Ok(Some(ReturnValuesOnConditionCheckFailure::AllOld))
+            }
             Some(_) => {
                 let text = "the request metadata `returnValuesOnConditionCheckFailure` must be ALL_OLD or NONE";
-                Err(refused(text))
+                Err(invalid_request(text))
             }
         }
     }
+
+    /// The error of a failed call, with the stored item where the caller wants it.
+    pub(super) fn call_error(
+        &self,
+        failure: CallFailure,
+        wanted: Option<&ReturnValuesOnConditionCheckFailure>,
+    ) -> BindingError {
+        let item = failure.item.filter(|_| wanted.is_some()).and_then(|item| self.codec.write(&item).ok());
+        item.into_iter().fold(failure.error, |error, item| error.with_detail("item", item.get()))
+    }
 }
 
-/// What DynamoDB gave cannot be told in JSON.
-pub(super) fn unwritable(error: serde_json::Error) -> BindingError {
-    BindingError::new(FailureKind::Permanent, "the answer cannot be written as JSON").with_source(error)
-}
-
-fn spelling(metadata: &Metadata, component: &Spelling) -> Result<Spelling, BindingError> {
+fn read_codec(metadata: &Metadata, component: &ItemCodec) -> Result<ItemCodec, BindingError> {
     let format = match metadata.get("itemFormat") {
         None => component.format,
         Some("json") => ItemFormat::Plain,
         Some("dynamodb-json") => ItemFormat::Tagged,
-        Some(_) => return Err(refused("the request metadata `itemFormat` must be `json` or `dynamodb-json`")),
+        Some(_) => return Err(invalid_request("the request metadata `itemFormat` must be `json` or `dynamodb-json`")),
     };
     let numbers = match metadata.get("numbersAsStrings") {
         None => component.numbers,
         Some(_) if metadata.is_true("numbersAsStrings") => NumberForm::Text,
-        Some(_) => NumberForm::Bare,
+        Some(_) => NumberForm::Number,
     };
-    Ok(Spelling { format, numbers, types: component.types.clone() })
+    Ok(ItemCodec { format, numbers, types: component.types.clone() })
 }

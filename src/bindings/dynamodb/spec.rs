@@ -1,4 +1,4 @@
-//! What a `bindings.aws.dynamodb` file says, checked.
+//! Checks a `bindings.aws.dynamodb` file.
 
 use super::super::connection::{read_connection, read_direction};
 use super::super::names::{name_problem, not_allowed};
@@ -8,22 +8,22 @@ use crate::domain::Direction;
 use crate::manifest::{Document, Faults, Notice, Reader};
 use std::ops::RangeInclusive;
 
-/// A DynamoDB component, checked; nothing was contacted.
+/// The fields of a DynamoDB component, checked without contacting AWS.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// `table` or `tableName`: name or ARN, as written; DynamoDB takes either.
+    /// `table` or `tableName`: name or ARN, as written; DynamoDB accepts both.
     pub table: String,
     /// Region, endpoint, keys and connection options.
     pub connection: ConnectionSettings,
-    /// `direction`; never input alone. This kind has no input side, so only an output ever comes of it.
+    /// `direction`; `input` is a fault, as this kind has an output side only.
     pub direction: Direction,
     /// How requests and items are treated.
     pub options: Options,
 }
 
 impl Spec {
-    /// Checks a document. All of its faults are found, not only the first. With faults, what is wrong or missing has its
-    /// default, so that others may still look at the rest; it must not be connected.
+    /// Checks a document and reports all faults, not only the first. Wrong or missing fields get their defaults, so that
+    /// cross-checks can still use the rest; a spec with faults must not be connected.
     #[must_use]
     pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
         let mut reader = document.reader();
@@ -49,7 +49,7 @@ impl Spec {
             Direction::Unstated | Direction::Output | Direction::Both => {}
         }
         let options = Options::read(reader);
-        // A stand-in: what is wrong with the table is a fault already.
+        // A wrong table is already a fault.
         let table = table.map_or_else(String::new, |table| table.written);
         Self { table, connection, direction, options }
     }

@@ -29,6 +29,8 @@ pub(super) struct Service {
     pub client: Client,
     /// Through a wire that can lose replies.
     pub connection: Connection,
+    /// The address of that wire.
+    pub endpoint: String,
     straight: String,
     lose: Arc<AtomicBool>,
     _tasks: Supervisor<()>,
@@ -55,7 +57,8 @@ impl Service {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .build();
         let connection = connect(&wire_endpoint).await;
-        Self { client: Client::from_conf(config), connection, straight: endpoint, lose, _tasks: tasks }
+        let client = Client::from_conf(config);
+        Self { client, connection, endpoint: wire_endpoint, straight: endpoint, lose, _tasks: tasks }
     }
 
     /// The next request arrives and is carried out, but its reply is lost.
