@@ -1,73 +1,59 @@
-//! How much of all request bodies together is in memory. One counter for the whole face: what one caller sends must not
-//! drown the others, nor the machine.
+//! The memory that the bodies of all requests take together, so that one caller cannot exhaust it for the others.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use super::error::MalformedRequest;
+use tokio::sync::Semaphore;
 
-/// The memory that request bodies may take. Clones share it.
-#[derive(Debug, Clone)]
-pub(super) struct Buffer {
-    limit: usize,
-    held: Arc<AtomicUsize>,
+/// A number of bytes. No request waits for them: what does not fit is refused.
+#[derive(Debug)]
+pub(super) struct BodyMemory {
+    max: usize,
+    free: Semaphore,
 }
 
-/// The bytes of one request; given back when dropped.
+/// The bytes of one request; released when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    buffer: Buffer,
+pub(super) struct Reservation<'m> {
+    memory: &'m BodyMemory,
     bytes: usize,
 }
 
-/// The bodies of all requests together take all the memory that they may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full {
-    /// How much that is, in bytes.
-    pub(super) limit: usize,
-}
-
-impl Buffer {
-    /// A buffer of `limit` bytes; `None` is no limit.
-    pub(super) fn new(limit: Option<usize>) -> Self {
-        Self { limit: limit.unwrap_or(usize::MAX), held: Arc::default() }
+impl BodyMemory {
+    /// `None` is no limit.
+    pub(super) fn new(max: Option<usize>) -> Self {
+        let max = max.unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { max, free: Semaphore::new(max) }
     }
 
-    /// An empty share, which grows as a body is read.
-    pub(super) fn share(&self) -> Share {
-        Share { buffer: self.clone(), bytes: 0 }
+    /// An empty reservation, which grows while a body is read.
+    pub(super) const fn reservation(&self) -> Reservation<'_> {
+        Reservation { memory: self, bytes: 0 }
     }
 
     /// All of it, in bytes. A larger body never fits.
-    pub(super) const fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Bytes held now.
-    #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+    pub(super) const fn max(&self) -> usize {
+        self.max
     }
 }
 
-impl Share {
-    /// Takes so many bytes more.
+impl Reservation<'_> {
+    /// Reserves more bytes.
     ///
     /// # Errors
-    /// When they do not fit now; nothing is taken then.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
-        // Only the sum matters, and nothing is read through it, so no ordering is needed.
-        let grown = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.buffer.limit);
-        self.buffer
-            .held
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
-            .map_err(|_| Full { limit: self.buffer.limit })?;
+    /// When they do not fit now; then nothing more is reserved.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
+        // No piece of a body has 4 GiB.
+        let permits = u32::try_from(bytes).ok().and_then(|bytes| self.memory.free.try_acquire_many(bytes).ok());
+        let Some(permits) = permits else { return Err(MalformedRequest::BufferFull { limit: self.memory.max }) };
+        // Released by `drop`, all at once.
+        permits.forget();
         self.bytes += bytes;
         Ok(())
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        self.buffer.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.memory.free.add_permits(self.bytes);
     }
 }
 
@@ -76,31 +62,44 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn reserved(memory: &BodyMemory) -> usize {
+        memory.max - memory.free.available_permits()
+    }
+
     #[test]
-    fn what_is_dropped_is_free_again() {
-        let buffer = Buffer::new(Some(10));
-        let (mut first, mut second) = (buffer.share(), buffer.share());
-        assert_eq!((first.grow(6), second.grow(5), second.grow(4)), (Ok(()), Err(Full { limit: 10 }), Ok(())));
+    fn dropped_reservations_are_released() {
+        let memory = BodyMemory::new(Some(10));
+        let (mut first, mut second) = (memory.reservation(), memory.reservation());
+        let full = Err(MalformedRequest::BufferFull { limit: 10 });
+        assert_eq!((first.grow(6), second.grow(5), second.grow(4)), (Ok(()), full, Ok(())));
         drop(first);
-        assert_eq!((second.grow(6), buffer.held()), (Ok(()), 10));
+        assert_eq!((second.grow(6), reserved(&memory)), (Ok(()), 10));
         drop(second);
-        assert_eq!(buffer.held(), 0);
+        assert_eq!(reserved(&memory), 0);
+    }
+
+    #[test]
+    fn without_a_limit_large_bodies_fit() {
+        let memory = BodyMemory::new(None);
+        let mut reservation = memory.reservation();
+        assert_eq!((reservation.grow(3 << 30), reservation.grow(3 << 30)), (Ok(()), Ok(())));
     }
 
     proptest! {
         #[test]
-        fn never_more_than_the_limit_is_held(limit in 0_usize..100, steps in proptest::collection::vec((0_usize..5, 0_usize..60), 0..60)) {
-            let buffer = Buffer::new(Some(limit));
-            let mut shares: Vec<Share> = (0..5).map(|_| buffer.share()).collect();
+        fn never_more_than_the_limit_is_reserved(limit in 0_usize..100, steps in proptest::collection::vec((0_usize..5, 0_usize..60), 0..60)) {
+            let memory = BodyMemory::new(Some(limit));
+            let mut reservations: Vec<Reservation<'_>> = (0..5).map(|_| memory.reservation()).collect();
             for (place, bytes) in steps {
                 if bytes < 10 {
-                    shares[place] = buffer.share();
+                    reservations[place] = memory.reservation();
                 } else {
-                    let held = buffer.held();
-                    prop_assert_eq!(shares[place].grow(bytes).is_ok(), held + bytes <= limit);
+                    let before = reserved(&memory);
+                    prop_assert_eq!(reservations[place].grow(bytes).is_ok(), before + bytes <= limit);
                 }
-                prop_assert!(buffer.held() <= limit);
-                prop_assert_eq!(buffer.held(), shares.iter().map(|share| share.bytes).sum::<usize>());
+                prop_assert!(reserved(&memory) <= limit);
+                let sum: usize = reservations.iter().map(|reservation| reservation.bytes).sum();
+                prop_assert_eq!(reserved(&memory), sum);
             }
         }
     }

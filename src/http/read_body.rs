@@ -1,152 +1,172 @@
-//! Reads a request body whole, within its own limit and that of all bodies together; or throws one away.
+//! Reads the whole body of a request, within its own limit and that of all bodies together; or discards it.
 
-use super::buffer::{Buffer, Full, Share};
-use super::connection::RequestBody;
-use super::error::MalformedRequest;
-use axum::response::Response;
+use super::body_memory::{BodyMemory, Reservation};
+use super::error::{ApiError, MalformedRequest};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-/// Of a body that is too large, at most this much more is read and thrown away, so that a client that writes first
-/// and reads then gets to see the answer instead of a broken connection.
-const DISCARD: usize = 16 << 20;
-/// And for at most this long.
-const DISCARD_TIME: Duration = Duration::from_secs(2);
-/// The same for bodies that are not looked at, because the request is refused; Go's values.
-const SKIP: usize = 256 << 10;
-const SKIP_TIME: Duration = Duration::from_millis(500);
-/// A client that sends nothing for so long in the middle of a body has gone, or holds the connection for nothing.
-const STALL: Duration = Duration::from_secs(60);
-/// Half of what a connection reads into at once.
-const SMALL: usize = 4 << 10;
-/// A promised length is believed up to here when room is set aside.
-const FIRST_ROOM: usize = 1 << 20;
+/// How much of a body that is too large is still read and discarded, so that a client that writes all of it before it
+/// reads sees the response instead of a broken connection.
+const MAX_DISCARDED: usize = 16 << 20;
+const MAX_DISCARD_TIME: Duration = Duration::from_secs(2);
+/// The same for bodies of requests that are refused by their head; Go's values.
+const MAX_SKIPPED: usize = 256 << 10;
+const MAX_SKIP_TIME: Duration = Duration::from_millis(500);
+/// How long a client may send nothing in the middle of a body.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Half of what a connection reads at once.
+const MAX_COPIED: usize = 4 << 10;
+/// Memory that is allocated at once for a `Content-Length`, before the bytes have arrived.
+const MAX_INITIAL_CAPACITY: usize = 1 << 20;
 
 /// A request that is refused, and what became of its body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) error: MalformedRequest,
-    /// The body was read to its end, so that the connection can go on.
+    /// The body was read to its end, so that the connection can be used again.
     pub(super) is_read: bool,
 }
 
 impl From<MalformedRequest> for Refused {
-    /// Of a request that was read whole.
+    /// For a request that was read to its end.
     fn from(error: MalformedRequest) -> Self {
         Self { error, is_read: true }
     }
 }
 
-/// The whole body, and its share of the buffer, to be kept as long as the body is. A body that came in one piece is not
+/// The whole body, and its reservation, which must live as long as the body. A body that arrived in one piece is not
 /// copied.
 ///
 /// # Errors
-/// When it is larger than `limit`, when the bodies of all requests fill the buffer, or when the client broke off.
-pub(super) async fn read(
-    mut body: impl RequestBody,
+/// When it is larger than `limit`, when the bodies of all requests fill `memory`, or when the client stopped sending.
+pub(super) async fn read<'m>(
+    mut body: Body,
     head: &Parts,
     limit: Option<usize>,
-    buffer: &Buffer,
-) -> Result<(Bytes, Share), Refused> {
-    let mut held = Held { limit: limit.unwrap_or(usize::MAX).min(buffer.limit()), share: buffer.share(), length: 0 };
-    let promised = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if promised > held.limit && is_held_back(head) {
-        return Err(Refused { error: MalformedRequest::TooLarge { limit: held.limit }, is_read: false });
+    memory: &'m BodyMemory,
+) -> Result<(Bytes, Reservation<'m>), Refused> {
+    let limit = limit.unwrap_or(usize::MAX).min(memory.max());
+    let mut counted = Counted { limit, reservation: memory.reservation(), length: 0 };
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > limit && expects_continue(head) {
+        return Err(Refused { error: MalformedRequest::TooLarge { limit }, is_read: false });
     }
-    match gather(&mut body, &mut held, promised).await {
-        Ok(whole) => Ok((whole, held.share)),
+    match collect(&mut body, &mut counted, declared).await {
+        Ok(whole) => Ok((whole, counted.reservation)),
         Err(error) => {
-            // What was read is free for others before the rest is thrown away.
-            drop(held);
+            // Other requests may use the memory while the rest is discarded.
+            drop(counted);
             let is_worth_reading =
                 matches!(error, MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull { .. });
-            let is_read = is_worth_reading && Box::pin(discard(body, DISCARD, DISCARD_TIME)).await;
+            let is_read = is_worth_reading && Box::pin(discard(body, MAX_DISCARDED, MAX_DISCARD_TIME)).await;
             Err(Refused { error, is_read })
         }
     }
 }
 
-/// Ends a request whose body is not wanted: a small rest is read, so that the connection can go on, and of a larger one
-/// the client learns that the connection closes.
-pub(super) async fn skip(body: impl RequestBody, head: &Parts, answer: &mut Response) {
-    let is_read = body.is_end_stream() || !is_held_back(head) && Box::pin(discard(body, SKIP, SKIP_TIME)).await;
-    if !is_read {
-        close_after(answer, head.version);
+/// The body of a request that is answered without it.
+pub(super) struct UnreadBody {
+    body: Body,
+    expects_continue: bool,
+    version: Version,
+}
+
+impl UnreadBody {
+    pub(super) fn new(head: &Parts, body: Body) -> Self {
+        Self { body, expects_continue: expects_continue(head), version: head.version }
+    }
+
+    /// Discards the body. After a large one the connection closes, and `response` says so.
+    pub(super) async fn skip(self, response: &mut Response) {
+        let is_read = self.body.is_end_stream()
+            || !self.expects_continue && Box::pin(discard(self.body, MAX_SKIPPED, MAX_SKIP_TIME)).await;
+        if !is_read {
+            close_after(response, self.version);
+        }
+    }
+
+    /// Discards the body and answers with `error`.
+    pub(super) async fn refuse(self, error: ApiError<'_>) -> Response {
+        let mut response = error.into_response();
+        self.skip(&mut response).await;
+        response
     }
 }
 
-/// The connection closes after this answer. HTTP/2 ends the stream only.
-pub(super) fn close_after(answer: &mut Response, version: Version) {
+/// The connection closes after this response. HTTP/2 resets only the stream.
+pub(super) fn close_after(response: &mut Response, version: Version) {
     if version < Version::HTTP_2 {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
-/// Whether the client sends the body only when asked (`Expect: 100-continue`); the first read would ask for it.
-fn is_held_back(head: &Parts) -> bool {
+/// Whether the client waits for `100 Continue`, which hyper sends at the first read.
+fn expects_continue(head: &Parts) -> bool {
     head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// The data as it is kept while the component works. A small one is copied: it would keep all 8 KiB alive that the
-/// connection read it into, of which limits count only its own length.
-pub(super) fn kept(data: Bytes) -> Bytes {
-    if data.len() <= SMALL { Bytes::copy_from_slice(&data) } else { data }
+/// The data as the component may keep it. A small one is copied: it is a slice of the 8 KiB that the connection read, and
+/// would keep all of them alive, while limits count only its own length.
+pub(super) fn detached(data: Bytes) -> Bytes {
+    if data.len() <= MAX_COPIED { Bytes::copy_from_slice(&data) } else { data }
 }
 
-/// What of a body is in memory.
-struct Held {
+/// The size of the part that was read, held against both limits.
+struct Counted<'m> {
     limit: usize,
-    share: Share,
+    reservation: Reservation<'m>,
     length: usize,
 }
 
-impl Held {
-    fn grow(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
+impl Counted<'_> {
+    fn add(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
         if bytes > self.limit - self.length {
             return Err(MalformedRequest::TooLarge { limit: self.limit });
         }
-        self.share.grow(bytes).map_err(|Full { limit }| MalformedRequest::BufferFull { limit })?;
+        self.reservation.grow(bytes)?;
         self.length += bytes;
         Ok(())
     }
 }
 
-async fn gather(body: &mut impl RequestBody, held: &mut Held, promised: usize) -> Result<Bytes, MalformedRequest> {
-    if promised > held.limit {
-        return Err(MalformedRequest::TooLarge { limit: held.limit });
+async fn collect(body: &mut Body, counted: &mut Counted<'_>, declared: usize) -> Result<Bytes, MalformedRequest> {
+    if declared > counted.limit {
+        return Err(MalformedRequest::TooLarge { limit: counted.limit });
     }
-    let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
-    held.grow(first.len())?;
-    let Some(second) = next(body).await? else { return Ok(first) };
-    held.grow(second.len())?;
-    let mut whole = BytesMut::with_capacity(promised.min(FIRST_ROOM).max(held.length));
+    let Some(first) = next_chunk(body).await? else { return Ok(Bytes::new()) };
+    counted.add(first.len())?;
+    let Some(second) = next_chunk(body).await? else { return Ok(first) };
+    counted.add(second.len())?;
+    let mut whole = BytesMut::with_capacity(declared.min(MAX_INITIAL_CAPACITY).max(counted.length));
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&second);
     drop((first, second));
-    while let Some(more) = next(body).await? {
-        held.grow(more.len())?;
-        whole.extend_from_slice(&more);
+    while let Some(chunk) = next_chunk(body).await? {
+        counted.add(chunk.len())?;
+        whole.extend_from_slice(&chunk);
     }
     Ok(whole.freeze())
 }
 
-async fn next(body: &mut impl RequestBody) -> Result<Option<Bytes>, MalformedRequest> {
+async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, MalformedRequest> {
     loop {
         let mut frame = pin!(body.frame());
-        // A piece that is there already needs no clock.
-        let at_once = std::future::poll_fn(|cx| Poll::Ready(frame.as_mut().poll(cx))).await;
-        let frame = match at_once {
+        // Most bodies arrive together with their head and need no timer.
+        let frame = match std::future::poll_fn(|cx| Poll::Ready(frame.as_mut().poll(cx))).await {
             Poll::Ready(frame) => frame,
-            Poll::Pending => tokio::time::timeout(STALL, frame).await.map_err(|_| MalformedRequest::Stalled)?,
+            Poll::Pending => tokio::time::timeout(READ_TIMEOUT, frame).await.map_err(|_| MalformedRequest::Stalled)?,
         };
         let Some(frame) = frame else { return Ok(None) };
-        // The client went away in the middle: nobody reads the answer, but the request must not be taken for whole.
+        // The client disconnected: it sees no response, but the request must not be taken for a complete one.
         let frame = frame.map_err(|_| MalformedRequest::Body("unexpected EOF".to_owned()))?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
@@ -154,13 +174,13 @@ async fn next(body: &mut impl RequestBody) -> Result<Option<Bytes>, MalformedReq
     }
 }
 
-/// Reads at most so much for at most so long; whether that was the rest.
-async fn discard(mut body: impl RequestBody, most: usize, time: Duration) -> bool {
+/// Reads at most `max` bytes for at most `time`; returns whether the body ended within both.
+async fn discard(mut body: Body, max: usize, time: Duration) -> bool {
     let reading = async {
         let mut discarded = 0_usize;
-        while discarded <= most {
-            match next(&mut body).await {
-                Ok(Some(piece)) => discarded = discarded.saturating_add(piece.len()),
+        while discarded <= max {
+            match next_chunk(&mut body).await {
+                Ok(Some(chunk)) => discarded = discarded.saturating_add(chunk.len()),
                 Ok(None) => return true,
                 Err(_) => return false,
             }
@@ -176,12 +196,12 @@ mod tests {
 
     #[test]
     fn only_small_data_leaves_the_buffer_that_it_came_in() {
-        for (size, is_copied) in [(0, true), (SMALL, true), (SMALL + 1, false)] {
-            let buffer = Bytes::from(vec![7; 2 * SMALL]);
+        for (size, is_copied) in [(0, true), (MAX_COPIED, true), (MAX_COPIED + 1, false)] {
+            let buffer = Bytes::from(vec![7; 2 * MAX_COPIED]);
             let data = buffer.slice(..size);
-            let kept = kept(data.clone());
-            assert_eq!(kept, data);
-            assert_eq!(kept.as_ptr() != data.as_ptr(), is_copied || size == 0, "{size} bytes");
+            let detached = detached(data.clone());
+            assert_eq!(detached, data);
+            assert_eq!(detached.as_ptr() != data.as_ptr(), is_copied || size == 0, "{size} bytes");
         }
     }
 }
