@@ -1,7 +1,7 @@
 //! How many requests a second the HTTP API answers when the component behind it costs nothing.
 //!
 //! ```sh
-//! cargo run --release --no-default-features --bench invoke_rate            # 64 connections, 10 s, 1 KiB of data
+//! cargo bench --no-default-features --bench invoke_rate            # 64 connections, 10 s, 1 KiB of data
 //! ```
 //!
 //! Server and clients share this process and its cores, so read the figure as a lower bound, and compare ratios of

@@ -94,7 +94,7 @@ impl Invoker {
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
         drop((head, body));
         let result = tokio::select! {
-            // Biased: a result that is there says more than the stop.
+            // Biased: a result that is ready is better than an unknown outcome.
             biased;
             result = self.state.host.invoke(name, call) => result,
             () = self.state.abort_calls.asked() => Err(aborted().into()),
@@ -138,7 +138,7 @@ fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
     response
 }
 
-/// `metadata.<key>`; the keys of every single record need no allocation.
+/// `metadata.<key>`, without an allocation for the keys of most responses.
 fn header_name(key: &str) -> Option<HeaderName> {
     match key {
         "sequenceNumber" => Some(HeaderName::from_static("metadata.sequencenumber")),
@@ -148,7 +148,8 @@ fn header_name(key: &str) -> Option<HeaderName> {
     }
 }
 
-/// Decodes as Go's `QueryUnescape`: `+` is a space, `%xx` a byte. What is not UTF-8 is replaced; names of components are.
+/// Decodes as Go's `QueryUnescape`: `+` is a space, `%xx` a byte. What is not UTF-8 is replaced: no component
+/// has such a name.
 ///
 /// # Errors
 /// With the invalid escape.

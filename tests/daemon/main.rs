@@ -7,10 +7,10 @@ mod fakes;
 mod inputs;
 mod world;
 
+mod api;
 mod app_failures;
 mod dynamodb;
 mod dynamodb_bulk;
-mod face;
 mod killed;
 mod kinesis_outputs;
 mod manifests;
