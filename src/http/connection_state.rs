@@ -1,9 +1,9 @@
 //! What a connection is doing. Limits the time in which the head of a request must arrive, and finds the connections that
 //! are idle longest when there are too many. Neither the pause between two requests nor the sending of a body is limited.
 //!
-//! Why not hyper's `header_read_timeout`: it also closes keep-alive connections that are idle between two requests, which
-//! clients with a connection pool rely on, and it does not start before the first byte, so a silent client would keep
-//! its connection.
+//! Why not hyper's `header_read_timeout`: it also runs between two requests, and would close idle connections that clients
+//! keep in their pools. And `auto::Builder` starts it only after the first bytes, which select HTTP/1 or HTTP/2, so a
+//! client that never sends any would keep its connection.
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use std::io;
