@@ -209,7 +209,7 @@ async fn join(parts: &mut Supervisor<Part>, name: &str) -> bool {
         let Some(ended) = parts.next().await else { break };
         match ended.result {
             Ok(Part::Inputs(Settled::Clean) | Part::Http(Drained::Clean) | Part::Metrics(Drained::Clean)) => {}
-            Ok(Part::Http(Drained::Cut(connections)) | Part::Metrics(Drained::Cut(connections))) => {
+            Ok(Part::Http(Drained::Aborted(connections)) | Part::Metrics(Drained::Aborted(connections))) => {
                 tracing::error!(connections, "open connections were cut");
                 clean = false;
             }

@@ -6,7 +6,7 @@ use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{Checked, LeaseTables, Peers, Toolbox, connect};
 use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
-use crate::http::{self, AppConnection, BindError, Face, HttpSettings, Listeners};
+use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::Faults;
 use crate::runtime::{Component, Host, Readiness};
 use crate::settings::Settings;
@@ -97,7 +97,7 @@ impl Running {
         listeners: Listeners,
         page: Option<Listeners>,
     ) {
-        let face = Face {
+        let state = ApiState {
             host: Arc::clone(&self.host),
             ready: self.ready.clone(),
             outbound: self.outbound.clone(),
@@ -106,7 +106,7 @@ impl Running {
             app: app_connection(settings),
             extended: BTreeMap::new(),
             stop: self.stops.asked.clone(),
-            last_answers: self.stops.answers.clone(),
+            abort_calls: self.stops.answers.clone(),
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
                 max_buffer: settings.max_buffer,
@@ -119,7 +119,7 @@ impl Running {
         };
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
         let stop = self.stops.http.clone();
-        self.parts.spawn(HTTP, async move { Part::Http(http::serve(listeners, Arc::new(face), stop, drain).await) });
+        self.parts.spawn(HTTP, async move { Part::Http(http::serve(listeners, Arc::new(state), stop, drain).await) });
         if let Some(page) = page {
             let (metrics, access, stop) = (self.metrics.clone(), settings.access.clone(), self.stops.metrics.clone());
             let serving = http::serve_metrics(page, metrics, access, stop);

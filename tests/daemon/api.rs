@@ -1,4 +1,4 @@
-//! The HTTP face beside the bindings: metadata, metrics, tokens, limits.
+//! The HTTP API besides the bindings: metadata, metrics, tokens, limits.
 
 use crate::calls::{get, post, send, send_bytes};
 use crate::world::{Sidecar, World};
@@ -42,7 +42,7 @@ async fn metrics_count_what_was_answered() {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_everywhere_but_at_health() {
+async fn a_token_is_required_except_for_health() {
     let world = world_with_output().await;
     let mut settings = world.settings(None);
     settings.api_token = Some("let-me-in".to_owned().into());
@@ -101,7 +101,7 @@ async fn pages_and_foreign_names_are_refused_by_the_api_and_the_metrics() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_held_by_another_program_is_served_once_it_is_free() {
+async fn an_address_that_another_program_uses_is_served_once_it_is_free() {
     let world = World::start().await;
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap();
@@ -118,7 +118,7 @@ async fn an_address_that_is_held_by_another_program_is_served_once_it_is_free() 
 }
 
 #[tokio::test]
-async fn what_is_no_text_makes_no_key() {
+async fn text_that_is_not_unicode_cannot_be_a_key() {
     let world = world_with_output().await;
     world.table("people").await;
     world.dynamodb_component("people", &[("table", "people")]);

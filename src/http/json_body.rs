@@ -1,10 +1,10 @@
-//! The body of an invoke request, read by the rules of Go's `json.Decoder`, which Dapr's callers rely on: the first
-//! JSON value counts and what follows it is ignored, field names know no case, unknown fields are ignored, of
-//! duplicates the last wins and maps merge, `null` is the same as nothing.
+//! The JSON body of an invoke request, parsed by the rules of Go's `json.Decoder`, on which clients of Dapr rely: text
+//! after the first JSON value is ignored, field names are case-insensitive, unknown fields are ignored, the last of
+//! duplicate fields wins, duplicate maps merge, and `null` is the same as a missing field.
 //!
-//! Two things differ on purpose: `data` is not decoded and encoded again but passed on as it was written, and what is
-//! no Unicode text (bytes that are not UTF-8, half of a surrogate pair) is refused. Go replaces it by U+FFFD, which
-//! makes one key of two. A UTF-8 byte order mark is passed over.
+//! Two differences are on purpose: `data` is passed on as it was written, not decoded and encoded again; and what is not
+//! Unicode (bytes that are not UTF-8, an unpaired surrogate) is refused, where Go replaces it by U+FFFD and so may turn
+//! two keys into one. A UTF-8 byte order mark is skipped.
 
 use super::encoding;
 use super::error::MalformedRequest;
@@ -18,26 +18,25 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 const NULL: Bytes = Bytes::from_static(b"null");
-const HALF_PAIR: &str = "holds an escaped half of a surrogate pair (\\ud800 to \\udfff), which is no character";
-/// What Go calls the request in its errors.
+const UNPAIRED_SURROGATE: &str =
+    "holds an escaped half of a surrogate pair (\\ud800 to \\udfff), which is no character";
+/// The name of the request in errors of Go.
 const GO_TYPE: &str = "OutputBindingRequest";
 
-/// Reads a body.
-///
 /// # Errors
-/// With a text after Go's fashion.
+/// With a text like that of Go.
 pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
-    let whole = std::str::from_utf8(body).map_err(|error| refused(encoding::not_utf8(body, error)))?;
+    let whole = std::str::from_utf8(body).map_err(|error| invalid(encoding::not_utf8(body, error)))?;
     let text = whole.get(encoding::mark_length(body)..).unwrap_or_default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let fields = if text.trim_ascii_start().starts_with('{') {
-        Fields::deserialize(&mut deserializer).map_err(|error| refused(syntax(text, &error)))?
+        Fields::deserialize(&mut deserializer).map_err(|error| invalid(syntax(text, &error)))?
     } else {
-        let value = <&RawValue>::deserialize(&mut deserializer).map_err(|error| refused(syntax(text, &error)))?;
+        let value = <&RawValue>::deserialize(&mut deserializer).map_err(|error| invalid(syntax(text, &error)))?;
         match kind(value) {
             "null" => Fields::default(),
             other => {
-                return Err(refused(format!("json: cannot unmarshal {other} into Go value of type http.{GO_TYPE}")));
+                return Err(invalid(format!("json: cannot unmarshal {other} into Go value of type http.{GO_TYPE}")));
             }
         }
     };
@@ -49,7 +48,7 @@ pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
     })
 }
 
-/// The raw fields in the order in which they came; types are judged after the syntax, as in Go.
+/// The fields in the order of the body. Their types are checked after the syntax, as in Go.
 #[derive(Default)]
 struct Fields<'a> {
     operations: Vec<&'a RawValue>,
@@ -106,7 +105,7 @@ fn metadata(body: &str, values: &[&RawValue]) -> Result<Metadata, MalformedReque
             "null" => metadata = Metadata::default(),
             "object" => {
                 let members: Members<'_> =
-                    serde_json::from_str(value.get()).map_err(|error| refused(syntax(value.get(), &error)))?;
+                    serde_json::from_str(value.get()).map_err(|error| invalid(syntax(value.get(), &error)))?;
                 for (key, member) in members.0 {
                     metadata.insert(key.0, string(body, member, "metadata")?.unwrap_or_default());
                 }
@@ -117,7 +116,7 @@ fn metadata(body: &str, values: &[&RawValue]) -> Result<Metadata, MalformedReque
     Ok(metadata)
 }
 
-/// The members of an object in the order in which they came, duplicates too.
+/// The members of an object in the order of the body, including duplicates.
 struct Members<'a>(Vec<(JsonText<'a>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -144,18 +143,18 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// The string, or nothing for `null`. `body` is the text that `value` is a part of.
+/// The string; `None` for `null`. `value` is a part of `body`.
 fn string(body: &str, value: &RawValue, field: &str) -> Result<Option<String>, MalformedRequest> {
     match kind(value) {
         "null" => Ok(None),
         "string" => serde_json::from_str::<JsonText<'_>>(value.get())
             .map(|text| Some(text.0.into_owned()))
-            .map_err(|_| refused(half_pair(body, value))),
+            .map_err(|_| invalid(unpaired_surrogate(body, value))),
         other => Err(wrong_type(other, field, "string")),
     }
 }
 
-/// Go's word for the type of a JSON value.
+/// Go's name for the type of a JSON value.
 fn kind(value: &RawValue) -> &'static str {
     match value.get().as_bytes().first() {
         Some(b'{') => "object",
@@ -168,27 +167,29 @@ fn kind(value: &RawValue) -> &'static str {
 }
 
 fn wrong_type(found: &str, field: &str, wanted: &str) -> MalformedRequest {
-    refused(format!("json: cannot unmarshal {found} into Go struct field {GO_TYPE}.{field} of type {wanted}"))
+    invalid(format!("json: cannot unmarshal {found} into Go struct field {GO_TYPE}.{field} of type {wanted}"))
 }
 
-const fn refused(text: String) -> MalformedRequest {
+const fn invalid(text: String) -> MalformedRequest {
     MalformedRequest::Body(text)
 }
 
-/// A string within the text was read as JSON already, so its only fault is half of a surrogate pair.
-fn half_pair(body: &str, value: &RawValue) -> String {
+/// The string was parsed as JSON already, so an unpaired surrogate is the only possible error.
+fn unpaired_surrogate(body: &str, value: &RawValue) -> String {
     let offset = (value.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
     let path = path_after(body.get(..offset).unwrap_or_default());
-    format!("the string at offset {offset} in {path} {HALF_PAIR}")
+    format!("the string at offset {offset} in {path} {UNPAIRED_SURROGATE}")
 }
 
-/// Go's words for a syntax error; the place is ours. Never quotes more than one character of the body.
+/// A syntax error in Go's words, with a line and a column. Quotes at most one character of the body.
 fn syntax(text: &str, error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof if text.trim_ascii().is_empty() => "EOF".to_owned(),
         Category::Eof => "unexpected EOF".to_owned(),
-        // Names are read as `JsonText`, which refuses nothing else.
-        Category::Data => format!("a name that ends at line {} column {} {HALF_PAIR}", error.line(), error.column()),
+        // The only error of `JsonText`, the type of names.
+        Category::Data => {
+            format!("a name that ends at line {} column {} {UNPAIRED_SURROGATE}", error.line(), error.column())
+        }
         Category::Syntax | Category::Io => {
             let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
             let offender = line.get(error.column().saturating_sub(1)..).and_then(|rest| rest.chars().next());
@@ -199,5 +200,5 @@ fn syntax(text: &str, error: &serde_json::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "tests/request.rs"]
+#[path = "tests/json_body.rs"]
 mod tests;

@@ -1,6 +1,6 @@
-//! An output binding that does what the operation says, and a face around it.
+//! An output binding whose behaviour is chosen by the operation, and the state of an API around it.
 
-use super::super::{AppConnection, Face, HttpSettings};
+use super::super::{ApiState, AppConnection, HttpSettings};
 use crate::domain::{
     Binding, BindingError, ComponentName, DEAD_LETTERED, Direction, Extent, FailureKind, InputBinding, InvokeRequest,
     InvokeResponse, Outcome, OutputBinding, Stop,
@@ -19,9 +19,9 @@ use tokio::sync::{Notify, Semaphore};
 pub(super) struct Fake {
     name: ComponentName,
     pub(super) seen: Mutex<Vec<InvokeRequest>>,
-    /// Whether raw bodies are taken.
+    /// Whether raw bodies are accepted.
     pub(super) takes_raw: AtomicBool,
-    /// Told when a `wait` has begun.
+    /// Notified when a `wait` has started.
     pub(super) waiting: Notify,
     /// A permit lets one `wait` end.
     pub(super) go: Semaphore,
@@ -83,7 +83,7 @@ impl OutputBinding for Fake {
     }
 }
 
-pub(super) fn face(settings: HttpSettings) -> (Arc<Face>, Arc<Fake>) {
+pub(super) fn state(settings: HttpSettings) -> (Arc<ApiState>, Arc<Fake>) {
     let name = "orders".parse().unwrap();
     let seen = Mutex::default();
     let fake =
@@ -94,7 +94,7 @@ pub(super) fn face(settings: HttpSettings) -> (Arc<Face>, Arc<Fake>) {
         version: "v1".to_owned(),
         direction: Direction::Unstated,
     };
-    let face = Face {
+    let state = ApiState {
         host: Arc::new(Host::new(vec![component])),
         ready: Readiness::new(),
         outbound: Readiness::new(),
@@ -104,7 +104,7 @@ pub(super) fn face(settings: HttpSettings) -> (Arc<Face>, Arc<Fake>) {
         app: AppConnection { port: Some(3000), ..AppConnection::default() },
         extended: BTreeMap::from([("appPID".to_owned(), "7".to_owned())]),
         stop: Stop::new(),
-        last_answers: Stop::new(),
+        abort_calls: Stop::new(),
     };
-    (Arc::new(face), fake)
+    (Arc::new(state), fake)
 }

@@ -7,18 +7,19 @@ async fn pass(seconds: u64) {
 #[tokio::test(start_paused = true)]
 async fn the_connections_that_are_idle_longest_make_room() {
     let mut open = OpenConnections::new();
-    let silent = open.begin();
-    let [busy, first, second, parallel] = std::array::from_fn(|_| open.begin());
-    let working = busy.begun(http::Version::HTTP_11);
-    drop(first.begun(http::Version::HTTP_11));
-    let (one, other) = (parallel.begun(http::Version::HTTP_2), parallel.begun(http::Version::HTTP_2));
+    let silent = open.add();
+    let [busy, first, second, parallel] = std::array::from_fn(|_| open.add());
+    let working = busy.request_started(http::Version::HTTP_11);
+    drop(first.request_started(http::Version::HTTP_11));
+    let (one, other) =
+        (parallel.request_started(http::Version::HTTP_2), parallel.request_started(http::Version::HTTP_2));
     pass(2).await;
-    drop(second.begun(http::Version::HTTP_11));
+    drop(second.request_started(http::Version::HTTP_11));
     drop(one);
-    let is_closing = |clock: &HeadClock| clock.shared.is_closing.load(Relaxed);
+    let is_closing = |connection: &ConnectionState| connection.shared.is_close_requested.load(Relaxed);
     assert_eq!(open.close_idle(1), 1);
     assert!(is_closing(&silent) ^ is_closing(&first), "one of the two that wait longest");
-    assert_eq!(open.close_idle(9), 0, "the one that was asked has not ended yet");
+    assert_eq!(open.close_idle(9), 0, "the closing one has not ended yet");
     drop((silent, first));
     assert_eq!(open.close_idle(9), 0, "the rest is busy, or idle for a moment only");
     pass(2).await;
@@ -32,25 +33,25 @@ async fn the_connections_that_are_idle_longest_make_room() {
 #[tokio::test(start_paused = true)]
 async fn a_closing_connection_that_answers_holds_up_no_other() {
     let mut open = OpenConnections::new();
-    let [closing, idle] = std::array::from_fn(|_| open.begin());
+    let [closing, idle] = std::array::from_fn(|_| open.add());
     pass(2).await;
-    drop(idle.begun(http::Version::HTTP_11));
+    drop(idle.request_started(http::Version::HTTP_11));
     assert_eq!(open.close_idle(9), 1);
-    let late = closing.begun(http::Version::HTTP_11);
+    let late = closing.request_started(http::Version::HTTP_11);
     pass(2).await;
-    assert_eq!(open.close_idle(9), 1, "its request came just before it was asked to close");
-    assert!(idle.shared.is_closing.load(Relaxed));
+    assert_eq!(open.close_idle(9), 1, "its request came just before it was closed");
+    assert!(idle.shared.is_close_requested.load(Relaxed));
     drop(late);
-    assert!(!closing.is_idle_for(KEPT_IDLE));
+    assert!(!closing.is_idle_for(MIN_IDLE));
     assert_eq!(open.close_idle(9), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_its_answer_slowly_is_not_idle() {
     let mut open = OpenConnections::new();
-    let clock = open.begin();
+    let connection = open.add();
     let (near, mut far) = tokio::io::duplex(1);
-    let mut io = Timed::new(hyper_util::rt::TokioIo::new(near), clock.clone(), Duration::from_secs(10));
+    let mut io = HeadTimeout::new(hyper_util::rt::TokioIo::new(near), connection.clone(), Duration::from_secs(10));
     let mut write = || {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         Pin::new(&mut io).poll_write(&mut cx, b"xx").is_ready()
@@ -66,21 +67,21 @@ async fn a_client_that_takes_its_answer_slowly_is_not_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn part_of_a_head_is_no_idleness() {
+async fn a_connection_with_part_of_a_head_is_not_idle() {
     let mut open = OpenConnections::new();
-    let clock = open.begin();
-    drop(clock.begun(http::Version::HTTP_11));
-    assert!(clock.move_on(Phase::Idle, Phase::Head));
+    let connection = open.add();
+    drop(connection.request_started(http::Version::HTTP_11));
+    assert!(connection.change_phase(Phase::Idle, Phase::Head));
     pass(5).await;
     assert_eq!(open.close_idle(9), 0);
 }
 
 #[tokio::test]
-async fn clocks_of_ended_connections_are_dropped() {
+async fn ended_connections_are_removed() {
     let mut open = OpenConnections::new();
-    let kept: Vec<_> = (0..100).map(|_| open.begin()).collect();
+    let kept: Vec<_> = (0..100).map(|_| open.add()).collect();
     for _ in 0..10_000 {
-        drop(open.begin());
+        drop(open.add());
     }
-    assert!(open.clocks.len() <= 2 * kept.len() + 64, "{}", open.clocks.len());
+    assert!(open.connections.len() <= 2 * kept.len() + 64, "{}", open.connections.len());
 }

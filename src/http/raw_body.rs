@@ -1,4 +1,4 @@
-//! A body of `application/octet-stream` as the data itself, with the rest of the request in headers.
+//! Raw bodies: the body of `application/octet-stream` is the data, and headers carry the rest of the request.
 
 use super::encoding;
 use super::error::MalformedRequest;
@@ -7,37 +7,36 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-/// Names the operation; without it, `create` is meant.
+/// Names the operation; `create` without it.
 const OPERATION: &str = "x-binding-operation";
 const PREFIX: &str = "metadata.";
 
-/// Whether the body says that it is no JSON.
-pub(super) fn is_raw(headers: &HeaderMap) -> bool {
-    essence(headers).eq_ignore_ascii_case("application/octet-stream")
+pub(super) fn is_octet_stream(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case("application/octet-stream")
 }
 
-/// What the body says it is, without parameters; empty where it says nothing.
-fn essence(headers: &HeaderMap) -> &str {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    media_type.split(';').next().unwrap_or_default().trim()
+/// `Content-Type` without parameters; empty if there is none.
+fn media_type(headers: &HeaderMap) -> &str {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// Why a body could not be read as a request: in what it is encoded, and a word about raw bodies where it looks like one.
+/// Adds to the error of a body that is not a JSON request: its encoding, and a hint if it looks like raw data.
 pub(super) fn explain(error: MalformedRequest, headers: &HeaderMap, body: &[u8]) -> MalformedRequest {
     let MalformedRequest::Body(problem) = error else { return error };
     let described = encoding::described(headers, body);
-    let looks_raw = if described.is_some() { is_raw(headers) } else { looks_raw(headers, body) };
+    let looks_raw = if described.is_some() { is_octet_stream(headers) } else { looks_raw(headers, body) };
     let problem = described.unwrap_or(problem);
     if looks_raw { MalformedRequest::RawBody(problem) } else { MalformedRequest::Body(problem) }
 }
 
-/// Whether it says that it is something else than JSON, or cannot be the beginning of an object.
+/// Whether its media type is not JSON, or its first character does not begin an object.
 fn looks_raw(headers: &HeaderMap, body: &[u8]) -> bool {
-    let said = essence(headers).to_ascii_lowercase();
-    // curl says "form" of every body that it is not told about.
-    let says_nothing = said.is_empty() || said == "application/x-www-form-urlencoded";
-    let says_json = said.ends_with("/json") || said.ends_with("+json");
-    (!says_nothing && !says_json)
+    let media_type = media_type(headers).to_ascii_lowercase();
+    // curl sends "form" unless a media type is given.
+    let is_unknown = media_type.is_empty() || media_type == "application/x-www-form-urlencoded";
+    let is_json = media_type.ends_with("/json") || media_type.ends_with("+json");
+    (!is_unknown && !is_json)
         || body
             .get(encoding::mark_length(body)..)
             .unwrap_or_default()
@@ -46,12 +45,12 @@ fn looks_raw(headers: &HeaderMap, body: &[u8]) -> bool {
             .is_some_and(|first| *first != b'{')
 }
 
-/// The request that body and headers make. `keys` are the component's metadata keys in their true case; other headers
-/// of the kind keep the lower case in which they came.
+/// The request that headers and body make. `keys` are the metadata keys of the component: the name of a header is
+/// written as the key that it matches in any case, and stays in lower case otherwise.
 ///
 /// # Errors
 /// When a header's value is not UTF-8.
-pub(super) fn request(
+pub(super) fn parse(
     headers: &HeaderMap,
     data: Bytes,
     keys: &[&'static str],
@@ -92,13 +91,13 @@ mod tests {
             ("application/json", false),
             ("application/octet-streams", false),
         ] {
-            assert_eq!(is_raw(&headers(&[("content-type", media_type.as_bytes())])), raw, "{media_type}");
+            assert_eq!(is_octet_stream(&headers(&[("content-type", media_type.as_bytes())])), raw, "{media_type}");
         }
-        assert!(!is_raw(&HeaderMap::new()));
+        assert!(!is_octet_stream(&HeaderMap::new()));
     }
 
     #[test]
-    fn only_what_may_be_no_json_looks_raw() {
+    fn only_what_is_probably_not_json_looks_raw() {
         let form = "application/x-www-form-urlencoded";
         for (media_type, body, raw) in [
             (Some("application/octet-stream"), r#"{"operation":"#, true),
@@ -119,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn headers_carry_what_the_body_cannot() {
+    fn headers_carry_the_rest_of_the_request() {
         let headers =
             headers(&[("metadata.partitionkey", "kü".as_bytes()), ("metadata.other", b"1"), ("x-more", b"2")]);
-        let request = request(&headers, Bytes::from_static(b"\xff\x00"), &["partitionKey"]).unwrap();
+        let request = parse(&headers, Bytes::from_static(b"\xff\x00"), &["partitionKey"]).unwrap();
         assert_eq!((request.operation.as_str(), request.form), ("create", DataForm::Raw));
         assert_eq!((request.metadata.get("partitionKey"), request.metadata.get("other")), (Some("kü"), Some("1")));
         assert_eq!(request.data, &b"\xff\x00"[..]);
@@ -131,9 +130,9 @@ mod tests {
     #[test]
     fn the_operation_may_be_named_and_values_must_be_text() {
         let named = headers(&[("x-binding-operation", b"bulkCreate")]);
-        assert_eq!(request(&named, Bytes::new(), &[]).unwrap().operation, "bulkCreate");
+        assert_eq!(parse(&named, Bytes::new(), &[]).unwrap().operation, "bulkCreate");
         let broken = headers(&[("metadata.a", b"\xff")]);
-        let error = request(&broken, Bytes::new(), &[]).unwrap_err();
+        let error = parse(&broken, Bytes::new(), &[]).unwrap_err();
         assert_eq!(error, MalformedRequest::Metadata("metadata.a".to_owned()));
     }
 }

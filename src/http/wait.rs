@@ -14,33 +14,33 @@ use tokio::time::Instant;
 const PATH: &str = "/v1.0/healthz/outbound";
 /// How long a sidecar may take to become ready; daprd's number.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long it may take to answer once.
-const ATTEMPT: Duration = Duration::from_secs(1);
+/// How long one response may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between two attempts; daprd's number.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks the sidecar at this address for its outbound health until it is ready, for at most 60 s. Starts nothing.
+/// Polls the outbound health of the sidecar at this address until it is ready, for at most 60 s. Starts nothing.
 ///
 /// # Errors
-/// With a text that names the address and the last answer, when it is not ready in time or `stop` comes first.
+/// With the address and the last response in the text, when it is not ready in time or `stop` comes first.
 pub async fn wait_until_outbound_ready(address: SocketAddr, stop: &Stop) -> Result<(), String> {
     tokio::select! {
         biased;
         () = stop.asked() => Err(format!("stopped while waiting for the sidecar at {address}")),
-        ready = until_ready(async || ask(address).await) => ready.map_err(|error| {
+        ready = until_ready(async || check(address).await) => ready.map_err(|error| {
             format!("the sidecar at {address} was not ready after {LIMIT:?}: {error}; check that it runs and its --dapr-http-port")
         }),
     }
 }
 
-/// Repeats until the attempt succeeds; the last error when the time is over.
+/// Repeats the attempt until it succeeds; the last error when the time is over.
 async fn until_ready(attempt: impl AsyncFn() -> Result<(), BoxError>) -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let error = match tokio::time::timeout(ATTEMPT, attempt()).await {
+        let error = match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {ATTEMPT:?}"),
+            Err(_) => format!("no answer within {ATTEMPT_TIMEOUT:?}"),
         };
         if Instant::now() + PAUSE >= deadline {
             return Err(error);
@@ -49,20 +49,20 @@ async fn until_ready(attempt: impl AsyncFn() -> Result<(), BoxError>) -> Result<
     }
 }
 
-async fn ask(address: SocketAddr) -> Result<(), BoxError> {
+async fn check(address: SocketAddr) -> Result<(), BoxError> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(PATH).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let answer = tokio::select! {
-        // Biased: a whole head is an answer, even if the connection ends with it.
+    let response = tokio::select! {
+        // Biased: a complete head is a response, even if the connection ends with it.
         biased;
-        answer = sender.send_request(request) => answer?,
+        response = sender.send_request(request) => response?,
         ended = connection => {
             ended?;
             return Err("the connection was closed without an answer".into());
         }
     };
-    if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status()).into()) }
+    if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status()).into()) }
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_error_is_told_when_the_time_is_over() {
+    async fn the_last_error_is_returned_when_the_time_is_over() {
         let begun = Instant::now();
         assert_eq!(until_ready(async || Err("refused".into())).await, Err("refused".to_owned()));
         assert!(begun.elapsed() <= LIMIT && begun.elapsed() > LIMIT - 2 * PAUSE, "{:?}", begun.elapsed());

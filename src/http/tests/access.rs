@@ -1,11 +1,11 @@
-//! What is refused before any handler sees it, on real sockets where the socket matters.
+//! Requests that are refused before a handler sees them; over real sockets where the socket matters.
 
 use super::super::admission::ConnectInfo;
 use super::super::connection::Respond;
-use super::super::routes::Routes;
-use super::super::{Access, AllowedHosts, AllowedOrigins, Face, HttpSettings, bind, serve_metrics};
+use super::super::routes::Api;
+use super::super::{Access, AllowedHosts, AllowedOrigins, ApiState, HttpSettings, bind, serve_metrics};
 use super::answers::CALLER;
-use super::fake::face;
+use super::fake_binding::state;
 use super::running::{LONG, Running, exchange};
 use crate::domain::Stop;
 use crate::tasks::Supervisor;
@@ -22,12 +22,18 @@ use tokio::net::TcpStream;
 const CREATE: &str = r#"{"operation":"create","data":1}"#;
 const SHOP: &str = "https://shop.example";
 
-async fn send(face: &Arc<Face>, info: ConnectInfo, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+async fn send(
+    state: &Arc<ApiState>,
+    info: ConnectInfo,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Response {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    Routes::new(Arc::clone(face)).respond(request.body(Body::from(CREATE)).unwrap(), info).await
+    Api::new(Arc::clone(state)).respond(request.body(Body::from(CREATE)).unwrap(), info).await
 }
 
 fn allowing(origins: &str) -> HttpSettings {
@@ -38,7 +44,7 @@ fn allowing(origins: &str) -> HttpSettings {
 #[tokio::test]
 async fn a_web_page_reaches_no_route_but_health() {
     let token = Some(SecretString::from("s3cret"));
-    let (face, fake) = face(HttpSettings { api_token: token, ..HttpSettings::default() });
+    let (state, fake) = state(HttpSettings { api_token: token, ..HttpSettings::default() });
     for header in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
         for (method, path) in [
             ("POST", "/v1.0/bindings/orders"),
@@ -50,41 +56,41 @@ async fn a_web_page_reaches_no_route_but_health() {
             ("GET", "/nowhere"),
         ] {
             for headers in [&[header][..], &[header, ("dapr-api-token", "s3cret")]] {
-                let answer = send(&face, CALLER, method, path, headers).await;
+                let answer = send(&state, CALLER, method, path, headers).await;
                 assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method} {path} {headers:?}");
                 assert_eq!(answer.headers()["content-type"], "application/json");
                 assert!(!answer.headers().contains_key("vary"));
                 let body = answer.into_body().collect().await.unwrap().to_bytes();
-                let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
-                assert_eq!(told["errorCode"], "ERR_FORBIDDEN");
-                assert!(told["message"].as_str().unwrap().contains("--allowed-origins"), "{told}");
+                let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!(json["errorCode"], "ERR_FORBIDDEN");
+                assert!(json["message"].as_str().unwrap().contains("--allowed-origins"), "{json}");
             }
         }
         for path in ["/v1.0/healthz", "/v1.0/healthz/outbound"] {
-            assert_eq!(send(&face, CALLER, "GET", path, &[header]).await.status(), StatusCode::NO_CONTENT);
+            assert_eq!(send(&state, CALLER, "GET", path, &[header]).await.status(), StatusCode::NO_CONTENT);
         }
     }
-    assert!(fake.seen.lock().unwrap().is_empty() && !face.stop.is_asked());
+    assert!(fake.seen.lock().unwrap().is_empty() && !state.stop.is_asked());
 }
 
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_is_served_and_may_read_the_answer() {
     let page = [("origin", SHOP), ("sec-fetch-site", "cross-site")];
     for (origins, expected) in [(SHOP, SHOP), ("*", "*")] {
-        let (face, _) = face(allowing(origins));
-        let answer = send(&face, CALLER, "POST", "/v1.0/bindings/orders", &page).await;
+        let (state, _) = state(allowing(origins));
+        let answer = send(&state, CALLER, "POST", "/v1.0/bindings/orders", &page).await;
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         let headers = answer.headers();
         assert_eq!(
             (&headers["access-control-allow-origin"], &headers["vary"]),
             (&expected.parse().unwrap(), &"Origin".parse().unwrap())
         );
-        let failed = send(&face, CALLER, "POST", "/v1.0/bindings/none", &page).await;
+        let failed = send(&state, CALLER, "POST", "/v1.0/bindings/none", &page).await;
         assert_eq!(failed.status(), StatusCode::NOT_FOUND);
         assert!(failed.headers().contains_key("access-control-allow-origin"), "the page must see why");
     }
-    let (face, _) = face(allowing(SHOP));
-    let other = send(&face, CALLER, "GET", "/v1.0/healthz", &[("origin", "https://evil.example")]).await;
+    let (state, _) = state(allowing(SHOP));
+    let other = send(&state, CALLER, "GET", "/v1.0/healthz", &[("origin", "https://evil.example")]).await;
     assert_eq!(other.status(), StatusCode::NO_CONTENT);
     assert!(!other.headers().contains_key("access-control-allow-origin"), "it may ask and not read");
 }
@@ -92,26 +98,26 @@ async fn a_page_of_an_allowed_origin_is_served_and_may_read_the_answer() {
 #[tokio::test]
 async fn a_preflight_needs_no_token_and_only_allowed_origins_get_one() {
     let settings = HttpSettings { api_token: Some(SecretString::from("s3cret")), ..allowing(SHOP) };
-    let (face, _) = face(settings);
+    let (state, _) = state(settings);
     let asked = [("access-control-request-method", "POST"), ("access-control-request-headers", "dapr-api-token")];
     let of = |origin| [&[("origin", origin)][..], &asked].concat();
-    let answer = send(&face, CALLER, "OPTIONS", "/v1.0/bindings/orders", &of(SHOP)).await;
+    let answer = send(&state, CALLER, "OPTIONS", "/v1.0/bindings/orders", &of(SHOP)).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let headers = answer.headers();
     assert_eq!(headers["access-control-allow-origin"], SHOP);
     assert_eq!(headers["access-control-allow-headers"], "dapr-api-token");
     assert!(headers["access-control-allow-methods"].to_str().unwrap().contains("POST"));
     assert_eq!(headers.get_all("vary").iter().count(), 2);
-    let evil = send(&face, CALLER, "OPTIONS", "/v1.0/bindings/orders", &of("https://evil.example")).await;
+    let evil = send(&state, CALLER, "OPTIONS", "/v1.0/bindings/orders", &of("https://evil.example")).await;
     assert_eq!(evil.status(), StatusCode::FORBIDDEN);
-    let tokenless = send(&face, CALLER, "POST", "/v1.0/bindings/orders", &of(SHOP)).await;
+    let tokenless = send(&state, CALLER, "POST", "/v1.0/bindings/orders", &of(SHOP)).await;
     assert_eq!(tokenless.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn shutdown_is_taken_from_loopback_or_with_a_token() {
     let elsewhere = ConnectInfo { is_local_loopback: false, is_peer_loopback: false };
-    let (open, _) = face(HttpSettings::default());
+    let (open, _) = state(HttpSettings::default());
     let refused = send(&open, elsewhere, "POST", "/v1.0/shutdown", &[]).await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     let body = refused.into_body().collect().await.unwrap().to_bytes();
@@ -120,7 +126,7 @@ async fn shutdown_is_taken_from_loopback_or_with_a_token() {
     assert_eq!(send(&open, CALLER, "POST", "/v1.0/shutdown", &[]).await.status(), StatusCode::NO_CONTENT);
     assert!(open.stop.is_asked());
     let settings = HttpSettings { api_token: Some(SecretString::from("s3cret")), ..HttpSettings::default() };
-    let (guarded, _) = face(settings);
+    let (guarded, _) = state(settings);
     assert_eq!(send(&guarded, elsewhere, "POST", "/v1.0/shutdown", &[]).await.status(), StatusCode::UNAUTHORIZED);
     assert!(!guarded.stop.is_asked());
     let with_token = send(&guarded, elsewhere, "POST", "/v1.0/shutdown", &[("dapr-api-token", "s3cret")]).await;
@@ -170,7 +176,7 @@ async fn the_authority_of_http_2_counts_as_host() {
 }
 
 #[tokio::test]
-async fn the_metrics_page_has_the_same_locks() {
+async fn the_metrics_page_has_the_same_checks() {
     let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
     let address = listeners.addresses()[0];
     let stop = Stop::new();

@@ -76,7 +76,7 @@ fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
 }
 
 #[test]
-fn half_of_a_surrogate_pair_is_refused_where_it_would_change() {
+fn an_unpaired_surrogate_is_refused_where_it_would_be_replaced() {
     for (body, place) in [
         (r#"{"operation":"\ud800"}"#, "the string at offset 13 in operation holds"),
         (

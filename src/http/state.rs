@@ -1,6 +1,7 @@
-//! What the HTTP side needs to know and to hold.
+//! The state and the settings of the API.
 
 use super::admission::Access;
+use super::error::ErrorFormat;
 use crate::domain::Stop;
 use crate::runtime::{Host, Readiness};
 use crate::telemetry::Metrics;
@@ -8,62 +9,66 @@ use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Everything that a request may need. Cheap to share behind an `Arc`; nothing in it changes after the start.
+/// What requests need. Nothing in it changes after the start.
 #[derive(Debug)]
-pub struct Face {
-    /// The components.
+pub struct ApiState {
     pub host: Arc<Host>,
-    /// Full readiness, told by `/v1.0/healthz`.
+    /// Full readiness, reported by `/v1.0/healthz`.
     pub ready: Readiness,
-    /// Outputs are usable, told by `/v1.0/healthz/outbound`.
+    /// Outputs are usable, reported by `/v1.0/healthz/outbound`.
     pub outbound: Readiness,
-    /// Counts answered requests.
     pub metrics: Metrics,
-    /// Limits and manners.
     pub settings: HttpSettings,
     /// `--app-id`.
     pub app_id: String,
-    /// How the app is reached, for the metadata page.
+    /// How the app is reached; shown by `/v1.0/metadata`.
     pub app: AppConnection,
-    /// More pairs for `extended` on the metadata page; `daprRuntimeVersion` is added by itself.
+    /// More pairs for `extended` of `/v1.0/metadata`; `daprRuntimeVersion` is always there.
     pub extended: BTreeMap<String, String>,
-    /// Asked to finish by `POST /v1.0/shutdown`.
+    /// `POST /v1.0/shutdown` asks it to finish.
     pub stop: Stop,
-    /// Asked to finish when whoever still waits for a component must be answered, just before connections are cut.
-    pub last_answers: Stop,
+    /// Asked to finish shortly before connections are aborted: calls that still wait for a component are then answered
+    /// with an unknown outcome.
+    pub abort_calls: Stop,
 }
 
 /// How the app is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppConnection {
-    /// `--app-port`; without one there is no app to call.
+    /// `--app-port`; `None` without an app.
     pub port: Option<u16>,
     /// `--app-protocol`.
     pub protocol: String,
     /// `--app-channel-address`.
     pub channel_address: String,
-    /// `--app-max-concurrency`; without one there is no limit.
+    /// `--app-max-concurrency`; `None` is no limit.
     pub max_concurrency: Option<u32>,
 }
 
-/// Limits and manners of the HTTP side.
+/// Limits, checks and formats of the API.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// The largest request body, in bytes (`--max-body-size`, 4 MiB); `None` is no limit.
     pub max_body_size: Option<usize>,
-    /// Bytes of request bodies held at once, over all requests (`--max-buffer`, 256 MiB); `None` is no limit.
+    /// Bytes of the bodies of all requests in memory (`--max-buffer`, 256 MiB); `None` is no limit.
     pub max_buffer: Option<usize>,
-    /// The largest request head, in bytes: `--read-buffer-size` (4 KiB) and 4 KiB more, as Go's server counts it.
-    /// Less than 8192 is raised to 8192.
+    /// The largest request head, in bytes: `--read-buffer-size` (4 KiB) and 4 KiB more, as Go's server counts it. At
+    /// least 8192 are used, the minimum of hyper.
     pub max_header_bytes: usize,
-    /// Connections held at once, over all listeners; beyond that, idle ones are closed and accepting waits. At least 1.
+    /// Open connections of all listeners. At the limit, idle ones are closed and accepting waits. 0 counts as 1.
     pub max_connections: usize,
-    /// Answer failures exactly as Dapr does: 500 nearly always, and no `details` (`--strict-dapr-errors`).
+    /// Report failures exactly as Dapr does: mostly 500, and no `details` (`--strict-dapr-errors`).
     pub strict_dapr_errors: bool,
-    /// Which web pages may call, and by which names loopback sockets may be called.
+    /// Web pages and host names that are accepted.
     pub access: Access,
-    /// What the header `dapr-api-token` must hold (`DAPR_API_TOKEN`); `None` asks for none.
+    /// The required value of the header `dapr-api-token` (`DAPR_API_TOKEN`); `None` requires none.
     pub api_token: Option<SecretString>,
+}
+
+impl HttpSettings {
+    pub(super) const fn error_format(&self) -> ErrorFormat {
+        if self.strict_dapr_errors { ErrorFormat::Dapr } else { ErrorFormat::Precise }
+    }
 }
 
 impl Default for AppConnection {
