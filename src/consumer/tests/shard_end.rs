@@ -1,4 +1,4 @@
-//! The end of a shard, signalled truly and falsely.
+//! The end of a shard, signalled correctly and falsely.
 
 use super::{Bench, Ports, shard};
 use crate::domain::{
