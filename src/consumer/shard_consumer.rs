@@ -176,9 +176,6 @@ impl ShardConsumer {
         if matches!(self.phase, Phase::Draining { is_delivery_done: true, .. }) {
             return Some(unstored.map_or(LeaseCall::Release, LeaseCall::Checkpoint));
         }
-        if self.timer.renewal_due(now) && self.timer.handoff_check_due(now) {
-            return Some(LeaseCall::Renew);
-        }
         match unstored {
             Some(_) if self.timer.handoff_check_due(now) => Some(LeaseCall::Renew),
             Some(checkpoint) if self.timer.checkpoint_due(now) || self.timer.renewal_due(now) => {
@@ -224,22 +221,24 @@ impl ShardConsumer {
                 self.read_state = ReadState::OPEN;
                 self.deliver(batch, now, effects);
             }
-            Ok(Fetched::ShardEnded { children }) if children.is_empty() => match self.end_check.end_signalled() {
-                EndDecision::Ended => self.finished(children),
-                EndDecision::ReadAgain => self.read_state = ReadState::OPEN,
-                EndDecision::ListShards => {
-                    effects.push(Effect::ListShards);
-                    self.read_state = ReadState::ConfirmingEnd;
-                }
-            },
-            Ok(Fetched::ShardEnded { children }) => self.finished(children),
+            Ok(Fetched::ShardEnded { children }) => self.end_signalled(children, effects),
             Err(error) => self.read_failed(&error, effects),
         }
     }
 
-    fn finished(&mut self, children: Vec<ShardId>) {
-        tracing::info!(shard = %self.shard, "shard was read to its end");
-        self.read_state = ReadState::Finished { children, noted: false };
+    fn end_signalled(&mut self, children: Vec<ShardId>, effects: &mut Vec<Effect>) {
+        let decision = if children.is_empty() { self.end_check.end_signalled() } else { EndDecision::Ended };
+        self.read_state = match decision {
+            EndDecision::Ended => {
+                tracing::info!(shard = %self.shard, "shard was read to its end");
+                ReadState::Finished { children, noted: false }
+            }
+            EndDecision::ReadAgain => ReadState::OPEN,
+            EndDecision::ListShards => {
+                effects.push(Effect::ListShards);
+                ReadState::ConfirmingEnd
+            }
+        };
     }
 
     fn deliver(&mut self, batch: RecordBatch, now: Instant, effects: &mut Vec<Effect>) {
@@ -379,12 +378,8 @@ impl ShardConsumer {
             }
             // A stop replaces the reason of a handoff. The handoff still happens: the release gives the lease to the
             // worker that requested it.
-            Phase::Draining { reason: old_reason, delivery_until: old_delivery_until, until: old_until, .. }
-                if reason == EndReason::Stopped =>
-            {
-                *old_reason = reason;
-                *old_delivery_until = delivery_until.min(*old_delivery_until);
-                *old_until = until.min(*old_until);
+            Phase::Draining { reason: old, delivery_until: first, until: last, .. } if reason == EndReason::Stopped => {
+                (*old, *first, *last) = (reason, delivery_until.min(*first), until.min(*last));
             }
             Phase::Draining { .. } | Phase::Ended => {}
         }

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 type Call<T> = Option<BoxFuture<'static, T>>;
 type Source = Box<dyn RecordSource>;
 
-/// The first opening of a shard accepts an identification of the stream that is so old.
-const RECENT: Duration = Duration::from_secs(2);
+/// For the first opening of a shard: how long ago the stream may have been identified.
+const MAX_IDENTITY_AGE: Duration = Duration::from_secs(2);
 
 /// What the shard consumers of a worker share.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl ShardDriver {
                 self.source = None;
                 // Just before the first opening, the coordinator identified the stream. A later opening follows a failure,
                 // which may mean that the stream was replaced.
-                let max_age = if self.was_opened { Duration::ZERO } else { RECENT };
+                let max_age = if self.was_opened { Duration::ZERO } else { MAX_IDENTITY_AGE };
                 self.was_opened = true;
                 let (ports, stream_check, shard) = (self.ports.clone(), self.stream_check.clone(), self.shard.clone());
                 self.fetch = Some(Box::pin(async move {
