@@ -90,7 +90,7 @@ async fn sidecar_and_app(
                 end.finish();
                 let shutdown = serving.await;
                 // Whoever runs this in a script learns from the exit code that the app failed.
-                if status.is_ok_and(|status| status.success()) { shutdown } else { Shutdown::Cut }
+                if status.is_ok_and(|status| status.success()) { shutdown } else { Shutdown::Aborted }
             }
         }
     };

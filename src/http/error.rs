@@ -115,7 +115,7 @@ pub(super) fn invoke_failed(name: &str, error: &InvokeError, meant: Meant, manne
         Meant::Request => "",
         Meant::Data => RAW_BODY_HINT,
     });
-    let binding = error.of_binding();
+    let binding = error.binding_error();
     let facts = binding.map_or(&[][..], BindingError::details);
     let mut metadata: Map<_, _> = facts.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
     if error.outcome() == Outcome::Unknown {
