@@ -157,7 +157,7 @@ fn invoke_failed(binding: &str, error: &InvokeError, body_kind: BodyKind, format
     if body_kind == BodyKind::Data {
         message.push_str(RAW_BODY_HINT);
     }
-    let binding_error = error.of_binding();
+    let binding_error = error.binding_error();
     let details = binding_error.map_or(&[][..], BindingError::details);
     let mut metadata: Map<_, _> = details.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
     if error.outcome() == Outcome::Unknown {

@@ -133,7 +133,7 @@ async fn input(
         drain_limit: toolbox.drain_limit,
         // Each input is a worker of its own.
         worker: WorkerId::new(format!("{}/{name}", toolbox.worker)),
-        history: Arc::default(),
+        stream_state: Arc::default(),
         metrics: toolbox.metrics.input(name.as_str()),
     })
 }

@@ -1,4 +1,4 @@
-//! What fails for long is repeated with growing pauses, and stops nothing else.
+//! A call that keeps failing is repeated with growing pauses, and stops nothing else.
 
 use super::{Bench, ConsumerSettings, Ports, after, lease, shard};
 use crate::domain::{
@@ -19,12 +19,12 @@ struct Directory {
     identify_fails: AtomicBool,
     lists: AtomicU32,
     identifies: AtomicU32,
-    /// Cuts the listing to these shards.
+    /// Lists only these shards.
     only: Mutex<Option<Vec<ShardId>>>,
 }
 
 impl Directory {
-    fn of(bench: &Bench) -> (Arc<Self>, Arc<dyn Retrieval>) {
+    fn new(bench: &Bench) -> (Arc<Self>, Arc<dyn Retrieval>) {
         let (inner, retrieval) = bench.stream.ports(&StreamFaults::none());
         let flags = || AtomicBool::new(false);
         let directory = Self {
@@ -75,7 +75,7 @@ impl StreamDirectory for Directory {
     }
 }
 
-/// A store one of whose writes is never allowed.
+/// A store that denies one kind of write.
 #[derive(Debug)]
 struct Denied {
     inner: MemoryLeaseStore,
@@ -153,7 +153,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_fails_for_a_minute_is_repeated_with_growing_pauses_and_stops_no_take() {
     let bench = Bench::new(2);
-    let (directory, retrieval) = Directory::of(&bench);
+    let (directory, retrieval) = Directory::new(&bench);
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
     let ports = (Arc::clone(&directory), retrieval);
     let (_stop, _worker) = start(&bench, Bench::settings("a"), ports.clone(), Arc::clone(&leases));
@@ -178,7 +178,7 @@ async fn a_lease_at_latest_without_a_moment_waits_for_the_first_listing() {
     let bench = Bench::new(1);
     let latest = Checkpoint::NotStarted(StartWord::Latest);
     bench.leases.put(Lease { checkpoint: latest, ..lease(0, None, 0) });
-    let (directory, retrieval) = Directory::of(&bench);
+    let (directory, retrieval) = Directory::new(&bench);
     directory.list_fails.store(true, Ordering::Relaxed);
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
     let (_stop, _worker) = start(&bench, Bench::settings("a"), (Arc::clone(&directory), retrieval), leases);
@@ -191,9 +191,9 @@ async fn a_lease_at_latest_without_a_moment_waits_for_the_first_listing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_start_during_a_failing_listing_waits_without_haste() {
+async fn a_first_start_during_a_failing_listing_waits_with_backoff() {
     let bench = Bench::new(1);
-    let (directory, retrieval) = Directory::of(&bench);
+    let (directory, retrieval) = Directory::new(&bench);
     directory.list_fails.store(true, Ordering::Relaxed);
     let leases = Denied::new(&bench, "nothing");
     let store: Arc<dyn LeaseStore> = Arc::<Denied>::clone(&leases);
@@ -210,7 +210,7 @@ async fn a_first_start_during_a_failing_listing_waits_without_haste() {
 #[tokio::test(start_paused = true)]
 async fn describing_that_is_throttled_fails_no_listing_once_the_stream_is_known() {
     let bench = Bench::new(1);
-    let (directory, retrieval) = Directory::of(&bench);
+    let (directory, retrieval) = Directory::new(&bench);
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
     let (_stop, _worker) = start(&bench, Bench::settings("a"), (Arc::clone(&directory), retrieval), leases);
     bench.put(1);
@@ -226,9 +226,9 @@ async fn describing_that_is_throttled_fails_no_listing_once_the_stream_is_known(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stream_is_described_rarely_while_all_is_well() {
+async fn the_stream_is_described_rarely_while_nothing_fails() {
     let bench = Bench::new(4);
-    let (directory, retrieval) = Directory::of(&bench);
+    let (directory, retrieval) = Directory::new(&bench);
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
     let (_stop, _worker) = start(&bench, Bench::settings("a"), (Arc::clone(&directory), retrieval), leases);
     tokio::time::sleep(Duration::from_secs(3_600)).await;
@@ -245,7 +245,7 @@ async fn a_removal_that_is_never_allowed_is_repeated_with_growing_pauses() {
     bench.leases.put(ended);
     let child = |number| Lease { checkpoint: after(1), parents: vec![shard(0)], ..lease(number, None, 0) };
     [1, 2].into_iter().for_each(|number| bench.leases.put(child(number)));
-    let ports = Directory::of(&bench);
+    let ports = Directory::new(&bench);
     let leases = Denied::new(&bench, "remove");
     let (_stop, _worker) = start(&bench, Bench::settings("a"), ports, Arc::<Denied>::clone(&leases));
     tokio::time::sleep(MINUTE * 5).await;
@@ -260,7 +260,7 @@ async fn creations_and_takes_that_are_never_allowed_are_repeated_with_growing_pa
     for (write, rows) in [("create", 0), ("take", 1)] {
         let bench = Bench::new(1);
         (0..rows).for_each(|number| bench.leases.put(lease(number, None, 0)));
-        let ports = Directory::of(&bench);
+        let ports = Directory::new(&bench);
         let leases = Denied::new(&bench, write);
         let (_stop, _worker) = start(&bench, Bench::settings("a"), ports, Arc::<Denied>::clone(&leases));
         tokio::time::sleep(MINUTE * 5).await;
@@ -270,9 +270,9 @@ async fn creations_and_takes_that_are_never_allowed_are_repeated_with_growing_pa
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_listing_with_a_hole_shows_is_read_after_a_while() {
+async fn a_listing_with_a_hole_is_used_after_a_while() {
     let bench = Bench::new(3);
-    let (directory, retrieval) = Directory::of(&bench);
+    let (directory, retrieval) = Directory::new(&bench);
     *directory.only.lock().unwrap() = Some(vec![shard(0), shard(2)]);
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
     let (_stop, _worker) = start(&bench, Bench::settings("a"), (Arc::clone(&directory), retrieval), leases);
@@ -289,7 +289,7 @@ async fn what_a_listing_with_a_hole_shows_is_read_after_a_while() {
 #[tokio::test(start_paused = true)]
 async fn a_hole_that_closes_soon_is_waited_for() {
     let bench = Bench::new(2);
-    let (directory, retrieval) = Directory::of(&bench);
+    let (directory, retrieval) = Directory::new(&bench);
     *directory.only.lock().unwrap() = Some(Vec::new());
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
     let (_stop, _worker) = start(&bench, Bench::settings("a"), (Arc::clone(&directory), retrieval), leases);

@@ -1,4 +1,4 @@
-//! The end of a shard, signalled truly and falsely.
+//! The end of a shard, signalled correctly and falsely.
 
 use super::{Bench, Ports, shard};
 use crate::domain::{
@@ -101,7 +101,7 @@ async fn a_closed_shard_ends_without_children_being_named() {
 async fn records_put_between_a_false_end_and_the_close_of_the_shard_are_read() {
     let bench = Bench::new(1);
     bench.put(1);
-    // The first call is that of the worker's start, the second asks whether the shard has ended.
+    // The first call is that of the worker's start, the second checks whether the shard has ended.
     let directory = Arc::new(Directory { splits_at: Some(1), ..Directory::new(&bench) });
     let ports = ports(&bench, &directory, &StreamFaults::without_end_fields());
     let (_stop, _worker) = bench.start_on(Bench::settings("a"), ports);

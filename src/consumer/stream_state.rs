@@ -1,27 +1,27 @@
-//! What an input has learned of its stream since the process started.
+//! What an input knows of its stream since the process started.
 
 use crate::domain::{Lease, ShardId, ShardListing, StreamIdentity, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// A start at LATEST begins this much before the service's time, because the service's hosts do not share one clock.
-const PIN_MARGIN_MILLIS: i64 = 1_000;
+/// A start at LATEST begins this much before the time that Kinesis returned, since the clocks of its hosts may differ.
+const START_MARGIN_MILLIS: i64 = 1_000;
 
-/// What an input has learned of its stream since the process started. Shared by all workers that the input runs one after
-/// another, so that a restart neither moves the start of `latest` nor forgets progress.
+/// Shared by all workers that an input runs one after another, so that a restart of the input neither moves the start of
+/// `latest` nor forgets progress.
 #[derive(Debug, Default)]
-pub struct StreamHistory {
+pub struct StreamState {
     // A lock and not an owner task: held for a few map accesses, never across a wait.
     known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    first_try: Option<Instant>,
-    /// The service's time at the first try, less the margin.
+    first_start: Option<Instant>,
+    /// The first start by the time of Kinesis, less the margin.
     started: Option<Timestamp>,
-    /// The stream did not exist at some time since the first try.
+    /// The stream did not exist at some time since the first start.
     was_missing: bool,
     identity: Option<StreamIdentity>,
     /// Leases as last seen, without those of ended shards.
@@ -32,19 +32,19 @@ struct Known {
 /// Where `latest` begins if there are no leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LatestStart {
-    /// At the oldest record: the stream is younger than this input.
+    /// At the oldest record, because the stream was created after the input was started.
     Creation,
-    /// When the input first tried to read.
+    /// When the input was started.
     Moment(Timestamp),
 }
 
-impl StreamHistory {
-    /// The input tries to read. Only the first try counts.
-    pub fn begin(&self, now: Instant) {
-        self.known().first_try.get_or_insert(now);
+impl StreamState {
+    /// Records when the input was started. Restarts do not change it.
+    pub fn mark_started(&self, now: Instant) {
+        self.known().first_start.get_or_insert(now);
     }
 
-    /// Why the input refuses to read; `None` unless an operator must act.
+    /// Why the input does not read; `None` unless an operator must act.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         self.known().refusal.clone()
@@ -54,12 +54,12 @@ impl StreamHistory {
         self.known().refusal = Some(why);
     }
 
-    /// A call found that there is no such stream: the one that comes next begins after the first try.
+    /// Kinesis returned that there is no such stream. A stream that is found later was created after the first start.
     pub(super) fn stream_missing(&self) {
         self.known().was_missing = true;
     }
 
-    /// Another stream took the place of the one that was read. Nothing known about the old one is true of the new one.
+    /// The stream was replaced by another of the same name, so what is known of the old one does not apply any more.
     pub(super) fn stream_replaced(&self) {
         let mut known = self.known();
         known.was_missing = true;
@@ -71,8 +71,8 @@ impl StreamHistory {
         self.known().identity.clone()
     }
 
-    /// The leases belong to this stream, or there are none.
-    pub(super) fn accepted(&self, found: &StreamIdentity) {
+    /// All leases belong to this stream, or there are none.
+    pub(super) fn leases_verified(&self, found: &StreamIdentity) {
         let mut known = self.known();
         known.refusal = None;
         let before = known.identity.as_ref().and_then(|identity| identity.created);
@@ -84,25 +84,26 @@ impl StreamHistory {
         known.identity = Some(StreamIdentity { created, ..found.clone() });
     }
 
-    /// Where `latest` begins, by the service's time of a listing that was received at `now`.
+    /// Where `latest` begins. `listed_at` is the time of Kinesis in a listing that was received at `now`.
     pub(super) fn latest_start(&self, listed_at: Timestamp, now: Instant) -> LatestStart {
         let mut known = self.known();
-        let elapsed = known.first_try.map_or(0, |first| now.saturating_duration_since(first).as_millis());
+        let elapsed = known.first_start.map_or(0, |first| now.saturating_duration_since(first).as_millis());
         let elapsed = i64::try_from(elapsed).unwrap_or(i64::MAX);
-        let computed = listed_at.as_millis().saturating_sub(elapsed).saturating_sub(PIN_MARGIN_MILLIS);
+        let computed = listed_at.as_millis().saturating_sub(elapsed).saturating_sub(START_MARGIN_MILLIS);
         let started = *known.started.get_or_insert(Timestamp::from_millis(computed));
         let created = known.identity.as_ref().and_then(|identity| identity.created);
-        let is_younger = known.was_missing || created.is_some_and(|created| created >= started);
-        if is_younger { LatestStart::Creation } else { LatestStart::Moment(started) }
+        let is_created_later = known.was_missing || created.is_some_and(|created| created >= started);
+        if is_created_later { LatestStart::Creation } else { LatestStart::Moment(started) }
     }
 
-    /// The moment at which this input began, once a listing has shown the service's time.
+    /// When the input was started, by the time of Kinesis; known after the first listing.
     pub(super) fn started(&self) -> Option<Timestamp> {
         self.known().started
     }
 
-    /// Keeps what a scan saw. Rows that are gone are kept until [`StreamHistory::listed`] shows that their shards are gone too.
-    pub(super) fn remember(&self, leases: &[Lease]) {
+    /// Records the leases of a scan. A lease whose row is gone stays until [`StreamState::retain_listed`] finds that its
+    /// shard is gone too.
+    pub(super) fn record_leases(&self, leases: &[Lease]) {
         let mut known = self.known();
         for lease in leases {
             if lease.checkpoint.is_ended() {
@@ -113,21 +114,21 @@ impl StreamHistory {
         }
     }
 
-    /// Forgets the leases of shards that the stream does not hold any more.
-    pub(super) fn listed(&self, listing: &ShardListing) {
-        let listed: std::collections::BTreeSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
+    /// Forgets the leases of shards that are not listed any more.
+    pub(super) fn retain_listed(&self, listing: &ShardListing) {
+        let listed: BTreeSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
         self.known().leases.retain(|shard, _| listed.contains(shard));
     }
 
-    /// Leases that were seen before, of shards that had not ended, and that are not among these.
+    /// Recorded leases of shards that have not ended, and that are not among `leases`.
     pub(super) fn missing_from(&self, leases: &[Lease]) -> Vec<Lease> {
         let known = self.known();
-        let present: std::collections::BTreeSet<&ShardId> = leases.iter().map(|lease| &lease.shard).collect();
+        let present: BTreeSet<&ShardId> = leases.iter().map(|lease| &lease.shard).collect();
         known.leases.values().filter(|lease| !present.contains(&lease.shard)).cloned().collect()
     }
 
-    /// A shard was read to its end, so that its row may go.
-    pub(super) fn ended(&self, shard: &ShardId) {
+    /// Forgets the lease of a shard that ended: its row may be removed.
+    pub(super) fn shard_ended(&self, shard: &ShardId) {
         self.known().leases.remove(shard);
     }
 
@@ -137,5 +138,5 @@ impl StreamHistory {
 }
 
 #[cfg(test)]
-#[path = "tests/history.rs"]
+#[path = "tests/stream_state.rs"]
 mod tests;
