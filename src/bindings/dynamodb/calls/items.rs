@@ -2,8 +2,8 @@
 
 use super::refusal::{Refused, refused};
 use super::{Delete, Item, Placeholders, Put, Update};
+use crate::aws::CallError;
 use crate::aws::Connection;
-use crate::aws::Failed;
 use crate::aws::{KeySchema, key_schema};
 use crate::domain::BindingError;
 use aws_sdk_dynamodb::Client;
@@ -293,7 +293,7 @@ pub(super) fn units(capacity: Option<&ConsumedCapacity>) -> Option<f64> {
 }
 
 /// The service's text does not name the table.
-fn binding_error(mut failed: Failed, table: &str) -> BindingError {
+fn binding_error(mut failed: CallError, table: &str) -> BindingError {
     failed.text.push_str(&format!(" (table `{table}`)"));
     failed.into()
 }

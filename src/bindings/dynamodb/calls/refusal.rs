@@ -1,7 +1,7 @@
 //! Why DynamoDB refused: what its modelled errors tell beside a code.
 
 use super::Item;
-use crate::aws::{Answer, classify};
+use crate::aws::{ErrorResponse, classify};
 use crate::domain::{BindingError, FailureKind};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
@@ -109,7 +109,7 @@ impl Modelled for ScanError {
 pub(super) fn refused<E, R>(operation: &'static str, table: &str, error: SdkError<E, R>) -> Refused
 where
     E: Modelled + Error + ProvideErrorMetadata + Send + Sync + 'static,
-    R: Answer + Send + Sync + 'static,
+    R: ErrorResponse + Send + Sync + 'static,
 {
     let modelled = error.as_service_error();
     let reasons = modelled.map(|error| reasons_text(error.throttling())).unwrap_or_default();
