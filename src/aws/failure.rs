@@ -13,7 +13,6 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::io;
 
-/// A failed call.
 #[derive(Debug)]
 pub(crate) struct CallError {
     pub(crate) kind: FailureKind,

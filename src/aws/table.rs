@@ -196,11 +196,13 @@ async fn create(client: &Client, table: &str, key: &KeySchema) -> Result<(), Cal
             |error| classify("DynamoDB: CreateTable", SdkError::<CreateTableError>::construction_failure(error));
         request = request.key_schema(element.map_err(unbuilt)?).attribute_definitions(definition.map_err(unbuilt)?);
     }
-    match request.send().await {
-        Ok(_) => tracing::info!(table, "table created"),
-        // Another process was first.
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {}
-        Err(error) => return Err(classify("DynamoDB: CreateTable", error)),
+    match request.send().await.map_err(|error| classify("DynamoDB: CreateTable", error)) {
+        Ok(_) => {
+            tracing::info!(table, "table created");
+            Ok(())
+        }
+        // Another process created it first.
+        Err(error) if error.is("ResourceInUseException") => Ok(()),
+        Err(error) => Err(error),
     }
-    Ok(())
 }

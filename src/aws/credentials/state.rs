@@ -28,7 +28,6 @@ pub(super) struct Loaded {
     pub(super) source: String,
 }
 
-/// What requests see.
 #[derive(Debug, Clone)]
 pub(super) enum CredentialState {
     /// The first load is running.
@@ -37,7 +36,6 @@ pub(super) enum CredentialState {
     Missing(NoCredentials),
 }
 
-/// Credentials in use.
 #[derive(Debug)]
 pub(super) struct ActiveCredentials {
     pub(super) loaded: Loaded,

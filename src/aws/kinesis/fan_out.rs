@@ -4,7 +4,7 @@ use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
 use super::record::records;
 use super::registration;
-use super::subscription::{Opened, PendingSubscription, Subscription, subscribe};
+use super::subscription::{PendingSubscription, Subscription, subscribe};
 use super::subscription_plan::SubscriptionPlan;
 use crate::domain::{
     BindingError, Fetched, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId, StartingPosition,
@@ -170,7 +170,7 @@ impl FanOutSource {
         let result = pending.await;
         self.pending = None;
         match result {
-            Ok(Opened { subscription, date }) => {
+            Ok((subscription, date)) => {
                 self.plan.subscribed(Instant::now(), date);
                 self.subscription = Some(subscription);
                 self.silent_since = None;

@@ -21,7 +21,6 @@ impl ReadRetries {
         (kind.may_retry() && self.0.taken() < MAX_FAILURES).then(|| self.0.next_wait())
     }
 
-    /// After a success.
     pub(super) const fn reset(&mut self) {
         self.0.reset();
     }

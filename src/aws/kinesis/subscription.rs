@@ -10,17 +10,11 @@ use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardOutput;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
 use aws_sdk_kinesis::types::{StartingPosition as SdkPosition, SubscribeToShardEventStream};
 use aws_smithy_types::event_stream::RawMessage;
-use std::pin::Pin;
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
-/// A call in flight.
-pub(super) type PendingSubscription = Pin<Box<dyn Future<Output = Result<Opened, CallError>> + Send>>;
-
-pub(super) struct Opened {
-    pub(super) subscription: Subscription,
-    /// The time of the response by the service's clock.
-    pub(super) date: Timestamp,
-}
+/// A call in flight: the subscription, and the time of the response by the service's clock.
+pub(super) type PendingSubscription = BoxFuture<'static, Result<(Subscription, Timestamp), CallError>>;
 
 /// An open subscription. Dropping it ends it and closes its HTTP client.
 pub(super) struct Subscription {
@@ -57,7 +51,7 @@ pub(super) fn subscribe(
         match timeout_at(deadline, call.send()).await {
             Ok(Ok(output)) => {
                 let date = date.or_local(&client);
-                Ok(Opened { subscription: Subscription { output, _client: client }, date })
+                Ok((Subscription { output, _client: client }, date))
             }
             Ok(Err(error)) => Err(classify("Kinesis: SubscribeToShard", error)),
             Err(_) => {

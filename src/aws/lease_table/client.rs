@@ -21,6 +21,20 @@ pub(super) enum WriteResult {
     ConditionFailed(Option<Lease>),
 }
 
+impl WriteResult {
+    /// The stored row, for writes that cannot succeed after a failed condition.
+    pub(super) fn or_lost(self, shard: &ShardId) -> Result<Lease, LeaseError> {
+        match self {
+            Self::Stored(lease) => Ok(lease),
+            Self::ConditionFailed(_) => Err(lost(shard)),
+        }
+    }
+}
+
+pub(super) fn lost(shard: &ShardId) -> LeaseError {
+    LeaseError::Lost { shard: shard.clone() }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct TableClient {
     pub(super) client: Client,
@@ -125,17 +139,11 @@ impl TableClient {
             .set_item(Some(new_row(lease)))
             .condition_expression("attribute_not_exists(#key)")
             .expression_attribute_names("#key", LEASE_KEY);
-        match request.send().await {
+        match request.send().await.map_err(|error| classify("DynamoDB: PutItem", error)) {
             Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(self.unavailable(
-                &format!("creating the lease of {} in", lease.shard),
-                classify("DynamoDB: PutItem", error),
-            )),
+            // Another worker created it first.
+            Err(error) if error.is("ConditionalCheckFailedException") => Ok(()),
+            Err(error) => Err(self.unavailable(&format!("creating the lease of {} in", lease.shard), error)),
         }
     }
 

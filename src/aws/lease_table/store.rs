@@ -5,7 +5,7 @@
 //! consumes under another grant.
 
 use super::super::Connection;
-use super::client::{TableClient, WriteResult};
+use super::client::{TableClient, WriteResult, lost};
 use super::row::{Row, read_row};
 use super::setup;
 use super::writes;
@@ -92,28 +92,22 @@ impl LeaseStore for LeaseTable {
         let is_done = |row: &Lease| {
             row.counter == seen.counter.next() && row.owner.as_ref() == Some(worker) && row.handoff_from.is_none()
         };
-        match self.table.write(&seen.shard, writes::take(seen, worker), is_done).await? {
-            WriteResult::Stored(lease) => Ok(LeaseGrant::taken(lease, worker.clone())),
-            WriteResult::ConditionFailed(_) => Err(lost(&seen.shard)),
-        }
+        let result = self.table.write(&seen.shard, writes::take(seen, worker), is_done).await?;
+        Ok(LeaseGrant::taken(result.or_lost(&seen.shard)?, worker.clone()))
     }
 
     async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Err(lost(&seen.shard)) };
         let is_done = |row: &Lease| row.owner.as_ref() == Some(worker) && row.handoff_from.as_ref() == Some(owner);
-        match self.table.write(&seen.shard, writes::ask_handoff(owner, worker), is_done).await? {
-            WriteResult::Stored(_) => Ok(()),
-            WriteResult::ConditionFailed(_) => Err(lost(&seen.shard)),
-        }
+        let result = self.table.write(&seen.shard, writes::ask_handoff(owner, worker), is_done).await?;
+        result.or_lost(&seen.shard).map(drop)
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         let (counter, worker) = (grant.lease().counter, grant.worker().clone());
         let is_done = |row: &Lease| row.counter == counter.next() && is_held(row, &worker);
-        match self.table.write(grant.shard(), writes::renew(counter, &worker), is_done).await? {
-            WriteResult::Stored(lease) => grant.stored(lease),
-            WriteResult::ConditionFailed(_) => return Err(lost(grant.shard())),
-        }
+        let result = self.table.write(grant.shard(), writes::renew(counter, &worker), is_done).await?;
+        grant.stored(result.or_lost(grant.shard())?);
         Ok(if grant.is_handed_off() { Renewed::HandoffAsked } else { Renewed::Held })
     }
 
@@ -146,14 +140,11 @@ impl LeaseStore for LeaseTable {
         let has_them = |row: &Lease| {
             row.children.len() == children.len() && children.iter().all(|child| row.children.contains(child))
         };
-        match self.table.write(grant.shard(), writes::note_children(children), has_them).await? {
-            // Only the children are copied: another worker may own the row by now, and its counter is not ours.
-            WriteResult::Stored(row) => {
-                grant.stored(Lease { children: row.children, ..grant.lease().clone() });
-                Ok(())
-            }
-            WriteResult::ConditionFailed(_) => Err(lost(grant.shard())),
-        }
+        let result = self.table.write(grant.shard(), writes::note_children(children), has_them).await?;
+        // Only the children are copied: another worker may own the row by now, and its counter is not ours.
+        let children = result.or_lost(grant.shard())?.children;
+        grant.stored(Lease { children, ..grant.lease().clone() });
+        Ok(())
     }
 
     /// Retries here: the grant is consumed, so the caller cannot.
@@ -176,11 +167,8 @@ impl LeaseStore for LeaseTable {
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
-        if self.table.delete(&seen.shard, writes::remove(seen.counter)).await? {
-            Ok(())
-        } else {
-            Err(lost(&seen.shard))
-        }
+        let is_gone = self.table.delete(&seen.shard, writes::remove(seen.counter)).await?;
+        if is_gone { Ok(()) } else { Err(lost(&seen.shard)) }
     }
 }
 
@@ -214,8 +202,8 @@ fn is_held(lease: &Lease, worker: &WorkerId) -> bool {
     }
 }
 
-/// Takes over the row on which a condition failed, if only we can have left it so: the response to an earlier write was lost,
-/// or a handoff was requested meanwhile.
+/// Continues from the row on which a condition failed, if that row can only be our own: the response to an earlier write was
+/// lost, or a handoff was requested meanwhile.
 fn continue_from(grant: &mut LeaseGrant, row: Option<Lease>) -> Result<(), LeaseError> {
     let counter = grant.lease().counter;
     match row {
@@ -225,8 +213,4 @@ fn continue_from(grant: &mut LeaseGrant, row: Option<Lease>) -> Result<(), Lease
         }
         Some(_) | None => Err(lost(grant.shard())),
     }
-}
-
-fn lost(shard: &ShardId) -> LeaseError {
-    LeaseError::Lost { shard: shard.clone() }
 }
