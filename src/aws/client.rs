@@ -174,7 +174,7 @@ impl Connection {
         Self { calls: call_limit(self.max_calls), ..self.clone() }
     }
 
-    /// Waits until one more call may be open (`maxConnections`); dropping the permit ends the call. HTTP/2 shares a
+    /// Waits until one more call may be open (`maxConnections`); hold the permit until the call is over. HTTP/2 shares a
     /// connection between calls, so the limit is on calls; fan-out subscriptions do not count.
     pub(crate) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         match &self.calls {
@@ -203,7 +203,7 @@ impl Connection {
     /// unknown.
     ///
     /// # Errors
-    /// `Unavailable` without credentials, else `Throttled`; with nothing done.
+    /// `Unavailable` without credentials, `Throttled` without a permit; both with nothing done.
     pub(crate) async fn permit_before(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, BindingError> {
         let left = || deadline.saturating_duration_since(Instant::now()).saturating_sub(MIN_CALL_TIME);
         self.credentials.loaded(left()).await.map_err(|missing| unavailable(missing).unsent())?;

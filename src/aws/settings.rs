@@ -28,7 +28,7 @@ pub struct ConnectionSettings {
     pub use_dual_stack: bool,
     /// Whether the component must have credentials before it counts as connected (`failFast`).
     pub fail_fast: bool,
-    /// How many calls of one component may be open at once; `None` sets no bound.
+    /// How many calls of one component may be open at the same time; `None` for no limit.
     pub max_connections: Option<NonZeroUsize>,
     pub connect_timeout: Duration,
     pub connection_idle_timeout: Duration,
@@ -40,7 +40,7 @@ pub struct ConnectionSettings {
 }
 
 impl Default for ConnectionSettings {
-    /// No bound on calls, 3.1 s to connect (the SDK's own limit), 90 s idle, no keep-alive probes.
+    /// No limit on calls, 3.1 s to connect (the SDK's own limit), 90 s idle.
     fn default() -> Self {
         Self {
             region: None,

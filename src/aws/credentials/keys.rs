@@ -88,7 +88,7 @@ pub(super) fn usable(credentials: Credentials) -> Result<Usable, Unusable> {
     for (field, text) in fields.into_iter().filter_map(|(field, text)| Some((field, text?))) {
         match check_credential_text(text) {
             CredentialText::Invalid => return Err(Unusable::Characters(field)),
-            // A blank token means that there is none: AWS's own tools write one for keys of a user.
+            // A blank token counts as none: AWS's own tools write one for long-term keys.
             _ if text.trim().is_empty() && field != Field::SessionToken => return Err(Unusable::Blank(field)),
             CredentialText::Padded => trimmed.push(field),
             CredentialText::Valid => {}

@@ -6,7 +6,6 @@ use aws_credential_types::provider::error::CredentialsError;
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 
-/// The name of the source whose values are variables.
 pub(super) const ENVIRONMENT: &str = "environment";
 pub(super) const COMPONENT_FILE: &str = "component file";
 
@@ -43,7 +42,7 @@ impl Source {
         }
     }
 
-    /// For people.
+    /// As error texts and logs show it.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Static(_) => COMPONENT_FILE.to_owned(),

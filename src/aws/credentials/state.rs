@@ -24,7 +24,7 @@ const RETRY: Backoff = Backoff::millis(1_000, 30_000);
 #[derive(Debug, Clone)]
 pub(super) struct Loaded {
     pub(super) credentials: Credentials,
-    /// The source and the roles on top of it, for people.
+    /// The source and the roles on top of it, as error texts and logs show them.
     pub(super) source: String,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct ActiveCredentials {
     pub(super) loaded: Loaded,
     /// `None` for never.
     pub(super) expires_at: Option<Instant>,
-    /// When a refusal caused the load of these.
+    /// When these were loaded, if a refusal caused the load.
     pub(super) reloaded_at: Option<Instant>,
     /// A service refused these: requests wait for the reload.
     pub(super) is_refused: AtomicBool,
@@ -53,7 +53,7 @@ impl ActiveCredentials {
     }
 }
 
-/// How long credentials live that were loaded just now; `None` for ever.
+/// How long credentials are valid that were loaded just now; `None` for ever.
 pub(super) fn lifetime(credentials: &Credentials) -> Option<Duration> {
     #[expect(clippy::disallowed_methods, reason = "an expiry is a moment of the wall clock; read once for each load")]
     let now = SystemTime::now();

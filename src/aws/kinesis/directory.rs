@@ -12,7 +12,7 @@ use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard, StreamDescriptionSummary};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a listing restarts whose token expired; a token is valid for 300 s.
+/// How often a listing starts again because its token expired; a token is valid for 300 s.
 const MAX_RESTARTS: u32 = 3;
 /// Codes after which the stream is not described again: the permission is missing, or an emulator does not have the
 /// operation. Refused credentials have other codes and are temporary.
@@ -61,7 +61,7 @@ impl Directory {
         Ok((output, date.or_local(&self.client)))
     }
 
-    /// The identity without a call.
+    /// What the configuration says about the stream, without a call.
     fn configured(&self) -> StreamIdentity {
         StreamIdentity { stream: self.stream.to_string().into(), created: None }
     }
@@ -107,7 +107,6 @@ impl StreamDirectory for Directory {
     }
 }
 
-/// `DescribeStreamSummary`.
 pub(super) async fn describe(
     client: &aws_sdk_kinesis::Client,
     stream: &StreamRef,

@@ -53,7 +53,7 @@ impl FanOut {
     /// never deregistered.
     ///
     /// # Errors
-    /// If the service refuses for a reason that is not temporary.
+    /// If the service refuses, and waiting does not help.
     pub async fn register(connection: &Connection, stream: StreamRef, consumer: &str) -> Result<Self, BindingError> {
         let consumer_arn = registration::consumer_arn(connection, &stream, consumer).await?;
         Ok(Self::with_consumer(connection, stream, consumer_arn))
@@ -180,7 +180,7 @@ impl FanOutSource {
         }
     }
 
-    /// Waits for an event; `None` if there is none, and usually the subscription has ended.
+    /// Waits for an event; `None` if the subscription has ended, or for an unknown type of event.
     async fn event(&mut self) -> Result<Option<SubscribeToShardEvent>, RetrievalError> {
         let Some(subscription) = &mut self.subscription else { return Ok(None) };
         let dead_at = *self.silent_since.get_or_insert_with(Instant::now) + self.timeouts.silence;

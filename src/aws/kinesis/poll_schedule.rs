@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A shard allows five reads a second, for all consumers together.
+/// A shard allows five reads a second, shared by all consumers that poll it.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// After an empty response; leaves one read a second to other consumers.
 const IDLE_INTERVAL: Duration = Duration::from_millis(250);

@@ -17,7 +17,7 @@ const POLL: Backoff = Backoff::millis(500, 10_000);
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Registers the consumer `name` unless it exists, waits until it is active, and returns its ARN. It is never deregistered:
-/// that would end the subscriptions of the other replicas. Waits as long as the obstacles are temporary, and logs them.
+/// that would end the subscriptions of the other replicas. Temporary errors are logged and retried without end.
 ///
 /// # Errors
 /// The error of the service, if waiting does not help.

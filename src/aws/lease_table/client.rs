@@ -83,7 +83,7 @@ impl TableClient {
         })
     }
 
-    /// After a failure with an unknown outcome: done, if the row shows our write.
+    /// After a failure: if the outcome is unknown, the row may show that the write is done.
     async fn read_back(
         &self,
         shard: &ShardId,
