@@ -96,9 +96,6 @@ impl KeyType {
 }
 
 /// The table's key; `None` if `dynamodb:DescribeTable` is denied.
-///
-/// # Errors
-/// When the table does not exist, or `DescribeTable` fails for another reason.
 pub(crate) async fn key_schema(client: &Client, table: &str) -> Result<Option<KeySchema>, CallError> {
     let described = client.describe_table().table_name(table).send().await;
     match described.map_err(|error| classify("DynamoDB: DescribeTable", error)) {

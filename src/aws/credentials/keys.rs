@@ -73,10 +73,7 @@ pub(super) enum Unusable {
     Blank(Field),
 }
 
-/// Removes white space around each field.
-///
-/// # Errors
-/// With the first field that cannot be used even so.
+/// Removes white space around each field. The error is about the first field that cannot be used even so.
 pub(super) fn usable(credentials: Credentials) -> Result<Usable, Unusable> {
     let token = credentials.session_token();
     let fields = [

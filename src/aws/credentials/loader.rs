@@ -98,11 +98,9 @@ impl Loader {
         self.sources.iter().flat_map(Source::files).collect()
     }
 
-    /// Tries the sources in order until one has credentials, then assumes the roles. Cancel-safe.
-    ///
-    /// # Errors
-    /// Each source that was tried, and its reason. A source that is set up but fails ends the search, as in AWS's SDKs: an
-    /// identity that was not intended is worse than none.
+    /// Tries the sources in order until one has credentials, then assumes the roles. Cancel-safe. The error is each source
+    /// that was tried, and its reason. A source that is set up but fails ends the search, as in AWS's SDKs: an identity that
+    /// was not intended is worse than none.
     pub(super) async fn load(&self) -> Result<Loaded, Vec<(String, String)>> {
         let mut tried = Vec::new();
         let Some(mut loaded) = self.first_source(&mut tried).await else { return Err(tried) };

@@ -108,9 +108,6 @@ impl CredentialsProvider {
 
     /// The source, the last characters of the access key's id, and the values that had white space around them. Waits for
     /// the first load, at most `limit`.
-    ///
-    /// # Errors
-    /// With the reason of each source.
     pub(in super::super) async fn describe(&self, limit: Duration) -> Result<String, NoCredentials> {
         let active = self.wait(limit).await?;
         let loaded = &active.loaded;
@@ -119,9 +116,6 @@ impl CredentialsProvider {
     }
 
     /// Waits until there are credentials, at most `limit`.
-    ///
-    /// # Errors
-    /// With the reason of each source.
     pub(in super::super) async fn loaded(&self, limit: Duration) -> Result<(), NoCredentials> {
         match self.current() {
             Some(known) => known.map(drop),

@@ -80,10 +80,7 @@ impl Source {
     }
 
     /// Refuses variables that this source reads and that are not UTF-8 text. The SDK takes such a variable for absent, and
-    /// then another identity than the intended one could be used.
-    ///
-    /// # Errors
-    /// Names the variable, never its value.
+    /// then another identity than the intended one could be used. The error names the variable, never its value.
     pub(super) fn check_variables(&self, environment: &dyn Environment) -> Result<(), CredentialsError> {
         match self.variables().find(|name| environment.is_not_text(name)) {
             None => Ok(()),

@@ -18,9 +18,6 @@ const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Registers the consumer `name` unless it exists, waits until it is active, and returns its ARN. It is never deregistered:
 /// that would end the subscriptions of the other replicas. Temporary errors are logged and retried without end.
-///
-/// # Errors
-/// The error of the service, if waiting does not help.
 pub(super) async fn consumer_arn(
     connection: &Connection,
     stream: &StreamRef,

@@ -66,8 +66,7 @@ pub(super) struct RowError {
     pub(super) problem: &'static str,
 }
 
-/// # Errors
-/// Names the row and the first attribute that is missing, of the wrong type, or invalid.
+/// The error names the row and the first attribute that is missing, of the wrong type, or invalid.
 pub(super) fn read_row(item: &Item) -> Result<Row, RowError> {
     let row = RowReader { item };
     if let Some(entity) = row.string(ENTITY_TYPE)?.filter(|entity| *entity != LEASE) {
