@@ -1,50 +1,47 @@
-//! Where and when the next subscription of a shard begins. Pure: the moments come from the caller.
+//! Where and when the next subscription of a shard begins. Pure: the caller passes the time.
 
+use super::retries::ReadRetries;
 use crate::domain::{FailureKind, SequenceNumber, StartingPosition, Timestamp};
 use crate::resilience::{Backoff, Waits};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Failures in a row after which the caller is told.
-const TRIES: u32 = 8;
 const BACKOFF: Backoff = Backoff::millis(200, 5_000);
-/// Pauses after a throttle.
 const THROTTLED: Backoff = Backoff::millis(1_000, 60_000);
-/// The pause after a refusal for contention doubles so often.
-const DOUBLINGS: u32 = 3;
+/// How often the pause after contention doubles.
+const MAX_DOUBLINGS: u32 = 3;
 
 #[derive(Debug)]
-pub(super) struct Resubscribe {
+pub(super) struct SubscriptionPlan {
     position: StartingPosition,
-    /// The last record received; where to go back to when the continuation number is refused.
-    record: Option<SequenceNumber>,
-    /// Where to begin as long as no record was received.
+    /// Where to continue if the continuation number is refused.
+    last_record: Option<SequenceNumber>,
+    /// Where to begin until a record was received.
     start: StartingPosition,
     from_continuation: bool,
     not_before: Instant,
     last_success: Option<Instant>,
-    apart: Duration,
-    failures: u32,
+    /// The least time between two subscriptions.
+    min_interval: Duration,
     /// Subscriptions refused in a row because of contention or a limit.
     refusals: u32,
-    waits: Waits,
-    throttled: Waits,
+    retries: ReadRetries,
+    throttles: Waits,
 }
 
-impl Resubscribe {
-    pub(super) fn new(start: StartingPosition, apart: Duration, now: Instant) -> Self {
+impl SubscriptionPlan {
+    pub(super) fn new(start: StartingPosition, min_interval: Duration, now: Instant) -> Self {
         Self {
             position: start.clone(),
-            record: None,
+            last_record: None,
             start,
             from_continuation: false,
             not_before: now,
             last_success: None,
-            apart,
-            failures: 0,
+            min_interval,
             refusals: 0,
-            waits: BACKOFF.waits(fastrand::u64(..)),
-            throttled: THROTTLED.waits(fastrand::u64(..)),
+            retries: ReadRetries::new(BACKOFF),
+            throttles: THROTTLED.waits(fastrand::u64(..)),
         }
     }
 
@@ -56,31 +53,30 @@ impl Resubscribe {
         self.not_before
     }
 
-    /// How many subscriptions were refused in a row because of contention or a limit.
     pub(super) const fn refusals(&self) -> u32 {
         self.refusals
     }
 
-    /// A subscription was granted at `now`, by the service's clock at `date`.
+    /// `date` is the time of `now` by the service's clock.
     pub(super) fn subscribed(&mut self, now: Instant, date: Timestamp) {
         self.last_success = Some(now);
-        self.not_before = now + self.apart;
+        self.not_before = now + self.min_interval;
         if self.position == StartingPosition::Latest {
-            // A second subscription at LATEST would skip what came since the first.
+            // A second subscription at LATEST would skip the records since the first.
             self.position = StartingPosition::AtTimestamp(date);
             self.start = self.position.clone();
         }
     }
 
-    /// An event came. Its continuation number may belong to no record, so it is used for this alone and not stored.
+    /// After an event. Its continuation number may belong to no record, so it is used for subscribing only, never as a
+    /// checkpoint.
     pub(super) fn received(&mut self, last: Option<SequenceNumber>, continuation: Option<SequenceNumber>) {
-        self.failures = 0;
         self.refusals = 0;
-        self.waits.reset();
-        self.throttled.reset();
+        self.retries.reset();
+        self.throttles.reset();
         if let Some(last) = last {
             self.position = StartingPosition::After(last.clone());
-            self.record = Some(last);
+            self.last_record = Some(last);
             self.from_continuation = false;
         }
         if let Some(continuation) = continuation {
@@ -89,40 +85,37 @@ impl Resubscribe {
         }
     }
 
-    /// A subscription was refused or broke; whether another try makes sense. Contention and limits pass, however long
-    /// they last.
+    /// After a subscription was refused or broke. Returns whether another attempt makes sense; contention and limits pass,
+    /// however long they last.
     pub(super) fn failed(&mut self, kind: FailureKind, code: Option<&str>, now: Instant) -> bool {
         let wait = match code {
             Some("InvalidArgumentException") => return self.fall_back(),
             Some("ResourceInUseException") => {
-                // Another subscription lives, or ours is not forgotten yet: spread those who wait.
-                let pause = self.apart * 2_u32.pow(self.refusals.min(DOUBLINGS));
+                // Another subscription is open, or the service still counts our last one: spread the attempts.
+                let pause = self.min_interval * 2_u32.pow(self.refusals.min(MAX_DOUBLINGS));
                 self.refusals = self.refusals.saturating_add(1);
                 pause + pause.mul_f64(0.6 * fastrand::f64())
             }
             Some(_) | None if kind == FailureKind::Throttled => {
                 self.refusals = self.refusals.saturating_add(1);
-                self.throttled.next_wait()
+                self.throttles.next_wait()
             }
-            Some(_) | None => {
-                if !kind.may_retry() {
-                    return false;
-                }
-                self.failures += 1;
-                self.waits.next_wait()
-            }
+            Some(_) | None => match self.retries.next_wait(kind) {
+                Some(wait) => wait,
+                None => return false,
+            },
         };
-        let again = self.last_success.map_or(now, |success| success + self.apart);
-        self.not_before = again.max(now + wait);
-        self.failures <= TRIES
+        let earliest = self.last_success.map_or(now, |success| success + self.min_interval);
+        self.not_before = earliest.max(now + wait);
+        true
     }
 
-    /// From a refused continuation number to the last record, or to the beginning where there was none.
+    /// From a refused continuation number to the last record, or to the start without one.
     fn fall_back(&mut self) -> bool {
         let was_continuation = std::mem::take(&mut self.from_continuation);
         if was_continuation {
             let start = self.start.clone();
-            self.position = self.record.clone().map_or(start, StartingPosition::After);
+            self.position = self.last_record.clone().map_or(start, StartingPosition::After);
         }
         was_continuation
     }
@@ -136,13 +129,13 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn plan(start: StartingPosition) -> (Resubscribe, Instant) {
+    fn plan(start: StartingPosition) -> (SubscriptionPlan, Instant) {
         let now = Instant::now();
-        (Resubscribe::new(start, Duration::from_secs(5), now), now)
+        (SubscriptionPlan::new(start, Duration::from_secs(5), now), now)
     }
 
     #[test]
-    fn it_goes_on_after_the_continuation_number() {
+    fn a_subscription_continues_after_the_continuation_number() {
         let (mut plan, now) = plan(StartingPosition::TrimHorizon);
         plan.subscribed(now, Timestamp::from_millis(1));
         plan.received(Some(number("7")), Some(number("9")));
@@ -168,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn five_seconds_pass_between_a_success_and_the_next_try() {
+    fn five_seconds_pass_between_a_success_and_the_next_attempt() {
         let (mut plan, now) = plan(StartingPosition::TrimHorizon);
         assert_eq!(plan.not_before(), now);
         plan.subscribed(now, Timestamp::from_millis(1));
@@ -194,7 +187,7 @@ mod tests {
     #[test]
     fn throttles_are_waited_out_with_growing_pauses() {
         let (mut plan, now) = plan(StartingPosition::TrimHorizon);
-        let wait = |plan: &mut Resubscribe| {
+        let wait = |plan: &mut SubscriptionPlan| {
             assert!(plan.failed(FailureKind::Throttled, Some("LimitExceededException"), now));
             plan.not_before() - now
         };
@@ -205,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_subscription_is_told_at_once() {
+    fn a_denied_subscription_is_reported_at_once() {
         let (mut plan, now) = plan(StartingPosition::TrimHorizon);
         assert!(!plan.failed(FailureKind::Denied, Some("AccessDeniedException"), now));
     }

@@ -1,6 +1,5 @@
-//! The service's clock, as its answers tell it.
+//! Times: the SDK's type and ours, and the clock of the service.
 
-use super::record::timestamp;
 use crate::domain::Timestamp;
 use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -9,12 +8,17 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use std::sync::{Arc, OnceLock};
 
-/// Catches the `Date` of an answer, so that our own clock does not matter.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ServiceDate(Arc<OnceLock<DateTime>>);
+/// `None` outside of what 64 bits of milliseconds hold.
+pub(super) fn timestamp(moment: &DateTime) -> Option<Timestamp> {
+    moment.to_millis().ok().map(Timestamp::from_millis)
+}
 
-impl ServiceDate {
-    /// The service's date; the local clock where the answer had none.
+/// The `Date` of a response, so that an error of the local clock does not matter.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ResponseDate(Arc<OnceLock<DateTime>>);
+
+impl ResponseDate {
+    /// The local clock's time if the response had no date.
     pub(super) fn or_local(&self, client: &aws_sdk_kinesis::Client) -> Timestamp {
         let local = || client.config().time_source().map(|clock| DateTime::from(clock.now()));
         let date = self.0.get().copied().or_else(local);
@@ -23,9 +27,9 @@ impl ServiceDate {
 }
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
-impl Intercept for ServiceDate {
+impl Intercept for ResponseDate {
     fn name(&self) -> &'static str {
-        "service date"
+        "response date"
     }
 
     fn read_before_deserialization(

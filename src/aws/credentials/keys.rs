@@ -1,36 +1,35 @@
-//! Whether keys can be signed with. An access key's id and a session token become HTTP headers, and the SDK panics on
-//! text that cannot be one. So nothing is signed with credentials that did not pass here. Pure.
+//! Whether keys can be signed with. An access key id and a session token become HTTP headers, and the SDK panics on text
+//! that no header can carry. So nothing is signed with credentials that were not checked here. Pure.
 
 use super::super::settings::StaticCredentials;
 use aws_credential_types::Credentials;
 use aws_credential_types::attributes::AccountId;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
-/// One key, token or secret, looked at.
+/// The text of one key, secret or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyText {
-    /// It can be used as it is.
-    Clean,
-    /// White space around it must go. It may be nothing else.
+pub enum CredentialText {
+    Valid,
+    /// White space around it must be removed. Nothing else may be left.
     Padded,
-    /// It has a control character or one that is not ASCII inside, so that no HTTP header can carry it.
-    Unusable,
+    /// A control character or one that is not ASCII is inside, so that no HTTP header can carry it.
+    Invalid,
 }
 
-/// Looks at one key, token or secret. AWS writes all of them in visible ASCII.
+/// Checks the text of one key, secret or token. AWS writes all of them in visible ASCII.
 #[must_use]
-pub fn key_text(text: &str) -> KeyText {
+pub fn check_credential_text(text: &str) -> CredentialText {
     let inner = text.trim();
-    if !inner.chars().all(|letter| matches!(letter, ' '..='~')) {
-        KeyText::Unusable
+    if !inner.chars().all(|c| matches!(c, ' '..='~')) {
+        CredentialText::Invalid
     } else if inner.len() < text.len() {
-        KeyText::Padded
+        CredentialText::Padded
     } else {
-        KeyText::Clean
+        CredentialText::Valid
     }
 }
 
-/// The three texts of one set of credentials, by the names that AWS gives them.
+/// The three texts of credentials that are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     AccessKey,
@@ -39,8 +38,7 @@ pub(super) enum Field {
 }
 
 impl Field {
-    /// The name for people.
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::AccessKey => "access key id",
             Self::SecretKey => "secret access key",
@@ -48,7 +46,7 @@ impl Field {
         }
     }
 
-    /// The variable of the environment that holds it.
+    /// The environment variable that holds it.
     pub(super) const fn variable(self) -> &'static str {
         match self {
             Self::AccessKey => "AWS_ACCESS_KEY_ID",
@@ -62,23 +60,20 @@ impl Field {
 #[derive(Debug)]
 pub(super) struct Usable {
     pub(super) credentials: Credentials,
-    /// The fields that lost white space.
+    /// The fields from which white space was removed.
     pub(super) trimmed: Vec<Field>,
 }
 
-/// A field that no HTTP header can carry, or that is nothing but white space. The value is not kept.
+/// Why credentials cannot be signed with. Does not hold the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unusable {
-    #[error("the {} has a control character or one that is not ASCII inside: give it again, copied exactly", .0.word())]
-    Letters(Field),
-    #[error("the {} is empty: give it, or remove this source", .0.word())]
+    #[error("the {} has a control character or one that is not ASCII inside: give it again, copied exactly", .0.as_str())]
+    Characters(Field),
+    #[error("the {} is empty: give it, or remove this source", .0.as_str())]
     Blank(Field),
 }
 
-/// Removes white space around each field.
-///
-/// # Errors
-/// With the first field that cannot be used even so.
+/// Removes white space around each field. The error is about the first field that cannot be used even so.
 pub(super) fn usable(credentials: Credentials) -> Result<Usable, Unusable> {
     let token = credentials.session_token();
     let fields = [
@@ -88,12 +83,12 @@ pub(super) fn usable(credentials: Credentials) -> Result<Usable, Unusable> {
     ];
     let mut trimmed = Vec::new();
     for (field, text) in fields.into_iter().filter_map(|(field, text)| Some((field, text?))) {
-        match key_text(text) {
-            KeyText::Unusable => return Err(Unusable::Letters(field)),
-            // A blank token is none; AWS's own tools write one for credentials that last.
+        match check_credential_text(text) {
+            CredentialText::Invalid => return Err(Unusable::Characters(field)),
+            // A blank token counts as none: AWS's own tools write one for long-term keys.
             _ if text.trim().is_empty() && field != Field::SessionToken => return Err(Unusable::Blank(field)),
-            KeyText::Padded => trimmed.push(field),
-            KeyText::Clean => {}
+            CredentialText::Padded => trimmed.push(field),
+            CredentialText::Valid => {}
         }
     }
     let is_blank_token = token.is_some_and(|token| token.trim().is_empty());
@@ -115,9 +110,15 @@ pub(super) fn usable(credentials: Credentials) -> Result<Usable, Unusable> {
 }
 
 /// The keys of a component file, for the SDK.
-pub(super) fn fixed(keys: &StaticCredentials) -> Credentials {
-    let token = keys.session_token.as_ref().map(|token: &SecretString| token.expose_secret().to_owned());
+pub(super) fn static_credentials(keys: &StaticCredentials) -> Credentials {
+    let token = keys.session_token.as_ref().map(|token| token.expose_secret().to_owned());
     Credentials::new(&keys.access_key, keys.secret_key.expose_secret(), token, None, "component file")
+}
+
+/// The last four characters of an access key id: enough to tell keys apart, too few to use one.
+pub(super) fn shown(key: &str) -> String {
+    let start = key.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
+    if key.len() < 8 { "…".to_owned() } else { format!("…{}", key.get(start..).unwrap_or_default()) }
 }
 
 #[cfg(test)]
@@ -126,43 +127,49 @@ mod tests {
     use proptest::prelude::*;
     use std::time::SystemTime;
 
-    fn of(key: &str, secret: &str, token: Option<&str>) -> Result<Usable, Unusable> {
+    fn checked(key: &str, secret: &str, token: Option<&str>) -> Result<Usable, Unusable> {
         let token = token.map(str::to_owned);
         usable(Credentials::new(key, secret, token, Some(SystemTime::UNIX_EPOCH), "test"))
     }
 
     #[test]
+    fn only_the_last_characters_of_a_key_are_shown() {
+        assert_eq!(shown("AKIAIOSFODNN7EXAMPLE"), "…MPLE");
+        assert_eq!(shown("short"), "…");
+    }
+
+    #[test]
     fn white_space_around_goes_and_the_rest_stays() {
         for padded in ["AKIA\n", "AKIA\r\n", " AKIA", "\tAKIA ", "AKIA\u{a0}"] {
-            let usable = of(padded, "s\n", Some("\rt ")).unwrap();
+            let usable = checked(padded, "s\n", Some("\rt ")).unwrap();
             let credentials = &usable.credentials;
             assert_eq!((credentials.access_key_id(), credentials.secret_access_key()), ("AKIA", "s"), "{padded:?}");
             assert_eq!(credentials.session_token(), Some("t"));
             assert_eq!(credentials.expiry(), Some(SystemTime::UNIX_EPOCH));
             assert_eq!(usable.trimmed, [Field::AccessKey, Field::SecretKey, Field::SessionToken]);
         }
-        assert!(of("AKIA", "s", None).unwrap().trimmed.is_empty());
-        assert_eq!(of("AKIA", "s", Some(" ")).unwrap().credentials.session_token(), None, "a blank token is none");
+        assert!(checked("AKIA", "s", None).unwrap().trimmed.is_empty());
+        assert_eq!(checked("AKIA", "s", Some(" ")).unwrap().credentials.session_token(), None, "a blank token is none");
     }
 
     #[test]
     fn what_no_header_can_carry_is_named_and_not_shown() {
         for bad in ["AK\nIA", "AK\rIA", "AK\u{1b}IA", "AK\u{7f}IA", "AK\tIA", "AKÍA", "\u{feff}AKIA", "AK\0IA"] {
-            let error = of(bad, "s", None).unwrap_err();
-            assert_eq!(error, Unusable::Letters(Field::AccessKey), "{bad:?}");
+            let error = checked(bad, "s", None).unwrap_err();
+            assert_eq!(error, Unusable::Characters(Field::AccessKey), "{bad:?}");
             assert!(
                 error.to_string().starts_with("the access key id has a control") && !error.to_string().contains("IA")
             );
-            assert_eq!(of("AKIA", bad, None).unwrap_err(), Unusable::Letters(Field::SecretKey));
-            assert_eq!(of("AKIA", "s", Some(bad)).unwrap_err(), Unusable::Letters(Field::SessionToken));
+            assert_eq!(checked("AKIA", bad, None).unwrap_err(), Unusable::Characters(Field::SecretKey));
+            assert_eq!(checked("AKIA", "s", Some(bad)).unwrap_err(), Unusable::Characters(Field::SessionToken));
         }
-        assert_eq!(of(" \n", "s", None).unwrap_err(), Unusable::Blank(Field::AccessKey));
+        assert_eq!(checked(" \n", "s", None).unwrap_err(), Unusable::Blank(Field::AccessKey));
     }
 
     proptest! {
         #[test]
         fn whatever_passes_can_be_a_header(key in "\\PC{0,20}|[\\x00-\\x7f]{0,20}", token in "[\\x00-\\xff]{0,20}") {
-            if let Ok(usable) = of(&key, "s", Some(&token)) {
+            if let Ok(usable) = checked(&key, "s", Some(&token)) {
                 let credentials = usable.credentials;
                 prop_assert!(http::HeaderValue::from_str(credentials.access_key_id()).is_ok());
                 prop_assert!(http::HeaderValue::from_str(credentials.session_token().unwrap_or("x")).is_ok());
