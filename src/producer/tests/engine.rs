@@ -2,7 +2,7 @@
 
 use super::super::gate::Share;
 use super::super::tests::script::{Script, failure, record, shard};
-use super::super::waiter::Answer;
+use super::super::types::Answer;
 use super::*;
 use crate::domain::{FailureKind, ShardId};
 use crate::telemetry::Metrics;
@@ -13,7 +13,7 @@ const MILLI: Duration = Duration::from_millis(1);
 
 struct Bench {
     engine: Engine,
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
     now: Instant,
 }
 
@@ -21,8 +21,8 @@ impl Bench {
     fn new(settings: ProducerSettings) -> Self {
         let metrics = Metrics::new().output("out");
         let ports = Ports { writer: Arc::new(Script::storing()), directory: None, metrics };
-        let (gate, now) = (Gate::new(settings.queue), Instant::now());
-        Self { engine: Engine::new(settings, &ports, Arc::clone(&gate), now), gate, now }
+        let (admission, now) = (Admission::new(settings.queue), Instant::now());
+        Self { engine: Engine::new(settings, &ports, Arc::clone(&admission), now), admission, now }
     }
 
     fn arrive(&mut self, key: &str, millis: u64) -> oneshot::Receiver<Answer> {
@@ -30,11 +30,10 @@ impl Bench {
         let record = record(key, "x");
         let options =
             PutOptions { deadline: self.now + Duration::from_millis(millis), after: None, fail_if_throttled: false };
-        let (size, hash) = (record.size(), super::super::shard_map::hash_key(&record));
-        let permit = self.gate.enter(size, Share::Single).unwrap();
-        let (arrived, waiter) = (self.now, Waiter::new(sender));
-        let submission = Submission { record, size, hash, options, arrived, waiter, permit };
-        self.engine.apply(Event::Arrived(submission), self.now);
+        let hash = super::super::shard_map::hash_key(&record);
+        let permit = self.admission.try_acquire(record.size(), Share::Single).unwrap();
+        let record = PendingRecord::new(record, hash, options, (Responder::new(sender), permit));
+        self.engine.apply(Event::Arrived(record), self.now);
         receiver
     }
 
@@ -43,8 +42,8 @@ impl Bench {
         let mut effects = Vec::new();
         self.engine.decide(self.now, &mut effects);
         let size = |effect: &Effect| match effect {
-            Effect::Start(id, Call::One(..)) => Some((*id, 1)),
-            Effect::Start(id, Call::Many(records)) => Some((*id, records.len())),
+            Effect::Start(id, Call::PutRecord(..)) => Some((*id, 1)),
+            Effect::Start(id, Call::PutRecords(records)) => Some((*id, records.len())),
             Effect::List => None,
         };
         effects.iter().filter_map(size).collect()
@@ -120,9 +119,9 @@ fn the_deadline_answers_in_time_and_a_late_reply_changes_nothing() {
     bench.decide();
     let error = waiter.try_recv().unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::Unknown));
-    assert_eq!(bench.gate.inside().0, 1, "its memory is still in use");
+    assert_eq!(bench.admission.usage().0, 1, "its memory is still in use");
     bench.reply(0, Err(failure(FailureKind::Throttled)));
-    assert_eq!((bench.decide(), bench.gate.inside().0), (Vec::new(), 0));
+    assert_eq!((bench.decide(), bench.admission.usage().0), (Vec::new(), 0));
 }
 
 #[test]
@@ -146,9 +145,9 @@ fn a_new_map_moves_what_waits_to_its_new_shard() {
     };
     for id in ["old", "new"] {
         bench.engine.apply(Event::Listed(listing(id)), bench.now);
-        let book = &bench.engine.queue.book;
-        for ticket in book.tickets() {
-            assert_eq!(book.get(ticket).and_then(|pending| pending.shard.as_ref()), Some(&ShardId::new(id)));
+        assert_eq!(bench.engine.queue.iter().count(), 2);
+        for record in bench.engine.queue.iter() {
+            assert_eq!(record.shard, Some(ShardId::new(id)));
         }
     }
 }
@@ -190,9 +189,9 @@ fn only_a_call_that_was_too_large_makes_later_ones_smaller() {
         let mut bench = Bench::new(ProducerSettings::default());
         let _waiters = [bench.arrive("a", 1_000), bench.arrive("b", 1_000)];
         bench.decide();
-        bench.engine.flights.get_mut(&0).unwrap().bytes = 6 << 20;
+        bench.engine.in_flight.get_mut(&0).unwrap().bytes = 6 << 20;
         bench.reply(0, Err(failure(kind)));
-        assert_eq!(bench.engine.plan.limits.bytes, most, "{kind}");
+        assert_eq!(bench.engine.refused_calls.limits(bench.now).bytes, most, "{kind}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::waiter::Answer> {
+async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::types::Answer> {
     join_all((0..count).map(async |n| rig.put("k", &n.to_string()).await)).await
 }
 

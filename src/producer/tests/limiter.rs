@@ -28,12 +28,12 @@ fn limiter(limit: RateLimit, size: usize) -> Limiter {
 }
 
 fn is_limited(limiter: &mut Limiter, shard: Option<&ShardId>, now: Instant) -> bool {
-    let turn = limiter.join(shard, 1, now, now + FAR).unwrap();
-    limiter.leave(shard, 1);
+    let turn = limiter.enqueue(shard, 1, now, now + FAR).unwrap();
+    limiter.dequeue(shard, 1);
     turn.is_some()
 }
 
-/// How many records of a size one shard gets in so long, if somebody always asks.
+/// How many records of a size one shard gets in so long, if a record is always waiting.
 fn granted_within(limiter: &mut Limiter, bytes: usize, now: Instant, within: Duration) -> usize {
     std::iter::from_fn(|| limiter.reserve(Some(&id(1)), bytes, now, now + within).ok()).count()
 }
@@ -210,12 +210,12 @@ proptest! {
         let mut limiter = limiter(limit(records, bytes), 300);
         let mut turns = Vec::new();
         for size in &sizes {
-            let turn = limiter.join(Some(&id(1)), *size, now, now + FAR).unwrap().unwrap();
+            let turn = limiter.enqueue(Some(&id(1)), *size, now, now + FAR).unwrap().unwrap();
             prop_assert!(turns.last().is_none_or(|last| *last <= turn), "turns come in order");
             turns.push(turn);
         }
         for (turn, size) in turns.iter().zip(sizes) {
-            limiter.leave(Some(&id(1)), size);
+            limiter.dequeue(Some(&id(1)), size);
             // Each wait is rounded up to whole nanoseconds, the line's sum only once.
             let slot = limiter.reserve(Some(&id(1)), size, *turn, now + FAR).unwrap();
             prop_assert!(slot <= *turn + Duration::from_nanos(200), "{:?} late", slot - *turn);
@@ -228,12 +228,12 @@ fn a_line_that_is_too_long_is_not_joined_and_grows_shorter_when_somebody_leaves(
     let now = Instant::now();
     let mut limiter = limiter(limit(10, 1 << 20), SIZE);
     let second = now + Duration::from_secs(1);
-    assert_eq!((0..100).filter(|_| limiter.join(Some(&id(1)), 1, now, second).is_ok()).count(), 18);
-    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Err(Duration::from_secs(1)));
-    limiter.leave(Some(&id(1)), 1);
-    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Ok(Some(now + Duration::from_millis(900))));
-    limiter.clear_lines();
-    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Ok(Some(now)));
+    assert_eq!((0..100).filter(|_| limiter.enqueue(Some(&id(1)), 1, now, second).is_ok()).count(), 18);
+    assert_eq!(limiter.enqueue(Some(&id(1)), 1, now, second), Err(Duration::from_secs(1)));
+    limiter.dequeue(Some(&id(1)), 1);
+    assert_eq!(limiter.enqueue(Some(&id(1)), 1, now, second), Ok(Some(now + Duration::from_millis(900))));
+    limiter.clear_queued();
+    assert_eq!(limiter.enqueue(Some(&id(1)), 1, now, second), Ok(Some(now)));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn single_only() -> (Script, Arc<AtomicBool>) {
     (script, may_batch)
 }
 
-async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::waiter::Answer> {
+async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::types::Answer> {
     join_all((0..count).map(async |n| rig.put(&format!("k{n}"), &n.to_string()).await)).await
 }
 

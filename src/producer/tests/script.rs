@@ -97,7 +97,7 @@ impl Script {
         reaction
     }
 
-    async fn answer(&self, reaction: Reaction, records: &[NewRecord]) -> super::super::engine::Reply {
+    async fn answer(&self, reaction: Reaction, records: &[NewRecord]) -> super::super::types::Reply {
         tokio::time::sleep(self.latency).await;
         if matches!(reaction, Reaction::Never) {
             std::future::pending::<()>().await;
