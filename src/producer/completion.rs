@@ -3,7 +3,7 @@
 use super::admission::{Admission, DrainRate};
 use super::errors;
 use super::queue::Queue;
-use super::record::{Entry, OrderingKey, PendingRecord, RecordId, State};
+use super::record::{Arrival, Entry, OrderingKey, PendingRecord, RecordId, Responder, State};
 use super::settings::OrderingOnFailure;
 use super::types::Answer;
 use crate::domain::{BindingError, Outcome};
@@ -45,7 +45,7 @@ impl Completion {
     }
 
     /// Answers a record that was not taken into the queue.
-    pub(super) fn refuse_arrival(&self, record: Box<PendingRecord>, error: BindingError) {
+    pub(super) fn refuse_arrival(&self, record: Arrival, error: BindingError) {
         let PendingRecord { mut responder, permit, .. } = *record;
         drop(permit);
         responder.answer(Err(error));
@@ -117,7 +117,7 @@ impl Completion {
     pub(super) fn still_awaited(&mut self, queue: &mut Queue, entry: &Entry, now: Instant) -> Option<Entry> {
         let responder = |id: &RecordId| queue.get(*id).map(|record| &record.responder);
         let is_awaited = entry.ids().iter().filter_map(responder).any(|responder| !responder.is_gone());
-        let is_over = |id: &RecordId| !is_awaited || responder(id).is_none_or(|responder| responder.is_answered());
+        let is_over = |id: &RecordId| !is_awaited || responder(id).is_none_or(Responder::is_answered);
         let (over, left): (Vec<RecordId>, Vec<RecordId>) = entry.ids().iter().partition(|id| is_over(id));
         for id in over {
             self.withdraw(queue, id, now);
@@ -152,7 +152,7 @@ impl Completion {
         self.stop_key(queue, key, now);
     }
 
-    /// Refuses the records behind one that failed, and those that come within the next time, where that is configured.
+    /// Where it is configured, refuses the records behind one that failed, and for a time those that arrive after it.
     fn stop_key(&mut self, queue: &mut Queue, key: Option<OrderingKey>, now: Instant) {
         let (OrderingOnFailure::Stop(window), Some(key)) = (self.on_failure, key) else { return };
         for id in queue.blocked(&key) {
@@ -161,7 +161,7 @@ impl Completion {
         self.stopped.put(key, now + window);
     }
 
-    fn answer(&mut self, record: Box<PendingRecord>, answer: Answer) {
+    fn answer(&mut self, record: Arrival, answer: Answer) {
         let attempts = record.attempts.count;
         if record.responder.is_answered() {
             return;

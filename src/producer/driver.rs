@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::engine::{Effect, Engine, Event};
 use super::errors;
-use super::record::PendingRecord;
+use super::record::Arrival;
 use super::types::{Call, Listing, Ports, Reply};
 use crate::domain::{BoxError, FailureKind, RecordWriter, RetrievalError, Stop};
 use crate::tasks::{Ended, Supervisor};
@@ -37,7 +37,7 @@ pub(super) struct Driver {
     pub(super) engine: Engine,
     pub(super) ports: Ports,
     pub(super) admission: Arc<Admission>,
-    pub(super) arrivals: mpsc::Receiver<Box<PendingRecord>>,
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
     /// Time limit of one call.
     pub(super) attempt_timeout: Duration,
 }
@@ -94,7 +94,7 @@ impl Driver {
 
     /// Takes in what arrived, and lets other tasks run as long as that brings more. So the records of callers that are
     /// ready to put, or were just answered and put again, come into the same batch. Without such callers it takes no time.
-    async fn gather(&mut self, inbox: &mut Vec<Box<PendingRecord>>) {
+    async fn gather(&mut self, inbox: &mut Vec<Arrival>) {
         for _ in 0..YIELDS {
             self.take_in(inbox);
             tokio::task::yield_now().await;
@@ -110,7 +110,7 @@ impl Driver {
         self.take_in(inbox);
     }
 
-    fn take_in(&mut self, inbox: &mut Vec<Box<PendingRecord>>) {
+    fn take_in(&mut self, inbox: &mut Vec<Arrival>) {
         let now = Instant::now();
         inbox.drain(..).for_each(|record| self.engine.apply(Event::Arrived(record), now));
     }

@@ -14,7 +14,7 @@ use super::call_time::CallTime;
 use super::completion::Completion;
 use super::errors;
 use super::queue::Queue;
-use super::record::{Entry, OrderingKey, PendingRecord};
+use super::record::{Arrival, Entry, OrderingKey, PendingRecord};
 use super::refused_calls::RefusedCalls;
 use super::responses::{InFlight, Responses, RetryBudgets};
 use super::settings::ProducerSettings;
@@ -42,7 +42,7 @@ const RECORD_BURST: u32 = 5_000;
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Arrived(Box<PendingRecord>),
+    Arrived(Arrival),
     /// A call ended.
     Returned {
         id: u64,
@@ -151,7 +151,7 @@ impl Engine {
         self.queue.len() == 0 && self.in_flight.is_empty()
     }
 
-    fn arrived(&mut self, mut record: Box<PendingRecord>, now: Instant) {
+    fn arrived(&mut self, mut record: Arrival, now: Instant) {
         let deadline = record.options.deadline;
         record.key = OrderingKey::from_record(&record.record, self.settings.ordering);
         record.begin_by = self.call_time.begin_by(now, deadline);

@@ -4,13 +4,14 @@ use super::admission::{Admission, Permit, Share};
 use super::driver::Driver;
 use super::engine::Engine;
 use super::errors;
-use super::record::{PendingRecord, Responder};
+use super::record::{Arrival, PendingRecord, Responder};
 use super::settings::ProducerSettings;
 use super::shard_map::hash_key;
 use super::types::{Answer, Ports, PutOptions, Written};
 use crate::domain::{BindingError, NewRecord, Outcome, Stop};
 use crate::tasks::{Supervisor, TaskFailure};
 use crate::telemetry::{OutputMetrics, RecordState};
+use futures_util::{StreamExt, stream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -28,7 +29,7 @@ pub struct Producer {
     /// Whether the hash key of a record is needed to find its shard.
     can_list: bool,
     admission: Arc<Admission>,
-    arrivals: mpsc::Sender<Box<PendingRecord>>,
+    arrivals: mpsc::Sender<Arrival>,
     stop: Stop,
     /// Taken out by the call that closes the producer; never locked across an await.
     owner: Mutex<Option<Supervisor<()>>>,
@@ -76,14 +77,7 @@ impl Producer {
         for record in records {
             answers.push(self.submit_bulk(record, options.clone()).await);
         }
-        let mut written = Vec::with_capacity(answers.len());
-        for answer in answers {
-            written.push(match answer {
-                Ok(answer) => answer.await,
-                Err(refusal) => Err(refusal),
-            });
-        }
-        written
+        stream::iter(answers).then(async |answer| answer?.await).collect().await
     }
 
     /// Accepts no more records, sends what waits, answers every caller, and ends the owner. Returns at the latest when the

@@ -10,7 +10,7 @@
 
 use super::settings::{RateLimit, RateLimitMode};
 use super::shard_map::ShardMap;
-use super::token_bucket::{Bucket, Rates};
+use super::token_bucket::{Bucket, Queued, Rates};
 use crate::domain::ShardId;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,24 +31,24 @@ pub(super) enum Slot {
 pub(super) struct Limiter {
     mode: RateLimitMode,
     rates: Rates,
-    /// A bucket is made at its first use.
-    shards: HashMap<ShardId, Option<Bucket>>,
+    shards: HashMap<ShardId, Bucket>,
     /// For records whose shard is not known, where the number of shards is configured.
-    stream: Option<(Rates, Option<Bucket>)>,
+    stream: Option<Bucket>,
 }
 
 impl Limiter {
     /// No shard is known yet. `max_record_size` is in bytes. A rate of 0 is taken as 1.
-    pub(super) fn new(limit: RateLimit, max_record_size: usize) -> Self {
+    pub(super) fn new(limit: RateLimit, max_record_size: usize, now: Instant) -> Self {
         let rates = Rates::new(limit.records_per_second, limit.bytes_per_second, max_record_size);
-        let stream = limit.shards.map(|shards| (rates.times(shards), None));
+        let stream = limit.shards.map(|shards| Bucket::full(rates.times(shards), now));
         Self { mode: limit.mode, rates, shards: HashMap::new(), stream }
     }
 
     /// Follows the map: shards that stay keep their state, new ones begin full. Returns those that are gone.
-    pub(super) fn set_shards(&mut self, map: &ShardMap) -> Vec<ShardId> {
+    pub(super) fn set_shards(&mut self, map: &ShardMap, now: Instant) -> Vec<ShardId> {
         let mut gone = std::mem::take(&mut self.shards);
-        self.shards = map.shards().map(|id| (id.clone(), gone.remove(id).flatten())).collect();
+        let mut bucket = |id: &ShardId| gone.remove(id).unwrap_or_else(|| Bucket::full(self.rates, now));
+        self.shards = map.shards().map(|id| (id.clone(), bucket(id))).collect();
         gone.into_keys().collect()
     }
 
@@ -64,7 +64,7 @@ impl Limiter {
         now: Instant,
         by: Instant,
     ) -> Result<Option<Instant>, Duration> {
-        let Some(bucket) = self.bucket(shard, now) else { return Ok(None) };
+        let Some(bucket) = self.bucket(shard) else { return Ok(None) };
         let at = bucket.expected(bytes, now);
         if at >= by {
             return Err(at.saturating_duration_since(now));
@@ -74,27 +74,25 @@ impl Limiter {
     }
 
     /// Queues a record however long it has to wait.
-    pub(super) fn requeue(&mut self, shard: Option<&ShardId>, bytes: usize, now: Instant) {
-        if let Some(bucket) = self.bucket(shard, now) {
+    pub(super) fn requeue(&mut self, shard: Option<&ShardId>, bytes: usize) {
+        if let Some(bucket) = self.bucket(shard) {
             bucket.queued.add(bytes);
         }
     }
 
     pub(super) fn dequeue(&mut self, shard: Option<&ShardId>, bytes: usize) {
-        if let Some(bucket) = self.used_bucket(shard) {
+        if let Some(bucket) = self.bucket(shard) {
             bucket.queued.remove(bytes);
         }
     }
 
     pub(super) fn clear_queued(&mut self) {
-        let of_shards = self.shards.values_mut().flatten();
-        let of_stream = self.stream.iter_mut().filter_map(|(_, bucket)| bucket.as_mut());
-        of_shards.chain(of_stream).for_each(|bucket| bucket.queued = Default::default());
+        self.shards.values_mut().chain(&mut self.stream).for_each(|bucket| bucket.queued = Queued::default());
     }
 
     /// Takes the tokens of a record that is sent without a slot.
     pub(super) fn charge(&mut self, shard: Option<&ShardId>, bytes: usize, now: Instant) {
-        if let Some(bucket) = self.bucket(shard, now) {
+        if let Some(bucket) = self.bucket(shard) {
             let at = bucket.earliest(bytes, now);
             bucket.take(bytes, at);
         }
@@ -112,7 +110,7 @@ impl Limiter {
         now: Instant,
         deadline: Instant,
     ) -> Result<Instant, Duration> {
-        let Some(bucket) = self.bucket(shard, now) else { return Ok(now) };
+        let Some(bucket) = self.bucket(shard) else { return Ok(now) };
         let at = bucket.earliest(bytes, now);
         if at > now && at >= deadline {
             return Err(at.saturating_duration_since(now));
@@ -124,7 +122,7 @@ impl Limiter {
     /// Gives back a reserved slot that is not used; less, down to nothing, where the bucket may have been full without
     /// that reservation.
     pub(super) fn refund(&mut self, shard: Option<&ShardId>, bytes: usize, slot: Instant) {
-        if let Some(bucket) = self.used_bucket(shard) {
+        if let Some(bucket) = self.bucket(shard) {
             bucket.refund(bytes, slot);
         }
     }
@@ -152,36 +150,22 @@ impl Limiter {
     /// call with many throttled entries counts once.
     pub(super) fn throttled(&mut self, shard: Option<&ShardId>, now: Instant) {
         let is_adaptive = self.mode == RateLimitMode::Adaptive;
-        if let Some(bucket) = self.bucket(shard, now).filter(|_| is_adaptive) {
+        if let Some(bucket) = self.bucket(shard).filter(|_| is_adaptive) {
             bucket.throttled(now);
         }
     }
 
     /// The part of the limit that is in use, 0.05 to 1.
     pub(super) fn factor(&self, shard: Option<&ShardId>, now: Instant) -> f64 {
-        let bucket = match shard.and_then(|id| self.shards.get(id)) {
-            Some(bucket) => bucket.as_ref(),
-            None => self.stream.as_ref().and_then(|(_, bucket)| bucket.as_ref()),
-        };
+        let bucket = shard.and_then(|id| self.shards.get(id)).or(self.stream.as_ref());
         bucket.map_or(1.0, |bucket| bucket.factor(now))
     }
 
-    fn used_bucket(&mut self, shard: Option<&ShardId>) -> Option<&mut Bucket> {
-        match shard.and_then(|id| self.shards.get_mut(id)) {
-            Some(bucket) => bucket.as_mut(),
-            None => self.stream.as_mut().and_then(|(_, bucket)| bucket.as_mut()),
-        }
-    }
-
-    fn bucket(&mut self, shard: Option<&ShardId>, now: Instant) -> Option<&mut Bucket> {
+    fn bucket(&mut self, shard: Option<&ShardId>) -> Option<&mut Bucket> {
         if self.mode == RateLimitMode::Off {
             return None;
         }
-        let (rates, bucket) = match shard.and_then(|id| self.shards.get_mut(id)) {
-            Some(bucket) => (self.rates, bucket),
-            None => self.stream.as_mut().map(|(rates, bucket)| (*rates, bucket))?,
-        };
-        Some(bucket.get_or_insert_with(|| Bucket::full(rates, now)))
+        shard.and_then(|id| self.shards.get_mut(id)).or(self.stream.as_mut())
     }
 }
 

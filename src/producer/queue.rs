@@ -11,7 +11,7 @@
 use super::errors;
 use super::limiter::Slot;
 use super::lists::{End, Line, ReadyTotals};
-use super::record::{OrderingKey, PendingRecord, RecordId, Records, State};
+use super::record::{Arrival, OrderingKey, PendingRecord, RecordId, Records, State};
 use super::shards::Shards;
 use crate::domain::{BindingError, Outcome};
 use std::collections::{BTreeSet, HashMap};
@@ -91,7 +91,7 @@ impl Queue {
     }
 
     /// Takes a record in, behind those of its key.
-    pub(super) fn insert(&mut self, record: Box<PendingRecord>, now: Instant) {
+    pub(super) fn insert(&mut self, record: Arrival, now: Instant) {
         let (key, deadline) = (record.key.clone(), record.options.deadline);
         let id = self.records.insert(record);
         self.deadlines.insert((deadline, id));
@@ -106,7 +106,7 @@ impl Queue {
     }
 
     /// Takes a record out for good, with all that it holds.
-    pub(super) fn remove(&mut self, id: RecordId, now: Instant) -> Option<Box<PendingRecord>> {
+    pub(super) fn remove(&mut self, id: RecordId, now: Instant) -> Option<Arrival> {
         let record = self.records.remove(id)?;
         self.deadlines.remove(&(record.options.deadline, id));
         self.shards.limiter.release(record.shard.as_ref(), record.size, record.slot);
@@ -214,7 +214,7 @@ impl Queue {
             let Some(record) = self.records.get_mut(*id) else { continue };
             record.due = *due;
             // While it was in flight its key may have moved to another shard.
-            assign_shard(&mut self.shards, record, now);
+            assign_shard(&mut self.shards, record);
             let Some(key) = record.key.clone() else {
                 self.schedule(*id, End::Front, now);
                 continue;
@@ -265,7 +265,7 @@ impl Queue {
                 self.totals.subtract(record);
             }
             let before = record.shard.clone();
-            assign_shard(&mut self.shards, record, now);
+            assign_shard(&mut self.shards, record);
             if is_ready {
                 self.totals.add(record);
             }
@@ -347,11 +347,11 @@ impl Queue {
 
 /// Puts a record to the shard where it belongs by the map. It is queued for a token there, however long it has to wait,
 /// unless it has a slot of that shard.
-fn assign_shard(shards: &mut Shards, record: &mut PendingRecord, now: Instant) {
+fn assign_shard(shards: &mut Shards, record: &mut PendingRecord) {
     let shard = shards.predict(record.hash);
     if !matches!(record.slot, Slot::Reserved(_)) || shard != record.shard {
         // A slot of the other shard is not given back: it would be too much where that is the parent of this one.
-        shards.limiter.requeue(shard.as_ref(), record.size, now);
+        shards.limiter.requeue(shard.as_ref(), record.size);
         record.slot = Slot::Queued;
     }
     record.shard = shard;

@@ -120,6 +120,9 @@ pub(super) struct RecordId {
     slot: usize,
 }
 
+/// A record on its way from its caller. Boxed, so that it is not copied from channel to queue.
+pub(super) type Arrival = Box<PendingRecord>;
+
 /// A record with its caller.
 #[derive(Debug)]
 pub(super) struct PendingRecord {
@@ -160,7 +163,7 @@ impl PendingRecord {
         hash: Option<u128>,
         options: PutOptions,
         caller: (Responder, Permit),
-    ) -> Box<Self> {
+    ) -> Arrival {
         let (now, (responder, permit)) = (Instant::now(), caller);
         Box::new(Self {
             id: RecordId::default(),
@@ -223,8 +226,7 @@ impl PendingRecord {
 /// All records that wait or are in flight.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    // Boxed, so that a record is not copied on its way from its caller.
-    slab: Slab<Box<PendingRecord>>,
+    slab: Slab<Arrival>,
     /// Of the last record.
     serial: u64,
 }
@@ -234,7 +236,7 @@ impl Records {
         self.slab.len()
     }
 
-    pub(super) fn insert(&mut self, mut record: Box<PendingRecord>) -> RecordId {
+    pub(super) fn insert(&mut self, mut record: Arrival) -> RecordId {
         self.serial += 1;
         let entry = self.slab.vacant_entry();
         record.id = RecordId { serial: self.serial, slot: entry.key() };
@@ -251,7 +253,7 @@ impl Records {
         self.slab.get_mut(id.slot).filter(|record| record.id == id).map(Box::as_mut)
     }
 
-    pub(super) fn remove(&mut self, id: RecordId) -> Option<Box<PendingRecord>> {
+    pub(super) fn remove(&mut self, id: RecordId) -> Option<Arrival> {
         self.get(id)?;
         let record = self.slab.try_remove(id.slot)?;
         if self.slab.is_empty() && self.slab.capacity() > KEPT_CAPACITY {

@@ -51,7 +51,7 @@ impl Shards {
             Aggregation::Key | Aggregation::Shard => u32::MAX,
         };
         Self {
-            limiter: Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size),
+            limiter: Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size, now),
             map: ShardMap::empty(),
             metrics,
             refresh_every: limit.refresh_every,
@@ -113,7 +113,7 @@ impl Shards {
             Ok(listing) => {
                 self.refresh = Refresh::At(now + self.refresh_every);
                 self.failed_before = false;
-                self.set_map(ShardMap::from_listing(&listing.shards))
+                self.set_map(ShardMap::from_listing(&listing.shards), now)
             }
             Err(error) => {
                 self.refresh = Refresh::At(now + self.refresh_every.min(RETRY_PAUSE));
@@ -151,14 +151,14 @@ impl Shards {
         });
     }
 
-    fn set_map(&mut self, map: ShardMap) -> bool {
+    fn set_map(&mut self, map: ShardMap, now: Instant) -> bool {
         // A stream always has open shards, so a listing without any is not used.
         if map == self.map || map.is_empty() {
             return false;
         }
         self.map = map;
         self.limiter.clear_queued();
-        for gone in self.limiter.set_shards(&self.map) {
+        for gone in self.limiter.set_shards(&self.map, now) {
             self.slowed.remove(&gone);
             self.metrics.forget_shard(gone.as_str());
         }
