@@ -113,7 +113,7 @@ impl Completion {
     }
 
     /// What of an entry of a refused call is sent again: nothing if no caller waits for it any more, and never a record
-    /// whose caller was told meanwhile that it was not stored.
+    /// whose caller got the answer meanwhile that it was not stored.
     pub(super) fn still_awaited(&mut self, queue: &mut Queue, entry: &Entry, now: Instant) -> Option<Entry> {
         let responder = |id: &RecordId| queue.get(*id).map(|record| &record.responder);
         let is_awaited = entry.ids().iter().filter_map(responder).any(|responder| !responder.is_gone());

@@ -57,8 +57,8 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(ended) = tasks.next(), if !tasks.is_empty() => {
-                    self.ended(ended);
-                    self.gather(&mut inbox).await;
+                    self.task_ended(ended);
+                    self.collect_arrivals(&mut inbox).await;
                 }
                 () = stop.asked(), if !self.arrivals.is_closed() => {
                     self.arrivals.close();
@@ -66,13 +66,13 @@ impl Driver {
                 }
                 count = self.arrivals.recv_many(&mut inbox, RECEIVE_MANY), if is_open => {
                     is_open = count > 0;
-                    self.gather(&mut inbox).await;
+                    self.collect_arrivals(&mut inbox).await;
                 }
                 () = admission.cancelled() => {}
                 () = &mut timer => {}
             }
             while let Some(Some(ended)) = tasks.next().now_or_never() {
-                self.ended(ended);
+                self.task_ended(ended);
             }
             let now = Instant::now();
             self.engine.decide(now, &mut effects);
@@ -94,9 +94,9 @@ impl Driver {
 
     /// Takes in what arrived, and lets other tasks run as long as that brings more. So the records of callers that are
     /// ready to put, or were just answered and put again, come into the same batch. Without such callers it takes no time.
-    async fn gather(&mut self, inbox: &mut Vec<Arrival>) {
+    async fn collect_arrivals(&mut self, inbox: &mut Vec<Arrival>) {
         for _ in 0..YIELDS {
-            self.take_in(inbox);
+            self.apply_arrivals(inbox);
             tokio::task::yield_now().await;
             while inbox.len() < RECEIVE_MANY
                 && let Ok(record) = self.arrivals.try_recv()
@@ -107,15 +107,15 @@ impl Driver {
                 return;
             }
         }
-        self.take_in(inbox);
+        self.apply_arrivals(inbox);
     }
 
-    fn take_in(&mut self, inbox: &mut Vec<Arrival>) {
+    fn apply_arrivals(&mut self, inbox: &mut Vec<Arrival>) {
         let now = Instant::now();
         inbox.drain(..).for_each(|record| self.engine.apply(Event::Arrived(record), now));
     }
 
-    fn ended(&mut self, ended: Ended<TaskResult>) {
+    fn task_ended(&mut self, ended: Ended<TaskResult>) {
         let now = Instant::now();
         match ended.result {
             Ok(TaskResult::Reply(id, reply)) => self.engine.apply(Event::Returned { id, reply }, now),

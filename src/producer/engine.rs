@@ -16,7 +16,7 @@ use super::errors;
 use super::queue::Queue;
 use super::record::{Arrival, Entry, OrderingKey, PendingRecord};
 use super::refused_calls::RefusedCalls;
-use super::responses::{InFlight, Responses, RetryBudgets};
+use super::responses::{InFlight, ReplyState, Responses, RetryBudgets};
 use super::settings::ProducerSettings;
 use super::shards::Shards;
 use super::types::{Call, Listing, Ports, Reply};
@@ -189,6 +189,7 @@ impl Engine {
             random: &mut self.random,
             last_numbers: &mut self.last_numbers,
             now,
+            state: ReplyState::default(),
         };
         responses.handle(call, reply);
     }

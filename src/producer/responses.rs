@@ -49,11 +49,12 @@ pub(super) struct Responses<'a> {
     /// The last sequence number of each key, where the order is strict.
     pub(super) last_numbers: &'a mut LruCache<OrderingKey, SequenceNumber>,
     pub(super) now: Instant,
+    pub(super) state: ReplyState,
 }
 
 /// What is collected while a reply is handled.
 #[derive(Debug, Default)]
-struct Pass {
+pub(super) struct ReplyState {
     /// The records to send again, in the order in which they were sent.
     retries: Vec<(RecordId, Instant)>,
     /// The jitter that all records of a shard share.
@@ -64,41 +65,40 @@ struct Pass {
 
 impl Responses<'_> {
     pub(super) fn handle(mut self, call: InFlight, reply: Reply) {
-        let mut pass = Pass::default();
         let is_batch = call.entries.len() > 1;
         match reply {
-            Ok(results) => self.handle_results(&call.entries, results, &mut pass),
+            Ok(results) => self.handle_results(&call.entries, results),
             // A single entry has one shard and is the only possible cause, so it fails as in a batch.
-            Err(error) if !is_batch => self.handle_results(&call.entries, vec![Err(error)], &mut pass),
+            Err(error) if !is_batch => self.handle_results(&call.entries, vec![Err(error)]),
             Err(error) if error.lacks_permission() => {
                 if self.refused_calls.send_singly(&call.entries, &error, self.now) {
                     self.split(&call.entries, &error);
                 } else {
-                    self.call_failed(&call.entries, &error, &mut pass);
+                    self.call_failed(&call.entries, &error);
                 }
             }
             Err(error) if is_content_refused(error.kind()) => {
                 self.split(&call.entries, &error);
                 self.refused_calls.bisect(call.entries, call.bytes, &error);
             }
-            Err(error) => self.call_failed(&call.entries, &error, &mut pass),
+            Err(error) => self.call_failed(&call.entries, &error),
         }
-        self.queue.requeue(&pass.retries, self.now);
+        self.queue.requeue(&self.state.retries, self.now);
     }
 
-    fn handle_results(&mut self, entries: &[Entry], results: Vec<Result<Receipt, BindingError>>, pass: &mut Pass) {
+    fn handle_results(&mut self, entries: &[Entry], results: Vec<Result<Receipt, BindingError>>) {
         for (entry, result) in entries.iter().zip(results) {
             match result {
-                Ok(receipt) => self.stored(entry, &receipt, pass),
+                Ok(receipt) => self.stored(entry, &receipt),
                 Err(error) if is_content_refused(error.kind()) && matches!(entry, Entry::Aggregate(_)) => {
-                    self.unpack(entry, &error, pass);
+                    self.unpack(entry, &error);
                 }
-                Err(error) => self.entry_failed(entry, &error, pass),
+                Err(error) => self.entry_failed(entry, &error),
             }
         }
     }
 
-    fn stored(&mut self, entry: &Entry, receipt: &Receipt, pass: &mut Pass) {
+    fn stored(&mut self, entry: &Entry, receipt: &Receipt) {
         let predicted = self.shard_of(entry);
         let is_predicted = predicted.as_ref() == Some(&receipt.shard);
         self.queue.shards.observed_shard(predicted.as_ref(), &receipt.shard, self.now);
@@ -110,7 +110,7 @@ impl Responses<'_> {
             if must_fit && !self.queue.shards.covers(&receipt.shard, record.hash) {
                 self.forbid_packing(*id);
                 let delay = Delay { fraction: 0.0, at_least: Duration::ZERO };
-                self.attempt_failed(*id, &errors::misplaced(), delay, pass);
+                self.attempt_failed(*id, &errors::misplaced(), delay);
                 continue;
             }
             let attempts = record.attempts.count;
@@ -123,18 +123,18 @@ impl Responses<'_> {
         }
     }
 
-    fn entry_failed(&mut self, entry: &Entry, error: &BindingError, pass: &mut Pass) {
+    fn entry_failed(&mut self, entry: &Entry, error: &BindingError) {
         let shard = self.shard_of(entry).or_else(|| shard_in(error));
-        if error.kind() == FailureKind::Throttled && pass.throttled.insert(shard.clone()) {
+        if error.kind() == FailureKind::Throttled && self.state.throttled.insert(shard.clone()) {
             self.queue.shards.throttled(shard.as_ref(), self.now);
         }
-        let fraction = *pass.fractions.entry(shard).or_insert_with(|| self.random.f64());
+        let fraction = *self.state.fractions.entry(shard).or_insert_with(|| self.random.f64());
         for id in entry.ids() {
             let may_retry = error.kind().may_retry();
             let at_least = if may_retry { self.budgets.records.take(self.now) } else { Duration::ZERO };
-            let before = pass.retries.len();
-            self.attempt_failed(*id, error, Delay { fraction, at_least }, pass);
-            if may_retry && pass.retries.len() == before {
+            let before = self.state.retries.len();
+            self.attempt_failed(*id, error, Delay { fraction, at_least });
+            if may_retry && self.state.retries.len() == before {
                 self.budgets.records.give_back();
             }
         }
@@ -142,16 +142,16 @@ impl Responses<'_> {
 
     /// Some record of the aggregate is bad: all are sent again as plain records. They go back to the queue and not to
     /// calls at once, since those of one key must follow each other.
-    fn unpack(&mut self, entry: &Entry, error: &BindingError, pass: &mut Pass) {
+    fn unpack(&mut self, entry: &Entry, error: &BindingError) {
         self.note_refusal(entry, error);
         for id in entry.ids() {
             self.forbid_packing(*id);
-            self.retry(*id, self.now, error, pass);
+            self.retry(*id, self.now, error);
         }
     }
 
     /// The call failed for all its records, and none of them is the cause.
-    fn call_failed(&mut self, entries: &[Entry], error: &BindingError, pass: &mut Pass) {
+    fn call_failed(&mut self, entries: &[Entry], error: &BindingError) {
         if error.kind() == FailureKind::Throttled {
             self.queue.shards.throttled(None, self.now);
         }
@@ -159,9 +159,9 @@ impl Responses<'_> {
         let at_least = if may_retry { self.budgets.calls.take(self.now) } else { Duration::ZERO };
         let delay = Delay { fraction: self.random.f64(), at_least };
         for id in entries.iter().flat_map(Entry::ids) {
-            self.attempt_failed(*id, error, delay, pass);
+            self.attempt_failed(*id, error, delay);
         }
-        if may_retry && pass.retries.is_empty() {
+        if may_retry && self.state.retries.is_empty() {
             self.budgets.calls.give_back();
         }
     }
@@ -183,7 +183,7 @@ impl Responses<'_> {
     }
 
     /// Decides whether a record is sent again, or fails.
-    fn attempt_failed(&mut self, id: RecordId, error: &BindingError, delay: Delay, pass: &mut Pass) {
+    fn attempt_failed(&mut self, id: RecordId, error: &BindingError, delay: Delay) {
         let Some(record) = self.queue.get_mut(id) else { return };
         record.attempt_failed(error);
         let policy = self.settings.retry;
@@ -193,13 +193,13 @@ impl Responses<'_> {
         let first = record.attempts.first.unwrap_or(self.now);
         let delay = retry_delay(&policy, attempts, delay.fraction, error).max(delay.at_least);
         match retry_at(error, (attempts, first), &limits, delay, self.now) {
-            Some(at) => self.retry(id, at, error, pass),
+            Some(at) => self.retry(id, at, error),
             None => self.completion.fail(self.queue, id, error.clone(), self.now),
         }
     }
 
     /// Sends a record again, unless its caller went away or its key was stopped while it was in flight.
-    fn retry(&mut self, id: RecordId, due: Instant, error: &BindingError, pass: &mut Pass) {
+    fn retry(&mut self, id: RecordId, due: Instant, error: &BindingError) {
         let Some(record) = self.queue.get_mut(id) else { return };
         if record.responder.is_gone() {
             return self.completion.fail(self.queue, id, error.clone(), self.now);
@@ -211,7 +211,7 @@ impl Responses<'_> {
         if error.kind().may_retry() {
             record.attempts.last_error = Some(error.clone());
         }
-        pass.retries.push((id, due));
+        self.state.retries.push((id, due));
     }
 
     fn forbid_packing(&mut self, id: RecordId) {
