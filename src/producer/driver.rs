@@ -21,7 +21,7 @@ const YIELDS: u32 = 8;
 const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
 /// The timer when there is nothing to wait for.
 const MAX_SLEEP: Duration = Duration::from_secs(3_600);
-/// The resolution of the timer. All that is due is done, so nothing is missed.
+/// The resolution of the timer.
 const MIN_SLEEP: Duration = Duration::from_millis(1);
 /// The name of the task that lists the shards; calls are named by their numbers.
 const LISTING: &str = "list shards";

@@ -1,9 +1,9 @@
 //! The rate limit of each shard. Pure; all times are given.
 //!
-//! A record that arrives is queued for a token of its shard: only counted, so that the time of its token can be estimated
-//! and a record that would be too late is refused at once. Just before an attempt the record reserves a slot, that is, the
-//! tokens of one moment. Retries and records that come late (behind their key, with all calls in use, in an outage)
-//! reserve a slot as well, so that they are not all sent at once.
+//! A record that arrives is queued for a token of its shard. This queue is only a count, from which the time of the token
+//! is estimated; a record that would be too late is refused at once. Just before each attempt, also a retry, the record
+//! reserves a slot: the time from which it may be sent. So records that were delayed by something else (another record of
+//! their key, calls in flight, an outage) are not all sent at once.
 //!
 //! Slots of one shard never run backwards. What is sent without a slot (packed behind another record of its key, a part of
 //! a call that was refused) is charged, and later slots make up for it.

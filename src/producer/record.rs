@@ -102,8 +102,7 @@ impl State {
 pub(super) struct Attempts {
     /// Attempts made, the one in flight included.
     pub(super) count: u32,
-    /// Those that ended because the call was refused for another record or for its size, and that the record was not
-    /// to blame for.
+    /// Attempts whose call was refused as a whole, probably because of another record. They use up no retry.
     pub(super) split: u32,
     /// When the first was made.
     pub(super) first: Option<Instant>,
@@ -143,7 +142,7 @@ pub(super) struct PendingRecord {
     pub(super) begin_by: Instant,
     /// Not to be sent before: the time of its slot, later that of a retry.
     pub(super) due: Instant,
-    /// Since when it, or one that it was put in front of, may be sent.
+    /// Since when it may be sent; of a record that was put in front of others, since when the first of these may be sent.
     pub(super) ready_since: Instant,
     /// Its place in the queue that it is in.
     pub(super) position: i64,

@@ -172,7 +172,7 @@ impl Responses<'_> {
         self.queue.mark_split(entries.iter().flat_map(Entry::ids));
     }
 
-    /// The attempt does not count against the retries of a record, which is probably not the cause.
+    /// Notes an attempt that uses up no retry of these records, since most of them are not the cause.
     fn note_refusal(&mut self, entry: &Entry, error: &BindingError) {
         for id in entry.ids() {
             if let Some(record) = self.queue.get_mut(*id) {

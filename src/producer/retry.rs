@@ -37,7 +37,7 @@ pub(super) fn retry_delay(policy: &RetryPolicy, attempts: u32, fraction: f64, er
     bound.mul_f64(fraction).max(Duration::from_millis(1)).max(error.retry_after().unwrap_or_default())
 }
 
-/// When a record is sent again; `None` where the failure is final. `attempts` were made, the `first` at that time.
+/// When a record is sent again; `None` where the failure is final. `attempts` were made so far, the first one at `first`.
 pub(super) fn retry_at(
     error: &BindingError,
     (attempts, first): (u32, Instant),

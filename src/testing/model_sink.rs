@@ -51,13 +51,13 @@ pub struct SinkCalls {
     pub single: usize,
     /// Calls of `PutRecords`.
     pub shared: usize,
-    /// Those of them that were denied.
+    /// Calls of `PutRecords` that were denied.
     pub denied: usize,
-    /// Calls that were open at once.
+    /// The most calls that were open at once.
     pub max_open: usize,
-    /// Records of one call.
+    /// The most records of one call.
     pub max_records: usize,
-    /// Bytes of one call with more than one record.
+    /// The most bytes of one call with more than one record.
     pub max_bytes: usize,
 }
 
