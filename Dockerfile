@@ -10,8 +10,6 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /bindd /bindd
 USER 65532:65532
-# glibc gives each thread an arena of its own; two keep the resident size small and cost no speed here.
-ENV MALLOC_ARENA_MAX=2
 EXPOSE 3500 9090
 # bindd listens on loopback, which is right beside the app in one pod. In a container of its own, say
 # `--dapr-listen-addresses 0.0.0.0 --metrics-listen-address 0.0.0.0` and set DAPR_API_TOKEN.
