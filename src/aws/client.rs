@@ -12,6 +12,7 @@ use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -131,6 +132,7 @@ impl Connection {
     pub(crate) fn kinesis_within(&self, limit: Duration) -> aws_sdk_kinesis::Client {
         let config = guarded!(aws_sdk_kinesis, self)
             .timeout_config(self.within(limit))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .credentials_provider(self.identities.patient(limit));
         aws_sdk_kinesis::Client::from_conf(config.build())
     }
@@ -139,10 +141,13 @@ impl Connection {
     pub(crate) fn dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
         let config = guarded!(aws_sdk_dynamodb, self)
             .timeout_config(self.within(limit))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .credentials_provider(self.identities.patient(limit));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
+    /// The limit covers an attempt to its last byte, so clients with it need no protection against stalled streams, which
+    /// would set one more timer for each call.
     fn within(&self, limit: Duration) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.transport.connect_timeout.min(limit))
