@@ -1,4 +1,5 @@
-//! The whole daemon in this process, against embedded Kinesis and DynamoDB, through real sockets. One subject a file.
+//! The whole daemon and its adapters, through real sockets, against servers in this process: embedded Kinesis and
+//! DynamoDB, or a server that fails as a test wants. One subject a file or folder.
 #![cfg(feature = "embedded")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
 
@@ -7,17 +8,22 @@ mod fakes;
 mod inputs;
 mod world;
 
+mod access;
 mod app_failures;
 mod dynamodb;
 mod dynamodb_bulk;
 mod face;
+mod fan_out_tls;
+mod faulty_backend;
 mod killed;
 mod kinesis_outputs;
+mod lease_table;
 mod manifests;
 mod outputs;
 mod process;
 mod resharding;
 mod restart;
+mod sample_files;
 mod shutdown;
 mod signals;
 mod streams;

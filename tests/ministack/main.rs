@@ -1,14 +1,14 @@
-//! The outputs against ministack, an emulator of another house: `cargo test --features ministack --test ministack`.
+//! The outputs against ministack, an emulator of another project: `cargo test --features ministack --test ministack`.
 //! Takes the program from `MINISTACK`, else from the path; `pip install ministack==1.5.33` gives it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
 
 #[expect(dead_code, reason = "shared with the tests against our own backend")]
-#[path = "../outputs/callers.rs"]
+#[path = "../daemon/faulty_backend/callers.rs"]
 mod callers;
-#[path = "../outputs/judge.rs"]
+#[path = "../daemon/faulty_backend/judge.rs"]
 mod judge;
 #[expect(dead_code, reason = "shared with the tests against our own backend")]
-#[path = "../outputs/world.rs"]
+#[path = "../daemon/faulty_backend/world.rs"]
 mod world;
 
 mod emulator;

@@ -1,0 +1,217 @@
+//! Enhanced fan-out over TLS and HTTP/2, where all calls of one HTTP client share a connection and its window. Emulators
+//! on plain HTTP/1.1 can't show what is proven here.
+
+#![expect(clippy::disallowed_methods, reason = "a test's server and steps, which end with the test")]
+
+mod server;
+
+use bindd::aws::kinesis::{FanOut, FanOutTimes};
+use bindd::aws::{ConnectionSettings, StaticCredentials, connect};
+use bindd::domain::{Fetched, RecordSource, Retrieval, ShardId, StartingPosition};
+use bindd::testing::within;
+use serde_json::json;
+use server::{Server, Step};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Far longer than any step takes, on a busy machine too; shorter than a test waits.
+const SILENCE: Duration = Duration::from_secs(200);
+
+async fn fan_out(server: &Server) -> FanOut {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("ca.pem");
+    std::fs::write(&bundle, &server.ca_pem).unwrap();
+    let keys = StaticCredentials { access_key: "k".into(), secret_key: "s".into(), session_token: None };
+    let settings = ConnectionSettings {
+        region: Some("eu-central-1".into()),
+        endpoint: Some(server.url.clone()),
+        credentials: Some(keys),
+        ca_bundle: Some(bundle),
+        ..ConnectionSettings::default()
+    };
+    let connection = connect(&settings).await.unwrap();
+    let arn = "arn:aws:kinesis:eu-central-1:000000000000:stream/orders/consumer/app:1".to_owned();
+    let times = FanOutTimes { silence: SILENCE, answer: SILENCE, unread: SILENCE, apart: Duration::from_millis(100) };
+    FanOut::with_consumer(&connection, "orders".parse().unwrap(), arn).with_times(times)
+}
+
+async fn open(fan_out: &FanOut, shard: &str) -> Box<dyn RecordSource> {
+    fan_out.open(&ShardId::new(shard), &StartingPosition::TrimHorizon).await.unwrap()
+}
+
+async fn next(source: &mut Box<dyn RecordSource>) -> Fetched {
+    within("the next batch", source.next()).await.unwrap()
+}
+
+/// The sequence numbers of the next batch.
+async fn numbers(source: &mut Box<dyn RecordSource>) -> Vec<String> {
+    match next(source).await {
+        Fetched::Batch(batch) => batch.records.iter().map(|record| record.position.sequence.to_string()).collect(),
+        Fetched::ShardEnded { .. } => panic!("the shard has not ended"),
+    }
+}
+
+fn event(number: &str, continuation: &str, data: &str) -> String {
+    let record = json!({
+        "SequenceNumber": number, "PartitionKey": "k", "Data": data, "ApproximateArrivalTimestamp": 1_700_000_000.0
+    });
+    json!({ "Records": [record], "ContinuationSequenceNumber": continuation, "MillisBehindLatest": 0 }).to_string()
+}
+
+fn after(number: &str) -> serde_json::Value {
+    json!({ "Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": number })
+}
+
+#[tokio::test]
+async fn subscriptions_that_nobody_reads_do_not_stall_another() {
+    let large = "A".repeat(64 * 1024);
+    let server = Server::start(move |_, _| vec![Step::Flood(event("5", "5", &large))]).await;
+    let fan_out = fan_out(&server).await;
+    let mut unread = Vec::new();
+    for shard in ["one", "two", "three"] {
+        let mut source = open(&fan_out, shard).await;
+        assert_eq!(numbers(&mut source).await, ["5"]);
+        unread.push(source);
+    }
+    let mut live = open(&fan_out, "four").await;
+    // Far more than any window holds.
+    for _ in 0..300 {
+        assert_eq!(numbers(&mut live).await, ["5"]);
+    }
+    drop(unread);
+}
+
+#[tokio::test]
+async fn a_silent_subscription_is_renewed_from_its_continuation_number() {
+    let server = Server::start(|_, earlier| match earlier {
+        0 => vec![Step::Event(event("5", "8", "aGk=")), Step::Silence],
+        _ => vec![Step::Event(event("9", "9", "aGk=")), Step::Silence],
+    })
+    .await;
+    let fan_out = fan_out(&server).await;
+    let mut source = open(&fan_out, "silent").await;
+    assert_eq!(numbers(&mut source).await, ["5"]);
+    // The first poll waits for an event from now on; then the clock jumps past the silence.
+    let mut later = Box::pin(numbers(&mut source));
+    assert!(futures_util::poll!(&mut later).is_pending());
+    tokio::time::pause();
+    tokio::time::advance(SILENCE + Duration::from_secs(1)).await;
+    tokio::time::resume();
+    assert_eq!(later.await, ["9"]);
+    assert_eq!(server.positions("silent"), [json!({ "Type": "TRIM_HORIZON" }), after("8")]);
+}
+
+#[tokio::test]
+async fn a_cut_stream_resumes_after_the_last_record() {
+    let cut = Arc::new(Notify::new());
+    let when = cut.clone();
+    let server = Server::start(move |_, earlier| match earlier {
+        0 => vec![Step::Event(event("5", "5", "aGk=")), Step::Cut(when.clone())],
+        _ => vec![Step::Event(event("6", "6", "aGk=")), Step::Silence],
+    })
+    .await;
+    let fan_out = fan_out(&server).await;
+    let mut source = open(&fan_out, "cut").await;
+    assert_eq!(numbers(&mut source).await, ["5"]);
+    cut.notify_one();
+    assert_eq!(numbers(&mut source).await, ["6"]);
+    assert_eq!(server.positions("cut")[1], after("5"));
+}
+
+#[tokio::test]
+async fn the_end_of_a_shard_is_told_with_its_children() {
+    let range = json!({ "StartingHashKey": "0", "EndingHashKey": "9" });
+    let child = json!({ "ShardId": "shardId-1", "ParentShards": ["ending"], "HashKeyRange": range });
+    let last = json!({ "Records": [], "MillisBehindLatest": 0, "ChildShards": [child] }).to_string();
+    let server = Server::start(move |_, _| vec![Step::Event(event("5", "5", "aGk=")), Step::Event(last.clone())]).await;
+    let fan_out = fan_out(&server).await;
+    let mut source = open(&fan_out, "ending").await;
+    assert_eq!(numbers(&mut source).await, ["5"]);
+    let end = Fetched::ShardEnded { children: vec![ShardId::new("shardId-1")] };
+    assert_eq!(next(&mut source).await, end);
+}
+
+#[tokio::test]
+async fn a_dropped_next_loses_nothing() {
+    let server = Server::start(|_, _| vec![Step::Event(event("5", "5", "aGk=")), Step::Silence]).await;
+    let fan_out = fan_out(&server).await;
+    let mut source = open(&fan_out, "dropped").await;
+    // The first poll begins the subscription; the future is dropped before it can be answered.
+    assert!(futures_util::poll!(source.next()).is_pending());
+    assert_eq!(numbers(&mut source).await, ["5"]);
+    assert_eq!(server.positions("dropped").len(), 1);
+}
+
+/// An event without records that names no child and nothing to go on from.
+fn empty_event(continuation: Option<serde_json::Value>) -> String {
+    let mut event = json!({ "Records": [], "MillisBehindLatest": 0 });
+    if let Some(continuation) = continuation {
+        event["ContinuationSequenceNumber"] = continuation;
+    }
+    event.to_string()
+}
+
+#[tokio::test]
+async fn an_end_without_children_is_unconfirmed_and_the_next_subscription_goes_on_after_the_last_record() {
+    for continuation in [None, Some(json!(null)), Some(json!(""))] {
+        let last = empty_event(continuation);
+        let server = Server::start(move |_, earlier| match earlier {
+            0 => vec![Step::Event(event("5", "5", "aGk=")), Step::Event(last.clone()), Step::Silence],
+            _ => vec![Step::Event(event("6", "6", "aGk=")), Step::Silence],
+        })
+        .await;
+        let fan_out = fan_out(&server).await;
+        let mut source = open(&fan_out, "open").await;
+        assert_eq!(numbers(&mut source).await, ["5"]);
+        assert_eq!(next(&mut source).await, Fetched::ShardEnded { children: Vec::new() });
+        assert_eq!(numbers(&mut source).await, ["6"]);
+        assert_eq!(server.positions("open"), [json!({ "Type": "TRIM_HORIZON" }), after("5")]);
+    }
+}
+
+#[tokio::test]
+async fn children_named_beside_records_and_a_continuation_are_not_yet_the_end() {
+    let range = json!({ "StartingHashKey": "0", "EndingHashKey": "9" });
+    let child = json!({ "ShardId": "shardId-1", "ParentShards": ["closed"], "HashKeyRange": range });
+    let with_child = move |event: String| {
+        let mut event: serde_json::Value = serde_json::from_str(&event).unwrap();
+        event["ChildShards"] = json!([child]);
+        Step::Event(event.to_string())
+    };
+    let server = Server::start(move |_, _| {
+        vec![
+            with_child(event("5", "5", "aGk=")),
+            with_child(event("6", "6", "aGk=")),
+            with_child(empty_event(Some(json!("6")))),
+        ]
+    })
+    .await;
+    let fan_out = fan_out(&server).await;
+    let mut source = open(&fan_out, "closed").await;
+    assert_eq!(numbers(&mut source).await, ["5"]);
+    assert_eq!(numbers(&mut source).await, ["6"]);
+    assert_eq!(next(&mut source).await, Fetched::ShardEnded { children: vec![ShardId::new("shardId-1")] });
+    assert_eq!(server.positions("closed").len(), 1);
+}
+
+#[tokio::test]
+async fn subscriptions_recover_from_a_clock_that_is_minutes_off() {
+    for offset in [432, -432] {
+        let cut = Arc::new(Notify::new());
+        let when = cut.clone();
+        let server = Server::start(move |_, earlier| match earlier {
+            0 => vec![Step::Event(event("5", "5", "aGk=")), Step::Cut(when.clone())],
+            _ => vec![Step::Event(event("6", "6", "aGk=")), Step::Silence],
+        })
+        .await;
+        server.clock_is(offset);
+        let fan_out = fan_out(&server).await;
+        let mut source = open(&fan_out, "late").await;
+        assert_eq!(numbers(&mut source).await, ["5"]);
+        // Also while it runs, and back again.
+        server.clock_is(-offset);
+        cut.notify_one();
+        assert_eq!(numbers(&mut source).await, ["6"]);
+    }
+}

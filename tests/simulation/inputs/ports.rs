@@ -1,0 +1,99 @@
+//! The app of one worker, and a lease store that tells the judge of every checkpoint.
+
+use super::judge::Judge;
+use async_trait::async_trait;
+use bindd::domain::{
+    BindingEvent, Checkpoint, DeliveryError, EventHandler, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease,
+    Renewed, ShardId, WorkerId,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Refuses, hangs and forgets to answer until it is healed.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) judge: Judge,
+    pub(crate) worker: WorkerId,
+    pub(crate) is_bad: Arc<AtomicBool>,
+    pub(crate) random: Arc<Mutex<fastrand::Rng>>,
+}
+
+impl App {
+    fn draw(&self, below: u64) -> u64 {
+        self.random.lock().unwrap().u64(0..below)
+    }
+}
+
+#[async_trait]
+impl EventHandler for App {
+    async fn handle(&self, event: &BindingEvent) -> Result<(), DeliveryError> {
+        let (shard, position) = (&event.origin.shard, &event.origin.position);
+        self.judge.begun(&self.worker, shard, position);
+        let target = "POST /events".to_owned();
+        let is_bad = self.is_bad.load(Ordering::Relaxed);
+        let mood = if is_bad { self.draw(20) } else { 19 };
+        let wait = match mood {
+            0 => 8_000,
+            _ if is_bad => self.draw(150),
+            _ => self.draw(30),
+        };
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        match mood {
+            1 => return Err(refused(500, target, None)),
+            2 => {
+                return Err(refused(503, target, Some(Duration::from_secs(1))));
+            }
+            _ => self.judge.accepted(shard, position),
+        }
+        if mood == 3 {
+            // Accepted, but the answer is lost.
+            return Err(DeliveryError::TimedOut { target, limit: Duration::from_secs(1), option: "--app-timeout" });
+        }
+        Ok(())
+    }
+}
+
+fn refused(status: u16, target: String, retry_after: Option<Duration>) -> DeliveryError {
+    DeliveryError::Refused { status, target, retry_after, location: None, excerpt: None }
+}
+
+/// Tells the judge.
+#[derive(Debug)]
+pub(crate) struct WatchedLeases(pub(crate) Judge);
+
+#[async_trait]
+impl LeaseStore for WatchedLeases {
+    async fn prepare(&self) -> Result<(), LeaseError> {
+        self.0.leases.prepare().await
+    }
+    async fn list(&self) -> Result<Vec<Lease>, LeaseError> {
+        self.0.leases.list().await
+    }
+    async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError> {
+        self.0.leases.create_missing(leases).await
+    }
+    async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
+        self.0.leases.take(seen, worker).await
+    }
+    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.0.leases.ask_handoff(seen, worker).await
+    }
+    async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
+        self.0.leases.renew(grant).await
+    }
+    async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
+        self.0.leases.checkpoint(grant, checkpoint).await?;
+        self.0.checkpointed(grant.shard(), checkpoint);
+        Ok(())
+    }
+    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
+        self.0.leases.note_children(grant, children).await
+    }
+    async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {
+        self.0.leases.release(grant).await
+    }
+    async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
+        self.0.leases.remove(seen).await
+    }
+}

@@ -1,0 +1,108 @@
+//! One of many who hand in records, wait for answers, and sometimes go away.
+
+use super::ledger::Ledger;
+use super::plan::{Plan, Weather};
+use bindd::domain::{NewRecord, PartitionKey};
+use bindd::producer::{Producer, PutOptions};
+use bindd::testing::POISON;
+use futures_util::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) number: u64,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) producer: Arc<Producer>,
+    pub(crate) ledger: Ledger,
+    pub(crate) random: fastrand::Rng,
+}
+
+impl Caller {
+    pub(crate) async fn run(mut self) {
+        for _ in 0..self.plan.rounds {
+            tokio::time::sleep(self.plan.pause.mul_f64(self.random.f64())).await;
+            self.round().await;
+        }
+    }
+
+    async fn round(&mut self) {
+        let options = PutOptions {
+            deadline: Instant::now() + self.patience(),
+            after: None,
+            fail_if_throttled: self.random.u32(0..10) == 0 && self.plan.weather == Weather::Rough,
+        };
+        let count = match self.random.u32(0..4) {
+            0 | 1 => 1,
+            2 => self.random.u64(2..8),
+            _ => self.random.u64(2..60),
+        };
+        let is_bulk = count >= 8 || self.random.bool();
+        let ids: Vec<usize> = (0..count).map(|_| self.hand_in(options.deadline)).collect();
+        let goes_away = (self.plan.weather == Weather::Rough && self.random.u32(0..8) == 0)
+            .then(|| Duration::from_millis(self.random.u64(0..80)));
+        let work = async {
+            if is_bulk {
+                self.put_all(&ids, options).await;
+            } else {
+                join_all(ids.iter().map(|id| self.put(*id, options.clone()))).await;
+            }
+        };
+        match goes_away {
+            // Who goes away just when the answer comes has it.
+            Some(after) => tokio::time::timeout(after, work).await.unwrap_or_else(|_| self.ledger.cancelled(&ids)),
+            None => work.await,
+        }
+    }
+
+    async fn put(&self, id: usize, options: PutOptions) {
+        self.ledger.goes_alone(id);
+        let answer = self.producer.put(self.ledger.record(id), options).await;
+        self.ledger.answered(id, answer);
+    }
+
+    async fn put_all(&self, ids: &[usize], options: PutOptions) {
+        let records = ids.iter().map(|id| self.ledger.record(*id)).collect();
+        let answers = self.producer.put_all(records, options).await;
+        if answers.len() != ids.len() {
+            self.ledger.accuse(format!("{} records got {} answers", ids.len(), answers.len()));
+        }
+        ids.iter().zip(answers).for_each(|(id, answer)| self.ledger.answered(*id, answer));
+    }
+
+    fn patience(&mut self) -> Duration {
+        match self.plan.weather {
+            Weather::Clean => Duration::from_secs(60),
+            Weather::Rough if self.random.u32(0..4) == 0 => Duration::from_millis(self.random.u64(0..300)),
+            Weather::Rough => Duration::from_millis(self.random.u64(300..10_000)),
+        }
+    }
+
+    fn hand_in(&mut self, deadline: Instant) -> usize {
+        let key = if self.random.u32(0..3) == 0 {
+            format!("shared-{}", self.random.u64(0..3))
+        } else {
+            format!("caller-{}-{}", self.number, self.random.u64(0..self.plan.keys))
+        };
+        let partition_key: Option<PartitionKey> = (!self.plan.is_keyless).then(|| key.parse().unwrap());
+        // The same for all records of a key, since it decides about order too.
+        let has_hash = !self.plan.is_keyless && key.len().is_multiple_of(2) && self.plan.keys > 2;
+        let spread =
+            key.bytes().fold(1_u128, |hash, byte| hash.wrapping_mul(0x1_0000_01b3_0000_0193) ^ u128::from(byte));
+        let explicit_hash_key = has_hash.then_some(spread);
+        let is_rough = self.plan.weather == Weather::Rough;
+        let mark = if is_rough && self.random.u32(0..60) == 0 { POISON } else { b"record" };
+        let most = self.plan.producer.max_record_size - key.len();
+        let size = match self.random.u32(0..40) {
+            0 => most,
+            1 if is_rough => most + self.random.usize(1..50),
+            _ => self.random.usize(1..=self.plan.size).min(most),
+        };
+        self.ledger.open(self.number, deadline, |id| {
+            let mut data = [mark, format!(":{id}:").as_bytes()].concat();
+            data.resize(size.max(data.len()), b'.');
+            NewRecord { data: data.into(), partition_key, explicit_hash_key }
+        })
+    }
+}

@@ -1,0 +1,321 @@
+//! Compares every answer with what the stream holds.
+
+use super::ledger::{End, Entry, Ledger};
+use super::plan::{Plan, Weather};
+use bindd::aggregation::unpack;
+use bindd::domain::{BindingError, FailureKind, HashKeyRange, Outcome, SequenceNumber, ShardId};
+use bindd::producer::{Aggregation, Ordering, Written};
+use bindd::testing::{ModelSink, POISON, StoredRecord};
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An answer may come so much later than its deadline.
+const SLACK: Duration = Duration::from_millis(50);
+
+pub(crate) struct Judge {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) sink: ModelSink,
+    pub(crate) ledger: Ledger,
+    /// The metrics as they are at the end.
+    pub(crate) page: String,
+    /// When the stop was asked for.
+    pub(crate) closed_at: Option<Instant>,
+}
+
+/// What happened, so that a simulation in which nothing happens is noticed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    stored: usize,
+    not_done: usize,
+    unknown: usize,
+    cancelled: usize,
+    twice: usize,
+    aggregated: usize,
+    shared_calls: usize,
+    single_calls: usize,
+    denied_calls: usize,
+}
+
+impl Tally {
+    fn counts(self) -> [(&'static str, usize); 9] {
+        [
+            ("stored", self.stored),
+            ("not done", self.not_done),
+            ("unknown", self.unknown),
+            ("cancelled", self.cancelled),
+            ("stored twice", self.twice),
+            ("aggregated", self.aggregated),
+            ("shared calls", self.shared_calls),
+            ("single calls", self.single_calls),
+            ("denied calls", self.denied_calls),
+        ]
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.not_done += other.not_done;
+        self.unknown += other.unknown;
+        self.cancelled += other.cancelled;
+        self.twice += other.twice;
+        self.aggregated += other.aggregated;
+        self.shared_calls += other.shared_calls;
+        self.single_calls += other.single_calls;
+        self.denied_calls += other.denied_calls;
+    }
+
+    pub(crate) fn missing(self) -> Vec<&'static str> {
+        self.counts().into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
+    }
+}
+
+/// One appearance of a record in the stream.
+#[derive(Debug, Clone)]
+struct Copy {
+    place: Place,
+    shard: ShardId,
+    sequence: SequenceNumber,
+    sub_sequence: Option<u64>,
+    data: Bytes,
+    partition_key: Option<String>,
+    explicit_hash_key: Option<u128>,
+    /// The service said that it was stored.
+    is_confirmed: bool,
+    /// Readers drop a record of an aggregate whose hash key is none of the shard's.
+    is_readable: bool,
+}
+
+/// Order of storing, and the index in the aggregate.
+type Place = (usize, usize);
+type Copies = HashMap<usize, Vec<Copy>>;
+
+impl Judge {
+    pub(crate) fn judge(&self) -> Result<Tally, String> {
+        if let Some(fault) = self.ledger.fault().or_else(|| self.sink.violation()) {
+            return Err(fault);
+        }
+        let copies = self.copies()?;
+        let entries = self.ledger.entries();
+        let mut tally = self.tally();
+        if let Some(strange) = copies.keys().find(|id| **id >= entries.len()) {
+            return Err(format!("record {strange} is stored and was never handed in"));
+        }
+        for (id, entry) in entries.iter().enumerate() {
+            let found = copies.get(&id).map_or(&[][..], Vec::as_slice);
+            self.judge_entry(entry, found, &mut tally).map_err(|fault| format!("record {id}: {fault}"))?;
+        }
+        if self.plan.producer.ordering != Ordering::None {
+            in_order(&entries, &copies)?;
+        }
+        self.calls()?;
+        self.counts(&copies)?;
+        Ok(tally)
+    }
+
+    fn tally(&self) -> Tally {
+        let calls = self.sink.calls();
+        let (shared_calls, single_calls, denied_calls) = (calls.shared, calls.single, calls.denied);
+        Tally { shared_calls, single_calls, denied_calls, ..Tally::default() }
+    }
+
+    fn judge_entry(&self, entry: &Entry, found: &[Copy], tally: &mut Tally) -> Result<(), String> {
+        tally.twice += usize::from(found.len() > 1);
+        tally.aggregated += found.iter().filter(|copy| copy.sub_sequence.is_some()).count();
+        if let Some(changed) = found.iter().find(|copy| !is_that_of(copy, entry)) {
+            return Err(format!("it was stored as another: {changed:?} instead of {:?}", entry.record));
+        }
+        if self.is_repeated_without_need(found) {
+            return Err(format!("it was sent again although it was confirmed: {found:?}"));
+        }
+        match &entry.end {
+            End::Open => return Err("it was never answered".to_owned()),
+            End::Cancelled => tally.cancelled += 1,
+            End::Answered { answer, at } => {
+                if *at > entry.deadline + SLACK {
+                    return Err(format!("it was answered {:?} after its deadline", *at - entry.deadline));
+                }
+                self.judge_answer(answer, found, tally)?;
+                answer.as_ref().map_or_else(|error| self.judge_blame(entry, error), |_| Ok(()))?;
+            }
+        }
+        if self.plan.weather == Weather::Clean && found.len() != 1 {
+            return Err(format!("nothing was wrong and it was stored {} times", found.len()));
+        }
+        Ok(())
+    }
+
+    /// A confirmed record is not sent again, but for one whose aggregate may have gone to a shard where readers skip
+    /// it: nobody knows while the map of the shards is old. It then goes alone.
+    fn is_repeated_without_need(&self, found: &[Copy]) -> bool {
+        let confirmed = || found.iter().filter(|copy| copy.is_confirmed);
+        let packed = confirmed().filter(|copy| copy.sub_sequence.is_some()).count();
+        let may_miss = self.plan.resharding.is_some() && self.plan.producer.aggregation == Aggregation::Shard;
+        if may_miss { packed > 1 || confirmed().count() - packed > 1 } else { confirmed().count() > 1 }
+    }
+
+    fn judge_answer(
+        &self,
+        answer: &Result<Written, BindingError>,
+        found: &[Copy],
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        match answer {
+            Ok(written) => {
+                tally.stored += 1;
+                let told = |copy: &&Copy| {
+                    copy.shard == written.receipt.shard
+                        && copy.sequence == written.receipt.sequence
+                        && copy.sub_sequence == written.sub_sequence
+                };
+                match found.iter().find(told) {
+                    None => Err(format!("{written:?} was the answer, and the stream holds {found:?}")),
+                    Some(copy) if !copy.is_confirmed => Err(format!("{written:?} is a guess")),
+                    Some(copy) if !copy.is_readable => Err(format!("{written:?} is in an aggregate of a wrong shard")),
+                    Some(_) if written.attempts == 0 => Err("it was stored without an attempt".to_owned()),
+                    Some(_) => Ok(()),
+                }
+            }
+            Err(error) if self.plan.weather == Weather::Clean => Err(format!("nothing was wrong but {error:?}")),
+            Err(error) if error.outcome() == Outcome::Unknown => {
+                tally.unknown += 1;
+                Ok(())
+            }
+            Err(error) => {
+                tally.not_done += 1;
+                let text = format!("the answer was {error:?}, but it is stored: {found:?}");
+                if found.is_empty() { Ok(()) } else { Err(text) }
+            }
+        }
+    }
+
+    /// Nobody suffers for the record of another, and who was let in is not sent away by the stop.
+    fn judge_blame(&self, entry: &Entry, error: &BindingError) -> Result<(), String> {
+        let (size, sink) = (entry.record.size(), &self.plan.sink);
+        let (kind, most) = (error.kind(), sink.max_record_size.min(sink.max_call_size));
+        let was_let_in = entry.is_single && self.closed_at.is_none_or(|closed| entry.submitted < closed);
+        let is_blameless = kind == FailureKind::Caller && !entry.record.data.starts_with(POISON)
+            || kind == FailureKind::TooLarge && size <= most
+            || kind == FailureKind::Closed && was_let_in;
+        if is_blameless { Err(format!("it was answered with {error:?}")) } else { Ok(()) }
+    }
+
+    fn copies(&self) -> Result<Copies, String> {
+        let shards = self.sink.shards().into_iter();
+        let ranges: HashMap<ShardId, HashKeyRange> =
+            shards.filter_map(|shard| Some((shard.id, shard.hash_range?))).collect();
+        let mut copies = Copies::new();
+        for (place, stored) in self.sink.stored().iter().enumerate() {
+            for copy in copies_in(place, stored, ranges[&stored.shard])? {
+                let id = id_of(&copy.data).ok_or_else(|| format!("{copy:?} is nobody's"))?;
+                copies.entry(id).or_default().push(copy);
+            }
+        }
+        Ok(copies)
+    }
+
+    /// How the service was called.
+    fn calls(&self) -> Result<(), String> {
+        let (calls, settings) = (self.sink.calls(), &self.plan.producer);
+        let batching = settings.batching;
+        if calls.most_open > settings.max_in_flight {
+            return Err(format!("{} calls were open, {} are allowed", calls.most_open, settings.max_in_flight));
+        }
+        let is_single = !batching.is_enabled || settings.ordering == Ordering::Strict;
+        if is_single && calls.shared > 0 {
+            return Err("records shared a call although they must not".to_owned());
+        }
+        if calls.most_records > batching.max_records || calls.most_bytes > batching.max_bytes {
+            return Err(format!("{calls:?} is beyond {batching:?}"));
+        }
+        Ok(())
+    }
+
+    fn counts(&self, copies: &Copies) -> Result<(), String> {
+        for gauge in ["queue_bytes", "queue_records"] {
+            if self.metric(gauge)? != 0 {
+                return Err(format!("{gauge} is {} at the end", self.metric(gauge)?));
+            }
+        }
+        let surplus: usize = copies.values().map(|found| found.len() - 1).sum();
+        let counted = self.metric("duplicates_possible_total")?;
+        if surplus > counted {
+            return Err(format!("{surplus} duplicates are stored, {counted} were counted as possible"));
+        }
+        Ok(())
+    }
+
+    fn metric(&self, name: &str) -> Result<usize, String> {
+        let start = format!("bindd_output_{name}{{component=\"orders\"}} ");
+        let value = self.page.lines().find_map(|line| line.strip_prefix(&start));
+        value.and_then(|value| value.parse().ok()).ok_or_else(|| format!("{name} is not on the page"))
+    }
+}
+
+fn copies_in(place: usize, stored: &StoredRecord, range: HashKeyRange) -> Result<Vec<Copy>, String> {
+    let plain = Copy {
+        place: (place, 0),
+        shard: stored.shard.clone(),
+        sequence: stored.sequence.clone(),
+        sub_sequence: None,
+        data: stored.record.data.clone(),
+        partition_key: stored.record.partition_key.as_ref().map(|key| key.as_str().to_owned()),
+        explicit_hash_key: stored.record.explicit_hash_key,
+        is_confirmed: stored.is_confirmed,
+        is_readable: true,
+    };
+    let Some(users) = unpack(&stored.record.data).map_err(|damage| format!("an aggregate was damaged: {damage}"))?
+    else {
+        return Ok(vec![plain]);
+    };
+    if users.len() == 1 {
+        return Err("an aggregate of one record was stored".to_owned());
+    }
+    let copy = |(index, user): (usize, bindd::aggregation::UserRecord)| {
+        let explicit_hash_key = user.explicit_hash_key.map(|key| key.parse::<u128>().unwrap());
+        let hash =
+            explicit_hash_key.unwrap_or_else(|| u128::from_be_bytes(Md5::digest(user.partition_key.as_bytes()).into()));
+        Copy {
+            place: (place, index),
+            sub_sequence: Some(index as u64),
+            data: user.data,
+            partition_key: Some(user.partition_key),
+            explicit_hash_key,
+            is_readable: (range.start..=range.end).contains(&hash),
+            ..plain.clone()
+        }
+    };
+    Ok(users.into_iter().enumerate().map(copy).collect())
+}
+
+fn is_that_of(copy: &Copy, entry: &Entry) -> bool {
+    let record = &entry.record;
+    copy.data == record.data
+        && copy.partition_key.as_deref() == record.partition_key.as_ref().map(|key| key.as_str())
+        && copy.explicit_hash_key == record.explicit_hash_key
+}
+
+/// `record:17:…` is of record 17.
+fn id_of(data: &Bytes) -> Option<usize> {
+    let text = std::str::from_utf8(data).ok()?;
+    text.split(':').nth(1)?.parse().ok()
+}
+
+/// Of each caller and key, those that were stored by their answers appear in the order in which they were handed in.
+fn in_order(entries: &[Entry], copies: &Copies) -> Result<(), String> {
+    let mut last: HashMap<(u64, &str), (usize, Place)> = HashMap::new();
+    for (id, entry) in entries.iter().enumerate() {
+        let (End::Answered { answer: Ok(_), .. }, Some(key)) = (&entry.end, &entry.record.partition_key) else {
+            continue;
+        };
+        let Some(place) = copies.get(&id).and_then(|found| found.iter().map(|copy| copy.place).min()) else { continue };
+        if let Some((before, earlier)) = last.insert((entry.caller, key.as_str()), (id, place))
+            && earlier > place
+        {
+            return Err(format!("record {id} is stored at {place:?}, before {before} of the same key, at {earlier:?}"));
+        }
+    }
+    Ok(())
+}
