@@ -1,10 +1,11 @@
 //! The list of kinds, and the check of everything that was loaded against it.
 
-use super::alongside::{self, Candidate};
-use super::{dynamodb, kinesis};
+use super::cross_checks::{self, Candidate};
+use super::{Context, dynamodb, kinesis};
 use crate::aws::ConnectionSettings;
-use crate::domain::{ComponentName, Direction};
+use crate::domain::{Binding, BindingError, ComponentName, Direction, FailureKind};
 use crate::manifest::{DYNAMODB, Document, Fault, Faults, KINESIS, Loaded, Notice, Place, is_local_store, nearest};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the check of one kind gives. A spec with faults is only for looking at.
@@ -135,8 +136,8 @@ pub fn check(loaded: Loaded) -> Verdict {
     let mut verdict = Verdict { components: Vec::new(), notices, faults };
     let mut candidates: Vec<Candidate<'_>> =
         documents.iter().filter_map(|document| verdict.document(document)).collect();
-    verdict.notices.extend(alongside::notices(&candidates));
-    for (place, fault) in alongside::judge(&candidates, &documents) {
+    verdict.notices.extend(cross_checks::notices(&candidates));
+    for (place, fault) in cross_checks::judge(&candidates, &documents) {
         let Some(candidate) = candidates.get_mut(place) else { continue };
         candidate.is_sound = false;
         verdict.fault(candidate.document, fault);
@@ -209,6 +210,34 @@ fn unknown_type(document: &Document, type_name: &str) -> Fault {
 fn kinds() -> String {
     let names: Vec<String> = KINDS.iter().map(|kind| format!("`{}`", kind.type_name)).collect();
     format!("known kinds are {}", names.join(" and "))
+}
+
+/// Connects one component under its `initTimeout`.
+///
+/// # Errors
+/// When the component cannot be connected, or not in time.
+pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn Binding>, BindingError> {
+    let limit = checked.init_timeout;
+    let metrics = context.metrics.credentials(checked.name.as_str());
+    let connection = checked.connection_mut();
+    connection.metrics = Some(metrics);
+    if connection.ca_bundle.is_none() {
+        connection.ca_bundle.clone_from(&context.ca_bundle);
+    }
+    let named = format!("{} ({}/{})", checked.name, checked.type_name, checked.version);
+    let connecting = async {
+        match checked.spec {
+            Spec::Kinesis(spec) => kinesis::connect(checked.name, *spec, context).await,
+            Spec::DynamoDb(spec) => dynamodb::connect(checked.name, *spec, context).await,
+        }
+    };
+    tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
+        let advice = "raise `initTimeout` or check that credentials and region can be found";
+        Err(BindingError::new(
+            FailureKind::TimedOut,
+            format!("init timeout for component {named} after {limit:?}: {advice}"),
+        ))
+    })
 }
 
 #[cfg(test)]

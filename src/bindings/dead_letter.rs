@@ -1,6 +1,6 @@
 //! The last resort of an output: what failed for good goes to another component, with its cause.
 
-use super::peers::Peers;
+use super::context::Registry;
 use crate::domain::{
     BindingError, ComponentName, DEAD_LETTERED, DataForm, InvokeRequest, Metadata, NewRecord, Outcome,
 };
@@ -50,7 +50,7 @@ pub(super) struct DeadLetter {
     /// Where they go.
     pub(super) target: ComponentName,
     /// Where the target is found.
-    pub(super) peers: Peers,
+    pub(super) registry: Registry,
     /// Counts, on the account of `component`.
     pub(super) metrics: OutputMetrics,
 }
@@ -116,7 +116,7 @@ impl DeadLetter {
     }
 
     async fn send(&self, record: &NewRecord, failure: &BindingError) -> Result<(), NotTaken> {
-        let peer = self.peers.find(&self.target).ok_or(NotTaken::Gone)?;
+        let peer = self.registry.find(&self.target).ok_or(NotTaken::Gone)?;
         let output = peer.output().ok_or(NotTaken::Gone)?;
         let mut metadata = Metadata::default();
         // Letters of one key keep their order where the target keeps order.

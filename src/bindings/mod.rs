@@ -6,30 +6,22 @@
 //!
 //! To add a kind: a folder with its `spec.rs` and `binding.rs`, a row in `catalog.rs`, a variant of [`Spec`].
 
-mod absent_files;
-mod alongside;
-mod attempts;
 mod catalog;
-mod connect;
 mod connection;
+mod context;
+mod cross_checks;
 mod dead_letter;
 pub mod dynamodb;
+mod fields;
 mod identity;
 mod item_failure;
 pub mod kinesis;
-mod lease_tables;
-mod metadata_names;
-mod names;
-mod peers;
+mod metadata_check;
 mod region;
-mod shape;
-mod toolbox;
-mod trying;
+mod retry;
+mod strict_json;
 
-pub use absent_files::absent_files;
-pub use catalog::{Checked, Spec, Verdict, check};
-pub use connect::connect;
-pub use lease_tables::LeaseTables;
-pub use peers::Peers;
-pub use toolbox::Toolbox;
-pub use trying::Trying;
+pub use catalog::{Checked, Spec, Verdict, check, connect};
+pub use context::{Context, LeaseTables, Registry};
+pub use cross_checks::missing_files;
+pub use retry::RetryConfig;

@@ -1,7 +1,7 @@
 //! `bindd check`: reads component files and tells every fault; with `--connect` also tries what each component needs.
 
 use super::probe::{Probed, probe};
-use crate::bindings::{Checked, Verdict, absent_files, check};
+use crate::bindings::{Checked, Verdict, check, missing_files};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
@@ -42,7 +42,7 @@ fn verdict(settings: &CheckSettings) -> Verdict {
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
     }));
-    verdict.notices.extend(absent_files(&verdict.components, &ProcessEnvironment));
+    verdict.notices.extend(missing_files(&verdict.components, &ProcessEnvironment));
     verdict
 }
 

@@ -1,7 +1,7 @@
 //! Component files in, checked components out; all faults told at once.
 
 use super::StartError;
-use crate::bindings::{Checked, Verdict, absent_files, check};
+use crate::bindings::{Checked, Verdict, check, missing_files};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load as load_files};
 use crate::settings::Settings;
 
@@ -17,8 +17,8 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
         environment: &ProcessEnvironment,
     };
     let Verdict { components, notices, faults } = check(load_files(&request));
-    let absent = absent_files(&components, &ProcessEnvironment);
-    for notice in notices.iter().chain(&absent) {
+    let missing = missing_files(&components, &ProcessEnvironment);
+    for notice in notices.iter().chain(&missing) {
         tracing::warn!("{notice}");
     }
     if !faults.is_empty() {

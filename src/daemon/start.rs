@@ -4,7 +4,7 @@ use super::inputs::{self, Wanted};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::bindings::{Checked, LeaseTables, Peers, Toolbox, connect};
+use crate::bindings::{Checked, Context, LeaseTables, Registry, connect};
 use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
 use crate::http::{self, AppConnection, BindError, Face, HttpSettings, Listeners};
 use crate::manifest::Faults;
@@ -59,9 +59,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     };
     let metrics = Metrics::new();
     let wanted: Vec<Wanted> = components.iter().filter_map(Wanted::of).collect();
-    let toolbox = toolbox(settings, &metrics);
-    let connected = connect_all(components, &toolbox).await?;
-    toolbox.peers.introduce(connected.iter().map(|component| &component.binding));
+    let context = context(settings, &metrics);
+    let connected = connect_all(components, &context).await?;
+    context.registry.publish(connected.iter().map(|component| &component.binding));
     let inputs = pair(wanted, &connected);
     let host = Arc::new(Host::new(connected));
 
@@ -148,14 +148,14 @@ fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSett
     Ok(Some(channel))
 }
 
-fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
+fn context(settings: &Settings, metrics: &Metrics) -> Context {
     let app_id = if settings.app_id.is_empty() { "bindd" } else { &settings.app_id };
-    Toolbox {
+    Context {
         app_id: app_id.to_owned(),
         worker: WorkerId::new(format!("{app_id}-{}", uuid::Uuid::new_v4())),
         ca_bundle: settings.ca_bundle.clone(),
         metrics: metrics.clone(),
-        peers: Peers::default(),
+        registry: Registry::default(),
         lease_tables: LeaseTables::default(),
         drain_limit: settings
             .graceful_shutdown
@@ -164,17 +164,17 @@ fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
 }
 
 /// Connects all at once. The first failure that its file does not ignore ends the start.
-async fn connect_all(components: Vec<Checked>, toolbox: &Toolbox) -> Result<Vec<Component>, StartError> {
-    let connecting = components.into_iter().map(|checked| connect_one(checked, toolbox));
+async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Vec<Component>, StartError> {
+    let connecting = components.into_iter().map(|checked| connect_one(checked, context));
     let results = futures_util::future::join_all(connecting).await;
     let connected: Result<Vec<Option<Component>>, StartError> = results.into_iter().collect();
     Ok(connected?.into_iter().flatten().collect())
 }
 
-async fn connect_one(checked: Checked, toolbox: &Toolbox) -> Result<Option<Component>, StartError> {
+async fn connect_one(checked: Checked, context: &Context) -> Result<Option<Component>, StartError> {
     let (name, ignore_errors) = (checked.name.clone(), checked.ignore_errors);
     let (type_name, version, direction) = (checked.type_name.to_owned(), checked.version.clone(), checked.direction());
-    match connect(checked, toolbox).await {
+    match connect(checked, context).await {
         Ok(binding) => {
             tracing::info!(component = %name, kind = type_name, "component loaded");
             Ok(Some(Component { binding, type_name, version, direction }))
@@ -218,7 +218,7 @@ mod tests {
         let settings = Settings::local("shop", folder.path());
         let components = super::super::load(&settings).unwrap();
         let wanted: Vec<Wanted> = components.iter().filter_map(Wanted::of).collect();
-        let connected = connect_all(components, &toolbox(&settings, &Metrics::new())).await.unwrap();
+        let connected = connect_all(components, &context(&settings, &Metrics::new())).await.unwrap();
         assert_eq!(connected.len(), 2);
         let paired: Vec<_> = pair(wanted, &connected).into_iter().map(|(wanted, _)| wanted.name.to_string()).collect();
         assert_eq!(paired, ["stream"]);

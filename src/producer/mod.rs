@@ -29,10 +29,10 @@ mod single_calls;
 mod throughput;
 mod waiter;
 
+pub use crate::resilience::RetryPolicy;
 pub use handle::{Ports, Producer, PutOptions, Written};
 pub use settings::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
-    RetryPolicy,
 };
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What one producer is told; nothing is read from elsewhere.
 
-use crate::resilience::Backoff;
+use crate::resilience::RetryPolicy;
 use std::time::Duration;
 
 /// AWS takes this many records in one `PutRecords` (API reference, `PutRecords`).
@@ -112,17 +112,6 @@ pub enum RateLimitMode {
     Adaptive,
 }
 
-/// How failed attempts are repeated. A deadline of the request bounds all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// `maxRetries`: repetitions of one record; `None` is no limit but the deadline.
-    pub max_retries: Option<u32>,
-    /// `backoffInitialInterval` (50 ms) and `backoffMaxInterval` (2 s).
-    pub backoff: Backoff,
-    /// `backoffMaxElapsedTime`: no repetition begins later than this after the first attempt.
-    pub max_elapsed: Option<Duration>,
-}
-
 /// What may wait in one producer; beyond it callers are refused at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBounds {
@@ -167,12 +156,6 @@ impl Default for RateLimit {
             refresh_every: Duration::from_secs(300),
             fail_if_throttled: false,
         }
-    }
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { max_retries: None, backoff: Backoff::millis(50, 2_000), max_elapsed: None }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What becomes of a record after a failed attempt. Pure.
 
 use super::pending::Trial;
-use super::settings::RetryPolicy;
 use crate::domain::{BindingError, FailureKind};
+use crate::resilience::RetryPolicy;
 use std::time::Duration;
 use tokio::time::Instant;
 

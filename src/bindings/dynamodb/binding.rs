@@ -1,8 +1,8 @@
 //! The DynamoDB component: an output side alone.
 
-use super::super::Toolbox;
-use super::super::attempts::Attempts;
-use super::super::metadata_names::MetadataNames;
+use super::super::Context;
+use super::super::metadata_check::MetadataCheck;
+use super::super::retry::RetryRunner;
 use super::calls::{Items, ItemsSettings};
 use super::keys::Keys;
 use super::operation::Operation;
@@ -46,7 +46,7 @@ impl Binding for DynamoDb {
 pub(crate) async fn connect(
     name: ComponentName,
     spec: Spec,
-    toolbox: &Toolbox,
+    context: &Context,
 ) -> Result<Arc<dyn Binding>, BindingError> {
     let connection = aws::connect(&spec.connection).await?;
     let settings = ItemsSettings {
@@ -55,18 +55,13 @@ pub(crate) async fn connect(
         capacity: spec.options.capacity,
     };
     let items = Items::new(&connection, settings);
-    let names = MetadataNames::new(name.as_str(), KEYS);
-    let output = output(items, spec.options, names, toolbox.metrics.output(name.as_str()));
+    let names = MetadataCheck::new(name.as_str(), KEYS);
+    let output = output(items, spec.options, names, context.metrics.output(name.as_str()));
     Ok(Arc::new(DynamoDb { name, output }))
 }
 
-fn output(items: Items, options: Options, names: MetadataNames, metrics: OutputMetrics) -> Output {
-    let attempts = Attempts {
-        backoff: options.trying.backoff,
-        most_retries: options.trying.max_retries,
-        max_elapsed: options.trying.max_elapsed,
-        metrics,
-    };
+fn output(items: Items, options: Options, names: MetadataCheck, metrics: OutputMetrics) -> Output {
+    let attempts = RetryRunner { policy: options.trying.policy, metrics };
     let offered = options.allowed.iter().copied().map(Operation::word).collect();
     Output { items, attempts, keys: Keys::new(options.key.clone()), options, offered, names }
 }

@@ -231,13 +231,13 @@ pub(super) fn names(schema: &KeySchema) -> Vec<String> {
 
 fn pace(output: &Output, request: &Request) -> BulkPace {
     let options = &output.options;
-    let no_repeat_after = options.trying.max_elapsed.map(|most| Instant::now() + most);
+    let no_repeat_after = options.trying.policy.max_elapsed.map(|most| Instant::now() + most);
     BulkPace {
         max_in_flight: options.max_in_flight,
         deadline: request.deadline,
         no_repeat_after: no_repeat_after.map_or(request.deadline, |end| end.min(request.deadline)),
-        most_retries: options.trying.max_retries,
-        backoff: options.trying.backoff,
+        most_retries: options.trying.policy.max_retries,
+        backoff: options.trying.policy.backoff,
         seed: fastrand::u64(..),
         metrics: output.attempts.metrics.clone(),
     }

@@ -1,6 +1,6 @@
 //! `exec`: a PartiQL statement of the component, by its name. Requests give parameters and never a statement's text.
 
-use super::super::shape::shown;
+use super::super::strict_json::shown;
 use super::calls::{OnRefusal, Rows, Spelling, Statement, StatementEffect, Value};
 use super::life;
 use super::output::Output;
@@ -9,7 +9,7 @@ use super::shapes::{read_shape, refused};
 use super::token::{QueryMark, unwrap_token, wrap_token};
 use super::writes::{body, capacity_header};
 use crate::domain::{BindingError, FailureKind, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     let text = find(&output.options.statements, &shape.statement)?;
     let effect = StatementEffect::of(text);
     let (call, hidden) = match effect {
-        StatementEffect::Reads => (request.call("ExecuteStatement", Repeat::Freely), output.options.hidden()),
+        StatementEffect::Reads => (request.call("ExecuteStatement", Idempotency::Idempotent), output.options.hidden()),
         StatementEffect::Writes => {
             let repeat = request.repeat_ambiguous(output.options.repeat_ambiguous);
             (request.call("ExecuteStatement", repeat).writing(1), None)

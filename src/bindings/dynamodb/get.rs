@@ -10,7 +10,7 @@ use super::request::Request;
 use super::shapes::{Behind, read_key, read_shape};
 use super::writes::capacity_header;
 use crate::domain::{BindingError, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ pub(super) async fn run(output: &Output, request: Request) -> Result<InvokeRespo
     let (get, projection) = read(&request, options.consistency, &needed)?;
     keys::check_key(output.keys.known(), &get.key)?;
     let attempt = || output.items.get(get.clone(), request.deadline);
-    let spent = output.attempts.run(request.call("GetItem", Repeat::Freely), attempt).await?;
+    let spent = output.attempts.run(request.call("GetItem", Idempotency::Idempotent), attempt).await?;
     let found = spent.value;
     let mut response = InvokeResponse::default();
     response.metadata.extend(capacity_header(found.capacity));

@@ -1,12 +1,12 @@
 //! The fields of a `bindings.aws.dynamodb` file beside table and connection.
 
-use super::super::trying::{self, Trying};
+use super::super::retry::RetryConfig;
 use super::calls::{
     AttributeTypes, CapacityReport, Consistency, ItemFormat, KeyAttribute, KeySchema, NumberForm, Spelling, StatedType,
 };
 use super::operation::Operation;
 use crate::manifest::{Reader, nearest};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub struct Options {
     /// `returnConsumedCapacity`
     pub capacity: CapacityReport,
     /// `retryAmbiguous`: whether a conditional or counting write is sent again after an unknown outcome.
-    pub repeat_ambiguous: Repeat,
+    pub repeat_ambiguous: Idempotency,
     /// `statements`: texts of `exec` by name.
     pub statements: BTreeMap<String, String>,
     /// `maxInFlight`: calls of one bulk open at once. Default 16.
@@ -71,7 +71,7 @@ pub struct Options {
     /// `maxBulkItems`: items of one bulk. Default 10,000.
     pub max_bulk_items: usize,
     /// Times and retries; the first wait is 25 ms.
-    pub trying: Trying,
+    pub trying: RetryConfig,
 }
 
 impl Options {
@@ -99,11 +99,11 @@ impl Options {
             max_response_size: reader.size("maxResponseSize", RESPONSE_SIZES).unwrap_or(4 << 20),
             allowed,
             capacity: if capacity { CapacityReport::Total } else { CapacityReport::Off },
-            repeat_ambiguous: if retry_ambiguous { Repeat::Freely } else { Repeat::UnlessUnknown },
+            repeat_ambiguous: if retry_ambiguous { Idempotency::Idempotent } else { Idempotency::NotIdempotent },
             statements,
             max_in_flight: count(reader, "maxInFlight", 16, 1_000),
             max_bulk_items: count(reader, "maxBulkItems", 10_000, 10_000),
-            trying: trying::read(reader, FIRST_WAIT),
+            trying: RetryConfig::read(reader, FIRST_WAIT),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Items out and in: each operation has a module of its own, this one finds it.
 
-use super::super::attempts::Attempts;
-use super::super::metadata_names::MetadataNames;
+use super::super::metadata_check::MetadataCheck;
+use super::super::retry::RetryRunner;
 use super::calls::Items;
 use super::keys::Keys;
 use super::operation::{Effect, Operation};
@@ -19,7 +19,7 @@ pub(super) struct Output {
     /// Makes single attempts.
     pub(super) items: Items,
     /// Repeats them.
-    pub(super) attempts: Attempts,
+    pub(super) attempts: RetryRunner,
     /// The table's key, as far as it is known.
     pub(super) keys: Keys,
     /// What the file says.
@@ -27,7 +27,7 @@ pub(super) struct Output {
     /// The names of `options.allowed`.
     pub(super) offered: Vec<&'static str>,
     /// Tells of misspelt request metadata.
-    pub(super) names: MetadataNames,
+    pub(super) names: MetadataCheck,
 }
 
 #[async_trait]
@@ -38,7 +38,7 @@ impl OutputBinding for Output {
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let operation = self.allowed(&request.operation)?;
-        self.names.judge(&request.metadata);
+        self.names.warn_about_unknown(&request.metadata);
         let request = Request::read(request, &self.options).inspect_err(|_| match operation.effect() {
             Some(Effect::Writes) => self.refused(1),
             Some(Effect::Reads) | None => {}

@@ -11,7 +11,7 @@ use super::shapes::{Behind, read_shape, refused};
 use super::token::{QueryMark, read_token, write_token};
 use super::writes::{body, capacity_header};
 use crate::domain::{BindingError, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -147,7 +147,7 @@ async fn read_page(
         let selection = &selection;
         async move {
             let attempt = || output.items.page(selection.clone(), start.clone(), limit, request.deadline);
-            let spent = output.attempts.run(request.call(operation, Repeat::Freely), attempt).await?;
+            let spent = output.attempts.run(request.call(operation, Idempotency::Idempotent), attempt).await?;
             Ok(spent.value)
         }
     };

@@ -1,11 +1,11 @@
 //! What every operation reads of its request beside `data`.
 
-use super::super::attempts::{Call, time_allowed};
+use super::super::retry::{Call, time_allowed};
 use super::calls::{Condition, Consistency, Item, ItemFormat, NumberForm, OnRefusal, Returned, Spelling};
 use super::options::Options;
 use super::shapes::{Behind, read_condition, refused};
 use crate::domain::{BindingError, FailureKind, InvokeRequest, Metadata};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -55,8 +55,8 @@ impl Request {
     }
 
     /// A call to be tried for this request; one that reads, unless it is told otherwise.
-    pub(super) const fn call(&self, operation: &'static str, repeat: Repeat) -> Call {
-        Call { operation, deadline: self.deadline, repeat, writes: 0 }
+    pub(super) const fn call(&self, operation: &'static str, repeat: Idempotency) -> Call {
+        Call { operation, deadline: self.deadline, idempotency: repeat, writes: 0 }
     }
 
     /// `conditionExpression` with `expressionAttributeNames` and `expressionAttributeValues`, which are JSON texts.
@@ -74,11 +74,11 @@ impl Request {
     }
 
     /// `retryAmbiguous`, else what the component says.
-    pub(super) fn repeat_ambiguous(&self, component: Repeat) -> Repeat {
+    pub(super) fn repeat_ambiguous(&self, component: Idempotency) -> Idempotency {
         match self.metadata.get("retryAmbiguous") {
             None => component,
-            Some(_) if self.metadata.is_true("retryAmbiguous") => Repeat::Freely,
-            Some(_) => Repeat::UnlessUnknown,
+            Some(_) if self.metadata.is_true("retryAmbiguous") => Idempotency::Idempotent,
+            Some(_) => Idempotency::NotIdempotent,
         }
     }
 

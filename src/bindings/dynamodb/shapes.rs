@@ -1,6 +1,6 @@
 //! The shapes of `data`: which members an operation takes, and what stands behind the placeholders of its expressions.
 
-use super::super::shape::{self, shown};
+use super::super::strict_json::{self, shown};
 use super::calls::{Condition, Delete, Item, ItemFormat, Placeholders, Put, Spelling};
 use crate::domain::{BindingError, FailureKind};
 use serde::Deserialize;
@@ -20,9 +20,9 @@ pub(super) fn refused(message: impl Into<String>) -> BindingError {
 /// Reads a JSON object with the fields that its type names, and no others. `form` shows what is right.
 ///
 /// # Errors
-/// As [`shape::read`].
+/// As [`strict_json::read`].
 pub(super) fn read_shape<'t, T: Deserialize<'t>>(text: &'t [u8], form: &str) -> Result<T, BindingError> {
-    shape::read(text).map_err(|error| {
+    strict_json::read(text).map_err(|error| {
         refused(format!("`data` does not have the form of the operation: {}; send {form}", error.message()))
     })
 }

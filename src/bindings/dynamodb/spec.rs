@@ -1,7 +1,7 @@
 //! What a `bindings.aws.dynamodb` file says, checked.
 
 use super::super::connection::{read_connection, read_direction};
-use super::super::names::{name_problem, not_allowed};
+use super::super::fields::{name_problem, not_allowed};
 use super::options::{Options, either};
 use crate::aws::{Arn, ConnectionSettings};
 use crate::domain::Direction;

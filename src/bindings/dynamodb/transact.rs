@@ -15,7 +15,7 @@ use super::shapes::{Behind, read_delete, read_key, read_put, read_shape, refused
 use super::update_shape::read_update;
 use super::writes::{body, capacity_header};
 use crate::domain::{BindingError, FailureKind, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -66,7 +66,7 @@ struct One<'t> {
 pub(super) async fn write(output: &Output, request: Request) -> Result<InvokeResponse, BindingError> {
     let (transaction, key) = prepared(output, &request)?;
     let attempt = || output.items.transact(&transaction, &request.spelling, request.deadline);
-    let call = request.call("TransactWriteItems", Repeat::Freely).writing(transaction.writes.len());
+    let call = request.call("TransactWriteItems", Idempotency::Idempotent).writing(transaction.writes.len());
     let spent = output.attempts.run(call, attempt).await;
     let spent = spent.map_err(|error| error.with_detail("idempotencyKey", key))?;
     let metadata = capacity_header(spent.value).into_iter().collect();
@@ -245,7 +245,7 @@ pub(super) async fn get(output: &Output, request: Request) -> Result<InvokeRespo
         projections.push(projection);
     }
     let attempt = || output.items.transact_get(&gets, request.deadline);
-    let spent = output.attempts.run(request.call("TransactGetItems", Repeat::Freely), attempt).await;
+    let spent = output.attempts.run(request.call("TransactGetItems", Idempotency::Idempotent), attempt).await;
     let together = spent?.value;
     let mut texts: Vec<Option<Box<RawValue>>> = Vec::with_capacity(gets.len());
     for (item, projection) in together.items.into_iter().zip(&projections) {

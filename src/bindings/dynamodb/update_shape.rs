@@ -1,6 +1,6 @@
 //! The shape of an update, and the expression that comes of it. Pure.
 
-use super::super::shape::shown;
+use super::super::strict_json::shown;
 use super::calls::{Effect, Item, Placeholders, Spelling, Update, Value};
 use super::shapes::{Behind, OWN_NAME, OWN_VALUE, read_key, read_shape, refused};
 use crate::domain::BindingError;

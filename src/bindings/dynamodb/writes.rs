@@ -9,7 +9,7 @@ use super::etag::Etag;
 use super::output::Output;
 use super::request::Request;
 use crate::domain::{BindingError, InvokeResponse, Outcome};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ pub(super) struct Attempted {
     /// The service's name for it.
     pub(super) operation: &'static str,
     /// Whether it may be sent again after an unknown outcome.
-    pub(super) repeat: Repeat,
+    pub(super) repeat: Idempotency,
     /// What proves it.
     pub(super) proof: Proof,
     /// Which attributes the caller wants.
@@ -194,16 +194,16 @@ pub(super) fn repeat(
     is_growing: bool,
     returned: Returned,
     etag: Option<&Etag>,
-    otherwise: Repeat,
-) -> Repeat {
+    otherwise: Idempotency,
+) -> Idempotency {
     if etag.is_some_and(Etag::protects) {
-        return Repeat::Freely;
+        return Idempotency::Idempotent;
     }
     let tells_before = match returned {
         Returned::AllOld | Returned::UpdatedOld => true,
         Returned::Nothing | Returned::AllNew | Returned::UpdatedNew => false,
     };
-    if has_condition || is_growing || tells_before { otherwise } else { Repeat::Freely }
+    if has_condition || is_growing || tells_before { otherwise } else { Idempotency::Idempotent }
 }
 
 #[cfg(test)]
@@ -216,19 +216,19 @@ mod tests {
         let etag = |expected| Etag { attribute: "v".to_owned(), expected, new: "n".to_owned() };
         let version = etag(Expected::Version("o".to_owned()));
         let decide = |condition, growing, returned, etag: Option<&Etag>| {
-            repeat(condition, growing, returned, etag, Repeat::UnlessUnknown)
+            repeat(condition, growing, returned, etag, Idempotency::NotIdempotent)
         };
-        assert_eq!(decide(false, false, Returned::Nothing, None), Repeat::Freely);
-        assert_eq!(decide(false, false, Returned::AllNew, Some(&etag(Expected::Any))), Repeat::Freely);
-        assert_eq!(decide(true, true, Returned::AllOld, Some(&version)), Repeat::Freely);
+        assert_eq!(decide(false, false, Returned::Nothing, None), Idempotency::Idempotent);
+        assert_eq!(decide(false, false, Returned::AllNew, Some(&etag(Expected::Any))), Idempotency::Idempotent);
+        assert_eq!(decide(true, true, Returned::AllOld, Some(&version)), Idempotency::Idempotent);
         for (condition, growing, returned, etag) in [
             (true, false, Returned::Nothing, None),
             (false, true, Returned::Nothing, None),
             (false, false, Returned::AllOld, None),
             (true, false, Returned::Nothing, Some(&etag(Expected::None))),
         ] {
-            assert_eq!(decide(condition, growing, returned, etag), Repeat::UnlessUnknown);
-            assert_eq!(repeat(condition, growing, returned, etag, Repeat::Freely), Repeat::Freely);
+            assert_eq!(decide(condition, growing, returned, etag), Idempotency::NotIdempotent);
+            assert_eq!(repeat(condition, growing, returned, etag, Idempotency::Idempotent), Idempotency::Idempotent);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Both sides of a Kinesis component, joined.
 
-use super::super::Toolbox;
+use super::super::Context;
 use super::super::dead_letter::DeadLetter;
-use super::super::metadata_names::MetadataNames;
+use super::super::metadata_check::MetadataCheck;
 use super::input::{Input, default_consumer};
 use super::output::Output;
 use super::request::KEYS;
@@ -51,19 +51,19 @@ impl Binding for Kinesis {
 pub(crate) async fn connect(
     name: ComponentName,
     spec: Spec,
-    toolbox: &Toolbox,
+    context: &Context,
 ) -> Result<Arc<dyn Binding>, BindingError> {
     let connection = aws::connect(&spec.connection).await?;
-    let output = spec.direction.has_output().then(|| output(&name, &spec, &connection, toolbox));
+    let output = spec.direction.has_output().then(|| output(&name, &spec, &connection, context));
     let input = match spec.direction.has_input() {
-        true => Some(input(&name, &spec, &connection, toolbox).await?),
+        true => Some(input(&name, &spec, &connection, context).await?),
         false => None,
     };
     Ok(Arc::new(Kinesis { name, input, output }))
 }
 
-fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &Toolbox) -> Output {
-    let metrics = toolbox.metrics.output(name.as_str());
+fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &Context) -> Output {
+    let metrics = context.metrics.output(name.as_str());
     let attempt_timeout = spec.output.producer.attempt_timeout;
     let settings = bounded(spec, fastrand::u64(..));
     let ports = Ports {
@@ -75,7 +75,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
     let dead_letter = spec.output.dead_letter.clone().map(|target| DeadLetter {
         component: name.clone(),
         target,
-        peers: toolbox.peers.clone(),
+        registry: context.registry.clone(),
         metrics: metrics.clone(),
     });
     Output {
@@ -83,7 +83,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
         spec: spec.output.clone(),
         dead_letter,
         metrics,
-        names: MetadataNames::new(name.as_str(), KEYS),
+        names: MetadataCheck::new(name.as_str(), KEYS),
     }
 }
 
@@ -105,13 +105,13 @@ async fn input(
     name: &ComponentName,
     spec: &Spec,
     connection: &Connection,
-    toolbox: &Toolbox,
+    context: &Context,
 ) -> Result<Input, BindingError> {
-    let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(&toolbox.app_id, name));
+    let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(&context.app_id, name));
     let lease_table = spec.lease_table.clone().unwrap_or_else(|| consumer.clone());
     // An input that is certainly read goes before those whose app is still to be asked.
     if !spec.direction.needs_probe() {
-        toolbox.lease_tables.reserve(&lease_table, name)?;
+        context.lease_tables.reserve(&lease_table, name)?;
     }
     let lease_connection = match &spec.lease_endpoint {
         Some(endpoint) => {
@@ -125,15 +125,15 @@ async fn input(
         stream: spec.stream.clone(),
         mode: spec.mode,
         lease_table,
-        lease_tables: toolbox.lease_tables.clone(),
+        lease_tables: context.lease_tables.clone(),
         lease_connection,
         consumer,
         initial_position: spec.initial_position,
         lease_duration: spec.lease_duration,
-        drain_limit: toolbox.drain_limit,
+        drain_limit: context.drain_limit,
         // Each input is a worker of its own.
-        worker: WorkerId::new(format!("{}/{name}", toolbox.worker)),
+        worker: WorkerId::new(format!("{}/{name}", context.worker)),
         history: Arc::default(),
-        metrics: toolbox.metrics.input(name.as_str()),
+        metrics: context.metrics.input(name.as_str()),
     })
 }

@@ -1,6 +1,6 @@
 //! `bulkCreate`: many items in one request. Each is judged by itself; a bad one fails alone.
 
-use super::super::shape;
+use super::super::strict_json;
 use crate::domain::{BindingError, FailureKind, cut_out};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -60,7 +60,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 /// # Errors
 /// `Caller` when `data` is not `{"items": […]}` or has none; `TooLarge` when there are more than `most`.
 pub(super) fn items(data: &[u8], most: usize) -> Result<Vec<&RawValue>, BindingError> {
-    let body: Body<'_> = shape::read(data).map_err(|error| {
+    let body: Body<'_> = strict_json::read(data).map_err(|error| {
         let form = r#"{"items": [{"data": 1}]}"#;
         refused(&format!("`data` must be an object with a list `items`, such as {form}: {}", error.message()))
     })?;
@@ -114,7 +114,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 
 /// Reads one item. `whole` is the buffer that holds it.
 pub(super) fn item<'a>(written: &'a RawValue, whole: &Bytes) -> Item<'a> {
-    match shape::read::<Fields<'a>>(written.get().as_bytes()) {
+    match strict_json::read::<Fields<'a>>(written.get().as_bytes()) {
         Ok(fields) => {
             let id = fields.id.filter(|id| is_name(id));
             let record = if fields.id.is_some() && id.is_none() {

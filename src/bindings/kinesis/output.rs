@@ -1,7 +1,7 @@
 //! Records out: one request, one record, one true answer; or many items, each with its own.
 
 use super::super::dead_letter::{DeadLetter, LIMIT};
-use super::super::metadata_names::MetadataNames;
+use super::super::metadata_check::MetadataCheck;
 use super::bulk::{Item, ItemRecord, item, items};
 use super::output_spec::OutputSpec;
 use super::payload::PayloadForm;
@@ -33,7 +33,7 @@ pub(super) struct Output {
     /// Counts what never reaches the producer.
     pub(super) metrics: OutputMetrics,
     /// Tells of misspelt request metadata.
-    pub(super) names: MetadataNames,
+    pub(super) names: MetadataCheck,
 }
 
 #[async_trait]
@@ -47,7 +47,7 @@ impl OutputBinding for Output {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        self.names.judge(&request.metadata);
+        self.names.warn_about_unknown(&request.metadata);
         match request.operation.as_str() {
             "create" => self.create(request).await,
             // The box keeps the future of single records small.

@@ -1,6 +1,6 @@
 //! What a file says about the output side, checked.
 
-use super::super::trying::{self, Trying};
+use super::super::retry::RetryConfig;
 use super::keys::{HashKeySource, KeySource, hash_key};
 use super::payload::{Compression, PayloadForm};
 use super::pointer::Pointer;
@@ -8,7 +8,6 @@ use crate::domain::{ComponentName, PartitionKey};
 use crate::manifest::Reader;
 use crate::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
-    RetryPolicy,
 };
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -57,8 +56,8 @@ pub struct OutputSpec {
 impl OutputSpec {
     /// Reads the fields of the output side; what is wrong is left with the reader.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let trying = trying::read(reader, FIRST_WAIT);
-        let producer = read_producer(reader, trying);
+        let retry = RetryConfig::read(reader, FIRST_WAIT);
+        let producer = read_producer(reader, retry);
         let partition_key = read_partition_key(reader, &producer);
         Self {
             explicit_hash_key: read_hash_key(reader, &partition_key),
@@ -66,8 +65,8 @@ impl OutputSpec {
             producer,
             form: PayloadForm::of_component(flag(reader, "rawPayload"), flag(reader, "decodeBase64")),
             compression: reader.one_of("compression", &Compression::WORDS).unwrap_or_default(),
-            request_timeout: trying.request_timeout,
-            max_request_timeout: trying.max_request_timeout,
+            request_timeout: retry.request_timeout,
+            max_request_timeout: retry.max_request_timeout,
             max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
             dead_letter: reader.parsed("deadLetterBinding", |text| {
                 let remedy = || "write the `metadata.name` of another output component".to_owned();
@@ -92,7 +91,7 @@ impl OutputSpec {
     }
 }
 
-fn read_producer(reader: &mut Reader<'_>, trying: Trying) -> ProducerSettings {
+fn read_producer(reader: &mut Reader<'_>, retry: RetryConfig) -> ProducerSettings {
     let default = ProducerSettings::default();
     let ordering =
         reader.one_of("ordering", &[("none", Ordering::None), ("key", Ordering::Key), ("strict", Ordering::Strict)]);
@@ -102,7 +101,7 @@ fn read_producer(reader: &mut Reader<'_>, trying: Trying) -> ProducerSettings {
     if max_record_size > queue.bytes {
         reader.fault("maxQueueBytes", "the queue cannot hold one record of `maxRecordSize`", "raise it");
     }
-    let batching = read_batching(reader, trying.request_timeout);
+    let batching = read_batching(reader, retry.request_timeout);
     ProducerSettings {
         aggregation: read_aggregation(reader, ordering, batching),
         batching,
@@ -110,14 +109,10 @@ fn read_producer(reader: &mut Reader<'_>, trying: Trying) -> ProducerSettings {
         ordering,
         ordering_on_failure: read_ordering_on_failure(reader, ordering),
         rate_limit: read_rate_limit(reader),
-        retry: RetryPolicy {
-            max_retries: trying.max_retries,
-            backoff: trying.backoff,
-            max_elapsed: trying.max_elapsed,
-        },
+        retry: retry.policy,
         queue,
         max_record_size,
-        attempt_timeout: trying.attempt_timeout,
+        attempt_timeout: retry.attempt_timeout,
         seed: 0,
     }
 }

@@ -1,6 +1,6 @@
 //! What a request's metadata asks for. Keys that nobody knows have no effect, as in Dapr.
 
-use super::super::attempts::time_allowed;
+use super::super::retry::time_allowed;
 use super::output_spec::OutputSpec;
 use super::payload::{Compression, PayloadForm};
 use crate::domain::{BindingError, FailureKind, Metadata, SequenceNumber};

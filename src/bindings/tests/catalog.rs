@@ -198,7 +198,7 @@ fn a_table_is_tried_as_a_stream_is() {
     let verdict = verdict("bindings.aws.dynamodb", "", &fields);
     assert!(verdict.faults.is_empty(), "{}", verdict.faults);
     let Spec::DynamoDb(spec) = &verdict.components[0].spec else { panic!("a table") };
-    let (trying, size) = (spec.options.trying, spec.options.max_response_size);
+    let (trying, size) = (spec.options.trying.policy, spec.options.max_response_size);
     assert_eq!((trying.max_retries, trying.max_elapsed, size), (None, None, 2 << 20));
     assert_eq!(trying.backoff, crate::resilience::Backoff::millis(25, 2_000));
 }

@@ -1,4 +1,4 @@
-use super::super::peers::Peers;
+use super::super::context::Registry;
 use super::*;
 use crate::domain::{Binding, FailureKind, InputBinding, InvokeResponse, OutputBinding};
 use crate::telemetry::Metrics;
@@ -56,13 +56,13 @@ impl OutputBinding for Target {
 
 fn world(mood: Mood) -> (DeadLetter, Arc<Target>, Metrics) {
     let target = Arc::new(Target { name: "letters".parse().unwrap(), mood, taken: Mutex::default() });
-    let peers = Peers::default();
-    peers.introduce([&(Arc::clone(&target) as Arc<dyn Binding>)]);
+    let registry = Registry::default();
+    registry.publish([&(Arc::clone(&target) as Arc<dyn Binding>)]);
     let metrics = Metrics::new();
     let letters = DeadLetter {
         component: "orders".parse().unwrap(),
         target: target.name.clone(),
-        peers,
+        registry,
         metrics: metrics.output("orders"),
     };
     (letters, target, metrics)

@@ -3,7 +3,7 @@ use super::super::{TransactWrite, item_from_json};
 use super::*;
 use crate::aws::{ConnectionSettings, StaticCredentials, connect};
 use crate::domain::{FailureKind, Outcome};
-use crate::resilience::{Backoff, Retry};
+use crate::resilience::{Backoff, Idempotency, Retry, RetryPolicy};
 use crate::telemetry::Metrics;
 use std::num::NonZeroUsize;
 
@@ -49,7 +49,8 @@ where
         let running = attempt();
         async move { running.await.map_err(BindingError::from) }
     };
-    let tried = Retry::until(deadline, BACKOFF, 1).run(attempt).await;
+    let policy = RetryPolicy { backoff: BACKOFF, ..RetryPolicy::default() };
+    let tried = Retry::new(policy, Idempotency::Idempotent, deadline, 1).run(attempt).await;
     tried.map(|_| ()).expect_err("there is no place")
 }
 

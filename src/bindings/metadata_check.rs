@@ -16,20 +16,20 @@ const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
 /// The metadata that one component knows, and which other names it has met.
 #[derive(Debug)]
-pub(super) struct MetadataNames {
+pub(super) struct MetadataCheck {
     component: String,
     known: &'static [&'static str],
     /// Locked only for a name that is not known, and never across an await.
     met: Mutex<HashSet<String>>,
 }
 
-impl MetadataNames {
+impl MetadataCheck {
     pub(super) fn new(component: &str, known: &'static [&'static str]) -> Self {
         Self { component: component.to_owned(), known, met: Mutex::default() }
     }
 
     /// Warns once of each name that has no effect although it is nearly one that has.
-    pub(super) fn judge(&self, metadata: &Metadata) {
+    pub(super) fn warn_about_unknown(&self, metadata: &Metadata) {
         let unknown = metadata.names().filter(|name| !self.known.contains(name) && !TRACE.contains(name));
         for name in unknown.filter(|name| self.is_new(name)) {
             match near(name, self.known) {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn each_name_is_told_once_and_not_without_end() {
-        let names = MetadataNames::new("orders", KNOWN);
+        let names = MetadataCheck::new("orders", KNOWN);
         assert!(names.is_new("Timeout") && !names.is_new("Timeout"));
         assert!(names.is_new("timeOut"), "another spelling is another name");
         assert!(!names.is_new(&format!("timeout{}", " ".repeat(LONGEST))));
@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn what_is_known_takes_no_room() {
-        let names = MetadataNames::new("orders", KNOWN);
+        let names = MetadataCheck::new("orders", KNOWN);
         let pair = |name: &str| (name.to_owned(), "x".to_owned());
-        names.judge(&["timeout", "traceparent", "partitionkey"].map(pair).into_iter().collect());
+        names.warn_about_unknown(&["timeout", "traceparent", "partitionkey"].map(pair).into_iter().collect());
         assert_eq!(*names.met.lock().unwrap(), HashSet::from(["partitionkey".to_owned()]));
     }
 }

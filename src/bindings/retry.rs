@@ -1,22 +1,95 @@
 //! The attempts of one request to an output: retried, bounded and counted in one place for all kinds.
 
 use crate::domain::{BindingError, FailureKind, Outcome};
-use crate::resilience::{Backoff, Repeat, Retry, Spent};
+use crate::manifest::Reader;
+use crate::resilience::{Backoff, Idempotency, Retry, RetryPolicy, Success};
 use crate::telemetry::{OutputMetrics, RecordState};
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// How long and how often an output tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryConfig {
+    /// `requestTimeout`: bound of one invocation with all that it waits for and all its retries. Default 10 s, at most
+    /// `maxRequestTimeout`.
+    pub request_timeout: Duration,
+    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, or `requestTimeout` if that
+    /// is longer.
+    pub max_request_timeout: Duration,
+    /// `attemptTimeout`: bound of one call of the service. Default 5 s.
+    pub attempt_timeout: Duration,
+    /// `maxRetries` (0 for none, -1, the default, for no limit), `backoffInitialInterval`, `backoffMaxInterval` (2 s, or the
+    /// first wait if that is longer) and `backoffMaxElapsedTime` (0, the default, for no limit).
+    pub policy: RetryPolicy,
+}
+
+impl RetryConfig {
+    /// Reads the fields; faults are left with the reader. `first_wait` is the kind's default for `backoffInitialInterval`,
+    /// at most 2 s.
+    pub(super) fn read(reader: &mut Reader<'_>, first_wait: Duration) -> Self {
+        let (asked, max) = (time(reader, "requestTimeout"), time(reader, "maxRequestTimeout"));
+        if let (Some(asked), Some(max)) = (asked, max)
+            && asked > max
+        {
+            reader
+                .notice("requestTimeout", &format!("it is above `maxRequestTimeout`, so the smaller counts, {max:?}"));
+        }
+        let request_timeout = asked.unwrap_or(DEFAULT_REQUEST_TIMEOUT).min(max.unwrap_or(HOUR));
+        let attempt_timeout = time(reader, "attemptTimeout");
+        if attempt_timeout.is_some_and(|attempt| attempt > request_timeout) {
+            let text = format!("it is above `requestTimeout`, so the smaller counts, {request_timeout:?}");
+            reader.notice("attemptTimeout", &text);
+        }
+        let max_elapsed = reader.duration("backoffMaxElapsedTime", Duration::ZERO..=HOUR);
+        Self {
+            request_timeout,
+            max_request_timeout: max.unwrap_or_else(|| request_timeout.max(DEFAULT_MAX_REQUEST_TIMEOUT)),
+            attempt_timeout: attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
+            policy: RetryPolicy {
+                max_retries: reader.parsed("maxRetries", retries).flatten(),
+                backoff: read_backoff(reader, first_wait),
+                max_elapsed: max_elapsed.filter(|time| !time.is_zero()),
+            },
+        }
+    }
+}
+
+fn time(reader: &mut Reader<'_>, name: &'static str) -> Option<Duration> {
+    reader.duration(name, MILLISECOND..=HOUR)
+}
+
+fn retries(text: &str) -> Result<Option<u32>, (String, String)> {
+    let remedy = || "write how often an attempt may be repeated: 0 for never, -1 for no limit".to_owned();
+    match text.trim() {
+        "-1" => Ok(None),
+        count => count.parse().map(Some).map_err(|_| ("this is not a number of retries".to_owned(), remedy())),
+    }
+}
+
+/// A longer first wait alone raises the default of the longest; two numbers that contradict each other are a fault.
+fn read_backoff(reader: &mut Reader<'_>, first_wait: Duration) -> Backoff {
+    let first = time(reader, "backoffInitialInterval").unwrap_or(first_wait);
+    let cap = time(reader, "backoffMaxInterval").unwrap_or_else(|| DEFAULT_LONGEST_WAIT.max(first));
+    Backoff::try_new(first, cap).unwrap_or_else(|_| {
+        let remedy = "raise it, or lower `backoffInitialInterval`";
+        reader.fault("backoffMaxInterval", "it is below `backoffInitialInterval`", remedy);
+        Backoff::millis(50, 2_000)
+    })
+}
+
 /// How an output tries. The adapters below make single attempts; retries are made here and nowhere else.
 #[derive(Debug)]
-pub(super) struct Attempts {
-    /// Waits between attempts.
-    pub(super) backoff: Backoff,
-    /// `maxRetries`; `None` is no bound but the deadline.
-    pub(super) most_retries: Option<u32>,
-    /// `backoffMaxElapsedTime`: no repetition begins later than this.
-    pub(super) max_elapsed: Option<Duration>,
+pub(super) struct RetryRunner {
+    pub(super) policy: RetryPolicy,
     /// Counts calls, and retries, those of failed requests too.
     pub(super) metrics: OutputMetrics,
 }
@@ -29,7 +102,7 @@ pub(super) struct Call {
     /// When the caller must have an answer.
     pub(super) deadline: Instant,
     /// Whether it may be sent again after an unknown outcome.
-    pub(super) repeat: Repeat,
+    pub(super) idempotency: Idempotency,
     /// How many items it writes; none for a read. Each is counted by how it ended.
     pub(super) writes: usize,
 }
@@ -59,13 +132,13 @@ impl Drop for Tally<'_> {
     }
 }
 
-impl Attempts {
+impl RetryRunner {
     /// Tries until it succeeds, may not be repeated, or the time is over. Counts what became of the items it writes:
     /// dropped while an attempt was under way, they are orphaned, for the service may have carried it out.
     ///
     /// # Errors
     /// The last failure.
-    pub(super) async fn run<T, F>(&self, call: Call, mut attempt: impl FnMut() -> F) -> Result<Spent<T>, BindingError>
+    pub(super) async fn run<T, F>(&self, call: Call, mut attempt: impl FnMut() -> F) -> Result<Success<T>, BindingError>
     where
         F: Future<Output = Result<T, BindingError>> + Send,
     {
@@ -88,22 +161,19 @@ impl Attempts {
                 result
             }
         };
-        let outcome = self.retry(call).run(counted).await.map_err(|error| match writes {
-            // A read leaves nothing behind, whatever became of it.
-            0 => error.with_outcome(Outcome::NotDone),
-            _ => error,
-        });
+        let outcome = Retry::new(self.policy, call.idempotency, call.deadline, fastrand::u64(..))
+            .run(counted)
+            .await
+            .map_err(|error| match writes {
+                // A read leaves nothing behind, whatever became of it.
+                0 => error.with_outcome(Outcome::NotDone),
+                _ => error,
+            });
         tally.state = if outcome.is_ok() { RecordState::Stored } else { RecordState::Failed };
         if outcome.as_ref().is_err_and(|error| error.outcome() == Outcome::Unknown) {
             self.metrics.ambiguous();
         }
         outcome
-    }
-
-    fn retry(&self, call: Call) -> Retry {
-        let retry = Retry::until(call.deadline, self.backoff, fastrand::u64(..)).repeating(call.repeat);
-        let retry = self.most_retries.into_iter().fold(retry, Retry::at_most);
-        self.max_elapsed.into_iter().fold(retry, Retry::for_no_longer_than)
     }
 }
 
@@ -133,13 +203,15 @@ mod tests {
     use crate::telemetry::Metrics;
     use futures_util::FutureExt;
 
+    fn policy(retries: u32) -> RetryPolicy {
+        RetryPolicy { max_retries: Some(retries), backoff: Backoff::millis(10, 10), max_elapsed: None }
+    }
+
     /// The state of two items after a call that fails so many times, cut off after its first poll if it waits then.
     async fn counted(failures: u32, deadline: Instant, attempt: impl Fn(u32) -> Result<(), BindingError>) -> String {
         let metrics = Metrics::new();
-        let backoff = Backoff::millis(10, 10);
-        let attempts =
-            Attempts { backoff, most_retries: Some(failures), max_elapsed: None, metrics: metrics.output("rows") };
-        let call = Call { operation: "PutItem", deadline, repeat: Repeat::Freely, writes: 0 }.writing(2);
+        let attempts = RetryRunner { policy: policy(failures), metrics: metrics.output("rows") };
+        let call = Call { operation: "PutItem", deadline, idempotency: Idempotency::Idempotent, writes: 0 }.writing(2);
         let mut made = 0;
         let running = attempts.run(call, || {
             made += 1;
@@ -176,16 +248,11 @@ mod tests {
     #[tokio::test]
     async fn a_read_leaves_no_doubt() {
         let metrics = Metrics::new();
-        let attempts = Attempts {
-            backoff: Backoff::millis(10, 10),
-            most_retries: Some(0),
-            max_elapsed: None,
-            metrics: metrics.output("rows"),
-        };
+        let attempts = RetryRunner { policy: policy(0), metrics: metrics.output("rows") };
         let lost = || async { Err(BindingError::new(FailureKind::TimedOut, "lost").with_outcome(Outcome::Unknown)) };
         let deadline = Instant::now() + Duration::from_secs(9);
-        let read = Call { operation: "GetItem", deadline, repeat: Repeat::Freely, writes: 0 };
-        let outcome = |result: Result<Spent<()>, BindingError>| result.unwrap_err().outcome();
+        let read = Call { operation: "GetItem", deadline, idempotency: Idempotency::Idempotent, writes: 0 };
+        let outcome = |result: Result<Success<()>, BindingError>| result.unwrap_err().outcome();
         assert_eq!(outcome(attempts.run(read, lost).await), Outcome::NotDone);
         assert_eq!(outcome(attempts.run(read.writing(1), lost).await), Outcome::Unknown);
         let ambiguous = r#"bindd_output_ambiguous_total{component="rows"} 1"#;
@@ -202,6 +269,16 @@ mod tests {
         }
         for bad in ["soon", "0", "-1s"] {
             assert_eq!(time_allowed(Some(bad), second, most).unwrap_err().kind(), FailureKind::Caller);
+        }
+    }
+
+    #[test]
+    fn no_retry_and_retries_without_limit_have_a_number_each() {
+        for (text, most) in [("-1", None), ("0", Some(0)), (" 7 ", Some(7))] {
+            assert_eq!(retries(text).unwrap(), most, "{text}");
+        }
+        for bad in ["-2", "", "often", "1.5"] {
+            assert!(retries(bad).unwrap_err().1.contains("-1 for no limit"), "{bad}");
         }
     }
 }
