@@ -1,6 +1,7 @@
-//! The rule that AWS has for names of streams, stream consumers and tables: ASCII letters, digits, `_`, `.` and `-`.
+//! Fields that several kinds share: names of AWS resources, endpoints, direction, route.
 
-use crate::manifest::Reader;
+use crate::domain::Direction;
+use crate::manifest::{Reader, nearest};
 use std::ops::RangeInclusive;
 
 /// At most so many wrong characters are named.
@@ -45,6 +46,70 @@ pub(super) fn read_name(
 pub(super) fn not_allowed(what: &str, lengths: &RangeInclusive<usize>, problem: &str) -> String {
     let (least, most) = (lengths.start(), lengths.end());
     format!("{what} has {least} to {most} letters, digits, `_`, `.` or `-`, but {problem}")
+}
+
+/// A URL of a service. White space around it is removed with a notice.
+pub(super) fn read_endpoint(reader: &mut Reader<'_>, field: &'static str) -> Option<String> {
+    let mut is_padded = false;
+    let parsed = reader.parsed(field, |text| {
+        is_padded = text.trim().len() < text.len();
+        endpoint(text.trim())
+    });
+    if is_padded {
+        reader.notice_trimmed(field);
+    }
+    parsed
+}
+
+fn endpoint(text: &str) -> Result<String, (String, String)> {
+    let wrong = |problem: &str| (problem.to_owned(), "write one such as `http://localhost:4566`".to_owned());
+    let uri: http::Uri = text.parse().map_err(|_| wrong("this is not a URL"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return Err(wrong("this is not an http or https URL"));
+    }
+    if uri.query().is_some() {
+        return Err(wrong("an endpoint takes no query"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `direction`: `input`, `output`, or both with a comma; case and spaces are not regarded, as in Dapr.
+pub(super) fn read_direction(reader: &mut Reader<'_>) -> Direction {
+    let parsed = reader.parsed("direction", |text| {
+        let (mut input, mut output) = (false, false);
+        for word in text.split(',') {
+            match word.trim().to_lowercase().as_str() {
+                "input" => input = true,
+                "output" => output = true,
+                other => {
+                    let remedy = nearest(other, ["input", "output"]);
+                    let remedy = remedy.map(|word| format!("did you mean `{word}`?"));
+                    let all = || "write `input`, `output` or `input, output`".to_owned();
+                    return Err(("this is not a direction".to_owned(), remedy.unwrap_or_else(all)));
+                }
+            }
+        }
+        Ok(match (input, output) {
+            (true, true) => Direction::Both,
+            (true, false) => Direction::Input,
+            (false, true) => Direction::Output,
+            (false, false) => Direction::Unstated,
+        })
+    });
+    parsed.unwrap_or_default()
+}
+
+/// `route`: the path at which the app takes events, given its leading `/`.
+pub(super) fn read_route(reader: &mut Reader<'_>) -> Option<String> {
+    reader.parsed("route", |text| {
+        let path = format!("/{}", text.trim_start_matches('/'));
+        let is_path = path.parse::<http::uri::PathAndQuery>().is_ok_and(|parsed| parsed.query().is_none());
+        if is_path && !path.contains('#') {
+            Ok(path)
+        } else {
+            Err(("this is not a path".to_owned(), "write one such as `/orders`".to_owned()))
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The fields that say who a component is towards AWS. What cannot apply together is a fault that names both fields.
 
-use super::connection::{PADDED, read_endpoint, read_trimmed, spelled};
+use super::fields::read_endpoint;
 use super::region::same_partition;
 use crate::aws::{Arn, IdentitySettings, IdentitySource, KeyText, StaticCredentials, key_text};
 use crate::manifest::Reader;
@@ -72,7 +72,7 @@ fn read_key(reader: &mut Reader<'_>, field: &'static str) -> Option<SecretString
     match key_text(value.expose_secret()) {
         KeyText::Clean => Some(value),
         KeyText::Padded => {
-            reader.notice(field, PADDED);
+            reader.notice_trimmed(field);
             let trimmed = value.expose_secret().trim();
             (!trimmed.is_empty()).then(|| SecretString::from(trimmed))
         }
@@ -98,8 +98,8 @@ fn lone(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
 /// Reads where credentials come from, and the roles on top. Static keys are read by [`read_keys`].
 pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> IdentitySettings {
     let word = reader.one_of("credentialSource", &WORDS).unwrap_or(Word::Auto);
-    let profile = read_trimmed(reader, "profile");
-    let credentials_file = read_trimmed(reader, "credentialsFile").map(PathBuf::from);
+    let profile = reader.trimmed_text("profile");
+    let credentials_file = reader.trimmed_text("credentialsFile").map(PathBuf::from);
     let process = reader.text("credentialProcess");
     refuse_what_is_not_offered(reader, word);
     let meant = meant(reader, word);
@@ -112,7 +112,7 @@ pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> Id
         (Word::Imds, _) => IdentitySource::Imds,
         (Word::Auto | Word::Static | Word::Process | Word::Sso | Word::RolesAnywhere, _) => IdentitySource::Chain,
     };
-    let session_name = spelled(reader, "sessionName", "assumeRoleSessionName");
+    let session_name = reader.name_or_alias("sessionName", "assumeRoleSessionName");
     let session_name = reader.parsed(session_name, session);
     let roles = read_roles(reader, region);
     let (external_id, session_duration) = read_session(reader, roles.len());
@@ -228,7 +228,7 @@ fn is_role(text: &str) -> bool {
 
 /// `assumeRoleExternalId` and `assumeRoleDuration`, which mean something only with a role.
 fn read_session(reader: &mut Reader<'_>, roles: usize) -> (Option<SecretString>, Option<Duration>) {
-    let id_field = spelled(reader, "assumeRoleExternalId", "roleExternalId");
+    let id_field = reader.name_or_alias("assumeRoleExternalId", "roleExternalId");
     let external_id = reader.parsed(id_field, external_id).map(SecretString::from);
     let duration = reader.duration("assumeRoleDuration", SHORTEST_SESSION..=LONGEST_SESSION);
     if !reader.is_given("assumeRoleArn") {

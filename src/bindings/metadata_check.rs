@@ -2,6 +2,7 @@
 //! nearly ours was most likely meant for us, and its having no effect is told in the log.
 
 use crate::domain::Metadata;
+use crate::manifest::nearest;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -32,7 +33,7 @@ impl MetadataCheck {
     pub(super) fn warn_about_unknown(&self, metadata: &Metadata) {
         let unknown = metadata.names().filter(|name| !self.known.contains(name) && !TRACE.contains(name));
         for name in unknown.filter(|name| self.is_new(name)) {
-            match near(name, self.known) {
+            match nearest(name, self.known.iter().copied()) {
                 Some(meant) => tracing::warn!(
                     component = %self.component, name, meant,
                     "request metadata was ignored, its name is not quite one that has an effect"
@@ -50,17 +51,6 @@ impl MetadataCheck {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         met.len() < MOST && !met.contains(name) && met.insert(name.to_owned())
     }
-}
-
-/// The known name that differs only in case, in marks between words, or by a slip: one letter in short names, two in longer
-/// ones.
-fn near(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain = |name: &str| name.replace(['-', '_'], "").to_lowercase();
-    let written = plain(name);
-    let slips = |known: &str| strsim::osa_distance(&written, &plain(known));
-    let allowed = |known: &str| if known.len() < 6 { 1 } else { 2 };
-    let (least, nearest) = known.iter().map(|known| (slips(known), *known)).min_by_key(|(slips, _)| *slips)?;
-    (least <= allowed(nearest)).then_some(nearest)
 }
 
 #[cfg(test)]
@@ -86,7 +76,7 @@ mod tests {
             ("contentType", None),
             ("", None),
         ] {
-            assert_eq!(near(written, KNOWN), meant, "{written}");
+            assert_eq!(nearest(written, KNOWN.iter().copied()), meant, "{written}");
         }
     }
 

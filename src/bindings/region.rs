@@ -1,15 +1,14 @@
 //! `region`: spelled right, of the ARN, of its partition.
 
-use super::connection::{read_trimmed, spelled};
 use crate::aws::{Arn, Partition, RegionVerdict, judge_region, known_regions};
 use crate::manifest::{Reader, nearest};
 
 /// Reads `region` (or `awsRegion`), else takes that of the ARN, and judges it. `of_arn` is the field with the ARN, and the
 /// ARN's region.
 pub(super) fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str, &str)>) -> Option<String> {
-    let field = spelled(reader, "region", "awsRegion");
+    let field = reader.name_or_alias("region", "awsRegion");
     let is_lenient = reader.boolean("allowUnknownRegion").unwrap_or(false) || reader.is_given("endpoint");
-    let written = read_trimmed(reader, field);
+    let written = reader.trimmed_text(field);
     if let Some(region) = &written
         && !judge(reader, field, region, is_lenient)
     {

@@ -108,28 +108,14 @@ impl Options {
     }
 }
 
-/// A field that has two names. `None` also when both are given, which is a fault.
-pub(super) fn either(reader: &mut Reader<'_>, name: &'static str, alias: &'static str) -> Option<&'static str> {
-    // Both names are asked for, so that neither is called unknown.
-    let given = (reader.text(name).is_some(), reader.text(alias).is_some());
-    match given {
-        (true, true) => {
-            reader.fault(alias, format!("it is the same as `{name}`, which is also given"), "leave one of them out");
-            None
-        }
-        (false, true) => Some(alias),
-        (true, false) | (false, false) => Some(name),
-    }
-}
-
 fn read_key(reader: &mut Reader<'_>) -> Option<KeySchema> {
-    let partition = either(reader, "partitionKeyName", "partitionKey");
-    let sort = either(reader, "sortKeyName", "sortKey");
-    let mut attribute = |field: Option<&'static str>| {
-        let name = reader.parsed(field?, attribute_name)?;
+    let mut attribute = |name, alias| {
+        let field = reader.name_or_alias(name, alias);
+        let name = reader.parsed(field, attribute_name)?;
         Some(KeyAttribute { name, kind: None })
     };
-    let (partition, sort) = (attribute(partition), attribute(sort));
+    let partition = attribute("partitionKeyName", "partitionKey");
+    let sort = attribute("sortKeyName", "sortKey");
     match (partition, sort) {
         (Some(partition), sort) if sort.as_ref().is_some_and(|sort| sort.name == partition.name) => {
             reader.fault("sortKeyName", "it is also the partition key", "name the sort key, or leave it out");

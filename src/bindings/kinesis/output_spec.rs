@@ -223,8 +223,8 @@ fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> K
     let constant = reader.parsed("partitionKey", |text| {
         text.parse::<PartitionKey>().map_err(|error| (error.to_string(), "shorten it".to_owned()))
     });
-    let pointer = read_pointer(reader, ["partitionKeyFrom", "partitionKeyPath"]);
-    exclude(reader, "partitionKey", ["partitionKeyFrom", "partitionKeyPath"]);
+    let pointer_field = reader.name_or_alias("partitionKeyFrom", "partitionKeyPath");
+    let pointer = read_pointer(reader, pointer_field, "partitionKey");
     let words = [("partition-key", false), ("auto", true)];
     let is_auto = reader.one_of("recordDistribution", &words).unwrap_or(false);
     if !is_auto {
@@ -262,8 +262,8 @@ fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeyS
         hash_key(text)
             .ok_or_else(|| ("this is not a hash key".to_owned(), "write a decimal number below 2^128".to_owned()))
     });
-    let pointer = read_pointer(reader, ["explicitHashKeyFrom", "explicitHashKeyPath"]);
-    exclude(reader, "explicitHashKey", ["explicitHashKeyFrom", "explicitHashKeyPath"]);
+    let pointer_field = reader.name_or_alias("explicitHashKeyFrom", "explicitHashKeyPath");
+    let pointer = read_pointer(reader, pointer_field, "explicitHashKey");
     match (partition_key, constant, pointer) {
         (KeySource::None, _, _) | (_, None, None) => HashKeySource::None,
         (_, Some(key), _) => HashKeySource::Constant(key),
@@ -271,25 +271,17 @@ fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeyS
     }
 }
 
-/// The field's own name, or its other one; both at once are a fault.
-fn read_pointer(reader: &mut Reader<'_>, [name, alias]: [&'static str; 2]) -> Option<Pointer> {
-    let parse = |text: &str| {
+/// Reads a JSON pointer. It excludes the constant of the same key.
+fn read_pointer(reader: &mut Reader<'_>, field: &'static str, constant: &str) -> Option<Pointer> {
+    let pointer = reader.parsed(field, |text| {
         let remedy = || "write one such as `/order/customer`".to_owned();
         text.parse::<Pointer>().map_err(|error| (error.to_string(), remedy()))
-    };
-    let (first, second) = (reader.parsed(name, parse), reader.parsed(alias, parse));
-    if reader.is_given(name) && reader.is_given(alias) {
-        reader.fault(alias, format!("it is another name of `{name}`, which is given too"), "leave it out");
-    }
-    first.or(second)
-}
-
-fn exclude(reader: &mut Reader<'_>, constant: &str, pointers: [&'static str; 2]) {
-    let Some(pointer) = pointers.into_iter().find(|name| reader.is_given(name)) else { return };
-    if reader.is_given(constant) {
+    });
+    if reader.is_given(field) && reader.is_given(constant) {
         let problem = format!("`{constant}` is given too, and only one of them can be used");
-        reader.fault(pointer, problem, "leave one of them out");
+        reader.fault(field, problem, "leave one of them out");
     }
+    pointer
 }
 
 fn flag(reader: &mut Reader<'_>, name: &'static str) -> bool {

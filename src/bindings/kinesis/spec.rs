@@ -1,7 +1,7 @@
 //! What a `bindings.aws.kinesis` file says, checked.
 
-use super::super::connection::{read_connection, read_direction, read_endpoint, read_route};
-use super::super::fields::{name_problem, not_allowed, read_name};
+use super::super::connection::read_connection;
+use super::super::fields::{name_problem, not_allowed, read_direction, read_endpoint, read_name, read_route};
 use super::foreign_names::FOREIGN_NAMES;
 use super::input::default_consumer;
 use super::output_spec::OutputSpec;

@@ -136,7 +136,7 @@ fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
             "explicitHashKeyPath",
             "`explicitHashKey` is given",
         ),
-        (&[("partitionKeyFrom", "/a"), ("partitionKeyPath", "/b")], "partitionKeyPath", "another name"),
+        (&[("partitionKeyFrom", "/a"), ("partitionKeyPath", "/b")], "partitionKeyPath", "means the same"),
         (&[("aggregation", "key"), ("disableBatching", "true")], "aggregation", "without batching"),
         (&[("aggregation", "shard"), ("ordering", "strict")], "aggregation", "strict"),
         (&[("disableBatching", "true"), ("batchingMaxSize", "1Mi")], "batchingMaxSize", "no effect"),
