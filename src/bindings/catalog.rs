@@ -68,7 +68,7 @@ impl Checked {
     pub(super) fn lease_table(&self) -> Option<&str> {
         match &self.spec {
             Spec::Kinesis(spec) if spec.direction.has_input() => {
-                spec.lease_table.as_deref().or(spec.consumer_name.as_deref())
+                spec.input.lease_table.as_deref().or(spec.input.consumer_name.as_deref())
             }
             Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
         }
@@ -112,7 +112,7 @@ impl Checked {
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         match &self.spec {
-            Spec::Kinesis(spec) => spec.route.as_deref(),
+            Spec::Kinesis(spec) => spec.input.route.as_deref(),
             Spec::DynamoDb(_) => None,
         }
     }

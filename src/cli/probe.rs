@@ -3,7 +3,7 @@
 use super::probe_calls::{Answerer, StreamProbe, TableProbe};
 use super::statements::operations;
 use crate::aws::{self, AskSts, Connection, ConnectionSettings};
-use crate::bindings::kinesis::{self, Mode, default_consumer};
+use crate::bindings::kinesis::{self, Mode};
 use crate::bindings::{Checked, Spec, dynamodb};
 use crate::domain::{BindingError, ComponentName, FailureKind};
 use serde::Serialize;
@@ -196,14 +196,14 @@ impl Trial {
                 self.batches_of_output(&probe, &stream).await;
             }
             // An input lists them too, and must.
-            if spec.output.wants_shards() && !spec.direction.has_input() {
+            if spec.output.uses_shard_list() && !spec.direction.has_input() {
                 self.shards_of_output(&probe, &stream).await;
             }
         }
         if spec.direction.has_input() {
             Box::pin(self.input(&probe, &stream)).await;
-            let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(app_id, name));
-            if spec.mode == Mode::Extended {
+            let consumer = spec.input.consumer(app_id, name);
+            if spec.input.mode == Mode::Extended {
                 self.consumer(&probe, arn.as_deref(), &consumer).await;
             }
             Box::pin(self.leases(connection, spec, &consumer)).await;
@@ -277,8 +277,8 @@ impl Trial {
     }
 
     async fn leases(&mut self, connection: &Connection, spec: &kinesis::Spec, consumer: &str) {
-        let table = spec.lease_table.as_deref().unwrap_or(consumer);
-        let connection = match &spec.lease_endpoint {
+        let table = spec.input.lease_table(consumer);
+        let connection = match &spec.input.lease_endpoint {
             None => connection.clone(),
             Some(endpoint) => {
                 let settings = ConnectionSettings { endpoint: Some(endpoint.clone()), ..spec.connection.clone() };

@@ -5,7 +5,7 @@
 
 use crate::aws::Partition;
 use crate::bindings::dynamodb::{self, Operation};
-use crate::bindings::kinesis::{self, Mode, default_consumer};
+use crate::bindings::kinesis::{self, Mode};
 use crate::bindings::{Checked, Spec};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -81,7 +81,7 @@ fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Sp
         .map_or_else(|| place.arn("kinesis", &format!("stream/{}", spec.stream.name())), str::to_owned);
     if spec.direction.has_output() {
         let mut actions = vec!["kinesis:PutRecord", "kinesis:PutRecords"];
-        if spec.output.wants_shards() {
+        if spec.output.uses_shard_list() {
             actions.push("kinesis:ListShards");
         }
         statements.add(checked, "Write", &actions, std::slice::from_ref(&stream));
@@ -89,9 +89,9 @@ fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Sp
     if !spec.direction.has_input() {
         return;
     }
-    let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(scope.app_id, &checked.name));
+    let consumer = spec.input.consumer(scope.app_id, &checked.name);
     // DescribeStreamSummary tells whether the leases belong to the stream.
-    match spec.mode {
+    match spec.input.mode {
         Mode::Shared => {
             let actions = [
                 "kinesis:ListShards",
@@ -110,7 +110,7 @@ fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Sp
             statements.add(checked, "Subscribe", &actions, &[consumer, stream]);
         }
     }
-    let table = spec.lease_table.as_deref().unwrap_or(&consumer);
+    let table = spec.input.lease_table(&consumer);
     // The stream's ARN may name another account than the one that has the lease table: that of the credentials.
     statements.add(checked, "Leases", &LEASE_ACTIONS, &[place.arn("dynamodb", &format!("table/{table}"))]);
 }

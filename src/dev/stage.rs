@@ -92,7 +92,7 @@ impl Stage {
             Spec::Kinesis(spec) => {
                 let is_ours = lead_to(self.aws.kinesis_url(), &mut spec.connection);
                 if is_ours {
-                    spec.lease_endpoint.get_or_insert_with(|| self.aws.dynamodb_url());
+                    spec.input.lease_endpoint.get_or_insert_with(|| self.aws.dynamodb_url());
                 }
                 is_ours
             }

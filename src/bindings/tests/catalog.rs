@@ -69,22 +69,22 @@ fn a_full_kinesis_file_is_read() {
         ("initialTimestamp", "2026-01-31T08:00:00Z"),
     ]);
     assert_eq!(
-        (spec.stream.name(), spec.consumer_name.as_deref(), spec.mode),
+        (spec.stream.name(), spec.input.consumer_name.as_deref(), spec.input.mode),
         ("orders", Some("till"), Mode::Extended)
     );
-    assert_eq!((spec.direction, spec.route.as_deref()), (Direction::Both, Some("/in/orders")));
+    assert_eq!((spec.direction, spec.input.route.as_deref()), (Direction::Both, Some("/in/orders")));
     let credentials = spec.connection.credentials.unwrap();
     assert_eq!((credentials.access_key.as_str(), credentials.secret_key.expose_secret()), ("AK", "SK"));
     assert_eq!(spec.connection.max_connections, NonZeroUsize::new(8));
     assert_eq!(spec.connection.connect_timeout, Duration::from_secs(2));
     assert_eq!(spec.connection.tcp_keep_alive, Some(Duration::from_secs(15)));
     assert_eq!(
-        (spec.lease_duration, spec.output.request_timeout),
+        (spec.input.lease_duration, spec.output.request_timeout),
         (Duration::from_millis(500), Duration::from_secs(3))
     );
     assert_eq!(spec.output.form, PayloadForm::Content);
     let moment = Timestamp::from_millis(1_769_846_400_000);
-    assert_eq!(spec.initial_position, InitialPosition::AtTimestamp(moment));
+    assert_eq!(spec.input.initial_position, InitialPosition::AtTimestamp(moment));
 }
 
 #[test]
@@ -93,10 +93,13 @@ fn a_short_kinesis_file_gets_the_defaults() {
         kinesis_spec(&[("streamName", "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"), ("tcpKeepAlive", "0")]);
     assert_eq!((spec.stream.name(), spec.connection.region.as_deref()), ("orders", Some("eu-west-1")));
     assert_eq!(
-        (spec.mode, spec.direction, spec.initial_position),
+        (spec.input.mode, spec.direction, spec.input.initial_position),
         (Mode::Shared, Direction::Unstated, InitialPosition::Latest)
     );
-    assert_eq!((spec.lease_duration, spec.output.request_timeout), (Duration::from_secs(10), Duration::from_secs(10)));
+    assert_eq!(
+        (spec.input.lease_duration, spec.output.request_timeout),
+        (Duration::from_secs(10), Duration::from_secs(10))
+    );
     assert!(spec.connection.credentials.is_none() && spec.connection.tcp_keep_alive.is_none());
 }
 

@@ -145,7 +145,7 @@ fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
         (&[("rateLimitMode", "off"), ("maxRecordsPerShardPerSecond", "5")], "maxRecordsPerShardPerSecond", "no effect"),
         (&[("requestTimeout", "5ms")], "batchingMaxPublishDelay", "not below `requestTimeout`"),
         (&[("maxRecordSize", "4Mi"), ("maxQueueBytes", "2Mi")], "maxQueueBytes", "cannot hold one record"),
-        (&[("recordDistribution", "auto"), ("partitionKey", "a")], "partitionKey", "takes no keys"),
+        (&[("recordDistribution", "auto"), ("partitionKey", "a")], "partitionKey", "records have no keys"),
         (&[("recordDistribution", "auto"), ("ordering", "key")], "ordering", "there are none"),
         (&[("batchingMaxMessages", "501")], "batchingMaxMessages", "from 1 to 500"),
         (&[("batchingMaxSize", "11Mi")], "batchingMaxSize", "is out of range"),
