@@ -13,13 +13,13 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Reads `region`, `endpoint`, the fields of the credentials and the connection options. `of_arn` is the region of the
-/// ARN, where the component names its stream or table by one.
-pub(super) fn read_connection(reader: &mut Reader<'_>, of_arn: Option<(&'static str, &str)>) -> ConnectionSettings {
+/// Reads `region`, `endpoint`, the credentials and the connection options. `arn_region` is the field that has an ARN, and
+/// the ARN's region, if the component names its stream or table by one.
+pub(super) fn read_connection(reader: &mut Reader<'_>, arn_region: Option<(&'static str, &str)>) -> ConnectionSettings {
     let default = ConnectionSettings::default();
-    let ceiling = reader.number("maxConnections", 0..=100_000).and_then(|most| usize::try_from(most).ok());
+    let max_connections = reader.number("maxConnections", 0..=100_000).and_then(|max| usize::try_from(max).ok());
     let keep_alive = reader.duration("tcpKeepAlive", Duration::ZERO..=HOUR);
-    let region = read_region(reader, of_arn);
+    let region = read_region(reader, arn_region);
     let credentials = read_keys(reader);
     let identity = read_identity(reader, region.as_deref());
     ConnectionSettings {
@@ -30,8 +30,8 @@ pub(super) fn read_connection(reader: &mut Reader<'_>, of_arn: Option<(&'static 
         use_fips: reader.boolean("useFips").unwrap_or(false),
         use_dual_stack: reader.boolean("useDualStack").unwrap_or(false),
         fail_fast: reader.boolean("failFast").unwrap_or(false),
-        // Dapr's habit: 0 stands for "no bound" and "off".
-        max_connections: ceiling.and_then(NonZeroUsize::new),
+        // As in Dapr, 0 means no limit.
+        max_connections: max_connections.and_then(NonZeroUsize::new),
         connect_timeout: reader.duration("connectTimeout", MILLISECOND..=5 * MINUTE).unwrap_or(default.connect_timeout),
         connection_idle_timeout: reader
             .duration("connectionIdleTimeout", MILLISECOND..=24 * HOUR)

@@ -1,5 +1,5 @@
-//! What is wrong with components only beside each other: two on one lease table, letters that arrive nowhere. Those with
-//! faults of their own are looked at too, so that one run tells everything.
+//! Checks that need more than one component, or the file system: shared lease tables, dead letter bindings, missing files.
+//! Components with faults are included, so that one run reports everything.
 
 use super::Checked;
 use crate::aws::IdentitySource;
@@ -8,152 +8,132 @@ use crate::manifest::{Document, Environment, Fault, Notice};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// A document of a known kind, checked by itself.
-#[derive(Debug)]
-pub(super) struct Candidate<'d> {
-    pub(super) document: &'d Document,
-    pub(super) checked: Checked,
-    /// Whether no fault was found in it.
-    pub(super) is_sound: bool,
-}
-
-/// The faults, each with the place of its candidate. `documents` are all that were loaded, of unknown kinds too.
-pub(super) fn judge(candidates: &[Candidate<'_>], documents: &[Document]) -> Vec<(usize, Fault)> {
-    let letters = candidates.iter().enumerate().filter_map(|(place, from)| {
-        let problem = undeliverable(candidates, documents, &from.checked)?;
-        let remedy = "name another component that has an output side and whose own letters do not come back";
-        Some((place, fault(from, "deadLetterBinding", problem, remedy)))
+/// The faults, each with the index of its component. `documents` are all that were loaded, of unknown kinds too.
+pub(super) fn faults(components: &[Checked], documents: &[Document]) -> Vec<(usize, Fault)> {
+    let dead_letters = components.iter().enumerate().filter_map(|(index, component)| {
+        let problem = dead_letter_problem(components, documents, component)?;
+        let remedy = "name another component that has an output side and whose dead letters do not come back";
+        Some((index, fault(component, "deadLetterBinding", problem, remedy)))
     });
-    shared_lease_tables(candidates).into_iter().chain(letters).collect()
-}
-
-fn fault(candidate: &Candidate<'_>, field: &str, problem: String, remedy: &str) -> Fault {
-    let fault = Fault::of_document(&candidate.document.place, problem, remedy);
-    fault.component(candidate.checked.name.as_str()).field(field)
-}
-
-/// Two inputs on one lease table would take each other's shards, or mix up the shards of two streams. It is a fault where
-/// both files say that they are read. Where one leaves that to the app, both may be meant as outputs only.
-fn shared_lease_tables(candidates: &[Candidate<'_>]) -> Vec<(usize, Fault)> {
-    let clashes = clashes(candidates).into_iter().filter(|clash| clash.is_certain);
-    let fault = |clash: Clash<'_>| {
+    let clashes = lease_table_clashes(components).into_iter().filter(|clash| clash.is_certain);
+    let clashes = clashes.map(|clash| {
         let problem = format!("its lease table `{}` is also that of component `{}`", clash.table, clash.first);
         let remedy = "give each input its own `consumerName`";
-        (clash.place, fault(&candidates[clash.place], "consumerName", problem, remedy))
-    };
-    clashes.map(fault).collect()
+        (clash.index, fault(&components[clash.index], "consumerName", problem, remedy))
+    });
+    clashes.chain(dead_letters).collect()
 }
 
-/// What is odd beside others: lease tables that only one of two components can use, should the app want both inputs.
-pub(super) fn notices(candidates: &[Candidate<'_>]) -> Vec<Notice> {
-    let clashes = clashes(candidates).into_iter().filter(|clash| !clash.is_certain);
+fn fault(component: &Checked, field: &str, problem: String, remedy: &str) -> Fault {
+    Fault::of_document(&component.place, problem, remedy).component(component.name.as_str()).field(field)
+}
+
+/// Lease tables that only one of two components can use, if the app wants both inputs.
+pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
+    let clashes = lease_table_clashes(components).into_iter().filter(|clash| !clash.is_certain);
     let notice = |clash: Clash<'_>| {
         let text = format!(
             "field `consumerName`: its lease table `{}` is also that of component `{}`, so only one of the two inputs can be \
              read; give each its own `consumerName`, or write `direction: output` where only the output is used",
             clash.table, clash.first
         );
-        let candidate = &candidates[clash.place];
-        Notice::of_document(&candidate.document.place, text).component(candidate.checked.name.as_str())
+        let component = &components[clash.index];
+        Notice::of_document(&component.place, text).component(component.name.as_str())
     };
     clashes.map(notice).collect()
 }
 
-/// A component whose lease table an earlier one has too.
+/// A component whose lease table an earlier one has too. Two inputs on one lease table would take each other's shards, or
+/// mix up the shards of two streams.
 struct Clash<'c> {
-    place: usize,
+    index: usize,
     table: &'c str,
     first: &'c ComponentName,
-    /// Whether both files say that their input is read.
+    /// Whether both files ask for the input explicitly. Otherwise the app decides, and both may be outputs only.
     is_certain: bool,
 }
 
-/// One clash at most for each component. Of a component with faults it is not sure which table it means.
-fn clashes<'c>(candidates: &'c [Candidate<'_>]) -> Vec<Clash<'c>> {
-    let is_explicit = |checked: &Checked| !checked.direction().needs_probe();
+/// At most one clash for each component. Components with faults are left out: their lease table may be another one.
+fn lease_table_clashes(components: &[Checked]) -> Vec<Clash<'_>> {
+    let is_explicit = |component: &Checked| !component.direction().needs_probe();
     let mut seen: HashMap<&str, Vec<&Checked>> = HashMap::new();
     let mut clashes = Vec::new();
-    for (place, candidate) in candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_sound) {
-        let checked = &candidate.checked;
-        let Some(table) = checked.lease_table() else { continue };
+    for (index, component) in components.iter().enumerate().filter(|(_, component)| component.is_sound) {
+        let Some(table) = component.lease_table() else { continue };
         let earlier = seen.entry(table).or_default();
-        let explicit = earlier.iter().find(|other| is_explicit(checked) && is_explicit(other));
+        let explicit = earlier.iter().find(|other| is_explicit(component) && is_explicit(other));
         if let Some(first) = explicit.or_else(|| earlier.first()) {
-            clashes.push(Clash { place, table, first: &first.name, is_certain: explicit.is_some() });
+            clashes.push(Clash { index, table, first: &first.name, is_certain: explicit.is_some() });
         }
-        earlier.push(checked);
+        earlier.push(component);
     }
     clashes
 }
 
-/// A dead letter binding must be there, must have an output side, and must not lead back to where letters come from.
-fn undeliverable(candidates: &[Candidate<'_>], documents: &[Document], from: &Checked) -> Option<String> {
-    let target = from.dead_letter()?;
-    let find = |name: &ComponentName| candidates.iter().find(|candidate| candidate.checked.name == *name);
-    let Some(peer) = find(target) else {
+/// A dead letter binding must exist, must have an output side, and must not lead back to the component itself.
+fn dead_letter_problem(components: &[Checked], documents: &[Document], component: &Checked) -> Option<String> {
+    let target = component.dead_letter()?;
+    let find = |name: &ComponentName| components.iter().find(|component| component.name == *name);
+    let Some(found) = find(target) else {
         // A mistyped type of binding has its own fault; a second one would not help.
-        let is_told = |document: &&Document| {
+        let has_fault = |document: &Document| {
             let kind = document.component_type.to_lowercase();
             document.name == *target && !document.ignore_errors && kind.starts_with("bindings.")
         };
-        return documents
-            .iter()
-            .find(is_told)
-            .is_none()
-            .then(|| format!("there is no component `{target}` of a type that bindd serves"));
+        let is_reported = documents.iter().any(has_fault);
+        return (!is_reported).then(|| format!("there is no component `{target}` of a type that bindd serves"));
     };
-    if !peer.is_sound && peer.checked.ignore_errors {
-        return Some(format!("component `{target}` is left out for its faults, as its `ignoreErrors` asks"));
+    if !found.is_sound && found.ignore_errors {
+        return Some(format!("component `{target}` is left out for its faults, because it has `ignoreErrors`"));
     }
-    if !peer.checked.direction().has_output() {
+    if !found.direction().has_output() {
         return Some(format!("component `{target}` has no output side"));
     }
     let mut next = Some(target);
-    // No way without a loop is longer than the list.
-    for _ in 0..=candidates.len() {
+    // A chain without a loop is not longer than the list; a loop that does not include this component ends here.
+    for _ in 0..=components.len() {
         let name = next?;
-        if *name == from.name {
-            return Some(format!("its letters come back to `{}`", from.name));
+        if *name == component.name {
+            return Some(format!("its dead letters come back to `{}`", component.name));
         }
-        next = find(name).and_then(|candidate| candidate.checked.dead_letter());
+        next = find(name).and_then(Checked::dead_letter);
     }
     None
 }
 
-/// Notices about files that are not on this machine: `credentialsFile`, `caBundle`, and what `AWS_CA_BUNDLE` and
-/// `AWS_WEB_IDENTITY_TOKEN_FILE` name where a component goes by them. No faults: files are checked on other machines than
-/// they are used on, and some are mounted late. Paths are not shown, because they may come from secret stores.
-///
-/// Looks at the file system, and opens nothing.
+/// Notices about files that are not on this machine: `credentialsFile`, `caBundle`, and the files that `AWS_CA_BUNDLE` and
+/// `AWS_WEB_IDENTITY_TOKEN_FILE` name, if a component uses these. They are no faults: components may be checked on another
+/// machine than they run on, and some files are mounted late. Paths are not shown, because they may come from secret
+/// stores. Looks at the file system, but opens no file.
 #[must_use]
 pub fn missing_files(components: &[Checked], environment: &dyn Environment) -> Vec<Notice> {
-    components.iter().flat_map(|checked| of_component(checked, environment)).collect()
+    components.iter().flat_map(|component| missing_files_of(component, environment)).collect()
 }
 
-fn of_component(checked: &Checked, environment: &dyn Environment) -> Vec<Notice> {
-    let is_absent = |(_, path): &(&str, PathBuf)| std::fs::metadata(path).is_err();
+fn missing_files_of(component: &Checked, environment: &dyn Environment) -> Vec<Notice> {
+    let is_missing = |(_, path): &(&str, PathBuf)| std::fs::metadata(path).is_err();
     let notice = |(what, _)| {
-        let text = format!("{what}: there is no such file on this machine, or it cannot be looked at");
-        Notice::of_document(&checked.place, text).component(checked.name.as_str())
+        let text = format!("{what}: the file is not on this machine, or cannot be accessed");
+        Notice::of_document(&component.place, text).component(component.name.as_str())
     };
-    named(checked, environment).into_iter().filter(is_absent).map(notice).collect()
+    files_of(component, environment).into_iter().filter(is_missing).map(notice).collect()
 }
 
-/// The files that the component will read, each with what names it.
-fn named(checked: &Checked, environment: &dyn Environment) -> Vec<(&'static str, PathBuf)> {
-    let connection = checked.connection();
+/// The files that the component will read, each with the field or variable that names it.
+fn files_of(component: &Checked, environment: &dyn Environment) -> Vec<(&'static str, PathBuf)> {
+    let connection = component.connection();
     let variable = |name: &str| environment.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let mut named = Vec::new();
-    named.extend(connection.identity.credentials_file.clone().map(|path| ("field `credentialsFile`", path)));
+    let mut files = Vec::new();
+    files.extend(connection.identity.credentials_file.clone().map(|path| ("field `credentialsFile`", path)));
     match &connection.ca_bundle {
-        Some(path) => named.push(("field `caBundle`", path.clone())),
-        None => named.extend(variable("AWS_CA_BUNDLE").map(|path| ("environment variable `AWS_CA_BUNDLE`", path))),
+        Some(path) => files.push(("field `caBundle`", path.clone())),
+        None => files.extend(variable("AWS_CA_BUNDLE").map(|path| ("environment variable `AWS_CA_BUNDLE`", path))),
     }
     if matches!(connection.identity.source, IdentitySource::WebIdentity) {
         let path = variable("AWS_WEB_IDENTITY_TOKEN_FILE");
-        named.extend(path.map(|path| ("environment variable `AWS_WEB_IDENTITY_TOKEN_FILE`", path)));
+        files.extend(path.map(|path| ("environment variable `AWS_WEB_IDENTITY_TOKEN_FILE`", path)));
     }
-    named
+    files
 }
 
 #[cfg(test)]
@@ -170,8 +150,8 @@ mod tests {
         }
     }
 
-    /// What is told of a component with these fields, and the word of the variables.
-    fn told(fields: &[(&str, &str)], variables: Vec<(&'static str, String)>) -> String {
+    /// The notices about a component with these fields and variables.
+    fn notices_of(fields: &[(&str, &str)], variables: Vec<(&'static str, String)>) -> String {
         let folder = tempfile::tempdir().unwrap();
         let items: Vec<String> =
             fields.iter().map(|(name, value)| format!("{{name: {name}, value: {value:?}}}")).collect();
@@ -189,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_not_there_are_told_without_their_names() {
+    fn missing_files_are_reported_without_their_paths() {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().join("here");
         std::fs::write(&here, "").unwrap();
@@ -203,10 +183,10 @@ mod tests {
             (vec![], "AWS_WEB_IDENTITY_TOKEN_FILE", vec![]),
             (vec![("credentialSource", "webIdentity")], "AWS_WEB_IDENTITY_TOKEN_FILE", vec!["_WEB_IDENTITY_"]),
         ] {
-            let told = told(&fields, vec![(variable, gone.to_owned())]);
-            assert_eq!(told.lines().count(), parts.len(), "{fields:?} {variable}: {told}");
-            assert!(parts.iter().all(|part| told.contains(part)), "{fields:?} {variable}: {told}");
-            assert!(!told.contains("s3cret"), "{told}");
+            let shown = notices_of(&fields, vec![(variable, gone.to_owned())]);
+            assert_eq!(shown.lines().count(), parts.len(), "{fields:?} {variable}: {shown}");
+            assert!(parts.iter().all(|part| shown.contains(part)), "{fields:?} {variable}: {shown}");
+            assert!(!shown.contains("s3cret"), "{shown}");
         }
     }
 }

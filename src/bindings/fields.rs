@@ -4,15 +4,16 @@ use crate::domain::Direction;
 use crate::manifest::{Reader, nearest};
 use std::ops::RangeInclusive;
 
-/// At most so many wrong characters are named.
+/// How many wrong characters a message names.
 const MAX_SHOWN: usize = 5;
 
-/// What makes a text no such name; `None` when it is one. The characters are named only if they may be shown.
+/// What is wrong with the name of a stream, stream consumer or table; `None` for a valid one. AWS allows ASCII letters, digits,
+/// `_`, `.` and `-`. Wrong characters are named only if the value may be shown.
 pub(super) fn name_problem(text: &str, lengths: &RangeInclusive<usize>, is_shown: bool) -> Option<String> {
     let mut wrong: Vec<char> = Vec::new();
-    for letter in text.chars().filter(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))) {
-        if !wrong.contains(&letter) && wrong.len() < MAX_SHOWN {
-            wrong.push(letter);
+    for c in text.chars().filter(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))) {
+        if !wrong.contains(&c) && wrong.len() < MAX_SHOWN {
+            wrong.push(c);
         }
     }
     let length = text.chars().count();
@@ -21,14 +22,14 @@ pub(super) fn name_problem(text: &str, lengths: &RangeInclusive<usize>, is_shown
         problems.push(format!("it has {length} character{}", if length == 1 { "" } else { "s" }));
     }
     if !wrong.is_empty() {
-        let shown: Vec<String> = wrong.iter().map(|letter| format!("`{}`", letter.escape_debug())).collect();
+        let shown: Vec<String> = wrong.iter().map(|c| format!("`{}`", c.escape_debug())).collect();
         let shown = if is_shown { shown.join(", ") } else { "characters that are not allowed".to_owned() };
         problems.push(format!("it holds {shown}"));
     }
     (!problems.is_empty()).then(|| problems.join(" and "))
 }
 
-/// Reads a name. `what` is what it names, as in "a table name".
+/// Reads a name. `what` begins the message, as in "a table name".
 pub(super) fn read_name(
     reader: &mut Reader<'_>,
     field: &'static str,
@@ -42,13 +43,13 @@ pub(super) fn read_name(
     })
 }
 
-/// The allowed form, and what is wrong with the name that was given.
+/// The allowed form of a name, and the problem of the one that was given.
 pub(super) fn not_allowed(what: &str, lengths: &RangeInclusive<usize>, problem: &str) -> String {
-    let (least, most) = (lengths.start(), lengths.end());
-    format!("{what} has {least} to {most} letters, digits, `_`, `.` or `-`, but {problem}")
+    let (min, max) = (lengths.start(), lengths.end());
+    format!("{what} has {min} to {max} letters, digits, `_`, `.` or `-`, but {problem}")
 }
 
-/// A URL of a service. White space around it is removed with a notice.
+/// Reads the URL of a service. White space around it is removed with a notice.
 pub(super) fn read_endpoint(reader: &mut Reader<'_>, field: &'static str) -> Option<String> {
     let mut is_padded = false;
     let parsed = reader.parsed(field, |text| {
@@ -73,12 +74,12 @@ fn endpoint(text: &str) -> Result<String, (String, String)> {
     Ok(text.to_owned())
 }
 
-/// `direction`: `input`, `output`, or both with a comma; case and spaces are not regarded, as in Dapr.
+/// Reads `direction`: `input`, `output`, or both with a comma. As in Dapr, case and spaces do not matter.
 pub(super) fn read_direction(reader: &mut Reader<'_>) -> Direction {
     let parsed = reader.parsed("direction", |text| {
         let (mut input, mut output) = (false, false);
-        for word in text.split(',') {
-            match word.trim().to_lowercase().as_str() {
+        for side in text.split(',') {
+            match side.trim().to_lowercase().as_str() {
                 "input" => input = true,
                 "output" => output = true,
                 other => {
@@ -99,7 +100,7 @@ pub(super) fn read_direction(reader: &mut Reader<'_>) -> Direction {
     parsed.unwrap_or_default()
 }
 
-/// `route`: the path at which the app takes events, given its leading `/`.
+/// Reads `route`, the path at which the app receives events, and adds the leading `/`.
 pub(super) fn read_route(reader: &mut Reader<'_>) -> Option<String> {
     reader.parsed("route", |text| {
         let path = format!("/{}", text.trim_start_matches('/'));
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn length_and_characters_are_judged() {
+    fn length_and_characters_are_checked() {
         for name in ["abc", "a-b_c.D9", &"x".repeat(255)] {
             assert_eq!(name_problem(name, &(3..=255), true), None, "{name}");
         }

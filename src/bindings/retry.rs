@@ -1,4 +1,5 @@
-//! The attempts of one request to an output: retried, bounded and counted in one place for all kinds.
+//! Timeouts and retries of outputs, the same for all kinds: the fields of a file ([`RetryConfig`]) and the only place that
+//! repeats a request to DynamoDB ([`RetryRunner`]). The producer repeats records itself, with the same policy.
 
 use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::manifest::Reader;
@@ -14,18 +15,17 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(2);
+const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// How long and how often an output tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryConfig {
-    /// `requestTimeout`: bound of one invocation with all that it waits for and all its retries. Default 10 s, at most
+    /// `requestTimeout`: limit of one invocation with all waits and retries. Default 10 s, at most
     /// `maxRequestTimeout`.
     pub request_timeout: Duration,
-    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, or `requestTimeout` if that
+    /// `maxRequestTimeout`: the largest `timeout` that a request may have. Default 1 min, or `requestTimeout` if that
     /// is longer.
     pub max_request_timeout: Duration,
-    /// `attemptTimeout`: bound of one call of the service. Default 5 s.
+    /// `attemptTimeout`: limit of one call. Default 5 s.
     pub attempt_timeout: Duration,
     /// `maxRetries` (0 for none, -1, the default, for no limit), `backoffInitialInterval`, `backoffMaxInterval` (2 s, or the
     /// first wait if that is longer) and `backoffMaxElapsedTime` (0, the default, for no limit).
@@ -36,14 +36,14 @@ impl RetryConfig {
     /// Reads the fields; faults are left with the reader. `first_wait` is the kind's default for `backoffInitialInterval`,
     /// at most 2 s.
     pub(super) fn read(reader: &mut Reader<'_>, first_wait: Duration) -> Self {
-        let (asked, max) = (time(reader, "requestTimeout"), time(reader, "maxRequestTimeout"));
-        if let (Some(asked), Some(max)) = (asked, max)
-            && asked > max
+        let (requested, max) = (time(reader, "requestTimeout"), time(reader, "maxRequestTimeout"));
+        if let (Some(requested), Some(max)) = (requested, max)
+            && requested > max
         {
             reader
                 .notice("requestTimeout", &format!("it is above `maxRequestTimeout`, so the smaller counts, {max:?}"));
         }
-        let request_timeout = asked.unwrap_or(DEFAULT_REQUEST_TIMEOUT).min(max.unwrap_or(HOUR));
+        let request_timeout = requested.unwrap_or(DEFAULT_REQUEST_TIMEOUT).min(max.unwrap_or(HOUR));
         let attempt_timeout = time(reader, "attemptTimeout");
         if attempt_timeout.is_some_and(|attempt| attempt > request_timeout) {
             let text = format!("it is above `requestTimeout`, so the smaller counts, {request_timeout:?}");
@@ -75,10 +75,11 @@ fn retries(text: &str) -> Result<Option<u32>, (String, String)> {
     }
 }
 
-/// A longer first wait alone raises the default of the longest; two numbers that contradict each other are a fault.
+/// A large `backoffInitialInterval` raises the default of `backoffMaxInterval`; if both are given and contradict each other,
+/// that is a fault.
 fn read_backoff(reader: &mut Reader<'_>, first_wait: Duration) -> Backoff {
     let first = time(reader, "backoffInitialInterval").unwrap_or(first_wait);
-    let cap = time(reader, "backoffMaxInterval").unwrap_or_else(|| DEFAULT_LONGEST_WAIT.max(first));
+    let cap = time(reader, "backoffMaxInterval").unwrap_or_else(|| DEFAULT_MAX_WAIT.max(first));
     Backoff::try_new(first, cap).unwrap_or_else(|_| {
         let remedy = "raise it, or lower `backoffInitialInterval`";
         reader.fault("backoffMaxInterval", "it is below `backoffInitialInterval`", remedy);
@@ -86,44 +87,40 @@ fn read_backoff(reader: &mut Reader<'_>, first_wait: Duration) -> Backoff {
     })
 }
 
-/// How an output tries. The adapters below make single attempts; retries are made here and nowhere else.
+/// Repeats calls under one policy and counts them.
 #[derive(Debug)]
 pub(super) struct RetryRunner {
     pub(super) policy: RetryPolicy,
-    /// Counts calls, and retries, those of failed requests too.
     pub(super) metrics: OutputMetrics,
 }
 
-/// One call of the service, to be tried.
+/// One call, with what limits its attempts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
-    /// The service's name for it, such as `PutItem`.
+    /// Such as `PutItem`.
     pub(super) operation: &'static str,
-    /// When the caller must have an answer.
     pub(super) deadline: Instant,
-    /// Whether it may be sent again after an unknown outcome.
     pub(super) idempotency: Idempotency,
-    /// How many items it writes; none for a read. Each is counted by how it ended.
+    /// How many items it writes; 0 for a read. Each is counted by its result.
     pub(super) writes: usize,
 }
 
 impl Call {
-    /// The same call, which writes so many items.
     pub(super) const fn writing(mut self, items: usize) -> Self {
         self.writes = items;
         self
     }
 }
 
-/// What is counted when a call ends, also by its caller's going away: the future is dropped then, wherever it was.
-struct Tally<'a> {
+/// Counts on drop, so that a call is counted also when its future is dropped because the caller went away.
+struct CountOnDrop<'a> {
     metrics: &'a OutputMetrics,
     writes: usize,
     made: &'a AtomicU32,
     state: RecordState,
 }
 
-impl Drop for Tally<'_> {
+impl Drop for CountOnDrop<'_> {
     fn drop(&mut self) {
         let made = self.made.load(Ordering::Relaxed);
         self.metrics.retried(u64::from(made.saturating_sub(1)));
@@ -133,8 +130,8 @@ impl Drop for Tally<'_> {
 }
 
 impl RetryRunner {
-    /// Tries until it succeeds, may not be repeated, or the time is over. Counts what became of the items it writes:
-    /// dropped while an attempt was under way, they are orphaned, for the service may have carried it out.
+    /// Runs `attempt` until it succeeds, may not be repeated, or the time is over, and counts the items that it writes. If the
+    /// future is dropped during an attempt, they count as orphaned: DynamoDB may have written them.
     ///
     /// # Errors
     /// The last failure.
@@ -144,7 +141,7 @@ impl RetryRunner {
     {
         let made = AtomicU32::new(0);
         let (metrics, writes) = (&self.metrics, call.writes);
-        let mut tally = Tally { metrics, writes, made: &made, state: RecordState::Orphaned };
+        let mut count = CountOnDrop { metrics, writes, made: &made, state: RecordState::Orphaned };
         let counted = || {
             made.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
@@ -165,11 +162,11 @@ impl RetryRunner {
             .run(counted)
             .await
             .map_err(|error| match writes {
-                // A read leaves nothing behind, whatever became of it.
+                // A read changes nothing, so its outcome is never unknown.
                 0 => error.with_outcome(Outcome::NotDone),
                 _ => error,
             });
-        tally.state = if outcome.is_ok() { RecordState::Stored } else { RecordState::Failed };
+        count.state = if outcome.is_ok() { RecordState::Stored } else { RecordState::Failed };
         if outcome.as_ref().is_err_and(|error| error.outcome() == Outcome::Unknown) {
             self.metrics.ambiguous();
         }
@@ -177,17 +174,17 @@ impl RetryRunner {
     }
 }
 
-/// When a request must be answered: after its own `timeout` metadata, else after the component's `requestTimeout`, at
-/// most after `maxRequestTimeout`.
+/// The time that a request has: its own `timeout` metadata, else the component's `requestTimeout`; at most
+/// `maxRequestTimeout`.
 ///
 /// # Errors
-/// When the text is neither a duration as Go writes it nor a number of seconds.
+/// `Caller` when the text is neither a Go duration nor a number of seconds.
 pub(super) fn time_allowed(
-    stated: Option<&str>,
+    requested: Option<&str>,
     request_timeout: Duration,
     max_request_timeout: Duration,
 ) -> Result<Duration, BindingError> {
-    let Some(text) = stated else { return Ok(request_timeout.min(max_request_timeout)) };
+    let Some(text) = requested else { return Ok(request_timeout.min(max_request_timeout)) };
     match crate::manifest::parse_duration_or_seconds(text) {
         Ok(time) if !time.is_zero() => Ok(time.min(max_request_timeout)),
         Ok(_) | Err(_) => Err(BindingError::new(
@@ -207,8 +204,8 @@ mod tests {
         RetryPolicy { max_retries: Some(retries), backoff: Backoff::millis(10, 10), max_elapsed: None }
     }
 
-    /// The state of two items after a call that fails so many times, cut off after its first poll if it waits then.
-    async fn counted(failures: u32, deadline: Instant, attempt: impl Fn(u32) -> Result<(), BindingError>) -> String {
+    /// The metrics after a call that writes two items. With `failures`, the future is dropped while it waits for its retry.
+    async fn page_after(failures: u32, deadline: Instant, attempt: impl Fn(u32) -> Result<(), BindingError>) -> String {
         let metrics = Metrics::new();
         let attempts = RetryRunner { policy: policy(failures), metrics: metrics.output("rows") };
         let call = Call { operation: "PutItem", deadline, idempotency: Idempotency::Idempotent, writes: 0 }.writing(2);
@@ -227,15 +224,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_written_item_is_counted_by_how_it_ended() {
+    async fn every_written_item_is_counted_by_its_result() {
         let throttled = |_| Err(BindingError::new(FailureKind::Throttled, "no"));
         let later = Instant::now() + Duration::from_secs(9);
         for (state, tried, page) in [
-            ("stored", 2, counted(0, later, |_| Ok(())).await),
-            ("failed", 2, counted(0, later, throttled).await),
-            ("orphaned", 2, counted(1, later, throttled).await),
-            ("refused", 0, counted(0, Instant::now(), throttled).await),
-            ("refused", 0, counted(0, later, |_| Err(BindingError::new(FailureKind::Throttled, "no").unsent())).await),
+            ("stored", 2, page_after(0, later, |_| Ok(())).await),
+            ("failed", 2, page_after(0, later, throttled).await),
+            ("orphaned", 2, page_after(1, later, throttled).await),
+            ("refused", 0, page_after(0, Instant::now(), throttled).await),
+            (
+                "refused",
+                0,
+                page_after(0, later, |_| Err(BindingError::new(FailureKind::Throttled, "no").unsent())).await,
+            ),
         ] {
             let records = format!(r#"bindd_output_records_total{{component="rows",state="{state}"}} 2"#);
             assert!(page.contains(&records), "{records} is not in\n{page}");
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_leaves_no_doubt() {
+    async fn the_outcome_of_a_read_is_never_unknown() {
         let metrics = Metrics::new();
         let attempts = RetryRunner { policy: policy(0), metrics: metrics.output("rows") };
         let lost = || async { Err(BindingError::new(FailureKind::TimedOut, "lost").with_outcome(Outcome::Unknown)) };
@@ -260,22 +261,22 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_shorten_its_time_and_never_exceeds_the_bound() {
-        let (second, most) = (Duration::from_secs(1), Duration::from_secs(60));
-        for (stated, allowed) in
-            [(None, 10 * second), (Some("500ms"), second / 2), (Some("3"), 3 * second), (Some("2h"), most)]
+    fn a_request_may_set_its_timeout_up_to_the_maximum() {
+        let (second, max) = (Duration::from_secs(1), Duration::from_secs(60));
+        for (requested, allowed) in
+            [(None, 10 * second), (Some("500ms"), second / 2), (Some("3"), 3 * second), (Some("2h"), max)]
         {
-            assert_eq!(time_allowed(stated, 10 * second, most).unwrap(), allowed, "{stated:?}");
+            assert_eq!(time_allowed(requested, 10 * second, max).unwrap(), allowed, "{requested:?}");
         }
         for bad in ["soon", "0", "-1s"] {
-            assert_eq!(time_allowed(Some(bad), second, most).unwrap_err().kind(), FailureKind::Caller);
+            assert_eq!(time_allowed(Some(bad), second, max).unwrap_err().kind(), FailureKind::Caller);
         }
     }
 
     #[test]
-    fn no_retry_and_retries_without_limit_have_a_number_each() {
-        for (text, most) in [("-1", None), ("0", Some(0)), (" 7 ", Some(7))] {
-            assert_eq!(retries(text).unwrap(), most, "{text}");
+    fn zero_is_no_retry_and_minus_one_no_limit() {
+        for (text, max) in [("-1", None), ("0", Some(0)), (" 7 ", Some(7))] {
+            assert_eq!(retries(text).unwrap(), max, "{text}");
         }
         for bad in ["-2", "", "often", "1.5"] {
             assert!(retries(bad).unwrap_err().1.contains("-1 for no limit"), "{bad}");

@@ -3,6 +3,9 @@
 //! Nothing here does I/O, names an SDK, knows HTTP or reads a clock. The rooms above implement these traits
 //! (`aws`, `app`) or use them (`consumer`, `components`, `http`); they meet only through this floor.
 
+#[macro_use]
+mod string_newtype;
+
 mod binding;
 mod checkpoint;
 mod event;

@@ -1,6 +1,5 @@
-//! Names that appear in component files and on the HTTP face.
+//! The name of a component, and the sides that its file asks for.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,15 +10,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ComponentName(Arc<str>);
 
-impl ComponentName {
-    /// The name as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+string_newtype!(ComponentName);
 
-/// A text that cannot be the name of a component.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a valid component name: it must not be empty, `.` or `..`, nor contain `/` or `%`")]
 pub struct InvalidName(String);
@@ -33,40 +25,31 @@ impl FromStr for ComponentName {
     }
 }
 
-impl fmt::Display for ComponentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which sides of a component its file asks for (`direction`).
+/// `direction`: the sides of a component that its file asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// Nothing was written: both sides exist, and the app is asked by OPTIONS whether it wants the input.
+    /// No `direction`: both sides exist, and an OPTIONS request asks the app whether it wants the input.
     #[default]
     Unstated,
-    /// Only the input side; no probe.
+    /// Input only, without an OPTIONS request.
     Input,
-    /// Only the output side.
     Output,
-    /// Both sides; no probe.
+    /// Both sides, without an OPTIONS request.
     Both,
 }
 
 impl Direction {
-    /// Whether the input side is wanted.
     #[must_use]
     pub const fn has_input(self) -> bool {
         matches!(self, Self::Unstated | Self::Input | Self::Both)
     }
 
-    /// Whether the output side is wanted.
     #[must_use]
     pub const fn has_output(self) -> bool {
         matches!(self, Self::Unstated | Self::Output | Self::Both)
     }
 
-    /// Whether the app must be asked by OPTIONS before the input is started.
+    /// Whether an OPTIONS request must ask the app before the input is started.
     #[must_use]
     pub const fn needs_probe(self) -> bool {
         matches!(self, Self::Unstated)

@@ -183,7 +183,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn retries_are_limited_by_count_and_by_time() {
         let default = RetryPolicy::default();
-        for (policy, most) in [
+        for (policy, max) in [
             (RetryPolicy { max_retries: Some(2), ..default }, 3),
             (RetryPolicy { max_retries: Some(0), ..default }, 1),
             (RetryPolicy { max_elapsed: Some(Duration::ZERO), ..default }, 1),
@@ -195,7 +195,7 @@ mod tests {
                     async { Err(failing(FailureKind::Throttled)) }
                 })
                 .await;
-            assert_eq!((result.unwrap_err().kind(), made), (FailureKind::Throttled, most));
+            assert_eq!((result.unwrap_err().kind(), made), (FailureKind::Throttled, max));
         }
     }
 

@@ -140,12 +140,12 @@ mod tests {
 
     #[test]
     fn hash_keys_are_decimal_numbers_below_two_to_the_128() {
-        let most = u128::MAX.to_string();
-        assert_eq!(HashKeySource::None.choose(Some(&most), b"").unwrap(), Some(u128::MAX));
+        let max = u128::MAX.to_string();
+        assert_eq!(HashKeySource::None.choose(Some(&max), b"").unwrap(), Some(u128::MAX));
         assert_eq!(HashKeySource::Constant(5).choose(None, b"").unwrap(), Some(5));
         assert_eq!(HashKeySource::None.choose(None, b"").unwrap(), None);
         let from_data = HashKeySource::Pointer(pointer("/h"));
-        let data = format!(r#"{{"h":{most}}}"#);
+        let data = format!(r#"{{"h":{max}}}"#);
         assert_eq!(from_data.choose(None, data.as_bytes()).unwrap(), Some(u128::MAX));
         for bad in ["340282366920938463463374607431768211456", "-1", "+1", "1e3", "0x1", "one"] {
             assert_eq!(HashKeySource::None.choose(Some(bad), b"").unwrap_err().kind(), FailureKind::Caller, "{bad}");

@@ -40,7 +40,7 @@ pub struct OutputSpec {
     /// `requestTimeout`: limit of one invocation with queue, rate limit and retries. Default 10 s, at most
     /// `maxRequestTimeout`.
     pub request_timeout: Duration,
-    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, or `requestTimeout` if that
+    /// `maxRequestTimeout`: the largest `timeout` that a request may have. Default 1 min, or `requestTimeout` if that
     /// is longer.
     pub max_request_timeout: Duration,
     /// `maxBulkItems`: items in one `bulkCreate`. Default 10,000.
