@@ -4,9 +4,9 @@ use super::cloud::Cloud;
 use super::program::Bench;
 use super::unavailable::{FLAGS, post, served_at};
 use bindd::aws::kinesis::Writer;
+use bindd::aws::lease_table::LeaseTable;
 use bindd::aws::{self, CallSts, Connection, ConnectionSettings, IdentitySettings, StaticCredentials};
-use bindd::cli::probe_calls::TableProbe;
-use bindd::domain::{BindingError, FailureKind, NewRecord, RecordWriter};
+use bindd::domain::{BindingError, FailureKind, LeaseStore, NewRecord, RecordWriter};
 use bindd::testing::until;
 use bytes::Bytes;
 use std::fs::{self, File};
@@ -64,7 +64,8 @@ async fn dynamodb_calls_recover() {
     for offset in OFFSETS {
         let cloud = Cloud::start().await;
         cloud.clock_is(offset);
-        let error = TableProbe::new(&connection(&cloud, &[]).await, "orders").describe().await.unwrap_err();
+        let leases = LeaseTable::new(&connection(&cloud, &[]).await, "orders".to_owned(), Duration::from_secs(60));
+        let error = leases.list().await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::NotFound, "{offset}: {error}");
     }
 }

@@ -269,7 +269,7 @@ fn service(facts: &mut Facts, operation: &str, key: &str) -> Response {
             good(&json!({ "Consumer": consumer }))
         }
         "DescribeStreamConsumer" if facts.is_registered => good(&json!({ "ConsumerDescription": consumer })),
-        "DescribeTable" | "GetItem" | "DescribeStreamConsumer" => fault("ResourceNotFoundException"),
+        "DescribeTable" | "GetItem" | "Scan" | "DescribeStreamConsumer" => fault("ResourceNotFoundException"),
         _ => fault("UnknownOperationException"),
     }
 }
