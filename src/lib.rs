@@ -1,37 +1,39 @@
 //! # bindd, a sidecar binding daemon
 //!
-//! One process beside an app. It reads Dapr `Component` files and puts each behind the one face [`domain::Binding`].
-//! The app POSTs to output bindings; records of Kinesis streams come to the app as POSTs, at least once, in order per
-//! partition key, checkpointed only after the app said yes.
+//! One process beside an app. It reads Dapr `Component` files and puts each behind the trait [`domain::Binding`].
+//! The app POSTs to output bindings; bindd POSTs the records of Kinesis streams to the app: at least once, in order per
+//! partition key, checkpointed only after the app accepted them.
 //!
-//! # The map of the house
+//! # Modules
 //!
-//! A room may name only rooms on lower floors; `tests/layers.rs` holds this.
+//! A module uses only modules of lower layers; `tests/layers.rs` lists which.
 //!
-//! | floor | room | what lives there |
+//! | layer | module | what it does |
 //! |---|---|---|
-//! | 11 | [`program`] | what each command does and leaves; `main` adds the runtime and the exit |
-//! | 10 | `demo` | everything in one process, with a small shop as the app |
-//! | 9 | [`cli`], `dev` | the other commands beside the sidecar itself |
-//! | 8 | [`daemon`] | the composition root: order of starting and stopping |
-//! | 7 | [`settings`] | command line and environment, gathered once |
-//! | 6 | [`http`] | the face towards callers; the only place that knows status codes |
-//! | 5 | [`runtime`] | what keeps components alive: host, readiness, inputs, signals |
-//! | 4 | [`bindings`] | the kinds that a file can name, one folder each |
-//! | 3 | [`consumer`] | the engine: a sharded stream consumed by leases; knows no AWS |
-//! | 3 | [`producer`] | the engine of outputs: many callers, few calls, each its own answer; knows no AWS |
-//! | 3 | [`aws`] | adapters to Kinesis and DynamoDB; the only room that names an AWS SDK |
-//! | 3 | [`app`] | adapter to the app: callbacks, probe, waiting for its port |
+//! | 9 | [`program`] | runs a command and returns its output and exit code |
+//! | 8 | `demo` | sidecar, app and AWS in one process |
+//! | 7 | `dev` | the sidecar with embedded Kinesis and DynamoDB, and the user's app as a child process |
+//! | 6 | [`daemon`] | the composition root: starts and stops everything in order |
+//! | 6 | [`cli`] | what operators run: `check`, `policy` |
+//! | 5 | [`settings`] | command line and environment |
+//! | 4 | [`http`] | the HTTP API for apps, health and metrics |
+//! | 4 | [`bindings`] | the kinds of component, one folder each |
+//! | 3 | [`runtime`] | runs connected components: requests, inputs, readiness, signals |
+//! | 3 | [`consumer`] | the engine of inputs: reads a sharded stream by leases; knows no AWS |
+//! | 3 | [`producer`] | the engine of outputs: batches the records of many callers; knows no AWS |
+//! | 3 | [`aws`] | Kinesis, the lease table, credentials and connections |
+//! | 3 | [`app`] | delivers events to the app |
 //! | 3 | `embedded` | Kinesis and DynamoDB inside the process (feature `embedded`) |
-//! | 2 | [`resilience`] | policies as values: backoff, retry |
-//! | 1 | [`aggregation`] | many user records in one Kinesis record, and back |
-//! | 1 | [`manifest`] | component files in, checked words out |
-//! | 1 | [`tasks`] | who runs, who joins |
+//! | 2 | [`manifest`] | reads component files |
+//! | 2 | [`resilience`] | backoff and retry policies |
+//! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
+//! | 1 | [`aggregation`] | the KPL format: many user records in one Kinesis record |
 //! | 1 | [`telemetry`] | logs and metrics |
-//! | 0 | [`domain`] | the words and the ports |
+//! | 1 | [`domain`] | shared types, and the traits between modules |
 //!
-//! Follow a request: [`http`] → [`runtime::Host`] → [`bindings`] → [`producer`] → [`aws`]. Follow a record: [`aws`] → [`consumer`] →
-//! [`app`] → the lease table in [`aws`].
+//! A request goes through [`http`], [`runtime::Host`], [`bindings`], [`producer`] and [`aws`]. A record goes through
+//! [`aws`], [`consumer`] and [`app`]; its checkpoint goes from [`consumer`] to the lease table in [`aws`].
+//! `docs/architecture.md` follows both, and a component file, step by step.
 
 #![forbid(unsafe_code)]
 

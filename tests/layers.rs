@@ -1,270 +1,268 @@
-//! The laws of the house: no module names a floor at or above its own, guest crates stay in their rooms, files stay
-//! short and carry names of the field.
+//! The architecture, read from the paths that the sources name: which module may use which, no cycle between the files of
+//! a module, external crates only where they belong, short files with names that say what is inside.
 
-#![expect(clippy::unwrap_used, reason = "how a test says that something is broken")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Rooms, bottom up. Rooms of one floor never see each other.
-const FLOORS: [(&str, u8); 21] = [
-    ("domain", 0),
-    ("aggregation", 1),
-    ("manifest", 1),
-    ("tasks", 1),
-    ("telemetry", 1),
-    ("testing", 2),
-    ("resilience", 2),
-    ("consumer", 3),
-    ("producer", 3),
-    ("aws", 3),
-    ("app", 3),
-    ("embedded", 3),
-    ("bindings", 4),
-    ("runtime", 5),
-    ("http", 6),
-    ("settings", 7),
-    ("daemon", 8),
-    ("demo", 10),
-    ("dev", 9),
-    ("cli", 9),
-    ("program", 11),
+/// Each module with the modules that it uses, all of them, lowest first. A module may only use modules above it in this
+/// list, so there is no cycle between modules.
+const USES: [(&str, &[&str]); 20] = [
+    ("aggregation", &[]),
+    ("domain", &[]),
+    ("telemetry", &[]),
+    ("manifest", &["domain"]),
+    ("resilience", &["domain"]),
+    ("tasks", &["domain"]),
+    ("app", &["domain", "resilience"]),
+    ("aws", &["aggregation", "domain", "manifest", "resilience", "tasks", "telemetry"]),
+    ("consumer", &["domain", "resilience", "tasks", "telemetry"]),
+    ("embedded", &["domain", "tasks"]),
+    ("producer", &["aggregation", "domain", "resilience", "tasks", "telemetry"]),
+    ("runtime", &["domain", "resilience", "tasks"]),
+    ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "resilience", "telemetry"]),
+    ("http", &["domain", "runtime", "tasks", "telemetry"]),
+    ("settings", &["embedded", "http", "manifest"]),
+    ("cli", &["aws", "bindings", "domain", "manifest", "settings"]),
+    ("daemon", &["app", "bindings", "domain", "http", "manifest", "runtime", "settings", "tasks", "telemetry"]),
+    ("dev", &["aws", "bindings", "daemon", "domain", "embedded", "settings"]),
+    ("demo", &["daemon", "dev", "domain", "embedded", "settings", "tasks", "telemetry"]),
+    ("program", &["cli", "daemon", "demo", "dev", "domain", "http", "settings", "telemetry"]),
 ];
 
-/// What `main.rs` and `lib.rs` may name: everything.
-const ROOF: u8 = 12;
+/// Layers of that list: the longest chain of modules that use each other.
+const LAYERS: usize = 9;
 
-/// Crates (and calls that act like one), and the only places that may name them.
-const GUESTS: [(&str, &[&str]); 15] = [
+/// Crates (or types that act like one) and the only places that may name them.
+const CRATES: [(&str, &[&str]); 15] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
-    ("axum", &["http/", "embedded/", "demo/"]),
-    ("tower", &["http/", "embedded/", "demo/"]),
-    ("hyper", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
-    ("hyper_util", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
-    ("ciborium", &["embedded/"]),
-    ("serde_yaml", &["manifest/"]),
-    ("clap", &["settings/"]),
-    ("ferrokinesis", &["embedded/"]),
-    ("dynoxide", &["embedded/"]),
-    ("rustix", &["embedded/", "dev", "demo", "daemon/", "http/"]),
-    ("prometheus_client", &["telemetry/"]),
-    ("prost", &["aggregation/"]),
-    ("tracing_subscriber", &["telemetry/"]),
+    ("axum::", &["http/", "embedded/", "demo/"]),
+    ("tower::", &["http/", "embedded/", "demo/"]),
+    ("hyper::", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
+    ("hyper_util::", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
+    ("ciborium::", &["embedded/"]),
+    ("serde_yaml::", &["manifest/"]),
+    ("clap::", &["settings/"]),
+    ("ferrokinesis::", &["embedded/"]),
+    ("dynoxide::", &["embedded/"]),
+    ("rustix::", &["embedded/", "dev/", "demo/", "daemon/", "http/"]),
+    ("prometheus_client::", &["telemetry/"]),
+    ("prost::", &["aggregation/"]),
+    ("tracing_subscriber::", &["telemetry/"]),
     ("JoinSet", &["tasks/"]),
 ];
 
-const LONGEST_FILE: usize = 400;
+const MAX_FILE_LINES: usize = 400;
 /// Arguments, runtime and exit code need no more.
-const LONGEST_MAIN: usize = 60;
-const NO_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "core"];
+const MAX_MAIN_LINES: usize = 60;
+const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "core"];
 
-fn floor_of(room: &str) -> Option<u8> {
-    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
-}
+type Sources = BTreeMap<String, String>;
 
-/// The room of a file: `http/routes.rs` is of `http`, `daemon.rs` of `daemon`; `main.rs` and `lib.rs` are of none.
-fn room_of(file: &str) -> Option<&str> {
-    let first = file.split('/').next().unwrap_or(file);
-    let room = first.strip_suffix(".rs").unwrap_or(first);
-    (room != "main" && room != "lib").then_some(room)
-}
-
-/// The text without comments, so that documentation may speak of any room. Strings stay: a `//` in one only hides
-/// the rest of its line.
-fn code(text: &str) -> String {
-    text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
-}
-
-/// Each place where a word begins with `name`, as the rest of the text after it.
-fn after<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    text.match_indices(name).filter_map(move |(at, _)| {
-        let before = text[..at].chars().next_back();
-        let is_word = before.is_none_or(|c| !(c.is_alphanumeric() || c == '_'));
-        is_word.then(|| &text[at + name.len()..])
-    })
-}
-
-fn ident(text: &str) -> &str {
-    let text = text.trim_start();
-    &text[..text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len())]
-}
-
-/// The rooms that a text names by `crate::…`, grouped imports included.
-fn rooms_named(text: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
-    for rest in after(text, "crate::") {
-        match rest.trim_start().strip_prefix('{') {
-            Some(group) => rooms.extend(top_of_group(group)),
-            None => rooms.push(ident(rest).to_owned()),
+/// The files below a folder of the crate by their path in it, such as `http/server.rs`.
+fn sources(folder: &str) -> Sources {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let (mut folders, mut files) = (vec![root.clone()], Sources::new());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+                files.insert(name, fs::read_to_string(&path).unwrap());
+            }
         }
     }
-    rooms.retain(|room| !room.is_empty());
-    rooms
+    files
 }
 
-/// First word of each item of a group, nested groups skipped: `{a, b::{c, d}, e::f}` gives a, b, e.
-fn top_of_group(group: &str) -> Vec<String> {
-    let (mut depth, mut items, mut start) = (1_usize, Vec::new(), 0);
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
+/// The production files below `src`, without comments and inline tests: their paths are what this test reads.
+fn production() -> Sources {
+    let is_production = |file: &String| !file.contains("/tests/") && !file.starts_with("testing/");
+    sources("src").into_iter().filter(|(file, _)| is_production(file)).map(|(file, text)| (file, code(&text))).collect()
+}
+
+fn code(text: &str) -> String {
+    let lines = text.split("\n#[cfg(test)]").next().unwrap_or_default().lines();
+    lines.map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+fn is_in_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+/// Each place where a word begins with `start`, as the text from there.
+fn words<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    let begins = |at: &usize| !text[..*at].ends_with(|letter| is_in_word(letter) || letter == ':');
+    text.match_indices(start).map(|(at, _)| at).filter(begins).map(|at| &text[at..])
+}
+
+/// The paths of a use tree, `a::{b, c::d}` as `a::b` and `a::c::d`; what follows the tree is left.
+fn paths<'a>(text: &mut &'a str, before: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut path = before.to_vec();
+    loop {
+        *text = text.trim_start();
+        if let Some(group) = text.strip_prefix('{') {
+            *text = group;
+            let mut all = Vec::new();
+            while !text.is_empty() && !text.starts_with('}') {
+                all.extend(paths(text, &path));
+                *text = text.trim_start().trim_start_matches(|letter: char| letter != ',' && letter != '}');
+                *text = text.strip_prefix(',').unwrap_or(text).trim_start();
+            }
+            *text = text.strip_prefix('}').unwrap_or(text);
+            return all;
         }
-        if depth == 0 || (c == ',' && depth == 1) {
-            items.push(ident(&group[start..at]).to_owned());
-            start = at + 1;
+        let end = text.find(|letter| !is_in_word(letter)).unwrap_or(text.len());
+        path.push(&text[..end]);
+        *text = &text[end..];
+        match text.strip_prefix("::") {
+            Some(rest) => *text = rest,
+            None => return vec![path],
         }
-        if depth == 0 {
+    }
+}
+
+/// Every path in a file that begins with `crate` or `super`, in full from the crate's root.
+fn named_in(file: &str, code: &str) -> Vec<Vec<String>> {
+    let mut own: Vec<&str> = file.trim_end_matches(".rs").split('/').collect();
+    own.retain(|part| !["mod", "lib", "main"].contains(part));
+    let roots = ["crate::", "super::"];
+    let all = roots.iter().flat_map(|root| words(code, root)).flat_map(|mut text| paths(&mut text, &[]));
+    let absolute = all.map(|path| {
+        let ups = path.iter().take_while(|part| **part == "super").count();
+        let base = if ups == 0 { &[] } else { &own[..own.len().saturating_sub(ups)] };
+        base.iter().chain(&path[ups.max(1)..]).map(|part| (*part).to_owned()).collect()
+    });
+    absolute.collect()
+}
+
+/// The file that a path leads to, through the re-exports of `mod.rs` files; none if a `mod.rs` holds the item itself.
+fn file_of(files: &Sources, path: &[String]) -> Option<String> {
+    for depth in 1..=path.len() {
+        let module = path[..depth].join("/");
+        if files.contains_key(&format!("{module}.rs")) {
+            return Some(format!("{module}.rs"));
+        }
+        let (parent, name) = (format!("{module}/mod.rs"), path.get(depth)?);
+        let Some(text) = files.get(&parent) else { continue };
+        if files.contains_key(&format!("{module}/{name}.rs")) {
+            continue;
+        }
+        let exported = words(text, "use ").flat_map(|text| paths(&mut &text["use ".len()..], &[]));
+        if let Some(exported) = exported.into_iter().find(|exported| exported.last() == Some(&name.as_str())) {
+            let target: Vec<String> =
+                path[..depth].iter().map(String::as_str).chain(exported).map(str::to_owned).collect();
+            return file_of(files, &target);
+        }
+    }
+    None
+}
+
+/// Takes away what uses nothing that is left, round by round: the rounds are the layers. What remains is in a cycle or
+/// uses one; of that, what others use is the cycle.
+fn layers(mut uses: BTreeMap<String, BTreeSet<String>>) -> (usize, Vec<String>) {
+    let mut rounds = 0;
+    loop {
+        let left: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.retain(|_, used| !used.is_disjoint(&left));
+        if uses.len() == left.len() {
+            break;
+        }
+        rounds += 1;
+    }
+    loop {
+        let (before, used): (_, BTreeSet<String>) = (uses.len(), uses.values().flatten().cloned().collect());
+        uses.retain(|user, _| used.contains(user));
+        if uses.len() == before {
             break;
         }
     }
-    items
+    let left: BTreeSet<String> = uses.keys().cloned().collect();
+    let shown =
+        uses.iter().map(|(user, used)| format!("{user} uses {:?}", used.intersection(&left).collect::<Vec<_>>()));
+    (rounds, shown.collect())
 }
 
-fn trespasses(file: &str, text: &str) -> Vec<String> {
-    let code = code(text);
-    let mut found = Vec::new();
-    let room = room_of(file);
-    let own = room.map_or(Some(ROOF), floor_of);
-    let Some(own) = own else {
-        return vec![format!("{file}: its room has no floor; add it to the table or choose another room")];
-    };
-    for named in rooms_named(&code) {
-        let is_own = room == Some(named.as_str());
-        match floor_of(&named) {
-            _ if is_own => found.push(format!("{file} -> {named}: inside a room, write super::")),
-            Some(floor) if floor >= own => found.push(format!("{file} -> {named}: not a lower floor")),
-            Some(_) | None => {}
-        }
-        if named == "testing" && room.is_some() && !is_test(file, text) {
-            found.push(format!("{file} -> testing: in-memory ports are for tests"));
-        }
+fn module_of(file: &str) -> &str {
+    file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
+}
+
+#[test]
+fn modules_use_what_the_list_says() {
+    let mut measured: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, code) in production() {
+        let named = named_in(&file, &code).into_iter().filter_map(|path| path.first().cloned());
+        let module = module_of(&file);
+        measured.entry(module.to_owned()).or_default().extend(named.filter(|named| named != module));
     }
-    found
+    measured.retain(|module, _| module != "main" && module != "lib");
+    let listed: BTreeMap<String, BTreeSet<String>> = USES
+        .iter()
+        .map(|(module, used)| ((*module).to_owned(), used.iter().map(|used| (*used).to_owned()).collect()))
+        .collect();
+    assert_eq!(measured, listed, "\nleft: as the sources are; right: as USES in this file has it");
+    assert_eq!(layers(measured), (LAYERS, vec![]));
 }
 
-/// Whether a file is, or ends in, tests.
-fn is_test(file: &str, text: &str) -> bool {
-    file.ends_with("tests.rs") || file.contains("/tests/") || text.contains("#[cfg(test)]")
+#[test]
+fn files_of_a_module_form_no_cycle() {
+    let files = production();
+    let uses = files.iter().map(|(file, code)| {
+        let used = named_in(file, code).into_iter().filter_map(|path| file_of(&files, &path));
+        (file.clone(), used.filter(|used| module_of(used) == module_of(file) && used != file).collect())
+    });
+    let (_, cycles) = layers(uses.collect());
+    assert!(cycles.is_empty(), "files use each other in a cycle:\n{}", cycles.join("\n"));
 }
 
-fn guests_out_of_place(file: &str, text: &str) -> Vec<String> {
-    let code = code(text);
-    let at_home = |rooms: &[&str]| rooms.iter().any(|room| file.starts_with(room));
-    let mut found = Vec::new();
-    for (guest, rooms) in GUESTS {
-        let named = after(&code, guest).any(|rest| match guest {
-            "aws_" | "JoinSet" => true,
-            _ => rest.starts_with("::") || rest.starts_with("!("),
-        });
-        if named && !at_home(rooms) {
-            found.push(format!("{file} names {}: only {} may", guest.trim_end_matches('_'), rooms.join(", ")));
-        }
-    }
-    found
-}
-
-fn untidy(file: &str, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let lines = text.lines().count();
-    let most = if file == "main.rs" { LONGEST_MAIN } else { LONGEST_FILE };
-    if lines > most {
-        found.push(format!("{file}: {lines} lines, {most} is the most"));
-    }
-    for part in file.split('/') {
-        if NO_NAMES.contains(&part.strip_suffix(".rs").unwrap_or(part)) {
-            found.push(format!("{file}: `{part}` says nothing; name the thing"));
+#[test]
+fn external_crates_stay_in_their_modules() {
+    for (file, code) in production() {
+        for (name, places) in CRATES {
+            let is_named = words(&code, name).next().is_some();
+            assert!(
+                !is_named || places.iter().any(|place| file.starts_with(place)),
+                "{file} names {name}: {places:?} may"
+            );
         }
     }
-    found
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
-
-/// Every source file below a folder of the crate, with its path inside it.
-fn house(folder: &str) -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let named = |path: &PathBuf| path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
-    let files: Vec<_> = sources(&root).iter().map(|path| (named(path), fs::read_to_string(path).unwrap())).collect();
-    assert!(!files.is_empty(), "no sources in {folder}");
-    files
-}
-
-fn report(faults: &[String]) {
-    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
 #[test]
-fn no_module_names_a_floor_at_or_above_its_own() {
-    report(&house("src").iter().flat_map(|(file, text)| trespasses(file, text)).collect::<Vec<_>>());
-}
-
-#[test]
-fn guest_crates_stay_in_their_rooms() {
-    report(&house("src").iter().flat_map(|(file, text)| guests_out_of_place(file, text)).collect::<Vec<_>>());
-}
-
-#[test]
-fn files_are_short_and_named_by_the_field() {
-    let faults = ["src", "tests"].iter().flat_map(|folder| house(folder));
-    report(&faults.flat_map(|(file, text)| untidy(&file, &text)).collect::<Vec<_>>());
-}
-
-#[test]
-fn trespasses_are_seen() {
-    for (file, text, expected) in [
-        ("domain/name.rs", "use crate::aws::Client;", 1),
-        ("consumer/worker.rs", "use crate::{domain::Stop, aws::{Client, Other}, resilience::Retry};", 1),
-        ("consumer/worker.rs", "use crate::{\n    domain::{Lease, Stop},\n    app,\n};", 1),
-        ("consumer/worker.rs", "let x = crate::http::serve();", 1),
-        ("http/server.rs", "use crate::http::routes;", 1),
-        ("http/server.rs", "use crate::daemon::Daemon;", 1),
-        ("http/server.rs", "use crate::testing::MemoryStream;", 1),
-        ("attic/box.rs", "", 1),
-        ("daemon.rs", "use crate::{settings::Settings, http};", 0),
-        ("settings/gather.rs", "use crate::daemon::Daemon;", 1),
-        ("http/server.rs", "/// See [`crate::daemon`].\nuse crate::runtime::Host; use super::routes;", 0),
-        ("http/server.rs", "use crate::testing::MemoryStream;\n#[cfg(test)]\nmod tests {}", 0),
-        ("main.rs", "use bindd::daemon;", 0),
-    ] {
-        assert_eq!(trespasses(file, text).len(), expected, "{file}: {text}");
+fn files_are_short_and_their_names_say_what_is_inside() {
+    for (file, text) in ["src", "tests", "benches", "examples"].into_iter().flat_map(sources) {
+        let (lines, max) = (text.lines().count(), if file == "main.rs" { MAX_MAIN_LINES } else { MAX_FILE_LINES });
+        assert!(lines <= max, "{file} has {lines} lines, {max} is the limit");
+        let empty = file.split('/').find(|part| EMPTY_NAMES.contains(&part.trim_end_matches(".rs")));
+        assert!(empty.is_none(), "{file}: the name {empty:?} says nothing");
     }
 }
 
 #[test]
-fn strayed_guests_are_seen() {
-    for (file, text, expected) in [
-        ("http/server.rs", "use aws_sdk_kinesis::Client;", 1),
-        ("runtime/host.rs", "fn f(r: axum::Router) {}", 1),
-        ("runtime/host.rs", "let yaml = serde_yaml::from_str(text);", 1),
-        ("daemon.rs", "use clap::Parser; use tokio::task::JoinSet;", 2),
-        ("bindings/kinesis/spec.rs", "use hyper::Request;", 1),
-        ("aws/client.rs", "use aws_sdk_kinesis::Client;", 0),
-        ("bindings/kinesis/spec.rs", "let my_aws_client = 1; // axum::Router", 0),
-        ("http/server.rs", "use axum::Router; use tower::Service;", 0),
-    ] {
-        assert_eq!(guests_out_of_place(file, text).len(), expected, "{file}: {text}");
-    }
-}
-
-#[test]
-fn untidy_files_are_seen() {
-    assert_eq!(untidy("http/util.rs", "").len(), 1);
-    assert_eq!(untidy("common/server.rs", "").len(), 1);
-    assert_eq!(untidy("http/server.rs", &"x\n".repeat(LONGEST_FILE + 1)).len(), 1);
-    assert!(untidy("http/server.rs", &"x\n".repeat(LONGEST_FILE)).is_empty());
-    assert_eq!(untidy("main.rs", &"x\n".repeat(LONGEST_MAIN + 1)).len(), 1);
+fn paths_are_read_as_rust_reads_them() {
+    let code = "use crate::{domain::{Lease, Stop}, app};\nuse super::{row::Row, table};\nlet x = crate::http::serve();";
+    let named: Vec<String> = named_in("aws/lease_table/store.rs", code).iter().map(|path| path.join("::")).collect();
+    let expected = [
+        "domain::Lease",
+        "domain::Stop",
+        "app",
+        "http::serve",
+        "aws::lease_table::row::Row",
+        "aws::lease_table::table",
+    ];
+    assert_eq!(named, expected);
+    let files: Sources = [("a/mod.rs", "mod b;\npub use b::{c::D, E};"), ("a/b.rs", ""), ("f.rs", "")]
+        .map(|(file, text)| (file.to_owned(), text.to_owned()))
+        .into();
+    let file = |path: &str| file_of(&files, &path.split("::").map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(
+        [file("a::D"), file("a::b"), file("f"), file("a::G")],
+        [Some("a/b.rs".into()), Some("a/b.rs".into()), Some("f.rs".into()), None]
+    );
+    let tied = [("x", vec!["y"]), ("y", vec!["x"]), ("z", vec![])];
+    let uses = tied.map(|(file, used)| (file.to_owned(), used.into_iter().map(str::to_owned).collect()));
+    assert_eq!(layers(uses.into()).1.len(), 2);
 }

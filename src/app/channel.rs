@@ -77,7 +77,7 @@ impl AppChannel {
         tokio::select! {
             // Biased: a stop outranks an app that comes up at the same time.
             biased;
-            () = stop.asked() => false,
+            () = stop.finishing() => false,
             () = self.dial_until_up() => {
                 tracing::info!("application discovered on port {port}");
                 true

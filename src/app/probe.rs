@@ -48,7 +48,7 @@ impl AppChannel {
             let probed = tokio::select! {
                 // Biased: a stop outranks a response that arrives at the same time.
                 biased;
-                () = stop.asked() => return None,
+                () = stop.finishing() => return None,
                 probed = self.wants(route) => probed,
             };
             let error = match probed {
@@ -65,7 +65,7 @@ impl AppChannel {
             }
             tokio::select! {
                 biased;
-                () = stop.asked() => return None,
+                () = stop.finishing() => return None,
                 () = tokio::time::sleep(wait) => {}
             }
         }

@@ -138,7 +138,7 @@ impl DeadLetter {
             partition_key: record.partition_key.as_ref().map(|key| key.as_str()),
             explicit_hash_key: record.explicit_hash_key.map(|key| key.to_string()),
             error: ErrorData {
-                kind: failure.kind().word(),
+                kind: failure.kind().as_str(),
                 reason: failure.reason().unwrap_or_else(|| failure.kind().reason()),
                 message: failure.message(),
                 code: detail(failure, "code"),

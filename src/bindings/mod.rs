@@ -8,6 +8,7 @@
 //! items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`).
 
 mod catalog;
+mod checked;
 mod connection;
 mod context;
 mod cross_checks;
@@ -22,7 +23,8 @@ mod region;
 mod retry;
 mod strict_json;
 
-pub use catalog::{Checked, Spec, Verdict, check, connect};
+pub use catalog::{Verdict, check, connect};
+pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};
 pub use cross_checks::missing_files;
 pub use retry::RetryConfig;

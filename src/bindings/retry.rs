@@ -152,7 +152,7 @@ impl RetryRunner {
                 if result.as_ref().is_err_and(BindingError::is_unsent) {
                     made.fetch_sub(1, Ordering::Relaxed);
                 } else {
-                    let outcome = result.as_ref().map_or_else(|error| error.kind().word(), |_| "ok");
+                    let outcome = result.as_ref().map_or_else(|error| error.kind().as_str(), |_| "ok");
                     self.metrics.called(call.operation, outcome, begun.elapsed());
                 }
                 result

@@ -97,7 +97,7 @@ async fn change_one(ports: &Ports, worker: &WorkerId, change: LeaseChange) -> (C
             ports.leases.take(&lease, worker).await.map(|grant| ChangeResult::Taken(Box::new(grant), begun))
         }
         LeaseChange::RequestHandoff(lease) => {
-            ports.leases.ask_handoff(&lease, worker).await.map(|()| ChangeResult::Done)
+            ports.leases.request_handoff(&lease, worker).await.map(|()| ChangeResult::Done)
         }
     };
     let result = match result {

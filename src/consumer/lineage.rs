@@ -2,7 +2,7 @@
 
 use super::stream_state::LatestStart;
 use crate::domain::{
-    Checkpoint, HashKeyRange, InitialPosition, Lease, NewLease, Shard, ShardId, ShardListing, StartWord,
+    Checkpoint, HashKeyRange, InitialPosition, Lease, NewLease, SentinelCheckpoint, Shard, ShardId, ShardListing,
     StreamIdentity, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +85,7 @@ pub(super) fn holes(listing: &ShardListing) -> Vec<HashKeyRange> {
 
 /// Where a shard begins that has no leased relatives.
 struct FirstStart {
-    word: StartWord,
+    word: SentinelCheckpoint,
     start_at: Option<Timestamp>,
     only_open: bool,
 }
@@ -105,7 +105,7 @@ impl FirstStart {
         let only_open = facts.initial == InitialPosition::Latest && leases.is_empty() && start_at.is_some();
         // Without such a moment, the stream was created after the input was started, or the row was lost: the shard is read
         // from TRIM_HORIZON so that no record is skipped.
-        let word = if start_at.is_some() { facts.initial.word() } else { StartWord::TrimHorizon };
+        let word = if start_at.is_some() { facts.initial.sentinel() } else { SentinelCheckpoint::TrimHorizon };
         Self { word, start_at, only_open }
     }
 }
@@ -147,7 +147,7 @@ impl<'a> ShardGraph<'a> {
         let is_child = self.has_leased_ancestor(&shard.id);
         let (start, start_at) = if is_child {
             let is_ready = shard.parents.iter().all(|parent| self.is_read(parent));
-            is_ready.then_some((StartWord::TrimHorizon, None))?
+            is_ready.then_some((SentinelCheckpoint::TrimHorizon, None))?
         } else {
             let is_behind = |parent| !self.listed.contains_key(parent) || self.has_leased_descendant(parent);
             let is_root = shard.parents.iter().all(is_behind);

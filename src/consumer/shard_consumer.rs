@@ -322,7 +322,7 @@ impl ShardConsumer {
                 self.timer.handoff_checked(begun);
                 self.lag.tick(now);
                 self.set_unstored(self.unstored_since, now);
-                if renewed == Renewed::HandoffAsked {
+                if renewed == Renewed::HandoffRequested {
                     self.drain(EndReason::HandedOff, now, effects);
                 }
             }

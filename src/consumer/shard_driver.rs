@@ -96,7 +96,7 @@ impl ShardDriver {
         tokio::select! {
             biased;
             () = self.stop.forced() => Event::Forced,
-            () = self.stop.asked(), if !self.stop_seen => {
+            () = self.stop.finishing(), if !self.stop_seen => {
                 self.stop_seen = true;
                 Event::StopRequested
             }
@@ -229,7 +229,7 @@ async fn write(store: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCal
             LeaseCallResult::Checkpointed(checkpoint, result)
         }
         LeaseCall::NoteChildren(children) => {
-            LeaseCallResult::ChildrenNoted(store.note_children(&mut grant, &children).await)
+            LeaseCallResult::ChildrenNoted(store.store_children(&mut grant, &children).await)
         }
         LeaseCall::Release => {
             let result = LeaseCallResult::Released(store.release(grant).await);

@@ -95,7 +95,7 @@ impl Worker {
             // Biased: a stop needs no leases.
             let result = tokio::select! {
                 biased;
-                () = stop.asked() => return Ok(false),
+                () = stop.finishing() => return Ok(false),
                 result = ports.leases.prepare() => result,
             };
             let error = match result {
@@ -107,7 +107,7 @@ impl Worker {
             tracing::warn!(?wait, %error, "lease store could not be prepared");
             tokio::select! {
                 biased;
-                () = stop.asked() => return Ok(false),
+                () = stop.finishing() => return Ok(false),
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -122,7 +122,7 @@ impl Driver {
             biased;
             () = self.stop.forced() => None,
             Some(()) = OptionFuture::from(self.abort_at.map(sleep_until)) => None,
-            () = self.stop.asked(), if !self.stop_seen => {
+            () = self.stop.finishing(), if !self.stop_seen => {
                 self.stop_seen = true;
                 Some(Event::StopRequested)
             }

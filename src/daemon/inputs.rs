@@ -55,7 +55,7 @@ pub(super) async fn run(
             tracing::warn!("inputs were not started because no app port is set; set --app-port");
         }
         drop(ready);
-        stop.asked().await;
+        stop.finishing().await;
         return DrainOutcome::Clean;
     };
     if !app.wait_until_up(&stop).await {
@@ -66,7 +66,7 @@ pub(super) async fn run(
     let reading = async {
         let outcome = runtime::run_inputs(inputs, stop.clone()).await;
         // Inputs without a subscription end early. The daemon must not take that for a failure.
-        stop.asked().await;
+        stop.finishing().await;
         outcome
     };
     let outcome = tokio::select! {

@@ -94,8 +94,8 @@ impl Running {
     /// limit of the settings. A forced `stop` aborts what is left.
     pub async fn run_until(mut self, stop: &Stop) -> Shutdown {
         let failed = tokio::select! {
-            () = stop.asked() => false,
-            () = self.stops.asked.asked() => false,
+            () = stop.finishing() => false,
+            () = self.stops.asked.finishing() => false,
             ended = self.tasks.next() => {
                 log_early_end(ended);
                 true

@@ -152,7 +152,7 @@ async fn time_over(ends_after: Option<Duration>, traffic: &TrafficEnd, counters:
     let Some(limit) = ends_after else { return std::future::pending().await };
     tokio::time::sleep(limit).await;
     traffic.stop.finish();
-    traffic.done.asked().await;
+    traffic.done.finishing().await;
     let deadline = Instant::now() + ARRIVAL_LIMIT;
     while !has_arrived(&counters.totals()) && Instant::now() < deadline {
         tokio::time::sleep(ARRIVAL_POLL).await;

@@ -41,7 +41,7 @@ pub(super) async fn serve(listener: TcpListener, shop: Shop, stop: Stop) -> std:
         .route("/orders-shared", post(accept_shared).options(wanted))
         .route("/orders-fanout", post(accept_fan_out).options(wanted))
         .with_state(shop);
-    axum::serve(listener, routes).with_graceful_shutdown(async move { stop.asked().await }).await
+    axum::serve(listener, routes).with_graceful_shutdown(async move { stop.finishing().await }).await
 }
 
 async fn wanted() -> StatusCode {

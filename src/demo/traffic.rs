@@ -16,7 +16,7 @@ pub(super) async fn run(sidecar: SocketAddr, pause: Duration, counters: Counters
     let mut ticks = tokio::time::interval(pause);
     for number in 1_u64.. {
         tokio::select! {
-            () = stop.asked() => return,
+            () = stop.finishing() => return,
             _ = ticks.tick() => {}
         }
         match sidecar::create(sidecar, "orders-out", order(&run_id, number)).await {

@@ -55,18 +55,18 @@ pub enum InitialPosition {
 
 impl InitialPosition {
     #[must_use]
-    pub const fn word(self) -> StartWord {
+    pub const fn sentinel(self) -> SentinelCheckpoint {
         match self {
-            Self::Latest => StartWord::Latest,
-            Self::TrimHorizon => StartWord::TrimHorizon,
-            Self::AtTimestamp(_) => StartWord::AtTimestamp,
+            Self::Latest => SentinelCheckpoint::Latest,
+            Self::TrimHorizon => SentinelCheckpoint::TrimHorizon,
+            Self::AtTimestamp(_) => SentinelCheckpoint::AtTimestamp,
         }
     }
 }
 
 /// The checkpoint of a lease without progress, as the KCL writes it (its `SentinelCheckpoint`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StartWord {
+pub enum SentinelCheckpoint {
     /// `TRIM_HORIZON`
     TrimHorizon,
     /// `LATEST`
@@ -79,7 +79,7 @@ pub enum StartWord {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Checkpoint {
     /// No record was accepted yet.
-    NotStarted(StartWord),
+    NotStarted(SentinelCheckpoint),
     /// Every record up to and including this one was accepted.
     After(RecordPosition),
     /// The shard ended and every record in it was accepted.

@@ -99,7 +99,7 @@ impl FailureKind {
 
     /// A stable value for metric labels and logs.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Caller => "caller",
             Self::TooLarge => "too_large",
@@ -119,7 +119,7 @@ impl FailureKind {
 
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -153,7 +153,7 @@ pub struct BindingError {
 #[derive(Debug, Clone, Default)]
 struct Facts {
     reason: Option<&'static str>,
-    passes_soon: bool,
+    is_temporary: bool,
     is_unsent: bool,
     lacks_permission: bool,
     details: Vec<(&'static str, String)>,
@@ -182,8 +182,8 @@ impl BindingError {
 
     /// The request may succeed soon, although most failures of this kind last.
     #[must_use]
-    pub fn passing_soon(mut self) -> Self {
-        self.facts.get_or_insert_default().passes_soon = true;
+    pub fn temporary(mut self) -> Self {
+        self.facts.get_or_insert_default().is_temporary = true;
         self
     }
 
@@ -242,7 +242,7 @@ impl BindingError {
     /// Whether the same request may succeed if it is sent again after a while.
     #[must_use]
     pub fn may_retry(&self) -> bool {
-        self.kind.may_retry() || self.facts.as_ref().is_some_and(|facts| facts.passes_soon)
+        self.kind.may_retry() || self.facts.as_ref().is_some_and(|facts| facts.is_temporary)
     }
 
     /// Whether no call was sent to the service.

@@ -84,17 +84,17 @@ pub struct InvokeResponse {
     pub data: Option<Bytes>,
     /// Each becomes a response header `metadata.<key>`.
     pub metadata: Vec<(&'static str, String)>,
-    pub extent: Extent,
+    pub completion: Completion,
 }
 
 /// How much of a request with many items was done. The body has the result of each item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Extent {
+pub enum Completion {
     /// All of it.
     #[default]
-    Whole,
+    Full,
     /// At least one item failed, perhaps all.
-    Mixed,
+    Partial,
 }
 
 #[cfg(test)]

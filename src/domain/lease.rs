@@ -5,7 +5,7 @@
 //! counter has not changed for the lease duration, as observed locally (the KCL's rule).
 
 use super::{
-    BoxError, Checkpoint, FailureKind, HashKeyRange, RecordPosition, ShardId, StartWord, StartingPosition,
+    BoxError, Checkpoint, FailureKind, HashKeyRange, RecordPosition, SentinelCheckpoint, ShardId, StartingPosition,
     StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
@@ -81,7 +81,7 @@ impl Lease {
     /// checkpoint.
     #[must_use]
     pub fn lacks_start(&self) -> bool {
-        self.checkpoint == Checkpoint::NotStarted(StartWord::Latest) && self.start_at.is_none()
+        self.checkpoint == Checkpoint::NotStarted(SentinelCheckpoint::Latest) && self.start_at.is_none()
     }
 
     /// Where to open the shard. A resumed shard opens *at* its checkpoint, because the record there may be an aggregate of
@@ -90,14 +90,16 @@ impl Lease {
     pub fn opening(&self) -> StartingPosition {
         match (&self.checkpoint, self.start_at) {
             (Checkpoint::After(RecordPosition { sequence, .. }), _) => StartingPosition::At(sequence.clone()),
-            (Checkpoint::NotStarted(StartWord::Latest | StartWord::AtTimestamp), Some(moment)) => {
+            (Checkpoint::NotStarted(SentinelCheckpoint::Latest | SentinelCheckpoint::AtTimestamp), Some(moment)) => {
                 StartingPosition::AtTimestamp(moment)
             }
-            (Checkpoint::NotStarted(StartWord::Latest), None) => StartingPosition::Latest,
+            (Checkpoint::NotStarted(SentinelCheckpoint::Latest), None) => StartingPosition::Latest,
             // An AT_TIMESTAMP row of the KCL has no time: begin at TRIM_HORIZON, so that no record is skipped.
-            (Checkpoint::NotStarted(StartWord::TrimHorizon | StartWord::AtTimestamp) | Checkpoint::Ended, _) => {
-                StartingPosition::TrimHorizon
-            }
+            (
+                Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon | SentinelCheckpoint::AtTimestamp)
+                | Checkpoint::Ended,
+                _,
+            ) => StartingPosition::TrimHorizon,
         }
     }
 }
@@ -165,7 +167,7 @@ impl LeaseGrant {
 pub enum Renewed {
     Held,
     /// Another worker requested it: drain, checkpoint and release.
-    HandoffAsked,
+    HandoffRequested,
 }
 
 /// Stores leases, with optimistic locking.
@@ -203,7 +205,7 @@ pub trait LeaseStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// `Lost` when the owner is not that of `seen`, or a handoff is in progress.
-    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError>;
+    async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError>;
 
     /// Increases the counter, so that no other worker takes the lease as expired.
     ///
@@ -221,7 +223,7 @@ pub trait LeaseStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// When it is not sure that they are stored.
-    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError>;
+    async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError>;
 
     /// Releases the lease: to the worker that requested it, else to the first that takes it.
     ///

@@ -23,10 +23,10 @@ mod stream;
 mod writing;
 
 pub use binding::{Binding, InputBinding, OutputBinding};
-pub use checkpoint::{Checkpoint, InitialPosition, StartWord, StartingPosition, Timestamp};
+pub use checkpoint::{Checkpoint, InitialPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use event::{BindingEvent, DeliveryError, EventHandler, EventOrigin};
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
-pub use invoke::{DEAD_LETTERED, DataForm, Extent, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
+pub use invoke::{Completion, DEAD_LETTERED, DataForm, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
 pub use json_text::JsonText;
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};

@@ -34,7 +34,7 @@ impl Stop {
 
     /// Whether a stop was requested.
     #[must_use]
-    pub fn is_asked(&self) -> bool {
+    pub fn is_finishing(&self) -> bool {
         self.finish.is_cancelled()
     }
 
@@ -45,7 +45,7 @@ impl Stop {
     }
 
     /// Resolves once a stop was requested. Cancel-safe.
-    pub async fn asked(&self) {
+    pub async fn finishing(&self) {
         self.finish.cancelled().await;
     }
 

@@ -121,7 +121,7 @@ impl Aws {
         servers.spawn("embedded-kinesis", serve::run(kinesis_listener, router, stop.clone()));
         let asked = stop.clone();
         servers.spawn("embedded-dynamodb", async move {
-            let ended = async move { asked.asked().await };
+            let ended = async move { asked.finishing().await };
             if let Err(error) = dynoxide::server::serve_with_shutdown(dynamodb_listener, database, ended).await {
                 tracing::error!(%error, "embedded DynamoDB ended");
             }

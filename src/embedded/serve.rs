@@ -30,7 +30,7 @@ async fn connection(stream: TcpStream, router: Router, stop: Stop) {
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.asked() => {
+        () = stop.finishing() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -173,7 +173,7 @@ enum Close {
 }
 
 async fn stopped(state: &ConnectionState, stop: &Stop) -> Close {
-    stop.asked().await;
+    stop.finishing().await;
     tokio::select! {
         () = state.first_request() => {}
         () = tokio::time::sleep(FIRST_REQUEST_GRACE) => {}

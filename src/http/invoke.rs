@@ -6,7 +6,7 @@ use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
 use super::{json_body, raw_body};
-use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
+use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
 use crate::telemetry::HttpMetrics;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -97,7 +97,7 @@ impl Invoker {
             // Biased: a result that is ready is better than an unknown outcome.
             biased;
             result = self.state.host.invoke(name, call) => result,
-            () = self.state.abort_calls.asked() => Err(aborted().into()),
+            () = self.state.abort_calls.finishing() => Err(aborted().into()),
         };
         let mut response = match result {
             Ok(response) => succeeded(response, format),
@@ -119,10 +119,10 @@ fn aborted() -> BindingError {
 }
 
 fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
-    let status = match (&result.data, result.extent, format) {
-        (Some(_), Extent::Mixed, ErrorFormat::Precise) => StatusCode::MULTI_STATUS,
-        (Some(_), Extent::Whole | Extent::Mixed, _) => StatusCode::OK,
-        (None, Extent::Whole | Extent::Mixed, _) => StatusCode::NO_CONTENT,
+    let status = match (&result.data, result.completion, format) {
+        (Some(_), Completion::Partial, ErrorFormat::Precise) => StatusCode::MULTI_STATUS,
+        (Some(_), Completion::Full | Completion::Partial, _) => StatusCode::OK,
+        (None, Completion::Full | Completion::Partial, _) => StatusCode::NO_CONTENT,
     };
     let mut response = Response::new(result.data.map_or_else(Body::empty, Body::from));
     *response.status_mut() = status;

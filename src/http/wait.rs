@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn wait_until_outbound_ready(address: SocketAddr, stop: &Stop) -> Result<(), String> {
     tokio::select! {
         biased;
-        () = stop.asked() => Err(format!("stopped while waiting for the sidecar at {address}")),
+        () = stop.finishing() => Err(format!("stopped while waiting for the sidecar at {address}")),
         ready = until_ready(async || check(address).await) => ready.map_err(|error| {
             format!("the sidecar at {address} was not ready after {LIMIT:?}: {error}; check that it runs and its --dapr-http-port")
         }),

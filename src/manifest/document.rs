@@ -2,8 +2,8 @@
 
 use super::fault::{Fault, Faults, Notice, Place, nearest};
 use super::kinds::{TypeClass, classify};
+use super::parse_duration;
 use super::values::boolean;
-use super::{Reader, parse_duration};
 use crate::domain::ComponentName;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -15,7 +15,7 @@ const KIND: &str = "Component";
 /// Dapr's default, also for an invalid value.
 const DEFAULT_INIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A component document with every reference resolved. Read its items through [`Document::reader`].
+/// A component document with every reference resolved. [`super::Reader`] reads its items.
 #[derive(Debug, Clone)]
 pub struct Document {
     /// `metadata.name`
@@ -40,12 +40,6 @@ impl Document {
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.is_complete
-    }
-
-    /// Typed access to `spec.metadata`.
-    #[must_use]
-    pub fn reader(&self) -> Reader<'_> {
-        Reader::new(self)
     }
 }
 

@@ -3,12 +3,15 @@
 //! Folders for daprd hold much that is not for bindd. All of it is skipped with a notice; only a component of a served
 //! type, or what most likely should be one, can prevent the start.
 
-use super::secrets::is_local_store;
-
 /// The type of a Kinesis component.
 pub const KINESIS: &str = "bindings.aws.kinesis";
 /// The type of a DynamoDB component.
 pub const DYNAMODB: &str = "bindings.aws.dynamodb";
+
+/// The type of the secret store of environment variables.
+pub(super) const LOCAL_ENV: &str = "secretstores.local.env";
+/// The type of the secret store in a JSON file.
+const LOCAL_FILE: &str = "secretstores.local.file";
 
 /// Dapr's building blocks other than bindings.
 const OTHER_BLOCKS: [&str; 12] = [
@@ -36,6 +39,12 @@ pub(super) enum TypeClass {
     Skipped,
     /// Empty, or a served type with a typing error.
     Mistyped,
+}
+
+/// Whether a component type is one of the two local secret stores. Case-insensitive.
+#[must_use]
+pub fn is_local_store(component_type: &str) -> bool {
+    component_type.eq_ignore_ascii_case(LOCAL_ENV) || component_type.eq_ignore_ascii_case(LOCAL_FILE)
 }
 
 /// Case-insensitive, as in Dapr.
@@ -78,7 +87,7 @@ pub(super) fn claims_served_type(bytes: &[u8]) -> bool {
     let mut claims = Claims::default();
     let mut previous = "";
     for word in words {
-        claims.word(previous, word);
+        claims.read_word(previous, word);
         previous = word;
     }
     claims.is_component && (claims.is_served || (claims.is_of_dapr && !claims.has_type))
@@ -93,7 +102,7 @@ struct Claims {
 }
 
 impl Claims {
-    fn word(&mut self, previous: &str, word: &str) {
+    fn read_word(&mut self, previous: &str, word: &str) {
         let follows_type = previous.eq_ignore_ascii_case("type");
         self.is_component |= previous.eq_ignore_ascii_case("kind") && word.eq_ignore_ascii_case("Component");
         self.is_of_dapr |= word.eq_ignore_ascii_case("dapr.io");

@@ -3,37 +3,15 @@
 use super::changed::changed_scalars;
 use super::document::{Draft, Parsed, Source, parse};
 use super::folder::{Dialect, Folders, Named, SourceFile};
-use super::kinds::claims_served_type;
+use super::kinds::{claims_served_type, is_local_store};
 use super::resolve::Resolver;
-use super::secrets::{self, Store};
+use super::secrets::Store;
 use super::split::{Chunk, is_blank, split};
-use super::{Document, Environment, Fault, Faults, Notice, Place, tree};
+use super::{Document, Fault, Faults, LoadRequest, Notice, Place, tree};
 use std::collections::HashMap;
-use std::fmt;
-use std::path::PathBuf;
 
 /// Documents beyond this number in one file are a fault; it bounds what a file of separators costs.
 const MAX_DOCUMENTS: usize = 1_000;
-
-#[derive(Clone, Copy)]
-pub struct LoadRequest<'a> {
-    /// Folders and files, in the order of the flags.
-    pub paths: &'a [PathBuf],
-    /// The app id, for `scopes` and `{appID}`. Without one, as in `bindd check`, scopes are ignored.
-    pub app_id: Option<&'a str>,
-    /// The environment's `NAMESPACE`; `None` loads the documents of every namespace.
-    pub namespace: Option<&'a str>,
-    /// For `envRef` and the store `secretstores.local.env`.
-    pub environment: &'a dyn Environment,
-}
-
-impl fmt::Debug for LoadRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("LoadRequest");
-        shown.field("paths", &self.paths).field("app_id", &self.app_id).field("namespace", &self.namespace);
-        shown.finish_non_exhaustive()
-    }
-}
 
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -234,7 +212,7 @@ impl Loader<'_> {
         let mut loaded = Loaded { documents: Vec::new(), notices, faults };
         let mut resolver = Resolver::new(request, &skipped);
         let mut stores = HashMap::new();
-        for draft in drafts.iter().filter(|draft| secrets::is_local_store(&draft.component_type)) {
+        for draft in drafts.iter().filter(|draft| is_local_store(&draft.component_type)) {
             // The second loop reports the faults of the document itself.
             let (document, _) = resolver.document(draft);
             if !document.is_complete {
@@ -266,7 +244,7 @@ impl Loaded {
     fn take(&mut self, faults: Faults, draft: &Draft, drafts: &[Draft]) {
         if draft.ignore_errors {
             self.notices.extend(faults.into_iter().map(Fault::into_notice));
-        } else if secrets::is_local_store(&draft.component_type) && !is_used(draft, drafts) {
+        } else if is_local_store(&draft.component_type) && !is_used(draft, drafts) {
             let reason = "left out, as no component that bindd serves refers to this store";
             self.notices.extend(faults.into_iter().map(|fault| fault.with_reason(reason)));
         } else {

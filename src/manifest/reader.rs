@@ -25,7 +25,8 @@ pub struct Reader<'d> {
 pub type ForeignNames = &'static [(&'static str, &'static str)];
 
 impl<'d> Reader<'d> {
-    pub(super) const fn new(document: &'d Document) -> Self {
+    #[must_use]
+    pub const fn new(document: &'d Document) -> Self {
         Self { document, asked: Vec::new(), foreign: &[], faults: Faults(Vec::new()), notices: Vec::new() }
     }
 

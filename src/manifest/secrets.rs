@@ -1,21 +1,13 @@
 //! The two local secret stores: the environment, and a JSON file.
 
+use super::kinds::LOCAL_ENV;
 use super::values::{Environment, forbidden};
-use super::{Document, Fault, Faults, Notice, folder, tree};
+use super::{Document, Fault, Faults, Notice, Reader, folder, tree};
 use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-
-const LOCAL_ENV: &str = "secretstores.local.env";
-const LOCAL_FILE: &str = "secretstores.local.file";
-
-/// Whether a component type is one of the two local secret stores. Case-insensitive.
-#[must_use]
-pub fn is_local_store(component_type: &str) -> bool {
-    component_type.eq_ignore_ascii_case(LOCAL_ENV) || component_type.eq_ignore_ascii_case(LOCAL_FILE)
-}
 
 /// An opened store. `Debug` shows no secret and no name of one.
 pub(super) enum Store<'e> {
@@ -59,7 +51,7 @@ pub(super) enum Missing {
 impl<'e> Store<'e> {
     /// Opens the store of a document. The file is read once, relative to the working directory as in Dapr.
     pub(super) fn open(document: &Document, environment: &'e dyn Environment) -> (Option<Self>, Faults, Vec<Notice>) {
-        let mut reader = document.reader();
+        let mut reader = Reader::new(document);
         let store = if document.component_type.eq_ignore_ascii_case(LOCAL_ENV) {
             let prefix = reader.text("prefix").unwrap_or_default();
             Some(Self::Variables { prefix, environment })

@@ -60,7 +60,7 @@ impl Driver {
                     self.task_ended(ended);
                     self.collect_arrivals(&mut inbox).await;
                 }
-                () = stop.asked(), if !self.arrivals.is_closed() => {
+                () = stop.finishing(), if !self.arrivals.is_closed() => {
                     self.arrivals.close();
                     self.engine.apply(Event::Closing, Instant::now());
                 }

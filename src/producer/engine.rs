@@ -296,7 +296,7 @@ fn outcome(reply: &Reply) -> &'static str {
     match reply {
         Ok(results) if results.iter().all(Result::is_ok) => "ok",
         Ok(_) => "partial",
-        Err(error) => error.kind().word(),
+        Err(error) => error.kind().as_str(),
     }
 }
 

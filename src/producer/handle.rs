@@ -107,7 +107,7 @@ impl Producer {
                 let permit = tokio::time::timeout_at(options.deadline, self.admission.acquire(size, Share::Bulk));
                 tokio::select! {
                     permit = permit => permit.map_err(|_| self.refuse(self.queue_full()))?,
-                    () = self.stop.asked() => return Err(self.refuse(errors::closed(Outcome::NotDone))),
+                    () = self.stop.finishing() => return Err(self.refuse(errors::closed(Outcome::NotDone))),
                 }
             }
         };
@@ -126,7 +126,7 @@ impl Producer {
         let hash = self.can_list.then(|| hash_key(&record)).flatten();
         let (sender, answer) = oneshot::channel();
         let record = PendingRecord::new(record, hash, options, (Responder::new(sender), permit));
-        if self.stop.is_asked() || self.arrivals.try_send(record).is_err() {
+        if self.stop.is_finishing() || self.arrivals.try_send(record).is_err() {
             return Err(self.refuse(errors::closed(Outcome::NotDone)));
         }
         Ok(Answering { answer, admission: Arc::clone(&self.admission), is_done: false })

@@ -118,7 +118,7 @@ impl Shards {
             Err(error) => {
                 self.refresh = Refresh::At(now + self.refresh_every.min(RETRY_PAUSE));
                 if !std::mem::replace(&mut self.failed_before, true) {
-                    let kind = error.kind().word();
+                    let kind = error.kind().as_str();
                     let error = &error as &dyn std::error::Error;
                     tracing::info!(kind, error, "listing shards failed; rate limits use the last known shards");
                 }

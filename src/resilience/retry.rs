@@ -204,7 +204,7 @@ mod tests {
         let mut left = 3;
         let success = within(Duration::from_secs(10)).run(|| {
             left -= 1;
-            let conflict = failing(FailureKind::Conflict).passing_soon();
+            let conflict = failing(FailureKind::Conflict).temporary();
             let result = if left == 0 { Ok(()) } else { Err(conflict) };
             async move { result }
         });

@@ -116,7 +116,7 @@ fn input_ended(
         Err(failure) => failure.to_string(),
     };
     let Some(input) = running.get_mut(&name) else { return DrainOutcome::Clean };
-    if stop.is_asked() {
+    if stop.is_finishing() {
         tracing::warn!(component = %name, %error, "input failed during shutdown");
         return DrainOutcome::Aborted;
     }
@@ -152,14 +152,14 @@ async fn run_one(input: Input, is_subscribed: &AtomicBool, wait: Duration, stop:
     // Biased: nothing new begins after a stop request.
     tokio::select! {
         biased;
-        () = stop.asked() => return InputEnd::Stopped,
+        () = stop.finishing() => return InputEnd::Stopped,
         () = tokio::time::sleep(wait) => {}
     }
     let Some(binding) = input.binding.input() else { return InputEnd::NotSubscribed };
     if !is_subscribed.load(Ordering::Relaxed) {
         let subscribed = tokio::select! {
             biased;
-            () = stop.asked() => return InputEnd::Stopped,
+            () = stop.finishing() => return InputEnd::Stopped,
             subscribed = input.subscription.is_subscribed(input.binding.name()) => subscribed,
         };
         if !subscribed {
@@ -170,7 +170,7 @@ async fn run_one(input: Input, is_subscribed: &AtomicBool, wait: Duration, stop:
     tracing::info!("input started");
     match binding.read(Arc::clone(&input.handler), stop.clone()).await {
         Err(error) => InputEnd::Failed(error),
-        Ok(()) if stop.is_asked() => InputEnd::Stopped,
+        Ok(()) if stop.is_finishing() => InputEnd::Stopped,
         Ok(()) => InputEnd::Returned,
     }
 }

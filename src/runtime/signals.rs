@@ -128,7 +128,7 @@ mod tests {
         let _turn = ONE_AT_A_TIME.lock().await;
         let stop = Stop::new();
         assert_eq!(Signals::listen().unwrap().run_until_signal(&stop, async { 7 }).await, RunOutcome::Completed(7));
-        assert!(!stop.is_asked());
+        assert!(!stop.is_finishing());
     }
 
     fn send(signal: &str) {
@@ -142,7 +142,7 @@ mod tests {
         let (stop, signals) = (Stop::new(), Signals::listen().unwrap());
         let sending = async {
             send("TERM");
-            stop.asked().await;
+            stop.finishing().await;
             assert!(!stop.is_forced());
             send("INT");
         };

@@ -89,7 +89,7 @@ async fn accept_until_stopped(
         tokio::select! {
             // Biased: a stop outranks new connections, and ended ones make room for them.
             biased;
-            () = stop.asked() => return,
+            () = stop.finishing() => return,
             Some(ended) = connections.next() => log_failure(&ended),
             () = tokio::time::sleep(LIMIT_INTERVAL), if is_full => {}
             accepted = next, if !is_full => match accepted {

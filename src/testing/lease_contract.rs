@@ -2,8 +2,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this is a test suite that lives outside cfg(test)")]
 
 use crate::domain::{
-    Checkpoint, Lease, LeaseGrant, LeaseStore, NewLease, RecordPosition, Renewed, ShardId, StartWord, Timestamp,
-    WorkerId,
+    Checkpoint, Lease, LeaseGrant, LeaseStore, NewLease, RecordPosition, Renewed, SentinelCheckpoint, ShardId,
+    Timestamp, WorkerId,
 };
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn after(sequence: &str, sub_sequence: u64) -> Checkpoint {
 fn new_lease() -> NewLease {
     NewLease {
         shard: shard(),
-        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
         start_at: Some(Timestamp::from_millis(1_700_000_000_123)),
         parents: vec![ShardId::new("shardId-000000000000")],
         hash_range: None,
@@ -67,7 +67,7 @@ async fn creates_only_what_is_missing(store: &dyn LeaseStore) {
     store.create_missing(&[]).await.expect("creating nothing is fine");
     store.create_missing(&[new_lease()]).await.expect("the lease is created");
     let created = row(store).await;
-    assert_eq!(created.checkpoint, Checkpoint::NotStarted(StartWord::Latest));
+    assert_eq!(created.checkpoint, Checkpoint::NotStarted(SentinelCheckpoint::Latest));
     assert_eq!((&created.owner, &created.handoff_from), (&None, &None));
     let new = new_lease();
     assert_eq!((&created.parents, created.start_at), (&new.parents, new.start_at));
@@ -77,7 +77,7 @@ async fn creates_only_what_is_missing(store: &dyn LeaseStore) {
     let before = row(store).await;
     let other = NewLease {
         shard: ShardId::new("shardId-000000000002"),
-        checkpoint: Checkpoint::NotStarted(StartWord::TrimHorizon),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon),
         ..new_lease()
     };
     store.create_missing(&[new_lease(), other]).await.expect("the other lease is created");
@@ -118,19 +118,22 @@ async fn renews_until_lost(store: &dyn LeaseStore) {
     ];
     assert!(errors.iter().all(crate::domain::LeaseError::is_lost), "{errors:?}");
     let stored = row(store).await;
-    assert_eq!((stored.owner, stored.checkpoint), (Some(worker("b")), Checkpoint::NotStarted(StartWord::Latest)));
+    assert_eq!(
+        (stored.owner, stored.checkpoint),
+        (Some(worker("b")), Checkpoint::NotStarted(SentinelCheckpoint::Latest))
+    );
     store.checkpoint(&mut new, &after("9", 0)).await.expect("the new owner stores progress");
 }
 
 async fn hands_over(store: &dyn LeaseStore) {
     let mut old = taken(store).await;
-    store.ask_handoff(&row(store).await, &worker("b")).await.expect("a handoff of a held lease can be requested");
+    store.request_handoff(&row(store).await, &worker("b")).await.expect("a handoff of a held lease can be requested");
     let requested = row(store).await;
     assert_eq!((&requested.owner, &requested.handoff_from), (&Some(worker("b")), &Some(worker("a"))));
     assert_eq!(requested.counter, old.lease().counter, "a request does not change the counter");
-    let second = store.ask_handoff(&requested, &worker("c")).await.expect_err("one handoff at a time");
+    let second = store.request_handoff(&requested, &worker("c")).await.expect_err("one handoff at a time");
     assert!(second.is_lost(), "{second}");
-    assert_eq!(store.renew(&mut old).await.expect("the old owner drains"), Renewed::HandoffAsked);
+    assert_eq!(store.renew(&mut old).await.expect("the old owner drains"), Renewed::HandoffRequested);
     assert!(old.is_handed_off());
     store.checkpoint(&mut old, &after("7", 2)).await.expect("the old owner stores its progress");
     store.release(old).await.expect("the old owner releases");
@@ -143,7 +146,8 @@ async fn hands_over(store: &dyn LeaseStore) {
 async fn checkpoints_never_go_back(store: &dyn LeaseStore) {
     let mut grant = taken(store).await;
     store.checkpoint(&mut grant, &after("99", 3)).await.expect("progress is stored");
-    for back in [after("99", 2), after("98", 9), after("9", 0), Checkpoint::NotStarted(StartWord::TrimHorizon)] {
+    for back in [after("99", 2), after("98", 9), after("9", 0), Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon)]
+    {
         if store.checkpoint(&mut grant, &back).await.is_ok() {
             panic!("{back:?} was stored after 99/3");
         }
@@ -171,7 +175,7 @@ async fn notes_children_and_removes(store: &dyn LeaseStore) {
     let mut grant = taken(store).await;
     let children = [ShardId::new("shardId-000000000003"), ShardId::new("shardId-000000000004")];
     let counter = row(store).await.counter;
-    store.note_children(&mut grant, &children).await.expect("children are noted");
+    store.store_children(&mut grant, &children).await.expect("children are noted");
     let noted = row(store).await;
     assert_eq!(noted.counter, counter, "noting children does not change the counter");
     assert_eq!(noted.children.iter().collect::<std::collections::BTreeSet<_>>(), children.iter().collect());

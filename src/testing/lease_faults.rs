@@ -96,8 +96,8 @@ impl LeaseStore for FaultyLeaseStore {
         self.lose_reply("taking", self.inner.take(seen, worker)).await
     }
 
-    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        self.lose_reply("asking for", self.inner.ask_handoff(seen, worker)).await
+    async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.lose_reply("asking for", self.inner.request_handoff(seen, worker)).await
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
@@ -108,8 +108,8 @@ impl LeaseStore for FaultyLeaseStore {
         self.fail_or_delay("checkpointing", self.inner.checkpoint(grant, checkpoint)).await
     }
 
-    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
-        self.lose_reply("noting children of", self.inner.note_children(grant, children)).await
+    async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
+        self.lose_reply("noting children of", self.inner.store_children(grant, children)).await
     }
 
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {

@@ -90,7 +90,7 @@ impl LeaseStore for MemoryLeaseStore {
         })
     }
 
-    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+    async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         self.with(|rows| {
             let is_unchanged =
                 |row: &&mut Lease| row.owner == seen.owner && row.owner.is_some() && row.handoff_from.is_none();
@@ -103,7 +103,7 @@ impl LeaseStore for MemoryLeaseStore {
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         let row = self.write(grant, |_| {})?;
         grant.stored(row);
-        Ok(if grant.is_handed_off() { Renewed::HandoffAsked } else { Renewed::Held })
+        Ok(if grant.is_handed_off() { Renewed::HandoffRequested } else { Renewed::Held })
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
@@ -119,7 +119,7 @@ impl LeaseStore for MemoryLeaseStore {
         Ok(())
     }
 
-    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
+    async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
         let row = self.with(|rows| {
             let row = rows.get_mut(grant.shard()).filter(|row| row.counter == grant.lease().counter)?;
             row.children = children.to_vec();

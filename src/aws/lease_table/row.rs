@@ -3,7 +3,8 @@
 
 use super::super::Item;
 use crate::domain::{
-    Checkpoint, HashKeyRange, Lease, LeaseCounter, NewLease, RecordPosition, ShardId, StartWord, Timestamp, WorkerId,
+    Checkpoint, HashKeyRange, Lease, LeaseCounter, NewLease, RecordPosition, SentinelCheckpoint, ShardId, Timestamp,
+    WorkerId,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::str::FromStr;
@@ -145,11 +146,11 @@ pub(super) fn shard_set(shards: &[ShardId]) -> AttributeValue {
     AttributeValue::Ss(names.into_iter().collect())
 }
 
-const fn start_word(word: StartWord) -> &'static str {
+const fn start_word(word: SentinelCheckpoint) -> &'static str {
     match word {
-        StartWord::TrimHorizon => "TRIM_HORIZON",
-        StartWord::Latest => "LATEST",
-        StartWord::AtTimestamp => "AT_TIMESTAMP",
+        SentinelCheckpoint::TrimHorizon => "TRIM_HORIZON",
+        SentinelCheckpoint::Latest => "LATEST",
+        SentinelCheckpoint::AtTimestamp => "AT_TIMESTAMP",
     }
 }
 
@@ -190,9 +191,9 @@ impl<'a> RowReader<'a> {
     fn checkpoint(&self) -> Result<Checkpoint, RowError> {
         match self.required(self.string(CHECKPOINT)?, CHECKPOINT)? {
             SHARD_END => Ok(Checkpoint::Ended),
-            "TRIM_HORIZON" => Ok(Checkpoint::NotStarted(StartWord::TrimHorizon)),
-            "LATEST" => Ok(Checkpoint::NotStarted(StartWord::Latest)),
-            "AT_TIMESTAMP" => Ok(Checkpoint::NotStarted(StartWord::AtTimestamp)),
+            "TRIM_HORIZON" => Ok(Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon)),
+            "LATEST" => Ok(Checkpoint::NotStarted(SentinelCheckpoint::Latest)),
+            "AT_TIMESTAMP" => Ok(Checkpoint::NotStarted(SentinelCheckpoint::AtTimestamp)),
             digits => {
                 let problem = "is neither a sequence number nor a word of the KCL";
                 let sequence = digits.parse().map_err(|_| self.error(CHECKPOINT, problem))?;

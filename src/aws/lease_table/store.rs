@@ -96,10 +96,10 @@ impl LeaseStore for LeaseTable {
         Ok(LeaseGrant::taken(result.or_lost(&seen.shard)?, worker.clone()))
     }
 
-    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+    async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Err(lost(&seen.shard)) };
         let is_done = |row: &Lease| row.owner.as_ref() == Some(worker) && row.handoff_from.as_ref() == Some(owner);
-        let result = self.table.write(&seen.shard, writes::ask_handoff(owner, worker), is_done).await?;
+        let result = self.table.write(&seen.shard, writes::request_handoff(owner, worker), is_done).await?;
         result.or_lost(&seen.shard).map(drop)
     }
 
@@ -108,7 +108,7 @@ impl LeaseStore for LeaseTable {
         let is_done = |row: &Lease| row.counter == counter.next() && is_held(row, &worker);
         let result = self.table.write(grant.shard(), writes::renew(counter, &worker), is_done).await?;
         grant.stored(result.or_lost(grant.shard())?);
-        Ok(if grant.is_handed_off() { Renewed::HandoffAsked } else { Renewed::Held })
+        Ok(if grant.is_handed_off() { Renewed::HandoffRequested } else { Renewed::Held })
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
@@ -133,14 +133,14 @@ impl LeaseStore for LeaseTable {
         Err(lost(grant.shard()))
     }
 
-    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
+    async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
         if children.is_empty() {
             return Ok(());
         }
         let has_them = |row: &Lease| {
             row.children.len() == children.len() && children.iter().all(|child| row.children.contains(child))
         };
-        let result = self.table.write(grant.shard(), writes::note_children(children), has_them).await?;
+        let result = self.table.write(grant.shard(), writes::store_children(children), has_them).await?;
         // Only the children are copied: another worker may own the row by now, and its counter is not ours.
         let children = result.or_lost(grant.shard())?.children;
         grant.stored(Lease { children, ..grant.lease().clone() });

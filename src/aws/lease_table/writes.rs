@@ -51,7 +51,7 @@ pub(super) fn take(seen: &Lease, worker: &WorkerId) -> ConditionalWrite {
 }
 
 /// Requests that `owner` drains the lease for `worker`. The counter stays, so that the owner can renew.
-pub(super) fn ask_handoff(owner: &WorkerId, worker: &WorkerId) -> ConditionalWrite {
+pub(super) fn request_handoff(owner: &WorkerId, worker: &WorkerId) -> ConditionalWrite {
     ConditionalWrite::default()
         .when(LEASE_OWNER, string(owner))
         .when_absent(CHECKPOINT_OWNER)
@@ -74,7 +74,7 @@ pub(super) fn checkpoint(counter: LeaseCounter, worker: &WorkerId, checkpoint: &
 }
 
 /// `children` must not be empty.
-pub(super) fn note_children(children: &[ShardId]) -> ConditionalWrite {
+pub(super) fn store_children(children: &[ShardId]) -> ConditionalWrite {
     ConditionalWrite::default().when_exists(LEASE_KEY).set(CHILDREN, shard_set(children))
 }
 
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_handoff_is_requested_without_the_counter() {
-        let (update, condition) = rendered(&ask_handoff(&WorkerId::new("w1"), &WorkerId::new("w2")));
+        let (update, condition) = rendered(&request_handoff(&WorkerId::new("w1"), &WorkerId::new("w2")));
         assert_eq!(update, "SET leaseOwner = w2, checkpointOwner = w1");
         assert_eq!(condition, "leaseOwner = w1 AND attribute_not_exists(checkpointOwner)");
     }
@@ -264,10 +264,10 @@ mod tests {
         let (me, n) = (WorkerId::new("w1"), LeaseCounter::new(7));
         let writes = [
             take(&lease(Some("w0")), &me),
-            ask_handoff(&WorkerId::new("w0"), &me),
+            request_handoff(&WorkerId::new("w0"), &me),
             renew(n, &me),
             checkpoint(n, &me, &Checkpoint::Ended),
-            note_children(&[ShardId::new("a")]),
+            store_children(&[ShardId::new("a")]),
             release(n, &me),
             complete_handoff(n, &me),
             remove(n),

@@ -75,7 +75,7 @@ impl CallFailure {
 /// Gives a failure its reason. A conflict with another transaction ends soon, so the call may be repeated.
 pub(super) fn with_reason(error: BindingError, reason: &'static str) -> BindingError {
     let error = error.with_reason(reason);
-    if reason == TRANSACTION_CONFLICT { error.passing_soon() } else { error }
+    if reason == TRANSACTION_CONFLICT { error.temporary() } else { error }
 }
 
 /// `reason (resource)` of each, in DynamoDB's words.

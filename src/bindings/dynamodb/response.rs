@@ -1,7 +1,7 @@
 //! Parts of responses that several operations share.
 
 use super::super::item_failure::ItemFailure;
-use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome};
+use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome};
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use bytes::Bytes;
 use serde::Serialize;
@@ -72,8 +72,8 @@ pub(super) fn bulk_response(
     let succeeded = results.len() - failed;
     let mut metadata = vec![("succeeded", succeeded.to_string()), ("failed", failed.to_string())];
     metadata.extend(capacity_header(capacity));
-    let extent = if failed == 0 { Extent::Whole } else { Extent::Mixed };
-    Ok(InvokeResponse { data: Some(json_body(&texts)?), metadata, extent })
+    let completion = if failed == 0 { Completion::Full } else { Completion::Partial };
+    Ok(InvokeResponse { data: Some(json_body(&texts)?), metadata, completion })
 }
 
 /// A defect of ours, which the caller must notice.
@@ -109,12 +109,12 @@ mod tests {
         assert_eq!(std::str::from_utf8(response.data.as_ref().unwrap()).unwrap(), expected);
         let headers: Vec<_> = response.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(headers, ["succeeded=3", "failed=2", "consumedCapacity=2.5"]);
-        assert_eq!(response.extent, Extent::Mixed);
+        assert_eq!(response.completion, Completion::Partial);
     }
 
     #[test]
     fn a_bulk_without_failures_is_whole() {
         let response = bulk_response(vec![Some(Ok(Element::Written))], None).unwrap();
-        assert_eq!((response.extent, response.metadata.len()), (Extent::Whole, 2));
+        assert_eq!((response.completion, response.metadata.len()), (Completion::Full, 2));
     }
 }

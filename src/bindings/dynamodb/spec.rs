@@ -26,7 +26,7 @@ impl Spec {
     /// cross-checks can still use the rest; a spec with faults must not be connected.
     #[must_use]
     pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
-        let mut reader = document.reader();
+        let mut reader = Reader::new(document);
         let spec = Self::read(&mut reader);
         let (faults, notices) = reader.finish();
         (spec, faults, notices)

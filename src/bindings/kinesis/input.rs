@@ -40,7 +40,7 @@ impl InputBinding for Input {
         let retrieval = tokio::select! {
             // Biased: nothing was read yet, so a stop may win at once.
             biased;
-            () = stop.asked() => return Ok(()),
+            () = stop.finishing() => return Ok(()),
             retrieval = self.retrieval() => retrieval?,
         };
         let ports = Ports {

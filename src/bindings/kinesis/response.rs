@@ -1,7 +1,7 @@
 //! Responses to `create` and `bulkCreate`.
 
 use super::super::item_failure::ItemFailure;
-use crate::domain::{BindingError, Extent, InvokeResponse};
+use crate::domain::{BindingError, Completion, InvokeResponse};
 use crate::producer::Written;
 use bytes::Bytes;
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub(super) fn single(written: &Written, returns_result: bool) -> InvokeResponse 
     metadata.extend(written.sub_sequence.map(|number| ("subSequenceNumber", number.to_string())));
     metadata.extend(receipt.encryption.as_deref().map(|kind| ("encryptionType", kind.to_owned())));
     let data = returns_result.then(|| json(&Stored::new(written, None)));
-    InvokeResponse { data, metadata, extent: Extent::Whole }
+    InvokeResponse { data, metadata, completion: Completion::Full }
 }
 
 /// The response about the items of a bulk, in their order.
@@ -70,7 +70,7 @@ pub(super) fn many(items: &[(Option<&RawValue>, Result<Written, BindingError>)])
     InvokeResponse {
         data: Some(json(&results)),
         metadata: vec![("succeeded", (items.len() - failed).to_string()), ("failed", failed.to_string())],
-        extent: if failed == 0 { Extent::Whole } else { Extent::Mixed },
+        completion: if failed == 0 { Completion::Full } else { Completion::Partial },
     }
 }
 

@@ -69,7 +69,7 @@ impl Spec {
     /// cross checks can still look at the rest; such a spec must not be connected.
     #[must_use]
     pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
-        let mut reader = document.reader();
+        let mut reader = Reader::new(document);
         reader.recognise(FOREIGN_NAMES);
         let spec = Self::read(&mut reader);
         let (faults, notices) = reader.finish();

@@ -3,7 +3,8 @@
 use super::{Bench, ConsumerSettings, Ports, after, lease, shard};
 use crate::domain::{
     Checkpoint, FailureKind, HashKeyRange, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, Retrieval,
-    RetrievalError, ShardDirectory, ShardId, ShardListing, StartWord, Stop, StreamDirectory, StreamIdentity, WorkerId,
+    RetrievalError, SentinelCheckpoint, ShardDirectory, ShardId, ShardListing, Stop, StreamDirectory, StreamIdentity,
+    WorkerId,
 };
 use crate::testing::{MemoryLeaseStore, StreamFaults};
 use async_trait::async_trait;
@@ -117,8 +118,8 @@ impl LeaseStore for Denied {
         self.allow("take")?;
         self.inner.take(seen, worker).await
     }
-    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        self.inner.ask_handoff(seen, worker).await
+    async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.inner.request_handoff(seen, worker).await
     }
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         self.inner.renew(grant).await
@@ -126,8 +127,8 @@ impl LeaseStore for Denied {
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
         self.inner.checkpoint(grant, checkpoint).await
     }
-    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
-        self.inner.note_children(grant, children).await
+    async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
+        self.inner.store_children(grant, children).await
     }
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {
         self.inner.release(grant).await
@@ -176,7 +177,7 @@ async fn a_listing_that_fails_for_a_minute_is_repeated_with_growing_pauses_and_s
 #[tokio::test(start_paused = true)]
 async fn a_lease_at_latest_without_a_moment_waits_for_the_first_listing() {
     let bench = Bench::new(1);
-    let latest = Checkpoint::NotStarted(StartWord::Latest);
+    let latest = Checkpoint::NotStarted(SentinelCheckpoint::Latest);
     bench.leases.put(Lease { checkpoint: latest, ..lease(0, None, 0) });
     let (directory, retrieval) = Directory::new(&bench);
     directory.list_fails.store(true, Ordering::Relaxed);

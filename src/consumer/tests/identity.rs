@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{Checkpoint, LeaseCounter, ShardDirectory, ShardId, ShardListing, StartWord};
+use crate::domain::{Checkpoint, LeaseCounter, SentinelCheckpoint, ShardDirectory, ShardId, ShardListing};
 use async_trait::async_trait;
 use std::sync::Mutex as Lock;
 
@@ -15,7 +15,7 @@ fn lease(stream: Option<&str>, created: Option<i64>) -> Lease {
         owner: None,
         handoff_from: None,
         counter: LeaseCounter::new(0),
-        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
         parents: Vec::new(),
         children: Vec::new(),
         hash_range: None,

@@ -2,7 +2,7 @@ use super::super::lineage::{self, LineagePlan, StreamFacts, holes};
 use super::super::stream_state::LatestStart;
 use super::{after, lease, shard};
 use crate::domain::{
-    Checkpoint, HashKeyRange, InitialPosition, Lease, Shard, ShardId, ShardListing, StartWord, StreamIdentity,
+    Checkpoint, HashKeyRange, InitialPosition, Lease, SentinelCheckpoint, Shard, ShardId, ShardListing, StreamIdentity,
     Timestamp,
 };
 
@@ -39,7 +39,10 @@ fn latest_begins_with_open_shards_at_the_first_start() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
     let create = plan(&[], &listing, InitialPosition::Latest).create;
     assert_eq!(create.len(), 1);
-    assert_eq!((&create[0].shard, &create[0].checkpoint), (&shard(1), &Checkpoint::NotStarted(StartWord::Latest)));
+    assert_eq!(
+        (&create[0].shard, &create[0].checkpoint),
+        (&shard(1), &Checkpoint::NotStarted(SentinelCheckpoint::Latest))
+    );
     assert_eq!(create[0].start_at, Some(Timestamp::from_millis(9_000)));
     assert_eq!(
         (create[0].stream.as_deref(), create[0].stream_created),
@@ -87,7 +90,10 @@ fn a_stream_created_after_the_input_was_started_is_read_from_its_creation() {
     let create = lineage::plan(&[], &listing, &facts).create;
     // It may have been resharded since, so the closed shard comes first.
     assert_eq!((&create[0].shard, create.len()), (&shard(0), 1));
-    assert_eq!((&create[0].checkpoint, create[0].start_at), (&Checkpoint::NotStarted(StartWord::TrimHorizon), None));
+    assert_eq!(
+        (&create[0].checkpoint, create[0].start_at),
+        (&Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon), None)
+    );
 }
 
 #[test]
@@ -109,7 +115,7 @@ fn a_lost_row_is_created_as_it_was_last_seen() {
 #[test]
 fn a_lost_row_that_was_never_read_keeps_its_moment() {
     let listing = listing(vec![listed(0, &[], true)]);
-    let latest = Checkpoint::NotStarted(StartWord::Latest);
+    let latest = Checkpoint::NotStarted(SentinelCheckpoint::Latest);
     let seen = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(0, latest.clone(), &[]) };
     let create =
         lineage::plan(&[], &listing, &StreamFacts { missing: vec![seen], ..facts(InitialPosition::Latest) }).create;
@@ -140,11 +146,19 @@ fn a_row_lost_while_no_worker_ran_begins_at_the_moment_of_the_others_or_at_the_h
         |start_at: Option<i64>| Lease { start_at: start_at.map(Timestamp::from_millis), ..at(1, after(9), &[]) };
     let word = |word| Checkpoint::NotStarted(word);
     for (initial, start_at, expected) in [
-        (InitialPosition::Latest, Some(77), (word(StartWord::Latest), Some(77))),
-        (InitialPosition::Latest, None, (word(StartWord::TrimHorizon), None)),
-        (InitialPosition::TrimHorizon, None, (word(StartWord::TrimHorizon), None)),
-        (InitialPosition::AtTimestamp(Timestamp::from_millis(3)), Some(3), (word(StartWord::AtTimestamp), Some(3))),
-        (InitialPosition::AtTimestamp(Timestamp::from_millis(3)), None, (word(StartWord::AtTimestamp), Some(3))),
+        (InitialPosition::Latest, Some(77), (word(SentinelCheckpoint::Latest), Some(77))),
+        (InitialPosition::Latest, None, (word(SentinelCheckpoint::TrimHorizon), None)),
+        (InitialPosition::TrimHorizon, None, (word(SentinelCheckpoint::TrimHorizon), None)),
+        (
+            InitialPosition::AtTimestamp(Timestamp::from_millis(3)),
+            Some(3),
+            (word(SentinelCheckpoint::AtTimestamp), Some(3)),
+        ),
+        (
+            InitialPosition::AtTimestamp(Timestamp::from_millis(3)),
+            None,
+            (word(SentinelCheckpoint::AtTimestamp), Some(3)),
+        ),
     ] {
         let plan = plan(&[others(start_at)], &listing, initial);
         let new = &plan.create[0];
@@ -180,19 +194,19 @@ fn a_missing_child_is_created() {
 fn an_interrupted_first_start_is_completed_from_the_same_moment() {
     let listing = listing(vec![listed(0, &[], true), listed(1, &[], true)]);
     let first = Lease {
-        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
         start_at: Some(Timestamp::from_millis(77)),
         ..lease(0, None, 0)
     };
     let create = plan(&[first], &listing, InitialPosition::Latest).create;
-    assert_eq!(create[0].checkpoint, Checkpoint::NotStarted(StartWord::Latest));
+    assert_eq!(create[0].checkpoint, Checkpoint::NotStarted(SentinelCheckpoint::Latest));
     assert_eq!(create[0].start_at, Some(Timestamp::from_millis(77)));
 }
 
 #[test]
 fn a_parent_is_removed_only_after_all_children_have_progress() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
-    let untouched = at(2, Checkpoint::NotStarted(StartWord::TrimHorizon), &[0]);
+    let untouched = at(2, Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon), &[0]);
     let leases = [at(0, Checkpoint::Ended, &[]), at(1, after(5), &[0]), untouched];
     assert!(plan(&leases, &listing, InitialPosition::Latest).remove.is_empty());
     let leases = [at(0, Checkpoint::Ended, &[]), at(1, after(5), &[0]), at(2, after(6), &[0])];

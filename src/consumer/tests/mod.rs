@@ -12,7 +12,7 @@ mod takeover;
 
 use super::{ConsumerSettings, Ports, Worker};
 use crate::domain::{Checkpoint, RecordPosition};
-use crate::domain::{InitialPosition, Lease, LeaseCounter, LeaseStore, ShardId, StartWord, Stop, WorkerId};
+use crate::domain::{InitialPosition, Lease, LeaseCounter, LeaseStore, SentinelCheckpoint, ShardId, Stop, WorkerId};
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
 use crate::testing::{MemoryLeaseStore, MemoryStream, RecordingHandler, StreamFaults};
@@ -32,7 +32,7 @@ fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
         owner: owner.map(WorkerId::new),
         handoff_from: None,
         counter: LeaseCounter::new(counter),
-        checkpoint: Checkpoint::NotStarted(StartWord::TrimHorizon),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon),
         parents: Vec::new(),
         children: Vec::new(),
         hash_range: None,

@@ -1,5 +1,5 @@
 use super::{Bench, after, lease, shard};
-use crate::domain::{Checkpoint, Lease, StartWord};
+use crate::domain::{Checkpoint, Lease, SentinelCheckpoint};
 use crate::testing::Reply;
 use std::time::Duration;
 
@@ -90,5 +90,5 @@ async fn children_follow_their_parents_and_ended_leases_are_removed() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let last = bench.leases.lease(&merged).unwrap();
-    assert_ne!(last.checkpoint, Checkpoint::NotStarted(StartWord::TrimHorizon));
+    assert_ne!(last.checkpoint, Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon));
 }

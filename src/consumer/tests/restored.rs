@@ -1,7 +1,7 @@
 //! Lease rows that are deleted while records wait.
 
 use super::{Bench, lease, shard};
-use crate::domain::{Checkpoint, InitialPosition, Lease, StartWord, Timestamp};
+use crate::domain::{Checkpoint, InitialPosition, Lease, SentinelCheckpoint, Timestamp};
 use std::time::Duration;
 
 const POSITIONS: [InitialPosition; 3] = [
@@ -42,7 +42,7 @@ async fn a_deleted_row_skips_nothing_while_records_wait() {
 async fn a_latest_row_without_a_starting_time_gets_one_when_it_is_taken() {
     let bench = Bench::new(1);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let latest = Checkpoint::NotStarted(StartWord::Latest);
+    let latest = Checkpoint::NotStarted(SentinelCheckpoint::Latest);
     bench.leases.put(Lease { checkpoint: latest.clone(), ..lease(0, None, 0) });
     let (stop, mut worker) = bench.start(settings(InitialPosition::Latest));
     tokio::time::sleep(Duration::from_secs(10)).await;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{Checkpoint, LeaseCounter, Shard, StartWord};
+use crate::domain::{Checkpoint, LeaseCounter, SentinelCheckpoint, Shard};
 use std::time::Duration;
 
 fn identity(created: Option<i64>) -> StreamIdentity {
@@ -22,7 +22,7 @@ fn lease(shard: &str, checkpoint: Checkpoint) -> Lease {
     }
 }
 
-const OPEN: Checkpoint = Checkpoint::NotStarted(StartWord::Latest);
+const OPEN: Checkpoint = Checkpoint::NotStarted(SentinelCheckpoint::Latest);
 const LISTED: Timestamp = Timestamp::from_millis(1_000_000);
 
 #[tokio::test(start_paused = true)]

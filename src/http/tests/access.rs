@@ -70,7 +70,7 @@ async fn a_web_page_reaches_no_route_but_health() {
             assert_eq!(send(&state, CALLER, "GET", path, &[header]).await.status(), StatusCode::NO_CONTENT);
         }
     }
-    assert!(fake.seen.lock().unwrap().is_empty() && !state.stop.is_asked());
+    assert!(fake.seen.lock().unwrap().is_empty() && !state.stop.is_finishing());
 }
 
 #[tokio::test]
@@ -122,16 +122,16 @@ async fn shutdown_is_taken_from_loopback_or_with_a_token() {
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     let body = refused.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8(body.to_vec()).unwrap().contains("DAPR_API_TOKEN"));
-    assert!(!open.stop.is_asked());
+    assert!(!open.stop.is_finishing());
     assert_eq!(send(&open, CALLER, "POST", "/v1.0/shutdown", &[]).await.status(), StatusCode::NO_CONTENT);
-    assert!(open.stop.is_asked());
+    assert!(open.stop.is_finishing());
     let settings = HttpSettings { api_token: Some(SecretString::from("s3cret")), ..HttpSettings::default() };
     let (guarded, _) = state(settings);
     assert_eq!(send(&guarded, elsewhere, "POST", "/v1.0/shutdown", &[]).await.status(), StatusCode::UNAUTHORIZED);
-    assert!(!guarded.stop.is_asked());
+    assert!(!guarded.stop.is_finishing());
     let with_token = send(&guarded, elsewhere, "POST", "/v1.0/shutdown", &[("dapr-api-token", "s3cret")]).await;
     assert_eq!(with_token.status(), StatusCode::NO_CONTENT);
-    assert!(guarded.stop.is_asked());
+    assert!(guarded.stop.is_finishing());
 }
 
 fn get(path: &str, version: &str, headers: &str) -> String {

@@ -355,7 +355,7 @@ async fn metadata_and_shutdown_answer_as_dapr_does() {
         "actorRuntime": {"runtimeStatus": "DISABLED", "hostReady": false, "placement": "placement: disconnected"},
     });
     assert_eq!(get(&state, "/v1.0/metadata").await.json(), expected);
-    assert!(!state.stop.is_asked());
+    assert!(!state.stop.is_finishing());
     assert_eq!(post(&state, "/v1.0/shutdown", "").await.status, StatusCode::NO_CONTENT);
-    assert!(state.stop.is_asked());
+    assert!(state.stop.is_finishing());
 }

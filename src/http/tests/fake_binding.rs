@@ -2,8 +2,8 @@
 
 use super::super::{ApiState, AppConnection, HttpSettings};
 use crate::domain::{
-    Binding, BindingError, ComponentName, DEAD_LETTERED, Direction, Extent, FailureKind, InputBinding, InvokeRequest,
-    InvokeResponse, Outcome, OutputBinding, Stop,
+    Binding, BindingError, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
+    InvokeRequest, InvokeResponse, Outcome, OutputBinding, Stop,
 };
 use crate::runtime::{Component, Host, Readiness};
 use crate::telemetry::Metrics;
@@ -70,7 +70,7 @@ impl OutputBinding for Fake {
             "mix" => Ok(InvokeResponse {
                 data: Some(Bytes::from_static(b"[]")),
                 metadata: vec![("failed", "1".to_owned())],
-                extent: Extent::Mixed,
+                completion: Completion::Partial,
             }),
             "bury" => Err(BindingError::new(FailureKind::Transient, "gone")
                 .with_outcome(Outcome::Unknown)

@@ -1,6 +1,7 @@
 //! Folders on disk, as an operator would write them.
 
 use super::super::{Environment, LoadRequest, Loaded, load};
+use crate::manifest::Reader;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
@@ -156,7 +157,7 @@ fn values_become_text() {
     let items = "  metadata:\n  - {name: A, value: x}\n  - {name: b, value: 5}\n  - {name: c, value: true}\n  \
                  - {name: d, value: {k: [1, z]}}\n  - {name: e, value: 'to-{appID}-{namespace}'}\n  - {name: f}\n";
     let loaded = load_with(&folder(&[("a.yaml", &component("x", items))]), &[]);
-    let mut reader = loaded.documents[0].reader();
+    let mut reader = Reader::new(&loaded.documents[0]);
     assert_eq!(reader.text("a").unwrap(), "x");
     assert_eq!(reader.text("B").unwrap(), "5");
     assert_eq!(reader.boolean("c"), Some(true));
@@ -201,7 +202,7 @@ fn references_without_a_name_are_none() {
     let folder = folder(&[("a.yaml", &component("x", items))]);
     let loaded = load_with(&folder, &[("KEY", "k")]);
     assert!(loaded.faults.is_empty() && loaded.notices.is_empty(), "{loaded:?}");
-    let mut reader = loaded.documents[0].reader();
+    let mut reader = Reader::new(&loaded.documents[0]);
     let values = ["a", "b", "c", "d"].map(|name| reader.text(name).unwrap());
     assert_eq!((values, reader.text("e")), (["x", "y", "k", "k"].map(str::to_owned), None));
     let nameless = component("x", "  metadata: [{name: secretKey, secretKeyRef: {name: '', key: k}}]\n");
@@ -282,9 +283,9 @@ fn secrets_come_from_files_and_never_show() {
         let loaded = load_with(&folder(&[("a.yaml", &with_store(&store, reference))]), &[]);
         assert!(loaded.faults.is_empty(), "{}", loaded.faults);
         let document = loaded.documents.iter().find(|document| document.name.as_str() == "x").unwrap();
-        assert_eq!(document.reader().secret("secretKey").unwrap().expose_secret(), "s3cret{uuid}");
+        assert_eq!(Reader::new(document).secret("secretKey").unwrap().expose_secret(), "s3cret{uuid}");
         assert!(!format!("{loaded:?}").contains("s3cret"));
-        let mut reader = document.reader();
+        let mut reader = Reader::new(document);
         assert_eq!(reader.duration("secretKey", Duration::ZERO..=Duration::from_secs(1)), None);
         assert!(!reader.finish().0.to_string().contains("s3cret"));
     }
@@ -315,7 +316,7 @@ fn the_environment_is_a_secret_store() {
     let text = with_store(store, "{name: KEY, key: KEY}").replace("local.file", "local.env");
     let folder = folder(&[("a.yaml", &text)]);
     let loaded = load_with(&folder, &[("MY_KEY", "v")]);
-    assert_eq!(loaded.documents[0].reader().secret("secretkey").unwrap().expose_secret(), "v");
+    assert_eq!(Reader::new(&loaded.documents[0]).secret("secretkey").unwrap().expose_secret(), "v");
     assert!(only_fault(&load_with(&folder, &[])).contains("`MY_KEY` is not set or empty"));
 }
 

@@ -51,7 +51,7 @@ impl InputBinding for Fake {
                 failed
             }
             Act::UntilStopped => {
-                stop.asked().await;
+                stop.finishing().await;
                 Ok(())
             }
             Act::Forever => std::future::pending().await,

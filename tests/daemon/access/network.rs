@@ -128,7 +128,7 @@ async fn hosts_follow_region_fips_and_dual_stack_and_https_goes_through_its_prox
     ] {
         let proxy = tunnels::Refusing::start().await;
         let (code, report) = bench(items).with("HTTPS_PROXY", &proxy.url()).probe().await;
-        let asked = proxy.asked();
+        let asked = proxy.finishing();
         assert!(
             code == 1 && asked.iter().all(|asked| asked == host) && !asked.is_empty(),
             "{host}: {asked:?}\n{report:#}"
@@ -144,8 +144,12 @@ async fn sts_follows_the_region_and_not_the_endpoint() {
     let items: Vec<_> = items.into_iter().chain([("region", "cn-north-1")]).collect();
     let (code, report) = bench(&items).with("HTTPS_PROXY", &proxy.url()).probe().await;
     assert_eq!(code, 1, "{report:#}");
-    assert!(proxy.asked().iter().all(|asked| asked == "sts.cn-north-1.amazonaws.com.cn:443"), "{:?}", proxy.asked());
-    assert!(!proxy.asked().is_empty() && cloud.seen().is_empty());
+    assert!(
+        proxy.finishing().iter().all(|asked| asked == "sts.cn-north-1.amazonaws.com.cn:443"),
+        "{:?}",
+        proxy.finishing()
+    );
+    assert!(!proxy.finishing().is_empty() && cloud.seen().is_empty());
 }
 
 mod tunnels {
@@ -215,7 +219,7 @@ mod tunnels {
             format!("http://127.0.0.1:{}", self.port)
         }
 
-        pub(super) fn asked(&self) -> Vec<String> {
+        pub(super) fn finishing(&self) -> Vec<String> {
             self.asked.lock().unwrap().clone()
         }
     }

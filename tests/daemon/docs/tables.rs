@@ -32,7 +32,7 @@ fn fields_read(kind: &str, read: impl FnOnce(&mut Reader<'_>)) -> Names {
     std::fs::write(folder.path().join("x.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
     let loaded = load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Variables });
-    let mut reader = loaded.documents.first().unwrap().reader();
+    let mut reader = Reader::new(loaded.documents.first().unwrap());
     read(&mut reader);
     names(reader.names_read().iter().copied())
 }

@@ -2,7 +2,9 @@
 
 use super::service::{LEASE, Service, TABLE, new_lease, position, seen, shard, worker};
 use bindd::aws::lease_table::LeaseTable;
-use bindd::domain::{Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, StartWord};
+use bindd::domain::{
+    Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint,
+};
 use bindd::testing::lease_store_contract;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -103,7 +105,7 @@ async fn progress_never_goes_back() {
     let mut grant = taken(&store, 0, "w1").await;
     store.checkpoint(&mut grant, &after("10")).await.unwrap();
     let before = Checkpoint::After(position("9", 3));
-    for back in [before, Checkpoint::NotStarted(StartWord::TrimHorizon)] {
+    for back in [before, Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon)] {
         let error = store.checkpoint(&mut grant, &back).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Caller);
     }
@@ -119,14 +121,14 @@ async fn a_handoff_lets_the_old_owner_drain_and_then_gives_the_lease_to_the_aske
     let service = Service::start().await;
     let store = service.one_lease().await;
     let mut old = taken(&store, 0, "w1").await;
-    store.ask_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap();
+    store.request_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap();
     let asked = seen(&store, 0).await;
     assert_eq!((asked.owner.clone(), asked.handoff_from.clone()), (Some(worker("w2")), Some(worker("w1"))));
     assert_eq!(asked.counter, old.lease().counter, "the owner must be able to go on renewing");
-    assert!(store.ask_handoff(&asked, &worker("w3")).await.unwrap_err().is_lost());
+    assert!(store.request_handoff(&asked, &worker("w3")).await.unwrap_err().is_lost());
 
-    assert_eq!(store.renew(&mut old).await.unwrap(), Renewed::HandoffAsked);
-    assert_eq!(store.renew(&mut old).await.unwrap(), Renewed::HandoffAsked);
+    assert_eq!(store.renew(&mut old).await.unwrap(), Renewed::HandoffRequested);
+    assert_eq!(store.renew(&mut old).await.unwrap(), Renewed::HandoffRequested);
     store.checkpoint(&mut old, &after("77")).await.unwrap();
     assert!(old.is_handed_off());
     let counter = old.lease().counter;
@@ -144,14 +146,14 @@ async fn a_handoff_asked_for_just_before_a_checkpoint_or_a_release_is_honoured()
     let service = Service::start().await;
     let store = service.one_lease().await;
     let mut old = taken(&store, 0, "w1").await;
-    store.ask_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap();
+    store.request_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap();
     store.checkpoint(&mut old, &after("5")).await.unwrap();
     assert!(old.is_handed_off());
     store.release(old).await.unwrap();
     let mut new = taken(&store, 0, "w2").await;
-    store.ask_handoff(new.lease(), &worker("w3")).await.unwrap();
+    store.request_handoff(new.lease(), &worker("w3")).await.unwrap();
     assert!(!new.is_handed_off());
-    store.note_children(&mut new, &[shard(1)]).await.unwrap();
+    store.store_children(&mut new, &[shard(1)]).await.unwrap();
     store.release(new).await.unwrap();
     let lease = seen(&store, 0).await;
     assert_eq!((lease.owner, lease.handoff_from), (Some(worker("w3")), None));
@@ -161,12 +163,12 @@ async fn a_handoff_asked_for_just_before_a_checkpoint_or_a_release_is_honoured()
 async fn a_handoff_needs_an_owner_that_is_another() {
     let service = Service::start().await;
     let store = service.one_lease().await;
-    assert!(store.ask_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap_err().is_lost());
+    assert!(store.request_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap_err().is_lost());
     let grant = taken(&store, 0, "w2").await;
-    assert!(store.ask_handoff(grant.lease(), &worker("w2")).await.unwrap_err().is_lost());
+    assert!(store.request_handoff(grant.lease(), &worker("w2")).await.unwrap_err().is_lost());
     let stale = grant.lease().clone();
     store.release(grant).await.unwrap();
-    assert!(store.ask_handoff(&stale, &worker("w3")).await.unwrap_err().is_lost());
+    assert!(store.request_handoff(&stale, &worker("w3")).await.unwrap_err().is_lost());
 }
 
 #[tokio::test]
@@ -174,7 +176,7 @@ async fn an_expired_lease_is_taken_in_spite_of_a_handoff_and_ends_it() {
     let service = Service::start().await;
     let store = service.one_lease().await;
     let mut old = taken(&store, 0, "w1").await;
-    store.ask_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap();
+    store.request_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap();
     let new = taken(&store, 0, "w3").await;
     assert_eq!(new.lease().handoff_from, None);
     assert!(store.renew(&mut old).await.unwrap_err().is_lost());
@@ -197,8 +199,8 @@ async fn children_are_noted_without_moving_the_counter() {
     let service = Service::start().await;
     let store = service.one_lease().await;
     let mut grant = taken(&store, 0, "w1").await;
-    store.note_children(&mut grant, &[shard(3), shard(2)]).await.unwrap();
-    store.note_children(&mut grant, &[]).await.unwrap();
+    store.store_children(&mut grant, &[shard(3), shard(2)]).await.unwrap();
+    store.store_children(&mut grant, &[]).await.unwrap();
     let lease = seen(&store, 0).await;
     assert_eq!((lease.children.len(), lease.counter), (2, LeaseCounter::new(1)));
     assert_eq!(store.renew(&mut grant).await.unwrap(), Renewed::Held);
@@ -218,7 +220,7 @@ async fn only_an_ended_lease_that_did_not_change_is_removed() {
     assert_eq!(store.list().await.unwrap(), []);
     store.remove(grant.lease()).await.unwrap();
     assert!(store.renew(&mut grant).await.unwrap_err().is_lost());
-    assert!(store.note_children(&mut grant, &[shard(1)]).await.unwrap_err().is_lost());
+    assert!(store.store_children(&mut grant, &[shard(1)]).await.unwrap_err().is_lost());
 }
 
 #[tokio::test]
@@ -235,9 +237,9 @@ async fn a_write_whose_reply_was_lost_counts_as_done() {
     losing();
     store.checkpoint(&mut grant, &after("5")).await.unwrap();
     losing();
-    store.note_children(&mut grant, &[shard(1)]).await.unwrap();
+    store.store_children(&mut grant, &[shard(1)]).await.unwrap();
     losing();
-    store.ask_handoff(&seen_behind(&service).await, &worker("w2")).await.unwrap();
+    store.request_handoff(&seen_behind(&service).await, &worker("w2")).await.unwrap();
     losing();
     store.release(grant).await.unwrap();
     assert!(service.has_lost_a_reply());

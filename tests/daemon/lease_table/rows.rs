@@ -55,7 +55,7 @@ async fn each_step_of_a_lease_leaves_the_row_that_the_kcl_would() {
     let done = ["checkpoint=4968", "checkpointSubSequenceNumber=5 (N)", "ownerSwitchesSinceCheckpoint=0 (N)"];
     assert_eq!(row().await, expected(&[&done[..], &["leaseCounter=3 (N)", "leaseOwner=w2"]].concat()));
 
-    store.ask_handoff(grant.lease(), &worker("w3")).await.unwrap();
+    store.request_handoff(grant.lease(), &worker("w3")).await.unwrap();
     let asked = ["leaseCounter=3 (N)", "leaseOwner=w3", "checkpointOwner=w2"];
     assert_eq!(row().await, expected(&[&done[..], &asked].concat()));
 
@@ -66,7 +66,7 @@ async fn each_step_of_a_lease_leaves_the_row_that_the_kcl_would() {
     let mut grant = store.take(&seen(&store, 0).await, &worker("w3")).await.unwrap();
     assert_eq!(row().await, expected(&[&done[..], &["leaseCounter=6 (N)", "leaseOwner=w3"]].concat()));
 
-    store.note_children(&mut grant, &[shard(3), shard(2)]).await.unwrap();
+    store.store_children(&mut grant, &[shard(3), shard(2)]).await.unwrap();
     store.checkpoint(&mut grant, &Checkpoint::Ended).await.unwrap();
     store.release(grant).await.unwrap();
     let ended = [

@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::types::{
 use bindd::aws::{Connection, ConnectionSettings, StaticCredentials};
 use bindd::aws::{Item, lease_table::LeaseTable};
 use bindd::domain::{
-    Checkpoint, HashKeyRange, Lease, LeaseStore, NewLease, RecordPosition, ShardId, StartWord, Timestamp, WorkerId,
+    Checkpoint, HashKeyRange, Lease, LeaseStore, NewLease, RecordPosition, SentinelCheckpoint, ShardId, Timestamp,
+    WorkerId,
 };
 use bindd::tasks::Supervisor;
 use std::net::SocketAddr;
@@ -176,7 +177,7 @@ pub(super) fn shard(number: u8) -> ShardId {
 pub(super) fn new_lease(number: u8) -> NewLease {
     NewLease {
         shard: shard(number),
-        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
         start_at: Some(Timestamp::from_millis(1_795_256_585_004)),
         parents: Vec::new(),
         hash_range: Some(HashKeyRange { start: 0, end: u128::MAX }),

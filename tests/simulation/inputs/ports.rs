@@ -76,8 +76,8 @@ impl LeaseStore for WatchedLeases {
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
         self.0.leases.take(seen, worker).await
     }
-    async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        self.0.leases.ask_handoff(seen, worker).await
+    async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.0.leases.request_handoff(seen, worker).await
     }
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         self.0.leases.renew(grant).await
@@ -87,8 +87,8 @@ impl LeaseStore for WatchedLeases {
         self.0.checkpointed(grant.shard(), checkpoint);
         Ok(())
     }
-    async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
-        self.0.leases.note_children(grant, children).await
+    async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
+        self.0.leases.store_children(grant, children).await
     }
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {
         self.0.leases.release(grant).await

@@ -128,7 +128,7 @@ fn a_row_that_cannot_be_read_is_named_with_its_attribute() {
 fn a_new_row_has_the_form_of_the_kcl_and_our_attributes() {
     let new = NewLease {
         shard: ShardId::new("shardId-000000000004"),
-        checkpoint: Checkpoint::NotStarted(StartWord::Latest),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
         start_at: Some(Timestamp::from_millis(1_795_256_585_004)),
         parents: vec![ShardId::new("shardId-000000000003"), ShardId::new("shardId-000000000002")],
         hash_range: Some(HashKeyRange { start: 0, end: u128::MAX }),
@@ -154,7 +154,7 @@ fn a_new_row_has_the_form_of_the_kcl_and_our_attributes() {
 fn a_new_row_without_parents_has_no_empty_set() {
     let new = NewLease {
         shard: ShardId::new("shardId-000000000000"),
-        checkpoint: Checkpoint::NotStarted(StartWord::TrimHorizon),
+        checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon),
         start_at: None,
         parents: Vec::new(),
         hash_range: None,

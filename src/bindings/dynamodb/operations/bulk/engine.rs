@@ -126,7 +126,7 @@ where
     let outcome = match &reply {
         Ok(reply) if reply.entries.iter().all(Option::is_some) => "ok",
         Ok(_) => "partial",
-        Err(error) => error.kind().word(),
+        Err(error) => error.kind().as_str(),
     };
     if !reply.as_ref().is_err_and(BindingError::is_unsent) {
         options.metrics.called(call.operation(), outcome, begun.elapsed());

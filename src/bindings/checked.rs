@@ -1,0 +1,86 @@
+//! A component whose file was checked, with the typed spec of its kind.
+
+use super::{dynamodb, kinesis};
+use crate::aws::ConnectionSettings;
+use crate::domain::{ComponentName, Direction};
+use crate::manifest::Place;
+use std::time::Duration;
+
+/// What the file of a component says, by kind.
+#[derive(Debug, Clone)]
+pub enum Spec {
+    /// `bindings.aws.kinesis`
+    Kinesis(Box<kinesis::Spec>),
+    /// `bindings.aws.dynamodb`
+    DynamoDb(Box<dynamodb::Spec>),
+}
+
+/// A component whose file was checked.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub name: ComponentName,
+    /// In lower case, such as `bindings.aws.kinesis`.
+    pub type_name: &'static str,
+    /// As written; may be empty.
+    pub version: String,
+    /// `ignoreErrors`: whether the daemon starts although this component cannot be connected.
+    pub ignore_errors: bool,
+    /// `initTimeout`: limit of connecting.
+    pub init_timeout: Duration,
+    pub place: Place,
+    pub spec: Spec,
+    /// Whether no fault was found. [`check`] returns only such components.
+    pub(super) is_sound: bool,
+}
+
+impl Checked {
+    /// The lease table of the input, if the file names one or names the consumer.
+    pub(super) fn lease_table(&self) -> Option<&str> {
+        match &self.spec {
+            Spec::Kinesis(spec) if spec.direction.has_input() => {
+                spec.input.lease_table.as_deref().or(spec.input.consumer_name.as_deref())
+            }
+            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
+        }
+    }
+
+    /// `deadLetterBinding`
+    pub(super) fn dead_letter(&self) -> Option<&ComponentName> {
+        match &self.spec {
+            Spec::Kinesis(spec) if spec.direction.has_output() => spec.output.dead_letter.as_ref(),
+            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn connection(&self) -> &ConnectionSettings {
+        match &self.spec {
+            Spec::Kinesis(spec) => &spec.connection,
+            Spec::DynamoDb(spec) => &spec.connection,
+        }
+    }
+
+    pub(crate) const fn connection_mut(&mut self) -> &mut ConnectionSettings {
+        match &mut self.spec {
+            Spec::Kinesis(spec) => &mut spec.connection,
+            Spec::DynamoDb(spec) => &mut spec.connection,
+        }
+    }
+
+    #[must_use]
+    pub const fn direction(&self) -> Direction {
+        match &self.spec {
+            Spec::Kinesis(spec) => spec.direction,
+            Spec::DynamoDb(spec) => spec.direction,
+        }
+    }
+
+    /// `route`: the app's path for events, with its leading `/`.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        match &self.spec {
+            Spec::Kinesis(spec) => spec.input.route.as_deref(),
+            Spec::DynamoDb(_) => None,
+        }
+    }
+}
