@@ -1,7 +1,7 @@
-//! How many requests a second the HTTP face answers when the component behind it costs nothing.
+//! How many requests a second the HTTP API answers when the component behind it costs nothing.
 //!
 //! ```sh
-//! cargo run --release --no-default-features --example invoke_rate            # 64 connections, 10 s, 1 KiB of data
+//! cargo bench --no-default-features --bench invoke_rate            # 64 connections, 10 s, 1 KiB of data
 //! ```
 //!
 //! Server and clients share this process and its cores, so read the figure as a lower bound, and compare ratios of
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bindd::domain::{
     Binding, BindingError, ComponentName, Direction, InputBinding, InvokeRequest, InvokeResponse, OutputBinding, Stop,
 };
-use bindd::http::{self, AppConnection, Face, HttpSettings};
+use bindd::http::{self, ApiState, AppConnection, HttpSettings};
 use bindd::runtime::{Component, Host, Readiness};
 use bindd::tasks::Supervisor;
 use bindd::telemetry::Metrics;
@@ -32,7 +32,7 @@ const PAYLOAD: usize = 1024;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Says yes to everything.
+/// Succeeds without doing anything.
 #[derive(Debug)]
 struct Null(ComponentName);
 
@@ -70,7 +70,7 @@ async fn main() -> Result<(), Failure> {
     let address = *listeners.addresses().first().ok_or("no listener")?;
     let stop = Stop::new();
     let mut server = Supervisor::new();
-    server.spawn("server", http::serve(listeners, face()?, stop.clone(), Duration::from_secs(5)));
+    server.spawn("server", http::serve(listeners, api_state()?, stop.clone(), Duration::from_secs(5)));
 
     let end = Instant::now() + DURATION;
     let mut clients = Supervisor::new();
@@ -88,14 +88,14 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn face() -> Result<Arc<Face>, Failure> {
+fn api_state() -> Result<Arc<ApiState>, Failure> {
     let null = Component {
         binding: Arc::new(Null("null".parse()?)),
         type_name: "bindings.null".to_owned(),
         version: "v1".to_owned(),
         direction: Direction::Output,
     };
-    Ok(Arc::new(Face {
+    Ok(Arc::new(ApiState {
         host: Arc::new(Host::new(vec![null])),
         ready: Readiness::new(),
         outbound: Readiness::new(),
@@ -105,11 +105,11 @@ fn face() -> Result<Arc<Face>, Failure> {
         app: AppConnection::default(),
         extended: BTreeMap::new(),
         stop: Stop::new(),
-        last_answers: Stop::new(),
+        abort_calls: Stop::new(),
     }))
 }
 
-/// Sends one request after the other over one connection; gives how many were answered well.
+/// Sends one request after the other over one connection; returns how many succeeded.
 async fn client(address: SocketAddr, end: Instant) -> Result<u64, Failure> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;

@@ -1,8 +1,8 @@
 //! bindd: arguments, runtime, exit code.
 
 use bindd::domain::Stop;
-use bindd::program::{self, Ending};
-use bindd::runtime::{Governed, Signals};
+use bindd::program::{self, ExitReport};
+use bindd::runtime::{RunOutcome, Signals};
 use bindd::settings::{self, Command};
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let command = match settings::parse(std::env::args_os()) {
         Ok(command) => command,
-        Err(usage) => return leave(&usage.into()),
+        Err(usage) => return exit_with(&usage.into()),
     };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = command.worker_threads() {
@@ -18,34 +18,34 @@ fn main() -> ExitCode {
     }
     match builder.enable_all().build() {
         Ok(runtime) => {
-            let code = runtime.block_on(govern(command));
-            // A name lookup that hangs in its thread must not hold up the exit.
+            let code = runtime.block_on(run(command));
+            // Without it, a DNS lookup that hangs in a blocking thread would delay the exit.
             runtime.shutdown_background();
             code
         }
-        Err(error) => leave(&Ending::failed(&format!("the runtime could not be started: {error}"))),
+        Err(error) => exit_with(&ExitReport::failed(&format!("the runtime could not be started: {error}"))),
     }
 }
 
-async fn govern(command: Command) -> ExitCode {
+async fn run(command: Command) -> ExitCode {
     let stop = Stop::new();
     match Signals::listen() {
-        Ok(signals) => match signals.govern(&stop, Box::pin(program::perform(command, &stop))).await {
-            Governed::Finished(ending) => leave(&ending),
-            Governed::CutShort(signal) => ExitCode::from(signal.exit_code()),
+        Ok(signals) => match signals.run_until_signal(&stop, Box::pin(program::execute(command, &stop))).await {
+            RunOutcome::Completed(report) => exit_with(&report),
+            RunOutcome::Interrupted(signal) => ExitCode::from(signal.exit_code()),
         },
-        Err(error) => leave(&Ending::failed(&format!("signals cannot be listened to: {error}"))),
+        Err(error) => exit_with(&ExitReport::failed(&format!("signal handlers could not be set: {error}"))),
     }
 }
 
-/// A closed terminal is no reason to fail: there is nobody left to tell.
-fn leave(ending: &Ending) -> ExitCode {
-    let (complaint, output) = (ending.complaint.trim_end(), ending.output.trim_end());
-    if !complaint.is_empty() {
-        drop(writeln!(std::io::stderr(), "{complaint}"));
+/// Prints the report. Write errors are ignored: the terminal may be closed, and then they could not be printed either.
+fn exit_with(report: &ExitReport) -> ExitCode {
+    let (error, output) = (report.error.trim_end(), report.output.trim_end());
+    if !error.is_empty() {
+        drop(writeln!(std::io::stderr(), "{error}"));
     }
     if !output.is_empty() {
         drop(writeln!(std::io::stdout(), "{output}"));
     }
-    ExitCode::from(ending.code)
+    ExitCode::from(report.code)
 }

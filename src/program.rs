@@ -1,73 +1,66 @@
-//! What each command does, and what the process leaves: texts and an exit code.
+//! Executes each command. The result is what the process prints at its end, and its exit code.
 
 use crate::cli::{check, policy};
 use crate::domain::Stop;
 use crate::settings::{Command, PolicySettings, Settings, UsageError, WaitSettings};
 use crate::{daemon, http, telemetry};
 
-/// Exit code of a run that failed.
+/// Exit code of a command that failed.
 const FAILED: u8 = 1;
 /// Exit code of wrong usage.
-const MISUSED: u8 = 2;
+const USAGE: u8 = 2;
 
-/// What the process leaves.
+/// What the process prints at its end, and its exit code.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ending {
+pub struct ExitReport {
     /// For standard output; may be empty.
     pub output: String,
     /// For standard error; may be empty.
-    pub complaint: String,
-    /// The exit code; 0 when all is well.
+    pub error: String,
     pub code: u8,
 }
 
-impl Ending {
-    /// All is well, and there is nothing to say.
-    fn well() -> Self {
-        Self::default()
-    }
-
-    /// Failed, for this reason.
+impl ExitReport {
     #[must_use]
-    pub fn failed(reason: &impl std::fmt::Display) -> Self {
-        Self::refused(reason, FAILED)
+    pub fn failed(error: &impl std::fmt::Display) -> Self {
+        Self::with_error(error, FAILED)
     }
 
-    fn refused(reason: &impl std::fmt::Display, code: u8) -> Self {
-        Self { complaint: format!("bindd: {reason}"), code, ..Self::default() }
+    fn with_error(error: &impl std::fmt::Display, code: u8) -> Self {
+        Self { error: format!("bindd: {error}"), code, ..Self::default() }
     }
 }
 
-impl From<UsageError> for Ending {
-    /// Help and version are output; wrong usage is a complaint.
+impl From<UsageError> for ExitReport {
+    /// Help and version go to standard output, wrong usage goes to standard error.
     fn from(usage: UsageError) -> Self {
         match usage.code {
             0 => Self { output: usage.text, ..Self::default() },
-            code => Self::refused(&usage.text, code),
+            code => Self::with_error(&usage.text, code),
         }
     }
 }
 
-/// Does what the command line asks, until it is done or `stop` asks for the end.
-pub async fn perform(command: Command, stop: &Stop) -> Ending {
+/// Executes the command, until it is done or `stop` requests its end.
+pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
     match command {
-        Command::Run(settings) => match log_as(&settings) {
-            Ok(()) => ended(run(&settings, stop).await),
-            Err(refused) => refused,
+        Command::Run(settings) => match init_logging(&settings) {
+            Ok(()) => shutdown_report(run(&settings, stop).await),
+            Err(report) => report,
         },
-        Command::Check(settings) => reported(check::run(&settings)),
-        Command::Probe(settings) => reported(Box::pin(check::connect(settings)).await),
-        Command::Policy(settings) => policed(&settings),
-        Command::Wait(settings) => waited(settings, stop).await,
+        Command::Check(settings) => check_report(check::run(&settings)),
+        Command::Probe(settings) => check_report(Box::pin(check::connect(settings)).await),
+        Command::Policy(settings) => policy_report(&settings),
+        Command::Wait(settings) => wait_report(settings, stop).await,
         #[cfg(feature = "embedded")]
         Command::Demo(settings) => match start_logging(&settings.log_filter, telemetry::LogFormat::Text) {
-            Ok(()) => ended(crate::demo::run(settings, stop).await),
-            Err(refused) => refused,
+            Ok(()) => shutdown_report(crate::demo::run(settings, stop).await),
+            Err(report) => report,
         },
         #[cfg(feature = "embedded")]
-        Command::Dev(settings) => match log_as(&settings.run) {
-            Ok(()) => ended(crate::dev::run(*settings, stop).await),
-            Err(refused) => refused,
+        Command::Dev(settings) => match init_logging(&settings.run) {
+            Ok(()) => shutdown_report(crate::dev::run(*settings, stop).await),
+            Err(report) => report,
         },
     }
 }
@@ -77,40 +70,41 @@ async fn run(settings: &Settings, stop: &Stop) -> Result<daemon::Shutdown, daemo
     Ok(daemon::start(settings, components).await?.run_until(stop).await)
 }
 
-fn reported(report: check::Report) -> Ending {
+fn check_report(report: check::Report) -> ExitReport {
     let code = if report.is_sound { 0 } else { FAILED };
-    Ending { output: report.text, code, ..Ending::default() }
+    ExitReport { output: report.text, code, ..ExitReport::default() }
 }
 
-fn policed(settings: &PolicySettings) -> Ending {
+/// The policy is meant to be piped, so the notes go to standard error.
+fn policy_report(settings: &PolicySettings) -> ExitReport {
     let print = policy::run(settings);
     let code = if print.policy.is_some() { 0 } else { FAILED };
-    // Apart from the policy, which is meant to be piped.
-    Ending { output: print.policy.unwrap_or_default(), complaint: print.notes, code }
+    ExitReport { output: print.policy.unwrap_or_default(), error: print.notes, code }
 }
 
-async fn waited(settings: WaitSettings, stop: &Stop) -> Ending {
+async fn wait_report(settings: WaitSettings, stop: &Stop) -> ExitReport {
     match http::wait_until_outbound_ready(settings.address, stop).await {
         Ok(()) => {
-            Ending { output: format!("the sidecar at {} is ready for outputs", settings.address), ..Ending::well() }
+            let output = format!("the sidecar at {} is ready for outputs", settings.address);
+            ExitReport { output, ..ExitReport::default() }
         }
-        Err(error) => Ending::failed(&error),
+        Err(error) => ExitReport::failed(&error),
     }
 }
 
-fn ended<E: std::fmt::Display>(outcome: Result<daemon::Shutdown, E>) -> Ending {
-    match outcome {
-        Ok(daemon::Shutdown::Clean) => Ending::well(),
-        Ok(daemon::Shutdown::Cut) => Ending { code: FAILED, ..Ending::default() },
-        Err(error) => Ending::failed(&error),
+fn shutdown_report<E: std::fmt::Display>(result: Result<daemon::Shutdown, E>) -> ExitReport {
+    match result {
+        Ok(daemon::Shutdown::Clean) => ExitReport::default(),
+        Ok(daemon::Shutdown::Aborted) => ExitReport { code: FAILED, ..ExitReport::default() },
+        Err(error) => ExitReport::failed(&error),
     }
 }
 
-fn log_as(settings: &Settings) -> Result<(), Ending> {
+fn init_logging(settings: &Settings) -> Result<(), ExitReport> {
     let format = if settings.log_json { telemetry::LogFormat::Json } else { telemetry::LogFormat::Text };
     start_logging(&settings.log_filter, format)?;
     for flag in &settings.unused_flags {
-        tracing::warn!(flag, "flag of daprd has no meaning here and was ignored");
+        tracing::warn!(flag, "daprd flag has no effect in bindd and was ignored");
     }
     for notice in &settings.notices {
         tracing::warn!("{notice}");
@@ -118,6 +112,6 @@ fn log_as(settings: &Settings) -> Result<(), Ending> {
     Ok(())
 }
 
-fn start_logging(filter: &str, format: telemetry::LogFormat) -> Result<(), Ending> {
-    telemetry::init_logging(filter, format).map_err(|error| Ending::refused(&error, MISUSED))
+fn start_logging(filter: &str, format: telemetry::LogFormat) -> Result<(), ExitReport> {
+    telemetry::init_logging(filter, format).map_err(|error| ExitReport::with_error(&error, USAGE))
 }

@@ -1,37 +1,34 @@
-//! What an answer of the app says: pure functions from its head and its first bytes to waits and log texts.
+//! Reads the responses of the app: pure functions from the head and the first bytes to waits and texts for the log.
 
-use super::connection::Finding;
+use super::connection::{InvalidResponse, MAX_EXCERPT};
 use http::header::{CONTENT_ENCODING, DATE, LOCATION, RETRY_AFTER};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-/// A longer `Retry-After` than this is taken for this; later the app may have changed its mind.
+/// A longer `Retry-After` is reduced to this, because the app may recover earlier.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// How much of a refusal's body, or of its `Location`, is shown.
-pub(super) const MAX_EXCERPT: usize = 200;
-
-/// This many bytes in common with the record are taken for a quotation of it.
-const QUOTATION: usize = 8;
+/// This many bytes in common with the record count as a quote of it.
+const MIN_QUOTE: usize = 8;
 const LARGE_RECORD: usize = 64 << 10;
 
-/// An answer of the app: its head, and the first bytes of its body where it is a refusal.
+/// A response of the app: its head and, of a refusal, the first bytes of its body.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) head: Parts,
-    pub(super) opening: Vec<u8>,
+    pub(super) prefix: Vec<u8>,
 }
 
 impl Reply {
-    /// `Retry-After` as a wait, capped. A date counts from the answer's own `Date`, so that the clocks need not agree.
+    /// `Retry-After` as a wait, capped. A date is relative to the `Date` of the response, so that the clocks need not agree.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        #[expect(clippy::disallowed_methods, reason = "a date without a `Date` beside it needs the local clock")]
+        #[expect(clippy::disallowed_methods, reason = "without `Date`, a date is relative to the local clock")]
         retry_after(&self.head.headers, SystemTime::now)
     }
 
-    /// Where a redirect leads and what to do about it, as one line.
+    /// The target of a redirect and what to do about it, as one line.
     pub(super) fn location(&self, route: &str, authority: &str) -> Option<String> {
         let location = self.head.headers.get(LOCATION).filter(|_| self.head.status.is_redirection())?;
         let location = String::from_utf8_lossy(location.as_bytes());
@@ -42,25 +39,25 @@ impl Reply {
         })
     }
 
-    /// How the body begins, as one line, up to the place where it quotes what was `sent`. `None` where there is no text.
+    /// The start of the body as one line, up to the place where it quotes what was `sent`. `None` if it is not text.
     pub(super) fn excerpt(&self, sent: &[u8]) -> Option<String> {
         let is_plain = self.head.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
-        if is_plain { excerpt(&self.opening, sent) } else { None }
+        if is_plain { excerpt(&self.prefix, sent) } else { None }
     }
 }
 
-/// What the peer sent in place of an answer. Its first line is shown as far as it is text that does not repeat what was
-/// `sent`; an echo of the whole request would show its headers, so of that nothing is shown.
-pub(super) fn described(finding: Finding, sent: &[u8]) -> String {
-    let opening = match finding {
-        Finding::Known(text) => return text,
-        Finding::Unknown(opening) => opening,
+/// What the peer sent instead of a response. Its first line is shown if it is text, up to the place where it quotes what
+/// was `sent`. Nothing is shown of an echo of the whole request, which has the API token in its headers.
+pub(super) fn described(response: InvalidResponse, sent: &[u8]) -> String {
+    let prefix = match response {
+        InvalidResponse::Known(text) => return text,
+        InvalidResponse::Unknown(prefix) => prefix,
     };
-    if opening.starts_with(b"POST ") || opening.starts_with(b"OPTIONS ") {
+    if prefix.starts_with(b"POST ") || prefix.starts_with(b"OPTIONS ") {
         return "it repeats the request".to_owned();
     }
-    let end = opening.iter().position(|byte| b"\r\n".contains(byte)).unwrap_or(opening.len());
-    match excerpt(opening.get(..end).unwrap_or_default(), sent) {
+    let end = prefix.iter().position(|byte| b"\r\n".contains(byte)).unwrap_or(prefix.len());
+    match excerpt(prefix.get(..end).unwrap_or_default(), sent) {
         Some(line) => format!("it begins with `{line}`"),
         None => "it is not text, or repeats the record".to_owned(),
     }
@@ -77,7 +74,7 @@ fn retry_after(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// Seconds, also with a fraction, which HTTP does not know but some frameworks send.
+/// Seconds, also with a fraction, which HTTP does not allow but some frameworks send.
 fn seconds(text: &str) -> Option<Duration> {
     let is_number = text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -89,7 +86,7 @@ fn date(value: &HeaderValue) -> Option<SystemTime> {
     httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()
 }
 
-/// The path of a location on the app itself, where it is another one than the route. One with a query is no route.
+/// The path of a `Location` on the app itself, if it differs from the route. One with a query cannot be a route.
 fn suggested_route<'a>(location: &'a str, route: &str, authority: &str) -> Option<&'a str> {
     let path = match location.split_at_checked("http://".len()) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {
@@ -117,10 +114,10 @@ fn excerpt(answer: &[u8], sent: &[u8]) -> Option<String> {
     (!line.is_empty() && !text.contains('\0')).then(|| line + end)
 }
 
-/// Where `answer` begins to repeat what was `sent`, else its length: logs must not show records, and frameworks like to
-/// quote what they refuse.
+/// Where `answer` starts to quote what was `sent`, else its length. Logs must not show records, but frameworks often quote
+/// what they refuse.
 fn quoted_from(answer: &[u8], sent: &[u8]) -> usize {
-    let size = QUOTATION.min(sent.len());
+    let size = MIN_QUOTE.min(sent.len());
     if size < 2 {
         return answer.len();
     }
@@ -128,7 +125,7 @@ fn quoted_from(answer: &[u8], sent: &[u8]) -> usize {
     for (place, window) in answer.windows(size).enumerate() {
         places.entry(window).or_insert(place);
     }
-    // Of a large record every eighth place is enough for quotations of twice the size, and takes little time.
+    // In a large record, every eighth place is enough to find quotes of twice the size, and takes less time.
     let step = if sent.len() > LARGE_RECORD { size } else { 1 };
     sent.windows(size).step_by(step).filter_map(|window| places.get(window)).copied().min().unwrap_or(answer.len())
 }

@@ -1,10 +1,9 @@
-//! The app as the rest of the house sees it.
+//! The public interface to the app: wait until it is up, deliver, probe.
 
 use super::answer;
-use super::event::Callback;
-use super::pool::{NoAnswer, Pool};
+use super::pool::{Pool, SendError};
 use super::{AppSettings, InvalidAppSettings, Route};
-use crate::domain::{DeliveryError, EventHandler, Stop};
+use crate::domain::{DeliveryError, Stop};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -16,15 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// How long one look at the app's port may take, and the pause after it; both as in daprd.
+/// How long one attempt to connect may take, and the pause after it; daprd's values.
 const DIAL_LIMIT: Duration = Duration::from_millis(500);
 const DIAL_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often idle connections are looked at.
+/// How often idle connections are checked.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Every this many looks a line is logged.
-const DIALS_PER_LINE: u64 = 100;
+/// One line is logged for this many attempts.
+const DIALS_PER_LOG: u64 = 100;
 
 const API_TOKEN: HeaderName = HeaderName::from_static("dapr-api-token");
 
@@ -42,7 +41,7 @@ struct Inner {
     probe_timeout: Duration,
 }
 
-/// How long a call may take, and the option that says so.
+/// How long a call may take, and the option that sets it.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     time: Duration,
@@ -55,7 +54,7 @@ impl AppChannel {
     /// # Errors
     /// When the address is not a host, or the token does not fit into a header.
     pub fn new(settings: &AppSettings) -> Result<Self, InvalidAppSettings> {
-        let headers = standing_headers(settings)?;
+        let headers = common_headers(settings)?;
         let host = bare_host(&settings.address).to_owned();
         let pool = Pool::new(host.clone(), settings.port, settings.max_connections);
         Ok(Self(Arc::new(Inner {
@@ -68,15 +67,15 @@ impl AppChannel {
         })))
     }
 
-    /// Waits, for as long as it takes, until the app's port accepts a connection. False when told to stop before that.
-    /// Logs the lines that daprd logs, word for word, because scripts wait for them.
+    /// Waits without a limit until the app's port accepts a connection. False when stopped before that. Logs exactly the
+    /// lines of daprd, because scripts wait for them.
     pub async fn wait_until_up(&self, stop: &Stop) -> bool {
         let port = self.0.port;
         tracing::info!(
             "application protocol: http. waiting on port {port}.  This will block until the app is listening on that port."
         );
         tokio::select! {
-            // Being told to stop outranks an app that comes up in the same moment.
+            // Biased: a stop outranks an app that comes up at the same time.
             biased;
             () = stop.asked() => false,
             () = self.dial_until_up() => {
@@ -86,19 +85,13 @@ impl AppChannel {
         }
     }
 
-    /// The handler that takes an input's events to its route.
-    #[must_use]
-    pub fn handler_for(&self, route: Route) -> Arc<dyn EventHandler> {
-        Arc::new(Callback::new(self.clone(), route))
-    }
-
-    /// Closes the connections that lie idle; the last step of a shutdown.
+    /// Closes the idle connections; the last step of a shutdown.
     pub fn close_idle(&self) {
         self.0.pool.close_idle();
     }
 
-    /// Closes idle connections which the app has closed or which are too old, every few seconds, for as long as it is
-    /// polled. Nothing else looks at a connection between two requests.
+    /// Every few seconds, closes idle connections that the app has closed or that are too old. Runs until dropped. Nothing
+    /// else polls a connection between two requests.
     pub async fn reap_idle(&self) -> Infallible {
         loop {
             tokio::time::sleep(REAP_INTERVAL).await;
@@ -141,17 +134,17 @@ impl AppChannel {
                 location: reply.location(route.as_str(), &self.authority()),
                 excerpt: reply.excerpt(&body),
             }),
-            Err(no_answer) => Err(self.failed(no_answer, target(), limit, &body)),
+            Err(error) => Err(self.delivery_error(error, target(), limit, &body)),
         }
     }
 
-    fn failed(&self, no_answer: NoAnswer, target: String, limit: Limit, sent: &[u8]) -> DeliveryError {
-        match no_answer {
-            NoAnswer::TimedOut => DeliveryError::TimedOut { target, limit: limit.time, option: limit.option },
-            NoAnswer::Unreachable(source) => DeliveryError::Unreachable { address: self.authority(), source },
-            NoAnswer::Ended { source, was_idle } => DeliveryError::Unanswered { target, was_idle, source },
-            NoAnswer::NotHttp { finding, source } => {
-                DeliveryError::NotHttp { address: self.authority(), finding: answer::described(finding, sent), source }
+    fn delivery_error(&self, error: SendError, target: String, limit: Limit, sent: &[u8]) -> DeliveryError {
+        match error {
+            SendError::TimedOut => DeliveryError::TimedOut { target, limit: limit.time, option: limit.option },
+            SendError::Unreachable(source) => DeliveryError::Unreachable { address: self.authority(), source },
+            SendError::Ended { source, was_idle } => DeliveryError::Unanswered { target, was_idle, source },
+            SendError::NotHttp { response, source } => {
+                DeliveryError::NotHttp { address: self.authority(), finding: answer::described(response, sent), source }
             }
         }
     }
@@ -164,9 +157,9 @@ impl AppChannel {
         let mut dials = 0_u64;
         while let Err(error) = self.dial().await {
             dials += 1;
-            if dials.is_multiple_of(DIALS_PER_LINE) {
+            if dials.is_multiple_of(DIALS_PER_LOG) {
                 tracing::info!("waiting for application to listen on port {}", self.0.port);
-                if dials == DIALS_PER_LINE {
+                if dials == DIALS_PER_LOG {
                     let address = self.authority();
                     tracing::warn!(
                         %error,
@@ -199,8 +192,8 @@ fn request(
     Ok(request)
 }
 
-/// The headers that every call carries.
-fn standing_headers(settings: &AppSettings) -> Result<HeaderMap, InvalidAppSettings> {
+/// The headers of every call.
+fn common_headers(settings: &AppSettings) -> Result<HeaderMap, InvalidAppSettings> {
     let host = bare_host(&settings.address);
     let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
     let authority = HeaderValue::try_from(authority(host, settings.port)).ok().filter(|_| is_host);
@@ -217,7 +210,7 @@ fn standing_headers(settings: &AppSettings) -> Result<HeaderMap, InvalidAppSetti
     Ok(headers)
 }
 
-/// The host without the brackets that an IPv6 address may be written in.
+/// The host without the brackets of an IPv6 address.
 fn bare_host(address: &str) -> &str {
     address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address)
 }

@@ -1,7 +1,6 @@
 //! One HTTP/1.1 connection to the app, driven by the request that uses it.
 
-use super::answer::MAX_EXCERPT;
-use super::socket::{Meter, Socket, Traffic};
+use super::socket::{SharedTraffic, Socket, Traffic};
 use crate::domain::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,133 +15,136 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// How much of an answer's body is read to keep its connection.
+/// How much of the body of a refusal, or of its `Location`, is logged.
+pub(super) const MAX_EXCERPT: usize = 200;
+
+/// How much of the body of a response is read to reuse its connection.
 const MAX_DRAINED: usize = 64 << 10;
 
-/// How long the rest of an exchange may stand still, and how long it may take, once the head of the answer is there. It
-/// decides only whether the connection can be used again, so the next record must not wait for it.
-const REST_STALL: Duration = Duration::from_millis(100);
-const REST_LIMIT: Duration = Duration::from_secs(1);
+/// After the head of the response, how long the rest of an exchange may stall, and how long it may take. The rest decides
+/// only whether the connection can be reused, so the next record must not wait long for it.
+const FINISH_STALL: Duration = Duration::from_millis(100);
+const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
-/// More than the 100 that hyper takes by default: a record whose answer cannot be read would never pass.
+/// hyper's default of 100 is too low: a record whose response cannot be parsed would be retried forever.
 const MAX_HEADERS: usize = 512;
 
 type Body = Full<Bytes>;
-type Wire = http1::Connection<TokioIo<Socket>, Body>;
+type Driver = http1::Connection<TokioIo<Socket>, Body>;
 
-/// An exchange without an answer.
+/// An exchange without a valid response.
 #[derive(Debug)]
-pub(super) struct Broken {
+pub(super) struct ExchangeError {
     pub(super) source: BoxError,
-    /// Whether any byte of the request was written; if not, the app has surely not seen it.
+    /// Whether a byte of the request was written; if not, the app cannot have seen it.
     pub(super) was_written: bool,
-    /// Whether any byte of an answer was read.
-    pub(super) was_begun: bool,
-    /// What the peer speaks, where it is not HTTP/1.1.
-    pub(super) finding: Option<Finding>,
+    /// Whether a byte of a response was read.
+    pub(super) has_response: bool,
+    /// What was read, if it is not HTTP/1.1.
+    pub(super) invalid_response: Option<InvalidResponse>,
 }
 
-/// Why what the peer sent is no answer in HTTP/1.1.
+/// What the peer sent instead of an HTTP/1.1 response.
 #[derive(Debug)]
-pub(super) enum Finding {
-    /// In words.
+pub(super) enum InvalidResponse {
+    /// Described in words.
     Known(String),
-    /// The first bytes of something else. They may repeat the request.
+    /// The first bytes of something unknown. They may repeat the request.
     Unknown(Vec<u8>),
 }
 
-/// A connection. It makes progress only inside its own methods; dropping it closes the socket.
-pub(super) struct Link {
+/// A connection. It makes progress only while one of its methods is polled. Dropping it closes the socket.
+pub(super) struct Connection {
     sender: SendRequest<Body>,
-    /// `None` once the connection has ended.
-    wire: Option<Wire>,
-    meter: Meter,
-    used: Instant,
-    is_spent: bool,
+    /// `None` after the connection has ended.
+    driver: Option<Driver>,
+    traffic: SharedTraffic,
+    last_used: Instant,
+    /// An exchange is in progress, or was not completed.
+    is_in_exchange: bool,
 }
 
-impl Link {
-    /// Connects. Cancel-safe.
+impl Connection {
+    /// Cancel-safe.
     pub(super) async fn open(host: &str, port: u16) -> Result<Self, BoxError> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        let (socket, meter) = Socket::new(stream);
-        let (sender, wire) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(socket)).await?;
-        Ok(Self { sender, wire: Some(wire), meter, used: Instant::now(), is_spent: false })
+        let (socket, traffic) = Socket::new(stream);
+        let (sender, driver) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(socket)).await?;
+        Ok(Self { sender, driver: Some(driver), traffic, last_used: Instant::now(), is_in_exchange: false })
     }
 
-    /// Whether another request may go over it: the last exchange was completed and the app has not closed it. Looks at
-    /// the socket once and does not wait.
+    /// Whether another request may be sent: the last exchange was completed and the app has not closed the connection.
+    /// Polls the socket once and does not wait.
     pub(super) fn is_reusable(&mut self) -> bool {
-        if self.is_spent || self.meter.lock().write_error.is_some() {
+        if self.is_in_exchange || self.traffic.lock().write_error.is_some() {
             return false;
         }
-        poll_wire(&mut self.wire, &mut Context::from_waker(Waker::noop()));
-        self.wire.is_some() && self.sender.is_ready()
+        poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        self.driver.is_some() && self.sender.is_ready()
     }
 
-    /// How long ago it was last used.
     pub(super) fn idle_for(&self) -> Duration {
-        self.used.elapsed()
+        self.last_used.elapsed()
     }
 
-    /// Sends a request and reads the head of the answer. Not cancel-safe: after a drop in the middle the link must be
-    /// dropped too.
-    pub(super) async fn head(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Broken> {
-        self.is_spent = true;
-        self.meter.reset();
-        let answer = self.sender.send_request(request);
-        drive(&mut self.wire, answer).await.map_err(|error| broken(error, &mut self.meter.lock()))
+    /// Sends a request and reads the head of the response. Not cancel-safe: if the future is dropped, the connection must
+    /// be dropped too.
+    pub(super) async fn head(&mut self, request: Request<Body>) -> Result<Response<Incoming>, ExchangeError> {
+        self.is_in_exchange = true;
+        self.traffic.reset();
+        let response = self.sender.send_request(request);
+        drive(&mut self.driver, response).await.map_err(|error| exchange_error(error, &mut self.traffic.lock()))
     }
 
-    /// Completes the exchange behind the head: writes what is left of the request and reads the body of the answer, up
-    /// to its bounds. Gives the first bytes of the body where they are wanted. Cancel-safe as `head`.
-    pub(super) async fn finish(&mut self, body: Incoming, wants_opening: bool) -> Vec<u8> {
-        let mut opening = Vec::new();
+    /// Completes the exchange after the head: writes the rest of the request and reads the body of the response, up to the
+    /// limits. Returns the first bytes of the body if `wants_prefix`. Not cancel-safe, like `head`.
+    pub(super) async fn finish(&mut self, body: Incoming, wants_prefix: bool) -> Vec<u8> {
+        let mut prefix = Vec::new();
         let is_complete = {
-            let Self { sender, wire, meter, .. } = self;
-            let kept = wants_opening.then_some(&mut opening);
+            let Self { sender, driver, traffic, .. } = self;
+            let kept = wants_prefix.then_some(&mut prefix);
             let rest = async { drain(body, kept).await && sender.ready().await.is_ok() };
-            while_moving(drive(wire, rest), meter).await
+            while_progressing(drive(driver, rest), traffic).await
         };
-        self.is_spent = !is_complete;
-        self.used = Instant::now();
-        opening
+        self.is_in_exchange = !is_complete;
+        self.last_used = Instant::now();
+        prefix
     }
 }
 
-/// Runs the rest of an exchange until it is over; false when it stands still or takes too long.
-async fn while_moving(rest: impl Future<Output = bool>, meter: &Meter) -> bool {
+/// Runs the rest of an exchange to its end; false when it stalls or takes too long.
+async fn while_progressing(rest: impl Future<Output = bool>, traffic: &SharedTraffic) -> bool {
     let mut rest = pin!(rest);
-    let end = Instant::now() + REST_LIMIT;
+    let end = Instant::now() + FINISH_LIMIT;
     loop {
-        let (bytes, stalled) = (meter.bytes(), end.min(Instant::now() + REST_STALL));
-        match tokio::time::timeout_at(stalled, &mut rest).await {
+        let (bytes, stalled_at) = (traffic.bytes(), end.min(Instant::now() + FINISH_STALL));
+        match tokio::time::timeout_at(stalled_at, &mut rest).await {
             Ok(is_complete) => return is_complete,
-            Err(_) if meter.bytes() == bytes || Instant::now() >= end => return false,
+            Err(_) if traffic.bytes() == bytes || Instant::now() >= end => return false,
             Err(_) => {}
         }
     }
 }
 
-/// Runs `work` while the connection makes progress; the connection has no task of its own.
-async fn drive<F: Future>(wire: &mut Option<Wire>, work: F) -> F::Output {
+/// Polls `work` and the connection, which has no task.
+async fn drive<F: Future>(driver: &mut Option<Driver>, work: F) -> F::Output {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        poll_wire(wire, cx);
+        poll_driver(driver, cx);
         work.as_mut().poll(cx)
     })
     .await
 }
 
-fn poll_wire(wire: &mut Option<Wire>, cx: &mut Context<'_>) {
-    // Why it ended is reported to the request, if there is one.
-    if wire.as_mut().is_some_and(|wire| Pin::new(wire).poll(cx).is_ready()) {
-        *wire = None;
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    // The cause is reported to the request, if there is one.
+    if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(cx).is_ready()) {
+        *driver = None;
     }
 }
 
-/// Reads an answer's body and keeps its first bytes; returns whether it came to its end within the bound.
+/// Reads the body of a response and keeps its first bytes; returns whether it ended within the limit.
 async fn drain(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> bool {
     let mut read = 0;
     while let Some(frame) = body.frame().await {
@@ -150,8 +152,8 @@ async fn drain(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> bool {
         let Some(data) = frame.data_ref() else { continue };
         read += data.len();
         if let Some(kept) = &mut kept {
-            let room = MAX_EXCERPT.saturating_sub(kept.len()).min(data.len());
-            kept.extend_from_slice(data.get(..room).unwrap_or_default());
+            let free = MAX_EXCERPT.saturating_sub(kept.len()).min(data.len());
+            kept.extend_from_slice(data.get(..free).unwrap_or_default());
         }
         if read > MAX_DRAINED {
             return false;
@@ -160,19 +162,19 @@ async fn drain(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> bool {
     true
 }
 
-fn broken(error: hyper::Error, traffic: &mut Traffic) -> Broken {
-    let finding = finding(&error, &traffic.opening);
-    let (was_written, was_begun) = (traffic.written > 0, traffic.read > 0);
-    // A failed write is nearer to the cause than the end of the stream that followed.
+fn exchange_error(error: hyper::Error, traffic: &mut Traffic) -> ExchangeError {
+    let invalid_response = invalid_response(&error, &traffic.prefix);
+    let (was_written, has_response) = (traffic.written > 0, traffic.read > 0);
+    // A failed write is closer to the cause than the end of the stream after it.
     let source = traffic.write_error.take().map_or_else(|| error.into(), BoxError::from);
-    Broken { source, was_written, was_begun, finding }
+    ExchangeError { source, was_written, has_response, invalid_response }
 }
 
-/// What the peer speaks by its first bytes, where that is not HTTP/1.1, or what is wrong with the head of its answer.
-fn finding(error: &hyper::Error, opening: &[u8]) -> Option<Finding> {
-    let opening = opening.trim_ascii_start();
-    let start = opening.get(..7).unwrap_or(opening);
-    let text = match opening {
+/// What the peer speaks, if that is not HTTP/1.1, or what is wrong with the head of its response.
+fn invalid_response(error: &hyper::Error, prefix: &[u8]) -> Option<InvalidResponse> {
+    let prefix = prefix.trim_ascii_start();
+    let start = prefix.get(..7).unwrap_or(prefix);
+    let text = match prefix {
         [] => return None,
         [0x15, 0x03, ..] => "it is a TLS alert, so the port takes TLS only; bindd calls apps in plain HTTP".to_owned(),
         // A frame header of SETTINGS or GOAWAY on stream 0.
@@ -182,9 +184,9 @@ fn finding(error: &hyper::Error, opening: &[u8]) -> Option<Finding> {
         _ if error.is_parse_too_large() => {
             format!("its head has more than {MAX_HEADERS} header lines or about 400 KiB")
         }
-        _ if !b"HTTP/1.".starts_with(start) => return Some(Finding::Unknown(opening.to_owned())),
+        _ if !b"HTTP/1.".starts_with(start) => return Some(InvalidResponse::Unknown(prefix.to_owned())),
         _ if error.is_parse() => "its head has a line that is not valid".to_owned(),
         _ => return None,
     };
-    Some(Finding::Known(text))
+    Some(InvalidResponse::Known(text))
 }

@@ -1,4 +1,4 @@
-//! Takes the events of one input to one route.
+//! Delivers the events of one input to one route.
 
 use super::route::escape;
 use super::{AppChannel, Route};
@@ -6,28 +6,29 @@ use crate::domain::{BindingEvent, DeliveryError, EventHandler};
 use async_trait::async_trait;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::Arc;
 
-// Dapr's Kinesis input tells the app nothing about where a record comes from. These headers are added; an app that
-// does not know them loses nothing.
+// Dapr's Kinesis input does not say where a record comes from. These headers are additions, which apps may ignore.
 const SHARD_ID: HeaderName = HeaderName::from_static("bindd-shard-id");
 const SEQUENCE_NUMBER: HeaderName = HeaderName::from_static("bindd-sequence-number");
 const SUB_SEQUENCE_NUMBER: HeaderName = HeaderName::from_static("bindd-sub-sequence-number");
-/// Percent-encoded, as a key may hold any character. Left out where the record has none.
+/// Percent-encoded, because a key may have any character. Absent if the record has no key.
 const PARTITION_KEY: HeaderName = HeaderName::from_static("bindd-partition-key");
 /// Milliseconds since the Unix epoch.
 const ARRIVAL: HeaderName = HeaderName::from_static("bindd-arrival");
 const ATTEMPT: HeaderName = HeaderName::from_static("bindd-attempt");
 
-/// Delivers to one route.
 #[derive(Debug)]
-pub(super) struct Callback {
+struct Callback {
     channel: AppChannel,
     route: Route,
 }
 
-impl Callback {
-    pub(super) const fn new(channel: AppChannel, route: Route) -> Self {
-        Self { channel, route }
+impl AppChannel {
+    /// The handler that delivers the events of an input to its route.
+    #[must_use]
+    pub fn handler_for(&self, route: Route) -> Arc<dyn EventHandler> {
+        Arc::new(Callback { channel: self.clone(), route })
     }
 }
 
@@ -53,7 +54,7 @@ fn headers(event: &BindingEvent) -> HeaderMap {
         (PARTITION_KEY, escape(&origin.partition_key)),
     ];
     for (name, text) in texts {
-        // Escaped text and digits always make a header value; what is empty says nothing and is left out.
+        // Escaped text and digits are always valid in a header.
         if let (false, Ok(value)) = (text.is_empty(), HeaderValue::try_from(text)) {
             headers.insert(name, value);
         }

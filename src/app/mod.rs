@@ -1,15 +1,16 @@
-//! The channel to the application: one HTTP/1.1 address that takes events and says which bindings it wants.
+//! The channel to the app: one HTTP/1.1 address that accepts events and says which bindings it wants.
 //!
-//! Called by the composition root (wait until the app is up, probe, one handler for each input). What it promises:
+//! Used by the composition root: it waits until the app is up, probes the routes and gets a handler for each input.
+//! Invariants:
 //!
-//! - an event is accepted when the app answered 2xx; the head of the answer decides, whatever happens to its body.
-//!   Everything else is a [`DeliveryError`](crate::domain::DeliveryError), and the caller decides about another try;
-//! - a request is sent once. It goes over a second connection only if not one byte of it was written to the first;
-//! - the payload is sent as it is, `content-type: application/json`, as Dapr does, and is never copied;
-//! - redirects are not followed, bodies of answers are read up to a bound to keep the connection; the first bytes of a
-//!   refusal are shown in the log;
-//! - no task is started: a connection is driven by the request that uses it, so a dropped request closes its
-//!   connection and nothing is left to join.
+//! - An event is accepted when the app answered 2xx. The head of the response decides, whatever happens to its body.
+//!   Everything else is a [`DeliveryError`](crate::domain::DeliveryError), and the caller decides whether to retry.
+//! - A request is sent once. It is sent over a second connection only if no byte of it was written to the first.
+//! - The payload is sent unchanged with `content-type: application/json`, as Dapr does, and is never copied.
+//! - Redirects are not followed. The body of a response is read up to a limit, so that its connection can be reused; the
+//!   first bytes of a refusal are logged.
+//! - No task is started: the request that uses a connection also drives it. A dropped request closes its connection, and
+//!   nothing is left to join.
 
 mod answer;
 mod channel;

@@ -1,7 +1,11 @@
-//! Keeps connections to the app, bounded in number, and drops the ones that the app closed while they were idle.
+//! A pool of connections to the app, limited in number.
+//!
+//! Why not `hyper_util::client::legacy`: its rule for a broken idle connection is the same (send again only what was not
+//! written), but it drives each connection in a spawned task that no one joins. It also keeps the other idle connections
+//! after a failure, and the limits on connections, on the rest of a response and on its first bytes would stay here.
 
 use super::answer::Reply;
-use super::connection::{Broken, Finding, Link};
+use super::connection::{Connection, ExchangeError, InvalidResponse};
 use crate::domain::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,69 +17,72 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How many idle connections are kept, as in Dapr's client.
+/// Idle connections that are kept; the value of Dapr's client.
 const MAX_IDLE: usize = 64;
 
-/// An idle connection older than this is not used again; many servers close theirs about then.
+/// An idle connection is not reused after this time; many servers close theirs about then.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(90);
 
-/// Why a request has no answer.
+/// Why a request has no response.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
-    /// The time was over after the connection was there.
+pub(super) enum SendError {
+    /// The time limit passed after the connection was established.
     TimedOut,
-    /// No connection.
     Unreachable(BoxError),
-    /// The connection ended. `was_idle`: it came from the pool, and ended without a byte of an answer.
-    Ended { source: BoxError, was_idle: bool },
-    /// The peer does not speak HTTP/1.1.
-    NotHttp { finding: Finding, source: BoxError },
+    /// The connection ended. `was_idle`: it was an idle one, and ended without a byte of a response.
+    Ended {
+        source: BoxError,
+        was_idle: bool,
+    },
+    /// The peer did not send an HTTP/1.1 response.
+    NotHttp {
+        response: InvalidResponse,
+        source: BoxError,
+    },
 }
 
-/// The connections to one address.
 pub(super) struct Pool {
     host: String,
     port: u16,
     slots: Semaphore,
-    /// Last in, first out, so that spare ones grow old. A lock and not a channel: it is held for a push, a pop or one
-    /// look at each.
-    idle: Mutex<Vec<Link>>,
+    /// Last in, first out, so that connections that are not needed expire. A lock is enough: it is held for a push, a pop
+    /// or one check of each.
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    /// An empty pool; connects when first used.
-    pub(super) fn new(host: String, port: u16, most: NonZeroUsize) -> Self {
-        let slots = Semaphore::new(most.get().min(Semaphore::MAX_PERMITS));
+    pub(super) fn new(host: String, port: u16, max_connections: NonZeroUsize) -> Self {
+        let slots = Semaphore::new(max_connections.get().min(Semaphore::MAX_PERMITS));
         Self { host, port, slots, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Sends a request. The limit begins once a connection may be used, and ends with the head of the answer; the wait
-    /// before that is bounded by the limits of the requests in front, which are served in order. Cancel-safe: a dropped
-    /// request closes its connection, and leaves open whether the app has seen it.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>, limit: Duration) -> Result<Reply, NoAnswer> {
-        let _slot = self.slots.acquire().await.map_err(|closed| NoAnswer::Unreachable(closed.into()))?;
+    /// Sends a request. The time limit applies from the moment a connection may be used to the head of the response. The
+    /// wait before that is first in, first out. A dropped request closes its connection; then it is unknown whether the app
+    /// has seen it.
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>, limit: Duration) -> Result<Reply, SendError> {
+        let _slot = self.slots.acquire().await.map_err(|closed| SendError::Unreachable(closed.into()))?;
         let mut is_connected = false;
-        let (mut link, answer) = match tokio::time::timeout(limit, self.head(request, &mut is_connected)).await {
-            Ok(answered) => answered?,
-            Err(_) if is_connected => return Err(NoAnswer::TimedOut),
-            Err(_) => return Err(NoAnswer::Unreachable(format!("no connection within {limit:?}").into())),
+        let (mut connection, response) = match tokio::time::timeout(limit, self.head(request, &mut is_connected)).await
+        {
+            Ok(result) => result?,
+            Err(_) if is_connected => return Err(SendError::TimedOut),
+            Err(_) => return Err(SendError::Unreachable(format!("no connection within {limit:?}").into())),
         };
-        let (head, body) = answer.into_parts();
-        let opening = link.finish(body, !head.status.is_success()).await;
-        self.keep(link);
-        Ok(Reply { head, opening })
+        let (head, body) = response.into_parts();
+        let prefix = connection.finish(body, !head.status.is_success()).await;
+        self.keep(connection);
+        Ok(Reply { head, prefix })
     }
 
-    /// Closes the connections that are idle. The pool can still be used.
+    /// Closes the idle connections. The pool can still be used.
     pub(super) fn close_idle(&self) {
         self.idle().clear();
     }
 
-    /// Closes the idle connections that the app has closed, or that are too old to be used again; returns how many are
-    /// left.
+    /// Closes the idle connections that the app has closed or that are too old; returns how many are left.
     pub(super) fn reap(&self) -> usize {
         let mut idle = self.idle();
-        idle.retain_mut(|link| link.idle_for() < MAX_IDLE_TIME && link.is_reusable());
+        idle.retain_mut(|connection| connection.idle_for() < MAX_IDLE_TIME && connection.is_reusable());
         idle.len()
     }
 
@@ -83,57 +90,57 @@ impl Pool {
         &self,
         request: Request<Full<Bytes>>,
         is_connected: &mut bool,
-    ) -> Result<(Link, Response<Incoming>), NoAnswer> {
-        if let Some(mut link) = self.take_idle() {
+    ) -> Result<(Connection, Response<Incoming>), SendError> {
+        if let Some(mut connection) = self.take_idle() {
             *is_connected = true;
-            match link.head(request.clone()).await {
-                Ok(answer) => return Ok((link, answer)),
-                // The app closed the connection just before, and surely has not seen the request.
-                Err(Broken { was_written: false, source, .. }) => {
+            match connection.head(request.clone()).await {
+                Ok(response) => return Ok((connection, response)),
+                // The app closed the connection before it got any of the request, so it is safe to send it again.
+                Err(ExchangeError { was_written: false, source, .. }) => {
                     tracing::debug!(%source, "idle connection was closed")
                 }
-                Err(broken) => {
-                    // The app may be restarting, so the others are no better; the next request opens a new one.
+                Err(error) => {
+                    // The app may be restarting, so the other idle connections are probably broken too.
                     self.close_idle();
-                    return Err(no_answer(broken, true));
+                    return Err(send_error(error, true));
                 }
             }
             *is_connected = false;
         }
-        let mut link = Link::open(&self.host, self.port).await.map_err(NoAnswer::Unreachable)?;
+        let mut connection = Connection::open(&self.host, self.port).await.map_err(SendError::Unreachable)?;
         *is_connected = true;
-        let answer = link.head(request).await.map_err(|broken| no_answer(broken, false))?;
-        Ok((link, answer))
+        let response = connection.head(request).await.map_err(|error| send_error(error, false))?;
+        Ok((connection, response))
     }
 
-    fn keep(&self, mut link: Link) {
-        if link.is_reusable() {
+    fn keep(&self, mut connection: Connection) {
+        if connection.is_reusable() {
             let mut idle = self.idle();
             if idle.len() < MAX_IDLE {
-                idle.push(link);
+                idle.push(connection);
             }
         }
     }
 
-    fn take_idle(&self) -> Option<Link> {
+    fn take_idle(&self) -> Option<Connection> {
         loop {
-            let mut link = self.idle().pop()?;
-            if link.idle_for() < MAX_IDLE_TIME && link.is_reusable() {
-                return Some(link);
+            let mut connection = self.idle().pop()?;
+            if connection.idle_for() < MAX_IDLE_TIME && connection.is_reusable() {
+                return Some(connection);
             }
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Link>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn no_answer(broken: Broken, is_kept: bool) -> NoAnswer {
-    let Broken { source, was_begun, finding, .. } = broken;
-    match finding {
-        Some(finding) => NoAnswer::NotHttp { finding, source },
-        None => NoAnswer::Ended { source, was_idle: is_kept && !was_begun },
+fn send_error(error: ExchangeError, was_idle: bool) -> SendError {
+    let ExchangeError { source, has_response, invalid_response, .. } = error;
+    match invalid_response {
+        Some(response) => SendError::NotHttp { response, source },
+        None => SendError::Ended { source, was_idle: was_idle && !has_response },
     }
 }
 

@@ -1,33 +1,32 @@
-//! Asks the app whether it wants a binding.
+//! Finds out whether the app wants a binding.
 
 use super::{AppChannel, Route};
 use crate::domain::{DeliveryError, Stop, cause_line};
 use crate::resilience::Backoff;
 
-/// Waits between probes that brought neither a yes nor a no.
+/// Waits between probes without a clear result.
 const BETWEEN_PROBES: Backoff = Backoff::millis(500, 10_000);
 
 const METHOD_NOT_ALLOWED: u16 = 405;
 
-/// What the app said to `OPTIONS`.
+/// The result of `OPTIONS` on a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// 2xx or 405: it takes events there.
+    /// 2xx or 405: the app accepts events there.
     Wanted,
-    /// A status that will not change while the app runs: it does not.
+    /// A status that will not change while the app runs: the app does not.
     NotWanted {
-        /// The HTTP status.
         status: u16,
-        /// The status and what came with it, for the log.
+        /// The status and what the response says, for the log.
         reason: String,
     },
 }
 
 impl AppChannel {
-    /// Asks once, by `OPTIONS` on the route: 2xx and 405 mean yes, any other status that will not change means no.
+    /// Sends one `OPTIONS` to the route: 2xx and 405 mean yes, any other status that will not change means no.
     ///
     /// # Errors
-    /// When the app gave no answer in time, or one that says "not now"; then nothing is known.
+    /// When there was no response in time, or a temporary one such as 503; then nothing is known.
     pub async fn wants(&self, route: &Route) -> Result<Answer, DeliveryError> {
         match self.options(route).await {
             Ok(()) => Ok(Answer::Wanted),
@@ -41,24 +40,23 @@ impl AppChannel {
         }
     }
 
-    /// Asks until the app says yes or no, each try under the same limit, with growing waits of up to 10 s between them,
-    /// or what `Retry-After` asks for if that is longer; `None` when stopped. daprd asks once, takes each status but
-    /// 2xx and 405 for a no, and gives up on every binding it has not yet asked about. Cancel-safe.
+    /// Probes until the app says yes or no, with growing waits of up to 10 s, or those of `Retry-After` if they are longer;
+    /// `None` when stopped. daprd probes once, and reads every status except 2xx and 405 as a no. Cancel-safe.
     pub async fn until_answered(&self, route: &Route, stop: &Stop) -> Option<Answer> {
         let mut waits = BETWEEN_PROBES.waits(fastrand::u64(..));
         loop {
-            let asked = tokio::select! {
-                // Stopping outranks an answer that arrives in the same moment.
+            let probed = tokio::select! {
+                // Biased: a stop outranks a response that arrives at the same time.
                 biased;
                 () = stop.asked() => return None,
-                asked = self.wants(route) => asked,
+                probed = self.wants(route) => probed,
             };
-            let error = match asked {
+            let error = match probed {
                 Ok(answer) => return Some(answer),
                 Err(error) => error,
             };
             let wait = waits.next_wait().max(error.retry_after().unwrap_or_default());
-            // An app may take minutes to start: the first line, then each after twice as many tries.
+            // An app may take minutes to start, so the line is logged after 1, 2, 4, 8, … probes.
             if waits.taken().is_power_of_two() {
                 tracing::warn!(
                     path = %route, tries = waits.taken(), error = %cause_line(&error), retry_in = ?wait,
@@ -74,8 +72,8 @@ impl AppChannel {
     }
 }
 
-/// Whether a status says "not now": an app, or a gateway before it, that is still starting or has too much to do. 501
-/// and 505 are about what the server is able to do at all.
+/// Whether an app, or a gateway before it, is starting or overloaded. 501 and 505 are permanent: they say what the server
+/// supports.
 const fn is_temporary(status: u16) -> bool {
     match status {
         408 | 425 | 429 => true,
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_that_say_not_now_are_told_from_those_that_say_no() {
+    fn temporary_statuses_are_distinguished_from_a_no() {
         for status in [408, 425, 429, 500, 502, 503, 504, 507, 520, 529, 599] {
             assert!(is_temporary(status), "{status}");
         }

@@ -1,12 +1,12 @@
-//! Paths on the app, and text made safe for a path or a header.
+//! Paths on the app, and percent-encoding for paths and headers.
 
 use crate::domain::ComponentName;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-/// The path that an input is delivered to: `/<name>`, or the component's `route`, with a leading slash and, as in Dapr,
-/// without empty, `.` or `..` segments. A trailing slash stays, unlike in Dapr: many frameworks take `/orders` and
-/// `/orders/` for two routes, and redirect from one to the other. A query is kept.
+/// The path to which an input is delivered: `/<name>`, or the component's `route`, with a leading slash and, as in Dapr,
+/// without empty, `.` or `..` segments. Unlike in Dapr, a trailing slash stays, because in many frameworks `/orders` and
+/// `/orders/` are two routes, and one redirects to the other. A query is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route(Arc<str>);
 
@@ -17,7 +17,7 @@ impl Route {
         Self(clean(route.filter(|text| !text.is_empty()).unwrap_or(name.as_str())).into())
     }
 
-    /// The path as it stands in the request line; visible ASCII, beginning with a slash.
+    /// The path of the request line: visible ASCII that starts with a slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -54,7 +54,7 @@ fn clean(text: &str) -> String {
     cleaned
 }
 
-/// Keeps what may stand in a path or query, percent escapes among it; a `%` that begins no escape is one itself.
+/// Keeps the characters of a path or query and percent escapes; escapes a `%` that does not begin an escape.
 fn escape_path_into(target: &mut String, text: &str) {
     for (number, part) in text.split('%').enumerate() {
         if number > 0 {
@@ -65,7 +65,7 @@ fn escape_path_into(target: &mut String, text: &str) {
     }
 }
 
-/// Percent-encodes everything but letters, digits and `-._~`, so that any text fits into a header.
+/// Percent-encodes everything except letters, digits and `-._~`, so that any text is valid in a header.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     escape_into(&mut escaped, text, is_plain);
@@ -81,7 +81,7 @@ fn escape_into(target: &mut String, text: &str, keep: impl Fn(u8) -> bool) {
         if keep(byte) {
             target.push(char::from(byte));
         } else if write!(target, "%{byte:02X}").is_err() {
-            // Writing to a `String` has no way to fail.
+            // Writing to a `String` never fails.
             return;
         }
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_fits_into_a_header() {
+    fn any_text_becomes_valid_in_a_header() {
         assert_eq!(escape("kunde 7/ü\n%"), "kunde%207%2F%C3%BC%0A%25");
     }
 }

@@ -1,4 +1,4 @@
-//! What the channel must be told.
+//! The settings of the channel.
 
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
@@ -13,10 +13,10 @@ pub struct AppSettings {
     pub port: u16,
     /// Sent as `dapr-api-token` with every call (`APP_API_TOKEN`).
     pub api_token: Option<SecretString>,
-    /// How long one event may take, from connecting to the head of the answer. Waiting for a free connection does
-    /// not count. Dapr knows no limit here; without one, a hung app would hold a shard forever.
+    /// How long one event may take, from connecting to the head of the response, without the wait for a free connection.
+    /// Dapr has no such limit, but without it a hung app would block a shard forever.
     pub event_timeout: Duration,
-    /// How many connections may be open at once; Dapr allows 1024.
+    /// Open connections; Dapr allows 1024.
     pub max_connections: NonZeroUsize,
     /// How long one `OPTIONS` probe may take (`--app-binding-options-timeout`, 3 s in Dapr).
     pub probe_timeout: Duration,
@@ -41,10 +41,8 @@ impl AppSettings {
 /// Settings that cannot be put into a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAppSettings {
-    /// The address is not a host.
     #[error("`{0}` is not a host name or IP address; give the host alone, without scheme and port")]
     Address(String),
-    /// The token holds characters that no header can carry.
     #[error("the app's API token holds characters that an HTTP header cannot carry; use visible ASCII")]
     Token,
 }

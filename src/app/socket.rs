@@ -1,4 +1,4 @@
-//! The socket under a connection. It counts what was written and read, and holds back write errors so that an answer
+//! The socket of a connection. It counts the bytes that were written and read, and delays write errors so that a response
 //! which has already arrived can still be read.
 
 use std::io::{self, IoSlice};
@@ -8,63 +8,60 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How many of the first bytes of an answer are kept, to say what a peer speaks that does not speak HTTP.
-const OPENING: usize = 40;
+/// How many of the first bytes of a response are kept, to describe a peer that does not speak HTTP.
+const MAX_PREFIX: usize = 40;
 
-/// What went over a socket since the last request began.
+/// The traffic of a socket since the start of the last request.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     pub(super) written: u64,
     pub(super) read: u64,
     /// The first bytes that were read.
-    pub(super) opening: Vec<u8>,
-    /// Once set, the rest of the request is thrown away.
+    pub(super) prefix: Vec<u8>,
+    /// If set, the rest of the request is discarded.
     pub(super) write_error: Option<io::Error>,
 }
 
-/// The traffic of one socket, shared by the socket and its owner. A lock, as hyper owns the socket; held for a few
-/// instructions only.
+/// Shared by the socket, which hyper owns, and the owner of the connection. The lock is held for a few instructions only.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Meter(Arc<Mutex<Traffic>>);
+pub(super) struct SharedTraffic(Arc<Mutex<Traffic>>);
 
-impl Meter {
+impl SharedTraffic {
     pub(super) fn lock(&self) -> MutexGuard<'_, Traffic> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a new count.
+    /// For the next request.
     pub(super) fn reset(&self) {
         let mut traffic = self.lock();
         (traffic.written, traffic.read, traffic.write_error) = (0, 0, None);
-        traffic.opening.clear();
+        traffic.prefix.clear();
     }
 
-    /// All bytes, in both directions; grows while the exchange makes progress.
+    /// All bytes in both directions; grows while the exchange makes progress.
     pub(super) fn bytes(&self) -> u64 {
         let traffic = self.lock();
         traffic.written + traffic.read
     }
 }
 
-/// A socket to the app.
-///
-/// A server that answers early and closes makes our next write fail while its answer waits in the receive buffer. hyper
-/// would report the write error and drop the answer; this socket takes the bytes of the failed write as written, so
-/// hyper goes on reading until the answer or the end of the stream.
+/// A server that answers early and closes makes the next write fail while its response waits in the receive buffer. hyper
+/// would report the write error and drop the response. This socket reports the failed write as a success, so hyper goes on
+/// reading until the response or the end of the stream.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    meter: Meter,
+    traffic: SharedTraffic,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> (Self, Meter) {
-        let meter = Meter::default();
-        (Self { stream, meter: meter.clone() }, meter)
+    pub(super) fn new(stream: TcpStream) -> (Self, SharedTraffic) {
+        let traffic = SharedTraffic::default();
+        (Self { stream, traffic: traffic.clone() }, traffic)
     }
 
     fn written(&self, offered: usize, result: io::Result<usize>) -> usize {
-        let mut traffic = self.meter.lock();
+        let mut traffic = self.traffic.lock();
         match result {
             Ok(count) => {
                 traffic.written += count as u64;
@@ -78,7 +75,7 @@ impl Socket {
     }
 
     fn is_broken(&self) -> bool {
-        self.meter.lock().write_error.is_some()
+        self.traffic.lock().write_error.is_some()
     }
 }
 
@@ -88,11 +85,11 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         ready!(Pin::new(&mut socket.stream).poll_read(cx, buf))?;
         let fresh = buf.filled().get(before..).unwrap_or_default();
-        let mut traffic = socket.meter.lock();
+        let mut traffic = socket.traffic.lock();
         traffic.read += fresh.len() as u64;
-        let room = OPENING.saturating_sub(traffic.opening.len()).min(fresh.len());
-        if let Some(opening) = fresh.get(..room) {
-            traffic.opening.extend_from_slice(opening);
+        let free = MAX_PREFIX.saturating_sub(traffic.prefix.len()).min(fresh.len());
+        if let Some(prefix) = fresh.get(..free) {
+            traffic.prefix.extend_from_slice(prefix);
         }
         Poll::Ready(Ok(()))
     }

@@ -1,21 +1,21 @@
-//! What to do about a call that was not answered, or that the service does not have. Pure.
+//! Remedies for calls without a response, and for operations that the service does not have. Pure.
 
 use crate::domain::causes;
 use std::error::Error;
 use std::io;
 
-/// What to do about an operation that the service does not implement. `operation` is written as `Kinesis: PutRecord`.
+/// The remedy for an operation that the service does not implement. `operation` is written as `Kinesis: PutRecord`.
 pub(super) fn unsupported(operation: &str) -> &'static str {
     match operation {
         "Kinesis: SubscribeToShard" | "Kinesis: RegisterStreamConsumer" | "Kinesis: DescribeStreamConsumer" => {
             "the endpoint has no enhanced fan-out: write `mode: shared`, or use an endpoint that has it"
         }
-        _ => "the endpoint does not implement this operation: use one that does, or look whether `endpoint` is right",
+        _ => "the endpoint does not implement this operation: use one that does, or check `endpoint`",
     }
 }
 
-/// What to do when no connection came about or it broke, put after the cause. Errors of TLS and of proxies are known by
-/// their texts alone: their types are private to the SDK's HTTP client.
+/// The remedy for a connection that failed or broke, to be put after the cause. Errors of TLS and of proxies are recognised
+/// by their texts, because their types are private to the SDK's HTTP client.
 pub(super) fn unreachable(error: &(dyn Error + 'static)) -> &'static str {
     let any = |words: &[&str]| {
         causes(error).any(|cause| {
@@ -24,19 +24,19 @@ pub(super) fn unreachable(error: &(dyn Error + 'static)) -> &'static str {
         })
     };
     if any(&["tunnel error", "proxy"]) {
-        "; the proxy did not let the call through, look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        "; the proxy did not let the call through, check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
     } else if any(&["UnknownIssuer", "unknown issuer", "CaUsedAsEndEntity", "self-signed", "self signed"]) {
         "; give the certificate authority in `caBundle` or AWS_CA_BUNDLE"
     } else if any(&["certificate"]) {
-        "; look at the host's certificate, the name in `endpoint` and this machine's clock"
+        "; check the host's certificate, the name in `endpoint` and this machine's clock"
     } else if any(&["InvalidContentType", "corrupt message", "received fatal alert", "HandshakeFailure"]) {
-        "; the other side does not speak TLS as expected, look at `http` or `https` and the port in `endpoint`"
+        "; the server does not speak TLS as expected, check `http` or `https` and the port in `endpoint`"
     } else if any(&["dns error", "failed to lookup address"]) {
-        "; the host's name is not known here, look at `region`, `endpoint` and the name service"
+        "; the host name cannot be resolved, check `region`, `endpoint` and DNS"
     } else if is_io(error, &[io::ErrorKind::ConnectionRefused]) {
-        "; nothing listens there, look at `endpoint` and whether the service is up"
+        "; nothing listens there, check `endpoint` and whether the service is up"
     } else if any(&["connect timeout"]) || is_io(error, UNROUTED) {
-        "; nothing answers there, look at routes, firewalls, VPC endpoints and proxies"
+        "; nothing answers there, check routes, firewalls, VPC endpoints and proxies"
     } else {
         ""
     }
@@ -63,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_has_its_own_advice() {
+    fn each_cause_has_its_own_remedy() {
         let io = |kind: io::ErrorKind| caused_by(io::Error::from(kind));
         for (error, word) in [
             (caused_by("tunnel error: unsuccessful"), "NO_PROXY"),
             (caused_by("invalid peer certificate: UnknownIssuer"), "`caBundle`"),
             (caused_by("invalid peer certificate: certificate not valid for name"), "clock"),
             (caused_by("received corrupt message of type InvalidContentType"), "`http` or `https`"),
-            (caused_by("dns error"), "name service"),
+            (caused_by("dns error"), "DNS"),
             (io(io::ErrorKind::ConnectionRefused), "nothing listens there"),
             (io(io::ErrorKind::HostUnreachable), "firewalls"),
             (caused_by("HTTP connect timeout occurred after 3.1s"), "firewalls"),

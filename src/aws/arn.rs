@@ -1,22 +1,20 @@
-//! Names of AWS's things.
+//! ARNs of AWS resources.
 
 /// An ARN in its parts: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` (AWS, "Amazon Resource Names").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arn<'a> {
-    /// Such as `aws` or `aws-cn`.
     pub partition: &'a str,
-    /// Such as `kinesis`.
     pub service: &'a str,
-    /// Empty for what is of no region, such as roles.
+    /// Empty for global resources, such as roles.
     pub region: &'a str,
-    /// The account's 12 digits.
+    /// 12 digits.
     pub account: &'a str,
-    /// The rest, which may have colons of its own.
+    /// The rest, which may contain colons.
     pub resource: &'a str,
 }
 
 impl<'a> Arn<'a> {
-    /// Takes a text apart; `None` when it has too few parts or another beginning. What stands in the parts is not judged.
+    /// `None` if there are too few parts or the first is not `arn`. The parts are not checked.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
@@ -32,7 +30,7 @@ impl<'a> Arn<'a> {
         })
     }
 
-    /// Whether partition and account look like such.
+    /// Whether partition and account have the right form.
     #[must_use]
     pub fn has_account(&self) -> bool {
         self.partition.starts_with("aws")
@@ -40,11 +38,11 @@ impl<'a> Arn<'a> {
             && self.account.bytes().all(|byte| byte.is_ascii_digit())
     }
 
-    /// Whether it names one region; a policy may leave it out or have a pattern there.
+    /// Whether it names one region; in a policy it may be missing or a pattern.
     #[must_use]
     pub fn has_region(&self) -> bool {
-        let is_of_code = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        self.region.contains('-') && self.region.bytes().all(is_of_code)
+        let is_code = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        self.region.contains('-') && self.region.bytes().all(is_code)
     }
 }
 
@@ -53,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_arn_is_taken_apart() {
+    fn an_arn_is_parsed() {
         let arn = Arn::parse("arn:aws-cn:kinesis:cn-north-1:123456789012:stream/x/consumer/y:17").unwrap();
         assert_eq!((arn.partition, arn.service, arn.region), ("aws-cn", "kinesis", "cn-north-1"));
         assert_eq!((arn.account, arn.resource), ("123456789012", "stream/x/consumer/y:17"));

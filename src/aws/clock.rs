@@ -1,14 +1,16 @@
-//! A local clock that is minutes off: the service refuses the signature, the log says why.
+//! Clock skew: if the local clock is minutes off, AWS refuses the signature.
 //!
-//! The SDK learns the service's time from the `Date` of each answer and signs the next attempt by it. Added here: such a
+//! The SDK learns the service's time from the `Date` of each response and signs the next attempt by it. Added here: such a
 //! refusal is distinguished from wrong keys, one more attempt is allowed, and the log says by how much the clock is off.
 
+use super::error_code::error_code;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef, InterceptorContext,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
@@ -19,11 +21,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// AWS allows five minutes. The SDK corrects its signatures from four minutes on.
-const ALLOWED: Duration = Duration::from_secs(4 * 60);
-/// How often the log says so.
-const LOG_EVERY: Duration = Duration::from_secs(10 * 60);
+const MAX_SKEW: Duration = Duration::from_secs(4 * 60);
+/// At most one log line in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Codes by which services refuse a signature, its time included.
-const SIGNATURE_REFUSED: [&str; 6] = [
+const SIGNATURE_CODES: [&str; 6] = [
     "InvalidSignatureException",
     "SignatureDoesNotMatch",
     "RequestTimeTooSkewed",
@@ -32,38 +34,38 @@ const SIGNATURE_REFUSED: [&str; 6] = [
     "AuthFailure",
 ];
 
-/// When the log said so last. There is one clock in a process, whatever the number of its connections.
+/// The time of the last log line. All connections of a process have the same clock.
 static LOGGED_AT: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// How far the local clock is from the service's, by the `Date` of an answer.
+/// How far the local clock is from the service's, by the `Date` of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClockOffset {
+pub(crate) struct ClockSkew {
     is_ahead: bool,
     by: Duration,
-    /// How far the signature was off. The SDK may have signed by an offset that is no longer true.
-    signed_by: Duration,
+    /// How far the time of the signature was off. The SDK may have signed by an old correction.
+    signature_by: Duration,
 }
 
-impl ClockOffset {
-    fn of(signed_at: Option<&SignedAt>, date: &str, local: SystemTime) -> Option<Self> {
+impl ClockSkew {
+    fn new(signed_at: Option<&SignedAt>, date: &str, local: SystemTime) -> Option<Self> {
         let service = SystemTime::try_from(DateTime::from_str(date, Format::HttpDate).ok()?).ok()?;
         let signed = signed_at.and_then(SignedAt::time).unwrap_or(local);
-        let signed_by = signed.duration_since(service).unwrap_or_else(|behind| behind.duration());
+        let signature_by = signed.duration_since(service).unwrap_or_else(|behind| behind.duration());
         Some(match local.duration_since(service) {
-            Ok(by) => Self { is_ahead: true, by, signed_by },
-            Err(behind) => Self { is_ahead: false, by: behind.duration(), signed_by },
+            Ok(by) => Self { is_ahead: true, by, signature_by },
+            Err(behind) => Self { is_ahead: false, by: behind.duration(), signature_by },
         })
     }
 
-    /// Of a refused answer that [`NoteClock`] has seen, if the time of the signature explains this code.
-    pub(super) fn behind_refusal(response: &HttpResponse, code: &str) -> Option<Self> {
-        let offset = *response.extension::<Self>()?;
-        (offset.signed_by > ALLOWED && SIGNATURE_REFUSED.contains(&code)).then_some(offset)
+    /// The skew of a response that [`ClockSkewInterceptor`] has seen, if it explains this error code.
+    pub(super) fn explaining(response: &HttpResponse, code: &str) -> Option<Self> {
+        let skew = *response.extension::<Self>()?;
+        (skew.signature_by > MAX_SKEW && SIGNATURE_CODES.contains(&code)).then_some(skew)
     }
 
-    /// One line in the log, not more often than each ten minutes, unless the clock is right again.
+    /// Logs at most one line in ten minutes, and none once the clock is right again.
     pub(super) fn log(self) {
-        if self.by <= ALLOWED {
+        if self.by <= MAX_SKEW {
             return;
         }
         let now = Instant::now();
@@ -76,7 +78,7 @@ impl ClockOffset {
     }
 }
 
-impl fmt::Display for ClockOffset {
+impl fmt::Display for ClockSkew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.by.as_secs();
         let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
@@ -88,10 +90,10 @@ impl fmt::Display for ClockOffset {
 }
 
 fn is_due(logged_at: Option<Instant>, now: Instant) -> bool {
-    logged_at.is_none_or(|at| now.saturating_duration_since(at) >= LOG_EVERY)
+    logged_at.is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL)
 }
 
-/// The time of a signature in the form `20261127T001500Z`, which cannot be read back from a request that was sent.
+/// The time of a signature in the form `20261127T001500Z`. Kept, because a request that was sent cannot be read any more.
 #[derive(Debug, Clone, Copy)]
 struct SignedAt([u8; 16]);
 
@@ -110,14 +112,14 @@ impl SignedAt {
     }
 }
 
-/// Measures the offset at each answer that is no success.
+/// Attaches the skew to each response that is not a success.
 #[derive(Debug)]
-pub(super) struct NoteClock;
+pub(super) struct ClockSkewInterceptor;
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
-impl Intercept for NoteClock {
+impl Intercept for ClockSkewInterceptor {
     fn name(&self) -> &'static str {
-        "note the clock"
+        "clock skew"
     }
 
     fn read_before_transmit(
@@ -142,11 +144,28 @@ impl Intercept for NoteClock {
         if !context.response().status().is_success()
             && let Some(clock) = components.time_source()
             && let Some(date) = context.response().headers().get("date")
-            && let Some(offset) = ClockOffset::of(config.load::<SignedAt>(), date, clock.now())
+            && let Some(skew) = ClockSkew::new(config.load::<SignedAt>(), date, clock.now())
         {
-            context.response_mut().add_extension(offset);
+            context.response_mut().add_extension(skew);
         }
         Ok(())
+    }
+}
+
+/// Logs the clock skew and leaves the retry to the SDK.
+#[derive(Debug)]
+pub(super) struct LogClockSkew;
+
+impl ClassifyRetry for LogClockSkew {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let response = context.response().filter(|response| response.status().is_client_error());
+        let skew = response.and_then(|response| ClockSkew::explaining(response, &error_code(response)?));
+        skew.into_iter().for_each(ClockSkew::log);
+        RetryAction::NoActionIndicated
+    }
+
+    fn name(&self) -> &'static str {
+        "log the clock skew"
     }
 }
 
@@ -163,17 +182,17 @@ mod tests {
         let signed = at(signed).fmt(Format::DateTime).unwrap().replace(['-', ':'], "");
         let signed = SignedAt(signed.as_bytes().try_into().unwrap());
         let local = SystemTime::try_from(at(local)).unwrap();
-        answer.add_extension(ClockOffset::of(Some(&signed), "Sun, 06 Nov 1994 08:49:37 GMT", local).unwrap());
+        answer.add_extension(ClockSkew::new(Some(&signed), "Sun, 06 Nov 1994 08:49:37 GMT", local).unwrap());
         answer
     }
 
     fn explained(offset: i64, code: &str) -> Option<String> {
-        ClockOffset::behind_refusal(&answer(offset, offset), code).map(|offset| offset.to_string())
+        ClockSkew::explaining(&answer(offset, offset), code).map(|offset| offset.to_string())
     }
 
     #[test]
     fn an_offset_of_minutes_explains_a_refused_signature_in_both_directions() {
-        for code in SIGNATURE_REFUSED {
+        for code in SIGNATURE_CODES {
             assert_eq!(explained(432, code).as_deref(), Some("7 min 12 s ahead"), "{code}");
             assert_eq!(explained(-7_500, code).as_deref(), Some("2 h 5 min 0 s behind"), "{code}");
         }
@@ -189,22 +208,22 @@ mod tests {
 
     #[test]
     fn a_signature_by_an_offset_that_was_corrected_meanwhile_is_explained() {
-        let offset = ClockOffset::behind_refusal(&answer(432, 0), "InvalidSignatureException").unwrap();
+        let offset = ClockSkew::explaining(&answer(432, 0), "InvalidSignatureException").unwrap();
         assert_eq!(offset.by, Duration::ZERO, "and there is nothing to log");
-        assert_eq!(ClockOffset::behind_refusal(&answer(0, 432), "InvalidSignatureException"), None, "wrong keys");
+        assert_eq!(ClockSkew::explaining(&answer(0, 432), "InvalidSignatureException"), None, "wrong keys");
     }
 
     #[test]
     fn an_answer_without_a_date_explains_nothing() {
         let answer = HttpResponse::new(403.try_into().unwrap(), SdkBody::empty());
-        assert_eq!(ClockOffset::behind_refusal(&answer, "RequestTimeTooSkewed"), None);
+        assert_eq!(ClockSkew::explaining(&answer, "RequestTimeTooSkewed"), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_log_says_so_once_in_ten_minutes() {
         let now = Instant::now();
         assert!(is_due(None, now));
-        assert!(!is_due(Some(now), now + LOG_EVERY - Duration::from_secs(1)));
-        assert!(is_due(Some(now), now + LOG_EVERY));
+        assert!(!is_due(Some(now), now + LOG_INTERVAL - Duration::from_secs(1)));
+        assert!(is_due(Some(now), now + LOG_INTERVAL));
     }
 }

@@ -1,8 +1,8 @@
 //! Which calls go through a proxy. Pure.
 //!
-//! The SDK's HTTP client has a reading of the environment too, but it knows neither ports nor `*.` in `NO_PROXY`, takes `*`
-//! for host names alone, and sends calls of loopback addresses to the proxy. So the decision is made here for each
-//! request's URL, whichever setting the URL came from.
+//! The SDK's HTTP client can read these variables too, but in `NO_PROXY` it supports neither ports nor `*.`, applies `*` to
+//! host names only, and sends calls of loopback addresses to the proxy. So the decision is made here, for the URL of each
+//! request.
 
 use crate::manifest::Environment;
 use http::Uri;
@@ -11,19 +11,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The proxies of the environment, and what bypasses them.
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
-    /// For `http` URLs.
     pub(super) http: Option<Proxy>,
-    /// For `https` URLs.
     pub(super) https: Option<Proxy>,
     bypass: Vec<Rule>,
 }
 
-/// A proxy, as one variable names it. `Debug` does not print the URL, which may hold a password.
+/// The proxy of one variable. `Debug` does not print the URL, which may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Proxy {
-    /// The variable.
     pub(super) variable: &'static str,
-    /// Its URL, with a scheme.
+    /// With a scheme.
     pub(super) url: String,
 }
 
@@ -33,13 +30,11 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
-/// The way of one request.
+/// How one request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
     Direct,
-    /// Through [`Proxies::http`].
     HttpProxy,
-    /// Through [`Proxies::https`].
     HttpsProxy,
 }
 
@@ -55,9 +50,9 @@ enum Rule {
 }
 
 impl Proxies {
-    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; of the two spellings the upper case first, and an
-    /// empty one counts as not set, as in Go.
-    pub(super) fn of(environment: &dyn Environment) -> Self {
+    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. As in Go, upper case wins over lower case, and an empty
+    /// variable counts as not set.
+    pub(super) fn from_environment(environment: &dyn Environment) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| {
                 let value = environment.get(name)?.trim().to_owned();
@@ -78,27 +73,25 @@ impl Proxies {
         }
     }
 
-    /// Whether there is any.
     pub(super) const fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }
 
-    /// The way of a request to this URL. What is on this machine or on its link is never behind a proxy.
+    /// The route to this URL. This machine and its network link are never behind a proxy.
     pub(super) fn route(&self, url: &Uri) -> Route {
         let (route, proxy, default_port) = match url.scheme_str() {
             Some("https") => (Route::HttpsProxy, &self.https, 443),
             _ => (Route::HttpProxy, &self.http, 80),
         };
-        let host = Host::of(url.host().unwrap_or_default());
+        let host = Host::new(url.host().unwrap_or_default());
         let port = url.port_u16().unwrap_or(default_port);
-        if proxy.is_none() || host.is_near() || self.bypass.iter().any(|rule| rule.matches(&host, port)) {
+        if proxy.is_none() || host.is_local() || self.bypass.iter().any(|rule| rule.matches(&host, port)) {
             return Route::Direct;
         }
         route
     }
 }
 
-/// The host of a URL.
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
     /// In lower case, without the dot at the end.
@@ -107,14 +100,14 @@ enum Host {
 }
 
 impl Host {
-    fn of(text: &str) -> Self {
+    fn new(text: &str) -> Self {
         let text = text.trim_matches(['[', ']']).trim_end_matches('.');
         let address = text.parse::<IpAddr>().ok().or_else(|| legacy_address(text).map(IpAddr::V4));
         address.map_or_else(|| Self::Name(text.to_ascii_lowercase()), |address| Self::Address(address.to_canonical()))
     }
 
-    /// Whether it is this machine, or an address of its link such as the metadata services of EC2 and of containers.
-    fn is_near(&self) -> bool {
+    /// Whether it is this machine, or on its network link, as the metadata services of EC2 and of containers are.
+    fn is_local(&self) -> bool {
         // LocalStack's name for 127.0.0.1, with names for services below it.
         const LOCAL: [&str; 2] = ["localhost", "localhost.localstack.cloud"];
         // EC2's metadata and the credentials of EKS Pod Identity over IPv6.
@@ -135,12 +128,12 @@ impl Host {
     }
 }
 
-/// Whether a name is `parent`, or a name below it.
+/// Whether a name is `parent` or a subdomain of it.
 fn is_below(name: &str, parent: &str) -> bool {
     name.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The old spellings of IPv4 addresses that resolvers take: `127.1`, `2130706433`, `0x7f.0.0.1`, `017700000001`.
+/// The old notations of IPv4 addresses that resolvers accept: `127.1`, `2130706433`, `0x7f.0.0.1`, `017700000001`.
 fn legacy_address(text: &str) -> Option<Ipv4Addr> {
     let number = |part: &str| {
         let lower = part.to_ascii_lowercase();
@@ -156,7 +149,7 @@ fn legacy_address(text: &str) -> Option<Ipv4Addr> {
     if bytes.len() > 3 || bytes.iter().any(|byte| *byte > 255) {
         return None;
     }
-    // The last number fills all bytes that are left.
+    // The last number fills the remaining bytes.
     let left = 4 - bytes.len();
     if left < 4 && u64::from(*last) >= 1_u64 << (8 * left) {
         return None;
@@ -165,9 +158,9 @@ fn legacy_address(text: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(start | last))
 }
 
-/// The entries of `NO_PROXY`, divided by commas or white space. What is no name and no address matches nothing.
+/// The entries of `NO_PROXY`, separated by commas or white space. Entries that cannot be read match nothing.
 fn rules(list: &str) -> Vec<Rule> {
-    list.split(|letter: char| letter == ',' || letter.is_whitespace()).filter_map(rule).collect()
+    list.split(|c: char| c == ',' || c.is_whitespace()).filter_map(rule).collect()
 }
 
 fn rule(entry: &str) -> Option<Rule> {
@@ -181,8 +174,8 @@ fn rule(entry: &str) -> Option<Rule> {
     }
     if let Some((network, bits)) = host.split_once('/') {
         let address: IpAddr = network.trim_matches(['[', ']']).parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.parse().ok().filter(|bits| *bits <= most)?;
+        let max = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.parse().ok().filter(|bits| *bits <= max)?;
         return Some(Rule::Network { address, bits, port });
     }
     let name = host.strip_prefix('*').unwrap_or(host).trim_start_matches('.').trim_end_matches('.');
@@ -204,12 +197,12 @@ fn address(text: &str) -> Option<IpAddr> {
 
 impl Rule {
     fn matches(&self, host: &Host, port: u16) -> bool {
-        let of_port = |wanted: &Option<u16>| wanted.is_none_or(|wanted| wanted == port);
+        let is_port = |wanted: &Option<u16>| wanted.is_none_or(|wanted| wanted == port);
         match (self, host) {
             (Self::Everything, _) => true,
-            (Self::Domain { name, port }, Host::Name(host)) => of_port(port) && is_below(host, name),
+            (Self::Domain { name, port }, Host::Name(host)) => is_port(port) && is_below(host, name),
             (Self::Network { address, bits, port }, Host::Address(host)) => {
-                of_port(port) && is_within(*host, *address, *bits)
+                is_port(port) && is_within(*host, *address, *bits)
             }
             (Self::Domain { .. }, Host::Address(_)) | (Self::Network { .. }, Host::Name(_)) => false,
         }

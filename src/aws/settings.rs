@@ -1,19 +1,24 @@
 //! How a component reaches AWS.
 
 use crate::telemetry::CredentialMetrics;
+use aws_config::BehaviorVersion;
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The defaults of the SDK. Fixed, so that an update of the SDK does not change behaviour silently.
+pub(super) fn behavior_version() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
 /// Everything that a component file says about its connection. What is `None` comes from the AWS default chain.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
-    /// Region, such as `eu-central-1`.
     pub region: Option<String>,
-    /// Another endpoint than AWS's own, such as an emulator's URL.
+    /// An endpoint that replaces AWS's own, such as an emulator's URL.
     pub endpoint: Option<String>,
-    /// Keys written in the file; without them `identity` says where to look.
+    /// Keys of the file; without them `identity` says where to look.
     pub credentials: Option<StaticCredentials>,
     /// Where other credentials come from, and the roles that are assumed on top of either.
     pub identity: IdentitySettings,
@@ -23,22 +28,19 @@ pub struct ConnectionSettings {
     pub use_dual_stack: bool,
     /// Whether the component must have credentials before it counts as connected (`failFast`).
     pub fail_fast: bool,
-    /// How many calls of one component may be open at once; `None` sets no bound.
+    /// How many calls of one component may be open at the same time; `None` for no limit.
     pub max_connections: Option<NonZeroUsize>,
-    /// How long opening a connection may take.
     pub connect_timeout: Duration,
-    /// When an unused connection is closed.
     pub connection_idle_timeout: Duration,
-    /// Interval of TCP keep-alive probes; `None` leaves them off.
+    /// Has no effect, and a warning says so.
     pub tcp_keep_alive: Option<Duration>,
     /// A PEM file of further certificate authorities to trust (`caBundle`, else `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
-    /// Where loads of credentials are counted.
     pub metrics: Option<CredentialMetrics>,
 }
 
 impl Default for ConnectionSettings {
-    /// No bound on calls, 3.1 s to connect (the SDK's own limit), 90 s idle, no keep-alive probes.
+    /// No limit on calls, 3.1 s to connect (the SDK's own limit), 90 s idle.
     fn default() -> Self {
         Self {
             region: None,
@@ -61,18 +63,14 @@ impl Default for ConnectionSettings {
 /// Keys from a component file. `Debug` does not print the secrets.
 #[derive(Debug, Clone)]
 pub struct StaticCredentials {
-    /// `accessKey`
     pub access_key: String,
-    /// `secretKey`
     pub secret_key: SecretString,
-    /// `sessionToken`
     pub session_token: Option<SecretString>,
 }
 
 /// Where credentials that are not written in the file come from.
 #[derive(Debug, Clone, Default)]
 pub struct IdentitySettings {
-    /// The one source to ask, or the chain of them.
     pub source: IdentitySource,
     /// `profile`: the profile of the shared files; that of `AWS_PROFILE`, else `default`, when absent.
     pub profile: Option<String>,
@@ -80,17 +78,17 @@ pub struct IdentitySettings {
     pub credentials_file: Option<PathBuf>,
     /// `assumeRoleArn`: roles to assume one after the other, each with the credentials of the one before.
     pub roles: Vec<String>,
-    /// `assumeRoleExternalId`: told to STS for the last role.
+    /// `assumeRoleExternalId`: sent to STS for the last role.
     pub external_id: Option<SecretString>,
     /// `sessionName`: the name of each assumed session; `bindd` when absent.
     pub session_name: Option<String>,
-    /// `assumeRoleDuration`: life of the last role's session. 15 min to 12 h; AWS gives 1 h when absent.
+    /// `assumeRoleDuration`: duration of the last role's session, 15 min to 12 h; 1 h when absent.
     pub session_duration: Option<Duration>,
-    /// `stsEndpoint`: another endpoint for STS than that of the component's region.
+    /// `stsEndpoint`: replaces the STS endpoint of the component's region.
     pub sts_endpoint: Option<String>,
 }
 
-/// `credentialSource`, without `static`, which the keys themselves say.
+/// `credentialSource`; there is no `static`, because the keys of the file imply it.
 ///
 /// `Debug` does not print the command, which may hold a secret.
 #[derive(Debug, Clone, Default)]

@@ -10,21 +10,17 @@ use std::str::FromStr;
 /// `StreamARN` (`arn:aws.*:kinesis:REGION:12 digits:stream/NAME`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StreamRef {
-    /// The name; account and region are those of the credentials and the connection.
+    /// Account and region are those of the credentials and the connection.
     Name(String),
-    /// The ARN, with the parts of it that calls and messages need.
     Arn {
         /// The whole ARN as written.
         arn: String,
-        /// Its region.
         region: String,
-        /// The stream's name in it.
         name: String,
     },
 }
 
 impl StreamRef {
-    /// The stream's name.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -32,7 +28,7 @@ impl StreamRef {
         }
     }
 
-    /// The ARN, if one was written.
+    /// `None` if only the name was written.
     #[must_use]
     pub fn arn(&self) -> Option<&str> {
         match self {
@@ -41,7 +37,7 @@ impl StreamRef {
         }
     }
 
-    /// The ARN's region, if one was written.
+    /// The region of the ARN.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         match self {
@@ -51,19 +47,15 @@ impl StreamRef {
     }
 }
 
-/// A text that names no stream.
+/// Why a text is not a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStream {
-    /// Not a name that AWS allows.
     #[error("a stream name has 1 to 128 letters, digits, `_`, `.` or `-`")]
     Name,
-    /// Begins like an ARN but has another form.
     #[error("a stream ARN looks like `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`, with an account of 12 digits")]
     Arn,
-    /// The ARN of a registered consumer.
     #[error("this is the ARN of a stream consumer; give the part before `/consumer/`")]
     Consumer,
-    /// No region, or a pattern for several.
     #[error("the ARN must name one region, such as `eu-central-1`")]
     Region,
 }
@@ -106,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_arns_are_told_apart() {
+    fn names_and_arns_are_distinguished() {
         let named: StreamRef = "orders".parse().unwrap();
         assert_eq!((named.name(), named.arn(), named.region()), ("orders", None, None));
         let text = "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders.v1";
@@ -116,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_stream_is_refused_with_its_reason() {
+    fn a_text_that_is_not_a_stream_is_refused_with_its_reason() {
         let long = "x".repeat(129);
         for (text, reason) in [
             ("", InvalidStream::Name),

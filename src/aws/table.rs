@@ -1,13 +1,13 @@
-//! Tables: is it there, what is its key, create it, wait until it is active.
+//! DynamoDB tables: the key schema, and creating a table that is missing.
 
 use super::client::Connection;
-use super::failure::{Failed, classify};
+use super::failure::{CallError, classify};
 use crate::domain::{BindingError, FailureKind, Outcome};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType as Role, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType as KeyRole, ScalarAttributeType,
     TableDescription, TableStatus,
 };
 use std::collections::HashMap;
@@ -16,19 +16,17 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long a new table may take to become active; AWS needs some seconds.
-const ACTIVE_WITHIN: Duration = Duration::from_secs(120);
-/// How often a table is looked at that is not active yet.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const ACTIVE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often the status of a table is polled that is not active yet.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A DynamoDB item: attribute values by attribute name.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The attributes that tell items of a table apart.
+/// The attributes of a table's primary key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySchema {
-    /// The partition key.
     pub partition: KeyAttribute,
-    /// The sort key, where the table has one.
     pub sort: Option<KeyAttribute>,
 }
 
@@ -61,7 +59,7 @@ impl fmt::Display for KeySchema {
             f.write_str(if place == 0 { "" } else { ", " })?;
             f.write_str(&attribute.name)?;
             if let Some(kind) = attribute.kind {
-                write!(f, " ({})", kind.word().as_str())?;
+                write!(f, " ({})", kind.scalar().as_str())?;
             }
         }
         Ok(())
@@ -71,9 +69,8 @@ impl fmt::Display for KeySchema {
 /// One attribute of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAttribute {
-    /// Its name.
     pub name: String,
-    /// Its type; `None` where only the name is known.
+    /// `None` if only the name is known.
     pub kind: Option<KeyType>,
 }
 
@@ -89,7 +86,7 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    const fn word(self) -> ScalarAttributeType {
+    const fn scalar(self) -> ScalarAttributeType {
         match self {
             Self::Text => ScalarAttributeType::S,
             Self::Number => ScalarAttributeType::N,
@@ -98,21 +95,18 @@ impl KeyType {
     }
 }
 
-/// The table's key; `None` where we may not look.
-///
-/// # Errors
-/// When the table could not be looked at for another reason, or is not there.
-pub(crate) async fn key_schema(client: &Client, table: &str) -> Result<Option<KeySchema>, Failed> {
+/// The table's key; `None` if `dynamodb:DescribeTable` is denied.
+pub(crate) async fn key_schema(client: &Client, table: &str) -> Result<Option<KeySchema>, CallError> {
     let described = client.describe_table().table_name(table).send().await;
     match described.map_err(|error| classify("DynamoDB: DescribeTable", error)) {
-        Ok(answer) => Ok(answer.table.as_ref().and_then(schema_of)),
+        Ok(output) => Ok(output.table.as_ref().and_then(schema_of)),
         Err(failed) if failed.kind == FailureKind::Denied => Ok(None),
         Err(failed) => Err(failed),
     }
 }
 
 fn schema_of(table: &TableDescription) -> Option<KeySchema> {
-    let attribute = |role: &Role| {
+    let attribute = |role: &KeyRole| {
         let element = table.key_schema().iter().find(|element| element.key_type() == role)?;
         let name = element.attribute_name();
         let definition = table.attribute_definitions().iter().find(|attribute| attribute.attribute_name() == name);
@@ -124,14 +118,14 @@ fn schema_of(table: &TableDescription) -> Option<KeySchema> {
         });
         Some(KeyAttribute { name: name.to_owned(), kind })
     };
-    Some(KeySchema { partition: attribute(&Role::Hash)?, sort: attribute(&Role::Range) })
+    Some(KeySchema { partition: attribute(&KeyRole::Hash)?, sort: attribute(&KeyRole::Range) })
 }
 
 /// Creates a table with this key if there is none, billed by request, and waits until it is active. Attributes of unknown
-/// type become strings. A table that exists is left as it is. The key that the table has then, where we may look.
+/// type become strings. A table that exists is left as it is. Returns the table's key; `None` if `DescribeTable` is denied.
 ///
 /// # Errors
-/// When it could not be looked at or created, or was not active after two minutes.
+/// When it could not be described or created, or was not active after two minutes.
 pub async fn ensure_table(
     connection: &Connection,
     name: &str,
@@ -144,91 +138,68 @@ pub async fn ensure_table(
     })
 }
 
-/// Creates the table with this key if there is none, and waits until it is active. Attributes of unknown type become
-/// strings. The key that it has then; `None` where we may not look (`dynamodb:DescribeTable` is denied).
-///
-/// Another process may create it at the same time. A table that exists is left as it is, whatever its key.
-///
-/// # Errors
-/// When it could not be looked at or created, or was not active after two minutes.
-pub(super) async fn ensure(client: &Client, table: &str, key: &KeySchema) -> Result<Option<KeySchema>, Failed> {
-    let deadline = Instant::now() + ACTIVE_WITHIN;
+/// As [`ensure_table`]. Another process may create the table at the same time.
+pub(super) async fn ensure(client: &Client, table: &str, key: &KeySchema) -> Result<Option<KeySchema>, CallError> {
+    let deadline = Instant::now() + ACTIVE_TIMEOUT;
     let mut is_created = false;
     while Instant::now() < deadline {
-        match look(client, table).await? {
-            Look::Active(key) => return Ok(key),
-            Look::Missing if !is_created => {
+        match status(client, table).await? {
+            Status::Active(key) => return Ok(key),
+            Status::Missing if !is_created => {
                 create(client, table, key).await?;
                 is_created = true;
             }
-            Look::Missing | Look::Changing => sleep(LOOK_AGAIN).await,
+            Status::Missing | Status::Changing => sleep(POLL_INTERVAL).await,
         }
     }
-    let text = format!("table `{table}` was not active after {ACTIVE_WITHIN:?}");
-    Err(Failed {
-        kind: FailureKind::TimedOut,
-        outcome: Outcome::Unknown,
-        source: text.clone().into(),
-        text,
-        code: None,
-        request_id: None,
-    })
+    let text = format!("table `{table}` was not active after {ACTIVE_TIMEOUT:?}");
+    Err(CallError::new(FailureKind::TimedOut, Outcome::Unknown, text))
 }
 
-enum Look {
+enum Status {
     Missing,
     /// Being created or deleted.
     Changing,
     Active(Option<KeySchema>),
 }
 
-async fn look(client: &Client, table: &str) -> Result<Look, Failed> {
+async fn status(client: &Client, table: &str) -> Result<Status, CallError> {
     let described = client.describe_table().table_name(table).send().await;
-    let failed = match described {
-        Ok(answer) => return Ok(answer.table.map_or(Look::Missing, |table| state(&table))),
-        Err(error) => classify("DynamoDB: DescribeTable", error),
-    };
-    match failed.kind {
-        FailureKind::NotFound => Ok(Look::Missing),
-        FailureKind::Denied => Ok(Look::Active(None)),
-        FailureKind::Caller
-        | FailureKind::TooLarge
-        | FailureKind::Conflict
-        | FailureKind::Throttled
-        | FailureKind::Transient
-        | FailureKind::Unavailable
-        | FailureKind::TimedOut
-        | FailureKind::Permanent
-        | FailureKind::Unsupported
-        | FailureKind::Closed => Err(failed),
+    match described.map_err(|error| classify("DynamoDB: DescribeTable", error)) {
+        Ok(output) => Ok(output.table.map_or(Status::Missing, |table| status_of(&table))),
+        Err(error) if error.kind == FailureKind::NotFound => Ok(Status::Missing),
+        Err(error) if error.kind == FailureKind::Denied => Ok(Status::Active(None)),
+        Err(error) => Err(error),
     }
 }
 
-fn state(table: &TableDescription) -> Look {
+fn status_of(table: &TableDescription) -> Status {
     match table.table_status() {
         // A table that is being changed can be read and written.
-        Some(TableStatus::Active | TableStatus::Updating) => Look::Active(schema_of(table)),
-        Some(_) | None => Look::Changing,
+        Some(TableStatus::Active | TableStatus::Updating) => Status::Active(schema_of(table)),
+        Some(_) | None => Status::Changing,
     }
 }
 
-async fn create(client: &Client, table: &str, key: &KeySchema) -> Result<(), Failed> {
-    let attributes = [(Some(&key.partition), Role::Hash), (key.sort.as_ref(), Role::Range)];
+async fn create(client: &Client, table: &str, key: &KeySchema) -> Result<(), CallError> {
+    let attributes = [(Some(&key.partition), KeyRole::Hash), (key.sort.as_ref(), KeyRole::Range)];
     let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     for (attribute, role) in attributes {
         let Some(KeyAttribute { name, kind }) = attribute else { continue };
-        let kind = kind.unwrap_or(KeyType::Text).word();
+        let kind = kind.unwrap_or(KeyType::Text).scalar();
         let element = KeySchemaElement::builder().attribute_name(name).key_type(role).build();
         let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
         let unbuilt =
             |error| classify("DynamoDB: CreateTable", SdkError::<CreateTableError>::construction_failure(error));
         request = request.key_schema(element.map_err(unbuilt)?).attribute_definitions(definition.map_err(unbuilt)?);
     }
-    match request.send().await {
-        Ok(_) => tracing::info!(table, "table was created"),
-        // Another process was first.
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {}
-        Err(error) => return Err(classify("DynamoDB: CreateTable", error)),
+    match request.send().await.map_err(|error| classify("DynamoDB: CreateTable", error)) {
+        Ok(_) => {
+            tracing::info!(table, "table created");
+            Ok(())
+        }
+        // Another process created it first.
+        Err(error) if error.is("ResourceInUseException") => Ok(()),
+        Err(error) => Err(error),
     }
-    Ok(())
 }

@@ -1,7 +1,7 @@
-//! How HTTP clients are built: trust, limits, and the way of each request, direct or through a proxy.
+//! How HTTP clients are built: TLS trust, timeouts, and the route of each request, direct or through a proxy.
 
-use super::ConnectionSettings;
 use super::proxy::{Proxies, Proxy, Route};
+use super::settings::ConnectionSettings;
 use crate::domain::{BindingError, FailureKind};
 use crate::manifest::ProcessEnvironment;
 use aws_smithy_http_client::{Connector, proxy::ProxyConfig, tls};
@@ -35,7 +35,7 @@ impl Transport {
             trust: trust(settings)?,
             idle_timeout: settings.connection_idle_timeout,
             connect_timeout: settings.connect_timeout,
-            proxies: Arc::new(Proxies::of(&ProcessEnvironment)),
+            proxies: Arc::new(Proxies::from_environment(&ProcessEnvironment)),
         })
     }
 
@@ -48,7 +48,7 @@ impl Transport {
         let client = |proxy: Option<&Proxy>, config: fn(&str) -> Option<ProxyConfig>| {
             proxy.and_then(|proxy| config(&proxy.url)).map(|config| self.client(Some(config)))
         };
-        SharedHttpClient::new(Routed(Arc::new(Clients {
+        SharedHttpClient::new(RoutingClient(Arc::new(Clients {
             http: client(self.proxies.http.as_ref(), |url| ProxyConfig::http(url).ok()),
             https: client(self.proxies.https.as_ref(), |url| ProxyConfig::https(url).ok()),
             proxies: Arc::clone(&self.proxies),
@@ -56,7 +56,7 @@ impl Transport {
         })))
     }
 
-    /// A client that uses none.
+    /// A client that never uses a proxy.
     pub(super) fn direct_client(&self) -> SharedHttpClient {
         self.client(None)
     }
@@ -79,7 +79,7 @@ impl Transport {
     }
 }
 
-/// One client for each way. `None` where there is no proxy, or none that can be used.
+/// One client for each route. `None` where there is no proxy, or its URL is invalid.
 struct Clients {
     direct: SharedHttpClient,
     http: Option<SharedHttpClient>,
@@ -87,19 +87,19 @@ struct Clients {
     proxies: Arc<Proxies>,
 }
 
-/// Chooses the way of each request by its URL.
-struct Routed(Arc<Clients>);
+/// Chooses the route of each request by its URL.
+struct RoutingClient(Arc<Clients>);
 
-impl fmt::Debug for Routed {
+impl fmt::Debug for RoutingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Routed").field(&self.0.proxies).finish()
+        f.debug_tuple("RoutingClient").field(&self.0.proxies).finish()
     }
 }
 
-impl HttpClient for Routed {
+impl HttpClient for RoutingClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        // The way is known only with the request; until then no connector is made.
-        SharedHttpConnector::new(RoutedConnector {
+        // The route is known only with the request.
+        SharedHttpConnector::new(RoutingConnector {
             clients: Arc::clone(&self.0),
             settings: settings.clone(),
             components: components.clone(),
@@ -111,19 +111,19 @@ impl HttpClient for Routed {
     }
 }
 
-struct RoutedConnector {
+struct RoutingConnector {
     clients: Arc<Clients>,
     settings: HttpConnectorSettings,
     components: RuntimeComponents,
 }
 
-impl fmt::Debug for RoutedConnector {
+impl fmt::Debug for RoutingConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RoutedConnector").finish_non_exhaustive()
+        f.debug_struct("RoutingConnector").finish_non_exhaustive()
     }
 }
 
-impl HttpConnector for RoutedConnector {
+impl HttpConnector for RoutingConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let Clients { direct, http, https, proxies } = self.clients.as_ref();
         // A URL that cannot be read is refused by the client itself.

@@ -2,7 +2,7 @@
 
 use super::connection::{PADDED, read_endpoint, read_trimmed, spelled};
 use super::region::same_partition;
-use crate::aws::{Arn, IdentitySettings, IdentitySource, KeyText, StaticCredentials, key_text};
+use crate::aws::{Arn, CredentialText, IdentitySettings, IdentitySource, StaticCredentials, check_credential_text};
 use crate::manifest::Reader;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
@@ -69,14 +69,14 @@ pub(super) fn read_keys(reader: &mut Reader<'_>) -> Option<StaticCredentials> {
 /// One key, without the white space around it; `None` when nothing is left or it cannot be signed with.
 fn read_key(reader: &mut Reader<'_>, field: &'static str) -> Option<SecretString> {
     let value = reader.secret(field)?;
-    match key_text(value.expose_secret()) {
-        KeyText::Clean => Some(value),
-        KeyText::Padded => {
+    match check_credential_text(value.expose_secret()) {
+        CredentialText::Valid => Some(value),
+        CredentialText::Padded => {
             reader.notice(field, PADDED);
             let trimmed = value.expose_secret().trim();
             (!trimmed.is_empty()).then(|| SecretString::from(trimmed))
         }
-        KeyText::Unusable => {
+        CredentialText::Invalid => {
             let problem = "the value has a control character or one that is not ASCII inside, which no key of AWS has";
             reader.fault(field, problem, "give it again, copied exactly");
             None

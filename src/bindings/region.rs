@@ -1,7 +1,7 @@
 //! `region`: spelled right, of the ARN, of its partition.
 
 use super::connection::{read_trimmed, spelled};
-use crate::aws::{Arn, Partition, RegionVerdict, judge_region, known_regions};
+use crate::aws::{Arn, Partition, RegionCheck, check_region, known_regions};
 use crate::manifest::{Reader, nearest};
 
 /// Reads `region` (or `awsRegion`), else takes that of the ARN, and judges it. `of_arn` is the field with the ARN, and the
@@ -35,7 +35,7 @@ pub(super) fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str,
 
 /// Leaves a fault unless the partition of an ARN is that of the region, where the region's is known.
 pub(super) fn same_partition(reader: &mut Reader<'_>, field: &str, partition: &str, region: &str) {
-    if let Some(right) = Partition::of_region(region).map(Partition::word)
+    if let Some(right) = Partition::from_region(region).map(Partition::as_str)
         && right != partition
     {
         let problem = format!("the ARN is of partition `{partition}`, but region `{region}` is of `{right}`");
@@ -46,26 +46,26 @@ pub(super) fn same_partition(reader: &mut Reader<'_>, field: &str, partition: &s
 /// Whether the region can be used.
 fn judge(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -> bool {
     let near = nearest(region, known_regions());
-    match judge_region(region) {
-        RegionVerdict::Known => true,
-        RegionVerdict::New(_) if is_lenient => true,
-        RegionVerdict::New(partition) => {
+    match check_region(region) {
+        RegionCheck::Known => true,
+        RegionCheck::New(_) if is_lenient => true,
+        RegionCheck::New(partition) => {
             let hint = near.map(|name| format!(" (`{name}` is)")).unwrap_or_default();
             let text = format!(
                 "`{region}` is not in the list of known regions{hint}, but looks like a new one of partition `{}`",
-                partition.word()
+                partition.as_str()
             );
             reader.notice(field, &text);
             true
         }
-        RegionVerdict::Strange if is_lenient => true,
-        RegionVerdict::Strange => {
+        RegionCheck::Unknown if is_lenient => true,
+        RegionCheck::Unknown => {
             let near = near.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
             let remedy = format!("{near}A region that is right all the same needs `allowUnknownRegion: \"true\"`");
             reader.fault(field, format!("`{region}`: AWS has no such region"), remedy);
             false
         }
-        RegionVerdict::NotALabel => {
+        RegionCheck::InvalidLabel => {
             let remedy = nearest(&region.to_lowercase(), known_regions()).map_or_else(
                 || "write its code, such as `eu-central-1`".to_owned(),
                 |name| format!("did you mean `{name}`?"),

@@ -2,7 +2,7 @@
 
 use super::probe_calls::{Answerer, StreamProbe, TableProbe};
 use super::statements::operations;
-use crate::aws::{self, AskSts, Connection, ConnectionSettings};
+use crate::aws::{self, CallSts, Connection, ConnectionSettings};
 use crate::bindings::kinesis::{self, Mode, default_consumer};
 use crate::bindings::{Checked, Spec, dynamodb};
 use crate::domain::{BindingError, ComponentName, FailureKind};
@@ -118,7 +118,7 @@ impl Trial {
             Ok(connection) => connection,
             Err(error) => return self.failed("connect", "region and trust", &error),
         };
-        match connection.identity(CREDENTIALS_WITHIN, AskSts::No).await {
+        match connection.identity(CREDENTIALS_WITHIN, CallSts::No).await {
             Ok(identity) => self.identity = identity,
             Err(error) => return self.failed("credentials", "sources", &error),
         }
@@ -135,7 +135,7 @@ impl Trial {
         if is_cut_off || (answerer == Answerer::Other && settings.identity.sts_endpoint.is_none()) {
             return;
         }
-        match connection.identity(CREDENTIALS_WITHIN, AskSts::Yes).await {
+        match connection.identity(CREDENTIALS_WITHIN, CallSts::Yes).await {
             Ok(identity) => self.identity = identity,
             Err(error) => {
                 // Closed networks often have no way to STS; the component does not need one for this.

@@ -1,6 +1,6 @@
 //! Calls that find out whether a component may do its work, and write nothing.
 
-use crate::aws::{Connection, Failed, StreamRef, classify};
+use crate::aws::{CallError, Connection, StreamRef, classify};
 use crate::domain::{BindingError, FailureKind};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
@@ -169,7 +169,7 @@ impl StreamProbe {
 }
 
 /// The result of a dry run: AWS answers one that may be done with an error of its own.
-fn dry<T>(answer: Result<T, Failed>) -> Result<(), BindingError> {
+fn dry<T>(answer: Result<T, CallError>) -> Result<(), BindingError> {
     match answer {
         Ok(_) => Ok(()),
         Err(failed) if failed.is("DryRunOperationException") => Ok(()),

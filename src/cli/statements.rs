@@ -195,7 +195,7 @@ impl Place {
     fn of(checked: &Checked, scope: PolicyScope<'_>) -> Self {
         let region = checked.connection().region.as_deref().or(scope.region);
         Self {
-            partition: region.and_then(Partition::of_region).unwrap_or(Partition::Aws).word(),
+            partition: region.and_then(Partition::from_region).unwrap_or(Partition::Aws).as_str(),
             region: region.unwrap_or("*").to_owned(),
         }
     }

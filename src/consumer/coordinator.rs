@@ -1,17 +1,17 @@
-//! Owner of the lease view. Pure: `apply` takes an event and the time, keeps all state, returns effects.
+//! Owner of the worker's view of the leases. Pure: `apply` takes an event and the time, keeps all state, returns effects.
 //!
-//! Leases are scanned and shards are listed side by side: a listing that fails or takes long delays no take, except of a
-//! lease at LATEST without a moment to begin at, which the first listing gives. No lease is taken before the stream was
-//! identified once and every row was found to belong to it.
+//! Leases are scanned and shards are listed concurrently. A listing that fails or is slow delays no take, except that of a
+//! lease at LATEST whose starting time is not known yet: the first listing provides it. No lease is taken before the
+//! stream was identified once and every row was found to belong to it.
 
-use super::assignment::Watch;
-use super::cycle::{Action, ActionKind, Listed, Outcome, View};
 use super::error::ConsumerError;
-use super::family::Family;
-use super::identity;
-use super::pause::Pause;
+use super::identity::{self, Replacement};
+use super::lease_scan::{ChangeKind, ChangeResult, LeaseChange, ScanResult, StreamListing};
+use super::lease_taker::LeaseTaker;
 use super::settings::ConsumerSettings;
-use super::shard_events::Ending;
+use super::shard_events::EndReason;
+use super::shard_sync::ShardSync;
+use super::timers::BackoffTimer;
 use crate::domain::{Lease, LeaseGrant, RetrievalError, ShardId, StreamIdentity};
 use crate::telemetry::InputMetrics;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,26 +20,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The stream is identified again after this time even if nothing raises a doubt.
-const IDENTIFY_EACH: Duration = Duration::from_secs(600);
+/// The stream is identified again after this time even if nothing indicates that it was replaced.
+const IDENTIFY_INTERVAL: Duration = Duration::from_secs(600);
 /// The longest pause after failed changes of leases. Takes must not wait much longer than a lease lasts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Something that came to an end, or came to pass.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The moment of `wake_at` came.
+    /// The time of `wake_at` was reached.
     Woke,
-    /// A scan ended.
-    Viewed(Result<View, ConsumerError>),
-    /// A listing ended.
-    Listed(Listed),
-    /// A round of actions ended.
-    Acted(Vec<(ActionKind, Outcome)>),
-    /// A consumer ended.
-    ConsumerEnded(ShardId, Ending),
-    /// The worker is asked to finish.
-    StopAsked,
+    Scanned(Result<ScanResult, ConsumerError>),
+    Listed(StreamListing),
+    Changed(Vec<(ChangeKind, ChangeResult)>),
+    ConsumerEnded(ShardId, EndReason),
+    StopRequested,
 }
 
 /// What the driver has to do.
@@ -47,34 +41,35 @@ pub(super) enum Event {
 pub(super) enum Effect {
     Scan,
     List {
-        wants_identity: bool,
+        with_identity: bool,
     },
-    Act(Vec<Action>),
+    Change(Vec<LeaseChange>),
+    /// Start a consumer for a lease whose take began at this moment.
     Start(LeaseGrant, Instant),
-    /// Ask the consumers to finish. Scans and listings that are under way go on, and are not looked at.
+    /// Stop the consumers. Scans and listings that are in flight continue, but their results are ignored.
     StopConsumers,
     End(Result<(), ConsumerError>),
 }
 
+/// What the worker is doing with the lease table. At most one scan or one round of changes is in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
+enum TableCall {
     Idle,
     Scanning,
-    Acting,
+    Changing,
 }
 
-/// State of one worker.
 #[derive(Debug)]
 pub(super) struct Coordinator {
     settings: Arc<ConsumerSettings>,
     metrics: InputMetrics,
-    watch: Watch,
+    taker: LeaseTaker,
     running: BTreeSet<ShardId>,
     random: fastrand::Rng,
-    lane: Lane,
-    scans: Pause,
-    actions: BTreeMap<ActionKind, Pause>,
-    family: Family,
+    table_call: TableCall,
+    scan_timer: BackoffTimer,
+    change_timers: BTreeMap<ChangeKind, BackoffTimer>,
+    shard_sync: ShardSync,
     /// The stream, and when it was identified.
     identity: Option<(StreamIdentity, Instant)>,
     is_stopping: bool,
@@ -82,23 +77,22 @@ pub(super) struct Coordinator {
 }
 
 impl Coordinator {
-    /// Scans and lists at once.
     pub(super) fn new(settings: Arc<ConsumerSettings>, metrics: InputMetrics) -> Self {
-        let watch = Watch::new(settings.worker.clone(), settings.lease_duration);
-        let kinds = [ActionKind::Create, ActionKind::Remove, ActionKind::Take, ActionKind::Ask];
-        let cap = |kind| match kind {
-            ActionKind::Take | ActionKind::Ask => settings.lease_duration.min(LONGEST_PAUSE),
-            ActionKind::Create | ActionKind::Remove => LONGEST_PAUSE,
+        let taker = LeaseTaker::new(settings.worker.clone(), settings.lease_duration);
+        let kinds = [ChangeKind::Create, ChangeKind::Remove, ChangeKind::Take, ChangeKind::RequestHandoff];
+        let max_pause = |kind| match kind {
+            ChangeKind::Take | ChangeKind::RequestHandoff => settings.lease_duration.min(MAX_PAUSE),
+            ChangeKind::Create | ChangeKind::Remove => MAX_PAUSE,
         };
         Self {
-            watch,
+            taker,
             metrics,
             running: BTreeSet::new(),
             random: fastrand::Rng::with_seed(settings.seed),
-            lane: Lane::Idle,
-            scans: Pause::new(settings.lease_duration / 2, settings.seed),
-            actions: kinds.map(|kind| (kind, Pause::new(cap(kind), settings.seed))).into(),
-            family: Family::new(Arc::clone(&settings)),
+            table_call: TableCall::Idle,
+            scan_timer: BackoffTimer::new(settings.lease_duration / 2, settings.seed),
+            change_timers: kinds.map(|kind| (kind, BackoffTimer::new(max_pause(kind), settings.seed))).into(),
+            shard_sync: ShardSync::new(Arc::clone(&settings)),
             identity: None,
             is_stopping: false,
             failure: None,
@@ -111,116 +105,115 @@ impl Coordinator {
         if self.is_stopping {
             return None;
         }
-        let scan = (self.lane == Lane::Idle).then(|| self.scans.until().unwrap_or(now));
-        scan.into_iter().chain(self.family.next_listing(now)).min()
+        let scan = (self.table_call == TableCall::Idle).then(|| self.scan_timer.until().unwrap_or(now));
+        scan.into_iter().chain(self.shard_sync.next_listing(now)).min()
     }
 
-    /// Takes an event; the effects are to be performed in order.
+    /// Applies an event. The effects are to be performed in order.
     pub(super) fn apply(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
             Event::Woke => {}
-            Event::Viewed(result) => {
-                self.lane = Lane::Idle;
+            Event::Scanned(result) => {
+                self.table_call = TableCall::Idle;
                 match result {
-                    // A scan that stop has overtaken.
                     Ok(_) | Err(_) if self.is_stopping => {}
-                    Ok(view) => self.viewed(&view, now, &mut effects),
+                    Ok(scan) => self.scanned(&scan, now, &mut effects),
                     Err(error) => self.scan_failed(error, now, &mut effects),
                 }
             }
             Event::Listed(_) if self.is_stopping => {}
-            Event::Listed(listed) => self.listed(listed, now, &mut effects),
-            Event::Acted(outcomes) => {
-                self.lane = Lane::Idle;
-                self.acted(outcomes, now, &mut effects);
+            Event::Listed(listing) => self.listed(listing, now, &mut effects),
+            Event::Changed(results) => {
+                self.table_call = TableCall::Idle;
+                self.changed(results, now, &mut effects);
             }
-            Event::ConsumerEnded(shard, ending) => self.ended(&shard, ending, now, &mut effects),
-            Event::StopAsked => self.stop(&mut effects),
+            Event::ConsumerEnded(shard, reason) => self.consumer_ended(&shard, reason, now, &mut effects),
+            Event::StopRequested => self.stop(&mut effects),
         }
         self.metrics.set_leases_held(self.running.len());
-        self.decide(now, &mut effects);
+        self.next_effects(now, &mut effects);
         effects
     }
 
-    fn decide(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    fn next_effects(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.is_stopping {
-            if self.lane == Lane::Idle && self.running.is_empty() {
+            if self.table_call == TableCall::Idle && self.running.is_empty() {
                 effects.push(Effect::End(self.failure.take().map_or(Ok(()), Err)));
             }
             return;
         }
-        if self.lane == Lane::Idle && self.scans.is_over(now) {
+        if self.table_call == TableCall::Idle && self.scan_timer.is_over(now) {
             effects.push(Effect::Scan);
-            self.lane = Lane::Scanning;
+            self.table_call = TableCall::Scanning;
         }
-        if self.family.begin_listing(now) {
-            let is_due = self.identity.as_ref().is_none_or(|(_, at)| now >= *at + IDENTIFY_EACH);
-            effects.push(Effect::List { wants_identity: is_due || self.family.is_doubtful() });
+        if self.shard_sync.begin_listing(now) {
+            let is_due = self.identity.as_ref().is_none_or(|(_, at)| now >= *at + IDENTIFY_INTERVAL);
+            effects.push(Effect::List { with_identity: is_due || self.shard_sync.needs_identity() });
         }
     }
 
-    fn viewed(&mut self, view: &View, now: Instant, effects: &mut Vec<Effect>) {
-        // Half a lease duration and up to a fifth more or less, so that workers do not scan in step.
-        self.scans.worked(now, (self.settings.lease_duration / 2).mul_f64(0.8 + 0.4 * self.random.f64()));
-        if now.saturating_duration_since(view.begun) > self.settings.lease_duration {
-            // Too old to act on: the family may have changed since the leases were read.
-            tracing::warn!("scan of leases took longer than a lease lasts, was not used");
+    fn scanned(&mut self, scan: &ScanResult, now: Instant, effects: &mut Vec<Effect>) {
+        // Half a lease duration, up to a fifth more or less, so that the workers do not all scan at the same time.
+        self.scan_timer.succeeded(now, (self.settings.lease_duration / 2).mul_f64(0.8 + 0.4 * self.random.f64()));
+        if now.saturating_duration_since(scan.begun) > self.settings.lease_duration {
+            // The result is too old: other workers may have changed the leases since.
+            tracing::warn!("lease scan discarded because it took longer than the lease duration");
             return;
         }
-        let leases = &view.leases;
-        // Seen when the scan began at the latest; a later moment only makes us wait longer.
-        self.watch.note(leases, now);
-        if let Some(expiry) = self.watch.next_expiry(&self.running, now) {
-            self.scans.no_later_than(expiry);
+        let leases = &scan.leases;
+        // Strictly, the leases were read when the scan began. The later moment only makes this worker wait longer.
+        self.taker.observe(leases, now);
+        if let Some(expiry) = self.taker.next_expiry(&self.running, now) {
+            self.scan_timer.no_later_than(expiry);
         }
         let Some((stream, _)) = self.identity.clone() else { return };
-        let history = Arc::clone(&self.settings.history);
-        if let Err(error) = identity::check(leases, &stream, history.identity().as_ref(), &self.settings.lease_table) {
+        let state = Arc::clone(&self.settings.stream_state);
+        if let Err(error) = identity::check(leases, &stream, state.identity().as_ref(), &self.settings.lease_table) {
             return self.refuse(error, effects);
         }
-        history.accepted(&stream);
-        let mut actions = self.family.actions(leases, &stream, now);
-        history.remember(leases);
-        let plan = self.watch.plan(leases, &self.running, now, &mut self.random);
-        let complete = |lease: Lease| lease.completed(&stream, history.started());
+        state.leases_verified(&stream);
+        let mut changes = self.shard_sync.changes(leases, &stream, now);
+        state.record_leases(leases);
+        let plan = self.taker.plan(leases, &self.running, now, &mut self.random);
+        let complete = |lease: Lease| lease.completed(&stream, state.started());
         let take = plan.take.into_iter().map(complete).filter(|lease| !lease.lacks_start());
-        actions.extend(take.map(Action::Take));
-        actions.extend(plan.ask.map(Action::Ask));
-        actions.retain(|action| self.actions[&action.kind()].is_over(now));
-        if !actions.is_empty() {
-            self.lane = Lane::Acting;
-            effects.push(Effect::Act(actions));
+        changes.extend(take.map(LeaseChange::Take));
+        changes.extend(plan.request_handoff.map(LeaseChange::RequestHandoff));
+        changes.retain(|change| self.change_timers[&change.kind()].is_over(now));
+        if !changes.is_empty() {
+            self.table_call = TableCall::Changing;
+            effects.push(Effect::Change(changes));
         }
     }
 
-    fn listed(&mut self, listed: Listed, now: Instant, effects: &mut Vec<Effect>) {
-        let is_identified = matches!(listed.identity, Some(Ok(_)));
-        let needs_identity = self.identity.is_none() || self.family.is_doubtful();
-        let failed = match listed.identity {
+    fn listed(&mut self, listing: StreamListing, now: Instant, effects: &mut Vec<Effect>) {
+        let is_identified = matches!(listing.identity, Some(Ok(_)));
+        let needs_identity = self.identity.is_none() || self.shard_sync.needs_identity();
+        let failed = match listing.identity {
             Some(Ok(identity)) => {
                 self.identity = Some((identity, now));
                 None
             }
-            // Once the stream is known, a failed call alone raises no doubt. One that shows that it is gone does.
-            Some(Err(error)) if needs_identity || is_missing(&error) => Some(error),
+            // Once the stream is known, only an error that says that the stream is gone counts.
+            Some(Err(error)) if needs_identity || is_not_found(&error) => Some(error),
             Some(Err(error)) => {
-                tracing::debug!(%error, "stream was not identified again");
+                tracing::debug!(%error, "stream could not be identified again");
                 None
             }
             None => None,
         };
-        let failed = match listed.listing {
-            Ok(listing) if failed.is_none() => {
-                self.family.listed(listing, is_identified, now);
+        let failed = match listing.shards {
+            Ok(shards) if failed.is_none() => {
+                self.shard_sync.listed(shards, is_identified, now);
                 None
             }
             Ok(_) => failed,
             Err(error) => Some(error),
         };
-        // A view that waited for the listing or for the identity is taken again.
+        // The last scan may have waited for this listing or for the identity, so it is repeated at once.
         if self.identity.is_some() && (failed.is_none() || self.running.is_empty()) {
-            self.scans.no_later_than(now);
+            self.scan_timer.no_later_than(now);
         }
         if let Some(error) = failed {
             self.listing_failed(error, now, effects);
@@ -228,16 +221,17 @@ impl Coordinator {
     }
 
     fn listing_failed(&mut self, error: RetrievalError, now: Instant, effects: &mut Vec<Effect>) {
-        if is_missing(&error) {
-            self.settings.history.stream_missing();
+        let is_not_found = is_not_found(&error);
+        if is_not_found {
+            self.settings.stream_state.stream_missing();
         }
-        // A lasting fault while nothing is read is one of set-up: reported, and retried by setting up again. A stream that is
-        // gone leaves nothing to read.
-        if is_missing(&error) || (self.running.is_empty() && !error.kind().may_retry()) {
+        // A permanent error while nothing is read is one of configuration, and a stream that is gone leaves nothing to read.
+        // The worker ends with it; the input is restarted with backoff.
+        if is_not_found || (self.running.is_empty() && !error.kind().may_retry()) {
             self.failure = Some(error.into());
             return self.stop(effects);
         }
-        let wait = self.family.listing_failed(now);
+        let wait = self.shard_sync.listing_failed(now);
         tracing::warn!(?wait, %error, source = error.source(), "stream could not be listed");
     }
 
@@ -246,74 +240,77 @@ impl Coordinator {
             self.failure = Some(error);
             return self.stop(effects);
         }
-        let wait = self.scans.failed(now);
+        let wait = self.scan_timer.failed(now);
         tracing::warn!(?wait, %error, source = error.source(), "leases could not be scanned");
     }
 
-    /// Each kind of action has its own pauses, and one line in the log for all failures of a round.
-    fn acted(&mut self, outcomes: Vec<(ActionKind, Outcome)>, now: Instant, effects: &mut Vec<Effect>) {
+    /// Logs one line for all failures of a kind.
+    fn changed(&mut self, results: Vec<(ChangeKind, ChangeResult)>, now: Instant, effects: &mut Vec<Effect>) {
         let mut failed = BTreeMap::new();
-        let mut worked = BTreeSet::new();
-        for (kind, outcome) in outcomes {
-            match outcome {
-                Outcome::Taken(grant, begun) => {
+        let mut succeeded = BTreeSet::new();
+        for (kind, result) in results {
+            match result {
+                ChangeResult::Taken(grant, begun) => {
                     self.running.insert(grant.shard().clone());
                     effects.push(Effect::Start(*grant, begun));
                 }
-                Outcome::Created => self.scans.no_later_than(now),
-                Outcome::Settled => {}
-                Outcome::Failed(error) => {
+                ChangeResult::Created => self.scan_timer.no_later_than(now),
+                ChangeResult::Done => {}
+                ChangeResult::Failed(error) => {
                     failed.entry(kind).or_insert((error, 0)).1 += 1;
                     continue;
                 }
             }
-            worked.insert(kind);
+            succeeded.insert(kind);
         }
-        for kind in worked.into_iter().filter(|kind| !failed.contains_key(kind)) {
-            self.actions.entry(kind).and_modify(|pause| pause.worked(now, Duration::ZERO));
+        for kind in succeeded.into_iter().filter(|kind| !failed.contains_key(kind)) {
+            self.change_timers.entry(kind).and_modify(|timer| timer.succeeded(now, Duration::ZERO));
         }
         for (kind, (error, count)) in failed {
-            let Some(pause) = self.actions.get_mut(&kind) else { continue };
-            let wait = pause.failed(now);
-            tracing::warn!(action = ?kind, ?wait, count, %error, source = error.source(), "leases could not be changed");
-            self.scans.no_later_than(now + wait);
-            if matches!(kind, ActionKind::Create | ActionKind::Remove) {
-                self.family.want_listing_at(now + wait);
+            let Some(timer) = self.change_timers.get_mut(&kind) else { continue };
+            let wait = timer.failed(now);
+            tracing::warn!(change = ?kind, ?wait, count, %error, source = error.source(), "leases could not be changed");
+            self.scan_timer.no_later_than(now + wait);
+            if matches!(kind, ChangeKind::Create | ChangeKind::Remove) {
+                self.shard_sync.request_listing_at(now + wait);
             }
         }
     }
 
-    fn ended(&mut self, shard: &ShardId, ending: Ending, now: Instant, effects: &mut Vec<Effect>) {
+    fn consumer_ended(&mut self, shard: &ShardId, reason: EndReason, now: Instant, effects: &mut Vec<Effect>) {
         self.running.remove(shard);
-        tracing::info!(%shard, ?ending, "shard consumer ended");
-        match ending {
-            Ending::ShardEnded => {
-                self.settings.history.ended(shard);
-                self.family.want_listing();
+        tracing::info!(%shard, ?reason, "shard consumer ended");
+        match reason {
+            EndReason::ShardEnded => {
+                self.settings.stream_state.shard_ended(shard);
+                self.shard_sync.request_listing();
             }
-            Ending::Unreadable => {
+            EndReason::Unreadable => {
                 self.failure.get_or_insert_with(|| ConsumerError::Unreadable { shard: shard.clone() });
                 self.stop(effects);
             }
-            Ending::Replaced { leased, found } => {
-                self.refuse(ConsumerError::replaced(leased, found, &self.settings.lease_table), effects);
+            EndReason::Replaced(replacement) => self.replaced(replacement, effects),
+            EndReason::Aborted => {
+                self.failure.get_or_insert(ConsumerError::Aborted);
             }
-            Ending::Cut => {
-                self.failure.get_or_insert(ConsumerError::Cut);
-            }
-            // The release moved the counter. Seen at once, it keeps the time short in which a new owner that died looks
-            // alive.
-            Ending::HandedOff => self.scans.no_later_than(now),
-            Ending::Stopped | Ending::LeaseLost | Ending::Failed | Ending::Forced => {}
+            // The release changed the counter. If the new owner is dead, it looks alive to this worker for one lease
+            // duration after the change is seen, so the change is to be seen early.
+            EndReason::HandedOff => self.scan_timer.no_later_than(now),
+            EndReason::Stopped | EndReason::LeaseLost | EndReason::Failed | EndReason::Forced => {}
         }
     }
 
-    /// The leases are not of the stream: nothing is read until an operator has acted.
+    fn replaced(&mut self, Replacement { leased, found }: Replacement, effects: &mut Vec<Effect>) {
+        let table = self.settings.lease_table.to_string();
+        self.refuse(ConsumerError::StreamReplaced { leased, found, table }, effects);
+    }
+
+    /// The leases belong to another stream. Nothing is read until an operator has fixed that.
     fn refuse(&mut self, error: ConsumerError, effects: &mut Vec<Effect>) {
         if matches!(error, ConsumerError::StreamReplaced { .. }) {
-            self.settings.history.stream_replaced();
+            self.settings.stream_state.stream_replaced();
         }
-        self.settings.history.refuse(error.to_string());
+        self.settings.stream_state.refuse(error.to_string());
         self.failure = Some(error);
         self.stop(effects);
     }
@@ -324,13 +321,13 @@ impl Coordinator {
         }
         self.is_stopping = true;
         effects.push(Effect::StopConsumers);
-        // A scan may be dropped; a take must come home, so that its lease is released.
-        if self.lane == Lane::Scanning {
-            self.lane = Lane::Idle;
+        // A scan may be dropped. A take must complete, so that its lease is released.
+        if self.table_call == TableCall::Scanning {
+            self.table_call = TableCall::Idle;
         }
     }
 }
 
-const fn is_missing(error: &RetrievalError) -> bool {
+const fn is_not_found(error: &RetrievalError) -> bool {
     matches!(error, RetrievalError::NotFound { .. })
 }

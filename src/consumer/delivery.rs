@@ -1,11 +1,12 @@
-//! Records of one shard to the handler: one at a time, in order, each repeated until it is accepted.
+//! Delivers the records of one shard to the handler: in order, one at a time, each repeated until it is accepted.
 //!
-//! This is the room to change for parallel delivery. The rest of the engine only hands over records, waits for
-//! [`Delivered`], moves the fence, and asks for a drain; it makes no use of the order in which records are accepted.
+//! Parallel delivery would change this file only. The rest of the engine pushes records, waits for [`Event::Accepted`]
+//! and [`Event::Drained`], moves the fence and requests a drain; it does not rely on the order of acceptance.
 
-use super::vitals::Vitals;
+use super::lag::InputLag;
+use super::shard_events::Event;
 use crate::domain::{
-    BindingEvent, ComponentName, DeliveryError, EventHandler, EventOrigin, Record, RecordPosition, ShardId, cause_line,
+    BindingEvent, ComponentName, DeliveryError, EventHandler, EventOrigin, Record, ShardId, cause_line,
 };
 use crate::resilience::Waits;
 use futures_util::future::BoxFuture;
@@ -17,35 +18,25 @@ use tokio::time::Instant;
 /// The longest pause between attempts to reach an app that is down.
 const MAX_PAUSE_WHILE_DOWN: Duration = Duration::from_secs(2);
 
-/// Whom to deliver for, and to.
 #[derive(Debug, Clone)]
-pub(super) struct Addressee {
+pub(super) struct Destination {
     pub(super) handler: Arc<dyn EventHandler>,
     pub(super) binding: ComponentName,
     pub(super) shard: ShardId,
 }
 
-/// What delivery has to tell.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Delivered {
-    /// The app accepted this record.
-    Accepted(RecordPosition),
-    /// After a drain: nothing is in hand any more.
-    Settled,
-}
-
-/// The records of one shard on their way to the app.
 pub(super) struct Delivery {
-    to: Addressee,
-    vitals: Vitals,
+    to: Destination,
+    lag: InputLag,
     waits: Waits,
-    waiting: VecDeque<Record>,
-    hand: Hand,
+    queue: VecDeque<Record>,
+    in_flight: InFlight,
+    /// No attempt begins at this moment or later.
     fence: Instant,
     mode: Mode,
-    /// Whether the last failure was answered by sending the record again without a pause.
+    /// Whether the record was sent again without a pause after its last failure.
     has_resent: bool,
-    /// The last failure that was logged of the record in flight.
+    /// The last failure of the record in flight that was logged.
     logged: String,
 }
 
@@ -53,24 +44,27 @@ pub(super) struct Delivery {
 enum Mode {
     Running,
     Draining,
-    Settled,
+    Drained,
 }
 
-enum Hand {
-    Empty,
-    Trying { record: Record, attempt: u32, call: BoxFuture<'static, Result<(), DeliveryError>> },
-    Pausing { record: Record, attempt: u32, until: Instant },
+enum InFlight {
+    None,
+    /// The event is attempted again at `retry_at`.
+    Waiting {
+        event: BindingEvent,
+        retry_at: Instant,
+    },
+    Calling(BoxFuture<'static, (BindingEvent, Result<(), DeliveryError>)>),
 }
 
 impl Delivery {
-    /// Nothing in hand; no delivery begins at `fence` or later.
-    pub(super) const fn new(to: Addressee, vitals: Vitals, waits: Waits, fence: Instant) -> Self {
+    pub(super) const fn new(to: Destination, lag: InputLag, waits: Waits, fence: Instant) -> Self {
         Self {
             to,
-            vitals,
+            lag,
             waits,
-            waiting: VecDeque::new(),
-            hand: Hand::Empty,
+            queue: VecDeque::new(),
+            in_flight: InFlight::None,
             fence,
             mode: Mode::Running,
             has_resent: false,
@@ -78,103 +72,102 @@ impl Delivery {
         }
     }
 
-    /// Takes over records, to be delivered after those it has.
+    /// Appends records to the queue.
     pub(super) fn push(&mut self, records: Vec<Record>) {
-        self.waiting.extend(records);
+        self.queue.extend(records);
     }
 
-    /// Moves the moment from which on no delivery may begin.
     pub(super) const fn set_fence(&mut self, fence: Instant) {
         self.fence = fence;
     }
 
-    /// Begins nothing more; only the call that is under way is still waited for.
+    /// Begins no further attempt; only a call that is in flight is waited for.
     pub(super) fn drain(&mut self) {
-        self.waiting.clear();
-        if !matches!(self.hand, Hand::Trying { .. }) {
-            self.hand = Hand::Empty;
+        self.queue.clear();
+        if !matches!(self.in_flight, InFlight::Calling(_)) {
+            self.in_flight = InFlight::None;
         }
         if self.mode == Mode::Running {
             self.mode = Mode::Draining;
         }
     }
 
-    /// Drops everything at once, the call under way too; the app may have seen its record.
-    pub(super) fn drop_all(&mut self) {
-        self.waiting.clear();
-        self.hand = Hand::Empty;
-        self.mode = Mode::Settled;
+    /// Drops everything at once. The app may have received the record in flight.
+    pub(super) fn abort(&mut self) {
+        self.queue.clear();
+        self.in_flight = InFlight::None;
+        self.mode = Mode::Drained;
     }
 
-    /// The next thing to tell; waits for ever when there is nothing. Cancel-safe: calls go on when polled again.
-    pub(super) async fn next(&mut self) -> Delivered {
+    /// Waits until a record was accepted or a drain is done. Cancel-safe: a call continues when this is polled again.
+    pub(super) async fn next(&mut self) -> Event {
         loop {
-            match &mut self.hand {
-                Hand::Empty => {
-                    if self.mode == Mode::Draining {
-                        self.mode = Mode::Settled;
-                        return Delivered::Settled;
-                    }
-                    match self.waiting.pop_front() {
-                        Some(record) => self.hand = Hand::Pausing { record, attempt: 1, until: Instant::now() },
-                        None => std::future::pending().await,
-                    }
+            match &mut self.in_flight {
+                InFlight::None if self.mode == Mode::Draining => {
+                    self.mode = Mode::Drained;
+                    return Event::Drained;
                 }
-                Hand::Pausing { until, .. } => {
-                    let until = *until;
-                    if until > Instant::now() {
-                        tokio::time::sleep_until(until).await;
+                InFlight::None => match self.queue.pop_front() {
+                    Some(record) => {
+                        let event = self.event(record);
+                        self.in_flight = InFlight::Waiting { event, retry_at: Instant::now() };
+                    }
+                    None => std::future::pending().await,
+                },
+                InFlight::Waiting { retry_at, .. } => {
+                    let retry_at = *retry_at;
+                    if retry_at > Instant::now() {
+                        tokio::time::sleep_until(retry_at).await;
                     }
                     if Instant::now() >= self.fence {
-                        // The lease is no longer surely ours; its consumer is about to end.
+                        // The lease may be lost. The shard consumer is about to end.
                         std::future::pending::<()>().await;
                     }
-                    self.begin();
+                    self.call();
                 }
-                Hand::Trying { call, .. } => {
-                    let answer = call.await;
-                    if let Some(accepted) = self.settle(answer) {
-                        return Delivered::Accepted(accepted);
+                InFlight::Calling(call) => {
+                    let (event, result) = call.await;
+                    self.in_flight = InFlight::None;
+                    match result {
+                        Ok(()) => return self.accepted(event),
+                        Err(error) => self.failed(event, &error),
                     }
                 }
             }
         }
     }
 
-    fn begin(&mut self) {
-        if let Hand::Pausing { record, attempt, .. } = std::mem::replace(&mut self.hand, Hand::Empty) {
-            let event = self.event(&record, attempt);
+    fn call(&mut self) {
+        if let InFlight::Waiting { event, .. } = std::mem::replace(&mut self.in_flight, InFlight::None) {
             let handler = Arc::clone(&self.to.handler);
-            let call = Box::pin(async move { handler.handle(&event).await });
-            self.hand = Hand::Trying { record, attempt, call };
+            self.in_flight = InFlight::Calling(Box::pin(async move {
+                let result = handler.handle(&event).await;
+                (event, result)
+            }));
         }
     }
 
-    fn settle(&mut self, answer: Result<(), DeliveryError>) -> Option<RecordPosition> {
-        let Hand::Trying { record, attempt, .. } = std::mem::replace(&mut self.hand, Hand::Empty) else { return None };
-        let error = match answer {
-            Ok(()) => {
-                self.waits.reset();
-                self.has_resent = false;
-                self.logged.clear();
-                self.vitals.metrics.delivered();
-                return Some(record.position);
-            }
-            Err(error) => error,
-        };
+    fn accepted(&mut self, event: BindingEvent) -> Event {
+        self.waits.reset();
+        self.has_resent = false;
+        self.logged.clear();
+        self.lag.metrics.delivered();
+        Event::Accepted(event.origin.position)
+    }
+
+    fn failed(&mut self, mut event: BindingEvent, error: &DeliveryError) {
         if self.mode == Mode::Running {
-            let pause = self.pause_after(&error);
-            self.log_failure(&record.position, attempt, pause, &error);
-            self.vitals.metrics.retried();
-            let attempt = attempt.saturating_add(1);
-            self.hand = Hand::Pausing { record, attempt, until: Instant::now() + pause };
+            let pause = self.pause_after(error);
+            self.log_failure(&event, pause, error);
+            self.lag.metrics.retried();
+            event.attempt = event.attempt.saturating_add(1);
+            self.in_flight = InFlight::Waiting { event, retry_at: Instant::now() + pause };
         }
-        None
     }
 
-    /// How long to pause before the record is sent again. Pauses grow, and the app may ask for longer ones only.
+    /// How long to pause before the record is sent again. Pauses grow; `Retry-After` can only make them longer.
     fn pause_after(&mut self, error: &DeliveryError) -> Duration {
-        // An idle connection that the app had closed is found out by sending over it; that is no reason to wait, once.
+        // Only sending over an idle connection shows that the app has closed it. That is no reason to pause, once.
         let may_resend = matches!(error, DeliveryError::Unanswered { was_idle: true, .. }) && !self.has_resent;
         self.has_resent = may_resend;
         if may_resend {
@@ -182,15 +175,16 @@ impl Delivery {
         }
         let pause = self.waits.next_wait();
         match error {
-            // An app that is down is called often: it costs little, and records flow sooner when it is back.
+            // An app that is down is called often: that is cheap, and records flow again soon after it is back.
             DeliveryError::Unreachable { .. } => pause.min(MAX_PAUSE_WHILE_DOWN),
             _ => pause.max(error.retry_after().unwrap_or_default()),
         }
     }
 
-    /// Logs a failure, but one that repeats only after twice as many attempts each time.
-    fn log_failure(&mut self, position: &RecordPosition, attempt: u32, pause: Duration, error: &DeliveryError) {
-        let (shard, error) = (&self.to.shard, cause_line(error));
+    /// Logs a failure. One that repeats is logged again only after twice as many attempts.
+    fn log_failure(&mut self, event: &BindingEvent, pause: Duration, error: &DeliveryError) {
+        let (shard, position, attempt) = (&self.to.shard, &event.origin.position, event.attempt);
+        let error = cause_line(error);
         if self.has_resent {
             tracing::info!(%shard, %position, attempt, %error, "delivery failed on an idle connection; sent again");
         } else if attempt.is_power_of_two() || error != self.logged {
@@ -201,17 +195,17 @@ impl Delivery {
         self.logged = error;
     }
 
-    fn event(&self, record: &Record, attempt: u32) -> BindingEvent {
+    fn event(&self, record: Record) -> BindingEvent {
         BindingEvent {
             binding: self.to.binding.clone(),
-            data: record.data.clone(),
+            data: record.data,
             origin: EventOrigin {
                 shard: self.to.shard.clone(),
-                position: record.position.clone(),
-                partition_key: record.partition_key.clone(),
+                position: record.position,
+                partition_key: record.partition_key,
                 arrival: record.arrival,
             },
-            attempt,
+            attempt: 1,
         }
     }
 }

@@ -1,24 +1,24 @@
-//! Whether leases belong to the stream that is read: the comparison, and the calls that return the identity.
+//! Whether leases belong to the stream that is read: the comparison, and the calls that identify the stream.
 
 use super::error::ConsumerError;
-use super::history::StreamHistory;
-use super::pause::Pause;
+use super::stream_state::StreamState;
+use super::timers::BackoffTimer;
 use crate::domain::{FailureKind, Lease, RetrievalError, StreamDirectory, StreamIdentity, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// At least so long between two calls that describe the stream; an account has 20 a second for all its streams.
-const SPACING: Duration = Duration::from_secs(1);
+/// The least time between two calls that describe the stream. An account may make 20 a second for all its streams.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause after failed calls.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Compares the leases with the stream as it is now. `known` is the stream that this input read before: it is meant where
-/// a row does not say when its stream was created.
+/// Compares the leases with the stream as it is now. A row without a creation time is taken to belong to `known`, the
+/// stream that this input read before.
 ///
 /// # Errors
-/// `OtherStream` and `StreamReplaced`; nothing may be read then.
+/// `OtherStream` or `StreamReplaced`; nothing may be read then.
 pub(super) fn check(
     leases: &[Lease],
     found: &StreamIdentity,
@@ -31,90 +31,99 @@ pub(super) fn check(
         return Err(ConsumerError::OtherStream { leased, own, table });
     }
     let known = known.and_then(|known| known.created);
-    let replaced = leases.iter().find_map(|lease| replacement(lease.stream_created.or(known), found));
-    replaced.map_or(Ok(()), |(leased, found)| Err(ConsumerError::replaced(leased, found, table)))
+    match leases.iter().find_map(|lease| Replacement::new(lease.stream_created.or(known), found)) {
+        Some(Replacement { leased, found }) => {
+            Err(ConsumerError::StreamReplaced { leased, found, table: table.to_owned() })
+        }
+        None => Ok(()),
+    }
 }
 
-/// The two creation times, if they show that the stream is not the one of the lease.
-fn replacement(leased: Option<Timestamp>, found: &StreamIdentity) -> Option<(Timestamp, Timestamp)> {
-    leased.zip(found.created).filter(|(leased, found)| leased != found)
-}
-
-/// Whether a shard may be opened under its lease.
+/// The stream is not the one of the lease: when the two were created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Same,
-    Replaced { leased: Timestamp, found: Timestamp },
+pub(super) struct Replacement {
+    pub(super) leased: Timestamp,
+    pub(super) found: Timestamp,
 }
 
-/// Gives the identity of the stream to all shards of a worker, with as few calls as possible.
+impl Replacement {
+    /// `None` where the times are the same or one is unknown.
+    fn new(leased: Option<Timestamp>, found: &StreamIdentity) -> Option<Self> {
+        let (leased, found) = leased.zip(found.created)?;
+        (leased != found).then_some(Self { leased, found })
+    }
+}
+
+/// Identifies the stream for all shards of a worker, with as few calls as possible.
 #[derive(Debug)]
 pub(super) struct IdentityCheck {
     directory: Arc<dyn StreamDirectory>,
-    history: Arc<StreamHistory>,
-    /// Held during a call, so that callers who wait for the lock share its answer.
-    asked: Mutex<Asked>,
+    stream_state: Arc<StreamState>,
+    /// Locked during a call, so that the tasks that wait for the lock share the result.
+    calls: Mutex<Calls>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct Calls {
+    /// The last result, and when its call began.
     last: Option<(Instant, StreamIdentity)>,
-    pause: Pause,
+    timer: BackoffTimer,
 }
 
 impl IdentityCheck {
-    pub(super) fn new(directory: Arc<dyn StreamDirectory>, history: Arc<StreamHistory>, seed: u64) -> Self {
-        let asked = Mutex::new(Asked { last: None, pause: Pause::new(LONGEST_PAUSE, seed) });
-        Self { directory, history, asked }
+    pub(super) fn new(directory: Arc<dyn StreamDirectory>, stream_state: Arc<StreamState>, seed: u64) -> Self {
+        let calls = Mutex::new(Calls { last: None, timer: BackoffTimer::new(MAX_PAUSE, seed) });
+        Self { directory, stream_state, calls }
     }
 
-    /// The identity by a call that began at `moment` or later. After failures there are pauses without calls.
+    /// The identity as returned by a call that began at `moment` or later. Cancel-safe.
     ///
     /// # Errors
-    /// As the service answered; during a pause without a call. Cancel-safe.
-    pub(super) async fn since(&self, moment: Instant) -> Result<StreamIdentity, RetrievalError> {
-        let mut asked = self.asked.lock().await;
-        if let Some((at, identity)) = &asked.last {
+    /// Also without a call, during the pause after a failed one.
+    pub(super) async fn identity_since(&self, moment: Instant) -> Result<StreamIdentity, RetrievalError> {
+        let mut calls = self.calls.lock().await;
+        if let Some((at, identity)) = &calls.last {
             if *at >= moment {
                 return Ok(identity.clone());
             }
-            // Without a creation time there was no call.
+            // An identity without a creation time comes from the configuration, without a call.
             if identity.created.is_some() {
-                sleep_until(*at + SPACING).await;
+                sleep_until(*at + MIN_INTERVAL).await;
             }
         }
         let begun = Instant::now();
-        if !asked.pause.is_over(begun) {
+        if !calls.timer.is_over(begun) {
             return Err(RetrievalError::Unavailable {
-                doing: "the stream is not described again yet".to_owned(),
+                doing: "the stream was not described".to_owned(),
                 kind: FailureKind::Transient,
-                source: "the last call failed and the pause after it is not over".into(),
+                source: "the last call failed, and the pause before the next one is not over".into(),
             });
         }
         match self.directory.identify().await {
             Ok(identity) => {
-                asked.pause.worked(begun, Duration::ZERO);
-                asked.last = Some((begun, identity.clone()));
+                calls.timer.succeeded(begun, Duration::ZERO);
+                calls.last = Some((begun, identity.clone()));
                 Ok(identity)
             }
             Err(error) => {
                 if matches!(error, RetrievalError::NotFound { .. }) {
-                    self.history.stream_missing();
+                    self.stream_state.stream_missing();
                 }
-                asked.pause.failed(Instant::now());
+                calls.timer.failed(Instant::now());
                 Err(error)
             }
         }
     }
 
-    /// Compares a lease with the stream as it was at `moment` or later.
-    ///
-    /// # Errors
-    /// As [`IdentityCheck::since`].
-    pub(super) async fn verify(&self, leased: Option<Timestamp>, moment: Instant) -> Result<Verdict, RetrievalError> {
-        let found = self.since(moment).await?;
-        let leased = leased.or_else(|| self.history.identity()?.created);
-        Ok(replacement(leased, &found).map_or(Verdict::Same, |(leased, found)| Verdict::Replaced { leased, found }))
+    /// Compares a lease with the stream as it was at `moment` or later; `None` is the same stream.
+    pub(super) async fn replacement(
+        &self,
+        leased: Option<Timestamp>,
+        moment: Instant,
+    ) -> Result<Option<Replacement>, RetrievalError> {
+        let found = self.identity_since(moment).await?;
+        let leased = leased.or_else(|| self.stream_state.identity()?.created);
+        Ok(Replacement::new(leased, &found))
     }
 }
 

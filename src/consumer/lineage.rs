@@ -1,6 +1,6 @@
-//! Pure: which leases to create and which to delete, parents before children.
+//! Which leases to create and which to remove, so that parents are read before their children. Pure.
 
-use super::history::LatestStart;
+use super::stream_state::LatestStart;
 use crate::domain::{
     Checkpoint, HashKeyRange, InitialPosition, Lease, NewLease, Shard, ShardId, ShardListing, StartWord,
     StreamIdentity, Timestamp,
@@ -8,62 +8,61 @@ use crate::domain::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What the lease table lacks, and what it holds in vain.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
+pub(super) struct LineagePlan {
     pub(super) create: Vec<NewLease>,
     pub(super) remove: Vec<Lease>,
-    /// Shards among `create` whose rows were lost: they were there, or should have been there as long as others.
+    /// Shards among `create` whose rows were lost: they existed before, or should have been created with the others.
     pub(super) lost: Vec<ShardId>,
 }
 
-/// What is known beside leases and shards.
+/// What is known of the stream in addition to leases and shards.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub(super) struct StreamFacts {
     pub(super) initial: InitialPosition,
     /// Where `latest` begins when there are no leases.
     pub(super) latest: LatestStart,
     pub(super) stream: StreamIdentity,
-    /// Leases that this input saw before and that have no row any more.
+    /// Leases that this input saw before and whose rows are gone.
     pub(super) missing: Vec<Lease>,
 }
 
 /// Compares the leases with the shards.
-pub(super) fn changes(leases: &[Lease], listing: &ShardListing, origin: &Origin) -> Changes {
-    let restored = restored(leases, listing, origin);
+pub(super) fn plan(leases: &[Lease], listing: &ShardListing, facts: &StreamFacts) -> LineagePlan {
+    let restored = restored(leases, listing, facts);
     let lost_before: BTreeSet<&ShardId> = restored.iter().map(|lease| &lease.shard).collect();
     let all: Vec<Lease> = leases.iter().chain(&restored).cloned().collect();
-    let family = Family::new(&all, listing, &origin.stream);
-    let pin = Pin::of(&all, origin);
-    let mut changes = Changes::default();
-    changes.create.extend(restored.iter().map(|lease| family.restore(lease)));
+    let graph = ShardGraph::new(&all, listing, &facts.stream);
+    let first_start = FirstStart::new(&all, facts);
+    let mut plan = LineagePlan::default();
+    plan.create.extend(restored.iter().map(|lease| graph.restore(lease)));
     for shard in &listing.shards {
-        if let Some((new, is_child)) = family.start(shard, &pin) {
+        if let Some((new, is_child)) = graph.start(shard, &first_start) {
             if !is_child && !all.is_empty() {
-                changes.lost.push(shard.id.clone());
+                plan.lost.push(shard.id.clone());
             }
-            changes.create.push(new);
+            plan.create.push(new);
         }
     }
-    changes.lost.extend(lost_before.into_iter().cloned());
-    changes.remove = leases.iter().filter(|lease| family.is_spent(lease)).cloned().collect();
-    changes
+    plan.lost.extend(lost_before.into_iter().cloned());
+    plan.remove = leases.iter().filter(|lease| graph.is_removable(lease)).cloned().collect();
+    plan
 }
 
-/// The missing leases that are to be created again. One whose shard has leased descendants was ended, and its row removed,
-/// by another worker.
-fn restored(leases: &[Lease], listing: &ShardListing, origin: &Origin) -> Vec<Lease> {
-    let present = Family::new(leases, listing, &origin.stream);
+/// The missing leases that are to be created again. A shard with leased descendants is not among them: another worker read
+/// it to its end and removed the row.
+fn restored(leases: &[Lease], listing: &ShardListing, facts: &StreamFacts) -> Vec<Lease> {
+    let present = ShardGraph::new(leases, listing, &facts.stream);
     let is_lost = |lease: &&Lease| {
         present.listed.contains_key(&lease.shard)
             && !present.leased.contains_key(&lease.shard)
             && !present.has_leased_descendant(&lease.shard)
     };
-    origin.missing.iter().filter(is_lost).cloned().collect()
+    facts.missing.iter().filter(is_lost).cloned().collect()
 }
 
-/// The parts of the hash key space that no open shard covers. While a stream is resharded a listing may have such holes for
-/// a moment. Open shards without ranges say nothing, and are taken as they are.
+/// The parts of the hash key space that no open shard covers. A listing may have such holes while the stream is resharded.
+/// Where an open shard has no range, this cannot be known, and the listing is taken as complete.
 pub(super) fn holes(listing: &ShardListing) -> Vec<HashKeyRange> {
     let open: Vec<&Shard> = listing.shards.iter().filter(|shard| shard.is_open).collect();
     let mut ranges: Vec<HashKeyRange> = open.iter().filter_map(|shard| shard.hash_range).collect();
@@ -84,41 +83,41 @@ pub(super) fn holes(listing: &ShardListing) -> Vec<HashKeyRange> {
     holes
 }
 
-/// Where shards without any leased relative begin.
-struct Pin {
+/// Where a shard begins that has no leased relatives.
+struct FirstStart {
     word: StartWord,
     start_at: Option<Timestamp>,
     only_open: bool,
 }
 
-impl Pin {
-    fn of(leases: &[Lease], origin: &Origin) -> Self {
-        // A first start that was cut short is completed from the same moment.
+impl FirstStart {
+    fn new(leases: &[Lease], facts: &StreamFacts) -> Self {
+        // A first start that was interrupted is completed from the same moment.
         let begun = leases.iter().filter_map(|lease| lease.start_at).min();
-        let start_at = match (origin.initial, origin.latest) {
+        let start_at = match (facts.initial, facts.latest) {
             (InitialPosition::Latest, LatestStart::Moment(moment)) if leases.is_empty() => Some(moment),
             (InitialPosition::Latest, _) => begun,
             (InitialPosition::AtTimestamp(moment), _) => Some(begun.unwrap_or(moment)),
             (InitialPosition::TrimHorizon, _) => None,
         };
-        // Only the very first listing tells what was open at the beginning. A start that was cut short may find a shard
-        // closed that took records since, so it goes by ancestry and reads from the moment kept.
-        let only_open = origin.initial == InitialPosition::Latest && leases.is_empty() && start_at.is_some();
-        // Without a moment to begin at, a shard is read from the horizon rather than skipped: its stream is younger than the
-        // input, or its row was lost.
-        let word = if start_at.is_some() { origin.initial.word() } else { StartWord::TrimHorizon };
+        // Only the very first listing shows which shards were open at the beginning. A start that was interrupted may find
+        // that a shard with new records is closed by now, so shards are selected by ancestry and read from the stored moment.
+        let only_open = facts.initial == InitialPosition::Latest && leases.is_empty() && start_at.is_some();
+        // Without such a moment, the stream was created after the input was started, or the row was lost: the shard is read
+        // from TRIM_HORIZON so that no record is skipped.
+        let word = if start_at.is_some() { facts.initial.word() } else { StartWord::TrimHorizon };
         Self { word, start_at, only_open }
     }
 }
 
-struct Family<'a> {
+struct ShardGraph<'a> {
     leased: BTreeMap<&'a ShardId, &'a Lease>,
     listed: BTreeMap<&'a ShardId, &'a Shard>,
     children: BTreeMap<&'a ShardId, BTreeSet<&'a ShardId>>,
     stream: &'a StreamIdentity,
 }
 
-impl<'a> Family<'a> {
+impl<'a> ShardGraph<'a> {
     fn new(leases: &'a [Lease], listing: &'a ShardListing, stream: &'a StreamIdentity) -> Self {
         let mut children: BTreeMap<&ShardId, BTreeSet<&ShardId>> = BTreeMap::new();
         let of_shards = listing.shards.iter().map(|shard| (&shard.id, &shard.parents));
@@ -139,21 +138,21 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// The lease to create for a shard, if it is time, and whether it continues leased parents.
-    fn start(&self, shard: &Shard, pin: &Pin) -> Option<(NewLease, bool)> {
-        // A shard with leased descendants was consumed before, or lies before the beginning.
+    /// The lease to create for a shard, if it may be created now, and whether the shard has leased ancestors.
+    fn start(&self, shard: &Shard, first_start: &FirstStart) -> Option<(NewLease, bool)> {
+        // A shard with leased descendants was read before, or is older than the starting position.
         if self.leased.contains_key(&shard.id) || self.has_leased_descendant(&shard.id) {
             return None;
         }
         let is_child = self.has_leased_ancestor(&shard.id);
         let (start, start_at) = if is_child {
-            let is_ready = shard.parents.iter().all(|parent| self.is_over(parent));
+            let is_ready = shard.parents.iter().all(|parent| self.is_read(parent));
             is_ready.then_some((StartWord::TrimHorizon, None))?
         } else {
             let is_behind = |parent| !self.listed.contains_key(parent) || self.has_leased_descendant(parent);
             let is_root = shard.parents.iter().all(is_behind);
-            let begins = if pin.only_open { shard.is_open } else { is_root };
-            begins.then_some((pin.word, pin.start_at))?
+            let begins = if first_start.only_open { shard.is_open } else { is_root };
+            begins.then_some((first_start.word, first_start.start_at))?
         };
         let new = NewLease {
             shard: shard.id.clone(),
@@ -167,7 +166,7 @@ impl<'a> Family<'a> {
         Some((new, is_child))
     }
 
-    /// A lease as it was last seen, for a row that was lost.
+    /// The lease of a lost row, as it was last seen.
     fn restore(&self, lease: &Lease) -> NewLease {
         NewLease {
             shard: lease.shard.clone(),
@@ -180,24 +179,24 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// Everything in the shard was accepted, or nothing of it is left to read.
-    fn is_over(&self, shard: &ShardId) -> bool {
+    /// Whether all records of the shard were accepted, or the shard is gone.
+    fn is_read(&self, shard: &ShardId) -> bool {
         self.leased.get(shard).map_or_else(|| !self.listed.contains_key(shard), |lease| lease.checkpoint.is_ended())
     }
 
-    /// Whether nobody needs the lease of an ended shard any more.
-    fn is_spent(&self, lease: &Lease) -> bool {
-        let parents_gone = lease.parents.iter().all(|parent| !self.leased.contains_key(parent));
-        if !lease.checkpoint.is_ended() || !parents_gone {
+    /// Whether the lease of an ended shard is no longer needed.
+    fn is_removable(&self, lease: &Lease) -> bool {
+        let parents_removed = lease.parents.iter().all(|parent| !self.leased.contains_key(parent));
+        if !lease.checkpoint.is_ended() || !parents_removed {
             return false;
         }
         let children = self.children_of(&lease.shard);
-        let children_go_on = children.iter().all(|child| match self.leased.get(child) {
+        let children_started = children.iter().all(|child| match self.leased.get(child) {
             Some(child) => !matches!(child.checkpoint, Checkpoint::NotStarted(_)),
             None => self.has_leased_descendant(child),
         });
-        // Without children the row is what keeps a listed shard from being read again.
-        children_go_on && (!children.is_empty() || !self.listed.contains_key(&lease.shard))
+        // A listed shard without children keeps its row, or it would be read again.
+        children_started && (!children.is_empty() || !self.listed.contains_key(&lease.shard))
     }
 
     fn children_of(&self, shard: &ShardId) -> Vec<&'a ShardId> {
@@ -218,13 +217,13 @@ impl<'a> Family<'a> {
 
     fn reaches_lease(&self, from: Vec<&'a ShardId>, next: impl Fn(&ShardId) -> Vec<&'a ShardId>) -> bool {
         let mut seen = BTreeSet::new();
-        let mut ahead = from;
-        while let Some(id) = ahead.pop() {
+        let mut queue = from;
+        while let Some(id) = queue.pop() {
             if self.leased.contains_key(id) {
                 return true;
             }
             if seen.insert(id) {
-                ahead.extend(next(id));
+                queue.extend(next(id));
             }
         }
         false

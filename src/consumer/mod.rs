@@ -1,48 +1,47 @@
-//! The engine: a sharded stream consumed by leases. It knows no AWS; streams, leases and the app are ports of
-//! [`crate::domain`]. Called by `components`, which assembles a [`Worker`] for each input binding.
+//! Consumes a sharded stream with leases. It knows no AWS: streams, leases and the app are ports of [`crate::domain`].
+//! `bindings` creates a [`Worker`] for each input binding.
 //!
-//! Two owners, both of the same shape: `select` waits for one event, `apply` decides without waiting and returns
-//! effects, a driver performs them.
+//! The worker and each shard consumer have the same structure: a driver waits for one event, a pure `apply` decides and
+//! returns effects, and the driver performs them.
 //!
 //! ```text
-//!  Worker ── Coordinator      scan leases, list shards ─► identity ─► lineage: create, remove ─► assignment: take, ask
-//!    └─ one consumer a lease  Opening ─► Consuming ─► Draining ─► Ended(reason)
-//!         lanes: fetch │ delivery │ lease     at most one call each; the grant travels in the lease lane's call
+//!  Worker ── Coordinator            scan leases, list shards ─► identity ─► shard_sync, lineage: create, remove
+//!    │                                                                  └─► lease_taker: take, request handoff
+//!    └─ ShardDriver ── ShardConsumer   one for each lease: Running ─► Draining ─► Ended(reason)
+//!         calls: fetch │ delivery │ lease     at most one of each in flight; the lease call holds the grant
 //! ```
 //!
-//! Laws:
-//! - Nothing is checkpointed before the app accepted it and everything before it.
+//! Invariants:
+//! - A position is checkpointed only after the app accepted its record and all records before it.
 //! - A record is repeated until it is accepted; none is skipped.
-//! - A delivery begins only while the lease is surely ours: its fence is stamped before a renewal is sent and is
-//!   a fifth of the lease duration shorter than what others wait.
-//! - Nothing is read or delivered of a stream to which the leases do not belong.
-//! - A child's lease is created only when all its parents have ended.
-//! - The worker joins all that it started.
+//! - A delivery begins only before the fence of the lease. The fence is set when a renewal is sent, to a fifth of the lease
+//!   duration before other workers may take the lease.
+//! - Nothing is read or delivered while the leases belong to another stream.
+//! - The lease of a child shard is created only after all its parents have ended.
+//! - The worker joins all tasks that it started.
 
-mod assignment;
 mod coordinator;
-mod cycle;
 mod delivery;
-mod end_check;
 mod error;
-mod family;
-mod history;
 mod identity;
-mod lanes;
-mod lease_clock;
+mod lag;
+mod lease_scan;
+mod lease_taker;
 mod lineage;
-mod pause;
 mod progress;
-mod reading;
 mod settings;
 mod shard_consumer;
+mod shard_driver;
+mod shard_end;
 mod shard_events;
-mod vitals;
+mod shard_sync;
+mod stream_state;
+mod timers;
 mod worker;
 
 pub use error::ConsumerError;
-pub use history::StreamHistory;
 pub use settings::{ConsumerSettings, Ports};
+pub use stream_state::StreamState;
 pub use worker::Worker;
 
 #[cfg(test)]

@@ -1,44 +1,92 @@
-//! How far a shard came: the highest position with everything before it accepted.
+//! Progress of one shard: how far it was read, and the highest position up to which everything was accepted.
 
-use crate::domain::{RecordPosition, StartingPosition};
+use super::shard_events::LeaseCall;
+use crate::domain::{Checkpoint, RecordPosition, ShardId, StartingPosition};
 use std::collections::VecDeque;
+use std::time::Duration;
 
-/// Positions handed to delivery, in order, and which of them were accepted.
+/// State of reading one shard.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ReadState {
+    /// To be opened after a pause.
+    Closed { after: Duration },
+    /// A call is in flight.
+    Busy,
+    /// The next records may be fetched after a pause.
+    Open { after: Duration },
+    /// The end was signalled without child shards, and the shards are being listed.
+    ConfirmingEnd,
+    /// The position was rejected as invalid. A replaced stream gives the same error, so the stream is being checked.
+    PositionRejected,
+    /// The shard was read to its end. `noted`: the lease table has its child shards.
+    Finished { children: Vec<ShardId>, noted: bool },
+}
+
+impl ReadState {
+    pub(super) const OPEN: Self = Self::Open { after: Duration::ZERO };
+    /// The shard is gone, or its end is stored already.
+    pub(super) const NOTHING_LEFT: Self = Self::Finished { children: Vec::new(), noted: true };
+
+    pub(super) fn initial(stored: &Checkpoint) -> Self {
+        if stored.is_ended() { Self::NOTHING_LEFT } else { Self::Closed { after: Duration::ZERO } }
+    }
+
+    pub(super) const fn children_noted(&mut self) {
+        if let Self::Finished { noted, .. } = self {
+            *noted = true;
+        }
+    }
+
+    /// The next step at the end of a shard, once all its records were accepted: store the children, checkpoint the end,
+    /// release the lease.
+    pub(super) fn next_end_step(&self, all_accepted: bool, stored: &Checkpoint) -> Option<LeaseCall> {
+        let Self::Finished { children, noted } = self else { return None };
+        if !all_accepted {
+            return None;
+        }
+        Some(match (stored.is_ended(), *noted || children.is_empty()) {
+            (true, _) => LeaseCall::Release,
+            (false, false) => LeaseCall::NoteChildren(children.clone()),
+            (false, true) => LeaseCall::Checkpoint(Checkpoint::Ended),
+        })
+    }
+}
+
+/// The positions that were handed to delivery, in order, and which of them were accepted.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    handed: VecDeque<(RecordPosition, bool)>,
+    delivering: VecDeque<(RecordPosition, bool)>,
     reached: Option<RecordPosition>,
 }
 
 impl Progress {
-    /// Notes a position that goes to delivery. Positions come in order.
-    pub(super) fn hand(&mut self, position: RecordPosition) {
-        self.handed.push_back((position, false));
+    /// Adds a position that is handed to delivery. Positions must be added in order.
+    pub(super) fn push(&mut self, position: RecordPosition) {
+        self.delivering.push_back((position, false));
     }
 
-    /// Notes an accepted position; acceptances may come in any order.
+    /// Marks a position as accepted. Positions may be accepted in any order.
     pub(super) fn accept(&mut self, position: &RecordPosition) {
-        if let Ok(index) = self.handed.binary_search_by(|(handed, _)| handed.cmp(position)) {
-            self.handed[index].1 = true;
+        if let Ok(index) = self.delivering.binary_search_by(|(delivering, _)| delivering.cmp(position)) {
+            self.delivering[index].1 = true;
         }
-        while self.handed.front().is_some_and(|(_, accepted)| *accepted) {
-            self.reached = self.handed.pop_front().map(|(position, _)| position);
+        while self.delivering.front().is_some_and(|(_, accepted)| *accepted) {
+            self.reached = self.delivering.pop_front().map(|(position, _)| position);
         }
     }
 
-    /// The highest contiguous accepted position since this progress began.
+    /// The highest position up to which everything was accepted.
     pub(super) const fn reached(&self) -> Option<&RecordPosition> {
         self.reached.as_ref()
     }
 
-    /// Whether everything handed over was accepted.
-    pub(super) fn is_settled(&self) -> bool {
-        self.handed.is_empty()
+    pub(super) fn all_accepted(&self) -> bool {
+        self.delivering.is_empty()
     }
 }
 
-/// At the record and not after it: it may be an aggregate that was accepted in part, and finding it proves that
-/// nothing has aged out in between.
+/// At the record and not after it: it may be an aggregate that was accepted in part. Finding it also proves that no record
+/// has aged out since.
 pub(super) fn resume_at(position: &RecordPosition) -> StartingPosition {
     StartingPosition::At(position.sequence.clone())
 }
@@ -59,11 +107,11 @@ mod tests {
             count in 0_usize..=20,
         ) {
             let mut progress = Progress::default();
-            (1..=20).for_each(|number| progress.hand(position(number)));
+            (1..=20).for_each(|number| progress.push(position(number)));
             order[..count].iter().for_each(|number| progress.accept(&position(*number)));
             let expected = (1..=20).take_while(|number| order[..count].contains(number)).last();
             prop_assert_eq!(progress.reached().cloned(), expected.map(position));
-            prop_assert_eq!(progress.is_settled(), count == 20);
+            prop_assert_eq!(progress.all_accepted(), count == 20);
         }
     }
 }

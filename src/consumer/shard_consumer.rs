@@ -1,21 +1,18 @@
 //! Owner of one held shard. Pure: `apply` takes an event and the time, keeps all state, returns effects.
 //!
 //! ```text
-//!  Opening ──► Consuming ──► Draining ──► Ended(reason)
-//!     │            │            ▲
-//!     └────────────┴────────────┘ stop or handoff asked: record in hand, checkpoint, release
-//!  shard read to its end and all accepted: children, checkpoint "ended", release
-//!  lease lost or surely ours no more: end at once, checkpoint nothing
+//!  Running ──► Draining ──► Ended(reason)
+//!     │  stop or handoff requested: finish the record in flight, checkpoint, release
+//!     ├──► shard read to its end, all accepted: store the children, checkpoint the end, release ──► Ended
+//!     └──► lease lost, or fence passed: end at once without a checkpoint ──► Ended
 //! ```
 
-use super::delivery::Delivered;
-use super::end_check::{EndCheck, EndSignal, ListedShard};
-use super::lease_clock::LeaseClock;
-use super::progress::{Progress, resume_at};
-use super::reading::Reading;
+use super::lag::InputLag;
+use super::progress::{Progress, ReadState, resume_at};
 use super::settings::ConsumerSettings;
-use super::shard_events::{Effect, Ending, Event, LeaseAnswer, LeaseCall};
-use super::vitals::Vitals;
+use super::shard_end::{EndDecision, ListedShard, ShardEndCheck};
+use super::shard_events::{Effect, EndReason, Event, LeaseCall, LeaseCallResult};
+use super::timers::LeaseTimer;
 use crate::domain::{
     Checkpoint, Fetched, Lease, LeaseError, RecordBatch, RecordPosition, Renewed, RetrievalError, ShardId,
     StartingPosition,
@@ -27,374 +24,376 @@ use tokio::time::Instant;
 #[derive(Debug)]
 enum Phase {
     Running,
-    Draining { why: Ending, hand_until: Instant, until: Instant, settled: bool },
+    /// `delivery_until`: when the record in flight is aborted. `until`: when the lease is left to expire.
+    Draining {
+        reason: EndReason,
+        delivery_until: Instant,
+        until: Instant,
+        is_delivery_done: bool,
+    },
     Ended,
 }
 
-/// State of one held shard.
 #[derive(Debug)]
 pub(super) struct ShardConsumer {
     shard: ShardId,
     drain_limit: Duration,
     handoff_limit: Duration,
-    vitals: Vitals,
+    lag: InputLag,
     phase: Phase,
-    reading: Reading,
+    read_state: ReadState,
     read_waits: Waits,
-    end_check: EndCheck,
-    /// Where to open while nothing was accepted.
+    end_check: ShardEndCheck,
+    /// Where to open the shard while nothing was accepted.
     start: StartingPosition,
-    /// Records up to here were accepted before.
+    /// Records up to here were accepted before this consumer started.
     skip_to: Option<RecordPosition>,
-    /// The next record should be the one that the shard was opened at.
-    expects: Option<RecordPosition>,
+    /// The position at which the shard was opened. If the next record is beyond it, records have aged out.
+    expected: Option<RecordPosition>,
     progress: Progress,
-    accepted_since: Option<Instant>,
+    /// Since when accepted records wait for a checkpoint.
+    unstored_since: Option<Instant>,
     stored: Checkpoint,
-    clock: LeaseClock,
-    lease_busy: bool,
+    timer: LeaseTimer,
+    is_lease_busy: bool,
 }
 
 impl ShardConsumer {
-    /// For a lease just taken; the take was sent at `begun`.
-    pub(super) fn new(lease: &Lease, settings: &ConsumerSettings, vitals: Vitals, begun: Instant) -> Self {
+    /// For a lease that was just taken; the take was sent at `begun`.
+    pub(super) fn new(lease: &Lease, settings: &ConsumerSettings, lag: InputLag, begun: Instant) -> Self {
         let seed = settings.seed_for(&lease.shard);
-        let reading = if lease.checkpoint.is_ended() {
-            Reading::Finished { children: Vec::new(), noted: true }
-        } else {
-            Reading::Closed { after: Duration::ZERO }
-        };
         Self {
             shard: lease.shard.clone(),
             drain_limit: settings.drain_limit,
             handoff_limit: settings.handoff_limit,
-            vitals,
+            lag,
             phase: Phase::Running,
-            reading,
+            read_state: ReadState::initial(&lease.checkpoint),
             read_waits: settings.retry.waits(seed),
-            end_check: EndCheck::new(seed),
+            end_check: ShardEndCheck::new(seed),
             start: lease.opening(),
             skip_to: lease.checkpoint.position().cloned(),
-            expects: None,
+            expected: None,
             progress: Progress::default(),
-            accepted_since: None,
+            unstored_since: None,
             stored: lease.checkpoint.clone(),
-            clock: LeaseClock::new(settings.lease_duration, settings.commit_interval, begun, seed),
-            lease_busy: false,
+            timer: LeaseTimer::new(settings.lease_duration, settings.checkpoint_interval, begun, seed),
+            is_lease_busy: false,
         }
     }
 
-    /// The moment from which on no delivery may begin.
+    /// No delivery may begin at this moment or later.
     pub(super) const fn fence(&self) -> Instant {
-        self.clock.fence()
+        self.timer.fence()
     }
 
     /// When to send `Woke` if nothing else happens.
     pub(super) fn wake_at(&self) -> Instant {
-        let mut wake = self.clock.fence();
-        if !self.lease_busy {
-            wake = wake.min(self.clock.next_write(self.unstored().is_some()));
+        let mut wake = self.timer.fence();
+        if !self.is_lease_busy {
+            wake = wake.min(self.timer.next_write(self.unstored().is_some()));
         }
-        if let Phase::Draining { hand_until, until, settled, .. } = self.phase {
-            wake = wake.min(if settled { until } else { hand_until });
+        if let Phase::Draining { delivery_until, until, is_delivery_done, .. } = self.phase {
+            wake = wake.min(if is_delivery_done { until } else { delivery_until });
         }
         wake
     }
 
-    /// Takes an event; the effects are to be performed in order.
+    /// Applies an event. The effects are to be performed in order.
     pub(super) fn apply(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Opened(Ok(())) => self.reading = Reading::OPEN,
+            Event::Opened(Ok(())) => self.read_state = ReadState::OPEN,
             Event::Opened(Err(error)) => self.read_failed(&error, &mut effects),
             Event::Fetched(result) => self.fetched(result, now, &mut effects),
-            Event::Replaced { leased, found } => self.drain(Ending::Replaced { leased, found }, now, &mut effects),
-            Event::Listed(found) if self.reading == Reading::Unconfirmed => {
-                self.reading = Reading::Open { after: self.end_check.listed(&self.shard, found) };
+            Event::Replaced(replacement) => self.drain(EndReason::Replaced(replacement), now, &mut effects),
+            Event::Listed(found) if self.read_state == ReadState::ConfirmingEnd => {
+                self.read_state = ReadState::Open { after: self.end_check.listed(&self.shard, found) };
             }
-            Event::Listed(found) => self.not_found_listed(found, now, &mut effects),
-            Event::Delivered(Delivered::Accepted(position)) => self.accepted(&position, now),
-            Event::Delivered(Delivered::Settled) => self.settled(),
-            Event::Leased { begun, answer, handed_off } => {
-                self.lease_busy = false;
-                self.leased(answer, begun, now, &mut effects);
-                if handed_off {
-                    self.drain(Ending::HandedOff, now, &mut effects);
+            Event::Listed(found) => self.listed_after_failure(found, now, &mut effects),
+            Event::Accepted(position) => self.accepted(&position, now),
+            Event::Drained => {
+                if let Phase::Draining { is_delivery_done, .. } = &mut self.phase {
+                    *is_delivery_done = true;
                 }
-                effects.push(Effect::SetFence(self.clock.fence()));
             }
-            Event::StopAsked => self.drain(Ending::Stopped, now, &mut effects),
-            Event::Forced => self.end(Ending::Forced, now, &mut effects),
+            Event::LeaseCallDone { begun, result, handed_off } => {
+                self.is_lease_busy = false;
+                self.lease_call_done(result, begun, now, &mut effects);
+                if handed_off {
+                    self.drain(EndReason::HandedOff, now, &mut effects);
+                }
+                effects.push(Effect::SetFence(self.timer.fence()));
+            }
+            Event::StopRequested => self.drain(EndReason::Stopped, now, &mut effects),
+            Event::Forced => self.end(EndReason::Forced, now, &mut effects),
             Event::Woke => {}
         }
-        self.decide(now, &mut effects);
+        self.next_effects(now, &mut effects);
         effects
     }
 
     /// What follows from the state, whatever the event was.
-    fn decide(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.clock.is_over(now) {
-            self.end(Ending::LeaseLost, now, effects);
+    fn next_effects(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.timer.is_fenced(now) {
+            self.end(EndReason::LeaseLost, now, effects);
         }
-        if let Phase::Draining { why, hand_until, until, settled } = &mut self.phase {
-            if !*settled && now >= *hand_until {
-                *settled = true;
-                *why = why.cut();
-                tracing::warn!(shard = %self.shard, "record in hand took too long and was dropped, it will come again");
-                effects.push(Effect::DropDelivery);
+        if let Phase::Draining { reason, delivery_until, until, is_delivery_done } = &mut self.phase {
+            if !*is_delivery_done && now >= *delivery_until {
+                *is_delivery_done = true;
+                *reason = reason.or_aborted();
+                tracing::warn!(shard = %self.shard, "delivery aborted at drain limit; record will be redelivered");
+                effects.push(Effect::AbortDelivery);
             }
             if now >= *until {
-                let why = why.cut();
-                tracing::warn!(shard = %self.shard, "drain took too long, lease was left to expire");
-                self.end(why, now, effects);
+                let reason = reason.or_aborted();
+                tracing::warn!(shard = %self.shard, "drain limit exceeded; lease will expire");
+                self.end(reason, now, effects);
             }
         }
         if matches!(self.phase, Phase::Ended) {
             return;
         }
-        if !self.lease_busy
-            && self.clock.may_write(now)
+        if !self.is_lease_busy
+            && self.timer.may_write(now)
             && let Some(call) = self.next_call(now)
         {
-            self.lease_busy = true;
+            self.is_lease_busy = true;
             effects.push(Effect::Lease(call));
         }
         if matches!(self.phase, Phase::Running) {
-            self.read_on(effects);
+            self.continue_reading(effects);
         }
     }
 
     fn next_call(&self, now: Instant) -> Option<LeaseCall> {
         let unstored = self.unstored();
-        if let Some(last_steps) = self.reading.last_steps(self.progress.is_settled(), &self.stored) {
-            // Noting children does not move the counter, so a renewal that is due goes first.
-            let renew = self.clock.renewal_due(now) && matches!(last_steps, LeaseCall::NoteChildren(_));
-            return Some(if renew { LeaseCall::Renew } else { last_steps });
+        if let Some(step) = self.read_state.next_end_step(self.progress.all_accepted(), &self.stored) {
+            // Storing the children does not change the counter, so a renewal that is due comes first.
+            let renew = self.timer.renewal_due(now) && matches!(step, LeaseCall::NoteChildren(_));
+            return Some(if renew { LeaseCall::Renew } else { step });
         }
-        if matches!(self.phase, Phase::Draining { settled: true, .. }) {
+        if matches!(self.phase, Phase::Draining { is_delivery_done: true, .. }) {
             return Some(unstored.map_or(LeaseCall::Release, LeaseCall::Checkpoint));
         }
-        if self.clock.renewal_due(now) && self.clock.hearing_due(now) {
-            return Some(LeaseCall::Renew);
-        }
         match unstored {
-            Some(_) if self.clock.hearing_due(now) => Some(LeaseCall::Renew),
-            Some(checkpoint) if self.clock.commit_due(now) || self.clock.renewal_due(now) => {
+            Some(_) if self.timer.handoff_check_due(now) => Some(LeaseCall::Renew),
+            Some(checkpoint) if self.timer.checkpoint_due(now) || self.timer.renewal_due(now) => {
                 Some(LeaseCall::Checkpoint(checkpoint))
             }
-            Some(_) | None => self.clock.renewal_due(now).then_some(LeaseCall::Renew),
+            Some(_) | None => self.timer.renewal_due(now).then_some(LeaseCall::Renew),
         }
     }
 
-    /// Accepted progress that the store does not know yet.
+    /// Accepted progress that the lease store does not have yet.
     fn unstored(&self) -> Option<Checkpoint> {
         let reached = Checkpoint::After(self.progress.reached()?.clone());
         reached.is_beyond(&self.stored).then_some(reached)
     }
 
-    fn read_on(&mut self, effects: &mut Vec<Effect>) {
-        match &self.reading {
-            Reading::Closed { after } => {
-                let after = *after;
-                let reached = self.progress.reached().or(self.skip_to.as_ref()).cloned();
+    fn continue_reading(&mut self, effects: &mut Vec<Effect>) {
+        match self.read_state {
+            ReadState::Closed { after } => {
+                let reached = self.reached().cloned();
                 let position = reached.as_ref().map_or_else(|| self.start.clone(), resume_at);
-                self.expects = reached;
+                self.expected = reached;
                 effects.push(Effect::Open { position, after });
-                self.reading = Reading::Busy;
+                self.read_state = ReadState::Busy;
             }
-            Reading::Open { after } if self.progress.is_settled() => {
-                effects.push(Effect::Fetch { after: *after });
-                self.reading = Reading::Busy;
+            ReadState::Open { after } if self.progress.all_accepted() => {
+                effects.push(Effect::Fetch { after });
+                self.read_state = ReadState::Busy;
             }
-            Reading::Open { .. } | Reading::Busy | Reading::Unconfirmed | Reading::Refused => {}
-            Reading::Finished { .. } => {}
+            ReadState::Open { .. } | ReadState::Busy | ReadState::ConfirmingEnd | ReadState::PositionRejected => {}
+            ReadState::Finished { .. } => {}
         }
+    }
+
+    /// The highest accepted position, of this consumer or of an earlier one.
+    fn reached(&self) -> Option<&RecordPosition> {
+        self.progress.reached().or(self.skip_to.as_ref())
     }
 
     fn fetched(&mut self, result: Result<Fetched, RetrievalError>, now: Instant, effects: &mut Vec<Effect>) {
         match result {
             Ok(Fetched::Batch(batch)) => {
                 self.read_waits.reset();
-                self.reading = Reading::OPEN;
-                self.take_in(batch, now, effects);
+                self.read_state = ReadState::OPEN;
+                self.deliver(batch, now, effects);
             }
-            Ok(Fetched::ShardEnded { children }) if children.is_empty() => match self.end_check.signalled() {
-                EndSignal::Confirmed => self.finished(children),
-                EndSignal::ReadAgain => self.reading = Reading::OPEN,
-                EndSignal::AskListing => {
-                    effects.push(Effect::ListShards);
-                    self.reading = Reading::Unconfirmed;
-                }
-            },
-            Ok(Fetched::ShardEnded { children }) => self.finished(children),
+            Ok(Fetched::ShardEnded { children }) => self.end_signalled(children, effects),
             Err(error) => self.read_failed(&error, effects),
         }
     }
 
-    fn finished(&mut self, children: Vec<ShardId>) {
-        tracing::info!(shard = %self.shard, "shard was read to its end");
-        self.reading = Reading::Finished { children, noted: false };
+    fn end_signalled(&mut self, children: Vec<ShardId>, effects: &mut Vec<Effect>) {
+        let decision = if children.is_empty() { self.end_check.end_signalled() } else { EndDecision::Ended };
+        self.read_state = match decision {
+            EndDecision::Ended => {
+                tracing::info!(shard = %self.shard, "shard was read to its end");
+                ReadState::Finished { children, noted: false }
+            }
+            EndDecision::ReadAgain => ReadState::OPEN,
+            EndDecision::ListShards => {
+                effects.push(Effect::ListShards);
+                ReadState::ConfirmingEnd
+            }
+        };
     }
 
-    fn take_in(&mut self, batch: RecordBatch, now: Instant, effects: &mut Vec<Effect>) {
-        self.vitals.fetched(&self.shard, &batch, now);
+    fn deliver(&mut self, batch: RecordBatch, now: Instant, effects: &mut Vec<Effect>) {
+        self.lag.fetched(&self.shard, &batch, now);
         if let Some(first) = batch.records.first()
-            && let Some(expected) = self.expects.take()
+            && let Some(expected) = self.expected.take()
             && first.position.sequence > expected.sequence
         {
             tracing::warn!(shard = %self.shard, %expected, found = %first.position, "records may have aged out unread");
-            self.vitals.metrics.retention_gap();
+            self.lag.metrics.retention_gap();
         }
-        let done = self.progress.reached().or(self.skip_to.as_ref()).cloned();
         let mut records = batch.records;
-        records.retain(|record| done.as_ref().is_none_or(|done| record.position > *done));
-        self.end_check.answered(!records.is_empty());
+        if let Some(reached) = self.reached() {
+            records.retain(|record| record.position > *reached);
+        }
+        self.end_check.responded(!records.is_empty());
         if !records.is_empty() {
-            records.iter().for_each(|record| self.progress.hand(record.position.clone()));
+            records.iter().for_each(|record| self.progress.push(record.position.clone()));
             effects.push(Effect::Deliver(records));
         }
     }
 
     fn read_failed(&mut self, error: &RetrievalError, effects: &mut Vec<Effect>) {
-        let resumed = self.progress.reached().is_some() || self.skip_to.is_some();
-        let is_refused = matches!(error, RetrievalError::InvalidPosition { .. }) && resumed;
-        if is_refused || matches!(error, RetrievalError::NotFound { .. }) {
-            tracing::warn!(shard = %self.shard, %error, "shard could not be read; its stream is checked");
+        let is_rejected = matches!(error, RetrievalError::InvalidPosition { .. }) && self.reached().is_some();
+        if is_rejected || matches!(error, RetrievalError::NotFound { .. }) {
+            tracing::warn!(shard = %self.shard, %error, "shard could not be read; checking its stream");
             effects.push(Effect::ListShards);
-            self.reading = if is_refused { Reading::Refused } else { Reading::Busy };
+            self.read_state = if is_rejected { ReadState::PositionRejected } else { ReadState::Busy };
             return;
         }
         let after = self.read_waits.next_wait();
         tracing::warn!(shard = %self.shard, ?after, %error, "shard could not be read");
-        self.reading = Reading::Closed { after };
+        self.read_state = ReadState::Closed { after };
     }
 
-    /// The stream and the shard are those of the lease, but do not know the position: all that is held is read again.
-    fn begin_at_horizon(&mut self) {
-        tracing::warn!(shard = %self.shard, stored = ?self.stored, "stored position is unknown, began at the horizon");
-        self.vitals.metrics.position_reset();
+    /// Stream and shard are those of the lease, but Kinesis rejects the position: the shard is read from its oldest record.
+    fn reset_to_horizon(&mut self) {
+        tracing::warn!(shard = %self.shard, stored = ?self.stored, "position reset to TRIM_HORIZON because Kinesis rejected it");
+        self.lag.metrics.position_reset();
         self.skip_to = None;
         self.progress = Progress::default();
         self.start = StartingPosition::TrimHorizon;
-        self.reading = Reading::Closed { after: self.read_waits.next_wait() };
+        self.read_state = ReadState::Closed { after: self.read_waits.next_wait() };
     }
 
-    fn not_found_listed(&mut self, found: ListedShard, now: Instant, effects: &mut Vec<Effect>) {
+    fn listed_after_failure(&mut self, found: ListedShard, now: Instant, effects: &mut Vec<Effect>) {
         match found {
-            ListedShard::Open | ListedShard::Closed if self.reading == Reading::Refused => self.begin_at_horizon(),
-            ListedShard::Absent => {
-                tracing::warn!(shard = %self.shard, "shard aged out of the stream, records may be lost");
-                self.vitals.metrics.retention_gap();
-                self.reading = Reading::Finished { children: Vec::new(), noted: true };
+            ListedShard::Open | ListedShard::Closed if self.read_state == ReadState::PositionRejected => {
+                self.reset_to_horizon();
             }
-            // The shard is there, so what is missing is the way to read it (a deregistered consumer, for one).
-            ListedShard::Open | ListedShard::Closed => self.drain(Ending::Unreadable, now, effects),
-            ListedShard::Unknown => self.reading = Reading::Closed { after: self.read_waits.next_wait() },
+            ListedShard::Absent => {
+                tracing::warn!(shard = %self.shard, "shard aged out of the stream; records may be lost");
+                self.lag.metrics.retention_gap();
+                self.read_state = ReadState::NOTHING_LEFT;
+            }
+            // The shard exists, so something else is missing, for example the registered stream consumer.
+            ListedShard::Open | ListedShard::Closed => self.drain(EndReason::Unreadable, now, effects),
+            ListedShard::Unknown => self.read_state = ReadState::Closed { after: self.read_waits.next_wait() },
         }
     }
 
     fn accepted(&mut self, position: &RecordPosition, now: Instant) {
         self.progress.accept(position);
-        if self.progress.is_settled() {
-            self.vitals.caught_up(&self.shard, now);
+        if self.progress.all_accepted() {
+            self.lag.all_accepted(&self.shard, now);
         }
-        if self.accepted_since.is_none() {
-            self.accepted_since = Some(now);
-            self.vitals.waits_since(&self.shard, self.accepted_since, now);
-        }
-    }
-
-    const fn settled(&mut self) {
-        if let Phase::Draining { settled, .. } = &mut self.phase {
-            *settled = true;
+        if self.unstored_since.is_none() {
+            self.set_unstored(Some(now), now);
         }
     }
 
-    fn leased(&mut self, answer: LeaseAnswer, begun: Instant, now: Instant, effects: &mut Vec<Effect>) {
-        match answer {
-            LeaseAnswer::Renewed(Ok(renewed)) => {
-                self.clock.written(begun);
-                self.clock.heard(begun);
-                self.vitals.look(now);
-                self.vitals.waits_since(&self.shard, self.accepted_since, now);
+    fn set_unstored(&mut self, since: Option<Instant>, now: Instant) {
+        self.unstored_since = since;
+        self.lag.set_unstored(&self.shard, since, now);
+    }
+
+    fn lease_call_done(&mut self, result: LeaseCallResult, begun: Instant, now: Instant, effects: &mut Vec<Effect>) {
+        match result {
+            LeaseCallResult::Renewed(Ok(renewed)) => {
+                self.timer.counter_changed(begun);
+                self.timer.handoff_checked(begun);
+                self.lag.tick(now);
+                self.set_unstored(self.unstored_since, now);
                 if renewed == Renewed::HandoffAsked {
-                    self.drain(Ending::HandedOff, now, effects);
+                    self.drain(EndReason::HandedOff, now, effects);
                 }
             }
-            LeaseAnswer::Checkpointed(stored, Ok(())) => {
-                self.clock.written(begun);
-                self.clock.committed(now);
-                self.vitals.metrics.checkpointed();
+            LeaseCallResult::Checkpointed(stored, Ok(())) => {
+                self.timer.counter_changed(begun);
+                self.timer.checkpointed(now);
+                self.lag.metrics.checkpointed();
                 self.stored = stored;
-                self.accepted_since = self.unstored().map(|_| begun);
-                self.vitals.waits_since(&self.shard, self.accepted_since, now);
+                self.set_unstored(self.unstored().map(|_| begun), now);
             }
-            LeaseAnswer::ChildrenNoted(Ok(())) => {
-                if let Reading::Finished { noted, .. } = &mut self.reading {
-                    *noted = true;
-                }
-            }
-            LeaseAnswer::Released(result) => self.released(result, now, effects),
-            LeaseAnswer::Renewed(Err(error))
-            | LeaseAnswer::Checkpointed(_, Err(error))
-            | LeaseAnswer::ChildrenNoted(Err(error)) => self.lease_failed(&error, now, effects),
+            LeaseCallResult::ChildrenNoted(Ok(())) => self.read_state.children_noted(),
+            LeaseCallResult::Released(result) => self.released(result, now, effects),
+            LeaseCallResult::Renewed(Err(error))
+            | LeaseCallResult::Checkpointed(_, Err(error))
+            | LeaseCallResult::ChildrenNoted(Err(error)) => self.lease_call_failed(&error, now, effects),
         }
     }
 
-    fn lease_failed(&mut self, error: &LeaseError, now: Instant, effects: &mut Vec<Effect>) {
+    fn lease_call_failed(&mut self, error: &LeaseError, now: Instant, effects: &mut Vec<Effect>) {
         match error {
-            LeaseError::Lost { .. } => self.end(Ending::LeaseLost, now, effects),
+            LeaseError::Lost { .. } => self.end(EndReason::LeaseLost, now, effects),
             LeaseError::Unusable { .. } => {
                 tracing::error!(shard = %self.shard, %error, "lease store cannot be used");
-                self.end(Ending::Failed, now, effects);
+                self.end(EndReason::Failed, now, effects);
             }
             LeaseError::Unavailable { .. } => {
-                let wait = self.clock.failed(now);
-                tracing::warn!(shard = %self.shard, ?wait, %error, "lease was not written");
+                let wait = self.timer.write_failed(now);
+                tracing::warn!(shard = %self.shard, ?wait, %error, "lease could not be written");
             }
         }
     }
 
     fn released(&mut self, result: Result<(), LeaseError>, now: Instant, effects: &mut Vec<Effect>) {
         if let Err(error) = result {
-            tracing::warn!(shard = %self.shard, %error, "lease was not released and will expire");
+            tracing::warn!(shard = %self.shard, %error, "lease could not be released; it will expire");
         }
-        let why = match self.phase {
-            _ if self.stored.is_ended() => Ending::ShardEnded,
-            Phase::Draining { why, .. } => why,
-            Phase::Running | Phase::Ended => Ending::Failed,
+        let reason = match self.phase {
+            _ if self.stored.is_ended() => EndReason::ShardEnded,
+            Phase::Draining { reason, .. } => reason,
+            Phase::Running | Phase::Ended => EndReason::Failed,
         };
-        self.end(why, now, effects);
+        self.end(reason, now, effects);
     }
 
-    fn drain(&mut self, why: Ending, now: Instant, effects: &mut Vec<Effect>) {
-        let limit = if why == Ending::HandedOff { self.handoff_limit } else { self.drain_limit };
-        let (hand_by, end_by) = (now + limit / 4 * 3, now + limit);
+    /// Three quarters of the limit are for the record in flight, the rest is for the last lease calls.
+    fn drain(&mut self, reason: EndReason, now: Instant, effects: &mut Vec<Effect>) {
+        let limit = if reason == EndReason::HandedOff { self.handoff_limit } else { self.drain_limit };
+        let (delivery_until, until) = (now + limit / 4 * 3, now + limit);
         match &mut self.phase {
             Phase::Running => {
-                effects.push(Effect::StopReading);
-                effects.push(Effect::DrainDelivery);
-                self.phase = Phase::Draining { why, hand_until: hand_by, until: end_by, settled: false };
+                effects.extend([Effect::StopReading, Effect::DrainDelivery]);
+                self.phase = Phase::Draining { reason, delivery_until, until, is_delivery_done: false };
             }
-            // A stop outranks a handoff, which goes on all the same: release gives the lease to whoever asked.
-            Phase::Draining { why: known, hand_until, until, .. } if why == Ending::Stopped => {
-                (*known, *hand_until, *until) = (why, hand_by.min(*hand_until), end_by.min(*until));
+            // A stop replaces the reason of a handoff. The handoff still happens: the release gives the lease to the
+            // worker that requested it.
+            Phase::Draining { reason: old, delivery_until: first, until: last, .. } if reason == EndReason::Stopped => {
+                (*old, *first, *last) = (reason, delivery_until.min(*first), until.min(*last));
             }
             Phase::Draining { .. } | Phase::Ended => {}
         }
     }
 
-    fn end(&mut self, why: Ending, now: Instant, effects: &mut Vec<Effect>) {
+    fn end(&mut self, reason: EndReason, now: Instant, effects: &mut Vec<Effect>) {
         if matches!(self.phase, Phase::Ended) {
             return;
         }
-        if why == Ending::LeaseLost {
-            self.vitals.metrics.lease_lost();
+        if reason == EndReason::LeaseLost {
+            self.lag.metrics.lease_lost();
         }
-        self.vitals.forget(&self.shard, now);
+        self.lag.remove(&self.shard, now);
         self.phase = Phase::Ended;
-        effects.push(Effect::StopReading);
-        effects.push(Effect::DropDelivery);
-        effects.push(Effect::End(why));
+        effects.extend([Effect::StopReading, Effect::AbortDelivery, Effect::End(reason)]);
     }
 }

@@ -1,39 +1,39 @@
-//! What a shard consumer is told, and what it wants done.
+//! Events and effects of a shard consumer.
 
-use super::delivery::Delivered;
-use super::end_check::ListedShard;
+use super::identity::Replacement;
+use super::shard_end::ListedShard;
 use crate::domain::{
-    Checkpoint, Fetched, LeaseError, Record, Renewed, RetrievalError, ShardId, StartingPosition, Timestamp,
+    Checkpoint, Fetched, LeaseError, Record, RecordPosition, Renewed, RetrievalError, ShardId, StartingPosition,
 };
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Something that came to an end, or came to pass.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The shard was opened, or not.
     Opened(Result<(), RetrievalError>),
-    /// A read ended.
     Fetched(Result<Fetched, RetrievalError>),
-    /// The shards were listed.
     Listed(ListedShard),
-    /// The stream is not the one that the lease was made for; their creation times.
-    Replaced { leased: Timestamp, found: Timestamp },
-    /// Delivery told something.
-    Delivered(Delivered),
-    /// A call to the lease store ended; it was sent at `begun`.
-    Leased { begun: Instant, answer: LeaseAnswer, handed_off: bool },
-    /// The worker asks to finish.
-    StopAsked,
-    /// The worker asks to drop everything.
+    /// The stream is not the one that the lease was created for.
+    Replaced(Replacement),
+    /// The app accepted this record.
+    Accepted(RecordPosition),
+    /// After [`Effect::DrainDelivery`]: no record is in flight any more.
+    Drained,
+    /// A call to the lease store that was sent at `begun` returned.
+    LeaseCallDone {
+        begun: Instant,
+        result: LeaseCallResult,
+        handed_off: bool,
+    },
+    StopRequested,
+    /// Drop everything.
     Forced,
-    /// The moment of `wake_at` came.
+    /// The time of `wake_at` was reached.
     Woke,
 }
 
-/// What the lease store answered to which call.
 #[derive(Debug)]
-pub(super) enum LeaseAnswer {
+pub(super) enum LeaseCallResult {
     Renewed(Result<Renewed, LeaseError>),
     Checkpointed(Checkpoint, Result<(), LeaseError>),
     ChildrenNoted(Result<(), LeaseError>),
@@ -50,9 +50,9 @@ pub(super) enum Effect {
     Deliver(Vec<Record>),
     SetFence(Instant),
     DrainDelivery,
-    DropDelivery,
+    AbortDelivery,
     Lease(LeaseCall),
-    End(Ending),
+    End(EndReason),
 }
 
 /// A call to the lease store.
@@ -64,41 +64,41 @@ pub(super) enum LeaseCall {
     Release,
 }
 
-/// Why a consumer ended.
+/// Why a shard consumer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Everything in the shard was accepted.
+pub(super) enum EndReason {
+    /// All records of the shard were accepted.
     ShardEnded,
-    /// The worker was asked to finish.
+    /// A stop was requested.
     Stopped,
-    /// Another worker asked for the lease.
+    /// Another worker requested the lease.
     HandedOff,
-    /// The lease was lost or is no longer surely ours.
+    /// Another worker took the lease, or may have taken it.
     LeaseLost,
-    /// The lease store cannot be used, or the consumer itself failed.
+    /// The lease store is unusable, or the consumer panicked.
     Failed,
-    /// The worker was asked to finish, but the record in hand, or the lease, took too long.
-    Cut,
-    /// The shard is there but cannot be read; the whole input must be set up anew.
+    /// A stop was requested, and the record in flight or the last lease call exceeded the drain limit.
+    Aborted,
+    /// The shard exists but cannot be read. The input must be restarted.
     Unreadable,
-    /// The stream is not the one that the lease was made for; their creation times.
-    Replaced { leased: Timestamp, found: Timestamp },
-    /// The worker was told to drop everything.
+    /// The stream is not the one that the lease was created for.
+    Replaced(Replacement),
+    /// A forced stop was requested.
     Forced,
 }
 
-impl Ending {
-    /// The same ending where not all could be finished.
-    pub(super) const fn cut(self) -> Self {
+impl EndReason {
+    /// The reason to report after the drain limit was exceeded.
+    pub(super) const fn or_aborted(self) -> Self {
         match self {
-            Self::Stopped => Self::Cut,
+            Self::Stopped => Self::Aborted,
             Self::ShardEnded
             | Self::HandedOff
             | Self::LeaseLost
             | Self::Failed
-            | Self::Cut
+            | Self::Aborted
             | Self::Unreadable
-            | Self::Replaced { .. }
+            | Self::Replaced(_)
             | Self::Forced => self,
         }
     }

@@ -1,102 +1,102 @@
 //! One worker for each input binding: drives the coordinator and owns the shard consumers.
 
 use super::coordinator::{Coordinator, Effect, Event};
-use super::cycle;
 use super::error::ConsumerError;
 use super::identity::IdentityCheck;
-use super::lanes::consume;
+use super::lag::InputLag;
+use super::lease_scan;
 use super::settings::{ConsumerSettings, Ports};
-use super::shard_events::Ending;
-use super::vitals::Vitals;
+use super::shard_driver::{WorkerContext, consume};
+use super::shard_events::EndReason;
 use crate::domain::{ShardId, Stop};
 use crate::resilience::Backoff;
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, OptionFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-/// How long after the drain limit a consumer that did not end is cut.
-const GIVE_UP: Duration = Duration::from_millis(250);
+/// A shard consumer that has not ended so long after the drain limit is aborted.
+const ABORT_GRACE: Duration = Duration::from_millis(250);
 
 /// Reads a stream together with other workers of the same lease table.
 #[derive(Debug)]
 pub struct Worker {
-    settings: Arc<ConsumerSettings>,
-    ports: Ports,
-    identity: Arc<IdentityCheck>,
-    vitals: Vitals,
+    context: WorkerContext,
 }
 
 struct Driver {
-    worker: Worker,
-    /// Follows the caller's, and can be asked alone when the worker must end by itself.
+    context: WorkerContext,
+    /// Follows the caller's stop, and can be requested by the worker itself.
     stop: Stop,
     stop_seen: bool,
-    give_up_at: Option<Instant>,
-    /// A scan or a round of actions.
-    lane: Option<BoxFuture<'static, Event>>,
+    abort_at: Option<Instant>,
+    /// A scan or a round of lease changes.
+    table_call: Option<BoxFuture<'static, Event>>,
     listing: Option<BoxFuture<'static, Event>>,
-    consumers: Supervisor<(ShardId, Ending)>,
+    consumers: Supervisor<(ShardId, EndReason)>,
 }
 
 impl Worker {
-    /// A worker that does nothing yet.
     #[must_use]
     pub fn new(settings: ConsumerSettings, ports: Ports, metrics: InputMetrics) -> Self {
-        let identity = IdentityCheck::new(Arc::clone(&ports.directory), Arc::clone(&settings.history), settings.seed);
-        Self { settings: Arc::new(settings), ports, identity: Arc::new(identity), vitals: Vitals::new(metrics) }
+        let (directory, state) = (Arc::clone(&ports.directory), Arc::clone(&settings.stream_state));
+        let identity = Arc::new(IdentityCheck::new(directory, state, settings.seed));
+        let lag = InputLag::new(metrics);
+        Self { context: WorkerContext { settings: Arc::new(settings), ports, identity, lag } }
     }
 
-    /// Delivers records until told to stop; then drains within the drain limit: the record in hand is finished,
-    /// progress stored, leases released. Joins all that it started. Dropping the future aborts the consumers and
-    /// leaves their leases to expire.
+    /// Delivers records until a stop is requested. Then it drains within the drain limit: it finishes the records in
+    /// flight, stores progress and releases the leases. All tasks that it started are joined. Dropping the future aborts
+    /// the shard consumers and leaves their leases to expire.
     ///
     /// # Errors
     /// When the lease store or the stream cannot be used, or the stream was replaced by another of the same name.
     pub async fn run(self, stop: Stop) -> Result<(), ConsumerError> {
-        self.settings.history.begin(Instant::now());
+        let WorkerContext { settings, lag, .. } = &self.context;
+        settings.stream_state.mark_started(Instant::now());
         if !self.prepare(&stop).await? {
             return Ok(());
         }
-        let mut coordinator = Coordinator::new(Arc::clone(&self.settings), self.vitals.metrics.clone());
+        let mut coordinator = Coordinator::new(Arc::clone(settings), lag.metrics.clone());
         let mut driver = Driver {
-            worker: self,
+            context: self.context,
             stop: stop.child(),
             stop_seen: false,
-            give_up_at: None,
-            lane: None,
+            abort_at: None,
+            table_call: None,
             listing: None,
             consumers: Supervisor::new(),
         };
-        let mut event = Some(Event::Woke);
-        while let Some(happened) = event {
-            for effect in coordinator.apply(happened, Instant::now()) {
+        let mut next = Some(Event::Woke);
+        while let Some(event) = next {
+            for effect in coordinator.apply(event, Instant::now()) {
                 if let Some(result) = driver.perform(effect) {
                     return result;
                 }
             }
-            event = driver.select(coordinator.wake_at(Instant::now())).await;
+            next = driver.select(coordinator.wake_at(Instant::now())).await;
         }
-        (driver.lane, driver.listing) = (None, None);
-        let cut = driver.consumers.abort_and_join().await;
-        for name in &cut {
-            tracing::warn!(task = name, "shard consumer was cut, its lease will expire");
+        (driver.table_call, driver.listing) = (None, None);
+        let aborted = driver.consumers.abort_and_join().await;
+        for shard in &aborted {
+            tracing::warn!(shard, "shard consumer aborted; its lease will expire");
         }
-        driver.worker.vitals.metrics.set_leases_held(0);
-        if cut.is_empty() { Ok(()) } else { Err(ConsumerError::Cut) }
+        driver.context.lag.metrics.set_leases_held(0);
+        if aborted.is_empty() { Ok(()) } else { Err(ConsumerError::Aborted) }
     }
 
-    /// Makes the lease store usable; false when a stop was asked before it was.
+    /// Prepares the lease store; false when a stop was requested before that was done.
     async fn prepare(&self, stop: &Stop) -> Result<bool, ConsumerError> {
-        let mut waits = Backoff::millis(200, 10_000).waits(self.settings.seed);
+        let WorkerContext { settings, ports, .. } = &self.context;
+        let mut waits = Backoff::millis(200, 10_000).waits(settings.seed);
         loop {
             // Biased: a stop needs no leases.
             let result = tokio::select! {
                 biased;
                 () = stop.asked() => return Ok(false),
-                result = self.ports.leases.prepare() => result,
+                result = ports.leases.prepare() => result,
             };
             let error = match result {
                 Ok(()) => return Ok(true),
@@ -104,7 +104,7 @@ impl Worker {
                 Err(error) => return Err(error.into()),
             };
             let wait = waits.next_wait();
-            tracing::warn!(?wait, %error, "lease store was not ready");
+            tracing::warn!(?wait, %error, "lease store could not be prepared");
             tokio::select! {
                 biased;
                 () = stop.asked() => return Ok(false),
@@ -115,53 +115,58 @@ impl Worker {
 }
 
 impl Driver {
-    /// The next event; `None` when everything left must be cut.
+    /// The next event; `None` when all that is left must be aborted.
     async fn select(&mut self, wake_at: Option<Instant>) -> Option<Event> {
-        let give_up_at = self.give_up_at;
-        // Biased: orders before work.
+        // Biased: a stop comes before results.
         tokio::select! {
             biased;
             () = self.stop.forced() => None,
-            () = sleep_until(give_up_at) => None,
+            Some(()) = OptionFuture::from(self.abort_at.map(sleep_until)) => None,
             () = self.stop.asked(), if !self.stop_seen => {
                 self.stop_seen = true;
-                Some(Event::StopAsked)
+                Some(Event::StopRequested)
             }
             Some(ended) = self.consumers.next() => Some(consumer_ended(ended)),
-            event = lane(&mut self.lane) => Some(event),
-            event = lane(&mut self.listing) => Some(event),
-            () = sleep_until(wake_at) => Some(Event::Woke),
+            Some(event) = OptionFuture::from(self.table_call.as_mut()) => {
+                self.table_call = None;
+                Some(event)
+            }
+            Some(event) = OptionFuture::from(self.listing.as_mut()) => {
+                self.listing = None;
+                Some(event)
+            }
+            Some(()) = OptionFuture::from(wake_at.map(sleep_until)) => Some(Event::Woke),
         }
     }
 
     fn perform(&mut self, effect: Effect) -> Option<Result<(), ConsumerError>> {
-        let Worker { settings, ports, identity, vitals } = &self.worker;
+        let WorkerContext { settings, ports, identity, .. } = &self.context;
         match effect {
             Effect::Scan => {
                 let ports = ports.clone();
-                self.lane = Some(Box::pin(async move { Event::Viewed(cycle::scan(ports).await) }));
+                self.table_call = Some(Box::pin(async move { Event::Scanned(lease_scan::scan(ports).await) }));
             }
-            Effect::List { wants_identity } => {
+            Effect::List { with_identity } => {
                 let (ports, identity) = (ports.clone(), Arc::clone(identity));
-                let list = async move { Event::Listed(cycle::list(ports, identity, wants_identity).await) };
+                let list = async move { Event::Listed(lease_scan::list(ports, identity, with_identity).await) };
                 self.listing = Some(Box::pin(list));
             }
-            Effect::Act(actions) => {
+            Effect::Change(changes) => {
                 let (ports, worker) = (ports.clone(), settings.worker.clone());
-                self.lane = Some(Box::pin(async move { Event::Acted(cycle::act(ports, worker, actions).await) }));
+                let change = async move { Event::Changed(lease_scan::change(ports, worker, changes).await) };
+                self.table_call = Some(Box::pin(change));
             }
             Effect::Start(grant, begun) => {
                 let shard = grant.shard().clone();
                 tracing::info!(%shard, checkpoint = ?grant.lease().checkpoint, "lease was taken");
-                let whole = (Arc::clone(settings), ports.clone(), Arc::clone(identity), vitals.clone());
-                let consumer = consume(grant, begun, whole, self.stop.child());
-                let named = shard.as_str().to_owned();
-                self.consumers.spawn(named, async move { (shard, consumer.await) });
+                let consumer = consume(grant, begun, self.context.clone(), self.stop.child());
+                let name = shard.as_str().to_owned();
+                self.consumers.spawn(name, async move { (shard, consumer.await) });
             }
             Effect::StopConsumers => {
                 self.stop.finish();
-                // Consumers end by themselves at the drain limit; this is for one that does not.
-                self.give_up_at = Some(Instant::now() + settings.drain_limit + GIVE_UP);
+                // Consumers end at the drain limit. This is for one that does not.
+                self.abort_at = Some(Instant::now() + settings.drain_limit + ABORT_GRACE);
             }
             Effect::End(result) => return Some(result),
         }
@@ -169,32 +174,13 @@ impl Driver {
     }
 }
 
-/// A task bears the name of its shard, so one that panicked is known too.
-fn consumer_ended(ended: Ended<(ShardId, Ending)>) -> Event {
+/// The task is named after its shard, so the shard of a task that panicked is known.
+fn consumer_ended(ended: Ended<(ShardId, EndReason)>) -> Event {
     match ended.result {
-        Ok((shard, ending)) => Event::ConsumerEnded(shard, ending),
+        Ok((shard, reason)) => Event::ConsumerEnded(shard, reason),
         Err(failure) => {
-            tracing::error!(shard = ended.name, %failure, "shard consumer failed, its lease will expire");
-            Event::ConsumerEnded(ShardId::new(ended.name), Ending::Failed)
+            tracing::error!(shard = ended.name, %failure, "shard consumer failed; its lease will expire");
+            Event::ConsumerEnded(ShardId::new(ended.name), EndReason::Failed)
         }
-    }
-}
-
-/// Waits for the call in the lane; for ever when there is none. Cancel-safe: the call stays in its lane.
-async fn lane(lane: &mut Option<BoxFuture<'static, Event>>) -> Event {
-    match lane {
-        Some(pending) => {
-            let event = pending.await;
-            *lane = None;
-            event
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,35 +1,22 @@
-//! Which inputs are read, and what must be true before: an app port, the app up, the app's yes.
+//! Starts the inputs once the app is up, and asks the app which of them it takes.
 
 use crate::app::{Answer, AppChannel, Route};
-use crate::bindings::Checked;
 use crate::domain::{Binding, ComponentName, Stop};
-use crate::runtime::{self, Admission, InputGate, InputSlot, ReadinessGuard, Settled};
+use crate::runtime::{self, DrainOutcome, Input, ReadinessGuard, SubscriptionCheck};
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// An input as its file describes it.
+/// A connected input, and what its file states about it.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) name: ComponentName,
+pub(super) struct InputSpec {
+    pub(super) binding: Arc<dyn Binding>,
     pub(super) route: Option<String>,
     pub(super) needs_probe: bool,
 }
 
-impl Wanted {
-    /// The inputs among the components.
-    pub(super) fn of(checked: &Checked) -> Option<Self> {
-        let direction = checked.direction();
-        direction.has_input().then(|| Self {
-            name: checked.name.clone(),
-            route: checked.route().map(str::to_owned),
-            needs_probe: direction.needs_probe(),
-        })
-    }
-}
-
-/// Asks the app by OPTIONS where the file does not state a direction.
+/// Asks the app by an OPTIONS request, unless the file states a direction.
 #[derive(Debug)]
-struct Gate {
+struct OptionsProbe {
     app: AppChannel,
     route: Route,
     needs_probe: bool,
@@ -37,61 +24,63 @@ struct Gate {
 }
 
 #[async_trait]
-impl InputGate for Gate {
-    async fn admitted(&self, name: &ComponentName) -> Admission {
+impl SubscriptionCheck for OptionsProbe {
+    async fn is_subscribed(&self, name: &ComponentName) -> bool {
         if !self.needs_probe {
-            return Admission::Read;
+            return true;
         }
         match self.app.until_answered(&self.route, &self.stop).await {
-            Some(Answer::Wanted) => Admission::Read,
+            Some(Answer::Wanted) => true,
             Some(Answer::NotWanted { status, reason }) => {
                 tracing::warn!(
                     component = %name, status, path = %self.route, %reason,
-                    "input is not read since the app does not take it; set `direction: input` to read without asking"
+                    "input was not started because the app rejected its probe; to read it without a probe, set `direction: input`"
                 );
-                Admission::NotWanted
+                false
             }
-            None => Admission::NotWanted,
+            None => false,
         }
     }
 }
 
-/// Waits for the app, then reads all inputs until told to stop.
+/// Waits for the app, then reads all inputs until a stop is requested.
 pub(super) async fn run(
     app: Option<AppChannel>,
-    inputs: Vec<(Wanted, Arc<dyn Binding>)>,
+    inputs: Vec<InputSpec>,
     ready: ReadinessGuard,
     stop: Stop,
-) -> Settled {
+) -> DrainOutcome {
     let Some(app) = app else {
         if !inputs.is_empty() {
-            tracing::warn!("inputs are not read because there is no app port: give one by --app-port");
+            tracing::warn!("inputs were not started because no app port is set; set --app-port");
         }
         drop(ready);
         stop.asked().await;
-        return Settled::Clean;
+        return DrainOutcome::Clean;
     };
     if !app.wait_until_up(&stop).await {
-        return Settled::Clean;
+        return DrainOutcome::Clean;
     }
     drop(ready);
-    let slots = inputs.into_iter().map(|(wanted, binding)| slot(&app, &wanted, binding, &stop)).collect();
+    let inputs = inputs.into_iter().map(|spec| input(&app, spec, &stop)).collect();
     let reading = async {
-        let settled = runtime::run_inputs(slots, stop.clone()).await;
+        let outcome = runtime::run_inputs(inputs, stop.clone()).await;
+        // Inputs without a subscription end early. The daemon must not take that for a failure.
         stop.asked().await;
-        settled
+        outcome
     };
-    let settled = tokio::select! {
-        settled = reading => settled,
+    let outcome = tokio::select! {
+        outcome = reading => outcome,
         never = app.reap_idle() => match never {},
     };
     app.close_idle();
-    settled
+    outcome
 }
 
-fn slot(app: &AppChannel, wanted: &Wanted, binding: Arc<dyn Binding>, stop: &Stop) -> InputSlot {
-    let route = Route::new(wanted.route.as_deref(), &wanted.name);
+fn input(app: &AppChannel, spec: InputSpec, stop: &Stop) -> Input {
+    let InputSpec { binding, route, needs_probe } = spec;
+    let route = Route::new(route.as_deref(), binding.name());
     let handler = app.handler_for(route.clone());
-    let gate = Gate { app: app.clone(), route, needs_probe: wanted.needs_probe, stop: stop.clone() };
-    InputSlot { binding, handler, gate: Arc::new(gate) }
+    let probe = OptionsProbe { app: app.clone(), route, needs_probe, stop: stop.clone() };
+    Input { binding, handler, subscription: Arc::new(probe) }
 }

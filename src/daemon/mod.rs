@@ -1,18 +1,16 @@
-//! The composition root: builds each room in order, and owns the order of stopping.
+//! The composition root: creates the other modules in order, and stops them in order.
 //!
-//! *Up:* files → listeners (fail fast, before any AWS call) → components, in parallel, each under its `initTimeout` →
-//! HTTP, outputs usable → the app's port → its inputs → ready.
+//! *Start:* component files → listeners (before any AWS call, so that a used port fails at once) → components, concurrently,
+//! each within its `initTimeout` → HTTP is served, outputs can be invoked → the app's port → inputs → ready.
 //!
-//! *Down:* one token, one deadline, five phases, each logged with its duration: unready · inputs drain, while HTTP stays
-//! open because the app may call an output for its last event · HTTP drains · outputs flush · close. At the deadline
-//! tasks are cut, and still joined.
+//! *Stop:* one stop request, one time limit, five phases, each logged with its duration: not ready · inputs drain, while
+//! HTTP stays open because the app may invoke an output for its last event · HTTP drains · outputs close · metrics close.
+//! At the time limit tasks are aborted, and still joined.
 
 mod inputs;
-mod load;
 mod open_files;
 mod running;
 mod start;
 
-pub use load::load;
 pub use running::{Running, Shutdown};
-pub use start::{StartError, start};
+pub use start::{StartError, load, start};

@@ -1,8 +1,8 @@
-//! A daemon that is up, and how it comes down.
+//! A daemon that is running, and how it shuts down.
 
 use crate::domain::Stop;
 use crate::http::Drained;
-use crate::runtime::{Host, Readiness, Settled};
+use crate::runtime::{DrainOutcome, Host, Readiness};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::Metrics;
 use std::net::SocketAddr;
@@ -10,43 +10,39 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Names of the daemon's own tasks.
 pub(super) const HTTP: &str = "http";
 pub(super) const METRICS: &str = "metrics";
 pub(super) const INPUTS: &str = "inputs";
 
-/// How long parts that were told to drop everything may take to join their own tasks.
-const LAST_JOIN: Duration = Duration::from_millis(500);
+/// How long tasks may take to join their own tasks after a forced stop. Then they are aborted.
+const JOIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// So long before the end of a graceful stop, requests that still wait for an output are answered without a result; at most
+/// a fifth of the whole time.
+const RESPONSE_MARGIN: Duration = Duration::from_millis(500);
+/// How long an output may take to answer its pending requests when it is closed early.
+const EARLY_CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// So long before connections are closed, all who still wait for an output are answered; at most a fifth of the time.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
-/// An output that is told to end at once tells its callers within that.
-const LAST_WORDS: Duration = Duration::from_millis(50);
-
-/// What the daemon's own tasks end with.
+/// Result of one of the daemon's own tasks.
 #[derive(Debug)]
-pub(super) enum Part {
-    /// The HTTP API.
+pub(super) enum TaskResult {
     Http(Drained),
-    /// The metrics page.
     Metrics(Drained),
-    /// All inputs.
-    Inputs(Settled),
+    Inputs(DrainOutcome),
 }
 
-/// The stop tokens of the parts, so that they end in order.
+/// The stop tokens of the tasks, so that they end in order.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
-    /// `POST /v1.0/shutdown`, or a part that failed.
+    /// Requested by `POST /v1.0/shutdown`.
     pub(super) asked: Stop,
     pub(super) inputs: Stop,
-    /// Whoever still waits for an output is to be answered.
+    /// Requests that still wait for an output are to be answered now.
     pub(super) answers: Stop,
     pub(super) http: Stop,
     pub(super) metrics: Stop,
 }
 
-/// A daemon that serves. Dropping it aborts its tasks; use [`Running::run_until`].
+/// A running daemon. Dropping it aborts its tasks; use [`Running::run_until`].
 #[derive(Debug)]
 pub struct Running {
     pub(super) addresses: Vec<SocketAddr>,
@@ -55,19 +51,18 @@ pub struct Running {
     pub(super) ready: Readiness,
     pub(super) outbound: Readiness,
     pub(super) metrics: Metrics,
-    pub(super) parts: Supervisor<Part>,
+    pub(super) tasks: Supervisor<TaskResult>,
     pub(super) stops: Stops,
     pub(super) limit: Option<Duration>,
-    pub(super) last_answers: Option<Duration>,
+    pub(super) response_margin: Option<Duration>,
 }
 
-/// How a daemon came down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Every phase was finished.
+    /// Every phase was completed.
     Clean,
-    /// Something was cut at the deadline, by a second signal, or had failed.
-    Cut,
+    /// Something had failed, or was aborted at the time limit or by a second signal.
+    Aborted,
 }
 
 impl Running {
@@ -77,33 +72,34 @@ impl Running {
         self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// Where the metrics page is served.
     #[must_use]
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
     }
 
-    /// The metrics of this daemon.
     #[must_use]
     pub const fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// How long before the end of a graceful stop the requests that still wait are answered without a result; by default
-    /// half a second, at most a fifth of the time that the settings allow.
+    /// Sets how long before the end of a graceful stop pending requests are answered without a result. The default is half
+    /// a second, at most a fifth of the time limit.
     #[must_use]
-    pub const fn with_last_answers(mut self, before_end: Duration) -> Self {
-        self.last_answers = Some(before_end);
+    pub const fn with_response_margin(mut self, margin: Duration) -> Self {
+        self.response_margin = Some(margin);
         self
     }
 
-    /// Serves until `stop` asks for the end, `POST /v1.0/shutdown` is called or a part fails; then stops in phases,
-    /// within the time that the settings allow and until `stop` says "now".
+    /// Runs until `stop` or `POST /v1.0/shutdown` requests a stop, or a task fails. Then stops in phases, within the time
+    /// limit of the settings. A forced `stop` aborts what is left.
     pub async fn run_until(mut self, stop: &Stop) -> Shutdown {
         let failed = tokio::select! {
             () = stop.asked() => false,
             () = self.stops.asked.asked() => false,
-            ended = self.parts.next() => self.told(ended),
+            ended = self.tasks.next() => {
+                log_early_end(ended);
+                true
+            }
         };
         tracing::info!("shutdown began");
         let deadline = async {
@@ -112,113 +108,121 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
-        let answered_by = self.limit.map(|limit| {
-            let before_end = self.last_answers.unwrap_or_else(|| LAST_ANSWERS.min(limit / 5));
-            Instant::now() + limit.saturating_sub(before_end)
+        let answer_by = self.limit.map(|limit| {
+            let margin = self.response_margin.unwrap_or_else(|| RESPONSE_MARGIN.min(limit / 5));
+            Instant::now() + limit.saturating_sub(margin)
         });
-        let phases = phases(&mut self.parts, &self.stops, [&self.ready, &self.outbound], &self.host, answered_by);
-        let in_time = tokio::select! {
-            clean = phases => clean,
+        let phases = run_phases(&mut self.tasks, &self.stops, [&self.ready, &self.outbound], &self.host, answer_by);
+        let is_clean = tokio::select! {
+            is_clean = phases => is_clean,
             () = deadline => { tracing::error!(limit = ?self.limit, "graceful shutdown timeout was exceeded"); false }
             () = stop.forced() => { tracing::warn!("shutdown was forced"); false }
         };
-        let whole = self.cut(in_time).await;
-        if whole && !failed { Shutdown::Clean } else { Shutdown::Cut }
+        let all_joined = self.join_remaining().await;
+        tracing::info!("shutdown ended");
+        if is_clean && all_joined && !failed { Shutdown::Clean } else { Shutdown::Aborted }
     }
 
-    /// A part ended before anybody asked; always a defect or a lost socket.
-    fn told(&self, ended: Option<Ended<Part>>) -> bool {
-        if let Some(ended) = ended {
-            tracing::error!(part = ended.name, result = ?ended.result, "part ended before its time, daemon stops");
-        }
-        true
-    }
-
-    /// Ends what may still run and joins it; whether all ended in time and there was nothing to cut.
-    async fn cut(&mut self, in_time: bool) -> bool {
+    /// Forces the tasks that still run to stop, and joins them. Returns whether none had to be aborted.
+    async fn join_remaining(&mut self) -> bool {
         for stop in [&self.stops.inputs, &self.stops.http, &self.stops.metrics] {
             stop.now();
         }
-        // Told to drop everything, the parts join what they started; only one that does not is aborted.
-        let joined = async { while self.parts.next().await.is_some() {} };
-        if tokio::time::timeout(LAST_JOIN, joined).await.is_ok() {
-            tracing::info!("shutdown ended");
-            return in_time;
+        // After a forced stop the tasks join what they started. Only one that does not is aborted.
+        let joined = async { while self.tasks.next().await.is_some() {} };
+        if tokio::time::timeout(JOIN_TIMEOUT, joined).await.is_ok() {
+            return true;
         }
-        let cut = self.parts.abort_and_join().await;
-        if !cut.is_empty() {
-            tracing::error!(parts = ?cut, "parts were cut");
+        let aborted = self.tasks.abort_and_join().await;
+        if !aborted.is_empty() {
+            tracing::error!(tasks = ?aborted, "tasks were aborted");
         }
-        tracing::info!("shutdown ended");
-        in_time && cut.is_empty()
+        aborted.is_empty()
     }
 }
 
-async fn phases(
-    parts: &mut Supervisor<Part>,
+/// A task that ends before the shutdown is a bug, or its socket was lost.
+fn log_early_end(ended: Option<Ended<TaskResult>>) {
+    if let Some(ended) = ended {
+        tracing::error!(task = ended.name, result = ?ended.result, "task ended unexpectedly; daemon will stop");
+    }
+}
+
+async fn run_phases(
+    tasks: &mut Supervisor<TaskResult>,
     stops: &Stops,
     readiness: [&Readiness; 2],
     host: &Host,
-    answered_by: Option<Instant>,
+    answer_by: Option<Instant>,
 ) -> bool {
+    let log_end = |phase: &str, begun: Instant| tracing::info!(phase, took = ?begun.elapsed(), "shutdown phase ended");
+    let begun = Instant::now();
     readiness.iter().for_each(|ready| ready.stop());
-    tracing::info!(phase = "unready", "shutdown phase was finished");
+    log_end("unready", begun);
 
     let begun = Instant::now();
     stops.inputs.finish();
-    let mut clean = join(parts, INPUTS).await;
-    tracing::info!(phase = "inputs", took = ?begun.elapsed(), "shutdown phase was finished");
+    let mut is_clean = join(tasks, INPUTS).await;
+    log_end("inputs", begun);
 
     let begun = Instant::now();
     stops.http.finish();
-    clean &= drained(parts, stops, host, answered_by).await;
-    tracing::info!(phase = "http", took = ?begun.elapsed(), "shutdown phase was finished");
+    is_clean &= drain_http(tasks, stops, host, answer_by).await;
+    log_end("http", begun);
 
     let begun = Instant::now();
-    let unclosed = host.close_all().await;
-    if !unclosed.is_empty() {
-        tracing::error!(components = ?unclosed, "components panicked while they were closed");
-        clean = false;
+    let panicked = host.close_all().await;
+    if !panicked.is_empty() {
+        tracing::error!(components = ?panicked, "components panicked during close");
+        is_clean = false;
     }
-    tracing::info!(phase = "outputs", took = ?begun.elapsed(), "shutdown phase was finished");
+    log_end("outputs", begun);
 
     stops.metrics.finish();
-    clean &= join(parts, METRICS).await;
-    clean
+    is_clean &= join(tasks, METRICS).await;
+    is_clean
 }
 
-/// Joins the HTTP side. Shortly before the end of the time, outputs are told to answer whoever still waits, as far as they
-/// know what became of it; the rest is answered without them.
-async fn drained(parts: &mut Supervisor<Part>, stops: &Stops, host: &Host, answered_by: Option<Instant>) -> bool {
-    let Some(answered_by) = answered_by else { return join(parts, HTTP).await };
-    if let Ok(clean) = tokio::time::timeout_at(answered_by, join(parts, HTTP)).await {
-        return clean;
+/// Joins the HTTP API. At `answer_by`, the outputs answer the requests that still wait with what is known of them; requests
+/// that are left after that are answered without the outputs.
+async fn drain_http(
+    tasks: &mut Supervisor<TaskResult>,
+    stops: &Stops,
+    host: &Host,
+    answer_by: Option<Instant>,
+) -> bool {
+    let Some(answer_by) = answer_by else { return join(tasks, HTTP).await };
+    if let Ok(is_clean) = tokio::time::timeout_at(answer_by, join(tasks, HTTP)).await {
+        return is_clean;
     }
-    tracing::warn!("requests were still waiting near the end of the graceful stop, they are answered without a result");
-    // Outputs come first, since they know more than the API: which records were sent and which only waited.
-    host.close_all_within(LAST_WORDS).await;
+    tracing::warn!("requests still pending near the graceful shutdown timeout; answered without a result");
+    // Outputs first, since they know more than the API: which records were sent, and which were only queued.
+    host.close_all_within(EARLY_CLOSE_TIMEOUT).await;
     stops.answers.finish();
-    join(parts, HTTP).await;
+    join(tasks, HTTP).await;
     false
 }
 
-/// Joins parts until the named one has ended; whether all that ended did so well.
-async fn join(parts: &mut Supervisor<Part>, name: &str) -> bool {
-    let mut clean = true;
-    while parts.running().contains(&name) {
-        let Some(ended) = parts.next().await else { break };
+/// Joins tasks until the named one has ended. Returns whether all of them ended cleanly.
+async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
+    let mut is_clean = true;
+    while tasks.contains(name) {
+        let Some(ended) = tasks.next().await else { break };
         match ended.result {
-            Ok(Part::Inputs(Settled::Clean) | Part::Http(Drained::Clean) | Part::Metrics(Drained::Clean)) => {}
-            Ok(Part::Http(Drained::Cut(connections)) | Part::Metrics(Drained::Cut(connections))) => {
-                tracing::error!(connections, "open connections were cut");
-                clean = false;
+            Ok(TaskResult::Inputs(DrainOutcome::Clean)) => {}
+            Ok(TaskResult::Http(Drained::Clean) | TaskResult::Metrics(Drained::Clean)) => {}
+            Ok(
+                TaskResult::Http(Drained::Aborted(connections)) | TaskResult::Metrics(Drained::Aborted(connections)),
+            ) => {
+                tracing::error!(connections, "open connections were aborted");
+                is_clean = false;
             }
-            Ok(Part::Inputs(Settled::Cut)) => clean = false,
+            Ok(TaskResult::Inputs(DrainOutcome::Aborted)) => is_clean = false,
             Err(failure) => {
-                tracing::error!(part = ended.name, %failure, "part failed");
-                clean = false;
+                tracing::error!(task = ended.name, %failure, "task failed");
+                is_clean = false;
             }
         }
     }
-    clean
+    is_clean
 }

@@ -1,13 +1,13 @@
-//! The way up.
+//! Loads the component files, connects the components and starts the tasks.
 
-use super::inputs::{self, Wanted};
+use super::inputs::{self, InputSpec};
 use super::open_files;
-use super::running::{HTTP, INPUTS, METRICS, Part, Running, Stops};
+use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::bindings::{Checked, LeaseTables, Peers, Toolbox, connect};
-use crate::domain::{Binding, BindingError, ComponentName, WorkerId};
-use crate::http::{self, AppConnection, BindError, Face, HttpSettings, Listeners};
-use crate::manifest::Faults;
+use crate::bindings::{Checked, LeaseTables, Peers, Toolbox, Verdict, absent_files, check, connect};
+use crate::domain::{BindingError, ComponentName, WorkerId};
+use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
+use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, Host, Readiness};
 use crate::settings::Settings;
 use crate::tasks::Supervisor;
@@ -16,39 +16,56 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Room for the phases after the inputs, out of the whole time for a graceful stop.
+/// The part of the graceful shutdown timeout that is kept for the phases after the inputs.
 const AFTER_INPUTS: Duration = Duration::from_secs(1);
-/// Go's server accepts a request head this much larger than its configured limit.
+/// Go's HTTP server accepts request headers that exceed its limit by this.
 const HEAD_SLACK: usize = 4 << 10;
-/// How long an input may take for the record in hand when a graceful stop has no limit.
+/// The drain limit of inputs where graceful shutdown has no timeout.
 const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);
 
 /// The daemon could not start. `Display` says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Component files have faults; contacted nothing.
     #[error("component files have faults, nothing was started:\n{0}")]
     Files(Faults),
-    /// A port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The app cannot be called as the settings say.
     #[error(transparent)]
     App(#[from] InvalidAppSettings),
-    /// A component could not be connected, and its file does not say `ignoreErrors: true`.
+    /// Only for a component whose file does not set `ignoreErrors: true`.
     #[error("component {name} could not be connected: {source}")]
-    Component {
-        /// The component.
-        name: ComponentName,
-        /// The cause.
-        source: BindingError,
-    },
+    Component { name: ComponentName, source: BindingError },
 }
 
-/// Starts everything and returns once HTTP is served. Inputs begin when the app is up.
+/// Loads and checks the component files of the settings. Makes no network call.
 ///
 /// # Errors
-/// When no address can be listened on or a component cannot be connected; nothing runs then.
+/// With all faults of all files.
+pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
+    let request = LoadRequest {
+        paths: &settings.resources_paths,
+        app_id: Some(&settings.app_id),
+        namespace: settings.namespace.as_deref(),
+        environment: &ProcessEnvironment,
+    };
+    let Verdict { components, notices, faults } = check(manifest::load(&request));
+    let absent = absent_files(&components, &ProcessEnvironment);
+    for notice in notices.iter().chain(&absent) {
+        tracing::warn!("{notice}");
+    }
+    if !faults.is_empty() {
+        return Err(StartError::Files(faults));
+    }
+    if components.is_empty() {
+        tracing::warn!("no components loaded; set --resources-path to a folder or file with components");
+    }
+    Ok(components)
+}
+
+/// Starts everything and returns once HTTP is served. Inputs start when the app is up.
+///
+/// # Errors
+/// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
     let app = app_channel(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
@@ -58,11 +75,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         None => None,
     };
     let metrics = Metrics::new();
-    let wanted: Vec<Wanted> = components.iter().filter_map(Wanted::of).collect();
     let toolbox = toolbox(settings, &metrics);
-    let connected = connect_all(components, &toolbox).await?;
+    let (connected, inputs) = connect_all(components, &toolbox).await?;
     toolbox.peers.introduce(connected.iter().map(|component| &component.binding));
-    let inputs = pair(wanted, &connected);
     let host = Arc::new(Host::new(connected));
 
     let mut running = Running {
@@ -72,10 +87,10 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         ready: Readiness::new(),
         outbound: Readiness::new(),
         metrics,
-        parts: Supervisor::new(),
+        tasks: Supervisor::new(),
         stops: Stops::default(),
         limit: settings.graceful_shutdown,
-        last_answers: None,
+        response_margin: None,
     };
     running.spawn_inputs(app, inputs);
     running.spawn_http(settings, max_connections, listeners, page);
@@ -84,10 +99,10 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
 }
 
 impl Running {
-    fn spawn_inputs(&mut self, app: Option<AppChannel>, inputs: Vec<(Wanted, Arc<dyn Binding>)>) {
+    fn spawn_inputs(&mut self, app: Option<AppChannel>, inputs: Vec<InputSpec>) {
         let ready = self.ready.guard("app port");
         let stop = self.stops.inputs.clone();
-        self.parts.spawn(INPUTS, async move { Part::Inputs(inputs::run(app, inputs, ready, stop).await) });
+        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(app, inputs, ready, stop).await) });
     }
 
     fn spawn_http(
@@ -97,7 +112,7 @@ impl Running {
         listeners: Listeners,
         page: Option<Listeners>,
     ) {
-        let face = Face {
+        let state = ApiState {
             host: Arc::clone(&self.host),
             ready: self.ready.clone(),
             outbound: self.outbound.clone(),
@@ -106,7 +121,7 @@ impl Running {
             app: app_connection(settings),
             extended: BTreeMap::new(),
             stop: self.stops.asked.clone(),
-            last_answers: self.stops.answers.clone(),
+            abort_calls: self.stops.answers.clone(),
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
                 max_buffer: settings.max_buffer,
@@ -119,11 +134,12 @@ impl Running {
         };
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
         let stop = self.stops.http.clone();
-        self.parts.spawn(HTTP, async move { Part::Http(http::serve(listeners, Arc::new(face), stop, drain).await) });
+        self.tasks
+            .spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, Arc::new(state), stop, drain).await) });
         if let Some(page) = page {
             let (metrics, access, stop) = (self.metrics.clone(), settings.access.clone(), self.stops.metrics.clone());
             let serving = http::serve_metrics(page, metrics, access, stop);
-            self.parts.spawn(METRICS, async move { Part::Metrics(serving.await) });
+            self.tasks.spawn(METRICS, async move { TaskResult::Metrics(serving.await) });
         }
     }
 }
@@ -163,38 +179,47 @@ fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
     }
 }
 
-/// Connects all at once. The first failure that its file does not ignore ends the start.
-async fn connect_all(components: Vec<Checked>, toolbox: &Toolbox) -> Result<Vec<Component>, StartError> {
+/// Connects all components concurrently. The first failure that its file does not ignore ends the start.
+async fn connect_all(
+    components: Vec<Checked>,
+    toolbox: &Toolbox,
+) -> Result<(Vec<Component>, Vec<InputSpec>), StartError> {
     let connecting = components.into_iter().map(|checked| connect_one(checked, toolbox));
-    let results = futures_util::future::join_all(connecting).await;
-    let connected: Result<Vec<Option<Component>>, StartError> = results.into_iter().collect();
-    Ok(connected?.into_iter().flatten().collect())
+    let (mut connected, mut inputs) = (Vec::new(), Vec::new());
+    for result in futures_util::future::join_all(connecting).await {
+        if let Some((component, input)) = result? {
+            connected.push(component);
+            inputs.extend(input);
+        }
+    }
+    Ok((connected, inputs))
 }
 
-async fn connect_one(checked: Checked, toolbox: &Toolbox) -> Result<Option<Component>, StartError> {
+async fn connect_one(
+    checked: Checked,
+    toolbox: &Toolbox,
+) -> Result<Option<(Component, Option<InputSpec>)>, StartError> {
     let (name, ignore_errors) = (checked.name.clone(), checked.ignore_errors);
     let (type_name, version, direction) = (checked.type_name.to_owned(), checked.version.clone(), checked.direction());
+    let route = checked.route().map(str::to_owned);
     match connect(checked, toolbox).await {
         Ok(binding) => {
             tracing::info!(component = %name, kind = type_name, "component loaded");
-            Ok(Some(Component { binding, type_name, version, direction }))
+            // A file without a direction does not tell whether its kind has an input side; the binding does.
+            let is_input = direction.has_input() && binding.input().is_some();
+            let input = is_input.then(|| InputSpec {
+                binding: Arc::clone(&binding),
+                route,
+                needs_probe: direction.needs_probe(),
+            });
+            Ok(Some((Component { binding, type_name, version, direction }, input)))
         }
         Err(error) if ignore_errors => {
-            tracing::error!(component = %name, %error, "component was left out, as its ignoreErrors asks");
+            tracing::error!(component = %name, %error, "component skipped because it sets ignoreErrors");
             Ok(None)
         }
         Err(source) => Err(StartError::Component { name, source }),
     }
-}
-
-/// The inputs with their bindings. A file need not say that its kind has no input side, and the app is not asked about it.
-fn pair(wanted: Vec<Wanted>, connected: &[Component]) -> Vec<(Wanted, Arc<dyn Binding>)> {
-    let find = |wanted: Wanted| {
-        let is_meant = |component: &&Component| *component.binding.name() == wanted.name;
-        let component = connected.iter().find(is_meant).filter(|found| found.binding.input().is_some())?;
-        Some((wanted, Arc::clone(&component.binding)))
-    };
-    wanted.into_iter().filter_map(find).collect()
 }
 
 #[cfg(test)]
@@ -210,17 +235,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_app_is_not_asked_about_a_kind_without_input() {
+    async fn the_app_is_not_probed_about_a_kind_without_input() {
         let folder = tempfile::tempdir().unwrap();
         for (name, kind, field) in [("stream", "kinesis", "streamName"), ("rows", "dynamodb", "table")] {
             std::fs::write(folder.path().join(name).with_extension("yaml"), file(name, kind, field)).unwrap();
         }
         let settings = Settings::local("shop", folder.path());
-        let components = super::super::load(&settings).unwrap();
-        let wanted: Vec<Wanted> = components.iter().filter_map(Wanted::of).collect();
-        let connected = connect_all(components, &toolbox(&settings, &Metrics::new())).await.unwrap();
+        let components = load(&settings).unwrap();
+        let (connected, inputs) = connect_all(components, &toolbox(&settings, &Metrics::new())).await.unwrap();
         assert_eq!(connected.len(), 2);
-        let paired: Vec<_> = pair(wanted, &connected).into_iter().map(|(wanted, _)| wanted.name.to_string()).collect();
-        assert_eq!(paired, ["stream"]);
+        let names: Vec<_> = inputs.iter().map(|input| input.binding.name().to_string()).collect();
+        assert_eq!(names, ["stream"]);
     }
 }

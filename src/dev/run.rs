@@ -83,7 +83,7 @@ async fn sidecar_and_app(
                 end.finish();
                 let shutdown = serving.await;
                 // A failed app gives a failed exit code, for scripts.
-                if status.is_ok_and(|status| status.success()) { shutdown } else { Shutdown::Cut }
+                if status.is_ok_and(|status| status.success()) { shutdown } else { Shutdown::Aborted }
             }
         }
     };

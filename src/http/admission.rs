@@ -1,6 +1,6 @@
-//! Which requests are accepted at all. A web page in a browser may send requests to loopback: `Origin` and
-//! `Sec-Fetch-Site` (<https://www.w3.org/TR/fetch-metadata/>) distinguish them from those of programs. A page whose name
-//! was pointed at loopback afterwards (DNS rebinding) passes as same-origin: only the name in `Host` shows it.
+//! Which requests are accepted at all. A web page in a browser may send requests to loopback; their `Origin` and
+//! `Sec-Fetch-Site` (<https://www.w3.org/TR/fetch-metadata/>) distinguish them from requests of programs. DNS rebinding,
+//! where the name of the page is changed to point to loopback, passes as same-origin; only the name in `Host` reveals it.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
@@ -9,12 +9,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Who may call beyond programs that call a loopback name.
+/// Requests that are accepted besides those of programs that use a loopback name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
     /// Web pages that may call (`--allowed-origins`).
     pub origins: AllowedOrigins,
-    /// Further names under which loopback sockets may be called (`--allowed-hosts`).
+    /// Further names in `Host` that loopback sockets accept (`--allowed-hosts`).
     pub hosts: AllowedHosts,
 }
 
@@ -22,11 +22,11 @@ pub struct Access {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins {
     any: bool,
-    /// What stands before and after the `*`; whole origins have no second part.
+    /// The text before and after the `*`; an origin without `*` has no second part.
     patterns: Vec<(String, Option<String>)>,
 }
 
-/// Names of this machine; none by default. Loopback names need not be listed.
+/// Names of this machine and optional ports; none by default. Loopback names need not be listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
     any: bool,
@@ -34,11 +34,11 @@ pub struct AllowedHosts {
 }
 
 impl AllowedOrigins {
-    /// Reads a list separated by commas, of `scheme://host[:port]`, in which one `*` stands for any text, or `*` for any
+    /// Parses a comma-separated list of `scheme://host[:port]`, in which one `*` stands for any text, or `*` for any
     /// origin.
     ///
     /// # Errors
-    /// With what to write, when an entry can match no origin.
+    /// When an entry can match no origin; the text says what to write.
     pub fn parse(list: &str) -> Result<Self, String> {
         let mut origins = Self::default();
         for entry in entries(list) {
@@ -62,17 +62,15 @@ impl AllowedOrigins {
         Ok(origins)
     }
 
-    /// Whether every origin is allowed.
     pub(super) const fn is_any(&self) -> bool {
         self.any
     }
 
-    /// Whether no origin is allowed.
     pub(super) const fn is_empty(&self) -> bool {
         !self.any && self.patterns.is_empty()
     }
 
-    pub(super) fn admits(&self, origin: &HeaderValue) -> bool {
+    pub(super) fn matches(&self, origin: &HeaderValue) -> bool {
         if self.any {
             return true;
         }
@@ -87,10 +85,10 @@ impl AllowedOrigins {
 }
 
 impl AllowedHosts {
-    /// Reads a list separated by commas, of `name[:port]`, or `*` for any name.
+    /// Parses a comma-separated list of `name[:port]`, or `*` for any name.
     ///
     /// # Errors
-    /// With what to write, when an entry can match no `Host`.
+    /// When an entry can match no `Host`; the text says what to write.
     pub fn parse(list: &str) -> Result<Self, String> {
         let mut hosts = Self::default();
         for entry in entries(list) {
@@ -107,47 +105,47 @@ impl AllowedHosts {
         Ok(hosts)
     }
 
-    fn admits(&self, host: &[u8]) -> bool {
+    fn matches(&self, host: &[u8]) -> bool {
         let Some((name, port)) = std::str::from_utf8(host).ok().and_then(split_port) else { return false };
         is_loopback_name(name)
-            || self.names.iter().any(|(allowed, of_port)| {
+            || self.names.iter().any(|(allowed, allowed_port)| {
                 without_dot(name).eq_ignore_ascii_case(allowed)
-                    && of_port.as_ref().is_none_or(|of_port| of_port.as_str() == port)
+                    && allowed_port.as_ref().is_none_or(|allowed| allowed.as_str() == port)
             })
     }
 }
 
-/// What the addresses of a connection say about its client.
+/// What the addresses of a connection reveal about its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ConnectInfo {
-    /// The client called a loopback address.
+    /// The client connected to a loopback address.
     pub(super) is_local_loopback: bool,
     /// The client itself has a loopback address.
     pub(super) is_peer_loopback: bool,
 }
 
 impl ConnectInfo {
-    /// An address that is not known is held to the stricter rule.
+    /// An unknown address gets the stricter checks.
     pub(super) fn new(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
         Self { is_local_loopback: local.is_none_or(is_loopback), is_peer_loopback: peer.is_some_and(is_loopback) }
     }
 }
 
-/// Why a request is refused; with the value of the header.
+/// Why a request is refused, with the value of the header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal<'r> {
-    /// Its `Host` may be a name that was pointed at loopback; `None` when it has none.
+    /// Its `Host` is not a name of this machine; `None` if it has none.
     Host(Option<&'r [u8]>),
     /// It comes from a web page of this origin.
     Origin(&'r HeaderValue),
-    /// A browser says that it comes from another site; `Origin` is missing.
+    /// A browser marks it as from another site; it has no `Origin`.
     Site(&'r HeaderValue),
 }
 
 impl Access {
-    /// Whether a request may go on. Allocates nothing unless there is an `Origin`. Health routes are open to any page,
-    /// since they change nothing and show next to nothing.
+    /// Whether a request is accepted. Allocates nothing unless there is an `Origin`. Health routes are open to any page,
+    /// since they change nothing and reveal only whether bindd is ready.
     pub(super) fn check<'r>(&self, head: &'r Parts, info: ConnectInfo, is_health: bool) -> Result<(), Refusal<'r>> {
         if info.is_local_loopback && !self.hosts.any {
             self.check_host(head)?;
@@ -155,24 +153,24 @@ impl Access {
         if is_health || self.origins.is_any() { Ok(()) } else { self.check_origin(head) }
     }
 
-    /// Each name that the request gives must be allowed: an absolute target counts before `Host`, and a proxy between
-    /// may have seen the other one.
+    /// Each name in the request must be allowed: HTTP prefers an absolute target to `Host`, but a proxy may have used the
+    /// other one.
     fn check_host<'r>(&self, head: &'r Parts) -> Result<(), Refusal<'r>> {
         let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
         let hosts = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
         let mut names = target.into_iter().chain(hosts).filter(|name| !name.is_empty()).peekable();
-        // Before HTTP/1.1 there need not be one; browsers always send it.
+        // HTTP/1.0 does not require it, and browsers always send it.
         if names.peek().is_none() {
             return if head.version <= Version::HTTP_10 { Ok(()) } else { Err(Refusal::Host(None)) };
         }
-        names.find(|name| !self.hosts.admits(name)).map_or(Ok(()), |name| Err(Refusal::Host(Some(name))))
+        names.find(|name| !self.hosts.matches(name)).map_or(Ok(()), |name| Err(Refusal::Host(Some(name))))
     }
 
     fn check_origin<'r>(&self, head: &'r Parts) -> Result<(), Refusal<'r>> {
         let mut origins = head.headers.get_all(ORIGIN).iter().peekable();
         if origins.peek().is_some() {
             return origins
-                .find(|origin| !self.origins.admits(origin))
+                .find(|origin| !self.origins.matches(origin))
                 .map_or(Ok(()), |origin| Err(Refusal::Origin(origin)));
         }
         let is_same = |site: &HeaderValue| {
@@ -184,7 +182,7 @@ impl Access {
 }
 
 impl Refusal<'_> {
-    /// The message for the caller. The value of the header is escaped.
+    /// The message for the client. The value of the header is escaped.
     pub(super) fn message(&self) -> String {
         let quoted = |value: &[u8]| format!("{:?}", String::from_utf8_lossy(value));
         match self {
@@ -193,9 +191,9 @@ impl Refusal<'_> {
                  --allowed-hosts (environment BINDD_ALLOWED_HOSTS)",
                 quoted(host)
             ),
-            Self::Host(None) => "request refused: it has no Host header; send the name that is called".to_owned(),
+            Self::Host(None) => "request refused: it has no Host header; send one".to_owned(),
             Self::Origin(origin) if !origin.as_bytes().contains(&b':') => format!(
-                "request refused: a browser sent it for a page without an origin of its own (Origin: {}), which cannot be \
+                "request refused: a browser sent it for a page without an origin (Origin: {}), which cannot be \
                  listed in --allowed-origins; serve the page over http or https",
                 quoted(origin.as_bytes())
             ),
@@ -225,7 +223,7 @@ fn normal_origin(text: &str) -> Option<String> {
     if scheme.is_empty() || !scheme.bytes().all(is_scheme) || authority.contains(['/', '@', '?', '#', ' ', '\t', ',']) {
         return None;
     }
-    // A port may be any: `http://localhost:*`.
+    // The port may be a wildcard: `http://localhost:*`.
     let (host, port) = match authority.strip_suffix(":*") {
         Some(host) => (host, "*"),
         None => split_port(authority)?,
@@ -234,7 +232,7 @@ fn normal_origin(text: &str) -> Option<String> {
     Some(if is_default { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") })
 }
 
-/// `host[:port]` in its two parts; `None` where it is none. An IPv6 address stands in brackets.
+/// The host and the port of `host[:port]`; `None` if it is not one. IPv6 addresses have brackets.
 fn split_port(text: &str) -> Option<(&str, &str)> {
     let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
     let (host, rest) = text.split_at(end);
@@ -242,12 +240,12 @@ fn split_port(text: &str) -> Option<(&str, &str)> {
     (!host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())).then_some((host, port))
 }
 
-/// A name may end with the dot of the DNS root.
+/// A name without the dot of the DNS root.
 fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// `localhost` and what is below it (RFC 6761, section 6.3), 127.0.0.0/8, `[::1]` and IPv4 loopback inside IPv6.
+/// `localhost` and its subdomains (RFC 6761, section 6.3), 127.0.0.0/8, `[::1]` and IPv4 loopback mapped to IPv6.
 fn is_loopback_name(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().is_ok_and(|address| address.to_canonical().is_loopback());

@@ -1,17 +1,16 @@
-//! One connection, from its first byte to its last, in one task.
+//! One connection, in one task from its first byte to its last.
 
 use super::admission::ConnectInfo;
-use super::head_clock::{HeadClock, Timed};
+use super::connection_state::{ConnectionState, HeadTimeout};
 use crate::domain::Stop;
-use axum::BoxError;
+use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use http::Request;
 use http::header::CONNECTION;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,98 +27,93 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// The time a head may take, from its first byte; for the first one of a connection, from the accept. Dapr's value.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
-/// How long a connection that has asked nothing yet may still ask once the server stops: its request may be on the
-/// way already.
-const LAST_CALL: Duration = Duration::from_millis(500);
-/// How long a connection that makes room may take to send its last answer.
-const ROOM_GRACE: Duration = Duration::from_secs(1);
-/// After so long without a byte, the system asks the other end whether it is still there; Go's value.
+/// How long a head may take, from its first byte; the first one of a connection from the accept. Dapr's value.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a stop, how long a connection without a request is kept: its first request may be on the way.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
+/// How long a connection that makes room for another may take to send its last response.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// Idle time before the first TCP keepalive probe, and between probes; Go's value.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// hyper refuses a smaller buffer.
-const LEAST_BUFFER: usize = 8192;
-/// Streams of one HTTP/2 connection at once; Go's value.
+/// hyper's minimum.
+const MIN_BUFFER: usize = 8192;
+/// Concurrent streams of one HTTP/2 connection; Go's value.
 const MAX_STREAMS: u32 = 250;
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type StreamTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A body as it comes in.
-pub(super) trait RequestBody: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static {}
-
-impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static> RequestBody for B {}
-
-/// Answers every request.
+/// Answers requests.
 pub(super) trait Respond: Clone + Send + Sync + 'static {
-    /// The answer. Dropped midway when the client goes away.
-    fn respond<B: RequestBody>(&self, request: Request<B>, info: ConnectInfo) -> impl Future<Output = Response> + Send;
+    /// The response. Dropped midway when the client disconnects.
+    fn respond(&self, request: Request<Body>, info: ConnectInfo) -> impl Future<Output = Response> + Send;
 }
 
-/// Runs the streams of an HTTP/2 connection inside the task of the connection, so that none outlives it. The channel
-/// is unbounded because hyper hands work over synchronously; `MAX_STREAMS` bounds what is in it.
+/// Runs the streams of an HTTP/2 connection in the task of the connection, so that none outlives it. The channel is
+/// unbounded because hyper hands over streams synchronously; `MAX_STREAMS` limits what is in it.
 #[derive(Debug, Clone)]
-struct Streams {
-    sender: mpsc::UnboundedSender<Work>,
-    /// HTTP/1 has none, and need not look for them each time.
+struct StreamExecutor {
+    sender: mpsc::UnboundedSender<StreamTask>,
+    /// False for HTTP/1, which then skips polling the streams.
     is_used: Arc<AtomicBool>,
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
-    fn execute(&self, work: F) {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
+    fn execute(&self, stream: F) {
         self.is_used.store(true, Relaxed);
-        // The receiver lives as long as the connection; afterwards there is nobody to answer.
-        drop(self.sender.send(Box::pin(work)));
+        // Fails only after the connection ended; then the client is gone.
+        drop(self.sender.send(Box::pin(stream)));
     }
 }
 
-/// Serves one connection until the client leaves, it breaks a limit, it must make room for another, or `stop` asks to
-/// finish: then what was read is answered and the connection closed. Cancelling it aborts the requests in flight.
+/// Serves one connection until its client closes it, it breaks a limit, it must make room for another one, or `stop` asks
+/// to finish: then the requests that were read are answered and the connection closes. Cancelling it aborts the requests
+/// in flight.
 pub(super) async fn run(
     stream: TcpStream,
     service: impl Respond,
     max_header_bytes: usize,
-    clock: HeadClock,
+    state: ConnectionState,
     stop: Stop,
 ) {
     prepare(&stream);
     let info = ConnectInfo::new(stream.local_addr().ok(), stream.peer_addr().ok());
     let (sender, receiver) = mpsc::unbounded_channel();
     let has_streams = Arc::new(AtomicBool::new(false));
-    let builder = protocol(Streams { sender, is_used: Arc::clone(&has_streams) }, max_header_bytes);
-    let answers = service_fn(|request: Request<Incoming>| {
-        let active = clock.begun(request.version());
-        let (service, clock) = (service.clone(), clock.clone());
+    let builder = protocol(StreamExecutor { sender, is_used: Arc::clone(&has_streams) }, max_header_bytes);
+    let responder = service_fn(|request: Request<Incoming>| {
+        let active = state.request_started(request.version());
+        let (service, state) = (service.clone(), state.clone());
         async move {
-            let answer = service.respond(request, info).await;
-            if answer.headers().contains_key(CONNECTION) {
-                clock.linger();
+            let response = service.respond(request.map(Body::new), info).await;
+            if response.headers().contains_key(CONNECTION) {
+                state.linger();
             }
             drop(active);
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(response)
         }
     });
-    let io = Timed::new(TokioIo::new(stream), clock.clone(), HEAD_LIMIT);
-    let mut connection = std::pin::pin!(builder.serve_connection(io, answers));
-    let mut streams = std::pin::pin!(drive(receiver));
-    // In a set of its own, so that it is looked at only when it was woken, and not for every request.
-    let mut leaving: FuturesUnordered<BoxFuture<'_, Leave>> = FuturesUnordered::new();
-    leaving.push(Box::pin(last_call(&clock, &stop)));
-    leaving.push(Box::pin(make_room(&clock)));
+    let io = HeadTimeout::new(TokioIo::new(stream), state.clone(), HEAD_TIMEOUT);
+    let mut connection = std::pin::pin!(builder.serve_connection(io, responder));
+    let mut streams = std::pin::pin!(run_streams(receiver));
+    // This set polls a future only after it was woken, and so costs nothing for each request.
+    let mut close_events: FuturesUnordered<BoxFuture<'_, Close>> = FuturesUnordered::new();
+    close_events.push(Box::pin(stopped(&state, &stop)));
+    close_events.push(Box::pin(must_make_room(&state)));
     let ended = std::future::poll_fn(|cx| {
-        // First, because an answer written after the stop must already say that the connection closes.
-        while let Poll::Ready(Some(leave)) = leaving.poll_next_unpin(cx) {
-            match leave {
-                Leave::Finish => connection.as_mut().graceful_shutdown(),
-                Leave::MakeRoom => {
+        // First, because a response that is written after the stop must have `Connection: close`.
+        while let Poll::Ready(Some(close)) = close_events.poll_next_unpin(cx) {
+            match close {
+                Close::Graceful => connection.as_mut().graceful_shutdown(),
+                Close::MakeRoom => {
                     connection.as_mut().graceful_shutdown();
-                    leaving.push(Box::pin(close_time_over(&clock)));
+                    close_events.push(Box::pin(grace_is_over(&state)));
                 }
-                Leave::Abort => return Poll::Ready(Ok(())),
+                Close::Abort => return Poll::Ready(Ok(())),
             }
         }
         let ended = connection.as_mut().poll(cx);
         if ended.is_pending() && has_streams.load(Relaxed) {
-            // It never ends, and what it did wakes the connection.
+            // Never ready; its progress wakes the connection.
             let Poll::Pending = streams.as_mut().poll(cx);
         }
         ended
@@ -130,7 +124,7 @@ pub(super) async fn run(
     }
 }
 
-/// Sends small answers at once, and finds out when the client's machine has vanished.
+/// Sends small responses without delay, and detects clients whose machine is gone.
 fn prepare(stream: &TcpStream) {
     let keep_alive = || {
         sockopt::set_socket_keepalive(stream, true)?;
@@ -145,22 +139,22 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-fn protocol(streams: Streams, max_header_bytes: usize) -> auto::Builder<Streams> {
+fn protocol(streams: StreamExecutor, max_header_bytes: usize) -> auto::Builder<StreamExecutor> {
     let mut builder = auto::Builder::new(streams);
-    // `Timed` limits the head; hyper's own limit would close connections that are merely idle.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(max_header_bytes.max(LEAST_BUFFER));
-    let list_size = u32::try_from(max_header_bytes.max(LEAST_BUFFER)).unwrap_or(u32::MAX);
+    // `HeadTimeout` limits the head instead; the module `connection_state` says why.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(max_header_bytes.max(MIN_BUFFER));
+    let list_size = u32::try_from(max_header_bytes.max(MIN_BUFFER)).unwrap_or(u32::MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(list_size);
     builder
 }
 
-/// Polls what arrives until dropped.
-async fn drive(mut arriving: mpsc::UnboundedReceiver<Work>) -> Infallible {
+/// Runs streams until dropped.
+async fn run_streams(mut new: mpsc::UnboundedReceiver<StreamTask>) -> Infallible {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {
-            work = arriving.recv() => match work {
-                Some(work) => running.push(work),
+            stream = new.recv() => match stream {
+                Some(stream) => running.push(stream),
                 None => std::future::pending().await,
             },
             Some(()) = running.next(), if !running.is_empty() => {}
@@ -168,38 +162,37 @@ async fn drive(mut arriving: mpsc::UnboundedReceiver<Work>) -> Infallible {
     }
 }
 
-/// How a connection is closed from our side.
-enum Leave {
-    /// What was read is answered first.
-    Finish,
-    /// The same, because another connection needs its place.
+/// How the server closes a connection.
+enum Close {
+    /// The requests that were read are answered first.
+    Graceful,
+    /// The same, within a time limit, because another connection needs its place.
     MakeRoom,
-    /// Its client takes nothing of the last answer.
+    /// At once: the client takes nothing of its last response.
     Abort,
 }
 
-/// Resolves when the server stops.
-async fn last_call(clock: &HeadClock, stop: &Stop) -> Leave {
+async fn stopped(state: &ConnectionState, stop: &Stop) -> Close {
     stop.asked().await;
     tokio::select! {
-        () = clock.first_request() => {}
-        () = tokio::time::sleep(LAST_CALL) => {}
+        () = state.first_request() => {}
+        () = tokio::time::sleep(FIRST_REQUEST_GRACE) => {}
     }
-    Leave::Finish
+    Close::Graceful
 }
 
-async fn make_room(clock: &HeadClock) -> Leave {
-    clock.asked_to_close().await;
-    Leave::MakeRoom
+async fn must_make_room(state: &ConnectionState) -> Close {
+    state.close_requested().await;
+    Close::MakeRoom
 }
 
-/// Resolves when the connection had its time to close, answers no request and sends nothing.
-async fn close_time_over(clock: &HeadClock) -> Leave {
-    tokio::time::sleep(ROOM_GRACE).await;
-    while !clock.is_idle_for(ROOM_GRACE) {
-        tokio::time::sleep(ROOM_GRACE).await;
+/// Waits until the grace period is over and the connection neither has a request in flight nor sends anything.
+async fn grace_is_over(state: &ConnectionState) -> Close {
+    tokio::time::sleep(CLOSE_GRACE).await;
+    while !state.is_idle_for(CLOSE_GRACE) {
+        tokio::time::sleep(CLOSE_GRACE).await;
     }
-    Leave::Abort
+    Close::Abort
 }
 
 fn log(error: &(dyn Error + Send + Sync)) {
@@ -212,7 +205,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_accepted_socket_is_kept_alive() {
+    async fn an_accepted_socket_has_tcp_keepalive() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let stream = accepted.unwrap().0;

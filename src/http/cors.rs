@@ -1,5 +1,5 @@
-//! Answers to web pages of allowed origins (<https://fetch.spec.whatwg.org/#http-cors-protocol>). Without
-//! `--allowed-origins` nothing here acts, as in Dapr.
+//! CORS headers for web pages of allowed origins (<https://fetch.spec.whatwg.org/#http-cors-protocol>). Without
+//! `--allowed-origins` there are none, as in Dapr.
 
 use super::admission::AllowedOrigins;
 use axum::body::Body;
@@ -14,33 +14,33 @@ use http::{HeaderValue, Method};
 /// Dapr's list.
 const METHODS: HeaderValue = HeaderValue::from_static("HEAD, GET, POST, PUT, PATCH, DELETE");
 
-/// Whether a browser asks what the page may send; such a request carries no token.
+/// Whether a browser sent the request to learn what the page may send. Such a request has no token.
 pub(super) fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS
         && head.headers.contains_key(ORIGIN)
         && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight of an allowed origin: any header may be sent, the token's included.
+/// The response to a preflight of an allowed origin: any header may be sent, the token included.
 pub(super) fn preflight(head: &Parts) -> Response {
-    let mut answer = Response::new(Body::empty());
-    let headers = answer.headers_mut();
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    if let Some(asked) = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    if let Some(requested) = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
     }
     headers.append(VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"));
-    answer
+    response
 }
 
-/// Lets the page that sent the request read the answer, if its origin is allowed.
-pub(super) fn allow(answer: &mut Response, origin: Option<HeaderValue>, allowed: &AllowedOrigins) {
+/// Lets the page that sent the request read the response, if its origin is allowed.
+pub(super) fn allow(response: &mut Response, origin: Option<HeaderValue>, allowed: &AllowedOrigins) {
     if allowed.is_empty() {
         return;
     }
-    answer.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin.filter(|origin| allowed.admits(origin)) {
+    response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin.filter(|origin| allowed.matches(origin)) {
         let value = if allowed.is_any() { HeaderValue::from_static("*") } else { origin };
-        answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
     }
 }

@@ -1,21 +1,21 @@
-//! Bodies that are not JSON in UTF-8: says what they are instead. Looked at only after reading failed.
+//! Describes bodies that are not JSON in UTF-8. Called only after parsing failed.
 
 use super::json_path::path_after;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use std::str::Utf8Error;
 
-/// RFC 8259 lets a reader pass over it.
+/// RFC 8259 lets a parser skip it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// A longer name of an encoding is not repeated whole.
+/// Longer names of encodings are shortened.
 const MAX_NAME: usize = 40;
 
-/// How many bytes of a byte order mark stand before the JSON.
+/// The length of the byte order mark before the JSON.
 pub(super) fn mark_length(body: &[u8]) -> usize {
     if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
 }
 
-/// Names the first byte of `body` that is not UTF-8 by its offset and its place in the JSON.
+/// The text about the first byte of `body` that is not UTF-8, with its offset and its path in the JSON.
 pub(super) fn not_utf8(body: &[u8], error: Utf8Error) -> String {
     let offset = error.valid_up_to();
     let (before, rest) = body.split_at_checked(offset).unwrap_or((body, &[]));
@@ -30,7 +30,7 @@ pub(super) fn not_utf8(body: &[u8], error: Utf8Error) -> String {
     format!("byte 0x{byte:02x} at offset {offset}{place} {what}; send JSON in UTF-8, and other bytes as base64")
 }
 
-/// What a body is that could not be read as JSON in UTF-8; `None` when it seems to be that.
+/// The encoding of a body that could not be parsed; `None` if it seems to be JSON in UTF-8.
 pub(super) fn described(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     if let Some(name) = compression(headers, body) {
         return Some(format!(
@@ -40,20 +40,20 @@ pub(super) fn described(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     wide(body).map(|name| format!("the body is encoded in {name}; send it in UTF-8"))
 }
 
-/// By the first bytes, which no JSON begins with, else by what the header says of a body that is no JSON.
+/// Detected by the first bytes, which no JSON begins with, or by `Content-Encoding` if the body is not JSON.
 fn compression(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     match body {
         [0x1f, 0x8b, ..] => return Some("gzip".to_owned()),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => return Some("zstd".to_owned()),
         _ => {}
     }
-    let said = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim();
+    let coding = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim();
     let is_json = body.trim_ascii_start().starts_with(b"{") && std::str::from_utf8(body).is_ok();
-    let is_said = !said.is_empty() && !said.eq_ignore_ascii_case("identity") && !body.is_empty() && !is_json;
-    is_said.then(|| said.chars().take(MAX_NAME).collect())
+    let is_coded = !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") && !body.is_empty() && !is_json;
+    is_coded.then(|| coding.chars().take(MAX_NAME).collect())
 }
 
-/// By a byte order mark, else by the zero bytes beside the first character, which is ASCII in JSON.
+/// Detected by a byte order mark, or by the zero bytes beside the first character, which is ASCII in JSON.
 fn wide(body: &[u8]) -> Option<&'static str> {
     match body {
         [0xff, 0xfe, 0, 0, ..] | [1..=0xff, 0, 0, 0, ..] => Some("UTF-32 (little-endian)"),
@@ -70,7 +70,7 @@ mod tests {
 
     const BODY: &str = r#"{"operation":"create"}"#;
 
-    fn said(encoding: &str) -> HeaderMap {
+    fn content_encoding(encoding: &str) -> HeaderMap {
         HeaderMap::from_iter([(CONTENT_ENCODING, encoding.parse().unwrap())])
     }
 
@@ -79,11 +79,11 @@ mod tests {
     }
 
     fn utf32(mark: &[u8], of: fn(u32) -> [u8; 4]) -> Vec<u8> {
-        [mark, &BODY.chars().flat_map(|letter| of(letter.into())).collect::<Vec<_>>()].concat()
+        [mark, &BODY.chars().flat_map(|character| of(character.into())).collect::<Vec<_>>()].concat()
     }
 
     #[test]
-    fn other_encodings_are_known_by_their_first_bytes() {
+    fn other_encodings_are_detected_by_their_first_bytes() {
         for (body, name) in [
             (utf16(b"\xff\xfe", u16::to_le_bytes), "UTF-16 (little-endian)"),
             (utf16(b"", u16::to_le_bytes), "UTF-16 (little-endian)"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn content_encoding_is_believed_of_what_is_no_json() {
+    fn content_encoding_counts_for_what_is_not_json() {
         for (encoding, body, is_compressed) in [
             ("deflate", &b"\x78\x9c\xab\x56"[..], true),
             ("br", b"\x0b\x02\x80{}\x03", true),
@@ -115,9 +115,9 @@ mod tests {
             ("gzip", b"{,}", false),
             ("gzip", b"", false),
         ] {
-            assert_eq!(described(&said(encoding), body).is_some(), is_compressed, "{encoding} {body:?}");
+            assert_eq!(described(&content_encoding(encoding), body).is_some(), is_compressed, "{encoding} {body:?}");
         }
-        let long = described(&said(&"x".repeat(500)), b"\xff").unwrap();
+        let long = described(&content_encoding(&"x".repeat(500)), b"\xff").unwrap();
         assert!(long.len() < 200, "{long}");
     }
 

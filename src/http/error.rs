@@ -1,9 +1,8 @@
-//! Failures on the wire. A kind's status is the domain's word; everything else about the answer is chosen here.
+//! Failures as HTTP responses. The status of each is chosen here; that of a failed call comes from its `FailureKind`.
 
 use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::runtime::InvokeError;
-use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -11,66 +10,64 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How failures are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manners {
-    /// True statuses; additions to Dapr's shape where they help.
-    True,
-    /// Dapr's statuses and shapes, exactly.
-    Strict,
+pub(super) enum ErrorFormat {
+    /// A status for each kind of failure, and Dapr's JSON with `details`.
+    Precise,
+    /// Dapr's statuses and JSON, exactly (`--strict-dapr-errors`).
+    Dapr,
 }
 
-/// Dapr's code for every call of a binding that was read and could not be done.
-const FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
-/// What a client hears when a limit was met and nobody knows for how long.
-const TRY_AGAIN_SOON: Duration = Duration::from_secs(1);
-/// Said after the message when the effect of a request is not known.
+/// Dapr's code for every failed call of a binding.
+const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
+/// `Retry-After` when it is unknown how long a limit lasts.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Follows the message when the outcome of a request is unknown.
 const AMBIGUOUS: &str = " (the outcome is unknown: the request may have been carried out)";
 
-/// Said after the message when a body was perhaps meant as the data itself.
+/// Follows the message when the body may be raw data.
 const RAW_BODY_HINT: &str = "; a body is the data itself only for a Kinesis component with `allowRawBody: \"true\"`, sent \
                              with `Content-Type: application/octet-stream`";
 
-/// What a body that was read as a request may have been meant as.
+/// What the client probably sent in a body that was read as a JSON request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meant {
-    /// A request.
+pub(super) enum BodyKind {
     Request,
-    /// The data itself.
+    /// Raw data, for which the error has a hint.
     Data,
 }
 
-/// The request could not be read.
+/// A request that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum MalformedRequest {
     /// The body is larger than `--max-body-size`, or than all of `--max-buffer`.
     #[error("failed deserializing HTTP body: stream too large")]
     TooLarge {
-        /// What it may have, in bytes.
+        /// In bytes.
         limit: usize,
     },
-    /// The bodies of other requests take all of `--max-buffer`.
+    /// The bodies of other requests fill `--max-buffer`.
     #[error(
-        "the sidecar holds as many request bodies as it may (--max-buffer, {limit} bytes): try again soon, or send fewer \
-         at once"
+        "the sidecar holds the maximum of request bodies in memory (--max-buffer, {limit} bytes): retry soon, or send \
+         fewer requests at a time"
     )]
     BufferFull {
-        /// What all bodies together may have, in bytes.
+        /// In bytes.
         limit: usize,
     },
-    /// The body is not the JSON that is expected; the text after the colon follows Go's.
+    /// The body is not a JSON request; the text after the colon follows that of Go's decoder.
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
-    /// The same of a body that was perhaps meant as the data itself. Dapr has no such bodies.
+    /// The same for a body that may be raw data, which Dapr does not have.
     #[error("failed deserializing HTTP body: {0}{RAW_BODY_HINT}")]
     RawBody(String),
     /// The client stopped sending in the middle of the body.
     #[error("failed deserializing HTTP body: the client sent nothing for a minute")]
     Stalled,
-    /// A header with metadata beside a raw body cannot be read.
+    /// A metadata header of a raw body is not UTF-8.
     #[error("failed reading the header {0}: its value must be UTF-8")]
     Metadata(String),
-    /// The `baggage` header breaks W3C's grammar.
+    /// The `baggage` header does not follow W3C's grammar.
     #[error("invalid baggage header: {0}")]
     Baggage(&'static str),
 }
@@ -84,8 +81,8 @@ struct ErrorBody<'a> {
     details: Option<[ErrorInfo<'a>; 1]>,
 }
 
-/// Dapr's rich error detail, in the JSON form of `google.rpc.ErrorInfo`. Dapr has none for bindings over HTTP; a reader
-/// of its form passes over a field that it does not know.
+/// Dapr's rich error detail, `google.rpc.ErrorInfo` in JSON. Dapr sends none for bindings over HTTP, and its clients
+/// ignore fields that they do not know.
 #[derive(Serialize)]
 struct ErrorInfo<'a> {
     #[serde(rename = "@type")]
@@ -96,7 +93,6 @@ struct ErrorInfo<'a> {
     metadata: Map<&'a str, Cow<'a, str>>,
 }
 
-/// Facts by name; of two with one name the later counts.
 type Map<K, V> = BTreeMap<K, V>;
 
 impl<'a> ErrorInfo<'a> {
@@ -105,133 +101,130 @@ impl<'a> ErrorInfo<'a> {
     }
 }
 
-/// The answer to a call that failed. `meant` is what the body may have been meant as.
-pub(super) fn invoke_failed(name: &str, error: &InvokeError, meant: Meant, manners: Manners) -> Response {
-    let mut message = failed_text(name, error);
-    if manners == Manners::Strict {
-        return json(StatusCode::INTERNAL_SERVER_ERROR, FAILED, &message);
+/// A failed request, on its way to a response.
+#[derive(Debug)]
+pub(super) enum ApiError<'a> {
+    /// No route has this method and path.
+    NotFound,
+    /// The name of the binding has this bad escape.
+    BadEscape(&'a str),
+    /// The API token is missing or wrong.
+    BadToken,
+    /// The request must not be sent from where it comes; the message says what to set.
+    Forbidden(&'a str),
+    /// A health check failed.
+    Unhealthy { code: &'static str, message: String },
+    /// The request could not be read.
+    Malformed { binding: &'a str, error: &'a MalformedRequest, format: ErrorFormat },
+    /// The call failed.
+    Invoke { binding: &'a str, error: &'a InvokeError, body_kind: BodyKind, format: ErrorFormat },
+    /// A handler panicked; the cause is in the log.
+    Internal,
+}
+
+impl IntoResponse for ApiError<'_> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NotFound => {
+                let message = "failed getting app id either from the URL path or the header dapr-app-id";
+                json(StatusCode::NOT_FOUND, "ERR_DIRECT_INVOKE", message)
+            }
+            Self::BadEscape(escape) => {
+                let reason =
+                    format!("failed to unescape request parameter \"name\". Error: invalid URL escape {escape:?}");
+                text(StatusCode::BAD_REQUEST, reason)
+            }
+            Self::BadToken => text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned()),
+            Self::Forbidden(message) => json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", message),
+            Self::Unhealthy { code, message } => json(StatusCode::INTERNAL_SERVER_ERROR, code, &message),
+            Self::Malformed { binding, error, format } => malformed(binding, error, format),
+            Self::Invoke { binding, error, body_kind, format } => invoke_failed(binding, error, body_kind, format),
+            Self::Internal => {
+                let message = &format!("an internal error occurred; see the log of the sidecar{AMBIGUOUS}");
+                let metadata = Map::from([("ambiguous", Cow::Borrowed("true"))]);
+                let details = Some([ErrorInfo::new("INTERNAL", metadata)]);
+                render(StatusCode::INTERNAL_SERVER_ERROR, &ErrorBody { code: "ERR_INTERNAL", message, details })
+            }
+        }
     }
-    message.push_str(match meant {
-        Meant::Request => "",
-        Meant::Data => RAW_BODY_HINT,
-    });
-    let binding = error.of_binding();
-    let facts = binding.map_or(&[][..], BindingError::details);
-    let mut metadata: Map<_, _> = facts.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
+}
+
+fn invoke_failed(binding: &str, error: &InvokeError, body_kind: BodyKind, format: ErrorFormat) -> Response {
+    let mut message = failed_text(binding, error);
+    if format == ErrorFormat::Dapr {
+        return json(StatusCode::INTERNAL_SERVER_ERROR, INVOKE_FAILED, &message);
+    }
+    if body_kind == BodyKind::Data {
+        message.push_str(RAW_BODY_HINT);
+    }
+    let binding_error = error.binding_error();
+    let details = binding_error.map_or(&[][..], BindingError::details);
+    let mut metadata: Map<_, _> = details.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
     if error.outcome() == Outcome::Unknown {
         message.push_str(AMBIGUOUS);
         metadata.insert("ambiguous", Cow::Borrowed("true"));
     }
-    let reason = binding.and_then(BindingError::reason).unwrap_or_else(|| error.kind().reason());
+    let reason = binding_error.and_then(BindingError::reason).unwrap_or_else(|| error.kind().reason());
     let details = Some([ErrorInfo::new(reason, metadata)]);
-    let mut answer = render(status(error.kind()), &ErrorBody { code: FAILED, message: &message, details });
+    // `FailureKind` has valid statuses only.
+    let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = render(status, &ErrorBody { code: INVOKE_FAILED, message: &message, details });
     if let Some(wait) = retry_after(error) {
-        answer.headers_mut().insert(RETRY_AFTER, seconds(wait));
+        response.headers_mut().insert(RETRY_AFTER, seconds(wait));
     }
-    if binding.is_some_and(BindingError::is_dead_lettered) {
-        answer.headers_mut().insert("metadata.deadlettered", HeaderValue::from_static("true"));
+    if binding_error.is_some_and(BindingError::is_dead_lettered) {
+        response.headers_mut().insert("metadata.deadlettered", HeaderValue::from_static("true"));
     }
-    answer
+    response
 }
 
-/// Dapr's form.
-fn failed_text(name: &str, error: &dyn std::error::Error) -> String {
-    format!("error invoking output binding {name}: {error}")
+/// Dapr's text.
+fn failed_text(binding: &str, error: &dyn std::error::Error) -> String {
+    format!("error invoking output binding {binding}: {error}")
 }
 
-/// The answer to a request that could not be read.
-pub(super) fn unread(name: &str, error: &MalformedRequest, manners: Manners) -> Response {
-    match error {
-        MalformedRequest::BufferFull { limit } => buffer_full(&failed_text(name, error), *limit, manners),
-        MalformedRequest::TooLarge { limit } => {
-            let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
-            malformed(error, StatusCode::PAYLOAD_TOO_LARGE, ErrorInfo::new("TOO_LARGE", limit), manners)
-        }
-        MalformedRequest::Stalled => {
-            malformed(error, StatusCode::REQUEST_TIMEOUT, ErrorInfo::new("MALFORMED", Map::new()), manners)
-        }
+fn malformed(binding: &str, error: &MalformedRequest, format: ErrorFormat) -> Response {
+    const CODE: &str = "ERR_MALFORMED_REQUEST";
+    let (status, reason, limit) = match error {
+        MalformedRequest::BufferFull { limit } => return buffer_full(&failed_text(binding, error), *limit, format),
+        MalformedRequest::TooLarge { limit } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", Some(limit)),
+        MalformedRequest::Stalled => (StatusCode::REQUEST_TIMEOUT, "MALFORMED", None),
         MalformedRequest::Body(_)
         | MalformedRequest::RawBody(_)
         | MalformedRequest::Metadata(_)
-        | MalformedRequest::Baggage(_) => {
-            malformed(error, StatusCode::BAD_REQUEST, ErrorInfo::new("MALFORMED", Map::new()), manners)
-        }
-    }
-}
-
-/// Nothing is wrong with the request. Dapr has no such limit; whoever meets it must be able to tell it from a bad
-/// request, so the status is true in either manner.
-fn buffer_full(message: &str, limit: usize, manners: Manners) -> Response {
-    let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
-    let details = match manners {
-        Manners::True => Some([ErrorInfo::new("UNAVAILABLE", limit)]),
-        Manners::Strict => None,
+        | MalformedRequest::Baggage(_) => (StatusCode::BAD_REQUEST, "MALFORMED", None),
     };
-    let body = ErrorBody { code: FAILED, message, details };
-    let mut answer = render(StatusCode::SERVICE_UNAVAILABLE, &body);
-    answer.headers_mut().insert(RETRY_AFTER, seconds(TRY_AGAIN_SOON));
-    answer
-}
-
-fn malformed(error: &MalformedRequest, status: StatusCode, info: ErrorInfo<'_>, manners: Manners) -> Response {
-    const CODE: &str = "ERR_MALFORMED_REQUEST";
-    match (manners, error) {
-        (Manners::Strict, MalformedRequest::RawBody(problem)) => {
-            let in_words_of_dapr = MalformedRequest::Body(problem.clone()).to_string();
-            json(StatusCode::BAD_REQUEST, CODE, &in_words_of_dapr)
+    match (format, error) {
+        (ErrorFormat::Dapr, MalformedRequest::RawBody(problem)) => {
+            json(StatusCode::BAD_REQUEST, CODE, &MalformedRequest::Body(problem.clone()).to_string())
         }
-        (Manners::Strict, _) => json(StatusCode::BAD_REQUEST, CODE, &error.to_string()),
-        (Manners::True, _) => {
-            render(status, &ErrorBody { code: CODE, message: &error.to_string(), details: Some([info]) })
+        (ErrorFormat::Dapr, _) => json(StatusCode::BAD_REQUEST, CODE, &error.to_string()),
+        (ErrorFormat::Precise, _) => {
+            let metadata = limit.map(|limit| ("limit", Cow::Owned(limit.to_string()))).into_iter().collect();
+            let details = Some([ErrorInfo::new(reason, metadata)]);
+            render(status, &ErrorBody { code: CODE, message: &error.to_string(), details })
         }
     }
 }
 
-/// The answer to a path that is not a route; Dapr takes each such request for a service invocation.
-pub(super) fn no_route() -> Response {
-    let message = "failed getting app id either from the URL path or the header dapr-app-id";
-    json(StatusCode::NOT_FOUND, "ERR_DIRECT_INVOKE", message)
-}
-
-/// The answer to a name with a bad escape.
-pub(super) fn bad_escape(escape: &str) -> Response {
-    let reason = format!("failed to unescape request parameter \"name\". Error: invalid URL escape {escape:?}");
-    text(StatusCode::BAD_REQUEST, reason)
-}
-
-/// The answer to a missing or wrong API token.
-pub(super) fn bad_token() -> Response {
-    text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned())
-}
-
-/// The answer to a request that is not let in; the message says what to set.
-pub(super) fn forbidden(message: &str) -> Response {
-    json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", message)
-}
-
-/// The answer of a health route that is not content.
-pub(super) fn unhealthy(code: &str, message: &str) -> Response {
-    json(StatusCode::INTERNAL_SERVER_ERROR, code, message)
-}
-
-/// The answer to a request whose handler broke; the cause is in the log.
-pub(super) fn internal() -> Response {
-    let message = "the sidecar met a defect of its own; the log of the sidecar tells more";
-    let metadata = Map::from([("ambiguous", Cow::Borrowed("true"))]);
-    let details = Some([ErrorInfo::new("INTERNAL", metadata)]);
-    let message = &format!("{message}{AMBIGUOUS}");
-    render(StatusCode::INTERNAL_SERVER_ERROR, &ErrorBody { code: "ERR_INTERNAL", message, details })
-}
-
-/// The kinds' own statuses are all ones that exist.
-fn status(kind: FailureKind) -> StatusCode {
-    StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+/// The request is fine, and the client must be able to tell that from the status. Dapr has no such limit, so the status
+/// is 503 in both formats.
+fn buffer_full(message: &str, limit: usize, format: ErrorFormat) -> Response {
+    let limit = Map::from([("limit", Cow::Owned(limit.to_string()))]);
+    let details = match format {
+        ErrorFormat::Precise => Some([ErrorInfo::new("UNAVAILABLE", limit)]),
+        ErrorFormat::Dapr => None,
+    };
+    let body = ErrorBody { code: INVOKE_FAILED, message, details };
+    let mut response = render(StatusCode::SERVICE_UNAVAILABLE, &body);
+    response.headers_mut().insert(RETRY_AFTER, seconds(DEFAULT_RETRY_AFTER));
+    response
 }
 
 fn retry_after(error: &InvokeError) -> Option<Duration> {
     match error.kind() {
         FailureKind::Throttled | FailureKind::Transient | FailureKind::Unavailable | FailureKind::Closed => {
-            Some(error.retry_after().unwrap_or(TRY_AGAIN_SOON))
+            Some(error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER))
         }
         FailureKind::Caller
         | FailureKind::TooLarge
@@ -244,7 +237,7 @@ fn retry_after(error: &InvokeError) -> Option<Duration> {
     }
 }
 
-/// Whole seconds, rounded up: the header knows no smaller unit, and 0 would invite a storm.
+/// Whole seconds, the unit of the header. Rounded up, since clients would retry at once after 0.
 fn seconds(wait: Duration) -> HeaderValue {
     let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     HeaderValue::from(whole.max(1))
@@ -255,21 +248,12 @@ fn json(status: StatusCode, code: &str, message: &str) -> Response {
 }
 
 fn render(status: StatusCode, body: &ErrorBody<'_>) -> Response {
-    // Strings and a fixed shape: serialising cannot fail, and if it did, the status still tells.
+    // Strings in a fixed structure can always be serialised.
     let body = serde_json::to_vec(body).unwrap_or_default();
-    answer(status, "application/json", body)
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Part of the text may be the caller's, so a browser must not guess at another type.
+/// The text may quote the request, so browsers must not guess another type.
 fn text(status: StatusCode, body: String) -> Response {
-    let mut answer = answer(status, "text/plain; charset=utf-8", body.into_bytes());
-    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
-    let mut answer = Response::new(Body::from(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+    (status, [(X_CONTENT_TYPE_OPTIONS, "nosniff")], body).into_response()
 }

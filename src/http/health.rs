@@ -1,77 +1,71 @@
-//! Health, metadata and shutdown: what an operator and an SDK ask of the sidecar itself.
+//! Health, metadata and shutdown.
 
-use super::error;
-use super::face::Face;
+use super::error::ApiError;
 use super::invoke::unescape;
-use axum::body::Body;
-use axum::response::Response;
+use super::state::ApiState;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Our version, in the place where Dapr tells its own.
+/// bindd's version, where Dapr reports its own.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+type Health = Result<StatusCode, ApiError<'static>>;
+
 /// `GET /v1.0/healthz`, with Dapr's optional `?appid=` that must match.
-pub(super) fn full(face: &Face, query: Option<&str>) -> Response {
-    // An input that waits for an operator is as good as not there.
-    let pending = [face.ready.pending(), face.host.refusals()].concat();
-    if !face.ready.is_ready() || !pending.is_empty() {
-        let pending = pending.join(" ");
-        return error::unhealthy("ERR_HEALTH_NOT_READY", &format!("dapr is not ready: [{pending}]"));
+pub(super) async fn full(State(state): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Health {
+    // An input that waits for an operator is not ready either.
+    let pending = [state.ready.pending(), state.host.refusals()].concat();
+    if !state.ready.is_ready() || !pending.is_empty() {
+        let message = format!("dapr is not ready: [{}]", pending.join(" "));
+        return Err(ApiError::Unhealthy { code: "ERR_HEALTH_NOT_READY", message });
     }
-    if app_id_asked(query.unwrap_or_default()).is_some_and(|id| id != face.app_id) {
-        return error::unhealthy("ERR_HEALTH_APPID_NOT_MATCH", "dapr app-id does not match");
+    if queried_app_id(&query.unwrap_or_default()).is_some_and(|id| id != state.app_id) {
+        let message = "dapr app-id does not match".to_owned();
+        return Err(ApiError::Unhealthy { code: "ERR_HEALTH_APPID_NOT_MATCH", message });
     }
-    no_content()
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The first `appid` of a query, which may be empty. As in Go, a pair with a bad escape does not count.
-fn app_id_asked(query: &str) -> Option<Cow<'_, str>> {
+fn queried_app_id(query: &str) -> Option<Cow<'_, str>> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let is_meant = unescape(key).is_ok_and(|key| key == "appid");
-        unescape(value).ok().filter(|_| is_meant)
+        let is_app_id = unescape(key).is_ok_and(|key| key == "appid");
+        unescape(value).ok().filter(|_| is_app_id)
     })
 }
 
 /// `GET /v1.0/healthz/outbound`.
-pub(super) fn outbound(face: &Face) -> Response {
-    if face.outbound.is_ready() {
-        return no_content();
+pub(super) async fn outbound(State(state): State<Arc<ApiState>>) -> Health {
+    if state.outbound.is_ready() {
+        return Ok(StatusCode::NO_CONTENT);
     }
-    let pending = face.outbound.pending().join(" ");
-    error::unhealthy("ERR_OUTBOUND_HEALTH_NOT_READY", &format!("dapr outbound is not ready: [{pending}]"))
+    let message = format!("dapr outbound is not ready: [{}]", state.outbound.pending().join(" "));
+    Err(ApiError::Unhealthy { code: "ERR_OUTBOUND_HEALTH_NOT_READY", message })
 }
 
-/// `POST /v1.0/shutdown`. The answer reaches the caller because the server finishes what it has read.
-pub(super) fn shutdown(face: &Face) -> Response {
+/// `POST /v1.0/shutdown`. The response reaches the client because the server finishes what it has read.
+pub(super) async fn shutdown(State(state): State<Arc<ApiState>>) -> StatusCode {
     tracing::info!("shutdown requested via API");
-    face.stop.finish();
-    no_content()
+    state.stop.finish();
+    StatusCode::NO_CONTENT
 }
 
-/// `GET /v1.0/metadata`. Members that are empty are left out, as in Dapr.
-pub(super) fn metadata(face: &Face) -> Response {
-    match serde_json::to_vec(&Page::of(face)) {
-        Ok(page) => {
-            let mut answer = Response::new(Body::from(page));
-            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            answer
-        }
-        Err(failure) => {
-            tracing::error!(error = %failure, "metadata page could not be written");
-            error::internal()
+/// `GET /v1.0/metadata`. Empty members are left out, as in Dapr.
+pub(super) async fn metadata(State(state): State<Arc<ApiState>>) -> Response {
+    match serde_json::to_vec(&Page::new(&state)) {
+        Ok(page) => ([(CONTENT_TYPE, "application/json")], page).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metadata page could not be written");
+            ApiError::Internal.into_response()
         }
     }
-}
-
-fn no_content() -> Response {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    answer
 }
 
 #[derive(Serialize)]
@@ -109,7 +103,7 @@ struct AppEntry<'a> {
     max_concurrency: Option<u32>,
 }
 
-/// There are no actors here; SDKs read the member all the same.
+/// There are no actors; SDKs read the member nevertheless.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ActorEntry {
@@ -119,7 +113,7 @@ struct ActorEntry {
 }
 
 impl<'a> Page<'a> {
-    fn of(face: &'a Face) -> Self {
+    fn new(state: &'a ApiState) -> Self {
         let entry = |described: crate::runtime::Description<'a>| ComponentEntry {
             name: described.name,
             type_name: described.type_name,
@@ -127,18 +121,18 @@ impl<'a> Page<'a> {
             capabilities: described.capabilities,
         };
         let mut extended: BTreeMap<_, _> =
-            face.extended.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            state.extended.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         extended.insert("daprRuntimeVersion", VERSION);
         Self {
-            id: &face.app_id,
+            id: &state.app_id,
             runtime_version: VERSION,
-            components: face.host.describe().map(entry).collect(),
+            components: state.host.describe().map(entry).collect(),
             extended,
             app_connection_properties: AppEntry {
-                port: face.app.port,
-                protocol: &face.app.protocol,
-                channel_address: &face.app.channel_address,
-                max_concurrency: face.app.max_concurrency,
+                port: state.app.port,
+                protocol: &state.app.protocol,
+                channel_address: &state.app.channel_address,
+                max_concurrency: state.app.max_concurrency,
             },
             actor_runtime: ActorEntry {
                 runtime_status: "DISABLED",
@@ -165,7 +159,7 @@ mod tests {
             ("appId=shop&app=1", None),
             ("", None),
         ] {
-            assert_eq!(app_id_asked(query).as_deref(), id, "{query}");
+            assert_eq!(queried_app_id(query).as_deref(), id, "{query}");
         }
     }
 }

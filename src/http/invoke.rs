@@ -1,141 +1,144 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
-use super::body::{self, Refused};
-use super::buffer::{Buffer, Full};
-use super::connection::RequestBody;
-use super::error::{self, MalformedRequest, Manners, Meant};
-use super::face::Face;
+use super::body_memory::BodyMemory;
+use super::error::{ApiError, BodyKind, ErrorFormat};
+use super::read_body::{self, Refused, UnreadBody};
+use super::state::ApiState;
 use super::trace::TraceContext;
-use super::{raw, request};
+use super::{json_body, raw_body};
 use crate::domain::{BindingError, Extent, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
+use crate::telemetry::HttpMetrics;
 use axum::body::Body;
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Stands for names that are not ours, so that callers cannot grow the metrics.
+/// The label of names that are not configured, so that clients cannot add series to the metrics.
 const UNKNOWN: &str = "unknown";
-/// How a request is counted that the client gave up; nobody sees it on the wire.
-const CLIENT_GONE: u16 = 499;
+/// The status in the metrics of a request whose client disconnected before the response; nginx's number.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// Performs one call and answers it.
-pub(super) async fn invoke(
-    face: &Face,
-    buffer: &Buffer,
-    escaped_name: &str,
-    request: Request<impl RequestBody>,
-) -> Response {
-    let name = match unescape(escaped_name) {
+/// Calls output bindings.
+#[derive(Debug)]
+pub(super) struct Invoker {
+    state: Arc<ApiState>,
+    memory: BodyMemory,
+    /// By the name of the component.
+    metrics: HashMap<String, HttpMetrics>,
+}
+
+/// The handler of the route.
+pub(super) async fn invoke(State(invoker): State<Arc<Invoker>>, request: Request) -> Response {
+    // Not axum's `Path`, which does not read `+` as a space. Owned, because the URI holds the buffer of the connection.
+    let escaped = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    let name = match unescape(&escaped) {
         Ok(name) => name,
         Err(escape) => {
             let (head, body) = request.into_parts();
-            let mut answer = error::bad_escape(escape);
-            body::skip(body, &head, &mut answer).await;
-            return answer;
+            return UnreadBody::new(&head, body).refuse(ApiError::BadEscape(escape)).await;
         }
     };
     let version = request.version();
-    let mut tally = Tally::begin(face, &name);
-    let mut answer = match perform(face, buffer, request, &mut tally).await {
-        Ok(answer) => answer,
-        Err(refused) => {
-            let mut answer = error::unread(&name, &refused.error, manners(face));
-            if !refused.is_read {
-                body::close_after(&mut answer, version);
+    let mut metrics = RequestMetrics::new(&invoker, &name);
+    let mut response = match invoker.call(&name, request, &mut metrics).await {
+        Ok(response) => response,
+        Err(Refused { error, is_read }) => {
+            let format = invoker.state.settings.error_format();
+            let mut response = ApiError::Malformed { binding: &name, error: &error, format }.into_response();
+            if !is_read {
+                read_body::close_after(&mut response, version);
             }
-            answer
+            response
         }
     };
-    tally.answered(answer.status());
-    if matches!(answer.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    metrics.status = Some(response.status());
+    if matches!(response.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    answer
+    response
 }
 
-async fn perform(
-    face: &Face,
-    buffer: &Buffer,
-    request: Request<impl RequestBody>,
-    tally: &mut Tally<'_>,
-) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    // The share is kept until the answer is made: so long the component may hold the body.
-    let (body, mut share) = body::read(body, &head, face.settings.max_body_size, buffer).await?;
-    let raw_keys = tally.output.and_then(OutputBinding::raw_body_keys).filter(|_| raw::is_raw(&head.headers));
-    let mut call = match raw_keys {
-        Some(keys) => raw::request(&head.headers, body.clone(), keys)?,
-        None => request::parse(&body).map_err(|error| raw::explain(error, &head.headers, &body))?,
-    };
-    share.grow(call.metadata.memory()).map_err(|Full { limit }| MalformedRequest::BufferFull { limit })?;
-    tally.wants(&call.operation);
-    // Data that is JSON reads as a request that asks for nothing.
-    let is_data = raw_keys.is_none() && call.operation.is_empty() && raw::is_raw(&head.headers);
-    let meant = if is_data { Meant::Data } else { Meant::Request };
-    let trace = TraceContext::read(&head.headers)?;
-    trace.add_to(&mut call.metadata);
-    call.data = body::kept(call.data);
-    // Head and body are slices of what the connection reads into, and would keep all of it while the component works.
-    drop((head, body));
-    let name = tally.name;
-    // Biased: a component that knows what became of the request is heard.
-    let done = tokio::select! {
-        biased;
-        done = face.host.invoke(name, call) => done,
-        () = face.last_answers.asked() => Err(unfinished().into()),
-    };
-    let mut answer = match done {
-        Ok(response) => succeeded(response, manners(face)),
-        Err(failure) => {
-            log(name, &failure);
-            error::invoke_failed(name, &failure, meant, manners(face))
-        }
-    };
-    trace.echo(answer.headers_mut());
-    Ok(answer)
+impl Invoker {
+    pub(super) fn new(state: Arc<ApiState>) -> Self {
+        let outputs = state.host.describe().filter(|component| state.host.output(component.name).is_some());
+        let metrics = outputs.map(|output| (output.name.to_owned(), state.metrics.requests(output.name))).collect();
+        let memory = BodyMemory::new(state.settings.max_buffer);
+        Self { state, memory, metrics }
+    }
+
+    async fn call(&self, name: &str, request: Request, metrics: &mut RequestMetrics<'_>) -> Result<Response, Refused> {
+        let format = self.state.settings.error_format();
+        let (head, body) = request.into_parts();
+        // The component may hold the body until the response is there, so its memory stays reserved until then.
+        let (body, mut memory) = read_body::read(body, &head, self.state.settings.max_body_size, &self.memory).await?;
+        let is_octet_stream = raw_body::is_octet_stream(&head.headers);
+        let raw_keys = metrics.output.and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
+        let mut call = match raw_keys {
+            Some(keys) => raw_body::parse(&head.headers, body.clone(), keys)?,
+            None => json_body::parse(&body).map_err(|error| raw_body::explain(error, &head.headers, &body))?,
+        };
+        memory.grow(call.metadata.memory())?;
+        metrics.set_operation(&call.operation);
+        // Data that is JSON parses as a request without an operation.
+        let is_data = raw_keys.is_none() && call.operation.is_empty() && is_octet_stream;
+        let body_kind = if is_data { BodyKind::Data } else { BodyKind::Request };
+        let trace = TraceContext::read(&head.headers)?;
+        trace.add_to(&mut call.metadata);
+        call.data = read_body::detached(call.data);
+        // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
+        drop((head, body));
+        let result = tokio::select! {
+            // Biased: a result that is ready is better than an unknown outcome.
+            biased;
+            result = self.state.host.invoke(name, call) => result,
+            () = self.state.abort_calls.asked() => Err(aborted().into()),
+        };
+        let mut response = match result {
+            Ok(response) => succeeded(response, format),
+            Err(error) => {
+                // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
+                tracing::debug!(component = name, error = cause_line(&error), "output binding refused a request");
+                ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response()
+            }
+        };
+        trace.echo(response.headers_mut());
+        Ok(response)
+    }
 }
 
-/// The time for a graceful stop is over, and the component is still at it.
-fn unfinished() -> BindingError {
+/// The error of a call that was still waiting near the end of the graceful stop.
+fn aborted() -> BindingError {
     let text = "the sidecar stopped before the service answered: the request may have been carried out or not";
     BindingError::new(FailureKind::Closed, text).with_outcome(Outcome::Unknown)
 }
 
-const fn manners(face: &Face) -> Manners {
-    if face.settings.strict_dapr_errors { Manners::Strict } else { Manners::True }
-}
-
-/// The caller hears the message; the causes behind it are for the log. As values, which the log escapes: the caller's
-/// own words are in both.
-fn log(name: &str, failure: &(dyn std::error::Error + 'static)) {
-    tracing::debug!(component = name, error = cause_line(failure), "output binding refused a request");
-}
-
-fn succeeded(response: InvokeResponse, manners: Manners) -> Response {
-    let status = match (&response.data, response.extent, manners) {
-        (Some(_), Extent::Mixed, Manners::True) => StatusCode::MULTI_STATUS,
+fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
+    let status = match (&result.data, result.extent, format) {
+        (Some(_), Extent::Mixed, ErrorFormat::Precise) => StatusCode::MULTI_STATUS,
         (Some(_), Extent::Whole | Extent::Mixed, _) => StatusCode::OK,
         (None, Extent::Whole | Extent::Mixed, _) => StatusCode::NO_CONTENT,
     };
-    let mut answer = Response::new(response.data.map_or_else(Body::empty, Body::from));
-    *answer.status_mut() = status;
-    if status == StatusCode::NO_CONTENT && manners == Manners::Strict {
-        return answer;
+    let mut response = Response::new(result.data.map_or_else(Body::empty, Body::from));
+    *response.status_mut() = status;
+    if status == StatusCode::NO_CONTENT && format == ErrorFormat::Dapr {
+        return response;
     }
-    for (key, value) in response.metadata {
+    for (key, value) in result.metadata {
         match (header_name(key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
-            (Some(name), Ok(value)) => drop(answer.headers_mut().insert(name, value)),
+            (Some(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
             (None, _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
         }
     }
-    answer
+    response
 }
 
-/// `metadata.<key>`; those of every single record need no building.
+/// `metadata.<key>`, without an allocation for the keys of most responses.
 fn header_name(key: &str) -> Option<HeaderName> {
     match key {
         "sequenceNumber" => Some(HeaderName::from_static("metadata.sequencenumber")),
@@ -145,11 +148,11 @@ fn header_name(key: &str) -> Option<HeaderName> {
     }
 }
 
-/// Go's `QueryUnescape`: `+` is a space, `%xx` a byte. Bytes that are not UTF-8 are replaced; no component has them in
-/// its name.
+/// Decodes as Go's `QueryUnescape`: `+` is a space, `%xx` a byte. What is not UTF-8 is replaced: no component
+/// has such a name.
 ///
 /// # Errors
-/// With the escape that is wrong.
+/// With the invalid escape.
 pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
     if !text.contains(['+', '%']) {
         return Ok(Cow::Borrowed(text));
@@ -175,48 +178,39 @@ pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
     Ok(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Counts a request exactly once, also when its handler panics or the client goes away.
-struct Tally<'a> {
-    face: &'a Face,
-    name: &'a str,
+/// Counts a request exactly once when dropped, also when its handler panics or its client disconnects.
+struct RequestMetrics<'a> {
+    handles: Cow<'a, HttpMetrics>,
     output: Option<&'a dyn OutputBinding>,
-    component: &'a str,
-    supported: &'a [&'static str],
     operation: &'static str,
     begun: Instant,
     status: Option<StatusCode>,
 }
 
-impl<'a> Tally<'a> {
-    fn begin(face: &'a Face, name: &'a str) -> Self {
-        let output = face.host.output(name);
-        let component = if output.is_some() { name } else { UNKNOWN };
-        let supported = output.map_or(&[][..], |output| output.operations());
-        Self { face, name, output, component, supported, operation: UNKNOWN, begun: Instant::now(), status: None }
+impl<'a> RequestMetrics<'a> {
+    fn new(invoker: &'a Invoker, name: &str) -> Self {
+        let handles = match invoker.metrics.get(name) {
+            Some(handles) => Cow::Borrowed(handles),
+            None => Cow::Owned(invoker.state.metrics.requests(UNKNOWN)),
+        };
+        let output = invoker.state.host.output(name);
+        Self { handles, output, operation: UNKNOWN, begun: Instant::now(), status: None }
     }
 
-    fn wants(&mut self, operation: &str) {
-        let known = self.supported.iter().find(|known| **known == operation);
-        self.operation = known.copied().unwrap_or(UNKNOWN);
-    }
-
-    const fn answered(&mut self, status: StatusCode) {
-        self.status = Some(status);
-    }
-
-    fn status(&self) -> u16 {
-        match self.status {
-            Some(status) => status.as_u16(),
-            None if std::thread::panicking() => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
-            None => CLIENT_GONE,
-        }
+    fn set_operation(&mut self, operation: &str) {
+        let supported = self.output.map_or(&[][..], |output| output.operations());
+        self.operation = supported.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
     }
 }
 
-impl Drop for Tally<'_> {
+impl Drop for RequestMetrics<'_> {
     fn drop(&mut self) {
-        let took: Duration = self.begun.elapsed();
-        self.face.metrics.answered(self.component, self.operation, self.status(), took);
+        let status = match self.status {
+            Some(status) => status.as_u16(),
+            None if std::thread::panicking() => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+            None => CLIENT_CLOSED_REQUEST,
+        };
+        self.handles.answered(self.operation, status, self.begun.elapsed());
     }
 }
 

@@ -1,6 +1,6 @@
-//! Names a place inside a JSON text that cannot be parsed whole.
+//! The path to a place in a JSON text that is incomplete or invalid.
 
-/// Deeper places are named by what holds them; keeps a body of brackets from growing the path.
+/// Deeper places get the path of what contains them, so that a body of brackets cannot make the path long.
 const MAX_DEPTH: usize = 16;
 /// Longer names are shortened.
 const MAX_NAME: usize = 40;
@@ -13,7 +13,7 @@ enum Step<'t> {
 }
 
 /// The path to the place where `before` ends, such as `data.customer.names[2]`; empty at the root or before any name.
-/// Names are given as they are written. What is no JSON gives a path that means little, and never fails.
+/// Names stay as they are written. Never fails; for text that is not JSON the path means little.
 pub(super) fn path_after(before: &str) -> String {
     let mut steps: Vec<Step<'_>> = Vec::new();
     let mut depth = 0_usize;
@@ -49,10 +49,10 @@ pub(super) fn path_after(before: &str) -> String {
             }
         }
     }
-    written(&steps)
+    to_text(&steps)
 }
 
-/// Where the string that begins before `text` ends; `None` when it does not.
+/// The end of the string that began before `text`; `None` if it does not end.
 fn end_of_string(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -64,7 +64,7 @@ fn end_of_string(text: &str) -> Option<usize> {
     }
 }
 
-fn written(steps: &[Step<'_>]) -> String {
+fn to_text(steps: &[Step<'_>]) -> String {
     let mut path = String::new();
     for step in steps {
         match step {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_named_by_what_leads_to_them() {
+    fn the_path_leads_to_the_place() {
         for (before, path) in [
             ("", ""),
             (r#"{"op"#, ""),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_places_and_long_names_are_cut_short() {
+    fn deep_places_and_long_names_are_shortened() {
         let deep = r#"{"a":"#.repeat(100_000);
         assert_eq!(path_after(&deep), ["a"; MAX_DEPTH].join("."));
         let back = format!("{deep}1,\"x\":2{}", "}".repeat(100_000 - 1));

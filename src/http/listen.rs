@@ -1,94 +1,95 @@
-//! Listens on the addresses of the API. Of several, some may be missing on a machine (`[::1]` without IPv6) or be held
-//! for a moment by a process that is ending: they are tried again for 10 s, as daprd does, while the others serve.
+//! Listens on the addresses of the API. Some may be unavailable (`[::1]` without IPv6), or still be in use by a process
+//! that is exiting: these are retried for 10 s, as daprd does, while the others serve.
 
+use crate::tasks::Accept;
 use std::io;
 use std::net::SocketAddr;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 
-/// How long addresses that cannot be had are tried; daprd's value.
-const TRIED_FOR: Duration = Duration::from_secs(10);
-const TRY_EVERY: Duration = Duration::from_millis(500);
-/// Connections that the system holds until they are accepted, as Tokio asks for.
+/// How long unavailable addresses are retried; daprd's value.
+const RETRY_LIMIT: Duration = Duration::from_secs(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Length of the queue of connections that are not accepted yet; Tokio's value.
 const BACKLOG: u32 = 1024;
 
-/// An address cannot be listened on.
+/// It was not possible to listen on an address.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Another program listens there.
     #[error(
         "port {} of {} is taken by another program: stop that program, or choose another port (--dapr-http-port, \
          --metrics-port)", .0.port(), .0.ip()
     )]
     Taken(SocketAddr),
-    /// The system does not let us.
+    /// The process lacks the permission.
     #[error("port {} needs more rights than this process has: choose a port above 1023", .0.port())]
     Denied(SocketAddr),
-    /// The address is not one of this machine.
+    /// The machine does not have this address.
     #[error("{} is not an address of this machine: correct --dapr-listen-addresses", .0.ip())]
-    NotHere(SocketAddr),
-    /// Anything else.
+    NotLocal(SocketAddr),
+    /// Any other failure.
     #[error("could not listen on {address}: {source}; check --dapr-listen-addresses and --dapr-http-port")]
     Other {
-        /// What was tried.
+        /// The address.
         address: SocketAddr,
-        /// The cause.
+        /// What the system reported.
         #[source]
         source: io::Error,
     },
 }
 
 impl BindError {
-    fn of(address: SocketAddr, source: io::Error) -> Self {
+    fn new(address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::Taken(address),
             io::ErrorKind::PermissionDenied => Self::Denied(address),
-            io::ErrorKind::AddrNotAvailable => Self::NotHere(address),
+            io::ErrorKind::AddrNotAvailable => Self::NotLocal(address),
             _ => Self::Other { address, source },
         }
     }
 }
 
-/// Opens one socket; another one in tests.
+/// Opens one socket; tests replace it.
 type Open = fn(SocketAddr) -> io::Result<TcpListener>;
 
-/// Sockets that listen, and addresses that are still tried.
+/// Open sockets, and addresses that are still retried.
 #[derive(Debug)]
 pub struct Listeners {
     open: Vec<TcpListener>,
     missing: Vec<SocketAddr>,
-    next_try: Instant,
-    given_up_at: Instant,
+    next_retry: Instant,
+    retry_until: Instant,
     opener: Open,
 }
 
-/// Listens on the addresses. Port 0 takes a free port, another one for each address. A single address that cannot be
-/// had is an error at once; of several, one is enough: the rest is tried for 10 s, with a warning for each.
+/// Listens on the addresses. Port 0 takes a free port, a different one for each address. If there are several, one is
+/// enough to start, and the others are retried for 10 s, with a warning for each.
 ///
 /// # Errors
-/// When none can be had (of several: within 10 s), with what to do about the first.
+/// When the only address is unavailable, or all of several for 10 s; the error is about the first.
 pub async fn bind(addresses: &[SocketAddr]) -> Result<Listeners, BindError> {
-    bind_by(addresses, open).await
+    bind_with(addresses, open).await
 }
 
-async fn bind_by(addresses: &[SocketAddr], opener: Open) -> Result<Listeners, BindError> {
+async fn bind_with(addresses: &[SocketAddr], opener: Open) -> Result<Listeners, BindError> {
     let now = Instant::now();
     let mut listeners = Listeners {
         open: Vec::with_capacity(addresses.len()),
         missing: addresses.to_vec(),
-        next_try: now + TRY_EVERY,
-        given_up_at: now + TRIED_FOR,
+        next_retry: now + RETRY_INTERVAL,
+        retry_until: now + RETRY_LIMIT,
         opener,
     };
-    let mut errors = listeners.try_missing();
+    let mut errors = listeners.open_missing();
     if addresses.len() > 1 {
         for error in &errors {
-            tracing::warn!(%error, tried_for = ?TRIED_FOR, "address could not be listened on yet; trying again");
+            tracing::warn!(%error, retry_for = ?RETRY_LIMIT, "could not listen on an address; retrying");
         }
-        while listeners.open.is_empty() && Instant::now() < listeners.given_up_at {
-            tokio::time::sleep_until(listeners.next_try).await;
-            errors = listeners.try_missing();
+        while listeners.open.is_empty() && Instant::now() < listeners.retry_until {
+            tokio::time::sleep_until(listeners.next_retry).await;
+            errors = listeners.open_missing();
         }
     }
     match errors.into_iter().next() {
@@ -97,54 +98,74 @@ async fn bind_by(addresses: &[SocketAddr], opener: Open) -> Result<Listeners, Bi
     }
 }
 
-/// As [`TcpListener::bind`], which is asynchronous only because it may look up names.
+/// Like [`TcpListener::bind`], but not async, since no name is looked up.
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Connections of an earlier process that still wait for their end do not hold the port.
+    // Otherwise connections of an earlier process in TIME_WAIT would block the port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
+impl Accept for Listeners {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            tokio::select! {
+                // Biased: connections that keep arriving must not delay the retry.
+                biased;
+                () = self.next_retry() => {}
+                accepted = self.next_connection() => return accepted,
+            }
+            self.retry();
+        }
+    }
+}
+
 impl Listeners {
-    /// The addresses that are listened on now.
+    /// The addresses of the open sockets.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.open.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// The sockets that are open now.
-    pub(super) fn open(&self) -> &[TcpListener] {
-        &self.open
-    }
-
-    /// Waits for the next time that missing addresses are tried; for ever once none is left. Cancel-safe.
-    pub(super) async fn next_try(&self) {
+    /// Waits until missing addresses are retried; forever if there are none. Cancel-safe.
+    async fn next_retry(&self) {
         if self.missing.is_empty() {
             return std::future::pending().await;
         }
-        tokio::time::sleep_until(self.next_try).await;
+        tokio::time::sleep_until(self.next_retry).await;
     }
 
-    /// Tries what is missing; gives up on it when its time is over.
-    pub(super) fn retry(&mut self) {
-        let errors = self.try_missing();
-        if Instant::now() < self.given_up_at {
+    /// The next connection of any socket. Cancel-safe.
+    async fn next_connection(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        // Starts at a random one, so that a busy socket does not starve the others.
+        let (last, first) = self.open.split_at(fastrand::usize(..=self.open.len()));
+        std::future::poll_fn(|cx| {
+            let accepted = first.iter().chain(last).map(|listener| listener.poll_accept(cx)).find(Poll::is_ready);
+            accepted.unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+
+    /// Retries missing addresses, and gives up after the limit.
+    fn retry(&mut self) {
+        let errors = self.open_missing();
+        if Instant::now() < self.retry_until {
             return;
         }
         self.missing.clear();
         for error in errors {
             tracing::warn!(
                 %error, addresses = ?self.addresses(),
-                "address could not be listened on; serving on the other addresses"
+                "could not listen on an address; serving on the others"
             );
         }
     }
 
-    fn try_missing(&mut self) -> Vec<BindError> {
+    fn open_missing(&mut self) -> Vec<BindError> {
         let mut errors = Vec::new();
-        self.next_try = Instant::now() + TRY_EVERY;
+        self.next_retry = Instant::now() + RETRY_INTERVAL;
         for address in std::mem::take(&mut self.missing) {
             match (self.opener)(address) {
                 Ok(listener) => {
@@ -153,7 +174,7 @@ impl Listeners {
                 }
                 Err(source) => {
                     self.missing.push(address);
-                    errors.push(BindError::of(address, source));
+                    errors.push(BindError::new(address, source));
                 }
             }
         }
@@ -177,11 +198,11 @@ mod tests {
         if address.is_ipv4() { open(address) } else { Err(io::ErrorKind::AddrNotAvailable.into()) }
     }
 
-    fn nothing(_: SocketAddr) -> io::Result<TcpListener> {
+    fn all_taken(_: SocketAddr) -> io::Result<TcpListener> {
         Err(io::ErrorKind::AddrInUse.into())
     }
 
-    /// IPv6 whose socket is an IPv4 one, so that the test needs none.
+    /// Opens IPv4 sockets for IPv6 addresses, so that the test needs no IPv6.
     fn both(address: SocketAddr) -> io::Result<TcpListener> {
         open(SocketAddr::from(([127, 0, 0, 1], address.port())))
     }
@@ -189,43 +210,43 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_of_several_addresses_is_enough_and_the_rest_is_tried_for_ten_seconds() {
         let begun = Instant::now();
-        let mut listeners = bind_by(&addresses(&[V6, V4]), only_v4).await.unwrap();
+        let mut listeners = bind_with(&addresses(&[V6, V4]), only_v4).await.unwrap();
         assert_eq!((begun.elapsed(), listeners.addresses().len()), (Duration::ZERO, 1), "nothing waits for it");
         let mut tries = 0;
         while !listeners.missing.is_empty() {
-            listeners.next_try().await;
+            listeners.next_retry().await;
             listeners.retry();
             tries += 1;
         }
-        assert_eq!((begun.elapsed(), tries), (TRIED_FOR, 20));
-        let never = tokio::time::timeout(Duration::from_secs(3_600), listeners.next_try()).await;
-        assert!(never.is_err(), "then it is left alone");
+        assert_eq!((begun.elapsed(), tries), (RETRY_LIMIT, 20));
+        let never = tokio::time::timeout(Duration::from_secs(3_600), listeners.next_retry()).await;
+        assert!(never.is_err(), "no more retries");
         assert_eq!(listeners.addresses().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_that_comes_later_is_served_too() {
-        let mut listeners = bind_by(&addresses(&[V6, V4]), only_v4).await.unwrap();
+        let mut listeners = bind_with(&addresses(&[V6, V4]), only_v4).await.unwrap();
         listeners.opener = both;
-        listeners.next_try().await;
+        listeners.next_retry().await;
         listeners.retry();
         assert_eq!((listeners.addresses().len(), listeners.missing.len()), (2, 0));
         assert_ne!(listeners.addresses()[0], listeners.addresses()[1], "port 0 is another one for each");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_any_address_the_start_fails_after_its_tries() {
+    async fn without_any_address_the_start_fails_after_the_retries() {
         let begun = Instant::now();
-        let error = bind_by(&addresses(&[V6, V4]), nothing).await.unwrap_err();
+        let error = bind_with(&addresses(&[V6, V4]), all_taken).await.unwrap_err();
         assert!(matches!(error, BindError::Taken(address) if address.is_ipv6()), "{error}");
-        assert!(begun.elapsed() >= TRIED_FOR);
+        assert!(begun.elapsed() >= RETRY_LIMIT);
         let begun = Instant::now();
-        assert!(matches!(bind_by(&addresses(&[V4]), nothing).await.unwrap_err(), BindError::Taken(_)));
+        assert!(matches!(bind_with(&addresses(&[V4]), all_taken).await.unwrap_err(), BindError::Taken(_)));
         assert_eq!(begun.elapsed(), Duration::ZERO, "a single address is not waited for");
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_told_with_what_to_do() {
+    async fn the_error_of_a_taken_port_says_what_to_do() {
         let taken = bind(&addresses(&[V4])).await.unwrap();
         let address = taken.addresses()[0];
         let error = bind(&[address]).await.unwrap_err();

@@ -1,57 +1,54 @@
 //! The metrics page, on its own port.
 
 use super::admission::{Access, ConnectInfo};
-use super::connection::{RequestBody, Respond};
-use super::error;
-use super::face::HttpSettings;
+use super::connection::Respond;
+use super::error::ApiError;
 use super::listen::Listeners;
-use super::server::{Drained, serve_by};
+use super::server::{Drained, serve_with};
+use super::state::HttpSettings;
 use crate::domain::Stop;
 use crate::telemetry::{Metrics, MetricsFormat};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{ACCEPT, CONTENT_TYPE, VARY};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
-use tower::ServiceExt;
+use tower::Service;
 
-/// A scraper that is still reading when we stop gets this long.
-const DRAIN: Duration = Duration::from_secs(1);
-/// Scrapers that are connected at once; more are not to be expected.
+/// How long a scraper may still read after a stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// Open connections of scrapers.
 pub const MAX_SCRAPERS: usize = 64;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves `GET /metrics`, and the same at `/`, until `stop`. Pages and names are refused as by the API.
+/// Serves `GET /metrics`, and the same at `/`, until `stop`. Web pages and host names are refused as by the API.
 pub async fn serve_metrics(listeners: Listeners, metrics: Metrics, access: Access, stop: Stop) -> Drained {
     let settings = HttpSettings { max_connections: MAX_SCRAPERS, ..HttpSettings::default() };
-    let page = Page { router: page_router(metrics), access: Arc::new(access) };
-    serve_by(listeners, page, &settings, stop, DRAIN).await
+    let router = Router::new().route("/", get(page)).route("/metrics", get(page)).with_state(metrics);
+    let service = MetricsApi { router, access: Arc::new(access) };
+    serve_with(listeners, service, &settings, stop, DRAIN_LIMIT).await
 }
 
 #[derive(Debug, Clone)]
-struct Page {
+struct MetricsApi {
     router: Router,
     access: Arc<Access>,
 }
 
-fn page_router(metrics: Metrics) -> Router {
-    Router::new().route("/", get(page)).route("/metrics", get(page)).with_state(metrics)
-}
-
-impl Respond for Page {
-    async fn respond<B: RequestBody>(&self, request: Request<B>, info: ConnectInfo) -> Response {
+impl Respond for MetricsApi {
+    async fn respond(&self, request: Request, info: ConnectInfo) -> Response {
         let (head, body) = request.into_parts();
         if let Err(refusal) = self.access.check(&head, info, false) {
             let message = refusal.message();
             tracing::debug!(reason = message, "request for the metrics was refused");
-            return error::forbidden(&message);
+            return ApiError::Forbidden(&message).into_response();
         }
-        let Ok(answer) = self.router.clone().oneshot(Request::from_parts(head, body)).await;
-        answer
+        let Ok(response) = self.router.clone().call(Request::from_parts(head, body)).await;
+        response
     }
 }
 
@@ -70,7 +67,7 @@ async fn page(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
     }
 }
 
-/// OpenMetrics where the scraper names it and likes nothing better; else the older format, which all scrapers read.
+/// OpenMetrics if the scraper accepts it and prefers no other; else the older format, which all scrapers read.
 fn negotiated(headers: &HeaderMap) -> MetricsFormat {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (mut open_metrics, mut text) = (0, 0);

@@ -1,52 +1,45 @@
-//! The face towards callers: HTTP/1.1 and h2c on one port, in Dapr's dialect.
+//! The API: HTTP/1.1 and h2c on one port, as Dapr defines it.
 //!
-//! The composition root binds the listeners with [`bind`], builds a [`Face`] and runs [`serve`] until it is told to
-//! stop. A request goes `server` (connection) → `routes` (path, `admission`, token) → `invoke` or `health` → `error` when it
-//! fails.
+//! The composition root opens sockets with [`bind`], builds an [`ApiState`] and runs [`serve`] until its stop. A request
+//! goes `connection` → `routes` (path, `admission`, token, router) → `invoke` or `health`, and through `error` if it fails.
 //!
-//! Laws:
-//! - No handler sees a request of a web page that is not allowed, or one under a name that is not ours (`admission`).
-//! - Failures are put into answers in `error` and nowhere else; other rooms know kinds, and a kind knows its status.
-//! - Bodies are counted while they are in memory (`buffer`); beyond the limit a request is refused, never made to wait.
-//! - Every request that was read is answered, a stop included, unless the drain limit cuts it.
-//! - `data` reaches the component as the exact bytes that were sent: a large one as a slice of the request's buffer, a
-//!   small one copied, so that it does not keep the rest of that buffer alive.
-//! - Everything runs in a supervised connection task, the streams of HTTP/2 included.
-//!
-//! Why own routing: Dapr's routes never answer 405, clean the path before matching, and read `+` in a name as a
-//! space. One `match` over cleaned segments says this in a screen; a router's tables would have to be bent thrice.
-//!
-//! Why an own guard on heads: hyper's header timeout also closes keep-alive connections that are merely idle, and
-//! does not run before the first bytes came. Either breaks a promise: a pooled client must be able to pause, and a
-//! silent one must not hold a slot. A later hyper with separate limits would change our mind.
+//! Invariants:
+//! - No handler sees a request of a web page that is not allowed, or one whose `Host` is not a name of this machine
+//!   (`admission`).
+//! - Failures become responses in `error` and nowhere else. Other modules know a `FailureKind`, which has a status.
+//! - Bodies are counted while they are in memory (`body_memory`). Beyond the limit a request is refused; it never waits.
+//! - Every request that was read is answered, also during a stop, unless the drain limit aborts it.
+//! - `data` reaches the component as the exact bytes that were sent: a large one as a slice of the buffer of the request,
+//!   a small one as a copy, so that it does not keep the rest of that buffer alive.
+//! - Everything runs in a supervised task of its connection, the streams of HTTP/2 included.
 
 mod admission;
-mod body;
-mod buffer;
+mod body_memory;
 mod connection;
+mod connection_state;
 mod cors;
 mod encoding;
 mod error;
-mod face;
-mod head_clock;
 mod health;
 mod invoke;
+mod json_body;
 mod json_path;
 mod listen;
 mod metrics;
-mod outbound_wait;
-mod raw;
-mod request;
+mod raw_body;
+mod read_body;
 mod routes;
 mod server;
+mod state;
 mod trace;
+mod wait;
 
 pub use admission::{Access, AllowedHosts, AllowedOrigins};
-pub use face::{AppConnection, Face, HttpSettings};
 pub use listen::{BindError, Listeners, bind};
 pub use metrics::{MAX_SCRAPERS, serve_metrics};
-pub use outbound_wait::wait_until_outbound_ready;
 pub use server::{Drained, serve};
+pub use state::{ApiState, AppConnection, HttpSettings};
+pub use wait::wait_until_outbound_ready;
 
 #[cfg(test)]
 mod tests;

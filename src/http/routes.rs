@@ -1,183 +1,190 @@
-//! The route table: which path goes where, and who may ask.
+//! The routes of the API, and the checks before them.
+//!
+//! In this order: the path is cleaned, since Dapr matches cleaned paths; `admission` checks `Host` and `Origin`; a CORS
+//! preflight is answered; the API token is checked; the router is called. These steps are not layers of the router,
+//! because its layers run after a path was matched.
 
 use super::admission::ConnectInfo;
-use super::buffer::Buffer;
-use super::connection::{RequestBody, Respond};
-use super::face::Face;
-use super::{body, cors, error, health, invoke};
-use axum::response::Response;
+use super::connection::Respond;
+use super::error::ApiError;
+use super::invoke::{self, Invoker};
+use super::read_body::UnreadBody;
+use super::state::ApiState;
+use super::{cors, health};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any};
 use futures_util::FutureExt;
 use http::header::ORIGIN;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Uri};
 use secrecy::ExposeSecret;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
+use tower::Service;
 
-/// The header that carries the API token, as Dapr names it.
+const HEALTHZ: &str = "/v1.0/healthz";
+const OUTBOUND: &str = "/v1.0/healthz/outbound";
+const SHUTDOWN: &str = "/v1.0/shutdown";
 const TOKEN_HEADER: &str = "dapr-api-token";
+const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
+                               DAPR_API_TOKEN and send the token";
 
-/// The face as a service. A handler that panics is answered 500 and told in the log.
+/// The API as a service. A handler that panics is answered with 500, and the panic is logged.
 #[derive(Debug, Clone)]
-pub(super) struct Routes {
-    face: Arc<Face>,
-    buffer: Buffer,
+pub(super) struct Api {
+    state: Arc<ApiState>,
+    router: Router,
 }
 
-impl Routes {
-    pub(super) fn new(face: Arc<Face>) -> Self {
-        let buffer = Buffer::new(face.settings.max_buffer);
-        Self { face, buffer }
-    }
+/// A route for only the methods that are added to it. daprd answers all others with 404, never with 405, since it takes
+/// them for a service invocation. That includes `HEAD`, for which axum would call the handler of `GET`.
+fn only<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
+    any(not_found).head(not_found)
 }
 
-impl Respond for Routes {
-    async fn respond<B: RequestBody>(&self, request: Request<B>, info: ConnectInfo) -> Response {
-        // What a panic leaves behind is dropped with the request; the face holds nothing that could be half changed.
-        let answer = AssertUnwindSafe(dispatch(&self.face, &self.buffer, request, info)).catch_unwind().await;
-        answer.unwrap_or_else(broken)
-    }
+fn router(state: &Arc<ApiState>) -> Router {
+    let bindings: Router = Router::new()
+        .route("/v1.0/bindings/{name}", only().post(invoke::invoke).put(invoke::invoke))
+        .with_state(Arc::new(Invoker::new(Arc::clone(state))));
+    Router::new()
+        .route(HEALTHZ, only().get(health::full))
+        .route(OUTBOUND, only().get(health::outbound))
+        .route("/v1.0/metadata", only().get(health::metadata))
+        .route(SHUTDOWN, only().post(health::shutdown))
+        .route_layer(from_fn(skip_body))
+        .with_state(Arc::clone(state))
+        .merge(bindings)
+        .fallback(not_found)
 }
 
-/// Where a request goes.
-#[derive(Debug, PartialEq, Eq)]
-enum Route {
-    /// To an output binding; its name as it was written. Owned, since the path holds the buffer that it was read into.
-    Invoke(String),
-    Health,
-    Outbound,
-    Metadata,
-    Shutdown,
-    /// A browser asks what a page may send.
-    Preflight,
-    Nowhere,
-}
-
-impl Route {
-    fn of(method: &Method, segments: &[&str]) -> Self {
-        match (method, segments) {
-            (&Method::POST | &Method::PUT, ["v1.0", "bindings", name]) => Self::Invoke((*name).to_owned()),
-            (&Method::GET, ["v1.0", "healthz"]) => Self::Health,
-            (&Method::GET, ["v1.0", "healthz", "outbound"]) => Self::Outbound,
-            (&Method::GET, ["v1.0", "metadata"]) => Self::Metadata,
-            (&Method::POST, ["v1.0", "shutdown"]) => Self::Shutdown,
-            _ => Self::Nowhere,
-        }
-    }
-}
-
-async fn dispatch(face: &Face, buffer: &Buffer, request: Request<impl RequestBody>, info: ConnectInfo) -> Response {
+async fn skip_body(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let origin = head.headers.get(ORIGIN).cloned();
-    let mut answer = match authorize(face, &head, info) {
-        Ok(Route::Invoke(name)) => invoke::invoke(face, buffer, &name, Request::from_parts(head, body)).await,
-        decided => {
-            let mut answer = decided.map_or_else(|refusal| *refusal, |route| unbound(face, &head, &route));
-            body::skip(body, &head, &mut answer).await;
-            answer
-        }
-    };
-    cors::allow(&mut answer, origin, &face.settings.access.origins);
-    answer
+    let unread = UnreadBody::new(&head, body);
+    let mut response = next.run(Request::from_parts(head, Body::empty())).await;
+    unread.skip(&mut response).await;
+    response
 }
 
-/// Where a request may go, or the answer that refuses it.
-fn authorize(face: &Face, head: &Parts, info: ConnectInfo) -> Result<Route, Box<Response>> {
-    let segments = Segments::of(head.uri.path());
-    let route = Route::of(&head.method, segments.as_slice());
-    let is_health = matches!(route, Route::Health | Route::Outbound);
-    if let Err(refusal) = face.settings.access.check(head, info, is_health) {
-        let message = refusal.message();
-        tracing::debug!(reason = message, "request was refused");
-        return Err(Box::new(error::forbidden(&message)));
-    }
-    // Before the token, which a preflight cannot carry.
-    if !face.settings.access.origins.is_empty() && cors::is_preflight(head) {
-        return Ok(Route::Preflight);
-    }
-    let needs_token = !matches!(segments.as_slice(), ["v1.0", "healthz"] | ["v1.0", "healthz", "outbound"]);
-    if needs_token && !has_token(face, &head.headers) {
-        return Err(Box::new(error::bad_token()));
-    }
-    if route == Route::Shutdown && !info.is_peer_loopback && face.settings.api_token.is_none() {
-        tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
-        return Err(Box::new(error::forbidden(
-            "shutdown refused: it is taken from loopback only; call it from there, or set DAPR_API_TOKEN and send the \
-             token",
-        )));
-    }
-    Ok(route)
+async fn not_found(request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    UnreadBody::new(&head, body).refuse(ApiError::NotFound).await
 }
 
-/// The answer of a route that is no binding.
-fn unbound(face: &Face, head: &Parts, route: &Route) -> Response {
-    match route {
-        Route::Health => health::full(face, head.uri.query()),
-        Route::Outbound => health::outbound(face),
-        Route::Metadata => health::metadata(face),
-        Route::Shutdown => health::shutdown(face),
-        Route::Preflight => cors::preflight(head),
-        Route::Invoke(_) | Route::Nowhere => error::no_route(),
+impl Api {
+    pub(super) fn new(state: Arc<ApiState>) -> Self {
+        let router = router(&state);
+        Self { state, router }
     }
-}
 
-/// One more than any route has.
-const MOST_SEGMENTS: usize = 4;
-
-/// The segments of a path without empty ones and `.`; `..` takes its parent away. Of a path with more than any route has,
-/// only the first ones are kept.
-#[derive(Debug, Default)]
-struct Segments<'a> {
-    kept: [&'a str; MOST_SEGMENTS],
-    count: usize,
-}
-
-impl<'a> Segments<'a> {
-    fn of(path: &'a str) -> Self {
-        let mut segments = Self::default();
-        for segment in path.split('/') {
-            match segment {
-                "" | "." => {}
-                ".." => segments.count = segments.count.saturating_sub(1),
-                segment => {
-                    if let Some(place) = segments.kept.get_mut(segments.count) {
-                        *place = segment;
-                    }
-                    segments.count += 1;
-                }
+    async fn answer(&self, mut request: Request, info: ConnectInfo) -> Response {
+        clean_path(request.uri_mut());
+        let origin = request.headers().get(ORIGIN).cloned();
+        let (head, body) = request.into_parts();
+        let mut response = match self.answer_early(&head, info) {
+            Some(mut response) => {
+                UnreadBody::new(&head, body).skip(&mut response).await;
+                response
             }
+            None => {
+                let Ok(response) = self.router.clone().call(Request::from_parts(head, body)).await;
+                response
+            }
+        };
+        cors::allow(&mut response, origin, &self.state.settings.access.origins);
+        response
+    }
+
+    /// The response to a request that must not reach the router.
+    fn answer_early(&self, head: &Parts, info: ConnectInfo) -> Option<Response> {
+        let settings = &self.state.settings;
+        let path = head.uri.path();
+        let is_health = matches!(path, HEALTHZ | OUTBOUND);
+        if let Err(refusal) = settings.access.check(head, info, is_health && head.method == Method::GET) {
+            let message = refusal.message();
+            tracing::debug!(reason = message, "request was refused");
+            return Some(ApiError::Forbidden(&message).into_response());
         }
-        segments
+        // Before the token, which a browser does not send with a preflight.
+        if !settings.access.origins.is_empty() && cors::is_preflight(head) {
+            return Some(cors::preflight(head));
+        }
+        if !is_health && !self.has_token(&head.headers) {
+            return Some(ApiError::BadToken.into_response());
+        }
+        let is_shutdown = path == SHUTDOWN && head.method == Method::POST;
+        if is_shutdown && !info.is_peer_loopback && settings.api_token.is_none() {
+            tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
+            return Some(ApiError::Forbidden(REMOTE_SHUTDOWN).into_response());
+        }
+        None
     }
 
-    fn as_slice(&self) -> &[&'a str] {
-        self.kept.get(..self.count).unwrap_or(&self.kept)
+    /// Compares in constant time, so that its duration does not reveal how much of a token was right; only its length.
+    fn has_token(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.state.settings.api_token else { return true };
+        let Some(given) = headers.get(TOKEN_HEADER) else { return false };
+        token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
     }
 }
 
-/// Compares without telling by its time how much of a token was right. Its length may be told.
-fn has_token(face: &Face, headers: &HeaderMap) -> bool {
-    let Some(token) = &face.settings.api_token else { return true };
-    let Some(given) = headers.get(TOKEN_HEADER) else { return false };
-    token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
+impl Respond for Api {
+    async fn respond(&self, request: Request, info: ConnectInfo) -> Response {
+        // A panic drops the request, and no handler leaves the state half changed.
+        let response = AssertUnwindSafe(self.answer(request, info)).catch_unwind().await;
+        response.unwrap_or_else(panicked)
+    }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a panic hands its payload over by value")]
-fn broken(payload: Box<dyn Any + Send>) -> Response {
+#[expect(clippy::needless_pass_by_value, reason = "a panic hands over its payload by value")]
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
     tracing::error!(panic = text, "request handler panicked");
-    error::internal()
+    ApiError::Internal.into_response()
+}
+
+/// Removes empty and `.` segments, and with each `..` the segment before it. Allocates only if there are any.
+fn clean_path(uri: &mut Uri) {
+    let path = uri.path();
+    let is_clean = |segment: &str| !matches!(segment, "" | "." | "..");
+    if path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_clean)) {
+        return;
+    }
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let cleaned = PathAndQuery::from_maybe_shared(format!("/{}{query}", segments.join("/")));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = cleaned.ok();
+    // A target without a path (of CONNECT) cannot have one. It stays as it is, and has no route.
+    if let Ok(cleaned) = Uri::from_parts(parts) {
+        *uri = cleaned;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn clean(path: &str) -> Vec<&str> {
-        Segments::of(path).as_slice().to_vec()
+    fn clean(target: &str) -> String {
+        let mut uri = target.parse().unwrap();
+        clean_path(&mut uri);
+        uri.to_string()
     }
 
     #[test]
@@ -189,9 +196,17 @@ mod tests {
             "/../v1.0/healthz",
             "/v1.0/healthz/a/b/c/../../..",
         ] {
-            assert_eq!(clean(path), ["v1.0", "healthz"], "{path}");
+            assert_eq!(clean(path), "/v1.0/healthz", "{path}");
         }
-        assert!(clean("/").is_empty());
-        assert_eq!(clean("/1/2/3/4/5/6/.."), ["1", "2", "3", "4"], "longer than any route");
+        assert_eq!(clean("/"), "/");
+        assert_eq!(clean("/1//2?a=//../b"), "/1/2?a=//../b", "a query is left alone");
+        assert_eq!(clean("/a%2F..//b+c%zz/"), "/a%2F../b+c%zz", "an escape is no separator");
+    }
+
+    #[test]
+    fn targets_that_are_no_plain_path_keep_their_authority() {
+        assert_eq!(clean("http://localhost:3500//v1.0/healthz/"), "http://localhost:3500/v1.0/healthz");
+        assert_eq!(clean("localhost:3500"), "localhost:3500");
+        assert_eq!(clean("*"), "/*");
     }
 }

@@ -9,24 +9,24 @@ use http::{HeaderMap, HeaderValue};
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 const BAGGAGE: &str = "baggage";
-/// The least that W3C wants to be passed on, and the most that we do.
+/// The size that W3C requires to be passed on; more is refused.
 const MAX_BAGGAGE: usize = 8192;
 
-/// What a request said about its trace.
+/// The trace headers of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TraceContext {
     pairs: Vec<(&'static str, String)>,
 }
 
 impl TraceContext {
-    /// Reads the headers. A `traceparent` that is not one is ignored, with its `tracestate`, as W3C asks.
+    /// An invalid `traceparent` is ignored together with `tracestate`, as W3C requires.
     ///
     /// # Errors
-    /// When `baggage` breaks its grammar.
+    /// When `baggage` is invalid.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, MalformedRequest> {
         let mut pairs = Vec::new();
-        if let Some(parent) = single(headers, TRACEPARENT).filter(|parent| is_traceparent(parent)) {
-            pairs.push((TRACEPARENT, parent.to_owned()));
+        if let Some(parent) = joined(headers, TRACEPARENT).filter(|parent| is_traceparent(parent)) {
+            pairs.push((TRACEPARENT, parent));
             pairs.extend(joined(headers, TRACESTATE).map(|state| (TRACESTATE, state)));
         }
         if headers.get_all(BAGGAGE).iter().any(|value| !value.is_empty()) {
@@ -37,17 +37,17 @@ impl TraceContext {
         Ok(Self { pairs })
     }
 
-    /// Puts the pairs into the metadata; they win over pairs of the same name.
+    /// Adds the headers to the metadata of the request, and replaces pairs of the same name.
     pub(super) fn add_to(&self, metadata: &mut Metadata) {
         for (key, value) in &self.pairs {
             metadata.insert(*key, value.as_str());
         }
     }
 
-    /// Puts the pairs into the headers of the answer.
+    /// Copies the headers to the response.
     pub(super) fn echo(&self, headers: &mut HeaderMap) {
         for (key, value) in &self.pairs {
-            // Text that came from a header fits into one.
+            // A value that came from a header is valid in a header.
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(*key, value);
             }
@@ -55,13 +55,7 @@ impl TraceContext {
     }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    if values.next().is_some() { None } else { Some(value) }
-}
-
-/// The values of a header that may be repeated; `None` when it is absent, empty or not text.
+/// The values of a header, which may be repeated, as one; `None` if it is absent, empty or not ASCII.
 fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
     let values: Result<Vec<_>, _> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
     values.ok().map(|values| values.join(",")).filter(|value| !value.is_empty())

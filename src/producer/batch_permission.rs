@@ -1,11 +1,11 @@
 //! Whether calls with several records are allowed. Pure.
 //!
-//! Some policies allow only calls with one record: on AWS `kinesis:PutRecord` without `kinesis:PutRecords`, which is all
-//! that daprd's binding calls. A refused batch stored nothing, so its records are sent again, one call each, and so are
-//! later ones. If these are refused too, there is no way at all: batches are made as before and their refusal is the answer.
+//! Some policies allow only calls with one record: `kinesis:PutRecord` without `kinesis:PutRecords`, which is enough for
+//! daprd's binding. A refused batch stored nothing, so its records are sent again, each by its own call, and so are later
+//! ones. If these calls are refused too, batches are sent as before and their refusal is the answer.
 //!
 //! ```text
-//!             batch refused                     one record stored: notice
+//!             batch refused                     one record stored: log   
 //!  Batches ──────────────────► Single(untried) ──────────────────────────► Single(works)
 //!     ▲  ▲                          │ one record refused too                     │ every 5 minutes one batch
 //!     │  └──────────────────────────┘ for 5 minutes a refused batch fails        │
@@ -15,10 +15,9 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a refusal is believed. A policy that is changed takes effect within seconds, but each look costs a call.
-const BELIEVED: Duration = Duration::from_secs(5 * 60);
+/// How long a refusal is taken as still valid. A changed policy takes effect within seconds, but each probe costs a call.
+const RECHECK_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct BatchPermission {
     state: State,
@@ -26,24 +25,24 @@ pub(super) struct BatchPermission {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Batches are made. Until `single_refused_until` calls with one record are refused as well.
+    /// Batches are sent. Until `single_refused_until` calls with one record are refused as well, as far as is known.
     Batches { single_refused_until: Option<Instant> },
-    /// Each record goes by a call with one record; at `retry_at` the next batch is made.
+    /// Each record is sent by its own call; at `retry_at` the next batch is sent.
     Single { works: bool, retry_at: Instant },
 }
 
 /// What to do with the records of a refused batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Send each by a call of its own.
+    /// Send each by its own call.
     SendSingly,
     /// The refusal is their answer.
     Fail,
 }
 
-/// What is worth a line in the log.
+/// A change that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum Change {
     /// Calls with one record work where those with several are refused.
     OnlySingle,
     /// Calls with several records are allowed again.
@@ -51,8 +50,7 @@ pub(super) enum News {
 }
 
 impl BatchPermission {
-    /// Nothing was refused so far.
-    pub(super) const fn unknown() -> Self {
+    pub(super) const fn new() -> Self {
         Self { state: State::Batches { single_refused_until: None } }
     }
 
@@ -64,31 +62,31 @@ impl BatchPermission {
         }
     }
 
-    /// A call with several records begins. No second one is made before its reply, nor soon after.
-    pub(super) fn batch_begun(&mut self, now: Instant) {
+    /// A call with several records is sent. No second one is sent before its reply, nor soon after.
+    pub(super) fn batch_sent(&mut self, now: Instant) {
         if let State::Single { retry_at, .. } = &mut self.state {
-            *retry_at = now + BELIEVED;
+            *retry_at = now + RECHECK_AFTER;
         }
     }
 
-    /// A call with several records was refused for want of a permission.
+    /// A call with several records was refused for lack of permission.
     pub(super) fn batch_refused(&mut self, now: Instant) -> Refused {
         match self.state {
             State::Batches { single_refused_until: Some(until) } if now < until => Refused::Fail,
             State::Batches { .. } => {
-                self.state = State::Single { works: false, retry_at: now + BELIEVED };
+                self.state = State::Single { works: false, retry_at: now + RECHECK_AFTER };
                 Refused::SendSingly
             }
             State::Single { .. } => Refused::SendSingly,
         }
     }
 
-    /// A call with several records was answered for each of them, so it is allowed.
-    pub(super) fn batch_answered(&mut self) -> Option<News> {
+    /// A call with several records had a result for each of them, so it is allowed.
+    pub(super) fn batch_answered(&mut self) -> Option<Change> {
         match self.state {
             State::Single { works, .. } => {
                 self.state = State::Batches { single_refused_until: None };
-                works.then_some(News::BatchesAllowed)
+                works.then_some(Change::BatchesAllowed)
             }
             State::Batches { .. } => None,
         }
@@ -100,19 +98,19 @@ impl BatchPermission {
     }
 
     /// A call with one record stored it.
-    pub(super) fn single_stored(&mut self) -> Option<News> {
+    pub(super) fn single_stored(&mut self) -> Option<Change> {
         match &mut self.state {
             State::Batches { single_refused_until } => {
                 *single_refused_until = None;
                 None
             }
-            State::Single { works, .. } => (!std::mem::replace(works, true)).then_some(News::OnlySingle),
+            State::Single { works, .. } => (!std::mem::replace(works, true)).then_some(Change::OnlySingle),
         }
     }
 
-    /// A call with one record was refused for want of a permission.
+    /// A call with one record was refused for lack of permission.
     pub(super) fn single_refused(&mut self, now: Instant) {
-        self.state = State::Batches { single_refused_until: Some(now + BELIEVED) };
+        self.state = State::Batches { single_refused_until: Some(now + RECHECK_AFTER) };
     }
 }
 
@@ -123,42 +121,42 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_refused_batch_makes_calls_single_and_one_notice() {
-        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+    fn after_a_refused_batch_calls_are_single_and_that_is_logged_once() {
+        let (mut permission, now) = (BatchPermission::new(), Instant::now());
         assert!(permission.may_batch(now));
         assert_eq!(permission.single_stored(), None, "nothing was refused");
         assert_eq!(permission.batch_refused(now), Refused::SendSingly);
-        assert_eq!(permission.batch_refused(now), Refused::SendSingly, "one that was open already");
+        assert_eq!(permission.batch_refused(now), Refused::SendSingly, "one that was in flight already");
         assert!(!permission.may_batch(now) && !permission.is_all_refused(now));
-        assert_eq!(permission.single_stored(), Some(News::OnlySingle));
+        assert_eq!(permission.single_stored(), Some(Change::OnlySingle));
         assert_eq!(permission.single_stored(), None, "once");
     }
 
     #[test]
     fn one_batch_is_tried_every_five_minutes() {
-        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        let (mut permission, now) = (BatchPermission::new(), Instant::now());
         permission.batch_refused(now);
         permission.single_stored();
         assert!(!permission.may_batch(now + 5 * MINUTE - Duration::from_millis(1)));
         let later = now + 5 * MINUTE;
         assert!(permission.may_batch(later));
-        permission.batch_begun(later);
-        assert!(!permission.may_batch(later + MINUTE), "not a second one, whatever becomes of the first");
+        permission.batch_sent(later);
+        assert!(!permission.may_batch(later + MINUTE), "not a second one, however the first ends");
         assert_eq!(permission.batch_refused(later), Refused::SendSingly);
-        assert_eq!(permission.single_stored(), None, "no second notice");
+        assert_eq!(permission.single_stored(), None, "not logged again");
         let granted = later + 5 * MINUTE;
-        permission.batch_begun(granted);
-        assert_eq!(permission.batch_answered(), Some(News::BatchesAllowed));
+        permission.batch_sent(granted);
+        assert_eq!(permission.batch_answered(), Some(Change::BatchesAllowed));
         assert!(permission.may_batch(granted));
         assert_eq!(permission.batch_answered(), None);
     }
 
     #[test]
-    fn where_both_are_refused_no_call_is_doubled() {
-        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+    fn where_both_are_refused_no_call_is_repeated() {
+        let (mut permission, now) = (BatchPermission::new(), Instant::now());
         permission.batch_refused(now);
         permission.single_refused(now);
-        assert!(permission.may_batch(now) && permission.is_all_refused(now), "as if nothing could be done");
+        assert!(permission.may_batch(now) && permission.is_all_refused(now), "batches are sent as before");
         for _ in 0..3 {
             assert_eq!(permission.batch_refused(now + 4 * MINUTE), Refused::Fail);
         }
@@ -170,16 +168,16 @@ mod tests {
 
     #[test]
     fn a_refused_single_call_is_remembered_for_the_next_batch() {
-        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        let (mut permission, now) = (BatchPermission::new(), Instant::now());
         permission.single_refused(now);
         assert_eq!(permission.batch_refused(now), Refused::Fail);
-        assert_eq!(permission.batch_answered(), None, "where only batches are allowed they go on");
+        assert_eq!(permission.batch_answered(), None, "where only batches are allowed they are sent on");
         assert!(permission.may_batch(now));
     }
 
     #[test]
     fn a_permission_that_is_taken_away_later_is_noticed() {
-        let (mut permission, now) = (BatchPermission::unknown(), Instant::now());
+        let (mut permission, now) = (BatchPermission::new(), Instant::now());
         permission.batch_refused(now);
         permission.single_stored();
         permission.single_refused(now);

@@ -1,10 +1,11 @@
-//! Runs an engine: waits for what happens, tells it, and starts the calls it asks for.
+//! The owner task: waits for what happens, passes it to the engine, and starts the calls that the engine returns.
 
-use super::engine::{Call, Effect, Engine, Event, Reply, Submission};
-use super::gate::Gate;
-use super::handle::Ports;
-use super::refusals;
-use crate::domain::{BoxError, FailureKind, RecordWriter, RetrievalError, ShardListing, Stop};
+use super::admission::Admission;
+use super::engine::{Effect, Engine, Event};
+use super::errors;
+use super::record::Arrival;
+use super::types::{Call, Listing, Ports, Reply};
+use crate::domain::{BoxError, FailureKind, RecordWriter, RetrievalError, Stop};
 use crate::tasks::{Ended, Supervisor};
 use futures_util::FutureExt;
 use std::sync::Arc;
@@ -12,119 +13,117 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Records taken in at a time.
-const MANY: usize = 256;
-/// How often others may run before a batch is formed, as long as that brings more records.
+/// Records received at a time.
+const RECEIVE_MANY: usize = 256;
+/// How often other tasks may run before a batch is built, as long as that brings more records.
 const YIELDS: u32 = 8;
 /// A listing of many pages takes seconds at most.
-const LISTING_LIMIT: Duration = Duration::from_secs(30);
-/// How long nothing need happen.
-const LONG: Duration = Duration::from_secs(3_600);
-/// What is due by now is done, so nothing can be due sooner; the timer knows no shorter time.
-const SHORT: Duration = Duration::from_millis(1);
+const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+/// The timer when there is nothing to wait for.
+const MAX_SLEEP: Duration = Duration::from_secs(3_600);
+/// The resolution of the timer.
+const MIN_SLEEP: Duration = Duration::from_millis(1);
 /// The name of the task that lists the shards; calls are named by their numbers.
 const LISTING: &str = "list shards";
 
-/// What a task brought.
 #[derive(Debug)]
-enum Brought {
+enum TaskResult {
     Reply(u64, Reply),
-    Listing(Result<ShardListing, RetrievalError>),
+    Listing(Listing),
 }
 
-/// The owner's loop.
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) engine: Engine,
     pub(super) ports: Ports,
-    pub(super) gate: Arc<Gate>,
-    pub(super) arrivals: mpsc::Receiver<Submission>,
-    /// Bounds one call.
+    pub(super) admission: Arc<Admission>,
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    /// Time limit of one call.
     pub(super) attempt_timeout: Duration,
 }
 
 impl Driver {
-    /// Runs until an end is asked for and everything is answered. Dropped midway, it answers what is left by the
-    /// waiters' own drop.
+    /// Runs until the stop is requested and every record is answered. If it is dropped before, each responder answers on
+    /// its own drop.
     pub(super) async fn run(mut self, stop: Stop) {
         let mut tasks = Supervisor::new();
-        let (mut inbox, mut effects) = (Vec::with_capacity(MANY), Vec::new());
+        let (mut inbox, mut effects) = (Vec::with_capacity(RECEIVE_MANY), Vec::new());
         let mut is_open = true;
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
-        let gate = Arc::clone(&self.gate);
+        let admission = Arc::clone(&self.admission);
         loop {
-            // Replies first: they free callers and calls. Then the rest; none of it waits long behind another.
+            // Replies first, since they complete records and allow new calls. No branch takes long.
             tokio::select! {
                 biased;
                 Some(ended) = tasks.next(), if !tasks.is_empty() => {
-                    self.ended(ended);
-                    self.gather(&mut inbox).await;
+                    self.task_ended(ended);
+                    self.collect_arrivals(&mut inbox).await;
                 }
                 () = stop.asked(), if !self.arrivals.is_closed() => {
                     self.arrivals.close();
                     self.engine.apply(Event::Closing, Instant::now());
                 }
-                count = self.arrivals.recv_many(&mut inbox, MANY), if is_open => {
+                count = self.arrivals.recv_many(&mut inbox, RECEIVE_MANY), if is_open => {
                     is_open = count > 0;
-                    self.gather(&mut inbox).await;
+                    self.collect_arrivals(&mut inbox).await;
                 }
-                () = gate.gone.notified() => {}
+                () = admission.cancelled() => {}
                 () = &mut timer => {}
             }
             while let Some(Some(ended)) = tasks.next().now_or_never() {
-                self.ended(ended);
+                self.task_ended(ended);
             }
             let now = Instant::now();
             self.engine.decide(now, &mut effects);
             effects.drain(..).for_each(|effect| self.perform(effect, &mut tasks));
-            let (records, bytes) = gate.inside();
+            let (records, bytes) = admission.usage();
             self.ports.metrics.set_queue(records, bytes);
             if !is_open && self.engine.is_idle() {
-                // No call is open; at most the shards are being listed, for nobody.
+                // No call is in flight; a listing of the shards is not needed any more.
                 tasks.abort_and_join().await;
                 return;
             }
-            let wake = self.engine.wake_at().unwrap_or(now + LONG).max(now + SHORT);
-            // Most wakes move later as records are answered; a timer that fires early only looks once more.
+            let wake = self.engine.wake_at().unwrap_or(now + MAX_SLEEP).max(now + MIN_SLEEP);
+            // Mostly the next wake-up only moves later. A timer that fires early costs less than a reset each time.
             if wake < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(wake);
             }
         }
     }
 
-    /// Takes in what came, and lets other tasks run as long as that brings more: callers that are ready to put, and
-    /// those that were just answered and put again, go into the same batch. Where nobody is ready it costs no time.
-    async fn gather(&mut self, inbox: &mut Vec<Submission>) {
+    /// Takes in what arrived, and lets other tasks run as long as that brings more. So the records of callers that are
+    /// ready to put, or were just answered and put again, come into the same batch. Without such callers it takes no time.
+    async fn collect_arrivals(&mut self, inbox: &mut Vec<Arrival>) {
         for _ in 0..YIELDS {
-            self.take_in(inbox);
+            self.apply_arrivals(inbox);
             tokio::task::yield_now().await;
-            while inbox.len() < MANY
-                && let Ok(submission) = self.arrivals.try_recv()
+            while inbox.len() < RECEIVE_MANY
+                && let Ok(record) = self.arrivals.try_recv()
             {
-                inbox.push(submission);
+                inbox.push(record);
             }
             if inbox.is_empty() {
                 return;
             }
         }
-        self.take_in(inbox);
+        self.apply_arrivals(inbox);
     }
 
-    fn take_in(&mut self, inbox: &mut Vec<Submission>) {
+    fn apply_arrivals(&mut self, inbox: &mut Vec<Arrival>) {
         let now = Instant::now();
-        inbox.drain(..).for_each(|submission| self.engine.apply(Event::Arrived(submission), now));
+        inbox.drain(..).for_each(|record| self.engine.apply(Event::Arrived(record), now));
     }
 
-    fn ended(&mut self, ended: Ended<Brought>) {
+    fn task_ended(&mut self, ended: Ended<TaskResult>) {
         let now = Instant::now();
         match ended.result {
-            Ok(Brought::Reply(id, reply)) => self.engine.apply(Event::Returned { id, reply }, now),
-            Ok(Brought::Listing(result)) => self.engine.apply(Event::Listed(result), now),
+            Ok(TaskResult::Reply(id, reply)) => self.engine.apply(Event::Returned { id, reply }, now),
+            Ok(TaskResult::Listing(result)) => self.engine.apply(Event::Listed(result), now),
             Err(failure) => {
-                tracing::error!(task = ended.name, %failure, "task of an output ended");
+                tracing::error!(task = ended.name, %failure, "task of an output failed");
                 let event = match ended.name.parse() {
-                    Ok(id) => Event::Returned { id, reply: Err(refusals::call_lost()) },
+                    Ok(id) => Event::Returned { id, reply: Err(errors::call_lost()) },
                     Err(_) => Event::Listed(Err(listing_failed(failure))),
                 };
                 self.engine.apply(event, now);
@@ -132,20 +131,20 @@ impl Driver {
         }
     }
 
-    fn perform(&self, effect: Effect, tasks: &mut Supervisor<Brought>) {
+    fn perform(&self, effect: Effect, tasks: &mut Supervisor<TaskResult>) {
         match effect {
             Effect::Start(id, call) => {
                 let (writer, limit) = (Arc::clone(&self.ports.writer), self.attempt_timeout);
                 tasks.spawn(id.to_string(), async move {
-                    let reply = tokio::time::timeout(limit, carry_out(writer.as_ref(), call)).await;
-                    Brought::Reply(id, reply.unwrap_or_else(|_| Err(refusals::attempt_cut(limit))))
+                    let reply = tokio::time::timeout(limit, send(writer.as_ref(), call)).await;
+                    TaskResult::Reply(id, reply.unwrap_or_else(|_| Err(errors::attempt_timed_out(limit))))
                 });
             }
             Effect::List => {
                 if let Some(directory) = self.ports.directory.clone() {
                     tasks.spawn(LISTING, async move {
-                        let result = tokio::time::timeout(LISTING_LIMIT, directory.list()).await;
-                        Brought::Listing(result.unwrap_or_else(|late| Err(listing_failed(late))))
+                        let result = tokio::time::timeout(LISTING_TIMEOUT, directory.list()).await;
+                        TaskResult::Listing(result.unwrap_or_else(|late| Err(listing_failed(late))))
                     });
                 }
             }
@@ -153,10 +152,10 @@ impl Driver {
     }
 }
 
-async fn carry_out(writer: &dyn RecordWriter, call: Call) -> Reply {
+async fn send(writer: &dyn RecordWriter, call: Call) -> Reply {
     match call {
-        Call::One(record, after) => writer.put(&record, after.as_ref()).await.map(|receipt| vec![Ok(receipt)]),
-        Call::Many(records) => writer.put_all(&records).await,
+        Call::PutRecord(record, after) => writer.put(&record, after.as_ref()).await.map(|receipt| vec![Ok(receipt)]),
+        Call::PutRecords(records) => writer.put_all(&records).await,
     }
 }
 

@@ -1,39 +1,52 @@
-//! The engine of outputs: many callers, few calls, each caller its own true answer. Knows no AWS.
+//! The engine of outputs: it joins the records of many callers into few calls and gives each caller the result of its own
+//! record. Knows no AWS.
 //!
-//! A caller hands a record to [`Producer::put`] and waits for the proof that this very record is stored. One owner task
-//! (`driver`) holds the state (`engine`): what waits (`queue`), what a call takes along (`forming`, `batch`), what a reply
-//! means (`settlement`, `settle`), how each record leaves (`leaving`), what is known of the shards (`shards`), and whether
-//! calls with several records are allowed (`batch_permission`, `single_calls`). The bounds of the queue (`gate`) and the way
-//! back (`waiter`) are shared with callers, so that a refusal costs nothing and no caller is ever left without an answer.
+//! A record passes through these files from top to bottom:
+//!
+//! 1. `handle`: [`Producer::put`] checks the size, takes a permit of the bounded queue (`admission`) and sends the record
+//!    to the owner task.
+//! 2. `driver`: the owner task. Waits for records, replies and timers, passes them to the engine and starts the calls that
+//!    the engine returns.
+//! 3. `engine`: the state, without I/O. Accepts records into the `queue`, which keeps the order of keys, the timers and the
+//!    rate limits (`shards`, `limiter`, `token_bucket`), and decides when the next batch is sent (`batcher`).
+//! 4. `responses`: what the reply of a call means for each of its records: done, failed, or sent again (`retry`,
+//!    `refused_calls`).
+//! 5. `completion`: removes a record from the queue and answers its caller.
+//!
+//! Whatever ends a record, `Queue::remove` gives back its slot of the rate limit, and dropping the record gives back its
+//! permit.
+//!
+//! Invariants: each record is answered exactly once; a record is in at most one call at a time; a batch is never sent again
+//! as a whole after a partial reply; nothing is stored after it was answered `NotDone`.
 
-mod batch;
+mod admission;
 mod batch_permission;
+mod batcher;
 mod call_time;
+mod completion;
 mod driver;
 mod engine;
-mod forming;
-mod gate;
+mod errors;
 mod handle;
-mod leaving;
 mod limiter;
-mod pace;
-mod pending;
+mod lists;
 mod queue;
-mod refusals;
+mod record;
+mod refused_calls;
+mod responses;
+mod retry;
 mod settings;
-mod settle;
-mod settlement;
 mod shard_map;
 mod shards;
-mod single_calls;
-mod throughput;
-mod waiter;
+mod token_bucket;
+mod types;
 
-pub use handle::{Ports, Producer, PutOptions, Written};
+pub use handle::Producer;
+pub use retry::RetryPolicy;
 pub use settings::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
-    RetryPolicy,
 };
+pub use types::{Ports, PutOptions, Written};
 
 #[cfg(test)]
 mod tests;

@@ -1,389 +1,362 @@
-//! What waits, in the order in which it may be sent.
+//! All records that are not answered yet, in the order in which they may be sent.
 //!
 //! ```text
-//!  admit ──► Behind ──► Held (until its time) ──► Ready ──► Flying ──► removed
-//!              ▲   one of a key at a time           ▲           │
-//!              └────────── give_back: in front of its key ◄─────┘
+//!  insert ──► Blocked ──► Delayed (until due) ──► Ready ──► InFlight ──► removed
+//!                ▲   one of a key at a time                    │
+//!                └─────── requeue: in front of its key ◄───────┘
 //! ```
-//! Without an order of keys there is no `Behind`. Removing a record only voids its ticket; lists drop void tickets when
-//! they meet them, or when they are too many.
+//! Without an order of keys there is no `Blocked`. [`Queue::remove`] is the only way out: it takes the record off every
+//! list, gives back its slot of the rate limit and lets the next record of its key follow.
 
-use super::pending::{Book, Claim, LaneKey, Pending, Stage, Ticket, is_overgrown};
-use crate::domain::ShardId;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use super::errors;
+use super::limiter::Slot;
+use super::lists::{End, Line, ReadyTotals};
+use super::record::{Arrival, OrderingKey, PendingRecord, RecordId, Records, State};
+use super::shards::Shards;
+use crate::domain::{BindingError, Outcome};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The records of one key.
 #[derive(Debug, Default)]
-struct Lane {
-    behind: VecDeque<Ticket>,
-    /// How many of it are held, ready or flying.
+struct KeyQueue {
+    blocked: Line,
+    /// How many are delayed, ready or in flight.
     active: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Ready {
-    ticket: Ticket,
-    since: Instant,
-}
-
-/// Which end of the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Front,
-    Back,
-}
-
-type Alarms = BinaryHeap<Reverse<(Instant, Ticket)>>;
-
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Queue {
-    pub(super) book: Book,
-    lanes: HashMap<LaneKey, Lane>,
-    ready: VecDeque<Ready>,
-    held: Alarms,
-    deadlines: Alarms,
-    tally: Tally,
-}
-
-/// Sums of what is ready, so that nobody has to count.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) records: usize,
-    pub(super) bytes: usize,
-    /// Shards with as much as closes a batch.
-    pub(super) full_shards: usize,
-    shards: HashMap<ShardId, usize>,
-    most_of_shard: usize,
-}
-
-impl Tally {
-    fn add(&mut self, size: usize, shard: Option<&ShardId>) {
-        self.records += 1;
-        self.bytes += size;
-        if let Some(shard) = shard {
-            let bytes = match self.shards.get_mut(shard) {
-                Some(bytes) => bytes,
-                None => self.shards.entry(shard.clone()).or_default(),
-            };
-            let was_full = *bytes >= self.most_of_shard;
-            *bytes += size;
-            self.full_shards += usize::from(!was_full && *bytes >= self.most_of_shard);
-        }
-    }
-
-    fn subtract(&mut self, size: usize, shard: Option<&ShardId>) {
-        self.records -= 1;
-        self.bytes -= size;
-        if let Some((shard, bytes)) = shard.and_then(|shard| Some((shard, self.shards.get_mut(shard)?))) {
-            let was_full = *bytes >= self.most_of_shard;
-            *bytes = bytes.saturating_sub(size);
-            self.full_shards -= usize::from(was_full && *bytes < self.most_of_shard);
-            if *bytes == 0 {
-                self.shards.remove(shard);
-            }
-        }
-    }
+    pub(super) shards: Shards,
+    records: Records,
+    keys: HashMap<OrderingKey, KeyQueue>,
+    ready: Line,
+    totals: ReadyTotals,
+    delayed: BTreeSet<(Instant, RecordId)>,
+    deadlines: BTreeSet<(Instant, RecordId)>,
 }
 
 impl Queue {
-    /// An empty queue. A shard with `most_of_shard` bytes ready counts as full.
-    pub(super) fn new(most_of_shard: usize) -> Self {
+    pub(super) fn new(shards: Shards, max_shard_bytes: usize) -> Self {
         Self {
-            book: Book::default(),
-            lanes: HashMap::new(),
-            ready: VecDeque::new(),
-            held: BinaryHeap::new(),
-            deadlines: BinaryHeap::new(),
-            tally: Tally { most_of_shard, ..Tally::default() },
+            shards,
+            records: Records::default(),
+            keys: HashMap::new(),
+            ready: Line::default(),
+            totals: ReadyTotals::new(max_shard_bytes),
+            delayed: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
         }
     }
 
-    /// What is ready.
-    pub(super) const fn tally(&self) -> &Tally {
-        &self.tally
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn get(&self, id: RecordId) -> Option<&PendingRecord> {
+        self.records.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: RecordId) -> Option<&mut PendingRecord> {
+        self.records.get_mut(id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PendingRecord> {
+        self.records.iter()
+    }
+
+    pub(super) const fn ready_totals(&self) -> &ReadyTotals {
+        &self.totals
+    }
+
+    /// Queues a new record for a token of its shard.
+    ///
+    /// # Errors
+    /// The shard has no token for it before `by`.
+    pub(super) fn request_token(
+        &mut self,
+        record: &mut PendingRecord,
+        by: Instant,
+        now: Instant,
+    ) -> Result<(), BindingError> {
+        record.shard = self.shards.predict(record.hash);
+        let token = self.shards.limiter.enqueue(record.shard.as_ref(), record.size, now, by);
+        let due = token.map_err(|wait| errors::rate_limited(record.shard.as_ref(), wait))?;
+        record.is_limited = due.is_some();
+        record.slot = if due.is_some() { Slot::Queued } else { Slot::None };
+        record.due = due.unwrap_or(now);
+        Ok(())
     }
 
     /// Takes a record in, behind those of its key.
-    pub(super) fn admit(&mut self, pending: Pending, now: Instant) {
-        let (lane, deadline) = (pending.lane.clone(), pending.deadline);
-        let ticket = self.book.insert(pending);
-        push_alarm(&mut self.deadlines, (deadline, ticket), &self.book);
-        let Some(key) = lane else { return self.schedule(ticket, End::Back, now) };
-        let lane = self.lanes.entry(key).or_default();
-        if lane.active == 0 {
-            lane.active = 1;
-            self.schedule(ticket, End::Back, now);
-        } else {
-            lane.behind.push_back(ticket);
-            if is_overgrown(lane.behind.len(), self.book.len()) {
-                lane.behind.retain(|ticket| self.book.has(*ticket));
-            }
+    pub(super) fn insert(&mut self, record: Arrival, now: Instant) {
+        let (key, deadline) = (record.key.clone(), record.options.deadline);
+        let id = self.records.insert(record);
+        self.deadlines.insert((deadline, id));
+        let Some(key) = key else { return self.schedule(id, End::Back, now) };
+        let queue = self.keys.entry(key).or_default();
+        if queue.active == 0 {
+            queue.active = 1;
+            return self.schedule(id, End::Back, now);
         }
+        let position = queue.blocked.push(id, End::Back);
+        self.update(id, |record| (record.state, record.position) = (State::Blocked, position));
     }
 
-    /// Makes ready what was held until now.
-    pub(super) fn ripen(&mut self, now: Instant) {
-        let mut again = Vec::new();
-        while let Some(Reverse((at, ticket))) = self.held.peek().copied() {
-            let Some(pending) = self.book.get(ticket).filter(|pending| pending.stage == Stage::Held) else {
-                self.held.pop();
-                continue;
-            };
-            if at > now {
-                break;
+    /// Takes a record out for good, with all that it holds.
+    pub(super) fn remove(&mut self, id: RecordId, now: Instant) -> Option<Arrival> {
+        let record = self.records.remove(id)?;
+        self.deadlines.remove(&(record.options.deadline, id));
+        self.shards.limiter.release(record.shard.as_ref(), record.size, record.slot);
+        let key = record.key.as_ref();
+        match record.state {
+            State::Blocked => {
+                if let Some(queue) = key.and_then(|key| self.keys.get_mut(key)) {
+                    queue.blocked.remove(record.position);
+                }
+                return Some(record);
             }
-            let is_repeated = pending.trial.attempts > 0;
-            self.held.pop();
-            if is_repeated {
-                again.push(ticket);
+            State::Delayed => {
+                self.delayed.remove(&(record.due, id));
+            }
+            State::Ready => {
+                self.ready.remove(record.position);
+                self.totals.subtract(&record);
+            }
+            State::InFlight | State::Split => {}
+        }
+        if let Some(key) = key {
+            self.unblock_next(key, now);
+        }
+        Some(record)
+    }
+
+    /// Makes the delayed records ready whose time has come. Retries go first, as they were sent before the others.
+    pub(super) fn promote_due(&mut self, now: Instant) {
+        let mut retries = Vec::new();
+        while let Some((_, id)) = pop_due(&mut self.delayed, now) {
+            if self.records.get(id).is_some_and(|record| record.attempts.count > 0) {
+                retries.push(id);
             } else {
-                self.make_ready(ticket, End::Back, now);
+                self.make_ready(id, End::Back, now);
             }
         }
-        for ticket in again.into_iter().rev() {
-            self.make_ready(ticket, End::Front, now);
+        for id in retries.into_iter().rev() {
+            self.make_ready(id, End::Front, now);
         }
     }
 
     /// The first record that may be sent.
-    pub(super) fn first(&mut self) -> Option<(Ticket, &Pending)> {
-        while let Some(Ready { ticket, .. }) = self.ready.front() {
-            if self.book.get(*ticket).is_some_and(|pending| pending.stage == Stage::Ready) {
-                break;
-            }
-            self.ready.pop_front();
+    pub(super) fn first(&self) -> Option<&PendingRecord> {
+        self.records.get(self.ready.first()?)
+    }
+
+    /// Takes the first ready record for a call.
+    pub(super) fn take_first(&mut self) -> Option<RecordId> {
+        let id = self.pop_ready()?;
+        self.update(id, |record| record.state = State::InFlight);
+        Some(id)
+    }
+
+    /// Reserves a slot of the rate limit for the first ready record; if the slot is later, the record is delayed.
+    ///
+    /// # Errors
+    /// The wait until there would be a slot, when that is too late. The record stays where it is.
+    pub(super) fn reserve_first(&mut self, now: Instant) -> Result<(), Duration> {
+        let Some(record) = self.ready.first().and_then(|id| self.records.get_mut(id)) else { return Ok(()) };
+        let (shard, limiter) = (record.shard.as_ref(), &mut self.shards.limiter);
+        let slot = limiter.reserve(shard, record.size, now, record.begin_by)?;
+        if record.slot == Slot::Queued {
+            limiter.dequeue(shard, record.size);
         }
-        let ticket = self.ready.front()?.ticket;
-        self.book.get(ticket).map(|pending| (ticket, pending))
-    }
-
-    /// Since when the first record may be sent.
-    pub(super) fn first_since(&mut self) -> Option<Instant> {
-        self.first()?;
-        self.ready.front().map(|first| first.since)
-    }
-
-    /// Takes the first record off the line.
-    pub(super) fn take_first(&mut self) -> Option<Ticket> {
-        let (ticket, pending) = self.first()?;
-        let (size, shard) = (pending.size, pending.shard.clone());
-        self.ready.pop_front();
-        self.tally.subtract(size, shard.as_ref());
-        self.fly(ticket);
-        Some(ticket)
-    }
-
-    /// Lets the first record go if its moment has come, else holds it until then.
-    pub(super) fn pass_first(&mut self, slot: Instant, now: Instant) {
-        let Some((ticket, _)) = self.first() else { return };
-        if let Some(pending) = self.book.get_mut(ticket) {
-            pending.claim = Claim::Slot(slot);
-        }
+        record.slot = Slot::Reserved(slot);
         if slot > now {
-            self.hold_first(slot);
-        }
-    }
-
-    /// Takes the first record off the line until then.
-    pub(super) fn hold_first(&mut self, until: Instant) -> Option<Ticket> {
-        let (ticket, pending) = self.first()?;
-        let (size, shard) = (pending.size, pending.shard.clone());
-        self.ready.pop_front();
-        self.tally.subtract(size, shard.as_ref());
-        let pending = self.book.get_mut(ticket)?;
-        (pending.due, pending.stage) = (until, Stage::Held);
-        push_alarm(&mut self.held, (until, ticket), &self.book);
-        Some(ticket)
-    }
-
-    /// The next record of a key behind the one under way, if it may be sent.
-    pub(super) fn next_behind(&mut self, key: &LaneKey, now: Instant) -> Option<&Pending> {
-        let lane = self.lanes.get_mut(key)?;
-        while lane.behind.front().is_some_and(|ticket| !self.book.has(*ticket)) {
-            lane.behind.pop_front();
-        }
-        self.book.get(*lane.behind.front()?).filter(|pending| pending.due <= now)
-    }
-
-    /// Takes that record along with the one before it.
-    pub(super) fn take_behind(&mut self, key: &LaneKey) -> Option<Ticket> {
-        let lane = self.lanes.get_mut(key)?;
-        let ticket = lane.behind.pop_front()?;
-        lane.active += 1;
-        self.fly(ticket);
-        Some(ticket)
-    }
-
-    /// Takes a record out for good and lets the next of its key go on.
-    pub(super) fn remove(&mut self, ticket: Ticket, now: Instant) -> Option<Pending> {
-        let pending = self.book.remove(ticket)?;
-        match pending.stage {
-            Stage::Ready => self.tally.subtract(pending.size, pending.shard.as_ref()),
-            Stage::Behind | Stage::Held | Stage::Flying | Stage::Parted => {}
-        }
-        if let Some(key) = pending.lane.as_ref().filter(|_| pending.stage != Stage::Behind) {
-            self.leave(key, now);
-        }
-        Some(pending)
-    }
-
-    /// Records to be sent again, in the order in which they were sent; each goes before all others of its key and waits
-    /// for its `due`.
-    pub(super) fn give_back(&mut self, tickets: &[Ticket], now: Instant) {
-        let keys: Vec<_> = tickets.iter().map(|ticket| self.book.get(*ticket)?.lane.clone()).collect();
-        for (ticket, key) in tickets.iter().zip(&keys).rev() {
-            match key.as_ref().and_then(|key| self.lanes.get_mut(key)) {
-                Some(lane) => {
-                    lane.behind.push_front(*ticket);
-                    self.set_stage(*ticket, Stage::Behind);
-                }
-                None => self.schedule(*ticket, End::Front, now),
+            record.due = slot;
+            if let Some(id) = self.pop_ready() {
+                self.delay(id, slot);
             }
         }
-        for key in keys.iter().flatten() {
-            self.leave(key, now);
+        Ok(())
+    }
+
+    /// Counts an attempt that is sent now.
+    pub(super) fn start_attempt(&mut self, id: RecordId, now: Instant) -> Option<&PendingRecord> {
+        let record = self.records.get_mut(id)?;
+        record.attempts.count += 1;
+        record.attempts.first.get_or_insert(now);
+        record.responder.set_outcome(Outcome::Unknown);
+        let slot = std::mem::replace(&mut record.slot, Slot::None);
+        self.shards.limiter.sent(record.shard.as_ref(), record.size, slot, now);
+        Some(record)
+    }
+
+    /// The next record of a key behind the one that is in flight, if it may be sent.
+    pub(super) fn next_of_key(&self, key: &OrderingKey, now: Instant) -> Option<&PendingRecord> {
+        self.get(self.keys.get(key)?.blocked.first()?).filter(|record| record.due <= now)
+    }
+
+    /// Takes that record for the same call.
+    pub(super) fn take_next_of_key(&mut self, key: &OrderingKey) -> Option<RecordId> {
+        let queue = self.keys.get_mut(key)?;
+        let id = queue.blocked.pop_first()?;
+        queue.active += 1;
+        self.update(id, |record| record.state = State::InFlight);
+        Some(id)
+    }
+
+    /// Takes records back to be sent again, each at its time. They are in the order in which they were sent, and each goes
+    /// before all others of its key.
+    pub(super) fn requeue(&mut self, retries: &[(RecordId, Instant)], now: Instant) {
+        let mut keys = Vec::new();
+        for (id, due) in retries.iter().rev() {
+            let Some(record) = self.records.get_mut(*id) else { continue };
+            record.due = *due;
+            // While it was in flight its key may have moved to another shard.
+            assign_shard(&mut self.shards, record);
+            let Some(key) = record.key.clone() else {
+                self.schedule(*id, End::Front, now);
+                continue;
+            };
+            if let Some(queue) = self.keys.get_mut(&key) {
+                record.position = queue.blocked.push(*id, End::Front);
+                record.state = State::Blocked;
+                keys.push(key);
+            }
+        }
+        for key in keys.iter().rev() {
+            self.unblock_next(key, now);
         }
     }
 
-    /// Those that wait behind another of their key.
-    pub(super) fn behind(&self, key: &LaneKey) -> Vec<Ticket> {
-        let lane = self.lanes.get(key);
-        lane.map_or_else(Vec::new, |lane| lane.behind.iter().copied().collect())
+    /// The records behind the active ones of a key.
+    pub(super) fn blocked(&self, key: &OrderingKey) -> Vec<RecordId> {
+        self.keys.get(key).map_or_else(Vec::new, |queue| queue.blocked.ids().collect())
     }
 
-    /// Takes those whose deadline has come off the list of deadlines.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<Ticket> {
-        let mut expired = Vec::new();
-        while let Some(Reverse((at, ticket))) = self.deadlines.peek().copied() {
-            let is_pending = self.book.has(ticket);
-            if is_pending && at > now {
-                break;
-            }
-            self.deadlines.pop();
-            if is_pending {
-                expired.push(ticket);
-            }
-        }
-        expired
+    /// Takes the next record whose deadline has come off the list of deadlines. The record itself stays.
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<RecordId> {
+        pop_due(&mut self.deadlines, now).map(|(_, id)| id)
     }
 
     /// Waiting records whose caller went away.
-    pub(super) fn abandoned(&self) -> Vec<Ticket> {
-        let is_abandoned = |pending: &Pending| !pending.stage.is_bound() && pending.waiter.is_gone();
-        let mut tickets = self.book.tickets();
-        tickets.retain(|ticket| self.book.get(*ticket).is_some_and(is_abandoned));
-        tickets
+    pub(super) fn cancelled(&self) -> Vec<RecordId> {
+        let cancelled = self.records.iter().filter(|record| !record.state.is_in_call() && record.responder.is_gone());
+        cancelled.map(|record| record.id).collect()
     }
 
-    /// When the next held record may go, or a deadline comes.
-    pub(super) fn wake_at(&mut self) -> Option<Instant> {
-        while self.deadlines.peek().is_some_and(|Reverse((_, ticket))| !self.book.has(*ticket)) {
-            self.deadlines.pop();
-        }
-        let alarms = [self.deadlines.peek(), self.held.peek()];
-        alarms.into_iter().flatten().map(|Reverse((at, _))| *at).min()
+    /// When the next delayed record is due, or a deadline comes.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        [self.deadlines.first(), self.delayed.first()].into_iter().flatten().map(|(at, _)| *at).min()
     }
 
-    /// Settles all records anew, but those in a call: where each goes, and its claim there. One that was held for the limit
-    /// of another shard waits no longer for that.
-    pub(super) fn resettle(&mut self, now: Instant, mut settle: impl FnMut(&Pending) -> (Option<ShardId>, Claim)) {
-        let mut tickets = self.book.tickets();
-        // In the order in which they came, so that those who are let go keep it.
-        tickets.sort_unstable();
-        for ticket in tickets {
-            let Some(pending) = self.book.get_mut(ticket).filter(|pending| !pending.stage.is_bound()) else {
-                continue;
-            };
-            let (shard, claim) = settle(pending);
-            pending.claim = claim;
-            if shard == pending.shard {
+    /// Assigns all records that are not in a call to the shards of a new map. One that was delayed for the limit of
+    /// another shard is ready now.
+    pub(super) fn reassign_shards(&mut self, now: Instant) {
+        let waiting = self.records.iter().filter(|record| !record.state.is_in_call());
+        let mut ids: Vec<RecordId> = waiting.map(|record| record.id).collect();
+        // In the order of arrival, so that those that become ready keep it.
+        ids.sort_unstable();
+        for id in ids {
+            let Some(record) = self.records.get_mut(id) else { continue };
+            let is_ready = record.state == State::Ready;
+            if is_ready {
+                self.totals.subtract(record);
+            }
+            let before = record.shard.clone();
+            assign_shard(&mut self.shards, record);
+            if is_ready {
+                self.totals.add(record);
+            }
+            if record.shard == before || record.attempts.count > 0 {
                 continue;
             }
-            if pending.stage == Stage::Ready {
-                self.tally.subtract(pending.size, pending.shard.as_ref());
-                self.tally.add(pending.size, shard.as_ref());
-            }
-            pending.shard = shard;
-            if pending.trial.attempts == 0 {
-                pending.due = pending.due.min(now);
-                if pending.stage == Stage::Held {
-                    self.make_ready(ticket, End::Back, now);
-                }
+            let due = record.due;
+            record.due = due.min(now);
+            if record.state == State::Delayed {
+                self.delayed.remove(&(due, id));
+                self.make_ready(id, End::Back, now);
             }
         }
     }
 
-    /// The records of a call that was refused whole, until its parts are calls.
-    pub(super) fn part<'a>(&mut self, tickets: impl Iterator<Item = &'a Ticket>) {
-        tickets.for_each(|ticket| self.set_stage(*ticket, Stage::Parted));
+    /// The call of these records was refused; they wait to be sent in smaller calls.
+    pub(super) fn mark_split<'a>(&mut self, ids: impl Iterator<Item = &'a RecordId>) {
+        ids.for_each(|id| self.update(*id, |record| record.state = State::Split));
     }
 
-    /// A part becomes a call.
-    pub(super) fn refly<'a>(&mut self, tickets: impl Iterator<Item = &'a Ticket>) {
-        tickets.for_each(|ticket| self.fly(*ticket));
+    /// Records of a refused call are in a call again.
+    pub(super) fn requeue_in_flight<'a>(&mut self, ids: impl Iterator<Item = &'a RecordId>) {
+        ids.for_each(|id| self.update(*id, |record| record.state = State::InFlight));
     }
 
-    /// One record of a key is no longer under way; if it was the last, the next one's turn has come.
-    fn leave(&mut self, key: &LaneKey, now: Instant) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        lane.active = lane.active.saturating_sub(1);
-        if lane.active > 0 {
+    /// One active record of a key is gone; after the last one the next of the key follows.
+    fn unblock_next(&mut self, key: &OrderingKey, now: Instant) {
+        let Some(queue) = self.keys.get_mut(key) else { return };
+        queue.active = queue.active.saturating_sub(1);
+        if queue.active > 0 {
             return;
         }
-        while let Some(ticket) = lane.behind.pop_front() {
-            if let Some(pending) = self.book.get(ticket) {
-                lane.active = 1;
-                let end = if pending.trial.attempts > 0 { End::Front } else { End::Back };
-                return self.schedule(ticket, end, now);
-            }
-        }
-        self.lanes.remove(key);
+        let Some(id) = queue.blocked.pop_first() else {
+            self.keys.remove(key);
+            return;
+        };
+        queue.active = 1;
+        let is_retry = self.records.get(id).is_some_and(|record| record.attempts.count > 0);
+        self.schedule(id, if is_retry { End::Front } else { End::Back }, now);
     }
 
-    fn schedule(&mut self, ticket: Ticket, end: End, now: Instant) {
-        let Some(pending) = self.book.get(ticket) else { return };
-        if pending.due <= now {
-            return self.make_ready(ticket, end, now);
-        }
-        let due = pending.due;
-        self.set_stage(ticket, Stage::Held);
-        push_alarm(&mut self.held, (due, ticket), &self.book);
-    }
-
-    fn make_ready(&mut self, ticket: Ticket, end: End, now: Instant) {
-        let Some(pending) = self.book.get_mut(ticket) else { return };
-        pending.stage = Stage::Ready;
-        self.tally.add(pending.size, pending.shard.as_ref());
-        match end {
-            End::Back => self.ready.push_back(Ready { ticket, since: now }),
-            End::Front => {
-                // The first in line tells how long the line waits, so it must not seem younger than the second.
-                let since = self.ready.front().map_or(now, |first| first.since);
-                self.ready.push_front(Ready { ticket, since });
-            }
-        }
-        if is_overgrown(self.ready.len(), self.book.len()) {
-            self.ready.retain(|ready| self.book.has(ready.ticket));
+    fn schedule(&mut self, id: RecordId, end: End, now: Instant) {
+        match self.records.get(id).map(|record| record.due) {
+            Some(due) if due > now => self.delay(id, due),
+            Some(_) => self.make_ready(id, end, now),
+            None => {}
         }
     }
 
-    fn fly(&mut self, ticket: Ticket) {
-        self.set_stage(ticket, Stage::Flying);
+    fn delay(&mut self, id: RecordId, due: Instant) {
+        self.update(id, |record| record.state = State::Delayed);
+        self.delayed.insert((due, id));
     }
 
-    fn set_stage(&mut self, ticket: Ticket, stage: Stage) {
-        if let Some(pending) = self.book.get_mut(ticket) {
-            pending.stage = stage;
+    fn make_ready(&mut self, id: RecordId, end: End, now: Instant) {
+        let since = match end {
+            End::Back => now,
+            // The linger of the first record counts, so it must not seem younger than the second.
+            End::Front => self.first().map_or(now, |first| first.ready_since),
+        };
+        let Some(record) = self.records.get_mut(id) else { return };
+        (record.state, record.ready_since) = (State::Ready, since);
+        record.position = self.ready.push(id, end);
+        self.totals.add(record);
+    }
+
+    fn pop_ready(&mut self) -> Option<RecordId> {
+        let id = self.ready.pop_first()?;
+        self.totals.subtract(self.records.get(id)?);
+        Some(id)
+    }
+
+    fn update(&mut self, id: RecordId, change: impl FnOnce(&mut PendingRecord)) {
+        if let Some(record) = self.records.get_mut(id) {
+            change(record);
         }
     }
 }
 
-fn push_alarm(alarms: &mut Alarms, alarm: (Instant, Ticket), book: &Book) {
-    alarms.push(Reverse(alarm));
-    if is_overgrown(alarms.len(), book.len()) {
-        alarms.retain(|Reverse((_, ticket))| book.has(*ticket));
+/// Puts a record to the shard where it belongs by the map. It is queued for a token there, however long it has to wait,
+/// unless it has a slot of that shard.
+fn assign_shard(shards: &mut Shards, record: &mut PendingRecord) {
+    let shard = shards.predict(record.hash);
+    if !matches!(record.slot, Slot::Reserved(_)) || shard != record.shard {
+        // A slot of the other shard is not given back: it would be too much where that is the parent of this one.
+        shards.limiter.requeue(shard.as_ref(), record.size);
+        record.slot = Slot::Queued;
     }
+    record.shard = shard;
+}
+
+fn pop_due(timers: &mut BTreeSet<(Instant, RecordId)>, now: Instant) -> Option<(Instant, RecordId)> {
+    timers.first().is_some_and(|(at, _)| *at <= now).then(|| timers.pop_first()).flatten()
 }

@@ -1,17 +1,15 @@
-//! What one producer is told; nothing is read from elsewhere.
+//! Settings of one producer. Names in backticks are fields of the component.
 
-use crate::resilience::Backoff;
+use super::retry::RetryPolicy;
 use std::time::Duration;
 
-/// AWS takes this many records in one `PutRecords` (API reference, `PutRecords`).
-pub(super) const MOST_RECORDS: usize = 500;
-/// AWS takes this many bytes in one `PutRecords`, keys included (API reference, `PutRecords`).
-pub(super) const MOST_BYTES: usize = 10 << 20;
+/// Records in one `PutRecords` (AWS, API reference, `PutRecords`).
+pub(super) const MAX_RECORDS: usize = 500;
+/// Bytes in one `PutRecords`, partition keys included (AWS, API reference, `PutRecords`).
+pub(super) const MAX_BYTES: usize = 10 << 20;
 
-/// Settings of one producer.
 #[derive(Debug, Clone)]
 pub struct ProducerSettings {
-    /// How records share calls.
     pub batching: Batching,
     /// `maxInFlight`: calls open at once; at least 1. Default 32.
     pub max_in_flight: usize,
@@ -21,50 +19,48 @@ pub struct ProducerSettings {
     pub ordering_on_failure: OrderingOnFailure,
     /// `aggregation`
     pub aggregation: Aggregation,
-    /// The limits of each shard.
     pub rate_limit: RateLimit,
-    /// How failed attempts are repeated.
     pub retry: RetryPolicy,
-    /// What may wait.
     pub queue: QueueBounds,
-    /// `maxRecordSize`: largest record, payload and key together, in bytes. Default 1 MiB; a stream takes up to 10 MiB
-    /// if it is told to.
+    /// `maxRecordSize`: payload and partition key together, in bytes. Default 1 MiB; a stream can be configured for up
+    /// to 10 MiB.
     pub max_record_size: usize,
-    /// Bound of one call of the service. Default 5 s.
+    /// Time limit of one call. Default 5 s.
     pub attempt_timeout: Duration,
-    /// Drives jitter.
+    /// Of the random numbers for jitter.
     pub seed: u64,
 }
 
 /// How records share calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batching {
-    /// `disableBatching` turned round: without it each record is a call of its own.
+    /// False for `disableBatching`: then each record is sent by its own call.
     pub is_enabled: bool,
     /// `batchingMaxMessages`: records in one call, 1 to 500. Default 500.
     pub max_records: usize,
     /// `batchingMaxSize`: bytes in one call, keys included, at most 10 MiB. Default 10 MiB.
     pub max_bytes: usize,
-    /// `batchingMaxPublishDelay`: how long the oldest record waits for company while calls are open. Default 5 ms.
+    /// `batchingMaxPublishDelay`: how long the first record waits for others (linger) while calls are in flight.
+    /// Default 5 ms.
     pub max_delay: Duration,
 }
 
-/// Which order is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ordering {
     /// Order of arrival, best effort.
     #[default]
     None,
-    /// Per partition key or explicit hash key: a record is sent once the one before it is settled.
+    /// Per partition key or explicit hash key: a record is sent after the one before it is completed.
     Key,
-    /// As `Key`, by `PutRecord` with the number of the record before, so that numbers grow strictly.
+    /// As `Key`, by `PutRecord` with the sequence number of the record before, so that sequence numbers strictly
+    /// increase.
     Strict,
 }
 
-/// What becomes of later records of a key when one failed for good.
+/// What happens to later records of a key when one failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OrderingOnFailure {
-    /// They go on.
+    /// They are sent.
     #[default]
     Continue,
     /// They are refused (`Conflict`) for this long (`orderingStopWindow`).
@@ -74,16 +70,15 @@ pub enum OrderingOnFailure {
 /// Which records are packed together in the format of the Kinesis Producer Library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Aggregation {
-    /// None.
     #[default]
     None,
-    /// Those of one partition key.
+    /// Records of one partition key.
     Key,
-    /// Those that lead to one shard by what is known of the shards.
+    /// Records that belong to one shard by the last listing of the shards.
     Shard,
 }
 
-/// The limits of each shard.
+/// The write limits of each shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// `rateLimitMode`
@@ -100,30 +95,17 @@ pub struct RateLimit {
     pub fail_if_throttled: bool,
 }
 
-/// How a shard's limit is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RateLimitMode {
-    /// Not at all.
     Off,
-    /// As written.
+    /// Exactly as configured.
     Fixed,
-    /// Lowered by throttles, since others write to the same shards, and raised again with time.
+    /// Lowered after throttles, since others write to the same shards, and raised again with time.
     #[default]
     Adaptive,
 }
 
-/// How failed attempts are repeated. A deadline of the request bounds all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// `maxRetries`: repetitions of one record; `None` is no limit but the deadline.
-    pub max_retries: Option<u32>,
-    /// `backoffInitialInterval` (50 ms) and `backoffMaxInterval` (2 s).
-    pub backoff: Backoff,
-    /// `backoffMaxElapsedTime`: no repetition begins later than this after the first attempt.
-    pub max_elapsed: Option<Duration>,
-}
-
-/// What may wait in one producer; beyond it callers are refused at once.
+/// Bounds of the queue of one producer. Beyond them callers are refused at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBounds {
     /// `maxQueueBytes`, default 64 MiB.
@@ -153,7 +135,7 @@ impl Default for ProducerSettings {
 impl Default for Batching {
     fn default() -> Self {
         let max_delay = Duration::from_millis(5);
-        Self { is_enabled: true, max_records: MOST_RECORDS, max_bytes: MOST_BYTES, max_delay }
+        Self { is_enabled: true, max_records: MAX_RECORDS, max_bytes: MAX_BYTES, max_delay }
     }
 }
 
@@ -167,12 +149,6 @@ impl Default for RateLimit {
             refresh_every: Duration::from_secs(300),
             fail_if_throttled: false,
         }
-    }
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { max_retries: None, backoff: Backoff::millis(50, 2_000), max_elapsed: None }
     }
 }
 

@@ -1,19 +1,18 @@
-//! Which shard a record will go to, by what is known of the shards. Pure.
+//! Which shard a record belongs to by the last listing of the shards. Pure.
 
 use crate::domain::{HashKeyRange, NewRecord, Shard, ShardId};
 use md5::{Digest, Md5};
 use std::collections::HashMap;
 
-/// The open shards of a stream by the hash keys they cover. May be stale: only a receipt tells the truth.
+/// The open shards of a stream by the hash keys they cover. May be out of date: only a receipt is certain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ShardMap {
     /// By the first hash key; ranges of open shards do not overlap.
     ranges: Vec<(HashKeyRange, ShardId)>,
-    places: HashMap<ShardId, usize>,
+    indexes: HashMap<ShardId, usize>,
 }
 
 impl ShardMap {
-    /// Nothing is known: no record has a shard.
     pub(super) fn empty() -> Self {
         Self::default()
     }
@@ -23,8 +22,8 @@ impl ShardMap {
         let open = shards.iter().filter(|shard| shard.is_open);
         let mut ranges: Vec<_> = open.filter_map(|shard| Some((shard.hash_range?, shard.id.clone()))).collect();
         ranges.sort_by_key(|(range, _)| range.start);
-        let places = ranges.iter().enumerate().map(|(place, (_, id))| (id.clone(), place)).collect();
-        Self { ranges, places }
+        let indexes = ranges.iter().enumerate().map(|(index, (_, id))| (id.clone(), index)).collect();
+        Self { ranges, indexes }
     }
 
     /// The shard that covers a hash key, if one is known.
@@ -34,17 +33,15 @@ impl ShardMap {
         (hash <= range.end).then_some(id)
     }
 
-    /// What a shard covers, if it is known.
     pub(super) fn range_of(&self, shard: &ShardId) -> Option<HashKeyRange> {
-        self.ranges.get(*self.places.get(shard)?).map(|(range, _)| *range)
+        self.ranges.get(*self.indexes.get(shard)?).map(|(range, _)| *range)
     }
 
-    /// The shards, by the hash keys they cover.
+    /// In the order of their hash keys.
     pub(super) fn shards(&self) -> impl Iterator<Item = &ShardId> {
         self.ranges.iter().map(|(_, id)| id)
     }
 
-    /// Whether no shard is known.
     pub(super) const fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }

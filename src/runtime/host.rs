@@ -8,20 +8,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A connected component and what its file said about it.
+/// A connected component and what its file states about it.
 #[derive(Debug, Clone)]
 pub struct Component {
-    /// The connected component.
     pub binding: Arc<dyn Binding>,
     /// `spec.type`, such as `bindings.aws.kinesis`.
     pub type_name: String,
     /// `spec.version`, such as `v1`; empty when the file has none.
     pub version: String,
-    /// Which sides the file asks for.
+    /// The sides that the file requests.
     pub direction: Direction,
 }
 
-/// What the metadata page tells about a component.
+/// What `GET /v1.0/metadata` returns about a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Description<'a> {
     /// `metadata.name`.
@@ -30,46 +29,32 @@ pub struct Description<'a> {
     pub type_name: &'a str,
     /// `spec.version`; may be empty.
     pub version: &'a str,
-    /// Dapr's words for the sides that exist: `INPUT_BINDING`, `OUTPUT_BINDING`.
+    /// Dapr's names of the sides that exist: `INPUT_BINDING`, `OUTPUT_BINDING`.
     pub capabilities: &'static [&'static str],
 }
 
-/// All components; built once, then only read, so it is shared without a lock.
+/// All components. It does not change after it was created, so it is shared without a lock.
 #[derive(Debug, Default)]
 pub struct Host {
-    loaded: Vec<Component>,
-    places: HashMap<String, usize>,
+    components: Vec<Component>,
+    index_by_name: HashMap<String, usize>,
 }
 
-/// A call of an output binding that failed. The texts of the first three are Dapr's, word for word.
+/// A call of an output binding that failed. The texts of the first three are exactly those of daprd.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
-    /// The request names no operation.
     #[error("operation field is missing from request")]
     OperationMissing,
     /// No component of this name has an output side.
     #[error("couldn't find output binding {name}")]
-    UnknownBinding {
-        /// The name that was asked for.
-        name: String,
-    },
-    /// The component does not offer this operation.
+    UnknownBinding { name: String },
     #[error("binding {name} does not support operation {operation}. supported operations:{}", supported.join(" "))]
-    UnsupportedOperation {
-        /// The component.
-        name: String,
-        /// What was asked of it.
-        operation: String,
-        /// What it offers, in its own order.
-        supported: Vec<&'static str>,
-    },
-    /// The component tried and could not.
+    UnsupportedOperation { name: String, operation: String, supported: Vec<&'static str> },
     #[error(transparent)]
     Binding(#[from] BindingError),
 }
 
 impl InvokeError {
-    /// What kind of failure this is.
     #[must_use]
     pub const fn kind(&self) -> FailureKind {
         match self {
@@ -79,38 +64,35 @@ impl InvokeError {
         }
     }
 
-    /// What is known about the effect of the request.
+    /// Whether the operation took effect, as far as that is known.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
-        match self {
-            Self::OperationMissing | Self::UnsupportedOperation { .. } | Self::UnknownBinding { .. } => {
-                Outcome::NotDone
-            }
-            Self::Binding(error) => error.outcome(),
+        match self.binding_error() {
+            Some(error) => error.outcome(),
+            None => Outcome::NotDone,
         }
     }
 
-    /// The component's own failure, where it was one.
     #[must_use]
-    pub const fn of_binding(&self) -> Option<&BindingError> {
+    pub const fn binding_error(&self) -> Option<&BindingError> {
         match self {
             Self::OperationMissing | Self::UnsupportedOperation { .. } | Self::UnknownBinding { .. } => None,
             Self::Binding(error) => Some(error),
         }
     }
 
-    /// When to try again, if somebody knows.
+    /// The earliest time for a retry, if it is known.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::OperationMissing | Self::UnsupportedOperation { .. } | Self::UnknownBinding { .. } => None,
-            Self::Binding(error) => error.retry_after(),
+        match self.binding_error() {
+            Some(error) => error.retry_after(),
+            None => None,
         }
     }
 }
 
 impl Component {
-    /// `input NAME: why`, if its input waits for an operator.
+    /// `input NAME: why`, if the input does not read until an operator acts.
     fn refusal(&self) -> Option<String> {
         let input = self.binding.input().filter(|_| self.direction.has_input())?;
         input.refusal().map(|why| format!("input {}: {why}", self.binding.name()))
@@ -137,20 +119,16 @@ impl Component {
 }
 
 impl Host {
-    /// A host of these components. Names are unique by the time a component is connected; should two be alike, the
-    /// later one answers, as in Dapr.
+    /// Names are unique, as the loader checks. If two were the same, the later component would be invoked, as in daprd.
     #[must_use]
-    pub fn new(loaded: Vec<Component>) -> Self {
-        let place = |(index, component): (usize, &Component)| (component.binding.name().as_str().to_owned(), index);
-        let places = loaded.iter().enumerate().map(place).collect();
-        Self { loaded, places }
+    pub fn new(components: Vec<Component>) -> Self {
+        let entry = |(index, component): (usize, &Component)| (component.binding.name().as_str().to_owned(), index);
+        let index_by_name = components.iter().enumerate().map(entry).collect();
+        Self { components, index_by_name }
     }
 
-    /// Performs one operation of an output binding. The operation is checked before the name is looked up, as in
-    /// Dapr. Cancel-safe as far as the component is.
-    ///
-    /// # Errors
-    /// With Dapr's text when the request cannot be served, else with the component's own failure.
+    /// Performs an operation of an output binding. An empty operation is an error before the name is looked up, as in daprd.
+    /// Cancel-safe if the component is.
     pub async fn invoke(&self, name: &str, request: InvokeRequest) -> Result<InvokeResponse, InvokeError> {
         if request.operation.is_empty() {
             return Err(InvokeError::OperationMissing);
@@ -160,74 +138,57 @@ impl Host {
         };
         let supported = output.operations();
         if !supported.contains(&request.operation.as_str()) {
-            let operation = request.operation;
-            return Err(InvokeError::UnsupportedOperation {
-                name: name.to_owned(),
-                operation,
-                supported: supported.to_vec(),
-            });
+            let (name, operation, supported) = (name.to_owned(), request.operation, supported.to_vec());
+            return Err(InvokeError::UnsupportedOperation { name, operation, supported });
         }
         Ok(output.invoke(request).await?)
     }
 
-    /// The output side of a component, if it has one and its file wants it.
+    /// The output side of a component, if it has one and its file does not exclude it.
     #[must_use]
     pub fn output(&self, name: &str) -> Option<&dyn OutputBinding> {
-        self.loaded.get(*self.places.get(name)?)?.output()
+        self.components.get(*self.index_by_name.get(name)?)?.output()
     }
 
-    /// The components whose input side exists and is wanted, in loading order.
+    /// The components that have an input side which their file does not exclude, in loading order.
     #[must_use]
     pub fn inputs(&self) -> Vec<&Component> {
-        self.loaded.iter().filter(|component| component.has_input()).collect()
+        self.components.iter().filter(|component| component.has_input()).collect()
     }
 
-    /// All components, in loading order.
+    /// In loading order.
     pub fn describe(&self) -> impl Iterator<Item = Description<'_>> {
-        self.loaded.iter().map(Component::describe)
+        self.components.iter().map(Component::describe)
     }
 
-    /// Inputs that do not read until an operator changes something, each with the reason.
+    /// Inputs that do not read until an operator acts, each with the reason.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
-        self.loaded.iter().filter_map(Component::refusal).collect()
+        self.components.iter().filter_map(Component::refusal).collect()
     }
 
-    /// How many components are loaded.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.loaded.len()
-    }
-
-    /// Whether nothing is loaded.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.loaded.is_empty()
-    }
-
-    /// Closes every component, all at the same time, and returns the names of those that panicked while closing.
-    /// To be called once, after the inputs are drained and the callers answered. Has no limit of its own: the caller
-    /// cuts it by dropping the future, which aborts what is left.
+    /// Closes all components concurrently, and returns the names of those that panicked. Call it after the inputs are
+    /// drained and the requests are answered. It has no time limit; dropping the future aborts what is left.
     pub async fn close_all(&self) -> Vec<ComponentName> {
-        closed(&mut self.closing()).await
+        join_closing(&mut self.start_closing()).await
     }
 
-    /// The same within `limit`. A component that is not closed by then is aborted: once this returns, it has answered its
-    /// callers with what it knows. Returns whether all were closed in time and well.
+    /// Closes all components within `limit`, and returns whether all were closed without a panic. A component that is not
+    /// closed by then is aborted. It has then answered its pending requests with what it knows of them.
     pub async fn close_all_within(&self, limit: Duration) -> bool {
-        let mut closing = self.closing();
-        if let Ok(broken) = tokio::time::timeout(limit, closed(&mut closing)).await {
-            return broken.is_empty();
+        let mut closing = self.start_closing();
+        if let Ok(panicked) = tokio::time::timeout(limit, join_closing(&mut closing)).await {
+            return panicked.is_empty();
         }
-        // Dropped midway, `close` aborts what it waits for. The second call waits until that has ended.
+        // A `close` that is dropped aborts what it waits for. The second call waits until that has ended.
         closing.abort_and_join().await;
-        closed(&mut self.closing()).await;
+        join_closing(&mut self.start_closing()).await;
         false
     }
 
-    fn closing(&self) -> Supervisor<()> {
+    fn start_closing(&self) -> Supervisor<()> {
         let mut closing = Supervisor::new();
-        for component in &self.loaded {
+        for component in &self.components {
             let binding = Arc::clone(&component.binding);
             closing.spawn(binding.name().to_string(), async move { binding.close().await });
         }
@@ -236,15 +197,15 @@ impl Host {
 }
 
 /// Joins the tasks that close components, and returns the names of those that panicked.
-async fn closed(closing: &mut Supervisor<()>) -> Vec<ComponentName> {
-    let mut broken = Vec::new();
+async fn join_closing(closing: &mut Supervisor<()>) -> Vec<ComponentName> {
+    let mut panicked = Vec::new();
     while let Some(ended) = closing.next().await {
         if let Err(error) = ended.result {
-            tracing::error!(component = %ended.name, %error, "component did not close");
-            broken.extend(ended.name.parse().ok());
+            tracing::error!(component = %ended.name, %error, "component could not be closed");
+            panicked.extend(ended.name.parse().ok());
         }
     }
-    broken
+    panicked
 }
 
 #[cfg(test)]

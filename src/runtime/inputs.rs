@@ -1,4 +1,4 @@
-//! Runs the input bindings and starts again those that fail.
+//! Runs the input bindings, and restarts those that fail.
 
 use crate::domain::{Binding, BindingError, ComponentName, EventHandler, Stop, cause_line};
 use crate::resilience::{Backoff, Waits};
@@ -12,183 +12,166 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-/// Waits between restarts of one input.
-const RESTARTS: Backoff = Backoff::millis(500, 30_000);
-/// An input that ran this long before it failed is restarted as if it had never failed.
-const STEADY: Duration = Duration::from_secs(60);
+/// Pauses between the restarts of an input.
+const RESTART_BACKOFF: Backoff = Backoff::millis(500, 30_000);
+/// The backoff is reset for an input that ran this long before it failed.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether the app wants the events of an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Read and deliver.
-    Read,
-    /// The app does not want them; the input stays unread.
-    NotWanted,
-}
-
-/// Decides when, and whether, an input may begin: waits for the app and asks it.
+/// Asks the app whether it takes the events of an input.
 #[async_trait]
-pub trait InputGate: Debug + Send + Sync {
-    /// Answers once the app has answered; tries again by itself for as long as it takes. Must be cancel-safe: a stop
-    /// drops it.
-    async fn admitted(&self, name: &ComponentName) -> Admission;
+pub trait SubscriptionCheck: Debug + Send + Sync {
+    /// Whether the input is to be read. Retries until the app has answered. Must be cancel-safe, as a stop drops it.
+    async fn is_subscribed(&self, name: &ComponentName) -> bool;
 }
 
-/// An input binding with where its events go and who lets it begin.
+/// An input binding to run.
 #[derive(Debug, Clone)]
-pub struct InputSlot {
-    /// The component; one without an input side is told in the log and left alone.
+pub struct Input {
+    /// A component without an input side is not run.
     pub binding: Arc<dyn Binding>,
-    /// Takes the events.
+    /// Receives the events.
     pub handler: Arc<dyn EventHandler>,
-    /// Asked once before the first read; not asked again when a failed input is restarted.
-    pub gate: Arc<dyn InputGate>,
+    /// Called before the first read, and not again after a restart.
+    pub subscription: Arc<dyn SubscriptionCheck>,
 }
 
-/// How one attempt to read ended.
+/// How the task of an input ended.
 #[derive(Debug)]
-enum End {
-    NotWanted,
+enum InputEnd {
+    NotSubscribed,
     Stopped,
+    /// The binding returned without a stop request.
     Returned,
     Failed(BindingError),
 }
 
 #[derive(Debug)]
-struct Attended {
-    slot: InputSlot,
-    admitted: Arc<AtomicBool>,
+struct RunningInput {
+    input: Input,
+    is_subscribed: Arc<AtomicBool>,
     waits: Waits,
-    begun: Instant,
+    started_at: Instant,
 }
 
-/// How the inputs came to their end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// Every record in hand was finished, progress stored, leases released.
+pub enum DrainOutcome {
+    /// All records in flight were finished, progress was stored and the leases were released.
     Clean,
-    /// Something was cut; its records come again.
-    Cut,
+    /// Something was aborted. Its records will be redelivered.
+    Aborted,
 }
 
-impl Settled {
-    const fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Clean, Self::Clean) => Self::Clean,
-            (Self::Cut, _) | (_, Self::Cut) => Self::Cut,
-        }
-    }
-}
-
-/// Runs every input until `stop`. Each is its own task; one that fails, returns early or panics is started again with
-/// growing waits and does not disturb the others. Returns when all are joined. A forced stop aborts what is left and
-/// names it in the log.
+/// Runs the inputs until `stop`, each in its own task. An input that fails, returns early or panics is restarted with
+/// growing pauses, and the others continue. Returns when all tasks are joined. A forced stop aborts what is left and logs
+/// its names.
 ///
-/// Not cancel-safe: dropping the future aborts the inputs, and their leases expire by themselves.
-pub async fn run(inputs: Vec<InputSlot>, stop: Stop) -> Settled {
+/// Not cancel-safe: dropping the future aborts the inputs and leaves their leases to expire.
+pub async fn run(inputs: Vec<Input>, stop: Stop) -> DrainOutcome {
     let mut tasks = Supervisor::new();
-    let mut attended = HashMap::new();
-    for slot in inputs {
-        let name = slot.binding.name().to_string();
-        let mut input = Attended::new(slot);
+    let mut running = HashMap::new();
+    for input in inputs {
+        let name = input.binding.name().to_string();
+        let mut input = RunningInput::new(input);
         input.start(&mut tasks, Duration::ZERO, &stop);
-        attended.insert(name, input);
+        running.insert(name, input);
     }
-    let mut settled = Settled::Clean;
+    let mut outcome = DrainOutcome::Clean;
     loop {
         tokio::select! {
-            ended = tasks.next() => match ended {
-                Some(ended) => settled = settled.and(settle(ended, &mut attended, &mut tasks, &stop)),
-                None => return settled,
-            },
+            ended = tasks.next() => {
+                let Some(ended) = ended else { return outcome };
+                if input_ended(ended, &mut running, &mut tasks, &stop) == DrainOutcome::Aborted {
+                    outcome = DrainOutcome::Aborted;
+                }
+            }
             () = stop.forced() => break,
         }
     }
     for name in tasks.abort_and_join().await {
-        tracing::error!(component = %name, "input was cut off at the deadline");
-        settled = Settled::Cut;
+        tracing::error!(component = %name, "input aborted by forced stop");
+        outcome = DrainOutcome::Aborted;
     }
-    settled
+    outcome
 }
 
-/// Logs how an input ended and starts it again unless that was its wish or ours.
-fn settle(
-    ended: Ended<End>,
-    attended: &mut HashMap<String, Attended>,
-    tasks: &mut Supervisor<End>,
+/// Restarts the input, unless it ended because of a stop or because the app does not take its events.
+fn input_ended(
+    ended: Ended<InputEnd>,
+    running: &mut HashMap<String, RunningInput>,
+    tasks: &mut Supervisor<InputEnd>,
     stop: &Stop,
-) -> Settled {
+) -> DrainOutcome {
     let name = ended.name;
-    let why = match ended.result {
-        Ok(End::Stopped) => {
+    let error = match ended.result {
+        Ok(InputEnd::Stopped) => {
             tracing::info!(component = %name, "input stopped");
-            return Settled::Clean;
+            return DrainOutcome::Clean;
         }
-        Ok(End::NotWanted) => {
-            tracing::debug!(component = %name, "input ended unread");
-            return Settled::Clean;
+        Ok(InputEnd::NotSubscribed) => {
+            tracing::debug!(component = %name, "input was not started");
+            return DrainOutcome::Clean;
         }
-        Ok(End::Returned) => "it returned without having been asked to".to_owned(),
-        Ok(End::Failed(error)) => cause_line(&error),
+        Ok(InputEnd::Returned) => "it returned without a stop request".to_owned(),
+        Ok(InputEnd::Failed(error)) => cause_line(&error),
         Err(failure) => failure.to_string(),
     };
-    let Some(input) = attended.get_mut(&name) else { return Settled::Clean };
+    let Some(input) = running.get_mut(&name) else { return DrainOutcome::Clean };
     if stop.is_asked() {
-        tracing::warn!(component = %name, error = %why, "input failed while stopping");
-        return Settled::Cut;
+        tracing::warn!(component = %name, %error, "input failed during shutdown");
+        return DrainOutcome::Aborted;
     }
     let wait = input.next_wait();
-    tracing::error!(component = %name, error = %why, restart_in = ?wait, "input failed");
+    tracing::error!(component = %name, %error, restart_in = ?wait, "input failed");
     input.start(tasks, wait, stop);
-    Settled::Clean
+    DrainOutcome::Clean
 }
 
-impl Attended {
-    fn new(slot: InputSlot) -> Self {
-        let admitted = Arc::new(AtomicBool::new(false));
-        Self { slot, admitted, waits: RESTARTS.waits(fastrand::u64(..)), begun: Instant::now() }
+impl RunningInput {
+    fn new(input: Input) -> Self {
+        let waits = RESTART_BACKOFF.waits(fastrand::u64(..));
+        Self { input, is_subscribed: Arc::default(), waits, started_at: Instant::now() }
     }
 
     fn next_wait(&mut self) -> Duration {
-        if self.begun.elapsed() >= STEADY {
+        if self.started_at.elapsed() >= STABLE_AFTER {
             self.waits.reset();
         }
         self.waits.next_growing_wait()
     }
 
-    fn start(&mut self, tasks: &mut Supervisor<End>, wait: Duration, stop: &Stop) {
-        self.begun = Instant::now() + wait;
-        let (slot, admitted, stop) = (self.slot.clone(), Arc::clone(&self.admitted), stop.child());
-        let name = self.slot.binding.name().to_string();
+    fn start(&mut self, tasks: &mut Supervisor<InputEnd>, wait: Duration, stop: &Stop) {
+        self.started_at = Instant::now() + wait;
+        let (input, is_subscribed, stop) = (self.input.clone(), Arc::clone(&self.is_subscribed), stop.child());
+        let name = self.input.binding.name().to_string();
         let span = tracing::info_span!("input", component = name);
-        tasks.spawn(name, async move { attend(slot, &admitted, wait, stop).await }.instrument(span));
+        tasks.spawn(name, async move { run_one(input, &is_subscribed, wait, stop).await }.instrument(span));
     }
 }
 
-async fn attend(slot: InputSlot, admitted: &AtomicBool, wait: Duration, stop: Stop) -> End {
-    // Biased: once a stop is asked, nothing new begins.
+async fn run_one(input: Input, is_subscribed: &AtomicBool, wait: Duration, stop: Stop) -> InputEnd {
+    // Biased: nothing new begins after a stop request.
     tokio::select! {
         biased;
-        () = stop.asked() => return End::Stopped,
+        () = stop.asked() => return InputEnd::Stopped,
         () = tokio::time::sleep(wait) => {}
     }
-    let Some(input) = slot.binding.input() else { return End::NotWanted };
-    if !admitted.load(Ordering::Relaxed) {
-        let admission = tokio::select! {
+    let Some(binding) = input.binding.input() else { return InputEnd::NotSubscribed };
+    if !is_subscribed.load(Ordering::Relaxed) {
+        let subscribed = tokio::select! {
             biased;
-            () = stop.asked() => return End::Stopped,
-            admission = slot.gate.admitted(slot.binding.name()) => admission,
+            () = stop.asked() => return InputEnd::Stopped,
+            subscribed = input.subscription.is_subscribed(input.binding.name()) => subscribed,
         };
-        match admission {
-            Admission::NotWanted => return End::NotWanted,
-            Admission::Read => admitted.store(true, Ordering::Relaxed),
+        if !subscribed {
+            return InputEnd::NotSubscribed;
         }
+        is_subscribed.store(true, Ordering::Relaxed);
     }
     tracing::info!("input started");
-    match input.read(Arc::clone(&slot.handler), stop.clone()).await {
-        Err(error) => End::Failed(error),
-        Ok(()) if stop.is_asked() => End::Stopped,
-        Ok(()) => End::Returned,
+    match binding.read(Arc::clone(&input.handler), stop.clone()).await {
+        Err(error) => InputEnd::Failed(error),
+        Ok(()) if stop.is_asked() => InputEnd::Stopped,
+        Ok(()) => InputEnd::Returned,
     }
 }
 

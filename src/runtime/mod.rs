@@ -1,12 +1,11 @@
-//! What keeps components alive: the host that finds them by name, readiness, the inputs that are started again when
-//! they fail, and the signals that end it all.
+//! Runs the components: the host that finds them by name, readiness, the inputs that are restarted when they fail, and
+//! signals.
 //!
-//! `http` asks the [`Host`] to perform an operation and asks [`Readiness`] for its health answers. The composition
-//! root builds the host once, runs the inputs with [`run_inputs`], and wraps its whole work in [`Signals::govern`].
+//! `http` invokes operations through [`Host`], and answers health requests from [`Readiness`]. `daemon` creates the host
+//! and runs the inputs with [`run_inputs`]. `main` runs everything under [`Signals::run_until_signal`].
 //!
-//! Laws: the host never changes after it was built, so nobody locks it. A task that this room starts is joined by
-//! this room. Whoever holds a [`ReadinessGuard`] keeps the process unready; after [`Readiness::stop`] it never
-//! becomes ready again.
+//! Invariants: the host does not change after it was created. Each task that is started here is joined here. The process
+//! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
 
 mod host;
 mod inputs;
@@ -14,6 +13,6 @@ mod readiness;
 mod signals;
 
 pub use host::{Component, Description, Host, InvokeError};
-pub use inputs::{Admission, InputGate, InputSlot, Settled, run as run_inputs};
+pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};
-pub use signals::{Caught, Governed, Signals};
+pub use signals::{RunOutcome, Signals, StopSignal};

@@ -1,14 +1,14 @@
-//! Whether the process may be sent work, and what it still waits for.
+//! Whether the process is ready, and what it still waits for.
 
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Told as pending once the process is stopping.
+/// Reported as pending once the process is stopping.
 const STOPPING: &str = "shutting-down";
 
-/// Ready when the last guard is dropped. Cheap to clone; all clones are the same readiness.
+/// Ready when the last guard is dropped. Cheap to clone; the clones share one state.
 ///
-/// A process has two: one for outputs (everything up to "HTTP serves, outputs are usable") and the full one.
+/// A process has two: one for outputs (HTTP is served and outputs can be invoked), and one for everything.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     state: Arc<watch::Sender<State>>,
@@ -29,7 +29,7 @@ pub struct ReadinessGuard {
 }
 
 impl Readiness {
-    /// Nothing is pending yet: take the guards before anybody asks.
+    /// Ready until the first guard is taken, so take the guards before others use it.
     #[must_use]
     pub fn new() -> Self {
         Self { state: Arc::new(watch::Sender::new(State::default())) }
@@ -48,14 +48,14 @@ impl Readiness {
         self.state.borrow().is_ready()
     }
 
-    /// What is still waited for, in the order in which the guards were taken; `shutting-down` once stopped.
+    /// The names of the guards, in the order in which they were taken; `shutting-down` once stopped.
     #[must_use]
     pub fn pending(&self) -> Vec<String> {
         let state = self.state.borrow();
         if state.stopping { vec![STOPPING.to_owned()] } else { state.pending.clone() }
     }
 
-    /// Turns unready for good.
+    /// Not ready from now on, for good.
     pub fn stop(&self) {
         self.state.send_modify(|state| state.stopping = true);
     }
@@ -64,7 +64,7 @@ impl Readiness {
     pub async fn ready(&self) {
         let mut changes = self.state.subscribe();
         if changes.wait_for(State::is_ready).await.is_err() {
-            // Unreachable while `self` holds the sender; waiting is the truth for "not ready any more".
+            // Unreachable while `self` holds the sender.
             std::future::pending::<()>().await;
         }
     }
@@ -85,8 +85,8 @@ impl State {
 impl Drop for ReadinessGuard {
     fn drop(&mut self) {
         self.state.send_modify(|state| {
-            if let Some(place) = state.pending.iter().position(|name| *name == self.name) {
-                state.pending.remove(place);
+            if let Some(index) = state.pending.iter().position(|name| *name == self.name) {
+                state.pending.remove(index);
             }
         });
     }

@@ -1,43 +1,42 @@
-//! The signals that end the process, and the one that does not.
+//! Handling of SIGINT, SIGTERM and SIGHUP.
 
 use crate::domain::Stop;
 use std::fmt;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Number of SIGHUP on every Unix.
+/// The number of SIGHUP on every Unix.
 const HANGUP: u32 = 1;
 
-/// Listens for SIGINT, SIGTERM and SIGHUP; from now on none of them kills the process.
+/// Listens for SIGINT, SIGTERM and SIGHUP. From now on none of them kills the process.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` where the process was started with SIGHUP ignored, as by `nohup`: a handler would undo that for programs
-    /// started from here.
+    /// `None` if the process was started with SIGHUP ignored, for example by `nohup`. A handler would undo that for the
+    /// programs that this process starts.
     hangup: Option<Signal>,
 }
 
-/// A signal that asks for the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caught {
+pub enum StopSignal {
     /// SIGINT, as Ctrl-C sends it.
     Interrupt,
     /// SIGTERM.
     Terminate,
 }
 
-/// How work under signals came to its end.
+/// Result of [`Signals::run_until_signal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Governed<T> {
-    /// The work returned, with or without having been asked to.
-    Finished(T),
-    /// A second signal came before it did; the process should exit at once with [`Caught::exit_code`].
-    CutShort(Caught),
+pub enum RunOutcome<T> {
+    /// The work returned, with or without a stop request.
+    Completed(T),
+    /// A second signal came before the work returned. The process should exit at once with [`StopSignal::exit_code`].
+    Interrupted(StopSignal),
 }
 
-impl Caught {
-    /// What a shell expects of a process that died of this signal: 128 and the signal's number.
+impl StopSignal {
+    /// The exit code that shells use for this signal: 128 plus its number.
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -47,7 +46,7 @@ impl Caught {
     }
 }
 
-impl fmt::Display for Caught {
+impl fmt::Display for StopSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Interrupt => "interrupt",
@@ -58,21 +57,18 @@ impl fmt::Display for Caught {
 
 impl Signals {
     /// Starts listening.
-    ///
-    /// # Errors
-    /// When the system refuses to set a handler.
     pub fn listen() -> io::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let hangup = if is_ignored(&status, HANGUP) { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
-    /// The next signal that asks for the end; others are logged and have no effect. Cancel-safe.
-    pub async fn next(&mut self) -> Caught {
+    /// The next SIGINT or SIGTERM. SIGHUP is logged and has no effect. Cancel-safe.
+    pub async fn next(&mut self) -> StopSignal {
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => return Caught::Interrupt,
-                _ = self.terminate.recv() => return Caught::Terminate,
+                _ = self.interrupt.recv() => return StopSignal::Interrupt,
+                _ = self.terminate.recv() => return StopSignal::Terminate,
                 () = received(&mut self.hangup) => tracing::warn!(
                     "signal 'hangup' was ignored; component files are read only at start"
                 ),
@@ -80,24 +76,24 @@ impl Signals {
         }
     }
 
-    /// Runs `work`. The first signal asks `stop` to finish and lets `work` go on; the second asks it to drop
-    /// everything and gives up waiting. Nothing here ends the process: `main` does, with the value returned.
-    pub async fn govern<T>(mut self, stop: &Stop, work: impl Future<Output = T>) -> Governed<T> {
+    /// Runs `work`. The first signal requests a graceful stop and waits for `work`. The second requests a forced stop and
+    /// returns. This function does not end the process; `main` does, with the value returned.
+    pub async fn run_until_signal<T>(mut self, stop: &Stop, work: impl Future<Output = T>) -> RunOutcome<T> {
         let mut work = std::pin::pin!(work);
-        // Biased: work that has returned is finished, whatever arrived in the same moment.
+        // Biased: work that has returned is completed, even if a signal came at the same moment.
         tokio::select! {
             biased;
-            value = &mut work => return Governed::Finished(value),
-            caught = self.next() => tracing::info!("received signal '{caught}'; beginning shutdown"),
+            value = &mut work => return RunOutcome::Completed(value),
+            signal = self.next() => tracing::info!("received signal '{signal}'; beginning shutdown"),
         }
         stop.finish();
         tokio::select! {
             biased;
-            value = &mut work => Governed::Finished(value),
-            caught = self.next() => {
-                tracing::warn!("received signal '{caught}' again; exiting at once");
+            value = &mut work => RunOutcome::Completed(value),
+            signal = self.next() => {
+                tracing::warn!("received signal '{signal}' again; exiting at once");
                 stop.now();
-                Governed::CutShort(caught)
+                RunOutcome::Interrupted(signal)
             }
         }
     }
@@ -112,8 +108,8 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether the process ignores a signal, by Linux's `/proc/self/status` (proc(5): `SigIgn` is a mask in hexadecimal digits,
-/// with the first signal as its lowest bit). Elsewhere there is no such text, and the signal is taken as not ignored.
+/// Whether the process ignores a signal, from Linux's `/proc/self/status` (proc(5): `SigIgn` is a hexadecimal mask, with the
+/// first signal as its lowest bit). On other systems the text is empty, and the result is false.
 fn is_ignored(status: &str, signal: u32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
@@ -128,10 +124,10 @@ mod tests {
     static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
     #[tokio::test]
-    async fn work_that_ends_by_itself_is_finished() {
+    async fn work_that_returns_without_a_signal_is_completed() {
         let _turn = ONE_AT_A_TIME.lock().await;
         let stop = Stop::new();
-        assert_eq!(Signals::listen().unwrap().govern(&stop, async { 7 }).await, Governed::Finished(7));
+        assert_eq!(Signals::listen().unwrap().run_until_signal(&stop, async { 7 }).await, RunOutcome::Completed(7));
         assert!(!stop.is_asked());
     }
 
@@ -141,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_signal_asks_and_the_second_cuts() {
+    async fn the_first_signal_requests_a_stop_and_the_second_forces_it() {
         let _turn = ONE_AT_A_TIME.lock().await;
         let (stop, signals) = (Stop::new(), Signals::listen().unwrap());
         let sending = async {
@@ -150,13 +146,13 @@ mod tests {
             assert!(!stop.is_forced());
             send("INT");
         };
-        let (governed, ()) = tokio::join!(signals.govern(&stop, std::future::pending::<()>()), sending);
-        assert_eq!(governed, Governed::CutShort(Caught::Interrupt));
+        let (outcome, ()) = tokio::join!(signals.run_until_signal(&stop, std::future::pending::<()>()), sending);
+        assert_eq!(outcome, RunOutcome::Interrupted(StopSignal::Interrupt));
         assert!(stop.is_forced());
     }
 
     #[test]
-    fn signals_that_are_ignored_already_are_found() {
+    fn a_signal_that_is_already_ignored_is_found() {
         let status = |mask: &str| format!("Name:\tbindd\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t01\n");
         assert!(is_ignored(&status("0000000000000001"), HANGUP));
         assert!(is_ignored(&status("0000000000001001"), 13));
@@ -165,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_are_those_a_shell_expects() {
-        assert_eq!((Caught::Interrupt.exit_code(), Caught::Terminate.exit_code()), (130, 143));
+    fn exit_codes_are_those_that_shells_use() {
+        assert_eq!((StopSignal::Interrupt.exit_code(), StopSignal::Terminate.exit_code()), (130, 143));
     }
 }

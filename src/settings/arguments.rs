@@ -1,24 +1,27 @@
-//! The command line in the spellings of this parser, without what daprd would pass over.
+//! Normalizes a command line that was written for daprd, whose flags are parsed by Go.
 
-use super::{flags, values};
+use super::flags;
+use clap::Arg;
 use std::ffi::OsString;
 
-/// A command line that is ready for the parser.
+/// A command line for the argument parser.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Arguments {
     /// With the program's name first.
     pub(super) args: Vec<OsString>,
-    /// Words that were left out, as written.
+    /// Words that were removed.
     pub(super) ignored: Vec<String>,
 }
 
-/// Turns Go's spellings into ours: `-flag` into `--flag`, and `--switch false` into `--switch=false`. Leaves out the name of
-/// daprd's program, with which commands made for its image begin (`./daprd --app-id …`); see [`is_program`].
-pub(super) fn normalised(args: impl Iterator<Item = OsString>) -> Arguments {
-    let mut args = args.peekable();
+/// Turns `-flag` into `--flag` and `--switch false` into `--switch=false`. Removes the program name of daprd, which commands
+/// for its container image begin with (`./daprd --app-id …`); see [`is_program`].
+pub(super) fn normalize(mut args: impl Iterator<Item = OsString>) -> Arguments {
     let mut out: Vec<OsString> = args.next().into_iter().collect();
     let mut ignored = Vec::new();
-    let value_flags = flags::value_flags();
+    let command = flags::command();
+    let is_subcommand = |word: &str| command.find_subcommand(word).is_some();
+    let flag =
+        |name: Option<&str>| command.get_arguments().find(|arg| arg.get_long().is_some_and(|long| name == Some(long)));
     let (mut is_value, mut has_command) = (false, false);
     let rest: Vec<OsString> = args.collect();
     let mut rest = rest.as_slice();
@@ -35,20 +38,20 @@ pub(super) fn normalised(args: impl Iterator<Item = OsString>) -> Arguments {
             continue;
         };
         if !text.starts_with('-') {
-            let is_word = !std::mem::take(&mut is_value) && !has_command;
-            has_command |= is_word && flags::is_command(text);
-            if is_word && !has_command && is_program(text, later) {
+            let is_free_word = !std::mem::take(&mut is_value) && !has_command;
+            has_command |= is_free_word && is_subcommand(text);
+            if is_free_word && !has_command && is_program(text, later) {
                 ignored.push(text.to_owned());
             } else {
                 out.push(arg.clone());
             }
             continue;
         }
-        let long = single_dash(text).unwrap_or_else(|| text.to_owned());
-        let name = long.strip_prefix("--");
-        is_value = name.is_some_and(|name| value_flags.iter().any(|flag| flag == name));
+        let long = double_dash(text).unwrap_or_else(|| text.to_owned());
+        let flag = flag(long.strip_prefix("--"));
+        is_value = flag.is_some_and(|flag| flag.get_action().takes_values() && !is_switch(flag));
         match later {
-            [value, after @ ..] if name.is_some_and(flags::is_switch) && is_switch_value(value) => {
+            [value, after @ ..] if flag.is_some_and(is_switch) && is_switch_value(value) => {
                 out.push(format!("{long}={}", value.to_string_lossy()).into());
                 rest = after;
             }
@@ -58,18 +61,23 @@ pub(super) fn normalised(args: impl Iterator<Item = OsString>) -> Arguments {
     Arguments { args: out, ignored }
 }
 
-fn single_dash(text: &str) -> Option<String> {
+fn double_dash(text: &str) -> Option<String> {
     let name = text.strip_prefix('-')?;
     (name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase())).then(|| format!("--{name}"))
 }
 
-fn is_switch_value(value: &OsString) -> bool {
-    value.to_str().is_some_and(|value| values::switch(value).is_ok())
+/// A boolean flag is true without a value; its value needs an equals sign.
+fn is_switch(flag: &Arg) -> bool {
+    flag.is_require_equals_set()
 }
 
-/// Whether a word that belongs to no flag names a program: `daprd` in any folder, or any other path that has flags behind
-/// it. daprd passes over all such words; here the others are errors, since they may be a mistyped command or a folder
-/// whose `--resources-path` was forgotten.
+fn is_switch_value(value: &OsString) -> bool {
+    value.to_str().is_some_and(|value| flags::switch(value).is_ok())
+}
+
+/// Whether a word that belongs to no flag names a program: `daprd` in any folder, or any other path that is followed by
+/// flags. daprd ignores all words that belong to no flag. Here the others are errors, since they may be a mistyped command
+/// or a folder without its `--resources-path`.
 fn is_program(word: &str, later: &[OsString]) -> bool {
     let has_flags = || later.iter().take_while(|arg| *arg != "--").any(|arg| arg.as_encoded_bytes().starts_with(b"-"));
     word.rsplit('/').next() == Some("daprd") || (word.contains('/') && has_flags())
@@ -80,13 +88,13 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> (String, Vec<String>) {
-        let read = normalised(format!("bindd {line}").split_whitespace().map(OsString::from));
+        let read = normalize(format!("bindd {line}").split_whitespace().map(OsString::from));
         let args: Vec<_> = read.args.iter().map(|arg| arg.to_str().unwrap()).collect();
         (args[1..].join(" "), read.ignored)
     }
 
     #[test]
-    fn the_name_of_a_program_is_left_out() {
+    fn the_name_of_a_program_is_removed() {
         for (line, ignored) in [
             ("./daprd --app-id x", "./daprd"),
             ("/daprd -app-id x", "/daprd"),

@@ -1,11 +1,14 @@
-//! The command line, as the argument parser sees it.
+//! The command line as the argument parser sees it: our flags, daprd's flags without effect, and the parsers of values.
+//! The doc comments of the flags are the texts of `--help`.
 
-use super::{unused, values};
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use crate::manifest::{InvalidDuration, parse_duration, parse_size};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A sidecar that carries Amazon Kinesis and DynamoDB to an app over plain HTTP, in place of Dapr's bindings.
+/// A sidecar that connects an app to Amazon Kinesis and DynamoDB over plain HTTP, in place of Dapr's bindings.
 #[derive(Debug, Parser)]
 #[command(
     name = "bindd",
@@ -13,132 +16,136 @@ use std::time::Duration;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     args_override_self = true,
-    after_help = "Environment: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_ALLOWED_HOSTS, BINDD_STRICT_DAPR_ERRORS, and what the AWS SDK reads.",
+    after_help = "Durations are written like 500ms, 3s or 1m30s; sizes in bytes like 4Mi, 512Ki or 1000000.\n\
+                  Environment variables: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_ALLOWED_HOSTS, \
+                  BINDD_MAX_BUFFER, BINDD_STRICT_DAPR_ERRORS, and those of the AWS SDK.",
     disable_help_subcommand = true
 )]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) run: RunFlags,
     #[command(subcommand)]
-    pub(super) word: Option<Word>,
+    pub(super) subcommand: Option<SubcommandFlags>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Word {
-    /// See everything work in one process: embedded AWS, sample components, a built-in app and some traffic.
+pub(super) enum SubcommandFlags {
+    /// Run a demo in one process: embedded AWS, sample components, a built-in app and some traffic.
     #[cfg(feature = "embedded")]
     #[command(args_override_self = true)]
     Demo(DemoFlags),
-    /// Run your component files and your app against embedded AWS.
+    /// Run your component files and your app with embedded AWS.
     #[cfg(feature = "embedded")]
     #[command(args_override_self = true)]
     Dev(Box<DevFlags>),
-    /// Check component files, and with --connect their access; exits 1 if something is wrong.
+    /// Check component files, and with --connect also their access to AWS. Exits with 1 if a check fails.
     #[command(args_override_self = true)]
     Check(CheckFlags),
-    /// Print the least IAM policy for component files; contacts nothing.
+    /// Print the minimal IAM policy for component files. Makes no network call.
     #[command(args_override_self = true)]
     Policy(PolicyFlags),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RunFlags {
-    /// Name of the app; with it bindd tells its own progress on a stream from that of others.
+    /// Name of the app, without dots. Required, except with dev. The default names of lease tables and stream consumers
+    /// contain it.
     #[arg(long, value_name = "NAME")]
     pub(super) app_id: Option<String>,
-    /// Port of the app; without it no input binding is read.
+    /// Port of the app. Without it, no input binding is read.
     #[arg(long, value_name = "PORT")]
     pub(super) app_port: Option<u16>,
-    /// How the app is spoken to; only http.
+    /// Protocol of the app. Only http is supported.
     #[arg(long, value_name = "PROTOCOL", default_value = "http")]
     pub(super) app_protocol: String,
-    /// Old way to ask for https; refused, because the app is spoken to over http only.
-    #[arg(long, hide_short_help = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = values::switch, value_name = "true|false")]
+    /// Deprecated flag of daprd for https. Only false is supported.
+    #[arg(long, hide_short_help = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) app_ssl: bool,
-    /// Host of the app.
+    /// Host name or IP address of the app.
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub(super) app_channel_address: String,
-    /// How long the app may take for one event.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::go_duration)]
+    /// Time limit for the app to handle one event.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = go_duration)]
     pub(super) app_timeout: Duration,
-    /// How long the app may take to say whether it wants a binding.
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = values::go_duration, allow_hyphen_values = true)]
+    /// Time limit for the app to answer the OPTIONS request that asks whether it takes an input binding.
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = go_duration, allow_hyphen_values = true)]
     pub(super) app_binding_options_timeout: Duration,
-    /// Folder or file with components; repeat it or separate with commas.
+    /// Folder or file with components. Repeat the flag or separate paths with commas.
     #[arg(long, value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
     pub(super) resources_path: Vec<PathBuf>,
-    /// Old name of --resources-path, used only without it.
+    /// Deprecated name of --resources-path, used only without it.
     #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub(super) components_path: Option<PathBuf>,
     #[command(flatten)]
     pub(super) ports: PortFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
-    /// debug, info, warn, error, or a filter such as info,bindd::consumer=debug.
+    /// Log level (debug, info, warn, error), or a filter such as info,bindd::consumer=debug.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: String,
-    /// Write one JSON object a line.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = values::switch, value_name = "true|false")]
+    /// Log one JSON object per line.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) log_as_json: bool,
-    /// Answer every failure of a binding with status 500, as daprd does.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = values::switch, value_name = "true|false")]
+    /// Answer every failure of a binding with status 500, as daprd does
+    /// [default: the environment variable BINDD_STRICT_DAPR_ERRORS, else false].
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) strict_dapr_errors: Option<bool>,
-    /// Print the version and the target, then exit.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = values::switch, value_name = "true|false", hide_short_help = true)]
+    /// Print version and CPU architecture, then exit.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
     pub(super) build_info: bool,
-    /// Wait until the outputs of the sidecar on --dapr-http-port are ready, at most 60 s, then exit; starts nothing.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = values::switch, value_name = "true|false", hide_short_help = true)]
+    /// Wait up to 60 s until the outputs of the sidecar on --dapr-http-port are ready, then exit. Starts no sidecar.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
     pub(super) wait: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PortFlags {
-    /// Port of the HTTP API; 0 takes a free one.
+    /// Port of the HTTP API; 0 is any free port.
     #[arg(long, value_name = "PORT", default_value_t = 3500)]
     pub(super) dapr_http_port: u16,
-    /// Addresses on which the HTTP API listens, separated by commas [default: 127.0.0.1].
+    /// IP addresses on which the HTTP API listens, separated by commas [default: 127.0.0.1].
     #[arg(long, value_name = "ADDRESSES", default_value = "", hide_default_value = true)]
     pub(super) dapr_listen_addresses: String,
-    /// Origins of web pages that may call, separated by commas; * is any [default: none].
+    /// Origins of web pages that may call the HTTP API, separated by commas; * allows any [default: none].
     #[arg(long, value_name = "ORIGINS", default_value = "", hide_default_value = true)]
     pub(super) allowed_origins: String,
-    /// Names beside localhost by which loopback addresses may be called, separated by commas; * is any
-    /// [default: the environment's BINDD_ALLOWED_HOSTS, else none].
+    /// Host names beside localhost that requests to loopback addresses may use, separated by commas; * allows any
+    /// [default: the environment variable BINDD_ALLOWED_HOSTS, else none].
     #[arg(long, value_name = "HOSTS")]
     pub(super) allowed_hosts: Option<String>,
-    /// Offer metrics to Prometheus.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = values::switch, value_name = "true|false")]
+    /// Serve Prometheus metrics.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) enable_metrics: bool,
-    /// Port of the metrics; 0 takes a free one.
+    /// Port of the metrics; 0 is any free port.
     #[arg(long, value_name = "PORT", default_value_t = 9090)]
     pub(super) metrics_port: u16,
-    /// Address on which the metrics are offered.
+    /// IP address on which the metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(super) metrics_listen_address: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct LimitFlags {
-    /// Largest request body [default: 4Mi]; 0 is no limit.
-    #[arg(long, value_name = "SIZE", value_parser = values::quantity, allow_hyphen_values = true)]
+    /// Largest request body in bytes; 0 is no limit [default: 4Mi].
+    #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
     pub(super) max_body_size: Option<i64>,
-    /// Old form of --max-body-size, in MB.
-    #[arg(long, value_name = "MB", allow_negative_numbers = true, hide_short_help = true)]
+    /// Deprecated form of --max-body-size, in MiB.
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true, hide_short_help = true)]
     pub(super) dapr_http_max_request_size: Option<i64>,
-    /// Request bodies held in memory at once, over all requests; what comes beyond is answered 503. 0 is no limit
-    /// [default: the environment's BINDD_MAX_BUFFER, else 256Mi].
-    #[arg(long, value_name = "SIZE", value_parser = values::quantity, allow_hyphen_values = true)]
+    /// Bytes of request bodies that are held in memory at once; requests beyond that are answered with 503. 0 is no limit
+    /// [default: the environment variable BINDD_MAX_BUFFER, else 256Mi].
+    #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
     pub(super) max_buffer: Option<i64>,
-    /// Largest block of request headers [default: 4Ki].
-    #[arg(long, value_name = "SIZE", value_parser = values::quantity, allow_hyphen_values = true)]
+    /// Largest request headers in bytes [default: 4Ki].
+    #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
     pub(super) read_buffer_size: Option<i64>,
-    /// Old form of --read-buffer-size, in KB.
-    #[arg(long, value_name = "KB", allow_negative_numbers = true, hide_short_help = true)]
+    /// Deprecated form of --read-buffer-size, in KiB.
+    #[arg(long, value_name = "KIB", allow_negative_numbers = true, hide_short_help = true)]
     pub(super) dapr_http_read_buffer_size: Option<i64>,
-    /// Threads that do the work; 0 is one for each core [default: 1].
+    /// Number of worker threads; 0 is one per CPU core [default: 1; with dev: one per CPU core].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub(super) worker_threads: Option<u16>,
-    /// Time for a graceful stop; 0 is no limit.
+    /// Time limit in seconds for a graceful shutdown; 0 is no limit.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, allow_negative_numbers = true)]
     pub(super) dapr_graceful_shutdown_seconds: i64,
 }
@@ -147,10 +154,10 @@ pub(super) struct LimitFlags {
 pub(super) struct CheckFlags {
     #[command(flatten)]
     pub(super) files: FileFlags,
-    /// Then try what each component needs: credentials, stream or table, permissions. Writes nothing.
+    /// Also check what each component needs: credentials, stream or table, permissions. Writes nothing.
     #[arg(long)]
     pub(super) connect: bool,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -159,20 +166,20 @@ pub(super) struct CheckFlags {
 pub(super) struct PolicyFlags {
     #[command(flatten)]
     pub(super) files: FileFlags,
-    /// Region of components whose file names none [default: the environment's AWS_REGION].
+    /// Region of components whose file has none [default: the environment variable AWS_REGION].
     #[arg(long, value_name = "REGION")]
     pub(super) region: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct FileFlags {
-    /// Folder or file with components; repeat it or separate with commas.
+    /// Folder or file with components. Repeat the flag or separate paths with commas.
     #[arg(long, value_name = "PATH", value_delimiter = ',', action = ArgAction::Append, required = true)]
     pub(super) resources_path: Vec<PathBuf>,
-    /// Check as this app would see the files (scopes).
+    /// Only components that this app may use, by their scopes [default: all components].
     #[arg(long, value_name = "NAME")]
     pub(super) app_id: Option<String>,
-    /// Check as a sidecar in this namespace would see the files [default: the environment's NAMESPACE].
+    /// Only components that a sidecar in this namespace loads [default: the environment variable NAMESPACE].
     #[arg(long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
 }
@@ -180,19 +187,19 @@ pub(super) struct FileFlags {
 #[cfg(feature = "embedded")]
 #[derive(Debug, Args)]
 pub(super) struct DemoFlags {
-    /// Keep the data in this folder; a second run goes on where the first ended.
+    /// Folder for the data, so that the next run continues with it [default: a temporary folder].
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
-    /// Orders put each second.
+    /// Orders per second; above 0, at most 1000.
     #[arg(long, value_name = "NUMBER", default_value_t = 2.0)]
     pub(super) rate: f64,
-    /// End after this time, such as 10s.
-    #[arg(long = "for", value_name = "DURATION", value_parser = values::go_duration)]
+    /// End after this time [default: at Ctrl-C].
+    #[arg(long = "for", value_name = "DURATION", value_parser = go_duration)]
     pub(super) ends_after: Option<Duration>,
-    /// Port of the HTTP API [default: 3500, or a free one where that is taken].
+    /// Port of the HTTP API [default: 3500, or any free port if it is in use].
     #[arg(long, value_name = "PORT")]
     pub(super) dapr_http_port: Option<u16>,
-    /// debug, info, warn, error, or a filter.
+    /// Log level (debug, info, warn, error), or a filter such as info,bindd::consumer=debug.
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     pub(super) log_level: String,
 }
@@ -202,41 +209,129 @@ pub(super) struct DemoFlags {
 pub(super) struct DevFlags {
     #[command(flatten)]
     pub(super) run: RunFlags,
-    /// Keep the data in this folder; a second run goes on where the first ended.
+    /// Folder for the data, so that the next run continues with it [default: a temporary folder].
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
-    /// Port of the embedded Kinesis [default: a free one].
+    /// Port of the embedded Kinesis [default: any free port].
     #[arg(long, value_name = "PORT")]
     pub(super) kinesis_port: Option<u16>,
-    /// Port of the embedded DynamoDB [default: a free one].
+    /// Port of the embedded DynamoDB [default: any free port].
     #[arg(long, value_name = "PORT")]
     pub(super) dynamodb_port: Option<u16>,
-    /// Your app's command, started with DAPR_HTTP_PORT and friends and stopped with the sidecar.
+    /// Command that starts your app. It gets DAPR_HTTP_PORT and the like in its environment, and ends with the sidecar.
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<String>,
 }
 
-/// The whole command, with daprd's other flags added where a sidecar is run.
+/// Flags of daprd without effect here that take a value.
+const IGNORED_FLAGS: [&str; 29] = [
+    "actors-disseminate-timeout",
+    "actors-service",
+    "app-health-check-path",
+    "app-health-probe-interval",
+    "app-health-probe-timeout",
+    "app-health-threshold",
+    "app-max-concurrency",
+    "config",
+    "control-plane-address",
+    "control-plane-namespace",
+    "control-plane-trust-domain",
+    "dapr-block-shutdown-duration",
+    "dapr-grpc-port",
+    "dapr-internal-grpc-listen-address",
+    "dapr-internal-grpc-port",
+    "dapr-public-listen-address",
+    "dapr-public-port",
+    "disable-init-endpoints",
+    "hot-reload-reconcile-interval",
+    "log-file",
+    "mode",
+    "placement-host-address",
+    "profile-port",
+    "reminders-service",
+    "scheduler-host-address",
+    "scheduler-job-streams",
+    "sentry-address",
+    "sentry-request-jwt-audiences",
+    "unix-domain-socket",
+];
+/// Boolean flags of daprd without effect here.
+const IGNORED_SWITCHES: [&str; 5] = [
+    "disable-builtin-k8s-secret-store",
+    "enable-api-logging",
+    "enable-app-health-check",
+    "enable-mtls",
+    "enable-profiling",
+];
+
+/// daprd's flags without effect, accepted so that a command line for daprd also starts bindd.
+fn ignored_args() -> impl Iterator<Item = Arg> {
+    let arg = |name: &'static str| {
+        let heading = "Flags of daprd without effect in bindd";
+        Arg::new(name).long(name).action(ArgAction::Append).help_heading(heading).hide_short_help(true)
+    };
+    let flags = IGNORED_FLAGS.into_iter().map(move |name| arg(name).num_args(1).allow_negative_numbers(true));
+    let switches = IGNORED_SWITCHES.into_iter().map(move |name| {
+        arg(name).num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false")
+    });
+    flags.chain(switches)
+}
+
+/// The flags without effect that were given, as the user writes them.
+pub(super) fn ignored_given(matches: &ArgMatches) -> Vec<String> {
+    let names = IGNORED_FLAGS.iter().chain(&IGNORED_SWITCHES);
+    let given = names.filter(|name| matches.value_source(name) == Some(ValueSource::CommandLine));
+    given.map(|name| format!("--{name}")).collect()
+}
+
+/// The whole command, with daprd's ignored flags for those commands that run a sidecar.
 pub(super) fn command() -> clap::Command {
-    let command = Cli::command().args(unused::args());
+    let command = Cli::command().args(ignored_args());
     #[cfg(feature = "embedded")]
-    let command = command.mut_subcommand("dev", |dev| dev.args(unused::args()));
+    let command = command.mut_subcommand("dev", |dev| dev.args(ignored_args()));
     command
 }
 
-/// Whether a flag stands for yes when it comes alone.
-pub(super) fn is_switch(name: &str) -> bool {
-    const OWN: [&str; 6] = ["app-ssl", "log-as-json", "strict-dapr-errors", "enable-metrics", "build-info", "wait"];
-    OWN.contains(&name) || unused::is_switch(name)
+/// Reads a Go duration such as `1m30s`, `500ms` or `0`. A negative one is read as zero, as every flag with a duration
+/// treats them alike.
+pub(super) fn go_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(duration) => Ok(duration),
+        Err(InvalidDuration::Negative) => Ok(Duration::ZERO),
+        Err(error @ (InvalidDuration::Form | InvalidDuration::Unit | InvalidDuration::TooLong)) => {
+            Err(format!("`{text}`: {error}; write it like 500ms, 3s or 1m30s"))
+        }
+    }
 }
 
-/// The sidecar's flags whose value may be the next word.
-pub(super) fn value_flags() -> Vec<String> {
-    let takes_word = |arg: &&clap::Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
-    command().get_arguments().filter(takes_word).filter_map(clap::Arg::get_long).map(str::to_owned).collect()
+/// Reads a Kubernetes quantity of bytes such as `4Mi`, `16k`, `1.5Gi`, or `-1` for those flags that give it a meaning.
+pub(super) fn quantity(text: &str) -> Result<i64, String> {
+    let (sign, size) = match text.strip_prefix('-') {
+        Some(size) => (-1, size),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let bytes = parse_size(size).and_then(|bytes| i64::try_from(bytes).ok());
+    bytes
+        .map(|bytes| sign * bytes)
+        .ok_or_else(|| format!("`{text}` is not a size; write it like 4Mi, 512Ki or 1000000"))
 }
 
-/// Whether a word is one of our commands.
-pub(super) fn is_command(word: &str) -> bool {
-    Cli::command().get_subcommands().any(|command| command.get_name() == word)
+/// Reads the values that Go accepts for a boolean flag.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("`{text}` is neither true nor false")),
+    }
+}
+
+/// Reads a listen address: an IP address, with or without brackets, or `localhost`.
+pub(super) fn listen_address(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if bare.eq_ignore_ascii_case("localhost") {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    bare.parse().map_err(|_| {
+        format!("`{text}` is not an IP address; write 127.0.0.1 or ::1 for this machine only, 0.0.0.0 for all networks")
+    })
 }

@@ -1,15 +1,14 @@
-//! From arguments and environment to checked settings.
+//! Builds the checked settings from arguments and environment.
 
-use super::arguments::{Arguments, normalised};
+use super::arguments::{Arguments, normalize};
 use super::environment::{self, Environment, token, variable};
-use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, Word};
+use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
 use super::model::{
     AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE,
     PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
-use super::{unused, values};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;
@@ -20,33 +19,32 @@ use std::time::Duration;
 /// Reads the command line, program name first, and the environment.
 ///
 /// # Errors
-/// With the text to print and the exit code: 2 for wrong usage, 0 when only help or the version was asked for.
+/// With the text to print and the exit code: 2 for wrong usage, 0 for help and version.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
     #[expect(clippy::disallowed_methods, reason = "the one place where the process reads its environment")]
     parse_with(args, &|name| std::env::var_os(name))
 }
 
-/// As [`parse`], with the environment given.
 pub(super) fn parse_with(
     args: impl Iterator<Item = OsString>,
     environment: Environment<'_>,
 ) -> Result<Command, UsageError> {
-    let Arguments { args, ignored } = normalised(args);
+    let Arguments { args, ignored } = normalize(args);
     let matches = flags::command().try_get_matches_from(args).map_err(|error| usage(&error))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?;
-    match cli.word {
+    match cli.subcommand {
         None if cli.run.wait => wait(&cli.run).map(Command::Wait),
         None => {
             let mut settings = run(cli.run, &matches, environment)?;
             settings.notices.extend(ignored.iter().map(|word| format!("argument {word:?} was ignored")));
             Ok(Command::Run(Box::new(settings)))
         }
-        Some(Word::Check(flags)) => check(flags, environment),
-        Some(Word::Policy(flags)) => policy(flags, environment).map(Command::Policy),
+        Some(SubcommandFlags::Check(flags)) => check(flags, environment),
+        Some(SubcommandFlags::Policy(flags)) => policy(flags, environment).map(Command::Policy),
         #[cfg(feature = "embedded")]
-        Some(Word::Demo(flags)) => demo(flags).map(Command::Demo),
+        Some(SubcommandFlags::Demo(flags)) => demo(flags).map(Command::Demo),
         #[cfg(feature = "embedded")]
-        Some(Word::Dev(flags)) => {
+        Some(SubcommandFlags::Dev(flags)) => {
             let inner = matches.subcommand_matches("dev").unwrap_or(&matches);
             dev(*flags, inner, environment).map(|settings| Command::Dev(Box::new(settings)))
         }
@@ -63,9 +61,9 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         let text = format!("bindd {} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
         return Err(UsageError { text, code: 0 });
     }
-    speaks_http(&flags)?;
+    check_protocol(&flags)?;
     if flags.app_timeout.is_zero() {
-        return Err(UsageError::wrong("--app-timeout must be longer than 0; write it like 60s"));
+        return Err(UsageError::wrong("--app-timeout must be longer than 0, for example 60s"));
     }
     let set = |name| variable(environment, name);
     let app_id = app_id(flags.app_id)?;
@@ -86,27 +84,28 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         read_buffer_size: header_limit(&flags.limits),
         worker_threads: flags.limits.worker_threads.map(usize::from),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
-        strict_dapr_errors: strict.unwrap_or(set("BINDD_STRICT_DAPR_ERRORS")?.is_some_and(|v| truthy(&v))),
+        strict_dapr_errors: strict.unwrap_or(set("BINDD_STRICT_DAPR_ERRORS")?.is_some_and(|v| is_true(&v))),
         api_token: token(environment, "DAPR_API_TOKEN")?,
         app_api_token: token(environment, "APP_API_TOKEN")?,
         ca_bundle: ca_bundle(environment),
         app_timeout: flags.app_timeout,
         probe_timeout: Some(flags.app_binding_options_timeout).filter(|t| !t.is_zero()).unwrap_or(DEFAULT_PROBE),
-        unused_flags: unused::given(matches),
+        unused_flags: flags::ignored_given(matches),
         notices: environment::notices(environment),
     })
 }
 
-/// A path need not be UTF-8.
+/// Read as an OS string, because a path need not be UTF-8.
 fn ca_bundle(environment: Environment<'_>) -> Option<PathBuf> {
     environment("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// Where the other sidecar listens: a call cannot go to "all networks", so loopback stands for them.
+/// The address of the other sidecar. A request cannot be sent to an unspecified address such as 0.0.0.0, so loopback is used
+/// instead.
 fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
     let addresses = listen_addresses(&flags.ports)?;
     let Some(address) = addresses.first().filter(|address| address.port() != 0) else {
-        return Err(UsageError::wrong("--wait needs the port of the sidecar: name it by --dapr-http-port"));
+        return Err(UsageError::wrong("--wait needs the port of the sidecar: set --dapr-http-port"));
     };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -116,13 +115,13 @@ fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
     Ok(WaitSettings { address: SocketAddr::new(ip, address.port()) })
 }
 
-fn speaks_http(flags: &RunFlags) -> Result<(), UsageError> {
-    let asked = if flags.app_ssl { "https" } else { flags.app_protocol.as_str() };
-    if asked.eq_ignore_ascii_case("http") {
+fn check_protocol(flags: &RunFlags) -> Result<(), UsageError> {
+    let protocol = if flags.app_ssl { "https" } else { flags.app_protocol.as_str() };
+    if protocol.eq_ignore_ascii_case("http") {
         return Ok(());
     }
     Err(UsageError::wrong(format!(
-        "--app-protocol {asked} is not offered: bindd speaks http to the app. Leave the flag (and --app-ssl) out and \
+        "--app-protocol {protocol} is not supported: bindd calls the app over http. Remove the flag (and --app-ssl), and \
          let the app serve http on --app-port"
     )))
 }
@@ -130,8 +129,7 @@ fn speaks_http(flags: &RunFlags) -> Result<(), UsageError> {
 fn app_id(given: Option<String>) -> Result<String, UsageError> {
     let Some(id) = given.filter(|id| !id.is_empty()) else {
         return Err(UsageError::wrong(
-            "parameter app-id cannot be empty: give the app a name with --app-id, or try `bindd demo`, or see \
-             `bindd --help`",
+            "parameter app-id cannot be empty: set --app-id to the name of the app, or try `bindd demo` or `bindd --help`",
         ));
     };
     if id.contains('.') {
@@ -146,7 +144,7 @@ fn app(port: Option<u16>, address: String, ports: &PortFlags) -> Result<Option<A
     };
     if port == ports.dapr_http_port {
         return Err(UsageError::wrong(format!(
-            "the 'dapr-http-port' argument value {port} conflicts with 'app-port': give one of them another port"
+            "the 'dapr-http-port' argument value {port} conflicts with 'app-port': change one of them"
         )));
     }
     Ok(Some(AppEndpoint { address, port }))
@@ -155,7 +153,7 @@ fn app(port: Option<u16>, address: String, ports: &PortFlags) -> Result<Option<A
 fn listen_addresses(ports: &PortFlags) -> Result<Vec<SocketAddr>, UsageError> {
     let mut found = Vec::new();
     for text in ports.dapr_listen_addresses.split(',').map(str::trim).filter(|text| !text.is_empty()) {
-        let ip = values::listen_address(text)
+        let ip = flags::listen_address(text)
             .map_err(|problem| UsageError::wrong(format!("--dapr-listen-addresses: {problem}")))?;
         let address = SocketAddr::new(ip, ports.dapr_http_port);
         if !found.contains(&address) {
@@ -172,7 +170,7 @@ fn metrics_address(ports: &PortFlags) -> Result<Option<SocketAddr>, UsageError> 
     if !ports.enable_metrics {
         return Ok(None);
     }
-    let ip = values::listen_address(&ports.metrics_listen_address)
+    let ip = flags::listen_address(&ports.metrics_listen_address)
         .map_err(|problem| UsageError::wrong(format!("--metrics-listen-address: {problem}")))?;
     Ok(Some(SocketAddr::new(ip, ports.metrics_port)))
 }
@@ -188,7 +186,7 @@ fn access(ports: &PortFlags, variable: Option<String>) -> Result<Access, UsageEr
     Ok(Access { origins, hosts: hosts.map_err(UsageError::wrong)? })
 }
 
-/// daprd looks at the old flag only where the new one is absent.
+/// As in daprd, the deprecated flag is used only without the new one.
 fn paths(new: Vec<PathBuf>, old: Option<PathBuf>) -> Vec<PathBuf> {
     let new: Vec<PathBuf> = new.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
     if new.is_empty() { old.into_iter().filter(|path| !path.as_os_str().is_empty()).collect() } else { new }
@@ -203,7 +201,7 @@ fn log_filter(level: &str) -> String {
     }
 }
 
-/// As in daprd: 0 or less is no limit, but -1 is the default.
+/// As in daprd, 0 or less is no limit, except -1, which is the default.
 fn body_limit(limits: &LimitFlags) -> Option<usize> {
     match limits.max_body_size.or_else(|| limits.dapr_http_max_request_size.map(|mb| mb.saturating_mul(1 << 20))) {
         None | Some(-1) => Some(DEFAULT_BODY),
@@ -212,12 +210,12 @@ fn body_limit(limits: &LimitFlags) -> Option<usize> {
     }
 }
 
-/// The flag, else the environment; 0 or less is no limit.
+/// The flag, else the variable; 0 or less is no limit.
 fn buffer_limit(limits: &LimitFlags, variable: Option<String>) -> Result<Option<usize>, UsageError> {
     let given = match (limits.max_buffer, variable) {
         (Some(bytes), _) => bytes,
         (None, Some(text)) => {
-            values::quantity(&text).map_err(|problem| UsageError::wrong(format!("BINDD_MAX_BUFFER: {problem}")))?
+            flags::quantity(&text).map_err(|problem| UsageError::wrong(format!("BINDD_MAX_BUFFER: {problem}")))?
         }
         (None, None) => return Ok(Some(DEFAULT_BUFFER)),
     };
@@ -241,7 +239,7 @@ fn grace(seconds: i64) -> Option<Duration> {
     }
 }
 
-fn truthy(value: &str) -> bool {
+fn is_true(value: &str) -> bool {
     ["y", "yes", "t", "true", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
 }
 
@@ -263,7 +261,7 @@ fn files(flags: FileFlags, environment: Environment<'_>) -> Result<CheckSettings
     Ok(CheckSettings { paths: flags.resources_path, app_id: flags.app_id, namespace, json: false })
 }
 
-/// The flag, else the variable; an empty flag stands for none.
+/// The flag, else the variable. An empty flag is the same as no value, and hides the variable.
 fn or_variable(flag: Option<String>, environment: Environment<'_>, name: &str) -> Result<Option<String>, UsageError> {
     match flag {
         Some(flag) => Ok(Some(flag).filter(|flag| !flag.is_empty())),
@@ -274,20 +272,23 @@ fn or_variable(flag: Option<String>, environment: Environment<'_>, name: &str) -
 #[cfg(feature = "embedded")]
 fn demo(flags: flags::DemoFlags) -> Result<DemoSettings, UsageError> {
     if !(flags.rate > 0.0 && flags.rate <= 1000.0) {
-        return Err(UsageError::wrong(format!("--rate {} is out of bounds: above 0, at most 1000", flags.rate)));
+        return Err(UsageError::wrong(format!(
+            "--rate {} is out of range: it must be above 0 and at most 1000",
+            flags.rate
+        )));
     }
     Ok(DemoSettings {
         keep: flags.keep,
         rate: flags.rate,
         ends_after: flags.ends_after,
         http_port: flags.dapr_http_port,
-        log_filter: beside_emulators(&log_filter(&flags.log_level)),
+        log_filter: with_quiet_emulators(&log_filter(&flags.log_level)),
     })
 }
 
-/// The filter, with the emulators silenced unless it names them or asks for all there is.
+/// Adds directives that silence the embedded services, unless the level is debug or trace.
 #[cfg(feature = "embedded")]
-fn beside_emulators(filter: &str) -> String {
+fn with_quiet_emulators(filter: &str) -> String {
     match filter {
         "debug" | "trace" => filter.to_owned(),
         _ => format!("{},{filter}", crate::embedded::QUIET),
@@ -301,14 +302,12 @@ fn dev(
     environment: Environment<'_>,
 ) -> Result<DevSettings, UsageError> {
     if flags.run.wait {
-        return Err(UsageError::wrong(
-            "--wait is no flag of dev: wait for its sidecar by `bindd --wait` in another shell",
-        ));
+        return Err(UsageError::wrong("--wait is not a flag of dev: run `bindd --wait` in another shell"));
     }
     flags.run.app_id.get_or_insert_with(|| "dev".to_owned());
     let run = run(flags.run, matches, environment)?;
     Ok(DevSettings {
-        run: Settings { log_filter: beside_emulators(&run.log_filter), ..run },
+        run: Settings { log_filter: with_quiet_emulators(&run.log_filter), ..run },
         keep: flags.keep,
         kinesis_port: flags.kinesis_port,
         dynamodb_port: flags.dynamodb_port,

@@ -1,17 +1,16 @@
 //! Settings of the process, gathered once from the command line and the environment.
 //!
-//! `main` calls [`parse`] and hands the plain structs on; no other room sees the argument parser or the environment.
-//! The flags are daprd's, so that a command line written for daprd starts bindd as well. A flag of daprd without
-//! meaning here is accepted and named in [`Settings::unused_flags`], for one warning each; an unknown flag is an error.
-//! Laws: what a flag accepts is checked here, and a settings struct holds no text that still needs parsing.
+//! `main` calls [`parse`]. No other module uses the argument parser, or reads flags and environment variables that are
+//! settings. The flags are those of daprd, so that a command line for daprd also starts bindd. A flag of daprd without effect
+//! here is accepted and listed in [`Settings::unused_flags`], to be logged as a warning; an unknown flag is an error.
+//!
+//! Invariant: all values are checked here; a settings struct contains no text that still has to be parsed.
 
 mod arguments;
 mod environment;
 mod flags;
 mod gather;
 mod model;
-mod unused;
-mod values;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What the rest of the house gets to see: plain, checked values.
+//! The settings structs: plain, checked values.
 
 use crate::http::Access;
 use secrecy::SecretString;
@@ -7,43 +7,42 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Bytes of a request body, as in daprd.
+/// In bytes, as in daprd.
 pub(super) const DEFAULT_BODY: usize = 4 << 20;
-/// Bytes of request bodies held at once.
+/// In bytes, over all requests.
 pub(super) const DEFAULT_BUFFER: usize = 256 << 20;
-/// Bytes of request headers, as in daprd.
+/// In bytes, as in daprd.
 pub(super) const DEFAULT_HEADERS: usize = 4 << 10;
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 pub(super) const DEFAULT_PROBE: Duration = Duration::from_secs(3);
 const DEFAULT_APP_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_LOG: &str = "info";
 
-/// What the command line asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// The sidecar itself.
+    /// Run the sidecar.
     Run(Box<Settings>),
-    /// Check component files and contact nothing.
+    /// Check component files, without network calls.
     Check(CheckSettings),
-    /// Check component files, then try what each component needs.
+    /// Check component files, and then the access to AWS that each component needs.
     Probe(ProbeSettings),
-    /// Print the least IAM policy for component files.
+    /// Print the minimal IAM policy for component files.
     Policy(PolicySettings),
     /// Wait until the outputs of another sidecar are ready.
     Wait(WaitSettings),
-    /// Everything in one process, with a built-in app and some traffic.
+    /// Run everything in one process, with a built-in app and some traffic.
     #[cfg(feature = "embedded")]
     Demo(DemoSettings),
-    /// The user's component files and app against embedded AWS.
+    /// Run the user's component files and app with embedded AWS.
     #[cfg(feature = "embedded")]
     Dev(Box<DevSettings>),
 }
 
 impl Command {
-    /// Threads that do its work; `None` is one for each core.
+    /// Number of worker threads; `None` is one per CPU core.
     ///
-    /// One serves a sidecar best: it waits for others nearly all the time, and threads that hand work to each other cost
-    /// more than they bring. Embedded AWS works in the same process and has its share.
+    /// The default of a sidecar is one: it waits for I/O nearly all the time, and passing work between threads costs more
+    /// than it gains. With embedded AWS there is more work in the process, so the default is one per core.
     #[must_use]
     pub fn worker_threads(&self) -> Option<NonZeroUsize> {
         let count = match self {
@@ -72,54 +71,54 @@ pub struct AppEndpoint {
 pub struct Settings {
     /// Name of the app (`--app-id`); without dots, as in daprd.
     pub app_id: String,
-    /// The app, if there is one; without it no input is read.
+    /// Without it, no input is read.
     pub app: Option<AppEndpoint>,
-    /// Where the HTTP API listens; port 0 takes a free one. Never empty.
+    /// Where the HTTP API listens; port 0 is any free port. Never empty.
     pub http_addresses: Vec<SocketAddr>,
-    /// Where Prometheus may ask; `None` with `--enable-metrics=false`.
+    /// Where metrics are served; `None` with `--enable-metrics=false`.
     pub metrics_address: Option<SocketAddr>,
-    /// Which web pages may call (`--allowed-origins`), and by which names beside `localhost` loopback addresses may be
-    /// called (`--allowed-hosts`).
+    /// Origins of web pages that may call the HTTP API (`--allowed-origins`), and host names beside `localhost` that requests
+    /// to loopback addresses may use (`--allowed-hosts`).
     pub access: Access,
-    /// Files and folders with components, in the order given.
+    /// Files and folders with components.
     pub resources_paths: Vec<PathBuf>,
-    /// Namespace of this sidecar (environment `NAMESPACE`); `None` when unset or empty.
+    /// Namespace of this sidecar (environment variable `NAMESPACE`).
     pub namespace: Option<String>,
     /// A level or a `tracing` filter.
     pub log_filter: String,
-    /// One JSON object a line instead of text.
+    /// Log one JSON object per line instead of text.
     pub log_json: bool,
     /// Largest request body in bytes; `None` is no limit.
     pub max_body_size: Option<usize>,
-    /// Bytes of request bodies held in memory at once, over all requests; `None` is no limit.
+    /// Bytes of request bodies in memory, over all requests; `None` is no limit.
     pub max_buffer: Option<usize>,
-    /// Largest block of request headers in bytes, as daprd takes it: 4 KiB more are let in.
+    /// Largest request headers in bytes. As in daprd, 4 KiB more than this are accepted.
     pub read_buffer_size: usize,
-    /// Threads that do the work, 0 for one for each core; `None` where the command is to decide.
+    /// Number of worker threads; 0 is one per CPU core, `None` is the default of the command.
     pub worker_threads: Option<usize>,
-    /// Time for a graceful stop; `None` is no limit.
+    /// Time limit of a graceful shutdown; `None` is no limit.
     pub graceful_shutdown: Option<Duration>,
     /// Answer every failure of a binding with 500, as daprd does.
     pub strict_dapr_errors: bool,
-    /// The token that callers must send in `dapr-api-token` (environment `DAPR_API_TOKEN`).
+    /// The token that requests must have in `dapr-api-token` (environment variable `DAPR_API_TOKEN`).
     pub api_token: Option<SecretString>,
-    /// The token that is sent to the app in `dapr-api-token` (environment `APP_API_TOKEN`).
+    /// The token that is sent to the app in `dapr-api-token` (environment variable `APP_API_TOKEN`).
     pub app_api_token: Option<SecretString>,
-    /// A PEM file of further certificate authorities that AWS calls trust (environment `AWS_CA_BUNDLE`).
+    /// A PEM file with additional certificate authorities for calls to AWS (environment variable `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
-    /// How long the app may take for one event; never zero.
+    /// Time limit for the app to handle one event; never zero.
     pub app_timeout: Duration,
-    /// How long the app may take for one `OPTIONS` probe; never zero.
+    /// Time limit for the app to answer one `OPTIONS` probe; never zero.
     pub probe_timeout: Duration,
-    /// Flags of daprd that were given and mean nothing here; each deserves one warning.
+    /// Flags of daprd that were given and have no effect, to be logged as warnings.
     pub unused_flags: Vec<String>,
-    /// What else is odd about command line and environment; each deserves one warning. Never shows a value.
+    /// Other warnings about command line and environment. They contain no values of variables.
     pub notices: Vec<String>,
 }
 
 impl Settings {
-    /// A sidecar for one machine: loopback, a free port, no app, no metrics page, all else by default, and nothing
-    /// from the environment. For the demo and for tests, which set what they need.
+    /// Settings for the demo and for tests: a free port on loopback, no app, no metrics, nothing from the environment, and
+    /// the defaults of the flags for the rest.
     #[must_use]
     pub fn local(app_id: impl Into<String>, resources: impl Into<PathBuf>) -> Self {
         Self {
@@ -154,36 +153,34 @@ impl Settings {
 pub struct CheckSettings {
     /// Files and folders to check; never empty.
     pub paths: Vec<PathBuf>,
-    /// Checks as this app would see the files; without it, scopes hide nothing.
+    /// Check only components that this app may use; `None` ignores scopes.
     pub app_id: Option<String>,
-    /// Checks as a sidecar of this namespace would see the files.
+    /// Check only components that a sidecar in this namespace loads.
     pub namespace: Option<String>,
-    /// Answer in JSON.
+    /// Print the result as JSON.
     pub json: bool,
 }
 
 /// Settings of `bindd check --connect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeSettings {
-    /// What is checked first.
     pub files: CheckSettings,
-    /// A PEM file of further certificate authorities that AWS calls trust (environment `AWS_CA_BUNDLE`).
+    /// A PEM file with additional certificate authorities for calls to AWS (environment variable `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
 }
 
 /// Settings of `bindd policy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicySettings {
-    /// The files.
     pub files: CheckSettings,
-    /// The region of components whose file names none (`--region`, else environment `AWS_REGION`).
+    /// Region of components whose file has none (`--region`, else the environment variable `AWS_REGION`).
     pub region: Option<String>,
 }
 
 /// Settings of `bindd --wait`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitSettings {
-    /// Where the other sidecar listens; never port 0 or an address that stands for all networks.
+    /// Where the other sidecar listens; never port 0 or an unspecified address.
     pub address: SocketAddr,
 }
 
@@ -191,15 +188,15 @@ pub struct WaitSettings {
 #[cfg(feature = "embedded")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DemoSettings {
-    /// Keep streams, tables and progress in this folder; without it everything is temporary.
+    /// Folder for streams, tables and progress; `None` is a temporary folder.
     pub keep: Option<PathBuf>,
-    /// Orders put each second; above 0, at most 1,000.
+    /// Orders per second; above 0, at most 1,000.
     pub rate: f64,
-    /// End after this time; without it, at Ctrl-C.
+    /// End after this time; `None` is at Ctrl-C.
     pub ends_after: Option<Duration>,
-    /// Port of the HTTP API; `None` takes 3500, or a free one where that is taken.
+    /// Port of the HTTP API; `None` is 3500, or any free port if that is in use.
     pub http_port: Option<u16>,
-    /// A level or a `tracing` filter; quiet unless asked, because the screen shows the demo.
+    /// A level or a `tracing` filter. The default is `error`, because the terminal shows the demo.
     pub log_filter: String,
 }
 
@@ -207,30 +204,28 @@ pub struct DemoSettings {
 #[cfg(feature = "embedded")]
 #[derive(Debug, Clone)]
 pub struct DevSettings {
-    /// The sidecar's own settings.
     pub run: Settings,
-    /// Keep streams, tables and progress in this folder; without it everything is temporary.
+    /// Folder for streams, tables and progress; `None` is a temporary folder.
     pub keep: Option<PathBuf>,
-    /// Port of the embedded Kinesis; `None` takes a free one.
+    /// `None` is any free port.
     pub kinesis_port: Option<u16>,
-    /// Port of the embedded DynamoDB; `None` takes a free one.
+    /// `None` is any free port.
     pub dynamodb_port: Option<u16>,
-    /// The app's command and its arguments; empty when the app is started by hand.
+    /// The app's command and its arguments; empty if the user starts the app.
     pub command: Vec<String>,
 }
 
-/// The command line cannot be used, or asked only for a text.
+/// The command line is wrong, or only prints a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct UsageError {
-    /// What to print: to standard output with code 0, else to standard error.
+    /// Printed to standard output with code 0, else to standard error.
     pub text: String,
-    /// Exit code: 0 for help and version, 2 for wrong usage.
+    /// 0 for help and version, 2 for wrong usage.
     pub code: u8,
 }
 
 impl UsageError {
-    /// Wrong usage.
     pub(super) fn wrong(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: 2 }
     }

@@ -1,5 +1,7 @@
-//! Who runs, who joins. The only room that starts tasks: whoever owns a [`Supervisor`] joins what it spawned.
+//! Starts tasks and joins them. All tasks are started here: the owner of a [`Supervisor`] joins what it spawned.
 
+mod connections;
 mod supervisor;
 
+pub use connections::{Accept, ConnectionHandler, serve_connections};
 pub use supervisor::{Ended, Supervisor, TaskFailure};

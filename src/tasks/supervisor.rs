@@ -1,52 +1,50 @@
-//! A named group of tasks that all yield the same type.
+//! A group of named tasks with one result type.
 
 use std::collections::HashMap;
 use std::fmt;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
-/// Owns tasks until they are joined. Dropping it aborts them, so nothing outlives its owner.
+/// Owns tasks until they are joined. Dropping it aborts them, so no task outlives its owner.
+///
+/// `JoinMap` of tokio-util is not used, because it aborts a task when another is spawned under the same name.
 pub struct Supervisor<T> {
-    set: JoinSet<T>,
+    tasks: JoinSet<T>,
     names: HashMap<Id, String>,
 }
 
-/// A task that came to its end, and how.
+/// A task that has ended.
 #[derive(Debug)]
 pub struct Ended<T> {
-    /// The name it was spawned with.
+    /// The name with which it was spawned.
     pub name: String,
-    /// What it returned.
     pub result: Result<T, TaskFailure>,
 }
 
-/// A task did not return.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TaskFailure {
-    /// It panicked; the text of the panic.
+    /// With the message of the panic.
     #[error("panicked: {0}")]
     Panicked(String),
-    /// It was aborted.
     #[error("was aborted")]
     Aborted,
 }
 
 impl<T: Send + 'static> Supervisor<T> {
-    /// An empty group.
     #[must_use]
     pub fn new() -> Self {
-        Self { set: JoinSet::new(), names: HashMap::new() }
+        Self { tasks: JoinSet::new(), names: HashMap::new() }
     }
 
-    /// Starts a task in the span of its owner. The name appears in logs and in [`Ended`].
+    /// Starts a task in the current span. The name appears in logs and in [`Ended`].
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = T> + Send + 'static) {
-        let handle = self.set.spawn(task.in_current_span());
+        let handle = self.tasks.spawn(task.in_current_span());
         self.names.insert(handle.id(), name.into());
     }
 
-    /// Waits for the next task to end; `None` when the group is empty. Cancel-safe.
+    /// Waits until a task ends; `None` when there is none. Cancel-safe.
     pub async fn next(&mut self) -> Option<Ended<T>> {
-        let joined = self.set.join_next_with_id().await?;
+        let joined = self.tasks.join_next_with_id().await?;
         let (id, result) = match joined {
             Ok((id, value)) => (id, Ok(value)),
             Err(error) => (error.id(), Err(failure(error))),
@@ -55,29 +53,27 @@ impl<T: Send + 'static> Supervisor<T> {
         Some(Ended { name, result })
     }
 
-    /// Aborts what still runs; it must still be joined with [`Supervisor::next`].
+    /// Aborts all tasks. They must still be joined with [`Supervisor::next`].
     pub fn abort_all(&mut self) {
-        self.set.abort_all();
+        self.tasks.abort_all();
     }
 
-    /// Aborts what still runs and joins it; gives the names of the tasks that were cut.
+    /// Aborts and joins all tasks, and returns the names of those that had not finished.
     pub async fn abort_and_join(&mut self) -> Vec<String> {
         self.abort_all();
-        let mut cut = Vec::new();
+        let mut aborted = Vec::new();
         while let Some(ended) = self.next().await {
             if ended.result.is_err() {
-                cut.push(ended.name);
+                aborted.push(ended.name);
             }
         }
-        cut
+        aborted
     }
 
-    /// The tasks that still run, by name.
+    /// Whether a task of this name is not joined yet.
     #[must_use]
-    pub fn running(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.names.values().map(String::as_str).collect();
-        names.sort_unstable();
-        names
+    pub fn contains(&self, name: &str) -> bool {
+        self.names.values().any(|known| known == name)
     }
 
     /// How many tasks are not joined yet.
@@ -86,7 +82,6 @@ impl<T: Send + 'static> Supervisor<T> {
         self.names.len()
     }
 
-    /// Whether every task is joined.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
@@ -112,7 +107,7 @@ fn failure(error: JoinError) -> TaskFailure {
                 .downcast_ref::<&str>()
                 .map(|text| (*text).to_owned())
                 .or_else(|| payload.downcast_ref::<String>().cloned());
-            TaskFailure::Panicked(text.unwrap_or_else(|| "no text".to_owned()))
+            TaskFailure::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
         }
         Err(_) => TaskFailure::Aborted,
     }
@@ -123,7 +118,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_end_is_told_with_its_name() {
+    async fn every_end_is_reported_with_its_name() {
         let mut group = Supervisor::new();
         group.spawn("good", async { 1 });
         group.spawn("bad", async { panic!("on purpose") });
@@ -138,10 +133,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_cut_is_joined_and_named() {
+    async fn an_aborted_task_is_joined_and_named() {
         let mut group = Supervisor::<()>::new();
         group.spawn("endless", std::future::pending());
-        assert_eq!(group.running(), ["endless"]);
+        assert!(group.contains("endless"));
         assert_eq!(group.abort_and_join().await, ["endless"]);
         assert!(group.is_empty());
     }

@@ -1,22 +1,23 @@
-//! Metrics of the credentials that components reach AWS with.
+//! Metrics of the AWS credentials of components.
 
-use super::metrics::{ComponentLabel, Seconds};
+use super::labels::{ComponentLabel, FloatGauge};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LoadLabels {
-    component: String,
+    component: Arc<str>,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct CredentialFamilies {
     loads: Family<LoadLabels, Counter>,
-    expiry: Family<ComponentLabel, Seconds>,
+    expiry: Family<ComponentLabel, FloatGauge>,
 }
 
 impl CredentialFamilies {
@@ -25,7 +26,7 @@ impl CredentialFamilies {
         registry.register("credentials_loads", "Loads of AWS credentials by outcome", families.loads.clone());
         registry.register_with_unit(
             "credentials_expiry_timestamp",
-            "When the AWS credentials in use expire, since 1970; absent where they do not",
+            "Unix time at which the AWS credentials in use expire; absent if they do not expire",
             Unit::Seconds,
             families.expiry.clone(),
         );
@@ -33,22 +34,22 @@ impl CredentialFamilies {
     }
 
     pub(super) fn handles(&self, component: &str) -> CredentialMetrics {
-        CredentialMetrics { component: component.to_owned(), families: self.clone() }
+        CredentialMetrics { component: component.into(), families: self.clone() }
     }
 }
 
-/// Handles of one component. Its series begin with its first load, so a component with keys of its own has none.
+/// Handles of one component. Its series begin with its first load, so a component whose file holds its keys has none.
 #[derive(Debug, Clone)]
 pub struct CredentialMetrics {
-    component: String,
+    component: Arc<str>,
     families: CredentialFamilies,
 }
 
 impl CredentialMetrics {
-    /// Credentials were loaded. `expiry` counts from 1970, and is `None` where they do not expire.
+    /// Credentials were loaded. `expiry` counts from 1970; `None` if they do not expire.
     pub fn loaded(&self, expiry: Option<Duration>) {
         self.count("ok");
-        let label = ComponentLabel { component: self.component.clone() };
+        let label = ComponentLabel { component: Arc::clone(&self.component) };
         match expiry {
             Some(expiry) => {
                 self.families.expiry.get_or_create(&label).set(expiry.as_secs_f64());
@@ -59,13 +60,13 @@ impl CredentialMetrics {
         }
     }
 
-    /// No source had credentials. Those in use, if any, stay.
+    /// No source had credentials. Credentials in use, if any, stay.
     pub fn failed(&self) {
         self.count("failed");
     }
 
     fn count(&self, outcome: &'static str) {
-        let labels = LoadLabels { component: self.component.clone(), outcome };
+        let labels = LoadLabels { component: Arc::clone(&self.component), outcome };
         self.families.loads.get_or_create(&labels).inc();
     }
 }

@@ -1,5 +1,5 @@
-//! The two text formats that Prometheus reads: OpenMetrics, which the metrics crate writes, and the older one
-//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>), which more scrapers know.
+//! The two text formats that Prometheus reads: OpenMetrics, which `prometheus_client` writes, and the older one
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>), which more scrapers read.
 
 /// How the metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,8 +10,8 @@ pub enum MetricsFormat {
     Text,
 }
 
-/// Translates a page of OpenMetrics. The older format names a counter as its samples are named, `..._total`, and knows
-/// neither units nor an end mark; the samples are the same.
+/// Translates a page of OpenMetrics. The older format declares a counter under the name of its samples, `..._total`, and
+/// has neither units nor an end mark; the samples are the same.
 pub(super) fn text(open_metrics: &str) -> String {
     let mut page = String::with_capacity(open_metrics.len());
     let mut help = None;
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn every_sample_has_a_type_under_its_own_name() {
         let metrics = Metrics::new();
-        metrics.answered("orders", "create", 204, Duration::from_millis(3));
+        metrics.requests("orders").answered("create", 204, Duration::from_millis(3));
         metrics.input("orders-in").fetched(2);
         metrics.output("orders").retried(1);
         let page = metrics.page_in(MetricsFormat::Text).unwrap();

@@ -8,15 +8,15 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// Words for a person.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line (`--log-as-json`).
+    /// One JSON object per line (`--log-as-json`).
     Json,
 }
 
-/// The directives that a filter stands for. A level that is more than `info` is bindd's alone: other crates print
-/// request bodies at `trace`, which the AWS SDK sends and receives. Who wants to see them names the crate in a filter.
+/// The directives of a filter. `debug` and `trace` without a target apply to bindd alone, because at `trace` the AWS SDK
+/// logs the bodies of requests. To see them, name the crate in the filter.
 fn directives(filter: &str) -> Cow<'_, str> {
     match filter.trim().parse::<LevelFilter>() {
         Ok(level) if level > LevelFilter::INFO => Cow::Owned(format!("info,bindd={level}")),
@@ -24,8 +24,8 @@ fn directives(filter: &str) -> Cow<'_, str> {
     }
 }
 
-/// Starts logging to standard error. `filter` is a level (`info`), which above `info` other crates do not take part in,
-/// or a `tracing` filter. A second call in one process keeps the first subscriber, so that tests may call it freely.
+/// Starts logging to standard error. `filter` is a level (`info`) or a `tracing` filter. A second call in one process keeps
+/// the first subscriber, so that tests may call it freely.
 ///
 /// # Errors
 /// When the filter cannot be read; the text says why.

@@ -1,13 +1,18 @@
-//! Logs and metrics of the process. Rooms above take typed handles from here; nobody else names a metric.
+//! Logs and metrics of the process. Other modules take typed handles from here; no other module names a metric.
 
 mod credentials;
 mod exposition;
+mod input;
+mod labels;
 mod logging;
 mod metrics;
 mod output;
+mod requests;
 
 pub use credentials::CredentialMetrics;
 pub use exposition::MetricsFormat;
+pub use input::InputMetrics;
 pub use logging::{LogFormat, init as init_logging};
-pub use metrics::{InputMetrics, Metrics};
+pub use metrics::Metrics;
 pub use output::{OutputMetrics, RecordState};
+pub use requests::HttpMetrics;

@@ -1,55 +1,53 @@
-//! Metrics of outputs. A shard is a label only where a limit is kept for it, and is forgotten with it.
+//! Metrics of outputs. The `shard` label exists only while the producer keeps a rate limit for that shard.
 
-use super::metrics::{ComponentLabel, latency};
+use super::labels::{ComponentLabel, FloatGauge, Histograms, latency};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
-    component: String,
+    component: Arc<str>,
     state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
-    component: String,
+    component: Arc<str>,
     operation: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShardLabels {
-    component: String,
+    component: Arc<str>,
     shard: String,
 }
 
-type Distribution = Family<ComponentLabel, Histogram, fn() -> Histogram>;
-
-/// How a record ended.
+/// The final state of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordState {
-    /// The service confirmed it.
+    /// AWS confirmed it.
     Stored,
-    /// It was tried and its caller was told of a failure.
+    /// It was sent, and its caller got an error.
     Failed,
-    /// It was never sent, and its caller was told.
+    /// It was never sent, and its caller got an error.
     Refused,
-    /// It was taken by the dead letter binding; it is counted as failed too.
+    /// The dead letter binding accepted it; it is counted as failed too.
     DeadLettered,
-    /// Its caller went away while it was under way.
+    /// Its caller disconnected while it was in flight.
     Orphaned,
 }
 
 impl RecordState {
     const ALL: [Self; 5] = [Self::Stored, Self::Failed, Self::Refused, Self::DeadLettered, Self::Orphaned];
 
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::Failed => "failed",
@@ -66,17 +64,17 @@ pub(super) struct OutputFamilies {
     records: Family<StateLabels, Counter>,
     ambiguous: Family<ComponentLabel, Counter>,
     duplicates: Family<ComponentLabel, Counter>,
-    attempts: Distribution,
+    attempts: Histograms,
     calls: Family<CallLabels, Counter>,
-    call_time: Distribution,
-    batch_records: Distribution,
-    batch_bytes: Distribution,
-    queue_wait: Distribution,
-    limiter_wait: Distribution,
+    call_time: Histograms,
+    batch_records: Histograms,
+    batch_bytes: Histograms,
+    queue_wait: Histograms,
+    limiter_wait: Histograms,
     queue_bytes: Family<ComponentLabel, Gauge>,
     queue_records: Family<ComponentLabel, Gauge>,
     throttles: Family<ShardLabels, Counter>,
-    limiter_factor: Family<ShardLabels, Gauge<f64, AtomicU64>>,
+    limiter_factor: Family<ShardLabels, FloatGauge>,
 }
 
 fn counts() -> Histogram {
@@ -114,47 +112,57 @@ impl OutputFamilies {
     fn register_counts(&self, registry: &mut Registry) {
         registry.register(
             "output_retries",
-            "Calls to the service that repeated a request, or at least one record",
+            "Calls to AWS that retried a request, or at least one record of it",
             self.retries.clone(),
         );
         registry.register(
             "output_records",
-            "Records and items by how they ended; dead_lettered counts those of the failed that were kept",
+            "Records and items by final state; dead_lettered counts failed ones that the dead letter binding accepted",
             self.records.clone(),
         );
         registry.register(
             "output_ambiguous",
-            "Answers that could not say whether the request was carried out",
+            "Responses after which it is unknown whether the request was carried out",
             self.ambiguous.clone(),
         );
         registry.register(
             "output_duplicates_possible",
-            "Records that were sent again although an earlier attempt may have stored them",
+            "Retries of records that an earlier attempt may have stored",
             self.duplicates.clone(),
         );
-        registry.register("output_attempts", "Attempts that a record took", self.attempts.clone());
-        registry.register("output_calls", "Calls of the service by operation and outcome", self.calls.clone());
-        registry.register("output_batch_records", "Records in one call", self.batch_records.clone());
-        registry.register_with_unit("output_batch_size", "Bytes in one call", Unit::Bytes, self.batch_bytes.clone());
-        registry.register_with_unit("output_queue", "Bytes that wait", Unit::Bytes, self.queue_bytes.clone());
-        registry.register("output_queue_records", "Records that wait or are under way", self.queue_records.clone());
+        registry.register("output_attempts", "Attempts per record", self.attempts.clone());
+        registry.register("output_calls", "Calls to AWS by operation and outcome", self.calls.clone());
+        registry.register("output_batch_records", "Records per call to AWS", self.batch_records.clone());
+        registry.register_with_unit(
+            "output_batch_size",
+            "Bytes per call to AWS",
+            Unit::Bytes,
+            self.batch_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "output_queue",
+            "Bytes that are queued or in flight",
+            Unit::Bytes,
+            self.queue_bytes.clone(),
+        );
+        registry.register("output_queue_records", "Records that are queued or in flight", self.queue_records.clone());
         registry.register(
             "output_shard_throttles",
-            "Replies that throttled a shard; `unknown` where nobody can tell which",
+            "Responses that throttled a shard; `unknown` if AWS did not say which",
             self.throttles.clone(),
         );
         registry.register(
             "output_shard_limiter_factor",
-            "Part of a shard's limit that is used now; below 1 after throttles",
+            "Fraction of a shard's rate limit that is used; below 1 after throttling",
             self.limiter_factor.clone(),
         );
     }
 
     fn register_times(&self, registry: &mut Registry) {
         let times = [
-            ("output_call", "Time of one call of the service", &self.call_time),
-            ("output_queue_wait", "Time from a record's arrival to its first call", &self.queue_wait),
-            ("output_limiter_wait", "Time that a record was held back by its shard's limit", &self.limiter_wait),
+            ("output_call", "Time of one call to AWS", &self.call_time),
+            ("output_queue_wait", "Time from the arrival of a record to its first call", &self.queue_wait),
+            ("output_limiter_wait", "Time that a record waited for the rate limit of its shard", &self.limiter_wait),
         ];
         for (name, help, family) in times {
             registry.register_with_unit(name, help, Unit::Seconds, family.clone());
@@ -162,13 +170,13 @@ impl OutputFamilies {
     }
 
     pub(super) fn handles(&self, component: &str) -> OutputMetrics {
-        let label = ComponentLabel { component: component.to_owned() };
+        let label = ComponentLabel::new(component);
         let state = |state: RecordState| {
-            let labels = StateLabels { component: component.to_owned(), state: state.word() };
+            let labels = StateLabels { component: Arc::clone(&label.component), state: state.as_str() };
             self.records.get_or_create_owned(&labels)
         };
         OutputMetrics {
-            component: component.to_owned(),
+            component: Arc::clone(&label.component),
             states: RecordState::ALL.map(state),
             retries: self.retries.get_or_create_owned(&label),
             ambiguous: self.ambiguous.get_or_create_owned(&label),
@@ -186,10 +194,10 @@ impl OutputFamilies {
     }
 }
 
-/// Handles of one output component; taken once when it is connected.
+/// Handles of one output component, resolved once when it is connected.
 #[derive(Debug, Clone)]
 pub struct OutputMetrics {
-    component: String,
+    component: Arc<str>,
     states: [Counter; 5],
     retries: Counter,
     ambiguous: Counter,
@@ -206,18 +214,17 @@ pub struct OutputMetrics {
 }
 
 impl OutputMetrics {
-    /// The component's name.
     #[must_use]
     pub fn component(&self) -> &str {
         &self.component
     }
 
-    /// Counts calls that repeat an earlier one, or take along a record that was sent before.
+    /// Calls retried an earlier one, or at least one of its records.
     pub fn retried(&self, times: u64) {
         self.retries.inc_by(times);
     }
 
-    /// A record came to its end after so many attempts; a refused one has none.
+    /// A record reached its final state after `attempts`, which is 0 for a refused one.
     pub fn ended(&self, state: RecordState, attempts: u32) {
         let place = RecordState::ALL.iter().position(|known| *known == state);
         if let Some(counter) = place.and_then(|place| self.states.get(place)) {
@@ -228,69 +235,69 @@ impl OutputMetrics {
         }
     }
 
-    /// An answer could not say whether the request was carried out.
+    /// After a response it is unknown whether the request was carried out.
     pub fn ambiguous(&self) {
         self.ambiguous.inc();
     }
 
-    /// A record is sent again although an earlier attempt may have stored it.
+    /// A record is retried that an earlier attempt may have stored.
     pub fn duplicate_possible(&self) {
         self.duplicates.inc();
     }
 
-    /// A call of the service ended. `outcome` is `ok`, `partial` or the word of a failure's kind.
+    /// A call to AWS ended. `outcome` is `ok`, `partial` or the name of a `FailureKind`.
     pub fn called(&self, operation: &'static str, outcome: &'static str, took: Duration) {
-        let labels = CallLabels { component: self.component.clone(), operation, outcome };
+        let labels = CallLabels { component: Arc::clone(&self.component), operation, outcome };
         self.families.calls.get_or_create(&labels).inc();
         self.call_time.observe(took.as_secs_f64());
     }
 
-    /// A call took so many records of so many bytes along.
+    /// A call was sent.
     pub fn batched(&self, records: usize, bytes: usize) {
-        self.batch_records.observe(float(records));
-        self.batch_bytes.observe(float(bytes));
+        self.batch_records.observe(to_float(records));
+        self.batch_bytes.observe(to_float(bytes));
     }
 
-    /// A record was sent this long after it came.
+    /// A record was first sent this long after its arrival.
     pub fn queue_waited(&self, wait: Duration) {
         self.queue_wait.observe(wait.as_secs_f64());
     }
 
-    /// A record was held back this long by its shard's limit.
+    /// A record waited this long for the rate limit of its shard.
     pub fn limiter_waited(&self, wait: Duration) {
         self.limiter_wait.observe(wait.as_secs_f64());
     }
 
-    /// What waits or is under way now.
+    /// What is queued or in flight.
     pub fn set_queue(&self, records: usize, bytes: usize) {
         self.queue_records.set(i64::try_from(records).unwrap_or(i64::MAX));
         self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// A reply throttled records of a shard.
+    /// A response throttled records of a shard.
     pub fn throttled(&self, shard: &str) {
         self.families.throttles.get_or_create(&self.shard(shard)).inc();
     }
 
-    /// The part of its limit that a shard's limiter uses now.
+    /// The fraction of a shard's rate limit that is used.
     pub fn set_limiter_factor(&self, shard: &str, factor: f64) {
         self.families.limiter_factor.get_or_create(&self.shard(shard)).set(factor);
     }
 
-    /// A shard takes no more records; its series end.
+    /// A shard is closed; its series are removed.
     pub fn forget_shard(&self, shard: &str) {
         self.families.throttles.remove(&self.shard(shard));
         self.families.limiter_factor.remove(&self.shard(shard));
     }
 
     fn shard(&self, shard: &str) -> ShardLabels {
-        ShardLabels { component: self.component.clone(), shard: shard.to_owned() }
+        ShardLabels { component: Arc::clone(&self.component), shard: shard.to_owned() }
     }
 }
 
 /// Counts and sizes in one call are far below 2⁵³.
 #[expect(clippy::cast_precision_loss, reason = "at most 10 MiB")]
-const fn float(number: usize) -> f64 {
+const fn to_float(number: usize) -> f64 {
     number as f64
 }
 

@@ -1,4 +1,4 @@
-//! An app in memory: accepts, refuses or stalls on command, and keeps what it saw.
+//! An app in memory with scripted replies. It records its calls.
 
 use crate::domain::{BindingEvent, DeliveryError, EventHandler, RecordPosition, ShardId};
 use async_trait::async_trait;
@@ -8,80 +8,73 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What the app answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// Yes, after a while.
+    /// Accepts the event after this time.
     Accept(Duration),
-    /// This status, and when to ask again.
+    /// With this status and `Retry-After`.
     Refuse(u16, Option<Duration>),
-    /// Never.
+    /// Never replies.
     Stall,
 }
 
 /// One call of the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// When it began.
     pub begun: Instant,
-    /// The shard.
     pub shard: ShardId,
-    /// The place in the shard.
     pub position: RecordPosition,
-    /// The key.
     pub key: String,
-    /// The payload.
     pub data: Bytes,
-    /// Which try it was.
     pub attempt: u32,
-    /// Whether the app accepted it (so far).
+    /// Whether the app has accepted it so far.
     pub accepted: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     planned: VecDeque<Reply>,
-    otherwise: Option<Reply>,
+    default: Option<Reply>,
     seen: Vec<Delivery>,
 }
 
-/// The app. Clones are the same app.
+/// Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingHandler {
-    // A lock and not an owner task: tests look at any moment, also from synchronous code.
+    // A lock and not an owner task, because tests read the calls from synchronous code too.
     state: Arc<Mutex<State>>,
 }
 
 impl RecordingHandler {
-    /// Accepts everything at once until told otherwise.
+    /// Accepts everything at once by default.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Answers the next calls so, in this order; after them as before.
+    /// Sets the replies to the next calls.
     pub fn plan(&self, replies: impl IntoIterator<Item = Reply>) {
         self.with(|state| state.planned.extend(replies));
     }
 
-    /// Answers calls without a plan so.
+    /// Sets the reply to all calls that have no planned reply.
     pub fn always(&self, reply: Reply) {
-        self.with(|state| state.otherwise = Some(reply));
+        self.with(|state| state.default = Some(reply));
     }
 
-    /// Every call so far, in the order in which they began.
+    /// All calls so far, in the order in which they began.
     #[must_use]
     pub fn calls(&self) -> Vec<Delivery> {
         self.with(|state| state.seen.clone())
     }
 
-    /// What was accepted, in the order in which the calls began.
+    /// The accepted calls, in the order in which they began.
     #[must_use]
     pub fn accepted(&self) -> Vec<Delivery> {
         self.with(|state| state.seen.iter().filter(|call| call.accepted).cloned().collect())
     }
 
-    /// Waits until so many calls were accepted.
+    /// Waits until `count` calls were accepted.
     pub async fn until_accepted(&self, count: usize) {
         while self.accepted().len() < count {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -104,7 +97,7 @@ impl RecordingHandler {
         };
         self.with(|state| {
             state.seen.push(call);
-            let reply = state.planned.pop_front().or(state.otherwise).unwrap_or(Reply::Accept(Duration::ZERO));
+            let reply = state.planned.pop_front().or(state.default).unwrap_or(Reply::Accept(Duration::ZERO));
             (state.seen.len() - 1, reply)
         })
     }

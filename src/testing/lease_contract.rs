@@ -1,4 +1,4 @@
-//! What every lease store must do, as a suite that is run against each of them.
+//! The contract of lease stores, as a test suite that runs against each of them.
 #![expect(clippy::expect_used, clippy::panic, reason = "this is a test suite that lives outside cfg(test)")]
 
 use crate::domain::{
@@ -7,10 +7,10 @@ use crate::domain::{
 };
 use std::sync::Arc;
 
-/// Runs the contract. `fresh` gives an empty store each time it is called.
+/// Runs the suite. `fresh` returns an empty store at each call.
 ///
 /// # Panics
-/// Where the store breaks the contract; the text says which part.
+/// When the store breaks the contract.
 pub async fn lease_store_contract<F>(fresh: impl Fn() -> F)
 where
     F: Future<Output = Arc<dyn LeaseStore>>,
@@ -94,7 +94,7 @@ async fn takes_under_a_condition(store: &dyn LeaseStore) {
     assert_eq!((grant.worker(), &grant.lease().owner), (&worker("a"), &Some(worker("a"))));
     assert!(grant.lease().counter > seen.counter);
     assert_eq!(grant.lease().stream.as_deref(), Some("orders"));
-    let late = store.take(&seen, &worker("b")).await.expect_err("a take by an old sight is refused");
+    let late = store.take(&seen, &worker("b")).await.expect_err("a take with an old counter is rejected");
     assert!(late.is_lost(), "{late}");
     assert_eq!(row(store).await.owner, Some(worker("a")));
     let arn: Arc<str> = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders".into();
@@ -124,19 +124,19 @@ async fn renews_until_lost(store: &dyn LeaseStore) {
 
 async fn hands_over(store: &dyn LeaseStore) {
     let mut old = taken(store).await;
-    store.ask_handoff(&row(store).await, &worker("b")).await.expect("a held lease can be asked for");
-    let asked = row(store).await;
-    assert_eq!((&asked.owner, &asked.handoff_from), (&Some(worker("b")), &Some(worker("a"))));
-    assert_eq!(asked.counter, old.lease().counter, "asking does not move the counter");
-    let second = store.ask_handoff(&asked, &worker("c")).await.expect_err("one handoff at a time");
+    store.ask_handoff(&row(store).await, &worker("b")).await.expect("a handoff of a held lease can be requested");
+    let requested = row(store).await;
+    assert_eq!((&requested.owner, &requested.handoff_from), (&Some(worker("b")), &Some(worker("a"))));
+    assert_eq!(requested.counter, old.lease().counter, "a request does not change the counter");
+    let second = store.ask_handoff(&requested, &worker("c")).await.expect_err("one handoff at a time");
     assert!(second.is_lost(), "{second}");
     assert_eq!(store.renew(&mut old).await.expect("the old owner drains"), Renewed::HandoffAsked);
     assert!(old.is_handed_off());
     store.checkpoint(&mut old, &after("7", 2)).await.expect("the old owner stores its progress");
-    store.release(old).await.expect("the old owner lets go");
+    store.release(old).await.expect("the old owner releases");
     let free = row(store).await;
     assert_eq!((&free.owner, &free.handoff_from), (&Some(worker("b")), &None));
-    let new = store.take(&free, &worker("b")).await.expect("the asker takes it");
+    let new = store.take(&free, &worker("b")).await.expect("the requesting worker takes it");
     assert_eq!(new.lease().checkpoint, after("7", 2));
 }
 
@@ -161,7 +161,7 @@ async fn releases(store: &dyn LeaseStore) {
     store.release(grant).await.expect("a held lease is released");
     let free = row(store).await;
     assert_eq!(free.owner, None);
-    assert!(free.counter > before.counter, "a release moves the counter");
+    assert!(free.counter > before.counter, "a release changes the counter");
     assert_eq!(free.checkpoint, before.checkpoint);
     let again = store.take(&free, &worker("b")).await.expect("a free lease is taken");
     assert_eq!(again.lease().owner, Some(worker("b")));
@@ -173,11 +173,11 @@ async fn notes_children_and_removes(store: &dyn LeaseStore) {
     let counter = row(store).await.counter;
     store.note_children(&mut grant, &children).await.expect("children are noted");
     let noted = row(store).await;
-    assert_eq!(noted.counter, counter, "noting children does not move the counter");
+    assert_eq!(noted.counter, counter, "noting children does not change the counter");
     assert_eq!(noted.children.iter().collect::<std::collections::BTreeSet<_>>(), children.iter().collect());
     store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
-    let refused = store.remove(&noted).await.expect_err("a lease that changed is not removed");
-    assert!(refused.is_lost(), "{refused}");
+    let rejected = store.remove(&noted).await.expect_err("a lease that changed is not removed");
+    assert!(rejected.is_lost(), "{rejected}");
     store.remove(&row(store).await).await.expect("an ended lease is removed");
     assert!(store.list().await.expect("leases are listed").is_empty());
 }

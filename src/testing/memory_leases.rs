@@ -1,4 +1,4 @@
-//! Leases in memory, with the conditions of the real table.
+//! A lease store in memory, with the same conditional writes as the real table.
 
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId,
@@ -8,38 +8,36 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A lease table in memory. Clones share the table.
+/// Clones share the table.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLeaseStore {
-    // A lock and not an owner task: tests look into the table at any moment, also from synchronous code.
+    // A lock and not an owner task, because tests read the table from synchronous code too.
     rows: Arc<Mutex<BTreeMap<ShardId, Lease>>>,
 }
 
 impl MemoryLeaseStore {
-    /// An empty table.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The lease of a shard as it is now.
     #[must_use]
     pub fn lease(&self, shard: &ShardId) -> Option<Lease> {
         self.with(|rows| rows.get(shard).cloned())
     }
 
-    /// All leases as they are now, by shard.
+    /// All leases, by shard.
     #[must_use]
     pub fn leases(&self) -> Vec<Lease> {
         self.with(|rows| rows.values().cloned().collect())
     }
 
-    /// Puts a row as it is, without any condition, as an operator would.
+    /// Writes a row without a condition, as an operator may do.
     pub fn put(&self, lease: Lease) {
         self.with(|rows| drop(rows.insert(lease.shard.clone(), lease)));
     }
 
-    /// Deletes a row without any condition, as an operator would.
+    /// Deletes a row without a condition, as an operator may do.
     pub fn delete(&self, shard: &ShardId) {
         self.with(|rows| drop(rows.remove(shard)));
     }
@@ -48,7 +46,7 @@ impl MemoryLeaseStore {
         change(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes the row of a grant if the counter is the one that the grant knows.
+    /// Changes the row of a grant if its counter is that of the grant.
     fn write(&self, grant: &LeaseGrant, change: impl FnOnce(&mut Lease)) -> Result<Lease, LeaseError> {
         self.with(|rows| {
             let row = rows.get_mut(grant.shard()).filter(|row| row.counter == grant.lease().counter);
@@ -94,9 +92,9 @@ impl LeaseStore for MemoryLeaseStore {
 
     async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         self.with(|rows| {
-            let askable =
+            let is_unchanged =
                 |row: &&mut Lease| row.owner == seen.owner && row.owner.is_some() && row.handoff_from.is_none();
-            let row = rows.get_mut(&seen.shard).filter(askable).ok_or_else(|| lost(&seen.shard))?;
+            let row = rows.get_mut(&seen.shard).filter(is_unchanged).ok_or_else(|| lost(&seen.shard))?;
             row.handoff_from = row.owner.replace(worker.clone());
             Ok(())
         })
@@ -176,7 +174,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_store_in_memory_keeps_the_contract() {
+    async fn the_memory_store_fulfils_the_contract() {
         super::super::lease_store_contract(|| async { Arc::new(MemoryLeaseStore::new()) as Arc<dyn LeaseStore> }).await;
     }
 }

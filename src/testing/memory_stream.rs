@@ -1,4 +1,4 @@
-//! A stream in memory: shards that split, merge, age out; records by key.
+//! A stream in memory. Its shards can be split, merged and expired.
 
 use crate::domain::{
     HashKeyRange, Record, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing, StreamIdentity, Timestamp,
@@ -7,32 +7,29 @@ use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// The stream's clock begins here, in milliseconds since the epoch.
-const EPOCH: i64 = 1_700_000_000_000;
+/// The start of the stream's clock, in milliseconds since the Unix epoch.
+const CLOCK_START: i64 = 1_700_000_000_000;
 
 /// Where a record was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
-    /// The shard.
     pub shard: ShardId,
-    /// The place in it.
     pub position: RecordPosition,
 }
 
-/// One shard with its records.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ShardState {
     pub(super) shard: Shard,
     pub(super) records: Vec<Record>,
     pub(super) children: Vec<ShardId>,
-    /// Numbers that the shard has given out lie between these, both included.
+    /// The sequence numbers of the shard are between these, both included.
     pub(super) first: u128,
     pub(super) last: Option<u128>,
 }
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) shards: Vec<Held>,
+    pub(super) shards: Vec<ShardState>,
     pub(super) next_number: u128,
     next_shard: u64,
     pub(super) exists: bool,
@@ -40,18 +37,18 @@ pub(super) struct Stream {
     begun: Instant,
 }
 
-/// The stream. Clones are the same stream; each reader makes its ports with [`MemoryStream::ports`].
+/// Clones share the stream. Each reader creates its ports with [`MemoryStream::ports`].
 #[derive(Debug, Clone)]
 pub struct MemoryStream {
-    // A lock and not an owner task: tests change the stream at any moment, also from synchronous code.
+    // A lock and not an owner task, because tests change the stream from synchronous code too.
     state: Arc<Mutex<Stream>>,
 }
 
 impl MemoryStream {
-    /// A stream with so many open shards (at least one) that share the keys evenly. Needs a running clock of tokio.
+    /// A stream whose open shards (at least one) share the hash keys evenly.
     #[must_use]
     pub fn new(shards: u32) -> Self {
-        let created = Timestamp::from_millis(EPOCH);
+        let created = Timestamp::from_millis(CLOCK_START);
         let mut stream = Stream {
             shards: Vec::new(),
             next_number: 10_u128.pow(20),
@@ -68,45 +65,44 @@ impl MemoryStream {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a record into the open shard of its key; `None` when no shard is open for it.
+    /// Puts a record into the open shard of its key; `None` if there is none.
     #[must_use]
     pub fn put(&self, key: &str, data: impl Into<Bytes>) -> Option<Put> {
         self.with(|stream| stream.put(key, data.into()))
     }
 
-    /// The shards that take records now.
     #[must_use]
     pub fn open_shards(&self) -> Vec<ShardId> {
         self.with(|stream| {
-            stream.shards.iter().filter(|held| held.shard.is_open).map(|held| held.shard.id.clone()).collect()
+            stream.shards.iter().filter(|state| state.shard.is_open).map(|state| state.shard.id.clone()).collect()
         })
     }
 
-    /// Splits an open shard in the middle; gives its children, or nothing when it is not open.
+    /// Splits an open shard in the middle and returns its children; `None` if it is not open.
     pub fn split(&self, shard: &ShardId) -> Option<[ShardId; 2]> {
         self.with(|stream| stream.split(shard))
     }
 
-    /// Merges two open shards that lie side by side; gives the child, or nothing when they do not.
+    /// Merges two adjacent open shards and returns the child; `None` if they are not adjacent or not open.
     pub fn merge(&self, left: &ShardId, right: &ShardId) -> Option<ShardId> {
         self.with(|stream| stream.merge(left, right))
     }
 
-    /// Drops the oldest records of a shard, as retention does.
+    /// Drops the oldest records of a shard, as when they age out.
     pub fn trim(&self, shard: &ShardId, count: usize) {
         self.with(|stream| {
-            if let Some(held) = stream.held_mut(shard) {
-                held.records.drain(..count.min(held.records.len()));
+            if let Some(state) = stream.shard_mut(shard) {
+                state.records.drain(..count.min(state.records.len()));
             }
         });
     }
 
-    /// Forgets a shard altogether, as retention does with a closed one.
+    /// Removes a shard, as when a closed one ages out.
     pub fn expire(&self, shard: &ShardId) {
-        self.with(|stream| stream.shards.retain(|held| held.shard.id != *shard));
+        self.with(|stream| stream.shards.retain(|state| state.shard.id != *shard));
     }
 
-    /// Deletes the stream and creates it anew: shard ids repeat, sequence numbers do not.
+    /// Deletes the stream and creates another of the same name. Shard ids repeat, sequence numbers do not.
     pub fn recreate(&self, shards: u32) {
         self.with(|stream| {
             stream.exists = true;
@@ -118,7 +114,6 @@ impl MemoryStream {
         });
     }
 
-    /// What distinguishes the stream from others.
     #[must_use]
     pub fn identity(&self) -> StreamIdentity {
         self.with(|stream| StreamIdentity { stream: "orders".into(), created: Some(stream.created) })
@@ -132,11 +127,10 @@ impl MemoryStream {
         });
     }
 
-    /// The listing as it is now.
     #[must_use]
     pub fn listing(&self) -> ShardListing {
         self.with(|stream| ShardListing {
-            shards: stream.shards.iter().map(|held| held.shard.clone()).collect(),
+            shards: stream.shards.iter().map(|state| state.shard.clone()).collect(),
             listed_at: stream.now(),
         })
     }
@@ -144,16 +138,16 @@ impl MemoryStream {
 
 impl Stream {
     pub(super) fn now(&self) -> Timestamp {
-        let elapsed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX - EPOCH);
-        Timestamp::from_millis(EPOCH + elapsed)
+        let elapsed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX - CLOCK_START);
+        Timestamp::from_millis(CLOCK_START + elapsed)
     }
 
-    pub(super) fn held(&self, shard: &ShardId) -> Option<&Held> {
-        self.shards.iter().find(|held| held.shard.id == *shard)
+    pub(super) fn shard(&self, shard: &ShardId) -> Option<&ShardState> {
+        self.shards.iter().find(|state| state.shard.id == *shard)
     }
 
-    fn held_mut(&mut self, shard: &ShardId) -> Option<&mut Held> {
-        self.shards.iter_mut().find(|held| held.shard.id == *shard)
+    fn shard_mut(&mut self, shard: &ShardId) -> Option<&mut ShardState> {
+        self.shards.iter_mut().find(|state| state.shard.id == *shard)
     }
 
     fn number(&mut self) -> u128 {
@@ -175,21 +169,21 @@ impl Stream {
         self.next_shard += 1;
         let first = self.number();
         let shard = Shard { id: id.clone(), parents, hash_range: Some(HashKeyRange { start, end }), is_open: true };
-        self.shards.push(Held { shard, records: Vec::new(), children: Vec::new(), first, last: None });
+        self.shards.push(ShardState { shard, records: Vec::new(), children: Vec::new(), first, last: None });
         id
     }
 
     fn close(&mut self, shard: &ShardId, children: &[ShardId]) {
         let last = self.number();
-        if let Some(held) = self.held_mut(shard) {
-            held.shard.is_open = false;
-            held.children = children.to_vec();
-            held.last = Some(last);
+        if let Some(state) = self.shard_mut(shard) {
+            state.shard.is_open = false;
+            state.children = children.to_vec();
+            state.last = Some(last);
         }
     }
 
     fn open_range(&self, shard: &ShardId) -> Option<HashKeyRange> {
-        self.held(shard).filter(|held| held.shard.is_open).and_then(|held| held.shard.hash_range)
+        self.shard(shard).filter(|state| state.shard.is_open).and_then(|state| state.shard.hash_range)
     }
 
     fn split(&mut self, shard: &ShardId) -> Option<[ShardId; 2]> {
@@ -214,22 +208,22 @@ impl Stream {
     }
 
     fn put(&mut self, key: &str, data: Bytes) -> Option<Put> {
-        let hash = spread(key);
+        let hash = hash_key(key);
         let (number, arrival) = (self.number(), self.now());
         let sequence: SequenceNumber = number.to_string().parse().ok()?;
-        let covers = |held: &&mut Held| {
-            held.shard.is_open && held.shard.hash_range.is_some_and(|range| range.start <= hash && hash <= range.end)
+        let covers = |state: &&mut ShardState| {
+            state.shard.is_open && state.shard.hash_range.is_some_and(|range| range.start <= hash && hash <= range.end)
         };
-        let held = self.shards.iter_mut().find(covers)?;
+        let state = self.shards.iter_mut().find(covers)?;
         let position = RecordPosition::plain(sequence);
         let record = Record { position: position.clone(), partition_key: key.to_owned(), data, arrival: Some(arrival) };
-        held.records.push(record);
-        Some(Put { shard: held.shard.id.clone(), position })
+        state.records.push(record);
+        Some(Put { shard: state.shard.id.clone(), position })
     }
 }
 
-/// Spreads keys over 128 bits; the real service uses MD5, which matters to nobody here.
-fn spread(key: &str) -> u128 {
+/// A hash of 128 bits. Kinesis uses MD5, but no test depends on that.
+fn hash_key(key: &str) -> u128 {
     let hash = key.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
         (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
     });

@@ -1,8 +1,8 @@
-//! A stream that is written to, as the service behaves: shards with hash ranges and rates, numbers that grow, entries
-//! that fail alone, calls that fail whole, replies that are lost, shards that split and merge meanwhile.
+//! A model of a stream for writers: shards with hash ranges and rates, increasing sequence numbers, entries and whole
+//! calls that fail, replies that are lost, shards that split and merge meanwhile.
 //!
-//! Laws: whatever is confirmed is stored; whatever is stored keeps its place; a call beyond the limits of AWS is noted
-//! as a violation; a record whose data begins with [`POISON`] makes the service refuse the whole call.
+//! Invariants: what is confirmed is stored; stored records never change; a call beyond the limits of AWS is noted as a
+//! violation; a record whose data begins with [`POISON`] makes the service refuse the whole call.
 
 use super::sink_faults::{CallFate, Effect, SinkFaults, batch_denied, lost, refused, throttled, unreachable};
 use super::sink_shards::{SinkShards, StoredRecord};
@@ -14,59 +14,57 @@ use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Data that begins so is refused by the service, and the whole call with it.
+/// A record whose data begins with this makes the service refuse the whole call.
 pub const POISON: &[u8] = b"poison";
-/// The most records of one `PutRecords` (AWS, API reference).
-const MOST_RECORDS: usize = 500;
-/// The most bytes of one `PutRecords`, keys included (AWS, API reference).
-const MOST_BYTES: usize = 10 << 20;
-/// A call that hangs is never answered within any patience.
-const FOREVER: Duration = Duration::from_secs(86_400);
+/// Records of one `PutRecords` (AWS, API reference).
+const MAX_RECORDS: usize = 500;
+/// Bytes of one `PutRecords`, keys included (AWS, API reference).
+const MAX_BYTES: usize = 10 << 20;
+/// How long a call hangs: longer than any deadline.
+const HANG_TIME: Duration = Duration::from_secs(86_400);
 
-/// How a [`ModelSink`] is set up.
 #[derive(Debug, Clone, Copy)]
 pub struct SinkSettings {
-    /// Open shards at the beginning; at least one.
+    /// Open shards at the start; at least one.
     pub shards: u32,
-    /// What each shard takes in a second, and as a burst.
+    /// What each shard accepts in a second, and in one burst.
     pub records_per_second: u32,
     /// As `records_per_second`, in bytes; a burst may have at least the size of the largest record.
     pub bytes_per_second: u32,
     /// The largest record, in bytes.
     pub max_record_size: usize,
-    /// The service refuses larger calls (`TooLarge`), although the documentation allows 10 MiB; older regions do.
+    /// Larger calls are refused (`TooLarge`). The documentation allows 10 MiB, but older regions allow less.
     pub max_call_size: usize,
     /// Whether the shards may be listed.
     pub may_list: bool,
     /// Whether a call may have several records (`PutRecords`); else it is denied.
     pub may_batch: bool,
-    /// What goes wrong.
     pub faults: SinkFaults,
-    /// Drives all chance.
+    /// Of all random numbers.
     pub seed: u64,
 }
 
-/// How it was called.
+/// Counts of calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SinkCalls {
-    /// `PutRecord`.
+    /// Calls of `PutRecord`.
     pub single: usize,
-    /// `PutRecords`.
+    /// Calls of `PutRecords`.
     pub shared: usize,
-    /// Those of them that were denied.
+    /// Calls of `PutRecords` that were denied.
     pub denied: usize,
     /// The most calls that were open at once.
-    pub most_open: usize,
+    pub max_open: usize,
     /// The most records of one call.
-    pub most_records: usize,
+    pub max_records: usize,
     /// The most bytes of one call with more than one record.
-    pub most_bytes: usize,
+    pub max_bytes: usize,
 }
 
 /// The stream. Clones are the same stream.
 #[derive(Debug, Clone)]
 pub struct ModelSink {
-    // A lock and not an owner task: a test looks at the stream at any moment.
+    // A lock and not an owner task, so that a test can read the state at any time.
     state: Arc<Mutex<State>>,
     settings: SinkSettings,
 }
@@ -82,7 +80,7 @@ struct State {
 }
 
 impl ModelSink {
-    /// A stream. Needs a running clock of tokio.
+    /// Must be called within a Tokio runtime with time.
     #[must_use]
     pub fn new(settings: SinkSettings) -> Self {
         let random = fastrand::Rng::with_seed(settings.seed);
@@ -91,17 +89,12 @@ impl ModelSink {
         Self { state: Arc::new(Mutex::new(state)), settings }
     }
 
-    /// From now on nothing fails but by limits and poison.
-    pub fn heal(&self) {
-        self.with(|state| state.faults = SinkFaults { longest: state.faults.longest, ..SinkFaults::default() });
-    }
-
     /// Splits an open shard, or merges two.
     pub fn reshard(&self) {
         self.with(|state| state.shards.reshard(&mut state.random));
     }
 
-    /// What was stored, in the order in which it was.
+    /// All records, in the order in which they were stored.
     #[must_use]
     pub fn stored(&self) -> Vec<StoredRecord> {
         self.with(|state| state.shards.stored.clone())
@@ -113,7 +106,6 @@ impl ModelSink {
         self.with(|state| state.shards.all())
     }
 
-    /// How it was called.
     #[must_use]
     pub fn calls(&self) -> SinkCalls {
         self.with(|state| state.calls)
@@ -130,21 +122,21 @@ impl ModelSink {
     }
 
     async fn call(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
-        let _open = self.enter(records);
+        let _open = self.open(records);
         let (fate, there, back) = self.with(|state| {
             let fate = state.faults.call(&mut state.random);
             (fate, state.faults.latency(&mut state.random), state.faults.latency(&mut state.random))
         });
         tokio::time::sleep(there / 2).await;
         let outcome = if records.len() > 1 && !self.settings.may_batch {
-            // Permissions are looked at before anything else.
+            // Permissions are checked before anything else.
             self.with(|state| state.calls.denied += 1);
             Err(batch_denied())
         } else {
             self.take(fate, records)
         };
         if matches!(fate, CallFate::Hangs(_)) {
-            tokio::time::sleep(FOREVER).await;
+            tokio::time::sleep(HANG_TIME).await;
         }
         tokio::time::sleep(back / 2).await;
         if let Ok(results) = &outcome {
@@ -177,18 +169,18 @@ impl ModelSink {
         poison.then(|| BindingError::new(FailureKind::Caller, "a record of the request is not valid"))
     }
 
-    fn enter(&self, records: &[NewRecord]) -> OpenCall {
+    fn open(&self, records: &[NewRecord]) -> OpenCall {
         let bytes: usize = records.iter().map(NewRecord::size).sum();
         let largest = records.iter().map(NewRecord::size).max().unwrap_or(0);
-        let within = (1..=MOST_RECORDS).contains(&records.len())
-            && bytes <= MOST_BYTES.max(self.settings.max_record_size)
+        let within = (1..=MAX_RECORDS).contains(&records.len())
+            && bytes <= MAX_BYTES.max(self.settings.max_record_size)
             && largest <= self.settings.max_record_size;
         self.with(|state| {
             state.open += 1;
-            state.calls.most_open = state.calls.most_open.max(state.open);
-            state.calls.most_records = state.calls.most_records.max(records.len());
+            state.calls.max_open = state.calls.max_open.max(state.open);
+            state.calls.max_records = state.calls.max_records.max(records.len());
             if records.len() > 1 {
-                state.calls.most_bytes = state.calls.most_bytes.max(bytes);
+                state.calls.max_bytes = state.calls.max_bytes.max(bytes);
             }
             if !within {
                 let text = format!("a call had {} records, {bytes} bytes, the largest of {largest}", records.len());
@@ -199,7 +191,7 @@ impl ModelSink {
     }
 }
 
-/// Open until it is answered or given up.
+/// Open until the reply, or until the future is dropped.
 struct OpenCall(ModelSink);
 
 impl Drop for OpenCall {
@@ -213,8 +205,8 @@ impl RecordWriter for ModelSink {
     async fn put(&self, record: &NewRecord, after: Option<&SequenceNumber>) -> Result<Receipt, BindingError> {
         self.with(|state| {
             state.calls.single += 1;
-            if let Some(after) = after.filter(|after| !state.shards.gave(after)) {
-                state.violation.get_or_insert(format!("{after} was never given and is to be followed"));
+            if let Some(after) = after.filter(|after| !state.shards.has_issued(after)) {
+                state.violation.get_or_insert(format!("{after} was never issued, but a record must follow it"));
             }
         });
         let mut results = self.call(std::slice::from_ref(record)).await?;
@@ -236,7 +228,7 @@ impl ShardDirectory for ModelSink {
         });
         tokio::time::sleep(wait).await;
         let failure = |kind| {
-            let (doing, source) = ("listing shards".to_owned(), "fault on purpose".into());
+            let (doing, source) = ("listing shards".to_owned(), "injected fault".into());
             Err(RetrievalError::Unavailable { doing, kind, source })
         };
         if !self.settings.may_list {

@@ -1,44 +1,44 @@
-//! What goes wrong in a [`ModelSink`](super::ModelSink), drawn from a seed.
+//! The faults of a [`ModelSink`](super::ModelSink), drawn from a seed.
 
 use crate::domain::{BindingError, FailureKind, Outcome};
 use std::time::Duration;
 
-/// How often calls and entries fail, each in so many of a thousand, and how long a call takes.
+/// How often calls and entries fail, in thousandths, and how long a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SinkFaults {
     /// Calls that fail as a whole.
     pub calls: u32,
     /// Entries that fail alone.
     pub entries: u32,
-    /// The longest that a call takes, but for those that hang; 0 for no time at all.
-    pub longest: Duration,
+    /// Of a call that does not hang.
+    pub max_latency: Duration,
 }
 
-/// What becomes of one call.
+/// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallFate {
     Works,
     Throttled,
     Refused,
-    /// The service was not reached, and that is known.
+    /// The connection was refused, so it is certain that nothing was stored.
     Unreachable,
     /// The reply is lost, before or after the records were stored.
     Lost(Effect),
-    /// No reply for longer than anybody waits.
+    /// No reply for longer than any deadline.
     Hangs(Effect),
 }
 
-/// What becomes of one entry of a call that works.
+/// What happens to one entry of a call that works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryFate {
     Works,
     Throttled,
     Refused,
-    /// The service fails inside, and it is not known whether the entry was stored.
+    /// An internal failure: the caller cannot know whether the entry was stored.
     Internal(Effect),
 }
 
-/// The truth behind a lost answer.
+/// What really happened when the reply was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     None,
@@ -72,7 +72,7 @@ impl SinkFaults {
     }
 
     pub(super) fn latency(self, random: &mut fastrand::Rng) -> Duration {
-        self.longest.mul_f64(random.f64())
+        self.max_latency.mul_f64(random.f64())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The shards of a [`ModelSink`](super::ModelSink), and what lies in them.
+//! The shards of a [`ModelSink`](super::ModelSink), and the records in them.
 
 use super::SinkSettings;
 use super::sink_faults::{Effect, EntryFate, SinkFaults, internal, refused, throttled};
@@ -6,28 +6,24 @@ use crate::domain::{BindingError, HashKeyRange, NewRecord, Receipt, SequenceNumb
 use md5::{Digest, Md5};
 use tokio::time::Instant;
 
-/// Numbers begin here and have as many digits as those of the service.
+/// The first sequence number; it has as many digits as those of the service.
 const FIRST_NUMBER: u128 = 10_u128.pow(37);
-const MOST_OPEN: usize = 8;
+const MAX_OPEN: usize = 8;
 
 /// A record as the stream holds it.
 #[derive(Debug, Clone)]
 pub struct StoredRecord {
-    /// The shard.
     pub shard: ShardId,
-    /// Its number.
     pub sequence: SequenceNumber,
-    /// The record as it was sent.
     pub record: NewRecord,
-    /// When it was stored.
     pub at: Instant,
-    /// Whether the service said so to whoever sent it.
+    /// Whether the sender got the receipt.
     pub is_confirmed: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct SinkShards {
-    shards: Vec<Held>,
+    shards: Vec<ModelShard>,
     next_number: u128,
     records_per_second: f64,
     bytes_per_second: f64,
@@ -36,7 +32,7 @@ pub(super) struct SinkShards {
 }
 
 #[derive(Debug)]
-struct Held {
+struct ModelShard {
     shard: Shard,
     range: HashKeyRange,
     records: f64,
@@ -66,10 +62,10 @@ impl SinkShards {
     }
 
     pub(super) fn all(&self) -> Vec<Shard> {
-        self.shards.iter().map(|held| held.shard.clone()).collect()
+        self.shards.iter().map(|shard_state| shard_state.shard.clone()).collect()
     }
 
-    pub(super) fn gave(&self, number: &SequenceNumber) -> bool {
+    pub(super) fn has_issued(&self, number: &SequenceNumber) -> bool {
         number.as_str().parse::<u128>().is_ok_and(|number| (FIRST_NUMBER..self.next_number).contains(&number))
     }
 
@@ -96,16 +92,18 @@ impl SinkShards {
         let hash = record.explicit_hash_key.or_else(|| Some(u128::from_be_bytes(Md5::digest(key?.as_str()).into())));
         // Without a key the stream chooses.
         let hash = hash.unwrap_or_else(|| random.u128(..));
-        let covers = |held: &&mut Held| held.shard.is_open && (held.range.start..=held.range.end).contains(&hash);
-        let Some(held) = self.shards.iter_mut().find(covers) else { return Err(internal()) };
-        held.flow(self.records_per_second, self.bytes_per_second, self.byte_depth);
+        let covers = |shard_state: &&mut ModelShard| {
+            shard_state.shard.is_open && (shard_state.range.start..=shard_state.range.end).contains(&hash)
+        };
+        let Some(shard_state) = self.shards.iter_mut().find(covers) else { return Err(internal()) };
+        shard_state.refill(self.records_per_second, self.bytes_per_second, self.byte_depth);
         let size = f64::from(u32::try_from(record.size()).unwrap_or(u32::MAX));
-        if held.records < 1.0 || held.bytes < size {
+        if shard_state.records < 1.0 || shard_state.bytes < size {
             return Err(throttled());
         }
-        held.records -= 1.0;
-        held.bytes -= size;
-        let shard = held.shard.id.clone();
+        shard_state.records -= 1.0;
+        shard_state.bytes -= size;
+        let shard = shard_state.shard.id.clone();
         let Ok(sequence) = self.next_number.to_string().parse::<SequenceNumber>() else { return Err(internal()) };
         self.next_number += 1 + u128::from(random.u32(0..1_000));
         let (record, at) = (record.clone(), Instant::now());
@@ -134,7 +132,7 @@ impl SinkShards {
                 let range = HashKeyRange { start: range.start, end: self.shards[other].range.end };
                 self.replace(&[one, other], &[range]);
             }
-            Some(_) | None if open.len() < MOST_OPEN && range.end - range.start > 1 => {
+            Some(_) | None if open.len() < MAX_OPEN && range.end - range.start > 1 => {
                 let middle = range.start + (range.end - range.start) / 2;
                 let halves = [
                     HashKeyRange { start: range.start, end: middle },
@@ -160,12 +158,12 @@ impl SinkShards {
         let id = ShardId::new(format!("shardId-{:012}", self.shards.len()));
         let shard = Shard { id, parents, hash_range: Some(range), is_open: true };
         let (records, bytes, as_of) = (self.records_per_second, self.byte_depth, Instant::now());
-        self.shards.push(Held { shard, range, records, bytes, as_of });
+        self.shards.push(ModelShard { shard, range, records, bytes, as_of });
     }
 }
 
-impl Held {
-    fn flow(&mut self, records_per_second: f64, bytes_per_second: f64, byte_depth: f64) {
+impl ModelShard {
+    fn refill(&mut self, records_per_second: f64, bytes_per_second: f64, byte_depth: f64) {
         let now = Instant::now();
         let time = (now - self.as_of).as_secs_f64();
         self.records = time.mul_add(records_per_second, self.records).min(records_per_second);

@@ -1,38 +1,38 @@
-//! Waiting for facts, never for time.
+//! Waits for conditions instead of sleeping for a fixed time.
 
 use std::time::Duration;
 
-/// How long any fact may take on a busy machine. Reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Between two looks at a fact that nobody announces, such as the state of another process.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Enough for any condition on a busy machine. It is reached only when something is broken.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// Between two checks of a condition that sends no notification, such as the state of another process.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a future gives, if it does so within five minutes.
+/// The output of a future that must be ready within five minutes.
 ///
 /// # Panics
-/// When it does not; the text names what was waited for.
+/// When it is not; the message contains `what`.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let Ok(value) = tokio::time::timeout(PATIENCE, future).await else { in_vain(what) };
+    let Ok(value) = tokio::time::timeout(TIMEOUT, future).await else { timed_out(what) };
     value
 }
 
-/// Asks again and again until the answer is there.
+/// Polls until there is a value.
 ///
 /// # Panics
-/// When it is not there within five minutes.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asking = async {
+/// When there is none within five minutes; the message contains `what`.
+pub async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
+    let polling = async {
         loop {
-            if let Some(answer) = ask().await {
-                return answer;
+            if let Some(value) = poll().await {
+                return value;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    within(what, asking).await
+    within(what, polling).await
 }
 
-#[expect(clippy::panic, reason = "how a test says that something is broken")]
-fn in_vain(what: &str) -> ! {
-    panic!("waited {PATIENCE:?} in vain: {what}")
+#[expect(clippy::panic, reason = "only tests call this")]
+fn timed_out(what: &str) -> ! {
+    panic!("timed out after {TIMEOUT:?}: {what}")
 }

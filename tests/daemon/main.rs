@@ -9,11 +9,11 @@ mod inputs;
 mod world;
 
 mod access;
+mod api;
 mod app_failures;
 mod docs;
 mod dynamodb;
 mod dynamodb_bulk;
-mod face;
 mod fan_out_tls;
 mod faulty_backend;
 mod killed;

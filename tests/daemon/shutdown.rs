@@ -53,7 +53,7 @@ async fn a_record_that_the_app_never_answers_is_cut_and_comes_again() {
     settings.graceful_shutdown = Some(Duration::from_secs(1));
     let sidecar = Sidecar::start(&settings).await.unwrap();
     app.until("the first record", |events| events.len() == 1).await;
-    assert_eq!(sidecar.stop().await, Shutdown::Cut, "a cut is told by the exit code");
+    assert_eq!(sidecar.stop().await, Shutdown::Aborted, "an abort is reported by the exit code");
 
     app.behave(Behaviour::Answer(200));
     let sidecar = world.sidecar(Some(&app)).await;

@@ -128,7 +128,7 @@ fn an_excerpt_ends_where_the_record_is_quoted() {
     let large: String = (0..100_000).map(|number| format!("{number} ")).collect();
     let answer = format!("wrong: {}", &large[300_003..300_100]);
     let shown = excerpt(answer.as_bytes(), large.as_bytes()).unwrap();
-    assert!(shown.starts_with("wrong:") && shown.len() < "wrong: …".len() + QUOTATION, "{shown}");
+    assert!(shown.starts_with("wrong:") && shown.len() < "wrong: …".len() + MIN_QUOTE, "{shown}");
 }
 
 #[test]
@@ -140,6 +140,6 @@ fn what_is_no_answer_is_described_without_the_record() {
         (b"\xff\xfe secret-record", "secret-record", "it is not text, or repeats the record"),
         (b"POST /orders HTTP/1.1\r\ndapr-api-token: t", "x", "it repeats the request"),
     ] {
-        assert_eq!(described(Finding::Unknown(opening.to_owned()), sent.as_bytes()), expected, "{opening:?}");
+        assert_eq!(described(InvalidResponse::Unknown(opening.to_owned()), sent.as_bytes()), expected, "{opening:?}");
     }
 }

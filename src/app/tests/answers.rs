@@ -97,12 +97,12 @@ async fn an_answer_before_the_body_was_read_is_the_answer() {
 
 #[tokio::test]
 async fn a_head_that_was_cut_is_no_answer() {
-    for cut in
+    for response in
         ["", "HTT", "HTTP/1.1 200 O", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n", "HTTP/1.1 100 Continue\r\n\r\n"]
     {
         for end in [vec![], vec![Step::Reset]] {
-            let error = failure([answering(cut), end].concat()).await;
-            assert!(matches!(error, DeliveryError::Unanswered { was_idle: false, .. }), "{cut:?}: {error:?}");
+            let error = failure([answering(response), end].concat()).await;
+            assert!(matches!(error, DeliveryError::Unanswered { was_idle: false, .. }), "{response:?}: {error:?}");
             let line = cause_line(&error);
             let expected = "the app closed the connection before it had answered POST /orders, and may have taken it: ";
             assert!(line.starts_with(expected) && line.len() > expected.len(), "{line}");

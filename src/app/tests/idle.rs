@@ -1,6 +1,6 @@
 //! Connections that are kept between requests, and what happens to those that the app closes.
 
-use super::super::connection::Link;
+use super::super::connection::Connection;
 use super::{Act, OK, app, channel, deliver};
 use crate::domain::DeliveryError;
 use crate::testing::until;
@@ -117,11 +117,11 @@ async fn idle_connections_are_closed_when_asked() {
 #[tokio::test]
 async fn a_request_over_a_connection_that_has_ended_is_known_as_not_written() {
     let app = app([Act::AnswerThenClose(OK.to_owned())]).await;
-    let mut link = Link::open("127.0.0.1", app.port).await.unwrap();
+    let mut connection = Connection::open("127.0.0.1", app.port).await.unwrap();
     let request = || Request::new(Full::new(Bytes::new()));
-    let answer = link.head(request()).await.unwrap();
-    link.finish(answer.into_body(), false).await;
-    until("the end of the connection", async || (!link.is_reusable()).then_some(())).await;
-    let broken = link.head(request()).await.unwrap_err();
-    assert!(!broken.was_written && !broken.was_begun && broken.finding.is_none(), "{broken:?}");
+    let answer = connection.head(request()).await.unwrap();
+    connection.finish(answer.into_body(), false).await;
+    until("the end of the connection", async || (!connection.is_reusable()).then_some(())).await;
+    let broken = connection.head(request()).await.unwrap_err();
+    assert!(!broken.was_written && !broken.has_response && broken.invalid_response.is_none(), "{broken:?}");
 }

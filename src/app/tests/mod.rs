@@ -118,7 +118,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
     let mut body = read.split_off(head_end);
     while body.len() < length {
-        assert_ne!(stream.read_buf(&mut body).await.unwrap(), 0, "cut in the body");
+        assert_ne!(stream.read_buf(&mut body).await.unwrap(), 0, "closed within the body");
     }
     Some((head, body))
 }

@@ -1,37 +1,35 @@
-//! Who a component is towards AWS: finding credentials, keeping them fresh, replacing those that were refused.
+//! The AWS credentials of a component: where they come from, how they stay fresh, and what happens when AWS refuses them.
 //!
-//! `connect` makes [`Identities`], which the SDK asks for each call. Keys of a component file are answered as they are.
-//! Everything else has a keeper, one task that owns the state:
+//! The SDK asks [`CredentialsProvider`] for each request. Keys of a component file are returned as they are. All other
+//! credentials have a `CredentialRefresher`, one task that owns their state:
 //!
 //! ```text
-//!  sources ─► sts (roles) ─► keeper ─► standing ─► Identities ─► each call
-//!  environment, files,        loads      held         ▲             │ refused (ExpiredToken, …)
-//!  web identity, container,   again      missing      └── refusal ◄─┘ reload once, then that call once more
-//!  instance, process
+//!  source ───► loader ────────► refresher ─► CredentialState ─► provider ─► each request
+//!  environment,  tries sources,     ▲                                          │ refused (ExpiredToken, …)
+//!  files, …      assumes roles      └───────────── refusal ◄───────────────────┘ reload, send once more
 //! ```
 //!
-//! Whatever a source gives passes `key_text` first: nothing is signed with a key that no HTTP header can carry.
+//! Invariants:
+//! - A request never waits for a refresh, only for the very first load and for the reload after a refusal.
+//! - Credentials stay in use until they expire, however often loading fails.
+//! - A shared file that changes is read again within two seconds.
+//! - Nothing is signed with a key that no HTTP header can carry (`keys`).
+//! - No text shows a secret or a token, and of an access key id at most the last four characters.
 //!
-//! Laws: a call never waits for a refresh, only for the very first load and after a refusal. What is held stays until its
-//! real expiry, however often loading fails. A file that changes is read again within two seconds. No text names a key,
-//! a token or a secret; the last four letters of the access key's id are the most that is shown.
-//!
-//! Why not the SDK's own cache: it refreshes only when a call needs it, reads the shared files once for ever, keeps an
-//! identity that the service refuses, and tells neither which sources were asked nor what they said. Its sources are
-//! used; a new one for each load, because it is the source that remembers the files.
+//! Why not the SDK's identity cache: it refreshes only when a request needs it, reads the shared files once, keeps
+//! credentials that the service refuses, and does not report which sources were tried and why each failed. The sources
+//! are the SDK's; each load makes new ones, because a source remembers the files that it has read.
 
-mod files;
-mod identities;
-mod keeper;
-mod key_text;
-mod not_built_in;
-mod not_text;
+mod keys;
+mod loader;
+mod provider;
+mod refresher;
 mod refusal;
-mod sources;
-mod standing;
+mod source;
+mod source_error;
+mod state;
 mod sts;
 
-pub(super) use identities::{Identities, Surroundings};
-pub use key_text::{KeyText, key_text};
-pub(super) use refusal::{NeverSent, NoteSigner, RefusedIdentity};
-pub(super) use standing::NoCredentials;
+pub use keys::{CredentialText, check_credential_text};
+pub(super) use provider::CredentialsProvider;
+pub(super) use refusal::{RefusedCredentials, TrackSigner};

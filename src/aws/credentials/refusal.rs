@@ -1,28 +1,30 @@
-//! Noticing in the SDK's own path that the service refused an identity, and sending that call once more with a new one.
+//! Credentials that a service refuses: the request is sent once more, with new ones.
 //!
-//! A refusal that the clock explains is no refusal of the identity: it is sent once more with the same keys.
+//! If the local clock explains the refusal, the credentials are not to blame: the request is sent once more with the same
+//! keys.
 //!
-//! Here, below every retry of ours, because the second attempt must be signed anew and because each caller would
-//! otherwise have to know about it. Nothing else is repeated here: the SDK is told to make two attempts and this
-//! classifier forbids the second for any other failure.
+//! Why inside the SDK, below all other retries: the second attempt must be signed again, and otherwise each caller would
+//! have to know about it. The SDK is configured for two attempts; the classifier here forbids the second one after any
+//! other failure.
 
-use super::super::clock::ClockOffset;
-use super::identities::{Identities, Refusal};
+use super::super::clock::ClockSkew;
+use super::super::error_code::error_code;
+use super::super::unsent::NeverSent;
+use super::provider::{CredentialsProvider, Refusal};
 use aws_smithy_runtime_api::box_error::BoxError as SdkBoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextMut,
     InterceptorContext,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction, RetryClassifierPriority};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_smithy_types::retry::ErrorKind;
-use serde_json::Value;
 use std::time::Duration;
 
-/// Codes by which a service refuses the one who asks, not what is asked.
+/// Codes by which a service refuses the caller's identity or signature, not the request itself.
 const REFUSED: [&str; 9] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -35,35 +37,26 @@ const REFUSED: [&str; 9] = [
     "RequestTimeTooSkewed",
 ];
 
-/// Whose key a request was signed with. There is one once a request is about to be sent.
+/// The key that a request was signed with. Stored when the request is about to be sent.
 #[derive(Debug, Clone)]
 struct SignedBy {
     key: String,
     token: Option<String>,
 }
 
-/// A call failed before its request was sent: it could not be built, addressed or signed. Without this mark such a
-/// failure looks to the SDK's users like a connection that broke.
-#[derive(Debug, thiserror::Error)]
-#[error("the request was never sent")]
-pub(in super::super) struct NeverSent {
-    /// Whether the time for the attempt was over.
-    pub(in super::super) is_late: bool,
-    source: SdkBoxError,
-}
-
 impl Storable for SignedBy {
     type Storer = StoreReplace<Self>;
 }
 
-/// Notes on each answer whose key the request was signed with, and marks the failure of a request that was never sent.
+/// Attaches to each error response the key that its request was signed with, and marks the failure of a request that was
+/// never sent with [`NeverSent`].
 #[derive(Debug)]
-pub(in super::super) struct NoteSigner;
+pub(in super::super) struct TrackSigner;
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
-impl Intercept for NoteSigner {
+impl Intercept for TrackSigner {
     fn name(&self) -> &'static str {
-        "note the signer"
+        "track the signer"
     }
 
     fn read_before_transmit(
@@ -100,7 +93,7 @@ impl Intercept for NoteSigner {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), SdkBoxError> {
-        // A success needs no signer, and most answers are one.
+        // Only refusals need the signer; most responses are successes.
         if !context.response().status().is_success()
             && let Some(signer) = config.load::<SignedBy>().cloned()
         {
@@ -115,19 +108,19 @@ fn key_of(authorization: &str) -> Option<&str> {
     authorization.split_once("Credential=")?.1.split('/').next()
 }
 
-/// Allows a second attempt where the identity was refused and another one can be had.
+/// Allows a second attempt after a refusal, if there may be other credentials.
 #[derive(Debug)]
-pub(in super::super) struct RefusedIdentity(pub(in super::super) Identities);
+pub(in super::super) struct RefusedCredentials(pub(in super::super) CredentialsProvider);
 
-impl ClassifyRetry for RefusedIdentity {
+impl ClassifyRetry for RefusedCredentials {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let response = context.response().filter(|response| response.status().is_client_error());
-        let Some((response, code)) = response.and_then(|response| Some((response, code_of(response)?))) else {
+        let Some((response, code)) = response.and_then(|response| Some((response, error_code(response)?))) else {
             return RetryAction::RetryForbidden;
         };
-        if let Some(offset) = ClockOffset::behind_refusal(response, &code) {
-            // The keys are not to blame. The SDK signs the second attempt by the service's clock.
-            offset.log();
+        if let Some(skew) = ClockSkew::explaining(response, &code) {
+            // The SDK signs the second attempt by the service's clock.
+            skew.log();
             return RetryAction::retryable_error_with_explicit_delay(ErrorKind::ClientError, Duration::ZERO);
         }
         if !REFUSED.contains(&code.as_str()) {
@@ -144,75 +137,18 @@ impl ClassifyRetry for RefusedIdentity {
     }
 
     fn name(&self) -> &'static str {
-        "refused identity"
+        "refused credentials"
     }
 
-    /// First of all, because it forbids what the SDK's own would repeat.
+    /// Before the SDK's own classifiers, because it forbids what they would retry.
     fn priority(&self) -> RetryClassifierPriority {
         RetryClassifierPriority::run_before(RetryClassifierPriority::http_status_code_classifier())
     }
 }
 
-/// Logs a clock that is off, and leaves the retry to the SDK.
-#[derive(Debug)]
-pub(super) struct LogClock;
-
-impl ClassifyRetry for LogClock {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let response = context.response().filter(|response| response.status().is_client_error());
-        let offset = response.and_then(|response| ClockOffset::behind_refusal(response, &code_of(response)?));
-        offset.into_iter().for_each(ClockOffset::log);
-        RetryAction::NoActionIndicated
-    }
-
-    fn name(&self) -> &'static str {
-        "log the clock"
-    }
-}
-
-/// The code of an error in AWS's JSON protocols: a header, else a field of the body; a namespace before `#` and what
-/// follows a `:` are no part of it. In the XML of STS: the element `Code`.
-fn code_of(response: &HttpResponse) -> Option<String> {
-    let of_header = response.headers().get("x-amzn-errortype").map(str::to_owned);
-    let of_body = || {
-        let bytes = response.body().bytes()?;
-        if let Some((_, rest)) = str::from_utf8(bytes).ok()?.split_once("<Code>") {
-            return rest.split_once("</Code>").map(|(code, _)| code.to_owned());
-        }
-        let body: Value = serde_json::from_slice(bytes).ok()?;
-        let code = body.get("__type").or_else(|| body.get("code"))?.as_str()?;
-        Some(code.to_owned())
-    };
-    let written = of_header.or_else(of_body)?;
-    let code = written.rsplit('#').next().unwrap_or_default();
-    code.split(':').next().map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_smithy_types::body::SdkBody;
-
-    fn answer(body: &'static str) -> HttpResponse {
-        HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body))
-    }
-
-    #[test]
-    fn a_code_is_found_wherever_aws_writes_it() {
-        for body in [
-            r#"{"__type":"com.amazonaws.kinesis.v20131202#ExpiredTokenException","message":"x"}"#,
-            r#"{"__type":"ExpiredTokenException"}"#,
-            r#"{"code":"ExpiredTokenException:http://internal"}"#,
-        ] {
-            assert_eq!(code_of(&answer(body)).as_deref(), Some("ExpiredTokenException"), "{body}");
-        }
-        let of_sts = "<ErrorResponse><Error><Type>Sender</Type><Code>RequestExpired</Code></Error></ErrorResponse>";
-        assert_eq!(code_of(&answer(of_sts)).as_deref(), Some("RequestExpired"));
-        assert_eq!(code_of(&answer("<html>")), None);
-        let mut headed = answer("");
-        headed.headers_mut().insert("x-amzn-errortype", "ExpiredToken:http://x");
-        assert_eq!(code_of(&headed).as_deref(), Some("ExpiredToken"));
-    }
 
     #[test]
     fn the_key_of_a_signature_is_found() {

@@ -1,9 +1,8 @@
-//! The shards of a stream.
+//! The shards of a stream, and which stream it is.
 
-use super::super::failure::{Failed, classify};
+use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
-use super::record::timestamp;
-use super::service_date::ServiceDate;
+use super::time::{ResponseDate, timestamp};
 use crate::domain::{
     FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, StreamDirectory,
     StreamIdentity, Timestamp,
@@ -13,30 +12,29 @@ use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard, StreamDescriptionSummary};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a listing whose token ran out is begun anew; a token lives 300 s.
-const RESTARTS: u32 = 3;
-/// Codes after which the stream is not described again: the right is missing, or an emulator does not have the operation.
-/// Refused credentials have other codes and pass.
+/// How often a listing starts again because its token expired; a token is valid for 300 s.
+const MAX_RESTARTS: u32 = 3;
+/// Codes after which the stream is not described again: the permission is missing, or an emulator does not have the
+/// operation. Refused credentials have other codes and are temporary.
 const NOT_ALLOWED: [&str; 3] = ["AccessDeniedException", "AccessDenied", "UnknownOperationException"];
 
-/// Names the shards of one stream by `ListShards`.
 #[derive(Debug)]
 pub struct Directory {
     connection: Connection,
     client: aws_sdk_kinesis::Client,
     stream: StreamRef,
-    /// We may not describe the stream, and need not ask again.
+    /// `DescribeStreamSummary` is not allowed.
     is_denied: AtomicBool,
 }
 
 impl Directory {
-    /// For one stream, which need not exist yet.
+    /// The stream need not exist yet.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef) -> Self {
         Self { connection: connection.clone(), client: connection.kinesis(), stream, is_denied: AtomicBool::new(false) }
     }
 
-    async fn pages(&self) -> Result<(Vec<Shard>, Timestamp), Failed> {
+    async fn pages(&self) -> Result<(Vec<Shard>, Timestamp), CallError> {
         let (first, listed_at) = self.page(None).await?;
         let mut shards: Vec<Shard> = first.shards().iter().map(shard).collect();
         let mut token = first.next_token;
@@ -48,8 +46,8 @@ impl Directory {
         Ok((shards, listed_at))
     }
 
-    /// The service takes either a token or a stream, never both.
-    async fn page(&self, token: Option<String>) -> Result<(ListShardsOutput, Timestamp), Failed> {
+    /// The service accepts either a token or a stream.
+    async fn page(&self, token: Option<String>) -> Result<(ListShardsOutput, Timestamp), CallError> {
         let _permit = self.connection.permit().await;
         let call = self.client.list_shards();
         let call = match (token, &self.stream) {
@@ -57,37 +55,32 @@ impl Directory {
             (None, StreamRef::Name(name)) => call.stream_name(name),
             (None, StreamRef::Arn { arn, .. }) => call.stream_arn(arn),
         };
-        let date = ServiceDate::default();
+        let date = ResponseDate::default();
         let output = call.customize().interceptor(date.clone()).send().await;
         let output = output.map_err(|error| classify("Kinesis: ListShards", error))?;
         Ok((output, date.or_local(&self.client)))
     }
 
-    /// The identity as far as the configuration states it.
+    /// What the configuration says about the stream, without a call.
     fn configured(&self) -> StreamIdentity {
         StreamIdentity { stream: self.stream.to_string().into(), created: None }
     }
 
     async fn describe(&self) -> Result<StreamIdentity, RetrievalError> {
         let _permit = self.connection.permit().await;
-        let call = match &self.stream {
-            StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name),
-            StreamRef::Arn { arn, .. } => self.client.describe_stream_summary().stream_arn(arn),
-        };
-        let output = match call.send().await.map_err(|error| classify("Kinesis: DescribeStreamSummary", error)) {
-            Ok(output) => output,
-            Err(failed) if NOT_ALLOWED.iter().any(|code| failed.is(code)) => {
+        let summary = match describe(&self.client, &self.stream).await {
+            Ok(summary) => summary,
+            Err(error) if NOT_ALLOWED.iter().any(|code| error.is(code)) => {
                 tracing::warn!(
                     stream = %self.stream,
-                    reason = %failed.text,
+                    reason = %error.text,
                     "DescribeStreamSummary is not allowed; a stream that is deleted and created again will not be noticed"
                 );
                 self.is_denied.store(true, Ordering::Relaxed);
                 return Ok(self.configured());
             }
-            Err(failed) => return Err(failed.about_stream(&self.stream, "describing")),
+            Err(error) => return Err(error.about_stream(&self.stream, "describing")),
         };
-        let summary = output.stream_description_summary;
         Ok(summary.map_or_else(|| self.configured(), |summary| identity(&summary, self.configured())))
     }
 }
@@ -99,8 +92,8 @@ impl ShardDirectory for Directory {
         let (shards, listed_at) = loop {
             match self.pages().await {
                 Ok(listing) => break listing,
-                Err(failed) if failed.is("ExpiredNextTokenException") && restarts < RESTARTS => restarts += 1,
-                Err(failed) => return Err(failed.about_stream(&self.stream, "listing the shards of")),
+                Err(error) if error.is("ExpiredNextTokenException") && restarts < MAX_RESTARTS => restarts += 1,
+                Err(error) => return Err(error.about_stream(&self.stream, "listing the shards of")),
             }
         };
         Ok(ShardListing { shards, listed_at })
@@ -114,14 +107,26 @@ impl StreamDirectory for Directory {
     }
 }
 
-/// The identity as described. Emulators may leave the ARN empty.
+pub(super) async fn describe(
+    client: &aws_sdk_kinesis::Client,
+    stream: &StreamRef,
+) -> Result<Option<StreamDescriptionSummary>, CallError> {
+    let call = match stream {
+        StreamRef::Name(name) => client.describe_stream_summary().stream_name(name),
+        StreamRef::Arn { arn, .. } => client.describe_stream_summary().stream_arn(arn),
+    };
+    let output = call.send().await.map_err(|error| classify("Kinesis: DescribeStreamSummary", error))?;
+    Ok(output.stream_description_summary)
+}
+
+/// Emulators may leave the ARN empty.
 fn identity(summary: &StreamDescriptionSummary, configured: StreamIdentity) -> StreamIdentity {
     let arn = summary.stream_arn.as_str();
     let stream = if StreamIdentity::is_arn(arn) { arn.into() } else { configured.stream };
     StreamIdentity { stream, created: timestamp(&summary.stream_creation_timestamp) }
 }
 
-impl Failed {
+impl CallError {
     fn about_stream(mut self, stream: &StreamRef, doing: &str) -> RetrievalError {
         if self.kind == FailureKind::NotFound {
             return RetrievalError::NotFound { what: format!("the stream {stream}"), source: self.source };
@@ -130,7 +135,7 @@ impl Failed {
         if self.is("ResourceInUseException") {
             self.kind = FailureKind::Transient;
         }
-        self.retrieving(&format!("{doing} {stream}"))
+        self.into_retrieval_error(&format!("{doing} {stream}"))
     }
 }
 
@@ -157,7 +162,7 @@ mod tests {
     use aws_smithy_types::DateTime;
 
     #[test]
-    fn a_described_stream_is_known_by_its_arn_and_its_creation() {
+    fn a_described_stream_is_identified_by_its_arn_and_its_creation() {
         let arn = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders";
         for (described, expected) in [(arn, arn), ("", "orders")] {
             let summary = StreamDescriptionSummary::builder()

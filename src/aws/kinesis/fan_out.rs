@@ -1,14 +1,13 @@
 //! Enhanced fan-out: `SubscribeToShard`, one HTTP client for each subscription.
 
-use super::super::failure::{Failed, classify};
+use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
 use super::record::records;
 use super::registration;
-use super::resubscribe::Resubscribe;
-use super::subscribe::{Opened, Opening, Subscription, ask};
+use super::subscription::{PendingSubscription, Subscription, subscribe};
+use super::subscription_plan::SubscriptionPlan;
 use crate::domain::{
-    BindingError, BoxError, FailureKind, Fetched, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId,
-    StartingPosition,
+    BindingError, Fetched, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId, StartingPosition,
 };
 use async_trait::async_trait;
 use aws_sdk_kinesis::types::{SubscribeToShardEvent, SubscribeToShardEventStream};
@@ -16,47 +15,45 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// The times that a subscription keeps. Settable for tests; the defaults follow the service's rules.
+/// Timeouts of subscriptions. Settable for tests; the defaults follow the service's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FanOutTimes {
-    /// Silence after which a subscription counts as dead while an event is waited for. The service sends an event every
-    /// few seconds even when there is no record.
+pub struct FanOutTimeouts {
+    /// After this long without an event a subscription counts as broken. The service sends an event every few seconds, even
+    /// without records.
     pub silence: Duration,
-    /// A subscription that nobody read for so long is given up and taken anew at the next read.
+    /// If a subscription was not read for this long, the next read replaces it.
     pub unread: Duration,
-    /// How long the answer to a subscription may take.
-    pub answer: Duration,
-    /// The least time between a success and the next try; the service refuses earlier ones.
-    pub apart: Duration,
+    /// How long the response to a subscription may take.
+    pub response: Duration,
+    /// The least time between two subscriptions; the service refuses earlier ones.
+    pub min_interval: Duration,
 }
 
-impl Default for FanOutTimes {
-    /// 35 s of silence, 20 s unread, 10 s for the answer, 5 s apart.
+impl Default for FanOutTimeouts {
     fn default() -> Self {
         Self {
             silence: Duration::from_secs(35),
             unread: Duration::from_secs(20),
-            answer: Duration::from_secs(10),
-            apart: Duration::from_secs(5),
+            response: Duration::from_secs(10),
+            min_interval: Duration::from_secs(5),
         }
     }
 }
 
-/// Opens shards of one stream for a registered consumer.
 #[derive(Debug)]
 pub struct FanOut {
     connection: Connection,
     stream: StreamRef,
     consumer_arn: String,
-    times: FanOutTimes,
+    timeouts: FanOutTimeouts,
 }
 
 impl FanOut {
-    /// Registers the consumer called `consumer` unless it exists, and waits until it is active, however long that
-    /// takes. It is never deregistered.
+    /// Registers the consumer `consumer` unless it exists, and waits until it is active, however long that takes. It is
+    /// never deregistered.
     ///
     /// # Errors
-    /// When the service refuses for a reason that does not pass.
+    /// If the service refuses, and waiting does not help.
     pub async fn register(connection: &Connection, stream: StreamRef, consumer: &str) -> Result<Self, BindingError> {
         let consumer_arn = registration::consumer_arn(connection, &stream, consumer).await?;
         Ok(Self::with_consumer(connection, stream, consumer_arn))
@@ -65,13 +62,12 @@ impl FanOut {
     /// For a consumer that is known to be active.
     #[must_use]
     pub fn with_consumer(connection: &Connection, stream: StreamRef, consumer_arn: String) -> Self {
-        Self { connection: connection.clone(), stream, consumer_arn, times: FanOutTimes::default() }
+        Self { connection: connection.clone(), stream, consumer_arn, timeouts: FanOutTimeouts::default() }
     }
 
-    /// The same with other times.
     #[must_use]
-    pub const fn with_times(mut self, times: FanOutTimes) -> Self {
-        self.times = times;
+    pub const fn with_timeouts(mut self, timeouts: FanOutTimeouts) -> Self {
+        self.timeouts = timeouts;
         self
     }
 
@@ -84,7 +80,7 @@ impl FanOut {
 
 #[async_trait]
 impl Retrieval for FanOut {
-    /// Lazy: nothing is asked before the first `next`.
+    /// Sends nothing before the first `next`.
     async fn open(
         &self,
         shard: &ShardId,
@@ -95,32 +91,32 @@ impl Retrieval for FanOut {
             stream: self.stream.clone(),
             consumer_arn: self.consumer_arn.clone(),
             shard: shard.clone(),
-            times: self.times,
-            plan: Resubscribe::new(position.clone(), self.times.apart, Instant::now()),
-            opening: None,
+            timeouts: self.timeouts,
+            plan: SubscriptionPlan::new(position.clone(), self.timeouts.min_interval, Instant::now()),
+            pending: None,
             subscription: None,
-            quiet_since: None,
-            left_at: None,
+            silent_since: None,
+            returned_at: None,
             ended: None,
         }))
     }
 }
 
-/// One shard. What is under way is kept here, not in the future of `next`, so a dropped `next` loses nothing.
+/// One shard. Calls in flight are kept here, not in the future of `next`, so that a dropped `next` loses nothing.
 struct FanOutSource {
     connection: Connection,
     stream: StreamRef,
     consumer_arn: String,
     shard: ShardId,
-    times: FanOutTimes,
-    plan: Resubscribe,
-    opening: Option<Opening>,
+    timeouts: FanOutTimeouts,
+    plan: SubscriptionPlan,
+    pending: Option<PendingSubscription>,
     subscription: Option<Subscription>,
-    /// Since when we wait for an event.
-    quiet_since: Option<Instant>,
-    /// When the caller was last given something.
-    left_at: Option<Instant>,
-    /// The end was signalled with these children, and the caller does not know it yet.
+    /// Since when an event is waited for.
+    silent_since: Option<Instant>,
+    /// When the caller last got a batch.
+    returned_at: Option<Instant>,
+    /// The children of the shard that ended; to be returned after the last records.
     ended: Option<Vec<ShardId>>,
 }
 
@@ -138,8 +134,8 @@ impl fmt::Debug for FanOutSource {
 #[async_trait]
 impl RecordSource for FanOutSource {
     async fn next(&mut self) -> Result<Fetched, RetrievalError> {
-        if self.left_at.take().is_some_and(|left| left.elapsed() > self.times.unread) {
-            tracing::debug!(shard = %self.shard, "gave up a subscription that was not read");
+        if self.returned_at.take().is_some_and(|at| at.elapsed() > self.timeouts.unread) {
+            tracing::debug!(shard = %self.shard, "subscription was not read for too long; it is replaced");
             self.unsubscribe();
         }
         loop {
@@ -152,7 +148,7 @@ impl RecordSource for FanOutSource {
             }
             let Some(event) = self.event().await? else { continue };
             if let Some(batch) = self.accept(event)? {
-                self.left_at = Some(Instant::now());
+                self.returned_at = Some(Instant::now());
                 return Ok(Fetched::Batch(batch));
             }
         }
@@ -160,40 +156,40 @@ impl RecordSource for FanOutSource {
 }
 
 impl FanOutSource {
-    /// Takes one step towards a subscription.
+    /// Makes one attempt to subscribe.
     async fn subscribe(&mut self) -> Result<(), RetrievalError> {
-        if self.opening.is_none() {
+        if self.pending.is_none() {
             sleep_until(self.plan.not_before()).await;
         }
         let now = Instant::now();
-        let (plan, times) = (&mut self.plan, self.times);
-        let opening = self.opening.get_or_insert_with(|| {
+        let pending = self.pending.get_or_insert_with(|| {
             let client = self.connection.fan_out_kinesis();
-            ask(client, &self.consumer_arn, &self.shard, plan.position(), now + times.answer)
+            let deadline = now + self.timeouts.response;
+            subscribe(client, &self.consumer_arn, &self.shard, self.plan.position(), deadline)
         });
-        let outcome = opening.await;
-        self.opening = None;
-        match outcome {
-            Ok(Opened { subscription, date }) => {
+        let result = pending.await;
+        self.pending = None;
+        match result {
+            Ok((subscription, date)) => {
                 self.plan.subscribed(Instant::now(), date);
                 self.subscription = Some(subscription);
-                self.quiet_since = None;
+                self.silent_since = None;
                 Ok(())
             }
-            Err(failed) => self.heal(failed),
+            Err(error) => self.failed(error),
         }
     }
 
-    /// Waits for an event; `None` when the subscription ended, for whatever reason, and must be renewed.
+    /// Waits for an event; `None` if the subscription has ended, or for an unknown type of event.
     async fn event(&mut self) -> Result<Option<SubscribeToShardEvent>, RetrievalError> {
         let Some(subscription) = &mut self.subscription else { return Ok(None) };
-        let dead_at = *self.quiet_since.get_or_insert_with(Instant::now) + self.times.silence;
+        let dead_at = *self.silent_since.get_or_insert_with(Instant::now) + self.timeouts.silence;
         match timeout_at(dead_at, subscription.receive()).await {
             Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => {
-                self.quiet_since = None;
+                self.silent_since = None;
                 Ok(Some(event))
             }
-            // A kind of event that this SDK does not know.
+            // An event type that this SDK does not know.
             Ok(Ok(Some(_))) => Ok(None),
             Ok(Ok(None)) => {
                 self.unsubscribe();
@@ -201,22 +197,23 @@ impl FanOutSource {
             }
             Ok(Err(error)) => {
                 self.unsubscribe();
-                self.heal(classify("Kinesis: SubscribeToShard", error)).map(|()| None)
+                self.failed(classify("Kinesis: SubscribeToShard", error)).map(|()| None)
             }
             Err(_) => {
-                tracing::warn!(shard = %self.shard, silence = ?self.times.silence, "subscription went silent, subscribed anew");
+                let silence = self.timeouts.silence;
+                tracing::warn!(shard = %self.shard, ?silence, "subscription was silent for too long; it is replaced");
                 self.unsubscribe();
                 Ok(None)
             }
         }
     }
 
-    /// Takes an event in; `None` when it held nothing but the end of the shard.
+    /// `None` if the event has nothing but the end of the shard.
     fn accept(&mut self, event: SubscribeToShardEvent) -> Result<Option<RecordBatch>, RetrievalError> {
-        let (records, last) = records(event.records).map_err(|source| self.malformed(source))?;
+        let (records, last) = records(event.records, &self.shard, &self.stream)?;
         let children = event.child_shards.unwrap_or_default();
-        // At the end AWS names the children and nothing to go on from. Emulators name the children of a closed shard
-        // while it still has records. No children and nothing to go on from: an end that the caller must confirm.
+        // At the end AWS returns the children and no continuation number. Emulators return the children of a closed shard
+        // while it still has records. Without children and continuation number the caller must confirm the end.
         let is_last = !children.is_empty() && records.is_empty();
         let is_end = is_last || event.continuation_sequence_number.is_empty();
         self.plan.received(last, event.continuation_sequence_number.parse().ok());
@@ -231,32 +228,28 @@ impl FanOutSource {
         Ok(Some(RecordBatch { records, behind }))
     }
 
-    fn malformed(&self, source: BoxError) -> RetrievalError {
-        let doing = format!("reading {} of stream {}: a record has no valid number", self.shard, self.stream);
-        RetrievalError::Unavailable { doing, kind: FailureKind::Permanent, source }
-    }
-
     fn unsubscribe(&mut self) {
         self.subscription = None;
-        self.opening = None;
-        self.quiet_since = None;
+        self.pending = None;
+        self.silent_since = None;
     }
 
-    fn heal(&mut self, failed: Failed) -> Result<(), RetrievalError> {
+    /// Schedules the next attempt, or returns the error.
+    fn failed(&mut self, error: CallError) -> Result<(), RetrievalError> {
         let now = Instant::now();
-        if self.plan.failed(failed.kind, failed.code.as_deref(), now) {
+        if self.plan.failed(error.kind, error.code.as_deref(), now) {
             let (refusals, wait) = (self.plan.refusals(), self.plan.not_before().saturating_duration_since(now));
             if refusals > 1 && refusals.is_power_of_two() {
                 let consumer = &self.consumer_arn;
-                let remedy = "look for another process that reads with the same consumerName and another lease table, \
+                let remedy = "check whether another process reads with the same consumerName and another lease table, \
                               or use `mode: shared`";
-                let reason = &failed.text;
+                let reason = &error.text;
                 tracing::warn!(shard = %self.shard, consumer, refusals, ?wait, reason, remedy, "subscription was refused");
             } else {
-                tracing::debug!(shard = %self.shard, ?wait, reason = %failed.text, "subscription will be tried again");
+                tracing::debug!(shard = %self.shard, ?wait, reason = %error.text, "subscription failed; it is retried");
             }
             return Ok(());
         }
-        Err(failed.opening(&self.shard, self.stream.name()))
+        Err(error.into_read_error(&self.shard, self.stream.name()))
     }
 }

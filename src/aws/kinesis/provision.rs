@@ -1,25 +1,25 @@
-//! Streams on demand, for the local modes.
+//! Creates streams that are missing, for the local modes.
 
 use super::super::failure::classify;
 use super::super::{Connection, StreamRef};
+use super::directory::describe;
 use crate::domain::{BindingError, FailureKind};
 use aws_sdk_kinesis::types::StreamStatus;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a new stream may take to become active.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Pause between two looks at a stream that is not active yet; the service allows 20 a second for an account.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const ACTIVE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The service allows 20 descriptions a second for an account.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Creates the stream if there is none, with `shards` shards, and waits until it is active. Meant for emulators: who
-/// owns a real account creates streams with intent.
+/// Creates the stream with `shards` shards, unless it exists, and waits until it is active. For emulators only: the streams
+/// of a real account cost money.
 ///
 /// # Errors
-/// `TimedOut` when the stream is not active within a minute; else as the service answered.
+/// `TimedOut` if the stream is not active within a minute; the error of the service.
 pub async fn ensure_stream(connection: &Connection, stream: &StreamRef, shards: u16) -> Result<(), BindingError> {
     let client = connection.kinesis();
-    let deadline = Instant::now() + READY_WITHIN;
+    let deadline = Instant::now() + ACTIVE_TIMEOUT;
     loop {
         match status(&client, stream).await? {
             Some(StreamStatus::Active | StreamStatus::Updating) => return Ok(()),
@@ -27,22 +27,18 @@ pub async fn ensure_stream(connection: &Connection, stream: &StreamRef, shards: 
             None => create(&client, stream.name(), shards).await?,
         }
         if Instant::now() >= deadline {
-            let text = format!("the stream {stream} did not become active within {READY_WITHIN:?}");
+            let text = format!("the stream {stream} did not become active within {ACTIVE_TIMEOUT:?}");
             return Err(BindingError::new(FailureKind::TimedOut, text));
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
 async fn status(client: &aws_sdk_kinesis::Client, stream: &StreamRef) -> Result<Option<StreamStatus>, BindingError> {
-    let call = match stream {
-        StreamRef::Name(name) => client.describe_stream_summary().stream_name(name),
-        StreamRef::Arn { arn, .. } => client.describe_stream_summary().stream_arn(arn),
-    };
-    match call.send().await.map_err(|error| classify("Kinesis: DescribeStreamSummary", error)) {
-        Ok(output) => Ok(output.stream_description_summary.map(|summary| summary.stream_status)),
-        Err(failed) if failed.kind == FailureKind::NotFound => Ok(None),
-        Err(failed) => Err(failed.into()),
+    match describe(client, stream).await {
+        Ok(summary) => Ok(summary.map(|summary| summary.stream_status)),
+        Err(error) if error.kind == FailureKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -50,8 +46,8 @@ async fn create(client: &aws_sdk_kinesis::Client, name: &str, shards: u16) -> Re
     let call = client.create_stream().stream_name(name).shard_count(i32::from(shards.max(1)));
     match call.send().await.map_err(|error| classify("Kinesis: CreateStream", error)) {
         Ok(_) => Ok(()),
-        // Another process was faster.
-        Err(failed) if failed.is("ResourceInUseException") => Ok(()),
-        Err(failed) => Err(failed.into()),
+        // Another process created it first.
+        Err(error) if error.is("ResourceInUseException") => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -1,41 +1,39 @@
-//! SDK record → domain records.
+//! Records of the SDK to records of the domain, with aggregates unpacked.
 
+use super::super::StreamRef;
+use super::time::timestamp;
 use crate::aggregation::unpack;
-use crate::domain::{BoxError, Record, RecordPosition, SequenceNumber, Timestamp};
+use crate::domain::{FailureKind, Record, RecordPosition, RetrievalError, SequenceNumber, ShardId};
 use aws_sdk_kinesis::types::Record as SdkRecord;
-use aws_smithy_types::DateTime;
 use bytes::Bytes;
-
-/// The SDK's moment in ours; `None` outside of what 64 bits of milliseconds hold.
-pub(super) fn timestamp(moment: &DateTime) -> Option<Timestamp> {
-    moment.to_millis().ok().map(Timestamp::from_millis)
-}
-
-/// Our moment in the SDK's.
-pub(super) fn date_time(moment: Timestamp) -> DateTime {
-    DateTime::from_millis(moment.as_millis())
-}
 
 /// The user records of some Kinesis records, in order, and the last sequence number.
 ///
 /// # Errors
-/// When a sequence number is not one, which only a defective service can cause.
-pub(super) fn records(sdk: Vec<SdkRecord>) -> Result<(Vec<Record>, Option<SequenceNumber>), BoxError> {
+/// If a sequence number is invalid, which only a defective service can cause.
+pub(super) fn records(
+    sdk: Vec<SdkRecord>,
+    shard: &ShardId,
+    stream: &StreamRef,
+) -> Result<(Vec<Record>, Option<SequenceNumber>), RetrievalError> {
     let mut records = Vec::with_capacity(sdk.len());
     let mut last = None;
     for record in sdk {
-        let sequence: SequenceNumber = record.sequence_number.parse()?;
+        let sequence = record.sequence_number.parse::<SequenceNumber>().map_err(|error| {
+            let doing = format!("reading {shard} of stream {stream}: a record has no valid sequence number");
+            RetrievalError::Unavailable { doing, kind: FailureKind::Permanent, source: error.into() }
+        })?;
         last = Some(sequence.clone());
-        unfold(record, sequence, &mut records);
+        unpack_record(record, sequence, &mut records);
     }
     Ok((records, last))
 }
 
-fn unfold(record: SdkRecord, sequence: SequenceNumber, records: &mut Vec<Record>) {
+fn unpack_record(record: SdkRecord, sequence: SequenceNumber, records: &mut Vec<Record>) {
     let arrival = record.approximate_arrival_timestamp.as_ref().and_then(timestamp);
     let data = Bytes::from(record.data.into_inner());
     let users = unpack(&data).unwrap_or_else(|damage| {
-        tracing::warn!(%sequence, %damage, "delivered a damaged aggregate as it is");
+        tracing::warn!(%sequence, %damage, "damaged aggregate delivered as it is");
         None
     });
     let Some(users) = users else {
@@ -53,12 +51,17 @@ fn unfold(record: SdkRecord, sequence: SequenceNumber, records: &mut Vec<Record>
 mod tests {
     use super::*;
     use crate::aggregation::{UserRecord, pack};
-    use aws_smithy_types::Blob;
+    use crate::domain::Timestamp;
+    use aws_smithy_types::{Blob, DateTime};
 
     fn sdk(sequence: &str, data: &[u8]) -> SdkRecord {
         let moment = DateTime::from_millis(1_700_000_000_123);
         let record = SdkRecord::builder().sequence_number(sequence).partition_key("outer").data(Blob::new(data));
         record.approximate_arrival_timestamp(moment).build().unwrap()
+    }
+
+    fn read(sdk: Vec<SdkRecord>) -> Result<(Vec<Record>, Option<SequenceNumber>), RetrievalError> {
+        records(sdk, &ShardId::new("shardId-0"), &StreamRef::Name("orders".to_owned()))
     }
 
     #[test]
@@ -68,7 +71,7 @@ mod tests {
             explicit_hash_key: None,
             data: Bytes::from(key),
         });
-        let (records, last) = records(vec![sdk("7", b"plain"), sdk("9", &pack(&users))]).unwrap();
+        let (records, last) = read(vec![sdk("7", b"plain"), sdk("9", &pack(&users))]).unwrap();
         let seen: Vec<(String, &str)> =
             records.iter().map(|record| (record.position.to_string(), record.partition_key.as_str())).collect();
         assert_eq!(seen, [("7/0".into(), "outer"), ("9/0".into(), "one"), ("9/1".into(), "two")]);
@@ -79,13 +82,13 @@ mod tests {
     #[test]
     fn a_damaged_aggregate_is_delivered_as_it_is() {
         let bytes = b"\xF3\x89\x9A\xC2 no aggregate at all, but long enough";
-        let (records, _) = records(vec![sdk("7", bytes)]).unwrap();
+        let (records, _) = read(vec![sdk("7", bytes)]).unwrap();
         assert_eq!(records.len(), 1);
         assert_eq!(&records[0].data[..], bytes);
     }
 
     #[test]
-    fn a_number_that_is_none_is_an_error() {
-        assert!(records(vec![sdk("abc", b"")]).is_err());
+    fn an_invalid_sequence_number_is_an_error() {
+        assert!(read(vec![sdk("abc", b"")]).is_err());
     }
 }

@@ -1,25 +1,23 @@
-//! The consumer that a stream knows us by, for enhanced fan-out.
+//! Registers the stream consumer for enhanced fan-out.
 
-use super::super::failure::{Failed, classify};
+use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
+use super::directory;
 use crate::domain::{BindingError, FailureKind};
 use crate::resilience::{Backoff, Waits};
 use aws_sdk_kinesis::types::ConsumerStatus;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Pauses after a call that was refused or failed. What stands in the way (a limit, an endpoint that is down) lasts.
-const FAILED: Backoff = Backoff::millis(2_000, 60_000);
-/// Pauses between two looks at a consumer that is not active yet; the service allows 20 a second for a stream.
-const LOOK: Backoff = Backoff::millis(500, 10_000);
-/// How long a consumer may be created or deleted before the log has a warning, and how often it is repeated.
-const SLOW: Duration = Duration::from_secs(30);
+/// After a call that was refused or failed. The causes (a limit, an endpoint that is down) usually last.
+const RETRY: Backoff = Backoff::millis(2_000, 60_000);
+/// Between two descriptions of a consumer that is not active yet; the service allows 20 a second for a stream.
+const POLL: Backoff = Backoff::millis(500, 10_000);
+/// How long a consumer may be inactive before the log has a warning, and how often the warning is repeated.
+const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The ARN of the consumer called `name`, registered if there is none, once it is active. It is never deregistered: that
-/// would end the subscriptions of every other replica. Waits as long as the service has reasons that pass, and logs them.
-///
-/// # Errors
-/// As the service answered, where waiting does not help.
+/// Registers the consumer `name` unless it exists, waits until it is active, and returns its ARN. It is never deregistered:
+/// that would end the subscriptions of the other replicas. Temporary errors are logged and retried without end.
 pub(super) async fn consumer_arn(
     connection: &Connection,
     stream: &StreamRef,
@@ -32,8 +30,8 @@ pub(super) async fn consumer_arn(
         let wait = match step(&client, stream, name, &mut stream_arn).await {
             Ok(Step::Active(arn)) => return Ok(arn),
             Ok(Step::Waiting(status)) => pauses.not_active(status, Instant::now()),
-            Err((call, failed)) if may_pass(call, &failed) => pauses.failed(call, &failed),
-            Err((_, failed)) => return Err(refused(failed, stream, name)),
+            Err((call, error)) if is_temporary(call, &error) => pauses.failed(call, &error),
+            Err((_, error)) => return Err(registration_error(error, stream, name)),
         };
         sleep(wait).await;
     }
@@ -52,12 +50,12 @@ enum Call {
     Register,
 }
 
-/// While the stream or the consumer is being created or changed, a registration is refused as a conflict.
-fn may_pass(call: Call, failed: &Failed) -> bool {
-    failed.kind.may_retry() || (call == Call::Register && failed.is("ResourceInUseException"))
+/// A registration is refused as a conflict while the stream or the consumer is being created or changed.
+fn is_temporary(call: Call, error: &CallError) -> bool {
+    error.kind.may_retry() || (call == Call::Register && error.is("ResourceInUseException"))
 }
 
-/// How long to wait, by what stands in the way. Each kind of call has its own pauses, which its own success ends.
+/// How long to wait. Each kind of call has its own backoff, which its own success resets.
 #[derive(Debug)]
 struct Pauses<'a> {
     stream: &'a StreamRef,
@@ -65,9 +63,9 @@ struct Pauses<'a> {
     describe_stream: Waits,
     describe_consumer: Waits,
     register: Waits,
-    look: Waits,
-    /// Since when the consumer is seen, but not active, and when the log said so last.
-    waiting_since: Option<Instant>,
+    poll: Waits,
+    /// Since when the consumer exists, but is not active.
+    inactive_since: Option<Instant>,
     warned_at: Option<Instant>,
 }
 
@@ -77,34 +75,33 @@ impl<'a> Pauses<'a> {
         Self {
             stream,
             consumer,
-            describe_stream: waits(FAILED),
-            describe_consumer: waits(FAILED),
-            register: waits(FAILED),
-            look: waits(LOOK),
-            waiting_since: None,
+            describe_stream: waits(RETRY),
+            describe_consumer: waits(RETRY),
+            register: waits(RETRY),
+            poll: waits(POLL),
+            inactive_since: None,
             warned_at: None,
         }
     }
 
-    /// The consumer exists.
     fn not_active(&mut self, status: &str, now: Instant) -> Duration {
         self.describe_stream.reset();
         self.describe_consumer.reset();
         self.register.reset();
-        let since = *self.waiting_since.get_or_insert(now);
-        if now >= self.warned_at.unwrap_or(since) + SLOW {
+        let since = *self.inactive_since.get_or_insert(now);
+        if now >= self.warned_at.unwrap_or(since) + WARN_INTERVAL {
             self.warned_at = Some(now);
             let (stream, consumer, waited) = (self.stream, self.consumer, now - since);
-            let remedy = "look at the stream's consumers, or set `mode: shared`";
+            let remedy = "check the stream's consumers, or set `mode: shared`";
             tracing::warn!(%stream, consumer, status, ?waited, remedy, "stream consumer did not become active");
         }
-        self.look.next_wait()
+        self.poll.next_wait()
     }
 
-    fn failed(&mut self, call: Call, failed: &Failed) -> Duration {
-        self.look.reset();
-        self.waiting_since = None;
-        let (stream, consumer, reason) = (self.stream, self.consumer, &failed.text);
+    fn failed(&mut self, call: Call, error: &CallError) -> Duration {
+        self.poll.reset();
+        self.inactive_since = None;
+        let (stream, consumer, reason) = (self.stream, self.consumer, &error.text);
         let wait = match call {
             Call::DescribeStream => self.describe_stream.next_wait(),
             Call::DescribeConsumer => {
@@ -117,15 +114,15 @@ impl<'a> Pauses<'a> {
                 self.register.next_wait()
             }
         };
-        if failed.is("LimitExceededException") && call == Call::Register {
+        if error.is("LimitExceededException") && call == Call::Register {
             let limit = "20 consumers for each stream, 50 with on-demand advantage";
             let remedy = "deregister a consumer of the stream that is not used any more, or set `mode: shared`";
             tracing::warn!(%stream, consumer, limit, ?wait, reason, remedy, "stream consumer was not registered");
-        } else if failed.is("ResourceInUseException") && self.register.taken() == 1 {
-            // As a rule another replica was faster, and the next look finds the consumer.
+        } else if error.is("ResourceInUseException") && self.register.taken() == 1 {
+            // Usually another replica was faster, and the next description finds the consumer.
             tracing::debug!(%stream, consumer, ?wait, reason, "stream consumer was not registered");
         } else {
-            let remedy = "the call is repeated; `mode: shared` needs no consumer";
+            let remedy = "the call is retried; `mode: shared` needs no consumer";
             tracing::warn!(%stream, consumer, ?wait, reason, remedy, "stream consumer could not be set up");
         }
         wait
@@ -137,22 +134,22 @@ async fn step(
     stream: &StreamRef,
     name: &str,
     stream_arn: &mut Option<String>,
-) -> Result<Step, (Call, Failed)> {
+) -> Result<Step, (Call, CallError)> {
     let arn = match stream_arn {
         Some(arn) => arn.clone(),
         None => {
-            let found = describe_stream(client, stream).await.map_err(|failed| (Call::DescribeStream, failed))?;
-            stream_arn.insert(found).clone()
+            let summary = directory::describe(client, stream).await.map_err(|error| (Call::DescribeStream, error))?;
+            stream_arn.insert(summary.map(|summary| summary.stream_arn).unwrap_or_default()).clone()
         }
     };
     let call = client.describe_stream_consumer().stream_arn(&arn).consumer_name(name);
     let described = call.send().await.map_err(|error| classify("Kinesis: DescribeStreamConsumer", error));
     let description = match described {
         Ok(output) => output.consumer_description,
-        Err(failed) if failed.kind == FailureKind::NotFound => {
-            return register(client, &arn, name).await.map_err(|failed| (Call::Register, failed));
+        Err(error) if error.kind == FailureKind::NotFound => {
+            return register(client, &arn, name).await.map_err(|error| (Call::Register, error));
         }
-        Err(failed) => return Err((Call::DescribeConsumer, failed)),
+        Err(error) => return Err((Call::DescribeConsumer, error)),
     };
     Ok(match description {
         Some(consumer) if consumer.consumer_status == ConsumerStatus::Active => Step::Active(consumer.consumer_arn),
@@ -161,23 +158,16 @@ async fn step(
     })
 }
 
-async fn register(client: &aws_sdk_kinesis::Client, arn: &str, name: &str) -> Result<Step, Failed> {
+async fn register(client: &aws_sdk_kinesis::Client, arn: &str, name: &str) -> Result<Step, CallError> {
     let call = client.register_stream_consumer().stream_arn(arn).consumer_name(name);
     call.send().await.map_err(|error| classify("Kinesis: RegisterStreamConsumer", error))?;
-    tracing::info!(consumer = name, stream = arn, "registered the stream consumer");
+    tracing::info!(consumer = name, stream = arn, "stream consumer registered");
     Ok(Step::Waiting("CREATING"))
 }
 
-async fn describe_stream(client: &aws_sdk_kinesis::Client, stream: &StreamRef) -> Result<String, Failed> {
-    let call = client.describe_stream_summary().stream_name(stream.name());
-    let output = call.send().await.map_err(|error| classify("Kinesis: DescribeStreamSummary", error))?;
-    Ok(output.stream_description_summary.map(|summary| summary.stream_arn).unwrap_or_default())
-}
-
-fn refused(mut failed: Failed, stream: &StreamRef, name: &str) -> BindingError {
-    let text = format!("the consumer {name} of stream {stream} could not be registered: {}", failed.text);
-    failed.text = text;
-    failed.into()
+fn registration_error(mut error: CallError, stream: &StreamRef, name: &str) -> BindingError {
+    error.text = format!("the consumer {name} of stream {stream} could not be registered: {}", error.text);
+    error.into()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Records into a stream.
+//! Writes records into a stream.
 
-use super::super::failure::{Failed, classify, entry_failure};
+use super::super::failure::{CallError, classify, classify_entry};
 use super::super::{Connection, StreamRef};
 use crate::domain::{BindingError, FailureKind, NewRecord, Outcome, Receipt, RecordWriter, SequenceNumber, ShardId};
 use async_trait::async_trait;
@@ -13,7 +13,6 @@ use aws_smithy_types::error::operation::BuildError;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Puts records into one stream.
 #[derive(Debug, Clone)]
 pub struct Writer {
     connection: Connection,
@@ -23,9 +22,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For one stream, which need not exist yet. An attempt that took longer than `attempt_timeout` is given up; what it
-    /// did is not known then. The wait for a place among the calls that may be open (`maxConnections`) is apart from it, as
-    /// long at most, and ends with `Throttled`.
+    /// The stream need not exist yet. An attempt ends after `attempt_timeout`, with an unknown outcome. Waiting for one of
+    /// `maxConnections` calls is not part of the attempt; it takes at most as long again and ends with `Throttled`.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef, attempt_timeout: Duration) -> Self {
         let client = connection.kinesis_within(attempt_timeout);
@@ -46,21 +44,21 @@ impl RecordWriter for Writer {
             .set_partition_key(record.partition_key.as_ref().map(|key| key.as_str().to_owned()))
             .set_explicit_hash_key(record.explicit_hash_key.map(|key| key.to_string()))
             .set_sequence_number_for_ordering(after.map(|number| number.as_str().to_owned()));
-        let output = call.send().await.map_err(|error| refused(classify("Kinesis: PutRecord", error)))?;
+        let output = call.send().await.map_err(|error| call_error(classify("Kinesis: PutRecord", error)))?;
         receipt(&output.sequence_number, output.shard_id, encryption(output.encryption_type.as_ref()))
     }
 
     async fn put_all(&self, records: &[NewRecord]) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
         let _permit = self.connection.permit_within(self.attempt_timeout).await?;
         let entries: Result<Vec<_>, BuildError> = records.iter().map(entry).collect();
-        let entries = entries.map_err(|error| failed(classify("Kinesis: PutRecords", unbuilt(error))))?;
+        let entries = entries.map_err(|error| entry_error(classify("Kinesis: PutRecords", not_built(error))))?;
         let call = match &self.stream {
             StreamRef::Name(name) => self.client.put_records().stream_name(name),
             StreamRef::Arn { arn, .. } => self.client.put_records().stream_arn(arn),
         };
         let output = call.set_records(Some(entries)).send().await;
-        let output = output.map_err(|error| batch_refused(classify("Kinesis: PutRecords", error)))?;
-        answers(output, records.len())
+        let output = output.map_err(|error| batch_error(classify("Kinesis: PutRecords", error)))?;
+        results(output, records.len())
     }
 }
 
@@ -72,62 +70,64 @@ fn entry(record: &NewRecord) -> Result<PutRecordsRequestEntry, BuildError> {
         .build()
 }
 
-fn unbuilt(error: BuildError) -> SdkError<PutRecordsError> {
+fn not_built(error: BuildError) -> SdkError<PutRecordsError> {
     SdkError::construction_failure(error)
 }
 
-fn answers(output: PutRecordsOutput, sent: usize) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
+fn results(output: PutRecordsOutput, sent: usize) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
     let request_id = output.request_id().map(str::to_owned);
     if output.records.len() != sent {
-        let text = format!("the service answered for {} of {sent} records", output.records.len());
+        let text = format!("the response has {} results for {sent} records", output.records.len());
         return Err(unreadable(&text, request_id.as_deref()));
     }
     let encryption = encryption(output.encryption_type.as_ref());
-    let answer = |result| answer(result, encryption.clone(), request_id.as_deref());
-    Ok(output.records.into_iter().map(answer).collect())
+    let result = |entry| result(entry, encryption.clone(), request_id.as_deref());
+    Ok(output.records.into_iter().map(result).collect())
 }
 
-fn answer(
-    result: PutRecordsResultEntry,
+fn result(
+    entry: PutRecordsResultEntry,
     encryption: Option<Arc<str>>,
     request_id: Option<&str>,
 ) -> Result<Receipt, BindingError> {
-    match (result.error_code, result.sequence_number, result.shard_id) {
+    match (entry.error_code, entry.sequence_number, entry.shard_id) {
         (None, Some(number), Some(shard)) => receipt(&number, shard, encryption),
         (Some(code), _, _) => {
-            let mut failure = entry_failure("Kinesis: PutRecords", &code, result.error_message.as_deref());
-            failure.request_id = request_id.map(str::to_owned);
-            Err(failed(failure))
+            let mut error = classify_entry("Kinesis: PutRecords", &code, entry.error_message.as_deref());
+            error.request_id = request_id.map(str::to_owned);
+            Err(entry_error(error))
         }
-        (None, _, _) => Err(unreadable("the service gave a record neither a number nor an error", request_id)),
+        (None, _, _) => {
+            Err(unreadable("the result of a record has neither a sequence number nor an error", request_id))
+        }
     }
 }
 
-/// The failure with what only Kinesis says: the shard that throttled, and limits of size that hide behind codes for bad
-/// arguments.
-fn failed(mut failure: Failed) -> BindingError {
-    if failure.kind == FailureKind::Caller && is_about_size(&failure.text) {
-        failure.kind = FailureKind::TooLarge;
+/// The error of one record, with what only the texts of Kinesis contain: the shard that was throttled, and size limits, which
+/// have the codes of invalid arguments.
+fn entry_error(mut error: CallError) -> BindingError {
+    if error.kind == FailureKind::Caller && is_about_size(&error.text) {
+        error.kind = FailureKind::TooLarge;
     }
-    let shard = shard_in(&failure.text).filter(|_| failure.kind == FailureKind::Throttled).map(str::to_owned);
-    let error = BindingError::from(failure);
+    let shard = shard_in(&error.text).filter(|_| error.kind == FailureKind::Throttled).map(str::to_owned);
+    let error = BindingError::from(error);
     shard.into_iter().fold(error, |error, shard| error.with_detail("shardId", shard))
 }
 
-/// The failure of a call. A denied call is marked unless its text names another action than the call's own: what is denied
-/// then, such as the use of a key, is denied to every call.
-fn refused(failure: Failed) -> BindingError {
-    let is_denied = failure.is("AccessDeniedException") || failure.is("AccessDenied");
-    let action = failure.text.split_once("not authorized to perform: ").map(|(_, rest)| rest);
+/// The error of a call. A denied call is marked, unless its text names an action of another service, such as the use of a key:
+/// that is denied to every call.
+fn call_error(error: CallError) -> BindingError {
+    let is_denied = error.is("AccessDeniedException") || error.is("AccessDenied");
+    let action = error.text.split_once("not authorized to perform: ").map(|(_, rest)| rest);
     let is_own =
         action.is_none_or(|action| action.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("kinesis:")));
-    let error = failed(failure);
+    let error = entry_error(error);
     if is_denied && is_own { error.lacking_permission() } else { error }
 }
 
-/// As [`refused`], for a call with several records.
-fn batch_refused(failure: Failed) -> BindingError {
-    let error = refused(failure);
+/// As [`call_error`], for a call with several records.
+fn batch_error(error: CallError) -> BindingError {
+    let error = call_error(error);
     if !error.lacks_permission() {
         return error;
     }
@@ -137,7 +137,7 @@ fn batch_refused(failure: Failed) -> BindingError {
 /// "Rate exceeded for shard shardId-000000000001 in stream …"
 fn shard_in(text: &str) -> Option<&str> {
     let from = &text[text.find("shardId-")?..];
-    let end = from.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+    let end = from.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     Some(&from[..end.unwrap_or(from.len())])
 }
 
@@ -148,7 +148,8 @@ fn is_about_size(text: &str) -> bool {
 }
 
 fn receipt(number: &str, shard: String, encryption: Option<Arc<str>>) -> Result<Receipt, BindingError> {
-    let sequence = number.parse().map_err(|error| unreadable("the answer cannot be read", None).with_source(error))?;
+    let sequence =
+        number.parse().map_err(|error| unreadable("the response cannot be read", None).with_source(error))?;
     Ok(Receipt { sequence, shard: ShardId::new(shard), encryption })
 }
 
@@ -156,7 +157,7 @@ fn encryption(kind: Option<&EncryptionType>) -> Option<Arc<str>> {
     kind.map(|kind| kind.as_str().into())
 }
 
-/// The service said something, but not what it promises; whether records were stored is not known.
+/// A response against the contract of the service; the outcome is unknown.
 fn unreadable(why: &str, request_id: Option<&str>) -> BindingError {
     let error = BindingError::new(FailureKind::Transient, format!("Kinesis: {why}")).with_outcome(Outcome::Unknown);
     request_id.into_iter().fold(error, |error, id| error.with_detail("requestId", id))

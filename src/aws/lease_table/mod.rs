@@ -1,10 +1,14 @@
 //! The lease table in DynamoDB: the consumer's `LeaseStore`, in the row format of the Kinesis Client Library 2.x, so that
 //! an application can move from the KCL to bindd and back without reading anything twice.
 //!
-//! `row` and `writes` turn leases into rows and conditional writes, both without I/O; `calls` makes the calls; `store`
-//! implements the port; `setup` makes the table usable before that.
+//! `row` and `writes` turn leases into rows and conditional writes, both without I/O; `client` makes the calls; `setup`
+//! creates and checks the table; `store` implements the port.
+//!
+//! Invariant: only the worker that knows the current lease counter changes a lease, and every change raises the counter.
+//! `writes` lists the condition of each write; the exceptions are a request for a handoff, which leaves the counter to the
+//! owner, and the children of a shard, which never change once they are known.
 
-mod calls;
+mod client;
 mod row;
 mod setup;
 mod store;

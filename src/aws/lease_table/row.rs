@@ -1,5 +1,5 @@
-//! A row of the lease table and a lease are the same thing in two spellings. The row is the one that the KCL 2.x and
-//! 3.x write, with attributes of our own (`bd…`); the KCL keeps attributes that it does not know.
+//! Leases as rows of the lease table. The KCL 2.x and 3.x write the same rows, without our attributes (`bd…`); the KCL keeps
+//! attributes that it does not know.
 
 use super::super::Item;
 use crate::domain::{
@@ -10,11 +10,11 @@ use std::str::FromStr;
 
 /// S, the table's only key: the shard id.
 pub(super) const LEASE_KEY: &str = "leaseKey";
-/// S: who holds the lease, during a handoff the next owner; absent when nobody does.
+/// S: the owner, during a handoff the next one; absent without an owner.
 pub(super) const LEASE_OWNER: &str = "leaseOwner";
 /// N: the optimistic lock.
 pub(super) const LEASE_COUNTER: &str = "leaseCounter";
-/// N: takes from another owner since the last checkpoint.
+/// N: how often the owner changed since the last checkpoint.
 pub(super) const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 /// S: decimal digits or one of four words.
 pub(super) const CHECKPOINT: &str = "checkpoint";
@@ -32,63 +32,55 @@ const ENDING_HASH_KEY: &str = "endingHashKey";
 pub(super) const CHECKPOINT_OWNER: &str = "checkpointOwner";
 /// S: absent or `LEASE` on a lease; the KCL 3.5 keeps other things in the same table.
 pub(super) const ENTITY_TYPE: &str = "entityType";
-/// What a prepared checkpoint of the KCL leaves (S, N, and B or by a slip of the KCL N). We never read them; a
-/// checkpoint removes them.
+/// Left by a prepared checkpoint of the KCL (S, N, and B, or by a bug of the KCL N). We never read them; a checkpoint removes
+/// them.
 pub(super) const PENDING: [&str; 3] =
     ["pendingCheckpoint", "pendingCheckpointSubSequenceNumber", "pendingCheckpointState"];
 /// S, in tables of the KCL's multi-stream mode only.
 const STREAM_NAME: &str = "streamName";
-/// N: the version of our own attributes.
+/// N: the version of our attributes.
 const OUR_FORMAT: &str = "bdFormat";
-/// N: the moment, in ms since 1970, that a LATEST or AT_TIMESTAMP start is pinned to.
+/// N: the time, in ms since 1970, at which a LATEST or AT_TIMESTAMP start begins.
 pub(super) const START_AT: &str = "bdStartTs";
 /// N: when the stream was created, in ms since 1970.
 pub(super) const STREAM_CREATED: &str = "bdStreamCreated";
-/// S: ARN of the stream, or its name where the ARN is not known.
+/// S: the ARN of the stream, or its name if the ARN is not known.
 pub(super) const STREAM: &str = "bdStream";
 
 const LEASE: &str = "LEASE";
 const SHARD_END: &str = "SHARD_END";
 
-/// What a row of the table is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Row {
-    /// A lease.
     Lease(Box<Lease>),
-    /// Something that the KCL 3.5 keeps beside its leases, by its `entityType`.
+    /// The `entityType` of a row that the KCL 3.5 keeps beside its leases.
     Other(String),
 }
 
-/// A row that says it is a lease and cannot be read as one.
+/// A lease row that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("row `{row}` is not a lease that can be read: `{attribute}` {problem}")]
-pub(super) struct RowFault {
-    /// The row's key.
+pub(super) struct RowError {
     pub(super) row: String,
-    /// The attribute.
     pub(super) attribute: &'static str,
-    /// What is wrong with it.
     pub(super) problem: &'static str,
 }
 
-/// Reads a row.
-///
-/// # Errors
-/// Names the row and the first attribute that is missing, of another type, or not to be understood.
-pub(super) fn read_row(item: &Item) -> Result<Row, RowFault> {
-    let row = Fields { item };
+/// The error names the row and the first attribute that is missing, of the wrong type, or invalid.
+pub(super) fn read_row(item: &Item) -> Result<Row, RowError> {
+    let row = RowReader { item };
     if let Some(entity) = row.string(ENTITY_TYPE)?.filter(|entity| *entity != LEASE) {
         return Ok(Row::Other(entity.to_owned()));
     }
     if item.contains_key(STREAM_NAME) {
-        return Err(row.fault(STREAM_NAME, "shows a table of several streams; choose another `consumerName`"));
+        return Err(row.error(STREAM_NAME, "shows a table of several streams; choose another `consumerName`"));
     }
-    let key = row.needed(row.string(LEASE_KEY)?, LEASE_KEY)?;
+    let key = row.required(row.string(LEASE_KEY)?, LEASE_KEY)?;
     Ok(Row::Lease(Box::new(Lease {
         shard: ShardId::new(key),
         owner: row.string(LEASE_OWNER)?.map(WorkerId::new),
         handoff_from: row.string(CHECKPOINT_OWNER)?.map(WorkerId::new),
-        counter: LeaseCounter::new(row.needed(row.number(LEASE_COUNTER)?, LEASE_COUNTER)?),
+        counter: LeaseCounter::new(row.required(row.number(LEASE_COUNTER)?, LEASE_COUNTER)?),
         checkpoint: row.checkpoint()?,
         parents: row.shards(PARENTS)?,
         children: row.shards(CHILDREN)?,
@@ -99,7 +91,6 @@ pub(super) fn read_row(item: &Item) -> Result<Row, RowFault> {
     })))
 }
 
-/// The row of a lease that is to be created.
 pub(super) fn new_row(lease: &NewLease) -> Item {
     let (checkpoint, sub_sequence) = checkpoint_values(&lease.checkpoint);
     let mut item = Item::from([
@@ -134,29 +125,27 @@ pub(super) fn new_row(lease: &NewLease) -> Item {
 /// `checkpoint` and `checkpointSubSequenceNumber`.
 pub(super) fn checkpoint_values(checkpoint: &Checkpoint) -> (AttributeValue, AttributeValue) {
     match checkpoint {
-        Checkpoint::NotStarted(word) => (string(word_text(*word)), number(&0)),
+        Checkpoint::NotStarted(word) => (string(start_word(*word)), number(&0)),
         Checkpoint::After(position) => (string(&position.sequence), number(&position.sub_sequence)),
         Checkpoint::Ended => (string(SHARD_END), number(&0)),
     }
 }
 
-/// An S.
 pub(super) fn string(text: &(impl ToString + ?Sized)) -> AttributeValue {
     AttributeValue::S(text.to_string())
 }
 
-/// An N.
 pub(super) fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// An SS; `shards` must not be empty, and a shard named twice is kept once, as sets demand.
+/// `shards` must not be empty; DynamoDB has no empty sets, and none with the same element twice.
 pub(super) fn shard_set(shards: &[ShardId]) -> AttributeValue {
     let names: std::collections::BTreeSet<_> = shards.iter().map(ToString::to_string).collect();
     AttributeValue::Ss(names.into_iter().collect())
 }
 
-const fn word_text(word: StartWord) -> &'static str {
+const fn start_word(word: StartWord) -> &'static str {
     match word {
         StartWord::TrimHorizon => "TRIM_HORIZON",
         StartWord::Latest => "LATEST",
@@ -164,62 +153,62 @@ const fn word_text(word: StartWord) -> &'static str {
     }
 }
 
-/// Typed access to the attributes of a row. Absent is `None`; a wrong type is a fault.
-struct Fields<'a> {
+/// Typed access to the attributes of a row. Absent is `None`; a wrong type is an error.
+struct RowReader<'a> {
     item: &'a Item,
 }
 
-impl<'a> Fields<'a> {
-    fn string(&self, name: &'static str) -> Result<Option<&'a str>, RowFault> {
+impl<'a> RowReader<'a> {
+    fn string(&self, name: &'static str) -> Result<Option<&'a str>, RowError> {
         let Some(value) = self.item.get(name) else { return Ok(None) };
-        value.as_s().map(|text| Some(text.as_str())).map_err(|_| self.fault(name, "is not a string (S)"))
+        value.as_s().map(|text| Some(text.as_str())).map_err(|_| self.error(name, "is not a string (S)"))
     }
 
-    fn number<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, RowFault> {
+    fn number<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, RowError> {
         let Some(value) = self.item.get(name) else { return Ok(None) };
-        let text = value.as_n().map_err(|_| self.fault(name, "is not a number (N)"))?;
-        text.parse().map(Some).map_err(|_| self.fault(name, "is not a whole number in its range"))
+        let text = value.as_n().map_err(|_| self.error(name, "is not a number (N)"))?;
+        text.parse().map(Some).map_err(|_| self.error(name, "is not a whole number in its range"))
     }
 
-    fn shards(&self, name: &'static str) -> Result<Vec<ShardId>, RowFault> {
+    fn shards(&self, name: &'static str) -> Result<Vec<ShardId>, RowError> {
         let Some(value) = self.item.get(name) else { return Ok(Vec::new()) };
-        let names = value.as_ss().map_err(|_| self.fault(name, "is not a set of strings (SS)"))?;
+        let names = value.as_ss().map_err(|_| self.error(name, "is not a set of strings (SS)"))?;
         Ok(names.iter().map(|name| ShardId::new(name.as_str())).collect())
     }
 
-    /// Old rows have no range, and one end alone says nothing.
-    fn hash_range(&self) -> Result<Option<HashKeyRange>, RowFault> {
+    /// Old rows have no range, and one end of it is useless.
+    fn hash_range(&self) -> Result<Option<HashKeyRange>, RowError> {
         let ends = (self.hash_key(STARTING_HASH_KEY)?, self.hash_key(ENDING_HASH_KEY)?);
         Ok(if let (Some(start), Some(end)) = ends { Some(HashKeyRange { start, end }) } else { None })
     }
 
-    fn hash_key(&self, name: &'static str) -> Result<Option<u128>, RowFault> {
+    fn hash_key(&self, name: &'static str) -> Result<Option<u128>, RowError> {
         let Some(text) = self.string(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| self.fault(name, "is not a decimal number of 128 bits"))
+        text.parse().map(Some).map_err(|_| self.error(name, "is not a decimal number of 128 bits"))
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint, RowFault> {
-        match self.needed(self.string(CHECKPOINT)?, CHECKPOINT)? {
+    fn checkpoint(&self) -> Result<Checkpoint, RowError> {
+        match self.required(self.string(CHECKPOINT)?, CHECKPOINT)? {
             SHARD_END => Ok(Checkpoint::Ended),
             "TRIM_HORIZON" => Ok(Checkpoint::NotStarted(StartWord::TrimHorizon)),
             "LATEST" => Ok(Checkpoint::NotStarted(StartWord::Latest)),
             "AT_TIMESTAMP" => Ok(Checkpoint::NotStarted(StartWord::AtTimestamp)),
             digits => {
                 let problem = "is neither a sequence number nor a word of the KCL";
-                let sequence = digits.parse().map_err(|_| self.fault(CHECKPOINT, problem))?;
+                let sequence = digits.parse().map_err(|_| self.error(CHECKPOINT, problem))?;
                 let sub_sequence = self.number(SUB_SEQUENCE)?.unwrap_or_default();
                 Ok(Checkpoint::After(RecordPosition { sequence, sub_sequence }))
             }
         }
     }
 
-    fn needed<T>(&self, value: Option<T>, name: &'static str) -> Result<T, RowFault> {
-        value.ok_or_else(|| self.fault(name, "is missing"))
+    fn required<T>(&self, value: Option<T>, name: &'static str) -> Result<T, RowError> {
+        value.ok_or_else(|| self.error(name, "is missing"))
     }
 
-    fn fault(&self, attribute: &'static str, problem: &'static str) -> RowFault {
+    fn error(&self, attribute: &'static str, problem: &'static str) -> RowError {
         let key = self.item.get(LEASE_KEY).and_then(|value| value.as_s().ok());
-        RowFault { row: key.map_or("?", String::as_str).to_owned(), attribute, problem }
+        RowError { row: key.map_or("?", String::as_str).to_owned(), attribute, problem }
     }
 }
 

@@ -1,78 +1,72 @@
-//! Makes the lease table usable, or says why it is not.
+//! Creates and checks the lease table before leases are taken.
 
 use super::super::Item;
 use super::super::table::{self, KeySchema};
+use super::client::TableClient;
 use super::row::{LEASE_KEY, Row, read_row};
-use super::store::LeaseTable;
 use crate::domain::LeaseError;
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How often the heartbeats are looked at while they are watched.
-const LOOKS: u32 = 7;
-/// The rows that a running KCL 3.5 keeps writing: its leader's lock, and one for each worker.
+/// How often the heartbeats are read while they are watched.
+const HEARTBEAT_READS: u32 = 7;
+/// The types of the rows that a running KCL 3.5 keeps writing: its leader's lock, and one for each worker.
 const HEARTBEATS: [&str; 2] = ["LEADER", "WORKER_METRIC_STATS"];
-
-impl LeaseTable {
-    /// The work of `LeaseStore::prepare`.
-    pub(super) async fn set_up(&self) -> Result<(), LeaseError> {
-        set_up(self).await
-    }
-}
 
 /// Creates the table if it is missing, waits until it is active, and checks its key and its rows.
 ///
-/// A live KCL 3.x is refused: its leader gives leases only to workers that write its metric rows, never to us, and
-/// would take ours back again and again. Rows of workers that ended stay for a day, so heartbeats are watched rather
-/// than believed, and no clock is compared. (Older 3.x keep heartbeats in tables of their own, which are not looked
-/// at; their leases are as safe, by the counter, but not fairly shared.)
-async fn set_up(leases: &LeaseTable) -> Result<(), LeaseError> {
+/// A table that a running KCL 3.x uses is refused: its leader assigns leases only to workers that write its metric rows,
+/// never to us, and would take ours back again and again. The rows of a worker that ended stay for a day, so heartbeats
+/// count only if they change during `watch`; no clocks are compared. Older 3.x keep heartbeats in separate tables, which
+/// are not read: leases are as safe then, by the counter, but not shared evenly.
+pub(super) async fn set_up(leases: &TableClient, watch: Duration) -> Result<(), LeaseError> {
     let wanted = KeySchema::text(LEASE_KEY);
-    let key = Box::pin(table::ensure(leases.client(), leases.name(), &wanted)).await;
-    match key.map_err(|failed| leases.unavailable("preparing", failed))? {
+    let key = Box::pin(table::ensure(&leases.client, &leases.name, &wanted)).await;
+    match key.map_err(|error| leases.unavailable("preparing", error))? {
         Some(key) if key == wanted => {}
         Some(key) => return Err(leases.unusable(&wrong_key(&key.to_string()))),
         None => {
-            tracing::warn!(table = leases.name(), "form of the lease table was not checked: DescribeTable is denied");
+            tracing::warn!(table = leases.name, "key of the lease table not checked; DescribeTable is denied");
         }
     }
     let rows = leases.scan().await?;
-    if let Some(fault) = rows.iter().find_map(|row| read_row(row).err()) {
-        return Err(leases.unusable(&fault.to_string()));
+    if let Some(error) = rows.iter().find_map(|row| read_row(row).err()) {
+        return Err(leases.unusable(&error.to_string()));
     }
-    refuse_live_kcl_3(leases, &rows).await
+    refuse_running_kcl_3(leases, &rows, watch).await
 }
 
 fn wrong_key(key: &str) -> String {
     let others = match key {
-        "ShardID (S)" => "this is the form that Dapr's Kinesis binding (vmware-go-kcl) writes",
+        "ShardID (S)" => "this is the table format of Dapr's Kinesis binding (vmware-go-kcl)",
         _ => "it belongs to something else",
     };
     format!("its key is {key}, not {LEASE_KEY} (S): {others}; choose another `consumerName` or `leaseTable`")
 }
 
-async fn refuse_live_kcl_3(leases: &LeaseTable, rows: &[Item]) -> Result<(), LeaseError> {
+async fn refuse_running_kcl_3(leases: &TableClient, rows: &[Item], watch: Duration) -> Result<(), LeaseError> {
     let first = heartbeats(rows);
     if first.is_empty() {
         return Ok(());
     }
-    let (table, watch) = (leases.name(), leases.watch());
-    tracing::warn!(table, ?watch, "rows of the KCL 3.x were found, its heartbeats are watched before leases are taken");
+    let table = &leases.name;
+    tracing::warn!(table, ?watch, "rows of the KCL 3.x found; heartbeats are watched before leases are taken");
     let end = Instant::now() + watch;
     while Instant::now() < end {
-        sleep(watch / LOOKS).await;
+        sleep(watch / HEARTBEAT_READS).await;
         let now = heartbeats(&leases.scan().await?);
         if now.iter().any(|beat| !first.contains(beat)) {
             return Err(leases.unusable(
-                "a worker of the KCL 3.x is alive in it and would take every lease back; \
+                "a worker of the KCL 3.x is alive and would take every lease back; \
                  stop those workers, or choose another `consumerName` or `leaseTable`",
             ));
         }
     }
-    tracing::info!(table, "no heartbeat of the KCL 3.x moved, its leases are taken over");
+    tracing::info!(table, "no heartbeat of the KCL 3.x changed; its leases are taken over");
     Ok(())
 }
 
-/// The heartbeat rows. A worker that is alive changes its own at every beat.
+/// The heartbeat rows. A running worker changes its own at every heartbeat.
 fn heartbeats(rows: &[Item]) -> Vec<Item> {
     let is_heartbeat = |row: &&Item| match read_row(row) {
         Ok(Row::Other(entity)) => HEARTBEATS.contains(&entity.as_str()),

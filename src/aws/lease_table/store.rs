@@ -1,150 +1,133 @@
-//! The lease store in DynamoDB: what each operation of the port means in conditional writes.
+//! The lease store in DynamoDB: each operation of the port as conditional writes.
 //!
-//! Since only one worker bears an id, a row that is ours and one counter further was written by us: the reply to an
-//! earlier write was lost, and the write at hand goes on from there. (So a process must not take a lease that it still
-//! consumes under another grant.)
+//! Invariant: worker ids are unique. So a row that we hold, with a counter one higher than ours, was written by us and the
+//! response was lost; the next write continues from that row. It follows that a process must not take a lease that it still
+//! consumes under another grant.
 
 use super::super::Connection;
-use super::calls::Written;
+use super::client::{TableClient, WriteResult, lost};
 use super::row::{Row, read_row};
+use super::setup;
 use super::writes;
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, WorkerId,
 };
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::time::Duration;
 
-/// A KCL 3.x worker writes its heartbeat every 30 s; what has not moved for this long has no worker any more.
+/// A KCL 3.x worker writes its heartbeat every 30 s; one that did not change for this long has ended.
 const HEARTBEAT_WATCH: Duration = Duration::from_secs(35);
 
-const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
+const MIN_ATTEMPT: Duration = Duration::from_millis(250);
+const MAX_ATTEMPT: Duration = Duration::from_secs(5);
 
-/// How many leases are created at the same time.
-const CREATED_AT_ONCE: usize = 8;
-/// How often a write goes on from a row that an earlier write of ours left.
-const ADOPTIONS: usize = 2;
+const CONCURRENT_CREATES: usize = 8;
+/// How often a checkpoint continues from a row that an earlier write of ours left.
+const MAX_CONTINUATIONS: usize = 2;
 
-/// Waits before a release is tried again.
-const RELEASE_AGAIN: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(50), Duration::from_millis(500)];
+const RELEASE_RETRIES: [Duration; 3] =
+    [Duration::from_millis(1), Duration::from_millis(50), Duration::from_millis(500)];
 
-/// The leases of one consumer, in a table of the KCL's form.
+/// The leases of one consumer, in a table of the KCL's format.
 ///
-/// Retrying a failure is left to the caller, but for `release`; the store makes one attempt, of 5 s at the most, and
-/// reads back after a lost reply. Lease calls do not wait for `maxConnections`: a late renewal would cost the lease.
+/// The caller retries failures, except for `release`; the store makes one attempt, of at most 5 s, and reads the row after
+/// a lost response. Lease calls do not wait for `maxConnections`: a late renewal would lose the lease.
 #[derive(Debug, Clone)]
 pub struct LeaseTable {
-    client: Client,
-    table: String,
-    watch: Duration,
+    table: TableClient,
+    heartbeat_watch: Duration,
 }
 
 impl LeaseTable {
-    /// Leases of this duration in the table of this name; nothing is contacted.
-    ///
-    /// One attempt of a call may take a sixth of the duration, so that a renewal whose connection went silent, its
-    /// read-back, and a second try all fit in before the lease is given up.
+    /// Sends nothing. One attempt of a call may take a sixth of the lease duration, so that a renewal that times out, the
+    /// read after it, and a second attempt all fit in before the lease expires.
     #[must_use]
-    pub fn new(connection: &Connection, table: String, lease_duration: Duration) -> Self {
-        let attempt = (lease_duration / 6).clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT);
-        Self { client: connection.dynamodb_within(attempt), table, watch: HEARTBEAT_WATCH }
+    pub fn new(connection: &Connection, name: String, lease_duration: Duration) -> Self {
+        let attempt = (lease_duration / 6).clamp(MIN_ATTEMPT, MAX_ATTEMPT);
+        let table = TableClient { client: connection.dynamodb_within(attempt), name };
+        Self { table, heartbeat_watch: HEARTBEAT_WATCH }
     }
 
-    /// Watches for this long, instead of 35 s, whether a KCL 3.x worker is alive. Its heartbeat comes every 30 s.
+    /// How long the heartbeats of KCL 3.x workers are watched, instead of 35 s.
     #[must_use]
     pub const fn with_heartbeat_watch(mut self, watch: Duration) -> Self {
-        self.watch = watch;
+        self.heartbeat_watch = watch;
         self
-    }
-
-    pub(super) const fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.table
-    }
-
-    pub(super) const fn watch(&self) -> Duration {
-        self.watch
     }
 }
 
 #[async_trait]
 impl LeaseStore for LeaseTable {
     async fn prepare(&self) -> Result<(), LeaseError> {
-        self.set_up().await
+        setup::set_up(&self.table, self.heartbeat_watch).await
     }
 
     async fn list(&self) -> Result<Vec<Lease>, LeaseError> {
-        let rows = self.scan().await?;
+        let rows = self.table.scan().await?;
         let mut leases = Vec::with_capacity(rows.len());
         for row in &rows {
             match read_row(row) {
                 Ok(Row::Lease(lease)) => leases.push(*lease),
                 Ok(Row::Other(_)) => {}
-                Err(fault) => return Err(self.unusable(&fault.to_string())),
+                Err(error) => return Err(self.table.unusable(&error.to_string())),
             }
         }
         if leases.len() < rows.len() {
-            tracing::debug!(table = self.table, skipped = rows.len() - leases.len(), "rows that are no leases skipped");
+            tracing::debug!(
+                table = self.table.name,
+                skipped = rows.len() - leases.len(),
+                "rows without a lease skipped"
+            );
         }
         Ok(leases)
     }
 
     async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError> {
-        let creations: Vec<_> = leases.iter().map(|lease| self.create(lease)).collect();
-        stream::iter(creations).buffer_unordered(CREATED_AT_ONCE).try_collect().await
+        let creations: Vec<_> = leases.iter().map(|lease| self.table.create(lease)).collect();
+        stream::iter(creations).buffer_unordered(CONCURRENT_CREATES).try_collect().await
     }
 
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
         let is_done = |row: &Lease| {
             row.counter == seen.counter.next() && row.owner.as_ref() == Some(worker) && row.handoff_from.is_none()
         };
-        match self.write(&seen.shard, writes::take(seen, worker), is_done).await? {
-            Written::Stored(lease) => Ok(LeaseGrant::taken(lease, worker.clone())),
-            Written::Refused(_) => Err(lost(&seen.shard)),
-        }
+        let result = self.table.write(&seen.shard, writes::take(seen, worker), is_done).await?;
+        Ok(LeaseGrant::taken(result.or_lost(&seen.shard)?, worker.clone()))
     }
 
     async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Err(lost(&seen.shard)) };
         let is_done = |row: &Lease| row.owner.as_ref() == Some(worker) && row.handoff_from.as_ref() == Some(owner);
-        match self.write(&seen.shard, writes::ask_handoff(owner, worker), is_done).await? {
-            Written::Stored(_) => Ok(()),
-            Written::Refused(_) => Err(lost(&seen.shard)),
-        }
+        let result = self.table.write(&seen.shard, writes::ask_handoff(owner, worker), is_done).await?;
+        result.or_lost(&seen.shard).map(drop)
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         let (counter, worker) = (grant.lease().counter, grant.worker().clone());
         let is_done = |row: &Lease| row.counter == counter.next() && is_held(row, &worker);
-        match self.write(grant.shard(), writes::renew(counter, &worker), is_done).await? {
-            Written::Stored(lease) => grant.stored(lease),
-            Written::Refused(_) => return Err(lost(grant.shard())),
-        }
+        let result = self.table.write(grant.shard(), writes::renew(counter, &worker), is_done).await?;
+        grant.stored(result.or_lost(grant.shard())?);
         Ok(if grant.is_handed_off() { Renewed::HandoffAsked } else { Renewed::Held })
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
         let worker = grant.worker().clone();
-        for _ in 0..=ADOPTIONS {
+        for _ in 0..=MAX_CONTINUATIONS {
             let stored = &grant.lease().checkpoint;
             if checkpoint != stored && !checkpoint.is_beyond(stored) {
-                return Err(self.going_back(grant.shard()));
+                return Err(self.goes_back(grant.shard()));
             }
             let counter = grant.lease().counter;
             let is_done =
                 |row: &Lease| row.counter == counter.next() && is_held(row, &worker) && row.checkpoint == *checkpoint;
             let write = writes::checkpoint(counter, &worker, checkpoint);
-            match self.write(grant.shard(), write, is_done).await? {
-                Written::Stored(lease) => {
+            match self.table.write(grant.shard(), write, is_done).await? {
+                WriteResult::Stored(lease) => {
                     grant.stored(lease);
                     return Ok(());
                 }
-                Written::Refused(row) => adopt(grant, row)?,
+                WriteResult::ConditionFailed(row) => continue_from(grant, row)?,
             }
         }
         Err(lost(grant.shard()))
@@ -157,56 +140,56 @@ impl LeaseStore for LeaseTable {
         let has_them = |row: &Lease| {
             row.children.len() == children.len() && children.iter().all(|child| row.children.contains(child))
         };
-        match self.write(grant.shard(), writes::note_children(children), has_them).await? {
-            // Only the children are taken over: the row may be another worker's by now, its counter not ours to use.
-            Written::Stored(row) => {
-                grant.stored(Lease { children: row.children, ..grant.lease().clone() });
-                Ok(())
-            }
-            Written::Refused(_) => Err(lost(grant.shard())),
-        }
+        let result = self.table.write(grant.shard(), writes::note_children(children), has_them).await?;
+        // Only the children are copied: another worker may own the row by now, and its counter is not ours.
+        let children = result.or_lost(grant.shard())?.children;
+        grant.stored(Lease { children, ..grant.lease().clone() });
+        Ok(())
     }
 
-    /// Nobody can try again with a grant that is consumed, so this one write is repeated here.
+    /// Retries here: the grant is consumed, so the caller cannot.
     async fn release(&self, mut grant: LeaseGrant) -> Result<(), LeaseError> {
-        let mut again = RELEASE_AGAIN.into_iter();
+        let mut retries = RELEASE_RETRIES.into_iter();
         loop {
-            let failed = match self.release_once(&grant).await {
-                Ok(Written::Stored(_)) => return Ok(()),
-                Ok(Written::Refused(row)) => adopt(&mut grant, row).map(|()| lost(grant.shard()))?,
+            let error = match self.release_once(&grant).await {
+                Ok(WriteResult::Stored(_)) => return Ok(()),
+                Ok(WriteResult::ConditionFailed(row)) => {
+                    continue_from(&mut grant, row).map(|()| lost(grant.shard()))?
+                }
                 Err(error) if error.kind().may_retry() => error,
                 Err(error) => return Err(error),
             };
-            match again.next() {
+            match retries.next() {
                 Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(failed),
+                None => return Err(error),
             }
         }
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
-        if self.delete(&seen.shard, writes::remove(seen.counter)).await? { Ok(()) } else { Err(lost(&seen.shard)) }
+        let is_gone = self.table.delete(&seen.shard, writes::remove(seen.counter)).await?;
+        if is_gone { Ok(()) } else { Err(lost(&seen.shard)) }
     }
 }
 
 impl LeaseTable {
-    async fn release_once(&self, grant: &LeaseGrant) -> Result<Written, LeaseError> {
+    async fn release_once(&self, grant: &LeaseGrant) -> Result<WriteResult, LeaseError> {
         let (counter, worker) = (grant.lease().counter, grant.worker());
-        let (write, heir) = if grant.is_handed_off() {
+        let (write, next_owner) = if grant.is_handed_off() {
             (writes::complete_handoff(counter, worker), grant.lease().owner.clone())
         } else {
             (writes::release(counter, worker), None)
         };
         let is_done =
-            move |row: &Lease| row.counter == counter.next() && row.handoff_from.is_none() && row.owner == heir;
-        self.write(grant.shard(), write, is_done).await
+            move |row: &Lease| row.counter == counter.next() && row.handoff_from.is_none() && row.owner == next_owner;
+        self.table.write(grant.shard(), write, is_done).await
     }
 
-    fn going_back(&self, shard: &ShardId) -> LeaseError {
+    fn goes_back(&self, shard: &ShardId) -> LeaseError {
         LeaseError::Unavailable {
-            doing: format!("storing a checkpoint of {shard} in lease table `{}` was refused", self.table),
+            doing: format!("storing a checkpoint of {shard} in lease table `{}` was refused", self.table.name),
             kind: FailureKind::Caller,
-            source: "it lies before the one stored, and progress never goes back".into(),
+            source: "it is before the stored one, and a checkpoint never goes back".into(),
         }
     }
 }
@@ -219,9 +202,9 @@ fn is_held(lease: &Lease, worker: &WorkerId) -> bool {
     }
 }
 
-/// Goes on from the row that a write was refused on, if only we can have left it so: the reply to an earlier write was
-/// lost, or a handoff was asked for meanwhile.
-fn adopt(grant: &mut LeaseGrant, row: Option<Lease>) -> Result<(), LeaseError> {
+/// Continues from the row on which a condition failed, if that row can only be our own: the response to an earlier write was
+/// lost, or a handoff was requested meanwhile.
+fn continue_from(grant: &mut LeaseGrant, row: Option<Lease>) -> Result<(), LeaseError> {
     let counter = grant.lease().counter;
     match row {
         Some(row) if is_held(&row, grant.worker()) && (row.counter == counter || row.counter == counter.next()) => {
@@ -230,8 +213,4 @@ fn adopt(grant: &mut LeaseGrant, row: Option<Lease>) -> Result<(), LeaseError> {
         }
         Some(_) | None => Err(lost(grant.shard())),
     }
-}
-
-fn lost(shard: &ShardId) -> LeaseError {
-    LeaseError::Lost { shard: shard.clone() }
 }

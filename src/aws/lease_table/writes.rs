@@ -1,10 +1,10 @@
-//! Every change of a lease as a conditional `UpdateItem`, without I/O. Only named attributes are touched, so what other
-//! libraries keep in the row survives.
+//! The changes of a lease as conditional writes, without I/O. Only the named attributes change; what other libraries keep in
+//! the row stays.
 //!
 //! | write | condition | change |
 //! |---|---|---|
 //! | take | counter = n | owner = me, counter n+1, no `checkpointOwner`, `bd…` attributes of the stream, one owner switch more if it had another owner |
-//! | ask for handoff | owner = the one seen, no `checkpointOwner` | owner = me, `checkpointOwner` = the one seen |
+//! | request handoff | owner = the one seen, no `checkpointOwner` | owner = me, `checkpointOwner` = the one seen |
 //! | renew | counter = n and held by me | counter n+1 |
 //! | checkpoint | counter = n and held by me | counter n+1, checkpoint, owner switches 0, nothing pending |
 //! | note children | the row exists | children |
@@ -12,8 +12,8 @@
 //! | release in a handoff | counter = n and `checkpointOwner` = me | counter n+1, no `checkpointOwner` |
 //! | remove | counter = n and ended | – |
 //!
-//! "Held by me" is: owner = me without a handoff, or `checkpointOwner` = me. All of it is what the KCL does too, but
-//! that the KCL 2.x names no owner in its conditions and deletes without any.
+//! "Held by me" means: owner = me without a handoff, or `checkpointOwner` = me. The KCL makes the same changes, but the
+//! KCL 2.x has no owner in its conditions and deletes without a condition.
 
 use super::row::{
     CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, START_AT,
@@ -23,22 +23,21 @@ use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, WorkerId};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
-/// An update expression and its condition.
+/// An update expression and a condition expression.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Write {
+pub(super) struct ConditionalWrite {
     sets: Vec<String>,
     removes: Vec<String>,
     adds: Vec<String>,
     conditions: Vec<String>,
-    /// For `ExpressionAttributeNames`; every name is written so, since DynamoDB reserves hundreds of words.
+    /// `ExpressionAttributeNames`. All names are written this way, since DynamoDB reserves hundreds of words.
     pub(super) names: HashMap<String, String>,
-    /// For `ExpressionAttributeValues`.
     pub(super) values: HashMap<String, AttributeValue>,
 }
 
-/// Takes a lease as it was seen.
-pub(super) fn take(seen: &Lease, worker: &WorkerId) -> Write {
-    let mut write = Write::counted(seen.counter).set(LEASE_OWNER, string(worker)).remove(CHECKPOINT_OWNER);
+/// Takes a lease in the state in which it was read.
+pub(super) fn take(seen: &Lease, worker: &WorkerId) -> ConditionalWrite {
+    let mut write = ConditionalWrite::counted(seen.counter).set(LEASE_OWNER, string(worker)).remove(CHECKPOINT_OWNER);
     if let Some(stream) = &seen.stream {
         write = write.set(STREAM, string(stream));
     }
@@ -51,54 +50,55 @@ pub(super) fn take(seen: &Lease, worker: &WorkerId) -> Write {
     if had_another_owner { write.add_one(OWNER_SWITCHES) } else { write }
 }
 
-/// Asks `owner` to drain for `worker`. The counter stays, so that the owner can go on renewing.
-pub(super) fn ask_handoff(owner: &WorkerId, worker: &WorkerId) -> Write {
-    Write::default()
+/// Requests that `owner` drains the lease for `worker`. The counter stays, so that the owner can renew.
+pub(super) fn ask_handoff(owner: &WorkerId, worker: &WorkerId) -> ConditionalWrite {
+    ConditionalWrite::default()
         .when(LEASE_OWNER, string(owner))
         .when_absent(CHECKPOINT_OWNER)
         .set(LEASE_OWNER, string(worker))
         .set(CHECKPOINT_OWNER, string(owner))
 }
 
-/// Raises the counter.
-pub(super) fn renew(counter: LeaseCounter, worker: &WorkerId) -> Write {
-    Write::counted(counter).when_held_by(worker)
+pub(super) fn renew(counter: LeaseCounter, worker: &WorkerId) -> ConditionalWrite {
+    ConditionalWrite::counted(counter).when_held_by(worker)
 }
 
-/// Stores progress and raises the counter.
-pub(super) fn checkpoint(counter: LeaseCounter, worker: &WorkerId, checkpoint: &Checkpoint) -> Write {
+pub(super) fn checkpoint(counter: LeaseCounter, worker: &WorkerId, checkpoint: &Checkpoint) -> ConditionalWrite {
     let (position, sub_sequence) = checkpoint_values(checkpoint);
-    let write = Write::counted(counter)
+    let write = ConditionalWrite::counted(counter)
         .when_held_by(worker)
         .set(CHECKPOINT, position)
         .set(SUB_SEQUENCE, sub_sequence)
         .set(OWNER_SWITCHES, number(&0));
-    PENDING.into_iter().fold(write, Write::remove)
+    PENDING.into_iter().fold(write, ConditionalWrite::remove)
 }
 
-/// Notes children; there must be some.
-pub(super) fn note_children(children: &[ShardId]) -> Write {
-    Write::default().when_exists(LEASE_KEY).set(CHILDREN, shard_set(children))
+/// `children` must not be empty.
+pub(super) fn note_children(children: &[ShardId]) -> ConditionalWrite {
+    ConditionalWrite::default().when_exists(LEASE_KEY).set(CHILDREN, shard_set(children))
 }
 
-/// Gives up a lease that nobody asked for.
-pub(super) fn release(counter: LeaseCounter, worker: &WorkerId) -> Write {
-    Write::counted(counter).when(LEASE_OWNER, string(worker)).when_absent(CHECKPOINT_OWNER).remove(LEASE_OWNER)
+/// Releases a lease without a handoff.
+pub(super) fn release(counter: LeaseCounter, worker: &WorkerId) -> ConditionalWrite {
+    ConditionalWrite::counted(counter)
+        .when(LEASE_OWNER, string(worker))
+        .when_absent(CHECKPOINT_OWNER)
+        .remove(LEASE_OWNER)
 }
 
-/// Gives a lease to the worker that asked for it; its name is in the owner already.
-pub(super) fn complete_handoff(counter: LeaseCounter, worker: &WorkerId) -> Write {
-    Write::counted(counter).when(CHECKPOINT_OWNER, string(worker)).remove(CHECKPOINT_OWNER)
+/// Releases a lease to the worker that requested it, whose name is in `leaseOwner` already.
+pub(super) fn complete_handoff(counter: LeaseCounter, worker: &WorkerId) -> ConditionalWrite {
+    ConditionalWrite::counted(counter).when(CHECKPOINT_OWNER, string(worker)).remove(CHECKPOINT_OWNER)
 }
 
-/// The condition for deleting a lease; nothing is changed before.
-pub(super) fn remove(counter: LeaseCounter) -> Write {
+/// The condition for deleting a lease.
+pub(super) fn remove(counter: LeaseCounter) -> ConditionalWrite {
     let (ended, _) = checkpoint_values(&Checkpoint::Ended);
-    Write::default().when(LEASE_COUNTER, number(&counter.value())).when(CHECKPOINT, ended)
+    ConditionalWrite::default().when(LEASE_COUNTER, number(&counter.value())).when(CHECKPOINT, ended)
 }
 
-impl Write {
-    /// If the counter is this one, raise it by one.
+impl ConditionalWrite {
+    /// Raises the counter by one, if it is this one.
     fn counted(counter: LeaseCounter) -> Self {
         Self::default()
             .when(LEASE_COUNTER, number(&counter.value()))
@@ -161,8 +161,7 @@ impl Write {
         name
     }
 
-    /// For `UpdateExpression`.
-    pub(super) fn update(&self) -> String {
+    pub(super) fn update_expression(&self) -> String {
         let clause = |word: &str, parts: &[String]| match parts {
             [] => None,
             parts => Some(format!("{word} {}", parts.join(", "))),
@@ -174,8 +173,7 @@ impl Write {
             .join(" ")
     }
 
-    /// For `ConditionExpression`.
-    pub(super) fn condition(&self) -> String {
+    pub(super) fn condition_expression(&self) -> String {
         self.conditions.join(" AND ")
     }
 }
@@ -201,15 +199,15 @@ mod tests {
     }
 
     /// The update and the condition with names and values in their places.
-    fn spelled(write: &Write) -> (String, String) {
-        let spell = |mut text: String| {
+    fn rendered(write: &ConditionalWrite) -> (String, String) {
+        let render = |mut text: String| {
             for (name, value) in &write.values {
                 let value = value.as_s().or_else(|_| value.as_n()).map_or("?", String::as_str);
                 text = text.replace(name.as_str(), value);
             }
             text.replace('#', "")
         };
-        (spell(write.update()), spell(write.condition()))
+        (render(write.update_expression()), render(write.condition_expression()))
     }
 
     #[test]
@@ -217,7 +215,7 @@ mod tests {
         let me = WorkerId::new("w4");
         let change = "SET leaseCounter = 117, leaseOwner = w4 REMOVE checkpointOwner";
         for (owner, switched) in [(None, ""), (Some("w4"), ""), (Some("w1"), " ADD ownerSwitchesSinceCheckpoint 1")] {
-            let (update, condition) = spelled(&take(&lease(owner), &me));
+            let (update, condition) = rendered(&take(&lease(owner), &me));
             assert_eq!((update, condition), (format!("{change}{switched}"), "leaseCounter = 116".to_owned()));
         }
     }
@@ -230,7 +228,7 @@ mod tests {
             stream_created: Some(crate::domain::Timestamp::from_millis(5)),
             ..lease(None)
         };
-        let (update, condition) = spelled(&take(&seen, &WorkerId::new("w4")));
+        let (update, condition) = rendered(&take(&seen, &WorkerId::new("w4")));
         assert_eq!(
             update,
             "SET leaseCounter = 117, leaseOwner = w4, bdStream = orders, bdStreamCreated = 5, bdStartTs = 7 \
@@ -240,15 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn a_handoff_is_asked_for_without_the_counter() {
-        let (update, condition) = spelled(&ask_handoff(&WorkerId::new("w1"), &WorkerId::new("w2")));
+    fn a_handoff_is_requested_without_the_counter() {
+        let (update, condition) = rendered(&ask_handoff(&WorkerId::new("w1"), &WorkerId::new("w2")));
         assert_eq!(update, "SET leaseOwner = w2, checkpointOwner = w1");
         assert_eq!(condition, "leaseOwner = w1 AND attribute_not_exists(checkpointOwner)");
     }
 
     #[test]
     fn a_checkpoint_renews_and_clears_what_was_pending() {
-        let (update, condition) = spelled(&checkpoint(LeaseCounter::new(7), &WorkerId::new("w1"), &Checkpoint::Ended));
+        let (update, condition) = rendered(&checkpoint(LeaseCounter::new(7), &WorkerId::new("w1"), &Checkpoint::Ended));
         assert_eq!(
             update,
             "SET leaseCounter = 8, checkpoint = SHARD_END, checkpointSubSequenceNumber = 0, \
@@ -275,7 +273,7 @@ mod tests {
             remove(n),
         ];
         for write in writes {
-            let text = format!("{} {}", write.update(), write.condition());
+            let text = format!("{} {}", write.update_expression(), write.condition_expression());
             assert!(write.names.keys().chain(write.values.keys()).all(|name| text.contains(name.as_str())), "{text}");
         }
     }

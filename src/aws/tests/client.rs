@@ -42,20 +42,17 @@ async fn open_calls_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_a_place_gives_up_before_its_deadline() {
+async fn a_call_over_the_limit_gives_up_before_its_deadline() {
     let bounded = ConnectionSettings { max_connections: NonZeroUsize::new(1), ..settings() };
     let connection = connect(&bounded).await.unwrap();
-    let other_side = connection.with_own_places();
+    let other_side = connection.with_own_call_limit();
     let _first = connection.permit().await;
     let deadline = Instant::now() + Duration::from_secs(3);
     let refused = connection.permit_before(deadline).await.unwrap_err();
     assert_eq!((refused.kind(), refused.outcome()), (FailureKind::Throttled, Outcome::NotDone));
-    assert!(Instant::now() < deadline, "before, so that nothing else cuts the wait");
+    assert!(Instant::now() < deadline, "before, so that nothing else ends the wait");
     let _second = other_side.permit_before(deadline).await.unwrap().unwrap();
-    assert!(
-        other_side.permit_before(deadline - Duration::from_secs(9)).await.is_err(),
-        "it has as many places, and no more"
-    );
+    assert!(other_side.permit_before(deadline - Duration::from_secs(9)).await.is_err(), "it has the same limit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +102,7 @@ async fn a_call_that_waited_for_credentials_until_its_end_was_not_sent() {
 }
 
 #[test]
-fn a_variable_with_an_endpoint_that_is_none_is_named() {
+fn a_variable_with_an_invalid_endpoint_is_named() {
     struct One(&'static str);
     impl Environment for One {
         fn get(&self, name: &str) -> Option<String> {
@@ -114,8 +111,8 @@ fn a_variable_with_an_endpoint_that_is_none_is_named() {
     }
     let of_environment = ConnectionSettings { endpoint: None, ..settings() };
     for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_STS"] {
-        let error = environment_endpoints(&of_environment, &One(name)).unwrap_err();
+        let error = check_endpoint_variables(&of_environment, &One(name)).unwrap_err();
         assert!(error.message().starts_with(&format!("{name} has white space")), "{error}");
     }
-    assert!(environment_endpoints(&settings(), &One("AWS_ENDPOINT_URL")).is_ok(), "the file's own endpoint counts");
+    assert!(check_endpoint_variables(&settings(), &One("AWS_ENDPOINT_URL")).is_ok(), "the file's own endpoint counts");
 }

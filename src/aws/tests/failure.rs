@@ -10,12 +10,12 @@ fn response(status: u16) -> HttpResponse {
     response
 }
 
-fn refused(code: &str, status: u16) -> Failed {
+fn refused(code: &str, status: u16) -> CallError {
     let meta = ErrorMetadata::builder().code(code).message("why").build();
     classify("Kinesis: PutRecord", SdkError::service_error(PutRecordError::generic(meta), response(status)))
 }
 
-fn unanswered(error: ConnectorError) -> Failed {
+fn without_response(error: ConnectorError) -> CallError {
     classify::<PutRecordError, HttpResponse>("Kinesis: PutRecord", SdkError::dispatch_failure(error))
 }
 
@@ -40,20 +40,20 @@ fn each_code_has_its_meaning() {
         ("InvalidArgumentException", 400, Caller, Outcome::NotDone),
         ("KMSDisabledException", 400, Permanent, Outcome::NotDone),
         ("InternalFailure", 500, Transient, Outcome::Unknown),
-        ("NeverHeardOf", 503, Transient, Outcome::Unknown),
-        ("NeverHeardOf", 413, TooLarge, Outcome::NotDone),
-        ("NeverHeardOf", 429, Throttled, Outcome::NotDone),
-        ("NeverHeardOf", 403, Denied, Outcome::NotDone),
-        ("NeverHeardOf", 418, Caller, Outcome::NotDone),
+        ("SomethingNew", 503, Transient, Outcome::Unknown),
+        ("SomethingNew", 413, TooLarge, Outcome::NotDone),
+        ("SomethingNew", 429, Throttled, Outcome::NotDone),
+        ("SomethingNew", 403, Denied, Outcome::NotDone),
+        ("SomethingNew", 418, Caller, Outcome::NotDone),
         ("UnknownOperationException", 400, Unsupported, Outcome::NotDone),
         ("UnknownOperationException", 404, Unsupported, Outcome::NotDone),
         ("InvalidAction", 400, Unsupported, Outcome::NotDone),
         ("NotImplemented", 501, Unsupported, Outcome::NotDone),
         ("InternalFailure", 501, Unsupported, Outcome::NotDone),
-        ("NeverHeardOf", 501, Unsupported, Outcome::NotDone),
-        ("NeverHeardOf", 405, Unsupported, Outcome::NotDone),
-        ("NeverHeardOf", 404, NotFound, Outcome::NotDone),
-        ("NeverHeardOf", 500, Transient, Outcome::Unknown),
+        ("SomethingNew", 501, Unsupported, Outcome::NotDone),
+        ("SomethingNew", 405, Unsupported, Outcome::NotDone),
+        ("SomethingNew", 404, NotFound, Outcome::NotDone),
+        ("SomethingNew", 500, Transient, Outcome::Unknown),
     ] {
         let failed = refused(code, status);
         assert_eq!((failed.kind, failed.outcome), (kind, outcome), "{code} {status}");
@@ -73,36 +73,39 @@ fn the_text_names_operation_status_request_and_code() {
 
 #[test]
 fn a_refused_connection_did_nothing() {
-    let failed = unanswered(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
+    let failed = without_response(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
     assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::NotDone));
 }
 
 #[test]
-fn a_cut_connection_leaves_the_effect_unknown() {
-    let failed = unanswered(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into()));
+fn a_broken_connection_leaves_the_effect_unknown() {
+    let failed = without_response(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into()));
     assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::Unknown));
-    let failed = unanswered(ConnectorError::timeout("HTTP read timeout occurred after 5s".into()));
+    let failed = without_response(ConnectorError::timeout("HTTP read timeout occurred after 5s".into()));
     assert_eq!((failed.kind, failed.outcome), (FailureKind::TimedOut, Outcome::Unknown));
 }
 
 #[test]
-fn a_late_answer_leaves_the_effect_unknown() {
+fn a_late_response_leaves_the_effect_unknown() {
     let error = SdkError::<PutRecordError, HttpResponse>::timeout_error("late");
     let failed = classify("Kinesis: PutRecord", error);
     assert_eq!((failed.kind, failed.outcome), (FailureKind::TimedOut, Outcome::Unknown));
 }
 
 #[test]
-fn a_reply_that_makes_no_sense_leaves_the_effect_unknown() {
+fn an_unreadable_response_leaves_the_effect_unknown() {
     let error = SdkError::<PutRecordError, HttpResponse>::response_error("not json", response(200));
     let failed = classify("Kinesis: PutRecord", error);
     assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::Unknown));
 }
 
 #[tokio::test]
-async fn missing_credentials_are_a_passing_fault_with_what_each_source_said() {
-    let missing = NoCredentials::for_tests("environment", "not set", std::time::Duration::from_secs(4));
-    let failed = unanswered(ConnectorError::other(CredentialsError::provider_error(missing).into(), None));
+async fn missing_credentials_are_transient_and_name_each_source() {
+    let missing = NoCredentials {
+        tried: vec![("environment".to_owned(), "not set".to_owned())],
+        retry_at: tokio::time::Instant::now() + std::time::Duration::from_secs(4),
+    };
+    let failed = without_response(ConnectorError::other(CredentialsError::provider_error(missing).into(), None));
     assert_eq!((failed.kind, failed.outcome), (FailureKind::Unavailable, Outcome::NotDone));
     assert!(failed.text.contains("environment: not set"), "{}", failed.text);
     let wait = BindingError::from(failed).retry_after().unwrap();
@@ -111,11 +114,11 @@ async fn missing_credentials_are_a_passing_fault_with_what_each_source_said() {
 
 #[test]
 fn a_lease_error_keeps_the_kind() {
-    assert_eq!(refused("SlowDown", 400).leasing("scanning").kind(), FailureKind::Throttled);
+    assert_eq!(refused("SlowDown", 400).into_lease_error("scanning").kind(), FailureKind::Throttled);
 }
 
 #[test]
-fn an_operation_that_is_not_there_is_not_repeated_and_has_a_remedy() {
+fn an_unsupported_operation_is_not_retried_and_has_a_remedy() {
     let failed = refused("UnknownOperationException", 400);
     assert!(!failed.kind.may_retry() && failed.text.contains("does not implement this operation"), "{}", failed.text);
     let error = BindingError::from(failed);
@@ -127,8 +130,8 @@ fn an_operation_that_is_not_there_is_not_repeated_and_has_a_remedy() {
 }
 
 #[test]
-fn what_could_not_be_reached_is_told_with_cause_and_remedy() {
-    let failed = unanswered(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
+fn an_unreachable_endpoint_has_a_cause_and_a_remedy() {
+    let failed = without_response(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
     let text = "the endpoint could not be reached: connection refused; nothing listens there";
     assert!(failed.text.contains(text), "{}", failed.text);
 }

@@ -10,7 +10,7 @@ impl Environment for Variables {
 }
 
 fn proxies(variables: &[(&'static str, &str)]) -> Proxies {
-    Proxies::of(&Variables(variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()))
+    Proxies::from_environment(&Variables(variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()))
 }
 
 fn route(no_proxy: &str, url: &str) -> Route {
@@ -51,7 +51,7 @@ fn this_machine_and_its_link_are_never_behind_a_proxy() {
 }
 
 #[test]
-fn all_else_is() {
+fn every_other_host_is_behind_the_proxy() {
     for host in [
         "kinesis.eu-central-1.amazonaws.com",
         "localhost.example",
@@ -116,17 +116,16 @@ fn no_proxy_is_read_as_curl_and_go_read_it() {
 }
 
 #[test]
-fn of_two_spellings_the_first_that_says_something_counts() {
-    let of = |variables| proxies(variables);
-    let found = of(&[("HTTP_PROXY", ""), ("http_proxy", "lower:1"), ("HTTPS_PROXY", "https://upper:2 ")]);
+fn of_two_spellings_the_first_that_is_not_empty_counts() {
+    let found = proxies(&[("HTTP_PROXY", ""), ("http_proxy", "lower:1"), ("HTTPS_PROXY", "https://upper:2 ")]);
     assert_eq!(found.http, Some(Proxy { variable: "http_proxy", url: "http://lower:1".to_owned() }));
     assert_eq!(found.https, Some(Proxy { variable: "HTTPS_PROXY", url: "https://upper:2".to_owned() }));
-    let all = of(&[("all_proxy", "http://all:3"), ("HTTP_PROXY", "http://own:4"), ("no_proxy", "example")]);
+    let all = proxies(&[("all_proxy", "http://all:3"), ("HTTP_PROXY", "http://own:4"), ("no_proxy", "example")]);
     assert_eq!(all.https.as_ref().unwrap().variable, "all_proxy");
     assert_eq!(all.http.as_ref().unwrap().url, "http://own:4");
     assert_eq!(all.route(&"https://a.example".parse().unwrap()), Route::Direct);
-    assert!(of(&[("NO_PROXY", "example")]).is_empty());
-    let only_http = of(&[("HTTP_PROXY", "http://own:4")]);
+    assert!(proxies(&[("NO_PROXY", "example")]).is_empty());
+    let only_http = proxies(&[("HTTP_PROXY", "http://own:4")]);
     assert_eq!(only_http.route(&"https://a.example".parse().unwrap()), Route::Direct);
 }
 

@@ -68,7 +68,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
     let settings = bounded(spec, fastrand::u64(..));
     let ports = Ports {
         // With places of its own a call never waits for the input's or for a listing: the engine opens no more of them.
-        writer: Arc::new(Writer::new(&connection.with_own_places(), spec.stream.clone(), attempt_timeout)),
+        writer: Arc::new(Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout)),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
     };
@@ -133,7 +133,7 @@ async fn input(
         drain_limit: toolbox.drain_limit,
         // Each input is a worker of its own.
         worker: WorkerId::new(format!("{}/{name}", toolbox.worker)),
-        history: Arc::default(),
+        stream_state: Arc::default(),
         metrics: toolbox.metrics.input(name.as_str()),
     })
 }

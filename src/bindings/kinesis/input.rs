@@ -5,7 +5,7 @@ use super::spec::Mode;
 use crate::aws::kinesis::{Directory, FanOut, Polling};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, Ports, StreamHistory, Worker};
+use crate::consumer::{ConsumerSettings, Ports, StreamState, Worker};
 use crate::domain::WorkerId;
 use crate::domain::{BindingError, ComponentName, EventHandler, InitialPosition, InputBinding, Retrieval, Stop};
 use crate::telemetry::InputMetrics;
@@ -32,14 +32,14 @@ pub(super) struct Input {
     pub(super) drain_limit: Duration,
     pub(super) worker: WorkerId,
     /// Kept while the process runs, so that a restart of the input forgets nothing.
-    pub(super) history: Arc<StreamHistory>,
+    pub(super) stream_state: Arc<StreamState>,
     pub(super) metrics: InputMetrics,
 }
 
 #[async_trait]
 impl InputBinding for Input {
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError> {
-        self.history.begin(Instant::now());
+        self.stream_state.mark_started(Instant::now());
         self.lease_tables.reserve(&self.lease_table, &self.binding)?;
         let retrieval = tokio::select! {
             // Biased: nothing was read yet, so a stop leaves nothing to settle.
@@ -55,7 +55,7 @@ impl InputBinding for Input {
         };
         let settings = ConsumerSettings {
             lease_table: self.lease_table.as_str().into(),
-            history: Arc::clone(&self.history),
+            stream_state: Arc::clone(&self.stream_state),
             initial_position: self.initial_position,
             lease_duration: self.lease_duration,
             drain_limit: self.drain_limit,
@@ -70,7 +70,7 @@ impl InputBinding for Input {
     }
 
     fn refusal(&self) -> Option<String> {
-        self.history.refusal()
+        self.stream_state.refusal()
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::BoxError;
+use crate::domain::{BoxError, RecordPosition};
 use crate::resilience::Backoff;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -45,21 +45,21 @@ impl EventHandler for App {
     }
 }
 
-/// What the app saw of one record: attempts, and the pauses between them; and the number of counted repetitions.
+/// Delivers one record. Returns the attempts, the pauses between them, and the value of the retry counter.
 async fn delivered(acts: impl IntoIterator<Item = Act>) -> (Vec<u32>, Vec<Duration>, u64) {
     let app = Arc::new(App { acts: Mutex::new(acts.into_iter().collect()), seen: Mutex::default() });
     let metrics = Metrics::new();
-    let to = Addressee {
+    let to = Destination {
         handler: app.clone(),
         binding: "orders".parse().unwrap(),
         shard: ShardId::new("shardId-000000000000"),
     };
     let fence = Instant::now() + Duration::from_secs(1_000_000);
-    let mut delivery = Delivery::new(to, Vitals::new(metrics.input("orders")), BACKOFF.waits(SEED), fence);
+    let mut delivery = Delivery::new(to, InputLag::new(metrics.input("orders")), BACKOFF.waits(SEED), fence);
     let position = RecordPosition::plain("1".parse().unwrap());
     let record = Record { position: position.clone(), partition_key: String::new(), data: "a".into(), arrival: None };
     delivery.push(vec![record]);
-    assert_eq!(delivery.next().await, Delivered::Accepted(position));
+    assert!(matches!(delivery.next().await, Event::Accepted(accepted) if accepted == position));
     let seen = app.seen.lock().unwrap();
     let pauses = seen.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
     (seen.iter().map(|(attempt, _)| *attempt).collect(), pauses, retried(&metrics))

@@ -99,39 +99,39 @@ async fn many_shards_share_one_call() {
     let (answers, check) = identity_check(vec![Ok(stream(ARN, Some(1)))]);
     for _ in 0..3 {
         let now = Instant::now();
-        let verdicts = (0..100).map(|_| check.verify(Some(Timestamp::from_millis(1)), now));
-        for verdict in futures_util::future::join_all(verdicts).await {
-            assert_eq!(verdict.unwrap(), Verdict::Same);
+        let checks = (0..100).map(|_| check.replacement(Some(Timestamp::from_millis(1)), now));
+        for replacement in futures_util::future::join_all(checks).await {
+            assert_eq!(replacement.unwrap(), None);
         }
     }
     assert_eq!(answers.0.lock().unwrap().1, 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_keep_their_distance_and_pause_after_failures() {
+async fn calls_keep_a_minimum_interval_and_pause_after_failures() {
     let begun = Instant::now();
     let (answers, check) = identity_check(vec![Ok(stream(ARN, Some(1)))]);
     while begun.elapsed() < Duration::from_secs(60) {
-        check.since(Instant::now()).await.unwrap();
+        check.identity_since(Instant::now()).await.unwrap();
     }
     assert!(answers.0.lock().unwrap().1 <= 62);
     let (answers, check) = identity_check(vec![Err(FailureKind::Throttled)]);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(60) {
-        check.since(Instant::now()).await.unwrap_err();
+        check.identity_since(Instant::now()).await.unwrap_err();
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(answers.0.lock().unwrap().1 < 30, "{answers:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replaced_stream_is_told_by_its_creation_time() {
+async fn a_replaced_stream_is_recognised_by_its_creation_time() {
     let (_, check) = identity_check(vec![Ok(stream(ARN, Some(1))), Ok(stream(ARN, Some(2)))]);
     let (leased, found) = (Timestamp::from_millis(1), Timestamp::from_millis(2));
-    let verify = async || {
+    let replacement = async || {
         tokio::time::advance(Duration::from_secs(1)).await;
-        check.verify(Some(leased), Instant::now()).await.unwrap()
+        check.replacement(Some(leased), Instant::now()).await.unwrap()
     };
-    assert_eq!(verify().await, Verdict::Same);
-    assert_eq!(verify().await, Verdict::Replaced { leased, found });
+    assert_eq!(replacement().await, None);
+    assert_eq!(replacement().await, Some(Replacement { leased, found }));
 }

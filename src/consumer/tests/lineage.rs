@@ -1,5 +1,5 @@
-use super::super::history::LatestStart;
-use super::super::lineage::{self, Changes, Origin, holes};
+use super::super::lineage::{self, LineagePlan, StreamFacts, holes};
+use super::super::stream_state::LatestStart;
 use super::{after, lease, shard};
 use crate::domain::{
     Checkpoint, HashKeyRange, InitialPosition, Lease, Shard, ShardId, ShardListing, StartWord, StreamIdentity,
@@ -11,14 +11,14 @@ fn listing(shards: Vec<Shard>) -> ShardListing {
     ShardListing { shards, listed_at }
 }
 
-fn origin(initial: InitialPosition) -> Origin {
+fn facts(initial: InitialPosition) -> StreamFacts {
     let latest = LatestStart::Moment(Timestamp::from_millis(9_000));
     let stream = StreamIdentity { stream: "orders".into(), created: Some(Timestamp::from_millis(1)) };
-    Origin { initial, latest, stream, missing: Vec::new() }
+    StreamFacts { initial, latest, stream, missing: Vec::new() }
 }
 
-fn changes(leases: &[Lease], listing: &ShardListing, initial: InitialPosition) -> Changes {
-    lineage::changes(leases, listing, &origin(initial))
+fn plan(leases: &[Lease], listing: &ShardListing, initial: InitialPosition) -> LineagePlan {
+    lineage::plan(leases, listing, &facts(initial))
 }
 
 fn listed(number: u32, parents: &[u32], is_open: bool) -> Shard {
@@ -31,13 +31,13 @@ fn at(number: u32, checkpoint: Checkpoint, parents: &[u32]) -> Lease {
 }
 
 fn created(leases: &[Lease], listing: &ShardListing, initial: InitialPosition) -> Vec<ShardId> {
-    changes(leases, listing, initial).create.into_iter().map(|new| new.shard).collect()
+    plan(leases, listing, initial).create.into_iter().map(|new| new.shard).collect()
 }
 
 #[test]
-fn latest_begins_with_open_shards_at_the_first_try() {
+fn latest_begins_with_open_shards_at_the_first_start() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
-    let create = changes(&[], &listing, InitialPosition::Latest).create;
+    let create = plan(&[], &listing, InitialPosition::Latest).create;
     assert_eq!(create.len(), 1);
     assert_eq!((&create[0].shard, &create[0].checkpoint), (&shard(1), &Checkpoint::NotStarted(StartWord::Latest)));
     assert_eq!(create[0].start_at, Some(Timestamp::from_millis(9_000)));
@@ -81,10 +81,10 @@ fn holes_are_found_wherever_they_are() {
 }
 
 #[test]
-fn a_stream_that_is_younger_than_the_input_is_read_from_its_creation() {
+fn a_stream_created_after_the_input_was_started_is_read_from_its_creation() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
-    let origin = Origin { latest: LatestStart::Creation, ..origin(InitialPosition::Latest) };
-    let create = lineage::changes(&[], &listing, &origin).create;
+    let facts = StreamFacts { latest: LatestStart::Creation, ..facts(InitialPosition::Latest) };
+    let create = lineage::plan(&[], &listing, &facts).create;
     // It may have been resharded since, so the closed shard comes first.
     assert_eq!((&create[0].shard, create.len()), (&shard(0), 1));
     assert_eq!((&create[0].checkpoint, create[0].start_at), (&Checkpoint::NotStarted(StartWord::TrimHorizon), None));
@@ -98,10 +98,10 @@ fn a_lost_row_is_created_as_it_was_last_seen() {
     {
         for rows in [vec![at(1, after(9), &[])], vec![]] {
             let missing = vec![at(0, after(5), &[])];
-            let changes = lineage::changes(&rows, &listing, &Origin { missing, ..origin(initial) });
-            let lost = changes.create.iter().find(|new| new.shard == shard(0)).unwrap();
+            let plan = lineage::plan(&rows, &listing, &StreamFacts { missing, ..facts(initial) });
+            let lost = plan.create.iter().find(|new| new.shard == shard(0)).unwrap();
             assert_eq!(lost.checkpoint, after(5));
-            assert!(changes.lost.contains(&shard(0)));
+            assert!(plan.lost.contains(&shard(0)));
         }
     }
 }
@@ -112,7 +112,7 @@ fn a_lost_row_that_was_never_read_keeps_its_moment() {
     let latest = Checkpoint::NotStarted(StartWord::Latest);
     let seen = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(0, latest.clone(), &[]) };
     let create =
-        lineage::changes(&[], &listing, &Origin { missing: vec![seen], ..origin(InitialPosition::Latest) }).create;
+        lineage::plan(&[], &listing, &StreamFacts { missing: vec![seen], ..facts(InitialPosition::Latest) }).create;
     assert_eq!((&create[0].checkpoint, create[0].start_at), (&latest, Some(Timestamp::from_millis(77))));
 }
 
@@ -120,7 +120,7 @@ fn a_lost_row_that_was_never_read_keeps_its_moment() {
 fn the_children_of_a_closed_shard_whose_row_was_lost_wait_for_it() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
     let missing = vec![at(0, after(5), &[])];
-    let create = lineage::changes(&[], &listing, &Origin { missing, ..origin(InitialPosition::Latest) }).create;
+    let create = lineage::plan(&[], &listing, &StreamFacts { missing, ..facts(InitialPosition::Latest) }).create;
     assert_eq!((&create[0].shard, &create[0].checkpoint, create.len()), (&shard(0), &after(5), 1));
 }
 
@@ -128,9 +128,9 @@ fn the_children_of_a_closed_shard_whose_row_was_lost_wait_for_it() {
 fn a_row_that_another_worker_removed_is_not_lost() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
     let missing = vec![at(0, after(5), &[])];
-    let origin = Origin { missing, ..origin(InitialPosition::TrimHorizon) };
-    let changes = lineage::changes(&[at(1, after(9), &[0])], &listing, &origin);
-    assert_eq!(changes, Changes::default());
+    let facts = StreamFacts { missing, ..facts(InitialPosition::TrimHorizon) };
+    let plan = lineage::plan(&[at(1, after(9), &[0])], &listing, &facts);
+    assert_eq!(plan, LineagePlan::default());
 }
 
 #[test]
@@ -146,11 +146,11 @@ fn a_row_lost_while_no_worker_ran_begins_at_the_moment_of_the_others_or_at_the_h
         (InitialPosition::AtTimestamp(Timestamp::from_millis(3)), Some(3), (word(StartWord::AtTimestamp), Some(3))),
         (InitialPosition::AtTimestamp(Timestamp::from_millis(3)), None, (word(StartWord::AtTimestamp), Some(3))),
     ] {
-        let changes = changes(&[others(start_at)], &listing, initial);
-        let new = &changes.create[0];
+        let plan = plan(&[others(start_at)], &listing, initial);
+        let new = &plan.create[0];
         let start = (new.checkpoint.clone(), new.start_at.map(Timestamp::as_millis));
         assert_eq!((&new.shard, start), (&shard(0), expected), "{initial:?}");
-        assert_eq!(changes.lost, [shard(0)]);
+        assert_eq!(plan.lost, [shard(0)]);
     }
 }
 
@@ -170,39 +170,39 @@ fn a_removed_parent_is_not_created_again() {
 }
 
 #[test]
-fn a_forgotten_child_is_healed() {
+fn a_missing_child_is_created() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
     let leases = [at(0, Checkpoint::Ended, &[]), at(1, after(5), &[0])];
     assert_eq!(created(&leases, &listing, InitialPosition::Latest), [shard(2)]);
 }
 
 #[test]
-fn a_first_start_cut_short_is_completed_from_the_same_moment() {
+fn an_interrupted_first_start_is_completed_from_the_same_moment() {
     let listing = listing(vec![listed(0, &[], true), listed(1, &[], true)]);
     let first = Lease {
         checkpoint: Checkpoint::NotStarted(StartWord::Latest),
         start_at: Some(Timestamp::from_millis(77)),
         ..lease(0, None, 0)
     };
-    let create = changes(&[first], &listing, InitialPosition::Latest).create;
+    let create = plan(&[first], &listing, InitialPosition::Latest).create;
     assert_eq!(create[0].checkpoint, Checkpoint::NotStarted(StartWord::Latest));
     assert_eq!(create[0].start_at, Some(Timestamp::from_millis(77)));
 }
 
 #[test]
-fn a_parent_goes_only_when_all_children_moved_on() {
+fn a_parent_is_removed_only_after_all_children_have_progress() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
     let untouched = at(2, Checkpoint::NotStarted(StartWord::TrimHorizon), &[0]);
     let leases = [at(0, Checkpoint::Ended, &[]), at(1, after(5), &[0]), untouched];
-    assert!(changes(&leases, &listing, InitialPosition::Latest).remove.is_empty());
+    assert!(plan(&leases, &listing, InitialPosition::Latest).remove.is_empty());
     let leases = [at(0, Checkpoint::Ended, &[]), at(1, after(5), &[0]), at(2, after(6), &[0])];
-    assert_eq!(changes(&leases, &listing, InitialPosition::Latest).remove, [leases[0].clone()]);
+    assert_eq!(plan(&leases, &listing, InitialPosition::Latest).remove, [leases[0].clone()]);
 }
 
 #[test]
-fn a_sibling_forgotten_by_a_first_start_begins_at_the_same_moment() {
+fn a_sibling_missed_by_a_first_start_begins_at_the_same_moment() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
     let first = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(1, after(5), &[0]) };
-    let create = changes(&[first], &listing, InitialPosition::Latest).create;
+    let create = plan(&[first], &listing, InitialPosition::Latest).create;
     assert_eq!((&create[0].shard, create[0].start_at, create.len()), (&shard(2), Some(Timestamp::from_millis(77)), 1));
 }

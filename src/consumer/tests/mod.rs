@@ -1,12 +1,12 @@
-//! The rooms of the engine by themselves, on ports in memory.
+//! The consumer on in-memory ports.
 
-mod assignment;
-mod end_of_shard;
+mod backoff;
+mod lease_taker;
 mod lineage;
-mod pauses;
 mod positions;
 mod replaced;
 mod restored;
+mod shard_end;
 mod shutdown;
 mod takeover;
 
@@ -80,8 +80,8 @@ impl Bench {
     fn start_on(&self, settings: ConsumerSettings, ports: Ports) -> (Stop, Running) {
         let worker = Worker::new(settings, ports, self.metrics.input("orders"));
         let (stop, mut group) = (Stop::new(), Supervisor::new());
-        let told = stop.clone();
-        group.spawn("worker", async move { worker.run(told).await });
+        let worker_stop = stop.clone();
+        group.spawn("worker", async move { worker.run(worker_stop).await });
         (stop, group)
     }
 

@@ -4,7 +4,7 @@ use crate::testing::Reply;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_goes_on_after_the_last_accepted_record() {
+async fn a_restart_continues_after_the_last_accepted_record() {
     let bench = Bench::new(1);
     bench.put(3);
     let (stop, mut worker) = bench.start(Bench::settings("a"));
@@ -77,7 +77,7 @@ async fn a_refused_record_is_repeated_in_order_and_retry_after_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_follow_their_parents_and_spent_leases_go() {
+async fn children_follow_their_parents_and_ended_leases_are_removed() {
     let bench = Bench::new(1);
     bench.put(2);
     let [left, right] = bench.stream.split(&shard(0)).unwrap();

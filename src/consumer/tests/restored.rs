@@ -39,7 +39,7 @@ async fn a_deleted_row_skips_nothing_while_records_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_latest_row_without_a_moment_is_pinned_when_it_is_taken() {
+async fn a_latest_row_without_a_starting_time_gets_one_when_it_is_taken() {
     let bench = Bench::new(1);
     tokio::time::sleep(Duration::from_secs(60)).await;
     let latest = Checkpoint::NotStarted(StartWord::Latest);

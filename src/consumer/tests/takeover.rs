@@ -1,5 +1,5 @@
-//! How soon the shards of a killed worker flow again: 20 s after the kill where another worker runs, and as soon as a
-//! lease lasts where one is started afterwards.
+//! How soon the shards of a killed worker are read again: within 20 s where another worker runs, and within a lease
+//! duration where one is started afterwards.
 
 use super::{Bench, ConsumerSettings, Running};
 use crate::domain::{LeaseStore, WorkerId};
@@ -92,7 +92,7 @@ async fn shards_of_a_kcl_worker_that_leaves_are_taken_over_within_twenty_seconds
         until_all_flow(&bench, 3, "begun").await;
         stop.finish();
         creator.next().await.unwrap().result.unwrap().unwrap();
-        // The KCL 2.x renews by the counter alone and never hears that its leases are asked for.
+        // The KCL 2.x only checks the counter when it renews, so it does not notice a request for a handoff.
         let kcl = WorkerId::new("kcl");
         let mut grants = Vec::new();
         for lease in bench.leases.leases() {

@@ -1,8 +1,8 @@
 use super::super::admission::ConnectInfo;
 use super::super::connection::Respond;
-use super::super::routes::Routes;
-use super::super::{AppConnection, Face, HttpSettings};
-use super::fake::{Fake, face};
+use super::super::routes::Api;
+use super::super::{ApiState, AppConnection, HttpSettings};
+use super::fake_binding::{Fake, state};
 use crate::domain::DataForm;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
@@ -23,12 +23,12 @@ impl Answer {
     }
 }
 
-pub(super) async fn send(face: &Arc<Face>, request: Request<Body>) -> Answer {
-    send_owned(Arc::clone(face), request).await
+pub(super) async fn send(state: &Arc<ApiState>, request: Request<Body>) -> Answer {
+    send_owned(Arc::clone(state), request).await
 }
 
-async fn send_owned(face: Arc<Face>, request: Request<Body>) -> Answer {
-    let (head, body) = Routes::new(face).respond(request, CALLER).await.into_parts();
+async fn send_owned(state: Arc<ApiState>, request: Request<Body>) -> Answer {
+    let (head, body) = Api::new(state).respond(request, CALLER).await.into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     Answer { status: head.status, headers: head.headers, body }
 }
@@ -37,20 +37,20 @@ fn request(method: &str, path: &str, body: &str) -> Request<Body> {
     Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap()
 }
 
-pub(super) async fn post(face: &Arc<Face>, path: &str, body: &str) -> Answer {
-    send(face, request("POST", path, body)).await
+pub(super) async fn post(state: &Arc<ApiState>, path: &str, body: &str) -> Answer {
+    send(state, request("POST", path, body)).await
 }
 
-async fn get(face: &Arc<Face>, path: &str) -> Answer {
-    send(face, request("GET", path, "")).await
+async fn get(state: &Arc<ApiState>, path: &str) -> Answer {
+    send(state, request("GET", path, "")).await
 }
 
-pub(super) fn usual() -> (Arc<Face>, Arc<Fake>) {
-    face(HttpSettings::default())
+pub(super) fn usual() -> (Arc<ApiState>, Arc<Fake>) {
+    state(HttpSettings::default())
 }
 
-pub(super) fn strict() -> Arc<Face> {
-    face(HttpSettings { strict_dapr_errors: true, max_body_size: Some(64), ..HttpSettings::default() }).0
+pub(super) fn strict() -> Arc<ApiState> {
+    state(HttpSettings { strict_dapr_errors: true, max_body_size: Some(64), ..HttpSettings::default() }).0
 }
 
 /// A program of this machine that calls another address than loopback, so that the name it uses does not matter.
@@ -59,19 +59,19 @@ pub(super) const CALLER: ConnectInfo = ConnectInfo { is_local_loopback: false, i
 pub(super) const ORDERS: &str = "/v1.0/bindings/orders";
 
 #[tokio::test]
-async fn a_create_is_answered_204_with_its_facts_as_headers() {
-    let (face, fake) = usual();
+async fn a_create_is_answered_204_with_its_metadata_as_headers() {
+    let (state, fake) = usual();
     for (method, path) in
         [("POST", ORDERS), ("PUT", "//v1.0/bindings//orders/"), ("POST", "/v1.0/bindings/%6frders?x=1")]
     {
-        let answer = send(&face, request(method, path, r#"{"operation":"create","data":{"b":1.0}}"#)).await;
+        let answer = send(&state, request(method, path, r#"{"operation":"create","data":{"b":1.0}}"#)).await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NO_CONTENT, ""), "{path}");
         assert_eq!(answer.headers["metadata.sequencenumber"], "495");
         assert!(!answer.headers.contains_key("content-type"));
         assert!(!answer.headers.contains_key("metadata.bad"), "it does not fit into a header");
     }
     assert_eq!(&fake.seen.lock().unwrap()[2].data[..], br#"{"b":1.0}"#);
-    let page = face.metrics.page().unwrap();
+    let page = state.metrics.page().unwrap();
     let line = r#"bindd_output_requests_total{component="orders",operation="create",status="204"} 3"#;
     assert!(page.contains(line), "{page}");
 }
@@ -85,23 +85,23 @@ async fn data_of_the_component_is_answered_200_as_json() {
 
 #[tokio::test]
 async fn the_trace_of_the_caller_reaches_the_component_and_comes_back() {
-    let (face, fake) = usual();
+    let (state, fake) = usual();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let mut traced = request("POST", ORDERS, r#"{"operation":"create","metadata":{"traceparent":"mine","k":"v"}}"#);
     traced.headers_mut().insert("traceparent", parent.parse().unwrap());
-    assert_eq!(send(&face, traced).await.headers["traceparent"], parent);
+    assert_eq!(send(&state, traced).await.headers["traceparent"], parent);
     let metadata = fake.seen.lock().unwrap()[0].metadata.clone();
     assert_eq!((metadata.get("traceparent"), metadata.get("k")), (Some(parent), Some("v")));
     let mut broken = request("POST", ORDERS, r#"{"operation":"create"}"#);
     broken.headers_mut().insert("baggage", "nothing".parse().unwrap());
-    let answer = send(&face, broken).await;
+    let answer = send(&state, broken).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(answer.json()["errorCode"], "ERR_MALFORMED_REQUEST");
 }
 
 #[tokio::test]
-async fn failures_carry_true_statuses_and_the_words_of_dapr() {
-    let (face, _) = usual();
+async fn failures_have_their_statuses_and_the_texts_of_dapr() {
+    let (state, _) = usual();
     let prefix = |name: &str| format!("error invoking output binding {name}: ");
     for (path, operation, status, message) in [
         (ORDERS, "", 400, prefix("orders") + "operation field is missing from request"),
@@ -118,12 +118,12 @@ async fn failures_carry_true_statuses_and_the_words_of_dapr() {
         ),
     ] {
         let body = format!(r#"{{"operation":"{operation}"}}"#);
-        let answer = post(&face, path, &body).await;
+        let answer = post(&state, path, &body).await;
         assert_eq!(answer.status, status, "{message}");
         let plain = serde_json::json!({"errorCode": "ERR_INVOKE_OUTPUT_BINDING", "message": message});
-        let mut told = answer.json();
-        let info = told.as_object_mut().unwrap().remove("details").unwrap()[0].take();
-        assert_eq!(told, plain);
+        let mut json = answer.json();
+        let info = json.as_object_mut().unwrap().remove("details").unwrap()[0].take();
+        assert_eq!(json, plain);
         assert_eq!(info["@type"], "type.googleapis.com/google.rpc.ErrorInfo");
         assert_eq!(info["domain"], "dapr.io");
         let reason = match status {
@@ -144,14 +144,14 @@ async fn failures_carry_true_statuses_and_the_words_of_dapr() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_told_as_such() {
+async fn an_unknown_outcome_is_reported() {
     let body = r#"{"operation":"lose"}"#;
     let answer = post(&usual().0, ORDERS, body).await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
-    let told = answer.json();
-    assert!(told["message"].as_str().unwrap().ends_with("the request may have been carried out)"), "{told}");
-    assert_eq!(told["details"][0]["metadata"]["ambiguous"], "true");
-    assert_eq!(told["details"][0]["reason"], "DEADLINE");
+    let json = answer.json();
+    assert!(json["message"].as_str().unwrap().ends_with("the request may have been carried out)"), "{json}");
+    assert_eq!(json["details"][0]["metadata"]["ambiguous"], "true");
+    assert_eq!(json["details"][0]["reason"], "DEADLINE");
     let strict_answer = post(&strict(), ORDERS, body).await;
     let expected = "error invoking output binding orders: no reply in time";
     assert_eq!(
@@ -161,13 +161,13 @@ async fn an_unknown_outcome_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn strict_answers_are_daprs_to_the_letter() {
-    let (true_face, strict_face) = (usual().0, strict());
-    let created = post(&strict_face, ORDERS, r#"{"operation":"create"}"#).await;
+async fn strict_answers_are_exactly_those_of_dapr() {
+    let (precise_state, strict_state) = (usual().0, strict());
+    let created = post(&strict_state, ORDERS, r#"{"operation":"create"}"#).await;
     assert_eq!(created.status, StatusCode::NO_CONTENT);
     assert!(created.headers.keys().all(|name| !name.as_str().starts_with("metadata.")), "{:?}", created.headers);
-    for (face, status) in [(&true_face, 207), (&strict_face, 200)] {
-        let mixed = post(face, ORDERS, r#"{"operation":"mix"}"#).await;
+    for (state, status) in [(&precise_state, 207), (&strict_state, 200)] {
+        let mixed = post(state, ORDERS, r#"{"operation":"mix"}"#).await;
         assert_eq!((mixed.status.as_u16(), mixed.body.as_str()), (status, "[]"));
         assert_eq!(mixed.headers["metadata.failed"], "1");
         assert_eq!(mixed.headers["content-type"], "application/json");
@@ -175,45 +175,45 @@ async fn strict_answers_are_daprs_to_the_letter() {
 }
 
 #[tokio::test]
-async fn facts_of_a_failure_are_told_to_programs() {
-    let (face, _) = usual();
-    let answer = post(&face, ORDERS, r#"{"operation":"bury"}"#).await;
+async fn details_of_a_failure_are_in_the_json() {
+    let (state, _) = usual();
+    let answer = post(&state, ORDERS, r#"{"operation":"bury"}"#).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert_eq!(answer.headers["metadata.deadlettered"], "true");
     let info = answer.json()["details"][0].clone();
     assert_eq!((&info["reason"], &info["metadata"]["requestId"]), (&"UPSTREAM".into(), &"r-1".into()));
     assert_eq!((&info["metadata"]["deadLettered"], &info["metadata"]["ambiguous"]), (&"true".into(), &"true".into()));
-    let answer = post(&face, ORDERS, r#"{"operation":"condition"}"#).await;
+    let answer = post(&state, ORDERS, r#"{"operation":"condition"}"#).await;
     assert_eq!(
         (answer.status, answer.json()["details"][0]["reason"].as_str()),
         (StatusCode::CONFLICT, Some("CONDITION_FAILED"))
     );
-    let told = post(&strict(), ORDERS, r#"{"operation":"bury"}"#).await;
-    assert!(told.json().get("details").is_none() && !told.headers.contains_key("metadata.deadlettered"));
+    let dapr = post(&strict(), ORDERS, r#"{"operation":"bury"}"#).await;
+    assert!(dapr.json().get("details").is_none() && !dapr.headers.contains_key("metadata.deadlettered"));
 }
 
 #[tokio::test]
 async fn a_raw_body_is_the_data_where_the_component_takes_it() {
-    let (face, fake) = usual();
-    let raw = |face: &Arc<Face>, body: &str| {
+    let (state, fake) = usual();
+    let raw = |state: &Arc<ApiState>, body: &str| {
         let mut request = request("POST", ORDERS, body);
         let headers = request.headers_mut();
         headers.insert("content-type", "application/octet-stream".parse().unwrap());
         headers.insert("metadata.partitionkey", "k".parse().unwrap());
         headers.insert("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
-        send_owned(Arc::clone(face), request)
+        send_owned(Arc::clone(state), request)
     };
     for (body, code) in [("\u{0}not json", "ERR_MALFORMED_REQUEST"), (r#"{"order":7}"#, "ERR_INVOKE_OUTPUT_BINDING")] {
-        let refused = raw(&face, body).await;
+        let refused = raw(&state, body).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "bodies are requests unless allowed otherwise");
         assert_eq!(refused.json()["errorCode"], code);
         assert!(refused.body.contains("allowRawBody"), "{}", refused.body);
-        assert!(!raw(&strict(), body).await.body.contains("allowRawBody"), "daprd knows no such thing");
+        assert!(!raw(&strict(), body).await.body.contains("allowRawBody"), "daprd has no raw bodies");
     }
-    let asked = raw(&face, r#"{"operation":"create"}"#).await;
-    assert_eq!(asked.status, StatusCode::NO_CONTENT, "as in Dapr, what is a request is one");
+    let asked = raw(&state, r#"{"operation":"create"}"#).await;
+    assert_eq!(asked.status, StatusCode::NO_CONTENT, "as in Dapr, a JSON request is a request");
     fake.takes_raw.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(raw(&face, "\u{0}not json").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(raw(&state, "\u{0}not json").await.status, StatusCode::NO_CONTENT);
     let seen = fake.seen.lock().unwrap().pop().unwrap();
     assert_eq!((seen.operation.as_str(), &seen.data[..], seen.form), ("create", &b"\0not json"[..], DataForm::Raw));
     assert_eq!(seen.metadata.get("partitionKey"), Some("k"));
@@ -222,19 +222,19 @@ async fn a_raw_body_is_the_data_where_the_component_takes_it() {
 
 #[tokio::test]
 async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
-    let (face, fake) = face(HttpSettings { max_buffer: Some(64), ..HttpSettings::default() });
-    let service = Routes::new(Arc::clone(&face));
+    let (state, fake) = state(HttpSettings { max_buffer: Some(64), ..HttpSettings::default() });
+    let service = Api::new(Arc::clone(&state));
     let waiting = request("POST", ORDERS, &format!("{:<60}", r#"{"operation":"wait"}"#));
     let mut first = Box::pin(service.respond(waiting, CALLER));
     assert!(futures_util::poll!(&mut first).is_pending());
     let refused = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#), CALLER).await;
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
-    let told: serde_json::Value =
+    let json: serde_json::Value =
         serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
-    assert_eq!(told["errorCode"], "ERR_INVOKE_OUTPUT_BINDING", "nothing is wrong with the request");
-    assert!(told["message"].as_str().unwrap().starts_with("error invoking output binding orders: the sidecar holds"));
+    assert_eq!(json["errorCode"], "ERR_INVOKE_OUTPUT_BINDING", "nothing is wrong with the request");
+    assert!(json["message"].as_str().unwrap().starts_with("error invoking output binding orders: the sidecar holds"));
     assert_eq!(
-        (&told["details"][0]["reason"], &told["details"][0]["metadata"]["limit"]),
+        (&json["details"][0]["reason"], &json["details"][0]["metadata"]["limit"]),
         (&"UNAVAILABLE".into(), &"64".into())
     );
     fake.go.add_permits(1);
@@ -242,15 +242,15 @@ async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
     let after = service.respond(request("POST", ORDERS, r#"{"operation":"create"}"#), CALLER).await;
     assert_eq!(after.status(), StatusCode::NO_CONTENT);
     let never = service.respond(request("POST", ORDERS, &" ".repeat(65)), CALLER).await;
-    assert_eq!(never.status(), StatusCode::PAYLOAD_TOO_LARGE, "a body that can never fit is not told to come again");
+    assert_eq!(never.status(), StatusCode::PAYLOAD_TOO_LARGE, "a body that can never fit must not be retried");
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
-    let (face, _) = face(HttpSettings { max_body_size: Some(64), ..HttpSettings::default() });
+    let (state, _) = state(HttpSettings { max_body_size: Some(64), ..HttpSettings::default() });
     let fitting = format!("{:<64}", r#"{"operation":"create"}"#);
-    assert_eq!(post(&face, ORDERS, &fitting).await.status, StatusCode::NO_CONTENT);
-    let answer = post(&face, ORDERS, &format!("{fitting} ")).await;
+    assert_eq!(post(&state, ORDERS, &fitting).await.status, StatusCode::NO_CONTENT);
+    let answer = post(&state, ORDERS, &format!("{fitting} ")).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(answer.json()["message"], "failed deserializing HTTP body: stream too large");
     assert_eq!(post(&strict(), ORDERS, &format!("{fitting} ")).await.status, StatusCode::BAD_REQUEST);
@@ -258,15 +258,15 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
 
 #[tokio::test]
 async fn a_panic_is_answered_and_counted_and_unknown_names_share_a_label() {
-    let (face, _) = usual();
-    let answer = post(&face, ORDERS, r#"{"operation":"panic"}"#).await;
+    let (state, _) = usual();
+    let answer = post(&state, ORDERS, r#"{"operation":"panic"}"#).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.json()["errorCode"], "ERR_INTERNAL");
     assert!(!answer.body.contains("on purpose"));
     for name in ["x", "y"] {
-        post(&face, &format!("/v1.0/bindings/{name}"), &format!(r#"{{"operation":"{name}"}}"#)).await;
+        post(&state, &format!("/v1.0/bindings/{name}"), &format!(r#"{{"operation":"{name}"}}"#)).await;
     }
-    let page = face.metrics.page().unwrap();
+    let page = state.metrics.page().unwrap();
     for line in [
         r#"{component="orders",operation="panic",status="500"} 1"#,
         r#"{component="unknown",operation="unknown",status="404"} 2"#,
@@ -276,8 +276,8 @@ async fn a_panic_is_answered_and_counted_and_unknown_names_share_a_label() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_route_is_told_as_dapr_does() {
-    let (face, _) = usual();
+async fn a_path_without_a_route_is_answered_as_in_dapr() {
+    let (state, _) = usual();
     for (method, path) in [
         ("GET", ORDERS),
         ("OPTIONS", "/v1.0/metadata"),
@@ -285,11 +285,11 @@ async fn what_is_not_a_route_is_told_as_dapr_does() {
         ("POST", "/v1.0/bindings/a/b"),
         ("GET", "/"),
     ] {
-        let answer = send(&face, request(method, path, "")).await;
+        let answer = send(&state, request(method, path, "")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
         assert_eq!(answer.json()["errorCode"], "ERR_DIRECT_INVOKE");
     }
-    let answer = post(&face, "/v1.0/bindings/a%zz", "").await;
+    let answer = post(&state, "/v1.0/bindings/a%zz", "").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     let text = r#"failed to unescape request parameter "name". Error: invalid URL escape "%zz""#;
     assert_eq!(answer.body, text);
@@ -297,54 +297,54 @@ async fn what_is_not_a_route_is_told_as_dapr_does() {
 }
 
 #[tokio::test]
-async fn the_token_guards_everything_but_health() {
-    let (face, _) = face(HttpSettings { api_token: Some(SecretString::from("s3cret")), ..HttpSettings::default() });
+async fn the_token_is_required_except_for_health() {
+    let (state, _) = state(HttpSettings { api_token: Some(SecretString::from("s3cret")), ..HttpSettings::default() });
     for token in [None, Some("wrong!"), Some("s3cre"), Some("s3cret!")] {
         let mut asked = request("POST", ORDERS, r#"{"operation":"create"}"#);
         if let Some(token) = token {
             asked.headers_mut().insert("dapr-api-token", token.parse().unwrap());
         }
-        let answer = send(&face, asked).await;
+        let answer = send(&state, asked).await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::UNAUTHORIZED, "invalid api token\n"));
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     }
     let mut asked = request("POST", ORDERS, r#"{"operation":"create"}"#);
     asked.headers_mut().insert("dapr-api-token", "s3cret".parse().unwrap());
-    assert_eq!(send(&face, asked).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(get(&face, "/v1.0/healthz").await.status, StatusCode::NO_CONTENT);
-    assert_eq!(get(&face, "/v1.0/healthz/outbound").await.status, StatusCode::NO_CONTENT);
-    assert_eq!(get(&face, "/v1.0/metadata").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(send(&state, asked).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&state, "/v1.0/healthz").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&state, "/v1.0/healthz/outbound").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&state, "/v1.0/metadata").await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn health_tells_what_is_pending() {
-    let (face, _) = usual();
-    let guards = (face.ready.guard("app"), face.ready.guard("orders-in"), face.outbound.guard("http"));
-    let answer = get(&face, "/v1.0/healthz").await;
+async fn health_reports_what_is_pending() {
+    let (state, _) = usual();
+    let guards = (state.ready.guard("app"), state.ready.guard("orders-in"), state.outbound.guard("http"));
+    let answer = get(&state, "/v1.0/healthz").await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     let expected =
         serde_json::json!({"errorCode": "ERR_HEALTH_NOT_READY", "message": "dapr is not ready: [app orders-in]"});
     assert_eq!(answer.json(), expected);
-    assert_eq!(get(&face, "/v1.0/healthz?appid=other").await.json(), expected, "readiness comes first");
-    assert_eq!(get(&face, "/v1.0/healthz/outbound").await.json()["errorCode"], "ERR_OUTBOUND_HEALTH_NOT_READY");
+    assert_eq!(get(&state, "/v1.0/healthz?appid=other").await.json(), expected, "readiness comes first");
+    assert_eq!(get(&state, "/v1.0/healthz/outbound").await.json()["errorCode"], "ERR_OUTBOUND_HEALTH_NOT_READY");
     drop(guards);
-    assert_eq!(get(&face, "/v1.0/healthz?appid=s%68op").await.status, StatusCode::NO_CONTENT);
-    assert_eq!(get(&face, "/v1.0/healthz?appid=").await.json()["errorCode"], "ERR_HEALTH_APPID_NOT_MATCH");
-    assert_eq!(get(&face, "/v1.0/healthz?appid=shop").await.status, StatusCode::NO_CONTENT);
-    assert_eq!(get(&face, "/v1.0/healthz?appid=other").await.json()["errorCode"], "ERR_HEALTH_APPID_NOT_MATCH");
+    assert_eq!(get(&state, "/v1.0/healthz?appid=s%68op").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&state, "/v1.0/healthz?appid=").await.json()["errorCode"], "ERR_HEALTH_APPID_NOT_MATCH");
+    assert_eq!(get(&state, "/v1.0/healthz?appid=shop").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&state, "/v1.0/healthz?appid=other").await.json()["errorCode"], "ERR_HEALTH_APPID_NOT_MATCH");
 }
 
 #[tokio::test]
 async fn without_an_app_port_the_connection_of_the_app_is_still_described() {
-    let (mut face, _) = usual();
-    Arc::get_mut(&mut face).unwrap().app = AppConnection::default();
+    let (mut state, _) = usual();
+    Arc::get_mut(&mut state).unwrap().app = AppConnection::default();
     let expected = serde_json::json!({"protocol": "http", "channelAddress": "127.0.0.1"});
-    assert_eq!(get(&face, "/v1.0/metadata").await.json()["appConnectionProperties"], expected);
+    assert_eq!(get(&state, "/v1.0/metadata").await.json()["appConnectionProperties"], expected);
 }
 
 #[tokio::test]
 async fn metadata_and_shutdown_answer_as_dapr_does() {
-    let (face, _) = usual();
+    let (state, _) = usual();
     let version = env!("CARGO_PKG_VERSION");
     let expected = serde_json::json!({
         "id": "shop",
@@ -354,8 +354,8 @@ async fn metadata_and_shutdown_answer_as_dapr_does() {
         "appConnectionProperties": {"port": 3000, "protocol": "http", "channelAddress": "127.0.0.1"},
         "actorRuntime": {"runtimeStatus": "DISABLED", "hostReady": false, "placement": "placement: disconnected"},
     });
-    assert_eq!(get(&face, "/v1.0/metadata").await.json(), expected);
-    assert!(!face.stop.is_asked());
-    assert_eq!(post(&face, "/v1.0/shutdown", "").await.status, StatusCode::NO_CONTENT);
-    assert!(face.stop.is_asked());
+    assert_eq!(get(&state, "/v1.0/metadata").await.json(), expected);
+    assert!(!state.stop.is_asked());
+    assert_eq!(post(&state, "/v1.0/shutdown", "").await.status, StatusCode::NO_CONTENT);
+    assert!(state.stop.is_asked());
 }

@@ -1,4 +1,4 @@
-//! Connections beyond the limit, and bodies that are not wanted: on real sockets.
+//! Connections beyond the limit, and bodies that are not read, over real sockets.
 
 use super::super::{Access, HttpSettings, bind, serve_metrics};
 use super::running::{LONG, Running, call, exchange, head, rest};
@@ -41,7 +41,7 @@ async fn idle_connections_make_room_for_new_ones_and_busy_ones_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_silent_clients_do_not_lock_out_others() {
+async fn many_silent_clients_do_not_block_others() {
     let running = Running::start(at_most(64), LONG).await;
     let mut silent = Vec::new();
     for _ in 0..200 {
@@ -131,7 +131,7 @@ async fn a_client_that_writes_everything_first_sees_the_refusal() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_held_back_is_invited_only_if_it_is_wanted() {
+async fn a_client_that_expects_100_continue_gets_it_only_if_its_body_is_read() {
     let running = Running::start(HttpSettings { max_body_size: Some(1_000), ..guarded() }, LONG).await;
     let expecting = |token: &str, length: usize| {
         format!("{POST}dapr-api-token: {token}\r\nexpect: 100-Continue\r\ncontent-length: {length}\r\n\r\n")
@@ -150,7 +150,7 @@ async fn a_body_that_is_held_back_is_invited_only_if_it_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_gives_its_place_free() {
+async fn a_body_that_stalls_is_answered_and_its_connection_closed() {
     let running = Running::start(HttpSettings::default(), LONG).await;
     let answer = exchange(&mut running.connect().await, &format!("{POST}content-length: 100\r\n\r\n{{")).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("connection: close"), "{answer}");

@@ -1,9 +1,9 @@
-//! The face seen from outside: `answers` and `bodies` without a socket, `locks` with and without, the others through real ones.
+//! The API seen from outside: `answers` and `bodies` without a socket, `access` with and without, the others through sockets.
 
+mod access;
 mod answers;
 mod bodies;
-mod fake;
+mod fake_binding;
 mod limits;
-mod locks;
 mod running;
 mod wire;

@@ -1,7 +1,7 @@
 //! A server on real sockets, and a client that sees every byte.
 
-use super::super::{Drained, Face, HttpSettings, bind, serve};
-use super::fake::{Fake, face};
+use super::super::{ApiState, Drained, HttpSettings, bind, serve};
+use super::fake_binding::{Fake, state};
 use crate::domain::Stop;
 use crate::tasks::Supervisor;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ pub(super) const LONG: Duration = Duration::from_secs(60);
 /// A server on real sockets.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
-    pub(super) face: Arc<Face>,
+    pub(super) state: Arc<ApiState>,
     pub(super) fake: Arc<Fake>,
     pub(super) stop: Stop,
     pub(super) tasks: Supervisor<Drained>,
@@ -23,14 +23,14 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn start(settings: HttpSettings, drain: Duration) -> Self {
-        let (face, fake) = face(settings);
+        let (state, fake) = state(settings);
         let listeners = bind(&["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()]).await.unwrap();
         // The second one, to see that not only the first is served.
         let address = listeners.addresses()[1];
         let stop = Stop::new();
         let mut tasks = Supervisor::new();
-        tasks.spawn("http", serve(listeners, Arc::clone(&face), stop.clone(), drain));
-        Self { address, face, fake, stop, tasks }
+        tasks.spawn("http", serve(listeners, Arc::clone(&state), stop.clone(), drain));
+        Self { address, state, fake, stop, tasks }
     }
 
     pub(super) async fn connect(&self) -> TcpStream {

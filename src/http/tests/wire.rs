@@ -74,19 +74,19 @@ async fn a_request_that_waits_in_the_queue_of_the_system_is_answered_after_a_sto
 }
 
 #[tokio::test]
-async fn the_drain_limit_cuts_and_counts() {
+async fn connections_are_aborted_and_counted_at_the_drain_limit() {
     let running = Running::start(HttpSettings::default(), Duration::from_millis(1)).await;
     let mut stream = running.connect().await;
     stream.write_all(call("wait").as_bytes()).await.unwrap();
     running.fake.waiting.notified().await;
     running.stop.finish();
-    let metrics = running.face.metrics.clone();
-    assert_eq!(running.end().await, Drained::Cut(1));
+    let metrics = running.state.metrics.clone();
+    assert_eq!(running.end().await, Drained::Aborted(1));
     assert!(metrics.page().unwrap().contains(r#"operation="wait",status="499"} 1"#));
 }
 
 #[tokio::test]
-async fn beyond_the_cap_connections_wait_for_room() {
+async fn connections_beyond_the_limit_wait() {
     let running = Running::start(HttpSettings { max_connections: 1, ..HttpSettings::default() }, LONG).await;
     let mut first = running.connect().await;
     first.write_all(call("wait").as_bytes()).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_client_may_pause_between_requests_but_not_within_a_head() {
     let mut pausing = running.connect().await;
     pausing.write_all(call("create").as_bytes()).await.unwrap();
     assert!(head(&mut pausing).await.starts_with("HTTP/1.1 204"));
-    assert_eq!(while_hours_pass(rest(&mut silent)).await, "", "a client that never asks is let go");
+    assert_eq!(while_hours_pass(rest(&mut silent)).await, "", "a client that sends no request is disconnected");
     pausing.write_all(call("create").as_bytes()).await.unwrap();
     assert!(head(&mut pausing).await.starts_with("HTTP/1.1 204"));
     pausing.write_all(b"POST /v1.0/bindi").await.unwrap();
@@ -178,7 +178,7 @@ async fn the_metrics_page_is_served_until_the_stop() {
     let listener = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
     let address = listener.addresses()[0];
     let (metrics, stop) = (Metrics::new(), Stop::new());
-    metrics.answered("orders", "create", 204, Duration::ZERO);
+    metrics.requests("orders").answered("create", 204, Duration::ZERO);
     let mut tasks = Supervisor::new();
     tasks.spawn("metrics", serve_metrics(listener, metrics, Access::default(), stop.clone()));
     for (path, accept, kind, line) in [

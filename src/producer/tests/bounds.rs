@@ -1,4 +1,4 @@
-//! What is not taken in, taken back, or cut short.
+//! Refusals, cancelled callers, rate limits and closing.
 
 use super::super::{ProducerSettings, QueueBounds, RateLimit};
 use super::script::{LATENCY, Listing, Reaction, Rig, Script, failure, record, shard, within};
@@ -19,7 +19,7 @@ async fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
     let error = answers[2].as_ref().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::Throttled, Outcome::NotDone));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
-    assert!(rig.put("k", "x").await.is_ok(), "there is room again");
+    assert!(rig.put("k", "x").await.is_ok(), "the queue is not full any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +34,7 @@ async fn a_record_above_the_limit_is_refused_with_both_numbers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_takes_back_what_was_not_sent() {
+async fn the_record_of_a_cancelled_caller_is_not_sent() {
     let script = Script::storing();
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
     let first = rig.put("k", "a");
@@ -51,7 +51,7 @@ async fn a_caller_who_leaves_takes_back_what_was_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_runs_on_without_its_caller_and_is_not_repeated() {
+async fn a_call_in_flight_continues_without_its_caller_and_is_not_retried() {
     let script = Script::new(|call, _| match call {
         0 => Reaction::Store,
         _ => Reaction::Refuse(failure(FailureKind::Throttled)),
@@ -67,7 +67,7 @@ async fn what_was_sent_runs_on_without_its_caller_and_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_gets_no_more_than_its_limit_and_what_cannot_pass_in_time_is_refused_now() {
+async fn a_shard_gets_no_more_than_its_limit_and_what_would_be_too_late_is_refused_at_once() {
     let script = Script::storing();
     let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));
     let rate_limit = RateLimit { records_per_second: 10, ..RateLimit::default() };
@@ -88,7 +88,7 @@ async fn a_shard_gets_no_more_than_its_limit_and_what_cannot_pass_in_time_is_ref
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_latecomers_and_repetitions_keep_to_the_limit() {
+async fn after_an_outage_new_records_and_retries_stay_within_the_limit() {
     let (begun, outage) = (Instant::now(), Duration::from_secs(3));
     let script = Script::new(move |call, _| match call > 0 && begun.elapsed() < outage {
         true => Reaction::Refuse(failure(FailureKind::Transient)),
@@ -110,7 +110,7 @@ async fn after_an_outage_latecomers_and_repetitions_keep_to_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hot_shard_does_not_hold_up_another() {
+async fn a_hot_shard_does_not_delay_another() {
     let script = Script::storing();
     let half = u128::MAX / 2;
     let shards = Arc::new(Listing(Mutex::new(vec![shard("low", 0, half), shard("high", half + 1, u128::MAX)])));
@@ -156,10 +156,10 @@ async fn closing_sends_what_waits_and_then_takes_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forced_end_answers_everybody_truly() {
+async fn an_aborted_close_answers_every_caller_with_the_right_outcome() {
     let script = Script::new(|_, _| Reaction::Never);
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
-    let flying = rig.put("k", "a");
+    let in_flight = rig.put("k", "a");
     let waiting = async {
         tokio::time::sleep(LATENCY).await;
         rig.put("k", "b").await
@@ -168,9 +168,9 @@ async fn a_forced_end_answers_everybody_truly() {
         tokio::time::sleep(2 * LATENCY).await;
         assert!(tokio::time::timeout(LATENCY, rig.producer.close()).await.is_err());
     };
-    let (flying, waiting, ()) = tokio::join!(flying, waiting, force);
-    let (flying, waiting) = (flying.unwrap_err(), waiting.unwrap_err());
-    assert_eq!((flying.kind(), flying.outcome()), (FailureKind::Closed, Outcome::Unknown));
+    let (in_flight, waiting, ()) = tokio::join!(in_flight, waiting, force);
+    let (in_flight, waiting) = (in_flight.unwrap_err(), waiting.unwrap_err());
+    assert_eq!((in_flight.kind(), in_flight.outcome()), (FailureKind::Closed, Outcome::Unknown));
     assert_eq!((waiting.kind(), waiting.outcome()), (FailureKind::Closed, Outcome::NotDone));
     assert!(rig.put("k", "c").now_or_never().is_some_and(|answer| answer.is_err()));
 }
@@ -179,13 +179,14 @@ async fn a_forced_end_answers_everybody_truly() {
 async fn after_a_dropped_close_the_next_one_ends_when_every_caller_is_answered() {
     let script = Script::new(|_, _| Reaction::Never);
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
-    let (mut flying, mut waiting) = (Box::pin(rig.put("k", "a")), Box::pin(rig.put("k", "b")));
-    assert!(futures_util::poll!(&mut flying).is_pending());
+    let (mut in_flight, mut waiting) = (Box::pin(rig.put("k", "a")), Box::pin(rig.put("k", "b")));
+    assert!(futures_util::poll!(&mut in_flight).is_pending());
     tokio::time::sleep(LATENCY).await;
     assert!(futures_util::poll!(&mut waiting).is_pending());
     assert!(tokio::time::timeout(LATENCY, rig.producer.close()).await.is_err());
     rig.producer.close().await;
-    let answers = [flying.now_or_never(), waiting.now_or_never()].map(|answer| answer.unwrap().unwrap_err().outcome());
+    let answers =
+        [in_flight.now_or_never(), waiting.now_or_never()].map(|answer| answer.unwrap().unwrap_err().outcome());
     assert_eq!(answers, [Outcome::Unknown, Outcome::NotDone]);
 }
 
@@ -210,7 +211,7 @@ async fn after_calls_that_hung_what_waited_is_sent_while_there_is_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_split_shard_lets_go_at_once_what_its_limit_held() {
+async fn after_a_split_delayed_records_are_sent_at_once() {
     let script = Script::storing();
     let half = u128::MAX / 2;
     let listing = Arc::new(Listing(Mutex::new(vec![shard("both", 0, u128::MAX)])));

@@ -1,28 +1,30 @@
-//! The engine by invented events, without tasks or a clock.
+//! Drives the engine by events, without tasks or a clock.
 
-use super::super::gate::Share;
+use super::super::admission::Share;
+use super::super::record::Responder;
+use super::super::settings::OrderingOnFailure;
 use super::super::tests::script::{Script, failure, record, shard};
-use super::super::waiter::Answer;
+use super::super::types::{Answer, PutOptions};
 use super::*;
-use crate::domain::{FailureKind, ShardId};
+use crate::domain::{FailureKind, Receipt, ShardId, ShardListing};
 use crate::telemetry::Metrics;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 const MILLI: Duration = Duration::from_millis(1);
 
-struct Bench {
+struct Fixture {
     engine: Engine,
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
     now: Instant,
 }
 
-impl Bench {
+impl Fixture {
     fn new(settings: ProducerSettings) -> Self {
         let metrics = Metrics::new().output("out");
         let ports = Ports { writer: Arc::new(Script::storing()), directory: None, metrics };
-        let (gate, now) = (Gate::new(settings.queue), Instant::now());
-        Self { engine: Engine::new(settings, &ports, Arc::clone(&gate), now), gate, now }
+        let (admission, now) = (Admission::new(settings.queue), Instant::now());
+        Self { engine: Engine::new(settings, &ports, Arc::clone(&admission), now), admission, now }
     }
 
     fn arrive(&mut self, key: &str, millis: u64) -> oneshot::Receiver<Answer> {
@@ -30,11 +32,10 @@ impl Bench {
         let record = record(key, "x");
         let options =
             PutOptions { deadline: self.now + Duration::from_millis(millis), after: None, fail_if_throttled: false };
-        let (size, hash) = (record.size(), super::super::shard_map::hash_key(&record));
-        let permit = self.gate.enter(size, Share::Single).unwrap();
-        let (arrived, waiter) = (self.now, Waiter::new(sender));
-        let submission = Submission { record, size, hash, options, arrived, waiter, permit };
-        self.engine.apply(Event::Arrived(submission), self.now);
+        let hash = super::super::shard_map::hash_key(&record);
+        let permit = self.admission.try_acquire(record.size(), Share::Single).unwrap();
+        let record = PendingRecord::new(record, hash, options, (Responder::new(sender), permit));
+        self.engine.apply(Event::Arrived(record), self.now);
         receiver
     }
 
@@ -43,8 +44,8 @@ impl Bench {
         let mut effects = Vec::new();
         self.engine.decide(self.now, &mut effects);
         let size = |effect: &Effect| match effect {
-            Effect::Start(id, Call::One(..)) => Some((*id, 1)),
-            Effect::Start(id, Call::Many(records)) => Some((*id, records.len())),
+            Effect::Start(id, Call::PutRecord(..)) => Some((*id, 1)),
+            Effect::Start(id, Call::PutRecords(records)) => Some((*id, records.len())),
             Effect::List => None,
         };
         effects.iter().filter_map(size).collect()
@@ -60,38 +61,38 @@ fn receipt(number: u64) -> Receipt {
 }
 
 #[test]
-fn a_fifth_call_waits_for_company_or_for_its_time() {
-    let mut bench = Bench::new(ProducerSettings::default());
+fn a_fifth_call_waits_for_a_full_batch_or_for_the_linger() {
+    let mut fixture = Fixture::new(ProducerSettings::default());
     let mut waiters = Vec::new();
     for call in 0..4 {
-        waiters.push(bench.arrive("k", 1_000));
-        assert_eq!(bench.decide(), [(call, 1)]);
+        waiters.push(fixture.arrive("k", 1_000));
+        assert_eq!(fixture.decide(), [(call, 1)]);
     }
-    waiters.push(bench.arrive("k", 1_000));
-    assert_eq!(bench.decide(), []);
-    assert_eq!(bench.engine.wake_at(), Some(bench.now + 5 * MILLI));
-    waiters.extend((0..499).map(|_| bench.arrive("k", 1_000)));
-    assert_eq!(bench.decide(), [(4, 500)], "a full batch does not wait");
-    waiters.push(bench.arrive("k", 1_000));
-    bench.now += 5 * MILLI;
-    assert_eq!(bench.decide(), [(5, 1)]);
+    waiters.push(fixture.arrive("k", 1_000));
+    assert_eq!(fixture.decide(), []);
+    assert_eq!(fixture.engine.wake_at(), Some(fixture.now + 5 * MILLI));
+    waiters.extend((0..499).map(|_| fixture.arrive("k", 1_000)));
+    assert_eq!(fixture.decide(), [(4, 500)], "a full batch does not wait");
+    waiters.push(fixture.arrive("k", 1_000));
+    fixture.now += 5 * MILLI;
+    assert_eq!(fixture.decide(), [(5, 1)]);
 }
 
 #[test]
-fn closing_sends_without_waiting_for_company() {
-    let mut bench = Bench::new(ProducerSettings::default());
+fn closing_sends_without_linger() {
+    let mut fixture = Fixture::new(ProducerSettings::default());
     let mut waiters = Vec::new();
     for _ in 0..4 {
-        waiters.push(bench.arrive("k", 1_000));
-        bench.decide();
+        waiters.push(fixture.arrive("k", 1_000));
+        fixture.decide();
     }
-    waiters.push(bench.arrive("k", 1_000));
-    bench.engine.apply(Event::Closing, bench.now);
-    assert_eq!(bench.decide(), [(4, 1)]);
+    waiters.push(fixture.arrive("k", 1_000));
+    fixture.engine.apply(Event::Closing, fixture.now);
+    assert_eq!(fixture.decide(), [(4, 1)]);
     for id in 0..5 {
-        bench.reply(id, Ok(vec![Ok(receipt(id))]));
+        fixture.reply(id, Ok(vec![Ok(receipt(id))]));
     }
-    assert!(bench.engine.is_idle());
+    assert!(fixture.engine.is_idle());
     assert!(waiters.iter_mut().all(|waiter| waiter.try_recv().unwrap().is_ok()));
 }
 
@@ -101,10 +102,10 @@ fn a_reply_for_another_number_of_records_proves_nothing() {
         retry: super::super::RetryPolicy { max_retries: Some(0), ..super::super::RetryPolicy::default() },
         ..ProducerSettings::default()
     };
-    let mut bench = Bench::new(settings);
-    let mut waiters = [bench.arrive("a", 1_000), bench.arrive("b", 1_000)];
-    assert_eq!(bench.decide(), [(0, 2)]);
-    bench.reply(0, Ok(vec![Ok(receipt(1))]));
+    let mut fixture = Fixture::new(settings);
+    let mut waiters = [fixture.arrive("a", 1_000), fixture.arrive("b", 1_000)];
+    assert_eq!(fixture.decide(), [(0, 2)]);
+    fixture.reply(0, Ok(vec![Ok(receipt(1))]));
     for waiter in &mut waiters {
         assert_eq!(waiter.try_recv().unwrap().unwrap_err().outcome(), Outcome::Unknown);
     }
@@ -112,25 +113,25 @@ fn a_reply_for_another_number_of_records_proves_nothing() {
 
 #[test]
 fn the_deadline_answers_in_time_and_a_late_reply_changes_nothing() {
-    let mut bench = Bench::new(ProducerSettings::default());
-    let mut waiter = bench.arrive("k", 10);
-    assert_eq!(bench.decide(), [(0, 1)]);
-    assert_eq!(bench.engine.wake_at(), Some(bench.now + 10 * MILLI));
-    bench.now += 10 * MILLI;
-    bench.decide();
+    let mut fixture = Fixture::new(ProducerSettings::default());
+    let mut waiter = fixture.arrive("k", 10);
+    assert_eq!(fixture.decide(), [(0, 1)]);
+    assert_eq!(fixture.engine.wake_at(), Some(fixture.now + 10 * MILLI));
+    fixture.now += 10 * MILLI;
+    fixture.decide();
     let error = waiter.try_recv().unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::Unknown));
-    assert_eq!(bench.gate.inside().0, 1, "its memory is still in use");
-    bench.reply(0, Err(failure(FailureKind::Throttled)));
-    assert_eq!((bench.decide(), bench.gate.inside().0), (Vec::new(), 0));
+    assert_eq!(fixture.admission.usage().0, 1, "the call still holds it");
+    fixture.reply(0, Err(failure(FailureKind::Throttled)));
+    assert_eq!((fixture.decide(), fixture.admission.usage().0), (Vec::new(), 0));
 }
 
 #[test]
 fn a_repetition_that_could_not_begin_in_time_is_answered_at_once() {
-    let mut bench = Bench::new(ProducerSettings::default());
-    let mut waiter = bench.arrive("k", 10);
-    bench.decide();
-    bench.reply(0, Err(failure(FailureKind::Throttled).with_retry_after(10 * MILLI)));
+    let mut fixture = Fixture::new(ProducerSettings::default());
+    let mut waiter = fixture.arrive("k", 10);
+    fixture.decide();
+    fixture.reply(0, Err(failure(FailureKind::Throttled).with_retry_after(10 * MILLI)));
     let error = waiter.try_recv().unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::Throttled, Outcome::NotDone));
     assert!(error.retry_after().is_some());
@@ -138,46 +139,46 @@ fn a_repetition_that_could_not_begin_in_time_is_answered_at_once() {
 
 #[test]
 fn a_new_map_moves_what_waits_to_its_new_shard() {
-    let mut bench = Bench::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
-    let _waiters = [bench.arrive("a", 1_000), bench.arrive("b", 1_000)];
+    let mut fixture = Fixture::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
+    let _waiters = [fixture.arrive("a", 1_000), fixture.arrive("b", 1_000)];
     let listing = |id: &str| {
         let shards = vec![shard(id, 0, u128::MAX)];
         Ok(ShardListing { shards, listed_at: crate::domain::Timestamp::from_millis(0) })
     };
     for id in ["old", "new"] {
-        bench.engine.apply(Event::Listed(listing(id)), bench.now);
-        let book = &bench.engine.queue.book;
-        for ticket in book.tickets() {
-            assert_eq!(book.get(ticket).and_then(|pending| pending.shard.as_ref()), Some(&ShardId::new(id)));
+        fixture.engine.apply(Event::Listed(listing(id)), fixture.now);
+        assert_eq!(fixture.engine.queue.iter().count(), 2);
+        for record in fixture.engine.queue.iter() {
+            assert_eq!(record.shard, Some(ShardId::new(id)));
         }
     }
 }
 
 #[test]
-fn the_next_of_a_key_does_not_take_the_place_of_one_that_failed_and_is_not_awaited() {
+fn after_a_failed_record_whose_caller_left_the_next_of_its_key_is_refused() {
     let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
     let ordering = super::super::Ordering::Key;
     let settings = ProducerSettings { ordering, ordering_on_failure: stop, ..ProducerSettings::default() };
-    let mut bench = Bench::new(settings);
-    let (_b, a) = (bench.arrive("b", 1_000), bench.arrive("a", 1_000));
-    let mut behind = bench.arrive("a", 1_000);
-    assert_eq!(bench.decide(), [(0, 2)]);
-    bench.reply(0, Err(failure(FailureKind::Throttled).with_retry_after(100 * MILLI)));
+    let mut fixture = Fixture::new(settings);
+    let (_b, a) = (fixture.arrive("b", 1_000), fixture.arrive("a", 1_000));
+    let mut behind = fixture.arrive("a", 1_000);
+    assert_eq!(fixture.decide(), [(0, 2)]);
+    fixture.reply(0, Err(failure(FailureKind::Throttled).with_retry_after(100 * MILLI)));
     drop(a);
-    bench.now += 100 * MILLI;
-    assert_eq!(bench.decide(), [(1, 1)]);
+    fixture.now += 100 * MILLI;
+    assert_eq!(fixture.decide(), [(1, 1)]);
     assert_eq!(behind.try_recv().unwrap().unwrap_err().reason(), Some("ORDERING_STOPPED"));
 }
 
 #[test]
-fn the_fault_of_an_aggregate_is_no_answer_to_its_users() {
+fn the_refusal_of_an_aggregate_is_no_answer_to_its_records() {
     let settings = ProducerSettings { aggregation: super::super::Aggregation::Key, ..ProducerSettings::default() };
-    let mut bench = Bench::new(settings);
-    let mut waiters = [bench.arrive("a", 100), bench.arrive("a", 100)];
-    assert_eq!(bench.decide(), [(0, 1)]);
-    bench.reply(0, Err(failure(FailureKind::TooLarge)));
-    bench.now += 100 * MILLI;
-    assert_eq!(bench.decide(), []);
+    let mut fixture = Fixture::new(settings);
+    let mut waiters = [fixture.arrive("a", 100), fixture.arrive("a", 100)];
+    assert_eq!(fixture.decide(), [(0, 1)]);
+    fixture.reply(0, Err(failure(FailureKind::TooLarge)));
+    fixture.now += 100 * MILLI;
+    assert_eq!(fixture.decide(), []);
     for waiter in &mut waiters {
         let error = waiter.try_recv().unwrap().unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
@@ -187,23 +188,23 @@ fn the_fault_of_an_aggregate_is_no_answer_to_its_users() {
 #[test]
 fn only_a_call_that_was_too_large_makes_later_ones_smaller() {
     for (kind, most) in [(FailureKind::Caller, 10 << 20), (FailureKind::TooLarge, 5 << 20)] {
-        let mut bench = Bench::new(ProducerSettings::default());
-        let _waiters = [bench.arrive("a", 1_000), bench.arrive("b", 1_000)];
-        bench.decide();
-        bench.engine.flights.get_mut(&0).unwrap().bytes = 6 << 20;
-        bench.reply(0, Err(failure(kind)));
-        assert_eq!(bench.engine.plan.limits.bytes, most, "{kind}");
+        let mut fixture = Fixture::new(ProducerSettings::default());
+        let _waiters = [fixture.arrive("a", 1_000), fixture.arrive("b", 1_000)];
+        fixture.decide();
+        fixture.engine.in_flight.get_mut(&0).unwrap().bytes = 6 << 20;
+        fixture.reply(0, Err(failure(kind)));
+        assert_eq!(fixture.engine.refused_calls.limits(fixture.now).bytes, most, "{kind}");
     }
 }
 
 #[test]
-fn an_engine_that_is_dropped_answers_truly() {
-    let mut bench = Bench::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
-    let mut flying = bench.arrive("a", 1_000);
-    bench.decide();
-    let mut waiting = bench.arrive("b", 1_000);
-    drop(bench);
-    assert_eq!(flying.try_recv().unwrap().unwrap_err().outcome(), Outcome::Unknown);
+fn an_engine_that_is_dropped_answers_with_the_right_outcome() {
+    let mut fixture = Fixture::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
+    let mut in_flight = fixture.arrive("a", 1_000);
+    fixture.decide();
+    let mut waiting = fixture.arrive("b", 1_000);
+    drop(fixture);
+    assert_eq!(in_flight.try_recv().unwrap().unwrap_err().outcome(), Outcome::Unknown);
     let error = waiting.try_recv().unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::Closed, Outcome::NotDone));
 }

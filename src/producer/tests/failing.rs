@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::waiter::Answer> {
+async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::types::Answer> {
     join_all((0..count).map(async |n| rig.put("k", &n.to_string()).await)).await
 }
 
@@ -84,12 +84,12 @@ async fn a_bad_record_fails_alone() {
         assert_eq!(answer.is_ok(), n != 13, "{n}");
     }
     assert_eq!(answers[13].as_ref().unwrap_err().kind(), FailureKind::Caller);
-    assert!(script.seen().len() <= 13, "halving takes two calls a step");
+    assert!(script.seen().len() <= 13, "bisecting takes two calls a step");
     assert_eq!(script.stored().len(), 49);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_reply_is_repeated_and_counted_as_a_possible_duplicate() {
+async fn after_a_lost_reply_the_retry_is_counted_as_a_possible_duplicate() {
     let script = Script::new(|call, _| if call == 0 { Reaction::StoreAndLose } else { Reaction::Store });
     let rig = Rig::new(ProducerSettings::default(), &script);
     assert_eq!(rig.put("k", "a").await.unwrap().attempts, 2);
@@ -121,7 +121,7 @@ async fn a_missing_stream_is_never_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_passing_fault_of_the_whole_call_is_repeated_as_often_as_allowed() {
+async fn a_transient_failure_of_the_whole_call_is_retried_as_often_as_allowed() {
     let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::Transient)));
     let retry = RetryPolicy { max_retries: Some(2), ..RetryPolicy::default() };
     let rig = Rig::new(ProducerSettings { retry, ..ProducerSettings::default() }, &script);
@@ -134,14 +134,14 @@ async fn a_passing_fault_of_the_whole_call_is_repeated_as_often_as_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_not_met_with_more_calls_than_the_budget() {
+async fn an_outage_gets_no_more_retries_than_the_budget() {
     let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::Transient)));
     let batching = Batching { is_enabled: false, ..Batching::default() };
     let rig = Rig::new(ProducerSettings { batching, ..ProducerSettings::default() }, &script);
-    // Its records are calls of their own, so each repetition is one call more.
+    // Each record is sent by its own call, so each retry is one more call.
     join_all((0..2_000).map(|_| rig.put("k", "x"))).await;
     let calls = script.seen().len();
-    // Each attempt earns a fifth of a repetition, those as well; 10 a second; and one burst.
+    // Each attempt, retries too, earns a fifth of a retry; 10 a second; and one burst.
     assert!(calls <= 2_000 * 5 / 4 + 10 * 10 * 5 / 4 + 5_000 * 5 / 4, "{calls}");
 }
 
@@ -165,7 +165,7 @@ async fn a_record_in_a_call_at_its_deadline_is_unknown_and_never_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_is_cut_and_repeated_within_the_deadline() {
+async fn an_attempt_times_out_and_is_retried_within_the_deadline() {
     let script = Script::new(|call, _| if call == 0 { Reaction::Never } else { Reaction::Store });
     let attempt_timeout = Duration::from_secs(1);
     let rig = Rig::new(ProducerSettings { attempt_timeout, ..ProducerSettings::default() }, &script);
@@ -175,7 +175,7 @@ async fn an_attempt_is_cut_and_repeated_within_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_could_not_be_sent_by_its_deadline_was_surely_not_stored() {
+async fn a_record_that_could_not_be_sent_by_its_deadline_was_not_stored() {
     let script = Script::new(|_, _| Reaction::Never);
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
     let first = rig.producer.put(record("k", "a"), within(2_000));
@@ -200,7 +200,7 @@ async fn a_call_that_panics_has_an_unknown_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_halved_for_a_bad_record_uses_up_no_repetition_of_the_others() {
+async fn bisecting_for_a_bad_record_uses_up_no_retry_of_the_others() {
     let is_bad = |record: &NewRecord| record.data == "3";
     let mut throttled = false;
     let script = Script::new(move |_, records| {
@@ -221,7 +221,7 @@ async fn what_was_halved_for_a_bad_record_uses_up_no_repetition_of_the_others() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_that_waits_at_its_deadline_was_surely_not_stored() {
+async fn the_half_of_a_refused_call_that_waits_at_its_deadline_was_not_stored() {
     let script = Script::new(|call, _| match call {
         0 => Reaction::Refuse(failure(FailureKind::Caller)),
         _ => Reaction::Never,
@@ -232,6 +232,6 @@ async fn a_part_that_waits_at_its_deadline_was_surely_not_stored() {
     let answers = put_many(&rig, 4).await;
     let outcomes: Vec<Outcome> = answers.into_iter().map(|answer| answer.unwrap_err().outcome()).collect();
     let unknown = outcomes.iter().filter(|outcome| **outcome == Outcome::Unknown).count();
-    assert_eq!(unknown, 2, "one part is under way for good, the other never began: {outcomes:?}");
+    assert_eq!(unknown, 2, "one half is in flight forever, the other was never sent: {outcomes:?}");
     rig.counts("ambiguous_total", "", 2);
 }

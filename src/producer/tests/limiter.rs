@@ -21,19 +21,19 @@ fn limit(records: u32, bytes: u32) -> RateLimit {
     RateLimit { records_per_second: records, bytes_per_second: bytes, ..RateLimit::default() }
 }
 
-fn limiter(limit: RateLimit, size: usize) -> Limiter {
-    let mut limiter = Limiter::new(limit, size);
-    assert_eq!(limiter.set_shards(&map(&[1, 2])), []);
+fn limiter(limit: RateLimit, size: usize, now: Instant) -> Limiter {
+    let mut limiter = Limiter::new(limit, size, now);
+    assert_eq!(limiter.set_shards(&map(&[1, 2]), now), []);
     limiter
 }
 
 fn is_limited(limiter: &mut Limiter, shard: Option<&ShardId>, now: Instant) -> bool {
-    let turn = limiter.join(shard, 1, now, now + FAR).unwrap();
-    limiter.leave(shard, 1);
-    turn.is_some()
+    let token = limiter.enqueue(shard, 1, now, now + FAR).unwrap();
+    limiter.dequeue(shard, 1);
+    token.is_some()
 }
 
-/// How many records of a size one shard gets in so long, if somebody always asks.
+/// How many records of a size one shard gets in so long, if a record is always waiting.
 fn granted_within(limiter: &mut Limiter, bytes: usize, now: Instant, within: Duration) -> usize {
     std::iter::from_fn(|| limiter.reserve(Some(&id(1)), bytes, now, now + within).ok()).count()
 }
@@ -41,11 +41,11 @@ fn granted_within(limiter: &mut Limiter, bytes: usize, now: Instant, within: Dur
 #[test]
 fn ten_seconds_give_ten_seconds_worth_and_one_burst() {
     let (now, within) = (Instant::now(), Duration::from_secs(10));
-    assert_eq!(granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE), 100, now, within), 10_899);
+    assert_eq!(granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE, now), 100, now, within), 10_899);
     // 11 MiB in records of 10 KiB; the last byte of a second would come too late for a whole one.
-    let by_bytes = granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE), 10 << 10, now, within);
+    let by_bytes = granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE, now), 10 << 10, now, within);
     assert_eq!(by_bytes, (11 << 20) / (10 << 10));
-    let mut large = limiter(limit(1_000, 1 << 20), 10 << 20);
+    let mut large = limiter(limit(1_000, 1 << 20), 10 << 20, now);
     assert_eq!(
         granted_within(&mut large, 10 << 20, now, Duration::from_secs(10)),
         1,
@@ -56,21 +56,21 @@ fn ten_seconds_give_ten_seconds_worth_and_one_burst() {
 #[test]
 fn a_slot_after_the_deadline_is_refused_and_costs_nothing() {
     let now = Instant::now();
-    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE, now);
     assert_eq!(granted_within(&mut limiter, 1, now, Duration::from_secs(1)), 18);
     for _ in 0..3 {
         let refused = limiter.reserve(Some(&id(1)), 1, now, now + Duration::from_millis(999));
         assert_eq!(refused, Err(Duration::from_secs(1)));
     }
-    assert_eq!(limiter.reserve(Some(&id(2)), 1, now, now + FAR), Ok(now), "another shard has its own room");
+    assert_eq!(limiter.reserve(Some(&id(2)), 1, now, now + FAR), Ok(now), "another shard has its own limit");
 }
 
 #[test]
-fn without_a_limit_nobody_waits() {
+fn without_a_limit_no_record_waits() {
     let now = Instant::now();
     let off = RateLimit { mode: RateLimitMode::Off, ..limit(1, 1) };
-    let mut off = limiter(off, SIZE);
-    let mut unknown = Limiter::new(limit(1, 1), SIZE);
+    let mut off = limiter(off, SIZE, now);
+    let mut unknown = Limiter::new(limit(1, 1), SIZE, now);
     for _ in 0..100 {
         assert_eq!(off.reserve(Some(&id(1)), SIZE, now, now + FAR), Ok(now));
         assert_eq!(unknown.reserve(None, SIZE, now, now + FAR), Ok(now));
@@ -81,7 +81,7 @@ fn without_a_limit_nobody_waits() {
 #[test]
 fn records_of_no_known_shard_share_one_limit_of_all_shards() {
     let now = Instant::now();
-    let mut limiter = limiter(RateLimit { shards: Some(3), ..limit(10, 1 << 20) }, SIZE);
+    let mut limiter = limiter(RateLimit { shards: Some(3), ..limit(10, 1 << 20) }, SIZE, now);
     assert!(is_limited(&mut limiter, None, now));
     let shards = [None, Some(id(77))];
     let granted =
@@ -91,9 +91,9 @@ fn records_of_no_known_shard_share_one_limit_of_all_shards() {
 }
 
 #[test]
-fn a_throttle_cuts_the_rate_of_its_shard_only_and_only_if_adaptive() {
+fn a_throttle_lowers_the_rate_of_its_shard_only_and_only_if_adaptive() {
     let now = Instant::now();
-    let mut adaptive = limiter(limit(1_000, 1 << 20), SIZE);
+    let mut adaptive = limiter(limit(1_000, 1 << 20), SIZE, now);
     adaptive.throttled(Some(&id(1)), now);
     adaptive.throttled(Some(&id(1)), now + Duration::from_millis(50));
     assert!((adaptive.factor(Some(&id(1)), now) - 0.7).abs() < 1e-9);
@@ -101,7 +101,7 @@ fn a_throttle_cuts_the_rate_of_its_shard_only_and_only_if_adaptive() {
     // 700 a second, rising, and no burst.
     let granted = granted_within(&mut adaptive, 1, now, Duration::from_secs(1));
     assert!((700..750).contains(&granted), "{granted}");
-    let mut fixed = limiter(RateLimit { mode: RateLimitMode::Fixed, ..limit(1_000, 1 << 20) }, SIZE);
+    let mut fixed = limiter(RateLimit { mode: RateLimitMode::Fixed, ..limit(1_000, 1 << 20) }, SIZE, now);
     fixed.throttled(Some(&id(1)), now);
     assert_eq!(granted_within(&mut fixed, 1, now, Duration::from_secs(1)), 1_899);
 }
@@ -109,11 +109,11 @@ fn a_throttle_cuts_the_rate_of_its_shard_only_and_only_if_adaptive() {
 #[test]
 fn shards_that_stay_keep_their_state_and_the_gone_are_named() {
     let now = Instant::now();
-    let mut limiter = limiter(limit(1, 1 << 20), SIZE);
+    let mut limiter = limiter(limit(1, 1 << 20), SIZE, now);
     for shard in [1, 2] {
         assert_eq!(limiter.reserve(Some(&id(shard)), 1, now, now + FAR), Ok(now));
     }
-    assert_eq!(limiter.set_shards(&map(&[2, 3])), [id(1)]);
+    assert_eq!(limiter.set_shards(&map(&[2, 3]), now), [id(1)]);
     let second = now + Duration::from_secs(1);
     assert_eq!(limiter.reserve(Some(&id(2)), 1, now, now + FAR), Ok(second));
     assert_eq!(limiter.reserve(Some(&id(3)), 1, now, now + FAR), Ok(now));
@@ -121,9 +121,9 @@ fn shards_that_stay_keep_their_state_and_the_gone_are_named() {
 }
 
 #[test]
-fn a_refund_makes_room_for_another() {
+fn a_refunded_slot_is_free_for_another_record() {
     let now = Instant::now();
-    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE, now);
     let slots: Vec<Instant> = (0..13).map(|_| limiter.reserve(Some(&id(1)), 1, now, now + FAR).unwrap()).collect();
     assert_eq!(slots[12], now + Duration::from_millis(400));
     limiter.refund(Some(&id(1)), 1, slots[11]);
@@ -147,7 +147,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Every window that begins and ends with a slot; no other can hold more.
+/// Checks every window that begins and ends with a slot; no other can hold more.
 fn fullest(mut sent: Vec<(Instant, usize)>, per_second: usize, depth: usize) -> Result<(), TestCaseError> {
     sent.sort_by_key(|(at, _)| *at);
     for (first, (from, _)) in sent.iter().enumerate() {
@@ -171,7 +171,7 @@ proptest! {
     ) {
         let begun = Instant::now();
         let (mut now, mut sent) = (begun, Vec::new());
-        let mut limiter = limiter(limit(records, bytes), size);
+        let mut limiter = limiter(limit(records, bytes), size, now);
         for step in steps {
             match step {
                 Step::Pass(nanos) => now += Duration::from_nanos(nanos),
@@ -201,45 +201,45 @@ proptest! {
 
 proptest! {
     #[test]
-    fn whoever_waits_its_turn_has_a_slot_then(
-        // One measure binds at a time: where they change places a full bucket spills what the line counted on.
+    fn a_record_that_waits_for_its_token_has_a_slot_then(
+        // Only one measure limits: where they alternate, a full bucket loses tokens that the estimate counted on.
         (records, bytes) in prop_oneof![(1_u32..20, Just(u32::MAX)), (Just(u32::MAX), 1_u32..200)],
         sizes in prop::collection::vec(0_usize..60, 1..100),
     ) {
         let now = Instant::now();
-        let mut limiter = limiter(limit(records, bytes), 300);
-        let mut turns = Vec::new();
+        let mut limiter = limiter(limit(records, bytes), 300, now);
+        let mut tokens = Vec::new();
         for size in &sizes {
-            let turn = limiter.join(Some(&id(1)), *size, now, now + FAR).unwrap().unwrap();
-            prop_assert!(turns.last().is_none_or(|last| *last <= turn), "turns come in order");
-            turns.push(turn);
+            let token = limiter.enqueue(Some(&id(1)), *size, now, now + FAR).unwrap().unwrap();
+            prop_assert!(tokens.last().is_none_or(|last| *last <= token), "tokens come in order");
+            tokens.push(token);
         }
-        for (turn, size) in turns.iter().zip(sizes) {
-            limiter.leave(Some(&id(1)), size);
-            // Each wait is rounded up to whole nanoseconds, the line's sum only once.
-            let slot = limiter.reserve(Some(&id(1)), size, *turn, now + FAR).unwrap();
-            prop_assert!(slot <= *turn + Duration::from_nanos(200), "{:?} late", slot - *turn);
+        for (token, size) in tokens.iter().zip(sizes) {
+            limiter.dequeue(Some(&id(1)), size);
+            // The cost of each record is rounded up to whole nanoseconds, their sum only once.
+            let slot = limiter.reserve(Some(&id(1)), size, *token, now + FAR).unwrap();
+            prop_assert!(slot <= *token + Duration::from_nanos(200), "{:?} late", slot - *token);
         }
     }
 }
 
 #[test]
-fn a_line_that_is_too_long_is_not_joined_and_grows_shorter_when_somebody_leaves() {
+fn a_record_is_not_queued_for_too_long_and_one_that_leaves_shortens_the_wait() {
     let now = Instant::now();
-    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE, now);
     let second = now + Duration::from_secs(1);
-    assert_eq!((0..100).filter(|_| limiter.join(Some(&id(1)), 1, now, second).is_ok()).count(), 18);
-    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Err(Duration::from_secs(1)));
-    limiter.leave(Some(&id(1)), 1);
-    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Ok(Some(now + Duration::from_millis(900))));
-    limiter.clear_lines();
-    assert_eq!(limiter.join(Some(&id(1)), 1, now, second), Ok(Some(now)));
+    assert_eq!((0..100).filter(|_| limiter.enqueue(Some(&id(1)), 1, now, second).is_ok()).count(), 18);
+    assert_eq!(limiter.enqueue(Some(&id(1)), 1, now, second), Err(Duration::from_secs(1)));
+    limiter.dequeue(Some(&id(1)), 1);
+    assert_eq!(limiter.enqueue(Some(&id(1)), 1, now, second), Ok(Some(now + Duration::from_millis(900))));
+    limiter.clear_queued();
+    assert_eq!(limiter.enqueue(Some(&id(1)), 1, now, second), Ok(Some(now)));
 }
 
 #[test]
-fn what_is_sent_without_a_slot_is_paid_for_by_those_after_it() {
+fn what_is_sent_without_a_slot_delays_later_slots() {
     let now = Instant::now();
-    let mut limiter = limiter(limit(10, 1 << 20), SIZE);
+    let mut limiter = limiter(limit(10, 1 << 20), SIZE, now);
     (0..12).for_each(|_| limiter.charge(Some(&id(1)), 1, now));
     assert_eq!(limiter.reserve(Some(&id(1)), 1, now, now + FAR), Ok(now + Duration::from_millis(400)));
 }

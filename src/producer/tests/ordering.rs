@@ -15,7 +15,7 @@ fn is(record: &NewRecord, text: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_key_only_one_record_of_a_key_is_under_way() {
+async fn by_key_only_one_record_of_a_key_is_in_flight() {
     let script = Script::storing();
     let rig = Rig::new(ordered(Ordering::Key), &script);
     let puts = ["a1", "b1", "a2", "b2", "a3"].map(|text| rig.put(&text[..1], text));
@@ -25,7 +25,7 @@ async fn by_key_only_one_record_of_a_key_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_is_tried_again_keeps_its_place_in_its_key() {
+async fn a_retried_record_keeps_its_place_in_its_key() {
     let script = Script::new(|call, records| match call {
         0..3 => Reaction::Each(
             records.iter().map(|record| is(record, "a1").then(|| failure(FailureKind::Throttled))).collect(),
@@ -71,7 +71,7 @@ async fn strictly_each_record_follows_the_number_of_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_failure_the_key_stops_for_a_while_and_others_go_on() {
+async fn after_a_failure_the_key_is_stopped_for_a_while_and_others_are_not() {
     let script = Script::new(|_, records| {
         let fails = |record: &NewRecord| is(record, "a1").then(|| failure(FailureKind::Permanent));
         Reaction::Each(records.iter().map(fails).collect())
@@ -129,7 +129,7 @@ async fn a_record_that_is_not_sent_again_because_its_caller_left_stops_its_key()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_before_the_record_is_sent_does_not_stop_the_key() {
+async fn a_caller_that_leaves_before_the_record_is_sent_does_not_stop_the_key() {
     let script = Script::storing();
     let rig = Rig::new(stopping(), &script);
     let first = rig.put("a", "a1");
@@ -151,7 +151,7 @@ async fn what_is_stored_after_its_caller_left_and_its_deadline_passed_stops_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_stop_later_records_go_on() {
+async fn without_a_stop_later_records_are_sent() {
     let script = Script::new(|_, records| {
         let fails = |record: &NewRecord| is(record, "a1").then(|| failure(FailureKind::Permanent));
         Reaction::Each(records.iter().map(fails).collect())

@@ -12,7 +12,7 @@ fn packing(aggregation: Aggregation, ordering: Ordering) -> ProducerSettings {
     ProducerSettings { aggregation, ordering, ..ProducerSettings::default() }
 }
 
-/// The users of a record, a plain one being its own.
+/// The data of the user records; a plain record is its own.
 fn users(record: &NewRecord) -> Vec<String> {
     match unpack(&record.data).unwrap() {
         Some(users) => users.into_iter().map(|user| String::from_utf8(user.data.to_vec()).unwrap()).collect(),
@@ -21,7 +21,7 @@ fn users(record: &NewRecord) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_of_one_key_become_one_and_each_learns_its_place() {
+async fn records_of_one_key_become_one_and_each_gets_its_sub_sequence_number() {
     for ordering in [Ordering::None, Ordering::Key] {
         let script = Script::storing();
         let rig = Rig::new(packing(Aggregation::Key, ordering), &script);
@@ -56,7 +56,7 @@ async fn an_aggregate_stays_within_its_limit_and_a_larger_record_is_plain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aggregate_that_fails_comes_back_before_its_key() {
+async fn a_failed_aggregate_is_sent_again_before_later_records_of_its_key() {
     let script = Script::new(|call, _| match call {
         0 => Reaction::Refuse(failure(FailureKind::Throttled)),
         _ => Reaction::Store,
@@ -74,7 +74,7 @@ async fn an_aggregate_that_fails_comes_back_before_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_user_of_an_aggregate_fails_alone() {
+async fn a_bad_record_of_an_aggregate_fails_alone() {
     let script = Script::new(|_, records| match records.iter().flat_map(users).any(|user| user == "3") {
         true => Reaction::Refuse(failure(FailureKind::Caller)),
         false => Reaction::Store,
@@ -97,7 +97,7 @@ async fn the_users_of_a_refused_aggregate_follow_each_other_where_the_order_asks
     for (n, answer) in answers.iter().enumerate() {
         assert_eq!(answer.is_ok(), n != 3, "{n}");
     }
-    assert_eq!(script.most_open(), 1, "two calls held records of one key");
+    assert_eq!(script.max_open(), 1, "two calls had records of one key in flight");
     assert_eq!(texts(&script.stored()), ["0", "1", "2", "4", "5", "6", "7"]);
 }
 
@@ -117,7 +117,7 @@ async fn a_stop_reaches_the_later_users_of_the_same_aggregate() {
     assert_eq!(script.seen().len(), 1);
 }
 
-fn halves() -> Arc<Listing> {
+fn two_shards() -> Arc<Listing> {
     let half = u128::MAX / 2;
     Arc::new(Listing(Mutex::new(vec![shard("low", 0, half), shard("high", half + 1, u128::MAX)])))
 }
@@ -130,7 +130,7 @@ fn at(hash: u128, text: &str) -> NewRecord {
 async fn records_of_one_shard_become_one_that_goes_there() {
     let mut script = Script::storing();
     script.shard = |record| if record.explicit_hash_key <= Some(u128::MAX / 2) { "low" } else { "high" };
-    let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(halves()));
+    let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(two_shards()));
     assert!(rig.producer.put(at(0, "to learn the shards"), within(1_000)).await.is_ok());
     let puts =
         [(1, "l1"), (u128::MAX, "h1"), (2, "l2")].map(|(hash, text)| rig.producer.put(at(hash, text), within(1_000)));
@@ -143,11 +143,11 @@ async fn records_of_one_shard_become_one_that_goes_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn users_of_an_aggregate_that_went_elsewhere_are_sent_again_alone() {
+async fn records_of_an_aggregate_in_another_shard_are_sent_again_as_plain_records() {
     let mut script = Script::storing();
     // The shard was split after it was listed.
     script.shard = |record| if record.explicit_hash_key <= Some(u128::MAX / 2) { "child" } else { "high" };
-    let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(halves()));
+    let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(two_shards()));
     assert!(rig.producer.put(at(u128::MAX, "to learn the shards"), within(1_000)).await.is_ok());
     let puts = [(1, "l1"), (2, "l2")].map(|(hash, text)| rig.producer.put(at(hash, text), within(1_000)));
     for written in join_all(puts).await {
@@ -158,7 +158,7 @@ async fn users_of_an_aggregate_that_went_elsewhere_are_sent_again_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_that_was_told_of_its_deadline_is_not_stored_with_the_others_of_its_aggregate() {
+async fn a_record_that_was_answered_at_its_deadline_is_not_stored_with_the_others_of_its_aggregate() {
     let script = Script::new(|call, _| match call {
         0 => Reaction::Refuse(failure(FailureKind::Caller)),
         1 => Reaction::Never,
@@ -181,5 +181,5 @@ async fn a_user_that_was_told_of_its_deadline_is_not_stored_with_the_others_of_i
     assert!(a.is_ok() && b.is_ok() && in_time.unwrap().sub_sequence.is_none());
     let late = late.unwrap_err();
     assert_eq!((late.kind(), late.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
-    assert!(script.stored().iter().any(|record| record.data == "in time"), "alone, as a plain record");
+    assert!(script.stored().iter().any(|record| record.data == "in time"), "as a plain record");
 }

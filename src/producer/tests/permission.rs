@@ -23,7 +23,7 @@ fn single_only() -> (Script, Arc<AtomicBool>) {
     (script, may_batch)
 }
 
-async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::waiter::Answer> {
+async fn put_many(rig: &Rig, count: usize) -> Vec<super::super::types::Answer> {
     join_all((0..count).map(async |n| rig.put(&format!("k{n}"), &n.to_string()).await)).await
 }
 
@@ -32,7 +32,7 @@ fn batches(script: &Script) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_record_of_a_denied_batch_goes_by_its_own_call_once() {
+async fn each_record_of_a_denied_batch_is_sent_once_by_its_own_call() {
     let (script, _) = single_only();
     let rig = Rig::new(ProducerSettings::default(), &script);
     let answers = put_many(&rig, 700).await;
@@ -42,7 +42,7 @@ async fn each_record_of_a_denied_batch_goes_by_its_own_call_once() {
     stored.dedup();
     assert_eq!((stored.len(), script.stored().len()), (700, 700), "each once");
     assert!(batches(&script) <= 2, "{}", batches(&script));
-    assert!(script.most_open() <= ProducerSettings::default().max_in_flight);
+    assert!(script.max_open() <= ProducerSettings::default().max_in_flight);
     let before = batches(&script);
     assert!(put_many(&rig, 50).await.iter().all(|answer| answer.as_ref().unwrap().attempts == 1));
     assert_eq!(batches(&script), before, "later records are not tried in batches");
@@ -71,7 +71,7 @@ async fn a_batch_is_tried_again_rarely_and_batches_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_both_calls_are_denied_each_caller_is_told_and_calls_are_not_doubled() {
+async fn where_both_calls_are_denied_each_caller_gets_the_error_and_calls_are_not_repeated() {
     let script = Script::new(|_, _| Reaction::Refuse(denied()));
     let rig = Rig::new(ProducerSettings::default(), &script);
     let answers = put_many(&rig, 500).await;
@@ -89,7 +89,7 @@ async fn where_both_calls_are_denied_each_caller_is_told_and_calls_are_not_doubl
 
 #[tokio::test(start_paused = true)]
 async fn another_refusal_of_a_batch_is_its_answer() {
-    // A key that may not be used, or credentials that mean nothing, are refused to every call.
+    // A key that may not be used, or unknown credentials, are refused to every call.
     let script = Script::new(|_, records| match records.len() > 1 {
         true => Reaction::Refuse(failure(FailureKind::Denied)),
         false => Reaction::Store,
@@ -147,7 +147,7 @@ async fn a_bad_record_among_them_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_whose_time_is_over_meanwhile_was_not_stored() {
+async fn a_record_whose_deadline_passes_meanwhile_is_not_stored() {
     let (script, _) = single_only();
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
     let records: Vec<NewRecord> = (0..40).map(|n| record(&format!("k{n}"), &n.to_string())).collect();
@@ -156,7 +156,7 @@ async fn one_whose_time_is_over_meanwhile_was_not_stored() {
     let (stored, late): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert!(!stored.is_empty() && !late.is_empty(), "{} and {}", stored.len(), late.len());
     let not_done = late.iter().filter(|answer| answer.as_ref().unwrap_err().outcome() == Outcome::NotDone).count();
-    assert!(not_done + 1 >= late.len(), "only the one that was under way is not known");
+    assert!(not_done + 1 >= late.len(), "only the one in flight has an unknown outcome");
     assert!(late.iter().all(|answer| answer.as_ref().unwrap_err().kind() == FailureKind::TimedOut), "{late:?}");
     assert!(script.stored().len() <= stored.len() + 1);
 }

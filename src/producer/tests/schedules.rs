@@ -1,4 +1,4 @@
-//! Laws under any schedule of failures.
+//! Invariants under any schedule of failures.
 
 use super::super::{Aggregation, Batching, Ordering, ProducerSettings};
 use super::script::{Reaction, Rig, Script, failure, record, within};
@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-/// What a seed makes of a call.
-fn moody(seed: u64) -> impl FnMut(usize, &[NewRecord]) -> Reaction + Send {
+/// Draws the reaction to each call from a seed.
+fn random_reactions(seed: u64) -> impl FnMut(usize, &[NewRecord]) -> Reaction + Send {
     let mut random = fastrand::Rng::with_seed(seed);
     move |_, records| match random.u8(0..10) {
         0 => Reaction::Refuse(failure(FailureKind::Transient)),
@@ -33,7 +33,7 @@ fn users(record: &NewRecord) -> Vec<String> {
 /// Puts `keys.len()` records in bursts; gives what was stored, as (key, number).
 fn run(settings: ProducerSettings, keys: &[u8], seed: u64) -> Vec<(String, usize)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let script = Script::new(moody(seed));
+    let script = Script::new(random_reactions(seed));
     runtime.block_on(async {
         let rig = Rig::new(settings, &script);
         let puts = keys.iter().enumerate().map(|(n, key)| {

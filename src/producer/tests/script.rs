@@ -1,4 +1,4 @@
-//! A stream that does as it is told.
+//! A writer whose reaction to each call is scripted by the test.
 
 use super::super::{Ports, Producer, ProducerSettings, PutOptions, Written};
 use crate::domain::{
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(Debug, Clone)]
 pub(in super::super) enum Reaction {
     Store,
@@ -41,7 +41,7 @@ struct State {
     seen: Vec<Seen>,
     stored: Vec<NewRecord>,
     open: usize,
-    most_open: usize,
+    max_open: usize,
     react: Option<React>,
 }
 
@@ -50,7 +50,7 @@ struct State {
 pub(in super::super) struct Script {
     state: Arc<Mutex<State>>,
     latency: Duration,
-    /// Where records go.
+    /// The shard in which a record is stored.
     pub(in super::super) shard: fn(&NewRecord) -> &'static str,
 }
 
@@ -80,8 +80,8 @@ impl Script {
         self.state.lock().unwrap().stored.clone()
     }
 
-    pub(in super::super) fn most_open(&self) -> usize {
-        self.state.lock().unwrap().most_open
+    pub(in super::super) fn max_open(&self) -> usize {
+        self.state.lock().unwrap().max_open
     }
 
     fn begin(&self, is_put_record: bool, after: Option<&SequenceNumber>, records: &[NewRecord]) -> Reaction {
@@ -90,14 +90,14 @@ impl Script {
         let seen = Seen { is_put_record, after: after.cloned(), records: records.to_vec(), at: Instant::now() };
         state.seen.push(seen);
         state.open += 1;
-        state.most_open = state.most_open.max(state.open);
+        state.max_open = state.max_open.max(state.open);
         let mut react = state.react.take().unwrap();
         let reaction = react(number, records);
         state.react = Some(react);
         reaction
     }
 
-    async fn answer(&self, reaction: Reaction, records: &[NewRecord]) -> super::super::engine::Reply {
+    async fn answer(&self, reaction: Reaction, records: &[NewRecord]) -> super::super::types::Reply {
         tokio::time::sleep(self.latency).await;
         if matches!(reaction, Reaction::Never) {
             std::future::pending::<()>().await;
@@ -144,7 +144,7 @@ impl RecordWriter for Script {
     }
 }
 
-/// Two shards, or as told.
+/// Lists these shards; without any, listing fails.
 #[derive(Debug)]
 pub(in super::super) struct Listing(pub(in super::super) Mutex<Vec<Shard>>);
 
@@ -164,7 +164,7 @@ pub(in super::super) fn shard(id: &str, start: u128, end: u128) -> Shard {
     Shard { id: ShardId::new(id), parents: Vec::new(), hash_range: Some(HashKeyRange { start, end }), is_open: true }
 }
 
-/// A producer and what surrounds it.
+/// A producer with its metrics.
 pub(in super::super) struct Rig {
     pub(in super::super) producer: Arc<Producer>,
     pub(in super::super) metrics: Metrics,

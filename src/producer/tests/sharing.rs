@@ -1,4 +1,4 @@
-//! Which records share a call, and when it goes.
+//! Which records share a call, and when it is sent.
 
 use super::super::{Batching, ProducerSettings};
 use super::script::{LATENCY, Rig, Script, record, within};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_record_goes_at_once_and_by_put_record() {
+async fn a_single_record_is_sent_at_once_and_by_put_record() {
     let script = Script::storing();
     let rig = Rig::new(ProducerSettings::default(), &script);
     let begun = Instant::now();
@@ -35,7 +35,7 @@ async fn records_that_come_together_share_a_call_and_each_gets_its_own_number() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_four_calls_are_open_records_wait_for_company_but_not_past_max_delay() {
+async fn while_four_calls_are_in_flight_records_wait_for_others_but_not_past_max_delay() {
     let script = Script::storing();
     let batching = Batching { max_delay: Duration::from_millis(1), ..Batching::default() };
     let rig = Rig::new(ProducerSettings { batching, ..ProducerSettings::default() }, &script);
@@ -52,7 +52,7 @@ async fn while_four_calls_are_open_records_wait_for_company_but_not_past_max_del
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_ends_lets_those_go_that_wait_for_company() {
+async fn when_a_call_ends_records_in_linger_are_sent() {
     let script = Script::storing();
     let rig = Rig::new(ProducerSettings::default(), &script);
     let begun = Instant::now();
@@ -60,7 +60,7 @@ async fn a_call_that_ends_lets_those_go_that_wait_for_company() {
         tokio::time::sleep(Duration::from_millis(millis)).await;
         rig.put("k", "x").await.unwrap();
     };
-    // One call each at 0 to 3 ms; the two after that have company and go at 3.. when the first is back at 5 ms.
+    // One call each at 0 to 3 ms; the two at 4 ms are sent together when the first call returns at 5 ms.
     tokio::join!(put_at(0), put_at(1), put_at(2), put_at(3), put_at(4), put_at(4));
     let seen = script.seen();
     let sizes: Vec<usize> = seen.iter().map(|call| call.records.len()).collect();
@@ -101,7 +101,7 @@ async fn without_batching_each_record_is_a_call_and_max_in_flight_bounds_them() 
     let begun = Instant::now();
     join_all((0..9).map(|_| rig.put("k", "x"))).await;
     assert!(script.seen().iter().all(|call| call.is_put_record));
-    assert_eq!((script.seen().len(), script.most_open()), (9, 3));
+    assert_eq!((script.seen().len(), script.max_open()), (9, 3));
     assert_eq!(begun.elapsed(), 3 * LATENCY);
 }
 
@@ -117,11 +117,11 @@ async fn a_bulk_is_written_in_its_order_with_an_answer_for_each() {
     for (n, written) in written.into_iter().enumerate() {
         assert_eq!(written.unwrap().receipt.sequence.as_str(), (n + 1).to_string());
     }
-    assert!(script.seen().iter().all(|call| call.records.len() <= 20), "half of the queue is for others");
+    assert!(script.seen().iter().all(|call| call.records.len() <= 20), "half of the queue is left to others");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_must_follow_a_number_is_a_call_of_its_own() {
+async fn a_record_that_must_follow_a_number_is_sent_by_its_own_call() {
     let script = Script::storing();
     let rig = Rig::new(ProducerSettings::default(), &script);
     let after = super::super::PutOptions { after: Some("77".parse().unwrap()), ..within(1_000) };

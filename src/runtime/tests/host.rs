@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 struct Fake {
     name: ComponentName,
     closed: AtomicUsize,
-    breaks: bool,
+    panics: bool,
 }
 
 #[async_trait]
@@ -24,7 +24,7 @@ impl Binding for Fake {
     }
     async fn close(&self) {
         self.closed.fetch_add(1, Ordering::SeqCst);
-        assert!(!self.breaks, "on purpose");
+        assert!(!self.panics, "on purpose");
     }
 }
 
@@ -45,8 +45,8 @@ impl OutputBinding for Fake {
     }
 }
 
-fn fake(name: &str, breaks: bool) -> Arc<Fake> {
-    Arc::new(Fake { name: name.parse().unwrap(), closed: AtomicUsize::new(0), breaks })
+fn fake(name: &str, panics: bool) -> Arc<Fake> {
+    Arc::new(Fake { name: name.parse().unwrap(), closed: AtomicUsize::new(0), panics })
 }
 
 fn component(binding: Arc<Fake>, direction: Direction) -> Component {
@@ -58,25 +58,25 @@ fn request(operation: &str) -> InvokeRequest {
     InvokeRequest { operation: operation.to_owned(), data, form: DataForm::Json, metadata: Metadata::default() }
 }
 
-async fn refusal(host: &Host, name: &str, operation: &str) -> (String, FailureKind) {
+async fn invoke_error(host: &Host, name: &str, operation: &str) -> (String, FailureKind) {
     let error = host.invoke(name, request(operation)).await.unwrap_err();
     (error.to_string(), error.kind())
 }
 
 #[tokio::test]
-async fn refusals_carry_the_words_of_dapr() {
+async fn errors_have_the_texts_of_daprd() {
     let host = Host::new(vec![
         component(fake("out", false), Direction::Output),
         component(fake("in", false), Direction::Input),
     ]);
     let missing = ("operation field is missing from request".to_owned(), FailureKind::Caller);
-    assert_eq!(refusal(&host, "out", "").await, missing);
-    assert_eq!(refusal(&host, "nobody", "").await, missing, "the operation is checked first");
+    assert_eq!(invoke_error(&host, "out", "").await, missing);
+    assert_eq!(invoke_error(&host, "unknown", "").await, missing, "the operation is checked first");
     let unknown = |name| (format!("couldn't find output binding {name}"), FailureKind::NotFound);
-    assert_eq!(refusal(&host, "nobody", "create").await, unknown("nobody"));
-    assert_eq!(refusal(&host, "in", "create").await, unknown("in"), "an input is not an output");
+    assert_eq!(invoke_error(&host, "unknown", "create").await, unknown("unknown"));
+    assert_eq!(invoke_error(&host, "in", "create").await, unknown("in"), "an input is not an output");
     let unsupported = "binding out does not support operation Create. supported operations:create get";
-    assert_eq!(refusal(&host, "out", "Create").await, (unsupported.to_owned(), FailureKind::Caller));
+    assert_eq!(invoke_error(&host, "out", "Create").await, (unsupported.to_owned(), FailureKind::Caller));
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn an_operation_reaches_its_component() {
 }
 
 #[test]
-fn the_description_tells_only_the_sides_that_are_wanted() {
+fn the_description_names_only_the_sides_that_are_requested() {
     let sides = [
         (Direction::Unstated, &["INPUT_BINDING", "OUTPUT_BINDING"][..], 1),
         (Direction::Both, &["INPUT_BINDING", "OUTPUT_BINDING"][..], 1),
@@ -103,10 +103,10 @@ fn the_description_tells_only_the_sides_that_are_wanted() {
 }
 
 #[tokio::test]
-async fn every_component_is_closed_although_one_breaks() {
+async fn every_component_is_closed_although_one_panics() {
     let (good, bad) = (fake("good", false), fake("bad", true));
     let components = [&bad, &good].map(|binding| component(Arc::clone(binding), Direction::Both));
-    let broken = Host::new(components.to_vec()).close_all().await;
-    assert_eq!(broken, ["bad".parse().unwrap()]);
+    let panicked = Host::new(components.to_vec()).close_all().await;
+    assert_eq!(panicked, ["bad".parse().unwrap()]);
     assert_eq!(good.closed.load(Ordering::SeqCst), 1);
 }

@@ -60,22 +60,22 @@ impl InputBinding for Fake {
 }
 
 #[derive(Debug)]
-struct Nobody;
+struct AcceptAll;
 
 #[async_trait]
-impl EventHandler for Nobody {
+impl EventHandler for AcceptAll {
     async fn handle(&self, _: &BindingEvent) -> Result<(), DeliveryError> {
         Ok(())
     }
 }
 
-/// A gate that gives its answers in turn and then waits for ever.
+/// Returns its answers in turn, and then never returns.
 #[derive(Debug)]
-struct Answers(Mutex<Vec<Admission>>);
+struct Answers(Mutex<Vec<bool>>);
 
 #[async_trait]
-impl InputGate for Answers {
-    async fn admitted(&self, _: &ComponentName) -> Admission {
+impl SubscriptionCheck for Answers {
+    async fn is_subscribed(&self, _: &ComponentName) -> bool {
         let answer = self.0.lock().unwrap().pop();
         match answer {
             Some(answer) => answer,
@@ -84,18 +84,18 @@ impl InputGate for Answers {
     }
 }
 
-fn slot(acts: &[Act], answers: &[Admission]) -> (InputSlot, mpsc::UnboundedReceiver<Instant>) {
+fn input(acts: &[Act], answers: &[bool]) -> (Input, mpsc::UnboundedReceiver<Instant>) {
     let (begun, reads) = mpsc::unbounded_channel();
     let acts = Mutex::new(acts.iter().copied().collect());
     let binding = Arc::new(Fake { name: "orders".parse().unwrap(), acts, begun });
-    let gate = Arc::new(Answers(Mutex::new(answers.to_vec())));
-    (InputSlot { binding, handler: Arc::new(Nobody), gate }, reads)
+    let subscription = Arc::new(Answers(Mutex::new(answers.to_vec())));
+    (Input { binding, handler: Arc::new(AcceptAll), subscription }, reads)
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_input_that_fails_panics_or_returns_is_started_again() {
-    // One answer only: a restart that asked the gate again would hang.
-    let (slot, mut reads) = slot(&[Act::Fail, Act::Panic, Act::Return], &[Admission::Read]);
+async fn an_input_that_fails_panics_or_returns_is_restarted() {
+    // There is only one answer: a restart that checked the subscription again would hang.
+    let (input, mut reads) = input(&[Act::Fail, Act::Panic, Act::Return], &[true]);
     let stop = Stop::new();
     let watch = async {
         for _ in 0..4 {
@@ -103,51 +103,51 @@ async fn an_input_that_fails_panics_or_returns_is_started_again() {
         }
         stop.finish();
     };
-    tokio::join!(run(vec![slot], stop.clone()), watch);
+    tokio::join!(run(vec![input], stop.clone()), watch);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_steady_run_forgets_earlier_failures() {
+async fn a_stable_run_resets_the_backoff() {
     let mut acts = vec![Act::Fail; 8];
-    acts.push(Act::FailAfter(STEADY));
-    let (slot, mut reads) = slot(&acts, &[Admission::Read]);
+    acts.push(Act::FailAfter(STABLE_AFTER));
+    let (input, mut reads) = input(&acts, &[true]);
     let stop = Stop::new();
     let watch = async {
         for _ in 0..8 {
             reads.recv().await.unwrap();
         }
-        let steady = reads.recv().await.unwrap();
+        let failed_again = reads.recv().await.unwrap();
         let restarted = reads.recv().await.unwrap();
-        // The first wait of the policy, not the ninth.
-        assert!(restarted - steady <= STEADY + RESTARTS.bound(0), "{:?}", restarted - steady);
+        // The first pause of the backoff, not the ninth.
+        assert!(restarted - failed_again <= STABLE_AFTER + RESTART_BACKOFF.bound(0), "{:?}", restarted - failed_again);
         stop.finish();
     };
-    tokio::join!(run(vec![slot], stop.clone()), watch);
+    tokio::join!(run(vec![input], stop.clone()), watch);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_input_that_the_app_does_not_want_is_not_read() {
-    let (slot, mut reads) = slot(&[], &[Admission::NotWanted]);
-    run(vec![slot], Stop::new()).await;
+async fn an_input_without_a_subscription_is_not_read() {
+    let (input, mut reads) = input(&[], &[false]);
+    run(vec![input], Stop::new()).await;
     assert!(reads.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_the_wait_for_the_app() {
-    let (slot, mut reads) = slot(&[], &[]);
+async fn a_stop_ends_the_subscription_check() {
+    let (input, mut reads) = input(&[], &[]);
     let stop = Stop::new();
     stop.finish();
-    run(vec![slot], stop).await;
+    run(vec![input], stop).await;
     assert!(reads.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forced_stop_cuts_an_input_that_does_not_listen() {
-    let (slot, mut reads) = slot(&[Act::Forever], &[Admission::Read]);
+async fn a_forced_stop_aborts_an_input_that_ignores_the_stop() {
+    let (input, mut reads) = input(&[Act::Forever], &[true]);
     let stop = Stop::new();
     let watch = async {
         reads.recv().await.unwrap();
         stop.now();
     };
-    tokio::join!(run(vec![slot], stop.clone()), watch);
+    tokio::join!(run(vec![input], stop.clone()), watch);
 }

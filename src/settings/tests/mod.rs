@@ -1,6 +1,6 @@
 use super::flags;
 use super::gather::parse_with;
-use super::{AppEndpoint, Command, Settings, UsageError, values};
+use super::{AppEndpoint, Command, Settings, UsageError};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -26,12 +26,12 @@ fn run_in(line: &str, environment: &[(&str, &str)]) -> Settings {
     }
 }
 
-fn refused(line: &str) -> UsageError {
+fn usage_error(line: &str) -> UsageError {
     parse(line).expect_err(line)
 }
 
 #[test]
-fn a_name_is_all_that_is_needed() {
+fn only_the_app_id_is_required() {
     let settings = run("");
     assert_eq!(settings.app_id, "orders");
     assert_eq!(settings.app, None);
@@ -52,12 +52,12 @@ fn local_settings_are_the_defaults_of_the_flags() {
 }
 
 #[test]
-fn one_thread_works_unless_more_are_asked_for() {
+fn there_is_one_worker_thread_by_default() {
     let threads = |more: &str| parse(&format!("--app-id orders {more}")).unwrap().worker_threads().map(usize::from);
     assert_eq!(threads(""), Some(1));
     assert_eq!(threads("--worker-threads 4"), Some(4));
-    assert_eq!(threads("--worker-threads=0"), None, "one for each core");
-    assert!(refused("--app-id orders --worker-threads 2000").text.contains("1024"));
+    assert_eq!(threads("--worker-threads=0"), None, "one per core");
+    assert!(usage_error("--app-id orders --worker-threads 2000").text.contains("1024"));
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn the_buffer_of_bodies_comes_from_the_flag_then_the_environment() {
     assert_eq!(run_in("", &variable).max_buffer, Some(64 << 20));
     assert_eq!(run_in("--max-buffer 1Mi", &variable).max_buffer, Some(1 << 20));
     assert_eq!(run_in("--max-buffer=0", &variable).max_buffer, None);
-    let told = parse_in("--app-id orders", &[("BINDD_MAX_BUFFER", "lots")]).unwrap_err();
-    assert!(told.text.contains("BINDD_MAX_BUFFER"), "{told}");
+    let error = parse_in("--app-id orders", &[("BINDD_MAX_BUFFER", "lots")]).unwrap_err();
+    assert!(error.text.contains("BINDD_MAX_BUFFER"), "{error}");
 }
 
 #[test]
@@ -145,13 +145,13 @@ fn sizes_follow_daprd() {
 }
 
 #[test]
-fn a_graceful_stop_may_be_without_limit() {
+fn a_graceful_shutdown_may_have_no_limit() {
     let grace = |seconds| run(&format!("--dapr-graceful-shutdown-seconds {seconds}")).graceful_shutdown;
     assert_eq!([grace(30), grace(-1), grace(0)], [Some(30), Some(5), None].map(|s| s.map(Duration::from_secs)));
 }
 
 #[test]
-fn the_rest_of_daprds_flags_is_named_for_a_warning() {
+fn ignored_flags_of_daprd_are_listed_for_a_warning() {
     let settings = run("--dapr-grpc-port 50001 --mode=standalone -enable-mtls --enable-profiling=false \
         --app-max-concurrency -1 --config a.yaml --config b.yaml --scheduler-host-address=");
     let mut unused = settings.unused_flags;
@@ -181,11 +181,11 @@ fn the_environment_adds_tokens_namespace_and_strictness() {
 #[test]
 fn a_command_made_for_daprds_image_starts_bindd() {
     for line in ["./daprd --app-id orders", "/daprd --app-id orders", "daprd -app-id orders --enable-mtls false"] {
-        let Ok(Command::Run(settings)) = parse(line) else { panic!("{line} was refused") };
+        let Ok(Command::Run(settings)) = parse(line) else { panic!("{line} was rejected") };
         assert_eq!(settings.app_id, "orders");
         assert_eq!(settings.notices.len(), 1, "{line}: {:?}", settings.notices);
     }
-    assert!(refused("daprd").text.contains("--app-id"));
+    assert!(usage_error("daprd").text.contains("--app-id"));
     assert!(run("").notices.is_empty());
     for (line, expected) in [
         ("chekc --resources-path x", "'check'"),
@@ -194,13 +194,13 @@ fn a_command_made_for_daprds_image_starts_bindd() {
         ("--app-id x ./components", "'./components'"),
         ("x --app-id y", "'x'"),
     ] {
-        let error = refused(line);
+        let error = usage_error(line);
         assert!(error.code == 2 && error.text.contains(expected), "{line}: {error:?}");
     }
 }
 
 #[test]
-fn wait_asks_the_sidecar_and_starts_none() {
+fn wait_starts_no_sidecar() {
     let address = |line: &str| match parse(line) {
         Ok(Command::Wait(wait)) => wait.address.to_string(),
         other => panic!("{line}: {other:?}"),
@@ -210,13 +210,13 @@ fn wait_asks_the_sidecar_and_starts_none() {
     assert_eq!(address("--wait true --dapr-listen-addresses 0.0.0.0"), "127.0.0.1:3500");
     assert_eq!(address("/daprd --wait --dapr-listen-addresses [::],127.0.0.1"), "[::1]:3500");
     assert_eq!(address("--wait --dapr-listen-addresses 10.0.0.1"), "10.0.0.1:3500");
-    assert!(refused("--wait --dapr-http-port 0").text.contains("--dapr-http-port"));
+    assert!(usage_error("--wait --dapr-http-port 0").text.contains("--dapr-http-port"));
     assert!(run("--wait=false").unused_flags.is_empty());
-    assert!(!cfg!(feature = "embedded") || refused("dev --wait").text.contains("--wait"));
+    assert!(!cfg!(feature = "embedded") || usage_error("dev --wait").text.contains("--wait"));
 }
 
 #[test]
-fn a_token_that_no_header_can_carry_stops_the_start() {
+fn a_token_that_no_header_can_carry_is_an_error() {
     for name in ["DAPR_API_TOKEN", "APP_API_TOKEN"] {
         for token in ["s3cret\n", "s3 cret", "s3cret\u{1}", "s3crét"] {
             let error = parse_in("--app-id x", &[(name, token)]).unwrap_err();
@@ -231,8 +231,8 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
     for (line, expected) in [
         ("", "--app-id"),
         ("--app-id a.b", "cannot contain dots"),
-        ("--app-id a --app-protocol grpc", "speaks http"),
-        ("--app-id a --app-ssl", "speaks http"),
+        ("--app-id a --app-protocol grpc", "calls the app over http"),
+        ("--app-id a --app-ssl", "calls the app over http"),
         ("--app-id a --app-port 3500", "conflicts with 'app-port'"),
         ("--app-id a --dapr-listen-addresses example.org", "not an IP address"),
         ("--app-id a --allowed-origins shop.example", "--allowed-origins: `shop.example` is not an origin"),
@@ -244,7 +244,7 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         ("--app-id a --app-port 70000", "70000"),
         ("check", "--resources-path"),
     ] {
-        let error = refused(line);
+        let error = usage_error(line);
         assert!(error.code == 2 && error.text.contains(expected), "{line}: {error:?}");
     }
 }
@@ -254,13 +254,13 @@ fn help_and_version_exit_0() {
     for (line, expected) in
         [("--help", "Usage: bindd"), ("-h", "check"), ("--version", "bindd 0"), ("--build-info", "bindd 0")]
     {
-        let error = refused(line);
+        let error = usage_error(line);
         assert!(error.code == 0 && error.text.contains(expected), "{line}: {error:?}");
     }
 }
 
 #[test]
-fn check_takes_paths_and_a_view() {
+fn check_takes_paths_app_and_namespace() {
     let Ok(Command::Check(check)) = parse("check --resources-path a,b --app-id x --namespace n --json") else {
         panic!("check was not read");
     };
@@ -274,7 +274,7 @@ fn demo_and_dev_are_read() {
     let Ok(Command::Demo(demo)) = parse("demo --for 6s --rate 0.5 --keep d") else { panic!("demo was not read") };
     assert_eq!((demo.ends_after, demo.keep), (Some(Duration::from_secs(6)), Some(PathBuf::from("d"))));
     assert!(demo.rate < 1.0 && demo.http_port.is_none());
-    assert_eq!(refused("demo --rate 0").code, 2);
+    assert_eq!(usage_error("demo --rate 0").code, 2);
 
     let line = "dev --app-port 3000 --enable-mtls --resources-path r -- node app.js -p --app-id=x";
     let Ok(Command::Dev(dev)) = parse(line) else { panic!("dev was not read") };
@@ -284,7 +284,7 @@ fn demo_and_dev_are_read() {
 
 #[cfg(feature = "embedded")]
 #[test]
-fn emulators_are_silent_unless_asked() {
+fn emulators_are_silent_by_default() {
     let filter = |line: &str| match parse(line) {
         Ok(Command::Dev(dev)) => dev.run.log_filter,
         Ok(Command::Demo(demo)) => demo.log_filter,
@@ -299,25 +299,25 @@ fn emulators_are_silent_unless_asked() {
 #[test]
 fn go_durations_are_read() {
     for (text, millis) in [("0", 0), ("3s", 3000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("-2s", 0), ("250ms", 250)] {
-        assert_eq!(values::go_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        assert_eq!(flags::go_duration(text), Ok(Duration::from_millis(millis)), "{text}");
     }
     for text in ["", "-", "5", "s", "1d", "1s5", "1e400h", "."] {
-        assert!(values::go_duration(text).is_err(), "{text}");
+        assert!(flags::go_duration(text).is_err(), "{text}");
     }
 }
 
 #[test]
-fn flags_and_files_read_one_kind_of_sizes() {
+fn sizes_are_read_like_those_of_files() {
     for (text, bytes) in [("4Mi", 4 << 20), ("1.5Ki", 1536), ("-1", -1), ("+2k", 2_000), ("-2Ki", -2_048), ("0", 0)] {
-        assert_eq!(values::quantity(text), Ok(bytes), "{text}");
+        assert_eq!(flags::quantity(text), Ok(bytes), "{text}");
     }
     for text in ["", "-", "big", "--1", "-+1", "4MiB", "1..5", "9223372036854775808"] {
-        assert!(values::quantity(text).unwrap_err().contains("4Mi"), "{text}");
+        assert!(flags::quantity(text).unwrap_err().contains("4Mi"), "{text}");
     }
 }
 
 #[test]
-fn every_flag_stands_in_the_readme() {
+fn every_flag_is_in_the_readme() {
     let readme = include_str!("../../../README.md");
     let mut commands = vec![flags::command()];
     commands.extend(flags::command().get_subcommands().cloned());

@@ -6,7 +6,7 @@ use super::journal::{Counts, KeptRecord};
 use super::refusal::Refusal;
 use super::{dynamodb, kinesis};
 use crate::domain::Stop;
-use crate::tasks::Supervisor;
+use crate::tasks::{Supervisor, serve_connections};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -19,8 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Pause after a failed accept, so that running out of file handles does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Larger reads make fewer copies of large bodies.
 const READ_BUFFER: usize = 1 << 20;
 
@@ -55,7 +53,7 @@ impl Default for BackendSettings {
     }
 }
 
-/// A running backend. Dropping it cuts its connections.
+/// A running backend. Dropping it aborts its connections.
 #[derive(Debug)]
 pub struct NullBackend {
     address: SocketAddr,
@@ -74,7 +72,11 @@ impl NullBackend {
         let address = listener.local_addr()?;
         let (control, stop) = (Arc::new(Control::new(settings)), Stop::new());
         let mut server = Supervisor::new();
-        server.spawn("null-backend", accept(listener, Arc::clone(&control), stop.clone()));
+        let (shared, stopped) = (Arc::clone(&control), stop.clone());
+        server.spawn("null-backend", async move {
+            let handler = |stream| connection(stream, Arc::clone(&shared));
+            serve_connections(listener, handler, usize::MAX, &stopped, Duration::ZERO).await;
+        });
         Ok(Self { address, control, stop, server })
     }
 
@@ -126,31 +128,11 @@ impl NullBackend {
         of_table.map(|(_, item)| item.clone()).collect()
     }
 
-    /// Closes port and connections; calls in hand are cut.
+    /// Closes the port and aborts all connections.
     pub async fn stop(mut self) {
         self.stop.finish();
         while self.server.next().await.is_some() {}
     }
-}
-
-async fn accept(listener: TcpListener, control: Arc<Control>, stop: Stop) {
-    let mut connections = Supervisor::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.asked() => break,
-            Some(_) = connections.next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.spawn("connection", connection(stream, Arc::clone(&control))),
-                Err(error) => {
-                    tracing::warn!(%error, "null backend could not accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-    drop(listener);
-    connections.abort_and_join().await;
 }
 
 async fn connection(stream: TcpStream, control: Arc<Control>) {

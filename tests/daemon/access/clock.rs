@@ -4,7 +4,7 @@ use super::cloud::Cloud;
 use super::program::Bench;
 use super::unavailable::{FLAGS, post, served_at};
 use bindd::aws::kinesis::Writer;
-use bindd::aws::{self, AskSts, Connection, ConnectionSettings, IdentitySettings, StaticCredentials};
+use bindd::aws::{self, CallSts, Connection, ConnectionSettings, IdentitySettings, StaticCredentials};
 use bindd::cli::probe_calls::TableProbe;
 use bindd::domain::{BindingError, FailureKind, NewRecord, RecordWriter};
 use bindd::testing::until;
@@ -75,7 +75,7 @@ async fn sts_calls_recover_and_a_session_is_not_blamed() {
         let cloud = Cloud::start().await;
         cloud.clock_is(offset);
         let connection = connection(&cloud, &["arn:aws:iam::123456789012:role/writer"]).await;
-        let identity = connection.identity(Duration::from_secs(20), AskSts::Yes).await.unwrap();
+        let identity = connection.identity(Duration::from_secs(20), CallSts::Yes).await.unwrap();
         assert!(identity.contains("assumed-role/writer"), "{identity}");
         put(&writer(&connection)).await.unwrap();
         let assumed = cloud.calls("AssumeRole").len();

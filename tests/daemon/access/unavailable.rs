@@ -55,7 +55,7 @@ async fn a_sidecar_answers_503_until_there_are_credentials() {
     .await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.to_lowercase().contains("\r\nretry-after: "), "{answer}");
-    assert!(answer.contains("no AWS credentials could be had: environment: "), "{answer}");
+    assert!(answer.contains("no AWS credentials found: environment: "), "{answer}");
     cloud.container_gives(Some("ASIACONTAINER0002"));
     until("a record to be taken", async || {
         Some(post(address).await).filter(|answer| answer.starts_with("HTTP/1.1 204"))
@@ -73,7 +73,7 @@ async fn with_fail_fast_the_start_fails_as_daprs_does() {
     let output = within("the program to end", bench.command(&FLAGS).output()).await.unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("component orders could not be connected: no AWS credentials could be had"), "{text}");
+    assert!(text.contains("component orders could not be connected: no AWS credentials found"), "{text}");
 }
 
 /// The lines of a log with this text.

@@ -10,7 +10,7 @@ use super::yaml;
 use crate::calls::{self, Answer, send_bytes};
 use crate::fakes::RecordingApp;
 use bindd::daemon::{self, Running};
-use bindd::dev::Stage;
+use bindd::dev::Emulators;
 use bindd::domain::Stop;
 use bindd::embedded::EmbeddedSettings;
 use bindd::settings::{self, AppEndpoint, Command as Parsed, DevSettings};
@@ -50,7 +50,7 @@ struct Session {
     variables: Variables,
     folder: TempDir,
     app: Option<RecordingApp>,
-    sidecar: Option<(Running, Stage)>,
+    sidecar: Option<(Running, Emulators)>,
 }
 
 impl Session {
@@ -97,7 +97,7 @@ impl Session {
             self.app = Some(app);
         }
         let mut components = daemon::load(&dev.run).unwrap();
-        let stage = Stage::start(EmbeddedSettings::default()).await.unwrap();
+        let stage = Emulators::start(EmbeddedSettings::default()).await.unwrap();
         stage.prepare(&mut components).await.unwrap();
         let running = daemon::start(&dev.run, components).await.unwrap();
         let address = running.http_address();

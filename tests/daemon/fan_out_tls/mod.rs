@@ -5,7 +5,7 @@
 
 mod server;
 
-use bindd::aws::kinesis::{FanOut, FanOutTimes};
+use bindd::aws::kinesis::{FanOut, FanOutTimeouts};
 use bindd::aws::{ConnectionSettings, StaticCredentials, connect};
 use bindd::domain::{Fetched, RecordSource, Retrieval, ShardId, StartingPosition};
 use bindd::testing::within;
@@ -32,8 +32,13 @@ async fn fan_out(server: &Server) -> FanOut {
     };
     let connection = connect(&settings).await.unwrap();
     let arn = "arn:aws:kinesis:eu-central-1:000000000000:stream/orders/consumer/app:1".to_owned();
-    let times = FanOutTimes { silence: SILENCE, answer: SILENCE, unread: SILENCE, apart: Duration::from_millis(100) };
-    FanOut::with_consumer(&connection, "orders".parse().unwrap(), arn).with_times(times)
+    let times = FanOutTimeouts {
+        silence: SILENCE,
+        response: SILENCE,
+        unread: SILENCE,
+        min_interval: Duration::from_millis(100),
+    };
+    FanOut::with_consumer(&connection, "orders".parse().unwrap(), arn).with_timeouts(times)
 }
 
 async fn open(fan_out: &FanOut, shard: &str) -> Box<dyn RecordSource> {

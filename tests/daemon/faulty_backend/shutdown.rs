@@ -36,7 +36,7 @@ async fn whoever_still_waits_at_the_end_of_a_stop_is_answered_as_far_as_anybody_
     let alone = [("maxInFlight", "1"), ("disableBatching", "true")];
     let components = Components::kinesis(&backend.url(), &alone).patient_rows(&backend.url(), &[]);
     // The moment of the last answers comes at once, and the end of the stop long after it.
-    let sidecar = components.sidecar().await.with_last_answers(GRACE);
+    let sidecar = components.sidecar().await.with_response_margin(GRACE);
     let address = sidecar.address;
     let one_each = |callers| Crowd { callers, records: 1 };
     let records = send_all(address, "orders", one_each(8), |number| record(number, 97));
@@ -48,7 +48,7 @@ async fn whoever_still_waits_at_the_end_of_a_stop_is_answered_as_far_as_anybody_
         sidecar.stop().await
     };
     let (records, rows, shutdown) = tokio::join!(records, rows, stopping);
-    assert_eq!(shutdown, Shutdown::Cut);
+    assert_eq!(shutdown, Shutdown::Aborted);
     for told in records.iter().chain(&rows) {
         assert_eq!(told.status.map(|status| status.as_u16()), Some(503), "{told:?}");
     }

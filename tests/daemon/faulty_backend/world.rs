@@ -91,8 +91,8 @@ impl Sidecar {
     }
 
     /// Answers those that still wait so long before the end of a stop.
-    pub(crate) fn with_last_answers(mut self, before_end: Duration) -> Self {
-        self.running = self.running.with_last_answers(before_end);
+    pub(crate) fn with_response_margin(mut self, before_end: Duration) -> Self {
+        self.running = self.running.with_response_margin(before_end);
         self
     }
 

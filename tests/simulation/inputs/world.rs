@@ -109,7 +109,7 @@ impl World {
         let watched = Arc::new(WatchedLeases(self.judge.clone()));
         let leases = Arc::new(FaultyLeaseStore::new(watched, 15, self.random.u64(..)));
         if self.is_healed {
-            leases.heal();
+            leases.disable();
         }
         let store: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&leases);
         let ports = Ports { directory, retrieval, leases: store, handler: Arc::new(app) };
@@ -173,7 +173,7 @@ impl World {
     fn cut(&mut self) {
         let duration = Duration::from_secs(self.random.u64(2..25));
         if let Some(running) = self.random.choice(&self.running) {
-            running.leases.cut(duration);
+            running.leases.partition(duration);
         }
     }
 
@@ -199,9 +199,9 @@ impl World {
     }
 
     fn heal(&mut self) {
-        self.stream_faults.heal();
+        self.stream_faults.disable();
         self.is_healed = true;
-        self.running.iter().for_each(|running| running.leases.heal());
+        self.running.iter().for_each(|running| running.leases.disable());
         self.app_is_bad.store(false, Ordering::Relaxed);
         if self.running.is_empty() {
             self.start();

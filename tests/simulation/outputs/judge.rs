@@ -220,14 +220,14 @@ impl Judge {
     fn calls(&self) -> Result<(), String> {
         let (calls, settings) = (self.sink.calls(), &self.plan.producer);
         let batching = settings.batching;
-        if calls.most_open > settings.max_in_flight {
-            return Err(format!("{} calls were open, {} are allowed", calls.most_open, settings.max_in_flight));
+        if calls.max_open > settings.max_in_flight {
+            return Err(format!("{} calls were open, {} are allowed", calls.max_open, settings.max_in_flight));
         }
         let is_single = !batching.is_enabled || settings.ordering == Ordering::Strict;
         if is_single && calls.shared > 0 {
             return Err("records shared a call although they must not".to_owned());
         }
-        if calls.most_records > batching.max_records || calls.most_bytes > batching.max_bytes {
+        if calls.max_records > batching.max_records || calls.max_bytes > batching.max_bytes {
             return Err(format!("{calls:?} is beyond {batching:?}"));
         }
         Ok(())

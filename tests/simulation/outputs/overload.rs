@@ -37,7 +37,7 @@ async fn offer(times: u32) -> (Told, f64) {
         max_call_size: 10 << 20,
         may_list: true,
         may_batch: true,
-        faults: SinkFaults { longest: Duration::from_millis(30), ..SinkFaults::default() },
+        faults: SinkFaults { max_latency: Duration::from_millis(30), ..SinkFaults::default() },
         seed: 7,
     });
     let mut settings = ProducerSettings::default();

@@ -142,11 +142,11 @@ fn retry(random: &mut fastrand::Rng) -> RetryPolicy {
 
 fn sink(random: &mut fastrand::Rng, weather: Weather, max_record_size: usize) -> SinkSettings {
     let is_rough = weather == Weather::Rough;
-    let longest = Duration::from_millis(random.u64(0..60));
+    let max_latency = Duration::from_millis(random.u64(0..60));
     let faults = if is_rough {
-        SinkFaults { calls: random.u32(0..150), entries: random.u32(0..200), longest }
+        SinkFaults { calls: random.u32(0..150), entries: random.u32(0..200), max_latency }
     } else {
-        SinkFaults { longest, ..SinkFaults::default() }
+        SinkFaults { max_latency, ..SinkFaults::default() }
     };
     let is_slow = is_rough && random.u32(0..3) == 0;
     let is_narrow = is_rough && random.u32(0..6) == 0;

@@ -1,6 +1,7 @@
 use super::super::super::{ConnectionSettings, StaticCredentials, connect};
+use super::super::retries::MAX_FAILURES;
 use super::*;
-use crate::domain::{BoxError, Outcome};
+use crate::domain::Outcome;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Record};
 use aws_smithy_types::Blob;
 
@@ -19,16 +20,15 @@ async fn source(position: StartingPosition) -> PollingSource {
         shard: ShardId::new("shardId-0"),
         resume: position,
         iterator: Some(("first".into(), Instant::now())),
-        pace: Pace::new(Instant::now()),
-        waits: BACKOFF.waits(1),
+        schedule: PollSchedule::new(Instant::now()),
+        retries: ReadRetries::new(BACKOFF),
         throttles: 0,
         ended: None,
     }
 }
 
-fn failed(code: &str, kind: FailureKind) -> Failed {
-    let source = BoxError::from("on purpose");
-    Failed { kind, outcome: Outcome::NotDone, text: code.into(), code: Some(code.into()), request_id: None, source }
+fn failed(code: &str, kind: FailureKind) -> CallError {
+    CallError { code: Some(code.into()), ..CallError::new(kind, Outcome::NotDone, code.into()) }
 }
 
 fn answer(numbers: &[&str]) -> aws_sdk_kinesis::operation::get_records::builders::GetRecordsOutputBuilder {
@@ -45,7 +45,7 @@ async fn an_expired_iterator_is_renewed_after_the_last_record() {
     let output = answer(&["5", "7"]).next_shard_iterator("second").build().unwrap();
     let batch = source.accept(output, Instant::now()).unwrap().unwrap();
     assert_eq!(batch.records.len(), 2);
-    source.heal_read(failed("ExpiredIteratorException", FailureKind::Caller)).unwrap();
+    source.read_failed(failed("ExpiredIteratorException", FailureKind::Caller)).unwrap();
     assert_eq!(source.fresh_iterator(), None);
     assert_eq!(source.resume, StartingPosition::After("7".parse().unwrap()));
 }
@@ -54,13 +54,13 @@ async fn an_expired_iterator_is_renewed_after_the_last_record() {
 async fn without_a_sequence_number_a_refused_iterator_is_reported_so_that_the_stream_is_checked() {
     for code in ["ExpiredIteratorException", "InvalidArgumentException"] {
         let mut source = source(StartingPosition::TrimHorizon).await;
-        let error = source.heal_read(failed(code, FailureKind::Caller)).unwrap_err();
+        let error = source.read_failed(failed(code, FailureKind::Caller)).unwrap_err();
         assert!(matches!(error, RetrievalError::Unavailable { kind: FailureKind::Transient, .. }), "{error}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unused_iterator_is_given_up_in_time() {
+async fn an_old_iterator_is_not_used() {
     let source = source(StartingPosition::TrimHorizon).await;
     assert!(source.fresh_iterator().is_some());
     tokio::time::advance(Duration::from_secs(271)).await;
@@ -71,28 +71,28 @@ async fn an_unused_iterator_is_given_up_in_time() {
 async fn a_throttle_keeps_the_iterator_and_waits() {
     let mut source = source(StartingPosition::TrimHorizon).await;
     for _ in 0..100 {
-        source.heal_read(failed("ProvisionedThroughputExceededException", FailureKind::Throttled)).unwrap();
+        source.read_failed(failed("ProvisionedThroughputExceededException", FailureKind::Throttled)).unwrap();
     }
     assert!(source.fresh_iterator().is_some());
-    assert!(source.pace.next_at() >= Instant::now() + Duration::from_secs(1));
+    assert!(source.schedule.next_at() >= Instant::now() + Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_are_healed_a_few_times_only() {
+async fn failures_are_retried_a_few_times_only() {
     let mut source = source(StartingPosition::TrimHorizon).await;
-    for _ in 0..TRIES {
-        source.heal(failed("InternalFailure", FailureKind::Transient)).unwrap();
+    for _ in 0..MAX_FAILURES {
+        source.failed(failed("InternalFailure", FailureKind::Transient)).unwrap();
     }
-    let error = source.heal(failed("InternalFailure", FailureKind::Transient)).unwrap_err();
+    let error = source.failed(failed("InternalFailure", FailureKind::Transient)).unwrap_err();
     assert_eq!(error.kind(), FailureKind::Transient);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_position_and_a_missing_stream_have_their_own_words() {
+async fn a_refused_position_and_a_missing_stream_have_errors_of_their_own() {
     let mut source = source(StartingPosition::After("9".parse().unwrap())).await;
-    let error = source.heal(failed("InvalidArgumentException", FailureKind::Caller)).unwrap_err();
+    let error = source.failed(failed("InvalidArgumentException", FailureKind::Caller)).unwrap_err();
     assert!(matches!(error, RetrievalError::InvalidPosition { .. }), "{error}");
-    let error = source.heal(failed("ResourceNotFoundException", FailureKind::NotFound)).unwrap_err();
+    let error = source.failed(failed("ResourceNotFoundException", FailureKind::NotFound)).unwrap_err();
     assert!(matches!(error, RetrievalError::NotFound { .. }), "{error}");
 }
 
@@ -108,7 +108,7 @@ async fn the_end_comes_after_the_last_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_iterator_and_children_is_an_unconfirmed_end_and_reading_goes_on_after_the_last_record() {
+async fn a_response_without_iterator_and_children_is_an_unconfirmed_end_and_reading_goes_on_after_the_last_record() {
     let missing = answer(&["5"]);
     let empty = answer(&["5"]).next_shard_iterator("");
     for output in [missing, empty] {
@@ -121,7 +121,7 @@ async fn an_answer_without_iterator_and_children_is_an_unconfirmed_end_and_readi
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_beside_an_iterator_are_no_end() {
+async fn children_beside_an_iterator_are_not_the_end() {
     let mut source = source(StartingPosition::TrimHorizon).await;
     let range = HashKeyRange::builder().starting_hash_key("0").ending_hash_key("9").build().unwrap();
     let child = ChildShard::builder().shard_id("shardId-1").parent_shards("shardId-0").hash_key_range(range);

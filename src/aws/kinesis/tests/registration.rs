@@ -1,12 +1,11 @@
 use super::*;
 use crate::domain::Outcome;
 
-fn failed(code: &str, kind: FailureKind) -> Failed {
-    let source = "on purpose".into();
-    Failed { kind, outcome: Outcome::NotDone, text: code.into(), code: Some(code.into()), request_id: None, source }
+fn failed(code: &str, kind: FailureKind) -> CallError {
+    CallError { code: Some(code.into()), ..CallError::new(kind, Outcome::NotDone, code.into()) }
 }
 
-fn limit() -> Failed {
+fn limit() -> CallError {
     failed("LimitExceededException", FailureKind::Throttled)
 }
 
@@ -42,27 +41,27 @@ fn each_kind_of_call_has_its_own_pauses() {
 #[test]
 fn only_a_registration_waits_for_a_resource_in_use() {
     let conflict = failed("ResourceInUseException", FailureKind::Conflict);
-    assert!(may_pass(Call::Register, &conflict));
-    assert!(!may_pass(Call::DescribeConsumer, &conflict));
+    assert!(is_temporary(Call::Register, &conflict));
+    assert!(!is_temporary(Call::DescribeConsumer, &conflict));
     for call in [Call::DescribeStream, Call::DescribeConsumer, Call::Register] {
-        assert!(may_pass(call, &limit()));
-        assert!(!may_pass(call, &failed("AccessDeniedException", FailureKind::Denied)));
+        assert!(is_temporary(call, &limit()));
+        assert!(!is_temporary(call, &failed("AccessDeniedException", FailureKind::Denied)));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_that_stays_inactive_is_looked_at_ever_more_rarely_and_named_each_half_minute() {
+async fn a_consumer_that_stays_inactive_is_polled_more_and_more_rarely_and_logged_each_half_minute() {
     let stream = "orders".parse().unwrap();
     let mut pauses = Pauses::new(&stream, "app");
-    let (begun, mut looks, mut warned) = (Instant::now(), 0, Vec::new());
+    let (begun, mut polls, mut warned) = (Instant::now(), 0, Vec::new());
     while begun.elapsed() < Duration::from_secs(300) {
-        looks += 1;
+        polls += 1;
         tokio::time::advance(pauses.not_active("DELETING", Instant::now())).await;
         if pauses.warned_at != warned.last().copied() {
             warned.extend(pauses.warned_at);
         }
     }
-    assert!(looks < 150, "{looks}");
-    assert!(warned[0] - begun < SLOW + Duration::from_secs(10), "{warned:?}");
-    assert!(warned.len() > 4 && warned.windows(2).all(|pair| pair[1] - pair[0] >= SLOW), "{warned:?}");
+    assert!(polls < 150, "{polls}");
+    assert!(warned[0] - begun < WARN_INTERVAL + Duration::from_secs(10), "{warned:?}");
+    assert!(warned.len() > 4 && warned.windows(2).all(|pair| pair[1] - pair[0] >= WARN_INTERVAL), "{warned:?}");
 }

@@ -10,12 +10,12 @@ fn refused(code: &str, message: &str) -> PutRecordsResultEntry {
     PutRecordsResultEntry::builder().error_code(code).error_message(message).build()
 }
 
-fn answers_of(
+fn results_of(
     entries: Vec<PutRecordsResultEntry>,
     sent: usize,
 ) -> Result<Vec<Result<Receipt, BindingError>>, BindingError> {
     let output = PutRecordsOutput::builder().set_records(Some(entries)).encryption_type(EncryptionType::Kms);
-    answers(output.build().unwrap(), sent)
+    results(output.build().unwrap(), sent)
 }
 
 fn detail<'e>(error: &'e BindingError, key: &str) -> Option<&'e str> {
@@ -23,7 +23,7 @@ fn detail<'e>(error: &'e BindingError, key: &str) -> Option<&'e str> {
 }
 
 #[test]
-fn each_entry_has_its_own_answer() {
+fn each_entry_has_its_own_result() {
     let throttle = "Rate exceeded for shard shardId-000000000001 in stream orders under account 111122223333.";
     let entries = vec![
         stored("17"),
@@ -33,31 +33,31 @@ fn each_entry_has_its_own_answer() {
         refused("SomethingNew", "who knows"),
         PutRecordsResultEntry::builder().build(),
     ];
-    let answers = answers_of(entries, 6).unwrap();
-    let receipt = answers[0].as_ref().unwrap();
+    let results = results_of(entries, 6).unwrap();
+    let receipt = results[0].as_ref().unwrap();
     assert_eq!((receipt.sequence.as_str(), receipt.encryption.as_deref()), ("17", Some("KMS")));
-    let failures: Vec<_> = answers[1..].iter().map(|answer| answer.as_ref().unwrap_err()).collect();
+    let failures: Vec<_> = results[1..].iter().map(|result| result.as_ref().unwrap_err()).collect();
     let kinds: Vec<_> = failures.iter().map(|error| (error.kind(), error.outcome())).collect();
     assert_eq!(kinds[0], (FailureKind::Throttled, Outcome::NotDone));
     assert_eq!(kinds[1], (FailureKind::Transient, Outcome::Unknown));
     assert_eq!(kinds[2], (FailureKind::Throttled, Outcome::NotDone));
-    assert_eq!(kinds[3], (FailureKind::Permanent, Outcome::NotDone), "a code that nobody knows");
+    assert_eq!(kinds[3], (FailureKind::Permanent, Outcome::NotDone), "an unknown code");
     assert_eq!(kinds[4], (FailureKind::Transient, Outcome::Unknown), "neither number nor error");
     assert_eq!((detail(failures[0], "shardId"), detail(failures[2], "shardId")), (Some("shardId-000000000001"), None));
     assert_eq!(detail(failures[0], "code"), Some("ProvisionedThroughputExceededException"));
 }
 
 #[test]
-fn an_answer_of_another_length_says_nothing_about_any_record() {
-    let error = answers_of(vec![stored("1")], 2).unwrap_err();
+fn a_response_with_another_number_of_results_leaves_all_outcomes_unknown() {
+    let error = results_of(vec![stored("1")], 2).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::Transient, Outcome::Unknown));
-    let error = answers_of(vec![stored("x")], 1).unwrap().remove(0).unwrap_err();
-    assert_eq!(error.outcome(), Outcome::Unknown, "a number that is none proves nothing");
+    let error = results_of(vec![stored("x")], 1).unwrap().remove(0).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "an invalid sequence number proves nothing");
 }
 
 #[test]
-fn limits_of_size_are_known_by_their_words() {
-    let of = |code: &str, message: &str| failed(entry_failure("Kinesis: PutRecords", code, Some(message))).kind();
+fn size_limits_are_recognised_by_their_texts() {
+    let of = |code: &str, message: &str| entry_error(classify_entry("Kinesis: PutRecords", code, Some(message))).kind();
     assert_eq!(of("InvalidArgumentException", "Records size exceeds 10 MB limit"), FailureKind::TooLarge);
     let constraint = "1 validation error detected: Value at 'data' failed to satisfy constraint: Member must have length \
                       less than or equal to 1048576";
@@ -66,8 +66,8 @@ fn limits_of_size_are_known_by_their_words() {
 }
 
 #[test]
-fn a_batch_that_may_not_be_made_is_told_from_a_key_that_may_not_be_used() {
-    let denied = |code: &str, text: &str| batch_refused(entry_failure("Kinesis: PutRecords", code, Some(text)));
+fn a_denied_batch_is_distinguished_from_a_denied_key() {
+    let denied = |code: &str, text: &str| batch_error(classify_entry("Kinesis: PutRecords", code, Some(text)));
     let by_policy = "User: arn:aws:iam::1:user/x is not authorized to perform: kinesis:PutRecords on resource: \
                      arn:aws:kinesis:eu-central-1:1:stream/orders with an explicit deny in a service control policy";
     let of_key = "User: arn:aws:iam::1:user/x is not authorized to perform: kms:GenerateDataKey on resource: arn";
@@ -96,7 +96,7 @@ fn the_payload_is_not_copied_into_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_found_no_place_never_left() {
+async fn a_call_over_the_limit_is_not_sent() {
     let keys = StaticCredentials { access_key: "key".to_owned(), secret_key: "s".into(), session_token: None };
     let settings = ConnectionSettings {
         region: Some("eu-central-1".to_owned()),

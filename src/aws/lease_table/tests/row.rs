@@ -41,7 +41,7 @@ fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name).map(|value| value.as_s().or_else(|_| value.as_n()).unwrap().as_str())
 }
 
-/// Compares a lease with its row through a path of its own.
+/// Compares a lease with its row without the code under test.
 fn assert_same(lease: &Lease, item: &Item) {
     assert_eq!(Some(lease.shard.as_str()), text(item, "leaseKey"));
     assert_eq!(lease.owner.as_ref().map(WorkerId::as_str), text(item, "leaseOwner"));
@@ -94,9 +94,9 @@ fn a_row_during_a_handoff_names_both_owners() {
 #[test]
 fn a_prepared_checkpoint_may_have_its_state_as_bytes_or_as_a_number() {
     let prepared = kcl_2().into_iter().find(|row| row.contains_key("pendingCheckpointState")).unwrap();
-    let mut slipped = prepared.clone();
-    slipped.insert("pendingCheckpointState".to_owned(), number(&9));
-    assert_eq!(lease(&prepared), lease(&slipped));
+    let mut as_number = prepared.clone();
+    as_number.insert("pendingCheckpointState".to_owned(), number(&9));
+    assert_eq!(lease(&prepared), lease(&as_number));
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn a_row_that_cannot_be_read_is_named_with_its_attribute() {
             Some(value) => row.insert(attribute.to_owned(), value),
             None => row.remove(attribute),
         };
-        let fault = read_row(&row).unwrap_err();
-        assert_eq!((fault.row.as_str(), fault.attribute), ("shardId-000000000000", attribute));
+        let error = read_row(&row).unwrap_err();
+        assert_eq!((error.row.as_str(), error.attribute), ("shardId-000000000000", attribute));
     }
 }
 

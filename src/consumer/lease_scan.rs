@@ -1,0 +1,124 @@
+//! The coordinator's I/O: scan the leases, list the shards, change leases.
+
+use super::error::ConsumerError;
+use super::identity::IdentityCheck;
+use super::settings::Ports;
+use crate::domain::{Lease, LeaseError, LeaseGrant, NewLease, RetrievalError, ShardListing, StreamIdentity, WorkerId};
+use futures_util::future::join_all;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The leases as a scan that began at `begun` returned them.
+#[derive(Debug)]
+pub(super) struct ScanResult {
+    pub(super) begun: Instant,
+    pub(super) leases: Vec<Lease>,
+}
+
+/// What Kinesis returned about the stream. One of the two calls may fail without the other.
+#[derive(Debug)]
+pub(super) struct StreamListing {
+    pub(super) shards: Result<ShardListing, RetrievalError>,
+    /// `None` where it was not requested.
+    pub(super) identity: Option<Result<StreamIdentity, RetrievalError>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LeaseChange {
+    Create(Vec<NewLease>),
+    /// Creates leases in a table that has none.
+    CreateFirst(Vec<NewLease>),
+    Remove(Lease),
+    Take(Lease),
+    RequestHandoff(Lease),
+}
+
+/// Each kind has its own backoff, because a failure of one says nothing about another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ChangeKind {
+    Create,
+    Remove,
+    Take,
+    RequestHandoff,
+}
+
+impl LeaseChange {
+    pub(super) const fn kind(&self) -> ChangeKind {
+        match self {
+            Self::Create(_) | Self::CreateFirst(_) => ChangeKind::Create,
+            Self::Remove(_) => ChangeKind::Remove,
+            Self::Take(_) => ChangeKind::Take,
+            Self::RequestHandoff(_) => ChangeKind::RequestHandoff,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum ChangeResult {
+    /// A lease was taken; the call began at this moment.
+    Taken(Box<LeaseGrant>, Instant),
+    Created,
+    /// Nothing follows: the change was made, or another worker changed the lease first.
+    Done,
+    Failed(LeaseError),
+}
+
+pub(super) async fn scan(ports: Ports) -> Result<ScanResult, ConsumerError> {
+    let begun = Instant::now();
+    let leases = ports.leases.list().await?;
+    Ok(ScanResult { begun, leases })
+}
+
+/// Lists the shards and, where that is requested, identifies the stream. In this order, so that a stream that is replaced
+/// between the two calls is noticed by its new identity.
+pub(super) async fn list(ports: Ports, check: Arc<IdentityCheck>, with_identity: bool) -> StreamListing {
+    let begun = Instant::now();
+    let shards = ports.directory.list().await;
+    let identity = if with_identity { Some(check.identity_since(begun).await) } else { None };
+    StreamListing { shards, identity }
+}
+
+/// Makes the changes concurrently.
+pub(super) async fn change(
+    ports: Ports,
+    worker: WorkerId,
+    changes: Vec<LeaseChange>,
+) -> Vec<(ChangeKind, ChangeResult)> {
+    join_all(changes.into_iter().map(|change| change_one(&ports, &worker, change))).await
+}
+
+async fn change_one(ports: &Ports, worker: &WorkerId, change: LeaseChange) -> (ChangeKind, ChangeResult) {
+    let (kind, begun) = (change.kind(), Instant::now());
+    let result = match change {
+        LeaseChange::Create(leases) => ports.leases.create_missing(&leases).await.map(|()| ChangeResult::Created),
+        LeaseChange::CreateFirst(leases) => create_first(ports, &leases).await.map(|()| ChangeResult::Created),
+        LeaseChange::Remove(lease) => ports.leases.remove(&lease).await.map(|()| ChangeResult::Done),
+        LeaseChange::Take(lease) => {
+            ports.leases.take(&lease, worker).await.map(|grant| ChangeResult::Taken(Box::new(grant), begun))
+        }
+        LeaseChange::RequestHandoff(lease) => {
+            ports.leases.ask_handoff(&lease, worker).await.map(|()| ChangeResult::Done)
+        }
+    };
+    let result = match result {
+        Ok(result) => result,
+        Err(LeaseError::Lost { .. }) => ChangeResult::Done,
+        Err(error) => ChangeResult::Failed(error),
+    };
+    (kind, result)
+}
+
+/// The first row decides which stream the table belongs to, so it is created first and alone. Two workers that read
+/// different streams by mistake would otherwise mix their rows, and neither could continue.
+async fn create_first(ports: &Ports, leases: &[NewLease]) -> Result<(), LeaseError> {
+    let Some(first) = leases.iter().min_by(|one, other| one.shard.cmp(&other.shard)) else { return Ok(()) };
+    ports.leases.create_missing(std::slice::from_ref(first)).await?;
+    let rows = ports.leases.list().await?;
+    let own = first.stream.as_deref();
+    let is_other = |row: &Lease| {
+        row.stream.as_deref().zip(own).is_some_and(|(row, own)| !StreamIdentity::may_be_same(row, own))
+            || row.stream_created.zip(first.stream_created).is_some_and(|(row, own)| row != own)
+    };
+    // The next scan reports a row of another stream.
+    if rows.iter().any(is_other) { Ok(()) } else { ports.leases.create_missing(leases).await }
+}

@@ -1,0 +1,87 @@
+use super::*;
+
+async fn pass(seconds: u64) {
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connections_that_are_idle_longest_make_room() {
+    let mut open = OpenConnections::new();
+    let silent = open.add();
+    let [busy, first, second, parallel] = std::array::from_fn(|_| open.add());
+    let working = busy.request_started(http::Version::HTTP_11);
+    drop(first.request_started(http::Version::HTTP_11));
+    let (one, other) =
+        (parallel.request_started(http::Version::HTTP_2), parallel.request_started(http::Version::HTTP_2));
+    pass(2).await;
+    drop(second.request_started(http::Version::HTTP_11));
+    drop(one);
+    let is_closing = |connection: &ConnectionState| connection.shared.is_close_requested.load(Relaxed);
+    assert_eq!(open.close_idle(1), 1);
+    assert!(is_closing(&silent) ^ is_closing(&first), "one of the two that wait longest");
+    assert_eq!(open.close_idle(9), 0, "the closing one has not ended yet");
+    drop((silent, first));
+    assert_eq!(open.close_idle(9), 0, "the rest is busy, or idle for a moment only");
+    pass(2).await;
+    assert_eq!(open.close_idle(9), 1);
+    assert!(is_closing(&second) && !is_closing(&busy) && !is_closing(&parallel));
+    drop((second, other, working));
+    pass(2).await;
+    assert_eq!(open.close_idle(9), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_connection_that_answers_holds_up_no_other() {
+    let mut open = OpenConnections::new();
+    let [closing, idle] = std::array::from_fn(|_| open.add());
+    pass(2).await;
+    drop(idle.request_started(http::Version::HTTP_11));
+    assert_eq!(open.close_idle(9), 1);
+    let late = closing.request_started(http::Version::HTTP_11);
+    pass(2).await;
+    assert_eq!(open.close_idle(9), 1, "its request came just before it was closed");
+    assert!(idle.shared.is_close_requested.load(Relaxed));
+    drop(late);
+    assert!(!closing.is_idle_for(MIN_IDLE));
+    assert_eq!(open.close_idle(9), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_its_answer_slowly_is_not_idle() {
+    let mut open = OpenConnections::new();
+    let connection = open.add();
+    let (near, mut far) = tokio::io::duplex(1);
+    let mut io = HeadTimeout::new(hyper_util::rt::TokioIo::new(near), connection.clone(), Duration::from_secs(10));
+    let mut write = || {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        Pin::new(&mut io).poll_write(&mut cx, b"xx").is_ready()
+    };
+    assert!(write() && !write());
+    pass(2).await;
+    assert_eq!(tokio::io::AsyncReadExt::read_u8(&mut far).await.unwrap(), b'x');
+    assert!(write());
+    assert_eq!(open.close_idle(9), 0);
+    assert!(!write());
+    pass(2).await;
+    assert_eq!(open.close_idle(9), 1, "it takes nothing any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_with_part_of_a_head_is_not_idle() {
+    let mut open = OpenConnections::new();
+    let connection = open.add();
+    drop(connection.request_started(http::Version::HTTP_11));
+    assert!(connection.change_phase(Phase::Idle, Phase::Head));
+    pass(5).await;
+    assert_eq!(open.close_idle(9), 0);
+}
+
+#[tokio::test]
+async fn ended_connections_are_removed() {
+    let mut open = OpenConnections::new();
+    let kept: Vec<_> = (0..100).map(|_| open.add()).collect();
+    for _ in 0..10_000 {
+        drop(open.add());
+    }
+    assert!(open.connections.len() <= 2 * kept.len() + 64, "{}", open.connections.len());
+}

@@ -1,0 +1,88 @@
+//! The lists of the queue. Pure.
+
+use super::record::{PendingRecord, RecordId};
+use crate::domain::ShardId;
+use std::collections::{BTreeMap, HashMap};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Front,
+    Back,
+}
+
+/// A list from which any record can be removed by its position.
+#[derive(Debug, Default)]
+pub(super) struct Line(BTreeMap<i64, RecordId>);
+
+impl Line {
+    /// Returns the position.
+    pub(super) fn push(&mut self, id: RecordId, end: End) -> i64 {
+        let position = match end {
+            End::Front => self.0.first_key_value().map_or(0, |(first, _)| first - 1),
+            End::Back => self.0.last_key_value().map_or(0, |(last, _)| last + 1),
+        };
+        self.0.insert(position, id);
+        position
+    }
+
+    pub(super) fn first(&self) -> Option<RecordId> {
+        self.0.first_key_value().map(|(_, id)| *id)
+    }
+
+    pub(super) fn pop_first(&mut self) -> Option<RecordId> {
+        self.0.pop_first().map(|(_, id)| id)
+    }
+
+    pub(super) fn remove(&mut self, position: i64) {
+        self.0.remove(&position);
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
+        self.0.values().copied()
+    }
+}
+
+/// Sums over the records that are ready.
+#[derive(Debug, Default)]
+pub(super) struct ReadyTotals {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+    /// Shards for which `max_shard_bytes` or more are ready.
+    pub(super) full_shards: usize,
+    shards: HashMap<ShardId, usize>,
+    max_shard_bytes: usize,
+}
+
+impl ReadyTotals {
+    pub(super) fn new(max_shard_bytes: usize) -> Self {
+        Self { max_shard_bytes, ..Self::default() }
+    }
+
+    pub(super) fn add(&mut self, record: &PendingRecord) {
+        self.records += 1;
+        self.bytes += record.size;
+        if let Some(shard) = &record.shard {
+            let bytes = match self.shards.get_mut(shard) {
+                Some(bytes) => bytes,
+                None => self.shards.entry(shard.clone()).or_default(),
+            };
+            let was_full = *bytes >= self.max_shard_bytes;
+            *bytes += record.size;
+            self.full_shards += usize::from(!was_full && *bytes >= self.max_shard_bytes);
+        }
+    }
+
+    pub(super) fn subtract(&mut self, record: &PendingRecord) {
+        self.records -= 1;
+        self.bytes -= record.size;
+        if let Some((shard, bytes)) = record.shard.as_ref().and_then(|shard| Some((shard, self.shards.get_mut(shard)?)))
+        {
+            let was_full = *bytes >= self.max_shard_bytes;
+            *bytes = bytes.saturating_sub(record.size);
+            self.full_shards -= usize::from(was_full && *bytes < self.max_shard_bytes);
+            if *bytes == 0 {
+                self.shards.remove(shard);
+            }
+        }
+    }
+}

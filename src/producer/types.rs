@@ -1,0 +1,63 @@
+//! What crosses the files of this module.
+
+use crate::domain::{
+    BindingError, NewRecord, Receipt, RecordWriter, RetrievalError, SequenceNumber, ShardDirectory, ShardListing,
+};
+use crate::telemetry::OutputMetrics;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What a producer uses.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    pub writer: Arc<dyn RecordWriter>,
+    /// `None` where the shards may not be listed.
+    pub directory: Option<Arc<dyn ShardDirectory>>,
+    pub metrics: OutputMetrics,
+}
+
+/// How one record is to be written.
+#[derive(Debug, Clone)]
+pub struct PutOptions {
+    /// When the caller must have an answer. Covers the time in the queue, the rate limit and all retries.
+    pub deadline: Instant,
+    /// The sequence number that the record's own must exceed (`sequenceNumberForOrdering`).
+    pub after: Option<SequenceNumber>,
+    /// The first throttle is the answer (`failIfThrottled`).
+    pub fail_if_throttled: bool,
+}
+
+/// The proof that a record is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub receipt: Receipt,
+    /// The index in the aggregate, where the record was packed with others.
+    pub sub_sequence: Option<u64>,
+    /// At least 1.
+    pub attempts: u32,
+}
+
+/// What a caller gets.
+pub(super) type Answer = Result<Written, BindingError>;
+
+/// What a call returned: a result for each entry, or one failure for all.
+pub(super) type Reply = Result<Vec<Result<Receipt, BindingError>>, BindingError>;
+
+/// A call of the service.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    PutRecord(NewRecord, Option<SequenceNumber>),
+    PutRecords(Vec<NewRecord>),
+}
+
+impl Call {
+    pub(super) const fn operation(&self) -> &'static str {
+        match self {
+            Self::PutRecord(..) => "PutRecord",
+            Self::PutRecords(_) => "PutRecords",
+        }
+    }
+}
+
+/// The result of listing the shards.
+pub(super) type Listing = Result<ShardListing, RetrievalError>;

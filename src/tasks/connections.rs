@@ -1,0 +1,193 @@
+//! The accept loop of every server in bindd: one supervised task for each connection.
+//!
+//! Every connection that is accepted before the stop, or waits in the queue of the system at that moment, is handled. No
+//! connection outlives [`serve_connections`].
+
+use super::{Ended, Supervisor};
+use crate::domain::Stop;
+use futures_util::FutureExt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Pause after a failed accept: without file descriptors the next one would fail at once, and the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often [`ConnectionHandler::at_limit`] is called while the limit is reached.
+const LIMIT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A source of connections.
+pub trait Accept: Send {
+    /// The next connection and the address of its client. Cancel-safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+/// What is done with connections. A closure that takes the stream is one.
+pub trait ConnectionHandler: Send {
+    /// Serves one connection until it ends.
+    fn handle(&mut self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Called when no more connections are accepted, and repeatedly until one of them ends.
+    fn at_limit(&mut self) {}
+}
+
+impl Accept for TcpListener {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        Self::accept(self).await
+    }
+}
+
+impl<H: FnMut(TcpStream) -> F + Send, F: Future<Output = ()> + Send + 'static> ConnectionHandler for H {
+    fn handle(&mut self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
+        self(stream)
+    }
+}
+
+/// Accepts connections until `stop` asks to finish, at most `max_connections` at a time; further clients wait in the
+/// queue of the system. Then closes the listener and waits for the open connections, for at most `drain_limit` and until
+/// the stop is forced. Returns how many were aborted after that. Dropping the future aborts all.
+pub async fn serve_connections(
+    mut listener: impl Accept,
+    mut handler: impl ConnectionHandler,
+    max_connections: usize,
+    stop: &Stop,
+    drain_limit: Duration,
+) -> usize {
+    let mut connections = Supervisor::new();
+    accept_until_stopped(&mut listener, &mut handler, max_connections, stop, &mut connections).await;
+    // Clients may have sent requests over connections that are not accepted yet. The runtime learns about the last of them
+    // only after it has polled its sockets once more.
+    tokio::task::yield_now().await;
+    while connections.len() < max_connections
+        && let Some(Ok((stream, client))) = listener.accept().now_or_never()
+    {
+        connections.spawn(client.to_string(), handler.handle(stream));
+    }
+    drop(listener);
+    drain(connections, stop, drain_limit).await
+}
+
+async fn accept_until_stopped(
+    listener: &mut impl Accept,
+    handler: &mut impl ConnectionHandler,
+    max_connections: usize,
+    stop: &Stop,
+    connections: &mut Supervisor<()>,
+) {
+    let mut has_failed = false;
+    loop {
+        let is_full = connections.len() >= max_connections;
+        if is_full {
+            handler.at_limit();
+        }
+        let next = async {
+            if has_failed {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            listener.accept().await
+        };
+        tokio::select! {
+            // Biased: a stop outranks new connections, and ended ones make room for them.
+            biased;
+            () = stop.asked() => return,
+            Some(ended) = connections.next() => log_failure(&ended),
+            () = tokio::time::sleep(LIMIT_INTERVAL), if is_full => {}
+            accepted = next, if !is_full => match accepted {
+                Ok((stream, client)) => {
+                    has_failed = false;
+                    connections.spawn(client.to_string(), handler.handle(stream));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "connection could not be accepted");
+                    has_failed = true;
+                }
+            }
+        }
+    }
+}
+
+async fn drain(mut connections: Supervisor<()>, stop: &Stop, limit: Duration) -> usize {
+    let all_ended = async {
+        while let Some(ended) = connections.next().await {
+            log_failure(&ended);
+        }
+    };
+    tokio::select! {
+        () = all_ended => {}
+        () = tokio::time::sleep(limit) => {}
+        () = stop.forced() => {}
+    }
+    connections.abort_and_join().await.len()
+}
+
+fn log_failure(ended: &Ended<()>) {
+    if let Err(error) = &ended.result {
+        tracing::error!(client = %ended.name, %error, "connection task failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use tokio::io::AsyncReadExt;
+    use tokio::sync::Semaphore;
+    use tokio::time::Instant;
+
+    /// Fails a few times, then accepts.
+    struct Failing(u32, TcpListener);
+
+    impl Accept for Failing {
+        async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+            if self.0 > 0 {
+                self.0 -= 1;
+                return Err(io::Error::other("no file descriptors left"));
+            }
+            self.1.accept().await
+        }
+    }
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_accept_is_tried_again_after_a_pause() {
+        let (listener, address) = listener().await;
+        let (stop, begun) = (Stop::new(), Instant::now());
+        let handled = stop.clone();
+        let handler = move |_: TcpStream| {
+            handled.finish();
+            std::future::ready(())
+        };
+        let serving = serve_connections(Failing(3, listener), handler, 8, &stop, Duration::from_secs(60));
+        let (aborted, client) = tokio::join!(serving, TcpStream::connect(address));
+        assert_eq!((aborted, client.is_ok()), (0, true));
+        assert!(begun.elapsed() >= 3 * ACCEPT_PAUSE, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_forced_stop_aborts_what_is_open() {
+        let (listener, address) = listener().await;
+        let (stop, accepted) = (Stop::new(), Arc::new(Semaphore::new(0)));
+        let begun = Arc::clone(&accepted);
+        let handler = move |stream: TcpStream| {
+            begun.add_permits(1);
+            async move {
+                std::future::pending::<()>().await;
+                drop(stream);
+            }
+        };
+        let client = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            accepted.acquire().await.unwrap().forget();
+            stop.now();
+            stream.read(&mut [0]).await
+        };
+        let (aborted, read) = tokio::join!(serve_connections(listener, handler, 8, &stop, Duration::MAX), client);
+        assert_eq!((aborted, read.unwrap()), (1, 0));
+    }
+}

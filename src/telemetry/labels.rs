@@ -1,0 +1,32 @@
+//! The label and the value types that several groups of metrics share.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Upper bounds of latency buckets, in seconds.
+const LATENCY_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ComponentLabel {
+    pub(super) component: Arc<str>,
+}
+
+impl ComponentLabel {
+    pub(super) fn new(component: &str) -> Self {
+        Self { component: component.into() }
+    }
+}
+
+/// A gauge that is not a whole number.
+pub(super) type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// One histogram for each component.
+pub(super) type Histograms = Family<ComponentLabel, Histogram, fn() -> Histogram>;
+
+pub(super) fn latency() -> Histogram {
+    Histogram::new(LATENCY_BUCKETS)
+}
