@@ -155,8 +155,8 @@ impl Corrections {
 
     async fn list_shards(&self, request: Request, body: &[u8], next: Next) -> Response {
         // ferrokinesis rejects a body that is not JSON.
-        let request: Value = serde_json::from_slice(body).unwrap_or_default();
-        match ShardFilter::read(&self.store, &request, current_time_ms()).await {
+        let input: Value = serde_json::from_slice(body).unwrap_or_default();
+        match ShardFilter::read(&self.store, &input, current_time_ms()).await {
             Ok(Some(filter)) => filter.apply(next.run(request).await).await,
             Ok(None) => next.run(request).await,
             Err(error_response) => error_response,
