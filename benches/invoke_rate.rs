@@ -1,11 +1,11 @@
-//! How many requests a second the HTTP API answers when the component behind it costs nothing.
+//! Requests a second through the HTTP API to an output that does nothing: the upper bound for every real output.
 //!
 //! ```sh
-//! cargo bench --no-default-features --bench invoke_rate            # 64 connections, 10 s, 1 KiB of data
+//! cargo bench --bench invoke_rate        # 64 connections, 10 s, 1 KiB of data
 //! ```
 //!
-//! Server and clients share this process and its cores, so read the figure as a lower bound, and compare ratios of
-//! runs on one machine only.
+//! Server and clients share this process and its cores, so read the figure as a lower bound, and compare only ratios of
+//! runs on one machine.
 
 use async_trait::async_trait;
 use bindd::domain::{
@@ -32,7 +32,7 @@ const PAYLOAD: usize = 1024;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Succeeds without doing anything.
+/// An output that accepts every request.
 #[derive(Debug)]
 struct Null(ComponentName);
 
@@ -109,7 +109,7 @@ fn api_state() -> Result<Arc<ApiState>, Failure> {
     }))
 }
 
-/// Sends one request after the other over one connection; returns how many succeeded.
+/// Sends one request after the other over one connection and returns how many succeeded.
 async fn client(address: SocketAddr, end: Instant) -> Result<u64, Failure> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;

@@ -7,6 +7,10 @@ use bindd::settings::{self, Command};
 use std::io::Write;
 use std::process::ExitCode;
 
+/// A request costs about a tenth less CPU than with the allocator of glibc.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = match settings::parse(std::env::args_os()) {
         Ok(command) => command,

@@ -36,7 +36,7 @@ const ROOF: u8 = 12;
 
 /// Crates (and calls that act like one), and the only places that may name them.
 const GUESTS: [(&str, &[&str]); 15] = [
-    ("aws_", &["aws/", "bindings/dynamodb/", "cli/", "embedded/"]),
+    ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum", &["http/", "embedded/", "demo/"]),
     ("tower", &["http/", "embedded/", "demo/"]),
     ("hyper", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),

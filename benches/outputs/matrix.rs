@@ -1,9 +1,10 @@
-//! Every contender at every size, latency and number of connections.
+//! Every variant at every record size, backend latency and number of connections.
 
-use crate::children::{self, Contender};
-use crate::closed::{self, Target, Window};
-use crate::direct::Direct;
-use crate::{Failure, Run, bodies, process, say};
+use crate::closed_loop::{self, Target, Window};
+use crate::direct::{self, Direct};
+use crate::server::{self, Server};
+use crate::stats::as_f64;
+use crate::{Failure, Run, bodies, print_line};
 use bindd::testing::{BackendSettings, Faults, NullBackend};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +33,13 @@ impl Default for Matrix {
 
 /// One row of the table.
 struct Row {
-    who: &'static str,
+    variant: &'static str,
     rate: f64,
     quantiles: [f64; 3],
     calls_per_record: Option<f64>,
     cpu_per_thousand: f64,
-    rss: [f64; 2],
+    /// In MB, before and at the end of the load.
+    memory: [f64; 2],
     failures: String,
 }
 
@@ -47,13 +49,13 @@ pub(crate) async fn run(run: &Run, matrix: &Matrix) -> Result<(), Failure> {
     for size in &matrix.sizes {
         for latency in &matrix.backend {
             backend.set(Faults { latency: Duration::from_millis(*latency), ..Faults::default() });
-            say(format!("\n### {size} B, backend {latency} ms\n"))?;
-            say(
-                "| C | contender | req/s | × floor | p50 ms | p90 | p99 | calls/record | CPU ms/1,000 | RSS MB idle → loaded | failed |",
+            print_line(format!("\n### {size} B, backend {latency} ms\n"))?;
+            print_line(
+                "| C | variant | req/s | × bare server | p50 ms | p90 | p99 | calls/record | CPU ms/1,000 | RSS MB idle → loaded | failed |",
             )?;
-            say("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
+            print_line("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
             for connections in &matrix.connections {
-                one_load(run, matrix, &backend, *connections, *size).await?;
+                compare(run, matrix, &backend, *connections, *size).await?;
             }
         }
     }
@@ -61,7 +63,7 @@ pub(crate) async fn run(run: &Run, matrix: &Matrix) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn one_load(
+async fn compare(
     run: &Run,
     matrix: &Matrix,
     backend: &NullBackend,
@@ -69,29 +71,29 @@ async fn one_load(
     size: usize,
 ) -> Result<(), Failure> {
     let load = Load { run, backend, connections, bodies: Arc::new(bodies(size)) };
-    let floor = load.on("bare server", &Contender::floor().await?).await?;
-    print(connections, &floor, floor.rate)?;
-    let direct = load.direct(size).await?;
-    print(connections, &direct, floor.rate)?;
+    let baseline = load.run("bare server", &Server::baseline().await?).await?;
+    print_row(connections, &baseline, baseline.rate)?;
+    let direct = load.run_direct(size).await?;
+    print_row(connections, &direct, baseline.rate)?;
     let fields = run.fields();
-    let sidecar = Contender::bindd(run.bindd.as_ref(), &backend.url(), &fields).await?;
-    let batching = load.on("bindd", &sidecar).await?;
+    let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), &fields).await?;
+    let batching = load.run("bindd", &sidecar).await?;
     drop(sidecar);
-    print(connections, &batching, floor.rate)?;
+    print_row(connections, &batching, baseline.rate)?;
     if !matrix.only_batching {
         let fields = [&fields[..], &[("disableBatching", "true")]].concat();
-        let sidecar = Contender::bindd(run.bindd.as_ref(), &backend.url(), &fields).await?;
-        print(connections, &load.on("bindd, no batching", &sidecar).await?, floor.rate)?;
+        let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), &fields).await?;
+        print_row(connections, &load.run("bindd, no batching", &sidecar).await?, baseline.rate)?;
     }
     if connections == 1 {
         let added = batching.quantiles.iter().zip(direct.quantiles).map(|(ours, theirs)| ours - theirs);
         let added: Vec<String> = added.map(|added| format!("{added:+.3}")).collect();
-        say(format!("|  | *added to the SDK's own call* |  |  | {} |  |  |  |  |", added.join(" | ")))?;
+        print_line(format!("|  | *added to the SDK's own call* |  |  | {} |  |  |  |  |", added.join(" | ")))?;
     }
     Ok(())
 }
 
-/// What every contender of one row group gets.
+/// What every variant of one group of rows gets.
 struct Load<'a> {
     run: &'a Run,
     backend: &'a NullBackend,
@@ -100,34 +102,34 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    async fn on(&self, who: &'static str, contender: &Contender) -> Result<Row, Failure> {
-        let idle = process::rss(contender.pid)?;
+    async fn run(&self, variant: &'static str, server: &Server) -> Result<Row, Failure> {
+        let idle = server::resident_memory(server.pid)?;
         let window = Window::after(self.run.warm_up(), self.run.measured());
-        let target = Target::binding(contender.address);
-        let load = closed::run(target, self.connections, Arc::clone(&self.bodies), window);
-        let watch = async {
+        let target = Target::binding(server.address);
+        let load = closed_loop::run(target, self.connections, Arc::clone(&self.bodies), window);
+        let watcher = async {
             tokio::time::sleep_until(window.begin).await;
-            let (cpu, counts) = (process::cpu(contender.pid)?, self.backend.counts());
+            let (cpu, counts) = (server::cpu_time(server.pid)?, self.backend.counts());
             tokio::time::sleep_until(window.end).await;
-            let used = process::cpu(contender.pid)?.saturating_sub(cpu);
-            Ok::<_, Failure>((used, counts, self.backend.counts(), process::rss(contender.pid)?))
+            let used = server::cpu_time(server.pid)?.saturating_sub(cpu);
+            Ok::<_, Failure>((used, counts, self.backend.counts(), server::resident_memory(server.pid)?))
         };
-        let (tally, watched) = tokio::join!(load, watch);
-        let (tally, (cpu, before, after, rss)) = (tally?, watched?);
+        let (stats, watched) = tokio::join!(load, watcher);
+        let (stats, (cpu, before, after, loaded)) = (stats?, watched?);
         Ok(Row {
-            who,
-            rate: number(tally.good()) / self.run.seconds,
-            quantiles: [0.5, 0.9, 0.99].map(|quantile| tally.quantile(quantile)),
+            variant,
+            rate: as_f64(stats.successes()) / self.run.seconds,
+            quantiles: [0.5, 0.9, 0.99].map(|quantile| stats.quantile(quantile)),
             calls_per_record: ratio(after.writes() - before.writes(), after.stored - before.stored),
-            cpu_per_thousand: cpu.as_secs_f64() * 1e6 / number(tally.all().max(1)),
-            rss: [idle, rss],
-            failures: tally.failures(),
+            cpu_per_thousand: cpu.as_secs_f64() * 1e6 / as_f64(stats.total().max(1)),
+            memory: [idle, loaded],
+            failures: stats.failures(),
         })
     }
 
-    async fn direct(&self, size: usize) -> Result<Row, Failure> {
+    async fn run_direct(&self, size: usize) -> Result<Row, Failure> {
         let before = self.backend.counts();
-        let told = children::direct(&Direct {
+        let result = direct::run_child(&Direct {
             url: self.backend.url(),
             connections: self.connections,
             size,
@@ -137,37 +139,31 @@ impl Load<'_> {
         .await?;
         let after = self.backend.counts();
         Ok(Row {
-            who: "SDK, no sidecar",
-            rate: number(told.good) / self.run.seconds,
-            quantiles: [told.p50, told.p90, told.p99],
+            variant: "SDK, no sidecar",
+            rate: as_f64(result.successes) / self.run.seconds,
+            quantiles: [result.p50, result.p90, result.p99],
             calls_per_record: ratio(after.writes() - before.writes(), after.stored - before.stored),
-            cpu_per_thousand: number(told.cpu_ms) * 1e3 / number(told.good.max(1)),
-            rss: [told.rss_idle, told.rss],
-            failures: if told.bad == 0 { "none".to_owned() } else { told.bad.to_string() },
+            cpu_per_thousand: as_f64(result.cpu_ms) * 1e3 / as_f64(result.successes.max(1)),
+            memory: [result.memory_idle, result.memory],
+            failures: if result.failures == 0 { "none".to_owned() } else { result.failures.to_string() },
         })
     }
 }
 
-fn print(connections: usize, row: &Row, floor: f64) -> Result<(), Failure> {
+fn print_row(connections: usize, row: &Row, baseline: f64) -> Result<(), Failure> {
     let [p50, p90, p99] = row.quantiles;
-    let [idle, loaded] = row.rss;
+    let [idle, loaded] = row.memory;
     let calls = row.calls_per_record.map_or_else(|| "–".to_owned(), |calls| format!("{calls:.4}"));
-    say(format!(
+    print_line(format!(
         "| {connections} | {} | {:.0} | {:.2} | {p50:.3} | {p90:.3} | {p99:.3} | {calls} | {:.1} | {idle:.1} → {loaded:.1} | {} |",
-        row.who,
+        row.variant,
         row.rate,
-        row.rate / floor,
+        row.rate / baseline,
         row.cpu_per_thousand,
         row.failures
     ))
 }
 
 fn ratio(calls: u64, records: u64) -> Option<f64> {
-    (records > 0).then(|| number(calls) / number(records))
-}
-
-/// A count as a number to reckon with.
-#[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
-pub(crate) fn number(count: u64) -> f64 {
-    count as f64
+    (records > 0).then(|| as_f64(calls) / as_f64(records))
 }

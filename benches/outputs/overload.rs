@@ -1,21 +1,21 @@
-//! More than the shards take: what still gets through, what does it cost, does anything grow?
+//! More requests than the shards accept: goodput, cost, and whether memory grows.
 
-use crate::children::Contender;
-use crate::closed::{Target, Window};
-use crate::matrix::number;
-use crate::{Failure, Run, bodies, open, process, say};
+use crate::closed_loop::{Target, Window};
+use crate::server::{self, Server};
+use crate::stats::as_f64;
+use crate::{Failure, Run, bodies, open_loop, print_line};
 use bindd::testing::{BackendSettings, Faults, NullBackend, ShardRate};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes of a record: below 1 MiB / 1,000, so that the count of records is what fills a shard.
+/// Bytes of a record: below 1 MiB / 1,000, so that a shard reaches its limit of records before its limit of bytes.
 const SIZE: usize = 512;
-/// How often memory is read.
-const SAMPLES: u32 = 10;
+/// Readings of memory in a run.
+const MEMORY_SAMPLES: u32 = 10;
 
 #[derive(clap::Args)]
 pub(crate) struct Overload {
-    /// Offered, as multiples of what the shards take.
+    /// Offered rates, as multiples of what the shards accept.
     #[arg(long, value_delimiter = ',', default_values_t = [2, 10])]
     times: Vec<u32>,
     /// Shards of 1,000 records a second each.
@@ -28,11 +28,11 @@ pub(crate) struct Overload {
 
 pub(crate) async fn run(run: &Run, overload: &Overload) -> Result<(), Failure> {
     let capacity = u32::from(overload.narrow_shards) * ShardRate::AWS.records;
-    say(format!(
-        "{} shards take {capacity} records/s; requestTimeout {}\n",
+    print_line(format!(
+        "{} shards accept {capacity} records/s; requestTimeout {}\n",
         overload.narrow_shards, overload.request_timeout
     ))?;
-    head()?;
+    print_header()?;
     for times in &overload.times {
         let faults =
             Faults { latency: Duration::from_millis(5), shard_rate: Some(ShardRate::AWS), ..Faults::default() };
@@ -40,64 +40,64 @@ pub(crate) async fn run(run: &Run, overload: &Overload) -> Result<(), Failure> {
         let backend = NullBackend::start(settings).await?;
         let fields = [&run.fields()[..], &[("requestTimeout", overload.request_timeout.as_str())]].concat();
         let name = format!("× {times}");
-        one_rate(run, &backend, &fields, (&name, capacity * times, Some(capacity))).await?;
+        run_rate(run, &backend, &fields, (&name, capacity * times, Some(capacity))).await?;
         backend.stop().await;
     }
     Ok(())
 }
 
-/// One rate below what the shards take.
+/// One rate, with shards that have no limit.
 pub(crate) async fn steady(run: &Run, rate: u32) -> Result<(), Failure> {
     let faults = Faults { latency: Duration::from_millis(5), ..Faults::default() };
     let settings = BackendSettings { shards: run.shards, faults, ..BackendSettings::default() };
     let backend = NullBackend::start(settings).await?;
-    head()?;
-    one_rate(run, &backend, &run.fields(), ("steady", rate, None)).await?;
+    print_header()?;
+    run_rate(run, &backend, &run.fields(), ("steady", rate, None)).await?;
     backend.stop().await;
     Ok(())
 }
 
-fn head() -> Result<(), Failure> {
-    say(
-        "| load | due/s | sent/s | good/s | of capacity | entries per stored | p50 ms | p99 | first 429 | CPU ms/1,000 | RSS MB idle → each tenth of the run | failed |",
+fn print_header() -> Result<(), Failure> {
+    print_line(
+        "| load | due/s | sent/s | stored/s | of capacity | entries per stored | p50 ms | p99 | first 429 | CPU ms/1,000 | RSS MB idle → each tenth of the run | failed |",
     )?;
-    say("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|")
+    print_line("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|")
 }
 
-async fn one_rate(
+async fn run_rate(
     run: &Run,
     backend: &NullBackend,
     fields: &[(&str, &str)],
     (name, rate, capacity): (&str, u32, Option<u32>),
 ) -> Result<(), Failure> {
-    let sidecar = Contender::bindd(run.bindd.as_ref(), &backend.url(), fields).await?;
-    let mut memory = vec![process::rss(sidecar.pid)?];
+    let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), fields).await?;
+    let mut memory = vec![server::resident_memory(sidecar.pid)?];
     let window = Window::after(run.warm_up(), run.measured());
-    let load = open::run(Target::binding(sidecar.address), rate, Arc::new(bodies(SIZE)), window);
-    let watch = async {
+    let load = open_loop::run(Target::binding(sidecar.address), rate, Arc::new(bodies(SIZE)), window);
+    let watcher = async {
         tokio::time::sleep_until(window.begin).await;
-        let (cpu, counts) = (process::cpu(sidecar.pid)?, backend.counts());
-        for sample in 1..=SAMPLES {
-            tokio::time::sleep_until(window.begin + run.measured() * sample / SAMPLES).await;
-            memory.push(process::rss(sidecar.pid)?);
+        let (cpu, counts) = (server::cpu_time(sidecar.pid)?, backend.counts());
+        for sample in 1..=MEMORY_SAMPLES {
+            tokio::time::sleep_until(window.begin + run.measured() * sample / MEMORY_SAMPLES).await;
+            memory.push(server::resident_memory(sidecar.pid)?);
         }
-        Ok::<_, Failure>((process::cpu(sidecar.pid)?.saturating_sub(cpu), counts, backend.counts()))
+        Ok::<_, Failure>((server::cpu_time(sidecar.pid)?.saturating_sub(cpu), counts, backend.counts()))
     };
-    let (seen, watched) = tokio::join!(load, watch);
-    let (seen, (cpu, before, after)) = (seen?, watched?);
-    let stored = number(after.stored - before.stored) / run.seconds;
-    let wasted = number(after.offered - before.offered) / number((after.stored - before.stored).max(1));
+    let (result, watched) = tokio::join!(load, watcher);
+    let (result, (cpu, before, after)) = (result?, watched?);
+    let stored = as_f64(after.stored - before.stored) / run.seconds;
+    let wasted = as_f64(after.offered - before.offered) / as_f64((after.stored - before.stored).max(1));
     let memory: Vec<String> = memory.iter().map(|megabytes| format!("{megabytes:.0}")).collect();
-    say(format!(
+    print_line(format!(
         "| {name} | {rate} | {:.0} | {stored:.0} | {} | {wasted:.3} | {:.2} | {:.2} | {} | {:.1} | {} | {}{} |",
-        number(seen.tally.all()) / run.seconds,
+        as_f64(result.stats.total()) / run.seconds,
         capacity.map_or_else(|| "–".to_owned(), |most| format!("{:.1} %", stored * 100.0 / f64::from(most))),
-        seen.tally.quantile(0.5),
-        seen.tally.quantile(0.99),
-        seen.first_refusal.map_or_else(|| "never".to_owned(), |after| format!("{:.2} s", after.as_secs_f64())),
-        cpu.as_secs_f64() * 1e6 / number(seen.tally.all().max(1)),
+        result.stats.quantile(0.5),
+        result.stats.quantile(0.99),
+        result.first_429.map_or_else(|| "never".to_owned(), |after| format!("{:.2} s", after.as_secs_f64())),
+        cpu.as_secs_f64() * 1e6 / as_f64(result.stats.total().max(1)),
         memory.join(" "),
-        seen.tally.failures(),
-        if seen.unsent > 0 { format!(", {} not sent", seen.unsent) } else { String::new() },
+        result.stats.failures(),
+        if result.unsent > 0 { format!(", {} not sent", result.unsent) } else { String::new() },
     ))
 }

@@ -1,9 +1,8 @@
-//! The Kinesis Producer Library's format for many user records in one Kinesis record: four magic bytes, a protobuf
-//! message, and the MD5 of that message (awslabs/amazon-kinesis-producer, `aggregation-format.md`).
+//! The aggregation format of the Kinesis Producer Library: many user records in one Kinesis record, as four magic bytes, a
+//! protobuf message, and the MD5 of that message (awslabs/amazon-kinesis-producer, `aggregation-format.md`).
 //!
-//! `aws` takes such records apart when it reads, `producer` makes them when it writes; both meet here, below them.
-//! Law: what a [`Packer`] made, [`unpack`] gives back the same; `tests/golden/aggregation` holds bytes of
-//! other makers.
+//! `producer` packs records with a [`Packer`], `aws` unpacks them with [`unpack`]. Invariant: unpacking gives exactly the
+//! records that were packed; `tests/golden/aggregation` has aggregates of other libraries.
 
 mod format;
 mod pack;
@@ -12,17 +11,16 @@ mod unpack;
 pub use pack::Packer;
 #[cfg(any(test, feature = "testing"))]
 pub use pack::pack;
-pub use unpack::{Damage, unpack};
+pub use unpack::{AggregateError, unpack};
 
 use bytes::Bytes;
 
-/// One record that a producer packed together with others.
+/// One record of an aggregate, as the producer's caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRecord {
-    /// Its own partition key.
     pub partition_key: String,
-    /// Its own hash key, a decimal number, where the producer gave one.
+    /// A decimal number.
     pub explicit_hash_key: Option<String>,
-    /// The payload; shares the memory of the aggregate.
+    /// Shares the memory of the aggregate.
     pub data: Bytes,
 }

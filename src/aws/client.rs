@@ -14,6 +14,7 @@ use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -130,6 +131,7 @@ impl Connection {
     pub(crate) fn kinesis_within(&self, limit: Duration) -> aws_sdk_kinesis::Client {
         let config = service_config!(aws_sdk_kinesis, self)
             .timeout_config(self.within(limit))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .credentials_provider(self.credentials.with_attempt_timeout(limit));
         aws_sdk_kinesis::Client::from_conf(config.build())
     }
@@ -138,10 +140,13 @@ impl Connection {
     pub(crate) fn dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
         let config = service_config!(aws_sdk_dynamodb, self)
             .timeout_config(self.within(limit))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .credentials_provider(self.credentials.with_attempt_timeout(limit));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
+    /// The limit covers an attempt to its last byte, so clients with it need no protection against stalled streams, which
+    /// would set one more timer for each call.
     fn within(&self, limit: Duration) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.transport.connect_timeout.min(limit))

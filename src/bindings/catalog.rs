@@ -1,21 +1,20 @@
-//! The list of kinds, and the check of everything that was loaded against it.
+//! The list of kinds; [`check`] makes typed specs of loaded documents, [`connect`] connects one.
 
-use super::alongside::{self, Candidate};
-use super::{dynamodb, kinesis};
+use super::cross_checks;
+use super::{Context, dynamodb, kinesis};
 use crate::aws::ConnectionSettings;
-use crate::domain::{ComponentName, Direction};
+use crate::domain::{Binding, BindingError, ComponentName, Direction, FailureKind};
 use crate::manifest::{DYNAMODB, Document, Fault, Faults, KINESIS, Loaded, Notice, Place, is_local_store, nearest};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// What the check of one kind gives. A spec with faults is only for looking at.
-type Outcome = (Spec, Faults, Vec<Notice>);
+type KindCheck = (Spec, Faults, Vec<Notice>);
 
-/// A row of the catalog.
 struct Kind {
     type_name: &'static str,
-    /// Versions as Dapr registers them; the empty one and `v0` mean the first.
+    /// As Dapr registers them; the empty version and `v0` mean `v1`.
     versions: &'static [&'static str],
-    check: fn(&Document) -> Outcome,
+    check: fn(&Document) -> KindCheck,
 }
 
 /// The only list of kinds.
@@ -24,17 +23,17 @@ static KINDS: [Kind; 2] = [
     Kind { type_name: DYNAMODB, versions: &["", "v0", "v1"], check: check_dynamodb },
 ];
 
-fn check_kinesis(document: &Document) -> Outcome {
+fn check_kinesis(document: &Document) -> KindCheck {
     let (spec, faults, notices) = kinesis::Spec::check(document);
     (Spec::Kinesis(Box::new(spec)), faults, notices)
 }
 
-fn check_dynamodb(document: &Document) -> Outcome {
+fn check_dynamodb(document: &Document) -> KindCheck {
     let (spec, faults, notices) = dynamodb::Spec::check(document);
     (Spec::DynamoDb(Box::new(spec)), faults, notices)
 }
 
-/// The checked text of a component, by kind.
+/// What the file of a component says, by kind.
 #[derive(Debug, Clone)]
 pub enum Spec {
     /// `bindings.aws.kinesis`
@@ -43,37 +42,36 @@ pub enum Spec {
     DynamoDb(Box<dynamodb::Spec>),
 }
 
-/// A component that may be connected.
+/// A component whose file was checked.
 #[derive(Debug, Clone)]
 pub struct Checked {
-    /// Its name.
     pub name: ComponentName,
-    /// Its type in lower case, such as `bindings.aws.kinesis`.
+    /// In lower case, such as `bindings.aws.kinesis`.
     pub type_name: &'static str,
-    /// Its version as written; may be empty.
+    /// As written; may be empty.
     pub version: String,
-    /// Whether the daemon goes on when this component cannot be connected.
+    /// `ignoreErrors`: whether the daemon starts although this component cannot be connected.
     pub ignore_errors: bool,
-    /// How long connecting may take.
+    /// `initTimeout`: limit of connecting.
     pub init_timeout: Duration,
-    /// Where its document stands.
     pub place: Place,
-    /// What its file says.
     pub spec: Spec,
+    /// Whether no fault was found. [`check`] returns only such components.
+    pub(super) is_sound: bool,
 }
 
 impl Checked {
-    /// The lease table that the file names for its input, by itself or by the consumer's name.
+    /// The lease table of the input, if the file names one or names the consumer.
     pub(super) fn lease_table(&self) -> Option<&str> {
         match &self.spec {
             Spec::Kinesis(spec) if spec.direction.has_input() => {
-                spec.lease_table.as_deref().or(spec.consumer_name.as_deref())
+                spec.input.lease_table.as_deref().or(spec.input.consumer_name.as_deref())
             }
             Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
         }
     }
 
-    /// The component that takes what failed for good, if the file names one.
+    /// `deadLetterBinding`
     pub(super) fn dead_letter(&self) -> Option<&ComponentName> {
         match &self.spec {
             Spec::Kinesis(spec) if spec.direction.has_output() => spec.output.dead_letter.as_ref(),
@@ -81,7 +79,6 @@ impl Checked {
         }
     }
 
-    /// How it reaches AWS.
     #[must_use]
     pub const fn connection(&self) -> &ConnectionSettings {
         match &self.spec {
@@ -90,7 +87,6 @@ impl Checked {
         }
     }
 
-    /// How it reaches AWS, to be completed.
     pub(crate) const fn connection_mut(&mut self) -> &mut ConnectionSettings {
         match &mut self.spec {
             Spec::Kinesis(spec) => &mut spec.connection,
@@ -98,7 +94,6 @@ impl Checked {
         }
     }
 
-    /// Which sides the file asks for.
     #[must_use]
     pub const fn direction(&self) -> Direction {
         match &self.spec {
@@ -107,24 +102,24 @@ impl Checked {
         }
     }
 
-    /// The app's path for events, with its leading `/`, if the file names one.
+    /// `route`: the app's path for events, with its leading `/`.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         match &self.spec {
-            Spec::Kinesis(spec) => spec.route.as_deref(),
+            Spec::Kinesis(spec) => spec.input.route.as_deref(),
             Spec::DynamoDb(_) => None,
         }
     }
 }
 
-/// What came of all files.
+/// The result of checking all files.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// The components that are right, in file order.
+    /// The components without faults, in file order.
     pub components: Vec<Checked>,
-    /// What was left out or is odd; those of loading first.
+    /// Those of loading first.
     pub notices: Vec<Notice>,
-    /// What is wrong; those of loading first. The daemon does not start unless this is empty.
+    /// Those of loading first. The daemon starts only without faults.
     pub faults: Faults,
 }
 
@@ -133,47 +128,46 @@ pub struct Verdict {
 pub fn check(loaded: Loaded) -> Verdict {
     let Loaded { documents, notices, faults } = loaded;
     let mut verdict = Verdict { components: Vec::new(), notices, faults };
-    let mut candidates: Vec<Candidate<'_>> =
-        documents.iter().filter_map(|document| verdict.document(document)).collect();
-    verdict.notices.extend(alongside::notices(&candidates));
-    for (place, fault) in alongside::judge(&candidates, &documents) {
-        let Some(candidate) = candidates.get_mut(place) else { continue };
-        candidate.is_sound = false;
-        verdict.fault(candidate.document, fault);
+    let (checked_documents, mut components): (Vec<&Document>, Vec<Checked>) =
+        documents.iter().filter_map(|document| Some((document, verdict.check(document)?))).unzip();
+    verdict.notices.extend(cross_checks::notices(&components));
+    for (index, fault) in cross_checks::faults(&components, &documents) {
+        components[index].is_sound = false;
+        verdict.add_fault(checked_documents[index], fault);
     }
-    let sound = candidates.into_iter().filter(|candidate| candidate.is_sound);
-    verdict.components = sound.map(|candidate| candidate.checked).collect();
+    components.retain(|component| component.is_sound);
+    verdict.components = components;
     verdict
 }
 
 impl Verdict {
-    /// The component of a document, if its kind is known.
-    fn document<'d>(&mut self, document: &'d Document) -> Option<Candidate<'d>> {
+    /// `None` if the document is not of a known kind.
+    fn check(&mut self, document: &Document) -> Option<Checked> {
         let type_name = document.component_type.to_lowercase();
         if let Some(kind) = KINDS.iter().find(|kind| kind.type_name == type_name) {
-            return Some(self.known(kind, document));
+            return Some(self.check_kind(kind, document));
         }
-        // The loader opened the stores; no component comes of them. It gives no other types but typing errors.
+        // Local secret stores were opened by the loader and become no component. Any other type here is a typing error.
         if !is_local_store(&type_name) {
-            self.fault(document, unknown_type(document, &type_name));
+            self.add_fault(document, unknown_type(document, &type_name));
         }
         None
     }
 
-    fn known<'d>(&mut self, kind: &Kind, document: &'d Document) -> Candidate<'d> {
-        let is_offered = kind.versions.contains(&document.version.to_lowercase().as_str());
-        if !is_offered {
+    fn check_kind(&mut self, kind: &Kind, document: &Document) -> Checked {
+        let is_known_version = kind.versions.contains(&document.version.to_lowercase().as_str());
+        if !is_known_version {
             let problem = format!("`{}` has no version `{}`", kind.type_name, document.version);
             let fault = Fault::of_document(&document.place, problem, "write `v1`");
-            self.fault(document, fault.component(document.name.as_str()).field("spec.version"));
+            self.add_fault(document, fault.component(document.name.as_str()).field("spec.version"));
         }
         let (spec, faults, notices) = (kind.check)(document);
-        let is_sound = document.is_complete() && faults.is_empty() && is_offered;
+        let is_sound = document.is_complete() && faults.is_empty() && is_known_version;
         self.notices.extend(notices);
         for fault in faults {
-            self.fault(document, fault);
+            self.add_fault(document, fault);
         }
-        let checked = Checked {
+        Checked {
             name: document.name.clone(),
             type_name: kind.type_name,
             version: document.version.clone(),
@@ -181,11 +175,11 @@ impl Verdict {
             init_timeout: document.init_timeout,
             place: document.place.clone(),
             spec,
-        };
-        Candidate { document, checked, is_sound }
+            is_sound,
+        }
     }
 
-    fn fault(&mut self, document: &Document, fault: Fault) {
+    fn add_fault(&mut self, document: &Document, fault: Fault) {
         if document.ignore_errors {
             self.notices.push(fault.into_notice());
         } else {
@@ -209,6 +203,34 @@ fn unknown_type(document: &Document, type_name: &str) -> Fault {
 fn kinds() -> String {
     let names: Vec<String> = KINDS.iter().map(|kind| format!("`{}`", kind.type_name)).collect();
     format!("known kinds are {}", names.join(" and "))
+}
+
+/// Connects one component under its `initTimeout`.
+///
+/// # Errors
+/// When the component cannot be connected, or not in time.
+pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn Binding>, BindingError> {
+    let limit = checked.init_timeout;
+    let metrics = context.metrics.credentials(checked.name.as_str());
+    let connection = checked.connection_mut();
+    connection.metrics = Some(metrics);
+    if connection.ca_bundle.is_none() {
+        connection.ca_bundle.clone_from(&context.ca_bundle);
+    }
+    let named = format!("{} ({}/{})", checked.name, checked.type_name, checked.version);
+    let connecting = async {
+        match checked.spec {
+            Spec::Kinesis(spec) => kinesis::connect(checked.name, *spec, context).await,
+            Spec::DynamoDb(spec) => dynamodb::connect(checked.name, *spec, context).await,
+        }
+    };
+    tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
+        let advice = "raise `initTimeout` or check that credentials and region can be found";
+        Err(BindingError::new(
+            FailureKind::TimedOut,
+            format!("init timeout for component {named} after {limit:?}: {advice}"),
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The last resort of an output: what failed for good goes to another component, with its cause.
+//! Sends records that finally failed to another output component, with the error (`deadLetterBinding`).
 
-use super::peers::Peers;
+use super::context::Registry;
 use crate::domain::{
     BindingError, ComponentName, DEAD_LETTERED, DataForm, InvokeRequest, Metadata, NewRecord, Outcome,
 };
@@ -11,27 +11,26 @@ use std::borrow::Cow;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The caller waits for its dead letters, after its own deadline may be over; so all letters of one request together
-/// have not long.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
+/// Limit of all dead letters of one request together. It is short because the caller waits for them, maybe past its own
+/// deadline.
+pub(super) const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a letter was not taken. What the target itself said may quote the record, so only its kind and code are told.
+/// Why a dead letter was not delivered. The target's own message may quote the record, so only kind and code are shown.
 #[derive(Debug, thiserror::Error)]
-enum NotTaken {
-    #[error("no time was left for it, the dead letters of one request have {LIMIT:?} together")]
-    Skipped,
-    #[error("it did not answer within {LIMIT:?}, which the dead letters of one request share")]
-    Late,
+enum SendError {
+    #[error("no time was left for it: the dead letters of one request have {DEAD_LETTER_TIMEOUT:?} together")]
+    NoTimeLeft,
+    #[error("it did not answer within {DEAD_LETTER_TIMEOUT:?}, which the dead letters of one request share")]
+    TimedOut,
     #[error("there is no such output component")]
-    Gone,
-    #[error("the letter could not be written")]
-    Unwritten(#[source] serde_json::Error),
-    #[error("it failed with {}", told(.0))]
-    Refused(#[source] BindingError),
+    NoSuchOutput,
+    #[error("the dead letter could not be serialised")]
+    Serialise(#[source] serde_json::Error),
+    #[error("it failed with {}", kind_and_code(.0))]
+    Failed(#[source] BindingError),
 }
 
-/// Kind and code of a failure.
-fn told(error: &BindingError) -> String {
+fn kind_and_code(error: &BindingError) -> String {
     match detail(error, "code") {
         Some(code) => format!("{} ({code})", error.kind()),
         None => error.kind().to_string(),
@@ -42,24 +41,19 @@ fn detail<'e>(error: &'e BindingError, name: &str) -> Option<&'e str> {
     error.details().iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
 }
 
-/// The way of one component to its dead letter binding.
 #[derive(Debug)]
 pub(super) struct DeadLetter {
-    /// The component whose records these are.
+    /// Owner of the records.
     pub(super) component: ComponentName,
-    /// Where they go.
     pub(super) target: ComponentName,
-    /// Where the target is found.
-    pub(super) peers: Peers,
-    /// Counts, on the account of `component`.
+    pub(super) registry: Registry,
     pub(super) metrics: OutputMetrics,
 }
 
-/// What goes to the dead letter binding, as the `data` of a `create`. `id` is new for each letter, so that it can be
-/// the key of a table.
+/// The `data` of the `create` request to the dead letter binding. `id` is unique, so that it can be the key of a table.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Letter<'a> {
+struct DeadLetterData<'a> {
     id: String,
     component: &'a str,
     data: Cow<'a, str>,
@@ -68,12 +62,12 @@ struct Letter<'a> {
     partition_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explicit_hash_key: Option<String>,
-    error: Cause<'a>,
+    error: ErrorData<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Cause<'a> {
+struct ErrorData<'a> {
     kind: &'static str,
     reason: &'static str,
     message: &'a str,
@@ -85,63 +79,65 @@ struct Cause<'a> {
 }
 
 impl DeadLetter {
-    /// Sends a record that failed, and gives the failure back with a word on what became of it. Past `until`, which all
+    /// Sends a record that failed, and returns the failure with a remark on the dead letter. After `until`, which all dead
     /// letters of one request share, nothing is sent.
-    pub(super) async fn take(&self, record: &NewRecord, failure: BindingError, until: Instant) -> BindingError {
+    pub(super) async fn send(&self, record: &NewRecord, failure: BindingError, until: Instant) -> BindingError {
         let sent = match Instant::now() < until {
-            true => tokio::time::timeout_at(until, self.send(record, &failure)).await.unwrap_or(Err(NotTaken::Late)),
-            false => Err(NotTaken::Skipped),
+            true => {
+                tokio::time::timeout_at(until, self.invoke(record, &failure)).await.unwrap_or(Err(SendError::TimedOut))
+            }
+            false => Err(SendError::NoTimeLeft),
         };
         match sent {
             Ok(()) => {
                 self.metrics.ended(RecordState::DeadLettered, 0);
                 failure.with_detail(DEAD_LETTERED, "true").with_detail("deadLetterBinding", self.target.as_str())
             }
-            Err(why) => {
-                match why {
-                    // One warning tells of the target that took all the time.
-                    NotTaken::Skipped => tracing::debug!(component = %self.component, "dead letter was skipped"),
-                    NotTaken::Late | NotTaken::Gone | NotTaken::Unwritten(_) | NotTaken::Refused(_) => {
-                        tracing::warn!(component = %self.component, target = %self.target, %why, "dead letter was not taken");
+            Err(error) => {
+                match error {
+                    // The target that used up the time has its own warning.
+                    SendError::NoTimeLeft => tracing::debug!(component = %self.component, "dead letter skipped"),
+                    SendError::TimedOut | SendError::NoSuchOutput | SendError::Serialise(_) | SendError::Failed(_) => {
+                        tracing::warn!(component = %self.component, target = %self.target, %error, "dead letter not delivered");
                     }
                 }
-                let remark = format!("the dead letter binding {} did not take it either: {why}", self.target);
+                let remark = format!("the dead letter binding {} did not take it either: {error}", self.target);
                 failure
                     .with_remark(&remark)
                     .with_detail(DEAD_LETTERED, "false")
                     .with_detail("deadLetterBinding", self.target.as_str())
-                    .with_detail("deadLetterError", why.to_string())
+                    .with_detail("deadLetterError", error.to_string())
             }
         }
     }
 
-    async fn send(&self, record: &NewRecord, failure: &BindingError) -> Result<(), NotTaken> {
-        let peer = self.peers.find(&self.target).ok_or(NotTaken::Gone)?;
-        let output = peer.output().ok_or(NotTaken::Gone)?;
+    async fn invoke(&self, record: &NewRecord, failure: &BindingError) -> Result<(), SendError> {
+        let peer = self.registry.find(&self.target).ok_or(SendError::NoSuchOutput)?;
+        let output = peer.output().ok_or(SendError::NoSuchOutput)?;
         let mut metadata = Metadata::default();
-        // Letters of one key keep their order where the target keeps order.
+        // Keeps dead letters of one key in order, if the target orders by key.
         if let Some(key) = &record.partition_key {
             metadata.insert("partitionKey", key.as_str());
         }
-        let data = self.letter(record, failure).map_err(NotTaken::Unwritten)?;
+        let data = self.data(record, failure).map_err(SendError::Serialise)?;
         let operation = "create".to_owned();
-        let letter = InvokeRequest { operation, data, form: DataForm::Json, metadata };
-        output.invoke(letter).await.map(drop).map_err(NotTaken::Refused)
+        let request = InvokeRequest { operation, data, form: DataForm::Json, metadata };
+        output.invoke(request).await.map(drop).map_err(SendError::Failed)
     }
 
-    fn letter(&self, record: &NewRecord, failure: &BindingError) -> serde_json::Result<Bytes> {
+    fn data(&self, record: &NewRecord, failure: &BindingError) -> serde_json::Result<Bytes> {
         let (data, data_encoding) = match std::str::from_utf8(&record.data) {
             Ok(text) => (Cow::Borrowed(text), "utf-8"),
             Err(_) => (Cow::Owned(base64_simd::STANDARD.encode_to_string(&record.data)), "base64"),
         };
-        let letter = Letter {
+        let letter = DeadLetterData {
             id: uuid::Uuid::new_v4().to_string(),
             component: self.component.as_str(),
             data,
             data_encoding,
             partition_key: record.partition_key.as_ref().map(|key| key.as_str()),
             explicit_hash_key: record.explicit_hash_key.map(|key| key.to_string()),
-            error: Cause {
+            error: ErrorData {
                 kind: failure.kind().word(),
                 reason: failure.reason().unwrap_or_else(|| failure.kind().reason()),
                 message: failure.message(),

@@ -1,22 +1,23 @@
-//! The fields that say who a component is towards AWS. What cannot apply together is a fault that names both fields.
+//! The credentials of a component: static keys, another source, and assumed roles. Fields that exclude each other are a fault
+//! that names both.
 
-use super::connection::{PADDED, read_endpoint, read_trimmed, spelled};
-use super::region::same_partition;
+use super::fields::read_endpoint;
+use super::region::check_partition;
 use crate::aws::{Arn, CredentialText, IdentitySettings, IdentitySource, StaticCredentials, check_credential_text};
 use crate::manifest::Reader;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The bounds of `AssumeRole.DurationSeconds`.
-const SHORTEST_SESSION: Duration = Duration::from_secs(15 * 60);
-const LONGEST_SESSION: Duration = Duration::from_secs(12 * 3_600);
-/// What AWS allows for a role that is assumed with the credentials of another.
-const LONGEST_CHAINED: Duration = Duration::from_secs(3_600);
+/// The limits of `AssumeRole.DurationSeconds`.
+const MIN_SESSION: Duration = Duration::from_secs(15 * 60);
+const MAX_SESSION: Duration = Duration::from_secs(12 * 3_600);
+/// The limit of AWS for role chaining: a role that is assumed with the credentials of another role.
+const MAX_CHAINED_SESSION: Duration = Duration::from_secs(3_600);
 
-/// The words of `credentialSource`.
+/// `credentialSource`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+enum Source {
     Auto,
     Static,
     Environment,
@@ -29,27 +30,27 @@ enum Word {
     RolesAnywhere,
 }
 
-const WORDS: [(&str, Word); 10] = [
-    ("auto", Word::Auto),
-    ("static", Word::Static),
-    ("environment", Word::Environment),
-    ("profile", Word::Profile),
-    ("webIdentity", Word::WebIdentity),
-    ("container", Word::Container),
-    ("imds", Word::Imds),
-    ("process", Word::Process),
-    ("sso", Word::Sso),
-    ("rolesAnywhere", Word::RolesAnywhere),
+const SOURCES: [(&str, Source); 10] = [
+    ("auto", Source::Auto),
+    ("static", Source::Static),
+    ("environment", Source::Environment),
+    ("profile", Source::Profile),
+    ("webIdentity", Source::WebIdentity),
+    ("container", Source::Container),
+    ("imds", Source::Imds),
+    ("process", Source::Process),
+    ("sso", Source::Sso),
+    ("rolesAnywhere", Source::RolesAnywhere),
 ];
 
-/// Fields that only one source has.
-const FIELDS: [(&str, Word); 6] = [
-    ("accessKey", Word::Static),
-    ("secretKey", Word::Static),
-    ("sessionToken", Word::Static),
-    ("profile", Word::Profile),
-    ("credentialsFile", Word::Profile),
-    ("credentialProcess", Word::Process),
+/// Fields that belong to one source.
+const SOURCE_FIELDS: [(&str, Source); 6] = [
+    ("accessKey", Source::Static),
+    ("secretKey", Source::Static),
+    ("sessionToken", Source::Static),
+    ("profile", Source::Profile),
+    ("credentialsFile", Source::Profile),
+    ("credentialProcess", Source::Process),
 ];
 
 /// Reads `accessKey`, `secretKey` and `sessionToken`.
@@ -57,9 +58,9 @@ pub(super) fn read_keys(reader: &mut Reader<'_>) -> Option<StaticCredentials> {
     let [access_key, secret_key, session_token] =
         ["accessKey", "secretKey", "sessionToken"].map(|field| read_key(reader, field));
     match (is_filled(reader, "accessKey"), is_filled(reader, "secretKey")) {
-        (true, false) => lone(reader, "secretKey", "accessKey"),
-        (false, true) => lone(reader, "accessKey", "secretKey"),
-        (false, false) if is_filled(reader, "sessionToken") => lone(reader, "accessKey", "sessionToken"),
+        (true, false) => incomplete(reader, "secretKey", "accessKey"),
+        (false, true) => incomplete(reader, "accessKey", "secretKey"),
+        (false, false) if is_filled(reader, "sessionToken") => incomplete(reader, "accessKey", "sessionToken"),
         (true, true) | (false, false) => {}
     }
     let access_key = access_key?.expose_secret().to_owned();
@@ -72,7 +73,7 @@ fn read_key(reader: &mut Reader<'_>, field: &'static str) -> Option<SecretString
     match check_credential_text(value.expose_secret()) {
         CredentialText::Valid => Some(value),
         CredentialText::Padded => {
-            reader.notice(field, PADDED);
+            reader.notice_trimmed(field);
             let trimmed = value.expose_secret().trim();
             (!trimmed.is_empty()).then(|| SecretString::from(trimmed))
         }
@@ -84,35 +85,38 @@ fn read_key(reader: &mut Reader<'_>, field: &'static str) -> Option<SecretString
     }
 }
 
-/// Whether a key is given and not blank. One whose reference leads nowhere counts as given: that fault is noted already.
+/// Whether a field is given and not blank. A secret reference that cannot be resolved counts as given: it has its fault
+/// already.
 fn is_filled(reader: &mut Reader<'_>, field: &'static str) -> bool {
     let is_blank = reader.secret(field).is_some_and(|value| value.expose_secret().trim().is_empty());
     reader.is_given(field) && !is_blank
 }
 
-fn lone(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
+fn incomplete(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
     let remedy = format!("add `{missing}`, or leave all keys out to use AWS's default credentials");
     reader.fault(missing, format!("the field is missing, although `{given}` is given"), remedy);
 }
 
-/// Reads where credentials come from, and the roles on top. Static keys are read by [`read_keys`].
+/// Reads the source of the credentials and the roles to assume. Static keys are read by [`read_keys`].
 pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> IdentitySettings {
-    let word = reader.one_of("credentialSource", &WORDS).unwrap_or(Word::Auto);
-    let profile = read_trimmed(reader, "profile");
-    let credentials_file = read_trimmed(reader, "credentialsFile").map(PathBuf::from);
+    let named = reader.one_of("credentialSource", &SOURCES).unwrap_or(Source::Auto);
+    let profile = reader.trimmed_text("profile");
+    let credentials_file = reader.trimmed_text("credentialsFile").map(PathBuf::from);
     let process = reader.text("credentialProcess");
-    refuse_what_is_not_offered(reader, word);
-    let meant = meant(reader, word);
-    let source = match (meant, process) {
-        (Word::Process, Some(command)) => IdentitySource::Process(command.into()),
-        (Word::Environment, _) => IdentitySource::Environment,
-        (Word::Profile, _) => IdentitySource::Profile,
-        (Word::WebIdentity, _) => IdentitySource::WebIdentity,
-        (Word::Container, _) => IdentitySource::Container,
-        (Word::Imds, _) => IdentitySource::Imds,
-        (Word::Auto | Word::Static | Word::Process | Word::Sso | Word::RolesAnywhere, _) => IdentitySource::Chain,
+    refuse_unsupported(reader, named);
+    let source = source_of_fields(reader, named);
+    let source = match (source, process) {
+        (Source::Process, Some(command)) => IdentitySource::Process(command.into()),
+        (Source::Environment, _) => IdentitySource::Environment,
+        (Source::Profile, _) => IdentitySource::Profile,
+        (Source::WebIdentity, _) => IdentitySource::WebIdentity,
+        (Source::Container, _) => IdentitySource::Container,
+        (Source::Imds, _) => IdentitySource::Imds,
+        (Source::Auto | Source::Static | Source::Process | Source::Sso | Source::RolesAnywhere, _) => {
+            IdentitySource::Chain
+        }
     };
-    let session_name = spelled(reader, "sessionName", "assumeRoleSessionName");
+    let session_name = reader.name_or_alias("sessionName", "assumeRoleSessionName");
     let session_name = reader.parsed(session_name, session);
     let roles = read_roles(reader, region);
     let (external_id, session_duration) = read_session(reader, roles.len());
@@ -128,45 +132,46 @@ pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> Id
     }
 }
 
-/// The source that the fields mean together.
-fn meant(reader: &mut Reader<'_>, word: Word) -> Word {
-    let given: Vec<(&str, Word)> = FIELDS.into_iter().filter(|(field, _)| is_filled(reader, field)).collect();
-    let Some(&(_, of_first)) = given.first() else {
-        match word {
-            Word::Static => missing(reader, "accessKey", "static"),
-            Word::Process => missing(reader, "credentialProcess", "process"),
-            Word::Auto
-            | Word::Environment
-            | Word::Profile
-            | Word::WebIdentity
-            | Word::Container
-            | Word::Imds
-            | Word::Sso
-            | Word::RolesAnywhere => {}
+/// The source that is named, or else the one that the given fields belong to. Other fields are a fault.
+fn source_of_fields(reader: &mut Reader<'_>, named: Source) -> Source {
+    let given: Vec<(&str, Source)> = SOURCE_FIELDS.into_iter().filter(|(field, _)| is_filled(reader, field)).collect();
+    let Some(&(_, first_source)) = given.first() else {
+        match named {
+            Source::Static => missing(reader, "accessKey", "static"),
+            Source::Process => missing(reader, "credentialProcess", "process"),
+            Source::Auto
+            | Source::Environment
+            | Source::Profile
+            | Source::WebIdentity
+            | Source::Container
+            | Source::Imds
+            | Source::Sso
+            | Source::RolesAnywhere => {}
         }
-        return word;
+        return named;
     };
-    let written = WORDS.iter().find(|(_, known)| *known == word).map_or("auto", |(text, _)| text);
-    let of = |chosen: Word| given.iter().filter(move |(_, of_field)| *of_field == chosen).map(|(field, _)| *field);
-    let not_of = |chosen: Word| given.iter().filter(move |(_, of_field)| *of_field != chosen).map(|(field, _)| *field);
-    if word != Word::Auto {
-        if let Some(field) = not_of(word).next() {
-            let strangers = listed(not_of(word));
-            let problem = format!("{strangers} cannot apply together with `credentialSource: {written}`");
-            reader.fault(field, problem, format!("leave {strangers} out, or `credentialSource`"));
+    let written = SOURCES.iter().find(|(_, known)| *known == named).map_or("auto", |(text, _)| text);
+    let of = |chosen: Source| given.iter().filter(move |(_, of_field)| *of_field == chosen).map(|(field, _)| *field);
+    let not_of =
+        |chosen: Source| given.iter().filter(move |(_, of_field)| *of_field != chosen).map(|(field, _)| *field);
+    if named != Source::Auto {
+        if let Some(field) = not_of(named).next() {
+            let others = listed(not_of(named));
+            let problem = format!("{others} cannot apply together with `credentialSource: {written}`");
+            reader.fault(field, problem, format!("leave {others} out, or `credentialSource`"));
         }
-        return word;
+        return named;
     }
-    if let Some(field) = not_of(of_first).next() {
+    if let Some(field) = not_of(first_source).next() {
         let problem = format!(
-            "{} cannot apply together: they mean different sources",
+            "{} cannot apply together: they belong to different sources",
             listed(given.iter().map(|(field, _)| *field))
         );
         let sources: Vec<String> =
-            WORDS.iter().map(|(_, word)| listed(of(*word))).filter(|fields| !fields.is_empty()).collect();
+            SOURCES.iter().map(|(_, source)| listed(of(*source))).filter(|fields| !fields.is_empty()).collect();
         reader.fault(field, problem, format!("keep only {}", sources.join(", or only ")));
     }
-    of_first
+    first_source
 }
 
 /// `a`, `b` and `c`
@@ -179,22 +184,22 @@ fn listed<'f>(fields: impl Iterator<Item = &'f str>) -> String {
     }
 }
 
-fn missing(reader: &mut Reader<'_>, field: &'static str, word: &str) {
-    let problem = format!("the field is missing, although `credentialSource` is `{word}`");
+fn missing(reader: &mut Reader<'_>, field: &'static str, source: &str) {
+    let problem = format!("the field is missing, although `credentialSource` is `{source}`");
     reader.fault(field, problem, format!("add `{field}`, or leave `credentialSource` out"));
 }
 
-/// What AWS has and bindd has not, said with the way around.
-fn refuse_what_is_not_offered(reader: &mut Reader<'_>, word: Word) {
+/// Sources of AWS that bindd does not support are a fault that names an alternative.
+fn refuse_unsupported(reader: &mut Reader<'_>, named: Source) {
     let anywhere = ["trustAnchorArn", "trustProfileArn"];
-    let _asked = anywhere.map(|field| reader.text(field));
+    let _read = anywhere.map(|field| reader.text(field));
     let remedy = "use `credentialProcess` with AWS's Roles Anywhere credential helper (`credential-process`)";
-    if word == Word::RolesAnywhere {
+    if named == Source::RolesAnywhere {
         reader.fault("credentialSource", "`rolesAnywhere` is not built in", remedy);
     } else if let Some(field) = anywhere.into_iter().find(|field| reader.is_given(field)) {
         reader.fault(field, "IAM Roles Anywhere is not built in", remedy);
     }
-    if word == Word::Sso {
+    if named == Source::Sso {
         let remedy = "use `credentialProcess: aws configure export-credentials --profile NAME --format process`, and log in with `aws \
              sso login`";
         reader.fault("credentialSource", "`sso` is not built in", remedy);
@@ -213,7 +218,7 @@ fn read_roles(reader: &mut Reader<'_>, region: Option<&str>) -> Vec<String> {
     let roles = roles.unwrap_or_default();
     if let Some(region) = region {
         for role in roles.iter().filter_map(|role| Arn::parse(role)) {
-            same_partition(reader, "assumeRoleArn", role.partition, region);
+            check_partition(reader, "assumeRoleArn", role.partition, region);
         }
     }
     roles
@@ -226,11 +231,11 @@ fn is_role(text: &str) -> bool {
     })
 }
 
-/// `assumeRoleExternalId` and `assumeRoleDuration`, which mean something only with a role.
+/// Reads `assumeRoleExternalId` and `assumeRoleDuration`, which need a role.
 fn read_session(reader: &mut Reader<'_>, roles: usize) -> (Option<SecretString>, Option<Duration>) {
-    let id_field = spelled(reader, "assumeRoleExternalId", "roleExternalId");
+    let id_field = reader.name_or_alias("assumeRoleExternalId", "roleExternalId");
     let external_id = reader.parsed(id_field, external_id).map(SecretString::from);
-    let duration = reader.duration("assumeRoleDuration", SHORTEST_SESSION..=LONGEST_SESSION);
+    let duration = reader.duration("assumeRoleDuration", MIN_SESSION..=MAX_SESSION);
     if !reader.is_given("assumeRoleArn") {
         for field in [id_field, "assumeRoleDuration"] {
             if reader.is_given(field) {
@@ -239,33 +244,33 @@ fn read_session(reader: &mut Reader<'_>, roles: usize) -> (Option<SecretString>,
             }
         }
     }
-    if roles > 1 && duration.is_some_and(|duration| duration > LONGEST_CHAINED) {
-        let problem = format!("`assumeRoleArn` names {roles} roles, and a chained session lives 1 h at most");
+    if roles > 1 && duration.is_some_and(|duration| duration > MAX_CHAINED_SESSION) {
+        let problem = format!("`assumeRoleArn` names {roles} roles, and a chained session lasts 1 h at most");
         reader.fault("assumeRoleDuration", problem, "write `1h` or less");
     }
     (external_id, duration)
 }
 
-/// The bounds of `AssumeRole.RoleSessionName`.
+/// The limits of `AssumeRole.RoleSessionName`.
 fn session(text: &str) -> Result<String, (String, String)> {
     let problem = "a session name has 2 to 64 letters, digits or `_+=,.@-`";
-    word_of(text, 2..=64, "_+=,.@-", problem)
+    limited_text(text, 2..=64, "_+=,.@-", problem)
 }
 
-/// The bounds of `AssumeRole.ExternalId`.
+/// The limits of `AssumeRole.ExternalId`.
 fn external_id(text: &str) -> Result<String, (String, String)> {
     let problem = "an external id has 2 to 1224 letters, digits or `_+=,.@:/-`";
-    word_of(text, 2..=1_224, "_+=,.@:/-", problem)
+    limited_text(text, 2..=1_224, "_+=,.@:/-", problem)
 }
 
-fn word_of(
+fn limited_text(
     text: &str,
     lengths: std::ops::RangeInclusive<usize>,
     others: &str,
     problem: &str,
 ) -> Result<String, (String, String)> {
-    let is_word = text.chars().all(|letter| letter.is_ascii_alphanumeric() || others.contains(letter));
-    if is_word && lengths.contains(&text.len()) {
+    let is_allowed = text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
+    if is_allowed && lengths.contains(&text.len()) {
         Ok(text.to_owned())
     } else {
         Err((problem.to_owned(), "correct it".to_owned()))

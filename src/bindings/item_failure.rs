@@ -1,4 +1,4 @@
-//! A failed item in the answer to a request about many; the same for all kinds.
+//! A failed item in the response to a bulk request; the same for all kinds.
 
 use crate::domain::{BindingError, DEAD_LETTERED, Outcome};
 use serde::Serialize;
@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 /// `{"id"?,"index","error","errorCode","reason","status","ambiguous"?,"deadLettered"?,"details"?}`
 #[derive(Debug)]
 pub(super) struct ItemFailure<'a> {
-    /// The item's own name, as it was written.
+    /// The item's `id`, as it was written.
     pub(super) id: Option<&'a RawValue>,
-    /// Its place in the request, from 0.
+    /// Its index in the request, from 0.
     pub(super) index: usize,
-    /// Why it failed.
     pub(super) error: &'a BindingError,
 }
 
@@ -51,7 +50,7 @@ mod tests {
     use crate::domain::FailureKind;
 
     #[test]
-    fn a_failed_item_tells_what_is_known_of_it() {
+    fn a_failed_item_has_every_detail_of_its_error() {
         let id = RawValue::from_string("1.50".to_owned()).unwrap();
         let error = BindingError::new(FailureKind::TimedOut, "late").with_outcome(Outcome::Unknown);
         let error = error.with_detail("shardId", "shardId-7").with_detail(DEAD_LETTERED, "true");

@@ -1,35 +1,28 @@
-//! The kinds of component that a file can name: one folder each, and one row each in the catalog.
+//! The kinds of component that a file can name, each in its own folder.
 //!
-//! A kind begins as text and ends as a connected [`Binding`](crate::domain::Binding). The first half is here and pure:
-//! [`check`] takes what `manifest` loaded and gives a typed [`Spec`] for every component, with all faults of all of
-//! them together, before anything is contacted. The second half, connecting, is where a port meets its adapter.
+//! [`check`] makes a typed [`Spec`] of every document that `manifest` loaded. It is pure and finds all faults of all files.
+//! [`connect`] then makes a [`Binding`](crate::domain::Binding) of one checked component.
 //!
-//! To add a kind: a folder with its `spec.rs` and `binding.rs`, a row in `catalog.rs`, a variant of [`Spec`].
+//! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`]. What kinds share is
+//! here: fields (`connection`, `identity`, `region`, `fields`, `retry`), requests (`strict_json`, `metadata_check`), failed
+//! items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`).
 
-mod absent_files;
-mod alongside;
-mod attempts;
 mod catalog;
-mod connect;
 mod connection;
+mod context;
+mod cross_checks;
 mod dead_letter;
 pub mod dynamodb;
+mod fields;
 mod identity;
 mod item_failure;
 pub mod kinesis;
-mod lease_tables;
-mod metadata_names;
-mod names;
-mod peers;
+mod metadata_check;
 mod region;
-mod shape;
-mod toolbox;
-mod trying;
+mod retry;
+mod strict_json;
 
-pub use absent_files::absent_files;
-pub use catalog::{Checked, Spec, Verdict, check};
-pub use connect::connect;
-pub use lease_tables::LeaseTables;
-pub use peers::Peers;
-pub use toolbox::Toolbox;
-pub use trying::Trying;
+pub use catalog::{Checked, Spec, Verdict, check, connect};
+pub use context::{Context, LeaseTables, Registry};
+pub use cross_checks::missing_files;
+pub use retry::RetryConfig;

@@ -1,21 +1,20 @@
-//! `region`: spelled right, of the ARN, of its partition.
+//! Reads `region`, checks its name, and compares it with the ARN and the ARN's partition.
 
-use super::connection::{read_trimmed, spelled};
 use crate::aws::{Arn, Partition, RegionCheck, check_region, known_regions};
 use crate::manifest::{Reader, nearest};
 
-/// Reads `region` (or `awsRegion`), else takes that of the ARN, and judges it. `of_arn` is the field with the ARN, and the
-/// ARN's region.
-pub(super) fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str, &str)>) -> Option<String> {
-    let field = spelled(reader, "region", "awsRegion");
+/// Reads and checks `region` (or `awsRegion`), else the region of the ARN. `arn_region` is the field with the ARN, and the ARN's
+/// region.
+pub(super) fn read_region(reader: &mut Reader<'_>, arn_region: Option<(&'static str, &str)>) -> Option<String> {
+    let field = reader.name_or_alias("region", "awsRegion");
     let is_lenient = reader.boolean("allowUnknownRegion").unwrap_or(false) || reader.is_given("endpoint");
-    let written = read_trimmed(reader, field);
+    let written = reader.trimmed_text(field);
     if let Some(region) = &written
-        && !judge(reader, field, region, is_lenient)
+        && !is_usable(reader, field, region, is_lenient)
     {
         return None;
     }
-    let Some((arn_field, region_of_arn)) = of_arn else { return written };
+    let Some((arn_field, region_of_arn)) = arn_region else { return written };
     match &written {
         Some(region) if region != region_of_arn => {
             let problem = format!("the region differs from `{region_of_arn}`, which the ARN in `{arn_field}` names");
@@ -23,18 +22,18 @@ pub(super) fn read_region(reader: &mut Reader<'_>, of_arn: Option<(&'static str,
         }
         Some(_) => {}
         None => {
-            judge(reader, arn_field, region_of_arn, is_lenient);
+            is_usable(reader, arn_field, region_of_arn, is_lenient);
         }
     }
     let arn = reader.text(arn_field);
     if let Some(arn) = arn.as_deref().and_then(Arn::parse) {
-        same_partition(reader, arn_field, arn.partition, region_of_arn);
+        check_partition(reader, arn_field, arn.partition, region_of_arn);
     }
     written.or_else(|| Some(region_of_arn.to_owned()))
 }
 
-/// Leaves a fault unless the partition of an ARN is that of the region, where the region's is known.
-pub(super) fn same_partition(reader: &mut Reader<'_>, field: &str, partition: &str, region: &str) {
+/// Leaves a fault if the ARN and the region are of different partitions, as far as the region's is known.
+pub(super) fn check_partition(reader: &mut Reader<'_>, field: &str, partition: &str, region: &str) {
     if let Some(right) = Partition::from_region(region).map(Partition::as_str)
         && right != partition
     {
@@ -43,14 +42,14 @@ pub(super) fn same_partition(reader: &mut Reader<'_>, field: &str, partition: &s
     }
 }
 
-/// Whether the region can be used.
-fn judge(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -> bool {
-    let near = nearest(region, known_regions());
+/// Whether the region can be used; otherwise leaves a fault.
+fn is_usable(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -> bool {
+    let suggestion = nearest(region, known_regions());
     match check_region(region) {
         RegionCheck::Known => true,
         RegionCheck::New(_) if is_lenient => true,
         RegionCheck::New(partition) => {
-            let hint = near.map(|name| format!(" (`{name}` is)")).unwrap_or_default();
+            let hint = suggestion.map(|name| format!(" (`{name}` is)")).unwrap_or_default();
             let text = format!(
                 "`{region}` is not in the list of known regions{hint}, but looks like a new one of partition `{}`",
                 partition.as_str()
@@ -60,8 +59,8 @@ fn judge(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -
         }
         RegionCheck::Unknown if is_lenient => true,
         RegionCheck::Unknown => {
-            let near = near.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
-            let remedy = format!("{near}A region that is right all the same needs `allowUnknownRegion: \"true\"`");
+            let suggestion = suggestion.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+            let remedy = format!("{suggestion}A region that does exist needs `allowUnknownRegion: \"true\"`");
             reader.fault(field, format!("`{region}`: AWS has no such region"), remedy);
             false
         }

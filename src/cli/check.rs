@@ -1,21 +1,20 @@
-//! `bindd check`: reads component files and tells every fault; with `--connect` also tries what each component needs.
+//! `bindd check`: reads component files and reports every fault; with `--connect` also tries what each component needs.
 
-use super::probe::{Probed, probe};
-use crate::bindings::{Checked, Verdict, absent_files, check};
+use super::access::{ComponentAccess, check_access};
+use crate::bindings::{Checked, Verdict, check, missing_files};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// How long all of one component's trials may take.
-const TRIAL_LIMIT: Duration = Duration::from_secs(30);
+/// Limit of all calls for one component.
+const ACCESS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What `check` found: a text to print, and whether all is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// For standard output.
     pub text: String,
-    /// Whether no fault was found; the exit code is 0 then, else 1.
+    /// No fault was found and every component has access; the exit code is 0 then, else 1.
     pub is_sound: bool,
 }
 
@@ -25,14 +24,15 @@ pub fn run(settings: &CheckSettings) -> Report {
     report(settings, &verdict(settings), None)
 }
 
-/// As [`run`], then tries what each faultless component needs, all at once and for at most 30 s each. Writes nothing.
+/// As [`run`], then tries what each component without fault needs, all at the same time, for at most 30 s each. Writes nothing
+/// to AWS.
 pub async fn connect(settings: ProbeSettings) -> Report {
     let verdict = verdict(&settings.files);
     let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
-    let trusted = settings.ca_bundle.as_deref();
-    let trial = |checked: Checked| probe(checked, app_id, trusted, TRIAL_LIMIT);
-    let probed = futures_util::future::join_all(verdict.components.clone().into_iter().map(trial)).await;
-    report(&settings.files, &verdict, Some(&probed))
+    let ca_bundle = settings.ca_bundle.as_deref();
+    let check = |checked: Checked| check_access(checked, app_id, ca_bundle, ACCESS_TIMEOUT);
+    let access = futures_util::future::join_all(verdict.components.clone().into_iter().map(check)).await;
+    report(&settings.files, &verdict, Some(&access))
 }
 
 fn verdict(settings: &CheckSettings) -> Verdict {
@@ -42,17 +42,17 @@ fn verdict(settings: &CheckSettings) -> Verdict {
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
     }));
-    verdict.notices.extend(absent_files(&verdict.components, &ProcessEnvironment));
+    verdict.notices.extend(missing_files(&verdict.components, &ProcessEnvironment));
     verdict
 }
 
-fn report(settings: &CheckSettings, verdict: &Verdict, probed: Option<&[Probed]>) -> Report {
-    let text = if settings.json { in_json(verdict, probed) } else { in_words(verdict, probed) };
-    let is_fine = probed.is_none_or(|probed| probed.iter().all(Probed::is_fine));
+fn report(settings: &CheckSettings, verdict: &Verdict, access: Option<&[ComponentAccess]>) -> Report {
+    let text = if settings.json { to_json(verdict, access) } else { to_text(verdict, access) };
+    let is_fine = access.is_none_or(|access| access.iter().all(ComponentAccess::is_fine));
     Report { text, is_sound: verdict.faults.is_empty() && is_fine }
 }
 
-fn in_json(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
+fn to_json(verdict: &Verdict, access: Option<&[ComponentAccess]>) -> String {
     let components: Vec<_> = verdict
         .components
         .iter()
@@ -61,13 +61,13 @@ fn in_json(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
     let notices: Vec<_> = verdict.notices.iter().map(ToString::to_string).collect();
     let faults: Vec<_> = verdict.faults.iter().collect();
     let mut report = serde_json::json!({ "components": components, "notices": notices, "faults": faults });
-    if let (Some(probed), Some(report)) = (probed, report.as_object_mut()) {
-        report.insert("access".to_owned(), serde_json::json!(probed));
+    if let (Some(access), Some(report)) = (access, report.as_object_mut()) {
+        report.insert("access".to_owned(), serde_json::json!(access));
     }
     format!("{report:#}\n")
 }
 
-fn in_words(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
+fn to_text(verdict: &Verdict, access: Option<&[ComponentAccess]>) -> String {
     let mut text = String::new();
     let mut line = |args: std::fmt::Arguments<'_>| {
         // Writing to a `String` cannot fail.
@@ -82,26 +82,25 @@ fn in_words(verdict: &Verdict, probed: Option<&[Probed]>) -> String {
     for fault in verdict.faults.iter() {
         line(format_args!("fault    {fault}"));
     }
-    let good = counted(verdict.components.len(), "component");
-    let (bad, odd) = (counted(verdict.faults.len(), "fault"), counted(verdict.notices.len(), "notice"));
-    line(format_args!("{good} without fault, {bad}, {odd}"));
-    if let Some(probed) = probed {
-        for row in table(probed) {
+    let components = counted(verdict.components.len(), "component");
+    let (faults, notices) = (counted(verdict.faults.len(), "fault"), counted(verdict.notices.len(), "notice"));
+    line(format_args!("{components} without fault, {faults}, {notices}"));
+    if let Some(access) = access {
+        for row in table(access) {
             line(format_args!("{row}"));
         }
     }
     text
 }
 
-/// The noun with its number; all of ours get an `s`.
 fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A heading, then a row for each thing that was tried; columns as wide as their widest cell, the last one free.
-fn table(probed: &[Probed]) -> Vec<String> {
+/// A heading, then a row for each call; each column but the last is as wide as its widest cell.
+fn table(access: &[ComponentAccess]) -> Vec<String> {
     let mut rows = vec![["COMPONENT", "TRIED", "RESOURCE", "RESULT", "HINT"].map(str::to_owned)];
-    for component in probed {
+    for component in access {
         if !component.identity.is_empty() {
             let name = component.component.clone();
             rows.push([
@@ -115,7 +114,7 @@ fn table(probed: &[Probed]) -> Vec<String> {
         rows.extend(component.findings.iter().map(|finding| {
             let hint = finding.hint.replace(['\n', '\r'], " ");
             let tried = finding.tried.to_owned();
-            [component.component.clone(), tried, finding.resource.clone(), finding.result.word().to_owned(), hint]
+            [component.component.clone(), tried, finding.resource.clone(), finding.result.as_str().to_owned(), hint]
         }));
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();

@@ -1,8 +1,11 @@
-//! What operators run beside the sidecar: `bindd check` reads component files and, with `--connect`, tries what each
-//! component needs; `bindd policy` prints the least IAM policy for them. Neither writes anything to AWS.
+//! The commands for operators: `bindd check` reads component files and, with `--connect`, tries what each component needs;
+//! `bindd policy` prints the smallest IAM policy for them. Neither writes anything to AWS.
+//!
+//! `check` makes the report, `access` decides which calls to try and what their results mean, `access_calls` makes them.
+//! `policy` makes the output, `iam_policy` the policy itself.
 
+mod access;
+mod access_calls;
 pub mod check;
+mod iam_policy;
 pub mod policy;
-mod probe;
-pub mod probe_calls;
-mod statements;

@@ -1,14 +1,13 @@
-//! `bindd policy`: prints the least IAM policy for component files; contacts nothing.
+//! `bindd policy`: prints the smallest IAM policy for component files. Contacts nothing.
 
-use super::statements::{PolicyScope, policy};
+use super::iam_policy::{PolicyScope, policy};
 use crate::bindings::check;
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 use crate::settings::PolicySettings;
 use std::borrow::Cow;
 
-/// What to print, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Print {
+pub struct PolicyOutput {
     /// The policy as JSON, for standard output; `None` when a file has faults.
     pub policy: Option<String>,
     /// Notes and faults, for standard error.
@@ -17,7 +16,7 @@ pub struct Print {
 
 /// The policy of the files, as a sidecar of that app and namespace would see them.
 #[must_use]
-pub fn run(settings: &PolicySettings) -> Print {
+pub fn run(settings: &PolicySettings) -> PolicyOutput {
     let files = &settings.files;
     let request = LoadRequest {
         paths: &files.paths,
@@ -27,32 +26,32 @@ pub fn run(settings: &PolicySettings) -> Print {
     };
     let verdict = check(load(&request));
     if !verdict.faults.is_empty() {
-        return Print { policy: None, notes: format!("component files have faults:\n{}", verdict.faults) };
+        return PolicyOutput { policy: None, notes: format!("component files have faults:\n{}", verdict.faults) };
     }
     let region = settings.region.as_deref();
-    // A component that is left out needs rights too, if another sidecar has it.
+    // The notices show which components were left out: in another sidecar they need permissions too.
     let mut notes: Vec<Cow<'_, str>> = verdict.notices.iter().map(|notice| notice.to_string().into()).collect();
     if verdict.components.is_empty() {
-        notes.push("there are no components, so there is nothing to allow, and IAM takes no policy of nothing".into());
+        notes.push("there are no components: the policy would be empty, and IAM rejects an empty one".into());
     }
     if region.is_none() && verdict.components.iter().any(|checked| checked.connection().region.is_none()) {
-        notes.push("some components name no region: the policy allows all, unless you give --region".into());
+        notes.push(
+            "some components name no region: the policy allows all regions; give --region to allow only one".into(),
+        );
     }
     if files.app_id.is_none() {
-        notes.push(
-            "without --app-id, lease tables and consumers that a file does not name are called bindd-COMPONENT".into(),
-        );
+        notes.push("without --app-id, the default name of lease tables and consumers is bindd-COMPONENT".into());
     }
     if !verdict.components.is_empty() {
         notes.push(
-            "a stream or table under a KMS key of your own also needs, on the key: kms:GenerateDataKey to write to a \
-             stream, kms:Decrypt to read; for a table kms:Decrypt and kms:DescribeKey"
+            "a stream or table that is encrypted with your own KMS key also needs permissions on the key: \
+             kms:GenerateDataKey to write to a stream, kms:Decrypt to read it; kms:Decrypt and kms:DescribeKey for a table"
                 .into(),
         );
     }
     let scope = PolicyScope { app_id: files.app_id.as_deref().unwrap_or("bindd"), region };
     let text = format!("{:#}\n", policy(&verdict.components, scope));
-    Print { policy: Some(text), notes: notes.iter().map(|note| format!("note: {note}\n")).collect() }
+    PolicyOutput { policy: Some(text), notes: notes.iter().map(|note| format!("note: {note}\n")).collect() }
 }
 
 #[cfg(test)]
@@ -61,7 +60,7 @@ mod tests {
     use crate::settings::CheckSettings;
 
     #[test]
-    fn what_is_left_out_of_a_policy_is_told() {
+    fn notes_say_what_the_policy_leaves_out() {
         let folder = tempfile::tempdir().unwrap();
         let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: rows}\nscopes: [till]\nspec:\n  \
                     type: bindings.aws.dynamodb\n  metadata: [{name: table, value: orders}]\n";

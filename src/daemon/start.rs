@@ -4,7 +4,7 @@ use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::bindings::{Checked, LeaseTables, Peers, Toolbox, Verdict, absent_files, check, connect};
+use crate::bindings::{Checked, Context, LeaseTables, Registry, Verdict, check, connect, missing_files};
 use crate::domain::{BindingError, ComponentName, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
@@ -49,7 +49,7 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
         environment: &ProcessEnvironment,
     };
     let Verdict { components, notices, faults } = check(manifest::load(&request));
-    let absent = absent_files(&components, &ProcessEnvironment);
+    let absent = missing_files(&components, &ProcessEnvironment);
     for notice in notices.iter().chain(&absent) {
         tracing::warn!("{notice}");
     }
@@ -75,9 +75,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         None => None,
     };
     let metrics = Metrics::new();
-    let toolbox = toolbox(settings, &metrics);
-    let (connected, inputs) = connect_all(components, &toolbox).await?;
-    toolbox.peers.introduce(connected.iter().map(|component| &component.binding));
+    let context = context(settings, &metrics);
+    let (connected, inputs) = connect_all(components, &context).await?;
+    context.registry.publish(connected.iter().map(|component| &component.binding));
     let host = Arc::new(Host::new(connected));
 
     let mut running = Running {
@@ -164,14 +164,14 @@ fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSett
     Ok(Some(channel))
 }
 
-fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
+fn context(settings: &Settings, metrics: &Metrics) -> Context {
     let app_id = if settings.app_id.is_empty() { "bindd" } else { &settings.app_id };
-    Toolbox {
+    Context {
         app_id: app_id.to_owned(),
         worker: WorkerId::new(format!("{app_id}-{}", uuid::Uuid::new_v4())),
         ca_bundle: settings.ca_bundle.clone(),
         metrics: metrics.clone(),
-        peers: Peers::default(),
+        registry: Registry::default(),
         lease_tables: LeaseTables::default(),
         drain_limit: settings
             .graceful_shutdown
@@ -182,9 +182,9 @@ fn toolbox(settings: &Settings, metrics: &Metrics) -> Toolbox {
 /// Connects all components concurrently. The first failure that its file does not ignore ends the start.
 async fn connect_all(
     components: Vec<Checked>,
-    toolbox: &Toolbox,
+    context: &Context,
 ) -> Result<(Vec<Component>, Vec<InputSpec>), StartError> {
-    let connecting = components.into_iter().map(|checked| connect_one(checked, toolbox));
+    let connecting = components.into_iter().map(|checked| connect_one(checked, context));
     let (mut connected, mut inputs) = (Vec::new(), Vec::new());
     for result in futures_util::future::join_all(connecting).await {
         if let Some((component, input)) = result? {
@@ -197,12 +197,12 @@ async fn connect_all(
 
 async fn connect_one(
     checked: Checked,
-    toolbox: &Toolbox,
+    context: &Context,
 ) -> Result<Option<(Component, Option<InputSpec>)>, StartError> {
     let (name, ignore_errors) = (checked.name.clone(), checked.ignore_errors);
     let (type_name, version, direction) = (checked.type_name.to_owned(), checked.version.clone(), checked.direction());
     let route = checked.route().map(str::to_owned);
-    match connect(checked, toolbox).await {
+    match connect(checked, context).await {
         Ok(binding) => {
             tracing::info!(component = %name, kind = type_name, "component loaded");
             // A file without a direction does not tell whether its kind has an input side; the binding does.
@@ -242,7 +242,7 @@ mod tests {
         }
         let settings = Settings::local("shop", folder.path());
         let components = load(&settings).unwrap();
-        let (connected, inputs) = connect_all(components, &toolbox(&settings, &Metrics::new())).await.unwrap();
+        let (connected, inputs) = connect_all(components, &context(&settings, &Metrics::new())).await.unwrap();
         assert_eq!(connected.len(), 2);
         let names: Vec<_> = inputs.iter().map(|input| input.binding.name().to_string()).collect();
         assert_eq!(names, ["stream"]);

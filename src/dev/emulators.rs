@@ -73,7 +73,7 @@ impl Emulators {
             Spec::Kinesis(spec) => {
                 let is_embedded = use_embedded(self.aws.kinesis_url(), &mut spec.connection);
                 if is_embedded {
-                    spec.lease_endpoint.get_or_insert_with(|| self.aws.dynamodb_url());
+                    spec.input.lease_endpoint.get_or_insert_with(|| self.aws.dynamodb_url());
                 }
                 is_embedded
             }

@@ -1,40 +1,24 @@
-//! Leases: which worker reads a shard, and its checkpoint.
+//! Leases: who reads a shard, and its progress.
 //!
-//! Each write raises the lease counter by one and is conditional on the value last seen, so of two writers one always
-//! fails and knows it. Clocks of workers are never compared: a lease counts as expired when its counter has not changed
-//! for the lease duration on the local clock (the KCL's rule).
+//! A lease is held by its counter. Each write raises it by one and is conditional on the value last seen, so of two
+//! writers one always fails and knows it. No clock is compared between workers: a lease counts as expired when its
+//! counter has not changed for the lease duration, as observed locally (the KCL's rule).
 
 use super::{
     BoxError, Checkpoint, FailureKind, HashKeyRange, RecordPosition, ShardId, StartWord, StartingPosition,
     StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Unique among running workers.
+/// Identifies one running worker; unique among all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(Arc<str>);
 
-impl WorkerId {
-    #[must_use]
-    pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self(id.into())
-    }
+string_newtype!(WorkerId, new);
 
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Rises by one with each take, renewal, checkpoint and release.
+/// Increases by one with each take, renewal, checkpoint and release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaseCounter(u64);
 
@@ -55,31 +39,31 @@ impl LeaseCounter {
     }
 }
 
-/// A row of the lease table.
+/// One lease as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     pub shard: ShardId,
     /// During a handoff already the next owner.
     pub owner: Option<WorkerId>,
-    /// During a handoff the previous owner, which drains its shard and may still write.
+    /// During a handoff the previous owner, which drains and may still write.
     pub handoff_from: Option<WorkerId>,
     pub counter: LeaseCounter,
     pub checkpoint: Checkpoint,
     pub parents: Vec<ShardId>,
-    /// Known once the shard has ended.
+    /// Known once the shard ended.
     pub children: Vec<ShardId>,
     pub hash_range: Option<HashKeyRange>,
-    /// The time of a LATEST or AT_TIMESTAMP start, so that a restart before the first checkpoint skips no record.
+    /// The time at which a LATEST or AT_TIMESTAMP start begins, so that a restart before the first checkpoint skips no record.
     pub start_at: Option<Timestamp>,
-    /// The ARN or name of the stream that this lease belongs to. Rows of the KCL have none.
+    /// The ARN or name of the stream that this lease belongs to; see [`crate::domain::StreamIdentity`]. Rows of the KCL
+    /// and of older versions have none.
     pub stream: Option<Arc<str>>,
-    /// The creation time of that stream.
+    /// When the stream was created that this lease belongs to.
     pub stream_created: Option<Timestamp>,
 }
 
 impl Lease {
-    /// Adds the stream and the start time where the row lacks them, and replaces a stream's name by its ARN. The next take
-    /// stores the result.
+    /// The lease as the next take stores it: a missing stream or start time is added, and an ARN replaces a name.
     #[must_use]
     pub fn completed(mut self, stream: &StreamIdentity, latest_from: Option<Timestamp>) -> Self {
         let is_exact = self.stream.as_deref().is_some_and(StreamIdentity::is_arn);
@@ -93,15 +77,15 @@ impl Lease {
         self
     }
 
-    /// Whether it starts at LATEST without a start time. It would skip records each time that it is opened again before
-    /// the first checkpoint.
+    /// Whether it starts at LATEST without a start time. It would skip records each time it is opened again before the first
+    /// checkpoint.
     #[must_use]
     pub fn lacks_start(&self) -> bool {
         self.checkpoint == Checkpoint::NotStarted(StartWord::Latest) && self.start_at.is_none()
     }
 
-    /// Where to open the shard. A resumed shard opens *at* its checkpoint, since the record there may be an aggregate
-    /// of which only a part was delivered; the reader skips user records up to the checkpoint.
+    /// Where to open the shard. A resumed shard opens *at* its checkpoint, because the record there may be an aggregate of
+    /// which only a part was delivered; the reader skips records up to the checkpoint.
     #[must_use]
     pub fn opening(&self) -> StartingPosition {
         match (&self.checkpoint, self.start_at) {
@@ -110,7 +94,7 @@ impl Lease {
                 StartingPosition::AtTimestamp(moment)
             }
             (Checkpoint::NotStarted(StartWord::Latest), None) => StartingPosition::Latest,
-            // An AT_TIMESTAMP row of the KCL does not hold its time: start at the horizon rather than skip records.
+            // An AT_TIMESTAMP row of the KCL has no time: begin at TRIM_HORIZON, so that no record is skipped.
             (Checkpoint::NotStarted(StartWord::TrimHorizon | StartWord::AtTimestamp) | Checkpoint::Ended, _) => {
                 StartingPosition::TrimHorizon
             }
@@ -118,25 +102,24 @@ impl Lease {
     }
 }
 
-/// A lease to create where its shard has none.
+/// A lease to be created if there is none for its shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLease {
     pub shard: ShardId,
-    /// Not started, or, for a row that was deleted, the progress that this worker still knows.
+    /// Not started, or the known progress if an earlier row was lost.
     pub checkpoint: Checkpoint,
     /// See [`Lease::start_at`].
     pub start_at: Option<Timestamp>,
     pub parents: Vec<ShardId>,
     pub hash_range: Option<HashKeyRange>,
-    /// See [`Lease::stream`].
     pub stream: Option<Arc<str>>,
     pub stream_created: Option<Timestamp>,
 }
 
 /// The right to deliver and checkpoint one shard.
 ///
-/// Not `Clone`: only `LeaseStore::take` returns one, each write needs `&mut`, and `release` consumes it. Ownership in Rust
-/// mirrors ownership in the table.
+/// Not `Clone`: only `LeaseStore::take` makes one; the shard's consumer owns it, each write needs `&mut`, and `release`
+/// consumes it. So ownership in Rust mirrors ownership in the table.
 #[derive(Debug)]
 pub struct LeaseGrant {
     lease: Lease,
@@ -144,13 +127,13 @@ pub struct LeaseGrant {
 }
 
 impl LeaseGrant {
-    /// For implementations of `LeaseStore`: the lease after the take was stored.
+    /// Only for implementations of `LeaseStore`: the lease after the take was stored.
     #[must_use]
     pub fn taken(lease: Lease, worker: WorkerId) -> Self {
         Self { lease, worker }
     }
 
-    /// The lease after the last write.
+    /// As last stored.
     #[must_use]
     pub const fn lease(&self) -> &Lease {
         &self.lease
@@ -166,111 +149,104 @@ impl LeaseGrant {
         &self.lease.shard
     }
 
-    /// Whether another worker has requested it and waits until this one has drained the shard.
+    /// Whether another worker requested it and waits until we have drained.
     #[must_use]
     pub fn is_handed_off(&self) -> bool {
         self.lease.handoff_from.as_ref() == Some(&self.worker)
     }
 
-    /// For implementations of `LeaseStore`: the lease after a write of this worker was stored.
+    /// Only for implementations of `LeaseStore`: the lease after one of our writes was stored.
     pub fn stored(&mut self, lease: Lease) {
         self.lease = lease;
     }
 }
 
-/// The result of a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {
-    /// This worker still holds the lease.
     Held,
-    /// Another worker has requested the lease: drain, checkpoint and release.
+    /// Another worker requested it: drain, checkpoint and release.
     HandoffAsked,
 }
 
 /// Stores leases, with optimistic locking.
 ///
-/// Invariant: each write that raises the counter is conditional on the counter of the given lease or grant. When a response
-/// is lost, the store reads the row and compares, so that a write that did arrive counts as done.
+/// Invariant: each write that changes the counter is conditional on the counter of the given lease or grant. When a response
+/// is lost, the store reads back and compares, so that a write that did arrive counts as done.
 #[async_trait]
 pub trait LeaseStore: Debug + Send + Sync {
-    /// Creates the table if there is none, waits until it is active, and checks its key and rows.
+    /// Makes the store usable: creates the table if it does not exist, waits until it is active, checks its schema.
     ///
     /// # Errors
-    /// `Unusable` when bindd must not write to the table.
+    /// `Unusable` when the table must not be used for leases.
     async fn prepare(&self) -> Result<(), LeaseError>;
 
-    /// Every lease, never a page of them.
+    /// Lists all leases, or fails; never returns only a part.
     ///
     /// # Errors
-    /// When the whole table could not be read.
+    /// When the store could not be read completely.
     async fn list(&self) -> Result<Vec<Lease>, LeaseError>;
 
-    /// Creates those that do not exist; the others stay as they are.
+    /// Creates the leases that do not exist; the others stay unchanged.
     ///
     /// # Errors
-    /// When it is not known that all of them exist now.
+    /// When it is not sure that all of them exist now.
     async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError>;
 
-    /// Takes a lease that has no owner, is expired, or is handed over to `worker`. Ends a handoff in progress. Also stores
-    /// the stream and start time of `seen`, which the caller may have added.
+    /// Takes a lease that has no owner, has expired, or is handed over to us. Ends a handoff in progress. Also stores the
+    /// stream and start time of `seen`, which the caller may have [completed](Lease::completed).
     ///
     /// # Errors
-    /// `Lost` when its counter is not the one seen.
+    /// `Lost` when its counter is not that of `seen`.
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError>;
 
-    /// Requests that the owner drains the shard for `worker`. The counter stays, so the owner goes on renewing.
+    /// Asks the owner of a lease to drain it for `worker`. The counter stays, so the owner can still renew.
     ///
     /// # Errors
-    /// `Lost` when the owner has changed or a handoff is in progress.
+    /// `Lost` when the owner is not that of `seen`, or a handoff is in progress.
     async fn ask_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError>;
 
-    /// Raises the counter, so that no other worker takes the lease as expired.
+    /// Increases the counter, so that no other worker takes the lease as expired.
     ///
     /// # Errors
     /// `Lost` when another worker has taken it.
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError>;
 
-    /// Stores progress and renews in the same write. A checkpoint behind the stored one fails.
+    /// Stores progress and renews, in one write. Never moves a checkpoint back.
     ///
     /// # Errors
     /// `Lost` when another worker has taken it.
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError>;
 
-    /// Stores the children of a shard that has ended. Does not raise the counter.
+    /// Stores the children of a shard that ended. Does not change the counter.
     ///
     /// # Errors
-    /// When it is not known to be stored.
+    /// When it is not sure that they are stored.
     async fn note_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError>;
 
-    /// Gives the lease up: to the worker that requested it, else to the first that takes it.
+    /// Releases the lease: to the worker that requested it, else to the first that takes it.
     ///
     /// # Errors
-    /// When it is not known to be released; it then expires.
+    /// When it is not sure that it is released; it then expires.
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError>;
 
-    /// Deletes the lease of an ended shard that is no longer needed.
+    /// Deletes the lease of an ended shard, once no child needs it.
     ///
     /// # Errors
-    /// `Lost` when it has changed.
+    /// `Lost` when it is not as in `seen` any more.
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError>;
 }
 
-/// A lease operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Another worker's write came first.
     #[error("the lease of {shard} belongs to another worker now")]
     Lost { shard: ShardId },
-    /// The table exists, but bindd must not use it.
+    /// The store exists, but must not be used.
     #[error("{reason}")]
-    Unusable {
-        /// What is wrong, and what to do.
-        reason: String,
-    },
-    /// The call failed or its response was not understood.
+    Unusable { reason: String },
+    /// A call of the store failed.
     #[error("{doing}")]
     Unavailable {
-        /// What was being done, to which table or lease.
+        /// The operation, and its table or lease.
         doing: String,
         kind: FailureKind,
         #[source]

@@ -3,6 +3,9 @@
 //! Nothing here does I/O, names an SDK, knows HTTP or reads a clock. `aws` and `app` implement the traits; `consumer`,
 //! `producer`, `bindings` and `http` use them.
 
+#[macro_use]
+mod string_newtype;
+
 mod binding;
 mod checkpoint;
 mod event;

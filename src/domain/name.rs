@@ -1,6 +1,5 @@
-//! Names that appear in component files and in the HTTP API.
+//! The name of a component, and the sides that its file asks for.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,14 +10,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ComponentName(Arc<str>);
 
-impl ComponentName {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+string_newtype!(ComponentName);
 
-/// A text that cannot be the name of a component.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a valid component name: it must not be empty, `.` or `..`, nor contain `/` or `%`")]
 pub struct InvalidName(String);
@@ -32,22 +25,16 @@ impl FromStr for ComponentName {
     }
 }
 
-impl fmt::Display for ComponentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which sides of a component its file requests (`direction`).
+/// `direction`: the sides of a component that its file asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// The file does not say: both sides exist, and an OPTIONS request finds out whether the app accepts input.
+    /// No `direction`: both sides exist, and an OPTIONS request asks the app whether it wants the input.
     #[default]
     Unstated,
-    /// Only the input side; no OPTIONS request.
+    /// Input only, without an OPTIONS request.
     Input,
     Output,
-    /// Both sides; no OPTIONS request.
+    /// Both sides, without an OPTIONS request.
     Both,
 }
 
@@ -62,7 +49,7 @@ impl Direction {
         matches!(self, Self::Unstated | Self::Output | Self::Both)
     }
 
-    /// Whether an OPTIONS request must find out if the app accepts input, before the input starts.
+    /// Whether an OPTIONS request must ask the app before the input is started.
     #[must_use]
     pub const fn needs_probe(self) -> bool {
         matches!(self, Self::Unstated)

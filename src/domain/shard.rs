@@ -1,4 +1,4 @@
-//! Shards with their parents.
+//! Shards, their parents and their hash key ranges.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,23 +7,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardId(Arc<str>);
 
-impl ShardId {
-    #[must_use]
-    pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self(id.into())
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ShardId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+string_newtype!(ShardId, new);
 
 impl fmt::Debug for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,7 +15,7 @@ impl fmt::Debug for ShardId {
     }
 }
 
-/// The part of the hash-key space that a shard covers, both ends included.
+/// The hash keys that a shard covers, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HashKeyRange {
     pub start: u128,
@@ -42,9 +26,9 @@ pub struct HashKeyRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
     pub id: ShardId,
-    /// One parent after a split, two after a merge, else none. A parent may have left the stream by its retention period.
+    /// One parent after a split, two after a merge, none at the beginning. A parent may have expired.
     pub parents: Vec<ShardId>,
     pub hash_range: Option<HashKeyRange>,
-    /// Whether it still takes records (it has no ending sequence number).
+    /// Whether it still accepts records, that is, has no ending sequence number.
     pub is_open: bool,
 }

@@ -1,27 +1,26 @@
-//! The identity of a stream.
+//! The identity of a stream: two streams may have the same name, one after the other.
 
 use super::Timestamp;
 use std::sync::Arc;
 
-/// Lease rows hold it, so that no worker reads one stream with the checkpoints of another.
+/// Stored in lease rows, so that no worker reads a stream with the progress of another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamIdentity {
-    /// The stream's ARN, or its name where the ARN is not known.
+    /// The stream's ARN, or its name if the ARN is not known.
     pub stream: Arc<str>,
-    /// The creation time, which tells a stream from an earlier one of the same name; `None` where permissions deny describing
-    /// it.
+    /// When the stream was created; `None` if `DescribeStreamSummary` is denied. Distinguishes a stream from an earlier one
+    /// of the same name.
     pub created: Option<Timestamp>,
 }
 
 impl StreamIdentity {
-    /// Whether both texts, each an ARN or a name, may identify the same stream. Two ARNs must be equal. A name has no region
-    /// and account, so it is compared with the name in the ARN.
+    /// Whether two ARNs or names may be of the same stream. Two ARNs must be equal. A name has no region and account, so it
+    /// is compared with the name in the ARN.
     #[must_use]
     pub fn may_be_same(one: &str, other: &str) -> bool {
         if Self::is_arn(one) && Self::is_arn(other) { one == other } else { name(one) == name(other) }
     }
 
-    /// Whether the text is an ARN.
     #[must_use]
     pub fn is_arn(stream: &str) -> bool {
         stream.starts_with("arn:")

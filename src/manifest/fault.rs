@@ -191,21 +191,24 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The known name that looks most like `written`, if one looks alike at all. Case is not regarded.
+/// The known name that `written` most likely means: it differs only in case, in `-` or `_`, or by few typing errors (one
+/// in a short name, three in a long one). `None` if no name is that near.
 #[must_use]
 pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    const ALIKE: f64 = 0.8;
-    // Comparing grows with the product of the lengths; nobody mistypes a name into a page of text.
+    // The time to compare grows with the product of the lengths, and nobody mistypes a name into a page of text.
     if written.len() > 200 {
         return None;
     }
-    let written = written.to_lowercase();
-    known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&written, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    let plain = |name: &str| name.replace(['-', '_'], "").to_lowercase();
+    let written = plain(written);
+    let distance = |name: &'k str| (strsim::osa_distance(&written, &plain(name)), name);
+    let (errors, name) = known.into_iter().map(distance).min_by_key(|(errors, _)| *errors)?;
+    let allowed = match name.len() {
+        0..6 => 1,
+        6..12 => 2,
+        12.. => 3,
+    };
+    (errors <= allowed).then_some(name)
 }
 
 fn write_place(

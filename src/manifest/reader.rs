@@ -34,6 +34,34 @@ impl<'d> Reader<'d> {
         self.item(name).map(|(_, value)| value.expose_secret().to_owned())
     }
 
+    /// A text without the white space around it, which a notice names. Blank counts as not there.
+    pub fn trimmed_text(&mut self, name: &'static str) -> Option<String> {
+        let text = self.text(name)?;
+        let trimmed = text.trim();
+        if trimmed.len() < text.len() {
+            self.notice_trimmed(name);
+        }
+        Some(trimmed.to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// Notes that white space around a value was removed.
+    pub fn notice_trimmed(&mut self, name: &str) {
+        self.notice(name, "white space around the value was removed; correct it at its source");
+    }
+
+    /// Which of two names for the same field the file uses; `name` if it uses neither. Both at once are a fault.
+    pub fn name_or_alias(&mut self, name: &'static str, alias: &'static str) -> &'static str {
+        self.asked.extend([name, alias]);
+        match (self.is_given(name), self.is_given(alias)) {
+            (true, true) => {
+                self.fault(alias, format!("`{name}` is given too, and means the same"), "leave one of them out");
+                name
+            }
+            (false, true) => alias,
+            (true | false, false) => name,
+        }
+    }
+
     /// A text that must be there.
     pub fn required_text(&mut self, name: &'static str) -> Option<String> {
         let text = self.text(name);

@@ -41,8 +41,8 @@ mod shards;
 mod token_bucket;
 mod types;
 
+pub use crate::resilience::RetryPolicy;
 pub use handle::Producer;
-pub use retry::RetryPolicy;
 pub use settings::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
 };

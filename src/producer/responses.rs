@@ -5,7 +5,7 @@ use super::errors;
 use super::queue::Queue;
 use super::record::{Entry, OrderingKey, RecordId};
 use super::refused_calls::RefusedCalls;
-use super::retry::{RetryLimits, is_content_refused, retry_at, retry_delay};
+use super::retry::{RetryLimits, is_content_refused, retry_at};
 use super::settings::{Aggregation, Ordering, ProducerSettings};
 use super::types::{Reply, Written};
 use crate::domain::{BindingError, FailureKind, Receipt, SequenceNumber, ShardId};
@@ -191,7 +191,7 @@ impl Responses<'_> {
         let limits = RetryLimits { policy, deadline: record.options.deadline, fail_if_throttled };
         let attempts = record.attempts.count.saturating_sub(record.attempts.split);
         let first = record.attempts.first.unwrap_or(self.now);
-        let delay = retry_delay(&policy, attempts, delay.fraction, error).max(delay.at_least);
+        let delay = policy.wait(attempts, delay.fraction, error).max(delay.at_least);
         match retry_at(error, (attempts, first), &limits, delay, self.now) {
             Some(at) => self.retry(id, at, error),
             None => self.completion.fail(self.queue, id, error.clone(), self.now),

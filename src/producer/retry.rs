@@ -1,26 +1,9 @@
 //! Whether and when a record is sent again after a failed attempt. Pure.
 
-use crate::domain::{BindingError, FailureKind};
-use crate::resilience::Backoff;
+use crate::domain::{BindingError, FailureKind, Outcome};
+use crate::resilience::{Idempotency, RetryPolicy, RetryState};
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How failed attempts are repeated. The deadline of the request bounds all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// `maxRetries` of one record; `None` is no limit but the deadline.
-    pub max_retries: Option<u32>,
-    /// `backoffInitialInterval` (50 ms) and `backoffMaxInterval` (2 s).
-    pub backoff: Backoff,
-    /// `backoffMaxElapsedTime`: no retry begins later than this after the first attempt.
-    pub max_elapsed: Option<Duration>,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { max_retries: None, backoff: Backoff::millis(50, 2_000), max_elapsed: None }
-    }
-}
 
 /// What limits the retries of one record.
 #[derive(Debug, Clone, Copy)]
@@ -30,30 +13,22 @@ pub(super) struct RetryLimits {
     pub(super) fail_if_throttled: bool,
 }
 
-/// The delay before the next attempt: full jitter by a `fraction` of 0 to 1, and at least what the service asks for.
-/// All records that failed together have the same fraction, so that they are retried in one batch.
-pub(super) fn retry_delay(policy: &RetryPolicy, attempts: u32, fraction: f64, error: &BindingError) -> Duration {
-    let bound = policy.backoff.bound(attempts.saturating_sub(1));
-    bound.mul_f64(fraction).max(Duration::from_millis(1)).max(error.retry_after().unwrap_or_default())
-}
-
-/// When a record is sent again; `None` where the failure is final. `attempts` were made so far, the first one at `first`.
+/// When a record is sent again; `None` where the failure is final. `attempts` were made so far, the first one at `first_attempt`.
 pub(super) fn retry_at(
     error: &BindingError,
-    (attempts, first): (u32, Instant),
+    (attempts, first_attempt): (u32, Instant),
     limits: &RetryLimits,
     delay: Duration,
     now: Instant,
 ) -> Option<Instant> {
-    let is_final = limits.fail_if_throttled && error.kind() == FailureKind::Throttled;
-    if is_final || !error.kind().may_retry() {
+    if limits.fail_if_throttled && error.kind() == FailureKind::Throttled {
         return None;
     }
-    // The first attempt is not a retry.
-    let is_used_up = limits.policy.max_retries.is_some_and(|max| attempts > max);
+    // A record may be stored twice where an outcome is unknown: the stream is written at least once.
+    let (outcome, idempotency) = (Outcome::NotDone, Idempotency::Idempotent);
+    let state = RetryState { attempts, first_attempt, deadline: limits.deadline, outcome, idempotency };
     let at = now + delay;
-    let is_late = limits.policy.max_elapsed.is_some_and(|elapsed| at > first + elapsed);
-    (!is_used_up && at < limits.deadline && !is_late).then_some(at)
+    limits.policy.may_retry(error, &state, at).then_some(at)
 }
 
 /// Whether the service refused the request because of its content, so that one record of it may be the cause.
@@ -101,14 +76,5 @@ mod tests {
         assert_eq!(retry_at(&error, (1, now), &brief, SECOND, now + SECOND), None);
         let impatient = RetryLimits { fail_if_throttled: true, ..open };
         assert_eq!(retry_at(&error, (1, now), &impatient, SECOND, now), None);
-    }
-
-    #[test]
-    fn the_service_may_ask_for_a_longer_delay() {
-        let policy = RetryPolicy::default();
-        assert_eq!(retry_delay(&policy, 1, 0.5, &failing(FailureKind::Throttled)), Duration::from_millis(25));
-        assert_eq!(retry_delay(&policy, 3, 1.0, &failing(FailureKind::Throttled)), Duration::from_millis(200));
-        let asked = failing(FailureKind::Throttled).with_retry_after(3 * SECOND);
-        assert_eq!(retry_delay(&policy, 1, 0.5, &asked), 3 * SECOND);
     }
 }

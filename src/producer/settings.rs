@@ -1,6 +1,6 @@
 //! Settings of one producer. Names in backticks are fields of the component.
 
-use super::retry::RetryPolicy;
+use crate::resilience::RetryPolicy;
 use std::time::Duration;
 
 /// Records in one `PutRecords` (AWS, API reference, `PutRecords`).

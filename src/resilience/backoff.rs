@@ -1,22 +1,19 @@
-//! Waits that grow, with jitter from a seed.
+//! Exponential backoff with jitter from a seed.
 
 use std::time::Duration;
 
-/// Exponential waits with full jitter: the n-th wait is uniform between nothing and `first × 2ⁿ`, capped.
+/// Exponential backoff with full jitter: the n-th wait is uniform between 0 and `first × 2ⁿ`, at most `cap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
     cap: Duration,
 }
 
-/// Waits that make no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a backoff needs a first wait above zero and a cap that is not below it")]
 pub struct InvalidBackoff;
 
 impl Backoff {
-    /// A policy with a first bound and a cap.
-    ///
     /// # Errors
     /// When `first` is zero or `cap` is below `first`.
     pub const fn try_new(first: Duration, cap: Duration) -> Result<Self, InvalidBackoff> {
@@ -26,7 +23,7 @@ impl Backoff {
         Ok(Self { first, cap })
     }
 
-    /// A policy in milliseconds for constants; raises nonsense to the least that makes sense.
+    /// For constants, in milliseconds. Values that are too small are raised to the smallest valid ones.
     #[must_use]
     pub const fn millis(first: u64, cap: u64) -> Self {
         let first = if first == 0 { 1 } else { first };
@@ -34,21 +31,20 @@ impl Backoff {
         Self { first: Duration::from_millis(first), cap: Duration::from_millis(cap) }
     }
 
-    /// The upper bound of the n-th wait; the first is number 0.
+    /// The upper bound of the n-th wait, counted from 0.
     #[must_use]
     pub fn bound(&self, number: u32) -> Duration {
         let factor = 1_u32.checked_shl(number.min(31)).unwrap_or(u32::MAX);
         self.first.checked_mul(factor).map_or(self.cap, |wait| wait.min(self.cap))
     }
 
-    /// The waits, from a seed.
     #[must_use]
     pub fn waits(self, seed: u64) -> Waits {
         Waits { policy: self, number: 0, random: fastrand::Rng::with_seed(seed) }
     }
 }
 
-/// An endless iterator of waits that can be set back to the beginning.
+/// An endless sequence of waits that can be reset.
 #[derive(Debug, Clone)]
 pub struct Waits {
     policy: Backoff,
@@ -57,25 +53,25 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// The next wait; at least a millisecond, so that a loop over it never spins.
+    /// The next wait; at least a millisecond, so that no loop runs without pause.
     pub fn next_wait(&mut self) -> Duration {
         let bound = self.policy.bound(self.number);
         self.number = self.number.saturating_add(1);
         bound.mul_f64(self.random.f64()).max(Duration::from_millis(1))
     }
 
-    /// As `next_wait`, but at least half of its bound, so that the waits of one failing thing surely grow.
+    /// As `next_wait`, but at least half of its bound, so that repeated waits really grow.
     pub fn next_growing_wait(&mut self) -> Duration {
         let half = self.policy.bound(self.number) / 2;
         half + self.next_wait() / 2
     }
 
-    /// Begins anew after a success.
+    /// Starts again with the first wait, after a success.
     pub const fn reset(&mut self) {
         self.number = 0;
     }
 
-    /// How many waits were taken since the last reset.
+    /// How many waits were used since the last reset.
     #[must_use]
     pub const fn taken(&self) -> u32 {
         self.number
@@ -88,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_values_are_refused() {
         assert_eq!(Backoff::try_new(Duration::ZERO, Duration::from_secs(1)), Err(InvalidBackoff));
         assert_eq!(Backoff::try_new(Duration::from_secs(2), Duration::from_secs(1)), Err(InvalidBackoff));
     }

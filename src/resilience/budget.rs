@@ -1,53 +1,53 @@
-//! How much repetition a component affords itself, so that a fault of the service is not met with more load.
+//! Limits the retries of one component, so that a failing service does not get more load.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Repetitions allowed beside a share of first attempts.
+/// Retries per second that are always allowed.
 const PER_SECOND: f64 = 10.0;
-/// Repetitions allowed for each attempt.
+/// Retries allowed for each attempt.
 const SHARE: f64 = 0.2;
 
-/// A bucket of repetitions: 10 a second, and one for every five attempts, up to a store for bursts.
+/// A token bucket of retries: 10 per second and one for every five attempts, up to a capacity for bursts.
 ///
-/// It delays instead of refusing: whoever asks learns when the repetition may be made, and gives up only if that is
-/// too late. What is asked for and then not made must be given back.
+/// It delays instead of refusing: the caller gets the wait before its retry, and gives up only if that is too long. A token
+/// that is not used must be given back.
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
-    store: f64,
-    left: f64,
+    capacity: f64,
+    tokens: f64,
     filled: Instant,
 }
 
 impl RetryBudget {
-    /// A full bucket; `store` repetitions may be made in one burst.
+    /// A full bucket; `capacity` retries may be made in one burst.
     #[must_use]
-    pub fn full(store: u32, now: Instant) -> Self {
-        Self { store: f64::from(store), left: f64::from(store), filled: now }
+    pub fn full(capacity: u32, now: Instant) -> Self {
+        Self { capacity: f64::from(capacity), tokens: f64::from(capacity), filled: now }
     }
 
-    /// Counts an attempt, which earns a share of a repetition.
+    /// Counts an attempt, which adds a part of a token.
     pub fn attempted(&mut self, now: Instant) {
         self.fill(now);
-        self.left = (self.left + SHARE).min(self.store);
+        self.tokens = (self.tokens + SHARE).min(self.capacity);
     }
 
-    /// Takes a repetition and tells how long it must wait at least.
+    /// Takes a token for one retry and returns how long the retry must wait at least.
     pub fn take(&mut self, now: Instant) -> Duration {
         self.fill(now);
-        self.left -= 1.0;
-        if self.left >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.left / PER_SECOND) }
+        self.tokens -= 1.0;
+        if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / PER_SECOND) }
     }
 
-    /// Gives back a repetition that is not made.
+    /// Gives back the token of a retry that is not made.
     pub fn give_back(&mut self) {
-        self.left = (self.left + 1.0).min(self.store);
+        self.tokens = (self.tokens + 1.0).min(self.capacity);
     }
 
     fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled);
         self.filled = self.filled.max(now);
-        self.left = passed.as_secs_f64().mul_add(PER_SECOND, self.left).min(self.store);
+        self.tokens = passed.as_secs_f64().mul_add(PER_SECOND, self.tokens).min(self.capacity);
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_empty_bucket_delays_by_its_rate() {
+    async fn an_empty_bucket_delays_at_its_rate() {
         let now = Instant::now();
         let mut budget = RetryBudget::full(1, now);
         assert_eq!(budget.take(now), Duration::ZERO);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn five_attempts_earn_a_repetition() {
+    async fn five_attempts_allow_one_retry() {
         let now = Instant::now();
         let mut budget = RetryBudget::full(1, now);
         budget.take(now);
@@ -80,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn repetitions_stay_below_their_share(steps in prop::collection::vec((0_u64..200, 0_u8..4), 1..300)) {
+        fn retries_stay_below_their_share(steps in prop::collection::vec((0_u64..200, 0_u8..4), 1..300)) {
             let begun = Instant::now();
             let (mut now, mut attempts, mut made) = (begun, 0.0, 0.0);
             let mut budget = RetryBudget::full(5, now);
@@ -95,8 +95,8 @@ mod tests {
                 } else {
                     budget.give_back();
                 }
-                let most = SHARE * attempts + PER_SECOND * (now - begun).as_secs_f64() + 5.0;
-                prop_assert!(made <= most + 1e-6, "{} of {}", made, most);
+                let max = SHARE * attempts + PER_SECOND * (now - begun).as_secs_f64() + 5.0;
+                prop_assert!(made <= max + 1e-6, "{} of {}", made, max);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Policies as values: how long to wait, whether to try again. Pure but for the one loop that sleeps.
+//! Backoff, retry budget and the one retry policy, as values. Pure, except for the loop in [`Retry::run`], which sleeps.
 
 mod backoff;
 mod budget;
@@ -6,4 +6,4 @@ mod retry;
 
 pub use backoff::{Backoff, InvalidBackoff, Waits};
 pub use budget::RetryBudget;
-pub use retry::{Attempt, Repeat, Retry, Spent};
+pub use retry::{Decision, Idempotency, Retry, RetryPolicy, RetryState, Success};

@@ -1,136 +1,148 @@
-//! Tries again while the failure's kind and the deadline allow it. The only layer that retries a call.
+//! The retry policy, and the one decision whether a failed request may be sent again.
+//!
+//! [`RetryPolicy::may_retry`] is pure and decides for every caller: single requests, which [`Retry::run`] repeats, and the
+//! batches of the DynamoDB output. Exactly one layer retries a given call; the SDK's own retries are off.
 
-use super::{Backoff, Waits};
+use super::Backoff;
 use crate::domain::{BindingError, FailureKind, Outcome};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Whether a request may be sent again although an earlier attempt may have taken effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Repeat {
-    /// It may: a second effect changes nothing, or is accepted.
-    #[default]
-    Freely,
-    /// It may not: the answer is then that nobody knows.
-    UnlessUnknown,
+/// How failed attempts are repeated. The deadline of a request bounds all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// `maxRetries`: the first attempt is not counted; `None` means no limit but the deadline.
+    pub max_retries: Option<u32>,
+    /// `backoffInitialInterval` (50 ms) and `backoffMaxInterval` (2 s).
+    pub backoff: Backoff,
+    /// `backoffMaxElapsedTime`: no retry begins later than this after the first attempt; `None` means no limit but the
+    /// deadline.
+    pub max_elapsed: Option<Duration>,
 }
 
-/// One retried call: a backoff and a deadline. The deadline is never extended by a retry.
+/// Whether a request may be sent again although an earlier attempt may have taken effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// It may: a second effect changes nothing, or the user accepts it.
+    Idempotent,
+    /// It may not.
+    NotIdempotent,
+}
+
+/// A request after a failed attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryState {
+    /// Attempts made, the failed one included.
+    pub attempts: u32,
+    /// When the first attempt began.
+    pub first_attempt: Instant,
+    /// When the request must be answered; no retry moves it.
+    pub deadline: Instant,
+    /// `Unknown` as soon as one of the attempts may have taken effect.
+    pub outcome: Outcome,
+    pub idempotency: Idempotency,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { max_retries: None, backoff: Backoff::millis(50, 2_000), max_elapsed: None }
+    }
+}
+
+impl RetryPolicy {
+    /// Whether the request may be sent again at the moment `at`.
+    #[must_use]
+    pub fn may_retry(&self, error: &BindingError, state: &RetryState, at: Instant) -> bool {
+        let is_harmless = match state.outcome {
+            Outcome::NotDone => true,
+            Outcome::Unknown => state.idempotency == Idempotency::Idempotent,
+        };
+        error.may_retry()
+            && is_harmless
+            && self.max_retries.is_none_or(|max| state.attempts <= max)
+            && at < state.deadline
+            && self.max_elapsed.is_none_or(|max| at <= state.first_attempt + max)
+    }
+
+    /// The wait after so many attempts: full jitter by `fraction` (0 to 1), at least a millisecond, and not less than the
+    /// service asks for.
+    #[must_use]
+    pub fn wait(&self, attempts: u32, fraction: f64, error: &BindingError) -> Duration {
+        let bound = self.backoff.bound(attempts.saturating_sub(1));
+        bound.mul_f64(fraction).max(Duration::from_millis(1)).max(error.retry_after().unwrap_or_default())
+    }
+}
+
+/// Repeats one request until it succeeds, may not be repeated, or its deadline passes.
 #[derive(Debug)]
 pub struct Retry {
-    waits: Waits,
-    deadline: Instant,
-    no_repeat_after: Instant,
-    most_repeats: u32,
-    repeat: Repeat,
-    made: u32,
-    repeats: u32,
-    may_have_taken_effect: bool,
+    policy: RetryPolicy,
+    state: RetryState,
+    random: fastrand::Rng,
 }
 
 /// What to do after a failed attempt.
 #[derive(Debug)]
-pub enum Attempt {
-    /// Wait this long, then try again.
-    After(Duration),
-    /// Give this answer.
+pub enum Decision {
+    RetryAfter(Duration),
     GiveUp(BindingError),
 }
 
-/// How a retried call ended well.
+/// The result of a request that succeeded.
 #[derive(Debug)]
-pub struct Spent<T> {
-    /// The result.
+pub struct Success<T> {
     pub value: T,
     /// How many attempts it took; at least 1.
     pub attempts: u32,
 }
 
 impl Retry {
-    /// Starts now and ends `limit` later. The seed drives the jitter.
+    /// Starts now and ends at the deadline. The seed drives the jitter.
     #[must_use]
-    pub fn within(limit: Duration, backoff: Backoff, seed: u64) -> Self {
-        Self::until(Instant::now() + limit, backoff, seed)
+    pub fn new(policy: RetryPolicy, idempotency: Idempotency, deadline: Instant, seed: u64) -> Self {
+        let first_attempt = Instant::now();
+        let state = RetryState { attempts: 0, first_attempt, deadline, outcome: Outcome::NotDone, idempotency };
+        Self { policy, state, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Starts now and ends at the deadline.
-    #[must_use]
-    pub fn until(deadline: Instant, backoff: Backoff, seed: u64) -> Self {
-        Self {
-            waits: backoff.waits(seed),
-            deadline,
-            no_repeat_after: deadline,
-            most_repeats: u32::MAX,
-            repeat: Repeat::Freely,
-            made: 0,
-            repeats: 0,
-            may_have_taken_effect: false,
-        }
-    }
-
-    /// Sets whether an unknown outcome ends it.
-    #[must_use]
-    pub const fn repeating(mut self, repeat: Repeat) -> Self {
-        self.repeat = repeat;
-        self
-    }
-
-    /// Bounds the repetitions; the first attempt is none.
-    #[must_use]
-    pub const fn at_most(mut self, repeats: u32) -> Self {
-        self.most_repeats = repeats;
-        self
-    }
-
-    /// Lets no repetition begin later than this from now on, should the deadline be later.
-    #[must_use]
-    pub fn for_no_longer_than(mut self, elapsed: Duration) -> Self {
-        self.no_repeat_after = self.deadline.min(Instant::now() + elapsed);
-        self
-    }
-
-    /// Pure decision after a failed attempt, at the moment `now`.
+    /// Decides after a failed attempt, at the moment `now`.
     ///
-    /// An earlier attempt whose effect is unknown makes the final answer unknown too, whatever the last one said.
-    pub fn decide(&mut self, error: BindingError, now: Instant) -> Attempt {
-        self.may_have_taken_effect |= error.outcome() == Outcome::Unknown;
-        let outcome = if self.may_have_taken_effect { Outcome::Unknown } else { Outcome::NotDone };
-        let is_unsafe = self.repeat == Repeat::UnlessUnknown && self.may_have_taken_effect;
-        if !error.may_retry() || is_unsafe || self.repeats >= self.most_repeats {
-            return Attempt::GiveUp(error.with_outcome(outcome));
+    /// Once the effect of one attempt is unknown, the final error is unknown too, whatever the last attempt returned.
+    pub fn decide(&mut self, error: BindingError, now: Instant) -> Decision {
+        self.state.attempts += 1;
+        if error.outcome() == Outcome::Unknown {
+            self.state.outcome = Outcome::Unknown;
         }
-        let wait = self.waits.next_wait().max(error.retry_after().unwrap_or_default());
-        if now + wait >= self.no_repeat_after {
-            return Attempt::GiveUp(error.with_outcome(outcome));
+        let wait = self.policy.wait(self.state.attempts, self.random.f64(), &error);
+        if self.policy.may_retry(&error, &self.state, now + wait) {
+            Decision::RetryAfter(wait)
+        } else {
+            Decision::GiveUp(error.with_outcome(self.state.outcome))
         }
-        self.repeats += 1;
-        Attempt::After(wait)
     }
 
-    /// Runs `attempt` until it succeeds, may not be repeated, or the deadline is reached. Each attempt is cut at the
-    /// deadline; a cut attempt counts as unknown. None is begun where the deadline has passed already. Cancel-safe as
-    /// far as `attempt` is.
+    /// Runs `attempt` until it succeeds, may not be repeated, or the deadline passes. An attempt that is aborted at the
+    /// deadline has an unknown outcome. After the deadline no attempt begins. Cancel-safe if `attempt` is.
     ///
     /// # Errors
     /// The last failure.
-    pub async fn run<T, F>(mut self, mut attempt: impl FnMut() -> F) -> Result<Spent<T>, BindingError>
+    pub async fn run<T, F>(mut self, mut attempt: impl FnMut() -> F) -> Result<Success<T>, BindingError>
     where
         F: Future<Output = Result<T, BindingError>>,
     {
-        if Instant::now() >= self.deadline {
+        if Instant::now() >= self.state.deadline {
             let text = "the time allowed was over before the request could be sent";
             return Err(BindingError::new(FailureKind::TimedOut, text));
         }
         loop {
-            self.made += 1;
-            let failure = match tokio::time::timeout_at(self.deadline, attempt()).await {
-                Ok(Ok(value)) => return Ok(Spent { value, attempts: self.made }),
+            let failure = match tokio::time::timeout_at(self.state.deadline, attempt()).await {
+                Ok(Ok(value)) => return Ok(Success { value, attempts: self.state.attempts + 1 }),
                 Ok(Err(error)) => error,
                 Err(_) => deadline_passed(),
             };
             match self.decide(failure, Instant::now()) {
-                Attempt::After(wait) => tokio::time::sleep(wait).await,
-                Attempt::GiveUp(error) => return Err(error),
+                Decision::RetryAfter(wait) => tokio::time::sleep(wait).await,
+                Decision::GiveUp(error) => return Err(error),
             }
         }
     }
@@ -145,13 +157,20 @@ fn deadline_passed() -> BindingError {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff::millis(50, 2_000);
+    fn within(limit: Duration) -> Retry {
+        with_policy(RetryPolicy::default(), limit)
+    }
+
+    fn with_policy(policy: RetryPolicy, limit: Duration) -> Retry {
+        Retry::new(policy, Idempotency::Idempotent, Instant::now() + limit, 1)
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_must_not_be_doubled_ends_with_the_first_unknown_outcome() {
+    async fn a_request_that_is_not_idempotent_ends_with_the_first_unknown_outcome() {
         let mut made = 0;
-        let retry = Retry::within(Duration::from_secs(10), BACKOFF, 1).repeating(Repeat::UnlessUnknown);
-        let result: Result<Spent<()>, _> = retry
+        let retry =
+            Retry::new(RetryPolicy::default(), Idempotency::NotIdempotent, Instant::now() + Duration::from_secs(10), 1);
+        let result: Result<Success<()>, _> = retry
             .run(|| {
                 made += 1;
                 let outcome = if made < 3 { Outcome::NotDone } else { Outcome::Unknown };
@@ -162,33 +181,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn repetitions_are_counted_and_timed() {
-        for (retry, most) in [
-            (Retry::within(Duration::from_secs(100), BACKOFF, 1).at_most(2), 3),
-            (Retry::within(Duration::from_secs(100), BACKOFF, 1).at_most(0), 1),
-            (Retry::within(Duration::from_secs(100), BACKOFF, 1).for_no_longer_than(Duration::ZERO), 1),
+    async fn retries_are_limited_by_count_and_by_time() {
+        let default = RetryPolicy::default();
+        for (policy, max) in [
+            (RetryPolicy { max_retries: Some(2), ..default }, 3),
+            (RetryPolicy { max_retries: Some(0), ..default }, 1),
+            (RetryPolicy { max_elapsed: Some(Duration::ZERO), ..default }, 1),
         ] {
             let mut made = 0;
-            let result: Result<Spent<()>, _> = retry
+            let result: Result<Success<()>, _> = with_policy(policy, Duration::from_secs(100))
                 .run(|| {
                     made += 1;
                     async { Err(failing(FailureKind::Throttled)) }
                 })
                 .await;
-            assert_eq!((result.unwrap_err().kind(), made), (FailureKind::Throttled, most));
+            assert_eq!((result.unwrap_err().kind(), made), (FailureKind::Throttled, max));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transaction_in_the_way_is_waited_for() {
+    async fn a_conflicting_transaction_is_waited_for() {
         let mut left = 3;
-        let spent = Retry::within(Duration::from_secs(10), BACKOFF, 1).run(|| {
+        let success = within(Duration::from_secs(10)).run(|| {
             left -= 1;
             let conflict = failing(FailureKind::Conflict).passing_soon();
             let result = if left == 0 { Ok(()) } else { Err(conflict) };
             async move { result }
         });
-        assert_eq!(spent.await.unwrap().attempts, 3);
+        assert_eq!(success.await.unwrap().attempts, 3);
     }
 
     fn failing(kind: FailureKind) -> BindingError {
@@ -196,9 +216,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_passing_fault_is_tried_again() {
+    async fn a_transient_failure_is_retried() {
         let mut left = 3;
-        let spent = Retry::within(Duration::from_secs(10), BACKOFF, 1)
+        let success = within(Duration::from_secs(10))
             .run(|| {
                 left -= 1;
                 let result = if left == 0 { Ok(7) } else { Err(failing(FailureKind::Throttled)) };
@@ -206,13 +226,13 @@ mod tests {
             })
             .await
             .unwrap();
-        assert_eq!((spent.value, spent.attempts), (7, 3));
+        assert_eq!((success.value, success.attempts), (7, 3));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lasting_fault_is_not_tried_again() {
+    async fn a_permanent_failure_is_not_retried() {
         let mut made = 0;
-        let result: Result<Spent<()>, _> = Retry::within(Duration::from_secs(10), BACKOFF, 1)
+        let result: Result<Success<()>, _> = within(Duration::from_secs(10))
             .run(|| {
                 made += 1;
                 async { Err(failing(FailureKind::Denied)) }
@@ -222,31 +242,59 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_deadline_holds_and_a_cut_attempt_is_unknown() {
+    async fn an_attempt_aborted_at_the_deadline_is_unknown() {
         let begun = Instant::now();
-        let result: Result<Spent<()>, _> =
-            Retry::within(Duration::from_secs(10), BACKOFF, 1).run(std::future::pending).await;
+        let result: Result<Success<()>, _> = within(Duration::from_secs(10)).run(std::future::pending).await;
         let error = result.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Unknown);
         assert_eq!(begun.elapsed(), Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_never_sent_is_not_done() {
+    async fn a_request_that_was_never_sent_is_not_done() {
         let attempt = || async { panic!("the deadline has passed") };
-        let result: Result<Spent<()>, _> = Retry::within(Duration::ZERO, BACKOFF, 1).run(attempt).await;
+        let result: Result<Success<()>, _> = within(Duration::ZERO).run(attempt).await;
         let error = result.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::NotDone));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unknown_outcome_stays_unknown_when_a_later_attempt_is_refused() {
-        let mut retry = Retry::within(Duration::from_secs(10), BACKOFF, 1);
+    async fn an_unknown_outcome_stays_unknown_when_a_later_attempt_is_denied() {
+        let mut retry = within(Duration::from_secs(10));
         let lost_reply = failing(FailureKind::Transient).with_outcome(Outcome::Unknown);
-        assert!(matches!(retry.decide(lost_reply, Instant::now()), Attempt::After(_)));
-        let Attempt::GiveUp(error) = retry.decide(failing(FailureKind::Denied), Instant::now()) else {
+        assert!(matches!(retry.decide(lost_reply, Instant::now()), Decision::RetryAfter(_)));
+        let Decision::GiveUp(error) = retry.decide(failing(FailureKind::Denied), Instant::now()) else {
             panic!("a denied request must not be repeated");
         };
         assert_eq!(error.outcome(), Outcome::Unknown);
+    }
+
+    #[test]
+    fn deadline_count_and_elapsed_time_each_end_the_retries() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let state = |attempts| RetryState {
+            attempts,
+            first_attempt: now,
+            deadline: now + 10 * second,
+            outcome: Outcome::NotDone,
+            idempotency: Idempotency::Idempotent,
+        };
+        let (error, open) = (failing(FailureKind::Throttled), RetryPolicy::default());
+        assert!(open.may_retry(&error, &state(1), now + 9 * second));
+        assert!(!open.may_retry(&error, &state(1), now + 10 * second));
+        let twice = RetryPolicy { max_retries: Some(2), ..open };
+        assert!(twice.may_retry(&error, &state(2), now) && !twice.may_retry(&error, &state(3), now));
+        let brief = RetryPolicy { max_elapsed: Some(second), ..open };
+        assert!(brief.may_retry(&error, &state(1), now + second));
+        assert!(!brief.may_retry(&error, &state(1), now + 2 * second));
+    }
+
+    #[test]
+    fn the_service_may_ask_for_a_longer_wait() {
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.wait(1, 0.5, &failing(FailureKind::Throttled)), Duration::from_millis(25));
+        assert_eq!(policy.wait(3, 1.0, &failing(FailureKind::Throttled)), Duration::from_millis(200));
+        let asked = failing(FailureKind::Throttled).with_retry_after(Duration::from_secs(3));
+        assert_eq!(policy.wait(1, 0.5, &asked), Duration::from_secs(3));
     }
 }

@@ -1,4 +1,4 @@
-use super::super::format::{Aggregated, sealed};
+use super::super::format::{AggregatedRecord, with_digest};
 use super::super::unpack;
 use super::*;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn user(key: &str, data: &'static [u8]) -> UserRecord {
 
 #[test]
 fn the_bytes_are_those_of_the_format() {
-    assert_eq!(pack(&[user("a", b"x")]), sealed(b"\x0a\x01a\x1a\x05\x08\x00\x1a\x01x"));
+    assert_eq!(pack(&[user("a", b"x")]), with_digest(b"\x0a\x01a\x1a\x05\x08\x00\x1a\x01x"));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn many_records_of_many_keys_take_no_time_each() {
     assert_eq!(packer.finish().len(), size);
 }
 
-/// Bytes of other makers; each file tells where it is from.
+/// Aggregates of other libraries; each file says where it is from.
 const GOLDEN: [&str; 3] = [
     include_str!("../../../tests/golden/aggregation/kinesis-aggregation-java.json"),
     include_str!("../../../tests/golden/aggregation/kinesis-aggregation-python.json"),
@@ -82,9 +82,9 @@ proptest! {
     #[test]
     fn what_is_packed_comes_out_the_same(users in users()) {
         let packed = pack(&users);
-        let message = Aggregated::decode(&packed[MAGIC.len()..packed.len() - DIGEST]).unwrap();
+        let message = AggregatedRecord::decode(&packed[MAGIC.len()..packed.len() - DIGEST_LEN]).unwrap();
         prop_assert_eq!(unpack(&packed), Ok(Some(users)));
-        prop_assert_eq!(sealed(&message.encode_to_vec()), packed, "as the protobuf library would write it");
+        prop_assert_eq!(with_digest(&message.encode_to_vec()), packed, "as the protobuf library would write it");
     }
 
     #[test]

@@ -101,6 +101,20 @@ async fn a_call_that_waited_for_credentials_until_its_end_was_not_sent() {
     assert_eq!(failed.outcome, Outcome::NotDone, "{}", failed.text);
 }
 
+#[tokio::test]
+async fn a_call_whose_server_reads_nothing_ends_at_its_limit() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Some(format!("http://{}", server.local_addr().unwrap()));
+    let connection = connect(&ConnectionSettings { endpoint, ..settings() }).await.unwrap();
+    let client = connection.kinesis_within(Duration::from_millis(100));
+    // More than the buffers of both sockets take, so that the request stalls midway.
+    let data = vec![b'x'; 16 << 20].into();
+    let call = client.put_record().stream_name("orders").partition_key("key").data(data).send();
+    let failed = tokio::time::timeout(Duration::from_secs(4), call).await.unwrap().unwrap_err();
+    let failed = super::super::failure::classify("Kinesis: PutRecord", failed);
+    assert_eq!((failed.kind, failed.outcome), (FailureKind::TimedOut, Outcome::Unknown), "{}", failed.text);
+}
+
 #[test]
 fn a_variable_with_an_invalid_endpoint_is_named() {
     struct One(&'static str);

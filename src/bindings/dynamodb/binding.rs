@@ -1,8 +1,8 @@
 //! The DynamoDB component: it has an output side only.
 
-use super::super::Toolbox;
-use super::super::attempts::Attempts;
-use super::super::metadata_names::MetadataNames;
+use super::super::Context;
+use super::super::metadata_check::MetadataCheck;
+use super::super::retry::RetryRunner;
 use super::context::TableContext;
 use super::operation::Operation;
 use super::output::Output;
@@ -44,20 +44,16 @@ impl Binding for DynamoDb {
 pub(crate) async fn connect(
     name: ComponentName,
     spec: Spec,
-    toolbox: &Toolbox,
+    process: &Context,
 ) -> Result<Arc<dyn Binding>, BindingError> {
     let Spec { table, connection, options, .. } = spec;
     let connection = aws::connect(&connection).await?;
-    let attempts = Attempts {
-        backoff: options.trying.backoff,
-        most_retries: options.trying.max_retries,
-        max_elapsed: options.trying.max_elapsed,
-        metrics: toolbox.metrics.output(name.as_str()),
-    };
+    let metrics = process.metrics.output(name.as_str());
+    let runner = RetryRunner { policy: options.retry.policy, metrics };
     let offered = options.allowed.iter().copied().map(Operation::as_str).collect();
-    let names = MetadataNames::new(name.as_str(), METADATA_KEYS);
-    let client = connection.dynamodb_within(options.trying.attempt_timeout);
+    let names = MetadataCheck::new(name.as_str(), METADATA_KEYS);
+    let client = connection.dynamodb_within(options.retry.attempt_timeout);
     let keys = KeyCache::new(options.key.clone());
-    let context = TableContext { connection, client, table, options, attempts, keys };
+    let context = TableContext { connection, client, table, options, runner, keys };
     Ok(Arc::new(DynamoDb { name, output: Output { context, offered, names } }))
 }

@@ -1,6 +1,6 @@
 //! What all operations use: the SDK client and its limits, the table and its key, retries and metrics.
 
-use super::super::attempts::{Attempts, Call};
+use super::super::retry::{Call, RetryRunner};
 use super::failure::{CallFailure, ErrorDetails};
 use super::options::Options;
 use super::table_key::KeyCache;
@@ -23,7 +23,7 @@ pub(super) struct TableContext {
     /// Name or ARN.
     pub(super) table: String,
     pub(super) options: Options,
-    pub(super) attempts: Attempts,
+    pub(super) runner: RetryRunner,
     pub(super) keys: KeyCache,
 }
 
@@ -63,7 +63,7 @@ impl TableContext {
             let sent = attempt();
             async move { sent.await.map_err(BindingError::from) }
         };
-        self.attempts.run(call, attempt).await.map(|spent| spent.value)
+        self.runner.run(call, attempt).await.map(|spent| spent.value)
     }
 
     /// The table's key: from the file, else as `DescribeTable` returned it. `None` where neither gives it.
@@ -92,6 +92,6 @@ impl TableContext {
 
     /// Counts writes that were refused before anything was sent.
     pub(super) fn count_refused(&self, writes: usize) {
-        (0..writes).for_each(|_| self.attempts.metrics.ended(RecordState::Refused, 0));
+        (0..writes).for_each(|_| self.runner.metrics.ended(RecordState::Refused, 0));
     }
 }

@@ -1,11 +1,11 @@
 //! The fields of a `bindings.aws.dynamodb` file beside table and connection.
 
-use super::super::trying::{self, Trying};
+use super::super::retry::RetryConfig;
 use super::codec::{AttributeTypes, ItemCodec, ItemFormat, NumberForm, StatedType};
 use super::operation::Operation;
 use crate::aws::{KeyAttribute, KeySchema};
 use crate::manifest::{Reader, nearest};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct Options {
     /// `returnConsumedCapacity`
     pub return_consumed_capacity: bool,
     /// `retryAmbiguous`: whether a conditional or counting write is sent again after an unknown outcome.
-    pub repeat_ambiguous: Repeat,
+    pub repeat_ambiguous: Idempotency,
     /// `statements`: texts of `exec` by name.
     pub statements: BTreeMap<String, String>,
     /// `maxInFlight`: concurrent calls of one bulk. Default 16.
@@ -59,7 +59,7 @@ pub struct Options {
     /// `maxBulkItems`: items of one bulk. Default 10,000.
     pub max_bulk_items: usize,
     /// Timeouts and retries.
-    pub trying: Trying,
+    pub retry: RetryConfig,
 }
 
 impl Options {
@@ -85,34 +85,20 @@ impl Options {
             max_response_size: reader.size("maxResponseSize", RESPONSE_SIZES).unwrap_or(4 << 20),
             allowed,
             return_consumed_capacity: reader.boolean("returnConsumedCapacity").unwrap_or(false),
-            repeat_ambiguous: if retry_ambiguous { Repeat::Freely } else { Repeat::UnlessUnknown },
+            repeat_ambiguous: if retry_ambiguous { Idempotency::Idempotent } else { Idempotency::NotIdempotent },
             statements,
             max_in_flight: count(reader, "maxInFlight", 16, 1_000),
             max_bulk_items: count(reader, "maxBulkItems", 10_000, 10_000),
-            trying: trying::read(reader, FIRST_WAIT),
+            retry: RetryConfig::read(reader, FIRST_WAIT),
         }
-    }
-}
-
-/// The name that the file uses for a field with two names. `None` when both are given, which is a fault.
-pub(super) fn either(reader: &mut Reader<'_>, name: &'static str, alias: &'static str) -> Option<&'static str> {
-    // Both are read, so that neither is reported as unknown.
-    let given = (reader.text(name).is_some(), reader.text(alias).is_some());
-    match given {
-        (true, true) => {
-            reader.fault(alias, format!("it is the same as `{name}`, which is also given"), "leave one of them out");
-            None
-        }
-        (false, true) => Some(alias),
-        (true, false) | (false, false) => Some(name),
     }
 }
 
 fn read_key(reader: &mut Reader<'_>) -> Option<KeySchema> {
-    let partition = either(reader, "partitionKeyName", "partitionKey");
-    let sort = either(reader, "sortKeyName", "sortKey");
-    let mut attribute = |field: Option<&'static str>| {
-        let name = reader.parsed(field?, attribute_name)?;
+    let partition = reader.name_or_alias("partitionKeyName", "partitionKey");
+    let sort = reader.name_or_alias("sortKeyName", "sortKey");
+    let mut attribute = |field: &'static str| {
+        let name = reader.parsed(field, attribute_name)?;
         Some(KeyAttribute { name, kind: None })
     };
     let (partition, sort) = (attribute(partition), attribute(sort));

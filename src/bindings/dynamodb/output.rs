@@ -1,6 +1,6 @@
 //! Finds the operation of a request.
 
-use super::super::metadata_names::MetadataNames;
+use super::super::metadata_check::MetadataCheck;
 use super::context::TableContext;
 use super::operation::{Access, Operation};
 use super::operations::{bulk, create, delete, exec, get, query, transact, transact_get, update};
@@ -16,7 +16,7 @@ pub(super) struct Output {
     /// The names of the allowed operations.
     pub(super) offered: Vec<&'static str>,
     /// Warns of misspelt request metadata.
-    pub(super) names: MetadataNames,
+    pub(super) names: MetadataCheck,
 }
 
 #[async_trait]
@@ -33,7 +33,7 @@ impl OutputBinding for Output {
                 let text = "the operation is not among the component's `allowedOperations`";
                 BindingError::new(FailureKind::Caller, text)
             })?;
-        self.names.judge(&request.metadata);
+        self.names.warn_about_unknown(&request.metadata);
         let request = Request::read(request, &cx.options).inspect_err(|_| match operation.access() {
             Some(Access::Write) => cx.count_refused(1),
             Some(Access::Read) | None => {}

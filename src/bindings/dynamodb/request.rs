@@ -1,6 +1,6 @@
 //! What every operation reads of its request's metadata.
 
-use super::super::attempts::{Call, time_allowed};
+use super::super::retry::{Call, time_allowed};
 use super::codec::{ItemCodec, ItemFormat, NumberForm};
 use super::expression::Condition;
 use super::failure::{CallFailure, invalid_request};
@@ -9,7 +9,7 @@ use super::request_data::{RawPlaceholders, parse_condition};
 use super::response::not_serializable;
 use crate::aws::Item;
 use crate::domain::{BindingError, InvokeRequest, Metadata};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -52,15 +52,15 @@ impl Request {
     /// When one of them is wrong.
     pub(super) fn read(request: InvokeRequest, options: &Options) -> Result<Self, BindingError> {
         let InvokeRequest { data, metadata, .. } = request;
-        let trying = &options.trying;
-        let time = time_allowed(metadata.get("timeout"), trying.request_timeout, trying.max_request_timeout)?;
+        let retry = &options.retry;
+        let time = time_allowed(metadata.get("timeout"), retry.request_timeout, retry.max_request_timeout)?;
         let codec = read_codec(&metadata, &options.codec)?;
         Ok(Self { data, metadata, codec, deadline: Instant::now() + time })
     }
 
     /// A read for this request; [`Call::writing`] makes it a write.
-    pub(super) const fn call(&self, operation: &'static str, repeat: Repeat) -> Call {
-        Call { operation, deadline: self.deadline, repeat, writes: 0 }
+    pub(super) const fn call(&self, operation: &'static str, idempotency: Idempotency) -> Call {
+        Call { operation, deadline: self.deadline, idempotency, writes: 0 }
     }
 
     /// `conditionExpression` with `expressionAttributeNames` and `expressionAttributeValues`, which are JSON texts.
@@ -79,11 +79,11 @@ impl Request {
     }
 
     /// `retryAmbiguous`, else the component's.
-    pub(super) fn repeat_ambiguous(&self, component: Repeat) -> Repeat {
+    pub(super) fn repeat_ambiguous(&self, component: Idempotency) -> Idempotency {
         match self.metadata.get("retryAmbiguous") {
             None => component,
-            Some(_) if self.metadata.is_true("retryAmbiguous") => Repeat::Freely,
-            Some(_) => Repeat::UnlessUnknown,
+            Some(_) if self.metadata.is_true("retryAmbiguous") => Idempotency::Idempotent,
+            Some(_) => Idempotency::NotIdempotent,
         }
     }
 

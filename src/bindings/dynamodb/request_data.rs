@@ -1,6 +1,6 @@
 //! Parses what several operations have in `data`: keys, conditions and placeholders. Pure.
 
-use super::super::shape::{self, shown};
+use super::super::strict_json::{self, shown};
 use super::codec::{ItemCodec, ItemFormat};
 use super::expression::{Condition, Placeholders};
 use super::failure::invalid_request;
@@ -21,7 +21,7 @@ pub(super) const OWN_VALUE: &str = ":bd_";
 /// # Errors
 /// With the field that is unknown, missing or given twice; never with a value.
 pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t [u8], form: &str) -> Result<T, BindingError> {
-    shape::read(text).map_err(|error| {
+    strict_json::read(text).map_err(|error| {
         let text = format!("`data` does not have the form of the operation: {}; send {form}", error.message());
         invalid_request(text)
     })

@@ -1,8 +1,8 @@
 //! Checks a `bindings.aws.dynamodb` file.
 
-use super::super::connection::{read_connection, read_direction};
-use super::super::names::{name_problem, not_allowed};
-use super::options::{Options, either};
+use super::super::connection::read_connection;
+use super::super::fields::{name_problem, not_allowed, read_direction};
+use super::options::Options;
 use crate::aws::{Arn, ConnectionSettings};
 use crate::domain::Direction;
 use crate::manifest::{Document, Faults, Notice, Reader};
@@ -35,7 +35,7 @@ impl Spec {
     /// Reads every field of the kind, whatever the document gives; what is wrong is left with the reader.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let field = either(reader, "table", "tableName").unwrap_or("table");
+        let field = reader.name_or_alias("table", "tableName");
         reader.required_text(field);
         let is_shown = reader.is_written(field);
         let table = reader.parsed(field, |text| parse_table(text, is_shown));

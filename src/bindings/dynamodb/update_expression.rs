@@ -1,6 +1,6 @@
 //! Updates: parsed from `data`, and the update expression that results. Pure.
 
-use super::super::shape::shown;
+use super::super::strict_json::shown;
 use super::codec::ItemCodec;
 use super::expression::{Condition, Placeholders};
 use super::failure::invalid_request;

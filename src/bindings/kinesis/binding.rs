@@ -1,9 +1,9 @@
-//! Both sides of a Kinesis component, joined.
+//! Connects a Kinesis component: its input, its output, or both.
 
-use super::super::Toolbox;
+use super::super::Context;
 use super::super::dead_letter::DeadLetter;
-use super::super::metadata_names::MetadataNames;
-use super::input::{Input, default_consumer};
+use super::super::metadata_check::MetadataCheck;
+use super::input::Input;
 use super::output::Output;
 use super::request::KEYS;
 use super::spec::Spec;
@@ -51,23 +51,23 @@ impl Binding for Kinesis {
 pub(crate) async fn connect(
     name: ComponentName,
     spec: Spec,
-    toolbox: &Toolbox,
+    context: &Context,
 ) -> Result<Arc<dyn Binding>, BindingError> {
     let connection = aws::connect(&spec.connection).await?;
-    let output = spec.direction.has_output().then(|| output(&name, &spec, &connection, toolbox));
+    let output = spec.direction.has_output().then(|| output(&name, &spec, &connection, context));
     let input = match spec.direction.has_input() {
-        true => Some(input(&name, &spec, &connection, toolbox).await?),
+        true => Some(input(&name, &spec, &connection, context).await?),
         false => None,
     };
     Ok(Arc::new(Kinesis { name, input, output }))
 }
 
-fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &Toolbox) -> Output {
-    let metrics = toolbox.metrics.output(name.as_str());
+fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &Context) -> Output {
+    let metrics = context.metrics.output(name.as_str());
     let attempt_timeout = spec.output.producer.attempt_timeout;
-    let settings = bounded(spec, fastrand::u64(..));
+    let settings = producer_settings(spec, fastrand::u64(..));
     let ports = Ports {
-        // With places of its own a call never waits for the input's or for a listing: the engine opens no more of them.
+        // With its own connection limit a call never waits for the input or for a listing.
         writer: Arc::new(Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout)),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
@@ -75,7 +75,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
     let dead_letter = spec.output.dead_letter.clone().map(|target| DeadLetter {
         component: name.clone(),
         target,
-        peers: toolbox.peers.clone(),
+        registry: context.registry.clone(),
         metrics: metrics.clone(),
     });
     Output {
@@ -83,19 +83,19 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, toolbox: &
         spec: spec.output.clone(),
         dead_letter,
         metrics,
-        names: MetadataNames::new(name.as_str(), KEYS),
+        metadata_check: MetadataCheck::new(name.as_str(), KEYS),
     }
 }
 
-/// The engine's settings, fitted to a writer that bounds its calls itself and knows which of them left.
-fn bounded(spec: &Spec, seed: u64) -> ProducerSettings {
+/// The producer's settings, adapted to a writer that limits the time of its calls itself.
+fn producer_settings(spec: &Spec, seed: u64) -> ProducerSettings {
     let settings = spec.output.producer.clone();
-    let places = spec.connection.max_connections.map_or(usize::MAX, NonZeroUsize::get);
+    let connections = spec.connection.max_connections.map_or(usize::MAX, NonZeroUsize::get);
     ProducerSettings {
         seed,
-        // Records that would only wait for a place among the open calls wait in the queue, where they are known as unsent.
-        max_in_flight: settings.max_in_flight.min(places),
-        // Only for a writer that hangs: it may wait for a place, call, and call again with other credentials.
+        // A record that cannot get a connection waits in the queue instead, where it is known as unsent.
+        max_in_flight: settings.max_in_flight.min(connections),
+        // Ends only a writer that hangs: the writer may wait for a connection, call, and call again with new credentials.
         attempt_timeout: settings.attempt_timeout * 3 + Duration::from_secs(1),
         ..settings
     }
@@ -105,15 +105,15 @@ async fn input(
     name: &ComponentName,
     spec: &Spec,
     connection: &Connection,
-    toolbox: &Toolbox,
+    context: &Context,
 ) -> Result<Input, BindingError> {
-    let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(&toolbox.app_id, name));
-    let lease_table = spec.lease_table.clone().unwrap_or_else(|| consumer.clone());
-    // An input that is certainly read goes before those whose app is still to be asked.
+    let consumer = spec.input.consumer(&context.app_id, name);
+    let lease_table = spec.input.lease_table(&consumer).to_owned();
+    // Inputs whose direction is explicit reserve their table at connect, before those whose app is still to be probed.
     if !spec.direction.needs_probe() {
-        toolbox.lease_tables.reserve(&lease_table, name)?;
+        context.lease_tables.reserve(&lease_table, name)?;
     }
-    let lease_connection = match &spec.lease_endpoint {
+    let lease_connection = match &spec.input.lease_endpoint {
         Some(endpoint) => {
             aws::connect(&ConnectionSettings { endpoint: Some(endpoint.clone()), ..spec.connection.clone() }).await?
         }
@@ -123,17 +123,15 @@ async fn input(
         binding: name.clone(),
         connection: connection.clone(),
         stream: spec.stream.clone(),
-        mode: spec.mode,
+        spec: spec.input.clone(),
         lease_table,
-        lease_tables: toolbox.lease_tables.clone(),
+        lease_tables: context.lease_tables.clone(),
         lease_connection,
         consumer,
-        initial_position: spec.initial_position,
-        lease_duration: spec.lease_duration,
-        drain_limit: toolbox.drain_limit,
-        // Each input is a worker of its own.
-        worker: WorkerId::new(format!("{}/{name}", toolbox.worker)),
+        drain_limit: context.drain_limit,
+        // Each input is its own worker, because each has its own leases.
+        worker: WorkerId::new(format!("{}/{name}", context.worker)),
         stream_state: Arc::default(),
-        metrics: toolbox.metrics.input(name.as_str()),
+        metrics: context.metrics.input(name.as_str()),
     })
 }

@@ -1,6 +1,6 @@
-//! `bulkCreate`: many items in one request. Each is judged by itself; a bad one fails alone.
+//! Reads the requests of `bulkCreate`: many items, of which a wrong one fails alone.
 
-use super::super::shape;
+use super::super::strict_json;
 use crate::domain::{BindingError, FailureKind, slice_or_copy};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,14 +9,13 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// No component takes more items (`maxBulkItems`), so no more are kept.
-const MOST: usize = 100_000;
+/// The largest `maxBulkItems`; further items are only counted.
+const MAX_ITEMS: usize = 100_000;
 
-/// The items as they were written.
 #[derive(Debug, Default)]
 struct Items<'a> {
     kept: Vec<&'a RawValue>,
-    counted: usize,
+    count: usize,
 }
 
 #[derive(Deserialize)]
@@ -43,52 +42,43 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         let mut items = Items::default();
-        while items.counted < MOST {
+        while items.count < MAX_ITEMS {
             let Some(item) = elements.next_element()? else { return Ok(items) };
             items.kept.push(item);
-            items.counted += 1;
+            items.count += 1;
         }
         while elements.next_element::<IgnoredAny>()?.is_some() {
-            items.counted += 1;
+            items.count += 1;
         }
         Ok(items)
     }
 }
 
-/// The items of a request, each as it was written.
+/// The items of a request, each as the text that was sent.
 ///
 /// # Errors
-/// `Caller` when `data` is not `{"items": […]}` or has none; `TooLarge` when there are more than `most`.
-pub(super) fn items(data: &[u8], most: usize) -> Result<Vec<&RawValue>, BindingError> {
-    let body: Body<'_> = shape::read(data).map_err(|error| {
+/// `Caller` when `data` is not `{"items": […]}` or has none; `TooLarge` when there are more than `max`.
+pub(super) fn items(data: &[u8], max: usize) -> Result<Vec<&RawValue>, BindingError> {
+    let body: Body<'_> = strict_json::read(data).map_err(|error| {
         let form = r#"{"items": [{"data": 1}]}"#;
-        refused(&format!("`data` must be an object with a list `items`, such as {form}: {}", error.message()))
+        invalid(&format!("`data` must be an object with a list `items`, such as {form}: {}", error.message()))
     })?;
-    let Items { kept, counted } = body.items;
-    if counted == 0 {
-        return Err(refused("`items` is empty: send at least one item"));
+    let Items { kept, count } = body.items;
+    if count == 0 {
+        return Err(invalid("`items` is empty: send at least one item"));
     }
-    if counted > most {
-        let text = format!("the request has {counted} items, and `maxBulkItems` is {most}: send fewer at once");
+    if count > max {
+        let text = format!("the request has {count} items, and `maxBulkItems` is {max}: send fewer at once");
         let error = BindingError::new(FailureKind::TooLarge, text);
-        return Err(error.with_detail("size", counted.to_string()).with_detail("limit", most.to_string()));
+        return Err(error.with_detail("size", count.to_string()).with_detail("limit", max.to_string()));
     }
     Ok(kept)
 }
 
-/// One item, read.
+/// An item that was read: a record without defaults. Shares the memory of the request where it can.
 #[derive(Debug)]
 pub(super) struct Item<'a> {
-    /// Given back in the answer as it was written.
-    pub(super) id: Option<&'a RawValue>,
-    /// What becomes of the rest.
-    pub(super) record: Result<ItemRecord<'a>, BindingError>,
-}
-
-/// What an item says about its record.
-#[derive(Debug)]
-pub(super) struct ItemRecord<'a> {
-    /// The exact text of its `data`; in the request's memory where that is not much more.
+    /// The exact text of its `data`.
     pub(super) data: Bytes,
     pub(super) partition_key: Option<Cow<'a, str>>,
     pub(super) explicit_hash_key: Option<Cow<'a, str>>,
@@ -97,7 +87,7 @@ pub(super) struct ItemRecord<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Fields<'a> {
-    #[serde(borrow, default, deserialize_with = "given")]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
     partition_key: Option<&'a RawValue>,
@@ -107,49 +97,48 @@ struct Fields<'a> {
     id: Option<&'a RawValue>,
 }
 
-/// Unlike an `Option` by itself, takes `null` for a value.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+/// Unlike the plain `Option`, takes `null` for a value.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads one item. `whole` is the buffer that holds it.
-pub(super) fn item<'a>(written: &'a RawValue, whole: &Bytes) -> Item<'a> {
-    match shape::read::<Fields<'a>>(written.get().as_bytes()) {
-        Ok(fields) => {
-            let id = fields.id.filter(|id| is_name(id));
-            let record = if fields.id.is_some() && id.is_none() {
-                Err(refused("the item's `id` must be a string or a number"))
-            } else {
-                record(&fields, whole)
-            };
-            Item { id, record }
+/// Reads one item, and its `id` even if the rest is wrong: the response repeats it as it was written. `body` is the buffer
+/// that holds the item.
+pub(super) fn read_item<'a>(
+    text: &'a RawValue,
+    body: &Bytes,
+) -> (Option<&'a RawValue>, Result<Item<'a>, BindingError>) {
+    match strict_json::read::<Fields<'a>>(text.get().as_bytes()) {
+        Ok(Fields { id: Some(id), .. }) if !is_name(id) => {
+            (None, Err(invalid("the item's `id` must be a string or a number")))
         }
-        Err(error) => Item { id: id_of(written), record: Err(refused(&format!("the item: {}", error.message()))) },
+        Ok(fields) => (fields.id, item(&fields, body)),
+        Err(error) => (id_of(text), Err(invalid(&format!("the item: {}", error.message())))),
     }
 }
 
-/// The name of an item that cannot be read otherwise, so that its caller knows which one failed.
-fn id_of(written: &RawValue) -> Option<&RawValue> {
+/// The `id` of an item that cannot be read otherwise, so that the caller knows which one failed.
+fn id_of(text: &RawValue) -> Option<&RawValue> {
     #[derive(Deserialize)]
-    struct Named<'a> {
+    struct WithId<'a> {
         #[serde(borrow, default)]
         id: Option<&'a RawValue>,
     }
-    // A list would be taken for the fields in their order.
-    let named = written.get().starts_with('{').then(|| serde_json::from_str::<Named<'_>>(written.get()).ok()).flatten();
-    named?.id.filter(|id| is_name(id))
+    // serde would also take an array, as the fields in their order.
+    let item = text.get().starts_with('{').then(|| serde_json::from_str::<WithId<'_>>(text.get()).ok()).flatten();
+    item?.id.filter(|id| is_name(id))
 }
 
 fn is_name(id: &RawValue) -> bool {
     id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
 }
 
-fn record<'a>(fields: &Fields<'a>, whole: &Bytes) -> Result<ItemRecord<'a>, BindingError> {
-    let data = fields.data.ok_or_else(|| refused("the item has no `data`"))?;
+fn item<'a>(fields: &Fields<'a>, body: &Bytes) -> Result<Item<'a>, BindingError> {
+    let data = fields.data.ok_or_else(|| invalid("the item has no `data`"))?;
     let partition_key = fields.partition_key.map(string).transpose();
     let explicit_hash_key = fields.explicit_hash_key.map(number).transpose();
-    Ok(ItemRecord {
-        data: slice_or_copy(whole, data.get().as_bytes()),
+    Ok(Item {
+        data: slice_or_copy(body, data.get().as_bytes()),
         partition_key: partition_key?.filter(|key| !key.is_empty()),
         explicit_hash_key: explicit_hash_key?.filter(|key| !key.is_empty()),
     })
@@ -159,15 +148,15 @@ fn string(value: &RawValue) -> Result<Cow<'_, str>, BindingError> {
     if let Ok(plain) = serde_json::from_str::<&str>(value.get()) {
         return Ok(Cow::Borrowed(plain));
     }
-    serde_json::from_str(value.get()).map(Cow::Owned).map_err(|_| refused("the item's keys must be strings"))
+    serde_json::from_str(value.get()).map(Cow::Owned).map_err(|_| invalid("the item's keys must be strings"))
 }
 
-/// A hash key may stand as a number too; its digits count, whatever their count.
+/// A hash key may be a number too, of any length: its digits are taken as text.
 fn number(value: &RawValue) -> Result<Cow<'_, str>, BindingError> {
     if value.get().starts_with('"') { string(value) } else { Ok(Cow::Borrowed(value.get())) }
 }
 
-fn refused(message: &str) -> BindingError {
+fn invalid(message: &str) -> BindingError {
     BindingError::new(FailureKind::Caller, message)
 }
 
@@ -179,7 +168,7 @@ mod tests {
     fn read(text: &str) -> Result<(String, Option<String>, Option<String>), String> {
         let whole = Bytes::copy_from_slice(text.as_bytes());
         let raw: &RawValue = serde_json::from_slice(&whole).unwrap();
-        let record = item(raw, &whole).record.map_err(|error| error.message().to_owned())?;
+        let record = read_item(raw, &whole).1.map_err(|error| error.message().to_owned())?;
         let data = String::from_utf8(record.data.to_vec()).unwrap();
         Ok((data, record.partition_key.map(Cow::into_owned), record.explicit_hash_key.map(Cow::into_owned)))
     }
@@ -199,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_item_is_told_what_is_wrong_with_it() {
+    fn the_error_of_a_wrong_item_says_what_is_wrong() {
         for (text, part) in [
             ("{}", "no `data`"),
             ("[1]", "not a JSON object"),
@@ -224,8 +213,8 @@ mod tests {
         ] {
             let whole = Bytes::copy_from_slice(text.as_bytes());
             let raw: &RawValue = serde_json::from_slice(&whole).unwrap();
-            let item = item(raw, &whole);
-            assert!(item.record.is_err() && item.id.map(RawValue::get) == id, "{text}: {:?}", item.id);
+            let (read_id, item) = read_item(raw, &whole);
+            assert!(item.is_err() && read_id.map(RawValue::get) == id, "{text}: {read_id:?}");
         }
     }
 
@@ -243,8 +232,8 @@ mod tests {
         ] {
             assert_eq!(count(text).unwrap_err().kind(), kind, "{text}");
         }
-        let many = format!("{{\"items\":[{}]}}", vec!["1"; MOST + 5].join(","));
-        let error = items(many.as_bytes(), MOST).unwrap_err();
+        let many = format!("{{\"items\":[{}]}}", vec!["1"; MAX_ITEMS + 5].join(","));
+        let error = items(many.as_bytes(), MAX_ITEMS).unwrap_err();
         assert!(error.message().starts_with("the request has 100005 items"), "{error}");
     }
 
@@ -254,10 +243,10 @@ mod tests {
             let list: Vec<_> = texts.iter().map(|text| serde_json::json!({"data": text, "id": text})).collect();
             let whole = Bytes::from(serde_json::json!({ "items": list }).to_string());
             for (raw, text) in items(&whole, 100).unwrap().into_iter().zip(&texts) {
-                let item = item(raw, &whole);
-                let data = item.record.unwrap().data;
+                let (id, item) = read_item(raw, &whole);
+                let data = item.unwrap().data;
                 prop_assert_eq!(&data, &format!("\"{text}\""));
-                prop_assert_eq!(item.id.unwrap().get(), format!("\"{text}\""));
+                prop_assert_eq!(id.unwrap().get(), format!("\"{text}\""));
             }
         }
     }

@@ -1,9 +1,9 @@
-//! What other tools call things, so that a file brought from them learns the names to use here.
+//! Field names of other tools, each with the name to write instead.
 
 use crate::manifest::ForeignNames;
 
-/// Redpanda Connect's `aws_kinesis`, the Kinesis Producer Library, Vector and Fluent Bit. Names that differ from ours
-/// only in case are read as ours and need no row.
+/// Redpanda Connect's `aws_kinesis`, the Kinesis Producer Library, Vector and Fluent Bit. Names that differ only in
+/// case from a field of bindd are read as that field and need no row.
 pub(super) const FOREIGN_NAMES: ForeignNames = &[
     // Redpanda Connect
     ("stream", "write `streamName`"),
@@ -13,8 +13,8 @@ pub(super) const FOREIGN_NAMES: ForeignNames = &[
     ("batching.count", "write `batchingMaxMessages`"),
     ("batching.byte_size", "write `batchingMaxSize`"),
     ("batching.period", "write `batchingMaxPublishDelay`"),
-    ("batching.check", "there is no such condition here; batches form by load"),
-    ("batching.processors", "there are no processors here; see `aggregation` and `compression`"),
+    ("batching.check", "there is no such condition; the size of batches follows the load"),
+    ("batching.processors", "there are no processors; see `aggregation` and `compression`"),
     ("max_retries", "write `maxRetries`; 0 is no retry here, -1 is no limit"),
     ("backoff.initial_interval", "write `backoffInitialInterval`"),
     ("backoff.max_interval", "write `backoffMaxInterval`"),
@@ -27,14 +27,14 @@ pub(super) const FOREIGN_NAMES: ForeignNames = &[
     ("credentials.token", "write `sessionToken`"),
     ("credentials.role", "write `assumeRoleArn`"),
     ("credentials.role_external_id", "write `assumeRoleExternalId`"),
-    // Dapr's and this project's own drafts
+    // Dapr, and drafts of this project
     ("streamArn", "write the ARN in `streamName`"),
     ("backOffMaxRetries", "write `maxRetries`"),
     ("backOffDuration", "write `backoffInitialInterval`"),
     ("orderingKey", "write `partitionKeyFrom` and `ordering: key`"),
     // Kinesis Producer Library
     ("AggregationEnabled", "write `aggregation: shard`, or `key`"),
-    ("AggregationMaxCount", "an aggregate is bounded by size alone; write `aggregation: shard`, or `key`"),
+    ("AggregationMaxCount", "the only limit of an aggregate is its size; write `aggregation: shard`, or `key`"),
     ("AggregationMaxSize", "write `aggregation: shard`, or `key`"),
     ("CollectionMaxCount", "write `batchingMaxMessages`"),
     ("CollectionMaxSize", "write `batchingMaxSize`"),
@@ -53,13 +53,13 @@ pub(super) const FOREIGN_NAMES: ForeignNames = &[
     ("request.concurrency", "write `maxInFlight`"),
     ("request.retry_attempts", "write `maxRetries`"),
     ("request.timeout_secs", "write `attemptTimeout`"),
-    ("request_retry_partial", "failed records of a batch are always sent again, alone"),
+    ("request_retry_partial", "only the failed records of a batch are sent again"),
     ("auth.assume_role", "write `assumeRoleArn`"),
     // Fluent Bit
     ("role_arn", "write `assumeRoleArn`"),
     ("external_id", "write `assumeRoleExternalId`"),
     ("simple_aggregation", "write `aggregation: key`"),
-    ("auto_retry_requests", "failed attempts are repeated; see `maxRetries`"),
+    ("auto_retry_requests", "failed attempts are retried; see `maxRetries`"),
     ("workers", "write `maxInFlight`"),
 ];
 
@@ -69,7 +69,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn each_name_stands_once() {
+    fn each_name_is_listed_once() {
         let names: HashSet<String> = FOREIGN_NAMES.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
         assert_eq!(names.len(), FOREIGN_NAMES.len());
     }

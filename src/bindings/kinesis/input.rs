@@ -1,34 +1,30 @@
-//! Records in: puts the engine, the lease table and one of the two ways of reading together.
+//! The input side: connects the consumer, the lease table, and polling or enhanced fan-out.
 
 use super::super::LeaseTables;
-use super::spec::Mode;
+use super::spec::{InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
 use crate::consumer::{ConsumerSettings, Ports, StreamState, Worker};
-use crate::domain::WorkerId;
-use crate::domain::{BindingError, ComponentName, EventHandler, InitialPosition, InputBinding, Retrieval, Stop};
+use crate::domain::{BindingError, ComponentName, EventHandler, InputBinding, Retrieval, Stop, WorkerId};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The input side of a Kinesis component.
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) binding: ComponentName,
     pub(super) connection: Connection,
     pub(super) stream: StreamRef,
-    pub(super) mode: Mode,
+    pub(super) spec: InputSpec,
     /// Names the registered stream consumer and, unless the file names another, the lease table.
     pub(super) consumer: String,
     pub(super) lease_table: String,
     pub(super) lease_tables: LeaseTables,
-    /// Where the lease table is; mostly the same as `connection`.
+    /// Differs from `connection` only with `leaseEndpoint`.
     pub(super) lease_connection: Connection,
-    pub(super) initial_position: InitialPosition,
-    pub(super) lease_duration: Duration,
     pub(super) drain_limit: Duration,
     pub(super) worker: WorkerId,
     /// Kept while the process runs, so that a restart of the input forgets nothing.
@@ -42,7 +38,7 @@ impl InputBinding for Input {
         self.stream_state.mark_started(Instant::now());
         self.lease_tables.reserve(&self.lease_table, &self.binding)?;
         let retrieval = tokio::select! {
-            // Biased: nothing was read yet, so a stop leaves nothing to settle.
+            // Biased: nothing was read yet, so a stop may win at once.
             biased;
             () = stop.asked() => return Ok(()),
             retrieval = self.retrieval() => retrieval?,
@@ -50,14 +46,18 @@ impl InputBinding for Input {
         let ports = Ports {
             directory: Arc::new(Directory::new(&self.connection, self.stream.clone())),
             retrieval,
-            leases: Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.lease_duration)),
+            leases: Arc::new(LeaseTable::new(
+                &self.lease_connection,
+                self.lease_table.clone(),
+                self.spec.lease_duration,
+            )),
             handler,
         };
         let settings = ConsumerSettings {
             lease_table: self.lease_table.as_str().into(),
             stream_state: Arc::clone(&self.stream_state),
-            initial_position: self.initial_position,
-            lease_duration: self.lease_duration,
+            initial_position: self.spec.initial_position,
+            lease_duration: self.spec.lease_duration,
             drain_limit: self.drain_limit,
             seed: fastrand::u64(..),
             ..ConsumerSettings::for_binding(self.binding.clone(), self.worker.clone())
@@ -76,29 +76,12 @@ impl InputBinding for Input {
 
 impl Input {
     async fn retrieval(&self) -> Result<Arc<dyn Retrieval>, BindingError> {
-        match self.mode {
+        match self.spec.mode {
             Mode::Shared => Ok(Arc::new(Polling::new(&self.connection, self.stream.clone()))),
             Mode::Extended => {
                 let fan_out = FanOut::register(&self.connection, self.stream.clone(), &self.consumer).await?;
                 Ok(Arc::new(fan_out))
             }
         }
-    }
-}
-
-/// The consumer's name where the file gives none: app and component, in the characters that table names allow.
-pub fn default_consumer(app_id: &str, binding: &ComponentName) -> String {
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() || "_.-".contains(letter) { letter } else { '-' };
-    format!("{app_id}-{binding}").chars().map(plain).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_default_consumer_is_a_valid_table_name() {
-        let binding = "orders in".parse().unwrap();
-        assert_eq!(default_consumer("shop:1", &binding), "shop-1-orders-in");
     }
 }

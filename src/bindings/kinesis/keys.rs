@@ -1,75 +1,71 @@
-//! Which key a record gets: the request's own, the component's, or a random one. Keys are read from the data as it was
-//! sent, before anything is decoded or compressed.
+//! The partition key and explicit hash key of a record: the request's, else the component's, else a random one. Keys in the
+//! data are read before it is decoded or compressed.
 
 use super::pointer::{NoText, Pointer};
 use crate::domain::{BindingError, FailureKind, PartitionKey};
 use std::borrow::Cow;
 
-/// Where a component takes partition keys from when a request names none.
+/// The component's partition key, for requests that give none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// From nowhere, whatever a request says: the stream distributes records by itself (`recordDistribution: auto`).
+    /// No key, whatever the request gives: Kinesis distributes the records (`recordDistribution: auto`).
     None,
     /// A random one for each record, as Dapr does.
     Random,
-    /// The same for all (`partitionKey`).
+    /// `partitionKey`
     Constant(PartitionKey),
-    /// Out of the data (`partitionKeyFrom`).
+    /// `partitionKeyFrom`
     Pointer(Pointer),
 }
 
-/// Where a component takes explicit hash keys from when a request names none.
+/// The component's explicit hash key, for requests that give none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashKeySource {
-    /// Records have none unless their request names one.
     None,
-    /// The same for all (`explicitHashKey`).
+    /// `explicitHashKey`
     Constant(u128),
-    /// Out of the data (`explicitHashKeyFrom`).
+    /// `explicitHashKeyFrom`
     Pointer(Pointer),
 }
 
 impl KeySource {
-    /// The key for one record. `stated` is the request's; `data` is the JSON text as it was sent.
+    /// The key of one record. `requested` is the request's own; `data` is the JSON text as it was sent.
     ///
     /// # Errors
-    /// `Caller` when the key cannot be used or the pointer leads to none.
-    pub(super) fn choose(&self, stated: Option<&str>, data: &[u8]) -> Result<Option<PartitionKey>, BindingError> {
-        match (self, stated) {
+    /// `Caller` when the key is not valid, or the data has none at the pointer's place.
+    pub(super) fn choose(&self, requested: Option<&str>, data: &[u8]) -> Result<Option<PartitionKey>, BindingError> {
+        match (self, requested) {
             (Self::None, _) => Ok(None),
-            (_, Some(key)) => parsed(key, || "`partitionKey`".to_owned()).map(Some),
+            (_, Some(key)) => partition_key(key, || "`partitionKey`".to_owned()).map(Some),
             (Self::Random, None) => {
                 let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
                 let mut buffer = uuid::Uuid::encode_buffer();
-                parsed(id.hyphenated().encode_lower(&mut buffer), || "the random key".to_owned()).map(Some)
+                partition_key(id.hyphenated().encode_lower(&mut buffer), || "the random key".to_owned()).map(Some)
             }
             (Self::Constant(key), None) => Ok(Some(key.clone())),
             (Self::Pointer(pointer), None) => {
-                let key = pointed(pointer, data, "partitionKeyFrom")?;
-                parsed(&key, || format!("`{pointer}` in the data (`partitionKeyFrom`)")).map(Some)
+                let key = value_at(pointer, data, "partitionKeyFrom")?;
+                partition_key(&key, || format!("`{pointer}` in the data (`partitionKeyFrom`)")).map(Some)
             }
         }
     }
 }
 
 impl HashKeySource {
-    /// The explicit hash key for one record, if any; as [`KeySource::choose`].
-    ///
-    /// # Errors
-    /// `Caller` when the hash key cannot be used or the pointer leads to none.
-    pub(super) fn choose(&self, stated: Option<&str>, data: &[u8]) -> Result<Option<u128>, BindingError> {
+    /// The explicit hash key of one record; arguments and errors as in [`KeySource::choose`].
+    pub(super) fn choose(&self, requested: Option<&str>, data: &[u8]) -> Result<Option<u128>, BindingError> {
         let number = |text: &str, place: &str| {
             let text = hash_key(text).ok_or_else(|| {
-                refused(format!("{place}: the explicit hash key must be a decimal number from 0 to 2^128 - 1"))
+                invalid(format!("{place}: the explicit hash key must be a decimal number from 0 to 2^128 - 1"))
             });
             text.map(Some)
         };
-        match (self, stated) {
+        match (self, requested) {
             (_, Some(text)) => number(text, "`explicitHashKey`"),
             (Self::None, None) => Ok(None),
             (Self::Constant(key), None) => Ok(Some(*key)),
             (Self::Pointer(pointer), None) => {
-                let text = pointed(pointer, data, "explicitHashKeyFrom")?;
+                let text = value_at(pointer, data, "explicitHashKeyFrom")?;
                 number(&text, &format!("`{pointer}` in the data (`explicitHashKeyFrom`)"))
             }
         }
@@ -81,18 +77,18 @@ pub(super) fn hash_key(text: &str) -> Option<u128> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-fn parsed(key: &str, place: impl Fn() -> String) -> Result<PartitionKey, BindingError> {
-    key.parse().map_err(|error| refused(format!("{}: {error}", place())))
+fn partition_key(key: &str, place: impl Fn() -> String) -> Result<PartitionKey, BindingError> {
+    key.parse().map_err(|error| invalid(format!("{}: {error}", place())))
 }
 
-fn pointed<'d>(pointer: &Pointer, data: &'d [u8], field: &str) -> Result<Cow<'d, str>, BindingError> {
+fn value_at<'d>(pointer: &Pointer, data: &'d [u8], field: &str) -> Result<Cow<'d, str>, BindingError> {
     pointer.text(data).map_err(|error: NoText| {
         let advice = "it must be a string, a number or a boolean, or the request must name a key itself";
-        refused(format!("`{pointer}` in the data (`{field}`): {error}; {advice}"))
+        invalid(format!("`{pointer}` in the data (`{field}`): {error}; {advice}"))
     })
 }
 
-fn refused(message: String) -> BindingError {
+fn invalid(message: String) -> BindingError {
     BindingError::new(FailureKind::Caller, message)
 }
 
@@ -104,17 +100,17 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn key(source: &KeySource, stated: Option<&str>, data: &str) -> Result<String, String> {
-        let key = source.choose(stated, data.as_bytes()).map_err(|error| error.message().to_owned())?;
+    fn key(source: &KeySource, requested: Option<&str>, data: &str) -> Result<String, String> {
+        let key = source.choose(requested, data.as_bytes()).map_err(|error| error.message().to_owned())?;
         Ok(key.map(|key| key.as_str().to_owned()).unwrap_or_default())
     }
 
     #[test]
-    fn the_request_comes_before_the_component_and_the_component_before_chance() {
+    fn the_key_of_the_request_wins_over_the_component_and_the_component_over_a_random_one() {
         let data = r#"{"customer": 7, "tags": []}"#;
         let from_data = KeySource::Pointer(pointer("/customer"));
         let constant = KeySource::Constant("all".parse().unwrap());
-        for (source, stated, expected) in [
+        for (source, requested, expected) in [
             (&from_data, Some("mine"), "mine"),
             (&from_data, None, "7"),
             (&constant, Some("mine"), "mine"),
@@ -122,34 +118,34 @@ mod tests {
             (&KeySource::Random, Some("mine"), "mine"),
             (&KeySource::None, Some("mine"), ""),
         ] {
-            assert_eq!(key(source, stated, data).as_deref(), Ok(expected), "{source:?}");
+            assert_eq!(key(source, requested, data).as_deref(), Ok(expected), "{source:?}");
         }
         let (first, second) = (key(&KeySource::Random, None, data), key(&KeySource::Random, None, data));
         assert!(first != second && first.unwrap().parse::<uuid::Uuid>().is_ok());
     }
 
     #[test]
-    fn a_key_that_cannot_be_used_is_refused_with_its_place() {
+    fn an_invalid_key_is_refused_with_its_place() {
         let long = "k".repeat(257);
-        for (source, stated, data, part) in [
+        for (source, requested, data, part) in [
             (KeySource::Random, Some(long.as_str()), "1", "`partitionKey`: the partition key has 257"),
             (KeySource::Pointer(pointer("/a/b")), None, r#"{"a":{"b":""}}"#, "`/a/b` in the data"),
             (KeySource::Pointer(pointer("/a")), None, r#"{"a":[]}"#, "there is an array at that place"),
             (KeySource::Pointer(pointer("/b")), None, r#"{"a":1}"#, "there is nothing at that place"),
         ] {
-            let message = key(&source, stated, data).unwrap_err();
+            let message = key(&source, requested, data).unwrap_err();
             assert!(message.contains(part) && !message.contains(&long), "{message}");
         }
     }
 
     #[test]
     fn hash_keys_are_decimal_numbers_below_two_to_the_128() {
-        let most = u128::MAX.to_string();
-        assert_eq!(HashKeySource::None.choose(Some(&most), b"").unwrap(), Some(u128::MAX));
+        let max = u128::MAX.to_string();
+        assert_eq!(HashKeySource::None.choose(Some(&max), b"").unwrap(), Some(u128::MAX));
         assert_eq!(HashKeySource::Constant(5).choose(None, b"").unwrap(), Some(5));
         assert_eq!(HashKeySource::None.choose(None, b"").unwrap(), None);
         let from_data = HashKeySource::Pointer(pointer("/h"));
-        let data = format!(r#"{{"h":{most}}}"#);
+        let data = format!(r#"{{"h":{max}}}"#);
         assert_eq!(from_data.choose(None, data.as_bytes()).unwrap(), Some(u128::MAX));
         for bad in ["340282366920938463463374607431768211456", "-1", "+1", "1e3", "0x1", "one"] {
             assert_eq!(HashKeySource::None.choose(Some(bad), b"").unwrap_err().kind(), FailureKind::Caller, "{bad}");

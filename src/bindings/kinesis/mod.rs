@@ -1,10 +1,9 @@
-//! `bindings.aws.kinesis`: records in, through leases, and records out.
+//! `bindings.aws.kinesis`: an input that consumes a stream under leases, and an output that writes records.
 //!
-//! The way of a record out: `output` reads the request (`request`), `keys` choose its partition, `payload` makes its
-//! bytes, the producer stores it, `answer` tells. `bulk` does the same for many items, each by itself. What fails for
-//! good goes to the dead letter binding, if the file names one.
+//! A record on its way out: `output` reads the request's options (`request`), `keys` chooses the partition key, `payload`
+//! makes the bytes, the producer writes the record, `response` reports the result. `bulk` reads requests with many items;
+//! a wrong item fails alone. A record that finally failed goes to the dead letter binding, if the file names one.
 
-mod answer;
 mod binding;
 mod bulk;
 mod foreign_names;
@@ -15,13 +14,13 @@ mod output_spec;
 mod payload;
 mod pointer;
 mod request;
+mod response;
 mod spec;
 mod timestamp;
 
 pub(super) use binding::connect;
-pub use input::default_consumer;
 pub use keys::{HashKeySource, KeySource};
 pub use output_spec::OutputSpec;
 pub use payload::{Compression, PayloadForm};
 pub use pointer::{InvalidPointer, Pointer};
-pub use spec::{Mode, Spec};
+pub use spec::{InputSpec, Mode, Spec};

@@ -1,12 +1,11 @@
-//! Records out: one request, one record, one true answer; or many items, each with its own.
+//! The output side of a Kinesis component: requests in, records to the producer.
 
-use super::super::dead_letter::{DeadLetter, LIMIT};
-use super::super::metadata_names::MetadataNames;
-use super::bulk::{Item, ItemRecord, item, items};
+use super::super::dead_letter::{DEAD_LETTER_TIMEOUT, DeadLetter};
+use super::super::metadata_check::MetadataCheck;
+use super::bulk::{Item, items, read_item};
 use super::output_spec::OutputSpec;
-use super::payload::PayloadForm;
-use super::request::{KEYS, Wishes};
-use super::{answer, request};
+use super::request::{KEYS, RequestOptions};
+use super::response;
 use crate::domain::{
     BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, Outcome, OutputBinding,
 };
@@ -18,22 +17,17 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use tokio::time::Instant;
 
-/// Dead letters of one bulk that are under way at once.
-const LETTERS_AT_ONCE: usize = 16;
+/// How many dead letters of one bulk are sent at the same time.
+const MAX_OPEN_DEAD_LETTERS: usize = 16;
 
-/// The output side of a Kinesis component.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Writes records.
     pub(super) producer: Producer,
-    /// What the file says.
     pub(super) spec: OutputSpec,
-    /// Takes what failed for good, if the file names one.
     pub(super) dead_letter: Option<DeadLetter>,
-    /// Counts what never reaches the producer.
+    /// Counts the records that are refused before they reach the producer.
     pub(super) metrics: OutputMetrics,
-    /// Tells of misspelt request metadata.
-    pub(super) names: MetadataNames,
+    pub(super) metadata_check: MetadataCheck,
 }
 
 #[async_trait]
@@ -47,11 +41,11 @@ impl OutputBinding for Output {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        self.names.judge(&request.metadata);
+        self.metadata_check.warn_about_unknown(&request.metadata);
         match request.operation.as_str() {
             "create" => self.create(request).await,
-            // The box keeps the future of single records small.
-            "bulkCreate" | "createBatch" => Box::pin(self.create_many(request)).await,
+            // Boxed, so that the future of a single record stays small.
+            "bulkCreate" | "createBatch" => Box::pin(self.bulk_create(request)).await,
             other => Err(BindingError::new(FailureKind::Caller, format!("there is no operation {other} here"))),
         }
     }
@@ -59,101 +53,100 @@ impl OutputBinding for Output {
 
 impl Output {
     async fn create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let (record, wishes) = self.prepared(request).inspect_err(|_| self.refused())?;
-        let record = wishes.compression.apply(record).await.inspect_err(|_| self.refused())?;
-        let returns_result = wishes.returns_result;
-        let kept = self.dead_letter.as_ref().map(|letters| (letters, record.clone()));
-        let mut result = self.producer.put(record, wishes.put).await;
-        if let Some((letters, record)) = kept {
-            result = Box::pin(settled(letters, record, result, Instant::now() + LIMIT)).await;
+        let (record, options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
+        let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
+        let returns_result = options.returns_result;
+        let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, record.clone()));
+        let mut result = self.producer.put(record, options.put).await;
+        if let Some((dead_letter, record)) = copy {
+            result = Box::pin(send_if_failed(dead_letter, record, result, Instant::now() + DEAD_LETTER_TIMEOUT)).await;
         }
-        Ok(answer::single(&result?, returns_result))
+        Ok(response::single(&result?, returns_result))
     }
 
-    fn prepared(&self, request: InvokeRequest) -> Result<(NewRecord, Wishes), BindingError> {
-        let mut wishes = Wishes::read(&request.metadata, &self.spec)?;
-        if request.form == DataForm::Raw {
-            request::no_decoding(&request.metadata)?;
-            wishes.form = PayloadForm::Text;
-        }
+    fn single_record(&self, request: InvokeRequest) -> Result<(NewRecord, RequestOptions), BindingError> {
+        let options = match request.form {
+            DataForm::Json => RequestOptions::read(&request.metadata, &self.spec)?,
+            DataForm::Raw => RequestOptions::read_raw(&request.metadata, &self.spec)?,
+        };
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
-        let item = ItemRecord { data: request.data, partition_key, explicit_hash_key };
-        Ok((self.record(item, &wishes)?, wishes))
+        let record = self.record(Item { data: request.data, partition_key, explicit_hash_key }, &options)?;
+        Ok((record, options))
     }
 
-    fn record(&self, item: ItemRecord<'_>, wishes: &Wishes) -> Result<NewRecord, BindingError> {
-        // Keys first: what follows may make the data unreadable.
+    fn record(&self, item: Item<'_>, options: &RequestOptions) -> Result<NewRecord, BindingError> {
+        // Keys first: once the data is decoded, a JSON pointer cannot be followed in it.
         let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &item.data)?;
         let explicit_hash_key = match partition_key {
             Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,
             None => None,
         };
-        let data = wishes.form.bytes(item.data)?;
-        Ok(NewRecord { data, partition_key, explicit_hash_key })
+        Ok(NewRecord { data: options.form.bytes(item.data)?, partition_key, explicit_hash_key })
     }
 
-    async fn create_many(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let whole = request.data;
-        let wishes = request::of_bulk(&request.metadata, &self.spec).inspect_err(|_| self.refused())?;
-        let written = items(&whole, self.spec.max_bulk_items).inspect_err(|_| self.refused())?;
-        let mut answers: Vec<(Option<&RawValue>, Option<BindingError>)> = Vec::with_capacity(written.len());
-        let mut records = Vec::with_capacity(written.len());
-        for written in written {
-            let Item { id, record } = item(written, &whole);
-            let record = match record.and_then(|record| self.record(record, &wishes)) {
-                Ok(record) => wishes.compression.apply(record).await,
+    async fn bulk_create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        let body = request.data;
+        let options = RequestOptions::read_bulk(&request.metadata, &self.spec).inspect_err(|_| self.count_refused())?;
+        let items = items(&body, self.spec.max_bulk_items).inspect_err(|_| self.count_refused())?;
+        let mut ids_and_errors: Vec<(Option<&RawValue>, Option<BindingError>)> = Vec::with_capacity(items.len());
+        let mut records = Vec::with_capacity(items.len());
+        for item in items {
+            let (id, item) = read_item(item, &body);
+            let record = match item.and_then(|item| self.record(item, &options)) {
+                Ok(record) => options.compression.apply(record).await,
                 Err(error) => Err(error),
             };
-            let refusal = record.map(|record| records.push(record)).inspect_err(|_| self.refused()).err();
-            answers.push((id, refusal));
+            let error = record.map(|record| records.push(record)).inspect_err(|_| self.count_refused()).err();
+            ids_and_errors.push((id, error));
         }
-        let mut results = self.put_all(records, wishes).await.into_iter();
-        let answers: Vec<_> = answers
+        let mut results = self.put_all(records, options).await.into_iter();
+        let results: Vec<_> = ids_and_errors
             .into_iter()
-            .map(|(id, refusal)| (id, refusal.map_or_else(|| results.next().unwrap_or_else(unanswered), Err)))
+            .map(|(id, error)| (id, error.map_or_else(|| results.next().unwrap_or_else(no_result), Err)))
             .collect();
-        match answers.first() {
-            // Nothing was attempted: the whole request is answered, not its items.
-            Some((_, Err(first))) if answers.iter().all(|(_, result)| was_closed(result)) => Err(first.clone()),
-            _ => Ok(answer::many(&answers)),
+        match results.first() {
+            // The producer is closed and nothing was attempted: that is the error of the whole request.
+            Some((_, Err(first))) if results.iter().all(|(_, result)| was_closed(result)) => Err(first.clone()),
+            _ => Ok(response::many(&results)),
         }
     }
 
-    async fn put_all(&self, records: Vec<NewRecord>, wishes: Wishes) -> Vec<Result<Written, BindingError>> {
+    async fn put_all(&self, records: Vec<NewRecord>, options: RequestOptions) -> Vec<Result<Written, BindingError>> {
         if records.is_empty() {
             return Vec::new();
         }
-        let Some(letters) = &self.dead_letter else { return self.producer.put_all(records, wishes.put).await };
-        let results = self.producer.put_all(records.clone(), wishes.put).await;
-        let until = Instant::now() + LIMIT;
-        let settling = records.into_iter().zip(results).map(|(record, result)| settled(letters, record, result, until));
-        futures_util::stream::iter(settling).buffered(LETTERS_AT_ONCE).collect().await
+        let Some(dead_letter) = &self.dead_letter else { return self.producer.put_all(records, options.put).await };
+        let results = self.producer.put_all(records.clone(), options.put).await;
+        let until = Instant::now() + DEAD_LETTER_TIMEOUT;
+        let sending = records.into_iter().zip(results);
+        let sending = sending.map(|(record, result)| send_if_failed(dead_letter, record, result, until));
+        futures_util::stream::iter(sending).buffered(MAX_OPEN_DEAD_LETTERS).collect().await
     }
 
-    fn refused(&self) {
+    fn count_refused(&self) {
         self.metrics.ended(RecordState::Refused, 0);
     }
 }
 
-async fn settled(
-    letters: &DeadLetter,
+async fn send_if_failed(
+    dead_letter: &DeadLetter,
     record: NewRecord,
     result: Result<Written, BindingError>,
     until: Instant,
 ) -> Result<Written, BindingError> {
     match result {
-        Err(failure) if is_final(&failure) => Err(letters.take(&record, failure, until).await),
+        Err(failure) if is_final(&failure) => Err(dead_letter.send(&record, failure, until).await),
         result => result,
     }
 }
 
-/// Whether the record was tried and its way ends with this failure. What was merely refused, by a full queue, a shard's
-/// limit or an order that must be kept, was never tried: its caller still has it and may send it again. While we stop,
-/// nothing else takes letters.
+/// Whether the record was attempted and will not be attempted again. A record that was refused by a full queue, a shard's
+/// limit or the ordering was never attempted: its caller may send it again. During shutdown the dead letter binding is
+/// closed too.
 fn is_final(failure: &BindingError) -> bool {
-    let was_tried = failure.details().iter().any(|(key, _)| *key == "attempts");
-    was_tried && failure.kind() != FailureKind::Closed
+    let was_attempted = failure.details().iter().any(|(key, _)| *key == "attempts");
+    was_attempted && failure.kind() != FailureKind::Closed
 }
 
 fn was_closed(result: &Result<Written, BindingError>) -> bool {
@@ -161,9 +154,9 @@ fn was_closed(result: &Result<Written, BindingError>) -> bool {
     result.as_ref().is_err_and(is_closed)
 }
 
-/// The producer answers for each record, so nobody gets this.
-fn unanswered() -> Result<Written, BindingError> {
-    Err(BindingError::new(FailureKind::Transient, "the record has no answer").with_outcome(Outcome::Unknown))
+/// Never used, because the producer returns one result for each record.
+fn no_result() -> Result<Written, BindingError> {
+    Err(BindingError::new(FailureKind::Transient, "the record has no result").with_outcome(Outcome::Unknown))
 }
 
 #[cfg(test)]
@@ -171,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_tried_becomes_a_dead_letter() {
+    fn only_a_record_that_was_attempted_becomes_a_dead_letter() {
         let failing = |kind| BindingError::new(kind, "no");
         for kind in [FailureKind::Throttled, FailureKind::Conflict, FailureKind::TimedOut, FailureKind::TooLarge] {
             assert!(!is_final(&failing(kind)), "{kind} without an attempt");

@@ -1,6 +1,6 @@
-//! What a file says about the output side, checked.
+//! The fields of the output side of a `bindings.aws.kinesis` file, read and checked.
 
-use super::super::trying::{self, Trying};
+use super::super::retry::RetryConfig;
 use super::keys::{HashKeySource, KeySource, hash_key};
 use super::payload::{Compression, PayloadForm};
 use super::pointer::Pointer;
@@ -8,7 +8,6 @@ use crate::domain::{ComponentName, PartitionKey};
 use crate::manifest::Reader;
 use crate::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
-    RetryPolicy,
 };
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -28,25 +27,25 @@ const DEFAULT_BULK_ITEMS: usize = 10_000;
 /// The output side of a Kinesis component.
 #[derive(Debug, Clone)]
 pub struct OutputSpec {
-    /// What the engine is told; `seed` is left for the connecting.
+    /// Settings of the producer; `seed` is set at connect.
     pub producer: ProducerSettings,
-    /// Where partition keys come from (`partitionKey`, `partitionKeyFrom`, `recordDistribution`).
+    /// `partitionKey`, `partitionKeyFrom`, `recordDistribution`
     pub partition_key: KeySource,
-    /// Where explicit hash keys come from (`explicitHashKey`, `explicitHashKeyFrom`).
+    /// `explicitHashKey`, `explicitHashKeyFrom`
     pub explicit_hash_key: HashKeySource,
     /// `rawPayload` and `decodeBase64`
     pub form: PayloadForm,
     /// `compression`, default `none`.
     pub compression: Compression,
-    /// `requestTimeout`: bound of one invocation with queue, limiter and retries. Default 10 s, at most
+    /// `requestTimeout`: limit of one invocation with queue, rate limit and retries. Default 10 s, at most
     /// `maxRequestTimeout`.
     pub request_timeout: Duration,
-    /// `maxRequestTimeout`: the most that a request may ask for by its `timeout`. Default 1 min, or `requestTimeout` if that
+    /// `maxRequestTimeout`: the largest `timeout` that a request may have. Default 1 min, or `requestTimeout` if that
     /// is longer.
     pub max_request_timeout: Duration,
     /// `maxBulkItems`: items in one `bulkCreate`. Default 10,000.
     pub max_bulk_items: usize,
-    /// `deadLetterBinding`: the component that takes what failed for good.
+    /// `deadLetterBinding`: the component that receives records that finally failed.
     pub dead_letter: Option<ComponentName>,
     /// `allowRawBody`: a body of `application/octet-stream` is the record itself.
     pub allow_raw_body: bool,
@@ -55,19 +54,18 @@ pub struct OutputSpec {
 }
 
 impl OutputSpec {
-    /// Reads the fields of the output side; what is wrong is left with the reader.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let trying = trying::read(reader, FIRST_WAIT);
-        let producer = read_producer(reader, trying);
+        let retry = RetryConfig::read(reader, FIRST_WAIT);
+        let producer = read_producer(reader, retry);
         let partition_key = read_partition_key(reader, &producer);
         Self {
             explicit_hash_key: read_hash_key(reader, &partition_key),
             partition_key,
             producer,
-            form: PayloadForm::of_component(flag(reader, "rawPayload"), flag(reader, "decodeBase64")),
+            form: PayloadForm::for_component(flag(reader, "rawPayload"), flag(reader, "decodeBase64")),
             compression: reader.one_of("compression", &Compression::WORDS).unwrap_or_default(),
-            request_timeout: trying.request_timeout,
-            max_request_timeout: trying.max_request_timeout,
+            request_timeout: retry.request_timeout,
+            max_request_timeout: retry.max_request_timeout,
             max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
             dead_letter: reader.parsed("deadLetterBinding", |text| {
                 let remedy = || "write the `metadata.name` of another output component".to_owned();
@@ -78,21 +76,21 @@ impl OutputSpec {
         }
     }
 
-    /// Whether records of several requests may go by one call.
+    /// Whether the output sends records of several requests in one call, and so needs `PutRecords`.
     #[must_use]
     pub fn shares_calls(&self) -> bool {
         self.producer.batching.is_enabled && self.producer.ordering != Ordering::Strict
     }
 
-    /// Whether limits or aggregates want to know the shards. Without the right to list them the output goes on, with what
-    /// the answers of the service tell.
+    /// Whether rate limits or aggregation need the list of shards. If `ListShards` is denied, the output works with what
+    /// responses and errors of Kinesis show.
     #[must_use]
-    pub fn wants_shards(&self) -> bool {
+    pub fn uses_shard_list(&self) -> bool {
         self.producer.rate_limit.mode != RateLimitMode::Off || self.producer.aggregation == Aggregation::Shard
     }
 }
 
-fn read_producer(reader: &mut Reader<'_>, trying: Trying) -> ProducerSettings {
+fn read_producer(reader: &mut Reader<'_>, retry: RetryConfig) -> ProducerSettings {
     let default = ProducerSettings::default();
     let ordering =
         reader.one_of("ordering", &[("none", Ordering::None), ("key", Ordering::Key), ("strict", Ordering::Strict)]);
@@ -102,7 +100,7 @@ fn read_producer(reader: &mut Reader<'_>, trying: Trying) -> ProducerSettings {
     if max_record_size > queue.bytes {
         reader.fault("maxQueueBytes", "the queue cannot hold one record of `maxRecordSize`", "raise it");
     }
-    let batching = read_batching(reader, trying.request_timeout);
+    let batching = read_batching(reader, retry.request_timeout);
     ProducerSettings {
         aggregation: read_aggregation(reader, ordering, batching),
         batching,
@@ -110,14 +108,10 @@ fn read_producer(reader: &mut Reader<'_>, trying: Trying) -> ProducerSettings {
         ordering,
         ordering_on_failure: read_ordering_on_failure(reader, ordering),
         rate_limit: read_rate_limit(reader),
-        retry: RetryPolicy {
-            max_retries: trying.max_retries,
-            backoff: trying.backoff,
-            max_elapsed: trying.max_elapsed,
-        },
+        retry: retry.policy,
         queue,
         max_record_size,
-        attempt_timeout: trying.attempt_timeout,
+        attempt_timeout: retry.attempt_timeout,
         seed: 0,
     }
 }
@@ -135,7 +129,7 @@ fn read_batching(reader: &mut Reader<'_>, request: Duration) -> Batching {
     let is_disabled = flag(reader, "disableBatching");
     let max_delay = duration(reader, "batchingMaxPublishDelay", Duration::ZERO..=MINUTE, default.max_delay);
     if max_delay >= request {
-        let remedy = "lower it: it is time that every request under load may lose";
+        let remedy = "lower it: it is time that every request under load may wait";
         reader.fault("batchingMaxPublishDelay", "it is not below `requestTimeout`", remedy);
     }
     let batching = Batching {
@@ -159,13 +153,13 @@ fn read_aggregation(reader: &mut Reader<'_>, ordering: Ordering, batching: Batch
     match (aggregation, ordering) {
         (Aggregation::None, _) => return aggregation,
         (Aggregation::Key | Aggregation::Shard, Ordering::Strict) => {
-            let problem = "`ordering: strict` sends each record by itself, so there is nothing to aggregate";
+            let problem = "`ordering: strict` sends each record alone, so there is nothing to aggregate";
             reader.fault("aggregation", problem, "leave one of them out, or write `ordering: key`");
         }
         (Aggregation::Key | Aggregation::Shard, Ordering::None | Ordering::Key) => {}
     }
     if !batching.is_enabled {
-        let problem = "without batching no records meet that could be aggregated";
+        let problem = "without batching there are no records to aggregate";
         reader.fault("aggregation", problem, "leave `disableBatching` or `aggregation` out");
     }
     aggregation
@@ -173,25 +167,26 @@ fn read_aggregation(reader: &mut Reader<'_>, ordering: Ordering, batching: Batch
 
 fn read_ordering_on_failure(reader: &mut Reader<'_>, ordering: Ordering) -> OrderingOnFailure {
     #[derive(Clone, Copy)]
-    enum Word {
+    enum OnFailure {
         Continue,
         Stop,
     }
-    let word = reader.one_of("orderingOnFailure", &[("continue", Word::Continue), ("stop", Word::Stop)]);
+    let on_failure =
+        reader.one_of("orderingOnFailure", &[("continue", OnFailure::Continue), ("stop", OnFailure::Stop)]);
     let window = reader.duration("orderingStopWindow", MILLISECOND..=24 * HOUR);
     let is_ordered = match ordering {
         Ordering::None => false,
         Ordering::Key | Ordering::Strict => true,
     };
-    match word {
-        Some(Word::Stop) => {
+    match on_failure {
+        Some(OnFailure::Stop) => {
             if !is_ordered {
                 let remedy = "write `ordering: key` or `strict`, or leave it out";
                 reader.fault("orderingOnFailure", "`stop` means nothing without an `ordering`", remedy);
             }
             OrderingOnFailure::Stop(window.unwrap_or(DEFAULT_STOP_WINDOW))
         }
-        Some(Word::Continue) | None => {
+        Some(OnFailure::Continue) | None => {
             if reader.is_given("orderingStopWindow") {
                 let remedy = "write `orderingOnFailure: stop`, or leave it out";
                 reader.fault("orderingStopWindow", "it has an effect only with `orderingOnFailure: stop`", remedy);
@@ -205,8 +200,8 @@ fn read_rate_limit(reader: &mut Reader<'_>) -> RateLimit {
     let default = RateLimit::default();
     let words = [("off", RateLimitMode::Off), ("fixed", RateLimitMode::Fixed), ("adaptive", RateLimitMode::Adaptive)];
     let mode = reader.one_of("rateLimitMode", &words).unwrap_or_default();
-    let records = reader.number("maxRecordsPerShardPerSecond", 1..=1_000_000).and_then(|most| u32::try_from(most).ok());
-    let bytes = reader.size("maxBytesPerShardPerSecond", KIB..=1 << 30).and_then(|most| u32::try_from(most).ok());
+    let records = reader.number("maxRecordsPerShardPerSecond", 1..=1_000_000).and_then(|max| u32::try_from(max).ok());
+    let bytes = reader.size("maxBytesPerShardPerSecond", KIB..=1 << 30).and_then(|max| u32::try_from(max).ok());
     if mode == RateLimitMode::Off {
         for field in ["maxRecordsPerShardPerSecond", "maxBytesPerShardPerSecond"] {
             if reader.is_given(field) {
@@ -228,8 +223,8 @@ fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> K
     let constant = reader.parsed("partitionKey", |text| {
         text.parse::<PartitionKey>().map_err(|error| (error.to_string(), "shorten it".to_owned()))
     });
-    let pointer = read_pointer(reader, ["partitionKeyFrom", "partitionKeyPath"]);
-    exclude(reader, "partitionKey", ["partitionKeyFrom", "partitionKeyPath"]);
+    let pointer_field = reader.name_or_alias("partitionKeyFrom", "partitionKeyPath");
+    let pointer = read_pointer(reader, pointer_field, "partitionKey");
     let words = [("partition-key", false), ("auto", true)];
     let is_auto = reader.one_of("recordDistribution", &words).unwrap_or(false);
     if !is_auto {
@@ -249,14 +244,14 @@ fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> K
     ];
     for field in ignored {
         if reader.is_given(field) {
-            let problem = "with `recordDistribution: auto` the stream takes no keys";
+            let problem = "with `recordDistribution: auto` records have no keys";
             reader.fault(field, problem, "leave it out, or leave `recordDistribution` out");
         }
     }
     let needs_keys =
         [("ordering", producer.ordering != Ordering::None), ("aggregation", producer.aggregation != Aggregation::None)];
     for (field, _) in needs_keys.iter().filter(|(_, needs)| *needs) {
-        let problem = "it goes by keys, and with `recordDistribution: auto` there are none";
+        let problem = "it needs keys, and with `recordDistribution: auto` there are none";
         reader.fault(field, problem, "leave one of them out");
     }
     KeySource::None
@@ -267,8 +262,8 @@ fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeyS
         hash_key(text)
             .ok_or_else(|| ("this is not a hash key".to_owned(), "write a decimal number below 2^128".to_owned()))
     });
-    let pointer = read_pointer(reader, ["explicitHashKeyFrom", "explicitHashKeyPath"]);
-    exclude(reader, "explicitHashKey", ["explicitHashKeyFrom", "explicitHashKeyPath"]);
+    let pointer_field = reader.name_or_alias("explicitHashKeyFrom", "explicitHashKeyPath");
+    let pointer = read_pointer(reader, pointer_field, "explicitHashKey");
     match (partition_key, constant, pointer) {
         (KeySource::None, _, _) | (_, None, None) => HashKeySource::None,
         (_, Some(key), _) => HashKeySource::Constant(key),
@@ -276,25 +271,17 @@ fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeyS
     }
 }
 
-/// The field's own name, or its other one; both at once are a fault.
-fn read_pointer(reader: &mut Reader<'_>, [name, alias]: [&'static str; 2]) -> Option<Pointer> {
-    let parse = |text: &str| {
+/// Reads a JSON pointer. It excludes the constant of the same key.
+fn read_pointer(reader: &mut Reader<'_>, field: &'static str, constant: &str) -> Option<Pointer> {
+    let pointer = reader.parsed(field, |text| {
         let remedy = || "write one such as `/order/customer`".to_owned();
         text.parse::<Pointer>().map_err(|error| (error.to_string(), remedy()))
-    };
-    let (first, second) = (reader.parsed(name, parse), reader.parsed(alias, parse));
-    if reader.is_given(name) && reader.is_given(alias) {
-        reader.fault(alias, format!("it is another name of `{name}`, which is given too"), "leave it out");
-    }
-    first.or(second)
-}
-
-fn exclude(reader: &mut Reader<'_>, constant: &str, pointers: [&'static str; 2]) {
-    let Some(pointer) = pointers.into_iter().find(|name| reader.is_given(name)) else { return };
-    if reader.is_given(constant) {
+    });
+    if reader.is_given(field) && reader.is_given(constant) {
         let problem = format!("`{constant}` is given too, and only one of them can be used");
-        reader.fault(pointer, problem, "leave one of them out");
+        reader.fault(field, problem, "leave one of them out");
     }
+    pointer
 }
 
 fn flag(reader: &mut Reader<'_>, name: &'static str) -> bool {

@@ -1,4 +1,4 @@
-//! From the text of `data` to the bytes of a record. Pure, but that compressing lets others have a turn.
+//! Makes the bytes of a record from the text of `data`: decoding, then compression.
 
 use crate::domain::{BindingError, FailureKind, Metadata, NewRecord};
 use bytes::Bytes;
@@ -6,10 +6,10 @@ use flate2::write::GzEncoder;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// Compressed in one go; about a millisecond of work.
-const PIECE: usize = 64 << 10;
+/// Bytes to compress between two yields to other tasks; about a millisecond of work.
+const CHUNK: usize = 64 << 10;
 
-/// How `data` becomes a record: as it is, as the content of a string, or as what a base64 string decodes to.
+/// How `data` becomes the bytes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PayloadForm {
     /// The exact JSON text; a string keeps its quotes, as in Dapr.
@@ -22,9 +22,8 @@ pub enum PayloadForm {
 }
 
 impl PayloadForm {
-    /// The form that the component's file asks for.
     #[must_use]
-    pub(super) const fn of_component(raw_payload: bool, decode_base64: bool) -> Self {
+    pub(super) const fn for_component(raw_payload: bool, decode_base64: bool) -> Self {
         match (decode_base64, raw_payload) {
             (true, _) => Self::Base64,
             (false, true) => Self::Content,
@@ -44,10 +43,10 @@ impl PayloadForm {
         }
     }
 
-    /// The record's bytes. They share the request's memory unless they had to be decoded.
+    /// The record's bytes. They share the request's memory unless something had to be decoded.
     ///
     /// # Errors
-    /// When another form is asked for and `data` is not a JSON string, or not base64.
+    /// `Caller` when `data` is not the JSON string, or not the base64, that the form needs.
     pub(super) fn bytes(self, data: Bytes) -> Result<Bytes, BindingError> {
         match self {
             Self::Text => Ok(data),
@@ -58,55 +57,48 @@ impl PayloadForm {
             Self::Base64 => {
                 let text = content(&data, "decodeBase64")?;
                 let decoded = base64_simd::STANDARD.decode_to_vec(text.as_bytes());
-                decoded
-                    .map(Bytes::from)
-                    .map_err(|_| refused("`data` is not valid base64, which `decodeBase64` demands"))
+                decoded.map(Bytes::from).map_err(|_| invalid("`data` is not valid base64, which `decodeBase64` needs"))
             }
         }
     }
 }
 
-/// The content of a JSON string; borrowed where nothing in it is escaped.
+/// The content of a JSON string; borrowed if nothing in it is escaped.
 fn content<'d>(data: &'d [u8], option: &str) -> Result<Cow<'d, str>, BindingError> {
     if let Ok(plain) = serde_json::from_slice::<&str>(data) {
         return Ok(Cow::Borrowed(plain));
     }
     let decoded = serde_json::from_slice(data).map(Cow::Owned);
-    decoded.map_err(|_| refused(&format!("`data` must be a JSON string when `{option}` is set")))
+    decoded.map_err(|_| invalid(&format!("`data` must be a JSON string when `{option}` is set")))
 }
 
-/// `compression`: what is done to the payload last, after keys were chosen.
+/// `compression`: the last step, after keys were chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Nothing.
     #[default]
     None,
-    /// A gzip member (RFC 1952) without name and time, so that equal payloads stay equal.
+    /// One gzip member (RFC 1952) without name and time, so that equal payloads give equal records.
     Gzip,
 }
 
 impl Compression {
-    /// The words for it.
     pub(super) const WORDS: [(&str, Self); 2] = [("none", Self::None), ("gzip", Self::Gzip)];
 
     /// The compression for one request, which may override the component's.
     ///
     /// # Errors
-    /// When the request asks for one that is not known.
+    /// `Caller` for an unknown compression.
     pub(super) fn for_request(self, metadata: &Metadata) -> Result<Self, BindingError> {
         let Some(word) = metadata.get("compression") else { return Ok(self) };
         let known = Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, compression)| *compression);
-        known.ok_or_else(|| refused("`compression` in the request's metadata must be `none` or `gzip`"))
+        known.ok_or_else(|| invalid("`compression` in the request's metadata must be `none` or `gzip`"))
     }
 
-    /// The record with its payload in its last form. Between pieces of the work other tasks have a turn.
-    ///
-    /// # Errors
-    /// When the encoder fails, which writing to memory does not.
+    /// The record with its payload compressed. Yields to other tasks between chunks.
     pub(super) async fn apply(self, record: NewRecord) -> Result<NewRecord, BindingError> {
         match self {
             Self::None => Ok(record),
-            // The box keeps the future of a plain record small.
+            // Boxed, so that the future of a plain record stays small.
             Self::Gzip => Ok(NewRecord { data: Box::pin(gzip(record.data)).await?, ..record }),
         }
     }
@@ -114,18 +106,18 @@ impl Compression {
 
 async fn gzip(data: Bytes) -> Result<Bytes, BindingError> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(data.len() / 4), flate2::Compression::default());
-    for piece in data.chunks(PIECE) {
-        encoder.write_all(piece).map_err(unpacked)?;
+    for chunk in data.chunks(CHUNK) {
+        encoder.write_all(chunk).map_err(not_compressed)?;
         tokio::task::yield_now().await;
     }
-    encoder.finish().map(Bytes::from).map_err(unpacked)
+    encoder.finish().map(Bytes::from).map_err(not_compressed)
 }
 
-fn unpacked(error: std::io::Error) -> BindingError {
+fn not_compressed(error: std::io::Error) -> BindingError {
     BindingError::new(FailureKind::Permanent, "the payload could not be compressed").with_source(error)
 }
 
-fn refused(message: &str) -> BindingError {
+fn invalid(message: &str) -> BindingError {
     BindingError::new(FailureKind::Caller, message)
 }
 
@@ -145,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_becomes_bytes_and_nonsense_is_refused() {
+    fn base64_is_decoded_and_anything_else_is_invalid() {
         assert_eq!(PayloadForm::Base64.bytes(Bytes::from_static(b"\"AP8=\"")).unwrap(), &[0_u8, 255][..]);
         for bad in ["\"a b\"", "{}", "17"] {
             let error = PayloadForm::Base64.bytes(Bytes::from_static(bad.as_bytes())).unwrap_err();
@@ -155,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_request_overrides_the_component() {
-        let component = PayloadForm::of_component(true, false);
+        let component = PayloadForm::for_component(true, false);
         assert_eq!(component.for_request(&Metadata::default()), PayloadForm::Content);
         assert_eq!(component.for_request(&metadata(&[("rawPayload", "false")])), PayloadForm::Text);
         assert_eq!(component.for_request(&metadata(&[("decodeBase64", "TRUE")])), PayloadForm::Base64);
@@ -168,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn gzip_gives_back_what_went_in_and_is_the_same_each_time() {
+    async fn gzip_is_lossless_and_deterministic() {
         let data = Bytes::from((0..200_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
         let record = NewRecord { data: data.clone(), partition_key: None, explicit_hash_key: Some(7) };
         let NewRecord { data: packed, explicit_hash_key, .. } = Compression::Gzip.apply(record.clone()).await.unwrap();
@@ -183,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_choose_the_compression_by_a_known_word() {
+    fn a_request_may_choose_a_known_compression() {
         let chosen = |word: &str| Compression::Gzip.for_request(&metadata(&[("compression", word)]));
         assert_eq!((chosen("none").unwrap(), chosen("").unwrap()), (Compression::None, Compression::Gzip));
         assert_eq!(chosen("zstd").unwrap_err().kind(), FailureKind::Caller);

@@ -1,4 +1,7 @@
-//! A JSON pointer (RFC 6901) into `data`, followed through the text itself: nothing is built but the one value.
+//! A JSON pointer (RFC 6901) into `data`, followed through the text.
+//!
+//! Why not `serde_json::Value::pointer`: it needs the whole tree of `data` in memory for each record, and it loses how a
+//! number is written (`1.50`, 20 digits), which must be part of the key. Here all but the one value is only skipped.
 
 use crate::domain::JsonText;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -7,25 +10,22 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// A pointer such as `/order/customer`.
+/// Such as `/order/customer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
     written: String,
     tokens: Vec<String>,
 }
 
-/// A text that is not a JSON pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPointer {
-    /// It does not begin as one.
     #[error("a JSON pointer begins with `/`")]
     NoSlash,
-    /// A `~` that escapes nothing.
     #[error("in a JSON pointer `~` stands only in `~0` (for `~`) and `~1` (for `/`)")]
     Tilde,
 }
 
-/// Why there is no text at the place. Says what is there, never its content.
+/// Why the pointer gives no key. Says what is at the place, never its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoText {
     #[error("there is nothing at that place")]
@@ -36,8 +36,8 @@ pub(super) enum NoText {
     NotJson,
 }
 
-/// The only fault of a string in data that was read as JSON before.
-const HALF_PAIR: NoText = NoText::Other("a string with half of a surrogate pair");
+/// The only error that a string can still have once the whole data was read as JSON.
+const LONE_SURROGATE: NoText = NoText::Other("a string with half of a surrogate pair");
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,30 +60,32 @@ fn unescape(token: &str) -> Result<String, InvalidPointer> {
     let mut rest = token;
     while let Some((plain, after)) = rest.split_once('~') {
         out.push_str(plain);
-        let mut letters = after.chars();
-        out.push(match letters.next() {
+        let mut chars = after.chars();
+        out.push(match chars.next() {
             Some('0') => '~',
             Some('1') => '/',
             Some(_) | None => return Err(InvalidPointer::Tilde),
         });
-        rest = letters.as_str();
+        rest = chars.as_str();
     }
     out.push_str(rest);
     Ok(out)
 }
 
 impl Pointer {
-    /// The string at the place, or the text of a number or boolean as it is written there.
+    /// The string at the place, or the text of a number or boolean as it is written.
     ///
     /// # Errors
-    /// When something else is there, or nothing.
+    /// When there is something else, or nothing.
     pub(super) fn text<'d>(&self, data: &'d [u8]) -> Result<Cow<'d, str>, NoText> {
         let mut value: &RawValue = serde_json::from_slice(data).map_err(|_| NoText::NotJson)?;
         for token in &self.tokens {
             value = member(value, token)?.ok_or(NoText::Missing)?;
         }
         match value.get().as_bytes().first() {
-            Some(b'"') => serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| HALF_PAIR),
+            Some(b'"') => {
+                serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| LONE_SURROGATE)
+            }
             Some(b'{') => Err(NoText::Other("an object")),
             Some(b'[') => Err(NoText::Other("an array")),
             Some(b'n') | None => Err(NoText::Other("null")),
@@ -92,12 +94,12 @@ impl Pointer {
     }
 }
 
-/// One step down; `None` when there is no such member, or nothing to step into.
+/// The member or element; `None` when there is no such one, or `value` is neither object nor array.
 fn member<'d>(value: &'d RawValue, token: &str) -> Result<Option<&'d RawValue>, NoText> {
     if !value.get().starts_with(['{', '[']) {
         return Ok(None);
     }
-    Step(token).deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| HALF_PAIR)
+    Step(token).deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| LONE_SURROGATE)
 }
 
 struct Step<'t>(&'t str);
@@ -117,7 +119,7 @@ impl<'de> Visitor<'de> for Step<'_> {
         f.write_str("an object or an array")
     }
 
-    /// Of members with one name the last counts, as in Go and JavaScript.
+    /// Of members with the same name the last one counts, as in Go and JavaScript.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
         while let Some(name) = map.next_key::<JsonText<'de>>()? {
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scalar_is_named() {
+    fn anything_but_a_scalar_is_an_error_that_names_it() {
         let data = r#"{"o": {}, "l": [1], "n": null, "s": "x"}"#;
         for (pointer, why) in [
             ("/o", NoText::Other("an object")),
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pointers_are_pointers() {
+    fn a_pointer_begins_with_a_slash_and_escapes_correctly() {
         assert_eq!("order".parse::<Pointer>(), Err(InvalidPointer::NoSlash));
         assert_eq!("".parse::<Pointer>(), Err(InvalidPointer::NoSlash));
         for bad in ["/a~", "/a~2", "/~~0"] {
@@ -218,9 +220,9 @@ mod tests {
     }
 
     proptest! {
-        /// `serde_json` has pointers of its own, over a parsed tree.
+        /// `serde_json` follows pointers over a parsed tree.
         #[test]
-        fn every_place_is_the_one_that_serde_json_means(data in value(), pointer in "(/([ab2]|~0|~1|0|1){0,2}){1,4}") {
+        fn the_result_is_that_of_serde_json(data in value(), pointer in "(/([ab2]|~0|~1|0|1){0,2}){1,4}") {
             let expected = match data.pointer(&pointer) {
                 None => Err(NoText::Missing),
                 Some(Value::String(text)) => Ok(text.clone()),

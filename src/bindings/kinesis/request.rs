@@ -1,13 +1,13 @@
-//! What a request's metadata asks for. Keys that nobody knows have no effect, as in Dapr.
+//! The options in a request's metadata. Unknown names have no effect, as in Dapr.
 
-use super::super::attempts::time_allowed;
+use super::super::retry::time_allowed;
 use super::output_spec::OutputSpec;
 use super::payload::{Compression, PayloadForm};
 use crate::domain::{BindingError, FailureKind, Metadata, SequenceNumber};
 use crate::producer::PutOptions;
 use tokio::time::Instant;
 
-/// The metadata that requests may carry, in its true case.
+/// Names of the metadata that has an effect.
 pub(super) const KEYS: &[&str] = &[
     "partitionKey",
     "explicitHashKey",
@@ -20,22 +20,22 @@ pub(super) const KEYS: &[&str] = &[
     "decodeBase64",
 ];
 
-/// The wishes of one request, those of the component where it has none.
+/// The options of one request; where it gives none, those of the component.
 #[derive(Debug, Clone)]
-pub(super) struct Wishes {
+pub(super) struct RequestOptions {
     pub(super) put: PutOptions,
     pub(super) form: PayloadForm,
     pub(super) compression: Compression,
     pub(super) returns_result: bool,
 }
 
-impl Wishes {
-    /// Reads them. The time runs from here.
+impl RequestOptions {
+    /// Reads the options of a single record. The request's timeout begins now.
     ///
     /// # Errors
-    /// `Caller` for a value that makes no sense.
+    /// `Caller` for a value that is not valid.
     pub(super) fn read(metadata: &Metadata, spec: &OutputSpec) -> Result<Self, BindingError> {
-        let is_set = |key: &str, usual: bool| metadata.get(key).map_or(usual, |_| metadata.is_true(key));
+        let is_set = |key: &str, default: bool| metadata.get(key).map_or(default, |_| metadata.is_true(key));
         let time = time_allowed(metadata.get("timeout"), spec.request_timeout, spec.max_request_timeout)?;
         let after = metadata.get("sequenceNumberForOrdering").map(sequence_number).transpose()?;
         Ok(Self {
@@ -49,34 +49,41 @@ impl Wishes {
             returns_result: is_set("returnResult", spec.return_result),
         })
     }
-}
 
-/// The wishes of a bulk, which are those of each of its items.
-///
-/// # Errors
-/// As [`Wishes::read`], and for metadata that can only be meant for one record.
-pub(super) fn of_bulk(metadata: &Metadata, spec: &OutputSpec) -> Result<Wishes, BindingError> {
-    let wishes = Wishes::read(metadata, spec)?;
-    if wishes.put.after.is_some() {
-        let why = "`sequenceNumberForOrdering` is meant for one record: leave it out of a bulk, or use `create`";
-        return Err(BindingError::new(FailureKind::Caller, why));
+    /// Reads the options of a bulk, which apply to each of its items.
+    ///
+    /// # Errors
+    /// As [`RequestOptions::read`], and for `sequenceNumberForOrdering`, which only a single record can have.
+    pub(super) fn read_bulk(metadata: &Metadata, spec: &OutputSpec) -> Result<Self, BindingError> {
+        let options = Self::read(metadata, spec)?;
+        if options.put.after.is_some() {
+            return Err(invalid(
+                "`sequenceNumberForOrdering` is for a single record: leave it out of a bulk, or use `create`",
+            ));
+        }
+        Ok(options)
     }
-    Ok(wishes)
-}
 
-/// A raw body is the record as it is.
-///
-/// # Errors
-/// `Caller` when the request asks to decode a JSON string that is not there.
-pub(super) fn no_decoding(metadata: &Metadata) -> Result<(), BindingError> {
-    let Some(key) = ["rawPayload", "decodeBase64"].into_iter().find(|key| metadata.is_true(key)) else { return Ok(()) };
-    let why = format!("`{key}` decodes a JSON string, and this body is the record itself: leave it out");
-    Err(BindingError::new(FailureKind::Caller, why))
+    /// Reads the options of a raw body, which is the record itself and not JSON.
+    ///
+    /// # Errors
+    /// As [`RequestOptions::read`], and for options that decode a JSON string.
+    pub(super) fn read_raw(metadata: &Metadata, spec: &OutputSpec) -> Result<Self, BindingError> {
+        match ["rawPayload", "decodeBase64"].into_iter().find(|key| metadata.is_true(key)) {
+            Some(key) => Err(invalid(&format!(
+                "`{key}` decodes a JSON string, and this body is the record itself: leave it out"
+            ))),
+            None => Ok(Self { form: PayloadForm::Text, ..Self::read(metadata, spec)? }),
+        }
+    }
 }
 
 fn sequence_number(text: &str) -> Result<SequenceNumber, BindingError> {
     text.parse().map_err(|_| {
-        let why = "`sequenceNumberForOrdering` in the request's metadata is not a sequence number: write its digits";
-        BindingError::new(FailureKind::Caller, why)
+        invalid("`sequenceNumberForOrdering` in the request's metadata is not a sequence number: write its digits")
     })
+}
+
+fn invalid(message: &str) -> BindingError {
+    BindingError::new(FailureKind::Caller, message)
 }

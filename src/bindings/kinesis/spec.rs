@@ -1,13 +1,12 @@
-//! What a `bindings.aws.kinesis` file says, checked.
+//! The fields of a `bindings.aws.kinesis` file, read and checked.
 
-use super::super::connection::{read_connection, read_direction, read_endpoint, read_route};
-use super::super::names::{name_problem, not_allowed, read_name};
+use super::super::connection::read_connection;
+use super::super::fields::{name_problem, not_allowed, read_direction, read_endpoint, read_name, read_route};
 use super::foreign_names::FOREIGN_NAMES;
-use super::input::default_consumer;
 use super::output_spec::OutputSpec;
 use super::timestamp::parse_timestamp;
 use crate::aws::{ConnectionSettings, InvalidStream, StreamRef};
-use crate::domain::{Direction, InitialPosition, Timestamp};
+use crate::domain::{ComponentName, Direction, InitialPosition, Timestamp};
 use crate::manifest::{Document, Faults, Notice, Reader};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -30,38 +29,44 @@ pub enum Mode {
     Extended,
 }
 
-/// A Kinesis component, checked; nothing was contacted.
+/// A Kinesis component whose file was checked; nothing was contacted.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// `streamName` (Dapr's name; `stream` in other tools): name or ARN.
     pub stream: StreamRef,
-    /// `consumerName`: who shares the leases, and the registered consumer of mode `extended`; app id and component
-    /// name when absent.
-    pub consumer_name: Option<String>,
-    /// `mode`, default `shared`.
-    pub mode: Mode,
-    /// Region, endpoint, keys and connection options.
+    /// Region, endpoint, credentials and connection options.
     pub connection: ConnectionSettings,
     /// `direction`
     pub direction: Direction,
-    /// `route`: the app's path, with its leading `/`; the component's name when absent.
-    pub route: Option<String>,
-    /// `initialPosition`, with `initialTimestamp`; default `latest`.
-    pub initial_position: InitialPosition,
-    /// `leaseDuration`: how long a lease may go unrenewed before a peer takes it. 500 ms to 1 h, default 10 s.
-    pub lease_duration: Duration,
-    /// `leaseTable`: the DynamoDB table with the leases; the consumer's name when absent.
-    pub lease_table: Option<String>,
-    /// `leaseEndpoint`: another endpoint for the lease table than `endpoint`, for emulators with a port for each
-    /// service.
-    pub lease_endpoint: Option<String>,
-    /// What belongs to the output side alone.
+    /// Fields of the input side.
+    pub input: InputSpec,
+    /// Fields of the output side.
     pub output: OutputSpec,
 }
 
+/// The input side of a Kinesis component.
+#[derive(Debug, Clone)]
+pub struct InputSpec {
+    /// `consumerName`: names the registered consumer of mode `extended` and, without `leaseTable`, the lease table.
+    /// Inputs that share it share the shards.
+    pub consumer_name: Option<String>,
+    /// `mode`, default `shared`.
+    pub mode: Mode,
+    /// `route`: the app's path, with its leading `/`; without it, the component's name.
+    pub route: Option<String>,
+    /// `initialPosition`, with `initialTimestamp`; default `latest`.
+    pub initial_position: InitialPosition,
+    /// `leaseDuration`: how long a lease is valid after its last renewal. 500 ms to 1 h, default 10 s.
+    pub lease_duration: Duration,
+    /// `leaseTable`: the DynamoDB table with the leases; without it, the consumer's name.
+    pub lease_table: Option<String>,
+    /// `leaseEndpoint`: endpoint of the lease table where it is not `endpoint`, for emulators with one port per service.
+    pub lease_endpoint: Option<String>,
+}
+
 impl Spec {
-    /// Checks a document. All of its faults are found, not only the first. With faults, what is wrong or missing has its
-    /// default, so that others may still look at the rest; it must not be connected.
+    /// Checks a document and finds all of its faults. With faults, the default stands for what is wrong or missing, so that
+    /// cross checks can still look at the rest; such a spec must not be connected.
     #[must_use]
     pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
         let mut reader = document.reader();
@@ -71,7 +76,7 @@ impl Spec {
         (spec, faults, notices)
     }
 
-    /// Reads every field of the kind, whatever the document gives; what is wrong is left with the reader.
+    /// Reads every field of the kind, whatever the document gives; faults are left with the reader.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required_text("streamName");
@@ -80,46 +85,24 @@ impl Spec {
         let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
         let connection = read_connection(reader, region);
         let direction = read_direction(reader);
-        let (input, of_input) = reader.given_among(InputSide::read);
-        let (output, of_output) = reader.given_among(OutputSpec::read);
+        let (input, input_fields) = reader.given_among(InputSpec::read);
+        let (output, output_fields) = reader.given_among(OutputSpec::read);
         if !direction.has_input() {
-            tell_idle(reader, "`output` leaves the input side out", &of_input);
+            notice_unused(reader, "`output` leaves the input side out", &input_fields);
         }
         if direction.has_input() && !reader.is_given("consumerName") {
             check_default_consumer(reader, &input);
         }
         if !direction.has_output() {
-            tell_idle(reader, "`input` leaves the output side out", &of_output);
+            notice_unused(reader, "`input` leaves the output side out", &output_fields);
         }
-        Self {
-            // A stand-in: what is wrong with the stream is a fault already.
-            stream: stream.unwrap_or_else(|| StreamRef::Name(String::new())),
-            consumer_name: input.consumer_name,
-            mode: input.mode,
-            connection,
-            direction,
-            route: input.route,
-            initial_position: input.initial_position,
-            lease_duration: input.lease_duration,
-            lease_table: input.lease_table,
-            lease_endpoint: input.lease_endpoint,
-            output,
-        }
+        // A missing or wrong stream has its fault already; the empty name only fills the field.
+        let stream = stream.unwrap_or_else(|| StreamRef::Name(String::new()));
+        Self { stream, connection, direction, input, output }
     }
 }
 
-/// The fields that mean something only to the input side.
-struct InputSide {
-    consumer_name: Option<String>,
-    mode: Mode,
-    route: Option<String>,
-    initial_position: InitialPosition,
-    lease_duration: Duration,
-    lease_table: Option<String>,
-    lease_endpoint: Option<String>,
-}
-
-impl InputSide {
+impl InputSpec {
     fn read(reader: &mut Reader<'_>) -> Self {
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
         let names_table = !reader.is_given("leaseTable");
@@ -133,9 +116,27 @@ impl InputSide {
             lease_endpoint: read_endpoint(reader, "leaseEndpoint"),
         }
     }
+
+    /// The consumer's name, by default made of app id and component name.
+    #[must_use]
+    pub fn consumer(&self, app_id: &str, component: &ComponentName) -> String {
+        self.consumer_name.clone().unwrap_or_else(|| default_consumer(app_id, component))
+    }
+
+    /// The lease table of a consumer of that name.
+    #[must_use]
+    pub fn lease_table<'a>(&'a self, consumer: &'a str) -> &'a str {
+        self.lease_table.as_deref().unwrap_or(consumer)
+    }
 }
 
-fn tell_idle(reader: &mut Reader<'_>, why: &str, fields: &[&str]) {
+/// App id and component name, in the characters that names of tables and consumers allow.
+fn default_consumer(app_id: &str, component: &ComponentName) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
+    format!("{app_id}-{component}").chars().map(plain).collect()
+}
+
+fn notice_unused(reader: &mut Reader<'_>, why: &str, fields: &[&str]) {
     if !fields.is_empty() {
         let fields: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
         reader.notice("direction", &format!("{why}, so these have no effect: {}", fields.join(", ")));
@@ -144,36 +145,40 @@ fn tell_idle(reader: &mut Reader<'_>, why: &str, fields: &[&str]) {
 
 fn read_initial_position(reader: &mut Reader<'_>) -> InitialPosition {
     #[derive(Clone, Copy)]
-    enum Word {
+    enum Position {
         Latest,
         TrimHorizon,
         AtTimestamp,
     }
-    let words = [("latest", Word::Latest), ("trim_horizon", Word::TrimHorizon), ("at_timestamp", Word::AtTimestamp)];
-    let word = reader.one_of("initialPosition", &words).unwrap_or(Word::Latest);
+    let words = [
+        ("latest", Position::Latest),
+        ("trim_horizon", Position::TrimHorizon),
+        ("at_timestamp", Position::AtTimestamp),
+    ];
+    let position = reader.one_of("initialPosition", &words).unwrap_or(Position::Latest);
     let is_given = reader.is_given("initialTimestamp");
-    let moment = reader.parsed("initialTimestamp", |text| {
+    let timestamp = reader.parsed("initialTimestamp", |text| {
         let remedy = || "write it as `2026-01-31T08:00:00Z`, or as seconds or milliseconds since 1970".to_owned();
-        parse_timestamp(text).ok_or_else(|| ("this is not a moment".to_owned(), remedy()))
+        parse_timestamp(text).ok_or_else(|| ("this is not a date and time".to_owned(), remedy()))
     });
-    match word {
-        Word::AtTimestamp => {
+    match position {
+        Position::AtTimestamp => {
             if !is_given {
                 reader.fault(
                     "initialTimestamp",
-                    "`at_timestamp` needs a moment",
+                    "`at_timestamp` needs a date and time",
                     "add it, such as `2026-01-31T08:00:00Z`",
                 );
             }
-            InitialPosition::AtTimestamp(moment.unwrap_or(Timestamp::from_millis(0)))
+            InitialPosition::AtTimestamp(timestamp.unwrap_or(Timestamp::from_millis(0)))
         }
-        Word::Latest | Word::TrimHorizon if is_given => {
+        Position::Latest | Position::TrimHorizon if is_given => {
             let remedy = "write `initialPosition: at_timestamp`, or leave `initialTimestamp` out";
             reader.fault("initialTimestamp", "it has an effect only with `at_timestamp`", remedy);
             InitialPosition::Latest
         }
-        Word::Latest => InitialPosition::Latest,
-        Word::TrimHorizon => InitialPosition::TrimHorizon,
+        Position::Latest => InitialPosition::Latest,
+        Position::TrimHorizon => InitialPosition::TrimHorizon,
     }
 }
 
@@ -188,7 +193,7 @@ fn parse_stream(text: &str, is_shown: bool) -> Result<StreamRef, (String, String
     })
 }
 
-/// A consumer's name must be good for a registered consumer, and for a table where it names the lease table.
+/// The name must be valid for a registered consumer and, where it names the lease table, for a table too.
 fn read_consumer_name(reader: &mut Reader<'_>, names_table: bool) -> Option<String> {
     if names_table {
         let lengths = *TABLE_NAME.start()..=*CONSUMER_NAME.end();
@@ -198,20 +203,31 @@ fn read_consumer_name(reader: &mut Reader<'_>, names_table: bool) -> Option<Stri
     }
 }
 
-/// The default is made of allowed characters, but it may be too long. Without an app id, the shortest one is assumed.
-fn check_default_consumer(reader: &mut Reader<'_>, input: &InputSide) {
-    let most = match (input.mode, &input.lease_table) {
+/// The default has only allowed characters, but it may be too long. Where the app id is not known, it is taken for short.
+fn check_default_consumer(reader: &mut Reader<'_>, input: &InputSpec) {
+    let max = match (input.mode, &input.lease_table) {
         (Mode::Extended, _) => *CONSUMER_NAME.end(),
         (Mode::Shared, None) => *TABLE_NAME.end(),
         (Mode::Shared, Some(_)) => return,
     };
     let length = default_consumer(reader.app_id().unwrap_or("x"), reader.component()).chars().count();
-    if length > most {
+    if length > max {
         let problem = format!(
-            "the field is missing, and its default, app id and component name, has {length} characters, more than {most}"
+            "the field is missing, and its default, app id and component name, has {length} characters, more than {max}"
         );
-        let (least, most) = (TABLE_NAME.start(), CONSUMER_NAME.end());
-        let remedy = format!("add it, with {least} to {most} letters, digits, `_`, `.` or `-`");
+        let (min, max) = (TABLE_NAME.start(), CONSUMER_NAME.end());
+        let remedy = format!("add it, with {min} to {max} letters, digits, `_`, `.` or `-`");
         reader.fault("consumerName", problem, remedy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_consumer_is_a_valid_table_name() {
+        let component = "orders in".parse().unwrap();
+        assert_eq!(default_consumer("shop:1", &component), "shop-1-orders-in");
     }
 }

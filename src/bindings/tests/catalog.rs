@@ -69,22 +69,22 @@ fn a_full_kinesis_file_is_read() {
         ("initialTimestamp", "2026-01-31T08:00:00Z"),
     ]);
     assert_eq!(
-        (spec.stream.name(), spec.consumer_name.as_deref(), spec.mode),
+        (spec.stream.name(), spec.input.consumer_name.as_deref(), spec.input.mode),
         ("orders", Some("till"), Mode::Extended)
     );
-    assert_eq!((spec.direction, spec.route.as_deref()), (Direction::Both, Some("/in/orders")));
+    assert_eq!((spec.direction, spec.input.route.as_deref()), (Direction::Both, Some("/in/orders")));
     let credentials = spec.connection.credentials.unwrap();
     assert_eq!((credentials.access_key.as_str(), credentials.secret_key.expose_secret()), ("AK", "SK"));
     assert_eq!(spec.connection.max_connections, NonZeroUsize::new(8));
     assert_eq!(spec.connection.connect_timeout, Duration::from_secs(2));
     assert_eq!(spec.connection.tcp_keep_alive, Some(Duration::from_secs(15)));
     assert_eq!(
-        (spec.lease_duration, spec.output.request_timeout),
+        (spec.input.lease_duration, spec.output.request_timeout),
         (Duration::from_millis(500), Duration::from_secs(3))
     );
     assert_eq!(spec.output.form, PayloadForm::Content);
-    let moment = Timestamp::from_millis(1_769_846_400_000);
-    assert_eq!(spec.initial_position, InitialPosition::AtTimestamp(moment));
+    let timestamp = Timestamp::from_millis(1_769_846_400_000);
+    assert_eq!(spec.input.initial_position, InitialPosition::AtTimestamp(timestamp));
 }
 
 #[test]
@@ -93,15 +93,18 @@ fn a_short_kinesis_file_gets_the_defaults() {
         kinesis_spec(&[("streamName", "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"), ("tcpKeepAlive", "0")]);
     assert_eq!((spec.stream.name(), spec.connection.region.as_deref()), ("orders", Some("eu-west-1")));
     assert_eq!(
-        (spec.mode, spec.direction, spec.initial_position),
+        (spec.input.mode, spec.direction, spec.input.initial_position),
         (Mode::Shared, Direction::Unstated, InitialPosition::Latest)
     );
-    assert_eq!((spec.lease_duration, spec.output.request_timeout), (Duration::from_secs(10), Duration::from_secs(10)));
+    assert_eq!(
+        (spec.input.lease_duration, spec.output.request_timeout),
+        (Duration::from_secs(10), Duration::from_secs(10))
+    );
     assert!(spec.connection.credentials.is_none() && spec.connection.tcp_keep_alive.is_none());
 }
 
 #[test]
-fn every_fault_of_a_file_is_told_at_once() {
+fn every_fault_of_a_file_is_reported_at_once() {
     let long = "k".repeat(257);
     let verdict = kinesis(&[
         ("streamName", "a b"),
@@ -192,15 +195,15 @@ fn versions_need_an_attribute_of_their_own() {
 }
 
 #[test]
-fn a_table_is_tried_as_a_stream_is() {
+fn a_table_has_the_retry_fields_of_a_stream() {
     let fields =
         [("table", "orders"), ("maxRetries", "-1"), ("backoffMaxElapsedTime", "0"), ("maxResponseSize", "2Mi")];
     let verdict = verdict("bindings.aws.dynamodb", "", &fields);
     assert!(verdict.faults.is_empty(), "{}", verdict.faults);
     let Spec::DynamoDb(spec) = &verdict.components[0].spec else { panic!("a table") };
-    let (trying, size) = (spec.options.trying, spec.options.max_response_size);
-    assert_eq!((trying.max_retries, trying.max_elapsed, size), (None, None, 2 << 20));
-    assert_eq!(trying.backoff, crate::resilience::Backoff::millis(25, 2_000));
+    let (retry, size) = (spec.options.retry.policy, spec.options.max_response_size);
+    assert_eq!((retry.max_retries, retry.max_elapsed, size), (None, None, 2 << 20));
+    assert_eq!(retry.backoff, crate::resilience::Backoff::millis(25, 2_000));
 }
 
 fn notices(verdict: &Verdict) -> String {
@@ -209,29 +212,29 @@ fn notices(verdict: &Verdict) -> String {
 }
 
 #[test]
-fn exec_and_statements_are_of_use_only_together() {
-    let told = |items: &[(&str, &str)]| {
+fn exec_and_statements_are_useful_only_together() {
+    let shown = |items: &[(&str, &str)]| {
         notices(&verdict("bindings.aws.dynamodb", "", &[&[("table", "orders")], items].concat()))
     };
     let statements = ("statements", r#"{"all": "SELECT * FROM orders"}"#);
     let exec = ("allowedOperations", "get,exec");
-    assert!(told(&[exec]).contains("field `allowedOperations`: it names `exec`"), "{}", told(&[exec]));
-    assert!(told(&[exec, ("statements", "{}")]).contains("field `allowedOperations`: it names `exec`"));
-    assert!(told(&[statements]).contains("field `statements`: they have no effect"), "{}", told(&[statements]));
-    assert_eq!(told(&[exec, statements]) + &told(&[]) + &told(&[("allowedOperations", "get")]), "");
+    assert!(shown(&[exec]).contains("field `allowedOperations`: it names `exec`"), "{}", shown(&[exec]));
+    assert!(shown(&[exec, ("statements", "{}")]).contains("field `allowedOperations`: it names `exec`"));
+    assert!(shown(&[statements]).contains("field `statements`: they have no effect"), "{}", shown(&[statements]));
+    assert_eq!(shown(&[exec, statements]) + &shown(&[]) + &shown(&[("allowedOperations", "get")]), "");
 }
 
 #[test]
-fn of_two_times_that_contradict_each_other_the_smaller_is_told_to_count() {
+fn of_two_times_that_contradict_each_other_the_smaller_counts_and_a_notice_says_so() {
     for (kind, name) in [("bindings.aws.dynamodb", "table"), ("bindings.aws.kinesis", "streamName")] {
-        let judged = |items: &[(&str, &str)]| verdict(kind, "", &[&[(name, "orders")], items].concat());
-        let told = notices(&judged(&[("requestTimeout", "9s"), ("maxRequestTimeout", "3s")]));
-        assert!(told.contains("field `requestTimeout`: it is above `maxRequestTimeout`, so the smaller counts, 3s"));
-        let told = notices(&judged(&[("attemptTimeout", "20s")]));
-        assert!(told.contains("field `attemptTimeout`: it is above `requestTimeout`, so the smaller counts, 10s"));
+        let checked = |items: &[(&str, &str)]| verdict(kind, "", &[&[(name, "orders")], items].concat());
+        let shown = notices(&checked(&[("requestTimeout", "9s"), ("maxRequestTimeout", "3s")]));
+        assert!(shown.contains("field `requestTimeout`: it is above `maxRequestTimeout`, so the smaller counts, 3s"));
+        let shown = notices(&checked(&[("attemptTimeout", "20s")]));
+        assert!(shown.contains("field `attemptTimeout`: it is above `requestTimeout`, so the smaller counts, 10s"));
         // Defaults give way in silence.
         assert_eq!(
-            notices(&judged(&[("requestTimeout", "2s")])) + &notices(&judged(&[("maxRequestTimeout", "2s")])),
+            notices(&checked(&[("requestTimeout", "2s")])) + &notices(&checked(&[("maxRequestTimeout", "2s")])),
             ""
         );
     }
@@ -243,17 +246,17 @@ fn of_two_times_that_contradict_each_other_the_smaller_is_told_to_count() {
 fn fields_of_a_side_that_is_left_out_are_named() {
     let items =
         [("streamName", "s"), ("leaseDuration", "1s"), ("ordering", "key"), ("MODE", "shared"), ("maxRetries", "1")];
-    let told = |direction: &'static str| notices(&kinesis(&[&items[..], &[("direction", direction)]].concat()));
-    let (input, output) = (told("input"), told("output"));
+    let shown = |direction: &'static str| notices(&kinesis(&[&items[..], &[("direction", direction)]].concat()));
+    let (input, output) = (shown("input"), shown("output"));
     assert!(input.contains("field `direction`: `input` leaves the output side out"), "{input}");
     assert!(input.contains("`maxRetries`, `ordering`\n") && input.lines().count() == 1, "{input}");
     assert!(output.contains("field `direction`: `output` leaves the input side out"), "{output}");
     assert!(output.contains("`mode`, `leaseDuration`\n") && output.lines().count() == 1, "{output}");
-    assert_eq!(told("input,output") + &notices(&kinesis(&items)), "");
+    assert_eq!(shown("input,output") + &notices(&kinesis(&items)), "");
 }
 
 #[test]
-fn types_and_versions_are_judged() {
+fn types_and_versions_are_checked() {
     let fault = |kind: &str, more: &str| {
         let verdict = verdict(kind, more, &[("streamName", "s"), ("table", "tab")]);
         assert!(verdict.components.is_empty());
@@ -290,7 +293,7 @@ fn faults_of_a_component_that_ignores_errors_are_notices() {
 }
 
 #[test]
-fn a_reference_that_leads_nowhere_does_not_hide_other_faults_nor_make_false_ones() {
+fn an_unresolved_reference_hides_no_faults_and_causes_no_false_ones() {
     let folder = tempfile::tempdir().unwrap();
     let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: x}\nspec:\n  type: bindings.aws.kinesis\n  \
                 metadata: [{name: streamName, envRef: GONE}, {name: accessKey, value: AK}, \

@@ -1,23 +1,23 @@
-use super::super::peers::Peers;
+use super::super::context::Registry;
 use super::*;
 use crate::domain::{Binding, FailureKind, InputBinding, InvokeResponse, OutputBinding};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 
-/// Takes letters, refuses them, or never answers.
+/// Accepts dead letters, refuses them, or never answers.
 #[derive(Debug)]
 struct Target {
     name: ComponentName,
-    mood: Mood,
-    taken: Mutex<Vec<InvokeRequest>>,
+    behaviour: Behaviour,
+    received: Mutex<Vec<InvokeRequest>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Mood {
-    Kind,
-    Refusing,
-    Silent,
+enum Behaviour {
+    Accepts,
+    Refuses,
+    NeverAnswers,
 }
 
 #[async_trait]
@@ -41,31 +41,31 @@ impl OutputBinding for Target {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        match self.mood {
-            Mood::Kind => {
-                self.taken.lock().unwrap().push(request);
+        match self.behaviour {
+            Behaviour::Accepts => {
+                self.received.lock().unwrap().push(request);
                 Ok(InvokeResponse::default())
             }
-            Mood::Refusing => {
+            Behaviour::Refuses => {
                 Err(BindingError::new(FailureKind::Denied, "k is not for you").with_detail("code", "NoLetters"))
             }
-            Mood::Silent => std::future::pending().await,
+            Behaviour::NeverAnswers => std::future::pending().await,
         }
     }
 }
 
-fn world(mood: Mood) -> (DeadLetter, Arc<Target>, Metrics) {
-    let target = Arc::new(Target { name: "letters".parse().unwrap(), mood, taken: Mutex::default() });
-    let peers = Peers::default();
-    peers.introduce([&(Arc::clone(&target) as Arc<dyn Binding>)]);
+fn fixture(behaviour: Behaviour) -> (DeadLetter, Arc<Target>, Metrics) {
+    let target = Arc::new(Target { name: "letters".parse().unwrap(), behaviour, received: Mutex::default() });
+    let registry = Registry::default();
+    registry.publish([&(Arc::clone(&target) as Arc<dyn Binding>)]);
     let metrics = Metrics::new();
-    let letters = DeadLetter {
+    let dead_letter = DeadLetter {
         component: "orders".parse().unwrap(),
         target: target.name.clone(),
-        peers,
+        registry,
         metrics: metrics.output("orders"),
     };
-    (letters, target, metrics)
+    (dead_letter, target, metrics)
 }
 
 fn record(data: &'static [u8]) -> NewRecord {
@@ -79,18 +79,17 @@ fn failure() -> BindingError {
         .with_detail("code", "Slow")
 }
 
-/// When the letters of a request that failed now are given up.
 fn soon() -> Instant {
-    Instant::now() + LIMIT
+    Instant::now() + DEAD_LETTER_TIMEOUT
 }
 
 #[tokio::test]
-async fn a_letter_holds_the_record_and_the_cause_and_the_caller_still_hears_the_failure() {
-    let (letters, target, metrics) = world(Mood::Kind);
-    let told = letters.take(&record(b"{\"n\": 1.50}"), failure(), soon()).await;
-    assert_eq!((told.kind(), told.message(), told.is_dead_lettered()), (FailureKind::TimedOut, "no reply", true));
-    assert_eq!(detail(&told, "deadLetterBinding"), Some("letters"));
-    let request = target.taken.lock().unwrap().pop().unwrap();
+async fn a_dead_letter_holds_record_and_error_and_the_caller_still_gets_the_error() {
+    let (dead_letter, target, metrics) = fixture(Behaviour::Accepts);
+    let error = dead_letter.send(&record(b"{\"n\": 1.50}"), failure(), soon()).await;
+    assert_eq!((error.kind(), error.message(), error.is_dead_lettered()), (FailureKind::TimedOut, "no reply", true));
+    assert_eq!(detail(&error, "deadLetterBinding"), Some("letters"));
+    let request = target.received.lock().unwrap().pop().unwrap();
     assert_eq!((request.operation.as_str(), request.metadata.get("partitionKey")), ("create", Some("k")));
     let mut letter: serde_json::Value = serde_json::from_slice(&request.data).unwrap();
     let id = letter.as_object_mut().unwrap().remove("id").unwrap();
@@ -110,49 +109,53 @@ async fn a_letter_holds_the_record_and_the_cause_and_the_caller_still_hears_the_
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_in_base64() {
-    let (letters, target, _) = world(Mood::Kind);
-    letters.take(&record(b"\xff\x00"), failure(), soon()).await;
-    let request = target.taken.lock().unwrap().pop().unwrap();
+async fn bytes_that_are_not_text_are_in_base64() {
+    let (dead_letter, target, _) = fixture(Behaviour::Accepts);
+    dead_letter.send(&record(b"\xff\x00"), failure(), soon()).await;
+    let request = target.received.lock().unwrap().pop().unwrap();
     let letter: serde_json::Value = serde_json::from_slice(&request.data).unwrap();
     assert_eq!((&letter["data"], &letter["dataEncoding"]), (&"/wA=".into(), &"base64".into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_that_is_not_taken_is_told_beside_the_failure() {
-    for (mood, part) in
-        [(Mood::Refusing, "it failed with denied (NoLetters)"), (Mood::Silent, "the dead letters of one request share")]
-    {
-        let (letters, _target, metrics) = world(mood);
-        let told = letters.take(&record(b"1"), failure(), soon()).await;
+async fn a_dead_letter_that_is_not_delivered_is_reported_with_the_error() {
+    for (behaviour, part) in [
+        (Behaviour::Refuses, "it failed with denied (NoLetters)"),
+        (Behaviour::NeverAnswers, "the dead letters of one request share"),
+    ] {
+        let (dead_letter, _target, metrics) = fixture(behaviour);
+        let error = dead_letter.send(&record(b"1"), failure(), soon()).await;
         assert_eq!(
-            (told.kind(), told.outcome(), told.is_dead_lettered()),
+            (error.kind(), error.outcome(), error.is_dead_lettered()),
             (FailureKind::TimedOut, Outcome::Unknown, false)
         );
-        assert!(told.message().starts_with("no reply; the dead letter binding letters"), "{told}");
-        assert!(told.message().ends_with(part) && detail(&told, "deadLetterError").unwrap().contains(part), "{told}");
+        assert!(error.message().starts_with("no reply; the dead letter binding letters"), "{error}");
+        assert!(
+            error.message().ends_with(part) && detail(&error, "deadLetterError").unwrap().contains(part),
+            "{error}"
+        );
         assert!(metrics.page().unwrap().contains(r#"state="dead_lettered"} 0"#));
     }
 }
 
 #[tokio::test]
-async fn a_target_that_is_gone_is_told() {
-    let (letters, target, _) = world(Mood::Kind);
+async fn a_missing_target_is_reported() {
+    let (dead_letter, target, _) = fixture(Behaviour::Accepts);
     drop(target);
-    let told = letters.take(&record(b"1"), failure(), soon()).await;
-    assert!(told.message().contains("there is no such output component"), "{told}");
+    let error = dead_letter.send(&record(b"1"), failure(), soon()).await;
+    assert!(error.message().contains("there is no such output component"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_letters_of_a_request_share_one_limit() {
-    let (letters, target, _) = world(Mood::Kind);
-    let told = letters.take(&record(b"1"), failure(), Instant::now()).await;
-    assert!(!told.is_dead_lettered() && told.message().contains("no time was left"), "{told}");
-    assert!(target.taken.lock().unwrap().is_empty(), "past the limit nothing is sent");
-    let (letters, _target, _) = world(Mood::Silent);
+async fn all_dead_letters_of_a_request_share_one_limit() {
+    let (dead_letter, target, _) = fixture(Behaviour::Accepts);
+    let error = dead_letter.send(&record(b"1"), failure(), Instant::now()).await;
+    assert!(!error.is_dead_lettered() && error.message().contains("no time was left"), "{error}");
+    assert!(target.received.lock().unwrap().is_empty(), "past the limit nothing is sent");
+    let (dead_letter, _target, _) = fixture(Behaviour::NeverAnswers);
     let (begun, until) = (Instant::now(), soon());
     for _ in 0..100 {
-        letters.take(&record(b"1"), failure(), until).await;
+        dead_letter.send(&record(b"1"), failure(), until).await;
     }
-    assert_eq!(begun.elapsed(), LIMIT);
+    assert_eq!(begun.elapsed(), DEAD_LETTER_TIMEOUT);
 }

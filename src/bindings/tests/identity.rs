@@ -67,7 +67,7 @@ fn every_field_of_an_assumed_role_is_read() {
 }
 
 #[test]
-fn each_word_for_a_source_means_one() {
+fn each_name_selects_its_source() {
     for (word, source) in [
         ("auto", IdentitySource::Chain),
         ("environment", IdentitySource::Environment),
@@ -83,7 +83,7 @@ fn each_word_for_a_source_means_one() {
 }
 
 #[test]
-fn empty_fields_are_absent() {
+fn empty_fields_count_as_missing() {
     let names = ["accessKey", "secretKey", "sessionToken", "profile", "credentialSource", "assumeRoleArn", "region"];
     let more = ["awsRegion", "roleExternalId", "sessionName", "stsEndpoint", "credentialsFile", "trustAnchorArn"];
     let items: Vec<(&str, &str)> = names.into_iter().chain(more).map(|name| (name, "")).collect();
@@ -93,7 +93,7 @@ fn empty_fields_are_absent() {
 }
 
 #[test]
-fn what_cannot_apply_together_is_a_fault_that_names_both() {
+fn fields_that_exclude_each_other_are_a_fault_that_names_both() {
     let keys = [("accessKey", "AK"), ("secretKey", "SK")];
     let with = |more: &[(&'static str, &'static str)]| keys.iter().chain(more).copied().collect::<Vec<_>>();
     for (items, parts) in [
@@ -144,7 +144,7 @@ fn white_space_around_a_value_is_removed_with_a_notice() {
 }
 
 #[test]
-fn a_key_that_no_header_can_carry_is_a_fault_and_is_not_shown() {
+fn a_key_that_no_http_header_can_hold_is_a_fault_and_is_not_shown() {
     for field in ["accessKey", "secretKey", "sessionToken"] {
         for value in ["tops\necret", "tops\recret", "tops\u{1b}ecret", "topsécret", "tops\tecret"] {
             let mut items = vec![("accessKey", "A"), ("secretKey", "S"), ("sessionToken", "T")];
@@ -158,7 +158,7 @@ fn a_key_that_no_header_can_carry_is_a_fault_and_is_not_shown() {
 }
 
 #[test]
-fn a_blank_key_is_absent() {
+fn a_blank_key_counts_as_missing() {
     let blank = verdict(&[("accessKey", " "), ("secretKey", "\n"), ("profile", "till")]);
     assert!(blank.faults.is_empty(), "{}", blank.faults);
     assert!(blank.components[0].connection().credentials.is_none() && blank.notices.len() == 2);
@@ -183,7 +183,7 @@ fn all_fields_that_conflict_are_named_at_once() {
 }
 
 #[test]
-fn what_is_not_offered_is_refused_with_the_way_around() {
+fn an_unsupported_source_is_refused_with_an_alternative() {
     for (items, part) in [
         (("credentialSource", "sso"), "export-credentials --profile NAME --format process"),
         (("credentialSource", "rolesAnywhere"), "Roles Anywhere credential helper"),
@@ -216,7 +216,7 @@ fn wrong_values_of_a_role_are_faults() {
 }
 
 #[test]
-fn a_misspelled_region_gets_the_nearest_name() {
+fn a_misspelt_region_gets_a_suggestion() {
     for (region, part) in [
         ("eu-cental-1", "did you mean `eu-central-1`?"),
         ("us-esat-1", "did you mean `us-east-1`?"),
@@ -232,7 +232,7 @@ fn a_misspelled_region_gets_the_nearest_name() {
 }
 
 #[test]
-fn a_region_that_aws_may_have_opened_since_is_only_noticed() {
+fn a_possibly_new_region_is_only_a_notice() {
     let verdict = verdict(&[("region", "eu-south-9")]);
     assert!(verdict.faults.is_empty() && verdict.components.len() == 1, "{}", verdict.faults);
     assert!(verdict.notices[0].text.contains("new one of partition `aws`"), "{:?}", verdict.notices);

@@ -1,4 +1,4 @@
-//! Names of tables and consumers, alone and beside each other.
+//! Names of tables and consumers, and lease tables that two components share.
 
 use super::check;
 use super::tests::{Empty, kinesis, verdict};
@@ -46,7 +46,7 @@ fn two_inputs_on_one_lease_table_are_a_fault_only_where_both_are_read() {
 }
 
 #[test]
-fn names_that_no_table_and_no_consumer_can_have_are_faults() {
+fn names_that_aws_does_not_allow_are_faults() {
     let shown = |items: &[(&str, &str)]| {
         let verdict = kinesis(&[&[("streamName", "orders")], items].concat());
         assert!(verdict.faults.len() <= 1, "{}", verdict.faults);

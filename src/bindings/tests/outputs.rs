@@ -117,7 +117,7 @@ fn a_full_file_is_read() {
 }
 
 #[test]
-fn words_that_stand_for_no_limit_are_read_as_such() {
+fn values_that_mean_no_limit_are_read_as_such() {
     let spec = output(&[("maxRetries", "-1"), ("backoffMaxElapsedTime", "0"), ("disableBatching", "yes")]);
     assert_eq!((spec.producer.retry.max_retries, spec.producer.retry.max_elapsed), (None, None));
     assert!(!spec.producer.batching.is_enabled);
@@ -127,7 +127,7 @@ fn words_that_stand_for_no_limit_are_read_as_such() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
+fn fields_that_contradict_each_other_are_a_fault_of_the_right_field() {
     for (items, field, part) in [
         (&[("backoffInitialInterval", "5s"), ("backoffMaxInterval", "1s")][..], "backoffMaxInterval", "below"),
         (&[("partitionKey", "a"), ("partitionKeyFrom", "/a")], "partitionKeyFrom", "`partitionKey` is given too"),
@@ -136,7 +136,7 @@ fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
             "explicitHashKeyPath",
             "`explicitHashKey` is given",
         ),
-        (&[("partitionKeyFrom", "/a"), ("partitionKeyPath", "/b")], "partitionKeyPath", "another name"),
+        (&[("partitionKeyFrom", "/a"), ("partitionKeyPath", "/b")], "partitionKeyPath", "means the same"),
         (&[("aggregation", "key"), ("disableBatching", "true")], "aggregation", "without batching"),
         (&[("aggregation", "shard"), ("ordering", "strict")], "aggregation", "strict"),
         (&[("disableBatching", "true"), ("batchingMaxSize", "1Mi")], "batchingMaxSize", "no effect"),
@@ -145,7 +145,7 @@ fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
         (&[("rateLimitMode", "off"), ("maxRecordsPerShardPerSecond", "5")], "maxRecordsPerShardPerSecond", "no effect"),
         (&[("requestTimeout", "5ms")], "batchingMaxPublishDelay", "not below `requestTimeout`"),
         (&[("maxRecordSize", "4Mi"), ("maxQueueBytes", "2Mi")], "maxQueueBytes", "cannot hold one record"),
-        (&[("recordDistribution", "auto"), ("partitionKey", "a")], "partitionKey", "takes no keys"),
+        (&[("recordDistribution", "auto"), ("partitionKey", "a")], "partitionKey", "records have no keys"),
         (&[("recordDistribution", "auto"), ("ordering", "key")], "ordering", "there are none"),
         (&[("batchingMaxMessages", "501")], "batchingMaxMessages", "from 1 to 500"),
         (&[("batchingMaxSize", "11Mi")], "batchingMaxSize", "is out of range"),
@@ -165,7 +165,7 @@ fn what_does_not_fit_together_is_a_fault_of_the_right_field() {
 }
 
 #[test]
-fn names_of_other_tools_are_answered_with_ours() {
+fn names_of_other_tools_get_the_name_to_write() {
     for (theirs, ours) in [
         ("partition_key", "`partitionKey`"),
         ("hash_key", "`explicitHashKey`"),
@@ -181,8 +181,11 @@ fn names_of_other_tools_are_answered_with_ours() {
     ] {
         let verdict = kinesis(&[(theirs, "1")]);
         assert!(verdict.faults.is_empty() && verdict.notices.len() == 1, "{theirs}");
-        let told = verdict.notices[0].to_string();
-        assert!(told.contains(&format!("unknown field `{theirs}`, a name of another tool: write {ours}")), "{told}");
+        let notice = verdict.notices[0].to_string();
+        assert!(
+            notice.contains(&format!("unknown field `{theirs}`, a name of another tool: write {ours}")),
+            "{notice}"
+        );
     }
     let verdict = verdict(&component("out", "bindings.aws.kinesis", &[("stream", "orders")]));
     assert!(verdict.faults.to_string().contains("field `streamName`: the field is missing"));
@@ -200,8 +203,8 @@ fn a_dead_letter_binding_must_be_another_output_that_leads_elsewhere() {
     assert!(verdict(&sound).faults.is_empty(), "{}", verdict(&sound).faults);
     for (text, count, part) in [
         (stream("a", &to("gone")), 1, "there is no component `gone`"),
-        (stream("a", &to("a")), 1, "its letters come back to `a`"),
-        (stream("a", &to("b")) + &stream("b", &to("a")), 2, "its letters come back to `b`"),
+        (stream("a", &to("a")), 1, "its dead letters come back to `a`"),
+        (stream("a", &to("b")) + &stream("b", &to("a")), 2, "its dead letters come back to `b`"),
         (stream("a", &to("in")) + &stream("in", &[("direction", "input")]), 1, "`in` has no output side"),
         (stream("a", &to("b")) + &stream("b", &[("ordering", "x")]), 1, "field `ordering`"),
         (stream("a", &[("deadLetterBinding", "gone"), ("ordering", "x")]), 2, "there is no component `gone`"),

@@ -4,9 +4,9 @@ use super::fake_aws::FakeAws;
 use super::program::Program;
 use super::unavailable::{FLAGS, http_address, post};
 use bindd::aws::kinesis::Writer;
+use bindd::aws::lease_table::LeaseTable;
 use bindd::aws::{self, CallSts, Connection, ConnectionSettings, IdentitySettings, StaticCredentials};
-use bindd::cli::probe_calls::TableProbe;
-use bindd::domain::{BindingError, FailureKind, NewRecord, RecordWriter};
+use bindd::domain::{BindingError, FailureKind, LeaseStore, NewRecord, RecordWriter};
 use bindd::testing::until;
 use bytes::Bytes;
 use std::fs::{self, File};
@@ -64,7 +64,8 @@ async fn dynamodb_calls_recover() {
     for offset in OFFSETS {
         let fake_aws = FakeAws::start().await;
         fake_aws.set_clock_offset(offset);
-        let error = TableProbe::new(&connection(&fake_aws, &[]).await, "orders").describe().await.unwrap_err();
+        let leases = LeaseTable::new(&connection(&fake_aws, &[]).await, "orders".to_owned(), Duration::from_secs(60));
+        let error = leases.list().await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::NotFound, "{offset}: {error}");
     }
 }

@@ -267,7 +267,7 @@ fn service(state: &mut FakeState, operation: &str, key: &str) -> Response {
             success(&json!({ "Consumer": consumer }))
         }
         "DescribeStreamConsumer" if state.is_registered => success(&json!({ "ConsumerDescription": consumer })),
-        "DescribeTable" | "GetItem" | "DescribeStreamConsumer" => failure("ResourceNotFoundException"),
+        "DescribeTable" | "GetItem" | "Scan" | "DescribeStreamConsumer" => failure("ResourceNotFoundException"),
         _ => failure("UnknownOperationException"),
     }
 }

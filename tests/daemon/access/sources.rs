@@ -146,7 +146,7 @@ async fn an_error_names_each_source_and_its_failure() {
     let fake_aws = FakeAws::start().await;
     let (code, report) = Program::new(&[("endpoint", &fake_aws.url())]).probe().await;
     let finding = &report["access"][0]["findings"][0];
-    assert_eq!((code, finding["result"].as_str()), (1, Some("anonymous")), "{report:#}");
+    assert_eq!((code, finding["result"].as_str()), (1, Some("no_credentials")), "{report:#}");
     let hint = finding["hint"].as_str().unwrap();
     for source in ["environment: ", "shared files: ", "web identity: ", "container: ", "instance metadata: "] {
         assert!(hint.contains(source), "{source} is not in {hint}");

@@ -25,12 +25,12 @@ fn every_sample_loads_without_fault_or_notice() {
     for component in check(load(&request)).components {
         match (&component.spec, component.name.as_str()) {
             (Spec::Kinesis(spec), "orders-shared") => {
-                assert_eq!((spec.mode, spec.direction), (Mode::Shared, Direction::Input));
-                consumers.push(spec.consumer_name.clone().unwrap());
+                assert_eq!((spec.input.mode, spec.direction), (Mode::Shared, Direction::Input));
+                consumers.push(spec.input.consumer_name.clone().unwrap());
             }
             (Spec::Kinesis(spec), "orders-fanout") => {
-                assert_eq!((spec.mode, spec.direction), (Mode::Extended, Direction::Input));
-                consumers.push(spec.consumer_name.clone().unwrap());
+                assert_eq!((spec.input.mode, spec.direction), (Mode::Extended, Direction::Input));
+                consumers.push(spec.input.consumer_name.clone().unwrap());
             }
             (Spec::Kinesis(spec), "orders-out") => {
                 assert_eq!((spec.stream.name(), spec.direction), ("orders", Direction::Output));

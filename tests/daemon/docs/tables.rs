@@ -80,7 +80,7 @@ fn the_tables_of_flags_name_what_the_parser_takes() {
 fn the_table_of_metrics_names_what_is_exported() {
     let metrics = Metrics::new();
     // A family without a sample is left out of the page, so each gets one.
-    metrics.answered("orders", "create", 204, Duration::ZERO);
+    metrics.requests("orders").answered("create", 204, Duration::ZERO);
     metrics.credentials("orders").loaded(Some(Duration::ZERO));
     metrics.input("orders").fetched(1);
     metrics.output("orders").throttled("unknown");

@@ -3,7 +3,7 @@
 use super::service::{Service, TABLE};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::{Item, KeySchema, ensure_table};
-use bindd::bindings::{LeaseTables, Peers, Toolbox, check, connect};
+use bindd::bindings::{Context, LeaseTables, Registry, check, connect};
 use bindd::domain::{
     Binding, BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, WorkerId,
 };
@@ -35,16 +35,16 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
     let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &NoVariables };
     let mut verdict = check(load(&request));
     assert!(verdict.faults.is_empty(), "{}", verdict.faults);
-    let toolbox = Toolbox {
+    let context = Context {
         app_id: "test".to_owned(),
         worker: WorkerId::new("test"),
         ca_bundle: None,
         metrics: Metrics::new(),
-        peers: Peers::default(),
+        registry: Registry::default(),
         lease_tables: LeaseTables::default(),
         drain_limit: Duration::from_secs(1),
     };
-    connect(verdict.components.remove(0), &toolbox).await.unwrap()
+    connect(verdict.components.remove(0), &context).await.unwrap()
 }
 
 async fn create(component: &Arc<dyn Binding>, item: &[u8]) -> Result<InvokeResponse, BindingError> {

@@ -1,7 +1,7 @@
 //! `exec`: a PartiQL statement of the component, by its name (`ExecuteStatement`). Requests send parameters, never the
 //! text of a statement.
 
-use super::super::super::shape::shown;
+use super::super::super::strict_json::shown;
 use super::super::codec::ItemCodec;
 use super::super::context::TableContext;
 use super::super::failure::invalid_request;
@@ -12,7 +12,7 @@ use super::super::response::{capacity_header, capacity_units, json_body, lost_re
 use super::super::ttl;
 use super::page_token::{QueryDigest, decode, encode};
 use crate::domain::{BindingError, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use aws_sdk_dynamodb::operation::execute_statement::ExecuteStatementOutput;
 use aws_sdk_dynamodb::operation::execute_statement::builders::ExecuteStatementFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -52,7 +52,7 @@ pub(in super::super) async fn exec(cx: &TableContext, request: Request) -> Resul
     let text = find(&cx.options.statements, &data.statement)?;
     let access = statement_access(text);
     let (call, hidden) = match access {
-        Access::Read => (request.call("ExecuteStatement", Repeat::Freely), cx.options.hidden_by_ttl()),
+        Access::Read => (request.call("ExecuteStatement", Idempotency::Idempotent), cx.options.hidden_by_ttl()),
         Access::Write => {
             let repeat = request.repeat_ambiguous(cx.options.repeat_ambiguous);
             (request.call("ExecuteStatement", repeat).writing(1), None)
@@ -66,7 +66,7 @@ pub(in super::super) async fn exec(cx: &TableContext, request: Request) -> Resul
         let (request, wanted) = (&request, on_condition_failure.as_ref());
         async move { sent.await.map_err(|failure| request.call_error(failure, wanted)) }
     };
-    let mut output = cx.attempts.run(call, attempt).await?.value;
+    let mut output = cx.runner.run(call, attempt).await?.value;
     if let Some(items) = &mut output.items {
         items.retain(|item| ttl::is_visible(item, hidden));
     }

@@ -8,7 +8,7 @@ use super::super::response::{capacity_header, capacity_units};
 use super::super::{table_key, ttl};
 use super::projection::Projection;
 use crate::domain::{BindingError, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -52,7 +52,7 @@ pub(in super::super) async fn get(cx: &TableContext, request: Request) -> Result
         .consistent_read(request.consistent_read(data.consistent_read, options.consistent_read))
         .set_return_consumed_capacity(cx.consumed_capacity());
     let attempt = || cx.call("DynamoDB: GetItem", request.deadline, get.clone().send());
-    let output = cx.read(request.call("GetItem", Repeat::Freely), attempt).await?;
+    let output = cx.read(request.call("GetItem", Idempotency::Idempotent), attempt).await?;
     let mut response = InvokeResponse::default();
     response.metadata.extend(capacity_header(capacity_units(&output.consumed_capacity)));
     let Some(mut item) = output.item.filter(|item| ttl::is_visible(item, hidden)) else { return Ok(response) };

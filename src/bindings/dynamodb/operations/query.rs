@@ -12,7 +12,7 @@ use super::paging::{Bounds, Gathered, PageCall, ReadKind, Selection, gather};
 use super::projection::Projection;
 use crate::aws::Item;
 use crate::domain::{BindingError, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -119,7 +119,7 @@ async fn read_page(
         let page = &page;
         async move {
             let attempt = || page.send(cx, request.deadline, start.clone(), limit);
-            cx.read(request.call(page.operation(), Repeat::Freely), attempt).await
+            cx.read(request.call(page.operation(), Idempotency::Idempotent), attempt).await
         }
     };
     let gathered = gather(bounds, start, read, |item| request.item_json(item)).await?;

@@ -11,7 +11,7 @@ use super::super::request::Request;
 use super::super::response::{capacity_header, capacity_units, json_body};
 use crate::aws::Item;
 use crate::domain::{BindingError, InvokeResponse, Outcome};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
 use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
@@ -41,7 +41,7 @@ pub(super) struct SingleWrite {
     /// AWS's name for it.
     pub(super) operation: &'static str,
     /// Whether it may be sent again after an unknown outcome.
-    pub(super) repeat: Repeat,
+    pub(super) repeat: Idempotency,
     pub(super) proof: Proof,
     /// Which attributes the caller wants.
     pub(super) return_values: ReturnValue,
@@ -118,7 +118,7 @@ impl SingleWrite {
                 Err(request.call_error(failure, this.on_condition_failure.as_ref()))
             }
         };
-        let spent = cx.attempts.run(request.call(self.operation, self.repeat).writing(1), attempt).await?;
+        let spent = cx.runner.run(request.call(self.operation, self.repeat).writing(1), attempt).await?;
         self.respond(spent.value, spent.attempts, request)
     }
 
@@ -202,12 +202,12 @@ impl Repeatability<'_> {
     /// which the first attempt may have overwritten, where it counts, or under a condition, which the first attempt may
     /// have made false: then `otherwise` decides. A condition on the item's version is safe again: once the write was
     /// done the condition fails, and the item shows why.
-    pub(super) fn repeat(self, otherwise: Repeat) -> Repeat {
+    pub(super) fn repeat(self, otherwise: Idempotency) -> Idempotency {
         if self.etag.is_some_and(Etag::is_idempotent) {
-            return Repeat::Freely;
+            return Idempotency::Idempotent;
         }
         let returns_old = matches!(self.return_values, ReturnValue::AllOld | ReturnValue::UpdatedOld);
-        if self.has_condition || self.is_cumulative || returns_old { otherwise } else { Repeat::Freely }
+        if self.has_condition || self.is_cumulative || returns_old { otherwise } else { Idempotency::Idempotent }
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
             write(false, false, &ReturnValue::AllNew, Some(&any)),
             write(true, true, &ReturnValue::AllOld, Some(&version)),
         ] {
-            assert_eq!(harmless.repeat(Repeat::UnlessUnknown), Repeat::Freely, "{harmless:?}");
+            assert_eq!(harmless.repeat(Idempotency::NotIdempotent), Idempotency::Idempotent, "{harmless:?}");
         }
         for harmful in [
             write(true, false, &ReturnValue::None, None),
@@ -240,8 +240,8 @@ mod tests {
             write(false, false, &ReturnValue::AllOld, None),
             write(true, false, &ReturnValue::None, Some(&none)),
         ] {
-            assert_eq!(harmful.repeat(Repeat::UnlessUnknown), Repeat::UnlessUnknown, "{harmful:?}");
-            assert_eq!(harmful.repeat(Repeat::Freely), Repeat::Freely, "{harmful:?}");
+            assert_eq!(harmful.repeat(Idempotency::NotIdempotent), Idempotency::NotIdempotent, "{harmful:?}");
+            assert_eq!(harmful.repeat(Idempotency::Idempotent), Idempotency::Idempotent, "{harmful:?}");
         }
     }
 }

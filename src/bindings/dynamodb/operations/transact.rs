@@ -14,7 +14,7 @@ use super::super::update_expression::{Update, parse_update};
 use super::cancellation::{check_count, with_cancellation_reasons};
 use crate::aws::Item;
 use crate::domain::{BindingError, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder;
 use aws_sdk_dynamodb::types::{
@@ -100,8 +100,8 @@ pub(in super::super) async fn transact(cx: &TableContext, request: Request) -> R
         let codec = &request.codec;
         async move { sent.await.map_err(|failure| with_cancellation_reasons(failure, codec)) }
     };
-    let write = request.call("TransactWriteItems", Repeat::Freely).writing(count);
-    let spent = cx.attempts.run(write, attempt).await.map_err(|error| error.with_detail("idempotencyKey", key))?;
+    let write = request.call("TransactWriteItems", Idempotency::Idempotent).writing(count);
+    let spent = cx.runner.run(write, attempt).await.map_err(|error| error.with_detail("idempotencyKey", key))?;
     let units = capacity_units(spent.value.consumed_capacity.iter().flatten());
     Ok(InvokeResponse { metadata: capacity_header(units).into_iter().collect(), ..InvokeResponse::default() })
 }

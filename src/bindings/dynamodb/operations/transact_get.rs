@@ -10,7 +10,7 @@ use super::super::{table_key, ttl};
 use super::cancellation::{check_count, with_cancellation_reasons};
 use super::projection::Projection;
 use crate::domain::{BindingError, InvokeResponse};
-use crate::resilience::Repeat;
+use crate::resilience::Idempotency;
 use aws_sdk_dynamodb::types::{Get, ItemResponse, TransactGetItem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -58,7 +58,7 @@ pub(in super::super) async fn transact_get(
         let sent = cx.call("DynamoDB: TransactGetItems", request.deadline, call.clone().send());
         async move { sent.await.map_err(|failure| with_cancellation_reasons(failure, &ItemCodec::default())) }
     };
-    let output = cx.attempts.run(request.call("TransactGetItems", Repeat::Freely), attempt).await?.value;
+    let output = cx.runner.run(request.call("TransactGetItems", Idempotency::Idempotent), attempt).await?.value;
     let metadata = capacity_header(capacity_units(output.consumed_capacity.iter().flatten())).into_iter().collect();
     let to_json = |(response, projection): (ItemResponse, &Projection)| {
         let item = response.item.filter(|item| !item.is_empty() && ttl::is_visible(item, hidden));

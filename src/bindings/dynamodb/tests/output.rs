@@ -1,5 +1,5 @@
-use super::super::super::attempts::Attempts;
-use super::super::super::trying::Trying;
+use super::super::super::retry::RetryConfig;
+use super::super::super::retry::RetryRunner;
 use super::super::options::Options;
 use super::super::options::Ttl;
 use super::super::request::METADATA_KEYS;
@@ -7,7 +7,7 @@ use super::super::table_key::KeyCache;
 use super::*;
 use crate::aws::{ConnectionSettings, StaticCredentials, connect};
 use crate::domain::{DataForm, Metadata, Outcome};
-use crate::resilience::{Backoff, Repeat};
+use crate::resilience::{Backoff, Idempotency, RetryPolicy};
 use crate::telemetry::Metrics;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -27,17 +27,15 @@ fn options() -> Options {
         max_response_size: 1 << 20,
         allowed: Operation::ALL.to_vec(),
         return_consumed_capacity: false,
-        repeat_ambiguous: Repeat::UnlessUnknown,
+        repeat_ambiguous: Idempotency::NotIdempotent,
         statements: statements.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
         max_in_flight: 2,
         max_bulk_items: 100,
-        trying: Trying {
+        retry: RetryConfig {
             request_timeout: TIMEOUT,
             max_request_timeout: TIMEOUT,
             attempt_timeout: TIMEOUT,
-            max_retries: None,
-            backoff: Backoff::millis(5, 50),
-            max_elapsed: None,
+            policy: RetryPolicy { max_retries: None, backoff: Backoff::millis(5, 50), max_elapsed: None },
         },
     }
 }
@@ -54,17 +52,12 @@ async fn output(metrics: &Metrics) -> Output {
     };
     let connection = connect(&settings).await.unwrap();
     let options = options();
-    let attempts = Attempts {
-        backoff: options.trying.backoff,
-        most_retries: None,
-        max_elapsed: None,
-        metrics: metrics.output("rows"),
-    };
+    let runner = RetryRunner { policy: options.retry.policy, metrics: metrics.output("rows") };
     let client = connection.dynamodb_within(TIMEOUT);
     let (table, keys) = ("rows".to_owned(), KeyCache::new(None));
-    let context = TableContext { connection, client, table, options, attempts, keys };
+    let context = TableContext { connection, client, table, options, runner, keys };
     let offered = Operation::ALL.map(Operation::as_str).to_vec();
-    Output { context, offered, names: MetadataNames::new("rows", METADATA_KEYS) }
+    Output { context, offered, names: MetadataCheck::new("rows", METADATA_KEYS) }
 }
 
 async fn invoke(output: &Output, operation: &str, data: &'static str) -> Result<InvokeResponse, BindingError> {

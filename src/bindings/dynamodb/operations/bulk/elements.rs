@@ -68,15 +68,15 @@ pub(super) fn check_count(cx: &TableContext, member: &str, count: usize) -> Resu
 }
 
 pub(super) fn bulk_options(cx: &TableContext, request: &Request, limits: CallLimits) -> BulkOptions {
-    let trying = &cx.options.trying;
-    let no_repeat_after = trying.max_elapsed.map_or(request.deadline, |elapsed| Instant::now() + elapsed);
+    let policy = &cx.options.retry.policy;
+    let no_repeat_after = policy.max_elapsed.map_or(request.deadline, |elapsed| Instant::now() + elapsed);
     BulkOptions {
         limits,
         deadline: request.deadline,
         no_repeat_after: no_repeat_after.min(request.deadline),
-        max_retries: trying.max_retries,
-        backoff: trying.backoff,
+        max_retries: policy.max_retries,
+        backoff: policy.backoff,
         seed: fastrand::u64(..),
-        metrics: cx.attempts.metrics.clone(),
+        metrics: cx.runner.metrics.clone(),
     }
 }

@@ -1,4 +1,4 @@
-//! What callers are told about records that were stored, and about items of a bulk.
+//! Responses to `create` and `bulkCreate`.
 
 use super::super::item_failure::ItemFailure;
 use crate::domain::{BindingError, Extent, InvokeResponse};
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What the body says of one record. Numbers of up to 56 digits are strings; JSON readers would round them.
+/// Sequence numbers have up to 56 digits; they are strings, because JSON readers would round them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Stored<'a> {
@@ -24,13 +24,13 @@ struct Stored<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Line<'a> {
+enum ItemResult<'a> {
     Stored(Stored<'a>),
     Failed(ItemFailure<'a>),
 }
 
 impl<'a> Stored<'a> {
-    fn of(written: &'a Written, id: Option<&'a RawValue>) -> Self {
+    fn new(written: &'a Written, id: Option<&'a RawValue>) -> Self {
         Self {
             id,
             sequence_number: written.receipt.sequence.as_str(),
@@ -42,7 +42,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// The answer about one record: facts in headers, and in the body where `returnResult` asks for it.
+/// The response about one record: in headers, and with `returnResult` in the body too.
 pub(super) fn single(written: &Written, returns_result: bool) -> InvokeResponse {
     let receipt = &written.receipt;
     let mut metadata = vec![
@@ -52,29 +52,29 @@ pub(super) fn single(written: &Written, returns_result: bool) -> InvokeResponse 
     ];
     metadata.extend(written.sub_sequence.map(|number| ("subSequenceNumber", number.to_string())));
     metadata.extend(receipt.encryption.as_deref().map(|kind| ("encryptionType", kind.to_owned())));
-    let data = returns_result.then(|| json(&Stored::of(written, None)));
+    let data = returns_result.then(|| json(&Stored::new(written, None)));
     InvokeResponse { data, metadata, extent: Extent::Whole }
 }
 
-/// The answer about the items of a bulk, in the order in which they came.
+/// The response about the items of a bulk, in their order.
 pub(super) fn many(items: &[(Option<&RawValue>, Result<Written, BindingError>)]) -> InvokeResponse {
-    let lines: Vec<Line<'_>> = items
+    let results: Vec<ItemResult<'_>> = items
         .iter()
         .enumerate()
         .map(|(index, (id, result))| match result {
-            Ok(written) => Line::Stored(Stored::of(written, *id)),
-            Err(error) => Line::Failed(ItemFailure { id: *id, index, error }),
+            Ok(written) => ItemResult::Stored(Stored::new(written, *id)),
+            Err(error) => ItemResult::Failed(ItemFailure { id: *id, index, error }),
         })
         .collect();
     let failed = items.iter().filter(|(_, result)| result.is_err()).count();
     InvokeResponse {
-        data: Some(json(&lines)),
+        data: Some(json(&results)),
         metadata: vec![("succeeded", (items.len() - failed).to_string()), ("failed", failed.to_string())],
         extent: if failed == 0 { Extent::Whole } else { Extent::Mixed },
     }
 }
 
-/// Strings, numbers and checked JSON: serialising cannot fail, and if it did, the headers still tell.
+/// Serialising strings, numbers and checked JSON cannot fail; if it did, the headers would still have the result.
 fn json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
 }

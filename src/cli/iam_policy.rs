@@ -1,33 +1,32 @@
-//! The least IAM policy under which components can work. Pure: from checked files to JSON.
+//! The smallest IAM policy under which components can work. Pure: from checked files to JSON.
 //!
-//! What is asked for is what the adapters in `aws` call; the names of the actions are those of AWS's Service
+//! It allows the operations that `aws` and `bindings` call; the names of the actions are those of AWS's Service
 //! Authorization Reference for Kinesis Data Streams, DynamoDB and STS.
 
 use crate::aws::Partition;
 use crate::bindings::dynamodb::{self, Operation};
-use crate::bindings::kinesis::{self, Mode, default_consumer};
+use crate::bindings::kinesis::{self, Mode};
 use crate::bindings::{Checked, Spec};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-/// What the files do not say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PolicyScope<'a> {
-    /// Names lease tables and consumers where a file names none (`--app-id`).
+    /// `--app-id`: part of the default name of lease tables and consumers.
     pub(crate) app_id: &'a str,
-    /// The region of components whose file names none; all regions without it.
+    /// The region of components that name none; `None` allows all regions.
     pub(crate) region: Option<&'a str>,
 }
 
-/// The policy, as IAM takes it: one statement for each component, purpose and resource. Identities that assume a role get
-/// a statement for `sts:AssumeRole`; it belongs to the identity that they begin with, not to the role.
+/// The policy, as IAM takes it: one statement for each component, purpose and resource. A component
+/// that assumes a role gets a statement for `sts:AssumeRole`, which belongs to the first identity, not to the role.
 #[must_use]
 pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
     let mut statements = Statements::default();
     for checked in components {
         match &checked.spec {
-            Spec::Kinesis(spec) => of_kinesis(&mut statements, checked, spec, scope),
-            Spec::DynamoDb(spec) => of_dynamodb(&mut statements, checked, spec, scope),
+            Spec::Kinesis(spec) => add_kinesis(&mut statements, checked, spec, scope),
+            Spec::DynamoDb(spec) => add_dynamodb(&mut statements, checked, spec, scope),
         }
         let roles = &checked.connection().identity.roles;
         if let Some(first) = roles.first() {
@@ -37,7 +36,6 @@ pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements.list })
 }
 
-/// The operations that a DynamoDB component offers, by their names on the wire.
 pub(super) fn operations(spec: &dynamodb::Spec) -> Vec<&'static str> {
     spec.options.allowed.iter().map(|operation| operation.as_str()).collect()
 }
@@ -50,10 +48,10 @@ struct Statements {
 
 impl Statements {
     fn add(&mut self, checked: &Checked, purpose: &str, actions: &[&str], resources: &[String]) {
-        let plain = words(checked.name.as_str());
+        let plain = camel_case(checked.name.as_str());
         let mut sid = format!("{plain}{purpose}");
         let mut number = 2;
-        // Names that differ only in signs lose the difference here; a Sid must be unique.
+        // Two names may differ only in characters that a Sid cannot have; Sids must be unique.
         while !self.sids.insert(sid.clone()) {
             sid = format!("{plain}{purpose}{number}");
             number += 1;
@@ -62,26 +60,26 @@ impl Statements {
     }
 }
 
-/// A name as a Sid allows it: letters and digits, each word with a capital.
-fn words(name: &str) -> String {
+/// A Sid has only letters and digits: `orders-out` becomes `OrdersOut`.
+fn camel_case(name: &str) -> String {
     let mut text = String::new();
-    for word in name.split(|letter: char| !letter.is_ascii_alphanumeric()) {
-        let mut letters = word.chars();
-        text.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        text.extend(letters);
+    for word in name.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let mut chars = word.chars();
+        text.extend(chars.next().map(|first| first.to_ascii_uppercase()));
+        text.extend(chars);
     }
     text
 }
 
-fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Spec, scope: PolicyScope<'_>) {
-    let place = Place::of(checked, scope);
+fn add_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Spec, scope: PolicyScope<'_>) {
+    let location = Location::new(checked, scope);
     let stream = spec
         .stream
         .arn()
-        .map_or_else(|| place.arn("kinesis", &format!("stream/{}", spec.stream.name())), str::to_owned);
+        .map_or_else(|| location.arn("kinesis", &format!("stream/{}", spec.stream.name())), str::to_owned);
     if spec.direction.has_output() {
         let mut actions = vec!["kinesis:PutRecord", "kinesis:PutRecords"];
-        if spec.output.wants_shards() {
+        if spec.output.uses_shard_list() {
             actions.push("kinesis:ListShards");
         }
         statements.add(checked, "Write", &actions, std::slice::from_ref(&stream));
@@ -89,9 +87,9 @@ fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Sp
     if !spec.direction.has_input() {
         return;
     }
-    let consumer = spec.consumer_name.clone().unwrap_or_else(|| default_consumer(scope.app_id, &checked.name));
-    // DescribeStreamSummary tells whether the leases belong to the stream.
-    match spec.mode {
+    let consumer = spec.input.consumer(scope.app_id, &checked.name);
+    // DescribeStreamSummary shows whether the leases belong to this stream or to an earlier one of the same name.
+    match spec.input.mode {
         Mode::Shared => {
             let actions = [
                 "kinesis:ListShards",
@@ -104,15 +102,15 @@ fn of_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Sp
         Mode::Extended => {
             let actions = ["kinesis:ListShards", "kinesis:RegisterStreamConsumer", "kinesis:DescribeStreamSummary"];
             statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
-            // A consumer's ARN ends in the moment of its registration.
+            // A consumer's ARN ends in the time of its registration.
             let consumer = format!("{stream}/consumer/{consumer}:*");
             let actions = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
             statements.add(checked, "Subscribe", &actions, &[consumer, stream]);
         }
     }
-    let table = spec.lease_table.as_deref().unwrap_or(&consumer);
-    // The stream's ARN may name another account than the one that has the lease table: that of the credentials.
-    statements.add(checked, "Leases", &LEASE_ACTIONS, &[place.arn("dynamodb", &format!("table/{table}"))]);
+    let table = spec.input.lease_table(&consumer);
+    // The lease table is in the account of the credentials, which may not be that of the stream's ARN.
+    statements.add(checked, "Leases", &LEASE_ACTIONS, &[location.arn("dynamodb", &format!("table/{table}"))]);
 }
 
 const LEASE_ACTIONS: [&str; 7] = [
@@ -125,11 +123,11 @@ const LEASE_ACTIONS: [&str; 7] = [
     "dynamodb:DeleteItem",
 ];
 
-fn of_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb::Spec, scope: PolicyScope<'_>) {
+fn add_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb::Spec, scope: PolicyScope<'_>) {
     let table = if spec.table.starts_with("arn:") {
         spec.table.clone()
     } else {
-        Place::of(checked, scope).arn("dynamodb", &format!("table/{}", spec.table))
+        Location::new(checked, scope).arn("dynamodb", &format!("table/{}", spec.table))
     };
     let offered = &spec.options.allowed;
     let mut actions: Vec<&str> = offered.iter().flat_map(|operation| actions_of(*operation)).copied().collect();
@@ -142,17 +140,17 @@ fn of_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb::
         return;
     }
     let mut resources = vec![table.clone()];
-    if actions.iter().any(|action| READS_OF_INDEXES.contains(action)) {
+    if actions.iter().any(|action| INDEX_READS.contains(action)) {
         resources.push(format!("{table}/index/*"));
     }
     statements.add(checked, "Items", &actions, &resources);
 }
 
-/// What may also be asked of an index.
-const READS_OF_INDEXES: [&str; 3] = ["dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect"];
+/// Operations that may also read an index.
+const INDEX_READS: [&str; 3] = ["dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect"];
 
-/// What a statement calls, by its first word. One that begins otherwise may be of a kind that DynamoDB learns later; so
-/// that it works, it gets all.
+/// The actions of a PartiQL statement, by its first word. An unknown word gets all of them, because DynamoDB may have learnt
+/// new statements.
 fn actions_of_statement(text: &str) -> &'static [&'static str] {
     match text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase().as_str() {
         "select" => &["dynamodb:PartiQLSelect"],
@@ -163,7 +161,7 @@ fn actions_of_statement(text: &str) -> &'static [&'static str] {
     }
 }
 
-/// What an operation calls. A transaction is authorised by the actions of its parts; for `exec`, see
+/// The actions of an operation. IAM checks a transaction by the actions of its parts. For `exec` see
 /// [`actions_of_statement`].
 const fn actions_of(operation: Operation) -> &'static [&'static str] {
     match operation {
@@ -173,7 +171,7 @@ const fn actions_of(operation: Operation) -> &'static [&'static str] {
         Operation::Delete => &["dynamodb:DeleteItem"],
         Operation::Query => &["dynamodb:Query"],
         Operation::List => &["dynamodb:Scan"],
-        // Entries of a refused batch are sent alone to find the culprit.
+        // The entries of a refused batch are sent one by one.
         Operation::BulkCreate => &["dynamodb:BatchWriteItem", "dynamodb:PutItem"],
         Operation::BulkDelete => &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"],
         Operation::BulkGet => &["dynamodb:BatchGetItem"],
@@ -184,15 +182,15 @@ const fn actions_of(operation: Operation) -> &'static [&'static str] {
     }
 }
 
-/// Partition and region, as far as they are known. A name does not tell the account; only ARNs do.
+/// Partition and region of a component. The account is `*`: only ARNs name one.
 #[derive(Debug, Clone)]
-struct Place {
+struct Location {
     partition: &'static str,
     region: String,
 }
 
-impl Place {
-    fn of(checked: &Checked, scope: PolicyScope<'_>) -> Self {
+impl Location {
+    fn new(checked: &Checked, scope: PolicyScope<'_>) -> Self {
         let region = checked.connection().region.as_deref().or(scope.region);
         Self {
             partition: region.and_then(Partition::from_region).unwrap_or(Partition::Aws).as_str(),
@@ -206,5 +204,5 @@ impl Place {
 }
 
 #[cfg(test)]
-#[path = "tests/statements.rs"]
+#[path = "tests/iam_policy.rs"]
 mod tests;

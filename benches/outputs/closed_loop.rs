@@ -1,7 +1,7 @@
-//! Closed loops: each connection sends its next request when the last one is answered.
+//! A closed loop: each connection sends its next request when the last one is answered.
 
 use crate::Failure;
-use crate::tally::Tally;
+use crate::stats::Stats;
 use bindd::tasks::Supervisor;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// What is measured of a run.
+/// The part of a run that is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) begin: Instant,
@@ -26,7 +26,7 @@ impl Window {
         Self { begin, end: begin + measured }
     }
 
-    pub(crate) fn holds(self, moment: Instant) -> bool {
+    pub(crate) fn contains(self, moment: Instant) -> bool {
         (self.begin..self.end).contains(&moment)
     }
 }
@@ -36,7 +36,7 @@ impl Window {
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) path: &'static str,
-    /// `x-amz-target`, where the service itself is asked.
+    /// `x-amz-target`, for requests to the null backend itself.
     pub(crate) operation: Option<&'static str>,
 }
 
@@ -45,8 +45,8 @@ impl Target {
         Self { address, path: "/v1.0/bindings/orders", operation: None }
     }
 
-    /// The status answered, 0 when the connection ended.
-    pub(crate) async fn ask(self, connection: &mut Connection, body: Bytes) -> u16 {
+    /// Sends one request and returns the status of its answer, or 0 when the connection ended.
+    pub(crate) async fn send(self, connection: &mut Connection, body: Bytes) -> u16 {
         let request = hyper::Request::post(self.path).header("host", "localhost");
         let request = match self.operation {
             Some(operation) => request.header("x-amz-target", operation),
@@ -63,7 +63,7 @@ impl Target {
     }
 }
 
-/// A connection that is kept.
+/// A connection that is reused.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     _driver: Supervisor<()>,
@@ -75,32 +75,32 @@ impl Connection {
         stream.set_nodelay(true)?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let mut driver = Supervisor::new();
-        // How it ends shows in the answers.
+        // An error of the connection shows in its answers.
         driver.spawn("connection", async move { drop(connection.await) });
         Ok(Self { sender, _driver: driver })
     }
 }
 
-/// Runs the loops until the window ends; each takes its bodies in turn, from another place.
+/// Runs the loops until the window ends. All use the same bodies, each begins at another one.
 pub(crate) async fn run(
     target: Target,
     connections: usize,
     bodies: Arc<Vec<Bytes>>,
     window: Window,
-) -> Result<Tally, Failure> {
+) -> Result<Stats, Failure> {
     let mut loops = Supervisor::new();
     for number in 0..connections {
         loops.spawn(format!("loop {number}"), one_loop(target, number, Arc::clone(&bodies), window));
     }
-    let mut tally = Tally::new();
+    let mut stats = Stats::new();
     while let Some(ended) = loops.next().await {
-        tally.merge(&ended.result??)?;
+        stats.merge(&ended.result??)?;
     }
-    Ok(tally)
+    Ok(stats)
 }
 
-async fn one_loop(target: Target, number: usize, bodies: Arc<Vec<Bytes>>, window: Window) -> Result<Tally, Failure> {
-    let mut tally = Tally::new();
+async fn one_loop(target: Target, number: usize, bodies: Arc<Vec<Bytes>>, window: Window) -> Result<Stats, Failure> {
+    let mut stats = Stats::new();
     let mut connection = Connection::open(target.address).await?;
     for turn in 0_usize.. {
         let began = Instant::now();
@@ -108,13 +108,13 @@ async fn one_loop(target: Target, number: usize, bodies: Arc<Vec<Bytes>>, window
             break;
         }
         let body = bodies.get((number * 7_919 + turn) % bodies.len()).cloned().unwrap_or_default();
-        let status = target.ask(&mut connection, body).await;
-        if window.holds(began) {
-            tally.add(status, began.elapsed());
+        let status = target.send(&mut connection, body).await;
+        if window.contains(began) {
+            stats.record(status, began.elapsed());
         }
         if status == 0 {
             connection = Connection::open(target.address).await?;
         }
     }
-    Ok(tally)
+    Ok(stats)
 }

@@ -1,6 +1,6 @@
-//! The floor: a server that reads the body and answers 204, on the libraries that bindd uses.
+//! The baseline: a server that reads the body and answers 204, on the HTTP libraries that bindd uses.
 
-use crate::{Failure, say};
+use crate::{Failure, print_line};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
@@ -8,9 +8,10 @@ use axum::routing::post;
 use http::StatusCode;
 use tokio::net::TcpListener;
 
+/// Prints its address, then serves until the process is killed.
 pub(crate) async fn serve() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    say(listener.local_addr()?.to_string())?;
+    print_line(listener.local_addr()?.to_string())?;
     let read = |body: Bytes| async move {
         drop(body);
         StatusCode::NO_CONTENT

@@ -1,5 +1,5 @@
-//! JSON objects of requests whose fields are ours: all of them are known, and a misspelt one is refused with the name that
-//! was meant. What is a user's own (items, keys, payloads) stays raw text here.
+//! Reads JSON objects of requests whose fields are all known. An unknown field is an error that suggests the right name.
+//! What belongs to the user (items, keys, payloads) stays raw text.
 
 use crate::domain::{BindingError, FailureKind};
 use crate::manifest::nearest;
@@ -10,38 +10,38 @@ use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The most characters of a caller's own word that a message shows.
-const LONGEST_WORD: usize = 40;
+/// How many characters of a caller's own name a message shows.
+const MAX_SHOWN: usize = 40;
 
 /// Reads a JSON object with the fields that its type names, and no others: the type must say `deny_unknown_fields`.
 ///
 /// # Errors
-/// `Caller` with what is wrong: the unknown field, the one that was likely meant and those that are known; a field that is
-/// missing or doubled; else line and column. Never with a value.
+/// `Caller` with what is wrong: an unknown field, with a suggestion and the known fields; a missing or duplicate field; else
+/// line and column. Never shows a value.
 pub(super) fn read<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, BindingError> {
-    let refused = |what: String| BindingError::new(FailureKind::Caller, what);
-    // An array would be taken for the fields in their order.
+    let invalid = |what: String| BindingError::new(FailureKind::Caller, what);
+    // serde would also take an array, as the fields in their order.
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(refused("it is not a JSON object".to_owned()));
+        return Err(invalid("it is not a JSON object".to_owned()));
     }
-    serde_json::from_slice(text).map_err(|error| refused(what_is_wrong(known::<T>(), text, &error)))
+    serde_json::from_slice(text).map_err(|error| invalid(problem(known_fields::<T>(), text, &error)))
 }
 
-/// The beginning of a caller's word, for messages.
+/// The beginning of a caller's own name, for messages.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().take(LONGEST_WORD).collect()
+    text.chars().take(MAX_SHOWN).collect()
 }
 
-fn what_is_wrong(known: &[&str], text: &[u8], error: &serde_json::Error) -> String {
-    if let Some(name) = first_unknown(known, text) {
-        let meant = nearest(&name, known.iter().copied()).map(|near| format!(", did you mean `{near}`?"));
-        let (name, meant) = (shown(&name), meant.unwrap_or_else(|| ";".to_owned()));
-        return format!("unknown field `{name}`{meant} known are {}", list(known));
+fn problem(known: &[&str], text: &[u8], error: &serde_json::Error) -> String {
+    if let Some(name) = first_unknown_field(known, text) {
+        let suggestion = nearest(&name, known.iter().copied()).map(|near| format!(", did you mean `{near}`?"));
+        let (name, suggestion) = (shown(&name), suggestion.unwrap_or_else(|| ";".to_owned()));
+        return format!("unknown field `{name}`{suggestion} known are {}", list(known));
     }
-    let said = error.to_string();
-    // These texts name fields of ours, the others may show values.
-    if ["unknown field", "missing field", "duplicate field"].iter().any(|start| said.starts_with(start)) {
-        return said.chars().take(200).collect();
+    let message = error.to_string();
+    // These messages name known fields; others may show values.
+    if ["unknown field", "missing field", "duplicate field"].iter().any(|start| message.starts_with(start)) {
+        return message.chars().take(200).collect();
     }
     format!("wrong at line {}, column {}", error.line(), error.column())
 }
@@ -50,11 +50,11 @@ fn list(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The fields that a type names: it asks its deserializer for them, and this one gives nothing else.
-fn known<'t, T: Deserialize<'t>>() -> &'static [&'static str] {
-    struct Asked<'a>(&'a mut &'static [&'static str]);
+/// The fields of a type: `Deserialize` passes them to the deserializer, and this one only records them.
+fn known_fields<'t, T: Deserialize<'t>>() -> &'static [&'static str] {
+    struct FieldRecorder<'a>(&'a mut &'static [&'static str]);
 
-    impl<'de> Deserializer<'de> for Asked<'_> {
+    impl<'de> Deserializer<'de> for FieldRecorder<'_> {
         type Error = Captured;
 
         fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Captured> {
@@ -68,7 +68,7 @@ fn known<'t, T: Deserialize<'t>>() -> &'static [&'static str] {
             _: V,
         ) -> Result<V::Value, Captured> {
             *self.0 = fields;
-            Err(Captured::custom("asked"))
+            Err(Captured::custom("recorded"))
         }
 
         forward_to_deserialize_any! {
@@ -78,12 +78,12 @@ fn known<'t, T: Deserialize<'t>>() -> &'static [&'static str] {
     }
 
     let mut fields: &'static [&'static str] = &[];
-    // It always fails; what counts is what was asked for.
-    T::deserialize(Asked(&mut fields)).map_or(fields, |_| &[])
+    // It always fails; only the recorded fields are used.
+    T::deserialize(FieldRecorder(&mut fields)).map_or(fields, |_| &[])
 }
 
-/// The first field of an object that is not known; `None` also for a text that is no object.
-fn first_unknown<'t>(known: &[&str], text: &'t [u8]) -> Option<Cow<'t, str>> {
+/// The first unknown field of an object; `None` also for a text that is not an object.
+fn first_unknown_field<'t>(known: &[&str], text: &'t [u8]) -> Option<Cow<'t, str>> {
     struct Fields<'k>(&'k [&'k str]);
 
     #[derive(Deserialize)]
@@ -118,7 +118,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Shape<'t> {
+    struct TestRequest<'t> {
         #[serde(borrow)]
         key: &'t RawValue,
         next_token: Option<String>,
@@ -131,16 +131,16 @@ mod tests {
         of: u32,
     }
 
-    fn refusal(text: &str) -> String {
-        let error = read::<Shape<'_>>(text.as_bytes()).unwrap_err();
+    fn message_for(text: &str) -> String {
+        let error = read::<TestRequest<'_>>(text.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), FailureKind::Caller);
         error.message().to_owned()
     }
 
     #[test]
-    fn a_misspelt_field_is_told_with_the_one_that_was_meant() {
+    fn a_misspelt_field_gets_a_suggestion() {
         let known = "known are `key`, `nextToken`, `segment`";
-        for (text, told) in [
+        for (text, expected) in [
             (r#"{"key":1,"nextTokn":"x"}"#, format!("unknown field `nextTokn`, did you mean `nextToken`? {known}")),
             (r#"{"Key":1}"#, format!("unknown field `Key`, did you mean `key`? {known}")),
             (
@@ -149,14 +149,14 @@ mod tests {
             ),
             (r#"{"key":1,"colour":"secret"}"#, format!("unknown field `colour`; {known}")),
         ] {
-            assert_eq!(refusal(text), told, "{text}");
+            assert_eq!(message_for(text), expected, "{text}");
         }
-        assert!(refusal(&format!(r#"{{"key":1,"{}":1}}"#, "x".repeat(10_000))).len() < 120);
+        assert!(message_for(&format!(r#"{{"key":1,"{}":1}}"#, "x".repeat(10_000))).len() < 120);
     }
 
     #[test]
-    fn what_else_is_wrong_is_told_without_values() {
-        for (text, told) in [
+    fn other_errors_show_no_values() {
+        for (text, expected) in [
             ("{}", "missing field `key`"),
             (r#"{"key":1,"key":2}"#, "duplicate field `key`"),
             (r#"{"key":1,"nextToken":{"secret":1}}"#, "wrong at line 1, column"),
@@ -164,11 +164,11 @@ mod tests {
             (r#"[1,"secret"]"#, "it is not a JSON object"),
             (r#"{"key":"#, "wrong at line 1"),
         ] {
-            let refusal = refusal(text);
-            assert!(refusal.starts_with(told) && !refusal.contains("secret"), "{text}: {refusal}");
+            let message = message_for(text);
+            assert!(message.starts_with(expected) && !message.contains("secret"), "{text}: {message}");
         }
-        let shape: Shape<'_> = read(br#" {"key": 1.50, "segment": {"of": 2}}"#).unwrap();
-        assert_eq!((shape.key.get(), shape.segment.map(|segment| segment.of)), ("1.50", Some(2)));
-        assert_eq!(shape.next_token, None);
+        let request: TestRequest<'_> = read(br#" {"key": 1.50, "segment": {"of": 2}}"#).unwrap();
+        assert_eq!((request.key.get(), request.segment.map(|segment| segment.of)), ("1.50", Some(2)));
+        assert_eq!(request.next_token, None);
     }
 }

@@ -1,15 +1,15 @@
-//! Is the null backend fast enough? Raw calls, ready-made, without signing or parsing on the client's side.
+//! Checks that the null backend is fast enough: prepared calls without signing, and answers that the client does not parse.
 
-use crate::closed::{self, Target, Window};
-use crate::matrix::number;
-use crate::{Failure, Run, say};
+use crate::closed_loop::{self, Target, Window};
+use crate::stats::as_f64;
+use crate::{Failure, Run, print_line};
 use bindd::testing::{BackendSettings, NullBackend};
 use bytes::Bytes;
 use std::sync::Arc;
 
 pub(crate) async fn run(run: &Run) -> Result<(), Failure> {
-    say("| call | C | calls/s | records/s | p50 ms | p99 |")?;
-    say("|---|--:|--:|--:|--:|--:|")?;
+    print_line("| call | C | calls/s | records/s | p50 ms | p99 |")?;
+    print_line("|---|--:|--:|--:|--:|--:|")?;
     let single = Arc::new(vec![Bytes::from(format!(r#"{{"StreamName":"orders",{}}}"#, record(0)))]);
     let batch = |count: usize| {
         let records: Vec<String> = (0..count).map(|number| format!("{{{}}}", record(number))).collect();
@@ -23,14 +23,14 @@ pub(crate) async fn run(run: &Run) -> Result<(), Failure> {
         let backend = NullBackend::start(BackendSettings { shards: run.shards, ..BackendSettings::default() }).await?;
         let target = Target { address: backend.address(), path: "/", operation: Some(operation) };
         let window = Window::after(run.warm_up(), run.measured());
-        let tally = closed::run(target, connections, bodies, window).await?;
-        let rate = number(tally.good()) / run.seconds;
+        let stats = closed_loop::run(target, connections, bodies, window).await?;
+        let rate = as_f64(stats.successes()) / run.seconds;
         let name = operation.rsplit('.').next().unwrap_or_default();
-        say(format!(
+        print_line(format!(
             "| {name}, {records} × 1 KiB | {connections} | {rate:.0} | {:.0} | {:.3} | {:.3} |",
-            rate * number(records),
-            tally.quantile(0.5),
-            tally.quantile(0.99)
+            rate * as_f64(records),
+            stats.quantile(0.5),
+            stats.quantile(0.99)
         ))?;
         backend.stop().await;
     }

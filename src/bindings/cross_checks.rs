@@ -1,0 +1,192 @@
+//! Checks that need more than one component, or the file system: shared lease tables, dead letter bindings, missing files.
+//! Components with faults are included, so that one run reports everything.
+
+use super::Checked;
+use crate::aws::IdentitySource;
+use crate::domain::ComponentName;
+use crate::manifest::{Document, Environment, Fault, Notice};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// The faults, each with the index of its component. `documents` are all that were loaded, of unknown kinds too.
+pub(super) fn faults(components: &[Checked], documents: &[Document]) -> Vec<(usize, Fault)> {
+    let dead_letters = components.iter().enumerate().filter_map(|(index, component)| {
+        let problem = dead_letter_problem(components, documents, component)?;
+        let remedy = "name another component that has an output side and whose dead letters do not come back";
+        Some((index, fault(component, "deadLetterBinding", problem, remedy)))
+    });
+    let clashes = lease_table_clashes(components).into_iter().filter(|clash| clash.is_certain);
+    let clashes = clashes.map(|clash| {
+        let problem = format!("its lease table `{}` is also that of component `{}`", clash.table, clash.first);
+        let remedy = "give each input its own `consumerName`";
+        (clash.index, fault(&components[clash.index], "consumerName", problem, remedy))
+    });
+    clashes.chain(dead_letters).collect()
+}
+
+fn fault(component: &Checked, field: &str, problem: String, remedy: &str) -> Fault {
+    Fault::of_document(&component.place, problem, remedy).component(component.name.as_str()).field(field)
+}
+
+/// Lease tables that only one of two components can use, if the app wants both inputs.
+pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
+    let clashes = lease_table_clashes(components).into_iter().filter(|clash| !clash.is_certain);
+    let notice = |clash: Clash<'_>| {
+        let text = format!(
+            "field `consumerName`: its lease table `{}` is also that of component `{}`, so only one of the two inputs can be \
+             read; give each its own `consumerName`, or write `direction: output` where only the output is used",
+            clash.table, clash.first
+        );
+        let component = &components[clash.index];
+        Notice::of_document(&component.place, text).component(component.name.as_str())
+    };
+    clashes.map(notice).collect()
+}
+
+/// A component whose lease table an earlier one has too. Two inputs on one lease table would take each other's shards, or
+/// mix up the shards of two streams.
+struct Clash<'c> {
+    index: usize,
+    table: &'c str,
+    first: &'c ComponentName,
+    /// Whether both files ask for the input explicitly. Otherwise the app decides, and both may be outputs only.
+    is_certain: bool,
+}
+
+/// At most one clash for each component. Components with faults are left out: their lease table may be another one.
+fn lease_table_clashes(components: &[Checked]) -> Vec<Clash<'_>> {
+    let is_explicit = |component: &Checked| !component.direction().needs_probe();
+    let mut seen: HashMap<&str, Vec<&Checked>> = HashMap::new();
+    let mut clashes = Vec::new();
+    for (index, component) in components.iter().enumerate().filter(|(_, component)| component.is_sound) {
+        let Some(table) = component.lease_table() else { continue };
+        let earlier = seen.entry(table).or_default();
+        let explicit = earlier.iter().find(|other| is_explicit(component) && is_explicit(other));
+        if let Some(first) = explicit.or_else(|| earlier.first()) {
+            clashes.push(Clash { index, table, first: &first.name, is_certain: explicit.is_some() });
+        }
+        earlier.push(component);
+    }
+    clashes
+}
+
+/// A dead letter binding must exist, must have an output side, and must not lead back to the component itself.
+fn dead_letter_problem(components: &[Checked], documents: &[Document], component: &Checked) -> Option<String> {
+    let target = component.dead_letter()?;
+    let find = |name: &ComponentName| components.iter().find(|component| component.name == *name);
+    let Some(found) = find(target) else {
+        // A mistyped type of binding has its own fault; a second one would not help.
+        let has_fault = |document: &Document| {
+            let kind = document.component_type.to_lowercase();
+            document.name == *target && !document.ignore_errors && kind.starts_with("bindings.")
+        };
+        let is_reported = documents.iter().any(has_fault);
+        return (!is_reported).then(|| format!("there is no component `{target}` of a type that bindd serves"));
+    };
+    if !found.is_sound && found.ignore_errors {
+        return Some(format!("component `{target}` is left out for its faults, because it has `ignoreErrors`"));
+    }
+    if !found.direction().has_output() {
+        return Some(format!("component `{target}` has no output side"));
+    }
+    let mut next = Some(target);
+    // A chain without a loop is not longer than the list; a loop that does not include this component ends here.
+    for _ in 0..=components.len() {
+        let name = next?;
+        if *name == component.name {
+            return Some(format!("its dead letters come back to `{}`", component.name));
+        }
+        next = find(name).and_then(Checked::dead_letter);
+    }
+    None
+}
+
+/// Notices about files that are not on this machine: `credentialsFile`, `caBundle`, and the files that `AWS_CA_BUNDLE` and
+/// `AWS_WEB_IDENTITY_TOKEN_FILE` name, if a component uses these. They are no faults: components may be checked on another
+/// machine than they run on, and some files are mounted late. Paths are not shown, because they may come from secret
+/// stores. Looks at the file system, but opens no file.
+#[must_use]
+pub fn missing_files(components: &[Checked], environment: &dyn Environment) -> Vec<Notice> {
+    components.iter().flat_map(|component| missing_files_of(component, environment)).collect()
+}
+
+fn missing_files_of(component: &Checked, environment: &dyn Environment) -> Vec<Notice> {
+    let is_missing = |(_, path): &(&str, PathBuf)| std::fs::metadata(path).is_err();
+    let notice = |(what, _)| {
+        let text = format!("{what}: the file is not on this machine, or cannot be accessed");
+        Notice::of_document(&component.place, text).component(component.name.as_str())
+    };
+    files_of(component, environment).into_iter().filter(is_missing).map(notice).collect()
+}
+
+/// The files that the component will read, each with the field or variable that names it.
+fn files_of(component: &Checked, environment: &dyn Environment) -> Vec<(&'static str, PathBuf)> {
+    let connection = component.connection();
+    let variable = |name: &str| environment.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let mut files = Vec::new();
+    files.extend(connection.identity.credentials_file.clone().map(|path| ("field `credentialsFile`", path)));
+    match &connection.ca_bundle {
+        Some(path) => files.push(("field `caBundle`", path.clone())),
+        None => files.extend(variable("AWS_CA_BUNDLE").map(|path| ("environment variable `AWS_CA_BUNDLE`", path))),
+    }
+    if matches!(connection.identity.source, IdentitySource::WebIdentity) {
+        let path = variable("AWS_WEB_IDENTITY_TOKEN_FILE");
+        files.extend(path.map(|path| ("environment variable `AWS_WEB_IDENTITY_TOKEN_FILE`", path)));
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check;
+    use super::*;
+    use crate::manifest::{LoadRequest, load};
+
+    struct Variables(Vec<(&'static str, String)>);
+
+    impl Environment for Variables {
+        fn get(&self, name: &str) -> Option<String> {
+            self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        }
+    }
+
+    /// The notices about a component with these fields and variables.
+    fn notices_of(fields: &[(&str, &str)], variables: Vec<(&'static str, String)>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let items: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{{name: {name}, value: {value:?}}}")).collect();
+        let text = format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: rows}}\nspec:\n  \
+             type: bindings.aws.dynamodb\n  metadata: [{{name: table, value: orders}}, {}]\n",
+            items.join(", ")
+        );
+        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let (paths, environment) = ([folder.path().to_owned()], Variables(variables));
+        let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &environment };
+        let verdict = check(load(&request));
+        assert!(verdict.faults.is_empty() && verdict.components.len() == 1, "{}", verdict.faults);
+        missing_files(&verdict.components, &environment).iter().map(|notice| format!("{notice}\n")).collect()
+    }
+
+    #[test]
+    fn missing_files_are_reported_without_their_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().join("here");
+        std::fs::write(&here, "").unwrap();
+        let (here, gone) = (here.to_str().unwrap(), folder.path().join("s3cret"));
+        let gone = gone.to_str().unwrap();
+        for (fields, variable, parts) in [
+            (vec![("credentialsFile", here), ("caBundle", here)], "AWS_CA_BUNDLE", vec![]),
+            (vec![("credentialsFile", gone)], "NONE", vec!["field `credentialsFile`"]),
+            (vec![("credentialsFile", gone), ("caBundle", gone)], "NONE", vec!["`credentialsFile`", "`caBundle`"]),
+            (vec![], "AWS_CA_BUNDLE", vec!["environment variable `AWS_CA_BUNDLE`"]),
+            (vec![], "AWS_WEB_IDENTITY_TOKEN_FILE", vec![]),
+            (vec![("credentialSource", "webIdentity")], "AWS_WEB_IDENTITY_TOKEN_FILE", vec!["_WEB_IDENTITY_"]),
+        ] {
+            let shown = notices_of(&fields, vec![(variable, gone.to_owned())]);
+            assert_eq!(shown.lines().count(), parts.len(), "{fields:?} {variable}: {shown}");
+            assert!(parts.iter().all(|part| shown.contains(part)), "{fields:?} {variable}: {shown}");
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+    }
+}
