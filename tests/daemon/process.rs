@@ -63,7 +63,7 @@ async fn the_soft_limit_of_open_files_is_raised() {
 #[tokio::test]
 async fn a_low_hard_limit_lowers_the_number_of_connections() {
     let program = Program::start("ulimit -n 1000").await;
-    let log = program.until_logged("raise it for more").await;
+    let log = program.until_logged("connection limit lowered").await;
     assert!(log.contains("max_connections=750"), "{log}");
 }
 
