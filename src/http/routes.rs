@@ -7,7 +7,7 @@
 use super::admission::ConnectInfo;
 use super::connection::Respond;
 use super::error::ApiError;
-use super::invoke::{self, Invoker};
+use super::invoke::Invoker;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
 use super::{cors, health};
@@ -24,10 +24,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri};
 use secrecy::ExposeSecret;
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tower::Service;
+use tower::{Service, service_fn};
 
 const HEALTHZ: &str = "/v1.0/healthz";
 const OUTBOUND: &str = "/v1.0/healthz/outbound";
@@ -50,9 +51,12 @@ fn only<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
 }
 
 fn router(state: &Arc<ApiState>) -> Router {
-    let bindings: Router = Router::new()
-        .route("/v1.0/bindings/{name}", only().post(invoke::invoke).put(invoke::invoke))
-        .with_state(Arc::new(Invoker::new(Arc::clone(state))));
+    let invoker = Arc::new(Invoker::new(Arc::clone(state)));
+    // A service instead of a handler, whose future axum would box twice.
+    let invoke = service_fn(move |request| {
+        let invoker = Arc::clone(&invoker);
+        async move { Ok::<_, Infallible>(invoker.invoke(request).await) }
+    });
     Router::new()
         .route(HEALTHZ, only().get(health::full))
         .route(OUTBOUND, only().get(health::outbound))
@@ -60,7 +64,7 @@ fn router(state: &Arc<ApiState>) -> Router {
         .route(SHUTDOWN, only().post(health::shutdown))
         .route_layer(from_fn(skip_body))
         .with_state(Arc::clone(state))
-        .merge(bindings)
+        .route("/v1.0/bindings/{name}", only().post_service(invoke.clone()).put_service(invoke))
         .fallback(not_found)
 }
 
