@@ -41,6 +41,11 @@ impl Invoker {
         Self { state, memory, metrics }
     }
 
+    /// The names of the configured outputs.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.metrics.keys().map(String::as_str)
+    }
+
     /// The response to a request on the route.
     pub(super) async fn invoke(&self, request: Request) -> Response {
         // Not axum's `Path`, which does not read `+` as a space. Owned, because the URI holds the buffer of the connection.

@@ -52,11 +52,16 @@ fn only<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
 
 fn router(state: &Arc<ApiState>) -> Router {
     let invoker = Arc::new(Invoker::new(Arc::clone(state)));
+    let names: Vec<String> = invoker.outputs().filter(|name| is_plain(name)).map(str::to_owned).collect();
     // A service instead of a handler, whose future axum would box twice.
     let invoke = service_fn(move |request| {
         let invoker = Arc::clone(&invoker);
         async move { Ok::<_, Infallible>(invoker.invoke(request).await) }
     });
+    let binding = only().post_service(invoke.clone()).put_service(invoke);
+    // A static route for each known name, as axum copies the parameters of a path for each request.
+    let known = |router: Router, name: &String| router.route(&format!("/v1.0/bindings/{name}"), binding.clone());
+    let bindings = names.iter().fold(Router::new(), known);
     Router::new()
         .route(HEALTHZ, only().get(health::full))
         .route(OUTBOUND, only().get(health::outbound))
@@ -64,8 +69,14 @@ fn router(state: &Arc<ApiState>) -> Router {
         .route(SHUTDOWN, only().post(health::shutdown))
         .route_layer(from_fn(skip_body))
         .with_state(Arc::clone(state))
-        .route("/v1.0/bindings/{name}", only().post_service(invoke.clone()).put_service(invoke))
+        .merge(bindings)
+        .route("/v1.0/bindings/{name}", binding)
         .fallback(not_found)
+}
+
+/// Whether a name is the same in a path, and has no character with a meaning in axum's routes.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 async fn skip_body(request: Request, next: Next) -> Response {
