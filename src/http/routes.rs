@@ -165,11 +165,11 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()
 }
 
-/// Removes empty and `.` segments, and with each `..` the segment before it. Allocates only if there are any.
+/// Removes empty and `.` segments, and with each `..` the segment before it. Allocates only if there may be any.
 fn clean_path(uri: &mut Uri) {
     let path = uri.path();
-    let is_clean = |segment: &str| !matches!(segment, "" | "." | "..");
-    if path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_clean)) {
+    let may_be_unclean = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    if path.starts_with('/') && !path.ends_with('/') && !path.as_bytes().windows(2).any(may_be_unclean) {
         return;
     }
     let mut segments = Vec::new();
