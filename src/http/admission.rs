@@ -4,10 +4,10 @@
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::{HeaderName, HeaderValue, Version};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-const SEC_FETCH_SITE: &str = "sec-fetch-site";
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Requests that are accepted besides those of programs that use a loopback name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -176,7 +176,7 @@ impl Access {
         let is_same = |site: &HeaderValue| {
             ["same-origin", "none"].iter().any(|same| site.as_bytes().eq_ignore_ascii_case(same.as_bytes()))
         };
-        let other = head.headers.get_all(SEC_FETCH_SITE).iter().find(|site| !is_same(site));
+        let other = head.headers.get_all(&SEC_FETCH_SITE).iter().find(|site| !is_same(site));
         other.map_or(Ok(()), |site| Err(Refusal::Site(site)))
     }
 }

@@ -9,7 +9,7 @@ use super::{json_body, raw_body};
 use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
 use crate::telemetry::HttpMetrics;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -33,43 +33,48 @@ pub(super) struct Invoker {
     metrics: HashMap<String, HttpMetrics>,
 }
 
-/// The handler of the route.
-pub(super) async fn invoke(State(invoker): State<Arc<Invoker>>, request: Request) -> Response {
-    // Not axum's `Path`, which does not read `+` as a space. Owned, because the URI holds the buffer of the connection.
-    let escaped = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-    let name = match unescape(&escaped) {
-        Ok(name) => name,
-        Err(escape) => {
-            let (head, body) = request.into_parts();
-            return UnreadBody::new(&head, body).refuse(ApiError::BadEscape(escape)).await;
-        }
-    };
-    let version = request.version();
-    let mut metrics = RequestMetrics::new(&invoker, &name);
-    let mut response = match invoker.call(&name, request, &mut metrics).await {
-        Ok(response) => response,
-        Err(Refused { error, is_read }) => {
-            let format = invoker.state.settings.error_format();
-            let mut response = ApiError::Malformed { binding: &name, error: &error, format }.into_response();
-            if !is_read {
-                read_body::close_after(&mut response, version);
-            }
-            response
-        }
-    };
-    metrics.status = Some(response.status());
-    if matches!(response.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    response
-}
-
 impl Invoker {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
         let outputs = state.host.describe().filter(|component| state.host.output(component.name).is_some());
         let metrics = outputs.map(|output| (output.name.to_owned(), state.metrics.requests(output.name))).collect();
         let memory = BodyMemory::new(state.settings.max_buffer);
         Self { state, memory, metrics }
+    }
+
+    /// The names of the configured outputs.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.metrics.keys().map(String::as_str)
+    }
+
+    /// The response to a request on the route.
+    pub(super) async fn invoke(&self, request: Request) -> Response {
+        // Not axum's `Path`, which does not read `+` as a space. Owned, because the URI holds the buffer of the connection.
+        let escaped = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let name = match unescape(&escaped) {
+            Ok(name) => name,
+            Err(escape) => {
+                let (head, body) = request.into_parts();
+                return UnreadBody::new(&head, body).refuse(ApiError::BadEscape(escape)).await;
+            }
+        };
+        let version = request.version();
+        let mut metrics = RequestMetrics::new(self, &name);
+        let mut response = match self.call(&name, request, &mut metrics).await {
+            Ok(response) => response,
+            Err(Refused { error, is_read }) => {
+                let format = self.state.settings.error_format();
+                let mut response = ApiError::Malformed { binding: &name, error: &error, format }.into_response();
+                if !is_read {
+                    read_body::close_after(&mut response, version);
+                }
+                response
+            }
+        };
+        metrics.status = Some(response.status());
+        if matches!(response.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        response
     }
 
     async fn call(&self, name: &str, request: Request, metrics: &mut RequestMetrics<'_>) -> Result<Response, Refused> {

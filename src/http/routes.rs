@@ -7,7 +7,7 @@
 use super::admission::ConnectInfo;
 use super::connection::Respond;
 use super::error::ApiError;
-use super::invoke::{self, Invoker};
+use super::invoke::Invoker;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
 use super::{cors, health};
@@ -24,10 +24,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri};
 use secrecy::ExposeSecret;
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tower::Service;
+use tower::{Service, service_fn};
 
 const HEALTHZ: &str = "/v1.0/healthz";
 const OUTBOUND: &str = "/v1.0/healthz/outbound";
@@ -50,9 +51,17 @@ fn only<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
 }
 
 fn router(state: &Arc<ApiState>) -> Router {
-    let bindings: Router = Router::new()
-        .route("/v1.0/bindings/{name}", only().post(invoke::invoke).put(invoke::invoke))
-        .with_state(Arc::new(Invoker::new(Arc::clone(state))));
+    let invoker = Arc::new(Invoker::new(Arc::clone(state)));
+    let names: Vec<String> = invoker.outputs().filter(|name| is_plain(name)).map(str::to_owned).collect();
+    // A service instead of a handler, whose future axum would box twice.
+    let invoke = service_fn(move |request| {
+        let invoker = Arc::clone(&invoker);
+        async move { Ok::<_, Infallible>(invoker.invoke(request).await) }
+    });
+    let binding = only().post_service(invoke.clone()).put_service(invoke);
+    // A static route for each known name, as axum copies the parameters of a path for each request.
+    let known = |router: Router, name: &String| router.route(&format!("/v1.0/bindings/{name}"), binding.clone());
+    let bindings = names.iter().fold(Router::new(), known);
     Router::new()
         .route(HEALTHZ, only().get(health::full))
         .route(OUTBOUND, only().get(health::outbound))
@@ -61,7 +70,13 @@ fn router(state: &Arc<ApiState>) -> Router {
         .route_layer(from_fn(skip_body))
         .with_state(Arc::clone(state))
         .merge(bindings)
+        .route("/v1.0/bindings/{name}", binding)
         .fallback(not_found)
+}
+
+/// Whether a name is the same in a path, and has no character with a meaning in axum's routes.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 async fn skip_body(request: Request, next: Next) -> Response {
@@ -150,11 +165,11 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()
 }
 
-/// Removes empty and `.` segments, and with each `..` the segment before it. Allocates only if there are any.
+/// Removes empty and `.` segments, and with each `..` the segment before it. Allocates only if there may be any.
 fn clean_path(uri: &mut Uri) {
     let path = uri.path();
-    let is_clean = |segment: &str| !matches!(segment, "" | "." | "..");
-    if path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_clean)) {
+    let may_be_unclean = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    if path.starts_with('/') && !path.ends_with('/') && !path.as_bytes().windows(2).any(may_be_unclean) {
         return;
     }
     let mut segments = Vec::new();

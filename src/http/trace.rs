@@ -4,11 +4,12 @@
 
 use super::error::MalformedRequest;
 use crate::domain::Metadata;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
-const BAGGAGE: &str = "baggage";
+// Not texts, which each lookup would parse.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// The size that W3C requires to be passed on; more is refused.
 const MAX_BAGGAGE: usize = 8192;
 
@@ -25,14 +26,14 @@ impl TraceContext {
     /// When `baggage` is invalid.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, MalformedRequest> {
         let mut pairs = Vec::new();
-        if let Some(parent) = joined(headers, TRACEPARENT).filter(|parent| is_traceparent(parent)) {
-            pairs.push((TRACEPARENT, parent));
-            pairs.extend(joined(headers, TRACESTATE).map(|state| (TRACESTATE, state)));
+        if let Some(parent) = joined(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent)) {
+            pairs.push((TRACEPARENT.as_str(), parent));
+            pairs.extend(joined(headers, &TRACESTATE).map(|state| (TRACESTATE.as_str(), state)));
         }
-        if headers.get_all(BAGGAGE).iter().any(|value| !value.is_empty()) {
-            let baggage = joined(headers, BAGGAGE).ok_or(MalformedRequest::Baggage("it is not plain ASCII text"))?;
+        if headers.get_all(&BAGGAGE).iter().any(|value| !value.is_empty()) {
+            let baggage = joined(headers, &BAGGAGE).ok_or(MalformedRequest::Baggage("it is not plain ASCII text"))?;
             check_baggage(&baggage)?;
-            pairs.push((BAGGAGE, baggage));
+            pairs.push((BAGGAGE.as_str(), baggage));
         }
         Ok(Self { pairs })
     }
@@ -56,7 +57,7 @@ impl TraceContext {
 }
 
 /// The values of a header, which may be repeated, as one; `None` if it is absent, empty or not ASCII.
-fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let values: Result<Vec<_>, _> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
     values.ok().map(|values| values.join(",")).filter(|value| !value.is_empty())
 }
@@ -104,6 +105,9 @@ fn is_token(byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    const TRACEPARENT: &str = "traceparent";
+    const TRACESTATE: &str = "tracestate";
+    const BAGGAGE: &str = "baggage";
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn read(pairs: &[(&'static str, &str)]) -> Result<TraceContext, MalformedRequest> {

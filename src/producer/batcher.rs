@@ -6,6 +6,7 @@ use super::limiter::Slot;
 use super::queue::Queue;
 use super::record::{Entry, PendingRecord, RecordId};
 use super::settings::{Aggregation, Batching, MAX_BYTES, MAX_RECORDS, Ordering, ProducerSettings};
+use super::shard_map::ByShard;
 use crate::aggregation::{Packer, UserRecord};
 use crate::domain::{NewRecord, PartitionKey, ShardId};
 use std::collections::HashMap;
@@ -129,10 +130,10 @@ fn pack_group(record: &PendingRecord, aggregation: Aggregation) -> Option<PackGr
     if !record.may_pack || record.options.after.is_some() {
         return None;
     }
-    let key = record.record.partition_key.clone()?;
+    let key = record.record.partition_key.as_ref()?;
     match aggregation {
         Aggregation::None => None,
-        Aggregation::Key => Some(PackGroup::Key(key, record.record.explicit_hash_key)),
+        Aggregation::Key => Some(PackGroup::Key(key.clone(), record.record.explicit_hash_key)),
         Aggregation::Shard => record.hash.and(record.shard.clone()).map(PackGroup::Shard),
     }
 }
@@ -143,13 +144,13 @@ struct BatchSize {
     limits: BatchLimits,
     records: usize,
     bytes: usize,
-    shards: HashMap<ShardId, usize>,
+    shards: ByShard<usize>,
     is_closed: bool,
 }
 
 impl BatchSize {
     fn new(limits: BatchLimits) -> Self {
-        Self { limits, records: 0, bytes: 0, shards: HashMap::new(), is_closed: false }
+        Self { limits, records: 0, bytes: 0, shards: ByShard::default(), is_closed: false }
     }
 
     /// Whether one more record fits. The first always fits: a large one is sent alone.
@@ -184,7 +185,7 @@ impl BatchSize {
 /// A Kinesis record that may still grow.
 #[derive(Debug)]
 struct Draft {
-    ids: Vec<RecordId>,
+    entry: Entry,
     /// Holds the user records, where others may be packed with the first.
     packer: Option<Packer>,
     /// The size so far, partition key included.
@@ -243,7 +244,7 @@ impl BatchBuilder {
         let key_size = record.record.partition_key.as_ref().map_or(0, |key| key.as_str().len());
         let packer = group.as_ref().map(|_| new_packer(record, self.max_packed.saturating_sub(key_size)));
         let draft = self.drafts.len();
-        self.drafts.push(Draft { ids: vec![id], packer, size: record.size, key_size });
+        self.drafts.push(Draft { entry: Entry::Plain(id), packer, size: record.size, key_size });
         if let Some(group) = group {
             self.open.insert(group, draft);
             self.pack_rest_of_key(draft, id, queue);
@@ -268,7 +269,7 @@ impl BatchBuilder {
         let size = packer.size() + draft.key_size;
         let growth = size.saturating_sub(draft.size);
         draft.size = size;
-        draft.ids.push(id);
+        draft.entry.push(id);
         self.size.grow(growth, queue.get(id).and_then(|record| record.shard.as_ref()));
     }
 
@@ -287,13 +288,13 @@ impl BatchBuilder {
     fn finish(self, queue: &Queue) -> Batch {
         let mut batch = Batch { bytes: self.size.bytes, ..Batch::default() };
         for draft in self.drafts {
-            let Some(first) = draft.ids.first().and_then(|id| queue.get(*id)) else { continue };
+            let Some(first) = draft.entry.ids().first().and_then(|id| queue.get(*id)) else { continue };
             let record = match draft.packer.filter(|packer| packer.len() > 1) {
                 Some(packer) => aggregate(packer, first, self.aggregation),
                 None => first.record.clone(),
             };
             batch.records.push(record);
-            batch.entries.push(Entry::from_ids(draft.ids));
+            batch.entries.push(draft.entry);
         }
         batch
     }

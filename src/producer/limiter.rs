@@ -9,10 +9,9 @@
 //! a call that was refused) is charged, and later slots make up for it.
 
 use super::settings::{RateLimit, RateLimitMode};
-use super::shard_map::ShardMap;
+use super::shard_map::{ByShard, ShardMap};
 use super::token_bucket::{Bucket, Queued, Rates};
 use crate::domain::ShardId;
-use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,7 +30,7 @@ pub(super) enum Slot {
 pub(super) struct Limiter {
     mode: RateLimitMode,
     rates: Rates,
-    shards: HashMap<ShardId, Bucket>,
+    shards: ByShard<Bucket>,
     /// For records whose shard is not known, where the number of shards is configured.
     stream: Option<Bucket>,
 }
@@ -41,7 +40,7 @@ impl Limiter {
     pub(super) fn new(limit: RateLimit, max_record_size: usize, now: Instant) -> Self {
         let rates = Rates::new(limit.records_per_second, limit.bytes_per_second, max_record_size);
         let stream = limit.shards.map(|shards| Bucket::full(rates.times(shards), now));
-        Self { mode: limit.mode, rates, shards: HashMap::new(), stream }
+        Self { mode: limit.mode, rates, shards: ByShard::default(), stream }
     }
 
     /// Follows the map: shards that stay keep their state, new ones begin full. Returns those that are gone.

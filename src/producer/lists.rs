@@ -1,8 +1,8 @@
 //! The lists of the queue. Pure.
 
 use super::record::{PendingRecord, RecordId};
-use crate::domain::ShardId;
-use std::collections::{BTreeMap, HashMap};
+use super::shard_map::ByShard;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -49,7 +49,8 @@ pub(super) struct ReadyTotals {
     pub(super) bytes: usize,
     /// Shards for which `max_shard_bytes` or more are ready.
     pub(super) full_shards: usize,
-    shards: HashMap<ShardId, usize>,
+    /// Ready bytes. An entry stays when they are 0, as more of the shard will come soon.
+    shards: ByShard<usize>,
     max_shard_bytes: usize,
 }
 
@@ -75,14 +76,15 @@ impl ReadyTotals {
     pub(super) fn subtract(&mut self, record: &PendingRecord) {
         self.records -= 1;
         self.bytes -= record.size;
-        if let Some((shard, bytes)) = record.shard.as_ref().and_then(|shard| Some((shard, self.shards.get_mut(shard)?)))
-        {
+        if let Some(bytes) = record.shard.as_ref().and_then(|shard| self.shards.get_mut(shard)) {
             let was_full = *bytes >= self.max_shard_bytes;
             *bytes = bytes.saturating_sub(record.size);
             self.full_shards -= usize::from(was_full && *bytes < self.max_shard_bytes);
-            if *bytes == 0 {
-                self.shards.remove(shard);
-            }
         }
+    }
+
+    /// Forgets the shards without ready records.
+    pub(super) fn shrink(&mut self) {
+        self.shards.retain(|_, bytes| *bytes > 0);
     }
 }

@@ -279,6 +279,7 @@ impl Queue {
                 self.make_ready(id, End::Back, now);
             }
         }
+        self.totals.shrink();
     }
 
     /// The call of these records was refused; they wait to be sent in smaller calls.

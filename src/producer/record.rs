@@ -281,6 +281,13 @@ impl Entry {
         if let [id] = ids[..] { Self::Plain(id) } else { Self::Aggregate(ids) }
     }
 
+    pub(super) fn push(&mut self, id: RecordId) {
+        match self {
+            Self::Plain(first) => *self = Self::Aggregate(vec![*first, id]),
+            Self::Aggregate(ids) => ids.push(id),
+        }
+    }
+
     pub(super) const fn ids(&self) -> &[RecordId] {
         match self {
             Self::Plain(id) => std::slice::from_ref(id),

@@ -4,12 +4,15 @@ use crate::domain::{HashKeyRange, NewRecord, Shard, ShardId};
 use md5::{Digest, Md5};
 use std::collections::HashMap;
 
+/// By shard. With a fast hash function, as each record looks up its shard several times and AWS chooses the ids.
+pub(super) type ByShard<V> = HashMap<ShardId, V, foldhash::fast::RandomState>;
+
 /// The open shards of a stream by the hash keys they cover. May be out of date: only a receipt is certain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ShardMap {
     /// By the first hash key; ranges of open shards do not overlap.
     ranges: Vec<(HashKeyRange, ShardId)>,
-    indexes: HashMap<ShardId, usize>,
+    indexes: ByShard<usize>,
 }
 
 impl ShardMap {
