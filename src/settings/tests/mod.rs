@@ -307,23 +307,11 @@ fn go_durations_are_read() {
 }
 
 #[test]
-fn sizes_are_read_like_those_of_files() {
+fn sizes_are_read_like_those_of_component_files() {
     for (text, bytes) in [("4Mi", 4 << 20), ("1.5Ki", 1536), ("-1", -1), ("+2k", 2_000), ("-2Ki", -2_048), ("0", 0)] {
         assert_eq!(flags::quantity(text), Ok(bytes), "{text}");
     }
     for text in ["", "-", "big", "--1", "-+1", "4MiB", "1..5", "9223372036854775808"] {
         assert!(flags::quantity(text).unwrap_err().contains("4Mi"), "{text}");
-    }
-}
-
-#[test]
-fn every_flag_is_in_the_readme() {
-    let readme = include_str!("../../../README.md");
-    let mut commands = vec![flags::command()];
-    commands.extend(flags::command().get_subcommands().cloned());
-    for command in commands {
-        for arg in command.get_arguments().filter_map(clap::Arg::get_long) {
-            assert!(readme.contains(&format!("`--{arg}`")), "--{arg} of {} is not in README.md", command.get_name());
-        }
     }
 }
