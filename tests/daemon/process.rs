@@ -63,7 +63,7 @@ async fn the_soft_limit_of_open_files_is_raised() {
 #[tokio::test]
 async fn a_low_hard_limit_lowers_the_number_of_connections() {
     let program = Program::start("ulimit -n 1000").await;
-    let log = program.until_logged("raise it for more").await;
+    let log = program.until_logged("connection limit lowered").await;
     assert!(log.contains("max_connections=750"), "{log}");
 }
 
@@ -73,6 +73,6 @@ async fn what_a_caller_writes_makes_no_line_of_the_log() {
     let body = r#"{"operation":"create\nFORGED"}"#;
     let answer = post(program.address().await, "/v1.0/bindings/orders%0AFORGED", body).await;
     assert_eq!(answer.status, 404);
-    let log = program.until_logged("output binding refused a request").await;
+    let log = program.until_logged("request to output binding failed").await;
     assert!(log.contains("FORGED") && log.lines().all(|line| !line.starts_with("FORGED")), "{log}");
 }
