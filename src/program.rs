@@ -75,11 +75,11 @@ fn check_report(report: check::Report) -> ExitReport {
     ExitReport { output: report.text, code, ..ExitReport::default() }
 }
 
-/// The policy is meant to be piped, so the notes go to standard error.
+/// The notes go to standard error, so that the policy can be piped.
 fn policy_report(settings: &PolicySettings) -> ExitReport {
-    let print = policy::run(settings);
-    let code = if print.policy.is_some() { 0 } else { FAILED };
-    ExitReport { output: print.policy.unwrap_or_default(), error: print.notes, code }
+    let output = policy::run(settings);
+    let code = if output.policy.is_some() { 0 } else { FAILED };
+    ExitReport { output: output.policy.unwrap_or_default(), error: output.notes, code }
 }
 
 async fn wait_report(settings: WaitSettings, stop: &Stop) -> ExitReport {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 /// A longer `Retry-After` is reduced to this, because the app may recover earlier.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// This many bytes in common with the record count as a quote of it.
+/// Text that has this many successive bytes in common with the record counts as a quote of it.
 const MIN_QUOTE: usize = 8;
 const LARGE_RECORD: usize = 64 << 10;
 
@@ -46,9 +46,9 @@ impl Reply {
     }
 }
 
-/// What the peer sent instead of a response. Its first line is shown if it is text, up to the place where it quotes what
-/// was `sent`. Nothing is shown of an echo of the whole request, which has the API token in its headers.
-pub(super) fn described(response: InvalidResponse, sent: &[u8]) -> String {
+/// Describes what the peer sent instead of a response. Its first line is shown if it is text, up to the place where it
+/// quotes what was `sent`. An echo of the whole request is not shown, because its headers contain the API token.
+pub(super) fn describe(response: InvalidResponse, sent: &[u8]) -> String {
     let prefix = match response {
         InvalidResponse::Known(text) => return text,
         InvalidResponse::Unknown(prefix) => prefix,
@@ -86,7 +86,7 @@ fn date(value: &HeaderValue) -> Option<SystemTime> {
     httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()
 }
 
-/// The path of a `Location` on the app itself, if it differs from the route. One with a query cannot be a route.
+/// The path of a `Location` on the app itself, if it differs from the route. One with a query is not suggested.
 fn suggested_route<'a>(location: &'a str, route: &str, authority: &str) -> Option<&'a str> {
     let path = match location.split_at_checked("http://".len()) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {

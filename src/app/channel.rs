@@ -144,7 +144,7 @@ impl AppChannel {
             SendError::Unreachable(source) => DeliveryError::Unreachable { address: self.authority(), source },
             SendError::Ended { source, was_idle } => DeliveryError::Unanswered { target, was_idle, source },
             SendError::NotHttp { response, source } => {
-                DeliveryError::NotHttp { address: self.authority(), finding: answer::described(response, sent), source }
+                DeliveryError::NotHttp { address: self.authority(), finding: answer::describe(response, sent), source }
             }
         }
     }
@@ -163,8 +163,8 @@ impl AppChannel {
                     let address = self.authority();
                     tracing::warn!(
                         %error,
-                        "nothing listens on {address} yet, so no input is read: start the app, or name its port by \
-                         --app-port and its host by --app-channel-address"
+                        "nothing listens on {address} yet, so no input is read; start the app, or correct --app-port and \
+                         --app-channel-address"
                     );
                 }
             }

@@ -98,12 +98,12 @@ impl Connection {
     }
 
     /// Completes the exchange after the head: writes the rest of the request and reads the body of the response, up to the
-    /// limits. Returns the first bytes of the body if `wants_prefix`. Not cancel-safe, like `head`.
-    pub(super) async fn finish(&mut self, body: Incoming, wants_prefix: bool) -> Vec<u8> {
+    /// limits. Returns the first bytes of the body if `keep_prefix`. Not cancel-safe, like `head`.
+    pub(super) async fn finish(&mut self, body: Incoming, keep_prefix: bool) -> Vec<u8> {
         let mut prefix = Vec::new();
         let is_complete = {
             let Self { sender, driver, traffic, .. } = self;
-            let kept = wants_prefix.then_some(&mut prefix);
+            let kept = keep_prefix.then_some(&mut prefix);
             let rest = async { drain(body, kept).await && sender.ready().await.is_ok() };
             while_progressing(drive(driver, rest), traffic).await
         };
@@ -170,16 +170,18 @@ fn exchange_error(error: hyper::Error, traffic: &mut Traffic) -> ExchangeError {
     ExchangeError { source, was_written, has_response, invalid_response }
 }
 
-/// What the peer speaks, if that is not HTTP/1.1, or what is wrong with the head of its response.
+/// What the peer sent, if that is not HTTP/1.1, or what is wrong with the head of its response.
 fn invalid_response(error: &hyper::Error, prefix: &[u8]) -> Option<InvalidResponse> {
     let prefix = prefix.trim_ascii_start();
     let start = prefix.get(..7).unwrap_or(prefix);
     let text = match prefix {
         [] => return None,
-        [0x15, 0x03, ..] => "it is a TLS alert, so the port takes TLS only; bindd calls apps in plain HTTP".to_owned(),
+        [0x15, 0x03, ..] => {
+            "it is a TLS alert, so the port accepts only TLS; bindd calls apps over plain HTTP".to_owned()
+        }
         // A frame header of SETTINGS or GOAWAY on stream 0.
         [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => {
-            "it is HTTP/2 (as of a gRPC server); bindd calls apps in HTTP/1.1".to_owned()
+            "it is HTTP/2 (for example from a gRPC server); bindd calls apps over HTTP/1.1".to_owned()
         }
         _ if error.is_parse_too_large() => {
             format!("its head has more than {MAX_HEADERS} header lines or about 400 KiB")

@@ -1,4 +1,4 @@
-//! The channel to the app: one HTTP/1.1 address that accepts events and says which bindings it wants.
+//! The channel to the app: one HTTP/1.1 address that accepts events and says of which inputs.
 //!
 //! Used by the composition root: it waits until the app is up, probes the routes and gets a handler for each input.
 //! Invariants:

@@ -1,4 +1,4 @@
-//! Finds out whether the app wants a binding.
+//! Asks the app by `OPTIONS` whether it accepts the events of an input.
 
 use super::{AppChannel, Route};
 use crate::domain::{DeliveryError, Stop, cause_line};
@@ -13,9 +13,9 @@ const METHOD_NOT_ALLOWED: u16 = 405;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// 2xx or 405: the app accepts events there.
-    Wanted,
-    /// A status that will not change while the app runs: the app does not.
-    NotWanted {
+    Accepted,
+    /// A status that will not change while the app runs: the app does not accept events there.
+    Rejected {
         status: u16,
         /// The status and what the response says, for the log.
         reason: String,
@@ -27,13 +27,13 @@ impl AppChannel {
     ///
     /// # Errors
     /// When there was no response in time, or a temporary one such as 503; then nothing is known.
-    pub async fn wants(&self, route: &Route) -> Result<Answer, DeliveryError> {
+    pub async fn probe(&self, route: &Route) -> Result<Answer, DeliveryError> {
         match self.options(route).await {
-            Ok(()) => Ok(Answer::Wanted),
-            Err(DeliveryError::Refused { status: METHOD_NOT_ALLOWED, .. }) => Ok(Answer::Wanted),
+            Ok(()) => Ok(Answer::Accepted),
+            Err(DeliveryError::Refused { status: METHOD_NOT_ALLOWED, .. }) => Ok(Answer::Accepted),
             Err(error) => match error {
                 DeliveryError::Refused { status, .. } if !is_temporary(status) => {
-                    Ok(Answer::NotWanted { status, reason: error.to_string() })
+                    Ok(Answer::Rejected { status, reason: error.to_string() })
                 }
                 _ => Err(error),
             },
@@ -49,7 +49,7 @@ impl AppChannel {
                 // Biased: a stop outranks a response that arrives at the same time.
                 biased;
                 () = stop.finishing() => return None,
-                probed = self.wants(route) => probed,
+                probed = self.probe(route) => probed,
             };
             let error = match probed {
                 Ok(answer) => return Some(answer),
@@ -60,7 +60,7 @@ impl AppChannel {
             if waits.taken().is_power_of_two() {
                 tracing::warn!(
                     path = %route, tries = waits.taken(), error = %cause_line(&error), retry_in = ?wait,
-                    "app did not say whether it takes the input; set `direction: input` to read without asking"
+                    "app did not say whether it accepts the input; set `direction: input` to read it without a probe"
                 );
             }
             tokio::select! {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporary_statuses_are_distinguished_from_a_no() {
+    fn temporary_statuses_are_distinguished_from_a_rejection() {
         for status in [408, 425, 429, 500, 502, 503, 504, 507, 520, 529, 599] {
             assert!(is_temporary(status), "{status}");
         }

@@ -43,6 +43,6 @@ impl AppSettings {
 pub enum InvalidAppSettings {
     #[error("`{0}` is not a host name or IP address; give the host alone, without scheme and port")]
     Address(String),
-    #[error("the app's API token holds characters that an HTTP header cannot carry; use visible ASCII")]
+    #[error("the app's API token contains characters that an HTTP header cannot contain; use visible ASCII")]
     Token,
 }

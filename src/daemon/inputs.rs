@@ -1,4 +1,4 @@
-//! Starts the inputs once the app is up, and asks the app which of them it takes.
+//! Starts the inputs once the app is up, and asks the app which of them it accepts.
 
 use crate::app::{Answer, AppChannel, Route};
 use crate::domain::{Binding, ComponentName, Stop};
@@ -30,8 +30,8 @@ impl SubscriptionCheck for OptionsProbe {
             return true;
         }
         match self.app.until_answered(&self.route, &self.stop).await {
-            Some(Answer::Wanted) => true,
-            Some(Answer::NotWanted { status, reason }) => {
+            Some(Answer::Accepted) => true,
+            Some(Answer::Rejected { status, reason }) => {
                 tracing::warn!(
                     component = %name, status, path = %self.route, %reason,
                     "input was not started because the app rejected its probe; to read it without a probe, set `direction: input`"

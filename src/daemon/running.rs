@@ -16,8 +16,8 @@ pub(super) const INPUTS: &str = "inputs";
 
 /// How long tasks may take to join their own tasks after a forced stop. Then they are aborted.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(500);
-/// So long before the end of a graceful stop, requests that still wait for an output are answered without a result; at most
-/// a fifth of the whole time.
+/// This long before the end of a graceful stop, requests that still wait for an output are answered without a result. At
+/// most a fifth of the whole time.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(500);
 /// How long an output may take to answer its pending requests when it is closed early.
 const EARLY_CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -34,10 +34,10 @@ pub(super) enum TaskResult {
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     /// Requested by `POST /v1.0/shutdown`.
-    pub(super) asked: Stop,
+    pub(super) api: Stop,
     pub(super) inputs: Stop,
-    /// Requests that still wait for an output are to be answered now.
-    pub(super) answers: Stop,
+    /// Requests that still wait for an output must be answered now.
+    pub(super) abort_calls: Stop,
     pub(super) http: Stop,
     pub(super) metrics: Stop,
 }
@@ -95,7 +95,7 @@ impl Running {
     pub async fn run_until(mut self, stop: &Stop) -> Shutdown {
         let failed = tokio::select! {
             () = stop.finishing() => false,
-            () = self.stops.asked.finishing() => false,
+            () = self.stops.api.finishing() => false,
             ended = self.tasks.next() => {
                 log_early_end(ended);
                 true
@@ -198,7 +198,7 @@ async fn drain_http(
     tracing::warn!("requests still pending near the graceful shutdown timeout; answered without a result");
     // Outputs first, since they know more than the API: which records were sent, and which were only queued.
     host.close_all_within(EARLY_CLOSE_TIMEOUT).await;
-    stops.answers.finish();
+    stops.abort_calls.finish();
     join(tasks, HTTP).await;
     false
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 const AFTER_INPUTS: Duration = Duration::from_secs(1);
 /// Go's HTTP server accepts request headers that exceed its limit by this.
 const HEAD_SLACK: usize = 4 << 10;
-/// The drain limit of inputs where graceful shutdown has no timeout.
+/// The drain limit of inputs and HTTP if graceful shutdown has no timeout.
 const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);
 
 /// The daemon could not start. `Display` says what to do.
@@ -120,8 +120,8 @@ impl Running {
             app_id: settings.app_id.clone(),
             app: app_connection(settings),
             extended: BTreeMap::new(),
-            stop: self.stops.asked.clone(),
-            abort_calls: self.stops.answers.clone(),
+            stop: self.stops.api.clone(),
+            abort_calls: self.stops.abort_calls.clone(),
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
                 max_buffer: settings.max_buffer,
@@ -205,7 +205,7 @@ async fn connect_one(
     match connect(checked, context).await {
         Ok(binding) => {
             tracing::info!(component = %name, kind = type_name, "component loaded");
-            // A file without a direction does not tell whether its kind has an input side; the binding does.
+            // A file without a direction does not say whether its kind has an input side; the binding knows.
             let is_input = direction.has_input() && binding.input().is_some();
             let input = is_input.then(|| InputSpec {
                 binding: Arc::clone(&binding),

@@ -24,7 +24,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Raised by traffic and shop, shown by the screen.
+/// Incremented by traffic and shop, shown by the screen.
 #[derive(Debug, Clone)]
 pub(super) struct Counters(Arc<Values>);
 

@@ -38,13 +38,13 @@ struct Order {
 /// Serves until `stop`.
 pub(super) async fn serve(listener: TcpListener, shop: Shop, stop: Stop) -> std::io::Result<()> {
     let routes = Router::new()
-        .route("/orders-shared", post(accept_shared).options(wanted))
-        .route("/orders-fanout", post(accept_fan_out).options(wanted))
+        .route("/orders-shared", post(accept_shared).options(accepts))
+        .route("/orders-fanout", post(accept_fan_out).options(accepts))
         .with_state(shop);
     axum::serve(listener, routes).with_graceful_shutdown(async move { stop.finishing().await }).await
 }
 
-async fn wanted() -> StatusCode {
+async fn accepts() -> StatusCode {
     StatusCode::OK
 }
 

@@ -29,10 +29,10 @@ pub enum EmulatorsError {
     Create { what: String, source: BindingError },
     /// The table exists with another key, which cannot be changed.
     #[error(
-        "table {table} has the key {has}, but component {component} names {wanted}: correct `partitionKeyName` and \
+        "table {table} has the key {actual}, but component {component} names {expected}: correct `partitionKeyName` and \
          `sortKeyName`, or let `--keep` name another folder"
     )]
-    OtherKey { component: ComponentName, table: String, has: String, wanted: String },
+    OtherKey { component: ComponentName, table: String, actual: String, expected: String },
 }
 
 impl Emulators {
@@ -127,13 +127,13 @@ async fn table(component: &ComponentName, spec: &bindings::dynamodb::Spec) -> Re
     let key = named.cloned().unwrap_or_else(|| KeySchema::text(TABLE_KEY));
     let create = async { ensure_table(&aws::connect(&spec.connection).await?, &spec.table, &key).await };
     let what = || format!("table {}", spec.table);
-    let has = create.await.map_err(|source| EmulatorsError::Create { what: what(), source })?;
-    match (has, named) {
-        (Some(has), Some(wanted)) if !has.is_named_as(wanted) => Err(EmulatorsError::OtherKey {
+    let actual = create.await.map_err(|source| EmulatorsError::Create { what: what(), source })?;
+    match (actual, named) {
+        (Some(actual), Some(expected)) if !actual.is_named_as(expected) => Err(EmulatorsError::OtherKey {
             component: component.clone(),
             table: spec.table.clone(),
-            has: has.to_string(),
-            wanted: wanted.to_string(),
+            actual: actual.to_string(),
+            expected: expected.to_string(),
         }),
         (Some(_) | None, _) => Ok(()),
     }
@@ -144,9 +144,9 @@ mod tests {
     use super::*;
     use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 
-    fn components(of: &[(&str, &str)]) -> Vec<Checked> {
+    fn components(files: &[(&str, &str)]) -> Vec<Checked> {
         let folder = tempfile::tempdir().unwrap();
-        for (name, items) in of {
+        for (name, items) in files {
             let text = format!(
                 "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  \
                  type: bindings.aws.dynamodb\n  metadata: [{items}]\n"

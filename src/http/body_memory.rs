@@ -29,7 +29,7 @@ impl BodyMemory {
         Reservation { memory: self, bytes: 0 }
     }
 
-    /// All of it, in bytes. A larger body never fits.
+    /// The limit in bytes. A larger body never fits.
     pub(super) const fn max(&self) -> usize {
         self.max
     }
@@ -41,7 +41,7 @@ impl Reservation<'_> {
     /// # Errors
     /// When they do not fit now; then nothing more is reserved.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
-        // No piece of a body has 4 GiB.
+        // No chunk of a body is as large as 4 GiB.
         let permits = u32::try_from(bytes).ok().and_then(|bytes| self.memory.free.try_acquire_many(bytes).ok());
         let Some(permits) = permits else { return Err(MalformedRequest::BufferFull { limit: self.memory.max }) };
         // Released by `drop`, all at once.

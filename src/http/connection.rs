@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// How long a head may take, from its first byte; the first one of a connection from the accept. Dapr's value.
+/// How long a head may take from its first byte; the first head of a connection, from the accept. Dapr's value.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a stop, how long a connection without a request is kept: its first request may be on the way.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
@@ -149,11 +149,11 @@ fn protocol(streams: StreamExecutor, max_header_bytes: usize) -> auto::Builder<S
 }
 
 /// Runs streams until dropped.
-async fn run_streams(mut new: mpsc::UnboundedReceiver<StreamTask>) -> Infallible {
+async fn run_streams(mut incoming: mpsc::UnboundedReceiver<StreamTask>) -> Infallible {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {
-            stream = new.recv() => match stream {
+            stream = incoming.recv() => match stream {
                 Some(stream) => running.push(stream),
                 None => std::future::pending().await,
             },
@@ -168,7 +168,7 @@ enum Close {
     Graceful,
     /// The same, within a time limit, because another connection needs its place.
     MakeRoom,
-    /// At once: the client takes nothing of its last response.
+    /// At once, because the client reads nothing of its last response.
     Abort,
 }
 

@@ -51,7 +51,7 @@ struct Shared {
     first_request: Notify,
     /// Requests in flight.
     active: AtomicU32,
-    /// When the last request ended, or the client last took a part of a response after a pause; in milliseconds after
+    /// When the last request ended, or the client last read a part of a response after a pause; in milliseconds after
     /// `epoch`.
     idle_since: AtomicU64,
     epoch: Instant,
@@ -116,7 +116,7 @@ impl ConnectionState {
         self.shared.active.load(Relaxed) > 0
     }
 
-    /// Whether no request is in flight and the client has taken nothing of a response for `time`.
+    /// Whether no request is in flight and the client has read nothing of a response for `time`.
     pub(super) fn is_idle_for(&self, time: Duration) -> bool {
         let shared = &self.shared;
         let idle = millis(shared.epoch.elapsed()).saturating_sub(shared.idle_since.load(Relaxed));
@@ -139,8 +139,8 @@ impl ConnectionState {
         self.shared.lingers.store(true, Relaxed);
     }
 
-    /// Since when the connection waits for a request, if it does. One that has sent a part of a head is not idle: that has
-    /// its own limit.
+    /// Since when the connection waits for a request; `None` if it does not. One on which a part of a head arrived is not
+    /// idle: the head has its own limit.
     fn idle_since(&self) -> Option<u64> {
         let waits = [Phase::New, Phase::Idle, Phase::Http2].into_iter().any(|phase| self.is_in(phase));
         (waits && !self.is_active()).then(|| self.shared.idle_since.load(Relaxed))
@@ -238,7 +238,7 @@ impl<S> HeadTimeout<S> {
         }
     }
 
-    /// A client that takes a long response slowly is not idle. The time is read only after a blocked write.
+    /// A client that reads a long response slowly is not idle. The time is read only after a blocked write.
     fn note_write(&mut self, is_pending: bool) {
         if std::mem::replace(&mut self.is_blocked, is_pending) && !is_pending {
             self.state.restart_idle_time();

@@ -31,13 +31,13 @@ pub(super) fn not_utf8(body: &[u8], error: Utf8Error) -> String {
 }
 
 /// The encoding of a body that could not be parsed; `None` if it seems to be JSON in UTF-8.
-pub(super) fn described(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+pub(super) fn describe(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     if let Some(name) = compression(headers, body) {
         return Some(format!(
             "the body is compressed ({name}); send it without compression and without Content-Encoding"
         ));
     }
-    wide(body).map(|name| format!("the body is encoded in {name}; send it in UTF-8"))
+    utf16_or_32(body).map(|name| format!("the body is encoded in {name}; send it in UTF-8"))
 }
 
 /// Detected by the first bytes, which no JSON begins with, or by `Content-Encoding` if the body is not JSON.
@@ -49,12 +49,12 @@ fn compression(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     }
     let coding = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim();
     let is_json = body.trim_ascii_start().starts_with(b"{") && std::str::from_utf8(body).is_ok();
-    let is_coded = !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") && !body.is_empty() && !is_json;
-    is_coded.then(|| coding.chars().take(MAX_NAME).collect())
+    let is_compressed = !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") && !body.is_empty() && !is_json;
+    is_compressed.then(|| coding.chars().take(MAX_NAME).collect())
 }
 
 /// Detected by a byte order mark, or by the zero bytes beside the first character, which is ASCII in JSON.
-fn wide(body: &[u8]) -> Option<&'static str> {
+fn utf16_or_32(body: &[u8]) -> Option<&'static str> {
     match body {
         [0xff, 0xfe, 0, 0, ..] | [1..=0xff, 0, 0, 0, ..] => Some("UTF-32 (little-endian)"),
         [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=0xff, ..] => Some("UTF-32 (big-endian)"),
@@ -74,12 +74,12 @@ mod tests {
         HeaderMap::from_iter([(CONTENT_ENCODING, encoding.parse().unwrap())])
     }
 
-    fn utf16(mark: &[u8], of: fn(u16) -> [u8; 2]) -> Vec<u8> {
-        [mark, &BODY.encode_utf16().flat_map(of).collect::<Vec<_>>()].concat()
+    fn utf16(mark: &[u8], to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        [mark, &BODY.encode_utf16().flat_map(to_bytes).collect::<Vec<_>>()].concat()
     }
 
-    fn utf32(mark: &[u8], of: fn(u32) -> [u8; 4]) -> Vec<u8> {
-        [mark, &BODY.chars().flat_map(|character| of(character.into())).collect::<Vec<_>>()].concat()
+    fn utf32(mark: &[u8], to_bytes: fn(u32) -> [u8; 4]) -> Vec<u8> {
+        [mark, &BODY.chars().flat_map(|character| to_bytes(character.into())).collect::<Vec<_>>()].concat()
     }
 
     #[test]
@@ -96,11 +96,11 @@ mod tests {
             (b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec(), "compressed (gzip)"),
             (b"\x28\xb5\x2f\xfd\x04".to_vec(), "compressed (zstd)"),
         ] {
-            let text = described(&HeaderMap::new(), &body).unwrap();
+            let text = describe(&HeaderMap::new(), &body).unwrap();
             assert!(text.contains(name), "{name}: {text}");
         }
         for body in ["", "{", BODY, "[", "\u{feff}{", "x\u{1}"] {
-            assert_eq!(described(&HeaderMap::new(), body.as_bytes()), None, "{body}");
+            assert_eq!(describe(&HeaderMap::new(), body.as_bytes()), None, "{body}");
         }
     }
 
@@ -115,14 +115,14 @@ mod tests {
             ("gzip", b"{,}", false),
             ("gzip", b"", false),
         ] {
-            assert_eq!(described(&content_encoding(encoding), body).is_some(), is_compressed, "{encoding} {body:?}");
+            assert_eq!(describe(&content_encoding(encoding), body).is_some(), is_compressed, "{encoding} {body:?}");
         }
-        let long = described(&content_encoding(&"x".repeat(500)), b"\xff").unwrap();
+        let long = describe(&content_encoding(&"x".repeat(500)), b"\xff").unwrap();
         assert!(long.len() < 200, "{long}");
     }
 
     #[test]
-    fn the_first_bad_byte_is_named_with_its_place() {
+    fn the_error_names_the_first_bad_byte_and_its_place() {
         for (body, expected) in [
             (&b"{\"data\":{\"id\":\"M\xfcller\"}}"[..], "byte 0xfc at offset 16 in data.id is not UTF-8"),
             (b"{\"operation\":\"\xc0\xaf\"}", "byte 0xc0 at offset 14 in operation is not UTF-8"),

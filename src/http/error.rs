@@ -110,7 +110,7 @@ pub(super) enum ApiError<'a> {
     BadEscape(&'a str),
     /// The API token is missing or wrong.
     BadToken,
-    /// The request must not be sent from where it comes; the message says what to set.
+    /// A web page, host name or machine that is not allowed; the message says what to set.
     Forbidden(&'a str),
     /// A health check failed.
     Unhealthy { code: &'static str, message: String },

@@ -108,7 +108,7 @@ impl Invoker {
             Ok(response) => succeeded(response, format),
             Err(error) => {
                 // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
-                tracing::debug!(component = name, error = cause_line(&error), "output binding refused a request");
+                tracing::debug!(component = name, error = cause_line(&error), "request to output binding failed");
                 ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response()
             }
         };

@@ -18,13 +18,12 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 const NULL: Bytes = Bytes::from_static(b"null");
-const UNPAIRED_SURROGATE: &str =
-    "holds an escaped half of a surrogate pair (\\ud800 to \\udfff), which is no character";
+const UNPAIRED_SURROGATE: &str = "contains an unpaired surrogate (\\ud800 to \\udfff), which is not a character";
 /// The name of the request in errors of Go.
 const GO_TYPE: &str = "OutputBindingRequest";
 
 /// # Errors
-/// With a text like that of Go.
+/// With a text like that of Go's decoder.
 pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
     let whole = std::str::from_utf8(body).map_err(|error| invalid(encoding::not_utf8(body, error)))?;
     let text = whole.get(encoding::mark_length(body)..).unwrap_or_default();
@@ -166,8 +165,8 @@ fn kind(value: &RawValue) -> &'static str {
     }
 }
 
-fn wrong_type(found: &str, field: &str, wanted: &str) -> MalformedRequest {
-    invalid(format!("json: cannot unmarshal {found} into Go struct field {GO_TYPE}.{field} of type {wanted}"))
+fn wrong_type(found: &str, field: &str, expected: &str) -> MalformedRequest {
+    invalid(format!("json: cannot unmarshal {found} into Go struct field {GO_TYPE}.{field} of type {expected}"))
 }
 
 const fn invalid(text: String) -> MalformedRequest {

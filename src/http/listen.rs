@@ -15,7 +15,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Length of the queue of connections that are not accepted yet; Tokio's value.
 const BACKLOG: u32 = 1024;
 
-/// It was not possible to listen on an address.
+/// Listening on an address failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error(
@@ -27,14 +27,16 @@ pub enum BindError {
     #[error("port {} needs more rights than this process has: choose a port above 1023", .0.port())]
     Denied(SocketAddr),
     /// The machine does not have this address.
-    #[error("{} is not an address of this machine: correct --dapr-listen-addresses", .0.ip())]
+    #[error(
+        "{} is not an address of this machine: correct --dapr-listen-addresses or --metrics-listen-address", .0.ip()
+    )]
     NotLocal(SocketAddr),
-    /// Any other failure.
-    #[error("could not listen on {address}: {source}; check --dapr-listen-addresses and --dapr-http-port")]
+    #[error(
+        "could not listen on {address}: {source}; check --dapr-listen-addresses and --dapr-http-port, or \
+         --metrics-listen-address and --metrics-port"
+    )]
     Other {
-        /// The address.
         address: SocketAddr,
-        /// What the system reported.
         #[source]
         source: io::Error,
     },
@@ -68,7 +70,7 @@ pub struct Listeners {
 /// enough to start, and the others are retried for 10 s, with a warning for each.
 ///
 /// # Errors
-/// When the only address is unavailable, or all of several for 10 s; the error is about the first.
+/// When the only address is unavailable, or all of several are for 10 s. The error is that of the first.
 pub async fn bind(addresses: &[SocketAddr]) -> Result<Listeners, BindError> {
     bind_with(addresses, open).await
 }
@@ -211,7 +213,11 @@ mod tests {
     async fn one_of_several_addresses_is_enough_and_the_rest_is_tried_for_ten_seconds() {
         let begun = Instant::now();
         let mut listeners = bind_with(&addresses(&[V6, V4]), only_v4).await.unwrap();
-        assert_eq!((begun.elapsed(), listeners.addresses().len()), (Duration::ZERO, 1), "nothing waits for it");
+        assert_eq!(
+            (begun.elapsed(), listeners.addresses().len()),
+            (Duration::ZERO, 1),
+            "the start does not wait for it"
+        );
         let mut tries = 0;
         while !listeners.missing.is_empty() {
             listeners.next_retry().await;
@@ -231,7 +237,11 @@ mod tests {
         listeners.next_retry().await;
         listeners.retry();
         assert_eq!((listeners.addresses().len(), listeners.missing.len()), (2, 0));
-        assert_ne!(listeners.addresses()[0], listeners.addresses()[1], "port 0 is another one for each");
+        assert_ne!(
+            listeners.addresses()[0],
+            listeners.addresses()[1],
+            "port 0 takes a different port for each address"
+        );
     }
 
     #[tokio::test(start_paused = true)]

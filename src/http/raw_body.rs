@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-/// Names the operation; `create` without it.
+/// The header with the operation; `create` if it is absent.
 const OPERATION: &str = "x-binding-operation";
 const PREFIX: &str = "metadata.";
 
@@ -24,7 +24,7 @@ fn media_type(headers: &HeaderMap) -> &str {
 /// Adds to the error of a body that is not a JSON request: its encoding, and a hint if it looks like raw data.
 pub(super) fn explain(error: MalformedRequest, headers: &HeaderMap, body: &[u8]) -> MalformedRequest {
     let MalformedRequest::Body(problem) = error else { return error };
-    let described = encoding::described(headers, body);
+    let described = encoding::describe(headers, body);
     let looks_raw = if described.is_some() { is_octet_stream(headers) } else { looks_raw(headers, body) };
     let problem = described.unwrap_or(problem);
     if looks_raw { MalformedRequest::RawBody(problem) } else { MalformedRequest::Body(problem) }
@@ -45,8 +45,8 @@ fn looks_raw(headers: &HeaderMap, body: &[u8]) -> bool {
             .is_some_and(|first| *first != b'{')
 }
 
-/// The request that headers and body make. `keys` are the metadata keys of the component: the name of a header is
-/// written as the key that it matches in any case, and stays in lower case otherwise.
+/// Builds the request from headers and body. `keys` are the metadata keys of the component: a header that matches one of
+/// them in any case becomes metadata under that key, another one under its name in lower case.
 ///
 /// # Errors
 /// When a header's value is not UTF-8.

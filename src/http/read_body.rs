@@ -28,7 +28,7 @@ const MAX_COPIED: usize = 4 << 10;
 /// Memory that is allocated at once for a `Content-Length`, before the bytes have arrived.
 const MAX_INITIAL_CAPACITY: usize = 1 << 20;
 
-/// A request that is refused, and what became of its body.
+/// A request that is refused, and whether its body was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) error: MalformedRequest,
@@ -120,7 +120,7 @@ pub(super) fn detached(data: Bytes) -> Bytes {
     if data.len() <= MAX_COPIED { Bytes::copy_from_slice(&data) } else { data }
 }
 
-/// The size of the part that was read, held against both limits.
+/// Counts the bytes that were read, and checks both limits.
 struct Counted<'m> {
     limit: usize,
     reservation: Reservation<'m>,
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_small_data_leaves_the_buffer_that_it_came_in() {
+    fn only_small_data_is_copied_out_of_the_buffer_of_the_connection() {
         for (size, is_copied) in [(0, true), (MAX_COPIED, true), (MAX_COPIED + 1, false)] {
             let buffer = Bytes::from(vec![7; 2 * MAX_COPIED]);
             let data = buffer.slice(..size);

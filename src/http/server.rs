@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// At the limit of connections, the warning is repeated after this time.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
-/// At the limit, one connection in this many is closed at a time.
+/// At the limit, one of this many connections is closed at a time.
 const CLOSED_AT_ONCE: usize = 64;
 
 /// How the server ended.

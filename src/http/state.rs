@@ -23,12 +23,12 @@ pub struct ApiState {
     pub app_id: String,
     /// How the app is reached; shown by `/v1.0/metadata`.
     pub app: AppConnection,
-    /// More pairs for `extended` of `/v1.0/metadata`; `daprRuntimeVersion` is always there.
+    /// Additional members of `extended` in `/v1.0/metadata`, which always contains `daprRuntimeVersion`.
     pub extended: BTreeMap<String, String>,
-    /// `POST /v1.0/shutdown` asks it to finish.
+    /// Requested by `POST /v1.0/shutdown`.
     pub stop: Stop,
-    /// Asked to finish shortly before connections are aborted: calls that still wait for a component are then answered
-    /// with an unknown outcome.
+    /// Requested shortly before connections are aborted: calls that still wait for a component are then answered with an
+    /// unknown outcome.
     pub abort_calls: Stop,
 }
 
@@ -55,7 +55,7 @@ pub struct HttpSettings {
     /// The largest request head, in bytes: `--read-buffer-size` (4 KiB) and 4 KiB more, as Go's server counts it. At
     /// least 8192 are used, the minimum of hyper.
     pub max_header_bytes: usize,
-    /// Open connections of all listeners. At the limit, idle ones are closed and accepting waits. 0 counts as 1.
+    /// Open connections of all listeners. At the limit, idle ones are closed, and new ones wait. 0 counts as 1.
     pub max_connections: usize,
     /// Report failures exactly as Dapr does: mostly 500, and no `details` (`--strict-dapr-errors`).
     pub strict_dapr_errors: bool,

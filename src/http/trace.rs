@@ -1,5 +1,5 @@
 //! The W3C headers that travel with a request: `traceparent`, `tracestate`, `baggage`. They are copied into the
-//! request's metadata, and back into the answer, as Dapr does. Grammar: <https://www.w3.org/TR/trace-context/> and
+//! metadata of the request, and back into the response, as Dapr does. Grammar: <https://www.w3.org/TR/trace-context/> and
 //! <https://www.w3.org/TR/baggage/>.
 
 use super::error::MalformedRequest;
@@ -62,8 +62,12 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     values.ok().map(|values| values.join(",")).filter(|value| !value.is_empty())
 }
 
-/// `version-traceid-parentid-flags` in lower-case hex; ids of zeros only are invalid. Later versions may add fields.
+/// `version-traceid-parentid-flags` in lower-case hex; ids of zeros only are invalid. Later versions may add fields. A comma
+/// means that the header was repeated, which is invalid too.
 fn is_traceparent(text: &str) -> bool {
+    if text.contains(',') {
+        return false;
+    }
     let mut fields = text.split('-');
     let mut field = |length: usize| {
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -90,7 +94,7 @@ fn check_baggage(text: &str) -> Result<(), MalformedRequest> {
         }
         let is_value = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
         if !value.trim().bytes().all(is_value) {
-            return Err(MalformedRequest::Baggage("the value of a member holds a character that must be escaped"));
+            return Err(MalformedRequest::Baggage("the value of a member contains a character that must be escaped"));
         }
     }
     Ok(())
@@ -139,16 +143,21 @@ mod tests {
     }
 
     #[test]
-    fn a_traceparent_that_is_not_one_is_ignored() {
+    fn an_invalid_traceparent_is_ignored() {
         let zero = "00-00000000000000000000000000000000-0000000000000000-00";
         for bad in ["", "x", zero, &PARENT.to_uppercase(), &PARENT.replacen("00", "ff", 1), &format!("{PARENT}-x")] {
             assert_eq!(read(&[(TRACEPARENT, bad), (TRACESTATE, "a=1")]).unwrap(), TraceContext::default(), "{bad}");
         }
-        assert_ne!(read(&[(TRACEPARENT, &PARENT.replacen("00", "01", 1))]).unwrap(), TraceContext::default());
+        let later_version = PARENT.replacen("00", "01", 1) + "-x";
+        assert_ne!(read(&[(TRACEPARENT, &later_version)]).unwrap(), TraceContext::default());
+        for repeated in [[PARENT, PARENT], [&later_version, PARENT]] {
+            let repeated = repeated.map(|parent| (TRACEPARENT, parent));
+            assert_eq!(read(&repeated).unwrap(), TraceContext::default(), "{repeated:?}");
+        }
     }
 
     #[test]
-    fn broken_baggage_is_refused() {
+    fn invalid_baggage_is_refused() {
         for bad in ["k", "=v", "k=v,", "k y=v", "k=\"v\"", &format!("k={}", "v".repeat(MAX_BAGGAGE))] {
             assert!(read(&[(BAGGAGE, bad)]).is_err(), "{bad}");
         }

@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 const PATH: &str = "/v1.0/healthz/outbound";
-/// How long a sidecar may take to become ready; daprd's number.
+/// How long a sidecar may take to become ready; daprd's value.
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long one response may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pause between two attempts; daprd's number.
+/// Pause between two attempts; daprd's value.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Polls the outbound health of the sidecar at this address until it is ready, for at most 60 s. Starts nothing.

@@ -17,7 +17,7 @@ const RESTART_BACKOFF: Backoff = Backoff::millis(500, 30_000);
 /// The backoff is reset for an input that ran this long before it failed.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 
-/// Asks the app whether it takes the events of an input.
+/// Asks the app whether it accepts the events of an input.
 #[async_trait]
 pub trait SubscriptionCheck: Debug + Send + Sync {
     /// Whether the input is to be read. Retries until the app has answered. Must be cancel-safe, as a stop drops it.
@@ -94,7 +94,7 @@ pub async fn run(inputs: Vec<Input>, stop: Stop) -> DrainOutcome {
     outcome
 }
 
-/// Restarts the input, unless it ended because of a stop or because the app does not take its events.
+/// Restarts the input, unless it ended because of a stop or because the app does not accept its events.
 fn input_ended(
     ended: Ended<InputEnd>,
     running: &mut HashMap<String, RunningInput>,

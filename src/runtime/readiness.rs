@@ -98,7 +98,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test]
-    async fn the_last_guard_decides() {
+    async fn the_process_is_ready_when_the_last_guard_is_dropped() {
         let readiness = Readiness::new();
         let (http, app) = (readiness.guard("http"), readiness.guard("app"));
         let second = readiness.guard("http");

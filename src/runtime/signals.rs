@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_is_already_ignored_is_found() {
+    fn an_ignored_signal_is_recognised_in_proc_self_status() {
         let status = |mask: &str| format!("Name:\tbindd\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t01\n");
         assert!(is_ignored(&status("0000000000000001"), HANGUP));
         assert!(is_ignored(&status("0000000000001001"), 13));

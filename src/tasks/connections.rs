@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 /// Pause after a failed accept: without file descriptors the next one would fail at once, and the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -74,15 +75,16 @@ async fn accept_until_stopped(
     stop: &Stop,
     connections: &mut Supervisor<()>,
 ) {
-    let mut has_failed = false;
+    // A time, not a duration: connections that end during the pause must not restart it.
+    let mut paused_until: Option<Instant> = None;
     loop {
         let is_full = connections.len() >= max_connections;
         if is_full {
             handler.at_limit();
         }
         let next = async {
-            if has_failed {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            if let Some(end) = paused_until {
+                tokio::time::sleep_until(end).await;
             }
             listener.accept().await
         };
@@ -94,12 +96,12 @@ async fn accept_until_stopped(
             () = tokio::time::sleep(LIMIT_INTERVAL), if is_full => {}
             accepted = next, if !is_full => match accepted {
                 Ok((stream, client)) => {
-                    has_failed = false;
+                    paused_until = None;
                     connections.spawn(client.to_string(), handler.handle(stream));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "connection could not be accepted");
-                    has_failed = true;
+                    paused_until = Some(Instant::now() + ACCEPT_PAUSE);
                 }
             }
         }
@@ -133,18 +135,23 @@ mod tests {
     use std::sync::Arc;
     use tokio::io::AsyncReadExt;
     use tokio::sync::Semaphore;
-    use tokio::time::Instant;
 
-    /// Fails a few times, then accepts.
-    struct Failing(u32, TcpListener);
+    /// Accepts `before` connections, fails `times` times, then accepts again.
+    struct Failing {
+        before: u32,
+        times: u32,
+        listener: TcpListener,
+    }
 
     impl Accept for Failing {
         async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-            if self.0 > 0 {
-                self.0 -= 1;
+            if self.before == 0 && self.times > 0 {
+                self.times -= 1;
                 return Err(io::Error::other("no file descriptors left"));
             }
-            self.1.accept().await
+            let accepted = self.listener.accept().await;
+            self.before = self.before.saturating_sub(1);
+            accepted
         }
     }
 
@@ -155,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_accept_is_tried_again_after_a_pause() {
+    async fn accepting_continues_after_a_pause_when_it_failed() {
         let (listener, address) = listener().await;
         let (stop, begun) = (Stop::new(), Instant::now());
         let handled = stop.clone();
@@ -163,14 +170,38 @@ mod tests {
             handled.finish();
             std::future::ready(())
         };
-        let serving = serve_connections(Failing(3, listener), handler, 8, &stop, Duration::from_secs(60));
+        let failing = Failing { before: 0, times: 3, listener };
+        let serving = serve_connections(failing, handler, 8, &stop, Duration::from_secs(60));
         let (aborted, client) = tokio::join!(serving, TcpStream::connect(address));
         assert_eq!((aborted, client.is_ok()), (0, true));
         assert!(begun.elapsed() >= 3 * ACCEPT_PAUSE, "{:?}", begun.elapsed());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_end_do_not_prolong_the_pause_after_a_failed_accept() {
+        const OPEN: u32 = 6;
+        let (listener, address) = listener().await;
+        let mut clients = Vec::new();
+        for _ in 0..=OPEN {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let (stop, begun) = (Stop::new(), Instant::now());
+        let (last, mut number) = (stop.clone(), 0);
+        let handler = move |_: TcpStream| {
+            number += 1;
+            if number > OPEN {
+                last.finish();
+                assert!(begun.elapsed() < 2 * ACCEPT_PAUSE, "{:?}", begun.elapsed());
+            }
+            // One connection ends in each half of the pause.
+            tokio::time::sleep(number * ACCEPT_PAUSE / 2)
+        };
+        let failing = Failing { before: OPEN, times: 1, listener };
+        assert_eq!(serve_connections(failing, handler, 16, &stop, Duration::from_secs(60)).await, 0);
+    }
+
     #[tokio::test]
-    async fn a_forced_stop_aborts_what_is_open() {
+    async fn a_forced_stop_aborts_open_connections() {
         let (listener, address) = listener().await;
         let (stop, accepted) = (Stop::new(), Arc::new(Semaphore::new(0)));
         let begun = Arc::clone(&accepted);

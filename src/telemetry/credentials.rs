@@ -38,7 +38,7 @@ impl CredentialFamilies {
     }
 }
 
-/// Handles of one component. Its series begin with its first load, so a component whose file holds its keys has none.
+/// Handles of one component. Its series start with the first load, so a component with keys in its file has none.
 #[derive(Debug, Clone)]
 pub struct CredentialMetrics {
     component: Arc<str>,

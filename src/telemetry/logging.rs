@@ -52,14 +52,14 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[test]
-    fn of_two_directives_for_one_target_the_later_counts() {
+    fn the_later_of_two_directives_for_one_target_applies() {
         let filter = super::EnvFilter::try_new("emulator=error,other=error,info,emulator=debug").unwrap().to_string();
         assert!(filter.contains("emulator=debug") && filter.contains("other=error"), "{filter}");
         assert!(!filter.contains("emulator=error"), "{filter}");
     }
 
     #[test]
-    fn only_bindd_itself_logs_more_than_info_for_a_mere_level() {
+    fn debug_and_trace_without_a_target_apply_to_bindd_only() {
         for (filter, expected) in [
             ("trace", "info,bindd=trace"),
             ("debug", "info,bindd=debug"),
@@ -106,12 +106,12 @@ mod tests {
         assert_eq!(text.lines().count(), 2, "{text:?}");
         assert!(text.bytes().all(|byte| byte == b'\n' || !byte.is_ascii_control()), "{text:?}");
         let json: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        assert_eq!(json["value"], said, "as it was, without quotes of ours");
+        assert_eq!(json["value"], said, "unchanged, without additional quotes");
     }
 
     #[test]
     fn a_terminal_can_have_colours() {
-        // Panics where the crate is built without them, which no run without a terminal would notice.
+        // Panics if the crate is built without colours, which runs without a terminal would not show.
         drop(tracing_subscriber::fmt().with_ansi(true));
     }
 }

@@ -73,6 +73,6 @@ async fn a_caller_cannot_forge_log_lines() {
     let body = r#"{"operation":"create\nFORGED"}"#;
     let response = post(program.address().await, "/v1.0/bindings/orders%0AFORGED", body).await;
     assert_eq!(response.status, 404);
-    let log = program.until_logged("output binding refused a request").await;
+    let log = program.until_logged("request to output binding failed").await;
     assert!(log.contains("FORGED") && log.lines().all(|line| !line.starts_with("FORGED")), "{log}");
 }

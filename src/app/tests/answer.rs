@@ -10,7 +10,7 @@ fn wait(pairs: &[(&'static str, &'static str)]) -> Option<Duration> {
 }
 
 #[test]
-fn seconds_are_a_wait_and_are_capped() {
+fn retry_after_in_seconds_is_read_and_capped() {
     for (text, expected) in [
         ("7", Some(Duration::from_secs(7))),
         (" 0 ", Some(Duration::ZERO)),
@@ -38,7 +38,7 @@ fn seconds_are_a_wait_and_are_capped() {
 }
 
 #[test]
-fn a_date_counts_from_the_date_of_the_answer_or_else_from_our_clock() {
+fn retry_after_as_a_date_is_relative_to_the_date_header_or_else_to_the_local_clock() {
     let at = ("retry-after", "Wed, 21 Oct 2026 07:00:30 GMT");
     for (date, expected) in [
         (None, 30),
@@ -91,14 +91,14 @@ fn only_another_path_of_the_app_itself_is_suggested_as_route() {
 #[test]
 fn an_excerpt_is_one_bounded_line_of_text() {
     let long = "x".repeat(1_000);
-    let cut_character = format!("{}\u{e4}", "x".repeat(MAX_EXCERPT - 1));
+    let truncated_character = format!("{}\u{e4}", "x".repeat(MAX_EXCERPT - 1));
     for (answer, expected) in [
         (&b"no such route"[..], Some("no such route".to_owned())),
         (b" {\r\n  \"error\":\t'no' }\n", Some("{ \"error\": 'no' }".to_owned())),
         (b"red \x1b[31m", Some("red \\u{1b}[31m".to_owned())),
         ("left \u{202e} right".as_bytes(), Some("left \\u{202e} right".to_owned())),
         (long.as_bytes(), Some("x".repeat(MAX_EXCERPT))),
-        (cut_character.as_bytes(), Some("x".repeat(MAX_EXCERPT - 1))),
+        (truncated_character.as_bytes(), Some("x".repeat(MAX_EXCERPT - 1))),
         (b"", None),
         (b" \r\n", None),
         (b"\x1f\x8b\x08\x00binary", None),
@@ -132,7 +132,7 @@ fn an_excerpt_ends_where_the_record_is_quoted() {
 }
 
 #[test]
-fn what_is_no_answer_is_described_without_the_record() {
+fn an_invalid_response_is_described_without_the_record() {
     for (opening, sent, expected) in [
         (&b"220 mail ready\r\n"[..], "secret-record", "it begins with `220 mail ready`"),
         (b"no: secret-record", "secret-record", "it begins with `no:\u{2026}`"),
@@ -140,6 +140,6 @@ fn what_is_no_answer_is_described_without_the_record() {
         (b"\xff\xfe secret-record", "secret-record", "it is not text, or repeats the record"),
         (b"POST /orders HTTP/1.1\r\ndapr-api-token: t", "x", "it repeats the request"),
     ] {
-        assert_eq!(described(InvalidResponse::Unknown(opening.to_owned()), sent.as_bytes()), expected, "{opening:?}");
+        assert_eq!(describe(InvalidResponse::Unknown(opening.to_owned()), sent.as_bytes()), expected, "{opening:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Odd answers: a complete head is an answer, whatever happens to the connection around it; the rest is named.
+//! Unusual answers: a complete head is an answer, whatever happens to its connection. Anything else is an error that says
+//! what arrived.
 
 use super::raw::{FAR, RawServer, Step, answering};
 use super::{AppChannel, AppSettings, Route, cause_line, channel, deliver, event, refused, route};
@@ -27,7 +28,7 @@ async fn failure(script: Vec<Step>) -> DeliveryError {
 }
 
 #[tokio::test]
-async fn a_complete_head_accepts_whatever_happens_to_its_body() {
+async fn a_complete_head_accepts_the_record_whatever_happens_to_the_body() {
     let cases: [(&str, Vec<Step>); 11] = [
         ("reset", [answering("HTTP/1.1 200 OK\r\n\r\nok"), vec![Step::Reset]].concat()),
         (
@@ -62,7 +63,7 @@ async fn a_complete_head_accepts_whatever_happens_to_its_body() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_in_pieces_keeps_the_connection() {
+async fn a_connection_is_reused_after_a_body_in_several_pieces() {
     let pieces = ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", "ab", "cd"];
     let answer = pieces.map(|piece| Step::Write(piece.as_bytes().to_vec()));
     let script = [vec![Step::ReadAll], answer.to_vec(), answering(OK)].concat();
@@ -74,7 +75,7 @@ async fn a_body_that_comes_in_pieces_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_body_was_read_is_the_answer() {
+async fn an_answer_that_arrives_before_the_body_was_sent_is_accepted() {
     for (answer, expected) in [
         ("HTTP/1.1 413 Too Large\r\nconnection: close\r\nretry-after: 3\r\n\r\ntoo large", Some((413, Some(3)))),
         ("HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n", Some((503, Some(7)))),
@@ -96,7 +97,7 @@ async fn an_answer_before_the_body_was_read_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_head_that_was_cut_is_no_answer() {
+async fn a_truncated_head_is_not_an_answer() {
     for response in
         ["", "HTT", "HTTP/1.1 200 O", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n", "HTTP/1.1 100 Continue\r\n\r\n"]
     {
@@ -111,7 +112,7 @@ async fn a_head_that_was_cut_is_no_answer() {
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_speak_http_is_named() {
+async fn the_error_says_what_the_app_sent_instead_of_http() {
     let lengths = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd";
     for (answer, finding) in [
         (&b"\x15\x03\x01\x00\x02\x02\x46"[..], "TLS"),
@@ -137,7 +138,7 @@ async fn an_app_that_does_not_speak_http_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_first_is_named() {
+async fn the_error_shows_what_a_server_sends_before_the_request() {
     let error = failure(vec![Step::Write(b"220 mail ready\r\n".to_vec()), Step::Stall]).await;
     assert!(cause_line(&error).contains("it begins with `220 mail ready"), "{error:?}");
 }

@@ -22,7 +22,7 @@ async fn a_connection_closed_while_idle_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_ends_unanswered_is_reported_and_the_next_request_takes_a_new_one() {
+async fn an_idle_connection_that_ends_unanswered_is_an_error_and_the_next_request_opens_a_new_one() {
     let acts = [Act::Answer(OK.to_owned()), Act::CloseUnanswered, Act::Answer(OK.to_owned()), Act::CloseUnanswered];
     let mut app = app(acts).await;
     let channel = channel(app.port);
@@ -43,7 +43,7 @@ async fn a_kept_connection_that_ends_unanswered_is_reported_and_the_next_request
 }
 
 #[tokio::test]
-async fn one_broken_connection_closes_the_idle_ones_beside_it() {
+async fn one_broken_connection_closes_the_other_idle_ones() {
     // Two requests at once open two connections; the third request ends unanswered over one of them.
     let ok = Act::Answer(OK.to_owned());
     let mut app = app([ok.clone(), ok.clone(), Act::CloseUnanswered, ok]).await;
@@ -83,7 +83,7 @@ async fn old_idle_connections_are_dropped_without_a_request() {
 }
 
 #[tokio::test]
-async fn a_fresh_connection_that_ends_unanswered_is_a_failure_at_once() {
+async fn a_new_connection_that_ends_unanswered_is_an_error_without_a_retry() {
     let mut app = app([Act::CloseUnanswered]).await;
     assert!(matches!(deliver(&channel(app.port), "a").await, Err(DeliveryError::Unanswered { .. })));
     assert_eq!(app.seen.recv().await.unwrap().connection, 0);
@@ -91,7 +91,7 @@ async fn a_fresh_connection_that_ends_unanswered_is_a_failure_at_once() {
 }
 
 #[tokio::test]
-async fn a_reused_connection_that_breaks_inside_the_answer_is_not_asked_again() {
+async fn a_request_is_not_repeated_after_part_of_its_answer_arrived() {
     let acts = [Act::Answer(OK.to_owned()), Act::AnswerThenClose("HTTP/1.1 200 O".to_owned())];
     let mut app = app(acts).await;
     let channel = channel(app.port);
@@ -106,7 +106,7 @@ async fn a_reused_connection_that_breaks_inside_the_answer_is_not_asked_again() 
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_when_asked() {
+async fn close_idle_closes_idle_connections() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let channel = channel(app.port);
     deliver(&channel, "a").await.unwrap();
@@ -115,7 +115,7 @@ async fn idle_connections_are_closed_when_asked() {
 }
 
 #[tokio::test]
-async fn a_request_over_a_connection_that_has_ended_is_known_as_not_written() {
+async fn a_request_on_an_ended_connection_is_reported_as_not_written() {
     let app = app([Act::AnswerThenClose(OK.to_owned())]).await;
     let mut connection = Connection::open("127.0.0.1", app.port).await.unwrap();
     let request = || Request::new(Full::new(Bytes::new()));

@@ -198,7 +198,7 @@ async fn an_event_arrives_with_exactly_these_headers() {
 }
 
 #[tokio::test]
-async fn an_empty_event_says_so_and_leaves_out_what_is_not_known() {
+async fn an_empty_event_has_content_length_0_and_no_headers_for_unknown_values() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let mut event = event("");
     event.origin.arrival = None;
@@ -228,12 +228,12 @@ async fn only_2xx_accepts_and_redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_slow_app_is_told_apart_and_its_connection_is_closed() {
+async fn a_timeout_is_reported_and_closes_the_connection() {
     let mut app = app([Act::Stall, Act::Answer(OK.to_owned())]).await;
     let slow = channel(app.port);
     let later = async {
         assert_eq!(app.seen.recv().await.unwrap().connection, 0);
-        // Only now: no machine is too slow to get the event there.
+        // Only now, so that the event arrives in time on the slowest machine.
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(300)).await;
         tokio::time::resume();
@@ -249,7 +249,7 @@ async fn a_slow_app_is_told_apart_and_its_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_there_is_unreachable() {
+async fn an_app_that_does_not_listen_is_unreachable() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let error = deliver(&channel(port), "a").await.unwrap_err();
     let line = cause_line(&error);
@@ -260,7 +260,7 @@ async fn an_app_that_is_not_there_is_unreachable() {
 }
 
 #[tokio::test]
-async fn chunked_answers_keep_the_connection_and_endless_ones_lose_it() {
+async fn a_connection_is_reused_after_a_chunked_body_and_closed_after_a_long_one() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_owned();
     let large = format!("HTTP/1.1 200 OK\r\ncontent-length: 900000\r\n\r\n{}", "x".repeat(200_000));
     let mut app = app([Act::Answer(chunked), Act::Answer(large), Act::Answer(OK.to_owned())]).await;
@@ -291,7 +291,7 @@ async fn no_more_connections_are_opened_than_allowed() {
 }
 
 #[tokio::test]
-async fn the_wait_ends_when_the_app_listens() {
+async fn the_wait_for_the_app_ends_when_it_listens() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = socket.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! What the app says to `OPTIONS`.
+//! Answers of the app to `OPTIONS`.
 
 use super::super::Answer;
 use super::raw::FAR;
@@ -7,17 +7,17 @@ use crate::domain::Stop;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Probes whose limit no test reaches, also where the clock jumps.
+/// A channel with a probe timeout that no test reaches, even if the clock jumps.
 fn patient(port: u16) -> AppChannel {
     AppChannel::new(&AppSettings { probe_timeout: FAR, ..AppSettings::new(port) }).unwrap()
 }
 
 #[tokio::test]
-async fn the_status_says_yes_no_or_not_now() {
+async fn the_status_accepts_or_rejects_the_input() {
     let statuses = ["200 OK", "204 No Content", "405 Method Not Allowed"];
     let mut server = app(statuses.map(answer)).await;
     for _ in statuses {
-        assert_eq!(channel(server.port).wants(&route()).await.unwrap(), Answer::Wanted);
+        assert_eq!(channel(server.port).probe(&route()).await.unwrap(), Answer::Accepted);
     }
     let seen = server.seen.recv().await.unwrap();
     assert!(seen.head.starts_with("OPTIONS /orders HTTP/1.1\r\n"), "{}", seen.head);
@@ -27,8 +27,8 @@ async fn the_status_says_yes_no_or_not_now() {
     for status in [400, 401, 403, 404, 410, 501] {
         let server = app([answer(&format!("{status} No"))]).await;
         let reason = format!("the app answered {status} to OPTIONS /orders");
-        let answer = channel(server.port).wants(&route()).await.unwrap();
-        assert_eq!(answer, Answer::NotWanted { status, reason });
+        let answer = channel(server.port).probe(&route()).await.unwrap();
+        assert_eq!(answer, Answer::Rejected { status, reason });
     }
 }
 
@@ -36,23 +36,23 @@ async fn the_status_says_yes_no_or_not_now() {
 async fn a_redirect_of_the_probe_names_the_route() {
     let redirect = "HTTP/1.1 308 Permanent Redirect\r\nlocation: /orders/\r\ncontent-length: 0\r\n\r\n".to_owned();
     let server = app([Act::Answer(redirect)]).await;
-    let answer = channel(server.port).wants(&route()).await.unwrap();
-    let Answer::NotWanted { status: 308, reason } = answer else { panic!("{answer:?}") };
+    let answer = channel(server.port).probe(&route()).await.unwrap();
+    let Answer::Rejected { status: 308, reason } = answer else { panic!("{answer:?}") };
     assert!(reason.contains("set `route` to /orders/"), "{reason}");
 }
 
 #[tokio::test]
-async fn an_app_that_says_not_now_is_asked_again_after_growing_waits() {
-    let not_now =
+async fn a_probe_with_a_temporary_status_is_repeated_after_growing_waits() {
+    let temporary =
         ["503 Starting", "502 Bad Gateway", "500 Oops", "504 Timeout", "429 Busy", "408 Timeout", "425 Early"];
-    let mut acts: Vec<Act> = not_now.iter().map(|status| answer(status)).collect();
+    let mut acts: Vec<Act> = temporary.iter().map(|status| answer(status)).collect();
     acts.push(answer("200 OK"));
     let mut server = app(acts).await;
     let channel = patient(server.port);
     tokio::time::pause();
-    assert_eq!(channel.until_answered(&route(), &Stop::new()).await, Some(Answer::Wanted));
-    let asked = std::iter::from_fn(|| server.seen.try_recv().ok()).count();
-    assert_eq!(asked, not_now.len() + 1);
+    assert_eq!(channel.until_answered(&route(), &Stop::new()).await, Some(Answer::Accepted));
+    let probes = std::iter::from_fn(|| server.seen.try_recv().ok()).count();
+    assert_eq!(probes, temporary.len() + 1);
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn the_wait_between_probes_is_never_shorter_than_retry_after() {
     let channel = patient(server.port);
     tokio::time::pause();
     let begun = Instant::now();
-    assert_eq!(channel.until_answered(&route(), &Stop::new()).await, Some(Answer::Wanted));
+    assert_eq!(channel.until_answered(&route(), &Stop::new()).await, Some(Answer::Accepted));
     assert!(begun.elapsed() >= Duration::from_secs(77), "{:?}", begun.elapsed());
 }
 
@@ -82,11 +82,11 @@ async fn a_stop_interrupts_the_wait_between_probes() {
 #[tokio::test]
 async fn a_probe_without_an_answer_is_repeated_until_there_is_one() {
     let app = app([Act::CloseUnanswered, answer("200 OK")]).await;
-    assert_eq!(channel(app.port).until_answered(&route(), &Stop::new()).await, Some(Answer::Wanted));
+    assert_eq!(channel(app.port).until_answered(&route(), &Stop::new()).await, Some(Answer::Accepted));
 }
 
 #[tokio::test]
-async fn a_stopped_probe_and_a_stopped_wait_end_at_once() {
+async fn a_stop_ends_the_probe_and_the_wait_for_the_app_at_once() {
     let app = app([Act::Stall]).await;
     let stop = Stop::new();
     stop.finish();

@@ -74,7 +74,7 @@ async fn a_web_page_reaches_no_route_but_health() {
 }
 
 #[tokio::test]
-async fn a_page_of_an_allowed_origin_is_served_and_may_read_the_answer() {
+async fn a_page_of_an_allowed_origin_may_call_and_read_the_response() {
     let page = [("origin", SHOP), ("sec-fetch-site", "cross-site")];
     for (origins, expected) in [(SHOP, SHOP), ("*", "*")] {
         let (state, _) = state(allowing(origins));
@@ -92,30 +92,33 @@ async fn a_page_of_an_allowed_origin_is_served_and_may_read_the_answer() {
     let (state, _) = state(allowing(SHOP));
     let other = send(&state, CALLER, "GET", "/v1.0/healthz", &[("origin", "https://evil.example")]).await;
     assert_eq!(other.status(), StatusCode::NO_CONTENT);
-    assert!(!other.headers().contains_key("access-control-allow-origin"), "it may ask and not read");
+    assert!(
+        !other.headers().contains_key("access-control-allow-origin"),
+        "it may send the request but not read the response"
+    );
 }
 
 #[tokio::test]
 async fn a_preflight_needs_no_token_and_only_allowed_origins_get_one() {
     let settings = HttpSettings { api_token: Some(SecretString::from("s3cret")), ..allowing(SHOP) };
     let (state, _) = state(settings);
-    let asked = [("access-control-request-method", "POST"), ("access-control-request-headers", "dapr-api-token")];
-    let of = |origin| [&[("origin", origin)][..], &asked].concat();
-    let answer = send(&state, CALLER, "OPTIONS", "/v1.0/bindings/orders", &of(SHOP)).await;
+    let requested = [("access-control-request-method", "POST"), ("access-control-request-headers", "dapr-api-token")];
+    let from = |origin| [&[("origin", origin)][..], &requested].concat();
+    let answer = send(&state, CALLER, "OPTIONS", "/v1.0/bindings/orders", &from(SHOP)).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let headers = answer.headers();
     assert_eq!(headers["access-control-allow-origin"], SHOP);
     assert_eq!(headers["access-control-allow-headers"], "dapr-api-token");
     assert!(headers["access-control-allow-methods"].to_str().unwrap().contains("POST"));
     assert_eq!(headers.get_all("vary").iter().count(), 2);
-    let evil = send(&state, CALLER, "OPTIONS", "/v1.0/bindings/orders", &of("https://evil.example")).await;
+    let evil = send(&state, CALLER, "OPTIONS", "/v1.0/bindings/orders", &from("https://evil.example")).await;
     assert_eq!(evil.status(), StatusCode::FORBIDDEN);
-    let tokenless = send(&state, CALLER, "POST", "/v1.0/bindings/orders", &of(SHOP)).await;
+    let tokenless = send(&state, CALLER, "POST", "/v1.0/bindings/orders", &from(SHOP)).await;
     assert_eq!(tokenless.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn shutdown_is_taken_from_loopback_or_with_a_token() {
+async fn shutdown_is_accepted_from_loopback_or_with_a_token() {
     let elsewhere = ConnectInfo { is_local_loopback: false, is_peer_loopback: false };
     let (open, _) = state(HttpSettings::default());
     let refused = send(&open, elsewhere, "POST", "/v1.0/shutdown", &[]).await;
@@ -139,7 +142,7 @@ fn get(path: &str, version: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_loopback_socket_is_called_by_a_loopback_name() {
+async fn a_loopback_socket_accepts_only_loopback_and_listed_host_names() {
     let running = Running::start(HttpSettings::default(), LONG).await;
     for (request, status) in [
         (get("/v1.0/healthz", "1.1", "host: localhost\r\n"), 204),
@@ -162,7 +165,7 @@ async fn a_loopback_socket_is_called_by_a_loopback_name() {
 }
 
 #[tokio::test]
-async fn the_authority_of_http_2_counts_as_host() {
+async fn the_authority_of_http_2_is_checked_like_host() {
     let running = Running::start(HttpSettings::default(), LONG).await;
     let io = TokioIo::new(running.connect().await);
     let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();

@@ -16,14 +16,14 @@ fn head(target: &str, headers: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// Whether a loopback socket takes this `Host`.
-fn takes(access: &Access, host: &str) -> bool {
+/// Whether a loopback socket accepts this `Host`.
+fn accepts_host(access: &Access, host: &str) -> bool {
     access.check(&head("/", &[("host", host)]), LOOPBACK, false).is_ok()
 }
 
 #[test]
-fn loopback_sockets_are_called_by_loopback_names() {
-    let usual = Access::default();
+fn loopback_sockets_accept_only_loopback_names() {
+    let default = Access::default();
     for host in [
         "localhost",
         "LocalHost:3500",
@@ -39,7 +39,7 @@ fn loopback_sockets_are_called_by_loopback_names() {
         "[0:0:0:0:0:0:0:1]:80",
         "[::ffff:127.0.0.1]:3500",
     ] {
-        assert!(takes(&usual, host), "{host}");
+        assert!(accepts_host(&default, host), "{host}");
     }
     for host in [
         "evil.example",
@@ -67,17 +67,17 @@ fn loopback_sockets_are_called_by_loopback_names() {
         ":3500",
         "løcalhost",
     ] {
-        assert!(!takes(&usual, host), "{host}");
+        assert!(!accepts_host(&default, host), "{host}");
         let refused = head("/", &[("host", host)]);
-        assert_eq!(usual.check(&refused, NETWORK, false), Ok(()), "{host}: other sockets have names of their own");
-        assert!(usual.check(&refused, LOOPBACK, true).is_err(), "health is no exception");
+        assert_eq!(default.check(&refused, NETWORK, false), Ok(()), "{host}: other sockets are not checked");
+        assert!(default.check(&refused, LOOPBACK, true).is_err(), "health routes are checked too");
     }
 }
 
 #[test]
-fn listed_hosts_are_taken_with_or_without_their_port() {
+fn a_listed_host_is_accepted_and_so_is_its_port_if_it_names_one() {
     let listed = access("", "host.docker.internal, Sidecar.Local:3500,");
-    for (host, is_taken) in [
+    for (host, is_accepted) in [
         ("host.docker.internal", true),
         ("HOST.docker.internal.:3500", true),
         ("sidecar.local:3500", true),
@@ -85,18 +85,18 @@ fn listed_hosts_are_taken_with_or_without_their_port() {
         ("sidecar.local", false),
         ("other.docker.internal", false),
     ] {
-        assert_eq!(takes(&listed, host), is_taken, "{host}");
+        assert_eq!(accepts_host(&listed, host), is_accepted, "{host}");
     }
-    assert!(takes(&access("", "*"), "evil.example"));
+    assert!(accepts_host(&access("", "*"), "evil.example"));
     for wrong in ["http://a", "*.a", "a b", "a/b", "::1", "a:b"] {
         assert!(AllowedHosts::parse(wrong).unwrap_err().contains("host.docker.internal"), "{wrong}");
     }
 }
 
 #[test]
-fn every_name_in_a_request_counts_and_only_http_1_0_has_none() {
-    let usual = Access::default();
-    let check = |head: &Parts| usual.check(head, LOOPBACK, false).is_ok();
+fn every_host_name_of_a_request_is_checked_and_only_http_1_0_may_omit_it() {
+    let default = Access::default();
+    let check = |head: &Parts| default.check(head, LOOPBACK, false).is_ok();
     assert!(check(&head("http://localhost:3500/x", &[])), "an absolute target, or :authority of HTTP/2");
     assert!(!check(&head("http://evil.example/x", &[])));
     assert!(!check(&head("http://evil.example/x", &[("host", "localhost")])));
@@ -113,14 +113,14 @@ fn every_name_in_a_request_counts_and_only_http_1_0_has_none() {
     }
 }
 
-/// Whether a request with these headers is taken from a page.
-fn admits(access: &Access, headers: &[(&str, &str)]) -> bool {
+/// Whether a request with these headers is accepted.
+fn accepts(access: &Access, headers: &[(&str, &str)]) -> bool {
     access.check(&head("/", headers), NETWORK, false).is_ok()
 }
 
 #[test]
 fn pages_are_refused_unless_their_origin_is_listed() {
-    let usual = Access::default();
+    let default = Access::default();
     let listed = access("https://Shop.example, http://localhost:80/,http://*.dev.example:8080,http://127.0.0.1:*", "");
     for (origin, is_listed) in [
         ("https://shop.example", true),
@@ -141,14 +141,14 @@ fn pages_are_refused_unless_their_origin_is_listed() {
         ("shop.example", false),
         ("https://shop.example/", false),
     ] {
-        assert!(!admits(&usual, &[("origin", origin)]), "{origin}");
-        assert_eq!(admits(&listed, &[("origin", origin)]), is_listed, "{origin}");
-        assert!(admits(&access("*", ""), &[("origin", origin), ("sec-fetch-site", "cross-site")]), "{origin}");
+        assert!(!accepts(&default, &[("origin", origin)]), "{origin}");
+        assert_eq!(accepts(&listed, &[("origin", origin)]), is_listed, "{origin}");
+        assert!(accepts(&access("*", ""), &[("origin", origin), ("sec-fetch-site", "cross-site")]), "{origin}");
         let health = head("/", &[("origin", origin), ("sec-fetch-site", "cross-site")]);
-        assert_eq!(usual.check(&health, NETWORK, true), Ok(()));
+        assert_eq!(default.check(&health, NETWORK, true), Ok(()));
     }
     let both = [("origin", "https://shop.example"), ("origin", "https://evil.example")];
-    assert!(!admits(&listed, &both) && !admits(&listed, &[both[1], both[0]]), "each must be listed");
+    assert!(!accepts(&listed, &both) && !accepts(&listed, &[both[1], both[0]]), "each must be listed");
     for wrong in
         ["localhost:8080", "shop.example", "null", "https://shop.example/path", "https://a@b", "://x", "https://"]
             .into_iter()
@@ -159,9 +159,9 @@ fn pages_are_refused_unless_their_origin_is_listed() {
 }
 
 #[test]
-fn without_an_origin_the_site_decides() {
+fn without_an_origin_sec_fetch_site_decides() {
     let listed = access("https://shop.example", "");
-    for (site, is_taken) in [
+    for (site, is_accepted) in [
         ("none", true),
         ("same-origin", true),
         ("Same-Origin", true),
@@ -171,18 +171,18 @@ fn without_an_origin_the_site_decides() {
         ("", false),
         ("something-new", false),
     ] {
-        assert_eq!(admits(&Access::default(), &[("sec-fetch-site", site)]), is_taken, "{site}");
-        assert_eq!(admits(&listed, &[("sec-fetch-site", site)]), is_taken, "{site}");
+        assert_eq!(accepts(&Access::default(), &[("sec-fetch-site", site)]), is_accepted, "{site}");
+        assert_eq!(accepts(&listed, &[("sec-fetch-site", site)]), is_accepted, "{site}");
         let from_shop = [("origin", "https://shop.example"), ("sec-fetch-site", site)];
-        assert!(admits(&listed, &from_shop), "{site}: the origin is known and allowed");
+        assert!(accepts(&listed, &from_shop), "{site}: the origin is known and allowed");
         let from_elsewhere = [("origin", "https://evil.example"), ("sec-fetch-site", site)];
-        assert!(!admits(&listed, &from_elsewhere), "{site}");
+        assert!(!accepts(&listed, &from_elsewhere), "{site}");
     }
-    assert!(admits(&Access::default(), &[]), "a program");
+    assert!(accepts(&Access::default(), &[]), "a program");
 }
 
 #[test]
-fn refusals_say_what_to_set_and_escape_what_came() {
+fn refusals_say_what_to_set_and_escape_the_header() {
     for (headers, expected) in [
         (&[("host", "evil.example")][..], r#"Host "evil.example""#),
         (&[("host", "evil.example")], "--allowed-hosts"),
@@ -199,7 +199,7 @@ fn refusals_say_what_to_set_and_escape_what_came() {
 }
 
 #[test]
-fn mapped_addresses_are_loopback_and_unknown_ones_are_held_to_the_stricter_rule() {
+fn mapped_loopback_addresses_are_loopback_and_unknown_addresses_get_the_stricter_checks() {
     for (address, is_loopback) in [
         ("127.0.0.1:1", true),
         ("127.8.0.1:1", true),

@@ -53,7 +53,7 @@ pub(super) fn strict() -> Arc<ApiState> {
     state(HttpSettings { strict_dapr_errors: true, max_body_size: Some(64), ..HttpSettings::default() }).0
 }
 
-/// A program of this machine that calls another address than loopback, so that the name it uses does not matter.
+/// A program on this machine that calls an address other than loopback, so that `Host` is not checked.
 pub(super) const CALLER: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: true };
 
 pub(super) const ORDERS: &str = "/v1.0/bindings/orders";
@@ -77,14 +77,14 @@ async fn a_create_is_answered_204_with_its_metadata_as_headers() {
 }
 
 #[tokio::test]
-async fn data_of_the_component_is_answered_200_as_json() {
+async fn data_from_the_component_is_returned_with_200_as_json() {
     let answer = post(&usual().0, ORDERS, r#"{"operation":"echo","data":"x"}"#).await;
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, r#""x""#));
     assert_eq!(answer.headers["content-type"], "application/json");
 }
 
 #[tokio::test]
-async fn the_trace_of_the_caller_reaches_the_component_and_comes_back() {
+async fn the_trace_of_the_client_reaches_the_component_and_is_returned() {
     let (state, fake) = usual();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let mut traced = request("POST", ORDERS, r#"{"operation":"create","metadata":{"traceparent":"mine","k":"v"}}"#);
@@ -161,7 +161,7 @@ async fn an_unknown_outcome_is_reported() {
 }
 
 #[tokio::test]
-async fn strict_answers_are_exactly_those_of_dapr() {
+async fn strict_responses_are_exactly_those_of_dapr() {
     let (precise_state, strict_state) = (usual().0, strict());
     let created = post(&strict_state, ORDERS, r#"{"operation":"create"}"#).await;
     assert_eq!(created.status, StatusCode::NO_CONTENT);
@@ -175,7 +175,7 @@ async fn strict_answers_are_exactly_those_of_dapr() {
 }
 
 #[tokio::test]
-async fn details_of_a_failure_are_in_the_json() {
+async fn the_error_json_has_the_details_of_the_failure() {
     let (state, _) = usual();
     let answer = post(&state, ORDERS, r#"{"operation":"bury"}"#).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
@@ -193,7 +193,7 @@ async fn details_of_a_failure_are_in_the_json() {
 }
 
 #[tokio::test]
-async fn a_raw_body_is_the_data_where_the_component_takes_it() {
+async fn a_raw_body_is_the_data_if_the_component_allows_it() {
     let (state, fake) = usual();
     let raw = |state: &Arc<ApiState>, body: &str| {
         let mut request = request("POST", ORDERS, body);
@@ -210,8 +210,8 @@ async fn a_raw_body_is_the_data_where_the_component_takes_it() {
         assert!(refused.body.contains("allowRawBody"), "{}", refused.body);
         assert!(!raw(&strict(), body).await.body.contains("allowRawBody"), "daprd has no raw bodies");
     }
-    let asked = raw(&state, r#"{"operation":"create"}"#).await;
-    assert_eq!(asked.status, StatusCode::NO_CONTENT, "as in Dapr, a JSON request is a request");
+    let response = raw(&state, r#"{"operation":"create"}"#).await;
+    assert_eq!(response.status, StatusCode::NO_CONTENT, "as in Dapr, a JSON request is a request");
     fake.takes_raw.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(raw(&state, "\u{0}not json").await.status, StatusCode::NO_CONTENT);
     let seen = fake.seen.lock().unwrap().pop().unwrap();
@@ -221,7 +221,7 @@ async fn a_raw_body_is_the_data_where_the_component_takes_it() {
 }
 
 #[tokio::test]
-async fn bodies_beyond_the_buffer_are_refused_until_there_is_room() {
+async fn bodies_beyond_the_buffer_are_refused_until_memory_is_released() {
     let (state, fake) = state(HttpSettings { max_buffer: Some(64), ..HttpSettings::default() });
     let service = Api::new(Arc::clone(&state));
     let waiting = request("POST", ORDERS, &format!("{:<60}", r#"{"operation":"wait"}"#));
@@ -300,17 +300,17 @@ async fn a_path_without_a_route_is_answered_as_in_dapr() {
 async fn the_token_is_required_except_for_health() {
     let (state, _) = state(HttpSettings { api_token: Some(SecretString::from("s3cret")), ..HttpSettings::default() });
     for token in [None, Some("wrong!"), Some("s3cre"), Some("s3cret!")] {
-        let mut asked = request("POST", ORDERS, r#"{"operation":"create"}"#);
+        let mut call = request("POST", ORDERS, r#"{"operation":"create"}"#);
         if let Some(token) = token {
-            asked.headers_mut().insert("dapr-api-token", token.parse().unwrap());
+            call.headers_mut().insert("dapr-api-token", token.parse().unwrap());
         }
-        let answer = send(&state, asked).await;
+        let answer = send(&state, call).await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::UNAUTHORIZED, "invalid api token\n"));
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     }
-    let mut asked = request("POST", ORDERS, r#"{"operation":"create"}"#);
-    asked.headers_mut().insert("dapr-api-token", "s3cret".parse().unwrap());
-    assert_eq!(send(&state, asked).await.status, StatusCode::NO_CONTENT);
+    let mut call = request("POST", ORDERS, r#"{"operation":"create"}"#);
+    call.headers_mut().insert("dapr-api-token", "s3cret".parse().unwrap());
+    assert_eq!(send(&state, call).await.status, StatusCode::NO_CONTENT);
     assert_eq!(get(&state, "/v1.0/healthz").await.status, StatusCode::NO_CONTENT);
     assert_eq!(get(&state, "/v1.0/healthz/outbound").await.status, StatusCode::NO_CONTENT);
     assert_eq!(get(&state, "/v1.0/metadata").await.status, StatusCode::UNAUTHORIZED);

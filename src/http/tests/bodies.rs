@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 
 #[tokio::test]
-async fn metadata_counts_with_the_memory_that_it_takes() {
+async fn metadata_counts_towards_the_memory_of_bodies() {
     let (state, fake) = state(HttpSettings { max_buffer: Some(4_096), ..HttpSettings::default() });
     let body = |pairs: usize| {
         let pairs: Vec<_> = (0..pairs).map(|number| format!(r#""{number}":"""#)).collect();
@@ -16,12 +16,12 @@ async fn metadata_counts_with_the_memory_that_it_takes() {
     assert_eq!(post(&state, ORDERS, &body(10)).await.status, StatusCode::NO_CONTENT);
     assert!(body(100).len() < 1_000);
     assert_eq!(post(&state, ORDERS, &body(100)).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(post(&state, ORDERS, &body(10)).await.status, StatusCode::NO_CONTENT, "all is given back");
+    assert_eq!(post(&state, ORDERS, &body(10)).await.status, StatusCode::NO_CONTENT, "all memory is released");
     assert_eq!(fake.seen.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_body_in_another_encoding_is_refused_with_its_name() {
+async fn a_body_in_another_encoding_is_refused_and_the_error_names_it() {
     let (state, fake) = usual();
     let utf16: Vec<u8> = r#"{"operation":"create"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab".to_vec();

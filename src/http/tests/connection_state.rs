@@ -5,7 +5,7 @@ async fn pass(seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_connections_that_are_idle_longest_make_room() {
+async fn the_connections_that_are_idle_longest_are_closed() {
     let mut open = OpenConnections::new();
     let silent = open.add();
     let [busy, first, second, parallel] = std::array::from_fn(|_| open.add());
@@ -31,7 +31,7 @@ async fn the_connections_that_are_idle_longest_make_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closing_connection_that_answers_holds_up_no_other() {
+async fn a_closing_connection_with_a_request_does_not_delay_others() {
     let mut open = OpenConnections::new();
     let [closing, idle] = std::array::from_fn(|_| open.add());
     pass(2).await;
@@ -47,7 +47,7 @@ async fn a_closing_connection_that_answers_holds_up_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_its_answer_slowly_is_not_idle() {
+async fn a_client_that_reads_its_response_slowly_is_not_idle() {
     let mut open = OpenConnections::new();
     let connection = open.add();
     let (near, mut far) = tokio::io::duplex(1);
@@ -63,7 +63,7 @@ async fn a_client_that_takes_its_answer_slowly_is_not_idle() {
     assert_eq!(open.close_idle(9), 0);
     assert!(!write());
     pass(2).await;
-    assert_eq!(open.close_idle(9), 1, "it takes nothing any more");
+    assert_eq!(open.close_idle(9), 1, "it reads nothing any more");
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,7 @@ fn the_body_is_read_as_go_reads_it() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
+fn bytes_that_are_not_utf8_are_refused_anywhere_in_the_body() {
     for body in [
         &b"{\"operation\":\"a\xffb\"}"[..],
         b"{\"operation\":\"create\",\"data\":{\"id\":\"M\xfcller\"}}",
@@ -78,10 +78,10 @@ fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
 #[test]
 fn an_unpaired_surrogate_is_refused_where_it_would_be_replaced() {
     for (body, place) in [
-        (r#"{"operation":"\ud800"}"#, "the string at offset 13 in operation holds"),
+        (r#"{"operation":"\ud800"}"#, "the string at offset 13 in operation contains"),
         (
             r#"{"metadata":{"a":"1","partitionKey":"x\udc00"}}"#,
-            "the string at offset 36 in metadata.partitionKey holds",
+            "the string at offset 36 in metadata.partitionKey contains",
         ),
         (r#"{"metadata":{"a\ud800":"1"}}"#, "a name that ends at line 1 column"),
         (r#"{"\ud800":1}"#, "a name that ends at line 1 column"),
@@ -94,7 +94,7 @@ fn an_unpaired_surrogate_is_refused_where_it_would_be_replaced() {
 }
 
 #[test]
-fn a_byte_order_mark_is_passed_over() {
+fn a_byte_order_mark_is_skipped() {
     let request = read("\u{feff} {\"operation\":\"create\",\"data\":[1]}");
     assert_eq!((request.operation.as_str(), &request.data[..]), ("create", &b"[1]"[..]));
     assert_eq!(refusal("\u{feff}".as_bytes()), "EOF");
@@ -102,7 +102,7 @@ fn a_byte_order_mark_is_passed_over() {
 }
 
 #[test]
-fn refusals_read_like_those_of_go() {
+fn errors_have_the_texts_of_go() {
     let field = "json: cannot unmarshal";
     for (body, text) in [
         ("", "EOF".to_owned()),
@@ -130,7 +130,7 @@ fn refusals_read_like_those_of_go() {
 }
 
 #[test]
-fn deep_nesting_does_not_break_the_reader() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = "[".repeat(200_000) + &"]".repeat(200_000);
     assert_eq!(data(&format!(r#"{{"data":{deep}}}"#)), deep);
     assert!(refusal("[".repeat(200_000).as_bytes()).contains("EOF"));
@@ -161,7 +161,7 @@ fn json_text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_json_text_passes_byte_for_byte(text in json_text(), before in "[ \t\r\n]{0,4}", after in "[ \t\r\n]{0,4}") {
+    fn any_json_text_is_passed_on_unchanged(text in json_text(), before in "[ \t\r\n]{0,4}", after in "[ \t\r\n]{0,4}") {
         let body = format!(r#"{{"operation":"create","data":{before}{text}{after},"metadata":{{"k":"v"}}}}"#);
         let request = read(&body);
         prop_assert_eq!(&request.data[..], text.as_bytes());
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn no_body_breaks_the_reader(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_body_makes_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         match parse(&Bytes::from(body)) {
             Ok(_) | Err(_) => {}
         }

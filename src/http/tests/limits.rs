@@ -69,7 +69,7 @@ async fn an_idle_http_2_connection_makes_room_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_metrics_page_cannot_be_exhausted() {
+async fn idle_scrapers_do_not_block_the_metrics_page() {
     let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
     let address = listeners.addresses()[0];
     let stop = Stop::new();
@@ -98,7 +98,7 @@ fn guarded() -> HttpSettings {
 const POST: &str = "POST /v1.0/bindings/orders HTTP/1.1\r\nhost: localhost\r\n";
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_before_the_body_came_says_that_the_connection_closes() {
+async fn a_refusal_before_the_body_arrived_closes_the_connection() {
     let running = Running::start(guarded(), LONG).await;
     let nowhere = POST.replace("bindings/orders", "nothing").replace("\r\nhost", "\r\ndapr-api-token: s3cret\r\nhost");
     let forbidden = POST.replace("\r\nhost", "\r\norigin: null\r\nhost");
@@ -111,7 +111,7 @@ async fn a_refusal_before_the_body_came_says_that_the_connection_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_writes_everything_first_sees_the_refusal() {
+async fn a_client_that_writes_its_whole_body_before_it_reads_sees_the_refusal() {
     let running = Running::start(guarded(), LONG).await;
     for size in [10_usize, 100_000, 3_000_000] {
         let mut stream = running.connect().await;
@@ -123,7 +123,7 @@ async fn a_client_that_writes_everything_first_sees_the_refusal() {
         assert_eq!(&body, b"invalid api token\n");
         if size < 200_000 {
             stream.write_all(request.as_bytes()).await.unwrap();
-            assert!(head(&mut stream).await.starts_with("HTTP/1.1 401"), "the connection goes on");
+            assert!(head(&mut stream).await.starts_with("HTTP/1.1 401"), "the connection stays open");
         } else {
             assert_eq!(rest(&mut stream).await, "", "closed, and not reset");
         }
@@ -150,7 +150,7 @@ async fn a_client_that_expects_100_continue_gets_it_only_if_its_body_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_is_answered_and_its_connection_closed() {
+async fn a_stalled_body_is_answered_with_408_and_its_connection_closes() {
     let running = Running::start(HttpSettings::default(), LONG).await;
     let answer = exchange(&mut running.connect().await, &format!("{POST}content-length: 100\r\n\r\n{{")).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("connection: close"), "{answer}");

@@ -48,7 +48,7 @@ async fn http_2_without_an_upgrade_is_served_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn a_stop_answers_what_was_read_and_closes() {
+async fn a_stop_answers_the_requests_that_were_read_and_closes_connections() {
     let running = Running::start(HttpSettings::default(), LONG).await;
     let mut stream = running.connect().await;
     stream.write_all(call("wait").as_bytes()).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_stop_answers_what_was_read_and_closes() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_in_the_queue_of_the_system_is_answered_after_a_stop() {
+async fn a_request_on_a_connection_that_is_not_accepted_yet_is_answered_after_a_stop() {
     let running = Running::start(HttpSettings::default(), LONG).await;
     // One thread: the server cannot run between these lines.
     let std_stream = std::net::TcpStream::connect(running.address).unwrap();
@@ -115,7 +115,7 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_large_body_arrives_whole_and_one_too_large_is_still_answered() {
+async fn a_large_body_arrives_complete_and_a_too_large_one_is_answered() {
     let limit = 3 << 20;
     let running = Running::start(HttpSettings { max_body_size: Some(limit), ..HttpSettings::default() }, LONG).await;
     let data = format!("\"{}\"", "x".repeat(limit - 100));
@@ -142,8 +142,8 @@ async fn a_large_body_arrives_whole_and_one_too_large_is_still_answered() {
     assert!(head(&mut stream).await.starts_with("HTTP/1.1 413"));
 }
 
-/// What a future gives while the clock runs an hour ahead again and again. A clock that is paused all the time would run
-/// ahead of the sockets.
+/// The result of a future, while the clock repeatedly advances by an hour. It is paused only for that: a paused clock also
+/// advances while sockets are waited for.
 async fn while_hours_pass<T>(future: impl Future<Output = T>) -> T {
     let hours = async {
         loop {

@@ -307,7 +307,7 @@ fn go_durations_are_read() {
 }
 
 #[test]
-fn sizes_are_read_like_those_of_files() {
+fn sizes_are_read_like_those_of_component_files() {
     for (text, bytes) in [("4Mi", 4 << 20), ("1.5Ki", 1536), ("-1", -1), ("+2k", 2_000), ("-2Ki", -2_048), ("0", 0)] {
         assert_eq!(flags::quantity(text), Ok(bytes), "{text}");
     }
