@@ -17,6 +17,15 @@ pub enum LogFormat {
 
 /// The directives of a filter. `debug` and `trace` without a target apply to bindd alone, because at `trace` the AWS SDK
 /// logs the bodies of requests. To see them, name the crate in the filter.
+/// A single word that is not a level would be the name of a target, and switch off every other log line.
+fn check_level(filter: &str) -> Result<(), String> {
+    let is_word = !filter.is_empty() && filter.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_word && filter.parse::<LevelFilter>().is_err() {
+        return Err(format!("log level `{filter}` is not known: use trace, debug, info, warn, error or off"));
+    }
+    Ok(())
+}
+
 fn directives(filter: &str) -> Cow<'_, str> {
     match filter.trim().parse::<LevelFilter>() {
         Ok(level) if level > LevelFilter::INFO => Cow::Owned(format!("info,bindd={level}")),
@@ -30,6 +39,7 @@ fn directives(filter: &str) -> Cow<'_, str> {
 /// # Errors
 /// When the filter cannot be read; the text says why.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
+    check_level(filter)?;
     let filter = EnvFilter::try_new(directives(filter))
         .map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
     let builder = tracing_subscriber::fmt()
@@ -50,6 +60,16 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn a_single_word_must_be_a_level() {
+        for level in ["info", "WARN", "off", "bindd=debug", "info,hyper=warn", "bindd::http"] {
+            assert_eq!(super::check_level(level), Ok(()), "{level}");
+        }
+        for wrong in ["loud", "verbose", "warnings"] {
+            assert!(super::check_level(wrong).unwrap_err().contains("use trace, debug"), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_later_of_two_directives_for_one_target_applies() {

@@ -67,6 +67,7 @@ async fn the_program_exits_as_daprd_does() {
         (&["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--resources-path", path], 1),
         (&["check", "--resources-path", "no/such/folder"], 1),
         (&["--app-id", "shop", "--log-level", "orders=loud"], 2),
+        (&["--app-id", "shop", "--log-level", "loud"], 2),
     ] {
         let output = bindd(arguments).await;
         let told = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
