@@ -16,7 +16,7 @@ use tokio::time::Instant;
 pub(super) const MAX_SHARD_BYTES: usize = 256 << 10;
 /// The Kinesis Producer Library's `AggregationMaxSize`.
 const MAX_PACKED: usize = 51_200;
-/// More than the format adds to a user record and its keys; for the first two, more than to both.
+/// An upper bound of the bytes that the format adds: to each further user record, and to the first two together.
 const OVERHEAD: usize = 160;
 
 /// The limits of one call.
@@ -71,7 +71,7 @@ pub(super) fn build(
     builder.finish(queue)
 }
 
-/// Builds the batch of given entries again.
+/// Builds the batch for entries of a call that was refused.
 pub(super) fn rebuild(queue: &Queue, entries: Vec<Entry>, aggregation: Aggregation) -> Batch {
     let mut batch = Batch::default();
     for entry in entries {
@@ -167,16 +167,16 @@ impl BatchSize {
         self.grow(bytes, shard);
     }
 
-    /// A record of the batch becomes larger.
+    /// Counts bytes by which a record of the batch became larger.
     fn grow(&mut self, bytes: usize, shard: Option<&ShardId>) {
         self.bytes = self.bytes.saturating_add(bytes);
         if let Some(shard) = shard {
-            let of_shard = match self.shards.get_mut(shard) {
-                Some(of_shard) => of_shard,
+            let shard_bytes = match self.shards.get_mut(shard) {
+                Some(shard_bytes) => shard_bytes,
                 None => self.shards.entry(shard.clone()).or_default(),
             };
-            *of_shard = of_shard.saturating_add(bytes);
-            self.is_closed |= *of_shard >= MAX_SHARD_BYTES;
+            *shard_bytes = shard_bytes.saturating_add(bytes);
+            self.is_closed |= *shard_bytes >= MAX_SHARD_BYTES;
         }
     }
 }

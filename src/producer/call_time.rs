@@ -43,8 +43,8 @@ impl CallTime {
     }
 }
 
-/// At least half of the remaining time may pass, so that slow calls never exclude all records: only calls can show that
-/// they are fast again.
+/// The margin is at most half of the remaining time, so that slow calls never exclude all records: only further calls can
+/// show that calls are fast again.
 fn before(deadline: Instant, margin: Duration, now: Instant) -> Instant {
     deadline - margin.min(deadline.saturating_duration_since(now) / 2)
 }
