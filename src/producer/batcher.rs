@@ -75,8 +75,8 @@ pub(super) fn build(
 pub(super) fn rebuild(queue: &Queue, entries: Vec<Entry>, aggregation: Aggregation) -> Batch {
     let mut batch = Batch::default();
     for entry in entries {
-        let users = entry.ids().iter().filter_map(|id| queue.get(*id));
-        let Some(record) = packed(users, aggregation) else { continue };
+        let records = entry.ids().iter().filter_map(|id| queue.get(*id));
+        let Some(record) = packed(records, aggregation) else { continue };
         batch.bytes += record.size();
         batch.records.push(record);
         batch.entries.push(entry);
@@ -84,11 +84,11 @@ pub(super) fn rebuild(queue: &Queue, entries: Vec<Entry>, aggregation: Aggregati
     batch
 }
 
-fn packed<'a>(mut users: impl Iterator<Item = &'a PendingRecord>, aggregation: Aggregation) -> Option<NewRecord> {
-    let first = users.next()?;
+fn packed<'a>(mut records: impl Iterator<Item = &'a PendingRecord>, aggregation: Aggregation) -> Option<NewRecord> {
+    let first = records.next()?;
     let mut packer: Option<Packer> = None;
-    for user in users {
-        packer.get_or_insert_with(|| new_packer(first, usize::MAX)).push(user_record(&user.record));
+    for record in records {
+        packer.get_or_insert_with(|| new_packer(first, usize::MAX)).push(user_record(&record.record));
     }
     Some(packer.map_or_else(|| first.record.clone(), |packer| aggregate(packer, first, aggregation)))
 }

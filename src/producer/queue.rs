@@ -350,7 +350,8 @@ impl Queue {
 fn assign_shard(shards: &mut Shards, record: &mut PendingRecord) {
     let shard = shards.predict(record.hash);
     if !matches!(record.slot, Slot::Reserved(_)) || shard != record.shard {
-        // A slot of the other shard is not given back: it would be too much where that is the parent of this one.
+        // The slot of the old shard is not refunded: after a split or merge that shard has no bucket, and the refund would
+        // go to the bucket of the stream.
         shards.limiter.requeue(shard.as_ref(), record.size);
         record.slot = Slot::Queued;
     }

@@ -1,5 +1,5 @@
 //! In-memory ports, the contract that every lease store must pass, and a null backend. Feature `testing`; above `domain`,
-//! outside release builds. Everything random comes from a seed, every wait is of tokio's clock, so a test may pause time.
+//! outside release builds. All random choices come from a seed, and all waits use Tokio's clock, so that tests can pause time.
 
 mod backend;
 mod handler;
