@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_fan_out_has_a_way_around() {
+    fn the_error_for_missing_fan_out_names_shared_mode() {
         assert!(unsupported("Kinesis: SubscribeToShard").contains("`mode: shared`"));
         assert!(!unsupported("DynamoDB: PutItem").contains("shared"));
     }

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for a read, whose response may be 10 MiB.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// No call takes less; the timer's smallest step is half of it.
+/// No call takes less time; the timer's resolution is half of it.
 const MIN_CALL_TIME: Duration = Duration::from_millis(2);
 /// How long the default chain may look for a region. Outside of EC2 its last source is an address that does not answer.
 const REGION_TIMEOUT: Duration = Duration::from_secs(5);

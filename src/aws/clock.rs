@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_log_says_so_once_in_ten_minutes() {
+    async fn the_clock_skew_is_logged_once_in_ten_minutes() {
         let now = Instant::now();
         assert!(is_due(None, now));
         assert!(!is_due(Some(now), now + LOG_INTERVAL - Duration::from_secs(1)));

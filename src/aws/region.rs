@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_passes_is_a_host_label_of_one_partition(region in "[a-zA-Z0-9._-]{0,70}") {
+        fn an_accepted_region_is_a_host_label_of_one_partition(region in "[a-zA-Z0-9._-]{0,70}") {
             match check_region(&region) {
                 RegionCheck::Known | RegionCheck::New(_) => {
                     prop_assert!(is_label(&region));

@@ -12,7 +12,7 @@ pub(super) fn behavior_version() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Everything that a component file says about its connection. What is `None` comes from the AWS default chain.
+/// The settings of a component file for its connection. Where a value is `None`, the AWS default chain applies.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
     pub region: Option<String>,
@@ -28,7 +28,7 @@ pub struct ConnectionSettings {
     pub use_dual_stack: bool,
     /// Whether the component must have credentials before it counts as connected (`failFast`).
     pub fail_fast: bool,
-    /// How many calls of one component may be open at the same time; `None` for no limit.
+    /// How many calls of one component may be open at the same time (`maxConnections`); `None` for no limit.
     pub max_connections: Option<NonZeroUsize>,
     pub connect_timeout: Duration,
     pub connection_idle_timeout: Duration,

@@ -61,7 +61,7 @@ impl Transport {
         self.client(None)
     }
 
-    /// As the SDK's default client (rustls with aws-lc), with our trust and idle limit.
+    /// As the SDK's default client (rustls with aws-lc), with our certificate authorities and idle timeout.
     fn client(&self, proxy: Option<ProxyConfig>) -> SharedHttpClient {
         let (trust, idle_timeout) = (self.trust.clone(), self.idle_timeout);
         aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {

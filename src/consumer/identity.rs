@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// The least time between two calls that describe the stream. An account may make 20 a second for all its streams.
+/// The minimum time between two calls that describe the stream. An account may make 20 a second for all its streams.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause after failed calls.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(super) fn check(
     }
 }
 
-/// The stream is not the one of the lease: when the two were created.
+/// The stream of the lease was replaced by another of the same name: when each of the two was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Replacement {
     pub(super) leased: Timestamp,

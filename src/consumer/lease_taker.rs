@@ -114,8 +114,8 @@ impl LeaseTaker {
         let active: Vec<&Lease> = leases.iter().filter(is_active).collect();
         let ours = |lease: &Lease| lease.owner.as_ref() == Some(&self.worker);
         let is_free = |lease: &Lease| lease.owner.is_none() || self.is_expired(lease, now);
-        // A lease in our name that does not run here was handed over to us, is of an earlier run under the same worker
-        // id, or was given up at our own fence.
+        // A lease that this worker owns but does not consume was handed over to it, is from an earlier run under the same
+        // worker id, or was given up at its fence.
         let (assigned, others): (Vec<&Lease>, Vec<&Lease>) = active
             .iter()
             .filter(|lease| !running.contains(&lease.shard))
@@ -137,8 +137,8 @@ impl LeaseTaker {
         Plan { take, request_handoff }
     }
 
-    /// The live workers, and how many leases each has or was promised by a handoff. A promise of a dead owner counts for
-    /// no worker: that lease is free.
+    /// The live workers, and how many leases each owns or has requested from a live owner. A lease that was requested from a
+    /// dead owner counts for no worker: it is free.
     fn loads(&self, active: &[&Lease], running: &BTreeSet<ShardId>, now: Instant) -> BTreeMap<WorkerId, usize> {
         let mut loads = BTreeMap::from([(self.worker.clone(), 0)]);
         for lease in active {

@@ -83,9 +83,9 @@ pub(super) fn holes(listing: &ShardListing) -> Vec<HashKeyRange> {
     holes
 }
 
-/// Where a shard begins that has no leased relatives.
+/// Where a shard begins that has neither a leased ancestor nor a leased descendant.
 struct FirstStart {
-    word: SentinelCheckpoint,
+    checkpoint: SentinelCheckpoint,
     start_at: Option<Timestamp>,
     only_open: bool,
 }
@@ -105,8 +105,8 @@ impl FirstStart {
         let only_open = facts.initial == InitialPosition::Latest && leases.is_empty() && start_at.is_some();
         // Without such a moment, the stream was created after the input was started, or the row was lost: the shard is read
         // from TRIM_HORIZON so that no record is skipped.
-        let word = if start_at.is_some() { facts.initial.sentinel() } else { SentinelCheckpoint::TrimHorizon };
-        Self { word, start_at, only_open }
+        let checkpoint = if start_at.is_some() { facts.initial.sentinel() } else { SentinelCheckpoint::TrimHorizon };
+        Self { checkpoint, start_at, only_open }
     }
 }
 
@@ -152,7 +152,7 @@ impl<'a> ShardGraph<'a> {
             let is_behind = |parent| !self.listed.contains_key(parent) || self.has_leased_descendant(parent);
             let is_root = shard.parents.iter().all(is_behind);
             let begins = if first_start.only_open { shard.is_open } else { is_root };
-            begins.then_some((first_start.word, first_start.start_at))?
+            begins.then_some((first_start.checkpoint, first_start.start_at))?
         };
         let new = NewLease {
             shard: shard.id.clone(),

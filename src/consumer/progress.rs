@@ -18,35 +18,35 @@ pub(super) enum ReadState {
     ConfirmingEnd,
     /// The position was rejected as invalid. A replaced stream gives the same error, so the stream is being checked.
     PositionRejected,
-    /// The shard was read to its end. `noted`: the lease table has its child shards.
-    Finished { children: Vec<ShardId>, noted: bool },
+    /// The shard was read to its end. `children_stored`: the lease table has its child shards.
+    Finished { children: Vec<ShardId>, children_stored: bool },
 }
 
 impl ReadState {
     pub(super) const OPEN: Self = Self::Open { after: Duration::ZERO };
     /// The shard is gone, or its end is stored already.
-    pub(super) const NOTHING_LEFT: Self = Self::Finished { children: Vec::new(), noted: true };
+    pub(super) const NOTHING_LEFT: Self = Self::Finished { children: Vec::new(), children_stored: true };
 
     pub(super) fn initial(stored: &Checkpoint) -> Self {
         if stored.is_ended() { Self::NOTHING_LEFT } else { Self::Closed { after: Duration::ZERO } }
     }
 
-    pub(super) const fn children_noted(&mut self) {
-        if let Self::Finished { noted, .. } = self {
-            *noted = true;
+    pub(super) const fn set_children_stored(&mut self) {
+        if let Self::Finished { children_stored, .. } = self {
+            *children_stored = true;
         }
     }
 
     /// The next step at the end of a shard, once all its records were accepted: store the children, checkpoint the end,
     /// release the lease.
     pub(super) fn next_end_step(&self, all_accepted: bool, stored: &Checkpoint) -> Option<LeaseCall> {
-        let Self::Finished { children, noted } = self else { return None };
+        let Self::Finished { children, children_stored } = self else { return None };
         if !all_accepted {
             return None;
         }
-        Some(match (stored.is_ended(), *noted || children.is_empty()) {
+        Some(match (stored.is_ended(), *children_stored || children.is_empty()) {
             (true, _) => LeaseCall::Release,
-            (false, false) => LeaseCall::NoteChildren(children.clone()),
+            (false, false) => LeaseCall::StoreChildren(children.clone()),
             (false, true) => LeaseCall::Checkpoint(Checkpoint::Ended),
         })
     }

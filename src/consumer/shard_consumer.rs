@@ -170,7 +170,7 @@ impl ShardConsumer {
         let unstored = self.unstored();
         if let Some(step) = self.read_state.next_end_step(self.progress.all_accepted(), &self.stored) {
             // Storing the children does not change the counter, so a renewal that is due comes first.
-            let renew = self.timer.renewal_due(now) && matches!(step, LeaseCall::NoteChildren(_));
+            let renew = self.timer.renewal_due(now) && matches!(step, LeaseCall::StoreChildren(_));
             return Some(if renew { LeaseCall::Renew } else { step });
         }
         if matches!(self.phase, Phase::Draining { is_delivery_done: true, .. }) {
@@ -231,7 +231,7 @@ impl ShardConsumer {
         self.read_state = match decision {
             EndDecision::Ended => {
                 tracing::info!(shard = %self.shard, "shard was read to its end");
-                ReadState::Finished { children, noted: false }
+                ReadState::Finished { children, children_stored: false }
             }
             EndDecision::ReadAgain => ReadState::OPEN,
             EndDecision::ListShards => {
@@ -333,11 +333,11 @@ impl ShardConsumer {
                 self.stored = stored;
                 self.set_unstored(self.unstored().map(|_| begun), now);
             }
-            LeaseCallResult::ChildrenNoted(Ok(())) => self.read_state.children_noted(),
+            LeaseCallResult::ChildrenStored(Ok(())) => self.read_state.set_children_stored(),
             LeaseCallResult::Released(result) => self.released(result, now, effects),
             LeaseCallResult::Renewed(Err(error))
             | LeaseCallResult::Checkpointed(_, Err(error))
-            | LeaseCallResult::ChildrenNoted(Err(error)) => self.lease_call_failed(&error, now, effects),
+            | LeaseCallResult::ChildrenStored(Err(error)) => self.lease_call_failed(&error, now, effects),
         }
     }
 

@@ -228,8 +228,8 @@ async fn write(store: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCal
             let result = store.checkpoint(&mut grant, &checkpoint).await;
             LeaseCallResult::Checkpointed(checkpoint, result)
         }
-        LeaseCall::NoteChildren(children) => {
-            LeaseCallResult::ChildrenNoted(store.store_children(&mut grant, &children).await)
+        LeaseCall::StoreChildren(children) => {
+            LeaseCallResult::ChildrenStored(store.store_children(&mut grant, &children).await)
         }
         LeaseCall::Release => {
             let result = LeaseCallResult::Released(store.release(grant).await);

@@ -36,7 +36,7 @@ pub(super) enum Event {
 pub(super) enum LeaseCallResult {
     Renewed(Result<Renewed, LeaseError>),
     Checkpointed(Checkpoint, Result<(), LeaseError>),
-    ChildrenNoted(Result<(), LeaseError>),
+    ChildrenStored(Result<(), LeaseError>),
     Released(Result<(), LeaseError>),
 }
 
@@ -60,7 +60,7 @@ pub(super) enum Effect {
 pub(super) enum LeaseCall {
     Renew,
     Checkpoint(Checkpoint),
-    NoteChildren(Vec<ShardId>),
+    StoreChildren(Vec<ShardId>),
     Release,
 }
 

@@ -54,7 +54,7 @@ impl StreamState {
         self.known().refusal = Some(why);
     }
 
-    /// Kinesis returned that there is no such stream. A stream that is found later was created after the first start.
+    /// Kinesis reported that the stream does not exist. A stream that is found later was created after the first start.
     pub(super) fn stream_missing(&self) {
         self.known().was_missing = true;
     }

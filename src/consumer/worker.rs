@@ -165,7 +165,7 @@ impl Driver {
             }
             Effect::StopConsumers => {
                 self.stop.finish();
-                // Consumers end at the drain limit. This is for one that does not.
+                // Consumers end at the drain limit. One that does not is aborted.
                 self.abort_at = Some(Instant::now() + settings.drain_limit + ABORT_GRACE);
             }
             Effect::End(result) => return Some(result),

@@ -55,7 +55,7 @@ pub(super) struct Admission {
     drain_rate: AtomicUsize,
     bulk_waiting: AtomicUsize,
     released: Notify,
-    /// Callers that went away and that the owner has not looked for yet.
+    /// Callers that went away since the owner last searched for their records.
     cancelled: AtomicUsize,
     cancel: Notify,
 }
@@ -139,7 +139,7 @@ impl Admission {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// The owner removed the records of so many cancelled callers.
+    /// The owner removed the records of `count` cancelled callers.
     pub(super) fn reaped(&self, count: usize) {
         self.cancelled.fetch_sub(count, Ordering::AcqRel);
     }

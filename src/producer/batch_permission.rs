@@ -121,7 +121,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn after_a_refused_batch_calls_are_single_and_that_is_logged_once() {
+    fn after_a_refused_batch_calls_have_one_record_and_that_is_logged_once() {
         let (mut permission, now) = (BatchPermission::new(), Instant::now());
         assert!(permission.may_batch(now));
         assert_eq!(permission.single_stored(), None, "nothing was refused");
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn where_both_are_refused_no_call_is_repeated() {
+    fn where_both_kinds_of_calls_are_refused_no_call_is_repeated() {
         let (mut permission, now) = (BatchPermission::new(), Instant::now());
         permission.batch_refused(now);
         permission.single_refused(now);

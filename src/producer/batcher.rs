@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub(super) const MAX_SHARD_BYTES: usize = 256 << 10;
 /// The Kinesis Producer Library's `AggregationMaxSize`.
 const MAX_PACKED: usize = 51_200;
-/// More than the format adds to a user record and its keys; for the first two, more than to both.
+/// An upper bound of the bytes that the format adds: to each further user record, and to the first two together.
 const OVERHEAD: usize = 160;
 
 /// The limits of one call.
@@ -72,12 +72,12 @@ pub(super) fn build(
     builder.finish(queue)
 }
 
-/// Builds the batch of given entries again.
+/// Builds the batch for entries of a call that was refused.
 pub(super) fn rebuild(queue: &Queue, entries: Vec<Entry>, aggregation: Aggregation) -> Batch {
     let mut batch = Batch::default();
     for entry in entries {
-        let users = entry.ids().iter().filter_map(|id| queue.get(*id));
-        let Some(record) = packed(users, aggregation) else { continue };
+        let records = entry.ids().iter().filter_map(|id| queue.get(*id));
+        let Some(record) = packed(records, aggregation) else { continue };
         batch.bytes += record.size();
         batch.records.push(record);
         batch.entries.push(entry);
@@ -85,11 +85,11 @@ pub(super) fn rebuild(queue: &Queue, entries: Vec<Entry>, aggregation: Aggregati
     batch
 }
 
-fn packed<'a>(mut users: impl Iterator<Item = &'a PendingRecord>, aggregation: Aggregation) -> Option<NewRecord> {
-    let first = users.next()?;
+fn packed<'a>(mut records: impl Iterator<Item = &'a PendingRecord>, aggregation: Aggregation) -> Option<NewRecord> {
+    let first = records.next()?;
     let mut packer: Option<Packer> = None;
-    for user in users {
-        packer.get_or_insert_with(|| new_packer(first, usize::MAX)).push(user_record(&user.record));
+    for record in records {
+        packer.get_or_insert_with(|| new_packer(first, usize::MAX)).push(user_record(&record.record));
     }
     Some(packer.map_or_else(|| first.record.clone(), |packer| aggregate(packer, first, aggregation)))
 }
@@ -168,16 +168,16 @@ impl BatchSize {
         self.grow(bytes, shard);
     }
 
-    /// A record of the batch becomes larger.
+    /// Counts bytes by which a record of the batch became larger.
     fn grow(&mut self, bytes: usize, shard: Option<&ShardId>) {
         self.bytes = self.bytes.saturating_add(bytes);
         if let Some(shard) = shard {
-            let of_shard = match self.shards.get_mut(shard) {
-                Some(of_shard) => of_shard,
+            let shard_bytes = match self.shards.get_mut(shard) {
+                Some(shard_bytes) => shard_bytes,
                 None => self.shards.entry(shard.clone()).or_default(),
             };
-            *of_shard = of_shard.saturating_add(bytes);
-            self.is_closed |= *of_shard >= MAX_SHARD_BYTES;
+            *shard_bytes = shard_bytes.saturating_add(bytes);
+            self.is_closed |= *shard_bytes >= MAX_SHARD_BYTES;
         }
     }
 }

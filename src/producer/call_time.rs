@@ -43,8 +43,8 @@ impl CallTime {
     }
 }
 
-/// At least half of the remaining time may pass, so that slow calls never exclude all records: only calls can show that
-/// they are fast again.
+/// The margin is at most half of the remaining time, so that slow calls never exclude all records: only further calls can
+/// show that calls are fast again.
 fn before(deadline: Instant, margin: Duration, now: Instant) -> Instant {
     deadline - margin.min(deadline.saturating_duration_since(now) / 2)
 }
@@ -58,7 +58,7 @@ mod tests {
     const LINGER: Duration = Duration::from_millis(5);
 
     #[test]
-    fn calls_that_take_the_same_time_leave_just_that_time() {
+    fn calls_of_equal_length_leave_exactly_that_time_before_the_deadline() {
         let (now, mut calls) = (Instant::now(), CallTime::new(LINGER));
         let deadline = now + SECOND;
         assert_eq!(calls.begin_by(now, deadline), deadline, "nothing is known");
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_many_lengths_leave_time_for_the_long_ones() {
+    fn calls_of_different_lengths_leave_time_for_the_long_ones() {
         let (now, mut calls) = (Instant::now(), CallTime::new(LINGER));
         (0..100).for_each(|turn| calls.observe(SECOND / if turn % 4 == 0 { 10 } else { 100 }));
         assert!(calls.accept_by(now, now + SECOND) <= now + SECOND * 9 / 10);

@@ -12,7 +12,7 @@ use lru::LruCache;
 use std::num::NonZeroUsize;
 use tokio::time::Instant;
 
-/// The queue is searched for cancelled records once they may be one in so many.
+/// The queue is searched for cancelled records only when at least one in this many may be cancelled.
 const CANCELLED_PART: usize = 4;
 
 /// Answers callers and stops keys after failures.
@@ -26,7 +26,7 @@ pub(super) struct Completion {
 }
 
 impl Completion {
-    /// Remembers so many stopped keys.
+    /// Remembers at most `max_keys` stopped keys.
     pub(super) fn new(
         metrics: OutputMetrics,
         on_failure: OrderingOnFailure,
@@ -63,10 +63,11 @@ impl Completion {
     pub(super) fn fail(&mut self, queue: &mut Queue, id: RecordId, error: BindingError, now: Instant) {
         let Some(record) = queue.get(id) else { return };
         let error = record.with_context(error);
-        // A record that was answered before stopped its key then; what came since may be its caller's next try.
-        let is_missing = !record.responder.is_answered() && (record.leaves_gap() || !record.responder.is_gone());
-        let key = record.key.clone().filter(|_| is_missing);
-        // Before the record is removed, since that lets the next record of the key follow.
+        // A record that was answered at its deadline stopped its key at that time. Records that arrived since may be its
+        // caller's retry, so the key is not stopped a second time.
+        let stops_key = !record.responder.is_answered() && (record.leaves_gap() || !record.responder.is_gone());
+        let key = record.key.clone().filter(|_| stops_key);
+        // Before the record is removed, because the removal allows the next record of the key to be sent.
         self.stop_key(queue, key, now);
         self.complete(queue, id, Err(error), now);
     }
@@ -81,7 +82,7 @@ impl Completion {
     pub(super) fn withdraw(&mut self, queue: &mut Queue, id: RecordId, now: Instant) {
         let Some(record) = queue.get(id) else { return };
         let error = errors::closed(record.attempts.outcome);
-        // A record that was answered before stopped its key then.
+        // A record that was answered at its deadline stopped its key at that time.
         let key = record.key.clone().filter(|_| record.leaves_gap() && !record.responder.is_answered());
         self.stop_key(queue, key, now);
         self.complete(queue, id, Err(error), now);
@@ -112,8 +113,8 @@ impl Completion {
         }
     }
 
-    /// What of an entry of a refused call is sent again: nothing if no caller waits for it any more, and never a record
-    /// whose caller got the answer meanwhile that it was not stored.
+    /// The part of an entry of a refused call that is sent again. Nothing, if no caller waits for it any more; and never a
+    /// record whose caller was answered meanwhile that it was not stored.
     pub(super) fn still_awaited(&mut self, queue: &mut Queue, entry: &Entry, now: Instant) -> Option<Entry> {
         let responder = |id: &RecordId| queue.get(*id).map(|record| &record.responder);
         let is_awaited = entry.ids().iter().filter_map(responder).any(|responder| !responder.is_gone());
@@ -131,7 +132,7 @@ impl Completion {
     }
 
     fn expire_in_call(&mut self, queue: &mut Queue, id: RecordId, now: Instant) {
-        // Without a caller no answer is needed now, and how the call ends decides about the key.
+        // Without a caller no answer is needed; whether the key is stopped is decided when the call ends.
         let Some(record) = queue.get_mut(id).filter(|record| !record.responder.is_gone()) else { return };
         let error = match record.state {
             State::Split => record.with_context(record.deadline_error()),
@@ -173,7 +174,7 @@ impl Completion {
             Err(error) => (RecordState::Failed, error.outcome()),
         };
         let PendingRecord { mut responder, permit, .. } = *record;
-        // Before the answer, so that the caller finds its place free when it sends the next record.
+        // Before the answer, so that the permit is free when the caller sends its next record.
         drop(permit);
         if !responder.answer(answer) {
             let state = if attempts > 0 { RecordState::Orphaned } else { RecordState::Refused };

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 /// Records received at a time.
 const RECEIVE_MANY: usize = 256;
-/// How often other tasks may run before a batch is built, as long as that brings more records.
-const YIELDS: u32 = 8;
+/// How often the owner yields to callers before it builds a batch, while each yield brings more records.
+const MAX_YIELDS: u32 = 8;
 /// A listing of many pages takes seconds at most.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
 /// The timer when there is nothing to wait for.
@@ -85,17 +85,19 @@ impl Driver {
                 return;
             }
             let wake = self.engine.wake_at().unwrap_or(now + MAX_SLEEP).max(now + MIN_SLEEP);
-            // Mostly the next wake-up only moves later. A timer that fires early costs less than a reset each time.
+            // Usually the next wake-up only moves later, and the timer is left as it is: waking once too early costs less
+            // than resetting the timer in each round.
             if wake < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(wake);
             }
         }
     }
 
-    /// Takes in what arrived, and lets other tasks run as long as that brings more. So the records of callers that are
-    /// ready to put, or were just answered and put again, come into the same batch. Without such callers it takes no time.
+    /// Passes the records that arrived to the engine, then yields, and repeats this while more records arrive. So callers
+    /// that are ready to put a record, or were just answered and put the next one, share a batch. Without such callers it
+    /// takes no time.
     async fn collect_arrivals(&mut self, inbox: &mut Vec<Arrival>) {
-        for _ in 0..YIELDS {
+        for _ in 0..MAX_YIELDS {
             self.apply_arrivals(inbox);
             tokio::task::yield_now().await;
             while inbox.len() < RECEIVE_MANY

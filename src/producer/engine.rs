@@ -16,7 +16,7 @@ use super::errors;
 use super::queue::Queue;
 use super::record::{Arrival, Entry, OrderingKey, PendingRecord};
 use super::refused_calls::RefusedCalls;
-use super::responses::{InFlight, ReplyState, Responses, RetryBudgets};
+use super::responses::{InFlight, ReplyHandler, ReplyState, RetryBudgets};
 use super::settings::ProducerSettings;
 use super::shards::Shards;
 use super::types::{Call, Listing, Ports, Reply};
@@ -29,14 +29,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// With fewer calls in flight a record is sent at once.
+/// While fewer calls than this are in flight, records are sent at once.
 const FEW_CALLS: usize = 4;
-/// Keys whose last sequence number, or whose stop, is remembered.
+/// For how many keys the last sequence number, or the end of the stop, is remembered.
 const MAX_KEYS: NonZeroUsize = match NonZeroUsize::new(100_000) {
     Some(keys) => keys,
     None => NonZeroUsize::MIN,
 };
-/// Retries of calls, and of single records, that may come in one burst.
+/// How many retries of calls, and of single records, may be made in one burst.
 const CALL_BURST: u32 = 100;
 const RECORD_BURST: u32 = 5_000;
 
@@ -180,7 +180,7 @@ impl Engine {
         self.call_time.observe(took);
         self.metrics.called(call.operation, outcome(&reply), took);
         self.refused_calls.observe(self.metrics.component(), sent, &reply, now);
-        let responses = Responses {
+        let handler = ReplyHandler {
             settings: &self.settings,
             queue: &mut self.queue,
             completion: &mut self.completion,
@@ -191,7 +191,7 @@ impl Engine {
             now,
             state: ReplyState::default(),
         };
-        responses.handle(call, reply);
+        handler.handle(call, reply);
     }
 
     fn may_start_call(&self) -> bool {
@@ -216,7 +216,7 @@ impl Engine {
         None
     }
 
-    /// Group commit: with few calls in flight records are sent at once, else when a batch is full or the linger ends.
+    /// Group commit: with few calls in flight, records are sent at once; else when a batch is full or the linger ends.
     fn is_batch_due(&self, now: Instant) -> bool {
         let Some(linger) = self.linger_deadline() else { return false };
         let (ready, limits) = (self.queue.ready_totals(), self.refused_calls.limits(now));
@@ -228,7 +228,7 @@ impl Engine {
             || linger <= now
     }
 
-    /// How long the first ready record waits for others.
+    /// Until when the first ready record may wait for others.
     fn linger_deadline(&self) -> Option<Instant> {
         let first = self.queue.first()?;
         Some((first.ready_since + self.settings.batching.max_delay).min(first.begin_by))
@@ -279,7 +279,7 @@ impl Engine {
                 continue;
             }
             self.metrics.queue_waited(now.saturating_duration_since(record.arrived));
-            // Only until then it was delayed by the rate limit.
+            // After `due` it waited for other reasons, such as a free call.
             let delayed = record.due.saturating_duration_since(record.arrived);
             if record.is_limited && !delayed.is_zero() {
                 self.metrics.limiter_waited(delayed);
@@ -291,7 +291,7 @@ impl Engine {
     }
 }
 
-/// The label of the metrics.
+/// The `outcome` label of the call metrics.
 fn outcome(reply: &Reply) -> &'static str {
     match reply {
         Ok(results) if results.iter().all(Result::is_ok) => "ok",

@@ -12,7 +12,7 @@ pub(super) fn whole_seconds(wait: Duration) -> Duration {
 /// The producer accepts no more records, or ended before the record was answered.
 pub(super) fn closed(outcome: Outcome) -> BindingError {
     let text = match outcome {
-        Outcome::NotDone => "the output is closed and takes no more records: send it again to a running instance",
+        Outcome::NotDone => "the output is closed and accepts no more records: send the record to a running instance",
         Outcome::Unknown => "the output was closed while the record was in flight: it may be stored or not",
     };
     BindingError::new(FailureKind::Closed, text).with_outcome(outcome)

@@ -99,7 +99,7 @@ impl Producer {
         }
     }
 
-    async fn submit_bulk(&self, record: NewRecord, options: PutOptions) -> Result<Answering, BindingError> {
+    async fn submit_bulk(&self, record: NewRecord, options: PutOptions) -> Result<AnswerFuture, BindingError> {
         let size = self.checked_size(&record)?;
         let permit = match self.admission.try_acquire(size, Share::Bulk) {
             Some(permit) => permit,
@@ -122,14 +122,14 @@ impl Producer {
         Ok(size)
     }
 
-    fn submit(&self, record: NewRecord, options: PutOptions, permit: Permit) -> Result<Answering, BindingError> {
+    fn submit(&self, record: NewRecord, options: PutOptions, permit: Permit) -> Result<AnswerFuture, BindingError> {
         let hash = self.can_list.then(|| hash_key(&record)).flatten();
         let (sender, answer) = oneshot::channel();
         let record = PendingRecord::new(record, hash, options, (Responder::new(sender), permit));
         if self.stop.is_finishing() || self.arrivals.try_send(record).is_err() {
             return Err(self.refuse(errors::closed(Outcome::NotDone)));
         }
-        Ok(Answering { answer, admission: Arc::clone(&self.admission), is_done: false })
+        Ok(AnswerFuture { answer, admission: Arc::clone(&self.admission), is_done: false })
     }
 
     fn queue_full(&self) -> BindingError {
@@ -158,15 +158,15 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Waits for the answer. Dropped before the answer, it reports to the owner that the caller went away.
+/// Resolves to the answer. If it is dropped before that, the owner learns that the caller went away.
 #[derive(Debug)]
-struct Answering {
+struct AnswerFuture {
     answer: oneshot::Receiver<Answer>,
     admission: Arc<Admission>,
     is_done: bool,
 }
 
-impl Future for Answering {
+impl Future for AnswerFuture {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
@@ -177,7 +177,7 @@ impl Future for Answering {
     }
 }
 
-impl Drop for Answering {
+impl Drop for AnswerFuture {
     fn drop(&mut self) {
         if !self.is_done {
             self.answer.close();

@@ -10,11 +10,11 @@ pub(super) enum End {
     Back,
 }
 
-/// A list from which any record can be removed by its position.
+/// An ordered list from which any record can be removed by the position that `push` returned.
 #[derive(Debug, Default)]
-pub(super) struct Line(BTreeMap<i64, RecordId>);
+pub(super) struct RecordList(BTreeMap<i64, RecordId>);
 
-impl Line {
+impl RecordList {
     /// Returns the position.
     pub(super) fn push(&mut self, id: RecordId, end: End) -> i64 {
         let position = match end {

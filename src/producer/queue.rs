@@ -5,12 +5,12 @@
 //!                ▲   one of a key at a time                    │
 //!                └─────── requeue: in front of its key ◄───────┘
 //! ```
-//! Without an order of keys there is no `Blocked`. [`Queue::remove`] is the only way out: it takes the record off every
+//! Without ordering by key no record is `Blocked`. [`Queue::remove`] is the only way out: it takes the record off every
 //! list, gives back its slot of the rate limit and lets the next record of its key follow.
 
 use super::errors;
 use super::limiter::Slot;
-use super::lists::{End, Line, ReadyTotals};
+use super::lists::{End, ReadyTotals, RecordList};
 use super::record::{Arrival, OrderingKey, PendingRecord, RecordId, Records, State};
 use super::shards::Shards;
 use crate::domain::{BindingError, Outcome};
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// The records of one key.
 #[derive(Debug, Default)]
 struct KeyQueue {
-    blocked: Line,
+    blocked: RecordList,
     /// How many are delayed, ready or in flight.
     active: usize,
 }
@@ -31,7 +31,7 @@ pub(super) struct Queue {
     pub(super) shards: Shards,
     records: Records,
     keys: HashMap<OrderingKey, KeyQueue>,
-    ready: Line,
+    ready: RecordList,
     totals: ReadyTotals,
     delayed: BTreeSet<(Instant, RecordId)>,
     deadlines: BTreeSet<(Instant, RecordId)>,
@@ -43,7 +43,7 @@ impl Queue {
             shards,
             records: Records::default(),
             keys: HashMap::new(),
-            ready: Line::default(),
+            ready: RecordList::default(),
             totals: ReadyTotals::new(max_shard_bytes),
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -90,7 +90,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes a record in, behind those of its key.
+    /// Adds a record, behind the others of its key.
     pub(super) fn insert(&mut self, record: Arrival, now: Instant) {
         let (key, deadline) = (record.key.clone(), record.options.deadline);
         let id = self.records.insert(record);
@@ -105,7 +105,7 @@ impl Queue {
         self.update(id, |record| (record.state, record.position) = (State::Blocked, position));
     }
 
-    /// Takes a record out for good, with all that it holds.
+    /// Removes a record from every list and gives back its slot of the rate limit.
     pub(super) fn remove(&mut self, id: RecordId, now: Instant) -> Option<Arrival> {
         let record = self.records.remove(id)?;
         self.deadlines.remove(&(record.options.deadline, id));
@@ -133,7 +133,7 @@ impl Queue {
         Some(record)
     }
 
-    /// Makes the delayed records ready whose time has come. Retries go first, as they were sent before the others.
+    /// Makes the delayed records ready that are due. Retries go first, as they were sent before the others.
     pub(super) fn promote_due(&mut self, now: Instant) {
         let mut retries = Vec::new();
         while let Some((_, id)) = pop_due(&mut self.delayed, now) {
@@ -197,7 +197,7 @@ impl Queue {
         self.get(self.keys.get(key)?.blocked.first()?).filter(|record| record.due <= now)
     }
 
-    /// Takes that record for the same call.
+    /// Takes the record that [`Queue::next_of_key`] returned for the same call.
     pub(super) fn take_next_of_key(&mut self, key: &OrderingKey) -> Option<RecordId> {
         let queue = self.keys.get_mut(key)?;
         let id = queue.blocked.pop_first()?;
@@ -230,7 +230,7 @@ impl Queue {
         }
     }
 
-    /// The records behind the active ones of a key.
+    /// The blocked records of a key, in order.
     pub(super) fn blocked(&self, key: &OrderingKey) -> Vec<RecordId> {
         self.keys.get(key).map_or_else(Vec::new, |queue| queue.blocked.ids().collect())
     }
@@ -292,7 +292,7 @@ impl Queue {
         ids.for_each(|id| self.update(*id, |record| record.state = State::InFlight));
     }
 
-    /// One active record of a key is gone; after the last one the next of the key follows.
+    /// One active record of a key is done. After the last one, the next blocked record of the key may be sent.
     fn unblock_next(&mut self, key: &OrderingKey, now: Instant) {
         let Some(queue) = self.keys.get_mut(key) else { return };
         queue.active = queue.active.saturating_sub(1);
@@ -346,12 +346,13 @@ impl Queue {
     }
 }
 
-/// Puts a record to the shard where it belongs by the map. It is queued for a token there, however long it has to wait,
-/// unless it has a slot of that shard.
+/// Assigns a record to its shard by the map. Unless it has a slot of that shard, it is queued for a token there, however
+/// long it has to wait.
 fn assign_shard(shards: &mut Shards, record: &mut PendingRecord) {
     let shard = shards.predict(record.hash);
     if !matches!(record.slot, Slot::Reserved(_)) || shard != record.shard {
-        // A slot of the other shard is not given back: it would be too much where that is the parent of this one.
+        // The slot of the old shard is not refunded: after a split or merge that shard has no bucket, and the refund would
+        // go to the bucket of the stream.
         shards.limiter.requeue(shard.as_ref(), record.size);
         record.slot = Slot::Queued;
     }

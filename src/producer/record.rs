@@ -102,7 +102,7 @@ impl State {
 pub(super) struct Attempts {
     /// Attempts made, the one in flight included.
     pub(super) count: u32,
-    /// Attempts whose call was refused as a whole, probably because of another record. They use up no retry.
+    /// Attempts whose call was refused as a whole, probably because of another record. They do not count as retries.
     pub(super) split: u32,
     /// When the first was made.
     pub(super) first: Option<Instant>,
@@ -112,7 +112,8 @@ pub(super) struct Attempts {
     pub(super) last_error: Option<BindingError>,
 }
 
-/// Names a record while it is in the queue, and never another one after that. Ordered by arrival.
+/// Identifies a record of the queue. The serial number makes it unique, since the slab uses its slots again. Ordered by
+/// arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct RecordId {
     serial: u64,
@@ -132,7 +133,7 @@ pub(super) struct PendingRecord {
     /// The hash key, if the shards can be listed.
     pub(super) hash: Option<u128>,
     pub(super) options: PutOptions,
-    /// Where it is expected to be stored, if the shards are known.
+    /// The shard that is expected to store it, if the shards are known.
     pub(super) shard: Option<ShardId>,
     pub(super) key: Option<OrderingKey>,
     /// False once it must not be packed with others.
@@ -192,7 +193,7 @@ impl PendingRecord {
         self.attempts.count > 0 && self.key.is_some()
     }
 
-    /// Notes what a failed attempt says about the record.
+    /// Records the outcome of a failed attempt.
     pub(super) fn attempt_failed(&mut self, error: &BindingError) {
         if error.outcome() == Outcome::Unknown {
             self.attempts.outcome = Outcome::Unknown;

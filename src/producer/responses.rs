@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A call that is open.
+/// A call in flight.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) entries: Vec<Entry>,
@@ -31,7 +31,8 @@ pub(super) struct RetryBudgets {
     pub(super) records: RetryBudget,
 }
 
-/// The delay of records that failed together: the same part of the backoff, and at least what the budget demands.
+/// The delay before records that failed together are sent again: the same fraction of each one's backoff, and at least what
+/// the retry budget demands.
 #[derive(Debug, Clone, Copy)]
 struct Delay {
     fraction: f64,
@@ -39,7 +40,7 @@ struct Delay {
 }
 
 /// Handles one reply. Result i is for entry i.
-pub(super) struct Responses<'a> {
+pub(super) struct ReplyHandler<'a> {
     pub(super) settings: &'a ProducerSettings,
     pub(super) queue: &'a mut Queue,
     pub(super) completion: &'a mut Completion,
@@ -63,7 +64,7 @@ pub(super) struct ReplyState {
     throttled: HashSet<Option<ShardId>>,
 }
 
-impl Responses<'_> {
+impl ReplyHandler<'_> {
     pub(super) fn handle(mut self, call: InFlight, reply: Reply) {
         let is_batch = call.entries.len() > 1;
         match reply {
@@ -140,8 +141,8 @@ impl Responses<'_> {
         }
     }
 
-    /// Some record of the aggregate is bad: all are sent again as plain records. They go back to the queue and not to
-    /// calls at once, since those of one key must follow each other.
+    /// Some record of the aggregate is bad, so all are sent again as plain records. They go back to the queue instead of
+    /// into calls at once, because records of one key must be sent one after the other.
     fn unpack(&mut self, entry: &Entry, error: &BindingError) {
         self.note_refusal(entry, error);
         for id in entry.ids() {
@@ -226,7 +227,7 @@ impl Responses<'_> {
     }
 }
 
-/// The shard that the service named.
+/// The shard that the error of the service names.
 fn shard_in(error: &BindingError) -> Option<ShardId> {
     let named = error.details().iter().find(|(key, _)| *key == "shardId");
     named.map(|(_, shard)| ShardId::new(shard.as_str()))

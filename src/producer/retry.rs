@@ -13,7 +13,8 @@ pub(super) struct RetryLimits {
     pub(super) fail_if_throttled: bool,
 }
 
-/// When a record is sent again; `None` where the failure is final. `attempts` were made so far, the first one at `first_attempt`.
+/// When a record is sent again; `None` where the failure is final. So far `attempts` were made, the first one at
+/// `first_attempt`.
 pub(super) fn retry_at(
     error: &BindingError,
     (attempts, first_attempt): (u32, Instant),

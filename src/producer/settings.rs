@@ -91,7 +91,7 @@ pub struct RateLimit {
     pub shards: Option<u32>,
     /// `shardMapRefreshInterval`, default 5 min.
     pub refresh_every: Duration,
-    /// `failIfThrottled`: the first throttle is the answer.
+    /// `failIfThrottled`: whether a throttle is returned to the caller without a retry.
     pub fail_if_throttled: bool,
 }
 

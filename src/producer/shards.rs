@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A reply that contradicts the map asks for a new listing, but not more often than this.
+/// The minimum time between listings that are caused by replies that contradict the map.
 const MISMATCH_PAUSE: Duration = Duration::from_secs(10);
 /// After a listing that failed; at most the usual interval.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
@@ -75,7 +75,7 @@ impl Shards {
     }
 
     /// Records of that shard were throttled; `None` where the shard is not known. A shard that the map does not have is
-    /// counted as unknown, since its time series would never end.
+    /// counted as unknown, since its time series would never be removed.
     pub(super) fn throttled(&mut self, shard: Option<&ShardId>, now: Instant) {
         self.limiter.throttled(shard, now);
         let Some(shard) = shard.filter(|shard| self.map.range_of(shard).is_some()) else {
@@ -106,8 +106,8 @@ impl Shards {
         is_due
     }
 
-    /// Takes the result of a listing. True if the map changed: then no record is queued for a token any more, and each has
-    /// to be assigned to its shard again.
+    /// Applies the result of a listing. True if the map changed: then the queues for tokens are empty, and the caller must
+    /// assign each record to its shard again.
     pub(super) fn update(&mut self, result: Listing, now: Instant) -> bool {
         match result {
             Ok(listing) => {

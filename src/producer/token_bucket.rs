@@ -1,7 +1,7 @@
 //! The token bucket of one shard, for records and for bytes, and the factor by which throttles lower its rate. Pure.
 //!
 //! A bucket is stored as the time at which it is full again, as in the generic cell rate algorithm (GCRA): a record moves
-//! that time on by what it costs at the current rate, and may be sent once the bucket holds so much. The factor follows
+//! that time on by what it costs at the current rate, and may be sent once the bucket holds that amount. The factor follows
 //! AIMD: each throttle multiplies it, time adds to it.
 //!
 //! Invariant: in no window do the slots of a shard hold more than rate × window + depth, of records or of bytes. A factor
@@ -38,8 +38,8 @@ impl Rates {
     }
 }
 
-/// What may be sent in one burst: nearly the second's worth that the service allows. Calls do not arrive as evenly as they
-/// are sent, and where both sides were empty at the same moment, that alone would be throttled.
+/// What may be sent in one burst: nine tenths of what the service allows in a second. Calls arrive less evenly than they are
+/// sent, so with the same bucket size as the service, a call that arrives a little early would be throttled.
 const fn depth(per_second: u64) -> u64 {
     per_second - per_second / 10
 }
@@ -152,7 +152,7 @@ impl Bucket {
     }
 }
 
-/// One of the two measures of a bucket.
+/// The tokens of one kind: records or bytes.
 #[derive(Debug)]
 struct Meter {
     per_second: u64,

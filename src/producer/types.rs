@@ -1,4 +1,4 @@
-//! What crosses the files of this module.
+//! Types that several files of this module use.
 
 use crate::domain::{
     BindingError, NewRecord, Receipt, RecordWriter, RetrievalError, SequenceNumber, ShardDirectory, ShardListing,
@@ -7,7 +7,7 @@ use crate::telemetry::OutputMetrics;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What a producer uses.
+/// The ports that a producer calls.
 #[derive(Debug, Clone)]
 pub struct Ports {
     pub writer: Arc<dyn RecordWriter>,
@@ -21,9 +21,9 @@ pub struct Ports {
 pub struct PutOptions {
     /// When the caller must have an answer. Covers the time in the queue, the rate limit and all retries.
     pub deadline: Instant,
-    /// The sequence number that the record's own must exceed (`sequenceNumberForOrdering`).
+    /// The record's sequence number must be greater than this one (`sequenceNumberForOrdering`).
     pub after: Option<SequenceNumber>,
-    /// The first throttle is the answer (`failIfThrottled`).
+    /// Whether a throttle is returned to the caller without a retry (`failIfThrottled`).
     pub fail_if_throttled: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct PutOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     pub receipt: Receipt,
-    /// The index in the aggregate, where the record was packed with others.
+    /// The index in the aggregate; `None` for a record that was not packed with others.
     pub sub_sequence: Option<u64>,
     /// At least 1.
     pub attempts: u32,

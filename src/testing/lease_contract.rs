@@ -21,7 +21,7 @@ where
     hands_over(&*fresh().await).await;
     checkpoints_never_go_back(&*fresh().await).await;
     releases(&*fresh().await).await;
-    notes_children_and_removes(&*fresh().await).await;
+    stores_children_and_removes(&*fresh().await).await;
 }
 
 fn shard() -> ShardId {
@@ -171,16 +171,16 @@ async fn releases(store: &dyn LeaseStore) {
     assert_eq!(again.lease().owner, Some(worker("b")));
 }
 
-async fn notes_children_and_removes(store: &dyn LeaseStore) {
+async fn stores_children_and_removes(store: &dyn LeaseStore) {
     let mut grant = taken(store).await;
     let children = [ShardId::new("shardId-000000000003"), ShardId::new("shardId-000000000004")];
     let counter = row(store).await.counter;
-    store.store_children(&mut grant, &children).await.expect("children are noted");
-    let noted = row(store).await;
-    assert_eq!(noted.counter, counter, "noting children does not change the counter");
-    assert_eq!(noted.children.iter().collect::<std::collections::BTreeSet<_>>(), children.iter().collect());
+    store.store_children(&mut grant, &children).await.expect("children are stored");
+    let stored = row(store).await;
+    assert_eq!(stored.counter, counter, "storing children does not change the counter");
+    assert_eq!(stored.children.iter().collect::<std::collections::BTreeSet<_>>(), children.iter().collect());
     store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
-    let rejected = store.remove(&noted).await.expect_err("a lease that changed is not removed");
+    let rejected = store.remove(&stored).await.expect_err("a lease that changed is not removed");
     assert!(rejected.is_lost(), "{rejected}");
     store.remove(&row(store).await).await.expect("an ended lease is removed");
     assert!(store.list().await.expect("leases are listed").is_empty());

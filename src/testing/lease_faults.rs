@@ -97,7 +97,7 @@ impl LeaseStore for FaultyLeaseStore {
     }
 
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        self.lose_reply("asking for", self.inner.request_handoff(seen, worker)).await
+        self.lose_reply("requesting a handoff of", self.inner.request_handoff(seen, worker)).await
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
@@ -109,7 +109,7 @@ impl LeaseStore for FaultyLeaseStore {
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
-        self.lose_reply("noting children of", self.inner.store_children(grant, children)).await
+        self.lose_reply("storing children of", self.inner.store_children(grant, children)).await
     }
 
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {
@@ -122,6 +122,6 @@ impl LeaseStore for FaultyLeaseStore {
 }
 
 fn failed(doing: &str) -> LeaseError {
-    let source = "fault on purpose".into();
+    let source = "injected fault".into();
     LeaseError::Unavailable { doing: format!("{doing} leases"), kind: FailureKind::Transient, source }
 }

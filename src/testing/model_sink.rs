@@ -1,7 +1,7 @@
-//! A model of a stream for writers: shards with hash ranges and rates, increasing sequence numbers, entries and whole
-//! calls that fail, replies that are lost, shards that split and merge meanwhile.
+//! A model of a stream for writers: its shards have hash ranges and rates, its sequence numbers increase. Entries and whole
+//! calls may fail, replies may be lost, and shards may be split and merged meanwhile.
 //!
-//! Invariants: what is confirmed is stored; stored records never change; a call beyond the limits of AWS is noted as a
+//! Invariants: what is confirmed is stored; stored records never change; a call beyond the limits of AWS is recorded as a
 //! violation; a record whose data begins with [`POISON`] makes the service refuse the whole call.
 
 use super::sink_faults::{CallFate, Effect, SinkFaults, batch_denied, lost, refused, throttled, unreachable};
@@ -40,7 +40,7 @@ pub struct SinkSettings {
     /// Whether a call may have several records (`PutRecords`); else it is denied.
     pub may_batch: bool,
     pub faults: SinkFaults,
-    /// Of all random numbers.
+    /// Seed of all random numbers.
     pub seed: u64,
 }
 
@@ -61,7 +61,7 @@ pub struct SinkCalls {
     pub max_bytes: usize,
 }
 
-/// The stream. Clones are the same stream.
+/// The stream. Clones share its state.
 #[derive(Debug, Clone)]
 pub struct ModelSink {
     // A lock and not an owner task, so that a test can read the state at any time.

@@ -89,7 +89,7 @@ impl StreamFaults {
             tokio::time::sleep(Duration::from_millis(self.draw(2_000))).await;
         }
         if self.is_fault() {
-            let (doing, source) = (doing.to_owned(), "fault on purpose".into());
+            let (doing, source) = (doing.to_owned(), "injected fault".into());
             return Err(RetrievalError::Unavailable { doing, kind: FailureKind::Transient, source });
         }
         Ok(())

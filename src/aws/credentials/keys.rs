@@ -67,9 +67,9 @@ pub(super) struct Usable {
 /// Why credentials cannot be signed with. Does not hold the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unusable {
-    #[error("the {} has a control character or one that is not ASCII inside: give it again, copied exactly", .0.as_str())]
+    #[error("the {} has a control character or a non-ASCII character inside: copy it again exactly", .0.as_str())]
     Characters(Field),
-    #[error("the {} is empty: give it, or remove this source", .0.as_str())]
+    #[error("the {} is empty: set it, or remove this source", .0.as_str())]
     Blank(Field),
 }
 
@@ -116,7 +116,7 @@ pub(super) fn static_credentials(keys: &StaticCredentials) -> Credentials {
 }
 
 /// The last four characters of an access key id: enough to tell keys apart, too few to use one.
-pub(super) fn shown(key: &str) -> String {
+pub(super) fn masked_key_id(key: &str) -> String {
     let start = key.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
     if key.len() < 8 { "…".to_owned() } else { format!("…{}", key.get(start..).unwrap_or_default()) }
 }
@@ -134,12 +134,12 @@ mod tests {
 
     #[test]
     fn only_the_last_characters_of_a_key_are_shown() {
-        assert_eq!(shown("AKIAIOSFODNN7EXAMPLE"), "…MPLE");
-        assert_eq!(shown("short"), "…");
+        assert_eq!(masked_key_id("AKIAIOSFODNN7EXAMPLE"), "…MPLE");
+        assert_eq!(masked_key_id("short"), "…");
     }
 
     #[test]
-    fn white_space_around_goes_and_the_rest_stays() {
+    fn white_space_around_keys_is_removed_and_nothing_else_changes() {
         for padded in ["AKIA\n", "AKIA\r\n", " AKIA", "\tAKIA ", "AKIA\u{a0}"] {
             let usable = checked(padded, "s\n", Some("\rt ")).unwrap();
             let credentials = &usable.credentials;
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_can_carry_is_named_and_not_shown() {
+    fn an_error_names_the_field_that_no_header_can_carry_and_not_its_value() {
         for bad in ["AK\nIA", "AK\rIA", "AK\u{1b}IA", "AK\u{7f}IA", "AK\tIA", "AKÍA", "\u{feff}AKIA", "AK\0IA"] {
             let error = checked(bad, "s", None).unwrap_err();
             assert_eq!(error, Unusable::Characters(Field::AccessKey), "{bad:?}");
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_passes_can_be_a_header(key in "\\PC{0,20}|[\\x00-\\x7f]{0,20}", token in "[\\x00-\\xff]{0,20}") {
+        fn accepted_keys_can_be_sent_as_headers(key in "\\PC{0,20}|[\\x00-\\x7f]{0,20}", token in "[\\x00-\\xff]{0,20}") {
             if let Ok(usable) = checked(&key, "s", Some(&token)) {
                 let credentials = usable.credentials;
                 prop_assert!(http::HeaderValue::from_str(credentials.access_key_id()).is_ok());

@@ -1,6 +1,6 @@
-//! The AWS credentials of a component: where they come from, how they stay fresh, and what happens when AWS refuses them.
+//! The AWS credentials of a component: where they come from, how they are refreshed, and what happens when AWS refuses them.
 //!
-//! The SDK asks [`CredentialsProvider`] for each request. Keys of a component file are returned as they are. All other
+//! The SDK calls [`CredentialsProvider`] for each request. Keys of a component file are returned as they are. All other
 //! credentials have a `CredentialRefresher`, one task that owns their state:
 //!
 //! ```text

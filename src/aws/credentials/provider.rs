@@ -3,7 +3,7 @@
 use super::super::ConnectionSettings;
 use super::super::transport::Transport;
 use super::super::unsent::NoCredentials;
-use super::keys::{shown, static_credentials, usable};
+use super::keys::{masked_key_id, static_credentials, usable};
 use super::loader::{Loader, TrimmedValues};
 use super::refresher::CredentialRefresher;
 use super::source::COMPONENT_FILE;
@@ -111,7 +111,7 @@ impl CredentialsProvider {
     pub(in super::super) async fn describe(&self, limit: Duration) -> Result<String, NoCredentials> {
         let active = self.wait(limit).await?;
         let loaded = &active.loaded;
-        let key = shown(loaded.credentials.access_key_id());
+        let key = masked_key_id(loaded.credentials.access_key_id());
         Ok(format!("{} ({key}){}", loaded.source, self.shared.trimmed.remark()))
     }
 

@@ -1,7 +1,7 @@
 //! The one task that loads a component's credentials and publishes their state.
 
 use super::super::unsent::NoCredentials;
-use super::keys::shown;
+use super::keys::masked_key_id;
 use super::loader::Loader;
 use super::state::{ActiveCredentials, CredentialState, Loaded, lifetime, refresh_in, retry_in};
 use crate::telemetry::CredentialMetrics;
@@ -63,7 +63,7 @@ impl CredentialRefresher {
     fn loaded(&self, loaded: Loaded, reloaded_at: Option<Instant>) -> Duration {
         let lifetime = lifetime(&loaded.credentials);
         if self.active().is_none_or(|active| !is_same(&active.loaded, &loaded)) {
-            let key = shown(loaded.credentials.access_key_id());
+            let key = masked_key_id(loaded.credentials.access_key_id());
             tracing::info!(source = loaded.source, key, expires_in = ?lifetime, "AWS credentials loaded");
         }
         if let Some(metrics) = &self.metrics {

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_child_of_a_merge_is_read_in_full() {
+    fn a_closed_child_of_a_merge_is_converted_in_full() {
         let range = SdkHashKeyRange::builder().starting_hash_key("0").ending_hash_key(u128::MAX.to_string());
         let numbers = SequenceNumberRange::builder().starting_sequence_number("1").ending_sequence_number("2");
         let sdk = SdkShard::builder()

@@ -25,7 +25,7 @@ pub struct FanOutTimeouts {
     pub unread: Duration,
     /// How long the response to a subscription may take.
     pub response: Duration,
-    /// The least time between two subscriptions; the service refuses earlier ones.
+    /// The minimum time between two subscriptions; the service refuses earlier ones.
     pub min_interval: Duration,
 }
 
@@ -156,7 +156,7 @@ impl RecordSource for FanOutSource {
 }
 
 impl FanOutSource {
-    /// Makes one attempt to subscribe.
+    /// Makes one attempt to subscribe. A call that is in flight already is waited for.
     async fn subscribe(&mut self) -> Result<(), RetrievalError> {
         if self.pending.is_none() {
             sleep_until(self.plan.not_before()).await;

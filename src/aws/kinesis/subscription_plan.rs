@@ -21,7 +21,7 @@ pub(super) struct SubscriptionPlan {
     from_continuation: bool,
     not_before: Instant,
     last_success: Option<Instant>,
-    /// The least time between two subscriptions.
+    /// The minimum time between two subscriptions.
     min_interval: Duration,
     /// Subscriptions refused in a row because of contention or a limit.
     refusals: u32,
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_is_pinned_once_subscribed() {
+    fn latest_becomes_a_timestamp_once_subscribed() {
         let (mut plan, now) = plan(StartingPosition::Latest);
         plan.subscribed(now, Timestamp::from_millis(42));
         assert_eq!(*plan.position(), StartingPosition::AtTimestamp(Timestamp::from_millis(42)));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn throttles_are_waited_out_with_growing_pauses() {
+    fn throttles_are_retried_without_end_with_growing_pauses() {
         let (mut plan, now) = plan(StartingPosition::TrimHorizon);
         let wait = |plan: &mut SubscriptionPlan| {
             assert!(plan.failed(FailureKind::Throttled, Some("LimitExceededException"), now));

@@ -157,7 +157,7 @@ fn encryption(kind: Option<&EncryptionType>) -> Option<Arc<str>> {
     kind.map(|kind| kind.as_str().into())
 }
 
-/// A response against the contract of the service; the outcome is unknown.
+/// A response that breaks the contract of the service; the outcome is unknown.
 fn unreadable(why: &str, request_id: Option<&str>) -> BindingError {
     let error = BindingError::new(FailureKind::Transient, format!("Kinesis: {why}")).with_outcome(Outcome::Unknown);
     request_id.into_iter().fold(error, |error, id| error.with_detail("requestId", id))

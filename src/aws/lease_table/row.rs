@@ -17,7 +17,7 @@ pub(super) const LEASE_OWNER: &str = "leaseOwner";
 pub(super) const LEASE_COUNTER: &str = "leaseCounter";
 /// N: how often the owner changed since the last checkpoint.
 pub(super) const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
-/// S: decimal digits or one of four words.
+/// S: a sequence number, or one of the KCL's sentinels: `TRIM_HORIZON`, `LATEST`, `AT_TIMESTAMP`, `SHARD_END`.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 /// N: index in an aggregated record.
 pub(super) const SUB_SEQUENCE: &str = "checkpointSubSequenceNumber";
@@ -126,7 +126,7 @@ pub(super) fn new_row(lease: &NewLease) -> Item {
 /// `checkpoint` and `checkpointSubSequenceNumber`.
 pub(super) fn checkpoint_values(checkpoint: &Checkpoint) -> (AttributeValue, AttributeValue) {
     match checkpoint {
-        Checkpoint::NotStarted(word) => (string(start_word(*word)), number(&0)),
+        Checkpoint::NotStarted(sentinel) => (string(sentinel_text(*sentinel)), number(&0)),
         Checkpoint::After(position) => (string(&position.sequence), number(&position.sub_sequence)),
         Checkpoint::Ended => (string(SHARD_END), number(&0)),
     }
@@ -146,8 +146,8 @@ pub(super) fn shard_set(shards: &[ShardId]) -> AttributeValue {
     AttributeValue::Ss(names.into_iter().collect())
 }
 
-const fn start_word(word: SentinelCheckpoint) -> &'static str {
-    match word {
+const fn sentinel_text(sentinel: SentinelCheckpoint) -> &'static str {
+    match sentinel {
         SentinelCheckpoint::TrimHorizon => "TRIM_HORIZON",
         SentinelCheckpoint::Latest => "LATEST",
         SentinelCheckpoint::AtTimestamp => "AT_TIMESTAMP",
@@ -195,7 +195,7 @@ impl<'a> RowReader<'a> {
             "LATEST" => Ok(Checkpoint::NotStarted(SentinelCheckpoint::Latest)),
             "AT_TIMESTAMP" => Ok(Checkpoint::NotStarted(SentinelCheckpoint::AtTimestamp)),
             digits => {
-                let problem = "is neither a sequence number nor a word of the KCL";
+                let problem = "is neither a sequence number nor a sentinel of the KCL";
                 let sequence = digits.parse().map_err(|_| self.error(CHECKPOINT, problem))?;
                 let sub_sequence = self.number(SUB_SEQUENCE)?.unwrap_or_default();
                 Ok(Checkpoint::After(RecordPosition { sequence, sub_sequence }))

@@ -7,7 +7,7 @@
 //! | request handoff | owner = the one seen, no `checkpointOwner` | owner = me, `checkpointOwner` = the one seen |
 //! | renew | counter = n and held by me | counter n+1 |
 //! | checkpoint | counter = n and held by me | counter n+1, checkpoint, owner switches 0, nothing pending |
-//! | note children | the row exists | children |
+//! | store children | the row exists | children |
 //! | release | counter = n and owner = me, no handoff | counter n+1, no owner |
 //! | release in a handoff | counter = n and `checkpointOwner` = me | counter n+1, no `checkpointOwner` |
 //! | remove | counter = n and ended | – |

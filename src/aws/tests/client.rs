@@ -50,7 +50,7 @@ async fn a_call_over_the_limit_gives_up_before_its_deadline() {
     let deadline = Instant::now() + Duration::from_secs(3);
     let refused = connection.permit_before(deadline).await.unwrap_err();
     assert_eq!((refused.kind(), refused.outcome()), (FailureKind::Throttled, Outcome::NotDone));
-    assert!(Instant::now() < deadline, "before, so that nothing else ends the wait");
+    assert!(Instant::now() < deadline, "it gives up earlier, so that no other timeout ends the wait");
     let _second = other_side.permit_before(deadline).await.unwrap().unwrap();
     assert!(other_side.permit_before(deadline - Duration::from_secs(9)).await.is_err(), "it has the same limit");
 }
@@ -107,7 +107,7 @@ async fn a_call_whose_server_reads_nothing_ends_at_its_limit() {
     let endpoint = Some(format!("http://{}", server.local_addr().unwrap()));
     let connection = connect(&ConnectionSettings { endpoint, ..settings() }).await.unwrap();
     let client = connection.kinesis_within(Duration::from_millis(100));
-    // More than the buffers of both sockets take, so that the request stalls midway.
+    // More than the buffers of both sockets hold, so that the request stalls midway.
     let data = vec![b'x'; 16 << 20].into();
     let call = client.put_record().stream_name("orders").partition_key("key").data(data).send();
     let failed = tokio::time::timeout(Duration::from_secs(4), call).await.unwrap().unwrap_err();

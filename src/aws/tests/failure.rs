@@ -72,7 +72,7 @@ fn the_text_names_operation_status_request_and_code() {
 }
 
 #[test]
-fn a_refused_connection_did_nothing() {
+fn a_refused_connection_means_that_nothing_was_done() {
     let failed = without_response(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
     assert_eq!((failed.kind, failed.outcome), (FailureKind::Transient, Outcome::NotDone));
 }

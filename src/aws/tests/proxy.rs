@@ -116,7 +116,7 @@ fn no_proxy_is_read_as_curl_and_go_read_it() {
 }
 
 #[test]
-fn of_two_spellings_the_first_that_is_not_empty_counts() {
+fn upper_case_variables_win_unless_they_are_empty() {
     let found = proxies(&[("HTTP_PROXY", ""), ("http_proxy", "lower:1"), ("HTTPS_PROXY", "https://upper:2 ")]);
     assert_eq!(found.http, Some(Proxy { variable: "http_proxy", url: "http://lower:1".to_owned() }));
     assert_eq!(found.https, Some(Proxy { variable: "HTTPS_PROXY", url: "https://upper:2".to_owned() }));

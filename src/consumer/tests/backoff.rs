@@ -45,7 +45,7 @@ impl Directory {
 }
 
 fn failed(doing: &str) -> RetrievalError {
-    let source = "fault on purpose".into();
+    let source = "injected fault".into();
     RetrievalError::Unavailable { doing: doing.to_owned(), kind: FailureKind::Throttled, source }
 }
 
@@ -96,7 +96,7 @@ impl Denied {
             return Ok(());
         }
         self.tries.fetch_add(1, Ordering::Relaxed);
-        let (doing, source) = (format!("{write} leases"), "denied on purpose".into());
+        let (doing, source) = (format!("{write} leases"), "injected denial".into());
         Err(LeaseError::Unavailable { doing, kind: FailureKind::Denied, source })
     }
 }
@@ -175,7 +175,7 @@ async fn a_listing_that_fails_for_a_minute_is_repeated_with_growing_pauses_and_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_at_latest_without_a_moment_waits_for_the_first_listing() {
+async fn a_lease_at_latest_without_a_starting_time_waits_for_the_first_listing() {
     let bench = Bench::new(1);
     let latest = Checkpoint::NotStarted(SentinelCheckpoint::Latest);
     bench.leases.put(Lease { checkpoint: latest, ..lease(0, None, 0) });

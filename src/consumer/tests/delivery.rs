@@ -14,12 +14,13 @@ enum Act {
     Accept,
     Refuse(Option<Duration>),
     Down,
-    /// A kept connection ended without an answer.
+    /// An idle connection turned out to be closed.
     IdleClosed,
-    Died,
+    /// The connection broke during the call.
+    Broken,
 }
 
-/// Follows a script, then accepts; notes attempt and time of each delivery.
+/// Follows a script, then accepts. Records attempt and time of each delivery.
 #[derive(Debug)]
 struct App {
     acts: Mutex<VecDeque<Act>>,
@@ -40,7 +41,7 @@ impl EventHandler for App {
             }
             Act::Down => DeliveryError::Unreachable { address: "127.0.0.1:1".to_owned(), source: source() },
             Act::IdleClosed => DeliveryError::Unanswered { target, was_idle: true, source: source() },
-            Act::Died => DeliveryError::Unanswered { target, was_idle: false, source: source() },
+            Act::Broken => DeliveryError::Unanswered { target, was_idle: false, source: source() },
         })
     }
 }
@@ -72,7 +73,7 @@ fn retried(metrics: &Metrics) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_whose_kept_connection_ended_is_sent_again_at_once_and_counted() {
+async fn a_record_that_failed_on_a_closed_idle_connection_is_sent_again_at_once_and_counted() {
     let (attempts, pauses, retried) = delivered([Act::IdleClosed]).await;
     assert_eq!((attempts, pauses, retried), (vec![1, 2], vec![Duration::ZERO], 1));
 }
@@ -83,7 +84,7 @@ async fn a_record_is_sent_again_at_once_only_once_in_a_row() {
     assert_eq!((attempts, retried), (vec![1, 2, 3, 4, 5], 4));
     let at_once: Vec<bool> = pauses.iter().map(Duration::is_zero).collect();
     assert_eq!(at_once, [true, false, true, false]);
-    let (_, pauses, _) = delivered([Act::Died, Act::IdleClosed]).await;
+    let (_, pauses, _) = delivered([Act::Broken, Act::IdleClosed]).await;
     assert!(!pauses[0].is_zero() && pauses[1].is_zero(), "{pauses:?}");
 }
 
@@ -95,16 +96,16 @@ async fn retry_after_makes_pauses_longer_but_never_shorter() {
         assert_eq!(with, without);
     }
     assert!(without.iter().any(|pause| *pause > Duration::from_secs(10)), "pauses grow: {without:?}");
-    let asked = Duration::from_secs(42);
-    let (_, with, _) = delivered([Act::Refuse(Some(asked)); 3]).await;
-    assert!(with.iter().all(|pause| *pause >= asked), "{with:?}");
+    let requested = Duration::from_secs(42);
+    let (_, with, _) = delivered([Act::Refuse(Some(requested)); 3]).await;
+    assert!(with.iter().all(|pause| *pause >= requested), "{with:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_that_is_down_is_called_often_and_one_that_dies_is_not() {
+async fn an_app_that_is_down_is_called_often_and_one_that_breaks_connections_is_not() {
     let (_, pauses, _) = delivered([Act::Down; 20]).await;
     assert!(pauses.iter().all(|pause| *pause <= MAX_PAUSE_WHILE_DOWN), "{pauses:?}");
-    let (attempts, pauses, retried) = delivered([Act::Died; 20]).await;
+    let (attempts, pauses, retried) = delivered([Act::Broken; 20]).await;
     assert!(pauses.iter().any(|pause| *pause > MAX_PAUSE_WHILE_DOWN), "{pauses:?}");
     assert_eq!((attempts.last(), retried), (Some(&21), 20));
 }

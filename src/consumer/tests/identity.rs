@@ -26,7 +26,7 @@ fn lease(stream: Option<&str>, created: Option<i64>) -> Lease {
 }
 
 #[test]
-fn rows_of_the_same_stream_and_rows_that_do_not_say_are_accepted() {
+fn rows_of_the_same_stream_and_rows_without_a_stream_are_accepted() {
     for (row, found) in [
         (lease(Some("orders"), Some(1)), stream("orders", Some(1))),
         (lease(Some("orders"), Some(1)), stream(ARN, Some(1))),
@@ -35,14 +35,14 @@ fn rows_of_the_same_stream_and_rows_that_do_not_say_are_accepted() {
         (lease(None, Some(1)), stream(ARN, None)),
     ] {
         check(std::slice::from_ref(&row), &found, None, "leases").unwrap();
-        // Twice the same, and nothing at all.
+        // Two rows of the stream, and an empty table.
         check(&[row.clone(), row], &found, Some(&found), "leases").unwrap();
         check(&[], &found, Some(&stream("orders", Some(9))), "leases").unwrap();
     }
 }
 
 #[test]
-fn one_row_of_another_stream_is_enough_and_the_error_says_what_to_change() {
+fn one_row_of_another_stream_is_refused_and_the_error_names_the_remedy() {
     let rows = [lease(None, None), lease(Some("invoices"), Some(1))];
     let error = check(&rows, &stream(ARN, Some(1)), None, "readers").unwrap_err();
     assert!(matches!(error, ConsumerError::OtherStream { .. }));
@@ -60,13 +60,13 @@ fn a_row_of_an_older_stream_of_the_same_name_is_refused() {
     for part in ["`readers`", "delete", "`consumerName`"] {
         assert!(error.to_string().contains(part), "{part} is not in {error}");
     }
-    // A row that does not say is of the stream that this input read before.
+    // A row without a creation time belongs to the stream that this input read before.
     let known = stream(ARN, Some(1));
     assert!(check(&[lease(None, None)], &stream(ARN, Some(2)), Some(&known), "readers").is_err());
     assert!(check(&[lease(None, None)], &stream(ARN, Some(1)), Some(&known), "readers").is_ok());
 }
 
-/// Answers in turn; counts the calls.
+/// Returns its results in turn, and counts the calls.
 #[derive(Debug)]
 struct Answers(Lock<(Vec<Result<StreamIdentity, FailureKind>>, usize)>);
 

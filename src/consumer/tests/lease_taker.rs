@@ -61,15 +61,15 @@ async fn a_lease_that_moved_is_not_requested_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_in_our_name_is_taken_at_once_but_not_during_its_handoff() {
+async fn a_lease_that_this_worker_owns_but_does_not_run_is_taken_at_once_except_during_its_handoff() {
     let (mut taker, now) = (taker(), Instant::now());
     let ours = [lease(0, Some("me"), 3)];
     taker.observe(&ours, now);
     assert_eq!(plan(&taker, &ours, &[], now).take, ours);
     assert_eq!(plan(&taker, &ours, &[0], now), Plan::default());
-    let promised = [Lease { handoff_from: Some(WorkerId::new("other")), ..lease(0, Some("me"), 3) }];
-    taker.observe(&promised, now);
-    assert_eq!(plan(&taker, &promised, &[], now), Plan::default());
+    let requested = [Lease { handoff_from: Some(WorkerId::new("other")), ..lease(0, Some("me"), 3) }];
+    taker.observe(&requested, now);
+    assert_eq!(plan(&taker, &requested, &[], now), Plan::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,26 +96,26 @@ async fn a_lease_is_requested_only_after_its_counter_was_seen_to_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn promises_of_a_dead_owner_are_taken_with_all_its_other_leases_at_once() {
+async fn leases_that_a_dead_owner_was_to_hand_off_are_taken_at_once_with_its_other_leases() {
     let (mut taker, now) = (taker(), Instant::now());
-    let promised = |number| Lease { handoff_from: Some(WorkerId::new("dead")), ..lease(number, Some("me"), 4) };
+    let requested = |number| Lease { handoff_from: Some(WorkerId::new("dead")), ..lease(number, Some("me"), 4) };
     let before: Vec<_> = (0..12).map(|number| lease(number, Some("dead"), 4)).collect();
     taker.observe(&before, now);
     let mut after = before;
-    after[3] = promised(3);
-    after[7] = promised(7);
+    after[3] = requested(3);
+    after[7] = requested(7);
     taker.observe(&after, now + LEASE / 2);
     let late = now + LEASE + Duration::from_millis(1);
     taker.observe(&after, late);
-    assert_eq!(plan(&taker, &after, &[], late).take.len(), 12, "the request moved no counter");
+    assert_eq!(plan(&taker, &after, &[], late).take.len(), 12, "the request did not change the counter");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_promise_counts_as_load_while_its_owner_lives() {
+async fn a_requested_lease_counts_as_load_while_its_owner_lives() {
     let (mut taker, now) = (taker(), Instant::now());
-    let promised = |counter| Lease { handoff_from: Some(WorkerId::new("other")), ..lease(0, Some("me"), counter) };
-    taker.observe(&[promised(1), lease(1, Some("other"), 1), lease(2, Some("other"), 1)], now);
-    let leases = [promised(2), lease(1, Some("other"), 2), lease(2, Some("other"), 2)];
+    let requested = |counter| Lease { handoff_from: Some(WorkerId::new("other")), ..lease(0, Some("me"), counter) };
+    taker.observe(&[requested(1), lease(1, Some("other"), 1), lease(2, Some("other"), 1)], now);
+    let leases = [requested(2), lease(1, Some("other"), 2), lease(2, Some("other"), 2)];
     taker.observe(&leases, now);
     assert_eq!(plan(&taker, &leases, &[], now), Plan::default());
 }
@@ -130,5 +130,5 @@ async fn the_next_expiry_is_that_of_another_worker_s_oldest_counter() {
     let held = BTreeSet::from([shard(2)]);
     let expiry = taker.next_expiry(&held, later).unwrap();
     assert!(expiry > now + LEASE && expiry < now + LEASE + Duration::from_millis(10));
-    assert_eq!(taker.next_expiry(&held, expiry), None, "what expired is taken or left, and needs no further scan");
+    assert_eq!(taker.next_expiry(&held, expiry), None, "a lease that has expired needs no further scan");
 }

@@ -51,7 +51,7 @@ fn latest_begins_with_open_shards_at_the_first_start() {
 }
 
 #[test]
-fn horizon_begins_with_shards_whose_parents_are_gone() {
+fn trim_horizon_begins_with_shards_whose_parents_are_gone() {
     let listing = listing(vec![listed(3, &[1], false), listed(4, &[3], true)]);
     assert_eq!(created(&[], &listing, InitialPosition::TrimHorizon), [shard(3)]);
 }
@@ -113,7 +113,7 @@ fn a_lost_row_is_created_as_it_was_last_seen() {
 }
 
 #[test]
-fn a_lost_row_that_was_never_read_keeps_its_moment() {
+fn a_lost_row_that_was_never_read_is_restored_with_its_starting_time() {
     let listing = listing(vec![listed(0, &[], true)]);
     let latest = Checkpoint::NotStarted(SentinelCheckpoint::Latest);
     let seen = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(0, latest.clone(), &[]) };
@@ -140,24 +140,24 @@ fn a_row_that_another_worker_removed_is_not_lost() {
 }
 
 #[test]
-fn a_row_lost_while_no_worker_ran_begins_at_the_moment_of_the_others_or_at_the_horizon() {
+fn a_row_lost_while_no_worker_ran_begins_at_the_starting_time_of_the_others_or_at_trim_horizon() {
     let listing = listing(vec![listed(0, &[], true), listed(1, &[], true)]);
     let others =
         |start_at: Option<i64>| Lease { start_at: start_at.map(Timestamp::from_millis), ..at(1, after(9), &[]) };
-    let word = |word| Checkpoint::NotStarted(word);
+    let not_started = Checkpoint::NotStarted;
     for (initial, start_at, expected) in [
-        (InitialPosition::Latest, Some(77), (word(SentinelCheckpoint::Latest), Some(77))),
-        (InitialPosition::Latest, None, (word(SentinelCheckpoint::TrimHorizon), None)),
-        (InitialPosition::TrimHorizon, None, (word(SentinelCheckpoint::TrimHorizon), None)),
+        (InitialPosition::Latest, Some(77), (not_started(SentinelCheckpoint::Latest), Some(77))),
+        (InitialPosition::Latest, None, (not_started(SentinelCheckpoint::TrimHorizon), None)),
+        (InitialPosition::TrimHorizon, None, (not_started(SentinelCheckpoint::TrimHorizon), None)),
         (
             InitialPosition::AtTimestamp(Timestamp::from_millis(3)),
             Some(3),
-            (word(SentinelCheckpoint::AtTimestamp), Some(3)),
+            (not_started(SentinelCheckpoint::AtTimestamp), Some(3)),
         ),
         (
             InitialPosition::AtTimestamp(Timestamp::from_millis(3)),
             None,
-            (word(SentinelCheckpoint::AtTimestamp), Some(3)),
+            (not_started(SentinelCheckpoint::AtTimestamp), Some(3)),
         ),
     ] {
         let plan = plan(&[others(start_at)], &listing, initial);
@@ -191,7 +191,7 @@ fn a_missing_child_is_created() {
 }
 
 #[test]
-fn an_interrupted_first_start_is_completed_from_the_same_moment() {
+fn an_interrupted_first_start_is_completed_from_the_same_starting_time() {
     let listing = listing(vec![listed(0, &[], true), listed(1, &[], true)]);
     let first = Lease {
         checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
@@ -214,7 +214,7 @@ fn a_parent_is_removed_only_after_all_children_have_progress() {
 }
 
 #[test]
-fn a_sibling_missed_by_a_first_start_begins_at_the_same_moment() {
+fn a_sibling_missed_by_a_first_start_begins_at_the_same_starting_time() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true), listed(2, &[0], true)]);
     let first = Lease { start_at: Some(Timestamp::from_millis(77)), ..at(1, after(5), &[0]) };
     let create = plan(&[first], &listing, InitialPosition::Latest).create;

@@ -37,7 +37,7 @@ async fn a_checkpoint_that_aged_out_is_counted_as_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_position_begins_at_the_horizon_and_is_counted() {
+async fn a_rejected_position_is_reset_to_trim_horizon_and_counted() {
     let bench = Bench::new(1);
     bench.leases.put(Lease { checkpoint: after(5), ..lease(0, None, 0) });
     bench.put(2);

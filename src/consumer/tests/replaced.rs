@@ -14,7 +14,7 @@ fn latest(stream_state: &Arc<StreamState>) -> super::ConsumerSettings {
     }
 }
 
-/// The error with which a worker ends that was not stopped.
+/// The error of a worker that ended without a stop request.
 macro_rules! error_of {
     ($worker:expr) => {
         $worker.next().await.unwrap().result.unwrap().unwrap_err()
@@ -51,7 +51,7 @@ async fn nothing_of_a_new_stream_is_delivered_until_the_old_rows_are_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_do_not_say_their_stream_are_those_of_the_stream_read_before() {
+async fn rows_without_a_stream_belong_to_the_stream_that_was_read_before() {
     let bench = Bench::new(1);
     let stream_state = Arc::default();
     bench.leases.put(lease_without_stream());
@@ -121,7 +121,7 @@ async fn the_second_stream_on_one_lease_table_is_refused() {
     let bench = Bench::new(1);
     bench.put(1);
     let identity = bench.stream.identity();
-    // In the same second as ours, or by a worker that may not know when it was created.
+    // Created in the same second as the stream of this input, at an unknown time, or earlier.
     for stream_created in [identity.created, None, Some(Timestamp::from_millis(1))] {
         bench.leases.put(Lease { stream: Some("invoices".into()), stream_created, ..lease_without_stream() });
         let stream_state = Arc::default();

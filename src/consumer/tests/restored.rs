@@ -15,7 +15,7 @@ fn settings(initial_position: InitialPosition) -> super::ConsumerSettings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_row_skips_nothing_while_records_wait() {
+async fn a_deleted_row_is_restored_without_skipping_waiting_records() {
     for (initial, deleted) in POSITIONS.into_iter().flat_map(|initial| [(initial, 1), (initial, 2), (initial, 3)]) {
         let bench = Bench::new(3);
         let (_stop, _worker) = bench.start(settings(initial));

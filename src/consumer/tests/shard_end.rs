@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Counts listings, and fails or changes the stream where a test wants that.
+/// Counts listings. Can fail, and can change the stream during a listing.
 #[derive(Debug)]
 struct Directory {
     stream: MemoryStream,
@@ -41,7 +41,7 @@ impl ShardDirectory for Directory {
             self.stream.split(&shard(0)).unwrap();
         }
         if self.fails.load(Ordering::SeqCst) {
-            let (doing, source) = ("listing shards".to_owned(), "fault on purpose".into());
+            let (doing, source) = ("listing shards".to_owned(), "injected fault".into());
             return Err(RetrievalError::Unavailable { doing, kind: FailureKind::Transient, source });
         }
         Ok(self.stream.listing())
@@ -113,7 +113,7 @@ async fn records_put_between_a_false_end_and_the_close_of_the_shard_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_ends_while_shards_cannot_be_listed() {
+async fn no_shard_ends_while_shards_cannot_be_listed() {
     let bench = Bench::new(1);
     bench.put(1);
     let directory = Arc::new(Directory::new(&bench));

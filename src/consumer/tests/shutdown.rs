@@ -57,7 +57,7 @@ async fn a_forced_stop_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lost_lease_stops_delivery_and_checkpoints_nothing() {
+async fn a_lost_lease_stops_delivery_and_checkpoints_nothing() {
     let bench = Bench::new(1);
     bench.put(2);
     bench.app.always(Reply::Accept(Duration::from_secs(4)));
@@ -66,17 +66,17 @@ async fn lost_lease_stops_delivery_and_checkpoints_nothing() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let seen = bench.leases.lease(&shard(0)).unwrap();
-    let mut thief = bench.leases.take(&seen, &WorkerId::new("thief")).await.unwrap();
+    let mut other = bench.leases.take(&seen, &WorkerId::new("other")).await.unwrap();
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        bench.leases.renew(&mut thief).await.unwrap();
+        bench.leases.renew(&mut other).await.unwrap();
     }
     assert_eq!(bench.app.calls().len(), 1);
     assert!(matches!(bench.leases.lease(&shard(0)).unwrap().checkpoint, Checkpoint::NotStarted(_)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_workers_share_and_the_one_left_takes_over_within_a_scan() {
+async fn two_workers_share_leases_and_the_remaining_one_takes_over_within_a_scan() {
     let bench = Bench::new(4);
     let (_stop_a, _a) = bench.start(Bench::settings("a"));
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -78,7 +78,7 @@ fn rows_that_are_gone_are_missing_until_their_shards_are_gone() {
 }
 
 #[test]
-fn another_stream_of_the_same_name_leaves_nothing_to_restore() {
+fn after_the_stream_was_replaced_no_lease_is_restored() {
     let stream_state = StreamState::default();
     stream_state.leases_verified(&identity(Some(1)));
     stream_state.record_leases(&[lease("a", OPEN)]);
@@ -91,7 +91,7 @@ fn another_stream_of_the_same_name_leaves_nothing_to_restore() {
 }
 
 #[test]
-fn a_refusal_lasts_until_the_leases_are_those_of_the_stream() {
+fn a_refusal_lasts_until_the_leases_belong_to_the_stream() {
     let stream_state = StreamState::default();
     stream_state.refuse("another stream".to_owned());
     assert_eq!(stream_state.refusal().as_deref(), Some("another stream"));

@@ -14,7 +14,7 @@ fn seeded(name: &str, seed: u64) -> ConsumerSettings {
 }
 
 /// Puts a record into each shard and waits until the app has accepted all of them.
-async fn until_all_flow(bench: &Bench, shards: u32, label: &str) {
+async fn until_all_deliver(bench: &Bench, shards: u32, label: &str) {
     let mut reached = BTreeSet::new();
     let mut texts = Vec::new();
     for number in 0.. {
@@ -32,19 +32,19 @@ async fn until_all_flow(bench: &Bench, shards: u32, label: &str) {
     }
 }
 
-/// Two workers, of which one is killed after `after`; how long a record of the slowest shard waits that is put 20 s later.
-/// (Looking before would miss a shard that its old owner is about to hand over to the dead one.)
+/// Kills one of two workers after `after`, and puts records 20 s later. Returns how long the slowest shard takes to deliver
+/// its record. An earlier check would miss a shard that its old owner is about to hand over to the dead worker.
 async fn killed(shards: u32, seed: u64, after: Duration, is_newcomer: bool) -> Duration {
     let bench = Bench::new(shards);
     let (_stop, first) = bench.start(seeded("first", seed));
-    until_all_flow(&bench, shards, "begun").await;
+    until_all_deliver(&bench, shards, "begun").await;
     let (_stop, second) = bench.start(seeded("second", seed + 1));
     sleep(after).await;
     let (dead, alive): (Running, Running) = if is_newcomer { (second, first) } else { (first, second) };
     drop(dead);
     sleep(LIMIT).await;
     let begun = Instant::now();
-    until_all_flow(&bench, shards, "killed").await;
+    until_all_deliver(&bench, shards, "killed").await;
     drop(alive);
     begun.elapsed()
 }
@@ -73,12 +73,12 @@ async fn a_worker_started_after_a_kill_has_all_shards_once_a_lease_lasts() {
         for seconds in 0..=20 {
             let bench = Bench::new(shards);
             let (_stop, first) = bench.start(seeded("first", seconds));
-            until_all_flow(&bench, shards, "begun").await;
+            until_all_deliver(&bench, shards, "begun").await;
             drop(first);
             sleep(Duration::from_secs(seconds)).await;
             let begun = Instant::now();
             let (_stop, _second) = bench.start(seeded("second", seconds + 1));
-            until_all_flow(&bench, shards, "killed").await;
+            until_all_deliver(&bench, shards, "killed").await;
             assert!(begun.elapsed() <= Duration::from_secs(11), "{shards}, {seconds}: {:?}", begun.elapsed());
         }
     }
@@ -89,7 +89,7 @@ async fn shards_of_a_kcl_worker_that_leaves_are_taken_over_within_twenty_seconds
     for seed in 0..40 {
         let bench = Bench::new(3);
         let (stop, mut creator) = bench.start(seeded("creator", seed));
-        until_all_flow(&bench, 3, "begun").await;
+        until_all_deliver(&bench, 3, "begun").await;
         stop.finish();
         creator.next().await.unwrap().result.unwrap().unwrap();
         // The KCL 2.x only checks the counter when it renews, so it does not notice a request for a handoff.
@@ -106,7 +106,7 @@ async fn shards_of_a_kcl_worker_that_leaves_are_taken_over_within_twenty_seconds
             }
         }
         let begun = Instant::now();
-        until_all_flow(&bench, 3, "left").await;
+        until_all_deliver(&bench, 3, "left").await;
         assert!(begun.elapsed() <= LIMIT, "seed {seed}: {:?}", begun.elapsed());
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
+async fn a_full_queue_refuses_at_once_with_a_retry_after() {
     let script = Script::storing();
     let queue = QueueBounds { records: 2, bytes: 1_000 };
     let rig = Rig::new(ProducerSettings { queue, ..ProducerSettings::default() }, &script);
@@ -67,7 +67,7 @@ async fn a_call_in_flight_continues_without_its_caller_and_is_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_gets_no_more_than_its_limit_and_what_would_be_too_late_is_refused_at_once() {
+async fn a_shard_gets_no_more_than_its_limit_and_records_that_would_be_late_are_refused_at_once() {
     let script = Script::storing();
     let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));
     let rate_limit = RateLimit { records_per_second: 10, ..RateLimit::default() };
@@ -133,14 +133,14 @@ async fn a_hot_shard_does_not_delay_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_right_to_list_shards_records_are_written_all_the_same() {
+async fn records_are_written_without_permission_to_list_shards() {
     let script = Script::storing();
     let rig = Rig::listed(ProducerSettings::default(), &script, Some(Arc::new(Listing(Mutex::new(Vec::new())))));
     assert!(join_all((0..100).map(|_| rig.put("k", "x"))).await.iter().all(Result::is_ok));
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_sends_what_waits_and_then_takes_no_more() {
+async fn closing_sends_waiting_records_and_refuses_later_ones() {
     let script = Script::storing();
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
     let puts = join_all((0..1_200).map(|_| rig.put("k", "x")));
@@ -191,7 +191,7 @@ async fn after_a_dropped_close_the_next_one_ends_when_every_caller_is_answered()
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_calls_that_hung_what_waited_is_sent_while_there_is_time() {
+async fn after_calls_that_hung_a_waiting_record_is_sent_if_its_deadline_allows() {
     let script = Script::new(|call, _| if (1..=7).contains(&call) { Reaction::Never } else { Reaction::Store });
     let shards = Arc::new(Listing(Mutex::new(vec![shard("shardId-0", 0, u128::MAX)])));
     let settings =
@@ -211,7 +211,7 @@ async fn after_calls_that_hung_what_waited_is_sent_while_there_is_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_split_delayed_records_are_sent_at_once() {
+async fn after_a_shard_split_delayed_records_use_the_limits_of_the_new_shards() {
     let script = Script::storing();
     let half = u128::MAX / 2;
     let listing = Arc::new(Listing(Mutex::new(vec![shard("both", 0, u128::MAX)])));

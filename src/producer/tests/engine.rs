@@ -97,7 +97,7 @@ fn closing_sends_without_linger() {
 }
 
 #[test]
-fn a_reply_for_another_number_of_records_proves_nothing() {
+fn a_reply_with_the_wrong_number_of_results_leaves_every_outcome_unknown() {
     let settings = ProducerSettings {
         retry: super::super::RetryPolicy { max_retries: Some(0), ..super::super::RetryPolicy::default() },
         ..ProducerSettings::default()
@@ -112,7 +112,7 @@ fn a_reply_for_another_number_of_records_proves_nothing() {
 }
 
 #[test]
-fn the_deadline_answers_in_time_and_a_late_reply_changes_nothing() {
+fn a_caller_is_answered_at_its_deadline_and_a_late_reply_changes_nothing() {
     let mut fixture = Fixture::new(ProducerSettings::default());
     let mut waiter = fixture.arrive("k", 10);
     assert_eq!(fixture.decide(), [(0, 1)]);
@@ -127,7 +127,7 @@ fn the_deadline_answers_in_time_and_a_late_reply_changes_nothing() {
 }
 
 #[test]
-fn a_repetition_that_could_not_begin_in_time_is_answered_at_once() {
+fn a_retry_that_could_not_begin_before_the_deadline_fails_at_once() {
     let mut fixture = Fixture::new(ProducerSettings::default());
     let mut waiter = fixture.arrive("k", 10);
     fixture.decide();
@@ -138,7 +138,7 @@ fn a_repetition_that_could_not_begin_in_time_is_answered_at_once() {
 }
 
 #[test]
-fn a_new_map_moves_what_waits_to_its_new_shard() {
+fn after_a_new_listing_waiting_records_belong_to_their_new_shard() {
     let mut fixture = Fixture::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
     let _waiters = [fixture.arrive("a", 1_000), fixture.arrive("b", 1_000)];
     let listing = |id: &str| {
@@ -171,7 +171,7 @@ fn after_a_failed_record_whose_caller_left_the_next_of_its_key_is_refused() {
 }
 
 #[test]
-fn the_refusal_of_an_aggregate_is_no_answer_to_its_records() {
+fn the_error_of_a_refused_aggregate_is_not_returned_for_its_records() {
     let settings = ProducerSettings { aggregation: super::super::Aggregation::Key, ..ProducerSettings::default() };
     let mut fixture = Fixture::new(settings);
     let mut waiters = [fixture.arrive("a", 100), fixture.arrive("a", 100)];
@@ -198,7 +198,7 @@ fn only_a_call_that_was_too_large_makes_later_ones_smaller() {
 }
 
 #[test]
-fn an_engine_that_is_dropped_answers_with_the_right_outcome() {
+fn an_engine_that_is_dropped_answers_every_caller_with_the_right_outcome() {
     let mut fixture = Fixture::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() });
     let mut in_flight = fixture.arrive("a", 1_000);
     fixture.decide();

@@ -32,7 +32,7 @@ async fn only_the_failed_entries_are_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttle_behind_another_failure_is_counted() {
+async fn a_throttled_entry_after_an_entry_with_another_failure_is_counted() {
     let script = Script::new(|call, _| match call {
         0 => Reaction::Each([FailureKind::Transient, FailureKind::Throttled].map(|kind| Some(failure(kind))).into()),
         _ => Reaction::Store,
@@ -57,7 +57,7 @@ async fn a_throttle_counts_for_the_shard_that_the_service_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_that_is_refused_for_good_is_answered_at_once_and_alone() {
+async fn an_entry_with_a_permanent_failure_is_answered_at_once_and_the_others_are_stored() {
     let script = Script::new(|_, records| {
         let fails = |n: usize| (n == 1).then(|| failure(FailureKind::Permanent));
         Reaction::Each((0..records.len()).map(fails).collect())
@@ -84,7 +84,7 @@ async fn a_bad_record_fails_alone() {
         assert_eq!(answer.is_ok(), n != 13, "{n}");
     }
     assert_eq!(answers[13].as_ref().unwrap_err().kind(), FailureKind::Caller);
-    assert!(script.seen().len() <= 13, "bisecting takes two calls a step");
+    assert!(script.seen().len() <= 13, "each step of the bisection makes two calls");
     assert_eq!(script.stored().len(), 49);
 }
 
@@ -111,7 +111,7 @@ async fn an_unknown_outcome_stays_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_stream_is_never_tried_again() {
+async fn a_missing_stream_is_not_retried() {
     let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::NotFound)));
     let rig = Rig::new(ProducerSettings::default(), &script);
     for answer in put_many(&rig, 20).await {
@@ -146,7 +146,7 @@ async fn an_outage_gets_no_more_retries_than_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_throttle_is_the_answer_where_asked_for() {
+async fn with_fail_if_throttled_the_first_throttle_is_returned() {
     let script = Script::new(|_, _| Reaction::Refuse(failure(FailureKind::Throttled)));
     let rig = Rig::new(ProducerSettings::default(), &script);
     let options = super::super::PutOptions { fail_if_throttled: true, ..within(10_000) };
@@ -155,7 +155,7 @@ async fn the_first_throttle_is_the_answer_where_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_in_a_call_at_its_deadline_is_unknown_and_never_late() {
+async fn a_record_in_a_call_at_its_deadline_is_answered_then_with_an_unknown_outcome() {
     let script = Script::new(|_, _| Reaction::Never);
     let rig = Rig::new(ProducerSettings::default(), &script);
     let begun = Instant::now();

@@ -33,13 +33,13 @@ fn is_limited(limiter: &mut Limiter, shard: Option<&ShardId>, now: Instant) -> b
     token.is_some()
 }
 
-/// How many records of a size one shard gets in so long, if a record is always waiting.
+/// How many records of this size one shard accepts in this time, if a record is always waiting.
 fn granted_within(limiter: &mut Limiter, bytes: usize, now: Instant, within: Duration) -> usize {
     std::iter::from_fn(|| limiter.reserve(Some(&id(1)), bytes, now, now + within).ok()).count()
 }
 
 #[test]
-fn ten_seconds_give_ten_seconds_worth_and_one_burst() {
+fn ten_seconds_allow_ten_seconds_of_records_and_one_burst() {
     let (now, within) = (Instant::now(), Duration::from_secs(10));
     assert_eq!(granted_within(&mut limiter(limit(1_000, 1 << 20), SIZE, now), 100, now, within), 10_899);
     // 11 MiB in records of 10 KiB; the last byte of a second would come too late for a whole one.
@@ -79,7 +79,7 @@ fn without_a_limit_no_record_waits() {
 }
 
 #[test]
-fn records_of_no_known_shard_share_one_limit_of_all_shards() {
+fn records_of_unknown_shards_share_the_limit_of_the_configured_shards() {
     let now = Instant::now();
     let mut limiter = limiter(RateLimit { shards: Some(3), ..limit(10, 1 << 20) }, SIZE, now);
     assert!(is_limited(&mut limiter, None, now));
@@ -107,7 +107,7 @@ fn a_throttle_lowers_the_rate_of_its_shard_only_and_only_if_adaptive() {
 }
 
 #[test]
-fn shards_that_stay_keep_their_state_and_the_gone_are_named() {
+fn shards_that_stay_keep_their_state_and_removed_ones_are_returned() {
     let now = Instant::now();
     let mut limiter = limiter(limit(1, 1 << 20), SIZE, now);
     for shard in [1, 2] {
@@ -202,7 +202,7 @@ proptest! {
 proptest! {
     #[test]
     fn a_record_that_waits_for_its_token_has_a_slot_then(
-        // Only one measure limits: where they alternate, a full bucket loses tokens that the estimate counted on.
+        // Either records or bytes limit, never both in turns: a full bucket would lose tokens that the estimate includes.
         (records, bytes) in prop_oneof![(1_u32..20, Just(u32::MAX)), (Just(u32::MAX), 1_u32..200)],
         sizes in prop::collection::vec(0_usize..60, 1..100),
     ) {
@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn a_record_is_not_queued_for_too_long_and_one_that_leaves_shortens_the_wait() {
+fn a_record_that_would_wait_too_long_is_refused_and_a_removed_record_shortens_the_wait() {
     let now = Instant::now();
     let mut limiter = limiter(limit(10, 1 << 20), SIZE, now);
     let second = now + Duration::from_secs(1);
@@ -237,7 +237,7 @@ fn a_record_is_not_queued_for_too_long_and_one_that_leaves_shortens_the_wait() {
 }
 
 #[test]
-fn what_is_sent_without_a_slot_delays_later_slots() {
+fn records_sent_without_a_slot_delay_later_slots() {
     let now = Instant::now();
     let mut limiter = limiter(limit(10, 1 << 20), SIZE, now);
     (0..12).for_each(|_| limiter.charge(Some(&id(1)), 1, now));

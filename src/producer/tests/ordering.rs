@@ -1,4 +1,4 @@
-//! The order of keys, through failures.
+//! The order of records of one key, also after failures.
 
 use super::super::{Ordering, OrderingOnFailure, ProducerSettings};
 use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
@@ -15,7 +15,7 @@ fn is(record: &NewRecord, text: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_key_only_one_record_of_a_key_is_in_flight() {
+async fn with_ordering_by_key_only_one_record_of_a_key_is_in_flight() {
     let script = Script::storing();
     let rig = Rig::new(ordered(Ordering::Key), &script);
     let puts = ["a1", "b1", "a2", "b2", "a3"].map(|text| rig.put(&text[..1], text));
@@ -41,7 +41,7 @@ async fn a_retried_record_keeps_its_place_in_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_explicit_hash_key_is_the_key_of_the_order() {
+async fn records_of_one_explicit_hash_key_are_sent_in_order() {
     let script = Script::storing();
     let rig = Rig::new(ordered(Ordering::Key), &script);
     let put = |key: &str, text: &str| {
@@ -53,7 +53,7 @@ async fn an_explicit_hash_key_is_the_key_of_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strictly_each_record_follows_the_number_of_the_one_before() {
+async fn with_strict_ordering_each_put_record_has_the_sequence_number_of_the_record_before() {
     let script = Script::storing();
     let rig = Rig::new(ordered(Ordering::Strict), &script);
     join_all(["a1", "a2", "b1", "a3"].map(|text| rig.put(&text[..1], text))).await;
@@ -71,7 +71,7 @@ async fn strictly_each_record_follows_the_number_of_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_failure_the_key_is_stopped_for_a_while_and_others_are_not() {
+async fn after_a_failure_its_key_is_stopped_for_the_window_and_other_keys_are_not() {
     let script = Script::new(|_, records| {
         let fails = |record: &NewRecord| is(record, "a1").then(|| failure(FailureKind::Permanent));
         Reaction::Each(records.iter().map(fails).collect())
@@ -141,7 +141,7 @@ async fn a_caller_that_leaves_before_the_record_is_sent_does_not_stop_the_key() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stored_after_its_caller_left_and_its_deadline_passed_stops_nothing() {
+async fn a_record_stored_after_its_caller_left_and_its_deadline_passed_does_not_stop_its_key() {
     let script = Script::storing();
     let rig = Rig::new(stopping(), &script);
     let first = rig.producer.put(record("a", "a1"), within(4));
@@ -151,7 +151,7 @@ async fn what_is_stored_after_its_caller_left_and_its_deadline_passed_stops_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_stop_later_records_are_sent() {
+async fn with_ordering_on_failure_continue_later_records_are_sent() {
     let script = Script::new(|_, records| {
         let fails = |record: &NewRecord| is(record, "a1").then(|| failure(FailureKind::Permanent));
         Reaction::Each(records.iter().map(fails).collect())

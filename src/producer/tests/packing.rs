@@ -12,23 +12,25 @@ fn packing(aggregation: Aggregation, ordering: Ordering) -> ProducerSettings {
     ProducerSettings { aggregation, ordering, ..ProducerSettings::default() }
 }
 
-/// The data of the user records; a plain record is its own.
-fn users(record: &NewRecord) -> Vec<String> {
+/// The data of the user records in an aggregate, or that of a plain record.
+fn user_records(record: &NewRecord) -> Vec<String> {
     match unpack(&record.data).unwrap() {
-        Some(users) => users.into_iter().map(|user| String::from_utf8(user.data.to_vec()).unwrap()).collect(),
+        Some(user_records) => {
+            user_records.into_iter().map(|user| String::from_utf8(user.data.to_vec()).unwrap()).collect()
+        }
         None => texts(std::slice::from_ref(record)),
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_of_one_key_become_one_and_each_gets_its_sub_sequence_number() {
+async fn records_of_one_key_become_one_aggregate_and_each_gets_its_sub_sequence_number() {
     for ordering in [Ordering::None, Ordering::Key] {
         let script = Script::storing();
         let rig = Rig::new(packing(Aggregation::Key, ordering), &script);
         let written = join_all(["a1", "b1", "a2", "a3"].map(|text| rig.put(&text[..1], text))).await;
         let seen = script.seen();
         assert_eq!(seen.len(), 1, "{ordering:?}");
-        assert_eq!(seen[0].records.iter().map(users).collect::<Vec<_>>(), [vec!["a1", "a2", "a3"], vec!["b1"]]);
+        assert_eq!(seen[0].records.iter().map(user_records).collect::<Vec<_>>(), [vec!["a1", "a2", "a3"], vec!["b1"]]);
         assert!(seen[0].records.iter().all(|record| record.explicit_hash_key.is_none()));
         let keys: Vec<_> =
             seen[0].records.iter().map(|record| record.partition_key.as_ref().unwrap().as_str()).collect();
@@ -50,9 +52,9 @@ async fn an_aggregate_stays_within_its_limit_and_a_larger_record_is_plain() {
     let written = join_all(sizes.map(async |size: usize| rig.put("k", &"x".repeat(size)).await)).await;
     assert!(written.iter().all(Result::is_ok));
     let stored = script.stored();
-    let counts: Vec<usize> = stored.iter().map(|record| users(record).len()).collect();
+    let counts: Vec<usize> = stored.iter().map(|record| user_records(record).len()).collect();
     assert_eq!(counts, [2, 1, 1, 1]);
-    assert!(stored.iter().all(|record| record.size() <= 51_200 || users(record).len() == 1));
+    assert!(stored.iter().all(|record| record.size() <= 51_200 || user_records(record).len() == 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,12 +72,12 @@ async fn a_failed_aggregate_is_sent_again_before_later_records_of_its_key() {
     };
     let (first, later) = tokio::join!(first, later);
     assert!(first.iter().all(Result::is_ok) && later.is_ok());
-    assert_eq!(script.stored().iter().flat_map(users).collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+    assert_eq!(script.stored().iter().flat_map(user_records).collect::<Vec<_>>(), ["1", "2", "3", "4"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_record_of_an_aggregate_fails_alone() {
-    let script = Script::new(|_, records| match records.iter().flat_map(users).any(|user| user == "3") {
+    let script = Script::new(|_, records| match records.iter().flat_map(user_records).any(|user| user == "3") {
         true => Reaction::Refuse(failure(FailureKind::Caller)),
         false => Reaction::Store,
     });
@@ -87,8 +89,8 @@ async fn a_bad_record_of_an_aggregate_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_users_of_a_refused_aggregate_follow_each_other_where_the_order_asks_for_it() {
-    let script = Script::new(|_, records| match records.iter().flat_map(users).any(|user| user == "3") {
+async fn user_records_of_a_refused_aggregate_are_sent_one_after_another_with_ordering_by_key() {
+    let script = Script::new(|_, records| match records.iter().flat_map(user_records).any(|user| user == "3") {
         true => Reaction::Refuse(failure(FailureKind::Caller)),
         false => Reaction::Store,
     });
@@ -102,7 +104,7 @@ async fn the_users_of_a_refused_aggregate_follow_each_other_where_the_order_asks
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_reaches_the_later_users_of_the_same_aggregate() {
+async fn a_stopped_key_refuses_the_later_user_records_of_the_same_aggregate() {
     let script = Script::new(|call, _| match call {
         0 => Reaction::Refuse(failure(FailureKind::Throttled)),
         _ => Reaction::Store,
@@ -127,7 +129,7 @@ fn at(hash: u128, text: &str) -> NewRecord {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_of_one_shard_become_one_that_goes_there() {
+async fn records_of_one_shard_become_one_aggregate_that_goes_to_that_shard() {
     let mut script = Script::storing();
     script.shard = |record| if record.explicit_hash_key <= Some(u128::MAX / 2) { "low" } else { "high" };
     let rig = Rig::listed(packing(Aggregation::Shard, Ordering::None), &script, Some(two_shards()));
@@ -138,7 +140,7 @@ async fn records_of_one_shard_become_one_that_goes_there() {
     let shards: Vec<_> = written.iter().map(|written| written.as_ref().unwrap().receipt.shard.as_str()).collect();
     assert_eq!(shards, ["low", "high", "low"]);
     let last = script.seen().pop().unwrap();
-    assert_eq!(last.records.iter().map(users).collect::<Vec<_>>(), [vec!["l1", "l2"], vec!["h1"]]);
+    assert_eq!(last.records.iter().map(user_records).collect::<Vec<_>>(), [vec!["l1", "l2"], vec!["h1"]]);
     assert_eq!(last.records[0].explicit_hash_key, Some(1));
 }
 

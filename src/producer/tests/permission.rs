@@ -88,7 +88,7 @@ async fn where_both_calls_are_denied_each_caller_gets_the_error_and_calls_are_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_refusal_of_a_batch_is_its_answer() {
+async fn a_batch_denied_for_another_reason_fails_without_single_calls() {
     // A key that may not be used, or unknown credentials, are refused to every call.
     let script = Script::new(|_, records| match records.len() > 1 {
         true => Reaction::Refuse(failure(FailureKind::Denied)),
@@ -119,7 +119,7 @@ async fn order_is_kept_within_each_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aggregate_is_one_record() {
+async fn an_aggregate_of_a_denied_batch_is_sent_by_one_call() {
     let (script, _) = single_only();
     let rig = Rig::new(ProducerSettings { aggregation: Aggregation::Key, ..ProducerSettings::default() }, &script);
     let records: Vec<NewRecord> = (0..200).map(|n| record(&format!("k{}", n % 4), &n.to_string())).collect();
@@ -131,7 +131,7 @@ async fn an_aggregate_is_one_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_record_among_them_fails_alone() {
+async fn a_bad_record_of_a_denied_batch_fails_alone() {
     let script = Script::new(|_, records| {
         if records.iter().any(|record| record.data == "13") {
             return Reaction::Refuse(failure(FailureKind::Caller));
@@ -147,7 +147,7 @@ async fn a_bad_record_among_them_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_whose_deadline_passes_meanwhile_is_not_stored() {
+async fn a_record_of_a_denied_batch_whose_deadline_passes_is_not_stored() {
     let (script, _) = single_only();
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
     let records: Vec<NewRecord> = (0..40).map(|n| record(&format!("k{n}"), &n.to_string())).collect();

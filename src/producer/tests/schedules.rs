@@ -22,15 +22,15 @@ fn random_reactions(seed: u64) -> impl FnMut(usize, &[NewRecord]) -> Reaction + 
     }
 }
 
-fn users(record: &NewRecord) -> Vec<String> {
+fn user_records(record: &NewRecord) -> Vec<String> {
     let text = |data: &[u8]| String::from_utf8(data.to_vec()).unwrap();
     match unpack(&record.data).unwrap() {
-        Some(users) => users.iter().map(|user| text(&user.data)).collect(),
+        Some(user_records) => user_records.iter().map(|user| text(&user.data)).collect(),
         None => vec![text(&record.data)],
     }
 }
 
-/// Puts `keys.len()` records in bursts; gives what was stored, as (key, number).
+/// Puts `keys.len()` records in bursts; returns the stored records as (key, number).
 fn run(settings: ProducerSettings, keys: &[u8], seed: u64) -> Vec<(String, usize)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let script = Script::new(random_reactions(seed));
@@ -50,7 +50,7 @@ fn run(settings: ProducerSettings, keys: &[u8], seed: u64) -> Vec<(String, usize
         rig.counts("queue_records", "", 0);
     });
     let place = |text: String| text.split_once('/').map(|(key, n)| (key.to_owned(), n.parse().unwrap())).unwrap();
-    script.stored().iter().flat_map(users).map(place).collect()
+    script.stored().iter().flat_map(user_records).map(place).collect()
 }
 
 proptest! {
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn without_an_order_each_record_is_stored_once(keys in prop::collection::vec(0_u8..6, 1..200), seed: u64) {
+    fn without_ordering_each_record_is_stored_once(keys in prop::collection::vec(0_u8..6, 1..200), seed: u64) {
         let mut stored = run(ProducerSettings { seed, ..ProducerSettings::default() }, &keys, seed);
         stored.sort_by_key(|(_, number)| *number);
         let numbers: Vec<usize> = stored.into_iter().map(|(_, number)| number).collect();

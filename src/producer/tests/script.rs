@@ -19,13 +19,13 @@ pub(in super::super) enum Reaction {
     /// Entry i fails where there is a failure.
     Each(Vec<Option<BindingError>>),
     Refuse(BindingError),
-    /// Stores all, and the answer is lost.
+    /// Stores all, but the reply is lost.
     StoreAndLose,
     Never,
     Panic,
 }
 
-/// A call as the service saw it.
+/// A call that the writer received.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Seen {
     pub(in super::super) is_put_record: bool,
@@ -45,7 +45,7 @@ struct State {
     react: Option<React>,
 }
 
-/// The stream. Clones are the same one.
+/// The stream. Clones share its state.
 #[derive(Clone)]
 pub(in super::super) struct Script {
     state: Arc<Mutex<State>>,
@@ -124,7 +124,7 @@ impl Script {
             Reaction::Never => unreachable!("it never ends"),
             Reaction::Panic => {
                 drop(state);
-                panic!("on purpose")
+                panic!("injected fault")
             }
         }
     }
@@ -189,7 +189,7 @@ impl Rig {
         self.producer.put(record(key, data), within(10_000)).await
     }
 
-    /// Whether the page of metrics has that line, without the names of component and daemon.
+    /// Asserts that the page of metrics has this value.
     pub(in super::super) fn counts(&self, metric: &str, labels: &str, value: u32) {
         let line = format!("bindd_output_{metric}{{component=\"out\"{labels}}} {value}");
         let page = self.metrics.page().unwrap();
@@ -208,7 +208,7 @@ pub(in super::super) fn within(millis: u64) -> PutOptions {
 }
 
 pub(in super::super) fn failure(kind: FailureKind) -> BindingError {
-    BindingError::new(kind, "on purpose")
+    BindingError::new(kind, "injected fault")
 }
 
 pub(in super::super) fn texts(records: &[NewRecord]) -> Vec<String> {

@@ -93,7 +93,7 @@ async fn at_512_callers_a_call_serves_at_least_fifty_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_batching_each_record_is_a_call_and_max_in_flight_bounds_them() {
+async fn without_batching_each_record_is_one_call_and_max_in_flight_bounds_the_calls() {
     let script = Script::storing();
     let batching = Batching { is_enabled: false, ..Batching::default() };
     let settings = ProducerSettings { batching, max_in_flight: 3, ..ProducerSettings::default() };
@@ -106,7 +106,7 @@ async fn without_batching_each_record_is_a_call_and_max_in_flight_bounds_them() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bulk_is_written_in_its_order_with_an_answer_for_each() {
+async fn a_bulk_request_is_written_in_order_with_an_answer_for_each_record() {
     let script = Script::storing();
     let settings = ProducerSettings::default();
     let bounds = super::super::QueueBounds { records: 40, ..settings.queue };
@@ -121,7 +121,7 @@ async fn a_bulk_is_written_in_its_order_with_an_answer_for_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_must_follow_a_number_is_sent_by_its_own_call() {
+async fn a_record_with_a_sequence_number_for_ordering_is_sent_by_its_own_call() {
     let script = Script::storing();
     let rig = Rig::new(ProducerSettings::default(), &script);
     let after = super::super::PutOptions { after: Some("77".parse().unwrap()), ..within(1_000) };

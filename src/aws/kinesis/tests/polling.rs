@@ -88,7 +88,7 @@ async fn failures_are_retried_a_few_times_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_position_and_a_missing_stream_have_errors_of_their_own() {
+async fn a_refused_position_and_a_missing_stream_are_distinct_errors() {
     let mut source = source(StartingPosition::After("9".parse().unwrap())).await;
     let error = source.failed(failed("InvalidArgumentException", FailureKind::Caller)).unwrap_err();
     assert!(matches!(error, RetrievalError::InvalidPosition { .. }), "{error}");
@@ -108,7 +108,7 @@ async fn the_end_comes_after_the_last_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_without_iterator_and_children_is_an_unconfirmed_end_and_reading_goes_on_after_the_last_record() {
+async fn after_a_response_without_iterator_and_children_reading_continues_after_the_last_record() {
     let missing = answer(&["5"]);
     let empty = answer(&["5"]).next_shard_iterator("");
     for output in [missing, empty] {
