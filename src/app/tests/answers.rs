@@ -104,7 +104,8 @@ async fn a_head_that_was_cut_is_no_answer() {
             let error = failure([answering(response), end].concat()).await;
             assert!(matches!(error, DeliveryError::Unanswered { was_idle: false, .. }), "{response:?}: {error:?}");
             let line = cause_line(&error);
-            let expected = "the app closed the connection before it had answered POST /orders, and may have taken it: ";
+            let expected =
+                "the app closed the connection before it had answered POST /orders, and may have received the event: ";
             assert!(line.starts_with(expected) && line.len() > expected.len(), "{line}");
         }
     }

@@ -74,8 +74,7 @@ pub(super) fn bulk_options(cx: &TableContext, request: &Request, limits: CallLim
         limits,
         deadline: request.deadline,
         no_repeat_after: no_repeat_after.min(request.deadline),
-        max_retries: policy.max_retries,
-        backoff: policy.backoff,
+        policy: *policy,
         seed: fastrand::u64(..),
         metrics: cx.runner.metrics.clone(),
     }

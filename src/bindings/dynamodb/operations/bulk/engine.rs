@@ -6,12 +6,11 @@
 use super::super::super::operation::Access;
 use super::schedule::{CallLimits, CallResult, EntryKeys, Schedule};
 use crate::domain::{BindingError, FailureKind, Outcome};
-use crate::resilience::Backoff;
+use crate::resilience::RetryPolicy;
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Sends entries together, in one attempt.
@@ -46,9 +45,8 @@ pub(super) struct BulkOptions {
     pub(super) deadline: Instant,
     /// No retry starts later; at most the deadline.
     pub(super) no_repeat_after: Instant,
-    /// Of one entry; `None` is no limit but the time.
-    pub(super) max_retries: Option<u32>,
-    pub(super) backoff: Backoff,
+    /// Applies to each entry; its `max_elapsed` is already part of `no_repeat_after`.
+    pub(super) policy: RetryPolicy,
     /// For the jitter of waits.
     pub(super) seed: u64,
     pub(super) metrics: OutputMetrics,
@@ -142,7 +140,7 @@ struct Progress<R> {
     options: BulkOptions,
     random: fastrand::Rng,
     capacity: Option<f64>,
-    /// A failure that every other entry would get too.
+    /// A failure that all remaining entries would get too.
     fatal: Option<BindingError>,
 }
 
@@ -212,14 +210,13 @@ impl<R> Progress<R> {
     /// Sends entries again after a wait, or completes them with the error if that would be too late.
     fn retry(&mut self, entries: Vec<usize>, error: &BindingError) {
         let Some(made) = entries.iter().map(|entry| self.entries[*entry].attempts).max() else { return };
-        let bound = self.options.backoff.bound(made.saturating_sub(1));
-        let wait = bound.mul_f64(self.random.f64()).max(Duration::from_millis(1));
-        let wake = Instant::now() + wait.max(error.retry_after().unwrap_or_default());
+        let wake = Instant::now() + self.options.policy.wait(made, self.random.f64(), error);
         for entry in &entries {
             self.note(*entry, error);
         }
         let is_in_time = wake < self.options.no_repeat_after;
-        let may_retry = |entry: &usize| self.options.max_retries.is_none_or(|max| self.entries[*entry].attempts <= max);
+        let may_retry =
+            |entry: &usize| self.options.policy.max_retries.is_none_or(|max| self.entries[*entry].attempts <= max);
         let (again, exhausted): (Vec<usize>, Vec<usize>) =
             entries.into_iter().partition(|entry| is_in_time && may_retry(entry));
         self.schedule.delay(again, wake);
