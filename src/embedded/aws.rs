@@ -1,6 +1,7 @@
-//! The owner of both emulators.
+//! Starts and stops both emulators.
 
-use super::{serve, shim};
+use super::protocol::MAX_BODY;
+use super::{corrections, serve};
 use crate::domain::{BoxError, Stop};
 use crate::tasks::Supervisor;
 use axum::extract::DefaultBodyLimit;
@@ -12,17 +13,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// AWS takes 10 MiB of records in one call; base64 makes that 13.4 MiB.
-pub(super) const LARGEST_BODY: usize = 16 << 20;
-
-/// How long a stop waits for requests in hand.
+/// How long [`Aws::stop`] waits for requests in flight.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// How the emulators behave. The default keeps nothing and takes free ports.
+/// How the emulators behave. The default keeps data in memory only and takes free ports.
 #[derive(Debug, Clone)]
 pub struct EmbeddedSettings {
-    /// Folder for the data (`kinesis/`, `dynamodb.db`), created if needed; `None` keeps everything in memory. Must not
-    /// be used by two processes at once.
+    /// Folder for the data (`kinesis/`, `dynamodb.db`), created if needed; `None` keeps everything in memory. Only one
+    /// process may use it at a time.
     pub keep: Option<PathBuf>,
     /// How long one SubscribeToShard call lasts; 300 s in AWS.
     pub subscription_session: Duration,
@@ -52,18 +50,14 @@ impl Default for EmbeddedSettings {
 /// The emulators did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// Another process uses the folder with the kept data.
+    /// Another process uses the folder.
     #[error("the folder {} is in use by another bindd; stop that one or choose another folder", folder.display())]
-    FolderTaken {
-        /// The folder.
-        folder: PathBuf,
-    },
+    FolderTaken { folder: PathBuf },
     /// Another process listens on the port.
     #[error("port {port} for the embedded {service} is taken; stop the other process or choose another port")]
     PortTaken {
         /// Kinesis or DynamoDB.
         service: &'static str,
-        /// The port.
         port: u16,
     },
     /// The port could not be opened for another reason.
@@ -71,31 +65,28 @@ pub enum EmbeddedError {
     Listen {
         /// Kinesis or DynamoDB.
         service: &'static str,
-        /// The port.
         port: u16,
-        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// The kept data cannot be used.
-    #[error("the data in `{place}` cannot be used: {source}; choose another folder, or remove it to begin anew")]
+    /// The stored data cannot be read.
+    #[error("the data in `{path}` cannot be used: {source}; choose another folder, or remove it to start empty")]
     Data {
-        /// File or folder.
-        place: String,
-        /// The cause.
+        /// File or folder; `:memory:` if nothing is stored on disk.
+        path: String,
         #[source]
         source: BoxError,
     },
 }
 
-/// Both emulators, running. Dropping it cuts them off; [`Aws::stop`] lets requests in hand end first.
+/// Both emulators, running. Dropping it aborts requests in flight; [`Aws::stop`] lets them finish first.
 #[derive(Debug)]
 pub struct Aws {
     kinesis: SocketAddr,
     dynamodb: SocketAddr,
     stop: Stop,
     servers: Supervisor<()>,
-    /// Held as long as the folder is ours.
+    /// Holds the lock on the folder.
     _folder: Option<File>,
 }
 
@@ -103,83 +94,84 @@ impl Aws {
     /// Opens both ports and starts serving.
     ///
     /// # Errors
-    /// When a port is taken or kept data cannot be read; nothing runs then.
+    /// When a port is taken or stored data cannot be read; nothing keeps running then.
     pub async fn start(settings: EmbeddedSettings) -> Result<Self, EmbeddedError> {
         let (kinesis_listener, kinesis) = listen("Kinesis", settings.kinesis_port).await?;
         let (dynamodb_listener, dynamodb) = listen("DynamoDB", settings.dynamodb_port).await?;
-        if let Some(place) = &settings.keep {
-            tokio::fs::create_dir_all(place).await.map_err(|error| data_fault(place, error))?;
+        if let Some(folder) = &settings.keep {
+            tokio::fs::create_dir_all(folder).await.map_err(|error| data_error(folder, error))?;
         }
         let folder = settings.keep.as_deref().map(lock).transpose()?;
         let database = open_database(settings.keep.as_deref())?;
         let (router, store) = ferrokinesis::create_app(store_options(&settings));
         check_store(&store, settings.keep.as_deref())?;
-        let router = shim::mend(router, store).layer(DefaultBodyLimit::max(LARGEST_BODY));
+        let router = corrections::apply(router, store).layer(DefaultBodyLimit::max(MAX_BODY));
 
         let stop = Stop::new();
         let mut servers = Supervisor::new();
         servers.spawn("embedded-kinesis", serve::run(kinesis_listener, router, stop.clone()));
-        let asked = stop.clone();
+        let stopped = stop.clone();
         servers.spawn("embedded-dynamodb", async move {
-            let ended = async move { asked.finishing().await };
-            if let Err(error) = dynoxide::server::serve_with_shutdown(dynamodb_listener, database, ended).await {
+            let shutdown = async move { stopped.finishing().await };
+            if let Err(error) = dynoxide::server::serve_with_shutdown(dynamodb_listener, database, shutdown).await {
                 tracing::error!(%error, "embedded DynamoDB ended");
             }
         });
         Ok(Self { kinesis, dynamodb, stop, servers, _folder: folder })
     }
 
-    /// Where Kinesis answers, as `http://127.0.0.1:<port>`. Any credentials are accepted; the region is `us-east-1`
+    /// The endpoint of Kinesis, as `http://127.0.0.1:<port>`. Any credentials are accepted; the region is `us-east-1`
     /// and the account `000000000000`.
     #[must_use]
     pub fn kinesis_url(&self) -> String {
         format!("http://{}", self.kinesis)
     }
 
-    /// Where DynamoDB answers, as `http://127.0.0.1:<port>`.
+    /// The endpoint of DynamoDB, as `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn dynamodb_url(&self) -> String {
         format!("http://{}", self.dynamodb)
     }
 
-    /// Stops both: requests in hand may end within 2 s, then they are cut.
+    /// Stops both: requests in flight may finish within 2 s, then they are aborted.
     pub async fn stop(mut self) {
         self.stop.finish();
         let all_ended = async { while self.servers.next().await.is_some() {} };
         if tokio::time::timeout(STOP_LIMIT, all_ended).await.is_err() {
-            let cut = self.servers.abort_and_join().await;
-            tracing::debug!(?cut, "embedded servers were cut off");
+            let aborted = self.servers.abort_and_join().await;
+            tracing::debug!(?aborted, "embedded servers were aborted at shutdown");
         }
     }
 }
 
 async fn listen(service: &'static str, port: u16) -> Result<(TcpListener, SocketAddr), EmbeddedError> {
-    let fault = |source: std::io::Error| match source.kind() {
+    let error = |source: std::io::Error| match source.kind() {
         ErrorKind::AddrInUse => EmbeddedError::PortTaken { service, port },
         _ => EmbeddedError::Listen { service, port, source },
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(fault)?;
-    let address = listener.local_addr().map_err(fault)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(error)?;
+    let address = listener.local_addr().map_err(error)?;
     Ok((listener, address))
 }
 
-/// Two processes on one folder would overwrite each other's records. The lock goes with the process, also by `kill -9`.
+/// Two processes on one folder would overwrite each other's records. The system releases the lock when the process ends,
+/// also after `kill -9`.
 fn lock(folder: &Path) -> Result<File, EmbeddedError> {
-    let file = File::create(folder.join("lock")).map_err(|error| data_fault(folder, error))?;
+    let file = File::create(folder.join("lock")).map_err(|error| data_error(folder, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(EmbeddedError::FolderTaken { folder: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(data_fault(folder, error)),
+        Err(TryLockError::Error(error)) => Err(data_error(folder, error)),
     }
 }
 
 fn open_database(keep: Option<&Path>) -> Result<dynoxide::Database, EmbeddedError> {
     let Some(folder) = keep else {
-        return dynoxide::Database::memory().map_err(|error| data_fault(Path::new(":memory:"), error.to_string()));
+        return dynoxide::Database::memory().map_err(|error| data_error(Path::new(":memory:"), error.to_string()));
     };
     let file = folder.join("dynamodb.db");
-    let name = file.to_str().ok_or_else(|| data_fault(&file, "its name is not UTF-8"))?;
-    dynoxide::Database::new(name).map_err(|error| data_fault(&file, error.to_string()))
+    let name = file.to_str().ok_or_else(|| data_error(&file, "its name is not UTF-8"))?;
+    dynoxide::Database::new(name).map_err(|error| data_error(&file, error.to_string()))
 }
 
 fn store_options(settings: &EmbeddedSettings) -> StoreOptions {
@@ -204,12 +196,12 @@ fn kinesis_folder(keep: &Path) -> PathBuf {
     keep.join("kinesis")
 }
 
-/// The emulator starts even when its data cannot be read, and then refuses every call; better said now.
+/// ferrokinesis starts even when its data cannot be read, and then every call fails. So check at the start.
 fn check_store(store: &Store, keep: Option<&Path>) -> Result<(), EmbeddedError> {
-    let place = keep.map_or_else(|| PathBuf::from(":memory:"), kinesis_folder);
-    store.check_ready().map_err(|error| data_fault(&place, error.to_string()))
+    let path = keep.map_or_else(|| PathBuf::from(":memory:"), kinesis_folder);
+    store.check_ready().map_err(|error| data_error(&path, error.to_string()))
 }
 
-fn data_fault(place: &Path, source: impl Into<BoxError>) -> EmbeddedError {
-    EmbeddedError::Data { place: place.display().to_string(), source: source.into() }
+fn data_error(path: &Path, source: impl Into<BoxError>) -> EmbeddedError {
+    EmbeddedError::Data { path: path.display().to_string(), source: source.into() }
 }

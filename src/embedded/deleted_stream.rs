@@ -1,5 +1,5 @@
-//! What the emulator keeps of a deleted stream: an iterator that goes on to work on a new stream of the same name, and the
-//! registered consumers. In AWS both end with their stream.
+//! What outlives a deleted stream in ferrokinesis: shard iterators, which then work on a new stream of the same name, and
+//! registered consumers. In AWS both end with the stream.
 
 use ferrokinesis::sequence::parse_sequence;
 use ferrokinesis::shard_iterator::decode_shard_iterator;
@@ -7,10 +7,10 @@ use ferrokinesis::store::Store;
 use serde_json::Value;
 
 /// Whether the body of a GetRecords request holds an iterator that was made before its stream was deleted and created
-/// again. What cannot be told is left to the emulator.
-pub(super) async fn is_iterator_of(store: &Store, body: &[u8]) -> bool {
-    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-    let iterator = asked["ShardIterator"].as_str().unwrap_or_default();
+/// again. `false` for a request that cannot be read: ferrokinesis reports the error.
+pub(super) async fn is_stale_iterator(store: &Store, body: &[u8]) -> bool {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let iterator = request["ShardIterator"].as_str().unwrap_or_default();
     let Ok((_, stream, shard, number)) = decode_shard_iterator(iterator) else { return false };
     let (Ok(stream), Ok(number)) = (store.get_stream(&stream).await, parse_sequence(&number)) else { return false };
     let found = stream.shards.iter().find(|found| found.shard_id == shard);
@@ -19,17 +19,20 @@ pub(super) async fn is_iterator_of(store: &Store, body: &[u8]) -> bool {
 }
 
 /// The ARN of the stream that the body of a DeleteStream request names, if there is such a stream.
-pub(super) async fn arn(store: &Store, body: &[u8]) -> Option<String> {
-    let asked: Value = serde_json::from_slice(body).ok()?;
-    let name = store.resolve_stream_name(&asked).ok()?;
+pub(super) async fn stream_arn(store: &Store, body: &[u8]) -> Option<String> {
+    let request: Value = serde_json::from_slice(body).ok()?;
+    let name = store.resolve_stream_name(&request).ok()?;
     Some(store.get_stream(&name).await.ok()?.stream_arn)
 }
 
-/// Removes the registered consumers of the stream.
 pub(super) async fn remove_consumers(store: &Store, arn: &str) {
     for consumer in store.list_consumers_for_stream(arn).await {
         if let Err(error) = store.delete_consumer(&consumer.consumer_arn).await {
-            tracing::error!(consumer = consumer.consumer_arn, ?error, "consumer of a deleted stream was kept");
+            tracing::error!(
+                consumer = consumer.consumer_arn,
+                ?error,
+                "consumer of a deleted stream could not be removed"
+            );
         }
     }
 }

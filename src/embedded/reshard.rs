@@ -1,9 +1,9 @@
-//! UpdateShardCount as AWS carries it out: by splits and merges, so that each new shard names its parents.
+//! UpdateShardCount as AWS does it: by splits and merges, so that each new shard names its parents.
 //!
-//! The emulator closes all shards and opens new ones without parents. A reader of such a stream cannot know what to read
-//! first, and a subscription to a closed shard ends without naming a child.
+//! ferrokinesis closes all shards and opens new ones without parents. A reader of such a stream does not know which shards
+//! to read first, and a subscription to a closed shard ends without naming a child.
 
-use super::shim::{self, JSON, error_answer, refusal};
+use super::protocol::{JSON, error_response, response, service_error_response};
 use axum::body::Body;
 use axum::response::Response;
 use ferrokinesis::actions::{Operation, dispatch};
@@ -15,16 +15,15 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// A split or merge takes no time in the emulator, but happens in another task.
-const STEP_LIMIT: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How long a split or merge may take. It is immediate in ferrokinesis, but done in another task.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Boundaries of different counts differ by rounding; a shard of less keys than this is never split off.
+/// Boundaries computed for different counts differ by rounding. A boundary so near to the end of a shard is the same one.
 const ROUNDING: u128 = 1 << 16;
 
-/// An open shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Open {
+struct OpenShard {
     id: String,
     /// The first hash key.
     start: u128,
@@ -32,30 +31,29 @@ struct Open {
     end: u128,
 }
 
-/// The next thing to do.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Split { shard: String, at: u128 },
     Merge { shard: String, adjacent: String },
 }
 
-/// The answer to UpdateShardCount; `None` where the emulator is right to refuse.
-pub(super) async fn answer(store: &Store, body: &[u8]) -> Option<Response> {
-    let asked: &Value = &serde_json::from_slice(body).ok()?;
+/// The response to UpdateShardCount; `None` if ferrokinesis rejects the request, as AWS does.
+pub(super) async fn corrected_response(store: &Store, body: &[u8]) -> Option<Response> {
+    let request: &Value = &serde_json::from_slice(body).ok()?;
     let shard_limit = store.options.shard_limit;
-    let name = store.resolve_stream_name(asked).ok()?;
-    let target = asked["TargetShardCount"].as_u64().and_then(|count| u32::try_from(count).ok())?;
+    let name = store.resolve_stream_name(request).ok()?;
+    let target = request["TargetShardCount"].as_u64().and_then(|count| u32::try_from(count).ok())?;
     let stream = store.get_stream(&name).await.ok()?;
     let open = open_shards(&stream.shards);
     let current = open.len();
-    let is_sound = (1..=shard_limit).contains(&target) && asked["ScalingType"] == "UNIFORM_SCALING";
-    if !is_sound || current == target as usize || stream.stream_status != StreamStatus::Active {
+    let is_valid = (1..=shard_limit).contains(&target) && request["ScalingType"] == "UNIFORM_SCALING";
+    if !is_valid || current == target as usize || stream.stream_status != StreamStatus::Active {
         return None;
     }
-    let splits: usize = open.iter().map(|shard| inner(shard, target).count()).sum();
+    let splits: usize = open.iter().map(|shard| inner_boundaries(shard, target).count()).sum();
     if store.sum_open_shards().await as usize + splits > shard_limit as usize {
         let text = format!("splitting the shards of {name} would exceed the limit of {shard_limit} open shards");
-        return Some(refusal("LimitExceededException", &text));
+        return Some(error_response("LimitExceededException", &text));
     }
     Some(match reshard(store, &name, target).await {
         Ok(()) => {
@@ -63,9 +61,9 @@ pub(super) async fn answer(store: &Store, body: &[u8]) -> Option<Response> {
                 "StreamName": name, "StreamARN": stream.stream_arn,
                 "CurrentShardCount": current, "TargetShardCount": target,
             });
-            shim::answer(StatusCode::OK, JSON, Body::from(text.to_string()))
+            response(StatusCode::OK, JSON, Body::from(text.to_string()))
         }
-        Err(error) => error_answer(&error),
+        Err(error) => service_error_response(&error),
     })
 }
 
@@ -73,7 +71,7 @@ async fn reshard(store: &Store, name: &str, target: u32) -> Result<(), KinesisEr
     loop {
         let open = open_shards(&store.get_stream(name).await?.shards);
         let Some(step) = next_step(&open, target) else { return Ok(()) };
-        let (operation, asked) = match step {
+        let (operation, request) = match step {
             Step::Split { shard, at } => (
                 Operation::SplitShard,
                 json!({"StreamName": name, "ShardToSplit": shard, "NewStartingHashKey": at.to_string()}),
@@ -83,26 +81,26 @@ async fn reshard(store: &Store, name: &str, target: u32) -> Result<(), KinesisEr
                 json!({"StreamName": name, "ShardToMerge": shard, "AdjacentShardToMerge": adjacent}),
             ),
         };
-        dispatch(store, operation, asked).await?;
-        until_active(store, name).await?;
+        dispatch(store, operation, request).await?;
+        wait_until_active(store, name).await?;
     }
 }
 
-async fn until_active(store: &Store, name: &str) -> Result<(), KinesisErrorResponse> {
+async fn wait_until_active(store: &Store, name: &str) -> Result<(), KinesisErrorResponse> {
     let active = async {
         while store.get_stream(name).await?.stream_status != StreamStatus::Active {
-            sleep(LOOK_AGAIN).await;
+            sleep(POLL_INTERVAL).await;
         }
         Ok(())
     };
-    let late = || KinesisErrorResponse::server_error(None, Some("a split or merge did not end"));
-    timeout(STEP_LIMIT, active).await.map_err(|_| late())?
+    let timed_out = || KinesisErrorResponse::server_error(None, Some("a split or merge timed out"));
+    timeout(STEP_TIMEOUT, active).await.map_err(|_| timed_out())?
 }
 
-fn open_shards(shards: &[Shard]) -> Vec<Open> {
+fn open_shards(shards: &[Shard]) -> Vec<OpenShard> {
     let open = shards.iter().filter(|shard| shard.sequence_number_range.ending_sequence_number.is_none());
-    let mut open: Vec<Open> = open
-        .map(|shard| Open {
+    let mut open: Vec<OpenShard> = open
+        .map(|shard| OpenShard {
             id: shard.shard_id.clone(),
             start: shard.hash_key_range.start_u128(),
             end: shard.hash_key_range.end_u128(),
@@ -120,18 +118,18 @@ fn boundary(n: u32, target: u32) -> u128 {
     u128::from(n).wrapping_mul(width)
 }
 
-/// The boundaries inside of a shard.
-fn inner(shard: &Open, target: u32) -> impl Iterator<Item = u128> {
+/// The boundaries of the new shards that lie inside this shard.
+fn inner_boundaries(shard: &OpenShard, target: u32) -> impl Iterator<Item = u128> {
     let (start, end) = (shard.start, shard.end);
     let is_inside = move |at: &u128| start.saturating_add(ROUNDING) < *at && at.saturating_add(ROUNDING) < end;
     (0..target).map(move |n| boundary(n, target)).filter(is_inside)
 }
 
-/// Splits come first: what remains inside of the new ranges is then merged, two adjacent shards at a time.
-fn next_step(open: &[Open], target: u32) -> Option<Step> {
+/// Splits come first. Then adjacent shards inside one new range are merged, two at a time.
+fn next_step(open: &[OpenShard], target: u32) -> Option<Step> {
     for shard in open {
-        let inner: Vec<u128> = inner(shard, target).collect();
-        // The middle one, so that few generations are needed.
+        let inner: Vec<u128> = inner_boundaries(shard, target).collect();
+        // The middle one, so that the lineage stays short.
         if let Some(at) = inner.get(inner.len() / 2) {
             return Some(Step::Split { shard: shard.id.clone(), at: *at });
         }
@@ -145,13 +143,13 @@ fn next_step(open: &[Open], target: u32) -> Option<Step> {
 mod tests {
     use super::*;
 
-    fn equal(count: u32) -> Vec<Open> {
+    fn equal(count: u32) -> Vec<OpenShard> {
         let end = |n| if n + 1 == count { u128::MAX } else { boundary(n + 1, count) - 1 };
-        (0..count).map(|n| Open { id: format!("first-{n}"), start: boundary(n, count), end: end(n) }).collect()
+        (0..count).map(|n| OpenShard { id: format!("first-{n}"), start: boundary(n, count), end: end(n) }).collect()
     }
 
-    /// Carries out every step and returns how many there were.
-    fn carried_out(open: &mut Vec<Open>, target: u32) -> usize {
+    /// Applies every step and returns how many there were.
+    fn apply_steps(open: &mut Vec<OpenShard>, target: u32) -> usize {
         for number in 0.. {
             let id = |part: &str| format!("{number}-{part}");
             match next_step(open, target) {
@@ -160,42 +158,42 @@ mod tests {
                     let place = open.iter().position(|open| open.id == shard).unwrap();
                     let old = open.remove(place);
                     assert!(old.start + 1 < at && at < old.end, "{at} is not inside of {old:?}");
-                    open.insert(place, Open { id: id("b"), start: at, end: old.end });
-                    open.insert(place, Open { id: id("a"), start: old.start, end: at - 1 });
+                    open.insert(place, OpenShard { id: id("b"), start: at, end: old.end });
+                    open.insert(place, OpenShard { id: id("a"), start: old.start, end: at - 1 });
                 }
                 Some(Step::Merge { shard, adjacent }) => {
                     let place = open.iter().position(|open| open.id == shard).unwrap();
                     let (low, high) = (open.remove(place), open.remove(place));
                     assert_eq!((high.id, low.end + 1), (adjacent, high.start));
-                    open.insert(place, Open { id: id("m"), start: low.start, end: high.end });
+                    open.insert(place, OpenShard { id: id("m"), start: low.start, end: high.end });
                 }
             }
         }
-        unreachable!("it ends")
+        unreachable!("the steps must end")
     }
 
     #[test]
-    fn every_count_becomes_every_other_one() {
+    fn every_shard_count_can_become_every_other() {
         for from in 1..=9 {
             for to in 1..=9 {
                 let mut open = equal(from);
-                carried_out(&mut open, to);
+                apply_steps(&mut open, to);
                 assert_eq!(open.len(), to as usize, "{from} to {to}: {open:?}");
-                let is_there = |(got, wanted): (&Open, Open)| got.start.abs_diff(wanted.start) <= ROUNDING;
-                assert!(open.iter().zip(equal(to)).all(is_there), "{from} to {to}: {open:?}");
+                let is_near = |(got, wanted): (&OpenShard, OpenShard)| got.start.abs_diff(wanted.start) <= ROUNDING;
+                assert!(open.iter().zip(equal(to)).all(is_near), "{from} to {to}: {open:?}");
             }
         }
     }
 
     #[test]
     fn doubling_splits_each_and_halving_merges_pairs() {
-        assert_eq!(carried_out(&mut equal(4), 8), 4);
-        assert_eq!(carried_out(&mut equal(8), 4), 4);
-        assert_eq!(carried_out(&mut equal(3), 3), 0);
+        assert_eq!(apply_steps(&mut equal(4), 8), 4);
+        assert_eq!(apply_steps(&mut equal(8), 4), 4);
+        assert_eq!(apply_steps(&mut equal(3), 3), 0);
     }
 
     #[test]
-    fn the_ranges_are_those_of_a_new_stream() {
+    fn hash_key_ranges_are_those_of_a_new_stream() {
         assert_eq!(boundary(1, 2), 1 << 127);
         assert_eq!(boundary(1, 3), u128::MAX / 3);
         assert_eq!(boundary(0, 1), 0);

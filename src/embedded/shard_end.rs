@@ -1,11 +1,12 @@
-//! How the end of a shard is reported: as in AWS by an answer that names the children and no position to continue from.
+//! Reports the end of a shard as AWS does: the last response or event names the child shards and no position to continue
+//! from.
 //!
-//! The emulator's GetRecords names no children at the end. Its subscriptions name them in every event once a shard is
-//! closed, also beside records and with a continuation number. The KCL takes both for broken and reads the shard again
-//! and again.
+//! GetRecords of ferrokinesis names no children at the end. Its subscriptions name them in every event once a shard is
+//! closed, also together with records and a continuation sequence number. The KCL treats both as an error and reads the
+//! shard again and again.
 
-use super::frames::map_events;
-use super::shim::{self, EVENT_STREAM, JSON, content_type};
+use super::event_stream::map_events;
+use super::protocol::{EVENT_STREAM, JSON, content_type, response, unreadable_response};
 use aws_smithy_types::event_stream::Message;
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
@@ -23,14 +24,14 @@ struct Page {
     next: Option<IgnoredAny>,
 }
 
-/// The answer to GetRecords, with the children of a shard that has ended. `request` is the body of the request.
-pub(super) async fn with_children(store: &Store, request: &[u8], answer: Response) -> Response {
-    if !answer.status().is_success() || content_type(answer.headers()) != JSON {
-        return answer;
+/// Adds the child shards to a response of GetRecords at the end of a shard. `request` is the body of the request.
+pub(super) async fn with_children(store: &Store, request: &[u8], original: Response) -> Response {
+    if !original.status().is_success() || content_type(original.headers()) != JSON {
+        return original;
     }
-    let (parts, body) = answer.into_parts();
+    let (parts, body) = original.into_parts();
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
-        return shim::broken_answer();
+        return unreadable_response();
     };
     let is_end = serde_json::from_slice::<Page>(&bytes).is_ok_and(|page| page.next.is_none());
     let children = match is_end {
@@ -41,7 +42,7 @@ pub(super) async fn with_children(store: &Store, request: &[u8], answer: Respons
         && let Ok(mut page) = serde_json::from_slice::<Value>(&bytes)
     {
         page["ChildShards"] = children;
-        return shim::answer(parts.status, JSON, Body::from(page.to_string()));
+        return response(parts.status, JSON, Body::from(page.to_string()));
     }
     Response::from_parts(parts, Body::from(bytes))
 }
@@ -61,27 +62,27 @@ fn child_of(parent: &str, shard: &Shard) -> Option<Value> {
         .then(|| json!({"ShardId": shard.shard_id, "ParentShards": parents, "HashKeyRange": shard.hash_key_range}))
 }
 
-/// A subscription whose last event alone names the children.
-pub(super) fn of_subscription(answer: Response) -> Response {
-    if content_type(answer.headers()) != EVENT_STREAM {
-        return answer;
+/// Corrects the events of a subscription: only the last one names the children.
+pub(super) fn correct_subscription(response: Response) -> Response {
+    if content_type(response.headers()) != EVENT_STREAM {
+        return response;
     }
-    answer.map(|body| map_events(body, with_end))
+    response.map(|body| map_events(body, correct_message))
 }
 
-fn with_end(message: Message) -> io::Result<Message> {
+fn correct_message(message: Message) -> io::Result<Message> {
     if message.payload().is_empty() {
         return Ok(message);
     }
-    let event = corrected(serde_json::from_slice(message.payload())?);
+    let event = correct_event(serde_json::from_slice(message.payload())?);
     Ok(Message::new_from_parts(message.headers().to_vec(), event.to_string()))
 }
 
-fn corrected(mut event: Value) -> Value {
+fn correct_event(mut event: Value) -> Value {
     let has_some = |name: &str| event[name].as_array().is_some_and(|items| !items.is_empty());
     match (has_some("ChildShards"), has_some("Records")) {
         (false, _) => {}
-        // More may come.
+        // The shard may have more records.
         (true, true) => event["ChildShards"] = json!([]),
         (true, false) => {
             if let Some(members) = event.as_object_mut() {
@@ -97,14 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn children_come_alone_and_last() {
+    fn only_the_last_event_names_children() {
         let event = |records: Value, children: Value| json!({"Records": records, "ContinuationSequenceNumber": "7", "ChildShards": children});
         let child = json!([{"ShardId": "child"}]);
         let open = event(json!([{}]), json!([]));
-        assert_eq!(corrected(open.clone()), open);
-        assert_eq!(corrected(event(json!([{}]), child.clone())), open);
-        assert_eq!(corrected(event(json!([]), child.clone())), json!({"Records": [], "ChildShards": child}));
+        assert_eq!(correct_event(open.clone()), open);
+        assert_eq!(correct_event(event(json!([{}]), child.clone())), open);
+        assert_eq!(correct_event(event(json!([]), child.clone())), json!({"Records": [], "ChildShards": child}));
         let quiet = event(json!([]), json!([]));
-        assert_eq!(corrected(quiet.clone()), quiet);
+        assert_eq!(correct_event(quiet.clone()), quiet);
     }
 }

@@ -1,27 +1,26 @@
-//! The `ShardFilter` of ListShards, which the emulator ignores. The KCL needs it: its first listing asks for the shards
-//! that were open at the trim horizon, and with others it finds overlapping hash ranges and does not start.
+//! The `ShardFilter` of ListShards, which ferrokinesis ignores. The KCL needs it: it first lists the shards that were open
+//! at the trim horizon. If it gets others too, it finds overlapping hash ranges and does not start.
 
-use super::shim::{self, JSON, refusal};
+use super::protocol::{JSON, error_response, response, unreadable_response};
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
 use ferrokinesis::sequence::parse_sequence;
 use ferrokinesis::store::Store;
 use serde_json::Value;
 
-/// The emulator dates a child so much after the end of its parents, in milliseconds.
+/// ferrokinesis sets the start of a child so many milliseconds after the end of its parents.
 const CHILD_DELAY: u64 = 1_000;
 const HOUR: u64 = 3_600_000;
 
-/// Which shards are asked for; times in milliseconds since 1970.
+/// Which shards to list; times in milliseconds since 1970.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ShardFilter {
-    /// Those after the one with this id.
+    /// Shards after the one with this id.
     After(String),
-    /// Those that are open.
     Open,
-    /// Those that were open at a time.
+    /// Shards that were open at this time.
     At(u64),
-    /// Those that were open at a time or later.
+    /// Shards that were open at this time or later.
     From(u64),
 }
 
@@ -29,21 +28,21 @@ impl ShardFilter {
     /// Reads the filter of a request; `None` where there is none.
     ///
     /// # Errors
-    /// With the answer to a filter that is none of AWS's.
-    pub(super) async fn read(store: &Store, asked: &Value, now: u64) -> Result<Option<Self>, Response> {
-        let filter = &asked["ShardFilter"];
+    /// An error response for a filter that AWS does not know.
+    pub(super) async fn read(store: &Store, request: &Value, now: u64) -> Result<Option<Self>, Response> {
+        let filter = &request["ShardFilter"];
         if filter.is_null() {
             return Ok(None);
         }
-        let name = store.resolve_stream_name(asked).unwrap_or_default();
+        let name = store.resolve_stream_name(request).unwrap_or_default();
         let hours = store.get_stream(&name).await.map_or(24, |stream| u64::from(stream.retention_period_hours));
-        Self::of(filter, now.saturating_sub(hours * HOUR)).map(Some).ok_or_else(|| {
+        Self::parse(filter, now.saturating_sub(hours * HOUR)).map(Some).ok_or_else(|| {
             let text = "ShardFilter needs a Type, and ShardId or Timestamp where the Type says so";
-            refusal("ValidationException", text)
+            error_response("ValidationException", text)
         })
     }
 
-    fn of(filter: &Value, horizon: u64) -> Option<Self> {
+    fn parse(filter: &Value, horizon: u64) -> Option<Self> {
         let time = || filter["Timestamp"].as_f64().map(|seconds| (seconds * 1_000.0) as u64);
         Some(match filter["Type"].as_str()? {
             "AFTER_SHARD_ID" => Self::After(filter["ShardId"].as_str()?.to_owned()),
@@ -56,37 +55,37 @@ impl ShardFilter {
         })
     }
 
-    /// The answer to ListShards with these shards alone.
-    pub(super) async fn apply(&self, answer: Response) -> Response {
-        if !answer.status().is_success() {
-            return answer;
+    /// Removes the other shards from a response of ListShards.
+    pub(super) async fn apply(&self, original: Response) -> Response {
+        if !original.status().is_success() {
+            return original;
         }
-        let (parts, body) = answer.into_parts();
+        let (parts, body) = original.into_parts();
         let listed = to_bytes(body, usize::MAX).await.map(|bytes| serde_json::from_slice::<Value>(&bytes));
         let Ok(Ok(mut listed)) = listed else {
-            return shim::broken_answer();
+            return unreadable_response();
         };
         if let Some(shards) = listed["Shards"].as_array_mut() {
-            shards.retain(|shard| self.takes(shard));
+            shards.retain(|shard| self.matches(shard));
         }
-        shim::answer(parts.status, JSON, Body::from(listed.to_string()))
+        response(parts.status, JSON, Body::from(listed.to_string()))
     }
 
-    fn takes(&self, shard: &Value) -> bool {
+    fn matches(&self, shard: &Value) -> bool {
         let numbers = &shard["SequenceNumberRange"];
         let ended = numbers["EndingSequenceNumber"].as_str().map(|number| time_of(number, |seq| seq.seq_time));
         let ended_after = |time: u64| ended.is_none_or(|ended| ended > time);
         match self {
-            Self::After(id) => shard["ShardId"].as_str().is_some_and(|own| own > id.as_str()),
+            Self::After(id) => shard["ShardId"].as_str().is_some_and(|shard_id| shard_id > id.as_str()),
             Self::Open => ended.is_none(),
             Self::From(time) => ended_after(*time),
-            Self::At(time) => begun(shard) <= *time && ended_after(*time),
+            Self::At(time) => opened(shard) <= *time && ended_after(*time),
         }
     }
 }
 
-/// When a shard began. One without parents is as old as its stream.
-fn begun(shard: &Value) -> u64 {
+/// When a shard was opened; 0 for a shard without parents, which is as old as its stream.
+fn opened(shard: &Value) -> u64 {
     match shard["SequenceNumberRange"]["StartingSequenceNumber"].as_str() {
         Some(number) if shard["ParentShardId"].is_string() => {
             time_of(number, |seq| Some(seq.shard_create_time)).saturating_sub(CHILD_DELAY)
@@ -120,19 +119,19 @@ mod tests {
     }
 
     /// A parent that was split at `NOW`, and a child.
-    fn family() -> [Value; 2] {
-        let begun = NOW - 10 * HOUR;
+    fn parent_and_child() -> [Value; 2] {
+        let created = NOW - 10 * HOUR;
         let parent = json!({"ShardId": "shardId-000000000000", "SequenceNumberRange": {
-            "StartingSequenceNumber": number(begun, None), "EndingSequenceNumber": number(begun, Some(NOW))}});
+            "StartingSequenceNumber": number(created, None), "EndingSequenceNumber": number(created, Some(NOW))}});
         let child = json!({"ShardId": "shardId-000000000001", "ParentShardId": "shardId-000000000000",
             "SequenceNumberRange": {"StartingSequenceNumber": number(NOW + CHILD_DELAY, None)}});
         [parent, child]
     }
 
     #[test]
-    fn each_filter_takes_its_shards() {
+    fn each_filter_matches_its_shards() {
         let at = |kind: &str, millis: u64| json!({"Type": kind, "Timestamp": millis / 1_000});
-        for (filter, taken) in [
+        for (filter, expected) in [
             (json!({"Type": "AT_TRIM_HORIZON"}), [true, false]),
             (json!({"Type": "FROM_TRIM_HORIZON"}), [true, true]),
             (json!({"Type": "AT_LATEST"}), [false, true]),
@@ -143,15 +142,15 @@ mod tests {
             (at("FROM_TIMESTAMP", NOW), [false, true]),
             (at("AT_TIMESTAMP", 0), [true, false]),
         ] {
-            let read = ShardFilter::of(&filter, NOW - 24 * HOUR).unwrap();
-            assert_eq!(family().map(|shard| read.takes(&shard)), taken, "{filter}");
+            let filter = ShardFilter::parse(&filter, NOW - 24 * HOUR).unwrap();
+            assert_eq!(parent_and_child().map(|shard| filter.matches(&shard)), expected, "{filter:?}");
         }
     }
 
     #[test]
-    fn a_filter_that_is_none_is_refused() {
+    fn an_invalid_filter_is_rejected() {
         for filter in [json!({}), json!({"Type": "SOME"}), json!({"Type": "AT_TIMESTAMP"}), json!("AT_LATEST")] {
-            assert_eq!(ShardFilter::of(&filter, 0), None, "{filter}");
+            assert_eq!(ShardFilter::parse(&filter, 0), None, "{filter}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A stream named by its ARN. Most operations of the emulator read `StreamName` alone; AWS takes either.
+//! Streams given by `StreamARN`. Most operations of ferrokinesis read `StreamName` only; AWS takes either.
 
 use ferrokinesis::store::Store;
 use serde_json::Value;
 
-/// The operations that take either member in AWS, and only `StreamName` in the emulator.
-const BY_NAME: [&str; 14] = [
+/// The operations that take either member in AWS, and only `StreamName` in ferrokinesis.
+const NAME_ONLY: [&str; 14] = [
     "AddTagsToStream",
     "DecreaseStreamRetentionPeriod",
     "DeleteStream",
@@ -21,22 +21,22 @@ const BY_NAME: [&str; 14] = [
     "SplitShard",
 ];
 
-/// The body of a request with `StreamName` in place of `StreamARN`; `None` where it may stay as it is.
-pub(super) fn by_name(store: &Store, operation: &str, body: &[u8]) -> Option<Vec<u8>> {
-    if !is_by_name(operation) {
+/// The body of a request with `StreamName` in place of `StreamARN`; `None` if the body needs no change.
+pub(super) fn with_stream_name(store: &Store, operation: &str, body: &[u8]) -> Option<Vec<u8>> {
+    if !needs_stream_name(operation) {
         return None;
     }
-    let mut asked: Value = serde_json::from_slice(body).ok()?;
-    let members = asked.as_object_mut().filter(|members| !members.contains_key("StreamName"))?;
+    let mut request: Value = serde_json::from_slice(body).ok()?;
+    let members = request.as_object_mut().filter(|members| !members.contains_key("StreamName"))?;
     let name = store.stream_name_from_arn(members.get("StreamARN")?.as_str()?)?;
     members.remove("StreamARN");
     members.insert("StreamName".to_owned(), name.into());
-    Some(asked.to_string().into_bytes())
+    Some(request.to_string().into_bytes())
 }
 
-/// Whether the body of this operation may need the name.
-pub(super) fn is_by_name(operation: &str) -> bool {
-    BY_NAME.contains(&operation)
+/// Whether ferrokinesis reads only `StreamName` in this operation.
+pub(super) fn needs_stream_name(operation: &str) -> bool {
+    NAME_ONLY.contains(&operation)
 }
 
 #[cfg(test)]
@@ -45,20 +45,20 @@ mod tests {
     use ferrokinesis::store::StoreOptions;
 
     #[test]
-    fn an_arn_becomes_the_name_where_only_the_name_is_read() {
+    fn an_arn_is_replaced_by_the_name_where_only_the_name_is_read() {
         let store = Store::new(StoreOptions::default());
         let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/orders";
-        let read = |operation, body: String| {
-            let body = by_name(&store, operation, body.as_bytes())?;
+        let rewrite = |operation, body: String| {
+            let body = with_stream_name(&store, operation, body.as_bytes())?;
             Some(String::from_utf8(body).unwrap())
         };
-        let asked = format!(r#"{{"StreamARN":"{arn}","MaxResults":3}}"#);
+        let request = format!(r#"{{"StreamARN":"{arn}","MaxResults":3}}"#);
         let expected = Some(r#"{"MaxResults":3,"StreamName":"orders"}"#.to_owned());
-        assert_eq!(read("ListShards", asked.clone()), expected);
-        assert_eq!(read("RegisterStreamConsumer", asked), None);
-        assert_eq!(read("ListShards", r#"{"StreamName":"orders"}"#.to_owned()), None);
-        assert_eq!(read("ListShards", format!(r#"{{"StreamName":"orders","StreamARN":"{arn}"}}"#)), None);
-        assert_eq!(read("ListShards", r#"{"StreamARN":"no arn"}"#.to_owned()), None);
-        assert_eq!(read("ListShards", "no json".to_owned()), None);
+        assert_eq!(rewrite("ListShards", request.clone()), expected);
+        assert_eq!(rewrite("RegisterStreamConsumer", request), None);
+        assert_eq!(rewrite("ListShards", r#"{"StreamName":"orders"}"#.to_owned()), None);
+        assert_eq!(rewrite("ListShards", format!(r#"{{"StreamName":"orders","StreamARN":"{arn}"}}"#)), None);
+        assert_eq!(rewrite("ListShards", r#"{"StreamARN":"no arn"}"#.to_owned()), None);
+        assert_eq!(rewrite("ListShards", "no json".to_owned()), None);
     }
 }

@@ -1,7 +1,8 @@
 //! The retry policy, and the one decision whether a failed request may be sent again.
 //!
-//! [`RetryPolicy::may_retry`] is pure and decides for single requests, which [`Retry::run`] repeats, and for the
-//! records of the producer. Exactly one layer retries a given call; the SDK's own retries are off.
+//! [`RetryPolicy::may_retry`] is pure and decides for every caller: single requests, which [`Retry::run`] repeats, the
+//! entries of DynamoDB bulks, and the records of the producer. Exactly one layer retries a given call; the SDK's own
+//! retries are off.
 
 use super::Backoff;
 use crate::domain::{BindingError, FailureKind, Outcome};

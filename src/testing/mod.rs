@@ -1,5 +1,7 @@
-//! In-memory ports, the contract that every lease store must pass, and a null backend. Feature `testing`; above `domain`,
-//! outside release builds. Everything random comes from a seed, every wait is of tokio's clock, so a test may pause time.
+//! In-memory ports, the contract that every lease store must pass, and a null backend, behind the feature `testing`.
+//!
+//! Release builds leave this module out. Random values come from a seed, and waits use Tokio's clock, so that a test can
+//! pause time.
 
 mod backend;
 mod handler;
@@ -13,7 +15,7 @@ mod sink_shards;
 mod stream_ports;
 mod waiting;
 
-pub use backend::{BackendSettings, Counts, Faults, Keeping, KeptRecord, NullBackend, ShardRate};
+pub use backend::{BackendRecord, BackendSettings, Counts, Faults, NullBackend, Recording, ShardRate};
 pub use handler::{Delivery, RecordingHandler, Reply};
 pub use lease_contract::lease_store_contract;
 pub use lease_faults::FaultyLeaseStore;

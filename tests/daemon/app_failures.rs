@@ -1,7 +1,7 @@
 use crate::calls::get;
+use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
 use crate::inputs::assert_in_order;
-use crate::world::{Sidecar, World};
 use bindd::testing::until;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -32,26 +32,26 @@ impl io::Write for Log {
     }
 }
 
-async fn world_with_input() -> World {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.input("orders-in", "orders", "shared");
-    world
+async fn start_with_input() -> Environment {
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.input("orders-in", "orders", "shared");
+    env
 }
 
 #[tokio::test]
 async fn a_refused_record_comes_again_and_holds_up_its_shard() {
-    let world = world_with_input().await;
+    let env = start_with_input().await;
     let app = RecordingApp::start().await;
-    app.behave(Behaviour::Answer(500));
-    let all = world.put("orders", "order-", 5).await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    app.behave(Behaviour::Respond(500));
+    let all = env.put("orders", "order-", 5).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until("three tries", |events| events.len() >= 3).await;
     assert!(app.events().iter().all(|event| event.text() == all[0]), "nothing passes a refused record");
     let attempts: Vec<String> = app.events().iter().map(|event| event.header("bindd-attempt").to_owned()).collect();
     assert_eq!(attempts[..3], ["1", "2", "3"]);
 
-    app.behave(Behaviour::Answer(201));
+    app.behave(Behaviour::Respond(201));
     app.until_accepted(&all).await;
     assert_eq!(app.accepted(), all);
     sidecar.stop().await;
@@ -59,13 +59,13 @@ async fn a_refused_record_comes_again_and_holds_up_its_shard() {
 
 #[tokio::test]
 async fn an_app_that_went_away_gets_everything_when_it_is_back() {
-    let world = world_with_input().await;
+    let env = start_with_input().await;
     let mut app = RecordingApp::start().await;
-    let sidecar = world.sidecar(Some(&app)).await;
-    let before = world.put("orders", "before-", 5).await;
+    let sidecar = env.sidecar(Some(&app)).await;
+    let before = env.put("orders", "before-", 5).await;
     app.until_accepted(&before).await;
     app.stop().await;
-    let meanwhile = world.put("orders", "meanwhile-", 5).await;
+    let meanwhile = env.put("orders", "meanwhile-", 5).await;
     app.start_again().await;
     app.until_accepted(&meanwhile).await;
     assert_in_order(&app.events());
@@ -74,11 +74,11 @@ async fn an_app_that_went_away_gets_everything_when_it_is_back() {
 
 #[tokio::test]
 async fn an_app_that_comes_late_is_waited_for() {
-    let world = world_with_input().await;
+    let env = start_with_input().await;
     let mut app = RecordingApp::start().await;
     app.stop().await;
-    let all = world.put("orders", "order-", 3).await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let all = env.put("orders", "order-", 3).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     let health = get(sidecar.address(), "/v1.0/healthz").await;
     assert_eq!((health.status.as_u16(), health.field("errorCode").as_str()), (500, "ERR_HEALTH_NOT_READY"));
     assert_eq!(get(sidecar.address(), "/v1.0/healthz/outbound").await.status, 204);
@@ -90,24 +90,25 @@ async fn an_app_that_comes_late_is_waited_for() {
 
 #[tokio::test]
 async fn an_app_that_does_not_want_a_binding_is_left_alone() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
     let fields = [("streamName", "orders"), ("consumerName", "asked"), ("initialPosition", "trim_horizon")];
-    world.kinesis_component("asked", &fields);
-    world.input("told", "orders", "shared");
+    env.kinesis_component("asked", &fields);
+    env.input("told", "orders", "shared");
     let app = RecordingApp::start().await;
     app.answer_probes(404);
     let log = Log::default();
     let _logging = log.record();
-    let all = world.put("orders", "order-", 3).await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let all = env.put("orders", "order-", 3).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     until("the probe", async || app.probes().contains(&"asked".to_owned()).then_some(())).await;
     app.until_accepted(&all).await;
     assert!(app.events().iter().all(|event| event.route == "told"));
     assert_eq!(app.probes(), ["asked"], "a stated direction is not asked about, and one no is enough");
-    let line = until("the warning", async || log.lines().into_iter().find(|line| line.contains("not read"))).await;
+    let line =
+        until("the warning", async || log.lines().into_iter().find(|line| line.contains("rejected its probe"))).await;
     for part in
-        ["WARN", "component=asked", "status=404", "path=/asked", "set `direction: input` to read without asking"]
+        ["WARN", "component=asked", "status=404", "path=/asked", "to read it without a probe, set `direction: input`"]
     {
         assert!(line.contains(part), "{part}: {line}");
     }
@@ -117,19 +118,19 @@ async fn an_app_that_does_not_want_a_binding_is_left_alone() {
 
 #[tokio::test]
 async fn a_record_whose_app_died_over_it_comes_again_as_the_second_attempt_and_is_counted() {
-    let world = world_with_input().await;
+    let env = start_with_input().await;
     let app = RecordingApp::start().await;
-    let mut settings = world.settings(Some(&app));
+    let mut settings = env.settings(Some(&app));
     settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
     let sidecar = Sidecar::start(&settings).await.unwrap();
-    let first = world.put("orders", "first-", 1).await;
+    let first = env.put("orders", "first-", 1).await;
     app.until_accepted(&first).await;
 
     // The connection is kept from the first record, and ends while the app has the second.
     app.behave(Behaviour::Disconnect);
-    let second = world.put("orders", "second-", 1).await;
+    let second = env.put("orders", "second-", 1).await;
     app.until("the second record", |events| events.len() >= 2).await;
-    app.behave(Behaviour::Answer(200));
+    app.behave(Behaviour::Respond(200));
     app.until_accepted(&second).await;
     let attempts: Vec<String> =
         app.events()[1..].iter().map(|event| event.header("bindd-attempt").to_owned()).collect();
@@ -144,15 +145,14 @@ async fn a_record_whose_app_died_over_it_comes_again_as_the_second_attempt_and_i
 
 #[tokio::test]
 async fn an_app_that_is_not_ready_when_it_is_asked_is_asked_again() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
     let route = [("route", "/orders/"), ("initialPosition", "trim_horizon")];
-    world
-        .kinesis_component("orders-in", &[&[("streamName", "orders"), ("consumerName", "asked")][..], &route].concat());
+    env.kinesis_component("orders-in", &[&[("streamName", "orders"), ("consumerName", "asked")][..], &route].concat());
     let app = RecordingApp::start().await;
     app.answer_probes(503);
-    let all = world.put("orders", "order-", 3).await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let all = env.put("orders", "order-", 3).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     sidecar.until_ready().await;
     until("two probes", async || (app.probes().len() >= 2).then_some(())).await;
     assert!(app.events().is_empty(), "nothing is sent before the app says yes");

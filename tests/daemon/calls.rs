@@ -1,4 +1,4 @@
-//! Calls of the HTTP API, one connection each.
+//! Calls of the HTTP API, with one connection for each.
 
 use bindd::testing::within;
 use bytes::Bytes;
@@ -8,15 +8,14 @@ use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
-/// What came back.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl Response {
     /// The body as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
@@ -33,13 +32,13 @@ impl Answer {
     }
 }
 
-/// Sends a request and reads the whole answer.
-pub(crate) async fn send(address: SocketAddr, request: http::request::Builder, body: &str) -> Answer {
+/// Sends a request and reads the whole response.
+pub(crate) async fn send(address: SocketAddr, request: http::request::Builder, body: &str) -> Response {
     send_bytes(address, request, Bytes::copy_from_slice(body.as_bytes())).await
 }
 
 /// As [`send`], with a body that need not be text.
-pub(crate) async fn send_bytes(address: SocketAddr, request: http::request::Builder, body: Bytes) -> Answer {
+pub(crate) async fn send_bytes(address: SocketAddr, request: http::request::Builder, body: Bytes) -> Response {
     let request: Request<Full<Bytes>> =
         request.header("host", address.to_string()).header("connection", "close").body(Full::new(body)).unwrap();
     let what = format!("{} {}", request.method(), request.uri());
@@ -49,18 +48,18 @@ pub(crate) async fn send_bytes(address: SocketAddr, request: http::request::Buil
         let exchange = async {
             let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            Answer { status: parts.status, headers: parts.headers, body }
+            Response { status: parts.status, headers: parts.headers, body }
         };
-        // The server may close in the middle of a body it refuses; the answer is what counts.
+        // The server may close the connection while it rejects a body; only the response matters.
         tokio::join!(exchange, async { drop(connection.await) }).0
     })
     .await
 }
 
-pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Response {
     send(address, Request::get(path), "").await
 }
 
-pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> Response {
     send(address, Request::post(path), body).await
 }

@@ -1,7 +1,7 @@
 //! Every operation on items, as an app sees it.
 
-use crate::calls::Answer;
-use crate::world::{Sidecar, World};
+use crate::calls::Response;
+use crate::environment::{Environment, Sidecar};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType,
@@ -9,13 +9,13 @@ use aws_sdk_dynamodb::types::{
 use serde_json::{Value, json};
 
 /// A table `rows` with the key `id`, and a table `visits` with the key `customer` and `at`.
-async fn world(fields: &[(&str, &str)]) -> (World, Sidecar) {
-    let world = World::start().await;
-    world.table("rows").await;
+async fn start(fields: &[(&str, &str)]) -> (Environment, Sidecar) {
+    let env = Environment::start().await;
+    env.table("rows").await;
     let element = |name: &str, role| KeySchemaElement::builder().attribute_name(name).key_type(role).build().unwrap();
     let attribute =
         |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();
-    let request = world.dynamodb.create_table().table_name("visits").billing_mode(BillingMode::PayPerRequest);
+    let request = env.dynamodb.create_table().table_name("visits").billing_mode(BillingMode::PayPerRequest);
     request
         .key_schema(element("customer", KeyType::Hash))
         .key_schema(element("at", KeyType::Range))
@@ -24,31 +24,31 @@ async fn world(fields: &[(&str, &str)]) -> (World, Sidecar) {
         .send()
         .await
         .unwrap();
-    world.dynamodb_component("rows", &[&[("table", "rows")], fields].concat());
+    env.dynamodb_component("rows", &[&[("table", "rows")], fields].concat());
     let visits = [("tableName", "visits"), ("partitionKey", "customer"), ("sortKey", "at"), ("maxPageItems", "3")];
     let all = [("allowedOperations", "create, query, list, get")];
-    world.dynamodb_component("visits", &[&visits[..], &all, fields].concat());
-    let sidecar = world.sidecar(None).await;
-    (world, sidecar)
+    env.dynamodb_component("visits", &[&visits[..], &all, fields].concat());
+    let sidecar = env.sidecar(None).await;
+    (env, sidecar)
 }
 
-async fn call(sidecar: &Sidecar, binding: &str, operation: &str, data: Value, metadata: Value) -> Answer {
+async fn call(sidecar: &Sidecar, binding: &str, operation: &str, data: Value, metadata: Value) -> Response {
     let body = json!({ "operation": operation, "data": data, "metadata": metadata });
     sidecar.invoke(binding, &body.to_string()).await
 }
 
-async fn rows(sidecar: &Sidecar, operation: &str, data: Value, metadata: Value) -> Answer {
+async fn rows(sidecar: &Sidecar, operation: &str, data: Value, metadata: Value) -> Response {
     call(sidecar, "rows", operation, data, metadata).await
 }
 
-fn told(answer: &Answer, status: u16) -> Value {
-    assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
-    serde_json::from_slice(&answer.body).unwrap_or_default()
+fn told(response: &Response, status: u16) -> Value {
+    assert_eq!(response.status.as_u16(), status, "{}", response.text());
+    serde_json::from_slice(&response.body).unwrap_or_default()
 }
 
 #[tokio::test]
 async fn an_item_is_created_read_changed_and_removed() {
-    let (_world, sidecar) = world(&[("attributeTypes", "tags=SS,photo=B")]).await;
+    let (_world, sidecar) = start(&[("attributeTypes", "tags=SS,photo=B")]).await;
     let item = r#"{"id":"1","n":12345678901234567890.5,"photo":"AP8=","tags":["a","b"]}"#;
     let body = format!(r#"{{"operation":"create","data":{item}}}"#);
     told(&sidecar.invoke("rows", &body).await, 204);
@@ -88,7 +88,7 @@ async fn an_item_is_created_read_changed_and_removed() {
 
 #[tokio::test]
 async fn conditions_hold_and_a_failed_one_shows_the_item_if_asked() {
-    let (_world, sidecar) = world(&[]).await;
+    let (_world, sidecar) = start(&[]).await;
     let first =
         json!({"conditionExpression": "attribute_not_exists(#id)", "expressionAttributeNames": "{\"#id\":\"id\"}"});
     told(&rows(&sidecar, "create", json!({"id": "1", "v": 1}), first.clone()).await, 204);
@@ -114,7 +114,7 @@ async fn conditions_hold_and_a_failed_one_shows_the_item_if_asked() {
 
 #[tokio::test]
 async fn a_transaction_makes_the_etags_of_its_items_stale() {
-    let (_world, sidecar) = world(&[("etagAttributeName", "version"), ("maxRetries", "-1")]).await;
+    let (_world, sidecar) = start(&[("etagAttributeName", "version"), ("maxRetries", "-1")]).await;
     let created = rows(&sidecar, "create", json!({"id": "1"}), json!({})).await;
     told(&created, 204);
     let old = json!({"etag": created.header("metadata.etag").unwrap()});
@@ -129,18 +129,18 @@ async fn a_transaction_makes_the_etags_of_its_items_stale() {
 
 #[tokio::test]
 async fn a_version_is_never_written_over_a_key() {
-    let (world, sidecar) = world(&[("etagAttributeName", "id")]).await;
+    let (env, sidecar) = start(&[("etagAttributeName", "id")]).await;
     let refused = rows(&sidecar, "create", json!({"id": "mine"}), json!({})).await;
     told(&refused, 400);
     assert!(refused.text().contains("etagAttributeName"), "{}", refused.text());
     told(&rows(&sidecar, "bulkCreate", json!({"items": [{"id": "mine"}]}), json!({})).await, 400);
-    assert_eq!(world.dynamodb.scan().table_name("rows").send().await.unwrap().count, 0);
+    assert_eq!(env.dynamodb.scan().table_name("rows").send().await.unwrap().count, 0);
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn a_stale_etag_is_refused_and_a_fresh_one_is_given() {
-    let (_world, sidecar) = world(&[("etagAttributeName", "version")]).await;
+    let (_world, sidecar) = start(&[("etagAttributeName", "version")]).await;
     let first = json!({"concurrency": "first-write"});
     let created = rows(&sidecar, "create", json!({"id": "1"}), first.clone()).await;
     told(&created, 204);
@@ -174,7 +174,7 @@ async fn a_stale_etag_is_refused_and_a_fresh_one_is_given() {
 
 #[tokio::test]
 async fn items_whose_life_is_over_are_hidden() {
-    let (world, sidecar) = world(&[("ttlAttributeName", "ends"), ("returnConsumedCapacity", "true")]).await;
+    let (env, sidecar) = start(&[("ttlAttributeName", "ends"), ("returnConsumedCapacity", "true")]).await;
     let lasting = rows(&sidecar, "create", json!({"id": "lasting"}), json!({"ttlInSeconds": "3600"})).await;
     told(&lasting, 204);
     assert!(lasting.header("metadata.consumedcapacity").is_some());
@@ -196,14 +196,14 @@ async fn items_whose_life_is_over_are_hidden() {
         json!({"keyCondition": "customer = :c", "values": {":c": "a"}, "projection": "#at", "names": {"#at": "at"}});
     let page = call(&sidecar, "visits", "query", query, json!({})).await;
     assert_eq!(told(&page, 200), json!({"items": [{"at": 2}, {"at": 3}], "count": 2}));
-    drop(world);
+    drop(env);
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn the_first_writer_finds_nothing_where_a_reader_finds_nothing() {
     let life = [("ttlAttributeName", "ends"), ("etagAttributeName", "version")];
-    let (_world, sidecar) = world(&life).await;
+    let (_world, sidecar) = start(&life).await;
     let first = json!({"concurrency": "first-write"});
     for (id, ends, status) in
         [("over", json!(1), 204), ("alive", json!(99_999_999_999_u64), 409), ("text", json!("1"), 409)]
@@ -221,7 +221,7 @@ async fn the_first_writer_finds_nothing_where_a_reader_finds_nothing() {
 
 #[tokio::test]
 async fn pages_follow_each_other_by_token_until_the_end() {
-    let (_world, sidecar) = world(&[]).await;
+    let (_world, sidecar) = start(&[]).await;
     for at in 0..8 {
         let visit = json!({"customer": "a", "at": at, "even": at % 2 == 0});
         told(&call(&sidecar, "visits", "create", visit, json!({})).await, 204);
@@ -269,19 +269,19 @@ async fn pages_follow_each_other_by_token_until_the_end() {
 
 #[tokio::test]
 async fn an_index_is_read_as_the_table_is() {
-    let world = World::start().await;
+    let env = Environment::start().await;
     let attribute =
         |name: &str| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
     let key = |name: &str| KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap();
     let index = GlobalSecondaryIndex::builder().index_name("by-state").key_schema(key("state"));
     let index = index.projection(Projection::builder().projection_type(ProjectionType::All).build()).build().unwrap();
-    let request = world.dynamodb.create_table().table_name("rows").billing_mode(BillingMode::PayPerRequest);
+    let request = env.dynamodb.create_table().table_name("rows").billing_mode(BillingMode::PayPerRequest);
     let request = request.key_schema(key("id")).global_secondary_indexes(index);
     let request = request.attribute_definitions(attribute("id").build().unwrap());
     request.attribute_definitions(attribute("state").build().unwrap()).send().await.unwrap();
     let fields = [("table", "rows"), ("allowedOperations", "create, query, list"), ("consistentRead", "true")];
-    world.dynamodb_component("rows", &fields);
-    let sidecar = world.sidecar(None).await;
+    env.dynamodb_component("rows", &fields);
+    let sidecar = env.sidecar(None).await;
     for (id, state) in [("1", json!("open")), ("2", json!("paid")), ("3", json!("open")), ("4", Value::Null)] {
         let mut item = json!({"id": id, "state": state});
         item.as_object_mut().unwrap().retain(|_, value| !value.is_null());
@@ -306,7 +306,7 @@ async fn an_index_is_read_as_the_table_is() {
 
 #[tokio::test]
 async fn what_is_wrong_is_told_before_the_call_and_says_where() {
-    let (_world, sidecar) = world(&[]).await;
+    let (_world, sidecar) = start(&[]).await;
     for (binding, operation, data, part) in [
         ("visits", "create", json!({"customer": "a"}), "`at` is missing"),
         ("visits", "create", json!({"customer": "", "at": 1}), "must not be empty"),
@@ -321,14 +321,14 @@ async fn what_is_wrong_is_told_before_the_call_and_says_where() {
         ("rows", "query", json!({"keyCondition": "id = :i", "limit": 0}), "`limit` must be at least 1"),
         ("rows", "create", json!({"id": "1", "": 1}), "$[\"\"]"),
     ] {
-        let answer = call(&sidecar, binding, operation, data, json!({})).await;
-        told(&answer, 400);
-        assert!(answer.field("message").contains(part), "{part}: {}", answer.text());
+        let response = call(&sidecar, binding, operation, data, json!({})).await;
+        told(&response, 400);
+        assert!(response.field("message").contains(part), "{part}: {}", response.text());
     }
     let twice = r#"{"operation":"create","data":{"id":"1","a":{"b":1,"b":2}}}"#;
-    let answer = sidecar.invoke("rows", twice).await;
-    told(&answer, 400);
-    assert!(answer.field("message").contains("$.a.b"), "{}", answer.text());
+    let response = sidecar.invoke("rows", twice).await;
+    told(&response, 400);
+    assert!(response.field("message").contains("$.a.b"), "{}", response.text());
     for (key, value) in [
         ("returnValues", "ALL_NEW"),
         ("ttlInSeconds", "5"),

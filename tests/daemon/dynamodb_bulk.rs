@@ -1,7 +1,7 @@
 //! Many items of a table by one request: bulks, transactions, statements.
 
-use crate::calls::Answer;
-use crate::world::{Sidecar, World};
+use crate::calls::Response;
+use crate::environment::{Environment, Sidecar};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -10,36 +10,36 @@ const BY_ID: &str = r#"SELECT * FROM \\\"rows\\\" WHERE id = ?"#;
 const ADD: &str = r#"INSERT INTO \\\"rows\\\" VALUE {'id': ?, 'n': ?}"#;
 const ALL: &str = r#"SELECT * FROM \\\"rows\\\""#;
 
-async fn start(fields: &[(&str, &str)]) -> (World, Sidecar) {
-    let world = World::start().await;
-    world.table("rows").await;
-    world.dynamodb_component("rows", &[&[("table", "rows")], fields].concat());
-    let sidecar = world.sidecar(None).await;
-    (world, sidecar)
+async fn start(fields: &[(&str, &str)]) -> (Environment, Sidecar) {
+    let env = Environment::start().await;
+    env.table("rows").await;
+    env.dynamodb_component("rows", &[&[("table", "rows")], fields].concat());
+    let sidecar = env.sidecar(None).await;
+    (env, sidecar)
 }
 
-async fn call(sidecar: &Sidecar, operation: &str, data: &Value) -> Answer {
+async fn call(sidecar: &Sidecar, operation: &str, data: &Value) -> Response {
     ask(sidecar, operation, &data.to_string(), "{}").await
 }
 
-async fn ask(sidecar: &Sidecar, operation: &str, data: &str, metadata: &str) -> Answer {
+async fn ask(sidecar: &Sidecar, operation: &str, data: &str, metadata: &str) -> Response {
     let body = format!(r#"{{"operation":"{operation}","data":{data},"metadata":{metadata}}}"#);
     sidecar.invoke("rows", &body).await
 }
 
-fn body(answer: &Answer) -> Value {
-    serde_json::from_str(answer.text()).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
+fn body(response: &Response) -> Value {
+    serde_json::from_str(response.text()).unwrap_or_else(|error| panic!("{error}: {}", response.text()))
 }
 
-fn counts(answer: &Answer) -> (&str, &str) {
-    let (succeeded, failed) = (answer.header("metadata.succeeded"), answer.header("metadata.failed"));
+fn counts(response: &Response) -> (&str, &str) {
+    let (succeeded, failed) = (response.header("metadata.succeeded"), response.header("metadata.failed"));
     let status = if failed == Some("0") { 200 } else { 207 };
-    assert_eq!(answer.status, status, "{}", answer.text());
+    assert_eq!(response.status, status, "{}", response.text());
     (succeeded.unwrap_or("?"), failed.unwrap_or("?"))
 }
 
-async fn stored(world: &World) -> HashMap<String, HashMap<String, AttributeValue>> {
-    let items = world.dynamodb.scan().table_name("rows").send().await.unwrap().items.unwrap_or_default();
+async fn stored(env: &Environment) -> HashMap<String, HashMap<String, AttributeValue>> {
+    let items = env.dynamodb.scan().table_name("rows").send().await.unwrap().items.unwrap_or_default();
     items.into_iter().map(|item| (item["id"].as_s().unwrap().clone(), item)).collect()
 }
 
@@ -49,14 +49,14 @@ fn number(item: &HashMap<String, AttributeValue>, name: &str) -> String {
 
 #[tokio::test]
 async fn many_items_are_stored_and_the_later_of_a_key_stays() {
-    let (world, sidecar) = start(&[("returnConsumedCapacity", "true")]).await;
+    let (env, sidecar) = start(&[("returnConsumedCapacity", "true")]).await;
     let items: Vec<Value> = (0..120).map(|n| json!({"id": format!("k{}", n % 50), "n": n})).collect();
-    let answer = call(&sidecar, "bulkCreate", &json!({"items": items})).await;
-    assert_eq!(counts(&answer), ("120", "0"), "{}", answer.text());
-    assert_eq!(answer.status, 200);
-    assert_eq!(body(&answer), Value::Array(vec![json!({"status": 204}); 120]));
-    assert!(answer.header("metadata.consumedcapacity").is_some());
-    let stored = stored(&world).await;
+    let response = call(&sidecar, "bulkCreate", &json!({"items": items})).await;
+    assert_eq!(counts(&response), ("120", "0"), "{}", response.text());
+    assert_eq!(response.status, 200);
+    assert_eq!(body(&response), Value::Array(vec![json!({"status": 204}); 120]));
+    assert!(response.header("metadata.consumedcapacity").is_some());
+    let stored = stored(&env).await;
     assert_eq!(stored.len(), 50);
     for n in 70..120 {
         assert_eq!(number(&stored[&format!("k{}", n % 50)], "n"), n.to_string());
@@ -66,14 +66,14 @@ async fn many_items_are_stored_and_the_later_of_a_key_stays() {
 
 #[tokio::test]
 async fn a_bad_item_fails_alone_with_its_place() {
-    let (world, sidecar) = start(&[]).await;
+    let (env, sidecar) = start(&[]).await;
     let large = "x".repeat(401 * 1024);
     let data = format!(
         r#"{{"items":[{{"id":"a"}},{{"no":"key"}},{{"id":"b","deep":[0,{{"n":1e200}}]}},{{"id":"c","t":"{large}"}},7,{{"id":5}},{{"id":"d"}}]}}"#
     );
-    let answer = ask(&sidecar, "bulkCreate", &data, "{}").await;
-    assert_eq!(counts(&answer), ("2", "5"), "{}", answer.text());
-    let body = body(&answer);
+    let response = ask(&sidecar, "bulkCreate", &data, "{}").await;
+    assert_eq!(counts(&response), ("2", "5"), "{}", response.text());
+    let body = body(&response);
     for (place, status, said) in [
         (1, 400, "`items[1]`"),
         (2, 400, "$.items[2].deep[1].n"),
@@ -84,7 +84,7 @@ async fn a_bad_item_fails_alone_with_its_place() {
         assert_eq!((&body[place]["index"], &body[place]["status"]), (&json!(place), &json!(status)), "{body}");
         assert!(body[place]["error"].as_str().unwrap().contains(said), "{}", body[place]);
     }
-    let mut ids: Vec<_> = stored(&world).await.into_keys().collect();
+    let mut ids: Vec<_> = stored(&env).await.into_keys().collect();
     ids.sort();
     assert_eq!(ids, ["a", "d"]);
     sidecar.stop().await;
@@ -93,41 +93,41 @@ async fn a_bad_item_fails_alone_with_its_place() {
 #[tokio::test]
 async fn the_item_for_which_dynamodb_refuses_a_call_is_found() {
     // The type of the key is not stated, so only DynamoDB can know that it must be a string.
-    let (world, sidecar) = start(&[("partitionKeyName", "id")]).await;
+    let (env, sidecar) = start(&[("partitionKeyName", "id")]).await;
     let items: Vec<Value> =
         (0..60).map(|n| if n == 33 { json!({"id": n}) } else { json!({"id": format!("k{n}")}) }).collect();
-    let answer = call(&sidecar, "bulkCreate", &json!({"items": items})).await;
-    assert_eq!(counts(&answer), ("59", "1"), "{}", answer.text());
-    let culprit = &body(&answer)[33];
+    let response = call(&sidecar, "bulkCreate", &json!({"items": items})).await;
+    assert_eq!(counts(&response), ("59", "1"), "{}", response.text());
+    let culprit = &body(&response)[33];
     assert_eq!(
         (&culprit["status"], &culprit["index"], &culprit["reason"]),
         (&json!(400), &json!(33), &json!("VALIDATION"))
     );
-    assert_eq!(stored(&world).await.len(), 59);
+    assert_eq!(stored(&env).await.len(), 59);
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn many_items_are_read_and_deleted_by_key() {
-    let (world, sidecar) = start(&[]).await;
+    let (env, sidecar) = start(&[]).await;
     let items: Vec<String> = (0..130).map(|n| format!(r#"{{"id":"k{n}","n":{n}.12345678901234567890123}}"#)).collect();
     let data = format!(r#"{{"items":[{}]}}"#, items.join(","));
     assert_eq!(counts(&ask(&sidecar, "bulkCreate", &data, "{}").await), ("130", "0"));
 
     let mut keys: Vec<Value> = (0..130).map(|n| json!({"id": format!("k{n}")})).collect();
     keys.extend([json!({"id": "none"}), json!({"id": "k7"}), json!({"id": "k7", "n": 1, "x": 2})]);
-    let answer = call(&sidecar, "bulkGet", &json!({"keys": keys})).await;
-    assert_eq!(counts(&answer), ("132", "1"), "{}", answer.text());
-    let given = body(&answer);
+    let response = call(&sidecar, "bulkGet", &json!({"keys": keys})).await;
+    assert_eq!(counts(&response), ("132", "1"), "{}", response.text());
+    let given = body(&response);
     for n in 0..130 {
         assert_eq!(given[n].to_string(), format!(r#"{{"id":"k{n}","n":{n}.12345678901234567890123}}"#));
     }
     assert_eq!((&given[130], &given[131]["id"], &given[132]["status"]), (&Value::Null, &json!("k7"), &json!(400)));
 
     let keys: Vec<Value> = (0..131).map(|n| json!({"id": format!("k{}", n % 129)})).collect();
-    let answer = call(&sidecar, "bulkDelete", &json!({"keys": keys})).await;
-    assert_eq!(counts(&answer), ("131", "0"), "{}", answer.text());
-    assert_eq!(stored(&world).await.into_keys().collect::<Vec<_>>(), ["k129"]);
+    let response = call(&sidecar, "bulkDelete", &json!({"keys": keys})).await;
+    assert_eq!(counts(&response), ("131", "0"), "{}", response.text());
+    assert_eq!(stored(&env).await.into_keys().collect::<Vec<_>>(), ["k129"]);
     sidecar.stop().await;
 }
 
@@ -138,9 +138,9 @@ async fn an_answer_that_would_be_too_large_says_so_item_by_item() {
     let items: Vec<Value> = (0..8).map(|n| json!({"id": format!("k{n}"), "text": text})).collect();
     assert_eq!(counts(&call(&sidecar, "bulkCreate", &json!({"items": items})).await), ("8", "0"));
     let keys: Vec<Value> = (0..8).map(|n| json!({"id": format!("k{n}")})).collect();
-    let answer = call(&sidecar, "bulkGet", &json!({"keys": keys})).await;
-    assert_eq!(counts(&answer), ("3", "5"));
-    let given = body(&answer);
+    let response = call(&sidecar, "bulkGet", &json!({"keys": keys})).await;
+    assert_eq!(counts(&response), ("3", "5"));
+    let given = body(&response);
     let failed: Vec<_> = given.as_array().unwrap().iter().filter(|element| element["status"] == 413).collect();
     assert_eq!(failed.len(), 5);
     assert!(failed[0]["error"].as_str().unwrap().contains("`maxResponseSize`"));
@@ -160,16 +160,16 @@ async fn a_bulk_of_a_wrong_form_is_refused_as_a_whole() {
         ("transactGet", r#"{"items":[{"id":"1"}]}"#, 400, "unknown field `id`"),
         ("exec", r#"{"statement":"x"}"#, 400, "does not support operation exec"),
     ] {
-        let answer = ask(&sidecar, operation, data, "{}").await;
-        assert_eq!(answer.status, status, "{operation} {data}: {}", answer.text());
-        assert!(answer.field("message").contains(said), "{operation} {data}: {}", answer.text());
+        let response = ask(&sidecar, operation, data, "{}").await;
+        assert_eq!(response.status, status, "{operation} {data}: {}", response.text());
+        assert!(response.field("message").contains(said), "{operation} {data}: {}", response.text());
     }
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn a_transaction_happens_whole_or_not_at_all() {
-    let (world, sidecar) = start(&[]).await;
+    let (env, sidecar) = start(&[]).await;
     let seed = json!({"items": [{"id": "a", "n": 1}, {"id": "b", "n": 1}, {"id": "c", "n": 5}]});
     assert_eq!(counts(&call(&sidecar, "bulkCreate", &seed).await), ("3", "0"));
     let writes = |least: u32| {
@@ -180,42 +180,42 @@ async fn a_transaction_happens_whole_or_not_at_all() {
             {"check": {"key": {"id": "c"}, "condition": "n >= :least", "values": {":least": least}}},
         ]})
     };
-    let answer = call(&sidecar, "transact", &writes(6)).await;
-    assert_eq!(answer.status, 409, "{}", answer.text());
-    assert!(answer.field("message").contains("item 3: ConditionalCheckFailed"), "{}", answer.text());
-    assert_eq!(stored(&world).await.len(), 3);
+    let response = call(&sidecar, "transact", &writes(6)).await;
+    assert_eq!(response.status, 409, "{}", response.text());
+    assert!(response.field("message").contains("item 3: ConditionalCheckFailed"), "{}", response.text());
+    assert_eq!(stored(&env).await.len(), 3);
 
-    let answer = call(&sidecar, "transact", &writes(5)).await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (204, ""));
-    let stored = stored(&world).await;
+    let response = call(&sidecar, "transact", &writes(5)).await;
+    assert_eq!((response.status.as_u16(), response.text()), (204, ""));
+    let stored = stored(&env).await;
     assert_eq!((number(&stored["a"], "n").as_str(), stored.contains_key("b"), stored.len()), ("3", false, 3));
 
     let asked = json!({"items": [{"key": {"id": "a"}}, {"key": {"id": "b"}}, {"key": {"id": "new"}}]});
-    let answer = call(&sidecar, "transactGet", &asked).await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (200, r#"[{"id":"a","n":3},null,{"id":"new"}]"#));
+    let response = call(&sidecar, "transactGet", &asked).await;
+    assert_eq!((response.status.as_u16(), response.text()), (200, r#"[{"id":"a","n":3},null,{"id":"new"}]"#));
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn a_transaction_that_is_sent_again_counts_once() {
-    let (world, sidecar) = start(&[]).await;
+    let (env, sidecar) = start(&[]).await;
     let add = |key: &str, by: u32| json!({"items": [{"update": {"key": {"id": "a"}, "add": {"n": by}}}], "idempotencyKey": key});
     let long = "order 4711 of a customer whose name is longer than a token";
     for _ in 0..3 {
         assert_eq!(call(&sidecar, "transact", &add("once", 1)).await.status, 204);
         assert_eq!(call(&sidecar, "transact", &add(long, 10)).await.status, 204);
     }
-    assert_eq!(number(&stored(&world).await["a"], "n"), "11");
-    let answer = call(&sidecar, "transact", &add("once", 7)).await;
-    assert_eq!(answer.status, 409, "{}", answer.text());
+    assert_eq!(number(&stored(&env).await["a"], "n"), "11");
+    let response = call(&sidecar, "transact", &add("once", 7)).await;
+    assert_eq!(response.status, 409, "{}", response.text());
     let other = add("once", 1).to_string();
-    let answer = ask(&sidecar, "transact", &other, r#"{"idempotencyKey":"twice"}"#).await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
+    let response = ask(&sidecar, "transact", &other, r#"{"idempotencyKey":"twice"}"#).await;
+    assert_eq!(response.status, 400, "{}", response.text());
     let without = json!({"items": [{"update": {"key": {"id": "a"}, "add": {"n": 100}}}]});
     for _ in 0..2 {
         assert_eq!(call(&sidecar, "transact", &without).await.status, 204);
     }
-    assert_eq!(number(&stored(&world).await["a"], "n"), "211");
+    assert_eq!(number(&stored(&env).await["a"], "n"), "211");
     sidecar.stop().await;
 }
 
@@ -225,32 +225,32 @@ async fn a_transaction_with_an_item_twice_is_refused_with_both_places() {
     let data = json!({"items": [
         {"put": {"item": {"id": "x"}}}, {"put": {"item": {"id": "y"}}}, {"delete": {"key": {"id": "y"}}},
     ]});
-    let answer = call(&sidecar, "transact", &data).await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.field("message").contains("`items[1]` and `items[2]`"), "{}", answer.text());
+    let response = call(&sidecar, "transact", &data).await;
+    assert_eq!(response.status, 400);
+    assert!(response.field("message").contains("`items[1]` and `items[2]`"), "{}", response.text());
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn statements_are_executed_by_name_alone() {
     let statements = format!(r#"{{\"by-id\": \"{BY_ID}\", \"add\": \"{ADD}\", \"all\": \"{ALL}\"}}"#);
-    let (world, sidecar) = start(&[("allowedOperations", "bulkCreate, exec"), ("statements", &statements)]).await;
-    let answer = ask(&sidecar, "exec", r#"{"statement":"add","parameters":["a",1.50]}"#, "{}").await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (204, ""));
-    assert_eq!(stored(&world).await.len(), 1);
-    let answer = ask(&sidecar, "exec", r#"{"statement":"add","parameters":["a",2]}"#, "{}").await;
-    assert_eq!(answer.status, 409, "{}", answer.text());
+    let (env, sidecar) = start(&[("allowedOperations", "bulkCreate, exec"), ("statements", &statements)]).await;
+    let response = ask(&sidecar, "exec", r#"{"statement":"add","parameters":["a",1.50]}"#, "{}").await;
+    assert_eq!((response.status.as_u16(), response.text()), (204, ""));
+    assert_eq!(stored(&env).await.len(), 1);
+    let response = ask(&sidecar, "exec", r#"{"statement":"add","parameters":["a",2]}"#, "{}").await;
+    assert_eq!(response.status, 409, "{}", response.text());
 
-    let answer = ask(&sidecar, "exec", r#"{"statement":"by-id","parameters":["a"]}"#, "{}").await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!((&body(&answer)["count"], &body(&answer)["items"][0]["id"]), (&json!(1), &json!("a")));
-    let answer = ask(&sidecar, "exec", r#"{"statement":"by-id","parameters":["none"]}"#, "{}").await;
-    assert_eq!(answer.text(), r#"{"items":[],"count":0}"#);
+    let response = ask(&sidecar, "exec", r#"{"statement":"by-id","parameters":["a"]}"#, "{}").await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!((&body(&response)["count"], &body(&response)["items"][0]["id"]), (&json!(1), &json!("a")));
+    let response = ask(&sidecar, "exec", r#"{"statement":"by-id","parameters":["none"]}"#, "{}").await;
+    assert_eq!(response.text(), r#"{"items":[],"count":0}"#);
 
     assert_eq!(ask(&sidecar, "exec", r#"{"statement":"all","limit":0}"#, "{}").await.status, 400);
-    let answer = ask(&sidecar, "exec", r#"{"statement":"SELECT * FROM rows"}"#, "{}").await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.field("message").ends_with("it has add, all, by-id"), "{}", answer.text());
+    let response = ask(&sidecar, "exec", r#"{"statement":"SELECT * FROM rows"}"#, "{}").await;
+    assert_eq!(response.status, 400);
+    assert!(response.field("message").ends_with("it has add, all, by-id"), "{}", response.text());
     sidecar.stop().await;
 }
 
@@ -271,15 +271,15 @@ async fn rows_whose_life_is_over_are_hidden_where_the_row_tells() {
 
 #[tokio::test]
 async fn writes_that_are_refused_at_the_door_are_counted() {
-    let world = World::start().await;
-    world.table("rows").await;
+    let env = Environment::start().await;
+    env.table("rows").await;
     let statements = format!(r#"{{\"add\": \"{ADD}\", \"all\": \"{ALL}\"}}"#);
     let allowed = "create, get, update, delete, bulkCreate, bulkDelete, bulkGet, transact, exec";
-    world.dynamodb_component(
+    env.dynamodb_component(
         "rows",
         &[("table", "rows"), ("partitionKeyName", "id"), ("allowedOperations", allowed), ("statements", &statements)],
     );
-    let mut settings = world.settings(None);
+    let mut settings = env.settings(None);
     settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
     let sidecar = Sidecar::start(&settings).await.unwrap();
     let mut expected = 0;
@@ -298,8 +298,8 @@ async fn writes_that_are_refused_at_the_door_are_counted() {
         ("get", r#"{"kee":{}}"#, "{}", 0),
         ("bulkGet", r#"{"keys":[{"x":"1"}]}"#, "{}", 0),
     ] {
-        let answer = ask(&sidecar, operation, data, metadata).await;
-        assert!([400, 207].contains(&answer.status.as_u16()), "{operation} {data}: {}", answer.text());
+        let response = ask(&sidecar, operation, data, metadata).await;
+        assert!([400, 207].contains(&response.status.as_u16()), "{operation} {data}: {}", response.text());
         expected += refused;
         let page = crate::calls::get(sidecar.metrics_address().unwrap(), "/metrics").await;
         let line = format!(r#"bindd_output_records_total{{component="rows",state="refused"}} {expected}"#);
@@ -316,9 +316,9 @@ async fn rows_of_a_statement_come_page_by_page() {
     assert_eq!(counts(&call(&sidecar, "bulkCreate", &json!({"items": items})).await), ("25", "0"));
     let (mut seen, mut token) = (Vec::new(), None);
     loop {
-        let answer = call(&sidecar, "exec", &json!({"statement": "all", "limit": 10, "nextToken": token})).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let page = body(&answer);
+        let response = call(&sidecar, "exec", &json!({"statement": "all", "limit": 10, "nextToken": token})).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let page = body(&response);
         assert!(page["count"].as_u64().unwrap() <= 10);
         seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
         match page["nextToken"].as_str() {

@@ -1,7 +1,7 @@
 //! Both ways of reading must show the same behaviour.
 
+use crate::environment::Environment;
 use crate::fakes::{Event, RecordingApp};
-use crate::world::World;
 use bindd::testing::until;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,14 +20,14 @@ pub(crate) fn assert_in_order(events: &[Event]) {
 }
 
 async fn records_of_all_shards_arrive_in_order(mode: &str) {
-    let world = World::start().await;
-    world.stream("orders", 2).await;
-    world.input("orders-in", "orders", mode);
+    let env = Environment::start().await;
+    env.stream("orders", 2).await;
+    env.input("orders-in", "orders", mode);
     let app = RecordingApp::start().await;
-    let before = world.put("orders", "before-", 10).await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let before = env.put("orders", "before-", 10).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until_accepted(&before).await;
-    let after = world.put("orders", "after-", 10).await;
+    let after = env.put("orders", "after-", 10).await;
     app.until_accepted(&after).await;
 
     let events = app.events();
@@ -53,17 +53,17 @@ async fn fan_out_records_of_all_shards_arrive_in_order() {
 
 #[tokio::test]
 async fn a_new_consumer_begins_at_the_newest_record_unless_told_otherwise() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
     let fields = [("streamName", "orders"), ("consumerName", "orders-in"), ("route", "/taken/here")];
-    world.kinesis_component("orders-in", &fields);
-    world.put("orders", "old-", 3).await;
-    world.until_older_than("orders", Duration::from_millis(2_500)).await;
+    env.kinesis_component("orders-in", &fields);
+    env.put("orders", "old-", 3).await;
+    env.until_older_than("orders", Duration::from_millis(2_500)).await;
     let app = RecordingApp::start().await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     let mut all = Vec::new();
     until("a new record to arrive", async || {
-        all.extend(world.put("orders", &format!("new-{}-", all.len()), 1).await);
+        all.extend(env.put("orders", &format!("new-{}-", all.len()), 1).await);
         (!app.events().is_empty()).then_some(())
     })
     .await;

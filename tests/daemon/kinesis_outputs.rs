@@ -1,7 +1,7 @@
-//! Every form of request and answer of a Kinesis output.
+//! Every form of request and response of a Kinesis output.
 
-use crate::calls::{self, Answer};
-use crate::world::{Sidecar, World};
+use crate::calls::{self, Response};
+use crate::environment::{Environment, Sidecar};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{Record, ShardIteratorType};
 use http::Request;
@@ -9,49 +9,49 @@ use serde_json::{Value, json};
 use std::io::Read;
 
 /// A stream of one shard, and a sidecar with one output to it.
-async fn world_with(fields: &[(&str, &str)]) -> (World, Sidecar) {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
+async fn start_with(fields: &[(&str, &str)]) -> (Environment, Sidecar) {
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
     let fields = [&[("streamName", "orders"), ("direction", "output")], fields].concat();
-    world.kinesis_component("out", &fields);
-    let sidecar = world.sidecar(None).await;
-    (world, sidecar)
+    env.kinesis_component("out", &fields);
+    let sidecar = env.sidecar(None).await;
+    (env, sidecar)
 }
 
-async fn records(world: &World) -> Vec<Record> {
-    let shard = world.shards("orders").await.remove(0).shard_id;
-    let request = world.kinesis.get_shard_iterator().stream_name("orders").shard_id(shard);
+async fn records(env: &Environment) -> Vec<Record> {
+    let shard = env.shards("orders").await.remove(0).shard_id;
+    let request = env.kinesis.get_shard_iterator().stream_name("orders").shard_id(shard);
     let iterator = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
-    world.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
+    env.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
 }
 
 fn text(record: &Record) -> &str {
     std::str::from_utf8(record.data.as_ref()).unwrap()
 }
 
-async fn create(sidecar: &Sidecar, data: &str, metadata: Value) -> Answer {
+async fn create(sidecar: &Sidecar, data: &str, metadata: Value) -> Response {
     sidecar.invoke("out", &format!(r#"{{"operation":"create","data":{data},"metadata":{metadata}}}"#)).await
 }
 
-fn body(answer: &Answer) -> Value {
-    serde_json::from_slice(&answer.body).unwrap()
+fn body(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap()
 }
 
 #[tokio::test]
 async fn a_result_is_told_in_headers_and_on_request_in_the_body() {
-    let (world, sidecar) = world_with(&[]).await;
+    let (env, sidecar) = start_with(&[]).await;
     let plain = create(&sidecar, "1", json!({})).await;
     assert_eq!((plain.status.as_u16(), plain.text(), plain.header("metadata.attempts")), (204, "", Some("1")));
     let told = create(&sidecar, "2", json!({"returnResult": "true"})).await;
     assert_eq!((told.status.as_u16(), told.header("content-type")), (200, Some("application/json")));
-    assert_eq!(told.field("sequenceNumber"), records(&world).await[1].sequence_number);
+    assert_eq!(told.field("sequenceNumber"), records(&env).await[1].sequence_number);
     assert_eq!(Some(told.field("shardId").as_str()), told.header("metadata.shardid"));
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn keys_come_from_the_request_then_from_the_data() {
-    let (world, sidecar) = world_with(&[("partitionKeyFrom", "/order/customer"), ("compression", "gzip")]).await;
+    let (env, sidecar) = start_with(&[("partitionKeyFrom", "/order/customer"), ("compression", "gzip")]).await;
     let order = r#"{"order": {"customer": 1234567890123456789012345, "total": 1.50}}"#;
     assert_eq!(create(&sidecar, order, json!({})).await.status, 204);
     assert_eq!(create(&sidecar, order, json!({"partitionKey": "mine", "compression": "none"})).await.status, 204);
@@ -65,7 +65,7 @@ async fn keys_come_from_the_request_then_from_the_data() {
         );
         assert_eq!(body(&refused)["details"][0]["reason"], "VALIDATION");
     }
-    let records = records(&world).await;
+    let records = records(&env).await;
     let keys: Vec<_> = records.iter().map(|record| record.partition_key.as_deref().unwrap()).collect();
     assert_eq!(keys, ["1234567890123456789012345", "mine"]);
     let mut unpacked = String::new();
@@ -76,7 +76,7 @@ async fn keys_come_from_the_request_then_from_the_data() {
 
 #[tokio::test]
 async fn a_poison_item_fails_alone_and_order_is_that_of_the_request() {
-    let (world, sidecar) = world_with(&[("maxRecordSize", "2Ki"), ("maxBulkItems", "5")]).await;
+    let (env, sidecar) = start_with(&[("maxRecordSize", "2Ki"), ("maxBulkItems", "5")]).await;
     let long_key = "k".repeat(300);
     let items = json!([
         {"id": "first", "data": {"n": 1}, "partitionKey": "a"},
@@ -87,10 +87,10 @@ async fn a_poison_item_fails_alone_and_order_is_that_of_the_request() {
     ]);
     for operation in ["bulkCreate", "createBatch"] {
         let request = format!(r#"{{"operation":"{operation}","data":{{"items":{items}}}}}"#);
-        let answer = sidecar.invoke("out", &request).await;
-        assert_eq!(answer.status, 207, "{}", answer.text());
-        assert_eq!((answer.header("metadata.succeeded"), answer.header("metadata.failed")), (Some("2"), Some("3")));
-        let told = body(&answer);
+        let response = sidecar.invoke("out", &request).await;
+        assert_eq!(response.status, 207, "{}", response.text());
+        assert_eq!((response.header("metadata.succeeded"), response.header("metadata.failed")), (Some("2"), Some("3")));
+        let told = body(&response);
         let statuses: Vec<_> = told.as_array().unwrap().iter().map(|line| line["status"].as_u64()).collect();
         assert_eq!(statuses, [None, Some(413), Some(400), Some(400), None]);
         assert_eq!((&told[0]["id"], &told[1]["id"], &told[4]["id"]), (&json!("first"), &json!(2), &json!("last")));
@@ -99,16 +99,13 @@ async fn a_poison_item_fails_alone_and_order_is_that_of_the_request() {
         assert!(told[1]["error"].as_str().unwrap().contains("4038"), "the size is told: {told}");
         assert!(told[4]["sequenceNumber"].is_string() && told[4]["shardId"].is_string());
     }
-    assert_eq!(
-        records(&world).await.iter().map(text).collect::<Vec<_>>(),
-        [r#"{"n":1}"#, "null", r#"{"n":1}"#, "null"]
-    );
+    assert_eq!(records(&env).await.iter().map(text).collect::<Vec<_>>(), [r#"{"n":1}"#, "null", r#"{"n":1}"#, "null"]);
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn a_bulk_as_a_whole_is_200_when_all_is_stored_and_plainly_refused_when_nothing_was_tried() {
-    let (_world, sidecar) = world_with(&[("maxBulkItems", "2")]).await;
+    let (_world, sidecar) = start_with(&[("maxBulkItems", "2")]).await;
     let bulk =
         async |data: Value| sidecar.invoke("out", &json!({"operation": "bulkCreate", "data": data}).to_string()).await;
     let whole = bulk(json!({"items": [{"data": 1}, {"data": 2}]})).await;
@@ -125,10 +122,10 @@ async fn a_bulk_as_a_whole_is_200_when_all_is_stored_and_plainly_refused_when_no
 
 #[tokio::test]
 async fn strict_answers_are_daprs() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.kinesis_component("out", &[("streamName", "orders"), ("maxRecordSize", "1Ki")]);
-    let mut settings = world.settings(None);
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.kinesis_component("out", &[("streamName", "orders"), ("maxRecordSize", "1Ki")]);
+    let mut settings = env.settings(None);
     settings.strict_dapr_errors = true;
     let sidecar = Sidecar::start(&settings).await.unwrap();
     let created = create(&sidecar, "1", json!({})).await;
@@ -143,13 +140,13 @@ async fn strict_answers_are_daprs() {
 
 #[tokio::test]
 async fn a_raw_body_is_the_record() {
-    let (world, sidecar) = world_with(&[("allowRawBody", "true"), ("rawPayload", "true")]).await;
+    let (env, sidecar) = start_with(&[("allowRawBody", "true"), ("rawPayload", "true")]).await;
     let raw = |more: &'static [(&'static str, &'static str)]| {
         let request = Request::post("/v1.0/bindings/out").header("content-type", "application/octet-stream");
         more.iter().fold(request, |request, (name, value)| request.header(*name, *value))
     };
-    let answer = calls::send(sidecar.address(), raw(&[("metadata.partitionKey", "me")]), "\u{0}any bytes\"").await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    let response = calls::send(sidecar.address(), raw(&[("metadata.partitionKey", "me")]), "\u{0}any bytes\"").await;
+    assert_eq!(response.status, 204, "{}", response.text());
     let headers = &[("metadata.returnResult", "true"), ("x-binding-operation", "create")][..];
     assert_eq!(calls::send(sidecar.address(), raw(headers), "").await.status, 200);
     for (headers, status) in
@@ -158,7 +155,7 @@ async fn a_raw_body_is_the_record() {
         assert_eq!(calls::send(sidecar.address(), raw(headers), "x").await.status, status, "{headers:?}");
     }
     assert_eq!(create(&sidecar, "\"json\"", json!({})).await.status, 204, "JSON goes on as before");
-    let records = records(&world).await;
+    let records = records(&env).await;
     assert_eq!(records.iter().map(text).collect::<Vec<_>>(), ["\u{0}any bytes\"", "", "json"]);
     assert_eq!(records[0].partition_key.as_deref(), Some("me"));
     sidecar.stop().await;
@@ -166,32 +163,36 @@ async fn a_raw_body_is_the_record() {
 
 #[tokio::test]
 async fn what_fails_for_good_goes_to_the_dead_letter_binding() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.table("letters").await;
-    world.dynamodb_component("rows", &[("table", "letters")]);
-    world.kinesis_component("stream-letters", &[("streamName", "orders"), ("direction", "output")]);
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.table("letters").await;
+    env.dynamodb_component("rows", &[("table", "letters")]);
+    env.kinesis_component("stream-letters", &[("streamName", "orders"), ("direction", "output")]);
     for (name, target) in [("to-rows", "rows"), ("to-stream", "stream-letters"), ("to-nowhere", "to-stream")] {
         let fields = [("streamName", "gone"), ("deadLetterBinding", target), ("maxRetries", "0")];
-        world.kinesis_component(name, &fields);
+        env.kinesis_component(name, &fields);
     }
-    let mut settings = world.settings(None);
+    let mut settings = env.settings(None);
     settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
     let sidecar = Sidecar::start(&settings).await.unwrap();
     let request = r#"{"operation":"create","data":{"n":1.50},"metadata":{"partitionKey":"k"}}"#;
     for binding in ["to-rows", "to-stream"] {
-        let answer = sidecar.invoke(binding, request).await;
-        assert_eq!((answer.status.as_u16(), answer.header("metadata.deadlettered")), (404, Some("true")), "{binding}");
-        let info = body(&answer)["details"][0].take();
+        let response = sidecar.invoke(binding, request).await;
+        assert_eq!(
+            (response.status.as_u16(), response.header("metadata.deadlettered")),
+            (404, Some("true")),
+            "{binding}"
+        );
+        let info = body(&response)["details"][0].take();
         assert_eq!(
             (&info["reason"], &info["metadata"]["deadLettered"]),
             (&json!("RESOURCE_NOT_FOUND"), &json!("true"))
         );
     }
-    let rows = world.dynamodb.scan().table_name("letters").send().await.unwrap().items.unwrap();
+    let rows = env.dynamodb.scan().table_name("letters").send().await.unwrap().items.unwrap();
     assert_eq!((rows.len(), &rows[0]["data"]), (1, &AttributeValue::S(r#"{"n":1.50}"#.to_owned())));
     assert_eq!(rows[0]["component"], AttributeValue::S("to-rows".to_owned()));
-    let records = records(&world).await;
+    let records = records(&env).await;
     let letter: Value = serde_json::from_slice(records[0].data.as_ref()).unwrap();
     assert_eq!((&letter["data"], &letter["error"]["kind"]), (&json!(r#"{"n":1.50}"#), &json!("not_found")));
     assert_eq!((records.len(), records[0].partition_key.as_deref()), (1, Some("k")));
@@ -216,10 +217,10 @@ async fn what_fails_for_good_goes_to_the_dead_letter_binding() {
 
 #[tokio::test]
 async fn wishes_that_make_no_sense_are_refused_and_counted() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.kinesis_component("out", &[("streamName", "orders"), ("direction", "output")]);
-    let mut settings = world.settings(None);
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.kinesis_component("out", &[("streamName", "orders"), ("direction", "output")]);
+    let mut settings = env.settings(None);
     settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
     let sidecar = Sidecar::start(&settings).await.unwrap();
     for (key, value) in [
@@ -254,35 +255,35 @@ async fn a_timeout_of_the_request_ends_the_wait_and_tells_what_is_known() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     silent.set_nonblocking(true).unwrap();
-    let world = World::start().await;
+    let env = Environment::start().await;
     let fields = [("streamName", "orders"), ("region", "us-east-1"), ("accessKey", "a"), ("secretKey", "b")];
     let mut file = String::from("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: out}\nspec:\n  ");
     file.push_str("type: bindings.aws.kinesis\n  version: v1\n  metadata:\n");
     for (name, value) in fields.iter().chain(&[("endpoint", endpoint.as_str()), ("direction", "output")]) {
         file.push_str(&format!("    - {{name: {name}, value: \"{value}\"}}\n"));
     }
-    world.file("silent.yaml", &file);
-    let sidecar = world.sidecar(None).await;
+    env.file("silent.yaml", &file);
+    let sidecar = env.sidecar(None).await;
     // Only what was sent in time is ambiguous: a slow machine gets more time, until the service has a connection.
     let mut timeout = 200;
-    let answer = bindd::testing::until("the record to be sent in time", async || {
-        let answer = create(&sidecar, "1", json!({"timeout": format!("{timeout}ms")})).await;
+    let response = bindd::testing::until("the record to be sent in time", async || {
+        let response = create(&sidecar, "1", json!({"timeout": format!("{timeout}ms")})).await;
         timeout *= 4;
-        silent.accept().is_ok().then_some(answer)
+        silent.accept().is_ok().then_some(response)
     })
     .await;
-    assert_eq!(answer.status, 504, "{}", answer.text());
-    let info = body(&answer)["details"][0].take();
+    assert_eq!(response.status, 504, "{}", response.text());
+    let info = body(&response)["details"][0].take();
     assert_eq!((&info["reason"], &info["metadata"]["ambiguous"]), (&json!("DEADLINE"), &json!("true")));
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn request_bodies_are_bounded_over_all_requests() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.kinesis_component("out", &[("streamName", "orders"), ("direction", "output")]);
-    let mut settings = world.settings(None);
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.kinesis_component("out", &[("streamName", "orders"), ("direction", "output")]);
+    let mut settings = env.settings(None);
     settings.max_buffer = Some(1000);
     let sidecar = Sidecar::start(&settings).await.unwrap();
     assert_eq!(create(&sidecar, "1", json!({})).await.status, 204);

@@ -1,12 +1,12 @@
-//! The whole daemon and its adapters, through real sockets, against servers in this process: embedded Kinesis and
-//! DynamoDB, or a server that fails as a test wants. One subject a file or folder.
+//! The whole daemon and its adapters, over real sockets, against servers in this process: embedded Kinesis and DynamoDB,
+//! or a server with injected faults.
 #![cfg(feature = "embedded")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod calls;
+mod environment;
 mod fakes;
 mod inputs;
-mod world;
 
 mod access;
 mod api;
@@ -16,7 +16,7 @@ mod dynamodb;
 mod dynamodb_bulk;
 mod fan_out_tls;
 mod faulty_backend;
-mod killed;
+mod kill;
 mod kinesis_outputs;
 mod lease_table;
 mod manifests;
@@ -27,4 +27,4 @@ mod restart;
 mod shutdown;
 mod signals;
 mod streams;
-mod two_daemons;
+mod two_workers;

@@ -1,7 +1,7 @@
 //! Bad files, taken ports, and the exit codes of the program itself.
 
+use crate::environment::{Environment, Sidecar};
 use crate::fakes::RecordingApp;
-use crate::world::{Sidecar, World};
 use bindd::cli::check;
 use bindd::daemon::StartError;
 use bindd::settings::CheckSettings;
@@ -11,12 +11,12 @@ use tokio::process::Command;
 
 #[tokio::test]
 async fn all_faults_of_all_files_are_told_together() {
-    let world = World::start().await;
-    world.kinesis_component("good", &[("streamName", "orders")]);
-    world.kinesis_component("no-stream", &[("mode", "sharred")]);
-    world.dynamodb_component("no-table", &[]);
-    world.file("broken.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Component\n\tmetadata: [");
-    let Err(StartError::Files(faults)) = Sidecar::start(&world.settings(None)).await else {
+    let env = Environment::start().await;
+    env.kinesis_component("good", &[("streamName", "orders")]);
+    env.kinesis_component("no-stream", &[("mode", "sharred")]);
+    env.dynamodb_component("no-table", &[]);
+    env.file("broken.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Component\n\tmetadata: [");
+    let Err(StartError::Files(faults)) = Sidecar::start(&env.settings(None)).await else {
         panic!("bad files were taken");
     };
     let text = faults.to_string();
@@ -27,9 +27,9 @@ async fn all_faults_of_all_files_are_told_together() {
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
-    let world = World::start().await;
-    let first = world.sidecar(None).await;
-    let mut settings = world.settings(None);
+    let env = Environment::start().await;
+    let first = env.sidecar(None).await;
+    let mut settings = env.settings(None);
     settings.http_addresses = vec![first.address()];
     let error = Sidecar::start(&settings).await.unwrap_err();
     assert!(matches!(error, StartError::Bind(_)), "{error}");
@@ -128,30 +128,30 @@ async fn a_folder_made_for_daprd_loads_with_one_notice_for_each_thing_that_is_sk
 
 #[tokio::test]
 async fn two_outputs_with_one_consumer_name_start() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
     for name in ["first", "second"] {
-        world.kinesis_component(name, &[("streamName", "orders"), ("consumerName", "shop")]);
+        env.kinesis_component(name, &[("streamName", "orders"), ("consumerName", "shop")]);
     }
-    let sidecar = world.sidecar(None).await;
+    let sidecar = env.sidecar(None).await;
     for name in ["first", "second"] {
-        let answer = sidecar.invoke(name, r#"{"operation": "create", "data": 1}"#).await;
-        assert_eq!(answer.status, 204, "{answer:?}");
+        let response = sidecar.invoke(name, r#"{"operation": "create", "data": 1}"#).await;
+        assert_eq!(response.status, 204, "{response:?}");
     }
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn of_two_inputs_on_one_lease_table_the_one_that_says_so_is_read() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    let records = world.put("orders", "record-", 5).await;
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    let records = env.put("orders", "record-", 5).await;
     let fields = [("streamName", "orders"), ("consumerName", "shop"), ("initialPosition", "trim_horizon")];
     // By its name the other one comes first; only its direction decides.
-    world.kinesis_component("asked", &fields);
-    world.kinesis_component("stated", &[&fields[..], &[("direction", "input")]].concat());
+    env.kinesis_component("asked", &fields);
+    env.kinesis_component("stated", &[&fields[..], &[("direction", "input")]].concat());
     let app = RecordingApp::start().await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until_accepted(&records).await;
     assert!(app.events().iter().all(|event| event.route == "stated"), "{:?}", app.events());
     sidecar.stop().await;

@@ -1,49 +1,49 @@
-use crate::world::World;
+use crate::environment::Environment;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{Record, ShardIteratorType};
 
-async fn world_with_outputs() -> World {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.table("rows").await;
-    world.kinesis_component("orders-out", &[("streamName", "orders"), ("direction", "output")]);
-    world.dynamodb_component("orders-table", &[("table", "rows")]);
-    world
+async fn start_with_outputs() -> Environment {
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.table("rows").await;
+    env.kinesis_component("orders-out", &[("streamName", "orders"), ("direction", "output")]);
+    env.dynamodb_component("orders-table", &[("table", "rows")]);
+    env
 }
 
-async fn records(world: &World, stream: &str) -> Vec<Record> {
-    let shard = world.shards(stream).await.remove(0).shard_id;
-    let request = world.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
+async fn records(env: &Environment, stream: &str) -> Vec<Record> {
+    let shard = env.shards(stream).await.remove(0).shard_id;
+    let request = env.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
     let iterator = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
-    world.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
+    env.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
 }
 
 #[tokio::test]
 async fn create_puts_the_exact_text_of_data() {
-    let world = world_with_outputs().await;
-    let sidecar = world.sidecar(None).await;
+    let env = start_with_outputs().await;
+    let sidecar = env.sidecar(None).await;
     let data = r#"{"z": 1.50,  "a": 12345678901234567890, "a": "twice"}"#;
     let body = format!(r#"{{"operation": "create", "data": {data}, "metadata": {{"partitionKey": "me"}}}}"#);
-    let answer = sidecar.invoke("orders-out", &body).await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (204, ""));
+    let response = sidecar.invoke("orders-out", &body).await;
+    assert_eq!((response.status.as_u16(), response.text()), (204, ""));
 
-    let records = records(&world, "orders").await;
+    let records = records(&env, "orders").await;
     assert_eq!(std::str::from_utf8(records[0].data.as_ref()).unwrap(), data);
     assert_eq!(records[0].partition_key.as_deref(), Some("me"));
-    assert_eq!(answer.header("metadata.sequencenumber"), Some(records[0].sequence_number.as_str()));
-    assert!(answer.header("metadata.shardid").is_some_and(|shard| shard.starts_with("shardId-")));
+    assert_eq!(response.header("metadata.sequencenumber"), Some(records[0].sequence_number.as_str()));
+    assert!(response.header("metadata.shardid").is_some_and(|shard| shard.starts_with("shardId-")));
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn strings_keep_their_quotes_unless_told_otherwise() {
-    let world = world_with_outputs().await;
-    let sidecar = world.sidecar(None).await;
+    let env = start_with_outputs().await;
+    let sidecar = env.sidecar(None).await;
     for (metadata, text) in [("", "\"aGk=\""), (r#""rawPayload":"true""#, "aGk="), (r#""decodeBase64":"true""#, "hi")] {
         let body = format!(r#"{{"operation":"create","data":"aGk=","metadata":{{{metadata}}}}}"#);
-        let answer = sidecar.invoke("orders-out", &body).await;
-        assert_eq!(answer.status, 204, "{}", answer.text());
-        let sent = records(&world, "orders").await.pop().unwrap();
+        let response = sidecar.invoke("orders-out", &body).await;
+        assert_eq!(response.status, 204, "{}", response.text());
+        let sent = records(&env, "orders").await.pop().unwrap();
         assert_eq!(std::str::from_utf8(sent.data.as_ref()).unwrap(), text, "{metadata}");
     }
     sidecar.stop().await;
@@ -51,14 +51,14 @@ async fn strings_keep_their_quotes_unless_told_otherwise() {
 
 #[tokio::test]
 async fn numbers_of_a_row_stay_exact() {
-    let world = world_with_outputs().await;
-    let sidecar = world.sidecar(None).await;
+    let env = start_with_outputs().await;
+    let sidecar = env.sidecar(None).await;
     let number = "12345678901234567890.123456789";
     let body =
         format!(r#"{{"operation":"create","data":{{"id":"1","n":{number},"deep":{{"list":[true,null,"x"]}}}}}}"#);
-    let answer = sidecar.invoke("orders-table", &body).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
-    let request = world.dynamodb.get_item().table_name("rows").key("id", AttributeValue::S("1".into()));
+    let response = sidecar.invoke("orders-table", &body).await;
+    assert_eq!(response.status, 204, "{}", response.text());
+    let request = env.dynamodb.get_item().table_name("rows").key("id", AttributeValue::S("1".into()));
     let item = request.send().await.unwrap().item.unwrap();
     assert_eq!(item["n"], AttributeValue::N(number.into()));
     let list = vec![AttributeValue::Bool(true), AttributeValue::Null(true), AttributeValue::S("x".into())];
@@ -68,9 +68,9 @@ async fn numbers_of_a_row_stay_exact() {
 
 #[tokio::test]
 async fn failures_have_a_true_status_and_daprs_words() {
-    let world = world_with_outputs().await;
-    world.kinesis_component("lost-out", &[("streamName", "no-such-stream"), ("direction", "output")]);
-    let sidecar = world.sidecar(None).await;
+    let env = start_with_outputs().await;
+    env.kinesis_component("lost-out", &[("streamName", "no-such-stream"), ("direction", "output")]);
+    let sidecar = env.sidecar(None).await;
     let large_item = format!(r#"{{"operation":"create","data":{{"id":"{}"}}}}"#, "x".repeat(500 * 1024));
     for (binding, body, status, code) in [
         ("orders-table", large_item.as_str(), 413, "ERR_INVOKE_OUTPUT_BINDING"),
@@ -83,26 +83,29 @@ async fn failures_have_a_true_status_and_daprs_words() {
         ("orders-table", r#"{"operation":"create","data":[1]}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),
         ("orders-table", r#"{"operation":"create","data":{"noid":1}}"#, 400, "ERR_INVOKE_OUTPUT_BINDING"),
     ] {
-        let answer = sidecar.invoke(binding, body).await;
+        let response = sidecar.invoke(binding, body).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.field("errorCode").as_str()),
+            (response.status.as_u16(), response.field("errorCode").as_str()),
             (status, code),
             "{body}: {}",
-            answer.text()
+            response.text()
         );
-        assert!(!answer.field("message").is_empty(), "{body}");
+        assert!(!response.field("message").is_empty(), "{body}");
     }
     sidecar.stop().await;
 }
 
 #[tokio::test]
 async fn strict_errors_are_all_500() {
-    let world = world_with_outputs().await;
-    let mut settings = world.settings(None);
+    let env = start_with_outputs().await;
+    let mut settings = env.settings(None);
     settings.strict_dapr_errors = true;
-    let sidecar = crate::world::Sidecar::start(&settings).await.unwrap();
-    let answer = sidecar.invoke("nowhere", r#"{"operation":"create","data":1}"#).await;
-    assert_eq!(answer.status, 500);
-    assert_eq!(answer.field("message"), "error invoking output binding nowhere: couldn't find output binding nowhere");
+    let sidecar = crate::environment::Sidecar::start(&settings).await.unwrap();
+    let response = sidecar.invoke("nowhere", r#"{"operation":"create","data":1}"#).await;
+    assert_eq!(response.status, 500);
+    assert_eq!(
+        response.field("message"),
+        "error invoking output binding nowhere: couldn't find output binding nowhere"
+    );
     sidecar.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The real program: its limit of open files, and its log.
+//! The `bindd` binary: its limit of open files, and its log.
 #![cfg(target_os = "linux")]
 
 use crate::calls::post;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// A sidecar without components in a process of its own.
+/// A sidecar without components in a separate process.
 struct Program {
     child: Child,
     log: PathBuf,
@@ -18,7 +18,7 @@ struct Program {
 }
 
 impl Program {
-    /// Starts it from a shell that sets the limits first, and waits until it serves.
+    /// Starts it from a shell that first sets `limits`, and waits until it serves.
     async fn start(limits: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let log = folder.path().join("log");
@@ -63,16 +63,16 @@ async fn the_soft_limit_of_open_files_is_raised() {
 #[tokio::test]
 async fn a_low_hard_limit_lowers_the_number_of_connections() {
     let program = Program::start("ulimit -n 1000").await;
-    let log = program.until_logged("raise it for more").await;
+    let log = program.until_logged("connection limit lowered").await;
     assert!(log.contains("max_connections=750"), "{log}");
 }
 
 #[tokio::test]
-async fn what_a_caller_writes_makes_no_line_of_the_log() {
+async fn a_caller_cannot_forge_log_lines() {
     let program = Program::start("true").await;
     let body = r#"{"operation":"create\nFORGED"}"#;
-    let answer = post(program.address().await, "/v1.0/bindings/orders%0AFORGED", body).await;
-    assert_eq!(answer.status, 404);
+    let response = post(program.address().await, "/v1.0/bindings/orders%0AFORGED", body).await;
+    assert_eq!(response.status, 404);
     let log = program.until_logged("output binding refused a request").await;
     assert!(log.contains("FORGED") && log.lines().all(|line| !line.starts_with("FORGED")), "{log}");
 }

@@ -1,5 +1,5 @@
+use crate::environment::Environment;
 use crate::fakes::RecordingApp;
-use crate::world::World;
 use std::collections::HashMap;
 
 /// The middle of a shard's hash keys.
@@ -22,26 +22,26 @@ fn by_key(app: &RecordingApp) -> HashMap<String, Vec<String>> {
 }
 
 async fn nothing_is_lost_or_overtaken(mode: &str) {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.input("orders-in", "orders", mode);
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.input("orders-in", "orders", mode);
     let app = RecordingApp::start().await;
-    let mut all = world.put("orders", "one-", 10).await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let mut all = env.put("orders", "one-", 10).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until_accepted(&all).await;
 
-    let parent = world.shards("orders").await.remove(0);
-    let split = world.kinesis.split_shard().stream_name("orders").shard_to_split(&parent.shard_id);
+    let parent = env.shards("orders").await.remove(0);
+    let split = env.kinesis.split_shard().stream_name("orders").shard_to_split(&parent.shard_id);
     split.new_starting_hash_key(middle(&parent)).send().await.unwrap();
-    world.until_active("orders").await;
-    all.extend(world.put("orders", "two-", 10).await);
+    env.until_active("orders").await;
+    all.extend(env.put("orders", "two-", 10).await);
 
     let open: Vec<_> =
-        world.shards("orders").await.into_iter().filter(|shard| shard.shard_id != parent.shard_id).collect();
-    let merge = world.kinesis.merge_shards().stream_name("orders").shard_to_merge(&open[0].shard_id);
+        env.shards("orders").await.into_iter().filter(|shard| shard.shard_id != parent.shard_id).collect();
+    let merge = env.kinesis.merge_shards().stream_name("orders").shard_to_merge(&open[0].shard_id);
     merge.adjacent_shard_to_merge(&open[1].shard_id).send().await.unwrap();
-    world.until_active("orders").await;
-    all.extend(world.put("orders", "three-", 10).await);
+    env.until_active("orders").await;
+    all.extend(env.put("orders", "three-", 10).await);
 
     app.until_accepted(&all).await;
     for (key, texts) in by_key(&app) {

@@ -1,28 +1,28 @@
 use crate::calls;
+use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
-use crate::world::{Sidecar, World};
 use bindd::daemon::Shutdown;
 use std::time::Duration;
 
 #[tokio::test]
 async fn a_call_of_the_api_stops_the_daemon() {
-    let world = World::start().await;
-    let sidecar = world.sidecar(None).await;
+    let env = Environment::start().await;
+    let sidecar = env.sidecar(None).await;
     let address = sidecar.address();
-    let (shutdown, answer) = tokio::join!(sidecar.serve(), calls::post(address, "/v1.0/shutdown", ""));
-    assert_eq!((shutdown, answer.status.as_u16()), (Shutdown::Clean, 204));
+    let (shutdown, response) = tokio::join!(sidecar.serve(), calls::post(address, "/v1.0/shutdown", ""));
+    assert_eq!((shutdown, response.status.as_u16()), (Shutdown::Clean, 204));
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
 
 #[tokio::test]
 async fn a_record_in_hand_is_settled_before_the_end() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.input("orders-in", "orders", "shared");
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.input("orders-in", "orders", "shared");
     let app = RecordingApp::start().await;
     app.behave(Behaviour::Hold);
-    let all = world.put("orders", "order-", 5).await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let all = env.put("orders", "order-", 5).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until("the first record", |events| events.len() == 1).await;
     let address = sidecar.address();
     let (shutdown, ()) = tokio::join!(sidecar.stop(), async {
@@ -30,12 +30,12 @@ async fn a_record_in_hand_is_settled_before_the_end() {
             (calls::get(address, "/v1.0/healthz").await.status == 500).then_some(())
         })
         .await;
-        app.behave(Behaviour::Answer(200));
+        app.behave(Behaviour::Respond(200));
     });
     assert_eq!(shutdown, Shutdown::Clean);
     assert_eq!(app.accepted(), all[..1], "nothing new begins while stopping");
 
-    let sidecar = world.sidecar(Some(&app)).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until_accepted(&all).await;
     assert_eq!(app.accepted(), all, "the settled record was checkpointed, the rest comes once");
     sidecar.stop().await;
@@ -43,20 +43,20 @@ async fn a_record_in_hand_is_settled_before_the_end() {
 
 #[tokio::test]
 async fn a_record_that_the_app_never_answers_is_cut_and_comes_again() {
-    let world = World::start().await;
-    world.stream("orders", 1).await;
-    world.input_with_short_leases("orders-in", "orders", "shared");
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.input_with_short_leases("orders-in", "orders", "shared");
     let app = RecordingApp::start().await;
     app.behave(Behaviour::Hold);
-    let all = world.put("orders", "order-", 3).await;
-    let mut settings = world.settings(Some(&app));
+    let all = env.put("orders", "order-", 3).await;
+    let mut settings = env.settings(Some(&app));
     settings.graceful_shutdown = Some(Duration::from_secs(1));
     let sidecar = Sidecar::start(&settings).await.unwrap();
     app.until("the first record", |events| events.len() == 1).await;
     assert_eq!(sidecar.stop().await, Shutdown::Aborted, "an abort is reported by the exit code");
 
-    app.behave(Behaviour::Answer(200));
-    let sidecar = world.sidecar(Some(&app)).await;
+    app.behave(Behaviour::Respond(200));
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until("the same record again", |events| {
         events.iter().filter(|event| event.body == all[0].as_bytes()).count() >= 2
     })
@@ -67,13 +67,13 @@ async fn a_record_that_the_app_never_answers_is_cut_and_comes_again() {
 
 #[tokio::test]
 async fn a_stop_under_load_loses_and_repeats_nothing() {
-    let world = World::start().await;
-    world.stream("orders", 2).await;
-    world.input("orders-in", "orders", "shared");
+    let env = Environment::start().await;
+    env.stream("orders", 2).await;
+    env.input("orders-in", "orders", "shared");
     let app = RecordingApp::start().await;
-    let sidecar = world.sidecar(Some(&app)).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     let enough = |events: &[crate::fakes::Event]| events.len() >= 20;
-    let putting = world.put("orders", "order-", 300);
+    let putting = env.put("orders", "order-", 300);
     let stopping = async {
         app.until("deliveries to be under way", enough).await;
         sidecar.stop().await
@@ -82,7 +82,7 @@ async fn a_stop_under_load_loses_and_repeats_nothing() {
     assert_eq!(shutdown, Shutdown::Clean);
     assert!(app.accepted().len() < all.len(), "the stop came in the middle");
 
-    let sidecar = world.sidecar(Some(&app)).await;
+    let sidecar = env.sidecar(Some(&app)).await;
     app.until_accepted(&all).await;
     assert_eq!(app.events().len(), all.len(), "a clean stop costs no repeated delivery");
     crate::inputs::assert_in_order(&app.events());

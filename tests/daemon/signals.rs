@@ -1,6 +1,6 @@
 //! Signals and waiting, with the program itself.
 
-use crate::world::World;
+use crate::environment::Environment;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -97,8 +97,8 @@ async fn wait_for(address: SocketAddr) -> Option<i32> {
 
 #[tokio::test]
 async fn wait_ends_with_a_sidecar_that_is_ready() {
-    let world = World::start().await;
-    let sidecar = world.sidecar(None).await;
+    let env = Environment::start().await;
+    let sidecar = env.sidecar(None).await;
     assert_eq!(wait_for(sidecar.address()).await, Some(0));
     sidecar.stop().await;
 }

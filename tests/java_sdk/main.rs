@@ -1,6 +1,6 @@
-//! The real AWS SDK for Java against embedded Kinesis, with its defaults: it speaks CBOR.
+//! The AWS SDK for Java with its defaults against embedded Kinesis. It uses CBOR.
 
-#![expect(clippy::unwrap_used, reason = "how a test says that something is broken")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use bindd::embedded::{Aws, EmbeddedSettings};
 use std::fs;
@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::Output;
 use tokio::process::Command;
 
-/// Builds the client with Maven, which gets the SDK; gives the class path.
-async fn built() -> String {
+/// Builds the client with Maven, which downloads the SDK; returns the class path.
+async fn build_client() -> String {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java_sdk/pom.xml");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java_sdk");
     let classpath = target.join("classpath");
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--quiet", "--file"]).arg(project).arg(format!("-Dbuild.to={}", target.display()));
-    // Goals in place of the phase `compile`, which would also run plugins that pom.xml does not pin.
+    // Goals, since the phase `compile` would also run plugins that pom.xml does not pin.
     maven.args(["compiler:compile", "dependency:build-classpath"]);
     maven.arg(format!("-Dmdep.outputFile={}", classpath.display()));
     assert_success("mvn", &maven.output().await.unwrap());
@@ -28,8 +28,8 @@ fn assert_success(program: &str, output: &Output) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_of_the_sdk_for_java_is_understood_and_answered() {
-    let classpath = built().await;
+async fn every_call_of_the_sdk_for_java_succeeds() {
+    let classpath = build_client().await;
     let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
     let mut client = Command::new("java");
     client.args(["-cp", &classpath, "Client", &aws.kinesis_url()]).kill_on_drop(true);

@@ -1,12 +1,12 @@
-//! A ministack process of this test's own.
+//! A ministack process for one test.
 
-use crate::world::{dynamodb_client, kinesis_client};
+use crate::environment::{dynamodb_client, kinesis_client};
 use bindd::testing::until;
 use std::net::TcpListener;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-/// Ends with the test.
+/// Dropping it kills the process.
 pub(crate) struct Ministack {
     pub(crate) url: String,
     pub(crate) kinesis: aws_sdk_kinesis::Client,
@@ -15,19 +15,18 @@ pub(crate) struct Ministack {
 }
 
 impl Ministack {
-    /// Starts it on a free port and waits until it answers. Where another program takes the port before, it is started
-    /// again on another.
+    /// Starts it on a free port and waits until it responds. It tries again if another program takes the port first.
     pub(crate) async fn start() -> Self {
         for _ in 0..3 {
             if let Some(started) = Self::start_once().await {
                 return started;
             }
         }
-        panic!("ministack ended three times before it answered");
+        panic!("ministack exited three times before it responded");
     }
 
     async fn start_once() -> Option<Self> {
-        #[expect(clippy::disallowed_methods, reason = "where the emulator is, is a matter of the machine")]
+        #[expect(clippy::disallowed_methods, reason = "the path of the emulator depends on the machine")]
         let program = std::env::var("MINISTACK").unwrap_or_else(|_| "ministack".to_owned());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(&program);
@@ -44,7 +43,7 @@ impl Ministack {
         let url = format!("http://127.0.0.1:{port}");
         let (kinesis, dynamodb) = (kinesis_client(&url), dynamodb_client(&url));
         tokio::select! {
-            _ = until("ministack to answer", async || kinesis.list_streams().send().await.ok()) => {}
+            _ = until("ministack to respond", async || kinesis.list_streams().send().await.ok()) => {}
             _ = process.wait() => return None,
         }
         Some(Self { url, kinesis, dynamodb, _process: process })

@@ -1,17 +1,17 @@
-//! The outputs against ministack, an emulator of another project: `cargo test --features ministack --test ministack`.
-//! Takes the program from `MINISTACK`, else from the path; `pip install ministack==1.5.33` gives it.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "how a test says that something is broken")]
+//! The outputs against the emulator ministack: `cargo test --features ministack --test ministack`. Install it by
+//! `pip install ministack==1.5.33`; the variable `MINISTACK` names the program if it is not on the `PATH`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
-#[expect(dead_code, reason = "shared with the tests against our own backend")]
+#[path = "../daemon/faulty_backend/assertions.rs"]
+mod assertions;
+#[expect(dead_code, reason = "shared with the tests against the null backend")]
 #[path = "../daemon/faulty_backend/callers.rs"]
 mod callers;
-#[path = "../daemon/faulty_backend/judge.rs"]
-mod judge;
-#[expect(dead_code, reason = "shared with the tests against our own backend")]
-#[path = "../daemon/faulty_backend/world.rs"]
-mod world;
+#[expect(dead_code, reason = "shared with the tests against the null backend")]
+#[path = "../daemon/faulty_backend/environment.rs"]
+mod environment;
 
 mod emulator;
+mod items;
 mod kinesis;
 mod operations;
-mod rows;

@@ -1,5 +1,5 @@
-//! Both engines on ports in memory: one thread, a paused clock, faults from a seed, and the invariants checked at each
-//! step. A failure names its seed.
+//! Simulates the consumer and the producer on in-memory ports, with one thread, a paused clock and faults from a seed. Each
+//! step checks the invariants. A failure names its seed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this whole crate is a test")]
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 const SEEDS: u64 = 1_000;
 const PARTS: u64 = 4;
-/// Far beyond what a seed needs, in the time of the paused clock.
-const END: Duration = Duration::from_secs(3_600);
+/// Far more than a seed needs, in the time of the paused clock.
+const TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// The seeds of one simulation: `PREFIX_SEEDS` says how many (1,000 if unset), `PREFIX_FIRST` where they begin.
+/// The seeds of one simulation: `PREFIX_SEEDS` says how many (1,000 if unset), `PREFIX_FIRST` the first one.
 pub(crate) struct Seeds {
     prefix: &'static str,
     first: u64,
@@ -23,7 +23,7 @@ impl Seeds {
         }
     }
 
-    /// One of four parts, which run beside each other.
+    /// One of four parts, which run in parallel.
     pub(crate) fn part(&self, part: u64) -> impl Iterator<Item = u64> {
         (self.first..self.first + self.count).filter(move |seed| seed % PARTS == part)
     }
@@ -31,11 +31,12 @@ impl Seeds {
     /// Runs one seed to its end.
     pub(crate) fn simulate<T>(&self, seed: u64, run: impl Future<Output = Result<T, String>>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let outcome = runtime
-            .block_on(async { tokio::time::timeout(END, run).await.unwrap_or_else(|_| Err("no end".to_owned())) });
+        let outcome = runtime.block_on(async {
+            tokio::time::timeout(TIMEOUT, run).await.unwrap_or_else(|_| Err("the run did not end".to_owned()))
+        });
         let prefix = self.prefix;
-        outcome.unwrap_or_else(|fault| {
-            panic!("seed {seed}: {fault}\ntry it alone: {prefix}_FIRST={seed} {prefix}_SEEDS=1 cargo test --test simulation")
+        outcome.unwrap_or_else(|violation| {
+            panic!("seed {seed}: {violation}\nrun only this seed: {prefix}_FIRST={seed} {prefix}_SEEDS=1 cargo test --test simulation")
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Embedded Kinesis, called in CBOR as the AWS SDK for Java does.
+//! Calls embedded Kinesis in CBOR, as the AWS SDK for Java does.
 
 use super::super::{Aws, EmbeddedSettings};
 use super::{send_bytes, start};
@@ -15,14 +15,13 @@ use tokio::net::TcpStream;
 const CBOR: &str = "application/x-amz-cbor-1.1";
 const SHARD: &str = "shardId-000000000000";
 
-/// A client of one service.
 struct Client {
     url: String,
     _aws: Aws,
 }
 
 impl Client {
-    /// With the stream `s` of two shards.
+    /// Starts embedded Kinesis with the stream `s` of two shards.
     async fn start() -> Self {
         let aws = start(EmbeddedSettings::default()).await;
         let client = Self { url: aws.kinesis_url(), _aws: aws };
@@ -37,27 +36,27 @@ impl Client {
         send_bytes(&self.url, &format!("Kinesis_20131202.{operation}"), CBOR, &bytes).await
     }
 
-    /// Status and answer; `Null` for an empty one.
+    /// Status and body of the response; `Null` for an empty body.
     async fn try_call(&self, operation: &str, body: Result<Cbor, ciborium::value::Error>) -> (String, Cbor) {
-        let mut answer = Vec::new();
-        self.send(operation, body).await.read_to_end(&mut answer).await.unwrap();
-        let (head, body) = head_and_body(&answer).unwrap();
+        let mut response = Vec::new();
+        self.send(operation, body).await.read_to_end(&mut response).await.unwrap();
+        let (head, body) = head_and_body(&response).unwrap();
         assert!(head.to_lowercase().contains(&format!("content-type: {CBOR}\r\n")), "{operation}: {head}");
         let body = if body.is_empty() { Cbor::Null } else { ciborium::from_reader(body).unwrap() };
         (head.split(' ').nth(1).unwrap().to_owned(), body)
     }
 
     async fn call(&self, operation: &str, body: Result<Cbor, ciborium::value::Error>) -> Cbor {
-        let (status, answer) = self.try_call(operation, body).await;
-        assert_eq!(status, "200", "{operation}: {answer:?}");
-        answer
+        let (status, response) = self.try_call(operation, body).await;
+        assert_eq!(status, "200", "{operation}: {response:?}");
+        response
     }
 
-    /// Waits until the stream is active with so many open shards; gives its description.
+    /// Waits until the stream is active with `shards` open shards; returns its summary.
     async fn until_active(&self, shards: i32) -> Cbor {
         until("the stream to be active", async || {
-            let answer = self.call("DescribeStreamSummary", cbor!({"StreamName" => "s"})).await;
-            let summary = member(&answer, "StreamDescriptionSummary").clone();
+            let response = self.call("DescribeStreamSummary", cbor!({"StreamName" => "s"})).await;
+            let summary = member(&response, "StreamDescriptionSummary").clone();
             let is_active = *member(&summary, "StreamStatus") == Cbor::from("ACTIVE");
             (is_active && *member(&summary, "OpenShardCount") == Cbor::from(shards)).then_some(summary)
         })
@@ -65,16 +64,16 @@ impl Client {
     }
 
     async fn iterator(&self, kind: &str, at: Cbor) -> Cbor {
-        let asked =
+        let request =
             cbor!({"StreamName" => "s", "ShardId" => SHARD, "ShardIteratorType" => kind, "Timestamp" => at.clone()});
-        let asked = asked.map(|asked| if at == Cbor::Null { without(asked, "Timestamp") } else { asked });
-        member(&self.call("GetShardIterator", asked).await, "ShardIterator").clone()
+        let request = request.map(|request| if at == Cbor::Null { without(request, "Timestamp") } else { request });
+        member(&self.call("GetShardIterator", request).await, "ShardIterator").clone()
     }
 
     async fn records(&self, iterator: Cbor) -> (Vec<Cbor>, Cbor) {
-        let answer = self.call("GetRecords", cbor!({"ShardIterator" => iterator, "Limit" => 100})).await;
-        assert_eq!(*member(&answer, "MillisBehindLatest"), Cbor::from(0));
-        (member(&answer, "Records").as_array().unwrap().clone(), member(&answer, "NextShardIterator").clone())
+        let response = self.call("GetRecords", cbor!({"ShardIterator" => iterator, "Limit" => 100})).await;
+        assert_eq!(*member(&response, "MillisBehindLatest"), Cbor::from(0));
+        (member(&response, "Records").as_array().unwrap().clone(), member(&response, "NextShardIterator").clone())
     }
 
     async fn put(&self, data: &[u8]) {
@@ -88,9 +87,9 @@ impl Client {
     }
 }
 
-fn head_and_body(answer: &[u8]) -> Option<(String, &[u8])> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    Some((String::from_utf8(answer[..end].to_vec()).unwrap(), &answer[end..]))
+fn head_and_body(response: &[u8]) -> Option<(String, &[u8])> {
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    Some((String::from_utf8(response[..end].to_vec()).unwrap(), &response[end..]))
 }
 
 fn member<'a>(map: &'a Cbor, name: &str) -> &'a Cbor {
@@ -111,7 +110,7 @@ fn milliseconds(value: &Cbor) -> i64 {
 }
 
 fn is_recent(value: &Cbor) -> bool {
-    #[expect(clippy::disallowed_methods, reason = "the emulator goes by the clock of this machine")]
+    #[expect(clippy::disallowed_methods, reason = "the emulator uses the system clock")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
     (0..600_000).contains(&(i64::try_from(now).unwrap() - milliseconds(value)))
 }
@@ -121,7 +120,7 @@ fn at(millis: i64) -> Cbor {
 }
 
 #[tokio::test]
-async fn numbers_times_and_blobs_are_those_of_the_sdk() {
+async fn numbers_timestamps_and_blobs_are_encoded_as_the_sdk_does() {
     let client = Client::start().await;
     let summary = client.until_active(2).await;
     assert_eq!(*member(&summary, "RetentionPeriodHours"), Cbor::from(24));
@@ -130,8 +129,8 @@ async fn numbers_times_and_blobs_are_those_of_the_sdk() {
     let entry =
         |data: &[u8]| cbor!({"PartitionKey" => "k", "ExplicitHashKey" => "0", "Data" => Cbor::Bytes(data.to_vec())});
     let entries = Cbor::Array(vec![entry(b"").unwrap(), entry(b"AA==").unwrap()]);
-    let answer = client.call("PutRecords", cbor!({"StreamName" => "s", "Records" => entries})).await;
-    assert_eq!(*member(&answer, "FailedRecordCount"), Cbor::from(0));
+    let response = client.call("PutRecords", cbor!({"StreamName" => "s", "Records" => entries})).await;
+    assert_eq!(*member(&response, "FailedRecordCount"), Cbor::from(0));
     let (records, next) = client.records(client.iterator("TRIM_HORIZON", Cbor::Null).await).await;
     let data: Vec<&Cbor> = records.iter().map(|record| member(record, "Data")).collect();
     let sent = [&b"\x00\xff"[..], b"", b"AA=="].map(|data| Cbor::Bytes(data.to_vec()));
@@ -140,9 +139,9 @@ async fn numbers_times_and_blobs_are_those_of_the_sdk() {
     assert!(client.records(next).await.0.is_empty());
 }
 
-/// The corrections for JSON requests apply to CBOR too: the emulator alone would begin at the horizon.
+/// The corrections for JSON requests apply to CBOR too: ferrokinesis alone would start at the trim horizon.
 #[tokio::test]
-async fn a_time_is_sent_in_milliseconds_and_begins_where_it_says() {
+async fn an_at_timestamp_iterator_takes_milliseconds() {
     const YEAR_2100: i64 = 4_102_444_800_000;
     let client = Client::start().await;
     client.put(b"early").await;
@@ -177,18 +176,18 @@ async fn shards_are_split_and_merged() {
 }
 
 #[tokio::test]
-async fn failures_are_named_in_cbor() {
+async fn errors_are_encoded_in_cbor() {
     let client = Client::start().await;
     let nowhere = cbor!({"StreamName" => "nowhere"});
-    let (status, answer) = client.try_call("DescribeStreamSummary", nowhere).await;
-    assert_eq!((status.as_str(), member(&answer, "__type")), ("400", &Cbor::from("ResourceNotFoundException")));
-    assert!(member(&answer, "message").as_text().unwrap().contains("nowhere"));
-    for no_request in [cbor!([1, 2]), Ok(Cbor::Map(vec![(Cbor::from(1), Cbor::from(2))])), cbor!("text")] {
-        let (status, answer) = client.try_call("ListStreams", no_request).await;
-        assert_eq!((status.as_str(), member(&answer, "__type")), ("400", &Cbor::from("SerializationException")));
+    let (status, response) = client.try_call("DescribeStreamSummary", nowhere).await;
+    assert_eq!((status.as_str(), member(&response, "__type")), ("400", &Cbor::from("ResourceNotFoundException")));
+    assert!(member(&response, "message").as_text().unwrap().contains("nowhere"));
+    for invalid in [cbor!([1, 2]), Ok(Cbor::Map(vec![(Cbor::from(1), Cbor::from(2))])), cbor!("text")] {
+        let (status, response) = client.try_call("ListStreams", invalid).await;
+        assert_eq!((status.as_str(), member(&response, "__type")), ("400", &Cbor::from("SerializationException")));
     }
-    let (_, answer) = client.try_call("NoSuchOperation", cbor!({"StreamName" => "s"})).await;
-    assert_eq!(*member(&answer, "__type"), Cbor::from("UnknownOperationException"));
+    let (_, response) = client.try_call("NoSuchOperation", cbor!({"StreamName" => "s"})).await;
+    assert_eq!(*member(&response, "__type"), Cbor::from("UnknownOperationException"));
 }
 
 /// Reads the events of a subscription.
@@ -220,23 +219,23 @@ impl Events {
 }
 
 #[tokio::test]
-async fn the_events_of_a_subscription_carry_cbor() {
+async fn the_events_of_a_subscription_are_encoded_in_cbor() {
     let client = Client::start().await;
     client.put(b"\x00\xff").await;
     let consumer = cbor!({"StreamARN" => "arn:aws:kinesis:us-east-1:000000000000:stream/s", "ConsumerName" => "c"});
-    let answer = client.call("RegisterStreamConsumer", consumer).await;
-    let consumer = member(&answer, "Consumer");
+    let response = client.call("RegisterStreamConsumer", consumer).await;
+    let consumer = member(&response, "Consumer");
     assert!(is_recent(member(consumer, "ConsumerCreationTimestamp")), "{consumer:?}");
     let arn = member(consumer, "ConsumerARN").clone();
     until("the consumer to be active", async || {
-        let answer = client.call("DescribeStreamConsumer", cbor!({"ConsumerARN" => arn.clone()})).await;
-        let status = member(member(&answer, "ConsumerDescription"), "ConsumerStatus").clone();
+        let response = client.call("DescribeStreamConsumer", cbor!({"ConsumerARN" => arn.clone()})).await;
+        let status = member(member(&response, "ConsumerDescription"), "ConsumerStatus").clone();
         (status == Cbor::from("ACTIVE")).then_some(())
     })
     .await;
     let start = cbor!({"Type" => "AT_TIMESTAMP", "Timestamp" => at(1_500)}).unwrap();
-    let asked = cbor!({"ConsumerARN" => arn, "ShardId" => SHARD, "StartingPosition" => start});
-    let mut stream = client.send("SubscribeToShard", asked).await;
+    let request = cbor!({"ConsumerARN" => arn, "ShardId" => SHARD, "StartingPosition" => start});
+    let mut stream = client.send("SubscribeToShard", request).await;
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         head.push(char::from(stream.read_u8().await.unwrap()));

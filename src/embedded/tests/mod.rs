@@ -1,9 +1,9 @@
-//! Both emulators over real sockets, by raw HTTP.
+//! Calls both emulators over real sockets, in raw HTTP.
 
 mod cbor;
 mod limits;
 
-use super::shim::TAKE_OVER_AFTER;
+use super::corrections::TAKE_OVER_AFTER;
 use super::{Aws, EmbeddedError, EmbeddedSettings, serve};
 use crate::domain::Stop;
 use crate::tasks::Supervisor;
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 
 const YEAR_2100: u64 = 4_102_444_800;
 
-/// Sends one call; the answer is still to be read.
+/// Sends one request; the caller reads the response.
 async fn send(url: &str, target: &str, body: &Value) -> TcpStream {
     let version = if target.starts_with("DynamoDB") { "1.0" } else { "1.1" };
     send_bytes(url, target, &format!("application/x-amz-json-{version}"), body.to_string().as_bytes()).await
 }
 
-/// Sends one call with a body of any kind.
+/// Sends one request with a body of any content type.
 pub(super) async fn send_bytes(url: &str, target: &str, content_type: &str, body: &[u8]) -> TcpStream {
     let head = format!(
         "POST / HTTP/1.1\r\nhost: local\r\nconnection: close\r\nx-amz-target: {target}\r\nx-amz-date: 20300101T000000Z\r\n\
@@ -36,13 +36,13 @@ pub(super) async fn send_bytes(url: &str, target: &str, content_type: &str, body
     stream
 }
 
-/// Sends one call and gives status and body; a stream of events is read to its end, frames and all.
+/// Sends one request and returns status and body; an event stream is read to its end, as raw bytes.
 pub(super) async fn call(url: &str, target: &str, body: &Value) -> (u16, String) {
     let mut stream = send(url, target, body).await;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    let response = String::from_utf8_lossy(&response).into_owned();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
@@ -57,7 +57,8 @@ async fn put(url: &str, key: &str) -> String {
     kinesis(url, "PutRecord", &record).await["SequenceNumber"].as_str().unwrap().to_owned()
 }
 
-/// A stream `s` with one shard, three records, and a consumer; gives the consumer's ARN and the first record's number.
+/// Creates a stream `s` with one shard, three records and a consumer; returns the ARN of the consumer and the sequence
+/// number of the first record.
 pub(super) async fn three_records(url: &str) -> (String, String) {
     kinesis(url, "CreateStream", &json!({"StreamName": "s", "ShardCount": 1})).await;
     loop {
@@ -75,16 +76,16 @@ pub(super) async fn three_records(url: &str) -> (String, String) {
     let consumer = kinesis(url, "RegisterStreamConsumer", &consumer).await["Consumer"]["ConsumerARN"].clone();
     let consumer = consumer.as_str().unwrap().to_owned();
     loop {
-        let asked = json!({"ConsumerARN": consumer});
-        if kinesis(url, "DescribeStreamConsumer", &asked).await["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE" {
+        let request = json!({"ConsumerARN": consumer});
+        if kinesis(url, "DescribeStreamConsumer", &request).await["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE" {
             return (consumer, first);
         }
-        // The emulator makes a consumer active by its own timer.
+        // The emulator activates a consumer after a delay that tests cannot control.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// A subscription to the only shard, as far as it was read.
+/// A subscription to the only shard, with what was read from it so far.
 struct Subscription {
     stream: TcpStream,
     read: Vec<u8>,
@@ -92,11 +93,11 @@ struct Subscription {
 
 impl Subscription {
     async fn start(url: &str, consumer: &str, start: Value) -> Self {
-        let asked = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000", "StartingPosition": start});
-        Self { stream: send(url, "Kinesis_20131202.SubscribeToShard", &asked).await, read: Vec::new() }
+        let request = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000", "StartingPosition": start});
+        Self { stream: send(url, "Kinesis_20131202.SubscribeToShard", &request).await, read: Vec::new() }
     }
 
-    /// Everything so far, once this text is in it.
+    /// Reads until `text` appears; returns everything read so far.
     async fn until(&mut self, text: &str) -> String {
         within(text, async {
             loop {
@@ -104,7 +105,11 @@ impl Subscription {
                 if read.contains(text) {
                     return read;
                 }
-                assert_ne!(self.stream.read_buf(&mut self.read).await.unwrap(), 0, "it ended after {read}");
+                assert_ne!(
+                    self.stream.read_buf(&mut self.read).await.unwrap(),
+                    0,
+                    "the subscription ended after {read}"
+                );
             }
         })
         .await
@@ -120,7 +125,7 @@ pub(super) async fn start(settings: EmbeddedSettings) -> Aws {
 }
 
 #[tokio::test]
-async fn a_subscription_begins_after_the_number_it_names() {
+async fn a_subscription_after_a_sequence_number_starts_there() {
     let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, first) = three_records(&url).await;
@@ -131,33 +136,33 @@ async fn a_subscription_begins_after_the_number_it_names() {
 }
 
 #[tokio::test]
-async fn the_emulator_alone_still_drops_the_number() {
+async fn ferrokinesis_alone_still_drops_the_sequence_number() {
     let options =
         ferrokinesis::store::StoreOptions { create_stream_ms: 0, ..ferrokinesis::store::StoreOptions::default() };
     let (router, _store) = ferrokinesis::create_app(options);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let mut server = Supervisor::new();
-    server.spawn("unmended", serve::run(listener, router, Stop::new()));
+    server.spawn("ferrokinesis", serve::run(listener, router, Stop::new()));
     let (consumer, first) = three_records(&url).await;
     let after = json!({"Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": first});
     let text = Subscription::start(&url, &consumer, after).await.until("key-3").await;
-    assert_eq!(keys(&text)[0], "key-1", "the emulator is mended: take the shim for SubscribeToShard out");
+    assert_eq!(keys(&text)[0], "key-1", "ferrokinesis is fixed: remove the correction for SubscribeToShard");
     server.abort_and_join().await;
 }
 
 #[tokio::test]
-async fn a_time_after_the_last_record_begins_after_it() {
+async fn a_timestamp_after_the_last_record_starts_after_it() {
     let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, _) = three_records(&url).await;
     let at = json!({"Type": "AT_TIMESTAMP", "Timestamp": YEAR_2100});
     let mut subscription = Subscription::start(&url, &consumer, at).await;
-    // It stands where it begins once its first event came.
+    // The starting position is fixed once the first event has arrived.
     subscription.until("MillisBehindLatest").await;
-    let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000",
+    let request = json!({"StreamName": "s", "ShardId": "shardId-000000000000",
         "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": YEAR_2100});
-    let iterator = kinesis(&url, "GetShardIterator", &asked).await;
+    let iterator = kinesis(&url, "GetShardIterator", &request).await;
     put(&url, "key-4").await;
     let records = kinesis(&url, "GetRecords", &json!({"ShardIterator": iterator["ShardIterator"]})).await;
     assert_eq!(keys(&records.to_string()), ["key-4"]);
@@ -166,7 +171,7 @@ async fn a_time_after_the_last_record_begins_after_it() {
 }
 
 #[tokio::test]
-async fn a_time_before_the_first_record_begins_there() {
+async fn a_timestamp_before_the_first_record_starts_at_the_first_record() {
     let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, _) = three_records(&url).await;
@@ -177,23 +182,23 @@ async fn a_time_before_the_first_record_begins_there() {
 }
 
 #[tokio::test]
-async fn a_second_subscription_at_once_is_refused_but_a_failed_one_does_not_count() {
+async fn a_second_subscription_within_five_seconds_is_rejected_but_a_failed_one_does_not_count() {
     let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, _) = three_records(&url).await;
     let position = |position: &str| json!({"Type": position});
-    // A round that took as long as a subscription is protected proves nothing.
-    within("a round in time", async {
+    // On a slow machine 5 s may pass before the second subscription; then the test tries again.
+    within("an attempt that is fast enough", async {
         loop {
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut bad = Subscription::start(&url, &consumer, position("AT_SEQUENCE_NUMBER")).await;
             bad.until("InvalidArgumentException").await;
             let mut first = Subscription::start(&url, &consumer, position("TRIM_HORIZON")).await;
             let first = first.until("\r\n").await;
             let mut second = Subscription::start(&url, &consumer, position("TRIM_HORIZON")).await;
             let second = second.until("}").await;
-            if begun.elapsed() < TAKE_OVER_AFTER {
-                assert!(first.starts_with("HTTP/1.1 200"), "the one that failed does not count: {first}");
+            if started.elapsed() < TAKE_OVER_AFTER {
+                assert!(first.starts_with("HTTP/1.1 200"), "a failed subscription does not count: {first}");
                 assert!(second.starts_with("HTTP/1.1 400") && second.contains("ResourceInUseException"), "{second}");
                 return;
             }
@@ -205,7 +210,7 @@ async fn a_second_subscription_at_once_is_refused_but_a_failed_one_does_not_coun
 }
 
 #[tokio::test]
-async fn what_is_kept_outlives_a_kill() {
+async fn stored_data_survives_a_drop_without_stop() {
     let folder = tempfile::tempdir().unwrap();
     let keep = EmbeddedSettings { keep: Some(folder.path().join("new")), ..EmbeddedSettings::default() };
     let aws = start(keep.clone()).await;
@@ -220,18 +225,18 @@ async fn what_is_kept_outlives_a_kill() {
     }
     drop(aws);
     let aws = start(keep).await;
-    let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
-    let iterator = kinesis(&aws.kinesis_url(), "GetShardIterator", &asked).await;
+    let request = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+    let iterator = kinesis(&aws.kinesis_url(), "GetShardIterator", &request).await;
     let records = kinesis(&aws.kinesis_url(), "GetRecords", &json!({"ShardIterator": iterator["ShardIterator"]})).await;
     assert_eq!(keys(&records.to_string()), ["key-1", "key-2", "key-3"]);
-    let asked = json!({"TableName": "rows", "Key": {"id": {"S": "key-1"}}});
-    let (_, text) = call(&aws.dynamodb_url(), "DynamoDB_20120810.GetItem", &asked).await;
+    let request = json!({"TableName": "rows", "Key": {"id": {"S": "key-1"}}});
+    let (_, text) = call(&aws.dynamodb_url(), "DynamoDB_20120810.GetItem", &request).await;
     assert_eq!(keys(&text), ["key-1"]);
     aws.stop().await;
 }
 
 #[tokio::test]
-async fn large_batches_are_taken() {
+async fn large_batches_are_accepted() {
     let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     three_records(&url).await;
@@ -242,7 +247,7 @@ async fn large_batches_are_taken() {
 }
 
 #[tokio::test]
-async fn http2_is_spoken_without_tls() {
+async fn http2_works_without_tls() {
     let aws = start(EmbeddedSettings::default()).await;
     let mut stream = TcpStream::connect(aws.kinesis_url().strip_prefix("http://").unwrap()).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
@@ -253,7 +258,7 @@ async fn http2_is_spoken_without_tls() {
 }
 
 #[tokio::test]
-async fn a_taken_port_and_unusable_data_are_told() {
+async fn a_taken_port_and_unusable_data_are_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     for settings in [
@@ -261,7 +266,7 @@ async fn a_taken_port_and_unusable_data_are_told() {
         EmbeddedSettings { dynamodb_port: port, ..EmbeddedSettings::default() },
     ] {
         let error = Aws::start(settings).await.unwrap_err();
-        assert!(matches!(error, EmbeddedError::PortTaken { port: told, .. } if told == port), "{error}");
+        assert!(matches!(error, EmbeddedError::PortTaken { port: reported, .. } if reported == port), "{error}");
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kinesis"), "not a folder").unwrap();
@@ -271,29 +276,29 @@ async fn a_taken_port_and_unusable_data_are_told() {
 }
 
 #[tokio::test]
-async fn a_stop_cuts_open_subscriptions_and_frees_the_ports() {
+async fn stop_closes_open_subscriptions_and_frees_the_ports() {
     let aws = start(EmbeddedSettings::default()).await;
     let url = aws.kinesis_url();
     let (consumer, _) = three_records(&url).await;
-    let asked = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000",
+    let request = json!({"ConsumerARN": consumer, "ShardId": "shardId-000000000000",
         "StartingPosition": {"Type": "TRIM_HORIZON"}});
-    let mut subscription = send(&url, "Kinesis_20131202.SubscribeToShard", &asked).await;
-    assert_ne!(subscription.read_u8().await.unwrap(), 0, "the answer has begun");
+    let mut subscription = send(&url, "Kinesis_20131202.SubscribeToShard", &request).await;
+    assert_ne!(subscription.read_u8().await.unwrap(), 0, "the response has started");
     let dynamodb = aws.dynamodb_url();
     aws.stop().await;
     let mut rest = Vec::new();
-    // Whether the socket is closed or reset is the system's choice; it must only end.
+    // The system may close or reset the socket; either is fine.
     drop(within("the subscription to end", subscription.read_to_end(&mut rest)).await);
     for url in [url, dynamodb] {
         assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.is_err());
     }
 }
 
-/// The emulator alone locks up here: its store waits with blocking locks held.
+/// ferrokinesis alone deadlocks here: its store holds blocking locks across await points.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_writers_and_a_reader_at_once_all_get_answers_and_no_record_is_passed_over() {
+async fn concurrent_writers_and_a_reader_all_get_responses_and_no_record_is_skipped() {
     const WRITERS: usize = 32;
-    const EACH: usize = 20;
+    const RECORDS_EACH: usize = 20;
     let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
     let url = aws.kinesis_url();
     three_records(&url).await;
@@ -301,15 +306,15 @@ async fn many_writers_and_a_reader_at_once_all_get_answers_and_no_record_is_pass
     for writer in 0..WRITERS {
         let url = url.clone();
         writers.spawn(format!("writer {writer}"), async move {
-            for _ in 0..EACH {
+            for _ in 0..RECORDS_EACH {
                 put(&url, "key").await;
             }
         });
     }
-    let asked = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
-    let mut iterator = kinesis(&url, "GetShardIterator", &asked).await["ShardIterator"].clone();
+    let request = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+    let mut iterator = kinesis(&url, "GetShardIterator", &request).await["ShardIterator"].clone();
     let mut seen = Vec::new();
-    while seen.len() < 3 + WRITERS * EACH {
+    while seen.len() < 3 + WRITERS * RECORDS_EACH {
         let read = kinesis(&url, "GetRecords", &json!({"ShardIterator": iterator})).await;
         let records = read["Records"].as_array().unwrap().clone();
         seen.extend(records.iter().map(|record| record["SequenceNumber"].as_str().unwrap().to_owned()));

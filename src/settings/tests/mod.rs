@@ -315,15 +315,3 @@ fn sizes_are_read_like_those_of_files() {
         assert!(flags::quantity(text).unwrap_err().contains("4Mi"), "{text}");
     }
 }
-
-#[test]
-fn every_flag_is_in_the_readme() {
-    let readme = include_str!("../../../README.md");
-    let mut commands = vec![flags::command()];
-    commands.extend(flags::command().get_subcommands().cloned());
-    for command in commands {
-        for arg in command.get_arguments().filter_map(clap::Arg::get_long) {
-            assert!(readme.contains(&format!("`--{arg}`")), "--{arg} of {} is not in README.md", command.get_name());
-        }
-    }
-}

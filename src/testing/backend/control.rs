@@ -1,35 +1,34 @@
-//! The one owner of what changes while the backend runs.
+//! The state of a running backend.
 
-use super::faults::{Fate, Faults};
+use super::error_response::ErrorResponse;
+use super::faults::{CallOutcome, Faults};
 use super::journal::Journal;
-use super::refusal::Refusal;
-use super::server::{BackendSettings, Keeping};
-use super::shards::{self, Room};
+use super::server::{BackendSettings, Recording};
+use super::shards::{self, TokenBucket};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Settings and state of a running backend.
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) settings: BackendSettings,
     state: Mutex<State>,
-    /// Whether replies wait.
+    /// Whether replies are held back.
     held: watch::Sender<bool>,
 }
 
-/// Changes under the lock only; calls hold it for as long as they write.
+/// Always behind the lock; a call holds it while it writes.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) journal: Journal,
-    dice: fastrand::Rng,
-    rooms: Vec<Room>,
+    rng: fastrand::Rng,
+    buckets: Vec<TokenBucket>,
     last_sequence: u64,
 }
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     Stored { shard: usize, sequence: u64 },
@@ -37,15 +36,14 @@ pub(super) enum Written {
     Failed,
 }
 
-/// What the caller of an operation gets.
+/// How a call ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// 200 with this body.
+    /// Status 200 with this body.
     Body(String),
-    /// An error of the service.
-    Refused(Refusal),
-    /// Nothing: the connection closes.
-    Never,
+    Error(ErrorResponse),
+    /// The connection closes without a response.
+    None,
 }
 
 impl Control {
@@ -53,35 +51,35 @@ impl Control {
         let state = State {
             faults: settings.faults.clone(),
             journal: Journal::default(),
-            dice: fastrand::Rng::with_seed(settings.seed),
-            rooms: vec![Room::default(); settings.shards.max(1)],
+            rng: fastrand::Rng::with_seed(settings.seed),
+            buckets: vec![TokenBucket::default(); settings.shards.max(1)],
             last_sequence: 0,
         };
         Self { settings, state: Mutex::new(state), held: watch::Sender::new(false) }
     }
 
-    /// Lets every reply wait, or go.
+    /// Holds back all replies, or releases them.
     pub(super) fn hold(&self, held: bool) {
         self.held.send_replace(held);
     }
 
-    /// Resolves when replies may go.
+    /// Waits while replies are held back.
     pub(super) async fn released(&self) {
         if *self.held.borrow() {
-            // The sender is ours, so this waits for the value alone.
+            // The channel cannot close, since `self` owns the sender.
             drop(self.held.subscribe().wait_for(|held| !held).await);
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has failed the test already.
+        // A panic while the lock was held has already failed the test.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keeps(&self) -> bool {
-        match self.settings.keeping {
-            Keeping::Counts => false,
-            Keeping::Everything => true,
+    pub(super) fn records_everything(&self) -> bool {
+        match self.settings.recording {
+            Recording::CountsOnly => false,
+            Recording::Everything => true,
         }
     }
 
@@ -95,51 +93,51 @@ impl Control {
 }
 
 impl State {
-    /// The refusal of an operation that is denied or unknown.
-    pub(super) fn refusal(&mut self, target: &str) -> Option<Refusal> {
+    /// The error of an operation that [`Faults`] deny or do not know.
+    pub(super) fn injected_error(&mut self, target: &str) -> Option<ErrorResponse> {
         let (service, operation) = target.rsplit_once('.').unwrap_or_default();
         let is_one_of = |operations: &[&str]| operations.contains(&operation);
-        let refusal = if is_one_of(&self.faults.denied) {
+        let error = if is_one_of(&self.faults.denied) {
             let service = service.split('_').next().unwrap_or_default().to_ascii_lowercase();
-            Refusal::denied(&format!("{service}:{operation}"))
+            ErrorResponse::denied(&format!("{service}:{operation}"))
         } else if is_one_of(&self.faults.unknown) {
-            Refusal::unknown(target)
+            ErrorResponse::unknown(target)
         } else {
             return None;
         };
         self.journal.counts.refused += 1;
-        Some(refusal)
+        Some(error)
     }
 
-    /// Draws the fate of a call; counts it if it ends badly.
-    pub(super) fn fate(&mut self) -> Fate {
-        let fate = self.faults.fate(&mut self.dice);
-        match fate {
-            Fate::Served => {}
-            Fate::Failed | Fate::Unavailable | Fate::Throttled => self.journal.counts.refused += 1,
-            Fate::ReplyLost | Fate::CallLost => self.journal.counts.lost += 1,
+    /// Draws the outcome of a call, and counts it if it is not [`CallOutcome::Served`].
+    pub(super) fn draw_outcome(&mut self) -> CallOutcome {
+        let outcome = self.faults.draw_outcome(&mut self.rng);
+        match outcome {
+            CallOutcome::Served => {}
+            CallOutcome::Failed | CallOutcome::Unavailable | CallOutcome::Throttled => self.journal.counts.refused += 1,
+            CallOutcome::ReplyLost | CallOutcome::CallLost => self.journal.counts.lost += 1,
         }
-        fate
+        outcome
     }
 
-    /// Draws whether something happens.
-    pub(super) fn draws(&mut self, share: f64) -> bool {
-        share > 0.0 && self.dice.f64() < share
+    /// Draws whether an event of this probability happens.
+    pub(super) fn draw(&mut self, probability: f64) -> bool {
+        probability > 0.0 && self.rng.f64() < probability
     }
 
-    /// Carries out one record.
+    /// Stores one record, or injects its failure.
     pub(super) fn write(&mut self, hash_key: u128, size: usize, now: Instant) -> Written {
-        let shard = shards::of(hash_key, self.rooms.len());
+        let shard = shards::index_of(hash_key, self.buckets.len());
         self.journal.counts.offered += 1;
-        let is_over = match (self.faults.shard_rate, self.rooms.get_mut(shard)) {
-            (Some(rate), Some(room)) => !room.take(rate, size, now),
+        let is_over = match (self.faults.shard_rate, self.buckets.get_mut(shard)) {
+            (Some(rate), Some(bucket)) => !bucket.try_take(rate, size, now),
             (None, _) | (_, None) => false,
         };
-        if is_over || self.draws(self.faults.entry_throttled) {
+        if is_over || self.draw(self.faults.entry_throttled) {
             self.journal.counts.throttled += 1;
             return Written::Throttled { shard };
         }
-        if self.draws(self.faults.entry_failed) {
+        if self.draw(self.faults.entry_failed) {
             self.journal.counts.failed += 1;
             return Written::Failed;
         }

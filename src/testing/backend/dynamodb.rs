@@ -1,17 +1,17 @@
-//! The operations of DynamoDB. Each table has the one key attribute `id`, a string.
+//! The operations of DynamoDB. The key of each table is the string attribute `id`.
 
 use super::control::{Control, Reply, State};
-use super::faults::Fate;
-use super::refusal::Refusal;
+use super::error_response::ErrorResponse;
+use super::faults::CallOutcome;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// AWS takes this many items in one call (API reference, `BatchWriteItem`).
-const MOST_ITEMS: usize = 25;
+/// Items in one call (API reference, `BatchWriteItem`).
+const MAX_ITEMS: usize = 25;
 
-/// The request tables of `BatchWriteItem`, entries as they are written.
+/// The request of `BatchWriteItem`, with entries as raw JSON.
 #[derive(Deserialize)]
 struct Batch<'a> {
     #[serde(rename = "RequestItems", borrow)]
@@ -20,7 +20,7 @@ struct Batch<'a> {
 
 /// `PutItem`, without conditions.
 pub(super) fn put_item(control: &Control, body: &str) -> Reply {
-    served(
+    handle(
         control,
         |state| {
             state.journal.counts.put_item += 1;
@@ -29,18 +29,18 @@ pub(super) fn put_item(control: &Control, body: &str) -> Reply {
         },
         |state| {
             state.journal.counts.stored += 1;
-            if control.keeps() {
+            if control.records_everything() {
                 let request: Value = serde_json::from_str(body).unwrap_or_default();
-                keep(state, table_name(&request), &request["Item"]);
+                store(state, table_name(&request), &request["Item"]);
             }
             "{}".to_owned()
         },
     )
 }
 
-/// `GetItem`; what was not kept is not found.
+/// `GetItem`; it finds items only with [`super::Recording::Everything`].
 pub(super) fn get_item(control: &Control, body: &str) -> Reply {
-    served(
+    handle(
         control,
         |state| {
             state.journal.counts.get_item += 1;
@@ -48,8 +48,8 @@ pub(super) fn get_item(control: &Control, body: &str) -> Reply {
         },
         |state| {
             let request: Value = serde_json::from_str(body).unwrap_or_default();
-            let place = (table_name(&request).to_owned(), request["Key"]["id"].to_string());
-            let item = state.journal.items.get(&place);
+            let key = (table_name(&request).to_owned(), request["Key"]["id"].to_string());
+            let item = state.journal.items.get(&key);
             item.map_or_else(|| "{}".to_owned(), |item| format!(r#"{{"Item":{item}}}"#))
         },
     )
@@ -58,19 +58,19 @@ pub(super) fn get_item(control: &Control, body: &str) -> Reply {
 /// `BatchWriteItem`.
 pub(super) fn batch_write_item(control: &Control, body: &str) -> Reply {
     let batch: Result<Batch<'_>, _> = serde_json::from_str(body);
-    served(
+    handle(
         control,
         |state| {
             let counts = &mut state.journal.counts;
             counts.batch_write += 1;
-            let batch = batch.as_ref().map_err(|error| Refusal::invalid(error.to_string()))?;
+            let batch = batch.as_ref().map_err(|error| ErrorResponse::invalid(error.to_string()))?;
             let entries: usize = batch.tables.values().map(Vec::len).sum();
             counts.offered += u64::try_from(entries).unwrap_or(u64::MAX);
-            if !(1..=MOST_ITEMS).contains(&entries) {
-                return Err(Refusal::invalid(format!("{entries} items, 1 to {MOST_ITEMS} are allowed")));
+            if !(1..=MAX_ITEMS).contains(&entries) {
+                return Err(ErrorResponse::invalid(format!("{entries} items, 1 to {MAX_ITEMS} are allowed")));
             }
-            if control.keeps() && has_duplicates(batch) {
-                return Err(Refusal::invalid("Provided list of item keys contains duplicates"));
+            if control.records_everything() && has_duplicates(batch) {
+                return Err(ErrorResponse::invalid("Provided list of item keys contains duplicates"));
             }
             Ok(())
         },
@@ -101,28 +101,30 @@ pub(super) fn describe_table(control: &Control, body: &str) -> Reply {
     )
 }
 
-/// Counts and checks a call, draws its fate, and carries it out if that is its fate.
-fn served(
+/// Counts and checks a call, draws its outcome, and executes the call if the outcome is a success.
+fn handle(
     control: &Control,
-    check: impl FnOnce(&mut State) -> Result<(), Refusal>,
-    carry_out: impl FnOnce(&mut State) -> String,
+    check: impl FnOnce(&mut State) -> Result<(), ErrorResponse>,
+    execute: impl FnOnce(&mut State) -> String,
 ) -> Reply {
     let mut state = control.lock();
-    if let Err(refusal) = check(&mut state) {
+    if let Err(error) = check(&mut state) {
         state.journal.counts.refused += 1;
-        return Reply::Refused(refusal);
+        return Reply::Error(error);
     }
-    let fate = state.fate();
-    if let Some(refusal) = Refusal::of(fate) {
-        return Reply::Refused(refusal);
+    let outcome = state.draw_outcome();
+    if let Some(error) = ErrorResponse::from_outcome(outcome) {
+        return Reply::Error(error);
     }
-    match fate {
-        Fate::CallLost => Reply::Never,
-        Fate::ReplyLost => {
-            drop(carry_out(&mut state));
-            Reply::Never
+    match outcome {
+        CallOutcome::CallLost => Reply::None,
+        CallOutcome::ReplyLost => {
+            drop(execute(&mut state));
+            Reply::None
         }
-        Fate::Served | Fate::Failed | Fate::Unavailable | Fate::Throttled => Reply::Body(carry_out(&mut state)),
+        CallOutcome::Served | CallOutcome::Failed | CallOutcome::Unavailable | CallOutcome::Throttled => {
+            Reply::Body(execute(&mut state))
+        }
     }
 }
 
@@ -130,17 +132,17 @@ fn write_batch(control: &Control, state: &mut State, batch: &Batch<'_>) -> BTree
     let mut unprocessed: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (table, entries) in &batch.tables {
         for entry in entries {
-            if state.draws(state.faults.unprocessed) {
+            if state.draw(state.faults.unprocessed) {
                 state.journal.counts.unprocessed += 1;
                 unprocessed.entry(table.clone()).or_default().push(value(entry));
                 continue;
             }
             state.journal.counts.stored += 1;
-            if control.keeps() {
+            if control.records_everything() {
                 let entry = value(entry);
                 match entry.get("DeleteRequest") {
-                    Some(delete) => drop(state.journal.items.remove(&place(table, &delete["Key"]))),
-                    None => keep(state, table, &entry["PutRequest"]["Item"]),
+                    Some(delete) => drop(state.journal.items.remove(&item_key(table, &delete["Key"]))),
+                    None => store(state, table, &entry["PutRequest"]["Item"]),
                 }
             }
         }
@@ -153,8 +155,8 @@ fn has_duplicates(batch: &Batch<'_>) -> bool {
     let entries = batch.tables.iter().flat_map(|(table, entries)| entries.iter().map(move |entry| (table, entry)));
     entries.into_iter().any(|(table, entry)| {
         let entry = value(entry);
-        let keyed = entry.get("DeleteRequest").map_or(&entry["PutRequest"]["Item"], |delete| &delete["Key"]);
-        !seen.insert(place(table, keyed))
+        let key_source = entry.get("DeleteRequest").map_or(&entry["PutRequest"]["Item"], |delete| &delete["Key"]);
+        !seen.insert(item_key(table, key_source))
     })
 }
 
@@ -162,12 +164,12 @@ fn value(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
-fn place(table: &str, item: &Value) -> (String, String) {
+fn item_key(table: &str, item: &Value) -> (String, String) {
     (table.to_owned(), item["id"].to_string())
 }
 
-fn keep(state: &mut State, table: &str, item: &Value) {
-    state.journal.items.insert(place(table, item), item.to_string());
+fn store(state: &mut State, table: &str, item: &Value) {
+    state.journal.items.insert(item_key(table, item), item.to_string());
 }
 
 /// The table's name, from name or ARN.

@@ -1,9 +1,9 @@
-//! What happened: counts always, records and items where a test wants to compare.
+//! Counts of calls and records, and the stored records and items for tests that compare them.
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// How often what was called, and what became of the records. Grows from zero; never reset.
+/// How often each operation was called, and the results of the records. Counts are never reset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Calls of `PutRecord`.
@@ -18,51 +18,45 @@ pub struct Counts {
     pub batch_write: u64,
     /// Calls of `DescribeStreamSummary`, `ListShards` and `DescribeTable`.
     pub described: u64,
-    /// Records and items that calls brought, repeated ones again.
+    /// Records and items in calls; a retried one counts again.
     pub offered: u64,
-    /// Records and items stored.
     pub stored: u64,
-    /// Records refused by a rate or a draw, one by one.
+    /// Records rejected one by one, by the rate limit of a shard or by an injected fault.
     pub throttled: u64,
-    /// Records failed by a draw, one by one.
+    /// Records failed one by one by an injected fault.
     pub failed: u64,
-    /// Entries of `BatchWriteItem` given back unprocessed.
+    /// Entries of `BatchWriteItem` returned as unprocessed.
     pub unprocessed: u64,
-    /// Calls refused as a whole.
+    /// Calls rejected as a whole.
     pub refused: u64,
-    /// Calls whose connection was closed without an answer.
+    /// Calls whose connection was closed without a response.
     pub lost: u64,
     /// Bytes of all bodies.
     pub bytes: u64,
 }
 
 impl Counts {
-    /// Calls that write, answered or not.
+    /// Calls that write, with or without a response.
     #[must_use]
     pub const fn writes(&self) -> u64 {
         self.put_record + self.put_records + self.put_item + self.batch_write
     }
 }
 
-/// A record that is in the stream.
+/// A record in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptRecord {
-    /// Name of its shard.
+pub struct BackendRecord {
     pub shard: String,
-    /// The number it was given.
     pub sequence: String,
-    /// Its partition key.
     pub partition_key: String,
-    /// Its payload.
     pub data: Bytes,
 }
 
-/// What was kept.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     pub(super) counts: Counts,
-    /// In the order stored; empty unless the backend keeps.
-    pub(super) records: Vec<KeptRecord>,
-    /// Items as JSON texts, by table and key; empty unless the backend keeps.
+    /// In the order stored; empty unless the backend records everything.
+    pub(super) records: Vec<BackendRecord>,
+    /// Items as JSON texts, by table and key; empty unless the backend records everything.
     pub(super) items: BTreeMap<(String, String), String>,
 }

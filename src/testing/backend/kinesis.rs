@@ -1,51 +1,51 @@
 //! The operations of Kinesis.
 
 use super::control::{Control, Reply, State, Written, sequence_text};
-use super::faults::Fate;
-use super::journal::KeptRecord;
-use super::refusal::{Refusal, THROTTLED, rate_exceeded};
+use super::error_response::{ErrorResponse, THROTTLED, rate_exceeded};
+use super::faults::CallOutcome;
+use super::journal::BackendRecord;
 use super::shards;
 use super::wire::{Entry, Put, read_put};
 use std::fmt::Write as _;
 use tokio::time::Instant;
 
-/// AWS takes this many records and bytes in one call (API reference, `PutRecords`).
-const MOST_RECORDS: usize = 500;
-const MOST_BYTES: usize = 10 << 20;
-/// The most characters of a partition key.
-const LONGEST_KEY: usize = 256;
+/// Records and bytes in one call (API reference, `PutRecords`).
+const MAX_RECORDS: usize = 500;
+const MAX_BYTES: usize = 10 << 20;
+/// Characters of a partition key.
+const MAX_PARTITION_KEY: usize = 256;
 
 /// `PutRecord`.
 pub(super) fn put_record(control: &Control, body: &str) -> Reply {
     control.lock().journal.counts.put_record += 1;
-    let put = match accepted(control, body, 1) {
+    let put = match parse_put(control, body, 1) {
         Ok(put) => put,
-        Err(refusal) => return refused(control, refusal),
+        Err(error) => return reject(control, error),
     };
-    match carry_out(control, &put) {
-        Done::Written(written) => match written.first() {
+    match execute(control, &put) {
+        Ok(written) => match written.first() {
             Some(Written::Stored { shard, sequence }) => Reply::Body(format!(
                 r#"{{"SequenceNumber":"{}","ShardId":"{}"}}"#,
                 sequence_text(*sequence),
                 shards::id(*shard)
             )),
-            Some(Written::Throttled { shard }) => Reply::Refused(Refusal::throttled_shard(*shard, put.stream)),
-            Some(Written::Failed) | None => Reply::Refused(Refusal::internal()),
+            Some(Written::Throttled { shard }) => Reply::Error(ErrorResponse::throttled_shard(*shard, put.stream)),
+            Some(Written::Failed) | None => Reply::Error(ErrorResponse::internal()),
         },
-        Done::Otherwise(reply) => reply,
+        Err(reply) => reply,
     }
 }
 
 /// `PutRecords`.
 pub(super) fn put_records(control: &Control, body: &str) -> Reply {
     control.lock().journal.counts.put_records += 1;
-    let put = match accepted(control, body, MOST_RECORDS) {
+    let put = match parse_put(control, body, MAX_RECORDS) {
         Ok(put) => put,
-        Err(refusal) => return refused(control, refusal),
+        Err(error) => return reject(control, error),
     };
-    match carry_out(control, &put) {
-        Done::Written(written) => Reply::Body(results(&written, put.stream)),
-        Done::Otherwise(reply) => reply,
+    match execute(control, &put) {
+        Ok(written) => Reply::Body(results(&written, put.stream)),
+        Err(reply) => reply,
     }
 }
 
@@ -86,64 +86,63 @@ pub(super) fn list_shards(control: &Control) -> Reply {
     Reply::Body(serde_json::json!({ "Shards": shards.collect::<Vec<_>>() }).to_string())
 }
 
-enum Done {
-    Written(Vec<Written>),
-    Otherwise(Reply),
-}
-
-/// Checks the limits of a call, which AWS refuses as a whole.
-fn accepted<'a>(control: &Control, body: &'a str, most: usize) -> Result<Put<'a>, Refusal> {
-    let put = read_put(body).ok_or_else(|| Refusal::invalid("a record lacks Data or PartitionKey"))?;
-    if put.entries.len() > most {
-        return Err(Refusal::invalid(format!("{} records, {most} is the most", put.entries.len())));
+/// Parses a call and checks its limits. AWS rejects the whole call if one is exceeded.
+fn parse_put<'a>(control: &Control, body: &'a str, max_records: usize) -> Result<Put<'a>, ErrorResponse> {
+    let put = read_put(body).ok_or_else(|| ErrorResponse::invalid("a record lacks Data or PartitionKey"))?;
+    if put.entries.len() > max_records {
+        return Err(ErrorResponse::invalid(format!(
+            "{} records, at most {max_records} are allowed",
+            put.entries.len()
+        )));
     }
     let bytes: usize = put.entries.iter().map(Entry::size).sum();
-    if bytes > MOST_BYTES {
-        return Err(Refusal::invalid(format!("{bytes} bytes, {MOST_BYTES} is the most")));
+    if bytes > MAX_BYTES {
+        return Err(ErrorResponse::invalid(format!("{bytes} bytes, at most {MAX_BYTES} are allowed")));
     }
-    let largest = control.settings.max_record_size;
-    let is_too_large = |entry: &Entry<'_>| entry.size() > largest;
+    let max_size = control.settings.max_record_size;
+    let is_too_large = |entry: &Entry<'_>| entry.size() > max_size;
     let is_bad_key = |entry: &Entry<'_>| {
-        let is_short = !entry.key.is_empty() && entry.key.len() <= LONGEST_KEY;
-        !is_short && !(1..=LONGEST_KEY).contains(&entry.partition_key().chars().count())
+        let is_short = !entry.key.is_empty() && entry.key.len() <= MAX_PARTITION_KEY;
+        !is_short && !(1..=MAX_PARTITION_KEY).contains(&entry.partition_key().chars().count())
     };
     if put.entries.iter().any(is_too_large) {
-        return Err(Refusal::invalid(format!("a record has more than {largest} bytes")));
+        return Err(ErrorResponse::invalid(format!("a record has more than {max_size} bytes")));
     }
     if put.entries.iter().any(is_bad_key) {
-        return Err(Refusal::invalid("a partition key does not have 1 to 256 characters"));
+        return Err(ErrorResponse::invalid("a partition key does not have 1 to 256 characters"));
     }
     Ok(put)
 }
 
-fn refused(control: &Control, refusal: Refusal) -> Reply {
+fn reject(control: &Control, error: ErrorResponse) -> Reply {
     control.lock().journal.counts.refused += 1;
-    Reply::Refused(refusal)
+    Reply::Error(error)
 }
 
-fn carry_out(control: &Control, put: &Put<'_>) -> Done {
+/// Draws the outcome of a call and stores its records. `Err` is the reply to a call that does not succeed.
+fn execute(control: &Control, put: &Put<'_>) -> Result<Vec<Written>, Reply> {
     let poison = control.lock().faults.poison.clone();
-    if poison.is_some_and(|text| put.entries.iter().any(|entry| holds(entry, text.as_bytes()))) {
-        return Done::Otherwise(refused(control, Refusal::invalid("a record is poison")));
+    if poison.is_some_and(|text| put.entries.iter().any(|entry| contains(entry, text.as_bytes()))) {
+        return Err(reject(control, ErrorResponse::invalid("a record is poison")));
     }
     let mut state = control.lock();
-    let fate = state.fate();
-    if let Some(refusal) = Refusal::of(fate) {
-        return Done::Otherwise(Reply::Refused(refusal));
+    let outcome = state.draw_outcome();
+    if let Some(error) = ErrorResponse::from_outcome(outcome) {
+        return Err(Reply::Error(error));
     }
-    match fate {
-        Fate::CallLost => Done::Otherwise(Reply::Never),
-        Fate::ReplyLost => {
-            write_all(&mut state, put, control.keeps());
-            Done::Otherwise(Reply::Never)
+    match outcome {
+        CallOutcome::CallLost => Err(Reply::None),
+        CallOutcome::ReplyLost => {
+            write_all(&mut state, put, control.records_everything());
+            Err(Reply::None)
         }
-        Fate::Served | Fate::Failed | Fate::Unavailable | Fate::Throttled => {
-            Done::Written(write_all(&mut state, put, control.keeps()))
+        CallOutcome::Served | CallOutcome::Failed | CallOutcome::Unavailable | CallOutcome::Throttled => {
+            Ok(write_all(&mut state, put, control.records_everything()))
         }
     }
 }
 
-fn holds(entry: &Entry<'_>, text: &[u8]) -> bool {
+fn contains(entry: &Entry<'_>, text: &[u8]) -> bool {
     let payload = entry.payload().unwrap_or_default();
     !text.is_empty() && payload.windows(text.len()).any(|window| window == text)
 }
@@ -154,7 +153,7 @@ fn write_all(state: &mut State, put: &Put<'_>, keeps: bool) -> Vec<Written> {
     for entry in &put.entries {
         let written = state.write(entry.hash_key, entry.size(), now);
         if let (true, Written::Stored { shard, sequence }) = (keeps, written) {
-            state.journal.records.push(KeptRecord {
+            state.journal.records.push(BackendRecord {
                 shard: shards::id(shard),
                 sequence: sequence_text(sequence),
                 partition_key: entry.partition_key(),
@@ -199,7 +198,7 @@ fn push_result(text: &mut String, written: Written, stream: &str) {
     debug_assert!(done.is_ok());
 }
 
-/// The stream's name, from name or ARN; `stream` where the request tells neither, such as with a token.
+/// The name of the stream, from `StreamName` or `StreamARN`; `stream` if there is neither, as with `NextToken`.
 fn stream_name(body: &str) -> String {
     let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     let field = |name: &str| request[name].as_str().map(str::to_owned);

@@ -1,24 +1,24 @@
-//! A null backend: Kinesis and DynamoDB as far as writing needs them, on a loopback port, with no storage behind.
+//! A null backend: the write operations of Kinesis and DynamoDB on a loopback port, without storage.
 //!
-//! Emulators measure themselves and fail politely. This one is cheap enough to be faster than whatever is measured
-//! against it, and fails as asked: late, by the entry, by the call, by a reply that never comes, by the rate of a
-//! shard. What it says it stored can be kept, so that a test can compare it with what callers were told.
+//! It is faster than the code that a benchmark measures against it, and [`Faults`] tell it what to inject: latency,
+//! failed entries, failed calls, lost replies, throttled shards. With [`Recording::Everything`] a test can compare the
+//! records that it stored with the responses that callers got.
 //!
-//! It speaks the JSON 1.1 and 1.0 wire over HTTP/1.1 for `PutRecord`, `PutRecords`, `DescribeStreamSummary`,
-//! `ListShards`, `PutItem`, `GetItem`, `BatchWriteItem` and `DescribeTable`. Every stream and table exists; signatures
-//! are not checked. The limits of a call are (500 records, 10 MiB, the largest record, 25 items), so that a client that
-//! breaks them is found out.
+//! It implements `PutRecord`, `PutRecords`, `DescribeStreamSummary`, `ListShards`, `PutItem`, `GetItem`,
+//! `BatchWriteItem` and `DescribeTable` in AWS JSON 1.1 and 1.0 over HTTP/1.1. Every stream and table exists; signatures
+//! are not checked. The limits of a call are checked (500 records, 10 MiB, the size of a record, 25 items), so that a
+//! client that exceeds them fails.
 
 mod control;
 mod dynamodb;
+mod error_response;
 mod faults;
 mod journal;
 mod kinesis;
-mod refusal;
 mod server;
 mod shards;
 mod wire;
 
 pub use faults::{Faults, ShardRate};
-pub use journal::{Counts, KeptRecord};
-pub use server::{BackendSettings, Keeping, NullBackend};
+pub use journal::{BackendRecord, Counts};
+pub use server::{BackendSettings, NullBackend, Recording};

@@ -1,9 +1,9 @@
 //! The port, the connections, and the handle that tests hold.
 
 use super::control::{Control, Reply};
+use super::error_response::ErrorResponse;
 use super::faults::Faults;
-use super::journal::{Counts, KeptRecord};
-use super::refusal::Refusal;
+use super::journal::{BackendRecord, Counts};
 use super::{dynamodb, kinesis};
 use crate::domain::Stop;
 use crate::tasks::{Supervisor, serve_connections};
@@ -22,34 +22,39 @@ use tokio::net::{TcpListener, TcpStream};
 /// Larger reads make fewer copies of large bodies.
 const READ_BUFFER: usize = 1 << 20;
 
-/// How a backend begins.
 #[derive(Debug, Clone)]
 pub struct BackendSettings {
     /// How many equal shards each stream has; at least 1.
     pub shards: usize,
     /// The largest record, payload and key together, in bytes.
     pub max_record_size: usize,
-    /// What is kept of records and items.
-    pub keeping: Keeping,
-    /// Drives every draw.
+    /// Which records and items are stored for tests.
+    pub recording: Recording,
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// What goes wrong at first.
+    /// The faults at the start.
     pub faults: Faults,
 }
 
-/// What is kept of records and items.
+/// Which records and items are stored for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping {
-    /// Only counts; the cheap mode, for measuring.
-    Counts,
-    /// Records in the order stored, and items, for as long as the backend lives: memory grows with them.
+pub enum Recording {
+    /// None, only counts: fast enough for benchmarks.
+    CountsOnly,
+    /// All of them, until the backend is dropped.
     Everything,
 }
 
 impl Default for BackendSettings {
     /// Four shards, records of 1 MiB, only counts, no faults.
     fn default() -> Self {
-        Self { shards: 4, max_record_size: 1 << 20, keeping: Keeping::Counts, seed: 0, faults: Faults::default() }
+        Self {
+            shards: 4,
+            max_record_size: 1 << 20,
+            recording: Recording::CountsOnly,
+            seed: 0,
+            faults: Faults::default(),
+        }
     }
 }
 
@@ -92,12 +97,12 @@ impl NullBackend {
         self.address
     }
 
-    /// Misbehaves in another way from now on.
+    /// Replaces the faults.
     pub fn set(&self, faults: Faults) {
         self.control.lock().faults = faults;
     }
 
-    /// From now on calls are carried out, but their replies wait for [`NullBackend::release_replies`].
+    /// From now on calls are executed, but their replies wait for [`NullBackend::release_replies`].
     pub fn hold_replies(&self) {
         self.control.hold(true);
     }
@@ -107,20 +112,20 @@ impl NullBackend {
         self.control.hold(false);
     }
 
-    /// What happened so far.
+    /// The counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.control.lock().journal.counts
     }
 
     /// The records stored so far, in order; of each shard, ordered by sequence number. Empty unless
-    /// [`Keeping::Everything`].
+    /// [`Recording::Everything`].
     #[must_use]
-    pub fn stored(&self) -> Vec<KeptRecord> {
+    pub fn stored(&self) -> Vec<BackendRecord> {
         self.control.lock().journal.records.clone()
     }
 
-    /// The items in a table, as DynamoDB's JSON. Empty unless [`Keeping::Everything`].
+    /// The items in a table, as DynamoDB's JSON. Empty unless [`Recording::Everything`].
     #[must_use]
     pub fn items(&self, table: &str) -> Vec<String> {
         let state = self.control.lock();
@@ -151,21 +156,21 @@ async fn connection(stream: TcpStream, control: Arc<Control>) {
 
 /// No answer at all: hyper closes the connection.
 #[derive(Debug, thiserror::Error)]
-enum Silence {
-    #[error("the reply was lost on purpose")]
-    OnPurpose,
+enum NoResponse {
+    #[error("the reply was dropped as an injected fault")]
+    Injected,
     #[error("the request could not be read")]
     Unread(#[from] hyper::Error),
 }
 
-async fn answer(request: Request<Incoming>, control: Arc<Control>) -> Result<Response<Full<Bytes>>, Silence> {
+async fn answer(request: Request<Incoming>, control: Arc<Control>) -> Result<Response<Full<Bytes>>, NoResponse> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     control.lock().journal.counts.bytes += u64::try_from(body.len()).unwrap_or_default();
     let reply = match std::str::from_utf8(&body) {
-        Ok(text) => carry_out(&control, target, text),
-        Err(_) => Reply::Refused(Refusal::invalid("the body is not UTF-8")),
+        Ok(text) => execute(&control, target, text),
+        Err(_) => Reply::Error(ErrorResponse::invalid("the body is not UTF-8")),
     };
     let latency = control.latency();
     if !latency.is_zero() {
@@ -176,17 +181,17 @@ async fn answer(request: Request<Incoming>, control: Arc<Control>) -> Result<Res
         if target.starts_with("DynamoDB") { "application/x-amz-json-1.0" } else { "application/x-amz-json-1.1" };
     match reply {
         Reply::Body(body) => Ok(response(StatusCode::OK, version, body)),
-        Reply::Refused(refusal) => {
-            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-            Ok(response(status, version, refusal.body()))
+        Reply::Error(error) => {
+            let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+            Ok(response(status, version, error.body()))
         }
-        Reply::Never => Err(Silence::OnPurpose),
+        Reply::None => Err(NoResponse::Injected),
     }
 }
 
-fn carry_out(control: &Control, target: &str, body: &str) -> Reply {
-    if let Some(refusal) = control.lock().refusal(target) {
-        return Reply::Refused(refusal);
+fn execute(control: &Control, target: &str, body: &str) -> Reply {
+    if let Some(error) = control.lock().injected_error(target) {
+        return Reply::Error(error);
     }
     match target {
         "Kinesis_20131202.PutRecord" => kinesis::put_record(control, body),
@@ -197,7 +202,7 @@ fn carry_out(control: &Control, target: &str, body: &str) -> Reply {
         "DynamoDB_20120810.GetItem" => dynamodb::get_item(control, body),
         "DynamoDB_20120810.BatchWriteItem" => dynamodb::batch_write_item(control, body),
         "DynamoDB_20120810.DescribeTable" => dynamodb::describe_table(control, body),
-        _ => Reply::Refused(Refusal::unknown(target)),
+        _ => Reply::Error(ErrorResponse::unknown(target)),
     }
 }
 

@@ -1,22 +1,22 @@
-//! Reads put requests by walking from string to string, without parsing them.
+//! Reads put requests by scanning for strings, without a JSON parser, for speed.
 //!
-//! Payloads are base64, which holds no quotes: one search skips one. Nothing is decoded that nobody asks for.
+//! Payloads are base64 and contain no quotes, so one search skips a payload. It is decoded only on demand.
 
 use super::shards;
 
-/// One record of a call, as it lies in the body.
+/// One record of a call; borrows from the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
     /// The payload in base64.
     pub(super) data: &'a str,
-    /// The partition key between its quotes, escapes as they are.
+    /// The partition key with its JSON escapes.
     pub(super) key: &'a str,
-    /// Where it belongs, by `ExplicitHashKey` or the partition key's MD5.
+    /// `ExplicitHashKey`, or the MD5 of the partition key.
     pub(super) hash_key: u128,
 }
 
 impl Entry<'_> {
-    /// What counts towards limits: payload and key, in bytes.
+    /// Payload and key in bytes, as the limits count.
     pub(super) fn size(&self) -> usize {
         self.data_len() + self.key.len()
     }
@@ -31,7 +31,7 @@ impl Entry<'_> {
         base64_simd::STANDARD.decode_to_vec(self.data).ok()
     }
 
-    /// The partition key without escapes.
+    /// The partition key without JSON escapes.
     pub(super) fn partition_key(&self) -> String {
         unescaped(self.key)
     }
@@ -42,30 +42,29 @@ impl Entry<'_> {
 pub(super) struct Put<'a> {
     /// Name of the stream, or its ARN.
     pub(super) stream: &'a str,
-    /// The records in the order given.
     pub(super) entries: Vec<Entry<'a>>,
 }
 
-/// Reads a body; `None` when a record lacks payload or key, or the body is cut.
+/// Reads a body; `None` when a record lacks payload or key, or the body is incomplete.
 pub(super) fn read_put(text: &str) -> Option<Put<'_>> {
     let mut put = Put { stream: "", entries: Vec::new() };
     let (mut data, mut key, mut explicit) = (None, None, None);
-    let mut walk = Walk { text, at: 0 };
+    let mut scanner = StringScanner { text, at: 0 };
     loop {
-        let step = walk.step();
+        let step = scanner.step();
         // A brace between two strings ends the object that was being read.
         if step.gap.contains('}') && (data.is_some() || key.is_some()) {
             put.entries.push(entry(data.take()?, key.take()?, explicit.take())?);
         }
         let Some(name) = step.string else { break };
-        if !walk.is_name() {
+        if !scanner.is_name() {
             continue;
         }
         match name {
-            "Data" => data = Some(walk.value()?),
-            "PartitionKey" => key = Some(walk.value()?),
-            "ExplicitHashKey" => explicit = Some(walk.value()?),
-            "StreamName" | "StreamARN" => put.stream = walk.value()?,
+            "Data" => data = Some(scanner.value()?),
+            "PartitionKey" => key = Some(scanner.value()?),
+            "ExplicitHashKey" => explicit = Some(scanner.value()?),
+            "StreamName" | "StreamARN" => put.stream = scanner.value()?,
             _ => {}
         }
     }
@@ -85,19 +84,19 @@ fn unescaped(raw: &str) -> String {
     serde_json::from_str(&format!("\"{raw}\"")).unwrap_or_else(|_| raw.to_owned())
 }
 
-/// A walk over the strings of a JSON text.
-struct Walk<'a> {
+/// Iterates over the strings of a JSON text.
+struct StringScanner<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// What lay before the next string, and the string.
+/// The next string, and the text before it.
 struct Step<'a> {
     gap: &'a str,
     string: Option<&'a str>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> StringScanner<'a> {
     fn step(&mut self) -> Step<'a> {
         let rest = &self.text[self.at..];
         let Some(quote) = rest.find('"') else {
@@ -126,7 +125,7 @@ impl<'a> Walk<'a> {
         self.text[self.at..].trim_start().starts_with(':')
     }
 
-    /// The string that is the value of the field just read; `None` when it is none.
+    /// The value of the field just read; `None` when it is not a string.
     fn value(&mut self) -> Option<&'a str> {
         let step = self.step();
         step.string.filter(|_| step.gap.trim() == ":")
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_found_whatever_the_order_of_fields() {
+    fn records_are_found_in_any_order_of_fields() {
         let text = r#"{"Records":[{"Data":"YQ==","PartitionKey":"k \"1\""},
             {"ExplicitHashKey":"7","PartitionKey":"}","Data":""}], "StreamName" : "orders"}"#;
         let put = read_put(text).unwrap();
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn half_records_are_refused() {
+    fn incomplete_records_are_rejected() {
         for text in [
             "",
             "{}",

@@ -1,8 +1,8 @@
-//! Credentials, regions, proxies and the commands about them, against servers of our own on loopback. What depends on the
-//! environment is seen from the outside: the real program runs with an environment of the test's making and nothing else.
+//! Credentials, regions, proxies and the commands about them, against fake AWS servers on loopback. Tests that depend on
+//! environment variables run the `bindd` binary with variables that they set.
 
 mod clock;
-mod cloud;
+mod fake_aws;
 mod keys;
 mod network;
 mod probing;

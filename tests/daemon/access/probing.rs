@@ -1,14 +1,14 @@
 //! `check --connect` and `policy`, as a user sees them.
 
-use super::cloud::Cloud;
-use super::program::Bench;
+use super::fake_aws::FakeAws;
+use super::program::Program;
 use serde_json::Value;
 
 const KEYS: [(&str, &str); 2] = [("accessKey", "AKIAFILE00000001"), ("secretKey", "s")];
 
-fn bench(cloud: &Cloud, more: &[(&str, &str)]) -> Bench {
-    let url = cloud.url();
-    Bench::new(&KEYS.iter().chain(more).copied().chain([("endpoint", url.as_str())]).collect::<Vec<_>>())
+fn program(fake_aws: &FakeAws, more: &[(&str, &str)]) -> Program {
+    let url = fake_aws.url();
+    Program::new(&KEYS.iter().chain(more).copied().chain([("endpoint", url.as_str())]).collect::<Vec<_>>())
 }
 
 /// Call and result of each row.
@@ -23,21 +23,21 @@ fn row(call: &str, result: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn an_output_is_tried_without_writing() {
-    let cloud = Cloud::start().await;
-    let (code, report) = bench(&cloud, &[]).probe().await;
+async fn an_output_is_checked_without_writing() {
+    let fake_aws = FakeAws::start().await;
+    let (code, report) = program(&fake_aws, &[]).probe().await;
     assert_eq!(code, 0);
     let expected =
         [row("DescribeStreamSummary", "ok"), row("PutRecord (dry run)", "not_needed"), row("ListShards", "ok")];
     assert_eq!(rows(&report), expected);
-    assert!(cloud.calls("PutRecord").is_empty(), "an emulator might store a dry run");
-    assert!(cloud.calls("GetCallerIdentity").is_empty(), "an emulator's keys are not shown to AWS");
+    assert!(fake_aws.calls("PutRecord").is_empty(), "an emulator might store a dry run");
+    assert!(fake_aws.calls("GetCallerIdentity").is_empty(), "keys of an emulator are not sent to AWS");
 }
 
 #[tokio::test]
-async fn an_input_is_tried_with_its_leases() {
-    let cloud = Cloud::start().await;
-    let (code, report) = bench(&cloud, &[("direction", "input"), ("mode", "extended")]).probe().await;
+async fn an_input_is_checked_with_its_lease_table() {
+    let fake_aws = FakeAws::start().await;
+    let (code, report) = program(&fake_aws, &[("direction", "input"), ("mode", "extended")]).probe().await;
     let expected =
         ["DescribeStreamSummary", "ListShards", "GetShardIterator", "DescribeStreamConsumer", "DescribeTable"];
     assert_eq!((code, rows(&report)), (0, expected.map(|call| row(call, "ok")).to_vec()), "{report:#}");
@@ -45,11 +45,11 @@ async fn an_input_is_tried_with_its_leases() {
 }
 
 #[tokio::test]
-async fn what_is_denied_and_needed_fails_with_advice() {
-    let cloud = Cloud::start().await;
-    cloud.deny("GetShardIterator");
-    cloud.deny("DescribeStreamSummary");
-    let (code, report) = bench(&cloud, &[("direction", "input")]).probe().await;
+async fn a_denied_required_permission_fails_with_a_remedy() {
+    let fake_aws = FakeAws::start().await;
+    fake_aws.deny("GetShardIterator");
+    fake_aws.deny("DescribeStreamSummary");
+    let (code, report) = program(&fake_aws, &[("direction", "input")]).probe().await;
     assert_eq!(code, 1);
     let expected = [
         row("DescribeStreamSummary", "not_needed"),
@@ -62,20 +62,20 @@ async fn what_is_denied_and_needed_fails_with_advice() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable_and_wrong_keys_are_denied() {
-    let cloud = Cloud::start().await;
-    cloud.refuse("AKIAFILE00000001");
-    let (code, report) = bench(&cloud, &[]).probe().await;
+async fn a_closed_port_is_unreachable_and_wrong_keys_are_denied() {
+    let fake_aws = FakeAws::start().await;
+    fake_aws.reject_key("AKIAFILE00000001");
+    let (code, report) = program(&fake_aws, &[]).probe().await;
     assert_eq!((code, rows(&report)), (1, vec![row("DescribeStreamSummary", "denied")]), "{report:#}");
-    let nobody = Bench::new(&[KEYS[0], KEYS[1], ("endpoint", "http://127.0.0.1:1")]);
-    let (code, report) = nobody.probe().await;
+    let closed_port = Program::new(&[KEYS[0], KEYS[1], ("endpoint", "http://127.0.0.1:1")]);
+    let (code, report) = closed_port.probe().await;
     assert_eq!((code, rows(&report)), (1, vec![row("DescribeStreamSummary", "unreachable")]), "{report:#}");
 }
 
 #[tokio::test]
-async fn the_table_is_for_people() {
-    let cloud = Cloud::start().await;
-    let output = bench(&cloud, &[]).command(&["check", "--connect"]).output().await.unwrap();
+async fn the_default_report_is_a_table() {
+    let fake_aws = FakeAws::start().await;
+    let output = program(&fake_aws, &[]).command(&["check", "--connect"]).output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}");
     let lines: Vec<&str> = text.lines().collect();
@@ -88,17 +88,17 @@ async fn the_table_is_for_people() {
 }
 
 #[tokio::test]
-async fn the_policy_is_printed_alone_on_standard_output() {
-    let cloud = Cloud::start().await;
-    let output = bench(&cloud, &[]).command(&["policy"]).output().await.unwrap();
+async fn only_the_policy_is_printed_on_standard_output() {
+    let fake_aws = FakeAws::start().await;
+    let output = program(&fake_aws, &[]).command(&["policy"]).output().await.unwrap();
     let policy: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(policy["Statement"][0]["Resource"][0], "arn:aws:kinesis:eu-central-1:*:stream/orders");
     assert!(String::from_utf8_lossy(&output.stderr).contains("KMS"), "{output:?}");
-    assert!(cloud.seen().is_empty());
-    let faulty = bench(&cloud, &[("region", "eu-cental-1")]);
-    // An endpoint makes any region right; without one it is a typing error.
+    assert!(fake_aws.seen().is_empty());
+    let faulty = program(&fake_aws, &[("region", "eu-cental-1")]);
+    // With an endpoint any region is accepted; without one an unknown region is an error.
     assert_eq!(faulty.command(&["policy"]).output().await.unwrap().status.code(), Some(0));
-    let faulty = Bench::new(&[("region", "eu-cental-1")]).command(&["policy"]).output().await.unwrap();
+    let faulty = Program::new(&[("region", "eu-cental-1")]).command(&["policy"]).output().await.unwrap();
     assert_eq!((faulty.status.code(), faulty.stdout.as_slice()), (Some(1), &b""[..]));
     assert!(String::from_utf8_lossy(&faulty.stderr).contains("did you mean `eu-central-1`"), "{faulty:?}");
 }

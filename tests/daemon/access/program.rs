@@ -1,6 +1,6 @@
-//! The real program, in an environment of the test's making.
+//! Runs the `bindd` binary with component files and environment variables of a test.
 
-use super::cloud::Cloud;
+use super::fake_aws::FakeAws;
 use bindd::testing::within;
 use serde_json::Value;
 use std::fs;
@@ -9,18 +9,18 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// Component files, a home folder, and the variables that the program will see.
+/// Component files, a home folder, and environment variables for `bindd`.
 #[derive(Debug)]
-pub(crate) struct Bench {
+pub(crate) struct Program {
     pub(crate) folder: TempDir,
     variables: Vec<(String, String)>,
 }
 
-impl Bench {
-    /// One Kinesis output `orders` with these further items, in a world where the instance's metadata are off.
+impl Program {
+    /// One Kinesis output `orders` with these additional items; instance metadata are disabled.
     pub(crate) fn new(items: &[(&str, &str)]) -> Self {
-        let bench = Self { folder: TempDir::new().unwrap(), variables: Vec::new() };
-        fs::create_dir(bench.folder.path().join("components")).unwrap();
+        let program = Self { folder: TempDir::new().unwrap(), variables: Vec::new() };
+        fs::create_dir(program.folder.path().join("components")).unwrap();
         let mut list = vec![
             serde_json::json!({"name": "streamName", "value": "orders"}),
             serde_json::json!({"name": "region", "value": "eu-central-1"}),
@@ -35,8 +35,8 @@ impl Bench {
              bindings.aws.kinesis\n  version: v1\n  metadata: {}\n",
             Value::from(list)
         );
-        fs::write(bench.folder.path().join("components/orders.yaml"), text).unwrap();
-        bench.with("AWS_EC2_METADATA_DISABLED", "true")
+        fs::write(program.folder.path().join("components/orders.yaml"), text).unwrap();
+        program.with("AWS_EC2_METADATA_DISABLED", "true")
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
@@ -57,17 +57,17 @@ impl Bench {
         self.folder.path().join(path)
     }
 
-    /// The program with its words, not yet started.
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
+    /// The command with these arguments, not yet started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(words).arg("--resources-path").arg(self.path("components"));
+        command.args(arguments).arg("--resources-path").arg(self.path("components"));
         command.env_clear().env("HOME", self.folder.path()).env("PATH", "/usr/bin:/bin");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
-    /// `check --connect --json`: the exit code and the report.
+    /// Runs `check --connect --json`; returns the exit code and the report.
     pub(crate) async fn probe(&self) -> (i32, Value) {
         let run = self.command(&["check", "--connect", "--json"]).output();
         let output = within("the check to end", run).await.unwrap();
@@ -76,12 +76,13 @@ impl Bench {
         (output.status.code().unwrap(), report)
     }
 
-    /// The identity that a sound report tells; the last four letters of the key that signed are in it.
-    pub(crate) async fn identity(&self, cloud: &Cloud) -> (String, String) {
+    /// Runs a check that must succeed; returns the reported identity and the access key that signed the call. The
+    /// identity contains the last four characters of the key.
+    pub(crate) async fn identity(&self, fake_aws: &FakeAws) -> (String, String) {
         let (code, report) = self.probe().await;
         let identity = report["access"][0]["identity"].as_str().unwrap_or_default().to_owned();
         assert_eq!(code, 0, "{report:#}");
-        let signed = cloud.calls("DescribeStreamSummary").pop().unwrap().key;
+        let signed = fake_aws.calls("DescribeStreamSummary").pop().unwrap().key;
         assert!(identity.contains(&format!("…{}", &signed[signed.len() - 4..])), "{identity} but {signed}");
         (identity, signed)
     }

@@ -1,7 +1,7 @@
-//! A stream that has no room for the consumer of enhanced fan-out.
+//! A stream that has reached its limit of registered consumers.
 
-use super::cloud::Cloud;
-use super::program::Bench;
+use super::fake_aws::FakeAws;
+use super::program::Program;
 use super::unavailable::FLAGS;
 use bindd::aws::kinesis::FanOut;
 use bindd::aws::{self, ConnectionSettings, StaticCredentials};
@@ -10,10 +10,10 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 
 #[tokio::test]
-async fn a_consumer_is_registered_as_soon_as_there_is_room() {
+async fn the_registration_of_a_consumer_is_retried() {
     for code in ["LimitExceededException", "ResourceInUseException", "ThrottlingException"] {
-        let cloud = Cloud::start().await;
-        cloud.refuses_consumers(code, 2);
+        let fake_aws = FakeAws::start().await;
+        fake_aws.reject_consumers(code, 2);
         let keys = StaticCredentials {
             access_key: "AKIAFILE00000001".to_owned(),
             secret_key: "s".into(),
@@ -21,24 +21,24 @@ async fn a_consumer_is_registered_as_soon_as_there_is_room() {
         };
         let settings = ConnectionSettings {
             region: Some("eu-central-1".to_owned()),
-            endpoint: Some(cloud.url()),
+            endpoint: Some(fake_aws.url()),
             credentials: Some(keys),
             ..ConnectionSettings::default()
         };
         let connection = aws::connect(&settings).await.unwrap();
         let fan_out = FanOut::register(&connection, "orders".parse().unwrap(), "shop").await.unwrap();
         assert!(fan_out.consumer_arn().ends_with("consumer/shop:1"));
-        assert_eq!(cloud.calls("RegisterStreamConsumer").len(), 3, "{code}");
-        assert_eq!(cloud.calls("DescribeStreamSummary").len(), 1, "{code}");
+        assert_eq!(fake_aws.calls("RegisterStreamConsumer").len(), 3, "{code}");
+        assert_eq!(fake_aws.calls("DescribeStreamSummary").len(), 1, "{code}");
     }
 }
 
 #[tokio::test]
-async fn the_first_refusal_at_the_limit_is_logged_with_a_remedy() {
-    let cloud = Cloud::start().await;
-    cloud.refuses_consumers("LimitExceededException", usize::MAX);
-    let url = cloud.url();
-    let bench = Bench::new(&[
+async fn the_first_rejection_at_the_limit_is_logged_with_a_remedy() {
+    let fake_aws = FakeAws::start().await;
+    fake_aws.reject_consumers("LimitExceededException", usize::MAX);
+    let url = fake_aws.url();
+    let program = Program::new(&[
         ("accessKey", "AKIAFILE00000001"),
         ("secretKey", "s"),
         ("endpoint", &url),
@@ -46,13 +46,13 @@ async fn the_first_refusal_at_the_limit_is_logged_with_a_remedy() {
         ("mode", "extended"),
         ("consumerName", "shop"),
     ]);
-    // The app: all that is asked of it is a port that takes connections.
+    // The app only needs a port that accepts connections.
     let app = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = app.local_addr().unwrap().port().to_string();
-    let log = bench.path("log");
-    let mut command = bench.command(&FLAGS);
+    let log = program.path("log");
+    let mut command = program.command(&FLAGS);
     let mut child = command.args(["--app-port", &port]).stderr(File::create(&log).unwrap()).spawn().unwrap();
-    let line = until("the refusal to be logged", async || {
+    let line = until("the rejection to be logged", async || {
         let text = fs::read_to_string(&log).unwrap();
         text.lines().find(|line| line.contains("stream consumer was not registered")).map(str::to_owned)
     })

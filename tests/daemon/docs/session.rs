@@ -7,7 +7,7 @@
 use super::page::{Page, pages, root};
 use super::shell::{self, Command, Variables};
 use super::yaml;
-use crate::calls::{self, Answer, send_bytes};
+use crate::calls::{self, Response as Answer, send_bytes};
 use crate::fakes::RecordingApp;
 use bindd::daemon::{self, Running};
 use bindd::dev::Emulators;

@@ -1,4 +1,4 @@
-//! An app that remembers what it was sent and answers as it is told.
+//! An app that records its requests and responds as a test sets.
 
 use bindd::testing::within;
 use bytes::Bytes;
@@ -14,14 +14,14 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How the app treats the next event.
+/// How the app handles the next event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// Answers with this status at once.
-    Answer(u16),
-    /// Takes the event and answers only once the behaviour is another.
+    /// Responds with this status.
+    Respond(u16),
+    /// Responds only once the behaviour changes.
     Hold,
-    /// Takes the event and closes the connection without an answer.
+    /// Closes the connection without a response.
     Disconnect,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Event {
     pub(crate) route: String,
     pub(crate) body: Bytes,
     pub(crate) headers: HeaderMap,
-    /// Whether it was answered with 2xx.
+    /// Whether the response was 2xx.
     pub(crate) accepted: bool,
 }
 
@@ -47,22 +47,22 @@ impl Event {
 }
 
 #[derive(Debug)]
-struct Memory {
+struct State {
     events: Mutex<Vec<Event>>,
     probes: Mutex<Vec<String>>,
     seen: watch::Sender<usize>,
     behaviour: watch::Sender<Behaviour>,
     /// Status for `OPTIONS`.
-    wanted: watch::Sender<u16>,
+    probe_status: watch::Sender<u16>,
 }
 
-/// The app. Keeps its port and its memory when it is stopped and started again.
+/// The app. It keeps its port and its recorded events when it is stopped and started again.
 #[derive(Debug)]
 pub(crate) struct RecordingApp {
     address: SocketAddr,
-    /// Keeps others from the port while the app does not listen.
+    /// Reserves the port while the app does not listen.
     _reserved: TcpSocket,
-    memory: Arc<Memory>,
+    state: Arc<State>,
     server: JoinSet<()>,
 }
 
@@ -71,14 +71,14 @@ impl RecordingApp {
     pub(crate) async fn start() -> Self {
         let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = reserved.local_addr().unwrap();
-        let memory = Arc::new(Memory {
+        let state = Arc::new(State {
             events: Mutex::default(),
             probes: Mutex::default(),
             seen: watch::Sender::new(0),
-            behaviour: watch::Sender::new(Behaviour::Answer(200)),
-            wanted: watch::Sender::new(200),
+            behaviour: watch::Sender::new(Behaviour::Respond(200)),
+            probe_status: watch::Sender::new(200),
         });
-        let mut app = Self { address, _reserved: reserved, memory, server: JoinSet::new() };
+        let mut app = Self { address, _reserved: reserved, state, server: JoinSet::new() };
         app.start_again().await;
         app
     }
@@ -87,22 +87,21 @@ impl RecordingApp {
         self.address
     }
 
-    /// From now on.
     pub(crate) fn behave(&self, behaviour: Behaviour) {
-        self.memory.behaviour.send_replace(behaviour);
+        self.state.behaviour.send_replace(behaviour);
     }
 
-    /// Answers `OPTIONS` with this status from now on.
+    /// Sets the status of responses to `OPTIONS`.
     pub(crate) fn answer_probes(&self, status: u16) {
-        self.memory.wanted.send_replace(status);
+        self.state.probe_status.send_replace(status);
     }
 
-    /// Routes asked for by `OPTIONS`, in order.
+    /// Routes of `OPTIONS` requests, in order.
     pub(crate) fn probes(&self) -> Vec<String> {
-        lock(&self.memory.probes).clone()
+        lock(&self.state.probes).clone()
     }
 
-    /// Stops serving and cuts every connection.
+    /// Stops serving and closes every connection.
     pub(crate) async fn stop(&mut self) {
         self.server.shutdown().await;
     }
@@ -112,9 +111,9 @@ impl RecordingApp {
         self.serve(socket(self.address).listen(1_024).unwrap());
     }
 
-    /// Everything that was delivered so far, in order of arrival.
+    /// All events so far, in order of arrival.
     pub(crate) fn events(&self) -> Vec<Event> {
-        lock(&self.memory.events).clone()
+        lock(&self.state.events).clone()
     }
 
     /// Texts of the accepted events, in order of arrival.
@@ -122,10 +121,10 @@ impl RecordingApp {
         self.events().iter().filter(|event| event.accepted).map(Event::text).collect()
     }
 
-    /// Waits until the events so far fulfil a condition.
-    pub(crate) async fn until(&self, what: &str, mut fulfilled: impl FnMut(&[Event]) -> bool) {
-        let mut seen = self.memory.seen.subscribe();
-        let waiting = seen.wait_for(|_| fulfilled(&lock(&self.memory.events)));
+    /// Waits until the events so far meet a condition.
+    pub(crate) async fn until(&self, what: &str, mut is_met: impl FnMut(&[Event]) -> bool) {
+        let mut seen = self.state.seen.subscribe();
+        let waiting = seen.wait_for(|_| is_met(&lock(&self.state.events)));
         drop(within(what, waiting).await.unwrap());
     }
 
@@ -139,16 +138,16 @@ impl RecordingApp {
     }
 
     fn serve(&mut self, listener: TcpListener) {
-        let memory = Arc::clone(&self.memory);
+        let state = Arc::clone(&self.state);
         self.server.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let memory = Arc::clone(&memory);
-                let service = service_fn(move |request| answer(Arc::clone(&memory), request));
+                let state = Arc::clone(&state);
+                let service = service_fn(move |request| respond(Arc::clone(&state), request));
                 connections.spawn(async move {
                     let connection = hyper::server::conn::http1::Builder::new();
-                    // A client that leaves is no failure of the app.
+                    // A client may close the connection.
                     drop(connection.serve_connection(TokioIo::new(stream), service).await);
                 });
             }
@@ -156,35 +155,35 @@ impl RecordingApp {
     }
 }
 
-async fn answer(memory: Arc<Memory>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let route = parts.uri.path().trim_start_matches('/').to_owned();
     if parts.method == Method::OPTIONS {
-        lock(&memory.probes).push(route);
-        let wanted = *memory.wanted.borrow();
-        return Ok(empty(wanted));
+        lock(&state.probes).push(route);
+        let status = *state.probe_status.borrow();
+        return Ok(empty(status));
     }
-    // A body that breaks off is a delivery that never was.
+    // An incomplete body is not a delivery.
     let Ok(body) = body.collect().await else { return Ok(empty(400)) };
-    let place = {
-        let mut events = lock(&memory.events);
+    let index = {
+        let mut events = lock(&state.events);
         events.push(Event { route, body: body.to_bytes(), headers: parts.headers, accepted: false });
         events.len() - 1
     };
-    memory.seen.send_modify(|seen| *seen += 1);
-    let mut behaviour = memory.behaviour.subscribe();
-    let decided = *behaviour.wait_for(|behaviour| *behaviour != Behaviour::Hold).await.unwrap();
-    let status = match decided {
-        Behaviour::Answer(status) => status,
+    state.seen.send_modify(|seen| *seen += 1);
+    let mut changes = state.behaviour.subscribe();
+    let behaviour = *changes.wait_for(|behaviour| *behaviour != Behaviour::Hold).await.unwrap();
+    let status = match behaviour {
+        Behaviour::Respond(status) => status,
         Behaviour::Disconnect => return Err(io::ErrorKind::ConnectionAborted.into()),
-        Behaviour::Hold => unreachable!("waited for its end"),
+        Behaviour::Hold => unreachable!("`wait_for` skips it"),
     };
-    lock(&memory.events)[place].accepted = (200..300).contains(&status);
-    memory.seen.send_modify(|seen| *seen += 1);
+    lock(&state.events)[index].accepted = (200..300).contains(&status);
+    state.seen.send_modify(|seen| *seen += 1);
     Ok(empty(status))
 }
 
-/// A socket bound to an address that others of this app may share.
+/// A socket bound to an address that other sockets of this app may share.
 fn socket(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();

@@ -1,4 +1,4 @@
-//! Stand-ins for what is around a sidecar.
+//! Fakes of what a sidecar talks to.
 
 mod app;
 

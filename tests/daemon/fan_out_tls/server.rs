@@ -67,8 +67,8 @@ impl Server {
                 let (acceptor, seen, script, ahead) = (acceptor.clone(), seen.clone(), script.clone(), ahead.clone());
                 tokio::spawn(async move {
                     let socket = acceptor.accept(socket).await.unwrap();
-                    let answer = |request| at_its_time(request, seen.clone(), script.clone(), ahead.clone());
-                    let service = hyper::service::service_fn(answer);
+                    let response = |request| at_its_time(request, seen.clone(), script.clone(), ahead.clone());
+                    let service = hyper::service::service_fn(response);
                     let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                     // The end of a connection is the client's business.
                     drop(builder.serve_connection(TokioIo::new(socket), service).await);
@@ -109,14 +109,14 @@ async fn at_its_time(
         let refused = Response::builder().status(400).header("content-type", "application/x-amz-json-1.1");
         refused.body(BodyExt::boxed_unsync(body)).unwrap()
     } else {
-        answer(request, asked, script).await?
+        response(request, asked, script).await?
     };
     let date = DateTime::from_secs(now).fmt(Format::HttpDate).unwrap();
     response.headers_mut().insert("date", date.parse().unwrap());
     Ok(response)
 }
 
-async fn answer(
+async fn response(
     request: Request<Incoming>,
     asked: Asked,
     script: Arc<Script>,

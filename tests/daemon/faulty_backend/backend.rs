@@ -1,6 +1,6 @@
-//! The null backend itself, asked by the AWS SDK.
+//! The null backend, called by the AWS SDK.
 
-use super::world::{dynamodb_client, keeping, kinesis_client};
+use super::environment::{dynamodb_client, kinesis_client, recording_backend};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::Blob;
@@ -14,8 +14,8 @@ fn entries(count: usize) -> Vec<PutRecordsRequestEntry> {
 }
 
 #[tokio::test]
-async fn records_are_stored_where_their_keys_lead() {
-    let backend = keeping(4).await;
+async fn records_are_stored_in_the_shards_of_their_keys() {
+    let backend = recording_backend(4).await;
     let client = kinesis_client(&backend.url());
     let shards = client.list_shards().stream_name("orders").send().await.unwrap().shards.unwrap();
     assert_eq!(shards.len(), 4);
@@ -23,44 +23,44 @@ async fn records_are_stored_where_their_keys_lead() {
         let range = shard.hash_key_range().unwrap();
         for hash_key in [range.starting_hash_key(), range.ending_hash_key()] {
             let call = client.put_record().stream_name("orders").data(Blob::new("x")).partition_key("any");
-            let answer = call.explicit_hash_key(hash_key).send().await.unwrap();
-            assert_eq!(answer.shard_id(), shard.shard_id());
+            let response = call.explicit_hash_key(hash_key).send().await.unwrap();
+            assert_eq!(response.shard_id(), shard.shard_id());
         }
     }
-    let answer = client.put_records().stream_name("orders").set_records(Some(entries(500))).send().await.unwrap();
-    assert_eq!((answer.failed_record_count(), answer.records().len()), (Some(0), 500));
+    let response = client.put_records().stream_name("orders").set_records(Some(entries(500))).send().await.unwrap();
+    assert_eq!((response.failed_record_count(), response.records().len()), (Some(0), 500));
     let stored = backend.stored();
     assert_eq!(stored.len(), 508);
-    for (number, (told, stored)) in answer.records().iter().zip(&stored[8..]).enumerate() {
-        assert_eq!(told.sequence_number(), Some(stored.sequence.as_str()));
-        assert_eq!(told.shard_id(), Some(stored.shard.as_str()));
+    for (number, (result, stored)) in response.records().iter().zip(&stored[8..]).enumerate() {
+        assert_eq!(result.sequence_number(), Some(stored.sequence.as_str()));
+        assert_eq!(result.shard_id(), Some(stored.shard.as_str()));
         assert_eq!(stored.partition_key, format!("key \"{number}\""));
         assert_eq!(stored.data, format!("{number}"));
     }
-    assert!(stored.is_sorted_by(|a, b| a.sequence < b.sequence), "numbers of one length grow");
+    assert!(stored.is_sorted_by(|a, b| a.sequence < b.sequence), "sequence numbers increase");
     let counts = backend.counts();
     assert_eq!((counts.put_record, counts.put_records, counts.stored, counts.offered), (8, 1, 508, 508));
 }
 
 #[tokio::test]
 async fn the_stream_is_described() {
-    let backend = keeping(3).await;
+    let backend = recording_backend(3).await;
     let client = kinesis_client(&backend.url());
-    let answer = client.describe_stream_summary().stream_name("orders").send().await.unwrap();
-    let summary = answer.stream_description_summary.unwrap();
+    let response = client.describe_stream_summary().stream_name("orders").send().await.unwrap();
+    let summary = response.stream_description_summary.unwrap();
     assert_eq!((summary.stream_name(), summary.open_shard_count()), ("orders", 3));
     assert_eq!(summary.max_record_size_in_kib(), Some(1024));
 }
 
 #[tokio::test]
-async fn the_limits_of_a_call_are_kept() {
-    let backend = keeping(1).await;
+async fn the_limits_of_a_call_are_enforced() {
+    let backend = recording_backend(1).await;
     let client = kinesis_client(&backend.url());
     let large = |bytes: usize| {
         let entry = PutRecordsRequestEntry::builder().data(Blob::new(vec![0; bytes])).partition_key("k");
         entry.build().unwrap()
     };
-    for (records, is_taken) in [
+    for (records, is_accepted) in [
         (entries(500), true),
         (entries(501), false),
         (vec![large((1 << 20) - 1)], true),
@@ -68,24 +68,24 @@ async fn the_limits_of_a_call_are_kept() {
         (vec![large((1 << 20) - 1); 10], true),
         (vec![large((1 << 20) - 1); 11], false),
     ] {
-        let answer = client.put_records().stream_name("orders").set_records(Some(records)).send().await;
-        assert_eq!(answer.is_ok(), is_taken, "{answer:?}");
+        let response = client.put_records().stream_name("orders").set_records(Some(records)).send().await;
+        assert_eq!(response.is_ok(), is_accepted, "{response:?}");
     }
     assert_eq!((backend.counts().refused, backend.counts().stored), (3, 511));
 }
 
 #[tokio::test]
-async fn a_shard_above_its_rate_says_so_for_each_record() {
-    let backend = keeping(1).await;
+async fn a_shard_above_its_rate_throttles_record_by_record() {
+    let backend = recording_backend(1).await;
     let rate = ShardRate { records: 100, bytes: 1 << 20 };
     backend.set(Faults { shard_rate: Some(rate), ..Faults::default() });
     let client = kinesis_client(&backend.url());
-    let answer = client.put_records().stream_name("orders").set_records(Some(entries(300))).send().await.unwrap();
-    assert_eq!(answer.failed_record_count(), Some(200));
-    let failed = answer.records().iter().find(|record| record.error_code().is_some()).unwrap();
+    let response = client.put_records().stream_name("orders").set_records(Some(entries(300))).send().await.unwrap();
+    assert_eq!(response.failed_record_count(), Some(200));
+    let failed = response.records().iter().find(|record| record.error_code().is_some()).unwrap();
     assert_eq!(failed.error_code(), Some("ProvisionedThroughputExceededException"));
     assert!(failed.error_message().unwrap().contains("shardId-000000000000 in stream orders"));
-    // More bytes than a second's worth never fit, however slow the machine is.
+    // A record larger than one second of the limit is always throttled, even on a slow machine.
     backend.set(Faults { shard_rate: Some(ShardRate { records: 100, bytes: 10 }), ..Faults::default() });
     let large = Blob::new(vec![0; 10]);
     let error = client.put_record().stream_name("orders").data(large).partition_key("k").send().await;
@@ -94,8 +94,8 @@ async fn a_shard_above_its_rate_says_so_for_each_record() {
 }
 
 #[tokio::test]
-async fn whole_calls_fail_as_asked() {
-    let backend = keeping(1).await;
+async fn whole_calls_fail_as_configured() {
+    let backend = recording_backend(1).await;
     let client = kinesis_client(&backend.url());
     let put = || client.put_record().stream_name("orders").data(Blob::new("a poison b")).partition_key("k").send();
     let faults = Faults::default;
@@ -112,28 +112,28 @@ async fn whole_calls_fail_as_asked() {
     }
     assert_eq!(backend.counts().stored, 0);
     backend.set(Faults { call_lost: 1.0, ..faults() });
-    assert!(put().await.unwrap_err().raw_response().is_none(), "no answer");
-    assert_eq!(backend.counts().stored, 0, "a lost call did nothing");
+    assert!(put().await.unwrap_err().raw_response().is_none(), "no response");
+    assert_eq!(backend.counts().stored, 0, "a lost call is not executed");
     backend.set(Faults { reply_lost: 1.0, ..faults() });
-    assert!(put().await.unwrap_err().raw_response().is_none(), "no answer");
-    assert_eq!(backend.stored().len(), 1, "a lost reply is of a call that was carried out");
+    assert!(put().await.unwrap_err().raw_response().is_none(), "no response");
+    assert_eq!(backend.stored().len(), 1, "a call with a lost reply is executed");
     backend.set(faults());
     assert!(put().await.is_ok());
 }
 
 #[tokio::test]
-async fn one_seed_draws_the_same_failures() {
+async fn a_seed_determines_the_failures() {
     let mut runs = Vec::new();
     for seed in [3, 3, 4] {
         let faults = Faults { entry_failed: 0.2, entry_throttled: 0.2, ..Faults::default() };
         let backend = NullBackend::start(BackendSettings { seed, faults, ..BackendSettings::default() }).await.unwrap();
         let client = kinesis_client(&backend.url());
-        let answer = client.put_records().stream_name("orders").set_records(Some(entries(500))).send().await.unwrap();
-        runs.push(answer.records().iter().map(|record| record.error_code().map(str::to_owned)).collect::<Vec<_>>());
-        let (counts, failed) = (backend.counts(), answer.failed_record_count().unwrap());
+        let response = client.put_records().stream_name("orders").set_records(Some(entries(500))).send().await.unwrap();
+        runs.push(response.records().iter().map(|record| record.error_code().map(str::to_owned)).collect::<Vec<_>>());
+        let (counts, failed) = (backend.counts(), response.failed_record_count().unwrap());
         assert!((150..250).contains(&failed), "{failed} of 500 failed");
         assert_eq!(counts.throttled + counts.failed, u64::try_from(failed).unwrap());
-        assert!(backend.stored().is_empty(), "only counts are kept");
+        assert!(backend.stored().is_empty(), "no records are stored by default");
     }
     assert_eq!(runs[0], runs[1]);
     assert_ne!(runs[0], runs[2]);
@@ -145,7 +145,7 @@ fn item(id: usize) -> HashMap<String, AttributeValue> {
 
 #[tokio::test]
 async fn items_are_put_and_found() {
-    let backend = keeping(1).await;
+    let backend = recording_backend(1).await;
     let client = dynamodb_client(&backend.url());
     let table = client.describe_table().table_name("rows").send().await.unwrap().table.unwrap();
     assert_eq!(table.key_schema()[0].attribute_name(), "id");
@@ -157,7 +157,7 @@ async fn items_are_put_and_found() {
 
 #[tokio::test]
 async fn unprocessed_items_come_back_as_they_were() {
-    let backend = keeping(1).await;
+    let backend = recording_backend(1).await;
     let client = dynamodb_client(&backend.url());
     let request = |id| {
         let put = PutRequest::builder().set_item(Some(item(id))).build().unwrap();

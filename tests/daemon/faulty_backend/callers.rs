@@ -1,4 +1,4 @@
-//! Many callers at once, each with a connection of its own that it keeps.
+//! Concurrent callers, each with its own keep-alive connection.
 
 use bindd::tasks::Supervisor;
 use bindd::testing::within;
@@ -12,12 +12,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// What one caller was told about its record.
+/// The response that a caller got for its record.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
-    /// The record.
+pub(crate) struct CallerResult {
     pub(crate) number: usize,
-    /// `None`: the connection ended before an answer.
+    /// `None` if the connection ended before a response.
     pub(crate) status: Option<StatusCode>,
     pub(crate) sequence: Option<String>,
     pub(crate) shard: Option<String>,
@@ -28,57 +27,56 @@ pub(crate) struct Told {
     pub(crate) took: Duration,
 }
 
-impl Told {
+impl CallerResult {
     pub(crate) fn is_ok(&self) -> bool {
         self.status.is_some_and(|status| status.is_success())
     }
 }
 
-/// How many callers send how many records each, one after the other.
+/// The number of callers, and the number of records that each sends one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Crowd {
+pub(crate) struct Load {
     pub(crate) callers: usize,
     pub(crate) records: usize,
 }
 
-/// Lets the crowd send to a binding. `body` gives the request of a record's number; numbers run from 0 through all
-/// callers. A caller whose connection ends stops sending.
+/// Sends a load to a binding. `body` creates the request of a record from its number; the numbers of all callers are
+/// distinct and start at 0. A caller whose connection ends stops sending.
 pub(crate) async fn send_all(
     address: SocketAddr,
     binding: &'static str,
-    crowd: Crowd,
+    load: Load,
     body: impl Fn(usize) -> String + Send + Sync + 'static,
-) -> Vec<Told> {
+) -> Vec<CallerResult> {
     let body = Arc::new(body);
     let mut callers = Supervisor::new();
-    for caller in 0..crowd.callers {
+    for caller in 0..load.callers {
         let body = Arc::clone(&body);
-        let numbers = caller * crowd.records..(caller + 1) * crowd.records;
+        let numbers = caller * load.records..(caller + 1) * load.records;
         callers.spawn(format!("caller {caller}"), async move {
             let mut connection = Caller::connect(address).await;
-            let mut told = Vec::new();
+            let mut results = Vec::new();
             for number in numbers {
-                let one = connection.send(binding, number, body(number)).await;
-                let is_over = one.status.is_none();
-                told.push(one);
-                if is_over {
+                let result = connection.send(binding, number, body(number)).await;
+                let is_closed = result.status.is_none();
+                results.push(result);
+                if is_closed {
                     break;
                 }
             }
-            told
+            results
         });
     }
-    let gathered = async {
-        let mut told = Vec::new();
+    let collected = async {
+        let mut results = Vec::new();
         while let Some(ended) = callers.next().await {
-            told.extend(ended.result.unwrap());
+            results.extend(ended.result.unwrap());
         }
-        told
+        results
     };
-    within("every caller to be answered", gathered).await
+    within("every caller to get its responses", collected).await
 }
 
-/// One caller's connection.
 struct Caller {
     address: SocketAddr,
     sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
@@ -91,12 +89,12 @@ impl Caller {
         stream.set_nodelay(true).unwrap();
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut group = Supervisor::new();
-        // How a connection ends shows in the answers.
+        // The responses show how a connection ended.
         group.spawn("connection", async move { drop(connection.await) });
         Self { address, sender, _connection: group }
     }
 
-    async fn send(&mut self, binding: &str, number: usize, body: String) -> Told {
+    async fn send(&mut self, binding: &str, number: usize, body: String) -> CallerResult {
         let request = Request::post(format!("/v1.0/bindings/{binding}"))
             .header("host", self.address.to_string())
             .body(Full::new(Bytes::from(body)))
@@ -106,16 +104,16 @@ impl Caller {
             let (parts, body) = self.sender.send_request(request).await?.into_parts();
             Ok::<_, hyper::Error>((parts, body.collect().await?.to_bytes()))
         };
-        let answer = exchange.await.ok();
+        let response = exchange.await.ok();
         let took = began.elapsed();
-        let body = answer.as_ref().map(|(_, body)| String::from_utf8_lossy(body).into_owned()).unwrap_or_default();
+        let body = response.as_ref().map(|(_, body)| String::from_utf8_lossy(body).into_owned()).unwrap_or_default();
         let header = |name: &str| {
-            let (parts, _) = answer.as_ref()?;
+            let (parts, _) = response.as_ref()?;
             Some(parts.headers.get(name)?.to_str().unwrap().to_owned())
         };
-        Told {
+        CallerResult {
             number,
-            status: answer.as_ref().map(|(parts, _)| parts.status),
+            status: response.as_ref().map(|(parts, _)| parts.status),
             sequence: header("metadata.sequencenumber"),
             shard: header("metadata.shardid"),
             attempts: header("metadata.attempts").map_or(1, |text| text.parse().unwrap()),
@@ -133,7 +131,7 @@ pub(crate) fn record(number: usize, keys: usize) -> String {
     format!(r#"{{"operation":"create","data":{{"n":{number}}},"metadata":{{"partitionKey":"key-{key}"}}}}"#)
 }
 
-/// The number of a record's payload.
+/// The record number in a payload.
 pub(crate) fn number(payload: &[u8]) -> usize {
     let value: serde_json::Value = serde_json::from_slice(payload).unwrap();
     usize::try_from(value["n"].as_u64().unwrap()).unwrap()

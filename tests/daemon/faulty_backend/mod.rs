@@ -1,17 +1,17 @@
-//! The outputs through real sockets: the whole daemon in this process, many callers, a backend that fails as asked.
-//! What callers were told is compared with what the backend stored.
+//! The outputs through real sockets: the whole daemon in this process, many callers, and a backend with injected faults.
+//! The responses to callers are compared with the stored records.
 
+mod assertions;
 mod callers;
-mod judge;
-mod world;
+mod environment;
 
 mod backend;
 mod batching;
 mod bulk;
-#[cfg(feature = "embedded")]
-mod enforced;
+mod failures;
+mod items;
 mod permission;
-mod rows;
+#[cfg(feature = "embedded")]
+mod shard_limits;
 mod shutdown;
 mod throttling;
-mod truth;

@@ -1,16 +1,16 @@
-//! The consumer engine on memory streams and leases, with lost replies, expired iterators, throttles, reshards, kills and
-//! freezes. `BINDD_SIMULATION_SEEDS` says how many seeds are tried (1,000 if unset), `BINDD_SIMULATION_FIRST` where they
-//! begin.
+//! The consumer on in-memory streams and leases, with lost replies, expired iterators, throttling, resharding, crashes and
+//! an unavailable lease store. `BINDD_SIMULATION_SEEDS` is the number of seeds (1,000 if unset), `BINDD_SIMULATION_FIRST`
+//! the first one.
 
-mod judge;
+mod invariants;
 mod ports;
-mod world;
+mod run;
 
 use super::seeds::Seeds;
 
 fn simulate_part(part: u64) {
     let seeds = Seeds::from_environment("BINDD_SIMULATION");
-    seeds.part(part).for_each(|seed| seeds.simulate(seed, world::run(seed)));
+    seeds.part(part).for_each(|seed| seeds.simulate(seed, run::run(seed)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The app of one worker, and a lease store that tells the judge of every checkpoint.
+//! The app of one worker, and a lease store that reports every checkpoint to the checker.
 
-use super::judge::Judge;
+use super::invariants::Checker;
 use async_trait::async_trait;
 use bindd::domain::{
     BindingEvent, Checkpoint, DeliveryError, EventHandler, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease,
@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Refuses, hangs and forgets to answer until it is healed.
+/// While it is faulty it rejects events, hangs, or loses responses.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
-    pub(crate) judge: Judge,
+    pub(crate) checker: Checker,
     pub(crate) worker: WorkerId,
-    pub(crate) is_bad: Arc<AtomicBool>,
+    pub(crate) is_faulty: Arc<AtomicBool>,
     pub(crate) random: Arc<Mutex<fastrand::Rng>>,
 }
 
@@ -29,25 +29,25 @@ impl App {
 impl EventHandler for App {
     async fn handle(&self, event: &BindingEvent) -> Result<(), DeliveryError> {
         let (shard, position) = (&event.origin.shard, &event.origin.position);
-        self.judge.begun(&self.worker, shard, position);
+        self.checker.delivery_started(&self.worker, shard, position);
         let target = "POST /events".to_owned();
-        let is_bad = self.is_bad.load(Ordering::Relaxed);
-        let mood = if is_bad { self.draw(20) } else { 19 };
-        let wait = match mood {
+        let is_faulty = self.is_faulty.load(Ordering::Relaxed);
+        let reaction = if is_faulty { self.draw(20) } else { 19 };
+        let wait = match reaction {
             0 => 8_000,
-            _ if is_bad => self.draw(150),
+            _ if is_faulty => self.draw(150),
             _ => self.draw(30),
         };
         tokio::time::sleep(Duration::from_millis(wait)).await;
-        match mood {
+        match reaction {
             1 => return Err(refused(500, target, None)),
             2 => {
                 return Err(refused(503, target, Some(Duration::from_secs(1))));
             }
-            _ => self.judge.accepted(shard, position),
+            _ => self.checker.accepted(shard, position),
         }
-        if mood == 3 {
-            // Accepted, but the answer is lost.
+        if reaction == 3 {
+            // Accepted, but the response is lost.
             return Err(DeliveryError::TimedOut { target, limit: Duration::from_secs(1), option: "--app-timeout" });
         }
         Ok(())
@@ -58,12 +58,11 @@ fn refused(status: u16, target: String, retry_after: Option<Duration>) -> Delive
     DeliveryError::Refused { status, target, retry_after, location: None, excerpt: None }
 }
 
-/// Tells the judge.
 #[derive(Debug)]
-pub(crate) struct WatchedLeases(pub(crate) Judge);
+pub(crate) struct CheckedLeases(pub(crate) Checker);
 
 #[async_trait]
-impl LeaseStore for WatchedLeases {
+impl LeaseStore for CheckedLeases {
     async fn prepare(&self) -> Result<(), LeaseError> {
         self.0.leases.prepare().await
     }

@@ -1,7 +1,7 @@
-//! One of many who hand in records, wait for answers, and sometimes go away.
+//! A caller that sends records, waits for results, and sometimes cancels.
 
 use super::ledger::Ledger;
-use super::plan::{Plan, Weather};
+use super::plan::{FaultMode, Plan};
 use bindd::domain::{NewRecord, PartitionKey};
 use bindd::producer::{Producer, PutOptions};
 use bindd::testing::POISON;
@@ -29,9 +29,9 @@ impl Caller {
 
     async fn round(&mut self) {
         let options = PutOptions {
-            deadline: Instant::now() + self.patience(),
+            deadline: Instant::now() + self.timeout(),
             after: None,
-            fail_if_throttled: self.random.u32(0..10) == 0 && self.plan.weather == Weather::Rough,
+            fail_if_throttled: self.random.u32(0..10) == 0 && self.plan.faults == FaultMode::Faulty,
         };
         let count = match self.random.u32(0..4) {
             0 | 1 => 1,
@@ -39,8 +39,8 @@ impl Caller {
             _ => self.random.u64(2..60),
         };
         let is_bulk = count >= 8 || self.random.bool();
-        let ids: Vec<usize> = (0..count).map(|_| self.hand_in(options.deadline)).collect();
-        let goes_away = (self.plan.weather == Weather::Rough && self.random.u32(0..8) == 0)
+        let ids: Vec<usize> = (0..count).map(|_| self.new_record(options.deadline)).collect();
+        let cancel_after = (self.plan.faults == FaultMode::Faulty && self.random.u32(0..8) == 0)
             .then(|| Duration::from_millis(self.random.u64(0..80)));
         let work = async {
             if is_bulk {
@@ -49,37 +49,37 @@ impl Caller {
                 join_all(ids.iter().map(|id| self.put(*id, options.clone()))).await;
             }
         };
-        match goes_away {
-            // Who goes away just when the answer comes has it.
+        match cancel_after {
+            // A result that arrives at the same time as the cancellation counts.
             Some(after) => tokio::time::timeout(after, work).await.unwrap_or_else(|_| self.ledger.cancelled(&ids)),
             None => work.await,
         }
     }
 
     async fn put(&self, id: usize, options: PutOptions) {
-        self.ledger.goes_alone(id);
-        let answer = self.producer.put(self.ledger.record(id), options).await;
-        self.ledger.answered(id, answer);
+        self.ledger.set_single(id);
+        let result = self.producer.put(self.ledger.record(id), options).await;
+        self.ledger.completed(id, result);
     }
 
     async fn put_all(&self, ids: &[usize], options: PutOptions) {
         let records = ids.iter().map(|id| self.ledger.record(*id)).collect();
-        let answers = self.producer.put_all(records, options).await;
-        if answers.len() != ids.len() {
-            self.ledger.accuse(format!("{} records got {} answers", ids.len(), answers.len()));
+        let results = self.producer.put_all(records, options).await;
+        if results.len() != ids.len() {
+            self.ledger.report(format!("{} records got {} results", ids.len(), results.len()));
         }
-        ids.iter().zip(answers).for_each(|(id, answer)| self.ledger.answered(*id, answer));
+        ids.iter().zip(results).for_each(|(id, result)| self.ledger.completed(*id, result));
     }
 
-    fn patience(&mut self) -> Duration {
-        match self.plan.weather {
-            Weather::Clean => Duration::from_secs(60),
-            Weather::Rough if self.random.u32(0..4) == 0 => Duration::from_millis(self.random.u64(0..300)),
-            Weather::Rough => Duration::from_millis(self.random.u64(300..10_000)),
+    fn timeout(&mut self) -> Duration {
+        match self.plan.faults {
+            FaultMode::None => Duration::from_secs(60),
+            FaultMode::Faulty if self.random.u32(0..4) == 0 => Duration::from_millis(self.random.u64(0..300)),
+            FaultMode::Faulty => Duration::from_millis(self.random.u64(300..10_000)),
         }
     }
 
-    fn hand_in(&mut self, deadline: Instant) -> usize {
+    fn new_record(&mut self, deadline: Instant) -> usize {
         let key = if self.random.u32(0..3) == 0 {
             format!("shared-{}", self.random.u64(0..3))
         } else {
@@ -91,13 +91,13 @@ impl Caller {
         let spread =
             key.bytes().fold(1_u128, |hash, byte| hash.wrapping_mul(0x1_0000_01b3_0000_0193) ^ u128::from(byte));
         let explicit_hash_key = has_hash.then_some(spread);
-        let is_rough = self.plan.weather == Weather::Rough;
-        let mark = if is_rough && self.random.u32(0..60) == 0 { POISON } else { b"record" };
-        let most = self.plan.producer.max_record_size - key.len();
+        let has_faults = self.plan.faults == FaultMode::Faulty;
+        let mark = if has_faults && self.random.u32(0..60) == 0 { POISON } else { b"record" };
+        let max = self.plan.producer.max_record_size - key.len();
         let size = match self.random.u32(0..40) {
-            0 => most,
-            1 if is_rough => most + self.random.usize(1..50),
-            _ => self.random.usize(1..=self.plan.size).min(most),
+            0 => max,
+            1 if has_faults => max + self.random.usize(1..50),
+            _ => self.random.usize(1..=self.plan.size).min(max),
         };
         self.ledger.open(self.number, deadline, |id| {
             let mut data = [mark, format!(":{id}:").as_bytes()].concat();

@@ -1,35 +1,30 @@
-//! What callers handed in and what they were told.
+//! The records of the callers, and their results.
 
 use bindd::domain::{BindingError, NewRecord};
 use bindd::producer::Written;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
-/// One record that a caller handed in. Its place in the ledger is its id, which is written into its data.
+/// A record of a caller. Its id is its index in the ledger, and part of its data.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) caller: u64,
     pub(crate) record: NewRecord,
     pub(crate) deadline: Instant,
     pub(crate) submitted: Instant,
-    /// Handed in by a call of its own, which never waits at the door.
+    /// Sent by `put`, not by `put_all`.
     pub(crate) is_single: bool,
-    pub(crate) end: End,
+    pub(crate) state: RecordState,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum End {
-    /// Nobody was told anything.
-    Open,
-    /// The caller went away.
+pub(crate) enum RecordState {
+    Pending,
     Cancelled,
-    Answered {
-        answer: Result<Written, BindingError>,
-        at: Instant,
-    },
+    Completed { result: Result<Written, BindingError>, at: Instant },
 }
 
-/// Clones are the same ledger.
+/// Clones share their entries.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     entries: Arc<Mutex<Vec<Entry>>>,
@@ -37,16 +32,23 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens an entry; `record` makes the record from its id.
+    /// Adds an entry; `record` creates the record from its id.
     pub(crate) fn open(&self, caller: u64, deadline: Instant, record: impl FnOnce(usize) -> NewRecord) -> usize {
         let submitted = Instant::now();
         let mut entries = self.entries.lock().unwrap();
         let id = entries.len();
-        entries.push(Entry { caller, record: record(id), deadline, submitted, is_single: false, end: End::Open });
+        entries.push(Entry {
+            caller,
+            record: record(id),
+            deadline,
+            submitted,
+            is_single: false,
+            state: RecordState::Pending,
+        });
         id
     }
 
-    pub(crate) fn goes_alone(&self, id: usize) {
+    pub(crate) fn set_single(&self, id: usize) {
         self.entries.lock().unwrap()[id].is_single = true;
     }
 
@@ -54,25 +56,27 @@ impl Ledger {
         self.entries.lock().unwrap()[id].record.clone()
     }
 
-    pub(crate) fn answered(&self, id: usize, answer: Result<Written, BindingError>) {
-        let before =
-            std::mem::replace(&mut self.entries.lock().unwrap()[id].end, End::Answered { answer, at: Instant::now() });
-        if !matches!(before, End::Open) {
-            self.accuse(format!("record {id} was answered although it was {before:?}"));
+    pub(crate) fn completed(&self, id: usize, result: Result<Written, BindingError>) {
+        let before = std::mem::replace(
+            &mut self.entries.lock().unwrap()[id].state,
+            RecordState::Completed { result, at: Instant::now() },
+        );
+        if !matches!(before, RecordState::Pending) {
+            self.report(format!("record {id} got a result although it was {before:?}"));
         }
     }
 
-    /// The caller goes away from those that are still open.
+    /// Marks the records without a result as cancelled.
     pub(crate) fn cancelled(&self, ids: &[usize]) {
         let mut entries = self.entries.lock().unwrap();
         for id in ids {
-            if matches!(entries[*id].end, End::Open) {
-                entries[*id].end = End::Cancelled;
+            if matches!(entries[*id].state, RecordState::Pending) {
+                entries[*id].state = RecordState::Cancelled;
             }
         }
     }
 
-    pub(crate) fn accuse(&self, fault: String) {
+    pub(crate) fn report(&self, fault: String) {
         self.fault.lock().unwrap().get_or_insert(fault);
     }
 

@@ -1,45 +1,44 @@
-//! The producer engine against a model stream: every answer is compared with what the stream holds.
-//! `BINDD_OUTPUT_SIMULATION_SEEDS` says how many seeds are tried (1,000 if unset), `BINDD_OUTPUT_SIMULATION_FIRST` where
-//! they begin.
+//! The producer against a model stream: every result is compared with the records in the stream.
+//! `BINDD_OUTPUT_SIMULATION_SEEDS` is the number of seeds (1,000 if unset), `BINDD_OUTPUT_SIMULATION_FIRST` the first one.
 
 mod caller;
-mod judge;
+mod invariants;
 mod ledger;
 mod overload;
 mod plan;
-mod world;
+mod run;
 
 use super::seeds::Seeds;
-use judge::Tally;
+use invariants::Coverage;
 
-/// With so many seeds everything that can happen has happened.
-const ENOUGH: u64 = 400;
+/// From this number of seeds on, each event of [`Coverage`] must have happened.
+const MIN_SEEDS: u64 = 400;
 
 fn simulate_part(part: u64) {
     let seeds = Seeds::from_environment("BINDD_OUTPUT_SIMULATION");
-    let mut sum = Tally::default();
-    seeds.part(part).for_each(|seed| sum.add(seeds.simulate(seed, world::run(seed))));
-    if seeds.count >= ENOUGH {
-        assert_eq!(sum.missing(), Vec::<&str>::new(), "the simulation does not try enough: {sum:?}");
+    let mut sum = Coverage::default();
+    seeds.part(part).for_each(|seed| sum.add(seeds.simulate(seed, run::run(seed))));
+    if seeds.count >= MIN_SEEDS {
+        assert_eq!(sum.missing(), Vec::<&str>::new(), "the simulation does not cover enough: {sum:?}");
     }
 }
 
 #[test]
-fn every_answer_is_true_first_quarter() {
+fn results_agree_with_the_stream_first_quarter() {
     simulate_part(0);
 }
 
 #[test]
-fn every_answer_is_true_second_quarter() {
+fn results_agree_with_the_stream_second_quarter() {
     simulate_part(1);
 }
 
 #[test]
-fn every_answer_is_true_third_quarter() {
+fn results_agree_with_the_stream_third_quarter() {
     simulate_part(2);
 }
 
 #[test]
-fn every_answer_is_true_fourth_quarter() {
+fn results_agree_with_the_stream_fourth_quarter() {
     simulate_part(3);
 }

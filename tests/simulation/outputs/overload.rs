@@ -1,4 +1,4 @@
-//! More than the shards take, for a while: what they take is used, and who is let in is served.
+//! A load above the rate limit of the shards: the limit is used up, and admitted records are stored.
 
 use bindd::domain::{BindingError, NewRecord, Outcome, PartitionKey};
 use bindd::producer::{Ports, Producer, ProducerSettings, PutOptions, Written};
@@ -10,25 +10,25 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const SHARDS: u32 = 4;
-/// What a shard takes in a second: a tenth of what AWS gives, so that the test is quick.
+/// Records a second for each shard: a tenth of the limit in AWS, so that the test is fast.
 const RATE: u32 = 100;
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Until the bursts are used up that shard and limiter begin with.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Until the initial bursts of shards and limiter are used up.
 const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_secs(20);
 
-type Answer = (Instant, Result<Written, BindingError>);
+type CallResult = (Instant, Result<Written, BindingError>);
 
-/// What the callers of the measured time were told.
+/// The results of the calls in the measured time.
 #[derive(Debug, Default)]
-struct Told {
+struct Totals {
     stored: u32,
-    refused: u32,
+    rejected: u32,
     failed: u32,
     ambiguous: u32,
 }
 
-async fn offer(times: u32) -> (Told, f64) {
+async fn offer(times: u32) -> (Totals, f64) {
     let sink = ModelSink::new(SinkSettings {
         shards: SHARDS,
         records_per_second: RATE,
@@ -48,7 +48,7 @@ async fn offer(times: u32) -> (Told, f64) {
         metrics: Metrics::new().output("orders"),
     };
     let producer = Arc::new(Producer::start(settings, ports));
-    let (mut callers, mut told) = (Supervisor::<Answer>::new(), Told::default());
+    let (mut callers, mut totals) = (Supervisor::<CallResult>::new(), Totals::default());
     let began = Instant::now();
     let (from, until) = (began + WARM_UP, began + WARM_UP + MEASURED);
     let pause = Duration::from_secs(1) / (SHARDS * RATE * times);
@@ -60,17 +60,17 @@ async fn offer(times: u32) -> (Told, f64) {
         }
         tokio::time::sleep_until(due).await;
         let (producer, key) = (Arc::clone(&producer), random.u64(..));
-        callers.spawn("caller", async move { (due, producer.put(record(key), patient(due)).await) });
+        callers.spawn("caller", async move { (due, producer.put(record(key), options(due)).await) });
         while let Some(Some(ended)) = futures_util::FutureExt::now_or_never(callers.next()) {
-            told.count(ended.result.unwrap(), from);
+            totals.count(ended.result.unwrap(), from);
         }
     }
     while let Some(ended) = callers.next().await {
-        told.count(ended.result.unwrap(), from);
+        totals.count(ended.result.unwrap(), from);
     }
     producer.close().await;
     let goodput = sink.stored().iter().filter(|stored| (from..until).contains(&stored.at)).count();
-    (told, goodput as f64 / (f64::from(SHARDS * RATE) * MEASURED.as_secs_f64()))
+    (totals, goodput as f64 / (f64::from(SHARDS * RATE) * MEASURED.as_secs_f64()))
 }
 
 fn record(key: u64) -> NewRecord {
@@ -78,38 +78,38 @@ fn record(key: u64) -> NewRecord {
     NewRecord { data: "x".into(), partition_key: Some(partition_key), explicit_hash_key: None }
 }
 
-fn patient(now: Instant) -> PutOptions {
-    PutOptions { deadline: now + PATIENCE, after: None, fail_if_throttled: false }
+fn options(now: Instant) -> PutOptions {
+    PutOptions { deadline: now + TIMEOUT, after: None, fail_if_throttled: false }
 }
 
-impl Told {
-    fn count(&mut self, (due, answer): Answer, from: Instant) {
+impl Totals {
+    fn count(&mut self, (due, result): CallResult, from: Instant) {
         if due < from {
             return;
         }
-        match answer {
+        match result {
             Ok(_) => self.stored += 1,
             Err(error) if error.outcome() == Outcome::Unknown => self.ambiguous += 1,
             Err(error) if error.details().iter().any(|(key, _)| *key == "attempts") => self.failed += 1,
-            Err(_) => self.refused += 1,
+            Err(_) => self.rejected += 1,
         }
     }
 }
 
-fn runs(times: u32) {
+fn assert_goodput(times: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let (told, goodput) = runtime.block_on(offer(times));
-    assert!(goodput >= 0.95, "{:.1} % of what the shards take was stored: {told:?}", goodput * 100.0);
-    assert!(told.ambiguous + told.failed <= told.stored / 100, "who is let in is served: {told:?}");
-    assert!(told.refused >= told.stored * (times - 1) / 2, "the others are turned away: {told:?}");
+    let (totals, goodput) = runtime.block_on(offer(times));
+    assert!(goodput >= 0.95, "{:.1} % of the rate limit was stored: {totals:?}", goodput * 100.0);
+    assert!(totals.ambiguous + totals.failed <= totals.stored / 100, "admitted records are stored: {totals:?}");
+    assert!(totals.rejected >= totals.stored * (times - 1) / 2, "the other records are rejected: {totals:?}");
 }
 
 #[test]
-fn at_twice_what_the_shards_take_they_are_used() {
-    runs(2);
+fn at_twice_the_rate_limit_the_limit_is_used_up() {
+    assert_goodput(2);
 }
 
 #[test]
-fn at_ten_times_what_the_shards_take_they_are_used() {
-    runs(10);
+fn at_ten_times_the_rate_limit_the_limit_is_used_up() {
+    assert_goodput(10);
 }

@@ -1,4 +1,4 @@
-//! What one run is like, drawn from its seed.
+//! The configuration of one run, drawn from its seed.
 
 use bindd::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
@@ -8,47 +8,47 @@ use bindd::resilience::Backoff;
 use bindd::testing::{SinkFaults, SinkSettings};
 use std::time::Duration;
 
-/// Neither faults nor limits nor haste: every record must be stored, and once.
+/// With `None` there are no faults, no limits and no short timeouts: every record must be stored exactly once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weather {
-    Clean,
-    Rough,
+pub(crate) enum FaultMode {
+    None,
+    Faulty,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) weather: Weather,
+    pub(crate) faults: FaultMode,
     pub(crate) producer: ProducerSettings,
     pub(crate) sink: SinkSettings,
-    /// Whether the producer is given a directory.
+    /// Whether the producer gets a shard directory.
     pub(crate) has_directory: bool,
-    /// Records carry no key, the stream distributes them.
+    /// Records have no partition key.
     pub(crate) is_keyless: bool,
     pub(crate) callers: u64,
     pub(crate) rounds: u64,
-    /// Of each caller, beside those that all share.
+    /// Partition keys of each caller, in addition to the shared ones.
     pub(crate) keys: u64,
     /// The usual size of a payload, in bytes.
     pub(crate) size: usize,
-    /// Between two rounds of a caller, at most.
+    /// The longest pause between two rounds of a caller.
     pub(crate) pause: Duration,
     pub(crate) resharding: Option<Duration>,
-    /// The stop comes then, or after the last caller.
+    /// When the producer is closed; `None` for after the last caller.
     pub(crate) closes_after: Option<Duration>,
 }
 
 impl Plan {
     pub(crate) fn draw(random: &mut fastrand::Rng) -> Self {
-        let weather = if random.u32(0..5) == 0 { Weather::Clean } else { Weather::Rough };
-        let is_rough = weather == Weather::Rough;
+        let faults = if random.u32(0..5) == 0 { FaultMode::None } else { FaultMode::Faulty };
+        let has_faults = faults == FaultMode::Faulty;
         let is_keyless = random.u32(0..10) == 0;
-        // Few, but near the limits of a call.
+        // Few records, but near the size limit of a call.
         let is_bulky = random.u32(0..25) == 0;
         let max_record_size = if is_bulky { 1 << 20 } else { random.usize(600..5_000) };
-        let producer = producer(random, weather, is_keyless, max_record_size);
+        let producer = producer(random, faults, is_keyless, max_record_size);
         Self {
-            weather,
-            sink: sink(random, weather, max_record_size),
+            faults,
+            sink: sink(random, faults, max_record_size),
             producer,
             has_directory: random.u32(0..4) > 0,
             is_keyless,
@@ -57,15 +57,15 @@ impl Plan {
             keys: random.u64(1..4),
             size: if is_bulky { 400_000 } else { random.usize(20..300) },
             pause: Duration::from_millis(random.u64(0..500)),
-            resharding: (is_rough && random.bool()).then(|| Duration::from_millis(random.u64(100..2_000))),
-            closes_after: (is_rough && random.bool()).then(|| Duration::from_millis(random.u64(0..3_000))),
+            resharding: (has_faults && random.bool()).then(|| Duration::from_millis(random.u64(100..2_000))),
+            closes_after: (has_faults && random.bool()).then(|| Duration::from_millis(random.u64(0..3_000))),
         }
     }
 }
 
 fn producer(
     random: &mut fastrand::Rng,
-    weather: Weather,
+    faults: FaultMode,
     is_keyless: bool,
     max_record_size: usize,
 ) -> ProducerSettings {
@@ -81,7 +81,7 @@ fn producer(
         1 => Aggregation::Key,
         _ => Aggregation::Shard,
     };
-    let is_rough = weather == Weather::Rough;
+    let has_faults = faults == FaultMode::Faulty;
     let small_queue = QueueBounds {
         bytes: random.usize(max_record_size..200_000.max(2 * max_record_size)),
         records: random.usize(1..100),
@@ -95,9 +95,9 @@ fn producer(
             _ => OrderingOnFailure::Continue,
         },
         aggregation,
-        rate_limit: if is_rough { rate_limit(random) } else { RateLimit::default() },
-        retry: if is_rough { retry(random) } else { RetryPolicy::default() },
-        queue: if is_rough && random.u32(0..3) == 0 { small_queue } else { QueueBounds::default() },
+        rate_limit: if has_faults { rate_limit(random) } else { RateLimit::default() },
+        retry: if has_faults { retry(random) } else { RetryPolicy::default() },
+        queue: if has_faults && random.u32(0..3) == 0 { small_queue } else { QueueBounds::default() },
         max_record_size,
         attempt_timeout: Duration::from_millis(random.u64(300..5_000)),
         seed: random.u64(..),
@@ -140,16 +140,16 @@ fn retry(random: &mut fastrand::Rng) -> RetryPolicy {
     }
 }
 
-fn sink(random: &mut fastrand::Rng, weather: Weather, max_record_size: usize) -> SinkSettings {
-    let is_rough = weather == Weather::Rough;
+fn sink(random: &mut fastrand::Rng, faults: FaultMode, max_record_size: usize) -> SinkSettings {
+    let has_faults = faults == FaultMode::Faulty;
     let max_latency = Duration::from_millis(random.u64(0..60));
-    let faults = if is_rough {
+    let faults = if has_faults {
         SinkFaults { calls: random.u32(0..150), entries: random.u32(0..200), max_latency }
     } else {
         SinkFaults { max_latency, ..SinkFaults::default() }
     };
-    let is_slow = is_rough && random.u32(0..3) == 0;
-    let is_narrow = is_rough && random.u32(0..6) == 0;
+    let is_slow = has_faults && random.u32(0..3) == 0;
+    let is_narrow = has_faults && random.u32(0..6) == 0;
     SinkSettings {
         shards: random.u32(1..5),
         records_per_second: if is_slow { random.u32(5..100) } else { 100_000 },

@@ -68,13 +68,11 @@ pub(super) fn check_count(cx: &TableContext, member: &str, count: usize) -> Resu
 }
 
 pub(super) fn bulk_options(cx: &TableContext, request: &Request, limits: CallLimits) -> BulkOptions {
-    let policy = &cx.options.retry.policy;
-    let no_repeat_after = policy.max_elapsed.map_or(request.deadline, |elapsed| Instant::now() + elapsed);
     BulkOptions {
         limits,
         deadline: request.deadline,
-        no_repeat_after: no_repeat_after.min(request.deadline),
-        policy: *policy,
+        started: Instant::now(),
+        retry: cx.options.retry.policy,
         seed: fastrand::u64(..),
         metrics: cx.runner.metrics.clone(),
     }

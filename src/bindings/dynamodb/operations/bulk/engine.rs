@@ -6,7 +6,7 @@
 use super::super::super::operation::Access;
 use super::schedule::{CallLimits, CallResult, EntryKeys, Schedule};
 use crate::domain::{BindingError, FailureKind, Outcome};
-use crate::resilience::RetryPolicy;
+use crate::resilience::{Idempotency, RetryPolicy, RetryState};
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -43,10 +43,9 @@ pub(super) struct BulkOptions {
     pub(super) limits: CallLimits,
     /// When every entry must have its result; never extended.
     pub(super) deadline: Instant,
-    /// No retry starts later; at most the deadline.
-    pub(super) no_repeat_after: Instant,
-    /// Applies to each entry; its `max_elapsed` is already part of `no_repeat_after`.
-    pub(super) policy: RetryPolicy,
+    pub(super) started: Instant,
+    /// Applies to each entry.
+    pub(super) retry: RetryPolicy,
     /// For the jitter of waits.
     pub(super) seed: u64,
     pub(super) metrics: OutputMetrics,
@@ -210,15 +209,22 @@ impl<R> Progress<R> {
     /// Sends entries again after a wait, or completes them with the error if that would be too late.
     fn retry(&mut self, entries: Vec<usize>, error: &BindingError) {
         let Some(made) = entries.iter().map(|entry| self.entries[*entry].attempts).max() else { return };
-        let wake = Instant::now() + self.options.policy.wait(made, self.random.f64(), error);
+        let policy = self.options.retry;
+        let wake = Instant::now() + policy.wait(made, self.random.f64(), error);
         for entry in &entries {
             self.note(*entry, error);
         }
-        let is_in_time = wake < self.options.no_repeat_after;
-        let may_retry =
-            |entry: &usize| self.options.policy.max_retries.is_none_or(|max| self.entries[*entry].attempts <= max);
-        let (again, exhausted): (Vec<usize>, Vec<usize>) =
-            entries.into_iter().partition(|entry| is_in_time && may_retry(entry));
+        let may_retry = |entry: &usize| {
+            let state = RetryState {
+                attempts: self.entries[*entry].attempts,
+                first_attempt: self.options.started,
+                deadline: self.options.deadline,
+                outcome: Outcome::Unknown,
+                idempotency: Idempotency::Idempotent,
+            };
+            policy.may_retry(error, &state, wake)
+        };
+        let (again, exhausted): (Vec<usize>, Vec<usize>) = entries.into_iter().partition(may_retry);
         self.schedule.delay(again, wake);
         for entry in exhausted {
             self.complete(entry, Err(error.clone()));

@@ -85,8 +85,8 @@ fn options() -> BulkOptions {
     BulkOptions {
         limits: CallLimits { entries: 25, bytes: 1_000_000, in_flight: 4 },
         deadline: Instant::now() + Duration::from_secs(10),
-        no_repeat_after: Instant::now() + Duration::from_secs(10),
-        policy: RetryPolicy { max_retries: None, backoff: Backoff::millis(25, 2_000), max_elapsed: None },
+        started: Instant::now(),
+        retry: RetryPolicy { max_retries: None, backoff: Backoff::millis(25, 2_000), max_elapsed: None },
         seed: 7,
         metrics: Metrics::new().output("rows"),
     }
@@ -193,7 +193,8 @@ async fn an_earlier_lost_reply_keeps_a_later_refusal_ambiguous() {
 async fn repetitions_of_an_entry_are_bounded() {
     let (script, given) = (Script::new(&[Act::Half; 100]), distinct(4));
     let entries: Vec<_> = given.iter().map(|value| Entry { value: *value, size: 10 }).collect();
-    let options = BulkOptions { policy: RetryPolicy { max_retries: Some(1), ..options().policy }, ..options() };
+    let retry = RetryPolicy { max_retries: Some(1), ..options().retry };
+    let options = BulkOptions { retry, ..options() };
     let output = run(&script, &entries, &known(&given), &options).await;
     let failed: Vec<_> = (0..4).filter(|entry| output.entries[*entry].is_err()).collect();
     assert_eq!((failed, script.calls.lock().unwrap().len()), (vec![3], 2));

@@ -1,7 +1,7 @@
-use crate::callers::{Crowd, send_all};
+use crate::assertions::statuses;
+use crate::callers::{Load, send_all};
 use crate::emulator::Ministack;
-use crate::judge::statuses;
-use crate::world::Components;
+use crate::environment::Components;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
@@ -20,18 +20,18 @@ pub(crate) async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_item_said_to_be_stored_is_there_with_its_exact_number() {
+async fn every_stored_item_has_its_exact_number() {
     let aws = Ministack::start().await;
     create_table(&aws.dynamodb, "rows").await;
-    let components = Components::new().patient_rows(&aws.url, &[]);
+    let components = Components::new().with_items_output(&aws.url, &[]);
     let sidecar = components.sidecar().await;
-    let crowd = Crowd { callers: 16, records: 5 };
-    let told = send_all(sidecar.address, "rows", crowd, |number| {
+    let load = Load { callers: 16, records: 5 };
+    let results = send_all(sidecar.address, "rows", load, |number| {
         format!(r#"{{"operation":"create","data":{{"id":"row-{number}","exact":12345678901234567890.{number}1}}}}"#)
     })
     .await;
     sidecar.stop().await;
-    assert_eq!(statuses(&told), [(204, 80)].into(), "{:?}", told.first());
+    assert_eq!(statuses(&results), [(204, 80)].into(), "{:?}", results.first());
     for number in 0..80 {
         let request = aws.dynamodb.get_item().table_name("rows").consistent_read(true);
         let request = request.key("id", AttributeValue::S(format!("row-{number}")));

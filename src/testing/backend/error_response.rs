@@ -1,16 +1,16 @@
-//! Errors in the words of AWS.
+//! Error responses with the codes and messages of AWS.
 
-use super::faults::Fate;
+use super::faults::CallOutcome;
 
-/// A call answered with an error; nothing was done.
+/// The response to a call that was not executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     pub(super) status: u16,
     pub(super) code: &'static str,
     pub(super) message: String,
 }
 
-impl Refusal {
+impl ErrorResponse {
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self { status: 400, code: "ValidationException", message: message.into() }
     }
@@ -20,7 +20,7 @@ impl Refusal {
         Self { status, code, message: rate_exceeded(shard, stream) }
     }
 
-    /// As IAM writes it; `action` is written as `kinesis:PutRecords`.
+    /// `action` is one of IAM, such as `kinesis:PutRecords`.
     pub(super) fn denied(action: &str) -> Self {
         let message = format!(
             "User: arn:aws:iam::000000000000:user/test is not authorized to perform: {action} on resource: \
@@ -39,17 +39,17 @@ impl Refusal {
         Self { status: 500, code: "InternalFailure", message: "Internal service failure.".to_owned() }
     }
 
-    /// The error that a fate stands for, if it does.
-    pub(super) fn of(fate: Fate) -> Option<Self> {
-        match fate {
-            Fate::Failed => Some(Self::internal()),
-            Fate::Unavailable => {
+    /// The response of a failed outcome.
+    pub(super) fn from_outcome(outcome: CallOutcome) -> Option<Self> {
+        match outcome {
+            CallOutcome::Failed => Some(Self::internal()),
+            CallOutcome::Unavailable => {
                 Some(Self { status: 503, code: "ServiceUnavailable", message: "Service is unavailable.".to_owned() })
             }
-            Fate::Throttled => {
+            CallOutcome::Throttled => {
                 Some(Self { status: 400, code: "LimitExceededException", message: "Rate exceeded".to_owned() })
             }
-            Fate::Served | Fate::ReplyLost | Fate::CallLost => None,
+            CallOutcome::Served | CallOutcome::ReplyLost | CallOutcome::CallLost => None,
         }
     }
 
@@ -58,10 +58,10 @@ impl Refusal {
     }
 }
 
-/// The code of a throttled record.
+/// The error code of a throttled record.
 pub(super) const THROTTLED: &str = "ProvisionedThroughputExceededException";
 
-/// The message of a throttled record: it names shard, stream and account.
+/// The message of a throttled record.
 pub(super) fn rate_exceeded(shard: usize, stream: &str) -> String {
     let id = super::shards::id(shard);
     format!("Rate exceeded for shard {id} in stream {stream} under account 000000000000.")

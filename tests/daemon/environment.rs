@@ -1,6 +1,6 @@
-//! One test's world: embedded services of its own, a folder of components, sidecars.
+//! The environment of one test: embedded services, component files, sidecars.
 
-use crate::calls::{self, Answer};
+use crate::calls::{self, Response};
 use crate::fakes::RecordingApp;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
@@ -20,16 +20,15 @@ use tempfile::TempDir;
 
 const REGION: &str = "us-east-1";
 
-/// Where a test takes place.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Environment {
     aws: Aws,
     folder: TempDir,
     pub(crate) kinesis: aws_sdk_kinesis::Client,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
 }
 
-impl World {
+impl Environment {
     pub(crate) async fn start() -> Self {
         let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
         let keys = || Credentials::new("test", "test", None, None, "test");
@@ -50,7 +49,7 @@ impl World {
         Self { aws, folder, kinesis, dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb) }
     }
 
-    /// Creates a stream and waits until it takes records.
+    /// Creates a stream and waits until it is active.
     pub(crate) async fn stream(&self, name: &str, shards: i32) {
         self.kinesis.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
         self.until_active(name).await;
@@ -58,8 +57,8 @@ impl World {
 
     pub(crate) async fn until_active(&self, stream: &str) {
         until("the stream to be active", async || {
-            let answer = self.kinesis.describe_stream_summary().stream_name(stream).send().await.ok()?;
-            let status = answer.stream_description_summary?.stream_status;
+            let response = self.kinesis.describe_stream_summary().stream_name(stream).send().await.ok()?;
+            let status = response.stream_description_summary?.stream_status;
             (status == StreamStatus::Active).then_some(())
         })
         .await;
@@ -69,7 +68,7 @@ impl World {
         self.kinesis.list_shards().stream_name(stream).send().await.unwrap().shards.unwrap_or_default()
     }
 
-    /// Puts texts `<prefix>0`, `<prefix>1`, … under the keys `key-0` to `key-4` in turn, in order, and gives them.
+    /// Puts texts `<prefix>0`, `<prefix>1`, … under the keys `key-0` to `key-4` in turn, and returns them.
     pub(crate) async fn put(&self, stream: &str, prefix: &str, count: usize) -> Vec<String> {
         let texts: Vec<String> = (0..count).map(|number| format!("{prefix}{number}")).collect();
         for (number, text) in texts.iter().enumerate() {
@@ -79,8 +78,8 @@ impl World {
         texts
     }
 
-    /// Waits until every record of the stream's first shard arrived at least `age` ago. `latest` begins one second
-    /// before the service's clock, which is told in whole seconds, so a record is old only after that.
+    /// Waits until every record of the first shard arrived more than `age` ago. `latest` starts one second before the
+    /// time of the service, which has a resolution of one second, so a record counts as old only after that.
     pub(crate) async fn until_older_than(&self, stream: &str, age: Duration) {
         let shard = self.shards(stream).await.remove(0).shard_id;
         let from = self.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
@@ -89,14 +88,14 @@ impl World {
         let newest = records.last().and_then(|record| record.approximate_arrival_timestamp).unwrap();
         let arrived = SystemTime::try_from(newest).unwrap();
         until("the records to be old", async || {
-            #[expect(clippy::disallowed_methods, reason = "the emulator goes by the clock of this machine")]
+            #[expect(clippy::disallowed_methods, reason = "the emulator uses the system clock")]
             let now = SystemTime::now();
             now.duration_since(arrived).is_ok_and(|passed| passed > age).then_some(())
         })
         .await;
     }
 
-    /// Creates a table with the key `id` and waits until it takes items.
+    /// Creates a table with the key `id` and waits until it is active.
     pub(crate) async fn table(&self, name: &str) {
         let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
         let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
@@ -109,24 +108,24 @@ impl World {
         .await;
     }
 
-    /// Writes a Kinesis component with these fields beside the connection.
+    /// Writes a Kinesis component with these fields and those of the connection.
     pub(crate) fn kinesis_component(&self, name: &str, fields: &[(&str, &str)]) {
         let leases = self.aws.dynamodb_url();
         let fields = [&[("leaseEndpoint", leases.as_str())], fields].concat();
         self.component(name, "bindings.aws.kinesis", &self.aws.kinesis_url(), &fields);
     }
 
-    /// Writes a DynamoDB component with these fields beside the connection.
+    /// Writes a DynamoDB component with these fields and those of the connection.
     pub(crate) fn dynamodb_component(&self, name: &str, fields: &[(&str, &str)]) {
         self.component(name, "bindings.aws.dynamodb", &self.aws.dynamodb_url(), fields);
     }
 
-    /// Writes a Kinesis input that begins at the oldest record. Its leases do not expire on a busy machine.
+    /// Writes a Kinesis input that starts at the oldest record. Its leases do not expire on a slow machine.
     pub(crate) fn input(&self, name: &str, stream: &str, mode: &str) {
         self.input_with_leases(name, stream, mode, "1m");
     }
 
-    /// The same with leases that expire soon: for a worker that ends without releasing them. A record may come twice.
+    /// As [`Self::input`], with leases that expire soon, for workers that crash. A record may be delivered twice.
     pub(crate) fn input_with_short_leases(&self, name: &str, stream: &str, mode: &str) {
         self.input_with_leases(name, stream, mode, "2s");
     }
@@ -155,7 +154,7 @@ impl World {
         self.file(&format!("{name}.yaml"), &text);
     }
 
-    /// Writes any file into the folder of components.
+    /// Writes a file into the folder of components.
     pub(crate) fn file(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
     }
@@ -163,20 +162,18 @@ impl World {
     /// Settings of a sidecar for an app, with the components written so far.
     pub(crate) fn settings(&self, app: Option<&RecordingApp>) -> Settings {
         let mut settings = Settings::local("shop", self.folder.path());
-        // Longer than any fact, so that a busy machine does not decide about a test.
+        // So long that a slow machine does not fail a test.
         settings.graceful_shutdown = Some(Duration::from_secs(600));
         settings.app =
             app.map(|app| app.address()).map(|at| AppEndpoint { address: at.ip().to_string(), port: at.port() });
         settings
     }
 
-    /// Starts a sidecar.
     pub(crate) async fn sidecar(&self, app: Option<&RecordingApp>) -> Sidecar {
         Sidecar::start(&self.settings(app)).await.unwrap()
     }
 }
 
-/// A running sidecar.
 #[derive(Debug)]
 pub(crate) struct Sidecar {
     running: Running,
@@ -198,12 +195,12 @@ impl Sidecar {
         self.running.metrics_address()
     }
 
-    /// Calls an output binding with a body as it is.
-    pub(crate) async fn invoke(&self, binding: &str, body: &str) -> Answer {
+    /// Calls an output binding with an unchanged body.
+    pub(crate) async fn invoke(&self, binding: &str, body: &str) -> Response {
         calls::post(self.http, &format!("/v1.0/bindings/{binding}"), body).await
     }
 
-    /// Waits until health says ready.
+    /// Waits until the health endpoint reports ready.
     pub(crate) async fn until_ready(&self) {
         until("the sidecar to be ready", async || {
             (calls::get(self.http, "/v1.0/healthz").await.status == 204).then_some(())
@@ -220,10 +217,10 @@ impl Sidecar {
 
     /// Serves until `POST /v1.0/shutdown`.
     pub(crate) async fn serve(self) -> Shutdown {
-        within("the sidecar to be asked to stop", self.running.run_until(&Stop::new())).await
+        within("the sidecar to get a shutdown request", self.running.run_until(&Stop::new())).await
     }
 
-    /// Ends without a word: nothing is drained, stored or released.
+    /// Crashes: nothing is drained, checkpointed or released.
     pub(crate) fn crash(self) {
         drop(self.running);
     }

@@ -1,4 +1,4 @@
-//! A folder of components, and the sidecar that serves them.
+//! Component files, and the sidecar that serves them.
 
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig};
@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown};
 use bindd::domain::Stop;
 use bindd::settings::Settings;
-use bindd::testing::{BackendSettings, Keeping, KeptRecord, NullBackend};
+use bindd::testing::{BackendRecord, BackendSettings, NullBackend, Recording};
 use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,16 +15,16 @@ use tempfile::TempDir;
 
 const REGION: &str = "us-east-1";
 
-/// How long a graceful stop may take: longer than any fact, so that a busy machine does not decide about a test.
+/// The graceful shutdown timeout: so long that a slow machine does not fail a test.
 pub(crate) const GRACE: Duration = Duration::from_secs(600);
 
-/// What makes a component patient, for the same reason.
-const PATIENT: [(&str, &str); 3] =
+/// Timeouts of components, for the same reason.
+const LONG_TIMEOUTS: [(&str, &str); 3] =
     [("requestTimeout", "100s"), ("maxRequestTimeout", "100s"), ("attemptTimeout", "60s")];
 
-/// A backend that keeps everything.
-pub(crate) async fn keeping(shards: usize) -> NullBackend {
-    let settings = BackendSettings { shards, keeping: Keeping::Everything, seed: 11, ..BackendSettings::default() };
+/// A backend that stores all records and items.
+pub(crate) async fn recording_backend(shards: usize) -> NullBackend {
+    let settings = BackendSettings { shards, recording: Recording::Everything, seed: 11, ..BackendSettings::default() };
     NullBackend::start(settings).await.unwrap()
 }
 
@@ -37,16 +37,15 @@ impl Components {
         Self(TempDir::new().unwrap())
     }
 
-    /// A folder with the Kinesis output `orders` to the stream of that name at `url`. It is patient; `fields` may say
-    /// otherwise.
+    /// The Kinesis output `orders` to the stream of that name at `url`, with long timeouts unless `fields` sets others.
     pub(crate) fn kinesis(url: &str, fields: &[(&str, &str)]) -> Self {
         let own = [("streamName", "orders"), ("direction", "output")];
-        Self::new().with("orders", "bindings.aws.kinesis", url, &patient(&own, fields))
+        Self::new().with("orders", "bindings.aws.kinesis", url, &with_long_timeouts(&own, fields))
     }
 
-    /// Adds the DynamoDB output `rows` to the table of that name at `url`. It is patient; `fields` may say otherwise.
-    pub(crate) fn patient_rows(self, url: &str, fields: &[(&str, &str)]) -> Self {
-        self.with("rows", "bindings.aws.dynamodb", url, &patient(&[("table", "rows")], fields))
+    /// Adds the DynamoDB output `rows` to the table of that name at `url`, with long timeouts unless `fields` sets others.
+    pub(crate) fn with_items_output(self, url: &str, fields: &[(&str, &str)]) -> Self {
+        self.with("rows", "bindings.aws.dynamodb", url, &with_long_timeouts(&[("table", "rows")], fields))
     }
 
     /// Adds a file.
@@ -71,10 +70,10 @@ impl Components {
     }
 }
 
-/// Fields in front, then those of [`PATIENT`] that are not given, then the given ones.
-fn patient<'a>(own: &[(&'a str, &'a str)], given: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let patient = PATIENT.iter().filter(|(name, _)| given.iter().all(|(known, _)| known != name));
-    own.iter().chain(patient).chain(given).copied().collect()
+/// `own`, then those of [`LONG_TIMEOUTS`] that are not in `given`, then `given`.
+fn with_long_timeouts<'a>(own: &[(&'a str, &'a str)], given: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let timeouts = LONG_TIMEOUTS.iter().filter(|(name, _)| given.iter().all(|(known, _)| known != name));
+    own.iter().chain(timeouts).chain(given).copied().collect()
 }
 
 /// A running sidecar.
@@ -106,15 +105,15 @@ impl Sidecar {
 
 /// The SDK's Kinesis client for an endpoint, without retries.
 pub(crate) fn kinesis_client(url: &str) -> aws_sdk_kinesis::Client {
-    aws_sdk_kinesis::Client::new(&at(url))
+    aws_sdk_kinesis::Client::new(&sdk_config(url))
 }
 
 /// The SDK's DynamoDB client for an endpoint, without retries.
 pub(crate) fn dynamodb_client(url: &str) -> aws_sdk_dynamodb::Client {
-    aws_sdk_dynamodb::Client::new(&at(url))
+    aws_sdk_dynamodb::Client::new(&sdk_config(url))
 }
 
-fn at(url: &str) -> SdkConfig {
+fn sdk_config(url: &str) -> SdkConfig {
     let keys = Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -129,14 +128,14 @@ fn at(url: &str) -> SdkConfig {
 pub(crate) async fn create_stream(client: &aws_sdk_kinesis::Client, stream: &str, shards: i32) {
     client.create_stream().stream_name(stream).shard_count(shards).send().await.unwrap();
     until("the stream to be active", async || {
-        let answer = client.describe_stream_summary().stream_name(stream).send().await.ok()?;
-        (answer.stream_description_summary?.stream_status == StreamStatus::Active).then_some(())
+        let response = client.describe_stream_summary().stream_name(stream).send().await.ok()?;
+        (response.stream_description_summary?.stream_status == StreamStatus::Active).then_some(())
     })
     .await;
 }
 
 /// Every record of a stream, shard by shard.
-pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) -> Vec<KeptRecord> {
+pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) -> Vec<BackendRecord> {
     let mut stored = Vec::new();
     for shard in client.list_shards().stream_name(stream).send().await.unwrap().shards() {
         let from = client.get_shard_iterator().stream_name(stream).shard_id(shard.shard_id());
@@ -144,9 +143,9 @@ pub(crate) async fn read_back(client: &aws_sdk_kinesis::Client, stream: &str) ->
         let mut iterator = from.send().await.unwrap().shard_iterator;
         while let Some(token) = iterator {
             let page = client.get_records().shard_iterator(token).send().await.unwrap();
-            stored.extend(page.records.iter().map(|record| KeptRecord {
+            stored.extend(page.records.iter().map(|record| BackendRecord {
                 shard: shard.shard_id().to_owned(),
-                // Some emulators pad numbers; a number is told without.
+                // Some emulators pad sequence numbers with zeros; responses have no padding.
                 sequence: record.sequence_number().trim_start_matches('0').to_owned(),
                 partition_key: record.partition_key().unwrap_or_default().to_owned(),
                 data: record.data().as_ref().to_vec().into(),

@@ -1,7 +1,7 @@
-//! Compares every answer with what the stream holds.
+//! Compares every result with the records in the stream.
 
-use super::ledger::{End, Entry, Ledger};
-use super::plan::{Plan, Weather};
+use super::ledger::{Entry, Ledger, RecordState};
+use super::plan::{FaultMode, Plan};
 use bindd::aggregation::unpack;
 use bindd::domain::{BindingError, FailureKind, HashKeyRange, Outcome, SequenceNumber, ShardId};
 use bindd::producer::{Aggregation, Ordering, Written};
@@ -13,22 +13,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An answer may come so much later than its deadline.
+/// How much later than its deadline a result may come.
 const SLACK: Duration = Duration::from_millis(50);
 
-pub(crate) struct Judge {
+pub(crate) struct Checker {
     pub(crate) plan: Arc<Plan>,
     pub(crate) sink: ModelSink,
     pub(crate) ledger: Ledger,
-    /// The metrics as they are at the end.
+    /// The metrics page at the end.
     pub(crate) page: String,
-    /// When the stop was asked for.
+    /// When the producer was closed.
     pub(crate) closed_at: Option<Instant>,
 }
 
-/// What happened, so that a simulation in which nothing happens is noticed.
+/// Counts of what happened in the runs. A simulation fails if one of them stays zero.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Coverage {
     stored: usize,
     not_done: usize,
     unknown: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Tally {
     denied_calls: usize,
 }
 
-impl Tally {
+impl Coverage {
     fn counts(self) -> [(&'static str, usize); 9] {
         [
             ("stored", self.stored),
@@ -72,134 +72,134 @@ impl Tally {
     }
 }
 
-/// One appearance of a record in the stream.
+/// One copy of a record in the stream.
 #[derive(Debug, Clone)]
-struct Copy {
-    place: Place,
+struct StoredCopy {
+    location: Location,
     shard: ShardId,
     sequence: SequenceNumber,
     sub_sequence: Option<u64>,
     data: Bytes,
     partition_key: Option<String>,
     explicit_hash_key: Option<u128>,
-    /// The service said that it was stored.
+    /// The sink reported that it was stored.
     is_confirmed: bool,
-    /// Readers drop a record of an aggregate whose hash key is none of the shard's.
+    /// False for an aggregated record whose hash key is outside of the shard: readers drop it.
     is_readable: bool,
 }
 
-/// Order of storing, and the index in the aggregate.
-type Place = (usize, usize);
-type Copies = HashMap<usize, Vec<Copy>>;
+/// The position in the stream, and the index in the aggregate.
+type Location = (usize, usize);
+type Copies = HashMap<usize, Vec<StoredCopy>>;
 
-impl Judge {
-    pub(crate) fn judge(&self) -> Result<Tally, String> {
+impl Checker {
+    pub(crate) fn check(&self) -> Result<Coverage, String> {
         if let Some(fault) = self.ledger.fault().or_else(|| self.sink.violation()) {
             return Err(fault);
         }
         let copies = self.copies()?;
         let entries = self.ledger.entries();
-        let mut tally = self.tally();
-        if let Some(strange) = copies.keys().find(|id| **id >= entries.len()) {
-            return Err(format!("record {strange} is stored and was never handed in"));
+        let mut coverage = self.coverage();
+        if let Some(unknown) = copies.keys().find(|id| **id >= entries.len()) {
+            return Err(format!("record {unknown} is stored, but no caller sent it"));
         }
         for (id, entry) in entries.iter().enumerate() {
             let found = copies.get(&id).map_or(&[][..], Vec::as_slice);
-            self.judge_entry(entry, found, &mut tally).map_err(|fault| format!("record {id}: {fault}"))?;
+            self.check_entry(entry, found, &mut coverage).map_err(|fault| format!("record {id}: {fault}"))?;
         }
         if self.plan.producer.ordering != Ordering::None {
             in_order(&entries, &copies)?;
         }
         self.calls()?;
         self.counts(&copies)?;
-        Ok(tally)
+        Ok(coverage)
     }
 
-    fn tally(&self) -> Tally {
+    fn coverage(&self) -> Coverage {
         let calls = self.sink.calls();
         let (shared_calls, single_calls, denied_calls) = (calls.shared, calls.single, calls.denied);
-        Tally { shared_calls, single_calls, denied_calls, ..Tally::default() }
+        Coverage { shared_calls, single_calls, denied_calls, ..Coverage::default() }
     }
 
-    fn judge_entry(&self, entry: &Entry, found: &[Copy], tally: &mut Tally) -> Result<(), String> {
-        tally.twice += usize::from(found.len() > 1);
-        tally.aggregated += found.iter().filter(|copy| copy.sub_sequence.is_some()).count();
-        if let Some(changed) = found.iter().find(|copy| !is_that_of(copy, entry)) {
-            return Err(format!("it was stored as another: {changed:?} instead of {:?}", entry.record));
+    fn check_entry(&self, entry: &Entry, found: &[StoredCopy], coverage: &mut Coverage) -> Result<(), String> {
+        coverage.twice += usize::from(found.len() > 1);
+        coverage.aggregated += found.iter().filter(|copy| copy.sub_sequence.is_some()).count();
+        if let Some(changed) = found.iter().find(|copy| !is_unchanged(copy, entry)) {
+            return Err(format!("it was stored changed: {changed:?} instead of {:?}", entry.record));
         }
-        if self.is_repeated_without_need(found) {
+        if self.is_sent_again_without_need(found) {
             return Err(format!("it was sent again although it was confirmed: {found:?}"));
         }
-        match &entry.end {
-            End::Open => return Err("it was never answered".to_owned()),
-            End::Cancelled => tally.cancelled += 1,
-            End::Answered { answer, at } => {
+        match &entry.state {
+            RecordState::Pending => return Err("it has no result".to_owned()),
+            RecordState::Cancelled => coverage.cancelled += 1,
+            RecordState::Completed { result, at } => {
                 if *at > entry.deadline + SLACK {
-                    return Err(format!("it was answered {:?} after its deadline", *at - entry.deadline));
+                    return Err(format!("its result came {:?} after its deadline", *at - entry.deadline));
                 }
-                self.judge_answer(answer, found, tally)?;
-                answer.as_ref().map_or_else(|error| self.judge_blame(entry, error), |_| Ok(()))?;
+                self.check_result(result, found, coverage)?;
+                result.as_ref().map_or_else(|error| self.check_blame(entry, error), |_| Ok(()))?;
             }
         }
-        if self.plan.weather == Weather::Clean && found.len() != 1 {
-            return Err(format!("nothing was wrong and it was stored {} times", found.len()));
+        if self.plan.faults == FaultMode::None && found.len() != 1 {
+            return Err(format!("it was stored {} times without a fault", found.len()));
         }
         Ok(())
     }
 
-    /// A confirmed record is not sent again, but for one whose aggregate may have gone to a shard where readers skip
-    /// it: nobody knows while the map of the shards is old. It then goes alone.
-    fn is_repeated_without_need(&self, found: &[Copy]) -> bool {
+    /// A confirmed record is not sent again. The exception is an aggregated one that may be in the wrong shard, because
+    /// the shard map was stale: readers would drop it, so it is sent again as a single record.
+    fn is_sent_again_without_need(&self, found: &[StoredCopy]) -> bool {
         let confirmed = || found.iter().filter(|copy| copy.is_confirmed);
         let packed = confirmed().filter(|copy| copy.sub_sequence.is_some()).count();
         let may_miss = self.plan.resharding.is_some() && self.plan.producer.aggregation == Aggregation::Shard;
         if may_miss { packed > 1 || confirmed().count() - packed > 1 } else { confirmed().count() > 1 }
     }
 
-    fn judge_answer(
+    fn check_result(
         &self,
-        answer: &Result<Written, BindingError>,
-        found: &[Copy],
-        tally: &mut Tally,
+        result: &Result<Written, BindingError>,
+        found: &[StoredCopy],
+        coverage: &mut Coverage,
     ) -> Result<(), String> {
-        match answer {
+        match result {
             Ok(written) => {
-                tally.stored += 1;
-                let told = |copy: &&Copy| {
+                coverage.stored += 1;
+                let is_named = |copy: &&StoredCopy| {
                     copy.shard == written.receipt.shard
                         && copy.sequence == written.receipt.sequence
                         && copy.sub_sequence == written.sub_sequence
                 };
-                match found.iter().find(told) {
-                    None => Err(format!("{written:?} was the answer, and the stream holds {found:?}")),
-                    Some(copy) if !copy.is_confirmed => Err(format!("{written:?} is a guess")),
+                match found.iter().find(is_named) {
+                    None => Err(format!("the result is {written:?}, but the stream has {found:?}")),
+                    Some(copy) if !copy.is_confirmed => Err(format!("{written:?} was never confirmed")),
                     Some(copy) if !copy.is_readable => Err(format!("{written:?} is in an aggregate of a wrong shard")),
                     Some(_) if written.attempts == 0 => Err("it was stored without an attempt".to_owned()),
                     Some(_) => Ok(()),
                 }
             }
-            Err(error) if self.plan.weather == Weather::Clean => Err(format!("nothing was wrong but {error:?}")),
+            Err(error) if self.plan.faults == FaultMode::None => Err(format!("{error:?} without a fault")),
             Err(error) if error.outcome() == Outcome::Unknown => {
-                tally.unknown += 1;
+                coverage.unknown += 1;
                 Ok(())
             }
             Err(error) => {
-                tally.not_done += 1;
-                let text = format!("the answer was {error:?}, but it is stored: {found:?}");
+                coverage.not_done += 1;
+                let text = format!("the result is {error:?}, but it is stored: {found:?}");
                 if found.is_empty() { Ok(()) } else { Err(text) }
             }
         }
     }
 
-    /// Nobody suffers for the record of another, and who was let in is not sent away by the stop.
-    fn judge_blame(&self, entry: &Entry, error: &BindingError) -> Result<(), String> {
+    /// A record does not fail because of another one, and an admitted record does not fail because the producer closes.
+    fn check_blame(&self, entry: &Entry, error: &BindingError) -> Result<(), String> {
         let (size, sink) = (entry.record.size(), &self.plan.sink);
         let (kind, most) = (error.kind(), sink.max_record_size.min(sink.max_call_size));
-        let was_let_in = entry.is_single && self.closed_at.is_none_or(|closed| entry.submitted < closed);
-        let is_blameless = kind == FailureKind::Caller && !entry.record.data.starts_with(POISON)
+        let was_admitted = entry.is_single && self.closed_at.is_none_or(|closed| entry.submitted < closed);
+        let is_wrong_kind = kind == FailureKind::Caller && !entry.record.data.starts_with(POISON)
             || kind == FailureKind::TooLarge && size <= most
-            || kind == FailureKind::Closed && was_let_in;
-        if is_blameless { Err(format!("it was answered with {error:?}")) } else { Ok(()) }
+            || kind == FailureKind::Closed && was_admitted;
+        if is_wrong_kind { Err(format!("the result is {error:?}")) } else { Ok(()) }
     }
 
     fn copies(&self) -> Result<Copies, String> {
@@ -207,16 +207,16 @@ impl Judge {
         let ranges: HashMap<ShardId, HashKeyRange> =
             shards.filter_map(|shard| Some((shard.id, shard.hash_range?))).collect();
         let mut copies = Copies::new();
-        for (place, stored) in self.sink.stored().iter().enumerate() {
-            for copy in copies_in(place, stored, ranges[&stored.shard])? {
-                let id = id_of(&copy.data).ok_or_else(|| format!("{copy:?} is nobody's"))?;
+        for (location, stored) in self.sink.stored().iter().enumerate() {
+            for copy in unpack_copies(location, stored, ranges[&stored.shard])? {
+                let id = id_of(&copy.data).ok_or_else(|| format!("{copy:?} has no id"))?;
                 copies.entry(id).or_default().push(copy);
             }
         }
         Ok(copies)
     }
 
-    /// How the service was called.
+    /// Checks the calls to the sink.
     fn calls(&self) -> Result<(), String> {
         let (calls, settings) = (self.sink.calls(), &self.plan.producer);
         let batching = settings.batching;
@@ -250,13 +250,13 @@ impl Judge {
     fn metric(&self, name: &str) -> Result<usize, String> {
         let start = format!("bindd_output_{name}{{component=\"orders\"}} ");
         let value = self.page.lines().find_map(|line| line.strip_prefix(&start));
-        value.and_then(|value| value.parse().ok()).ok_or_else(|| format!("{name} is not on the page"))
+        value.and_then(|value| value.parse().ok()).ok_or_else(|| format!("{name} is not on the metrics page"))
     }
 }
 
-fn copies_in(place: usize, stored: &StoredRecord, range: HashKeyRange) -> Result<Vec<Copy>, String> {
-    let plain = Copy {
-        place: (place, 0),
+fn unpack_copies(location: usize, stored: &StoredRecord, range: HashKeyRange) -> Result<Vec<StoredCopy>, String> {
+    let plain = StoredCopy {
+        location: (location, 0),
         shard: stored.shard.clone(),
         sequence: stored.sequence.clone(),
         sub_sequence: None,
@@ -277,8 +277,8 @@ fn copies_in(place: usize, stored: &StoredRecord, range: HashKeyRange) -> Result
         let explicit_hash_key = user.explicit_hash_key.map(|key| key.parse::<u128>().unwrap());
         let hash =
             explicit_hash_key.unwrap_or_else(|| u128::from_be_bytes(Md5::digest(user.partition_key.as_bytes()).into()));
-        Copy {
-            place: (place, index),
+        StoredCopy {
+            location: (location, index),
             sub_sequence: Some(index as u64),
             data: user.data,
             partition_key: Some(user.partition_key),
@@ -290,31 +290,36 @@ fn copies_in(place: usize, stored: &StoredRecord, range: HashKeyRange) -> Result
     Ok(users.into_iter().enumerate().map(copy).collect())
 }
 
-fn is_that_of(copy: &Copy, entry: &Entry) -> bool {
+fn is_unchanged(copy: &StoredCopy, entry: &Entry) -> bool {
     let record = &entry.record;
     copy.data == record.data
         && copy.partition_key.as_deref() == record.partition_key.as_ref().map(|key| key.as_str())
         && copy.explicit_hash_key == record.explicit_hash_key
 }
 
-/// `record:17:…` is of record 17.
+/// The id in `record:17:…`.
 fn id_of(data: &Bytes) -> Option<usize> {
     let text = std::str::from_utf8(data).ok()?;
     text.split(':').nth(1)?.parse().ok()
 }
 
-/// Of each caller and key, those that were stored by their answers appear in the order in which they were handed in.
+/// The successful records of each caller and key are stored in the order in which the caller sent them.
 fn in_order(entries: &[Entry], copies: &Copies) -> Result<(), String> {
-    let mut last: HashMap<(u64, &str), (usize, Place)> = HashMap::new();
+    let mut last: HashMap<(u64, &str), (usize, Location)> = HashMap::new();
     for (id, entry) in entries.iter().enumerate() {
-        let (End::Answered { answer: Ok(_), .. }, Some(key)) = (&entry.end, &entry.record.partition_key) else {
+        let (RecordState::Completed { result: Ok(_), .. }, Some(key)) = (&entry.state, &entry.record.partition_key)
+        else {
             continue;
         };
-        let Some(place) = copies.get(&id).and_then(|found| found.iter().map(|copy| copy.place).min()) else { continue };
-        if let Some((before, earlier)) = last.insert((entry.caller, key.as_str()), (id, place))
-            && earlier > place
+        let Some(location) = copies.get(&id).and_then(|found| found.iter().map(|copy| copy.location).min()) else {
+            continue;
+        };
+        if let Some((before, earlier)) = last.insert((entry.caller, key.as_str()), (id, location))
+            && earlier > location
         {
-            return Err(format!("record {id} is stored at {place:?}, before {before} of the same key, at {earlier:?}"));
+            return Err(format!(
+                "record {id} is stored at {location:?}, before {before} of the same key, at {earlier:?}"
+            ));
         }
     }
     Ok(())

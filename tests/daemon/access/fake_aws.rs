@@ -1,4 +1,4 @@
-//! All of AWS that these tests need, on one port: Kinesis, DynamoDB, STS, the container's and the instance's endpoints.
+//! Fake Kinesis, DynamoDB, STS, and credential endpoints of containers (ECS) and instances (IMDS), on one port.
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -15,52 +15,50 @@ use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A request that came.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     /// Operation, STS action or path.
     pub(crate) what: String,
     /// The access key of its signature; empty without one.
     pub(crate) key: String,
     pub(crate) token: String,
     pub(crate) body: String,
-    /// Whether its target was a whole URL, as only a proxy is sent.
+    /// Whether its target was an absolute URL, as in requests to a proxy.
     pub(crate) is_proxied: bool,
 }
 
 #[derive(Debug)]
-struct Facts {
-    seen: Vec<Seen>,
-    /// Keys that are answered with `ExpiredTokenException`.
-    refused: HashSet<String>,
-    /// Operations that are answered with `AccessDeniedException`.
+struct FakeState {
+    seen: Vec<ReceivedRequest>,
+    /// Access keys that get `ExpiredTokenException`.
+    rejected_keys: HashSet<String>,
+    /// Operations that get `AccessDeniedException`.
     denied: HashSet<String>,
-    /// What the container's endpoint gives out; nothing is a 500.
+    /// The access key of the container endpoint; `None` for status 500.
     container: Option<String>,
-    /// What the instance's endpoint gives out.
+    /// The access key of the instance endpoint.
     instance: String,
-    /// What every session token ends in, as XML.
-    session_end: &'static str,
-    /// Seconds that given out credentials live.
-    life: i64,
-    /// How many sessions STS opened.
+    /// The end of every session token, as XML.
+    session_token_suffix: &'static str,
+    /// Lifetime of credentials, in seconds.
+    lifetime: i64,
+    /// Number of sessions that STS has created.
     sessions: usize,
-    /// How many seconds its clock is ahead of this machine's.
-    clock: i64,
-    /// The code of the next refusals of `RegisterStreamConsumer`, and how many there are.
+    /// Seconds by which its clock is ahead of this machine's.
+    clock_offset: i64,
+    /// The error code of the next calls of `RegisterStreamConsumer`, and the number of these calls.
     registration: (&'static str, usize),
     is_registered: bool,
 }
 
-/// The servers.
 #[derive(Debug)]
-pub(crate) struct Cloud {
+pub(crate) struct FakeAws {
     address: SocketAddr,
-    facts: Arc<Mutex<Facts>>,
+    state: Arc<Mutex<FakeState>>,
     server: JoinHandle<()>,
 }
 
-impl Drop for Cloud {
+impl Drop for FakeAws {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -68,29 +66,29 @@ impl Drop for Cloud {
 
 pub(crate) const CONTAINER_TOKEN: &str = "container-token";
 
-impl Cloud {
+impl FakeAws {
     pub(crate) async fn start() -> Self {
-        let facts = Facts {
+        let state = FakeState {
             seen: Vec::new(),
-            refused: HashSet::new(),
+            rejected_keys: HashSet::new(),
             denied: HashSet::new(),
             container: Some("ASIACONTAINER0001".to_owned()),
             instance: "ASIAINSTANCE00001".to_owned(),
-            session_end: "",
-            life: 3_600,
+            session_token_suffix: "",
+            lifetime: 3_600,
             sessions: 0,
-            clock: 0,
+            clock_offset: 0,
             registration: ("", 0),
             is_registered: false,
         };
-        let facts = Arc::new(Mutex::new(facts));
+        let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = axum::Router::new().fallback(answer).with_state(Arc::clone(&facts));
-        let router = router.layer(map_response_with_state(Arc::clone(&facts), dated));
-        #[expect(clippy::disallowed_methods, reason = "a test's own server; aborted with it")]
+        let router = axum::Router::new().fallback(response).with_state(Arc::clone(&state));
+        let router = router.layer(map_response_with_state(Arc::clone(&state), add_date));
+        #[expect(clippy::disallowed_methods, reason = "a server of this test; aborted with it")]
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, facts, server }
+        Self { address, state, server }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -101,77 +99,77 @@ impl Cloud {
         self.address.port()
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.facts.lock().unwrap().seen.clone()
+    pub(crate) fn seen(&self) -> Vec<ReceivedRequest> {
+        self.state.lock().unwrap().seen.clone()
     }
 
-    /// The requests of one kind, in order.
-    pub(crate) fn calls(&self, what: &str) -> Vec<Seen> {
+    /// The requests with this operation, action or path, in order.
+    pub(crate) fn calls(&self, what: &str) -> Vec<ReceivedRequest> {
         self.seen().into_iter().filter(|seen| seen.what == what).collect()
     }
 
-    pub(crate) fn refuse(&self, key: &str) {
-        self.facts.lock().unwrap().refused.insert(key.to_owned());
+    pub(crate) fn reject_key(&self, key: &str) {
+        self.state.lock().unwrap().rejected_keys.insert(key.to_owned());
     }
 
     pub(crate) fn deny(&self, operation: &str) {
-        self.facts.lock().unwrap().denied.insert(operation.to_owned());
+        self.state.lock().unwrap().denied.insert(operation.to_owned());
     }
 
-    pub(crate) fn container_gives(&self, key: Option<&str>) {
-        self.facts.lock().unwrap().container = key.map(str::to_owned);
+    pub(crate) fn set_container_key(&self, key: Option<&str>) {
+        self.state.lock().unwrap().container = key.map(str::to_owned);
     }
 
-    pub(crate) fn instance_gives(&self, key: &str) {
-        self.facts.lock().unwrap().instance = key.to_owned();
+    pub(crate) fn set_instance_key(&self, key: &str) {
+        self.state.lock().unwrap().instance = key.to_owned();
     }
 
-    pub(crate) fn sessions_end_in(&self, end: &'static str) {
-        self.facts.lock().unwrap().session_end = end;
+    pub(crate) fn set_session_token_suffix(&self, end: &'static str) {
+        self.state.lock().unwrap().session_token_suffix = end;
     }
 
-    /// From now on its clock is so many seconds ahead of this machine's, and signatures must be of its time.
-    pub(crate) fn clock_is(&self, seconds: i64) {
-        self.facts.lock().unwrap().clock = seconds;
+    /// Sets its clock this many seconds ahead of this machine's; signatures must match it.
+    pub(crate) fn set_clock_offset(&self, seconds: i64) {
+        self.state.lock().unwrap().clock_offset = seconds;
     }
 
-    /// The next registrations are refused with this code.
-    pub(crate) fn refuses_consumers(&self, code: &'static str, times: usize) {
-        self.facts.lock().unwrap().registration = (code, times);
+    /// Rejects the next registrations with this code.
+    pub(crate) fn reject_consumers(&self, code: &'static str, times: usize) {
+        self.state.lock().unwrap().registration = (code, times);
     }
 
-    pub(crate) fn lives(&self, seconds: i64) {
-        self.facts.lock().unwrap().life = seconds;
+    pub(crate) fn set_lifetime(&self, seconds: i64) {
+        self.state.lock().unwrap().lifetime = seconds;
     }
 }
 
 fn seconds_since_1970() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "an expiry is a moment of the wall clock")]
+    #[expect(clippy::disallowed_methods, reason = "an expiration is a time of the system clock")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap()
 }
 
-/// A moment of the wall clock so many seconds from now, as AWS writes it.
-pub(crate) fn moment(seconds: i64) -> String {
+/// The time in this many seconds, in the format of AWS.
+pub(crate) fn timestamp_in(seconds: i64) -> String {
     DateTime::from_secs(seconds_since_1970() + seconds).fmt(Format::DateTime).unwrap()
 }
 
-fn late_at_sts() -> Response {
+fn sts_signature_expired() -> Response {
     let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
                 <Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message></Error>\
                 <RequestId>r-1</RequestId></ErrorResponse>";
     (StatusCode::FORBIDDEN, body).into_response()
 }
 
-/// Dates an answer by the servers' clock.
-async fn dated(State(facts): State<Arc<Mutex<Facts>>>, mut answer: Response) -> Response {
-    let date = DateTime::from_secs(facts.lock().unwrap().now()).fmt(Format::HttpDate).unwrap();
-    answer.headers_mut().insert("date", date.parse().unwrap());
-    answer
+/// Sets the date header by the clock of the server.
+async fn add_date(State(state): State<Arc<Mutex<FakeState>>>, mut response: Response) -> Response {
+    let date = DateTime::from_secs(state.lock().unwrap().now()).fmt(Format::HttpDate).unwrap();
+    response.headers_mut().insert("date", date.parse().unwrap());
+    response
 }
 
-/// How many seconds a signature is from this moment; AWS allows 300.
-fn signed_beside(now: i64, headers: &HeaderMap) -> i64 {
+/// The difference between the time of a signature and `now`, in seconds; AWS allows 300.
+fn signature_age(now: i64, headers: &HeaderMap) -> i64 {
     let Some(date) = headers.get("x-amz-date").and_then(|date| date.to_str().ok()) else { return 0 };
     let part = |range: std::ops::Range<usize>| &date[range];
     let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13), part(13..15)]);
@@ -179,8 +177,8 @@ fn signed_beside(now: i64, headers: &HeaderMap) -> i64 {
     (signed.secs() - now).abs()
 }
 
-async fn answer(
-    State(facts): State<Arc<Mutex<Facts>>>,
+async fn response(
+    State(state): State<Arc<Mutex<FakeState>>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -196,8 +194,8 @@ async fn answer(
     };
     let authorization = header("authorization");
     let key = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
-    let mut facts = facts.lock().unwrap();
-    facts.seen.push(Seen {
+    let mut state = state.lock().unwrap();
+    state.seen.push(ReceivedRequest {
         what: what.clone(),
         key: key.to_owned(),
         token: header("x-amz-security-token"),
@@ -205,14 +203,14 @@ async fn answer(
         is_proxied: uri.scheme().is_some(),
     });
     let is_signed = !authorization.is_empty() && method == Method::POST;
-    if is_signed && signed_beside(facts.now(), &headers) > 300 {
-        return if target.is_empty() { late_at_sts() } else { fault("InvalidSignatureException") };
+    if is_signed && signature_age(state.now(), &headers) > 300 {
+        return if target.is_empty() { sts_signature_expired() } else { failure("InvalidSignatureException") };
     }
     if !target.is_empty() {
-        return service(&mut facts, &what, key);
+        return service(&mut state, &what, key);
     }
     match (method, uri.path()) {
-        (Method::POST, "/") => facts.sts(&what, &field),
+        (Method::POST, "/") => state.sts(&what, &field),
         (Method::PUT, "/latest/api/token") => {
             ([("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "v2").into_response()
         }
@@ -223,23 +221,23 @@ async fn answer(
             match path {
                 "/latest/meta-data/placement/region" => "eu-central-1".into_response(),
                 "/latest/meta-data/iam/security-credentials/" => "instance-role".into_response(),
-                _ => keys(&facts.instance, facts.life).to_string().into_response(),
+                _ => credentials_json(&state.instance, state.lifetime).to_string().into_response(),
             }
         }
-        (Method::GET, "/container") if authorization == CONTAINER_TOKEN => match &facts.container {
-            Some(key) => keys(key, facts.life).to_string().into_response(),
+        (Method::GET, "/container") if authorization == CONTAINER_TOKEN => match &state.container {
+            Some(key) => credentials_json(key, state.lifetime).to_string().into_response(),
             None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         },
         _ => StatusCode::FORBIDDEN.into_response(),
     }
 }
 
-fn service(facts: &mut Facts, operation: &str, key: &str) -> Response {
-    if facts.refused.contains(key) {
-        return fault("ExpiredTokenException");
+fn service(state: &mut FakeState, operation: &str, key: &str) -> Response {
+    if state.rejected_keys.contains(key) {
+        return failure("ExpiredTokenException");
     }
-    if facts.denied.contains(operation) {
-        return fault("AccessDeniedException");
+    if state.denied.contains(operation) {
+        return failure("AccessDeniedException");
     }
     let stream = json!({
         "StreamName": "orders", "StreamARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders",
@@ -256,28 +254,28 @@ fn service(facts: &mut Facts, operation: &str, key: &str) -> Response {
         "StreamARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders",
     });
     match operation {
-        "PutRecord" => good(&json!({ "SequenceNumber": "1", "ShardId": "shardId-000000000000" })),
-        "DescribeStreamSummary" => good(&json!({ "StreamDescriptionSummary": stream })),
-        "ListShards" => good(&json!({ "Shards": [shard] })),
-        "GetShardIterator" => good(&json!({ "ShardIterator": "AAAA" })),
-        "RegisterStreamConsumer" if facts.registration.1 > 0 => {
-            facts.registration.1 -= 1;
-            fault(facts.registration.0)
+        "PutRecord" => success(&json!({ "SequenceNumber": "1", "ShardId": "shardId-000000000000" })),
+        "DescribeStreamSummary" => success(&json!({ "StreamDescriptionSummary": stream })),
+        "ListShards" => success(&json!({ "Shards": [shard] })),
+        "GetShardIterator" => success(&json!({ "ShardIterator": "AAAA" })),
+        "RegisterStreamConsumer" if state.registration.1 > 0 => {
+            state.registration.1 -= 1;
+            failure(state.registration.0)
         }
         "RegisterStreamConsumer" => {
-            facts.is_registered = true;
-            good(&json!({ "Consumer": consumer }))
+            state.is_registered = true;
+            success(&json!({ "Consumer": consumer }))
         }
-        "DescribeStreamConsumer" if facts.is_registered => good(&json!({ "ConsumerDescription": consumer })),
-        "DescribeTable" | "GetItem" | "Scan" | "DescribeStreamConsumer" => fault("ResourceNotFoundException"),
-        _ => fault("UnknownOperationException"),
+        "DescribeStreamConsumer" if state.is_registered => success(&json!({ "ConsumerDescription": consumer })),
+        "DescribeTable" | "GetItem" | "Scan" | "DescribeStreamConsumer" => failure("ResourceNotFoundException"),
+        _ => failure("UnknownOperationException"),
     }
 }
 
-impl Facts {
-    /// Its time, in seconds since 1970.
+impl FakeState {
+    /// The time of its clock, in seconds since 1970.
     fn now(&self) -> i64 {
-        seconds_since_1970() + self.clock
+        seconds_since_1970() + self.clock_offset
     }
 
     fn sts(&mut self, action: &str, field: &dyn Fn(&str) -> Option<String>) -> Response {
@@ -295,7 +293,7 @@ impl Facts {
             return (StatusCode::FORBIDDEN, body).into_response();
         }
         self.sessions += 1;
-        let (number, expiry, end) = (self.sessions, moment(self.life), self.session_end);
+        let (number, expiry, end) = (self.sessions, timestamp_in(self.lifetime), self.session_token_suffix);
         xml(
             action,
             &format!(
@@ -315,20 +313,20 @@ fn xml(action: &str, result: &str) -> Response {
     .into_response()
 }
 
-fn good(body: &Value) -> Response {
+fn success(body: &Value) -> Response {
     ([("content-type", "application/x-amz-json-1.1")], body.to_string()).into_response()
 }
 
-fn fault(code: &str) -> Response {
-    let body = json!({ "__type": code, "message": "as the test wants" });
+fn failure(code: &str) -> Response {
+    let body = json!({ "__type": code, "message": "injected by the test" });
     (StatusCode::BAD_REQUEST, [("content-type", "application/x-amz-json-1.1")], body.to_string()).into_response()
 }
 
-/// Credentials as the container's and the instance's endpoints write them.
-fn keys(key: &str, life: i64) -> Value {
+/// Credentials in the format of the container and instance endpoints.
+fn credentials_json(key: &str, lifetime: i64) -> Value {
     json!({
-        "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": moment(0), "AccessKeyId": key, "SecretAccessKey": "s",
-        "Token": format!("token-of-{key}"), "Expiration": moment(life),
+        "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": timestamp_in(0), "AccessKeyId": key, "SecretAccessKey": "s",
+        "Token": format!("token-of-{key}"), "Expiration": timestamp_in(lifetime),
     })
 }
 

@@ -1,8 +1,8 @@
-//! One run: a model stream, a producer, many callers, and a stop, often in the midst of it all.
+//! One run: a model stream, a producer and many callers. The producer is often closed while the callers are sending.
 
 use super::caller::Caller;
-use super::judge::{Judge, Tally};
-use super::ledger::{End, Ledger};
+use super::invariants::{Checker, Coverage};
+use super::ledger::{Ledger, RecordState};
 use super::plan::Plan;
 use bindd::domain::{FailureKind, Outcome, RecordWriter, ShardDirectory};
 use bindd::producer::{Ports, Producer, PutOptions};
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After a stop everybody is answered: the longest patience of a caller, and a little.
-const LONGEST_STOP: Duration = Duration::from_secs(70);
+/// How long closing may take: the longest timeout of a caller, and a margin.
+const MAX_CLOSE_TIME: Duration = Duration::from_secs(70);
 
-pub(crate) async fn run(seed: u64) -> Result<Tally, String> {
+pub(crate) async fn run(seed: u64) -> Result<Coverage, String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let plan = Arc::new(Plan::draw(&mut random));
     let (sink, ledger, metrics) = (ModelSink::new(plan.sink), Ledger::default(), Metrics::new());
@@ -35,9 +35,9 @@ pub(crate) async fn run(seed: u64) -> Result<Tally, String> {
         };
         tasks.spawn(format!("caller {number}"), caller.run());
     }
-    let mut trouble = Supervisor::new();
+    let mut resharding = Supervisor::new();
     if let Some(every) = plan.resharding {
-        trouble.spawn("resharding", reshard(sink.clone(), every, random.fork()));
+        resharding.spawn("resharding", reshard(sink.clone(), every, random.fork()));
     }
     let mut closed_at = None;
     match plan.closes_after {
@@ -52,15 +52,15 @@ pub(crate) async fn run(seed: u64) -> Result<Tally, String> {
             close(&producer).await?;
         }
     }
-    after_the_end(&producer, &ledger).await?;
-    trouble.abort_and_join().await;
+    put_after_close(&producer, &ledger).await?;
+    resharding.abort_and_join().await;
     let page = metrics.page().map_err(|error| error.to_string())?;
-    Judge { plan, sink, ledger, page, closed_at }.judge()
+    Checker { plan, sink, ledger, page, closed_at }.check()
 }
 
 async fn close(producer: &Producer) -> Result<(), String> {
-    let limit = tokio::time::timeout(LONGEST_STOP, producer.close()).await;
-    limit.map_err(|_| format!("the producer was not closed after {LONGEST_STOP:?}"))
+    let limit = tokio::time::timeout(MAX_CLOSE_TIME, producer.close()).await;
+    limit.map_err(|_| format!("the producer was not closed after {MAX_CLOSE_TIME:?}"))
 }
 
 async fn join(tasks: &mut Supervisor<()>) -> Result<(), String> {
@@ -77,9 +77,10 @@ async fn reshard(sink: ModelSink, every: Duration, mut random: fastrand::Rng) {
     }
 }
 
-/// Whoever comes after the stop is sent away.
-async fn after_the_end(producer: &Producer, ledger: &Ledger) -> Result<(), String> {
-    let Some(entry) = ledger.entries().into_iter().find(|entry| matches!(entry.end, End::Answered { .. })) else {
+/// A record after the close is rejected.
+async fn put_after_close(producer: &Producer, ledger: &Ledger) -> Result<(), String> {
+    let Some(entry) = ledger.entries().into_iter().find(|entry| matches!(entry.state, RecordState::Completed { .. }))
+    else {
         return Ok(());
     };
     let deadline = Instant::now() + Duration::from_secs(1);
@@ -88,6 +89,6 @@ async fn after_the_end(producer: &Producer, ledger: &Ledger) -> Result<(), Strin
     record.data = b"record:18446744073709551615:".as_slice().into();
     match producer.put(record, options).await {
         Err(error) if error.kind() == FailureKind::Closed && error.outcome() == Outcome::NotDone => Ok(()),
-        other => Err(format!("after the stop a record was answered with {other:?}")),
+        other => Err(format!("after the close a record got {other:?}")),
     }
 }

@@ -1,4 +1,4 @@
-//! The frames of an event stream.
+//! Reads and writes the messages of an event stream.
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder, write_message_to};
 use aws_smithy_types::event_stream::Message;
@@ -7,8 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use std::io;
 
-/// The same stream with every event changed. It breaks off where an event cannot be read or changed.
-pub(super) fn map_events(body: Body, change: impl Fn(Message) -> io::Result<Message> + Send + 'static) -> Body {
+/// Applies `convert` to every event. The stream ends in an error at an event that cannot be read or converted.
+pub(super) fn map_events(body: Body, convert: impl Fn(Message) -> io::Result<Message> + Send + 'static) -> Body {
     let (mut decoder, mut unread) = (MessageFrameDecoder::new(), BytesMut::new());
     Body::from_stream(body.into_data_stream().map(move |chunk| {
         unread.extend_from_slice(&chunk.map_err(io::Error::other)?);
@@ -17,7 +17,7 @@ pub(super) fn map_events(body: Body, change: impl Fn(Message) -> io::Result<Mess
             match decoder.decode_frame(&mut unread).map_err(io::Error::other)? {
                 DecodedFrame::Incomplete => break,
                 DecodedFrame::Complete(event) => {
-                    write_message_to(&change(event)?, &mut frames).map_err(io::Error::other)?;
+                    write_message_to(&convert(event)?, &mut frames).map_err(io::Error::other)?;
                 }
             }
         }

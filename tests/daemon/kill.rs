@@ -1,4 +1,4 @@
-//! The real program under `kill -9`: every record that was answered with 204 reaches the app.
+//! The `bindd` binary and `kill -9`: every record with response 204 reaches the app.
 
 use crate::calls;
 use crate::fakes::RecordingApp;
@@ -23,7 +23,7 @@ spec:
     - {name: leaseDuration, value: 2s}
 ";
 
-/// A `bindd dev` of its own process, on kept data.
+/// `bindd dev` in a separate process, with data on disk.
 struct Program {
     child: Child,
     http: SocketAddr,
@@ -44,24 +44,24 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let http = until("the program to serve", async || served_at(&fs::read_to_string(&log).unwrap())).await;
+        let http = until("the program to serve", async || http_address(&fs::read_to_string(&log).unwrap())).await;
         Self { child, http }
     }
 
-    /// Puts a record and gives its text, if the program confirmed it.
+    /// Puts a record and returns its text, if the response was 204.
     async fn put(&self, number: usize) -> Option<String> {
         let body =
             format!(r#"{{"operation":"create","data":{number},"metadata":{{"partitionKey":"key-{}"}}}}"#, number % 5);
-        let answer = calls::post(self.http, "/v1.0/bindings/orders", &body).await;
-        (answer.status == 204).then(|| number.to_string())
+        let response = calls::post(self.http, "/v1.0/bindings/orders", &body).await;
+        (response.status == 204).then(|| number.to_string())
     }
 
     async fn kill(mut self) {
-        within("the program to die", self.child.kill()).await.unwrap();
+        within("the program to be killed", self.child.kill()).await.unwrap();
     }
 }
 
-fn served_at(log: &str) -> Option<SocketAddr> {
+fn http_address(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("bindd is serving"))?;
     let fields: serde_json::Value = serde_json::from_str(line).ok()?;
     fields["addresses"].as_str()?.trim_matches(['[', ']']).parse().ok()
@@ -90,7 +90,7 @@ async fn a_killed_program_loses_no_record() {
 }
 
 #[tokio::test]
-async fn a_kept_folder_serves_one_program_at_a_time() {
+async fn a_data_folder_is_used_by_one_program_at_a_time() {
     let folder = TempDir::new().unwrap();
     fs::create_dir(folder.path().join("components")).unwrap();
     fs::write(folder.path().join("components/orders.yaml"), COMPONENTS).unwrap();
@@ -98,7 +98,7 @@ async fn a_kept_folder_serves_one_program_at_a_time() {
     let program = Program::start(folder.path(), &app).await;
     let mut second = Command::new(env!("CARGO_BIN_EXE_bindd"));
     second.args(["demo", "--dapr-http-port", "0", "--keep"]).arg(folder.path().join("kept")).kill_on_drop(true);
-    let output = within("the second program to give up", second.output()).await.unwrap();
+    let output = within("the second program to exit", second.output()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("in use by another"), "{output:?}");
     program.kill().await;

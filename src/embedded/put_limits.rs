@@ -1,9 +1,9 @@
-//! The limits of one record, as AWS counts them.
+//! The size limits of a record in PutRecord and PutRecords.
 //!
-//! The emulator counts a partition key in bytes, where AWS allows 256 characters; and it limits the data alone, where AWS
-//! counts data and key together (PutRecord, API reference).
+//! AWS allows a partition key of 256 characters; ferrokinesis allows 256 bytes. AWS limits data and key together;
+//! ferrokinesis limits the data only (PutRecord, API reference).
 
-use super::shim::{self, JSON, error_answer, refusal};
+use super::protocol::{JSON, error_response, response, service_error_response};
 use axum::body::Body;
 use axum::response::Response;
 use ferrokinesis::actions::{Operation, dispatch};
@@ -15,13 +15,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// The longest partition key: in characters in AWS, in bytes for the emulator.
-const MAX_KEY: usize = 256;
+/// The longest partition key: in characters for AWS, in bytes for ferrokinesis.
+const MAX_PARTITION_KEY: usize = 256;
 
-/// What of a PutRecord or PutRecords request is looked at.
+/// The checked members of a PutRecord or PutRecords request.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Put<'a> {
+struct PutRequest<'a> {
     #[serde(borrow)]
     stream_name: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "StreamARN")]
@@ -56,10 +56,10 @@ impl Entry<'_> {
     }
 }
 
-/// The answer to a put that the emulator would judge wrongly; `None` where it judges as AWS does.
-pub(super) async fn answer(store: &Store, operation: Operation, body: &[u8]) -> Option<Response> {
-    let mut put: Put<'_> = serde_json::from_slice(body).ok()?;
-    // The record of PutRecord stands beside the stream.
+/// The response to a put that ferrokinesis would handle wrongly; `None` if it handles the put as AWS does.
+pub(super) async fn corrected_response(store: &Store, operation: Operation, body: &[u8]) -> Option<Response> {
+    let mut put: PutRequest<'_> = serde_json::from_slice(body).ok()?;
+    // The members of the record in PutRecord are beside those of the stream.
     put.records.push(Entry { partition_key: put.partition_key.take(), data: put.data.take() });
     let stream = match (&put.stream_name, &put.stream_arn) {
         (Some(name), _) => name.to_string(),
@@ -70,40 +70,40 @@ pub(super) async fn answer(store: &Store, operation: Operation, body: &[u8]) -> 
     if let Some(size) = put.records.iter().map(Entry::size).find(|size| *size > limit) {
         let text =
             format!("a record has {size} bytes of data and partition key, the limit of stream {stream} is {limit}");
-        return Some(refusal("InvalidArgumentException", &text));
+        return Some(error_response("InvalidArgumentException", &text));
     }
-    if put.records.iter().all(|entry| entry.key().len() <= MAX_KEY) {
+    if put.records.iter().all(|entry| entry.key().len() <= MAX_PARTITION_KEY) {
         return None;
     }
-    Some(match with_long_keys(store, operation, body).await {
-        Ok(answer) => shim::answer(StatusCode::OK, JSON, Body::from(answer.unwrap_or_default().to_string())),
-        Err(error) => error_answer(&error),
+    Some(match put_with_long_keys(store, operation, body).await {
+        Ok(output) => response(StatusCode::OK, JSON, Body::from(output.unwrap_or_default().to_string())),
+        Err(error) => service_error_response(&error),
     })
 }
 
-/// Carries out a put whose keys are short in characters but not in bytes. It is checked as the emulator's handler does,
-/// with keys of as many ASCII characters.
-async fn with_long_keys(
+/// Executes a put with keys that are short enough in characters but not in bytes. It validates the request as the handler
+/// of ferrokinesis does, but on a copy whose keys are as many ASCII characters.
+async fn put_with_long_keys(
     store: &Store,
     operation: Operation,
     body: &[u8],
 ) -> Result<Option<Value>, KinesisErrorResponse> {
     let unreadable = |_| KinesisErrorResponse::serialization_error("the request body is not JSON");
-    let asked: Value = serde_json::from_slice(body).map_err(unreadable)?;
+    let request: Value = serde_json::from_slice(body).map_err(unreadable)?;
     let rules = operation.validation_rules();
     let rules: Vec<(&str, &FieldDef)> = rules.iter().map(|(name, rule)| (*name, rule)).collect();
-    let asked = check_types(&asked, &rules)?;
-    let mut counted = asked.clone();
-    count_characters(&mut counted);
-    check_validations(&counted, &rules, None)?;
-    dispatch(store, operation, asked).await
+    let request = check_types(&request, &rules)?;
+    let mut ascii = request.clone();
+    replace_keys_with_ascii(&mut ascii);
+    check_validations(&ascii, &rules, None)?;
+    dispatch(store, operation, request).await
 }
 
-fn count_characters(put: &mut Value) {
+fn replace_keys_with_ascii(put: &mut Value) {
     if let Some(Value::String(key)) = put.get_mut("PartitionKey") {
         *key = "x".repeat(key.chars().count());
     }
     if let Some(Value::Array(records)) = put.get_mut("Records") {
-        records.iter_mut().for_each(count_characters);
+        records.iter_mut().for_each(replace_keys_with_ascii);
     }
 }
