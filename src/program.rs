@@ -71,7 +71,7 @@ async fn run(settings: &Settings, stop: &Stop) -> Result<daemon::Shutdown, daemo
 }
 
 fn check_report(report: check::Report) -> ExitReport {
-    let code = if report.is_sound { 0 } else { FAILED };
+    let code = if report.passed { 0 } else { FAILED };
     ExitReport { output: report.text, code, ..ExitReport::default() }
 }
 

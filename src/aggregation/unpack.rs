@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_record_is_left_alone() {
+    fn a_plain_record_is_not_unpacked() {
         assert_eq!(unpack(&Bytes::from_static(b"{}")), Ok(None));
         assert_eq!(unpack(&Bytes::new()), Ok(None));
     }

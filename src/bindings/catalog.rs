@@ -16,7 +16,7 @@ struct Kind {
     check: fn(&Document) -> KindCheck,
 }
 
-/// The only list of kinds.
+/// Every kind of component that bindd serves.
 static KINDS: [Kind; 2] = [
     Kind { type_name: KINESIS, versions: &["", "v0", "v1"], check: check_kinesis },
     Kind { type_name: DYNAMODB, versions: &["", "v0", "v1"], check: check_dynamodb },
@@ -34,33 +34,33 @@ fn check_dynamodb(document: &Document) -> KindCheck {
 
 /// The result of checking all files.
 #[derive(Debug, Default)]
-pub struct Verdict {
+pub struct CheckResult {
     /// The components without faults, in file order.
     pub components: Vec<Checked>,
-    /// Those of loading first.
+    /// Notices of loading come first.
     pub notices: Vec<Notice>,
-    /// Those of loading first. The daemon starts only without faults.
+    /// Faults of loading come first. The daemon starts only without faults.
     pub faults: Faults,
 }
 
 /// Checks every loaded document against its kind. Pure: nothing is contacted, and all faults are found together.
 #[must_use]
-pub fn check(loaded: Loaded) -> Verdict {
+pub fn check(loaded: Loaded) -> CheckResult {
     let Loaded { documents, notices, faults } = loaded;
-    let mut verdict = Verdict { components: Vec::new(), notices, faults };
+    let mut result = CheckResult { components: Vec::new(), notices, faults };
     let (checked_documents, mut components): (Vec<&Document>, Vec<Checked>) =
-        documents.iter().filter_map(|document| Some((document, verdict.check(document)?))).unzip();
-    verdict.notices.extend(cross_checks::notices(&components));
+        documents.iter().filter_map(|document| Some((document, result.check(document)?))).unzip();
+    result.notices.extend(cross_checks::notices(&components));
     for (index, fault) in cross_checks::faults(&components, &documents) {
-        components[index].is_sound = false;
-        verdict.add_fault(checked_documents[index], fault);
+        components[index].is_valid = false;
+        result.add_fault(checked_documents[index], fault);
     }
-    components.retain(|component| component.is_sound);
-    verdict.components = components;
-    verdict
+    components.retain(|component| component.is_valid);
+    result.components = components;
+    result
 }
 
-impl Verdict {
+impl CheckResult {
     /// `None` if the document is not of a known kind.
     fn check(&mut self, document: &Document) -> Option<Checked> {
         let type_name = document.component_type.to_lowercase();
@@ -82,7 +82,7 @@ impl Verdict {
             self.add_fault(document, fault.component(document.name.as_str()).field("spec.version"));
         }
         let (spec, faults, notices) = (kind.check)(document);
-        let is_sound = document.is_complete() && faults.is_empty() && is_known_version;
+        let is_valid = document.is_complete() && faults.is_empty() && is_known_version;
         self.notices.extend(notices);
         for fault in faults {
             self.add_fault(document, fault);
@@ -95,7 +95,7 @@ impl Verdict {
             init_timeout: document.init_timeout,
             place: document.place.clone(),
             spec,
-            is_sound,
+            is_valid,
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Checked {
     pub place: Place,
     pub spec: Spec,
     /// Whether no fault was found. [`check`] returns only such components.
-    pub(super) is_sound: bool,
+    pub(super) is_valid: bool,
 }
 
 impl Checked {

@@ -1,7 +1,7 @@
 //! The connection to AWS, which every kind has.
 
+use super::credentials::{read_identity, read_keys};
 use super::fields::read_endpoint;
-use super::identity::{read_identity, read_keys};
 use super::region::read_region;
 use crate::aws::ConnectionSettings;
 use crate::manifest::Reader;

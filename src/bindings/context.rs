@@ -1,4 +1,4 @@
-//! What the components of a process share; passed in at connect instead of globals.
+//! What the components of a process share. It is passed to `connect`, so there are no globals.
 
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind, WorkerId};
 use crate::telemetry::Metrics;
@@ -18,7 +18,7 @@ pub struct Context {
     pub metrics: Metrics,
     pub registry: Registry,
     pub lease_tables: LeaseTables,
-    /// How long an input may take to finish the record in flight at shutdown.
+    /// At shutdown, how long an input may take to finish the record in flight.
     pub drain_limit: Duration,
 }
 
@@ -28,8 +28,8 @@ pub struct Context {
 pub struct Registry(Arc<OnceLock<HashMap<ComponentName, Weak<dyn Binding>>>>);
 
 impl Registry {
-    /// Makes all components known to each other. Called once, after all are connected and before the first request; a later
-    /// call changes nothing. References are weak, because components hold the registry.
+    /// Publishes all components, so that each can find the others. Called once, after all are connected and before the
+    /// first request; a later call changes nothing. References are weak, because components hold the registry.
     pub fn publish<'b>(&self, all: impl IntoIterator<Item = &'b Arc<dyn Binding>>) {
         self.0
             .get_or_init(|| all.into_iter().map(|binding| (binding.name().clone(), Arc::downgrade(binding))).collect());
@@ -42,8 +42,9 @@ impl Registry {
 
 /// Which input of this process uses which lease table. Clones share the content.
 ///
-/// Two inputs on one table would take each other's leases, and mix up the shards of two streams. Two files may name the same
-/// table as long as the app wants only one of the inputs, so this is decided when the inputs start.
+/// Two inputs on one table would take each other's leases, and mix up the shards of two streams. Two files may name the
+/// same table if only one of their inputs is used. This is known only once an input starts, so the table is reserved
+/// then.
 #[derive(Debug, Clone, Default)]
 pub struct LeaseTables(Arc<Mutex<HashMap<String, ComponentName>>>);
 
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_belongs_to_the_first_input_that_asks() {
+    fn a_lease_table_belongs_to_the_first_input_that_reserves_it() {
         let tables = LeaseTables::default();
         let (first, second): (ComponentName, ComponentName) = ("first".parse().unwrap(), "second".parse().unwrap());
         tables.reserve("shop", &first).unwrap();

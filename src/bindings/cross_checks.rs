@@ -8,11 +8,12 @@ use crate::manifest::{Document, Environment, Fault, Notice};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// The faults, each with the index of its component. `documents` are all that were loaded, of unknown kinds too.
+/// The faults, each with the index of its component. `documents` are all loaded documents, also those of unknown kinds.
 pub(super) fn faults(components: &[Checked], documents: &[Document]) -> Vec<(usize, Fault)> {
     let dead_letters = components.iter().enumerate().filter_map(|(index, component)| {
         let problem = dead_letter_problem(components, documents, component)?;
-        let remedy = "name another component that has an output side and whose dead letters do not come back";
+        let remedy =
+            "name another component that has an output side and does not send its dead letters back to this one";
         Some((index, fault(component, "deadLetterBinding", problem, remedy)))
     });
     let clashes = lease_table_clashes(components).into_iter().filter(|clash| clash.is_certain);
@@ -28,7 +29,7 @@ fn fault(component: &Checked, field: &str, problem: String, remedy: &str) -> Fau
     Fault::of_document(&component.place, problem, remedy).component(component.name.as_str()).field(field)
 }
 
-/// Lease tables that only one of two components can use, if the app wants both inputs.
+/// Notices about lease tables that two components share, where the app decides whether both inputs are used.
 pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
     let clashes = lease_table_clashes(components).into_iter().filter(|clash| !clash.is_certain);
     let notice = |clash: Clash<'_>| {
@@ -53,12 +54,12 @@ struct Clash<'c> {
     is_certain: bool,
 }
 
-/// At most one clash for each component. Components with faults are left out: their lease table may be another one.
+/// At most one clash for each component. Components with faults are skipped, because their lease table may be wrong.
 fn lease_table_clashes(components: &[Checked]) -> Vec<Clash<'_>> {
     let is_explicit = |component: &Checked| !component.direction().needs_probe();
     let mut seen: HashMap<&str, Vec<&Checked>> = HashMap::new();
     let mut clashes = Vec::new();
-    for (index, component) in components.iter().enumerate().filter(|(_, component)| component.is_sound) {
+    for (index, component) in components.iter().enumerate().filter(|(_, component)| component.is_valid) {
         let Some(table) = component.lease_table() else { continue };
         let earlier = seen.entry(table).or_default();
         let explicit = earlier.iter().find(|other| is_explicit(component) && is_explicit(other));
@@ -75,7 +76,7 @@ fn dead_letter_problem(components: &[Checked], documents: &[Document], component
     let target = component.dead_letter()?;
     let find = |name: &ComponentName| components.iter().find(|component| component.name == *name);
     let Some(found) = find(target) else {
-        // A mistyped type of binding has its own fault; a second one would not help.
+        // A typing error in its type is already a fault; a second one would not help.
         let has_fault = |document: &Document| {
             let kind = document.component_type.to_lowercase();
             document.name == *target && !document.ignore_errors && kind.starts_with("bindings.")
@@ -83,7 +84,7 @@ fn dead_letter_problem(components: &[Checked], documents: &[Document], component
         let is_reported = documents.iter().any(has_fault);
         return (!is_reported).then(|| format!("there is no component `{target}` of a type that bindd serves"));
     };
-    if !found.is_sound && found.ignore_errors {
+    if !found.is_valid && found.ignore_errors {
         return Some(format!("component `{target}` is left out for its faults, because it has `ignoreErrors`"));
     }
     if !found.direction().has_output() {
@@ -163,9 +164,9 @@ mod tests {
         std::fs::write(folder.path().join("a.yaml"), text).unwrap();
         let (paths, environment) = ([folder.path().to_owned()], Variables(variables));
         let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &environment };
-        let verdict = check(load(&request));
-        assert!(verdict.faults.is_empty() && verdict.components.len() == 1, "{}", verdict.faults);
-        missing_files(&verdict.components, &environment).iter().map(|notice| format!("{notice}\n")).collect()
+        let result = check(load(&request));
+        assert!(result.faults.is_empty() && result.components.len() == 1, "{}", result.faults);
+        missing_files(&result.components, &environment).iter().map(|notice| format!("{notice}\n")).collect()
     }
 
     #[test]

@@ -11,14 +11,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Limit of all dead letters of one request together. It is short because the caller waits for them, maybe past its own
-/// deadline.
+/// Time limit of all dead letters of one request together. Short, because the caller waits for them, perhaps beyond its
+/// own deadline.
 pub(super) const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a dead letter was not delivered. The target's own message may quote the record, so only kind and code are shown.
 #[derive(Debug, thiserror::Error)]
 enum SendError {
-    #[error("no time was left for it: the dead letters of one request have {DEAD_LETTER_TIMEOUT:?} together")]
+    #[error("no time was left: all dead letters of one request share {DEAD_LETTER_TIMEOUT:?}")]
     NoTimeLeft,
     #[error("it did not answer within {DEAD_LETTER_TIMEOUT:?}, which the dead letters of one request share")]
     TimedOut,
@@ -43,7 +43,7 @@ fn detail<'e>(error: &'e BindingError, name: &str) -> Option<&'e str> {
 
 #[derive(Debug)]
 pub(super) struct DeadLetter {
-    /// Owner of the records.
+    /// The component that failed to write the records.
     pub(super) component: ComponentName,
     pub(super) target: ComponentName,
     pub(super) registry: Registry,
@@ -79,8 +79,8 @@ struct ErrorData<'a> {
 }
 
 impl DeadLetter {
-    /// Sends a record that failed, and returns the failure with a remark on the dead letter. After `until`, which all dead
-    /// letters of one request share, nothing is sent.
+    /// Sends a failed record, and returns its error with the result of sending. Nothing is sent after `until`, the time
+    /// limit of all dead letters of one request.
     pub(super) async fn send(&self, record: &NewRecord, failure: BindingError, until: Instant) -> BindingError {
         let sent = match Instant::now() < until {
             true => {
@@ -95,13 +95,14 @@ impl DeadLetter {
             }
             Err(error) => {
                 match error {
-                    // The target that used up the time has its own warning.
+                    // The dead letter that used up the time has its own warning.
                     SendError::NoTimeLeft => tracing::debug!(component = %self.component, "dead letter skipped"),
                     SendError::TimedOut | SendError::NoSuchOutput | SendError::Serialise(_) | SendError::Failed(_) => {
                         tracing::warn!(component = %self.component, target = %self.target, %error, "dead letter not delivered");
                     }
                 }
-                let remark = format!("the dead letter binding {} did not take it either: {error}", self.target);
+                let remark =
+                    format!("the dead letter binding {} did not accept the record either: {error}", self.target);
                 failure
                     .with_remark(&remark)
                     .with_detail(DEAD_LETTERED, "false")
@@ -112,10 +113,10 @@ impl DeadLetter {
     }
 
     async fn invoke(&self, record: &NewRecord, failure: &BindingError) -> Result<(), SendError> {
-        let peer = self.registry.find(&self.target).ok_or(SendError::NoSuchOutput)?;
-        let output = peer.output().ok_or(SendError::NoSuchOutput)?;
+        let target = self.registry.find(&self.target).ok_or(SendError::NoSuchOutput)?;
+        let output = target.output().ok_or(SendError::NoSuchOutput)?;
         let mut metadata = Metadata::default();
-        // Keeps dead letters of one key in order, if the target orders by key.
+        // With `ordering: key` at the target, dead letters of one key keep their order.
         if let Some(key) = &record.partition_key {
             metadata.insert("partitionKey", key.as_str());
         }
@@ -130,7 +131,7 @@ impl DeadLetter {
             Ok(text) => (Cow::Borrowed(text), "utf-8"),
             Err(_) => (Cow::Owned(base64_simd::STANDARD.encode_to_string(&record.data)), "base64"),
         };
-        let letter = DeadLetterData {
+        let data = DeadLetterData {
             id: uuid::Uuid::new_v4().to_string(),
             component: self.component.as_str(),
             data,
@@ -146,7 +147,7 @@ impl DeadLetter {
                 ambiguous: failure.outcome() == Outcome::Unknown,
             },
         };
-        serde_json::to_vec(&letter).map(Bytes::from)
+        serde_json::to_vec(&data).map(Bytes::from)
     }
 }
 

@@ -69,7 +69,7 @@ fn endpoint(text: &str) -> Result<String, (String, String)> {
         return Err(wrong("this is not an http or https URL"));
     }
     if uri.query().is_some() {
-        return Err(wrong("an endpoint takes no query"));
+        return Err(wrong("an endpoint must not have a query"));
     }
     Ok(text.to_owned())
 }

@@ -1,14 +1,15 @@
-//! Warns about misspelt names in the metadata of requests. Apps written for Dapr may send any name, so an unknown one is no
-//! error; one that resembles a known name has no effect, which the log says once.
+//! Warns about misspelt names in the metadata of requests. Apps written for Dapr may send any name, so an unknown one
+//! is not an error. One that resembles a known name is logged once as a warning.
 
 use crate::domain::Metadata;
 use crate::manifest::nearest;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// How many unknown names are remembered and logged. Apps have few; names that callers invent must not fill memory or log.
+/// How many unknown names are remembered and logged. Apps use few names; generated ones must not fill the memory or the
+/// log.
 const MAX_NAMES: usize = 256;
-/// A longer name is no typing error.
+/// A longer name is not a typing error.
 const MAX_LENGTH: usize = 60;
 
 /// Sent with every request of a traced app.
@@ -84,7 +85,7 @@ mod tests {
     fn each_name_is_logged_once_and_the_list_is_bounded() {
         let names = MetadataCheck::new("orders", KNOWN);
         assert!(names.is_new("Timeout") && !names.is_new("Timeout"));
-        assert!(names.is_new("timeOut"), "another spelling is another name");
+        assert!(names.is_new("timeOut"), "names are compared with case");
         assert!(!names.is_new(&format!("timeout{}", " ".repeat(MAX_LENGTH))));
         for number in 2..MAX_NAMES {
             assert!(names.is_new(&format!("made up {number}")));

@@ -4,18 +4,18 @@
 //! [`connect`] then makes a [`Binding`](crate::domain::Binding) of one checked component.
 //!
 //! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`]. What kinds share is
-//! here: fields (`connection`, `identity`, `region`, `fields`, `retry`), requests (`strict_json`, `metadata_check`), failed
-//! items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`).
+//! here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests (`strict_json`, `metadata_check`),
+//! failed items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`).
 
 mod catalog;
 mod checked;
 mod connection;
 mod context;
+mod credentials;
 mod cross_checks;
 mod dead_letter;
 pub mod dynamodb;
 mod fields;
-mod identity;
 mod item_failure;
 pub mod kinesis;
 mod metadata_check;
@@ -23,7 +23,7 @@ mod region;
 mod retry;
 mod strict_json;
 
-pub use catalog::{Verdict, check, connect};
+pub use catalog::{CheckResult, check, connect};
 pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};
 pub use cross_checks::missing_files;

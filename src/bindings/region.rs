@@ -32,7 +32,7 @@ pub(super) fn read_region(reader: &mut Reader<'_>, arn_region: Option<(&'static 
     written.or_else(|| Some(region_of_arn.to_owned()))
 }
 
-/// Leaves a fault if the ARN and the region are of different partitions, as far as the region's is known.
+/// Records a fault if the ARN and the region are of different partitions. An unknown region is not checked.
 pub(super) fn check_partition(reader: &mut Reader<'_>, field: &str, partition: &str, region: &str) {
     if let Some(right) = Partition::from_region(region).map(Partition::as_str)
         && right != partition
@@ -42,7 +42,7 @@ pub(super) fn check_partition(reader: &mut Reader<'_>, field: &str, partition: &
     }
 }
 
-/// Whether the region can be used; otherwise leaves a fault.
+/// Whether the region can be used; otherwise records a fault.
 fn is_usable(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -> bool {
     let suggestion = nearest(region, known_regions());
     match check_region(region) {

@@ -1,5 +1,6 @@
-//! Timeouts and retries of outputs, the same for all kinds: the fields of a file ([`RetryConfig`]) and the only place that
-//! repeats a request to DynamoDB ([`RetryRunner`]). The producer repeats records itself, with the same policy.
+//! Timeouts and retries of outputs, the same for all kinds: the fields of a file ([`RetryConfig`]) and the only place
+//! that repeats a request to DynamoDB ([`RetryRunner`]). The producer has its own retries of records, with the same
+//! policy.
 
 use crate::domain::{BindingError, FailureKind, Outcome};
 use crate::manifest::Reader;
@@ -33,8 +34,8 @@ pub struct RetryConfig {
 }
 
 impl RetryConfig {
-    /// Reads the fields; faults are left with the reader. `first_wait` is the kind's default for `backoffInitialInterval`,
-    /// at most 2 s.
+    /// Reads the fields; faults are recorded in the reader. `first_wait` is the kind's default for
+    /// `backoffInitialInterval`, at most 2 s.
     pub(super) fn read(reader: &mut Reader<'_>, first_wait: Duration) -> Self {
         let (requested, max) = (time(reader, "requestTimeout"), time(reader, "maxRequestTimeout"));
         if let (Some(requested), Some(max)) = (requested, max)

@@ -1,10 +1,10 @@
-//! Reads JSON objects of requests whose fields are all known. An unknown field is an error that suggests the right name.
-//! What belongs to the user (items, keys, payloads) stays raw text.
+//! Reads JSON objects of requests whose fields are all known. An unknown field is an error that suggests the right
+//! name. Items, keys and payloads of the caller stay raw text.
 
 use crate::domain::{BindingError, FailureKind};
 use crate::manifest::nearest;
 use serde::Deserialize;
-use serde::de::value::Error as Captured;
+use serde::de::value::Error as ValueError;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
@@ -55,10 +55,10 @@ fn known_fields<'t, T: Deserialize<'t>>() -> &'static [&'static str] {
     struct FieldRecorder<'a>(&'a mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for FieldRecorder<'_> {
-        type Error = Captured;
+        type Error = ValueError;
 
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Captured> {
-            Err(Captured::custom("not a struct"))
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ValueError> {
+            Err(ValueError::custom("not a struct"))
         }
 
         fn deserialize_struct<V: Visitor<'de>>(
@@ -66,9 +66,9 @@ fn known_fields<'t, T: Deserialize<'t>>() -> &'static [&'static str] {
             _: &'static str,
             fields: &'static [&'static str],
             _: V,
-        ) -> Result<V::Value, Captured> {
+        ) -> Result<V::Value, ValueError> {
             *self.0 = fields;
-            Err(Captured::custom("recorded"))
+            Err(ValueError::custom("recorded"))
         }
 
         forward_to_deserialize_any! {

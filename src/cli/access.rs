@@ -1,4 +1,5 @@
-//! What `bindd check --connect` tries for one component: does it have the access that it needs? Nothing is written.
+//! What `bindd check --connect` tries for one component, to find out whether it has the access that it needs. Nothing
+//! is written.
 
 use super::access_calls::{EndpointKind, StreamCalls, TableCalls};
 use super::iam_policy::operations;
@@ -44,7 +45,7 @@ impl AccessResult {
 
     /// Whether the component can work with this result.
     #[must_use]
-    pub(crate) const fn is_fine(self) -> bool {
+    pub(crate) const fn is_sufficient(self) -> bool {
         matches!(self, Self::Ok | Self::NotNeeded)
     }
 }
@@ -72,8 +73,8 @@ pub(crate) struct ComponentAccess {
 
 impl ComponentAccess {
     #[must_use]
-    pub(crate) fn is_fine(&self) -> bool {
-        self.findings.iter().all(|finding| finding.result.is_fine())
+    pub(crate) fn is_sufficient(&self) -> bool {
+        self.findings.iter().all(|finding| finding.result.is_sufficient())
     }
 }
 
@@ -146,7 +147,7 @@ impl AccessCheck {
                     self.not_needed("DescribeTable", &spec.table);
                     self.ok("GetItem", &spec.table, "read with a key that does not exist");
                 }
-                Err(error) if lacks_permission(&error) && !reads(spec) => {
+                Err(error) if is_access_denied(&error) && !reads(spec) => {
                     let hint = "reading is denied and not needed; write access cannot be tried without writing";
                     self.push("GetItem", &spec.table, AccessResult::NotNeeded, hint);
                 }
@@ -172,7 +173,7 @@ impl AccessCheck {
                 self.ok("DescribeStreamSummary", &stream, &format!("stream is {}", summary.status));
                 Some(summary.arn.clone())
             }
-            Err(error) if error.kind() == FailureKind::Denied && lacks_permission(error) => {
+            Err(error) if error.kind() == FailureKind::Denied && is_access_denied(error) => {
                 self.not_needed("DescribeStreamSummary", &stream);
                 spec.stream.arn().map(str::to_owned)
             }
@@ -216,13 +217,13 @@ impl AccessCheck {
     async fn put_records(&mut self, calls: &StreamCalls, stream: &str) {
         match calls.dry_run_batch().await {
             Some(Ok(())) => self.ok("PutRecords (dry run)", stream, "a batch would be accepted; none was stored"),
-            Some(Err(error)) if lacks_permission(&error) => {
+            Some(Err(error)) if is_access_denied(&error) => {
                 let hint =
                     "denied: each record is sent by its own PutRecord; allow kinesis:PutRecords for more throughput";
                 self.push("PutRecords (dry run)", stream, AccessResult::NotNeeded, hint);
             }
             Some(Err(error)) => self.failed("PutRecords (dry run)", stream, &error),
-            // The row of PutRecord gives the reason.
+            // Not sent for the same reason as PutRecord, whose row shows it.
             None => {}
         }
     }
@@ -230,7 +231,7 @@ impl AccessCheck {
     async fn list_shards_for_output(&mut self, calls: &StreamCalls, stream: &str) {
         match calls.first_shard().await {
             Ok(_) => self.ok("ListShards", stream, ""),
-            Err(error) if error.kind() == FailureKind::Denied && lacks_permission(&error) => {
+            Err(error) if error.kind() == FailureKind::Denied && is_access_denied(&error) => {
                 let hint = "denied: the limits of shards are then known only from throttled calls";
                 self.push("ListShards", stream, AccessResult::NotNeeded, hint);
             }
@@ -312,7 +313,7 @@ fn reads(spec: &dynamodb::Spec) -> bool {
 }
 
 /// Denied because a permission is missing, not because the credentials are not valid.
-fn lacks_permission(error: &BindingError) -> bool {
+fn is_access_denied(error: &BindingError) -> bool {
     error.details().iter().any(|(key, code)| *key == "code" && code.starts_with("AccessDenied"))
 }
 
@@ -333,7 +334,7 @@ const fn result_of(kind: FailureKind) -> AccessResult {
 
 fn hint(tried: &str, error: &BindingError) -> String {
     let advice = match error.kind() {
-        FailureKind::Denied if lacks_permission(error) => "`bindd policy` prints what to allow",
+        FailureKind::Denied if is_access_denied(error) => "`bindd policy` prints what to allow",
         FailureKind::Denied => "the credentials are not valid here: look at keys, account, region and clock",
         FailureKind::NotFound => "look at the name, the region and the account",
         FailureKind::Transient | FailureKind::TimedOut => "look at the network, proxies, endpoint and region",

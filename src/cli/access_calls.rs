@@ -1,6 +1,6 @@
 //! Single calls of Kinesis and DynamoDB that show whether access is allowed. None of them writes.
 //!
-//! Every error is the one that the service returned.
+//! Errors are those that the service returned.
 
 use crate::aws::{CallError, Connection, StreamRef, classify};
 use crate::domain::{BindingError, FailureKind};

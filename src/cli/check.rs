@@ -1,7 +1,7 @@
 //! `bindd check`: reads component files and reports every fault; with `--connect` also tries what each component needs.
 
 use super::access::{ComponentAccess, check_access};
-use crate::bindings::{Checked, Verdict, check, missing_files};
+use crate::bindings::{CheckResult, Checked, check, missing_files};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
@@ -14,52 +14,52 @@ const ACCESS_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Report {
     /// For standard output.
     pub text: String,
-    /// No fault was found and every component has access; the exit code is 0 then, else 1.
-    pub is_sound: bool,
+    /// Whether no fault was found and every component has the access it needs; then the exit code is 0, else 1.
+    pub passed: bool,
 }
 
-/// Checks the files as a sidecar of that app and namespace would see them. Contacts nothing.
+/// Checks the files as a sidecar of that app and namespace would load them, without any network call.
 #[must_use]
 pub fn run(settings: &CheckSettings) -> Report {
-    report(settings, &verdict(settings), None)
+    report(settings, &check_files(settings), None)
 }
 
 /// As [`run`], then tries what each component without fault needs, all at the same time, for at most 30 s each. Writes nothing
 /// to AWS.
 pub async fn connect(settings: ProbeSettings) -> Report {
-    let verdict = verdict(&settings.files);
+    let result = check_files(&settings.files);
     let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
     let ca_bundle = settings.ca_bundle.as_deref();
     let check = |checked: Checked| check_access(checked, app_id, ca_bundle, ACCESS_TIMEOUT);
-    let access = futures_util::future::join_all(verdict.components.clone().into_iter().map(check)).await;
-    report(&settings.files, &verdict, Some(&access))
+    let access = futures_util::future::join_all(result.components.clone().into_iter().map(check)).await;
+    report(&settings.files, &result, Some(&access))
 }
 
-fn verdict(settings: &CheckSettings) -> Verdict {
-    let mut verdict = check(load(&LoadRequest {
+fn check_files(settings: &CheckSettings) -> CheckResult {
+    let mut result = check(load(&LoadRequest {
         paths: &settings.paths,
         app_id: settings.app_id.as_deref(),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
     }));
-    verdict.notices.extend(missing_files(&verdict.components, &ProcessEnvironment));
-    verdict
+    result.notices.extend(missing_files(&result.components, &ProcessEnvironment));
+    result
 }
 
-fn report(settings: &CheckSettings, verdict: &Verdict, access: Option<&[ComponentAccess]>) -> Report {
-    let text = if settings.json { to_json(verdict, access) } else { to_text(verdict, access) };
-    let is_fine = access.is_none_or(|access| access.iter().all(ComponentAccess::is_fine));
-    Report { text, is_sound: verdict.faults.is_empty() && is_fine }
+fn report(settings: &CheckSettings, result: &CheckResult, access: Option<&[ComponentAccess]>) -> Report {
+    let text = if settings.json { to_json(result, access) } else { to_text(result, access) };
+    let is_sufficient = access.is_none_or(|access| access.iter().all(ComponentAccess::is_sufficient));
+    Report { text, passed: result.faults.is_empty() && is_sufficient }
 }
 
-fn to_json(verdict: &Verdict, access: Option<&[ComponentAccess]>) -> String {
-    let components: Vec<_> = verdict
+fn to_json(result: &CheckResult, access: Option<&[ComponentAccess]>) -> String {
+    let components: Vec<_> = result
         .components
         .iter()
         .map(|checked| serde_json::json!({ "name": checked.name.as_str(), "type": checked.type_name, "version": checked.version }))
         .collect();
-    let notices: Vec<_> = verdict.notices.iter().map(ToString::to_string).collect();
-    let faults: Vec<_> = verdict.faults.iter().collect();
+    let notices: Vec<_> = result.notices.iter().map(ToString::to_string).collect();
+    let faults: Vec<_> = result.faults.iter().collect();
     let mut report = serde_json::json!({ "components": components, "notices": notices, "faults": faults });
     if let (Some(access), Some(report)) = (access, report.as_object_mut()) {
         report.insert("access".to_owned(), serde_json::json!(access));
@@ -67,23 +67,23 @@ fn to_json(verdict: &Verdict, access: Option<&[ComponentAccess]>) -> String {
     format!("{report:#}\n")
 }
 
-fn to_text(verdict: &Verdict, access: Option<&[ComponentAccess]>) -> String {
+fn to_text(result: &CheckResult, access: Option<&[ComponentAccess]>) -> String {
     let mut text = String::new();
     let mut line = |args: std::fmt::Arguments<'_>| {
         // Writing to a `String` cannot fail.
         writeln!(text, "{args}").unwrap_or_default();
     };
-    for checked in &verdict.components {
+    for checked in &result.components {
         line(format_args!("ok       {} ({}/{})", checked.name, checked.type_name, checked.version));
     }
-    for notice in &verdict.notices {
+    for notice in &result.notices {
         line(format_args!("notice   {notice}"));
     }
-    for fault in verdict.faults.iter() {
+    for fault in result.faults.iter() {
         line(format_args!("fault    {fault}"));
     }
-    let components = counted(verdict.components.len(), "component");
-    let (faults, notices) = (counted(verdict.faults.len(), "fault"), counted(verdict.notices.len(), "notice"));
+    let components = counted(result.components.len(), "component");
+    let (faults, notices) = (counted(result.faults.len(), "fault"), counted(result.notices.len(), "notice"));
     line(format_args!("{components} without fault, {faults}, {notices}"));
     if let Some(access) = access {
         for row in table(access) {

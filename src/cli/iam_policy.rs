@@ -18,8 +18,8 @@ pub(crate) struct PolicyScope<'a> {
     pub(crate) region: Option<&'a str>,
 }
 
-/// The policy, as IAM takes it: one statement for each component, purpose and resource. A component
-/// that assumes a role gets a statement for `sts:AssumeRole`, which belongs to the first identity, not to the role.
+/// The policy, as IAM takes it: one statement for each component, purpose and resource. A component that assumes a role
+/// gets a statement for `sts:AssumeRole`, which the first identity needs, not the role.
 #[must_use]
 pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
     let mut statements = Statements::default();
@@ -149,8 +149,8 @@ fn add_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb:
 /// Operations that may also read an index.
 const INDEX_READS: [&str; 3] = ["dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect"];
 
-/// The actions of a PartiQL statement, by its first word. An unknown word gets all of them, because DynamoDB may have learnt
-/// new statements.
+/// The actions of a PartiQL statement, by its first word. An unknown word gets all of them, because DynamoDB may
+/// support new statements.
 fn actions_of_statement(text: &str) -> &'static [&'static str] {
     match text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase().as_str() {
         "select" => &["dynamodb:PartiQLSelect"],

@@ -1,4 +1,4 @@
-//! `bindd policy`: prints the smallest IAM policy for component files. Contacts nothing.
+//! `bindd policy`: prints the smallest IAM policy for component files. Makes no network call.
 
 use super::iam_policy::{PolicyScope, policy};
 use crate::bindings::check;
@@ -14,7 +14,7 @@ pub struct PolicyOutput {
     pub notes: String,
 }
 
-/// The policy of the files, as a sidecar of that app and namespace would see them.
+/// The policy of the files, as a sidecar of that app and namespace would load them.
 #[must_use]
 pub fn run(settings: &PolicySettings) -> PolicyOutput {
     let files = &settings.files;
@@ -24,17 +24,17 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
         namespace: files.namespace.as_deref(),
         environment: &ProcessEnvironment,
     };
-    let verdict = check(load(&request));
-    if !verdict.faults.is_empty() {
-        return PolicyOutput { policy: None, notes: format!("component files have faults:\n{}", verdict.faults) };
+    let result = check(load(&request));
+    if !result.faults.is_empty() {
+        return PolicyOutput { policy: None, notes: format!("component files have faults:\n{}", result.faults) };
     }
     let region = settings.region.as_deref();
     // The notices show which components were left out: in another sidecar they need permissions too.
-    let mut notes: Vec<Cow<'_, str>> = verdict.notices.iter().map(|notice| notice.to_string().into()).collect();
-    if verdict.components.is_empty() {
+    let mut notes: Vec<Cow<'_, str>> = result.notices.iter().map(|notice| notice.to_string().into()).collect();
+    if result.components.is_empty() {
         notes.push("there are no components: the policy would be empty, and IAM rejects an empty one".into());
     }
-    if region.is_none() && verdict.components.iter().any(|checked| checked.connection().region.is_none()) {
+    if region.is_none() && result.components.iter().any(|checked| checked.connection().region.is_none()) {
         notes.push(
             "some components name no region: the policy allows all regions; give --region to allow only one".into(),
         );
@@ -42,7 +42,7 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
     if files.app_id.is_none() {
         notes.push("without --app-id, the default name of lease tables and consumers is bindd-COMPONENT".into());
     }
-    if !verdict.components.is_empty() {
+    if !result.components.is_empty() {
         notes.push(
             "a stream or table that is encrypted with your own KMS key also needs permissions on the key: \
              kms:GenerateDataKey to write to a stream, kms:Decrypt to read it; kms:Decrypt and kms:DescribeKey for a table"
@@ -50,7 +50,7 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
         );
     }
     let scope = PolicyScope { app_id: files.app_id.as_deref().unwrap_or("bindd"), region };
-    let text = format!("{:#}\n", policy(&verdict.components, scope));
+    let text = format!("{:#}\n", policy(&result.components, scope));
     PolicyOutput { policy: Some(text), notes: notes.iter().map(|note| format!("note: {note}\n")).collect() }
 }
 

@@ -4,7 +4,7 @@ use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::bindings::{Checked, Context, LeaseTables, Registry, Verdict, check, connect, missing_files};
+use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, check, connect, missing_files};
 use crate::domain::{BindingError, ComponentName, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
@@ -48,7 +48,7 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
     };
-    let Verdict { components, notices, faults } = check(manifest::load(&request));
+    let CheckResult { components, notices, faults } = check(manifest::load(&request));
     let absent = missing_files(&components, &ProcessEnvironment);
     for notice in notices.iter().chain(&absent) {
         tracing::warn!("{notice}");

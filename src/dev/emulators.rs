@@ -155,9 +155,9 @@ mod tests {
         }
         let paths = [folder.path().to_owned()];
         let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &ProcessEnvironment };
-        let verdict = bindings::check(load(&request));
-        assert!(verdict.faults.is_empty(), "{}", verdict.faults);
-        verdict.components
+        let result = bindings::check(load(&request));
+        assert!(result.faults.is_empty(), "{}", result.faults);
+        result.components
     }
 
     async fn key_of_table(checked: &Checked, table: &str) -> String {

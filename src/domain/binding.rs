@@ -30,7 +30,7 @@ pub trait InputBinding: Debug + Send + Sync {
     /// dropped, its leases stay until they expire.
     ///
     /// # Errors
-    /// When the input cannot continue; the caller restarts it with backoff.
+    /// When the input cannot continue. The caller restarts it with backoff.
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError>;
 
     /// Why the input does not read until an operator changes something; `None` while it reads or will soon. `healthz`
@@ -46,8 +46,9 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// The operations offered, in the order in which errors list them.
     fn operations(&self) -> &[&'static str];
 
-    /// For components that take a raw body as the data (`allowRawBody`): the names of request metadata that may come as
-    /// headers with it, in their exact case, since header names have none. `None`: the body is always JSON.
+    /// For components that accept a raw body as data (`allowRawBody`): the request metadata that may be sent as
+    /// headers. The names have their exact case, because HTTP header names ignore case. `None` if the body is always
+    /// JSON.
     fn raw_body_keys(&self) -> Option<&'static [&'static str]> {
         None
     }

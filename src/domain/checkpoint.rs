@@ -41,7 +41,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where a consumer begins that has no lease table yet (`initialPosition`).
+/// Where a consumer without a lease table begins (`initialPosition`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum InitialPosition {
     /// Records put after the table was created.
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_shown_as_a_date() {
+    fn a_timestamp_is_shown_as_an_http_date() {
         for (millis, expected) in [
             (1_795_744_454_999, "Fri, 27 Nov 2026 01:54:14 GMT"),
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),

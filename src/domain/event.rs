@@ -76,7 +76,7 @@ pub enum DeliveryError {
         source: BoxError,
     },
     /// The connection ended before a response; the app may have received the event.
-    #[error("the app closed the connection before it had answered {target}, and may have taken it")]
+    #[error("the app closed the connection before it had answered {target}, and may have received the event")]
     Unanswered {
         /// Method and route, for the log.
         target: String,

@@ -144,14 +144,14 @@ pub struct BindingError {
     message: String,
     outcome: Outcome,
     retry_after: Option<Duration>,
-    facts: Option<Box<Facts>>,
+    extras: Option<Box<Extras>>,
     #[source]
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// Boxed, because most errors on the hot path have none.
+/// Boxed, because most errors on the hot path have none of these.
 #[derive(Debug, Clone, Default)]
-struct Facts {
+struct Extras {
     reason: Option<&'static str>,
     is_temporary: bool,
     is_unsent: bool,
@@ -164,7 +164,7 @@ impl BindingError {
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let (outcome, message) = (Outcome::NotDone, message.into());
-        Self { kind, message, outcome, retry_after: None, facts: None, source: None }
+        Self { kind, message, outcome, retry_after: None, extras: None, source: None }
     }
 
     #[must_use]
@@ -176,28 +176,28 @@ impl BindingError {
     /// A reason code that is more specific than that of the kind, such as `CONDITION_FAILED`.
     #[must_use]
     pub fn with_reason(mut self, reason: &'static str) -> Self {
-        self.facts.get_or_insert_default().reason = Some(reason);
+        self.extras.get_or_insert_default().reason = Some(reason);
         self
     }
 
     /// The request may succeed soon, although most failures of this kind last.
     #[must_use]
     pub fn temporary(mut self) -> Self {
-        self.facts.get_or_insert_default().is_temporary = true;
+        self.extras.get_or_insert_default().is_temporary = true;
         self
     }
 
     /// No call was sent to the service, so this does not count as an attempt.
     #[must_use]
     pub fn unsent(mut self) -> Self {
-        self.facts.get_or_insert_default().is_unsent = true;
+        self.extras.get_or_insert_default().is_unsent = true;
         self
     }
 
     /// The credentials are valid but lack the permission for this operation; another operation may be allowed.
     #[must_use]
     pub fn lacking_permission(mut self) -> Self {
-        self.facts.get_or_insert_default().lacks_permission = true;
+        self.extras.get_or_insert_default().lacks_permission = true;
         self
     }
 
@@ -205,7 +205,7 @@ impl BindingError {
     /// the caller requested.
     #[must_use]
     pub fn with_detail(mut self, key: &'static str, value: impl Into<String>) -> Self {
-        self.facts.get_or_insert_default().details.push((key, value.into()));
+        self.extras.get_or_insert_default().details.push((key, value.into()));
         self
     }
 
@@ -242,19 +242,19 @@ impl BindingError {
     /// Whether the same request may succeed if it is sent again after a while.
     #[must_use]
     pub fn may_retry(&self) -> bool {
-        self.kind.may_retry() || self.facts.as_ref().is_some_and(|facts| facts.is_temporary)
+        self.kind.may_retry() || self.extras.as_ref().is_some_and(|extras| extras.is_temporary)
     }
 
     /// Whether no call was sent to the service.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        self.facts.as_ref().is_some_and(|facts| facts.is_unsent)
+        self.extras.as_ref().is_some_and(|extras| extras.is_unsent)
     }
 
     /// Whether the credentials are valid but lack the permission for this operation.
     #[must_use]
     pub fn lacks_permission(&self) -> bool {
-        self.facts.as_ref().is_some_and(|facts| facts.lacks_permission)
+        self.extras.as_ref().is_some_and(|extras| extras.lacks_permission)
     }
 
     /// How long to wait before the next attempt.
@@ -266,12 +266,12 @@ impl BindingError {
     /// A reason code that is more specific than that of the kind.
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
-        self.facts.as_ref()?.reason
+        self.extras.as_ref()?.reason
     }
 
     #[must_use]
     pub fn details(&self) -> &[(&'static str, String)] {
-        self.facts.as_ref().map_or(&[], |facts| &facts.details)
+        self.extras.as_ref().map_or(&[], |extras| &extras.details)
     }
 
     /// Whether the dead letter binding stored the request.

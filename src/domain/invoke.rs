@@ -14,7 +14,7 @@ impl Metadata {
         self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// All keys, in no order.
+    /// All keys, in no particular order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -74,7 +74,7 @@ pub enum DataForm {
     Raw,
 }
 
-/// The detail of errors and the response metadata that says: the dead letter binding stored the request.
+/// The name of the error detail and response metadata that shows whether the dead letter binding stored the request.
 pub const DEAD_LETTERED: &str = "deadLettered";
 
 /// The response of a successful request.

@@ -43,14 +43,14 @@ impl LeaseCounter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     pub shard: ShardId,
-    /// During a handoff already the next owner.
+    /// During a handoff this is already the next owner.
     pub owner: Option<WorkerId>,
-    /// During a handoff the previous owner, which drains and may still write.
+    /// The previous owner during a handoff; it drains and may still write.
     pub handoff_from: Option<WorkerId>,
     pub counter: LeaseCounter,
     pub checkpoint: Checkpoint,
     pub parents: Vec<ShardId>,
-    /// Known once the shard ended.
+    /// Known once the shard has ended.
     pub children: Vec<ShardId>,
     pub hash_range: Option<HashKeyRange>,
     /// The time at which a LATEST or AT_TIMESTAMP start begins, so that a restart before the first checkpoint skips no record.
@@ -201,7 +201,7 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// `Lost` when its counter is not that of `seen`.
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError>;
 
-    /// Asks the owner of a lease to drain it for `worker`. The counter stays, so the owner can still renew.
+    /// Requests that the owner of a lease drains it for `worker`. The counter stays, so the owner can still renew.
     ///
     /// # Errors
     /// `Lost` when the owner is not that of `seen`, or a handoff is in progress.

@@ -1,4 +1,4 @@
-//! The name of a component, and the sides that its file asks for.
+//! The name of a component, and which of its sides (input, output) its file enables.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ impl FromStr for ComponentName {
     }
 }
 
-/// `direction`: the sides of a component that its file asks for.
+/// `direction`: which sides of a component its file enables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// No `direction`: both sides exist, and an OPTIONS request asks the app whether it wants the input.
+    /// No `direction`: both sides exist, and the input starts only if the app accepts an OPTIONS request on its route.
     #[default]
     Unstated,
     /// Input only, without an OPTIONS request.
@@ -49,7 +49,7 @@ impl Direction {
         matches!(self, Self::Unstated | Self::Output | Self::Both)
     }
 
-    /// Whether an OPTIONS request must ask the app before the input is started.
+    /// Whether the app must accept an OPTIONS request before the input is started.
     #[must_use]
     pub const fn needs_probe(self) -> bool {
         matches!(self, Self::Unstated)

@@ -83,7 +83,7 @@ pub enum RetrievalError {
         #[source]
         source: BoxError,
     },
-    /// The shard or the stream does not exist, or no longer.
+    /// The shard or the stream does not exist (any more).
     #[error("{what} does not exist")]
     NotFound {
         /// Shard or stream, by name.
@@ -94,7 +94,7 @@ pub enum RetrievalError {
     /// Any other failure.
     #[error("{doing}")]
     Unavailable {
-        /// What was being done, to which thing.
+        /// The operation and its resource.
         doing: String,
         kind: FailureKind,
         #[source]

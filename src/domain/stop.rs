@@ -15,7 +15,7 @@ impl Stop {
         Self::default()
     }
 
-    /// Is cancelled together with this pair, and can also be cancelled alone.
+    /// A new pair that is cancelled together with this one, and can also be cancelled separately.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { finish: self.finish.child_token(), now: self.now.child_token() }

@@ -1,4 +1,4 @@
-//! The identity of a stream: two streams may have the same name, one after the other.
+//! The identity of a stream. The name is not enough: a stream can be deleted and created again with the same name.
 
 use super::Timestamp;
 use std::sync::Arc;

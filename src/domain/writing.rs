@@ -32,7 +32,7 @@ impl FromStr for PartitionKey {
     type Err = InvalidPartitionKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A text of few bytes has few characters.
+        // A text never has more characters than bytes, so most keys need no counting.
         let characters = if (1..=MAX_PARTITION_KEY).contains(&text.len()) { text.len() } else { text.chars().count() };
         if (1..=MAX_PARTITION_KEY).contains(&characters) {
             Ok(Self(text.into()))

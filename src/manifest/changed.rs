@@ -38,7 +38,7 @@ fn find(text: &str, tree: &Value, left: &Cell<usize>) -> Result<Vec<ChangedScala
     Ok(changed)
 }
 
-/// The message about a scalar at this path; `None` where bindd does not use it.
+/// The message about a scalar at this path; `None` if bindd does not read this path.
 fn describe(tree: &Value, path: &[String], written: &str) -> Option<ChangedScalar> {
     let steps: Vec<&str> = path.iter().map(String::as_str).collect();
     let used = steps.iter().try_fold(tree, |value, step| child(value, step))?;
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_lose_their_spelling_are_found() {
+    fn numbers_whose_text_changes_are_found() {
         for (written, used) in [
             ("1.10", "1.1"),
             ("0x10", "16"),

@@ -97,7 +97,7 @@ pub(super) enum Parsed {
     /// Not a component, with the reason.
     Other(String),
     /// Not a mapping: a list or a single value.
-    NoMapping(&'static str),
+    NotAMapping(&'static str),
     Broken(Faults),
 }
 
@@ -105,9 +105,9 @@ pub(super) enum Parsed {
 pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
     let root = match tree {
         Value::Object(root) => root,
-        Value::Array(list) => return Parsed::NoMapping(list_text(list)),
+        Value::Array(list) => return Parsed::NotAMapping(list_text(list)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            return Parsed::NoMapping("the document is a single value, not a mapping");
+            return Parsed::NotAMapping("the document is a single value, not a mapping");
         }
     };
     let (api_version, kind) = (scalar(root.get("apiVersion")), scalar(root.get("kind")));
@@ -145,7 +145,7 @@ fn list_text(list: &[Value]) -> &'static str {
     }
 }
 
-/// Whether this is a component that bindd would load if it were its own document.
+/// Whether bindd would load this component if it were a separate document.
 fn is_served(value: &Value) -> bool {
     let root = value.as_object().filter(|root| scalar(root.get("kind")).as_deref() == Some(KIND));
     root.and_then(type_of).is_some_and(|name| classify(&name) == TypeClass::Served)
@@ -247,14 +247,16 @@ impl DocumentParser {
 
     fn ignore_errors(&mut self, spec: &Map<String, Value>) -> bool {
         let Some(value) = spec.get("ignoreErrors").filter(|value| !value.is_null()) else { return false };
-        // YAML 1.1, which Dapr reads, has more booleans than the parser here, which returns them as strings.
+        // Dapr reads YAML 1.1, which has more booleans (such as `yes`) than the parser here. It returns those as
+        // strings.
         scalar(Some(value)).and_then(|text| boolean(&text)).unwrap_or_else(|| {
             self.fault("spec.ignoreErrors", "this is not a boolean", "write `true` or `false`");
             false
         })
     }
 
-    /// As in Dapr, an invalid duration or one that is not above zero gives the default; but here with a notice.
+    /// As in Dapr, a duration that is invalid or not above zero is replaced by the default. Unlike Dapr, this gives a
+    /// notice.
     fn init_timeout(&mut self, spec: &Map<String, Value>) -> Duration {
         let Some(text) = scalar(spec.get("initTimeout")).filter(|text| !text.is_empty()) else {
             return DEFAULT_INIT_TIMEOUT;
@@ -263,7 +265,9 @@ impl DocumentParser {
             Ok(timeout) if !timeout.is_zero() => timeout,
             Ok(_) | Err(_) => {
                 let shown: String = text.chars().take(64).collect();
-                self.notice(format!("`spec.initTimeout` is `{shown}`, not a duration above zero; 5s is taken"));
+                self.notice(format!(
+                    "`spec.initTimeout` is `{shown}`, not a duration above zero; the default of 5s is used"
+                ));
                 DEFAULT_INIT_TIMEOUT
             }
         }
@@ -328,8 +332,8 @@ impl DocumentParser {
         Some(DraftItem { name, source })
     }
 
-    /// As in Dapr, a reference with an empty name is none: Go programs write `secretKeyRef: {name: "", key: ""}` next to each
-    /// value. Nor is an empty value next to a reference one.
+    /// As in Dapr, a reference with an empty name is ignored: Go programs write `secretKeyRef: {name: "", key: ""}`
+    /// next to each value. An empty value next to a reference is ignored too.
     fn source(&mut self, entry: &Map<String, Value>, item: &str) -> Option<Source> {
         let text = |map: &Map<String, Value>, field| scalar(map.get(field)).filter(|text: &String| !text.is_empty());
         match entry.get("secretKeyRef") {

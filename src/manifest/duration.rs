@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A text that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
-    /// Not a row of numbers with units.
+    /// Not a sequence of numbers with units.
     #[error("not a duration such as `500ms`, `10s` or `1m30s`")]
     Form,
     /// A number without a unit, or with an unknown one.
@@ -19,10 +19,10 @@ pub enum InvalidDuration {
     TooLong,
 }
 
-const LONGEST_NANOS: u128 = i64::MAX as u128;
+const MAX_NANOS: u128 = i64::MAX as u128;
 
 /// Reads a duration in Go's form (`time.ParseDuration`): an optional sign, then decimal numbers each with a unit of
-/// `ns`, `us`, `µs`, `ms`, `s`, `m`, `h`; a lone `0` needs no unit. Parts of a nanosecond are cut off.
+/// `ns`, `us`, `µs`, `ms`, `s`, `m`, `h`; `0` alone needs no unit. Fractions of a nanosecond are dropped.
 ///
 /// # Errors
 /// When the text has another form, is negative, or is longer than Go can hold.
@@ -41,7 +41,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     while !rest.is_empty() {
         let (part, after) = leading_part(rest)?;
         nanos = nanos.saturating_add(part);
-        if nanos > LONGEST_NANOS {
+        if nanos > MAX_NANOS {
             return Err(InvalidDuration::TooLong);
         }
         rest = after;
@@ -161,7 +161,7 @@ mod tests {
         #[test]
         fn no_text_panics_and_none_is_longer_than_go_allows(text in "\\PC*|[-+0-9.a-zµ]{0,40}") {
             if let Ok(duration) = parse_duration(&text) {
-                prop_assert!(duration.as_nanos() <= LONGEST_NANOS);
+                prop_assert!(duration.as_nanos() <= MAX_NANOS);
             }
         }
     }

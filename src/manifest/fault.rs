@@ -25,7 +25,6 @@ pub struct Fault {
     /// The field, as in the documentation.
     pub field: Option<String>,
     pub problem: String,
-    /// What to do.
     pub remedy: String,
 }
 
@@ -191,11 +190,11 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The known name that `written` most likely means: it differs only in case, in `-` or `_`, or by few typing errors (one
-/// in a short name, three in a long one). `None` if no name is that near.
+/// The known name that `written` most likely means: it differs only in case, in `-` or `_`, or by few typing errors
+/// (one in a short name, three in a long one). `None` if no name is so similar.
 #[must_use]
 pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // The time to compare grows with the product of the lengths, and nobody mistypes a name into a page of text.
+    // The time to compare grows with the product of the lengths, and so long a text is not a typing error.
     if written.len() > 200 {
         return None;
     }
@@ -257,15 +256,15 @@ mod tests {
     #[test]
     fn faults_show_one_line_each_even_when_a_name_holds_a_line_break() {
         let mut faults = Faults::default();
-        faults.push(Fault::of_document(&place(), "bad", "mend it").component("a\nb\u{1b}[2J"));
-        faults.push(Fault::of_file(&place().file, "bad", "mend it"));
+        faults.push(Fault::of_document(&place(), "bad", "correct it").component("a\nb\u{1b}[2J"));
+        faults.push(Fault::of_file(&place().file, "bad", "correct it"));
         let shown = faults.to_string();
         assert_eq!(shown.lines().count(), 2, "{shown}");
         assert!(!shown.contains('\u{1b}'));
     }
 
     #[test]
-    fn the_nearest_name_is_found_and_strangers_are_not() {
+    fn the_nearest_name_is_found_and_different_names_are_not() {
         let known = ["streamName", "consumerName", "region"];
         assert_eq!(nearest("streamname", known), Some("streamName"));
         assert_eq!(nearest("consumrName", known), Some("consumerName"));

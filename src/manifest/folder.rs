@@ -1,4 +1,4 @@
-//! Files with components: those of folders, and those that are named themselves.
+//! Finds and reads component files, from folders and from paths to single files.
 
 use super::fault::{Fault, Faults, Notice};
 use super::kinds::claims_served_type;
@@ -21,16 +21,16 @@ pub(super) enum Dialect {
 pub(super) struct SourceFile {
     pub(super) file: String,
     pub(super) dialect: Dialect,
-    pub(super) named: Named,
+    pub(super) origin: FileOrigin,
     pub(super) text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
-    /// It is in a folder of `--resources-path`; what is no component gives a notice.
+pub(super) enum FileOrigin {
+    /// Found in a folder of `--resources-path`; a file without a component gives a notice.
     InFolder,
-    /// `--resources-path` names the file itself, so the user expects it to be loaded.
-    Itself,
+    /// `--resources-path` names this file, so the user expects it to be loaded.
+    NamedByPath,
 }
 
 /// The files at the paths: paths in their order, files of a folder by name. Subfolders are not read, nor hidden files
@@ -54,12 +54,12 @@ impl Folders {
     fn path(&mut self, path: &Path) {
         match std::fs::metadata(path) {
             Ok(about) if about.is_dir() => self.folder(path),
-            Ok(_) => self.entry(path, Named::Itself),
+            Ok(_) => self.entry(path, FileOrigin::NamedByPath),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let remedy = "create it, or name another folder or file by --resources-path";
                 self.faults.push(Fault::of_file(&shown(path), "this folder or file does not exist", remedy));
             }
-            Err(error) => self.unopened(path, &error),
+            Err(error) => self.cannot_open(path, &error),
         }
     }
 
@@ -81,36 +81,42 @@ impl Folders {
             if name.as_encoded_bytes().starts_with(b".") {
                 self.hidden(&path);
             } else {
-                self.entry(&path, Named::InFolder);
+                self.entry(&path, FileOrigin::InFolder);
             }
         }
     }
 
-    /// Editors and other tools keep copies, locks and state in hidden files, so one is never loaded. What looks like a
-    /// forgotten component is noted; the rest (`.git`, `.DS_Store`, the `..data` of Kubernetes) is not worth a word.
+    /// Editors and other tools keep copies, locks and state in hidden files, so one is never loaded. A hidden YAML or
+    /// JSON file may be a forgotten component and gives a notice; others (`.git`, `.DS_Store`, the `..data` of
+    /// Kubernetes) give none.
     fn hidden(&mut self, path: &Path) {
         if dialect(path).is_some() && !path.is_dir() {
-            self.unloaded(path, Named::InFolder, "the file is hidden; rename it without the leading dot to load it");
+            self.not_loaded(
+                path,
+                FileOrigin::InFolder,
+                "the file is hidden; rename it without the leading dot to load it",
+            );
         }
     }
 
-    fn entry(&mut self, path: &Path, named: Named) {
-        // Follows links: Kubernetes mounts each file as one.
+    fn entry(&mut self, path: &Path, origin: FileOrigin) {
+        // `metadata` follows links: Kubernetes mounts each file as a link.
         let about = match std::fs::metadata(path) {
             Ok(about) if about.is_dir() => return,
             about => about,
         };
-        // Before the file is looked at: of what is not YAML by its name, it does not matter whether it can be.
+        // Checked before errors of `metadata`, because it does not matter whether a file without a YAML or JSON name
+        // can be opened.
         let Some(dialect) = dialect(path) else {
-            return self.unloaded(path, named, "the name ends neither in .yaml, .yml nor .json");
+            return self.not_loaded(path, origin, "the name ends neither in .yaml, .yml nor .json");
         };
         let about = match about {
             Ok(about) => about,
-            Err(error) => return self.unopened(path, &error),
+            Err(error) => return self.cannot_open(path, &error),
         };
         // Opening a pipe would wait for a writer for ever.
         if !about.is_file() {
-            return self.unloaded(path, named, "this is not a regular file");
+            return self.not_loaded(path, origin, "this is not a regular file");
         }
         let file = shown(path);
         let bytes = match read_bytes(path) {
@@ -121,15 +127,15 @@ impl Folders {
             }
         };
         match text_of(&bytes) {
-            Ok(text) => self.files.push(SourceFile { file, dialect, named, text }),
-            Err(unreadable) if named == Named::Itself || claims_served_type(&bytes) => {
+            Ok(text) => self.files.push(SourceFile { file, dialect, origin, text }),
+            Err(unreadable) if origin == FileOrigin::NamedByPath || claims_served_type(&bytes) => {
                 self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy()));
             }
-            Err(unreadable) => self.unloaded(path, named, &unreadable.to_string()),
+            Err(unreadable) => self.not_loaded(path, origin, &unreadable.to_string()),
         }
     }
 
-    fn unopened(&mut self, path: &Path, error: &std::io::Error) {
+    fn cannot_open(&mut self, path: &Path, error: &std::io::Error) {
         self.faults.push(Fault::of_file(
             &shown(path),
             format!("the file cannot be opened: {error}"),
@@ -137,10 +143,10 @@ impl Folders {
         ));
     }
 
-    fn unloaded(&mut self, path: &Path, named: Named, why: &str) {
-        match named {
-            Named::InFolder => self.notices.push(Notice::of_file(&shown(path), format!("not loaded: {why}"))),
-            Named::Itself => {
+    fn not_loaded(&mut self, path: &Path, origin: FileOrigin, why: &str) {
+        match origin {
+            FileOrigin::InFolder => self.notices.push(Notice::of_file(&shown(path), format!("not loaded: {why}"))),
+            FileOrigin::NamedByPath => {
                 let remedy = "name a YAML or JSON file with components, or a folder of them";
                 self.faults.push(Fault::of_file(&shown(path), why, remedy));
             }

@@ -1,7 +1,7 @@
-//! Which component types bindd serves, and whether a file that cannot be parsed is likely one of them.
+//! Which component types bindd serves, and whether a file that cannot be parsed probably has one of them.
 //!
-//! Folders for daprd hold much that is not for bindd. All of it is skipped with a notice; only a component of a served
-//! type, or what most likely should be one, can prevent the start.
+//! Folders for daprd contain much that is not for bindd, which is skipped with a notice. Only a component of a served
+//! type, or of one with a typing error, can prevent the start.
 
 /// The type of a Kinesis component.
 pub const KINESIS: &str = "bindings.aws.kinesis";
@@ -64,7 +64,7 @@ fn is_served(lower: &str) -> bool {
 }
 
 /// Whether the type is most likely a typing error of a binding that bindd serves: up to three letters off, or a binding
-/// (up to two letters off) of something with Kinesis or DynamoDB in its name. No type of Dapr is that near.
+/// (up to two letters off) of something with Kinesis or DynamoDB in its name. No other type of Dapr is so similar.
 fn is_nearly_served(lower: &str) -> bool {
     let block = lower.split('.').next().unwrap_or_default();
     if lower.len() > MAX_TYPE || OTHER_BLOCKS.contains(&block) {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn unparsable_files_are_recognised_by_their_words() {
-        for ours in [
+        for served in [
             "kind: Component\nspec:\n\ttype: bindings.aws.kinesis\n",
             r#"{"kind":"Component","spec":{"type":"Bindings.AWS.DynamoDB""#,
             "kind:Component\ntype:bindings.aws.kinesys",
@@ -184,7 +184,7 @@ mod tests {
             "kind: Component\ntyp: secretstores.local.file: x",
             "apiVersion: dapr.io/v1alpha1\nkind: Component\n\tmetadata: [",
         ] {
-            assert!(claims_served_type(ours.as_bytes()), "{ours}");
+            assert!(claims_served_type(served.as_bytes()), "{served}");
         }
         let wide: Vec<u8> =
             "\u{feff}kind: Component\r\ntype: bindings.aws.kinesis".encode_utf16().flat_map(u16::to_le_bytes).collect();

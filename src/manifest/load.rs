@@ -2,7 +2,7 @@
 
 use super::changed::changed_scalars;
 use super::document::{Draft, Parsed, Source, parse};
-use super::folder::{Dialect, Folders, Named, SourceFile};
+use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
 use super::kinds::{claims_served_type, is_local_store};
 use super::resolve::Resolver;
 use super::secrets::Store;
@@ -26,9 +26,9 @@ pub struct Loaded {
 /// Reads all documents for this app, with all faults and notices.
 ///
 /// Dapr continues with an empty value when a variable or a secret does not exist, and only logs it. An empty access key
-/// would silently select AWS's default credentials, so it is a fault here. A document with `ignoreErrors` is left out with
-/// a notice instead. What is not for bindd is skipped with a notice, and its references are not resolved. A file that
-/// cannot be parsed is a fault if it names a component of a served type, or if `--resources-path` names the file itself.
+/// would silently select AWS's default credentials, so it is a fault here. A document with `ignoreErrors` is left out
+/// with a notice instead. What is not for bindd is skipped with a notice, and its references are not resolved. A file
+/// that cannot be parsed is a fault if it names a component of a served type, or if `--resources-path` names this file.
 #[must_use]
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let Folders { files, notices, faults } = Folders::read(request.paths);
@@ -62,13 +62,13 @@ struct Text<'a> {
     text: &'a str,
     place: Place,
     dialect: Dialect,
-    named: Named,
+    origin: FileOrigin,
 }
 
 impl Text<'_> {
-    /// Whether it is a fault when it cannot be parsed.
+    /// Whether a text that cannot be parsed is a fault instead of a notice.
     fn is_expected(&self) -> bool {
-        self.named == Named::Itself || claims_served_type(self.text.as_bytes())
+        self.origin == FileOrigin::NamedByPath || claims_served_type(self.text.as_bytes())
     }
 }
 
@@ -81,7 +81,7 @@ impl Loader<'_> {
         match file.dialect {
             Dialect::Json => {
                 let place = Place { file: file.file.clone(), document: 1 };
-                let text = Text { text: &file.text, place, dialect: Dialect::Json, named: file.named };
+                let text = Text { text: &file.text, place, dialect: Dialect::Json, origin: file.origin };
                 self.document(tree::from_json(&file.text), &text);
             }
             Dialect::Yaml => self.yaml(file),
@@ -93,8 +93,8 @@ impl Loader<'_> {
         let count = chunks.len();
         for (index, chunk) in chunks.iter().enumerate().take(MAX_DOCUMENTS) {
             let place = Place { file: file.file.clone(), document: index + 1 };
-            // A separator at the end is a habit, not a forgotten document.
-            self.chunk(chunk, place, file.named, index + 1 == count);
+            // Many files end with a separator, so an empty last document gives no notice.
+            self.chunk(chunk, place, file.origin, index + 1 == count);
         }
         let beyond = chunks.get(MAX_DOCUMENTS..).unwrap_or_default();
         if beyond.is_empty() {
@@ -102,26 +102,26 @@ impl Loader<'_> {
         }
         let problem = format!("the file holds {count} documents, more than {MAX_DOCUMENTS}");
         let is_served = |chunk: &Chunk<'_>| claims_served_type(chunk.text.as_bytes());
-        if file.named == Named::Itself || beyond.iter().any(is_served) {
+        if file.origin == FileOrigin::NamedByPath || beyond.iter().any(is_served) {
             self.faults.push(Fault::of_file(&file.file, problem, "split it into several files"));
         } else {
             self.notices.push(Notice::of_file(&file.file, format!("{problem}; the others are skipped")));
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk<'_>, place: Place, named: Named, is_last: bool) {
+    fn chunk(&mut self, chunk: &Chunk<'_>, place: Place, origin: FileOrigin, is_last: bool) {
         let (notices, faults) = (self.notices.len(), self.faults.len());
-        let opener = "text after `---` on the same line is ignored, as in Dapr";
-        let opener = chunk.opener_has_text.then(|| Notice::of_document(&place, opener));
+        let text = "text after `---` on the same line is ignored, as in Dapr";
+        let separator_notice = chunk.separator_has_text.then(|| Notice::of_document(&place, text));
         if is_blank(chunk.text) {
             let empty = || Notice::of_document(&place, "the document is empty");
-            return self.notices.extend(opener.or_else(|| (!is_last).then(empty)));
+            return self.notices.extend(separator_notice.or_else(|| (!is_last).then(empty)));
         }
         let tree = tree::from_yaml(chunk.text, chunk.lines_before, &self.budget);
-        self.document(tree, &Text { text: chunk.text, place, dialect: Dialect::Yaml, named });
+        self.document(tree, &Text { text: chunk.text, place, dialect: Dialect::Yaml, origin });
         // One notice is enough for a skipped document.
         if self.notices.len() == notices || self.faults.len() > faults {
-            self.notices.extend(opener);
+            self.notices.extend(separator_notice);
         }
     }
 
@@ -137,10 +137,10 @@ impl Loader<'_> {
             Parsed::Component(draft) => self.component(*draft, text),
             Parsed::Skipped { name, component_type } => self.skip(&text.place, name, component_type),
             Parsed::Other(notice) => self.notices.push(Notice::of_document(&text.place, notice)),
-            Parsed::NoMapping(problem) if tree.is_array() && text.named == Named::InFolder => {
+            Parsed::NotAMapping(problem) if tree.is_array() && text.origin == FileOrigin::InFolder => {
                 self.notices.push(Notice::of_document(&text.place, format!("skipped: {problem}")));
             }
-            Parsed::NoMapping(problem) => self.unreadable(text, problem.to_owned()),
+            Parsed::NotAMapping(problem) => self.unreadable(text, problem.to_owned()),
             Parsed::Broken(faults) => self.faults.extend(faults),
         }
     }
@@ -234,7 +234,7 @@ impl Loader<'_> {
     }
 }
 
-/// Whether any of the documents has a secret from this store. Skipped documents do not count.
+/// Whether any of the documents refers to a secret in this store. Skipped documents do not count.
 fn is_used(store: &Draft, drafts: &[Draft]) -> bool {
     let has_secret = |draft: &Draft| draft.items.iter().any(|item| matches!(item.source, Source::Secret { .. }));
     drafts.iter().any(|draft| draft.secret_store == store.name.as_str() && has_secret(draft))

@@ -16,11 +16,11 @@
 //! reference or are read as secrets never appear in a message.
 //!
 //! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and files that
-//! are no YAML or JSON and name no served type, are skipped with a notice, and their references are not resolved.
+//! are neither YAML nor JSON and name no served type, are skipped with a notice, and their references are not resolved.
 //!
 //! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
 //! secret that does not exist, is a fault instead of a log line, unless the document sets `ignoreErrors`. So is a file
-//! without a document that `--resources-path` names itself.
+//! without a document, if `--resources-path` names this file.
 
 mod changed;
 mod document;

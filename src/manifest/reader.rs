@@ -8,34 +8,33 @@ use secrecy::{ExposeSecret, SecretString};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Reads items by name, without regard to case, and gathers what is wrong with them.
+/// Reads items by name, ignoring case, and collects their faults and notices.
 ///
-/// A getter answers `None` both for an item that is not there (or is empty, which Dapr takes for the same) and for one
-/// that is wrong; the second also leaves a fault. So a kind asks for all of its fields, then calls [`Reader::finish`].
+/// A getter returns `None` for an item that is missing or empty (the same for Dapr), and for a wrong one, which it also
+/// records as a fault. So a kind reads all of its fields, then calls [`Reader::finish`].
 #[derive(Debug)]
 pub struct Reader<'d> {
     document: &'d Document,
-    asked: Vec<&'static str>,
+    names_read: Vec<&'static str>,
     foreign: ForeignNames,
     faults: Faults,
     notices: Vec<Notice>,
 }
 
-/// Names that other tools have for fields, each with a word about what to write here.
+/// Field names of other tools, each with advice on what to write instead.
 pub type ForeignNames = &'static [(&'static str, &'static str)];
 
 impl<'d> Reader<'d> {
     #[must_use]
     pub const fn new(document: &'d Document) -> Self {
-        Self { document, asked: Vec::new(), foreign: &[], faults: Faults(Vec::new()), notices: Vec::new() }
+        Self { document, names_read: Vec::new(), foreign: &[], faults: Faults(Vec::new()), notices: Vec::new() }
     }
 
-    /// A text.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.item(name).map(|(_, value)| value.expose_secret().to_owned())
     }
 
-    /// A text without the white space around it, which a notice names. Blank counts as not there.
+    /// A text without the white space around it, which a notice names. A blank text counts as missing.
     pub fn trimmed_text(&mut self, name: &'static str) -> Option<String> {
         let text = self.text(name)?;
         let trimmed = text.trim();
@@ -45,14 +44,14 @@ impl<'d> Reader<'d> {
         Some(trimmed.to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// Notes that white space around a value was removed.
+    /// Records that white space around a value was removed.
     pub fn notice_trimmed(&mut self, name: &str) {
         self.notice(name, "white space around the value was removed; correct it at its source");
     }
 
     /// Which of two names for the same field the file uses; `name` if it uses neither. Both at once are a fault.
     pub fn name_or_alias(&mut self, name: &'static str, alias: &'static str) -> &'static str {
-        self.asked.extend([name, alias]);
+        self.names_read.extend([name, alias]);
         match (self.is_given(name), self.is_given(alias)) {
             (true, true) => {
                 self.fault(alias, format!("`{name}` is given too, and means the same"), "leave one of them out");
@@ -63,7 +62,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// A text that must be there.
+    /// A text that is required.
     pub fn required_text(&mut self, name: &'static str) -> Option<String> {
         let text = self.text(name);
         if !self.is_given(name) {
@@ -72,13 +71,13 @@ impl<'d> Reader<'d> {
         text
     }
 
-    /// A text that is not to be shown.
+    /// A text that must not be shown.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         self.item(name).map(|(_, value)| value.clone())
     }
 
-    /// `y`, `yes`, `t`, `true`, `on`, `1` are true, their opposites false, in any case. (Dapr takes any other word
-    /// for false; here it is a fault.)
+    /// `y`, `yes`, `t`, `true`, `on`, `1` are true, their opposites false, in any case. (Dapr treats any other text as
+    /// false; here it is a fault.)
     pub fn boolean(&mut self, name: &'static str) -> Option<bool> {
         let (item, value) = self.item(name)?;
         let boolean = values::boolean(value.expose_secret());
@@ -130,7 +129,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// One of some words, exactly as spelled; each stands for a value.
+    /// One of the given words, compared with case; returns its value.
     pub fn one_of<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
         let (item, value) = self.item(name)?;
         let text = value.expose_secret();
@@ -148,7 +147,7 @@ impl<'d> Reader<'d> {
         None
     }
 
-    /// A text that a kind's own parser must accept. The parser says what is wrong, and what would be right.
+    /// A text that a parser of the kind must accept. Its error is the problem and the remedy.
     pub fn parsed<T>(
         &mut self,
         name: &'static str,
@@ -164,24 +163,24 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// Notes a fault that only the kind can see, such as two fields that do not fit together.
+    /// Records a fault that only the kind can detect, such as two fields that exclude each other.
     pub fn fault(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
         let fault = Fault::of_document(&self.document.place, problem, remedy);
         self.faults.push(fault.component(self.document.name.as_str()).field(field));
     }
 
-    /// Lets an item that nobody asked for be recognised as another tool's name for something.
-    pub const fn recognise(&mut self, foreign: ForeignNames) {
+    /// Sets the names of other tools, so that notices about unknown items say what to write instead.
+    pub const fn set_foreign_names(&mut self, foreign: ForeignNames) {
         self.foreign = foreign;
     }
 
-    /// What `read` gives, and the fields that it asked for and that the file gives, so that a kind may say together what
-    /// it thinks of them.
-    pub fn given_among<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<&'static str>) {
-        let before = self.asked.len();
+    /// Runs `read`. Also returns the fields that it read and that the file has, so that a kind can name them in one
+    /// notice.
+    pub fn given_fields_of<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<&'static str>) {
+        let before = self.names_read.len();
         let value = read(self);
         let mut given = Vec::new();
-        for name in self.asked.get(before..).unwrap_or_default() {
+        for name in self.names_read.get(before..).unwrap_or_default() {
             if self.is_given(name) && !given.contains(name) {
                 given.push(*name);
             }
@@ -189,7 +188,7 @@ impl<'d> Reader<'d> {
         (value, given)
     }
 
-    /// Notes something odd that does no harm.
+    /// Records a notice.
     pub fn notice(&mut self, field: &str, text: &str) {
         let notice = Notice::of_document(&self.document.place, format!("field `{field}`: {text}"));
         self.notices.push(notice.component(self.document.name.as_str()));
@@ -199,17 +198,17 @@ impl<'d> Reader<'d> {
     /// all the fields that it knows. The documentation's tables are compared with them.
     #[must_use]
     pub fn names_read(&self) -> &[&'static str] {
-        &self.asked
+        &self.names_read
     }
 
-    /// All faults, and the notices: those noted, then one for each item that nobody asked for.
+    /// All faults and notices. Each item that was never read gives a notice.
     #[must_use]
     pub fn finish(self) -> (Faults, Vec<Notice>) {
-        let is_unread = |item: &&Item| !self.asked.iter().any(|name| name.eq_ignore_ascii_case(&item.name));
+        let is_unread = |item: &&Item| !self.names_read.iter().any(|name| name.eq_ignore_ascii_case(&item.name));
         let notice = |item: &Item| {
             let foreign = self.foreign.iter().find(|(name, _)| name.eq_ignore_ascii_case(&item.name));
             let hint = foreign.map(|(_, advice)| format!(", a name of another tool: {advice}")).or_else(|| {
-                let name = nearest(&item.name, self.asked.iter().copied())?;
+                let name = nearest(&item.name, self.names_read.iter().copied())?;
                 Some(format!(", did you mean `{name}`?"))
             });
             let name: String = item.name.chars().take(64).collect();
@@ -220,7 +219,8 @@ impl<'d> Reader<'d> {
         (self.faults, self.notices.into_iter().chain(unread).collect())
     }
 
-    /// Whether the item is there and not empty. True also when its reference leads nowhere, which is told already.
+    /// Whether the item exists and is not empty. True also when its reference cannot be resolved, which has its own
+    /// fault.
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
         let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
@@ -228,7 +228,7 @@ impl<'d> Reader<'d> {
         found.is_some_and(|item| item.value.as_ref().is_none_or(|value| !value.expose_secret().is_empty()))
     }
 
-    /// Whether the item's value itself stands in the file, so that a message may repeat it.
+    /// Whether the file has the value itself and not a reference, so that a message may show it.
     #[must_use]
     pub fn is_written(&self, name: &str) -> bool {
         let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
@@ -241,22 +241,21 @@ impl<'d> Reader<'d> {
         self.document.app_id.as_deref()
     }
 
-    /// The component's name.
     #[must_use]
     pub const fn component(&self) -> &ComponentName {
         &self.document.name
     }
 
     fn item(&mut self, name: &'static str) -> Option<(&'d Item, &'d SecretString)> {
-        self.asked.push(name);
+        self.names_read.push(name);
         let item = self.document.items.iter().find(|item| item.name.eq_ignore_ascii_case(name))?;
         let value = item.value.as_ref().filter(|value| !value.expose_secret().is_empty())?;
         Some((item, value))
     }
 }
 
-/// The value in a message: only what stands in the file itself, and only its beginning. What holds an `@` may be a
-/// URL with a password.
+/// The value for a message: only its beginning, and only if the file has the value itself and not a reference. A value
+/// with an `@` may be a URL with a password and is not shown.
 fn shown(item: &Item) -> String {
     let text = item.value.as_ref().filter(|_| item.is_literal).map(ExposeSecret::expose_secret);
     let Some(text) = text.filter(|text| !text.contains('@')) else {

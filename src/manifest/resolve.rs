@@ -2,7 +2,7 @@
 
 use super::document::{Draft, DraftItem, Item, Source};
 use super::secrets::{self, Store};
-use super::values::{Refused, Templates, allowed};
+use super::values::{NotAllowed, Templates, check_allowed};
 use super::{Document, Environment, Fault, Faults, LoadRequest};
 use secrecy::SecretString;
 use std::collections::HashMap;
@@ -65,11 +65,11 @@ impl<'a> Resolver<'a> {
         match &item.source {
             Source::Literal(text) => fill(text),
             Source::Variable(name) => {
-                let refused = |error: Refused| fault(error.to_string(), "refer to another variable".to_owned());
-                allowed(name, self.request.environment).map_err(refused)?;
+                let not_allowed = |error: NotAllowed| fault(error.to_string(), "refer to another variable".to_owned());
+                check_allowed(name, self.request.environment).map_err(not_allowed)?;
                 fill(&self.variable(name).map_err(|(problem, remedy)| fault(problem, remedy))?)
             }
-            // A brace in a password is no template.
+            // Not expanded: a brace in a password is not a template.
             Source::Secret { name, key } => self.secret(draft, name, key, &fault),
         }
     }

@@ -1,7 +1,7 @@
 //! The two local secret stores: the environment, and a JSON file.
 
 use super::kinds::LOCAL_ENV;
-use super::values::{Environment, forbidden};
+use super::values::{Environment, check_not_reserved};
 use super::{Document, Fault, Faults, Notice, Reader, folder, tree};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -29,7 +29,7 @@ impl fmt::Debug for Store<'_> {
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Missing {
+pub(super) enum SecretError {
     #[error("the environment variable `{0}` is not set or empty")]
     Variable(String),
     #[error("the environment variable `{0}` is not UTF-8 text")]
@@ -74,24 +74,24 @@ impl<'e> Store<'e> {
     }
 
     /// One value of one secret.
-    pub(super) fn get(&self, secret: &str, key: &str) -> Result<SecretString, Missing> {
+    pub(super) fn get(&self, secret: &str, key: &str) -> Result<SecretString, SecretError> {
         use secrecy::ExposeSecret;
         match self {
             Self::Variables { prefix, environment } => {
                 let variable = format!("{prefix}{secret}");
-                forbidden(&variable).map_err(|_| Missing::Reserved)?;
+                check_not_reserved(&variable).map_err(|_| SecretError::Reserved)?;
                 if environment.is_not_text(&variable) {
-                    return Err(Missing::NotText(variable));
+                    return Err(SecretError::NotText(variable));
                 }
                 let value = environment.get(&variable).filter(|value| !value.is_empty());
-                value.map(SecretString::from).ok_or(Missing::Variable(variable))
+                value.map(SecretString::from).ok_or(SecretError::Variable(variable))
             }
             Self::File { secrets, .. } => {
                 let keys = secrets.get(secret).ok_or_else(|| self.missing_secret(secret, key))?;
-                let missing_key = || Missing::Key { secret: secret.to_owned(), key: key.to_owned() };
+                let missing_key = || SecretError::Key { secret: secret.to_owned(), key: key.to_owned() };
                 let value = keys.get(key).ok_or_else(missing_key)?;
                 if value.expose_secret().is_empty() {
-                    Err(Missing::Empty(secret.to_owned()))
+                    Err(SecretError::Empty(secret.to_owned()))
                 } else {
                     Ok(value.clone())
                 }
@@ -103,20 +103,22 @@ impl<'e> Store<'e> {
 impl Store<'_> {
     /// The error for a secret that does not exist. It says so if the other form of reference would find it: nested values
     /// have one name with `multiValued: false`, and a name and a key with `multiValued: true`.
-    fn missing_secret(&self, secret: &str, key: &str) -> Missing {
-        let Self::File { secrets, separator, multi_valued } = self else { return Missing::Secret(secret.to_owned()) };
+    fn missing_secret(&self, secret: &str, key: &str) -> SecretError {
+        let Self::File { secrets, separator, multi_valued } = self else {
+            return SecretError::Secret(secret.to_owned());
+        };
         let below = format!("{secret}{separator}");
         if !multi_valued && secrets.keys().any(|path| path.starts_with(&below)) {
             let path = format!("{below}{key}");
             let path = if secrets.contains_key(&path) { path } else { format!("{below}KEY") };
-            return Missing::Nested { secret: secret.to_owned(), path };
+            return SecretError::Nested { secret: secret.to_owned(), path };
         }
         let split = secret.split_once(separator.as_str()).filter(|_| *multi_valued && !separator.is_empty());
         match split {
             Some((name, below)) if secrets.get(name).is_some_and(|keys| keys.contains_key(below)) => {
-                Missing::MultiValued { path: secret.to_owned(), secret: name.to_owned(), key: below.to_owned() }
+                SecretError::MultiValued { path: secret.to_owned(), secret: name.to_owned(), key: below.to_owned() }
             }
-            Some(_) | None => Missing::Secret(secret.to_owned()),
+            Some(_) | None => SecretError::Secret(secret.to_owned()),
         }
     }
 }
@@ -173,17 +175,17 @@ fn flatten(value: &Value, path: &str, separator: &str, into: &mut HashMap<String
 }
 
 /// The fault of an item whose secret was not found.
-pub(super) fn fault_of(missing: &Missing, document: &Fault, store: &str) -> Fault {
+pub(super) fn fault_of(missing: &SecretError, document: &Fault, store: &str) -> Fault {
     let remedy = match missing {
-        Missing::Variable(_) => "set it before the daemon starts".to_owned(),
-        Missing::NotText(_) => "set it to UTF-8 text".to_owned(),
-        Missing::Nested { path, .. } => {
+        SecretError::Variable(_) => "set it before the daemon starts".to_owned(),
+        SecretError::NotText(_) => "set it to UTF-8 text".to_owned(),
+        SecretError::Nested { path, .. } => {
             format!("write `name: {path}` without `key`, or set `multiValued: \"true\"` in the secret store `{store}`")
         }
-        Missing::MultiValued { secret, key, .. } => format!("write `name: {secret}` and `key: {key}`"),
-        Missing::Reserved => "put the secret under another name".to_owned(),
-        Missing::Key { .. } => "correct `secretKeyRef.key`; without `multiValued` leave it out".to_owned(),
-        Missing::Secret(_) | Missing::Empty(_) => format!("add it to the secret store `{store}`"),
+        SecretError::MultiValued { secret, key, .. } => format!("write `name: {secret}` and `key: {key}`"),
+        SecretError::Reserved => "put the secret under another name".to_owned(),
+        SecretError::Key { .. } => "correct `secretKeyRef.key`; without `multiValued` leave it out".to_owned(),
+        SecretError::Secret(_) | SecretError::Empty(_) => format!("add it to the secret store `{store}`"),
     };
     Fault { problem: missing.to_string(), remedy, ..document.clone() }
 }

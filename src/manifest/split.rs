@@ -7,16 +7,16 @@ pub(super) struct Chunk<'a> {
     /// Lines of the file before it.
     pub(super) lines_before: usize,
     /// Whether its `---` line has text other than a comment; that text is not part of the document.
-    pub(super) opener_has_text: bool,
+    pub(super) separator_has_text: bool,
 }
 
-/// Splits at every line that begins with `---` and drops the rest of that line, as Dapr does. (In YAML the rest belongs to
-/// the document; but a file must mean the same here as for daprd.) Directives (`%YAML 1.2`, `%TAG …`) before a separator
-/// belong to no document and are dropped too.
+/// Splits at every line that begins with `---` and drops the rest of that line, as Dapr does. (In YAML the rest belongs
+/// to the document, but a file must have the same meaning here and in daprd.) Directives (`%YAML 1.2`, `%TAG …`) before
+/// a separator belong to no document and are dropped too.
 pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let mut begin = 0;
-    let mut chunk = Chunk { text: "", lines_before: 0, opener_has_text: false };
+    let mut chunk = Chunk { text: "", lines_before: 0, separator_has_text: false };
     let mut offset = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let end = offset + line.len();
@@ -25,7 +25,7 @@ pub(super) fn split(text: &str) -> Vec<Chunk<'_>> {
             chunks.push(Chunk { text: body, ..chunk });
             let rest = rest.trim();
             chunk.lines_before = number + 1;
-            chunk.opener_has_text = !rest.is_empty() && !rest.starts_with('#');
+            chunk.separator_has_text = !rest.is_empty() && !rest.starts_with('#');
             begin = end;
         }
         offset = end;
@@ -55,7 +55,7 @@ fn without_directives(text: &str) -> &str {
     text.get(..directives).unwrap_or(text)
 }
 
-/// Whether nothing but white space and comments is left.
+/// Whether the text has only white space and comments.
 pub(super) fn is_blank(text: &str) -> bool {
     text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
 }
@@ -94,6 +94,6 @@ mod tests {
     fn lines_before_a_document_are_counted() {
         let chunks = split("a: 1\n---\nb: 2\nc: 3\n--- d: 4\ne: 5\n");
         assert_eq!(chunks.iter().map(|chunk| chunk.lines_before).collect::<Vec<_>>(), [0, 2, 5]);
-        assert_eq!(chunks.iter().map(|chunk| chunk.opener_has_text).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(chunks.iter().map(|chunk| chunk.separator_has_text).collect::<Vec<_>>(), [false, false, true]);
     }
 }

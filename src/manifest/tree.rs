@@ -17,8 +17,8 @@ const MAX_DEPTH: usize = 500;
 /// Brackets in one document.
 const MAX_BRACKETS: usize = 20_000;
 
-/// The remaining bytes for the expansion of aliases in all documents of one load. Each document also gets what it can
-/// hold without aliases: its own text, and a value for each byte of it.
+/// The remaining bytes for the expansion of aliases in all documents of one load. Each document may also use what it
+/// needs without aliases: its own text, and one value for each byte of it.
 #[derive(Debug)]
 pub(super) struct Budget(Cell<usize>);
 

@@ -1,8 +1,6 @@
 //! Values of metadata items: environment variables, booleans and templates.
 
-use std::fmt;
-
-/// Where environment references are resolved.
+/// The environment variables that component files refer to.
 pub trait Environment {
     /// `None` when the variable is not set or not UTF-8.
     fn get(&self, name: &str) -> Option<String>;
@@ -42,7 +40,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
+pub(super) enum NotAllowed {
     #[error("an environment variable's name must not be empty or contain a space")]
     Name,
     #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not passed to components")]
@@ -55,23 +53,23 @@ pub(super) enum Refused {
 
 /// Dapr's rule for `envRef` (its `pkg/runtime/processor/secret`). `DAPR_ENV_KEYS`, if set, lists the allowed variables,
 /// separated by spaces.
-pub(super) fn allowed(name: &str, environment: &dyn Environment) -> Result<(), Refused> {
+pub(super) fn check_allowed(name: &str, environment: &dyn Environment) -> Result<(), NotAllowed> {
     if name.is_empty() || name.contains(' ') {
-        return Err(Refused::Name);
+        return Err(NotAllowed::Name);
     }
-    forbidden(name)?;
+    check_not_reserved(name)?;
     if environment.is_not_text("DAPR_ENV_KEYS") {
-        return Err(Refused::ListNotText);
+        return Err(NotAllowed::ListNotText);
     }
     let listed = environment.get("DAPR_ENV_KEYS").filter(|keys| !keys.trim().is_empty());
     let known = |keys: String| keys.split_whitespace().any(|key| key.eq_ignore_ascii_case(name));
-    if listed.is_none_or(known) { Ok(()) } else { Err(Refused::NotListed) }
+    if listed.is_none_or(known) { Ok(()) } else { Err(NotAllowed::NotListed) }
 }
 
-/// The part of the rule that the store `secretstores.local.env` shares.
-pub(super) fn forbidden(name: &str) -> Result<(), Refused> {
+/// The part of the rule that also applies to the store `secretstores.local.env`.
+pub(super) fn check_not_reserved(name: &str) -> Result<(), NotAllowed> {
     let upper = name.to_uppercase();
-    if upper == "APP_API_TOKEN" || upper.starts_with("DAPR_") { Err(Refused::Reserved) } else { Ok(()) }
+    if upper == "APP_API_TOKEN" || upper.starts_with("DAPR_") { Err(NotAllowed::Reserved) } else { Ok(()) }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,19 +79,13 @@ pub(super) struct Templates<'a> {
     pub(super) pod_name: Option<&'a str>,
 }
 
-/// A value refers to `{podName}`, which is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the value refers to {{podName}}, but the environment variable `POD_NAME` is not set")]
 pub(super) struct NoPodName;
-
-impl fmt::Display for NoPodName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the value refers to {podName}, but the environment variable `POD_NAME` is not set")
-    }
-}
 
 impl Templates<'_> {
     /// Fills in `{uuid}` (a new one each time), `{appID}`, `{namespace}` (as Dapr: namespace, dot, app id) and
-    /// `{podName}`. What was filled in is not looked at again.
+    /// `{podName}`. Inserted text is not expanded again.
     pub(super) fn fill(&self, text: &str) -> Result<String, NoPodName> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
@@ -138,18 +130,18 @@ mod tests {
     fn reserved_and_unlisted_variables_are_refused() {
         let open = HashMap::new();
         for (name, refused) in [
-            ("", Refused::Name),
-            ("A B", Refused::Name),
-            ("APP_API_TOKEN", Refused::Reserved),
-            ("app_api_token", Refused::Reserved),
-            ("dapr_x", Refused::Reserved),
+            ("", NotAllowed::Name),
+            ("A B", NotAllowed::Name),
+            ("APP_API_TOKEN", NotAllowed::Reserved),
+            ("app_api_token", NotAllowed::Reserved),
+            ("dapr_x", NotAllowed::Reserved),
         ] {
-            assert_eq!(allowed(name, &open), Err(refused), "{name}");
+            assert_eq!(check_allowed(name, &open), Err(refused), "{name}");
         }
-        assert_eq!(allowed("KEY", &open), Ok(()));
+        assert_eq!(check_allowed("KEY", &open), Ok(()));
         let listed = HashMap::from([("DAPR_ENV_KEYS", "ONE TWO")]);
-        assert_eq!(allowed("TWO", &listed), Ok(()));
-        assert_eq!(allowed("THREE", &listed), Err(Refused::NotListed));
+        assert_eq!(check_allowed("TWO", &listed), Ok(()));
+        assert_eq!(check_allowed("THREE", &listed), Err(NotAllowed::NotListed));
     }
 
     #[test]

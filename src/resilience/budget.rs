@@ -10,8 +10,8 @@ const SHARE: f64 = 0.2;
 
 /// A token bucket of retries: 10 per second and one for every five attempts, up to a capacity for bursts.
 ///
-/// It delays instead of refusing: the caller gets the wait before its retry, and gives up only if that is too long. A token
-/// that is not used must be given back.
+/// It delays instead of refusing: the caller gets the wait before its retry, and gives up only if that is too long. A
+/// token that is not used must be returned with [`RetryBudget::give_back`].
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
     capacity: f64,

@@ -1,7 +1,8 @@
 //! The retry policy, and the one decision whether a failed request may be sent again.
 //!
-//! [`RetryPolicy::may_retry`] is pure and decides for every caller: single requests, which [`Retry::run`] repeats, and the
-//! batches of the DynamoDB output. Exactly one layer retries a given call; the SDK's own retries are off.
+//! [`RetryPolicy::may_retry`] is pure and decides for every caller: single requests, which [`Retry::run`] repeats, the
+//! entries of DynamoDB bulks, and the records of the producer. Exactly one layer retries a given call; the SDK's own
+//! retries are off.
 
 use super::Backoff;
 use crate::domain::{BindingError, FailureKind, Outcome};
@@ -64,8 +65,8 @@ impl RetryPolicy {
             && self.max_elapsed.is_none_or(|max| at <= state.first_attempt + max)
     }
 
-    /// The wait after so many attempts: full jitter by `fraction` (0 to 1), at least a millisecond, and not less than the
-    /// service asks for.
+    /// The wait after so many attempts: full jitter by `fraction` (0 to 1), at least a millisecond, and not less than
+    /// the service's `Retry-After`.
     #[must_use]
     pub fn wait(&self, attempts: u32, fraction: f64, error: &BindingError) -> Duration {
         let bound = self.backoff.bound(attempts.saturating_sub(1));
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_conflicting_transaction_is_waited_for() {
+    async fn a_temporary_conflict_is_retried() {
         let mut left = 3;
         let success = within(Duration::from_secs(10)).run(|| {
             left -= 1;
@@ -290,11 +291,11 @@ mod tests {
     }
 
     #[test]
-    fn the_service_may_ask_for_a_longer_wait() {
+    fn retry_after_of_the_service_extends_the_wait() {
         let policy = RetryPolicy::default();
         assert_eq!(policy.wait(1, 0.5, &failing(FailureKind::Throttled)), Duration::from_millis(25));
         assert_eq!(policy.wait(3, 1.0, &failing(FailureKind::Throttled)), Duration::from_millis(200));
-        let asked = failing(FailureKind::Throttled).with_retry_after(Duration::from_secs(3));
-        assert_eq!(policy.wait(1, 0.5, &asked), Duration::from_secs(3));
+        let error = failing(FailureKind::Throttled).with_retry_after(Duration::from_secs(3));
+        assert_eq!(policy.wait(1, 0.5, &error), Duration::from_secs(3));
     }
 }

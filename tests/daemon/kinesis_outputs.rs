@@ -205,7 +205,7 @@ async fn what_fails_for_good_goes_to_the_dead_letter_binding() {
     let lost = sidecar.invoke("to-nowhere", request).await;
     assert_eq!((lost.status.as_u16(), lost.header("metadata.deadlettered")), (404, None));
     assert!(
-        lost.field("message").contains("the dead letter binding to-stream did not take it either"),
+        lost.field("message").contains("the dead letter binding to-stream did not accept the record either"),
         "{}",
         lost.text()
     );

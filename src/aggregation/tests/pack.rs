@@ -10,7 +10,7 @@ fn user(key: &str, data: &'static [u8]) -> UserRecord {
 }
 
 #[test]
-fn the_bytes_are_those_of_the_format() {
+fn an_aggregate_has_the_documented_bytes() {
     assert_eq!(pack(&[user("a", b"x")]), with_digest(b"\x0a\x01a\x1a\x05\x08\x00\x1a\x01x"));
 }
 
@@ -25,7 +25,7 @@ fn a_key_is_written_once() {
 }
 
 #[test]
-fn many_records_of_many_keys_take_no_time_each() {
+fn adding_a_record_does_not_get_slower_with_the_number_of_keys() {
     let mut packer = Packer::new(usize::MAX);
     for number in 0..50_000 {
         packer.push(UserRecord {
@@ -50,7 +50,7 @@ fn decoded(value: &Value) -> Bytes {
 }
 
 #[test]
-fn aggregates_of_other_makers_are_read_and_made_the_same() {
+fn aggregates_of_other_libraries_are_unpacked_and_packed_to_the_same_bytes() {
     for text in GOLDEN {
         let golden: Value = serde_json::from_str(text).unwrap();
         let aggregate = decoded(&golden["aggregate"]);
@@ -80,7 +80,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_packed_comes_out_the_same(users in users()) {
+    fn unpacking_returns_the_packed_records(users in users()) {
         let packed = pack(&users);
         let message = AggregatedRecord::decode(&packed[MAGIC.len()..packed.len() - DIGEST_LEN]).unwrap();
         prop_assert_eq!(unpack(&packed), Ok(Some(users)));

@@ -105,7 +105,8 @@ async fn a_truncated_head_is_not_an_answer() {
             let error = failure([answering(response), end].concat()).await;
             assert!(matches!(error, DeliveryError::Unanswered { was_idle: false, .. }), "{response:?}: {error:?}");
             let line = cause_line(&error);
-            let expected = "the app closed the connection before it had answered POST /orders, and may have taken it: ";
+            let expected =
+                "the app closed the connection before it had answered POST /orders, and may have received the event: ";
             assert!(line.starts_with(expected) && line.len() > expected.len(), "{line}");
         }
     }

@@ -51,9 +51,9 @@ pub(crate) async fn connect(
     let metrics = process.metrics.output(name.as_str());
     let runner = RetryRunner { policy: options.retry.policy, metrics };
     let offered = options.allowed.iter().copied().map(Operation::as_str).collect();
-    let names = MetadataCheck::new(name.as_str(), METADATA_KEYS);
+    let metadata_check = MetadataCheck::new(name.as_str(), METADATA_KEYS);
     let client = connection.dynamodb_within(options.retry.attempt_timeout);
     let keys = KeyCache::new(options.key.clone());
     let context = TableContext { connection, client, table, options, runner, keys };
-    Ok(Arc::new(DynamoDb { name, output: Output { context, offered, names } }))
+    Ok(Arc::new(DynamoDb { name, output: Output { context, offered, metadata_check } }))
 }

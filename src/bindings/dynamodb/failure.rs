@@ -1,4 +1,4 @@
-//! Why a request is refused or a call failed: what DynamoDB's modelled errors hold beside a code.
+//! Errors of requests that are refused and of calls that failed, with the details of DynamoDB's modelled errors.
 
 use crate::aws::{Item, classify};
 use crate::domain::{BindingError, FailureKind};
@@ -87,12 +87,11 @@ fn throttling_text(reasons: &[ThrottlingReason]) -> String {
     reasons.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-/// A request that is wrong itself: sent again, it fails again.
+/// An invalid request: repeating it unchanged cannot help.
 pub(super) fn invalid_request(message: impl Into<String>) -> BindingError {
     BindingError::new(FailureKind::Caller, message)
 }
 
-/// More than a limit allows.
 pub(super) fn too_large(message: impl Into<String>, size: usize, limit: usize) -> BindingError {
     BindingError::new(FailureKind::TooLarge, message)
         .with_detail("size", size.to_string())

@@ -1,12 +1,12 @@
 //! `bindings.aws.dynamodb`: reads and writes items of one table.
 //!
 //! `spec` and `options` read the component's file, `binding` connects it. A request passes `output` (is the operation
-//! allowed, what does its metadata override), then the file of its operation in `operations`, which holds its whole
-//! life: parsing `data`, the SDK call, the response. `context` is what all operations use: the SDK client, the table,
-//! its key (if it is known), retries and metrics. `codec` converts items from and to JSON.
+//! allowed, what does its metadata override), then the file of its operation in `operations`, which parses `data`,
+//! makes the SDK call and builds the response. `context` is what all operations use: the SDK client, the table, its key
+//! (if it is known), retries and metrics. `codec` converts items from and to JSON.
 //!
 //! Invariants: a write is sent again after an unknown outcome only where that does no harm or the caller allows it; a
-//! request never outlives its deadline; placeholders that begin with `#bd_` or `:bd_` are ours alone.
+//! request never outlives its deadline; callers cannot use placeholders that begin with `#bd_` or `:bd_`.
 
 mod binding;
 mod codec;

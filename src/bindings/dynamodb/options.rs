@@ -1,4 +1,4 @@
-//! The fields of a `bindings.aws.dynamodb` file beside table and connection.
+//! The fields of a `bindings.aws.dynamodb` file other than table and connection.
 
 use super::super::retry::RetryConfig;
 use super::codec::{AttributeTypes, ItemCodec, ItemFormat, NumberForm, StatedType};
@@ -29,7 +29,7 @@ pub struct Ttl {
     pub hide_expired: bool,
 }
 
-/// How a component treats requests and items.
+/// The options of a component other than table and connection.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// `partitionKeyName` and `sortKeyName`, where the file has them.

@@ -15,8 +15,8 @@ pub(super) struct Output {
     pub(super) context: TableContext,
     /// The names of the allowed operations.
     pub(super) offered: Vec<&'static str>,
-    /// Warns of misspelt request metadata.
-    pub(super) names: MetadataCheck,
+    /// Warns about misspelt request metadata.
+    pub(super) metadata_check: MetadataCheck,
 }
 
 #[async_trait]
@@ -33,7 +33,7 @@ impl OutputBinding for Output {
                 let text = "the operation is not among the component's `allowedOperations`";
                 BindingError::new(FailureKind::Caller, text)
             })?;
-        self.names.warn_about_unknown(&request.metadata);
+        self.metadata_check.warn_about_unknown(&request.metadata);
         let request = Request::read(request, &cx.options).inspect_err(|_| match operation.access() {
             Some(Access::Write) => cx.count_refused(1),
             Some(Access::Read) | None => {}

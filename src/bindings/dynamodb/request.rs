@@ -111,7 +111,7 @@ impl Request {
         })
     }
 
-    /// `returnValuesOnConditionCheckFailure`: `AllOld` where the caller wants the item on which a condition failed.
+    /// `returnValuesOnConditionCheckFailure`: `AllOld` if the caller requests the item on which a condition failed.
     ///
     /// # Errors
     /// When it is neither `ALL_OLD` nor `NONE`.
@@ -129,13 +129,13 @@ impl Request {
         }
     }
 
-    /// The error of a failed call, with the stored item where the caller wants it.
+    /// The error of a failed call, with the stored item if the caller requests it.
     pub(super) fn call_error(
         &self,
         failure: CallFailure,
-        wanted: Option<&ReturnValuesOnConditionCheckFailure>,
+        requested: Option<&ReturnValuesOnConditionCheckFailure>,
     ) -> BindingError {
-        let item = failure.item.filter(|_| wanted.is_some()).and_then(|item| self.codec.write(&item).ok());
+        let item = failure.item.filter(|_| requested.is_some()).and_then(|item| self.codec.write(&item).ok());
         item.into_iter().fold(failure.error, |error, item| error.with_detail("item", item.get()))
     }
 }

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// How the placeholders begin that bindd makes; those of callers must not.
-pub(super) const OWN_NAME: &str = "#bd_";
-/// The same for values.
-pub(super) const OWN_VALUE: &str = ":bd_";
+/// The prefix of the name placeholders that bindd makes; callers must not use it.
+pub(super) const RESERVED_NAME_PREFIX: &str = "#bd_";
+/// The same for value placeholders.
+pub(super) const RESERVED_VALUE_PREFIX: &str = ":bd_";
 
 /// Parses a JSON object with the fields of its type, and no others. `form` shows the caller what to send.
 ///
@@ -38,12 +38,12 @@ pub(super) struct RawPlaceholders<'t> {
 
 impl RawPlaceholders<'_> {
     /// # Errors
-    /// With the placeholder that begins with another character than it must, or as ours do, or whose value cannot be
-    /// stored.
+    /// For a placeholder that does not begin with the right character, has a prefix that is reserved for bindd, or has
+    /// a value that cannot be stored.
     pub(super) fn parse(self, codec: &ItemCodec) -> Result<Placeholders, BindingError> {
         let names = self.names.map(parse_names).transpose()?.unwrap_or_default();
         let values = self.values.map(|text| codec.item_at("values", text)).transpose()?.unwrap_or_default();
-        check_placeholders(values.keys(), ':', OWN_VALUE)?;
+        check_placeholders(values.keys(), ':', RESERVED_VALUE_PREFIX)?;
         Ok(Placeholders { names, values })
     }
 }
@@ -51,7 +51,7 @@ impl RawPlaceholders<'_> {
 fn parse_names(text: &RawValue) -> Result<HashMap<String, String>, BindingError> {
     let plain = ItemCodec { format: ItemFormat::Plain, ..ItemCodec::default() };
     let members = plain.item_at("names", text)?;
-    check_placeholders(members.keys(), '#', OWN_NAME)?;
+    check_placeholders(members.keys(), '#', RESERVED_NAME_PREFIX)?;
     let name = |(placeholder, value): (String, _)| match value {
         AttributeValue::S(name) if !name.is_empty() => Ok((placeholder, name)),
         _ => {

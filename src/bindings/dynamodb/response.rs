@@ -76,7 +76,7 @@ pub(super) fn bulk_response(
     Ok(InvokeResponse { data: Some(json_body(&texts)?), metadata, completion })
 }
 
-/// A defect of ours, which the caller must notice.
+/// A defect of bindd: an element has no result. The caller must not take it for success.
 pub(super) fn lost_result() -> BindingError {
     let text = "a result was lost inside the sidecar, which is a defect of bindd";
     BindingError::new(FailureKind::Permanent, text).with_outcome(Outcome::Unknown)
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bulk_without_failures_is_whole() {
+    fn a_bulk_without_failures_is_complete() {
         let response = bulk_response(vec![Some(Ok(Element::Written))], None).unwrap();
         assert_eq!((response.completion, response.metadata.len()), (Completion::Full, 2));
     }

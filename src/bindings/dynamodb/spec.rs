@@ -17,7 +17,7 @@ pub struct Spec {
     pub connection: ConnectionSettings,
     /// `direction`; `input` is a fault, as this kind has an output side only.
     pub direction: Direction,
-    /// How requests and items are treated.
+    /// All other fields.
     pub options: Options,
 }
 
@@ -32,7 +32,7 @@ impl Spec {
         (spec, faults, notices)
     }
 
-    /// Reads every field of the kind, whatever the document gives; what is wrong is left with the reader.
+    /// Reads every field of the kind, whether the document has it or not; faults are recorded in the reader.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let field = reader.name_or_alias("table", "tableName");

@@ -15,7 +15,7 @@ const MAX_PARTITION_KEY: usize = 2_048;
 const MAX_SORT_KEY: usize = 1_024;
 /// How much of a request's time reading the key may take; never more than half of what is left.
 const MAX_WAIT: Duration = Duration::from_secs(1);
-/// How long the key is not read again after a failure.
+/// How long after a failure the key is not read again.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// The table's key, as far as it is known.

@@ -4,7 +4,7 @@ use super::super::strict_json::shown;
 use super::codec::ItemCodec;
 use super::expression::{Condition, Placeholders};
 use super::failure::invalid_request;
-use super::request_data::{OWN_NAME, OWN_VALUE, RawPlaceholders, parse, parse_key};
+use super::request_data::{RESERVED_NAME_PREFIX, RESERVED_VALUE_PREFIX, RawPlaceholders, parse, parse_key};
 use crate::aws::Item;
 use crate::domain::BindingError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -222,7 +222,8 @@ impl Clauses {
         for (keyword, operator, changes) in clauses.into_iter().filter(|(_, _, changes)| !changes.is_empty()) {
             let change = |(attribute, value): (String, Option<AttributeValue>)| {
                 number += 1;
-                let (name, placeholder) = (format!("{OWN_NAME}{number}"), format!("{OWN_VALUE}{number}"));
+                let (name, placeholder) =
+                    (format!("{RESERVED_NAME_PREFIX}{number}"), format!("{RESERVED_VALUE_PREFIX}{number}"));
                 placeholders.names.insert(name.clone(), attribute);
                 match value {
                     Some(value) => {

@@ -44,7 +44,7 @@ impl Binding for Kinesis {
     }
 }
 
-/// Connects the sides that the file asks for.
+/// Connects the sides that the file enables.
 ///
 /// # Errors
 /// When region or credentials cannot be found.

@@ -1,4 +1,4 @@
-//! Reads the requests of `bulkCreate`: many items, of which a wrong one fails alone.
+//! Reads the requests of `bulkCreate`: many items. A wrong item does not fail the others.
 
 use super::super::strict_json;
 use crate::domain::{BindingError, FailureKind, slice_or_copy};
@@ -75,7 +75,7 @@ pub(super) fn items(data: &[u8], max: usize) -> Result<Vec<&RawValue>, BindingEr
     Ok(kept)
 }
 
-/// An item that was read: a record without defaults. Shares the memory of the request where it can.
+/// An item as it was read, before the component's defaults apply. Shares the memory of the request where it can.
 #[derive(Debug)]
 pub(super) struct Item<'a> {
     /// The exact text of its `data`.

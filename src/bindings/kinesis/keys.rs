@@ -1,7 +1,7 @@
 //! The partition key and explicit hash key of a record: the request's, else the component's, else a random one. Keys in the
 //! data are read before it is decoded or compressed.
 
-use super::pointer::{NoText, Pointer};
+use super::pointer::{Pointer, PointerError};
 use crate::domain::{BindingError, FailureKind, PartitionKey};
 use std::borrow::Cow;
 
@@ -82,8 +82,8 @@ fn partition_key(key: &str, place: impl Fn() -> String) -> Result<PartitionKey, 
 }
 
 fn value_at<'d>(pointer: &Pointer, data: &'d [u8], field: &str) -> Result<Cow<'d, str>, BindingError> {
-    pointer.text(data).map_err(|error: NoText| {
-        let advice = "it must be a string, a number or a boolean, or the request must name a key itself";
+    pointer.text(data).map_err(|error: PointerError| {
+        let advice = "it must be a string, a number or a boolean, or the request must give the key in its metadata";
         invalid(format!("`{pointer}` in the data (`{field}`): {error}; {advice}"))
     })
 }

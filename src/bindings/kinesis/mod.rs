@@ -1,8 +1,9 @@
 //! `bindings.aws.kinesis`: an input that consumes a stream under leases, and an output that writes records.
 //!
-//! A record on its way out: `output` reads the request's options (`request`), `keys` chooses the partition key, `payload`
-//! makes the bytes, the producer writes the record, `response` reports the result. `bulk` reads requests with many items;
-//! a wrong item fails alone. A record that finally failed goes to the dead letter binding, if the file names one.
+//! A record on its way out: `output` reads the request's options (`request`), `keys` chooses the partition key,
+//! `payload` makes the bytes, the producer writes the record, `response` reports the result. `bulk` reads requests with
+//! many items; a wrong item does not fail the others. A record that finally failed goes to the dead letter binding, if
+//! the file names one.
 
 mod binding;
 mod bulk;

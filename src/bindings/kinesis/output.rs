@@ -76,7 +76,7 @@ impl Output {
     }
 
     fn record(&self, item: Item<'_>, options: &RequestOptions) -> Result<NewRecord, BindingError> {
-        // Keys first: once the data is decoded, a JSON pointer cannot be followed in it.
+        // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
         let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &item.data)?;
         let explicit_hash_key = match partition_key {
             Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,

@@ -129,7 +129,7 @@ fn read_batching(reader: &mut Reader<'_>, request: Duration) -> Batching {
     let is_disabled = flag(reader, "disableBatching");
     let max_delay = duration(reader, "batchingMaxPublishDelay", Duration::ZERO..=MINUTE, default.max_delay);
     if max_delay >= request {
-        let remedy = "lower it: it is time that every request under load may wait";
+        let remedy = "lower it: under load, every request may wait that long";
         reader.fault("batchingMaxPublishDelay", "it is not below `requestTimeout`", remedy);
     }
     let batching = Batching {
@@ -182,7 +182,7 @@ fn read_ordering_on_failure(reader: &mut Reader<'_>, ordering: Ordering) -> Orde
         Some(OnFailure::Stop) => {
             if !is_ordered {
                 let remedy = "write `ordering: key` or `strict`, or leave it out";
-                reader.fault("orderingOnFailure", "`stop` means nothing without an `ordering`", remedy);
+                reader.fault("orderingOnFailure", "`stop` has no effect without an `ordering`", remedy);
             }
             OrderingOnFailure::Stop(window.unwrap_or(DEFAULT_STOP_WINDOW))
         }

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_keeps_its_quotes_unless_asked_otherwise() {
+    fn a_string_keeps_its_quotes_unless_its_content_is_requested() {
         let data = Bytes::from_static(br#""a\u00e9""#);
         assert_eq!(PayloadForm::Text.bytes(data.clone()).unwrap(), data);
         assert_eq!(PayloadForm::Content.bytes(data).unwrap(), "aé".as_bytes());

@@ -25,9 +25,9 @@ pub enum InvalidPointer {
     Tilde,
 }
 
-/// Why the pointer gives no key. Says what is at the place, never its content.
+/// Why the pointer finds no text. Names the type of the value there, never its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoText {
+pub(super) enum PointerError {
     #[error("there is nothing at that place")]
     Missing,
     #[error("there is {0} at that place")]
@@ -37,7 +37,7 @@ pub(super) enum NoText {
 }
 
 /// The only error that a string can still have once the whole data was read as JSON.
-const LONE_SURROGATE: NoText = NoText::Other("a string with half of a surrogate pair");
+const LONE_SURROGATE: PointerError = PointerError::Other("a string with half of a surrogate pair");
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,25 +77,25 @@ impl Pointer {
     ///
     /// # Errors
     /// When there is something else, or nothing.
-    pub(super) fn text<'d>(&self, data: &'d [u8]) -> Result<Cow<'d, str>, NoText> {
-        let mut value: &RawValue = serde_json::from_slice(data).map_err(|_| NoText::NotJson)?;
+    pub(super) fn text<'d>(&self, data: &'d [u8]) -> Result<Cow<'d, str>, PointerError> {
+        let mut value: &RawValue = serde_json::from_slice(data).map_err(|_| PointerError::NotJson)?;
         for token in &self.tokens {
-            value = member(value, token)?.ok_or(NoText::Missing)?;
+            value = member(value, token)?.ok_or(PointerError::Missing)?;
         }
         match value.get().as_bytes().first() {
             Some(b'"') => {
                 serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| LONE_SURROGATE)
             }
-            Some(b'{') => Err(NoText::Other("an object")),
-            Some(b'[') => Err(NoText::Other("an array")),
-            Some(b'n') | None => Err(NoText::Other("null")),
+            Some(b'{') => Err(PointerError::Other("an object")),
+            Some(b'[') => Err(PointerError::Other("an array")),
+            Some(b'n') | None => Err(PointerError::Other("null")),
             Some(_) => Ok(Cow::Borrowed(value.get())),
         }
     }
 }
 
 /// The member or element; `None` when there is no such one, or `value` is neither object nor array.
-fn member<'d>(value: &'d RawValue, token: &str) -> Result<Option<&'d RawValue>, NoText> {
+fn member<'d>(value: &'d RawValue, token: &str) -> Result<Option<&'d RawValue>, PointerError> {
     if !value.get().starts_with(['{', '[']) {
         return Ok(None);
     }
@@ -154,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    fn at(pointer: &str, data: &str) -> Result<String, NoText> {
+    fn at(pointer: &str, data: &str) -> Result<String, PointerError> {
         pointer.parse::<Pointer>().unwrap().text(data.as_bytes()).map(Cow::into_owned)
     }
 
@@ -180,18 +180,18 @@ mod tests {
     fn anything_but_a_scalar_is_an_error_that_names_it() {
         let data = r#"{"o": {}, "l": [1], "n": null, "s": "x"}"#;
         for (pointer, why) in [
-            ("/o", NoText::Other("an object")),
-            ("/l", NoText::Other("an array")),
-            ("/n", NoText::Other("null")),
-            ("/gone", NoText::Missing),
-            ("/s/deeper", NoText::Missing),
-            ("/l/1", NoText::Missing),
-            ("/l/00", NoText::Missing),
-            ("/l/-", NoText::Missing),
+            ("/o", PointerError::Other("an object")),
+            ("/l", PointerError::Other("an array")),
+            ("/n", PointerError::Other("null")),
+            ("/gone", PointerError::Missing),
+            ("/s/deeper", PointerError::Missing),
+            ("/l/1", PointerError::Missing),
+            ("/l/00", PointerError::Missing),
+            ("/l/-", PointerError::Missing),
         ] {
             assert_eq!(at(pointer, data), Err(why), "{pointer}");
         }
-        assert_eq!(at("/a", "not json"), Err(NoText::NotJson));
+        assert_eq!(at("/a", "not json"), Err(PointerError::NotJson));
     }
 
     #[test]
@@ -224,11 +224,11 @@ mod tests {
         #[test]
         fn the_result_is_that_of_serde_json(data in value(), pointer in "(/([ab2]|~0|~1|0|1){0,2}){1,4}") {
             let expected = match data.pointer(&pointer) {
-                None => Err(NoText::Missing),
+                None => Err(PointerError::Missing),
                 Some(Value::String(text)) => Ok(text.clone()),
-                Some(Value::Object(_)) => Err(NoText::Other("an object")),
-                Some(Value::Array(_)) => Err(NoText::Other("an array")),
-                Some(Value::Null) => Err(NoText::Other("null")),
+                Some(Value::Object(_)) => Err(PointerError::Other("an object")),
+                Some(Value::Array(_)) => Err(PointerError::Other("an array")),
+                Some(Value::Null) => Err(PointerError::Other("null")),
                 Some(scalar) => Ok(scalar.to_string()),
             };
             prop_assert_eq!(at(&pointer, &data.to_string()), expected);

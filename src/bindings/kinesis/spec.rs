@@ -65,18 +65,18 @@ pub struct InputSpec {
 }
 
 impl Spec {
-    /// Checks a document and finds all of its faults. With faults, the default stands for what is wrong or missing, so that
-    /// cross checks can still look at the rest; such a spec must not be connected.
+    /// Checks a document and reports all faults, not only the first. Wrong or missing fields get their defaults, so
+    /// that cross-checks can still use the rest; a spec with faults must not be connected.
     #[must_use]
     pub fn check(document: &Document) -> (Self, Faults, Vec<Notice>) {
         let mut reader = Reader::new(document);
-        reader.recognise(FOREIGN_NAMES);
+        reader.set_foreign_names(FOREIGN_NAMES);
         let spec = Self::read(&mut reader);
         let (faults, notices) = reader.finish();
         (spec, faults, notices)
     }
 
-    /// Reads every field of the kind, whatever the document gives; faults are left with the reader.
+    /// Reads every field of the kind, whether the document has it or not; faults are recorded in the reader.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required_text("streamName");
@@ -85,8 +85,8 @@ impl Spec {
         let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
         let connection = read_connection(reader, region);
         let direction = read_direction(reader);
-        let (input, input_fields) = reader.given_among(InputSpec::read);
-        let (output, output_fields) = reader.given_among(OutputSpec::read);
+        let (input, input_fields) = reader.given_fields_of(InputSpec::read);
+        let (output, output_fields) = reader.given_fields_of(OutputSpec::read);
         if !direction.has_input() {
             notice_unused(reader, "`output` leaves the input side out", &input_fields);
         }
@@ -96,7 +96,7 @@ impl Spec {
         if !direction.has_output() {
             notice_unused(reader, "`input` leaves the output side out", &output_fields);
         }
-        // A missing or wrong stream has its fault already; the empty name only fills the field.
+        // A missing or wrong stream is already a fault; the empty name is never used.
         let stream = stream.unwrap_or_else(|| StreamRef::Name(String::new()));
         Self { stream, connection, direction, input, output }
     }
@@ -203,7 +203,7 @@ fn read_consumer_name(reader: &mut Reader<'_>, names_table: bool) -> Option<Stri
     }
 }
 
-/// The default has only allowed characters, but it may be too long. Where the app id is not known, it is taken for short.
+/// The default has only allowed characters, but it may be too long. An unknown app id counts as one character.
 fn check_default_consumer(reader: &mut Reader<'_>, input: &InputSpec) {
     let max = match (input.mode, &input.lease_table) {
         (Mode::Extended, _) => *CONSUMER_NAME.end(),
@@ -213,7 +213,7 @@ fn check_default_consumer(reader: &mut Reader<'_>, input: &InputSpec) {
     let length = default_consumer(reader.app_id().unwrap_or("x"), reader.component()).chars().count();
     if length > max {
         let problem = format!(
-            "the field is missing, and its default, app id and component name, has {length} characters, more than {max}"
+            "the field is missing, and its default (app id and component name) has {length} characters, more than {max}"
         );
         let (min, max) = (TABLE_NAME.start(), CONSUMER_NAME.end());
         let remedy = format!("add it, with {min} to {max} letters, digits, `_`, `.` or `-`");

@@ -1,7 +1,7 @@
 //! Files as an operator would write them, checked against the catalog.
 
 use super::super::kinesis::{Mode, PayloadForm};
-use super::{Spec, Verdict, check};
+use super::{CheckResult, Spec, check};
 use crate::domain::{Direction, InitialPosition, Timestamp};
 use crate::manifest::{Environment, LoadRequest, load};
 use secrecy::ExposeSecret;
@@ -16,7 +16,7 @@ impl Environment for Empty {
     }
 }
 
-pub(super) fn verdict(kind: &str, more: &str, items: &[(&str, &str)]) -> Verdict {
+pub(super) fn check_component(kind: &str, more: &str, items: &[(&str, &str)]) -> CheckResult {
     let folder = tempfile::tempdir().unwrap();
     let items: Vec<_> = items.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
     let items = serde_json::Value::from(items);
@@ -28,14 +28,14 @@ pub(super) fn verdict(kind: &str, more: &str, items: &[(&str, &str)]) -> Verdict
     check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
 }
 
-pub(super) fn kinesis(items: &[(&str, &str)]) -> Verdict {
-    verdict("bindings.aws.kinesis", "  version: v1\n", items)
+pub(super) fn kinesis(items: &[(&str, &str)]) -> CheckResult {
+    check_component("bindings.aws.kinesis", "  version: v1\n", items)
 }
 
 fn kinesis_spec(items: &[(&str, &str)]) -> super::super::kinesis::Spec {
-    let verdict = kinesis(items);
-    assert!(verdict.faults.is_empty() && verdict.notices.is_empty(), "{}\n{:?}", verdict.faults, verdict.notices);
-    match verdict.components.into_iter().next().unwrap().spec {
+    let result = kinesis(items);
+    assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
+    match result.components.into_iter().next().unwrap().spec {
         Spec::Kinesis(spec) => *spec,
         Spec::DynamoDb(spec) => panic!("{spec:?}"),
     }
@@ -106,7 +106,7 @@ fn a_short_kinesis_file_gets_the_defaults() {
 #[test]
 fn every_fault_of_a_file_is_reported_at_once() {
     let long = "k".repeat(257);
-    let verdict = kinesis(&[
+    let result = kinesis(&[
         ("streamName", "a b"),
         ("mode", "Extended"),
         ("direction", "inputs"),
@@ -122,8 +122,8 @@ fn every_fault_of_a_file_is_reported_at_once() {
         ("leaseTable", "a"),
         ("route", "a b"),
     ]);
-    assert!(verdict.components.is_empty());
-    let shown = verdict.faults.to_string();
+    assert!(result.components.is_empty());
+    let shown = result.faults.to_string();
     for part in [
         "field `streamName`: `a b`: a stream name has 1 to 128",
         "field `mode`: `Extended` is not known; did you mean `extended`?",
@@ -141,13 +141,13 @@ fn every_fault_of_a_file_is_reported_at_once() {
     ] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }
-    assert_eq!(verdict.faults.len(), 13, "{shown}");
-    assert_eq!(verdict.notices.len(), 1);
-    assert!(verdict.notices[0].to_string().contains("unknown field `consumerNme`, did you mean `consumerName`?"));
+    assert_eq!(result.faults.len(), 13, "{shown}");
+    assert_eq!(result.notices.len(), 1);
+    assert!(result.notices[0].to_string().contains("unknown field `consumerNme`, did you mean `consumerName`?"));
 }
 
 #[test]
-fn a_missing_stream_and_a_foreign_region_are_faults() {
+fn a_missing_stream_and_a_region_that_contradicts_the_arn_are_faults() {
     assert!(kinesis(&[]).faults.to_string().contains("field `streamName`: the field is missing"));
     let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
     let shown = kinesis(&[("streamName", arn), ("region", "us-east-1")]).faults.to_string();
@@ -160,9 +160,9 @@ fn a_missing_stream_and_a_foreign_region_are_faults() {
 fn dynamodb_files_are_read() {
     let kind = "Bindings.AWS.DynamoDB";
     for table in ["orders", "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"] {
-        let verdict = verdict(kind, "", &[("table", table)]);
-        assert!(verdict.faults.is_empty(), "{}", verdict.faults);
-        let component = &verdict.components[0];
+        let result = check_component(kind, "", &[("table", table)]);
+        assert!(result.faults.is_empty(), "{}", result.faults);
+        let component = &result.components[0];
         assert_eq!(
             (component.type_name, component.direction(), component.route()),
             ("bindings.aws.dynamodb", Direction::Unstated, None)
@@ -178,19 +178,19 @@ fn dynamodb_files_are_read() {
         (vec![("table", "arn:aws:dynamodb:*:123456789012:table/orders")], "does not name one region"),
         (vec![("table", "orders"), ("direction", "input")], "has no input"),
     ] {
-        let verdict = verdict(kind, "", &items);
-        assert_eq!(verdict.faults.len(), 1, "{}", verdict.faults);
-        assert!(verdict.faults.to_string().contains(part), "{part}: {}", verdict.faults);
+        let result = check_component(kind, "", &items);
+        assert_eq!(result.faults.len(), 1, "{}", result.faults);
+        assert!(result.faults.to_string().contains(part), "{part}: {}", result.faults);
     }
 }
 
 #[test]
-fn versions_need_an_attribute_of_their_own() {
-    let shown = |items: &[(&str, &str)]| verdict("bindings.aws.dynamodb", "", items).faults.to_string();
+fn the_etag_attribute_must_not_be_used_for_anything_else() {
+    let shown = |items: &[(&str, &str)]| check_component("bindings.aws.dynamodb", "", items).faults.to_string();
     let key = shown(&[("table", "orders"), ("partitionKeyName", "id"), ("etagAttributeName", "id")]);
     assert!(key.contains("field `etagAttributeName`: it is an attribute of the table's key"), "{key}");
-    let life = shown(&[("table", "orders"), ("ttlAttributeName", "x"), ("etagAttributeName", "x")]);
-    assert!(life.contains("field `etagAttributeName`: it is also the `ttlAttributeName`"), "{life}");
+    let ttl = shown(&[("table", "orders"), ("ttlAttributeName", "x"), ("etagAttributeName", "x")]);
+    assert!(ttl.contains("field `etagAttributeName`: it is also the `ttlAttributeName`"), "{ttl}");
     assert_eq!(shown(&[("table", "orders"), ("partitionKeyName", "id"), ("etagAttributeName", "version")]), "");
 }
 
@@ -198,23 +198,23 @@ fn versions_need_an_attribute_of_their_own() {
 fn a_table_has_the_retry_fields_of_a_stream() {
     let fields =
         [("table", "orders"), ("maxRetries", "-1"), ("backoffMaxElapsedTime", "0"), ("maxResponseSize", "2Mi")];
-    let verdict = verdict("bindings.aws.dynamodb", "", &fields);
-    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
-    let Spec::DynamoDb(spec) = &verdict.components[0].spec else { panic!("a table") };
+    let result = check_component("bindings.aws.dynamodb", "", &fields);
+    assert!(result.faults.is_empty(), "{}", result.faults);
+    let Spec::DynamoDb(spec) = &result.components[0].spec else { panic!("a table") };
     let (retry, size) = (spec.options.retry.policy, spec.options.max_response_size);
     assert_eq!((retry.max_retries, retry.max_elapsed, size), (None, None, 2 << 20));
     assert_eq!(retry.backoff, crate::resilience::Backoff::millis(25, 2_000));
 }
 
-fn notices(verdict: &Verdict) -> String {
-    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
-    verdict.notices.iter().map(|notice| format!("{notice}\n")).collect()
+fn notices(result: &CheckResult) -> String {
+    assert!(result.faults.is_empty(), "{}", result.faults);
+    result.notices.iter().map(|notice| format!("{notice}\n")).collect()
 }
 
 #[test]
 fn exec_and_statements_are_useful_only_together() {
     let shown = |items: &[(&str, &str)]| {
-        notices(&verdict("bindings.aws.dynamodb", "", &[&[("table", "orders")], items].concat()))
+        notices(&check_component("bindings.aws.dynamodb", "", &[&[("table", "orders")], items].concat()))
     };
     let statements = ("statements", r#"{"all": "SELECT * FROM orders"}"#);
     let exec = ("allowedOperations", "get,exec");
@@ -225,14 +225,14 @@ fn exec_and_statements_are_useful_only_together() {
 }
 
 #[test]
-fn of_two_times_that_contradict_each_other_the_smaller_counts_and_a_notice_says_so() {
+fn of_two_contradicting_timeouts_the_smaller_counts_with_a_notice() {
     for (kind, name) in [("bindings.aws.dynamodb", "table"), ("bindings.aws.kinesis", "streamName")] {
-        let checked = |items: &[(&str, &str)]| verdict(kind, "", &[&[(name, "orders")], items].concat());
+        let checked = |items: &[(&str, &str)]| check_component(kind, "", &[&[(name, "orders")], items].concat());
         let shown = notices(&checked(&[("requestTimeout", "9s"), ("maxRequestTimeout", "3s")]));
         assert!(shown.contains("field `requestTimeout`: it is above `maxRequestTimeout`, so the smaller counts, 3s"));
         let shown = notices(&checked(&[("attemptTimeout", "20s")]));
         assert!(shown.contains("field `attemptTimeout`: it is above `requestTimeout`, so the smaller counts, 10s"));
-        // Defaults give way in silence.
+        // A default that is out of range is adapted without a notice.
         assert_eq!(
             notices(&checked(&[("requestTimeout", "2s")])) + &notices(&checked(&[("maxRequestTimeout", "2s")])),
             ""
@@ -243,7 +243,7 @@ fn of_two_times_that_contradict_each_other_the_smaller_counts_and_a_notice_says_
 }
 
 #[test]
-fn fields_of_a_side_that_is_left_out_are_named() {
+fn fields_of_a_disabled_side_give_a_notice() {
     let items =
         [("streamName", "s"), ("leaseDuration", "1s"), ("ordering", "key"), ("MODE", "shared"), ("maxRetries", "1")];
     let shown = |direction: &'static str| notices(&kinesis(&[&items[..], &[("direction", direction)]].concat()));
@@ -258,10 +258,10 @@ fn fields_of_a_side_that_is_left_out_are_named() {
 #[test]
 fn types_and_versions_are_checked() {
     let fault = |kind: &str, more: &str| {
-        let verdict = verdict(kind, more, &[("streamName", "s"), ("table", "tab")]);
-        assert!(verdict.components.is_empty());
-        assert_eq!(verdict.faults.len(), 1, "{}", verdict.faults);
-        verdict.faults.to_string()
+        let result = check_component(kind, more, &[("streamName", "s"), ("table", "tab")]);
+        assert!(result.components.is_empty());
+        assert_eq!(result.faults.len(), 1, "{}", result.faults);
+        result.faults.to_string()
     };
     assert!(
         fault("bindings.aws.kinesys", "")
@@ -279,32 +279,32 @@ fn types_and_versions_are_checked() {
         ("secretstores.hashicorp.vault", 1),
         ("secretstores.local.env", 0),
     ] {
-        let verdict = verdict(kind, "", &[]);
-        assert!(verdict.components.is_empty() && verdict.faults.is_empty(), "{}", verdict.faults);
-        assert_eq!(verdict.notices.len(), notes, "{:?}", verdict.notices);
+        let result = check_component(kind, "", &[]);
+        assert!(result.components.is_empty() && result.faults.is_empty(), "{}", result.faults);
+        assert_eq!(result.notices.len(), notes, "{:?}", result.notices);
     }
 }
 
 #[test]
 fn faults_of_a_component_that_ignores_errors_are_notices() {
-    let verdict = verdict("bindings.aws.kinesis", "  ignoreErrors: true\n  version: v9\n", &[("mode", "x")]);
-    assert!(verdict.components.is_empty() && verdict.faults.is_empty(), "{}", verdict.faults);
-    assert_eq!(verdict.notices.len(), 3, "{:?}", verdict.notices);
+    let result = check_component("bindings.aws.kinesis", "  ignoreErrors: true\n  version: v9\n", &[("mode", "x")]);
+    assert!(result.components.is_empty() && result.faults.is_empty(), "{}", result.faults);
+    assert_eq!(result.notices.len(), 3, "{:?}", result.notices);
 }
 
 #[test]
-fn an_unresolved_reference_hides_no_faults_and_causes_no_false_ones() {
+fn an_unresolved_reference_neither_hides_nor_causes_other_faults() {
     let folder = tempfile::tempdir().unwrap();
     let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: x}\nspec:\n  type: bindings.aws.kinesis\n  \
                 metadata: [{name: streamName, envRef: GONE}, {name: accessKey, value: AK}, \
                 {name: secretKey, envRef: GONE}, {name: mode, value: nonsense}]\n";
     std::fs::write(folder.path().join("a.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
-    let verdict =
+    let result =
         check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }));
-    let fields: Vec<_> = verdict.faults.iter().filter_map(|fault| fault.field.as_deref()).collect();
-    assert_eq!(fields, ["streamName", "secretKey", "mode"], "{}", verdict.faults);
-    assert!(verdict.components.is_empty() && verdict.notices.is_empty());
+    let fields: Vec<_> = result.faults.iter().filter_map(|fault| fault.field.as_deref()).collect();
+    assert_eq!(fields, ["streamName", "secretKey", "mode"], "{}", result.faults);
+    assert!(result.components.is_empty() && result.notices.is_empty());
 }
 
 #[test]

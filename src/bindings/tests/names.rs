@@ -1,11 +1,11 @@
 //! Names of tables and consumers, and lease tables that two components share.
 
 use super::check;
-use super::tests::{Empty, kinesis, verdict};
+use super::tests::{Empty, check_component, kinesis};
 use crate::manifest::{LoadRequest, load};
 
 #[test]
-fn two_inputs_on_one_lease_table_are_a_fault_only_where_both_are_read() {
+fn two_inputs_on_one_lease_table_are_a_fault_only_if_both_are_explicit() {
     let component = |name: &str, direction: &str| {
         let direction = match direction {
             "" => String::new(),
@@ -22,13 +22,13 @@ fn two_inputs_on_one_lease_table_are_a_fault_only_where_both_are_read() {
         let texts: Vec<_> = names.iter().zip(directions).map(|(name, direction)| component(name, direction)).collect();
         std::fs::write(folder.path().join("a.yaml"), texts.join("---\n")).unwrap();
         let paths = [folder.path().to_owned()];
-        let verdict =
+        let result =
             check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }));
-        for fault in &verdict.faults {
+        for fault in &result.faults {
             assert!(fault.problem.contains("lease table `shop` is also that of component `"), "{fault}");
         }
-        let notices = verdict.notices.iter().filter(|notice| notice.text.contains("lease table `shop`"));
-        (verdict.faults.len(), notices.count())
+        let notices = result.notices.iter().filter(|notice| notice.text.contains("lease table `shop`"));
+        (result.faults.len(), notices.count())
     };
     for (directions, expected) in [
         (&["input", "input"][..], (1, 0)),
@@ -48,9 +48,9 @@ fn two_inputs_on_one_lease_table_are_a_fault_only_where_both_are_read() {
 #[test]
 fn names_that_aws_does_not_allow_are_faults() {
     let shown = |items: &[(&str, &str)]| {
-        let verdict = kinesis(&[&[("streamName", "orders")], items].concat());
-        assert!(verdict.faults.len() <= 1, "{}", verdict.faults);
-        verdict.faults.to_string()
+        let result = kinesis(&[&[("streamName", "orders")], items].concat());
+        assert!(result.faults.len() <= 1, "{}", result.faults);
+        result.faults.to_string()
     };
     let (long, longer) = ("x".repeat(128), "x".repeat(129));
     let allowed = "3 to 128 letters, digits, `_`, `.` or `-`";
@@ -91,7 +91,7 @@ fn names_that_aws_does_not_allow_are_faults() {
         stream.contains("field `streamName`: `or ders!`: a stream name has 1 to 128") && stream.contains("` `, `!`"),
         "{stream}"
     );
-    let table = verdict("bindings.aws.dynamodb", "", &[("table", "a/b")]).faults.to_string();
+    let table = check_component("bindings.aws.dynamodb", "", &[("table", "a/b")]).faults.to_string();
     assert!(table.contains("field `table`: `a/b`") && table.contains("it holds `/`"), "{table}");
 }
 

@@ -1,22 +1,15 @@
-//! What files may say about outputs of Kinesis components.
+//! Fields of the output side of Kinesis components.
 
 use super::super::kinesis::{Compression, HashKeySource, KeySource, OutputSpec, PayloadForm};
-use super::{Spec, Verdict, check};
-use crate::manifest::{Environment, LoadRequest, load};
+use super::tests::Empty;
+use super::{CheckResult, Spec, check};
+use crate::manifest::{LoadRequest, load};
 use crate::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimitMode,
 };
 use crate::resilience::Backoff;
 use std::fmt::Write;
 use std::time::Duration;
-
-struct Empty;
-
-impl Environment for Empty {
-    fn get(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 fn component(name: &str, kind: &str, items: &[(&str, &str)]) -> String {
     let mut text = format!(
@@ -29,29 +22,29 @@ fn component(name: &str, kind: &str, items: &[(&str, &str)]) -> String {
     text
 }
 
-fn verdict(text: &str) -> Verdict {
+fn check_text(text: &str) -> CheckResult {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
     check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
 }
 
-fn kinesis(items: &[(&str, &str)]) -> Verdict {
+fn kinesis(items: &[(&str, &str)]) -> CheckResult {
     let items = [&[("streamName", "orders")], items].concat();
-    verdict(&component("out", "bindings.aws.kinesis", &items))
+    check_text(&component("out", "bindings.aws.kinesis", &items))
 }
 
 fn output(items: &[(&str, &str)]) -> OutputSpec {
-    let verdict = kinesis(items);
-    assert!(verdict.faults.is_empty() && verdict.notices.is_empty(), "{}\n{:?}", verdict.faults, verdict.notices);
-    match verdict.components.into_iter().next().unwrap().spec {
+    let result = kinesis(items);
+    assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
+    match result.components.into_iter().next().unwrap().spec {
         Spec::Kinesis(spec) => spec.output,
         Spec::DynamoDb(spec) => panic!("{spec:?}"),
     }
 }
 
 #[test]
-fn a_short_file_gets_the_defaults_of_the_engine() {
+fn a_short_file_gets_the_defaults_of_the_producer() {
     let spec = output(&[]);
     assert_eq!(format!("{:?}", spec.producer), format!("{:?}", ProducerSettings::default()));
     assert_eq!((spec.partition_key, spec.explicit_hash_key), (KeySource::Random, HashKeySource::None));
@@ -122,12 +115,12 @@ fn values_that_mean_no_limit_are_read_as_such() {
     assert_eq!((spec.producer.retry.max_retries, spec.producer.retry.max_elapsed), (None, None));
     assert!(!spec.producer.batching.is_enabled);
     let slow = output(&[("backoffInitialInterval", "5s")]).producer.retry.backoff;
-    assert_eq!(slow, Backoff::millis(5_000, 5_000), "the cap's default gives way");
+    assert_eq!(slow, Backoff::millis(5_000, 5_000), "the default of the cap is raised");
     assert_eq!(output(&[("recordDistribution", "auto")]).partition_key, KeySource::None);
 }
 
 #[test]
-fn fields_that_contradict_each_other_are_a_fault_of_the_right_field() {
+fn fields_that_contradict_each_other_are_a_fault() {
     for (items, field, part) in [
         (&[("backoffInitialInterval", "5s"), ("backoffMaxInterval", "1s")][..], "backoffMaxInterval", "below"),
         (&[("partitionKey", "a"), ("partitionKeyFrom", "/a")], "partitionKeyFrom", "`partitionKey` is given too"),
@@ -166,7 +159,7 @@ fn fields_that_contradict_each_other_are_a_fault_of_the_right_field() {
 
 #[test]
 fn names_of_other_tools_get_the_name_to_write() {
-    for (theirs, ours) in [
+    for (foreign, advice) in [
         ("partition_key", "`partitionKey`"),
         ("hash_key", "`explicitHashKey`"),
         ("max_in_flight", "`maxInFlight`"),
@@ -179,28 +172,28 @@ fn names_of_other_tools_get_the_name_to_write() {
         ("CollectionMaxCount", "`batchingMaxMessages`"),
         ("AggregationEnabled", "`aggregation: shard`"),
     ] {
-        let verdict = kinesis(&[(theirs, "1")]);
-        assert!(verdict.faults.is_empty() && verdict.notices.len() == 1, "{theirs}");
-        let notice = verdict.notices[0].to_string();
+        let result = kinesis(&[(foreign, "1")]);
+        assert!(result.faults.is_empty() && result.notices.len() == 1, "{foreign}");
+        let notice = result.notices[0].to_string();
         assert!(
-            notice.contains(&format!("unknown field `{theirs}`, a name of another tool: write {ours}")),
+            notice.contains(&format!("unknown field `{foreign}`, a name of another tool: write {advice}")),
             "{notice}"
         );
     }
-    let verdict = verdict(&component("out", "bindings.aws.kinesis", &[("stream", "orders")]));
-    assert!(verdict.faults.to_string().contains("field `streamName`: the field is missing"));
-    assert!(verdict.notices[0].to_string().contains("write `streamName`"));
+    let result = check_text(&component("out", "bindings.aws.kinesis", &[("stream", "orders")]));
+    assert!(result.faults.to_string().contains("field `streamName`: the field is missing"));
+    assert!(result.notices[0].to_string().contains("write `streamName`"));
 }
 
 #[test]
-fn a_dead_letter_binding_must_be_another_output_that_leads_elsewhere() {
+fn a_dead_letter_binding_must_be_another_output_and_must_not_form_a_loop() {
     let stream = |name: &str, more: &[(&str, &str)]| {
         component(name, "bindings.aws.kinesis", &[&[("streamName", "orders")], more].concat())
     };
     let to = |target| [("deadLetterBinding", target)];
     let table = component("rows", "bindings.aws.dynamodb", &[("table", "letters")]);
-    let sound = stream("a", &to("b")) + &stream("b", &to("rows")) + &table;
-    assert!(verdict(&sound).faults.is_empty(), "{}", verdict(&sound).faults);
+    let valid = stream("a", &to("b")) + &stream("b", &to("rows")) + &table;
+    assert!(check_text(&valid).faults.is_empty(), "{}", check_text(&valid).faults);
     for (text, count, part) in [
         (stream("a", &to("gone")), 1, "there is no component `gone`"),
         (stream("a", &to("a")), 1, "its dead letters come back to `a`"),
@@ -218,7 +211,7 @@ fn a_dead_letter_binding_must_be_another_output_that_leads_elsewhere() {
         (stream("a", &to("b")) + &component("b", "bindings.cron", &[]), 1, "there is no component `b`"),
         (stream("a", &to("b")) + &component("b", "bindings.aws.kinesys", &[]), 1, "unknown kind"),
     ] {
-        let faults = verdict(&text).faults;
+        let faults = check_text(&text).faults;
         assert_eq!(faults.len(), count, "{faults}");
         assert!(faults.to_string().contains(part), "{faults}");
     }

@@ -13,9 +13,9 @@ impl Environment for Empty {
 
 fn policy_of(paths: &[PathBuf], region: Option<&str>) -> Value {
     let request = LoadRequest { paths, app_id: Some("shop"), namespace: None, environment: &Empty };
-    let verdict = check(load(&request));
-    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
-    policy(&verdict.components, PolicyScope { app_id: "shop", region })
+    let result = check(load(&request));
+    assert!(result.faults.is_empty(), "{}", result.faults);
+    policy(&result.components, PolicyScope { app_id: "shop", region })
 }
 
 fn policy_of_text(text: &str) -> Value {
@@ -140,7 +140,7 @@ fn every_operation_has_its_actions() {
 }
 
 #[test]
-fn only_outputs_that_want_to_know_the_shards_may_list_them() {
+fn only_outputs_that_use_the_shard_list_may_list_shards() {
     for (more, listed) in [
         ("", true),
         (", {name: rateLimitMode, value: \"off\"}", false),
@@ -154,7 +154,7 @@ fn only_outputs_that_want_to_know_the_shards_may_list_them() {
 }
 
 #[test]
-fn exec_is_allowed_what_its_statements_do() {
+fn exec_is_allowed_the_actions_of_its_statements() {
     let actions = |statements: &[&str]| {
         let named: serde_json::Map<String, Value> =
             statements.iter().enumerate().map(|(place, text)| (place.to_string(), json!(text))).collect();
@@ -168,6 +168,10 @@ fn exec_is_allowed_what_its_statements_do() {
     assert_eq!(actions(&["SELECT * FROM orders"]), (json!(["dynamodb:PartiQLSelect"]), 2));
     let writes = actions(&["\n delete FROM orders WHERE id = ?", "Insert INTO orders VALUE ?", "DELETE FROM orders"]);
     assert_eq!(writes, (json!(["dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert"]), 1));
-    assert_eq!(actions(&["UPSERT INTO orders"]).0.as_array().unwrap().len(), 4, "what is not known may need any");
+    assert_eq!(
+        actions(&["UPSERT INTO orders"]).0.as_array().unwrap().len(),
+        4,
+        "an unknown statement may need any action"
+    );
     assert_eq!(actions(&[]), (Value::Null, 0), "nothing to execute needs nothing");
 }

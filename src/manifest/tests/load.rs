@@ -74,7 +74,7 @@ fn files_come_in_order_of_their_names_and_documents_in_order_of_writing() {
 }
 
 #[test]
-fn hidden_files_other_files_and_other_kinds_are_noted() {
+fn hidden_files_other_files_and_other_kinds_give_notices() {
     let other = "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: r}\n";
     let folder =
         folder(&[(".h.yaml", "{{{"), ("readme.md", "x"), ("r.yaml", other), ("e.yaml", "# none\n"), ("n.yaml", "~\n")]);
@@ -94,7 +94,7 @@ fn hidden_files_other_files_and_other_kinds_are_noted() {
 }
 
 #[test]
-fn paths_that_name_nothing_to_load_are_faults() {
+fn paths_without_a_component_file_are_faults() {
     let folder = folder(&[("a.txt", "")]);
     let loaded = load_paths(&["nowhere", "a.txt", "a.txt/b.yaml"].map(|name| folder.path().join(name)));
     let shown = loaded.faults.to_string();
@@ -107,7 +107,7 @@ fn paths_that_name_nothing_to_load_are_faults() {
 }
 
 #[test]
-fn a_file_that_is_named_itself_is_loaded_alone() {
+fn a_path_to_a_file_loads_only_that_file() {
     let folder = folder(&[("a.yaml", &component("a", "")), (".b.yml", &component("b", "")), ("c.yaml", "a: [")]);
     let loaded = load_paths(&["a.yaml", ".b.yml"].map(|name| folder.path().join(name)));
     assert_eq!(names(&loaded), ["a", "b"]);
@@ -115,7 +115,7 @@ fn a_file_that_is_named_itself_is_loaded_alone() {
 }
 
 #[test]
-fn double_names_are_a_fault_that_names_the_first() {
+fn duplicate_names_are_a_fault_that_names_the_first_document() {
     let folder = folder(&[("a.yaml", &component("x", "")), ("b.yaml", &component("x", ""))]);
     let loaded = load_with(&folder, &[]);
     assert_eq!(names(&loaded), ["x"]);
@@ -137,7 +137,7 @@ fn namespaces_and_scopes_choose_the_documents() {
 }
 
 #[test]
-fn odd_frames_are_read_as_dapr_reads_them() {
+fn unusual_names_and_timeouts_are_read_as_in_dapr() {
     let text = component("7", "  ignoreErrors: true\n  initTimeout: 1m30s\n");
     let folder = folder(&[("a.yaml", &text), ("b.yaml", &component("b", "  initTimeout: soon\n  metdata: []\n"))]);
     let loaded = load_with(&folder, &[]);
@@ -177,7 +177,7 @@ fn items_that_differ_only_in_case_are_a_fault() {
 }
 
 #[test]
-fn environment_references_are_resolved_or_told() {
+fn environment_references_are_resolved_or_are_faults() {
     let items = "  metadata:\n  - {name: a, envRef: KEY}\n  - {name: b, envRef: GONE}\n  - {name: c, envRef: DAPR_X}\n  \
                  - {name: d, value: '{podName}'}\n";
     let folder = folder(&[("a.yaml", &component("x", items))]);
@@ -195,7 +195,7 @@ fn environment_references_are_resolved_or_told() {
 }
 
 #[test]
-fn references_without_a_name_are_none() {
+fn references_without_a_name_are_ignored() {
     let items = "  metadata:\n  - {name: a, value: x, secretKeyRef: {name: '', key: ''}}\n  \
                  - {name: b, value: y, secretKeyRef: {}, envRef: ''}\n  - {name: c, value: '', envRef: KEY}\n  \
                  - {name: d, value: null, envRef: KEY, secretKeyRef: {name: '', key: ''}}\n  - {name: e, envRef: ''}\n";
@@ -248,7 +248,7 @@ impl Environment for Bytes {
 }
 
 #[test]
-fn variables_that_are_not_text_are_told_and_open_nothing() {
+fn variables_that_are_not_utf8_are_faults() {
     let item = |reference: &str| {
         component("x", &format!("  metadata: [{{name: a, {reference}}}]\nauth: {{secretStore: vault}}\n"))
     };
@@ -265,11 +265,11 @@ fn variables_that_are_not_text_are_told_and_open_nothing() {
 }
 
 pub(super) fn with_store(store: &str, reference: &str) -> String {
-    let asking = component(
+    let document = component(
         "x",
         &format!("  metadata:\n  - {{name: secretKey, secretKeyRef: {reference}}}\nauth: {{secretStore: vault}}\n"),
     );
-    format!("{asking}---\n{}", component("vault", store).replace("bindings.aws.kinesis", "secretstores.local.file"))
+    format!("{document}---\n{}", component("vault", store).replace("bindings.aws.kinesis", "secretstores.local.file"))
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn the_environment_is_a_secret_store() {
 }
 
 #[test]
-fn stores_that_are_not_there_are_told() {
+fn missing_secret_stores_are_faults() {
     let reference = "  metadata: [{name: a, secretKeyRef: {name: s}}]\n";
     let none = load_with(&folder(&[("a.yaml", &component("x", reference))]), &[]);
     assert!(only_fault(&none).contains("names no secret store"));

@@ -1,24 +1,24 @@
-//! What of a folder is loaded, what is skipped with a notice, and what is a fault.
+//! Which files of a folder are loaded, which are skipped with a notice, and which are faults.
 
 use super::tests::{component, folder, load_paths, load_with, names, notices, only_fault, with_store};
 
-/// The beginning of a component that is to be broken.
-const OURS: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nspec: {type: bindings.aws.kinesis}\n";
+/// The beginning of a component of a served type, to which tests add invalid YAML.
+const SERVED: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nspec: {type: bindings.aws.kinesis}\n";
 
 #[test]
-fn every_broken_component_is_told_and_the_whole_ones_still_load() {
+fn every_broken_component_is_a_fault_and_the_valid_ones_still_load() {
     let folder = folder(&[
         ("a.yaml", &component("good", "")),
-        ("b.yaml", &format!("{OURS}a: [\n")),
-        ("c.yaml", &format!("{OURS}{}", "x".repeat(1 << 20))),
-        ("d.yaml", &format!("{OURS}kind: Component\n")),
+        ("b.yaml", &format!("{SERVED}a: [\n")),
+        ("c.yaml", &format!("{SERVED}{}", "x".repeat(1 << 20))),
+        ("d.yaml", &format!("{SERVED}kind: Component\n")),
         ("g.json", r#"{"kind": "Component", "spec": {"type": "bindings.aws.dynamodb""#),
         ("h.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {}\nspec: {}\n"),
         ("i.yaml", "apiVersion:dapr.io/v1alpha1 kind:Component type:bindings.aws.kinesis"),
-        ("j.yaml", &format!("{OURS}a: !thing x\n")),
+        ("j.yaml", &format!("{SERVED}a: !thing x\n")),
         ("k.yaml", &component("k", "  metadata: [{name: streamName, value: {{ .Values.stream }}}]\n")),
     ]);
-    std::fs::write(folder.path().join("f.yaml"), [OURS.as_bytes(), b"a: \xff\n"].concat()).unwrap();
+    std::fs::write(folder.path().join("f.yaml"), [SERVED.as_bytes(), b"a: \xff\n"].concat()).unwrap();
     let loaded = load_with(&folder, &[]);
     assert_eq!(names(&loaded), ["good"]);
     let shown = loaded.faults.to_string();
@@ -40,7 +40,7 @@ fn every_broken_component_is_told_and_the_whole_ones_still_load() {
 }
 
 #[test]
-fn what_is_no_component_of_ours_is_skipped_with_one_notice() {
+fn a_file_without_a_served_component_is_skipped_with_one_notice() {
     let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}", component("x", "").trim_end().replace('\n', "\n  "));
     let sequence = format!("- {}", component("x", "").trim_end().replace('\n', "\n  "));
     let redis = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: r}\nspec:\n  type: state.redis\n";
@@ -77,7 +77,7 @@ fn what_is_no_component_of_ours_is_skipped_with_one_notice() {
             assert!(notices.contains("as its own document, with `---` between"), "{notices}");
         }
         if text.contains("list") || text.contains("a: [") || text.contains("TypeScript") {
-            // Who names the file itself expects it to be loaded.
+            // A path to this file means that it is expected to be loaded.
             let folder = folder(&[(name, text)]);
             let loaded = load_paths(&[folder.path().join(name)]);
             assert_eq!((loaded.faults.len(), loaded.notices.len()), (1, 0), "{name}");
@@ -86,7 +86,7 @@ fn what_is_no_component_of_ours_is_skipped_with_one_notice() {
 }
 
 #[test]
-fn bytes_and_links_that_are_no_component_are_skipped() {
+fn binary_files_and_links_without_a_component_are_skipped() {
     let folder = folder(&[]);
     std::fs::write(folder.path().join("a.yaml"), b"\x7fELF\0\xff\xfe").unwrap();
     std::os::unix::fs::symlink("nowhere", folder.path().join("notes.txt")).unwrap();
@@ -106,7 +106,7 @@ fn bytes_and_links_that_are_no_component_are_skipped() {
 }
 
 #[test]
-fn nothing_in_a_skipped_component_is_judged() {
+fn the_content_of_a_skipped_component_is_not_checked() {
     let items = "  ignoreErrors: perhaps\n  initTimeout: never\n  version: 1.10\n  metadta: 1\n  metadata:\n  - {name: a, envRef: GONE}\n  \
                  - {name: b, envRef: DAPR_API_TOKEN}\n  - {name: c, secretKeyRef: {name: x, key: y}}\n  - {name: c, value: '{podName}'}\n  \
                  - 5\n  - {value: 1.10}\nauth: {secretStore: nowhere}\nscopes: 7\n";
@@ -128,7 +128,7 @@ fn nothing_in_a_skipped_component_is_judged() {
 
 #[test]
 fn a_fault_names_the_line_of_the_file_not_of_the_document() {
-    let folder = folder(&[("a.yaml", &format!("kind: x\n---\n\n{OURS}b: [\n"))]);
+    let folder = folder(&[("a.yaml", &format!("kind: x\n---\n\n{SERVED}b: [\n"))]);
     let shown = only_fault(&load_with(&folder, &[]));
     assert!(shown.contains("document 2: ") && shown.contains("line 8 "), "{shown}");
 }
@@ -142,7 +142,7 @@ fn yaml_with_directives_is_read() {
 }
 
 #[test]
-fn numbers_whose_spelling_is_lost_are_noted_with_component_and_field() {
+fn numbers_whose_text_changes_give_a_notice_with_component_and_field() {
     let items =
         "  metadata: [{name: version, value: 1.10}, {name: b, value: '1.10'}, {name: secretKey, value: 0x10}]\n";
     let loaded = load_with(&folder(&[("a.yaml", &component("x", items))]), &[]);
@@ -163,10 +163,10 @@ fn a_store_that_no_loaded_component_uses_may_be_broken() {
 }
 
 #[test]
-fn documents_beyond_the_thousandth_are_faults_only_where_they_are_ours() {
+fn documents_beyond_the_thousandth_are_faults_only_if_their_type_is_served() {
     let many = "a: 1\n---\n".repeat(1_001);
     let loaded = load_with(&folder(&[("a.yaml", &many)]), &[]);
     assert!(loaded.faults.is_empty() && notices(&loaded).contains("more than 1000; the others are skipped"));
-    let ours = many + &component("x", "");
-    assert!(only_fault(&load_with(&folder(&[("a.yaml", &ours)]), &[])).contains("more than 1000; split it"));
+    let text = many + &component("x", "");
+    assert!(only_fault(&load_with(&folder(&[("a.yaml", &text)]), &[])).contains("more than 1000; split it"));
 }

@@ -7,14 +7,14 @@ fn from_yaml(text: &str, lines_before: usize) -> Result<Value, String> {
 }
 
 #[test]
-fn plain_values_keep_their_sense() {
+fn plain_values_keep_their_meaning() {
     let tree = from_yaml("a: 5\nb: 1.50\nc: 0x10\nd: 010\ne: yes\nf: true\ng: ~\nh: [x]\n7: 5.0\n", 0).unwrap();
     let expected = json!({"a": 5, "b": 1.5, "c": 16, "d": "010", "e": "yes", "f": true, "g": null, "h": ["x"], "7": 5});
     assert_eq!(tree.to_string(), expected.to_string());
 }
 
 #[test]
-fn faults_tell_the_line_of_the_file() {
+fn errors_name_the_line_of_the_file() {
     let error = from_yaml("a: 1\nb: [\n", 10).unwrap_err();
     assert!(error.contains("line 1"), "{error}");
     assert!(!error.contains("line 2 "), "{error}");
@@ -25,14 +25,14 @@ fn faults_tell_the_line_of_the_file() {
 }
 
 #[test]
-fn odd_documents_are_refused_with_a_reason() {
+fn invalid_documents_are_refused_with_a_reason() {
     for (text, reason) in [
         ("a: 1\na: 2\n", "twice"),
         ("a:\n\t- b\n", "line"),
         ("? [x]\n: 1\n", "key"),
         ("a: !thing x\n", "tag"),
         ("a: .inf\n", "finite"),
-        ("a: *nobody\n", "anchor"),
+        ("a: *missing\n", "anchor"),
         ("<<: 5\n", "merge"),
     ] {
         let error = from_yaml(text, 0).unwrap_err();
@@ -49,7 +49,7 @@ fn merge_keys_are_applied() {
 }
 
 #[test]
-fn bombs_are_refused() {
+fn alias_and_bracket_bombs_are_refused() {
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
         let last = level - 1;

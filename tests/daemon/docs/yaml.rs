@@ -73,8 +73,8 @@ fn loaded(text: &str, place: &str) -> usize {
 
 pub(super) fn sound(folder: &Path, environment: &dyn Environment, place: &str) -> usize {
     let paths = [folder.to_owned()];
-    let verdict = check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment }));
-    assert!(verdict.faults.is_empty(), "{place}\n{}", verdict.faults);
-    assert!(verdict.notices.is_empty(), "{place}\n{:?}", verdict.notices);
-    verdict.components.len()
+    let result = check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment }));
+    assert!(result.faults.is_empty(), "{place}\n{}", result.faults);
+    assert!(result.notices.is_empty(), "{place}\n{:?}", result.notices);
+    result.components.len()
 }

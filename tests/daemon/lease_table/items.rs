@@ -33,8 +33,8 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
     std::fs::write(folder.path().join("rows.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
     let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &NoVariables };
-    let mut verdict = check(load(&request));
-    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+    let mut result = check(load(&request));
+    assert!(result.faults.is_empty(), "{}", result.faults);
     let context = Context {
         app_id: "test".to_owned(),
         worker: WorkerId::new("test"),
@@ -44,7 +44,7 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
         lease_tables: LeaseTables::default(),
         drain_limit: Duration::from_secs(1),
     };
-    connect(verdict.components.remove(0), &context).await.unwrap()
+    connect(result.components.remove(0), &context).await.unwrap()
 }
 
 async fn create(component: &Arc<dyn Binding>, item: &[u8]) -> Result<InvokeResponse, BindingError> {

@@ -1,4 +1,4 @@
-//! Items from JSON, or the place of what cannot be stored.
+//! Reads items from JSON, or reports the path of a value that cannot be stored.
 //!
 //! The text is read level by level as raw slices, so that a number keeps its digits, and a user's key is never mistaken
 //! for a marker that the JSON library uses internally.
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::hash::Hash;
 
-/// How many maps and lists may enclose a value (AWS: 32 levels, of which the attribute itself is the first).
+/// How many maps and lists may enclose a value. AWS allows 32 levels; the attribute is the first.
 const MAX_DEPTH: usize = 31;
 /// How many characters of a key an error path shows.
 const MAX_SHOWN_KEY: usize = 40;
@@ -121,7 +121,7 @@ impl<'c> Reader<'c> {
             ItemFormat::Tagged => None,
         };
         match stated {
-            // An explicit null stays one.
+            // An explicit null stays null, whatever type is stated.
             Some(stated) if text != "null" => self.stated(stated, text),
             Some(_) | None => self.value(text, 0),
         }
@@ -330,12 +330,12 @@ impl<'c> Reader<'c> {
         Ok(number)
     }
 
-    /// Decodes one level. The grammar was checked with the whole, so only a bad escape can be found here.
+    /// Decodes one level. The grammar was checked when the whole text was read, so only a bad escape can fail here.
     fn decode<'t, T: Deserialize<'t>>(&self, text: &'t str) -> Result<T, ItemFault> {
         serde_json::from_str(text).map_err(|_| self.fault(ItemProblem::NotUnicode))
     }
 
-    /// Adds to the size at once, so that a body that unfolds into far more memory is stopped early.
+    /// Counts while reading, so that a body that would take far more memory as an item is refused early.
     fn count(&mut self, bytes: usize) -> Result<(), ItemFault> {
         self.size += bytes;
         if self.size > MAX_ITEM_SIZE {

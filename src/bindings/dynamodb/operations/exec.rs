@@ -63,8 +63,8 @@ pub(in super::super) async fn exec(cx: &TableContext, request: Request) -> Resul
     let statement = statement.set_return_values_on_condition_check_failure(on_condition_failure.clone());
     let attempt = || {
         let sent = cx.call("DynamoDB: ExecuteStatement", request.deadline, statement.clone().send());
-        let (request, wanted) = (&request, on_condition_failure.as_ref());
-        async move { sent.await.map_err(|failure| request.call_error(failure, wanted)) }
+        let (request, requested) = (&request, on_condition_failure.as_ref());
+        async move { sent.await.map_err(|failure| request.call_error(failure, requested)) }
     };
     let mut output = cx.runner.run(call, attempt).await?.value;
     if let Some(items) = &mut output.items {

@@ -2,7 +2,7 @@
 //!
 //! A token is base64url of a version, a digest and the key at which DynamoDB stopped, in DynamoDB's JSON. The digest
 //! covers the key and the query, so that a token of another query, or a damaged one, is refused instead of reading from
-//! a wrong place. It is not a secret: who can make a token may read the table anyway.
+//! a wrong place. It is not a secret: anyone who can send a token may read the table anyway.
 
 use super::super::codec::{ItemCodec, ItemFormat};
 use super::super::failure::invalid_request;
@@ -166,9 +166,9 @@ mod tests {
     #[test]
     fn a_token_is_valid_only_for_its_query() {
         let key = item_from_json(br#"{"id":"a","n":12345678901234567890.5}"#).unwrap();
-        let ours = digest("#id = :id", r#"{":id":"a"}"#);
-        let token = encode_key(ours, &key).unwrap();
-        assert_eq!(decode_key(ours, &token).unwrap(), key);
+        let own = digest("#id = :id", r#"{":id":"a"}"#);
+        let token = encode_key(own, &key).unwrap();
+        assert_eq!(decode_key(own, &token).unwrap(), key);
         let of = |table, kind, values| QueryDigest::of_selection(table, &selection(kind, values)).unwrap();
         for other in [
             digest("#id = :id", r#"{":id":"b"}"#),
@@ -181,7 +181,7 @@ mod tests {
             assert!(decode_key(other, &token).is_err());
         }
         for damaged in ["", "AQ", &token[1..], &format!("{token}A"), &"A".repeat(MAX_LENGTH + 1), "ä"] {
-            assert!(decode_key(ours, damaged).is_err(), "{damaged:.20}");
+            assert!(decode_key(own, damaged).is_err(), "{damaged:.20}");
         }
     }
 
@@ -190,15 +190,15 @@ mod tests {
         let digest = |name, text: &str, parameter: &str| {
             QueryDigest::of_statement("rows", name, text, &[AttributeValue::S(parameter.to_owned())]).unwrap()
         };
-        let ours = digest("by-id", "SELECT 1", "a");
-        let token = encode(ours, "their own/token==");
-        assert_eq!(decode(ours, &token).unwrap(), "their own/token==");
+        let own = digest("by-id", "SELECT 1", "a");
+        let token = encode(own, "aws/token==");
+        assert_eq!(decode(own, &token).unwrap(), "aws/token==");
         for other in
             [digest("by-id", "SELECT 1", "b"), digest("by-it", "SELECT 1", "a"), digest("by-id", "SELECT 2", "a")]
         {
             assert!(decode(other, &token).is_err());
         }
-        assert!(decode(ours, "their own/token==").is_err());
+        assert!(decode(own, "aws/token==").is_err());
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! From DynamoDB's pages to the response's page: never more items or bytes than allowed, no item lost between two.
+//! Builds the page of a response from DynamoDB's pages: never more items or bytes than allowed, and no item is lost
+//! between pages.
 
 use super::super::context::TableContext;
 use super::super::expression::Placeholders;
@@ -19,7 +20,7 @@ const MAX_CALLS: u32 = 10;
 /// Which items of a table or index are read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Selection {
-    /// The index; the table itself without one.
+    /// `None` reads the table.
     pub(super) index: Option<String>,
     /// The filter expression.
     pub(super) filter: Option<String>,
@@ -157,7 +158,7 @@ pub(super) struct Gathered {
 }
 
 /// Gathers pages until there are enough items, the next page would be too large, or nothing is left. `read` returns the
-/// page after a key with at most so many evaluated items.
+/// page after a key; its number limits the evaluated items.
 ///
 /// A page that is too large for the response is read again with fewer items, since only DynamoDB can return the key at
 /// which the smaller page ends. A temporary failure does not lose the items gathered so far: it ends the page.

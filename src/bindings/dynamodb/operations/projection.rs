@@ -2,18 +2,18 @@
 
 use super::super::expression::Placeholders;
 use super::super::failure::invalid_request;
-use super::super::request_data::OWN_NAME;
+use super::super::request_data::RESERVED_NAME_PREFIX;
 use crate::aws::Item;
 use crate::domain::BindingError;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// A projection with the attributes that bindd needs beside those that the caller wants.
+/// A projection: the attributes that the caller requests, and those that bindd needs in addition.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Projection {
     /// The expression; the whole item without one.
     pub(super) text: Option<String>,
-    /// The caller's and ours.
+    /// Those of the caller and of bindd.
     pub(super) placeholders: Placeholders,
     /// Attributes that the caller did not request.
     extra: Vec<String>,
@@ -21,7 +21,7 @@ pub(super) struct Projection {
 
 impl Projection {
     /// Parses a projection: an array of names of top-level attributes, or the text of an expression that uses
-    /// `placeholders`. What is in `needed` is read too.
+    /// `placeholders`. The attributes in `needed` are read too.
     pub(super) fn parse(
         stated: Option<&RawValue>,
         placeholders: Placeholders,
@@ -30,25 +30,25 @@ impl Projection {
         let mut projection = Self { text: None, placeholders, extra: Vec::new() };
         let Some(stated) = stated else { return Ok(projection) };
         let mut parts = Vec::new();
-        let wanted: Vec<String> = if stated.get().starts_with('[') {
-            let wanted: Vec<String> = serde_json::from_str(stated.get()).map_err(|_| not_a_projection())?;
-            for (index, name) in wanted.iter().enumerate() {
-                parts.push(projection.add_name(format!("{OWN_NAME}p{index}"), name));
+        let requested: Vec<String> = if stated.get().starts_with('[') {
+            let requested: Vec<String> = serde_json::from_str(stated.get()).map_err(|_| not_a_projection())?;
+            for (index, name) in requested.iter().enumerate() {
+                parts.push(projection.add_name(format!("{RESERVED_NAME_PREFIX}p{index}"), name));
             }
-            wanted
+            requested
         } else {
             let text: String = serde_json::from_str(stated.get()).map_err(|_| not_a_projection())?;
-            let wanted = text.split(',').map(|part| top_level(part, &projection.placeholders)).collect();
+            let requested = text.split(',').map(|part| top_level(part, &projection.placeholders)).collect();
             parts.push(text);
-            wanted
+            requested
         };
-        if wanted.iter().any(String::is_empty) || wanted.is_empty() {
+        if requested.iter().any(String::is_empty) || requested.is_empty() {
             return Err(not_a_projection());
         }
         for (index, name) in needed.iter().enumerate() {
             // DynamoDB refuses an attribute that a projection names twice.
-            if !wanted.iter().chain(&projection.extra).any(|known| known == name) {
-                parts.push(projection.add_name(format!("{OWN_NAME}n{index}"), name));
+            if !requested.iter().chain(&projection.extra).any(|known| known == name) {
+                parts.push(projection.add_name(format!("{RESERVED_NAME_PREFIX}n{index}"), name));
                 projection.extra.push((*name).to_owned());
             }
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_wants_is_not_read_twice() {
+    fn a_requested_attribute_is_not_added_again() {
         for text in [r##""#e, x.y""##, r#"["ends"]"#, r#""a, ends""#] {
             let projection = parse(text, &["ends"]).unwrap();
             assert!(projection.extra.is_empty() && !projection.text.unwrap().contains("#bd_n"), "{text}");

@@ -35,7 +35,7 @@ pub(super) enum Proof {
     Absence,
 }
 
-/// How one write is repeated and answered.
+/// One write, and how it is repeated and confirmed.
 #[derive(Debug)]
 pub(super) struct SingleWrite {
     /// AWS's name for it.
@@ -43,9 +43,9 @@ pub(super) struct SingleWrite {
     /// Whether it may be sent again after an unknown outcome.
     pub(super) repeat: Idempotency,
     pub(super) proof: Proof,
-    /// Which attributes the caller wants.
+    /// Which attributes the caller requests.
     pub(super) return_values: ReturnValue,
-    /// Set if the caller wants the item on which a condition failed.
+    /// Set if the caller requests the item on which a condition failed.
     pub(super) on_condition_failure: Option<ReturnValuesOnConditionCheckFailure>,
 }
 
@@ -68,10 +68,10 @@ macro_rules! impl_write_output {
 
 impl_write_output!(PutItemOutput, UpdateItemOutput, DeleteItemOutput);
 
-enum Success {
-    Replied(WriteOutput),
+enum Confirmation {
+    ByReply(WriteOutput),
     /// With the item as it is now.
-    Proven(Option<Item>),
+    ByProof(Option<Item>),
 }
 
 impl SingleWrite {
@@ -103,7 +103,7 @@ impl SingleWrite {
             let (this, was_unknown) = (&self, &was_unknown);
             async move {
                 let failure = match sent.await {
-                    Ok(output) => return Ok(Success::Replied(output.into())),
+                    Ok(output) => return Ok(Confirmation::ByReply(output.into())),
                     Err(failure) => failure,
                 };
                 if failure.error.outcome() == Outcome::Unknown {
@@ -113,7 +113,7 @@ impl SingleWrite {
                     && let Some(item) = this.prove(cx, &failure, request.deadline).await
                 {
                     tracing::debug!(operation = this.operation, "reply was lost; stored version proves the write");
-                    return Ok(Success::Proven(item));
+                    return Ok(Confirmation::ByProof(item));
                 }
                 Err(request.call_error(failure, this.on_condition_failure.as_ref()))
             }
@@ -122,7 +122,7 @@ impl SingleWrite {
         self.respond(spent.value, spent.attempts, request)
     }
 
-    /// The item, if it shows that an earlier attempt was done.
+    /// `Some` if the stored item proves that an earlier attempt was done.
     async fn prove(&self, cx: &TableContext, failure: &CallFailure, deadline: Instant) -> Option<Option<Item>> {
         let is_condition = failure.error.reason() == Some(CONDITION_FAILED);
         match &self.proof {
@@ -153,15 +153,20 @@ impl SingleWrite {
         }
     }
 
-    fn respond(&self, success: Success, attempts: u32, request: &Request) -> Result<InvokeResponse, BindingError> {
+    fn respond(
+        &self,
+        confirmation: Confirmation,
+        attempts: u32,
+        request: &Request,
+    ) -> Result<InvokeResponse, BindingError> {
         let mut response = InvokeResponse::default();
-        let attributes = match success {
-            Success::Replied(output) => {
+        let attributes = match confirmation {
+            Confirmation::ByReply(output) => {
                 response.metadata.extend(capacity_header(output.capacity));
                 let attributes = output.attributes.filter(|attributes| !attributes.is_empty());
                 (self.return_values != ReturnValue::None).then_some(attributes)
             }
-            Success::Proven(item) => {
+            Confirmation::ByProof(item) => {
                 response.metadata.push(("confirmedBy", "etag".to_owned()));
                 // The item is as the write left it; its old attributes are not known any more.
                 (self.return_values == ReturnValue::AllNew).then_some(item)

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 const FORM: &str = r#"{"items":[{"put":{"item":{…},"condition"?:"…"}},{"update":{…}},{"delete":{"key":{…},"condition"?:"…"}},{"check":{"key":{…},"condition":"…"}}],"idempotencyKey"?:"…"}"#;
 /// Request metadata that a transaction refuses, and what to do instead.
 const REFUSED_METADATA: [(&str, &str); 5] = [
-    ("ttlInSeconds", "the same transaction must be the same when it is sent again: set the attribute in the item"),
+    ("ttlInSeconds", "a transaction must be identical when it is sent again: set the TTL attribute in the item"),
     ("conditionExpression", "give each item its own `condition`"),
     ("etag", "give each item its own `condition`"),
     ("concurrency", "give each item its own `condition`"),
@@ -216,7 +216,7 @@ impl Write {
     }
 }
 
-/// An expiry by the component's `ttlInSeconds` depends on the time, so the same transaction would differ when it is sent
+/// An expiry by the component's `ttlInSeconds` depends on the time, so the transaction would differ when it is sent
 /// again.
 fn check_expiry(writes: &[Write], ttl: &Ttl) -> Result<(), BindingError> {
     let lacks_expiry = |write: &Write| matches!(write, Write::Put(item, _) if !item.contains_key(&ttl.attribute));
@@ -232,7 +232,7 @@ fn check_expiry(writes: &[Write], ttl: &Ttl) -> Result<(), BindingError> {
 }
 
 /// Gives each written item a new version, so that writers who expect the old one are refused. It is derived from the
-/// idempotency key and the item's index: the same transaction, sent again, must be the same.
+/// idempotency key and the item's index: a transaction that is sent again must be identical.
 fn set_versions(writes: &mut [Write], attribute: &str, key: &str) -> Result<(), BindingError> {
     for (index, write) in writes.iter_mut().enumerate() {
         let version = AttributeValue::S(hash(&format!("{}:{key}{index}", key.len())));
@@ -265,8 +265,8 @@ fn check_duplicates_and_size(writes: &[Write], key_names: Option<Vec<String>>) -
     Ok(())
 }
 
-/// The first two writes for one item, by index. If the table's key is not known, it is taken from an update, a delete or
-/// a check; if there is none, nothing is found.
+/// The first two writes for one item, by index. If the table's key is not known, it is taken from an update, a delete
+/// or a check; without one of these, duplicates are not detected.
 fn duplicates(writes: &[Write], key_names: Option<Vec<String>>) -> Option<(usize, usize)> {
     let key = || writes.iter().find(|write| !matches!(write, Write::Put(..)));
     let names = key_names.or_else(|| Some(key()?.item_or_key().keys().cloned().collect()))?;

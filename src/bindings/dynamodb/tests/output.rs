@@ -57,7 +57,7 @@ async fn output(metrics: &Metrics) -> Output {
     let (table, keys) = ("rows".to_owned(), KeyCache::new(None));
     let context = TableContext { connection, client, table, options, runner, keys };
     let offered = Operation::ALL.map(Operation::as_str).to_vec();
-    Output { context, offered, names: MetadataCheck::new("rows", METADATA_KEYS) }
+    Output { context, offered, metadata_check: MetadataCheck::new("rows", METADATA_KEYS) }
 }
 
 async fn invoke(output: &Output, operation: &str, data: &'static str) -> Result<InvokeResponse, BindingError> {

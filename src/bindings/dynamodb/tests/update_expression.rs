@@ -36,7 +36,7 @@ fn changes_become_clauses_of_placeholders() {
 }
 
 #[test]
-fn only_what_counts_or_is_unknown_is_cumulative() {
+fn only_additions_to_numbers_and_expressions_of_callers_are_cumulative() {
     for (text, repetition) in [
         (r#"{"key":{"id":1},"set":{"a":1},"remove":["b"]}"#, Repetition::Harmless),
         (r#"{"key":{"id":1},"add":{"tags":["a"]},"delete":{"old":["b"]}}"#, Repetition::Harmless),
@@ -48,7 +48,7 @@ fn only_what_counts_or_is_unknown_is_cumulative() {
 }
 
 #[test]
-fn an_expression_of_the_callers_own_goes_out_as_it_is() {
+fn an_expression_of_the_caller_is_sent_unchanged() {
     let update = read(
         r##"{"key":{"id":1},"updateExpression":"SET #a.b = :v","names":{"#a":"m"},"values":{":v":[1]},"condition":" "}"##,
     )
@@ -58,7 +58,7 @@ fn an_expression_of_the_callers_own_goes_out_as_it_is() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_name() {
+fn an_invalid_update_is_refused_with_the_reason() {
     for (text, part) in [
         (r#"{"key":{"id":1}}"#, "changes nothing"),
         (r#"{"key":{"id":1},"set":{},"remove":[]}"#, "changes nothing"),
@@ -101,9 +101,9 @@ proptest! {
         prop_assert!(update.expression.chars().all(|c| c.is_ascii_alphanumeric() || " #:_,=".contains(c)));
         let mut named: Vec<&String> = update.placeholders.names.values().collect();
         named.sort();
-        let mut wanted: Vec<&String> = set.keys().chain(remove).collect();
-        wanted.sort();
-        prop_assert_eq!(named, wanted);
+        let mut expected: Vec<&String> = set.keys().chain(remove).collect();
+        expected.sort();
+        prop_assert_eq!(named, expected);
         prop_assert_eq!(update.placeholders.values.len(), set.len());
     }
 }
@@ -114,7 +114,7 @@ fn update(expression: &str) -> Update {
 }
 
 #[test]
-fn an_attribute_joins_the_set_clause_or_brings_one() {
+fn setting_an_attribute_extends_the_set_clause_or_adds_one() {
     for (before, after) in [
         ("SET a = :a", "SET #v = :v, a = :a"),
         ("REMOVE b set a = if_not_exists(a, :x), c = :c", "REMOVE b set #v = :v, a = if_not_exists(a, :x), c = :c"),
@@ -130,7 +130,7 @@ fn an_attribute_joins_the_set_clause_or_brings_one() {
 }
 
 #[test]
-fn what_an_update_writes_to_is_known() {
+fn the_attributes_that_an_update_writes_to_are_found() {
     for (change, written) in [
         ("SET a = :a, #v.n[3] = if_not_exists(b, :x) + c, d = list_append(:x, e)", &["a", "#v", "d"][..]),
         ("remove a[0], b.c  ADD #n :one, set1 :s delete s :t", &["a", "b", "#n", "set1", "s"]),

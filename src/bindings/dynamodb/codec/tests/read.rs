@@ -27,13 +27,13 @@ fn each_json_type_has_its_attribute() {
 }
 
 #[test]
-fn a_key_that_is_there_twice_is_refused_with_its_place() {
+fn a_duplicate_key_is_refused_with_its_path() {
     assert_eq!(fault(r#"{"a":1,"b":2,"a":"two"}"#), ("$.a".into(), ItemProblem::DuplicateKey));
     assert_eq!(fault(r#"{"l":[0,{"x":{"\u0079":1,"y":1}}]}"#), ("$.l[1].x.y".into(), ItemProblem::DuplicateKey));
 }
 
 #[test]
-fn a_key_that_the_json_library_uses_for_itself_is_an_ordinary_key() {
+fn a_key_that_the_json_library_uses_internally_is_an_ordinary_key() {
     let item = item(r#"{"m":{"$serde_json::private::Number":"1"},"$serde_json::private::RawValue":"x"}"#);
     let inner = HashMap::from([("$serde_json::private::Number".to_owned(), AttributeValue::S("1".into()))]);
     assert_eq!(item["m"], AttributeValue::M(inner));
@@ -41,7 +41,7 @@ fn a_key_that_the_json_library_uses_for_itself_is_an_ordinary_key() {
 }
 
 #[test]
-fn what_cannot_be_an_attribute_is_named_by_its_place() {
+fn a_value_that_cannot_be_an_attribute_is_reported_with_its_path() {
     assert_eq!(fault(r#"{"a":[0,1,2,{"b":1e126}]}"#), ("$.a[3].b".into(), NumberProblem::TooLarge.into()));
     assert_eq!(fault(r#"{"a":{"":1}}"#), (r#"$.a[""]"#.into(), ItemProblem::EmptyName));
     assert_eq!(fault(r#"{"a b":["\ud800"]}"#), (r#"$["a b"][0]"#.into(), ItemProblem::NotUnicode));
@@ -61,7 +61,7 @@ fn nested(lists: usize) -> String {
 }
 
 #[test]
-fn a_value_may_stand_in_31_lists_and_no_more() {
+fn a_value_may_be_nested_in_31_lists_and_no_more() {
     assert!(item_from_json(nested(31).as_bytes()).is_ok());
     let (path, problem) = fault(&nested(32));
     assert_eq!((path, problem), (format!("$.a{}", "[0]".repeat(32)), ItemProblem::TooDeep));

@@ -49,7 +49,7 @@ fn stated_types_make_sets_and_binary_of_plain_json() {
 }
 
 #[test]
-fn what_is_not_of_its_type_is_refused_with_its_place() {
+fn a_value_that_is_not_of_the_stated_type_is_refused_with_its_path() {
     for (text, path, expected) in [
         (r#"{"ss":["a","b","a"]}"#, "$.ss", ItemProblem::DuplicateInSet { index: 2 }),
         (r#"{"ns":[1,"1.0"]}"#, "$.ns", ItemProblem::DuplicateInSet { index: 1 }),
@@ -87,7 +87,7 @@ fn the_tagged_form_has_every_type_and_keeps_it() {
 }
 
 #[test]
-fn numbers_can_be_strings_and_a_text_that_is_no_json_number_always_is() {
+fn numbers_can_be_written_as_strings_and_texts_that_are_not_json_numbers_always_are() {
     let item = Item::from([("n".to_owned(), AttributeValue::N("12345678901234567890".into()))]);
     let as_text = ItemCodec { numbers: NumberForm::Text, ..ItemCodec::default() };
     assert_eq!(as_text.write(&item).unwrap().get(), r#"{"n":"12345678901234567890"}"#);
@@ -96,7 +96,7 @@ fn numbers_can_be_strings_and_a_text_that_is_no_json_number_always_is() {
 }
 
 #[test]
-fn what_is_added_to_sets_needs_no_stated_type() {
+fn elements_added_to_a_set_need_no_stated_type() {
     let raw: Box<RawValue> = serde_json::from_str(r#"{"n":1,"s":[ "a"],"t":[1, 2]}"#).unwrap();
     let item = ItemCodec::default().sets_at("add", &raw).unwrap();
     assert_eq!(item["s"], AttributeValue::Ss(vec!["a".into()]));
@@ -109,14 +109,14 @@ fn what_is_added_to_sets_needs_no_stated_type() {
 }
 
 #[test]
-fn a_too_large_item_is_told_with_size_and_limit() {
+fn a_too_large_item_is_reported_with_size_and_limit() {
     let error = crate::domain::BindingError::from(
         ItemCodec::default().item(format!(r#"{{"a":"{}"}}"#, "x".repeat(500_000)).as_bytes()).unwrap_err(),
     );
     assert_eq!(error.details(), [("size", "500001".to_owned()), ("limit", "409600".to_owned())]);
 }
 
-/// Any JSON that can be an item, without doubles in its objects.
+/// Any JSON that can be an item, without duplicate keys.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let number = "-?[1-9][0-9]{0,30}".prop_map(|digits| serde_json::from_str(&digits).unwrap());
     let leaf = prop_oneof![
@@ -136,7 +136,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn items_go_through_both_forms_unchanged(members in prop::collection::btree_map(".{1,8}", json(), 0..6)) {
+    fn items_survive_a_round_trip_in_both_forms(members in prop::collection::btree_map(".{1,8}", json(), 0..6)) {
         let whole: serde_json::Value = members.into_iter().collect::<serde_json::Map<_, _>>().into();
         let text = whole.to_string();
         let item = ItemCodec::default().item(text.as_bytes()).unwrap();
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn binary_and_sets_go_there_and_back(bytes: Vec<u8>, strings in prop::collection::btree_set(".{0,6}", 1..6)) {
+    fn binary_and_sets_survive_a_round_trip(bytes: Vec<u8>, strings in prop::collection::btree_set(".{0,6}", 1..6)) {
         let item = Item::from([
             ("b".to_owned(), AttributeValue::B(Blob::new(bytes))),
             ("ss".to_owned(), AttributeValue::Ss(strings.into_iter().collect())),

@@ -139,7 +139,7 @@ struct Progress<R> {
     options: BulkOptions,
     random: fastrand::Rng,
     capacity: Option<f64>,
-    /// A failure that every other entry would get too.
+    /// A failure that all remaining entries would get too.
     fatal: Option<BindingError>,
 }
 

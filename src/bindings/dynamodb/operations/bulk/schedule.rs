@@ -34,7 +34,7 @@ pub(super) struct Schedule {
     sizes: Vec<usize>,
     /// The next entry of the same key, which waits until this one is complete.
     next_of_key: Vec<Option<usize>>,
-    /// Entries that go in calls of their own, to find the one that DynamoDB refuses.
+    /// Entries that are sent in separate calls, to find the one that DynamoDB refuses.
     is_isolated: Vec<bool>,
     ready: VecDeque<usize>,
     delayed: BTreeMap<Instant, Vec<usize>>,

@@ -102,7 +102,7 @@ async fn an_item_beyond_the_limit_is_reported_with_size_and_limit() {
 }
 
 #[tokio::test]
-async fn a_throttle_after_the_first_page_ends_the_page_and_one_before_it_is_the_error() {
+async fn a_throttle_after_the_first_page_ends_the_page_and_one_before_it_is_an_error() {
     for (kind, is_good) in [(FailureKind::Throttled, true), (FailureKind::Denied, false)] {
         let table = Table { lengths: vec![10; 4], page: 15 };
         let calls = Cell::new(0);
@@ -120,7 +120,7 @@ async fn a_throttle_after_the_first_page_ends_the_page_and_one_before_it_is_the_
 }
 
 #[tokio::test]
-async fn what_the_calls_cost_is_added_up() {
+async fn the_capacity_of_all_calls_is_added_up() {
     let table = Table { lengths: vec![10; 4], page: 15 };
     let gathered = table.gather(Bounds { items: 10, bytes: 4_000 }, None, |_| true).await;
     assert_eq!((gathered.items.len(), gathered.capacity), (4, Some(1.0)));

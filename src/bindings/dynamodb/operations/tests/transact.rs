@@ -28,7 +28,7 @@ fn each_kind_of_write_is_parsed() {
 }
 
 #[test]
-fn a_write_of_no_kind_or_two_is_refused() {
+fn a_write_without_a_kind_or_with_two_is_refused() {
     for (text, said) in [
         ("{}", "exactly one"),
         (r#"{"put":{"item":{"id":"1"}},"delete":{"key":{"id":"2"}}}"#, "exactly one"),
@@ -71,7 +71,7 @@ fn an_item_that_is_written_twice_is_found() {
 }
 
 #[test]
-fn what_is_too_much_is_refused_with_the_limit() {
+fn too_many_or_too_large_items_are_refused_with_the_limit() {
     for (error, limit) in [(check_count(101).unwrap_err(), "100"), {
         let text = "x".repeat(399 * 1024);
         let puts: Vec<String> =
@@ -85,7 +85,7 @@ fn what_is_too_much_is_refused_with_the_limit() {
 }
 
 #[test]
-fn a_key_is_the_callers_or_a_new_one() {
+fn an_idempotency_key_comes_from_the_caller_or_is_generated() {
     assert_eq!(idempotency_key(Some("a"), None).unwrap(), "a");
     assert_eq!(idempotency_key(None, Some("b")).unwrap(), "b");
     assert_eq!(idempotency_key(Some("a"), Some("a")).unwrap(), "a");

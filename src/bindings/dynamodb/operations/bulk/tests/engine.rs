@@ -20,7 +20,8 @@ enum Act {
     Hang,
 }
 
-/// A table in memory that behaves by a script, then well. An entry is a key and a version; version 99 is invalid.
+/// A table in memory that follows a script, then accepts everything. An entry is a key and a version; version 99 is
+/// invalid.
 #[derive(Debug, Default)]
 struct Script {
     acts: Mutex<VecDeque<Act>>,
@@ -230,7 +231,7 @@ async fn a_dropped_bulk_counts_what_was_in_flight_and_what_was_not() {
 
 /// Seeded: whatever the service does, each entry gets one result, and an `Ok` is in the table.
 #[tokio::test(start_paused = true)]
-async fn results_are_true_under_any_script() {
+async fn results_agree_with_the_table_under_any_script() {
     let all = [
         Act::Take,
         Act::Half,
@@ -244,8 +245,8 @@ async fn results_are_true_under_any_script() {
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
         // Few of the scripts hang, since that takes the rest of their time.
-        let most = if seed % 10 == 0 { all.len() } else { all.len() - 1 };
-        let acts: Vec<Act> = (0..40).map(|_| all[random.usize(..most)]).collect();
+        let count = if seed % 10 == 0 { all.len() } else { all.len() - 1 };
+        let acts: Vec<Act> = (0..40).map(|_| all[random.usize(..count)]).collect();
         let script = Script::new(&acts);
         let given: Vec<_> = (0..80).map(|number| (random.u8(..50), number + 100)).collect();
         let keys = if random.bool() { known(&given) } else { EntryKeys::Unknown };

@@ -22,7 +22,7 @@ async fn calls_hold_what_fits_and_no_key_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_above_the_limit_gets_a_call_of_its_own() {
+async fn an_entry_above_the_limit_gets_a_separate_call() {
     let mut schedule = Schedule::new(LIMITS, vec![10, 5_000, 10], &known(&[1, 2, 3]));
     let now = Instant::now();
     assert_eq!(schedule.next_call(now), Some(vec![0]));
@@ -46,7 +46,7 @@ async fn without_keys_one_call_is_in_flight_and_delays_hold_back_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn isolated_entries_go_first_in_order_and_in_calls_of_their_own() {
+async fn isolated_entries_go_first_in_order_and_in_separate_calls() {
     let mut schedule = Schedule::new(LIMITS, vec![1; 30], &EntryKeys::Unknown);
     let now = Instant::now();
     let call = schedule.next_call(now).unwrap();
@@ -61,7 +61,7 @@ async fn isolated_entries_go_first_in_order_and_in_calls_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttles_close_the_window_and_good_calls_open_it() {
+async fn throttled_calls_shrink_the_window_and_complete_calls_grow_it() {
     let limits = CallLimits { entries: 1, ..LIMITS };
     let mut schedule = Schedule::new(limits, vec![1; 20], &known(&(0..20).collect::<Vec<_>>()));
     let now = Instant::now();
@@ -87,7 +87,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     prop::collection::vec(prop_oneof![4 => Just(Fate::Taken), 2 => Just(Fate::Left), 1 => Just(Fate::Refused)], 1..60)
 }
 
-/// Plays a schedule to its end; gives the order in which entries were completed. Checks every call on the way.
+/// Runs a schedule to its end and checks every call. Returns the order in which entries were completed.
 fn play(sizes: &[usize], keys: &EntryKeys, limits: CallLimits, fates: &[Fate]) -> Result<Vec<usize>, TestCaseError> {
     let mut schedule = Schedule::new(limits, sizes.to_vec(), keys);
     let mut fates = fates.iter().copied().chain(std::iter::repeat(Fate::Taken));
@@ -104,7 +104,7 @@ fn play(sizes: &[usize], keys: &EntryKeys, limits: CallLimits, fates: &[Fate]) -
                 let count = in_flight.len();
                 in_flight.sort();
                 in_flight.dedup();
-                prop_assert_eq!(in_flight.len(), count, "a key is under way twice");
+                prop_assert_eq!(in_flight.len(), count, "two entries of one key are in flight");
             }
         }
         let Some(call) = open.pop_front() else {
@@ -141,12 +141,12 @@ proptest! {
     #[test]
     fn every_entry_completes_once_and_keys_keep_their_order(
         entries in prop::collection::vec((1_usize..600, 0_u8..12), 0..120),
-        most in 1_usize..30,
+        max_entries in 1_usize..30,
         in_flight in 1_usize..6,
         fates in fates(),
     ) {
         let (sizes, keys): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-        let limits = CallLimits { entries: most, in_flight, ..LIMITS };
+        let limits = CallLimits { entries: max_entries, in_flight, ..LIMITS };
         let completed = play(&sizes, &known(&keys), limits, &fates)?;
         let mut all = completed.clone();
         all.sort_unstable();
@@ -160,10 +160,10 @@ proptest! {
     #[test]
     fn without_keys_one_call_is_in_flight_and_every_entry_completes_once(
         sizes in prop::collection::vec(1_usize..600, 0..80),
-        most in 1_usize..30,
+        max_entries in 1_usize..30,
         fates in fates(),
     ) {
-        let limits = CallLimits { entries: most, in_flight: 6, ..LIMITS };
+        let limits = CallLimits { entries: max_entries, in_flight: 6, ..LIMITS };
         let mut all = play(&sizes, &EntryKeys::Unknown, limits, &fates)?;
         all.sort_unstable();
         prop_assert_eq!(all, (0..sizes.len()).collect::<Vec<_>>());

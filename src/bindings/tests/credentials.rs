@@ -1,4 +1,4 @@
-use super::super::{Spec, Verdict, check};
+use super::super::{CheckResult, Spec, check};
 use crate::aws::{ConnectionSettings, IdentitySource};
 use crate::manifest::{Environment, LoadRequest, load};
 use secrecy::ExposeSecret;
@@ -15,7 +15,7 @@ impl Environment for Empty {
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/writer";
 
-fn verdict(items: &[(&str, &str)]) -> Verdict {
+fn check_fields(items: &[(&str, &str)]) -> CheckResult {
     let folder = tempfile::tempdir().unwrap();
     let mut list = vec![serde_json::json!({"name": "table", "value": "orders"})];
     list.extend(items.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})));
@@ -30,9 +30,9 @@ fn verdict(items: &[(&str, &str)]) -> Verdict {
 }
 
 fn settings(items: &[(&str, &str)]) -> ConnectionSettings {
-    let verdict = verdict(items);
-    assert!(verdict.faults.is_empty() && verdict.notices.is_empty(), "{}\n{:?}", verdict.faults, verdict.notices);
-    match verdict.components.into_iter().next().unwrap().spec {
+    let result = check_fields(items);
+    assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
+    match result.components.into_iter().next().unwrap().spec {
         Spec::DynamoDb(spec) => spec.connection,
         Spec::Kinesis(spec) => panic!("{spec:?}"),
     }
@@ -110,7 +110,7 @@ fn fields_that_exclude_each_other_are_a_fault_that_names_both() {
         (vec![("assumeRoleDuration", "1h")], ["`assumeRoleDuration`", "`assumeRoleArn`"]),
         (vec![("region", "eu-west-1"), ("awsRegion", "eu-west-1")], ["`awsRegion`", "`region`"]),
     ] {
-        let shown = verdict(&items).faults.to_string();
+        let shown = check_fields(&items).faults.to_string();
         assert!(parts.iter().all(|part| shown.contains(part)), "{items:?}: {shown}");
     }
 }
@@ -125,15 +125,15 @@ fn white_space_around_a_value_is_removed_with_a_notice() {
         ("endpoint", " http://localhost:4566\n"),
         ("stsEndpoint", "http://localhost:4566 "),
     ];
-    let verdict = verdict(&items);
-    assert!(verdict.faults.is_empty(), "{}", verdict.faults);
+    let result = check_fields(&items);
+    assert!(result.faults.is_empty(), "{}", result.faults);
     for (field, _) in items {
         let is_named =
             |notice: &crate::manifest::Notice| notice.text.contains(&format!("field `{field}`: white space"));
-        assert!(verdict.notices.iter().any(is_named), "{field}: {:?}", verdict.notices);
+        assert!(result.notices.iter().any(is_named), "{field}: {:?}", result.notices);
     }
-    assert!(!format!("{:?}", verdict.notices).contains("AKIA"));
-    let connection = verdict.components.into_iter().next().unwrap();
+    assert!(!format!("{:?}", result.notices).contains("AKIA"));
+    let connection = result.components.into_iter().next().unwrap();
     let connection = connection.connection();
     let keys = connection.credentials.as_ref().unwrap();
     assert_eq!((keys.access_key.as_str(), keys.secret_key.expose_secret()), ("AKIA", "S"));
@@ -149,37 +149,37 @@ fn a_key_that_no_http_header_can_hold_is_a_fault_and_is_not_shown() {
         for value in ["tops\necret", "tops\recret", "tops\u{1b}ecret", "topsécret", "tops\tecret"] {
             let mut items = vec![("accessKey", "A"), ("secretKey", "S"), ("sessionToken", "T")];
             items.iter_mut().filter(|(name, _)| *name == field).for_each(|item| item.1 = value);
-            let verdict = verdict(&items);
-            let shown = verdict.faults.to_string();
+            let result = check_fields(&items);
+            let shown = result.faults.to_string();
             assert!(shown.contains(&format!("field `{field}`: the value has a control character")), "{shown}");
-            assert!(!shown.contains("tops") && verdict.faults.len() == 1, "{shown}");
+            assert!(!shown.contains("tops") && result.faults.len() == 1, "{shown}");
         }
     }
 }
 
 #[test]
 fn a_blank_key_counts_as_missing() {
-    let blank = verdict(&[("accessKey", " "), ("secretKey", "\n"), ("profile", "till")]);
+    let blank = check_fields(&[("accessKey", " "), ("secretKey", "\n"), ("profile", "till")]);
     assert!(blank.faults.is_empty(), "{}", blank.faults);
     assert!(blank.components[0].connection().credentials.is_none() && blank.notices.len() == 2);
-    let half = verdict(&[("accessKey", "A"), ("secretKey", " ")]).faults.to_string();
+    let half = check_fields(&[("accessKey", "A"), ("secretKey", " ")]).faults.to_string();
     assert!(half.contains("field `secretKey`: the field is missing, although `accessKey` is given"), "{half}");
 }
 
 #[test]
 fn all_fields_that_conflict_are_named_at_once() {
     let four = [("secretKey", "S"), ("accessKey", "A"), ("credentialProcess", "c"), ("profile", "p")];
-    let shown = verdict(&four).faults.to_string();
+    let shown = check_fields(&four).faults.to_string();
     for part in [
         "`accessKey`, `secretKey`, `profile` and `credentialProcess` cannot apply together",
         "keep only `accessKey` and `secretKey`, or only `profile`, or only `credentialProcess`",
     ] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }
-    let shown = verdict(&[&four[..], &[("credentialSource", "imds")]].concat()).faults.to_string();
+    let shown = check_fields(&[&four[..], &[("credentialSource", "imds")]].concat()).faults.to_string();
     let part = "`accessKey`, `secretKey`, `profile` and `credentialProcess` cannot apply together with `credentialSource: imds`";
     assert!(shown.contains(part), "{shown}");
-    assert_eq!(verdict(&four).faults.len(), 1);
+    assert_eq!(check_fields(&four).faults.len(), 1);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn an_unsupported_source_is_refused_with_an_alternative() {
         (("trustAnchorArn", "arn:aws:rolesanywhere:x"), "Roles Anywhere credential helper"),
         (("credentialSource", "enviroment"), "did you mean `environment`"),
     ] {
-        let shown = verdict(&[items]).faults.to_string();
+        let shown = check_fields(&[items]).faults.to_string();
         assert!(shown.contains(part), "{items:?}: {shown}");
     }
 }
@@ -210,7 +210,7 @@ fn wrong_values_of_a_role_are_faults() {
         (vec![("assumeRoleArn", ROLE), ("sessionName", "a b")], "a session name has"),
         (vec![("assumeRoleArn", ROLE), ("assumeRoleExternalId", "x")], "an external id has"),
     ] {
-        let shown = verdict(&items).faults.to_string();
+        let shown = check_fields(&items).faults.to_string();
         assert!(shown.contains(part), "{items:?}: {shown}");
     }
 }
@@ -223,7 +223,7 @@ fn a_misspelt_region_gets_a_suggestion() {
         ("EU-West-1", "did you mean `eu-west-1`?"),
         ("atlantis", "allowUnknownRegion"),
     ] {
-        let shown = verdict(&[("region", region)]).faults.to_string();
+        let shown = check_fields(&[("region", region)]).faults.to_string();
         assert!(shown.contains(part), "{region}: {shown}");
     }
     for more in [("allowUnknownRegion", "true"), ("endpoint", "http://localhost:4566")] {
@@ -233,9 +233,9 @@ fn a_misspelt_region_gets_a_suggestion() {
 
 #[test]
 fn a_possibly_new_region_is_only_a_notice() {
-    let verdict = verdict(&[("region", "eu-south-9")]);
-    assert!(verdict.faults.is_empty() && verdict.components.len() == 1, "{}", verdict.faults);
-    assert!(verdict.notices[0].text.contains("new one of partition `aws`"), "{:?}", verdict.notices);
+    let result = check_fields(&[("region", "eu-south-9")]);
+    assert!(result.faults.is_empty() && result.components.len() == 1, "{}", result.faults);
+    assert!(result.notices[0].text.contains("new one of partition `aws`"), "{:?}", result.notices);
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(super) fn read_keys(reader: &mut Reader<'_>) -> Option<StaticCredentials> {
     Some(StaticCredentials { access_key, secret_key: secret_key?, session_token })
 }
 
-/// One key, without the white space around it; `None` when nothing is left or it cannot be signed with.
+/// One key, without the white space around it; `None` when nothing is left or AWS cannot have such a key.
 fn read_key(reader: &mut Reader<'_>, field: &'static str) -> Option<SecretString> {
     let value = reader.secret(field)?;
     match check_credential_text(value.expose_secret()) {
@@ -85,8 +85,8 @@ fn read_key(reader: &mut Reader<'_>, field: &'static str) -> Option<SecretString
     }
 }
 
-/// Whether a field is given and not blank. A secret reference that cannot be resolved counts as given: it has its fault
-/// already.
+/// Whether a field is given and not blank. A secret reference that cannot be resolved counts as given, because it is
+/// already a fault.
 fn is_filled(reader: &mut Reader<'_>, field: &'static str) -> bool {
     let is_blank = reader.secret(field).is_some_and(|value| value.expose_secret().trim().is_empty());
     reader.is_given(field) && !is_blank
@@ -132,7 +132,8 @@ pub(super) fn read_identity(reader: &mut Reader<'_>, region: Option<&str>) -> Id
     }
 }
 
-/// The source that is named, or else the one that the given fields belong to. Other fields are a fault.
+/// The source that `credentialSource` names, else the one that the given fields belong to. Fields of another source are
+/// a fault.
 fn source_of_fields(reader: &mut Reader<'_>, named: Source) -> Source {
     let given: Vec<(&str, Source)> = SOURCE_FIELDS.into_iter().filter(|(field, _)| is_filled(reader, field)).collect();
     let Some(&(_, first_source)) = given.first() else {
@@ -278,5 +279,5 @@ fn limited_text(
 }
 
 #[cfg(test)]
-#[path = "tests/identity.rs"]
+#[path = "tests/credentials.rs"]
 mod tests;
