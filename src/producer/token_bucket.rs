@@ -160,18 +160,18 @@ struct Meter {
     burst: Duration,
     /// When the bucket is full again if nothing more is taken.
     full_at: Instant,
-    /// When the bucket was last more than half full. Only later slots are refunded: since then the bucket was never full,
-    /// so it lost no tokens that a refund would bring back.
-    half_full_at: Instant,
-    /// What was refunded for slots before `refunded_at`: at most half of the bucket, so that without these slots it would
-    /// not have been full either.
+    /// Only later slots are refunded. Since then the bucket was never more than half full, so it lost no tokens that a
+    /// refund would bring back.
+    refundable_after: Instant,
+    /// What was refunded for slots between `refundable_after` and `refunded_at`: at most half of the bucket, so that without
+    /// these slots it would not have been full either.
     refunded: Duration,
     refunded_at: Instant,
 }
 
 impl Meter {
     const fn full(per_second: u64, burst: Duration, now: Instant) -> Self {
-        Self { per_second, burst, full_at: now, half_full_at: now, refunded: Duration::ZERO, refunded_at: now }
+        Self { per_second, burst, full_at: now, refundable_after: now, refunded: Duration::ZERO, refunded_at: now }
     }
 
     /// When the bucket holds `amount` after others took `queued`. What is larger than the bucket may be taken from a full
@@ -193,11 +193,13 @@ impl Meter {
 
     /// Gives back what the amount costs at the full rate, which is never more than what was taken.
     fn refund(&mut self, amount: usize, slot: Instant, last_slot: Instant) {
-        if slot <= self.half_full_at {
+        if slot <= self.refundable_after {
             return;
         }
         if slot >= self.refunded_at {
+            // A new period with its own half; what was refunded in the earlier one is no longer counted, so it is closed.
             self.refunded = Duration::ZERO;
+            self.refundable_after = self.refundable_after.max(self.refunded_at);
         }
         let left = (self.burst / 2).saturating_sub(self.refunded);
         let refund = self.time_for(amount, 1.0).min(left);
@@ -211,12 +213,12 @@ impl Meter {
     fn empty(&mut self, last_slot: Instant, slot: Instant) {
         let owed = self.full_at.saturating_duration_since(last_slot);
         self.full_at = slot + owed.max(self.burst);
-        self.half_full_at = slot;
+        self.refundable_after = slot;
     }
 
     fn note_fill(&mut self, at: Instant) {
         if self.full_at.saturating_duration_since(at) < self.burst / 2 {
-            self.half_full_at = at;
+            self.refundable_after = at;
         }
     }
 }

@@ -164,7 +164,7 @@ fn fullest(mut sent: Vec<(Instant, usize)>, per_second: usize, depth: usize) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn no_window_holds_more_than_the_rate_and_one_burst(
         (records, bytes, size) in (1_u32..20, 1_u32..200, 1_usize..300), steps in prop::collection::vec(step(), 1..150)
