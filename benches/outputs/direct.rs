@@ -1,4 +1,4 @@
-//! An app that has the AWS SDK inside and no sidecar: one `PutRecord` for each record, in a process of its own.
+//! An app that has the AWS SDK inside and no sidecar: one `PutRecord` for each record, in a separate process.
 
 use crate::closed_loop::Window;
 use crate::stats::Stats;

@@ -11,7 +11,7 @@
 //!
 //! With `--no-default-features`, bindd is measured as the release image has it: memory is lower without the embedded AWS.
 //!
-//! Each variant is a process of its own: an axum server that only reads the body and answers 204; a loop on the AWS SDK
+//! Each variant is a separate process: an axum server that only reads the body and answers 204; a loop on the AWS SDK
 //! with one `PutRecord` for each record; `bindd` with batching and without. The load generator and the null backend are in
 //! this process. All share the cores of one machine, so compare only ratios within a run.
 

@@ -89,26 +89,26 @@ async fn an_app_that_comes_late_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_want_a_binding_is_left_alone() {
+async fn no_record_is_sent_to_an_app_that_rejects_the_probe() {
     let env = Environment::start().await;
     env.stream("orders", 1).await;
-    let fields = [("streamName", "orders"), ("consumerName", "asked"), ("initialPosition", "trim_horizon")];
-    env.kinesis_component("asked", &fields);
-    env.input("told", "orders", "shared");
+    let fields = [("streamName", "orders"), ("consumerName", "probed"), ("initialPosition", "trim_horizon")];
+    env.kinesis_component("probed", &fields);
+    env.input("stated", "orders", "shared");
     let app = RecordingApp::start().await;
     app.answer_probes(404);
     let log = Log::default();
     let _logging = log.record();
     let all = env.put("orders", "order-", 3).await;
     let sidecar = env.sidecar(Some(&app)).await;
-    until("the probe", async || app.probes().contains(&"asked".to_owned()).then_some(())).await;
+    until("the probe", async || app.probes().contains(&"probed".to_owned()).then_some(())).await;
     app.until_accepted(&all).await;
-    assert!(app.events().iter().all(|event| event.route == "told"));
-    assert_eq!(app.probes(), ["asked"], "a stated direction is not asked about, and one no is enough");
+    assert!(app.events().iter().all(|event| event.route == "stated"));
+    assert_eq!(app.probes(), ["probed"], "no probe with a direction, and one rejection is final");
     let line =
         until("the warning", async || log.lines().into_iter().find(|line| line.contains("rejected its probe"))).await;
     for part in
-        ["WARN", "component=asked", "status=404", "path=/asked", "to read it without a probe, set `direction: input`"]
+        ["WARN", "component=probed", "status=404", "path=/probed", "to read it without a probe, set `direction: input`"]
     {
         assert!(line.contains(part), "{part}: {line}");
     }
@@ -144,11 +144,11 @@ async fn a_record_whose_app_died_over_it_comes_again_as_the_second_attempt_and_i
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_ready_when_it_is_asked_is_asked_again() {
+async fn an_app_that_is_not_ready_at_its_probe_is_probed_again() {
     let env = Environment::start().await;
     env.stream("orders", 1).await;
     let route = [("route", "/orders/"), ("initialPosition", "trim_horizon")];
-    env.kinesis_component("orders-in", &[&[("streamName", "orders"), ("consumerName", "asked")][..], &route].concat());
+    env.kinesis_component("orders-in", &[&[("streamName", "orders"), ("consumerName", "probed")][..], &route].concat());
     let app = RecordingApp::start().await;
     app.answer_probes(503);
     let all = env.put("orders", "order-", 3).await;

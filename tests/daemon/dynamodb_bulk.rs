@@ -190,8 +190,8 @@ async fn a_transaction_happens_whole_or_not_at_all() {
     let stored = stored(&env).await;
     assert_eq!((number(&stored["a"], "n").as_str(), stored.contains_key("b"), stored.len()), ("3", false, 3));
 
-    let asked = json!({"items": [{"key": {"id": "a"}}, {"key": {"id": "b"}}, {"key": {"id": "new"}}]});
-    let response = call(&sidecar, "transactGet", &asked).await;
+    let request = json!({"items": [{"key": {"id": "a"}}, {"key": {"id": "b"}}, {"key": {"id": "new"}}]});
+    let response = call(&sidecar, "transactGet", &request).await;
     assert_eq!((response.status.as_u16(), response.text()), (200, r#"[{"id":"a","n":3},null,{"id":"new"}]"#));
     sidecar.stop().await;
 }

@@ -42,10 +42,10 @@ async fn a_result_is_told_in_headers_and_on_request_in_the_body() {
     let (env, sidecar) = start_with(&[]).await;
     let plain = create(&sidecar, "1", json!({})).await;
     assert_eq!((plain.status.as_u16(), plain.text(), plain.header("metadata.attempts")), (204, "", Some("1")));
-    let told = create(&sidecar, "2", json!({"returnResult": "true"})).await;
-    assert_eq!((told.status.as_u16(), told.header("content-type")), (200, Some("application/json")));
-    assert_eq!(told.field("sequenceNumber"), records(&env).await[1].sequence_number);
-    assert_eq!(Some(told.field("shardId").as_str()), told.header("metadata.shardid"));
+    let result = create(&sidecar, "2", json!({"returnResult": "true"})).await;
+    assert_eq!((result.status.as_u16(), result.header("content-type")), (200, Some("application/json")));
+    assert_eq!(result.field("sequenceNumber"), records(&env).await[1].sequence_number);
+    assert_eq!(Some(result.field("shardId").as_str()), result.header("metadata.shardid"));
     sidecar.stop().await;
 }
 
@@ -90,14 +90,17 @@ async fn a_poison_item_fails_alone_and_order_is_that_of_the_request() {
         let response = sidecar.invoke("out", &request).await;
         assert_eq!(response.status, 207, "{}", response.text());
         assert_eq!((response.header("metadata.succeeded"), response.header("metadata.failed")), (Some("2"), Some("3")));
-        let told = body(&response);
-        let statuses: Vec<_> = told.as_array().unwrap().iter().map(|line| line["status"].as_u64()).collect();
+        let result = body(&response);
+        let statuses: Vec<_> = result.as_array().unwrap().iter().map(|line| line["status"].as_u64()).collect();
         assert_eq!(statuses, [None, Some(413), Some(400), Some(400), None]);
-        assert_eq!((&told[0]["id"], &told[1]["id"], &told[4]["id"]), (&json!("first"), &json!(2), &json!("last")));
-        assert_eq!((told[1]["reason"].as_str(), told[2].get("id")), (Some("TOO_LARGE"), None));
+        assert_eq!(
+            (&result[0]["id"], &result[1]["id"], &result[4]["id"]),
+            (&json!("first"), &json!(2), &json!("last"))
+        );
+        assert_eq!((result[1]["reason"].as_str(), result[2].get("id")), (Some("TOO_LARGE"), None));
         // The text in its quotes, and a random key of 36 letters.
-        assert!(told[1]["error"].as_str().unwrap().contains("4038"), "the size is told: {told}");
-        assert!(told[4]["sequenceNumber"].is_string() && told[4]["shardId"].is_string());
+        assert!(result[1]["error"].as_str().unwrap().contains("4038"), "the size is reported: {result}");
+        assert!(result[4]["sequenceNumber"].is_string() && result[4]["shardId"].is_string());
     }
     assert_eq!(records(&env).await.iter().map(text).collect::<Vec<_>>(), [r#"{"n":1}"#, "null", r#"{"n":1}"#, "null"]);
     sidecar.stop().await;
@@ -198,9 +201,13 @@ async fn what_fails_for_good_goes_to_the_dead_letter_binding() {
     assert_eq!((records.len(), records[0].partition_key.as_deref()), (1, Some("k")));
 
     let bulk = json!({"operation": "bulkCreate", "data": {"items": [{"data": 1}, {"data": 2}, {}]}});
-    let told = body(&sidecar.invoke("to-stream", &bulk.to_string()).await);
-    assert_eq!((&told[0]["deadLettered"], &told[1]["deadLettered"]), (&json!(true), &json!(true)));
-    assert_eq!((told[2].get("deadLettered"), &told[2]["status"]), (None, &json!(400)), "a bad item is the caller's");
+    let result = body(&sidecar.invoke("to-stream", &bulk.to_string()).await);
+    assert_eq!((&result[0]["deadLettered"], &result[1]["deadLettered"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        (result[2].get("deadLettered"), &result[2]["status"]),
+        (None, &json!(400)),
+        "a bad item is the caller's"
+    );
 
     let lost = sidecar.invoke("to-nowhere", request).await;
     assert_eq!((lost.status.as_u16(), lost.header("metadata.deadlettered")), (404, None));
@@ -289,6 +296,6 @@ async fn request_bodies_are_bounded_over_all_requests() {
     assert_eq!(create(&sidecar, "1", json!({})).await.status, 204);
     let refused = create(&sidecar, &format!("\"{}\"", "x".repeat(1000)), json!({})).await;
     assert_eq!((refused.status.as_u16(), refused.field("errorCode").as_str()), (413, "ERR_MALFORMED_REQUEST"));
-    assert_eq!(create(&sidecar, "1", json!({})).await.status, 204, "what was refused takes no room");
+    assert_eq!(create(&sidecar, "1", json!({})).await.status, 204, "a rejected record takes no space in the queue");
     sidecar.stop().await;
 }

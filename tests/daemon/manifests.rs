@@ -70,9 +70,9 @@ async fn the_program_exits_as_daprd_does() {
         (&["--app-id", "shop", "--log-level", "loud"], 2),
     ] {
         let output = bindd(arguments).await;
-        let told = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&told));
-        assert!(!told.is_empty(), "{arguments:?} says nothing");
+        let printed = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&printed));
+        assert!(!printed.is_empty(), "{arguments:?} says nothing");
     }
 }
 
@@ -122,8 +122,8 @@ async fn a_folder_made_for_daprd_loads_with_one_notice_for_each_thing_that_is_sk
         "empty.yaml",
         "notes.txt",
     ] {
-        let told = text.lines().filter(|line| line.starts_with("notice ") && line.contains(name)).count();
-        assert_eq!(told, 1, "{name}: {text}");
+        let printed = text.lines().filter(|line| line.starts_with("notice ") && line.contains(name)).count();
+        assert_eq!(printed, 1, "{name}: {text}");
     }
 }
 
@@ -149,7 +149,7 @@ async fn of_two_inputs_on_one_lease_table_the_one_that_says_so_is_read() {
     let records = env.put("orders", "record-", 5).await;
     let fields = [("streamName", "orders"), ("consumerName", "shop"), ("initialPosition", "trim_horizon")];
     // By its name the other one comes first; only its direction decides.
-    env.kinesis_component("asked", &fields);
+    env.kinesis_component("probed", &fields);
     env.kinesis_component("stated", &[&fields[..], &[("direction", "input")]].concat());
     let app = RecordingApp::start().await;
     let sidecar = env.sidecar(Some(&app)).await;

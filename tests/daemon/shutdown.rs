@@ -11,7 +11,7 @@ async fn a_call_of_the_api_stops_the_daemon() {
     let address = sidecar.address();
     let (shutdown, response) = tokio::join!(sidecar.serve(), calls::post(address, "/v1.0/shutdown", ""));
     assert_eq!((shutdown, response.status.as_u16()), (Shutdown::Clean, 204));
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the port must be closed");
 }
 
 #[tokio::test]

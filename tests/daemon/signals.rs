@@ -110,8 +110,8 @@ async fn a_token_with_a_line_break_stops_the_start() {
         command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"]).env(name, token);
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
         let output = bindd::testing::within("the program to end", output).await.unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(name) && !told.contains("s3"), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(name) && !stderr.contains("s3"), "{stderr}");
     }
 }

@@ -1,4 +1,4 @@
-//! Streams that come late or are replaced, and lease rows that somebody deletes.
+//! Streams that come late or are replaced, and lease rows that an operator deletes.
 
 use crate::calls;
 use crate::environment::{Environment, Sidecar};
@@ -53,7 +53,7 @@ async fn a_stream_that_is_created_late_is_read_from_its_creation(mode: &str) {
     let app = RecordingApp::start().await;
     let sidecar = env.sidecar(Some(&app)).await;
     // The input begins once the app has answered.
-    until("the app to be asked", async || (!app.probes().is_empty()).then_some(())).await;
+    until("the probe", async || (!app.probes().is_empty()).then_some(())).await;
     env.stream("orders", 2).await;
     let all = env.put("orders", "order-", 6).await;
     app.until_accepted(&all).await;
@@ -102,7 +102,7 @@ async fn nothing_of_a_replaced_stream_is_delivered_before_the_operator_agrees(mo
     env.until_leases(2).await;
     let old = env.put("orders", "old-", 6).await;
     app.until_accepted(&old).await;
-    // Creation times are told in whole seconds.
+    // Creation times are in whole seconds.
     env.until_older_than("orders", Duration::from_millis(2_500)).await;
     assert_eq!(health(&sidecar).await, 204);
     env.recreate(2).await;

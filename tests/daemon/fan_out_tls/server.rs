@@ -30,23 +30,23 @@ pub(crate) enum Step {
     Flood(String),
     /// Says nothing any more.
     Silence,
-    /// Breaks the stream in the middle, once told to: a reset overtakes what the client has not read yet.
+    /// Breaks the stream in the middle, at the signal of the test: a reset overtakes what the client has not read yet.
     Cut(Arc<Notify>),
 }
 
 type Script = dyn Fn(&str, usize) -> Vec<Step> + Send + Sync;
-type Asked = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
+type Requested = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
 
 /// A running server.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) ca_pem: String,
-    asked: Asked,
+    requested: Requested,
     clock: Arc<AtomicI64>,
 }
 
 impl Server {
-    /// `script` is asked with the shard and the number of earlier subscriptions to it.
+    /// `script` gets the shard and the number of earlier subscriptions to it.
     pub(crate) async fn start(script: impl Fn(&str, usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let identity = rcgen::generate_simple_self_signed(names).unwrap();
@@ -58,9 +58,9 @@ impl Server {
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let asked = Asked::default();
+        let requested = Requested::default();
         let clock = Arc::<AtomicI64>::default();
-        let (seen, script, ahead): (_, Arc<Script>, _) = (asked.clone(), Arc::new(script), clock.clone());
+        let (seen, script, ahead): (_, Arc<Script>, _) = (requested.clone(), Arc::new(script), clock.clone());
         tokio::spawn(async move {
             let acceptor = TlsAcceptor::from(Arc::new(tls));
             while let Ok((socket, _)) = listener.accept().await {
@@ -75,7 +75,7 @@ impl Server {
                 });
             }
         });
-        Self { url, ca_pem: identity.cert.pem(), asked, clock }
+        Self { url, ca_pem: identity.cert.pem(), requested, clock }
     }
 
     /// From now on its clock is so many seconds ahead of this machine's, and signatures must be of its time.
@@ -83,17 +83,17 @@ impl Server {
         self.clock.store(seconds, Ordering::SeqCst);
     }
 
-    /// The starting positions asked for, of one shard, in order.
+    /// The starting positions requested, of one shard, in order.
     pub(crate) fn positions(&self, shard: &str) -> Vec<serde_json::Value> {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|(name, _)| name == shard).map(|(_, position)| position.clone()).collect()
+        let requested = self.requested.lock().unwrap();
+        requested.iter().filter(|(name, _)| name == shard).map(|(_, position)| position.clone()).collect()
     }
 }
 
 /// Refuses a signature that is more than five minutes from its own time, as AWS does.
 async fn at_its_time(
     request: Request<Incoming>,
-    asked: Asked,
+    requested: Requested,
     script: Arc<Script>,
     ahead: Arc<AtomicI64>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, hyper::Error> {
@@ -109,7 +109,7 @@ async fn at_its_time(
         let refused = Response::builder().status(400).header("content-type", "application/x-amz-json-1.1");
         refused.body(BodyExt::boxed_unsync(body)).unwrap()
     } else {
-        response(request, asked, script).await?
+        response(request, requested, script).await?
     };
     let date = DateTime::from_secs(now).fmt(Format::HttpDate).unwrap();
     response.headers_mut().insert("date", date.parse().unwrap());
@@ -118,7 +118,7 @@ async fn at_its_time(
 
 async fn response(
     request: Request<Incoming>,
-    asked: Asked,
+    requested: Requested,
     script: Arc<Script>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, hyper::Error> {
     assert_eq!(request.headers()["x-amz-target"], "Kinesis_20131202.SubscribeToShard");
@@ -126,9 +126,9 @@ async fn response(
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let shard = body["ShardId"].as_str().unwrap().to_owned();
     let earlier = {
-        let mut asked = asked.lock().unwrap();
-        let earlier = asked.iter().filter(|(name, _)| *name == shard).count();
-        asked.push((shard.clone(), body["StartingPosition"].clone()));
+        let mut requested = requested.lock().unwrap();
+        let earlier = requested.iter().filter(|(name, _)| *name == shard).count();
+        requested.push((shard.clone(), body["StartingPosition"].clone()));
         earlier
     };
     let mut steps = script(&shard, earlier);

@@ -122,10 +122,10 @@ async fn a_handoff_lets_the_old_owner_drain_and_then_gives_the_lease_to_the_aske
     let store = service.one_lease().await;
     let mut old = taken(&store, 0, "w1").await;
     store.request_handoff(&seen(&store, 0).await, &worker("w2")).await.unwrap();
-    let asked = seen(&store, 0).await;
-    assert_eq!((asked.owner.clone(), asked.handoff_from.clone()), (Some(worker("w2")), Some(worker("w1"))));
-    assert_eq!(asked.counter, old.lease().counter, "the owner must be able to go on renewing");
-    assert!(store.request_handoff(&asked, &worker("w3")).await.unwrap_err().is_lost());
+    let requested = seen(&store, 0).await;
+    assert_eq!((requested.owner.clone(), requested.handoff_from.clone()), (Some(worker("w2")), Some(worker("w1"))));
+    assert_eq!(requested.counter, old.lease().counter, "the owner must be able to go on renewing");
+    assert!(store.request_handoff(&requested, &worker("w3")).await.unwrap_err().is_lost());
 
     assert_eq!(store.renew(&mut old).await.unwrap(), Renewed::HandoffRequested);
     assert_eq!(store.renew(&mut old).await.unwrap(), Renewed::HandoffRequested);
@@ -142,7 +142,7 @@ async fn a_handoff_lets_the_old_owner_drain_and_then_gives_the_lease_to_the_aske
 }
 
 #[tokio::test]
-async fn a_handoff_asked_for_just_before_a_checkpoint_or_a_release_is_honoured() {
+async fn a_handoff_requested_just_before_a_checkpoint_or_a_release_is_honoured() {
     let service = Service::start().await;
     let store = service.one_lease().await;
     let mut old = taken(&store, 0, "w1").await;

@@ -56,8 +56,8 @@ async fn each_step_of_a_lease_leaves_the_row_that_the_kcl_would() {
     assert_eq!(row().await, expected(&[&done[..], &["leaseCounter=3 (N)", "leaseOwner=w2"]].concat()));
 
     store.request_handoff(grant.lease(), &worker("w3")).await.unwrap();
-    let asked = ["leaseCounter=3 (N)", "leaseOwner=w3", "checkpointOwner=w2"];
-    assert_eq!(row().await, expected(&[&done[..], &asked].concat()));
+    let requested = ["leaseCounter=3 (N)", "leaseOwner=w3", "checkpointOwner=w2"];
+    assert_eq!(row().await, expected(&[&done[..], &requested].concat()));
 
     store.renew(&mut grant).await.unwrap();
     store.release(grant).await.unwrap();

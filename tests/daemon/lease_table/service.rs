@@ -1,4 +1,4 @@
-//! A DynamoDB for one test, with a client of its own to look behind the store's back.
+//! A DynamoDB for one test, with a separate client that reads the rows directly.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
