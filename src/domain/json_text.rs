@@ -4,13 +4,13 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON string, borrowed from the JSON where it has no escapes. One with half of a surrogate pair (`\ud800` to `\udfff`)
+/// A JSON string, borrowed from the JSON where it has no escapes. One with an unpaired surrogate (`\ud800` to `\udfff`)
 /// is an error: it is not text, and with a replacement character two different keys could become the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct JsonText<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for JsonText<'de> {
-    // Read as bytes, because `serde_json` reports half a surrogate pair in a string as a syntax error.
+    // Read as bytes, because `serde_json` reports an unpaired surrogate in a string as a syntax error.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(TextVisitor)
     }
@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 }
 
 fn text<E: Error>(bytes: &[u8]) -> Result<&str, E> {
-    std::str::from_utf8(bytes).map_err(|_| E::custom("half of a surrogate pair"))
+    std::str::from_utf8(bytes).map_err(|_| E::custom("an unpaired surrogate"))
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(super) enum PointerError {
 }
 
 /// The only error that a string can still have once the whole data was read as JSON.
-const LONE_SURROGATE: PointerError = PointerError::Other("a string with half of a surrogate pair");
+const UNPAIRED_SURROGATE: PointerError = PointerError::Other("a string with an unpaired surrogate");
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +84,7 @@ impl Pointer {
         }
         match value.get().as_bytes().first() {
             Some(b'"') => {
-                serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| LONE_SURROGATE)
+                serde_json::from_str::<JsonText<'d>>(value.get()).map(|text| text.0).map_err(|_| UNPAIRED_SURROGATE)
             }
             Some(b'{') => Err(PointerError::Other("an object")),
             Some(b'[') => Err(PointerError::Other("an array")),
@@ -99,7 +99,7 @@ fn member<'d>(value: &'d RawValue, token: &str) -> Result<Option<&'d RawValue>, 
     if !value.get().starts_with(['{', '[']) {
         return Ok(None);
     }
-    Step(token).deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| LONE_SURROGATE)
+    Step(token).deserialize(&mut serde_json::Deserializer::from_str(value.get())).map_err(|_| UNPAIRED_SURROGATE)
 }
 
 struct Step<'t>(&'t str);
