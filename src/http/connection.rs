@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a stop, how long a connection without a request is kept: its first request may be on the way.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
-/// How long a connection that makes room for another may take to send its last response.
+/// How long a connection that is closed in favour of another may take to send its last response.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Idle time before the first TCP keepalive probe, and between probes; Go's value.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -65,7 +65,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     }
 }
 
-/// Serves one connection until its client closes it, it breaks a limit, it must make room for another one, or `stop` asks
+/// Serves one connection until its client closes it, it breaks a limit, it is closed in favour of another one, or `stop` asks
 /// to finish: then the requests that were read are answered and the connection closes. Cancelling it aborts the requests
 /// in flight.
 pub(super) async fn run(

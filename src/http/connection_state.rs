@@ -127,7 +127,7 @@ impl ConnectionState {
         self.shared.idle_since.store(millis(self.shared.epoch.elapsed()), Relaxed);
     }
 
-    /// Waits until the connection must close to make room for another. Cancel-safe; for one waiter.
+    /// Waits until the connection must close, so that another can be accepted. Cancel-safe; for one waiter.
     pub(super) async fn close_requested(&self) {
         while !self.shared.is_close_requested.load(Relaxed) {
             self.shared.close_requested.notified().await;

@@ -131,7 +131,7 @@ impl ReplyHandler<'_> {
         }
         let fraction = *self.state.fractions.entry(shard).or_insert_with(|| self.random.f64());
         for id in entry.ids() {
-            let may_retry = error.kind().may_retry();
+            let may_retry = error.may_retry();
             let at_least = if may_retry { self.budgets.records.take(self.now) } else { Duration::ZERO };
             let before = self.state.retries.len();
             self.attempt_failed(*id, error, Delay { fraction, at_least });
@@ -156,7 +156,7 @@ impl ReplyHandler<'_> {
         if error.kind() == FailureKind::Throttled {
             self.queue.shards.throttled(None, self.now);
         }
-        let may_retry = error.kind().may_retry();
+        let may_retry = error.may_retry();
         let at_least = if may_retry { self.budgets.calls.take(self.now) } else { Duration::ZERO };
         let delay = Delay { fraction: self.random.f64(), at_least };
         for id in entries.iter().flat_map(Entry::ids) {
@@ -209,7 +209,7 @@ impl ReplyHandler<'_> {
             return self.completion.refuse(self.queue, id, stopped, self.now);
         }
         // The refusal of an aggregate says nothing about each of its records, so it must not become their answer.
-        if error.kind().may_retry() {
+        if error.may_retry() {
             record.attempts.last_error = Some(error.clone());
         }
         self.state.retries.push((id, due));

@@ -89,7 +89,7 @@ async fn accept_until_stopped(
             listener.accept().await
         };
         tokio::select! {
-            // Biased: a stop outranks new connections, and ended ones make room for them.
+            // Biased: a stop outranks new connections, and ended ones are counted before them.
             biased;
             () = stop.finishing() => return,
             Some(ended) = connections.next() => log_failure(&ended),
