@@ -177,7 +177,7 @@ impl<R> Progress<R> {
     fn apply(&mut self, batch: Vec<usize>, reply: Result<Reply<R>, BindingError>) {
         match reply {
             Ok(reply) => self.replied(batch, reply),
-            Err(error) if error.kind().may_retry() => {
+            Err(error) if error.may_retry() => {
                 if error.is_unsent() {
                     batch.iter().for_each(|entry| self.entries[*entry].attempts -= 1);
                 }
