@@ -2,7 +2,7 @@
 
 use super::route::escape;
 use super::{AppChannel, Route};
-use crate::domain::{BindingEvent, DeliveryError, EventHandler};
+use crate::domain::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler};
 use async_trait::async_trait;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -34,8 +34,12 @@ impl AppChannel {
 
 #[async_trait]
 impl EventHandler for Callback {
-    async fn handle(&self, event: &BindingEvent) -> Result<(), DeliveryError> {
-        self.channel.post(&self.route, headers(event), event.data.clone()).await
+    async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
+        let [event] = batch.events.as_slice() else {
+            let problem = format!("a request carries one event, not {}", batch.events.len());
+            return Err(DeliveryError::InvalidReply { target: self.route.to_string(), problem });
+        };
+        self.channel.post(&self.route, headers(event), event.data.clone()).await.map(|()| Accepted::All)
     }
 }
 

@@ -6,7 +6,8 @@
 use super::lag::InputLag;
 use super::shard_events::Event;
 use crate::domain::{
-    BindingEvent, ComponentName, DeliveryError, EventHandler, EventOrigin, Record, ShardId, cause_line,
+    Accepted, BindingEvent, ComponentName, DeliveryError, EventBatch, EventHandler, EventOrigin, LeaseCounter, Record,
+    ShardId, cause_line,
 };
 use crate::resilience::Waits;
 use futures_util::future::BoxFuture;
@@ -22,7 +23,9 @@ const MAX_PAUSE_WHILE_DOWN: Duration = Duration::from_secs(2);
 pub(super) struct Destination {
     pub(super) handler: Arc<dyn EventHandler>,
     pub(super) binding: ComponentName,
+    pub(super) stream: Arc<str>,
     pub(super) shard: ShardId,
+    pub(super) epoch: LeaseCounter,
 }
 
 pub(super) struct Delivery {
@@ -140,8 +143,17 @@ impl Delivery {
     fn call(&mut self) {
         if let InFlight::Waiting { event, .. } = std::mem::replace(&mut self.in_flight, InFlight::None) {
             let handler = Arc::clone(&self.to.handler);
+            let (binding, stream, epoch) = (self.to.binding.clone(), Arc::clone(&self.to.stream), self.to.epoch);
             self.in_flight = InFlight::Calling(Box::pin(async move {
-                let result = handler.handle(&event).await;
+                let batch = EventBatch { binding, stream, epoch, lag: None, events: vec![event.clone()] };
+                // A batch of one event is accepted or not.
+                let result = handler.handle(&batch).await.and_then(|accepted| match accepted {
+                    Accepted::All => Ok(()),
+                    Accepted::Except(_) => Err(DeliveryError::InvalidReply {
+                        target: String::new(),
+                        problem: "the only event was not accepted".to_owned(),
+                    }),
+                });
                 (event, result)
             }));
         }
@@ -197,7 +209,6 @@ impl Delivery {
 
     fn event(&self, record: Record) -> BindingEvent {
         BindingEvent {
-            binding: self.to.binding.clone(),
             data: record.data,
             origin: EventOrigin {
                 shard: self.to.shard.clone(),

@@ -2,7 +2,8 @@
 
 use super::stream_state::StreamState;
 use crate::domain::{
-    ComponentName, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardId, StreamDirectory, WorkerId,
+    ComponentName, DeadLetterStore, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardId, StreamDirectory,
+    WorkerId,
 };
 use crate::resilience::Backoff;
 use std::sync::Arc;
@@ -15,6 +16,85 @@ pub struct Ports {
     pub leases: Arc<dyn LeaseStore>,
     /// Delivers events to the app.
     pub handler: Arc<dyn EventHandler>,
+    /// Where records that are given up are kept.
+    pub dead_letters: Option<Arc<dyn DeadLetterStore>>,
+}
+
+/// Which records of a shard are delivered one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Those of one partition key.
+    #[default]
+    Key,
+    /// All.
+    Shard,
+    /// None: they are delivered, and repeated, in any order.
+    None,
+}
+
+/// What happens to a record that is given up while there is no [`DeadLetterStore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnPoison {
+    /// It stays, and so do the records of its key. The others are delivered.
+    #[default]
+    HaltKey,
+    /// The whole shard stays.
+    HaltShard,
+    /// It is dropped, logged and counted.
+    Drop,
+}
+
+/// How records are delivered.
+#[derive(Debug, Clone)]
+pub struct DeliverySettings {
+    pub order: Order,
+    /// Requests to the app that are in flight at the same time for one shard.
+    pub concurrency_per_shard: usize,
+    /// The same for all shards of the input in this process.
+    pub concurrency: usize,
+    /// Records from the first that is not accepted to the last that was fetched, per shard. Bounds the duplicates after a
+    /// crash.
+    pub max_in_flight_records: usize,
+    /// Memory for the records of one shard that were fetched and are not accepted.
+    pub max_buffered_bytes: usize,
+    /// Records in one request.
+    pub batch_size: usize,
+    /// Bytes of data in one request. A single record may be larger.
+    pub batch_bytes: usize,
+    /// How long a request waits for more records.
+    pub batch_window: Duration,
+    /// Whether a batch that failed is halved to find the record that fails.
+    pub bisect_on_error: bool,
+    /// Pauses between the deliveries of one record.
+    pub retry: Backoff,
+    /// Deliveries of a record that counted; then it is given up. `None` is no limit.
+    pub max_attempts: Option<u32>,
+    /// A record that arrived earlier in the stream is given up. `None` is no limit.
+    pub max_record_age: Option<Duration>,
+    /// A record that the app refuses with one of these statuses is given up.
+    pub permanent_statuses: Vec<u16>,
+    pub on_poison: OnPoison,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            order: Order::Key,
+            concurrency_per_shard: 10,
+            concurrency: 1_000,
+            max_in_flight_records: 10_000,
+            max_buffered_bytes: 16 << 20,
+            batch_size: 1,
+            batch_bytes: 6 << 20,
+            batch_window: Duration::ZERO,
+            bisect_on_error: false,
+            retry: Backoff::millis(100, 30_000),
+            max_attempts: None,
+            max_record_age: None,
+            permanent_statuses: Vec::new(),
+            on_poison: OnPoison::HaltKey,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +120,7 @@ pub struct ConsumerSettings {
     pub handoff_limit: Duration,
     /// Pauses between the deliveries of one record, and between attempts to read a shard.
     pub retry: Backoff,
+    pub delivery: DeliverySettings,
     /// Seed of every random choice.
     pub seed: u64,
 }
@@ -61,6 +142,7 @@ impl ConsumerSettings {
             drain_limit: Duration::from_secs(20),
             handoff_limit: Duration::from_secs(20),
             retry: Backoff::millis(100, 30_000),
+            delivery: DeliverySettings::default(),
             seed,
         }
     }

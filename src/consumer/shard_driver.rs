@@ -20,6 +20,8 @@ use tokio::time::Instant;
 type Call<T> = Option<BoxFuture<'static, T>>;
 type Source = Box<dyn RecordSource>;
 
+/// The largest answer of GetRecords.
+const MAX_FETCH: usize = 10 << 20;
 /// For the first opening of a shard: how long ago the stream may have been identified.
 const MAX_IDENTITY_AGE: Duration = Duration::from_secs(2);
 
@@ -59,8 +61,13 @@ pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerCon
     let WorkerContext { settings, ports, identity, lag } = worker;
     let mut consumer = ShardConsumer::new(grant.lease(), &settings, lag.clone(), begun);
     let shard = grant.shard().clone();
-    let to =
-        Destination { handler: Arc::clone(&ports.handler), binding: settings.binding.clone(), shard: shard.clone() };
+    let to = Destination {
+        handler: Arc::clone(&ports.handler),
+        binding: settings.binding.clone(),
+        stream: grant.lease().stream.clone().unwrap_or_else(|| "".into()),
+        shard: shard.clone(),
+        epoch: grant.lease().counter,
+    };
     let delivery = Delivery::new(to, lag, settings.retry.waits(settings.seed_for(&shard)), consumer.fence());
     let mut driver = ShardDriver {
         ports,
@@ -184,7 +191,7 @@ async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> (Opti
 
 async fn fetch(mut source: Source, after: Duration) -> (Option<Source>, Event) {
     pause(after).await;
-    let result = source.next().await;
+    let result = source.next(MAX_FETCH).await;
     (Some(source), Event::Fetched(result))
 }
 

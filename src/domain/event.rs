@@ -1,9 +1,10 @@
-//! Events for the app, and why a delivery failed.
+//! Events for the app, in batches, and why a delivery failed.
 
-use super::{BoxError, ComponentName, RecordPosition, ShardId, Timestamp};
+use super::{BoxError, ComponentName, LeaseCounter, RecordPosition, ShardId, Timestamp};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where an event was read; the app may use it to detect a repeated delivery.
@@ -20,7 +21,6 @@ pub struct EventOrigin {
 /// An event for the app. Cloning shares the payload.
 #[derive(Debug, Clone)]
 pub struct BindingEvent {
-    pub binding: ComponentName,
     /// The record's bytes.
     pub data: Bytes,
     pub origin: EventOrigin,
@@ -28,15 +28,37 @@ pub struct BindingEvent {
     pub attempt: u32,
 }
 
+/// The events of one request to the app; all are of one shard.
+#[derive(Debug, Clone)]
+pub struct EventBatch {
+    pub binding: ComponentName,
+    /// The ARN or the name of the stream.
+    pub stream: Arc<str>,
+    /// The lease's counter when this worker took it. It grows with each owner of the shard, so a receiver can refuse what
+    /// an earlier owner still sends.
+    pub epoch: LeaseCounter,
+    /// How far behind the newest record of the shard the last read was.
+    pub lag: Option<Duration>,
+    /// At least one, in the order of their positions.
+    pub events: Vec<BindingEvent>,
+}
+
+/// Which events of a batch the app accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    All,
+    /// All but these, as indexes into [`EventBatch::events`].
+    Except(Vec<usize>),
+}
+
 /// Delivers events to the app.
 #[async_trait]
 pub trait EventHandler: Debug + Send + Sync {
-    /// Delivers one event. `Ok` means that the app accepted it. When the future is dropped, the app may or may not have
-    /// received the event.
+    /// Delivers a batch in one request. When the future is dropped, the app may or may not have received the events.
     ///
     /// # Errors
-    /// When the app did not accept the event; the caller decides whether to deliver it again.
-    async fn handle(&self, event: &BindingEvent) -> Result<(), DeliveryError>;
+    /// When the app accepted none of the events; the caller decides whether to deliver them again.
+    async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError>;
 }
 
 /// The app did not accept an event.
@@ -95,15 +117,46 @@ pub enum DeliveryError {
         #[source]
         source: BoxError,
     },
+    /// The app responded with 2xx, but the body does not state which events it accepted.
+    #[error("the app answered {target} with success, but its body is no batch response: {problem}")]
+    InvalidReply {
+        /// Method and route, for the log.
+        target: String,
+        /// What is wrong: one line of bounded length, without a quote of the body.
+        problem: String,
+    },
 }
 
 impl DeliveryError {
+    /// The status of a refusal.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Unanswered { .. }
+            | Self::NotHttp { .. }
+            | Self::InvalidReply { .. } => None,
+        }
+    }
+
+    /// Whether the app is down, so that the failure says nothing about the events.
+    #[must_use]
+    pub const fn is_app_down(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NotHttp { .. })
+    }
+
     /// The `Retry-After` of the app's response.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::TimedOut { .. } | Self::Unreachable { .. } | Self::Unanswered { .. } | Self::NotHttp { .. } => None,
+            Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Unanswered { .. }
+            | Self::NotHttp { .. }
+            | Self::InvalidReply { .. } => None,
         }
     }
 }

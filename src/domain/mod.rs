@@ -8,6 +8,7 @@ mod string_newtype;
 
 mod binding;
 mod checkpoint;
+mod dead_letter;
 mod event;
 mod failure;
 mod invoke;
@@ -24,13 +25,14 @@ mod writing;
 
 pub use binding::{Binding, InputBinding, OutputBinding};
 pub use checkpoint::{Checkpoint, InitialPosition, SentinelCheckpoint, StartingPosition, Timestamp};
-pub use event::{BindingEvent, DeliveryError, EventHandler, EventOrigin};
+pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
+pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin};
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use invoke::{Completion, DEAD_LETTERED, DataForm, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
 pub use json_text::JsonText;
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};
-pub use record::{Record, RecordBatch};
+pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory};
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shard::{HashKeyRange, Shard, ShardId};

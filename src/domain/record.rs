@@ -1,6 +1,6 @@
 //! Records as they are read from a shard.
 
-use super::{RecordPosition, Timestamp};
+use super::{RecordPosition, SequenceNumber, Timestamp};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -15,6 +15,25 @@ pub struct Record {
     pub arrival: Option<Timestamp>,
 }
 
+/// What a record takes in memory beside its key and its data.
+const RECORD_OVERHEAD: usize = 256;
+
+impl Record {
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.data.len() + self.partition_key.len() + RECORD_OVERHEAD
+    }
+}
+
+/// The source continued at the record `after`, but the first record is `found`: those between have aged out unread, if there
+/// were any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordGap {
+    pub after: SequenceNumber,
+    pub found: SequenceNumber,
+}
+
 /// The result of one read; may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordBatch {
@@ -22,4 +41,6 @@ pub struct RecordBatch {
     pub records: Vec<Record>,
     /// `MillisBehindLatest`: how far this read was behind the newest record.
     pub behind: Option<Duration>,
+    /// Only where the source itself had to continue at an earlier position, such as after an expired iterator.
+    pub gap: Option<RecordGap>,
 }

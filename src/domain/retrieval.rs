@@ -55,11 +55,18 @@ pub trait RecordSource: Debug + Send {
     /// batch. After a `ShardEnded` with children it must not be called again; after one without children it continues
     /// after the last record.
     ///
+    /// The caller has reserved memory for `max_bytes`. The source requests as many records as will probably fit; it may
+    /// return more, since the service counts records and pushes events.
+    ///
     /// Cancel-safe: no record is lost when the future is dropped.
     ///
     /// # Errors
     /// When it cannot continue; the shard may then be opened again.
-    async fn next(&mut self) -> Result<Fetched, RetrievalError>;
+    async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError>;
+
+    /// `next` will not be called for a while, because there is no memory for more records. A source may close what it keeps
+    /// open.
+    fn suspend(&mut self) {}
 }
 
 /// The result of a read.

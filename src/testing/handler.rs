@@ -1,6 +1,6 @@
 //! An app in memory with scripted replies. It records its calls.
 
-use crate::domain::{BindingEvent, DeliveryError, EventHandler, RecordPosition, ShardId};
+use crate::domain::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, RecordPosition, ShardId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -85,8 +85,9 @@ impl RecordingHandler {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn begin(&self, event: &BindingEvent) -> (usize, Reply) {
-        let call = Delivery {
+    /// The index of the first event's call, and the reply.
+    fn begin(&self, batch: &EventBatch) -> (usize, Reply) {
+        let call = |event: &BindingEvent| Delivery {
             begun: Instant::now(),
             shard: event.origin.shard.clone(),
             position: event.origin.position.clone(),
@@ -96,24 +97,26 @@ impl RecordingHandler {
             accepted: false,
         };
         self.with(|state| {
-            state.seen.push(call);
+            state.seen.extend(batch.events.iter().map(call));
             let reply = state.planned.pop_front().or(state.default).unwrap_or(Reply::Accept(Duration::ZERO));
-            (state.seen.len() - 1, reply)
+            (state.seen.len() - batch.events.len(), reply)
         })
     }
 }
 
 #[async_trait]
 impl EventHandler for RecordingHandler {
-    async fn handle(&self, event: &BindingEvent) -> Result<(), DeliveryError> {
-        let (index, reply) = self.begin(event);
+    async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
+        let (index, reply) = self.begin(batch);
         match reply {
             Reply::Accept(wait) => {
                 if !wait.is_zero() {
                     tokio::time::sleep(wait).await;
                 }
-                self.with(|state| state.seen[index].accepted = true);
-                Ok(())
+                self.with(|state| {
+                    state.seen[index..index + batch.events.len()].iter_mut().for_each(|call| call.accepted = true)
+                });
+                Ok(Accepted::All)
             }
             Reply::Refuse(status, retry_after) => {
                 let target = "POST /events".to_owned();

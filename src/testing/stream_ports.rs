@@ -172,7 +172,7 @@ struct Source {
 
 #[async_trait]
 impl RecordSource for Source {
-    async fn next(&mut self) -> Result<Fetched, RetrievalError> {
+    async fn next(&mut self, _max_bytes: usize) -> Result<Fetched, RetrievalError> {
         self.faults.fail_sometimes("reading a shard").await?;
         if self.stream.identity() != self.opened_in {
             let what = format!("shard {}", self.shard);
@@ -202,7 +202,7 @@ impl ReadFrom {
         if records.is_empty() && !state.shard.is_open {
             return Ok(Fetched::ShardEnded { children: state.children.clone() });
         }
-        Ok(Fetched::Batch(RecordBatch { records, behind: Some(Duration::ZERO) }))
+        Ok(Fetched::Batch(RecordBatch { records, behind: Some(Duration::ZERO), gap: None }))
     }
 }
 

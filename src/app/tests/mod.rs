@@ -7,7 +7,8 @@ mod raw;
 
 use super::{AppChannel, AppSettings, InvalidAppSettings, Route};
 use crate::domain::{
-    BindingEvent, DeliveryError, EventOrigin, RecordPosition, SequenceNumber, ShardId, Stop, Timestamp, cause_line,
+    Accepted, BindingEvent, DeliveryError, EventBatch, EventOrigin, LeaseCounter, RecordPosition, SequenceNumber,
+    ShardId, Stop, Timestamp, cause_line,
 };
 use crate::tasks::Supervisor;
 use bytes::Bytes;
@@ -135,9 +136,9 @@ fn route() -> Route {
     Route::new(None, &"orders".parse().unwrap())
 }
 
-fn event(data: impl Into<Bytes>) -> BindingEvent {
-    BindingEvent {
-        binding: "orders".parse().unwrap(),
+/// A batch of one event.
+fn event(data: impl Into<Bytes>) -> EventBatch {
+    let event = BindingEvent {
         data: data.into(),
         origin: EventOrigin {
             shard: ShardId::new("shardId-000000000003"),
@@ -146,14 +147,21 @@ fn event(data: impl Into<Bytes>) -> BindingEvent {
             arrival: Some(Timestamp::from_millis(1_700_000_000_123)),
         },
         attempt: 3,
+    };
+    EventBatch {
+        binding: "orders".parse().unwrap(),
+        stream: "orders".into(),
+        epoch: LeaseCounter::new(9),
+        lag: None,
+        events: vec![event],
     }
 }
 
-async fn deliver(channel: &AppChannel, data: &'static str) -> Result<(), DeliveryError> {
+async fn deliver(channel: &AppChannel, data: &'static str) -> Result<Accepted, DeliveryError> {
     channel.handler_for(route()).handle(&event(data)).await
 }
 
-fn refused(result: Result<(), DeliveryError>) -> (u16, Option<Duration>) {
+fn refused(result: Result<Accepted, DeliveryError>) -> (u16, Option<Duration>) {
     match result {
         Err(DeliveryError::Refused { status, retry_after, .. }) => (status, retry_after),
         other => panic!("expected a refusal, got {other:?}"),
@@ -201,8 +209,8 @@ async fn an_event_arrives_with_exactly_these_headers() {
 async fn an_empty_event_has_content_length_0_and_no_headers_for_unknown_values() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let mut event = event("");
-    event.origin.arrival = None;
-    event.origin.partition_key.clear();
+    event.events[0].origin.arrival = None;
+    event.events[0].origin.partition_key.clear();
     channel(app.port).handler_for(route()).handle(&event).await.unwrap();
     let seen = app.seen.recv().await.unwrap();
     assert_eq!(seen.header("content-length"), Some("0"));

@@ -133,7 +133,7 @@ impl fmt::Debug for FanOutSource {
 
 #[async_trait]
 impl RecordSource for FanOutSource {
-    async fn next(&mut self) -> Result<Fetched, RetrievalError> {
+    async fn next(&mut self, _max_bytes: usize) -> Result<Fetched, RetrievalError> {
         if self.returned_at.take().is_some_and(|at| at.elapsed() > self.timeouts.unread) {
             tracing::debug!(shard = %self.shard, "subscription was not read for too long; it is replaced");
             self.unsubscribe();
@@ -225,7 +225,7 @@ impl FanOutSource {
             }
         }
         let behind = u64::try_from(event.millis_behind_latest).ok().map(Duration::from_millis);
-        Ok(Some(RecordBatch { records, behind }))
+        Ok(Some(RecordBatch { records, behind, gap: None }))
     }
 
     fn unsubscribe(&mut self) {

@@ -78,7 +78,7 @@ struct PollingSource {
 
 #[async_trait]
 impl RecordSource for PollingSource {
-    async fn next(&mut self) -> Result<Fetched, RetrievalError> {
+    async fn next(&mut self, _max_bytes: usize) -> Result<Fetched, RetrievalError> {
         loop {
             if let Some(children) = self.ended.take() {
                 return Ok(Fetched::ShardEnded { children });
@@ -169,7 +169,7 @@ impl PollingSource {
                 return Ok(None);
             }
         }
-        Ok(Some(RecordBatch { records, behind: behind.map(Duration::from_millis) }))
+        Ok(Some(RecordBatch { records, behind: behind.map(Duration::from_millis), gap: None }))
     }
 
     fn read_failed(&mut self, mut error: CallError) -> Result<(), RetrievalError> {

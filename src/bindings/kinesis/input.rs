@@ -52,6 +52,7 @@ impl InputBinding for Input {
                 self.spec.lease_duration,
             )),
             handler,
+            dead_letters: None,
         };
         let settings = ConsumerSettings {
             lease_table: self.lease_table.as_str().into(),

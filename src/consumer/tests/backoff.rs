@@ -146,7 +146,10 @@ fn start(
     leases: Arc<dyn LeaseStore>,
 ) -> (Stop, super::Running) {
     let (directory, retrieval) = ports;
-    bench.start_on(settings, Ports { directory, retrieval, leases, handler: Arc::new(bench.app.clone()) })
+    bench.start_on(
+        settings,
+        Ports { directory, retrieval, leases, handler: Arc::new(bench.app.clone()), dead_letters: None },
+    )
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -29,13 +29,13 @@ struct App {
 
 #[async_trait]
 impl EventHandler for App {
-    async fn handle(&self, event: &BindingEvent) -> Result<(), DeliveryError> {
-        self.seen.lock().unwrap().push((event.attempt, Instant::now()));
+    async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
+        self.seen.lock().unwrap().push((batch.events[0].attempt, Instant::now()));
         let act = self.acts.lock().unwrap().pop_front().unwrap_or(Act::Accept);
         let target = "POST /orders".to_owned();
         let source = || BoxError::from("gone");
         Err(match act {
-            Act::Accept => return Ok(()),
+            Act::Accept => return Ok(Accepted::All),
             Act::Refuse(retry_after) => {
                 DeliveryError::Refused { status: 503, target, retry_after, location: None, excerpt: None }
             }
@@ -53,7 +53,9 @@ async fn delivered(acts: impl IntoIterator<Item = Act>) -> (Vec<u32>, Vec<Durati
     let to = Destination {
         handler: app.clone(),
         binding: "orders".parse().unwrap(),
+        stream: "orders".into(),
         shard: ShardId::new("shardId-000000000000"),
+        epoch: LeaseCounter::new(1),
     };
     let fence = Instant::now() + Duration::from_secs(1_000_000);
     let mut delivery = Delivery::new(to, InputLag::new(metrics.input("orders")), BACKOFF.waits(SEED), fence);

@@ -74,7 +74,10 @@ impl Bench {
     fn start(&self, settings: ConsumerSettings) -> (Stop, Running) {
         let (directory, retrieval) = self.stream.ports(&StreamFaults::none());
         let leases: Arc<dyn LeaseStore> = Arc::new(self.leases.clone());
-        self.start_on(settings, Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()) })
+        self.start_on(
+            settings,
+            Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()), dead_letters: None },
+        )
     }
 
     fn start_on(&self, settings: ConsumerSettings, ports: Ports) -> (Stop, Running) {

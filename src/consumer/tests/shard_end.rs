@@ -58,7 +58,13 @@ impl StreamDirectory for Directory {
 fn ports(bench: &Bench, directory: &Arc<Directory>, faults: &StreamFaults) -> Ports {
     let (_, retrieval) = bench.stream.ports(faults);
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
-    Ports { directory: Arc::<Directory>::clone(directory), retrieval, leases, handler: Arc::new(bench.app.clone()) }
+    Ports {
+        directory: Arc::<Directory>::clone(directory),
+        retrieval,
+        leases,
+        handler: Arc::new(bench.app.clone()),
+        dead_letters: None,
+    }
 }
 
 fn is_ended(bench: &Bench) -> bool {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{BindingEvent, DeliveryError, FailureKind, InputBinding, OutputBinding};
+use crate::domain::{Accepted, DeliveryError, EventBatch, FailureKind, InputBinding, OutputBinding};
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::mpsc;
@@ -64,8 +64,8 @@ struct AcceptAll;
 
 #[async_trait]
 impl EventHandler for AcceptAll {
-    async fn handle(&self, _: &BindingEvent) -> Result<(), DeliveryError> {
-        Ok(())
+    async fn handle(&self, _: &EventBatch) -> Result<Accepted, DeliveryError> {
+        Ok(Accepted::All)
     }
 }
 

@@ -46,7 +46,7 @@ async fn open(fan_out: &FanOut, shard: &str) -> Box<dyn RecordSource> {
 }
 
 async fn next(source: &mut Box<dyn RecordSource>) -> Fetched {
-    within("the next batch", source.next()).await.unwrap()
+    within("the next batch", source.next(usize::MAX)).await.unwrap()
 }
 
 /// The sequence numbers of the next batch.
@@ -143,7 +143,7 @@ async fn a_dropped_next_loses_nothing() {
     let fan_out = fan_out(&server).await;
     let mut source = open(&fan_out, "dropped").await;
     // The first poll begins the subscription; the future is dropped before it can be answered.
-    assert!(futures_util::poll!(source.next()).is_pending());
+    assert!(futures_util::poll!(source.next(usize::MAX)).is_pending());
     assert_eq!(numbers(&mut source).await, ["5"]);
     assert_eq!(server.positions("dropped").len(), 1);
 }

@@ -3,7 +3,7 @@
 use super::invariants::Checker;
 use async_trait::async_trait;
 use bindd::domain::{
-    BindingEvent, Checkpoint, DeliveryError, EventHandler, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease,
+    Accepted, Checkpoint, DeliveryError, EventBatch, EventHandler, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease,
     Renewed, ShardId, WorkerId,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,8 @@ impl App {
 
 #[async_trait]
 impl EventHandler for App {
-    async fn handle(&self, event: &BindingEvent) -> Result<(), DeliveryError> {
+    async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
+        let [event] = batch.events.as_slice() else { return Err(refused(400, "a batch".to_owned(), None)) };
         let (shard, position) = (&event.origin.shard, &event.origin.position);
         self.checker.delivery_started(&self.worker, shard, position);
         let target = "POST /events".to_owned();
@@ -50,7 +51,7 @@ impl EventHandler for App {
             // Accepted, but the response is lost.
             return Err(DeliveryError::TimedOut { target, limit: Duration::from_secs(1), option: "--app-timeout" });
         }
-        Ok(())
+        Ok(Accepted::All)
     }
 }
 

@@ -112,7 +112,7 @@ impl Run {
             leases.disable();
         }
         let store: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&leases);
-        let ports = Ports { directory, retrieval, leases: store, handler: Arc::new(app) };
+        let ports = Ports { directory, retrieval, leases: store, handler: Arc::new(app), dead_letters: None };
         let latest = self.seed.is_multiple_of(2);
         let settings = ConsumerSettings {
             initial_position: if latest { InitialPosition::Latest } else { InitialPosition::TrimHorizon },

@@ -104,7 +104,7 @@ async fn the_end_comes_after_the_last_records() {
     let output = answer(&["5"]).child_shards(child.build().unwrap()).build().unwrap();
     assert_eq!(source.accept(output, Instant::now()).unwrap().unwrap().records.len(), 1);
     let end = Fetched::ShardEnded { children: vec![ShardId::new("shardId-1")] };
-    assert_eq!(source.next().await.unwrap(), end);
+    assert_eq!(source.next(usize::MAX).await.unwrap(), end);
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +114,7 @@ async fn after_a_response_without_iterator_and_children_reading_continues_after_
     for output in [missing, empty] {
         let mut source = source(StartingPosition::TrimHorizon).await;
         assert_eq!(source.accept(output.build().unwrap(), Instant::now()).unwrap().unwrap().records.len(), 1);
-        assert_eq!(source.next().await.unwrap(), Fetched::ShardEnded { children: Vec::new() });
+        assert_eq!(source.next(usize::MAX).await.unwrap(), Fetched::ShardEnded { children: Vec::new() });
         assert_eq!(source.fresh_iterator(), None);
         assert_eq!(source.resume, StartingPosition::After("5".parse().unwrap()));
     }
