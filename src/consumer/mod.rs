@@ -24,6 +24,10 @@ mod coordinator;
 mod delivery;
 mod error;
 mod identity;
+mod keeper;
+#[cfg_attr(not(test), expect(dead_code, reason = "the shard driver does not use it yet"))]
+mod keeper_task;
+mod keeper_thread;
 mod lag;
 mod lease_scan;
 mod lease_taker;
@@ -40,6 +44,8 @@ mod timers;
 mod worker;
 
 pub use error::ConsumerError;
+pub use keeper_task::Keepers;
+pub use keeper_thread::KeeperThread;
 pub use settings::{ConsumerSettings, DeliverySettings, OnPoison, Order, Ports};
 pub use stream_state::StreamState;
 pub use worker::Worker;

@@ -112,6 +112,11 @@ impl LeaseTimer {
         wait
     }
 
+    /// When the pause after a failed write ends, if there is one.
+    pub(super) const fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
     pub(super) fn may_write(&self, now: Instant) -> bool {
         self.retry_at.is_none_or(|at| now >= at)
     }

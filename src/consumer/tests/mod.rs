@@ -18,15 +18,15 @@ use crate::telemetry::Metrics;
 use crate::testing::{MemoryLeaseStore, MemoryStream, RecordingHandler, StreamFaults};
 use std::sync::Arc;
 
-fn shard(number: u32) -> ShardId {
+pub(super) fn shard(number: u32) -> ShardId {
     ShardId::new(format!("shardId-{number:012}"))
 }
 
-fn after(number: u128) -> Checkpoint {
+pub(super) fn after(number: u128) -> Checkpoint {
     Checkpoint::After(RecordPosition::plain(number.to_string().parse().unwrap()))
 }
 
-fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
+pub(super) fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
     Lease {
         shard: shard(number),
         owner: owner.map(WorkerId::new),
