@@ -40,7 +40,7 @@ mod timers;
 mod worker;
 
 pub use error::ConsumerError;
-pub use settings::{ConsumerSettings, DeliverySettings, OnPoison, Order, Ports};
+pub use settings::{ConsumerSettings, DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order, Ports};
 pub use stream_state::StreamState;
 pub use worker::Worker;
 

@@ -44,6 +44,28 @@ pub enum OnPoison {
     Drop,
 }
 
+/// What happens when records may have expired before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Reading goes on at the oldest record. The gap is logged and counted.
+    #[default]
+    Continue,
+    /// The shard is not read until an operator moves its checkpoint.
+    Halt,
+}
+
+/// What happens when the stream does not know the sequence number of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInvalidCheckpoint {
+    /// Reading begins at the oldest record, so records may be repeated. It is logged and counted.
+    #[default]
+    TrimHorizon,
+    /// The shard is not read until an operator moves its checkpoint.
+    Halt,
+    /// Reading begins at the newest record, so records may be skipped. It is logged and counted.
+    Latest,
+}
+
 /// How records are delivered.
 #[derive(Debug, Clone)]
 pub struct DeliverySettings {
@@ -74,6 +96,9 @@ pub struct DeliverySettings {
     /// A record that the app refuses with one of these statuses is given up.
     pub permanent_statuses: Vec<u16>,
     pub on_poison: OnPoison,
+    /// After the app was down for this time, the shards are released, so that a worker with a healthy app takes them.
+    /// `None` keeps them.
+    pub app_down_release: Option<Duration>,
 }
 
 impl Default for DeliverySettings {
@@ -93,6 +118,7 @@ impl Default for DeliverySettings {
             max_record_age: None,
             permanent_statuses: Vec::new(),
             on_poison: OnPoison::HaltKey,
+            app_down_release: None,
         }
     }
 }
@@ -121,6 +147,8 @@ pub struct ConsumerSettings {
     /// Pauses between the deliveries of one record, and between attempts to read a shard.
     pub retry: Backoff,
     pub delivery: DeliverySettings,
+    pub on_gap: OnGap,
+    pub on_invalid_checkpoint: OnInvalidCheckpoint,
     /// Seed of every random choice.
     pub seed: u64,
 }
@@ -143,6 +171,8 @@ impl ConsumerSettings {
             handoff_limit: Duration::from_secs(20),
             retry: Backoff::millis(100, 30_000),
             delivery: DeliverySettings::default(),
+            on_gap: OnGap::default(),
+            on_invalid_checkpoint: OnInvalidCheckpoint::default(),
             seed,
         }
     }

@@ -148,6 +148,7 @@ fn app_connection(settings: &Settings) -> AppConnection {
     settings.app.as_ref().map_or_else(AppConnection::default, |app| AppConnection {
         port: Some(app.port),
         channel_address: app.address.clone(),
+        max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
         ..AppConnection::default()
     })
 }
@@ -176,6 +177,8 @@ fn context(settings: &Settings, metrics: &Metrics) -> Context {
         drain_limit: settings
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
+        max_callbacks: settings.app_max_concurrency,
+        max_buffered_bytes: settings.max_buffered_bytes,
     }
 }
 
@@ -211,6 +214,7 @@ async fn connect_one(
                 binding: Arc::clone(&binding),
                 route,
                 needs_probe: direction.needs_probe(),
+                metrics: context.metrics.input(name.as_str()),
             });
             Ok(Some((Component { binding, type_name, version, direction }, input)))
         }

@@ -12,6 +12,7 @@ pub(super) struct InputFamilies {
     fetched: Family<ComponentLabel, Counter>,
     delivered: Family<ComponentLabel, Counter>,
     retried: Family<ComponentLabel, Counter>,
+    not_decompressed: Family<ComponentLabel, Counter>,
     checkpoints: Family<ComponentLabel, Counter>,
     leases_lost: Family<ComponentLabel, Counter>,
     retention_gaps: Family<ComponentLabel, Counter>,
@@ -27,6 +28,11 @@ impl InputFamilies {
         registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
         registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
         registry.register("input_records_retried", "Deliveries that failed and are retried", families.retried.clone());
+        registry.register(
+            "input_records_not_decompressed",
+            "Deliveries of records that could not be decompressed, or were too large for it, and were answered",
+            families.not_decompressed.clone(),
+        );
         registry.register("input_checkpoints", "Checkpoints written to the lease table", families.checkpoints.clone());
         registry.register("input_leases_lost", "Leases taken over by another worker", families.leases_lost.clone());
         registry.register(
@@ -61,6 +67,7 @@ impl InputFamilies {
             fetched: self.fetched.get_or_create_owned(label),
             delivered: self.delivered.get_or_create_owned(label),
             retried: self.retried.get_or_create_owned(label),
+            not_decompressed: self.not_decompressed.get_or_create_owned(label),
             checkpoints: self.checkpoints.get_or_create_owned(label),
             leases_lost: self.leases_lost.get_or_create_owned(label),
             retention_gaps: self.retention_gaps.get_or_create_owned(label),
@@ -78,6 +85,7 @@ pub struct InputMetrics {
     fetched: Counter,
     delivered: Counter,
     retried: Counter,
+    not_decompressed: Counter,
     checkpoints: Counter,
     leases_lost: Counter,
     retention_gaps: Counter,
@@ -105,6 +113,11 @@ impl InputMetrics {
     /// A delivery failed and is retried.
     pub fn retried(&self) {
         self.retried.inc();
+    }
+
+    /// Records were delivered as they are, although they were to be decompressed.
+    pub fn not_decompressed(&self, records: u64) {
+        self.not_decompressed.inc_by(records);
     }
 
     pub fn checkpointed(&self) {

@@ -43,6 +43,8 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
         registry: Registry::default(),
         lease_tables: LeaseTables::default(),
         drain_limit: Duration::from_secs(1),
+        max_callbacks: None,
+        max_buffered_bytes: 64 << 20,
     };
     connect(result.components.remove(0), &context).await.unwrap()
 }
