@@ -1,9 +1,9 @@
 //! What the components of a process share. It is passed to `connect`, so there are no globals.
 
+use crate::consumer::SharedLimits;
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind, WorkerId};
 use crate::telemetry::Metrics;
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -21,10 +21,8 @@ pub struct Context {
     pub lease_tables: LeaseTables,
     /// At shutdown, how long an input may take to finish the record in flight.
     pub drain_limit: Duration,
-    /// Requests with events in flight at once, over all inputs; `None` is no limit.
-    pub max_callbacks: Option<NonZeroUsize>,
-    /// Bytes of records that all inputs hold in memory at once.
-    pub max_buffered_bytes: usize,
+    /// Memory for records and requests to the app, which all inputs share.
+    pub limits: SharedLimits,
 }
 
 /// The connected components, by name: how one component finds another. Clones share the content, which is empty until

@@ -4,7 +4,9 @@ use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, check, connect, missing_files};
+use crate::bindings::{
+    CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
+};
 use crate::domain::{BindingError, ComponentName, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
@@ -177,8 +179,7 @@ fn context(settings: &Settings, metrics: &Metrics) -> Context {
         drain_limit: settings
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
-        max_callbacks: settings.app_max_concurrency,
-        max_buffered_bytes: settings.max_buffered_bytes,
+        limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
     }
 }
 

@@ -140,8 +140,8 @@ pub(super) struct LimitFlags {
     /// [default: the environment variable BINDD_MAX_BUFFER, else 256Mi].
     #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
     pub(super) max_buffer: Option<i64>,
-    /// Bytes of records that inputs hold in memory at once, from reading to acceptance; reading waits beyond that. 0 is no
-    /// limit [default: 64Mi].
+    /// Bytes of records that inputs hold in memory at once, from reading to acceptance, 64Ki to 4Gi; reading waits beyond
+    /// that. 0 is 4Gi [default: 64Mi].
     #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
     pub(super) max_buffered_bytes: Option<i64>,
     /// Largest request headers in bytes [default: 4Ki].

@@ -225,7 +225,7 @@ fn buffer_limit(limits: &LimitFlags, variable: Option<String>) -> Result<Option<
     Ok(usize::try_from(given).ok().filter(|bytes| *bytes > 0))
 }
 
-/// 0 or less is no limit.
+/// 0 or less is the largest limit that the inputs can keep.
 fn buffered_limit(given: Option<i64>) -> usize {
     let bytes = given.map_or(DEFAULT_BUFFERED, |bytes| usize::try_from(bytes).unwrap_or_default());
     if bytes == 0 { usize::MAX } else { bytes }

@@ -114,7 +114,7 @@ pub struct Settings {
     pub probe_timeout: Duration,
     /// Requests with events in flight at once, over all inputs (`--app-max-concurrency`); `None` is no limit.
     pub app_max_concurrency: Option<NonZeroUsize>,
-    /// Bytes of records that all inputs hold in memory at once (`--max-buffered-bytes`); `usize::MAX` is no limit.
+    /// Bytes of records that all inputs hold in memory at once (`--max-buffered-bytes`); above 4 GiB counts as 4 GiB.
     pub max_buffered_bytes: usize,
     /// Flags of daprd that were given and have no effect, to be logged as warnings.
     pub unused_flags: Vec<String>,

@@ -13,6 +13,8 @@ pub(super) struct InputFamilies {
     delivered: Family<ComponentLabel, Counter>,
     retried: Family<ComponentLabel, Counter>,
     not_decompressed: Family<ComponentLabel, Counter>,
+    dead_lettered: Family<ComponentLabel, Counter>,
+    dropped: Family<ComponentLabel, Counter>,
     checkpoints: Family<ComponentLabel, Counter>,
     leases_lost: Family<ComponentLabel, Counter>,
     retention_gaps: Family<ComponentLabel, Counter>,
@@ -32,6 +34,16 @@ impl InputFamilies {
             "input_records_not_decompressed",
             "Deliveries of records that could not be decompressed, or were too large for it, and were answered",
             families.not_decompressed.clone(),
+        );
+        registry.register(
+            "input_records_dead_lettered",
+            "Records that were given up and stored as dead letters",
+            families.dead_lettered.clone(),
+        );
+        registry.register(
+            "input_records_dropped",
+            "Records that were given up and dropped, because onPoison is drop-counted",
+            families.dropped.clone(),
         );
         registry.register("input_checkpoints", "Checkpoints written to the lease table", families.checkpoints.clone());
         registry.register("input_leases_lost", "Leases taken over by another worker", families.leases_lost.clone());
@@ -68,6 +80,8 @@ impl InputFamilies {
             delivered: self.delivered.get_or_create_owned(label),
             retried: self.retried.get_or_create_owned(label),
             not_decompressed: self.not_decompressed.get_or_create_owned(label),
+            dead_lettered: self.dead_lettered.get_or_create_owned(label),
+            dropped: self.dropped.get_or_create_owned(label),
             checkpoints: self.checkpoints.get_or_create_owned(label),
             leases_lost: self.leases_lost.get_or_create_owned(label),
             retention_gaps: self.retention_gaps.get_or_create_owned(label),
@@ -86,6 +100,8 @@ pub struct InputMetrics {
     delivered: Counter,
     retried: Counter,
     not_decompressed: Counter,
+    dead_lettered: Counter,
+    dropped: Counter,
     checkpoints: Counter,
     leases_lost: Counter,
     retention_gaps: Counter,
@@ -118,6 +134,16 @@ impl InputMetrics {
     /// Records were delivered as they are, although they were to be decompressed.
     pub fn not_decompressed(&self, records: u64) {
         self.not_decompressed.inc_by(records);
+    }
+
+    /// A record was given up and stored as a dead letter.
+    pub fn dead_lettered(&self) {
+        self.dead_lettered.inc();
+    }
+
+    /// A record was given up and dropped.
+    pub fn dropped(&self) {
+        self.dropped.inc();
     }
 
     pub fn checkpointed(&self) {

@@ -131,6 +131,7 @@ async fn input(
         lease_tables: context.lease_tables.clone(),
         lease_connection,
         consumer,
+        limits: context.limits.clone(),
         source: event_source(spec, connection),
         dead_letters: dead_letters(spec, context).await?,
         drain_limit: context.drain_limit,

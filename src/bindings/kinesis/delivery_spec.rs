@@ -1,6 +1,6 @@
 //! The fields of an input that say how records are delivered: order, batches, formats, retries and dead letters.
 
-use crate::consumer::{DeliverySettings, OnPoison, Order};
+use crate::consumer::{DeliverySettings, OnPoison, Order, Partial};
 use crate::domain::{BodyFormat, ComponentName, Decompress, EventContentType, PartialFailures};
 use crate::manifest::{Reader, parse_duration_or_seconds};
 use std::path::PathBuf;
@@ -55,11 +55,16 @@ impl DeliverySpec {
         read_on_poison(reader, &mut settings);
         let app_down = reader.duration("appDownRelease", SECOND..=24 * 60 * MINUTE);
         settings.app_down_release = app_down;
+        let partial = read_partial(reader, body);
+        settings.partial = match partial {
+            PartialFailures::Exact => Partial::Exact,
+            PartialFailures::Lowest | PartialFailures::Off => Partial::Lowest,
+        };
         Self {
             settings,
             body,
             content_type: read_content_type(reader, body),
-            partial: read_partial(reader, body),
+            partial,
             decompress: read_decompress(reader),
             dead_letter,
         }

@@ -6,10 +6,10 @@ use super::input_spec::{InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, Ports, StreamState, Worker};
+use crate::consumer::{ConsumerSettings, Keepers, Ports, SharedLimits, StreamState, Worker};
 use crate::domain::{
-    BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, InputBinding, Retrieval,
-    Stop, WorkerId,
+    BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, InputBinding, LeaseStore,
+    Retrieval, Stop, WorkerId,
 };
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ pub(super) struct Input {
     pub(super) consumer: String,
     pub(super) lease_table: String,
     pub(super) lease_tables: LeaseTables,
+    /// Shared with the other inputs of the process.
+    pub(super) limits: SharedLimits,
     pub(super) source: EventSource,
     pub(super) dead_letters: Option<Arc<dyn DeadLetterStore>>,
     /// Differs from `connection` only with `leaseEndpoint`.
@@ -49,14 +51,13 @@ impl InputBinding for Input {
             () = stop.finishing() => return Ok(()),
             retrieval = self.retrieval() => retrieval?,
         };
+        let leases: Arc<dyn LeaseStore> =
+            Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration));
         let ports = Ports {
             directory: Arc::new(Directory::new(&self.connection, self.stream.clone())),
             retrieval,
-            leases: Arc::new(LeaseTable::new(
-                &self.lease_connection,
-                self.lease_table.clone(),
-                self.spec.lease_duration,
-            )),
+            keepers: Keepers::here(Arc::clone(&leases)),
+            leases,
             handler,
             dead_letters: self.dead_letters.clone(),
         };
@@ -70,6 +71,7 @@ impl InputBinding for Input {
             delivery: self.spec.delivery.settings.clone(),
             on_gap: self.spec.on_gap,
             on_invalid_checkpoint: self.spec.on_invalid_checkpoint,
+            limits: self.limits.clone(),
             seed: fastrand::u64(..),
             ..ConsumerSettings::for_binding(self.binding.clone(), self.worker.clone())
         };
