@@ -1,6 +1,6 @@
 //! The interface of a component.
 
-use super::{BindingError, ComponentName, EventHandler, InvokeRequest, InvokeResponse, Stop};
+use super::{BindingError, ComponentName, EventFormat, EventHandler, InvokeRequest, InvokeResponse, Stop};
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -32,6 +32,11 @@ pub trait InputBinding: Debug + Send + Sync {
     /// # Errors
     /// When the input cannot continue. The caller restarts it with backoff.
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError>;
+
+    /// How the handler that is given to [`Self::read`] writes requests and reads responses.
+    fn event_format(&self) -> EventFormat {
+        EventFormat::default()
+    }
 
     /// Why the input does not read until an operator changes something; `None` while it reads or will soon. `healthz`
     /// shows it.

@@ -1,12 +1,16 @@
 //! The input side: connects the consumer, the lease table, and polling or enhanced fan-out.
 
 use super::super::LeaseTables;
-use super::spec::{InputSpec, Mode};
+use super::delivery_spec::DeliverySpec;
+use super::input_spec::{InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, Keepers, Ports, StreamState, Worker};
-use crate::domain::{BindingError, ComponentName, EventHandler, InputBinding, LeaseStore, Retrieval, Stop, WorkerId};
+use crate::consumer::{ConsumerSettings, Keepers, Ports, SharedLimits, StreamState, Worker};
+use crate::domain::{
+    BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, InputBinding, LeaseStore,
+    Retrieval, Stop, WorkerId,
+};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -23,6 +27,10 @@ pub(super) struct Input {
     pub(super) consumer: String,
     pub(super) lease_table: String,
     pub(super) lease_tables: LeaseTables,
+    /// Shared with the other inputs of the process.
+    pub(super) limits: SharedLimits,
+    pub(super) source: EventSource,
+    pub(super) dead_letters: Option<Arc<dyn DeadLetterStore>>,
     /// Differs from `connection` only with `leaseEndpoint`.
     pub(super) lease_connection: Connection,
     pub(super) drain_limit: Duration,
@@ -51,14 +59,19 @@ impl InputBinding for Input {
             keepers: Keepers::here(Arc::clone(&leases)),
             leases,
             handler,
-            dead_letters: None,
+            dead_letters: self.dead_letters.clone(),
         };
         let settings = ConsumerSettings {
             lease_table: self.lease_table.as_str().into(),
             stream_state: Arc::clone(&self.stream_state),
             initial_position: self.spec.initial_position,
             lease_duration: self.spec.lease_duration,
+            checkpoint_interval: self.spec.checkpoint_interval,
             drain_limit: self.drain_limit,
+            delivery: self.spec.delivery.settings.clone(),
+            on_gap: self.spec.on_gap,
+            on_invalid_checkpoint: self.spec.on_invalid_checkpoint,
+            limits: self.limits.clone(),
             seed: fastrand::u64(..),
             ..ConsumerSettings::for_binding(self.binding.clone(), self.worker.clone())
         };
@@ -67,6 +80,17 @@ impl InputBinding for Input {
             BindingError::new(error.kind(), format!("reading stream {} stopped: {error}", self.stream.name()))
                 .with_source(error)
         })
+    }
+
+    fn event_format(&self) -> EventFormat {
+        let DeliverySpec { body, content_type, partial, decompress, .. } = &self.spec.delivery;
+        EventFormat {
+            body: *body,
+            content_type: content_type.clone(),
+            partial: *partial,
+            decompress: *decompress,
+            source: self.source.clone(),
+        }
     }
 
     fn refusal(&self) -> Option<String> {
