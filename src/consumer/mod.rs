@@ -20,6 +20,7 @@
 //! - The lease of a child shard is created only after all its parents have ended.
 //! - The worker joins all tasks that it started.
 
+mod claims;
 mod coordinator;
 mod delivery;
 mod error;

@@ -4,7 +4,7 @@ use super::coordinator::{Coordinator, Effect, Event};
 use super::error::ConsumerError;
 use super::identity::IdentityCheck;
 use super::lag::InputLag;
-use super::lease_scan;
+use super::lease_scan::{self, Change};
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_driver::{WorkerContext, consume};
 use super::shard_events::EndReason;
@@ -12,7 +12,9 @@ use crate::domain::{ShardId, Stop};
 use crate::resilience::Backoff;
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -32,8 +34,8 @@ struct Driver {
     stop: Stop,
     stop_seen: bool,
     abort_at: Option<Instant>,
-    /// A scan or a round of lease changes.
-    table_call: Option<BoxFuture<'static, Event>>,
+    scan: Option<BoxFuture<'static, Event>>,
+    changes: Option<BoxStream<'static, Change>>,
     listing: Option<BoxFuture<'static, Event>>,
     consumers: Supervisor<(ShardId, EndReason)>,
 }
@@ -65,7 +67,8 @@ impl Worker {
             stop: stop.child(),
             stop_seen: false,
             abort_at: None,
-            table_call: None,
+            scan: None,
+            changes: None,
             listing: None,
             consumers: Supervisor::new(),
         };
@@ -78,7 +81,7 @@ impl Worker {
             }
             next = driver.select(coordinator.wake_at(Instant::now())).await;
         }
-        (driver.table_call, driver.listing) = (None, None);
+        (driver.scan, driver.changes, driver.listing) = (None, None, None);
         let aborted = driver.consumers.abort_and_join().await;
         for shard in &aborted {
             tracing::warn!(shard, "shard consumer aborted; its lease will expire");
@@ -127,8 +130,15 @@ impl Driver {
                 Some(Event::StopRequested)
             }
             Some(ended) = self.consumers.next() => Some(consumer_ended(ended)),
-            Some(event) = OptionFuture::from(self.table_call.as_mut()) => {
-                self.table_call = None;
+            Some(change) = OptionFuture::from(self.changes.as_mut().map(StreamExt::next)) => Some(match change {
+                Some(change) => Event::Changed(change),
+                None => {
+                    self.changes = None;
+                    Event::ChangesDone
+                }
+            }),
+            Some(event) = OptionFuture::from(self.scan.as_mut()) => {
+                self.scan = None;
                 Some(event)
             }
             Some(event) = OptionFuture::from(self.listing.as_mut()) => {
@@ -144,7 +154,7 @@ impl Driver {
         match effect {
             Effect::Scan => {
                 let ports = ports.clone();
-                self.table_call = Some(Box::pin(async move { Event::Scanned(lease_scan::scan(ports).await) }));
+                self.scan = Some(Box::pin(async move { Event::Scanned(lease_scan::scan(ports).await) }));
             }
             Effect::List { with_identity } => {
                 let (ports, identity) = (ports.clone(), Arc::clone(identity));
@@ -152,9 +162,7 @@ impl Driver {
                 self.listing = Some(Box::pin(list));
             }
             Effect::Change(changes) => {
-                let (ports, worker) = (ports.clone(), settings.worker.clone());
-                let change = async move { Event::Changed(lease_scan::change(ports, worker, changes).await) };
-                self.table_call = Some(Box::pin(change));
+                self.changes = Some(lease_scan::change(ports.clone(), settings.worker.clone(), changes));
             }
             Effect::Start(grant, begun) => {
                 let shard = grant.shard().clone();
