@@ -12,8 +12,8 @@ use super::lease_taker::LeaseTaker;
 use super::settings::ConsumerSettings;
 use super::shard_events::EndReason;
 use super::shard_sync::ShardSync;
-use super::timers::BackoffTimer;
-use crate::domain::{Lease, LeaseError, LeaseGrant, RetrievalError, ShardId, StreamIdentity};
+use super::timers::{BackoffTimer, scan_period};
+use crate::domain::{Lease, LeaseError, LeaseGrant, RetrievalError, ShardId, StreamIdentity, cause_line};
 use crate::telemetry::InputMetrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
@@ -25,10 +25,6 @@ use tokio::time::Instant;
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(600);
 /// Workers that start together take leases at different moments, up to so much later.
 const MAX_START_JITTER: Duration = Duration::from_secs(2);
-/// The shortest time between scans at the default lease duration.
-const MIN_SCAN_PERIOD: Duration = Duration::from_secs(2);
-/// How many rows of a large table a worker scans in a second, on average.
-const SCANNED_ROWS_PER_SECOND: u32 = 500;
 /// The longest pause after failed changes of leases. Takes must not wait much longer than a lease lasts.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
@@ -179,7 +175,7 @@ impl Coordinator {
     }
 
     fn scanned(&mut self, scan: &ScanResult, now: Instant, effects: &mut Vec<Effect>) {
-        let period = self.scan_period(scan.leases.len());
+        let period = scan_period(scan.leases.len(), self.settings.lease_duration, &mut self.random);
         self.scan_timer.succeeded(now, period);
         if now.saturating_duration_since(scan.begun) > self.settings.lease_duration {
             // The result is too old: other workers may have changed the leases since.
@@ -229,16 +225,6 @@ impl Coordinator {
         }
     }
 
-    /// The time until the next scan: a large table less often, since a scan reads all its rows, and a fifth more or less, so that the
-    /// workers do not all scan at the same time.
-    fn scan_period(&mut self, rows: usize) -> Duration {
-        let duration = self.settings.lease_duration;
-        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        let period = Duration::from_secs(rows.into()) / SCANNED_ROWS_PER_SECOND;
-        let shortest = MIN_SCAN_PERIOD.min(duration / 5);
-        period.clamp(shortest, duration / 2).mul_f64(0.8 + 0.4 * self.random.f64())
-    }
-
     fn listed(&mut self, listing: StreamListing, now: Instant, effects: &mut Vec<Effect>) {
         let is_identified = matches!(listing.identity, Some(Ok(_)));
         let needs_identity = self.identity.is_none() || self.shard_sync.needs_identity();
@@ -280,7 +266,9 @@ impl Coordinator {
         // A permanent error while nothing is read is one of configuration, and a stream that is gone leaves nothing to read.
         // The worker ends with it; the input is restarted with backoff.
         if is_not_found || (self.running.is_empty() && !error.kind().may_retry()) {
-            self.failure = Some(error.into());
+            let error = ConsumerError::from(error);
+            self.settings.stream_state.refuse(cause_line(&error));
+            self.failure = Some(error);
             return self.stop(effects);
         }
         let wait = self.shard_sync.listing_failed(now);
@@ -289,6 +277,7 @@ impl Coordinator {
 
     fn scan_failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
         if self.running.is_empty() && !error.kind().may_retry() {
+            self.settings.stream_state.refuse(cause_line(&error));
             self.failure = Some(error);
             return self.stop(effects);
         }

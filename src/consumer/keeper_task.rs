@@ -4,12 +4,12 @@
 //! connections to the lease table, so that nothing in fetching, parsing or delivery delays a renewal. The two sides share
 //! one small cell per lease, which is locked for a few assignments and never across a wait.
 
+use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
 use super::settings::ConsumerSettings;
 use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ShardId};
 use crate::tasks::{Ended, Supervisor};
 use futures_util::future::{BoxFuture, OptionFuture};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -50,9 +50,7 @@ pub(super) struct KeeperHandle {
 /// What the two sides tell each other.
 #[derive(Debug)]
 struct Shared {
-    begun: Instant,
-    /// In nanoseconds since `begun`. It only grows.
-    fence: AtomicU64,
+    fence: Fence,
     cell: Mutex<Cell>,
     /// The first progress since the keeper looked.
     progressed: Notify,
@@ -137,7 +135,12 @@ impl KeeperHandle {
 
     /// No delivery may begin at this moment or later. Renewals move it.
     pub(super) fn fence(&self) -> Instant {
-        self.shared.begun + Duration::from_nanos(self.shared.fence.load(Ordering::Acquire))
+        self.shared.fence.get()
+    }
+
+    /// For those who must read the fence at any time.
+    pub(super) fn fence_reader(&self) -> Fence {
+        self.shared.fence.clone()
     }
 
     /// The counter of the lease as taken: it differs for each owner of the shard, and grows.
@@ -199,25 +202,17 @@ fn end_of(ended: &Ended<KeeperEnd>) -> KeeperEnd {
 
 impl Shared {
     fn new(begun: Instant, fence: Instant) -> Self {
-        let shared = Self {
-            begun,
-            fence: AtomicU64::new(0),
+        Self {
+            fence: Fence::new(begun, fence),
             cell: Mutex::default(),
             progressed: Notify::new(),
             requested: Notify::new(),
             reported: Notify::new(),
-        };
-        shared.set_fence(fence);
-        shared
+        }
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Cell) -> T) -> T {
         change(&mut self.cell.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set_fence(&self, fence: Instant) {
-        let nanos = fence.saturating_duration_since(self.begun).as_nanos();
-        self.fence.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Release);
     }
 
     fn report(&self, report: Report) {
@@ -257,7 +252,7 @@ impl Driver {
                 for effect in keeper.apply(event, Instant::now()) {
                     match effect {
                         Effect::Call(call) => self.begin(call),
-                        Effect::SetFence(fence) => self.shared.set_fence(fence),
+                        Effect::SetFence(fence) => self.shared.fence.set(fence),
                         Effect::Report(report) => self.shared.report(report),
                         Effect::End(end) => return end,
                     }

@@ -10,7 +10,7 @@ mod shard_end;
 mod shutdown;
 mod takeover;
 
-use super::{ConsumerSettings, Ports, Worker};
+use super::{ConsumerSettings, Keepers, Ports, Worker};
 use crate::domain::{Checkpoint, RecordPosition};
 use crate::domain::{InitialPosition, Lease, LeaseCounter, LeaseStore, SentinelCheckpoint, ShardId, Stop, WorkerId};
 use crate::tasks::Supervisor;
@@ -77,7 +77,14 @@ impl Bench {
         let leases: Arc<dyn LeaseStore> = Arc::new(self.leases.clone());
         self.start_on(
             settings,
-            Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()), dead_letters: None },
+            Ports {
+                directory,
+                retrieval,
+                keepers: Keepers::here(Arc::clone(&leases)),
+                leases,
+                handler: Arc::new(self.app.clone()),
+                dead_letters: None,
+            },
         )
     }
 
