@@ -15,6 +15,7 @@ mod failure;
 mod invoke;
 mod json_text;
 mod lease;
+mod lease_grant;
 mod name;
 mod record;
 mod retrieval;
@@ -32,7 +33,8 @@ pub use event_format::{BodyFormat, Decompress, EventContentType, EventFormat, Ev
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use invoke::{Completion, DEAD_LETTERED, DataForm, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
 pub use json_text::JsonText;
-pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
+pub use lease::{Lease, LeaseCounter, LeaseError, LeaseStore, NewLease, Renewed, WorkerId};
+pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory};

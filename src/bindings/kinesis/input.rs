@@ -6,10 +6,10 @@ use super::input_spec::{InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, Keepers, Ports, SharedLimits, StreamState, Worker};
+use crate::consumer::{ConsumerSettings, KeeperThread, Keepers, Ports, SharedLimits, StreamState, Worker};
 use crate::domain::{
-    BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, InputBinding, LeaseStore,
-    Retrieval, Stop, WorkerId,
+    BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, FailureKind, InputBinding,
+    LeaseStore, Retrieval, Stop, WorkerId,
 };
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -53,10 +53,15 @@ impl InputBinding for Input {
         };
         let leases: Arc<dyn LeaseStore> =
             Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration));
+        let renewals = LeaseTable::apart(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration);
+        let thread = KeeperThread::start().map_err(|error| {
+            BindingError::new(FailureKind::Transient, "the thread that renews leases could not be started")
+                .with_source(error)
+        })?;
         let ports = Ports {
             directory: Arc::new(Directory::new(&self.connection, self.stream.clone())),
             retrieval,
-            keepers: Keepers::here(Arc::clone(&leases)),
+            keepers: Keepers::on(thread.runtime().clone(), Arc::new(renewals)),
             leases,
             handler,
             dead_letters: self.dead_letters.clone(),

@@ -19,7 +19,7 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(90);
 /// After this time every lease of a crashed worker has a new owner, and the workers have equal shares: lease expiry, the
 /// minute in which a moved lease is not moved again, and some lease scans. Before that, a worker may stop while another
 /// one hands a lease over to it.
-const REBALANCE_TIME: Duration = Duration::from_secs(110);
+const REBALANCE_TIME: Duration = Duration::from_secs(25);
 const DRAIN: Duration = Duration::from_secs(12);
 
 struct Running {
