@@ -104,13 +104,13 @@ impl ShardConsumer {
         let mut effects = Vec::new();
         match event {
             Event::Opened(Ok(())) => self.read_state = ReadState::OPEN,
-            Event::Opened(Err(error)) => self.read_failed(&error, &mut effects),
+            Event::Opened(Err(error)) => self.read_failed(&error, now, &mut effects),
             Event::Fetched(result) => self.fetched(result, now, &mut effects),
             Event::Replaced(replacement) => self.drain(EndReason::Replaced(replacement), now, &mut effects),
             Event::Listed(found) if self.read_state == ReadState::ConfirmingEnd => {
                 self.read_state = ReadState::Open { after: self.end_check.listed(&self.shard, found) };
             }
-            Event::Listed(found) => self.listed_after_failure(found, now, &mut effects),
+            Event::Listed(found) => self.listed_after_failure(found),
             Event::Accepted(position) => self.accepted(&position, now),
             Event::Drained => {
                 if let Phase::Draining { is_delivery_done, .. } = &mut self.phase {
@@ -222,7 +222,7 @@ impl ShardConsumer {
                 self.deliver(batch, now, effects);
             }
             Ok(Fetched::ShardEnded { children }) => self.end_signalled(children, effects),
-            Err(error) => self.read_failed(&error, effects),
+            Err(error) => self.read_failed(&error, now, effects),
         }
     }
 
@@ -261,7 +261,13 @@ impl ShardConsumer {
         }
     }
 
-    fn read_failed(&mut self, error: &RetrievalError, effects: &mut Vec<Effect>) {
+    fn read_failed(&mut self, error: &RetrievalError, now: Instant, effects: &mut Vec<Effect>) {
+        if matches!(error, RetrievalError::ConsumerNotFound { .. }) {
+            // It is registered again when the input restarts.
+            tracing::warn!(shard = %self.shard, %error, "shard could not be read");
+            self.drain(EndReason::Unreadable, now, effects);
+            return;
+        }
         let is_rejected = matches!(error, RetrievalError::InvalidPosition { .. }) && self.reached().is_some();
         if is_rejected || matches!(error, RetrievalError::NotFound { .. }) {
             tracing::warn!(shard = %self.shard, %error, "shard could not be read; checking its stream");
@@ -284,7 +290,7 @@ impl ShardConsumer {
         self.read_state = ReadState::Closed { after: self.read_waits.next_wait() };
     }
 
-    fn listed_after_failure(&mut self, found: ListedShard, now: Instant, effects: &mut Vec<Effect>) {
+    fn listed_after_failure(&mut self, found: ListedShard) {
         match found {
             ListedShard::Open | ListedShard::Closed if self.read_state == ReadState::PositionRejected => {
                 self.reset_to_horizon();
@@ -294,9 +300,10 @@ impl ShardConsumer {
                 self.lag.metrics.retention_gap();
                 self.read_state = ReadState::NOTHING_LEFT;
             }
-            // The shard exists, so something else is missing, for example the registered stream consumer.
-            ListedShard::Open | ListedShard::Closed => self.drain(EndReason::Unreadable, now, effects),
-            ListedShard::Unknown => self.read_state = ReadState::Closed { after: self.read_waits.next_wait() },
+            // The shard is listed, so reading it is tried again; the other shards go on.
+            ListedShard::Open | ListedShard::Closed | ListedShard::Unknown => {
+                self.read_state = ReadState::Closed { after: self.read_waits.next_wait() };
+            }
         }
     }
 

@@ -33,7 +33,9 @@ pub use json_text::JsonText;
 pub use lease::{Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, WorkerId};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch, RecordGap};
-pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory};
+pub use retrieval::{
+    Fetched, RecordDistribution, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory,
+};
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shard::{HashKeyRange, Shard, ShardId};
 pub use stop::Stop;
