@@ -32,3 +32,7 @@ pub use polling::Polling;
 pub use provision::ensure_stream;
 pub use registration::{RegistrationError, RegistrationSettings};
 pub use writer::Writer;
+
+#[cfg(test)]
+#[path = "tests/calls.rs"]
+mod tests;

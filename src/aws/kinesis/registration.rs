@@ -71,16 +71,10 @@ pub(super) async fn consumer_arn(
             Ok(Step::Active(arn)) => return Ok(arn),
             Ok(Step::Waiting(status)) => pauses.not_active(status, Instant::now()),
             Ok(Step::Missing) => return Err(RegistrationError::Refused(missing(stream, name))),
-            Err((call, error)) if is_temporary(call, &error) => {
-                let is_limit = call == Call::Register && error.is("LimitExceededException");
-                if is_limit && !settings.wait_at_limit && pauses.register.taken() >= MAX_LIMIT_ERRORS {
-                    return Err(RegistrationError::Refused(registration_error(error, stream, name)));
-                }
-                pauses.failed(call, &error)
-            }
-            Err((_, error)) if error.kind == FailureKind::Denied => {
+            Err((call, error)) if is_refusal(call, &error, pauses.register.taken(), settings) => {
                 return Err(RegistrationError::Refused(registration_error(error, stream, name)));
             }
+            Err((call, error)) if is_temporary(call, &error) => pauses.failed(call, &error),
             Err((_, error)) => return Err(RegistrationError::Failed(registration_error(error, stream, name))),
         };
         sleep(wait).await;
@@ -105,6 +99,13 @@ enum Call {
 /// A registration is refused as a conflict while the stream or the consumer is being created or changed.
 fn is_temporary(call: Call, error: &CallError) -> bool {
     error.kind.may_retry() || (call == Call::Register && error.is("ResourceInUseException"))
+}
+
+/// Whether enhanced fan-out is not available. `refused`: how often the registration was refused before.
+fn is_refusal(call: Call, error: &CallError, refused: u32, settings: RegistrationSettings) -> bool {
+    let is_limit = call == Call::Register && error.is("LimitExceededException");
+    let is_at_limit = is_limit && !settings.wait_at_limit && refused >= MAX_LIMIT_ERRORS;
+    is_at_limit || error.kind == FailureKind::Denied
 }
 
 /// How long to wait. Each kind of call has its own backoff, which its own success resets.

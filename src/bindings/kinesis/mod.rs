@@ -24,4 +24,4 @@ pub use keys::{HashKeySource, KeySource};
 pub use output_spec::OutputSpec;
 pub use payload::{Compression, PayloadForm};
 pub use pointer::{InvalidPointer, Pointer};
-pub use spec::{InputSpec, Mode, Spec};
+pub use spec::{Fallback, InputSpec, Mode, Spec};

@@ -5,6 +5,7 @@ use super::super::fields::{name_problem, not_allowed, read_direction, read_endpo
 use super::foreign_names::FOREIGN_NAMES;
 use super::output_spec::OutputSpec;
 use super::timestamp::parse_timestamp;
+use crate::aws::kinesis::{DEFAULT_POLL_INTERVAL, POLL_INTERVALS};
 use crate::aws::{ConnectionSettings, InvalidStream, StreamRef};
 use crate::domain::{ComponentName, Direction, InitialPosition, Timestamp};
 use crate::manifest::{Document, Faults, Notice, Reader};
@@ -27,6 +28,16 @@ pub enum Mode {
     Shared,
     /// `extended`: enhanced fan-out, with a registered consumer.
     Extended,
+}
+
+/// What an input does that cannot register its consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fallback {
+    /// `none`: it is tried again.
+    #[default]
+    None,
+    /// `shared`: the input reads by polling until it restarts.
+    Shared,
 }
 
 /// A Kinesis component whose file was checked; nothing was contacted.
@@ -52,6 +63,12 @@ pub struct InputSpec {
     pub consumer_name: Option<String>,
     /// `mode`, default `shared`.
     pub mode: Mode,
+    /// `pollInterval`: how often an idle shard is polled. 200 ms to 60 s, default 1 s.
+    pub poll_interval: Duration,
+    /// `createConsumer`: whether a consumer that is missing is registered in mode `extended`; default `true`.
+    pub create_consumer: bool,
+    /// `fallback`: what to do where enhanced fan-out is not available; default `none`.
+    pub fallback: Fallback,
     /// `route`: the app's path, with its leading `/`; without it, the component's name.
     pub route: Option<String>,
     /// `initialPosition`, with `initialTimestamp`; default `latest`.
@@ -106,14 +123,35 @@ impl InputSpec {
     fn read(reader: &mut Reader<'_>) -> Self {
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
         let names_table = !reader.is_given("leaseTable");
-        Self {
+        let spec = Self {
             consumer_name: read_consumer_name(reader, names_table),
             mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
+            poll_interval: reader.duration("pollInterval", POLL_INTERVALS).unwrap_or(DEFAULT_POLL_INTERVAL),
+            create_consumer: reader.boolean("createConsumer").unwrap_or(true),
+            fallback: reader
+                .one_of("fallback", &[("none", Fallback::None), ("shared", Fallback::Shared)])
+                .unwrap_or_default(),
             route: read_route(reader),
             initial_position: read_initial_position(reader),
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
             lease_table: read_name(reader, "leaseTable", "a table name", &TABLE_NAME),
             lease_endpoint: read_endpoint(reader, "leaseEndpoint"),
+        };
+        spec.notice_mode(reader);
+        spec
+    }
+
+    /// Fields that have no effect in this mode.
+    fn notice_mode(&self, reader: &mut Reader<'_>) {
+        let (why, fields): (_, &[&str]) = match (self.mode, self.fallback) {
+            (Mode::Shared, _) => ("it has an effect only with `mode: extended`", &["createConsumer", "fallback"]),
+            (Mode::Extended, Fallback::None) => {
+                ("it has an effect only with `mode: shared` or `fallback: shared`", &["pollInterval"])
+            }
+            (Mode::Extended, Fallback::Shared) => return,
+        };
+        for field in fields.iter().filter(|field| reader.is_given(field)).collect::<Vec<_>>() {
+            reader.notice(field, why);
         }
     }
 

@@ -82,7 +82,7 @@ async fn the_pace_of_a_shard_outlives_its_source() {
     drop(first);
     let second = polling.source(&shard, &start);
     assert!(second.state.lock().schedule.next_at() >= Instant::now() + Duration::from_millis(4_900));
-    assert_eq!(second.state.lock().record_size.limit(25 << 20), 1 + 1);
+    assert_eq!(second.state.lock().record_size.limit(26 << 20), 2);
     let other = polling.source(&ShardId::new("shardId-1"), &start);
     assert!(other.state.lock().schedule.next_at() <= Instant::now());
 }
