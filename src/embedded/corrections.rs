@@ -158,7 +158,7 @@ impl Corrections {
         let Ok(input) = serde_json::from_slice::<Value>(body) else { return next.run(request).await };
         let page = match shard_pages::without_token(input) {
             Ok(page) => page,
-            Err(error_response) => return error_response,
+            Err(text) => return error_response("InvalidArgumentException", text),
         };
         *request.body_mut() = Body::from(page.to_string());
         request.headers_mut().remove(CONTENT_LENGTH);

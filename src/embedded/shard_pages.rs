@@ -1,7 +1,7 @@
 //! Pages of ListShards. The token of ferrokinesis names neither the stream nor the filter, so it rejects each request for a
 //! second page. Here the token is the request for the next page.
 
-use super::protocol::{JSON, error_response, response, unreadable_response};
+use super::protocol::{JSON, response, unreadable_response};
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -12,18 +12,17 @@ const MAX_RESULTS: u64 = 1_000;
 /// The request for the page that `request` asks for, without a token.
 ///
 /// # Errors
-/// An error response for a token that no page returned, and for a token with a stream or a filter beside it.
-pub(super) fn without_token(mut request: Value) -> Result<Value, Response> {
+/// The text of the error for a token that no page returned, and for a token with a stream or a filter beside it.
+pub(super) fn without_token(mut request: Value) -> Result<Value, &'static str> {
     let max_results = request["MaxResults"].as_u64().unwrap_or(MAX_RESULTS).min(MAX_RESULTS);
     if let Some(token) = request["NextToken"].as_str() {
         let others = ["StreamName", "ShardFilter", "ExclusiveStartShardId", "StreamCreationTimestamp"];
         if others.iter().any(|member| !request[member].is_null()) {
-            let text = "NextToken cannot be provided together with a stream, a filter or a shard";
-            return Err(error_response("InvalidArgumentException", text));
+            return Err("NextToken cannot be provided together with a stream, a filter or a shard");
         }
         let next = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(token).ok();
         let next = next.and_then(|json| serde_json::from_slice::<Value>(&json).ok()).filter(Value::is_object);
-        request = next.ok_or_else(|| error_response("InvalidArgumentException", "NextToken is invalid"))?;
+        request = next.ok_or("NextToken is invalid")?;
     }
     if request.is_object() {
         request["MaxResults"] = json!(max_results);
