@@ -22,6 +22,7 @@ use aws_sdk_kinesis::Client;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 /// An iterator expires after five minutes; one older than this is not used.
@@ -29,6 +30,10 @@ const MAX_ITERATOR_AGE: Duration = Duration::from_secs(270);
 const BACKOFF: Backoff = Backoff::millis(100, 5_000);
 /// A shard counts as throttled after this many throttled calls in a row.
 const LASTING_THROTTLES: u32 = 8;
+
+/// How many shards get an iterator at the same time. When many shards are opened together, each call would open a
+/// connection, which then stays open for the idle timeout.
+const MAX_OPENINGS: usize = 32;
 
 /// Polls shards. All of them share one client.
 #[derive(Debug)]
@@ -44,6 +49,7 @@ struct PolledStream {
     client: Client,
     stream: StreamRef,
     monitor: ReadMonitor,
+    openings: Semaphore,
 }
 
 /// What is known of a shard, also after its source was closed.
@@ -66,10 +72,14 @@ impl Polling {
     /// Polls an idle shard every second.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef) -> Self {
-        let client = connection.kinesis_reader();
-        let (connection, monitor) = (connection.clone(), ReadMonitor::default());
-        let stream = Arc::new(PolledStream { connection, client, stream, monitor });
-        Self { stream, interval: DEFAULT_INTERVAL, shards: PerShard::default() }
+        let stream = PolledStream {
+            client: connection.kinesis_reader(),
+            connection: connection.clone(),
+            stream,
+            monitor: ReadMonitor::default(),
+            openings: Semaphore::new(MAX_OPENINGS),
+        };
+        Self { stream: Arc::new(stream), interval: DEFAULT_INTERVAL, shards: PerShard::default() }
     }
 
     /// How often an idle shard is polled (`pollInterval`): 200 ms to 60 s.
@@ -87,6 +97,7 @@ impl Polling {
             client: client.clone(),
             stream: stream.clone(),
             monitor: ReadMonitor::new(metrics),
+            openings: Semaphore::new(MAX_OPENINGS),
         });
         self
     }
@@ -190,6 +201,8 @@ impl PollingSource {
     }
 
     async fn get_iterator(&self, position: &StartingPosition) -> Result<(String, ResponseDate), CallError> {
+        // The semaphore is never closed.
+        let _opening = self.stream.openings.acquire().await.ok();
         let _permit = self.stream.connection.permit().await;
         let call = self.stream.client.get_shard_iterator().shard_id(self.shard.as_str());
         let call = match &self.stream.stream {

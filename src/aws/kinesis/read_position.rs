@@ -58,7 +58,7 @@ impl ReadPosition {
         }
     }
 
-    /// Removes the records that were returned before, and reports a gap before the first record. `behind` is
+    /// After reading continued: removes the records that were returned before, and reports a gap before the first record. `behind` is
     /// `MillisBehindLatest` of the response.
     pub(super) fn accept(
         &mut self,
@@ -67,17 +67,15 @@ impl ReadPosition {
         now: Instant,
     ) -> Option<RecordGap> {
         let mut gap = None;
-        if let (Some(last), Some(first)) = (&self.last, records.first()) {
+        if let (true, Some(last), Some(first)) = (self.is_resumed, &self.last, records.first()) {
             let found = &first.position.sequence;
             if found > last {
-                if std::mem::take(&mut self.is_resumed) && self.may_have_lost(now) {
-                    gap = Some(RecordGap { after: last.clone(), found: found.clone() });
-                }
+                gap = self.may_have_lost(now).then(|| RecordGap { after: last.clone(), found: found.clone() });
             } else {
-                self.is_resumed = false;
                 let skipped = records.partition_point(|record| record.position.sequence <= *last);
                 records.drain(..skipped);
             }
+            self.is_resumed = false;
         }
         if let Some(newest) = records.last() {
             self.last = Some(newest.position.sequence.clone());

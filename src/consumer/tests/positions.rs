@@ -1,6 +1,6 @@
 use super::{Bench, after, lease, shard};
-use crate::consumer::Ports;
-use crate::domain::{Checkpoint, Lease, SentinelCheckpoint};
+use crate::consumer::{Keepers, Ports};
+use crate::domain::{Checkpoint, Lease, LeaseStore, SentinelCheckpoint};
 use crate::testing::{Reply, StreamFaults};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,13 +43,14 @@ async fn a_listed_shard_that_is_not_found_for_a_while_does_not_stop_the_others()
     let bench = Bench::new(2);
     let faults = StreamFaults::none();
     let (directory, retrieval) = bench.stream.ports(&faults);
-    let (leases, handler) = (Arc::new(bench.leases.clone()), Arc::new(bench.app.clone()));
     faults.set_unknown(&shard(0), true);
     // How many of 20 records are in the other shard.
     let put = || (0..20).filter(|key| bench.stream.put(&format!("key-{key}"), "x").unwrap().shard == shard(1)).count();
     let mut readable = put();
     assert!((1..20).contains(&readable));
-    let ports = Ports { directory, retrieval, leases, handler, dead_letters: None };
+    let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
+    let (keepers, handler) = (Keepers::here(Arc::clone(&leases)), Arc::new(bench.app.clone()));
+    let ports = Ports { directory, retrieval, keepers, leases, handler, dead_letters: None };
     let (_stop, mut worker) = bench.start_on(Bench::settings("a"), ports);
     bench.app.until_accepted(readable).await;
     tokio::select! {
