@@ -105,7 +105,8 @@ fn is_temporary(call: Call, error: &CallError) -> bool {
 fn is_refusal(call: Call, error: &CallError, refused: u32, settings: RegistrationSettings) -> bool {
     let is_limit = call == Call::Register && error.is("LimitExceededException");
     let is_at_limit = is_limit && !settings.wait_at_limit && refused >= MAX_LIMIT_ERRORS;
-    is_at_limit || error.kind == FailureKind::Denied
+    // Other refusals are of the credentials, and concern polling too.
+    is_at_limit || error.is("AccessDeniedException") || error.is("AccessDenied")
 }
 
 /// How long to wait. Each kind of call has its own backoff, which its own success resets.
