@@ -123,7 +123,10 @@ impl Connection {
             .connect_timeout(self.transport.connect_timeout)
             .operation_attempt_timeout(READ_TIMEOUT)
             .build();
-        let config = service_config!(aws_sdk_kinesis, self).timeout_config(timeouts).build();
+        let config = service_config!(aws_sdk_kinesis, self)
+            .timeout_config(timeouts)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
         aws_sdk_kinesis::Client::from_conf(config)
     }
 

@@ -43,6 +43,12 @@ pub trait InputBinding: Debug + Send + Sync {
     fn refusal(&self) -> Option<String> {
         None
     }
+
+    /// Why the input reads in another way than its file asks for, such as by polling instead of enhanced fan-out; `None`
+    /// while it reads as asked.
+    fn fallback(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The output side: performs one operation for a caller.

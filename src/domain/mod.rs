@@ -37,7 +37,9 @@ pub use lease::{Lease, LeaseCounter, LeaseError, LeaseStore, NewLease, Renewed, 
 pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch, RecordGap};
-pub use retrieval::{Fetched, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory};
+pub use retrieval::{
+    Fetched, RecordDistribution, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory,
+};
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shard::{HashKeyRange, Shard, ShardId};
 pub use stop::Stop;

@@ -16,7 +16,7 @@ use crate::domain::{
 use crate::producer::{Ports, Producer, ProducerSettings};
 use async_trait::async_trait;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -138,7 +138,9 @@ async fn input(
         // Each input is its own worker, because each has its own leases.
         worker: WorkerId::new(format!("{}/{name}", context.worker)),
         stream_state: Arc::default(),
+        fallback: Mutex::default(),
         metrics: context.metrics.input(name.as_str()),
+        read_metrics: context.metrics.reads(name.as_str()),
     })
 }
 

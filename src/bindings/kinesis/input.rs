@@ -2,8 +2,8 @@
 
 use super::super::LeaseTables;
 use super::delivery_spec::DeliverySpec;
-use super::input_spec::{InputSpec, Mode};
-use crate::aws::kinesis::{Directory, FanOut, Polling};
+use super::input_spec::{Fallback, InputSpec, Mode};
+use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, RegistrationSettings};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
 use crate::consumer::{ConsumerSettings, KeeperThread, Keepers, Ports, SharedLimits, StreamState, Worker};
@@ -11,9 +11,9 @@ use crate::domain::{
     BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, FailureKind, InputBinding,
     LeaseStore, Retrieval, Stop, WorkerId,
 };
-use crate::telemetry::InputMetrics;
+use crate::telemetry::{InputMetrics, ReadMetrics};
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -37,7 +37,10 @@ pub(super) struct Input {
     pub(super) worker: WorkerId,
     /// Kept while the process runs, so that a restart of the input forgets nothing.
     pub(super) stream_state: Arc<StreamState>,
+    /// Why the input polls instead of enhanced fan-out.
+    pub(super) fallback: Mutex<Option<String>>,
     pub(super) metrics: InputMetrics,
+    pub(super) read_metrics: ReadMetrics,
 }
 
 #[async_trait]
@@ -101,16 +104,41 @@ impl InputBinding for Input {
     fn refusal(&self) -> Option<String> {
         self.stream_state.refusal()
     }
+
+    fn fallback(&self) -> Option<String> {
+        self.fallback.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Input {
     async fn retrieval(&self) -> Result<Arc<dyn Retrieval>, BindingError> {
-        match self.spec.mode {
-            Mode::Shared => Ok(Arc::new(Polling::new(&self.connection, self.stream.clone()))),
-            Mode::Extended => {
-                let fan_out = FanOut::register(&self.connection, self.stream.clone(), &self.consumer).await?;
-                Ok(Arc::new(fan_out))
-            }
+        self.set_fallback(None);
+        if self.spec.mode == Mode::Shared {
+            return Ok(self.polling());
         }
+        let settings = RegistrationSettings {
+            create: self.spec.create_consumer,
+            wait_at_limit: self.spec.fallback == Fallback::None,
+        };
+        let registered = FanOut::register_with(&self.connection, self.stream.clone(), &self.consumer, settings).await;
+        match registered {
+            Ok(fan_out) => Ok(Arc::new(fan_out.with_metrics(self.read_metrics.clone()))),
+            Err(RegistrationError::Refused(error)) if self.spec.fallback == Fallback::Shared => {
+                let stream = self.stream.name();
+                tracing::warn!(component = %self.binding, stream, %error, "stream is polled instead of enhanced fan-out");
+                self.set_fallback(Some(format!("polling instead of enhanced fan-out: {error}")));
+                Ok(self.polling())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn polling(&self) -> Arc<dyn Retrieval> {
+        let polling = Polling::new(&self.connection, self.stream.clone());
+        Arc::new(polling.with_interval(self.spec.poll_interval).with_metrics(self.read_metrics.clone()))
+    }
+
+    fn set_fallback(&self, why: Option<String>) {
+        *self.fallback.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 }

@@ -3,6 +3,7 @@
 use super::super::fields::{read_endpoint, read_name, read_route};
 use super::delivery_spec::DeliverySpec;
 use super::timestamp::parse_timestamp;
+use crate::aws::kinesis::{DEFAULT_POLL_INTERVAL, POLL_INTERVALS};
 use crate::consumer::{OnGap, OnInvalidCheckpoint};
 use crate::domain::{ComponentName, InitialPosition, Timestamp};
 use crate::manifest::Reader;
@@ -26,6 +27,16 @@ pub enum Mode {
     Extended,
 }
 
+/// What an input does that cannot register its consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fallback {
+    /// `none`: it is tried again.
+    #[default]
+    None,
+    /// `shared`: the input reads by polling until it restarts.
+    Shared,
+}
+
 /// The input side of a Kinesis component.
 #[derive(Debug, Clone)]
 pub struct InputSpec {
@@ -34,6 +45,12 @@ pub struct InputSpec {
     pub consumer_name: Option<String>,
     /// `mode`, default `shared`.
     pub mode: Mode,
+    /// `pollInterval`: how often an idle shard is polled. 200 ms to 60 s, default 1 s.
+    pub poll_interval: Duration,
+    /// `createConsumer`: whether a consumer that is missing is registered in mode `extended`; default `true`.
+    pub create_consumer: bool,
+    /// `fallback`: what to do where enhanced fan-out is not available; default `none`.
+    pub fallback: Fallback,
     /// `route`: the app's path, with its leading `/`; without it, the component's name.
     pub route: Option<String>,
     /// `initialPosition`, with `initialTimestamp`; default `latest`.
@@ -58,9 +75,14 @@ impl InputSpec {
     pub(super) fn read(reader: &mut Reader<'_>, dead_letter_binding: Option<ComponentName>) -> Self {
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
         let names_table = !reader.is_given("leaseTable");
-        Self {
+        let spec = Self {
             consumer_name: read_consumer_name(reader, names_table),
             mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
+            poll_interval: reader.duration("pollInterval", POLL_INTERVALS).unwrap_or(DEFAULT_POLL_INTERVAL),
+            create_consumer: reader.boolean("createConsumer").unwrap_or(true),
+            fallback: reader
+                .one_of("fallback", &[("none", Fallback::None), ("shared", Fallback::Shared)])
+                .unwrap_or_default(),
             route: read_route(reader),
             initial_position: read_initial_position(reader),
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
@@ -72,6 +94,22 @@ impl InputSpec {
             on_gap: reader.one_of("onGap", &[("continue", OnGap::Continue), ("halt", OnGap::Halt)]).unwrap_or_default(),
             on_invalid_checkpoint: read_on_invalid_checkpoint(reader),
             delivery: DeliverySpec::read(reader, dead_letter_binding),
+        };
+        spec.notice_mode(reader);
+        spec
+    }
+
+    /// Fields that have no effect in this mode.
+    fn notice_mode(&self, reader: &mut Reader<'_>) {
+        let (why, fields): (_, &[&str]) = match (self.mode, self.fallback) {
+            (Mode::Shared, _) => ("it has an effect only with `mode: extended`", &["createConsumer", "fallback"]),
+            (Mode::Extended, Fallback::None) => {
+                ("it has an effect only with `mode: shared` or `fallback: shared`", &["pollInterval"])
+            }
+            (Mode::Extended, Fallback::Shared) => return,
+        };
+        for field in fields.iter().filter(|field| reader.is_given(field)).collect::<Vec<_>>() {
+            reader.notice(field, why);
         }
     }
 

@@ -23,7 +23,7 @@ mod timestamp;
 
 pub(super) use binding::connect;
 pub use delivery_spec::{DeadLetterTarget, DeliverySpec};
-pub use input_spec::{InputSpec, Mode};
+pub use input_spec::{Fallback, InputSpec, Mode};
 pub use keys::{HashKeySource, KeySource};
 pub use output_spec::OutputSpec;
 pub use payload::{Compression, PayloadForm};
