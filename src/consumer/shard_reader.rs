@@ -34,7 +34,7 @@ impl ReadState {
 }
 
 /// What follows from an answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     Continues,
     /// Another answer is needed first.
@@ -44,7 +44,7 @@ pub(super) enum Reading {
 }
 
 /// What a read told beside its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
     /// Records may have aged out unread.
     Gap,
