@@ -34,6 +34,7 @@ mod lease_scan;
 mod lease_taker;
 mod limits;
 mod lineage;
+pub mod mutants;
 mod progress;
 mod settings;
 mod shard_consumer;
