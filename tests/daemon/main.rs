@@ -22,6 +22,7 @@ mod lease_table;
 mod manifests;
 mod outputs;
 mod process;
+mod replicas;
 mod resharding;
 mod restart;
 mod shutdown;
