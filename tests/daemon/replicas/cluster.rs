@@ -57,6 +57,8 @@ pub(crate) struct Cluster {
     pub(crate) load: Load,
     client: aws_sdk_kinesis::Client,
     proxies: [Proxy; 2],
+    /// Nothing may be delivered twice.
+    is_clean: bool,
     begun: Instant,
     _aws: Aws,
     _folder: TempDir,
@@ -85,7 +87,8 @@ impl Cluster {
         app.change(|behaviour| behaviour.time = Duration::from_millis(5));
         let workers = (0..WORKERS).map(|number| Worker::new(folder.path(), number, app.address(number))).collect();
         let load = Load::start(client.clone(), STREAM, PACE);
-        Self { app, workers, load, client, proxies, begun: Instant::now(), _aws: aws, _folder: folder }
+        let is_clean = !setup.has_faults;
+        Self { app, workers, load, client, proxies, is_clean, begun: Instant::now(), _aws: aws, _folder: folder }
     }
 
     /// Starts all workers, and waits until records of all keys arrive.
@@ -152,7 +155,7 @@ impl Cluster {
     }
 
     /// Stops the load, waits until everything was accepted, stops the workers, and prints the facts.
-    pub(crate) async fn finish(mut self, name: &str) -> Facts {
+    pub(crate) async fn finish(mut self, name: &str) {
         let put = self.load.stop().await;
         until("everything to be accepted", async || {
             put.iter().all(|(key, count)| self.app.next(key) >= *count).then_some(())
@@ -164,8 +167,11 @@ impl Cluster {
         let facts = Facts::new(&put, &self.app.journal());
         let injected: usize = self.proxies.iter().map(Proxy::injected).sum();
         println!("{name}: {facts}; {injected} faults in {:.0} s", self.begun.elapsed().as_secs_f64());
-        assert_eq!((facts.lost, facts.out_of_order, facts.overlapping), (0, 0, 0), "{name}: {facts}");
-        facts
+        let remarks = facts.remarks.join("\n");
+        assert_eq!((facts.lost, facts.out_of_order, facts.overlapping), (0, 0, 0), "{name}: {facts}\n{remarks}");
+        if self.is_clean {
+            assert_eq!(facts.duplicates, 0, "{name}: {facts}\n{remarks}");
+        }
     }
 }
 
@@ -176,7 +182,7 @@ impl Drop for Cluster {
             for (number, worker) in self.workers.iter().enumerate() {
                 let log = worker.log();
                 let lines: Vec<&str> = log.lines().collect();
-                eprintln!("worker {number}:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+                eprintln!("worker {number}:\n{}", lines[lines.len().saturating_sub(200)..].join("\n"));
             }
         }
     }

@@ -43,7 +43,11 @@ pub(crate) struct Facts {
     pub(crate) duplicates: usize,
     /// Between two accepted calls.
     pub(crate) largest_gap: Duration,
+    /// Where the counts come from, with the calls in order; only the first of many.
+    pub(crate) remarks: Vec<String>,
 }
+
+const MAX_REMARKS: usize = 20;
 
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,10 +87,18 @@ impl Facts {
     }
 }
 
+impl Facts {
+    fn remark(&mut self, what: &str, index: usize, call: &Call) {
+        if self.remarks.len() < MAX_REMARKS {
+            self.remarks.push(format!("call {index} {what}: {call:?}"));
+        }
+    }
+}
+
 #[derive(Default)]
 struct Key {
     running: Vec<usize>,
-    /// How often each number was accepted.
+    /// The last accepted call of each number.
     accepted: BTreeMap<usize, usize>,
     /// The first number that was never accepted.
     next: usize,
@@ -114,9 +126,11 @@ impl<'a> Review<'a> {
         let went_back = call.epoch.and_then(|epoch| key.last.get(&(call.shard.clone(), epoch)));
         if overlaps && !is_stale {
             self.facts.overlapping += 1;
+            self.facts.remark("overlaps", self.calls.len(), call);
         }
         if call.number > key.next || went_back.is_some_and(|last| call.number < *last) {
             self.facts.out_of_order += 1;
+            self.facts.remark("is out of order", self.calls.len(), call);
         }
         key.running.push(self.calls.len());
         self.calls.push(call);
@@ -129,10 +143,10 @@ impl<'a> Review<'a> {
         if !accepted {
             return;
         }
-        let count = key.accepted.entry(call.number).or_default();
-        *count += 1;
-        if *count > 1 {
+        if let Some(earlier) = key.accepted.insert(call.number, index) {
             self.facts.duplicates += 1;
+            let what = format!("repeats call {earlier} of worker {}", self.calls[earlier].worker);
+            self.facts.remark(&what, index, call);
         }
         while key.accepted.contains_key(&key.next) {
             key.next += 1;
