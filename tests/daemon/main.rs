@@ -23,6 +23,7 @@ mod lease_table;
 mod manifests;
 mod outputs;
 mod process;
+mod replicas;
 mod resharding;
 mod restart;
 mod shutdown;
