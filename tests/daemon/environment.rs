@@ -49,6 +49,14 @@ impl Environment {
         Self { aws, folder, kinesis, dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb) }
     }
 
+    pub(crate) fn kinesis_url(&self) -> String {
+        self.aws.kinesis_url()
+    }
+
+    pub(crate) fn dynamodb_url(&self) -> String {
+        self.aws.dynamodb_url()
+    }
+
     /// Creates a stream and waits until it is active.
     pub(crate) async fn stream(&self, name: &str, shards: i32) {
         self.kinesis.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
