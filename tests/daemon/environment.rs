@@ -118,9 +118,9 @@ impl Environment {
 
     /// Writes a Kinesis component with these fields and those of the connection.
     pub(crate) fn kinesis_component(&self, name: &str, fields: &[(&str, &str)]) {
-        let leases = self.aws.dynamodb_url();
+        let leases = self.dynamodb_url();
         let fields = [&[("leaseEndpoint", leases.as_str())], fields].concat();
-        self.component(name, "bindings.aws.kinesis", &self.aws.kinesis_url(), &fields);
+        self.component(name, "bindings.aws.kinesis", &self.kinesis_url(), &fields);
     }
 
     /// Writes a DynamoDB component with these fields and those of the connection.

@@ -19,6 +19,7 @@ mod faulty_backend;
 mod kill;
 mod kinesis_outputs;
 mod lease_table;
+mod leases;
 mod manifests;
 mod outputs;
 mod process;

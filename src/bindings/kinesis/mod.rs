@@ -25,3 +25,4 @@ pub use output_spec::OutputSpec;
 pub use payload::{Compression, PayloadForm};
 pub use pointer::{InvalidPointer, Pointer};
 pub use spec::{InputSpec, Mode, Spec};
+pub use timestamp::parse_timestamp;
