@@ -4,6 +4,18 @@ use super::leases::{SeekTarget, seek_target};
 use clap::{ArgAction, Args, Subcommand};
 use std::path::PathBuf;
 
+pub(super) const LEASES_EXAMPLES: &str = "\
+Examples:
+  bindd leases list --resources-path ./components --app-id shop
+  bindd leases seek --all --to 2026-11-27T08:00:00Z --table shop-orders --dry-run
+  bindd leases seek shardId-000000000000 --to trim_horizon --table shop-orders
+  bindd leases release shardId-000000000000 --table shop-orders
+  bindd leases export --table shop-orders --file leases.jsonl
+  bindd leases import --table shop-orders-2 --file leases.jsonl --dry-run
+
+Exits with 0 if all was done, 1 if something failed or was refused, 2 for wrong usage. If one shard is refused, none is
+changed.";
+
 #[derive(Debug, Args)]
 pub(super) struct LeasesFlags {
     #[command(subcommand)]

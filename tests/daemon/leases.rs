@@ -24,7 +24,7 @@ impl Environment {
         let folder = self.settings(None).resources_paths[0].display().to_string();
         let args = format!("bindd leases {line} --resources-path {folder}").replace('@', &folder);
         let command = settings::parse(args.split_whitespace().map(OsString::from)).unwrap();
-        execute(command, &Stop::new()).await
+        Box::pin(execute(command, &Stop::new())).await
     }
 
     /// As [`Self::leases`], which must succeed.

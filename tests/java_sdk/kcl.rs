@@ -6,8 +6,12 @@ use crate::environment::Environment;
 use crate::fakes::RecordingApp;
 use crate::kcl_worker::{Kcl, KclWorker, LEASE_MILLIS, STREAM, TABLE};
 use aws_sdk_dynamodb::types::AttributeValue;
+use bindd::domain::Stop;
+use bindd::program::execute;
+use bindd::settings;
 use bindd::testing::until;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 
 type Row = HashMap<String, AttributeValue>;
 
@@ -192,4 +196,41 @@ async fn shares(env: &Environment, worker: &str, count: usize) -> bool {
     let owners = owners(env).await;
     let own = owners.iter().filter(|owner| *owner == worker).count();
     own >= count && own < owners.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_of_the_kcl_follows_a_seek_and_a_release() {
+    let (kcl, env) = (Kcl::build().await, environment().await);
+    let mut producer = Producer::new(&env);
+    let app = RecordingApp::start().await;
+    let sidecar = env.sidecar(Some(&app)).await;
+    let first = producer.put("first", 32).await;
+    app.until_accepted(&first).await;
+    sidecar.stop().await;
+
+    let worker = kcl.start(&env, "kcl-1");
+    let second = producer.put("second", 32).await;
+    worker.until_processed(&second).await;
+    until_all_checkpointed(&env, &producer.last).await;
+    leases(&env, "seek --all --to trim_horizon").await;
+    worker.until_processed(&first).await;
+    until("the second records to come again", async || {
+        let records = worker.records();
+        second.iter().all(|text| records.iter().filter(|record| *record == text).count() >= 2).then_some(())
+    })
+    .await;
+    leases(&env, "release --all").await;
+    let third = producer.put("third", 32).await;
+    worker.until_processed(&third).await;
+    let records = worker.stop().await;
+    producer.assert_nothing_lost(&[records]);
+}
+
+/// Runs `bindd leases` for the component of the environment.
+async fn leases(env: &Environment, line: &str) {
+    let folder = env.settings(None).resources_paths[0].display().to_string();
+    let args = format!("bindd leases {line} --resources-path {folder}");
+    let command = settings::parse(args.split_whitespace().map(OsString::from)).unwrap();
+    let report = Box::pin(execute(command, &Stop::new())).await;
+    assert!(report.code == 0 && report.output.contains("4 changed"), "{report:?}");
 }

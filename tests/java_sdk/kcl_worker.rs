@@ -2,12 +2,12 @@
 
 use crate::environment::Environment;
 use crate::maven::build;
+use bindd::tasks::Supervisor;
 use bindd::testing::{until, within};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::task::JoinHandle;
 
 /// Also the `failoverTimeMillis` of the library. Long enough for two JVMs and a test on two cores.
 pub(crate) const LEASE_MILLIS: u64 = 4_000;
@@ -32,21 +32,18 @@ impl Kcl {
         let input = process.stdin.take();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::new(Mutex::new(Vec::new()));
-        let readers = [
-            read(process.stdout.take().unwrap(), Arc::clone(&lines)),
-            read(process.stderr.take().unwrap(), Arc::clone(&log)),
-        ];
+        let mut readers = Supervisor::new();
+        readers.spawn("output", read(process.stdout.take().unwrap(), Arc::clone(&lines)));
+        readers.spawn("log", read(process.stderr.take().unwrap(), Arc::clone(&log)));
         KclWorker { process, input, lines, log, readers }
     }
 }
 
-fn read(pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static, into: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(pipe).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            into.lock().unwrap().push(line);
-        }
-    })
+async fn read(pipe: impl tokio::io::AsyncRead + Unpin, into: Arc<Mutex<Vec<String>>>) {
+    let mut lines = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        into.lock().unwrap().push(line);
+    }
 }
 
 /// Dropping it kills the process.
@@ -55,7 +52,7 @@ pub(crate) struct KclWorker {
     input: Option<ChildStdin>,
     lines: Arc<Mutex<Vec<String>>>,
     log: Arc<Mutex<Vec<String>>>,
-    readers: [JoinHandle<()>; 2],
+    readers: Supervisor<()>,
 }
 
 impl KclWorker {
@@ -107,10 +104,8 @@ impl KclWorker {
     }
 
     async fn end(self) -> Vec<String> {
-        let Self { lines, readers, .. } = self;
-        for reader in readers {
-            within("the output of the KCL to end", reader).await.unwrap();
-        }
+        let Self { lines, mut readers, .. } = self;
+        within("the output of the KCL to end", async { while readers.next().await.is_some() {} }).await;
         let lines = lines.lock().unwrap();
         lines.iter().filter_map(|line| line.strip_prefix("record ")).map(str::to_owned).collect()
     }

@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn a_take_writes_which_stream_the_lease_belongs_to() {
         let seen = Lease {
-            start_at: Some(crate::domain::Timestamp::from_millis(7)),
+            start_at: Some(Timestamp::from_millis(7)),
             stream: Some("orders".into()),
-            stream_created: Some(crate::domain::Timestamp::from_millis(5)),
+            stream_created: Some(Timestamp::from_millis(5)),
             ..lease(None)
         };
         let (update, condition) = rendered(&take(&seen, &WorkerId::new("w4")));

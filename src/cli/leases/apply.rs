@@ -47,7 +47,7 @@ async fn one(target: &Target, mut change: Change) -> Result<String, String> {
                 return Err(format!("the lease of {shard} was deleted meanwhile; list the leases again"));
             }
             Edited::Changed(Some(row)) => match decide(&change, &row) {
-                Decision::Change(again) => change = again,
+                Decision::Change(again) => change = *again,
                 Decision::Keep(line) => return Ok(line),
                 Decision::Refuse(refusal) => return Err(refusal.to_string()),
             },

@@ -60,7 +60,7 @@ impl fmt::Display for Refusal {
 /// What is to be done with one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    Change(Change),
+    Change(Box<Change>),
     Keep(String),
     Refuse(Refusal),
 }
@@ -121,7 +121,7 @@ pub(super) fn import(imported: &[ImportedLease], rows: &[Lease], request: &Impor
     collect(imported.iter().map(|imported| {
         let NewLease { checkpoint, start_at, .. } = imported.lease.clone();
         match existing.get(&imported.lease.shard) {
-            None => Decision::Change(Change::Create(imported.clone())),
+            None => Decision::Change(Box::new(Change::Create(imported.clone()))),
             Some(row) => {
                 let rule = MoveRule::Import { move_back: request.move_back };
                 decide(&Change::Move { seen: (*row).clone(), to: Position { checkpoint, start_at }, rule }, row)
@@ -140,14 +140,14 @@ pub(super) fn decide(change: &Change, row: &Lease) -> Decision {
         Change::Release { .. } if row.owner.is_none() && row.handoff_from.is_none() => {
             Decision::Keep(format!("{}: has no owner", row.shard))
         }
-        Change::Release { .. } => Decision::Change(Change::Release { seen: row.clone() }),
+        Change::Release { .. } => Decision::Change(Box::new(Change::Release { seen: row.clone() })),
         Change::Move { to, rule, .. } => decide_move(to, *rule, row),
     }
 }
 
 fn decide_move(to: &Position, rule: MoveRule, row: &Lease) -> Decision {
     let shard = &row.shard;
-    let change = Change::Move { seen: row.clone(), to: to.clone(), rule };
+    let change = Box::new(Change::Move { seen: row.clone(), to: to.clone(), rule });
     match rule {
         MoveRule::Seek { include_ended: false, is_named: true } if row.checkpoint.is_ended() => {
             Decision::Refuse(Refusal(format!(
@@ -179,7 +179,7 @@ fn collect(decisions: impl Iterator<Item = Decision>) -> Result<Plan, Vec<Refusa
     let (mut plan, mut refusals) = (Plan::default(), Vec::new());
     for decision in decisions {
         match decision {
-            Decision::Change(change) => plan.changes.push(change),
+            Decision::Change(change) => plan.changes.push(*change),
             Decision::Keep(line) => plan.kept.push(line),
             Decision::Refuse(refusal) => refusals.push(refusal),
         }

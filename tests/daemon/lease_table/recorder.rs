@@ -13,14 +13,17 @@ pub(super) struct Request {
     pub body: Value,
 }
 
+/// The bytes that were sent on one connection.
+pub(super) type Sent = Arc<Mutex<Vec<u8>>>;
+
 /// The bytes that were sent on each connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Recorder(Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>);
+pub(super) struct Recorder(Arc<Mutex<Vec<Sent>>>);
 
 impl Recorder {
     /// Where a new connection writes what it carries.
-    pub(super) fn connection(&self) -> Arc<Mutex<Vec<u8>>> {
-        let bytes = Arc::default();
+    pub(super) fn connection(&self) -> Sent {
+        let bytes = Sent::default();
         self.0.lock().unwrap().push(Arc::clone(&bytes));
         bytes
     }

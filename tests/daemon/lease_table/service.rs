@@ -1,6 +1,6 @@
 //! A DynamoDB for one test, with a separate client that reads the rows directly.
 
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Sent};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
@@ -14,8 +14,8 @@ use bindd::domain::{
 };
 use bindd::tasks::Supervisor;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -142,7 +142,7 @@ async fn carry(wire: TcpListener, service: SocketAddr, lose: Arc<AtomicBool>, se
 }
 
 /// Carries bytes both ways until a side closes or a reply is lost.
-async fn carry_one(app: TcpStream, service: TcpStream, lose: Arc<AtomicBool>, sent: Arc<Mutex<Vec<u8>>>) {
+async fn carry_one(app: TcpStream, service: TcpStream, lose: Arc<AtomicBool>, sent: Sent) {
     let (mut from_app, mut to_app) = app.into_split();
     let (mut from_service, mut to_service) = service.into_split();
     let replies = async {
