@@ -20,13 +20,18 @@
 //! - The lease of a child shard is created only after all its parents have ended.
 //! - The worker joins all tasks that it started.
 
+mod budget;
 mod coordinator;
 mod delivery;
 mod error;
+mod fence;
 mod identity;
-mod lag;
+mod keeper;
+mod keeper_task;
+mod keeper_thread;
 mod lease_scan;
 mod lease_taker;
+mod limits;
 mod lineage;
 mod progress;
 mod settings;
@@ -34,13 +39,21 @@ mod shard_consumer;
 mod shard_driver;
 mod shard_end;
 mod shard_events;
+mod shard_reader;
 mod shard_sync;
+mod status;
 mod stream_state;
 mod timers;
 mod worker;
 
 pub use error::ConsumerError;
-pub use settings::{ConsumerSettings, DeliverySettings, OnPoison, Order, Ports};
+pub use keeper_task::Keepers;
+pub use keeper_thread::KeeperThread;
+pub use limits::SharedLimits;
+pub use settings::{
+    ConsumerSettings, DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order, Partial, Ports, WallClock,
+};
+pub use status::{InputStatus, ShardState, ShardStatus};
 pub use stream_state::StreamState;
 pub use worker::Worker;
 

@@ -1,77 +1,36 @@
-//! Progress of one shard: how far it was read, and the highest position up to which everything was accepted.
+//! How far one shard was read, and the highest position up to which everything was accepted. Pure.
 
-use super::shard_events::LeaseCall;
-use crate::domain::{Checkpoint, RecordPosition, ShardId, StartingPosition};
+use crate::domain::RecordPosition;
 use std::collections::VecDeque;
-use std::time::Duration;
 
-/// State of reading one shard.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ReadState {
-    /// To be opened after a pause.
-    Closed { after: Duration },
-    /// A call is in flight.
-    Busy,
-    /// The next records may be fetched after a pause.
-    Open { after: Duration },
-    /// The end was signalled without child shards, and the shards are being listed.
-    ConfirmingEnd,
-    /// The position was rejected as invalid. A replaced stream gives the same error, so the stream is being checked.
-    PositionRejected,
-    /// The shard was read to its end. `children_stored`: the lease table has its child shards.
-    Finished { children: Vec<ShardId>, children_stored: bool },
-}
-
-impl ReadState {
-    pub(super) const OPEN: Self = Self::Open { after: Duration::ZERO };
-    /// The shard is gone, or its end is stored already.
-    pub(super) const NOTHING_LEFT: Self = Self::Finished { children: Vec::new(), children_stored: true };
-
-    pub(super) fn initial(stored: &Checkpoint) -> Self {
-        if stored.is_ended() { Self::NOTHING_LEFT } else { Self::Closed { after: Duration::ZERO } }
-    }
-
-    pub(super) const fn set_children_stored(&mut self) {
-        if let Self::Finished { children_stored, .. } = self {
-            *children_stored = true;
-        }
-    }
-
-    /// The next step at the end of a shard, once all its records were accepted: store the children, checkpoint the end,
-    /// release the lease.
-    pub(super) fn next_end_step(&self, all_accepted: bool, stored: &Checkpoint) -> Option<LeaseCall> {
-        let Self::Finished { children, children_stored } = self else { return None };
-        if !all_accepted {
-            return None;
-        }
-        Some(match (stored.is_ended(), *children_stored || children.is_empty()) {
-            (true, _) => LeaseCall::Release,
-            (false, false) => LeaseCall::StoreChildren(children.clone()),
-            (false, true) => LeaseCall::Checkpoint(Checkpoint::Ended),
-        })
-    }
-}
-
-/// The positions that were handed to delivery, in order, and which of them were accepted.
+/// The records between the first that is not accepted and the last that was fetched, in order.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    delivering: VecDeque<(RecordPosition, bool)>,
+    /// Each with whether it was accepted.
+    window: VecDeque<(RecordPosition, bool)>,
+    /// The index of the first record in the window.
+    first_index: u64,
     reached: Option<RecordPosition>,
+    fetched: Option<RecordPosition>,
 }
 
 impl Progress {
-    /// Adds a position that is handed to delivery. Positions must be added in order.
-    pub(super) fn push(&mut self, position: RecordPosition) {
-        self.delivering.push_back((position, false));
+    /// Adds a record that was fetched, and returns its index. Records must be added in order.
+    pub(super) fn push(&mut self, position: RecordPosition) -> u64 {
+        self.fetched = Some(position.clone());
+        self.window.push_back((position, false));
+        self.first_index + self.window.len() as u64 - 1
     }
 
-    /// Marks a position as accepted. Positions may be accepted in any order.
-    pub(super) fn accept(&mut self, position: &RecordPosition) {
-        if let Ok(index) = self.delivering.binary_search_by(|(delivering, _)| delivering.cmp(position)) {
-            self.delivering[index].1 = true;
+    /// Marks a record as accepted. Records may be accepted in any order.
+    pub(super) fn accept(&mut self, index: u64) {
+        let offset = index.checked_sub(self.first_index).and_then(|offset| usize::try_from(offset).ok());
+        if let Some((_, accepted)) = offset.and_then(|offset| self.window.get_mut(offset)) {
+            *accepted = true;
         }
-        while self.delivering.front().is_some_and(|(_, accepted)| *accepted) {
-            self.reached = self.delivering.pop_front().map(|(position, _)| position);
+        while let Some((position, _)) = self.window.pop_front_if(|(_, accepted)| *accepted) {
+            self.first_index += 1;
+            self.reached = Some(position);
         }
     }
 
@@ -80,15 +39,24 @@ impl Progress {
         self.reached.as_ref()
     }
 
-    pub(super) fn all_accepted(&self) -> bool {
-        self.delivering.is_empty()
+    /// The last record that was fetched.
+    pub(super) const fn fetched(&self) -> Option<&RecordPosition> {
+        self.fetched.as_ref()
     }
-}
 
-/// At the record and not after it: it may be an aggregate that was accepted in part. Finding it also proves that no record
-/// has aged out since.
-pub(super) fn resume_at(position: &RecordPosition) -> StartingPosition {
-    StartingPosition::At(position.sequence.clone())
+    /// Records from the first that is not accepted to the last that was fetched.
+    pub(super) fn window(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Forgets positions after the shard is read from another one. All records must be accepted.
+    pub(super) fn restart(&mut self) {
+        (self.reached, self.fetched) = (None, None);
+    }
+
+    pub(super) fn all_accepted(&self) -> bool {
+        self.window.is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -107,11 +75,13 @@ mod tests {
             count in 0_usize..=20,
         ) {
             let mut progress = Progress::default();
-            (1..=20).for_each(|number| progress.push(position(number)));
-            order[..count].iter().for_each(|number| progress.accept(&position(*number)));
+            let indexes: Vec<u64> = (1..=20).map(|number| progress.push(position(number))).collect();
+            order[..count].iter().for_each(|number| progress.accept(indexes[number - 1]));
             let expected = (1..=20).take_while(|number| order[..count].contains(number)).last();
             prop_assert_eq!(progress.reached().cloned(), expected.map(position));
             prop_assert_eq!(progress.all_accepted(), count == 20);
+            prop_assert_eq!(progress.window(), 20 - expected.unwrap_or(0));
+            prop_assert_eq!(progress.fetched(), Some(&position(20)));
         }
     }
 }

@@ -1,19 +1,25 @@
 //! Settings and ports of a worker.
 
+use super::keeper_task::Keepers;
+use super::limits::SharedLimits;
+use super::status::InputStatus;
 use super::stream_state::StreamState;
 use crate::domain::{
     ComponentName, DeadLetterStore, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardId, StreamDirectory,
-    WorkerId,
+    Timestamp, WorkerId,
 };
 use crate::resilience::Backoff;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 #[derive(Debug, Clone)]
 pub struct Ports {
     pub directory: Arc<dyn StreamDirectory>,
     pub retrieval: Arc<dyn Retrieval>,
     pub leases: Arc<dyn LeaseStore>,
+    /// Renew the leases that are held.
+    pub keepers: Keepers,
     /// Delivers events to the app.
     pub handler: Arc<dyn EventHandler>,
     /// Where records that are given up are kept.
@@ -32,6 +38,16 @@ pub enum Order {
     None,
 }
 
+/// What follows when the app reports that it accepted only a part of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Partial {
+    /// The first record that it reports, and all after it in the batch, are sent again (Lambda's rule).
+    #[default]
+    Lowest,
+    /// Only the records that it reports are sent again.
+    Exact,
+}
+
 /// What happens to a record that is given up while there is no [`DeadLetterStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnPoison {
@@ -42,6 +58,25 @@ pub enum OnPoison {
     HaltShard,
     /// It is dropped, logged and counted.
     Drop,
+}
+
+/// What follows when records may have aged out unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    #[default]
+    Continue,
+    /// The shard is not read until an operator acts.
+    Halt,
+}
+
+/// What follows when Kinesis rejects a stored position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInvalidCheckpoint {
+    #[default]
+    TrimHorizon,
+    /// The shard is not read until an operator acts.
+    Halt,
+    Latest,
 }
 
 /// How records are delivered.
@@ -74,6 +109,7 @@ pub struct DeliverySettings {
     /// A record that the app refuses with one of these statuses is given up.
     pub permanent_statuses: Vec<u16>,
     pub on_poison: OnPoison,
+    pub partial: Partial,
 }
 
 impl Default for DeliverySettings {
@@ -93,6 +129,7 @@ impl Default for DeliverySettings {
             max_record_age: None,
             permanent_statuses: Vec::new(),
             on_poison: OnPoison::HaltKey,
+            partial: Partial::Lowest,
         }
     }
 }
@@ -121,6 +158,13 @@ pub struct ConsumerSettings {
     /// Pauses between the deliveries of one record, and between attempts to read a shard.
     pub retry: Backoff,
     pub delivery: DeliverySettings,
+    pub on_gap: OnGap,
+    pub on_invalid_checkpoint: OnInvalidCheckpoint,
+    pub clock: WallClock,
+    /// Shown to operators.
+    pub status: InputStatus,
+    /// Shared with the other inputs of the process.
+    pub limits: SharedLimits,
     /// Seed of every random choice.
     pub seed: u64,
 }
@@ -143,6 +187,11 @@ impl ConsumerSettings {
             handoff_limit: Duration::from_secs(20),
             retry: Backoff::millis(100, 30_000),
             delivery: DeliverySettings::default(),
+            on_gap: OnGap::default(),
+            on_invalid_checkpoint: OnInvalidCheckpoint::default(),
+            clock: WallClock::system(),
+            status: InputStatus::default(),
+            limits: SharedLimits::default(),
             seed,
         }
     }
@@ -150,6 +199,36 @@ impl ConsumerSettings {
     /// Differs from shard to shard, so that their random pauses differ too.
     pub(super) fn seed_for(&self, shard: &ShardId) -> u64 {
         self.seed ^ fnv1a(shard.as_str())
+    }
+}
+
+/// The time of day. Tests set their own, so that it agrees with their stream.
+#[derive(Clone)]
+pub struct WallClock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl WallClock {
+    #[must_use]
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    #[must_use]
+    pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "records have a time of arrival by the wall clock")]
+        Self::new(|| {
+            let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        })
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WallClock")
     }
 }
 

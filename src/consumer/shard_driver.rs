@@ -1,29 +1,33 @@
 //! Driver of one shard consumer: waits for events, performs effects.
 //!
-//! At most one call of each kind (fetch, delivery, lease) is in flight. The grant moves into the lease call and comes back
-//! with its result, so a renewal and a checkpoint cannot race, and a slow app never delays a renewal.
+//! At most one read is in flight. The lease has its own task, so a slow app or a slow read never delays a renewal.
 
-use super::delivery::{Delivery, Destination};
+use super::budget::MemoryBudget;
+use super::delivery::{Bounds, Delivery, Destination};
 use super::identity::IdentityCheck;
-use super::lag::InputLag;
+use super::keeper::KeeperSettings;
+use super::keeper_task::KeeperHandle;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_end::ListedShard;
-use super::shard_events::{Effect, EndReason, Event, LeaseCall, LeaseCallResult};
-use crate::domain::{LeaseGrant, LeaseStore, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
+use super::shard_events::{Effect, EndReason, Event};
+use super::status::DeliveryCounts;
+use crate::domain::{LeaseGrant, Record, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
+use crate::telemetry::InputMetrics;
 use futures_util::future::{BoxFuture, OptionFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
 
-/// A call in flight, if there is one.
-type Call<T> = Option<BoxFuture<'static, T>>;
 type Source = Box<dyn RecordSource>;
 
 /// The largest answer of GetRecords.
 const MAX_FETCH: usize = 10 << 20;
 /// For the first opening of a shard: how long ago the stream may have been identified.
 const MAX_IDENTITY_AGE: Duration = Duration::from_secs(2);
+/// A source that is not read for so long closes what it keeps open.
+const SUSPEND_AFTER: Duration = Duration::from_secs(20);
 
 /// What the shard consumers of a worker share.
 #[derive(Debug, Clone)]
@@ -31,7 +35,9 @@ pub(super) struct WorkerContext {
     pub(super) settings: Arc<ConsumerSettings>,
     pub(super) ports: Ports,
     pub(super) identity: Arc<IdentityCheck>,
-    pub(super) lag: InputLag,
+    pub(super) metrics: InputMetrics,
+    /// Requests to the app that the shards of this input may have in flight.
+    pub(super) input_slots: Arc<Semaphore>,
 }
 
 /// Checks that the stream is still the one that the lease was created for.
@@ -39,6 +45,15 @@ pub(super) struct WorkerContext {
 struct StreamCheck {
     identity: Arc<IdentityCheck>,
     stream_created: Option<Timestamp>,
+}
+
+/// The end of a call that reads.
+struct ReadDone {
+    /// To continue with; `None` if it must be opened again.
+    source: Option<Source>,
+    event: Event,
+    /// The memory that was reserved for the records of `event`.
+    reserved: Option<OwnedSemaphorePermit>,
 }
 
 struct ShardDriver {
@@ -49,39 +64,22 @@ struct ShardDriver {
     stop: Stop,
     stop_seen: bool,
     source: Option<Source>,
-    fetch: Call<(Option<Source>, Event)>,
+    /// Since when the source is not read.
+    unread_since: Option<Instant>,
+    /// A fetch that waits for memory, with its pause.
+    wanted: Option<Duration>,
+    read: Option<BoxFuture<'static, ReadDone>>,
+    reserved: Option<OwnedSemaphorePermit>,
+    memory: Arc<MemoryBudget>,
     delivery: Delivery,
-    grant: Option<LeaseGrant>,
-    lease: Call<(Option<LeaseGrant>, Event)>,
+    keeper: KeeperHandle,
 }
 
 /// Consumes a shard until its lease is released or lost. `begun`: when the take of the lease was sent. Dropping the future
 /// leaves the lease to expire.
 pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerContext, stop: Stop) -> EndReason {
-    let WorkerContext { settings, ports, identity, lag } = worker;
-    let mut consumer = ShardConsumer::new(grant.lease(), &settings, lag.clone(), begun);
-    let shard = grant.shard().clone();
-    let to = Destination {
-        handler: Arc::clone(&ports.handler),
-        binding: settings.binding.clone(),
-        stream: grant.lease().stream.clone().unwrap_or_else(|| "".into()),
-        shard: shard.clone(),
-        epoch: grant.lease().counter,
-    };
-    let delivery = Delivery::new(to, lag, settings.retry.waits(settings.seed_for(&shard)), consumer.fence());
-    let mut driver = ShardDriver {
-        ports,
-        stream_check: StreamCheck { identity, stream_created: grant.lease().stream_created },
-        was_opened: false,
-        shard,
-        stop,
-        stop_seen: false,
-        source: None,
-        fetch: None,
-        delivery,
-        grant: Some(grant),
-        lease: None,
-    };
+    let mut consumer = ShardConsumer::new(grant.lease(), &worker.settings, worker.metrics.clone());
+    let mut driver = ShardDriver::new(grant, begun, worker, stop);
     let mut event = Event::Woke;
     loop {
         for effect in consumer.apply(event, Instant::now()) {
@@ -89,34 +87,101 @@ pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerCon
                 return reason;
             }
         }
+        // What was reserved for records that were skipped is returned.
+        driver.reserved = None;
+        driver.fetch_if_possible();
+        driver.delivery.set_flush(consumer.is_window_closed() || driver.wanted.is_some());
+        consumer.status().set_delivery(driver.counts(consumer.window()));
         event = driver.select(consumer.wake_at()).await;
     }
 }
 
 impl ShardDriver {
-    async fn select(&mut self, wake_at: Instant) -> Event {
-        // After the process was suspended, calls may be ready before the timer fires. The fence must be checked first.
-        if Instant::now() >= wake_at {
-            return Event::Woke;
+    fn new(grant: LeaseGrant, begun: Instant, worker: WorkerContext, stop: Stop) -> Self {
+        let WorkerContext { settings, ports, identity, metrics, input_slots } = worker;
+        let shard = grant.shard().clone();
+        let stream_check = StreamCheck { identity, stream_created: grant.lease().stream_created };
+        let keeper = ports.keepers.start(grant, begun, &KeeperSettings::new(&settings, &shard));
+        let to = Destination {
+            handler: Arc::clone(&ports.handler),
+            dead_letters: ports.dead_letters.clone(),
+            binding: settings.binding.clone(),
+            stream: keeper.lease().stream.clone().unwrap_or_else(|| settings.binding.as_str().into()),
+            shard: shard.clone(),
+            epoch: keeper.epoch(),
+        };
+        let memory = Arc::clone(&settings.limits.memory);
+        let delivery = settings.delivery.clone();
+        let bounds = Bounds {
+            budget: super::budget::ShardBudget::new(Arc::clone(&memory), delivery.max_buffered_bytes),
+            settings: Arc::new(delivery),
+            clock: settings.clock.clone(),
+            gate: Arc::clone(&settings.limits.gate),
+            input_slots,
+            fence: keeper.fence_reader(),
+            seed: settings.seed_for(&shard),
+        };
+        Self {
+            stream_check,
+            was_opened: false,
+            shard,
+            stop,
+            stop_seen: false,
+            source: None,
+            unread_since: None,
+            wanted: None,
+            read: None,
+            reserved: None,
+            memory,
+            delivery: Delivery::new(to, bounds, metrics),
+            keeper,
+            ports,
         }
-        // Biased: stop and fence come before results, so that no new call begins after them.
-        tokio::select! {
-            biased;
-            () = self.stop.forced() => Event::Forced,
-            () = self.stop.finishing(), if !self.stop_seen => {
-                self.stop_seen = true;
-                Event::StopRequested
+    }
+
+    async fn select(&mut self, wake_at: Option<Instant>) -> Event {
+        loop {
+            // After the process was suspended, calls may be ready before the timer fires.
+            if wake_at.is_some_and(|at| Instant::now() >= at) {
+                return Event::Woke;
             }
-            () = tokio::time::sleep_until(wake_at) => Event::Woke,
-            Some((grant, event)) = OptionFuture::from(self.lease.as_mut()) => {
-                (self.grant, self.lease) = (grant, None);
-                event
+            let suspend_at = self.unread_since.map(|since| since + SUSPEND_AFTER);
+            // Biased: stop and lease come before results, so that no new call begins after them.
+            tokio::select! {
+                biased;
+                () = self.stop.forced() => return Event::Forced,
+                () = self.stop.finishing(), if !self.stop_seen => {
+                    self.stop_seen = true;
+                    return Event::StopRequested;
+                }
+                Some(()) = OptionFuture::from(wake_at.map(sleep_until)) => return Event::Woke,
+                event = self.keeper.next() => return Event::Keeper(event),
+                delivered = self.delivery.next() => return Event::Delivered(delivered),
+                Some(done) = OptionFuture::from(self.read.as_mut()) => {
+                    self.read = None;
+                    self.unread_since = done.source.is_some().then(Instant::now);
+                    (self.source, self.reserved) = (done.source, done.reserved);
+                    return done.event;
+                }
+                Some(()) = OptionFuture::from(suspend_at.map(sleep_until)) => self.suspend(),
             }
-            event = self.delivery.next() => event,
-            Some((source, event)) = OptionFuture::from(self.fetch.as_mut()) => {
-                (self.source, self.fetch) = (source, None);
-                event
-            }
+        }
+    }
+
+    fn suspend(&mut self) {
+        self.unread_since = None;
+        if let Some(source) = &mut self.source {
+            tracing::info!(shard = %self.shard, "reading paused: the app has not accepted what was fetched");
+            source.suspend();
+        }
+    }
+
+    fn counts(&mut self, buffered_records: usize) -> DeliveryCounts {
+        DeliveryCounts {
+            parked: self.delivery.parked(),
+            in_flight: self.delivery.in_flight(),
+            buffered_records,
+            buffered_bytes: self.delivery.budget().held(),
         }
     }
 
@@ -129,44 +194,54 @@ impl ShardDriver {
                 let max_age = if self.was_opened { Duration::ZERO } else { MAX_IDENTITY_AGE };
                 self.was_opened = true;
                 let (ports, stream_check, shard) = (self.ports.clone(), self.stream_check.clone(), self.shard.clone());
-                self.fetch = Some(Box::pin(async move {
+                self.set_read(async move {
                     pause(after).await;
                     match stream_check.failure(max_age).await {
                         None => open(ports, shard, position).await,
-                        Some(event) => (None, event),
+                        Some(event) => ReadDone { source: None, event, reserved: None },
                     }
-                }));
+                });
             }
-            Effect::Fetch { after } => {
-                self.fetch =
-                    self.source.take().map(|source| -> BoxFuture<'static, _> { Box::pin(fetch(source, after)) });
-            }
+            Effect::Fetch { after } => self.wanted = Some(after),
             Effect::ListShards => {
                 // The call keeps the source, because reading may continue after it.
-                self.fetch = Some(Box::pin(list(
-                    self.ports.clone(),
-                    self.stream_check.clone(),
-                    self.shard.clone(),
-                    self.source.take(),
-                )));
+                let source = self.source.take();
+                self.set_read(list(self.ports.clone(), self.stream_check.clone(), self.shard.clone(), source));
             }
             Effect::StopReading => {
-                self.fetch = None;
-                self.source = None;
+                (self.read, self.source, self.wanted, self.unread_since) = (None, None, None, None);
             }
-            Effect::Deliver(records) => self.delivery.push(records),
-            Effect::SetFence(fence) => self.delivery.set_fence(fence),
+            Effect::Deliver { first_index, records, lag } => {
+                let bytes = records.iter().map(Record::size).sum();
+                let reserved = self.reserved.take();
+                self.delivery.budget().keep(reserved, bytes);
+                self.delivery.push(first_index, records, lag);
+            }
             Effect::DrainDelivery => self.delivery.drain(),
             Effect::AbortDelivery => self.delivery.abort(),
-            Effect::Lease(call) => {
-                let store = Arc::clone(&self.ports.leases);
-                // The grant is here whenever no lease call is in flight. Without it, the consumer would end at its fence.
-                self.lease =
-                    self.grant.take().map(|grant| -> BoxFuture<'static, _> { Box::pin(write(store, grant, call)) });
-            }
+            Effect::Progress(checkpoint) => self.keeper.progress(checkpoint),
+            Effect::Finish(children) => self.keeper.finish(children),
+            Effect::Release(until) => self.keeper.release(until),
             Effect::End(reason) => return Some(reason),
         }
         None
+    }
+
+    fn set_read(&mut self, call: impl Future<Output = ReadDone> + Send + 'static) {
+        self.unread_since = None;
+        self.read = Some(Box::pin(call));
+    }
+
+    /// Begins the fetch that waits for memory, once the shard may hold more.
+    fn fetch_if_possible(&mut self) {
+        let bytes = self.delivery.budget().allowance().min(MAX_FETCH);
+        if bytes == 0 || self.wanted.is_none() {
+            return;
+        }
+        if let (Some(after), Some(source)) = (self.wanted.take(), self.source.take()) {
+            let memory = Arc::clone(&self.memory);
+            self.set_read(async move { fetch(source, after, &memory, bytes).await });
+        }
     }
 }
 
@@ -182,17 +257,25 @@ impl StreamCheck {
     }
 }
 
-async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> (Option<Source>, Event) {
+async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> ReadDone {
     match ports.retrieval.open(&shard, &position).await {
-        Ok(source) => (Some(source), Event::Opened(Ok(()))),
-        Err(error) => (None, Event::Opened(Err(error))),
+        Ok(source) => ReadDone { source: Some(source), event: Event::Opened(Ok(())), reserved: None },
+        Err(error) => ReadDone { source: None, event: Event::Opened(Err(error)), reserved: None },
     }
 }
 
-async fn fetch(mut source: Source, after: Duration) -> (Option<Source>, Event) {
+async fn fetch(mut source: Source, after: Duration, memory: &MemoryBudget, bytes: usize) -> ReadDone {
     pause(after).await;
-    let result = source.next(MAX_FETCH).await;
-    (Some(source), Event::Fetched(result))
+    let mut reservation = std::pin::pin!(memory.reserve(bytes));
+    let reserved = match tokio::time::timeout(SUSPEND_AFTER, &mut reservation).await {
+        Ok(reserved) => reserved,
+        Err(_) => {
+            source.suspend();
+            reservation.await
+        }
+    };
+    let result = source.next(bytes).await;
+    ReadDone { source: Some(source), event: Event::Fetched(result), reserved }
 }
 
 async fn pause(time: Duration) {
@@ -201,17 +284,12 @@ async fn pause(time: Duration) {
     }
 }
 
-async fn list(
-    ports: Ports,
-    stream_check: StreamCheck,
-    shard: ShardId,
-    source: Option<Source>,
-) -> (Option<Source>, Event) {
+async fn list(ports: Ports, stream_check: StreamCheck, shard: ShardId, source: Option<Source>) -> ReadDone {
     let listing = ports.directory.list().await;
     match stream_check.failure(Duration::ZERO).await {
         None => {}
-        Some(event @ Event::Replaced(_)) => return (None, event),
-        Some(_) => return (source, Event::Listed(ListedShard::Unknown)),
+        Some(event @ Event::Replaced(_)) => return ReadDone { source: None, event, reserved: None },
+        Some(_) => return ReadDone { source, event: Event::Listed(ListedShard::Unknown), reserved: None },
     }
     let found = match listing {
         Ok(listing) => match listing.shards.iter().find(|listed| listed.id == shard) {
@@ -224,25 +302,5 @@ async fn list(
             ListedShard::Unknown
         }
     };
-    (source, Event::Listed(found))
-}
-
-async fn write(store: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCall) -> (Option<LeaseGrant>, Event) {
-    let begun = Instant::now();
-    let result = match call {
-        LeaseCall::Renew => LeaseCallResult::Renewed(store.renew(&mut grant).await),
-        LeaseCall::Checkpoint(checkpoint) => {
-            let result = store.checkpoint(&mut grant, &checkpoint).await;
-            LeaseCallResult::Checkpointed(checkpoint, result)
-        }
-        LeaseCall::StoreChildren(children) => {
-            LeaseCallResult::ChildrenStored(store.store_children(&mut grant, &children).await)
-        }
-        LeaseCall::Release => {
-            let result = LeaseCallResult::Released(store.release(grant).await);
-            return (None, Event::LeaseCallDone { begun, result, handed_off: false });
-        }
-    };
-    let handed_off = grant.is_handed_off();
-    (Some(grant), Event::LeaseCallDone { begun, result, handed_off })
+    ReadDone { source, event: Event::Listed(found), reserved: None }
 }

@@ -1,10 +1,10 @@
 //! Events and effects of a shard consumer.
 
+use super::delivery::Delivered;
 use super::identity::Replacement;
+use super::keeper_task::KeeperEvent;
 use super::shard_end::ListedShard;
-use crate::domain::{
-    Checkpoint, Fetched, LeaseError, Record, RecordPosition, Renewed, RetrievalError, ShardId, StartingPosition,
-};
+use crate::domain::{Checkpoint, Fetched, Record, RetrievalError, ShardId, StartingPosition};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -15,16 +15,9 @@ pub(super) enum Event {
     Listed(ListedShard),
     /// The stream is not the one that the lease was created for.
     Replaced(Replacement),
-    /// The app accepted this record.
-    Accepted(RecordPosition),
-    /// After [`Effect::DrainDelivery`]: no record is in flight any more.
-    Drained,
-    /// A call to the lease store that was sent at `begun` returned.
-    LeaseCallDone {
-        begun: Instant,
-        result: LeaseCallResult,
-        handed_off: bool,
-    },
+    Delivered(Delivered),
+    /// The lease changed.
+    Keeper(KeeperEvent),
     StopRequested,
     /// Drop everything.
     Forced,
@@ -32,36 +25,33 @@ pub(super) enum Event {
     Woke,
 }
 
-#[derive(Debug)]
-pub(super) enum LeaseCallResult {
-    Renewed(Result<Renewed, LeaseError>),
-    Checkpointed(Checkpoint, Result<(), LeaseError>),
-    ChildrenStored(Result<(), LeaseError>),
-    Released(Result<(), LeaseError>),
-}
-
 /// What the driver has to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    Open { position: StartingPosition, after: Duration },
-    Fetch { after: Duration },
+    Open {
+        position: StartingPosition,
+        after: Duration,
+    },
+    /// Fetch as soon as there is memory.
+    Fetch {
+        after: Duration,
+    },
     ListShards,
     StopReading,
-    Deliver(Vec<Record>),
-    SetFence(Instant),
+    Deliver {
+        first_index: u64,
+        records: Vec<Record>,
+        lag: Option<Duration>,
+    },
     DrainDelivery,
     AbortDelivery,
-    Lease(LeaseCall),
+    /// Progress to be stored with the next write of the lease.
+    Progress(Checkpoint),
+    /// All records of the shard were accepted, and it has these children: store that and release the lease.
+    Finish(Vec<ShardId>),
+    /// Store progress and release the lease, or give up at this moment.
+    Release(Instant),
     End(EndReason),
-}
-
-/// A call to the lease store.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum LeaseCall {
-    Renew,
-    Checkpoint(Checkpoint),
-    StoreChildren(Vec<ShardId>),
-    Release,
 }
 
 /// Why a shard consumer ended.
@@ -77,7 +67,7 @@ pub(super) enum EndReason {
     LeaseLost,
     /// The lease store is unusable, or the consumer panicked.
     Failed,
-    /// A stop was requested, and the record in flight or the last lease call exceeded the drain limit.
+    /// A stop was requested, and the records in flight or the last lease call exceeded the drain limit.
     Aborted,
     /// The shard exists but cannot be read. The input must be restarted.
     Unreadable,

@@ -61,7 +61,6 @@ pub(super) struct LeaseTimer {
     fence: Instant,
     renew_at: Instant,
     checkpoint_at: Instant,
-    handoff_checked_at: Instant,
     retry_at: Option<Instant>,
     waits: Waits,
     random: fastrand::Rng,
@@ -77,7 +76,6 @@ impl LeaseTimer {
             fence: begun,
             renew_at: begun,
             checkpoint_at: begun + checkpoint_interval,
-            handoff_checked_at: begun,
             retry_at: None,
             waits: Backoff::millis(50, max_millis).waits(seed),
             random: fastrand::Rng::with_seed(seed),
@@ -96,11 +94,6 @@ impl LeaseTimer {
         self.waits.reset();
     }
 
-    /// A renewal that was sent at `begun` returned whether another worker requests the lease.
-    pub(super) const fn handoff_checked(&mut self, begun: Instant) {
-        self.handoff_checked_at = begun;
-    }
-
     pub(super) fn checkpointed(&mut self, now: Instant) {
         self.checkpoint_at = now + self.checkpoint_interval;
     }
@@ -110,6 +103,11 @@ impl LeaseTimer {
         let wait = self.waits.next_wait();
         self.retry_at = Some(now + wait);
         wait
+    }
+
+    /// When the pause after a failed write ends, if there is one.
+    pub(super) const fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
     }
 
     pub(super) fn may_write(&self, now: Instant) -> bool {
@@ -128,12 +126,6 @@ impl LeaseTimer {
     /// Whether a write that changes the counter is due: a renewal or a checkpoint.
     pub(super) fn renewal_due(&self, now: Instant) -> bool {
         now >= self.renew_at
-    }
-
-    /// A checkpoint does not return whether another worker requests the lease, so a renewal is sent from time to time even
-    /// while checkpoints keep the lease.
-    pub(super) fn handoff_check_due(&self, now: Instant) -> bool {
-        now >= self.handoff_checked_at + self.duration / 2
     }
 
     pub(super) fn checkpoint_due(&self, now: Instant) -> bool {

@@ -3,7 +3,6 @@
 use super::coordinator::{Coordinator, Effect, Event};
 use super::error::ConsumerError;
 use super::identity::IdentityCheck;
-use super::lag::InputLag;
 use super::lease_scan;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_driver::{WorkerContext, consume};
@@ -15,10 +14,13 @@ use crate::telemetry::InputMetrics;
 use futures_util::future::{BoxFuture, OptionFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 /// A shard consumer that has not ended so long after the drain limit is aborted.
 const ABORT_GRACE: Duration = Duration::from_millis(250);
+/// How often the metrics are set that grow with time.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads a stream together with other workers of the same lease table.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ struct Driver {
     table_call: Option<BoxFuture<'static, Event>>,
     listing: Option<BoxFuture<'static, Event>>,
     consumers: Supervisor<(ShardId, EndReason)>,
+    metrics_tick: Interval,
 }
 
 impl Worker {
@@ -43,8 +46,8 @@ impl Worker {
     pub fn new(settings: ConsumerSettings, ports: Ports, metrics: InputMetrics) -> Self {
         let (directory, state) = (Arc::clone(&ports.directory), Arc::clone(&settings.stream_state));
         let identity = Arc::new(IdentityCheck::new(directory, state, settings.seed));
-        let lag = InputLag::new(metrics);
-        Self { context: WorkerContext { settings: Arc::new(settings), ports, identity, lag } }
+        let input_slots = Arc::new(Semaphore::new(settings.delivery.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { context: WorkerContext { settings: Arc::new(settings), ports, identity, metrics, input_slots } }
     }
 
     /// Delivers records until a stop is requested. Then it drains within the drain limit: it finishes the records in
@@ -54,12 +57,12 @@ impl Worker {
     /// # Errors
     /// When the lease store or the stream cannot be used, or the stream was replaced by another of the same name.
     pub async fn run(self, stop: Stop) -> Result<(), ConsumerError> {
-        let WorkerContext { settings, lag, .. } = &self.context;
+        let WorkerContext { settings, metrics, .. } = &self.context;
         settings.stream_state.mark_started(Instant::now());
         if !self.prepare(&stop).await? {
             return Ok(());
         }
-        let mut coordinator = Coordinator::new(Arc::clone(settings), lag.metrics.clone());
+        let mut coordinator = Coordinator::new(Arc::clone(settings), metrics.clone());
         let mut driver = Driver {
             context: self.context,
             stop: stop.child(),
@@ -68,7 +71,9 @@ impl Worker {
             table_call: None,
             listing: None,
             consumers: Supervisor::new(),
+            metrics_tick: interval(METRICS_INTERVAL),
         };
+        driver.metrics_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next = Some(Event::Woke);
         while let Some(event) = next {
             for effect in coordinator.apply(event, Instant::now()) {
@@ -83,7 +88,8 @@ impl Worker {
         for shard in &aborted {
             tracing::warn!(shard, "shard consumer aborted; its lease will expire");
         }
-        driver.context.lag.metrics.set_leases_held(0);
+        driver.context.metrics.set_leases_held(0);
+        driver.context.settings.status.update(&driver.context.metrics, Instant::now());
         if aborted.is_empty() { Ok(()) } else { Err(ConsumerError::Aborted) }
     }
 
@@ -117,11 +123,12 @@ impl Worker {
 impl Driver {
     /// The next event; `None` when all that is left must be aborted.
     async fn select(&mut self, wake_at: Option<Instant>) -> Option<Event> {
-        // Biased: a stop comes before results.
-        tokio::select! {
-            biased;
-            () = self.stop.forced() => None,
-            Some(()) = OptionFuture::from(self.abort_at.map(sleep_until)) => None,
+        loop {
+            // Biased: a stop comes before results.
+            return tokio::select! {
+                biased;
+                () = self.stop.forced() => None,
+                Some(()) = OptionFuture::from(self.abort_at.map(sleep_until)) => None,
             () = self.stop.finishing(), if !self.stop_seen => {
                 self.stop_seen = true;
                 Some(Event::StopRequested)
@@ -136,6 +143,11 @@ impl Driver {
                 Some(event)
             }
             Some(()) = OptionFuture::from(wake_at.map(sleep_until)) => Some(Event::Woke),
+            now = self.metrics_tick.tick() => {
+                self.context.settings.status.update(&self.context.metrics, now);
+                continue;
+            }
+            };
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
@@ -39,6 +40,17 @@ impl<T: Send + 'static> Supervisor<T> {
     /// Starts a task in the current span. The name appears in logs and in [`Ended`].
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = T> + Send + 'static) {
         let handle = self.tasks.spawn(task.in_current_span());
+        self.names.insert(handle.id(), name.into());
+    }
+
+    /// As `spawn`, on another runtime.
+    pub fn spawn_on(
+        &mut self,
+        name: impl Into<String>,
+        task: impl Future<Output = T> + Send + 'static,
+        runtime: &Handle,
+    ) {
+        let handle = self.tasks.spawn_on(task.in_current_span(), runtime);
         self.names.insert(handle.id(), name.into());
     }
 

@@ -12,6 +12,8 @@ pub(super) struct InputFamilies {
     fetched: Family<ComponentLabel, Counter>,
     delivered: Family<ComponentLabel, Counter>,
     retried: Family<ComponentLabel, Counter>,
+    dead_lettered: Family<ComponentLabel, Counter>,
+    dropped: Family<ComponentLabel, Counter>,
     checkpoints: Family<ComponentLabel, Counter>,
     leases_lost: Family<ComponentLabel, Counter>,
     retention_gaps: Family<ComponentLabel, Counter>,
@@ -27,6 +29,16 @@ impl InputFamilies {
         registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
         registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
         registry.register("input_records_retried", "Deliveries that failed and are retried", families.retried.clone());
+        registry.register(
+            "input_records_dead_lettered",
+            "Records that were given up and stored as dead letters",
+            families.dead_lettered.clone(),
+        );
+        registry.register(
+            "input_records_dropped",
+            "Records that were given up and dropped, because onPoison is drop-counted",
+            families.dropped.clone(),
+        );
         registry.register("input_checkpoints", "Checkpoints written to the lease table", families.checkpoints.clone());
         registry.register("input_leases_lost", "Leases taken over by another worker", families.leases_lost.clone());
         registry.register(
@@ -61,6 +73,8 @@ impl InputFamilies {
             fetched: self.fetched.get_or_create_owned(label),
             delivered: self.delivered.get_or_create_owned(label),
             retried: self.retried.get_or_create_owned(label),
+            dead_lettered: self.dead_lettered.get_or_create_owned(label),
+            dropped: self.dropped.get_or_create_owned(label),
             checkpoints: self.checkpoints.get_or_create_owned(label),
             leases_lost: self.leases_lost.get_or_create_owned(label),
             retention_gaps: self.retention_gaps.get_or_create_owned(label),
@@ -78,6 +92,8 @@ pub struct InputMetrics {
     fetched: Counter,
     delivered: Counter,
     retried: Counter,
+    dead_lettered: Counter,
+    dropped: Counter,
     checkpoints: Counter,
     leases_lost: Counter,
     retention_gaps: Counter,
@@ -105,6 +121,16 @@ impl InputMetrics {
     /// A delivery failed and is retried.
     pub fn retried(&self) {
         self.retried.inc();
+    }
+
+    /// A record was given up and stored as a dead letter.
+    pub fn dead_lettered(&self) {
+        self.dead_lettered.inc();
+    }
+
+    /// A record was given up and dropped.
+    pub fn dropped(&self) {
+        self.dropped.inc();
     }
 
     pub fn checkpointed(&self) {

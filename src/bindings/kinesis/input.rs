@@ -5,8 +5,8 @@ use super::spec::{InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, Ports, StreamState, Worker};
-use crate::domain::{BindingError, ComponentName, EventHandler, InputBinding, Retrieval, Stop, WorkerId};
+use crate::consumer::{ConsumerSettings, Keepers, Ports, StreamState, Worker};
+use crate::domain::{BindingError, ComponentName, EventHandler, InputBinding, LeaseStore, Retrieval, Stop, WorkerId};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -43,14 +43,13 @@ impl InputBinding for Input {
             () = stop.finishing() => return Ok(()),
             retrieval = self.retrieval() => retrieval?,
         };
+        let leases: Arc<dyn LeaseStore> =
+            Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration));
         let ports = Ports {
             directory: Arc::new(Directory::new(&self.connection, self.stream.clone())),
             retrieval,
-            leases: Arc::new(LeaseTable::new(
-                &self.lease_connection,
-                self.lease_table.clone(),
-                self.spec.lease_duration,
-            )),
+            keepers: Keepers::here(Arc::clone(&leases)),
+            leases,
             handler,
             dead_letters: None,
         };

@@ -1,6 +1,6 @@
 //! A call that keeps failing is repeated with growing pauses, and stops nothing else.
 
-use super::{Bench, ConsumerSettings, Ports, after, lease, shard};
+use super::{Bench, ConsumerSettings, Keepers, Ports, after, lease, shard};
 use crate::domain::{
     Checkpoint, FailureKind, HashKeyRange, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, Retrieval,
     RetrievalError, SentinelCheckpoint, ShardDirectory, ShardId, ShardListing, Stop, StreamDirectory, StreamIdentity,
@@ -148,7 +148,14 @@ fn start(
     let (directory, retrieval) = ports;
     bench.start_on(
         settings,
-        Ports { directory, retrieval, leases, handler: Arc::new(bench.app.clone()), dead_letters: None },
+        Ports {
+            directory,
+            retrieval,
+            keepers: Keepers::here(Arc::clone(&leases)),
+            leases,
+            handler: Arc::new(bench.app.clone()),
+            dead_letters: None,
+        },
     )
 }
 

@@ -10,7 +10,7 @@ mod shard_end;
 mod shutdown;
 mod takeover;
 
-use super::{ConsumerSettings, Ports, Worker};
+use super::{ConsumerSettings, Keepers, Ports, Worker};
 use crate::domain::{Checkpoint, RecordPosition};
 use crate::domain::{InitialPosition, Lease, LeaseCounter, LeaseStore, SentinelCheckpoint, ShardId, Stop, WorkerId};
 use crate::tasks::Supervisor;
@@ -18,15 +18,15 @@ use crate::telemetry::Metrics;
 use crate::testing::{MemoryLeaseStore, MemoryStream, RecordingHandler, StreamFaults};
 use std::sync::Arc;
 
-fn shard(number: u32) -> ShardId {
+pub(super) fn shard(number: u32) -> ShardId {
     ShardId::new(format!("shardId-{number:012}"))
 }
 
-fn after(number: u128) -> Checkpoint {
+pub(super) fn after(number: u128) -> Checkpoint {
     Checkpoint::After(RecordPosition::plain(number.to_string().parse().unwrap()))
 }
 
-fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
+pub(super) fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
     Lease {
         shard: shard(number),
         owner: owner.map(WorkerId::new),
@@ -76,7 +76,14 @@ impl Bench {
         let leases: Arc<dyn LeaseStore> = Arc::new(self.leases.clone());
         self.start_on(
             settings,
-            Ports { directory, retrieval, leases, handler: Arc::new(self.app.clone()), dead_letters: None },
+            Ports {
+                directory,
+                retrieval,
+                keepers: Keepers::here(Arc::clone(&leases)),
+                leases,
+                handler: Arc::new(self.app.clone()),
+                dead_letters: None,
+            },
         )
     }
 

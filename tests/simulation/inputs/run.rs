@@ -2,7 +2,7 @@
 
 use super::invariants::Checker;
 use super::ports::{App, CheckedLeases};
-use bindd::consumer::{ConsumerSettings, Ports, Worker};
+use bindd::consumer::{ConsumerSettings, Keepers, Ports, Worker};
 use bindd::domain::{InitialPosition, LeaseStore, Stop, WorkerId};
 use bindd::resilience::Backoff;
 use bindd::tasks::Supervisor;
@@ -112,7 +112,14 @@ impl Run {
             leases.disable();
         }
         let store: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&leases);
-        let ports = Ports { directory, retrieval, leases: store, handler: Arc::new(app), dead_letters: None };
+        let ports = Ports {
+            directory,
+            retrieval,
+            keepers: Keepers::here(Arc::clone(&store)),
+            leases: store,
+            handler: Arc::new(app),
+            dead_letters: None,
+        };
         let latest = self.seed.is_multiple_of(2);
         let settings = ConsumerSettings {
             initial_position: if latest { InitialPosition::Latest } else { InitialPosition::TrimHorizon },

@@ -1,0 +1,100 @@
+//! What follows from a failed delivery. Pure.
+
+use super::super::settings::DeliverySettings;
+use super::lanes::History;
+use crate::domain::{DeliveryError, GiveUpReason};
+use std::time::Duration;
+
+/// A record that is not sent again for its own fault, or the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextStep {
+    /// It is sent again after this pause.
+    Retry(Duration),
+    GiveUp(GiveUpReason),
+}
+
+/// What a failed request means for each of its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The app is down: the records wait for the circuit breaker, and no attempt counts.
+    AppDown,
+    /// The app is overloaded and asked for a pause. No attempt counts.
+    Overload,
+    /// The request used an idle connection that the app had closed. It is sent again once, at once.
+    IdleConnectionClosed,
+    /// The records are sent again in smaller batches. No attempt counts.
+    Split,
+    Counted,
+    /// The app said that it will never accept the record.
+    Permanent,
+}
+
+/// Classifies the failure of a request with `records` records; `history` is that of the first.
+pub(super) fn classify(
+    error: &DeliveryError,
+    records: usize,
+    history: &History,
+    settings: &DeliverySettings,
+) -> Failure {
+    let is_permanent = error.status().is_some_and(|status| settings.permanent_statuses.contains(&status));
+    if is_permanent && records == 1 {
+        return Failure::Permanent;
+    }
+    // A permanent refusal of a batch does not say which record it is meant for.
+    if is_permanent {
+        return Failure::Split;
+    }
+    let is_overload = matches!(error.status(), Some(429 | 503)) && error.retry_after().is_some();
+    if error.is_app_down() {
+        return Failure::AppDown;
+    }
+    if is_overload {
+        return Failure::Overload;
+    }
+    if matches!(error, DeliveryError::Unanswered { was_idle: true, .. }) && !history.was_resent {
+        return Failure::IdleConnectionClosed;
+    }
+    if settings.bisect_on_error && records > 1 { Failure::Split } else { Failure::Counted }
+}
+
+/// Records a failure of one record of a request with `records` records, and decides what happens to the record.
+/// `random` is from 0 to 1.
+pub(super) fn record_failure(
+    history: &mut History,
+    failure: Failure,
+    error: &DeliveryError,
+    (records, random): (usize, f64),
+    settings: &DeliverySettings,
+) -> NextStep {
+    history.was_resent = failure == Failure::IdleConnectionClosed;
+    if matches!(failure, Failure::IdleConnectionClosed | Failure::AppDown) {
+        return NextStep::Retry(Duration::ZERO);
+    }
+    let pause = pause(history.failures, error, random, settings);
+    history.failures = history.failures.saturating_add(1);
+    match failure {
+        Failure::AppDown | Failure::Overload | Failure::IdleConnectionClosed => {}
+        Failure::Split => history.max_batch = Some((records / 2).max(1)),
+        Failure::Counted => {
+            history.attempts = history.attempts.saturating_add(1);
+            if settings.max_attempts.is_some_and(|max| history.attempts >= max) {
+                return NextStep::GiveUp(GiveUpReason::Attempts);
+            }
+        }
+        Failure::Permanent => {
+            history.attempts = history.attempts.saturating_add(1);
+            return NextStep::GiveUp(GiveUpReason::PermanentStatus);
+        }
+    }
+    NextStep::Retry(pause)
+}
+
+/// Full jitter, at least a millisecond; `Retry-After` can only make it longer.
+pub(super) fn pause(failures: u32, error: &DeliveryError, random: f64, settings: &DeliverySettings) -> Duration {
+    let backoff = settings.retry.bound(failures).mul_f64(random).max(Duration::from_millis(1));
+    backoff.max(error.retry_after().unwrap_or_default())
+}
+
+#[cfg(test)]
+#[path = "tests/attempts.rs"]
+mod tests;

@@ -1,0 +1,168 @@
+//! Admits requests to the app: a limited number at a time, and hardly any while the app is down. Shared by all inputs of the
+//! process, since they have one app.
+
+use super::adaptive_limit::AdaptiveLimit;
+use super::circuit::{Admission, Circuit};
+use crate::domain::{Accepted, DeliveryError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
+
+#[derive(Debug)]
+pub(in super::super) struct AppGate {
+    slots: Arc<Semaphore>,
+    // A lock and not an owner task: held for a few comparisons, never across a wait.
+    state: Mutex<State>,
+    /// The circuit changed.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: AdaptiveLimit,
+    max: usize,
+    /// Slots that are withheld because the limit is below the maximum.
+    withheld: usize,
+    in_flight: usize,
+    circuit: Circuit,
+}
+
+/// The right to send one request. It must be reported with [`AppPermit::finish`]; dropping it means that the request was
+/// given up.
+#[derive(Debug)]
+pub(super) struct AppPermit {
+    gate: Arc<AppGate>,
+    slot: Option<OwnedSemaphorePermit>,
+    /// The slot of the input.
+    _input_slot: OwnedSemaphorePermit,
+    is_probe: bool,
+    begun: Instant,
+}
+
+impl AppGate {
+    pub(in super::super) fn new(max: usize, seed: u64) -> Self {
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        let limit = AdaptiveLimit::new(max, Instant::now());
+        let state = State { limit, max, withheld: 0, in_flight: 0, circuit: Circuit::new(seed) };
+        Self { slots: Arc::new(Semaphore::new(max)), state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// At once, if a slot is free and the app is not known to be down.
+    pub(super) fn try_acquire(self: &Arc<Self>, input_slots: &Arc<Semaphore>) -> Option<AppPermit> {
+        if !self.state().circuit.is_closed() {
+            return None;
+        }
+        let input_slot = Arc::clone(input_slots).try_acquire_owned().ok()?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some(self.begin(slot, input_slot, false))
+    }
+
+    /// Waits for a slot and for the app. Slots are given in the order of the requests; dropping the future loses the place.
+    /// `None` never happens, as semaphores are not closed.
+    pub(super) async fn acquire(self: Arc<Self>, input_slots: Arc<Semaphore>) -> Option<AppPermit> {
+        let input_slot = input_slots.acquire_owned().await.ok()?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        let is_probe = self.admitted().await;
+        Some(self.begin(slot, input_slot, is_probe))
+    }
+
+    /// Waits until the circuit admits a request, and returns whether that is a probe.
+    async fn admitted(&self) -> bool {
+        loop {
+            let changed = self.changed.notified();
+            let admission = self.state().circuit.admit(Instant::now());
+            match admission {
+                Admission::Send => return false,
+                Admission::Probe => return true,
+                Admission::Wait(None) => changed.await,
+                Admission::Wait(Some(until)) => tokio::select! {
+                    () = changed => {}
+                    () = sleep_until(until) => {}
+                },
+            }
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        slot: OwnedSemaphorePermit,
+        input_slot: OwnedSemaphorePermit,
+        is_probe: bool,
+    ) -> AppPermit {
+        let mut state = self.state();
+        state.in_flight += 1;
+        let in_flight = state.in_flight;
+        state.limit.started(in_flight);
+        AppPermit { gate: Arc::clone(self), slot: Some(slot), _input_slot: input_slot, is_probe, begun: Instant::now() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the number of slots follow the limit. Slots that are in use are withheld when they come back.
+    fn adjust(&self, state: &mut State) {
+        let wanted = state.max - state.limit.limit();
+        if wanted > state.withheld {
+            state.withheld += self.slots.forget_permits(wanted - state.withheld);
+        } else {
+            self.slots.add_permits(state.withheld - wanted);
+            state.withheld = wanted;
+        }
+    }
+}
+
+impl AppPermit {
+    /// Reports the result of the request.
+    pub(super) fn finish(mut self, result: &Result<Accepted, DeliveryError>) {
+        let now = Instant::now();
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.state();
+        let error = result.as_ref().err();
+        let is_changed = if error.is_some_and(DeliveryError::is_app_down) {
+            if state.circuit.app_down(self.is_probe, now) {
+                tracing::warn!("the app is down; inputs wait for it");
+            }
+            true
+        } else {
+            let is_overload = error.is_some_and(|error| matches!(error.status(), Some(429 | 503)));
+            state.limit.answered(self.begun, is_overload, now);
+            let was_down = state.circuit.answered();
+            if was_down {
+                tracing::info!("the app is up again");
+            }
+            was_down
+        };
+        self.is_probe = false;
+        drop(state);
+        if is_changed {
+            gate.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for AppPermit {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        state.in_flight -= 1;
+        if self.is_probe {
+            state.circuit.probe_dropped(Instant::now());
+        }
+        let wanted = state.max - state.limit.limit();
+        if state.withheld < wanted
+            && let Some(slot) = self.slot.take()
+        {
+            slot.forget();
+            state.withheld += 1;
+        }
+        self.gate.adjust(&mut state);
+        drop(state);
+        if self.is_probe {
+            self.gate.changed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/gate.rs"]
+mod tests;

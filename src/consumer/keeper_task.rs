@@ -1,0 +1,314 @@
+//! Drives the keeper of one lease in a task, and the handle with which the shard's consumer uses it.
+//!
+//! In production the tasks of all keepers run on a thread of their own ([`super::keeper_thread`]), with their own
+//! connections to the lease table, so that nothing in fetching, parsing or delivery delays a renewal. The two sides share
+//! one small cell per lease, which is locked for a few assignments and never across a wait.
+
+use super::fence::Fence;
+use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
+use super::settings::ConsumerSettings;
+use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ShardId};
+use crate::tasks::{Ended, Supervisor};
+use futures_util::future::{BoxFuture, OptionFuture};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// A keeper that has not ended so long after its fence does not run any more.
+const FENCE_GRACE: Duration = Duration::from_millis(250);
+
+/// What happened to a lease.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum KeeperEvent {
+    /// Another worker requests the lease: drain, then [release](KeeperHandle::release). Reported once for each request.
+    HandoffRequested,
+    /// Progress up to here is stored.
+    Stored(Checkpoint),
+    /// Nothing is written any more. The last event.
+    Ended(KeeperEnd),
+}
+
+/// Where keepers run, and how they write leases.
+#[derive(Debug, Clone)]
+pub struct Keepers {
+    leases: Arc<dyn LeaseStore>,
+    runtime: Option<Handle>,
+}
+
+/// Uses the keeper of one lease. Dropping it stops the keeper at once and leaves the lease to expire.
+#[derive(Debug)]
+pub(super) struct KeeperHandle {
+    lease: Lease,
+    shared: Arc<Shared>,
+    task: Supervisor<KeeperEnd>,
+    end: Option<KeeperEnd>,
+    has_reported_end: bool,
+}
+
+/// What the two sides tell each other.
+#[derive(Debug)]
+struct Shared {
+    fence: Fence,
+    cell: Mutex<Cell>,
+    /// The first progress since the keeper looked.
+    progressed: Notify,
+    /// The shard is finished, or a release is requested.
+    requested: Notify,
+    reported: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    progress: Option<Checkpoint>,
+    finish: Option<Vec<ShardId>>,
+    release_until: Option<Instant>,
+    handoff_requested: bool,
+    stored: Option<Checkpoint>,
+}
+
+struct Driver {
+    leases: Arc<dyn LeaseStore>,
+    shared: Arc<Shared>,
+    grant: Option<LeaseGrant>,
+    call: Option<BoxFuture<'static, (Option<LeaseGrant>, Event)>>,
+}
+
+impl KeeperSettings {
+    pub(super) fn new(settings: &ConsumerSettings, shard: &ShardId) -> Self {
+        let ConsumerSettings { lease_duration, checkpoint_interval, .. } = *settings;
+        Self { lease_duration, checkpoint_interval, seed: settings.seed_for(shard) }
+    }
+}
+
+impl Keepers {
+    /// Keepers run as tasks of the caller's runtime and write through `leases`.
+    #[must_use]
+    pub const fn here(leases: Arc<dyn LeaseStore>) -> Self {
+        Self { leases, runtime: None }
+    }
+
+    /// Keepers run on `runtime`. `leases` must not share connections with other work.
+    #[must_use]
+    pub const fn on(runtime: Handle, leases: Arc<dyn LeaseStore>) -> Self {
+        Self { leases, runtime: Some(runtime) }
+    }
+
+    /// Starts to keep a lease whose take was sent at `begun`. Without a runtime of their own, keepers must be started
+    /// within one.
+    pub(super) fn start(&self, grant: LeaseGrant, begun: Instant, settings: &KeeperSettings) -> KeeperHandle {
+        let keeper = LeaseKeeper::new(grant.lease(), settings, begun);
+        let lease = grant.lease().clone();
+        let shared = Arc::new(Shared::new(begun, keeper.fence()));
+        let driver =
+            Driver { leases: Arc::clone(&self.leases), shared: Arc::clone(&shared), grant: Some(grant), call: None };
+        let (mut task, name) = (Supervisor::new(), lease.shard.to_string());
+        match &self.runtime {
+            Some(runtime) => task.spawn_on(name, driver.run(keeper), runtime),
+            None => task.spawn(name, driver.run(keeper)),
+        }
+        KeeperHandle { lease, shared, task, end: None, has_reported_end: false }
+    }
+}
+
+impl KeeperHandle {
+    /// Latest accepted progress. It is stored after the checkpoint interval at the latest; of several, only the last.
+    pub(super) fn progress(&self, checkpoint: Checkpoint) {
+        if self.shared.with(|cell| cell.progress.replace(checkpoint)).is_none() {
+            self.shared.progressed.notify_one();
+        }
+    }
+
+    /// All records of the ended shard are accepted: the keeper stores its children and its end, and releases the lease.
+    pub(super) fn finish(&self, children: Vec<ShardId>) {
+        self.shared.with(|cell| cell.finish = Some(children));
+        self.shared.requested.notify_one();
+    }
+
+    /// The shard is drained: the keeper stores the last progress and releases the lease, to the worker that requested it
+    /// if there is one. It gives up at `until`.
+    pub(super) fn release(&self, until: Instant) {
+        self.shared.with(|cell| cell.release_until = Some(until));
+        self.shared.requested.notify_one();
+    }
+
+    /// No delivery may begin at this moment or later. Renewals move it.
+    pub(super) fn fence(&self) -> Instant {
+        self.shared.fence.get()
+    }
+
+    /// For those who must read the fence at any time.
+    pub(super) fn fence_reader(&self) -> Fence {
+        self.shared.fence.clone()
+    }
+
+    /// The counter of the lease as taken: it differs for each owner of the shard, and grows.
+    pub(super) const fn epoch(&self) -> LeaseCounter {
+        self.lease.counter
+    }
+
+    /// As taken.
+    pub(super) const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The next event; pending for ever after `Ended`. Cancel-safe.
+    pub(super) async fn next(&mut self) -> KeeperEvent {
+        loop {
+            // What the keeper reported before it ended comes first.
+            if let Some(report) = self.shared.with(Cell::take_report) {
+                return match report {
+                    Report::HandoffRequested => KeeperEvent::HandoffRequested,
+                    Report::Stored(checkpoint) => KeeperEvent::Stored(checkpoint),
+                };
+            }
+            if self.has_reported_end {
+                return std::future::pending().await;
+            }
+            if let Some(end) = self.end {
+                self.has_reported_end = true;
+                return KeeperEvent::Ended(end);
+            }
+            let fence = self.fence();
+            tokio::select! {
+                biased;
+                Some(ended) = self.task.next() => self.end = Some(end_of(&ended)),
+                () = self.shared.reported.notified() => {}
+                () = sleep_until(fence + FENCE_GRACE) => self.check_fence(),
+            }
+        }
+    }
+
+    /// The keeper ends at its fence, unless its thread hangs.
+    fn check_fence(&mut self) {
+        if Instant::now() >= self.fence() + FENCE_GRACE {
+            tracing::error!(shard = %self.lease.shard, "lease keeper does not run; its lease counts as lost");
+            self.task.abort_all();
+            self.end = Some(KeeperEnd::Lost);
+        }
+    }
+}
+
+fn end_of(ended: &Ended<KeeperEnd>) -> KeeperEnd {
+    match &ended.result {
+        Ok(end) => *end,
+        Err(failure) => {
+            tracing::error!(shard = ended.name, %failure, "lease keeper failed; its lease will expire");
+            KeeperEnd::Failed
+        }
+    }
+}
+
+impl Shared {
+    fn new(begun: Instant, fence: Instant) -> Self {
+        Self {
+            fence: Fence::new(begun, fence),
+            cell: Mutex::default(),
+            progressed: Notify::new(),
+            requested: Notify::new(),
+            reported: Notify::new(),
+        }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Cell) -> T) -> T {
+        change(&mut self.cell.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn report(&self, report: Report) {
+        self.with(|cell| match report {
+            Report::HandoffRequested => cell.handoff_requested = true,
+            Report::Stored(checkpoint) => cell.stored = Some(checkpoint),
+        });
+        self.reported.notify_one();
+    }
+}
+
+impl Cell {
+    fn take_report(&mut self) -> Option<Report> {
+        if std::mem::take(&mut self.handoff_requested) {
+            return Some(Report::HandoffRequested);
+        }
+        self.stored.take().map(Report::Stored)
+    }
+
+    /// What the consumer asked for since the last time, as events of the keeper.
+    fn take_requests(&mut self) -> [Option<Event>; 3] {
+        [
+            self.progress.take().map(Event::Progress),
+            self.finish.take().map(Event::Finish),
+            self.release_until.take().map(|until| Event::Release { until }),
+        ]
+    }
+}
+
+impl Driver {
+    async fn run(mut self, mut keeper: LeaseKeeper) -> KeeperEnd {
+        let mut event = Event::Woke;
+        loop {
+            // Progress first, so that a write that is due stores the latest.
+            let requests = self.shared.with(Cell::take_requests);
+            for event in requests.into_iter().flatten().chain([event]) {
+                for effect in keeper.apply(event, Instant::now()) {
+                    match effect {
+                        Effect::Call(call) => self.begin(call),
+                        Effect::SetFence(fence) => self.shared.fence.set(fence),
+                        Effect::Report(report) => self.shared.report(report),
+                        Effect::End(end) => return end,
+                    }
+                }
+            }
+            event = self.select(&keeper).await;
+        }
+    }
+
+    async fn select(&mut self, keeper: &LeaseKeeper) -> Event {
+        let wake_at = keeper.wake_at();
+        // After the process was suspended, a call may be ready before the timer fires. The fence must be checked first.
+        if Instant::now() >= wake_at {
+            return Event::Woke;
+        }
+        tokio::select! {
+            biased;
+            () = sleep_until(wake_at) => Event::Woke,
+            Some((grant, event)) = OptionFuture::from(self.call.as_mut()) => {
+                (self.grant, self.call) = (grant, None);
+                event
+            }
+            () = self.shared.requested.notified() => Event::Woke,
+            // Progress that waits for its checkpoint needs no further wake-up: the latest is read when it is stored.
+            () = self.shared.progressed.notified(), if !keeper.has_progress() => Event::Woke,
+        }
+    }
+
+    fn begin(&mut self, call: LeaseCall) {
+        let leases = Arc::clone(&self.leases);
+        // The grant is here whenever no call is in flight. Without it, the keeper would end at its fence.
+        self.call = self.grant.take().map(|grant| -> BoxFuture<'static, _> { Box::pin(write(leases, grant, call)) });
+    }
+}
+
+async fn write(leases: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCall) -> (Option<LeaseGrant>, Event) {
+    // The store promises that a counter which it reports as moved was moved by a write that was sent after this moment.
+    let begun = Instant::now();
+    let result = match call {
+        LeaseCall::Renew => CallResult::Renewed(leases.renew(&mut grant).await),
+        LeaseCall::Checkpoint(checkpoint) => {
+            let result = leases.checkpoint(&mut grant, &checkpoint).await;
+            CallResult::Checkpointed(checkpoint, result)
+        }
+        LeaseCall::StoreChildren(children) => {
+            CallResult::ChildrenStored(leases.store_children(&mut grant, &children).await)
+        }
+        LeaseCall::Release => {
+            let result = CallResult::Released(leases.release(grant).await);
+            return (None, Event::CallDone { begun, result, handed_off: false });
+        }
+    };
+    let handed_off = grant.is_handed_off();
+    (Some(grant), Event::CallDone { begun, result, handed_off })
+}
+
+#[cfg(test)]
+#[path = "tests/keeper_task.rs"]
+mod tests;

@@ -1,0 +1,259 @@
+//! What is read next from one shard. Pure.
+
+use super::progress::Progress;
+use super::settings::{ConsumerSettings, OnGap, OnInvalidCheckpoint};
+use super::shard_end::{EndDecision, ListedShard, ShardEndCheck};
+use super::shard_events::Effect;
+use crate::domain::{Lease, Record, RecordBatch, RecordGap, RecordPosition, RetrievalError, ShardId, StartingPosition};
+use crate::resilience::Waits;
+use std::time::Duration;
+
+/// State of reading one shard.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ReadState {
+    /// To be opened after a pause.
+    Closed { after: Duration },
+    /// A call is in flight.
+    Busy,
+    /// The next records may be fetched after a pause.
+    Open { after: Duration },
+    /// The end was signalled without child shards, and the shards are being listed.
+    ConfirmingEnd,
+    /// The position was rejected as invalid. A replaced stream gives the same error, so the stream is being checked.
+    PositionRejected,
+    /// The position is reset as soon as all fetched records were accepted.
+    ResetPending,
+    /// Not read until an operator acts.
+    Halted,
+    /// The shard was read to its end.
+    Finished { children: Vec<ShardId> },
+}
+
+impl ReadState {
+    const OPEN: Self = Self::Open { after: Duration::ZERO };
+}
+
+/// What follows from an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    Continues,
+    /// Another answer is needed first.
+    ListShards,
+    /// The shard exists, but cannot be read with this source.
+    Unreadable,
+}
+
+/// What a read told beside its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Records may have aged out unread.
+    Gap,
+    PositionReset,
+    ShardGone,
+}
+
+#[derive(Debug)]
+pub(super) struct ShardReader {
+    shard: ShardId,
+    pub(super) state: ReadState,
+    waits: Waits,
+    end_check: ShardEndCheck,
+    /// Where to open the shard while nothing was fetched.
+    start: StartingPosition,
+    /// Records up to here were accepted before this consumer started.
+    skip_to: Option<RecordPosition>,
+    /// The position at which the shard was opened. If the next record is beyond it, records have aged out.
+    expected: Option<RecordPosition>,
+    max_window: usize,
+    on_gap: OnGap,
+    on_invalid: OnInvalidCheckpoint,
+    /// Failures to find the shard in a row, although it is listed.
+    not_found: u32,
+}
+
+/// As often in a row, a listed shard that is not found says that its source is gone: a stream consumer was deregistered.
+const MAX_NOT_FOUND: u32 = 5;
+
+impl ShardReader {
+    pub(super) fn new(lease: &Lease, settings: &ConsumerSettings) -> Self {
+        let seed = settings.seed_for(&lease.shard);
+        let state = if lease.checkpoint.is_ended() {
+            ReadState::Finished { children: Vec::new() }
+        } else {
+            ReadState::Closed { after: Duration::ZERO }
+        };
+        Self {
+            shard: lease.shard.clone(),
+            state,
+            waits: settings.retry.waits(seed),
+            end_check: ShardEndCheck::new(seed),
+            start: lease.opening(),
+            skip_to: lease.checkpoint.position().cloned(),
+            expected: None,
+            max_window: settings.delivery.max_in_flight_records.max(1),
+            on_gap: settings.on_gap,
+            on_invalid: settings.on_invalid_checkpoint,
+            not_found: 0,
+        }
+    }
+
+    pub(super) fn opened(&mut self) {
+        self.state = ReadState::OPEN;
+    }
+
+    /// The next call, if one may be made now.
+    pub(super) fn next_call(&mut self, progress: &mut Progress) -> Option<Effect> {
+        if self.state == ReadState::ResetPending && progress.all_accepted() {
+            progress.restart();
+            self.reset();
+        }
+        match self.state {
+            ReadState::Closed { after } => {
+                let position = self.last_position(progress).cloned();
+                // At the record and not after it: it may be an aggregate that was fetched in part. Finding it also proves that
+                // no record has aged out since.
+                let open_at = position.as_ref().map(|position| StartingPosition::At(position.sequence.clone()));
+                self.expected = position;
+                self.state = ReadState::Busy;
+                Some(Effect::Open { position: open_at.unwrap_or_else(|| self.start.clone()), after })
+            }
+            ReadState::Open { after } if progress.window() < self.max_window => {
+                self.state = ReadState::Busy;
+                Some(Effect::Fetch { after })
+            }
+            ReadState::Open { .. }
+            | ReadState::Busy
+            | ReadState::ConfirmingEnd
+            | ReadState::PositionRejected
+            | ReadState::ResetPending
+            | ReadState::Halted
+            | ReadState::Finished { .. } => None,
+        }
+    }
+
+    /// The last record that was fetched, by this consumer or an earlier one.
+    fn last_position<'a>(&'a self, progress: &'a Progress) -> Option<&'a RecordPosition> {
+        progress.fetched().or(self.skip_to.as_ref())
+    }
+
+    /// Takes the records of a batch that were not fetched before.
+    pub(super) fn fetched(&mut self, batch: RecordBatch, progress: &Progress) -> (Vec<Record>, Option<Finding>) {
+        self.waits.reset();
+        self.not_found = 0;
+        self.state = ReadState::OPEN;
+        let gap = self.gap(&batch);
+        let mut records = batch.records;
+        if let Some(last) = self.last_position(progress) {
+            records.retain(|record| record.position > *last);
+        }
+        self.end_check.responded(!records.is_empty());
+        let Some(gap) = gap else { return (records, None) };
+        tracing::warn!(
+            shard = %self.shard, after = %gap.after, found = %gap.found,
+            "records may have aged out unread"
+        );
+        if self.on_gap == OnGap::Halt {
+            let remedy = "move the lease with `bindd leases seek`, or set onGap: continue";
+            tracing::error!(shard = %self.shard, remedy, "shard halted because records may have aged out unread");
+            self.state = ReadState::Halted;
+            records.clear();
+        }
+        (records, Some(Finding::Gap))
+    }
+
+    fn gap(&mut self, batch: &RecordBatch) -> Option<RecordGap> {
+        let first = batch.records.first();
+        let expected = first.and_then(|_| self.expected.take());
+        let own = first.zip(expected).filter(|(first, expected)| first.position.sequence > expected.sequence);
+        let own =
+            own.map(|(first, expected)| RecordGap { after: expected.sequence, found: first.position.sequence.clone() });
+        batch.gap.clone().or(own)
+    }
+
+    /// The source signalled the end of the shard.
+    pub(super) fn end_signalled(&mut self, children: Vec<ShardId>) -> Reading {
+        let decision = if children.is_empty() { self.end_check.end_signalled() } else { EndDecision::Ended };
+        match decision {
+            EndDecision::Ended => {
+                tracing::info!(shard = %self.shard, "shard was read to its end");
+                self.state = ReadState::Finished { children };
+                Reading::Continues
+            }
+            EndDecision::ReadAgain => {
+                self.state = ReadState::OPEN;
+                Reading::Continues
+            }
+            EndDecision::ListShards => {
+                self.state = ReadState::ConfirmingEnd;
+                Reading::ListShards
+            }
+        }
+    }
+
+    /// A call failed. Returns whether the shards must be listed to know what it means.
+    pub(super) fn failed(&mut self, error: &RetrievalError, progress: &Progress) -> Reading {
+        let is_rejected =
+            matches!(error, RetrievalError::InvalidPosition { .. }) && self.last_position(progress).is_some();
+        if is_rejected || matches!(error, RetrievalError::NotFound { .. }) {
+            tracing::warn!(shard = %self.shard, %error, "shard could not be read; checking its stream");
+            self.state = if is_rejected { ReadState::PositionRejected } else { ReadState::Busy };
+            return Reading::ListShards;
+        }
+        let after = self.waits.next_wait();
+        // Waits grow to half a minute, so this is no more than a few lines a minute.
+        tracing::warn!(shard = %self.shard, ?after, %error, "shard could not be read");
+        self.state = ReadState::Closed { after };
+        Reading::Continues
+    }
+
+    /// The listing that an answer made necessary.
+    pub(super) fn listed(&mut self, found: ListedShard) -> (Reading, Option<Finding>) {
+        match (&self.state, found) {
+            (ReadState::ConfirmingEnd, _) => {
+                self.state = ReadState::Open { after: self.end_check.listed(&self.shard, found) };
+                (Reading::Continues, None)
+            }
+            (ReadState::PositionRejected, ListedShard::Open | ListedShard::Closed) => self.position_rejected(),
+            (_, ListedShard::Absent) => {
+                tracing::warn!(shard = %self.shard, "shard aged out of the stream; records may be lost");
+                self.state = ReadState::Finished { children: Vec::new() };
+                (Reading::Continues, Some(Finding::ShardGone))
+            }
+            (_, ListedShard::Open | ListedShard::Closed) => {
+                // ListShards may show a shard a little earlier or longer than it can be read.
+                self.not_found += 1;
+                self.state = ReadState::Closed { after: self.waits.next_wait() };
+                let is_gone = self.not_found >= MAX_NOT_FOUND;
+                (if is_gone { Reading::Unreadable } else { Reading::Continues }, None)
+            }
+            (_, ListedShard::Unknown) => {
+                self.state = ReadState::Closed { after: self.waits.next_wait() };
+                (Reading::Continues, None)
+            }
+        }
+    }
+
+    /// Stream and shard are those of the lease, but Kinesis rejects the position.
+    fn position_rejected(&mut self) -> (Reading, Option<Finding>) {
+        if self.on_invalid == OnInvalidCheckpoint::Halt {
+            let remedy = "move the lease with `bindd leases seek`, or set onInvalidCheckpoint";
+            tracing::error!(shard = %self.shard, remedy, "shard halted because Kinesis rejected its position");
+            self.state = ReadState::Halted;
+            return (Reading::Continues, None);
+        }
+        self.state = ReadState::ResetPending;
+        (Reading::Continues, Some(Finding::PositionReset))
+    }
+
+    fn reset(&mut self) {
+        let start = match self.on_invalid {
+            OnInvalidCheckpoint::Latest => StartingPosition::Latest,
+            OnInvalidCheckpoint::TrimHorizon | OnInvalidCheckpoint::Halt => StartingPosition::TrimHorizon,
+        };
+        tracing::warn!(shard = %self.shard, ?start, "position reset because Kinesis rejected it");
+        self.skip_to = None;
+        self.expected = None;
+        self.start = start;
+        self.state = ReadState::Closed { after: self.waits.next_wait() };
+    }
+}
