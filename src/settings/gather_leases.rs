@@ -50,6 +50,11 @@ fn source(flags: TableFlags, environment: Environment<'_>) -> Result<LeaseTableS
     if let Some(name) = flags.table {
         return Ok(LeaseTableSource::Table { name, region: flags.region, endpoint: flags.endpoint });
     }
+    if flags.resources_path.is_empty() {
+        return Err(UsageError::wrong(
+            "say which lease table: give --resources-path with the component files of the sidecar, or --table with its name",
+        ));
+    }
     let namespace = match flags.namespace {
         Some(flag) => Some(flag).filter(|flag| !flag.is_empty()),
         None => variable(environment, "NAMESPACE")?,

@@ -45,7 +45,7 @@ pub(super) enum LeasesCommand {
 #[derive(Debug, Args)]
 pub(super) struct TableFlags {
     /// Folder or file with the component whose lease table is meant. Repeat the flag or separate paths with commas.
-    #[arg(long, value_name = "PATH", value_delimiter = ',', action = ArgAction::Append, required_unless_present = "table")]
+    #[arg(long, value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
     pub(super) resources_path: Vec<PathBuf>,
     /// Component whose lease table is meant [default: the only input].
     #[arg(long, value_name = "NAME")]

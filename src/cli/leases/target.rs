@@ -74,6 +74,10 @@ pub(super) fn described(error: &LeaseError) -> String {
 
 /// Finds the table and connects to its service. Sends nothing to DynamoDB.
 pub(super) async fn find(source: LeaseTableSource, ca_bundle: Option<&Path>) -> Result<Target, String> {
+    let advice = match source {
+        LeaseTableSource::Table { .. } => "; with --table, region and endpoint are --region and --endpoint",
+        LeaseTableSource::Component { .. } => "",
+    };
     let (mut connection, table, stream) = match source {
         LeaseTableSource::Table { name, region, endpoint } => {
             (ConnectionSettings { region, endpoint, ..ConnectionSettings::default() }, name, None)
