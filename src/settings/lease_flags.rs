@@ -60,10 +60,10 @@ pub(super) struct TableFlags {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["resources_path", "component", "app_id", "namespace"])]
     pub(super) table: Option<String>,
     /// Region of --table [default: that of the AWS SDK's default chain].
-    #[arg(long, value_name = "REGION", requires = "table")]
+    #[arg(long, value_name = "REGION", conflicts_with = "resources_path")]
     pub(super) region: Option<String>,
     /// Endpoint of --table, such as the URL of an emulator [default: that of AWS].
-    #[arg(long, value_name = "URL", requires = "table")]
+    #[arg(long, value_name = "URL", conflicts_with = "resources_path")]
     pub(super) endpoint: Option<String>,
 }
 

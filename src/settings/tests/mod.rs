@@ -247,7 +247,7 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         ("leases", "seek"),
         ("leases list", "--table"),
         ("leases list --table orders --app-id shop", "cannot be used with"),
-        ("leases list --resources-path a --region eu-west-1", "--table"),
+        ("leases list --resources-path a --region eu-west-1", "cannot be used with"),
         ("leases export", "--resources-path"),
         ("leases seek --table orders --to latest", "--all"),
         ("leases seek --table orders --to latest --all shardId-1", "cannot be used with"),
