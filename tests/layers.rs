@@ -16,7 +16,7 @@ const USES: [(&str, &[&str]); 20] = [
     ("manifest", &["domain"]),
     ("resilience", &["domain"]),
     ("tasks", &["domain"]),
-    ("app", &["domain", "resilience"]),
+    ("app", &["domain", "resilience", "telemetry"]),
     ("aws", &["aggregation", "domain", "manifest", "resilience", "tasks", "telemetry"]),
     ("consumer", &["domain", "resilience", "tasks", "telemetry"]),
     ("embedded", &["domain", "tasks"]),

@@ -14,11 +14,14 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 const MIN_QUOTE: usize = 8;
 const LARGE_RECORD: usize = 64 << 10;
 
-/// A response of the app: its head and, of a refusal, the first bytes of its body.
+/// The same for `Location`.
+const MAX_LOCATION: usize = 200;
+
+/// A response of the app: its head and, of a refusal, the first bytes of its body. Of a success whose body is read, all.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) head: Parts,
-    pub(super) prefix: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Reply {
@@ -32,7 +35,7 @@ impl Reply {
     pub(super) fn location(&self, route: &str, authority: &str) -> Option<String> {
         let location = self.head.headers.get(LOCATION).filter(|_| self.head.status.is_redirection())?;
         let location = String::from_utf8_lossy(location.as_bytes());
-        let shown = one_line(&location);
+        let shown = one_line(&location, MAX_LOCATION);
         Some(match suggested_route(&location, route, authority) {
             Some(path) => format!("{shown}; redirects are not followed, set `route` to {path} if records belong there"),
             None => format!("{shown}; redirects are not followed"),
@@ -40,15 +43,19 @@ impl Reply {
     }
 
     /// The start of the body as one line, up to the place where it quotes what was `sent`. `None` if it is not text.
-    pub(super) fn excerpt(&self, sent: &[u8]) -> Option<String> {
-        let is_plain = self.head.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
-        if is_plain { excerpt(&self.prefix, sent) } else { None }
+    pub(super) fn excerpt(&self, sent: &[&[u8]]) -> Option<String> {
+        if self.is_plain() { excerpt(&self.body, sent) } else { None }
+    }
+
+    /// Whether the body has no content coding.
+    pub(super) fn is_plain(&self) -> bool {
+        self.head.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity")
     }
 }
 
 /// Describes what the peer sent instead of a response. Its first line is shown if it is text, up to the place where it
 /// quotes what was `sent`. An echo of the whole request is not shown, because its headers contain the API token.
-pub(super) fn describe(response: InvalidResponse, sent: &[u8]) -> String {
+pub(super) fn describe(response: InvalidResponse, sent: &[&[u8]]) -> String {
     let prefix = match response {
         InvalidResponse::Known(text) => return text,
         InvalidResponse::Unknown(prefix) => prefix,
@@ -95,12 +102,12 @@ fn suggested_route<'a>(location: &'a str, route: &str, authority: &str) -> Optio
         }
         _ => location,
     };
-    let is_path = path.starts_with('/') && !path.starts_with("//") && path.len() <= MAX_EXCERPT;
+    let is_path = path.starts_with('/') && !path.starts_with("//") && path.len() <= MAX_LOCATION;
     let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
     (is_path && is_plain && path != route).then_some(path)
 }
 
-fn excerpt(answer: &[u8], sent: &[u8]) -> Option<String> {
+fn excerpt(answer: &[u8], sent: &[&[u8]]) -> Option<String> {
     let answer = answer.get(..MAX_EXCERPT).unwrap_or(answer);
     let unquoted = answer.get(..quoted_from(answer, sent)).unwrap_or(answer);
     let text = match str::from_utf8(unquoted) {
@@ -110,40 +117,51 @@ fn excerpt(answer: &[u8], sent: &[u8]) -> Option<String> {
         Err(_) => return None,
     };
     let end = if unquoted.len() < answer.len() { "…" } else { "" };
-    let line = one_line(text);
+    let line = one_line(text, MAX_EXCERPT);
     (!line.is_empty() && !text.contains('\0')).then(|| line + end)
 }
 
 /// Where `answer` starts to quote what was `sent`, else its length. Logs must not show records, but frameworks often quote
 /// what they refuse.
-fn quoted_from(answer: &[u8], sent: &[u8]) -> usize {
-    let size = MIN_QUOTE.min(sent.len());
-    if size < 2 {
-        return answer.len();
+fn quoted_from(answer: &[u8], sent: &[&[u8]]) -> usize {
+    // The windows of the answer with their first places, by the size of the windows.
+    let mut by_size: HashMap<usize, HashMap<&[u8], usize>> = HashMap::new();
+    // In much data, every eighth place is enough to find quotes of twice the size, and takes less time.
+    let is_large = sent.iter().map(|part| part.len()).sum::<usize>() > LARGE_RECORD;
+    let mut first = answer.len();
+    for part in sent {
+        let size = MIN_QUOTE.min(part.len());
+        if size < 2 {
+            continue;
+        }
+        let places = by_size.entry(size).or_insert_with(|| {
+            let mut places = HashMap::new();
+            for (place, window) in answer.windows(size).enumerate() {
+                places.entry(window).or_insert(place);
+            }
+            places
+        });
+        let step = if is_large { size } else { 1 };
+        let quotes = part.windows(size).step_by(step).filter_map(|window| places.get(window)).copied();
+        first = first.min(quotes.min().unwrap_or(first));
     }
-    let mut places = HashMap::new();
-    for (place, window) in answer.windows(size).enumerate() {
-        places.entry(window).or_insert(place);
-    }
-    // In a large record, every eighth place is enough to find quotes of twice the size, and takes less time.
-    let step = if sent.len() > LARGE_RECORD { size } else { 1 };
-    sent.windows(size).step_by(step).filter_map(|window| places.get(window)).copied().min().unwrap_or(answer.len())
+    first
 }
 
-/// The text as one bounded line: runs of white space become one space, other control characters are escaped.
-fn one_line(text: &str) -> String {
+/// The text as one line of about `max` bytes: runs of white space become one space, other control characters are escaped.
+fn one_line(text: &str, max: usize) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() {
             line.push(' ');
         }
-        for c in word.chars().take(MAX_EXCERPT.saturating_sub(line.len())) {
+        for c in word.chars().take(max.saturating_sub(line.len())) {
             match c {
                 '"' | '\'' | '\\' => line.push(c),
                 _ => line.extend(c.escape_debug()),
             }
         }
-        if line.len() >= MAX_EXCERPT {
+        if line.len() >= max {
             break;
         }
     }

@@ -1,6 +1,9 @@
 //! The public interface to the app: wait until it is up, deliver, probe.
 
 use super::answer;
+use super::connection::IncompleteBody;
+use super::decompress::{Decompressor, Payloads};
+use super::media_type;
 use super::pool::{Pool, SendError};
 use super::{AppSettings, InvalidAppSettings, Route};
 use crate::domain::{DeliveryError, Stop};
@@ -34,11 +37,23 @@ pub struct AppChannel(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     pool: Pool,
+    decompressor: Decompressor,
     host: String,
     port: u16,
     headers: HeaderMap,
     event_timeout: Duration,
     probe_timeout: Duration,
+}
+
+/// A request with events.
+#[derive(Debug)]
+pub(super) struct Delivery<'p> {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// The records in the body; the app may quote them.
+    pub(super) payloads: &'p Payloads<'p>,
+    /// How much of the body of a success is read; `None` if its status alone decides.
+    pub(super) max_reply: Option<usize>,
 }
 
 /// How long a call may take, and the option that sets it.
@@ -59,6 +74,7 @@ impl AppChannel {
         let pool = Pool::new(host.clone(), settings.port, settings.max_connections);
         Ok(Self(Arc::new(Inner {
             pool,
+            decompressor: Decompressor::default(),
             host,
             port: settings.port,
             headers,
@@ -104,47 +120,68 @@ impl AppChannel {
         self.0.pool.reap()
     }
 
-    pub(super) async fn post(&self, route: &Route, headers: HeaderMap, body: Bytes) -> Result<(), DeliveryError> {
+    pub(super) fn decompressor(&self) -> &Decompressor {
+        &self.0.decompressor
+    }
+
+    /// Returns the body of the response if it was to be read.
+    pub(super) async fn post(&self, route: &Route, delivery: Delivery<'_>) -> Result<Vec<u8>, DeliveryError> {
         let limit = Limit { time: self.0.event_timeout, option: "--app-timeout" };
-        self.call(Method::POST, route, (headers, body), limit).await
+        self.call(Method::POST, route, delivery, limit).await
     }
 
     pub(super) async fn options(&self, route: &Route) -> Result<(), DeliveryError> {
         let limit = Limit { time: self.0.probe_timeout, option: "--app-binding-options-timeout" };
-        self.call(Method::OPTIONS, route, (HeaderMap::new(), Bytes::new()), limit).await
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type::JSON)]);
+        let delivery = Delivery { headers, body: Bytes::new(), payloads: &Payloads::unchanged(&[]), max_reply: None };
+        self.call(Method::OPTIONS, route, delivery, limit).await.map(drop)
     }
 
     async fn call(
         &self,
         method: Method,
         route: &Route,
-        (mut headers, body): (HeaderMap, Bytes),
+        delivery: Delivery<'_>,
         limit: Limit,
-    ) -> Result<(), DeliveryError> {
-        headers.extend(self.0.headers.clone());
+    ) -> Result<Vec<u8>, DeliveryError> {
+        let Delivery { mut headers, body, payloads, max_reply } = delivery;
+        headers.extend(self.0.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let request = request(method.clone(), route, headers, body.clone())
             .map_err(|error| DeliveryError::Unreachable { address: self.authority(), source: error.into() })?;
         let target = || format!("{method} {route}");
-        match self.0.pool.send(request, limit.time).await {
-            Ok(reply) if reply.head.status.is_success() => Ok(()),
+        match self.0.pool.send(request, limit.time, max_reply).await {
+            Ok(reply) if reply.head.status.is_success() => {
+                if max_reply.is_some() && !reply.is_plain() {
+                    let problem = "it is compressed, which bindd does not ask for".to_owned();
+                    return Err(DeliveryError::InvalidReply { target: target(), problem });
+                }
+                Ok(reply.body)
+            }
             Ok(reply) => Err(DeliveryError::Refused {
                 status: reply.head.status.as_u16(),
                 target: target(),
                 retry_after: reply.retry_after(),
                 location: reply.location(route.as_str(), &self.authority()),
-                excerpt: reply.excerpt(&body),
+                excerpt: reply.excerpt(&sent(&body, payloads)),
             }),
-            Err(error) => Err(self.delivery_error(error, target(), limit, &body)),
+            Err(error) => Err(self.delivery_error(error, target(), limit, &sent(&body, payloads))),
         }
     }
 
-    fn delivery_error(&self, error: SendError, target: String, limit: Limit, sent: &[u8]) -> DeliveryError {
+    fn delivery_error(&self, error: SendError, target: String, limit: Limit, sent: &[&[u8]]) -> DeliveryError {
         match error {
             SendError::TimedOut => DeliveryError::TimedOut { target, limit: limit.time, option: limit.option },
             SendError::Unreachable(source) => DeliveryError::Unreachable { address: self.authority(), source },
             SendError::Ended { source, was_idle } => DeliveryError::Unanswered { target, was_idle, source },
             SendError::NotHttp { response, source } => {
                 DeliveryError::NotHttp { address: self.authority(), finding: answer::describe(response, sent), source }
+            }
+            SendError::Body(body) => {
+                let problem = match body {
+                    IncompleteBody::TooLong => "it is longer than an entry for each event needs".to_owned(),
+                    IncompleteBody::Ended(error) => format!("the connection ended within it: {error}"),
+                };
+                DeliveryError::InvalidReply { target, problem }
             }
         }
     }
@@ -179,6 +216,13 @@ impl AppChannel {
     }
 }
 
+/// What the app may quote: the body, and the records where they are not the body itself.
+fn sent<'s>(body: &'s Bytes, payloads: &'s Payloads<'_>) -> Vec<&'s [u8]> {
+    let records = payloads.iter().map(|(_, data)| data.as_ref());
+    let is_other = |record: &&[u8]| record.as_ptr() != body.as_ptr();
+    [body.as_ref()].into_iter().chain(records.filter(is_other)).collect()
+}
+
 fn request(
     method: Method,
     route: &Route,
@@ -197,10 +241,8 @@ fn common_headers(settings: &AppSettings) -> Result<HeaderMap, InvalidAppSetting
     let host = bare_host(&settings.address);
     let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
     let authority = HeaderValue::try_from(authority(host, settings.port)).ok().filter(|_| is_host);
-    let mut headers = HeaderMap::from_iter([
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (USER_AGENT, HeaderValue::from_static(concat!("bindd/", env!("CARGO_PKG_VERSION")))),
-    ]);
+    let agent = HeaderValue::from_static(concat!("bindd/", env!("CARGO_PKG_VERSION")));
+    let mut headers = HeaderMap::from_iter([(USER_AGENT, agent)]);
     headers.insert(HOST, authority.ok_or_else(|| InvalidAppSettings::Address(settings.address.clone()))?);
     if let Some(token) = &settings.api_token {
         let mut token = HeaderValue::from_str(token.expose_secret()).map_err(|_| InvalidAppSettings::Token)?;

@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// How much of the body of a refusal, or of its `Location`, is logged.
-pub(super) const MAX_EXCERPT: usize = 200;
+/// How much of the body of a refusal is kept for dead letters; the log shows less of it.
+pub(super) const MAX_EXCERPT: usize = 1 << 10;
 
 /// How much of the body of a response is read to reuse its connection.
 const MAX_DRAINED: usize = 64 << 10;
@@ -42,6 +42,13 @@ pub(super) struct ExchangeError {
     pub(super) has_response: bool,
     /// What was read, if it is not HTTP/1.1.
     pub(super) invalid_response: Option<InvalidResponse>,
+}
+
+/// A body that was to be read completely, and was not.
+#[derive(Debug)]
+pub(super) enum IncompleteBody {
+    TooLong,
+    Ended(BoxError),
 }
 
 /// What the peer sent instead of an HTTP/1.1 response.
@@ -111,6 +118,30 @@ impl Connection {
         self.last_used = Instant::now();
         prefix
     }
+
+    /// Completes the exchange after the head like `finish`, but returns the whole body. The caller limits the time. Not
+    /// cancel-safe, like `head`.
+    pub(super) async fn whole_body(&mut self, body: Incoming, max: usize) -> Result<Vec<u8>, IncompleteBody> {
+        let Self { sender, driver, traffic, .. } = self;
+        let read = drive(driver, collect(body, max)).await?;
+        let is_complete = while_progressing(drive(driver, async { sender.ready().await.is_ok() }), traffic).await;
+        self.is_in_exchange = !is_complete;
+        self.last_used = Instant::now();
+        Ok(read)
+    }
+}
+
+async fn collect(mut body: Incoming, max: usize) -> Result<Vec<u8>, IncompleteBody> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| IncompleteBody::Ended(error.into()))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if read.len() + data.len() > max {
+            return Err(IncompleteBody::TooLong);
+        }
+        read.extend_from_slice(data);
+    }
+    Ok(read)
 }
 
 /// Runs the rest of an exchange to its end; false when it stalls or takes too long.

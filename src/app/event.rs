@@ -1,67 +1,76 @@
 //! Delivers the events of one input to one route.
 
-use super::route::escape;
-use super::{AppChannel, Route};
-use crate::domain::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler};
+use super::body::{Body, body};
+use super::channel::Delivery;
+use super::decompress::Payloads;
+use super::headers::headers;
+use super::{AppChannel, Route, reply};
+use crate::domain::{Accepted, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, PartialFailures};
+use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
-
-// Dapr's Kinesis input does not say where a record comes from. These headers are additions, which apps may ignore.
-const SHARD_ID: HeaderName = HeaderName::from_static("bindd-shard-id");
-const SEQUENCE_NUMBER: HeaderName = HeaderName::from_static("bindd-sequence-number");
-const SUB_SEQUENCE_NUMBER: HeaderName = HeaderName::from_static("bindd-sub-sequence-number");
-/// Percent-encoded, because a key may have any character. Absent if the record has no key.
-const PARTITION_KEY: HeaderName = HeaderName::from_static("bindd-partition-key");
-/// Milliseconds since the Unix epoch.
-const ARRIVAL: HeaderName = HeaderName::from_static("bindd-arrival");
-const ATTEMPT: HeaderName = HeaderName::from_static("bindd-attempt");
 
 #[derive(Debug)]
 struct Callback {
     channel: AppChannel,
     route: Route,
+    format: EventFormat,
+    metrics: InputMetrics,
 }
 
 impl AppChannel {
-    /// The handler that delivers the events of an input to its route.
+    /// The handler that delivers the events of an input to its route, in the format of its file.
     #[must_use]
-    pub fn handler_for(&self, route: Route) -> Arc<dyn EventHandler> {
-        Arc::new(Callback { channel: self.clone(), route })
+    pub fn handler_for(&self, route: Route, format: EventFormat, metrics: InputMetrics) -> Arc<dyn EventHandler> {
+        Arc::new(Callback { channel: self.clone(), route, format, metrics })
     }
 }
 
 #[async_trait]
 impl EventHandler for Callback {
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
-        let [event] = batch.events.as_slice() else {
-            let problem = format!("a request carries one event, not {}", batch.events.len());
-            return Err(DeliveryError::InvalidReply { target: self.route.to_string(), problem });
-        };
-        self.channel.post(&self.route, headers(event), event.data.clone()).await.map(|()| Accepted::All)
+        let count = batch.events.len();
+        if count != 1 && !(count > 1 && self.format.body.is_batch()) {
+            return Err(self.invalid(format!("a request of this format cannot carry {count} events")));
+        }
+        let payloads = self.channel.decompressor().payloads(&batch.events, self.format.decompress).await;
+        let body = body(batch, &payloads, &self.format).await;
+        let body = body.map_err(|error| self.invalid(format!("the request could not be written: {error}")))?;
+        let headers = self.headers(batch, &payloads, &body);
+        let delivery = Delivery { headers, body: body.bytes, payloads: &payloads, max_reply: self.max_reply(count) };
+        let reply = self.channel.post(&self.route, delivery).await?;
+        self.count(&payloads);
+        let accepted = reply::accepted(&reply, &batch.events, self.format.body, self.format.partial);
+        accepted.map_err(|problem| self.invalid(problem.to_string()))
     }
 }
 
-fn headers(event: &BindingEvent) -> HeaderMap {
-    let origin = &event.origin;
-    let mut headers = HeaderMap::with_capacity(12);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(event.data.len()));
-    headers.insert(SUB_SEQUENCE_NUMBER, HeaderValue::from(origin.position.sub_sequence));
-    headers.insert(ATTEMPT, HeaderValue::from(event.attempt));
-    if let Some(arrival) = origin.arrival {
-        headers.insert(ARRIVAL, HeaderValue::from(arrival.as_millis()));
+impl Callback {
+    fn headers(&self, batch: &EventBatch, payloads: &Payloads<'_>, body: &Body) -> HeaderMap {
+        let mut headers = headers(batch, self.format.body.is_batch(), payloads.untouched, fastrand::u64(..));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.bytes.len()));
+        headers.insert(CONTENT_TYPE, body.content_type.clone());
+        headers
     }
-    let texts = [
-        (SHARD_ID, escape(origin.shard.as_str())),
-        (SEQUENCE_NUMBER, origin.position.sequence.to_string()),
-        (PARTITION_KEY, escape(&origin.partition_key)),
-    ];
-    for (name, text) in texts {
-        // Escaped text and digits are always valid in a header.
-        if let (false, Ok(value)) = (text.is_empty(), HeaderValue::try_from(text)) {
-            headers.insert(name, value);
+
+    /// `None` if the status alone decides.
+    const fn max_reply(&self, events: usize) -> Option<usize> {
+        match self.format.partial {
+            PartialFailures::Off => None,
+            PartialFailures::Lowest | PartialFailures::Exact => Some(reply::max_size(events)),
         }
     }
-    headers
+
+    /// Counts records once: when the app answered, not in each attempt.
+    fn count(&self, payloads: &Payloads<'_>) {
+        if self.format.decompress != Decompress::Off {
+            self.metrics.not_decompressed(payloads.untouched.corrupt + payloads.untouched.too_large);
+        }
+    }
+
+    fn invalid(&self, problem: String) -> DeliveryError {
+        DeliveryError::InvalidReply { target: format!("POST {}", self.route), problem }
+    }
 }

@@ -3,24 +3,37 @@
 //! Used by the composition root: it waits until the app is up, probes the routes and gets a handler for each input.
 //! Invariants:
 //!
-//! - An event is accepted when the app answered 2xx. The head of the response decides, whatever happens to its body.
+//! - An event is accepted when the app answered 2xx. The head of the response decides, whatever happens to its body, unless
+//!   the body may name events that failed: then it must arrive completely and in time, and in doubt all events failed.
 //!   Everything else is a [`DeliveryError`](crate::domain::DeliveryError), and the caller decides whether to retry.
 //! - A request is sent once. It is sent over a second connection only if no byte of it was written to the first.
-//! - The payload is sent unchanged with `content-type: application/json`, as Dapr does, and is never copied.
+//! - By default the payload is sent unchanged with `content-type: application/json`, as Dapr does, and is never copied. The
+//!   input's [`EventFormat`](crate::domain::EventFormat) may choose another form.
 //! - Redirects are not followed. The body of a response is read up to a limit, so that its connection can be reused; the
 //!   first bytes of a refusal are logged.
 //! - No task is started: the request that uses a connection also drives it. A dropped request closes its connection, and
 //!   nothing is left to join.
 
 mod answer;
+mod base64;
+mod body;
 mod channel;
+mod cloud_event;
 mod connection;
+mod decompress;
 mod event;
+mod headers;
+mod identifier;
+mod lambda;
+mod media_type;
+mod ndjson;
 mod pool;
 mod probe;
+mod reply;
 mod route;
 mod settings;
 mod socket;
+mod trace_context;
 
 #[cfg(test)]
 mod tests;

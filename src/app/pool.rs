@@ -5,7 +5,7 @@
 //! after a failure, and the limits on connections, on the rest of a response and on its first bytes would stay here.
 
 use super::answer::Reply;
-use super::connection::{Connection, ExchangeError, InvalidResponse};
+use super::connection::{Connection, ExchangeError, IncompleteBody, InvalidResponse};
 use crate::domain::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 /// Idle connections that are kept; the value of Dapr's client.
 const MAX_IDLE: usize = 64;
@@ -39,6 +40,8 @@ pub(super) enum SendError {
         response: InvalidResponse,
         source: BoxError,
     },
+    /// The response is a success, but its body, which was to be read, is not complete.
+    Body(IncompleteBody),
 }
 
 pub(super) struct Pool {
@@ -56,22 +59,33 @@ impl Pool {
         Self { host, port, slots, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Sends a request. The time limit applies from the moment a connection may be used to the head of the response. The
-    /// wait before that is first in, first out. A dropped request closes its connection; then it is unknown whether the app
-    /// has seen it.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>, limit: Duration) -> Result<Reply, SendError> {
+    /// Sends a request. The time limit applies from the moment a connection may be used to the head of the response; with
+    /// `max_reply`, to the end of the body of a success, of which at most so many bytes are read. The wait before that is
+    /// first in, first out. A dropped request closes its connection; then it is unknown whether the app has seen it.
+    pub(super) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+        max_reply: Option<usize>,
+    ) -> Result<Reply, SendError> {
         let _slot = self.slots.acquire().await.map_err(|closed| SendError::Unreachable(closed.into()))?;
         let mut is_connected = false;
-        let (mut connection, response) = match tokio::time::timeout(limit, self.head(request, &mut is_connected)).await
-        {
+        let end = Instant::now() + limit;
+        let (mut connection, response) = match timeout_at(end, self.head(request, &mut is_connected)).await {
             Ok(result) => result?,
             Err(_) if is_connected => return Err(SendError::TimedOut),
             Err(_) => return Err(SendError::Unreachable(format!("no connection within {limit:?}").into())),
         };
         let (head, body) = response.into_parts();
-        let prefix = connection.finish(body, !head.status.is_success()).await;
+        let body = match max_reply.filter(|_| head.status.is_success()) {
+            Some(max) => match timeout_at(end, connection.whole_body(body, max)).await {
+                Ok(read) => read.map_err(SendError::Body)?,
+                Err(_) => return Err(SendError::TimedOut),
+            },
+            None => connection.finish(body, !head.status.is_success()).await,
+        };
         self.keep(connection);
-        Ok(Reply { head, prefix })
+        Ok(Reply { head, body })
     }
 
     /// Closes the idle connections. The pool can still be used.

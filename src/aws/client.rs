@@ -123,7 +123,10 @@ impl Connection {
             .connect_timeout(self.transport.connect_timeout)
             .operation_attempt_timeout(READ_TIMEOUT)
             .build();
-        let config = service_config!(aws_sdk_kinesis, self).timeout_config(timeouts).build();
+        let config = service_config!(aws_sdk_kinesis, self)
+            .timeout_config(timeouts)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
         aws_sdk_kinesis::Client::from_conf(config)
     }
 
@@ -138,11 +141,20 @@ impl Connection {
 
     /// A DynamoDB client on the shared pool whose attempts end after `limit`.
     pub(crate) fn dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
-        let config = service_config!(aws_sdk_dynamodb, self)
+        aws_sdk_dynamodb::Client::from_conf(self.dynamodb_config(limit).build())
+    }
+
+    /// As `dynamodb_within`, with its own HTTP client. Its connections belong to the runtime of its first call.
+    pub(crate) fn own_dynamodb_within(&self, limit: Duration) -> aws_sdk_dynamodb::Client {
+        let config = self.dynamodb_config(limit).http_client(self.transport.http_client());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    fn dynamodb_config(&self, limit: Duration) -> aws_sdk_dynamodb::config::Builder {
+        service_config!(aws_sdk_dynamodb, self)
             .timeout_config(self.within(limit))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .credentials_provider(self.credentials.with_attempt_timeout(limit));
-        aws_sdk_dynamodb::Client::from_conf(config.build())
+            .credentials_provider(self.credentials.with_attempt_timeout(limit))
     }
 
     /// The limit covers an attempt to its last byte, so clients with it need no protection against stalled streams, which

@@ -158,6 +158,10 @@ pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn 
 mod tests;
 
 #[cfg(test)]
+#[path = "tests/inputs.rs"]
+mod input_tests;
+
+#[cfg(test)]
 #[path = "tests/names.rs"]
 mod name_tests;
 

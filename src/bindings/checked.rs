@@ -1,7 +1,7 @@
 //! A component whose file was checked, with the typed spec of its kind.
 
 use super::{dynamodb, kinesis};
-use crate::aws::ConnectionSettings;
+use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{ComponentName, Direction};
 use crate::manifest::Place;
 use std::time::Duration;
@@ -44,10 +44,37 @@ impl Checked {
         }
     }
 
-    /// `deadLetterBinding`
-    pub(super) fn dead_letter(&self) -> Option<&ComponentName> {
+    /// `deadLetterBinding`, which serves the sides that the file enables.
+    pub(super) const fn dead_letter(&self) -> Option<&ComponentName> {
         match &self.spec {
-            Spec::Kinesis(spec) if spec.direction.has_output() => spec.output.dead_letter.as_ref(),
+            Spec::Kinesis(spec) => match &spec.input.delivery.dead_letter {
+                Some(kinesis::DeadLetterTarget::Binding(target)) => Some(target),
+                Some(kinesis::DeadLetterTarget::Folder(_)) | None => spec.output.dead_letter.as_ref(),
+            },
+            Spec::DynamoDb(_) => None,
+        }
+    }
+
+    /// The stream that the input reads.
+    pub(super) const fn input_stream(&self) -> Option<&StreamRef> {
+        match &self.spec {
+            Spec::Kinesis(spec) if spec.direction.has_input() => Some(&spec.stream),
+            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
+        }
+    }
+
+    /// Whether the input may give records up.
+    pub(super) const fn input_gives_up(&self) -> bool {
+        match &self.spec {
+            Spec::Kinesis(spec) => spec.input.delivery.gives_up(),
+            Spec::DynamoDb(_) => false,
+        }
+    }
+
+    /// The stream that the output writes to.
+    pub(super) const fn output_stream(&self) -> Option<&StreamRef> {
+        match &self.spec {
+            Spec::Kinesis(spec) if spec.direction.has_output() => Some(&spec.stream),
             Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
         }
     }

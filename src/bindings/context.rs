@@ -1,5 +1,6 @@
 //! What the components of a process share. It is passed to `connect`, so there are no globals.
 
+use crate::consumer::SharedLimits;
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind, WorkerId};
 use crate::telemetry::Metrics;
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ pub struct Context {
     pub lease_tables: LeaseTables,
     /// At shutdown, how long an input may take to finish the record in flight.
     pub drain_limit: Duration,
+    /// Memory for records and requests to the app, which all inputs share.
+    pub limits: SharedLimits,
 }
 
 /// The connected components, by name: how one component finds another. Clones share the content, which is empty until

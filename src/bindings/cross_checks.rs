@@ -2,8 +2,8 @@
 //! Components with faults are included, so that one run reports everything.
 
 use super::Checked;
-use crate::aws::IdentitySource;
-use crate::domain::ComponentName;
+use crate::aws::{IdentitySource, StreamRef};
+use crate::domain::{ComponentName, StreamIdentity};
 use crate::manifest::{Document, Environment, Fault, Notice};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,20 +16,26 @@ pub(super) fn faults(components: &[Checked], documents: &[Document]) -> Vec<(usi
             "name another component that has an output side and does not send its dead letters back to this one";
         Some((index, fault(component, "deadLetterBinding", problem, remedy)))
     });
+    let into_itself = components.iter().enumerate().filter_map(|(index, component)| {
+        let problem = feeds_itself(components, component).filter(|_| !component.direction().needs_probe())?;
+        let remedy = "name an output that writes to another stream or to a table";
+        Some((index, fault(component, "deadLetterBinding", problem, remedy)))
+    });
     let clashes = lease_table_clashes(components).into_iter().filter(|clash| clash.is_certain);
     let clashes = clashes.map(|clash| {
         let problem = format!("its lease table `{}` is also that of component `{}`", clash.table, clash.first);
         let remedy = "give each input its own `consumerName`";
         (clash.index, fault(&components[clash.index], "consumerName", problem, remedy))
     });
-    clashes.chain(dead_letters).collect()
+    clashes.chain(dead_letters).chain(into_itself).collect()
 }
 
 fn fault(component: &Checked, field: &str, problem: String, remedy: &str) -> Fault {
     Fault::of_document(&component.place, problem, remedy).component(component.name.as_str()).field(field)
 }
 
-/// Notices about lease tables that two components share, where the app decides whether both inputs are used.
+/// Notices about what is a fault only if the app accepts an input: lease tables that two components share, and dead letters
+/// that an input reads again.
 pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
     let clashes = lease_table_clashes(components).into_iter().filter(|clash| !clash.is_certain);
     let notice = |clash: Clash<'_>| {
@@ -41,7 +47,31 @@ pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
         let component = &components[clash.index];
         Notice::of_document(&component.place, text).component(component.name.as_str())
     };
-    clashes.map(notice).collect()
+    let into_itself = components.iter().filter(|component| component.is_valid && component.direction().needs_probe());
+    let into_itself = into_itself.filter_map(|component| {
+        let text =
+            format!("field `deadLetterBinding`: {}, if the app accepts it", feeds_itself(components, component)?);
+        Some(Notice::of_document(&component.place, text).component(component.name.as_str()))
+    });
+    clashes.map(notice).chain(into_itself).collect()
+}
+
+/// What is wrong with a dead letter binding that writes to the stream which the component reads: each dead letter would be
+/// read, refused and written again.
+fn feeds_itself(components: &[Checked], component: &Checked) -> Option<String> {
+    let is_target = |other: &&Checked| Some(&other.name) == component.dead_letter() && other.name != component.name;
+    let target = components.iter().find(is_target).filter(|_| component.input_gives_up())?;
+    let (read, written) = (component.input_stream()?, target.output_stream()?);
+    let (from, to) = (component.connection(), target.connection());
+    let may_share = |one: Option<&str>, other: Option<&str>| one.is_none() || other.is_none() || one == other;
+    let is_same = StreamIdentity::may_be_same(stream_text(read), stream_text(written))
+        && may_share(from.region.as_deref(), to.region.as_deref())
+        && from.endpoint == to.endpoint;
+    is_same.then(|| format!("component `{}` writes to the stream that the input reads", target.name))
+}
+
+fn stream_text(stream: &StreamRef) -> &str {
+    stream.arn().unwrap_or_else(|| stream.name())
 }
 
 /// A component whose lease table an earlier one has too. Two inputs on one lease table would take each other's shards, or

@@ -23,6 +23,7 @@ mod region;
 mod retry;
 mod strict_json;
 
+pub use crate::consumer::SharedLimits;
 pub use catalog::{CheckResult, check, connect};
 pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};

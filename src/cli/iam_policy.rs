@@ -5,7 +5,7 @@
 
 use crate::aws::Partition;
 use crate::bindings::dynamodb::{self, Operation};
-use crate::bindings::kinesis::{self, Mode};
+use crate::bindings::kinesis::{self, Fallback, Mode};
 use crate::bindings::{Checked, Spec};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -89,19 +89,18 @@ fn add_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::S
     }
     let consumer = spec.input.consumer(scope.app_id, &checked.name);
     // DescribeStreamSummary shows whether the leases belong to this stream or to an earlier one of the same name.
+    let mut actions = vec!["kinesis:ListShards"];
+    if spec.input.mode == Mode::Shared || spec.input.fallback == Fallback::Shared {
+        actions.extend(["kinesis:GetShardIterator", "kinesis:GetRecords"]);
+    }
+    if spec.input.mode == Mode::Extended && spec.input.create_consumer {
+        actions.push("kinesis:RegisterStreamConsumer");
+    }
+    actions.push("kinesis:DescribeStreamSummary");
+    statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
     match spec.input.mode {
-        Mode::Shared => {
-            let actions = [
-                "kinesis:ListShards",
-                "kinesis:GetShardIterator",
-                "kinesis:GetRecords",
-                "kinesis:DescribeStreamSummary",
-            ];
-            statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
-        }
+        Mode::Shared => {}
         Mode::Extended => {
-            let actions = ["kinesis:ListShards", "kinesis:RegisterStreamConsumer", "kinesis:DescribeStreamSummary"];
-            statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
             // A consumer's ARN ends in the time of its registration.
             let consumer = format!("{stream}/consumer/{consumer}:*");
             let actions = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];

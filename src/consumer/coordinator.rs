@@ -4,15 +4,16 @@
 //! lease at LATEST whose starting time is not known yet: the first listing provides it. No lease is taken before the
 //! stream was identified once and every row was found to belong to it.
 
+use super::claims::Claims;
 use super::error::ConsumerError;
 use super::identity::{self, Replacement};
-use super::lease_scan::{ChangeKind, ChangeResult, LeaseChange, ScanResult, StreamListing};
+use super::lease_scan::{Change, ChangeKind, ChangeResult, LeaseChange, ScanResult, StreamListing};
 use super::lease_taker::LeaseTaker;
 use super::settings::ConsumerSettings;
 use super::shard_events::EndReason;
 use super::shard_sync::ShardSync;
-use super::timers::BackoffTimer;
-use crate::domain::{Lease, LeaseGrant, RetrievalError, ShardId, StreamIdentity};
+use super::timers::{BackoffTimer, scan_period};
+use crate::domain::{Lease, LeaseError, LeaseGrant, RetrievalError, ShardId, StreamIdentity, cause_line};
 use crate::telemetry::InputMetrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
@@ -22,6 +23,8 @@ use tokio::time::Instant;
 
 /// The stream is identified again after this time even if nothing indicates that it was replaced.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(600);
+/// Workers that start together take leases at different moments, up to so much later.
+const MAX_START_JITTER: Duration = Duration::from_secs(2);
 /// The longest pause after failed changes of leases. Takes must not wait much longer than a lease lasts.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
@@ -31,7 +34,10 @@ pub(super) enum Event {
     Woke,
     Scanned(Result<ScanResult, ConsumerError>),
     Listed(StreamListing),
-    Changed(Vec<(ChangeKind, ChangeResult)>),
+    /// One of the changes was made, or failed.
+    Changed(Change),
+    /// All changes of a round were made, or failed.
+    ChangesDone,
     ConsumerEnded(ShardId, EndReason),
     StopRequested,
 }
@@ -51,14 +57,6 @@ pub(super) enum Effect {
     End(Result<(), ConsumerError>),
 }
 
-/// What the worker is doing with the lease table. At most one scan or one round of changes is in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TableCall {
-    Idle,
-    Scanning,
-    Changing,
-}
-
 #[derive(Debug)]
 pub(super) struct Coordinator {
     settings: Arc<ConsumerSettings>,
@@ -66,22 +64,40 @@ pub(super) struct Coordinator {
     taker: LeaseTaker,
     running: BTreeSet<ShardId>,
     random: fastrand::Rng,
-    table_call: TableCall,
+    is_scanning: bool,
+    is_changing: bool,
+    /// A scan was not used, because leases were being changed.
+    was_skipped: bool,
+    claims: Claims,
     scan_timer: BackoffTimer,
+    /// The failed changes of the current round: the first error of each kind, and how many there are.
+    failed: BTreeMap<ChangeKind, (LeaseError, usize)>,
+    succeeded: BTreeSet<ChangeKind>,
+    /// Before this moment no lease is taken. Known after the first scan.
+    take_after: Option<Instant>,
     change_timers: BTreeMap<ChangeKind, BackoffTimer>,
     shard_sync: ShardSync,
     /// The stream, and when it was identified.
     identity: Option<(StreamIdentity, Instant)>,
     is_stopping: bool,
+    has_withdrawn: bool,
     failure: Option<ConsumerError>,
 }
 
 impl Coordinator {
     pub(super) fn new(settings: Arc<ConsumerSettings>, metrics: InputMetrics) -> Self {
         let taker = LeaseTaker::new(settings.worker.clone(), settings.lease_duration);
-        let kinds = [ChangeKind::Create, ChangeKind::Remove, ChangeKind::Take, ChangeKind::RequestHandoff];
+        let kinds = [
+            ChangeKind::Create,
+            ChangeKind::Remove,
+            ChangeKind::Take,
+            ChangeKind::RequestHandoff,
+            ChangeKind::Withdraw,
+        ];
         let max_pause = |kind| match kind {
-            ChangeKind::Take | ChangeKind::RequestHandoff => settings.lease_duration.min(MAX_PAUSE),
+            ChangeKind::Take | ChangeKind::RequestHandoff | ChangeKind::Withdraw => {
+                settings.lease_duration.min(MAX_PAUSE)
+            }
             ChangeKind::Create | ChangeKind::Remove => MAX_PAUSE,
         };
         Self {
@@ -89,12 +105,19 @@ impl Coordinator {
             metrics,
             running: BTreeSet::new(),
             random: fastrand::Rng::with_seed(settings.seed),
-            table_call: TableCall::Idle,
+            is_scanning: false,
+            is_changing: false,
+            was_skipped: false,
+            claims: Claims::new(settings.worker.clone(), settings.handoff_limit * 2),
+            failed: BTreeMap::new(),
+            succeeded: BTreeSet::new(),
+            take_after: None,
             scan_timer: BackoffTimer::new(settings.lease_duration / 2, settings.seed),
             change_timers: kinds.map(|kind| (kind, BackoffTimer::new(max_pause(kind), settings.seed))).into(),
             shard_sync: ShardSync::new(Arc::clone(&settings)),
             identity: None,
             is_stopping: false,
+            has_withdrawn: false,
             failure: None,
             settings,
         }
@@ -105,7 +128,7 @@ impl Coordinator {
         if self.is_stopping {
             return None;
         }
-        let scan = (self.table_call == TableCall::Idle).then(|| self.scan_timer.until().unwrap_or(now));
+        let scan = (!self.is_scanning).then(|| self.scan_timer.until().unwrap_or(now));
         scan.into_iter().chain(self.shard_sync.next_listing(now)).min()
     }
 
@@ -115,7 +138,7 @@ impl Coordinator {
         match event {
             Event::Woke => {}
             Event::Scanned(result) => {
-                self.table_call = TableCall::Idle;
+                self.is_scanning = false;
                 match result {
                     Ok(_) | Err(_) if self.is_stopping => {}
                     Ok(scan) => self.scanned(&scan, now, &mut effects),
@@ -124,10 +147,8 @@ impl Coordinator {
             }
             Event::Listed(_) if self.is_stopping => {}
             Event::Listed(listing) => self.listed(listing, now, &mut effects),
-            Event::Changed(results) => {
-                self.table_call = TableCall::Idle;
-                self.changed(results, now, &mut effects);
-            }
+            Event::Changed(change) => self.changed(change, now, &mut effects),
+            Event::ChangesDone => self.changes_done(now, &mut effects),
             Event::ConsumerEnded(shard, reason) => self.consumer_ended(&shard, reason, now, &mut effects),
             Event::StopRequested => self.stop(&mut effects),
         }
@@ -138,14 +159,14 @@ impl Coordinator {
 
     fn next_effects(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.is_stopping {
-            if self.table_call == TableCall::Idle && self.running.is_empty() {
+            if !self.is_changing && self.running.is_empty() {
                 effects.push(Effect::End(self.failure.take().map_or(Ok(()), Err)));
             }
             return;
         }
-        if self.table_call == TableCall::Idle && self.scan_timer.is_over(now) {
+        if !self.is_scanning && self.scan_timer.is_over(now) {
             effects.push(Effect::Scan);
-            self.table_call = TableCall::Scanning;
+            self.is_scanning = true;
         }
         if self.shard_sync.begin_listing(now) {
             let is_due = self.identity.as_ref().is_none_or(|(_, at)| now >= *at + IDENTIFY_INTERVAL);
@@ -154,8 +175,8 @@ impl Coordinator {
     }
 
     fn scanned(&mut self, scan: &ScanResult, now: Instant, effects: &mut Vec<Effect>) {
-        // Half a lease duration, up to a fifth more or less, so that the workers do not all scan at the same time.
-        self.scan_timer.succeeded(now, (self.settings.lease_duration / 2).mul_f64(0.8 + 0.4 * self.random.f64()));
+        let period = scan_period(scan.leases.len(), self.settings.lease_duration, &mut self.random);
+        self.scan_timer.succeeded(now, period);
         if now.saturating_duration_since(scan.begun) > self.settings.lease_duration {
             // The result is too old: other workers may have changed the leases since.
             tracing::warn!("lease scan discarded because it took longer than the lease duration");
@@ -167,7 +188,14 @@ impl Coordinator {
         if let Some(expiry) = self.taker.next_expiry(&self.running, now) {
             self.scan_timer.no_later_than(expiry);
         }
+        let jitter = MAX_START_JITTER.min(self.settings.lease_duration / 5).mul_f64(self.random.f64());
+        // An empty table has nothing to share: its first worker takes what it creates without a pause.
+        let take_after = *self.take_after.get_or_insert(if leases.is_empty() { now } else { now + jitter });
         let Some((stream, _)) = self.identity.clone() else { return };
+        if self.is_changing {
+            self.was_skipped = true;
+            return;
+        }
         let state = Arc::clone(&self.settings.stream_state);
         if let Err(error) = identity::check(leases, &stream, state.identity().as_ref(), &self.settings.lease_table) {
             return self.refuse(error, effects);
@@ -176,13 +204,23 @@ impl Coordinator {
         let mut changes = self.shard_sync.changes(leases, &stream, now);
         state.record_leases(leases);
         let plan = self.taker.plan(leases, &self.running, now, &mut self.random);
-        let complete = |lease: Lease| lease.completed(&stream, state.started());
+        let owner_duration = Some(self.settings.lease_duration);
+        let complete = |lease: Lease| Lease { owner_duration, ..lease.completed(&stream, state.started()) };
         let take = plan.take.into_iter().map(complete).filter(|lease| !lease.lacks_start());
-        changes.extend(take.map(LeaseChange::Take));
-        changes.extend(plan.request_handoff.map(LeaseChange::RequestHandoff));
+        if now >= take_after {
+            changes.extend(take.map(LeaseChange::Take));
+            changes.extend(plan.request_handoff.map(LeaseChange::RequestHandoff));
+        } else {
+            self.scan_timer.no_later_than(take_after);
+        }
+        changes.extend(self.claims.overdue(leases, scan.begun, now));
         changes.retain(|change| self.change_timers[&change.kind()].is_over(now));
+        self.change(changes, effects);
+    }
+
+    fn change(&mut self, changes: Vec<LeaseChange>, effects: &mut Vec<Effect>) {
         if !changes.is_empty() {
-            self.table_call = TableCall::Changing;
+            self.is_changing = true;
             effects.push(Effect::Change(changes));
         }
     }
@@ -228,7 +266,9 @@ impl Coordinator {
         // A permanent error while nothing is read is one of configuration, and a stream that is gone leaves nothing to read.
         // The worker ends with it; the input is restarted with backoff.
         if is_not_found || (self.running.is_empty() && !error.kind().may_retry()) {
-            self.failure = Some(error.into());
+            let error = ConsumerError::from(error);
+            self.settings.stream_state.refuse(cause_line(&error));
+            self.failure = Some(error);
             return self.stop(effects);
         }
         let wait = self.shard_sync.listing_failed(now);
@@ -237,6 +277,7 @@ impl Coordinator {
 
     fn scan_failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
         if self.running.is_empty() && !error.kind().may_retry() {
+            self.settings.stream_state.refuse(cause_line(&error));
             self.failure = Some(error);
             return self.stop(effects);
         }
@@ -244,26 +285,28 @@ impl Coordinator {
         tracing::warn!(?wait, %error, source = error.source(), "leases could not be scanned");
     }
 
-    /// Logs one line for all failures of a kind.
-    fn changed(&mut self, results: Vec<(ChangeKind, ChangeResult)>, now: Instant, effects: &mut Vec<Effect>) {
-        let mut failed = BTreeMap::new();
-        let mut succeeded = BTreeSet::new();
-        for (kind, result) in results {
-            match result {
-                ChangeResult::Taken(grant, begun) => {
-                    self.running.insert(grant.shard().clone());
-                    effects.push(Effect::Start(*grant, begun));
-                }
-                ChangeResult::Created => self.scan_timer.no_later_than(now),
-                ChangeResult::Done => {}
-                ChangeResult::Failed(error) => {
-                    failed.entry(kind).or_insert((error, 0)).1 += 1;
-                    continue;
-                }
+    fn changed(&mut self, change: Change, now: Instant, effects: &mut Vec<Effect>) {
+        self.claims.changed(&change, now);
+        match change.result {
+            ChangeResult::Taken(grant, begun) => {
+                self.running.insert(grant.shard().clone());
+                effects.push(Effect::Start(*grant, begun));
             }
-            succeeded.insert(kind);
+            ChangeResult::Created => self.scan_timer.no_later_than(now),
+            ChangeResult::Done | ChangeResult::Lost => {}
+            ChangeResult::Failed(error) => {
+                self.failed.entry(change.kind).or_insert((error, 0)).1 += 1;
+                return;
+            }
         }
-        for kind in succeeded.into_iter().filter(|kind| !failed.contains_key(kind)) {
+        self.succeeded.insert(change.kind);
+    }
+
+    /// Logs one line for all failures of a kind.
+    fn changes_done(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.is_changing = false;
+        let failed = std::mem::take(&mut self.failed);
+        for kind in std::mem::take(&mut self.succeeded).into_iter().filter(|kind| !failed.contains_key(kind)) {
             self.change_timers.entry(kind).and_modify(|timer| timer.succeeded(now, Duration::ZERO));
         }
         for (kind, (error, count)) in failed {
@@ -275,6 +318,19 @@ impl Coordinator {
                 self.shard_sync.request_listing_at(now + wait);
             }
         }
+        if std::mem::take(&mut self.was_skipped) {
+            self.scan_timer.no_later_than(now);
+        }
+        if self.is_stopping && !self.has_withdrawn {
+            self.withdraw(effects);
+        }
+    }
+
+    /// Gives up what was claimed and is not held. Once, since a worker that stops must not wait for long.
+    fn withdraw(&mut self, effects: &mut Vec<Effect>) {
+        self.has_withdrawn = true;
+        let changes = self.claims.withdraw_all();
+        self.change(changes, effects);
     }
 
     fn consumer_ended(&mut self, shard: &ShardId, reason: EndReason, now: Instant, effects: &mut Vec<Effect>) {
@@ -321,9 +377,9 @@ impl Coordinator {
         }
         self.is_stopping = true;
         effects.push(Effect::StopConsumers);
-        // A scan may be dropped. A take must complete, so that its lease is released.
-        if self.table_call == TableCall::Scanning {
-            self.table_call = TableCall::Idle;
+        // A take in flight must complete, so that its lease is released.
+        if !self.is_changing {
+            self.withdraw(effects);
         }
     }
 }

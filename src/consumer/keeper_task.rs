@@ -6,7 +6,6 @@
 
 use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
-use super::settings::ConsumerSettings;
 use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ShardId};
 use crate::tasks::{Ended, Supervisor};
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -73,13 +72,6 @@ struct Driver {
     shared: Arc<Shared>,
     grant: Option<LeaseGrant>,
     call: Option<BoxFuture<'static, (Option<LeaseGrant>, Event)>>,
-}
-
-impl KeeperSettings {
-    pub(super) fn new(settings: &ConsumerSettings, shard: &ShardId) -> Self {
-        let ConsumerSettings { lease_duration, checkpoint_interval, .. } = *settings;
-        Self { lease_duration, checkpoint_interval, seed: settings.seed_for(shard) }
-    }
 }
 
 impl Keepers {

@@ -4,9 +4,16 @@ use super::error::ConsumerError;
 use super::identity::IdentityCheck;
 use super::settings::Ports;
 use crate::domain::{Lease, LeaseError, LeaseGrant, NewLease, RetrievalError, ShardListing, StreamIdentity, WorkerId};
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// Each open call may need a connection of its own.
+const CONCURRENT_CHANGES: usize = 16;
+const WITHDRAW_RETRIES: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_millis(1_000)];
 
 /// The leases as a scan that began at `begun` returned them.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub(super) enum LeaseChange {
     Remove(Lease),
     Take(Lease),
     RequestHandoff(Lease),
+    /// Gives up what was requested or taken with this lease as it was seen then.
+    Withdraw(Lease),
 }
 
 /// Each kind has its own backoff, because a failure of one says nothing about another.
@@ -40,6 +49,7 @@ pub(super) enum ChangeKind {
     Remove,
     Take,
     RequestHandoff,
+    Withdraw,
 }
 
 impl LeaseChange {
@@ -49,6 +59,15 @@ impl LeaseChange {
             Self::Remove(_) => ChangeKind::Remove,
             Self::Take(_) => ChangeKind::Take,
             Self::RequestHandoff(_) => ChangeKind::RequestHandoff,
+            Self::Withdraw(_) => ChangeKind::Withdraw,
+        }
+    }
+
+    /// The lease of another worker, or of none, to which the change makes a claim.
+    const fn claimed(&self) -> Option<&Lease> {
+        match self {
+            Self::Take(lease) | Self::RequestHandoff(lease) | Self::Withdraw(lease) => Some(lease),
+            Self::Create(_) | Self::CreateFirst(_) | Self::Remove(_) => None,
         }
     }
 }
@@ -58,9 +77,19 @@ pub(super) enum ChangeResult {
     /// A lease was taken; the call began at this moment.
     Taken(Box<LeaseGrant>, Instant),
     Created,
-    /// Nothing follows: the change was made, or another worker changed the lease first.
     Done,
+    /// Another worker changed the lease first.
+    Lost,
     Failed(LeaseError),
+}
+
+/// A change that was made or that failed.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) kind: ChangeKind,
+    /// For `Take`, `RequestHandoff` and `Withdraw`: the lease as it was seen before.
+    pub(super) lease: Option<Lease>,
+    pub(super) result: ChangeResult,
 }
 
 pub(super) async fn scan(ports: Ports) -> Result<ScanResult, ConsumerError> {
@@ -78,34 +107,44 @@ pub(super) async fn list(ports: Ports, check: Arc<IdentityCheck>, with_identity:
     StreamListing { shards, identity }
 }
 
-/// Makes the changes concurrently.
-pub(super) async fn change(
-    ports: Ports,
-    worker: WorkerId,
-    changes: Vec<LeaseChange>,
-) -> Vec<(ChangeKind, ChangeResult)> {
-    join_all(changes.into_iter().map(|change| change_one(&ports, &worker, change))).await
+/// Makes the changes, some of them concurrently, and returns each as soon as it is made.
+pub(super) fn change(ports: Ports, worker: WorkerId, changes: Vec<LeaseChange>) -> BoxStream<'static, Change> {
+    let calls = changes.into_iter().map(move |change| change_one(ports.clone(), worker.clone(), change));
+    stream::iter(calls).buffer_unordered(CONCURRENT_CHANGES).boxed()
 }
 
-async fn change_one(ports: &Ports, worker: &WorkerId, change: LeaseChange) -> (ChangeKind, ChangeResult) {
-    let (kind, begun) = (change.kind(), Instant::now());
+async fn change_one(ports: Ports, worker: WorkerId, change: LeaseChange) -> Change {
+    let (kind, begun, lease) = (change.kind(), Instant::now(), change.claimed().cloned());
     let result = match change {
         LeaseChange::Create(leases) => ports.leases.create_missing(&leases).await.map(|()| ChangeResult::Created),
-        LeaseChange::CreateFirst(leases) => create_first(ports, &leases).await.map(|()| ChangeResult::Created),
+        LeaseChange::CreateFirst(leases) => create_first(&ports, &leases).await.map(|()| ChangeResult::Created),
         LeaseChange::Remove(lease) => ports.leases.remove(&lease).await.map(|()| ChangeResult::Done),
         LeaseChange::Take(lease) => {
-            ports.leases.take(&lease, worker).await.map(|grant| ChangeResult::Taken(Box::new(grant), begun))
+            ports.leases.take(&lease, &worker).await.map(|grant| ChangeResult::Taken(Box::new(grant), begun))
         }
         LeaseChange::RequestHandoff(lease) => {
-            ports.leases.request_handoff(&lease, worker).await.map(|()| ChangeResult::Done)
+            ports.leases.request_handoff(&lease, &worker).await.map(|()| ChangeResult::Done)
         }
+        LeaseChange::Withdraw(lease) => withdraw(&ports, &worker, &lease).await.map(|()| ChangeResult::Done),
     };
     let result = match result {
         Ok(result) => result,
-        Err(LeaseError::Lost { .. }) => ChangeResult::Done,
+        Err(LeaseError::Lost { .. }) => ChangeResult::Lost,
         Err(error) => ChangeResult::Failed(error),
     };
-    (kind, result)
+    Change { kind, lease, result }
+}
+
+/// Retries here, because a worker that stops does not try again.
+async fn withdraw(ports: &Ports, worker: &WorkerId, lease: &Lease) -> Result<(), LeaseError> {
+    let mut retries = WITHDRAW_RETRIES.into_iter();
+    loop {
+        let Err(error) = ports.leases.withdraw(lease, worker).await else { return Ok(()) };
+        match retries.next().filter(|_| error.kind().may_retry()) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(error),
+        }
+    }
 }
 
 /// The first row decides which stream the table belongs to, so it is created first and alone. Two workers that read

@@ -1,5 +1,6 @@
 //! Which leases to take, and which one to request from another worker. Pure. The rules are those of the KCL's 2.x
-//! lease taker, except that a lease is requested from its owner (a handoff) and not stolen.
+//! lease taker, except that a lease of another worker of bindd is requested from it (a handoff) and not stolen. Owners of
+//! other libraries do not know requests: their leases are taken, at most one per scan, as the KCL does it.
 
 use crate::domain::{Lease, LeaseCounter, ShardId, WorkerId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,9 @@ use tokio::time::Instant;
 const HANDOFF_COOLDOWN: u32 = 6;
 /// In lease durations: a lease that stays expired for this long is taken even by a worker that has its share.
 const VERY_OLD: u32 = 3;
+
+/// A row with a longer lease duration is wrong. It must not keep its shard unread for ever.
+const MAX_OWNER_DURATION: Duration = Duration::from_secs(3_600);
 
 /// What this worker has observed of the leases. Times are by this worker's clock only, as the clocks of workers differ.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ struct Observation {
     /// owner.
     renewed_at: Option<Instant>,
     owner_changed_at: Option<Instant>,
+    owner_duration: Option<Duration>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,6 +64,7 @@ impl LeaseTaker {
                 unchanged_since: same.map_or(now, |before| before.unchanged_since),
                 renewed_at,
                 owner_changed_at,
+                owner_duration: lease.owner_duration,
             };
             observed.insert(lease.shard.clone(), observation);
         }
@@ -72,7 +78,12 @@ impl LeaseTaker {
 
     /// Only the counter counts: a request for a handoff changes the owner's name, and proves nothing about the owner.
     fn is_expired(&self, lease: &Lease, now: Instant) -> bool {
-        self.unchanged_for(lease, now) > self.duration
+        self.unchanged_for(lease, now) > self.expiry_of(lease.owner_duration)
+    }
+
+    /// The owner may be configured with a longer lease duration than this worker; its fence follows from that.
+    fn expiry_of(&self, owner_duration: Option<Duration>) -> Duration {
+        owner_duration.map_or(self.duration, |duration| duration.min(MAX_OWNER_DURATION).max(self.duration))
     }
 
     /// Whether this worker saw a renewal recently. An owner renews each third of the duration, so nearly every scan sees
@@ -87,7 +98,8 @@ impl LeaseTaker {
     pub(super) fn next_expiry(&self, running: &BTreeSet<ShardId>, now: Instant) -> Option<Instant> {
         let others = self.observed.iter().filter(|(shard, lease)| lease.owner.is_some() && !running.contains(*shard));
         // One millisecond more, because a lease expires only after the whole duration has passed.
-        let expiries = others.map(|(_, lease)| lease.unchanged_since + self.duration + Duration::from_millis(1));
+        let expiries = others
+            .map(|(_, lease)| lease.unchanged_since + self.expiry_of(lease.owner_duration) + Duration::from_millis(1));
         expiries.filter(|expiry| *expiry > now).min()
     }
 
@@ -133,7 +145,13 @@ impl LeaseTaker {
         take.extend(taken.map(|(_, lease)| (*lease).clone()));
 
         let has_work_left = free.is_empty() && load < target;
-        let request_handoff = if has_work_left { self.choose_handoff(&active, &loads, now, random) } else { None };
+        let moved = if has_work_left { self.choose_move(&active, &loads, now, random) } else { None };
+        // Only workers of bindd store their lease duration, and only they see a request.
+        let (request_handoff, stolen) = match moved {
+            Some(lease) if lease.owner_duration.is_some() => (Some(lease), None),
+            foreign => (None, foreign),
+        };
+        take.extend(stolen);
         Plan { take, request_handoff }
     }
 
@@ -157,7 +175,7 @@ impl LeaseTaker {
     }
 
     /// A lease of the busiest worker, if that worker has at least two more than this one.
-    fn choose_handoff(
+    fn choose_move(
         &self,
         active: &[&Lease],
         loads: &BTreeMap<WorkerId, usize>,

@@ -21,6 +21,7 @@
 //! - The worker joins all tasks that it started.
 
 mod budget;
+mod claims;
 mod coordinator;
 mod delivery;
 mod error;

@@ -110,6 +110,9 @@ pub struct DeliverySettings {
     pub permanent_statuses: Vec<u16>,
     pub on_poison: OnPoison,
     pub partial: Partial,
+    /// After the app was down for this time, the shards are released, so that a worker with a healthy app takes them.
+    /// `None` keeps them.
+    pub app_down_release: Option<Duration>,
 }
 
 impl Default for DeliverySettings {
@@ -130,6 +133,7 @@ impl Default for DeliverySettings {
             permanent_statuses: Vec::new(),
             on_poison: OnPoison::HaltKey,
             partial: Partial::Lowest,
+            app_down_release: None,
         }
     }
 }

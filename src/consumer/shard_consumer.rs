@@ -187,15 +187,22 @@ impl ShardConsumer {
         if self.progress.all_accepted() {
             self.status.all_accepted();
         }
-        let Some(reached) = self.progress.reached().filter(|reached| before.as_ref() != Some(reached)) else { return };
-        let reached = Checkpoint::After(reached.clone());
-        if reached.is_beyond(&self.stored) {
+        if before.as_ref() == self.progress.reached() {
+            return;
+        }
+        if let Some(reached) = self.unstored() {
             if self.unstored_since.is_none() {
                 self.unstored_since = Some(now);
                 self.status.set_unstored(self.unstored_since);
             }
             effects.push(Effect::Progress(reached));
         }
+    }
+
+    /// Accepted progress that the lease store does not have yet.
+    fn unstored(&self) -> Option<Checkpoint> {
+        let reached = Checkpoint::After(self.progress.reached()?.clone());
+        reached.is_beyond(&self.stored).then_some(reached)
     }
 
     fn keeper_event(&mut self, event: KeeperEvent, now: Instant, effects: &mut Vec<Effect>) {
@@ -205,10 +212,8 @@ impl ShardConsumer {
                 self.metrics.checkpointed();
                 self.status.stored(&checkpoint);
                 self.stored = checkpoint;
-                let reached = self.progress.reached().map(|reached| Checkpoint::After(reached.clone()));
-                let is_stored = reached.is_none_or(|reached| !reached.is_beyond(&self.stored));
                 // Progress since the write began waits for the next one.
-                self.unstored_since = (!is_stored).then_some(now);
+                self.unstored_since = self.unstored().map(|_| now);
                 self.status.set_unstored(self.unstored_since);
             }
             KeeperEvent::Ended(end) => self.keeper_ended(end, effects),
@@ -221,20 +226,24 @@ impl ShardConsumer {
             (KeeperEnd::Lost, _) => EndReason::LeaseLost,
             (KeeperEnd::Failed, _) => EndReason::Failed,
             (KeeperEnd::Released, Phase::Releasing { reason } | Phase::Draining { reason, .. }) => *reason,
-            (KeeperEnd::Expiring, Phase::Releasing { reason } | Phase::Draining { reason, .. }) => reason.or_aborted(),
+            // The lease was not released in time. That repeats records only if their progress is not stored.
+            (KeeperEnd::Expiring, Phase::Releasing { reason } | Phase::Draining { reason, .. }) => {
+                if self.unstored().is_some() { reason.or_aborted() } else { *reason }
+            }
             (KeeperEnd::Released | KeeperEnd::Expiring, Phase::Running | Phase::Ended) => EndReason::Failed,
         };
         self.end(reason, effects);
     }
 
-    /// Three quarters of the limit are for the requests in flight, the rest is for the last writes of the lease.
+    /// Three quarters of the limit are for requests to the app, the last of which begin in the first quarter. The rest is for
+    /// the last writes of the lease.
     fn drain(&mut self, reason: EndReason, now: Instant, effects: &mut Vec<Effect>) {
         let limit = if reason == EndReason::HandedOff { self.handoff_limit } else { self.drain_limit };
         let (delivery_until, until) = (now + limit / 4 * 3, now + limit);
         match &mut self.phase {
             Phase::Running => {
                 self.status.set_state(ShardState::Draining);
-                effects.extend([Effect::StopReading, Effect::DrainDelivery]);
+                effects.extend([Effect::StopReading, Effect::DrainDelivery(now + limit / 4)]);
                 self.phase = Phase::Draining { reason, delivery_until, until };
             }
             // A stop replaces the reason of a handoff. The handoff still happens: the release gives the lease to the

@@ -2,7 +2,7 @@
 //!
 //! At most one read is in flight. The lease has its own task, so a slow app or a slow read never delays a renewal.
 
-use super::budget::MemoryBudget;
+use super::budget::{MemoryBudget, ShardBudget};
 use super::delivery::{Bounds, Delivery, Destination};
 use super::identity::IdentityCheck;
 use super::keeper::KeeperSettings;
@@ -101,7 +101,12 @@ impl ShardDriver {
         let WorkerContext { settings, ports, identity, metrics, input_slots } = worker;
         let shard = grant.shard().clone();
         let stream_check = StreamCheck { identity, stream_created: grant.lease().stream_created };
-        let keeper = ports.keepers.start(grant, begun, &KeeperSettings::new(&settings, &shard));
+        let keeper_settings = KeeperSettings {
+            lease_duration: settings.lease_duration,
+            checkpoint_interval: settings.checkpoint_interval,
+            seed: settings.seed_for(&shard),
+        };
+        let keeper = ports.keepers.start(grant, begun, &keeper_settings);
         let to = Destination {
             handler: Arc::clone(&ports.handler),
             dead_letters: ports.dead_letters.clone(),
@@ -113,7 +118,7 @@ impl ShardDriver {
         let memory = Arc::clone(&settings.limits.memory);
         let delivery = settings.delivery.clone();
         let bounds = Bounds {
-            budget: super::budget::ShardBudget::new(Arc::clone(&memory), delivery.max_buffered_bytes),
+            budget: ShardBudget::new(Arc::clone(&memory), delivery.max_buffered_bytes),
             settings: Arc::new(delivery),
             clock: settings.clock.clone(),
             gate: Arc::clone(&settings.limits.gate),
@@ -217,7 +222,7 @@ impl ShardDriver {
                 self.delivery.budget().keep(reserved, bytes);
                 self.delivery.push(first_index, records, lag);
             }
-            Effect::DrainDelivery => self.delivery.drain(),
+            Effect::DrainDelivery(begin_until) => self.delivery.drain(begin_until),
             Effect::AbortDelivery => self.delivery.abort(),
             Effect::Progress(checkpoint) => self.keeper.progress(checkpoint),
             Effect::Finish(children) => self.keeper.finish(children),

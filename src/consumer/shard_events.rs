@@ -43,7 +43,8 @@ pub(super) enum Effect {
         records: Vec<Record>,
         lag: Option<Duration>,
     },
-    DrainDelivery,
+    /// Records that lie before others which were sent may begin until this moment.
+    DrainDelivery(Instant),
     AbortDelivery,
     /// Progress to be stored with the next write of the lease.
     Progress(Checkpoint),

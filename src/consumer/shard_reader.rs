@@ -67,12 +67,7 @@ pub(super) struct ShardReader {
     max_window: usize,
     on_gap: OnGap,
     on_invalid: OnInvalidCheckpoint,
-    /// Failures to find the shard in a row, although it is listed.
-    not_found: u32,
 }
-
-/// As often in a row, a listed shard that is not found says that its source is gone: a stream consumer was deregistered.
-const MAX_NOT_FOUND: u32 = 5;
 
 impl ShardReader {
     pub(super) fn new(lease: &Lease, settings: &ConsumerSettings) -> Self {
@@ -93,7 +88,6 @@ impl ShardReader {
             max_window: settings.delivery.max_in_flight_records.max(1),
             on_gap: settings.on_gap,
             on_invalid: settings.on_invalid_checkpoint,
-            not_found: 0,
         }
     }
 
@@ -139,7 +133,6 @@ impl ShardReader {
     /// Takes the records of a batch that were not fetched before.
     pub(super) fn fetched(&mut self, batch: RecordBatch, progress: &Progress) -> (Vec<Record>, Option<Finding>) {
         self.waits.reset();
-        self.not_found = 0;
         self.state = ReadState::OPEN;
         let gap = self.gap(&batch);
         let mut records = batch.records;
@@ -192,6 +185,11 @@ impl ShardReader {
 
     /// A call failed. Returns whether the shards must be listed to know what it means.
     pub(super) fn failed(&mut self, error: &RetrievalError, progress: &Progress) -> Reading {
+        if matches!(error, RetrievalError::ConsumerNotFound { .. }) {
+            // It is registered again when the input restarts.
+            tracing::warn!(shard = %self.shard, %error, "shard could not be read");
+            return Reading::Unreadable;
+        }
         let is_rejected =
             matches!(error, RetrievalError::InvalidPosition { .. }) && self.last_position(progress).is_some();
         if is_rejected || matches!(error, RetrievalError::NotFound { .. }) {
@@ -219,14 +217,8 @@ impl ShardReader {
                 self.state = ReadState::Finished { children: Vec::new() };
                 (Reading::Continues, Some(Finding::ShardGone))
             }
-            (_, ListedShard::Open | ListedShard::Closed) => {
-                // ListShards may show a shard a little earlier or longer than it can be read.
-                self.not_found += 1;
-                self.state = ReadState::Closed { after: self.waits.next_wait() };
-                let is_gone = self.not_found >= MAX_NOT_FOUND;
-                (if is_gone { Reading::Unreadable } else { Reading::Continues }, None)
-            }
-            (_, ListedShard::Unknown) => {
+            (_, ListedShard::Open | ListedShard::Closed | ListedShard::Unknown) => {
+                // ListShards may show a shard a little earlier or longer than it can be read. The other shards go on.
                 self.state = ReadState::Closed { after: self.waits.next_wait() };
                 (Reading::Continues, None)
             }

@@ -5,12 +5,15 @@ use super::lineage::{self, LineagePlan, StreamFacts};
 use super::settings::ConsumerSettings;
 use super::timers::BackoffTimer;
 use crate::domain::{Lease, ShardId, ShardListing, StreamIdentity};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// In lease durations: shards are listed at least this often (each minute at the default).
 const LIST_INTERVAL: u32 = 6;
+/// In lease durations: how long the row of an ended shard stays at least.
+const REMOVAL_DELAY: u32 = 2;
 /// The longest pause after failed listings.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// During a reshard, a listing may not cover the whole hash key space for a few seconds. A first start repeats the listing
@@ -44,6 +47,8 @@ pub(super) struct ShardSync {
     unseen_since: Option<Instant>,
     holes_since: Option<Instant>,
     holes_accepted: bool,
+    /// Ended shards with a row, and when their end was first seen.
+    ended: BTreeMap<ShardId, Instant>,
 }
 
 impl ShardSync {
@@ -59,6 +64,7 @@ impl ShardSync {
             unseen_since: None,
             holes_since: None,
             holes_accepted: false,
+            ended: BTreeMap::new(),
         }
     }
 
@@ -113,16 +119,17 @@ impl ShardSync {
 
     /// The leases to create and to remove, for leases that were just scanned and that belong to the stream.
     pub(super) fn changes(&mut self, leases: &[Lease], stream: &StreamIdentity, now: Instant) -> Vec<LeaseChange> {
-        let state = &self.settings.stream_state;
+        let settings = Arc::clone(&self.settings);
+        let state = &settings.stream_state;
         let missing = state.missing_from(leases);
         let new_listing = self.new_listing.take();
         let new_listing =
             new_listing.filter(|new| now.saturating_duration_since(new.received_at) <= self.settings.lease_duration);
         let Some(NewListing { listing, received_at, is_identified }) = new_listing else {
-            let has_ended = leases.iter().any(|lease| lease.checkpoint.is_ended());
+            let has_new_end = self.record_ended(leases, now);
             self.needs_identity = !missing.is_empty();
             // A listing that is in flight is recent enough.
-            self.is_requested |= !self.is_listing && (leases.is_empty() || has_ended || self.needs_identity);
+            self.is_requested |= !self.is_listing && (leases.is_empty() || has_new_end || self.needs_identity);
             return Vec::new();
         };
         if !missing.is_empty() && !is_identified {
@@ -131,6 +138,7 @@ impl ShardSync {
             return Vec::new();
         }
         self.needs_identity = false;
+        self.record_ended(leases, now);
         state.retain_listed(&listing);
         let latest = state.latest_start(listing.listed_at, received_at);
         if leases.is_empty() && missing.is_empty() && !self.is_complete(&listing, now) {
@@ -140,6 +148,7 @@ impl ShardSync {
         let facts = StreamFacts { initial, latest, stream: stream.clone(), missing };
         let mut plan = lineage::plan(leases, &listing, &facts);
         self.delay_unseen(&mut plan, &facts, now);
+        self.delay_removals(&mut plan, now);
         // Missing leases that are not restored: their shards ended, and another worker removed the rows.
         let ended = facts.missing.iter().map(|lease| &lease.shard).filter(|shard| !plan.lost.contains(shard));
         ended.for_each(|shard| self.settings.stream_state.shard_ended(shard));
@@ -161,6 +170,24 @@ impl ShardSync {
             plan.lost.retain(|shard| !unseen.contains(shard));
             self.request_listing_at(create_at);
         }
+    }
+
+    /// Records which shards have ended. Returns whether there is one that had not ended, or was not known, before: its
+    /// children may have to be created. Those that ended earlier need no listing before the next regular one.
+    fn record_ended(&mut self, leases: &[Lease], now: Instant) -> bool {
+        let ended = leases.iter().filter(|lease| lease.checkpoint.is_ended()).map(|lease| &lease.shard);
+        let ended: BTreeMap<ShardId, Instant> =
+            ended.map(|shard| (shard.clone(), self.ended.get(shard).copied().unwrap_or(now))).collect();
+        let has_new = ended.keys().any(|shard| !self.ended.contains_key(shard));
+        self.ended = ended;
+        has_new
+    }
+
+    /// Another worker may still act on a scan that is older than the end of a shard, and create the lease again once its
+    /// row is gone. No worker acts on a scan that is older than a lease duration.
+    fn delay_removals(&self, plan: &mut LineagePlan, now: Instant) {
+        let delay = self.settings.lease_duration * REMOVAL_DELAY;
+        plan.remove.retain(|lease| self.ended.get(&lease.shard).is_some_and(|since| now >= *since + delay));
     }
 
     fn lease_changes(&self, plan: LineagePlan, is_first: bool) -> Vec<LeaseChange> {

@@ -52,6 +52,20 @@ impl BackoffTimer {
     }
 }
 
+/// The shortest time between scans, at lease durations of 10 s and more.
+const MIN_SCAN_PERIOD: Duration = Duration::from_secs(2);
+/// How many rows of a large table a worker scans in a second, on average.
+const SCANNED_ROWS_PER_SECOND: u32 = 500;
+
+/// The time from one scan of the leases to the next: longer for a large table, since a scan reads all its rows, and a fifth
+/// more or less, so that the workers do not all scan at the same time.
+pub(super) fn scan_period(rows: usize, lease_duration: Duration, random: &mut fastrand::Rng) -> Duration {
+    let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+    let period = Duration::from_secs(rows.into()) / SCANNED_ROWS_PER_SECOND;
+    let shortest = MIN_SCAN_PERIOD.min(lease_duration / 5);
+    period.clamp(shortest, lease_duration / 2).mul_f64(0.8 + 0.4 * random.f64())
+}
+
 /// When one held lease must be renewed, when progress must be stored, and when the lease must be treated as lost (the
 /// fence).
 #[derive(Debug)]
@@ -136,5 +150,22 @@ impl LeaseTimer {
     pub(super) fn next_write(&self, has_progress: bool) -> Instant {
         let due = if has_progress { self.renew_at.min(self.checkpoint_at) } else { self.renew_at };
         self.retry_at.map_or(due, |at| at.max(due))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_table_is_scanned_often_and_a_large_one_within_half_a_lease_duration() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for (rows, seconds, middle) in
+            [(1, 10, 2_000), (1_000, 10, 2_000), (2_000, 10, 4_000), (9_999, 10, 5_000), (1, 3, 600)]
+        {
+            let period = scan_period(rows, Duration::from_secs(seconds), &mut random);
+            let middle = Duration::from_millis(middle);
+            assert!(period >= middle * 4 / 5 && period <= middle * 6 / 5, "{rows} rows: {period:?}");
+        }
     }
 }

@@ -3,15 +3,17 @@
 use super::coordinator::{Coordinator, Effect, Event};
 use super::error::ConsumerError;
 use super::identity::IdentityCheck;
-use super::lease_scan;
+use super::lease_scan::{self, Change};
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_driver::{WorkerContext, consume};
 use super::shard_events::EndReason;
-use crate::domain::{ShardId, Stop};
+use crate::domain::{ShardId, Stop, cause_line};
 use crate::resilience::Backoff;
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -34,8 +36,8 @@ struct Driver {
     stop: Stop,
     stop_seen: bool,
     abort_at: Option<Instant>,
-    /// A scan or a round of lease changes.
-    table_call: Option<BoxFuture<'static, Event>>,
+    scan: Option<BoxFuture<'static, Event>>,
+    changes: Option<BoxStream<'static, Change>>,
     listing: Option<BoxFuture<'static, Event>>,
     consumers: Supervisor<(ShardId, EndReason)>,
     metrics_tick: Interval,
@@ -68,7 +70,8 @@ impl Worker {
             stop: stop.child(),
             stop_seen: false,
             abort_at: None,
-            table_call: None,
+            scan: None,
+            changes: None,
             listing: None,
             consumers: Supervisor::new(),
             metrics_tick: interval(METRICS_INTERVAL),
@@ -83,7 +86,7 @@ impl Worker {
             }
             next = driver.select(coordinator.wake_at(Instant::now())).await;
         }
-        (driver.table_call, driver.listing) = (None, None);
+        (driver.scan, driver.changes, driver.listing) = (None, None, None);
         let aborted = driver.consumers.abort_and_join().await;
         for shard in &aborted {
             tracing::warn!(shard, "shard consumer aborted; its lease will expire");
@@ -107,7 +110,11 @@ impl Worker {
             let error = match result {
                 Ok(()) => return Ok(true),
                 Err(error) if error.kind().may_retry() => error,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let error = ConsumerError::from(error);
+                    settings.stream_state.refuse(cause_line(&error));
+                    return Err(error);
+                }
             };
             let wait = waits.next_wait();
             tracing::warn!(?wait, %error, "lease store could not be prepared");
@@ -134,8 +141,15 @@ impl Driver {
                 Some(Event::StopRequested)
             }
             Some(ended) = self.consumers.next() => Some(consumer_ended(ended)),
-            Some(event) = OptionFuture::from(self.table_call.as_mut()) => {
-                self.table_call = None;
+            Some(change) = OptionFuture::from(self.changes.as_mut().map(StreamExt::next)) => Some(match change {
+                Some(change) => Event::Changed(change),
+                None => {
+                    self.changes = None;
+                    Event::ChangesDone
+                }
+            }),
+            Some(event) = OptionFuture::from(self.scan.as_mut()) => {
+                self.scan = None;
                 Some(event)
             }
             Some(event) = OptionFuture::from(self.listing.as_mut()) => {
@@ -156,7 +170,7 @@ impl Driver {
         match effect {
             Effect::Scan => {
                 let ports = ports.clone();
-                self.table_call = Some(Box::pin(async move { Event::Scanned(lease_scan::scan(ports).await) }));
+                self.scan = Some(Box::pin(async move { Event::Scanned(lease_scan::scan(ports).await) }));
             }
             Effect::List { with_identity } => {
                 let (ports, identity) = (ports.clone(), Arc::clone(identity));
@@ -164,9 +178,7 @@ impl Driver {
                 self.listing = Some(Box::pin(list));
             }
             Effect::Change(changes) => {
-                let (ports, worker) = (ports.clone(), settings.worker.clone());
-                let change = async move { Event::Changed(lease_scan::change(ports, worker, changes).await) };
-                self.table_call = Some(Box::pin(change));
+                self.changes = Some(lease_scan::change(ports.clone(), settings.worker.clone(), changes));
             }
             Effect::Start(grant, begun) => {
                 let shard = grant.shard().clone();

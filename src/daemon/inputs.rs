@@ -1,8 +1,9 @@
 //! Starts the inputs once the app is up, and asks the app which of them it accepts.
 
 use crate::app::{Answer, AppChannel, Route};
-use crate::domain::{Binding, ComponentName, Stop};
+use crate::domain::{Binding, ComponentName, InputBinding, Stop};
 use crate::runtime::{self, DrainOutcome, Input, ReadinessGuard, SubscriptionCheck};
+use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub(super) struct InputSpec {
     pub(super) binding: Arc<dyn Binding>,
     pub(super) route: Option<String>,
     pub(super) needs_probe: bool,
+    pub(super) metrics: InputMetrics,
 }
 
 /// Asks the app by an OPTIONS request, unless the file states a direction.
@@ -78,9 +80,10 @@ pub(super) async fn run(
 }
 
 fn input(app: &AppChannel, spec: InputSpec, stop: &Stop) -> Input {
-    let InputSpec { binding, route, needs_probe } = spec;
+    let InputSpec { binding, route, needs_probe, metrics } = spec;
     let route = Route::new(route.as_deref(), binding.name());
-    let handler = app.handler_for(route.clone());
+    let format = binding.input().map(InputBinding::event_format).unwrap_or_default();
+    let handler = app.handler_for(route.clone(), format, metrics);
     let probe = OptionsProbe { app: app.clone(), route, needs_probe, stop: stop.clone() };
     Input { binding, handler, subscription: Arc::new(probe) }
 }

@@ -4,7 +4,9 @@ use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
-use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, check, connect, missing_files};
+use crate::bindings::{
+    CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
+};
 use crate::domain::{BindingError, ComponentName, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
@@ -148,6 +150,7 @@ fn app_connection(settings: &Settings) -> AppConnection {
     settings.app.as_ref().map_or_else(AppConnection::default, |app| AppConnection {
         port: Some(app.port),
         channel_address: app.address.clone(),
+        max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
         ..AppConnection::default()
     })
 }
@@ -176,6 +179,7 @@ fn context(settings: &Settings, metrics: &Metrics) -> Context {
         drain_limit: settings
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
+        limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
     }
 }
 
@@ -211,6 +215,7 @@ async fn connect_one(
                 binding: Arc::clone(&binding),
                 route,
                 needs_probe: direction.needs_probe(),
+                metrics: context.metrics.input(name.as_str()),
             });
             Ok(Some((Component { binding, type_name, version, direction }, input)))
         }

@@ -1,6 +1,6 @@
 //! The interface of a component.
 
-use super::{BindingError, ComponentName, EventHandler, InvokeRequest, InvokeResponse, Stop};
+use super::{BindingError, ComponentName, EventFormat, EventHandler, InvokeRequest, InvokeResponse, Stop};
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -33,9 +33,20 @@ pub trait InputBinding: Debug + Send + Sync {
     /// When the input cannot continue. The caller restarts it with backoff.
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError>;
 
+    /// How the handler that is given to [`Self::read`] writes requests and reads responses.
+    fn event_format(&self) -> EventFormat {
+        EventFormat::default()
+    }
+
     /// Why the input does not read until an operator changes something; `None` while it reads or will soon. `healthz`
     /// shows it.
     fn refusal(&self) -> Option<String> {
+        None
+    }
+
+    /// Why the input reads in another way than its file asks for, such as by polling instead of enhanced fan-out; `None`
+    /// while it reads as asked.
+    fn fallback(&self) -> Option<String> {
         None
     }
 }

@@ -75,7 +75,8 @@ pub enum DeliveryError {
         retry_after: Option<Duration>,
         /// The target of a redirect, and what to do about it: one line of bounded length, for the log.
         location: Option<String>,
-        /// The beginning of the response body: one line of bounded length, for the log.
+        /// The beginning of the response body, up to 1 KiB, as one line without quotes of the events. `Display` shows less
+        /// of it; [`DeliveryError::excerpt`] is the whole.
         excerpt: Option<String>,
     },
     /// No response within the limit; the app may still be working on the event.
@@ -147,6 +148,19 @@ impl DeliveryError {
         matches!(self, Self::Unreachable { .. } | Self::NotHttp { .. })
     }
 
+    /// The beginning of the body of a refusal, up to 1 KiB: for dead letters, which have room for more than the log.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<&str> {
+        match self {
+            Self::Refused { excerpt, .. } => excerpt.as_deref(),
+            Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Unanswered { .. }
+            | Self::NotHttp { .. }
+            | Self::InvalidReply { .. } => None,
+        }
+    }
+
     /// The `Retry-After` of the app's response.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
@@ -163,6 +177,14 @@ impl DeliveryError {
 
 fn refusal_details(location: Option<&str>, excerpt: Option<&str>) -> String {
     let location = location.map(|location| format!(" with location {location}")).unwrap_or_default();
-    let excerpt = excerpt.map(|excerpt| format!(": {excerpt}")).unwrap_or_default();
+    let excerpt = excerpt.map(|excerpt| format!(": {}", shortened(excerpt))).unwrap_or_default();
     location + &excerpt
+}
+
+/// At most this many bytes of a response are logged.
+const MAX_LOGGED: usize = 200;
+
+fn shortened(excerpt: &str) -> &str {
+    let end = (0..=MAX_LOGGED.min(excerpt.len())).rev().find(|end| excerpt.is_char_boundary(*end));
+    excerpt.get(..end.unwrap_or_default()).unwrap_or_default()
 }

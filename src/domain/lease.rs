@@ -5,12 +5,13 @@
 //! counter has not changed for the lease duration, as observed locally (the KCL's rule).
 
 use super::{
-    BoxError, Checkpoint, FailureKind, HashKeyRange, RecordPosition, SentinelCheckpoint, ShardId, StartingPosition,
-    StreamIdentity, Timestamp,
+    BoxError, Checkpoint, FailureKind, HashKeyRange, LeaseGrant, RecordPosition, SentinelCheckpoint, ShardId,
+    StartingPosition, StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Identifies one running worker; unique among all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +61,9 @@ pub struct Lease {
     pub stream: Option<Arc<str>>,
     /// When the stream was created that this lease belongs to.
     pub stream_created: Option<Timestamp>,
+    /// The lease duration of the worker of bindd that owns the lease, or owned it before a handoff. Other libraries have
+    /// none.
+    pub owner_duration: Option<Duration>,
 }
 
 impl Lease {
@@ -75,6 +79,15 @@ impl Lease {
             self.start_at = latest_from;
         }
         self
+    }
+
+    /// Whether this worker may renew and checkpoint it.
+    #[must_use]
+    pub fn is_held_by(&self, worker: &WorkerId) -> bool {
+        match &self.handoff_from {
+            Some(old_owner) => old_owner == worker,
+            None => self.owner.as_ref() == Some(worker),
+        }
     }
 
     /// Whether it starts at LATEST without a start time. It would skip records each time it is opened again before the first
@@ -118,51 +131,6 @@ pub struct NewLease {
     pub stream_created: Option<Timestamp>,
 }
 
-/// The right to deliver and checkpoint one shard.
-///
-/// Not `Clone`: only `LeaseStore::take` makes one; the shard's consumer owns it, each write needs `&mut`, and `release`
-/// consumes it. So ownership in Rust mirrors ownership in the table.
-#[derive(Debug)]
-pub struct LeaseGrant {
-    lease: Lease,
-    worker: WorkerId,
-}
-
-impl LeaseGrant {
-    /// Only for implementations of `LeaseStore`: the lease after the take was stored.
-    #[must_use]
-    pub fn taken(lease: Lease, worker: WorkerId) -> Self {
-        Self { lease, worker }
-    }
-
-    /// As last stored.
-    #[must_use]
-    pub const fn lease(&self) -> &Lease {
-        &self.lease
-    }
-
-    #[must_use]
-    pub const fn worker(&self) -> &WorkerId {
-        &self.worker
-    }
-
-    #[must_use]
-    pub const fn shard(&self) -> &ShardId {
-        &self.lease.shard
-    }
-
-    /// Whether another worker requested it and waits until we have drained.
-    #[must_use]
-    pub fn is_handed_off(&self) -> bool {
-        self.lease.handoff_from.as_ref() == Some(&self.worker)
-    }
-
-    /// Only for implementations of `LeaseStore`: the lease after one of our writes was stored.
-    pub fn stored(&mut self, lease: Lease) {
-        self.lease = lease;
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {
     Held,
@@ -174,6 +142,10 @@ pub enum Renewed {
 ///
 /// Invariant: each write that changes the counter is conditional on the counter of the given lease or grant. When a response
 /// is lost, the store reads back and compares, so that a write that did arrive counts as done.
+///
+/// Invariant: after `take`, `renew` and `checkpoint` succeeded, the counter was moved by a write that was sent after the call
+/// began. A row that shows that an earlier write moved it is not enough: other workers count the lease duration from that
+/// earlier moment. The store continues from such a row ([`LeaseGrant::adopt`]) and writes again.
 #[async_trait]
 pub trait LeaseStore: Debug + Send + Sync {
     /// Makes the store usable: creates the table if it does not exist, waits until it is active, checks its schema.
@@ -195,7 +167,8 @@ pub trait LeaseStore: Debug + Send + Sync {
     async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError>;
 
     /// Takes a lease that has no owner, has expired, or is handed over to us. Ends a handoff in progress. Also stores the
-    /// stream and start time of `seen`, which the caller may have [completed](Lease::completed).
+    /// stream and start time of `seen`, which the caller may have [completed](Lease::completed), and its `owner_duration`
+    /// as that of `worker`.
     ///
     /// # Errors
     /// `Lost` when its counter is not that of `seen`.
@@ -206,6 +179,14 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// # Errors
     /// `Lost` when the owner is not that of `seen`, or a handoff is in progress.
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError>;
+
+    /// Takes back a request for a handoff of `seen`, the lease as it was given to [`LeaseStore::request_handoff`]: the old
+    /// owner keeps it. If it has released the lease to `worker` by now, the lease gets no owner. The caller must not hold
+    /// the lease.
+    ///
+    /// # Errors
+    /// When it is not sure that the lease is not reserved for `worker` any more.
+    async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError>;
 
     /// Increases the counter, so that no other worker takes the lease as expired.
     ///
@@ -219,7 +200,8 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// `Lost` when another worker has taken it.
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError>;
 
-    /// Stores the children of a shard that ended. Does not change the counter.
+    /// Stores the children of a shard that ended. Does not change the counter, and needs no lease: the children of a shard
+    /// never change.
     ///
     /// # Errors
     /// When it is not sure that they are stored.

@@ -32,6 +32,22 @@ pub trait StreamDirectory: ShardDirectory {
     /// # Errors
     /// When the call failed, or the stream does not exist.
     async fn identify(&self) -> Result<StreamIdentity, RetrievalError>;
+
+    /// How the stream assigns records to shards, as of the last [`StreamDirectory::identify`].
+    fn distribution(&self) -> RecordDistribution {
+        RecordDistribution::ByPartitionKey
+    }
+}
+
+/// How a stream assigns records to shards (`RecordDistributionStrategy` of `DescribeStreamSummary`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordDistribution {
+    /// By the hash of the partition key; also where the stream does not say.
+    #[default]
+    ByPartitionKey,
+    /// `AUTO`: Kinesis chooses the shard. Records may have no partition key, and records of one key may be in different
+    /// shards, so that no order by key exists.
+    Auto,
 }
 
 /// Opens shards for reading.
@@ -90,7 +106,7 @@ pub enum RetrievalError {
         #[source]
         source: BoxError,
     },
-    /// The shard or the stream does not exist (any more).
+    /// The shard or the stream does not exist (any more). [`ShardDirectory::list`] shows which of them.
     #[error("{what} does not exist")]
     NotFound {
         /// Shard or stream, by name.
@@ -98,7 +114,16 @@ pub enum RetrievalError {
         #[source]
         source: BoxError,
     },
-    /// Any other failure.
+    /// The registered stream consumer (enhanced fan-out) does not exist any more; shard and stream may.
+    #[error("the stream consumer {consumer} does not exist")]
+    ConsumerNotFound {
+        /// Its ARN.
+        consumer: String,
+        #[source]
+        source: BoxError,
+    },
+    /// Any other failure. With [`FailureKind::Conflict`] another subscription to the shard keeps replacing ours: the caller
+    /// should check that it still holds the lease, and may then open the shard again.
     #[error("{doing}")]
     Unavailable {
         /// The operation and its resource.
@@ -114,7 +139,7 @@ impl RetrievalError {
     pub const fn kind(&self) -> FailureKind {
         match self {
             Self::InvalidPosition { .. } => FailureKind::Caller,
-            Self::NotFound { .. } => FailureKind::NotFound,
+            Self::NotFound { .. } | Self::ConsumerNotFound { .. } => FailureKind::NotFound,
             Self::Unavailable { kind, .. } => *kind,
         }
     }

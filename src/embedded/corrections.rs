@@ -9,14 +9,14 @@
 //!   number can appear after a higher one was read. The correction runs one request at a time.
 //! - AWS rejects a second subscription to a shard within 5 s of the first; a later one takes over. ferrokinesis serves
 //!   both. The correction does as AWS does, but the first subscription ends without the exception that AWS sends.
-//! - The limits of a record (`put_limits`), UpdateShardCount (`reshard`), the filter of ListShards (`shard_filter`), the
-//!   end of a shard (`shard_end`), deleted streams (`deleted_stream`), and streams given by their ARN (`stream_arn`).
+//! - The limits of a record (`put_limits`), UpdateShardCount (`reshard`), the filter of ListShards (`shard_filter`) and
+//!   its pages (`shard_pages`), the end of a shard (`shard_end`), deleted streams (`deleted_stream`), and streams given by their ARN (`stream_arn`).
 //!
 //! Requests in CBOR are converted to JSON first (`cbor`), so the corrections apply to them too.
 
 use super::protocol::{EVENT_STREAM, JSON, content_type, error_response, read_body, response, service_error_response};
 use super::shard_filter::ShardFilter;
-use super::{cbor, deleted_stream, put_limits, reshard, shard_end, stream_arn};
+use super::{cbor, deleted_stream, put_limits, reshard, shard_end, shard_pages, stream_arn};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -153,14 +153,21 @@ impl Corrections {
         }
     }
 
-    async fn list_shards(&self, request: Request, body: &[u8], next: Next) -> Response {
+    async fn list_shards(&self, mut request: Request, body: &[u8], next: Next) -> Response {
         // ferrokinesis rejects a body that is not JSON.
-        let input: Value = serde_json::from_slice(body).unwrap_or_default();
-        match ShardFilter::read(&self.store, &input, current_time_ms()).await {
+        let Ok(input) = serde_json::from_slice::<Value>(body) else { return next.run(request).await };
+        let page = match shard_pages::without_token(input) {
+            Ok(page) => page,
+            Err(text) => return error_response("InvalidArgumentException", text),
+        };
+        *request.body_mut() = Body::from(page.to_string());
+        request.headers_mut().remove(CONTENT_LENGTH);
+        let listed = match ShardFilter::read(&self.store, &page, current_time_ms()).await {
             Ok(Some(filter)) => filter.apply(next.run(request).await).await,
             Ok(None) => next.run(request).await,
-            Err(error_response) => error_response,
-        }
+            Err(error_response) => return error_response,
+        };
+        shard_pages::with_token(&page, listed).await
     }
 
     async fn delete_stream(&self, request: Request, body: &[u8], next: Next) -> Response {

@@ -16,6 +16,7 @@ mod reshard;
 mod serve;
 mod shard_end;
 mod shard_filter;
+mod shard_pages;
 mod stream_arn;
 
 #[cfg(test)]

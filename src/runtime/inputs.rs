@@ -51,6 +51,8 @@ struct RunningInput {
     is_subscribed: Arc<AtomicBool>,
     waits: Waits,
     started_at: Instant,
+    /// Why it failed last, unless it ran for long since then.
+    last_error: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +123,13 @@ fn input_ended(
         return DrainOutcome::Aborted;
     }
     let wait = input.next_wait();
-    tracing::error!(component = %name, %error, restart_in = ?wait, "input failed");
+    // An error that stays, such as a missing stream, is one line and not one for each restart.
+    if input.last_error.as_ref() == Some(&error) {
+        tracing::debug!(component = %name, %error, restart_in = ?wait, "input failed again");
+    } else {
+        tracing::error!(component = %name, %error, restart_in = ?wait, "input failed");
+        input.last_error = Some(error);
+    }
     input.start(tasks, wait, stop);
     DrainOutcome::Clean
 }
@@ -129,12 +137,13 @@ fn input_ended(
 impl RunningInput {
     fn new(input: Input) -> Self {
         let waits = RESTART_BACKOFF.waits(fastrand::u64(..));
-        Self { input, is_subscribed: Arc::default(), waits, started_at: Instant::now() }
+        Self { input, is_subscribed: Arc::default(), waits, started_at: Instant::now(), last_error: None }
     }
 
     fn next_wait(&mut self) -> Duration {
         if self.started_at.elapsed() >= STABLE_AFTER {
             self.waits.reset();
+            self.last_error = None;
         }
         self.waits.next_growing_wait()
     }

@@ -74,6 +74,10 @@ pub(super) struct RunFlags {
     /// Time limit for the app to answer the OPTIONS request that asks whether it takes an input binding.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = go_duration, allow_hyphen_values = true)]
     pub(super) app_binding_options_timeout: Duration,
+    /// Requests to the app with events that are in flight at once, over all inputs; 0 or less is no limit
+    /// [default: no limit].
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pub(super) app_max_concurrency: Option<i64>,
     /// Folder or file with components. Repeat the flag or separate paths with commas.
     #[arg(long, value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
     pub(super) resources_path: Vec<PathBuf>,
@@ -140,6 +144,10 @@ pub(super) struct LimitFlags {
     /// [default: the environment variable BINDD_MAX_BUFFER, else 256Mi].
     #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
     pub(super) max_buffer: Option<i64>,
+    /// Bytes of records that inputs hold in memory at once, from reading to acceptance, 64Ki to 4Gi; reading waits beyond
+    /// that. 0 is 4Gi [default: 64Mi].
+    #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
+    pub(super) max_buffered_bytes: Option<i64>,
     /// Largest request headers in bytes [default: 4Ki].
     #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
     pub(super) read_buffer_size: Option<i64>,
@@ -228,14 +236,13 @@ pub(super) struct DevFlags {
 }
 
 /// Flags of daprd without effect here that take a value.
-const IGNORED_FLAGS: [&str; 29] = [
+const IGNORED_FLAGS: [&str; 28] = [
     "actors-disseminate-timeout",
     "actors-service",
     "app-health-check-path",
     "app-health-probe-interval",
     "app-health-probe-timeout",
     "app-health-threshold",
-    "app-max-concurrency",
     "config",
     "control-plane-address",
     "control-plane-namespace",

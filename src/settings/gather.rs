@@ -5,8 +5,8 @@ use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
 use super::gather_leases::leases;
 use super::model::{
-    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_GRACE, DEFAULT_HEADERS, DEFAULT_PROBE,
-    PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
+    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE,
+    DEFAULT_HEADERS, DEFAULT_PROBE, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
@@ -14,6 +14,7 @@ use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,6 +95,8 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         ca_bundle: ca_bundle(environment),
         app_timeout: flags.app_timeout,
         probe_timeout: Some(flags.app_binding_options_timeout).filter(|t| !t.is_zero()).unwrap_or(DEFAULT_PROBE),
+        app_max_concurrency: at_most(flags.app_max_concurrency),
+        max_buffered_bytes: buffered_limit(flags.limits.max_buffered_bytes),
         unused_flags: flags::ignored_given(matches),
         notices: environment::notices(environment),
     })
@@ -224,6 +227,17 @@ fn buffer_limit(limits: &LimitFlags, variable: Option<String>) -> Result<Option<
         (None, None) => return Ok(Some(DEFAULT_BUFFER)),
     };
     Ok(usize::try_from(given).ok().filter(|bytes| *bytes > 0))
+}
+
+/// 0 or less is the largest limit that the inputs can keep.
+fn buffered_limit(given: Option<i64>) -> usize {
+    let bytes = given.map_or(DEFAULT_BUFFERED, |bytes| usize::try_from(bytes).unwrap_or_default());
+    if bytes == 0 { usize::MAX } else { bytes }
+}
+
+/// As in daprd, 0 or less is no limit.
+fn at_most(count: Option<i64>) -> Option<NonZeroUsize> {
+    count.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new)
 }
 
 fn header_limit(limits: &LimitFlags) -> usize {

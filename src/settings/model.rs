@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) const DEFAULT_BODY: usize = 4 << 20;
 /// In bytes, over all requests.
 pub(super) const DEFAULT_BUFFER: usize = 256 << 20;
+/// In bytes, over all inputs.
+pub(super) const DEFAULT_BUFFERED: usize = 64 << 20;
 /// In bytes, as in daprd.
 pub(super) const DEFAULT_HEADERS: usize = 4 << 10;
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
@@ -113,6 +115,10 @@ pub struct Settings {
     pub app_timeout: Duration,
     /// Time limit for the app to answer one `OPTIONS` probe; never zero.
     pub probe_timeout: Duration,
+    /// Requests with events in flight at once, over all inputs (`--app-max-concurrency`); `None` is no limit.
+    pub app_max_concurrency: Option<NonZeroUsize>,
+    /// Bytes of records that all inputs hold in memory at once (`--max-buffered-bytes`); above 4 GiB counts as 4 GiB.
+    pub max_buffered_bytes: usize,
     /// Flags of daprd that were given and have no effect, to be logged as warnings.
     pub unused_flags: Vec<String>,
     /// Other warnings about command line and environment. They contain no values of variables.
@@ -145,6 +151,8 @@ impl Settings {
             ca_bundle: None,
             app_timeout: DEFAULT_APP_TIMEOUT,
             probe_timeout: DEFAULT_PROBE,
+            app_max_concurrency: None,
+            max_buffered_bytes: DEFAULT_BUFFERED,
             unused_flags: Vec::new(),
             notices: Vec::new(),
         }

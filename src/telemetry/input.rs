@@ -12,6 +12,7 @@ pub(super) struct InputFamilies {
     fetched: Family<ComponentLabel, Counter>,
     delivered: Family<ComponentLabel, Counter>,
     retried: Family<ComponentLabel, Counter>,
+    not_decompressed: Family<ComponentLabel, Counter>,
     dead_lettered: Family<ComponentLabel, Counter>,
     dropped: Family<ComponentLabel, Counter>,
     checkpoints: Family<ComponentLabel, Counter>,
@@ -29,6 +30,11 @@ impl InputFamilies {
         registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
         registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
         registry.register("input_records_retried", "Deliveries that failed and are retried", families.retried.clone());
+        registry.register(
+            "input_records_not_decompressed",
+            "Deliveries of records that could not be decompressed, or were too large for it, and were answered",
+            families.not_decompressed.clone(),
+        );
         registry.register(
             "input_records_dead_lettered",
             "Records that were given up and stored as dead letters",
@@ -73,6 +79,7 @@ impl InputFamilies {
             fetched: self.fetched.get_or_create_owned(label),
             delivered: self.delivered.get_or_create_owned(label),
             retried: self.retried.get_or_create_owned(label),
+            not_decompressed: self.not_decompressed.get_or_create_owned(label),
             dead_lettered: self.dead_lettered.get_or_create_owned(label),
             dropped: self.dropped.get_or_create_owned(label),
             checkpoints: self.checkpoints.get_or_create_owned(label),
@@ -92,6 +99,7 @@ pub struct InputMetrics {
     fetched: Counter,
     delivered: Counter,
     retried: Counter,
+    not_decompressed: Counter,
     dead_lettered: Counter,
     dropped: Counter,
     checkpoints: Counter,
@@ -121,6 +129,11 @@ impl InputMetrics {
     /// A delivery failed and is retried.
     pub fn retried(&self) {
         self.retried.inc();
+    }
+
+    /// Records were delivered as they are, although they were to be decompressed.
+    pub fn not_decompressed(&self, records: u64) {
+        self.not_decompressed.inc_by(records);
     }
 
     /// A record was given up and stored as a dead letter.

@@ -5,6 +5,7 @@ use super::credentials::{CredentialFamilies, CredentialMetrics};
 use super::exposition::{self, MetricsFormat};
 use super::input::{InputFamilies, InputMetrics};
 use super::output::{OutputFamilies, OutputMetrics};
+use super::reads::{ReadFamilies, ReadMetrics};
 use super::requests::{HttpMetrics, RequestFamilies};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub struct Metrics {
     requests: RequestFamilies,
     output: OutputFamilies,
     input: InputFamilies,
+    reads: ReadFamilies,
     credentials: CredentialFamilies,
 }
 
@@ -27,8 +29,9 @@ impl Metrics {
         let requests = RequestFamilies::registered(&mut registry);
         let output = OutputFamilies::registered(&mut registry);
         let input = InputFamilies::registered(&mut registry);
+        let reads = ReadFamilies::registered(&mut registry);
         let credentials = CredentialFamilies::registered(&mut registry);
-        Self { registry: Arc::new(registry), requests, output, input, credentials }
+        Self { registry: Arc::new(registry), requests, output, input, reads, credentials }
     }
 
     /// The handles of one component for its credentials.
@@ -53,6 +56,12 @@ impl Metrics {
     #[must_use]
     pub fn input(&self, component: &str) -> InputMetrics {
         self.input.handles(component)
+    }
+
+    /// The handles of one input component for its calls to Kinesis.
+    #[must_use]
+    pub fn reads(&self, component: &str) -> ReadMetrics {
+        self.reads.handles(component)
     }
 
     /// The page in either format.

@@ -7,6 +7,7 @@ mod labels;
 mod logging;
 mod metrics;
 mod output;
+mod reads;
 mod requests;
 
 pub use credentials::CredentialMetrics;
@@ -15,4 +16,5 @@ pub use input::InputMetrics;
 pub use logging::{LogFormat, init as init_logging};
 pub use metrics::Metrics;
 pub use output::{OutputMetrics, RecordState};
+pub use reads::{ReadMetrics, ResubscribeCause};
 pub use requests::HttpMetrics;

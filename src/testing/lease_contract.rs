@@ -22,6 +22,11 @@ where
     checkpoints_never_go_back(&*fresh().await).await;
     releases(&*fresh().await).await;
     stores_children_and_removes(&*fresh().await).await;
+    dates_no_renewal_by_an_earlier_write(&*fresh().await).await;
+    takes_again_after_an_unnoticed_take(&*fresh().await).await;
+    does_not_adopt_a_foreign_checkpoint(&*fresh().await).await;
+    withdraws(&*fresh().await).await;
+    repeats_what_is_done(&*fresh().await).await;
 }
 
 fn shard() -> ShardId {
@@ -184,4 +189,101 @@ async fn stores_children_and_removes(store: &dyn LeaseStore) {
     assert!(rejected.is_lost(), "{rejected}");
     store.remove(&row(store).await).await.expect("an ended lease is removed");
     assert!(store.list().await.expect("leases are listed").is_empty());
+}
+
+/// Another grant for the same lease: what it writes is, for the first, an earlier write whose response was lost.
+fn twin(grant: &LeaseGrant) -> LeaseGrant {
+    LeaseGrant::taken(grant.lease().clone(), grant.worker().clone())
+}
+
+async fn dates_no_renewal_by_an_earlier_write(store: &dyn LeaseStore) {
+    let mut grant = taken(store).await;
+    for number in 0..2 {
+        store.renew(&mut twin(&grant)).await.expect("the earlier write is stored");
+        let moved = row(store).await.counter;
+        if number == 0 {
+            store.renew(&mut grant).await.expect("the lease is still held");
+        } else {
+            store.checkpoint(&mut grant, &after("5", 0)).await.expect("the lease is still held");
+        }
+        assert_eq!(row(store).await.counter, moved.next(), "the counter moves after the call began");
+        assert_eq!(grant.lease(), &row(store).await);
+    }
+    grant.attempting(&after("6", 0));
+    store.checkpoint(&mut twin(&grant), &after("6", 0)).await.expect("the earlier write is stored");
+    let moved = row(store).await.counter;
+    store.checkpoint(&mut grant, &after("6", 0)).await.expect("the same checkpoint is stored again");
+    assert_eq!((row(store).await.counter, row(store).await.checkpoint), (moved.next(), after("6", 0)));
+    store.renew(&mut twin(&grant)).await.expect("the earlier write is stored");
+    store.release(grant).await.expect("the lease is released");
+    assert_eq!(row(store).await.owner, None);
+}
+
+async fn takes_again_after_an_unnoticed_take(store: &dyn LeaseStore) {
+    store.prepare().await.expect("the store is prepared");
+    store.create_missing(&[new_lease()]).await.expect("the lease is created");
+    let seen = row(store).await;
+    drop(store.take(&seen, &worker("a")).await.expect("a free lease is taken"));
+    let grant = store.take(&seen, &worker("a")).await.expect("an earlier take of ours is continued");
+    assert_eq!(grant.lease().counter, seen.counter.next().next(), "the counter moves after the call began");
+    assert_eq!(grant.lease(), &row(store).await);
+}
+
+async fn does_not_adopt_a_foreign_checkpoint(store: &dyn LeaseStore) {
+    let mut grant = taken(store).await;
+    store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress is stored");
+    store.checkpoint(&mut twin(&grant), &after("50", 0)).await.expect("an operator moves the position");
+    let error = store.renew(&mut grant).await.expect_err("the grant never sent this checkpoint");
+    assert!(error.is_lost(), "{error}");
+}
+
+async fn withdraws(store: &dyn LeaseStore) {
+    let mut old = taken(store).await;
+    let before = row(store).await;
+    store.request_handoff(&before, &worker("b")).await.expect("a handoff is requested");
+    for _ in 0..2 {
+        store.withdraw(&before, &worker("b")).await.expect("the request is withdrawn");
+        assert_eq!(row(store).await, before, "the old owner keeps the lease, and the counter stays");
+    }
+    assert_eq!(store.renew(&mut old).await.expect("the lease is still held"), Renewed::Held);
+    // The old owner drains, and the request is withdrawn before it releases.
+    store.request_handoff(&row(store).await, &worker("b")).await.expect("a handoff is requested");
+    assert_eq!(store.renew(&mut old).await.expect("the lease is still held"), Renewed::HandoffRequested);
+    store.withdraw(&before, &worker("b")).await.expect("the request is withdrawn");
+    store.release(old).await.expect("the old owner releases");
+    assert_eq!(row(store).await.owner, None);
+    // The old owner releases to the requesting worker, which then withdraws.
+    let old = store.take(&row(store).await, &worker("a")).await.expect("a free lease is taken");
+    let requested = row(store).await;
+    store.request_handoff(&requested, &worker("b")).await.expect("a handoff is requested");
+    let mut old = LeaseGrant::taken(old.lease().clone(), worker("a"));
+    store.renew(&mut old).await.expect("the lease is still held");
+    store.release(old).await.expect("the old owner releases");
+    let reserved = row(store).await;
+    assert_eq!(reserved.owner, Some(worker("b")));
+    store.withdraw(&requested, &worker("b")).await.expect("the request is withdrawn");
+    let free = row(store).await;
+    assert_eq!((&free.owner, free.counter), (&None, reserved.counter.next()));
+    // Nothing to withdraw.
+    let other = store.take(&free, &worker("c")).await.expect("a free lease is taken");
+    store.withdraw(&requested, &worker("b")).await.expect("there is nothing to withdraw");
+    assert_eq!(&row(store).await, other.lease());
+}
+
+async fn repeats_what_is_done(store: &dyn LeaseStore) {
+    let mut grant = taken(store).await;
+    let before = row(store).await;
+    for _ in 0..2 {
+        store.request_handoff(&before, &worker("b")).await.expect("a request is repeated");
+    }
+    store.withdraw(&before, &worker("b")).await.expect("the request is withdrawn");
+    let children = [ShardId::new("shardId-000000000003")];
+    let mut lost = twin(&grant);
+    store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
+    store.store_children(&mut lost, &children).await.expect("the children of a shard need no lease");
+    assert_eq!(row(store).await.children, children);
+    let ended = row(store).await;
+    for _ in 0..2 {
+        store.remove(&ended).await.expect("a removal is repeated");
+    }
 }

@@ -100,6 +100,10 @@ impl LeaseStore for FaultyLeaseStore {
         self.lose_reply("requesting a handoff of", self.inner.request_handoff(seen, worker)).await
     }
 
+    async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.lose_reply("withdrawing a handoff of", self.inner.withdraw(seen, worker)).await
+    }
+
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         self.lose_reply("renewing", self.inner.renew(grant)).await
     }

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId,
-    WorkerId,
+    WorkerId, is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -46,14 +46,19 @@ impl MemoryLeaseStore {
         change(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes the row of a grant if its counter is that of the grant.
-    fn write(&self, grant: &LeaseGrant, change: impl FnOnce(&mut Lease)) -> Result<Lease, LeaseError> {
+    /// Changes the row of a grant if its counter is that of the grant, or was moved by an earlier write of the grant.
+    fn write(&self, grant: &mut LeaseGrant, change: impl FnOnce(&mut Lease)) -> Result<(), LeaseError> {
         self.with(|rows| {
-            let row = rows.get_mut(grant.shard()).filter(|row| row.counter == grant.lease().counter);
-            let row = row.ok_or_else(|| lost(grant.shard()))?;
+            let Some(row) = rows.get_mut(grant.shard()) else { return Err(lost(grant.shard())) };
+            if (row.counter != grant.lease().counter || !row.is_held_by(grant.worker()))
+                && !grant.adopt(Some(row.clone()))
+            {
+                return Err(lost(grant.shard()));
+            }
             row.counter = row.counter.next();
             change(row);
-            Ok(row.clone())
+            grant.stored(row.clone());
+            Ok(())
         })
     }
 }
@@ -79,64 +84,88 @@ impl LeaseStore for MemoryLeaseStore {
 
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
         self.with(|rows| {
-            let row = rows.get_mut(&seen.shard).filter(|row| row.counter == seen.counter);
-            let row = row.ok_or_else(|| lost(&seen.shard))?;
+            let is_takeable = |row: &&mut Lease| row.counter == seen.counter || is_taken(row, seen, worker);
+            let row = rows.get_mut(&seen.shard).filter(is_takeable).ok_or_else(|| lost(&seen.shard))?;
             row.counter = row.counter.next();
             row.owner = Some(worker.clone());
             row.handoff_from = None;
-            (row.stream, row.stream_created) = (seen.stream.clone(), seen.stream_created);
-            row.start_at = seen.start_at;
+            row.stream = seen.stream.clone().or(row.stream.take());
+            row.stream_created = seen.stream_created.or(row.stream_created);
+            row.start_at = seen.start_at.or(row.start_at);
+            row.owner_duration = seen.owner_duration;
             Ok(LeaseGrant::taken(row.clone(), worker.clone()))
         })
     }
 
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Err(lost(&seen.shard)) };
         self.with(|rows| {
-            let is_unchanged =
-                |row: &&mut Lease| row.owner == seen.owner && row.owner.is_some() && row.handoff_from.is_none();
-            let row = rows.get_mut(&seen.shard).filter(is_unchanged).ok_or_else(|| lost(&seen.shard))?;
+            let row = rows.get_mut(&seen.shard).ok_or_else(|| lost(&seen.shard))?;
+            if is_requested(row, owner, worker) {
+                return Ok(());
+            }
+            if row.owner.as_ref() != Some(owner) || row.handoff_from.is_some() {
+                return Err(lost(&seen.shard));
+            }
             row.handoff_from = row.owner.replace(worker.clone());
             Ok(())
         })
     }
 
+    async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Ok(()) };
+        self.with(|rows| {
+            let Some(row) = rows.get_mut(&seen.shard) else { return };
+            if is_requested(row, owner, worker) {
+                row.owner = row.handoff_from.take();
+            } else if is_reserved(row, worker) {
+                row.owner = None;
+                row.counter = row.counter.next();
+            }
+        });
+        Ok(())
+    }
+
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
-        let row = self.write(grant, |_| {})?;
-        grant.stored(row);
+        self.write(grant, |_| {})?;
         Ok(if grant.is_handed_off() { Renewed::HandoffRequested } else { Renewed::Held })
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
-        if !checkpoint.is_beyond(&grant.lease().checkpoint) {
+        let stored = grant.lease().checkpoint.clone();
+        if *checkpoint != stored && !checkpoint.is_beyond(&stored) {
             return Err(LeaseError::Unavailable {
                 doing: format!("storing the progress of {}", grant.shard()),
                 kind: FailureKind::Caller,
-                source: format!("{checkpoint:?} is not beyond {:?}", grant.lease().checkpoint).into(),
+                source: format!("{checkpoint:?} is not beyond {stored:?}").into(),
             });
         }
-        let row = self.write(grant, |row| row.checkpoint = checkpoint.clone())?;
-        grant.stored(row);
-        Ok(())
+        grant.attempting(checkpoint);
+        self.write(grant, |row| row.checkpoint = checkpoint.clone())
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
-        let row = self.with(|rows| {
-            let row = rows.get_mut(grant.shard()).filter(|row| row.counter == grant.lease().counter)?;
+        if children.is_empty() {
+            return Ok(());
+        }
+        self.with(|rows| {
+            let row = rows.get_mut(grant.shard()).ok_or_else(|| lost(grant.shard()))?;
             row.children = children.to_vec();
-            Some(row.clone())
-        });
-        grant.stored(row.ok_or_else(|| lost(grant.shard()))?);
-        Ok(())
+            grant.stored(Lease { children: children.to_vec(), ..grant.lease().clone() });
+            Ok(())
+        })
     }
 
-    async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {
-        let worker = grant.worker().clone();
-        self.write(&grant, |row| match row.handoff_from.take() {
-            Some(_) => {}
-            None if row.owner.as_ref() == Some(&worker) => row.owner = None,
-            None => {}
-        })?;
-        Ok(())
+    async fn release(&self, mut grant: LeaseGrant) -> Result<(), LeaseError> {
+        let is_done = |row: &Lease| is_released(row, &grant);
+        if self.with(|rows| rows.get(grant.shard()).is_some_and(is_done)) {
+            return Ok(());
+        }
+        self.write(&mut grant, |row| {
+            if row.handoff_from.take().is_none() {
+                row.owner = None;
+            }
+        })
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
@@ -144,7 +173,8 @@ impl LeaseStore for MemoryLeaseStore {
             let is_same =
                 rows.get(&seen.shard).is_some_and(|row| row.counter == seen.counter && row.checkpoint.is_ended());
             let removed = if is_same { rows.remove(&seen.shard) } else { None };
-            removed.map(drop).ok_or_else(|| lost(&seen.shard))
+            // An earlier attempt, or another worker, may have removed it.
+            if removed.is_some() || !rows.contains_key(&seen.shard) { Ok(()) } else { Err(lost(&seen.shard)) }
         })
     }
 }
@@ -166,6 +196,7 @@ fn fresh(new: &NewLease) -> Lease {
         start_at: new.start_at,
         stream: new.stream.clone(),
         stream_created: new.stream_created,
+        owner_duration: None,
     }
 }
 

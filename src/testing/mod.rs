@@ -15,7 +15,9 @@ mod sink_shards;
 mod stream_ports;
 mod waiting;
 
-pub use backend::{BackendRecord, BackendSettings, Counts, Faults, NullBackend, Recording, ShardRate};
+pub use backend::{
+    BackendRecord, BackendSettings, Counts, Faults, NullBackend, Recording, ScriptedKinesis, ScriptedReply, ShardRate,
+};
 pub use handler::{Delivery, RecordingHandler, Reply};
 pub use lease_contract::lease_store_contract;
 pub use lease_faults::FaultyLeaseStore;

@@ -23,6 +23,8 @@ pub struct StreamFaults {
     /// Shards whose last response signalled an end falsely.
     false_ends: Arc<Mutex<BTreeSet<ShardId>>>,
     drops_end_fields: Arc<AtomicBool>,
+    /// Shards that are listed but cannot be opened.
+    unknown: Arc<Mutex<BTreeSet<ShardId>>>,
 }
 
 impl StreamFaults {
@@ -32,7 +34,7 @@ impl StreamFaults {
     pub fn new(one_in: u32, seed: u64) -> Self {
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
         let one_in = Arc::new(AtomicU32::new(one_in));
-        Self { one_in, random, false_ends: Arc::default(), drops_end_fields: Arc::default() }
+        Self { one_in, random, false_ends: Arc::default(), drops_end_fields: Arc::default(), unknown: Arc::default() }
     }
 
     #[must_use]
@@ -44,6 +46,20 @@ impl StreamFaults {
     #[must_use]
     pub fn without_end_fields() -> Self {
         Self { drops_end_fields: Arc::new(AtomicBool::new(true)), ..Self::none() }
+    }
+
+    /// From now on a shard is listed, but opening it fails as if it did not exist; or it can be opened again.
+    pub fn set_unknown(&self, shard: &ShardId, is_unknown: bool) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_unknown {
+            unknown.insert(shard.clone());
+        } else {
+            unknown.remove(shard);
+        }
+    }
+
+    fn is_unknown(&self, shard: &ShardId) -> bool {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner).contains(shard)
     }
 
     /// From now on there are no faults.
@@ -144,6 +160,10 @@ impl Retrieval for Ports {
         position: &StartingPosition,
     ) -> Result<Box<dyn RecordSource>, RetrievalError> {
         self.faults.fail_sometimes("opening a shard").await?;
+        if self.faults.is_unknown(shard) {
+            let (what, source) = (format!("shard {shard}"), "injected fault".into());
+            return Err(RetrievalError::NotFound { what, source });
+        }
         let from = self.stream.with(|stream| read_from(stream, shard, position))?;
         let opened_in = self.stream.identity();
         let (stream, faults, shard) = (self.stream.clone(), self.faults.clone(), shard.clone());

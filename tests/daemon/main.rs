@@ -16,6 +16,7 @@ mod dynamodb;
 mod dynamodb_bulk;
 mod fan_out_tls;
 mod faulty_backend;
+mod formats;
 mod kill;
 mod kinesis_outputs;
 mod lease_table;

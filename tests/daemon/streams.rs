@@ -4,6 +4,7 @@ use crate::calls;
 use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kinesis::types::{ScalingType, ShardFilter, ShardFilterType};
 use bindd::testing::until;
 use std::time::Duration;
 
@@ -156,4 +157,51 @@ async fn two_streams_on_one_lease_table_are_not_mixed() {
     assert_eq!(health(&first).await, 204);
     second.stop().await;
     first.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_consumer_an_input_with_a_fallback_polls() {
+    let env = Environment::start().await;
+    env.stream("orders", 3).await;
+    let all = env.put("orders", "order-", 6).await;
+    env.kinesis_component(
+        TABLE,
+        &[
+            ("streamName", "orders"),
+            ("consumerName", TABLE),
+            ("mode", "extended"),
+            ("createConsumer", "false"),
+            ("fallback", "shared"),
+            ("pollInterval", "200ms"),
+            ("initialPosition", "trim_horizon"),
+        ],
+    );
+    let app = RecordingApp::start().await;
+    let sidecar = env.sidecar(Some(&app)).await;
+    app.until_accepted(&all).await;
+    let described = env.kinesis.describe_stream_summary().stream_name("orders").send().await.unwrap();
+    let arn = described.stream_description_summary.unwrap().stream_arn;
+    let consumers = env.kinesis.list_stream_consumers().stream_arn(arn).send().await.unwrap();
+    assert!(consumers.consumers().is_empty());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn the_embedded_stream_lists_its_shards_in_pages_with_their_filter() {
+    let env = Environment::start().await;
+    env.stream("orders", 4).await;
+    let update = env.kinesis.update_shard_count().stream_name("orders").target_shard_count(2);
+    update.scaling_type(ScalingType::UniformScaling).send().await.unwrap();
+    env.until_active("orders").await;
+    let open = ShardFilter::builder().r#type(ShardFilterType::AtLatest).build().unwrap();
+    let mut page =
+        env.kinesis.list_shards().stream_name("orders").shard_filter(open).max_results(3).send().await.unwrap();
+    let (mut shards, mut pages) = (page.shards().to_vec(), 1);
+    while let Some(token) = page.next_token {
+        page = env.kinesis.list_shards().next_token(token).max_results(3).send().await.unwrap();
+        shards.extend_from_slice(page.shards());
+        pages += 1;
+    }
+    assert_eq!((shards.len(), pages > 1), (2, true));
+    assert!(shards.iter().all(|shard| shard.sequence_number_range().unwrap().ending_sequence_number().is_none()));
 }

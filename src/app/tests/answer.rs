@@ -90,7 +90,7 @@ fn only_another_path_of_the_app_itself_is_suggested_as_route() {
 
 #[test]
 fn an_excerpt_is_one_bounded_line_of_text() {
-    let long = "x".repeat(1_000);
+    let long = "x".repeat(2_000);
     let truncated_character = format!("{}\u{e4}", "x".repeat(MAX_EXCERPT - 1));
     for (answer, expected) in [
         (&b"no such route"[..], Some("no such route".to_owned())),
@@ -104,7 +104,7 @@ fn an_excerpt_is_one_bounded_line_of_text() {
         (b"\x1f\x8b\x08\x00binary", None),
         (b"text\0", None),
     ] {
-        assert_eq!(excerpt(answer, b""), expected, "{answer:?}");
+        assert_eq!(excerpt(answer, &[]), expected, "{answer:?}");
     }
 }
 
@@ -123,11 +123,11 @@ fn an_excerpt_ends_where_the_record_is_quoted() {
         ("a", "a", Some("a")),
     ] {
         let expected = expected.map(str::to_owned);
-        assert_eq!(excerpt(answer.as_bytes(), sent.as_bytes()), expected, "{answer}");
+        assert_eq!(excerpt(answer.as_bytes(), &[sent.as_bytes()]), expected, "{answer}");
     }
     let large: String = (0..100_000).map(|number| format!("{number} ")).collect();
     let answer = format!("wrong: {}", &large[300_003..300_100]);
-    let shown = excerpt(answer.as_bytes(), large.as_bytes()).unwrap();
+    let shown = excerpt(answer.as_bytes(), &[large.as_bytes()]).unwrap();
     assert!(shown.starts_with("wrong:") && shown.len() < "wrong: …".len() + MIN_QUOTE, "{shown}");
 }
 
@@ -140,6 +140,14 @@ fn an_invalid_response_is_described_without_the_record() {
         (b"\xff\xfe secret-record", "secret-record", "it is not text, or repeats the record"),
         (b"POST /orders HTTP/1.1\r\ndapr-api-token: t", "x", "it repeats the request"),
     ] {
-        assert_eq!(describe(InvalidResponse::Unknown(opening.to_owned()), sent.as_bytes()), expected, "{opening:?}");
+        assert_eq!(describe(InvalidResponse::Unknown(opening.to_owned()), &[sent.as_bytes()]), expected, "{opening:?}");
     }
+}
+
+#[test]
+fn a_quote_of_any_record_of_a_batch_is_left_out() {
+    let answer = b"line 2: cannot use card 4111111111111111 of item 7";
+    let sent: [&[u8]; 4] = [b"eyJjYXJkIjogNDExMX0=", b"{}", b"secret", b"card 4111111111111111"];
+    assert_eq!(excerpt(answer, &sent).unwrap(), "line 2: cannot use…");
+    assert_eq!(excerpt(answer, &sent[..3]).unwrap(), str::from_utf8(answer).unwrap());
 }

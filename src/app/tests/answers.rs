@@ -2,8 +2,8 @@
 //! what arrived.
 
 use super::raw::{FAR, RawServer, Step, answering};
-use super::{AppChannel, AppSettings, Route, cause_line, channel, deliver, event, refused, route};
-use crate::domain::{Accepted, DeliveryError};
+use super::{AppChannel, AppSettings, Route, cause_line, channel, deliver, event, metrics, refused, route};
+use crate::domain::{Accepted, DeliveryError, EventFormat};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -86,7 +86,8 @@ async fn an_answer_that_arrives_before_the_body_was_sent_is_accepted() {
             let script = [vec![Step::ReadHead, Step::Write(answer.into())], end.clone()].concat();
             let mut server = RawServer::start([script, vec![Step::Stall]]).await;
             let large = event(Bytes::from(vec![b'x'; LARGE]));
-            let result = patient(server.port).handler_for(route()).handle(&large).await;
+            let result =
+                patient(server.port).handler_for(route(), EventFormat::default(), metrics()).handle(&large).await;
             match expected {
                 Some((status, wait)) => assert_eq!(refused(result), (status, wait.map(Duration::from_secs)), "{end:?}"),
                 None => assert_eq!(result.unwrap(), Accepted::All),
@@ -164,7 +165,11 @@ async fn a_redirect_is_not_followed_but_shown_with_the_route_that_it_names() {
     let mut server =
         RawServer::start([answering("HTTP/1.1 307 Temporary Redirect\r\nlocation: /orders\r\n\r\n")]).await;
     let slashed = Route::new(Some("/orders/"), &"in".parse().unwrap());
-    let error = channel(server.port).handler_for(slashed).handle(&event("a")).await.unwrap_err();
+    let error = channel(server.port)
+        .handler_for(slashed, EventFormat::default(), metrics())
+        .handle(&event("a"))
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the app answered 307 to POST /orders/ with location /orders; redirects are not followed, set `route` to /orders \

@@ -1,16 +1,18 @@
 //! The channel against a raw server on a real socket.
 
 mod answers;
+mod formats;
 mod idle;
 mod probing;
 mod raw;
 
 use super::{AppChannel, AppSettings, InvalidAppSettings, Route};
 use crate::domain::{
-    Accepted, BindingEvent, DeliveryError, EventBatch, EventOrigin, LeaseCounter, RecordPosition, SequenceNumber,
-    ShardId, Stop, Timestamp, cause_line,
+    Accepted, BindingEvent, DeliveryError, EventBatch, EventFormat, EventOrigin, LeaseCounter, RecordPosition,
+    SequenceNumber, ShardId, Stop, Timestamp, cause_line,
 };
 use crate::tasks::Supervisor;
+use crate::telemetry::{InputMetrics, Metrics};
 use bytes::Bytes;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -136,6 +138,10 @@ fn route() -> Route {
     Route::new(None, &"orders".parse().unwrap())
 }
 
+fn metrics() -> InputMetrics {
+    Metrics::new().input("orders")
+}
+
 /// A batch of one event.
 fn event(data: impl Into<Bytes>) -> EventBatch {
     let event = BindingEvent {
@@ -152,13 +158,13 @@ fn event(data: impl Into<Bytes>) -> EventBatch {
         binding: "orders".parse().unwrap(),
         stream: "orders".into(),
         epoch: LeaseCounter::new(9),
-        lag: None,
+        lag: Some(Duration::from_millis(1_500)),
         events: vec![event],
     }
 }
 
 async fn deliver(channel: &AppChannel, data: &'static str) -> Result<Accepted, DeliveryError> {
-    channel.handler_for(route()).handle(&event(data)).await
+    channel.handler_for(route(), EventFormat::default(), metrics()).handle(&event(data)).await
 }
 
 fn refused(result: Result<Accepted, DeliveryError>) -> (u16, Option<Duration>) {
@@ -177,12 +183,15 @@ async fn an_event_arrives_with_exactly_these_headers() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let settings = AppSettings { api_token: Some("s3cret".to_owned().into()), ..settings(app.port) };
     let data = b"\x00\xffnot json".to_vec();
-    let handler = AppChannel::new(&settings).unwrap().handler_for(route());
+    let handler = AppChannel::new(&settings).unwrap().handler_for(route(), EventFormat::default(), metrics());
     handler.handle(&event(data.clone())).await.unwrap();
     let seen = app.seen.recv().await.unwrap();
     let mut headers: Vec<&str> = seen.head.trim_end().split("\r\n").collect();
     let line = headers.remove(0);
     headers.sort_unstable();
+    let trace = headers.iter().position(|header| header.starts_with("traceparent: 00-")).unwrap();
+    let trace = headers.remove(trace).strip_prefix("traceparent: 00-").unwrap();
+    assert!(trace.len() == 32 + 1 + 16 + 3 && trace.ends_with("-01"), "{trace}");
     let host = format!("host: 127.0.0.1:{}", app.port);
     let agent = format!("user-agent: bindd/{}", env!("CARGO_PKG_VERSION"));
     assert_eq!(line, "POST /orders HTTP/1.1");
@@ -191,6 +200,9 @@ async fn an_event_arrives_with_exactly_these_headers() {
         [
             "bindd-arrival: 1700000000123",
             "bindd-attempt: 3",
+            "bindd-event-id: shardId-000000000003:4959:2",
+            "bindd-lag: 1500",
+            "bindd-lease-epoch: 9",
             "bindd-partition-key: kunde%20%C3%BC",
             "bindd-sequence-number: 4959",
             "bindd-shard-id: shardId-000000000003",
@@ -211,10 +223,13 @@ async fn an_empty_event_has_content_length_0_and_no_headers_for_unknown_values()
     let mut event = event("");
     event.events[0].origin.arrival = None;
     event.events[0].origin.partition_key.clear();
-    channel(app.port).handler_for(route()).handle(&event).await.unwrap();
+    event.lag = None;
+    channel(app.port).handler_for(route(), EventFormat::default(), metrics()).handle(&event).await.unwrap();
     let seen = app.seen.recv().await.unwrap();
     assert_eq!(seen.header("content-length"), Some("0"));
-    assert_eq!((seen.header("bindd-arrival"), seen.header("bindd-partition-key")), (None, None));
+    for name in ["bindd-arrival", "bindd-partition-key", "bindd-lag", "bindd-not-decompressed"] {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -4,12 +4,14 @@ use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
 use super::time::{ResponseDate, timestamp};
 use crate::domain::{
-    FailureKind, HashKeyRange, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing, StreamDirectory,
-    StreamIdentity, Timestamp,
+    FailureKind, HashKeyRange, RecordDistribution, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing,
+    StreamDirectory, StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
-use aws_sdk_kinesis::types::{HashKeyRange as SdkHashKeyRange, Shard as SdkShard, StreamDescriptionSummary};
+use aws_sdk_kinesis::types::{
+    HashKeyRange as SdkHashKeyRange, RecordDistributionStrategy, Shard as SdkShard, StreamDescriptionSummary,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often a listing starts again because its token expired; a token is valid for 300 s.
@@ -25,13 +27,16 @@ pub struct Directory {
     stream: StreamRef,
     /// `DescribeStreamSummary` is not allowed.
     is_denied: AtomicBool,
+    /// The stream distributes records itself.
+    is_auto: AtomicBool,
 }
 
 impl Directory {
     /// The stream need not exist yet.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef) -> Self {
-        Self { connection: connection.clone(), client: connection.kinesis(), stream, is_denied: AtomicBool::new(false) }
+        let (is_denied, is_auto) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { connection: connection.clone(), client: connection.kinesis(), stream, is_denied, is_auto }
     }
 
     async fn pages(&self) -> Result<(Vec<Shard>, Timestamp), CallError> {
@@ -81,6 +86,8 @@ impl Directory {
             }
             Err(error) => return Err(error.about_stream(&self.stream, "describing")),
         };
+        let is_auto = summary.as_ref().is_some_and(|summary| distribution(summary) == RecordDistribution::Auto);
+        self.is_auto.store(is_auto, Ordering::Relaxed);
         Ok(summary.map_or_else(|| self.configured(), |summary| identity(&summary, self.configured())))
     }
 }
@@ -105,6 +112,10 @@ impl StreamDirectory for Directory {
     async fn identify(&self) -> Result<StreamIdentity, RetrievalError> {
         if self.is_denied.load(Ordering::Relaxed) { Ok(self.configured()) } else { self.describe().await }
     }
+
+    fn distribution(&self) -> RecordDistribution {
+        if self.is_auto.load(Ordering::Relaxed) { RecordDistribution::Auto } else { RecordDistribution::ByPartitionKey }
+    }
 }
 
 pub(super) async fn describe(
@@ -124,6 +135,13 @@ fn identity(summary: &StreamDescriptionSummary, configured: StreamIdentity) -> S
     let arn = summary.stream_arn.as_str();
     let stream = if StreamIdentity::is_arn(arn) { arn.into() } else { configured.stream };
     StreamIdentity { stream, created: timestamp(&summary.stream_creation_timestamp) }
+}
+
+fn distribution(summary: &StreamDescriptionSummary) -> RecordDistribution {
+    match summary.record_distribution_strategy() {
+        Some(RecordDistributionStrategy::Auto) => RecordDistribution::Auto,
+        Some(_) | None => RecordDistribution::ByPartitionKey,
+    }
 }
 
 impl CallError {
@@ -177,6 +195,7 @@ mod tests {
                 .unwrap();
             let configured = StreamIdentity { stream: "orders".into(), created: None };
             let created = Some(Timestamp::from_millis(1_795_256_000_123));
+            assert_eq!(distribution(&summary), RecordDistribution::ByPartitionKey);
             assert_eq!(identity(&summary, configured), StreamIdentity { stream: expected.into(), created });
         }
     }

@@ -2,73 +2,145 @@
 
 use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
-use super::poll_schedule::PollSchedule;
-use super::record::records;
-use super::retries::ReadRetries;
+use super::get_records::{Page, get_records};
+use super::per_shard::{PerShard, ShardState};
+use super::poll_schedule::{DEFAULT_INTERVAL, Found, PollSchedule};
+use super::read_monitor::ReadMonitor;
+use super::read_position::ReadPosition;
+use super::record::{WireRecord, records};
+use super::record_size::RecordSize;
+use super::retries::{LastingErrors, ReadRetries};
 use super::starting_position::arguments;
 use super::time::ResponseDate;
 use crate::domain::{
-    FailureKind, Fetched, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId, StartingPosition,
+    FailureKind, Fetched, Record, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId, StartingPosition,
 };
 use crate::resilience::Backoff;
+use crate::telemetry::ReadMetrics;
 use async_trait::async_trait;
-use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use aws_sdk_kinesis::Client;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 /// An iterator expires after five minutes; one older than this is not used.
 const MAX_ITERATOR_AGE: Duration = Duration::from_secs(270);
 const BACKOFF: Backoff = Backoff::millis(100, 5_000);
-/// The log has a warning after this many throttled calls in a row, and then at each doubling. A power of two.
-const WARN_AFTER: u32 = 8;
+/// A shard counts as throttled after this many throttled calls in a row.
+const LASTING_THROTTLES: u32 = 8;
 
+/// How many shards get an iterator at the same time. When many shards are opened together, each call would open a
+/// connection, which then stays open for the idle timeout.
+const MAX_OPENINGS: usize = 32;
+
+/// Polls shards. All of them share one client.
 #[derive(Debug)]
 pub struct Polling {
+    stream: Arc<PolledStream>,
+    interval: Duration,
+    shards: PerShard<PollState>,
+}
+
+/// What all shards share.
+struct PolledStream {
     connection: Connection,
+    client: Client,
     stream: StreamRef,
+    monitor: ReadMonitor,
+    openings: Semaphore,
+}
+
+/// What is known of a shard, also after its source was closed.
+#[derive(Debug)]
+struct PollState {
+    schedule: PollSchedule,
+    record_size: RecordSize,
+    lasting: LastingErrors,
+}
+
+impl PollState {
+    fn failed(&mut self, kind: FailureKind, now: Instant) {
+        if let Some(wait) = self.lasting.next_wait(kind, fastrand::f64()) {
+            self.schedule.delay(now, wait);
+        }
+    }
 }
 
 impl Polling {
+    /// Polls an idle shard every second.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef) -> Self {
-        Self { connection: connection.clone(), stream }
+        let stream = PolledStream {
+            client: connection.kinesis_reader(),
+            connection: connection.clone(),
+            stream,
+            monitor: ReadMonitor::default(),
+            openings: Semaphore::new(MAX_OPENINGS),
+        };
+        Self { stream: Arc::new(stream), interval: DEFAULT_INTERVAL, shards: PerShard::default() }
+    }
+
+    /// How often an idle shard is polled (`pollInterval`): 200 ms to 60 s.
+    #[must_use]
+    pub const fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: ReadMetrics) -> Self {
+        let PolledStream { connection, client, stream, .. } = self.stream.as_ref();
+        self.stream = Arc::new(PolledStream {
+            connection: connection.clone(),
+            client: client.clone(),
+            stream: stream.clone(),
+            monitor: ReadMonitor::new(metrics),
+            openings: Semaphore::new(MAX_OPENINGS),
+        });
+        self
+    }
+
+    fn source(&self, shard: &ShardId, position: &StartingPosition) -> PollingSource {
+        let new = || PollState {
+            schedule: PollSchedule::new(self.interval, Instant::now()),
+            record_size: RecordSize::default(),
+            lasting: LastingErrors::default(),
+        };
+        PollingSource {
+            stream: Arc::clone(&self.stream),
+            state: self.shards.open(shard, new),
+            shard: shard.clone(),
+            position: ReadPosition::new(position.clone()),
+            iterator: None,
+            retries: ReadRetries::new(BACKOFF),
+            throttles: 0,
+            ended: None,
+        }
     }
 }
 
 #[async_trait]
 impl Retrieval for Polling {
-    /// Sends nothing before the first `next`.
+    /// Sends nothing before the first `next`. The pace of the shard goes on where an earlier source of it left off.
     async fn open(
         &self,
         shard: &ShardId,
         position: &StartingPosition,
     ) -> Result<Box<dyn RecordSource>, RetrievalError> {
-        Ok(Box::new(PollingSource {
-            client: self.connection.kinesis_reader(),
-            connection: self.connection.clone(),
-            stream: self.stream.clone(),
-            shard: shard.clone(),
-            resume: position.clone(),
-            iterator: None,
-            schedule: PollSchedule::new(Instant::now()),
-            retries: ReadRetries::new(BACKOFF),
-            throttles: 0,
-            ended: None,
-        }))
+        Ok(Box::new(self.source(shard, position)))
     }
 }
 
 /// One shard. The state changes only after a response, so that a dropped `next` loses nothing.
 #[derive(Debug)]
 struct PollingSource {
-    connection: Connection,
-    client: aws_sdk_kinesis::Client,
-    stream: StreamRef,
+    stream: Arc<PolledStream>,
+    state: ShardState<PollState>,
     shard: ShardId,
-    /// Where the next iterator begins.
-    resume: StartingPosition,
+    position: ReadPosition,
     iterator: Option<(String, Instant)>,
-    schedule: PollSchedule,
     retries: ReadRetries,
     /// Throttled calls in a row.
     throttles: u32,
@@ -78,21 +150,29 @@ struct PollingSource {
 
 #[async_trait]
 impl RecordSource for PollingSource {
-    async fn next(&mut self, _max_bytes: usize) -> Result<Fetched, RetrievalError> {
+    /// Requests as many records as fit into `max_bytes` by the average of earlier ones, 1 to 10,000.
+    async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError> {
         loop {
             if let Some(children) = self.ended.take() {
                 return Ok(Fetched::ShardEnded { children });
             }
-            sleep_until(self.schedule.next_at()).await;
+            let next_at = self.state.lock().schedule.next_at();
+            sleep_until(next_at).await;
             let Some(iterator) = self.fresh_iterator() else {
                 self.renew_iterator().await?;
                 continue;
             };
             let started = Instant::now();
-            self.schedule.read_started(started);
-            match self.read(iterator).await {
-                Ok(output) => {
-                    if let Some(batch) = self.accept(output, started)? {
+            let limit = {
+                let mut state = self.state.lock();
+                state.schedule.read_started(started);
+                state.record_size.limit(max_bytes)
+            };
+            let PolledStream { connection, client, stream, .. } = self.stream.as_ref();
+            match get_records(connection, client, stream, &iterator, limit).await {
+                Ok(page) => {
+                    self.stream.monitor.metrics.read(started.elapsed());
+                    if let Some(batch) = self.accept(page, started)? {
                         return Ok(Fetched::Batch(batch));
                     }
                 }
@@ -108,20 +188,11 @@ impl PollingSource {
         (issued.elapsed() < MAX_ITERATOR_AGE).then(|| iterator.clone())
     }
 
-    async fn read(&self, iterator: String) -> Result<GetRecordsOutput, CallError> {
-        let _permit = self.connection.permit().await;
-        let call = self.client.get_records().shard_iterator(iterator);
-        let call = call.set_stream_arn(self.stream.arn().map(str::to_owned));
-        call.send().await.map_err(|error| classify("Kinesis: GetRecords", error))
-    }
-
     async fn renew_iterator(&mut self) -> Result<(), RetrievalError> {
-        match self.get_iterator().await {
+        let position = self.position.resume();
+        match self.get_iterator(&position).await {
             Ok((iterator, date)) => {
-                if self.resume == StartingPosition::Latest {
-                    // A second iterator at LATEST would skip the records since the first.
-                    self.resume = StartingPosition::AtTimestamp(date.or_local(&self.client));
-                }
+                self.position.pin_latest(date.or_local(&self.stream.client));
                 self.iterator = Some((iterator, Instant::now()));
                 Ok(())
             }
@@ -129,14 +200,16 @@ impl PollingSource {
         }
     }
 
-    async fn get_iterator(&self) -> Result<(String, ResponseDate), CallError> {
-        let _permit = self.connection.permit().await;
-        let call = self.client.get_shard_iterator().shard_id(self.shard.as_str());
-        let call = match &self.stream {
+    async fn get_iterator(&self, position: &StartingPosition) -> Result<(String, ResponseDate), CallError> {
+        // The semaphore is never closed.
+        let _opening = self.stream.openings.acquire().await.ok();
+        let _permit = self.stream.connection.permit().await;
+        let call = self.stream.client.get_shard_iterator().shard_id(self.shard.as_str());
+        let call = match &self.stream.stream {
             StreamRef::Name(name) => call.stream_name(name),
             StreamRef::Arn { arn, .. } => call.stream_arn(arn),
         };
-        let (kind, number, timestamp) = arguments(&self.resume);
+        let (kind, number, timestamp) = arguments(position);
         let call = call.shard_iterator_type(kind).set_starting_sequence_number(number).set_timestamp(timestamp);
         let date = ResponseDate::default();
         let output = call.customize().interceptor(date.clone()).send().await;
@@ -145,69 +218,76 @@ impl PollingSource {
     }
 
     /// `None` if the response has nothing but the end of the shard.
-    fn accept(&mut self, output: GetRecordsOutput, started: Instant) -> Result<Option<RecordBatch>, RetrievalError> {
-        let size = |record: &aws_sdk_kinesis::types::Record| {
-            record.data.as_ref().len() + record.partition_key().unwrap_or_default().len()
-        };
-        let bytes = output.records().iter().map(size).sum();
-        let behind = output.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
-        let more = behind.is_some_and(|millis| millis > 0) || !output.records.is_empty();
-        let (records, last) = records(output.records, &self.shard, &self.stream)?;
+    fn accept(&mut self, page: Page, started: Instant) -> Result<Option<RecordBatch>, RetrievalError> {
+        let Page { records: wire, next_iterator, behind, children } = page;
+        let (count, bytes) = (wire.len(), wire.iter().map(WireRecord::size).sum());
+        let mut records = records(wire, &self.shard, &self.stream.stream, &self.stream.monitor)?;
         self.retries.reset();
         self.throttles = 0;
-        self.schedule.read_completed(started, bytes, more);
-        if let Some(last) = last {
-            self.resume = StartingPosition::After(last);
+        let found = match behind {
+            Some(Duration::ZERO) if count == 0 => Found::Nothing,
+            Some(Duration::ZERO) => Found::Records,
+            None if count == 0 => Found::Nothing,
+            Some(_) | None => Found::Behind,
+        };
+        {
+            let mut state = self.state.lock();
+            state.schedule.read_completed(started, bytes, found, fastrand::f64());
+            state.lasting.reset();
+            state.record_size.observe(count, records.iter().map(Record::size).sum());
         }
-        let next = output.next_shard_iterator.filter(|iterator| !iterator.is_empty());
-        self.iterator = next.map(|iterator| (iterator, Instant::now()));
+        let gap = self.position.accept(&mut records, behind, Instant::now());
+        self.iterator = next_iterator.map(|iterator| (iterator, Instant::now()));
         // Without children the caller must confirm the end.
         if self.iterator.is_none() {
-            let children = output.child_shards.unwrap_or_default();
-            self.ended = Some(children.iter().map(|child| ShardId::new(child.shard_id())).collect());
+            self.ended = Some(children);
             if records.is_empty() {
                 return Ok(None);
             }
         }
-        Ok(Some(RecordBatch { records, behind: behind.map(Duration::from_millis), gap: None }))
+        Ok(Some(RecordBatch { records, behind, gap }))
     }
 
     fn read_failed(&mut self, mut error: CallError) -> Result<(), RetrievalError> {
-        // A read has no argument but the iterator: a new one after the last record may help.
+        // A read has no argument that can be wrong but the iterator: a new one at the last record may help.
         if error.is("ExpiredIteratorException") || error.is("InvalidArgumentException") {
             self.iterator = None;
             error.kind = FailureKind::Transient;
             error.code = None;
             // Kinesis refuses a sequence number of a stream that was deleted and created again. A time or the horizon is valid
             // in any stream, so the caller must check which stream this is before a new iterator is made.
-            if !matches!(self.resume, StartingPosition::At(_) | StartingPosition::After(_)) {
-                return Err(error.into_read_error(&self.shard, self.stream.name()));
+            let has_number = self.position.last().is_some()
+                || matches!(self.position.start(), StartingPosition::At(_) | StartingPosition::After(_));
+            if !has_number {
+                return Err(error.into_read_error(&self.shard, self.stream.stream.name()));
             }
         }
         self.failed(error)
     }
 
-    /// Schedules the next attempt, or returns the error.
+    /// Schedules the next attempt, or returns the error. After an error that lasts, such as a missing permission, the next
+    /// source of the shard waits too.
     fn failed(&mut self, error: CallError) -> Result<(), RetrievalError> {
         let now = Instant::now();
         if error.kind == FailureKind::Throttled {
             self.throttles = self.throttles.saturating_add(1);
-            if self.throttles >= WARN_AFTER && self.throttles.is_power_of_two() {
-                let (throttles, reason) = (self.throttles, &error.text);
-                let remedy = "read the stream with fewer consumers, add shards, or use `mode: extended`";
-                tracing::warn!(shard = %self.shard, throttles, reason, remedy, "reads of a shard were throttled");
-            } else {
-                tracing::debug!(shard = %self.shard, reason = %error.text, "read of a shard was throttled");
-            }
-            self.schedule.throttled(now, fastrand::f64());
+            self.stream.monitor.throttled(&self.shard, self.throttles >= LASTING_THROTTLES, &error.text);
+            self.state.lock().schedule.throttled(now, fastrand::f64());
             return Ok(());
         }
+        self.state.lock().failed(error.kind, now);
         let Some(wait) = self.retries.next_wait(error.kind) else {
-            return Err(error.into_read_error(&self.shard, self.stream.name()));
+            return Err(error.into_read_error(&self.shard, self.stream.stream.name()));
         };
         tracing::debug!(shard = %self.shard, ?wait, reason = %error.text, "read of a shard failed; it is retried");
-        self.schedule.delay(now, wait);
+        self.state.lock().schedule.delay(now, wait);
         Ok(())
+    }
+}
+
+impl fmt::Debug for PolledStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolledStream").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
 

@@ -16,22 +16,66 @@ const POLL: Backoff = Backoff::millis(500, 10_000);
 /// How long a consumer may be inactive before the log has a warning, and how often the warning is repeated.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
+/// With `fallback: shared`, how often a registration may be refused by a limit. Kinesis uses the same error for too many
+/// consumers and for too many calls a second.
+const MAX_LIMIT_ERRORS: u32 = 3;
+
+/// How the consumer is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistrationSettings {
+    /// Whether a missing consumer is registered (`createConsumer`).
+    pub create: bool,
+    /// Whether to wait without end for a stream that has reached its limit of consumers.
+    pub wait_at_limit: bool,
+}
+
+impl Default for RegistrationSettings {
+    /// Registers a missing consumer, and waits.
+    fn default() -> Self {
+        Self { create: true, wait_at_limit: true }
+    }
+}
+
+/// Why there is no consumer.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// Enhanced fan-out is not available: by a permission, by the limit of consumers, or because the consumer is missing and
+    /// must not be created. Polling may be possible.
+    #[error(transparent)]
+    Refused(BindingError),
+    #[error(transparent)]
+    Failed(BindingError),
+}
+
+impl From<RegistrationError> for BindingError {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::Refused(error) | RegistrationError::Failed(error) => error,
+        }
+    }
+}
+
 /// Registers the consumer `name` unless it exists, waits until it is active, and returns its ARN. It is never deregistered:
 /// that would end the subscriptions of the other replicas. Temporary errors are logged and retried without end.
 pub(super) async fn consumer_arn(
     connection: &Connection,
     stream: &StreamRef,
     name: &str,
-) -> Result<String, BindingError> {
+    settings: RegistrationSettings,
+) -> Result<String, RegistrationError> {
     let client = connection.kinesis();
     let mut stream_arn = stream.arn().map(str::to_owned);
     let mut pauses = Pauses::new(stream, name);
     loop {
-        let wait = match step(&client, stream, name, &mut stream_arn).await {
+        let wait = match step(&client, stream, name, &mut stream_arn, settings.create).await {
             Ok(Step::Active(arn)) => return Ok(arn),
             Ok(Step::Waiting(status)) => pauses.not_active(status, Instant::now()),
+            Ok(Step::Missing) => return Err(RegistrationError::Refused(missing(stream, name))),
+            Err((call, error)) if is_refusal(call, &error, pauses.register.taken(), settings) => {
+                return Err(RegistrationError::Refused(registration_error(error, stream, name)));
+            }
             Err((call, error)) if is_temporary(call, &error) => pauses.failed(call, &error),
-            Err((_, error)) => return Err(registration_error(error, stream, name)),
+            Err((_, error)) => return Err(RegistrationError::Failed(registration_error(error, stream, name))),
         };
         sleep(wait).await;
     }
@@ -41,6 +85,8 @@ pub(super) async fn consumer_arn(
 enum Step {
     Active(String),
     Waiting(&'static str),
+    /// The consumer does not exist and must not be created.
+    Missing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +99,14 @@ enum Call {
 /// A registration is refused as a conflict while the stream or the consumer is being created or changed.
 fn is_temporary(call: Call, error: &CallError) -> bool {
     error.kind.may_retry() || (call == Call::Register && error.is("ResourceInUseException"))
+}
+
+/// Whether enhanced fan-out is not available. `refused`: how often the registration was refused before.
+fn is_refusal(call: Call, error: &CallError, refused: u32, settings: RegistrationSettings) -> bool {
+    let is_limit = call == Call::Register && error.is("LimitExceededException");
+    let is_at_limit = is_limit && !settings.wait_at_limit && refused >= MAX_LIMIT_ERRORS;
+    // Other refusals are of the credentials, and concern polling too.
+    is_at_limit || error.is("AccessDeniedException") || error.is("AccessDenied")
 }
 
 /// How long to wait. Each kind of call has its own backoff, which its own success resets.
@@ -134,6 +188,7 @@ async fn step(
     stream: &StreamRef,
     name: &str,
     stream_arn: &mut Option<String>,
+    create: bool,
 ) -> Result<Step, (Call, CallError)> {
     let arn = match stream_arn {
         Some(arn) => arn.clone(),
@@ -146,6 +201,7 @@ async fn step(
     let described = call.send().await.map_err(|error| classify("Kinesis: DescribeStreamConsumer", error));
     let description = match described {
         Ok(output) => output.consumer_description,
+        Err(error) if error.kind == FailureKind::NotFound && !create => return Ok(Step::Missing),
         Err(error) if error.kind == FailureKind::NotFound => {
             return register(client, &arn, name).await.map_err(|error| (Call::Register, error));
         }
@@ -163,6 +219,21 @@ async fn register(client: &aws_sdk_kinesis::Client, arn: &str, name: &str) -> Re
     call.send().await.map_err(|error| classify("Kinesis: RegisterStreamConsumer", error))?;
     tracing::info!(consumer = name, stream = arn, "stream consumer registered");
     Ok(Step::Waiting("CREATING"))
+}
+
+fn missing(stream: &StreamRef, name: &str) -> BindingError {
+    let text = format!(
+        "the consumer {name} of stream {stream} is not registered, and `createConsumer` is `false`: register it \
+         (`aws kinesis register-stream-consumer`), or leave `createConsumer` out"
+    );
+    BindingError::new(FailureKind::NotFound, text)
+}
+
+/// Whether the consumer with this ARN does not exist.
+pub(super) async fn is_missing(client: &aws_sdk_kinesis::Client, consumer_arn: &str) -> bool {
+    let described = client.describe_stream_consumer().consumer_arn(consumer_arn).send().await;
+    let described = described.map_err(|error| classify("Kinesis: DescribeStreamConsumer", error));
+    described.is_err_and(|error| error.kind == FailureKind::NotFound)
 }
 
 fn registration_error(mut error: CallError, stream: &StreamRef, name: &str) -> BindingError {

@@ -19,10 +19,15 @@ pub(super) type PendingSubscription = BoxFuture<'static, Result<(Subscription, T
 /// An open subscription. Dropping it ends it and closes its HTTP client.
 pub(super) struct Subscription {
     output: SubscribeToShardOutput,
-    _client: Client,
+    client: Client,
 }
 
 impl Subscription {
+    /// Ends it and keeps its HTTP client, with the open connection.
+    pub(super) fn into_client(self) -> Client {
+        self.client
+    }
+
     /// The next event; `None` at the end. Cancel-safe: bytes read so far stay with the receiver.
     pub(super) async fn receive(
         &mut self,
@@ -51,7 +56,7 @@ pub(super) fn subscribe(
         match timeout_at(deadline, call.send()).await {
             Ok(Ok(output)) => {
                 let date = date.or_local(&client);
-                Ok((Subscription { output, _client: client }, date))
+                Ok((Subscription { output, client }, date))
             }
             Ok(Err(error)) => Err(classify("Kinesis: SubscribeToShard", error)),
             Err(_) => {

@@ -99,7 +99,7 @@ impl LeaseTable {
             row.counter == seen.counter.next() && row.owner.is_none() && row.handoff_from.is_none() && has_change(row)
         };
         match retrying(|| self.table.write(&seen.shard, write(), is_done)).await? {
-            WriteResult::Stored(lease) => Ok(Edited::Stored(lease)),
+            WriteResult::Stored(lease) | WriteResult::Found(lease) => Ok(Edited::Stored(lease)),
             WriteResult::ConditionFailed(row) => Ok(Edited::Changed(row)),
         }
     }

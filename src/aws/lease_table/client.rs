@@ -16,16 +16,19 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 /// The result of a conditional write, with the row as it is now.
 pub(super) enum WriteResult {
+    /// By this call.
     Stored(Lease),
+    /// The row shows that the write is done. It may have been an earlier attempt, whose response was lost.
+    Found(Lease),
     /// `None` if there is no row.
     ConditionFailed(Option<Lease>),
 }
 
 impl WriteResult {
-    /// The stored row, for writes that cannot succeed after a failed condition.
+    /// The row after the write, for writes of which it does not matter when they were done.
     pub(super) fn or_lost(self, shard: &ShardId) -> Result<Lease, LeaseError> {
         match self {
-            Self::Stored(lease) => Ok(lease),
+            Self::Stored(lease) | Self::Found(lease) => Ok(lease),
             Self::ConditionFailed(_) => Err(lost(shard)),
         }
     }
@@ -78,7 +81,7 @@ impl TableClient {
             Some(_) | None => return self.read_back(shard, classify("DynamoDB: UpdateItem", error), is_done).await,
         };
         Ok(match row {
-            Some(lease) if is_done(&lease) => WriteResult::Stored(lease),
+            Some(lease) if is_done(&lease) => WriteResult::Found(lease),
             row => WriteResult::ConditionFailed(row),
         })
     }
@@ -95,7 +98,7 @@ impl TableClient {
             && is_done(&lease)
         {
             tracing::debug!(table = self.name, %shard, "response was lost; the row shows that the write is done");
-            return Ok(WriteResult::Stored(lease));
+            return Ok(WriteResult::Found(lease));
         }
         Err(self.unavailable(&format!("writing the lease of {shard} to"), error))
     }

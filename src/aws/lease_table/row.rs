@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// S, the table's only key: the shard id.
 pub(super) const LEASE_KEY: &str = "leaseKey";
@@ -47,6 +48,11 @@ pub(super) const START_AT: &str = "bdStartTs";
 pub(super) const STREAM_CREATED: &str = "bdStreamCreated";
 /// S: the ARN of the stream, or its name if the ARN is not known.
 pub(super) const STREAM: &str = "bdStream";
+
+/// S: the worker of bindd that took the lease. If another library owns it by now, this is not the owner.
+pub(super) const TAKEN_BY: &str = "bdOwner";
+/// N: the lease duration of that worker, in ms.
+pub(super) const LEASE_MILLIS: &str = "bdLeaseMs";
 
 const LEASE: &str = "LEASE";
 const SHARD_END: &str = "SHARD_END";
@@ -89,6 +95,7 @@ pub(super) fn read_row(item: &Item) -> Result<Row, RowError> {
         start_at: row.number(START_AT)?.map(Timestamp::from_millis),
         stream: row.string(STREAM)?.map(Into::into),
         stream_created: row.number(STREAM_CREATED)?.map(Timestamp::from_millis),
+        owner_duration: row.owner_duration()?,
     })))
 }
 
@@ -201,6 +208,13 @@ impl<'a> RowReader<'a> {
                 Ok(Checkpoint::After(RecordPosition { sequence, sub_sequence }))
             }
         }
+    }
+
+    fn owner_duration(&self) -> Result<Option<Duration>, RowError> {
+        let owner = self.string(CHECKPOINT_OWNER)?.or(self.string(LEASE_OWNER)?);
+        let taken_by = self.string(TAKEN_BY)?;
+        let duration = self.number(LEASE_MILLIS)?.map(Duration::from_millis);
+        Ok(duration.filter(|_| taken_by.is_some() && taken_by == owner))
     }
 
     fn required<T>(&self, value: Option<T>, name: &'static str) -> Result<T, RowError> {

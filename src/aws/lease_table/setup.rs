@@ -3,7 +3,7 @@
 use super::super::Item;
 use super::super::table::{self, KeySchema};
 use super::client::TableClient;
-use super::row::{LEASE_KEY, Row, read_row};
+use super::row::{LEASE_KEY, Row, TAKEN_BY, read_row};
 use crate::domain::LeaseError;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -46,7 +46,8 @@ fn wrong_key(key: &str) -> String {
 
 async fn refuse_running_kcl_3(leases: &TableClient, rows: &[Item], watch: Duration) -> Result<(), LeaseError> {
     let first = heartbeats(rows);
-    if first.is_empty() {
+    // The rows of a KCL 3.x that is gone stay for good. They are watched once, by the worker that takes the table over.
+    if first.is_empty() || is_taken_over(rows) {
         return Ok(());
     }
     let table = &leases.name;
@@ -64,6 +65,15 @@ async fn refuse_running_kcl_3(leases: &TableClient, rows: &[Item], watch: Durati
     }
     tracing::info!(table, "no heartbeat of the KCL 3.x changed; its leases are taken over");
     Ok(())
+}
+
+/// Whether workers of bindd have taken leases of this table, and no other library owns one.
+fn is_taken_over(rows: &[Item]) -> bool {
+    let is_foreign = |row: &Item| match read_row(row) {
+        Ok(Row::Lease(lease)) => lease.owner.is_some() && lease.owner_duration.is_none(),
+        Ok(Row::Other(_)) | Err(_) => false,
+    };
+    rows.iter().any(|row| row.contains_key(TAKEN_BY)) && !rows.iter().any(is_foreign)
 }
 
 /// The heartbeat rows. A running worker changes its own at every heartbeat.

@@ -11,6 +11,7 @@ use super::setup;
 use super::writes;
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, WorkerId,
+    is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -23,7 +24,7 @@ const MIN_ATTEMPT: Duration = Duration::from_millis(250);
 const MAX_ATTEMPT: Duration = Duration::from_secs(5);
 
 const CONCURRENT_CREATES: usize = 8;
-/// How often a checkpoint continues from a row that an earlier write of ours left.
+/// How often one write continues from a row that an earlier write of ours left.
 const MAX_CONTINUATIONS: usize = 2;
 
 const RELEASE_RETRIES: [Duration; 3] =
@@ -40,11 +41,19 @@ pub struct LeaseTable {
 }
 
 impl LeaseTable {
+    /// As `new`, with connections that no other client uses.
+    #[must_use]
+    pub fn apart(connection: &Connection, name: String, lease_duration: Duration) -> Self {
+        let attempt = attempt_limit(lease_duration);
+        let table = TableClient { client: connection.own_dynamodb_within(attempt), name };
+        Self { table, heartbeat_watch: HEARTBEAT_WATCH }
+    }
+
     /// Sends nothing. One attempt of a call may take a sixth of the lease duration, so that a renewal that times out, the
     /// read after it, and a second attempt all fit in before the lease expires.
     #[must_use]
     pub fn new(connection: &Connection, name: String, lease_duration: Duration) -> Self {
-        let attempt = (lease_duration / 6).clamp(MIN_ATTEMPT, MAX_ATTEMPT);
+        let attempt = attempt_limit(lease_duration);
         let table = TableClient { client: connection.dynamodb_within(attempt), name };
         Self { table, heartbeat_watch: HEARTBEAT_WATCH }
     }
@@ -55,6 +64,10 @@ impl LeaseTable {
         self.heartbeat_watch = watch;
         self
     }
+}
+
+fn attempt_limit(lease_duration: Duration) -> Duration {
+    (lease_duration / 6).clamp(MIN_ATTEMPT, MAX_ATTEMPT)
 }
 
 #[async_trait]
@@ -89,48 +102,48 @@ impl LeaseStore for LeaseTable {
     }
 
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
-        let is_done = |row: &Lease| {
-            row.counter == seen.counter.next() && row.owner.as_ref() == Some(worker) && row.handoff_from.is_none()
-        };
-        let result = self.table.write(&seen.shard, writes::take(seen, worker), is_done).await?;
-        Ok(LeaseGrant::taken(result.or_lost(&seen.shard)?, worker.clone()))
+        let is_done = |row: &Lease| is_taken(row, seen, worker);
+        match self.table.write(&seen.shard, writes::take(seen, worker), is_done).await? {
+            WriteResult::Stored(lease) => Ok(LeaseGrant::taken(lease, worker.clone())),
+            WriteResult::Found(lease) => {
+                let mut grant = LeaseGrant::taken(lease, worker.clone());
+                self.renew(&mut grant).await?;
+                Ok(grant)
+            }
+            WriteResult::ConditionFailed(_) => Err(lost(&seen.shard)),
+        }
     }
 
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Err(lost(&seen.shard)) };
-        let is_done = |row: &Lease| row.owner.as_ref() == Some(worker) && row.handoff_from.as_ref() == Some(owner);
+        let is_done = |row: &Lease| is_requested(row, owner, worker);
         let result = self.table.write(&seen.shard, writes::request_handoff(owner, worker), is_done).await?;
         result.or_lost(&seen.shard).map(drop)
     }
 
+    async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        let Some(owner) = seen.owner.as_ref().filter(|owner| *owner != worker) else { return Ok(()) };
+        let is_done = |row: &Lease| !is_requested(row, owner, worker) && !is_reserved(row, worker);
+        let row = match self.table.write(&seen.shard, writes::withdraw(owner, worker), is_done).await? {
+            WriteResult::Stored(_) | WriteResult::Found(_) => return Ok(()),
+            WriteResult::ConditionFailed(row) => row,
+        };
+        let Some(row) = row.filter(|row| is_reserved(row, worker)) else { return Ok(()) };
+        let is_done = |row: &Lease| !is_reserved(row, worker);
+        match self.table.write(&seen.shard, writes::release(row.counter, worker), is_done).await? {
+            WriteResult::Stored(_) | WriteResult::Found(_) => Ok(()),
+            WriteResult::ConditionFailed(None) => Ok(()),
+            WriteResult::ConditionFailed(Some(_)) => Err(self.changing(&seen.shard)),
+        }
+    }
+
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
-        let (counter, worker) = (grant.lease().counter, grant.worker().clone());
-        let is_done = |row: &Lease| row.counter == counter.next() && is_held(row, &worker);
-        let result = self.table.write(grant.shard(), writes::renew(counter, &worker), is_done).await?;
-        grant.stored(result.or_lost(grant.shard())?);
+        self.write_held(grant, None).await?;
         Ok(if grant.is_handed_off() { Renewed::HandoffRequested } else { Renewed::Held })
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
-        let worker = grant.worker().clone();
-        for _ in 0..=MAX_CONTINUATIONS {
-            let stored = &grant.lease().checkpoint;
-            if checkpoint != stored && !checkpoint.is_beyond(stored) {
-                return Err(self.goes_back(grant.shard()));
-            }
-            let counter = grant.lease().counter;
-            let is_done =
-                |row: &Lease| row.counter == counter.next() && is_held(row, &worker) && row.checkpoint == *checkpoint;
-            let write = writes::checkpoint(counter, &worker, checkpoint);
-            match self.table.write(grant.shard(), write, is_done).await? {
-                WriteResult::Stored(lease) => {
-                    grant.stored(lease);
-                    return Ok(());
-                }
-                WriteResult::ConditionFailed(row) => continue_from(grant, row)?,
-            }
-        }
-        Err(lost(grant.shard()))
+        self.write_held(grant, Some(checkpoint)).await
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
@@ -152,9 +165,12 @@ impl LeaseStore for LeaseTable {
         let mut retries = RELEASE_RETRIES.into_iter();
         loop {
             let error = match self.release_once(&grant).await {
-                Ok(WriteResult::Stored(_)) => return Ok(()),
+                Ok(WriteResult::Stored(_) | WriteResult::Found(_)) => return Ok(()),
                 Ok(WriteResult::ConditionFailed(row)) => {
-                    continue_from(&mut grant, row).map(|()| lost(grant.shard()))?
+                    if !grant.adopt(row) {
+                        return Err(lost(grant.shard()));
+                    }
+                    self.changing(grant.shard())
                 }
                 Err(error) if error.kind().may_retry() => error,
                 Err(error) => return Err(error),
@@ -173,16 +189,57 @@ impl LeaseStore for LeaseTable {
 }
 
 impl LeaseTable {
+    /// The one write of an owner: it renews the lease, and stores progress with it. It is a single conditional update, so
+    /// that it can become part of a transaction.
+    ///
+    /// If a row shows that an earlier write moved the counter, the lease is written again: the caller dates the renewal by
+    /// this call.
+    async fn write_held(&self, grant: &mut LeaseGrant, checkpoint: Option<&Checkpoint>) -> Result<(), LeaseError> {
+        for _ in 0..=MAX_CONTINUATIONS {
+            let (counter, worker) = (grant.lease().counter, grant.worker().clone());
+            let write = match checkpoint {
+                None => writes::renew(counter, &worker),
+                Some(checkpoint) => {
+                    let stored = &grant.lease().checkpoint;
+                    if checkpoint != stored && !checkpoint.is_beyond(stored) {
+                        return Err(self.goes_back(grant.shard()));
+                    }
+                    grant.attempting(checkpoint);
+                    writes::checkpoint(counter, &worker, checkpoint)
+                }
+            };
+            let is_done = |row: &Lease| row.counter == counter.next() && row.is_held_by(&worker);
+            let row = match self.table.write(grant.shard(), write, is_done).await? {
+                WriteResult::Stored(lease) => {
+                    grant.stored(lease);
+                    return Ok(());
+                }
+                WriteResult::Found(row) => Some(row),
+                WriteResult::ConditionFailed(row) => row,
+            };
+            if !grant.adopt(row) {
+                return Err(lost(grant.shard()));
+            }
+        }
+        Err(self.changing(grant.shard()))
+    }
+
     async fn release_once(&self, grant: &LeaseGrant) -> Result<WriteResult, LeaseError> {
         let (counter, worker) = (grant.lease().counter, grant.worker());
-        let (write, next_owner) = if grant.is_handed_off() {
-            (writes::complete_handoff(counter, worker), grant.lease().owner.clone())
+        let write = if grant.is_handed_off() {
+            writes::complete_handoff(counter, worker)
         } else {
-            (writes::release(counter, worker), None)
+            writes::release(counter, worker)
         };
-        let is_done =
-            move |row: &Lease| row.counter == counter.next() && row.handoff_from.is_none() && row.owner == next_owner;
-        self.table.write(grant.shard(), write, is_done).await
+        self.table.write(grant.shard(), write, |row| is_released(row, grant)).await
+    }
+
+    fn changing(&self, shard: &ShardId) -> LeaseError {
+        LeaseError::Unavailable {
+            doing: format!("writing the lease of {shard} to lease table `{}` failed", self.table.name),
+            kind: FailureKind::Transient,
+            source: "the row changed during each attempt".into(),
+        }
     }
 
     fn goes_back(&self, shard: &ShardId) -> LeaseError {
@@ -191,26 +248,5 @@ impl LeaseTable {
             kind: FailureKind::Caller,
             source: "it is before the stored one, and a checkpoint never goes back".into(),
         }
-    }
-}
-
-/// Whether this worker may renew and checkpoint the lease.
-fn is_held(lease: &Lease, worker: &WorkerId) -> bool {
-    match &lease.handoff_from {
-        Some(old_owner) => old_owner == worker,
-        None => lease.owner.as_ref() == Some(worker),
-    }
-}
-
-/// Continues from the row on which a condition failed, if that row can only be our own: the response to an earlier write was
-/// lost, or a handoff was requested meanwhile.
-fn continue_from(grant: &mut LeaseGrant, row: Option<Lease>) -> Result<(), LeaseError> {
-    let counter = grant.lease().counter;
-    match row {
-        Some(row) if is_held(&row, grant.worker()) && (row.counter == counter || row.counter == counter.next()) => {
-            grant.stored(row);
-            Ok(())
-        }
-        Some(_) | None => Err(lost(grant.shard())),
     }
 }

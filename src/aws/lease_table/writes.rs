@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | take | counter = n | owner = me, counter n+1, no `checkpointOwner`, `bd…` attributes of the stream, one owner switch more if it had another owner |
 //! | request handoff | owner = the one seen, no `checkpointOwner` | owner = me, `checkpointOwner` = the one seen |
+//! | withdraw | owner = me, `checkpointOwner` = the old owner | owner = the old owner, no `checkpointOwner` |
 //! | renew | counter = n and held by me | counter n+1 |
 //! | checkpoint | counter = n and held by me | counter n+1, checkpoint, owner switches 0, nothing pending |
 //! | store children | the row exists | children |
@@ -18,8 +19,8 @@
 //! KCL 2.x has no owner in its conditions and deletes without a condition.
 
 use super::row::{
-    CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, OWNER_SWITCHES, PENDING, START_AT,
-    STREAM, STREAM_CREATED, SUB_SEQUENCE, checkpoint_values, number, shard_set, string,
+    CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_MILLIS, LEASE_OWNER, OWNER_SWITCHES,
+    PENDING, START_AT, STREAM, STREAM_CREATED, SUB_SEQUENCE, TAKEN_BY, checkpoint_values, number, shard_set, string,
 };
 use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, Timestamp, WorkerId};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -48,6 +49,9 @@ pub(super) fn take(seen: &Lease, worker: &WorkerId) -> ConditionalWrite {
             write = write.set(name, number(&moment.as_millis()));
         }
     }
+    if let Some(duration) = seen.owner_duration {
+        write = write.set(TAKEN_BY, string(worker)).set(LEASE_MILLIS, number(&duration.as_millis()));
+    }
     let had_another_owner = seen.owner.as_ref().is_some_and(|owner| owner != worker);
     if had_another_owner { write.add_one(OWNER_SWITCHES) } else { write }
 }
@@ -59,6 +63,15 @@ pub(super) fn request_handoff(owner: &WorkerId, worker: &WorkerId) -> Conditiona
         .when_absent(CHECKPOINT_OWNER)
         .set(LEASE_OWNER, string(worker))
         .set(CHECKPOINT_OWNER, string(owner))
+}
+
+/// Takes a request for a handoff back: `owner` keeps the lease.
+pub(super) fn withdraw(owner: &WorkerId, worker: &WorkerId) -> ConditionalWrite {
+    ConditionalWrite::default()
+        .when(LEASE_OWNER, string(worker))
+        .when(CHECKPOINT_OWNER, string(owner))
+        .set(LEASE_OWNER, string(owner))
+        .remove(CHECKPOINT_OWNER)
 }
 
 pub(super) fn renew(counter: LeaseCounter, worker: &WorkerId) -> ConditionalWrite {
@@ -214,6 +227,7 @@ mod tests {
             start_at: None,
             stream: None,
             stream_created: None,
+            owner_duration: None,
         }
     }
 
@@ -245,12 +259,14 @@ mod tests {
             start_at: Some(Timestamp::from_millis(7)),
             stream: Some("orders".into()),
             stream_created: Some(Timestamp::from_millis(5)),
+            owner_duration: Some(std::time::Duration::from_secs(10)),
             ..lease(None)
         };
         let (update, condition) = rendered(&take(&seen, &WorkerId::new("w4")));
         assert_eq!(
             update,
-            "SET leaseCounter = 117, leaseOwner = w4, bdStream = orders, bdStreamCreated = 5, bdStartTs = 7 \
+            "SET leaseCounter = 117, leaseOwner = w4, bdStream = orders, bdStreamCreated = 5, bdStartTs = 7, \
+             bdOwner = w4, bdLeaseMs = 10000 \
              REMOVE checkpointOwner"
         );
         assert_eq!(condition, "leaseCounter = 116");
@@ -298,6 +314,7 @@ mod tests {
         let writes = [
             take(&lease(Some("w0")), &me),
             request_handoff(&WorkerId::new("w0"), &me),
+            withdraw(&WorkerId::new("w0"), &me),
             renew(n, &me),
             checkpoint(n, &me, &Checkpoint::Ended),
             store_children(&[ShardId::new("a")]),

@@ -1,19 +1,22 @@
 //! Connects a Kinesis component: its input, its output, or both.
 
 use super::super::Context;
-use super::super::dead_letter::DeadLetter;
+use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore};
 use super::super::metadata_check::MetadataCheck;
+use super::delivery_spec::DeadLetterTarget;
 use super::input::Input;
 use super::output::Output;
 use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
-use crate::aws::{self, Connection, ConnectionSettings};
-use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding, WorkerId};
+use crate::aws::{self, Connection, ConnectionSettings, Partition};
+use crate::domain::{
+    Binding, BindingError, ComponentName, DeadLetterStore, EventSource, InputBinding, OutputBinding, WorkerId,
+};
 use crate::producer::{Ports, Producer, ProducerSettings};
 use async_trait::async_trait;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -128,10 +131,38 @@ async fn input(
         lease_tables: context.lease_tables.clone(),
         lease_connection,
         consumer,
+        limits: context.limits.clone(),
+        source: event_source(spec, connection),
+        dead_letters: dead_letters(spec, context).await?,
         drain_limit: context.drain_limit,
         // Each input is its own worker, because each has its own leases.
         worker: WorkerId::new(format!("{}/{name}", context.worker)),
         stream_state: Arc::default(),
+        fallback: Mutex::default(),
         metrics: context.metrics.input(name.as_str()),
+        read_metrics: context.metrics.reads(name.as_str()),
     })
+}
+
+/// Where the input keeps records that it gives up.
+async fn dead_letters(spec: &Spec, context: &Context) -> Result<Option<Arc<dyn DeadLetterStore>>, BindingError> {
+    match &spec.input.delivery.dead_letter {
+        None => Ok(None),
+        Some(DeadLetterTarget::Binding(target)) => {
+            Ok(Some(Arc::new(BindingStore { target: target.clone(), registry: context.registry.clone() })))
+        }
+        Some(DeadLetterTarget::Folder(folder)) => Ok(Some(Arc::new(FolderStore::open(folder.clone()).await?))),
+    }
+}
+
+/// What events say about the stream until its ARN is known. An ARN without account is valid for those that parse it.
+fn event_source(spec: &Spec, connection: &Connection) -> EventSource {
+    let region = spec.stream.region().or(connection.region()).unwrap_or_default();
+    let partition = Partition::from_region(region).unwrap_or(Partition::Aws).as_str();
+    let arn = match spec.stream.arn() {
+        Some(arn) => arn.to_owned(),
+        None => format!("arn:{partition}:kinesis:{region}::stream/{}", spec.stream.name()),
+    };
+    let role = spec.connection.identity.roles.last().map_or("", String::as_str);
+    EventSource { region: region.into(), stream_arn: arn.into(), identity_arn: role.into() }
 }

@@ -2,7 +2,8 @@
 
 use crate::manifest::ForeignNames;
 
-/// Redpanda Connect's `aws_kinesis`, the Kinesis Producer Library, Vector and Fluent Bit. Names that differ only in
+/// Redpanda Connect's `aws_kinesis`, Lambda's event source mapping, the Kinesis client and producer libraries, Vector and
+/// Fluent Bit. Names that differ only in
 /// case from a field of bindd are read as that field and need no row.
 pub(super) const FOREIGN_NAMES: ForeignNames = &[
     // Redpanda Connect
@@ -10,9 +11,9 @@ pub(super) const FOREIGN_NAMES: ForeignNames = &[
     ("partition_key", "write `partitionKey`, or `partitionKeyFrom` with a JSON pointer such as `/order/customer`"),
     ("hash_key", "write `explicitHashKey`, or `explicitHashKeyFrom` with a JSON pointer"),
     ("max_in_flight", "write `maxInFlight`"),
-    ("batching.count", "write `batchingMaxMessages`"),
-    ("batching.byte_size", "write `batchingMaxSize`"),
-    ("batching.period", "write `batchingMaxPublishDelay`"),
+    ("batching.count", "write `batchingMaxMessages`, or `batchSize` for the input"),
+    ("batching.byte_size", "write `batchingMaxSize`, or `batchBytes` for the input"),
+    ("batching.period", "write `batchingMaxPublishDelay`, or `batchWindow` for the input"),
     ("batching.check", "there is no such condition; the size of batches follows the load"),
     ("batching.processors", "there are no processors; see `aggregation` and `compression`"),
     ("max_retries", "write `maxRetries`; 0 is no retry here, -1 is no limit"),
@@ -27,6 +28,31 @@ pub(super) const FOREIGN_NAMES: ForeignNames = &[
     ("credentials.token", "write `sessionToken`"),
     ("credentials.role", "write `assumeRoleArn`"),
     ("credentials.role_external_id", "write `assumeRoleExternalId`"),
+    ("checkpoint_limit", "write `maxInFlightRecords`"),
+    ("commit_period", "write `checkpointInterval`, with a unit such as `1s`"),
+    ("lease_period", "write `leaseDuration`, with a unit such as `10s`"),
+    ("start_from_oldest", "write `initialPosition: trim_horizon`"),
+    ("auto_replay_nacks", "a record that the app refuses is delivered again; see `maxAttempts`"),
+    ("dynamodb.table", "write `leaseTable`"),
+    ("enhanced_fan_out.enabled", "write `mode: extended`"),
+    ("enhanced_fan_out.consumer_name", "write `consumerName`"),
+    // Lambda's event source mapping
+    ("maximumBatchingWindowInSeconds", "write `batchWindow`, with a unit such as `5s`"),
+    ("parallelizationFactor", "write `concurrencyPerShard`"),
+    ("maximumRetryAttempts", "write `maxAttempts`, which counts the first delivery too"),
+    ("maximumRecordAgeInSeconds", "write `maxRecordAge`, with a unit such as `1h`"),
+    ("bisectBatchOnFunctionError", "write `bisectOnError`"),
+    ("functionResponseTypes", "write `partial: lowest` with `bodyFormat: lambda`, or `partial: off`"),
+    ("startingPosition", "write `initialPosition`"),
+    ("startingPositionTimestamp", "write `initialTimestamp`"),
+    ("destinationConfig", "write `deadLetterBinding` or `deadLetterFolder`"),
+    ("tumblingWindowInSeconds", "there are no windows with state"),
+    ("filterCriteria", "there is no filter; accept the records that the app does not need"),
+    // Kinesis Client Library
+    ("applicationName", "write `consumerName`"),
+    ("initialPositionInStream", "write `initialPosition`"),
+    ("failoverTimeMillis", "write `leaseDuration`, with a unit such as `10s`"),
+    ("workerIdentifier", "each sidecar chooses its own"),
     // Dapr, and drafts of this project
     ("streamArn", "write the ARN in `streamName`"),
     ("backOffMaxRetries", "write `maxRetries`"),

@@ -1,15 +1,19 @@
 //! The input side: connects the consumer, the lease table, and polling or enhanced fan-out.
 
 use super::super::LeaseTables;
-use super::spec::{InputSpec, Mode};
-use crate::aws::kinesis::{Directory, FanOut, Polling};
+use super::delivery_spec::DeliverySpec;
+use super::input_spec::{Fallback, InputSpec, Mode};
+use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, RegistrationSettings};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, Keepers, Ports, StreamState, Worker};
-use crate::domain::{BindingError, ComponentName, EventHandler, InputBinding, LeaseStore, Retrieval, Stop, WorkerId};
-use crate::telemetry::InputMetrics;
+use crate::consumer::{ConsumerSettings, KeeperThread, Keepers, Ports, SharedLimits, StreamState, Worker};
+use crate::domain::{
+    BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, FailureKind, InputBinding,
+    LeaseStore, Retrieval, Stop, WorkerId,
+};
+use crate::telemetry::{InputMetrics, ReadMetrics};
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,13 +27,20 @@ pub(super) struct Input {
     pub(super) consumer: String,
     pub(super) lease_table: String,
     pub(super) lease_tables: LeaseTables,
+    /// Shared with the other inputs of the process.
+    pub(super) limits: SharedLimits,
+    pub(super) source: EventSource,
+    pub(super) dead_letters: Option<Arc<dyn DeadLetterStore>>,
     /// Differs from `connection` only with `leaseEndpoint`.
     pub(super) lease_connection: Connection,
     pub(super) drain_limit: Duration,
     pub(super) worker: WorkerId,
     /// Kept while the process runs, so that a restart of the input forgets nothing.
     pub(super) stream_state: Arc<StreamState>,
+    /// Why the input polls instead of enhanced fan-out.
+    pub(super) fallback: Mutex<Option<String>>,
     pub(super) metrics: InputMetrics,
+    pub(super) read_metrics: ReadMetrics,
 }
 
 #[async_trait]
@@ -45,20 +56,30 @@ impl InputBinding for Input {
         };
         let leases: Arc<dyn LeaseStore> =
             Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration));
+        let renewals = LeaseTable::apart(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration);
+        let thread = KeeperThread::start().map_err(|error| {
+            BindingError::new(FailureKind::Transient, "the thread that renews leases could not be started")
+                .with_source(error)
+        })?;
         let ports = Ports {
             directory: Arc::new(Directory::new(&self.connection, self.stream.clone())),
             retrieval,
-            keepers: Keepers::here(Arc::clone(&leases)),
+            keepers: Keepers::on(thread.runtime().clone(), Arc::new(renewals)),
             leases,
             handler,
-            dead_letters: None,
+            dead_letters: self.dead_letters.clone(),
         };
         let settings = ConsumerSettings {
             lease_table: self.lease_table.as_str().into(),
             stream_state: Arc::clone(&self.stream_state),
             initial_position: self.spec.initial_position,
             lease_duration: self.spec.lease_duration,
+            checkpoint_interval: self.spec.checkpoint_interval,
             drain_limit: self.drain_limit,
+            delivery: self.spec.delivery.settings.clone(),
+            on_gap: self.spec.on_gap,
+            on_invalid_checkpoint: self.spec.on_invalid_checkpoint,
+            limits: self.limits.clone(),
             seed: fastrand::u64(..),
             ..ConsumerSettings::for_binding(self.binding.clone(), self.worker.clone())
         };
@@ -69,19 +90,55 @@ impl InputBinding for Input {
         })
     }
 
+    fn event_format(&self) -> EventFormat {
+        let DeliverySpec { body, content_type, partial, decompress, .. } = &self.spec.delivery;
+        EventFormat {
+            body: *body,
+            content_type: content_type.clone(),
+            partial: *partial,
+            decompress: *decompress,
+            source: self.source.clone(),
+        }
+    }
+
     fn refusal(&self) -> Option<String> {
         self.stream_state.refusal()
+    }
+
+    fn fallback(&self) -> Option<String> {
+        self.fallback.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Input {
     async fn retrieval(&self) -> Result<Arc<dyn Retrieval>, BindingError> {
-        match self.spec.mode {
-            Mode::Shared => Ok(Arc::new(Polling::new(&self.connection, self.stream.clone()))),
-            Mode::Extended => {
-                let fan_out = FanOut::register(&self.connection, self.stream.clone(), &self.consumer).await?;
-                Ok(Arc::new(fan_out))
-            }
+        self.set_fallback(None);
+        if self.spec.mode == Mode::Shared {
+            return Ok(self.polling());
         }
+        let settings = RegistrationSettings {
+            create: self.spec.create_consumer,
+            wait_at_limit: self.spec.fallback == Fallback::None,
+        };
+        let registered = FanOut::register_with(&self.connection, self.stream.clone(), &self.consumer, settings).await;
+        match registered {
+            Ok(fan_out) => Ok(Arc::new(fan_out.with_metrics(self.read_metrics.clone()))),
+            Err(RegistrationError::Refused(error)) if self.spec.fallback == Fallback::Shared => {
+                let stream = self.stream.name();
+                tracing::warn!(component = %self.binding, stream, %error, "stream is polled instead of enhanced fan-out");
+                self.set_fallback(Some(format!("polling instead of enhanced fan-out: {error}")));
+                Ok(self.polling())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn polling(&self) -> Arc<dyn Retrieval> {
+        let polling = Polling::new(&self.connection, self.stream.clone());
+        Arc::new(polling.with_interval(self.spec.poll_interval).with_metrics(self.read_metrics.clone()))
+    }
+
+    fn set_fallback(&self, why: Option<String>) {
+        *self.fallback.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 }

@@ -7,8 +7,10 @@
 
 mod binding;
 mod bulk;
+mod delivery_spec;
 mod foreign_names;
 mod input;
+mod input_spec;
 mod keys;
 mod output;
 mod output_spec;
@@ -20,9 +22,11 @@ mod spec;
 mod timestamp;
 
 pub(super) use binding::connect;
+pub use delivery_spec::{DeadLetterTarget, DeliverySpec};
+pub use input_spec::{Fallback, InputSpec, Mode};
 pub use keys::{HashKeySource, KeySource};
 pub use output_spec::OutputSpec;
 pub use payload::{Compression, PayloadForm};
 pub use pointer::{InvalidPointer, Pointer};
-pub use spec::{InputSpec, Mode, Spec};
+pub use spec::Spec;
 pub use timestamp::parse_timestamp;

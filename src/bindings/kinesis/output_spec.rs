@@ -54,7 +54,7 @@ pub struct OutputSpec {
 }
 
 impl OutputSpec {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+    pub(super) fn read(reader: &mut Reader<'_>, dead_letter: Option<ComponentName>) -> Self {
         let retry = RetryConfig::read(reader, FIRST_WAIT);
         let producer = read_producer(reader, retry);
         let partition_key = read_partition_key(reader, &producer);
@@ -67,10 +67,7 @@ impl OutputSpec {
             request_timeout: retry.request_timeout,
             max_request_timeout: retry.max_request_timeout,
             max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
-            dead_letter: reader.parsed("deadLetterBinding", |text| {
-                let remedy = || "write the `metadata.name` of another output component".to_owned();
-                text.parse().map_err(|_| ("this is not the name of a component".to_owned(), remedy()))
-            }),
+            dead_letter,
             allow_raw_body: flag(reader, "allowRawBody"),
             return_result: flag(reader, "returnResult"),
         }

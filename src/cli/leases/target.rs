@@ -99,7 +99,7 @@ pub(super) async fn find(source: LeaseTableSource, ca_bundle: Option<&Path>) -> 
     }
     let connected = Box::pin(aws::connect(&connection)).await;
     let connected =
-        connected.map_err(|error| format!("no connection to lease table `{table}`: {}", error.message()))?;
+        connected.map_err(|error| format!("no connection to lease table `{table}`: {}{advice}", error.message()))?;
     Ok(Target { leases: LeaseTable::new(&connected, table.clone(), CALL_TIME), table, stream })
 }
 

@@ -228,11 +228,7 @@ impl Lanes {
     pub(super) fn release(&mut self, id: LaneId, until: Option<Instant>) {
         let Some(lane) = self.lanes.get_mut(id).filter(|lane| lane.state == LaneState::Busy) else { return };
         if lane.queue.is_empty() {
-            let lane = self.lanes.remove(id);
-            if let Some(key) = lane.key {
-                self.by_key.remove(&key);
-            }
-            return;
+            return self.remove(id);
         }
         match until {
             Some(until) => {
@@ -241,6 +237,47 @@ impl Lanes {
             }
             None => self.set_ready(id),
         }
+    }
+
+    /// Drops the records behind `last`, and those that wait because a record failed. Returns the bytes that they took.
+    pub(super) fn keep_up_to(&mut self, last: Option<u64>) -> usize {
+        let (mut dropped, mut empty) = (0, Vec::new());
+        self.parked.clear();
+        for (id, lane) in &mut self.lanes {
+            let is_waiting = matches!(lane.state, LaneState::Parked(_) | LaneState::Halted);
+            while let Some(unit) =
+                lane.queue.pop_back_if(|unit| is_waiting || last.is_none_or(|last| unit.index > last))
+            {
+                let bytes = unit.event.data.len();
+                dropped += unit.size;
+                lane.bytes -= bytes;
+                if lane.state == LaneState::Ready {
+                    self.ready_records -= 1;
+                    self.ready_bytes -= bytes;
+                    if lane.queue.is_empty() {
+                        self.ready.remove(&(unit.index, id));
+                    }
+                }
+            }
+            if lane.queue.is_empty() && lane.state != LaneState::Busy {
+                empty.push(id);
+            }
+        }
+        for id in empty {
+            self.remove(id);
+        }
+        dropped
+    }
+
+    fn remove(&mut self, id: LaneId) {
+        if let Some(key) = self.lanes.remove(id).key {
+            self.by_key.remove(&key);
+        }
+    }
+
+    /// Whether records may be sent now.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Sends nothing of a busy lane any more.

@@ -10,6 +10,7 @@ mod driver;
 mod failure_log;
 mod gate;
 mod lanes;
+mod results;
 
 pub(super) use driver::{Bounds, Delivered, Delivery, Destination};
 pub(super) use gate::AppGate;

@@ -121,6 +121,9 @@ impl LeaseStore for Denied {
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         self.inner.request_handoff(seen, worker).await
     }
+    async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.inner.withdraw(seen, worker).await
+    }
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         self.inner.renew(grant).await
     }

@@ -39,6 +39,7 @@ pub(super) fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
         start_at: None,
         stream: None,
         stream_created: None,
+        owner_duration: None,
     }
 }
 

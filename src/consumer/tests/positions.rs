@@ -1,6 +1,8 @@
 use super::{Bench, after, lease, shard};
-use crate::domain::{Checkpoint, Lease, SentinelCheckpoint};
-use crate::testing::Reply;
+use crate::consumer::{Keepers, Ports};
+use crate::domain::{Checkpoint, Lease, LeaseStore, SentinelCheckpoint};
+use crate::testing::{Reply, StreamFaults};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -34,6 +36,31 @@ async fn a_checkpoint_that_aged_out_is_counted_as_a_gap() {
     bench.app.until_accepted(5).await;
     assert_eq!(bench.accepted(), ["0", "1", "1", "2", "3"]);
     assert!(bench.counted("retention_gaps"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_shard_that_is_not_found_for_a_while_does_not_stop_the_others() {
+    let bench = Bench::new(2);
+    let faults = StreamFaults::none();
+    let (directory, retrieval) = bench.stream.ports(&faults);
+    faults.set_unknown(&shard(0), true);
+    // How many of 20 records are in the other shard.
+    let put = || (0..20).filter(|key| bench.stream.put(&format!("key-{key}"), "x").unwrap().shard == shard(1)).count();
+    let mut readable = put();
+    assert!((1..20).contains(&readable));
+    let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
+    let (keepers, handler) = (Keepers::here(Arc::clone(&leases)), Arc::new(bench.app.clone()));
+    let ports = Ports { directory, retrieval, keepers, leases, handler, dead_letters: None };
+    let (_stop, mut worker) = bench.start_on(Bench::settings("a"), ports);
+    bench.app.until_accepted(readable).await;
+    tokio::select! {
+        ended = worker.next() => panic!("{ended:?}"),
+        () = tokio::time::sleep(Duration::from_secs(60)) => {}
+    }
+    readable += put();
+    bench.app.until_accepted(readable).await;
+    faults.set_unknown(&shard(0), false);
+    bench.app.until_accepted(40).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -152,14 +152,31 @@ fn a_graceful_shutdown_may_have_no_limit() {
 }
 
 #[test]
+fn the_limits_of_inputs_are_read() {
+    let settings = |line: &str| {
+        let settings = run(line);
+        (settings.app_max_concurrency.map(std::num::NonZeroUsize::get), settings.max_buffered_bytes)
+    };
+    for (line, expected) in [
+        ("", (None, 64 << 20)),
+        ("--app-max-concurrency 4 --max-buffered-bytes 128Mi", (Some(4), 128 << 20)),
+        ("--app-max-concurrency=-1 --max-buffered-bytes=0", (None, usize::MAX)),
+        ("--app-max-concurrency -1 --max-buffered-bytes -1", (None, usize::MAX)),
+        ("--app-max-concurrency 0", (None, 64 << 20)),
+    ] {
+        assert_eq!(settings(line), expected, "{line}");
+    }
+}
+
+#[test]
 fn ignored_flags_of_daprd_are_listed_for_a_warning() {
     let settings = run("--dapr-grpc-port 50001 --mode=standalone -enable-mtls --enable-profiling=false \
-        --app-max-concurrency -1 --config a.yaml --config b.yaml --scheduler-host-address=");
+        --config a.yaml --config b.yaml --scheduler-host-address=");
     let mut unused = settings.unused_flags;
     unused.sort();
-    let expected = ["app-max-concurrency", "config", "dapr-grpc-port", "enable-mtls", "enable-profiling", "mode"];
-    assert_eq!(unused[..6], expected.map(|name| format!("--{name}")));
-    assert_eq!(unused[6..], ["--scheduler-host-address"]);
+    let expected = ["config", "dapr-grpc-port", "enable-mtls", "enable-profiling", "mode"];
+    assert_eq!(unused[..5], expected.map(|name| format!("--{name}")));
+    assert_eq!(unused[5..], ["--scheduler-host-address"]);
 }
 
 #[test]

@@ -15,10 +15,12 @@ mod error_response;
 mod faults;
 mod journal;
 mod kinesis;
+mod scripted;
 mod server;
 mod shards;
 mod wire;
 
 pub use faults::{Faults, ShardRate};
 pub use journal::{BackendRecord, Counts};
+pub use scripted::{ScriptedKinesis, ScriptedReply};
 pub use server::{BackendSettings, NullBackend, Recording};

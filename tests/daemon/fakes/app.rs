@@ -52,6 +52,8 @@ struct State {
     probes: Mutex<Vec<String>>,
     seen: watch::Sender<usize>,
     behaviour: watch::Sender<Behaviour>,
+    /// Body of the response to an accepted event.
+    reply: Mutex<Bytes>,
     /// Status for `OPTIONS`.
     probe_status: watch::Sender<u16>,
 }
@@ -76,6 +78,7 @@ impl RecordingApp {
             probes: Mutex::default(),
             seen: watch::Sender::new(0),
             behaviour: watch::Sender::new(Behaviour::Respond(200)),
+            reply: Mutex::default(),
             probe_status: watch::Sender::new(200),
         });
         let mut app = Self { address, _reserved: reserved, state, server: JoinSet::new() };
@@ -89,6 +92,11 @@ impl RecordingApp {
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
         self.state.behaviour.send_replace(behaviour);
+    }
+
+    /// Sets the body of the responses to accepted events.
+    pub(crate) fn reply_with(&self, body: &str) {
+        *lock(&self.state.reply) = Bytes::copy_from_slice(body.as_bytes());
     }
 
     /// Sets the status of responses to `OPTIONS`.
@@ -178,9 +186,14 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Re
         Behaviour::Disconnect => return Err(io::ErrorKind::ConnectionAborted.into()),
         Behaviour::Hold => unreachable!("`wait_for` skips it"),
     };
-    lock(&state.events)[index].accepted = (200..300).contains(&status);
+    let accepted = (200..300).contains(&status);
+    lock(&state.events)[index].accepted = accepted;
     state.seen.send_modify(|seen| *seen += 1);
-    Ok(empty(status))
+    let mut response = empty(status);
+    if accepted {
+        *response.body_mut() = Full::new(lock(&state.reply).clone());
+    }
+    Ok(response)
 }
 
 /// A socket bound to an address that other sockets of this app may share.

@@ -3,7 +3,7 @@
 use super::service::{Service, TABLE};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::{Item, KeySchema, ensure_table};
-use bindd::bindings::{Context, LeaseTables, Registry, check, connect};
+use bindd::bindings::{Context, LeaseTables, Registry, SharedLimits, check, connect};
 use bindd::domain::{
     Binding, BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, WorkerId,
 };
@@ -43,6 +43,7 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
         registry: Registry::default(),
         lease_tables: LeaseTables::default(),
         drain_limit: Duration::from_secs(1),
+        limits: SharedLimits::default(),
     };
     connect(result.components.remove(0), &context).await.unwrap()
 }

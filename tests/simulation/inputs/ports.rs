@@ -79,6 +79,9 @@ impl LeaseStore for CheckedLeases {
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
         self.0.leases.request_handoff(seen, worker).await
     }
+    async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.0.leases.withdraw(seen, worker).await
+    }
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
         self.0.leases.renew(grant).await
     }

@@ -49,6 +49,20 @@ fn only_a_registration_waits_for_a_resource_in_use() {
     }
 }
 
+#[test]
+fn with_a_fallback_a_limit_that_lasts_is_a_refusal() {
+    let settings = |wait_at_limit| RegistrationSettings { create: true, wait_at_limit };
+    let refusals = |wait_at_limit| -> Vec<bool> {
+        (0..5).map(|taken| is_refusal(Call::Register, &limit(), taken, settings(wait_at_limit))).collect()
+    };
+    assert_eq!(refusals(false), [false, false, false, true, true]);
+    assert_eq!(refusals(true), [false; 5]);
+    assert!(!is_refusal(Call::DescribeConsumer, &limit(), 9, settings(false)));
+    for call in [Call::DescribeStream, Call::DescribeConsumer, Call::Register] {
+        assert!(is_refusal(call, &failed("AccessDeniedException", FailureKind::Denied), 0, settings(true)));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_consumer_that_stays_inactive_is_polled_more_and_more_rarely_and_logged_each_half_minute() {
     let stream = "orders".parse().unwrap();

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 
 /// Attributes that are read from a lease, in the order of the table above.
-const READ: [&str; 14] = [
+const READ: [&str; 16] = [
     LEASE_KEY,
     LEASE_OWNER,
     LEASE_COUNTER,
@@ -21,6 +21,8 @@ const READ: [&str; 14] = [
     START_AT,
     STREAM_CREATED,
     STREAM,
+    TAKEN_BY,
+    LEASE_MILLIS,
 ];
 
 fn any_text() -> impl Strategy<Value = String> {
@@ -96,7 +98,7 @@ fn any_lease() -> impl Strategy<Value = NewLease> {
 /// Whether the attribute has the type of the table above.
 fn has_type(name: &str, value: &AttributeValue) -> bool {
     match name {
-        LEASE_COUNTER | SUB_SEQUENCE | START_AT | STREAM_CREATED => value.is_n(),
+        LEASE_COUNTER | SUB_SEQUENCE | START_AT | STREAM_CREATED | LEASE_MILLIS => value.is_n(),
         PARENTS | CHILDREN => value.is_ss(),
         _ => value.is_s(),
     }

@@ -18,6 +18,7 @@ fn row(shard: &str, checkpoint: Checkpoint) -> Lease {
         start_at: None,
         stream: Some("orders".into()),
         stream_created: Some(Timestamp::from_millis(4)),
+        owner_duration: None,
     }
 }
 

@@ -1,5 +1,7 @@
 use super::*;
 use crate::consumer::budget::MemoryBudget;
+use crate::consumer::settings::{OnPoison, Partial};
+use crate::domain::{BindingEvent, DeadLetter, GiveUpReason};
 use crate::domain::{BoxError, FailureKind, RecordPosition, Timestamp};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -363,14 +365,28 @@ async fn a_partly_accepted_batch_repeats_from_the_lowest_or_exactly_what_failed(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_what_is_in_flight_and_begins_nothing() {
-    let mut bench = Bench::new(settings(), [Act::Slow(Duration::from_secs(3))], Act::Accept);
-    bench.push("aab");
-    assert_eq!(bench.done(1).await, [2]);
-    bench.delivery.drain();
-    assert_eq!(bench.delivery.next().await, Delivered::Done(vec![0]));
+async fn a_drain_ends_what_is_in_flight_fills_the_holes_and_begins_nothing_else() {
+    let slow = Act::Slow(Duration::from_secs(3));
+    let mut bench = Bench::new(settings(), [slow.clone(), slow], Act::Accept);
+    bench.push("aabcb");
+    assert_eq!(bench.done(1).await, [3]);
+    bench.push("de");
+    bench.delivery.drain(Instant::now() + Duration::from_secs(10));
+    let mut done = bench.done(3).await;
+    done.sort_unstable();
+    // The second record of `a` is before one of `c` that was accepted; the second of `b` and `d` and `e` are behind it.
+    assert_eq!((done, bench.keys().concat().as_str()), (vec![0, 1, 2], "abca"));
     assert_eq!(bench.delivery.next().await, Delivered::Drained);
-    assert_eq!(bench.keys(), ["a", "b"]);
+    assert_eq!(bench.delivery.budget().held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_record_that_failed() {
+    let mut bench = Bench::new(settings(), [], Act::RefuseBatchesWith("a0"));
+    bench.push("aba");
+    bench.done(1).await;
+    bench.delivery.drain(Instant::now() + Duration::from_secs(10));
+    assert_eq!(bench.delivery.next().await, Delivered::Drained);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
-use super::super::context::Registry;
+use super::super::super::context::Registry;
 use super::*;
-use crate::domain::{Binding, FailureKind, InputBinding, InvokeResponse, OutputBinding};
+use crate::domain::{Binding, FailureKind, InputBinding, InvokeRequest, InvokeResponse, OutputBinding};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};

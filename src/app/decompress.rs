@@ -1,0 +1,138 @@
+//! Decompresses records before they are delivered, within limits, so that a small record cannot fill the memory.
+
+use crate::domain::{BindingEvent, Decompress};
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use std::io::Read;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// The largest record after decompression, in bytes.
+const MAX_RECORD: usize = 16 << 20;
+/// The same for all records of a request together.
+const MAX_REQUEST: usize = 64 << 20;
+/// The same for all requests of the process; others wait.
+const MAX_PROCESS: usize = 128 << 20;
+/// The unit in which memory is reserved.
+const UNIT: usize = 1 << 10;
+/// Bytes to decompress between two yields to other tasks; about a tenth of a millisecond of work.
+const CHUNK: usize = 64 << 10;
+const MAGIC: &[u8] = &[0x1f, 0x8b];
+
+/// The memory for decompressed records.
+#[derive(Debug)]
+pub(super) struct Decompressor(Semaphore);
+
+impl Default for Decompressor {
+    fn default() -> Self {
+        Self(Semaphore::new(MAX_PROCESS / UNIT))
+    }
+}
+
+/// Why records were not decompressed; they are delivered as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Untouched {
+    pub(super) corrupt: u64,
+    pub(super) too_large: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Corrupt,
+    TooLarge,
+}
+
+/// The data of the events of a request, decompressed where the file says so.
+#[derive(Debug)]
+pub(super) struct Payloads<'b> {
+    events: &'b [BindingEvent],
+    /// Empty if nothing is to be decompressed.
+    decompressed: Vec<Bytes>,
+    pub(super) untouched: Untouched,
+    _memory: Option<SemaphorePermit<'b>>,
+}
+
+impl<'b> Payloads<'b> {
+    pub(super) const fn unchanged(events: &'b [BindingEvent]) -> Self {
+        let untouched = Untouched { corrupt: 0, too_large: 0 };
+        Self { events, decompressed: Vec::new(), untouched, _memory: None }
+    }
+
+    /// The events with their data.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&BindingEvent, &Bytes)> {
+        let data = |index: usize, event: &'b BindingEvent| self.decompressed.get(index).unwrap_or(&event.data);
+        self.events.iter().enumerate().map(move |(index, event)| (event, data(index, event)))
+    }
+}
+
+impl Decompressor {
+    /// Waits until there is memory for the result, which is reserved while it lives.
+    pub(super) async fn payloads<'b>(&'b self, events: &'b [BindingEvent], which: Decompress) -> Payloads<'b> {
+        let is_tried = |event: &BindingEvent| match which {
+            Decompress::Off => false,
+            Decompress::Gzip => true,
+            Decompress::Auto => event.data.starts_with(MAGIC),
+        };
+        let tried = events.iter().filter(|event| is_tried(event)).count();
+        if tried == 0 {
+            return Payloads::unchanged(events);
+        }
+        let limit = tried.saturating_mul(MAX_RECORD).min(MAX_REQUEST);
+        // The semaphore is never closed, so there is always a permit.
+        let mut memory = self.0.acquire_many(units(limit)).await.ok();
+        let mut payloads = Payloads::unchanged(events);
+        let mut left = limit;
+        for event in events {
+            let data = if is_tried(event) {
+                decompressed(&event.data, left.min(MAX_RECORD)).await
+            } else {
+                Ok(event.data.clone())
+            };
+            payloads.decompressed.push(match data {
+                Ok(data) => {
+                    left = left.saturating_sub(if is_tried(event) { data.len() } else { 0 });
+                    data
+                }
+                Err(Failure::Corrupt) => {
+                    payloads.untouched.corrupt += 1;
+                    event.data.clone()
+                }
+                Err(Failure::TooLarge) => {
+                    payloads.untouched.too_large += 1;
+                    event.data.clone()
+                }
+            });
+        }
+        if let Some(memory) = &mut memory {
+            drop(memory.split(left / UNIT));
+        }
+        Payloads { _memory: memory, ..payloads }
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes / UNIT).unwrap_or(u32::MAX)
+}
+
+async fn decompressed(data: &[u8], limit: usize) -> Result<Bytes, Failure> {
+    if !data.starts_with(MAGIC) {
+        return Err(Failure::Corrupt);
+    }
+    let mut decoder = MultiGzDecoder::new(data);
+    let mut found = Vec::new();
+    loop {
+        let before = found.len();
+        let chunk = CHUNK.min(limit - before + 1) as u64;
+        decoder.by_ref().take(chunk).read_to_end(&mut found).map_err(|_| Failure::Corrupt)?;
+        if found.len() > limit {
+            return Err(Failure::TooLarge);
+        }
+        if found.len() == before {
+            return Ok(found.into());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/decompress.rs"]
+mod tests;

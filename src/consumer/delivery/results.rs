@@ -1,0 +1,207 @@
+//! What happens at the end of a call: records leave, go back to their lanes, or are given up.
+
+use super::super::settings::{OnPoison, Partial};
+use super::attempts::{self, Failure, NextStep};
+use super::driver::{Call, Delivery, Mode};
+use super::lanes::{LaneId, Unit};
+use crate::domain::{Accepted, BindingEvent, DeadLetter, DeliveryError, GiveUpReason, cause_line};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Delivery {
+    /// Applies the end of a call, and returns the records that are done.
+    pub(super) fn ended(&mut self, call: Call) -> Vec<u64> {
+        match call {
+            Call::Request { batch, result: Ok(Accepted::All) } => self.accepted(batch),
+            Call::Request { batch, result: Ok(Accepted::Except(failed)) } => self.partly_accepted(batch, &failed),
+            Call::Request { batch, result: Err(error) } => {
+                self.failed(batch, &error);
+                Vec::new()
+            }
+            Call::DeadLetter { lane, unit, result: Ok(()) } => {
+                if self.to.dead_letters.is_some() {
+                    self.metrics.dead_lettered();
+                }
+                self.bounds.budget.release(unit.size);
+                self.lanes.release(lane, None);
+                vec![unit.index]
+            }
+            Call::DeadLetter { lane, mut unit, result: Err(error) } => {
+                let pause = self.bounds.settings.retry.bound(unit.history.failures).mul_f64(self.random.f64());
+                unit.history.failures = unit.history.failures.saturating_add(1);
+                self.log.dead_letter_failed(&self.to.shard, &unit, &error);
+                self.lanes.put_back(lane, *unit);
+                self.lanes.release(lane, Some(Instant::now() + pause.max(Duration::from_millis(1))));
+                Vec::new()
+            }
+        }
+    }
+
+    fn accepted(&mut self, batch: Vec<(LaneId, Unit)>) -> Vec<u64> {
+        let done = batch.iter().map(|(_, unit)| unit.index).collect();
+        for (lane, unit) in batch {
+            self.metrics.delivered();
+            self.bounds.budget.release(unit.size);
+            // The first call of a lane releases it, further ones change nothing.
+            self.lanes.release(lane, None);
+        }
+        done
+    }
+
+    fn partly_accepted(&mut self, batch: Vec<(LaneId, Unit)>, failed: &[usize]) -> Vec<u64> {
+        let lowest = failed.iter().min().copied().unwrap_or(0);
+        let error = DeliveryError::InvalidReply {
+            target: "the app".to_owned(),
+            problem: "it reported the record as failed".to_owned(),
+        };
+        let (mut accepted, mut reported, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, unit) in batch.into_iter().enumerate() {
+            match self.bounds.settings.partial {
+                _ if index == lowest => reported.push(unit),
+                Partial::Lowest if index > lowest => after.push(unit),
+                Partial::Exact if failed.contains(&index) => reported.push(unit),
+                Partial::Lowest | Partial::Exact => accepted.push(unit),
+            }
+        }
+        // What is put back must be in front of the lane in order, and the pause of the failed record holds for its lane.
+        let failed_lanes: Vec<LaneId> = reported.iter().map(|(lane, _)| *lane).collect();
+        let mut free = Vec::new();
+        for (lane, unit) in after.into_iter().rev() {
+            self.lanes.put_back(lane, unit);
+            if !failed_lanes.contains(&lane) {
+                free.push(lane);
+            }
+        }
+        self.failed_as(reported, &error, Failure::Counted);
+        free.into_iter().for_each(|lane| self.lanes.release(lane, None));
+        self.accepted(accepted)
+    }
+
+    fn failed(&mut self, batch: Vec<(LaneId, Unit)>, error: &DeliveryError) {
+        let Some((_, first)) = batch.first() else { return };
+        let failure = attempts::classify(error, batch.len(), &first.history, &self.bounds.settings);
+        self.failed_as(batch, error, failure);
+    }
+
+    /// Puts the records of a failed request back, or gives them up. Each lane waits for the longest pause of its records.
+    fn failed_as(&mut self, batch: Vec<(LaneId, Unit)>, error: &DeliveryError, failure: Failure) {
+        let (records, random, now) = (batch.len(), self.random.f64(), Instant::now());
+        let text = cause_line(error);
+        let mut lanes: Vec<(LaneId, Duration)> = Vec::new();
+        for (lane, mut unit) in batch.into_iter().rev() {
+            self.metrics.retried();
+            unit.event.attempt = unit.event.attempt.saturating_add(1);
+            unit.history.status = error.status();
+            unit.history.error = Some(text.clone());
+            let settings = &self.bounds.settings;
+            let step = attempts::record_failure(&mut unit.history, failure, error, (records, random), settings);
+            let pause = match step {
+                NextStep::Retry(pause) => pause,
+                // It is taken out of the lane again at once, but not sent.
+                NextStep::GiveUp(reason) => {
+                    unit.history.given_up = Some(reason);
+                    Duration::ZERO
+                }
+            };
+            self.log.delivery_failed(&self.to.shard, &unit, pause, &text);
+            self.lanes.put_back(lane, unit);
+            match lanes.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, longest)) => *longest = pause.max(*longest),
+                None => lanes.push((lane, pause)),
+            }
+        }
+        for (lane, pause) in lanes {
+            self.lanes.release(lane, (!pause.is_zero()).then(|| now + pause));
+        }
+    }
+
+    /// Takes the records out of a batch that are not sent (again), and begins to store them as dead letters. Their followers
+    /// in the batch go back.
+    pub(super) fn give_up_in(&mut self, batch: Vec<(LaneId, Unit)>) -> Vec<(LaneId, Unit)> {
+        let now = self.bounds.clock.now();
+        let max_age = self.bounds.settings.max_record_age;
+        let reason = |unit: &Unit| {
+            let age = unit.event.origin.arrival.map(|arrival| now.as_millis().saturating_sub(arrival.as_millis()));
+            let age = age.and_then(|age| u64::try_from(age).ok()).map(Duration::from_millis);
+            let is_too_old = age.zip(max_age).is_some_and(|(age, max)| age > max);
+            unit.history.given_up.or_else(|| is_too_old.then_some(GiveUpReason::Age))
+        };
+        if batch.iter().all(|(_, unit)| reason(unit).is_none()) {
+            return batch;
+        }
+        let (mut sent, mut back, mut letters) = (Vec::new(), Vec::new(), Vec::<(LaneId, Unit)>::new());
+        for (lane, mut unit) in batch {
+            let is_behind = letters.iter().chain(&back).any(|(behind, _)| *behind == lane);
+            match reason(&unit) {
+                _ if is_behind => back.push((lane, unit)),
+                // A lane sends what is before the record first.
+                Some(_) if sent.iter().any(|(before, _)| *before == lane) => back.push((lane, unit)),
+                Some(reason) => {
+                    unit.history.given_up = Some(reason);
+                    letters.push((lane, unit));
+                }
+                None => sent.push((lane, unit)),
+            }
+        }
+        back.into_iter().rev().for_each(|(lane, unit)| self.lanes.put_back(lane, unit));
+        for (lane, unit) in letters {
+            self.give_up(lane, unit);
+        }
+        sent
+    }
+
+    /// Stores a record of a busy lane as a dead letter, or does what `onPoison` says.
+    fn give_up(&mut self, lane: LaneId, unit: Unit) {
+        let (Some(store), Some(reason)) = (self.to.dead_letters.clone(), unit.history.given_up) else {
+            return self.give_up_without_destination(lane, unit);
+        };
+        let letter = DeadLetter {
+            binding: self.to.binding.clone(),
+            stream: Arc::clone(&self.to.stream),
+            epoch: self.to.epoch,
+            event: BindingEvent { attempt: unit.history.attempts, ..unit.event.clone() },
+            reason,
+            first_attempt: unit.history.first_attempt,
+            last_attempt: unit.history.last_attempt,
+            status: unit.history.status,
+            error: unit.history.error.clone(),
+        };
+        self.calls.push(Box::pin(async move {
+            let result = store.store(&letter).await;
+            Call::DeadLetter { lane, unit: Box::new(unit), result }
+        }));
+    }
+
+    fn give_up_without_destination(&mut self, lane: LaneId, unit: Unit) {
+        let (shard, position) = (&self.to.shard, &unit.event.origin.position);
+        let (attempts, error) = (unit.history.attempts, unit.history.error.as_deref().unwrap_or_default());
+        let remedy = "set deadLetterBinding or deadLetterFolder, or repair the app and restart";
+        match self.bounds.settings.on_poison {
+            OnPoison::HaltKey => {
+                tracing::error!(%shard, %position, attempts, %error, remedy, "key halted: its record was given up");
+                self.lanes.put_back(lane, unit);
+                self.lanes.halt(lane);
+            }
+            OnPoison::HaltShard => {
+                tracing::error!(%shard, %position, attempts, %error, remedy, "shard halted: a record was given up");
+                self.lanes.put_back(lane, unit);
+                self.lanes.halt(lane);
+                self.mode = match self.mode {
+                    Mode::Running => Mode::Halted,
+                    Mode::Draining => Mode::DrainingHalted,
+                    mode @ (Mode::Halted | Mode::DrainingHalted | Mode::Drained) => mode,
+                };
+            }
+            OnPoison::Drop => {
+                tracing::error!(%shard, %position, attempts, %error, "record dropped, as onPoison says");
+                self.metrics.dropped();
+                self.calls.push(Box::pin(std::future::ready(Call::DeadLetter {
+                    lane,
+                    unit: Box::new(unit),
+                    result: Ok(()),
+                })));
+            }
+        }
+    }
+}

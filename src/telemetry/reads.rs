@@ -1,0 +1,160 @@
+//! Metrics of calls that read a stream.
+
+use super::labels::{ComponentLabel, Histograms, latency};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    component: Arc<str>,
+    cause: &'static str,
+}
+
+/// Why a subscription to a shard was replaced by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResubscribeCause {
+    /// Kinesis ended it, as it does after five minutes.
+    Ended,
+    /// The connection or the stream of events failed.
+    Failed,
+    /// No event arrived for too long.
+    Silent,
+    /// It was closed because there was no memory for more records.
+    Unread,
+    /// Another subscription replaced it, or Kinesis still counted an earlier one (`ResourceInUseException`).
+    InUse,
+    /// Kinesis throttled the subscription.
+    Throttled,
+}
+
+impl ResubscribeCause {
+    const ALL: [Self; 6] = [Self::Ended, Self::Failed, Self::Silent, Self::Unread, Self::InUse, Self::Throttled];
+
+    /// A stable value for the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+            Self::Silent => "silent",
+            Self::Unread => "unread",
+            Self::InUse => "in_use",
+            Self::Throttled => "throttled",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ReadFamilies {
+    call_time: Histograms,
+    throttles: Family<ComponentLabel, Counter>,
+    damaged_aggregates: Family<ComponentLabel, Counter>,
+    resubscriptions: Family<CauseLabels, Counter>,
+}
+
+impl ReadFamilies {
+    pub(super) fn registered(registry: &mut Registry) -> Self {
+        let families = Self {
+            call_time: Family::new_with_constructor(latency),
+            throttles: Family::default(),
+            damaged_aggregates: Family::default(),
+            resubscriptions: Family::default(),
+        };
+        registry.register_with_unit(
+            "input_read",
+            "Time of a successful GetRecords call",
+            Unit::Seconds,
+            families.call_time.clone(),
+        );
+        registry.register(
+            "input_read_throttles",
+            "Calls that read a shard and that Kinesis throttled",
+            families.throttles.clone(),
+        );
+        registry.register(
+            "input_damaged_aggregates",
+            "Records that look like a KPL aggregate but are damaged; each was delivered as one record",
+            families.damaged_aggregates.clone(),
+        );
+        registry.register(
+            "input_resubscriptions",
+            "Subscriptions of enhanced fan-out that were replaced, by cause",
+            families.resubscriptions.clone(),
+        );
+        families
+    }
+
+    pub(super) fn handles(&self, component: &str) -> ReadMetrics {
+        let label = &ComponentLabel::new(component);
+        let cause = |cause: ResubscribeCause| {
+            let labels = CauseLabels { component: component.into(), cause: cause.as_str() };
+            self.resubscriptions.get_or_create_owned(&labels)
+        };
+        ReadMetrics {
+            call_time: self.call_time.get_or_create_owned(label),
+            throttles: self.throttles.get_or_create_owned(label),
+            damaged_aggregates: self.damaged_aggregates.get_or_create_owned(label),
+            resubscriptions: ResubscribeCause::ALL.map(cause),
+        }
+    }
+}
+
+/// Handles of one input component, resolved once when it is connected.
+#[derive(Debug, Clone)]
+pub struct ReadMetrics {
+    call_time: Histogram,
+    throttles: Counter,
+    damaged_aggregates: Counter,
+    /// In the order of [`ResubscribeCause::ALL`].
+    resubscriptions: [Counter; 6],
+}
+
+impl Default for ReadMetrics {
+    /// Handles that no page shows.
+    fn default() -> Self {
+        Self {
+            call_time: latency(),
+            throttles: Counter::default(),
+            damaged_aggregates: Counter::default(),
+            resubscriptions: Default::default(),
+        }
+    }
+}
+
+impl ReadMetrics {
+    /// A GetRecords call succeeded.
+    pub fn read(&self, took: Duration) {
+        self.call_time.observe(took.as_secs_f64());
+    }
+
+    pub fn throttled(&self) {
+        self.throttles.inc();
+    }
+
+    pub fn damaged_aggregate(&self) {
+        self.damaged_aggregates.inc();
+    }
+
+    pub fn resubscribed(&self, cause: ResubscribeCause) {
+        if let Some(counter) = self.resubscriptions.get(cause as usize) {
+            counter.inc();
+        }
+    }
+
+    /// How often subscriptions were replaced for this cause.
+    #[must_use]
+    pub fn resubscriptions(&self, cause: ResubscribeCause) -> u64 {
+        self.resubscriptions.get(cause as usize).map_or(0, Counter::get)
+    }
+
+    /// How many calls were throttled.
+    #[must_use]
+    pub fn throttles(&self) -> u64 {
+        self.throttles.get()
+    }
+}
