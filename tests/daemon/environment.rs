@@ -57,6 +57,14 @@ impl Environment {
         Self { aws, folder, kinesis, dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb) }
     }
 
+    pub(crate) fn kinesis_url(&self) -> String {
+        self.aws.kinesis_url()
+    }
+
+    pub(crate) fn dynamodb_url(&self) -> String {
+        self.aws.dynamodb_url()
+    }
+
     /// Creates a stream and waits until it is active.
     pub(crate) async fn stream(&self, name: &str, shards: i32) {
         self.kinesis.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
@@ -118,9 +126,9 @@ impl Environment {
 
     /// Writes a Kinesis component with these fields and those of the connection.
     pub(crate) fn kinesis_component(&self, name: &str, fields: &[(&str, &str)]) {
-        let leases = self.aws.dynamodb_url();
+        let leases = self.dynamodb_url();
         let fields = [&[("leaseEndpoint", leases.as_str())], fields].concat();
-        self.component(name, "bindings.aws.kinesis", &self.aws.kinesis_url(), &fields);
+        self.component(name, "bindings.aws.kinesis", &self.kinesis_url(), &fields);
     }
 
     /// Writes a DynamoDB component with these fields and those of the connection.

@@ -20,6 +20,7 @@ mod formats;
 mod kill;
 mod kinesis_outputs;
 mod lease_table;
+mod leases;
 mod manifests;
 mod outputs;
 mod process;
