@@ -70,7 +70,7 @@ pub(super) struct TableFlags {
 #[derive(Debug, Args)]
 pub(super) struct ShardFlags {
     /// The shard, such as shardId-000000000000.
-    #[arg(value_name = "SHARD", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "SHARD|--all", required_unless_present = "all", conflicts_with = "all")]
     pub(super) shard: Option<String>,
     /// All shards.
     #[arg(long)]

@@ -118,7 +118,7 @@ async fn respond(state: Arc<State>, worker: usize, request: Request<Incoming>) -
     let running = Running::begin(&state, call);
     tokio::time::sleep(behaviour.time).await;
     let status = match (behaviour.is_down, is_poison) {
-        (true, _) if running.call % 2 == 0 => return Err(io::ErrorKind::ConnectionAborted.into()),
+        (true, _) if running.call.is_multiple_of(2) => return Err(io::ErrorKind::ConnectionAborted.into()),
         (true, _) => StatusCode::SERVICE_UNAVAILABLE,
         (false, true) => StatusCode::INTERNAL_SERVER_ERROR,
         (false, false) => StatusCode::OK,

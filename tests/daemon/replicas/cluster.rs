@@ -166,7 +166,10 @@ impl Cluster {
         }
         let facts = Facts::new(&put, &self.app.journal());
         let injected: usize = self.proxies.iter().map(Proxy::injected).sum();
-        println!("{name}: {facts}; {injected} faults in {:.0} s", self.begun.elapsed().as_secs_f64());
+        #[expect(clippy::print_stdout, reason = "the facts of a run are its result")]
+        {
+            println!("{name}: {facts}; {injected} faults in {:.0} s", self.begun.elapsed().as_secs_f64());
+        }
         let remarks = facts.remarks.join("\n");
         assert_eq!((facts.lost, facts.out_of_order, facts.overlapping), (0, 0, 0), "{name}: {facts}\n{remarks}");
         if self.is_clean {

@@ -93,9 +93,9 @@ impl Plan {
         }
     }
 
-    /// Regular scans of the leases by one worker.
+    /// Regular scans of the leases by one worker: for a small table every two seconds, or each fifth of the lease duration.
     pub(crate) fn scans_per_minute(&self) -> usize {
-        let shortest = (self.lease / 2).mul_f64(0.8);
+        let shortest = (self.lease / 5).min(Duration::from_secs(2)).mul_f64(0.8);
         usize::try_from(60_000 / shortest.as_millis()).unwrap_or(usize::MAX)
     }
 

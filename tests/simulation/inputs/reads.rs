@@ -57,7 +57,7 @@ impl ReadLink {
         Self { checker, worker, directory, retrieval, listings, calls: Arc::default() }
     }
 
-    fn count(&self, kind: Kind) {
+    fn count(&self, kind: &Kind) {
         let limit = match kind {
             Kind::Read(_) => READS,
             Kind::Open(_) => OPENINGS,
@@ -82,7 +82,7 @@ impl ReadLink {
 #[async_trait]
 impl ShardDirectory for ReadLink {
     async fn list(&self) -> Result<ShardListing, RetrievalError> {
-        self.count(Kind::List);
+        self.count(&Kind::List);
         self.directory.list().await
     }
 }
@@ -90,7 +90,7 @@ impl ShardDirectory for ReadLink {
 #[async_trait]
 impl StreamDirectory for ReadLink {
     async fn identify(&self) -> Result<StreamIdentity, RetrievalError> {
-        self.count(Kind::Identify);
+        self.count(&Kind::Identify);
         self.directory.identify().await
     }
 }
@@ -102,7 +102,7 @@ impl Retrieval for ReadLink {
         shard: &ShardId,
         position: &StartingPosition,
     ) -> Result<Box<dyn RecordSource>, RetrievalError> {
-        self.count(Kind::Open(shard.clone()));
+        self.count(&Kind::Open(shard.clone()));
         let source = self.retrieval.open(shard, position).await?;
         Ok(Box::new(Source { link: self.clone(), shard: shard.clone(), source }))
     }
@@ -120,7 +120,7 @@ impl RecordSource for Source {
     async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError> {
         let fetched = self.source.next(max_bytes).await?;
         // Counted with its answer, as the source itself keeps the pace.
-        self.link.count(Kind::Read(self.shard.clone()));
+        self.link.count(&Kind::Read(self.shard.clone()));
         if let Fetched::Batch(batch) = &fetched
             && !batch.records.is_empty()
         {

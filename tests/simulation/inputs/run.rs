@@ -43,13 +43,13 @@ pub(crate) struct Run {
 
 /// Runs a seed; the story of a violation is the error.
 pub(crate) async fn run(seed: u64) -> Result<(), String> {
-    Run::new(seed, false).to_end().await
+    Run::new(seed, false).finish().await
 }
 
 /// Runs a seed and returns everything that happened.
 pub(crate) async fn story(seed: u64) -> Result<Vec<Entry>, String> {
     let mut run = Run::new(seed, true);
-    run.to_end().await?;
+    run.finish().await?;
     Ok(run.with.checker.story())
 }
 
@@ -95,7 +95,7 @@ impl Run {
         self.check_counts()
     }
 
-    async fn to_end(&mut self) -> Result<(), String> {
+    async fn finish(&mut self) -> Result<(), String> {
         if self.plan.initial == InitialPosition::Latest && self.random.u32(0..6) == 0 {
             self.adopt_rows();
         }
