@@ -34,6 +34,7 @@ mod lease_scan;
 mod lease_taker;
 mod limits;
 mod lineage;
+mod log_limit;
 mod progress;
 mod settings;
 mod shard_consumer;
@@ -54,7 +55,7 @@ pub use limits::SharedLimits;
 pub use settings::{
     ConsumerSettings, DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order, Partial, Ports, WallClock,
 };
-pub use status::{InputStatus, ShardState, ShardStatus};
+pub use status::InputStatus;
 pub use stream_state::StreamState;
 pub use worker::Worker;
 
