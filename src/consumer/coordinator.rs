@@ -36,7 +36,7 @@ pub(super) enum Event {
     Scanned(Result<ScanResult, ConsumerError>),
     Listed(StreamListing),
     /// One of the changes was made, or failed.
-    Changed(Change),
+    Changed(Box<Change>),
     /// All changes of a round were made, or failed.
     ChangesDone,
     ConsumerEnded(ShardId, EndReason),
@@ -52,7 +52,7 @@ pub(super) enum Effect {
     },
     Change(Vec<LeaseChange>),
     /// Start a consumer for a lease whose take began at this moment.
-    Start(LeaseGrant, Instant),
+    Start(Box<LeaseGrant>, Instant),
     /// Stop the consumers. Scans and listings that are in flight continue, but their results are ignored.
     StopConsumers,
     End(Result<(), ConsumerError>),
@@ -150,7 +150,7 @@ impl Coordinator {
             }
             Event::Listed(_) if self.is_stopping => {}
             Event::Listed(listing) => self.listed(listing, now, &mut effects),
-            Event::Changed(change) => self.changed(change, now, &mut effects),
+            Event::Changed(change) => self.changed(*change, now, &mut effects),
             Event::ChangesDone => self.changes_done(now, &mut effects),
             Event::ConsumerEnded(shard, reason) => self.consumer_ended(&shard, reason, now, &mut effects),
             Event::StopRequested => self.stop(&mut effects),
@@ -298,7 +298,7 @@ impl Coordinator {
         match change.result {
             ChangeResult::Taken(grant, begun) => {
                 self.running.insert(grant.shard().clone());
-                effects.push(Effect::Start(*grant, begun));
+                effects.push(Effect::Start(grant, begun));
             }
             ChangeResult::Created => self.scan_timer.no_later_than(now),
             ChangeResult::Done | ChangeResult::Lost => {}

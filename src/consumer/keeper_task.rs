@@ -6,6 +6,7 @@
 
 use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
+use super::mutants::{Mutant, is_broken};
 use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ShardId};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
@@ -319,6 +320,7 @@ async fn write(leases: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCa
             return (None, Event::CallDone { begun, result, handed_off: false });
         }
     };
+    let begun = if is_broken(Mutant::FenceFromReply) { Instant::now() } else { begun };
     let handed_off = grant.is_handed_off();
     (Some(grant), Event::CallDone { begun, result, handed_off })
 }

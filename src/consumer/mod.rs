@@ -35,6 +35,7 @@ mod lease_taker;
 mod limits;
 mod lineage;
 mod log_limit;
+pub mod mutants;
 mod progress;
 mod settings;
 mod shard_consumer;
