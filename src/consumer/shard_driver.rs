@@ -310,7 +310,8 @@ async fn list(ports: Ports, stream_check: StreamCheck, shard: ShardId, source: O
             None => ListedShard::Absent,
         },
         Err(error) => {
-            tracing::warn!(%shard, %error, "shards could not be listed");
+            // The failed read before it was logged, and the coordinator lists the shards too.
+            tracing::debug!(%shard, %error, "shards could not be listed");
             ListedShard::Unknown
         }
     };

@@ -147,3 +147,17 @@ fn the_metrics_are_the_sums_of_all_shards() {
     drop(cells);
     assert!(page().contains(r#"bindd_input_shards{component="orders",state="halted"} 0"#));
 }
+
+#[test]
+fn each_state_is_counted_under_its_own_word() {
+    let (status, now, metrics) = (InputStatus::default(), Instant::now(), Metrics::new());
+    let cell = status.add(&ShardId::new(ID), LeaseCounter::new(1), &start());
+    for state in ShardState::ALL {
+        cell.set_state(state);
+        status.update(&metrics.input("orders"), now);
+        let page = metrics.page().unwrap();
+        let counted: Vec<_> =
+            page.lines().filter(|line| line.starts_with("bindd_input_shards{") && line.ends_with(" 1")).collect();
+        assert_eq!(counted, [format!(r#"bindd_input_shards{{component="orders",state="{}"}} 1"#, state.as_str())]);
+    }
+}
