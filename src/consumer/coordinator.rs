@@ -9,6 +9,7 @@ use super::error::ConsumerError;
 use super::identity::{self, Replacement};
 use super::lease_scan::{Change, ChangeKind, ChangeResult, LeaseChange, ScanResult, StreamListing};
 use super::lease_taker::LeaseTaker;
+use super::log_limit::FailedCalls;
 use super::settings::ConsumerSettings;
 use super::shard_events::EndReason;
 use super::shard_sync::ShardSync;
@@ -16,7 +17,7 @@ use super::timers::{BackoffTimer, scan_period};
 use crate::domain::{Lease, LeaseError, LeaseGrant, RetrievalError, ShardId, StreamIdentity, cause_line};
 use crate::telemetry::InputMetrics;
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as _;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -73,6 +74,7 @@ pub(super) struct Coordinator {
     /// The failed changes of the current round: the first error of each kind, and how many there are.
     failed: BTreeMap<ChangeKind, (LeaseError, usize)>,
     succeeded: BTreeSet<ChangeKind>,
+    log: FailedCalls,
     /// Before this moment no lease is taken. Known after the first scan.
     take_after: Option<Instant>,
     change_timers: BTreeMap<ChangeKind, BackoffTimer>,
@@ -111,6 +113,7 @@ impl Coordinator {
             claims: Claims::new(settings.worker.clone(), settings.handoff_limit * 2),
             failed: BTreeMap::new(),
             succeeded: BTreeSet::new(),
+            log: FailedCalls::default(),
             take_after: None,
             scan_timer: BackoffTimer::new(settings.lease_duration / 2, settings.seed),
             change_timers: kinds.map(|kind| (kind, BackoffTimer::new(max_pause(kind), settings.seed))).into(),
@@ -272,7 +275,7 @@ impl Coordinator {
             return self.stop(effects);
         }
         let wait = self.shard_sync.listing_failed(now);
-        tracing::warn!(?wait, %error, source = error.source(), "stream could not be listed");
+        self.failed_call("stream could not be listed", (&error, wait), now);
     }
 
     fn scan_failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
@@ -282,7 +285,12 @@ impl Coordinator {
             return self.stop(effects);
         }
         let wait = self.scan_timer.failed(now);
-        tracing::warn!(?wait, %error, source = error.source(), "leases could not be scanned");
+        self.failed_call("leases could not be scanned", (&error, wait), now);
+    }
+
+    fn failed_call(&mut self, what: &'static str, (error, wait): (&(dyn Error + 'static), Duration), now: Instant) {
+        self.settings.status.failed(error, now);
+        self.log.failed(what, error, wait, now);
     }
 
     fn changed(&mut self, change: Change, now: Instant, effects: &mut Vec<Effect>) {
@@ -312,7 +320,8 @@ impl Coordinator {
         for (kind, (error, count)) in failed {
             let Some(timer) = self.change_timers.get_mut(&kind) else { continue };
             let wait = timer.failed(now);
-            tracing::warn!(change = ?kind, ?wait, count, %error, source = error.source(), "leases could not be changed");
+            tracing::debug!(change = ?kind, count, "changes of leases failed");
+            self.failed_call(kind.failure(), (&error, wait), now);
             self.scan_timer.no_later_than(now + wait);
             if matches!(kind, ChangeKind::Create | ChangeKind::Remove) {
                 self.shard_sync.request_listing_at(now + wait);

@@ -9,6 +9,7 @@ use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseC
 use super::mutants::{Mutant, is_broken};
 use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ShardId};
 use crate::tasks::{Ended, Supervisor};
+use crate::telemetry::InputMetrics;
 use futures_util::future::{BoxFuture, OptionFuture};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -70,6 +71,7 @@ struct Cell {
 
 struct Driver {
     leases: Arc<dyn LeaseStore>,
+    metrics: InputMetrics,
     shared: Arc<Shared>,
     grant: Option<LeaseGrant>,
     call: Option<BoxFuture<'static, (Option<LeaseGrant>, Event)>>,
@@ -90,12 +92,23 @@ impl Keepers {
 
     /// Starts to keep a lease whose take was sent at `begun`. Without a runtime of their own, keepers must be started
     /// within one.
-    pub(super) fn start(&self, grant: LeaseGrant, begun: Instant, settings: &KeeperSettings) -> KeeperHandle {
+    pub(super) fn start(
+        &self,
+        grant: LeaseGrant,
+        begun: Instant,
+        settings: &KeeperSettings,
+        metrics: InputMetrics,
+    ) -> KeeperHandle {
         let keeper = LeaseKeeper::new(grant.lease(), settings, begun);
         let lease = grant.lease().clone();
         let shared = Arc::new(Shared::new(begun, keeper.fence()));
-        let driver =
-            Driver { leases: Arc::clone(&self.leases), shared: Arc::clone(&shared), grant: Some(grant), call: None };
+        let driver = Driver {
+            leases: Arc::clone(&self.leases),
+            metrics,
+            shared: Arc::clone(&shared),
+            grant: Some(grant),
+            call: None,
+        };
         let (mut task, name) = (Supervisor::new(), lease.shard.to_string());
         match &self.runtime {
             Some(runtime) => task.spawn_on(name, driver.run(keeper), runtime),
@@ -266,11 +279,20 @@ impl Driver {
             () = sleep_until(wake_at) => Event::Woke,
             Some((grant, event)) = OptionFuture::from(self.call.as_mut()) => {
                 (self.grant, self.call) = (grant, None);
+                self.observe(&event);
                 event
             }
             () = self.shared.requested.notified() => Event::Woke,
             // Progress that waits for its checkpoint needs no further wake-up: the latest is read when it is stored.
             () = self.shared.progressed.notified(), if !keeper.has_progress() => Event::Woke,
+        }
+    }
+
+    fn observe(&self, event: &Event) {
+        if let Event::CallDone { begun, result, .. } = event
+            && matches!(result, CallResult::Renewed(Ok(_)) | CallResult::Checkpointed(_, Ok(())))
+        {
+            self.metrics.lease_written(begun.elapsed());
         }
     }
 

@@ -72,6 +72,19 @@ impl LeaseChange {
     }
 }
 
+impl ChangeKind {
+    /// For the log.
+    pub(super) const fn failure(self) -> &'static str {
+        match self {
+            Self::Create => "leases could not be created",
+            Self::Remove => "leases could not be removed",
+            Self::Take => "leases could not be taken",
+            Self::RequestHandoff => "handoff of a lease could not be requested",
+            Self::Withdraw => "claims to leases could not be withdrawn",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum ChangeResult {
     /// A lease was taken; the call began at this moment.

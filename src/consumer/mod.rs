@@ -34,6 +34,7 @@ mod lease_scan;
 mod lease_taker;
 mod limits;
 mod lineage;
+mod log_limit;
 pub mod mutants;
 mod progress;
 mod settings;
@@ -55,7 +56,7 @@ pub use limits::SharedLimits;
 pub use settings::{
     ConsumerSettings, DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order, Partial, Ports, WallClock,
 };
-pub use status::{InputStatus, ShardState, ShardStatus};
+pub use status::InputStatus;
 pub use stream_state::StreamState;
 pub use worker::Worker;
 

@@ -10,14 +10,16 @@
 use super::delivery::Delivered;
 use super::keeper::KeeperEnd;
 use super::keeper_task::KeeperEvent;
+use super::log_limit::LogLimit;
 use super::mutants::{Mutant, is_broken};
 use super::progress::Progress;
 use super::settings::ConsumerSettings;
 use super::shard_events::{Effect, EndReason, Event};
 use super::shard_reader::{Finding, ReadState, Reading, ShardReader};
-use super::status::{ShardState, StatusCell};
-use crate::domain::{Checkpoint, Fetched, Lease, RecordBatch, RetrievalError, ShardId, cause_line};
+use super::status::StatusCell;
+use crate::domain::{Checkpoint, Fetched, Lease, RecordBatch, RetrievalError, ShardId, ShardState};
 use crate::telemetry::InputMetrics;
+use std::error::Error as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -44,6 +46,9 @@ pub(super) struct ShardConsumer {
     handoff_limit: Duration,
     metrics: InputMetrics,
     status: StatusCell,
+    read_errors: LogLimit,
+    /// Whether a failed read was logged since the last successful one.
+    failure_logged: bool,
     phase: Phase,
     reader: ShardReader,
     progress: Progress,
@@ -61,6 +66,8 @@ impl ShardConsumer {
             handoff_limit: settings.handoff_limit,
             metrics,
             status: settings.status.add(&lease.shard, lease.counter, &lease.checkpoint),
+            read_errors: LogLimit::default(),
+            failure_logged: false,
             phase: Phase::Running,
             reader: ShardReader::new(lease, settings),
             progress: Progress::default(),
@@ -105,7 +112,7 @@ impl ShardConsumer {
             Event::Opened(Err(error)) | Event::Fetched(Err(error)) => self.read_failed(&error, now, &mut effects),
             Event::Fetched(Ok(Fetched::Batch(batch))) => self.fetched(batch, now, &mut effects),
             Event::Fetched(Ok(Fetched::ShardEnded { children })) => {
-                self.status.read_succeeded(None, false, now);
+                self.read_succeeded(None, false, now);
                 let (reading, finding) = self.reader.end_signalled(children);
                 self.count(finding);
                 self.follow(reading, now, &mut effects);
@@ -154,11 +161,13 @@ impl ShardConsumer {
     }
 
     fn fetched(&mut self, batch: RecordBatch, now: Instant, effects: &mut Vec<Effect>) {
-        self.metrics.fetched(u64::try_from(batch.records.len()).unwrap_or(u64::MAX));
+        let bytes: usize = batch.records.iter().map(|record| record.data.len()).sum();
+        let counted = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.metrics.fetched(counted(batch.records.len()), counted(bytes));
         let lag = batch.behind;
         let (records, finding) = self.reader.fetched(batch, &self.progress);
         self.count(finding);
-        self.status.read_succeeded(lag, !records.is_empty(), now);
+        self.read_succeeded(lag, !records.is_empty(), now);
         let mut first_index = None;
         for record in &records {
             let index = self.progress.push(record.position.clone());
@@ -169,8 +178,26 @@ impl ShardConsumer {
         }
     }
 
+    fn read_succeeded(&mut self, behind: Option<Duration>, has_records: bool, now: Instant) {
+        let before = self.status.read_succeeded(behind, has_records, now);
+        let failure_logged = std::mem::take(&mut self.failure_logged);
+        match before {
+            ShardState::Starting => tracing::info!(shard = %self.shard, "shard is being read"),
+            ShardState::ReadFailing if failure_logged => {
+                tracing::info!(shard = %self.shard, "shard is being read again");
+            }
+            _ => {}
+        }
+    }
+
     fn read_failed(&mut self, error: &RetrievalError, now: Instant, effects: &mut Vec<Effect>) {
-        self.status.read_failed(cause_line(error), now);
+        self.status.read_failed(error, now);
+        if self.read_errors.is_due(now) {
+            self.failure_logged = true;
+            tracing::warn!(shard = %self.shard, %error, source = error.source(), "shard could not be read");
+        } else {
+            tracing::debug!(shard = %self.shard, %error, source = error.source(), "shard could not be read");
+        }
         let reading = self.reader.failed(error, &self.progress);
         self.follow(reading, now, effects);
     }
@@ -245,6 +272,7 @@ impl ShardConsumer {
         let (delivery_until, until) = (now + limit / 4 * 3, now + limit);
         match &mut self.phase {
             Phase::Running => {
+                tracing::info!(shard = %self.shard, ?reason, "shard is being drained");
                 self.status.set_state(ShardState::Draining);
                 effects.extend([Effect::StopReading, Effect::DrainDelivery(now + limit / 4)]);
                 self.phase = Phase::Draining { reason, delivery_until, until };

@@ -11,9 +11,9 @@ use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_end::ListedShard;
 use super::shard_events::{Effect, EndReason, Event};
-use super::status::DeliveryCounts;
 use crate::domain::{LeaseGrant, Record, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
 use crate::telemetry::InputMetrics;
+use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +71,7 @@ struct ShardDriver {
     read: Option<BoxFuture<'static, ReadDone>>,
     reserved: Option<OwnedSemaphorePermit>,
     memory: Arc<MemoryBudget>,
+    metrics: InputMetrics,
     delivery: Delivery,
     keeper: KeeperHandle,
 }
@@ -80,6 +81,7 @@ struct ShardDriver {
 pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerContext, stop: Stop) -> EndReason {
     let mut consumer = ShardConsumer::new(grant.lease(), &worker.settings, worker.metrics.clone());
     let mut driver = ShardDriver::new(grant, begun, worker, stop);
+    driver.delivery.report_to(consumer.status().delivery());
     let mut event = Event::Woke;
     loop {
         for effect in consumer.apply(event, Instant::now()) {
@@ -91,7 +93,8 @@ pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerCon
         driver.reserved = None;
         driver.fetch_if_possible();
         driver.delivery.set_flush(consumer.is_window_closed() || driver.wanted.is_some());
-        consumer.status().set_delivery(driver.counts(consumer.window()));
+        consumer.status().set_buffered(consumer.window());
+        driver.delivery.report();
         event = driver.select(consumer.wake_at()).await;
     }
 }
@@ -106,7 +109,7 @@ impl ShardDriver {
             checkpoint_interval: settings.checkpoint_interval,
             seed: settings.seed_for(&shard),
         };
-        let keeper = ports.keepers.start(grant, begun, &keeper_settings);
+        let keeper = ports.keepers.start(grant, begun, &keeper_settings, metrics.clone());
         let to = Destination {
             handler: Arc::clone(&ports.handler),
             dead_letters: ports.dead_letters.clone(),
@@ -138,7 +141,8 @@ impl ShardDriver {
             read: None,
             reserved: None,
             memory,
-            delivery: Delivery::new(to, bounds, metrics),
+            delivery: Delivery::new(to, bounds, metrics.clone()),
+            metrics,
             keeper,
             ports,
         }
@@ -178,15 +182,6 @@ impl ShardDriver {
         if let Some(source) = &mut self.source {
             tracing::info!(shard = %self.shard, "reading paused: the app has not accepted what was fetched");
             source.suspend();
-        }
-    }
-
-    fn counts(&mut self, buffered_records: usize) -> DeliveryCounts {
-        DeliveryCounts {
-            parked: self.delivery.parked(),
-            in_flight: self.delivery.in_flight(),
-            buffered_records,
-            buffered_bytes: self.delivery.budget().held(),
         }
     }
 
@@ -244,8 +239,8 @@ impl ShardDriver {
             return;
         }
         if let (Some(after), Some(source)) = (self.wanted.take(), self.source.take()) {
-            let memory = Arc::clone(&self.memory);
-            self.set_read(async move { fetch(source, after, &memory, bytes).await });
+            let (memory, metrics) = (Arc::clone(&self.memory), self.metrics.clone());
+            self.set_read(async move { fetch(source, after, bytes, &memory, &metrics).await });
         }
     }
 }
@@ -269,14 +264,26 @@ async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> ReadD
     }
 }
 
-async fn fetch(mut source: Source, after: Duration, memory: &MemoryBudget, bytes: usize) -> ReadDone {
+async fn fetch(
+    mut source: Source,
+    after: Duration,
+    bytes: usize,
+    memory: &MemoryBudget,
+    metrics: &InputMetrics,
+) -> ReadDone {
     pause(after).await;
     let mut reservation = std::pin::pin!(memory.reserve(bytes));
-    let reserved = match tokio::time::timeout(SUSPEND_AFTER, &mut reservation).await {
-        Ok(reserved) => reserved,
-        Err(_) => {
-            source.suspend();
-            reservation.await
+    let reserved = match reservation.as_mut().now_or_never() {
+        Some(reserved) => reserved,
+        None => {
+            metrics.memory_wait();
+            match tokio::time::timeout(SUSPEND_AFTER, &mut reservation).await {
+                Ok(reserved) => reserved,
+                Err(_) => {
+                    source.suspend();
+                    reservation.await
+                }
+            }
         }
     };
     let result = source.next(bytes).await;
@@ -303,7 +310,8 @@ async fn list(ports: Ports, stream_check: StreamCheck, shard: ShardId, source: O
             None => ListedShard::Absent,
         },
         Err(error) => {
-            tracing::warn!(%shard, %error, "shards could not be listed");
+            // The failed read before it was logged, and the coordinator lists the shards too.
+            tracing::debug!(%shard, %error, "shards could not be listed");
             ListedShard::Unknown
         }
     };

@@ -205,20 +205,15 @@ impl ShardReader {
     pub(super) fn failed(&mut self, error: &RetrievalError, progress: &Progress) -> Reading {
         if matches!(error, RetrievalError::ConsumerNotFound { .. }) {
             // It is registered again when the input restarts.
-            tracing::warn!(shard = %self.shard, %error, "shard could not be read");
             return Reading::Unreadable;
         }
         let is_rejected =
             matches!(error, RetrievalError::InvalidPosition { .. }) && self.last_position(progress).is_some();
         if is_rejected || matches!(error, RetrievalError::NotFound { .. }) {
-            tracing::warn!(shard = %self.shard, %error, "shard could not be read; checking its stream");
             self.state = if is_rejected { ReadState::PositionRejected } else { ReadState::Busy };
             return Reading::ListShards;
         }
-        let after = self.waits.next_wait();
-        // Waits grow to half a minute, so this is no more than a few lines a minute.
-        tracing::warn!(shard = %self.shard, ?after, %error, "shard could not be read");
-        self.state = ReadState::Closed { after };
+        self.state = ReadState::Closed { after: self.waits.next_wait() };
         Reading::Continues
     }
 

@@ -1,7 +1,11 @@
 //! What an input knows of its shards: read by HTTP, health and metrics, written by the shard consumers.
 
-use crate::domain::{Checkpoint, LeaseCounter, ShardId};
-use crate::telemetry::InputMetrics;
+use super::stream_state::StreamState;
+use crate::domain::{
+    Checkpoint, ErrorReport, FailureKind, HeldShard, Lease, LeaseCounter, RetrievalError, ShardId, ShardReport,
+    ShardState, WorkerId, cause_line,
+};
+use crate::telemetry::{InputMetrics, InputTotals};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,62 +14,24 @@ use tokio::time::Instant;
 /// A read that takes longer counts as failing: the source is throttled or cannot reach Kinesis. Idle subscriptions send an
 /// event more often.
 const MAX_READ_TIME: Duration = Duration::from_secs(40);
+/// Keys are enabled and permissions granted within seconds when they are changed on purpose.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShardState {
-    /// The shard was not read yet.
-    Starting,
-    Reading,
-    /// The last read failed.
-    ReadFailing,
-    /// Nothing is read until an operator acts.
-    Halted,
-    /// Nothing more is delivered, and the lease is being released.
-    Draining,
-    /// Read to its end; the last records are being delivered.
-    Finishing,
-}
-
-impl ShardState {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Reading => "reading",
-            Self::ReadFailing => "read_failing",
-            Self::Halted => "halted",
-            Self::Draining => "draining",
-            Self::Finishing => "finishing",
-        }
-    }
-}
-
-/// One shard whose lease is held, at one moment.
-#[derive(Debug, Clone)]
-pub struct ShardStatus {
-    pub shard: ShardId,
-    pub state: ShardState,
-    /// The lease's counter when it was taken.
-    pub epoch: LeaseCounter,
-    /// As last stored.
-    pub checkpoint: Checkpoint,
-    /// How far behind the newest record the delivery is.
-    pub lag: Duration,
-    /// Keys (or records, by the order) that wait because a record failed.
-    pub parked: usize,
-    /// Requests to the app.
-    pub in_flight: usize,
-    /// Records that were fetched and are not accepted.
-    pub buffered_records: usize,
-    pub buffered_bytes: usize,
-    pub last_error: Option<String>,
-}
+/// Errors are shown up to this length.
+const MAX_ERROR_CHARS: usize = 500;
 
 /// The shards that an input reads now. Clones share the content.
 #[derive(Debug, Clone, Default)]
 pub struct InputStatus {
     // Locks and not an owner task: held for a few assignments, never across a wait. Each shard has its own.
     shards: Arc<Mutex<BTreeMap<ShardId, Arc<Mutex<Cell>>>>>,
+    last_error: Arc<Mutex<Option<LastError>>>,
+}
+
+#[derive(Debug)]
+struct LastError {
+    message: Arc<str>,
+    at: Instant,
 }
 
 #[derive(Debug)]
@@ -83,8 +49,11 @@ struct Cell {
     reading_since: Option<Instant>,
     /// Since when accepted records wait for a checkpoint.
     unstored_since: Option<Instant>,
+    /// Since when reads fail for a reason that only an operator can change.
+    refused_since: Option<Instant>,
     delivery: DeliveryCounts,
-    last_error: Option<String>,
+    buffered_records: usize,
+    last_error: Option<LastError>,
 }
 
 /// What is under way for one shard.
@@ -92,9 +61,12 @@ struct Cell {
 pub(super) struct DeliveryCounts {
     pub(super) parked: usize,
     pub(super) in_flight: usize,
-    pub(super) buffered_records: usize,
     pub(super) buffered_bytes: usize,
 }
+
+/// Through which the delivery of one shard writes its entry.
+#[derive(Debug, Clone)]
+pub(super) struct DeliveryStatus(Arc<Mutex<Cell>>);
 
 /// The entry of one shard, which its consumer writes. Dropping it removes the shard.
 #[derive(Debug)]
@@ -112,25 +84,85 @@ impl Cell {
     }
 }
 
+impl LastError {
+    fn new(message: &str, at: Instant) -> Self {
+        let message = message.char_indices().nth(MAX_ERROR_CHARS).map_or(message, |(end, _)| &message[..end]);
+        Self { message: message.into(), at }
+    }
+
+    fn report(&self, now: Instant) -> ErrorReport {
+        ErrorReport { message: Arc::clone(&self.message), age: now.saturating_duration_since(self.at) }
+    }
+}
+
 impl InputStatus {
-    /// All shards, in the order of their ids.
+    /// The shards of all workers, in the order of their ids: those of this worker as they are now, the others as the last
+    /// scan found their leases.
     #[must_use]
-    pub fn shards(&self, now: Instant) -> Vec<ShardStatus> {
-        let cells: Vec<_> = lock(&self.shards).iter().map(|(shard, cell)| (shard.clone(), Arc::clone(cell))).collect();
-        cells.into_iter().map(|(shard, cell)| lock(&cell).status(shard, now)).collect()
+    pub fn shards(&self, state: &StreamState, worker: &WorkerId, now: Instant) -> Vec<ShardReport> {
+        let mut shards: BTreeMap<ShardId, ShardReport> =
+            state.leases().into_iter().map(|lease| (lease.shard.clone(), other_shard(lease))).collect();
+        for (shard, cell) in self.cells() {
+            let before = shards.remove(&shard);
+            let next_owner = before.and_then(|before| before.next_owner).filter(|next| next != worker);
+            let cell = lock(&cell);
+            let report = ShardReport {
+                shard: shard.clone(),
+                owner: Some(worker.clone()),
+                next_owner,
+                checkpoint: cell.checkpoint.clone(),
+                held: Some(cell.held(now)),
+            };
+            shards.insert(shard, report);
+        }
+        shards.into_values().collect()
+    }
+
+    /// The last failed call that concerns the whole input.
+    #[must_use]
+    pub fn last_error(&self, now: Instant) -> Option<ErrorReport> {
+        lock(&self.last_error).as_ref().map(|error| error.report(now))
+    }
+
+    /// Why no shard can be read until an operator acts: for a minute or longer, each read of each shard was refused.
+    #[must_use]
+    pub fn refusal(&self, now: Instant) -> Option<String> {
+        let mut last = None;
+        for (_, cell) in self.cells() {
+            let cell = lock(&cell);
+            let since = cell.refused_since?;
+            if now.saturating_duration_since(since) < REFUSED_FOR {
+                return None;
+            }
+            last = cell.last_error.as_ref().map(|error| error.message.to_string()).or(last);
+        }
+        last
+    }
+
+    pub(super) fn failed(&self, error: &(dyn std::error::Error + 'static), now: Instant) {
+        *lock(&self.last_error) = Some(LastError::new(&cause_line(error), now));
     }
 
     /// Sets the metrics that grow with time.
     pub(super) fn update(&self, metrics: &InputMetrics, now: Instant) {
-        let cells: Vec<_> = lock(&self.shards).values().cloned().collect();
-        let (mut lag, mut age) = (Duration::ZERO, Duration::ZERO);
-        for cell in cells {
+        let (mut lag, mut age, mut totals) = (Duration::ZERO, Duration::ZERO, InputTotals::default());
+        for (_, cell) in self.cells() {
             let cell = lock(&cell);
             lag = lag.max(cell.lag(now));
             age = age.max(cell.unstored_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)));
+            totals.in_flight += cell.delivery.in_flight;
+            totals.parked_keys += cell.delivery.parked;
+            totals.buffered_records += cell.buffered_records;
+            totals.buffered_bytes += cell.delivery.buffered_bytes;
+            totals.shards[cell.state as usize] += 1;
         }
         metrics.set_lag(lag);
         metrics.set_checkpoint_age(age);
+        metrics.set_totals(&totals);
+    }
+
+    fn cells(&self) -> Vec<(ShardId, Arc<Mutex<Cell>>)> {
+        lock(&self.shards).iter().map(|(shard, cell)| (shard.clone(), Arc::clone(cell))).collect()
     }
 
     pub(super) fn add(&self, shard: &ShardId, epoch: LeaseCounter, checkpoint: &Checkpoint) -> StatusCell {
@@ -143,7 +175,9 @@ impl InputStatus {
             failing_since: None,
             reading_since: None,
             unstored_since: None,
+            refused_since: None,
             delivery: DeliveryCounts::default(),
+            buffered_records: 0,
             last_error: None,
         }));
         lock(&self.shards).insert(shard.clone(), Arc::clone(&cell));
@@ -152,24 +186,45 @@ impl InputStatus {
 }
 
 impl Cell {
-    fn status(&self, shard: ShardId, now: Instant) -> ShardStatus {
-        let DeliveryCounts { parked, in_flight, buffered_records, buffered_bytes } = self.delivery;
-        ShardStatus {
-            shard,
+    fn held(&self, now: Instant) -> HeldShard {
+        HeldShard {
             state: self.state,
             epoch: self.epoch,
-            checkpoint: self.checkpoint.clone(),
             lag: self.lag(now),
-            parked,
-            in_flight,
-            buffered_records,
-            buffered_bytes,
-            last_error: self.last_error.clone(),
+            parked: self.delivery.parked,
+            in_flight: self.delivery.in_flight,
+            buffered_records: self.buffered_records,
+            buffered_bytes: self.delivery.buffered_bytes,
+            last_error: self.last_error.as_ref().map(|error| error.report(now)),
         }
     }
 }
 
+/// A shard as its lease describes it.
+fn other_shard(lease: Lease) -> ShardReport {
+    // During a handoff, the row has the next owner already.
+    let (owner, next_owner) = match lease.handoff_from {
+        Some(owner) => (Some(owner), lease.owner),
+        None => (lease.owner, None),
+    };
+    ShardReport { shard: lease.shard, owner, next_owner, checkpoint: lease.checkpoint, held: None }
+}
+
+impl DeliveryStatus {
+    pub(super) fn set(&self, counts: DeliveryCounts) {
+        lock(&self.0).delivery = counts;
+    }
+
+    pub(super) fn failed(&self, error: &str, now: Instant) {
+        lock(&self.0).last_error = Some(LastError::new(error, now));
+    }
+}
+
 impl StatusCell {
+    pub(super) fn delivery(&self) -> DeliveryStatus {
+        DeliveryStatus(Arc::clone(&self.cell))
+    }
+
     pub(super) fn set_state(&self, state: ShardState) {
         lock(&self.cell).state = state;
     }
@@ -179,23 +234,30 @@ impl StatusCell {
     }
 
     /// A read returned. `behind`: how far it was behind the newest record; `has_records`: records wait for the app now.
-    pub(super) fn read_succeeded(&self, behind: Option<Duration>, has_records: bool, now: Instant) {
+    /// Returns the state before.
+    pub(super) fn read_succeeded(&self, behind: Option<Duration>, has_records: bool, now: Instant) -> ShardState {
         let mut cell = lock(&self.cell);
+        let before = cell.state;
         cell.behind = behind.unwrap_or(cell.behind);
-        (cell.failing_since, cell.reading_since) = (None, None);
+        (cell.failing_since, cell.reading_since, cell.refused_since) = (None, None, None);
         if has_records {
             cell.unaccepted_since.get_or_insert(now);
         }
         if matches!(cell.state, ShardState::Starting | ShardState::ReadFailing) {
             cell.state = ShardState::Reading;
         }
+        before
     }
 
-    pub(super) fn read_failed(&self, error: String, now: Instant) {
+    pub(super) fn read_failed(&self, error: &RetrievalError, now: Instant) {
         let mut cell = lock(&self.cell);
         cell.reading_since = None;
         cell.failing_since.get_or_insert(now);
-        cell.last_error = Some(error);
+        // A throttled or failed call between refused ones says nothing about permissions.
+        if matches!(error.kind(), FailureKind::Denied | FailureKind::Permanent) {
+            cell.refused_since.get_or_insert(now);
+        }
+        cell.last_error = Some(LastError::new(&cause_line(error), now));
         if matches!(cell.state, ShardState::Starting | ShardState::Reading) {
             cell.state = ShardState::ReadFailing;
         }
@@ -214,8 +276,8 @@ impl StatusCell {
         lock(&self.cell).checkpoint = checkpoint.clone();
     }
 
-    pub(super) fn set_delivery(&self, counts: DeliveryCounts) {
-        lock(&self.cell).delivery = counts;
+    pub(super) fn set_buffered(&self, records: usize) {
+        lock(&self.cell).buffered_records = records;
     }
 }
 
@@ -234,28 +296,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::SentinelCheckpoint;
-
-    #[test]
-    fn lag_grows_while_a_shard_cannot_be_read_or_delivered() {
-        let (status, now) = (InputStatus::default(), Instant::now());
-        let start = Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon);
-        let cell = status.add(&ShardId::new("shardId-0"), LeaseCounter::new(1), &start);
-        let lag = |seconds| status.shards(now + Duration::from_secs(seconds))[0].lag.as_secs();
-        cell.read_succeeded(Some(Duration::from_secs(2)), false, now);
-        assert_eq!(lag(100), 2);
-        cell.read_failed("denied".to_owned(), now);
-        cell.read_failed("denied".to_owned(), now + Duration::from_secs(50));
-        assert_eq!(lag(100), 102);
-        cell.read_succeeded(Some(Duration::ZERO), true, now);
-        assert_eq!(lag(100), 100);
-        cell.all_accepted();
-        assert_eq!(lag(100), 0);
-        cell.read_began(now);
-        assert_eq!((lag(40), lag(100)), (0, 100), "a read that never returns");
-        drop(cell);
-        assert!(status.shards(now).is_empty());
-    }
-}
+#[path = "tests/status.rs"]
+mod tests;

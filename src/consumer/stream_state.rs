@@ -114,6 +114,11 @@ impl StreamState {
         }
     }
 
+    /// The leases as last seen, without those of ended shards.
+    pub(super) fn leases(&self) -> Vec<Lease> {
+        self.known().leases.values().cloned().collect()
+    }
+
     /// Forgets the leases of shards that are not listed any more.
     pub(super) fn retain_listed(&self, listing: &ShardListing) {
         let listed: BTreeSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();

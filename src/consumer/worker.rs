@@ -4,6 +4,7 @@ use super::coordinator::{Coordinator, Effect, Event};
 use super::error::ConsumerError;
 use super::identity::IdentityCheck;
 use super::lease_scan::{self, Change};
+use super::log_limit::LogLimit;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_driver::{WorkerContext, consume};
 use super::shard_events::EndReason;
@@ -14,6 +15,7 @@ use crate::telemetry::InputMetrics;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::BoxStream;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -99,7 +101,7 @@ impl Worker {
     /// Prepares the lease store; false when a stop was requested before that was done.
     async fn prepare(&self, stop: &Stop) -> Result<bool, ConsumerError> {
         let WorkerContext { settings, ports, .. } = &self.context;
-        let mut waits = Backoff::millis(200, 10_000).waits(settings.seed);
+        let (mut waits, mut log_limit) = (Backoff::millis(200, 10_000).waits(settings.seed), LogLimit::default());
         loop {
             // Biased: a stop needs no leases.
             let result = tokio::select! {
@@ -117,7 +119,12 @@ impl Worker {
                 }
             };
             let wait = waits.next_wait();
-            tracing::warn!(?wait, %error, "lease store could not be prepared");
+            settings.status.failed(&error, Instant::now());
+            if log_limit.is_due(Instant::now()) {
+                tracing::warn!(?wait, %error, source = error.source(), "lease store could not be prepared");
+            } else {
+                tracing::debug!(?wait, %error, source = error.source(), "lease store could not be prepared");
+            }
             tokio::select! {
                 biased;
                 () = stop.finishing() => return Ok(false),
@@ -183,6 +190,7 @@ impl Driver {
             Effect::Start(grant, begun) => {
                 let shard = grant.shard().clone();
                 tracing::info!(%shard, checkpoint = ?grant.lease().checkpoint, "lease was taken");
+                self.context.metrics.lease_taken();
                 let consumer = consume(*grant, begun, self.context.clone(), self.stop.child());
                 let name = shard.as_str().to_owned();
                 self.consumers.spawn(name, async move { (shard, consumer.await) });

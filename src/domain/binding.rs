@@ -1,6 +1,6 @@
 //! The interface of a component.
 
-use super::{BindingError, ComponentName, EventFormat, EventHandler, InvokeRequest, InvokeResponse, Stop};
+use super::{BindingError, ComponentName, EventFormat, EventHandler, InputReport, InvokeRequest, InvokeResponse, Stop};
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -47,6 +47,11 @@ pub trait InputBinding: Debug + Send + Sync {
     /// Why the input reads in another way than its file asks for, such as by polling instead of enhanced fan-out; `None`
     /// while it reads as asked.
     fn fallback(&self) -> Option<String> {
+        None
+    }
+
+    /// The state of the input and of each shard; `None` if it keeps none.
+    fn report(&self) -> Option<InputReport> {
         None
     }
 }

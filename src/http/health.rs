@@ -1,12 +1,13 @@
 //! Health, metadata and shutdown.
 
 use super::error::ApiError;
+use super::inputs::{self, InputEntry};
 use super::invoke::unescape;
+use super::json_response::json_response;
 use super::state::ApiState;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -59,13 +60,7 @@ pub(super) async fn shutdown(State(state): State<Arc<ApiState>>) -> StatusCode {
 
 /// `GET /v1.0/metadata`. Empty members are left out, as in Dapr.
 pub(super) async fn metadata(State(state): State<Arc<ApiState>>) -> Response {
-    match serde_json::to_vec(&Page::new(&state)) {
-        Ok(page) => ([(CONTENT_TYPE, "application/json")], page).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "metadata page could not be written");
-            ApiError::Internal.into_response()
-        }
-    }
+    json_response(&Page::new(&state))
 }
 
 #[derive(Serialize)]
@@ -79,6 +74,9 @@ struct Page<'a> {
     extended: BTreeMap<&'a str, &'a str>,
     app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
+    /// Not of Dapr, whose clients ignore members that they do not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inputs: Vec<InputEntry>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +137,7 @@ impl<'a> Page<'a> {
                 host_ready: false,
                 placement: "placement: disconnected",
             },
+            inputs: inputs::entries(&state.host),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::error::ApiError;
 use super::invoke::Invoker;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
-use super::{cors, health};
+use super::{cors, health, inputs};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -66,6 +66,7 @@ fn router(state: &Arc<ApiState>) -> Router {
         .route(HEALTHZ, only().get(health::full))
         .route(OUTBOUND, only().get(health::outbound))
         .route("/v1.0/metadata", only().get(health::metadata))
+        .route("/v1.0-alpha1/inputs", only().get(inputs::inputs))
         .route(SHUTDOWN, only().post(health::shutdown))
         .route_layer(from_fn(skip_body))
         .with_state(Arc::clone(state))

@@ -1,7 +1,8 @@
 //! The loaded components, by name.
 
 use crate::domain::{
-    Binding, BindingError, ComponentName, Direction, FailureKind, InvokeRequest, InvokeResponse, Outcome, OutputBinding,
+    Binding, BindingError, ComponentName, Direction, FailureKind, InputReport, InvokeRequest, InvokeResponse, Outcome,
+    OutputBinding,
 };
 use crate::tasks::Supervisor;
 use std::collections::HashMap;
@@ -31,6 +32,16 @@ pub struct Description<'a> {
     pub version: &'a str,
     /// Dapr's names of the sides that exist: `INPUT_BINDING`, `OUTPUT_BINDING`.
     pub capabilities: &'static [&'static str],
+}
+
+/// An input at one moment.
+#[derive(Debug, Clone)]
+pub struct InputState {
+    /// Why it does not read until an operator acts.
+    pub refusal: Option<String>,
+    /// Why it reads in another way than its file asks for.
+    pub fallback: Option<String>,
+    pub report: Option<InputReport>,
 }
 
 /// All components. It does not change after it was created, so it is shared without a lock.
@@ -96,6 +107,12 @@ impl Component {
     fn refusal(&self) -> Option<String> {
         let input = self.binding.input().filter(|_| self.direction.has_input())?;
         input.refusal().map(|why| format!("input {}: {why}", self.binding.name()))
+    }
+
+    fn input_report(&self) -> Option<(&str, InputState)> {
+        let input = self.binding.input().filter(|_| self.direction.has_input())?;
+        let state = InputState { refusal: input.refusal(), fallback: input.fallback(), report: input.report() };
+        Some((self.binding.name().as_str(), state))
     }
 
     fn output(&self) -> Option<&dyn OutputBinding> {
@@ -165,6 +182,11 @@ impl Host {
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         self.components.iter().filter_map(Component::refusal).collect()
+    }
+
+    /// Each input by its name, in loading order.
+    pub fn input_reports(&self) -> impl Iterator<Item = (&str, InputState)> {
+        self.components.iter().filter_map(Component::input_report)
     }
 
     /// Closes all components concurrently, and returns the names of those that panicked. Call it after the inputs are

@@ -12,7 +12,7 @@ mod inputs;
 mod readiness;
 mod signals;
 
-pub use host::{Component, Description, Host, InvokeError};
+pub use host::{Component, Description, Host, InputState, InvokeError};
 pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};
 pub use signals::{RunOutcome, Signals, StopSignal};

@@ -57,7 +57,7 @@ mod tests {
     fn every_sample_has_a_type_under_its_own_name() {
         let metrics = Metrics::new();
         metrics.requests("orders").answered("create", 204, Duration::from_millis(3));
-        metrics.input("orders-in").fetched(2);
+        metrics.input("orders-in").fetched(2, 20);
         metrics.output("orders").retried(1);
         let page = metrics.page_in(MetricsFormat::Text).unwrap();
         let typed: HashSet<(&str, &str)> =

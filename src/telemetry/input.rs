@@ -1,13 +1,39 @@
 //! Metrics of inputs.
 
-use super::labels::{ComponentLabel, FloatGauge};
+use super::labels::{ComponentLabel, FloatGauge, Histograms, ages, latency};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
 use std::time::Duration;
 
-#[derive(Debug, Clone, Default)]
+/// What an input does with a shard that it holds, in the order of [`InputTotals::shards`].
+const SHARD_STATES: [&str; 6] = ["starting", "reading", "read_failing", "halted", "draining", "finishing"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    component: Arc<str>,
+    state: &'static str,
+}
+
+/// Sums over the shards that an input holds, at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InputTotals {
+    /// Requests to the app.
+    pub in_flight: usize,
+    /// Keys that wait because a record failed.
+    pub parked_keys: usize,
+    /// Records that were fetched and are not accepted.
+    pub buffered_records: usize,
+    pub buffered_bytes: usize,
+    /// How many shards are starting, being read, failing to be read, halted, draining and finishing.
+    pub shards: [usize; 6],
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct InputFamilies {
     fetched: Family<ComponentLabel, Counter>,
     delivered: Family<ComponentLabel, Counter>,
@@ -22,11 +48,125 @@ pub(super) struct InputFamilies {
     leases_held: Family<ComponentLabel, Gauge>,
     lag: Family<ComponentLabel, FloatGauge>,
     checkpoint_age: Family<ComponentLabel, FloatGauge>,
+    gauges: GaugeFamilies,
+    calls: CallFamilies,
+}
+
+/// Set once a second.
+#[derive(Debug, Clone, Default)]
+struct GaugeFamilies {
+    in_flight: Family<ComponentLabel, Gauge>,
+    parked_keys: Family<ComponentLabel, Gauge>,
+    buffered_records: Family<ComponentLabel, Gauge>,
+    buffered_bytes: Family<ComponentLabel, Gauge>,
+    shards: Family<StateLabels, Gauge>,
+}
+
+/// Of calls to the app and to the lease table, and of their waits.
+#[derive(Debug, Clone)]
+struct CallFamilies {
+    fetched_bytes: Family<ComponentLabel, Counter>,
+    memory_waits: Family<ComponentLabel, Counter>,
+    leases_taken: Family<ComponentLabel, Counter>,
+    callback: Histograms,
+    record_age: Histograms,
+    lease_write: Histograms,
+}
+
+impl GaugeFamilies {
+    fn registered(registry: &mut Registry) -> Self {
+        let families = Self::default();
+        registry.register("input_in_flight", "Requests to the app in flight", families.in_flight.clone());
+        registry.register(
+            "input_parked_keys",
+            "Partition keys that wait because a record failed",
+            families.parked_keys.clone(),
+        );
+        registry.register(
+            "input_buffered_records",
+            "Records that were read and are not accepted",
+            families.buffered_records.clone(),
+        );
+        registry.register_with_unit(
+            "input_buffered",
+            "Memory of records that were read and are not accepted",
+            Unit::Bytes,
+            families.buffered_bytes.clone(),
+        );
+        registry.register("input_shards", "Shards whose lease is held, by state", families.shards.clone());
+        families
+    }
+}
+
+impl CallFamilies {
+    fn registered(registry: &mut Registry) -> Self {
+        let families = Self {
+            fetched_bytes: Family::default(),
+            memory_waits: Family::default(),
+            leases_taken: Family::default(),
+            callback: Family::new_with_constructor(latency),
+            record_age: Family::new_with_constructor(ages),
+            lease_write: Family::new_with_constructor(latency),
+        };
+        registry.register_with_unit(
+            "input_fetched",
+            "Data of records read from the stream",
+            Unit::Bytes,
+            families.fetched_bytes.clone(),
+        );
+        registry.register(
+            "input_memory_waits",
+            "Reads that waited for memory, because all of --max-buffered-bytes was in use",
+            families.memory_waits.clone(),
+        );
+        registry.register("input_leases_taken", "Leases taken", families.leases_taken.clone());
+        registry.register_with_unit(
+            "input_callback",
+            "Time of one request to the app, whatever its answer",
+            Unit::Seconds,
+            families.callback.clone(),
+        );
+        registry.register_with_unit(
+            "input_record_age",
+            "Age of the oldest record of a request when the app accepted it",
+            Unit::Seconds,
+            families.record_age.clone(),
+        );
+        registry.register_with_unit(
+            "input_lease_write",
+            "Time of one renewal or checkpoint that was stored",
+            Unit::Seconds,
+            families.lease_write.clone(),
+        );
+        families
+    }
 }
 
 impl InputFamilies {
     pub(super) fn registered(registry: &mut Registry) -> Self {
-        let families = Self::default();
+        let families = Self {
+            fetched: Family::default(),
+            delivered: Family::default(),
+            retried: Family::default(),
+            not_decompressed: Family::default(),
+            dead_lettered: Family::default(),
+            dropped: Family::default(),
+            checkpoints: Family::default(),
+            leases_lost: Family::default(),
+            retention_gaps: Family::default(),
+            position_resets: Family::default(),
+            leases_held: Family::default(),
+            lag: Family::default(),
+            checkpoint_age: Family::default(),
+            gauges: GaugeFamilies::registered(registry),
+            calls: CallFamilies::registered(registry),
+        };
+        families.register(registry);
+        families
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let families = self;
         registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
         registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
         registry.register("input_records_retried", "Deliveries that failed and are retried", families.retried.clone());
@@ -60,7 +200,7 @@ impl InputFamilies {
         registry.register("input_leases_held", "Leases held", families.leases_held.clone());
         registry.register_with_unit(
             "input_lag",
-            "Largest MillisBehindLatest of all shards at their last read",
+            "How far the delivery is behind the newest record, for the shard that is furthest behind",
             Unit::Seconds,
             families.lag.clone(),
         );
@@ -70,11 +210,14 @@ impl InputFamilies {
             Unit::Seconds,
             families.checkpoint_age.clone(),
         );
-        families
     }
 
     pub(super) fn handles(&self, component: &str) -> InputMetrics {
         let label = &ComponentLabel::new(component);
+        let state = |state| {
+            let labels = StateLabels { component: component.into(), state };
+            self.gauges.shards.get_or_create_owned(&labels)
+        };
         InputMetrics {
             fetched: self.fetched.get_or_create_owned(label),
             delivered: self.delivered.get_or_create_owned(label),
@@ -89,6 +232,17 @@ impl InputFamilies {
             leases_held: self.leases_held.get_or_create_owned(label),
             lag: self.lag.get_or_create_owned(label),
             checkpoint_age: self.checkpoint_age.get_or_create_owned(label),
+            in_flight: self.gauges.in_flight.get_or_create_owned(label),
+            parked_keys: self.gauges.parked_keys.get_or_create_owned(label),
+            buffered_records: self.gauges.buffered_records.get_or_create_owned(label),
+            buffered_bytes: self.gauges.buffered_bytes.get_or_create_owned(label),
+            shards: SHARD_STATES.map(state),
+            fetched_bytes: self.calls.fetched_bytes.get_or_create_owned(label),
+            memory_waits: self.calls.memory_waits.get_or_create_owned(label),
+            leases_taken: self.calls.leases_taken.get_or_create_owned(label),
+            callback: self.calls.callback.get_or_create_owned(label),
+            record_age: self.calls.record_age.get_or_create_owned(label),
+            lease_write: self.calls.lease_write.get_or_create_owned(label),
         }
     }
 }
@@ -109,11 +263,60 @@ pub struct InputMetrics {
     leases_held: Gauge,
     lag: FloatGauge,
     checkpoint_age: FloatGauge,
+    in_flight: Gauge,
+    parked_keys: Gauge,
+    buffered_records: Gauge,
+    buffered_bytes: Gauge,
+    /// In the order of [`SHARD_STATES`].
+    shards: [Gauge; 6],
+    fetched_bytes: Counter,
+    memory_waits: Counter,
+    leases_taken: Counter,
+    callback: Histogram,
+    record_age: Histogram,
+    lease_write: Histogram,
 }
 
 impl InputMetrics {
-    pub fn fetched(&self, records: u64) {
+    /// `bytes`: of data, without keys.
+    pub fn fetched(&self, records: u64, bytes: u64) {
         self.fetched.inc_by(records);
+        self.fetched_bytes.inc_by(bytes);
+    }
+
+    /// A read waits for memory.
+    pub fn memory_wait(&self) {
+        self.memory_waits.inc();
+    }
+
+    pub fn lease_taken(&self) {
+        self.leases_taken.inc();
+    }
+
+    /// A request to the app has ended.
+    pub fn called_back(&self, took: Duration) {
+        self.callback.observe(took.as_secs_f64());
+    }
+
+    /// A request was accepted; `age`: of its oldest record.
+    pub fn accepted(&self, age: Duration) {
+        self.record_age.observe(age.as_secs_f64());
+    }
+
+    /// A renewal or checkpoint was stored.
+    pub fn lease_written(&self, took: Duration) {
+        self.lease_write.observe(took.as_secs_f64());
+    }
+
+    pub fn set_totals(&self, totals: &InputTotals) {
+        let set = |gauge: &Gauge, value: usize| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&self.in_flight, totals.in_flight);
+        set(&self.parked_keys, totals.parked_keys);
+        set(&self.buffered_records, totals.buffered_records);
+        set(&self.buffered_bytes, totals.buffered_bytes);
+        self.shards.iter().zip(totals.shards).for_each(|(gauge, value)| set(gauge, value));
     }
 
     /// The lag of the shard that is furthest behind.

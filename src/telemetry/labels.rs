@@ -27,6 +27,13 @@ pub(super) type FloatGauge = Gauge<f64, AtomicU64>;
 /// One histogram for each component.
 pub(super) type Histograms = Family<ComponentLabel, Histogram, fn() -> Histogram>;
 
+/// Upper bounds of buckets of ages, in seconds: from a record that is delivered at once to one at the end of its retention.
+const AGE_BUCKETS: [f64; 13] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 14_400.0, 86_400.0];
+
+pub(super) fn ages() -> Histogram {
+    Histogram::new(AGE_BUCKETS)
+}
+
 pub(super) fn latency() -> Histogram {
     Histogram::new(LATENCY_BUCKETS)
 }

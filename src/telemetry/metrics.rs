@@ -103,7 +103,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.requests("orders").answered("create", 204, Duration::from_millis(3));
         let input = metrics.input("orders-in");
-        input.fetched(2);
+        input.fetched(2, 20);
         input.set_lag(Duration::from_secs(4));
         input.delivered();
         let page = metrics.page().unwrap();

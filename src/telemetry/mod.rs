@@ -12,7 +12,7 @@ mod requests;
 
 pub use credentials::CredentialMetrics;
 pub use exposition::MetricsFormat;
-pub use input::InputMetrics;
+pub use input::{InputMetrics, InputTotals};
 pub use logging::{LogFormat, init as init_logging};
 pub use metrics::Metrics;
 pub use output::{OutputMetrics, RecordState};

@@ -6,6 +6,7 @@
 mod calls;
 mod environment;
 mod fakes;
+mod input_status;
 mod inputs;
 
 mod access;

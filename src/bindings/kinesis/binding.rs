@@ -10,6 +10,7 @@ use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings, Partition};
+use crate::consumer::InputStatus;
 use crate::domain::{
     Binding, BindingError, ComponentName, DeadLetterStore, EventSource, InputBinding, OutputBinding, WorkerId,
 };
@@ -138,6 +139,7 @@ async fn input(
         // Each input is its own worker, because each has its own leases.
         worker: WorkerId::new(format!("{}/{name}", context.worker)),
         stream_state: Arc::default(),
+        status: InputStatus::default(),
         fallback: Mutex::default(),
         metrics: context.metrics.input(name.as_str()),
         read_metrics: context.metrics.reads(name.as_str()),

@@ -6,10 +6,10 @@ use super::input_spec::{Fallback, InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, RegistrationSettings};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, KeeperThread, Keepers, Ports, SharedLimits, StreamState, Worker};
+use crate::consumer::{ConsumerSettings, InputStatus, KeeperThread, Keepers, Ports, SharedLimits, StreamState, Worker};
 use crate::domain::{
     BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, FailureKind, InputBinding,
-    LeaseStore, Retrieval, Stop, WorkerId,
+    InputReport, LeaseStore, Retrieval, Stop, WorkerId,
 };
 use crate::telemetry::{InputMetrics, ReadMetrics};
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ pub(super) struct Input {
     pub(super) worker: WorkerId,
     /// Kept while the process runs, so that a restart of the input forgets nothing.
     pub(super) stream_state: Arc<StreamState>,
+    /// Kept for the same reason.
+    pub(super) status: InputStatus,
     /// Why the input polls instead of enhanced fan-out.
     pub(super) fallback: Mutex<Option<String>>,
     pub(super) metrics: InputMetrics,
@@ -72,6 +74,7 @@ impl InputBinding for Input {
         let settings = ConsumerSettings {
             lease_table: self.lease_table.as_str().into(),
             stream_state: Arc::clone(&self.stream_state),
+            status: self.status.clone(),
             initial_position: self.spec.initial_position,
             lease_duration: self.spec.lease_duration,
             checkpoint_interval: self.spec.checkpoint_interval,
@@ -102,11 +105,23 @@ impl InputBinding for Input {
     }
 
     fn refusal(&self) -> Option<String> {
-        self.stream_state.refusal()
+        self.stream_state.refusal().or_else(|| self.status.refusal(Instant::now()))
     }
 
     fn fallback(&self) -> Option<String> {
         self.fallback.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn report(&self) -> Option<InputReport> {
+        let now = Instant::now();
+        Some(InputReport {
+            mode: self.spec.mode.as_str(),
+            stream: self.stream.name().to_owned(),
+            lease_table: self.lease_table.clone(),
+            worker: self.worker.clone(),
+            last_error: self.status.last_error(now),
+            shards: self.status.shards(&self.stream_state, &self.worker, now),
+        })
     }
 }
 

@@ -27,6 +27,15 @@ pub enum Mode {
     Extended,
 }
 
+impl Mode {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Extended => "extended",
+        }
+    }
+}
+
 /// What an input does that cannot register its consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fallback {

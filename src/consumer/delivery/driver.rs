@@ -4,6 +4,7 @@
 use super::super::budget::ShardBudget;
 use super::super::fence::Fence;
 use super::super::settings::{DeliverySettings, WallClock};
+use super::super::status::{DeliveryCounts, DeliveryStatus};
 use super::failure_log::FailureLog;
 use super::gate::{AppGate, AppPermit};
 use super::lanes::{LaneId, Lanes, Unit};
@@ -71,6 +72,7 @@ pub(in super::super) struct Delivery {
     lag: Option<Duration>,
     pub(super) random: fastrand::Rng,
     pub(super) log: FailureLog,
+    status: Option<DeliveryStatus>,
 }
 
 /// A call that has ended.
@@ -78,6 +80,7 @@ pub(super) enum Call {
     Request {
         batch: Vec<(LaneId, Unit)>,
         result: Result<Accepted, DeliveryError>,
+        took: Duration,
     },
     /// Of a record that was given up: stored, or dropped.
     DeadLetter {
@@ -110,6 +113,7 @@ impl Delivery {
             lanes: Lanes::new(&bounds.settings),
             random: fastrand::Rng::with_seed(bounds.seed),
             log: FailureLog::default(),
+            status: None,
             calls: FuturesUnordered::new(),
             permit: Permit::None,
             mode: Mode::Running,
@@ -141,14 +145,26 @@ impl Delivery {
         self.flush = flush;
     }
 
-    /// Partition keys (or the shard, or records, by the order) that wait because a record failed.
-    pub(in super::super) fn parked(&self) -> usize {
-        self.lanes.parked()
+    /// Where the counts and errors of this shard are shown.
+    pub(in super::super) fn report_to(&mut self, status: DeliveryStatus) {
+        self.status = Some(status);
     }
 
-    /// Requests in flight.
-    pub(in super::super) fn in_flight(&self) -> usize {
-        self.calls.len()
+    /// Shows the counts as they are now.
+    pub(in super::super) fn report(&self) {
+        if let Some(status) = &self.status {
+            status.set(DeliveryCounts {
+                parked: self.lanes.parked(),
+                in_flight: self.calls.len(),
+                buffered_bytes: self.bounds.budget.held(),
+            });
+        }
+    }
+
+    pub(super) fn report_failure(&self, error: &str) {
+        if let Some(status) = &self.status {
+            status.failed(error, Instant::now());
+        }
     }
 
     /// Begins only records that lie before others which the app may have accepted already, so that progress has no holes
@@ -198,6 +214,7 @@ impl Delivery {
                 biased;
                 Some(call) = self.calls.next(), if !self.calls.is_empty() => {
                     let done = self.ended(call);
+                    self.report();
                     if !done.is_empty() {
                         return Delivered::Done(done);
                     }
@@ -282,11 +299,14 @@ impl Delivery {
             let (states, events): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|(lane, unit)| unit.into_parts(lane)).unzip();
             request.events = events;
+            let begun = Instant::now();
             let result = handler.handle(&request).await;
+            let took = begun.elapsed();
             permit.finish(&result);
             let batch = states.into_iter().zip(request.events).map(|(state, event)| state.with_event(event)).collect();
-            Call::Request { batch, result }
+            Call::Request { batch, result, took }
         }));
+        self.report();
     }
 }
 

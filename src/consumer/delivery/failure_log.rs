@@ -1,18 +1,21 @@
 //! Logs failed deliveries of one shard: never a line for each record, and at most one a minute for what keeps failing.
 
+use super::super::log_limit::LogLimit;
 use super::lanes::Unit;
 use crate::domain::{BindingError, ShardId};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between two lines with the same reason.
-const SAME_REASON: Duration = Duration::from_secs(60);
-/// Between two lines.
-const ANY_REASON: Duration = Duration::from_secs(5);
-
 #[derive(Debug, Default)]
 pub(super) struct FailureLog {
-    last: Option<(Instant, String)>,
+    deliveries: Limit,
+    dead_letters: Limit,
+}
+
+/// By time and not by the text of the error, which may differ in each answer of the app.
+#[derive(Debug, Default)]
+struct Limit {
+    limit: LogLimit,
     /// Failures since the last line.
     suppressed: u64,
 }
@@ -20,8 +23,7 @@ pub(super) struct FailureLog {
 impl FailureLog {
     pub(super) fn delivery_failed(&mut self, shard: &ShardId, unit: &Unit, wait: Duration, error: &str) {
         let (position, attempt) = (&unit.event.origin.position, unit.event.attempt);
-        let more = self.suppressed;
-        if self.is_due(error, Instant::now()) {
+        if let Some(more) = self.deliveries.due(Instant::now()) {
             tracing::warn!(%shard, %position, attempt, ?wait, error, more, "delivery failed");
         } else {
             tracing::debug!(%shard, %position, attempt, ?wait, error, "delivery failed");
@@ -32,26 +34,33 @@ impl FailureLog {
         let position = &unit.event.origin.position;
         // The message of the target may quote the record.
         let kind = error.kind();
-        let more = self.suppressed;
-        if self.is_due(kind.as_str(), Instant::now()) {
+        if let Some(more) = self.dead_letters.due(Instant::now()) {
             tracing::warn!(%shard, %position, %kind, more, "dead letter could not be stored; its key waits");
         } else {
             tracing::debug!(%shard, %position, %kind, "dead letter could not be stored; its key waits");
         }
     }
+}
 
-    /// Whether a failure is logged; counts it otherwise.
-    fn is_due(&mut self, reason: &str, now: Instant) -> bool {
-        let is_due = self.last.as_ref().is_none_or(|(at, last)| {
-            let pause = if last == reason { SAME_REASON } else { ANY_REASON };
-            now.saturating_duration_since(*at) >= pause
-        });
-        if is_due {
-            self.last = Some((now, reason.to_owned()));
-            self.suppressed = 0;
-        } else {
-            self.suppressed += 1;
+impl Limit {
+    /// The failures since the last line, if a line is due now; counts the failure otherwise.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        if self.limit.is_due(now) {
+            return Some(std::mem::take(&mut self.suppressed));
         }
-        is_due
+        self.suppressed += 1;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_between_two_lines_are_counted() {
+        let (mut limit, start) = (Limit::default(), Instant::now());
+        let due = |second| limit.due(start + Duration::from_secs(second));
+        assert_eq!([0, 1, 59, 60, 61].map(due), [Some(0), None, None, Some(2), None]);
     }
 }

@@ -14,11 +14,16 @@ impl Delivery {
     /// Applies the end of a call, and returns the records that are done.
     pub(super) fn ended(&mut self, call: Call) -> Vec<u64> {
         match call {
-            Call::Request { batch, result: Ok(Accepted::All) } => self.accepted(batch),
-            Call::Request { batch, result: Ok(Accepted::Except(failed)) } => self.partly_accepted(batch, &failed),
-            Call::Request { batch, result: Err(error) } => {
-                self.failed(batch, &error);
-                Vec::new()
+            Call::Request { batch, result, took } => {
+                self.metrics.called_back(took);
+                match result {
+                    Ok(Accepted::All) => self.accepted(batch),
+                    Ok(Accepted::Except(failed)) => self.partly_accepted(batch, &failed),
+                    Err(error) => {
+                        self.failed(batch, &error);
+                        Vec::new()
+                    }
+                }
             }
             Call::DeadLetter { lane, unit, result: Ok(()) } => {
                 if self.to.dead_letters.is_some() {
@@ -32,6 +37,8 @@ impl Delivery {
                 let pause = self.bounds.settings.retry.bound(unit.history.failures).mul_f64(self.random.f64());
                 unit.history.failures = unit.history.failures.saturating_add(1);
                 self.log.dead_letter_failed(&self.to.shard, &unit, &error);
+                // The message of the target may quote the record.
+                self.report_failure(&format!("dead letter could not be stored: {}", error.kind()));
                 self.lanes.put_back(lane, *unit);
                 self.lanes.release(lane, Some(Instant::now() + pause.max(Duration::from_millis(1))));
                 Vec::new()
@@ -41,6 +48,10 @@ impl Delivery {
 
     fn accepted(&mut self, batch: Vec<(LaneId, Unit)>) -> Vec<u64> {
         let done = batch.iter().map(|(_, unit)| unit.index).collect();
+        if let Some(arrival) = batch.iter().filter_map(|(_, unit)| unit.event.origin.arrival).min() {
+            let age = self.bounds.clock.now().as_millis().saturating_sub(arrival.as_millis());
+            self.metrics.accepted(Duration::from_millis(u64::try_from(age).unwrap_or_default()));
+        }
         for (lane, unit) in batch {
             self.metrics.delivered();
             self.bounds.budget.release(unit.size);
@@ -89,6 +100,9 @@ impl Delivery {
     fn failed_as(&mut self, batch: Vec<(LaneId, Unit)>, error: &DeliveryError, failure: Failure) {
         let (records, random, now) = (batch.len(), self.random.f64(), Instant::now());
         let text = cause_line(error);
+        if records > 0 {
+            self.report_failure(&text);
+        }
         let mut lanes: Vec<(LaneId, Duration)> = Vec::new();
         for (lane, mut unit) in batch.into_iter().rev() {
             self.metrics.retried();

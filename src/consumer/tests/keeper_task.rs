@@ -1,6 +1,7 @@
 use super::*;
 use crate::consumer::tests::{after, lease, shard};
 use crate::domain::{LeaseStore, WorkerId};
+use crate::telemetry::Metrics;
 use crate::testing::MemoryLeaseStore;
 
 const D: Duration = Duration::from_secs(10);
@@ -20,7 +21,7 @@ impl Bench {
         let begun = Instant::now();
         let grant = self.leases.take(&self.row(), &WorkerId::new("a")).await.unwrap();
         let settings = KeeperSettings { lease_duration: D, checkpoint_interval: Duration::from_secs(1), seed: 1 };
-        Keepers::here(Arc::new(self.leases.clone())).start(grant, begun, &settings)
+        Keepers::here(Arc::new(self.leases.clone())).start(grant, begun, &settings, Metrics::new().input("orders"))
     }
 
     fn row(&self) -> Lease {

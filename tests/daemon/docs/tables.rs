@@ -88,7 +88,7 @@ fn the_table_of_metrics_names_what_is_exported() {
     // A family without a sample is left out of the page, so each gets one.
     metrics.requests("orders").answered("create", 204, Duration::ZERO);
     metrics.credentials("orders").loaded(Some(Duration::ZERO));
-    metrics.input("orders").fetched(1);
+    metrics.input("orders").fetched(1, 10);
     metrics.reads("orders").throttled();
     metrics.output("orders").throttled("unknown");
     metrics.output("orders").set_limiter_factor("unknown", 1.0);

@@ -5,6 +5,8 @@ use crate::domain::GiveUpReason;
 mod app;
 
 use crate::consumer::settings::{OnPoison, Partial};
+use crate::consumer::{InputStatus, StreamState};
+use crate::domain::{Checkpoint, SentinelCheckpoint, WorkerId};
 use app::{Act, Bench};
 
 fn settings() -> DeliverySettings {
@@ -68,7 +70,7 @@ async fn a_failing_key_waits_with_its_followers_and_the_others_go_on() {
     let mut bench = Bench::new(settings(), [], Act::RefuseBatchesWith("a0"));
     bench.push("abaab");
     assert_eq!(bench.done(2).await, [1, 4]);
-    assert_eq!(bench.delivery.parked(), 1);
+    assert_eq!(bench.delivery.lanes.parked(), 1);
     assert!(bench.done_at_most().await.is_empty());
     assert!(bench.seen().iter().all(|seen| seen.texts != ["a2"]));
     assert!(bench.counter("records_retried") > 300, "retried every half a minute");
@@ -193,8 +195,24 @@ async fn an_aborted_delivery_drops_its_calls() {
     let mut bench = Bench::new(settings(), [], Act::Hang);
     bench.push("ab");
     assert!(tokio::time::timeout(Duration::from_secs(1), bench.delivery.next()).await.is_err());
-    assert_eq!(bench.delivery.in_flight(), 2);
+    assert_eq!(bench.delivery.calls.len(), 2);
     bench.delivery.abort();
-    assert_eq!(bench.delivery.in_flight(), 0);
+    assert_eq!(bench.delivery.calls.len(), 0);
     assert!(bench.done_at_most().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_key_shows_in_the_status_although_nothing_is_done() {
+    let mut bench = Bench::new(settings(), [], Act::RefuseBatchesWith("a0"));
+    let (status, state, worker) = (InputStatus::default(), StreamState::default(), WorkerId::new("me"));
+    let start = Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon);
+    let cell = status.add(&ShardId::new("shardId-0"), LeaseCounter::new(1), &start);
+    bench.delivery.report_to(cell.delivery());
+    bench.push("aa");
+    assert!(bench.done_at_most().await.is_empty());
+    let shards = status.shards(&state, &worker, Instant::now());
+    let held = shards[0].held.as_ref().unwrap();
+    assert_eq!((held.parked, held.in_flight), (1, 0));
+    assert!(held.buffered_bytes > 0);
+    assert_eq!(&*held.last_error.as_ref().unwrap().message, "the app answered 500 to POST /orders");
 }
