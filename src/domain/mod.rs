@@ -16,6 +16,7 @@ mod invoke;
 mod json_text;
 mod lease;
 mod lease_grant;
+mod lease_store;
 mod name;
 mod record;
 mod retrieval;
@@ -33,8 +34,9 @@ pub use event_format::{BodyFormat, Decompress, EventContentType, EventFormat, Ev
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use invoke::{Completion, DEAD_LETTERED, DataForm, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
 pub use json_text::JsonText;
-pub use lease::{Lease, LeaseCounter, LeaseError, LeaseStore, NewLease, Renewed, WorkerId};
+pub use lease::{Lease, LeaseCounter, WorkerId};
 pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
+pub use lease_store::{LeaseError, LeaseStore, NewLease, Renewed};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{

@@ -1,7 +1,8 @@
 //! A lease store whose calls fail at random, before or after they took effect.
 
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, WorkerId,
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
+    WorkerId,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +111,10 @@ impl LeaseStore for FaultyLeaseStore {
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
         self.fail_or_delay("checkpointing", self.inner.checkpoint(grant, checkpoint)).await
+    }
+
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        self.fail_or_delay("resetting", self.inner.reset(grant, start)).await
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {

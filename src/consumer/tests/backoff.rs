@@ -130,6 +130,9 @@ impl LeaseStore for Denied {
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
         self.inner.checkpoint(grant, checkpoint).await
     }
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        self.inner.reset(grant, start).await
+    }
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
         self.inner.store_children(grant, children).await
     }

@@ -4,7 +4,7 @@ use super::invariants::Checker;
 use async_trait::async_trait;
 use bindd::domain::{
     Accepted, Checkpoint, DeliveryError, EventBatch, EventHandler, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease,
-    Renewed, ShardId, WorkerId,
+    Renewed, SentinelCheckpoint, ShardId, WorkerId,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,6 +27,10 @@ impl App {
 
 #[async_trait]
 impl EventHandler for App {
+    async fn is_reachable(&self) -> bool {
+        true
+    }
+
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
         let [event] = batch.events.as_slice() else { return Err(refused(400, "a batch".to_owned(), None)) };
         let (shard, position) = (&event.origin.shard, &event.origin.position);
@@ -89,6 +93,9 @@ impl LeaseStore for CheckedLeases {
         self.0.leases.checkpoint(grant, checkpoint).await?;
         self.0.checkpointed(grant.shard(), checkpoint);
         Ok(())
+    }
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        self.0.leases.reset(grant, start).await
     }
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
         self.0.leases.store_children(grant, children).await
