@@ -14,7 +14,7 @@
 //! | 8 | `demo` | the command `demo`: sidecar, app and AWS in one process |
 //! | 7 | `dev` | the command `dev`: the sidecar with embedded Kinesis and DynamoDB, and the user's app as a child process |
 //! | 6 | [`daemon`] | the composition root: starts and stops everything in order |
-//! | 6 | [`cli`] | the commands `check` and `policy` |
+//! | 6 | [`cli`] | the commands `check`, `policy` and `leases` |
 //! | 5 | [`settings`] | command line and environment |
 //! | 4 | [`http`] | the HTTP API for apps, health and metrics |
 //! | 4 | [`bindings`] | the kinds of component, one folder each |

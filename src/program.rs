@@ -1,6 +1,6 @@
 //! Executes each command. The result is what the process prints at its end, and its exit code.
 
-use crate::cli::{check, policy};
+use crate::cli::{check, leases, policy};
 use crate::domain::Stop;
 use crate::settings::{Command, PolicySettings, Settings, UsageError, WaitSettings};
 use crate::{daemon, http, telemetry};
@@ -51,6 +51,7 @@ pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
         Command::Check(settings) => check_report(check::run(&settings)),
         Command::Probe(settings) => check_report(Box::pin(check::connect(settings)).await),
         Command::Policy(settings) => policy_report(&settings),
+        Command::Leases(settings) => leases_report(Box::pin(leases::run(*settings)).await),
         Command::Wait(settings) => wait_report(settings, stop).await,
         #[cfg(feature = "embedded")]
         Command::Demo(settings) => match start_logging(&settings.log_filter, telemetry::LogFormat::Text) {
@@ -73,6 +74,11 @@ async fn run(settings: &Settings, stop: &Stop) -> Result<daemon::Shutdown, daemo
 fn check_report(report: check::Report) -> ExitReport {
     let code = if report.passed { 0 } else { FAILED };
     ExitReport { output: report.text, code, ..ExitReport::default() }
+}
+
+fn leases_report(report: leases::LeasesReport) -> ExitReport {
+    let code = if report.is_done { 0 } else { FAILED };
+    ExitReport { output: report.output, error: report.error, code }
 }
 
 /// The notes go to standard error, so that the policy can be piped.

@@ -24,7 +24,7 @@ const USES: [(&str, &[&str]); 20] = [
     ("runtime", &["domain", "resilience", "tasks"]),
     ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "resilience", "telemetry"]),
     ("http", &["domain", "runtime", "tasks", "telemetry"]),
-    ("settings", &["embedded", "http", "manifest"]),
+    ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),
     ("cli", &["aws", "bindings", "domain", "manifest", "settings"]),
     ("daemon", &["app", "bindings", "domain", "http", "manifest", "runtime", "settings", "tasks", "telemetry"]),
     ("dev", &["aws", "bindings", "daemon", "domain", "embedded", "settings"]),

@@ -2,7 +2,7 @@
 
 use crate::closed_loop::Window;
 use crate::stats::Stats;
-use crate::{Failure, print_line, server};
+use crate::{Failure, print_line, process};
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use bindd::tasks::Supervisor;
@@ -41,7 +41,7 @@ pub(crate) struct DirectResult {
 
 /// Runs the loop in a child process.
 pub(crate) async fn run_child(direct: &Direct) -> Result<DirectResult, Failure> {
-    let mut command = server::child_of_this_program()?;
+    let mut command = process::child_of_this_program()?;
     command.args(["direct", "--url", &direct.url]);
     for (flag, value) in [
         ("--connections", direct.connections.to_string()),
@@ -65,17 +65,17 @@ pub(crate) async fn run(direct: &Direct) -> Result<(), Failure> {
         .build();
     let client = aws_sdk_kinesis::Client::from_conf(config);
     let pid = std::process::id();
-    let memory_idle = server::resident_memory(pid)?;
+    let memory_idle = process::resident_memory(pid)?;
     let window = Window::after(Duration::from_millis(direct.warm_up_ms), Duration::from_millis(direct.measured_ms));
     let mut loops = Supervisor::new();
     for number in 0..direct.connections {
         loops.spawn(format!("loop {number}"), one_loop(client.clone(), number, direct.size, window));
     }
     tokio::time::sleep_until(window.begin).await;
-    let cpu_before = server::cpu_time(pid)?;
+    let cpu_before = process::cpu_time(pid)?;
     tokio::time::sleep_until(window.end).await;
-    let cpu = server::cpu_time(pid)?.saturating_sub(cpu_before);
-    let memory = server::resident_memory(pid)?;
+    let cpu = process::cpu_time(pid)?.saturating_sub(cpu_before);
+    let memory = process::resident_memory(pid)?;
     let mut stats = Stats::new();
     while let Some(ended) = loops.next().await {
         stats.merge(&ended.result?)?;

@@ -23,6 +23,7 @@ mod matrix;
 mod null_backend;
 mod open_loop;
 mod overload;
+mod process;
 mod server;
 mod stats;
 

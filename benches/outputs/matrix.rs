@@ -2,7 +2,8 @@
 
 use crate::closed_loop::{self, Target, Window};
 use crate::direct::{self, Direct};
-use crate::server::{self, Server};
+use crate::process;
+use crate::server::Server;
 use crate::stats::as_f64;
 use crate::{Failure, Run, bodies, print_line};
 use bindd::testing::{BackendSettings, Faults, NullBackend};
@@ -103,16 +104,16 @@ struct Load<'a> {
 
 impl Load<'_> {
     async fn run(&self, variant: &'static str, server: &Server) -> Result<Row, Failure> {
-        let idle = server::resident_memory(server.pid)?;
+        let idle = process::resident_memory(server.pid)?;
         let window = Window::after(self.run.warm_up(), self.run.measured());
         let target = Target::binding(server.address);
         let load = closed_loop::run(target, self.connections, Arc::clone(&self.bodies), window);
         let watcher = async {
             tokio::time::sleep_until(window.begin).await;
-            let (cpu, counts) = (server::cpu_time(server.pid)?, self.backend.counts());
+            let (cpu, counts) = (process::cpu_time(server.pid)?, self.backend.counts());
             tokio::time::sleep_until(window.end).await;
-            let used = server::cpu_time(server.pid)?.saturating_sub(cpu);
-            Ok::<_, Failure>((used, counts, self.backend.counts(), server::resident_memory(server.pid)?))
+            let used = process::cpu_time(server.pid)?.saturating_sub(cpu);
+            Ok::<_, Failure>((used, counts, self.backend.counts(), process::resident_memory(server.pid)?))
         };
         let (stats, watched) = tokio::join!(load, watcher);
         let (stats, (cpu, before, after, loaded)) = (stats?, watched?);

@@ -1,7 +1,8 @@
 //! More requests than the shards accept: goodput, cost, and whether memory grows.
 
 use crate::closed_loop::{Target, Window};
-use crate::server::{self, Server};
+use crate::process;
+use crate::server::Server;
 use crate::stats::as_f64;
 use crate::{Failure, Run, bodies, open_loop, print_line};
 use bindd::testing::{BackendSettings, Faults, NullBackend, ShardRate};
@@ -71,17 +72,17 @@ async fn run_rate(
     (name, rate, capacity): (&str, u32, Option<u32>),
 ) -> Result<(), Failure> {
     let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), fields).await?;
-    let mut memory = vec![server::resident_memory(sidecar.pid)?];
+    let mut memory = vec![process::resident_memory(sidecar.pid)?];
     let window = Window::after(run.warm_up(), run.measured());
     let load = open_loop::run(Target::binding(sidecar.address), rate, Arc::new(bodies(SIZE)), window);
     let watcher = async {
         tokio::time::sleep_until(window.begin).await;
-        let (cpu, counts) = (server::cpu_time(sidecar.pid)?, backend.counts());
+        let (cpu, counts) = (process::cpu_time(sidecar.pid)?, backend.counts());
         for sample in 1..=MEMORY_SAMPLES {
             tokio::time::sleep_until(window.begin + run.measured() * sample / MEMORY_SAMPLES).await;
-            memory.push(server::resident_memory(sidecar.pid)?);
+            memory.push(process::resident_memory(sidecar.pid)?);
         }
-        Ok::<_, Failure>((server::cpu_time(sidecar.pid)?.saturating_sub(cpu), counts, backend.counts()))
+        Ok::<_, Failure>((process::cpu_time(sidecar.pid)?.saturating_sub(cpu), counts, backend.counts()))
     };
     let (result, watched) = tokio::join!(load, watcher);
     let (result, (cpu, before, after)) = (result?, watched?);

@@ -17,7 +17,8 @@ pub(super) struct Record<'e> {
     event_id: EventId<'e>,
     event_name: &'static str,
     invoke_identity_arn: &'e str,
-    aws_region: &'e str,
+    #[serde(rename = "awsRegion")]
+    region: &'e str,
     #[serde(rename = "eventSourceARN")]
     event_source_arn: &'e str,
 }
@@ -51,7 +52,7 @@ impl<'e> Record<'e> {
             event_id: EventId(origin),
             event_name: "aws:kinesis:record",
             invoke_identity_arn: &source.identity_arn,
-            aws_region: &source.region,
+            region: &source.region,
             event_source_arn: stream_arn,
         }
     }

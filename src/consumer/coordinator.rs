@@ -122,7 +122,7 @@ impl Coordinator {
             }
             Event::Listed(_) if self.is_stopping => {}
             Event::Listed(listing) => self.listed(listing, now, &mut effects),
-            Event::Changed(change) => self.changed(change, now, &mut effects),
+            Event::Changed(change) => self.changed(*change, now, &mut effects),
             Event::ChangesDone => self.changes_done(now, &mut effects),
             Event::ConsumerEnded(shard, reason) => self.consumer_ended(&shard, reason, now, &mut effects),
             Event::AppDown => {
@@ -278,7 +278,7 @@ impl Coordinator {
         match change.result {
             ChangeResult::Taken(grant, begun) => {
                 self.running.insert(grant.shard().clone());
-                effects.push(Effect::Start(*grant, begun));
+                effects.push(Effect::Start(grant, begun));
             }
             ChangeResult::Created => self.scan_timer.no_later_than(now),
             ChangeResult::Done | ChangeResult::Lost => {}

@@ -6,6 +6,7 @@
 
 use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
+use super::mutants::{Mutant, is_broken};
 use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, SentinelCheckpoint, ShardId};
 use crate::tasks::{Ended, Supervisor};
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -324,6 +325,7 @@ async fn write(leases: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCa
             return (None, Event::CallDone { begun, result, handed_off: false });
         }
     };
+    let begun = if is_broken(Mutant::FenceFromReply) { Instant::now() } else { begun };
     let handed_off = grant.is_handed_off();
     (Some(grant), Event::CallDone { begun, result, handed_off })
 }

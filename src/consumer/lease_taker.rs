@@ -2,6 +2,7 @@
 //! lease taker, except that a lease of another worker of bindd is requested from it (a handoff) and not stolen. Owners of
 //! other libraries do not know requests: their leases are taken, at most one per scan, as the KCL does it.
 
+use super::mutants::{Mutant, is_broken};
 use crate::domain::{Lease, LeaseCounter, ShardId, WorkerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -121,7 +122,8 @@ impl LeaseTaker {
         // Two workers that start on an empty table in the middle of a reshard may create leases for a parent and its
         // child; the child waits for its parent.
         let is_active = |lease: &&Lease| {
-            unfinished.contains(&lease.shard) && !lease.parents.iter().any(|parent| unfinished.contains(parent))
+            let waits = lease.parents.iter().any(|parent| unfinished.contains(parent));
+            unfinished.contains(&lease.shard) && (!waits || is_broken(Mutant::ParentsIgnored))
         };
         let active: Vec<&Lease> = leases.iter().filter(is_active).collect();
         let ours = |lease: &Lease| lease.owner.as_ref() == Some(&self.worker);
@@ -131,7 +133,7 @@ impl LeaseTaker {
         let (assigned, others): (Vec<&Lease>, Vec<&Lease>) = active
             .iter()
             .filter(|lease| !running.contains(&lease.shard))
-            .partition(|lease| ours(lease) && lease.handoff_from.is_none());
+            .partition(|lease| ours(lease) && (lease.handoff_from.is_none() || is_broken(Mutant::HandoffNotAwaited)));
         let mut free: Vec<&Lease> = others.into_iter().filter(|lease| is_free(lease)).collect();
         random.shuffle(&mut free);
 

@@ -1,5 +1,6 @@
 //! Which leases to create and which to remove, so that parents are read before their children. Pure.
 
+use super::mutants::{Mutant, is_broken};
 use super::stream_state::LatestStart;
 use crate::domain::{
     Checkpoint, HashKeyRange, InitialPosition, Lease, NewLease, SentinelCheckpoint, Shard, ShardId, ShardListing,
@@ -163,8 +164,10 @@ impl<'a> ShardGraph<'a> {
         }
         let is_child = self.has_leased_ancestor(&shard.id);
         let (start, start_at) = if is_child {
-            let is_ready = shard.parents.iter().all(|parent| self.is_read(parent));
-            is_ready.then_some((SentinelCheckpoint::TrimHorizon, None))?
+            let is_ready = shard.parents.iter().all(|parent| self.is_read(parent)) || is_broken(Mutant::ParentsIgnored);
+            let latest = is_broken(Mutant::ChildrenAtLatest);
+            let start = if latest { SentinelCheckpoint::Latest } else { SentinelCheckpoint::TrimHorizon };
+            is_ready.then_some((start, None))?
         } else {
             let is_behind = |parent| !self.listed.contains_key(parent) || self.has_leased_descendant(parent);
             let is_root = shard.parents.iter().all(is_behind);

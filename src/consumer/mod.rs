@@ -35,6 +35,7 @@ mod lease_scan;
 mod lease_taker;
 mod limits;
 mod lineage;
+pub mod mutants;
 mod progress;
 mod settings;
 mod shard_consumer;

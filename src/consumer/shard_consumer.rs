@@ -10,6 +10,7 @@
 use super::delivery::Delivered;
 use super::keeper::KeeperEnd;
 use super::keeper_task::KeeperEvent;
+use super::mutants::{Mutant, is_broken};
 use super::progress::Progress;
 use super::settings::ConsumerSettings;
 use super::shard_events::{Effect, EndReason, Event};
@@ -111,7 +112,8 @@ impl ShardConsumer {
             Event::Fetched(Ok(Fetched::Batch(batch))) => self.fetched(batch, now, &mut effects),
             Event::Fetched(Ok(Fetched::ShardEnded { children })) => {
                 self.status.read_succeeded(None, false, now);
-                let reading = self.reader.end_signalled(children);
+                let (reading, finding) = self.reader.end_signalled(children);
+                self.count(finding);
                 self.follow(reading, now, &mut effects);
             }
             Event::Replaced(replacement) => self.drain(EndReason::Replaced(replacement), now, &mut effects),
@@ -193,6 +195,7 @@ impl ShardConsumer {
 
     fn count(&self, finding: Option<Finding>) {
         match finding {
+            Some(Finding::Gap | Finding::ShardGone) if is_broken(Mutant::GapNotReported) => {}
             Some(Finding::Gap | Finding::ShardGone) => self.metrics.retention_gap(),
             Some(Finding::PositionReset) => self.metrics.position_reset(),
             None => {}

@@ -5,6 +5,7 @@
 //! again. So the end counts only when ListShards shows the shard closed, and when a read that began after that returned
 //! the signal again and no record.
 
+use super::mutants::{Mutant, is_broken};
 use crate::domain::ShardId;
 use crate::resilience::{Backoff, Waits};
 use std::time::Duration;
@@ -69,8 +70,11 @@ impl ShardEndCheck {
     }
 
     /// Records the signal.
-    pub(super) const fn end_signalled(&mut self) -> EndDecision {
+    pub(super) fn end_signalled(&mut self) -> EndDecision {
         self.responses = 0;
+        if is_broken(Mutant::EndBelieved) {
+            return EndDecision::Ended;
+        }
         if !self.is_closed {
             return EndDecision::ListShards;
         }

@@ -1,5 +1,6 @@
 //! What is read next from one shard. Pure.
 
+use super::mutants::{Mutant, is_broken};
 use super::progress::Progress;
 use super::settings::{ConsumerSettings, OnGap, OnInvalidCheckpoint};
 use super::shard_end::{EndDecision, ListedShard, ShardEndCheck};
@@ -37,7 +38,7 @@ impl ReadState {
 }
 
 /// What follows from an answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     Continues,
     /// Another answer is needed first.
@@ -47,7 +48,7 @@ pub(super) enum Reading {
 }
 
 /// What a read told beside its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
     /// Records may have aged out unread.
     Gap,
@@ -117,7 +118,7 @@ impl ShardReader {
                 self.state = ReadState::Busy;
                 Some(Effect::Open { position: open_at.unwrap_or_else(|| self.start.clone()), after })
             }
-            ReadState::Open { after } if progress.window() < self.max_window => {
+            ReadState::Open { after } if progress.window() < self.max_window || is_broken(Mutant::WindowIgnored) => {
                 self.state = ReadState::Busy;
                 Some(Effect::Fetch { after })
             }
@@ -149,6 +150,9 @@ impl ShardReader {
         let mut records = batch.records;
         if let Some(last) = self.last_position(progress) {
             records.retain(|record| record.position > *last);
+            if is_broken(Mutant::SubSequenceIgnored) {
+                records.retain(|record| record.position.sequence > last.sequence);
+            }
         }
         self.end_check.responded(!records.is_empty());
         let Some(gap) = gap else { return (records, None) };
@@ -157,9 +161,7 @@ impl ShardReader {
             "records may have aged out unread"
         );
         if self.on_gap == OnGap::Halt {
-            let remedy = "move the lease with `bindd leases seek`, or set onGap: continue";
-            tracing::error!(shard = %self.shard, remedy, "shard halted because records may have aged out unread");
-            self.state = ReadState::Halted;
+            self.halt_after_gap();
             records.clear();
         }
         (records, Some(Finding::Gap))
@@ -174,24 +176,40 @@ impl ShardReader {
         batch.gap.clone().or(own)
     }
 
-    /// The source signalled the end of the shard.
-    pub(super) fn end_signalled(&mut self, children: Vec<ShardId>) -> Reading {
+    /// The source signalled the end of the shard. If it did not even return the record at which the shard was opened, the
+    /// rest of the shard may have aged out unread.
+    pub(super) fn end_signalled(&mut self, children: Vec<ShardId>) -> (Reading, Option<Finding>) {
         let decision = if children.is_empty() { self.end_check.end_signalled() } else { EndDecision::Ended };
         match decision {
             EndDecision::Ended => {
                 tracing::info!(shard = %self.shard, "shard was read to its end");
                 self.state = ReadState::Finished { children };
-                Reading::Continues
+                (Reading::Continues, self.gap_at_end())
             }
             EndDecision::ReadAgain => {
                 self.state = ReadState::OPEN;
-                Reading::Continues
+                (Reading::Continues, None)
             }
             EndDecision::ListShards => {
                 self.state = ReadState::ConfirmingEnd;
-                Reading::ListShards
+                (Reading::ListShards, None)
             }
         }
+    }
+
+    fn gap_at_end(&mut self) -> Option<Finding> {
+        let after = self.expected.take()?;
+        tracing::warn!(shard = %self.shard, after = %after.sequence, "the rest of a shard may have aged out unread");
+        if self.on_gap == OnGap::Halt {
+            self.halt_after_gap();
+        }
+        Some(Finding::Gap)
+    }
+
+    fn halt_after_gap(&mut self) {
+        let remedy = "move the lease with `bindd leases seek`, or set onGap: continue";
+        tracing::error!(shard = %self.shard, remedy, "shard halted because records may have aged out unread");
+        self.state = ReadState::Halted;
     }
 
     /// A call failed. Returns whether the shards must be listed to know what it means.

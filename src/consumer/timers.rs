@@ -1,5 +1,6 @@
 //! Pure timers: each method takes the time as an argument.
 
+use super::mutants::{Mutant, is_broken};
 use crate::resilience::{Backoff, Waits};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,6 +41,9 @@ impl BackoffTimer {
 
     /// Begins a pause after a failure, and returns it.
     pub(super) fn failed(&mut self, now: Instant) -> Duration {
+        if is_broken(Mutant::BackoffNeverGrows) {
+            self.waits.reset();
+        }
         let wait = self.waits.next_wait();
         self.until = Some(now + wait);
         wait
@@ -102,6 +106,9 @@ impl LeaseTimer {
     /// the whole duration from then on. The fence is a fifth of the duration earlier.
     pub(super) fn counter_changed(&mut self, begun: Instant) {
         self.fence = begun + self.duration - self.duration / 5;
+        if is_broken(Mutant::FenceIgnored) {
+            self.fence += self.duration * 10;
+        }
         // Up to a tenth earlier, so that the shards of a worker are not all renewed at the same time.
         self.renew_at = begun + (self.duration / 3).mul_f64(1.0 - self.random.f64() / 10.0);
         self.retry_at = None;

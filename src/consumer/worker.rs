@@ -160,7 +160,7 @@ impl Driver {
             }
             Some(ended) = self.consumers.next() => Some(consumer_ended(ended)),
             Some(change) = OptionFuture::from(self.changes.as_mut().map(StreamExt::next)) => Some(match change {
-                Some(change) => Event::Changed(change),
+                Some(change) => Event::Changed(Box::new(change)),
                 None => {
                     self.changes = None;
                     Event::ChangesDone
@@ -208,7 +208,7 @@ impl Driver {
             Effect::Start(grant, begun) => {
                 let shard = grant.shard().clone();
                 tracing::info!(%shard, checkpoint = ?grant.lease().checkpoint, "lease was taken");
-                let consumer = consume(grant, begun, self.context.clone(), self.consumers_stop.child());
+                let consumer = consume(*grant, begun, self.context.clone(), self.consumers_stop.child());
                 let name = shard.as_str().to_owned();
                 self.consumers.spawn(name, async move { (shard, consumer.await) });
             }

@@ -13,7 +13,7 @@ pub(super) enum Event {
     Scanned(Result<ScanResult, ConsumerError>),
     Listed(StreamListing),
     /// One of the changes was made, or failed.
-    Changed(Change),
+    Changed(Box<Change>),
     /// All changes of a round were made, or failed.
     ChangesDone,
     ConsumerEnded(ShardId, EndReason),
@@ -33,7 +33,7 @@ pub(super) enum Effect {
     },
     Change(Vec<LeaseChange>),
     /// Start a consumer for a lease whose take began at this moment.
-    Start(LeaseGrant, Instant),
+    Start(Box<LeaseGrant>, Instant),
     /// Stop the consumers. Scans and listings that are in flight continue, but their results are ignored.
     StopConsumers,
     /// Make the consumers release their leases without a drain.

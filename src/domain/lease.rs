@@ -7,6 +7,7 @@
 use super::{
     Checkpoint, HashKeyRange, RecordPosition, SentinelCheckpoint, ShardId, StartingPosition, StreamIdentity, Timestamp,
 };
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,4 +113,18 @@ impl Lease {
             ) => StartingPosition::TrimHorizon,
         }
     }
+}
+
+/// A lease to be created if there is none for its shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLease {
+    pub shard: ShardId,
+    /// Not started, or the known progress if an earlier row was lost.
+    pub checkpoint: Checkpoint,
+    /// See [`Lease::start_at`].
+    pub start_at: Option<Timestamp>,
+    pub parents: Vec<ShardId>,
+    pub hash_range: Option<HashKeyRange>,
+    pub stream: Option<Arc<str>>,
+    pub stream_created: Option<Timestamp>,
 }

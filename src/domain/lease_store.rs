@@ -1,26 +1,8 @@
-//! The port for storing leases, with optimistic locking.
+//! The port that stores leases.
 
-use super::{
-    BoxError, Checkpoint, FailureKind, HashKeyRange, Lease, LeaseGrant, SentinelCheckpoint, ShardId, Timestamp,
-    WorkerId,
-};
+use super::{BoxError, Checkpoint, FailureKind, Lease, LeaseGrant, NewLease, SentinelCheckpoint, ShardId, WorkerId};
 use async_trait::async_trait;
 use std::fmt::Debug;
-use std::sync::Arc;
-
-/// A lease to be created if there is none for its shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewLease {
-    pub shard: ShardId,
-    /// Not started, or the known progress if an earlier row was lost.
-    pub checkpoint: Checkpoint,
-    /// See [`Lease::start_at`].
-    pub start_at: Option<Timestamp>,
-    pub parents: Vec<ShardId>,
-    pub hash_range: Option<HashKeyRange>,
-    pub stream: Option<Arc<str>>,
-    pub stream_created: Option<Timestamp>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {

@@ -34,9 +34,9 @@ pub use event_format::{BodyFormat, Decompress, EventContentType, EventFormat, Ev
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use invoke::{Completion, DEAD_LETTERED, DataForm, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
 pub use json_text::JsonText;
-pub use lease::{Lease, LeaseCounter, WorkerId};
+pub use lease::{Lease, LeaseCounter, NewLease, WorkerId};
 pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
-pub use lease_store::{LeaseError, LeaseStore, NewLease, Renewed};
+pub use lease_store::{LeaseError, LeaseStore, Renewed};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{

@@ -1,6 +1,7 @@
 //! The command line as the argument parser sees it: our flags, daprd's flags without effect, and the parsers of values.
 //! The doc comments of the flags are the texts of `--help`.
 
+use super::lease_flags::{LEASES_EXAMPLES, LeasesFlags};
 use crate::manifest::{InvalidDuration, parse_duration, parse_size};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand};
@@ -44,6 +45,9 @@ pub(super) enum SubcommandFlags {
     /// Print the minimal IAM policy for component files. Makes no network call.
     #[command(args_override_self = true)]
     Policy(PolicyFlags),
+    /// Show or change the leases of an input: who reads which shard, and how far. Sidecars may go on running.
+    #[command(after_help = LEASES_EXAMPLES)]
+    Leases(LeasesFlags),
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 use super::arguments::{Arguments, normalize};
 use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
+use super::gather_leases::leases;
 use super::model::{
     AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE,
     DEFAULT_HEADERS, DEFAULT_PROBE, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
@@ -42,6 +43,9 @@ pub(super) fn parse_with(
         }
         Some(SubcommandFlags::Check(flags)) => check(flags, environment),
         Some(SubcommandFlags::Policy(flags)) => policy(flags, environment).map(Command::Policy),
+        Some(SubcommandFlags::Leases(flags)) => {
+            leases(flags, ca_bundle(environment), environment).map(|settings| Command::Leases(Box::new(settings)))
+        }
         #[cfg(feature = "embedded")]
         Some(SubcommandFlags::Demo(flags)) => demo(flags).map(Command::Demo),
         #[cfg(feature = "embedded")]

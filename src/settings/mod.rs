@@ -10,12 +10,16 @@ mod arguments;
 mod environment;
 mod flags;
 mod gather;
+mod gather_leases;
+mod lease_flags;
+mod leases;
 mod model;
 
 #[cfg(test)]
 mod tests;
 
 pub use gather::parse;
+pub use leases::{LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
 pub use model::{
     AppEndpoint, CheckSettings, Command, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
 };

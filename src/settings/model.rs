@@ -1,5 +1,6 @@
 //! The settings structs: plain, checked values.
 
+use super::leases::LeasesSettings;
 use crate::http::Access;
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ pub enum Command {
     Probe(ProbeSettings),
     /// Print the minimal IAM policy for component files.
     Policy(PolicySettings),
+    /// Show or change the leases of an input.
+    Leases(Box<LeasesSettings>),
     /// Wait until the outputs of another sidecar are ready.
     Wait(WaitSettings),
     /// Run everything in one process, with a built-in app and some traffic.
@@ -49,7 +52,7 @@ impl Command {
     pub fn worker_threads(&self) -> Option<NonZeroUsize> {
         let count = match self {
             Self::Run(settings) => settings.worker_threads.unwrap_or(1),
-            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Wait(_) => 1,
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => 1,
             #[cfg(feature = "embedded")]
             Self::Demo(_) => 0,
             #[cfg(feature = "embedded")]

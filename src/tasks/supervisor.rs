@@ -39,6 +39,8 @@ impl<T: Send + 'static> Supervisor<T> {
 
     /// Starts a task in the current span. The name appears in logs and in [`Ended`].
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = T> + Send + 'static) {
+        #[cfg(feature = "testing")]
+        let task = super::freezer::inherit(task);
         let handle = self.tasks.spawn(task.in_current_span());
         self.names.insert(handle.id(), name.into());
     }
@@ -50,6 +52,8 @@ impl<T: Send + 'static> Supervisor<T> {
         task: impl Future<Output = T> + Send + 'static,
         runtime: &Handle,
     ) {
+        #[cfg(feature = "testing")]
+        let task = super::freezer::inherit(task);
         let handle = self.tasks.spawn_on(task.in_current_span(), runtime);
         self.names.insert(handle.id(), name.into());
     }

@@ -1,136 +1,398 @@
-//! A lease store whose calls fail at random, before or after they took effect.
+//! A lease store behind an unreliable network: calls and replies are late, lost or repeated.
 
+use super::network::Network;
+use crate::consumer::mutants::{Mutant, is_broken};
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
     WorkerId,
 };
 use async_trait::async_trait;
-use std::sync::atomic::{AtomicBool, Ordering};
+use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-/// Wraps a store. While faults are enabled, each call may take up to a second, and some calls fail, either without effect or
-/// after they took effect. Checkpoints fail without effect only: [`LeaseStore`] demands that a store which lost a reply
-/// finds out whether its write was done.
+/// Rows that one page of a scan returns.
+const PAGE: usize = 2;
+/// How often a write continues from a row that an earlier write of ours left.
+const MAX_CONTINUATIONS: usize = 2;
+const RELEASE_ATTEMPTS: usize = 3;
+
+/// What a network drops for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partition {
+    /// Requests do not arrive.
+    Requests,
+    /// Requests take effect, but no reply arrives.
+    Replies,
+    /// Of four calls, one loses its request, one its reply, and one gets it late.
+    Flapping,
+    /// Replies are late at first; then requests do not arrive.
+    LateThenRequests,
+    /// Replies are lost at first; then all is well for a while; then requests do not arrive.
+    RepliesThenRequests,
+}
+
+/// The connection of one worker to the lease store. Writes are conditional, so one that arrives late or twice fails, unless
+/// nothing else was written since.
+///
+/// As [`LeaseStore`] demands, it continues from a row that an earlier write of the same worker left: a write on the old
+/// counter fails, the row shows that the worker still holds the lease, and the write is repeated on the new counter.
 #[derive(Debug)]
 pub struct FaultyLeaseStore {
     inner: Arc<dyn LeaseStore>,
-    random: Mutex<fastrand::Rng>,
-    is_on: AtomicBool,
-    partitioned_until: Mutex<Option<Instant>>,
-    one_in: u32,
+    network: Network,
+    /// How long a caller waits for a reply.
+    limit: Duration,
+    state: Mutex<State>,
 }
 
+#[derive(Debug)]
+struct State {
+    random: fastrand::Rng,
+    /// One call in so many fails; none with 0.
+    one_in: u32,
+    /// With its begin and its end.
+    partition: Option<(Partition, Instant, Instant)>,
+    scans: u64,
+}
+
+/// What happens to one call.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fate {
+    request: Duration,
+    reply: Duration,
+    is_request_lost: bool,
+    is_reply_lost: bool,
+    /// The request arrives once more after this time.
+    repeated_after: Option<Duration>,
+}
+
+/// A call of the store that can be repeated.
+type Call<T> = Arc<dyn Fn() -> BoxFuture<'static, T> + Send + Sync>;
+/// With the row, if the lease is lost.
+type Written<T> = Result<(T, LeaseGrant), (LeaseError, Option<Lease>)>;
+
 impl FaultyLeaseStore {
-    /// Faults are enabled; one call in `one_in` fails.
+    /// Of `one_in` calls, about one loses its request, one its reply, one is late and one arrives twice. A caller waits for a
+    /// third of the lease duration, as long as the DynamoDB store needs for one attempt and for reading the row after it.
     #[must_use]
-    pub fn new(inner: Arc<dyn LeaseStore>, one_in: u32, seed: u64) -> Self {
-        let random = Mutex::new(fastrand::Rng::with_seed(seed));
-        Self { inner, random, is_on: AtomicBool::new(true), partitioned_until: Mutex::new(None), one_in: one_in.max(1) }
+    pub fn new(
+        inner: Arc<dyn LeaseStore>,
+        network: Network,
+        lease_duration: Duration,
+        (one_in, seed): (u32, u64),
+    ) -> Self {
+        let state = State { random: fastrand::Rng::with_seed(seed), one_in, partition: None, scans: 0 };
+        Self { inner, network, limit: lease_duration / 3, state: Mutex::new(state) }
     }
 
-    /// Simulates a network partition: for `duration`, calls hang for two seconds and then fail without effect.
-    pub fn partition(&self, duration: Duration) {
-        *self.partitioned_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + duration);
-    }
-
-    fn is_partitioned(&self) -> bool {
-        let until = *self.partitioned_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+    /// Begins a partition.
+    pub fn partition(&self, partition: Partition, duration: Duration) {
+        let now = Instant::now();
+        self.with(|state| state.partition = Some((partition, now, now + duration)));
     }
 
     /// From now on no call fails or is delayed.
     pub fn disable(&self) {
-        self.is_on.store(false, Ordering::Relaxed);
+        self.with(|state| (state.one_in, state.partition) = (0, None));
     }
 
-    fn draw(&self, below: u32) -> u32 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..below)
+    /// How often the leases were listed.
+    #[must_use]
+    pub fn scans(&self) -> u64 {
+        self.with(|state| state.scans)
     }
 
-    async fn fail_or_delay<T>(
-        &self,
-        doing: &str,
-        call: impl Future<Output = Result<T, LeaseError>>,
-    ) -> Result<T, LeaseError> {
-        if !self.is_on.load(Ordering::Relaxed) {
-            return call.await;
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// `None` without faults.
+    fn fate(&self) -> Option<Fate> {
+        let limit = u32::try_from(self.limit.as_millis()).unwrap_or(u32::MAX);
+        self.with(|state| {
+            let active = state.partition.filter(|(_, _, until)| Instant::now() < *until);
+            let partition = active.map(|(partition, _, _)| partition);
+            // In units of the longest wait for a reply.
+            let age = active.map_or(0.0, |(_, begun, _)| begun.elapsed().div_duration_f64(self.limit));
+            if state.one_in == 0 && partition.is_none() {
+                return None;
+            }
+            let random = &mut state.random;
+            let mut millis = |below: u32| Duration::from_millis(u64::from(random.u32(0..=below)));
+            let (request, reply) = (millis(limit / 16), millis(limit / 16));
+            let mut fate = Fate { request, reply, ..Fate::default() };
+            match state.random.u32(0..state.one_in.max(8)) {
+                0 => fate.is_request_lost = true,
+                1 => fate.is_reply_lost = true,
+                2 => fate.request = Duration::from_millis(u64::from(state.random.u32(0..=limit * 2))),
+                3 => fate.reply = self.limit.mul_f64(0.9),
+                4 => fate.repeated_after = Some(Duration::from_millis(u64::from(state.random.u32(0..=limit)))),
+                _ => {}
+            }
+            match partition {
+                Some(Partition::Requests) => fate.is_request_lost = true,
+                Some(Partition::Replies) => fate.is_reply_lost = true,
+                Some(Partition::Flapping) => match state.random.u32(0..4) {
+                    0 => fate.is_request_lost = true,
+                    1 => fate.is_reply_lost = true,
+                    2 => fate.reply = self.limit.mul_f64(0.9),
+                    _ => {}
+                },
+                Some(Partition::LateThenRequests) if age < 1.0 => fate.reply = self.limit.mul_f64(0.9),
+                Some(Partition::RepliesThenRequests) if age < 1.0 => fate.is_reply_lost = true,
+                Some(Partition::RepliesThenRequests) if age < 2.2 => fate = Fate { request, reply, ..Fate::default() },
+                Some(Partition::LateThenRequests | Partition::RepliesThenRequests) => fate.is_request_lost = true,
+                None => {}
+            }
+            Some(fate)
+        })
+    }
+
+    async fn call<T: Send + 'static>(&self, doing: &str, call: Call<T>) -> Result<T, LeaseError> {
+        let Some(fate) = self.fate() else { return Ok(call().await) };
+        let network = self.network.clone();
+        let request = async move {
+            sleep(fate.request).await;
+            if fate.is_request_lost {
+                return None;
+            }
+            let result = call().await;
+            if let Some(after) = fate.repeated_after {
+                network.send(async move {
+                    sleep(after).await;
+                    drop(call().await);
+                });
+            }
+            sleep(fate.reply).await;
+            (!fate.is_reply_lost).then_some(result)
+        };
+        self.network.request(self.limit, request).await.map_err(|_| no_reply(doing))
+    }
+
+    /// A write under a grant. The grant learns of it only with the reply.
+    async fn write<T, W>(&self, doing: &str, grant: &mut LeaseGrant, write: W) -> Result<T, LeaseError>
+    where
+        T: Send + 'static,
+        W: Fn(Arc<dyn LeaseStore>, LeaseGrant) -> BoxFuture<'static, Result<(T, LeaseGrant), LeaseError>>
+            + Send
+            + Sync
+            + Clone
+            + 'static,
+    {
+        for _ in 0..=MAX_CONTINUATIONS {
+            let (inner, write) = (Arc::clone(&self.inner), write.clone());
+            let (lease, worker) = (grant.lease().clone(), grant.worker().clone());
+            let call: Call<Written<T>> = Arc::new(move || {
+                let sent = write(Arc::clone(&inner), LeaseGrant::taken(lease.clone(), worker.clone()));
+                let (inner, shard, counter) = (Arc::clone(&inner), lease.shard.clone(), lease.counter);
+                Box::pin(async move {
+                    // One write has one condition. What the store does after it failed is for the caller below, since a
+                    // request that is late or repeated has no caller.
+                    match row(&*inner, &shard).await {
+                        Some(row) if row.counter == counter => sent.await.map_err(|error| (error, None)),
+                        other => Err((LeaseError::Lost { shard }, other)),
+                    }
+                })
+            });
+            match self.call(doing, call).await? {
+                Ok((result, stored)) => {
+                    grant.stored(stored.lease().clone());
+                    return Ok(result);
+                }
+                Err((LeaseError::Lost { shard }, row)) => {
+                    if !grant.adopt(row) {
+                        return Err(LeaseError::Lost { shard });
+                    }
+                }
+                Err((error, _)) => return Err(error),
+            }
         }
-        if self.is_partitioned() {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            return Err(failed(doing));
-        }
-        tokio::time::sleep(Duration::from_millis(u64::from(self.draw(self.draw(1_000) + 1)))).await;
-        if self.draw(self.one_in) == 0 { Err(failed(doing)) } else { call.await }
+        Err(LeaseError::Lost { shard: grant.shard().clone() })
     }
+}
 
-    async fn lose_reply<T>(
-        &self,
-        doing: &str,
-        call: impl Future<Output = Result<T, LeaseError>>,
-    ) -> Result<T, LeaseError> {
-        let result = self.fail_or_delay(doing, call).await;
-        let is_lost = self.is_on.load(Ordering::Relaxed) && self.draw(self.one_in) == 0;
-        if is_lost { Err(failed(doing)) } else { result }
-    }
+async fn row(store: &dyn LeaseStore, shard: &ShardId) -> Option<Lease> {
+    store.list().await.ok()?.into_iter().find(|row| row.shard == *shard)
 }
 
 #[async_trait]
 impl LeaseStore for FaultyLeaseStore {
     async fn prepare(&self) -> Result<(), LeaseError> {
-        self.fail_or_delay("preparing", self.inner.prepare()).await
+        let inner = Arc::clone(&self.inner);
+        self.call("preparing", Arc::new(move || prepare(Arc::clone(&inner)))).await?
     }
 
+    /// Page by page, so that the pages are of different moments.
     async fn list(&self) -> Result<Vec<Lease>, LeaseError> {
-        self.fail_or_delay("listing", self.inner.list()).await
+        self.with(|state| state.scans += 1);
+        let mut rows: Vec<Lease> = Vec::new();
+        loop {
+            let (inner, last) = (Arc::clone(&self.inner), rows.last().map(|row| row.shard.clone()));
+            // Without faults nothing happens between two pages.
+            let size = if self.with(|state| state.one_in == 0) { usize::MAX } else { PAGE };
+            let page = self.call("listing", Arc::new(move || page(Arc::clone(&inner), last.clone(), size))).await??;
+            let is_last = page.len() < size;
+            rows.extend(page);
+            if is_last {
+                return Ok(rows);
+            }
+        }
     }
 
     async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError> {
-        // Some leases may be created and the rest not.
-        let part = &leases[..leases.len().min(1)];
-        self.fail_or_delay("creating", self.inner.create_missing(part)).await?;
-        self.lose_reply("creating", self.inner.create_missing(leases)).await
+        // One after the other, so that some may be created and the rest not.
+        for lease in leases {
+            let (inner, lease) = (Arc::clone(&self.inner), lease.clone());
+            self.call("creating", Arc::new(move || create(Arc::clone(&inner), lease.clone()))).await??;
+        }
+        Ok(())
     }
 
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
-        self.lose_reply("taking", self.inner.take(seen, worker)).await
+        let (inner, seen, worker) = (Arc::clone(&self.inner), seen.clone(), worker.clone());
+        self.call("taking", Arc::new(move || take(Arc::clone(&inner), seen.clone(), worker.clone()))).await?
     }
 
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        self.lose_reply("requesting a handoff of", self.inner.request_handoff(seen, worker)).await
+        let (inner, seen, worker) = (Arc::clone(&self.inner), seen.clone(), worker.clone());
+        let call = move || request_handoff(Arc::clone(&inner), seen.clone(), worker.clone());
+        self.call("requesting a handoff of", Arc::new(call)).await?
     }
 
     async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        self.lose_reply("withdrawing a handoff of", self.inner.withdraw(seen, worker)).await
+        let (inner, seen, worker) = (Arc::clone(&self.inner), seen.clone(), worker.clone());
+        let call = move || withdraw(Arc::clone(&inner), seen.clone(), worker.clone());
+        self.call("withdrawing a handoff of", Arc::new(call)).await?
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
-        self.lose_reply("renewing", self.inner.renew(grant)).await
+        let counter = grant.lease().counter;
+        self.write("renewing", grant, move |store, mut grant| {
+            // The counter of the grant is another one if the write continues from a row that it found.
+            let is_adopted = is_broken(Mutant::AdoptionRenews) && grant.lease().counter != counter;
+            Box::pin(async move {
+                let renewed = if is_adopted { Renewed::Held } else { store.renew(&mut grant).await? };
+                Ok((renewed, grant))
+            })
+        })
+        .await
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
-        self.fail_or_delay("checkpointing", self.inner.checkpoint(grant, checkpoint)).await
+        let checkpoint = checkpoint.clone();
+        grant.attempting(&checkpoint);
+        self.write("checkpointing", grant, move |store, mut grant| {
+            let checkpoint = checkpoint.clone();
+            Box::pin(async move {
+                // An earlier try may have stored it. The counter is raised nevertheless.
+                if grant.lease().checkpoint == checkpoint {
+                    store.renew(&mut grant).await?;
+                } else {
+                    store.checkpoint(&mut grant, &checkpoint).await?;
+                }
+                Ok(((), grant))
+            })
+        })
+        .await
     }
 
     async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
-        self.fail_or_delay("resetting", self.inner.reset(grant, start)).await
+        let checkpoint = Checkpoint::NotStarted(start);
+        grant.attempting(&checkpoint);
+        self.write("resetting", grant, move |store, mut grant| {
+            Box::pin(async move { Ok((store.reset(&mut grant, start).await?, grant)) })
+        })
+        .await
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
-        self.lose_reply("storing children of", self.inner.store_children(grant, children)).await
+        let children = children.to_vec();
+        self.write("storing children of", grant, move |store, mut grant| {
+            let children = children.clone();
+            Box::pin(async move { Ok((store.store_children(&mut grant, &children).await?, grant)) })
+        })
+        .await
     }
 
-    async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {
-        self.lose_reply("releasing", self.inner.release(grant)).await
+    /// Repeated here: the grant is consumed, so the caller cannot repeat it.
+    async fn release(&self, mut grant: LeaseGrant) -> Result<(), LeaseError> {
+        let mut attempt = 1;
+        loop {
+            let result = self
+                .write("releasing", &mut grant, |store, grant| {
+                    let kept = LeaseGrant::taken(grant.lease().clone(), grant.worker().clone());
+                    Box::pin(async move { Ok((store.release(grant).await?, kept)) })
+                })
+                .await;
+            match result {
+                Err(LeaseError::Unavailable { .. }) if attempt < RELEASE_ATTEMPTS => attempt += 1,
+                // Released by an earlier attempt, or lost: it is not ours any more.
+                result => return result,
+            }
+        }
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
-        self.lose_reply("removing", self.inner.remove(seen)).await
+        let (inner, seen) = (Arc::clone(&self.inner), seen.clone());
+        self.call("removing", Arc::new(move || remove(Arc::clone(&inner), seen.clone()))).await?
     }
 }
 
-fn failed(doing: &str) -> LeaseError {
-    let source = "injected fault".into();
-    LeaseError::Unavailable { doing: format!("{doing} leases"), kind: FailureKind::Transient, source }
+fn prepare(store: Arc<dyn LeaseStore>) -> BoxFuture<'static, Result<(), LeaseError>> {
+    Box::pin(async move { store.prepare().await })
+}
+
+fn page(
+    store: Arc<dyn LeaseStore>,
+    last: Option<ShardId>,
+    size: usize,
+) -> BoxFuture<'static, Result<Vec<Lease>, LeaseError>> {
+    Box::pin(async move {
+        let mut rows = store.list().await?;
+        rows.sort_by(|one, other| one.shard.cmp(&other.shard));
+        rows.retain(|row| last.as_ref().is_none_or(|last| row.shard > *last));
+        rows.truncate(size);
+        Ok(rows)
+    })
+}
+
+fn create(store: Arc<dyn LeaseStore>, lease: NewLease) -> BoxFuture<'static, Result<(), LeaseError>> {
+    Box::pin(async move { store.create_missing(std::slice::from_ref(&lease)).await })
+}
+
+fn take(
+    store: Arc<dyn LeaseStore>,
+    seen: Lease,
+    worker: WorkerId,
+) -> BoxFuture<'static, Result<LeaseGrant, LeaseError>> {
+    Box::pin(async move {
+        match row(&*store, &seen.shard).await {
+            Some(row) if row.counter == seen.counter => store.take(&seen, &worker).await,
+            // One write has one condition, also if it is late or repeated.
+            _ => Err(LeaseError::Lost { shard: seen.shard }),
+        }
+    })
+}
+
+fn request_handoff(
+    store: Arc<dyn LeaseStore>,
+    seen: Lease,
+    worker: WorkerId,
+) -> BoxFuture<'static, Result<(), LeaseError>> {
+    Box::pin(async move { store.request_handoff(&seen, &worker).await })
+}
+
+fn withdraw(store: Arc<dyn LeaseStore>, seen: Lease, worker: WorkerId) -> BoxFuture<'static, Result<(), LeaseError>> {
+    Box::pin(async move { store.withdraw(&seen, &worker).await })
+}
+
+fn remove(store: Arc<dyn LeaseStore>, seen: Lease) -> BoxFuture<'static, Result<(), LeaseError>> {
+    Box::pin(async move { store.remove(&seen).await })
+}
+
+fn no_reply(doing: &str) -> LeaseError {
+    let source = "no reply arrived in time".into();
+    LeaseError::Unavailable { doing: format!("{doing} leases"), kind: FailureKind::TimedOut, source }
 }

@@ -1,4 +1,4 @@
-//! A stream in memory. Its shards can be split, merged and expired.
+//! A stream in memory. Its shards can be split, merged, trimmed and expired.
 
 use crate::domain::{
     HashKeyRange, Record, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing, StreamIdentity, Timestamp,
@@ -25,6 +25,8 @@ pub(super) struct ShardState {
     /// The sequence numbers of the shard are between these, both included.
     pub(super) first: u128,
     pub(super) last: Option<u128>,
+    /// Records up to here were trimmed.
+    pub(super) trimmed: u128,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,24 @@ impl MemoryStream {
         })
     }
 
+    /// The stream's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.with(|stream| stream.now())
+    }
+
+    /// The open shard of a key.
+    #[must_use]
+    pub fn shard_of(&self, key: &str) -> Option<ShardId> {
+        self.with(|stream| stream.open_shard(hash_key(key)).map(|index| stream.shards[index].shard.id.clone()))
+    }
+
+    /// How many records of a shard can still be read.
+    #[must_use]
+    pub fn record_count(&self, shard: &ShardId) -> usize {
+        self.with(|stream| stream.shard(shard).map_or(0, |state| state.records.len()))
+    }
+
     /// Splits an open shard in the middle and returns its children; `None` if it is not open.
     pub fn split(&self, shard: &ShardId) -> Option<[ShardId; 2]> {
         self.with(|stream| stream.split(shard))
@@ -88,13 +108,17 @@ impl MemoryStream {
         self.with(|stream| stream.merge(left, right))
     }
 
-    /// Drops the oldest records of a shard, as when they age out.
-    pub fn trim(&self, shard: &ShardId, count: usize) {
-        self.with(|stream| {
-            if let Some(state) = stream.shard_mut(shard) {
-                state.records.drain(..count.min(state.records.len()));
-            }
-        });
+    /// Puts one Kinesis record with several user records, as the KPL does, into the open shard of the first key. Returns
+    /// where each of them is; none if there is no such shard.
+    #[must_use]
+    pub fn put_aggregate(&self, records: Vec<(String, Bytes)>) -> Vec<Put> {
+        self.with(|stream| stream.put_aggregate(records))
+    }
+
+    /// Drops the oldest records of a shard, as when they age out, and returns their positions. Records of one aggregate age
+    /// out together.
+    pub fn trim(&self, shard: &ShardId, count: usize) -> Vec<RecordPosition> {
+        self.with(|stream| stream.shard_mut(shard).map(|state| state.trim(count)).unwrap_or_default())
     }
 
     /// Removes a shard, as when a closed one ages out.
@@ -169,7 +193,14 @@ impl Stream {
         self.next_shard += 1;
         let first = self.number();
         let shard = Shard { id: id.clone(), parents, hash_range: Some(HashKeyRange { start, end }), is_open: true };
-        self.shards.push(ShardState { shard, records: Vec::new(), children: Vec::new(), first, last: None });
+        self.shards.push(ShardState {
+            shard,
+            records: Vec::new(),
+            children: Vec::new(),
+            first,
+            last: None,
+            trimmed: 0,
+        });
         id
     }
 
@@ -180,6 +211,13 @@ impl Stream {
             state.children = children.to_vec();
             state.last = Some(last);
         }
+    }
+
+    /// The index of the open shard of a hash key.
+    fn open_shard(&self, hash: u128) -> Option<usize> {
+        self.shards.iter().position(|state| {
+            state.shard.is_open && state.shard.hash_range.is_some_and(|range| range.start <= hash && hash <= range.end)
+        })
     }
 
     fn open_range(&self, shard: &ShardId) -> Option<HashKeyRange> {
@@ -208,17 +246,38 @@ impl Stream {
     }
 
     fn put(&mut self, key: &str, data: Bytes) -> Option<Put> {
-        let hash = hash_key(key);
+        self.put_aggregate(vec![(key.to_owned(), data)]).pop()
+    }
+
+    fn put_aggregate(&mut self, records: Vec<(String, Bytes)>) -> Vec<Put> {
+        let hash = records.first().map_or(0, |(key, _)| hash_key(key));
         let (number, arrival) = (self.number(), self.now());
-        let sequence: SequenceNumber = number.to_string().parse().ok()?;
-        let covers = |state: &&mut ShardState| {
-            state.shard.is_open && state.shard.hash_range.is_some_and(|range| range.start <= hash && hash <= range.end)
-        };
-        let state = self.shards.iter_mut().find(covers)?;
-        let position = RecordPosition::plain(sequence);
-        let record = Record { position: position.clone(), partition_key: key.to_owned(), data, arrival: Some(arrival) };
-        state.records.push(record);
-        Some(Put { shard: state.shard.id.clone(), position })
+        let sequence = number.to_string().parse::<SequenceNumber>().ok();
+        let Some((sequence, shard)) = sequence.zip(self.open_shard(hash)) else { return Vec::new() };
+        let state = &mut self.shards[shard];
+        let mut puts = Vec::with_capacity(records.len());
+        for (sub_sequence, (partition_key, data)) in (0..).zip(records) {
+            let position = RecordPosition { sequence: sequence.clone(), sub_sequence };
+            puts.push(Put { shard: state.shard.id.clone(), position: position.clone() });
+            state.records.push(Record { position, partition_key, data, arrival: Some(arrival) });
+        }
+        puts
+    }
+}
+
+impl ShardState {
+    fn trim(&mut self, count: usize) -> Vec<RecordPosition> {
+        let mut end = count.min(self.records.len());
+        let is_same =
+            |end: usize| end > 0 && self.records[end - 1].position.sequence == self.records[end].position.sequence;
+        while end < self.records.len() && is_same(end) {
+            end += 1;
+        }
+        let trimmed: Vec<_> = self.records.drain(..end).map(|record| record.position).collect();
+        if let Some(last) = trimmed.last() {
+            self.trimmed = last.sequence.as_str().parse().unwrap_or(self.trimmed);
+        }
+        trimmed
     }
 }
 

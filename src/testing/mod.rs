@@ -10,8 +10,10 @@ mod lease_faults;
 mod memory_leases;
 mod memory_stream;
 mod model_sink;
+mod network;
 mod sink_faults;
 mod sink_shards;
+mod stream_faults;
 mod stream_ports;
 mod waiting;
 
@@ -20,11 +22,12 @@ pub use backend::{
 };
 pub use handler::{Delivery, RecordingHandler, Reply};
 pub use lease_contract::lease_store_contract;
-pub use lease_faults::FaultyLeaseStore;
+pub use lease_faults::{FaultyLeaseStore, Partition};
 pub use memory_leases::MemoryLeaseStore;
 pub use memory_stream::{MemoryStream, Put};
 pub use model_sink::{ModelSink, POISON, SinkCalls, SinkSettings};
+pub use network::{Network, NoReply};
 pub use sink_faults::SinkFaults;
 pub use sink_shards::StoredRecord;
-pub use stream_ports::StreamFaults;
+pub use stream_faults::{ReadFault, StreamFaults};
 pub use waiting::{until, within};

@@ -1,116 +1,19 @@
 //! The reading ports of a [`MemoryStream`], with faults from a seed.
 
 use super::memory_stream::{MemoryStream, ShardState, Stream};
+use super::stream_faults::StreamFaults;
 use crate::domain::{
-    FailureKind, Fetched, RecordBatch, RecordPosition, RecordSource, Retrieval, RetrievalError, SequenceNumber,
-    ShardDirectory, ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity, Timestamp,
+    Fetched, Record, RecordBatch, RecordGap, RecordSource, Retrieval, RetrievalError, SequenceNumber, ShardDirectory,
+    ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
 
 const MAX_RECORDS_PER_READ: usize = 10;
-/// Pause after a read without records.
-const IDLE_PAUSE: Duration = Duration::from_millis(200);
-
-/// Makes reads fail at random. Clones share the state.
-#[derive(Debug, Clone)]
-pub struct StreamFaults {
-    one_in: Arc<AtomicU32>,
-    random: Arc<Mutex<fastrand::Rng>>,
-    /// Shards whose last response signalled an end falsely.
-    false_ends: Arc<Mutex<BTreeSet<ShardId>>>,
-    drops_end_fields: Arc<AtomicBool>,
-    /// Shards that are listed but cannot be opened.
-    unknown: Arc<Mutex<BTreeSet<ShardId>>>,
-}
-
-impl StreamFaults {
-    /// One call in `one_in` is throttled or fails, and one response in `one_in` lacks the fields that signal the end of a
-    /// shard. With 0 there are no faults.
-    #[must_use]
-    pub fn new(one_in: u32, seed: u64) -> Self {
-        let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        let one_in = Arc::new(AtomicU32::new(one_in));
-        Self { one_in, random, false_ends: Arc::default(), drops_end_fields: Arc::default(), unknown: Arc::default() }
-    }
-
-    #[must_use]
-    pub fn none() -> Self {
-        Self::new(0, 0)
-    }
-
-    /// Every response without records looks like the end of its shard, and no end has child shards.
-    #[must_use]
-    pub fn without_end_fields() -> Self {
-        Self { drops_end_fields: Arc::new(AtomicBool::new(true)), ..Self::none() }
-    }
-
-    /// From now on a shard is listed, but opening it fails as if it did not exist; or it can be opened again.
-    pub fn set_unknown(&self, shard: &ShardId, is_unknown: bool) {
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_unknown {
-            unknown.insert(shard.clone());
-        } else {
-            unknown.remove(shard);
-        }
-    }
-
-    fn is_unknown(&self, shard: &ShardId) -> bool {
-        self.unknown.lock().unwrap_or_else(PoisonError::into_inner).contains(shard)
-    }
-
-    /// From now on there are no faults.
-    pub fn disable(&self) {
-        self.drops_end_fields.store(false, Ordering::Relaxed);
-        self.one_in.store(0, Ordering::Relaxed);
-    }
-
-    fn draw(&self, below: u64) -> u64 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..below)
-    }
-
-    fn is_fault(&self) -> bool {
-        let one_in = self.one_in.load(Ordering::Relaxed);
-        one_in > 0 && self.draw(u64::from(one_in)) == 0
-    }
-
-    /// Removes the fields that signal the end of a shard: a response before the end then looks like an end, and an end has
-    /// no child shards. Never twice in a row for one shard, because no reader could find out once the shard is closed.
-    fn strip_end_fields(&self, shard: &ShardId, fetched: Fetched) -> Fetched {
-        let has_records = matches!(&fetched, Fetched::Batch(batch) if !batch.records.is_empty());
-        if self.drops_end_fields.load(Ordering::Relaxed) && !has_records {
-            return Fetched::ShardEnded { children: Vec::new() };
-        }
-        let mut false_ends = self.false_ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_false = false_ends.remove(shard);
-        if !self.is_fault() {
-            return fetched;
-        }
-        match fetched {
-            Fetched::Batch(batch) if was_false => Fetched::Batch(batch),
-            Fetched::Batch(_) => {
-                false_ends.insert(shard.clone());
-                Fetched::ShardEnded { children: Vec::new() }
-            }
-            Fetched::ShardEnded { .. } => Fetched::ShardEnded { children: Vec::new() },
-        }
-    }
-
-    async fn fail_sometimes(&self, doing: &str) -> Result<(), RetrievalError> {
-        if self.is_fault() {
-            // A throttled call, which a source repeats after a pause.
-            tokio::time::sleep(Duration::from_millis(self.draw(2_000))).await;
-        }
-        if self.is_fault() {
-            let (doing, source) = (doing.to_owned(), "injected fault".into());
-            return Err(RetrievalError::Unavailable { doing, kind: FailureKind::Transient, source });
-        }
-        Ok(())
-    }
-}
+/// Pause after a read without records, and at least between two reads of one source: 5 reads a second.
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl MemoryStream {
     /// The ports to read the stream.
@@ -130,7 +33,7 @@ struct Ports {
 #[async_trait]
 impl ShardDirectory for Ports {
     async fn list(&self) -> Result<ShardListing, RetrievalError> {
-        self.faults.fail_sometimes("listing shards").await?;
+        self.faults.disturb("listing shards").await?;
         self.exists()?;
         Ok(self.stream.listing())
     }
@@ -139,7 +42,7 @@ impl ShardDirectory for Ports {
 #[async_trait]
 impl StreamDirectory for Ports {
     async fn identify(&self) -> Result<StreamIdentity, RetrievalError> {
-        self.faults.fail_sometimes("describing the stream").await?;
+        self.faults.disturb("describing the stream").await?;
         self.exists()?;
         Ok(self.stream.identity())
     }
@@ -159,7 +62,7 @@ impl Retrieval for Ports {
         shard: &ShardId,
         position: &StartingPosition,
     ) -> Result<Box<dyn RecordSource>, RetrievalError> {
-        self.faults.fail_sometimes("opening a shard").await?;
+        self.faults.disturb("opening a shard").await?;
         if self.faults.is_unknown(shard) {
             let (what, source) = (format!("shard {shard}"), "injected fault".into());
             return Err(RetrievalError::NotFound { what, source });
@@ -167,7 +70,8 @@ impl Retrieval for Ports {
         let from = self.stream.with(|stream| read_from(stream, shard, position))?;
         let opened_in = self.stream.identity();
         let (stream, faults, shard) = (self.stream.clone(), self.faults.clone(), shard.clone());
-        Ok(Box::new(Source { stream, opened_in, faults, shard, from }))
+        let now = Instant::now();
+        Ok(Box::new(Source { stream, opened_in, faults, shard, from, last_read: now, next_read: now, record_size: 0 }))
     }
 }
 
@@ -188,22 +92,36 @@ struct Source {
     faults: StreamFaults,
     shard: ShardId,
     from: ReadFrom,
+    last_read: Instant,
+    next_read: Instant,
+    /// Of an average record of the last answer.
+    record_size: usize,
 }
 
 #[async_trait]
 impl RecordSource for Source {
-    async fn next(&mut self, _max_bytes: usize) -> Result<Fetched, RetrievalError> {
-        self.faults.fail_sometimes("reading a shard").await?;
+    async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError> {
+        sleep_until(self.next_read).await;
+        self.faults.disturb_read("reading a shard").await?;
         if self.stream.identity() != self.opened_in {
             let what = format!("shard {}", self.shard);
             return Err(RetrievalError::NotFound { what, source: "its stream was deleted".into() });
         }
-        let fetched = self.stream.with(|stream| self.from.read(shard_state(stream, &self.shard)?))?;
+        let has_expired = self.last_read.elapsed() > self.faults.iterator_lifetime();
+        let limit =
+            max_bytes.checked_div(self.record_size).unwrap_or(MAX_RECORDS_PER_READ).clamp(1, MAX_RECORDS_PER_READ);
+        let fetched =
+            self.stream.with(|stream| self.from.read(shard_state(stream, &self.shard)?, limit, has_expired))?;
         let fetched = self.faults.strip_end_fields(&self.shard, fetched);
+        self.last_read = Instant::now();
+        self.next_read = self.last_read + PAUSE;
         if let Fetched::Batch(batch) = &fetched {
             match batch.records.last() {
-                Some(last) => self.from = ReadFrom::After(last.position.sequence.clone()),
-                None => tokio::time::sleep(IDLE_PAUSE).await,
+                Some(last) => {
+                    self.from = ReadFrom::After(last.position.sequence.clone());
+                    self.record_size = batch.records.iter().map(Record::size).sum::<usize>() / batch.records.len();
+                }
+                None => sleep(PAUSE).await,
             }
         }
         Ok(fetched)
@@ -211,18 +129,38 @@ impl RecordSource for Source {
 }
 
 impl ReadFrom {
-    fn read(&self, state: &ShardState) -> Result<Fetched, RetrievalError> {
-        let ahead = state.records.iter().filter(|record| match self {
-            Self::Oldest => true,
-            Self::Timestamp(moment) => record.arrival.is_some_and(|arrival| arrival >= *moment),
-            Self::At(number) => record.position.sequence >= *number,
-            Self::After(number) => record.position.sequence > *number,
-        });
-        let records: Vec<_> = ahead.take(MAX_RECORDS_PER_READ).cloned().collect();
-        if records.is_empty() && !state.shard.is_open {
+    /// `has_expired`: the source continues with a new iterator, at the last record that it returned.
+    fn read(&self, state: &ShardState, limit: usize, has_expired: bool) -> Result<Fetched, RetrievalError> {
+        let is_before = |record: &Record| match self {
+            Self::Oldest => false,
+            Self::Timestamp(moment) => record.arrival.is_none_or(|arrival| arrival < *moment),
+            Self::At(number) => record.position.sequence < *number,
+            Self::After(number) => record.position.sequence <= *number,
+        };
+        let ahead = &state.records[state.records.partition_point(is_before)..];
+        let mut end = limit.min(ahead.len());
+        // The records of an aggregate are returned together.
+        while end > 0 && end < ahead.len() && ahead[end].position.sequence == ahead[end - 1].position.sequence {
+            end += 1;
+        }
+        if end == 0 && !state.shard.is_open {
             return Ok(Fetched::ShardEnded { children: state.children.clone() });
         }
-        Ok(Fetched::Batch(RecordBatch { records, behind: Some(Duration::ZERO), gap: None }))
+        let records = ahead[..end].to_vec();
+        let gap = match (self, records.first()) {
+            (Self::After(after), Some(first)) if has_expired && state.is_trimmed(after) => {
+                Some(RecordGap { after: after.clone(), found: first.position.sequence.clone() })
+            }
+            _ => None,
+        };
+        let behind = if end == ahead.len() { Duration::ZERO } else { Duration::from_secs(1) };
+        Ok(Fetched::Batch(RecordBatch { records, behind: Some(behind), gap }))
+    }
+}
+
+impl ShardState {
+    fn is_trimmed(&self, number: &SequenceNumber) -> bool {
+        number.as_str().parse::<u128>().is_ok_and(|number| number <= self.trimmed)
     }
 }
 
@@ -237,8 +175,8 @@ fn read_from(stream: &Stream, shard: &ShardId, position: &StartingPosition) -> R
     Ok(match position {
         StartingPosition::TrimHorizon => ReadFrom::Oldest,
         StartingPosition::Latest => {
-            let newest: Option<RecordPosition> = state.records.last().map(|record| record.position.clone());
-            newest.map_or(ReadFrom::Oldest, |newest| ReadFrom::After(newest.sequence))
+            let newest = state.records.last().map(|record| record.position.sequence.clone());
+            newest.map_or(ReadFrom::Oldest, ReadFrom::After)
         }
         StartingPosition::AtTimestamp(moment) => ReadFrom::Timestamp(*moment),
         StartingPosition::At(number) => ReadFrom::At(check_number(stream, state, number)?),

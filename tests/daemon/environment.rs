@@ -20,6 +20,21 @@ use tempfile::TempDir;
 
 const REGION: &str = "us-east-1";
 
+fn test_keys() -> Credentials {
+    Credentials::new("test", "test", None, None, "test")
+}
+
+/// The SDK's Kinesis client for an endpoint.
+pub(crate) fn kinesis_client(url: &str) -> aws_sdk_kinesis::Client {
+    let config = aws_sdk_kinesis::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(url)
+        .credentials_provider(test_keys())
+        .build();
+    aws_sdk_kinesis::Client::from_conf(config)
+}
+
 #[derive(Debug)]
 pub(crate) struct Environment {
     aws: Aws,
@@ -31,22 +46,23 @@ pub(crate) struct Environment {
 impl Environment {
     pub(crate) async fn start() -> Self {
         let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
-        let keys = || Credentials::new("test", "test", None, None, "test");
-        let kinesis = aws_sdk_kinesis::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(aws.kinesis_url())
-            .credentials_provider(keys())
-            .build();
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(aws.dynamodb_url())
-            .credentials_provider(keys())
+            .credentials_provider(test_keys())
             .build();
         let folder = TempDir::new().unwrap();
-        let kinesis = aws_sdk_kinesis::Client::from_conf(kinesis);
+        let kinesis = kinesis_client(&aws.kinesis_url());
         Self { aws, folder, kinesis, dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb) }
+    }
+
+    pub(crate) fn kinesis_url(&self) -> String {
+        self.aws.kinesis_url()
+    }
+
+    pub(crate) fn dynamodb_url(&self) -> String {
+        self.aws.dynamodb_url()
     }
 
     /// Creates a stream and waits until it is active.
@@ -110,9 +126,9 @@ impl Environment {
 
     /// Writes a Kinesis component with these fields and those of the connection.
     pub(crate) fn kinesis_component(&self, name: &str, fields: &[(&str, &str)]) {
-        let leases = self.aws.dynamodb_url();
+        let leases = self.dynamodb_url();
         let fields = [&[("leaseEndpoint", leases.as_str())], fields].concat();
-        self.component(name, "bindings.aws.kinesis", &self.aws.kinesis_url(), &fields);
+        self.component(name, "bindings.aws.kinesis", &self.kinesis_url(), &fields);
     }
 
     /// Writes a DynamoDB component with these fields and those of the connection.

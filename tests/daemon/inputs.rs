@@ -6,15 +6,15 @@ use bindd::testing::until;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Sequence numbers of accepted events never fall within a shard. A repeated delivery is not a fall in this sense only
+/// Sequence numbers of accepted events never fall within a partition key. A repeated delivery is no fall in this sense only
 /// where the caller says that nothing was repeated.
 pub(crate) fn assert_in_order(events: &[Event]) {
     let mut last: HashMap<String, String> = HashMap::new();
     for event in events.iter().filter(|event| event.accepted) {
-        let shard = format!("{} {}", event.route, event.header("bindd-shard-id"));
+        let key = format!("{} {}", event.route, event.header("bindd-partition-key"));
         let number = format!("{:0>60}", event.header("bindd-sequence-number"));
-        if let Some(before) = last.insert(shard.clone(), number.clone()) {
-            assert!(before < number, "{} came out of order on {shard}", event.text());
+        if let Some(before) = last.insert(key.clone(), number.clone()) {
+            assert!(before < number, "{} came out of order on {key}", event.text());
         }
     }
 }

@@ -3,7 +3,7 @@ use crate::fakes::RecordingApp;
 use std::collections::HashMap;
 
 /// The middle of a shard's hash keys.
-fn middle(shard: &aws_sdk_kinesis::types::Shard) -> String {
+pub(crate) fn middle(shard: &aws_sdk_kinesis::types::Shard) -> String {
     let range = shard.hash_key_range.as_ref().unwrap();
     let end = |text: &str| text.parse::<u128>().unwrap();
     (end(&range.starting_hash_key) / 2 + end(&range.ending_hash_key) / 2 + 1).to_string()

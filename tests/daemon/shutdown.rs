@@ -15,15 +15,16 @@ async fn a_call_of_the_api_stops_the_daemon() {
 }
 
 #[tokio::test]
-async fn a_record_in_hand_is_settled_before_the_end() {
+async fn records_in_flight_are_waited_for_before_the_end() {
     let env = Environment::start().await;
     env.stream("orders", 1).await;
     env.input("orders-in", "orders", "shared");
     let app = RecordingApp::start().await;
     app.behave(Behaviour::Hold);
-    let all = env.put("orders", "order-", 5).await;
+    // Two of each of the five keys.
+    let all = env.put("orders", "order-", 10).await;
     let sidecar = env.sidecar(Some(&app)).await;
-    app.until("the first record", |events| events.len() == 1).await;
+    app.until("the first record of each key", |events| events.len() == 5).await;
     let address = sidecar.address();
     let (shutdown, ()) = tokio::join!(sidecar.stop(), async {
         bindd::testing::until("the sidecar to be unready", async || {
@@ -33,11 +34,15 @@ async fn a_record_in_hand_is_settled_before_the_end() {
         app.behave(Behaviour::Respond(200));
     });
     assert_eq!(shutdown, Shutdown::Clean);
-    assert_eq!(app.accepted(), all[..1], "nothing new begins while stopping");
+    let mut accepted = app.accepted();
+    accepted.sort();
+    assert_eq!(accepted, all[..5], "nothing new begins while stopping");
 
     let sidecar = env.sidecar(Some(&app)).await;
     app.until_accepted(&all).await;
-    assert_eq!(app.accepted(), all, "the settled record was checkpointed, the rest comes once");
+    let mut accepted = app.accepted();
+    accepted.sort();
+    assert_eq!(accepted, all, "the accepted records were checkpointed, the rest comes once");
     sidecar.stop().await;
 }
 
@@ -52,7 +57,7 @@ async fn a_record_that_the_app_never_answers_is_cut_and_comes_again() {
     let mut settings = env.settings(Some(&app));
     settings.graceful_shutdown = Some(Duration::from_secs(1));
     let sidecar = Sidecar::start(&settings).await.unwrap();
-    app.until("the first record", |events| events.len() == 1).await;
+    app.until("the records", |events| events.len() == all.len()).await;
     assert_eq!(sidecar.stop().await, Shutdown::Aborted, "an abort is reported by the exit code");
 
     app.behave(Behaviour::Respond(200));

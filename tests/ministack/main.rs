@@ -1,4 +1,4 @@
-//! The outputs against the emulator ministack: `cargo test --features ministack --test ministack`. Install it by
+//! Outputs and the lease table against the emulator ministack: `cargo test --features ministack --test ministack`. Install it by
 //! `pip install ministack==1.5.33`; the variable `MINISTACK` names the program if it is not on the `PATH`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
@@ -14,4 +14,5 @@ mod environment;
 mod emulator;
 mod items;
 mod kinesis;
+mod leases;
 mod operations;

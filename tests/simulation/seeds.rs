@@ -30,13 +30,17 @@ impl Seeds {
 
     /// Runs one seed to its end.
     pub(crate) fn simulate<T>(&self, seed: u64, run: impl Future<Output = Result<T, String>>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let outcome = runtime.block_on(async {
-            tokio::time::timeout(TIMEOUT, run).await.unwrap_or_else(|_| Err("the run did not end".to_owned()))
-        });
         let prefix = self.prefix;
-        outcome.unwrap_or_else(|violation| {
+        self.outcome(run).unwrap_or_else(|violation| {
             panic!("seed {seed}: {violation}\nrun only this seed: {prefix}_FIRST={seed} {prefix}_SEEDS=1 cargo test --test simulation")
+        })
+    }
+
+    /// Runs one seed to its end. The error is the violation that was found.
+    pub(crate) fn outcome<T>(&self, run: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(TIMEOUT, run).await.unwrap_or_else(|_| Err("the run did not end".to_owned()))
         })
     }
 }

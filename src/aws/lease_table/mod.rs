@@ -2,16 +2,18 @@
 //! an application can move from the KCL to bindd and back without reading anything twice.
 //!
 //! `row` and `writes` turn leases into rows and conditional writes, both without I/O; `client` makes the calls; `setup`
-//! creates and checks the table; `store` implements the port.
+//! creates and checks the table; `store` implements the port; `admin` is for operators.
 //!
 //! Invariant: only the worker that knows the current lease counter changes a lease, and every change raises the counter.
 //! `writes` lists the condition of each write; the exceptions are a request for a handoff, which leaves the counter to the
 //! owner, and the children of a shard, which never change once they are known.
 
+mod admin;
 mod client;
 mod row;
 mod setup;
 mod store;
 mod writes;
 
+pub use admin::{Edited, LeaseRows};
 pub use store::LeaseTable;

@@ -228,5 +228,8 @@ impl<'a> RowReader<'a> {
 }
 
 #[cfg(test)]
+#[path = "tests/any_row.rs"]
+mod any_row_tests;
+#[cfg(test)]
 #[path = "tests/row.rs"]
 mod tests;

@@ -36,7 +36,7 @@ const RELEASE_RETRIES: [Duration; 3] =
 /// a lost response. Lease calls do not wait for `maxConnections`: a late renewal would lose the lease.
 #[derive(Debug, Clone)]
 pub struct LeaseTable {
-    table: TableClient,
+    pub(super) table: TableClient,
     heartbeat_watch: Duration,
 }
 

@@ -12,6 +12,8 @@
 //! | release | counter = n and owner = me, no handoff | counter n+1, no owner |
 //! | release in a handoff | counter = n and `checkpointOwner` = me | counter n+1, no `checkpointOwner` |
 //! | remove | counter = n and ended | – |
+//! | evict (operator) | counter = n | counter n+1, no owner, no `checkpointOwner` |
+//! | seek (operator) | counter = n | the same, checkpoint, `bdStartTs`, owner switches 0, nothing pending |
 //!
 //! "Held by me" means: owner = me without a handoff, or `checkpointOwner` = me. The KCL makes the same changes, but the
 //! KCL 2.x has no owner in its conditions and deletes without a condition.
@@ -20,7 +22,7 @@ use super::row::{
     CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_MILLIS, LEASE_OWNER, OWNER_SWITCHES,
     PENDING, START_AT, STREAM, STREAM_CREATED, SUB_SEQUENCE, TAKEN_BY, checkpoint_values, number, shard_set, string,
 };
-use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, WorkerId};
+use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, Timestamp, WorkerId};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
@@ -102,6 +104,23 @@ pub(super) fn release(counter: LeaseCounter, worker: &WorkerId) -> ConditionalWr
 /// Releases a lease to the worker that requested it, whose name is in `leaseOwner` already.
 pub(super) fn complete_handoff(counter: LeaseCounter, worker: &WorkerId) -> ConditionalWrite {
     ConditionalWrite::counted(counter).when(CHECKPOINT_OWNER, string(worker)).remove(CHECKPOINT_OWNER)
+}
+
+/// Takes a lease from its owner, for an operator.
+pub(super) fn evict(counter: LeaseCounter) -> ConditionalWrite {
+    ConditionalWrite::counted(counter).remove(LEASE_OWNER).remove(CHECKPOINT_OWNER)
+}
+
+/// Takes a lease from its owner and moves its checkpoint, for an operator.
+pub(super) fn seek(counter: LeaseCounter, checkpoint: &Checkpoint, start_at: Option<Timestamp>) -> ConditionalWrite {
+    let (position, sub_sequence) = checkpoint_values(checkpoint);
+    let write =
+        evict(counter).set(CHECKPOINT, position).set(SUB_SEQUENCE, sub_sequence).set(OWNER_SWITCHES, number(&0));
+    let write = PENDING.into_iter().fold(write, ConditionalWrite::remove);
+    match start_at {
+        Some(moment) => write.set(START_AT, number(&moment.as_millis())),
+        None => write.remove(START_AT),
+    }
 }
 
 /// The condition for deleting a lease.
@@ -237,9 +256,9 @@ mod tests {
     #[test]
     fn a_take_writes_which_stream_the_lease_belongs_to() {
         let seen = Lease {
-            start_at: Some(crate::domain::Timestamp::from_millis(7)),
+            start_at: Some(Timestamp::from_millis(7)),
             stream: Some("orders".into()),
-            stream_created: Some(crate::domain::Timestamp::from_millis(5)),
+            stream_created: Some(Timestamp::from_millis(5)),
             owner_duration: Some(std::time::Duration::from_secs(10)),
             ..lease(None)
         };
@@ -276,6 +295,20 @@ mod tests {
     }
 
     #[test]
+    fn a_seek_leaves_no_owner_and_nothing_of_the_old_position() {
+        let (update, condition) = rendered(&seek(LeaseCounter::new(7), &Checkpoint::Ended, None));
+        assert_eq!(
+            update,
+            "SET leaseCounter = 8, checkpoint = SHARD_END, checkpointSubSequenceNumber = 0, \
+             ownerSwitchesSinceCheckpoint = 0 REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, \
+             pendingCheckpointSubSequenceNumber, pendingCheckpointState, bdStartTs"
+        );
+        assert_eq!(condition, "leaseCounter = 7");
+        let (update, _) = rendered(&seek(LeaseCounter::new(7), &Checkpoint::Ended, Some(Timestamp::from_millis(5))));
+        assert!(update.contains("bdStartTs = 5"), "{update}");
+    }
+
+    #[test]
     fn every_name_and_value_given_is_used() {
         let (me, n) = (WorkerId::new("w1"), LeaseCounter::new(7));
         let writes = [
@@ -288,6 +321,8 @@ mod tests {
             release(n, &me),
             complete_handoff(n, &me),
             remove(n),
+            evict(n),
+            seek(n, &Checkpoint::Ended, Some(Timestamp::from_millis(5))),
         ];
         for write in writes {
             let text = format!("{} {}", write.update_expression(), write.condition_expression());

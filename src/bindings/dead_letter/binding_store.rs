@@ -27,7 +27,7 @@ impl DeadLetterStore for BindingStore {
         match sent {
             // The target has its own dead letter binding, which has the record now.
             Err(SendError::Failed(error)) if error.is_dead_lettered() => Ok(()),
-            sent => sent.map_err(|error| self.binding_error(error)),
+            sent => sent.map_err(|error| self.binding_error(&error)),
         }
     }
 }
@@ -39,9 +39,9 @@ impl BindingStore {
         send(&self.registry, &self.target, Some(key).filter(|key| !key.is_empty()), data).await
     }
 
-    fn binding_error(&self, error: SendError) -> BindingError {
+    fn binding_error(&self, error: &SendError) -> BindingError {
         let text = format!("the dead letter binding {} did not store the record: {error}", self.target);
-        let (kind, outcome) = match &error {
+        let (kind, outcome) = match error {
             SendError::Failed(error) => (error.kind(), error.outcome()),
             SendError::NoSuchOutput | SendError::Serialise(_) => (FailureKind::Unavailable, Outcome::NotDone),
         };

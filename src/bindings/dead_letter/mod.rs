@@ -4,6 +4,9 @@
 mod binding_store;
 mod content;
 mod folder;
+#[cfg(test)]
+#[path = "tests/letters.rs"]
+mod letters;
 mod output;
 mod target;
 

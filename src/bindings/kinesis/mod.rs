@@ -29,3 +29,4 @@ pub use output_spec::OutputSpec;
 pub use payload::{Compression, PayloadForm};
 pub use pointer::{InvalidPointer, Pointer};
 pub use spec::Spec;
+pub use timestamp::parse_timestamp;

@@ -1,4 +1,4 @@
-//! Parses `initialTimestamp`.
+//! Parses `initialTimestamp`, and times on the command line.
 
 use crate::domain::Timestamp;
 use aws_smithy_types::DateTime;
@@ -9,7 +9,8 @@ const FIRST_MILLIS: i64 = 100_000_000_000;
 
 /// Reads RFC 3339 (`2026-01-31T08:00:00Z`, `2026-01-31 09:00:00.5+01:00`; finer than milliseconds is dropped), or a number
 /// of seconds or milliseconds since 1970. `None` for anything else.
-pub(super) fn parse_timestamp(text: &str) -> Option<Timestamp> {
+#[must_use]
+pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let number: i64 = text.parse().ok()?;

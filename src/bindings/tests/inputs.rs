@@ -122,7 +122,9 @@ fn defaults_follow_the_format() {
 fn fields_that_are_wrong_or_have_no_effect_are_faults() {
     let batch = ("bodyFormat", "lambda");
     let limit = ("maxAttempts", "3");
-    let cases: [(&[(&str, &str)], &str, &str); 32] = [
+    /// Fields, the one with the fault, and a part of the message.
+    type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, &'c str);
+    let cases: [Case<'_>; 32] = [
         (&[("order", "keys")], "order", "did you mean `key`?"),
         (
             &[("order", "shard"), ("concurrencyPerShard", "2")],

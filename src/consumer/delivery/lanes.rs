@@ -4,6 +4,7 @@
 //! single one, by [`Order`]. A lane is ready, busy (its records are in flight), parked until a moment, or halted. So the
 //! records of a lane never overlap and never pass each other, and a lane that waits does not delay the others.
 
+use super::super::mutants::{Mutant, is_broken};
 use super::super::settings::{DeliverySettings, Order};
 use crate::domain::{BindingEvent, EventOrigin, GiveUpReason, Record, ShardId, Timestamp};
 use slab::Slab;
@@ -125,6 +126,7 @@ impl Lanes {
 
     fn lane_of(&mut self, key: &str) -> LaneId {
         let key: &str = match self.order {
+            Order::Key if is_broken(Mutant::KeysOverlap) => return self.lanes.insert(Lane::new(None)),
             Order::Key => key,
             Order::Shard => "",
             Order::None => return self.lanes.insert(Lane::new(None)),
@@ -220,6 +222,9 @@ impl Lanes {
     pub(super) fn put_back(&mut self, id: LaneId, unit: Unit) {
         if let Some(lane) = self.lanes.get_mut(id) {
             lane.bytes += unit.event.data.len();
+            if is_broken(Mutant::FollowersPass) {
+                return lane.queue.push_back(unit);
+            }
             lane.queue.push_front(unit);
         }
     }

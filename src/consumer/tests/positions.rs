@@ -39,6 +39,23 @@ async fn a_checkpoint_that_aged_out_is_counted_as_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_rest_of_a_closed_shard_that_aged_out_is_counted_as_a_gap() {
+    let bench = Bench::new(1);
+    bench.put(2);
+    let (stop, mut worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(2).await;
+    stop.finish();
+    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.put(2);
+    bench.stream.split(&shard(0)).unwrap();
+    bench.stream.trim(&shard(0), 4);
+    bench.put(1);
+    let (_stop, _worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(3).await;
+    assert!(bench.counted("retention_gaps"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listed_shard_that_is_not_found_for_a_while_does_not_stop_the_others() {
     let bench = Bench::new(2);
     let faults = StreamFaults::none();

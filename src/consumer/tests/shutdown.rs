@@ -2,7 +2,7 @@ use super::super::ConsumerError;
 use super::{Bench, shard};
 use crate::consumer::{Keepers, Ports};
 use crate::domain::{Checkpoint, LeaseStore, WorkerId};
-use crate::testing::{FaultyLeaseStore, Reply, StreamFaults};
+use crate::testing::{FaultyLeaseStore, Network, Partition, Reply, StreamFaults};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -82,7 +82,9 @@ async fn a_second_stop_stores_progress_and_releases_without_waiting_for_the_app(
 #[tokio::test(start_paused = true)]
 async fn a_second_stop_waits_two_seconds_at_most_for_a_lease_table_that_hangs() {
     let bench = Bench::new(1);
-    let leases = Arc::new(FaultyLeaseStore::new(Arc::new(bench.leases.clone()), u32::MAX, 1));
+    let (network, _task) = Network::new();
+    let inner = Arc::new(bench.leases.clone());
+    let leases = Arc::new(FaultyLeaseStore::new(inner, network, Duration::from_secs(10), (u32::MAX, 1)));
     let (directory, retrieval) = bench.stream.ports(&StreamFaults::none());
     let keepers = Keepers::here(Arc::clone(&leases) as Arc<dyn LeaseStore>);
     let handler = Arc::new(bench.app.clone());
@@ -90,7 +92,7 @@ async fn a_second_stop_waits_two_seconds_at_most_for_a_lease_table_that_hangs() 
     let (stop, mut worker) = bench.start_on(Bench::settings("a"), ports);
     bench.put(1);
     bench.app.until_accepted(1).await;
-    leases.partition(Duration::from_secs(60));
+    leases.partition(Partition::Requests, Duration::from_secs(60));
     let forced_at = Instant::now();
     stop.now();
     assert!(worker.next().await.unwrap().result.unwrap().is_err(), "an abort is reported");

@@ -1,6 +1,7 @@
 use super::flags;
 use super::gather::parse_with;
-use super::{AppEndpoint, Command, Settings, UsageError};
+use super::{AppEndpoint, Command, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, Settings, UsageError};
+use crate::domain::{RecordPosition, Timestamp};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -260,6 +261,17 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         ("--app-id a --resource-path x", "--resources-path"),
         ("--app-id a --app-port 70000", "70000"),
         ("check", "--resources-path"),
+        ("leases", "seek"),
+        ("leases list", "--table"),
+        ("leases list --table orders --app-id shop", "cannot be used with"),
+        ("leases list --resources-path a --region eu-west-1", "cannot be used with"),
+        ("leases export", "--resources-path"),
+        ("leases seek --table orders --to latest", "--all"),
+        ("leases seek --table orders --to latest --all shardId-1", "cannot be used with"),
+        ("leases seek --table orders --to soon --all", "write trim_horizon, latest, a time"),
+        ("leases seek --table orders --all --to 49680426136442942322470071529284194863199545684828094466", "one shard"),
+        ("leases release --table orders", "--all"),
+        ("leases import --table orders", "--file"),
     ] {
         let error = usage_error(line);
         assert!(error.code == 2 && error.text.contains(expected), "{line}: {error:?}");
@@ -283,6 +295,50 @@ fn check_takes_paths_app_and_namespace() {
     };
     assert_eq!(check.paths, [PathBuf::from("a"), PathBuf::from("b")]);
     assert_eq!((check.app_id.as_deref(), check.namespace.as_deref(), check.json), (Some("x"), Some("n"), true));
+}
+
+fn leases(line: &str) -> LeasesSettings {
+    match parse(&format!("leases {line}")) {
+        Ok(Command::Leases(settings)) => *settings,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn leases_names_a_table_or_the_files_of_a_component() {
+    let (name, region, endpoint) = ("t".to_owned(), Some("r".to_owned()), Some("http://e".to_owned()));
+    let list = leases("list --table t --region r --endpoint http://e --json");
+    assert_eq!(list.table, LeaseTableSource::Table { name, region, endpoint });
+    assert_eq!(list.action, LeasesAction::List { json: true });
+    let list = leases("export --resources-path a,b --component orders --app-id shop --namespace n");
+    let LeaseTableSource::Component { paths, component, app_id, namespace } = list.table else { panic!("{list:?}") };
+    assert_eq!(paths, [PathBuf::from("a"), PathBuf::from("b")]);
+    let names = [component, app_id, namespace].map(Option::unwrap);
+    assert_eq!(names, ["orders", "shop", "n"]);
+}
+
+#[test]
+fn a_position_is_a_word_a_time_or_a_sequence_number() {
+    let target = |text: &str| match leases(&format!("seek a --table t --to {text}")).action {
+        LeasesAction::Seek { to, .. } => to,
+        other => panic!("{text}: {other:?}"),
+    };
+    let after = |digits: &str, sub_sequence| {
+        SeekTarget::After(RecordPosition { sequence: digits.parse().unwrap(), sub_sequence })
+    };
+    let long = "49680426136442942322470071529284194863199545684828094466";
+    for (text, expected) in [
+        ("TRIM_HORIZON", SeekTarget::TrimHorizon),
+        ("latest", SeekTarget::Latest),
+        ("1970-01-01T00:00:01Z", SeekTarget::Time(Timestamp::from_millis(1_000))),
+        ("1769846400", SeekTarget::Time(Timestamp::from_millis(1_769_846_400_000))),
+        ("1769846400000", SeekTarget::Time(Timestamp::from_millis(1_769_846_400_000))),
+        (long, after(long, 0)),
+        (&format!("{long}/7"), after(long, 7)),
+        ("5/0", after("5", 0)),
+    ] {
+        assert_eq!(target(text), expected, "{text}");
+    }
 }
 
 #[cfg(feature = "embedded")]

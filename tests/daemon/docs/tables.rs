@@ -51,7 +51,7 @@ fn the_tables_of_fields_name_what_the_specs_read() {
 
 /// The flags in the help text of a command.
 fn flags_of(command: &str) -> Names {
-    let args = ["bindd", command, "--help"].into_iter().filter(|word| !word.is_empty()).map(OsString::from);
+    let args = ["bindd"].into_iter().chain(command.split_whitespace()).chain(["--help"]).map(OsString::from);
     let help = settings::parse(args).unwrap_err().text;
     let options = help.lines().filter(|line| line.starts_with("      --") || line.starts_with("  -"));
     let flags = options.filter_map(|line| line.split(&[' ', '=', '[', ',']).find(|word| word.starts_with("--")));
@@ -73,6 +73,12 @@ fn the_tables_of_flags_name_what_the_parser_takes() {
             known = known.difference(&run).cloned().collect();
         }
         assert_same(command, &documented(&format!("## `bindd {command}`")), &known);
+    }
+    let of_each = names(first_column(commands.section("### Which lease table"), "Flag of each command"));
+    for command in ["leases list", "leases seek", "leases release", "leases export", "leases import"] {
+        let known: Names = flags_of(command).difference(&general).cloned().collect();
+        let own = documented(&format!("### `bindd {command}`"));
+        assert_same(command, &own.union(&of_each).cloned().collect(), &known);
     }
 }
 

@@ -5,9 +5,9 @@
 
 mod server;
 
-use bindd::aws::kinesis::{FanOut, FanOutTimeouts};
-use bindd::aws::{ConnectionSettings, StaticCredentials, connect};
-use bindd::domain::{Fetched, RecordSource, Retrieval, ShardId, StartingPosition};
+use bindd::aws::kinesis::{Directory, FanOut, FanOutTimeouts};
+use bindd::aws::{Connection, ConnectionSettings, StaticCredentials, connect};
+use bindd::domain::{Fetched, RecordSource, Retrieval, ShardDirectory, ShardId, StartingPosition};
 use bindd::testing::within;
 use serde_json::json;
 use server::{Server, Step};
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 /// Far longer than any step takes, on a busy machine too; shorter than a test waits.
 const SILENCE: Duration = Duration::from_secs(200);
 
-async fn fan_out(server: &Server) -> FanOut {
+async fn connection(server: &Server) -> Connection {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("ca.pem");
     std::fs::write(&bundle, &server.ca_pem).unwrap();
@@ -30,7 +30,14 @@ async fn fan_out(server: &Server) -> FanOut {
         ca_bundle: Some(bundle),
         ..ConnectionSettings::default()
     };
-    let connection = connect(&settings).await.unwrap();
+    connect(&settings).await.unwrap()
+}
+
+async fn fan_out(server: &Server) -> FanOut {
+    over(&connection(server).await)
+}
+
+fn over(connection: &Connection) -> FanOut {
     let arn = "arn:aws:kinesis:eu-central-1:000000000000:stream/orders/consumer/app:1".to_owned();
     let times = FanOutTimeouts {
         silence: SILENCE,
@@ -38,7 +45,7 @@ async fn fan_out(server: &Server) -> FanOut {
         unread: SILENCE,
         min_interval: Duration::from_millis(100),
     };
-    FanOut::with_consumer(&connection, "orders".parse().unwrap(), arn).with_timeouts(times)
+    FanOut::with_consumer(connection, "orders".parse().unwrap(), arn).with_timeouts(times)
 }
 
 async fn open(fan_out: &FanOut, shard: &str) -> Box<dyn RecordSource> {
@@ -69,22 +76,37 @@ fn after(number: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn subscriptions_that_nobody_reads_do_not_stall_another() {
+async fn subscriptions_that_are_not_read_stall_neither_the_others_nor_other_calls() {
     let large = "A".repeat(64 * 1024);
     let server = Server::start(move |_, _| vec![Step::Flood(event("5", "5", &large))]).await;
-    let fan_out = fan_out(&server).await;
+    let connection = connection(&server).await;
+    let (fan_out, directory) = (over(&connection), Directory::new(&connection, "orders".parse().unwrap()));
     let mut unread = Vec::new();
     for shard in ["one", "two", "three"] {
         let mut source = open(&fan_out, shard).await;
         assert_eq!(numbers(&mut source).await, ["5"]);
         unread.push(source);
     }
-    let mut live = open(&fan_out, "four").await;
+    let (mut first, mut second) = (open(&fan_out, "four").await, open(&fan_out, "five").await);
     // Far more than any window holds.
-    for _ in 0..300 {
-        assert_eq!(numbers(&mut live).await, ["5"]);
+    for round in 0..300 {
+        assert_eq!(numbers(&mut first).await, ["5"]);
+        assert_eq!(numbers(&mut second).await, ["5"]);
+        if round % 100 == 99 {
+            let listing = within("the shards to be listed", directory.list()).await.unwrap();
+            assert_eq!(listing.shards.len(), 1);
+            // A new subscription, beside those that are not read.
+            let mut late = open(&fan_out, &format!("late-{round}")).await;
+            assert_eq!(numbers(&mut late).await, ["5"]);
+        }
     }
-    drop(unread);
+    // Those that were not read go on where they were.
+    for source in &mut unread {
+        assert_eq!(numbers(source).await, ["5"]);
+    }
+    for shard in ["one", "two", "three", "four", "five"] {
+        assert_eq!(server.positions(shard).len(), 1, "{shard}: one subscription");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A Kinesis endpoint with TLS and HTTP/2 alone, that speaks `SubscribeToShard` as a script says.
+//! A Kinesis endpoint with TLS and HTTP/2 alone, that speaks `SubscribeToShard` as a script says, and lists one shard.
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::DateTime;
@@ -33,6 +33,10 @@ pub(crate) enum Step {
     /// Breaks the stream in the middle, at the signal of the test: a reset overtakes what the client has not read yet.
     Cut(Arc<Notify>),
 }
+
+/// What `ListShards` returns.
+const SHARDS: &str = r#"{"Shards":[{"ShardId":"shardId-0","HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"9"},
+    "SequenceNumberRange":{"StartingSequenceNumber":"1"}}]}"#;
 
 type Script = dyn Fn(&str, usize) -> Vec<Step> + Send + Sync;
 type Requested = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
@@ -104,10 +108,7 @@ async fn at_its_time(
     let (day, time) = ([&date[0..4], &date[4..6], &date[6..8]], [&date[9..11], &date[11..13], &date[13..15]]);
     let signed = DateTime::from_str(&format!("{}T{}Z", day.join("-"), time.join(":")), Format::DateTime).unwrap();
     let mut response = if (signed.secs() - now).abs() > 300 {
-        let body = r#"{"__type":"InvalidSignatureException","message":"Signature expired"}"#;
-        let body = http_body_util::Full::new(Bytes::from(body)).map_err(|never| match never {});
-        let refused = Response::builder().status(400).header("content-type", "application/x-amz-json-1.1");
-        refused.body(BodyExt::boxed_unsync(body)).unwrap()
+        json_response(400, r#"{"__type":"InvalidSignatureException","message":"Signature expired"}"#)
     } else {
         response(request, requested, script).await?
     };
@@ -121,7 +122,11 @@ async fn response(
     requested: Requested,
     script: Arc<Script>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, hyper::Error> {
-    assert_eq!(request.headers()["x-amz-target"], "Kinesis_20131202.SubscribeToShard");
+    let target = request.headers()["x-amz-target"].clone();
+    if target == "Kinesis_20131202.ListShards" {
+        return Ok(json_response(200, SHARDS));
+    }
+    assert_eq!(target, "Kinesis_20131202.SubscribeToShard");
     let body = request.into_body().collect().await?.to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let shard = body["ShardId"].as_str().unwrap().to_owned();
@@ -155,6 +160,12 @@ async fn response(
     });
     let body = BodyExt::boxed_unsync(StreamBody::new(frames));
     Ok(Response::builder().header("content-type", "application/vnd.amazon.eventstream").body(body).unwrap())
+}
+
+fn json_response(status: u16, body: &'static str) -> Response<UnsyncBoxBody<Bytes, io::Error>> {
+    let body = http_body_util::Full::new(Bytes::from(body)).map_err(|never| match never {});
+    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.1");
+    response.body(BodyExt::boxed_unsync(body)).unwrap()
 }
 
 fn frame(kind: &str, json: &str) -> Bytes {

@@ -1,5 +1,6 @@
 //! A DynamoDB for one test, with a separate client that reads the rows directly.
 
+use super::recorder::{Recorder, Sent};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
@@ -32,6 +33,8 @@ pub(super) struct Service {
     pub connection: Connection,
     /// The address of that wire.
     pub endpoint: String,
+    /// What was sent through it.
+    pub sent: Recorder,
     straight: String,
     lose: Arc<AtomicBool>,
     _tasks: Supervisor<()>,
@@ -50,7 +53,8 @@ impl Service {
         let lose = Arc::new(AtomicBool::new(false));
         let wire = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wire_endpoint = format!("http://{}", wire.local_addr().unwrap());
-        tasks.spawn("wire", carry(wire, address, Arc::clone(&lose)));
+        let sent = Recorder::default();
+        tasks.spawn("wire", carry(wire, address, Arc::clone(&lose), sent.clone()));
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
@@ -59,7 +63,7 @@ impl Service {
             .build();
         let connection = connect(&wire_endpoint).await;
         let client = Client::from_conf(config);
-        Self { client, connection, endpoint: wire_endpoint, straight: endpoint, lose, _tasks: tasks }
+        Self { client, connection, endpoint: wire_endpoint, sent, straight: endpoint, lose, _tasks: tasks }
     }
 
     /// The next request arrives and is carried out, but its reply is lost.
@@ -128,17 +132,17 @@ impl Service {
     }
 }
 
-async fn carry(wire: TcpListener, service: SocketAddr, lose: Arc<AtomicBool>) {
+async fn carry(wire: TcpListener, service: SocketAddr, lose: Arc<AtomicBool>, sent: Recorder) {
     let mut carriers = Supervisor::new();
     loop {
         let (app, _) = wire.accept().await.unwrap();
         let service = TcpStream::connect(service).await.unwrap();
-        carriers.spawn("carrier", carry_one(app, service, Arc::clone(&lose)));
+        carriers.spawn("carrier", carry_one(app, service, Arc::clone(&lose), sent.connection()));
     }
 }
 
 /// Carries bytes both ways until a side closes or a reply is lost.
-async fn carry_one(app: TcpStream, service: TcpStream, lose: Arc<AtomicBool>) {
+async fn carry_one(app: TcpStream, service: TcpStream, lose: Arc<AtomicBool>, sent: Sent) {
     let (mut from_app, mut to_app) = app.into_split();
     let (mut from_service, mut to_service) = service.into_split();
     let replies = async {
@@ -150,9 +154,19 @@ async fn carry_one(app: TcpStream, service: TcpStream, lose: Arc<AtomicBool>) {
             }
         }
     };
+    let requests = async {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let count = from_app.read(&mut buffer).await.unwrap_or(0);
+            sent.lock().unwrap().extend_from_slice(&buffer[..count]);
+            if count == 0 || to_service.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
+        }
+    };
     tokio::select! {
         () = replies => {}
-        _ = tokio::io::copy(&mut from_app, &mut to_service) => {}
+        () = requests => {}
     }
 }
 

@@ -1,249 +1,330 @@
 //! One run: a stream, some workers, a period with faults, then one without faults in which everything must be delivered.
 
-use super::invariants::Checker;
-use super::ports::{App, CheckedLeases};
-use bindd::consumer::{ConsumerSettings, Keepers, Ports, Worker};
-use bindd::domain::{InitialPosition, LeaseStore, Stop, WorkerId};
-use bindd::resilience::Backoff;
+use super::app::App;
+use super::checker::Checker;
+use super::ledger::NewRecord;
+use super::plan::Plan;
+use super::story::Entry;
+use super::worker::{SimWorker, Surroundings};
+use bindd::domain::{Checkpoint, InitialPosition, Lease, LeaseCounter, SentinelCheckpoint, ShardId, WorkerId};
 use bindd::tasks::Supervisor;
 use bindd::telemetry::Metrics;
-use bindd::testing::{FaultyLeaseStore, MemoryLeaseStore, MemoryStream, StreamFaults};
+use bindd::testing::Network;
+use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-const FAULT_PERIOD: Duration = Duration::from_secs(60);
-/// How long delivery may take after the faults: lease expiry, two lease scans, a hanging app, and the backlog.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(90);
-/// After this time every lease of a crashed worker has a new owner, and the workers have equal shares: lease expiry, the
-/// minute in which a moved lease is not moved again, and some lease scans. Before that, a worker may stop while another
-/// one hands a lease over to it.
-const REBALANCE_TIME: Duration = Duration::from_secs(25);
-const DRAIN: Duration = Duration::from_secs(12);
+/// How long delivery may take after the faults: lease expiry, lease scans, a listing after its longest pause, a restart of
+/// the input after its longest pause, and the backlog.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(120);
+/// Faulty calls are one in so many.
+const ONE_IN: u32 = 40;
+/// Lease scans of one worker within a minute at most, beside the regular ones.
+const MORE_SCANS: usize = 40;
+const LARGE: usize = 10 << 20;
+/// The payloads: their sizes count, and no run holds a copy.
+static PAYLOAD: [u8; LARGE] = [0; LARGE];
 
-struct Running {
-    name: WorkerId,
-    stop: Stop,
-    leases: Arc<FaultyLeaseStore>,
-    /// Dropping it is a crash.
-    task: Supervisor<Result<(), String>>,
-}
-
-struct Run {
-    seed: u64,
-    /// Without faults and crashes, so that no record may be delivered twice.
-    is_clean: bool,
-    has_recovered: bool,
-    random: fastrand::Rng,
-    checker: Checker,
-    stream_faults: StreamFaults,
-    app_is_faulty: Arc<AtomicBool>,
-    running: Vec<Running>,
+pub(crate) struct Run {
+    pub(super) plan: Arc<Plan>,
+    pub(super) random: fastrand::Rng,
+    pub(super) with: Surroundings,
+    pub(super) running: Vec<SimWorker>,
+    pub(super) has_recovered: bool,
+    /// Records aged out that an owner had not read, so a gap must be counted.
+    pub(super) expects_gap: bool,
+    metrics: Metrics,
     free_names: Vec<WorkerId>,
     name_count: u32,
-    keys: u64,
+    scans: Vec<(WorkerId, Instant, u64)>,
+    _network: Supervisor<()>,
 }
 
+/// Runs a seed; the story of a violation is the error.
 pub(crate) async fn run(seed: u64) -> Result<(), String> {
-    let mut run = Run::new(seed);
-    run.start();
-    let over = Instant::now() + FAULT_PERIOD;
-    while Instant::now() < over {
-        run.step().await?;
-        run.checker.result()?;
-        tokio::time::sleep(Duration::from_millis(run.random.u64(50..1_500))).await;
-    }
-    run.stop_faults();
-    run.until_delivered().await?;
-    tokio::time::sleep(REBALANCE_TIME).await;
-    run.stop_all().await?;
-    run.checker.result()?;
-    if let Some(left) = run.checker.final_violation() {
-        return Err(left);
-    }
-    if run.is_clean && run.checker.duplicates() > 0 {
-        return Err(format!("{} records were delivered twice without a fault", run.checker.duplicates()));
-    }
-    if run.checker.required() == 0 {
-        return Err("the run put no records".to_owned());
-    }
-    Ok(())
+    Run::new(seed, false).finish().await
+}
+
+/// Runs a seed and returns everything that happened.
+pub(crate) async fn story(seed: u64) -> Result<Vec<Entry>, String> {
+    let mut run = Run::new(seed, true);
+    run.finish().await?;
+    Ok(run.with.checker.story())
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, keeps_story: bool) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let is_clean = random.u32(0..5) == 0;
-        let checker = Checker::new(MemoryStream::new(random.u32(1..=4)), MemoryLeaseStore::new());
-        let stream_faults = StreamFaults::new(if is_clean { 0 } else { 25 }, random.u64(..));
+        Self::of(Plan::new(&mut random), random, keeps_story)
+    }
+
+    pub(crate) fn of(plan: Plan, mut random: fastrand::Rng, keeps_story: bool) -> Self {
+        let plan = Arc::new(plan);
+        let (network, task) = Network::new();
+        let checker = Checker::new(Arc::clone(&plan), keeps_story);
+        let app = App::new(checker.clone(), Arc::clone(&plan), network.clone(), random.fork());
+        let metrics = Metrics::new();
+        let with = Surroundings { plan: Arc::clone(&plan), checker, network, app, metrics: metrics.input("orders") };
         Self {
-            seed,
-            is_clean,
-            checker,
-            stream_faults,
-            has_recovered: is_clean,
-            app_is_faulty: Arc::new(AtomicBool::new(!is_clean)),
+            has_recovered: plan.is_clean,
+            plan,
+            random,
+            with,
             running: Vec::new(),
+            expects_gap: false,
+            metrics,
             free_names: Vec::new(),
             name_count: 0,
-            keys: random.u64(1..12),
-            random,
+            scans: Vec::new(),
+            _network: task,
+        }
+    }
+
+    /// Runs without faults and with so many shards that a listing has several pages.
+    pub(crate) async fn many_shards(&mut self) -> Result<(), String> {
+        self.start();
+        sleep(self.plan.takeover_limit()).await;
+        for key in 0..self.plan.keys {
+            self.put_key(key);
+        }
+        self.until_delivered().await?;
+        self.stop_all().await?;
+        self.with.checker.result()?;
+        self.with.checker.final_violation().map_or(Ok(()), Err)?;
+        self.check_counts()
+    }
+
+    async fn finish(&mut self) -> Result<(), String> {
+        if self.plan.initial == InitialPosition::Latest && self.random.u32(0..6) == 0 {
+            self.adopt_rows();
+        }
+        self.start();
+        let over = Instant::now() + self.plan.faults;
+        while Instant::now() < over {
+            self.step().await?;
+            self.check_scans();
+            self.with.checker.result()?;
+            sleep(Duration::from_millis(self.random.u64(50..1_500))).await;
+        }
+        self.recover().await?;
+        self.until_delivered().await?;
+        sleep(self.plan.rebalance_time()).await;
+        self.stop_all().await?;
+        self.with.checker.result()?;
+        if let Some(left) = self.with.checker.final_violation() {
+            return Err(left);
+        }
+        self.check_counts()
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        let (duplicates, required) =
+            self.with.checker.with(|state| (state.ledger.duplicates(), state.ledger.required()));
+        if self.plan.is_clean && duplicates > 0 {
+            return Err(self
+                .with
+                .checker
+                .failure(format!("{duplicates} records were delivered twice without a fault"), None));
+        }
+        if required == 0 {
+            return Err("the run put no records".to_owned());
+        }
+        if self.expects_gap && self.counted("retention_gaps") == 0 {
+            return Err(self.with.checker.failure("records aged out unread, and no gap was counted".to_owned(), None));
+        }
+        Ok(())
+    }
+
+    fn counted(&self, metric: &str) -> u64 {
+        let page = self.metrics.page().unwrap();
+        let name = format!("bindd_input_{metric}_total{{component=\"orders\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&name)).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    /// The lease rows of a KCL application that was stopped before it had read a record.
+    fn adopt_rows(&self) {
+        for shard in self.with.checker.stream.listing().shards {
+            self.with.checker.leases.put(Lease {
+                shard: shard.id,
+                owner: Some(WorkerId::new("kcl-worker")),
+                handoff_from: None,
+                counter: LeaseCounter::new(7),
+                checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
+                parents: shard.parents,
+                children: Vec::new(),
+                hash_range: shard.hash_range,
+                start_at: None,
+                owner_duration: None,
+                stream: None,
+                stream_created: None,
+            });
         }
     }
 
     /// Starts a worker with a new name, or with that of a stopped one.
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         let reused = if self.random.bool() { self.free_names.pop() } else { None };
         let name = reused.unwrap_or_else(|| {
             self.name_count += 1;
             WorkerId::new(format!("worker-{}", self.name_count))
         });
-        let app = App {
-            checker: self.checker.clone(),
-            worker: name.clone(),
-            is_faulty: Arc::clone(&self.app_is_faulty),
-            random: Arc::new(std::sync::Mutex::new(self.random.fork())),
-        };
-        let (directory, retrieval) = self.checker.stream.ports(&self.stream_faults);
-        let checked = Arc::new(CheckedLeases(self.checker.clone()));
-        let leases = Arc::new(FaultyLeaseStore::new(checked, 15, self.random.u64(..)));
-        if self.has_recovered {
-            leases.disable();
-        }
-        let store: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&leases);
-        let ports = Ports {
-            directory,
-            retrieval,
-            keepers: Keepers::here(Arc::clone(&store)),
-            leases: store,
-            handler: Arc::new(app),
-            dead_letters: None,
-        };
-        let latest = self.seed.is_multiple_of(2);
-        let settings = ConsumerSettings {
-            initial_position: if latest { InitialPosition::Latest } else { InitialPosition::TrimHorizon },
-            drain_limit: DRAIN,
-            retry: Backoff::millis(100, 2_000),
-            seed: self.random.u64(..),
-            ..ConsumerSettings::for_binding("orders".parse().unwrap(), name.clone())
-        };
-        let (stop, mut task) = (Stop::new(), Supervisor::new());
-        let worker = Worker::new(settings, ports, Metrics::new().input("orders"));
-        let stopped = stop.clone();
-        task.spawn(name.as_str(), async move { worker.run(stopped).await.map_err(|error| error.to_string()) });
-        self.running.push(Running { name, stop, leases, task });
+        let one_in = if self.has_recovered { 0 } else { ONE_IN };
+        let worker = SimWorker::start(&self.with, name, one_in, &mut self.random);
+        self.running.push(worker);
     }
 
-    async fn step(&mut self) -> Result<(), String> {
-        match self.random.u32(0..100) {
-            0..=59 => self.put(),
-            60..=67 => self.reshard(),
-            68..=75 if self.running.len() < 3 => self.start(),
-            76..=83 if !self.is_clean => self.crash(),
-            84..=89 => self.stop_one().await?,
-            90..=95 if !self.is_clean => self.block_leases(),
-            _ => {}
+    pub(super) fn put(&mut self) {
+        for _ in 0..self.random.u32(1..8) {
+            let key = self.random.u64(0..self.plan.keys);
+            self.put_key(key);
+        }
+    }
+
+    fn put_key(&mut self, key: u64) {
+        let first = format!("key-{key}");
+        let mut keys = vec![first.clone()];
+        if self.plan.has_aggregates && self.random.bool() {
+            let shard = self.with.checker.stream.shard_of(&first);
+            let others = (0..self.random.u64(1..5)).map(|_| format!("key-{}", self.random.u64(0..self.plan.keys)));
+            let others: Vec<_> = others.collect();
+            keys.extend(others.into_iter().filter(|key| self.with.checker.stream.shard_of(key) == shard));
+        }
+        let is_required = self.is_required();
+        let records = keys.into_iter().map(|key| {
+            let is_large = self.plan.has_large_records && self.random.u32(0..40) == 0;
+            let size = if is_large { LARGE } else { self.random.usize(0..200) };
+            let is_poison = self.plan.has_poison && self.random.u32(0..30) == 0;
+            (NewRecord { key, size, is_required, is_poison }, Bytes::from_static(&PAYLOAD[..size]))
+        });
+        self.with.checker.put(records.collect());
+    }
+
+    /// Whether a record that is put now must be delivered, by the position at which the input begins.
+    fn is_required(&self) -> bool {
+        match self.plan.initial {
+            InitialPosition::TrimHorizon => true,
+            InitialPosition::AtTimestamp(moment) => self.with.checker.stream.listing().listed_at >= moment,
+            InitialPosition::Latest => {
+                let leases = self.with.checker.leases.leases();
+                !leases.is_empty() && !leases.iter().any(Lease::lacks_start)
+            }
+        }
+    }
+
+    /// A worker whose scans fail or find something to do must not scan all the time.
+    fn check_scans(&mut self) {
+        let now = Instant::now();
+        self.scans.retain(|(_, at, _)| now - *at <= Duration::from_secs(60));
+        for worker in &self.running {
+            let count = worker.leases.scans();
+            let before =
+                self.scans.iter().filter(|(name, _, _)| *name == worker.name).map(|(_, _, count)| *count).min();
+            let more = usize::try_from(count.saturating_sub(before.unwrap_or(count))).unwrap_or(usize::MAX);
+            if more > self.plan.scans_per_minute() + MORE_SCANS {
+                self.with.checker.report(format!("{} scanned {more} times within a minute", worker.name));
+            }
+            self.scans.push((worker.name.clone(), now, count));
+        }
+    }
+
+    pub(super) async fn stop_one(&mut self, index: usize, is_strict: bool) -> Result<(), String> {
+        let worker = self.running.swap_remove(index);
+        let name = worker.name.clone();
+        self.scans.retain(|(scanned, _, _)| *scanned != name);
+        let checker = self.with.checker.clone();
+        checker.note(Some(&name), None, "stop requested".to_owned());
+        worker.freezer.thaw();
+        let result = worker.stop(self.plan.drain + Duration::from_secs(1)).await;
+        checker.note(Some(&name), None, format!("stopped: {result:?}"));
+        match result {
+            Err(error) if is_strict => return Err(checker.failure(format!("{name} failed to stop: {error}"), None)),
+            Err(error) if error.contains("did not stop") => return Err(checker.failure(error, None)),
+            // It was stopped while it had lost its leases, or could not release them.
+            Ok(()) | Err(_) => {}
+        }
+        self.free_names.push(name);
+        Ok(())
+    }
+
+    pub(super) async fn stop_all(&mut self) -> Result<(), String> {
+        while !self.running.is_empty() {
+            self.stop_one(self.running.len() - 1, true).await?;
         }
         Ok(())
     }
 
-    fn put(&mut self) {
-        // A consumer that starts at LATEST need not deliver records that were put before it started.
-        let must_arrive = !self.seed.is_multiple_of(2) || !self.checker.leases.leases().is_empty();
-        for _ in 0..self.random.u32(1..12) {
-            let key = format!("key-{}", self.random.u64(0..self.keys));
-            self.checker.put(&key, must_arrive);
-        }
-    }
-
-    fn reshard(&mut self) {
-        let open = self.checker.stream.open_shards();
-        let (Some(one), Some(other)) = (self.random.choice(&open).cloned(), self.random.choice(&open).cloned()) else {
-            return;
-        };
-        let is_merged = self.checker.stream.merge(&one, &other).is_some();
-        if !is_merged && open.len() < 6 {
-            self.checker.stream.split(&one);
-        }
-    }
-
-    fn crash(&mut self) {
-        if !self.running.is_empty() {
-            let index = self.random.usize(0..self.running.len());
-            let crashed = self.running.swap_remove(index);
-            self.free_names.push(crashed.name);
-        }
-    }
-
-    /// Makes the lease store unavailable to one worker, often for longer than a lease lasts.
-    fn block_leases(&mut self) {
-        let duration = Duration::from_secs(self.random.u64(2..25));
-        if let Some(running) = self.random.choice(&self.running) {
-            running.leases.partition(duration);
-        }
-    }
-
-    async fn stop_one(&mut self) -> Result<(), String> {
-        if self.running.is_empty() {
-            return Ok(());
-        }
-        let index = self.random.usize(0..self.running.len());
-        let running = self.running.swap_remove(index);
-        self.stop(running).await
-    }
-
-    async fn stop(&mut self, mut running: Running) -> Result<(), String> {
-        let started = Instant::now();
-        running.stop.finish();
-        let Some(ended) = running.task.next().await else { return Err("a worker vanished".to_owned()) };
-        let limit = DRAIN + Duration::from_secs(1);
-        if started.elapsed() > limit {
-            return Err(format!("{} took {:?} to stop", running.name, started.elapsed()));
-        }
-        self.free_names.push(running.name);
-        match ended.result.map_err(|failure| failure.to_string())? {
-            // An app that hangs longer than the drain may take.
-            Err(error) if error.contains("aborted") && self.app_is_faulty.load(Ordering::Relaxed) => Ok(()),
-            result => result,
-        }
-    }
-
-    fn stop_faults(&mut self) {
-        self.stream_faults.disable();
+    /// Ends all faults. What the settings halt goes on only after a restart.
+    async fn recover(&mut self) -> Result<(), String> {
+        self.with.checker.note(None, None, "all faults end".to_owned());
         self.has_recovered = true;
-        self.running.iter().for_each(|running| running.leases.disable());
-        self.app_is_faulty.store(false, Ordering::Relaxed);
+        self.with.app.stop_faults();
+        for worker in &self.running {
+            worker.disable_faults();
+            worker.freezer.thaw();
+        }
+        if !self.plan.passes_poison() {
+            self.with.app.heal_poison();
+        }
+        if self.plan.halts() {
+            // A worker that was frozen may not have noticed yet that it lost its leases.
+            sleep(Duration::from_secs(1)).await;
+            while !self.running.is_empty() {
+                self.stop_one(0, false).await?;
+            }
+        }
         if self.running.is_empty() {
             self.start();
         }
-        // If no lease existed so far, no record had to be delivered. From now on this one has to.
-        self.checker.put("last", !self.seed.is_multiple_of(2) || !self.checker.leases.leases().is_empty());
+        Ok(())
     }
 
     async fn until_delivered(&mut self) -> Result<(), String> {
-        let limit = Instant::now() + RECOVERY_LIMIT;
-        let mut has_put = false;
+        let begun = Instant::now();
+        let (mut has_put, mut has_checked) = (false, false);
         loop {
-            if !has_put && !self.checker.leases.leases().is_empty() {
-                self.checker.put("last", true);
+            if !has_put && self.is_required() {
+                let key = self.random.u64(0..self.plan.keys);
+                self.put_key(key);
                 has_put = true;
             }
-            self.checker.result()?;
-            if has_put && self.checker.outstanding() == 0 {
+            self.with.checker.result()?;
+            if !has_checked && begun.elapsed() > self.plan.takeover_limit() {
+                has_checked = true;
+                self.check_owned()?;
+            }
+            let outstanding = self.with.checker.with(|state| {
+                let shards: Vec<_> = state.ledger.first_outstanding();
+                shards
+                    .into_iter()
+                    .filter_map(|(shard, _)| Some((state.missing(&shard, None)?, shard)))
+                    .collect::<Vec<_>>()
+            });
+            if has_put && has_checked && outstanding.is_empty() {
                 return Ok(());
             }
-            if Instant::now() > limit {
-                let leases = self.checker.leases.leases();
-                return Err(format!("{} records are not delivered; leases {leases:#?}", self.checker.outstanding()));
+            if begun.elapsed() > RECOVERY_LIMIT {
+                let shard = outstanding.first().map(|(_, shard)| shard.clone());
+                let leases = self.with.checker.leases.leases();
+                let text = format!("not delivered: {outstanding:?}; leases {leases:#?}");
+                return Err(self.with.checker.failure(text, shard));
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            sleep(Duration::from_millis(500)).await;
         }
     }
 
-    async fn stop_all(&mut self) -> Result<(), String> {
-        while let Some(running) = self.running.pop() {
-            self.stop(running).await?;
+    /// Every shard that can be read has a living owner.
+    fn check_owned(&self) -> Result<(), String> {
+        let leases = self.with.checker.leases.leases();
+        let is_unfinished =
+            |shard: &ShardId| leases.iter().any(|lease| lease.shard == *shard && !lease.checkpoint.is_ended());
+        for lease in leases.iter().filter(|lease| !lease.checkpoint.is_ended()) {
+            let is_running = |name: &WorkerId| self.running.iter().any(|worker| worker.name == *name);
+            let holder = lease.handoff_from.as_ref().or(lease.owner.as_ref());
+            if !holder.is_some_and(is_running) && !lease.parents.iter().any(is_unfinished) {
+                let text = format!("without an owner {:?} after the faults: {lease:?}", self.plan.takeover_limit());
+                return Err(self.with.checker.failure(text, Some(lease.shard.clone())));
+            }
         }
         Ok(())
     }

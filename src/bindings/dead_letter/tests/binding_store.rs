@@ -3,9 +3,7 @@ use crate::domain::{Binding, InputBinding, InvokeRequest, InvokeResponse, Output
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
-#[path = "letters.rs"]
-mod letters;
-use letters::letter;
+use super::super::letters::letter;
 
 #[derive(Debug)]
 struct Target {

@@ -2,9 +2,7 @@ use super::*;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
-#[path = "letters.rs"]
-mod letters;
-use letters::letter;
+use super::super::letters::letter;
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =

@@ -5,7 +5,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 
-pub(super) fn letter(data: impl Into<Bytes>, sub_sequence: u64) -> DeadLetter {
+pub(in super::super) fn letter(data: impl Into<Bytes>, sub_sequence: u64) -> DeadLetter {
     DeadLetter {
         binding: "orders".parse().unwrap(),
         stream: "arn:aws:kinesis:eu-central-1:123456789012:stream/orders".into(),

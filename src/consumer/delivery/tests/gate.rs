@@ -36,13 +36,11 @@ async fn one_request_probes_an_app_that_is_down_and_its_answer_releases_the_othe
     gate.try_acquire(&input).unwrap().finish(&down());
     assert!(gate.try_acquire(&input).is_none());
     let probe = Arc::clone(&gate).acquire(input.clone()).await.unwrap();
-    let others: Vec<_> = (0..3).map(|_| tokio::spawn(Arc::clone(&gate).acquire(input.clone()))).collect();
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(others.iter().all(|other| !other.is_finished()));
+    let others = futures_util::future::join_all((0..3).map(|_| Arc::clone(&gate).acquire(input.clone())));
+    let mut others = Box::pin(others);
+    assert!(tokio::time::timeout(Duration::from_secs(60), &mut others).await.is_err());
     probe.finish(&Ok(Accepted::All));
-    for other in others {
-        assert!(other.await.unwrap().is_some());
-    }
+    assert!(others.await.iter().all(Option::is_some));
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,7 +68,7 @@ async fn slots_that_are_withheld_come_back_when_the_app_recovers() {
             while let Some(permit) = gate.try_acquire(&input) {
                 held.push(permit);
             }
-            let begun: Vec<_> = held.drain(..).collect();
+            let begun = std::mem::take(&mut held);
             begun.into_iter().for_each(|permit| permit.finish(&Ok(Accepted::All)));
         }
     }
