@@ -45,6 +45,10 @@ impl EventHandler for Callback {
         let accepted = reply::accepted(&reply, &batch.events, self.format.body, self.format.partial);
         accepted.map_err(|problem| self.invalid(problem.to_string()))
     }
+
+    async fn is_reachable(&self) -> bool {
+        self.channel.options(&self.route).await.map_or_else(|error| !error.is_app_down(), |()| true)
+    }
 }
 
 impl Callback {

@@ -14,7 +14,8 @@ use super::settings::ConsumerSettings;
 use super::shard_events::EndReason;
 use super::shard_sync::ShardSync;
 use super::timers::{BackoffTimer, scan_period};
-use crate::domain::{Lease, LeaseError, LeaseGrant, RetrievalError, ShardId, StreamIdentity, cause_line};
+use super::worker_events::{Effect, Event};
+use crate::domain::{Lease, LeaseError, RetrievalError, ShardId, StreamIdentity, cause_line};
 use crate::telemetry::InputMetrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -28,35 +29,6 @@ const IDENTIFY_INTERVAL: Duration = Duration::from_secs(600);
 const MAX_START_JITTER: Duration = Duration::from_secs(2);
 /// The longest pause after failed changes of leases. Takes must not wait much longer than a lease lasts.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-
-#[derive(Debug)]
-pub(super) enum Event {
-    /// The time of `wake_at` was reached.
-    Woke,
-    Scanned(Result<ScanResult, ConsumerError>),
-    Listed(StreamListing),
-    /// One of the changes was made, or failed.
-    Changed(Box<Change>),
-    /// All changes of a round were made, or failed.
-    ChangesDone,
-    ConsumerEnded(ShardId, EndReason),
-    StopRequested,
-}
-
-/// What the driver has to do.
-#[derive(Debug)]
-pub(super) enum Effect {
-    Scan,
-    List {
-        with_identity: bool,
-    },
-    Change(Vec<LeaseChange>),
-    /// Start a consumer for a lease whose take began at this moment.
-    Start(Box<LeaseGrant>, Instant),
-    /// Stop the consumers. Scans and listings that are in flight continue, but their results are ignored.
-    StopConsumers,
-    End(Result<(), ConsumerError>),
-}
 
 #[derive(Debug)]
 pub(super) struct Coordinator {
@@ -81,6 +53,8 @@ pub(super) struct Coordinator {
     shard_sync: ShardSync,
     /// The stream, and when it was identified.
     identity: Option<(StreamIdentity, Instant)>,
+    /// No lease is taken until the app answers.
+    is_app_down: bool,
     is_stopping: bool,
     has_withdrawn: bool,
     failure: Option<ConsumerError>,
@@ -119,6 +93,7 @@ impl Coordinator {
             change_timers: kinds.map(|kind| (kind, BackoffTimer::new(max_pause(kind), settings.seed))).into(),
             shard_sync: ShardSync::new(Arc::clone(&settings)),
             identity: None,
+            is_app_down: false,
             is_stopping: false,
             has_withdrawn: false,
             failure: None,
@@ -153,6 +128,14 @@ impl Coordinator {
             Event::Changed(change) => self.changed(*change, now, &mut effects),
             Event::ChangesDone => self.changes_done(now, &mut effects),
             Event::ConsumerEnded(shard, reason) => self.consumer_ended(&shard, reason, now, &mut effects),
+            Event::AppDown => {
+                self.is_app_down = true;
+                effects.push(Effect::ReleaseLeases);
+            }
+            Event::AppUp => {
+                self.is_app_down = false;
+                self.scan_timer.no_later_than(now);
+            }
             Event::StopRequested => self.stop(&mut effects),
         }
         self.metrics.set_leases_held(self.running.len());
@@ -205,12 +188,17 @@ impl Coordinator {
         }
         state.leases_verified(&stream);
         let mut changes = self.shard_sync.changes(leases, &stream, now);
+        if self.shard_sync.take_lasting_hole() {
+            self.metrics.lease_hole();
+        }
         state.record_leases(leases);
         let plan = self.taker.plan(leases, &self.running, now, &mut self.random);
         let owner_duration = Some(self.settings.lease_duration);
         let complete = |lease: Lease| Lease { owner_duration, ..lease.completed(&stream, state.started()) };
         let take = plan.take.into_iter().map(complete).filter(|lease| !lease.lacks_start());
-        if now >= take_after {
+        if self.is_app_down {
+            changes.extend(self.claims.withdraw_all());
+        } else if now >= take_after {
             changes.extend(take.map(LeaseChange::Take));
             changes.extend(plan.request_handoff.map(LeaseChange::RequestHandoff));
         } else {
@@ -355,13 +343,14 @@ impl Coordinator {
                 self.stop(effects);
             }
             EndReason::Replaced(replacement) => self.replaced(replacement, effects),
-            EndReason::Aborted => {
+            EndReason::Forced if !self.is_stopping => self.scan_timer.no_later_than(now),
+            EndReason::Aborted | EndReason::Forced => {
                 self.failure.get_or_insert(ConsumerError::Aborted);
             }
             // The release changed the counter. If the new owner is dead, it looks alive to this worker for one lease
             // duration after the change is seen, so the change is to be seen early.
             EndReason::HandedOff => self.scan_timer.no_later_than(now),
-            EndReason::Stopped | EndReason::LeaseLost | EndReason::Failed | EndReason::Forced => {}
+            EndReason::Stopped | EndReason::LeaseLost | EndReason::Failed => {}
         }
     }
 

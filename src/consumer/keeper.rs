@@ -11,7 +11,7 @@
 //! the counter, so it is always earlier than the moment at which another worker may take the lease.
 
 use super::timers::LeaseTimer;
-use crate::domain::{Checkpoint, FailureKind, Lease, LeaseError, Renewed, ShardId};
+use crate::domain::{Checkpoint, FailureKind, Lease, LeaseError, Renewed, SentinelCheckpoint, ShardId};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,6 +28,10 @@ pub(super) struct KeeperSettings {
 pub(super) enum Event {
     /// All records up to here were accepted.
     Progress(Checkpoint),
+    /// The stream does not know the stored position: the shard is read from here again. Earlier progress is void.
+    Reset(SentinelCheckpoint),
+    /// Renew at once, and report it.
+    Verify,
     /// All records of the shard were accepted, and it has ended with these children.
     Finish(Vec<ShardId>),
     /// Store the last progress and release the lease. Give up at `until`.
@@ -42,6 +46,7 @@ pub(super) enum Event {
 pub(super) enum CallResult {
     Renewed(Result<Renewed, LeaseError>),
     Checkpointed(Checkpoint, Result<(), LeaseError>),
+    Reset(SentinelCheckpoint, Result<(), LeaseError>),
     ChildrenStored(Result<(), LeaseError>),
     Released(Result<(), LeaseError>),
 }
@@ -61,6 +66,7 @@ pub(super) enum Effect {
 pub(super) enum LeaseCall {
     Renew,
     Checkpoint(Checkpoint),
+    Reset(SentinelCheckpoint),
     StoreChildren(Vec<ShardId>),
     Release,
 }
@@ -70,6 +76,8 @@ pub(super) enum LeaseCall {
 pub(super) enum Report {
     HandoffRequested,
     Stored(Checkpoint),
+    /// A write that was sent after [`Event::Verify`] renewed the lease.
+    Verified,
 }
 
 /// Why a lease is not kept any more.
@@ -95,6 +103,10 @@ pub(super) struct LeaseKeeper {
     /// The latest progress.
     reached: Option<Checkpoint>,
     stored: Checkpoint,
+    /// A reset that is not stored.
+    reset: Option<SentinelCheckpoint>,
+    /// When it was requested to verify that the lease is still held.
+    verify_since: Option<Instant>,
     /// The children of the shard, once it has ended and while they are not stored.
     children: Option<Vec<ShardId>>,
     is_finished: bool,
@@ -118,6 +130,8 @@ impl LeaseKeeper {
             renew_interval: lease_duration / 3,
             reached: None,
             stored: lease.checkpoint.clone(),
+            reset: None,
+            verify_since: None,
             children: None,
             is_finished: false,
             release_until: None,
@@ -146,7 +160,7 @@ impl LeaseKeeper {
         match self.in_flight {
             Some(_) => wake,
             // The last steps wait for nothing but the pause after a failure.
-            None if self.is_last_step() => self.timer.retry_at().map_or(wake, |at| at.min(wake)),
+            None if self.is_last_step() || self.is_urgent() => self.timer.retry_at().map_or(wake, |at| at.min(wake)),
             None => wake.min(self.next_write()),
         }
     }
@@ -169,6 +183,8 @@ impl LeaseKeeper {
                     self.reached = Some(reached);
                 }
             }
+            Event::Reset(start) => (self.reached, self.reset) = (None, Some(start)),
+            Event::Verify => self.verify_since = Some(now),
             Event::Finish(children) => {
                 if !std::mem::replace(&mut self.is_finished, true) {
                     self.children = Some(children).filter(|children| !children.is_empty());
@@ -215,11 +231,14 @@ impl LeaseKeeper {
         if self.is_finished {
             return Some(self.next_end_step(now));
         }
+        if let Some(start) = self.reset {
+            return Some(LeaseCall::Reset(start));
+        }
         let unstored = self.unstored();
         if self.release_until.is_some() {
             return Some(unstored.map_or(LeaseCall::Release, LeaseCall::Checkpoint));
         }
-        let is_renewal = self.timer.renewal_due(now);
+        let is_renewal = self.timer.renewal_due(now) || self.verify_since.is_some();
         match unstored {
             Some(checkpoint) if is_renewal || (self.timer.checkpoint_due(now) && !self.is_throttled(now)) => {
                 Some(LeaseCall::Checkpoint(checkpoint))
@@ -238,6 +257,11 @@ impl LeaseKeeper {
         }
     }
 
+    /// Whether a write is to be sent that waits for no interval.
+    const fn is_urgent(&self) -> bool {
+        self.reset.is_some() || self.verify_since.is_some()
+    }
+
     const fn is_last_step(&self) -> bool {
         self.is_finished || self.release_until.is_some()
     }
@@ -246,8 +270,11 @@ impl LeaseKeeper {
         self.throttled_until.is_some_and(|until| now < until)
     }
 
-    /// Accepted progress that the lease store does not have yet.
+    /// Accepted progress that the lease store does not have yet. Progress after a reset is stored after the reset.
     fn unstored(&self) -> Option<Checkpoint> {
+        if self.reset.is_some() {
+            return None;
+        }
         self.reached.as_ref().filter(|reached| reached.is_beyond(&self.stored)).cloned()
     }
 
@@ -260,6 +287,12 @@ impl LeaseKeeper {
                 self.stored = stored.clone();
                 effects.push(Effect::Report(Report::Stored(stored)));
             }
+            CallResult::Reset(start, Ok(())) => {
+                self.counter_changed(begun, effects);
+                self.reset = self.reset.filter(|wanted| *wanted != start);
+                self.stored = Checkpoint::NotStarted(start);
+                effects.push(Effect::Report(Report::Stored(self.stored.clone())));
+            }
             CallResult::ChildrenStored(Ok(())) => {
                 self.children = None;
                 self.written();
@@ -267,6 +300,7 @@ impl LeaseKeeper {
             CallResult::Released(result) => self.released(result, effects),
             CallResult::Renewed(Err(error))
             | CallResult::Checkpointed(_, Err(error))
+            | CallResult::Reset(_, Err(error))
             | CallResult::ChildrenStored(Err(error)) => self.call_failed(&error, now, effects),
         }
     }
@@ -275,6 +309,10 @@ impl LeaseKeeper {
         self.timer.counter_changed(begun);
         self.written();
         effects.push(Effect::SetFence(self.timer.fence()));
+        if self.verify_since.is_some_and(|since| begun >= since) {
+            self.verify_since = None;
+            effects.push(Effect::Report(Report::Verified));
+        }
     }
 
     fn written(&mut self) {

@@ -7,7 +7,7 @@
 use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
 use super::mutants::{Mutant, is_broken};
-use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ShardId};
+use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, SentinelCheckpoint, ShardId};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -27,6 +27,8 @@ pub(super) enum KeeperEvent {
     HandoffRequested,
     /// Progress up to here is stored.
     Stored(Checkpoint),
+    /// The lease was renewed by a write that was sent after [`KeeperHandle::verify`].
+    Verified,
     /// Nothing is written any more. The last event.
     Ended(KeeperEnd),
 }
@@ -62,11 +64,15 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Cell {
+    /// Comes before `progress`.
+    reset: Option<SentinelCheckpoint>,
     progress: Option<Checkpoint>,
+    verify: bool,
     finish: Option<Vec<ShardId>>,
     release_until: Option<Instant>,
     handoff_requested: bool,
     stored: Option<Checkpoint>,
+    verified: bool,
 }
 
 struct Driver {
@@ -126,6 +132,19 @@ impl KeeperHandle {
         }
     }
 
+    /// The stream does not know the stored position, and the shard is read from `start` again: the keeper stores that at
+    /// once. Earlier progress is void.
+    pub(super) fn reset(&self, start: SentinelCheckpoint) {
+        self.shared.with(|cell| (cell.reset, cell.progress) = (Some(start), None));
+        self.shared.requested.notify_one();
+    }
+
+    /// Renews the lease at once. [`KeeperEvent::Verified`] follows, unless the lease is lost.
+    pub(super) fn verify(&self) {
+        self.shared.with(|cell| cell.verify = true);
+        self.shared.requested.notify_one();
+    }
+
     /// All records of the ended shard are accepted: the keeper stores its children and its end, and releases the lease.
     pub(super) fn finish(&self, children: Vec<ShardId>) {
         self.shared.with(|cell| cell.finish = Some(children));
@@ -167,6 +186,7 @@ impl KeeperHandle {
                 return match report {
                     Report::HandoffRequested => KeeperEvent::HandoffRequested,
                     Report::Stored(checkpoint) => KeeperEvent::Stored(checkpoint),
+                    Report::Verified => KeeperEvent::Verified,
                 };
             }
             if self.has_reported_end {
@@ -225,6 +245,7 @@ impl Shared {
         self.with(|cell| match report {
             Report::HandoffRequested => cell.handoff_requested = true,
             Report::Stored(checkpoint) => cell.stored = Some(checkpoint),
+            Report::Verified => cell.verified = true,
         });
         self.reported.notify_one();
     }
@@ -235,13 +256,18 @@ impl Cell {
         if std::mem::take(&mut self.handoff_requested) {
             return Some(Report::HandoffRequested);
         }
-        self.stored.take().map(Report::Stored)
+        if let Some(stored) = self.stored.take() {
+            return Some(Report::Stored(stored));
+        }
+        std::mem::take(&mut self.verified).then_some(Report::Verified)
     }
 
     /// What the consumer asked for since the last time, as events of the keeper.
-    fn take_requests(&mut self) -> [Option<Event>; 3] {
+    fn take_requests(&mut self) -> [Option<Event>; 5] {
         [
+            self.reset.take().map(Event::Reset),
             self.progress.take().map(Event::Progress),
+            std::mem::take(&mut self.verify).then_some(Event::Verify),
             self.finish.take().map(Event::Finish),
             self.release_until.take().map(|until| Event::Release { until }),
         ]
@@ -312,6 +338,7 @@ async fn write(leases: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCa
             let result = leases.checkpoint(&mut grant, &checkpoint).await;
             CallResult::Checkpointed(checkpoint, result)
         }
+        LeaseCall::Reset(start) => CallResult::Reset(start, leases.reset(&mut grant, start).await),
         LeaseCall::StoreChildren(children) => {
             CallResult::ChildrenStored(leases.store_children(&mut grant, &children).await)
         }

@@ -65,11 +65,28 @@ fn restored(leases: &[Lease], listing: &ShardListing, facts: &StreamFacts) -> Ve
 /// The parts of the hash key space that no open shard covers. A listing may have such holes while the stream is resharded.
 /// Where an open shard has no range, this cannot be known, and the listing is taken as complete.
 pub(super) fn holes(listing: &ShardListing) -> Vec<HashKeyRange> {
-    let open: Vec<&Shard> = listing.shards.iter().filter(|shard| shard.is_open).collect();
-    let mut ranges: Vec<HashKeyRange> = open.iter().filter_map(|shard| shard.hash_range).collect();
-    if ranges.len() < open.len() {
-        return Vec::new();
-    }
+    uncovered(listing.shards.iter().filter(|shard| shard.is_open).map(|shard| shard.hash_range))
+}
+
+/// The parts of the hash key space whose new records nobody will read: no lease covers them that has not ended, or that has
+/// ended while leases of its children are still to be created.
+pub(super) fn lease_holes(leases: &[Lease], listing: &ShardListing) -> Vec<HashKeyRange> {
+    let leased: BTreeSet<&ShardId> = leases.iter().map(|lease| &lease.shard).collect();
+    let listed: BTreeMap<&ShardId, &Shard> = listing.shards.iter().map(|shard| (&shard.id, shard)).collect();
+    let parents_of_missing: BTreeSet<&ShardId> =
+        listing.shards.iter().filter(|shard| !leased.contains(&shard.id)).flat_map(|shard| &shard.parents).collect();
+    let covers = |lease: &&Lease| {
+        let children_missing = lease.children.iter().any(|child| !leased.contains(child));
+        !lease.checkpoint.is_ended() || children_missing || parents_of_missing.contains(&lease.shard)
+    };
+    let range =
+        |lease: &Lease| lease.hash_range.or_else(|| listed.get(&lease.shard).and_then(|shard| shard.hash_range));
+    uncovered(leases.iter().filter(covers).map(range))
+}
+
+/// The parts of the hash key space in none of the ranges; none if a range is not known.
+fn uncovered(ranges: impl Iterator<Item = Option<HashKeyRange>>) -> Vec<HashKeyRange> {
+    let Some(mut ranges) = ranges.collect::<Option<Vec<HashKeyRange>>>() else { return Vec::new() };
     ranges.sort_unstable_by_key(|range| range.start);
     let mut holes = Vec::new();
     let mut next = Some(0_u128);

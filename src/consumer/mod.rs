@@ -20,6 +20,7 @@
 //! - The lease of a child shard is created only after all its parents have ended.
 //! - The worker joins all tasks that it started.
 
+mod app_watch;
 mod budget;
 mod claims;
 mod coordinator;
@@ -48,6 +49,7 @@ mod status;
 mod stream_state;
 mod timers;
 mod worker;
+mod worker_events;
 
 pub use error::ConsumerError;
 pub use keeper_task::Keepers;

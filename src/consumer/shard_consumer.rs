@@ -17,7 +17,7 @@ use super::settings::ConsumerSettings;
 use super::shard_events::{Effect, EndReason, Event};
 use super::shard_reader::{Finding, ReadState, Reading, ShardReader};
 use super::status::StatusCell;
-use crate::domain::{Checkpoint, Fetched, Lease, RecordBatch, RetrievalError, ShardId, ShardState};
+use crate::domain::{Checkpoint, FailureKind, Fetched, Lease, RecordBatch, RetrievalError, ShardId, ShardState};
 use crate::telemetry::InputMetrics;
 use std::error::Error as _;
 use std::time::Duration;
@@ -55,7 +55,12 @@ pub(super) struct ShardConsumer {
     /// Since when accepted records wait for a checkpoint.
     unstored_since: Option<Instant>,
     stored: Checkpoint,
+    /// Nothing is read until the lease is renewed: another subscription to the shard shows that it may be lost.
+    is_verifying: bool,
 }
+
+/// How long the release after a forced stop may take.
+pub(super) const FORCED_RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 impl ShardConsumer {
     /// For a lease that was just taken.
@@ -73,6 +78,7 @@ impl ShardConsumer {
             progress: Progress::default(),
             unstored_since: None,
             stored: lease.checkpoint.clone(),
+            is_verifying: false,
         }
     }
 
@@ -127,7 +133,7 @@ impl ShardConsumer {
             Event::Delivered(Delivered::Drained) => self.drained(&mut effects),
             Event::Keeper(event) => self.keeper_event(event, now, &mut effects),
             Event::StopRequested => self.drain(EndReason::Stopped, now, &mut effects),
-            Event::Forced => self.end(EndReason::Forced, &mut effects),
+            Event::Forced => self.forced(now, &mut effects),
             Event::Woke => self.drain_timed_out(now, &mut effects),
         }
         if matches!(self.phase, Phase::Running) {
@@ -137,7 +143,15 @@ impl ShardConsumer {
     }
 
     fn continue_running(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if let Some(call) = self.reader.next_call(&mut self.progress) {
+        if self.is_verifying {
+            return;
+        }
+        let call = self.reader.next_call(&mut self.progress);
+        if let Some(start) = self.reader.take_reset() {
+            effects.push(Effect::StoreReset(start));
+            self.stored = Checkpoint::NotStarted(start);
+        }
+        if let Some(call) = call {
             self.status.read_began(now);
             effects.push(call);
         }
@@ -199,6 +213,10 @@ impl ShardConsumer {
             tracing::debug!(shard = %self.shard, %error, source = error.source(), "shard could not be read");
         }
         let reading = self.reader.failed(error, &self.progress);
+        if error.kind() == FailureKind::Conflict && matches!(self.phase, Phase::Running) {
+            self.is_verifying = true;
+            effects.push(Effect::VerifyLease);
+        }
         self.follow(reading, now, effects);
     }
 
@@ -246,6 +264,7 @@ impl ShardConsumer {
                 self.unstored_since = self.unstored().map(|_| now);
                 self.status.set_unstored(self.unstored_since);
             }
+            KeeperEvent::Verified => self.is_verifying = false,
             KeeperEvent::Ended(end) => self.keeper_ended(end, effects),
         }
     }
@@ -302,6 +321,18 @@ impl ShardConsumer {
         }
         effects.push(Effect::Release(until));
         self.phase = Phase::Releasing { reason };
+    }
+
+    /// Nothing more is waited for, but the lease is released, so that another worker has the shard at once.
+    fn forced(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        self.status.set_state(ShardState::Draining);
+        effects.extend([Effect::StopReading, Effect::AbortDelivery, Effect::Release(now + FORCED_RELEASE_LIMIT)]);
+        if !matches!(self.phase, Phase::Releasing { .. }) {
+            self.phase = Phase::Releasing { reason: EndReason::Forced };
+        }
     }
 
     fn drain_timed_out(&mut self, now: Instant, effects: &mut Vec<Effect>) {

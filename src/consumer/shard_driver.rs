@@ -63,6 +63,7 @@ struct ShardDriver {
     shard: ShardId,
     stop: Stop,
     stop_seen: bool,
+    force_seen: bool,
     source: Option<Source>,
     /// Since when the source is not read.
     unread_since: Option<Instant>,
@@ -135,6 +136,7 @@ impl ShardDriver {
             shard,
             stop,
             stop_seen: false,
+            force_seen: false,
             source: None,
             unread_since: None,
             wanted: None,
@@ -158,7 +160,10 @@ impl ShardDriver {
             // Biased: stop and lease come before results, so that no new call begins after them.
             tokio::select! {
                 biased;
-                () = self.stop.forced() => return Event::Forced,
+                () = self.stop.forced(), if !self.force_seen => {
+                    (self.stop_seen, self.force_seen) = (true, true);
+                    return Event::Forced;
+                }
                 () = self.stop.finishing(), if !self.stop_seen => {
                     self.stop_seen = true;
                     return Event::StopRequested;
@@ -220,6 +225,8 @@ impl ShardDriver {
             Effect::DrainDelivery(begin_until) => self.delivery.drain(begin_until),
             Effect::AbortDelivery => self.delivery.abort(),
             Effect::Progress(checkpoint) => self.keeper.progress(checkpoint),
+            Effect::StoreReset(start) => self.keeper.reset(start),
+            Effect::VerifyLease => self.keeper.verify(),
             Effect::Finish(children) => self.keeper.finish(children),
             Effect::Release(until) => self.keeper.release(until),
             Effect::End(reason) => return Some(reason),

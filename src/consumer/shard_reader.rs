@@ -5,7 +5,10 @@ use super::progress::Progress;
 use super::settings::{ConsumerSettings, OnGap, OnInvalidCheckpoint};
 use super::shard_end::{EndDecision, ListedShard, ShardEndCheck};
 use super::shard_events::Effect;
-use crate::domain::{Lease, Record, RecordBatch, RecordGap, RecordPosition, RetrievalError, ShardId, StartingPosition};
+use crate::domain::{
+    Lease, Record, RecordBatch, RecordGap, RecordPosition, RetrievalError, SentinelCheckpoint, ShardId,
+    StartingPosition,
+};
 use crate::resilience::Waits;
 use std::time::Duration;
 
@@ -68,6 +71,8 @@ pub(super) struct ShardReader {
     max_window: usize,
     on_gap: OnGap,
     on_invalid: OnInvalidCheckpoint,
+    /// The new start after a reset that was not reported yet.
+    reset_to: Option<SentinelCheckpoint>,
 }
 
 impl ShardReader {
@@ -89,6 +94,7 @@ impl ShardReader {
             max_window: settings.delivery.max_in_flight_records.max(1),
             on_gap: settings.on_gap,
             on_invalid: settings.on_invalid_checkpoint,
+            reset_to: None,
         }
     }
 
@@ -124,6 +130,11 @@ impl ShardReader {
             | ReadState::Halted
             | ReadState::Finished { .. } => None,
         }
+    }
+
+    /// The start after a reset, once: it is to be stored, since progress from there on may be before the stored one.
+    pub(super) const fn take_reset(&mut self) -> Option<SentinelCheckpoint> {
+        self.reset_to.take()
     }
 
     /// The last record that was fetched, by this consumer or an earlier one.
@@ -251,10 +262,13 @@ impl ShardReader {
     }
 
     fn reset(&mut self) {
-        let start = match self.on_invalid {
-            OnInvalidCheckpoint::Latest => StartingPosition::Latest,
-            OnInvalidCheckpoint::TrimHorizon | OnInvalidCheckpoint::Halt => StartingPosition::TrimHorizon,
+        let (start, sentinel) = match self.on_invalid {
+            OnInvalidCheckpoint::Latest => (StartingPosition::Latest, SentinelCheckpoint::Latest),
+            OnInvalidCheckpoint::TrimHorizon | OnInvalidCheckpoint::Halt => {
+                (StartingPosition::TrimHorizon, SentinelCheckpoint::TrimHorizon)
+            }
         };
+        self.reset_to = Some(sentinel);
         tracing::warn!(shard = %self.shard, ?start, "position reset because Kinesis rejected it");
         self.skip_to = None;
         self.expected = None;

@@ -4,7 +4,7 @@ use super::lease_scan::LeaseChange;
 use super::lineage::{self, LineagePlan, StreamFacts};
 use super::settings::ConsumerSettings;
 use super::timers::BackoffTimer;
-use crate::domain::{Lease, ShardId, ShardListing, StreamIdentity};
+use crate::domain::{HashKeyRange, Lease, ShardId, ShardListing, StreamIdentity};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,10 @@ pub(super) struct ShardSync {
     unseen_since: Option<Instant>,
     holes_since: Option<Instant>,
     holes_accepted: bool,
+    /// Hash keys that no lease covers, as the last check found them.
+    lease_holes: Vec<HashKeyRange>,
+    /// A hole was found by two checks in a row, and was not reported yet.
+    has_lasting_hole: bool,
     /// Ended shards with a row, and when their end was first seen.
     ended: BTreeMap<ShardId, Instant>,
 }
@@ -64,6 +68,8 @@ impl ShardSync {
             unseen_since: None,
             holes_since: None,
             holes_accepted: false,
+            lease_holes: Vec::new(),
+            has_lasting_hole: false,
             ended: BTreeMap::new(),
         }
     }
@@ -144,6 +150,7 @@ impl ShardSync {
         if leases.is_empty() && missing.is_empty() && !self.is_complete(&listing, now) {
             return Vec::new();
         }
+        self.check_cover(leases, &listing, now);
         let initial = self.settings.initial_position;
         let facts = StreamFacts { initial, latest, stream: stream.clone(), missing };
         let mut plan = lineage::plan(leases, &listing, &facts);
@@ -153,6 +160,28 @@ impl ShardSync {
         let ended = facts.missing.iter().map(|lease| &lease.shard).filter(|shard| !plan.lost.contains(shard));
         ended.for_each(|shard| self.settings.stream_state.shard_ended(shard));
         self.lease_changes(plan, leases.is_empty())
+    }
+
+    /// Whether two checks in a row found hash keys that no lease covers; true once for each such hole. The leases that are
+    /// missing there are among the changes.
+    pub(super) const fn take_lasting_hole(&mut self) -> bool {
+        std::mem::replace(&mut self.has_lasting_hole, false)
+    }
+
+    /// One check alone proves nothing: other workers may be creating the leases.
+    fn check_cover(&mut self, leases: &[Lease], listing: &ShardListing, now: Instant) {
+        let holes = if leases.is_empty() { Vec::new() } else { lineage::lease_holes(leases, listing) };
+        let lasting: Vec<&HashKeyRange> = holes.iter().filter(|hole| self.lease_holes.contains(hole)).collect();
+        if !lasting.is_empty() {
+            let named: Vec<String> =
+                lasting.iter().take(MAX_NAMED).map(|hole| format!("{} to {}", hole.start, hole.end)).collect();
+            let table = &self.settings.lease_table;
+            tracing::warn!(%table, holes = ?named, count = lasting.len(), "no lease covers some hash keys");
+            self.has_lasting_hole = true;
+        } else if !holes.is_empty() {
+            self.request_listing_at(now + self.settings.lease_duration / 2);
+        }
+        self.lease_holes = holes;
     }
 
     /// Rows that this input never saw may be missing only because another worker is about to create them on its first

@@ -1,13 +1,16 @@
 //! One worker for each input binding: drives the coordinator and owns the shard consumers.
 
-use super::coordinator::{Coordinator, Effect, Event};
+use super::app_watch::AppWatch;
+use super::coordinator::Coordinator;
 use super::error::ConsumerError;
 use super::identity::IdentityCheck;
 use super::lease_scan::{self, Change};
 use super::log_limit::LogLimit;
 use super::settings::{ConsumerSettings, Ports};
+use super::shard_consumer::FORCED_RELEASE_LIMIT;
 use super::shard_driver::{WorkerContext, consume};
 use super::shard_events::EndReason;
+use super::worker_events::{Effect, Event};
 use crate::domain::{ShardId, Stop, cause_line};
 use crate::resilience::Backoff;
 use crate::tasks::{Ended, Supervisor};
@@ -36,7 +39,11 @@ struct Driver {
     context: WorkerContext,
     /// Follows the caller's stop, and can be requested by the worker itself.
     stop: Stop,
+    /// Follows `stop`; forced alone when the leases are released because the app is down.
+    consumers_stop: Stop,
+    app_watch: AppWatch,
     stop_seen: bool,
+    force_seen: bool,
     abort_at: Option<Instant>,
     scan: Option<BoxFuture<'static, Event>>,
     changes: Option<BoxStream<'static, Change>>,
@@ -67,10 +74,15 @@ impl Worker {
             return Ok(());
         }
         let mut coordinator = Coordinator::new(Arc::clone(settings), metrics.clone());
+        let stop = stop.child();
+        let app_watch = AppWatch::new(settings, Arc::clone(&self.context.ports.handler));
         let mut driver = Driver {
             context: self.context,
-            stop: stop.child(),
+            consumers_stop: stop.child(),
+            stop,
+            app_watch,
             stop_seen: false,
+            force_seen: false,
             abort_at: None,
             scan: None,
             changes: None,
@@ -141,7 +153,13 @@ impl Driver {
             // Biased: a stop comes before results.
             return tokio::select! {
                 biased;
-                () = self.stop.forced() => None,
+                () = self.stop.forced(), if !self.force_seen => {
+                    self.force_seen = true;
+                    // The consumers release their leases without a drain.
+                    let abort_at = Instant::now() + FORCED_RELEASE_LIMIT + ABORT_GRACE;
+                    self.abort_at = Some(self.abort_at.map_or(abort_at, |at| at.min(abort_at)));
+                    continue;
+                }
                 Some(()) = OptionFuture::from(self.abort_at.map(sleep_until)) => None,
             () = self.stop.finishing(), if !self.stop_seen => {
                 self.stop_seen = true;
@@ -164,9 +182,16 @@ impl Driver {
                 Some(event)
             }
             Some(()) = OptionFuture::from(wake_at.map(sleep_until)) => Some(Event::Woke),
+            () = self.app_watch.is_up_again() => {
+                self.consumers_stop = self.stop.child();
+                Some(Event::AppUp)
+            }
             now = self.metrics_tick.tick() => {
                 self.context.settings.status.update(&self.context.metrics, now);
-                continue;
+                match self.app_watch.is_down_too_long(now) {
+                    true => Some(Event::AppDown),
+                    false => continue,
+                }
             }
             };
         }
@@ -191,15 +216,17 @@ impl Driver {
                 let shard = grant.shard().clone();
                 tracing::info!(%shard, checkpoint = ?grant.lease().checkpoint, "lease was taken");
                 self.context.metrics.lease_taken();
-                let consumer = consume(*grant, begun, self.context.clone(), self.stop.child());
+                let consumer = consume(*grant, begun, self.context.clone(), self.consumers_stop.child());
                 let name = shard.as_str().to_owned();
                 self.consumers.spawn(name, async move { (shard, consumer.await) });
             }
             Effect::StopConsumers => {
                 self.stop.finish();
                 // Consumers end at the drain limit. One that does not is aborted.
-                self.abort_at = Some(Instant::now() + settings.drain_limit + ABORT_GRACE);
+                let abort_at = Instant::now() + settings.drain_limit + ABORT_GRACE;
+                self.abort_at = Some(self.abort_at.map_or(abort_at, |at| at.min(abort_at)));
             }
+            Effect::ReleaseLeases => self.consumers_stop.now(),
             Effect::End(result) => return Some(result),
         }
         None

@@ -15,7 +15,7 @@ pub(super) const METRICS: &str = "metrics";
 pub(super) const INPUTS: &str = "inputs";
 
 /// How long tasks may take to join their own tasks after a forced stop. Then they are aborted.
-const JOIN_TIMEOUT: Duration = Duration::from_millis(500);
+const JOIN_TIMEOUT: Duration = Duration::from_millis(2_250);
 /// This long before the end of a graceful stop, requests that still wait for an output are answered without a result. At
 /// most a fifth of the whole time.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(500);

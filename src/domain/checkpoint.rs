@@ -102,7 +102,7 @@ impl Checkpoint {
         }
     }
 
-    /// Whether this is further than `stored`. A checkpoint never moves back.
+    /// Whether this is further than `stored`. Only a reset moves a checkpoint back.
     #[must_use]
     pub fn is_beyond(&self, stored: &Self) -> bool {
         match (self, stored) {

@@ -59,6 +59,9 @@ pub trait EventHandler: Debug + Send + Sync {
     /// # Errors
     /// When the app accepted none of the events; the caller decides whether to deliver them again.
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError>;
+
+    /// Whether the app can be reached, without an event: asked while the app is down and no events are at hand.
+    async fn is_reachable(&self) -> bool;
 }
 
 /// The app did not accept an event.

@@ -1,6 +1,6 @@
 //! The port that stores leases.
 
-use super::{BoxError, Checkpoint, FailureKind, Lease, LeaseGrant, NewLease, ShardId, WorkerId};
+use super::{BoxError, Checkpoint, FailureKind, Lease, LeaseGrant, NewLease, SentinelCheckpoint, ShardId, WorkerId};
 use async_trait::async_trait;
 use std::fmt::Debug;
 
@@ -16,7 +16,7 @@ pub enum Renewed {
 /// Invariant: each write that changes the counter is conditional on the counter of the given lease or grant. When a response
 /// is lost, the store reads back and compares, so that a write that did arrive counts as done.
 ///
-/// Invariant: after `take`, `renew` and `checkpoint` succeeded, the counter was moved by a write that was sent after the call
+/// Invariant: after `take`, `renew`, `checkpoint` and `reset` succeeded, the counter was moved by a write that was sent after the call
 /// began. A row that shows that an earlier write moved it is not enough: other workers count the lease duration from that
 /// earlier moment. The store continues from such a row ([`LeaseGrant::adopt`]) and writes again.
 #[async_trait]
@@ -72,6 +72,13 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// # Errors
     /// `Lost` when another worker has taken it.
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError>;
+
+    /// Stores that the shard is to be read from `start` again, and renews, in one write. Only for an owner whose stored
+    /// position the stream does not know: no other write moves a checkpoint back. The end of a shard stays.
+    ///
+    /// # Errors
+    /// `Lost` when another worker has taken it.
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError>;
 
     /// Stores the children of a shard that ended. Does not change the counter, and needs no lease: the children of a shard
     /// never change.

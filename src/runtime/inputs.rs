@@ -16,6 +16,8 @@ use tracing::Instrument;
 const RESTART_BACKOFF: Backoff = Backoff::millis(500, 30_000);
 /// The backoff is reset for an input that ran this long before it failed.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
+/// How long the inputs may take to release what they hold after a forced stop.
+const FORCED_STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Asks the app whether it accepts the events of an input.
 #[async_trait]
@@ -64,8 +66,8 @@ pub enum DrainOutcome {
 }
 
 /// Runs the inputs until `stop`, each in its own task. An input that fails, returns early or panics is restarted with
-/// growing pauses, and the others continue. Returns when all tasks are joined. A forced stop aborts what is left and logs
-/// its names.
+/// growing pauses, and the others continue. Returns when all tasks are joined. A forced stop aborts what is left after two
+/// seconds and logs its names.
 ///
 /// Not cancel-safe: dropping the future aborts the inputs and leaves their leases to expire.
 pub async fn run(inputs: Vec<Input>, stop: Stop) -> DrainOutcome {
@@ -88,6 +90,17 @@ pub async fn run(inputs: Vec<Input>, stop: Stop) -> DrainOutcome {
             }
             () = stop.forced() => break,
         }
+    }
+    // The inputs release their leases without a drain, so that others read the shards at once.
+    let released = tokio::time::timeout(FORCED_STOP_LIMIT, async {
+        while let Some(ended) = tasks.next().await {
+            if input_ended(ended, &mut running, &mut tasks, &stop) == DrainOutcome::Aborted {
+                outcome = DrainOutcome::Aborted;
+            }
+        }
+    });
+    if released.await.is_ok() {
+        return outcome;
     }
     for name in tasks.abort_and_join().await {
         tracing::error!(component = %name, "input aborted by forced stop");

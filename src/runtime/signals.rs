@@ -3,10 +3,14 @@
 use crate::domain::Stop;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The number of SIGHUP on every Unix.
 const HANGUP: u32 = 1;
+
+/// How long the work may take after a second signal: two seconds for the leases, and the rest of the shutdown.
+const FORCED_STOP_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// Listens for SIGINT, SIGTERM and SIGHUP. From now on none of them kills the process.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub enum StopSignal {
 pub enum RunOutcome<T> {
     /// The work returned, with or without a stop request.
     Completed(T),
-    /// A second signal came before the work returned. The process should exit at once with [`StopSignal::exit_code`].
+    /// A second signal came before the work returned, which had up to 2.5 s more. The process should exit with [`StopSignal::exit_code`].
     Interrupted(StopSignal),
 }
 
@@ -76,8 +80,8 @@ impl Signals {
         }
     }
 
-    /// Runs `work`. The first signal requests a graceful stop and waits for `work`. The second requests a forced stop and
-    /// returns. This function does not end the process; `main` does, with the value returned.
+    /// Runs `work`. The first signal requests a graceful stop and waits for `work`. The second requests a forced stop,
+    /// waits for `work` for 2.5 s at most, and returns; a third returns at once. This function does not end the process; `main` does, with the value returned.
     pub async fn run_until_signal<T>(mut self, stop: &Stop, work: impl Future<Output = T>) -> RunOutcome<T> {
         let mut work = std::pin::pin!(work);
         // Biased: work that has returned is completed, even if a signal came at the same moment.
@@ -91,8 +95,14 @@ impl Signals {
             biased;
             value = &mut work => RunOutcome::Completed(value),
             signal = self.next() => {
-                tracing::warn!("received signal '{signal}' again; exiting at once");
+                tracing::warn!("received signal '{signal}' again; exiting without waiting for the app");
                 stop.now();
+                // The inputs release their leases. A third signal ends that too.
+                tokio::select! {
+                    _ = &mut work => {}
+                    _ = self.next() => {}
+                    () = tokio::time::sleep(FORCED_STOP_LIMIT) => {}
+                }
                 RunOutcome::Interrupted(signal)
             }
         }
@@ -136,7 +146,7 @@ mod tests {
         assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_first_signal_requests_a_stop_and_the_second_forces_it() {
         let _turn = ONE_AT_A_TIME.lock().await;
         let (stop, signals) = (Stop::new(), Signals::listen().unwrap());

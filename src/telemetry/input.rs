@@ -45,6 +45,7 @@ pub(super) struct InputFamilies {
     leases_lost: Family<ComponentLabel, Counter>,
     retention_gaps: Family<ComponentLabel, Counter>,
     position_resets: Family<ComponentLabel, Counter>,
+    lease_holes: Family<ComponentLabel, Counter>,
     leases_held: Family<ComponentLabel, Gauge>,
     lag: Family<ComponentLabel, FloatGauge>,
     checkpoint_age: Family<ComponentLabel, FloatGauge>,
@@ -155,6 +156,7 @@ impl InputFamilies {
             leases_lost: Family::default(),
             retention_gaps: Family::default(),
             position_resets: Family::default(),
+            lease_holes: Family::default(),
             leases_held: Family::default(),
             lag: Family::default(),
             checkpoint_age: Family::default(),
@@ -197,6 +199,11 @@ impl InputFamilies {
             "Times that the stream did not know a checkpoint and reading restarted at TRIM_HORIZON",
             families.position_resets.clone(),
         );
+        registry.register(
+            "input_lease_holes",
+            "Times that two checks in a row found hash keys that no lease covers",
+            families.lease_holes.clone(),
+        );
         registry.register("input_leases_held", "Leases held", families.leases_held.clone());
         registry.register_with_unit(
             "input_lag",
@@ -229,6 +236,7 @@ impl InputFamilies {
             leases_lost: self.leases_lost.get_or_create_owned(label),
             retention_gaps: self.retention_gaps.get_or_create_owned(label),
             position_resets: self.position_resets.get_or_create_owned(label),
+            lease_holes: self.lease_holes.get_or_create_owned(label),
             leases_held: self.leases_held.get_or_create_owned(label),
             lag: self.lag.get_or_create_owned(label),
             checkpoint_age: self.checkpoint_age.get_or_create_owned(label),
@@ -260,6 +268,7 @@ pub struct InputMetrics {
     leases_lost: Counter,
     retention_gaps: Counter,
     position_resets: Counter,
+    lease_holes: Counter,
     leases_held: Gauge,
     lag: FloatGauge,
     checkpoint_age: FloatGauge,
@@ -365,6 +374,11 @@ impl InputMetrics {
     /// The stream did not know a checkpoint.
     pub fn position_reset(&self) {
         self.position_resets.inc();
+    }
+
+    /// Two checks in a row found hash keys that no lease covers.
+    pub fn lease_hole(&self) {
+        self.lease_holes.inc();
     }
 
     pub fn set_leases_held(&self, leases: usize) {

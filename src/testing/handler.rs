@@ -16,6 +16,8 @@ pub enum Reply {
     Refuse(u16, Option<Duration>),
     /// Never replies.
     Stall,
+    /// Cannot be reached.
+    Down,
 }
 
 /// One call of the app.
@@ -123,6 +125,14 @@ impl EventHandler for RecordingHandler {
                 Err(DeliveryError::Refused { status, target, retry_after, location: None, excerpt: None })
             }
             Reply::Stall => std::future::pending().await,
+            Reply::Down => {
+                let address = "localhost:8080".to_owned();
+                Err(DeliveryError::Unreachable { address, source: "the app is down".into() })
+            }
         }
+    }
+
+    async fn is_reachable(&self) -> bool {
+        self.with(|state| state.default != Some(Reply::Down))
     }
 }

@@ -20,6 +20,7 @@ where
     renews_until_lost(&*fresh().await).await;
     hands_over(&*fresh().await).await;
     checkpoints_never_go_back(&*fresh().await).await;
+    a_reset_is_stored_and_progress_goes_on_from_it(&*fresh().await).await;
     releases(&*fresh().await).await;
     stores_children_and_removes(&*fresh().await).await;
     dates_no_renewal_by_an_earlier_write(&*fresh().await).await;
@@ -146,6 +147,21 @@ async fn hands_over(store: &dyn LeaseStore) {
     assert_eq!((&free.owner, &free.handoff_from), (&Some(worker("b")), &None));
     let new = store.take(&free, &worker("b")).await.expect("the requesting worker takes it");
     assert_eq!(new.lease().checkpoint, after("7", 2));
+}
+
+async fn a_reset_is_stored_and_progress_goes_on_from_it(store: &dyn LeaseStore) {
+    let mut grant = taken(store).await;
+    store.checkpoint(&mut grant, &after("99", 3)).await.expect("progress is stored");
+    let counter = row(store).await.counter;
+    store.reset(&mut grant, SentinelCheckpoint::TrimHorizon).await.expect("the position is reset");
+    let reset = row(store).await;
+    assert_eq!(reset.checkpoint, Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon));
+    assert_eq!(reset.counter, counter.next(), "a reset renews the lease");
+    store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress goes on from the reset");
+    assert_eq!(row(store).await.checkpoint, after("5", 0));
+    store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
+    assert!(store.reset(&mut grant, SentinelCheckpoint::TrimHorizon).await.is_err(), "an end is never reset");
+    assert_eq!(row(store).await.checkpoint, Checkpoint::Ended);
 }
 
 async fn checkpoints_never_go_back(store: &dyn LeaseStore) {

@@ -3,7 +3,8 @@
 use super::network::Network;
 use crate::consumer::mutants::{Mutant, is_broken};
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, WorkerId,
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
+    WorkerId,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -293,6 +294,15 @@ impl LeaseStore for FaultyLeaseStore {
                 }
                 Ok(((), grant))
             })
+        })
+        .await
+    }
+
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        let checkpoint = Checkpoint::NotStarted(start);
+        grant.attempting(&checkpoint);
+        self.write("resetting", grant, move |store, mut grant| {
+            Box::pin(async move { Ok((store.reset(&mut grant, start).await?, grant)) })
         })
         .await
     }

@@ -1,8 +1,8 @@
 //! A lease store in memory, with the same conditional writes as the real table.
 
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId,
-    WorkerId, is_released, is_requested, is_reserved, is_taken,
+    Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed,
+    SentinelCheckpoint, ShardId, WorkerId, is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -142,6 +142,19 @@ impl LeaseStore for MemoryLeaseStore {
         }
         grant.attempting(checkpoint);
         self.write(grant, |row| row.checkpoint = checkpoint.clone())
+    }
+
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        if grant.lease().checkpoint.is_ended() {
+            return Err(LeaseError::Unavailable {
+                doing: format!("resetting the progress of {}", grant.shard()),
+                kind: FailureKind::Caller,
+                source: "the shard has ended".into(),
+            });
+        }
+        let checkpoint = Checkpoint::NotStarted(start);
+        grant.attempting(&checkpoint);
+        self.write(grant, |row| row.checkpoint = checkpoint)
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {

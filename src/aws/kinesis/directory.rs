@@ -66,6 +66,13 @@ impl Directory {
         Ok((output, date.or_local(&self.client)))
     }
 
+    /// Where the stream was looked for, since a missing stream is often one in another region.
+    fn place(&self) -> String {
+        let region = self.connection.region().unwrap_or("unknown");
+        let endpoint = self.connection.endpoint().map(|endpoint| format!(", endpoint {endpoint}")).unwrap_or_default();
+        format!("region {region}{endpoint}")
+    }
+
     /// What the configuration says about the stream, without a call.
     fn configured(&self) -> StreamIdentity {
         StreamIdentity { stream: self.stream.to_string().into(), created: None }
@@ -84,7 +91,7 @@ impl Directory {
                 self.is_denied.store(true, Ordering::Relaxed);
                 return Ok(self.configured());
             }
-            Err(error) => return Err(error.about_stream(&self.stream, "describing")),
+            Err(error) => return Err(error.about_stream(&self.stream, &self.place(), "describing")),
         };
         let is_auto = summary.as_ref().is_some_and(|summary| distribution(summary) == RecordDistribution::Auto);
         self.is_auto.store(is_auto, Ordering::Relaxed);
@@ -100,7 +107,7 @@ impl ShardDirectory for Directory {
             match self.pages().await {
                 Ok(listing) => break listing,
                 Err(error) if error.is("ExpiredNextTokenException") && restarts < MAX_RESTARTS => restarts += 1,
-                Err(error) => return Err(error.about_stream(&self.stream, "listing the shards of")),
+                Err(error) => return Err(error.about_stream(&self.stream, &self.place(), "listing the shards of")),
             }
         };
         Ok(ShardListing { shards, listed_at })
@@ -145,9 +152,9 @@ fn distribution(summary: &StreamDescriptionSummary) -> RecordDistribution {
 }
 
 impl CallError {
-    fn about_stream(mut self, stream: &StreamRef, doing: &str) -> RetrievalError {
+    fn about_stream(mut self, stream: &StreamRef, place: &str, doing: &str) -> RetrievalError {
         if self.kind == FailureKind::NotFound {
-            return RetrievalError::NotFound { what: format!("the stream {stream}"), source: self.source };
+            return RetrievalError::NotFound { what: format!("the stream {stream} ({place})"), source: self.source };
         }
         // The stream is being created or changed.
         if self.is("ResourceInUseException") {

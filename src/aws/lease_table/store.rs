@@ -10,8 +10,8 @@ use super::row::{Row, read_row};
 use super::setup;
 use super::writes;
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, WorkerId,
-    is_released, is_requested, is_reserved, is_taken,
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
+    WorkerId, is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -143,7 +143,18 @@ impl LeaseStore for LeaseTable {
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
+        let stored = &grant.lease().checkpoint;
+        if checkpoint != stored && !checkpoint.is_beyond(stored) {
+            return Err(self.goes_back(grant.shard()));
+        }
         self.write_held(grant, Some(checkpoint)).await
+    }
+
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        if grant.lease().checkpoint.is_ended() {
+            return Err(self.goes_back(grant.shard()));
+        }
+        self.write_held(grant, Some(&Checkpoint::NotStarted(start))).await
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
@@ -200,10 +211,6 @@ impl LeaseTable {
             let write = match checkpoint {
                 None => writes::renew(counter, &worker),
                 Some(checkpoint) => {
-                    let stored = &grant.lease().checkpoint;
-                    if checkpoint != stored && !checkpoint.is_beyond(stored) {
-                        return Err(self.goes_back(grant.shard()));
-                    }
                     grant.attempting(checkpoint);
                     writes::checkpoint(counter, &worker, checkpoint)
                 }

@@ -199,17 +199,21 @@ fn read_consumer_name(reader: &mut Reader<'_>, names_table: bool) -> Option<Stri
     }
 }
 
-/// The default has only allowed characters, but it may be too long. An unknown app id counts as one character.
+/// The default has only allowed characters, but it may be too long, or, with an empty app id, too
+/// short for a table. An unknown app id counts as one character.
 pub(super) fn check_default_consumer(reader: &mut Reader<'_>, input: &InputSpec) {
     let max = match (input.mode, &input.lease_table) {
         (Mode::Extended, _) => *CONSUMER_NAME.end(),
         (Mode::Shared, None) => *TABLE_NAME.end(),
         (Mode::Shared, Some(_)) => return,
     };
+    let min = if input.lease_table.is_none() { *TABLE_NAME.start() } else { *CONSUMER_NAME.start() };
     let length = default_consumer(reader.app_id().unwrap_or("x"), reader.component()).chars().count();
-    if length > max {
+    let wrong = if length > max { Some(("more", max)) } else { Some(("fewer", min)).filter(|_| length < min) };
+    if let Some((relation, bound)) = wrong {
         let problem = format!(
-            "the field is missing, and its default (app id and component name) has {length} characters, more than {max}"
+            "the field is missing, and its default (app id and component name) has {length} characters, {relation} than \
+             {bound}"
         );
         let (min, max) = (TABLE_NAME.start(), CONSUMER_NAME.end());
         let remedy = format!("add it, with {min} to {max} letters, digits, `_`, `.` or `-`");

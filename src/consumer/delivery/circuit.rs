@@ -33,15 +33,22 @@ pub(super) enum Admission {
 pub(super) struct Circuit {
     state: State,
     waits: Waits,
+    /// Since when it is not closed.
+    opened_at: Option<Instant>,
 }
 
 impl Circuit {
     pub(super) fn new(seed: u64) -> Self {
-        Self { state: State::Closed, waits: PAUSES.waits(seed) }
+        Self { state: State::Closed, waits: PAUSES.waits(seed), opened_at: None }
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.state == State::Closed
+    }
+
+    /// Since when the app is down.
+    pub(super) const fn down_since(&self) -> Option<Instant> {
+        self.opened_at
     }
 
     /// Whether a request may be sent now. A request that is admitted as a probe must be reported.
@@ -60,6 +67,7 @@ impl Circuit {
     /// The app answered, whatever the answer was. True if that closed the circuit.
     pub(super) fn answered(&mut self) -> bool {
         self.waits.reset();
+        self.opened_at = None;
         std::mem::replace(&mut self.state, State::Closed) != State::Closed
     }
 
@@ -68,6 +76,7 @@ impl Circuit {
     pub(super) fn app_down(&mut self, is_probe: bool, now: Instant) -> bool {
         let was_closed = self.is_closed();
         if was_closed || is_probe {
+            self.opened_at.get_or_insert(now);
             self.state = State::Open { until: now + self.waits.next_wait() };
         }
         was_closed

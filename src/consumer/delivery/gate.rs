@@ -66,6 +66,19 @@ impl AppGate {
         Some(self.begin(slot, input_slot, is_probe))
     }
 
+    /// Since when the app is down; `None` while it answers.
+    pub(in super::super) fn down_since(&self) -> Option<Instant> {
+        self.state().circuit.down_since()
+    }
+
+    /// The app answered something that was no event.
+    pub(in super::super) fn app_answered(&self) {
+        if self.state().circuit.answered() {
+            tracing::info!("the app is up again");
+            self.changed.notify_waiters();
+        }
+    }
+
     /// Waits until the circuit admits a request, and returns whether that is a probe.
     async fn admitted(&self) -> bool {
         loop {

@@ -1,6 +1,6 @@
 //! A call that keeps failing is repeated with growing pauses, and stops nothing else.
 
-use super::{Bench, ConsumerSettings, Keepers, Ports, after, lease, shard};
+use super::{Bench, ConsumerSettings, Keepers, Ports, lease, shard};
 use crate::domain::{
     Checkpoint, FailureKind, HashKeyRange, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, Retrieval,
     RetrievalError, SentinelCheckpoint, ShardDirectory, ShardId, ShardListing, Stop, StreamDirectory, StreamIdentity,
@@ -130,6 +130,9 @@ impl LeaseStore for Denied {
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
         self.inner.checkpoint(grant, checkpoint).await
     }
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        self.inner.reset(grant, start).await
+    }
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
         self.inner.store_children(grant, children).await
     }
@@ -255,9 +258,11 @@ async fn a_removal_that_is_never_allowed_is_repeated_with_growing_pauses() {
     let bench = Bench::new(1);
     bench.put(1);
     let [left, right] = bench.stream.split(&shard(0)).unwrap();
+    // A parent stays until its children have begun.
+    bench.put_texts("of a child", 20);
     let ended = Lease { checkpoint: Checkpoint::Ended, children: vec![left, right], ..lease(0, None, 3) };
     bench.leases.put(ended);
-    let child = |number| Lease { checkpoint: after(1), parents: vec![shard(0)], ..lease(number, None, 0) };
+    let child = |number| Lease { parents: vec![shard(0)], ..lease(number, None, 0) };
     [1, 2].into_iter().for_each(|number| bench.leases.put(child(number)));
     let ports = Directory::new(&bench);
     let leases = Denied::new(&bench, "remove");

@@ -55,6 +55,31 @@ fn renewed() -> CallResult {
 }
 
 #[test]
+fn a_reset_is_stored_at_once_and_progress_after_it() {
+    let mut bench = Bench::new();
+    let start = SentinelCheckpoint::TrimHorizon;
+    bench.apply(progress(50), 10);
+    assert_eq!(bench.apply(Event::Reset(start), 20), [Effect::Call(LeaseCall::Reset(start))]);
+    assert_eq!(bench.apply(progress(5), 30), []);
+    let effects = bench.done(20, CallResult::Reset(start, Ok(())), 40);
+    assert!(effects.contains(&Effect::Report(Report::Stored(Checkpoint::NotStarted(start)))), "{effects:?}");
+    assert_eq!(bench.apply(Event::Woke, 1_100), checkpoint(5));
+}
+
+#[test]
+fn a_lease_is_verified_only_by_a_write_that_was_sent_later() {
+    let mut bench = Bench::new();
+    bench.apply(progress(5), 10);
+    assert_eq!(bench.apply(Event::Woke, 1_000), checkpoint(5));
+    assert_eq!(bench.apply(Event::Verify, 1_010), []);
+    let effects = bench.done(1_000, CallResult::Checkpointed(after(5), Ok(())), 1_020);
+    assert!(!effects.contains(&Effect::Report(Report::Verified)), "{effects:?}");
+    assert_eq!(effects.last(), Some(&Effect::Call(LeaseCall::Renew)));
+    let effects = bench.done(1_020, renewed(), 1_030);
+    assert!(effects.contains(&Effect::Report(Report::Verified)), "{effects:?}");
+}
+
+#[test]
 fn the_fence_counts_from_the_moment_at_which_a_renewal_was_sent() {
     let mut bench = Bench::new();
     assert_eq!(bench.fence(), D * 4 / 5);
@@ -280,6 +305,7 @@ impl Check {
         let result = match call {
             LeaseCall::Renew => CallResult::Renewed(result.map(|()| Renewed::Held)),
             LeaseCall::Checkpoint(checkpoint) => CallResult::Checkpointed(checkpoint, result),
+            LeaseCall::Reset(start) => CallResult::Reset(start, result),
             LeaseCall::StoreChildren(_) => CallResult::ChildrenStored(result),
             LeaseCall::Release => CallResult::Released(result),
         };

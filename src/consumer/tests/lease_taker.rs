@@ -12,6 +12,11 @@ fn plan(taker: &LeaseTaker, leases: &[Lease], held: &[u32], now: Instant) -> Pla
     taker.plan(leases, &running, now, &mut fastrand::Rng::with_seed(1))
 }
 
+/// Of another worker of bindd.
+fn theirs(number: u32, counter: u64) -> Lease {
+    Lease { owner_duration: Some(LEASE), ..lease(number, Some("other"), counter) }
+}
+
 fn taker() -> LeaseTaker {
     LeaseTaker::new(WorkerId::new("me"), LEASE)
 }
@@ -40,7 +45,7 @@ async fn a_lease_expires_only_when_its_counter_is_unchanged_for_the_duration() {
 async fn one_lease_is_requested_only_when_the_difference_is_two() {
     let (mut taker, now) = (taker(), Instant::now());
     taker.observe(&[lease(0, Some("other"), 1), lease(1, Some("other"), 1)], now);
-    let two = [lease(0, Some("other"), 2), lease(1, Some("other"), 2)];
+    let two = [theirs(0, 2), theirs(1, 2)];
     taker.observe(&two, now);
     assert!(plan(&taker, &two, &[], now).request_handoff.is_some());
     let one = [lease(0, Some("other"), 3), lease(1, Some("me"), 1), lease(2, Some("other"), 1)];
@@ -52,10 +57,10 @@ async fn one_lease_is_requested_only_when_the_difference_is_two() {
 async fn a_lease_that_moved_is_not_requested_for_a_minute() {
     let (mut taker, now) = (taker(), Instant::now());
     taker.observe(&[lease(0, Some("third"), 1), lease(1, Some("third"), 1)], now);
-    let moved = [lease(0, Some("other"), 2), lease(1, Some("other"), 2)];
+    let moved = [theirs(0, 2), theirs(1, 2)];
     taker.observe(&moved, now);
     assert_eq!(plan(&taker, &moved, &[], now).request_handoff, None);
-    let still = [lease(0, Some("other"), 3), lease(1, Some("other"), 3)];
+    let still = [theirs(0, 3), theirs(1, 3)];
     taker.observe(&still, now + LEASE * 6);
     assert!(plan(&taker, &still, &[], now + LEASE * 6).request_handoff.is_some());
 }
@@ -90,7 +95,7 @@ async fn a_lease_is_requested_only_after_its_counter_was_seen_to_change() {
     assert_eq!(plan(&taker, &leases, &[], now).request_handoff, None, "it may be dead");
     taker.observe(&leases, now + LEASE / 2);
     assert_eq!(plan(&taker, &leases, &[], now + LEASE / 2).request_handoff, None, "it may be dead");
-    let renewed = [lease(0, Some("other"), 2), lease(1, Some("other"), 1)];
+    let renewed = [theirs(0, 2), theirs(1, 1)];
     taker.observe(&renewed, now + LEASE);
     assert_eq!(plan(&taker, &renewed, &[], now + LEASE).request_handoff.as_ref(), Some(&renewed[0]));
 }
@@ -131,4 +136,36 @@ async fn the_next_expiry_is_that_of_another_worker_s_oldest_counter() {
     let expiry = taker.next_expiry(&held, later).unwrap();
     assert!(expiry > now + LEASE && expiry < now + LEASE + Duration::from_millis(10));
     assert_eq!(taker.next_expiry(&held, expiry), None, "a lease that has expired needs no further scan");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_lease_of_a_foreign_owner_is_taken_in_a_scan_and_none_is_requested() {
+    let (mut taker, now) = (taker(), Instant::now());
+    let seen = |counter| (0..6).map(|number| lease(number, Some("kcl"), counter)).collect::<Vec<_>>();
+    taker.observe(&seen(1), now);
+    assert_eq!(plan(&taker, &seen(1), &[], now), Plan::default(), "the owner may be dead");
+    taker.observe(&seen(2), now);
+    let planned = plan(&taker, &seen(2), &[], now);
+    assert_eq!((planned.take.len(), planned.request_handoff), (1, None));
+    // With two of six against four, one more would only turn the difference round.
+    let mut shared = seen(3);
+    (shared[0], shared[1]) = (lease(0, Some("me"), 3), lease(1, Some("me"), 3));
+    taker.observe(&shared, now);
+    assert_eq!(plan(&taker, &shared, &[0, 1], now).take.len(), 1, "four is two more than two");
+    shared[2] = lease(2, Some("me"), 3);
+    taker.observe(&shared, now);
+    assert_eq!(plan(&taker, &shared, &[0, 1, 2], now), Plan::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_expires_after_the_larger_of_both_lease_durations() {
+    for (theirs, expected) in [(LEASE * 3, LEASE * 3), (LEASE / 2, LEASE), (LEASE * 10_000, LEASE * 360)] {
+        let (mut taker, now) = (taker(), Instant::now());
+        let leases = [Lease { owner_duration: Some(theirs), ..lease(0, Some("dead"), 4) }];
+        taker.observe(&leases, now);
+        let is_taken = |at| !plan(&taker, &leases, &[], at).take.is_empty();
+        assert!(!is_taken(now + expected), "{theirs:?}");
+        assert!(is_taken(now + expected + Duration::from_millis(1)), "{theirs:?}");
+        assert_eq!(taker.next_expiry(&BTreeSet::new(), now), Some(now + expected + Duration::from_millis(1)));
+    }
 }

@@ -84,6 +84,25 @@ fn holes_are_found_wherever_they_are() {
 }
 
 #[test]
+fn hash_keys_that_no_lease_covers_are_found_except_while_children_are_to_be_created() {
+    let (max, hole) = (u128::MAX, |start, end| HashKeyRange { start, end });
+    let [left, right] =
+        [(1, 0, 9), (2, 10, max)].map(|(n, start, end)| Shard { parents: vec![shard(0)], ..part(n, start, end) });
+    let listing = listing(vec![Shard { is_open: false, ..part(0, 0, max) }, left, right]);
+    let [running, done] = [at(0, after(3), &[]), at(0, Checkpoint::Ended, &[])];
+    let [left, right] = [at(1, after(3), &[0]), at(2, after(3), &[0])];
+    for (leases, expected) in [
+        (vec![running], vec![]),
+        (vec![done.clone()], vec![]),
+        (vec![done.clone(), left.clone()], vec![]),
+        (vec![done, left.clone(), right], vec![]),
+        (vec![left], vec![hole(10, max)]),
+    ] {
+        assert_eq!(lineage::lease_holes(&leases, &listing), expected, "{leases:?}");
+    }
+}
+
+#[test]
 fn a_stream_created_after_the_input_was_started_is_read_from_its_creation() {
     let listing = listing(vec![listed(0, &[], false), listed(1, &[0], true)]);
     let facts = StreamFacts { latest: LatestStart::Creation, ..facts(InitialPosition::Latest) };

@@ -1,6 +1,7 @@
 //! The consumer on in-memory ports.
 
 mod backoff;
+mod conflict;
 mod lease_taker;
 mod lineage;
 mod positions;

@@ -91,6 +91,20 @@ async fn a_rejected_position_is_reset_to_trim_horizon_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn progress_after_a_reset_is_stored_even_if_it_is_before_the_stored_position() {
+    let bench = Bench::new(1);
+    bench.leases.put(Lease { checkpoint: after(10_u128.pow(30)), ..lease(0, None, 0) });
+    bench.put(2);
+    let (stop, mut worker) = bench.start(Bench::settings("a"));
+    bench.app.until_accepted(2).await;
+    stop.finish();
+    worker.next().await.unwrap().result.unwrap().unwrap();
+    let (_stop, _worker) = bench.start(Bench::settings("b"));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(bench.accepted(), ["0", "1"], "nothing is repeated");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shard_that_aged_out_counts_as_ended() {
     let bench = Bench::new(1);
     let [left, right] = bench.stream.split(&shard(0)).unwrap();

@@ -1,7 +1,9 @@
 use super::super::ConsumerError;
 use super::{Bench, shard};
+use crate::consumer::{Keepers, Ports};
 use crate::domain::{Checkpoint, LeaseStore, WorkerId};
-use crate::testing::Reply;
+use crate::testing::{FaultyLeaseStore, Network, Partition, Reply, StreamFaults};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,6 +56,69 @@ async fn a_forced_stop_ends_at_once() {
         "an abort is reported"
     );
     assert_eq!(stopped_at.elapsed(), Duration::ZERO);
+    assert!(bench.leases.leases().iter().all(|lease| lease.owner.is_none()), "the leases are released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stop_stores_progress_and_releases_without_waiting_for_the_app() {
+    let bench = Bench::new(1);
+    bench.put(2);
+    bench.app.plan([Reply::Accept(Duration::ZERO)]);
+    bench.app.always(Reply::Stall);
+    let (stop, mut worker) = bench.start(Bench::settings("a"));
+    while bench.app.calls().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.finish();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let forced_at = Instant::now();
+    stop.now();
+    assert!(worker.next().await.unwrap().result.unwrap().is_err(), "an abort is reported");
+    assert!(forced_at.elapsed() < Duration::from_secs(1));
+    let lease = bench.leases.lease(&shard(0)).unwrap();
+    assert_eq!((lease.owner, lease.checkpoint), (None, Checkpoint::After(bench.app.calls()[0].position.clone())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stop_waits_two_seconds_at_most_for_a_lease_table_that_hangs() {
+    let bench = Bench::new(1);
+    let (network, _task) = Network::new();
+    let inner = Arc::new(bench.leases.clone());
+    let leases = Arc::new(FaultyLeaseStore::new(inner, network, Duration::from_secs(10), (u32::MAX, 1)));
+    let (directory, retrieval) = bench.stream.ports(&StreamFaults::none());
+    let keepers = Keepers::here(Arc::clone(&leases) as Arc<dyn LeaseStore>);
+    let handler = Arc::new(bench.app.clone());
+    let ports = Ports { directory, retrieval, keepers, leases: leases.clone(), handler, dead_letters: None };
+    let (stop, mut worker) = bench.start_on(Bench::settings("a"), ports);
+    bench.put(1);
+    bench.app.until_accepted(1).await;
+    leases.partition(Partition::Requests, Duration::from_secs(60));
+    let forced_at = Instant::now();
+    stop.now();
+    assert!(worker.next().await.unwrap().result.unwrap().is_err(), "an abort is reported");
+    assert!(forced_at.elapsed() <= Duration::from_secs(2), "{:?}", forced_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_released_while_the_app_is_down_and_taken_when_it_answers() {
+    let bench = Bench::new(2);
+    let mut settings = Bench::settings("a");
+    settings.delivery.app_down_release = Some(Duration::from_secs(30));
+    bench.app.always(Reply::Down);
+    let (_stop, _worker) = bench.start(settings);
+    bench.put(1);
+    let held = || bench.leases.leases().iter().filter(|lease| lease.owner.is_some()).count();
+    tokio::time::sleep(Duration::from_secs(28)).await;
+    assert_eq!(held(), 2);
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(held(), 0, "none is taken while the app is down");
+    }
+    bench.app.always(Reply::Accept(Duration::ZERO));
+    bench.app.until_accepted(1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((held(), bench.accepted()), (2, vec!["0".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,10 @@ struct AcceptAll;
 
 #[async_trait]
 impl EventHandler for AcceptAll {
+    async fn is_reachable(&self) -> bool {
+        true
+    }
+
     async fn handle(&self, _: &EventBatch) -> Result<Accepted, DeliveryError> {
         Ok(Accepted::All)
     }

@@ -189,6 +189,10 @@ impl AppLink {
 
 #[async_trait]
 impl EventHandler for AppLink {
+    async fn is_reachable(&self) -> bool {
+        true
+    }
+
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
         let call = self.app.checker.call_started(&self.worker, batch);
         let reply = self.exchange(batch).await;

@@ -3,7 +3,9 @@
 use super::checker::{Checker, Session, State};
 use super::story::What;
 use async_trait::async_trait;
-use bindd::domain::{Checkpoint, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, WorkerId};
+use bindd::domain::{
+    Checkpoint, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId, WorkerId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
@@ -128,6 +130,13 @@ impl LeaseStore for CheckedLeases {
         let before = self.0.leases.lease(grant.shard());
         self.0.leases.checkpoint(grant, checkpoint).await?;
         self.changed("checkpointed", grant.worker(), before.as_ref(), grant.shard());
+        Ok(())
+    }
+
+    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+        let before = self.0.leases.lease(grant.shard());
+        self.0.leases.reset(grant, start).await?;
+        self.changed("reset", grant.worker(), before.as_ref(), grant.shard());
         Ok(())
     }
 

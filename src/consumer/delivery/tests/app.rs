@@ -50,6 +50,10 @@ fn refused(status: u16, retry_after: Option<Duration>) -> DeliveryError {
 
 #[async_trait]
 impl EventHandler for App {
+    async fn is_reachable(&self) -> bool {
+        true
+    }
+
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
         let events = &batch.events;
         let text = |event: &BindingEvent| String::from_utf8(event.data.to_vec()).unwrap();
