@@ -25,10 +25,15 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn done(&mut self, position: &RecordPosition) {
+        self.release(position);
+        self.done.insert(position.clone());
+    }
+
+    /// The engine may not hold this record any more.
+    pub(crate) fn release(&mut self, position: &RecordPosition) {
         if let Some(size) = self.held.remove(position) {
             self.held_bytes -= size;
         }
-        self.done.insert(position.clone());
     }
 }
 

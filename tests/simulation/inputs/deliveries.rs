@@ -3,7 +3,7 @@
 use super::checker::{Checker, State};
 use super::ledger::Fate;
 use super::story::What;
-use bindd::consumer::{Order, Partial};
+use bindd::consumer::{OnPoison, Order, Partial};
 use bindd::domain::{Accepted, DeadLetter, DeliveryError, EventBatch, GiveUpReason, RecordPosition, ShardId, WorkerId};
 use bindd::domain::{Lease, LeaseCounter};
 use tokio::time::Instant;
@@ -240,6 +240,7 @@ impl CallGuard {
         self.checker.with(|state| {
             let Some(call) = state.calls.remove(&self.id) else { return };
             let partial = state.plan.delivery.partial;
+            let may_drop = state.plan.delivery.on_poison == OnPoison::Drop && !state.plan.has_dead_letters;
             let is_refused = |index: usize| match reply {
                 Ok(Accepted::All) => false,
                 Ok(Accepted::Except(refused)) if partial == Partial::Lowest => {
@@ -256,6 +257,11 @@ impl CallGuard {
                     }
                 } else if counts {
                     state.ledger.failed(&call.shard, position);
+                    let session = state.sessions.get_mut(&(call.shard.clone(), call.epoch));
+                    // The last failure of a record may drop it without a further event.
+                    if let Some(session) = session.filter(|_| may_drop) {
+                        session.release(position);
+                    }
                 }
             }
             for (index, (position, key)) in call.events.iter().enumerate() {
