@@ -1,10 +1,11 @@
 //! A lease store behind an unreliable network: calls and replies are late, lost or repeated.
 
+use super::lease_requests::{create, page, prepare, remove, request_handoff, row, take, withdraw_request};
 use super::network::Network;
 use crate::consumer::mutants::{Mutant, is_broken};
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
-    WorkerId,
+    WorkerId, is_reserved,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -213,10 +214,6 @@ impl FaultyLeaseStore {
     }
 }
 
-async fn row(store: &dyn LeaseStore, shard: &ShardId) -> Option<Lease> {
-    store.list().await.ok()?.into_iter().find(|row| row.shard == *shard)
-}
-
 #[async_trait]
 impl LeaseStore for FaultyLeaseStore {
     async fn prepare(&self) -> Result<(), LeaseError> {
@@ -261,9 +258,26 @@ impl LeaseStore for FaultyLeaseStore {
         self.call("requesting a handoff of", Arc::new(call)).await?
     }
 
+    /// Two writes, each with its own condition: the request as it was seen, else the counter as it was read.
     async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
+        let (inner, seen_too, worker_too) = (Arc::clone(&self.inner), seen.clone(), worker.clone());
+        let call = move || withdraw_request(Arc::clone(&inner), seen_too.clone(), worker_too.clone());
+        let Some(found) = self.call("withdrawing a handoff of", Arc::new(call)).await?? else { return Ok(()) };
+        if !is_reserved(&found, worker) {
+            return Ok(());
+        }
         let (inner, seen, worker) = (Arc::clone(&self.inner), seen.clone(), worker.clone());
-        let call = move || withdraw(Arc::clone(&inner), seen.clone(), worker.clone());
+        let call = move || {
+            let (inner, seen, worker) = (Arc::clone(&inner), seen.clone(), worker.clone());
+            let counter = found.counter;
+            let sent: BoxFuture<'static, Result<(), LeaseError>> = Box::pin(async move {
+                match row(&*inner, &seen.shard).await {
+                    Some(row) if row.counter == counter => inner.withdraw(&seen, &worker).await,
+                    _ => Ok(()),
+                }
+            });
+            sent
+        };
         self.call("withdrawing a handoff of", Arc::new(call)).await?
     }
 
@@ -338,58 +352,6 @@ impl LeaseStore for FaultyLeaseStore {
         let (inner, seen) = (Arc::clone(&self.inner), seen.clone());
         self.call("removing", Arc::new(move || remove(Arc::clone(&inner), seen.clone()))).await?
     }
-}
-
-fn prepare(store: Arc<dyn LeaseStore>) -> BoxFuture<'static, Result<(), LeaseError>> {
-    Box::pin(async move { store.prepare().await })
-}
-
-fn page(
-    store: Arc<dyn LeaseStore>,
-    last: Option<ShardId>,
-    size: usize,
-) -> BoxFuture<'static, Result<Vec<Lease>, LeaseError>> {
-    Box::pin(async move {
-        let mut rows = store.list().await?;
-        rows.sort_by(|one, other| one.shard.cmp(&other.shard));
-        rows.retain(|row| last.as_ref().is_none_or(|last| row.shard > *last));
-        rows.truncate(size);
-        Ok(rows)
-    })
-}
-
-fn create(store: Arc<dyn LeaseStore>, lease: NewLease) -> BoxFuture<'static, Result<(), LeaseError>> {
-    Box::pin(async move { store.create_missing(std::slice::from_ref(&lease)).await })
-}
-
-fn take(
-    store: Arc<dyn LeaseStore>,
-    seen: Lease,
-    worker: WorkerId,
-) -> BoxFuture<'static, Result<LeaseGrant, LeaseError>> {
-    Box::pin(async move {
-        match row(&*store, &seen.shard).await {
-            Some(row) if row.counter == seen.counter => store.take(&seen, &worker).await,
-            // One write has one condition, also if it is late or repeated.
-            _ => Err(LeaseError::Lost { shard: seen.shard }),
-        }
-    })
-}
-
-fn request_handoff(
-    store: Arc<dyn LeaseStore>,
-    seen: Lease,
-    worker: WorkerId,
-) -> BoxFuture<'static, Result<(), LeaseError>> {
-    Box::pin(async move { store.request_handoff(&seen, &worker).await })
-}
-
-fn withdraw(store: Arc<dyn LeaseStore>, seen: Lease, worker: WorkerId) -> BoxFuture<'static, Result<(), LeaseError>> {
-    Box::pin(async move { store.withdraw(&seen, &worker).await })
-}
-
-fn remove(store: Arc<dyn LeaseStore>, seen: Lease) -> BoxFuture<'static, Result<(), LeaseError>> {
-    Box::pin(async move { store.remove(&seen).await })
 }
 
 fn no_reply(doing: &str) -> LeaseError {

@@ -7,6 +7,7 @@ mod backend;
 mod handler;
 mod lease_contract;
 mod lease_faults;
+mod lease_requests;
 mod memory_leases;
 mod memory_stream;
 mod model_sink;
