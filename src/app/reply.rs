@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-/// The largest body for a batch: room for an entry with the longest id for each event, with white space.
+/// The largest body for a batch: space for an entry with the longest id for each event, with white space.
 const MAX_BASE: usize = 64 << 10;
 const MAX_PER_EVENT: usize = 256;
 

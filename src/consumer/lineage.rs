@@ -68,7 +68,7 @@ pub(super) fn holes(listing: &ShardListing) -> Vec<HashKeyRange> {
     uncovered(listing.shards.iter().filter(|shard| shard.is_open).map(|shard| shard.hash_range))
 }
 
-/// The parts of the hash key space whose new records nobody will read: no lease covers them that has not ended, or that has
+/// The parts of the hash key space whose records no worker will read: no lease covers them that has not ended, or that has
 /// ended while leases of its children are still to be created.
 pub(super) fn lease_holes(leases: &[Lease], listing: &ShardListing) -> Vec<HashKeyRange> {
     let leased: BTreeSet<&ShardId> = leases.iter().map(|lease| &lease.shard).collect();

@@ -151,7 +151,7 @@ impl DeliveryError {
         matches!(self, Self::Unreachable { .. } | Self::NotHttp { .. })
     }
 
-    /// The beginning of the body of a refusal, up to 1 KiB: for dead letters, which have room for more than the log.
+    /// The beginning of the body of a refusal, up to 1 KiB: for dead letters, which may be longer than a log line.
     #[must_use]
     pub fn excerpt(&self) -> Option<&str> {
         match self {

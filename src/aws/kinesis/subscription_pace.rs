@@ -1,5 +1,5 @@
 //! When a shard may be subscribed to next. Pure: the caller passes the time. It outlives the sources of the shard, because
-//! Kinesis counts from the last subscription, whoever made it.
+//! Kinesis counts from the last subscription, no matter which process made it.
 
 use super::retries::LastingErrors;
 use crate::domain::FailureKind;

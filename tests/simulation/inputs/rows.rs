@@ -31,7 +31,7 @@ impl State {
         let Some(row) = after.or(before) else { return };
         let shard = &row.shard;
         let handoff = row.handoff_from.as_ref().map(|from| format!(", handed over by {from}")).unwrap_or_default();
-        let owner = row.owner.as_ref().map_or("nobody", WorkerId::as_str);
+        let owner = row.owner.as_ref().map_or("none", WorkerId::as_str);
         let checkpoint = row.checkpoint.position().map_or_else(|| format!("{:?}", row.checkpoint), ToString::to_string);
         let more = format!(", checkpoint {checkpoint}, owner {owner}{handoff}");
         self.story.tell(Some(worker), Some(shard), None, What::Row(kind, row.counter, more));
