@@ -3,6 +3,15 @@
 use super::mutants::{Mutant, is_broken};
 use crate::domain::RecordPosition;
 use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// When a read returned, and how far it was behind the newest record of the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ReadTime {
+    pub(super) at: Instant,
+    pub(super) behind: Duration,
+}
 
 /// The records between the first that is not accepted and the last that was fetched, in order.
 #[derive(Debug, Default)]
@@ -11,6 +20,8 @@ pub(super) struct Progress {
     window: VecDeque<(RecordPosition, bool)>,
     /// The index of the first record in the window.
     first_index: u64,
+    /// The reads that returned the records in the window, each with the index after its last record.
+    reads: VecDeque<(u64, ReadTime)>,
     reached: Option<RecordPosition>,
     fetched: Option<RecordPosition>,
 }
@@ -20,7 +31,24 @@ impl Progress {
     pub(super) fn push(&mut self, position: RecordPosition) -> u64 {
         self.fetched = Some(position.clone());
         self.window.push_back((position, false));
-        self.first_index + self.window.len() as u64 - 1
+        self.end_index() - 1
+    }
+
+    fn end_index(&self) -> u64 {
+        self.first_index + self.window.len() as u64
+    }
+
+    /// The records pushed since the last call of this were returned by one read.
+    pub(super) fn read_returned(&mut self, time: ReadTime) {
+        let end = self.end_index();
+        if self.reads.back().map_or(self.first_index, |(end, _)| *end) < end {
+            self.reads.push_back((end, time));
+        }
+    }
+
+    /// The read that returned the first record that is not accepted.
+    pub(super) fn oldest_read(&self) -> Option<ReadTime> {
+        self.reads.front().map(|(_, time)| *time)
     }
 
     /// Marks a record as accepted. Records may be accepted in any order.
@@ -33,6 +61,7 @@ impl Progress {
             self.first_index += 1;
             self.reached = Some(position);
         }
+        while self.reads.pop_front_if(|(end, _)| *end <= self.first_index).is_some() {}
     }
 
     /// The highest position up to which everything was accepted.
@@ -84,6 +113,24 @@ mod tests {
             prop_assert_eq!(progress.all_accepted(), count == 20);
             prop_assert_eq!(progress.window(), 20 - expected.unwrap_or(0));
             prop_assert_eq!(progress.fetched(), Some(&position(20)));
+        }
+    }
+
+    #[test]
+    fn the_oldest_read_is_that_of_the_first_record_that_is_not_accepted() {
+        let begun = Instant::now();
+        let time = |seconds| ReadTime { at: begun + Duration::from_secs(seconds), behind: Duration::ZERO };
+        let mut progress = Progress::default();
+        progress.read_returned(time(0));
+        assert_eq!(progress.oldest_read(), None, "it had no records");
+        (1..=3).for_each(|number| drop(progress.push(position(number))));
+        progress.read_returned(time(1));
+        progress.read_returned(time(2));
+        progress.push(position(4));
+        progress.read_returned(time(3));
+        for (accepted, oldest) in [(1, Some(1)), (0, Some(1)), (2, Some(3)), (3, None)] {
+            progress.accept(accepted);
+            assert_eq!(progress.oldest_read(), oldest.map(time), "{accepted}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::keeper::KeeperEnd;
 use super::keeper_task::KeeperEvent;
 use super::log_limit::LogLimit;
 use super::mutants::{Mutant, is_broken};
-use super::progress::Progress;
+use super::progress::{Progress, ReadTime};
 use super::settings::ConsumerSettings;
 use super::shard_events::{Effect, EndReason, Event};
 use super::shard_reader::{Finding, ReadState, Reading, ShardReader};
@@ -118,7 +118,7 @@ impl ShardConsumer {
             Event::Opened(Err(error)) | Event::Fetched(Err(error)) => self.read_failed(&error, now, &mut effects),
             Event::Fetched(Ok(Fetched::Batch(batch))) => self.fetched(batch, now, &mut effects),
             Event::Fetched(Ok(Fetched::ShardEnded { children })) => {
-                self.read_succeeded(None, false, now);
+                self.read_succeeded(None);
                 let (reading, finding) = self.reader.end_signalled(children);
                 self.count(finding);
                 self.follow(reading, now, &mut effects);
@@ -161,7 +161,7 @@ impl ShardConsumer {
                 self.phase = Phase::Releasing { reason: EndReason::ShardEnded };
             }
             ReadState::Finished { .. } => self.status.set_state(ShardState::Finishing),
-            ReadState::Halted => self.status.set_state(ShardState::Halted),
+            ReadState::Halted => self.status.reading_halted(now),
             _ => {}
         }
     }
@@ -181,19 +181,21 @@ impl ShardConsumer {
         let lag = batch.behind;
         let (records, finding) = self.reader.fetched(batch, &self.progress);
         self.count(finding);
-        self.read_succeeded(lag, !records.is_empty(), now);
+        self.read_succeeded(lag);
         let mut first_index = None;
         for record in &records {
             let index = self.progress.push(record.position.clone());
             first_index.get_or_insert(index);
         }
+        self.progress.read_returned(ReadTime { at: now, behind: lag.unwrap_or_default() });
+        self.status.set_unaccepted(self.progress.oldest_read());
         if let Some(first_index) = first_index {
             effects.push(Effect::Deliver { first_index, records, lag });
         }
     }
 
-    fn read_succeeded(&mut self, behind: Option<Duration>, has_records: bool, now: Instant) {
-        let before = self.status.read_succeeded(behind, has_records, now);
+    fn read_succeeded(&mut self, behind: Option<Duration>) {
+        let before = self.status.read_succeeded(behind);
         let failure_logged = std::mem::take(&mut self.failure_logged);
         match before {
             ShardState::Starting => tracing::info!(shard = %self.shard, "shard is being read"),
@@ -232,9 +234,7 @@ impl ShardConsumer {
     fn done(&mut self, indexes: &[u64], now: Instant, effects: &mut Vec<Effect>) {
         let before = self.progress.reached().cloned();
         indexes.iter().for_each(|index| self.progress.accept(*index));
-        if self.progress.all_accepted() {
-            self.status.all_accepted();
-        }
+        self.status.set_unaccepted(self.progress.oldest_read());
         if before.as_ref() == self.progress.reached() {
             return;
         }

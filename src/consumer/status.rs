@@ -1,5 +1,6 @@
 //! What an input knows of its shards: read by HTTP, health and metrics, written by the shard consumers.
 
+use super::progress::ReadTime;
 use super::stream_state::StreamState;
 use crate::domain::{
     Checkpoint, ErrorReport, FailureKind, HeldShard, Lease, LeaseCounter, RetrievalError, ShardId, ShardReport,
@@ -12,8 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A read that takes longer counts as failing: the source is throttled or cannot reach Kinesis. Idle subscriptions send an
-/// event more often.
-const MAX_READ_TIME: Duration = Duration::from_secs(40);
+/// event more often, and the longest `pollInterval` and call take no longer.
+const MAX_READ_TIME: Duration = Duration::from_secs(90);
 /// Keys are enabled and permissions granted within seconds when they are changed on purpose.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
@@ -41,8 +42,8 @@ struct Cell {
     checkpoint: Checkpoint,
     /// How far behind the tip of the shard the last read was.
     behind: Duration,
-    /// Since when fetched records wait for the app. The lag grows during that time.
-    unaccepted_since: Option<Instant>,
+    /// The read of the first record that the app has not accepted.
+    unaccepted: Option<ReadTime>,
     /// Since when no read has succeeded.
     failing_since: Option<Instant>,
     /// Since when a read is in flight.
@@ -62,6 +63,8 @@ pub(super) struct DeliveryCounts {
     pub(super) parked: usize,
     pub(super) in_flight: usize,
     pub(super) buffered_bytes: usize,
+    /// Nothing is sent any more, as `onPoison` says.
+    pub(super) is_halted: bool,
 }
 
 /// Through which the delivery of one shard writes its entry.
@@ -77,10 +80,20 @@ pub(super) struct StatusCell {
 }
 
 impl Cell {
+    fn state(&self) -> ShardState {
+        match self.state {
+            ShardState::Reading | ShardState::ReadFailing | ShardState::Finishing if self.delivery.is_halted => {
+                ShardState::Halted
+            }
+            state => state,
+        }
+    }
+
     fn lag(&self, now: Instant) -> Duration {
         let stalled = self.reading_since.filter(|since| now.saturating_duration_since(*since) > MAX_READ_TIME);
-        let since = [self.unaccepted_since, self.failing_since, stalled].into_iter().flatten().min();
-        self.behind + since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        let unread = self.failing_since.or(stalled).map(|at| ReadTime { at, behind: self.behind });
+        let lag = |read: ReadTime| read.behind + now.saturating_duration_since(read.at);
+        [unread, self.unaccepted].into_iter().flatten().map(lag).fold(self.behind, Duration::max)
     }
 }
 
@@ -154,7 +167,7 @@ impl InputStatus {
             totals.parked_keys += cell.delivery.parked;
             totals.buffered_records += cell.buffered_records;
             totals.buffered_bytes += cell.delivery.buffered_bytes;
-            totals.shards[cell.state as usize] += 1;
+            totals.shards[cell.state() as usize] += 1;
         }
         metrics.set_lag(lag);
         metrics.set_checkpoint_age(age);
@@ -171,7 +184,7 @@ impl InputStatus {
             epoch,
             checkpoint: checkpoint.clone(),
             behind: Duration::ZERO,
-            unaccepted_since: None,
+            unaccepted: None,
             failing_since: None,
             reading_since: None,
             unstored_since: None,
@@ -188,7 +201,7 @@ impl InputStatus {
 impl Cell {
     fn held(&self, now: Instant) -> HeldShard {
         HeldShard {
-            state: self.state,
+            state: self.state(),
             epoch: self.epoch,
             lag: self.lag(now),
             parked: self.delivery.parked,
@@ -229,20 +242,23 @@ impl StatusCell {
         lock(&self.cell).state = state;
     }
 
+    /// Nothing is read any more until an operator acts.
+    pub(super) fn reading_halted(&self, now: Instant) {
+        let mut cell = lock(&self.cell);
+        cell.state = ShardState::Halted;
+        cell.failing_since.get_or_insert(now);
+    }
+
     pub(super) fn read_began(&self, now: Instant) {
         lock(&self.cell).reading_since = Some(now);
     }
 
-    /// A read returned. `behind`: how far it was behind the newest record; `has_records`: records wait for the app now.
-    /// Returns the state before.
-    pub(super) fn read_succeeded(&self, behind: Option<Duration>, has_records: bool, now: Instant) -> ShardState {
+    /// A read returned. `behind`: how far it was behind the newest record. Returns the state before.
+    pub(super) fn read_succeeded(&self, behind: Option<Duration>) -> ShardState {
         let mut cell = lock(&self.cell);
         let before = cell.state;
         cell.behind = behind.unwrap_or(cell.behind);
         (cell.failing_since, cell.reading_since, cell.refused_since) = (None, None, None);
-        if has_records {
-            cell.unaccepted_since.get_or_insert(now);
-        }
         if matches!(cell.state, ShardState::Starting | ShardState::ReadFailing) {
             cell.state = ShardState::Reading;
         }
@@ -263,9 +279,9 @@ impl StatusCell {
         }
     }
 
-    /// The app accepted all records that were fetched.
-    pub(super) fn all_accepted(&self) {
-        lock(&self.cell).unaccepted_since = None;
+    /// The read of the first record that the app has not accepted, or `None` if it accepted all.
+    pub(super) fn set_unaccepted(&self, oldest: Option<ReadTime>) {
+        lock(&self.cell).unaccepted = oldest;
     }
 
     pub(super) fn set_unstored(&self, since: Option<Instant>) {

@@ -1,7 +1,9 @@
 //! How many requests the app can take at the same time: additive increase, multiplicative decrease. Pure.
 //!
 //! The limit falls when the app answers 429 or 503, and when even the fastest requests of a second take much longer than
-//! they did before: then requests wait inside the app. A few slow requests, such as those of one key, change nothing.
+//! they did before: then requests may wait inside the app. If fewer requests turn out not to be faster, the app has become
+//! slower for another reason, and the limit rises back at once. A few slow requests, such as those of one key, change
+//! nothing.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -12,6 +14,8 @@ const MIN_SAMPLES: u32 = 10;
 /// Latency counts as high above three times the lowest seen, plus this.
 const LATENCY_MARGIN: Duration = Duration::from_millis(50);
 const DECREASE: f64 = 0.7;
+/// In an app with a queue the latency falls as much as the requests do. Less than this is no effect.
+const EFFECT: f64 = 0.85;
 
 #[derive(Debug)]
 pub(super) struct AdaptiveLimit {
@@ -25,6 +29,14 @@ pub(super) struct AdaptiveLimit {
     /// The most requests in flight in this window.
     peak: usize,
     decreased_at: Option<Instant>,
+    trial: Option<Trial>,
+}
+
+/// A decrease because of the latency, whose effect is not known yet.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    limit_before: f64,
+    latency_before: Duration,
 }
 
 impl AdaptiveLimit {
@@ -40,6 +52,7 @@ impl AdaptiveLimit {
             samples: 0,
             peak: 0,
             decreased_at: None,
+            trial: None,
         }
     }
 
@@ -55,12 +68,13 @@ impl AdaptiveLimit {
 
     /// A request that began at `begun` was answered. `is_overload`: with 429 or 503.
     pub(super) fn answered(&mut self, begun: Instant, is_overload: bool, now: Instant) {
-        if is_overload {
-            // Requests that began before the last decrease say nothing about the new limit.
-            if self.decreased_at.is_none_or(|at| begun > at) {
-                self.decrease(now);
-            }
+        // Requests that began before the last decrease say nothing about the new limit.
+        if self.decreased_at.is_some_and(|at| begun <= at) {
             return;
+        }
+        if is_overload {
+            self.trial = None;
+            return self.decrease(now);
         }
         let latency = now.saturating_duration_since(begun);
         self.fastest = Some(self.fastest.map_or(latency, |fastest| fastest.min(latency)));
@@ -71,15 +85,30 @@ impl AdaptiveLimit {
     }
 
     fn end_window(&mut self, now: Instant) {
-        let Some(fastest) = self.fastest.take() else { return };
+        let Some(fastest) = self.fastest else { return };
         let baseline = self.baseline.map_or(fastest, |baseline| baseline.mul_f64(1.01).min(fastest));
         self.baseline = Some(baseline);
-        if fastest > baseline * 3 + LATENCY_MARGIN {
-            self.decrease(now);
-        } else if self.peak >= self.limit() {
-            self.limit = (self.limit + (self.limit * 0.1).max(1.0)).min(self.max as f64);
+        let trial = self.trial.take();
+        match trial.filter(|trial| fastest > trial.latency_before.mul_f64(EFFECT)) {
+            Some(trial) => {
+                self.baseline = Some(fastest);
+                self.limit = trial.limit_before;
+            }
+            None if fastest > baseline * 3 + LATENCY_MARGIN => {
+                let trial = Trial { limit_before: self.limit, latency_before: fastest };
+                self.decrease(now);
+                self.trial = Some(trial);
+            }
+            None if self.peak >= self.limit() => {
+                self.limit = (self.limit + (self.limit * 0.1).max(1.0)).min(self.max as f64);
+            }
+            None => {}
         }
-        (self.window_begun, self.samples, self.peak) = (now, 0, 0);
+        self.begin_window(now);
+    }
+
+    fn begin_window(&mut self, now: Instant) {
+        (self.window_begun, self.fastest, self.samples, self.peak) = (now, None, 0, 0);
     }
 
     fn decrease(&mut self, now: Instant) {
@@ -87,6 +116,7 @@ impl AdaptiveLimit {
         let reached = self.limit.min(self.peak.max(1) as f64);
         self.limit = (reached * DECREASE).max(1.0);
         self.decreased_at = Some(now);
+        self.begin_window(now);
     }
 }
 
@@ -94,34 +124,67 @@ impl AdaptiveLimit {
 mod tests {
     use super::*;
 
-    fn seconds(limit: &mut AdaptiveLimit, from: Instant, count: u32, latency: Duration) -> Instant {
+    /// An app under as much load as the limit allows; `latency` of a number of requests in flight.
+    fn seconds(limit: &mut AdaptiveLimit, from: Instant, count: u32, latency: impl Fn(usize) -> Duration) -> Instant {
         let mut now = from;
         for _ in 0..count * 20 {
             limit.started(limit.limit());
             now += Duration::from_millis(50);
-            limit.answered(now - latency, false, now);
+            limit.answered(now - latency(limit.limit()), false, now);
         }
         now
+    }
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
     }
 
     #[test]
     fn an_app_that_is_steadily_slow_keeps_the_maximum() {
         let now = Instant::now();
         let mut limit = AdaptiveLimit::new(100, now);
-        seconds(&mut limit, now, 60, Duration::from_secs(2));
+        seconds(&mut limit, now, 60, |_| millis(2_000));
         assert_eq!(limit.limit(), 100);
     }
 
     #[test]
-    fn an_app_whose_requests_all_become_slow_gets_fewer_and_then_more_again() {
+    fn an_app_in_which_requests_wait_for_each_other_gets_fewer_and_then_more_again() {
         let now = Instant::now();
         let mut limit = AdaptiveLimit::new(100, now);
-        let now = seconds(&mut limit, now, 5, Duration::from_millis(20));
-        let now = seconds(&mut limit, now, 5, Duration::from_millis(900));
+        let now = seconds(&mut limit, now, 5, |_| millis(20));
+        // It handles one request after the other, each in 20 ms.
+        let now = seconds(&mut limit, now, 60, |in_flight| millis(20) * u32::try_from(in_flight).unwrap());
         let low = limit.limit();
-        assert!(low < 30, "{low}");
-        seconds(&mut limit, now, 60, Duration::from_millis(20));
+        assert!((1..10).contains(&low), "{low}");
+        seconds(&mut limit, now, 60, |_| millis(20));
         assert_eq!(limit.limit(), 100);
+    }
+
+    #[test]
+    fn an_app_that_becomes_slow_for_another_reason_keeps_the_maximum() {
+        for slow in [200, 900, 5_000, 60_000] {
+            let now = Instant::now();
+            let mut limit = AdaptiveLimit::new(100, now);
+            let now = seconds(&mut limit, now, 5, |_| millis(20));
+            let now = seconds(&mut limit, now, 5 + slow / 1_000 * 3, |_| millis(slow.into()));
+            assert_eq!(limit.limit(), 100, "{slow} ms");
+            let now = seconds(&mut limit, now, 20, |_| millis(20));
+            seconds(&mut limit, now, 5 + slow / 1_000 * 3, |_| millis(slow.into()));
+            assert_eq!(limit.limit(), 100, "{slow} ms");
+        }
+    }
+
+    #[test]
+    fn overload_answers_keep_the_limit_low_whatever_the_latency() {
+        let now = Instant::now();
+        let mut limit = AdaptiveLimit::new(100, now);
+        let mut now = seconds(&mut limit, now, 5, |_| millis(20));
+        for _ in 0..20 {
+            now = seconds(&mut limit, now, 1, |_| millis(900));
+            limit.answered(now, true, now + millis(10));
+            now += millis(20);
+        }
+        assert!(limit.limit() < 20, "{}", limit.limit());
     }
 
     #[test]

@@ -157,6 +157,7 @@ impl Delivery {
                 parked: self.lanes.parked(),
                 in_flight: self.calls.len(),
                 buffered_bytes: self.bounds.budget.held(),
+                is_halted: matches!(self.mode, Mode::Halted | Mode::DrainingHalted),
             });
         }
     }

@@ -45,15 +45,21 @@ fn lag_grows_while_a_shard_cannot_be_read_or_delivered() {
         let shards = status.shards(&state, &worker(), now + seconds(after));
         shards[0].held.as_ref().unwrap().lag.as_secs()
     };
-    cell.read_succeeded(Some(seconds(2)), false, now);
+    cell.read_succeeded(Some(seconds(2)));
     assert_eq!(lag(100), 2);
     cell.read_failed(&failed(FailureKind::Denied), now);
     cell.read_failed(&failed(FailureKind::Denied), now + seconds(50));
     assert_eq!(lag(100), 102);
-    cell.read_succeeded(Some(Duration::ZERO), true, now);
-    assert_eq!(lag(100), 100);
-    cell.all_accepted();
+    cell.read_succeeded(Some(Duration::ZERO));
+    for (at, behind, expected) in [(0, 0, 100), (0, 7, 107), (60, 0, 40)] {
+        cell.set_unaccepted(Some(ReadTime { at: now + seconds(at), behind: seconds(behind) }));
+        assert_eq!(lag(100), expected, "the first record that is not accepted was read after {at} s");
+    }
+    cell.set_unaccepted(None);
     assert_eq!(lag(100), 0);
+    cell.reading_halted(now);
+    assert_eq!(lag(100), 100);
+    cell.read_succeeded(Some(Duration::ZERO));
     cell.read_began(now);
     assert_eq!((lag(40), lag(100)), (0, 100), "a read that never returns");
     drop(cell);
@@ -106,8 +112,21 @@ fn an_input_is_refused_after_each_shard_was_refused_for_a_minute() {
     cells[1].read_failed(&failed(FailureKind::Denied), now + seconds(50));
     assert_eq!(status.refusal(now + seconds(100)), None, "not for a minute");
     assert_eq!(status.refusal(now + seconds(110)).as_deref(), Some("reading: denied"));
-    cells[0].read_succeeded(None, false, now + seconds(111));
+    cells[0].read_succeeded(None);
     assert_eq!(status.refusal(now + seconds(120)), None);
+}
+
+#[test]
+fn a_shard_whose_delivery_is_halted_is_shown_as_halted() {
+    let (status, state, now) = (InputStatus::default(), StreamState::default(), Instant::now());
+    let cell = status.add(&ShardId::new(ID), LeaseCounter::new(1), &start());
+    let shown = || status.shards(&state, &worker(), now)[0].held.as_ref().unwrap().state;
+    cell.read_succeeded(None);
+    assert_eq!(shown(), ShardState::Reading);
+    cell.delivery().set(DeliveryCounts { is_halted: true, ..DeliveryCounts::default() });
+    assert_eq!(shown(), ShardState::Halted);
+    cell.set_state(ShardState::Draining);
+    assert_eq!(shown(), ShardState::Draining);
 }
 
 #[test]
@@ -125,7 +144,7 @@ fn the_metrics_are_the_sums_of_all_shards() {
     let (status, now, metrics) = (InputStatus::default(), Instant::now(), Metrics::new());
     let cells = ["a", "b"].map(|shard| status.add(&ShardId::new(shard), LeaseCounter::new(1), &start()));
     for cell in &cells {
-        cell.delivery().set(DeliveryCounts { parked: 2, in_flight: 3, buffered_bytes: 50 });
+        cell.delivery().set(DeliveryCounts { parked: 2, in_flight: 3, buffered_bytes: 50, is_halted: false });
         cell.set_buffered(5);
     }
     cells[0].set_state(ShardState::Halted);
