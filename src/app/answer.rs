@@ -10,9 +10,12 @@ use std::time::{Duration, SystemTime};
 /// A longer `Retry-After` is reduced to this, because the app may recover earlier.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// Text that has this many successive bytes in common with the record counts as a quote of it.
-const MIN_QUOTE: usize = 8;
+/// Text that has this many successive bytes in common with the record, or with its Base64, counts as a quote of it. Letters
+/// are compared without case.
+pub(super) const MIN_QUOTE: usize = 8;
 const LARGE_RECORD: usize = 64 << 10;
+/// If more was sent, no text is shown: to look for quotes would take too long.
+const MAX_COMPARED: usize = 1 << 20;
 
 /// The same for `Location`.
 const MAX_LOCATION: usize = 200;
@@ -32,10 +35,12 @@ impl Reply {
     }
 
     /// The target of a redirect and what to do about it, as one line.
-    pub(super) fn location(&self, route: &str, authority: &str) -> Option<String> {
+    ///
+    /// Its query is not shown, nor what follows a quote of what was `sent`.
+    pub(super) fn location(&self, route: &str, authority: &str, sent: &[&[u8]]) -> Option<String> {
         let location = self.head.headers.get(LOCATION).filter(|_| self.head.status.is_redirection())?;
         let location = String::from_utf8_lossy(location.as_bytes());
-        let shown = one_line(&location, MAX_LOCATION);
+        let shown = shown_location(&location, sent);
         Some(match suggested_route(&location, route, authority) {
             Some(path) => format!("{shown}; redirects are not followed, set `route` to {path} if records belong there"),
             None => format!("{shown}; redirects are not followed"),
@@ -57,7 +62,7 @@ impl Reply {
 /// quotes what was `sent`. An echo of the whole request is not shown, because its headers contain the API token.
 pub(super) fn describe(response: InvalidResponse, sent: &[&[u8]]) -> String {
     let prefix = match response {
-        InvalidResponse::Known(text) => return text,
+        InvalidResponse::Head(text) | InvalidResponse::Known(text) => return text,
         InvalidResponse::Unknown(prefix) => prefix,
     };
     if prefix.starts_with(b"POST ") || prefix.starts_with(b"OPTIONS ") {
@@ -107,6 +112,14 @@ fn suggested_route<'a>(location: &'a str, route: &str, authority: &str) -> Optio
     (is_path && is_plain && path != route).then_some(path)
 }
 
+fn shown_location(location: &str, sent: &[&[u8]]) -> String {
+    let path = location.find(['?', '#']).map_or(location, |end| &location[..end]);
+    let quoted = quoted_from(path.as_bytes(), sent);
+    let shown = path.get(..quoted).unwrap_or_default();
+    let end = if shown.len() < location.len() { "…" } else { "" };
+    one_line(shown, MAX_LOCATION) + end
+}
+
 fn excerpt(answer: &[u8], sent: &[&[u8]]) -> Option<String> {
     let answer = answer.get(..MAX_EXCERPT).unwrap_or(answer);
     let unquoted = answer.get(..quoted_from(answer, sent)).unwrap_or(answer);
@@ -124,28 +137,53 @@ fn excerpt(answer: &[u8], sent: &[&[u8]]) -> Option<String> {
 /// Where `answer` starts to quote what was `sent`, else its length. Logs must not show records, but frameworks often quote
 /// what they refuse.
 fn quoted_from(answer: &[u8], sent: &[&[u8]]) -> usize {
-    // The windows of the answer with their first places, by the size of the windows.
-    let mut by_size: HashMap<usize, HashMap<&[u8], usize>> = HashMap::new();
+    let size: usize = sent.iter().map(|part| part.len()).sum();
+    if size > MAX_COMPARED {
+        return 0;
+    }
+    let answer = answer.to_ascii_lowercase();
     // In much data, every eighth place is enough to find quotes of twice the size, and takes less time.
-    let is_large = sent.iter().map(|part| part.len()).sum::<usize>() > LARGE_RECORD;
+    let step = if size > LARGE_RECORD { MIN_QUOTE } else { 1 };
+    let mut places = Windows::new(&answer);
     let mut first = answer.len();
     for part in sent {
+        // As much of the Base64 as an excerpt can show.
+        let encoded = base64_simd::STANDARD.encode_to_string(part.get(..MAX_EXCERPT).unwrap_or(part));
+        for form in [part.to_ascii_lowercase(), encoded.to_ascii_lowercase().into_bytes()] {
+            first = first.min(places.first_of(&form, step).unwrap_or(first));
+        }
+    }
+    first
+}
+
+/// The windows of a text with their first places, by the size of the windows.
+struct Windows<'t> {
+    text: &'t [u8],
+    by_size: HashMap<usize, HashMap<&'t [u8], usize>>,
+}
+
+impl<'t> Windows<'t> {
+    fn new(text: &'t [u8]) -> Self {
+        Self { text, by_size: HashMap::new() }
+    }
+
+    /// The first place of the text where a window of `part` occurs, of which each `step`th is looked up. A part of one byte
+    /// occurs nowhere.
+    fn first_of(&mut self, part: &[u8], step: usize) -> Option<usize> {
         let size = MIN_QUOTE.min(part.len());
         if size < 2 {
-            continue;
+            return None;
         }
-        let places = by_size.entry(size).or_insert_with(|| {
+        let text = self.text;
+        let places = self.by_size.entry(size).or_insert_with(|| {
             let mut places = HashMap::new();
-            for (place, window) in answer.windows(size).enumerate() {
+            for (place, window) in text.windows(size).enumerate() {
                 places.entry(window).or_insert(place);
             }
             places
         });
-        let step = if is_large { size } else { 1 };
-        let quotes = part.windows(size).step_by(step).filter_map(|window| places.get(window)).copied();
-        first = first.min(quotes.min().unwrap_or(first));
+        part.windows(size).step_by(step).filter_map(|window| places.get(window)).copied().min()
     }
-    first
 }
 
 /// The text as one line of about `max` bytes: runs of white space become one space, other control characters are escaped.

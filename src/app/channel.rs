@@ -1,7 +1,7 @@
 //! The public interface to the app: wait until it is up, deliver, probe.
 
 use super::answer;
-use super::connection::IncompleteBody;
+use super::connection::{IncompleteBody, InvalidResponse};
 use super::decompress::{Decompressor, Payloads};
 use super::media_type;
 use super::pool::{Pool, SendError};
@@ -161,7 +161,7 @@ impl AppChannel {
                 status: reply.head.status.as_u16(),
                 target: target(),
                 retry_after: reply.retry_after(),
-                location: reply.location(route.as_str(), &self.authority()),
+                location: reply.location(route.as_str(), &self.authority(), &sent(&body, payloads)),
                 excerpt: reply.excerpt(&sent(&body, payloads)),
             }),
             Err(error) => Err(self.delivery_error(error, target(), limit, &sent(&body, payloads))),
@@ -173,7 +173,10 @@ impl AppChannel {
             SendError::TimedOut => DeliveryError::TimedOut { target, limit: limit.time, option: limit.option },
             SendError::Unreachable(source) => DeliveryError::Unreachable { address: self.authority(), source },
             SendError::Ended { source, was_idle } => DeliveryError::Unanswered { target, was_idle, source },
-            SendError::NotHttp { response, source } => {
+            SendError::Invalid { response: InvalidResponse::Head(finding), source } => {
+                DeliveryError::InvalidHead { target, finding, source }
+            }
+            SendError::Invalid { response, source } => {
                 DeliveryError::NotHttp { address: self.authority(), finding: answer::describe(response, sent), source }
             }
             SendError::Body(body) => {
@@ -220,7 +223,10 @@ impl AppChannel {
 fn sent<'s>(body: &'s Bytes, payloads: &'s Payloads<'_>) -> Vec<&'s [u8]> {
     let records = payloads.iter().map(|(_, data)| data.as_ref());
     let is_other = |record: &&[u8]| record.as_ptr() != body.as_ptr();
-    [body.as_ref()].into_iter().chain(records.filter(is_other)).collect()
+    // A short key may be in a text by chance.
+    let keys = payloads.iter().map(|(event, _)| event.origin.partition_key.as_bytes());
+    let keys = keys.filter(|key| key.len() >= answer::MIN_QUOTE);
+    [body.as_ref()].into_iter().chain(records.filter(is_other)).chain(keys).collect()
 }
 
 fn request(

@@ -40,7 +40,7 @@ pub(super) struct ExchangeError {
     pub(super) was_written: bool,
     /// Whether a byte of a response was read.
     pub(super) has_response: bool,
-    /// What was read, if it is not HTTP/1.1.
+    /// What was read, if it is no valid HTTP/1.1.
     pub(super) invalid_response: Option<InvalidResponse>,
 }
 
@@ -51,10 +51,12 @@ pub(super) enum IncompleteBody {
     Ended(BoxError),
 }
 
-/// What the peer sent instead of an HTTP/1.1 response.
+/// What the peer sent instead of a valid HTTP/1.1 response.
 #[derive(Debug)]
 pub(super) enum InvalidResponse {
-    /// Described in words.
+    /// It is HTTP/1.1; what is wrong with its head.
+    Head(String),
+    /// Another protocol, described in words.
     Known(String),
     /// The first bytes of something unknown. They may repeat the request.
     Unknown(Vec<u8>),
@@ -201,25 +203,26 @@ fn exchange_error(error: hyper::Error, traffic: &mut Traffic) -> ExchangeError {
     ExchangeError { source, was_written, has_response, invalid_response }
 }
 
-/// What the peer sent, if that is not HTTP/1.1, or what is wrong with the head of its response.
+/// What the peer sent, if that is not HTTP/1.1, or has an invalid head.
 fn invalid_response(error: &hyper::Error, prefix: &[u8]) -> Option<InvalidResponse> {
     let prefix = prefix.trim_ascii_start();
     let start = prefix.get(..7).unwrap_or(prefix);
-    let text = match prefix {
+    Some(match prefix {
         [] => return None,
         [0x15, 0x03, ..] => {
-            "it is a TLS alert, so the port accepts only TLS; bindd calls apps over plain HTTP".to_owned()
+            let text = "it is a TLS alert, so the port accepts only TLS; bindd calls apps over plain HTTP";
+            InvalidResponse::Known(text.to_owned())
         }
         // A frame header of SETTINGS or GOAWAY on stream 0.
         [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => {
-            "it is HTTP/2 (for example from a gRPC server); bindd calls apps over HTTP/1.1".to_owned()
+            let text = "it is HTTP/2 (for example from a gRPC server); bindd calls apps over HTTP/1.1";
+            InvalidResponse::Known(text.to_owned())
         }
+        _ if !b"HTTP/1.".starts_with(start) => InvalidResponse::Unknown(prefix.to_owned()),
         _ if error.is_parse_too_large() => {
-            format!("its head has more than {MAX_HEADERS} header lines or about 400 KiB")
+            InvalidResponse::Head(format!("it has more than {MAX_HEADERS} header lines or about 400 KiB"))
         }
-        _ if !b"HTTP/1.".starts_with(start) => return Some(InvalidResponse::Unknown(prefix.to_owned())),
-        _ if error.is_parse() => "its head has a line that is not valid".to_owned(),
+        _ if error.is_parse() => InvalidResponse::Head("it has a line that is not valid".to_owned()),
         _ => return None,
-    };
-    Some(InvalidResponse::Known(text))
+    })
 }

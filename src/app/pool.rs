@@ -35,8 +35,8 @@ pub(super) enum SendError {
         source: BoxError,
         was_idle: bool,
     },
-    /// The peer did not send an HTTP/1.1 response.
-    NotHttp {
+    /// The peer did not send a valid HTTP/1.1 response.
+    Invalid {
         response: InvalidResponse,
         source: BoxError,
     },
@@ -153,7 +153,7 @@ impl Pool {
 fn send_error(error: ExchangeError, was_idle: bool) -> SendError {
     let ExchangeError { source, has_response, invalid_response, .. } = error;
     match invalid_response {
-        Some(response) => SendError::NotHttp { response, source },
+        Some(response) => SendError::Invalid { response, source },
         None => SendError::Ended { source, was_idle: was_idle && !has_response },
     }
 }

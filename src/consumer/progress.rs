@@ -123,7 +123,9 @@ mod tests {
         let mut progress = Progress::default();
         progress.read_returned(time(0));
         assert_eq!(progress.oldest_read(), None, "it had no records");
-        (1..=3).for_each(|number| drop(progress.push(position(number))));
+        for number in 1..=3 {
+            progress.push(position(number));
+        }
         progress.read_returned(time(1));
         progress.read_returned(time(2));
         progress.push(position(4));

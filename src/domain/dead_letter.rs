@@ -52,6 +52,7 @@ pub trait DeadLetterStore: Debug + Send + Sync {
     /// Stores a record. `Ok` means that it is stored; progress moves beyond the record only then.
     ///
     /// # Errors
-    /// When it is not sure that the record is stored. The caller repeats the call.
+    /// When it is not sure that the record is stored. The caller repeats the call, and logs the text of the error: it must
+    /// not quote the record.
     async fn store(&self, letter: &DeadLetter) -> Result<(), BindingError>;
 }

@@ -112,6 +112,19 @@ pub enum DeliveryError {
         #[source]
         source: BoxError,
     },
+    /// The app responded with HTTP/1.1, but the head of the response is invalid.
+    #[error("the app answered {target}, but the head of its response is invalid: {finding}")]
+    InvalidHead {
+        /// Method and route, for the log.
+        target: String,
+        /// What is wrong: one line of bounded length.
+        finding: String,
+        #[source]
+        source: BoxError,
+    },
+    /// The app accepted the batch except for this event and perhaps others.
+    #[error("the app reported the event as failed")]
+    ReportedFailed,
     /// A server responded, but not in HTTP/1.1.
     #[error("the app was reached at {address} but its answer is not HTTP/1.1: {finding}")]
     NotHttp {
@@ -140,12 +153,23 @@ impl DeliveryError {
             Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unanswered { .. }
+            | Self::InvalidHead { .. }
+            | Self::ReportedFailed
             | Self::NotHttp { .. }
             | Self::InvalidReply { .. } => None,
         }
     }
 
-    /// Whether the app is down, so that the failure says nothing about the events.
+    /// Whether the failure shows that the app handled the request.
+    #[must_use]
+    pub const fn is_response(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. } | Self::InvalidHead { .. } | Self::InvalidReply { .. } | Self::ReportedFailed
+        )
+    }
+
+    /// Whether the app is down, as far as this failure shows, so that it says nothing about the events.
     #[must_use]
     pub const fn is_app_down(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NotHttp { .. })
@@ -159,6 +183,8 @@ impl DeliveryError {
             Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unanswered { .. }
+            | Self::InvalidHead { .. }
+            | Self::ReportedFailed
             | Self::NotHttp { .. }
             | Self::InvalidReply { .. } => None,
         }
@@ -172,6 +198,8 @@ impl DeliveryError {
             Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unanswered { .. }
+            | Self::InvalidHead { .. }
+            | Self::ReportedFailed
             | Self::NotHttp { .. }
             | Self::InvalidReply { .. } => None,
         }

@@ -120,6 +120,8 @@ fn an_excerpt_ends_where_the_record_is_quoted() {
         ("bad: hello!", "hello", Some("bad:…")),
         ("secret-record", "secret-record", None),
         ("nothing of it", "secret-record", Some("nothing of it")),
+        ("not for ALICE@EXAMPLE.ORG", "{\"mail\": \"alice@example.org\"}", Some("not for…")),
+        ("bad input: eyJtYWlsIjogImFsaWNl", "{\"mail\": \"alice@example.org\"}", Some("bad input:…")),
         ("a", "a", Some("a")),
     ] {
         let expected = expected.map(str::to_owned);
@@ -142,6 +144,25 @@ fn an_invalid_response_is_described_without_the_record() {
     ] {
         assert_eq!(describe(InvalidResponse::Unknown(opening.to_owned()), &[sent.as_bytes()]), expected, "{opening:?}");
     }
+}
+
+#[test]
+fn a_location_is_shown_without_its_query_and_without_the_record() {
+    let sent: [&[u8]; 1] = [b"alice@example.org"];
+    for (location, shown) in [
+        ("/orders/", "/orders/"),
+        ("/login?email=alice.secret", "/login…"),
+        ("/login#token", "/login…"),
+        ("/users/alice@example.org/new", "/users/…"),
+    ] {
+        assert_eq!(shown_location(location, &sent), shown, "{location}");
+    }
+}
+
+#[test]
+fn no_text_is_shown_if_much_was_sent() {
+    assert_eq!(excerpt(b"no", &[&vec![b'x'; MAX_COMPARED + 1]]), None);
+    assert_eq!(excerpt(b"no", &[&vec![b'x'; MAX_COMPARED]]).as_deref(), Some("no"));
 }
 
 #[test]

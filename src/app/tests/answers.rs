@@ -114,15 +114,10 @@ async fn a_truncated_head_is_not_an_answer() {
 }
 
 #[tokio::test]
-async fn the_error_says_what_the_app_sent_instead_of_http() {
+async fn an_invalid_head_is_an_answer_of_the_app() {
     let lengths = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd";
     for (answer, finding) in [
-        (&b"\x15\x03\x01\x00\x02\x02\x46"[..], "TLS"),
-        (b"\x15\x03\x03\x00\x02\x02\x16", "TLS"),
-        (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00", "HTTP/2"),
-        (b"SSH-2.0-OpenSSH\x1b\r\n", "it begins with `SSH-2.0-OpenSSH\\u{1b}`"),
-        (b"HTTP/2 200 OK\r\n\r\n", "it begins with `HTTP/2 200 OK"),
-        (b"HTTP/1.1 abc OK\r\n\r\n", "a line that is not valid: invalid HTTP status-code parsed"),
+        (b"HTTP/1.1 abc OK\r\n\r\n".as_slice(), "a line that is not valid: invalid HTTP status-code parsed"),
         (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "a line that is not valid: invalid HTTP header parsed"),
         (lengths.as_bytes(), "a line that is not valid: invalid content-length parsed"),
         (&with_headers(600), "more than 512 header lines"),
@@ -130,6 +125,23 @@ async fn the_error_says_what_the_app_sent_instead_of_http() {
             &[b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'y'; 600_000]].concat(),
             "more than 512 header lines or about 400 KiB",
         ),
+    ] {
+        let error = failure(answering(answer)).await;
+        let line = cause_line(&error);
+        assert!(matches!(error, DeliveryError::InvalidHead { .. }) && !error.is_app_down(), "{line}");
+        assert!(line.starts_with("the app answered POST /orders, but") && line.contains(finding), "{finding}: {line}");
+        assert!(line.len() < 300 && !line.contains(char::is_control), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_error_says_what_the_app_sent_instead_of_http() {
+    for (answer, finding) in [
+        (&b"\x15\x03\x01\x00\x02\x02\x46"[..], "TLS"),
+        (b"\x15\x03\x03\x00\x02\x02\x16", "TLS"),
+        (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00", "HTTP/2"),
+        (b"SSH-2.0-OpenSSH\x1b\r\n", "it begins with `SSH-2.0-OpenSSH\\u{1b}`"),
+        (b"HTTP/2 200 OK\r\n\r\n", "it begins with `HTTP/2 200 OK"),
     ] {
         let error = failure(answering(answer)).await;
         let line = cause_line(&error);

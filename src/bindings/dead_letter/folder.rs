@@ -20,6 +20,8 @@ const MAX_NAME: usize = 190;
 const EXTENSION: &str = ".json";
 /// Ends the names of files that are not complete.
 const TEMPORARY: &str = ".bindd-tmp";
+/// Time limit of one attempt to store a dead letter, such as on a network file system that hangs. The caller repeats it.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 /// No write takes so long.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3_600);
 /// Only for the user that bindd runs as, because records may be confidential.
@@ -58,8 +60,9 @@ impl DeadLetterStore for FolderStore {
             BindingError::new(FailureKind::Permanent, "the dead letter could not be serialised").with_source(error)
         })?;
         let (folder, name) = (Arc::clone(&self.folder), file_name(letter));
-        let written = blocking(move || write(&folder, &name, &data)).await;
-        written.map_err(|error| {
+        let written = tokio::time::timeout(STORE_TIMEOUT, blocking(move || write(&folder, &name, &data))).await;
+        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("not written within {STORE_TIMEOUT:?}"));
+        written.unwrap_or_else(|_| Err(late())).map_err(|error| {
             let text = format!(
                 "a dead letter could not be written in {}: {error}; free space, or correct `deadLetterFolder`",
                 self.folder.display()
@@ -74,8 +77,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
+fn create_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+}
+
 fn check(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    create_folder(folder)?;
     let probe = folder.join(temporary_name("probe"));
     let written = create(&probe).and_then(|mut file| file.write_all(b"probe"));
     let removed = fs::remove_file(&probe);
@@ -98,6 +105,8 @@ fn remove_leftovers(folder: &Path) -> io::Result<()> {
 }
 
 fn write(folder: &Path, name: &str, data: &Bytes) -> io::Result<()> {
+    // It may have been removed since the start.
+    create_folder(folder)?;
     let temporary = folder.join(temporary_name(name));
     let written = create(&temporary).and_then(|mut file| {
         file.write_all(data)?;

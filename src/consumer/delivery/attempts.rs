@@ -18,6 +18,9 @@ pub(super) enum NextStep {
 pub(super) enum Failure {
     /// The app is down: the records wait for the circuit breaker, and no attempt counts.
     AppDown,
+    /// What answered is not the app, or the app answers other events only. No attempt counts. The record waits, so that
+    /// the next request is another one, which shows which of both it is.
+    NotHttp,
     /// The app is overloaded and asked for a pause. No attempt counts.
     Overload,
     /// The request used an idle connection that the app had closed. It is sent again once, at once.
@@ -29,9 +32,11 @@ pub(super) enum Failure {
     Permanent,
 }
 
-/// Classifies the failure of a request with `records` records; `history` is that of the first.
+/// Classifies the failure of a request with `records` records; `history` is that of the first. `is_app_down`: what
+/// [`AppPermit::finish`](super::gate::AppPermit::finish) concluded from it.
 pub(super) fn classify(
     error: &DeliveryError,
+    is_app_down: bool,
     records: usize,
     history: &History,
     settings: &DeliverySettings,
@@ -45,8 +50,8 @@ pub(super) fn classify(
         return Failure::Split;
     }
     let is_overload = matches!(error.status(), Some(429 | 503)) && error.retry_after().is_some();
-    if error.is_app_down() {
-        return Failure::AppDown;
+    if is_app_down {
+        return if matches!(error, DeliveryError::NotHttp { .. }) { Failure::NotHttp } else { Failure::AppDown };
     }
     if is_overload {
         return Failure::Overload;
@@ -73,7 +78,7 @@ pub(super) fn record_failure(
     let pause = pause(history.failures, error, random, settings);
     history.failures = history.failures.saturating_add(1);
     match failure {
-        Failure::AppDown | Failure::Overload | Failure::IdleConnectionClosed => {}
+        Failure::AppDown | Failure::NotHttp | Failure::Overload | Failure::IdleConnectionClosed => {}
         Failure::Split => history.max_batch = Some((records / 2).max(1)),
         Failure::Counted => {
             history.attempts = history.attempts.saturating_add(1);

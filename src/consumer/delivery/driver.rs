@@ -66,7 +66,7 @@ pub(in super::super) struct Delivery {
     /// A batch does not wait for more records, because none will be fetched before it is delivered.
     flush: bool,
     /// The highest index of a record that was sent.
-    last_begun: Option<u64>,
+    pub(super) last_begun: Option<u64>,
     /// Of a drain.
     begin_until: Option<Instant>,
     lag: Option<Duration>,
@@ -80,14 +80,12 @@ pub(super) enum Call {
     Request {
         batch: Vec<(LaneId, Unit)>,
         result: Result<Accepted, DeliveryError>,
+        /// What the result shows.
+        is_app_down: bool,
         took: Duration,
     },
     /// Of a record that was given up: stored, or dropped.
-    DeadLetter {
-        lane: LaneId,
-        unit: Box<Unit>,
-        result: Result<(), BindingError>,
-    },
+    DeadLetter { lane: LaneId, unit: Box<Unit>, result: Result<(), BindingError> },
 }
 
 /// The permit for the next request. It is requested only when a batch is due.
@@ -210,6 +208,9 @@ impl Delivery {
                 Permit::None | Permit::Held(_) => None,
             };
             let timer = next_batch_at.filter(|_| !is_waiting);
+            // A drain ends then, even if no permit came.
+            let drain_at = self.begin_until.filter(|until| self.mode == Mode::Draining && *until > now);
+            let timer = timer.into_iter().chain(drain_at).min();
             // Biased: results come before new requests.
             tokio::select! {
                 biased;
@@ -287,6 +288,7 @@ impl Delivery {
             unit.history.first_attempt.get_or_insert(now);
             unit.history.last_attempt = Some(now);
         }
+        let not_http_since = batch.first().and_then(|(_, first)| first.history.not_http_since);
         let handler = Arc::clone(&self.to.handler);
         let mut request = EventBatch {
             binding: self.to.binding.clone(),
@@ -303,9 +305,9 @@ impl Delivery {
             let begun = Instant::now();
             let result = handler.handle(&request).await;
             let took = begun.elapsed();
-            permit.finish(&result);
+            let is_app_down = permit.finish(&result, not_http_since);
             let batch = states.into_iter().zip(request.events).map(|(state, event)| state.with_event(event)).collect();
-            Call::Request { batch, result, took }
+            Call::Request { batch, result, is_app_down, took }
         }));
         self.report();
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 pub(super) struct FailureLog {
     deliveries: Limit,
     dead_letters: Limit,
+    drops: Limit,
 }
 
 /// By time and not by the text of the error, which may differ in each answer of the app.
@@ -32,12 +33,21 @@ impl FailureLog {
 
     pub(super) fn dead_letter_failed(&mut self, shard: &ShardId, unit: &Unit, error: &BindingError) {
         let position = &unit.event.origin.position;
-        // The message of the target may quote the record.
-        let kind = error.kind();
         if let Some(more) = self.dead_letters.due(Instant::now()) {
-            tracing::warn!(%shard, %position, %kind, more, "dead letter could not be stored; its key waits");
+            tracing::warn!(%shard, %position, %error, more, "dead letter not stored");
         } else {
-            tracing::debug!(%shard, %position, %kind, "dead letter could not be stored; its key waits");
+            tracing::debug!(%shard, %position, %error, "dead letter not stored");
+        }
+    }
+
+    /// As `onPoison` says.
+    pub(super) fn dropped(&mut self, shard: &ShardId, unit: &Unit) {
+        let (position, attempts) = (&unit.event.origin.position, unit.history.attempts);
+        let error = unit.history.error.as_deref().unwrap_or_default();
+        if let Some(more) = self.drops.due(Instant::now()) {
+            tracing::error!(%shard, %position, attempts, error, more, "record dropped");
+        } else {
+            tracing::debug!(%shard, %position, attempts, error, "record dropped");
         }
     }
 }

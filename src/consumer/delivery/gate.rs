@@ -25,6 +25,8 @@ struct State {
     withheld: usize,
     in_flight: usize,
     circuit: Circuit,
+    /// When the app last answered a request.
+    answered_at: Option<Instant>,
 }
 
 /// The right to send one request. It must be reported with [`AppPermit::finish`]; dropping it means that the request was
@@ -43,7 +45,7 @@ impl AppGate {
     pub(in super::super) fn new(max: usize, seed: u64) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
         let limit = AdaptiveLimit::new(max, Instant::now());
-        let state = State { limit, max, withheld: 0, in_flight: 0, circuit: Circuit::new(seed) };
+        let state = State { limit, max, withheld: 0, in_flight: 0, circuit: Circuit::new(seed), answered_at: None };
         Self { slots: Arc::new(Semaphore::new(max)), state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -126,13 +128,21 @@ impl AppGate {
 }
 
 impl AppPermit {
-    /// Reports the result of the request.
-    pub(super) fn finish(mut self, result: &Result<Accepted, DeliveryError>) {
+    /// Reports the result of the request, and returns whether the app is down. `not_http_since`: since when the answers to
+    /// these events are not HTTP; if the app has answered others meanwhile, it is not down.
+    pub(super) fn finish(mut self, result: &Result<Accepted, DeliveryError>, not_http_since: Option<Instant>) -> bool {
         let now = Instant::now();
         let gate = Arc::clone(&self.gate);
         let mut state = gate.state();
         let error = result.as_ref().err();
-        let is_changed = if error.is_some_and(DeliveryError::is_app_down) {
+        let others_answered = not_http_since.is_some_and(|since| state.answered_at.is_some_and(|at| at > since));
+        let is_down = error.is_some_and(DeliveryError::is_app_down) && !others_answered;
+        let is_response = error.is_none_or(DeliveryError::is_response);
+        if is_response {
+            state.answered_at = Some(now);
+        }
+        // A probe without a response does not show that the app is up.
+        let is_changed = if is_down || (self.is_probe && !is_response && !others_answered) {
             if state.circuit.app_down(self.is_probe, now) {
                 tracing::warn!("the app is down; inputs wait for it");
             }
@@ -151,6 +161,7 @@ impl AppPermit {
         if is_changed {
             gate.changed.notify_waiters();
         }
+        is_down
     }
 }
 

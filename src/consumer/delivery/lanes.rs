@@ -40,6 +40,8 @@ pub(super) struct History {
     pub(super) first_attempt: Option<Timestamp>,
     pub(super) last_attempt: Option<Timestamp>,
     pub(super) status: Option<u16>,
+    /// When the app first answered with something that is not HTTP.
+    pub(super) not_http_since: Option<Instant>,
     /// The last failure: one line.
     pub(super) error: Option<String>,
     /// It is not sent again; it goes to the dead letters.

@@ -14,13 +14,13 @@ impl Delivery {
     /// Applies the end of a call, and returns the records that are done.
     pub(super) fn ended(&mut self, call: Call) -> Vec<u64> {
         match call {
-            Call::Request { batch, result, took } => {
+            Call::Request { batch, result, is_app_down, took } => {
                 self.metrics.called_back(took);
                 match result {
                     Ok(Accepted::All) => self.accepted(batch),
                     Ok(Accepted::Except(failed)) => self.partly_accepted(batch, &failed),
                     Err(error) => {
-                        self.failed(batch, &error);
+                        self.failed(batch, &error, is_app_down);
                         Vec::new()
                     }
                 }
@@ -37,8 +37,7 @@ impl Delivery {
                 let pause = self.bounds.settings.retry.bound(unit.history.failures).mul_f64(self.random.f64());
                 unit.history.failures = unit.history.failures.saturating_add(1);
                 self.log.dead_letter_failed(&self.to.shard, &unit, &error);
-                // The message of the target may quote the record.
-                self.report_failure(&format!("dead letter could not be stored: {}", error.kind()));
+                self.report_failure(&format!("dead letter not stored, its key waits: {error}"));
                 self.lanes.put_back(lane, *unit);
                 self.lanes.release(lane, Some(Instant::now() + pause.max(Duration::from_millis(1))));
                 Vec::new()
@@ -63,10 +62,6 @@ impl Delivery {
 
     fn partly_accepted(&mut self, batch: Vec<(LaneId, Unit)>, failed: &[usize]) -> Vec<u64> {
         let lowest = failed.iter().min().copied().unwrap_or(0);
-        let error = DeliveryError::InvalidReply {
-            target: "the app".to_owned(),
-            problem: "it reported the record as failed".to_owned(),
-        };
         let (mut accepted, mut reported, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for (index, unit) in batch.into_iter().enumerate() {
             match self.bounds.settings.partial {
@@ -79,20 +74,21 @@ impl Delivery {
         // What is put back must be in front of the lane in order, and the pause of the failed record holds for its lane.
         let failed_lanes: Vec<LaneId> = reported.iter().map(|(lane, _)| *lane).collect();
         let mut free = Vec::new();
-        for (lane, unit) in after.into_iter().rev() {
+        for (lane, mut unit) in after.into_iter().rev() {
+            unit.event.attempt = unit.event.attempt.saturating_add(1);
             self.lanes.put_back(lane, unit);
             if !failed_lanes.contains(&lane) {
                 free.push(lane);
             }
         }
-        self.failed_as(reported, &error, Failure::Counted);
+        self.failed_as(reported, &DeliveryError::ReportedFailed, Failure::Counted);
         free.into_iter().for_each(|lane| self.lanes.release(lane, None));
         self.accepted(accepted)
     }
 
-    fn failed(&mut self, batch: Vec<(LaneId, Unit)>, error: &DeliveryError) {
+    fn failed(&mut self, batch: Vec<(LaneId, Unit)>, error: &DeliveryError, is_app_down: bool) {
         let Some((_, first)) = batch.first() else { return };
-        let failure = attempts::classify(error, batch.len(), &first.history, &self.bounds.settings);
+        let failure = attempts::classify(error, is_app_down, batch.len(), &first.history, &self.bounds.settings);
         self.failed_as(batch, error, failure);
     }
 
@@ -108,6 +104,11 @@ impl Delivery {
             self.metrics.retried();
             unit.event.attempt = unit.event.attempt.saturating_add(1);
             unit.history.status = error.status();
+            if matches!(error, DeliveryError::NotHttp { .. }) {
+                unit.history.not_http_since.get_or_insert(now);
+            } else {
+                unit.history.not_http_since = None;
+            }
             unit.history.error = Some(text.clone());
             let settings = &self.bounds.settings;
             let step = attempts::record_failure(&mut unit.history, failure, error, (records, random), settings);
@@ -161,6 +162,7 @@ impl Delivery {
         }
         back.into_iter().rev().for_each(|(lane, unit)| self.lanes.put_back(lane, unit));
         for (lane, unit) in letters {
+            self.last_begun = self.last_begun.max(Some(unit.index));
             self.give_up(lane, unit);
         }
         sent
@@ -212,7 +214,7 @@ impl Delivery {
                 };
             }
             OnPoison::Drop => {
-                tracing::error!(%shard, %position, attempts, %error, "record dropped, as onPoison says");
+                self.log.dropped(shard, &unit);
                 self.metrics.dropped();
                 self.calls.push(Box::pin(std::future::ready(Call::DeadLetter {
                     lane,

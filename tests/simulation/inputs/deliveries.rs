@@ -295,6 +295,8 @@ fn word(reply: &Result<Accepted, DeliveryError>) -> &'static str {
         Err(DeliveryError::Unreachable { .. }) => "unreachable",
         Err(DeliveryError::Unanswered { .. }) => "connection closed",
         Err(DeliveryError::NotHttp { .. }) => "not HTTP",
+        Err(DeliveryError::InvalidHead { .. }) => "invalid head",
+        Err(DeliveryError::ReportedFailed) => "reported as failed",
         Err(DeliveryError::InvalidReply { .. }) => "invalid",
     }
 }

@@ -54,8 +54,20 @@ async fn a_record_that_cannot_be_written_is_an_error_and_leaves_nothing() {
     assert!(error.to_string().contains("could not be written"), "{error}");
     assert_eq!(names(&folder).len(), 1);
     store.store(&letter("y", 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_was_removed_is_created_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("letters");
+    let store = FolderStore::open(folder.clone()).await.unwrap();
+    fs::remove_dir(&folder).unwrap();
+    store.store(&letter("x", 0)).await.unwrap();
+    assert_eq!(names(&folder).len(), 1);
     fs::remove_dir_all(&folder).unwrap();
-    store.store(&letter("x", 0)).await.unwrap_err();
+    fs::write(&folder, "a file").unwrap();
+    let error = store.store(&letter("y", 1)).await.unwrap_err();
+    assert!(error.to_string().contains("could not be written"), "{error}");
 }
 
 #[tokio::test]

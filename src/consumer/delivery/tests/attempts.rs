@@ -39,16 +39,20 @@ fn failures_are_classified_by_what_they_say_about_the_records() {
         (broken(true), 9, &fresh, Failure::IdleConnectionClosed),
         (broken(true), 1, &resent, Failure::Counted),
     ] {
-        assert_eq!(classify(&error, records, history, &settings), expected, "{error} of {records}");
+        assert_eq!(
+            classify(&error, error.is_app_down(), records, history, &settings),
+            expected,
+            "{error} of {records}"
+        );
     }
     let without_bisect = DeliverySettings::default();
-    assert_eq!(classify(&refused(500, None), 9, &fresh, &without_bisect), Failure::Counted);
+    assert_eq!(classify(&refused(500, None), false, 9, &fresh, &without_bisect), Failure::Counted);
 }
 
 #[test]
 fn a_permanent_refusal_of_a_batch_is_split_even_without_bisect() {
     let settings = DeliverySettings { permanent_statuses: vec![410], ..DeliverySettings::default() };
-    assert_eq!(classify(&refused(410, None), 8, &History::default(), &settings), Failure::Split);
+    assert_eq!(classify(&refused(410, None), false, 8, &History::default(), &settings), Failure::Split);
 }
 
 #[test]
