@@ -2,7 +2,7 @@
 //!
 //! At most one read is in flight. The lease has its own task, so a slow app or a slow read never delays a renewal.
 
-use super::budget::{MemoryBudget, ShardBudget};
+use super::budget::{MIN_SHARE, MemoryBudget, ShardBudget};
 use super::delivery::{Bounds, Delivery, Destination};
 use super::identity::IdentityCheck;
 use super::keeper::KeeperSettings;
@@ -26,7 +26,8 @@ type Source = Box<dyn RecordSource>;
 const MAX_FETCH: usize = 10 << 20;
 /// For the first opening of a shard: how long ago the stream may have been identified.
 const MAX_IDENTITY_AGE: Duration = Duration::from_secs(2);
-/// A source that is not read for so long closes what it keeps open.
+/// A source that is not read for so long closes what it keeps open. A shard that holds nothing waits no longer for memory,
+/// since what other shards hold may stay for ever: they may be halted.
 const SUSPEND_AFTER: Duration = Duration::from_secs(20);
 
 /// What the shard consumers of a worker share.
@@ -178,6 +179,7 @@ impl ShardDriver {
                     return done.event;
                 }
                 Some(()) = OptionFuture::from(suspend_at.map(sleep_until)) => self.suspend(),
+                () = self.memory.share_grew(), if self.wanted.is_some() => return Event::Woke,
             }
         }
     }
@@ -241,13 +243,15 @@ impl ShardDriver {
 
     /// Begins the fetch that waits for memory, once the shard may hold more.
     fn fetch_if_possible(&mut self) {
-        let bytes = self.delivery.budget().allowance().min(MAX_FETCH);
+        let budget = self.delivery.budget();
+        let (bytes, is_empty) = (budget.allowance().min(MAX_FETCH), budget.held() == 0);
         if bytes == 0 || self.wanted.is_none() {
             return;
         }
         if let (Some(after), Some(source)) = (self.wanted.take(), self.source.take()) {
             let (memory, metrics) = (Arc::clone(&self.memory), self.metrics.clone());
-            self.set_read(async move { fetch(source, after, bytes, &memory, &metrics).await });
+            let size = FetchSize { bytes, is_empty };
+            self.set_read(async move { fetch(source, after, size, &memory, &metrics).await });
         }
     }
 }
@@ -271,14 +275,22 @@ async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> ReadD
     }
 }
 
+/// What a fetch may return.
+struct FetchSize {
+    bytes: usize,
+    /// The shard holds no records.
+    is_empty: bool,
+}
+
 async fn fetch(
     mut source: Source,
     after: Duration,
-    bytes: usize,
+    size: FetchSize,
     memory: &MemoryBudget,
     metrics: &InputMetrics,
 ) -> ReadDone {
     pause(after).await;
+    let mut bytes = size.bytes;
     let mut reservation = std::pin::pin!(memory.reserve(bytes));
     let reserved = match reservation.as_mut().now_or_never() {
         Some(reserved) => reserved,
@@ -286,6 +298,10 @@ async fn fetch(
             metrics.memory_wait();
             match tokio::time::timeout(SUSPEND_AFTER, &mut reservation).await {
                 Ok(reserved) => reserved,
+                Err(_) if size.is_empty => {
+                    bytes = bytes.min(MIN_SHARE);
+                    None
+                }
                 Err(_) => {
                     source.suspend();
                     reservation.await

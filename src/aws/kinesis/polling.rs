@@ -20,7 +20,7 @@ use crate::telemetry::ReadMetrics;
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
@@ -50,6 +50,8 @@ struct PolledStream {
     stream: StreamRef,
     monitor: ReadMonitor,
     openings: Semaphore,
+    /// Of all shards, for those that were not read yet.
+    record_size: Mutex<RecordSize>,
 }
 
 /// What is known of a shard, also after its source was closed.
@@ -68,6 +70,12 @@ impl PollState {
     }
 }
 
+impl PolledStream {
+    fn record_size(&self) -> MutexGuard<'_, RecordSize> {
+        self.record_size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Polling {
     /// Polls an idle shard every second.
     #[must_use]
@@ -78,6 +86,7 @@ impl Polling {
             stream,
             monitor: ReadMonitor::default(),
             openings: Semaphore::new(MAX_OPENINGS),
+            record_size: Mutex::default(),
         };
         Self { stream: Arc::new(stream), interval: DEFAULT_INTERVAL, shards: PerShard::default() }
     }
@@ -98,6 +107,7 @@ impl Polling {
             stream: stream.clone(),
             monitor: ReadMonitor::new(metrics),
             openings: Semaphore::new(MAX_OPENINGS),
+            record_size: Mutex::default(),
         });
         self
     }
@@ -105,7 +115,7 @@ impl Polling {
     fn source(&self, shard: &ShardId, position: &StartingPosition) -> PollingSource {
         let new = || PollState {
             schedule: PollSchedule::new(self.interval, Instant::now()),
-            record_size: RecordSize::default(),
+            record_size: *self.stream.record_size(),
             lasting: LastingErrors::default(),
         };
         PollingSource {
@@ -234,7 +244,9 @@ impl PollingSource {
             let mut state = self.state.lock();
             state.schedule.read_completed(started, bytes, found, fastrand::f64());
             state.lasting.reset();
-            state.record_size.observe(count, records.iter().map(Record::size).sum());
+            let memory = records.iter().map(Record::size).sum();
+            state.record_size.observe(count, memory);
+            self.stream.record_size().observe(count, memory);
         }
         let gap = self.position.accept(&mut records, behind, Instant::now());
         self.iterator = next_iterator.map(|iterator| (iterator, Instant::now()));

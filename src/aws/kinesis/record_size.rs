@@ -2,8 +2,9 @@
 
 /// The largest `Limit` of `GetRecords`.
 const MAX_LIMIT: usize = 10_000;
-/// The size that is assumed before the first response.
-const FIRST_GUESS: f64 = 16_384.0;
+/// The size that is assumed before the first response: that of a large record, since all shards may be read for the first
+/// time at once. The first read costs one call more then.
+const FIRST_GUESS: f64 = 1_048_576.0;
 /// Half of the responses have records that are larger than the average.
 const HEADROOM: f64 = 1.25;
 /// How much a response with larger records counts, and one with smaller records. Too many records cost memory, too few
@@ -44,9 +45,9 @@ mod tests {
     #[test]
     fn the_limit_follows_the_size_of_records() {
         let mut size = RecordSize::default();
-        assert_eq!(size.limit(10 * MIB), 512);
+        assert_eq!((size.limit(10 * MIB), size.limit(1)), (8, 1));
         size.observe(0, 0);
-        assert_eq!(size.limit(10 * MIB), 512);
+        assert_eq!(size.limit(10 * MIB), 8);
         size.observe(100, 100 * 1_000);
         assert_eq!(size.limit(MIB), 838);
         // One response of aggregates of 1 MiB.

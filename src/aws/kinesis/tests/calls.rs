@@ -80,8 +80,8 @@ async fn as_many_records_are_requested_as_fit_into_the_memory() {
     assert_eq!(numbers(&guess[0]), ["1", "2"]);
     fetch(&mut source, 1).await;
     let limits: Vec<u64> = server.requests("GetRecords").iter().map(|call| call["Limit"].as_u64().unwrap()).collect();
-    // 16 KiB are assumed at first; then a record takes 10,257 bytes.
-    assert_eq!(limits, [512, 81, 1]);
+    // 1 MiB is assumed at first; then a record takes 10,257 bytes.
+    assert_eq!(limits, [8, 81, 1]);
     for operation in ["GetShardIterator", "GetRecords"] {
         assert!(server.requests(operation).iter().all(|call| call["StreamARN"] == ARN), "{operation}");
     }
