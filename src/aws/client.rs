@@ -2,6 +2,7 @@
 
 use super::clock::ClockSkewInterceptor;
 use super::credentials::{CredentialsProvider, RefusedCredentials, TrackSigner};
+use super::direct_call::DirectCaller;
 use super::region;
 use super::settings::{ConnectionSettings, behavior_version};
 use super::transport::Transport;
@@ -128,6 +129,11 @@ impl Connection {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         aws_sdk_kinesis::Client::from_conf(config)
+    }
+
+    /// For reads that are made as the SDK makes them, with the time limit of [`Connection::kinesis_reader`].
+    pub(crate) fn direct_reader(&self) -> DirectCaller {
+        DirectCaller::new(self.credentials.clone(), self.transport.connect_timeout, READ_TIMEOUT)
     }
 
     /// A Kinesis client on the shared pool whose attempts end after `limit`.

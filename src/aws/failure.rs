@@ -131,6 +131,21 @@ where
     CallError { kind, outcome, text, code, request_id, source: Box::new(error) }
 }
 
+/// The meaning of an error response that was read without the SDK.
+pub(crate) fn classify_response(
+    operation: &'static str,
+    status: u16,
+    request_id: Option<String>,
+    code: Option<String>,
+    message: Option<&str>,
+) -> CallError {
+    let (kind, outcome) = by_code_or_status(code.as_deref().unwrap_or_default(), Some(status));
+    let request = request_id.as_deref().unwrap_or("none");
+    let detail = response_text(Some(status), request, code.as_deref(), message);
+    let text = format!("operation error {operation}, {detail}");
+    CallError { code, request_id, ..CallError::new(kind, outcome, text) }
+}
+
 /// The meaning of one failed entry of a response, such as one record of `PutRecords`. The service lists the entries that it
 /// did not store, so the entry of an unknown code is not done, and not retried.
 pub(crate) fn classify_entry(operation: &'static str, code: &str, message: Option<&str>) -> CallError {

@@ -9,6 +9,7 @@ mod arn;
 mod client;
 mod clock;
 mod credentials;
+mod direct_call;
 mod error_code;
 mod failure;
 pub mod kinesis;

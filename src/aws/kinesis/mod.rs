@@ -7,6 +7,7 @@ mod directory;
 mod fan_out;
 mod fan_out_source;
 mod get_records;
+mod get_records_json;
 mod per_shard;
 mod poll_schedule;
 mod polling;

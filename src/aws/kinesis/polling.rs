@@ -2,7 +2,7 @@
 
 use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
-use super::get_records::{Page, get_records};
+use super::get_records::{GetRecords, Page};
 use super::per_shard::{PerShard, ShardState};
 use super::poll_schedule::{DEFAULT_INTERVAL, Found, PollSchedule};
 use super::read_monitor::ReadMonitor;
@@ -48,6 +48,7 @@ struct PolledStream {
     connection: Connection,
     client: Client,
     stream: StreamRef,
+    get_records: GetRecords,
     monitor: ReadMonitor,
     openings: Semaphore,
     /// Of all shards, for those that were not read yet.
@@ -79,12 +80,14 @@ impl PolledStream {
 impl Polling {
     /// Polls an idle shard every second.
     #[must_use]
-    pub fn new(connection: &Connection, stream: StreamRef) -> Self {
+    pub fn new(connection: &Connection, stream: StreamRef, metrics: ReadMetrics) -> Self {
+        let client = connection.kinesis_reader();
         let stream = PolledStream {
-            client: connection.kinesis_reader(),
+            get_records: GetRecords::new(connection, client.clone(), stream.clone()),
+            client,
             connection: connection.clone(),
             stream,
-            monitor: ReadMonitor::default(),
+            monitor: ReadMonitor::new(metrics),
             openings: Semaphore::new(MAX_OPENINGS),
             record_size: Mutex::default(),
         };
@@ -95,20 +98,6 @@ impl Polling {
     #[must_use]
     pub const fn with_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
-        self
-    }
-
-    #[must_use]
-    pub fn with_metrics(mut self, metrics: ReadMetrics) -> Self {
-        let PolledStream { connection, client, stream, .. } = self.stream.as_ref();
-        self.stream = Arc::new(PolledStream {
-            connection: connection.clone(),
-            client: client.clone(),
-            stream: stream.clone(),
-            monitor: ReadMonitor::new(metrics),
-            openings: Semaphore::new(MAX_OPENINGS),
-            record_size: Mutex::default(),
-        });
         self
     }
 
@@ -178,8 +167,7 @@ impl RecordSource for PollingSource {
                 state.schedule.read_started(started);
                 state.record_size.limit(max_bytes)
             };
-            let PolledStream { connection, client, stream, .. } = self.stream.as_ref();
-            match get_records(connection, client, stream, &iterator, limit).await {
+            match self.stream.get_records.call(&iterator, limit).await {
                 Ok(page) => {
                     self.stream.monitor.metrics.read(started.elapsed());
                     if let Some(batch) = self.accept(page, started)? {

@@ -149,8 +149,8 @@ impl Input {
     }
 
     fn polling(&self) -> Arc<dyn Retrieval> {
-        let polling = Polling::new(&self.connection, self.stream.clone());
-        Arc::new(polling.with_interval(self.spec.poll_interval).with_metrics(self.read_metrics.clone()))
+        let polling = Polling::new(&self.connection, self.stream.clone(), self.read_metrics.clone());
+        Arc::new(polling.with_interval(self.spec.poll_interval))
     }
 
     fn set_fallback(&self, why: Option<String>) {

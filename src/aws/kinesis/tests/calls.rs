@@ -34,7 +34,7 @@ fn stream(text: &str) -> StreamRef {
 }
 
 async fn polled(server: &ScriptedKinesis, stream_text: &str, metrics: ReadMetrics) -> Box<dyn RecordSource> {
-    let polling = Polling::new(&connection(server).await, stream(stream_text)).with_metrics(metrics);
+    let polling = Polling::new(&connection(server).await, stream(stream_text), metrics);
     polling.open(&ShardId::new("shardId-0"), &StartingPosition::TrimHorizon).await.unwrap()
 }
 
@@ -86,6 +86,26 @@ async fn as_many_records_are_requested_as_fit_into_the_memory() {
         assert!(server.requests(operation).iter().all(|call| call["StreamARN"] == ARN), "{operation}");
     }
     assert!(server.requests("GetShardIterator").iter().all(|call| call["StreamName"].is_null()));
+}
+
+#[tokio::test]
+async fn a_refused_signature_is_left_to_the_sdk_for_a_while() {
+    let mut polls = 0;
+    let server = ScriptedKinesis::start(move |operation, _| {
+        polls += usize::from(operation == "GetRecords");
+        match (operation, polls) {
+            ("GetShardIterator", _) => iterator(),
+            (_, 2) => ScriptedReply::error("ExpiredTokenException"),
+            (_, poll) => page(&[record(&poll.to_string(), b"x")]),
+        }
+    })
+    .await
+    .unwrap();
+    let mut source = polled(&server, "orders", ReadMetrics::default()).await;
+    for (expected, calls) in [("1", 1), ("3", 3), ("4", 4)] {
+        assert_eq!(numbers(&fetch(&mut source, 1 << 20).await), [expected]);
+        assert_eq!(server.requests("GetRecords").len(), calls);
+    }
 }
 
 #[tokio::test]

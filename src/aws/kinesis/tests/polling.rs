@@ -11,7 +11,7 @@ async fn polling() -> Polling {
         credentials: Some(keys),
         ..ConnectionSettings::default()
     };
-    Polling::new(&connect(&settings).await.unwrap(), StreamRef::Name("orders".into()))
+    Polling::new(&connect(&settings).await.unwrap(), StreamRef::Name("orders".into()), ReadMetrics::default())
 }
 
 async fn source(position: StartingPosition) -> PollingSource {
