@@ -2,6 +2,7 @@
 
 mod backoff;
 mod conflict;
+mod distribution;
 mod lease_taker;
 mod lineage;
 mod positions;
