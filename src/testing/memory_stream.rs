@@ -267,7 +267,8 @@ impl Stream {
         for (sub_sequence, (partition_key, data)) in (0..).zip(records) {
             let position = RecordPosition { sequence: sequence.clone(), sub_sequence };
             puts.push(Put { shard: state.shard.id.clone(), position: position.clone() });
-            state.records.push(Record { position, partition_key, data, arrival: Some(arrival) });
+            let arrival = Some(arrival);
+            state.records.push(Record { position, partition_key, data, arrival, is_damaged_aggregate: false });
         }
         puts
     }

@@ -3,10 +3,10 @@
 
 mod binding_store;
 mod content;
-mod folder;
 #[cfg(test)]
-#[path = "tests/letters.rs"]
-mod letters;
+#[path = "tests/fixtures.rs"]
+mod fixtures;
+mod folder;
 mod output;
 mod target;
 

@@ -8,6 +8,7 @@ use crate::consumer::settings::{OnPoison, Partial};
 use crate::consumer::{InputStatus, StreamState};
 use crate::domain::{Checkpoint, SentinelCheckpoint, WorkerId};
 use app::{Act, Bench};
+use std::sync::atomic::Ordering;
 
 fn settings() -> DeliverySettings {
     DeliverySettings::default()
@@ -90,6 +91,45 @@ async fn a_record_is_given_up_after_its_attempts_and_its_followers_go_on_after_t
     assert_eq!(&letter.event.data[..], b"a0");
     assert!(letter.first_attempt < letter.last_attempt);
     assert!(letter.error.as_ref().unwrap().contains("500"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_has_what_the_app_said_and_the_memory_for_it_is_counted() {
+    let said = "no such product, ".repeat(50);
+    for has_letters in [true, false] {
+        let settings = DeliverySettings { max_attempts: Some(2), batch_size: 4, ..settings() };
+        let act = Act::RefuseSaying(422, said.clone());
+        let mut bench = Bench::with_letters(settings, [act.clone()], act, has_letters);
+        bench.push("abc");
+        let before = bench.delivery.budget().held();
+        while bench.delivery.lanes.parked() == 0 {
+            assert!(tokio::time::timeout(Duration::from_millis(1), bench.delivery.next()).await.is_err());
+        }
+        let more = bench.delivery.budget().held() - before;
+        assert_eq!(more, if has_letters { said.len() } else { 0 }, "shared by the records of the request");
+        if has_letters {
+            assert_eq!(bench.done(3).await.len(), 3);
+            assert_eq!(bench.delivery.budget().held(), 0);
+        }
+        for letter in bench.letters.stored.lock().unwrap().iter() {
+            assert_eq!((letter.status, letter.response.as_deref()), (Some(422), Some(said.as_str())));
+            assert!(letter.error.as_ref().unwrap().len() < 300, "the line for logs and pages stays short");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_for_requests_is_counted_with_their_records_and_fewer_are_fetched() {
+    let mut bench = Bench::new(settings(), [], Act::Accept);
+    assert_eq!(bench.delivery.fetchable(1_000), 1_000);
+    bench.push("a");
+    let plain = bench.delivery.budget().held();
+    bench.app.body_size.store(3 * plain, Ordering::Relaxed);
+    bench.push("bc");
+    assert_eq!(bench.delivery.budget().held(), plain + 2 * 4 * plain);
+    assert_eq!(bench.delivery.fetchable(1_000), 250);
+    assert_eq!(bench.done(3).await.len(), 3);
+    assert_eq!(bench.delivery.budget().held(), 0);
 }
 
 #[tokio::test(start_paused = true)]
