@@ -98,6 +98,14 @@ impl Bench {
         (stop, group)
     }
 
+    /// A worker runs until `accepted` records were accepted in all, and is stopped.
+    async fn accept_and_stop(&self, name: &str, accepted: usize) {
+        let (stop, mut worker) = self.start(Self::settings(name));
+        self.app.until_accepted(accepted).await;
+        stop.finish();
+        worker.next().await.unwrap().result.unwrap().unwrap();
+    }
+
     fn put(&self, count: usize) {
         (0..count).for_each(|number| assert!(self.stream.put("key", number.to_string()).is_some()));
     }
