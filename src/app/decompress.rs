@@ -14,6 +14,8 @@ const MAX_REQUEST: usize = 40 << 20;
 const MAX_PROCESS: usize = 128 << 20;
 /// What a record takes that is encoded: the data, and at most twice as much in the body.
 const ENCODED: usize = 3;
+// Otherwise a request of the largest size would wait for ever.
+const _: () = assert!(MAX_REQUEST * ENCODED <= MAX_PROCESS);
 /// The unit in which memory is reserved.
 const UNIT: usize = 1 << 10;
 /// Bytes to decompress between two yields to other tasks; about a tenth of a millisecond of work.

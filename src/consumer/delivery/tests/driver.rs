@@ -177,6 +177,18 @@ async fn a_failed_batch_is_halved_until_the_record_that_fails_is_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_halving_a_failing_batch_is_repeated_or_given_up_as_a_whole() {
+    for (max_attempts, letters) in [(Some(3), 4), (None, 0)] {
+        let settings = DeliverySettings { batch_size: 4, max_attempts, permanent_statuses: vec![422], ..settings() };
+        let mut bench = Bench::new(settings, [], Act::RefuseBatchesWith("b1"));
+        bench.push("abcd");
+        assert_eq!(bench.done_at_most().await.len(), letters);
+        assert_eq!(bench.letters.stored.lock().unwrap().len(), letters);
+        assert!(bench.seen().iter().all(|seen| seen.texts.len() == 4), "always the same batch");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partly_accepted_batch_repeats_from_the_lowest_or_exactly_what_failed() {
     for (partial, done_first, repeated) in
         [(Partial::Lowest, vec![0], vec!["b1", "c2", "b3", "d4"]), (Partial::Exact, vec![0, 2, 4], vec!["b1", "b3"])]
