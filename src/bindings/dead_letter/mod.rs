@@ -3,6 +3,7 @@
 
 mod binding_store;
 mod content;
+mod copy_memory;
 #[cfg(test)]
 #[path = "tests/fixtures.rs"]
 mod fixtures;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 fn fixture(answer: Option<Answer>) -> (BindingStore, Arc<Target>) {
     let (target, registry) = Target::published(answer);
-    (BindingStore { target: "letters".parse().unwrap(), registry }, target)
+    (BindingStore::new("letters".parse().unwrap(), registry), target)
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn what_is_not_surely_stored_is_an_error() {
     let error = silent.store(&letter("x", 0)).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::Unknown));
 
-    let gone = BindingStore { target: "gone".parse().unwrap(), registry: Registry::default() };
+    let gone = BindingStore::new("gone".parse().unwrap(), Registry::default());
     assert!(gone.store(&letter("x", 0)).await.unwrap_err().to_string().contains("no such output component"));
 }
 
