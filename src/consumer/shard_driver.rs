@@ -11,7 +11,7 @@ use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_end::ListedShard;
 use super::shard_events::{Effect, EndReason, Event};
-use crate::domain::{LeaseGrant, Record, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
+use crate::domain::{LeaseGrant, ReadLimit, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
 use crate::telemetry::InputMetrics;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -57,6 +57,17 @@ struct ReadDone {
     reserved: Option<OwnedSemaphorePermit>,
 }
 
+/// In bytes.
+#[derive(Clone, Copy)]
+struct FetchSize {
+    /// To reserve, for records and their requests.
+    memory: usize,
+    /// Of records alone.
+    limit: ReadLimit,
+    /// The shard holds no records.
+    is_empty: bool,
+}
+
 struct ShardDriver {
     ports: Ports,
     stream_check: StreamCheck,
@@ -68,8 +79,8 @@ struct ShardDriver {
     source: Option<Source>,
     /// Since when the source is not read.
     unread_since: Option<Instant>,
-    /// A fetch that waits for memory, with its pause.
-    wanted: Option<Duration>,
+    /// A fetch that waits for memory: its pause, and how many records it may return.
+    wanted: Option<(Duration, usize)>,
     read: Option<BoxFuture<'static, ReadDone>>,
     reserved: Option<OwnedSemaphorePermit>,
     memory: Arc<MemoryBudget>,
@@ -209,7 +220,7 @@ impl ShardDriver {
                     }
                 });
             }
-            Effect::Fetch { after } => self.wanted = Some(after),
+            Effect::Fetch { after, records } => self.wanted = Some((after, records)),
             Effect::ListShards => {
                 // The call keeps the source, because reading may continue after it.
                 let source = self.source.take();
@@ -219,10 +230,7 @@ impl ShardDriver {
                 (self.read, self.source, self.wanted, self.unread_since) = (None, None, None, None);
             }
             Effect::Deliver { first_index, records, lag } => {
-                let bytes = records.iter().map(Record::size).sum();
-                let reserved = self.reserved.take();
-                self.delivery.budget().keep(reserved, bytes);
-                self.delivery.push(first_index, records, lag);
+                self.delivery.push(first_index, records, lag, self.reserved.take());
             }
             Effect::DrainDelivery(begin_until) => self.delivery.drain(begin_until),
             Effect::AbortDelivery => self.delivery.abort(),
@@ -244,13 +252,14 @@ impl ShardDriver {
     /// Begins the fetch that waits for memory, once the shard may hold more.
     fn fetch_if_possible(&mut self) {
         let budget = self.delivery.budget();
-        let (bytes, is_empty) = (budget.allowance().min(MAX_FETCH), budget.held() == 0);
-        if bytes == 0 || self.wanted.is_none() {
+        let (memory, is_empty) = (budget.allowance().min(MAX_FETCH), budget.held() == 0);
+        if memory == 0 || self.wanted.is_none() {
             return;
         }
-        if let (Some(after), Some(source)) = (self.wanted.take(), self.source.take()) {
+        if let (Some((after, records)), Some(source)) = (self.wanted.take(), self.source.take()) {
+            let limit = ReadLimit { bytes: self.delivery.fetchable(memory), records };
+            let size = FetchSize { memory, limit, is_empty };
             let (memory, metrics) = (Arc::clone(&self.memory), self.metrics.clone());
-            let size = FetchSize { bytes, is_empty };
             self.set_read(async move { fetch(source, after, size, &memory, &metrics).await });
         }
     }
@@ -276,12 +285,6 @@ async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> ReadD
 }
 
 /// What a fetch may return.
-struct FetchSize {
-    bytes: usize,
-    /// The shard holds no records.
-    is_empty: bool,
-}
-
 async fn fetch(
     mut source: Source,
     after: Duration,
@@ -290,8 +293,8 @@ async fn fetch(
     metrics: &InputMetrics,
 ) -> ReadDone {
     pause(after).await;
-    let mut bytes = size.bytes;
-    let mut reservation = std::pin::pin!(memory.reserve(bytes));
+    let mut limit = size.limit;
+    let mut reservation = std::pin::pin!(memory.reserve(size.memory));
     let reserved = match reservation.as_mut().now_or_never() {
         Some(reserved) => reserved,
         None => {
@@ -299,7 +302,7 @@ async fn fetch(
             match tokio::time::timeout(SUSPEND_AFTER, &mut reservation).await {
                 Ok(reserved) => reserved,
                 Err(_) if size.is_empty => {
-                    bytes = bytes.min(MIN_SHARE);
+                    limit.bytes = limit.bytes.min(MIN_SHARE);
                     None
                 }
                 Err(_) => {
@@ -309,7 +312,7 @@ async fn fetch(
             }
         }
     };
-    let result = source.next(bytes).await;
+    let result = source.next(limit).await;
     ReadDone { source: Some(source), event: Event::Fetched(result), reserved }
 }
 

@@ -120,7 +120,7 @@ impl ShardReader {
             }
             ReadState::Open { after } if progress.window() < self.max_window || is_broken(Mutant::WindowIgnored) => {
                 self.state = ReadState::Busy;
-                Some(Effect::Fetch { after })
+                Some(Effect::Fetch { after, records: self.max_window.saturating_sub(progress.window()).max(1) })
             }
             ReadState::Open { .. }
             | ReadState::Busy

@@ -42,7 +42,8 @@ pub use lease_store::{LeaseError, LeaseStore, Renewed};
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{
-    Fetched, RecordDistribution, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing, StreamDirectory,
+    Fetched, ReadLimit, RecordDistribution, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing,
+    StreamDirectory,
 };
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shard::{HashKeyRange, Shard, ShardId};

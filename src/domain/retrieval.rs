@@ -61,6 +61,21 @@ pub trait Retrieval: Debug + Send + Sync {
     -> Result<Box<dyn RecordSource>, RetrievalError>;
 }
 
+/// How much a read may return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// Memory in bytes, see [`Record::size`].
+    pub bytes: usize,
+    pub records: usize,
+}
+
+impl ReadLimit {
+    #[must_use]
+    pub const fn bytes(bytes: usize) -> Self {
+        Self { bytes, records: usize::MAX }
+    }
+}
+
 /// Reads one shard in order.
 ///
 /// Invariant: after an expired iterator, a throttle, a closed connection or an ended subscription it continues after the
@@ -71,14 +86,14 @@ pub trait RecordSource: Debug + Send {
     /// batch. After a `ShardEnded` with children it must not be called again; after one without children it continues
     /// after the last record.
     ///
-    /// The caller has reserved memory for `max_bytes`. The source requests as many records as will probably fit; it may
-    /// return more, since the service counts records and pushes events.
+    /// The caller has reserved memory for `limit`. The source requests as many records as will probably fit; it may return
+    /// more, since the service counts aggregates as one record and pushes events.
     ///
     /// Cancel-safe: no record is lost when the future is dropped.
     ///
     /// # Errors
     /// When it cannot continue; the shard may then be opened again.
-    async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError>;
+    async fn next(&mut self, limit: ReadLimit) -> Result<Fetched, RetrievalError>;
 
     /// `next` will not be called for a while, because there is no memory for more records. A source may close what it keeps
     /// open.

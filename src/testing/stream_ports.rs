@@ -3,8 +3,9 @@
 use super::memory_stream::{MemoryStream, ShardState, Stream};
 use super::stream_faults::StreamFaults;
 use crate::domain::{
-    Fetched, Record, RecordBatch, RecordGap, RecordSource, Retrieval, RetrievalError, SequenceNumber, ShardDirectory,
-    ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity, Timestamp,
+    Fetched, ReadLimit, Record, RecordBatch, RecordDistribution, RecordGap, RecordSource, Retrieval, RetrievalError,
+    SequenceNumber, ShardDirectory, ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity,
+    Timestamp,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -45,6 +46,10 @@ impl StreamDirectory for Ports {
         self.faults.disturb("describing the stream").await?;
         self.exists()?;
         Ok(self.stream.identity())
+    }
+
+    fn distribution(&self) -> RecordDistribution {
+        self.stream.with(|stream| stream.distribution)
     }
 }
 
@@ -100,7 +105,7 @@ struct Source {
 
 #[async_trait]
 impl RecordSource for Source {
-    async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError> {
+    async fn next(&mut self, limit: ReadLimit) -> Result<Fetched, RetrievalError> {
         sleep_until(self.next_read).await;
         self.faults.disturb_read("reading a shard").await?;
         if self.stream.identity() != self.opened_in {
@@ -108,8 +113,8 @@ impl RecordSource for Source {
             return Err(RetrievalError::NotFound { what, source: "its stream was deleted".into() });
         }
         let has_expired = self.last_read.elapsed() > self.faults.iterator_lifetime();
-        let limit =
-            max_bytes.checked_div(self.record_size).unwrap_or(MAX_RECORDS_PER_READ).clamp(1, MAX_RECORDS_PER_READ);
+        let fitting = limit.bytes.checked_div(self.record_size).unwrap_or(MAX_RECORDS_PER_READ);
+        let limit = fitting.min(limit.records).clamp(1, MAX_RECORDS_PER_READ);
         let fetched =
             self.stream.with(|stream| self.from.read(shard_state(stream, &self.shard)?, limit, has_expired))?;
         let fetched = self.faults.strip_end_fields(&self.shard, fetched);

@@ -10,7 +10,9 @@ use super::retries::ReadRetries;
 use super::subscription::{PendingSubscription, Subscription, subscribe};
 use super::subscription_pace::SubscriptionPace;
 use super::subscription_plan::SubscriptionPlan;
-use crate::domain::{FailureKind, Fetched, RecordBatch, RecordSource, RetrievalError, ShardId, StartingPosition};
+use crate::domain::{
+    FailureKind, Fetched, ReadLimit, RecordBatch, RecordSource, RetrievalError, ShardId, StartingPosition,
+};
 use crate::resilience::Backoff;
 use crate::telemetry::ResubscribeCause;
 use async_trait::async_trait;
@@ -104,8 +106,8 @@ impl fmt::Debug for FanOutSource {
 
 #[async_trait]
 impl RecordSource for FanOutSource {
-    /// Kinesis chooses the size of an event, so `max_bytes` has no effect: one event is returned.
-    async fn next(&mut self, _max_bytes: usize) -> Result<Fetched, RetrievalError> {
+    /// Kinesis chooses the size of an event, so the limit has no effect: one event is returned.
+    async fn next(&mut self, _limit: ReadLimit) -> Result<Fetched, RetrievalError> {
         if self.returned_at.take().is_some_and(|at| at.elapsed() > self.stream.timeouts.unread) {
             self.suspend();
         }

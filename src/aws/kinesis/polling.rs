@@ -13,7 +13,8 @@ use super::retries::{LastingErrors, ReadRetries};
 use super::starting_position::arguments;
 use super::time::ResponseDate;
 use crate::domain::{
-    FailureKind, Fetched, Record, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId, StartingPosition,
+    FailureKind, Fetched, ReadLimit, Record, RecordBatch, RecordSource, Retrieval, RetrievalError, ShardId,
+    StartingPosition,
 };
 use crate::resilience::Backoff;
 use crate::telemetry::ReadMetrics;
@@ -149,8 +150,8 @@ struct PollingSource {
 
 #[async_trait]
 impl RecordSource for PollingSource {
-    /// Requests as many records as fit into `max_bytes` by the average of earlier ones, 1 to 10,000.
-    async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError> {
+    /// Requests as many records as fit into the limit by the average size of earlier ones, 1 to 10,000.
+    async fn next(&mut self, limit: ReadLimit) -> Result<Fetched, RetrievalError> {
         loop {
             if let Some(children) = self.ended.take() {
                 return Ok(Fetched::ShardEnded { children });
@@ -165,7 +166,7 @@ impl RecordSource for PollingSource {
             let limit = {
                 let mut state = self.state.lock();
                 state.schedule.read_started(started);
-                state.record_size.limit(max_bytes)
+                state.record_size.limit(limit.bytes).min(limit.records.max(1))
             };
             match self.stream.get_records.call(&iterator, limit).await {
                 Ok(page) => {

@@ -70,6 +70,12 @@ impl DeliverySpec {
         }
     }
 
+    /// Whether records of a partition key are delivered in their order, but those of a shard are not.
+    #[must_use]
+    pub const fn keeps_order_by_key(&self) -> bool {
+        matches!(self.settings.order, Order::Key)
+    }
+
     /// Whether a record may be given up.
     #[must_use]
     pub const fn gives_up(&self) -> bool {
@@ -225,6 +231,12 @@ fn read_on_poison(reader: &mut Reader<'_>, settings: &mut DeliverySettings) {
         [("halt-key", OnPoison::HaltKey), ("halt-shard", OnPoison::HaltShard), ("drop-counted", OnPoison::Drop)];
     settings.on_poison = reader.one_of("onPoison", &words).unwrap_or_default();
     if !reader.is_given("onPoison") {
+        let has_target = reader.is_given("deadLetterBinding") || reader.is_given("deadLetterFolder");
+        if settings.max_record_age.is_some() && !has_target {
+            let problem = "the key of a record that is too old would halt, though nothing failed";
+            let remedy = "add `deadLetterFolder` or `deadLetterBinding`, or write what happens with `onPoison`";
+            reader.fault("maxRecordAge", problem, remedy);
+        }
         return;
     }
     if let Some(field) = ["deadLetterBinding", "deadLetterFolder"].into_iter().find(|field| reader.is_given(field)) {

@@ -81,9 +81,15 @@ pub(super) fn record_failure(
         Failure::AppDown | Failure::NotHttp | Failure::Overload | Failure::IdleConnectionClosed => {}
         Failure::Split => history.max_batch = Some((records / 2).max(1)),
         Failure::Counted => {
-            history.attempts = history.attempts.saturating_add(1);
-            if settings.max_attempts.is_some_and(|max| history.attempts >= max) {
-                return NextStep::GiveUp(GiveUpReason::Attempts);
+            let attempts = history.attempts.saturating_add(1);
+            match settings.max_attempts.filter(|max| attempts >= *max) {
+                Some(_) if records == 1 => {
+                    history.attempts = attempts;
+                    return NextStep::GiveUp(GiveUpReason::Attempts);
+                }
+                // The request does not say which of its records fails, and the others are not given up for it.
+                Some(_) => history.max_batch = Some((records / 2).max(1)),
+                None => history.attempts = attempts,
             }
         }
         Failure::Permanent => {

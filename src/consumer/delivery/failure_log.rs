@@ -43,7 +43,7 @@ impl FailureLog {
     /// As `onPoison` says.
     pub(super) fn dropped(&mut self, shard: &ShardId, unit: &Unit) {
         let (position, attempts) = (&unit.event.origin.position, unit.history.attempts);
-        let error = unit.history.error.as_deref().unwrap_or_default();
+        let error = unit.history.last_failure.as_ref().map_or("", |last| &last.text);
         if let Some(more) = self.drops.due(Instant::now()) {
             tracing::error!(%shard, %position, attempts, error, more, "record dropped");
         } else {

@@ -7,7 +7,7 @@ mod server;
 
 use bindd::aws::kinesis::{Directory, FanOut, FanOutTimeouts};
 use bindd::aws::{Connection, ConnectionSettings, StaticCredentials, connect};
-use bindd::domain::{Fetched, RecordSource, Retrieval, ShardDirectory, ShardId, StartingPosition};
+use bindd::domain::{Fetched, ReadLimit, RecordSource, Retrieval, ShardDirectory, ShardId, StartingPosition};
 use bindd::testing::within;
 use serde_json::json;
 use server::{Server, Step};
@@ -53,7 +53,7 @@ async fn open(fan_out: &FanOut, shard: &str) -> Box<dyn RecordSource> {
 }
 
 async fn next(source: &mut Box<dyn RecordSource>) -> Fetched {
-    within("the next batch", source.next(usize::MAX)).await.unwrap()
+    within("the next batch", source.next(ReadLimit::bytes(usize::MAX))).await.unwrap()
 }
 
 /// The sequence numbers of the next batch.
@@ -165,7 +165,7 @@ async fn a_dropped_next_loses_nothing() {
     let fan_out = fan_out(&server).await;
     let mut source = open(&fan_out, "dropped").await;
     // The first poll begins the subscription; the future is dropped before it can be answered.
-    assert!(futures_util::poll!(source.next(usize::MAX)).is_pending());
+    assert!(futures_util::poll!(source.next(ReadLimit::bytes(usize::MAX))).is_pending());
     assert_eq!(numbers(&mut source).await, ["5"]);
     assert_eq!(server.positions("dropped").len(), 1);
 }

@@ -4,8 +4,8 @@ use super::checker::{Checker, State};
 use super::story::What;
 use async_trait::async_trait;
 use bindd::domain::{
-    Fetched, Record, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardId, ShardListing, StartingPosition,
-    StreamDirectory, StreamIdentity, WorkerId,
+    Fetched, ReadLimit, Record, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardId, ShardListing,
+    StartingPosition, StreamDirectory, StreamIdentity, WorkerId,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -117,8 +117,8 @@ struct Source {
 
 #[async_trait]
 impl RecordSource for Source {
-    async fn next(&mut self, max_bytes: usize) -> Result<Fetched, RetrievalError> {
-        let fetched = self.source.next(max_bytes).await?;
+    async fn next(&mut self, limit: ReadLimit) -> Result<Fetched, RetrievalError> {
+        let fetched = self.source.next(limit).await?;
         // Counted with its answer, as the source itself keeps the pace.
         self.link.count(&Kind::Read(self.shard.clone()));
         if let Fetched::Batch(batch) = &fetched

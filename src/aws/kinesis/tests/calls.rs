@@ -4,8 +4,8 @@ use super::subscription::subscribe;
 use super::{Directory, FanOut, FanOutTimeouts, Polling, RegistrationError, RegistrationSettings};
 use crate::aws::{Connection, ConnectionSettings, StaticCredentials, StreamRef, connect};
 use crate::domain::{
-    FailureKind, Fetched, RecordBatch, RecordDistribution, RecordSource, Retrieval, RetrievalError, ShardDirectory,
-    ShardId, StartingPosition, StreamDirectory,
+    FailureKind, Fetched, ReadLimit, RecordBatch, RecordDistribution, RecordSource, Retrieval, RetrievalError,
+    ShardDirectory, ShardId, StartingPosition, StreamDirectory,
 };
 use crate::telemetry::{ReadMetrics, ResubscribeCause};
 use crate::testing::{ScriptedKinesis, ScriptedReply, within};
@@ -39,7 +39,7 @@ async fn polled(server: &ScriptedKinesis, stream_text: &str, metrics: ReadMetric
 }
 
 async fn fetch(source: &mut Box<dyn RecordSource>, max_bytes: usize) -> RecordBatch {
-    match within("a batch", source.next(max_bytes)).await.unwrap() {
+    match within("a batch", source.next(ReadLimit::bytes(max_bytes))).await.unwrap() {
         Fetched::Batch(batch) => batch,
         Fetched::ShardEnded { .. } => panic!("the shard has not ended"),
     }
@@ -139,7 +139,7 @@ async fn an_expired_iterator_and_throttles_lose_and_repeat_nothing() {
 async fn a_shard_that_kinesis_does_not_know_is_reported_as_such() {
     let server = ScriptedKinesis::start(|_, _| ScriptedReply::error("ResourceNotFoundException")).await.unwrap();
     let mut source = polled(&server, "orders", ReadMetrics::default()).await;
-    let error = within("the error", source.next(1 << 20)).await.unwrap_err();
+    let error = within("the error", source.next(ReadLimit::bytes(1 << 20))).await.unwrap_err();
     assert!(matches!(error, RetrievalError::NotFound { .. }), "{error}");
 }
 
@@ -223,7 +223,7 @@ async fn a_missing_consumer_and_a_missing_shard_are_distinct_errors() {
         .await
         .unwrap();
         let mut source = subscribed(&server, ReadMetrics::default()).await;
-        let error = within("the error", source.next(1 << 20)).await.unwrap_err();
+        let error = within("the error", source.next(ReadLimit::bytes(1 << 20))).await.unwrap_err();
         match error {
             RetrievalError::NotFound { .. } => assert!(is_registered),
             RetrievalError::ConsumerNotFound { consumer, .. } => assert!(!is_registered && consumer == CONSUMER),
@@ -239,7 +239,7 @@ async fn the_third_refused_subscription_in_a_row_is_reported_as_a_conflict() {
     let metrics = ReadMetrics::default();
     let mut source = subscribed(&server, metrics.clone()).await;
     for attempts in [3, 6] {
-        let error = within("the error", source.next(1 << 20)).await.unwrap_err();
+        let error = within("the error", source.next(ReadLimit::bytes(1 << 20))).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Conflict);
         assert_eq!(server.requests("SubscribeToShard").len(), attempts);
     }

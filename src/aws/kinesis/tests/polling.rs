@@ -152,14 +152,14 @@ async fn the_end_comes_after_the_last_records() {
     let page = Page { children: vec![ShardId::new("shardId-1")], ..answer(&["5"], None) };
     assert_eq!(source.accept(page, Instant::now()).unwrap().unwrap().records.len(), 1);
     let end = Fetched::ShardEnded { children: vec![ShardId::new("shardId-1")] };
-    assert_eq!(source.next(usize::MAX).await.unwrap(), end);
+    assert_eq!(source.next(ReadLimit::bytes(usize::MAX)).await.unwrap(), end);
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_response_without_iterator_and_children_reading_continues_at_the_last_record() {
     let mut source = source(StartingPosition::TrimHorizon).await;
     assert_eq!(source.accept(answer(&["5"], None), Instant::now()).unwrap().unwrap().records.len(), 1);
-    assert_eq!(source.next(usize::MAX).await.unwrap(), Fetched::ShardEnded { children: Vec::new() });
+    assert_eq!(source.next(ReadLimit::bytes(usize::MAX)).await.unwrap(), Fetched::ShardEnded { children: Vec::new() });
     assert_eq!(source.fresh_iterator(), None);
     assert_eq!(source.position.resume(), StartingPosition::At(number("5")));
     // The same record again, and the same signal.

@@ -80,6 +80,19 @@ fn counted_attempts_end_at_the_limit_and_others_never_do() {
 }
 
 #[test]
+fn at_the_limit_of_attempts_a_batch_is_halved_and_only_the_record_that_fails_is_given_up() {
+    let settings = DeliverySettings { max_attempts: Some(2), ..DeliverySettings::default() };
+    let mut history = History::default();
+    let mut fail =
+        |records| record_failure(&mut history, Failure::Counted, &refused(500, None), (records, 0.5), &settings);
+    for records in [20, 20, 10, 5, 2] {
+        assert!(matches!(fail(records), NextStep::Retry(_)), "{records}");
+    }
+    assert_eq!(fail(1), NextStep::GiveUp(GiveUpReason::Attempts));
+    assert_eq!((history.attempts, history.max_batch), (2, Some(1)));
+}
+
+#[test]
 fn halving_ends_at_single_records() {
     let (settings, mut history, mut records) = (DeliverySettings::default(), History::default(), 100);
     for _ in 0..10 {
