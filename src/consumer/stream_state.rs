@@ -3,6 +3,7 @@
 use crate::domain::{Lease, ShardId, ShardListing, StreamIdentity, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A start at LATEST begins this much before the time that Kinesis returned, since the clocks of its hosts may differ.
@@ -24,6 +25,9 @@ struct Known {
     /// The stream did not exist at some time since the first start.
     was_missing: bool,
     identity: Option<StreamIdentity>,
+    retention: Option<Duration>,
+    /// The time of Kinesis in the last listing, and when that was received.
+    listed: Option<(Timestamp, Instant)>,
     /// Leases as last seen, without those of ended shards.
     leases: BTreeMap<ShardId, Lease>,
     refusal: Option<String>,
@@ -66,6 +70,25 @@ impl StreamState {
         known.leases.clear();
     }
 
+    /// How long the stream keeps its records, as it was last described.
+    pub(super) fn retention(&self) -> Option<Duration> {
+        self.known().retention
+    }
+
+    /// The stream was identified.
+    pub(super) fn described(&self, retention: Option<Duration>) {
+        self.known().retention = retention;
+    }
+
+    /// Where a read that begins at LATEST now has to begin again after a restart, by the time of Kinesis, less the margin;
+    /// known after the first listing.
+    pub(super) fn latest_since(&self, now: Instant) -> Option<Timestamp> {
+        let (listed_at, received_at) = self.known().listed?;
+        let elapsed = i64::try_from(now.saturating_duration_since(received_at).as_millis()).unwrap_or(i64::MAX);
+        let moment = listed_at.as_millis().saturating_add(elapsed).saturating_sub(START_MARGIN_MILLIS);
+        Some(Timestamp::from_millis(moment))
+    }
+
     /// The stream as it was last identified.
     pub(super) fn identity(&self) -> Option<StreamIdentity> {
         self.known().identity.clone()
@@ -87,6 +110,7 @@ impl StreamState {
     /// Where `latest` begins. `listed_at` is the time of Kinesis in a listing that was received at `now`.
     pub(super) fn latest_start(&self, listed_at: Timestamp, now: Instant) -> LatestStart {
         let mut known = self.known();
+        known.listed = Some((listed_at, now));
         let elapsed = known.first_start.map_or(0, |first| now.saturating_duration_since(first).as_millis());
         let elapsed = i64::try_from(elapsed).unwrap_or(i64::MAX);
         let computed = listed_at.as_millis().saturating_sub(elapsed).saturating_sub(START_MARGIN_MILLIS);

@@ -46,6 +46,10 @@ impl StreamDirectory for Ports {
         self.exists()?;
         Ok(self.stream.identity())
     }
+
+    fn retention(&self) -> Option<Duration> {
+        self.stream.with(|stream| stream.retention)
+    }
 }
 
 impl Ports {
