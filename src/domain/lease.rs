@@ -133,3 +133,14 @@ pub struct NewLease {
     pub stream: Option<Arc<str>>,
     pub stream_created: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_at_its_limit_still_changes() {
+        assert_eq!(LeaseCounter::new(7).next(), LeaseCounter::new(8));
+        assert_eq!(LeaseCounter::new(u64::MAX).next(), LeaseCounter::new(0));
+    }
+}

@@ -160,7 +160,6 @@ async fn a_reset_is_stored_and_progress_goes_on_from_it(store: &dyn LeaseStore) 
     assert_eq!(reset.counter, counter.next(), "a reset renews the lease");
     store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress goes on from the reset");
     assert_eq!(row(store).await.checkpoint, after("5", 0));
-    store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
     let moment = Timestamp::from_millis(1_700_000_009_000);
     store.reset(&mut grant, ResetPosition::Latest(moment)).await.expect("the position is reset");
     let reset = row(store).await;

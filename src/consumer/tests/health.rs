@@ -1,6 +1,7 @@
-//! Health: an input that cannot read for longer than a minute reports why, also if the failure may be over soon.
+//! Health, and why a worker ended: an input that cannot read for longer than a minute reports why, also if the failure may be over soon.
 
-use super::{Bench, ConsumerSettings, Keepers, Ports};
+use super::super::ConsumerError;
+use super::{Bench, Keepers, Ports, lease};
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ResetPosition, ShardId,
     WorkerId,
@@ -12,12 +13,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A lease store that cannot be prepared, or not be listed, for a while.
+/// A lease store that cannot be prepared or listed for a while, or whose takes never return.
 #[derive(Debug)]
 struct Leases {
     inner: MemoryLeaseStore,
     prepare_fails: AtomicBool,
     list_fails: AtomicBool,
+    take_hangs: AtomicBool,
+}
+
+impl Leases {
+    fn new(bench: &Bench) -> Arc<Self> {
+        let no = || AtomicBool::new(false);
+        Arc::new(Self { inner: bench.leases.clone(), prepare_fails: no(), list_fails: no(), take_hangs: no() })
+    }
+
+    fn ports(self: &Arc<Self>, bench: &Bench) -> Ports {
+        let (directory, retrieval) = bench.stream.ports(&StreamFaults::none());
+        let leases: Arc<dyn LeaseStore> = Arc::<Self>::clone(self);
+        Ports {
+            directory,
+            retrieval,
+            keepers: Keepers::here(Arc::clone(&leases)),
+            leases,
+            handler: Arc::new(bench.app.clone()),
+            dead_letters: None,
+        }
+    }
 }
 
 fn failure(fails: &AtomicBool) -> Result<(), LeaseError> {
@@ -45,6 +67,9 @@ impl LeaseStore for Leases {
     }
 
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
+        if self.take_hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.inner.take(seen, worker).await
     }
 
@@ -84,23 +109,11 @@ impl LeaseStore for Leases {
 #[tokio::test(start_paused = true)]
 async fn a_lease_table_that_is_throttled_for_a_minute_makes_the_input_unhealthy() {
     let bench = Bench::new(1);
-    let leases = Arc::new(Leases {
-        inner: bench.leases.clone(),
-        prepare_fails: AtomicBool::new(true),
-        list_fails: AtomicBool::new(false),
-    });
-    let settings: ConsumerSettings = Bench::settings("a");
+    let leases = Leases::new(&bench);
+    leases.prepare_fails.store(true, Ordering::Relaxed);
+    let settings = Bench::settings("a");
     let status = settings.status.clone();
-    let (directory, retrieval) = bench.stream.ports(&StreamFaults::none());
-    let ports = Ports {
-        directory,
-        retrieval,
-        keepers: Keepers::here(leases.clone()),
-        leases: leases.clone(),
-        handler: Arc::new(bench.app.clone()),
-        dead_letters: None,
-    };
-    let (_stop, _worker) = bench.start_on(settings, ports);
+    let (_stop, _worker) = bench.start_on(settings, leases.ports(&bench));
     let refusal_after = |seconds| {
         let status = status.clone();
         async move {
@@ -121,4 +134,20 @@ async fn a_lease_table_that_is_throttled_for_a_minute_makes_the_input_unhealthy(
     assert!(why.starts_with("leases could not be scanned for") && why.ends_with("throttled"), "{why}");
     leases.list_fails.store(false, Ordering::Relaxed);
     assert_eq!(refusal_after(20).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_must_be_aborted_still_reports_why_it_stopped() {
+    let bench = Bench::new(2);
+    let leases = Leases::new(&bench);
+    bench.put(2);
+    let (_stop, mut worker) = bench.start_on(Bench::settings("a"), leases.ports(&bench));
+    bench.app.until_accepted(2).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    leases.take_hangs.store(true, Ordering::Relaxed);
+    bench.leases.put(lease(7, None, 0));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    bench.stream.recreate(2);
+    let error = worker.next().await.unwrap().result.unwrap().unwrap_err();
+    assert!(matches!(error, ConsumerError::StreamReplaced { .. }), "{error}");
 }
