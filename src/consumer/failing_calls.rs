@@ -34,9 +34,10 @@ impl FailingCalls {
         self.calls.remove(what);
     }
 
-    /// The call that has failed for the longest time, if that is longer than [`MAX_FAILURE`].
-    pub(super) fn lasting(&self, now: Instant) -> Option<String> {
-        let (what, first) = self.calls.iter().min_by_key(|(_, failing)| failing.since)?;
+    /// Of the calls that count, the one that has failed for the longest time, if that is longer than [`MAX_FAILURE`].
+    pub(super) fn lasting(&self, counts: impl Fn(&'static str) -> bool, now: Instant) -> Option<String> {
+        let calls = self.calls.iter().filter(|(what, _)| counts(what));
+        let (what, first) = calls.min_by_key(|(_, failing)| failing.since)?;
         let age = now.saturating_duration_since(first.since);
         (age > MAX_FAILURE).then(|| format!("{what} for {} s: {}", age.as_secs(), first.error))
     }
@@ -53,10 +54,11 @@ mod tests {
         calls.failed("leases could not be scanned", "throttled".to_owned(), at(0));
         calls.failed("leases could not be scanned", "timed out".to_owned(), at(50));
         calls.failed("stream could not be listed", "throttled".to_owned(), at(55));
-        assert_eq!(calls.lasting(at(60)), None);
-        assert_eq!(calls.lasting(at(61)).as_deref(), Some("leases could not be scanned for 61 s: timed out"));
+        assert_eq!(calls.lasting(|_| true, at(60)), None);
+        assert_eq!(calls.lasting(|_| true, at(61)).as_deref(), Some("leases could not be scanned for 61 s: timed out"));
+        assert_eq!(calls.lasting(|what| what != "leases could not be scanned", at(61)), None);
         calls.succeeded("leases could not be scanned");
-        assert_eq!(calls.lasting(at(61)), None);
-        assert_eq!(calls.lasting(at(120)).as_deref(), Some("stream could not be listed for 65 s: throttled"));
+        assert_eq!(calls.lasting(|_| true, at(61)), None);
+        assert_eq!(calls.lasting(|_| true, at(120)).as_deref(), Some("stream could not be listed for 65 s: throttled"));
     }
 }

@@ -1,6 +1,6 @@
 //! What an input knows of its shards: read by HTTP, health and metrics, written by the shard consumers.
 
-use super::failing_calls::{FailingCalls, MAX_FAILURE};
+use super::failing_calls::{FailingCalls, LISTING_FAILED, MAX_FAILURE};
 use super::stream_state::StreamState;
 use crate::domain::{
     Checkpoint, ErrorReport, HeldShard, Lease, LeaseCounter, RetrievalError, ShardId, ShardReport, ShardState,
@@ -125,7 +125,10 @@ impl InputStatus {
     /// Why the input does not read: for longer than a minute, a call failed that it needs, or each read of each shard.
     #[must_use]
     pub fn refusal(&self, now: Instant) -> Option<String> {
-        lock(&self.failing).lasting(now).or_else(|| self.read_failure(now))
+        // Shards that are held are read without a listing.
+        let is_reading = !lock(&self.shards).is_empty();
+        let counts = |what| !(is_reading && what == LISTING_FAILED);
+        lock(&self.failing).lasting(counts, now).or_else(|| self.read_failure(now))
     }
 
     fn read_failure(&self, now: Instant) -> Option<String> {

@@ -1,7 +1,8 @@
 //! A stream in memory. Its shards can be split, merged, trimmed and expired.
 
 use crate::domain::{
-    HashKeyRange, Record, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing, StreamIdentity, Timestamp,
+    HashKeyRange, Record, RecordDistribution, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing,
+    StreamIdentity, Timestamp,
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ pub(super) struct Stream {
     next_shard: u64,
     pub(super) exists: bool,
     pub(super) retention: Option<Duration>,
+    pub(super) distribution: RecordDistribution,
     created: Timestamp,
     begun: Instant,
 }
@@ -59,6 +61,7 @@ impl MemoryStream {
             next_shard: 0,
             exists: true,
             retention: None,
+            distribution: RecordDistribution::default(),
             created,
             begun: Instant::now(),
         };
@@ -128,6 +131,11 @@ impl MemoryStream {
     /// out together.
     pub fn trim(&self, shard: &ShardId, count: usize) -> Vec<RecordPosition> {
         self.with(|stream| stream.shard_mut(shard).map(|state| state.trim(count)).unwrap_or_default())
+    }
+
+    /// What the stream says of itself; records are still put by their keys.
+    pub fn set_distribution(&self, distribution: RecordDistribution) {
+        self.with(|stream| stream.distribution = distribution);
     }
 
     /// Removes a shard, as when a closed one ages out.
@@ -268,7 +276,8 @@ impl Stream {
         for (sub_sequence, (partition_key, data)) in (0..).zip(records) {
             let position = RecordPosition { sequence: sequence.clone(), sub_sequence };
             puts.push(Put { shard: state.shard.id.clone(), position: position.clone() });
-            state.records.push(Record { position, partition_key, data, arrival: Some(arrival) });
+            let arrival = Some(arrival);
+            state.records.push(Record { position, partition_key, data, arrival, is_damaged_aggregate: false });
         }
         puts
     }

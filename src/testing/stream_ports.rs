@@ -3,8 +3,9 @@
 use super::memory_stream::{MemoryStream, ShardState, Stream};
 use super::stream_faults::StreamFaults;
 use crate::domain::{
-    Fetched, Record, RecordBatch, RecordGap, RecordSource, Retrieval, RetrievalError, SequenceNumber, ShardDirectory,
-    ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity, Timestamp,
+    Fetched, Record, RecordBatch, RecordDistribution, RecordGap, RecordSource, Retrieval, RetrievalError,
+    SequenceNumber, ShardDirectory, ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity,
+    Timestamp,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -49,6 +50,10 @@ impl StreamDirectory for Ports {
 
     fn retention(&self) -> Option<Duration> {
         self.stream.with(|stream| stream.retention)
+    }
+
+    fn distribution(&self) -> RecordDistribution {
+        self.stream.with(|stream| stream.distribution)
     }
 }
 

@@ -80,6 +80,7 @@ fn record(number: u128) -> Record {
         partition_key: "key".into(),
         data: bytes::Bytes::from_static(b"x"),
         arrival: None,
+        is_damaged_aggregate: false,
     }
 }
 
