@@ -190,7 +190,17 @@ async fn a_stream_that_distributes_records_itself_is_recognised() {
         assert_eq!(directory.distribution(), RecordDistribution::ByPartitionKey);
         directory.identify().await.unwrap();
         assert_eq!(directory.distribution(), expected);
+        assert_eq!(directory.retention(), Some(Duration::from_secs(24 * 3_600)));
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_may_not_be_described_keeps_its_records_for_the_shortest_period() {
+    let server = ScriptedKinesis::start(|_, _| ScriptedReply::error("AccessDeniedException")).await.unwrap();
+    let directory = Directory::new(&connection(&server).await, stream("orders"));
+    assert_eq!(directory.retention(), None);
+    directory.identify().await.unwrap();
+    assert_eq!(directory.retention(), Some(Duration::from_secs(24 * 3_600)));
 }
 
 async fn subscribed(server: &ScriptedKinesis, metrics: ReadMetrics) -> Box<dyn RecordSource> {
