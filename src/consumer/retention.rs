@@ -4,11 +4,10 @@ use crate::domain::{ShardId, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How far the clocks of two workers may differ. AWS rejects requests of a host whose clock is wrong by more than five
-/// minutes, so two hosts that can read a stream differ by ten minutes at most.
+/// How wrong a time may be. It is that of Kinesis, but of a response that may be a minute old, and from any of its hosts.
 const CLOCK_MARGIN: Duration = Duration::from_secs(600);
 
-/// The time of day, and how long the stream keeps its records; `None` if that is not known.
+/// The time of Kinesis, and how long the stream keeps its records; `None` if that is not known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StreamTime {
     pub(super) now: Timestamp,
@@ -139,7 +138,7 @@ mod tests {
             (100 * HOUR, Some(99 * HOUR), false),
             (100 * HOUR, Some(77 * HOUR), false),
             (100 * HOUR, Some(76 * HOUR), true),
-            // Clocks may differ, but not so much.
+            // Times may be inexact, but not so much.
             (100 * HOUR, Some(100 * HOUR + 60_000), false),
             (100 * HOUR, Some(101 * HOUR), true),
             (100 * HOUR, None, true),

@@ -109,8 +109,12 @@ impl ShardConsumer {
         self.caught_up
     }
 
-    fn stream_time(&self) -> StreamTime {
-        StreamTime { now: self.clock.now(), retention: self.stream.retention() }
+    fn service_time(&self, now: Instant) -> Timestamp {
+        self.stream.service_time(now).unwrap_or_else(|| self.clock.now())
+    }
+
+    fn stream_time(&self, now: Instant) -> StreamTime {
+        StreamTime { now: self.service_time(now), retention: self.stream.retention() }
     }
 
     /// Records that were fetched and not accepted, or accepted beyond one that is not.
@@ -146,7 +150,7 @@ impl ShardConsumer {
             Event::Fetched(Ok(Fetched::Batch(batch))) => self.fetched(batch, now, &mut effects),
             Event::Fetched(Ok(Fetched::ShardEnded { children })) => {
                 self.read_succeeded(None, false, now);
-                let (reading, finding) = self.reader.end_signalled(children, self.stream_time());
+                let (reading, finding) = self.reader.end_signalled(children, self.stream_time(now));
                 self.count(finding);
                 self.follow(reading, now, &mut effects);
             }
@@ -173,12 +177,8 @@ impl ShardConsumer {
         if self.is_verifying {
             return;
         }
-        let wall = self.clock.now();
-        let latest = match self.reader.state {
-            ReadState::ResetPending => self.stream.latest_since(now).unwrap_or(wall),
-            _ => wall,
-        };
-        let call = self.reader.next_call(&mut self.progress, wall, latest);
+        let service_time = self.service_time(now);
+        let call = self.reader.next_call(&mut self.progress, service_time);
         if let Some(start) = self.reader.take_reset() {
             effects.push(Effect::StoreReset(start));
             (self.stored, self.is_resetting) = (start.checkpoint(), true);
@@ -211,7 +211,7 @@ impl ShardConsumer {
         let counted = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         self.metrics.fetched(counted(batch.records.len()), counted(bytes));
         let lag = batch.behind;
-        let (records, finding) = self.reader.fetched(batch, &self.progress, self.stream_time());
+        let (records, finding) = self.reader.fetched(batch, &self.progress, self.stream_time(now));
         self.count(finding);
         self.read_succeeded(lag, !records.is_empty(), now);
         let mut first_index = None;

@@ -6,6 +6,7 @@ use super::retention::StreamTime;
 use super::settings::{ConsumerSettings, OnGap, OnInvalidCheckpoint};
 use super::shard_end::{EndDecision, ListedShard, ShardEndCheck};
 use super::shard_events::Effect;
+use super::stream_state::latest_since;
 use crate::domain::{
     Lease, Record, RecordBatch, RecordGap, RecordPosition, ResetPosition, RetrievalError, ShardId, StartingPosition,
     Timestamp,
@@ -114,11 +115,11 @@ impl ShardReader {
         self.read_until
     }
 
-    /// The next call, if one may be made now. `latest`: where a read from the newest record on begins now.
-    pub(super) fn next_call(&mut self, progress: &mut Progress, now: Timestamp, latest: Timestamp) -> Option<Effect> {
+    /// The next call, if one may be made now. `now` is the time of Kinesis.
+    pub(super) fn next_call(&mut self, progress: &mut Progress, now: Timestamp) -> Option<Effect> {
         if self.state == ReadState::ResetPending && progress.all_accepted() {
             progress.restart();
-            self.reset(latest);
+            self.reset(latest_since(now));
         }
         let call = self.call_of_state(progress);
         if call.is_some() {

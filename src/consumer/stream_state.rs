@@ -9,6 +9,11 @@ use tokio::time::Instant;
 /// A start at LATEST begins this much before the time that Kinesis returned, since the clocks of its hosts may differ.
 const START_MARGIN_MILLIS: i64 = 1_000;
 
+/// Where a read that begins at LATEST at this time of Kinesis has to begin after a restart.
+pub(super) const fn latest_since(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().saturating_sub(START_MARGIN_MILLIS))
+}
+
 /// Shared by all workers that an input runs one after another, so that a restart of the input neither moves the start of
 /// `latest` nor forgets progress.
 #[derive(Debug, Default)]
@@ -80,13 +85,12 @@ impl StreamState {
         self.known().retention = retention;
     }
 
-    /// Where a read that begins at LATEST now has to begin again after a restart, by the time of Kinesis, less the margin;
-    /// known after the first listing.
-    pub(super) fn latest_since(&self, now: Instant) -> Option<Timestamp> {
+    /// The time of Kinesis, known after the first listing. The clock of this host may be wrong by hours: calls are signed
+    /// with the time of the service then.
+    pub(super) fn service_time(&self, now: Instant) -> Option<Timestamp> {
         let (listed_at, received_at) = self.known().listed?;
         let elapsed = i64::try_from(now.saturating_duration_since(received_at).as_millis()).unwrap_or(i64::MAX);
-        let moment = listed_at.as_millis().saturating_add(elapsed).saturating_sub(START_MARGIN_MILLIS);
-        Some(Timestamp::from_millis(moment))
+        Some(Timestamp::from_millis(listed_at.as_millis().saturating_add(elapsed)))
     }
 
     /// The stream as it was last identified.

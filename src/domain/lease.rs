@@ -61,7 +61,7 @@ pub struct Lease {
     pub stream: Option<Arc<str>>,
     /// When the stream was created that this lease belongs to.
     pub stream_created: Option<Timestamp>,
-    /// Everything that arrived in the shard before this time was accepted, as a worker of bindd found. Records that were
+    /// Everything that arrived in the shard before this time of Kinesis was accepted, as a worker of bindd found. Records that were
     /// not read yet can have aged out only if it is longer ago than the retention period.
     pub caught_up: Option<Timestamp>,
     /// The lease duration of the worker of bindd that owns the lease, or owned it before a handoff. Other libraries have
