@@ -27,7 +27,7 @@ pub(crate) struct CallError {
 }
 
 impl CallError {
-    pub(super) fn new(kind: FailureKind, outcome: Outcome, text: String) -> Self {
+    pub(crate) fn new(kind: FailureKind, outcome: Outcome, text: String) -> Self {
         Self { kind, outcome, source: text.clone().into(), text, code: None, request_id: None }
     }
 

@@ -6,6 +6,7 @@
 
 use super::claims::Claims;
 use super::error::ConsumerError;
+use super::failing_calls::{LISTING_FAILED, SCAN_FAILED};
 use super::identity::{self, Replacement};
 use super::lease_scan::{Change, ChangeKind, ChangeResult, LeaseChange, ScanResult, StreamListing};
 use super::lease_taker::LeaseTaker;
@@ -57,7 +58,8 @@ pub(super) struct Coordinator {
     is_app_down: bool,
     is_stopping: bool,
     has_withdrawn: bool,
-    failure: Option<ConsumerError>,
+    /// Why the worker stops, if that was not requested.
+    pub(super) failure: Option<ConsumerError>,
 }
 
 impl Coordinator {
@@ -161,6 +163,7 @@ impl Coordinator {
     }
 
     fn scanned(&mut self, scan: &ScanResult, now: Instant, effects: &mut Vec<Effect>) {
+        self.settings.status.call_succeeded(SCAN_FAILED);
         let period = scan_period(scan.leases.len(), self.settings.lease_duration, &mut self.random);
         self.scan_timer.succeeded(now, period);
         if now.saturating_duration_since(scan.begun) > self.settings.lease_duration {
@@ -239,6 +242,7 @@ impl Coordinator {
         };
         let failed = match listing.shards {
             Ok(shards) if failed.is_none() => {
+                self.settings.status.call_succeeded(LISTING_FAILED);
                 self.shard_sync.listed(shards, is_identified, now);
                 None
             }
@@ -268,7 +272,8 @@ impl Coordinator {
             return self.stop(effects);
         }
         let wait = self.shard_sync.listing_failed(now);
-        self.failed_call("stream could not be listed", (&error, wait), now);
+        self.settings.status.call_failed(LISTING_FAILED, cause_line(&error), now);
+        self.failed_call(LISTING_FAILED, (&error, wait), now);
     }
 
     fn scan_failed(&mut self, error: ConsumerError, now: Instant, effects: &mut Vec<Effect>) {
@@ -278,7 +283,8 @@ impl Coordinator {
             return self.stop(effects);
         }
         let wait = self.scan_timer.failed(now);
-        self.failed_call("leases could not be scanned", (&error, wait), now);
+        self.settings.status.call_failed(SCAN_FAILED, cause_line(&error), now);
+        self.failed_call(SCAN_FAILED, (&error, wait), now);
     }
 
     fn failed_call(&mut self, what: &'static str, (error, wait): (&(dyn Error + 'static), Duration), now: Instant) {

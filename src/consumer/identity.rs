@@ -101,6 +101,7 @@ impl IdentityCheck {
         }
         match self.directory.identify().await {
             Ok(identity) => {
+                self.stream_state.described(self.directory.retention());
                 calls.timer.succeeded(begun, Duration::ZERO);
                 calls.last = Some((begun, identity.clone()));
                 Ok(identity)

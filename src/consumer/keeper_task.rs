@@ -7,7 +7,7 @@
 use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
 use super::mutants::{Mutant, is_broken};
-use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, SentinelCheckpoint, ShardId};
+use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ResetPosition, ShardId, Timestamp};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -48,6 +48,7 @@ pub(super) struct KeeperHandle {
     task: Supervisor<KeeperEnd>,
     end: Option<KeeperEnd>,
     has_reported_end: bool,
+    caught_up: Option<Timestamp>,
 }
 
 /// What the two sides tell each other.
@@ -65,8 +66,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Cell {
     /// Comes before `progress`.
-    reset: Option<SentinelCheckpoint>,
+    reset: Option<ResetPosition>,
     progress: Option<Checkpoint>,
+    /// Stays: each write stores the latest.
+    caught_up: Option<Timestamp>,
     verify: bool,
     finish: Option<Vec<ShardId>>,
     release_until: Option<Instant>,
@@ -120,7 +123,7 @@ impl Keepers {
             Some(runtime) => task.spawn_on(name, driver.run(keeper), runtime),
             None => task.spawn(name, driver.run(keeper)),
         }
-        KeeperHandle { lease, shared, task, end: None, has_reported_end: false }
+        KeeperHandle { lease, shared, task, end: None, has_reported_end: false, caught_up: None }
     }
 }
 
@@ -132,9 +135,18 @@ impl KeeperHandle {
         }
     }
 
+    /// Everything that arrived before this moment was accepted. The writes that renew the lease store it; it causes none.
+    pub(super) fn set_caught_up(&mut self, moment: Option<Timestamp>) {
+        if self.caught_up != moment {
+            self.caught_up = moment;
+            self.shared.with(|cell| cell.caught_up = moment);
+        }
+    }
+
     /// The stream does not know the stored position, and the shard is read from `start` again: the keeper stores that at
     /// once. Earlier progress is void.
-    pub(super) fn reset(&self, start: SentinelCheckpoint) {
+    pub(super) fn reset(&mut self, start: ResetPosition) {
+        self.set_caught_up(None);
         self.shared.with(|cell| (cell.reset, cell.progress) = (Some(start), None));
         self.shared.requested.notify_one();
     }
@@ -325,7 +337,11 @@ impl Driver {
     fn begin(&mut self, call: LeaseCall) {
         let leases = Arc::clone(&self.leases);
         // The grant is here whenever no call is in flight. Without it, the keeper would end at its fence.
-        self.call = self.grant.take().map(|grant| -> BoxFuture<'static, _> { Box::pin(write(leases, grant, call)) });
+        let caught_up = self.shared.with(|cell| cell.caught_up);
+        self.call = self.grant.take().map(|mut grant| -> BoxFuture<'static, _> {
+            grant.set_caught_up(caught_up);
+            Box::pin(write(leases, grant, call))
+        });
     }
 }
 

@@ -13,13 +13,18 @@ use super::keeper_task::KeeperEvent;
 use super::log_limit::LogLimit;
 use super::mutants::{Mutant, is_broken};
 use super::progress::{Progress, ReadTime};
-use super::settings::ConsumerSettings;
+use super::retention::StreamTime;
+use super::settings::{ConsumerSettings, WallClock};
 use super::shard_events::{Effect, EndReason, Event};
 use super::shard_reader::{Finding, ReadState, Reading, ShardReader};
 use super::status::StatusCell;
-use crate::domain::{Checkpoint, FailureKind, Fetched, Lease, RecordBatch, RetrievalError, ShardId, ShardState};
+use super::stream_state::StreamState;
+use crate::domain::{
+    Checkpoint, FailureKind, Fetched, Lease, RecordBatch, RetrievalError, ShardId, ShardState, Timestamp,
+};
 use crate::telemetry::InputMetrics;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -52,9 +57,15 @@ pub(super) struct ShardConsumer {
     phase: Phase,
     reader: ShardReader,
     progress: Progress,
+    clock: WallClock,
+    stream: Arc<StreamState>,
+    /// Everything that arrived before this moment was accepted.
+    caught_up: Option<Timestamp>,
     /// Since when accepted records wait for a checkpoint.
     unstored_since: Option<Instant>,
     stored: Checkpoint,
+    /// A reset of the position is being stored. What was stored before it does not count any more.
+    is_resetting: bool,
     /// Nothing is read until the lease is renewed: another subscription to the shard shows that it may be lost.
     is_verifying: bool,
 }
@@ -76,14 +87,34 @@ impl ShardConsumer {
             phase: Phase::Running,
             reader: ShardReader::new(lease, settings),
             progress: Progress::default(),
+            clock: settings.clock.clone(),
+            stream: Arc::clone(&settings.stream_state),
+            caught_up: lease.caught_up,
             unstored_since: None,
             stored: lease.checkpoint.clone(),
+            is_resetting: false,
             is_verifying: false,
         }
     }
 
     pub(super) const fn status(&self) -> &StatusCell {
         &self.status
+    }
+
+    /// Everything that arrived in the shard before this moment was accepted. To be stored with the next renewal.
+    pub(super) fn caught_up(&mut self) -> Option<Timestamp> {
+        if self.progress.all_accepted() {
+            self.caught_up = self.reader.read_until();
+        }
+        self.caught_up
+    }
+
+    fn service_time(&self, now: Instant) -> Timestamp {
+        self.stream.service_time(now).unwrap_or_else(|| self.clock.now())
+    }
+
+    fn stream_time(&self, now: Instant) -> StreamTime {
+        StreamTime { now: self.service_time(now), retention: self.stream.retention() }
     }
 
     /// Records that were fetched and not accepted, or accepted beyond one that is not.
@@ -119,7 +150,7 @@ impl ShardConsumer {
             Event::Fetched(Ok(Fetched::Batch(batch))) => self.fetched(batch, now, &mut effects),
             Event::Fetched(Ok(Fetched::ShardEnded { children })) => {
                 self.read_succeeded(None);
-                let (reading, finding) = self.reader.end_signalled(children);
+                let (reading, finding) = self.reader.end_signalled(children, self.stream_time(now));
                 self.count(finding);
                 self.follow(reading, now, &mut effects);
             }
@@ -146,10 +177,11 @@ impl ShardConsumer {
         if self.is_verifying {
             return;
         }
-        let call = self.reader.next_call(&mut self.progress);
+        let service_time = self.service_time(now);
+        let call = self.reader.next_call(&mut self.progress, service_time);
         if let Some(start) = self.reader.take_reset() {
             effects.push(Effect::StoreReset(start));
-            self.stored = Checkpoint::NotStarted(start);
+            (self.stored, self.is_resetting) = (start.checkpoint(), true);
         }
         if let Some(call) = call {
             self.status.read_began(now);
@@ -179,7 +211,7 @@ impl ShardConsumer {
         let counted = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         self.metrics.fetched(counted(batch.records.len()), counted(bytes));
         let lag = batch.behind;
-        let (records, finding) = self.reader.fetched(batch, &self.progress);
+        let (records, finding) = self.reader.fetched(batch, &self.progress, self.stream_time(now));
         self.count(finding);
         self.read_succeeded(lag);
         let mut first_index = None;
@@ -259,7 +291,11 @@ impl ShardConsumer {
             KeeperEvent::Stored(checkpoint) => {
                 self.metrics.checkpointed();
                 self.status.stored(&checkpoint);
-                self.stored = checkpoint;
+                if self.is_resetting && !matches!(checkpoint, Checkpoint::NotStarted(_)) {
+                    // Its write was sent before the reset, which follows.
+                    return;
+                }
+                (self.stored, self.is_resetting) = (checkpoint, false);
                 // Progress since the write began waits for the next one.
                 self.unstored_since = self.unstored().map(|_| now);
                 self.status.set_unstored(self.unstored_since);

@@ -102,6 +102,7 @@ pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerCon
                 return reason;
             }
         }
+        driver.keeper.set_caught_up(consumer.caught_up());
         // What was reserved for records that were skipped is returned.
         driver.reserved = None;
         driver.fetch_if_possible();

@@ -2,12 +2,14 @@
 
 use super::mutants::{Mutant, is_broken};
 use super::progress::Progress;
+use super::retention::StreamTime;
 use super::settings::{ConsumerSettings, OnGap, OnInvalidCheckpoint};
 use super::shard_end::{EndDecision, ListedShard, ShardEndCheck};
 use super::shard_events::Effect;
+use super::stream_state::latest_since;
 use crate::domain::{
-    Lease, Record, RecordBatch, RecordGap, RecordPosition, RetrievalError, SentinelCheckpoint, ShardId,
-    StartingPosition,
+    Lease, Record, RecordBatch, RecordGap, RecordPosition, ResetPosition, RetrievalError, ShardId, StartingPosition,
+    Timestamp,
 };
 use crate::resilience::Waits;
 use std::time::Duration;
@@ -68,11 +70,15 @@ pub(super) struct ShardReader {
     skip_to: Option<RecordPosition>,
     /// The position at which the shard was opened. If the next record is beyond it, records have aged out.
     expected: Option<RecordPosition>,
+    /// When the call in flight began.
+    began: Option<Timestamp>,
+    /// Everything that arrived before this moment was read.
+    read_until: Option<Timestamp>,
     max_window: usize,
     on_gap: OnGap,
     on_invalid: OnInvalidCheckpoint,
     /// The new start after a reset that was not reported yet.
-    reset_to: Option<SentinelCheckpoint>,
+    reset_to: Option<ResetPosition>,
 }
 
 impl ShardReader {
@@ -91,6 +97,8 @@ impl ShardReader {
             start: lease.opening(),
             skip_to: lease.checkpoint.position().cloned(),
             expected: None,
+            began: None,
+            read_until: lease.caught_up,
             max_window: settings.delivery.max_in_flight_records.max(1),
             on_gap: settings.on_gap,
             on_invalid: settings.on_invalid_checkpoint,
@@ -102,12 +110,25 @@ impl ShardReader {
         self.state = ReadState::OPEN;
     }
 
-    /// The next call, if one may be made now.
-    pub(super) fn next_call(&mut self, progress: &mut Progress) -> Option<Effect> {
+    /// Everything that arrived in the shard before this moment was read, by this consumer or an earlier one.
+    pub(super) const fn read_until(&self) -> Option<Timestamp> {
+        self.read_until
+    }
+
+    /// The next call, if one may be made now. `now` is the time of Kinesis.
+    pub(super) fn next_call(&mut self, progress: &mut Progress, now: Timestamp) -> Option<Effect> {
         if self.state == ReadState::ResetPending && progress.all_accepted() {
             progress.restart();
-            self.reset();
+            self.reset(latest_since(now));
         }
+        let call = self.call_of_state(progress);
+        if call.is_some() {
+            self.began = Some(now);
+        }
+        call
+    }
+
+    fn call_of_state(&mut self, progress: &Progress) -> Option<Effect> {
         match self.state {
             ReadState::Closed { after } => {
                 let position = self.last_position(progress).cloned();
@@ -133,7 +154,7 @@ impl ShardReader {
     }
 
     /// The start after a reset, once: it is to be stored, since progress from there on may be before the stored one.
-    pub(super) const fn take_reset(&mut self) -> Option<SentinelCheckpoint> {
+    pub(super) const fn take_reset(&mut self) -> Option<ResetPosition> {
         self.reset_to.take()
     }
 
@@ -143,10 +164,18 @@ impl ShardReader {
     }
 
     /// Takes the records of a batch that were not fetched before.
-    pub(super) fn fetched(&mut self, batch: RecordBatch, progress: &Progress) -> (Vec<Record>, Option<Finding>) {
+    pub(super) fn fetched(
+        &mut self,
+        batch: RecordBatch,
+        progress: &Progress,
+        at: StreamTime,
+    ) -> (Vec<Record>, Option<Finding>) {
         self.waits.reset();
         self.state = ReadState::OPEN;
-        let gap = self.gap(&batch);
+        let gap = self.gap(&batch).filter(|_| at.may_have_aged_out(self.read_until));
+        if gap.is_none() || self.on_gap != OnGap::Halt {
+            self.note_tip(batch.behind, at);
+        }
         let mut records = batch.records;
         if let Some(last) = self.last_position(progress) {
             records.retain(|record| record.position > *last);
@@ -167,6 +196,15 @@ impl ShardReader {
         (records, Some(Finding::Gap))
     }
 
+    /// Nothing was left to read when the call began. That moment counts only if nothing can have aged out before: as long as
+    /// the record at which the shard was opened was not returned, that is not certain.
+    fn note_tip(&mut self, behind: Option<Duration>, at: StreamTime) {
+        let is_at_tip = behind == Some(Duration::ZERO);
+        if is_at_tip && (self.expected.is_none() || !at.may_have_aged_out(self.read_until)) {
+            self.read_until = self.read_until.max(self.began);
+        }
+    }
+
     fn gap(&mut self, batch: &RecordBatch) -> Option<RecordGap> {
         let first = batch.records.first();
         let expected = first.and_then(|_| self.expected.take());
@@ -178,13 +216,13 @@ impl ShardReader {
 
     /// The source signalled the end of the shard. If it did not even return the record at which the shard was opened, the
     /// rest of the shard may have aged out unread.
-    pub(super) fn end_signalled(&mut self, children: Vec<ShardId>) -> (Reading, Option<Finding>) {
+    pub(super) fn end_signalled(&mut self, children: Vec<ShardId>, at: StreamTime) -> (Reading, Option<Finding>) {
         let decision = if children.is_empty() { self.end_check.end_signalled() } else { EndDecision::Ended };
         match decision {
             EndDecision::Ended => {
                 tracing::info!(shard = %self.shard, "shard was read to its end");
                 self.state = ReadState::Finished { children };
-                (Reading::Continues, self.gap_at_end())
+                (Reading::Continues, self.gap_at_end(at))
             }
             EndDecision::ReadAgain => {
                 self.state = ReadState::OPEN;
@@ -197,8 +235,8 @@ impl ShardReader {
         }
     }
 
-    fn gap_at_end(&mut self) -> Option<Finding> {
-        let after = self.expected.take()?;
+    fn gap_at_end(&mut self, at: StreamTime) -> Option<Finding> {
+        let after = self.expected.take().filter(|_| at.may_have_aged_out(self.read_until))?;
         tracing::warn!(shard = %self.shard, after = %after.sequence, "the rest of a shard may have aged out unread");
         if self.on_gap == OnGap::Halt {
             self.halt_after_gap();
@@ -261,14 +299,16 @@ impl ShardReader {
         (Reading::Continues, Some(Finding::PositionReset))
     }
 
-    fn reset(&mut self) {
-        let (start, sentinel) = match self.on_invalid {
-            OnInvalidCheckpoint::Latest => (StartingPosition::Latest, SentinelCheckpoint::Latest),
+    fn reset(&mut self, latest: Timestamp) {
+        let (start, stored) = match self.on_invalid {
+            // At the time that is stored, so that a restart before the first checkpoint begins at the same record.
+            OnInvalidCheckpoint::Latest => (StartingPosition::AtTimestamp(latest), ResetPosition::Latest(latest)),
             OnInvalidCheckpoint::TrimHorizon | OnInvalidCheckpoint::Halt => {
-                (StartingPosition::TrimHorizon, SentinelCheckpoint::TrimHorizon)
+                (StartingPosition::TrimHorizon, ResetPosition::TrimHorizon)
             }
         };
-        self.reset_to = Some(sentinel);
+        self.reset_to = Some(stored);
+        self.read_until = None;
         tracing::warn!(shard = %self.shard, ?start, "position reset because Kinesis rejected it");
         self.skip_to = None;
         self.expected = None;

@@ -1,5 +1,6 @@
 //! When to list the shards, and which leases to create and remove after a listing. Pure.
 
+use super::cost::log_expected_writes;
 use super::lease_scan::LeaseChange;
 use super::lineage::{self, LineagePlan, StreamFacts};
 use super::settings::ConsumerSettings;
@@ -112,6 +113,9 @@ impl ShardSync {
     pub(super) fn listed(&mut self, listing: ShardListing, is_identified: bool, now: Instant) {
         self.is_listing = false;
         self.timer.succeeded(now, Duration::ZERO);
+        if self.listed_at.is_none() {
+            log_expected_writes(&listing, &self.settings);
+        }
         self.listed_at = Some(now);
         self.new_listing = Some(NewListing { listing, received_at: now, is_identified });
     }

@@ -1,10 +1,11 @@
 //! What an input knows of its shards: read by HTTP, health and metrics, written by the shard consumers.
 
+use super::failing_calls::{FailingCalls, LISTING_FAILED, MAX_FAILURE};
 use super::progress::ReadTime;
 use super::stream_state::StreamState;
 use crate::domain::{
-    Checkpoint, ErrorReport, FailureKind, HeldShard, Lease, LeaseCounter, RetrievalError, ShardId, ShardReport,
-    ShardState, WorkerId, cause_line,
+    Checkpoint, ErrorReport, HeldShard, Lease, LeaseCounter, RetrievalError, ShardId, ShardReport, ShardState,
+    WorkerId, cause_line,
 };
 use crate::telemetry::{InputMetrics, InputTotals};
 use std::collections::BTreeMap;
@@ -15,8 +16,6 @@ use tokio::time::Instant;
 /// A read that takes longer counts as failing: the source is throttled or cannot reach Kinesis. Idle subscriptions send an
 /// event more often, and the longest `pollInterval` and call take no longer.
 const MAX_READ_TIME: Duration = Duration::from_secs(90);
-/// Keys are enabled and permissions granted within seconds when they are changed on purpose.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Errors are shown up to this length.
 const MAX_ERROR_CHARS: usize = 500;
@@ -27,6 +26,7 @@ pub struct InputStatus {
     // Locks and not an owner task: held for a few assignments, never across a wait. Each shard has its own.
     shards: Arc<Mutex<BTreeMap<ShardId, Arc<Mutex<Cell>>>>>,
     last_error: Arc<Mutex<Option<LastError>>>,
+    failing: Arc<Mutex<FailingCalls>>,
 }
 
 #[derive(Debug)]
@@ -46,12 +46,12 @@ struct Cell {
     unaccepted: Option<ReadTime>,
     /// Since when no read has succeeded.
     failing_since: Option<Instant>,
+    /// Since when nothing is read until an operator acts.
+    halted_since: Option<Instant>,
     /// Since when a read is in flight.
     reading_since: Option<Instant>,
     /// Since when accepted records wait for a checkpoint.
     unstored_since: Option<Instant>,
-    /// Since when reads fail for a reason that only an operator can change.
-    refused_since: Option<Instant>,
     delivery: DeliveryCounts,
     buffered_records: usize,
     last_error: Option<LastError>,
@@ -91,7 +91,7 @@ impl Cell {
 
     fn lag(&self, now: Instant) -> Duration {
         let stalled = self.reading_since.filter(|since| now.saturating_duration_since(*since) > MAX_READ_TIME);
-        let unread = self.failing_since.or(stalled).map(|at| ReadTime { at, behind: self.behind });
+        let unread = self.failing_since.or(stalled).or(self.halted_since).map(|at| ReadTime { at, behind: self.behind });
         let lag = |read: ReadTime| read.behind + now.saturating_duration_since(read.at);
         [unread, self.unaccepted].into_iter().flatten().map(lag).fold(self.behind, Duration::max)
     }
@@ -137,19 +137,39 @@ impl InputStatus {
         lock(&self.last_error).as_ref().map(|error| error.report(now))
     }
 
-    /// Why no shard can be read until an operator acts: for a minute or longer, each read of each shard was refused.
+    /// Why the input does not read: for longer than a minute, a call failed that it needs, or each read of each shard.
     #[must_use]
     pub fn refusal(&self, now: Instant) -> Option<String> {
+        // Shards that are held are read without a listing.
+        let is_reading = !lock(&self.shards).is_empty();
+        let counts = |what| !(is_reading && what == LISTING_FAILED);
+        lock(&self.failing).lasting(counts, now).or_else(|| self.read_failure(now))
+    }
+
+    fn read_failure(&self, now: Instant) -> Option<String> {
         let mut last = None;
         for (_, cell) in self.cells() {
             let cell = lock(&cell);
-            let since = cell.refused_since?;
-            if now.saturating_duration_since(since) < REFUSED_FOR {
+            if now.saturating_duration_since(cell.failing_since?) <= MAX_FAILURE {
                 return None;
             }
             last = cell.last_error.as_ref().map(|error| error.message.to_string()).or(last);
         }
         last
+    }
+
+    /// A call failed that the input needs, or has begun and may fail. `what`: what could not be done.
+    pub fn call_failed(&self, what: &'static str, error: String, now: Instant) {
+        lock(&self.failing).failed(what, error, now);
+    }
+
+    pub fn call_succeeded(&self, what: &'static str) {
+        lock(&self.failing).succeeded(what);
+    }
+
+    /// How far each shard that is held is behind.
+    pub(super) fn lags(&self, now: Instant) -> Vec<(ShardId, Duration)> {
+        self.cells().into_iter().map(|(shard, cell)| (shard, lock(&cell).lag(now))).collect()
     }
 
     pub(super) fn failed(&self, error: &(dyn std::error::Error + 'static), now: Instant) {
@@ -186,9 +206,9 @@ impl InputStatus {
             behind: Duration::ZERO,
             unaccepted: None,
             failing_since: None,
+            halted_since: None,
             reading_since: None,
             unstored_since: None,
-            refused_since: None,
             delivery: DeliveryCounts::default(),
             buffered_records: 0,
             last_error: None,
@@ -246,7 +266,7 @@ impl StatusCell {
     pub(super) fn reading_halted(&self, now: Instant) {
         let mut cell = lock(&self.cell);
         cell.state = ShardState::Halted;
-        cell.failing_since.get_or_insert(now);
+        cell.halted_since.get_or_insert(now);
     }
 
     pub(super) fn read_began(&self, now: Instant) {
@@ -258,7 +278,7 @@ impl StatusCell {
         let mut cell = lock(&self.cell);
         let before = cell.state;
         cell.behind = behind.unwrap_or(cell.behind);
-        (cell.failing_since, cell.reading_since, cell.refused_since) = (None, None, None);
+        (cell.failing_since, cell.reading_since) = (None, None);
         if matches!(cell.state, ShardState::Starting | ShardState::ReadFailing) {
             cell.state = ShardState::Reading;
         }
@@ -269,10 +289,6 @@ impl StatusCell {
         let mut cell = lock(&self.cell);
         cell.reading_since = None;
         cell.failing_since.get_or_insert(now);
-        // A throttled or failed call between refused ones says nothing about permissions.
-        if matches!(error.kind(), FailureKind::Denied | FailureKind::Permanent) {
-            cell.refused_since.get_or_insert(now);
-        }
         cell.last_error = Some(LastError::new(&cause_line(error), now));
         if matches!(cell.state, ShardState::Starting | ShardState::Reading) {
             cell.state = ShardState::ReadFailing;

@@ -3,10 +3,16 @@
 use crate::domain::{Lease, ShardId, ShardListing, StreamIdentity, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A start at LATEST begins this much before the time that Kinesis returned, since the clocks of its hosts may differ.
 const START_MARGIN_MILLIS: i64 = 1_000;
+
+/// Where a read that begins at LATEST at this time of Kinesis has to begin after a restart.
+pub(super) const fn latest_since(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().saturating_sub(START_MARGIN_MILLIS))
+}
 
 /// Shared by all workers that an input runs one after another, so that a restart of the input neither moves the start of
 /// `latest` nor forgets progress.
@@ -24,6 +30,9 @@ struct Known {
     /// The stream did not exist at some time since the first start.
     was_missing: bool,
     identity: Option<StreamIdentity>,
+    retention: Option<Duration>,
+    /// The time of Kinesis in the last listing, and when that was received.
+    listed: Option<(Timestamp, Instant)>,
     /// Leases as last seen, without those of ended shards.
     leases: BTreeMap<ShardId, Lease>,
     refusal: Option<String>,
@@ -66,6 +75,24 @@ impl StreamState {
         known.leases.clear();
     }
 
+    /// How long the stream keeps its records, as it was last described.
+    pub(super) fn retention(&self) -> Option<Duration> {
+        self.known().retention
+    }
+
+    /// The stream was identified.
+    pub(super) fn described(&self, retention: Option<Duration>) {
+        self.known().retention = retention;
+    }
+
+    /// The time of Kinesis, known after the first listing. The clock of this host may be wrong by hours: calls are signed
+    /// with the time of the service then.
+    pub(super) fn service_time(&self, now: Instant) -> Option<Timestamp> {
+        let (listed_at, received_at) = self.known().listed?;
+        let elapsed = i64::try_from(now.saturating_duration_since(received_at).as_millis()).unwrap_or(i64::MAX);
+        Some(Timestamp::from_millis(listed_at.as_millis().saturating_add(elapsed)))
+    }
+
     /// The stream as it was last identified.
     pub(super) fn identity(&self) -> Option<StreamIdentity> {
         self.known().identity.clone()
@@ -87,6 +114,7 @@ impl StreamState {
     /// Where `latest` begins. `listed_at` is the time of Kinesis in a listing that was received at `now`.
     pub(super) fn latest_start(&self, listed_at: Timestamp, now: Instant) -> LatestStart {
         let mut known = self.known();
+        known.listed = Some((listed_at, now));
         let elapsed = known.first_start.map_or(0, |first| now.saturating_duration_since(first).as_millis());
         let elapsed = i64::try_from(elapsed).unwrap_or(i64::MAX);
         let computed = listed_at.as_millis().saturating_sub(elapsed).saturating_sub(START_MARGIN_MILLIS);

@@ -3,9 +3,11 @@
 use super::app_watch::AppWatch;
 use super::coordinator::Coordinator;
 use super::error::ConsumerError;
+use super::failing_calls::PREPARE_FAILED;
 use super::identity::IdentityCheck;
 use super::lease_scan::{self, Change};
 use super::log_limit::LogLimit;
+use super::retention::AgeAlarm;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::FORCED_RELEASE_LIMIT;
 use super::shard_driver::{WorkerContext, consume};
@@ -28,6 +30,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 const ABORT_GRACE: Duration = Duration::from_millis(250);
 /// How often the metrics are set that grow with time.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the lags are compared with the retention period, and at most logged.
+const AGE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Reads a stream together with other workers of the same lease table.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ struct Driver {
     listing: Option<BoxFuture<'static, Event>>,
     consumers: Supervisor<(ShardId, EndReason)>,
     metrics_tick: Interval,
+    age_alarm: AgeAlarm,
+    age_check_at: Instant,
 }
 
 impl Worker {
@@ -89,6 +95,8 @@ impl Worker {
             listing: None,
             consumers: Supervisor::new(),
             metrics_tick: interval(METRICS_INTERVAL),
+            age_alarm: AgeAlarm::default(),
+            age_check_at: Instant::now() + AGE_INTERVAL,
         };
         driver.metrics_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next = Some(Event::Woke);
@@ -107,7 +115,12 @@ impl Worker {
         }
         driver.context.metrics.set_leases_held(0);
         driver.context.settings.status.update(&driver.context.metrics, Instant::now());
-        if aborted.is_empty() { Ok(()) } else { Err(ConsumerError::Aborted) }
+        // Why it stopped matters more than that something did not end in time.
+        match coordinator.failure.take() {
+            Some(failure) => Err(failure),
+            None if aborted.is_empty() => Ok(()),
+            None => Err(ConsumerError::Aborted),
+        }
     }
 
     /// Prepares the lease store; false when a stop was requested before that was done.
@@ -122,7 +135,10 @@ impl Worker {
                 result = ports.leases.prepare() => result,
             };
             let error = match result {
-                Ok(()) => return Ok(true),
+                Ok(()) => {
+                    settings.status.call_succeeded(PREPARE_FAILED);
+                    return Ok(true);
+                }
                 Err(error) if error.kind().may_retry() => error,
                 Err(error) => {
                     let error = ConsumerError::from(error);
@@ -132,10 +148,11 @@ impl Worker {
             };
             let wait = waits.next_wait();
             settings.status.failed(&error, Instant::now());
+            settings.status.call_failed(PREPARE_FAILED, cause_line(&error), Instant::now());
             if log_limit.is_due(Instant::now()) {
-                tracing::warn!(?wait, %error, source = error.source(), "lease store could not be prepared");
+                tracing::warn!(?wait, %error, source = error.source(), "{PREPARE_FAILED}");
             } else {
-                tracing::debug!(?wait, %error, source = error.source(), "lease store could not be prepared");
+                tracing::debug!(?wait, %error, source = error.source(), "{PREPARE_FAILED}");
             }
             tokio::select! {
                 biased;
@@ -188,12 +205,22 @@ impl Driver {
             }
             now = self.metrics_tick.tick() => {
                 self.context.settings.status.update(&self.context.metrics, now);
+                self.check_age(now);
                 match self.app_watch.is_down_too_long(now) {
                     true => Some(Event::AppDown),
                     false => continue,
                 }
             }
             };
+        }
+    }
+
+    fn check_age(&mut self, now: Instant) {
+        let settings = &self.context.settings;
+        let Some(retention) = settings.stream_state.retention().filter(|_| now >= self.age_check_at) else { return };
+        self.age_check_at = now + AGE_INTERVAL;
+        for change in self.age_alarm.check(&settings.status.lags(now), retention) {
+            change.log(retention);
         }
     }
 

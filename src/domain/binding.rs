@@ -38,8 +38,8 @@ pub trait InputBinding: Debug + Send + Sync {
         EventFormat::default()
     }
 
-    /// Why the input does not read until an operator changes something; `None` while it reads or will soon. `healthz`
-    /// shows it.
+    /// Why the input does not read: an operator must change something, or a call that it needs has failed for more than a
+    /// minute. `None` while it reads or will soon. `healthz` shows it.
     fn refusal(&self) -> Option<String> {
         None
     }

@@ -64,6 +64,35 @@ impl InitialPosition {
     }
 }
 
+/// Where a shard is read again from after the stream did not know its stored position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetPosition {
+    /// The oldest record.
+    TrimHorizon,
+    /// Records that arrived at this time or later: it is stored, so that a restart before the first checkpoint starts at the
+    /// same record.
+    Latest(Timestamp),
+}
+
+impl ResetPosition {
+    #[must_use]
+    pub const fn checkpoint(self) -> Checkpoint {
+        Checkpoint::NotStarted(match self {
+            Self::TrimHorizon => SentinelCheckpoint::TrimHorizon,
+            Self::Latest(_) => SentinelCheckpoint::Latest,
+        })
+    }
+
+    /// See [`Lease::start_at`](super::Lease::start_at).
+    #[must_use]
+    pub const fn start_at(self) -> Option<Timestamp> {
+        match self {
+            Self::TrimHorizon => None,
+            Self::Latest(moment) => Some(moment),
+        }
+    }
+}
+
 /// The checkpoint of a lease without progress, as the KCL writes it (its `SentinelCheckpoint`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SentinelCheckpoint {

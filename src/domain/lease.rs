@@ -32,9 +32,11 @@ impl LeaseCounter {
         self.0
     }
 
+    /// After the largest number comes 0. The KCL's counters never get there, but an operator can write any number, and a
+    /// counter that did not change would look like a lease that nobody renews.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.wrapping_add(1))
     }
 }
 
@@ -59,6 +61,9 @@ pub struct Lease {
     pub stream: Option<Arc<str>>,
     /// When the stream was created that this lease belongs to.
     pub stream_created: Option<Timestamp>,
+    /// Everything that arrived in the shard before this time of Kinesis was accepted, as a worker of bindd found. Records that were
+    /// not read yet can have aged out only if it is longer ago than the retention period.
+    pub caught_up: Option<Timestamp>,
     /// The lease duration of the worker of bindd that owns the lease, or owned it before a handoff. Other libraries have
     /// none.
     pub owner_duration: Option<Duration>,
@@ -127,4 +132,15 @@ pub struct NewLease {
     pub hash_range: Option<HashKeyRange>,
     pub stream: Option<Arc<str>>,
     pub stream_created: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_at_its_limit_still_changes() {
+        assert_eq!(LeaseCounter::new(7).next(), LeaseCounter::new(8));
+        assert_eq!(LeaseCounter::new(u64::MAX).next(), LeaseCounter::new(0));
+    }
 }

@@ -1,6 +1,6 @@
 //! The right to write one lease, and which rows were written with it.
 
-use super::{Checkpoint, Lease, ShardId, WorkerId};
+use super::{Checkpoint, Lease, ShardId, Timestamp, WorkerId};
 
 /// The right to deliver and checkpoint one shard.
 ///
@@ -12,13 +12,26 @@ pub struct LeaseGrant {
     worker: WorkerId,
     /// The last checkpoint that was sent. Its response may have been lost.
     attempted: Option<Checkpoint>,
+    /// See [`LeaseGrant::set_caught_up`].
+    caught_up: Option<Timestamp>,
 }
 
 impl LeaseGrant {
     /// Only for implementations of `LeaseStore`: the lease after the take was stored.
     #[must_use]
     pub const fn taken(lease: Lease, worker: WorkerId) -> Self {
-        Self { lease, worker, attempted: None }
+        Self { lease, worker, attempted: None, caught_up: None }
+    }
+
+    /// Each renewal and checkpoint from now on also stores this as [`Lease::caught_up`]. `None` leaves what is stored.
+    pub const fn set_caught_up(&mut self, moment: Option<Timestamp>) {
+        self.caught_up = moment;
+    }
+
+    /// What a renewal or a checkpoint is to store as [`Lease::caught_up`].
+    #[must_use]
+    pub const fn caught_up(&self) -> Option<Timestamp> {
+        self.caught_up
     }
 
     /// As last stored.

@@ -1,6 +1,6 @@
 //! The port that stores leases.
 
-use super::{BoxError, Checkpoint, FailureKind, Lease, LeaseGrant, NewLease, SentinelCheckpoint, ShardId, WorkerId};
+use super::{BoxError, Checkpoint, FailureKind, Lease, LeaseGrant, NewLease, ResetPosition, ShardId, WorkerId};
 use async_trait::async_trait;
 use std::fmt::Debug;
 
@@ -61,24 +61,26 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// When it is not sure that the lease is not reserved for `worker` any more.
     async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError>;
 
-    /// Increases the counter, so that no other worker takes the lease as expired.
+    /// Increases the counter, so that no other worker takes the lease as expired. Also stores the
+    /// [`caught_up`](LeaseGrant::caught_up) of the grant, if it has one.
     ///
     /// # Errors
     /// `Lost` when another worker has taken it.
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError>;
 
-    /// Stores progress and renews, in one write. Never moves a checkpoint back.
+    /// Stores progress and renews, in one write. Never moves a checkpoint back. Stores `caught_up` as a renewal does.
     ///
     /// # Errors
     /// `Lost` when another worker has taken it.
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError>;
 
     /// Stores that the shard is to be read from `start` again, and renews, in one write. Only for an owner whose stored
-    /// position the stream does not know: no other write moves a checkpoint back. The end of a shard stays.
+    /// position the stream does not know: no other write moves a checkpoint back. The end of a shard stays. Removes
+    /// `caught_up`.
     ///
     /// # Errors
     /// `Lost` when another worker has taken it.
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError>;
+    async fn reset(&self, grant: &mut LeaseGrant, start: ResetPosition) -> Result<(), LeaseError>;
 
     /// Stores the children of a shard that ended. Does not change the counter, and needs no lease: the children of a shard
     /// never change.

@@ -28,7 +28,7 @@ mod stream;
 mod writing;
 
 pub use binding::{Binding, InputBinding, OutputBinding};
-pub use checkpoint::{Checkpoint, InitialPosition, SentinelCheckpoint, StartingPosition, Timestamp};
+pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
 pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin};
 pub use event_format::{BodyFormat, Decompress, EventContentType, EventFormat, EventSource, PartialFailures};

@@ -3,6 +3,7 @@
 use super::{BoxError, FailureKind, RecordBatch, Shard, ShardId, StartingPosition, StreamIdentity, Timestamp};
 use async_trait::async_trait;
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// The shards of a stream at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,12 @@ pub trait StreamDirectory: ShardDirectory {
     /// How the stream assigns records to shards, as of the last [`StreamDirectory::identify`].
     fn distribution(&self) -> RecordDistribution {
         RecordDistribution::ByPartitionKey
+    }
+
+    /// How long the stream keeps its records, as of the last [`StreamDirectory::identify`]; at least this long where it is
+    /// not allowed to describe it. `None` if that is not known.
+    fn retention(&self) -> Option<Duration> {
+        None
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Description<'a> {
 /// An input at one moment.
 #[derive(Debug, Clone)]
 pub struct InputState {
-    /// Why it does not read until an operator acts.
+    /// See [`InputBinding::refusal`](crate::domain::InputBinding::refusal).
     pub refusal: Option<String>,
     /// Why it reads in another way than its file asks for.
     pub fallback: Option<String>,

@@ -15,18 +15,21 @@ pub(super) fn leases(
     let (table, action) = match flags.command {
         LeasesCommand::List(flags) => (flags.table, LeasesAction::List { json: flags.json }),
         LeasesCommand::Seek(flags) => {
+            let force = flags.shards.force;
             let (shards, dry_run) = selection(flags.shards)?;
             if matches!((&shards, &flags.to), (ShardSelection::All, SeekTarget::After(_))) {
                 return Err(UsageError::wrong(
                     "--to with a sequence number needs a shard instead of --all: a sequence number belongs to one shard",
                 ));
             }
-            let action = LeasesAction::Seek { shards, to: flags.to, include_ended: flags.include_ended, dry_run };
+            let action =
+                LeasesAction::Seek { shards, to: flags.to, include_ended: flags.include_ended, force, dry_run };
             (flags.table, action)
         }
         LeasesCommand::Release(flags) => {
+            let force = flags.shards.force;
             let (shards, dry_run) = selection(flags.shards)?;
-            (flags.table, LeasesAction::Release { shards, dry_run })
+            (flags.table, LeasesAction::Release { shards, force, dry_run })
         }
         LeasesCommand::Export(flags) => (flags.table, LeasesAction::Export { file: flags.file }),
         LeasesCommand::Import(flags) => {

@@ -27,11 +27,12 @@ pub(super) enum LeasesCommand {
     /// Print each lease: shard, state, owner, checkpoint, counter, parents, children. Changes nothing.
     #[command(args_override_self = true)]
     List(ListFlags),
-    /// Move the checkpoint of one shard or of all. Sidecars need not be stopped: the owner loses the lease, and the worker
-    /// that takes it next reads from the new position.
+    /// Move the checkpoint of one shard or of all. Sidecars need not be stopped: the owner finishes its requests and releases
+    /// the lease, and the worker that takes it next reads from the new position.
     #[command(args_override_self = true)]
     Seek(SeekFlags),
-    /// Take the lease of one shard or all leases from their owners. The next worker that wants a lease takes it.
+    /// Make the owner of one shard or of all finish its requests and release the lease. The next worker that wants a lease
+    /// takes it.
     #[command(args_override_self = true)]
     Release(ReleaseFlags),
     /// Print each lease as a line of JSON, for `import`. Changes nothing.
@@ -75,6 +76,10 @@ pub(super) struct ShardFlags {
     /// All shards.
     #[arg(long)]
     pub(super) all: bool,
+    /// Do not wait until the owner has finished its requests: it may deliver until its next renewal, at the same time as the
+    /// next owner. Needed for owners that hang or are not bindd.
+    #[arg(long)]
+    pub(super) force: bool,
     /// Print what would change, and write nothing.
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -44,10 +44,14 @@ pub enum LeasesAction {
         to: SeekTarget,
         /// Whether shards that were read to their end are moved too.
         include_ended: bool,
+        /// Whether the owner is not waited for.
+        force: bool,
         dry_run: bool,
     },
     Release {
         shards: ShardSelection,
+        /// Whether the owner is not waited for.
+        force: bool,
         dry_run: bool,
     },
     Export {

@@ -196,7 +196,7 @@ impl InputFamilies {
         );
         registry.register(
             "input_position_resets",
-            "Times that the stream did not know a checkpoint and reading restarted at TRIM_HORIZON",
+            "Times that the stream did not know a checkpoint and reading restarted elsewhere",
             families.position_resets.clone(),
         );
         registry.register(

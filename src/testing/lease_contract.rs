@@ -2,8 +2,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this is a test suite that lives outside cfg(test)")]
 
 use crate::domain::{
-    Checkpoint, Lease, LeaseGrant, LeaseStore, NewLease, RecordPosition, Renewed, SentinelCheckpoint, ShardId,
-    Timestamp, WorkerId,
+    Checkpoint, Lease, LeaseGrant, LeaseStore, NewLease, RecordPosition, Renewed, ResetPosition, SentinelCheckpoint,
+    ShardId, Timestamp, WorkerId,
 };
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ where
     renews_until_lost(&*fresh().await).await;
     hands_over(&*fresh().await).await;
     checkpoints_never_go_back(&*fresh().await).await;
+    stores_until_when_all_was_accepted(&*fresh().await).await;
     a_reset_is_stored_and_progress_goes_on_from_it(&*fresh().await).await;
     releases(&*fresh().await).await;
     stores_children_and_removes(&*fresh().await).await;
@@ -153,15 +154,40 @@ async fn a_reset_is_stored_and_progress_goes_on_from_it(store: &dyn LeaseStore) 
     let mut grant = taken(store).await;
     store.checkpoint(&mut grant, &after("99", 3)).await.expect("progress is stored");
     let counter = row(store).await.counter;
-    store.reset(&mut grant, SentinelCheckpoint::TrimHorizon).await.expect("the position is reset");
+    store.reset(&mut grant, ResetPosition::TrimHorizon).await.expect("the position is reset");
     let reset = row(store).await;
     assert_eq!(reset.checkpoint, Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon));
     assert_eq!(reset.counter, counter.next(), "a reset renews the lease");
     store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress goes on from the reset");
     assert_eq!(row(store).await.checkpoint, after("5", 0));
+    let moment = Timestamp::from_millis(1_700_000_009_000);
+    store.reset(&mut grant, ResetPosition::Latest(moment)).await.expect("the position is reset");
+    let reset = row(store).await;
+    assert_eq!(reset.checkpoint, Checkpoint::NotStarted(SentinelCheckpoint::Latest));
+    assert_eq!(reset.start_at, Some(moment), "a restart must begin at the same record");
     store.checkpoint(&mut grant, &Checkpoint::Ended).await.expect("the shard ended");
-    assert!(store.reset(&mut grant, SentinelCheckpoint::TrimHorizon).await.is_err(), "an end is never reset");
+    assert!(store.reset(&mut grant, ResetPosition::TrimHorizon).await.is_err(), "an end is never reset");
     assert_eq!(row(store).await.checkpoint, Checkpoint::Ended);
+}
+
+async fn stores_until_when_all_was_accepted(store: &dyn LeaseStore) {
+    let mut grant = taken(store).await;
+    let moment = |millis| Some(Timestamp::from_millis(millis));
+    store.renew(&mut grant).await.expect("a held lease is renewed");
+    assert_eq!(row(store).await.caught_up, None);
+    grant.set_caught_up(moment(1_700_000_000_001));
+    store.renew(&mut grant).await.expect("a held lease is renewed");
+    assert_eq!(row(store).await.caught_up, moment(1_700_000_000_001));
+    grant.set_caught_up(moment(1_700_000_000_002));
+    store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress is stored");
+    assert_eq!(row(store).await.caught_up, moment(1_700_000_000_002));
+    store.release(grant).await.expect("the lease is released");
+    let mut grant = store.take(&row(store).await, &worker("b")).await.expect("a free lease is taken");
+    assert_eq!(grant.lease().caught_up, moment(1_700_000_000_002), "the next owner knows it");
+    store.renew(&mut grant).await.expect("a held lease is renewed");
+    assert_eq!(row(store).await.caught_up, moment(1_700_000_000_002), "a write that does not know it leaves it");
+    store.reset(&mut grant, ResetPosition::TrimHorizon).await.expect("the position is reset");
+    assert_eq!(row(store).await.caught_up, None, "a reset reads records again that may age out");
 }
 
 async fn checkpoints_never_go_back(store: &dyn LeaseStore) {

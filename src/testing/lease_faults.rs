@@ -4,7 +4,7 @@ use super::lease_requests::{create, page, prepare, remove, request_handoff, row,
 use super::network::Network;
 use crate::consumer::mutants::{Mutant, is_broken};
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ResetPosition, ShardId,
     WorkerId, is_reserved,
 };
 use async_trait::async_trait;
@@ -184,9 +184,11 @@ impl FaultyLeaseStore {
     {
         for _ in 0..=MAX_CONTINUATIONS {
             let (inner, write) = (Arc::clone(&self.inner), write.clone());
-            let (lease, worker) = (grant.lease().clone(), grant.worker().clone());
+            let (lease, worker, caught_up) = (grant.lease().clone(), grant.worker().clone(), grant.caught_up());
             let call: Call<Written<T>> = Arc::new(move || {
-                let sent = write(Arc::clone(&inner), LeaseGrant::taken(lease.clone(), worker.clone()));
+                let mut sender = LeaseGrant::taken(lease.clone(), worker.clone());
+                sender.set_caught_up(caught_up);
+                let sent = write(Arc::clone(&inner), sender);
                 let (inner, shard, counter) = (Arc::clone(&inner), lease.shard.clone(), lease.counter);
                 Box::pin(async move {
                     // One write has one condition. What the store does after it failed is for the caller below, since a
@@ -312,9 +314,8 @@ impl LeaseStore for FaultyLeaseStore {
         .await
     }
 
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
-        let checkpoint = Checkpoint::NotStarted(start);
-        grant.attempting(&checkpoint);
+    async fn reset(&self, grant: &mut LeaseGrant, start: ResetPosition) -> Result<(), LeaseError> {
+        grant.attempting(&start.checkpoint());
         self.write("resetting", grant, move |store, mut grant| {
             Box::pin(async move { Ok((store.reset(&mut grant, start).await?, grant)) })
         })

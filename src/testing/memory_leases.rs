@@ -1,8 +1,8 @@
 //! A lease store in memory, with the same conditional writes as the real table.
 
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed,
-    SentinelCheckpoint, ShardId, WorkerId, is_released, is_requested, is_reserved, is_taken,
+    Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ResetPosition,
+    ShardId, WorkerId, is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -127,7 +127,8 @@ impl LeaseStore for MemoryLeaseStore {
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
-        self.write(grant, |_| {})?;
+        let caught_up = grant.caught_up();
+        self.write(grant, |row| row.caught_up = caught_up.or(row.caught_up))?;
         Ok(if grant.is_handed_off() { Renewed::HandoffRequested } else { Renewed::Held })
     }
 
@@ -141,10 +142,14 @@ impl LeaseStore for MemoryLeaseStore {
             });
         }
         grant.attempting(checkpoint);
-        self.write(grant, |row| row.checkpoint = checkpoint.clone())
+        let caught_up = grant.caught_up();
+        self.write(grant, |row| {
+            row.checkpoint = checkpoint.clone();
+            row.caught_up = caught_up.or(row.caught_up);
+        })
     }
 
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+    async fn reset(&self, grant: &mut LeaseGrant, start: ResetPosition) -> Result<(), LeaseError> {
         if grant.lease().checkpoint.is_ended() {
             return Err(LeaseError::Unavailable {
                 doing: format!("resetting the progress of {}", grant.shard()),
@@ -152,9 +157,13 @@ impl LeaseStore for MemoryLeaseStore {
                 source: "the shard has ended".into(),
             });
         }
-        let checkpoint = Checkpoint::NotStarted(start);
+        let checkpoint = start.checkpoint();
         grant.attempting(&checkpoint);
-        self.write(grant, |row| row.checkpoint = checkpoint)
+        self.write(grant, |row| {
+            row.checkpoint = checkpoint;
+            row.start_at = start.start_at().or(row.start_at);
+            row.caught_up = None;
+        })
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
@@ -209,6 +218,7 @@ fn fresh(new: &NewLease) -> Lease {
         start_at: new.start_at,
         stream: new.stream.clone(),
         stream_created: new.stream_created,
+        caught_up: None,
         owner_duration: None,
     }
 }

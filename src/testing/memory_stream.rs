@@ -6,6 +6,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The start of the stream's clock, in milliseconds since the Unix epoch.
@@ -36,6 +37,7 @@ pub(super) struct Stream {
     pub(super) next_number: u128,
     next_shard: u64,
     pub(super) exists: bool,
+    pub(super) retention: Option<Duration>,
     pub(super) distribution: RecordDistribution,
     created: Timestamp,
     begun: Instant,
@@ -58,6 +60,7 @@ impl MemoryStream {
             next_number: 10_u128.pow(20),
             next_shard: 0,
             exists: true,
+            retention: None,
             distribution: RecordDistribution::default(),
             created,
             begun: Instant::now(),
@@ -116,6 +119,12 @@ impl MemoryStream {
     #[must_use]
     pub fn put_aggregate(&self, records: Vec<(String, Bytes)>) -> Vec<Put> {
         self.with(|stream| stream.put_aggregate(records))
+    }
+
+    /// How long the stream reports to keep its records; not known at first. Records are trimmed only by
+    /// [`MemoryStream::trim`].
+    pub fn set_retention(&self, retention: Duration) {
+        self.with(|stream| stream.retention = Some(retention));
     }
 
     /// Drops the oldest records of a shard, as when they age out, and returns their positions. Records of one aggregate age

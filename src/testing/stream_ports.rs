@@ -48,6 +48,10 @@ impl StreamDirectory for Ports {
         Ok(self.stream.identity())
     }
 
+    fn retention(&self) -> Option<Duration> {
+        self.stream.with(|stream| stream.retention)
+    }
+
     fn distribution(&self) -> RecordDistribution {
         self.stream.with(|stream| stream.distribution)
     }

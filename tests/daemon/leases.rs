@@ -115,13 +115,51 @@ async fn a_seek_moves_a_running_worker_and_its_old_progress_is_not_stored() {
     app.behave(Behaviour::Hold);
     let second = env.put("orders", "second-", 5).await;
     app.until("a delivery", |events| events.iter().any(|event| event.text().starts_with("second-"))).await;
-    let output = env.leases_ok("seek shardId-000000000000 --to trim_horizon").await;
+    let output = env.leases_ok("seek shardId-000000000000 --to trim_horizon --force").await;
     assert!(output.contains("-> TRIM_HORIZON, owner ") && output.contains("1 changed"), "{output}");
     app.behave(Behaviour::Respond(200));
     until("the first records to come again", async || first.iter().all(|text| count(&app, text) >= 2).then_some(()))
         .await;
     app.until_accepted(&second).await;
     sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_seek_waits_until_the_owner_has_finished_its_requests() {
+    let (env, app, sidecar, _first) = reading(1).await;
+    app.behave(Behaviour::Hold);
+    let second = env.put("orders", "second-", 1).await;
+    app.until("a delivery", |events| events.iter().any(|event| event.text().starts_with("second-"))).await;
+    let seek = env.leases_ok("seek shardId-000000000000 --to latest");
+    let finish = async {
+        until("the request of the lease", async || {
+            env.listed().await.iter().any(|lease| lease["state"] == "handoff").then_some(())
+        })
+        .await;
+        assert!(env.listed().await[0]["checkpoint"] != "LATEST", "nothing is moved while a request is in flight");
+        app.behave(Behaviour::Respond(200));
+    };
+    let (output, ()) = tokio::join!(seek, finish);
+    assert!(output.contains("-> LATEST") && output.contains("1 changed"), "{output}");
+    assert!(second.iter().all(|text| count(&app, text) == 1), "{:?}", app.accepted());
+    let third = env.put("orders", "third-", 3).await;
+    app.until_accepted(&third).await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_owner_that_is_not_bindd_keeps_its_lease_unless_forced() {
+    let env = Environment::with_leases().await;
+    let shard = AttributeValue::S("shardId-000000000000".to_owned());
+    let update = env.dynamodb.update_item().table_name(TABLE).key("leaseKey", shard);
+    let update = update.update_expression("SET leaseOwner = :owner");
+    update.expression_attribute_values(":owner", AttributeValue::S("kcl-worker".to_owned())).send().await.unwrap();
+    let before = env.rows().await;
+    let refused = env.leases("release shardId-000000000000").await;
+    assert!(refused.code == 1 && refused.error.contains("--force"), "{refused:?}");
+    assert_eq!(env.rows().await, before);
+    let output = env.leases_ok("release shardId-000000000000 --force").await;
+    assert!(output.contains("owner kcl-worker -> none"), "{output}");
 }
 
 #[tokio::test]

@@ -4,21 +4,26 @@ use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
 use super::time::{ResponseDate, timestamp};
 use crate::domain::{
-    FailureKind, HashKeyRange, RecordDistribution, RetrievalError, Shard, ShardDirectory, ShardId, ShardListing,
-    StreamDirectory, StreamIdentity, Timestamp,
+    FailureKind, HashKeyRange, Outcome, RecordDistribution, RetrievalError, Shard, ShardDirectory, ShardId,
+    ShardListing, StreamDirectory, StreamIdentity, Timestamp,
 };
 use async_trait::async_trait;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::types::{
     HashKeyRange as SdkHashKeyRange, RecordDistributionStrategy, Shard as SdkShard, StreamDescriptionSummary,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 /// How often a listing starts again because its token expired; a token is valid for 300 s.
 const MAX_RESTARTS: u32 = 3;
 /// Codes after which the stream is not described again: the permission is missing, or an emulator does not have the
 /// operation. Refused credentials have other codes and are temporary.
 const NOT_ALLOWED: [&str; 3] = ["AccessDeniedException", "AccessDenied", "UnknownOperationException"];
+
+/// No stream keeps its records for a shorter time (Developer Guide, "Changing the data retention period").
+const MIN_RETENTION_HOURS: u32 = 24;
 
 #[derive(Debug)]
 pub struct Directory {
@@ -29,21 +34,33 @@ pub struct Directory {
     is_denied: AtomicBool,
     /// The stream distributes records itself.
     is_auto: AtomicBool,
+    /// 0 if it is not known.
+    retention_hours: AtomicU32,
 }
 
 impl Directory {
     /// The stream need not exist yet.
     #[must_use]
     pub fn new(connection: &Connection, stream: StreamRef) -> Self {
-        let (is_denied, is_auto) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { connection: connection.clone(), client: connection.kinesis(), stream, is_denied, is_auto }
+        Self {
+            connection: connection.clone(),
+            client: connection.kinesis(),
+            stream,
+            is_denied: AtomicBool::new(false),
+            is_auto: AtomicBool::new(false),
+            retention_hours: AtomicU32::new(0),
+        }
     }
 
     async fn pages(&self) -> Result<(Vec<Shard>, Timestamp), CallError> {
         let (first, listed_at) = self.page(None).await?;
         let mut shards: Vec<Shard> = first.shards().iter().map(shard).collect();
         let mut token = first.next_token;
+        let mut used = HashSet::new();
         while let Some(next) = token {
+            if !used.insert(next.clone()) {
+                return Err(repeated_token());
+            }
             let (page, _) = self.page(Some(next)).await?;
             shards.extend(page.shards().iter().map(shard));
             token = page.next_token;
@@ -89,12 +106,15 @@ impl Directory {
                     "DescribeStreamSummary is not allowed; a stream that is deleted and created again will not be noticed"
                 );
                 self.is_denied.store(true, Ordering::Relaxed);
+                self.retention_hours.store(MIN_RETENTION_HOURS, Ordering::Relaxed);
                 return Ok(self.configured());
             }
             Err(error) => return Err(error.about_stream(&self.stream, &self.place(), "describing")),
         };
         let is_auto = summary.as_ref().is_some_and(|summary| distribution(summary) == RecordDistribution::Auto);
         self.is_auto.store(is_auto, Ordering::Relaxed);
+        let hours = summary.as_ref().and_then(|summary| u32::try_from(summary.retention_period_hours).ok());
+        self.retention_hours.store(hours.unwrap_or(0), Ordering::Relaxed);
         Ok(summary.map_or_else(|| self.configured(), |summary| identity(&summary, self.configured())))
     }
 }
@@ -123,6 +143,13 @@ impl StreamDirectory for Directory {
     fn distribution(&self) -> RecordDistribution {
         if self.is_auto.load(Ordering::Relaxed) { RecordDistribution::Auto } else { RecordDistribution::ByPartitionKey }
     }
+
+    fn retention(&self) -> Option<Duration> {
+        match self.retention_hours.load(Ordering::Relaxed) {
+            0 => None,
+            hours => Some(Duration::from_secs(u64::from(hours) * 3_600)),
+        }
+    }
 }
 
 pub(super) async fn describe(
@@ -149,6 +176,12 @@ fn distribution(summary: &StreamDescriptionSummary) -> RecordDistribution {
         Some(RecordDistributionStrategy::Auto) => RecordDistribution::Auto,
         Some(_) | None => RecordDistribution::ByPartitionKey,
     }
+}
+
+/// A listing that starts again would not end, and the shards so far are not all of them.
+fn repeated_token() -> CallError {
+    let text = "Kinesis: ListShards returned the same NextToken twice".to_owned();
+    CallError::new(FailureKind::Transient, Outcome::NotDone, text)
 }
 
 impl CallError {

@@ -53,6 +53,14 @@ impl LeaseTable {
         Ok(rows)
     }
 
+    /// Reads one row consistently.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn row(&self, shard: &ShardId) -> Result<Option<Lease>, LeaseError> {
+        retrying(|| self.table.get(shard)).await
+    }
+
     /// Stores a checkpoint, also one before the stored one, and where a shard without progress starts. Leaves no owner.
     ///
     /// # Errors

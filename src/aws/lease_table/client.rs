@@ -126,7 +126,7 @@ impl TableClient {
         Err(self.unavailable(&format!("removing the lease of {shard} from"), error))
     }
 
-    async fn get(&self, shard: &ShardId) -> Result<Option<Lease>, LeaseError> {
+    pub(super) async fn get(&self, shard: &ShardId) -> Result<Option<Lease>, LeaseError> {
         let request = self.client.get_item().table_name(&self.name).key(LEASE_KEY, string(shard)).consistent_read(true);
         let output = request.send().await.map_err(|error| {
             self.unavailable(&format!("reading the lease of {shard} from"), classify("DynamoDB: GetItem", error))

@@ -49,6 +49,8 @@ pub(super) const STREAM_CREATED: &str = "bdStreamCreated";
 /// S: the ARN of the stream, or its name if the ARN is not known.
 pub(super) const STREAM: &str = "bdStream";
 
+/// N: everything that arrived before this time, in ms since 1970, was accepted.
+pub(super) const CAUGHT_UP: &str = "bdCaughtUp";
 /// S: the worker of bindd that took the lease. If another library owns it by now, this is not the owner.
 pub(super) const TAKEN_BY: &str = "bdOwner";
 /// N: the lease duration of that worker, in ms.
@@ -95,6 +97,7 @@ pub(super) fn read_row(item: &Item) -> Result<Row, RowError> {
         start_at: row.number(START_AT)?.map(Timestamp::from_millis),
         stream: row.string(STREAM)?.map(Into::into),
         stream_created: row.number(STREAM_CREATED)?.map(Timestamp::from_millis),
+        caught_up: row.number(CAUGHT_UP)?.map(Timestamp::from_millis),
         owner_duration: row.owner_duration()?,
     })))
 }

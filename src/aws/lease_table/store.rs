@@ -8,9 +8,9 @@ use super::super::Connection;
 use super::client::{TableClient, WriteResult, lost};
 use super::row::{Row, read_row};
 use super::setup;
-use super::writes;
+use super::writes::{self, ConditionalWrite};
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ResetPosition, ShardId,
     WorkerId, is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
@@ -138,7 +138,7 @@ impl LeaseStore for LeaseTable {
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
-        self.write_held(grant, None).await?;
+        self.write_held(grant, writes::renew).await?;
         Ok(if grant.is_handed_off() { Renewed::HandoffRequested } else { Renewed::Held })
     }
 
@@ -147,14 +147,16 @@ impl LeaseStore for LeaseTable {
         if checkpoint != stored && !checkpoint.is_beyond(stored) {
             return Err(self.goes_back(grant.shard()));
         }
-        self.write_held(grant, Some(checkpoint)).await
+        grant.attempting(checkpoint);
+        self.write_held(grant, |grant| writes::checkpoint(grant, checkpoint)).await
     }
 
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+    async fn reset(&self, grant: &mut LeaseGrant, start: ResetPosition) -> Result<(), LeaseError> {
         if grant.lease().checkpoint.is_ended() {
             return Err(self.goes_back(grant.shard()));
         }
-        self.write_held(grant, Some(&Checkpoint::NotStarted(start))).await
+        grant.attempting(&start.checkpoint());
+        self.write_held(grant, |grant| writes::reset(grant, start)).await
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
@@ -205,18 +207,15 @@ impl LeaseTable {
     ///
     /// If a row shows that an earlier write moved the counter, the lease is written again: the caller dates the renewal by
     /// this call.
-    async fn write_held(&self, grant: &mut LeaseGrant, checkpoint: Option<&Checkpoint>) -> Result<(), LeaseError> {
+    async fn write_held(
+        &self,
+        grant: &mut LeaseGrant,
+        write: impl Fn(&LeaseGrant) -> ConditionalWrite + Send + Sync,
+    ) -> Result<(), LeaseError> {
         for _ in 0..=MAX_CONTINUATIONS {
             let (counter, worker) = (grant.lease().counter, grant.worker().clone());
-            let write = match checkpoint {
-                None => writes::renew(counter, &worker),
-                Some(checkpoint) => {
-                    grant.attempting(checkpoint);
-                    writes::checkpoint(counter, &worker, checkpoint)
-                }
-            };
             let is_done = |row: &Lease| row.counter == counter.next() && row.is_held_by(&worker);
-            let row = match self.table.write(grant.shard(), write, is_done).await? {
+            let row = match self.table.write(grant.shard(), write(grant), is_done).await? {
                 WriteResult::Stored(lease) => {
                     grant.stored(lease);
                     return Ok(());

@@ -6,23 +6,25 @@
 //! | take | counter = n | owner = me, counter n+1, no `checkpointOwner`, `bd…` attributes of the stream, one owner switch more if it had another owner |
 //! | request handoff | owner = the one seen, no `checkpointOwner` | owner = me, `checkpointOwner` = the one seen |
 //! | withdraw | owner = me, `checkpointOwner` = the old owner | owner = the old owner, no `checkpointOwner` |
-//! | renew | counter = n and held by me | counter n+1 |
-//! | checkpoint | counter = n and held by me | counter n+1, checkpoint, owner switches 0, nothing pending |
+//! | renew | counter = n and held by me | counter n+1, `bdCaughtUp` if it is known |
+//! | checkpoint | counter = n and held by me | as renew; checkpoint, owner switches 0, nothing pending |
+//! | reset | counter = n and held by me | counter n+1, checkpoint, `bdStartTs` with LATEST, no `bdCaughtUp`, owner switches 0, nothing pending |
 //! | store children | the row exists | children |
 //! | release | counter = n and owner = me, no handoff | counter n+1, no owner |
 //! | release in a handoff | counter = n and `checkpointOwner` = me | counter n+1, no `checkpointOwner` |
 //! | remove | counter = n and ended | – |
 //! | evict (operator) | counter = n | counter n+1, no owner, no `checkpointOwner` |
-//! | seek (operator) | counter = n | the same, checkpoint, `bdStartTs`, owner switches 0, nothing pending |
+//! | seek (operator) | counter = n | the same, checkpoint, `bdStartTs`, no `bdCaughtUp`, owner switches 0, nothing pending |
 //!
 //! "Held by me" means: owner = me without a handoff, or `checkpointOwner` = me. The KCL makes the same changes, but the
 //! KCL 2.x has no owner in its conditions and deletes without a condition.
 
 use super::row::{
-    CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_MILLIS, LEASE_OWNER, OWNER_SWITCHES,
-    PENDING, START_AT, STREAM, STREAM_CREATED, SUB_SEQUENCE, TAKEN_BY, checkpoint_values, number, shard_set, string,
+    CAUGHT_UP, CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_MILLIS, LEASE_OWNER,
+    OWNER_SWITCHES, PENDING, START_AT, STREAM, STREAM_CREATED, SUB_SEQUENCE, TAKEN_BY, checkpoint_values, number,
+    shard_set, string,
 };
-use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, Timestamp, WorkerId};
+use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, ResetPosition, ShardId, Timestamp, WorkerId};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
@@ -44,11 +46,7 @@ pub(super) fn take(seen: &Lease, worker: &WorkerId) -> ConditionalWrite {
     if let Some(stream) = &seen.stream {
         write = write.set(STREAM, string(stream));
     }
-    for (name, moment) in [(STREAM_CREATED, seen.stream_created), (START_AT, seen.start_at)] {
-        if let Some(moment) = moment {
-            write = write.set(name, number(&moment.as_millis()));
-        }
-    }
+    write = write.set_time(STREAM_CREATED, seen.stream_created).set_time(START_AT, seen.start_at);
     if let Some(duration) = seen.owner_duration {
         write = write.set(TAKEN_BY, string(worker)).set(LEASE_MILLIS, number(&duration.as_millis()));
     }
@@ -74,18 +72,21 @@ pub(super) fn withdraw(owner: &WorkerId, worker: &WorkerId) -> ConditionalWrite 
         .remove(CHECKPOINT_OWNER)
 }
 
-pub(super) fn renew(counter: LeaseCounter, worker: &WorkerId) -> ConditionalWrite {
-    ConditionalWrite::counted(counter).when_held_by(worker)
+pub(super) fn renew(grant: &LeaseGrant) -> ConditionalWrite {
+    held(grant).set_time(CAUGHT_UP, grant.caught_up())
 }
 
-pub(super) fn checkpoint(counter: LeaseCounter, worker: &WorkerId, checkpoint: &Checkpoint) -> ConditionalWrite {
-    let (position, sub_sequence) = checkpoint_values(checkpoint);
-    let write = ConditionalWrite::counted(counter)
-        .when_held_by(worker)
-        .set(CHECKPOINT, position)
-        .set(SUB_SEQUENCE, sub_sequence)
-        .set(OWNER_SWITCHES, number(&0));
-    PENDING.into_iter().fold(write, ConditionalWrite::remove)
+pub(super) fn checkpoint(grant: &LeaseGrant, checkpoint: &Checkpoint) -> ConditionalWrite {
+    renew(grant).move_to(checkpoint)
+}
+
+/// Moves the checkpoint back to where the shard is read from again.
+pub(super) fn reset(grant: &LeaseGrant, start: ResetPosition) -> ConditionalWrite {
+    held(grant).move_to(&start.checkpoint()).set_time(START_AT, start.start_at()).remove(CAUGHT_UP)
+}
+
+fn held(grant: &LeaseGrant) -> ConditionalWrite {
+    ConditionalWrite::counted(grant.lease().counter).when_held_by(grant.worker())
 }
 
 /// `children` must not be empty.
@@ -113,12 +114,9 @@ pub(super) fn evict(counter: LeaseCounter) -> ConditionalWrite {
 
 /// Takes a lease from its owner and moves its checkpoint, for an operator.
 pub(super) fn seek(counter: LeaseCounter, checkpoint: &Checkpoint, start_at: Option<Timestamp>) -> ConditionalWrite {
-    let (position, sub_sequence) = checkpoint_values(checkpoint);
-    let write =
-        evict(counter).set(CHECKPOINT, position).set(SUB_SEQUENCE, sub_sequence).set(OWNER_SWITCHES, number(&0));
-    let write = PENDING.into_iter().fold(write, ConditionalWrite::remove);
+    let write = evict(counter).move_to(checkpoint).remove(CAUGHT_UP);
     match start_at {
-        Some(moment) => write.set(START_AT, number(&moment.as_millis())),
+        Some(_) => write.set_time(START_AT, start_at),
         None => write.remove(START_AT),
     }
 }
@@ -141,6 +139,20 @@ impl ConditionalWrite {
         let part = format!("{} = {}", self.name(attribute), self.value(value));
         self.sets.push(part);
         self
+    }
+
+    /// In ms since 1970. `None` leaves what is stored.
+    fn set_time(self, attribute: &'static str, moment: Option<Timestamp>) -> Self {
+        match moment {
+            Some(moment) => self.set(attribute, number(&moment.as_millis())),
+            None => self,
+        }
+    }
+
+    fn move_to(self, checkpoint: &Checkpoint) -> Self {
+        let (position, sub_sequence) = checkpoint_values(checkpoint);
+        let moved = self.set(CHECKPOINT, position).set(SUB_SEQUENCE, sub_sequence).set(OWNER_SWITCHES, number(&0));
+        PENDING.into_iter().fold(moved, Self::remove)
     }
 
     fn remove(mut self, attribute: &'static str) -> Self {
@@ -227,8 +239,13 @@ mod tests {
             start_at: None,
             stream: None,
             stream_created: None,
+            caught_up: None,
             owner_duration: None,
         }
+    }
+
+    fn grant(counter: u64) -> LeaseGrant {
+        LeaseGrant::taken(Lease { counter: LeaseCounter::new(counter), ..lease(Some("w1")) }, WorkerId::new("w1"))
     }
 
     /// The update and the condition with names and values in their places.
@@ -281,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_renews_and_clears_what_was_pending() {
-        let (update, condition) = rendered(&checkpoint(LeaseCounter::new(7), &WorkerId::new("w1"), &Checkpoint::Ended));
+        let (update, condition) = rendered(&checkpoint(&grant(7), &Checkpoint::Ended));
         assert_eq!(
             update,
             "SET leaseCounter = 8, checkpoint = SHARD_END, checkpointSubSequenceNumber = 0, \
@@ -295,13 +312,36 @@ mod tests {
     }
 
     #[test]
+    fn the_time_until_which_all_was_accepted_rides_on_renewals_and_checkpoints() {
+        let mut grant = grant(7);
+        assert_eq!(rendered(&renew(&grant)).0, "SET leaseCounter = 8");
+        grant.set_caught_up(Some(Timestamp::from_millis(5)));
+        assert_eq!(rendered(&renew(&grant)).0, "SET leaseCounter = 8, bdCaughtUp = 5");
+        let (update, _) = rendered(&checkpoint(&grant, &Checkpoint::Ended));
+        assert!(update.starts_with("SET leaseCounter = 8, bdCaughtUp = 5, checkpoint = SHARD_END"), "{update}");
+    }
+
+    #[test]
+    fn a_reset_to_latest_stores_when_it_begins() {
+        let (update, _) = rendered(&reset(&grant(7), ResetPosition::Latest(Timestamp::from_millis(5))));
+        assert_eq!(
+            update,
+            "SET leaseCounter = 8, checkpoint = LATEST, checkpointSubSequenceNumber = 0, \
+             ownerSwitchesSinceCheckpoint = 0, bdStartTs = 5 REMOVE pendingCheckpoint, \
+             pendingCheckpointSubSequenceNumber, pendingCheckpointState, bdCaughtUp"
+        );
+        let (update, _) = rendered(&reset(&grant(7), ResetPosition::TrimHorizon));
+        assert!(update.contains("checkpoint = TRIM_HORIZON") && !update.contains("bdStartTs"), "{update}");
+    }
+
+    #[test]
     fn a_seek_leaves_no_owner_and_nothing_of_the_old_position() {
         let (update, condition) = rendered(&seek(LeaseCounter::new(7), &Checkpoint::Ended, None));
         assert_eq!(
             update,
             "SET leaseCounter = 8, checkpoint = SHARD_END, checkpointSubSequenceNumber = 0, \
              ownerSwitchesSinceCheckpoint = 0 REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, \
-             pendingCheckpointSubSequenceNumber, pendingCheckpointState, bdStartTs"
+             pendingCheckpointSubSequenceNumber, pendingCheckpointState, bdCaughtUp, bdStartTs"
         );
         assert_eq!(condition, "leaseCounter = 7");
         let (update, _) = rendered(&seek(LeaseCounter::new(7), &Checkpoint::Ended, Some(Timestamp::from_millis(5))));
@@ -315,8 +355,9 @@ mod tests {
             take(&lease(Some("w0")), &me),
             request_handoff(&WorkerId::new("w0"), &me),
             withdraw(&WorkerId::new("w0"), &me),
-            renew(n, &me),
-            checkpoint(n, &me, &Checkpoint::Ended),
+            renew(&grant(7)),
+            checkpoint(&grant(7), &Checkpoint::Ended),
+            reset(&grant(7), ResetPosition::Latest(Timestamp::from_millis(5))),
             store_children(&[ShardId::new("a")]),
             release(n, &me),
             complete_handoff(n, &me),

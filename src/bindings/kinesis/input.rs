@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+const NOT_REGISTERED: &str = "the consumer of enhanced fan-out was not active";
+
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) binding: ComponentName,
@@ -56,6 +58,7 @@ impl InputBinding for Input {
             () = stop.finishing() => return Ok(()),
             retrieval = self.retrieval() => retrieval?,
         };
+        self.status.call_succeeded(NOT_REGISTERED);
         let leases: Arc<dyn LeaseStore> =
             Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration));
         let renewals = LeaseTable::apart(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration);
@@ -131,6 +134,7 @@ impl Input {
         if self.spec.mode == Mode::Shared {
             return Ok(self.polling());
         }
+        self.status.call_failed(NOT_REGISTERED, "see the last warning in the log".to_owned(), Instant::now());
         let settings = RegistrationSettings {
             create: self.spec.create_consumer,
             wait_at_limit: self.spec.fallback == Fallback::None,

@@ -1,5 +1,6 @@
 //! Makes the changes of a plan.
 
+use super::handoff::drained;
 use super::plan::{Change, Decision, Plan, decide};
 use super::target::{Target, described};
 use crate::aws::lease_table::Edited;
@@ -7,7 +8,22 @@ use futures_util::{StreamExt as _, stream};
 
 /// An owner changes its lease each second or so, so more than a few lost races in a row do not happen.
 const MAX_ATTEMPTS: usize = 10;
-const CONCURRENT: usize = 8;
+const CONCURRENT: usize = 32;
+
+/// When an owner loses its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Eviction {
+    /// After it has drained its shard.
+    AfterHandoff,
+    /// At once: it learns of it at its next write.
+    AtOnce,
+}
+
+impl Eviction {
+    pub(super) const fn new(force: bool) -> Self {
+        if force { Self::AtOnce } else { Self::AfterHandoff }
+    }
+}
 
 /// A line for each change, in the order of the plan.
 #[derive(Debug, Default)]
@@ -16,8 +32,8 @@ pub(super) struct Results {
     pub(super) failed: Vec<String>,
 }
 
-pub(super) async fn apply(target: &Target, plan: &Plan) -> Results {
-    let calls: Vec<_> = plan.changes.iter().map(|change| Box::pin(one(target, change.clone()))).collect();
+pub(super) async fn apply(target: &Target, plan: &Plan, eviction: Eviction) -> Results {
+    let calls: Vec<_> = plan.changes.iter().map(|change| Box::pin(one(target, change.clone(), eviction))).collect();
     let outcomes: Vec<Result<String, String>> = stream::iter(calls).buffered(CONCURRENT).collect().await;
     let mut results = Results::default();
     for outcome in outcomes {
@@ -29,8 +45,18 @@ pub(super) async fn apply(target: &Target, plan: &Plan) -> Results {
     results
 }
 
-async fn one(target: &Target, mut change: Change) -> Result<String, String> {
+async fn one(target: &Target, mut change: Change, eviction: Eviction) -> Result<String, String> {
     for _ in 0..MAX_ATTEMPTS {
+        if eviction == Eviction::AfterHandoff
+            && let Change::Move { seen, .. } | Change::Release { seen } = &change
+        {
+            let row = drained(&target.leases, seen).await?;
+            match decide(&change, &row) {
+                Decision::Change(again) => change = *again,
+                Decision::Keep(line) => return Ok(line),
+                Decision::Refuse(refusal) => return Err(refusal.to_string()),
+            }
+        }
         let (shard, edited) = match &change {
             Change::Create(imported) => {
                 let created = target.leases.insert(&imported.lease, &imported.children).await;

@@ -1,18 +1,19 @@
 //! `bindd leases`: shows and changes the lease table of an input, also while sidecars use it.
 //!
-//! `target` finds the table and connects, `plan` decides what to change (without I/O), `apply` changes it, `line` is a lease
-//! as JSON, `table` the text for a terminal.
+//! `target` finds the table and connects, `plan` decides what to change (without I/O), `handoff` lets the owner drain,
+//! `apply` changes the lease, `line` is a lease as JSON, `table` the text for a terminal.
 //!
 //! Invariant: nothing is written unless every requested change was found to be allowed. A lease that a worker changes
 //! meanwhile is read and decided on again.
 
 mod apply;
+mod handoff;
 mod line;
 mod plan;
 mod table;
 mod target;
 
-use self::apply::{Results, apply};
+use self::apply::{Eviction, Results, apply};
 use self::line::LeaseLine;
 use self::plan::{Plan, Refusal};
 use self::target::Target;
@@ -70,20 +71,20 @@ async fn execute(settings: LeasesSettings) -> Result<LeasesReport, String> {
             };
             Ok(with_unreadable(output, &rows))
         }
-        LeasesAction::Seek { shards, to, include_ended, dry_run } => {
+        LeasesAction::Seek { shards, to, include_ended, force, dry_run } => {
             let rows = readable(target.rows().await?)?;
             let plan = plan::seek(&rows, &shards, &plan::Seek { to, include_ended, latest: latest_start() });
-            change(&target, plan, dry_run).await
+            change(&target, plan, dry_run, Eviction::new(force)).await
         }
-        LeasesAction::Release { shards, dry_run } => {
+        LeasesAction::Release { shards, force, dry_run } => {
             let rows = readable(target.rows().await?)?;
-            change(&target, plan::release(&rows, &shards), dry_run).await
+            change(&target, plan::release(&rows, &shards), dry_run, Eviction::new(force)).await
         }
         LeasesAction::Import { file, move_back, dry_run } => {
             let lines = line::read(&file)?;
             let rows = readable(if dry_run { target.rows_if_any().await } else { target.rows_or_create().await }?)?;
             let plan = plan::import(&lines, &rows, &plan::Import { move_back, stream: target.stream.as_deref() });
-            change(&target, plan, dry_run).await
+            change(&target, plan, dry_run, Eviction::AtOnce).await
         }
     }
 }
@@ -122,7 +123,12 @@ fn readable(rows: LeaseRows) -> Result<Vec<Lease>, String> {
     }
 }
 
-async fn change(target: &Target, plan: Result<Plan, Vec<Refusal>>, dry_run: bool) -> Result<LeasesReport, String> {
+async fn change(
+    target: &Target,
+    plan: Result<Plan, Vec<Refusal>>,
+    dry_run: bool,
+    eviction: Eviction,
+) -> Result<LeasesReport, String> {
     let plan = match plan {
         Ok(plan) => plan,
         Err(refusals) => {
@@ -135,7 +141,7 @@ async fn change(target: &Target, plan: Result<Plan, Vec<Refusal>>, dry_run: bool
         let kept: String = plan.kept.iter().map(|line| format!("unchanged     {line}\n")).collect();
         return Ok(LeasesReport::done(format!("{lines}{kept}dry run: nothing was changed\n")));
     }
-    let Results { done, failed } = apply(target, &plan).await;
+    let Results { done, failed } = apply(target, &plan, eviction).await;
     let mut output: String = done.iter().map(|line| format!("changed       {line}\n")).collect();
     output.extend(plan.kept.iter().map(|line| format!("unchanged     {line}\n")));
     output.push_str(&format!("{} changed, {} unchanged, {} failed\n", done.len(), plan.kept.len(), failed.len()));

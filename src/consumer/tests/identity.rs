@@ -22,6 +22,7 @@ fn lease(stream: Option<&str>, created: Option<i64>) -> Lease {
         start_at: None,
         stream: stream.map(Into::into),
         stream_created: created.map(Timestamp::from_millis),
+        caught_up: None,
         owner_duration: None,
     }
 }

@@ -3,6 +3,8 @@
 mod backoff;
 mod conflict;
 mod distribution;
+mod gaps;
+mod health;
 mod lease_taker;
 mod lineage;
 mod positions;
@@ -41,6 +43,7 @@ pub(super) fn lease(number: u32, owner: Option<&str>, counter: u64) -> Lease {
         start_at: None,
         stream: None,
         stream_created: None,
+        caught_up: None,
         owner_duration: None,
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::SentinelCheckpoint;
+use crate::domain::{FailureKind, SentinelCheckpoint};
 use crate::telemetry::Metrics;
 
 const ID: &str = "shardId-0";
@@ -33,6 +33,7 @@ fn lease(shard: &str, owner: Option<&str>, handoff_from: Option<&str>) -> Lease 
         start_at: None,
         stream: None,
         stream_created: None,
+        caught_up: None,
         owner_duration: None,
     }
 }
@@ -101,18 +102,22 @@ fn shards_of_all_workers_are_reported_with_their_owners() {
 }
 
 #[test]
-fn an_input_is_refused_after_each_shard_was_refused_for_a_minute() {
+fn an_input_is_unhealthy_after_no_shard_could_be_read_for_a_minute() {
     let (status, now) = (InputStatus::default(), Instant::now());
     assert_eq!(status.refusal(now), None, "without shards");
     let cells = ["a", "b"].map(|shard| status.add(&ShardId::new(shard), LeaseCounter::new(1), &start()));
     cells[0].read_failed(&failed(FailureKind::Denied), now);
     assert_eq!(status.refusal(now + seconds(100)), None, "the other shard is read");
-    cells[1].read_failed(&failed(FailureKind::Transient), now);
-    assert_eq!(status.refusal(now + seconds(100)), None, "an outage is no refusal");
-    cells[1].read_failed(&failed(FailureKind::Denied), now + seconds(50));
-    assert_eq!(status.refusal(now + seconds(100)), None, "not for a minute");
-    assert_eq!(status.refusal(now + seconds(110)).as_deref(), Some("reading: denied"));
+    cells[1].read_failed(&failed(FailureKind::Throttled), now + seconds(40));
+    cells[1].read_failed(&failed(FailureKind::Transient), now + seconds(99));
+    assert_eq!(status.refusal(now + seconds(100)), None, "not for longer than a minute");
+    assert_eq!(status.refusal(now + seconds(101)).as_deref(), Some("reading: denied"), "also if it may be over soon");
     cells[0].read_succeeded(None);
+    assert_eq!(status.refusal(now + seconds(120)), None);
+    status.call_failed("leases could not be scanned", "throttled".to_owned(), now);
+    let why = "leases could not be scanned for 120 s: throttled";
+    assert_eq!(status.refusal(now + seconds(120)).as_deref(), Some(why));
+    status.call_succeeded("leases could not be scanned");
     assert_eq!(status.refusal(now + seconds(120)), None);
 }
 

@@ -19,6 +19,7 @@ fn lease(shard: &str, checkpoint: Checkpoint) -> Lease {
         start_at: None,
         stream: None,
         stream_created: None,
+        caught_up: None,
         owner_duration: None,
     }
 }

@@ -155,6 +155,7 @@ impl Run {
                 children: Vec::new(),
                 hash_range: shard.hash_range,
                 start_at: None,
+                caught_up: None,
                 owner_duration: None,
                 stream: None,
                 stream_created: None,

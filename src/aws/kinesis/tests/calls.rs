@@ -183,6 +183,16 @@ async fn all_pages_of_a_listing_are_read_also_if_a_token_expires() {
 }
 
 #[tokio::test]
+async fn a_listing_whose_token_repeats_fails_and_does_not_run_for_ever() {
+    let server =
+        ScriptedKinesis::start(|_, _| ScriptedReply::ok(&json!({ "Shards": [], "NextToken": "again" }))).await.unwrap();
+    let directory = Directory::new(&connection(&server).await, stream("orders"));
+    let error = within("a listing", directory.list()).await.unwrap_err();
+    assert!(error.kind().may_retry() && error.to_string().contains("NextToken"), "{error}");
+    assert_eq!(server.requests("ListShards").len(), 2);
+}
+
+#[tokio::test]
 async fn a_stream_that_distributes_records_itself_is_recognised() {
     for (strategy, expected) in
         [("AUTO", RecordDistribution::Auto), ("USER_PARTITION_KEY", RecordDistribution::ByPartitionKey)]
@@ -200,7 +210,17 @@ async fn a_stream_that_distributes_records_itself_is_recognised() {
         assert_eq!(directory.distribution(), RecordDistribution::ByPartitionKey);
         directory.identify().await.unwrap();
         assert_eq!(directory.distribution(), expected);
+        assert_eq!(directory.retention(), Some(Duration::from_secs(24 * 3_600)));
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_may_not_be_described_keeps_its_records_for_the_shortest_period() {
+    let server = ScriptedKinesis::start(|_, _| ScriptedReply::error("AccessDeniedException")).await.unwrap();
+    let directory = Directory::new(&connection(&server).await, stream("orders"));
+    assert_eq!(directory.retention(), None);
+    directory.identify().await.unwrap();
+    assert_eq!(directory.retention(), Some(Duration::from_secs(24 * 3_600)));
 }
 
 async fn subscribed(server: &ScriptedKinesis, metrics: ReadMetrics) -> Box<dyn RecordSource> {

@@ -15,6 +15,7 @@ fn lease(checkpoint: Checkpoint) -> Lease {
         start_at: Some(Timestamp::from_millis(5)),
         stream: Some("orders".into()),
         stream_created: Some(Timestamp::from_millis(4)),
+        caught_up: None,
         owner_duration: None,
     }
 }

@@ -18,6 +18,7 @@ fn row(shard: &str, checkpoint: Checkpoint) -> Lease {
         start_at: None,
         stream: Some("orders".into()),
         stream_created: Some(Timestamp::from_millis(4)),
+        caught_up: None,
         owner_duration: None,
     }
 }
