@@ -9,6 +9,7 @@ mod replaced;
 mod restored;
 mod shard_end;
 mod shutdown;
+mod start_jitter;
 mod takeover;
 
 use super::{ConsumerSettings, Keepers, Ports, Worker};
