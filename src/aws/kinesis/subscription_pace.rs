@@ -8,10 +8,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const THROTTLED: Backoff = Backoff::millis(1_000, 60_000);
-/// By how much a wait after a refused subscription may exceed the minimum: 5 to 8 s.
+/// How often a refused subscription is tried within the minimum interval: each second.
+const TRIES_PER_INTERVAL: u32 = 5;
+/// By how much a wait after lasting refusals may exceed the minimum interval: 5 to 8 s.
 const SPREAD: f64 = 0.6;
-/// After so many refusals in a row the caller checks that it still holds the lease.
-const REFUSALS_UNTIL_CHECK: u32 = 3;
+/// More throttled subscriptions in a row than these last.
+const FEW_THROTTLES: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct SubscriptionPace {
@@ -19,8 +21,8 @@ pub(super) struct SubscriptionPace {
     min_interval: Duration,
     not_before: Instant,
     last_success: Option<Instant>,
-    /// Subscriptions refused in a row with `ResourceInUseException`.
-    refusals: u32,
+    /// When the first of the subscriptions was refused that were refused in a row with `ResourceInUseException`.
+    refused_since: Option<Instant>,
     throttles: Waits,
     lasting: LastingErrors,
 }
@@ -31,7 +33,7 @@ impl SubscriptionPace {
             min_interval,
             not_before: now,
             last_success: None,
-            refusals: 0,
+            refused_since: None,
             throttles: THROTTLED.waits(fastrand::u64(..)),
             lasting: LastingErrors::default(),
         }
@@ -48,24 +50,27 @@ impl SubscriptionPace {
 
     /// An event arrived, so the subscription works.
     pub(super) const fn received(&mut self) {
-        self.refusals = 0;
+        self.refused_since = None;
         self.throttles.reset();
         self.lasting.reset();
     }
 
-    /// Another subscription to the shard is open, or Kinesis still counts our last one. Returns whether the caller should
-    /// check its lease. `random` is from 0 to 1.
+    /// Kinesis still counts an earlier subscription to the shard: that of the last owner of the lease, or one of ours whose
+    /// response was lost. It does so for the minimum interval, so the next tries follow soon. If it refuses for longer,
+    /// another process subscribes too. Returns whether the caller should check its lease then. `random` is from 0 to 1.
     pub(super) fn refused(&mut self, now: Instant, random: f64) -> bool {
-        self.refusals = self.refusals.saturating_add(1);
-        self.wait(now, self.min_interval.mul_f64(1.0 + SPREAD * random.clamp(0.0, 1.0)));
-        self.refusals.is_multiple_of(REFUSALS_UNTIL_CHECK)
+        let since = *self.refused_since.get_or_insert(now);
+        let is_lasting = now >= since + self.min_interval;
+        let wait = if is_lasting { self.min_interval } else { self.min_interval / TRIES_PER_INTERVAL };
+        self.wait(now, wait.mul_f64(1.0 + SPREAD * random.clamp(0.0, 1.0)));
+        is_lasting
     }
 
     /// Returns whether subscriptions are throttled for long.
     pub(super) fn throttled(&mut self, now: Instant) -> bool {
         let wait = self.throttles.next_wait();
         self.wait(now, wait);
-        self.throttles.taken() > REFUSALS_UNTIL_CHECK
+        self.throttles.taken() > FEW_THROTTLES
     }
 
     /// After any other failure. An error that lasts delays the next source of the shard too.
@@ -98,24 +103,46 @@ mod tests {
         assert_eq!(pace.not_before(), now + Duration::from_secs(5));
     }
 
+    /// When the tries follow that Kinesis refuses until `free` has passed, and which of them ask for a check of the lease.
+    fn refusals(random: f64, free: Duration) -> Vec<(u64, bool)> {
+        let (mut pace, begun) = pace();
+        let (mut now, mut tries) = (begun, Vec::new());
+        while now < begun + free {
+            let is_lasting = pace.refused(now, random);
+            now = pace.not_before();
+            tries.push((u64::try_from((now - begun).as_millis()).unwrap(), is_lasting));
+        }
+        tries
+    }
+
     #[test]
-    fn a_refused_subscription_is_tried_again_after_five_to_eight_seconds() {
-        let (mut pace, now) = pace();
-        for (random, expected) in [(0.0, 5), (1.0, 8), (0.0, 5), (1.0, 8)] {
-            pace.refused(now, random);
-            assert_eq!(pace.not_before() - now, Duration::from_secs(expected));
+    fn a_shard_that_the_last_owner_subscribed_to_is_subscribed_to_soon_after_five_seconds() {
+        for free in [1_u64, 1_001, 2_500, 4_999] {
+            for random in [0.0, 0.5, 1.0] {
+                let tries = refusals(random, Duration::from_millis(free));
+                let (last, _) = *tries.last().unwrap();
+                assert!(last < free + 1_600 && tries.iter().all(|(_, check)| !check), "{free} {random}: {tries:?}");
+            }
         }
     }
 
     #[test]
-    fn every_third_refusal_in_a_row_needs_a_look_at_the_lease() {
+    fn refusals_of_more_than_five_seconds_are_tried_again_after_five_to_eight_seconds_with_a_look_at_the_lease() {
+        for (random, pause) in [(0.0, 5_000), (1.0, 8_000)] {
+            let tries = refusals(random, Duration::from_secs(60));
+            let lasting: Vec<u64> = tries.iter().filter(|(_, check)| *check).map(|(at, _)| *at).collect();
+            let pauses: Vec<u64> = lasting.windows(2).map(|two| two[1] - two[0]).collect();
+            assert!(pauses.len() > 4 && pauses.iter().all(|found| *found == pause), "{tries:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_ends_a_row_of_refusals() {
         let (mut pace, now) = pace();
-        let refused = |pace: &mut SubscriptionPace| pace.refused(now, 0.5);
-        let checks: Vec<bool> = (0..6).map(|_| refused(&mut pace)).collect();
-        assert_eq!(checks, [false, false, true, false, false, true]);
-        refused(&mut pace);
+        pace.refused(now, 0.5);
         pace.received();
-        assert!(!refused(&mut pace) && !refused(&mut pace) && refused(&mut pace));
+        assert!(!pace.refused(now + Duration::from_secs(60), 0.5));
+        assert!(pace.refused(now + Duration::from_secs(65), 0.5));
     }
 
     #[test]
