@@ -2,7 +2,7 @@
 //! Kinesis counts from the last subscription, no matter which process made it.
 
 use super::retries::LastingErrors;
-use crate::domain::FailureKind;
+use crate::domain::{FailureKind, Outcome};
 use crate::resilience::{Backoff, Waits};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -44,13 +44,13 @@ impl SubscriptionPace {
     }
 
     pub(super) fn subscribed(&mut self, now: Instant) {
+        self.refused_since = None;
         self.last_success = Some(now);
         self.not_before = now + self.min_interval;
     }
 
     /// An event arrived, so the subscription works.
     pub(super) const fn received(&mut self) {
-        self.refused_since = None;
         self.throttles.reset();
         self.lasting.reset();
     }
@@ -74,7 +74,11 @@ impl SubscriptionPace {
     }
 
     /// After any other failure. An error that lasts delays the next source of the shard too.
-    pub(super) fn failed(&mut self, kind: FailureKind, retry_in: Option<Duration>, now: Instant) {
+    pub(super) fn failed(&mut self, (kind, outcome): (FailureKind, Outcome), retry_in: Option<Duration>, now: Instant) {
+        if outcome == Outcome::Unknown {
+            // Kinesis may have accepted this subscription, and then refuses the next one because of it.
+            self.refused_since = None;
+        }
         let lasting = self.lasting.next_wait(kind, fastrand::f64());
         self.wait(now, retry_in.into_iter().chain(lasting).max().unwrap_or_default());
     }
@@ -99,7 +103,7 @@ mod tests {
         let (mut pace, now) = pace();
         assert_eq!(pace.not_before(), now);
         pace.subscribed(now);
-        pace.failed(FailureKind::Transient, Some(Duration::from_millis(200)), now);
+        pace.failed((FailureKind::Transient, Outcome::Unknown), Some(Duration::from_millis(200)), now);
         assert_eq!(pace.not_before(), now + Duration::from_secs(5));
     }
 
@@ -137,12 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn an_event_ends_a_row_of_refusals() {
-        let (mut pace, now) = pace();
-        pace.refused(now, 0.5);
-        pace.received();
-        assert!(!pace.refused(now + Duration::from_secs(60), 0.5));
-        assert!(pace.refused(now + Duration::from_secs(65), 0.5));
+    fn a_subscription_that_was_or_may_have_been_accepted_ends_a_row_of_refusals() {
+        let accepted: fn(&mut SubscriptionPace, Instant) = |pace, now| pace.subscribed(now);
+        let lost: fn(&mut SubscriptionPace, Instant) =
+            |pace, now| pace.failed((FailureKind::TimedOut, Outcome::Unknown), None, now);
+        let not_done: fn(&mut SubscriptionPace, Instant) =
+            |pace, now| pace.failed((FailureKind::Transient, Outcome::NotDone), None, now);
+        for (between, ends) in [(accepted, true), (lost, true), (not_done, false)] {
+            let (mut pace, now) = pace();
+            pace.refused(now, 0.5);
+            between(&mut pace, now + Duration::from_secs(3));
+            assert_eq!(pace.refused(now + Duration::from_secs(6), 0.5), !ends);
+            assert!(pace.refused(now + Duration::from_secs(11), 0.5));
+        }
     }
 
     #[test]
@@ -162,7 +173,7 @@ mod tests {
     fn a_denied_subscription_is_not_tried_again_at_once_by_the_next_source() {
         let (mut pace, now) = pace();
         for _ in 0..9 {
-            pace.failed(FailureKind::Denied, None, now);
+            pace.failed((FailureKind::Denied, Outcome::NotDone), None, now);
         }
         assert!(pace.not_before() >= now + Duration::from_secs(30));
     }
