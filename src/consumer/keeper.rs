@@ -11,7 +11,7 @@
 //! the counter, so it is always earlier than the moment at which another worker may take the lease.
 
 use super::timers::LeaseTimer;
-use crate::domain::{Checkpoint, FailureKind, Lease, LeaseError, Renewed, SentinelCheckpoint, ShardId};
+use crate::domain::{Checkpoint, FailureKind, Lease, LeaseError, Renewed, ShardId, ShardStart};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ pub(super) enum Event {
     /// All records up to here were accepted.
     Progress(Checkpoint),
     /// The stream does not know the stored position: the shard is read from here again. Earlier progress is void.
-    Reset(SentinelCheckpoint),
+    Reset(ShardStart),
     /// Renew at once, and report it.
     Verify,
     /// All records of the shard were accepted, and it has ended with these children.
@@ -46,7 +46,7 @@ pub(super) enum Event {
 pub(super) enum CallResult {
     Renewed(Result<Renewed, LeaseError>),
     Checkpointed(Checkpoint, Result<(), LeaseError>),
-    Reset(SentinelCheckpoint, Result<(), LeaseError>),
+    Reset(ShardStart, Result<(), LeaseError>),
     ChildrenStored(Result<(), LeaseError>),
     Released(Result<(), LeaseError>),
 }
@@ -66,7 +66,7 @@ pub(super) enum Effect {
 pub(super) enum LeaseCall {
     Renew,
     Checkpoint(Checkpoint),
-    Reset(SentinelCheckpoint),
+    Reset(ShardStart),
     StoreChildren(Vec<ShardId>),
     Release,
 }
@@ -104,7 +104,7 @@ pub(super) struct LeaseKeeper {
     reached: Option<Checkpoint>,
     stored: Checkpoint,
     /// A reset that is not stored.
-    reset: Option<SentinelCheckpoint>,
+    reset: Option<ShardStart>,
     /// When it was requested to verify that the lease is still held.
     verify_since: Option<Instant>,
     /// The children of the shard, once it has ended and while they are not stored.
@@ -290,7 +290,7 @@ impl LeaseKeeper {
             CallResult::Reset(start, Ok(())) => {
                 self.counter_changed(begun, effects);
                 self.reset = self.reset.filter(|wanted| *wanted != start);
-                self.stored = Checkpoint::NotStarted(start);
+                self.stored = Checkpoint::NotStarted(start.checkpoint);
                 effects.push(Effect::Report(Report::Stored(self.stored.clone())));
             }
             CallResult::ChildrenStored(Ok(())) => {

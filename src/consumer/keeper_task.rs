@@ -7,7 +7,7 @@
 use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
 use super::mutants::{Mutant, is_broken};
-use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, SentinelCheckpoint, ShardId};
+use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ShardId, ShardStart};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -65,7 +65,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Cell {
     /// Comes before `progress`.
-    reset: Option<SentinelCheckpoint>,
+    reset: Option<ShardStart>,
     progress: Option<Checkpoint>,
     verify: bool,
     finish: Option<Vec<ShardId>>,
@@ -134,7 +134,7 @@ impl KeeperHandle {
 
     /// The stream does not know the stored position, and the shard is read from `start` again: the keeper stores that at
     /// once. Earlier progress is void.
-    pub(super) fn reset(&self, start: SentinelCheckpoint) {
+    pub(super) fn reset(&self, start: ShardStart) {
         self.shared.with(|cell| (cell.reset, cell.progress) = (Some(start), None));
         self.shared.requested.notify_one();
     }

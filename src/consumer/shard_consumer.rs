@@ -95,7 +95,10 @@ impl ShardConsumer {
     pub(super) fn is_window_closed(&self) -> bool {
         match self.reader.state {
             // A shard that is open and not being read has a full window.
-            ReadState::Finished { .. } | ReadState::ResetPending | ReadState::Halted | ReadState::Open { .. } => true,
+            ReadState::Finished { .. }
+            | ReadState::ResetPending { .. }
+            | ReadState::Halted
+            | ReadState::Open { .. } => true,
             ReadState::Closed { .. } | ReadState::Busy | ReadState::ConfirmingEnd | ReadState::PositionRejected => {
                 false
             }
@@ -124,8 +127,8 @@ impl ShardConsumer {
                 self.follow(reading, now, &mut effects);
             }
             Event::Replaced(replacement) => self.drain(EndReason::Replaced(replacement), now, &mut effects),
-            Event::Listed(found) => {
-                let (reading, finding) = self.reader.listed(found);
+            Event::Listed(found, listed_at) => {
+                let (reading, finding) = self.reader.listed(found, listed_at);
                 self.count(finding);
                 self.follow(reading, now, &mut effects);
             }
@@ -149,7 +152,7 @@ impl ShardConsumer {
         let call = self.reader.next_call(&mut self.progress);
         if let Some(start) = self.reader.take_reset() {
             effects.push(Effect::StoreReset(start));
-            self.stored = Checkpoint::NotStarted(start);
+            self.stored = Checkpoint::NotStarted(start.checkpoint);
         }
         if let Some(call) = call {
             self.status.read_began(now);

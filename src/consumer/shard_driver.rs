@@ -308,8 +308,9 @@ async fn list(ports: Ports, stream_check: StreamCheck, shard: ShardId, source: O
     match stream_check.failure(Duration::ZERO).await {
         None => {}
         Some(event @ Event::Replaced(_)) => return ReadDone { source: None, event, reserved: None },
-        Some(_) => return ReadDone { source, event: Event::Listed(ListedShard::Unknown), reserved: None },
+        Some(_) => return ReadDone { source, event: Event::Listed(ListedShard::Unknown, None), reserved: None },
     }
+    let listed_at = listing.as_ref().ok().map(|listing| listing.listed_at);
     let found = match listing {
         Ok(listing) => match listing.shards.iter().find(|listed| listed.id == shard) {
             Some(listed) if listed.is_open => ListedShard::Open,
@@ -322,5 +323,5 @@ async fn list(ports: Ports, stream_check: StreamCheck, shard: ShardId, source: O
             ListedShard::Unknown
         }
     };
-    ReadDone { source, event: Event::Listed(found), reserved: None }
+    ReadDone { source, event: Event::Listed(found, listed_at), reserved: None }
 }

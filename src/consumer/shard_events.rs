@@ -4,7 +4,7 @@ use super::delivery::Delivered;
 use super::identity::Replacement;
 use super::keeper_task::KeeperEvent;
 use super::shard_end::ListedShard;
-use crate::domain::{Checkpoint, Fetched, Record, RetrievalError, SentinelCheckpoint, ShardId, StartingPosition};
+use crate::domain::{Checkpoint, Fetched, Record, RetrievalError, ShardId, ShardStart, StartingPosition, Timestamp};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,7 +12,8 @@ use tokio::time::Instant;
 pub(super) enum Event {
     Opened(Result<(), RetrievalError>),
     Fetched(Result<Fetched, RetrievalError>),
-    Listed(ListedShard),
+    /// With the time of Kinesis in the listing.
+    Listed(ListedShard, Option<Timestamp>),
     /// The stream is not the one that the lease was created for.
     Replaced(Replacement),
     Delivered(Delivered),
@@ -49,7 +50,7 @@ pub(super) enum Effect {
     /// Progress to be stored with the next write of the lease.
     Progress(Checkpoint),
     /// The shard is read from here again, because the stream does not know the stored position: store that.
-    StoreReset(SentinelCheckpoint),
+    StoreReset(ShardStart),
     /// Renew the lease at once, and report it.
     VerifyLease,
     /// All records of the shard were accepted, and it has these children: store that and release the lease.

@@ -5,9 +5,10 @@ use super::progress::Progress;
 use super::settings::{ConsumerSettings, OnGap, OnInvalidCheckpoint};
 use super::shard_end::{EndDecision, ListedShard, ShardEndCheck};
 use super::shard_events::Effect;
+use super::stream_state::latest_at;
 use crate::domain::{
-    Lease, Record, RecordBatch, RecordGap, RecordPosition, RetrievalError, SentinelCheckpoint, ShardId,
-    StartingPosition,
+    Lease, Record, RecordBatch, RecordGap, RecordPosition, RetrievalError, SentinelCheckpoint, ShardId, ShardStart,
+    StartingPosition, Timestamp,
 };
 use crate::resilience::Waits;
 use std::time::Duration;
@@ -26,7 +27,10 @@ pub(super) enum ReadState {
     /// The position was rejected as invalid. A replaced stream gives the same error, so the stream is being checked.
     PositionRejected,
     /// The position is reset as soon as all fetched records were accepted.
-    ResetPending,
+    ResetPending {
+        /// Where LATEST is, so that a later opening skips nothing that arrives from now on.
+        latest: Option<Timestamp>,
+    },
     /// Not read until an operator acts.
     Halted,
     /// The shard was read to its end.
@@ -72,7 +76,7 @@ pub(super) struct ShardReader {
     on_gap: OnGap,
     on_invalid: OnInvalidCheckpoint,
     /// The new start after a reset that was not reported yet.
-    reset_to: Option<SentinelCheckpoint>,
+    reset_to: Option<ShardStart>,
 }
 
 impl ShardReader {
@@ -104,9 +108,11 @@ impl ShardReader {
 
     /// The next call, if one may be made now.
     pub(super) fn next_call(&mut self, progress: &mut Progress) -> Option<Effect> {
-        if self.state == ReadState::ResetPending && progress.all_accepted() {
+        if let ReadState::ResetPending { latest } = self.state
+            && progress.all_accepted()
+        {
             progress.restart();
-            self.reset();
+            self.reset(latest);
         }
         match self.state {
             ReadState::Closed { after } => {
@@ -126,14 +132,14 @@ impl ShardReader {
             | ReadState::Busy
             | ReadState::ConfirmingEnd
             | ReadState::PositionRejected
-            | ReadState::ResetPending
+            | ReadState::ResetPending { .. }
             | ReadState::Halted
             | ReadState::Finished { .. } => None,
         }
     }
 
     /// The start after a reset, once: it is to be stored, since progress from there on may be before the stored one.
-    pub(super) const fn take_reset(&mut self) -> Option<SentinelCheckpoint> {
+    pub(super) const fn take_reset(&mut self) -> Option<ShardStart> {
         self.reset_to.take()
     }
 
@@ -229,13 +235,13 @@ impl ShardReader {
     }
 
     /// The listing that an answer made necessary.
-    pub(super) fn listed(&mut self, found: ListedShard) -> (Reading, Option<Finding>) {
+    pub(super) fn listed(&mut self, found: ListedShard, listed_at: Option<Timestamp>) -> (Reading, Option<Finding>) {
         match (&self.state, found) {
             (ReadState::ConfirmingEnd, _) => {
                 self.state = ReadState::Open { after: self.end_check.listed(&self.shard, found) };
                 (Reading::Continues, None)
             }
-            (ReadState::PositionRejected, ListedShard::Open | ListedShard::Closed) => self.position_rejected(),
+            (ReadState::PositionRejected, ListedShard::Open | ListedShard::Closed) => self.position_rejected(listed_at),
             (_, ListedShard::Absent) => {
                 tracing::warn!(shard = %self.shard, "shard aged out of the stream; records may be lost");
                 self.state = ReadState::Finished { children: Vec::new() };
@@ -250,25 +256,28 @@ impl ShardReader {
     }
 
     /// Stream and shard are those of the lease, but Kinesis rejects the position.
-    fn position_rejected(&mut self) -> (Reading, Option<Finding>) {
+    fn position_rejected(&mut self, listed_at: Option<Timestamp>) -> (Reading, Option<Finding>) {
         if self.on_invalid == OnInvalidCheckpoint::Halt {
             let remedy = "move the lease with `bindd leases seek`, or set onInvalidCheckpoint";
             tracing::error!(shard = %self.shard, remedy, "shard halted because Kinesis rejected its position");
             self.state = ReadState::Halted;
             return (Reading::Continues, None);
         }
-        self.state = ReadState::ResetPending;
+        self.state = ReadState::ResetPending { latest: listed_at.map(latest_at) };
         (Reading::Continues, Some(Finding::PositionReset))
     }
 
-    fn reset(&mut self) {
-        let (start, sentinel) = match self.on_invalid {
-            OnInvalidCheckpoint::Latest => (StartingPosition::Latest, SentinelCheckpoint::Latest),
-            OnInvalidCheckpoint::TrimHorizon | OnInvalidCheckpoint::Halt => {
-                (StartingPosition::TrimHorizon, SentinelCheckpoint::TrimHorizon)
-            }
+    fn reset(&mut self, latest: Option<Timestamp>) {
+        let (checkpoint, start_at) = match self.on_invalid {
+            OnInvalidCheckpoint::Latest => (SentinelCheckpoint::Latest, latest),
+            OnInvalidCheckpoint::TrimHorizon | OnInvalidCheckpoint::Halt => (SentinelCheckpoint::TrimHorizon, None),
         };
-        self.reset_to = Some(sentinel);
+        let start = match (checkpoint, start_at) {
+            (SentinelCheckpoint::Latest, Some(moment)) => StartingPosition::AtTimestamp(moment),
+            (SentinelCheckpoint::Latest, None) => StartingPosition::Latest,
+            (SentinelCheckpoint::TrimHorizon | SentinelCheckpoint::AtTimestamp, _) => StartingPosition::TrimHorizon,
+        };
+        self.reset_to = Some(ShardStart { checkpoint, start_at });
         tracing::warn!(shard = %self.shard, ?start, "position reset because Kinesis rejected it");
         self.skip_to = None;
         self.expected = None;

@@ -8,6 +8,11 @@ use tokio::time::Instant;
 /// A start at LATEST begins this much before the time that Kinesis returned, since the clocks of its hosts may differ.
 const START_MARGIN_MILLIS: i64 = 1_000;
 
+/// Where a start at LATEST begins at a time of Kinesis.
+pub(super) const fn latest_at(now: Timestamp) -> Timestamp {
+    Timestamp::from_millis(now.as_millis().saturating_sub(START_MARGIN_MILLIS))
+}
+
 /// Shared by all workers that an input runs one after another, so that a restart of the input neither moves the start of
 /// `latest` nor forgets progress.
 #[derive(Debug, Default)]
@@ -89,8 +94,8 @@ impl StreamState {
         let mut known = self.known();
         let elapsed = known.first_start.map_or(0, |first| now.saturating_duration_since(first).as_millis());
         let elapsed = i64::try_from(elapsed).unwrap_or(i64::MAX);
-        let computed = listed_at.as_millis().saturating_sub(elapsed).saturating_sub(START_MARGIN_MILLIS);
-        let started = *known.started.get_or_insert(Timestamp::from_millis(computed));
+        let computed = latest_at(Timestamp::from_millis(listed_at.as_millis().saturating_sub(elapsed)));
+        let started = *known.started.get_or_insert(computed);
         let created = known.identity.as_ref().and_then(|identity| identity.created);
         let is_created_later = known.was_missing || created.is_some_and(|created| created >= started);
         if is_created_later { LatestStart::Creation } else { LatestStart::Moment(started) }

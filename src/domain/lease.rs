@@ -88,6 +88,12 @@ impl Lease {
         }
     }
 
+    /// Whether it was created and never taken.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.counter == LeaseCounter(0) && self.owner.is_none()
+    }
+
     /// Whether it starts at LATEST without a start time. It would skip records each time it is opened again before the first
     /// checkpoint.
     #[must_use]
@@ -113,6 +119,14 @@ impl Lease {
             ) => StartingPosition::TrimHorizon,
         }
     }
+}
+
+/// Where a shard begins without progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardStart {
+    pub checkpoint: SentinelCheckpoint,
+    /// See [`Lease::start_at`].
+    pub start_at: Option<Timestamp>,
 }
 
 /// A lease to be created if there is none for its shard.

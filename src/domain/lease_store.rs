@@ -1,6 +1,6 @@
 //! The port that stores leases.
 
-use super::{BoxError, Checkpoint, FailureKind, Lease, LeaseGrant, NewLease, SentinelCheckpoint, ShardId, WorkerId};
+use super::{BoxError, Checkpoint, FailureKind, Lease, LeaseGrant, NewLease, ShardId, ShardStart, WorkerId};
 use async_trait::async_trait;
 use std::fmt::Debug;
 
@@ -78,7 +78,7 @@ pub trait LeaseStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// `Lost` when another worker has taken it.
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError>;
+    async fn reset(&self, grant: &mut LeaseGrant, start: ShardStart) -> Result<(), LeaseError>;
 
     /// Stores the children of a shard that ended. Does not change the counter, and needs no lease: the children of a shard
     /// never change.
@@ -93,10 +93,10 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// When it is not sure that it is released; it then expires.
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError>;
 
-    /// Deletes the lease of an ended shard, once no child needs it.
+    /// Deletes the lease of an ended shard, once no child needs it, or one that was never taken.
     ///
     /// # Errors
-    /// `Lost` when it is not as in `seen` any more.
+    /// `Lost` when it is not as in `seen` any more, or is neither.
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError>;
 }
 

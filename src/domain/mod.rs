@@ -36,7 +36,7 @@ pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, caus
 pub use input_report::{ErrorReport, HeldShard, InputReport, ShardReport, ShardState};
 pub use invoke::{Completion, DEAD_LETTERED, DataForm, InvokeRequest, InvokeResponse, Metadata, slice_or_copy};
 pub use json_text::JsonText;
-pub use lease::{Lease, LeaseCounter, NewLease, WorkerId};
+pub use lease::{Lease, LeaseCounter, NewLease, ShardStart, WorkerId};
 pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
 pub use lease_store::{LeaseError, LeaseStore, Renewed};
 pub use name::{ComponentName, Direction, InvalidName};

@@ -4,7 +4,7 @@ use super::lease_requests::{create, page, prepare, remove, request_handoff, row,
 use super::network::Network;
 use crate::consumer::mutants::{Mutant, is_broken};
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, ShardStart,
     WorkerId, is_reserved,
 };
 use async_trait::async_trait;
@@ -312,8 +312,8 @@ impl LeaseStore for FaultyLeaseStore {
         .await
     }
 
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
-        let checkpoint = Checkpoint::NotStarted(start);
+    async fn reset(&self, grant: &mut LeaseGrant, start: ShardStart) -> Result<(), LeaseError> {
+        let checkpoint = Checkpoint::NotStarted(start.checkpoint);
         grant.attempting(&checkpoint);
         self.write("resetting", grant, move |store, mut grant| {
             Box::pin(async move { Ok((store.reset(&mut grant, start).await?, grant)) })

@@ -1,8 +1,8 @@
 //! A lease store in memory, with the same conditional writes as the real table.
 
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed,
-    SentinelCheckpoint, ShardId, WorkerId, is_released, is_requested, is_reserved, is_taken,
+    Checkpoint, FailureKind, Lease, LeaseCounter, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId,
+    ShardStart, WorkerId, is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -144,7 +144,7 @@ impl LeaseStore for MemoryLeaseStore {
         self.write(grant, |row| row.checkpoint = checkpoint.clone())
     }
 
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+    async fn reset(&self, grant: &mut LeaseGrant, start: ShardStart) -> Result<(), LeaseError> {
         if grant.lease().checkpoint.is_ended() {
             return Err(LeaseError::Unavailable {
                 doing: format!("resetting the progress of {}", grant.shard()),
@@ -152,9 +152,9 @@ impl LeaseStore for MemoryLeaseStore {
                 source: "the shard has ended".into(),
             });
         }
-        let checkpoint = Checkpoint::NotStarted(start);
+        let checkpoint = Checkpoint::NotStarted(start.checkpoint);
         grant.attempting(&checkpoint);
-        self.write(grant, |row| row.checkpoint = checkpoint)
+        self.write(grant, |row| (row.checkpoint, row.start_at) = (checkpoint, start.start_at))
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
@@ -183,8 +183,8 @@ impl LeaseStore for MemoryLeaseStore {
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
         self.with(|rows| {
-            let is_same =
-                rows.get(&seen.shard).is_some_and(|row| row.counter == seen.counter && row.checkpoint.is_ended());
+            let is_removable = |row: &Lease| row.checkpoint.is_ended() || (row.is_new() && row.stream == seen.stream);
+            let is_same = rows.get(&seen.shard).is_some_and(|row| row.counter == seen.counter && is_removable(row));
             let removed = if is_same { rows.remove(&seen.shard) } else { None };
             // An earlier attempt, or another worker, may have removed it.
             if removed.is_some() || !rows.contains_key(&seen.shard) { Ok(()) } else { Err(lost(&seen.shard)) }

@@ -10,7 +10,7 @@ use super::row::{Row, read_row};
 use super::setup;
 use super::writes;
 use crate::domain::{
-    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId,
+    Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, ShardStart,
     WorkerId, is_released, is_requested, is_reserved, is_taken,
 };
 use async_trait::async_trait;
@@ -64,6 +64,14 @@ impl LeaseTable {
         self.heartbeat_watch = watch;
         self
     }
+}
+
+/// What an owner writes with a renewal.
+#[derive(Debug, Clone, Copy)]
+enum OwnerWrite<'a> {
+    Renew,
+    Checkpoint(&'a Checkpoint),
+    Reset(ShardStart),
 }
 
 fn attempt_limit(lease_duration: Duration) -> Duration {
@@ -138,7 +146,7 @@ impl LeaseStore for LeaseTable {
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
-        self.write_held(grant, None).await?;
+        self.write_held(grant, OwnerWrite::Renew).await?;
         Ok(if grant.is_handed_off() { Renewed::HandoffRequested } else { Renewed::Held })
     }
 
@@ -147,14 +155,14 @@ impl LeaseStore for LeaseTable {
         if checkpoint != stored && !checkpoint.is_beyond(stored) {
             return Err(self.goes_back(grant.shard()));
         }
-        self.write_held(grant, Some(checkpoint)).await
+        self.write_held(grant, OwnerWrite::Checkpoint(checkpoint)).await
     }
 
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+    async fn reset(&self, grant: &mut LeaseGrant, start: ShardStart) -> Result<(), LeaseError> {
         if grant.lease().checkpoint.is_ended() {
             return Err(self.goes_back(grant.shard()));
         }
-        self.write_held(grant, Some(&Checkpoint::NotStarted(start))).await
+        self.write_held(grant, OwnerWrite::Reset(start)).await
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
@@ -194,7 +202,10 @@ impl LeaseStore for LeaseTable {
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
-        let is_gone = self.table.delete(&seen.shard, writes::remove(seen.counter)).await?;
+        if !seen.checkpoint.is_ended() && !seen.is_new() {
+            return Err(lost(&seen.shard));
+        }
+        let is_gone = self.table.delete(&seen.shard, writes::remove(seen)).await?;
         if is_gone { Ok(()) } else { Err(lost(&seen.shard)) }
     }
 }
@@ -205,14 +216,18 @@ impl LeaseTable {
     ///
     /// If a row shows that an earlier write moved the counter, the lease is written again: the caller dates the renewal by
     /// this call.
-    async fn write_held(&self, grant: &mut LeaseGrant, checkpoint: Option<&Checkpoint>) -> Result<(), LeaseError> {
+    async fn write_held(&self, grant: &mut LeaseGrant, write: OwnerWrite<'_>) -> Result<(), LeaseError> {
         for _ in 0..=MAX_CONTINUATIONS {
             let (counter, worker) = (grant.lease().counter, grant.worker().clone());
-            let write = match checkpoint {
-                None => writes::renew(counter, &worker),
-                Some(checkpoint) => {
+            let write = match write {
+                OwnerWrite::Renew => writes::renew(counter, &worker),
+                OwnerWrite::Checkpoint(checkpoint) => {
                     grant.attempting(checkpoint);
                     writes::checkpoint(counter, &worker, checkpoint)
+                }
+                OwnerWrite::Reset(start) => {
+                    grant.attempting(&Checkpoint::NotStarted(start.checkpoint));
+                    writes::reset(counter, &worker, start)
                 }
             };
             let is_done = |row: &Lease| row.counter == counter.next() && row.is_held_by(&worker);

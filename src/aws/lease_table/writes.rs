@@ -8,10 +8,11 @@
 //! | withdraw | owner = me, `checkpointOwner` = the old owner | owner = the old owner, no `checkpointOwner` |
 //! | renew | counter = n and held by me | counter n+1 |
 //! | checkpoint | counter = n and held by me | counter n+1, checkpoint, owner switches 0, nothing pending |
+//! | reset | as a checkpoint | as a checkpoint, `bdStartTs` |
 //! | store children | the row exists | children |
 //! | release | counter = n and owner = me, no handoff | counter n+1, no owner |
 //! | release in a handoff | counter = n and `checkpointOwner` = me | counter n+1, no `checkpointOwner` |
-//! | remove | counter = n and ended | – |
+//! | remove | counter = n and ended; or counter = 0, no owner and the same stream | – |
 //! | evict (operator) | counter = n | counter n+1, no owner, no `checkpointOwner` |
 //! | seek (operator) | counter = n | the same, checkpoint, `bdStartTs`, owner switches 0, nothing pending |
 //!
@@ -22,7 +23,7 @@ use super::row::{
     CHECKPOINT, CHECKPOINT_OWNER, CHILDREN, LEASE_COUNTER, LEASE_KEY, LEASE_MILLIS, LEASE_OWNER, OWNER_SWITCHES,
     PENDING, START_AT, STREAM, STREAM_CREATED, SUB_SEQUENCE, TAKEN_BY, checkpoint_values, number, shard_set, string,
 };
-use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, Timestamp, WorkerId};
+use crate::domain::{Checkpoint, Lease, LeaseCounter, ShardId, ShardStart, Timestamp, WorkerId};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
@@ -88,6 +89,11 @@ pub(super) fn checkpoint(counter: LeaseCounter, worker: &WorkerId, checkpoint: &
     PENDING.into_iter().fold(write, ConditionalWrite::remove)
 }
 
+/// Where the shard begins again, for an owner whose stored position the stream does not know.
+pub(super) fn reset(counter: LeaseCounter, worker: &WorkerId, start: ShardStart) -> ConditionalWrite {
+    checkpoint(counter, worker, &Checkpoint::NotStarted(start.checkpoint)).set_start(start.start_at)
+}
+
 /// `children` must not be empty.
 pub(super) fn store_children(children: &[ShardId]) -> ConditionalWrite {
     ConditionalWrite::default().when_exists(LEASE_KEY).set(CHILDREN, shard_set(children))
@@ -116,17 +122,22 @@ pub(super) fn seek(counter: LeaseCounter, checkpoint: &Checkpoint, start_at: Opt
     let (position, sub_sequence) = checkpoint_values(checkpoint);
     let write =
         evict(counter).set(CHECKPOINT, position).set(SUB_SEQUENCE, sub_sequence).set(OWNER_SWITCHES, number(&0));
-    let write = PENDING.into_iter().fold(write, ConditionalWrite::remove);
-    match start_at {
-        Some(moment) => write.set(START_AT, number(&moment.as_millis())),
-        None => write.remove(START_AT),
-    }
+    PENDING.into_iter().fold(write, ConditionalWrite::remove).set_start(start_at)
 }
 
-/// The condition for deleting a lease.
-pub(super) fn remove(counter: LeaseCounter) -> ConditionalWrite {
-    let (ended, _) = checkpoint_values(&Checkpoint::Ended);
-    ConditionalWrite::default().when(LEASE_COUNTER, number(&counter.value())).when(CHECKPOINT, ended)
+/// The condition for deleting the lease of an ended shard, or one that was never taken.
+pub(super) fn remove(seen: &Lease) -> ConditionalWrite {
+    let write = ConditionalWrite::default().when(LEASE_COUNTER, number(&seen.counter.value()));
+    if seen.checkpoint.is_ended() {
+        let (ended, _) = checkpoint_values(&Checkpoint::Ended);
+        return write.when(CHECKPOINT, ended);
+    }
+    // Another stream may have a row of the same name.
+    let write = write.when_absent(LEASE_OWNER);
+    match &seen.stream {
+        Some(stream) => write.when(STREAM, string(stream)),
+        None => write.when_absent(STREAM),
+    }
 }
 
 impl ConditionalWrite {
@@ -141,6 +152,13 @@ impl ConditionalWrite {
         let part = format!("{} = {}", self.name(attribute), self.value(value));
         self.sets.push(part);
         self
+    }
+
+    fn set_start(self, start_at: Option<Timestamp>) -> Self {
+        match start_at {
+            Some(moment) => self.set(START_AT, number(&moment.as_millis())),
+            None => self.remove(START_AT),
+        }
     }
 
     fn remove(mut self, attribute: &'static str) -> Self {
@@ -213,6 +231,7 @@ impl ConditionalWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SentinelCheckpoint;
 
     fn lease(owner: Option<&str>) -> Lease {
         Lease {
@@ -309,6 +328,21 @@ mod tests {
     }
 
     #[test]
+    fn only_an_ended_lease_or_one_that_was_never_taken_is_removed() {
+        assert_eq!(rendered(&remove(&lease(None))).1, "leaseCounter = 116 AND checkpoint = SHARD_END");
+        let new = Lease {
+            counter: LeaseCounter::new(0),
+            checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
+            stream: Some("orders".into()),
+            ..lease(None)
+        };
+        let condition = "leaseCounter = 0 AND attribute_not_exists(leaseOwner)";
+        assert_eq!(rendered(&remove(&new)).1, format!("{condition} AND bdStream = orders"));
+        let unnamed = Lease { stream: None, ..new };
+        assert_eq!(rendered(&remove(&unnamed)).1, format!("{condition} AND attribute_not_exists(bdStream)"));
+    }
+
+    #[test]
     fn every_name_and_value_given_is_used() {
         let (me, n) = (WorkerId::new("w1"), LeaseCounter::new(7));
         let writes = [
@@ -317,10 +351,12 @@ mod tests {
             withdraw(&WorkerId::new("w0"), &me),
             renew(n, &me),
             checkpoint(n, &me, &Checkpoint::Ended),
+            reset(n, &me, ShardStart { checkpoint: SentinelCheckpoint::TrimHorizon, start_at: None }),
             store_children(&[ShardId::new("a")]),
             release(n, &me),
             complete_handoff(n, &me),
-            remove(n),
+            remove(&lease(None)),
+            remove(&Lease { checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest), ..lease(None) }),
             evict(n),
             seek(n, &Checkpoint::Ended, Some(Timestamp::from_millis(5))),
         ];

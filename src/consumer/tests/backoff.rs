@@ -3,8 +3,8 @@
 use super::{Bench, ConsumerSettings, Keepers, Ports, lease, shard};
 use crate::domain::{
     Checkpoint, FailureKind, HashKeyRange, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, Retrieval,
-    RetrievalError, SentinelCheckpoint, ShardDirectory, ShardId, ShardListing, Stop, StreamDirectory, StreamIdentity,
-    WorkerId,
+    RetrievalError, SentinelCheckpoint, ShardDirectory, ShardId, ShardListing, ShardStart, Stop, StreamDirectory,
+    StreamIdentity, WorkerId,
 };
 use crate::testing::{MemoryLeaseStore, StreamFaults};
 use async_trait::async_trait;
@@ -130,7 +130,7 @@ impl LeaseStore for Denied {
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
         self.inner.checkpoint(grant, checkpoint).await
     }
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+    async fn reset(&self, grant: &mut LeaseGrant, start: ShardStart) -> Result<(), LeaseError> {
         self.inner.reset(grant, start).await
     }
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::consumer::tests::{after, lease, shard};
+use crate::domain::SentinelCheckpoint;
 use proptest::prelude::*;
 
 const D: Duration = Duration::from_secs(10);
@@ -57,12 +58,12 @@ fn renewed() -> CallResult {
 #[test]
 fn a_reset_is_stored_at_once_and_progress_after_it() {
     let mut bench = Bench::new();
-    let start = SentinelCheckpoint::TrimHorizon;
+    let start = ShardStart { checkpoint: SentinelCheckpoint::TrimHorizon, start_at: None };
     bench.apply(progress(50), 10);
     assert_eq!(bench.apply(Event::Reset(start), 20), [Effect::Call(LeaseCall::Reset(start))]);
     assert_eq!(bench.apply(progress(5), 30), []);
     let effects = bench.done(20, CallResult::Reset(start, Ok(())), 40);
-    assert!(effects.contains(&Effect::Report(Report::Stored(Checkpoint::NotStarted(start)))), "{effects:?}");
+    assert!(effects.contains(&Effect::Report(Report::Stored(Checkpoint::NotStarted(start.checkpoint)))), "{effects:?}");
     assert_eq!(bench.apply(Event::Woke, 1_100), checkpoint(5));
 }
 

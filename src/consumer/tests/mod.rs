@@ -11,6 +11,7 @@ mod shard_end;
 mod shutdown;
 mod start_jitter;
 mod takeover;
+mod two_streams;
 
 use super::{ConsumerSettings, Keepers, Ports, Worker};
 use crate::domain::{Checkpoint, RecordPosition};

@@ -4,7 +4,7 @@ use super::checker::{Checker, Session, State};
 use super::story::What;
 use async_trait::async_trait;
 use bindd::domain::{
-    Checkpoint, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint, ShardId, WorkerId,
+    Checkpoint, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ShardId, ShardStart, WorkerId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
@@ -133,7 +133,7 @@ impl LeaseStore for CheckedLeases {
         Ok(())
     }
 
-    async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
+    async fn reset(&self, grant: &mut LeaseGrant, start: ShardStart) -> Result<(), LeaseError> {
         let before = self.0.leases.lease(grant.shard());
         self.0.leases.reset(grant, start).await?;
         self.changed("reset", grant.worker(), before.as_ref(), grant.shard());
