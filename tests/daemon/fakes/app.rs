@@ -54,7 +54,7 @@ struct State {
     behaviour: watch::Sender<Behaviour>,
     /// Bodies that are answered with 422, whatever the behaviour is.
     refused: Mutex<Vec<Bytes>>,
-    /// Body of the response to an accepted event.
+    /// Body of the responses to events.
     reply: Mutex<Bytes>,
     /// Status for `OPTIONS`.
     probe_status: watch::Sender<u16>,
@@ -102,7 +102,7 @@ impl RecordingApp {
         lock(&self.state.refused).push(Bytes::copy_from_slice(body.as_bytes()));
     }
 
-    /// Sets the body of the responses to accepted events.
+    /// Sets the body of the responses to events.
     pub(crate) fn reply_with(&self, body: &str) {
         *lock(&self.state.reply) = Bytes::copy_from_slice(body.as_bytes());
     }
@@ -201,9 +201,7 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Re
     lock(&state.events)[index].accepted = accepted;
     state.seen.send_modify(|seen| *seen += 1);
     let mut response = empty(status);
-    if accepted {
-        *response.body_mut() = Full::new(lock(&state.reply).clone());
-    }
+    *response.body_mut() = Full::new(lock(&state.reply).clone());
     Ok(response)
 }
 
