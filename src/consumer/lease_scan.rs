@@ -4,7 +4,8 @@ use super::error::ConsumerError;
 use super::identity::IdentityCheck;
 use super::settings::Ports;
 use crate::domain::{
-    Lease, LeaseError, LeaseGrant, NewLease, RecordDistribution, RetrievalError, ShardListing, StreamIdentity, WorkerId,
+    FailureKind, Lease, LeaseError, LeaseGrant, NewLease, RecordDistribution, RetrievalError, ShardListing,
+    StreamIdentity, WorkerId,
 };
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -166,15 +167,38 @@ async fn withdraw(ports: &Ports, worker: &WorkerId, lease: &Lease) -> Result<(),
 
 /// The first row decides which stream the table belongs to, so it is created first and alone. Two workers that read
 /// different streams by mistake would otherwise mix their rows, and neither could continue.
+///
+/// If the rows of both are there nevertheless, because their first shards have different names, the one that sees it takes
+/// its row back. If both do, they try again after pauses of different lengths.
 async fn create_first(ports: &Ports, leases: &[NewLease]) -> Result<(), LeaseError> {
     let Some(first) = leases.iter().min_by(|one, other| one.shard.cmp(&other.shard)) else { return Ok(()) };
     ports.leases.create_missing(std::slice::from_ref(first)).await?;
     let rows = ports.leases.list().await?;
-    let own = first.stream.as_deref();
-    let is_other = |row: &Lease| {
-        row.stream.as_deref().zip(own).is_some_and(|(row, own)| !StreamIdentity::may_be_same(row, own))
-            || row.stream_created.zip(first.stream_created).is_some_and(|(row, own)| row != own)
-    };
-    // The next scan reports a row of another stream.
-    if rows.iter().any(is_other) { Ok(()) } else { ports.leases.create_missing(leases).await }
+    let (others, own): (Vec<&Lease>, Vec<&Lease>) = rows.iter().partition(|row| is_of_other_stream(row, first));
+    if others.is_empty() {
+        return ports.leases.create_missing(leases).await;
+    }
+    // With more rows, another worker of this stream has gone on, and the other stream's worker takes its row back.
+    if let [row] = own[..]
+        && row.shard == first.shard
+    {
+        match ports.leases.remove(row).await {
+            Ok(()) | Err(LeaseError::Lost { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(LeaseError::Unavailable {
+        doing: "creating the first leases".to_owned(),
+        kind: FailureKind::Transient,
+        source: "an input that reads another stream starts on the same lease table; choose another `consumerName` or \
+                 `leaseTable` for one of both"
+            .into(),
+    })
+}
+
+fn is_of_other_stream(row: &Lease, new: &NewLease) -> bool {
+    let streams = row.stream.as_deref().zip(new.stream.as_deref());
+    let created = row.stream_created.zip(new.stream_created);
+    streams.is_some_and(|(row, new)| !StreamIdentity::may_be_same(row, new))
+        || created.is_some_and(|(row, new)| row != new)
 }

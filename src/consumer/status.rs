@@ -91,7 +91,8 @@ impl Cell {
 
     fn lag(&self, now: Instant) -> Duration {
         let stalled = self.reading_since.filter(|since| now.saturating_duration_since(*since) > MAX_READ_TIME);
-        let unread = self.failing_since.or(stalled).or(self.halted_since).map(|at| ReadTime { at, behind: self.behind });
+        let unread =
+            self.failing_since.or(stalled).or(self.halted_since).map(|at| ReadTime { at, behind: self.behind });
         let lag = |read: ReadTime| read.behind + now.saturating_duration_since(read.at);
         [unread, self.unaccepted].into_iter().flatten().map(lag).fold(self.behind, Duration::max)
     }

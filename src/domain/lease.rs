@@ -93,6 +93,12 @@ impl Lease {
         }
     }
 
+    /// Whether it was created and never taken.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.counter == LeaseCounter(0) && self.owner.is_none()
+    }
+
     /// Whether it starts at LATEST without a start time. It would skip records each time it is opened again before the first
     /// checkpoint.
     #[must_use]

@@ -95,10 +95,10 @@ pub trait LeaseStore: Debug + Send + Sync {
     /// When it is not sure that it is released; it then expires.
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError>;
 
-    /// Deletes the lease of an ended shard, once no child needs it.
+    /// Deletes the lease of an ended shard, once no child needs it, or one that was never taken.
     ///
     /// # Errors
-    /// `Lost` when it is not as in `seen` any more.
+    /// `Lost` when it is not as in `seen` any more, or is neither.
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError>;
 }
 

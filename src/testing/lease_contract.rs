@@ -24,6 +24,7 @@ where
     a_reset_is_stored_and_progress_goes_on_from_it(&*fresh().await).await;
     releases(&*fresh().await).await;
     stores_children_and_removes(&*fresh().await).await;
+    removes_what_was_never_taken(&*fresh().await).await;
     dates_no_renewal_by_an_earlier_write(&*fresh().await).await;
     takes_again_after_an_unnoticed_take(&*fresh().await).await;
     does_not_adopt_a_foreign_checkpoint(&*fresh().await).await;
@@ -122,6 +123,7 @@ async fn renews_until_lost(store: &dyn LeaseStore) {
     let errors = [
         store.renew(&mut old).await.expect_err("renewing a lost lease"),
         store.checkpoint(&mut old, &after("9", 0)).await.expect_err("checkpointing a lost lease"),
+        store.reset(&mut old, ResetPosition::TrimHorizon).await.expect_err("resetting a lost lease"),
     ];
     assert!(errors.iter().all(crate::domain::LeaseError::is_lost), "{errors:?}");
     let stored = row(store).await;
@@ -157,7 +159,7 @@ async fn a_reset_is_stored_and_progress_goes_on_from_it(store: &dyn LeaseStore) 
     store.reset(&mut grant, ResetPosition::TrimHorizon).await.expect("the position is reset");
     let reset = row(store).await;
     assert_eq!(reset.checkpoint, Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon));
-    assert_eq!(reset.counter, counter.next(), "a reset renews the lease");
+    assert_eq!((reset.counter, reset.start_at), (counter.next(), None), "a reset renews the lease");
     store.checkpoint(&mut grant, &after("5", 0)).await.expect("progress goes on from the reset");
     assert_eq!(row(store).await.checkpoint, after("5", 0));
     let moment = Timestamp::from_millis(1_700_000_009_000);
@@ -233,6 +235,25 @@ async fn stores_children_and_removes(store: &dyn LeaseStore) {
     assert!(store.list().await.expect("leases are listed").is_empty());
 }
 
+async fn removes_what_was_never_taken(store: &dyn LeaseStore) {
+    store.prepare().await.expect("the store is prepared");
+    store.create_missing(&[new_lease()]).await.expect("the lease is created");
+    let new = row(store).await;
+    let of_other = Lease { stream: Some("invoices".into()), ..new.clone() };
+    let rejected = store.remove(&of_other).await.expect_err("the lease of another stream stays");
+    assert!(rejected.is_lost(), "{rejected}");
+    store.remove(&new).await.expect("a lease that was never taken is removed");
+    store.remove(&new).await.expect("a removal is repeated");
+    assert!(store.list().await.expect("leases are listed").is_empty());
+    let grant = taken(store).await;
+    for seen in [&new, grant.lease()] {
+        let rejected = store.remove(seen).await.expect_err("a lease that was taken stays");
+        assert!(rejected.is_lost(), "{rejected}");
+    }
+    store.release(grant).await.expect("a held lease is released");
+    assert!(store.remove(&row(store).await).await.is_err(), "a lease that was released stays");
+}
+
 /// Another grant for the same lease: what it writes is, for the first, an earlier write whose response was lost.
 fn twin(grant: &LeaseGrant) -> LeaseGrant {
     LeaseGrant::taken(grant.lease().clone(), grant.worker().clone())
@@ -256,6 +277,12 @@ async fn dates_no_renewal_by_an_earlier_write(store: &dyn LeaseStore) {
     let moved = row(store).await.counter;
     store.checkpoint(&mut grant, &after("6", 0)).await.expect("the same checkpoint is stored again");
     assert_eq!((row(store).await.counter, row(store).await.checkpoint), (moved.next(), after("6", 0)));
+    let start = Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon);
+    grant.attempting(&start);
+    store.reset(&mut twin(&grant), ResetPosition::TrimHorizon).await.expect("the earlier write is stored");
+    let moved = row(store).await.counter;
+    store.reset(&mut grant, ResetPosition::TrimHorizon).await.expect("the same reset is stored again");
+    assert_eq!((row(store).await.counter, row(store).await.checkpoint), (moved.next(), start));
     store.renew(&mut twin(&grant)).await.expect("the earlier write is stored");
     store.release(grant).await.expect("the lease is released");
     assert_eq!(row(store).await.owner, None);

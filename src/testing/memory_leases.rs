@@ -192,8 +192,8 @@ impl LeaseStore for MemoryLeaseStore {
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
         self.with(|rows| {
-            let is_same =
-                rows.get(&seen.shard).is_some_and(|row| row.counter == seen.counter && row.checkpoint.is_ended());
+            let is_removable = |row: &Lease| row.checkpoint.is_ended() || (row.is_new() && row.stream == seen.stream);
+            let is_same = rows.get(&seen.shard).is_some_and(|row| row.counter == seen.counter && is_removable(row));
             let removed = if is_same { rows.remove(&seen.shard) } else { None };
             // An earlier attempt, or another worker, may have removed it.
             if removed.is_some() || !rows.contains_key(&seen.shard) { Ok(()) } else { Err(lost(&seen.shard)) }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{Shard, ShardIteratorType, StreamStatus};
+use aws_sdk_kinesis::types::{Record, Shard, ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown, StartError};
 use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
@@ -94,13 +94,18 @@ impl Environment {
         texts
     }
 
-    /// Waits until every record of the first shard arrived more than `age` ago. `latest` starts one second before the
-    /// time of the service, which has a resolution of one second, so a record counts as old only after that.
-    pub(crate) async fn until_older_than(&self, stream: &str, age: Duration) {
+    /// The first records of the first shard.
+    pub(crate) async fn records(&self, stream: &str) -> Vec<Record> {
         let shard = self.shards(stream).await.remove(0).shard_id;
         let from = self.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
         let iterator = from.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
-        let records = self.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records;
+        self.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
+    }
+
+    /// Waits until every record of the first shard arrived more than `age` ago. `latest` starts one second before the
+    /// time of the service, which has a resolution of one second, so a record counts as old only after that.
+    pub(crate) async fn until_older_than(&self, stream: &str, age: Duration) {
+        let records = self.records(stream).await;
         let newest = records.last().and_then(|record| record.approximate_arrival_timestamp).unwrap();
         let arrived = SystemTime::try_from(newest).unwrap();
         until("the records to be old", async || {

@@ -3,7 +3,7 @@
 use crate::calls::{self, Response};
 use crate::environment::{Environment, Sidecar};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+use aws_sdk_kinesis::types::Record;
 use http::Request;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -16,13 +16,6 @@ async fn start_with(fields: &[(&str, &str)]) -> (Environment, Sidecar) {
     env.kinesis_component("out", &fields);
     let sidecar = env.sidecar(None).await;
     (env, sidecar)
-}
-
-async fn records(env: &Environment) -> Vec<Record> {
-    let shard = env.shards("orders").await.remove(0).shard_id;
-    let request = env.kinesis.get_shard_iterator().stream_name("orders").shard_id(shard);
-    let iterator = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
-    env.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
 }
 
 fn text(record: &Record) -> &str {
@@ -44,7 +37,7 @@ async fn a_result_is_told_in_headers_and_on_request_in_the_body() {
     assert_eq!((plain.status.as_u16(), plain.text(), plain.header("metadata.attempts")), (204, "", Some("1")));
     let result = create(&sidecar, "2", json!({"returnResult": "true"})).await;
     assert_eq!((result.status.as_u16(), result.header("content-type")), (200, Some("application/json")));
-    assert_eq!(result.field("sequenceNumber"), records(&env).await[1].sequence_number);
+    assert_eq!(result.field("sequenceNumber"), env.records("orders").await[1].sequence_number);
     assert_eq!(Some(result.field("shardId").as_str()), result.header("metadata.shardid"));
     sidecar.stop().await;
 }
@@ -65,7 +58,7 @@ async fn keys_come_from_the_request_then_from_the_data() {
         );
         assert_eq!(body(&refused)["details"][0]["reason"], "VALIDATION");
     }
-    let records = records(&env).await;
+    let records = env.records("orders").await;
     let keys: Vec<_> = records.iter().map(|record| record.partition_key.as_deref().unwrap()).collect();
     assert_eq!(keys, ["1234567890123456789012345", "mine"]);
     let mut unpacked = String::new();
@@ -102,7 +95,10 @@ async fn a_poison_item_fails_alone_and_order_is_that_of_the_request() {
         assert!(result[1]["error"].as_str().unwrap().contains("4038"), "the size is reported: {result}");
         assert!(result[4]["sequenceNumber"].is_string() && result[4]["shardId"].is_string());
     }
-    assert_eq!(records(&env).await.iter().map(text).collect::<Vec<_>>(), [r#"{"n":1}"#, "null", r#"{"n":1}"#, "null"]);
+    assert_eq!(
+        env.records("orders").await.iter().map(text).collect::<Vec<_>>(),
+        [r#"{"n":1}"#, "null", r#"{"n":1}"#, "null"]
+    );
     sidecar.stop().await;
 }
 
@@ -158,7 +154,7 @@ async fn a_raw_body_is_the_record() {
         assert_eq!(calls::send(sidecar.address(), raw(headers), "x").await.status, status, "{headers:?}");
     }
     assert_eq!(create(&sidecar, "\"json\"", json!({})).await.status, 204, "JSON goes on as before");
-    let records = records(&env).await;
+    let records = env.records("orders").await;
     assert_eq!(records.iter().map(text).collect::<Vec<_>>(), ["\u{0}any bytes\"", "", "json"]);
     assert_eq!(records[0].partition_key.as_deref(), Some("me"));
     sidecar.stop().await;
@@ -195,7 +191,7 @@ async fn what_fails_for_good_goes_to_the_dead_letter_binding() {
     let rows = env.dynamodb.scan().table_name("letters").send().await.unwrap().items.unwrap();
     assert_eq!((rows.len(), &rows[0]["data"]), (1, &AttributeValue::S(r#"{"n":1.50}"#.to_owned())));
     assert_eq!(rows[0]["component"], AttributeValue::S("to-rows".to_owned()));
-    let records = records(&env).await;
+    let records = env.records("orders").await;
     let letter: Value = serde_json::from_slice(records[0].data.as_ref()).unwrap();
     assert_eq!((&letter["data"], &letter["error"]["kind"]), (&json!(r#"{"n":1.50}"#), &json!("not_found")));
     assert_eq!((records.len(), records[0].partition_key.as_deref()), (1, Some("k")));

@@ -12,6 +12,7 @@ mod inputs;
 mod access;
 mod api;
 mod app_failures;
+mod dead_letters;
 mod docs;
 mod dynamodb;
 mod dynamodb_bulk;

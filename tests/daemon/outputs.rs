@@ -1,6 +1,5 @@
 use crate::environment::Environment;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_kinesis::types::{Record, ShardIteratorType};
 
 async fn start_with_outputs() -> Environment {
     let env = Environment::start().await;
@@ -9,13 +8,6 @@ async fn start_with_outputs() -> Environment {
     env.kinesis_component("orders-out", &[("streamName", "orders"), ("direction", "output")]);
     env.dynamodb_component("orders-table", &[("table", "rows")]);
     env
-}
-
-async fn records(env: &Environment, stream: &str) -> Vec<Record> {
-    let shard = env.shards(stream).await.remove(0).shard_id;
-    let request = env.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
-    let iterator = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
-    env.kinesis.get_records().set_shard_iterator(iterator).send().await.unwrap().records
 }
 
 #[tokio::test]
@@ -27,7 +19,7 @@ async fn create_puts_the_exact_text_of_data() {
     let response = sidecar.invoke("orders-out", &body).await;
     assert_eq!((response.status.as_u16(), response.text()), (204, ""));
 
-    let records = records(&env, "orders").await;
+    let records = env.records("orders").await;
     assert_eq!(std::str::from_utf8(records[0].data.as_ref()).unwrap(), data);
     assert_eq!(records[0].partition_key.as_deref(), Some("me"));
     assert_eq!(response.header("metadata.sequencenumber"), Some(records[0].sequence_number.as_str()));
@@ -43,7 +35,7 @@ async fn strings_keep_their_quotes_unless_told_otherwise() {
         let body = format!(r#"{{"operation":"create","data":"aGk=","metadata":{{{metadata}}}}}"#);
         let response = sidecar.invoke("orders-out", &body).await;
         assert_eq!(response.status, 204, "{}", response.text());
-        let sent = records(&env, "orders").await.pop().unwrap();
+        let sent = env.records("orders").await.pop().unwrap();
         assert_eq!(std::str::from_utf8(sent.data.as_ref()).unwrap(), text, "{metadata}");
     }
     sidecar.stop().await;

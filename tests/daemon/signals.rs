@@ -1,6 +1,7 @@
 //! Signals and waiting, with the program itself.
 
 use crate::environment::Environment;
+use crate::fakes::{Behaviour, RecordingApp};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -20,8 +21,23 @@ impl Program {
         drop(tokio::signal::unix::signal(SignalKind::hangup()).unwrap());
         let mut command = Command::new("sh");
         let line = format!("{before} exec \"$0\" --app-id shop --dapr-http-port 0 --enable-metrics=false");
-        command.args(["-c", &line, env!("CARGO_BIN_EXE_bindd")]).env_remove("NAMESPACE").env_remove("DAPR_API_TOKEN");
+        command.args(["-c", &line, env!("CARGO_BIN_EXE_bindd")]);
+        Self::spawn(&mut command)
+    }
+
+    /// Starts a sidecar with the components of an environment.
+    fn start_for(env: &Environment, app: &RecordingApp) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"]);
+        command.args(["--dapr-graceful-shutdown-seconds", "600", "--app-port", &app.address().port().to_string()]);
+        command.arg("--resources-path").arg(&env.settings(None).resources_paths[0]);
+        Self::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
+            .env_remove("NAMESPACE")
+            .env_remove("DAPR_API_TOKEN")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -55,8 +71,12 @@ impl Program {
     }
 
     /// The exit code after SIGTERM.
-    async fn stop(mut self) -> Option<i32> {
+    async fn stop(self) -> Option<i32> {
         self.send("TERM").await;
+        self.exit_code().await
+    }
+
+    async fn exit_code(mut self) -> Option<i32> {
         // Read on, so that the program never waits for a reader.
         let rest = async { while self.log.next_line().await.unwrap().is_some() {} };
         bindd::testing::within("the log to end", rest).await;
@@ -73,6 +93,38 @@ async fn a_hangup_is_logged_and_ends_nothing() {
         program.until_logged("signal 'hangup' was ignored").await;
     }
     assert_eq!(program.stop().await, Some(0));
+}
+
+/// The owners in the lease rows.
+async fn owners(env: &Environment, table: &str) -> Vec<String> {
+    let rows = env.dynamodb.scan().table_name(table).consistent_read(true).send().await.unwrap().items.unwrap();
+    rows.iter().filter_map(|row| Some(row.get("leaseOwner")?.as_s().unwrap().clone())).collect()
+}
+
+#[tokio::test]
+async fn a_second_signal_releases_the_leases_without_waiting_for_the_app() {
+    let env = Environment::start().await;
+    env.stream("orders", 2).await;
+    // Leases of a minute: without a release, the next sidecar would wait for so long.
+    env.input("orders-in", "orders", "shared");
+    let app = RecordingApp::start().await;
+    app.behave(Behaviour::Hold);
+    let all = env.put("orders", "order-", 5).await;
+    let mut program = Program::start_for(&env, &app);
+    app.until("the records", |events| events.len() == all.len()).await;
+    program.send("TERM").await;
+    for _ in 0..2 {
+        program.until_logged("shard is being drained").await;
+    }
+    assert_eq!(owners(&env, "orders-in").await.len(), 2, "the first signal waits for the app");
+    program.send("TERM").await;
+    assert_eq!(program.exit_code().await, Some(143));
+    assert_eq!(owners(&env, "orders-in").await, Vec::<String>::new());
+
+    app.behave(Behaviour::Respond(200));
+    let sidecar = env.sidecar(Some(&app)).await;
+    app.until_accepted(&all).await;
+    sidecar.stop().await;
 }
 
 #[cfg(target_os = "linux")]

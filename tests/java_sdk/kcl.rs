@@ -187,15 +187,48 @@ async fn the_kcl_and_bindd_share_a_stream_and_each_takes_over_when_the_other_is_
     producer.assert_nothing_lost(&processed);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bindd_joins_a_live_worker_of_the_kcl_takes_its_share_only_and_the_rest_when_the_other_is_killed() {
+    let (kcl, env) = (Kcl::build().await, environment().await);
+    let mut producer = Producer::new(&env);
+    let worker = kcl.start(&env, "kcl-1");
+    let first = producer.put("alone", 32).await;
+    worker.until_processed(&first).await;
+
+    let app = RecordingApp::start().await;
+    let sidecar = env.sidecar(Some(&app)).await;
+    put_until(&mut producer, "joined", async || shares_of(&env, "kcl-1").await == (2, 2)).await;
+    let (by_app, by_kcl) = (app.accepted().len(), worker.records().len());
+    put_until(&mut producer, "shared", async || {
+        // Neither takes from the other any more.
+        assert_eq!(shares_of(&env, "kcl-1").await, (2, 2));
+        app.accepted().len() >= by_app + 60 && worker.records().len() >= by_kcl + 60
+    })
+    .await;
+    worker.assert_well();
+    let by_kcl = worker.kill().await;
+    let rest = producer.put("killed", 32).await;
+    app.until_accepted(&rest).await;
+    assert_eq!(shares_of(&env, "kcl-1").await, (0, 4));
+    sidecar.stop().await;
+    producer.assert_nothing_lost(&[by_kcl, app.accepted()]);
+}
+
+/// How many shards a worker owns, and how many others own.
+async fn shares_of(env: &Environment, worker: &str) -> (usize, usize) {
+    let owners = owners(env).await;
+    let own = owners.iter().filter(|owner| *owner == worker).count();
+    (own, owners.len() - own)
+}
+
 fn has_work(worker: &KclWorker) -> bool {
     !worker.records().is_empty()
 }
 
 /// Whether this worker owns at least this many shards and another worker the rest.
 async fn shares(env: &Environment, worker: &str, count: usize) -> bool {
-    let owners = owners(env).await;
-    let own = owners.iter().filter(|owner| *owner == worker).count();
-    own >= count && own < owners.len()
+    let (own, others) = shares_of(env, worker).await;
+    own >= count && others > 0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -264,6 +264,7 @@ impl FanOutSource {
         if error.is("ResourceInUseException") {
             monitor.metrics.resubscribed(ResubscribeCause::InUse);
             if !self.pace.lock().refused(now, fastrand::f64()) {
+                tracing::debug!(shard = %self.shard, reason = %error.text, "subscription was refused");
                 return Ok(());
             }
             monitor.refused(&self.shard, &self.stream.consumer_arn, &error.text);
@@ -275,7 +276,7 @@ impl FanOutSource {
         } else {
             monitor.metrics.resubscribed(ResubscribeCause::Failed);
             let retry_in = self.retries.next_wait(error.kind);
-            self.pace.lock().failed(error.kind, retry_in, now);
+            self.pace.lock().failed((error.kind, error.outcome), retry_in, now);
             if retry_in.is_some() {
                 tracing::debug!(shard = %self.shard, ?retry_in, reason = %error.text, "subscription failed");
                 return Ok(());

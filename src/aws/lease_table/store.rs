@@ -196,7 +196,10 @@ impl LeaseStore for LeaseTable {
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
-        let is_gone = self.table.delete(&seen.shard, writes::remove(seen.counter)).await?;
+        if !seen.checkpoint.is_ended() && !seen.is_new() {
+            return Err(lost(&seen.shard));
+        }
+        let is_gone = self.table.delete(&seen.shard, writes::remove(seen)).await?;
         if is_gone { Ok(()) } else { Err(lost(&seen.shard)) }
     }
 }

@@ -12,7 +12,7 @@
 //! | store children | the row exists | children |
 //! | release | counter = n and owner = me, no handoff | counter n+1, no owner |
 //! | release in a handoff | counter = n and `checkpointOwner` = me | counter n+1, no `checkpointOwner` |
-//! | remove | counter = n and ended | – |
+//! | remove | counter = n and ended; or counter = 0, no owner and the same stream | – |
 //! | evict (operator) | counter = n | counter n+1, no owner, no `checkpointOwner` |
 //! | seek (operator) | counter = n | the same, checkpoint, `bdStartTs`, no `bdCaughtUp`, owner switches 0, nothing pending |
 //!
@@ -121,10 +121,19 @@ pub(super) fn seek(counter: LeaseCounter, checkpoint: &Checkpoint, start_at: Opt
     }
 }
 
-/// The condition for deleting a lease.
-pub(super) fn remove(counter: LeaseCounter) -> ConditionalWrite {
-    let (ended, _) = checkpoint_values(&Checkpoint::Ended);
-    ConditionalWrite::default().when(LEASE_COUNTER, number(&counter.value())).when(CHECKPOINT, ended)
+/// The condition for deleting the lease of an ended shard, or one that was never taken.
+pub(super) fn remove(seen: &Lease) -> ConditionalWrite {
+    let write = ConditionalWrite::default().when(LEASE_COUNTER, number(&seen.counter.value()));
+    if seen.checkpoint.is_ended() {
+        let (ended, _) = checkpoint_values(&Checkpoint::Ended);
+        return write.when(CHECKPOINT, ended);
+    }
+    // Another stream may have a row of the same name.
+    let write = write.when_absent(LEASE_OWNER);
+    match &seen.stream {
+        Some(stream) => write.when(STREAM, string(stream)),
+        None => write.when_absent(STREAM),
+    }
 }
 
 impl ConditionalWrite {
@@ -225,6 +234,7 @@ impl ConditionalWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SentinelCheckpoint;
 
     fn lease(owner: Option<&str>) -> Lease {
         Lease {
@@ -349,6 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn only_an_ended_lease_or_one_that_was_never_taken_is_removed() {
+        assert_eq!(rendered(&remove(&lease(None))).1, "leaseCounter = 116 AND checkpoint = SHARD_END");
+        let new = Lease {
+            counter: LeaseCounter::new(0),
+            checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest),
+            stream: Some("orders".into()),
+            ..lease(None)
+        };
+        let condition = "leaseCounter = 0 AND attribute_not_exists(leaseOwner)";
+        assert_eq!(rendered(&remove(&new)).1, format!("{condition} AND bdStream = orders"));
+        let unnamed = Lease { stream: None, ..new };
+        assert_eq!(rendered(&remove(&unnamed)).1, format!("{condition} AND attribute_not_exists(bdStream)"));
+    }
+
+    #[test]
     fn every_name_and_value_given_is_used() {
         let (me, n) = (WorkerId::new("w1"), LeaseCounter::new(7));
         let writes = [
@@ -361,7 +386,8 @@ mod tests {
             store_children(&[ShardId::new("a")]),
             release(n, &me),
             complete_handoff(n, &me),
-            remove(n),
+            remove(&lease(None)),
+            remove(&Lease { checkpoint: Checkpoint::NotStarted(SentinelCheckpoint::Latest), ..lease(None) }),
             evict(n),
             seek(n, &Checkpoint::Ended, Some(Timestamp::from_millis(5))),
         ];

@@ -18,10 +18,15 @@ impl Environment for Empty {
 
 /// Checks the components of one file.
 pub(super) fn check_text(text: &str) -> CheckResult {
+    check_text_as(Some("shop"), text)
+}
+
+/// As the app with this id.
+pub(super) fn check_text_as(app_id: Option<&str>, text: &str) -> CheckResult {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
-    check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
+    check(load(&LoadRequest { paths: &paths, app_id, namespace: None, environment: &Empty }))
 }
 
 /// A document of a file. `more` are further lines of `spec`.

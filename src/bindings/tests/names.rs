@@ -1,6 +1,6 @@
 //! Names of tables and consumers, and lease tables that two components share.
 
-use super::tests::{check_component, check_text, kinesis};
+use super::tests::{check_component, check_text, check_text_as, kinesis};
 
 #[test]
 fn two_inputs_on_one_lease_table_are_a_fault_only_if_both_are_explicit() {
@@ -89,16 +89,40 @@ fn names_that_aws_does_not_allow_are_faults() {
     assert!(table.contains("field `table`: `a/b`") && table.contains("it holds `/`"), "{table}");
 }
 
+/// The faults of a Kinesis component without `consumerName`, unless `items` has it.
+fn faults_of_default_name(app_id: Option<&str>, component: &str, items: &str) -> String {
+    let text = format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {component}}}\nspec:\n  type: \
+         bindings.aws.kinesis\n  metadata: [{{name: streamName, value: s}}{items}]\n",
+    );
+    check_text_as(app_id, &text).faults.to_string()
+}
+
+#[test]
+fn a_default_name_that_is_too_short_for_a_table_is_a_fault() {
+    for (app_id, component, items) in [
+        (Some("x"), "a", ""),
+        // An unknown app id has at least one character.
+        (None, "a", ""),
+        (Some(""), "ab", ""),
+        (Some(""), "a", ", {name: leaseTable, value: abc}"),
+        (Some(""), "a", ", {name: leaseTable, value: abc}, {name: mode, value: extended}"),
+        (Some(""), "a", ", {name: direction, value: output}"),
+    ] {
+        assert_eq!(faults_of_default_name(app_id, component, items), "", "{app_id:?} {component} {items}");
+    }
+    for items in ["", ", {name: mode, value: extended}"] {
+        let shown = faults_of_default_name(Some(""), "a", items);
+        assert!(
+            shown.contains("field `consumerName`") && shown.contains("has 2 characters, fewer than 3"),
+            "{items}: {shown}"
+        );
+    }
+}
+
 #[test]
 fn a_default_name_that_is_too_long_is_a_fault() {
-    let faults = |length: usize, items: &str| {
-        let text = format!(
-            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {}}}\nspec:\n  type: bindings.aws.kinesis\n  \
-             metadata: [{{name: streamName, value: s}}{items}]\n",
-            "n".repeat(length)
-        );
-        check_text(&text).faults
-    };
+    let faults = |length: usize, items: &str| faults_of_default_name(Some("shop"), &"n".repeat(length), items);
     let extended = ", {name: mode, value: extended}";
     for (length, items) in [
         (250, ""),
@@ -112,7 +136,7 @@ fn a_default_name_that_is_too_long_is_a_fault() {
     for (length, items) in
         [(251, ""), (124, extended), (124, ", {name: leaseTable, value: abc}, {name: mode, value: extended}")]
     {
-        let shown = faults(length, items).to_string();
+        let shown = faults(length, items);
         assert!(
             shown.contains("field `consumerName`: the field is missing, and its default"),
             "{length} {items}: {shown}"

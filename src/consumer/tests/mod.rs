@@ -12,7 +12,9 @@ mod replaced;
 mod restored;
 mod shard_end;
 mod shutdown;
+mod start_jitter;
 mod takeover;
+mod two_streams;
 
 use super::{ConsumerSettings, Keepers, Ports, Worker};
 use crate::domain::{Checkpoint, RecordPosition};

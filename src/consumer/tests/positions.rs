@@ -1,5 +1,5 @@
 use super::{Bench, after, lease, shard};
-use crate::consumer::{Keepers, Ports};
+use crate::consumer::{Keepers, OnInvalidCheckpoint, Ports};
 use crate::domain::{Checkpoint, Lease, LeaseStore, SentinelCheckpoint};
 use crate::testing::{Reply, StreamFaults};
 use std::sync::Arc;
@@ -87,6 +87,29 @@ async fn progress_after_a_reset_is_stored_even_if_it_is_before_the_stored_positi
     let (_stop, _worker) = bench.start(Bench::settings("b"));
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(bench.accepted(), ["0", "1"], "nothing is repeated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_put_after_a_reset_to_latest_are_delivered_by_a_later_owner() {
+    let bench = Bench::new(1);
+    bench.leases.put(Lease { checkpoint: after(10_u128.pow(30)), ..lease(0, None, 0) });
+    let settings = |name: &str| super::ConsumerSettings {
+        on_invalid_checkpoint: OnInvalidCheckpoint::Latest,
+        ..Bench::settings(name)
+    };
+    bench.put_texts("before", 2);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (_stop, crashed) = bench.start(settings("a"));
+    while bench.leases.lease(&shard(0)).unwrap().checkpoint != Checkpoint::NotStarted(SentinelCheckpoint::Latest) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    drop(crashed);
+    bench.put_texts("after", 2);
+    // The next owner is another process, and starts long after the reset.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let (_stop, _worker) = bench.start(settings("b"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.accepted(), ["after-0", "after-1"]);
 }
 
 #[tokio::test(start_paused = true)]

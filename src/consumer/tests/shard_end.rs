@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Counts listings. Can fail, and can change the stream during a listing.
 #[derive(Debug)]
@@ -148,6 +148,54 @@ async fn a_shard_that_is_gone_after_its_end_was_signalled_counts_as_ended() {
     let [left, _] = bench.stream.split(&shard(0)).unwrap();
     bench.stream.expire(&shard(0));
     while bench.leases.lease(&left).is_none() {
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Puts records into all shards, starts a worker, and waits until the first shard has ended. Returns the directory, and what
+/// keeps the worker.
+async fn after_a_split(bench: &Bench) -> (Arc<Directory>, impl Sized) {
+    bench.put(1);
+    bench.stream.split(&shard(0)).unwrap();
+    let directory = Arc::new(Directory::new(bench));
+    let worker = bench.start_on(Bench::settings("a"), ports(bench, &directory, &StreamFaults::none()));
+    while !is_ended(bench) {
+        sleep(Duration::from_millis(100)).await;
+    }
+    (directory, worker)
+}
+
+/// The default lease duration.
+const LEASE: Duration = Duration::from_secs(10);
+
+#[tokio::test(start_paused = true)]
+async fn the_row_of_an_ended_shard_is_removed_after_two_lease_durations_and_the_next_listing() {
+    let bench = Bench::new(1);
+    let (_directory, _worker) = after_a_split(&bench).await;
+    let ended = Instant::now();
+    bench.put_texts("child", 20);
+    bench.app.until_accepted(21).await;
+    while bench.leases.lease(&shard(0)).is_some() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let kept = ended.elapsed();
+    // Listings are six lease durations apart, and the next scan makes the change.
+    assert!(kept >= 2 * LEASE && kept <= 2 * LEASE + 6 * LEASE + LEASE, "{kept:?}");
+    assert_eq!(bench.leases.leases().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_row_of_a_shard_with_a_quiet_child_stays_at_no_cost() {
+    let bench = Bench::new(1);
+    let (directory, _worker) = after_a_split(&bench).await;
+    // The listing that the end requested.
+    sleep(LEASE).await;
+    let before = directory.calls();
+    sleep(60 * LEASE).await;
+    assert!(bench.leases.lease(&shard(0)).is_some(), "a child without progress needs the row of its parent");
+    assert!(directory.calls() <= before + 10, "{} regular listings were expected", directory.calls() - before);
+    bench.put_texts("child", 20);
+    while bench.leases.lease(&shard(0)).is_some() {
         sleep(Duration::from_secs(1)).await;
     }
 }

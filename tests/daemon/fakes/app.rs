@@ -52,6 +52,8 @@ struct State {
     probes: Mutex<Vec<String>>,
     seen: watch::Sender<usize>,
     behaviour: watch::Sender<Behaviour>,
+    /// Bodies that are answered with 422, whatever the behaviour is.
+    refused: Mutex<Vec<Bytes>>,
     /// Body of the responses to events.
     reply: Mutex<Bytes>,
     /// Status for `OPTIONS`.
@@ -78,6 +80,7 @@ impl RecordingApp {
             probes: Mutex::default(),
             seen: watch::Sender::new(0),
             behaviour: watch::Sender::new(Behaviour::Respond(200)),
+            refused: Mutex::default(),
             reply: Mutex::default(),
             probe_status: watch::Sender::new(200),
         });
@@ -92,6 +95,11 @@ impl RecordingApp {
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
         self.state.behaviour.send_replace(behaviour);
+    }
+
+    /// Answers events with this body with 422.
+    pub(crate) fn refuse(&self, body: &str) {
+        lock(&self.state.refused).push(Bytes::copy_from_slice(body.as_bytes()));
     }
 
     /// Sets the body of the responses to events.
@@ -173,15 +181,18 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Re
     }
     // An incomplete body is not a delivery.
     let Ok(body) = body.collect().await else { return Ok(empty(400)) };
+    let body = body.to_bytes();
+    let is_refused = lock(&state.refused).contains(&body);
     let index = {
         let mut events = lock(&state.events);
-        events.push(Event { route, body: body.to_bytes(), headers: parts.headers, accepted: false });
+        events.push(Event { route, body, headers: parts.headers, accepted: false });
         events.len() - 1
     };
     state.seen.send_modify(|seen| *seen += 1);
     let mut changes = state.behaviour.subscribe();
     let behaviour = *changes.wait_for(|behaviour| *behaviour != Behaviour::Hold).await.unwrap();
     let status = match behaviour {
+        Behaviour::Respond(_) if is_refused => 422,
         Behaviour::Respond(status) => status,
         Behaviour::Disconnect => return Err(io::ErrorKind::ConnectionAborted.into()),
         Behaviour::Hold => unreachable!("`wait_for` skips it"),

@@ -3,7 +3,7 @@
 use super::service::{LEASE, Service, TABLE, new_lease, position, seen, shard, worker};
 use bindd::aws::lease_table::LeaseTable;
 use bindd::domain::{
-    Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, SentinelCheckpoint,
+    Checkpoint, FailureKind, LeaseCounter, LeaseGrant, LeaseStore, NewLease, Renewed, ResetPosition, SentinelCheckpoint,
 };
 use bindd::testing::lease_store_contract;
 use std::sync::Arc;
@@ -236,6 +236,9 @@ async fn a_write_whose_reply_was_lost_counts_as_done() {
     assert_eq!(store.renew(&mut grant).await.unwrap(), Renewed::Held);
     losing();
     store.checkpoint(&mut grant, &after("5")).await.unwrap();
+    losing();
+    let start = ResetPosition::TrimHorizon;
+    store.reset(&mut grant, start).await.unwrap();
     losing();
     store.store_children(&mut grant, &[shard(1)]).await.unwrap();
     losing();

@@ -4,6 +4,7 @@ use super::service::{LEASE, SHORT_WATCH, Service, TABLE, seen, worker};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::{Item, lease_table::LeaseTable};
 use bindd::domain::{FailureKind, LeaseError, LeaseStore};
+use bindd::testing::within;
 use std::time::Duration;
 
 fn item(pairs: &[(&str, &str)]) -> Item {
@@ -86,4 +87,26 @@ async fn a_table_that_the_kcl_3_has_left_is_taken_over() {
     store.prepare().await.unwrap();
     store.take(&seen(&store, 0).await, &worker("w1")).await.unwrap();
     assert!(service.row("Leader").await.is_some(), "the rows of others stay");
+}
+
+#[tokio::test]
+async fn a_table_that_was_taken_over_is_watched_again_only_if_another_library_owns_a_lease() {
+    let service = Service::start().await;
+    let store = service.one_lease().await;
+    service.put(leader()).await;
+    let mut lease = seen(&store, 0).await;
+    lease.owner_duration = Some(LEASE);
+    let owned = store.take(&lease, &worker("w1")).await.unwrap();
+    // A watch would be longer than the time limit of a wait.
+    let store = store.with_heartbeat_watch(Duration::from_secs(36_000));
+    within("the prepare of an owned table", store.prepare()).await.unwrap();
+    store.release(owned).await.unwrap();
+    within("the prepare of a released table", store.prepare()).await.unwrap();
+    // A worker of the KCL takes the lease: it keeps our attributes, and they do not name it.
+    service.set("shardId-000000000000", "leaseOwner", AttributeValue::S("kcl".into())).await;
+    let store = store.with_heartbeat_watch(SHORT_WATCH);
+    drop(service.sent.take());
+    store.prepare().await.unwrap();
+    let scans = service.sent.take().iter().filter(|request| request.operation == "Scan").count();
+    assert!(scans > 1, "heartbeats are watched");
 }

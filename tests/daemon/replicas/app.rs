@@ -37,6 +37,7 @@ struct State {
 struct Journal {
     entries: Vec<Entry>,
     calls: usize,
+    by_worker: BTreeMap<usize, usize>,
     /// The first number of each key that was not accepted yet, with those accepted beyond it.
     next: BTreeMap<String, usize>,
     rejected: BTreeMap<String, usize>,
@@ -77,6 +78,11 @@ impl App {
     /// The records accepted at least once, if all came in order.
     pub(crate) fn accepted(&self) -> usize {
         lock(&self.state.journal).next.values().sum()
+    }
+
+    /// Calls of a worker so far.
+    pub(crate) fn calls_of(&self, worker: usize) -> usize {
+        lock(&self.state.journal).by_worker.get(&worker).copied().unwrap_or_default()
     }
 
     /// Calls rejected so far, of one key.
@@ -156,6 +162,7 @@ impl<'a> Running<'a> {
     fn begin(state: &'a State, call: Call) -> Self {
         let (key, number) = (call.key.clone(), call.number);
         let mut journal = lock(&state.journal);
+        *journal.by_worker.entry(call.worker).or_default() += 1;
         journal.entries.push(Entry::Began(call));
         journal.calls += 1;
         Self { state, call: journal.calls - 1, key, number, is_accepted: false }

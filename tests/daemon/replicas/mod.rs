@@ -12,6 +12,7 @@ mod facts;
 mod load;
 mod proxy;
 mod reshards;
+mod takeover;
 mod upstream;
 mod worker;
 
