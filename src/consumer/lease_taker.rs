@@ -122,7 +122,8 @@ impl LeaseTaker {
         // Two workers that start on an empty table in the middle of a reshard may create leases for a parent and its
         // child; the child waits for its parent.
         let is_active = |lease: &&Lease| {
-            let waits = lease.parents.iter().any(|parent| unfinished.contains(parent));
+            let awaited = if is_broken(Mutant::SecondParentIgnored) { 1 } else { usize::MAX };
+            let waits = lease.parents.iter().take(awaited).any(|parent| unfinished.contains(parent));
             unfinished.contains(&lease.shard) && (!waits || is_broken(Mutant::ParentsIgnored))
         };
         let active: Vec<&Lease> = leases.iter().filter(is_active).collect();

@@ -14,7 +14,7 @@ const SPREAD: f64 = 0.6;
 const REFUSALS_UNTIL_CHECK: u32 = 3;
 
 #[derive(Debug)]
-pub(super) struct SubscriptionPace {
+pub(crate) struct SubscriptionPace {
     /// The minimum time between two subscriptions.
     min_interval: Duration,
     not_before: Instant,
@@ -26,7 +26,7 @@ pub(super) struct SubscriptionPace {
 }
 
 impl SubscriptionPace {
-    pub(super) fn new(min_interval: Duration, now: Instant) -> Self {
+    pub(crate) fn new(min_interval: Duration, now: Instant) -> Self {
         Self {
             min_interval,
             not_before: now,
@@ -37,17 +37,17 @@ impl SubscriptionPace {
         }
     }
 
-    pub(super) const fn not_before(&self) -> Instant {
+    pub(crate) const fn not_before(&self) -> Instant {
         self.not_before
     }
 
-    pub(super) fn subscribed(&mut self, now: Instant) {
+    pub(crate) fn subscribed(&mut self, now: Instant) {
         self.last_success = Some(now);
         self.not_before = now + self.min_interval;
     }
 
     /// An event arrived, so the subscription works.
-    pub(super) const fn received(&mut self) {
+    pub(crate) const fn received(&mut self) {
         self.refusals = 0;
         self.throttles.reset();
         self.lasting.reset();
@@ -55,21 +55,21 @@ impl SubscriptionPace {
 
     /// Another subscription to the shard is open, or Kinesis still counts our last one. Returns whether the caller should
     /// check its lease. `random` is from 0 to 1.
-    pub(super) fn refused(&mut self, now: Instant, random: f64) -> bool {
+    pub(crate) fn refused(&mut self, now: Instant, random: f64) -> bool {
         self.refusals = self.refusals.saturating_add(1);
         self.wait(now, self.min_interval.mul_f64(1.0 + SPREAD * random.clamp(0.0, 1.0)));
         self.refusals.is_multiple_of(REFUSALS_UNTIL_CHECK)
     }
 
     /// Returns whether subscriptions are throttled for long.
-    pub(super) fn throttled(&mut self, now: Instant) -> bool {
+    pub(crate) fn throttled(&mut self, now: Instant) -> bool {
         let wait = self.throttles.next_wait();
         self.wait(now, wait);
         self.throttles.taken() > REFUSALS_UNTIL_CHECK
     }
 
     /// After any other failure. An error that lasts delays the next source of the shard too.
-    pub(super) fn failed(&mut self, kind: FailureKind, retry_in: Option<Duration>, now: Instant) {
+    pub(crate) fn failed(&mut self, kind: FailureKind, retry_in: Option<Duration>, now: Instant) {
         let lasting = self.lasting.next_wait(kind, fastrand::f64());
         self.wait(now, retry_in.into_iter().chain(lasting).max().unwrap_or_default());
     }

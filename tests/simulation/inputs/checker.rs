@@ -1,5 +1,6 @@
 //! Observes a run and keeps the first violated invariant. `deliveries`, `rows` and `reads` say what they check.
 
+use super::clock::WorkerClock;
 use super::deliveries::Call;
 use super::ledger::{Fate, Ledger, NewRecord};
 use super::plan::Plan;
@@ -53,6 +54,10 @@ pub(crate) struct State {
     pub(crate) call_count: u64,
     /// Of workers that were frozen: when they went on; `None` is not yet.
     pub(crate) frozen: BTreeMap<WorkerId, Option<Instant>>,
+    /// Shards whose lease was taken from a live owner without a handoff, as the KCL does it.
+    pub(crate) hard_taken: BTreeSet<ShardId>,
+    /// Of all workers so far.
+    pub(crate) clocks: Vec<WorkerClock>,
     violation: Option<Violation>,
 }
 
@@ -78,6 +83,8 @@ impl Checker {
             calls: BTreeMap::new(),
             call_count: 0,
             frozen: BTreeMap::new(),
+            hard_taken: BTreeSet::new(),
+            clocks: Vec::new(),
             violation: None,
         };
         Self { state: Arc::new(Mutex::new(state)), stream, leases: MemoryLeaseStore::new() }
@@ -153,7 +160,18 @@ impl State {
     pub(crate) fn may_give_up(&self, shard: &ShardId, position: &RecordPosition) -> bool {
         let Some(entry) = self.ledger.entry(shard, position) else { return false };
         let has_failed_often = self.plan.delivery.max_attempts.is_some_and(|max| entry.failures >= max);
-        has_failed_often || (entry.is_poison && entry.failures > 0 && self.plan.gives_up())
+        let max_ahead = self.clocks.iter().map(WorkerClock::max_ahead).max().unwrap_or(0);
+        has_failed_often
+            || (entry.is_poison && entry.failures > 0 && self.plan.has_permanent_status())
+            || self.is_too_old(entry, max_ahead)
+    }
+
+    /// Whether a record is older than the settings allow, by a clock that is so many milliseconds ahead.
+    pub(crate) fn is_too_old(&self, entry: &super::ledger::Entry, ahead: i64) -> bool {
+        let age = i64::try_from(entry.put_at.elapsed().as_millis()).unwrap_or(i64::MAX) + ahead;
+        // A time of arrival is rounded down to a millisecond.
+        let max = self.plan.delivery.max_record_age.and_then(|max| i64::try_from(max.as_millis()).ok());
+        max.is_some_and(|max| age + 1 > max)
     }
 
     /// The first record of a shard up to a position (or at all) that must still be delivered. One that may be dropped counts
@@ -169,6 +187,17 @@ impl State {
             }
             self.ledger.settle(shard, &first, Fate::Dropped);
         }
+    }
+
+    /// The first record of each shard that must still be delivered.
+    pub(crate) fn outstanding(&self) -> BTreeMap<ShardId, RecordPosition> {
+        let mut first = BTreeMap::new();
+        for (shard, position) in self.ledger.pending() {
+            if !first.contains_key(shard) && !(self.plan.drops() && self.may_give_up(shard, position)) {
+                first.insert(shard.clone(), position.clone());
+            }
+        }
+        first
     }
 
     /// The last session of a worker with a shard.

@@ -1,6 +1,7 @@
 //! Checks every call of the app: who calls, what, in which order, and what is in flight at the same time.
 
 use super::checker::{Checker, State};
+use super::clock::WorkerClock;
 use super::ledger::Fate;
 use super::story::What;
 use bindd::consumer::{OnPoison, Order, Partial};
@@ -71,6 +72,10 @@ impl Checker {
             state.story.tell(None, Some(shard), Some(&key), What::Accepted(position.clone()));
             let order = state.plan.delivery.order;
             let is_new = state.ledger.entry(shard, position).is_some_and(|entry| entry.fate == Fate::Pending);
+            if state.plan.is_clean && !state.hard_taken.contains(shard) && state.ledger.is_accepted(shard, position) {
+                let text = format!("{shard} {position} was delivered twice without a fault");
+                state.report(text, Some(shard), vec![key.clone()]);
+            }
             let mut earlier = state.ledger.settle(shard, position, Fate::Accepted);
             if order == Order::Shard && is_new {
                 let first = state.ledger.first_pending(shard).filter(|first| *first < position);
@@ -87,14 +92,17 @@ impl Checker {
     }
 
     /// A dead letter is about to be stored.
-    pub(crate) fn letter_started(&self, worker: &WorkerId, letter: &DeadLetter) {
+    pub(crate) fn letter_started(&self, (worker, clock): (&WorkerId, &WorkerClock), letter: &DeadLetter) {
         let origin = &letter.event.origin;
         let (shard, position) = (&origin.shard, &origin.position);
         let row = self.leases.lease(shard);
         self.with(|state| {
             let given_up = match letter.reason {
                 GiveUpReason::Attempts | GiveUpReason::PermanentStatus => state.may_give_up(shard, position),
-                GiveUpReason::Age => state.plan.delivery.max_record_age.is_some(),
+                GiveUpReason::Age => {
+                    let entry = state.ledger.entry(shard, position);
+                    entry.is_some_and(|entry| state.is_too_old(entry, clock.max_ahead()))
+                }
             };
             let early = (!given_up).then(|| format!("given up too early for {:?}", letter.reason));
             if let Some(text) = early.or(state.check_owner(worker, shard, row.as_ref())) {
@@ -133,7 +141,7 @@ impl State {
         }
         let moved = self.moved.get(shard)?;
         let age = moved.elapsed();
-        (age >= self.plan.lease)
+        (age >= self.plan.shortest_lease())
             .then(|| format!("began {age:?} after the counter changed, when others may take the lease"))
     }
 
@@ -196,7 +204,10 @@ impl State {
         let between = self.ledger.between(&call.shard, session.start.as_ref(), newest);
         let window = self.plan.delivery.max_in_flight_records + MAX_READ;
         if between.len() > window {
-            let oldest = between.iter().position(|entry| entry.is_required && !session.done.contains(&entry.position));
+            let is_dropped = |position| self.plan.drops() && self.may_give_up(&call.shard, position);
+            let oldest = between.iter().position(|entry| {
+                entry.is_required && !session.done.contains(&entry.position) && !is_dropped(&entry.position)
+            });
             let length = oldest.map_or(0, |oldest| between.len() - oldest);
             if length > window && between[between.len() - length].fate == Fate::Pending {
                 return Some(format!("{length} records are between the first that is not accepted and this one"));

@@ -3,6 +3,7 @@
 use bindd::domain::{RecordPosition, ShardId};
 use bindd::testing::Put;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tokio::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -24,6 +25,7 @@ pub(crate) struct Entry {
     pub(crate) is_required: bool,
     pub(crate) is_poison: bool,
     pub(crate) fate: Fate,
+    pub(crate) put_at: Instant,
     accepted: u32,
     /// Deliveries that failed and counted, by any worker.
     pub(crate) failures: u32,
@@ -42,7 +44,7 @@ pub(crate) struct Ledger {
     /// Required records without a fate by key, in the order of the puts.
     keys: BTreeMap<String, VecDeque<(ShardId, RecordPosition)>>,
     required: usize,
-    duplicates: usize,
+    dropped: usize,
 }
 
 /// What is put.
@@ -64,9 +66,17 @@ impl Ledger {
             self.keys.entry(key.clone()).or_default().push_back((put.shard.clone(), put.position.clone()));
         }
         let position = put.position.clone();
-        let entry =
-            Entry { position, key, size, is_required, is_poison, fate: Fate::Pending, accepted: 0, failures: 0 };
-        shard.entries.push(entry);
+        shard.entries.push(Entry {
+            position,
+            key,
+            size,
+            is_required,
+            is_poison,
+            fate: Fate::Pending,
+            put_at: Instant::now(),
+            accepted: 0,
+            failures: 0,
+        });
     }
 
     pub(crate) fn entry(&self, shard: &ShardId, position: &RecordPosition) -> Option<&Entry> {
@@ -111,11 +121,12 @@ impl Ledger {
         if is_first {
             entry.fate = fate;
         }
+        let is_dropped = is_first && fate == Fate::Dropped;
         if fate == Fate::Accepted {
             entry.accepted += 1;
         }
-        let (key, is_repeated) = (entry.key.clone(), entry.accepted == 2 && fate == Fate::Accepted);
-        self.duplicates += usize::from(is_repeated);
+        let key = entry.key.clone();
+        self.dropped += usize::from(is_dropped);
         if !is_first {
             return None;
         }
@@ -142,18 +153,21 @@ impl Ledger {
         entries.iter().rev().find(|entry| entry.fate == Fate::Accepted).map(|entry| &entry.position)
     }
 
-    /// The first records without a fate, one for each shard.
-    pub(crate) fn first_outstanding(&self) -> Vec<(ShardId, RecordPosition)> {
-        let firsts = self.shards.iter().filter_map(|(id, shard)| Some((id.clone(), shard.pending.first()?.clone())));
-        firsts.collect()
+    /// The required records without a fate.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&ShardId, &RecordPosition)> {
+        self.shards.iter().flat_map(|(id, shard)| shard.pending.iter().map(move |position| (id, position)))
     }
 
     pub(crate) const fn required(&self) -> usize {
         self.required
     }
 
-    /// Records that were accepted more than once.
-    pub(crate) const fn duplicates(&self) -> usize {
-        self.duplicates
+    pub(crate) fn is_accepted(&self, shard: &ShardId, position: &RecordPosition) -> bool {
+        self.entry(shard, position).is_some_and(|entry| entry.accepted > 0)
+    }
+
+    /// Records whose fate is [`Fate::Dropped`].
+    pub(crate) const fn dropped(&self) -> usize {
+        self.dropped
     }
 }

@@ -5,6 +5,7 @@
 mod actions;
 mod app;
 mod checker;
+mod clock;
 mod deliveries;
 mod ledger;
 #[cfg(feature = "mutants")]

@@ -1,6 +1,7 @@
 //! The lease table as all workers share it. Checks every write when it takes effect.
 
 use super::checker::{Checker, Session, State};
+use super::clock::WorkerClock;
 use super::story::What;
 use async_trait::async_trait;
 use bindd::domain::{
@@ -9,14 +10,18 @@ use bindd::domain::{
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
+/// The table as one worker sees it, whose clock measures the lease durations.
 #[derive(Debug)]
-pub(crate) struct CheckedLeases(pub(crate) Checker);
+pub(crate) struct CheckedLeases {
+    pub(crate) checker: Checker,
+    pub(crate) clock: WorkerClock,
+}
 
 impl CheckedLeases {
     /// Compares a row before and after a write that took effect.
     fn changed(&self, kind: &'static str, worker: &WorkerId, before: Option<&Lease>, shard: &ShardId) {
-        let after = self.0.leases.lease(shard);
-        self.0.with(|state| state.row_changed(kind, worker, before, after.as_ref()));
+        let after = self.checker.leases.lease(shard);
+        self.checker.with(|state| state.row_changed(kind, worker, before, after.as_ref()));
     }
 }
 
@@ -79,17 +84,21 @@ impl State {
 #[async_trait]
 impl LeaseStore for CheckedLeases {
     async fn prepare(&self) -> Result<(), LeaseError> {
-        self.0.leases.prepare().await
+        self.checker.leases.prepare().await
     }
 
     async fn list(&self) -> Result<Vec<Lease>, LeaseError> {
-        self.0.leases.list().await
+        let mut rows = self.checker.leases.list().await?;
+        for row in &mut rows {
+            row.owner_duration = row.owner_duration.map(|duration| self.clock.lasts(duration));
+        }
+        Ok(rows)
     }
 
     async fn create_missing(&self, leases: &[NewLease]) -> Result<(), LeaseError> {
         for new in leases {
-            let is_missing = self.0.leases.lease(&new.shard).is_none();
-            self.0.leases.create_missing(std::slice::from_ref(new)).await?;
+            let is_missing = self.checker.leases.lease(&new.shard).is_none();
+            self.checker.leases.create_missing(std::slice::from_ref(new)).await?;
             if is_missing {
                 self.changed("created", &WorkerId::new("-"), None, &new.shard);
             }
@@ -98,66 +107,68 @@ impl LeaseStore for CheckedLeases {
     }
 
     async fn take(&self, seen: &Lease, worker: &WorkerId) -> Result<LeaseGrant, LeaseError> {
-        let before = self.0.leases.lease(&seen.shard);
-        let grant = self.0.leases.take(seen, worker).await?;
-        self.0.with(|state| state.taken(&grant));
+        let before = self.checker.leases.lease(&seen.shard);
+        let lease = self.checker.with(|state| state.plan.lease);
+        let seen = &Lease { owner_duration: seen.owner_duration.map(|_| lease), ..seen.clone() };
+        let grant = self.checker.leases.take(seen, worker).await?;
+        self.checker.with(|state| state.taken(&grant));
         self.changed("taken", worker, before.as_ref(), &seen.shard);
         Ok(grant)
     }
 
     async fn request_handoff(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        let before = self.0.leases.lease(&seen.shard);
-        self.0.leases.request_handoff(seen, worker).await?;
+        let before = self.checker.leases.lease(&seen.shard);
+        self.checker.leases.request_handoff(seen, worker).await?;
         self.changed("handoff requested", worker, before.as_ref(), &seen.shard);
         Ok(())
     }
 
     async fn withdraw(&self, seen: &Lease, worker: &WorkerId) -> Result<(), LeaseError> {
-        let before = self.0.leases.lease(&seen.shard);
-        self.0.leases.withdraw(seen, worker).await?;
+        let before = self.checker.leases.lease(&seen.shard);
+        self.checker.leases.withdraw(seen, worker).await?;
         self.changed("handoff withdrawn", worker, before.as_ref(), &seen.shard);
         Ok(())
     }
 
     async fn renew(&self, grant: &mut LeaseGrant) -> Result<Renewed, LeaseError> {
-        let before = self.0.leases.lease(grant.shard());
-        let renewed = self.0.leases.renew(grant).await?;
+        let before = self.checker.leases.lease(grant.shard());
+        let renewed = self.checker.leases.renew(grant).await?;
         self.changed("renewed", grant.worker(), before.as_ref(), grant.shard());
         Ok(renewed)
     }
 
     async fn checkpoint(&self, grant: &mut LeaseGrant, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
-        let before = self.0.leases.lease(grant.shard());
-        self.0.leases.checkpoint(grant, checkpoint).await?;
+        let before = self.checker.leases.lease(grant.shard());
+        self.checker.leases.checkpoint(grant, checkpoint).await?;
         self.changed("checkpointed", grant.worker(), before.as_ref(), grant.shard());
         Ok(())
     }
 
     async fn reset(&self, grant: &mut LeaseGrant, start: SentinelCheckpoint) -> Result<(), LeaseError> {
-        let before = self.0.leases.lease(grant.shard());
-        self.0.leases.reset(grant, start).await?;
+        let before = self.checker.leases.lease(grant.shard());
+        self.checker.leases.reset(grant, start).await?;
         self.changed("reset", grant.worker(), before.as_ref(), grant.shard());
         Ok(())
     }
 
     async fn store_children(&self, grant: &mut LeaseGrant, children: &[ShardId]) -> Result<(), LeaseError> {
-        let before = self.0.leases.lease(grant.shard());
-        self.0.leases.store_children(grant, children).await?;
+        let before = self.checker.leases.lease(grant.shard());
+        self.checker.leases.store_children(grant, children).await?;
         self.changed("children stored", grant.worker(), before.as_ref(), grant.shard());
         Ok(())
     }
 
     async fn release(&self, grant: LeaseGrant) -> Result<(), LeaseError> {
-        let before = self.0.leases.lease(grant.shard());
+        let before = self.checker.leases.lease(grant.shard());
         let (worker, shard) = (grant.worker().clone(), grant.shard().clone());
-        self.0.leases.release(grant).await?;
+        self.checker.leases.release(grant).await?;
         self.changed("released", &worker, before.as_ref(), &shard);
         Ok(())
     }
 
     async fn remove(&self, seen: &Lease) -> Result<(), LeaseError> {
-        let before = self.0.leases.lease(&seen.shard);
-        self.0.leases.remove(seen).await?;
+        let before = self.checker.leases.lease(&seen.shard);
+        self.checker.leases.remove(seen).await?;
         self.changed("removed", &WorkerId::new("-"), before.as_ref(), &seen.shard);
         Ok(())
     }

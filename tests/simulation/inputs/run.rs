@@ -9,7 +9,7 @@ use super::worker::{SimWorker, Surroundings};
 use bindd::domain::{Checkpoint, InitialPosition, Lease, LeaseCounter, SentinelCheckpoint, ShardId, WorkerId};
 use bindd::tasks::Supervisor;
 use bindd::telemetry::Metrics;
-use bindd::testing::Network;
+use bindd::testing::{ModelFanOut, Network};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,9 @@ impl Run {
         let checker = Checker::new(Arc::clone(&plan), keeps_story);
         let app = App::new(checker.clone(), Arc::clone(&plan), network.clone(), random.fork());
         let metrics = Metrics::new();
-        let with = Surroundings { plan: Arc::clone(&plan), checker, network, app, metrics: metrics.input("orders") };
+        let fan_out = ModelFanOut::new(&checker.stream, plan.subscription_lifetime);
+        let metrics_of_input = metrics.input("orders");
+        let with = Surroundings { plan: Arc::clone(&plan), checker, network, app, fan_out, metrics: metrics_of_input };
         Self {
             has_recovered: plan.is_clean,
             plan,
@@ -119,16 +121,18 @@ impl Run {
     }
 
     fn check_counts(&self) -> Result<(), String> {
-        let (duplicates, required) =
-            self.with.checker.with(|state| (state.ledger.duplicates(), state.ledger.required()));
-        if self.plan.is_clean && duplicates > 0 {
-            return Err(self
-                .with
-                .checker
-                .failure(format!("{duplicates} records were delivered twice without a fault"), None));
+        let required = self.with.checker.with(|state| state.ledger.required());
+        let early = self.with.fan_out.early_subscriptions();
+        if early > 0 {
+            let text = format!("{early} subscriptions came within five seconds after one of the same worker");
+            return Err(self.with.checker.failure(text, None));
         }
         if required == 0 {
             return Err("the run put no records".to_owned());
+        }
+        let dropped = self.with.checker.with(|state| state.ledger.dropped());
+        if self.counted("records_dropped") < u64::try_from(dropped).unwrap_or(u64::MAX) {
+            return Err(self.with.checker.failure(format!("{dropped} records were dropped, fewer were counted"), None));
         }
         if self.expects_gap && self.counted("retention_gaps") == 0 {
             return Err(self.with.checker.failure("records aged out unread, and no gap was counted".to_owned(), None));
@@ -259,6 +263,7 @@ impl Run {
         self.with.checker.note(None, None, "all faults end".to_owned());
         self.has_recovered = true;
         self.with.app.stop_faults();
+        self.with.fan_out.end_take_overs();
         for worker in &self.running {
             worker.disable_faults();
             worker.freezer.thaw();
@@ -293,18 +298,12 @@ impl Run {
                 has_checked = true;
                 self.check_owned()?;
             }
-            let outstanding = self.with.checker.with(|state| {
-                let shards: Vec<_> = state.ledger.first_outstanding();
-                shards
-                    .into_iter()
-                    .filter_map(|(shard, _)| Some((state.missing(&shard, None)?, shard)))
-                    .collect::<Vec<_>>()
-            });
+            let outstanding = self.with.checker.with(|state| state.outstanding());
             if has_put && has_checked && outstanding.is_empty() {
                 return Ok(());
             }
             if begun.elapsed() > RECOVERY_LIMIT {
-                let shard = outstanding.first().map(|(_, shard)| shard.clone());
+                let shard = outstanding.keys().next().cloned();
                 let leases = self.with.checker.leases.leases();
                 let text = format!("not delivered: {outstanding:?}; leases {leases:#?}");
                 return Err(self.with.checker.failure(text, shard));
