@@ -87,7 +87,7 @@ impl App {
         self.with(|state| {
             let random = &mut state.random;
             if !state.is_faulty {
-                let slow = self.plan.slow_call.filter(|_| random.u32(0..8) == 0);
+                let slow = self.plan.slow_call.filter(|_| random.u32(0..40) == 0);
                 let time = slow.unwrap_or_else(|| Duration::from_millis(random.u64(0..30)));
                 return (Reaction::Accept, time, state.run);
             }

@@ -81,6 +81,8 @@ impl Plan {
         };
         if is_clean && lease <= Duration::from_secs(4) && random.bool() {
             (plan.slow_call, plan.app_timeout) = (Some(lease.mul_f64(1.5)), lease * 3);
+            // Some slow calls in a row must not end a drain, as what was accepted beyond them would be repeated.
+            plan.drain = Duration::from_secs(80);
         }
         // What is too old stays too old, so a halted record would never be delivered.
         if !is_clean && random.u32(0..4) == 0 && (plan.has_dead_letters || plan.delivery.on_poison == OnPoison::Drop) {
@@ -99,6 +101,7 @@ impl Plan {
             lease_duration: clock.lasts(self.lease),
             checkpoint_interval: clock.lasts(self.checkpoint_interval),
             drain_limit: self.drain,
+            handoff_limit: self.drain.max(Duration::from_secs(20)),
             retry: self.delivery.retry,
             delivery: self.delivery.clone(),
             clock: WallClock::new(move || wall_clock.now()),
