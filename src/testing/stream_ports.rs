@@ -22,6 +22,16 @@ impl MemoryStream {
         let ports = Arc::new(Ports { stream: self.clone(), faults: faults.clone() });
         (Arc::<Ports>::clone(&ports), ports)
     }
+
+    /// Reads a shard from a position at once, without a limit and without faults.
+    ///
+    /// # Errors
+    /// When the stream has no such shard or position.
+    pub fn read_at(&self, shard: &ShardId, position: &StartingPosition) -> Result<Fetched, RetrievalError> {
+        self.with(|stream| {
+            read_from(stream, shard, position)?.read(shard_state(stream, shard)?, MAX_RECORDS_PER_READ, false)
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -48,6 +48,10 @@ pub(crate) struct State {
     pub(crate) current: BTreeMap<(WorkerId, ShardId), LeaseCounter>,
     /// When the counter of a row changed.
     pub(crate) moved: BTreeMap<ShardId, Instant>,
+    /// When a worker changed the counter of a row.
+    pub(crate) moved_by: BTreeMap<(WorkerId, ShardId), Instant>,
+    /// When a KCL took a lease that had an owner.
+    pub(crate) kcl_took: BTreeMap<ShardId, Instant>,
     /// The highest epoch under which a delivery began.
     pub(crate) epochs: BTreeMap<ShardId, LeaseCounter>,
     pub(crate) calls: BTreeMap<u64, Call>,
@@ -79,6 +83,8 @@ impl Checker {
             sessions: BTreeMap::new(),
             current: BTreeMap::new(),
             moved: BTreeMap::new(),
+            moved_by: BTreeMap::new(),
+            kcl_took: BTreeMap::new(),
             epochs: BTreeMap::new(),
             calls: BTreeMap::new(),
             call_count: 0,
@@ -154,6 +160,29 @@ impl State {
             self.story.tell(None, shard.as_ref(), None, What::Note(format!("VIOLATION: {text}")));
             self.violation = Some(Violation { text, shard, keys });
         }
+    }
+
+    /// A KCL took a lease from an owner that may live.
+    pub(crate) fn hard_taken_by_kcl(&mut self, shard: &ShardId) {
+        self.hard_taken.insert(shard.clone());
+        self.kcl_took.insert(shard.clone(), Instant::now());
+    }
+
+    /// Whether a worker cannot know yet that it has lost a lease, because a KCL took it after the last write of the worker:
+    /// the worker goes on until its next write, or its fence.
+    pub(crate) fn is_robbed(&self, worker: &WorkerId, shard: &ShardId) -> bool {
+        let moved = self.moved_by.get(&(worker.clone(), shard.clone()));
+        let taken = self.kcl_took.get(shard);
+        moved.zip(taken).is_some_and(|(moved, taken)| taken >= moved && moved.elapsed() < self.plan.shortest_lease())
+    }
+
+    /// An operator removed all rows; counters begin again.
+    pub(crate) fn rows_removed(&mut self) {
+        self.sessions.clear();
+        self.current.clear();
+        self.moved.clear();
+        self.moved_by.clear();
+        self.epochs.clear();
     }
 
     /// Whether the settings allow that a record is given up by now.

@@ -5,7 +5,9 @@ use super::clock::WorkerClock;
 use super::ledger::Fate;
 use super::story::What;
 use bindd::consumer::{OnPoison, Order, Partial};
-use bindd::domain::{Accepted, DeadLetter, DeliveryError, EventBatch, GiveUpReason, RecordPosition, ShardId, WorkerId};
+use bindd::domain::{
+    Accepted, BindingEvent, DeadLetter, DeliveryError, EventBatch, GiveUpReason, RecordPosition, ShardId, WorkerId,
+};
 use bindd::domain::{Lease, LeaseCounter};
 use tokio::time::Instant;
 
@@ -47,6 +49,7 @@ impl Checker {
             let checks = [
                 state.check_owner(worker, &shard, row.as_ref()),
                 state.check_parents(row.as_ref()),
+                state.check_stream(row.as_ref(), batch),
                 state.check_batch(&shard, batch),
                 state.check_epoch(&call),
                 state.check_positions(&call),
@@ -137,6 +140,9 @@ impl State {
     fn check_owner(&self, worker: &WorkerId, shard: &ShardId, row: Option<&Lease>) -> Option<String> {
         let Some(row) = row else { return Some("there is no lease".to_owned()) };
         if row.handoff_from.as_ref().or(row.owner.as_ref()) != Some(worker) {
+            if self.is_robbed(worker, shard) {
+                return None;
+            }
             return Some(format!("began without the lease, which is {row:?}"));
         }
         let moved = self.moved.get(shard)?;
@@ -147,10 +153,20 @@ impl State {
 
     /// Records of a child come after all of its parents.
     fn check_parents(&mut self, row: Option<&Lease>) -> Option<String> {
-        row?.parents.iter().find_map(|parent| {
+        row.filter(|row| self.ledger.is_current(row))?.parents.iter().find_map(|parent| {
             self.missing(parent, None)
                 .map(|missing| format!("began before {missing} of the parent {parent} was accepted"))
         })
+    }
+
+    /// Nothing of a stream is delivered under the lease of an earlier stream of the same name.
+    fn check_stream(&self, row: Option<&Lease>, batch: &EventBatch) -> Option<String> {
+        let row = row.filter(|row| !self.ledger.is_current(row))?;
+        let is_new = |event: &BindingEvent| {
+            let entry = self.ledger.entry(&row.shard, &event.origin.position);
+            entry.is_some_and(|entry| entry.stream.is_some() && entry.stream != row.stream_created)
+        };
+        batch.events.iter().any(is_new).then(|| format!("a record of another stream than that of {row:?}"))
     }
 
     fn check_batch(&self, shard: &ShardId, batch: &EventBatch) -> Option<String> {
@@ -183,8 +199,12 @@ impl State {
         if session.worker != call.worker {
             return Some(format!("epoch {} was taken by {}", call.epoch.value(), session.worker));
         }
+        let is_robbed = self.is_robbed(&call.worker, &call.shard);
         let last = self.epochs.entry(call.shard.clone()).or_insert(call.epoch);
         if call.epoch < *last {
+            if is_robbed {
+                return None;
+            }
             return Some(format!("epoch {} began after epoch {}", call.epoch.value(), last.value()));
         }
         *last = call.epoch;
@@ -224,10 +244,14 @@ impl State {
             Order::Shard => other.shard == call.shard,
             Order::Key => other.events.iter().any(|(_, key)| call.events.iter().any(|(_, own)| own == key)),
         };
-        // A frozen worker does not notice that it has lost its lease; its call began before.
+        // A frozen worker does not notice that it has lost its lease, nor one that a KCL took it from; its call began before.
         let is_left_behind = |other: &&Call| {
             other.worker != call.worker
-                && self.frozen.get(&other.worker).is_some_and(|until| until.is_none_or(|until| until == Instant::now()))
+                && (self.is_robbed(&other.worker, &other.shard)
+                    || self
+                        .frozen
+                        .get(&other.worker)
+                        .is_some_and(|until| until.is_none_or(|until| until == Instant::now())))
         };
         if in_shard.count() >= settings.concurrency_per_shard {
             return Some(format!("more than {} calls of the shard are in flight", settings.concurrency_per_shard));

@@ -1,6 +1,6 @@
 //! All records that were put, and what became of them.
 
-use bindd::domain::{RecordPosition, ShardId};
+use bindd::domain::{Lease, RecordPosition, ShardId, Timestamp};
 use bindd::testing::Put;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::time::Instant;
@@ -14,6 +14,8 @@ pub(crate) enum Fate {
     Dropped,
     /// Aged out of the stream before it was accepted.
     AgedOut,
+    /// Its stream was deleted.
+    Deleted,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) is_poison: bool,
     pub(crate) fate: Fate,
     pub(crate) put_at: Instant,
+    /// When its stream was created; the first one has none.
+    pub(crate) stream: Option<Timestamp>,
     accepted: u32,
     /// Deliveries that failed and counted, by any worker.
     pub(crate) failures: u32,
@@ -43,6 +47,8 @@ pub(crate) struct Ledger {
     shards: BTreeMap<ShardId, Shard>,
     /// Required records without a fate by key, in the order of the puts.
     keys: BTreeMap<String, VecDeque<(ShardId, RecordPosition)>>,
+    /// When the current stream was created, unless it is the first one.
+    stream: Option<Timestamp>,
     required: usize,
     dropped: usize,
 }
@@ -74,9 +80,27 @@ impl Ledger {
             is_poison,
             fate: Fate::Pending,
             put_at: Instant::now(),
+            stream: self.stream,
             accepted: 0,
             failures: 0,
         });
+    }
+
+    /// The stream was deleted, and another one was created.
+    pub(crate) fn replaced(&mut self, created: Option<Timestamp>) {
+        self.stream = created;
+        self.keys.clear();
+        for shard in self.shards.values_mut() {
+            shard.pending.clear();
+            for entry in shard.entries.iter_mut().filter(|entry| entry.fate == Fate::Pending) {
+                entry.fate = Fate::Deleted;
+            }
+        }
+    }
+
+    /// Whether a row belongs to the current stream, as far as it says.
+    pub(crate) fn is_current(&self, row: &Lease) -> bool {
+        self.stream.is_none() || row.stream_created.is_none() || row.stream_created == self.stream
     }
 
     pub(crate) fn entry(&self, shard: &ShardId, position: &RecordPosition) -> Option<&Entry> {
@@ -150,7 +174,8 @@ impl Ledger {
     /// The last record of a shard that was accepted.
     pub(crate) fn last_accepted(&self, shard: &ShardId) -> Option<&RecordPosition> {
         let entries = &self.shards.get(shard)?.entries;
-        entries.iter().rev().find(|entry| entry.fate == Fate::Accepted).map(|entry| &entry.position)
+        let is_accepted = |entry: &&Entry| entry.fate == Fate::Accepted && entry.stream == self.stream;
+        entries.iter().rev().find(is_accepted).map(|entry| &entry.position)
     }
 
     /// The required records without a fate.

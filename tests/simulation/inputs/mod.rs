@@ -7,9 +7,12 @@ mod app;
 mod checker;
 mod clock;
 mod deliveries;
+mod kcl;
+mod kcl_table;
 mod ledger;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod neighbours;
 mod plan;
 mod reads;
 mod rows;

@@ -1,6 +1,7 @@
 //! What a seed decides before its run begins.
 
 use super::clock::{RATES, WorkerClock};
+use super::kcl_table::KclVersion;
 use bindd::consumer::{ConsumerSettings, DeliverySettings, OnPoison, Order, Partial, SharedLimits, WallClock};
 use bindd::domain::{InitialPosition, Timestamp, WorkerId};
 use bindd::resilience::Backoff;
@@ -34,6 +35,10 @@ pub(crate) struct Plan {
     /// Some records have 10 MiB.
     pub(crate) has_large_records: bool,
     pub(crate) is_trimmed: bool,
+    /// The stream may be deleted and created again under the same name.
+    pub(crate) is_replaced: bool,
+    /// Workers of this KCL share the table.
+    pub(crate) kcl: Option<KclVersion>,
     /// Some calls of a clean run take so long, which is longer than a lease lasts.
     pub(crate) slow_call: Option<Duration>,
     pub(crate) app_timeout: Duration,
@@ -72,6 +77,8 @@ impl Plan {
             has_aggregates: random.u32(0..3) == 0,
             has_large_records,
             is_trimmed: !is_clean && random.u32(0..8) == 0,
+            is_replaced: !is_clean && random.u32(0..8) == 0,
+            kcl: None,
             slow_call: None,
             app_timeout: Duration::from_secs(random.u64(2..=6)),
             iterator_lifetime: Duration::from_secs(*random.choice(&[3, 300]).unwrap()),
@@ -79,6 +86,12 @@ impl Plan {
             subscription_lifetime: Duration::from_secs(*random.choice(&[8, 20, 300]).unwrap()),
             faults: Duration::from_secs(45),
         };
+        if random.u32(0..6) == 0 && !plan.is_replaced {
+            plan.kcl = Some(if random.bool() { KclVersion::V2 } else { KclVersion::V3 });
+            // The KCL does not know when the start at LATEST of another worker was.
+            plan.initial =
+                if plan.initial == InitialPosition::Latest { InitialPosition::TrimHorizon } else { plan.initial };
+        }
         if is_clean && lease <= Duration::from_secs(4) && random.bool() {
             (plan.slow_call, plan.app_timeout) = (Some(lease.mul_f64(1.5)), lease * 3);
             // Some slow calls in a row must not end a drain, as what was accepted beyond them would be repeated.

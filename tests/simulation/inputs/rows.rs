@@ -2,6 +2,7 @@
 
 use super::checker::{Checker, Session, State};
 use super::clock::WorkerClock;
+use super::kcl_table::is_kcl;
 use super::story::What;
 use async_trait::async_trait;
 use bindd::domain::{
@@ -42,6 +43,7 @@ impl State {
         self.story.tell(Some(worker), Some(shard), None, What::Row(kind, row.counter, more));
         if before.is_none_or(|before| before.counter != row.counter) {
             self.moved.insert(shard.clone(), Instant::now());
+            self.moved_by.insert((worker.clone(), shard.clone()), Instant::now());
         }
         let Some((before, after)) = before.zip(after) else { return };
         if let Some(text) = self.row_violation(before, after) {
@@ -62,6 +64,7 @@ impl State {
         let missing = match &after.checkpoint {
             Checkpoint::NotStarted(_) => None,
             Checkpoint::After(position) => self.missing(&after.shard, Some(position)),
+            Checkpoint::Ended if !self.ledger.is_current(after) => None,
             Checkpoint::Ended => self.missing(&after.shard, None),
         };
         missing.map(|missing| format!("stored {:?} before {missing} was accepted", after.checkpoint))
@@ -90,7 +93,10 @@ impl LeaseStore for CheckedLeases {
     async fn list(&self) -> Result<Vec<Lease>, LeaseError> {
         let mut rows = self.checker.leases.list().await?;
         for row in &mut rows {
-            row.owner_duration = row.owner_duration.map(|duration| self.clock.lasts(duration));
+            let holder = row.handoff_from.as_ref().or(row.owner.as_ref());
+            // A KCL stores none, and what an earlier owner stored is not that of the KCL.
+            let duration = row.owner_duration.filter(|_| holder.is_none_or(|holder| !is_kcl(holder)));
+            row.owner_duration = duration.map(|duration| self.clock.lasts(duration));
         }
         Ok(rows)
     }
@@ -111,7 +117,12 @@ impl LeaseStore for CheckedLeases {
         let lease = self.checker.with(|state| state.plan.lease);
         let seen = &Lease { owner_duration: seen.owner_duration.map(|_| lease), ..seen.clone() };
         let grant = self.checker.leases.take(seen, worker).await?;
-        self.checker.with(|state| state.taken(&grant));
+        self.checker.with(|state| {
+            if before.as_ref().and_then(|row| row.owner.as_ref()).is_some_and(is_kcl) {
+                state.hard_taken.insert(seen.shard.clone());
+            }
+            state.taken(&grant);
+        });
         self.changed("taken", worker, before.as_ref(), &seen.shard);
         Ok(grant)
     }
