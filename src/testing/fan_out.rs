@@ -20,7 +20,7 @@ pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(5);
 /// At most so many records are in one event, and an aggregate is not parted.
 const MAX_RECORDS: usize = 10;
 /// Between two looks at the shard.
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(200);
 /// Without records there is an event after this time.
 const IDLE_EVENT: Duration = Duration::from_secs(5);
 

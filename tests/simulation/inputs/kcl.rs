@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Between two rounds of a worker.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(250);
 const EPSILON: Duration = Duration::from_millis(25);
 /// In lease durations: an older lease is taken even beyond the share of a worker.
 const VERY_OLD: u32 = 3;
@@ -27,7 +27,8 @@ const HANDOFF_LIMIT: u32 = 3;
 struct Held {
     counter: LeaseCounter,
     renewed_at: Instant,
-    start: StartingPosition,
+    /// Where to read next.
+    next: StartingPosition,
     done: Option<RecordPosition>,
     batch: Vec<Record>,
     /// When the app has processed the batch.
@@ -106,7 +107,7 @@ impl Kcl {
     async fn run(mut self, stop: Arc<AtomicBool>) {
         while !stop.load(Ordering::Relaxed) {
             sleep(TICK).await;
-            if self.pauses && self.random.u32(0..300) == 0 {
+            if self.pauses && self.random.u32(0..120) == 0 {
                 // Often for longer than a lease lasts.
                 sleep(self.failover.mul_f64(2.5 * self.random.f64())).await;
             }
@@ -114,6 +115,9 @@ impl Kcl {
             if now >= self.renew_at {
                 self.renew_at = now + self.failover / 3 - EPSILON;
                 self.renew(now);
+                if self.table.version == KclVersion::V3 {
+                    self.find_assigned(now);
+                }
             }
             if now >= self.take_at {
                 self.take_at = now + (self.failover + EPSILON) * 2;
@@ -122,9 +126,6 @@ impl Kcl {
                     KclVersion::V2 => self.take(now),
                     KclVersion::V3 => self.lead(now),
                 }
-            }
-            if self.table.version == KclVersion::V3 {
-                self.find_assigned(now);
             }
             let shards: Vec<ShardId> = self.held.keys().cloned().collect();
             for shard in shards {
@@ -259,7 +260,7 @@ impl Kcl {
         let held = Held {
             counter: row.counter,
             renewed_at: now,
-            start: row.opening(),
+            next: row.opening(),
             done: row.checkpoint.position().cloned(),
             batch: Vec::new(),
             ready_at: now,
@@ -310,18 +311,17 @@ impl Kcl {
             self.table.evict(shard);
             return false;
         }
-        let position = match &held.done {
-            Some(done) => StartingPosition::At(done.sequence.clone()),
-            None => held.start.clone(),
-        };
         let waits = self.table.row(shard).is_some_and(|row| {
             row.parents.iter().any(|parent| self.table.row(parent).is_some_and(|parent| !parent.checkpoint.is_ended()))
         });
         if waits {
             return true;
         }
-        match self.table.checker.stream.read_at(shard, &position) {
+        match self.table.checker.stream.read_at(shard, &held.next) {
             Ok(Fetched::Batch(batch)) => {
+                if let Some(last) = batch.records.last() {
+                    held.next = StartingPosition::After(last.position.sequence.clone());
+                }
                 held.batch = batch.records;
                 held.batch.retain(|record| held.done.as_ref().is_none_or(|done| record.position > *done));
                 held.ready_at = now + Duration::from_millis(self.random.u64(20..400));
