@@ -26,7 +26,7 @@ impl Run {
             88..=89 if !is_clean => self.partition_app(),
             90 if !is_clean => self.outage().await?,
             91 if !is_clean => self.set_clock(),
-            94..=95 if self.plan.is_replaced => self.replace_stream(),
+            94..=95 if self.plan.is_replaced => self.delete_stream(),
             94..=97 => self.change_kcl().await,
             92..=93 if !is_clean && self.plan.fan_out => self.take_over(),
             _ => {}
@@ -178,7 +178,7 @@ impl Run {
             self.reshard();
             sleep(Duration::from_millis(self.random.u64(100..3_000))).await;
         }
-        if self.plan.is_trimmed && self.repair_at.is_none() {
+        if self.plan.is_trimmed && self.replacement.is_none() {
             self.trim();
         }
         self.put();

@@ -86,9 +86,12 @@ impl Ledger {
         });
     }
 
-    /// The stream was deleted, and another one was created.
-    pub(crate) fn replaced(&mut self, created: Option<Timestamp>) {
+    /// Another stream of the same name was created.
+    pub(crate) const fn stream_created(&mut self, created: Option<Timestamp>) {
         self.stream = created;
+    }
+
+    pub(crate) fn stream_deleted(&mut self) {
         self.keys.clear();
         for shard in self.shards.values_mut() {
             shard.pending.clear();

@@ -9,6 +9,23 @@ use tokio::time::{Instant, sleep};
 /// At most so many workers of the KCL run.
 const MAX_KCL: usize = 2;
 
+/// What comes next of a stream that was deleted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Replacement {
+    /// Another stream of the same name is created.
+    CreatedAt(Instant),
+    /// The operator removes the rows of the deleted stream.
+    RepairedAt(Instant),
+}
+
+impl Replacement {
+    const fn at(self) -> Instant {
+        match self {
+            Self::CreatedAt(at) | Self::RepairedAt(at) => at,
+        }
+    }
+}
+
 impl Run {
     /// Starts a worker of the KCL, or stops or crashes one.
     pub(super) async fn change_kcl(&mut self) {
@@ -40,32 +57,43 @@ impl Run {
         }
     }
 
-    /// Deletes the stream and creates another one of the same name. From now on nothing may be read until an operator has
-    /// removed the rows.
-    pub(super) fn replace_stream(&mut self) {
+    /// Deletes the stream. Another one of the same name is created some seconds later.
+    pub(super) fn delete_stream(&mut self) {
         let checker = self.with.checker.clone();
         let rows = checker.leases.leases();
         // Rows of a KCL do not say to which stream they belong.
-        if self.repair_at.is_some() || rows.is_empty() || rows.iter().any(|row| row.stream_created.is_none()) {
+        if self.replacement.is_some() || rows.is_empty() || rows.iter().any(|row| row.stream_created.is_none()) {
             return;
         }
-        // Two streams cannot be created within the same millisecond.
-        checker.stream.recreate(self.random.u32(1..=4));
-        checker.with(|state| state.ledger.replaced(checker.stream.identity().created));
-        checker.note(None, None, "stream deleted and created again".to_owned());
+        checker.stream.delete();
+        checker.with(|state| state.ledger.stream_deleted());
+        checker.note(None, None, "stream deleted".to_owned());
         self.expects_gap = false;
-        self.repair_at = Some(Instant::now() + Duration::from_secs(self.random.u64(5..25)));
+        // Kinesis needs longer, and a worker may rely on an identity of the stream that is two seconds old.
+        let created_at = Instant::now() + Duration::from_secs(self.random.u64(3..10));
+        self.replacement = Some(Replacement::CreatedAt(created_at));
     }
 
-    pub(super) async fn repair_if_due(&mut self) -> Result<(), String> {
-        match self.repair_at {
-            Some(at) if Instant::now() >= at => self.repair().await,
+    /// What follows after [`Run::delete_stream`], when its time has come or when it must be `now`.
+    pub(super) async fn continue_replacement(&mut self, now: bool) -> Result<(), String> {
+        let is_due = |at: Instant| now || Instant::now() >= at;
+        if let Some(Replacement::CreatedAt(_)) = self.replacement.filter(|replacement| is_due(replacement.at())) {
+            let checker = self.with.checker.clone();
+            checker.stream.recreate(self.random.u32(1..=4));
+            checker.with(|state| state.ledger.stream_created(checker.stream.identity().created));
+            checker.note(None, None, "stream created again".to_owned());
+            // Until then nothing may be read.
+            let repaired_at = Instant::now() + Duration::from_secs(self.random.u64(5..20));
+            self.replacement = Some(Replacement::RepairedAt(repaired_at));
+        }
+        match self.replacement {
+            Some(Replacement::RepairedAt(at)) if is_due(at) => self.remove_rows().await,
             _ => Ok(()),
         }
     }
 
     /// An operator stops all workers, waits for writes that are on their way, and removes the rows.
-    pub(super) async fn repair(&mut self) -> Result<(), String> {
+    async fn remove_rows(&mut self) -> Result<(), String> {
         while !self.running.is_empty() {
             self.stop_one(0, false).await?;
         }
@@ -76,7 +104,7 @@ impl Run {
         }
         checker.with(super::checker::State::rows_removed);
         checker.note(None, None, "the operator removed all leases".to_owned());
-        self.repair_at = None;
+        self.replacement = None;
         self.start();
         Ok(())
     }

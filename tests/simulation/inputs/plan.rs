@@ -89,6 +89,7 @@ impl Plan {
         if random.u32(0..6) == 0 && !plan.is_replaced {
             plan.kcl = Some(if random.bool() { KclVersion::V2 } else { KclVersion::V3 });
             // The KCL reports no gaps, and does not know when the start at LATEST of another worker was.
+            plan.is_trimmed = false;
             plan.initial =
                 if plan.initial == InitialPosition::Latest { InitialPosition::TrimHorizon } else { plan.initial };
         }

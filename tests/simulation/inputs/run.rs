@@ -4,6 +4,7 @@ use super::app::App;
 use super::checker::Checker;
 use super::kcl::KclWorker;
 use super::ledger::NewRecord;
+use super::neighbours::Replacement;
 use super::plan::Plan;
 use super::story::Entry;
 use super::worker::{SimWorker, Surroundings};
@@ -35,8 +36,8 @@ pub(crate) struct Run {
     pub(super) has_recovered: bool,
     /// Records aged out that an owner had not read, so a gap must be counted.
     pub(super) expects_gap: bool,
-    /// When an operator removes the rows of a stream that was replaced.
-    pub(super) repair_at: Option<Instant>,
+    /// The stream was deleted.
+    pub(super) replacement: Option<Replacement>,
     pub(super) kcl: Vec<KclWorker>,
     pub(super) kcl_count: u32,
     pub(super) kcl_peers: Arc<Mutex<Vec<WorkerId>>>,
@@ -81,7 +82,7 @@ impl Run {
             with,
             running: Vec::new(),
             expects_gap: false,
-            repair_at: None,
+            replacement: None,
             kcl: Vec::new(),
             kcl_count: 0,
             kcl_peers: Arc::default(),
@@ -115,7 +116,7 @@ impl Run {
         let over = Instant::now() + self.plan.faults;
         while Instant::now() < over {
             self.step().await?;
-            self.repair_if_due().await?;
+            self.continue_replacement(false).await?;
             self.check_scans();
             self.with.checker.result()?;
             sleep(Duration::from_millis(self.random.u64(50..1_500))).await;
@@ -221,7 +222,7 @@ impl Run {
         match self.plan.initial {
             InitialPosition::TrimHorizon => true,
             InitialPosition::AtTimestamp(moment) => self.with.checker.stream.listing().listed_at >= moment,
-            InitialPosition::Latest if self.repair_at.is_some() => false,
+            InitialPosition::Latest if self.replacement.is_some() => false,
             InitialPosition::Latest => {
                 let leases = self.with.checker.leases.leases();
                 !leases.is_empty() && !leases.iter().any(Lease::lacks_start)
@@ -281,9 +282,7 @@ impl Run {
             worker.disable_faults();
             worker.freezer.thaw();
         }
-        if self.repair_at.is_some() {
-            self.repair().await?;
-        }
+        self.continue_replacement(true).await?;
         if self.random.bool() {
             self.stop_kcl().await;
         }
