@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) put_at: Instant,
     /// When its stream was created; the first one has none.
     pub(crate) stream: Option<Timestamp>,
+    /// It aged out, before or after it was accepted.
+    is_gone: bool,
     accepted: u32,
     /// Deliveries that failed and counted, by any worker.
     pub(crate) failures: u32,
@@ -81,6 +83,7 @@ impl Ledger {
             fate: Fate::Pending,
             put_at: Instant::now(),
             stream: self.stream,
+            is_gone: false,
             accepted: 0,
             failures: 0,
         });
@@ -148,6 +151,7 @@ impl Ledger {
         if is_first {
             entry.fate = fate;
         }
+        entry.is_gone |= fate == Fate::AgedOut;
         let is_dropped = is_first && fate == Fate::Dropped;
         if fate == Fate::Accepted {
             entry.accepted += 1;
@@ -174,10 +178,11 @@ impl Ledger {
         self.shards.get(shard)?.pending.first()
     }
 
-    /// The last record of a shard that was accepted.
+    /// The last record of a shard that was accepted and that a reader may find again.
     pub(crate) fn last_accepted(&self, shard: &ShardId) -> Option<&RecordPosition> {
         let entries = &self.shards.get(shard)?.entries;
-        let is_accepted = |entry: &&Entry| entry.fate == Fate::Accepted && entry.stream == self.stream;
+        let is_accepted =
+            |entry: &&Entry| entry.fate == Fate::Accepted && !entry.is_gone && entry.stream == self.stream;
         entries.iter().rev().find(is_accepted).map(|entry| &entry.position)
     }
 
