@@ -305,3 +305,47 @@ impl Retrieval for Port {
         Ok(Box::new(FanOutSource::new(link, shard.clone(), pace, (position.clone(), random))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscription_is_refused_for_five_seconds_then_taken_over_and_nothing_is_skipped() {
+        let stream = MemoryStream::new(1);
+        let (service, faults) = (ModelFanOut::new(&stream, Duration::from_secs(8)), StreamFaults::none());
+        let shard = stream.open_shards().remove(0);
+        let put = |text: &'static str| stream.put("key", text).unwrap().position;
+        let mut source = service.port(&faults, 1).open(&shard, &StartingPosition::TrimHorizon).await.unwrap();
+        let mut read = Vec::new();
+        let mut expected = Vec::new();
+        for text in ["one", "two", "three", "four"] {
+            expected.push(put(text));
+            // Longer than a subscription lasts, and after it a foreign process is faster.
+            while read.len() < expected.len() {
+                if let Fetched::Batch(batch) = source.next(usize::MAX).await.unwrap() {
+                    read.extend(batch.records.into_iter().map(|record| record.position));
+                }
+            }
+            service.take_over(&shard, Duration::ZERO);
+            sleep(Duration::from_secs(3)).await;
+        }
+        assert_eq!(read, expected);
+        assert_eq!(service.early_subscriptions(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_service_refuses_early_subscriptions_and_counts_those_of_one_worker() {
+        let stream = MemoryStream::new(1);
+        let (service, faults) = (ModelFanOut::new(&stream, Duration::from_secs(300)), StreamFaults::none());
+        let shard = stream.open_shards().remove(0);
+        let subscribe = || service.subscribe(&faults, (&shard, &StartingPosition::TrimHorizon), (1, u32::MAX));
+        let (first, _) = subscribe().unwrap();
+        service.known(&first, 1);
+        assert!(matches!(subscribe(), Err(FanOutError::InUse)));
+        assert_eq!(service.early_subscriptions(), 1);
+        sleep(MIN_INTERVAL).await;
+        assert!(subscribe().is_ok());
+        assert_eq!(service.early_subscriptions(), 1);
+    }
+}

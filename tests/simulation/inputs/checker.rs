@@ -222,7 +222,8 @@ impl State {
     pub(crate) fn outstanding(&self) -> BTreeMap<ShardId, RecordPosition> {
         let mut first = BTreeMap::new();
         for (shard, position) in self.ledger.pending() {
-            if !first.contains_key(shard) && !(self.plan.drops() && self.may_give_up(shard, position)) {
+            let may_be_dropped = || self.plan.drops() && self.may_give_up(shard, position);
+            if !first.contains_key(shard) && !may_be_dropped() {
                 first.insert(shard.clone(), position.clone());
             }
         }
