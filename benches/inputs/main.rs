@@ -12,12 +12,12 @@
 //! `--bindd <program>` measures another bindd than the one that cargo built, such as that of the release image.
 //!
 //! Each part is a separate process: a server with prepared answers of Kinesis and an embedded DynamoDB for the leases; an
-//! app that answers after a time; bindd; and the floor, a hyper client loop with as many connections as bindd may use. All
-//! share the cores of one machine, so compare only ratios within a run.
+//! app that answers after a time; bindd; and the baseline, a hyper client loop with as many connections as bindd may use.
+//! All share the cores of one machine, so compare only ratios within a run.
 
 mod app;
+mod baseline;
 mod dead_app;
-mod floor;
 mod idle;
 mod poison;
 mod programs;
@@ -29,6 +29,8 @@ mod stream_server;
 #[path = "../outputs/closed_loop.rs"]
 #[expect(dead_code, reason = "the benchmark of the outputs uses more of it")]
 mod closed_loop;
+#[path = "../outputs/options.rs"]
+mod options;
 #[path = "../outputs/process.rs"]
 mod process;
 #[path = "../outputs/stats.rs"]
@@ -36,8 +38,8 @@ mod process;
 mod stats;
 
 use clap::{Args, Parser, Subcommand};
-use std::io::Write;
-use std::path::PathBuf;
+use options::Measured;
+pub(crate) use options::print_line;
 use std::time::Duration;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -60,12 +62,8 @@ pub(crate) struct Run {
     /// Measured seconds of each row, after a warm-up of half of them.
     #[arg(long, global = true, default_value_t = 4.0)]
     seconds: f64,
-    /// Another bindd program than the one that cargo built with this benchmark.
-    #[arg(long, global = true)]
-    bindd: Option<PathBuf>,
-    /// Further fields of the component, as `name=value`.
-    #[arg(long = "set", global = true)]
-    fields: Vec<String>,
+    #[command(flatten)]
+    program: Measured,
     /// Further flags of bindd, each as `--flag=value`.
     #[arg(long = "flag", global = true, allow_hyphen_values = true)]
     flags: Vec<String>,
@@ -78,10 +76,6 @@ impl Run {
 
     pub(crate) fn warm_up(&self) -> Duration {
         self.measured() / 2
-    }
-
-    pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
-        self.fields.iter().filter_map(|field| field.split_once('=')).collect()
     }
 }
 
@@ -105,7 +99,7 @@ enum Scenario {
     App(app::App),
     /// Child process: the bare client loop.
     #[command(hide = true)]
-    Floor(floor::Floor),
+    Baseline(baseline::Baseline),
 }
 
 fn main() -> Result<(), Failure> {
@@ -123,7 +117,7 @@ fn main() -> Result<(), Failure> {
             Some(Scenario::Stream) => stream_check::run(&run).await,
             Some(Scenario::StreamServer(server)) => stream_server::serve(server).await,
             Some(Scenario::App(app)) => app::serve(app).await,
-            Some(Scenario::Floor(floor)) => floor::run(&floor).await,
+            Some(Scenario::Baseline(baseline)) => baseline::run(&baseline).await,
         }
     })
 }
@@ -134,11 +128,4 @@ async fn all(run: &Run) -> Result<(), Failure> {
     dead_app::run(run, &dead_app::DeadApp::default()).await?;
     poison::run(run).await?;
     stream_check::run(run).await
-}
-
-/// Prints a line and flushes it.
-pub(crate) fn print_line(line: impl AsRef<str>) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", line.as_ref())?;
-    Ok(out.flush()?)
 }

@@ -72,9 +72,9 @@ impl Program {
     ) -> Result<Self, Failure> {
         let folder = TempDir::new()?;
         if let Some(stream) = stream {
-            std::fs::write(folder.path().join("orders.yaml"), component(stream, own, &run.fields()))?;
+            std::fs::write(folder.path().join("orders.yaml"), component(stream, own, &run.program.fields()))?;
         }
-        let mut command = match &run.bindd {
+        let mut command = match &run.program.bindd {
             Some(program) => child_process(program),
             None => child_process(env!("CARGO_BIN_EXE_bindd")),
         };

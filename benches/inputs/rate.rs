@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::programs::Program;
 use crate::stats::as_f64;
 use crate::stream_server::StreamServer;
-use crate::{Failure, Run, floor, print_line, process};
+use crate::{Failure, Run, baseline, print_line, process};
 use std::time::Duration;
 
 /// How long the first record may take.
@@ -29,7 +29,7 @@ pub(crate) struct Rate {
     /// Records of one answer of the stream.
     #[arg(long, default_value_t = 10_000)]
     answer: usize,
-    /// Connections of the floor for each shard: what bindd uses at most.
+    /// Connections of the baseline for each shard: what bindd uses at most.
     #[arg(long, default_value_t = 10)]
     concurrency: usize,
 }
@@ -51,7 +51,7 @@ impl Default for Rate {
 pub(crate) async fn run(run: &Run, rate: &Rate) -> Result<(), Failure> {
     print_line(format!("\n### Rate: records of {} B, {} keys per shard\n", rate.size, rate.keys))?;
     print_line(
-        "| batch | app ms | shards | records/s | floor | × floor | × serial | CPU ms/1,000 | floor's | cores: bindd | app | stream | RSS MB |",
+        "| batch | app ms | shards | records/s | baseline | × baseline | × serial | CPU ms/1,000 | baseline's | cores: bindd | app | stream | RSS MB |",
     )?;
     print_line("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for batch in &rate.batches {
@@ -66,9 +66,9 @@ pub(crate) async fn run(run: &Run, rate: &Rate) -> Result<(), Failure> {
 
 async fn row(run: &Run, rate: &Rate, batch: usize, time: u64, shards: usize) -> Result<(), Failure> {
     let app = App { time_ms: time, ..App::default() };
-    let floor = {
+    let baseline = {
         let app = Program::app(&app).await?;
-        floor::measure(run, &app, shards * rate.concurrency, batch, rate.size).await?
+        baseline::measure(run, &app, shards * rate.concurrency, batch, rate.size).await?
     };
     let server = StreamServer { shards, records: rate.answer, size: rate.size, keys: rate.keys };
     let (stream, app) = (Program::stream(&server).await?, Program::app(&app).await?);
@@ -95,10 +95,10 @@ async fn row(run: &Run, rate: &Rate, batch: usize, time: u64, shards: usize) -> 
     };
     print_line(format!(
         "| {batch} | {time} | {shards} | {records:.0} | {:.0} | {:.2} | {serial} | {:.1} | {:.1} | {:.2} | {:.2} | {:.2} | {:.0} |",
-        floor.rate,
-        records / floor.rate,
+        baseline.rate,
+        records / baseline.rate,
         cores[0] * 1e6 / records.max(1.0),
-        floor.cpu,
+        baseline.cpu,
         cores[0],
         cores[1],
         cores[2],

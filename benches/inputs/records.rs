@@ -58,7 +58,7 @@ impl Records {
     }
 }
 
-/// The data of every record, which is also the body of a request that the floor sends.
+/// The data of every record, which is also the body of a request that the baseline sends.
 pub(crate) fn data(size: usize) -> Vec<u8> {
     let mut data = vec![b'x'; size.max(2)];
     (data[0], data[size.max(2) - 1]) = (b'"', b'"');

@@ -24,7 +24,7 @@ pub(crate) async fn run(run: &Run, connections: usize) -> Result<(), Failure> {
     print_line("|---|---|--:|--:|--:|--:|---|")?;
     let (hot_body, other_bodies) = (Arc::new(vec![create(SIZE, "hot").into()]), Arc::new(bodies(SIZE)));
     for (traffic, hot_connections) in [("no hot key", 0), ("one hot key", half)] {
-        let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), &run.fields()).await?;
+        let sidecar = Server::bindd(run.program.bindd.as_ref(), &backend.url(), &run.program.fields()).await?;
         let (window, target) = (Window::after(run.warm_up(), run.measured()), Target::binding(sidecar.address));
         let (others, hot) = tokio::join!(
             closed_loop::run(target, half, Arc::clone(&other_bodies), window),

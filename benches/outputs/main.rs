@@ -22,15 +22,16 @@ mod hot_key;
 mod matrix;
 mod null_backend;
 mod open_loop;
+mod options;
 mod overload;
 mod process;
 mod server;
 mod stats;
 
 use clap::{Args, Parser, Subcommand};
-use std::io::Write;
+use options::Measured;
+pub(crate) use options::print_line;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -56,12 +57,8 @@ pub(crate) struct Run {
     /// Shards of the backend's stream.
     #[arg(long, global = true, default_value_t = 512)]
     shards: usize,
-    /// Another bindd program than the one that cargo built with this benchmark.
-    #[arg(long, global = true)]
-    bindd: Option<PathBuf>,
-    /// Further fields of the component, as `name=value`.
-    #[arg(long = "set", global = true)]
-    fields: Vec<String>,
+    #[command(flatten)]
+    program: Measured,
 }
 
 impl Run {
@@ -71,10 +68,6 @@ impl Run {
 
     pub(crate) fn warm_up(&self) -> Duration {
         self.measured() / 5
-    }
-
-    pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
-        self.fields.iter().filter_map(|field| field.split_once('=')).collect()
     }
 }
 
@@ -118,13 +111,6 @@ async fn main() -> Result<(), Failure> {
         Scenario::Baseline => baseline::serve().await,
         Scenario::Direct(direct) => direct::run(&direct).await,
     }
-}
-
-/// Prints a line and flushes it.
-pub(crate) fn print_line(line: impl AsRef<str>) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", line.as_ref())?;
-    Ok(out.flush()?)
 }
 
 /// The request body for one record with a partition key.

@@ -76,14 +76,14 @@ async fn compare(
     print_row(connections, &baseline, baseline.rate)?;
     let direct = load.run_direct(size).await?;
     print_row(connections, &direct, baseline.rate)?;
-    let fields = run.fields();
-    let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), &fields).await?;
+    let fields = run.program.fields();
+    let sidecar = Server::bindd(run.program.bindd.as_ref(), &backend.url(), &fields).await?;
     let batching = load.run("bindd", &sidecar).await?;
     drop(sidecar);
     print_row(connections, &batching, baseline.rate)?;
     if !matrix.only_batching {
         let fields = [&fields[..], &[("disableBatching", "true")]].concat();
-        let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), &fields).await?;
+        let sidecar = Server::bindd(run.program.bindd.as_ref(), &backend.url(), &fields).await?;
         print_row(connections, &load.run("bindd, no batching", &sidecar).await?, baseline.rate)?;
     }
     if connections == 1 {

@@ -39,7 +39,7 @@ pub(crate) async fn run(run: &Run, overload: &Overload) -> Result<(), Failure> {
             Faults { latency: Duration::from_millis(5), shard_rate: Some(ShardRate::AWS), ..Faults::default() };
         let settings = BackendSettings { shards: overload.narrow_shards.into(), faults, ..BackendSettings::default() };
         let backend = NullBackend::start(settings).await?;
-        let fields = [&run.fields()[..], &[("requestTimeout", overload.request_timeout.as_str())]].concat();
+        let fields = [&run.program.fields()[..], &[("requestTimeout", overload.request_timeout.as_str())]].concat();
         let name = format!("× {times}");
         run_rate(run, &backend, &fields, (&name, capacity * times, Some(capacity))).await?;
         backend.stop().await;
@@ -53,7 +53,7 @@ pub(crate) async fn steady(run: &Run, rate: u32) -> Result<(), Failure> {
     let settings = BackendSettings { shards: run.shards, faults, ..BackendSettings::default() };
     let backend = NullBackend::start(settings).await?;
     print_header()?;
-    run_rate(run, &backend, &run.fields(), ("steady", rate, None)).await?;
+    run_rate(run, &backend, &run.program.fields(), ("steady", rate, None)).await?;
     backend.stop().await;
     Ok(())
 }
@@ -71,7 +71,7 @@ async fn run_rate(
     fields: &[(&str, &str)],
     (name, rate, capacity): (&str, u32, Option<u32>),
 ) -> Result<(), Failure> {
-    let sidecar = Server::bindd(run.bindd.as_ref(), &backend.url(), fields).await?;
+    let sidecar = Server::bindd(run.program.bindd.as_ref(), &backend.url(), fields).await?;
     let mut memory = vec![process::resident_memory(sidecar.pid)?];
     let window = Window::after(run.warm_up(), run.measured());
     let load = open_loop::run(Target::binding(sidecar.address), rate, Arc::new(bodies(SIZE)), window);

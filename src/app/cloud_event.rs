@@ -1,4 +1,5 @@
-//! CloudEvents 1.0 in structured JSON mode, with the extensions `partitionkey` and `sequence`:
+//! CloudEvents 1.0 in structured JSON mode, with the extensions `partitionkey`, `sequence` and, where it is true,
+//! `damagedaggregate`:
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
 
 use super::base64::Base64;
@@ -23,6 +24,8 @@ pub(super) struct CloudEvent<'e> {
     #[serde(skip_serializing_if = "str::is_empty")]
     partitionkey: &'e str,
     sequence: Sequence<'e>,
+    #[serde(skip_serializing_if = "is_false")]
+    damagedaggregate: bool,
     datacontenttype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'e RawValue>,
@@ -42,11 +45,17 @@ impl<'e> CloudEvent<'e> {
             time: origin.arrival.and_then(Rfc3339::new),
             partitionkey: &origin.partition_key,
             sequence: Sequence(&origin.position),
+            damagedaggregate: origin.is_damaged_aggregate,
             datacontenttype: if json.is_some() { "application/json" } else { media_type::of_text_or_bytes(data) },
             data: json,
             data_base64: json.is_none().then_some(Base64(data)),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Ordered as text, as the extension requires: sequence numbers of a stream have the same length.

@@ -9,9 +9,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// The largest record after decompression, in bytes.
 const MAX_RECORD: usize = 16 << 20;
 /// The same for all records of a request together.
-const MAX_REQUEST: usize = 64 << 20;
-/// The same for all requests of the process; others wait.
+const MAX_REQUEST: usize = 40 << 20;
+/// For the decompressed records of all requests of the process, with their encoded form; others wait.
 const MAX_PROCESS: usize = 128 << 20;
+/// What a record takes that is encoded: the data, and at most twice as much in the body.
+const ENCODED: usize = 3;
+// Otherwise a request of the largest size would wait for ever.
+const _: () = assert!(MAX_REQUEST * ENCODED <= MAX_PROCESS);
 /// The unit in which memory is reserved.
 const UNIT: usize = 1 << 10;
 /// Bytes to decompress between two yields to other tasks; about a tenth of a millisecond of work.
@@ -66,7 +70,13 @@ impl<'b> Payloads<'b> {
 
 impl Decompressor {
     /// Waits until there is memory for the result, which is reserved while it lives.
-    pub(super) async fn payloads<'b>(&'b self, events: &'b [BindingEvent], which: Decompress) -> Payloads<'b> {
+    /// `is_encoded`: the body of the request is a copy of the data.
+    pub(super) async fn payloads<'b>(
+        &'b self,
+        events: &'b [BindingEvent],
+        which: Decompress,
+        is_encoded: bool,
+    ) -> Payloads<'b> {
         let is_tried = |event: &BindingEvent| match which {
             Decompress::Off => false,
             Decompress::Gzip => true,
@@ -78,7 +88,8 @@ impl Decompressor {
         }
         let limit = tried.saturating_mul(MAX_RECORD).min(MAX_REQUEST);
         // The semaphore is never closed, so there is always a permit.
-        let mut memory = self.0.acquire_many(units(limit)).await.ok();
+        let factor = if is_encoded { ENCODED } else { 1 };
+        let mut memory = self.0.acquire_many(units(limit * factor)).await.ok();
         let mut payloads = Payloads::unchanged(events);
         let mut left = limit;
         for event in events {
@@ -103,7 +114,7 @@ impl Decompressor {
             });
         }
         if let Some(memory) = &mut memory {
-            drop(memory.split(left / UNIT));
+            drop(memory.split(left * factor / UNIT));
         }
         Payloads { _memory: memory, ..payloads }
     }

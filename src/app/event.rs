@@ -1,11 +1,13 @@
 //! Delivers the events of one input to one route.
 
-use super::body::{Body, body};
+use super::body::{self, Body};
 use super::channel::Delivery;
 use super::decompress::Payloads;
 use super::headers::headers;
 use super::{AppChannel, Route, reply};
-use crate::domain::{Accepted, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, PartialFailures};
+use crate::domain::{
+    Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, PartialFailures, Record,
+};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -35,8 +37,10 @@ impl EventHandler for Callback {
         if count != 1 && !(count > 1 && self.format.body.is_batch()) {
             return Err(self.invalid(format!("a request of this format cannot carry {count} events")));
         }
-        let payloads = self.channel.decompressor().payloads(&batch.events, self.format.decompress).await;
-        let body = body(batch, &payloads, &self.format).await;
+        let is_copied = self.format.body != BodyFormat::Raw;
+        let decompressor = self.channel.decompressor();
+        let payloads = decompressor.payloads(&batch.events, self.format.decompress, is_copied).await;
+        let body = body::body(batch, &payloads, &self.format).await;
         let body = body.map_err(|error| self.invalid(format!("the request could not be written: {error}")))?;
         let headers = self.headers(batch, &payloads, &body);
         let delivery = Delivery { headers, body: body.bytes, payloads: &payloads, max_reply: self.max_reply(count) };
@@ -48,6 +52,11 @@ impl EventHandler for Callback {
 
     async fn is_reachable(&self) -> bool {
         self.channel.options(&self.route).await.map_or_else(|error| !error.is_app_down(), |()| true)
+    }
+
+    /// Decompressed data have their own limit.
+    fn body_size(&self, record: &Record) -> usize {
+        body::max_size(&self.format, &self.format.source.stream_arn, &record.partition_key, &record.data)
     }
 }
 

@@ -17,6 +17,8 @@ const LEASE_EPOCH: HeaderName = HeaderName::from_static("bindd-lease-epoch");
 /// In milliseconds; absent while it is not known.
 const LAG: HeaderName = HeaderName::from_static("bindd-lag");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How many records of the request begin like an aggregate of the KPL but are damaged. Absent if none.
+const DAMAGED_AGGREGATES: HeaderName = HeaderName::from_static("bindd-damaged-aggregates");
 const NOT_DECOMPRESSED: HeaderName = HeaderName::from_static("bindd-not-decompressed");
 
 // Of a single event.
@@ -57,6 +59,10 @@ pub(super) fn headers(batch: &EventBatch, is_batch: bool, untouched: Untouched, 
         values.add(LAST_SEQUENCE_NUMBER, RecordId(&last.origin.position));
     } else {
         values.add_event(first);
+    }
+    let damaged = batch.events.iter().filter(|event| event.origin.is_damaged_aggregate).count();
+    if damaged > 0 {
+        values.add(DAMAGED_AGGREGATES, damaged);
     }
     let reasons = match (untouched.corrupt > 0, untouched.too_large > 0) {
         (false, false) => return values.headers,

@@ -67,6 +67,7 @@ mod tests {
             position: RecordPosition { sequence: sequence.to_string().parse().unwrap(), sub_sequence },
             partition_key: String::new(),
             arrival: None,
+            is_damaged_aggregate: false,
         }
     }
 

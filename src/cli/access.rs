@@ -170,7 +170,12 @@ impl AccessCheck {
         let described = calls.describe().await;
         let arn = match &described {
             Ok(summary) => {
-                self.ok("DescribeStreamSummary", &stream, &format!("stream is {}", summary.status));
+                if summary.is_auto && spec.direction.has_input() && spec.input.delivery.keeps_order_by_key() {
+                    let hint = "the stream distributes its records itself (AUTO): set `order: shard` or `order: none`";
+                    self.push("DescribeStreamSummary", &stream, AccessResult::Failed, hint);
+                } else {
+                    self.ok("DescribeStreamSummary", &stream, &format!("stream is {}", summary.status));
+                }
                 Some(summary.arn.clone())
             }
             Err(error) if error.kind() == FailureKind::Denied && is_access_denied(error) => {

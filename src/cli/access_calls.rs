@@ -5,7 +5,7 @@
 use crate::aws::{CallError, Connection, StreamRef, classify};
 use crate::domain::{BindingError, FailureKind};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, RecordDistributionStrategy, ShardIteratorType};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
@@ -38,6 +38,8 @@ pub(super) struct StreamSummary {
     pub(super) arn: String,
     /// Such as `ACTIVE`.
     pub(super) status: String,
+    /// `RecordDistributionStrategy` is `AUTO`, so records have no order by key.
+    pub(super) is_auto: bool,
 }
 
 /// Whose service is at an endpoint.
@@ -79,8 +81,12 @@ impl StreamCalls {
         let output = output.map_err(|error| classify("Kinesis: DescribeStreamSummary", error))?;
         let summary = output.stream_description_summary;
         Ok(summary.map_or_else(
-            || StreamSummary { arn: String::new(), status: "UNKNOWN".to_owned() },
-            |summary| StreamSummary { status: summary.stream_status.as_str().to_owned(), arn: summary.stream_arn },
+            || StreamSummary { arn: String::new(), status: "UNKNOWN".to_owned(), is_auto: false },
+            |summary| StreamSummary {
+                status: summary.stream_status.as_str().to_owned(),
+                is_auto: summary.record_distribution_strategy == Some(RecordDistributionStrategy::Auto),
+                arn: summary.stream_arn,
+            },
         ))
     }
 

@@ -10,12 +10,12 @@ use super::identity::{self, Replacement};
 use super::lease_scan::{Change, ChangeKind, ChangeResult, LeaseChange, ScanResult, StreamListing};
 use super::lease_taker::LeaseTaker;
 use super::log_limit::FailedCalls;
-use super::settings::ConsumerSettings;
+use super::settings::{ConsumerSettings, Order};
 use super::shard_events::EndReason;
 use super::shard_sync::ShardSync;
 use super::timers::{BackoffTimer, scan_period};
 use super::worker_events::{Effect, Event};
-use crate::domain::{Lease, LeaseError, RetrievalError, ShardId, StreamIdentity, cause_line};
+use crate::domain::{Lease, LeaseError, RecordDistribution, RetrievalError, ShardId, StreamIdentity, cause_line};
 use crate::telemetry::InputMetrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -217,6 +217,11 @@ impl Coordinator {
     }
 
     fn listed(&mut self, listing: StreamListing, now: Instant, effects: &mut Vec<Effect>) {
+        if let (Some(Ok(found)), RecordDistribution::Auto, Order::Key) =
+            (&listing.identity, listing.distribution, self.settings.delivery.order)
+        {
+            return self.refuse(ConsumerError::NoKeyOrder { stream: found.stream.to_string() }, effects);
+        }
         let is_identified = matches!(listing.identity, Some(Ok(_)));
         let needs_identity = self.identity.is_none() || self.shard_sync.needs_identity();
         let failed = match listing.identity {
@@ -359,7 +364,7 @@ impl Coordinator {
         self.refuse(ConsumerError::StreamReplaced { leased, found, table }, effects);
     }
 
-    /// The leases belong to another stream. Nothing is read until an operator has fixed that.
+    /// Nothing is read until an operator has acted.
     fn refuse(&mut self, error: ConsumerError, effects: &mut Vec<Effect>) {
         if matches!(error, ConsumerError::StreamReplaced { .. }) {
             self.settings.stream_state.stream_replaced();

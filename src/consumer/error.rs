@@ -42,6 +42,16 @@ pub enum ConsumerError {
         own: String,
         table: String,
     },
+    /// Records of one partition key may be in any shard of the stream, so the order that the input promises does not exist.
+    #[error(
+        "stream {stream} distributes its records itself (`RecordDistributionStrategy` is AUTO), so `order: key`, the \
+         default, cannot be kept: set `order: shard` or `order: none`, or change the strategy of the stream to \
+         USER_PARTITION_KEY"
+    )]
+    NoKeyOrder {
+        /// ARN or name of the stream.
+        stream: String,
+    },
 }
 
 impl ConsumerError {
@@ -52,7 +62,7 @@ impl ConsumerError {
             Self::Shards(error) => error.kind(),
             Self::Unreadable { .. } => FailureKind::NotFound,
             Self::Aborted => FailureKind::TimedOut,
-            Self::StreamReplaced { .. } | Self::OtherStream { .. } => FailureKind::Permanent,
+            Self::StreamReplaced { .. } | Self::OtherStream { .. } | Self::NoKeyOrder { .. } => FailureKind::Permanent,
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::error::ConsumerError;
 use super::identity::IdentityCheck;
 use super::settings::Ports;
-use crate::domain::{Lease, LeaseError, LeaseGrant, NewLease, RetrievalError, ShardListing, StreamIdentity, WorkerId};
+use crate::domain::{
+    Lease, LeaseError, LeaseGrant, NewLease, RecordDistribution, RetrievalError, ShardListing, StreamIdentity, WorkerId,
+};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(super) struct StreamListing {
     pub(super) shards: Result<ShardListing, RetrievalError>,
     /// `None` where it was not requested.
     pub(super) identity: Option<Result<StreamIdentity, RetrievalError>>,
+    /// As of the last identification.
+    pub(super) distribution: RecordDistribution,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -117,7 +121,7 @@ pub(super) async fn list(ports: Ports, check: Arc<IdentityCheck>, with_identity:
     let begun = Instant::now();
     let shards = ports.directory.list().await;
     let identity = if with_identity { Some(check.identity_since(begun).await) } else { None };
-    StreamListing { shards, identity }
+    StreamListing { shards, identity, distribution: ports.directory.distribution() }
 }
 
 /// Makes the changes, some of them concurrently, and returns each as soon as it is made.

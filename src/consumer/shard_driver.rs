@@ -11,7 +11,7 @@ use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_end::ListedShard;
 use super::shard_events::{Effect, EndReason, Event};
-use crate::domain::{LeaseGrant, Record, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
+use crate::domain::{LeaseGrant, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
 use crate::telemetry::InputMetrics;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -54,6 +54,15 @@ struct ReadDone {
     event: Event,
     /// The memory that was reserved for the records of `event`.
     reserved: Option<OwnedSemaphorePermit>,
+}
+
+/// In bytes.
+#[derive(Clone, Copy)]
+struct FetchSize {
+    /// To reserve, for records and their requests.
+    memory: usize,
+    /// Of records alone.
+    records: usize,
 }
 
 struct ShardDriver {
@@ -217,10 +226,7 @@ impl ShardDriver {
                 (self.read, self.source, self.wanted, self.unread_since) = (None, None, None, None);
             }
             Effect::Deliver { first_index, records, lag } => {
-                let bytes = records.iter().map(Record::size).sum();
-                let reserved = self.reserved.take();
-                self.delivery.budget().keep(reserved, bytes);
-                self.delivery.push(first_index, records, lag);
+                self.delivery.push(first_index, records, lag, self.reserved.take());
             }
             Effect::DrainDelivery(begin_until) => self.delivery.drain(begin_until),
             Effect::AbortDelivery => self.delivery.abort(),
@@ -241,13 +247,14 @@ impl ShardDriver {
 
     /// Begins the fetch that waits for memory, once the shard may hold more.
     fn fetch_if_possible(&mut self) {
-        let bytes = self.delivery.budget().allowance().min(MAX_FETCH);
-        if bytes == 0 || self.wanted.is_none() {
+        let memory = self.delivery.budget().allowance().min(MAX_FETCH);
+        if memory == 0 || self.wanted.is_none() {
             return;
         }
+        let size = FetchSize { memory, records: self.delivery.fetchable(memory) };
         if let (Some(after), Some(source)) = (self.wanted.take(), self.source.take()) {
             let (memory, metrics) = (Arc::clone(&self.memory), self.metrics.clone());
-            self.set_read(async move { fetch(source, after, bytes, &memory, &metrics).await });
+            self.set_read(async move { fetch(source, after, size, &memory, &metrics).await });
         }
     }
 }
@@ -274,12 +281,12 @@ async fn open(ports: Ports, shard: ShardId, position: StartingPosition) -> ReadD
 async fn fetch(
     mut source: Source,
     after: Duration,
-    bytes: usize,
+    size: FetchSize,
     memory: &MemoryBudget,
     metrics: &InputMetrics,
 ) -> ReadDone {
     pause(after).await;
-    let mut reservation = std::pin::pin!(memory.reserve(bytes));
+    let mut reservation = std::pin::pin!(memory.reserve(size.memory));
     let reserved = match reservation.as_mut().now_or_never() {
         Some(reserved) => reserved,
         None => {
@@ -293,7 +300,7 @@ async fn fetch(
             }
         }
     };
-    let result = source.next(bytes).await;
+    let result = source.next(size.records).await;
     ReadDone { source: Some(source), event: Event::Fetched(result), reserved }
 }
 

@@ -42,8 +42,10 @@ pub struct DeadLetter {
     pub last_attempt: Option<Timestamp>,
     /// The status of the last refusal.
     pub status: Option<u16>,
-    /// The last failure: one line of bounded length, with the start of the app's response.
+    /// The last failure: one line of bounded length.
     pub error: Option<String>,
+    /// The beginning of the body of that refusal, up to 1 KiB, as one line.
+    pub response: Option<String>,
 }
 
 /// Keeps records that are given up.

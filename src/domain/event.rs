@@ -1,6 +1,6 @@
 //! Events for the app, in batches, and why a delivery failed.
 
-use super::{BoxError, ComponentName, LeaseCounter, RecordPosition, ShardId, Timestamp};
+use super::{BoxError, ComponentName, LeaseCounter, Record, RecordPosition, ShardId, Timestamp};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -16,6 +16,8 @@ pub struct EventOrigin {
     pub partition_key: String,
     /// `ApproximateArrivalTimestamp`
     pub arrival: Option<Timestamp>,
+    /// See [`Record::is_damaged_aggregate`].
+    pub is_damaged_aggregate: bool,
 }
 
 /// An event for the app. Cloning shares the payload.
@@ -62,6 +64,12 @@ pub trait EventHandler: Debug + Send + Sync {
 
     /// Whether the app can be reached, without an event: asked while the app is down and no events are at hand.
     async fn is_reachable(&self) -> bool;
+
+    /// Memory that a request needs for this record beside the record itself, in bytes: for its encoded form. 0 where it is
+    /// sent as it is.
+    fn body_size(&self, _record: &Record) -> usize {
+        0
+    }
 }
 
 /// The app did not accept an event.

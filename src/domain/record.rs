@@ -13,6 +13,8 @@ pub struct Record {
     pub data: Bytes,
     /// `ApproximateArrivalTimestamp`: neither exact nor monotonic.
     pub arrival: Option<Timestamp>,
+    /// It begins like an aggregate of the KPL but is damaged, so `data` is the whole record as it was put.
+    pub is_damaged_aggregate: bool,
 }
 
 /// What a record takes in memory beside its key and its data.

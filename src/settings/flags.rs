@@ -74,8 +74,8 @@ pub(super) struct RunFlags {
     /// Time limit for the app to answer the OPTIONS request that asks whether it takes an input binding.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = go_duration, allow_hyphen_values = true)]
     pub(super) app_binding_options_timeout: Duration,
-    /// Requests to the app with events that are in flight at once, over all inputs; 0 or less is no limit
-    /// [default: no limit].
+    /// Requests to the app with events that are in flight at once, over all inputs; 0 or less is the default
+    /// [default: 1024].
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub(super) app_max_concurrency: Option<i64>,
     /// Folder or file with components. Repeat the flag or separate paths with commas.

@@ -115,7 +115,7 @@ pub struct Settings {
     pub app_timeout: Duration,
     /// Time limit for the app to answer one `OPTIONS` probe; never zero.
     pub probe_timeout: Duration,
-    /// Requests with events in flight at once, over all inputs (`--app-max-concurrency`); `None` is no limit.
+    /// Requests with events in flight at once, over all inputs (`--app-max-concurrency`); `None` is 1,024.
     pub app_max_concurrency: Option<NonZeroUsize>,
     /// Bytes of records that all inputs hold in memory at once (`--max-buffered-bytes`); above 4 GiB counts as 4 GiB.
     pub max_buffered_bytes: usize,

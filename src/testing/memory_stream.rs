@@ -1,7 +1,8 @@
 //! A stream in memory. Its shards can be split, merged, trimmed and expired.
 
 use crate::domain::{
-    HashKeyRange, Record, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing, StreamIdentity, Timestamp,
+    HashKeyRange, Record, RecordDistribution, RecordPosition, SequenceNumber, Shard, ShardId, ShardListing,
+    StreamIdentity, Timestamp,
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,7 @@ pub(super) struct Stream {
     pub(super) next_number: u128,
     next_shard: u64,
     pub(super) exists: bool,
+    pub(super) distribution: RecordDistribution,
     created: Timestamp,
     begun: Instant,
 }
@@ -56,6 +58,7 @@ impl MemoryStream {
             next_number: 10_u128.pow(20),
             next_shard: 0,
             exists: true,
+            distribution: RecordDistribution::default(),
             created,
             begun: Instant::now(),
         };
@@ -119,6 +122,11 @@ impl MemoryStream {
     /// out together.
     pub fn trim(&self, shard: &ShardId, count: usize) -> Vec<RecordPosition> {
         self.with(|stream| stream.shard_mut(shard).map(|state| state.trim(count)).unwrap_or_default())
+    }
+
+    /// What the stream says of itself; records are still put by their keys.
+    pub fn set_distribution(&self, distribution: RecordDistribution) {
+        self.with(|stream| stream.distribution = distribution);
     }
 
     /// Removes a shard, as when a closed one ages out.
@@ -259,7 +267,8 @@ impl Stream {
         for (sub_sequence, (partition_key, data)) in (0..).zip(records) {
             let position = RecordPosition { sequence: sequence.clone(), sub_sequence };
             puts.push(Put { shard: state.shard.id.clone(), position: position.clone() });
-            state.records.push(Record { position, partition_key, data, arrival: Some(arrival) });
+            let arrival = Some(arrival);
+            state.records.push(Record { position, partition_key, data, arrival, is_damaged_aggregate: false });
         }
         puts
     }

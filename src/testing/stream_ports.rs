@@ -3,8 +3,9 @@
 use super::memory_stream::{MemoryStream, ShardState, Stream};
 use super::stream_faults::StreamFaults;
 use crate::domain::{
-    Fetched, Record, RecordBatch, RecordGap, RecordSource, Retrieval, RetrievalError, SequenceNumber, ShardDirectory,
-    ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity, Timestamp,
+    Fetched, Record, RecordBatch, RecordDistribution, RecordGap, RecordSource, Retrieval, RetrievalError,
+    SequenceNumber, ShardDirectory, ShardId, ShardListing, StartingPosition, StreamDirectory, StreamIdentity,
+    Timestamp,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -55,6 +56,10 @@ impl StreamDirectory for Ports {
         self.faults.disturb("describing the stream").await?;
         self.exists()?;
         Ok(self.stream.identity())
+    }
+
+    fn distribution(&self) -> RecordDistribution {
+        self.stream.with(|stream| stream.distribution)
     }
 }
 

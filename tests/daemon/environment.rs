@@ -160,7 +160,8 @@ impl Environment {
         );
     }
 
-    fn component(&self, name: &str, kind: &str, endpoint: &str, fields: &[(&str, &str)]) {
+    /// Writes a component with these fields and those of the connection.
+    pub(crate) fn component(&self, name: &str, kind: &str, endpoint: &str, fields: &[(&str, &str)]) {
         let mut text = format!("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n");
         write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
         let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", "test")];

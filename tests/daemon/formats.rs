@@ -1,10 +1,14 @@
 //! Each format of requests over real sockets, from the stream to the app.
 
+use crate::calls;
 use crate::environment::{Environment, Sidecar};
-use crate::fakes::{Event, RecordingApp};
+use crate::fakes::{Behaviour, Event, RecordingApp};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
+use bindd::testing::until;
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 
 const ROUTES: [&str; 5] = ["raw", "lambda", "cloudevents", "cloudevents-batch", "ndjson"];
 /// The ARN that the embedded Kinesis gives its streams.
@@ -125,6 +129,79 @@ async fn a_record_that_the_reply_names_is_delivered_again() {
     let events = app.events();
     assert_eq!(trace(&events[0]), trace(&events[1]), "the trace is that of the record");
     assert_ne!(events[0].header("traceparent"), events[1].header("traceparent"));
+    sidecar.stop().await;
+}
+
+/// The dead letters, from a folder of files and from a table.
+async fn letters(env: &Environment, folder: &Path) -> Option<Vec<Value>> {
+    let file = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some())?;
+    let row = env.dynamodb.scan().table_name("letters").send().await.unwrap().items.unwrap_or_default().pop()?;
+    let text = |value: &AttributeValue| value.as_s().unwrap().clone();
+    let error = row["error"].as_m().unwrap();
+    let row = json!({
+        "id": text(&row["id"]), "data": text(&row["data"]),
+        "error": { "status": error["status"].as_n().unwrap().parse::<u16>().unwrap(), "response": text(&error["response"]) },
+    });
+    Some(vec![serde_json::from_slice(&fs::read(file).unwrap()).unwrap(), row])
+}
+
+#[tokio::test]
+async fn a_record_that_is_given_up_is_stored_with_what_the_app_said_which_no_page_shows_in_full() {
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    env.table("letters").await;
+    env.dynamodb_component("letters", &[("table", "letters")]);
+    let folder = tempfile::tempdir().unwrap();
+    let limit = ("permanentStatus", "422");
+    input(&env, "to-folder", &[("deadLetterFolder", folder.path().to_str().unwrap()), limit]);
+    input(&env, "to-table", &[("deadLetterBinding", "letters"), limit]);
+    let (shard, sequence) = put(&env, b"{\"total\": -1}").await;
+    let app = RecordingApp::start().await;
+    let reason = format!("the amount is negative;{}", " see the manual".repeat(40));
+    app.reply_with(&reason);
+    app.behave(Behaviour::Respond(422));
+    let sidecar = env.sidecar(Some(&app)).await;
+    let letters = until("both letters", async || letters(&env, folder.path()).await).await;
+    for (letter, component) in letters.iter().zip(["to-folder", "to-table"]) {
+        assert_eq!(letter["id"], format!("{component}:{shard}:{sequence}"));
+        assert_eq!((&letter["data"], &letter["error"]["status"]), (&json!("{\"total\": -1}"), &json!(422)));
+        assert_eq!(letter["error"]["response"], reason.as_str());
+    }
+    for path in ["/v1.0-alpha1/inputs", "/v1.0/metadata"] {
+        assert!(!calls::get(sidecar.address(), path).await.text().contains(&reason), "{path}");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_aggregate_is_delivered_as_it_is_and_named() {
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    for format in ["raw", "cloudevents", "lambda"] {
+        input(&env, format, &[("bodyFormat", format)]);
+    }
+    let damaged = b"\xF3\x89\x9A\xC2 no aggregate at all, but long enough";
+    put(&env, damaged).await;
+    put(&env, b"plain").await;
+    let app = RecordingApp::start().await;
+    let sidecar = env.sidecar(Some(&app)).await;
+    app.until("all records", |events| {
+        let lambda = elements(events, "lambda", "/Records").len();
+        [of(events, "raw").count(), of(events, "cloudevents").count(), lambda] == [2; 3]
+    })
+    .await;
+    let events = app.events();
+    let named = |route: &str| -> Vec<String> {
+        let header = |event: &Event| event.header("bindd-damaged-aggregates").to_owned();
+        of(&events, route).map(header).filter(|header| !header.is_empty()).collect()
+    };
+    assert_eq!([named("raw"), named("cloudevents"), named("lambda")], [["1"], ["1"], ["1"]]);
+    let raw = of(&events, "raw").find(|event| event.header("bindd-damaged-aggregates") == "1").unwrap();
+    assert_eq!(raw.body.as_ref(), damaged);
+    let marked: Vec<Value> = of(&events, "cloudevents")
+        .map(|event| serde_json::from_slice::<Value>(&event.body).unwrap()["damagedaggregate"].clone())
+        .collect();
+    assert!(marked.contains(&json!(true)) && marked.contains(&Value::Null), "{marked:?}");
     sidecar.stop().await;
 }
 

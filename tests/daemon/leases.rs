@@ -1,6 +1,6 @@
 //! `bindd leases` against the lease table of a sidecar that runs, or that was stopped.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::domain::Stop;
@@ -50,16 +50,31 @@ impl Environment {
 
     /// A stream of two shards, and an input whose leases were created by a sidecar that was stopped.
     async fn with_leases() -> Self {
-        let env = Self::start().await;
-        env.stream("orders", 2).await;
-        env.input_with_short_leases(TABLE, "orders", "shared");
-        let app = RecordingApp::start().await;
-        let sidecar = env.sidecar(Some(&app)).await;
-        let first = env.put("orders", "first-", 10).await;
-        app.until_accepted(&first).await;
+        let (env, _app, sidecar, _first) = reading(2).await;
         sidecar.stop().await;
         env
     }
+
+    /// Reads with a new sidecar and app until these records were accepted.
+    async fn read(&self, texts: &[String]) -> RecordingApp {
+        let app = RecordingApp::start().await;
+        let sidecar = self.sidecar(Some(&app)).await;
+        app.until_accepted(texts).await;
+        sidecar.stop().await;
+        app
+    }
+}
+
+/// A sidecar with short leases that reads a stream, and whose app has accepted ten records.
+async fn reading(shards: i32) -> (Environment, RecordingApp, Sidecar, Vec<String>) {
+    let env = Environment::start().await;
+    env.stream("orders", shards).await;
+    env.input_with_short_leases(TABLE, "orders", "shared");
+    let app = RecordingApp::start().await;
+    let sidecar = env.sidecar(Some(&app)).await;
+    let first = env.put("orders", "first-", 10).await;
+    app.until_accepted(&first).await;
+    (env, app, sidecar, first)
 }
 
 fn count(app: &RecordingApp, text: &str) -> usize {
@@ -91,13 +106,7 @@ async fn leases_are_listed_while_a_sidecar_reads() {
 
 #[tokio::test]
 async fn a_seek_moves_a_running_worker_and_its_old_progress_is_not_stored() {
-    let env = Environment::start().await;
-    env.stream("orders", 1).await;
-    env.input_with_short_leases(TABLE, "orders", "shared");
-    let app = RecordingApp::start().await;
-    let sidecar = env.sidecar(Some(&app)).await;
-    let first = env.put("orders", "first-", 5).await;
-    app.until_accepted(&first).await;
+    let (env, app, sidecar, first) = reading(1).await;
     until("the progress to be stored", async || {
         env.listed().await.first().is_some_and(|lease| lease["checkpoint"].as_str().unwrap().len() > 20).then_some(())
     })
@@ -126,18 +135,12 @@ async fn a_seek_to_latest_or_to_a_time_skips_what_arrived_before() {
         assert!(row.contains_key("bdStartTs") && !row.contains_key("leaseOwner"), "{row:?}");
     }
     let new = env.put("orders", "new-", 10).await;
-    let app = RecordingApp::start().await;
-    let sidecar = env.sidecar(Some(&app)).await;
-    app.until_accepted(&new).await;
-    sidecar.stop().await;
+    let app = env.read(&new).await;
     assert!(old.iter().all(|text| count(&app, text) == 0), "{:?}", app.accepted());
 
     env.leases_ok("seek --all --to 1970-01-01T00:00:10Z").await;
     assert!(env.rows().await.iter().all(|row| row["bdStartTs"].as_n().unwrap() == "10000"));
-    let app = RecordingApp::start().await;
-    let sidecar = env.sidecar(Some(&app)).await;
-    app.until_accepted(&[old, new].concat()).await;
-    sidecar.stop().await;
+    env.read(&[old, new].concat()).await;
 }
 
 #[tokio::test]
@@ -149,22 +152,13 @@ async fn a_seek_to_a_sequence_number_continues_after_it() {
     env.leases_ok(&format!("seek {shard} --to {sequence}")).await;
     let put = env.kinesis.put_record().stream_name("orders").partition_key("key-0");
     put.data(aws_sdk_kinesis::primitives::Blob::new(b"next")).send().await.unwrap();
-    let app = RecordingApp::start().await;
-    let sidecar = env.sidecar(Some(&app)).await;
-    app.until_accepted(&["next".to_owned()]).await;
-    sidecar.stop().await;
+    let app = env.read(&["next".to_owned()]).await;
     assert_eq!(app.accepted(), ["next"]);
 }
 
 #[tokio::test]
 async fn a_released_lease_is_taken_again_and_no_record_is_lost() {
-    let env = Environment::start().await;
-    env.stream("orders", 2).await;
-    env.input_with_short_leases(TABLE, "orders", "shared");
-    let app = RecordingApp::start().await;
-    let sidecar = env.sidecar(Some(&app)).await;
-    let first = env.put("orders", "first-", 10).await;
-    app.until_accepted(&first).await;
+    let (env, app, sidecar, _first) = reading(2).await;
     let output = env.leases_ok("release --all").await;
     assert!(output.ends_with("2 changed, 0 unchanged, 0 failed\n"), "{output}");
     let rest = env.put("orders", "rest-", 10).await;
@@ -212,10 +206,7 @@ async fn progress_moves_to_another_table_by_export_and_import() {
     assert!(output.contains("created at 4") && output.ends_with("2 changed, 0 unchanged, 0 failed\n"), "{output}");
     assert!(env.leases_ok("import --file @/leases.jsonl").await.contains("0 changed, 2 unchanged"));
     let rest = env.put("orders", "rest-", 10).await;
-    let app = RecordingApp::start().await;
-    let sidecar = env.sidecar(Some(&app)).await;
-    app.until_accepted(&rest).await;
-    sidecar.stop().await;
+    let app = env.read(&rest).await;
     assert!(app.accepted().iter().all(|text| text.starts_with("rest-")), "{:?}", app.accepted());
     let back = env.leases("import --file @/leases.jsonl").await;
     assert!(back.code == 1 && back.error.contains("--move-back"), "{back:?}");

@@ -19,6 +19,7 @@ fn events(all: &[Vec<u8>]) -> Vec<BindingEvent> {
             position: RecordPosition::plain(number.to_string().parse().unwrap()),
             partition_key: "k".to_owned(),
             arrival: None,
+            is_damaged_aggregate: false,
         },
         attempt: 1,
     };
@@ -28,7 +29,7 @@ fn events(all: &[Vec<u8>]) -> Vec<BindingEvent> {
 fn run(all: &[Vec<u8>], which: Decompress) -> (Vec<Bytes>, Untouched) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (decompressor, events) = (Decompressor::default(), events(all));
-    let payloads = runtime.block_on(decompressor.payloads(&events, which));
+    let payloads = runtime.block_on(decompressor.payloads(&events, which, false));
     let data = payloads.iter().map(|(_, data)| data.clone()).collect();
     let untouched = payloads.untouched;
     drop(payloads);
@@ -85,9 +86,11 @@ fn the_records_of_a_request_have_a_common_limit() {
 #[tokio::test]
 async fn memory_is_reserved_while_the_data_lives_but_not_more_than_it_needs() {
     let (decompressor, events) = (Decompressor::default(), events(&[gzip(&vec![1; 100 << 10])]));
-    let payloads = decompressor.payloads(&events, Decompress::Auto).await;
-    assert_eq!(MAX_PROCESS / UNIT - decompressor.0.available_permits(), 100);
-    drop(payloads);
+    for (is_encoded, expected) in [(false, 100), (true, 300)] {
+        let payloads = decompressor.payloads(&events, Decompress::Auto, is_encoded).await;
+        assert_eq!(MAX_PROCESS / UNIT - decompressor.0.available_permits(), expected);
+        drop(payloads);
+    }
 }
 
 proptest! {

@@ -5,6 +5,7 @@ mod formats;
 mod idle;
 mod probing;
 mod raw;
+mod sizes;
 
 use super::{AppChannel, AppSettings, InvalidAppSettings, Route};
 use crate::domain::{
@@ -151,6 +152,7 @@ fn event(data: impl Into<Bytes>) -> EventBatch {
             position: RecordPosition { sequence: "4959".parse::<SequenceNumber>().unwrap(), sub_sequence: 2 },
             partition_key: "kunde ü".to_owned(),
             arrival: Some(Timestamp::from_millis(1_700_000_000_123)),
+            is_damaged_aggregate: false,
         },
         attempt: 3,
     };

@@ -12,6 +12,7 @@ fn event(sequence: u64, sub_sequence: u64) -> BindingEvent {
             position: RecordPosition { sequence: sequence.to_string().parse().unwrap(), sub_sequence },
             partition_key: "k".to_owned(),
             arrival: None,
+            is_damaged_aggregate: false,
         },
         attempt: 1,
     }

@@ -51,16 +51,22 @@ pub(super) fn records(
             let doing = format!("reading {shard} of stream {stream}: a record has no valid sequence number");
             RetrievalError::Unavailable { doing, kind: FailureKind::Permanent, source: error.into() }
         })?;
-        let users = unpack(&record.data).unwrap_or_else(|damage| {
+        let unpacked = unpack(&record.data);
+        let is_damaged_aggregate = unpacked.is_err();
+        let users = unpacked.unwrap_or_else(|damage| {
             monitor.damaged(shard, &sequence, damage);
             None
         });
         let WireRecord { partition_key, data, arrival, .. } = record;
         match users {
-            None => records.push(Record { position: RecordPosition::plain(sequence), partition_key, data, arrival }),
+            None => {
+                let position = RecordPosition::plain(sequence);
+                records.push(Record { position, partition_key, data, arrival, is_damaged_aggregate });
+            }
             Some(users) => records.extend((0..).zip(users).map(|(sub_sequence, user)| {
                 let position = RecordPosition { sequence: sequence.clone(), sub_sequence };
-                Record { position, partition_key: user.partition_key, data: user.data, arrival }
+                let (partition_key, data) = (user.partition_key, user.data);
+                Record { position, partition_key, data, arrival, is_damaged_aggregate }
             })),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::context::Registry;
 use super::content;
+use super::copy_memory::CopyMemory;
 use super::target::{SendError, send};
 use crate::domain::{BindingError, ComponentName, DeadLetter, DeadLetterStore, FailureKind, Outcome};
 use async_trait::async_trait;
@@ -12,13 +13,15 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(in crate::bindings) struct BindingStore {
-    pub(in crate::bindings) target: ComponentName,
-    pub(in crate::bindings) registry: Registry,
+    target: ComponentName,
+    registry: Registry,
+    memory: CopyMemory,
 }
 
 #[async_trait]
 impl DeadLetterStore for BindingStore {
     async fn store(&self, letter: &DeadLetter) -> Result<(), BindingError> {
+        let _memory = self.memory.reserve(letter).await;
         let sent = tokio::time::timeout(STORE_TIMEOUT, self.send(letter)).await;
         let Ok(sent) = sent else {
             let text = format!("the dead letter binding {} did not answer within {STORE_TIMEOUT:?}", self.target);
@@ -33,6 +36,10 @@ impl DeadLetterStore for BindingStore {
 }
 
 impl BindingStore {
+    pub(in crate::bindings) fn new(target: ComponentName, registry: Registry) -> Self {
+        Self { target, registry, memory: CopyMemory::default() }
+    }
+
     async fn send(&self, letter: &DeadLetter) -> Result<(), SendError> {
         let data = content::of_input(letter)?;
         let key = letter.event.origin.partition_key.as_str();

@@ -47,6 +47,9 @@ pub(super) struct ErrorContent<'a> {
     /// The HTTP status of the app's last refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<u16>,
+    /// The beginning of the body of that refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response: Option<&'a str>,
 }
 
 /// Where the record was read, and what was tried. Times are in milliseconds since 1970.
@@ -98,6 +101,7 @@ pub(super) fn of_input(letter: &domain::DeadLetter) -> serde_json::Result<Bytes>
             reason: letter.reason.as_str(),
             message: Cow::Borrowed(letter.error.as_deref().unwrap_or(never_delivered)),
             status: letter.status,
+            response: letter.response.as_deref(),
             ..ErrorContent::default()
         },
         delivery: Some(DeliveryContent {

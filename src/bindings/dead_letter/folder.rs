@@ -4,6 +4,7 @@
 //! record, so a repeated call replaces it.
 
 use super::content;
+use super::copy_memory::CopyMemory;
 use crate::domain::{BindingError, DeadLetter, DeadLetterStore, FailureKind, Outcome, StreamIdentity};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +30,7 @@ const FOLDER_MODE: u32 = 0o700;
 #[derive(Debug)]
 pub(in crate::bindings) struct FolderStore {
     folder: Arc<Path>,
+    memory: CopyMemory,
 }
 
 impl FolderStore {
@@ -47,13 +49,14 @@ impl FolderStore {
             );
             BindingError::new(FailureKind::Caller, text).with_source(error)
         })?;
-        Ok(Self { folder })
+        Ok(Self { folder, memory: CopyMemory::default() })
     }
 }
 
 #[async_trait]
 impl DeadLetterStore for FolderStore {
     async fn store(&self, letter: &DeadLetter) -> Result<(), BindingError> {
+        let _memory = self.memory.reserve(letter).await;
         let data = content::of_input(letter).map_err(|error| {
             BindingError::new(FailureKind::Permanent, "the dead letter could not be serialised").with_source(error)
         })?;

@@ -3,10 +3,11 @@
 
 mod binding_store;
 mod content;
-mod folder;
+mod copy_memory;
 #[cfg(test)]
-#[path = "tests/letters.rs"]
-mod letters;
+#[path = "tests/fixtures.rs"]
+mod fixtures;
+mod folder;
 mod output;
 mod target;
 

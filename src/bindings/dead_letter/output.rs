@@ -94,6 +94,7 @@ impl DeadLetter {
                 request_id: detail(failure, "requestId"),
                 ambiguous: Some(failure.outcome() == Outcome::Unknown),
                 status: None,
+                response: None,
             },
             delivery: None,
         };

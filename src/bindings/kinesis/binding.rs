@@ -151,7 +151,7 @@ async fn dead_letters(spec: &Spec, context: &Context) -> Result<Option<Arc<dyn D
     match &spec.input.delivery.dead_letter {
         None => Ok(None),
         Some(DeadLetterTarget::Binding(target)) => {
-            Ok(Some(Arc::new(BindingStore { target: target.clone(), registry: context.registry.clone() })))
+            Ok(Some(Arc::new(BindingStore::new(target.clone(), context.registry.clone()))))
         }
         Some(DeadLetterTarget::Folder(folder)) => Ok(Some(Arc::new(FolderStore::open(folder.clone()).await?))),
     }

@@ -70,6 +70,12 @@ impl DeliverySpec {
         }
     }
 
+    /// Whether records of a partition key are delivered in their order, but those of a shard are not.
+    #[must_use]
+    pub const fn keeps_order_by_key(&self) -> bool {
+        matches!(self.settings.order, Order::Key)
+    }
+
     /// Whether a record may be given up.
     #[must_use]
     pub const fn gives_up(&self) -> bool {

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-pub(super) struct Empty;
+struct Empty;
 
 impl Environment for Empty {
     fn get(&self, _: &str) -> Option<String> {
@@ -16,16 +16,30 @@ impl Environment for Empty {
     }
 }
 
-pub(super) fn check_component(kind: &str, more: &str, items: &[(&str, &str)]) -> CheckResult {
+/// Checks the components of one file.
+pub(super) fn check_text(text: &str) -> CheckResult {
     let folder = tempfile::tempdir().unwrap();
-    let items: Vec<_> = items.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
-    let items = serde_json::Value::from(items);
-    let text = format!(
-        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: x}}\nspec:\n  type: {kind}\n{more}  metadata: {items}\n"
-    );
     std::fs::write(folder.path().join("a.yaml"), text).unwrap();
     let paths = [folder.path().to_owned()];
     check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
+}
+
+/// A document of a file. `more` are further lines of `spec`.
+fn document(name: &str, kind: &str, more: &str, items: &[(&str, &str)]) -> String {
+    let items: Vec<_> = items.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
+    let items = serde_json::Value::from(items);
+    format!(
+        "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: {kind}\n{more}  \
+         metadata: {items}\n"
+    )
+}
+
+pub(super) fn component(name: &str, kind: &str, items: &[(&str, &str)]) -> String {
+    document(name, kind, "  version: v1\n", items)
+}
+
+pub(super) fn check_component(kind: &str, more: &str, items: &[(&str, &str)]) -> CheckResult {
+    check_text(&document("x", kind, more, items))
 }
 
 pub(super) fn kinesis(items: &[(&str, &str)]) -> CheckResult {
@@ -294,14 +308,10 @@ fn faults_of_a_component_that_ignores_errors_are_notices() {
 
 #[test]
 fn an_unresolved_reference_neither_hides_nor_causes_other_faults() {
-    let folder = tempfile::tempdir().unwrap();
     let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: x}\nspec:\n  type: bindings.aws.kinesis\n  \
                 metadata: [{name: streamName, envRef: GONE}, {name: accessKey, value: AK}, \
                 {name: secretKey, envRef: GONE}, {name: mode, value: nonsense}]\n";
-    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
-    let paths = [folder.path().to_owned()];
-    let result =
-        check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }));
+    let result = check_text(text);
     let fields: Vec<_> = result.faults.iter().filter_map(|fault| fault.field.as_deref()).collect();
     assert_eq!(fields, ["streamName", "secretKey", "mode"], "{}", result.faults);
     assert!(result.components.is_empty() && result.notices.is_empty());

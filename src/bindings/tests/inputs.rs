@@ -1,36 +1,17 @@
 //! Fields of the input side of Kinesis components that say how records are delivered.
 
 use super::super::kinesis::{DeadLetterTarget, InputSpec};
-use super::tests::Empty;
-use super::{CheckResult, Spec, check};
+use super::tests::{check_text, component};
+use super::{CheckResult, Spec};
 use crate::consumer::{DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order};
 use crate::domain::{BodyFormat, Decompress, EventContentType, PartialFailures};
-use crate::manifest::{LoadRequest, load};
-use std::fmt::Write;
 use std::time::Duration;
 
-fn component(name: &str, items: &[(&str, &str)]) -> String {
-    let mut text = format!(
-        "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  \
-         type: bindings.aws.kinesis\n  version: v1\n  metadata:\n"
-    );
-    for (field, value) in items {
-        writeln!(text, "    - {{name: {field}, value: {value:?}}}").unwrap();
-    }
-    text
-}
-
-fn check_text(text: &str) -> CheckResult {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
-    let paths = [folder.path().to_owned()];
-    check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
-}
-
+const KIND: &str = "bindings.aws.kinesis";
 const INPUT: [(&str, &str); 2] = [("streamName", "orders"), ("direction", "input")];
 
 fn checked(items: &[(&str, &str)]) -> CheckResult {
-    check_text(&component("in", &[&INPUT, items].concat()))
+    check_text(&component("in", KIND, &[&INPUT, items].concat()))
 }
 
 fn input(items: &[(&str, &str)]) -> InputSpec {
@@ -176,15 +157,15 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
 
 #[test]
 fn a_dead_letter_binding_serves_the_input_too() {
-    let target = component("letters", &[("streamName", "letters"), ("direction", "output")]);
+    let target = component("letters", KIND, &[("streamName", "letters"), ("direction", "output")]);
     let own = [&INPUT[..], &[("deadLetterBinding", "letters"), ("maxAttempts", "3")]].concat();
-    let result = check_text(&(component("in", &own) + &target));
+    let result = check_text(&(component("in", KIND, &own) + &target));
     assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
     let Spec::Kinesis(spec) = &result.components[0].spec else { panic!("{:?}", result.components) };
     assert_eq!(spec.input.delivery.dead_letter, Some(DeadLetterTarget::Binding("letters".parse().unwrap())));
 
     let problem = |own: &[(&str, &str)], target: &str| {
-        let result = check_text(&(component("in", own) + target));
+        let result = check_text(&(component("in", KIND, own) + target));
         let notices: Vec<String> = result.notices.iter().map(ToString::to_string).collect();
         (result.faults.to_string(), notices.join("\n"))
     };
@@ -198,12 +179,12 @@ fn a_dead_letter_binding_serves_the_input_too() {
 #[test]
 fn dead_letters_that_the_input_reads_again_are_a_fault_or_a_notice() {
     let target = |stream: &str, region: &str| {
-        component("letters", &[("streamName", stream), ("direction", "output"), ("region", region)])
+        component("letters", KIND, &[("streamName", stream), ("direction", "output"), ("region", region)])
     };
     let own = |direction| {
         let items =
             [("streamName", "orders"), ("region", "eu-west-1"), ("deadLetterBinding", "letters"), ("maxAttempts", "3")];
-        component("in", &[&items[..], direction].concat())
+        component("in", KIND, &[&items[..], direction].concat())
     };
     let again = "component `letters` writes to the stream that the input reads";
     let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";

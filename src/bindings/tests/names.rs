@@ -1,8 +1,6 @@
 //! Names of tables and consumers, and lease tables that two components share.
 
-use super::check;
-use super::tests::{Empty, check_component, kinesis};
-use crate::manifest::{LoadRequest, load};
+use super::tests::{check_component, check_text, kinesis};
 
 #[test]
 fn two_inputs_on_one_lease_table_are_a_fault_only_if_both_are_explicit() {
@@ -16,14 +14,10 @@ fn two_inputs_on_one_lease_table_are_a_fault_only_if_both_are_explicit() {
              version: v1\n  metadata:\n    - {{name: streamName, value: {name}}}\n    - {{name: consumerName, value: shop}}\n{direction}"
         )
     };
-    let folder = tempfile::tempdir().unwrap();
     let counts = |directions: &[&str]| {
         let names = ["first", "second", "third"];
         let texts: Vec<_> = names.iter().zip(directions).map(|(name, direction)| component(name, direction)).collect();
-        std::fs::write(folder.path().join("a.yaml"), texts.join("---\n")).unwrap();
-        let paths = [folder.path().to_owned()];
-        let result =
-            check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }));
+        let result = check_text(&texts.join("---\n"));
         for fault in &result.faults {
             assert!(fault.problem.contains("lease table `shop` is also that of component `"), "{fault}");
         }
@@ -97,16 +91,13 @@ fn names_that_aws_does_not_allow_are_faults() {
 
 #[test]
 fn a_default_name_that_is_too_long_is_a_fault() {
-    let folder = tempfile::tempdir().unwrap();
     let faults = |length: usize, items: &str| {
         let text = format!(
             "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {}}}\nspec:\n  type: bindings.aws.kinesis\n  \
              metadata: [{{name: streamName, value: s}}{items}]\n",
             "n".repeat(length)
         );
-        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
-        let paths = [folder.path().to_owned()];
-        check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty })).faults
+        check_text(&text).faults
     };
     let extended = ", {name: mode, value: extended}";
     for (length, items) in [

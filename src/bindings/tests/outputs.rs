@@ -1,33 +1,13 @@
 //! Fields of the output side of Kinesis components.
 
 use super::super::kinesis::{Compression, HashKeySource, KeySource, OutputSpec, PayloadForm};
-use super::tests::Empty;
-use super::{CheckResult, Spec, check};
-use crate::manifest::{LoadRequest, load};
+use super::tests::{check_text, component};
+use super::{CheckResult, Spec};
 use crate::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimitMode,
 };
 use crate::resilience::Backoff;
-use std::fmt::Write;
 use std::time::Duration;
-
-fn component(name: &str, kind: &str, items: &[(&str, &str)]) -> String {
-    let mut text = format!(
-        "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: {kind}\n  \
-         version: v1\n  metadata:\n"
-    );
-    for (field, value) in items {
-        writeln!(text, "    - {{name: {field}, value: {value:?}}}").unwrap();
-    }
-    text
-}
-
-fn check_text(text: &str) -> CheckResult {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
-    let paths = [folder.path().to_owned()];
-    check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Empty }))
-}
 
 fn kinesis(items: &[(&str, &str)]) -> CheckResult {
     let items = [&[("streamName", "orders")], items].concat();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::bindings::check;
 use crate::manifest::{Environment, LoadRequest, load};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 struct Empty;
@@ -174,4 +175,61 @@ fn exec_is_allowed_the_actions_of_its_statements() {
         "an unknown statement may need any action"
     );
     assert_eq!(actions(&[]), (Value::Null, 0), "nothing to execute needs nothing");
+}
+
+#[test]
+fn an_input_may_do_only_what_its_fields_make_it_do() {
+    let leases = LEASE_ACTIONS.to_vec();
+    let base = ["kinesis:ListShards", "kinesis:DescribeStreamSummary"];
+    let (polling, register) = (["kinesis:GetShardIterator", "kinesis:GetRecords"], ["kinesis:RegisterStreamConsumer"]);
+    let subscribe = vec!["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
+    let letters = "{name: deadLetterBinding, value: rows}, {name: maxAttempts, value: \"3\"}";
+    let table =
+        component("rows", "dynamodb", "{name: table, value: letters}, {name: allowedOperations, value: create}");
+    for (fields, read, more) in [
+        ("{name: mode, value: shared}, {name: pollInterval, value: 2s}", [&base[..], &polling].concat(), vec![]),
+        ("{name: mode, value: extended}", [&base[..], &register].concat(), vec![&subscribe]),
+        ("{name: mode, value: extended}, {name: createConsumer, value: \"false\"}", base.to_vec(), vec![&subscribe]),
+        (
+            "{name: mode, value: extended}, {name: fallback, value: shared}",
+            [&base[..], &polling, &register].concat(),
+            vec![&subscribe],
+        ),
+        (letters, [&base[..], &polling].concat(), vec![&vec!["dynamodb:PutItem"]]),
+        // These need no AWS service.
+        (
+            "{name: deadLetterFolder, value: /x}, {name: permanentStatus, value: \"422\"}, {name: order, value: none}, \
+             {name: bodyFormat, value: lambda}, {name: decompress, value: auto}, {name: onGap, value: halt}",
+            [&base[..], &polling].concat(),
+            vec![],
+        ),
+    ] {
+        let items = format!("{{name: streamName, value: orders}}, {{name: direction, value: input}}, {fields}");
+        let mut text = component("in", "kinesis", &items);
+        if fields == letters {
+            text += &table;
+        }
+        let policy = policy_of_text(&text);
+        let allowed = |value: &Value| -> BTreeSet<String> {
+            value.as_array().unwrap().iter().map(|action| action.as_str().unwrap().to_owned()).collect()
+        };
+        let found: BTreeSet<BTreeSet<String>> =
+            policy["Statement"].as_array().unwrap().iter().map(|statement| allowed(&statement["Action"])).collect();
+        let expected: BTreeSet<BTreeSet<String>> =
+            [&read, &leases].into_iter().chain(more).map(|actions| allowed(&json!(actions))).collect();
+        assert_eq!(found, expected, "{fields}");
+    }
+}
+
+#[test]
+fn the_lease_table_has_the_name_that_the_input_uses() {
+    for (fields, table) in [
+        ("", "shop-in"),
+        (", {name: consumerName, value: reader}", "reader"),
+        (", {name: consumerName, value: reader}, {name: leaseTable, value: leases}", "leases"),
+    ] {
+        let items = format!("{{name: streamName, value: orders}}, {{name: direction, value: input}}{fields}");
+        let policy = policy_of_text(&component("in", "kinesis", &items));
+        assert_eq!(policy["Statement"][1]["Resource"], json!([format!("arn:aws:dynamodb:*:*:table/{table}")]));
+    }
 }

@@ -19,7 +19,7 @@ use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 /// Where the records of a shard go.
@@ -71,6 +71,8 @@ pub(in super::super) struct Delivery {
     /// Of a drain.
     begin_until: Option<Instant>,
     lag: Option<Duration>,
+    /// The bytes of the records of the last fetch, and what they take in memory with their requests.
+    last_sizes: (usize, usize),
     pub(super) random: fastrand::Rng,
     pub(super) log: FailureLog,
     status: Option<DeliveryStatus>,
@@ -122,19 +124,41 @@ impl Delivery {
             last_begun: None,
             begin_until: None,
             lag: None,
+            last_sizes: (1, 1),
             to,
             bounds,
             metrics,
         }
     }
 
-    /// Appends records; `first_index` is the index of the first one.
-    pub(in super::super) fn push(&mut self, first_index: u64, records: Vec<Record>, lag: Option<Duration>) {
+    /// Appends records; `first_index` is the index of the first one, `reserved` the memory that was reserved for them.
+    pub(in super::super) fn push(
+        &mut self,
+        first_index: u64,
+        records: Vec<Record>,
+        lag: Option<Duration>,
+        reserved: Option<OwnedSemaphorePermit>,
+    ) {
         let now = Instant::now();
         self.lag = lag;
+        let (mut fetched, mut held) = (0, 0);
         for (index, record) in (first_index..).zip(records) {
-            self.lanes.push(Unit::new(index, record, &self.to.shard, now));
+            fetched += record.size();
+            let body_size = self.to.handler.body_size(&record);
+            let unit = Unit::new(index, record, body_size, &self.to.shard, now);
+            held += unit.size;
+            self.lanes.push(unit);
         }
+        if fetched > 0 {
+            self.last_sizes = (fetched, held);
+        }
+        self.bounds.budget.keep(reserved, held);
+    }
+
+    /// How many bytes of records to fetch into so much memory, if their requests take as much as those of the last ones.
+    pub(in super::super) const fn fetchable(&self, memory: usize) -> usize {
+        let (fetched, held) = self.last_sizes;
+        memory.saturating_mul(fetched) / held
     }
 
     pub(in super::super) fn budget(&mut self) -> &mut ShardBudget {

@@ -9,6 +9,7 @@ use super::super::settings::{DeliverySettings, Order};
 use crate::domain::{BindingEvent, EventOrigin, GiveUpReason, Record, ShardId, Timestamp};
 use slab::Slab;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ pub(super) struct Unit {
     pub(super) index: u64,
     pub(super) event: BindingEvent,
     pub(super) queued_at: Instant,
-    /// What it takes in memory, in bytes.
+    /// What it takes in memory, in bytes, with its part of a request.
     pub(super) size: usize,
     pub(super) history: History,
 }
@@ -39,11 +40,21 @@ pub(super) struct History {
     pub(super) was_resent: bool,
     pub(super) first_attempt: Option<Timestamp>,
     pub(super) last_attempt: Option<Timestamp>,
-    pub(super) status: Option<u16>,
-    /// The last failure: one line.
-    pub(super) error: Option<String>,
+    pub(super) last_failure: Option<Arc<LastFailure>>,
+    /// The part of the record's size that is for `last_failure`, in bytes.
+    pub(super) paid: usize,
     /// It is not sent again; it goes to the dead letters.
     pub(super) given_up: Option<GiveUpReason>,
+}
+
+/// What is kept of a failed request. The records of the request share it.
+#[derive(Debug)]
+pub(super) struct LastFailure {
+    pub(super) status: Option<u16>,
+    /// One line of bounded length, for logs and pages.
+    pub(super) text: String,
+    /// The beginning of the app's response, only for dead letters.
+    pub(super) response: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,14 +306,15 @@ impl Lanes {
 }
 
 impl Unit {
-    /// The binding's event and the bookkeeping of a fetched record.
-    pub(super) fn new(index: u64, record: Record, shard: &ShardId, now: Instant) -> Self {
-        let size = record.size();
+    /// The binding's event and the bookkeeping of a fetched record, which takes `body_size` more while it is sent.
+    pub(super) fn new(index: u64, record: Record, body_size: usize, shard: &ShardId, now: Instant) -> Self {
+        let size = record.size() + body_size;
         let origin = EventOrigin {
             shard: shard.clone(),
             position: record.position,
             partition_key: record.partition_key,
             arrival: record.arrival,
+            is_damaged_aggregate: record.is_damaged_aggregate,
         };
         let event = BindingEvent { data: record.data, origin, attempt: 1 };
         Self { index, event, queued_at: now, size, history: History::default() }

@@ -4,7 +4,7 @@ use super::super::mutants::{Mutant, is_broken};
 use super::super::settings::{OnPoison, Partial};
 use super::attempts::{self, Failure, NextStep};
 use super::driver::{Call, Delivery, Mode};
-use super::lanes::{LaneId, Unit};
+use super::lanes::{LaneId, LastFailure, Unit};
 use crate::domain::{Accepted, BindingEvent, DeadLetter, DeliveryError, GiveUpReason, cause_line};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,12 +103,14 @@ impl Delivery {
         if records > 0 {
             self.report_failure(&text);
         }
+        // It may quote more than logs should show.
+        let response = error.excerpt().filter(|_| self.to.dead_letters.is_some()).map(str::to_owned);
+        let last = Arc::new(LastFailure { status: error.status(), text, response });
         let mut lanes: Vec<(LaneId, Duration)> = Vec::new();
-        for (lane, mut unit) in batch.into_iter().rev() {
+        for (index, (lane, mut unit)) in batch.into_iter().enumerate().rev() {
             self.metrics.retried();
             unit.event.attempt = unit.event.attempt.saturating_add(1);
-            unit.history.status = error.status();
-            unit.history.error = Some(text.clone());
+            self.remember(&last, index == 0, &mut unit);
             let settings = &self.bounds.settings;
             let step = attempts::record_failure(&mut unit.history, failure, error, (records, random), settings);
             let pause = match step {
@@ -119,7 +121,7 @@ impl Delivery {
                     Duration::ZERO
                 }
             };
-            self.log.delivery_failed(&self.to.shard, &unit, pause, &text);
+            self.log.delivery_failed(&self.to.shard, &unit, pause, &last.text);
             self.lanes.put_back(lane, unit);
             match lanes.iter_mut().find(|(known, _)| *known == lane) {
                 Some((_, longest)) => *longest = pause.max(*longest),
@@ -129,6 +131,16 @@ impl Delivery {
         for (lane, pause) in lanes {
             self.lanes.release(lane, (!pause.is_zero()).then(|| now + pause));
         }
+    }
+
+    /// Keeps the failure with a record. The records of a request share it, and one of them `pays` for its memory.
+    fn remember(&mut self, last: &Arc<LastFailure>, pays: bool, unit: &mut Unit) {
+        let memory = if pays { last.response.as_ref().map_or(0, String::len) } else { 0 };
+        self.bounds.budget.keep(None, memory);
+        let before = std::mem::replace(&mut unit.history.paid, memory);
+        self.bounds.budget.release(before);
+        unit.size = unit.size - before + memory;
+        unit.history.last_failure = Some(Arc::clone(last));
     }
 
     /// Takes the records out of a batch that are not sent (again), and begins to store them as dead letters. Their followers
@@ -171,6 +183,7 @@ impl Delivery {
         let (Some(store), Some(reason)) = (self.to.dead_letters.clone(), unit.history.given_up) else {
             return self.give_up_without_destination(lane, unit);
         };
+        let last = unit.history.last_failure.as_deref();
         let letter = DeadLetter {
             binding: self.to.binding.clone(),
             stream: Arc::clone(&self.to.stream),
@@ -179,8 +192,9 @@ impl Delivery {
             reason,
             first_attempt: unit.history.first_attempt,
             last_attempt: unit.history.last_attempt,
-            status: unit.history.status,
-            error: unit.history.error.clone(),
+            status: last.and_then(|last| last.status),
+            error: last.map(|last| last.text.clone()),
+            response: last.and_then(|last| last.response.clone()),
         };
         self.calls.push(Box::pin(async move {
             let mut result = store.store(&letter).await;
@@ -193,7 +207,8 @@ impl Delivery {
 
     fn give_up_without_destination(&mut self, lane: LaneId, unit: Unit) {
         let (shard, position) = (&self.to.shard, &unit.event.origin.position);
-        let (attempts, error) = (unit.history.attempts, unit.history.error.as_deref().unwrap_or_default());
+        let (attempts, last) = (unit.history.attempts, unit.history.last_failure.clone());
+        let error = last.as_deref().map(|last| last.text.as_str()).unwrap_or_default();
         let remedy = "set deadLetterBinding or deadLetterFolder, or repair the app and restart";
         match self.bounds.settings.on_poison {
             OnPoison::HaltKey => {

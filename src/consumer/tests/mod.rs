@@ -2,6 +2,7 @@
 
 mod backoff;
 mod conflict;
+mod distribution;
 mod lease_taker;
 mod lineage;
 mod positions;
@@ -95,6 +96,14 @@ impl Bench {
         let worker_stop = stop.clone();
         group.spawn("worker", async move { worker.run(worker_stop).await });
         (stop, group)
+    }
+
+    /// A worker runs until `accepted` records were accepted in all, and is stopped.
+    async fn accept_and_stop(&self, name: &str, accepted: usize) {
+        let (stop, mut worker) = self.start(Self::settings(name));
+        self.app.until_accepted(accepted).await;
+        stop.finish();
+        worker.next().await.unwrap().result.unwrap().unwrap();
     }
 
     fn put(&self, count: usize) {

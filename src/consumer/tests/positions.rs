@@ -9,15 +9,9 @@ use std::time::Duration;
 async fn a_restart_continues_after_the_last_accepted_record() {
     let bench = Bench::new(1);
     bench.put(3);
-    let (stop, mut worker) = bench.start(Bench::settings("a"));
-    bench.app.until_accepted(3).await;
-    stop.finish();
-    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.accept_and_stop("a", 3).await;
     bench.put(5);
-    let (stop, mut worker) = bench.start(Bench::settings("b"));
-    bench.app.until_accepted(8).await;
-    stop.finish();
-    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.accept_and_stop("b", 8).await;
     assert_eq!(bench.accepted(), ["0", "1", "2", "0", "1", "2", "3", "4"]);
     assert!(!bench.counted("retention_gaps") && !bench.counted("position_resets"));
 }
@@ -26,10 +20,7 @@ async fn a_restart_continues_after_the_last_accepted_record() {
 async fn a_checkpoint_that_aged_out_is_counted_as_a_gap() {
     let bench = Bench::new(1);
     bench.put(2);
-    let (stop, mut worker) = bench.start(Bench::settings("a"));
-    bench.app.until_accepted(2).await;
-    stop.finish();
-    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.accept_and_stop("a", 2).await;
     bench.put(4);
     bench.stream.trim(&shard(0), 3);
     let (_stop, _worker) = bench.start(Bench::settings("a"));
@@ -42,10 +33,7 @@ async fn a_checkpoint_that_aged_out_is_counted_as_a_gap() {
 async fn the_rest_of_a_closed_shard_that_aged_out_is_counted_as_a_gap() {
     let bench = Bench::new(1);
     bench.put(2);
-    let (stop, mut worker) = bench.start(Bench::settings("a"));
-    bench.app.until_accepted(2).await;
-    stop.finish();
-    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.accept_and_stop("a", 2).await;
     bench.put(2);
     bench.stream.split(&shard(0)).unwrap();
     bench.stream.trim(&shard(0), 4);
@@ -95,10 +83,7 @@ async fn progress_after_a_reset_is_stored_even_if_it_is_before_the_stored_positi
     let bench = Bench::new(1);
     bench.leases.put(Lease { checkpoint: after(10_u128.pow(30)), ..lease(0, None, 0) });
     bench.put(2);
-    let (stop, mut worker) = bench.start(Bench::settings("a"));
-    bench.app.until_accepted(2).await;
-    stop.finish();
-    worker.next().await.unwrap().result.unwrap().unwrap();
+    bench.accept_and_stop("a", 2).await;
     let (_stop, _worker) = bench.start(Bench::settings("b"));
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(bench.accepted(), ["0", "1"], "nothing is repeated");

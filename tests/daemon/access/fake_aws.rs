@@ -49,6 +49,8 @@ struct FakeState {
     /// The error code of the next calls of `RegisterStreamConsumer`, and the number of these calls.
     registration: (&'static str, usize),
     is_registered: bool,
+    /// `RecordDistributionStrategy` of the stream.
+    distribution: &'static str,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl FakeAws {
             clock_offset: 0,
             registration: ("", 0),
             is_registered: false,
+            distribution: "USER_PARTITION_KEY",
         };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -136,6 +139,10 @@ impl FakeAws {
     /// Rejects the next registrations with this code.
     pub(crate) fn reject_consumers(&self, code: &'static str, times: usize) {
         self.state.lock().unwrap().registration = (code, times);
+    }
+
+    pub(crate) fn set_distribution(&self, strategy: &'static str) {
+        self.state.lock().unwrap().distribution = strategy;
     }
 
     pub(crate) fn set_lifetime(&self, seconds: i64) {
@@ -243,6 +250,7 @@ fn service(state: &mut FakeState, operation: &str, key: &str) -> Response {
         "StreamName": "orders", "StreamARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders",
         "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1_700_000_000,
         "EnhancedMonitoring": [], "OpenShardCount": 1,
+        "RecordDistributionStrategy": state.distribution,
     });
     let shard = json!({
         "ShardId": "shardId-000000000000", "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": "1" },

@@ -45,6 +45,19 @@ async fn an_input_is_checked_with_its_lease_table() {
 }
 
 #[tokio::test]
+async fn a_stream_without_order_by_key_is_reported() {
+    let fake_aws = FakeAws::start().await;
+    fake_aws.set_distribution("AUTO");
+    for (order, code, result) in [("key", 1, "failed"), ("shard", 0, "ok"), ("none", 0, "ok")] {
+        let (found, report) = program(&fake_aws, &[("direction", "input"), ("order", order)]).probe().await;
+        assert_eq!((found, rows(&report).remove(0)), (code, row("DescribeStreamSummary", result)), "{report:#}");
+        assert_eq!(report.to_string().contains("set `order: shard` or `order: none`"), code == 1, "{report:#}");
+    }
+    let (code, _) = program(&fake_aws, &[]).probe().await;
+    assert_eq!(code, 0, "an output has its own field for it");
+}
+
+#[tokio::test]
 async fn a_denied_required_permission_fails_with_a_remedy() {
     let fake_aws = FakeAws::start().await;
     fake_aws.deny("GetShardIterator");

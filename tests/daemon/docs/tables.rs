@@ -49,6 +49,20 @@ fn the_tables_of_fields_name_what_the_specs_read() {
     }
 }
 
+#[test]
+fn every_field_of_an_input_is_in_an_example_that_is_checked() {
+    // `yaml` loads every block of the page.
+    let page = page("docs/configuration/kinesis.md");
+    let headings = page.text.lines().filter(|line| *line == "## Input" || line.starts_with("## Input: "));
+    let fields: Names = headings.flat_map(|heading| names(first_column(page.section(heading), "Field"))).collect();
+    assert!(fields.len() > 30, "{fields:?}");
+    let blocks = page.blocks();
+    let lines = blocks.iter().filter(|block| block.language == "yaml").flat_map(|block| block.text.lines());
+    let used: Names = names(lines.filter_map(|line| line.trim().strip_prefix("- name: ")?.split(' ').next()));
+    let missing: Vec<_> = fields.difference(&used).collect();
+    assert!(missing.is_empty(), "in no example: {missing:?}");
+}
+
 /// The flags in the help text of a command.
 fn flags_of(command: &str) -> Names {
     let args = ["bindd"].into_iter().chain(command.split_whitespace()).chain(["--help"]).map(OsString::from);

@@ -52,7 +52,7 @@ struct State {
     probes: Mutex<Vec<String>>,
     seen: watch::Sender<usize>,
     behaviour: watch::Sender<Behaviour>,
-    /// Body of the response to an accepted event.
+    /// Body of the responses to events.
     reply: Mutex<Bytes>,
     /// Status for `OPTIONS`.
     probe_status: watch::Sender<u16>,
@@ -94,7 +94,7 @@ impl RecordingApp {
         self.state.behaviour.send_replace(behaviour);
     }
 
-    /// Sets the body of the responses to accepted events.
+    /// Sets the body of the responses to events.
     pub(crate) fn reply_with(&self, body: &str) {
         *lock(&self.state.reply) = Bytes::copy_from_slice(body.as_bytes());
     }
@@ -190,9 +190,7 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Re
     lock(&state.events)[index].accepted = accepted;
     state.seen.send_modify(|seen| *seen += 1);
     let mut response = empty(status);
-    if accepted {
-        *response.body_mut() = Full::new(lock(&state.reply).clone());
-    }
+    *response.body_mut() = Full::new(lock(&state.reply).clone());
     Ok(response)
 }
 

@@ -13,6 +13,7 @@ fn record(sequence: u32, sub_sequence: u64) -> Record {
         partition_key: "k".into(),
         data: Bytes::new(),
         arrival: None,
+        is_damaged_aggregate: false,
     }
 }
 

@@ -37,6 +37,7 @@ fn a_damaged_aggregate_is_delivered_as_it_is() {
     let records = read(vec![wire("7", bytes), wire("8", b"next")]).unwrap();
     assert_eq!(records.len(), 2);
     assert_eq!(&records[0].data[..], bytes);
+    assert!(records[0].is_damaged_aggregate && !records[1].is_damaged_aggregate);
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn records(sequences: &[&str]) -> Vec<Record> {
         partition_key: "k".into(),
         data: Bytes::new(),
         arrival: None,
+        is_damaged_aggregate: false,
     };
     sequences.iter().map(record).collect()
 }

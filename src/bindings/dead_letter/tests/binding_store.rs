@@ -1,52 +1,12 @@
+use super::super::fixtures::{Answer, Target, letter};
 use super::*;
-use crate::domain::{Binding, InputBinding, InvokeRequest, InvokeResponse, OutputBinding};
+use crate::domain::InvokeResponse;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use super::super::letters::letter;
-
-#[derive(Debug)]
-struct Target {
-    name: ComponentName,
-    /// `None` never answers.
-    result: Option<fn() -> Result<InvokeResponse, BindingError>>,
-    received: Mutex<Vec<InvokeRequest>>,
-}
-
-#[async_trait]
-impl Binding for Target {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-    fn input(&self) -> Option<&dyn InputBinding> {
-        None
-    }
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        Some(self)
-    }
-    async fn close(&self) {}
-}
-
-#[async_trait]
-impl OutputBinding for Target {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create"]
-    }
-
-    async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        self.received.lock().unwrap().push(request);
-        match self.result {
-            Some(result) => result(),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-fn fixture(result: Option<fn() -> Result<InvokeResponse, BindingError>>) -> (BindingStore, Arc<Target>) {
-    let target = Arc::new(Target { name: "letters".parse().unwrap(), result, received: Mutex::default() });
-    let registry = Registry::default();
-    registry.publish([&(Arc::clone(&target) as Arc<dyn Binding>)]);
-    (BindingStore { target: target.name.clone(), registry }, target)
+fn fixture(answer: Option<Answer>) -> (BindingStore, Arc<Target>) {
+    let (target, registry) = Target::published(answer);
+    (BindingStore::new("letters".parse().unwrap(), registry), target)
 }
 
 #[tokio::test]
@@ -54,7 +14,7 @@ async fn a_dead_letter_holds_the_whole_record_and_the_story_of_its_failure() {
     let (store, target) = fixture(Some(|| Ok(InvokeResponse::default())));
     store.store(&letter("{\"n\": 1.50}", 2)).await.unwrap();
     store.store(&letter(&b"\xff\x00"[..], 0)).await.unwrap();
-    let mut requests = std::mem::take(&mut *target.received.lock().unwrap()).into_iter();
+    let mut requests = target.take_received().into_iter();
     let request = requests.next().unwrap();
     assert_eq!((request.operation.as_str(), request.metadata.get("partitionKey")), ("create", Some("customer/7")));
     assert_eq!(
@@ -64,6 +24,7 @@ async fn a_dead_letter_holds_the_whole_record_and_the_story_of_its_failure() {
             "dataEncoding": "utf-8", "partitionKey": "customer/7",
             "error": {
                 "reason": "max_attempts", "message": "the app answered 422 to POST /orders: no such product", "status": 422,
+                "response": "no such product, and more of the response",
             },
             "delivery": {
                 "stream": "arn:aws:kinesis:eu-central-1:123456789012:stream/orders", "shardId": "shardId-000000000003",
@@ -89,7 +50,7 @@ async fn what_is_not_surely_stored_is_an_error() {
     let error = silent.store(&letter("x", 0)).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (FailureKind::TimedOut, Outcome::Unknown));
 
-    let gone = BindingStore { target: "gone".parse().unwrap(), registry: Registry::default() };
+    let gone = BindingStore::new("gone".parse().unwrap(), Registry::default());
     assert!(gone.store(&letter("x", 0)).await.unwrap_err().to_string().contains("no such output component"));
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
-use super::super::letters::letter;
+use super::super::fixtures::letter;
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =

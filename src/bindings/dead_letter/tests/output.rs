@@ -1,67 +1,20 @@
-use super::super::super::context::Registry;
+use super::super::fixtures::{Answer, Target};
 use super::*;
-use crate::domain::{Binding, FailureKind, InputBinding, InvokeRequest, InvokeResponse, OutputBinding};
+use crate::domain::{FailureKind, InvokeResponse};
 use crate::telemetry::Metrics;
-use async_trait::async_trait;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-/// Accepts dead letters, refuses them, or never answers.
-#[derive(Debug)]
-struct Target {
-    name: ComponentName,
-    behaviour: Behaviour,
-    received: Mutex<Vec<InvokeRequest>>,
-}
+const ACCEPTS: Option<Answer> = Some(|| Ok(InvokeResponse::default()));
+const REFUSES: Option<Answer> =
+    Some(|| Err(BindingError::new(FailureKind::Denied, "k is not for you").with_detail("code", "NoLetters")));
+const NEVER_ANSWERS: Option<Answer> = None;
 
-#[derive(Debug, Clone, Copy)]
-enum Behaviour {
-    Accepts,
-    Refuses,
-    NeverAnswers,
-}
-
-#[async_trait]
-impl Binding for Target {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-    fn input(&self) -> Option<&dyn InputBinding> {
-        None
-    }
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        Some(self)
-    }
-    async fn close(&self) {}
-}
-
-#[async_trait]
-impl OutputBinding for Target {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create"]
-    }
-
-    async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        match self.behaviour {
-            Behaviour::Accepts => {
-                self.received.lock().unwrap().push(request);
-                Ok(InvokeResponse::default())
-            }
-            Behaviour::Refuses => {
-                Err(BindingError::new(FailureKind::Denied, "k is not for you").with_detail("code", "NoLetters"))
-            }
-            Behaviour::NeverAnswers => std::future::pending().await,
-        }
-    }
-}
-
-fn fixture(behaviour: Behaviour) -> (DeadLetter, Arc<Target>, Metrics) {
-    let target = Arc::new(Target { name: "letters".parse().unwrap(), behaviour, received: Mutex::default() });
-    let registry = Registry::default();
-    registry.publish([&(Arc::clone(&target) as Arc<dyn Binding>)]);
+fn fixture(answer: Option<Answer>) -> (DeadLetter, Arc<Target>, Metrics) {
+    let (target, registry) = Target::published(answer);
     let metrics = Metrics::new();
     let dead_letter = DeadLetter {
         component: "orders".parse().unwrap(),
-        target: target.name.clone(),
+        target: "letters".parse().unwrap(),
         registry,
         metrics: metrics.output("orders"),
     };
@@ -85,11 +38,11 @@ fn soon() -> Instant {
 
 #[tokio::test]
 async fn a_dead_letter_holds_record_and_error_and_the_caller_still_gets_the_error() {
-    let (dead_letter, target, metrics) = fixture(Behaviour::Accepts);
+    let (dead_letter, target, metrics) = fixture(ACCEPTS);
     let error = dead_letter.send(&record(b"{\"n\": 1.50}"), failure(), soon()).await;
     assert_eq!((error.kind(), error.message(), error.is_dead_lettered()), (FailureKind::TimedOut, "no reply", true));
     assert_eq!(detail(&error, "deadLetterBinding"), Some("letters"));
-    let request = target.received.lock().unwrap().pop().unwrap();
+    let request = target.take_received().pop().unwrap();
     assert_eq!((request.operation.as_str(), request.metadata.get("partitionKey")), ("create", Some("k")));
     let mut letter: serde_json::Value = serde_json::from_slice(&request.data).unwrap();
     let id = letter.as_object_mut().unwrap().remove("id").unwrap();
@@ -110,20 +63,19 @@ async fn a_dead_letter_holds_record_and_error_and_the_caller_still_gets_the_erro
 
 #[tokio::test]
 async fn bytes_that_are_not_text_are_in_base64() {
-    let (dead_letter, target, _) = fixture(Behaviour::Accepts);
+    let (dead_letter, target, _) = fixture(ACCEPTS);
     dead_letter.send(&record(b"\xff\x00"), failure(), soon()).await;
-    let request = target.received.lock().unwrap().pop().unwrap();
+    let request = target.take_received().pop().unwrap();
     let letter: serde_json::Value = serde_json::from_slice(&request.data).unwrap();
     assert_eq!((&letter["data"], &letter["dataEncoding"]), (&"/wA=".into(), &"base64".into()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_is_not_delivered_is_reported_with_the_error() {
-    for (behaviour, part) in [
-        (Behaviour::Refuses, "it failed with denied (NoLetters)"),
-        (Behaviour::NeverAnswers, "the dead letters of one request share"),
-    ] {
-        let (dead_letter, _target, metrics) = fixture(behaviour);
+    for (answer, part) in
+        [(REFUSES, "it failed with denied (NoLetters)"), (NEVER_ANSWERS, "the dead letters of one request share")]
+    {
+        let (dead_letter, _target, metrics) = fixture(answer);
         let error = dead_letter.send(&record(b"1"), failure(), soon()).await;
         assert_eq!(
             (error.kind(), error.outcome(), error.is_dead_lettered()),
@@ -140,7 +92,7 @@ async fn a_dead_letter_that_is_not_delivered_is_reported_with_the_error() {
 
 #[tokio::test]
 async fn a_missing_target_is_reported() {
-    let (dead_letter, target, _) = fixture(Behaviour::Accepts);
+    let (dead_letter, target, _) = fixture(ACCEPTS);
     drop(target);
     let error = dead_letter.send(&record(b"1"), failure(), soon()).await;
     assert!(error.message().contains("there is no such output component"), "{error}");
@@ -148,11 +100,11 @@ async fn a_missing_target_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn all_dead_letters_of_a_request_share_one_limit() {
-    let (dead_letter, target, _) = fixture(Behaviour::Accepts);
+    let (dead_letter, target, _) = fixture(ACCEPTS);
     let error = dead_letter.send(&record(b"1"), failure(), Instant::now()).await;
     assert!(!error.is_dead_lettered() && error.message().contains("no time was left"), "{error}");
-    assert!(target.received.lock().unwrap().is_empty(), "past the limit nothing is sent");
-    let (dead_letter, _target, _) = fixture(Behaviour::NeverAnswers);
+    assert!(target.take_received().is_empty(), "past the limit nothing is sent");
+    let (dead_letter, _target, _) = fixture(NEVER_ANSWERS);
     let (begun, until) = (Instant::now(), soon());
     for _ in 0..100 {
         dead_letter.send(&record(b"1"), failure(), until).await;

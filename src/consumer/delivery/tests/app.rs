@@ -7,6 +7,7 @@ use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the app treats one request.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub(super) enum Act {
     /// Accepts after this time.
     Slow(Duration),
     Refuse(u16, Option<Duration>),
+    /// With a response of this text.
+    RefuseSaying(u16, String),
     /// Accepts all records but those of this text.
     RefuseBatchesWith(&'static str),
     Partly(Vec<usize>),
@@ -42,6 +45,8 @@ pub(super) struct App {
     pub(super) otherwise: Act,
     pub(super) seen: Mutex<Vec<Seen>>,
     pub(super) running: Mutex<BTreeMap<String, u32>>,
+    /// What each record takes in a request.
+    pub(super) body_size: AtomicUsize,
 }
 
 fn refused(status: u16, retry_after: Option<Duration>) -> DeliveryError {
@@ -52,6 +57,10 @@ fn refused(status: u16, retry_after: Option<Duration>) -> DeliveryError {
 impl EventHandler for App {
     async fn is_reachable(&self) -> bool {
         true
+    }
+
+    fn body_size(&self, _record: &Record) -> usize {
+        self.body_size.load(Ordering::Relaxed)
     }
 
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
@@ -86,6 +95,9 @@ impl EventHandler for App {
             Act::RefuseBatchesWith(bad) if texts.iter().any(|text| text == bad) => refused(500, None),
             Act::RefuseBatchesWith(_) => return Ok(Accepted::All),
             Act::Refuse(status, retry_after) => refused(status, retry_after),
+            Act::RefuseSaying(status, text) => {
+                DeliveryError::Refused { status, target, retry_after: None, location: None, excerpt: Some(text) }
+            }
             Act::Down => {
                 DeliveryError::Unreachable { address: "127.0.0.1:1".to_owned(), source: BoxError::from("gone") }
             }
@@ -141,6 +153,7 @@ impl Bench {
             otherwise,
             seen: Mutex::default(),
             running: Mutex::default(),
+            body_size: AtomicUsize::new(0),
         });
         let (letters, metrics) = (Arc::new(Letters::default()), Metrics::new());
         let fence = Fence::new(begun, begun + Duration::from_secs(1_000_000));
@@ -174,13 +187,12 @@ impl Bench {
             partition_key: key.to_string(),
             data: format!("{key}{index}").into(),
             arrival: Some(Timestamp::from_millis(1_000_000)),
+            is_damaged_aggregate: false,
         };
         let records: Vec<Record> = (self.pushed..).zip(keys.chars()).map(record).collect();
-        let bytes = records.iter().map(Record::size).sum();
-        self.delivery.budget().keep(None, bytes);
         let first = self.pushed;
         self.pushed += records.len() as u64;
-        self.delivery.push(first, records, None);
+        self.delivery.push(first, records, None, None);
     }
 
     pub(super) async fn done(&mut self, count: usize) -> Vec<u64> {

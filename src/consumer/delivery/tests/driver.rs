@@ -8,6 +8,7 @@ use crate::consumer::settings::{OnPoison, Partial};
 use crate::consumer::{InputStatus, StreamState};
 use crate::domain::{Checkpoint, SentinelCheckpoint, WorkerId};
 use app::{Act, Bench};
+use std::sync::atomic::Ordering;
 
 fn settings() -> DeliverySettings {
     DeliverySettings::default()
@@ -93,6 +94,45 @@ async fn a_record_is_given_up_after_its_attempts_and_its_followers_go_on_after_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_letter_has_what_the_app_said_and_the_memory_for_it_is_counted() {
+    let said = "no such product, ".repeat(50);
+    for has_letters in [true, false] {
+        let settings = DeliverySettings { max_attempts: Some(2), batch_size: 4, ..settings() };
+        let act = Act::RefuseSaying(422, said.clone());
+        let mut bench = Bench::with_letters(settings, [act.clone()], act, has_letters);
+        bench.push("abc");
+        let before = bench.delivery.budget().held();
+        while bench.delivery.lanes.parked() == 0 {
+            assert!(tokio::time::timeout(Duration::from_millis(1), bench.delivery.next()).await.is_err());
+        }
+        let more = bench.delivery.budget().held() - before;
+        assert_eq!(more, if has_letters { said.len() } else { 0 }, "shared by the records of the request");
+        if has_letters {
+            assert_eq!(bench.done(3).await.len(), 3);
+            assert_eq!(bench.delivery.budget().held(), 0);
+        }
+        for letter in bench.letters.stored.lock().unwrap().iter() {
+            assert_eq!((letter.status, letter.response.as_deref()), (Some(422), Some(said.as_str())));
+            assert!(letter.error.as_ref().unwrap().len() < 300, "the line for logs and pages stays short");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_for_requests_is_counted_with_their_records_and_fewer_are_fetched() {
+    let mut bench = Bench::new(settings(), [], Act::Accept);
+    assert_eq!(bench.delivery.fetchable(1_000), 1_000);
+    bench.push("a");
+    let plain = bench.delivery.budget().held();
+    bench.app.body_size.store(3 * plain, Ordering::Relaxed);
+    bench.push("bc");
+    assert_eq!(bench.delivery.budget().held(), plain + 2 * 4 * plain);
+    assert_eq!(bench.delivery.fetchable(1_000), 250);
+    assert_eq!(bench.done(3).await.len(), 3);
+    assert_eq!(bench.delivery.budget().held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_permanent_refusal_and_a_record_that_is_too_old_are_given_up_at_once() {
     let settings =
         DeliverySettings { permanent_statuses: vec![422], max_record_age: Some(Duration::from_secs(60)), ..settings() };
@@ -134,6 +174,18 @@ async fn a_failed_batch_is_halved_until_the_record_that_fails_is_alone() {
     let sizes: Vec<usize> = bench.seen().iter().map(|seen| seen.texts.len()).collect();
     assert_eq!(sizes.iter().filter(|size| **size == 8).count(), 1, "{sizes:?}");
     assert_eq!(bench.letters.stored.lock().unwrap().len(), 1, "halving costs no attempts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_halving_a_failing_batch_is_repeated_or_given_up_as_a_whole() {
+    for (max_attempts, letters) in [(Some(3), 4), (None, 0)] {
+        let settings = DeliverySettings { batch_size: 4, max_attempts, permanent_statuses: vec![422], ..settings() };
+        let mut bench = Bench::new(settings, [], Act::RefuseBatchesWith("b1"));
+        bench.push("abcd");
+        assert_eq!(bench.done_at_most().await.len(), letters);
+        assert_eq!(bench.letters.stored.lock().unwrap().len(), letters);
+        assert!(bench.seen().iter().all(|seen| seen.texts.len() == 4), "always the same batch");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,8 +8,14 @@ fn settings(order: Order, batch_size: usize) -> DeliverySettings {
 
 fn unit(index: u64, key: &str, bytes: usize, now: Instant) -> Unit {
     let position = RecordPosition::plain(index.to_string().parse().unwrap());
-    let record = Record { position, partition_key: key.to_owned(), data: vec![b'x'; bytes].into(), arrival: None };
-    Unit::new(index, record, &ShardId::new("shardId-0"), now)
+    let record = Record {
+        position,
+        partition_key: key.to_owned(),
+        data: vec![b'x'; bytes].into(),
+        arrival: None,
+        is_damaged_aggregate: false,
+    };
+    Unit::new(index, record, 0, &ShardId::new("shardId-0"), now)
 }
 
 fn lanes(settings: &DeliverySettings, keys: &[&str], now: Instant) -> Lanes {

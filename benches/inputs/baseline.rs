@@ -1,4 +1,4 @@
-//! The floor: a loop that sends the same bodies to the same app and does nothing else, in a process of its own.
+//! The baseline: a loop that sends the same bodies to the same app and does nothing else, in a process of its own.
 
 use crate::closed_loop::{self, Target, Window};
 use crate::programs::Program;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(clap::Args)]
-pub(crate) struct Floor {
+pub(crate) struct Baseline {
     #[arg(long)]
     app: SocketAddr,
     #[arg(long)]
@@ -29,7 +29,7 @@ pub(crate) struct Floor {
 }
 
 /// Records a second, and CPU in ms for 1,000 of them.
-pub(crate) struct FloorResult {
+pub(crate) struct BaselineResult {
     pub(crate) rate: f64,
     pub(crate) cpu: f64,
 }
@@ -41,9 +41,9 @@ pub(crate) async fn measure(
     connections: usize,
     batch: usize,
     size: usize,
-) -> Result<FloorResult, Failure> {
+) -> Result<BaselineResult, Failure> {
     let mut command = process::child_of_this_program()?;
-    command.args(["floor", "--app", &app.addresses[0].to_string()]);
+    command.args(["baseline", "--app", &app.addresses[0].to_string()]);
     for (flag, value) in [
         ("--connections", connections.to_string()),
         ("--batch", batch.to_string()),
@@ -55,18 +55,18 @@ pub(crate) async fn measure(
     }
     let output = command.stdout(Stdio::piped()).spawn()?.wait_with_output().await?;
     let text = String::from_utf8(output.stdout)?;
-    let (rate, cpu) = text.trim().split_once(' ').ok_or("the floor ended without a result")?;
-    Ok(FloorResult { rate: rate.parse()?, cpu: cpu.parse()? })
+    let (rate, cpu) = text.trim().split_once(' ').ok_or("the baseline ended without a result")?;
+    Ok(BaselineResult { rate: rate.parse()?, cpu: cpu.parse()? })
 }
 
 /// The child's side.
-pub(crate) async fn run(floor: &Floor) -> Result<(), Failure> {
-    let record = data(floor.size);
-    let body = if floor.batch == 1 { record } else { [&record[..], b"\n"].concat().repeat(floor.batch) };
-    let (warm_up, measured) = (Duration::from_millis(floor.warm_up_ms), Duration::from_millis(floor.measured_ms));
+pub(crate) async fn run(baseline: &Baseline) -> Result<(), Failure> {
+    let record = data(baseline.size);
+    let body = if baseline.batch == 1 { record } else { [&record[..], b"\n"].concat().repeat(baseline.batch) };
+    let (warm_up, measured) = (Duration::from_millis(baseline.warm_up_ms), Duration::from_millis(baseline.measured_ms));
     let window = Window::after(warm_up, measured);
-    let target = Target { address: floor.app, path: "/orders", operation: None };
-    let load = closed_loop::run(target, floor.connections, Arc::new(vec![Bytes::from(body)]), window);
+    let target = Target { address: baseline.app, path: "/orders", operation: None };
+    let load = closed_loop::run(target, baseline.connections, Arc::new(vec![Bytes::from(body)]), window);
     let watcher = async {
         tokio::time::sleep_until(window.begin).await;
         let before = process::cpu_time(std::process::id())?;
@@ -76,9 +76,9 @@ pub(crate) async fn run(floor: &Floor) -> Result<(), Failure> {
     let (stats, cpu) = tokio::join!(load, watcher);
     let (stats, cpu) = (stats?, cpu?);
     if stats.failures() != "none" {
-        return Err(format!("requests of the floor failed: {}", stats.failures()).into());
+        return Err(format!("requests of the baseline failed: {}", stats.failures()).into());
     }
-    let records = stats.successes() * floor.batch as u64;
+    let records = stats.successes() * baseline.batch as u64;
     let rate = as_f64(records) / measured.as_secs_f64();
     print_line(format!("{rate} {}", cpu.as_secs_f64() * 1e6 / as_f64(records.max(1))))
 }
