@@ -6,7 +6,7 @@
 
 use super::fence::Fence;
 use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
-use super::mutants::{Mutant, is_broken};
+use super::mutants::{Mutant, app_has_answered, is_broken};
 use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ResetPosition, ShardId, Timestamp};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
@@ -348,6 +348,7 @@ impl Driver {
 async fn write(leases: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCall) -> (Option<LeaseGrant>, Event) {
     // The store promises that a counter which it reports as moved was moved by a write that was sent after this moment.
     let begun = Instant::now();
+    app_has_answered(grant.shard()).await;
     let result = match call {
         LeaseCall::Renew => CallResult::Renewed(leases.renew(&mut grant).await),
         LeaseCall::Checkpoint(checkpoint) => {

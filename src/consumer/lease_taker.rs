@@ -122,12 +122,15 @@ impl LeaseTaker {
         // Two workers that start on an empty table in the middle of a reshard may create leases for a parent and its
         // child; the child waits for its parent.
         let is_active = |lease: &&Lease| {
-            let waits = lease.parents.iter().any(|parent| unfinished.contains(parent));
+            let awaited = if is_broken(Mutant::SecondParentIgnored) { 1 } else { usize::MAX };
+            let waits = lease.parents.iter().take(awaited).any(|parent| unfinished.contains(parent));
             unfinished.contains(&lease.shard) && (!waits || is_broken(Mutant::ParentsIgnored))
         };
         let active: Vec<&Lease> = leases.iter().filter(is_active).collect();
         let ours = |lease: &Lease| lease.owner.as_ref() == Some(&self.worker);
-        let is_free = |lease: &Lease| lease.owner.is_none() || self.is_expired(lease, now);
+        // During a handoff the old owner may still deliver, even if the row names no next owner.
+        let is_unowned = |lease: &Lease| lease.owner.is_none() && lease.handoff_from.is_none();
+        let is_free = |lease: &Lease| is_unowned(lease) || self.is_expired(lease, now);
         // A lease that this worker owns but does not consume was handed over to it, is from an earlier run under the same
         // worker id, or was given up at its fence.
         let (assigned, others): (Vec<&Lease>, Vec<&Lease>) = active

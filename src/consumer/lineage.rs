@@ -164,7 +164,9 @@ impl<'a> ShardGraph<'a> {
         }
         let is_child = self.has_leased_ancestor(&shard.id);
         let (start, start_at) = if is_child {
-            let is_ready = shard.parents.iter().all(|parent| self.is_read(parent)) || is_broken(Mutant::ParentsIgnored);
+            let awaited = if is_broken(Mutant::SecondParentIgnored) { 1 } else { usize::MAX };
+            let is_ready = shard.parents.iter().take(awaited).all(|parent| self.is_read(parent))
+                || is_broken(Mutant::ParentsIgnored);
             let latest = is_broken(Mutant::ChildrenAtLatest);
             let start = if latest { SentinelCheckpoint::Latest } else { SentinelCheckpoint::TrimHorizon };
             is_ready.then_some((start, None))?

@@ -134,7 +134,8 @@ impl ShardReader {
                 let position = self.last_position(progress).cloned();
                 // At the record and not after it: it may be an aggregate that was fetched in part. Finding it also proves that
                 // no record has aged out since.
-                let open_at = position.as_ref().map(|position| StartingPosition::At(position.sequence.clone()));
+                let open = if is_broken(Mutant::OpenedAfter) { StartingPosition::After } else { StartingPosition::At };
+                let open_at = position.as_ref().map(|position| open(position.sequence.clone()));
                 self.expected = position;
                 self.state = ReadState::Busy;
                 Some(Effect::Open { position: open_at.unwrap_or_else(|| self.start.clone()), after })
@@ -170,13 +171,14 @@ impl ShardReader {
         progress: &Progress,
         at: StreamTime,
     ) -> (Vec<Record>, Option<Finding>) {
+        let is_lost = is_broken(Mutant::BatchDropped) && self.waits.taken() > 0;
         self.waits.reset();
         self.state = ReadState::OPEN;
         let gap = self.gap(&batch).filter(|_| at.may_have_aged_out(self.read_until));
         if gap.is_none() || self.on_gap != OnGap::Halt {
             self.note_tip(batch.behind, at);
         }
-        let mut records = batch.records;
+        let mut records = if is_lost { Vec::new() } else { batch.records };
         if let Some(last) = self.last_position(progress) {
             records.retain(|record| record.position > *last);
             if is_broken(Mutant::SubSequenceIgnored) {

@@ -106,6 +106,9 @@ impl LeaseTimer {
     /// the whole duration from then on. The fence is a fifth of the duration earlier.
     pub(super) fn counter_changed(&mut self, begun: Instant) {
         self.fence = begun + self.duration - self.duration / 5;
+        if is_broken(Mutant::MarginRemoved) {
+            self.fence = begun + self.duration;
+        }
         if is_broken(Mutant::FenceIgnored) {
             self.fence += self.duration * 10;
         }

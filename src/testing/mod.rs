@@ -4,6 +4,8 @@
 //! pause time.
 
 mod backend;
+mod fan_out;
+mod fan_out_source;
 mod handler;
 mod lease_contract;
 mod lease_faults;
@@ -21,6 +23,7 @@ mod waiting;
 pub use backend::{
     BackendRecord, BackendSettings, Counts, Faults, NullBackend, Recording, ScriptedKinesis, ScriptedReply, ShardRate,
 };
+pub use fan_out::ModelFanOut;
 pub use handler::{Delivery, RecordingHandler, Reply};
 pub use lease_contract::lease_store_contract;
 pub use lease_faults::{FaultyLeaseStore, Partition};

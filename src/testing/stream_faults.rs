@@ -105,11 +105,16 @@ impl StreamFaults {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether calls may fail at random.
+    pub(super) fn is_faulty(&self) -> bool {
+        self.with(|state| state.one_in > 0)
+    }
+
     fn is_fault(&self) -> bool {
         self.with(State::is_fault)
     }
 
-    fn active(&self) -> Option<ReadFault> {
+    pub(super) fn active(&self) -> Option<ReadFault> {
         self.with(|state| state.active.filter(|(_, until)| Instant::now() < *until).map(|(fault, _)| fault))
     }
 

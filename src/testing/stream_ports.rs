@@ -23,6 +23,16 @@ impl MemoryStream {
         let ports = Arc::new(Ports { stream: self.clone(), faults: faults.clone() });
         (Arc::<Ports>::clone(&ports), ports)
     }
+
+    /// Reads a shard from a position at once, without a limit and without faults.
+    ///
+    /// # Errors
+    /// When the stream has no such shard or position.
+    pub fn read_at(&self, shard: &ShardId, position: &StartingPosition) -> Result<Fetched, RetrievalError> {
+        self.with(|stream| {
+            read_from(stream, shard, position)?.read(shard_state(stream, shard)?, MAX_RECORDS_PER_READ, false)
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -86,7 +96,7 @@ impl Retrieval for Ports {
 
 /// Where the next read starts.
 #[derive(Debug)]
-enum ReadFrom {
+pub(super) enum ReadFrom {
     Oldest,
     Timestamp(Timestamp),
     At(SequenceNumber),
@@ -139,7 +149,7 @@ impl RecordSource for Source {
 
 impl ReadFrom {
     /// `has_expired`: the source continues with a new iterator, at the last record that it returned.
-    fn read(&self, state: &ShardState, limit: usize, has_expired: bool) -> Result<Fetched, RetrievalError> {
+    pub(super) fn read(&self, state: &ShardState, limit: usize, has_expired: bool) -> Result<Fetched, RetrievalError> {
         let is_before = |record: &Record| match self {
             Self::Oldest => false,
             Self::Timestamp(moment) => record.arrival.is_none_or(|arrival| arrival < *moment),
@@ -173,13 +183,17 @@ impl ShardState {
     }
 }
 
-fn shard_state<'a>(stream: &'a Stream, shard: &ShardId) -> Result<&'a ShardState, RetrievalError> {
+pub(super) fn shard_state<'a>(stream: &'a Stream, shard: &ShardId) -> Result<&'a ShardState, RetrievalError> {
     stream
         .shard(shard)
         .ok_or_else(|| RetrievalError::NotFound { what: format!("shard {shard}"), source: "it aged out".into() })
 }
 
-fn read_from(stream: &Stream, shard: &ShardId, position: &StartingPosition) -> Result<ReadFrom, RetrievalError> {
+pub(super) fn read_from(
+    stream: &Stream,
+    shard: &ShardId,
+    position: &StartingPosition,
+) -> Result<ReadFrom, RetrievalError> {
     let state = shard_state(stream, shard)?;
     Ok(match position {
         StartingPosition::TrimHorizon => ReadFrom::Oldest,

@@ -38,6 +38,8 @@ impl Seeds {
 
     /// Runs one seed to its end. The error is the violation that was found.
     pub(crate) fn outcome<T>(&self, run: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        // The pauses of some retries are random without a seed of their own.
+        fastrand::seed(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             tokio::time::timeout(TIMEOUT, run).await.unwrap_or_else(|_| Err("the run did not end".to_owned()))

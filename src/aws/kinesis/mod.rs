@@ -34,6 +34,10 @@ pub use provision::ensure_stream;
 pub use registration::{RegistrationError, RegistrationSettings};
 pub use writer::Writer;
 
+// For the model of fan-out in `testing`, which decides by the same code.
+#[cfg(feature = "testing")]
+pub(crate) use {subscription_pace::SubscriptionPace, subscription_plan::SubscriptionPlan};
+
 #[cfg(test)]
 #[path = "tests/calls.rs"]
 mod tests;

@@ -17,7 +17,7 @@ const SPREAD: f64 = 0.6;
 const FEW_THROTTLES: u32 = 3;
 
 #[derive(Debug)]
-pub(super) struct SubscriptionPace {
+pub(crate) struct SubscriptionPace {
     /// The minimum time between two subscriptions.
     min_interval: Duration,
     not_before: Instant,
@@ -29,7 +29,7 @@ pub(super) struct SubscriptionPace {
 }
 
 impl SubscriptionPace {
-    pub(super) fn new(min_interval: Duration, now: Instant) -> Self {
+    pub(crate) fn new(min_interval: Duration, now: Instant) -> Self {
         Self {
             min_interval,
             not_before: now,
@@ -40,18 +40,18 @@ impl SubscriptionPace {
         }
     }
 
-    pub(super) const fn not_before(&self) -> Instant {
+    pub(crate) const fn not_before(&self) -> Instant {
         self.not_before
     }
 
-    pub(super) fn subscribed(&mut self, now: Instant) {
+    pub(crate) fn subscribed(&mut self, now: Instant) {
         self.refused_since = None;
         self.last_success = Some(now);
         self.not_before = now + self.min_interval;
     }
 
     /// An event arrived, so the subscription works.
-    pub(super) const fn received(&mut self) {
+    pub(crate) const fn received(&mut self) {
         self.throttles.reset();
         self.lasting.reset();
     }
@@ -59,7 +59,7 @@ impl SubscriptionPace {
     /// Kinesis still counts an earlier subscription to the shard: that of the last owner of the lease, or one of ours whose
     /// response was lost. It does so for the minimum interval, so the next tries follow soon. If it refuses for longer,
     /// another process subscribes too. Returns whether the caller should check its lease then. `random` is from 0 to 1.
-    pub(super) fn refused(&mut self, now: Instant, random: f64) -> bool {
+    pub(crate) fn refused(&mut self, now: Instant, random: f64) -> bool {
         let since = *self.refused_since.get_or_insert(now);
         let is_lasting = now >= since + self.min_interval;
         let wait = if is_lasting { self.min_interval } else { self.min_interval / TRIES_PER_INTERVAL };
@@ -68,14 +68,14 @@ impl SubscriptionPace {
     }
 
     /// Returns whether subscriptions are throttled for long.
-    pub(super) fn throttled(&mut self, now: Instant) -> bool {
+    pub(crate) fn throttled(&mut self, now: Instant) -> bool {
         let wait = self.throttles.next_wait();
         self.wait(now, wait);
         self.throttles.taken() > FEW_THROTTLES
     }
 
     /// After any other failure. An error that lasts delays the next source of the shard too.
-    pub(super) fn failed(&mut self, (kind, outcome): (FailureKind, Outcome), retry_in: Option<Duration>, now: Instant) {
+    pub(crate) fn failed(&mut self, (kind, outcome): (FailureKind, Outcome), retry_in: Option<Duration>, now: Instant) {
         if outcome == Outcome::Unknown {
             // Kinesis may have accepted this subscription, and then refuses the next one because of it.
             self.refused_since = None;

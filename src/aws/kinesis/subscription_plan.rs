@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const MAX_PAUSE: Duration = Duration::from_secs(270);
 
 #[derive(Debug)]
-pub(super) struct SubscriptionPlan {
+pub(crate) struct SubscriptionPlan {
     position: ReadPosition,
     /// It may belong to no record, so it is used for subscribing only, never as a checkpoint.
     continuation: Option<SequenceNumber>,
@@ -24,7 +24,7 @@ pub(super) struct SubscriptionPlan {
 }
 
 impl SubscriptionPlan {
-    pub(super) const fn new(start: StartingPosition) -> Self {
+    pub(crate) const fn new(start: StartingPosition) -> Self {
         Self {
             position: ReadPosition::new(start),
             continuation: None,
@@ -35,7 +35,7 @@ impl SubscriptionPlan {
     }
 
     /// Where to subscribe now.
-    pub(super) fn next_position(&mut self, now: Instant) -> StartingPosition {
+    pub(crate) fn next_position(&mut self, now: Instant) -> StartingPosition {
         let was_paused = self.received_at.is_some_and(|at| now.saturating_duration_since(at) > MAX_PAUSE);
         let next = match (&self.continuation, self.position.last()) {
             (_, Some(_)) if was_paused || self.was_refused => self.position.resume(),
@@ -48,12 +48,12 @@ impl SubscriptionPlan {
     }
 
     /// `date` is the time of the response by the service's clock.
-    pub(super) fn subscribed(&mut self, date: Timestamp) {
+    pub(crate) fn subscribed(&mut self, date: Timestamp) {
         self.position.pin_latest(date);
     }
 
     /// After an event: removes the records that were returned before, and reports a gap before the first record.
-    pub(super) fn received(
+    pub(crate) fn received(
         &mut self,
         records: &mut Vec<Record>,
         continuation: Option<SequenceNumber>,
@@ -70,7 +70,7 @@ impl SubscriptionPlan {
     }
 
     /// Kinesis refused the position. Returns whether another is left to try: the last record, else the start.
-    pub(super) fn position_refused(&mut self) -> bool {
+    pub(crate) fn position_refused(&mut self) -> bool {
         let continuation = self.continuation.take().map(StartingPosition::After);
         self.was_refused = continuation.is_some() && continuation == self.requested;
         self.was_refused

@@ -3,6 +3,7 @@
 
 use super::super::budget::ShardBudget;
 use super::super::fence::Fence;
+use super::super::mutants::app_call;
 use super::super::settings::{DeliverySettings, WallClock};
 use super::super::status::{DeliveryCounts, DeliveryStatus};
 use super::failure_log::FailureLog;
@@ -326,6 +327,7 @@ impl Delivery {
             let (states, events): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|(lane, unit)| unit.into_parts(lane)).unzip();
             request.events = events;
+            let _call = request.events.first().map(|event| app_call(&event.origin.shard));
             let begun = Instant::now();
             let result = handler.handle(&request).await;
             let took = begun.elapsed();

@@ -29,6 +29,17 @@ async fn unowned_leases_are_taken_at_once_up_to_the_share() {
     assert_eq!(plan(&taker, &leases, &[], now).take.len(), 2);
 }
 
+/// A worker of the KCL 2.x does not know of handoffs: it took the lease during one, and gave it up again. The old owner may
+/// not have noticed yet.
+#[tokio::test(start_paused = true)]
+async fn an_unowned_lease_in_a_handoff_is_taken_only_when_it_has_expired() {
+    let (mut taker, now) = (taker(), Instant::now());
+    let leases = [Lease { handoff_from: Some(WorkerId::new("old")), ..lease(0, None, 4) }];
+    taker.observe(&leases, now);
+    assert_eq!(plan(&taker, &leases, &[], now + LEASE), Plan::default());
+    assert_eq!(plan(&taker, &leases, &[], now + LEASE + Duration::from_millis(1)).take, leases);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lease_expires_only_when_its_counter_is_unchanged_for_the_duration() {
     let (mut taker, now) = (taker(), Instant::now());

@@ -25,6 +25,10 @@ impl Run {
             86..=87 if !is_clean => self.restart_app(),
             88..=89 if !is_clean => self.partition_app(),
             90 if !is_clean => self.outage().await?,
+            91 if !is_clean => self.set_clock(),
+            94..=95 if self.plan.is_replaced => self.delete_stream(),
+            94..=97 => self.change_kcl().await,
+            92..=93 if !is_clean && self.plan.fan_out => self.take_over(),
             _ => {}
         }
         Ok(())
@@ -122,6 +126,25 @@ impl Run {
         });
     }
 
+    /// A foreign process subscribes to a shard, once or for a while.
+    fn take_over(&mut self) {
+        let duration = if self.random.bool() { Duration::ZERO } else { Duration::from_secs(self.random.u64(5..40)) };
+        let open = self.with.checker.stream.open_shards();
+        if let Some(shard) = self.random.choice(&open) {
+            self.with.fan_out.take_over(shard, duration);
+            self.with.checker.note(None, Some(shard), format!("subscription taken over for {duration:?}"));
+        }
+    }
+
+    /// The time of day of a worker changes, by up to half a minute.
+    fn set_clock(&mut self) {
+        let ahead = self.random.i64(-30_000..30_000);
+        if let Some(worker) = self.random.choice(&self.running) {
+            worker.clock.jump(ahead);
+            self.with.checker.note(Some(&worker.name), None, format!("its clock is {ahead} ms ahead now"));
+        }
+    }
+
     /// For one worker or for all. Without permission it may take a minute.
     fn fail_reads(&mut self) {
         let faults = [ReadFault::Throttled, ReadFault::ServerError, ReadFault::Partition, ReadFault::Denied];
@@ -155,7 +178,7 @@ impl Run {
             self.reshard();
             sleep(Duration::from_millis(self.random.u64(100..3_000))).await;
         }
-        if self.plan.is_trimmed {
+        if self.plan.is_trimmed && self.replacement.is_none() {
             self.trim();
         }
         self.put();

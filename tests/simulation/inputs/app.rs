@@ -2,6 +2,7 @@
 //! up, crashed or was frozen meanwhile.
 
 use super::checker::Checker;
+use super::clock::WorkerClock;
 use super::plan::{POISON_STATUS, Plan};
 use async_trait::async_trait;
 use bindd::consumer::Order;
@@ -86,7 +87,9 @@ impl App {
         self.with(|state| {
             let random = &mut state.random;
             if !state.is_faulty {
-                return (Reaction::Accept, Duration::from_millis(random.u64(0..30)), state.run);
+                let slow = self.plan.slow_call.filter(|_| random.u32(0..40) == 0);
+                let time = slow.unwrap_or_else(|| Duration::from_millis(random.u64(0..30)));
+                return (Reaction::Accept, time, state.run);
             }
             let retry_after = Some(Duration::from_secs(random.u64(0..3)));
             let reaction = match random.u32(0..60) {
@@ -177,6 +180,7 @@ impl App {
 pub(crate) struct AppLink {
     pub(crate) app: App,
     pub(crate) worker: WorkerId,
+    pub(crate) clock: WorkerClock,
     pub(crate) partition: Arc<Mutex<Option<(Partition, Instant)>>>,
 }
 
@@ -237,7 +241,7 @@ impl AppLink {
 impl DeadLetterStore for AppLink {
     async fn store(&self, letter: &DeadLetter) -> Result<(), BindingError> {
         let app = &self.app;
-        app.checker.letter_started(&self.worker, letter);
+        app.checker.letter_started((&self.worker, &self.clock), letter);
         let (fault, wait) = app.with(|state| {
             let fault = if state.is_faulty { state.random.u32(0..6) } else { 9 };
             (fault, Duration::from_millis(state.random.u64(0..100)))

@@ -1,5 +1,6 @@
 //! Observes a run and keeps the first violated invariant. `deliveries`, `rows` and `reads` say what they check.
 
+use super::clock::WorkerClock;
 use super::deliveries::Call;
 use super::ledger::{Fate, Ledger, NewRecord};
 use super::plan::Plan;
@@ -47,12 +48,20 @@ pub(crate) struct State {
     pub(crate) current: BTreeMap<(WorkerId, ShardId), LeaseCounter>,
     /// When the counter of a row changed.
     pub(crate) moved: BTreeMap<ShardId, Instant>,
+    /// When a worker changed the counter of a row.
+    pub(crate) moved_by: BTreeMap<(WorkerId, ShardId), Instant>,
+    /// When a KCL took a lease that had an owner.
+    pub(crate) kcl_took: BTreeMap<ShardId, Instant>,
     /// The highest epoch under which a delivery began.
     pub(crate) epochs: BTreeMap<ShardId, LeaseCounter>,
     pub(crate) calls: BTreeMap<u64, Call>,
     pub(crate) call_count: u64,
     /// Of workers that were frozen: when they went on; `None` is not yet.
     pub(crate) frozen: BTreeMap<WorkerId, Option<Instant>>,
+    /// Shards whose lease was taken from a live owner without a handoff, as the KCL does it.
+    pub(crate) hard_taken: BTreeSet<ShardId>,
+    /// Of all workers so far.
+    pub(crate) clocks: Vec<WorkerClock>,
     violation: Option<Violation>,
 }
 
@@ -74,10 +83,14 @@ impl Checker {
             sessions: BTreeMap::new(),
             current: BTreeMap::new(),
             moved: BTreeMap::new(),
+            moved_by: BTreeMap::new(),
+            kcl_took: BTreeMap::new(),
             epochs: BTreeMap::new(),
             calls: BTreeMap::new(),
             call_count: 0,
             frozen: BTreeMap::new(),
+            hard_taken: BTreeSet::new(),
+            clocks: Vec::new(),
             violation: None,
         };
         Self { state: Arc::new(Mutex::new(state)), stream, leases: MemoryLeaseStore::new() }
@@ -149,11 +162,45 @@ impl State {
         }
     }
 
+    /// A KCL took a lease from an owner that may live.
+    pub(crate) fn hard_taken_by_kcl(&mut self, shard: &ShardId) {
+        self.hard_taken.insert(shard.clone());
+        self.kcl_took.insert(shard.clone(), Instant::now());
+    }
+
+    /// Whether a worker cannot know yet that it has lost a lease, because a KCL took it after the last write of the worker:
+    /// the worker goes on until its next write, or its fence.
+    pub(crate) fn is_robbed(&self, worker: &WorkerId, shard: &ShardId) -> bool {
+        let moved = self.moved_by.get(&(worker.clone(), shard.clone()));
+        let taken = self.kcl_took.get(shard);
+        moved.zip(taken).is_some_and(|(moved, taken)| taken >= moved && moved.elapsed() < self.plan.shortest_lease())
+    }
+
+    /// An operator removed all rows; counters begin again.
+    pub(crate) fn rows_removed(&mut self) {
+        self.sessions.clear();
+        self.current.clear();
+        self.moved.clear();
+        self.moved_by.clear();
+        self.epochs.clear();
+    }
+
     /// Whether the settings allow that a record is given up by now.
     pub(crate) fn may_give_up(&self, shard: &ShardId, position: &RecordPosition) -> bool {
         let Some(entry) = self.ledger.entry(shard, position) else { return false };
         let has_failed_often = self.plan.delivery.max_attempts.is_some_and(|max| entry.failures >= max);
-        has_failed_often || (entry.is_poison && entry.failures > 0 && self.plan.gives_up())
+        let max_ahead = self.clocks.iter().map(WorkerClock::max_ahead).max().unwrap_or(0);
+        has_failed_often
+            || (entry.is_poison && entry.failures > 0 && self.plan.has_permanent_status())
+            || self.is_too_old(entry, max_ahead)
+    }
+
+    /// Whether a record is older than the settings allow, by a clock that is so many milliseconds ahead.
+    pub(crate) fn is_too_old(&self, entry: &super::ledger::Entry, ahead: i64) -> bool {
+        let age = i64::try_from(entry.put_at.elapsed().as_millis()).unwrap_or(i64::MAX) + ahead;
+        // A time of arrival is rounded down to a millisecond.
+        let max = self.plan.delivery.max_record_age.and_then(|max| i64::try_from(max.as_millis()).ok());
+        max.is_some_and(|max| age + 1 > max)
     }
 
     /// The first record of a shard up to a position (or at all) that must still be delivered. One that may be dropped counts
@@ -169,6 +216,18 @@ impl State {
             }
             self.ledger.settle(shard, &first, Fate::Dropped);
         }
+    }
+
+    /// The first record of each shard that must still be delivered.
+    pub(crate) fn outstanding(&self) -> BTreeMap<ShardId, RecordPosition> {
+        let mut first = BTreeMap::new();
+        for (shard, position) in self.ledger.pending() {
+            let may_be_dropped = || self.plan.drops() && self.may_give_up(shard, position);
+            if !first.contains_key(shard) && !may_be_dropped() {
+                first.insert(shard.clone(), position.clone());
+            }
+        }
+        first
     }
 
     /// The last session of a worker with a shard.

@@ -1,10 +1,13 @@
 //! Checks every call of the app: who calls, what, in which order, and what is in flight at the same time.
 
 use super::checker::{Checker, State};
+use super::clock::WorkerClock;
 use super::ledger::Fate;
 use super::story::What;
 use bindd::consumer::{OnPoison, Order, Partial};
-use bindd::domain::{Accepted, DeadLetter, DeliveryError, EventBatch, GiveUpReason, RecordPosition, ShardId, WorkerId};
+use bindd::domain::{
+    Accepted, BindingEvent, DeadLetter, DeliveryError, EventBatch, GiveUpReason, RecordPosition, ShardId, WorkerId,
+};
 use bindd::domain::{Lease, LeaseCounter};
 use tokio::time::Instant;
 
@@ -46,6 +49,7 @@ impl Checker {
             let checks = [
                 state.check_owner(worker, &shard, row.as_ref()),
                 state.check_parents(row.as_ref()),
+                state.check_stream(row.as_ref(), batch),
                 state.check_batch(&shard, batch),
                 state.check_epoch(&call),
                 state.check_positions(&call),
@@ -71,6 +75,10 @@ impl Checker {
             state.story.tell(None, Some(shard), Some(&key), What::Accepted(position.clone()));
             let order = state.plan.delivery.order;
             let is_new = state.ledger.entry(shard, position).is_some_and(|entry| entry.fate == Fate::Pending);
+            if state.plan.is_clean && !state.hard_taken.contains(shard) && state.ledger.is_accepted(shard, position) {
+                let text = format!("{shard} {position} was delivered twice without a fault");
+                state.report(text, Some(shard), vec![key.clone()]);
+            }
             let mut earlier = state.ledger.settle(shard, position, Fate::Accepted);
             if order == Order::Shard && is_new {
                 let first = state.ledger.first_pending(shard).filter(|first| *first < position);
@@ -87,14 +95,17 @@ impl Checker {
     }
 
     /// A dead letter is about to be stored.
-    pub(crate) fn letter_started(&self, worker: &WorkerId, letter: &DeadLetter) {
+    pub(crate) fn letter_started(&self, (worker, clock): (&WorkerId, &WorkerClock), letter: &DeadLetter) {
         let origin = &letter.event.origin;
         let (shard, position) = (&origin.shard, &origin.position);
         let row = self.leases.lease(shard);
         self.with(|state| {
             let given_up = match letter.reason {
                 GiveUpReason::Attempts | GiveUpReason::PermanentStatus => state.may_give_up(shard, position),
-                GiveUpReason::Age => state.plan.delivery.max_record_age.is_some(),
+                GiveUpReason::Age => {
+                    let entry = state.ledger.entry(shard, position);
+                    entry.is_some_and(|entry| state.is_too_old(entry, clock.max_ahead()))
+                }
             };
             let early = (!given_up).then(|| format!("given up too early for {:?}", letter.reason));
             if let Some(text) = early.or(state.check_owner(worker, shard, row.as_ref())) {
@@ -129,20 +140,33 @@ impl State {
     fn check_owner(&self, worker: &WorkerId, shard: &ShardId, row: Option<&Lease>) -> Option<String> {
         let Some(row) = row else { return Some("there is no lease".to_owned()) };
         if row.handoff_from.as_ref().or(row.owner.as_ref()) != Some(worker) {
+            if self.is_robbed(worker, shard) {
+                return None;
+            }
             return Some(format!("began without the lease, which is {row:?}"));
         }
         let moved = self.moved.get(shard)?;
         let age = moved.elapsed();
-        (age >= self.plan.lease)
+        (age >= self.plan.shortest_lease())
             .then(|| format!("began {age:?} after the counter changed, when others may take the lease"))
     }
 
     /// Records of a child come after all of its parents.
     fn check_parents(&mut self, row: Option<&Lease>) -> Option<String> {
-        row?.parents.iter().find_map(|parent| {
+        row.filter(|row| self.ledger.is_current(row))?.parents.iter().find_map(|parent| {
             self.missing(parent, None)
                 .map(|missing| format!("began before {missing} of the parent {parent} was accepted"))
         })
+    }
+
+    /// Nothing of a stream is delivered under the lease of an earlier stream of the same name.
+    fn check_stream(&self, row: Option<&Lease>, batch: &EventBatch) -> Option<String> {
+        let row = row.filter(|row| !self.ledger.is_current(row))?;
+        let is_new = |event: &BindingEvent| {
+            let entry = self.ledger.entry(&row.shard, &event.origin.position);
+            entry.is_some_and(|entry| entry.stream.is_some() && entry.stream != row.stream_created)
+        };
+        batch.events.iter().any(is_new).then(|| format!("a record of another stream than that of {row:?}"))
     }
 
     fn check_batch(&self, shard: &ShardId, batch: &EventBatch) -> Option<String> {
@@ -175,8 +199,12 @@ impl State {
         if session.worker != call.worker {
             return Some(format!("epoch {} was taken by {}", call.epoch.value(), session.worker));
         }
+        let is_robbed = self.is_robbed(&call.worker, &call.shard);
         let last = self.epochs.entry(call.shard.clone()).or_insert(call.epoch);
         if call.epoch < *last {
+            if is_robbed {
+                return None;
+            }
             return Some(format!("epoch {} began after epoch {}", call.epoch.value(), last.value()));
         }
         *last = call.epoch;
@@ -196,7 +224,10 @@ impl State {
         let between = self.ledger.between(&call.shard, session.start.as_ref(), newest);
         let window = self.plan.delivery.max_in_flight_records + MAX_READ;
         if between.len() > window {
-            let oldest = between.iter().position(|entry| entry.is_required && !session.done.contains(&entry.position));
+            let is_dropped = |position| self.plan.drops() && self.may_give_up(&call.shard, position);
+            let oldest = between.iter().position(|entry| {
+                entry.is_required && !session.done.contains(&entry.position) && !is_dropped(&entry.position)
+            });
             let length = oldest.map_or(0, |oldest| between.len() - oldest);
             if length > window && between[between.len() - length].fate == Fate::Pending {
                 return Some(format!("{length} records are between the first that is not accepted and this one"));
@@ -213,10 +244,14 @@ impl State {
             Order::Shard => other.shard == call.shard,
             Order::Key => other.events.iter().any(|(_, key)| call.events.iter().any(|(_, own)| own == key)),
         };
-        // A frozen worker does not notice that it has lost its lease; its call began before.
+        // A frozen worker does not notice that it has lost its lease, nor one that a KCL took it from; its call began before.
         let is_left_behind = |other: &&Call| {
             other.worker != call.worker
-                && self.frozen.get(&other.worker).is_some_and(|until| until.is_none_or(|until| until == Instant::now()))
+                && (self.is_robbed(&other.worker, &other.shard)
+                    || self
+                        .frozen
+                        .get(&other.worker)
+                        .is_some_and(|until| until.is_none_or(|until| until == Instant::now())))
         };
         if in_shard.count() >= settings.concurrency_per_shard {
             return Some(format!("more than {} calls of the shard are in flight", settings.concurrency_per_shard));

@@ -1,8 +1,9 @@
 //! All records that were put, and what became of them.
 
-use bindd::domain::{RecordPosition, ShardId};
+use bindd::domain::{Lease, RecordPosition, ShardId, Timestamp};
 use bindd::testing::Put;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tokio::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -13,6 +14,8 @@ pub(crate) enum Fate {
     Dropped,
     /// Aged out of the stream before it was accepted.
     AgedOut,
+    /// Its stream was deleted.
+    Deleted,
 }
 
 #[derive(Debug)]
@@ -24,6 +27,11 @@ pub(crate) struct Entry {
     pub(crate) is_required: bool,
     pub(crate) is_poison: bool,
     pub(crate) fate: Fate,
+    pub(crate) put_at: Instant,
+    /// When its stream was created; the first one has none.
+    pub(crate) stream: Option<Timestamp>,
+    /// It aged out, before or after it was accepted.
+    is_gone: bool,
     accepted: u32,
     /// Deliveries that failed and counted, by any worker.
     pub(crate) failures: u32,
@@ -41,8 +49,10 @@ pub(crate) struct Ledger {
     shards: BTreeMap<ShardId, Shard>,
     /// Required records without a fate by key, in the order of the puts.
     keys: BTreeMap<String, VecDeque<(ShardId, RecordPosition)>>,
+    /// When the current stream was created, unless it is the first one.
+    stream: Option<Timestamp>,
     required: usize,
-    duplicates: usize,
+    dropped: usize,
 }
 
 /// What is put.
@@ -64,9 +74,39 @@ impl Ledger {
             self.keys.entry(key.clone()).or_default().push_back((put.shard.clone(), put.position.clone()));
         }
         let position = put.position.clone();
-        let entry =
-            Entry { position, key, size, is_required, is_poison, fate: Fate::Pending, accepted: 0, failures: 0 };
-        shard.entries.push(entry);
+        shard.entries.push(Entry {
+            position,
+            key,
+            size,
+            is_required,
+            is_poison,
+            fate: Fate::Pending,
+            put_at: Instant::now(),
+            stream: self.stream,
+            is_gone: false,
+            accepted: 0,
+            failures: 0,
+        });
+    }
+
+    /// Another stream of the same name was created.
+    pub(crate) const fn stream_created(&mut self, created: Option<Timestamp>) {
+        self.stream = created;
+    }
+
+    pub(crate) fn stream_deleted(&mut self) {
+        self.keys.clear();
+        for shard in self.shards.values_mut() {
+            shard.pending.clear();
+            for entry in shard.entries.iter_mut().filter(|entry| entry.fate == Fate::Pending) {
+                entry.fate = Fate::Deleted;
+            }
+        }
+    }
+
+    /// Whether a row belongs to the current stream, as far as it says.
+    pub(crate) fn is_current(&self, row: &Lease) -> bool {
+        self.stream.is_none() || row.stream_created.is_none() || row.stream_created == self.stream
     }
 
     pub(crate) fn entry(&self, shard: &ShardId, position: &RecordPosition) -> Option<&Entry> {
@@ -111,11 +151,13 @@ impl Ledger {
         if is_first {
             entry.fate = fate;
         }
+        entry.is_gone |= fate == Fate::AgedOut;
+        let is_dropped = is_first && fate == Fate::Dropped;
         if fate == Fate::Accepted {
             entry.accepted += 1;
         }
-        let (key, is_repeated) = (entry.key.clone(), entry.accepted == 2 && fate == Fate::Accepted);
-        self.duplicates += usize::from(is_repeated);
+        let key = entry.key.clone();
+        self.dropped += usize::from(is_dropped);
         if !is_first {
             return None;
         }
@@ -136,24 +178,29 @@ impl Ledger {
         self.shards.get(shard)?.pending.first()
     }
 
-    /// The last record of a shard that was accepted.
+    /// The last record of a shard that was accepted and that a reader may find again.
     pub(crate) fn last_accepted(&self, shard: &ShardId) -> Option<&RecordPosition> {
         let entries = &self.shards.get(shard)?.entries;
-        entries.iter().rev().find(|entry| entry.fate == Fate::Accepted).map(|entry| &entry.position)
+        let is_accepted =
+            |entry: &&Entry| entry.fate == Fate::Accepted && !entry.is_gone && entry.stream == self.stream;
+        entries.iter().rev().find(is_accepted).map(|entry| &entry.position)
     }
 
-    /// The first records without a fate, one for each shard.
-    pub(crate) fn first_outstanding(&self) -> Vec<(ShardId, RecordPosition)> {
-        let firsts = self.shards.iter().filter_map(|(id, shard)| Some((id.clone(), shard.pending.first()?.clone())));
-        firsts.collect()
+    /// The required records without a fate.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&ShardId, &RecordPosition)> {
+        self.shards.iter().flat_map(|(id, shard)| shard.pending.iter().map(move |position| (id, position)))
     }
 
     pub(crate) const fn required(&self) -> usize {
         self.required
     }
 
-    /// Records that were accepted more than once.
-    pub(crate) const fn duplicates(&self) -> usize {
-        self.duplicates
+    pub(crate) fn is_accepted(&self, shard: &ShardId, position: &RecordPosition) -> bool {
+        self.entry(shard, position).is_some_and(|entry| entry.accepted > 0)
+    }
+
+    /// Records whose fate is [`Fate::Dropped`].
+    pub(crate) const fn dropped(&self) -> usize {
+        self.dropped
     }
 }

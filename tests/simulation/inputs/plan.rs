@@ -1,9 +1,10 @@
 //! What a seed decides before its run begins.
 
+use super::clock::{RATES, WorkerClock};
+use super::kcl_table::KclVersion;
 use bindd::consumer::{ConsumerSettings, DeliverySettings, OnPoison, Order, Partial, SharedLimits, WallClock};
 use bindd::domain::{InitialPosition, Timestamp, WorkerId};
 use bindd::resilience::Backoff;
-use bindd::testing::MemoryStream;
 use std::time::Duration;
 
 /// The start of the stream's clock.
@@ -34,8 +35,17 @@ pub(crate) struct Plan {
     /// Some records have 10 MiB.
     pub(crate) has_large_records: bool,
     pub(crate) is_trimmed: bool,
+    /// The stream may be deleted and created again under the same name.
+    pub(crate) is_replaced: bool,
+    /// Workers of this KCL share the table.
+    pub(crate) kcl: Option<KclVersion>,
+    /// Some calls of a clean run take so long, which is longer than a lease lasts.
+    pub(crate) slow_call: Option<Duration>,
     pub(crate) app_timeout: Duration,
     pub(crate) iterator_lifetime: Duration,
+    /// Shards are read by enhanced fan-out and not by polling.
+    pub(crate) fan_out: bool,
+    pub(crate) subscription_lifetime: Duration,
     pub(crate) faults: Duration,
 }
 
@@ -67,26 +77,48 @@ impl Plan {
             has_aggregates: random.u32(0..3) == 0,
             has_large_records,
             is_trimmed: !is_clean && random.u32(0..8) == 0,
+            is_replaced: !is_clean && random.u32(0..8) == 0,
+            kcl: None,
+            slow_call: None,
             app_timeout: Duration::from_secs(random.u64(2..=6)),
             iterator_lifetime: Duration::from_secs(*random.choice(&[3, 300]).unwrap()),
+            fan_out: random.u32(0..3) == 0,
+            subscription_lifetime: Duration::from_secs(*random.choice(&[8, 20, 300]).unwrap()),
             faults: Duration::from_secs(45),
         };
+        if random.u32(0..6) == 0 && !plan.is_replaced {
+            plan.kcl = Some(if random.bool() { KclVersion::V2 } else { KclVersion::V3 });
+            // The KCL reports no gaps, and does not know when the start at LATEST of another worker was.
+            plan.is_trimmed = false;
+            plan.initial =
+                if plan.initial == InitialPosition::Latest { InitialPosition::TrimHorizon } else { plan.initial };
+        }
+        if is_clean && lease <= Duration::from_secs(4) && random.bool() {
+            (plan.slow_call, plan.app_timeout) = (Some(lease.mul_f64(1.5)), lease * 3);
+            // Some slow calls in a row must not end a drain, as what was accepted beyond them would be repeated.
+            plan.drain = Duration::from_secs(80);
+        }
+        // What is too old stays too old, so a halted record would never be delivered.
+        if !is_clean && random.u32(0..4) == 0 && (plan.has_dead_letters || plan.delivery.on_poison == OnPoison::Drop) {
+            plan.delivery.max_record_age = Some(Duration::from_secs(random.u64(4..20)));
+        }
         // Without a hint, only halving finds the record that a batch fails for; and only a batch of one has its status.
         let has_status = !plan.delivery.permanent_statuses.is_empty();
         plan.delivery.bisect_on_error |= has_poison && (!plan.replies_by_event || has_status);
         plan
     }
 
-    pub(crate) fn settings(&self, worker: WorkerId, stream: &MemoryStream, seed: u64) -> ConsumerSettings {
-        let clock = stream.clone();
+    pub(crate) fn settings(&self, worker: WorkerId, clock: &WorkerClock, seed: u64) -> ConsumerSettings {
+        let wall_clock = clock.clone();
         ConsumerSettings {
             initial_position: self.initial,
-            lease_duration: self.lease,
-            checkpoint_interval: self.checkpoint_interval,
+            lease_duration: clock.lasts(self.lease),
+            checkpoint_interval: clock.lasts(self.checkpoint_interval),
             drain_limit: self.drain,
+            handoff_limit: self.drain.max(Duration::from_secs(20)),
             retry: self.delivery.retry,
             delivery: self.delivery.clone(),
-            clock: WallClock::new(move || clock.now()),
+            clock: WallClock::new(move || wall_clock.now()),
             limits: SharedLimits::new(64 << 20, None, seed),
             seed,
             ..ConsumerSettings::for_binding("orders".parse().unwrap(), worker)
@@ -95,13 +127,29 @@ impl Plan {
 
     /// Regular scans of the leases by one worker: for a small table every two seconds, or each fifth of the lease duration.
     pub(crate) fn scans_per_minute(&self) -> usize {
-        let shortest = (self.lease / 5).min(Duration::from_secs(2)).mul_f64(0.8);
+        let shortest = (self.shortest_lease() / 5).min(Duration::from_secs(2)).mul_f64(0.8);
         usize::try_from(60_000 / shortest.as_millis()).unwrap_or(usize::MAX)
+    }
+
+    /// The lease duration by the slowest clock.
+    fn longest_lease(&self) -> Duration {
+        self.lease.div_f64(RATES.0)
+    }
+
+    /// The lease duration by the fastest clock: no other worker takes a lease earlier.
+    pub(crate) fn shortest_lease(&self) -> Duration {
+        self.lease.div_f64(RATES.1)
     }
 
     /// Whether a poison record is given up one day.
     pub(crate) fn gives_up(&self) -> bool {
-        self.delivery.max_attempts.is_some() || self.delivery.permanent_statuses.contains(&POISON_STATUS)
+        let DeliverySettings { max_attempts, max_record_age, .. } = &self.delivery;
+        max_attempts.is_some() || max_record_age.is_some() || self.has_permanent_status()
+    }
+
+    /// Whether the app's refusal of poison says that it is final.
+    pub(crate) fn has_permanent_status(&self) -> bool {
+        self.delivery.permanent_statuses.contains(&POISON_STATUS)
     }
 
     /// Whether a record that is given up leaves the way free.
@@ -122,14 +170,15 @@ impl Plan {
     /// How long a shard may be without an owner after the faults: lease expiry, the longest pause after a failed take, two
     /// scans.
     pub(crate) fn takeover_limit(&self) -> Duration {
-        self.lease * 2 + (self.lease / 2).mul_f64(1.2) * 2 + Duration::from_secs(3)
+        let lease = self.longest_lease();
+        lease * 2 + (lease / 2).mul_f64(1.2) * 2 + Duration::from_secs(3)
     }
 
     /// After this time every lease of a crashed worker has a new owner, and the workers have equal shares: lease expiry, six
     /// lease durations in which a moved lease is not moved again, and some lease scans. Before that, a worker may stop while
     /// another one hands a lease over to it.
     pub(crate) fn rebalance_time(&self) -> Duration {
-        self.lease * 9 + Duration::from_secs(20)
+        self.longest_lease() * 9 + Duration::from_secs(20)
     }
 }
 

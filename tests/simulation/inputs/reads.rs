@@ -63,6 +63,10 @@ impl ReadLink {
             Kind::Open(_) => OPENINGS,
             Kind::List | Kind::Identify => self.listings,
         };
+        if matches!(kind, Kind::Read(_)) && self.checker.with(|state| state.plan.fan_out) {
+            // Events are not polled.
+            return;
+        }
         let now = Instant::now();
         let mut calls = self.calls.lock().unwrap();
         let times = calls.entry(kind.clone()).or_default();
@@ -135,11 +139,27 @@ impl RecordSource for Source {
 }
 
 impl State {
+    /// A record that is too old is dropped without an event that can be observed.
+    fn forget_dropped(&mut self, worker: &WorkerId, shard: &ShardId) {
+        let Some(session) = self.session(worker, shard) else { return };
+        let held: Vec<_> = session.held.keys().cloned().collect();
+        for position in held {
+            if self.may_give_up(shard, &position)
+                && let Some(session) = self.session(worker, shard)
+            {
+                session.release(&position);
+            }
+        }
+    }
+
     /// What a worker holds of a shard is within its budget, or it is the answer to one read.
     fn read(&mut self, worker: &WorkerId, shard: &ShardId, records: &[Record]) {
         let what = What::Read { records: records.len(), last: records.last().map(|record| record.position.clone()) };
         self.story.tell(Some(worker), Some(shard), None, what);
         let budget = self.plan.delivery.max_buffered_bytes;
+        if self.plan.drops() && self.plan.delivery.max_record_age.is_some() {
+            self.forget_dropped(worker, shard);
+        }
         let Some(session) = self.session(worker, shard) else { return };
         let before = session.held_bytes;
         for record in records {

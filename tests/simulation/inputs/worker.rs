@@ -2,6 +2,7 @@
 
 use super::app::{App, AppLink};
 use super::checker::Checker;
+use super::clock::WorkerClock;
 use super::plan::Plan;
 use super::reads::ReadLink;
 use super::rows::CheckedLeases;
@@ -10,7 +11,7 @@ use bindd::domain::{DeadLetterStore, LeaseStore, Stop, WorkerId};
 use bindd::resilience::Backoff;
 use bindd::tasks::{Freezer, Supervisor};
 use bindd::telemetry::InputMetrics;
-use bindd::testing::{FaultyLeaseStore, Network, StreamFaults};
+use bindd::testing::{FaultyLeaseStore, ModelFanOut, Network, StreamFaults};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -21,6 +22,7 @@ pub(crate) struct SimWorker {
     pub(crate) leases: Arc<FaultyLeaseStore>,
     pub(crate) reads: StreamFaults,
     pub(crate) app: AppLink,
+    pub(crate) clock: WorkerClock,
     pub(crate) freezer: Freezer,
     /// Dropping it is a crash.
     task: Supervisor<Result<(), String>>,
@@ -33,18 +35,22 @@ pub(crate) struct Surroundings {
     pub(crate) checker: Checker,
     pub(crate) network: Network,
     pub(crate) app: App,
+    pub(crate) fan_out: ModelFanOut,
     pub(crate) metrics: InputMetrics,
 }
 
 impl SimWorker {
     /// `one_in`: how seldom calls fail; never with 0.
     pub(crate) fn start(with: &Surroundings, name: WorkerId, one_in: u32, random: &mut fastrand::Rng) -> Self {
-        let Surroundings { plan, checker, network, app, metrics } = with;
+        let Surroundings { plan, checker, network, app, fan_out, metrics } = with;
         let reads = StreamFaults::new(one_in * 2, random.u64(..)).with_iterator_lifetime(plan.iterator_lifetime);
-        let link = Arc::new(ReadLink::new(checker.clone(), name.clone(), checker.stream.ports(&reads)));
-        let rows: Arc<dyn LeaseStore> = Arc::new(CheckedLeases(checker.clone()));
+        let (directory, polling) = checker.stream.ports(&reads);
+        let retrieval = if plan.fan_out { fan_out.port(&reads, random.u64(..)) } else { polling };
+        let link = Arc::new(ReadLink::new(checker.clone(), name.clone(), (directory, retrieval)));
+        let clock = WorkerClock::new(&checker.stream, random);
+        let rows: Arc<dyn LeaseStore> = Arc::new(CheckedLeases { checker: checker.clone(), clock: clock.clone() });
         let leases = Arc::new(FaultyLeaseStore::new(rows, network.clone(), plan.lease, (one_in, random.u64(..))));
-        let app = AppLink { app: app.clone(), worker: name.clone(), partition: Arc::default() };
+        let app = AppLink { app: app.clone(), worker: name.clone(), clock: clock.clone(), partition: Arc::default() };
         let letters: Arc<dyn DeadLetterStore> = Arc::new(app.clone());
         let store: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&leases);
         let ports = Ports {
@@ -56,11 +62,12 @@ impl SimWorker {
             dead_letters: plan.has_dead_letters.then_some(letters),
         };
         let (stop, freezer, mut task) = (Stop::new(), Freezer::new(), Supervisor::new());
-        let settings = plan.settings(name.clone(), &checker.stream, random.u64(..));
+        let settings = plan.settings(name.clone(), &clock, random.u64(..));
         let input = run_input(settings, ports, metrics.clone(), (stop.clone(), checker.clone()));
         task.spawn(name.as_str(), freezer.wrap(input));
-        checker.note(Some(&name), None, "started".to_owned());
-        Self { name, stop, leases, reads, app, freezer, task }
+        checker.with(|state| state.clocks.push(clock.clone()));
+        checker.note(Some(&name), None, format!("started, {clock}"));
+        Self { name, stop, leases, reads, app, clock, freezer, task }
     }
 
     /// Waits for a clean stop.
