@@ -105,7 +105,7 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
     let limit = ("maxAttempts", "3");
     /// Fields, the one with the fault, and a part of the message.
     type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, &'c str);
-    let cases: [Case<'_>; 33] = [
+    let cases: [Case<'_>; 35] = [
         (&[("order", "keys")], "order", "did you mean `key`?"),
         (
             &[("order", "shard"), ("concurrencyPerShard", "2")],
@@ -146,6 +146,8 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
         (&[("deadLetterFolder", "/x")], "deadLetterFolder", "no record is ever given up"),
         (&[("decompress", "zstd")], "decompress", "`gzip`"),
         (&[("onGap", "stop")], "onGap", "write one of"),
+        (&[("route", "http://localhost/orders")], "route", "not a path"),
+        (&[("route", "../orders")], "route", "not a path"),
         (&[("appDownRelease", "10ms")], "appDownRelease", "is out of range"),
     ];
     for (items, field, part) in cases {
@@ -176,7 +178,9 @@ fn a_dead_letter_binding_serves_the_input_too() {
     assert!(problem(&without_limit, &target).0.contains("no record is ever given up"));
     assert!(problem(&own, "").0.contains("there is no component `letters`"));
     let table = component("letters", "bindings.aws.dynamodb", &[("table", "letters")]);
-    let as_output = [&own[..], &[("direction", "output")]].concat();
+    let [stream, _] = INPUT;
+    let as_output = [stream, ("direction", "output"), ("deadLetterBinding", "letters"), ("maxAttempts", "3")];
+    let as_output = as_output.to_vec();
     for (own, target, limit) in [
         (&own, &target, Some("records of up to 1024 KiB (its `maxRecordSize`)")),
         (&own, &table, Some("items of up to 400 KiB")),

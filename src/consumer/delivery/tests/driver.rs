@@ -4,7 +4,7 @@ use crate::domain::GiveUpReason;
 #[path = "app.rs"]
 mod app;
 
-use crate::consumer::settings::{OnPoison, Partial};
+use crate::consumer::settings::{OnPoison, Order, Partial};
 use crate::consumer::{InputStatus, StreamState};
 use crate::domain::{Checkpoint, SentinelCheckpoint, WorkerId};
 use app::{Act, Bench};
