@@ -171,11 +171,7 @@ impl InputFamilies {
         let families = self;
         registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
         registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
-        registry.register(
-            "input_records_retried",
-            "Deliveries of a record that failed, also its last one",
-            families.retried.clone(),
-        );
+        registry.register("input_records_retried", "Deliveries of records that failed", families.retried.clone());
         registry.register(
             "input_records_not_decompressed",
             "Deliveries of records that could not be decompressed, or were too large for it, and were answered",
