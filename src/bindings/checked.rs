@@ -48,10 +48,32 @@ impl Checked {
     pub(super) const fn dead_letter(&self) -> Option<&ComponentName> {
         match &self.spec {
             Spec::Kinesis(spec) => match &spec.input.delivery.dead_letter {
-                Some(kinesis::DeadLetterTarget::Binding(target)) => Some(target),
+                Some(kinesis::DeadLetterTarget::Binding { target, .. }) => Some(target),
                 Some(kinesis::DeadLetterTarget::Folder(_)) | None => spec.output.dead_letter.as_ref(),
             },
             Spec::DynamoDb(_) => None,
+        }
+    }
+
+    /// Whether the input has no place for a record that is too large for its dead letter binding.
+    pub(super) const fn has_no_oversize_folder(&self) -> bool {
+        match &self.spec {
+            Spec::Kinesis(spec) => {
+                let target = &spec.input.delivery.dead_letter;
+                spec.direction.has_input()
+                    && matches!(target, Some(kinesis::DeadLetterTarget::Binding { oversize: None, .. }))
+            }
+            Spec::DynamoDb(_) => false,
+        }
+    }
+
+    /// The largest record or item that the output writes, as a sentence says it.
+    pub(super) fn write_limit(&self) -> String {
+        match &self.spec {
+            Spec::Kinesis(spec) => {
+                format!("records of up to {} KiB (its `maxRecordSize`)", spec.output.producer.max_record_size >> 10)
+            }
+            Spec::DynamoDb(_) => "items of up to 400 KiB".to_owned(),
         }
     }
 

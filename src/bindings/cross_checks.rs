@@ -34,8 +34,8 @@ fn fault(component: &Checked, field: &str, problem: String, remedy: &str) -> Fau
     Fault::of_document(&component.place, problem, remedy).component(component.name.as_str()).field(field)
 }
 
-/// Notices about what is a fault only if the app accepts an input: lease tables that two components share, and dead letters
-/// that an input reads again.
+/// Notices about records that are too large for their dead letter binding, and about what is a fault only if the app accepts
+/// an input: lease tables that two components share, and dead letters that an input reads again.
 pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
     let clashes = lease_table_clashes(components).into_iter().filter(|clash| !clash.is_certain);
     let notice = |clash: Clash<'_>| {
@@ -53,7 +53,24 @@ pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
             format!("field `deadLetterBinding`: {}, if the app accepts it", feeds_itself(components, component)?);
         Some(Notice::of_document(&component.place, text).component(component.name.as_str()))
     });
-    clashes.map(notice).chain(into_itself).collect()
+    let oversize = components.iter().filter(|component| component.is_valid).filter_map(|component| {
+        let text = oversize_problem(components, component)?;
+        Some(Notice::of_document(&component.place, text).component(component.name.as_str()))
+    });
+    clashes.map(notice).chain(into_itself).chain(oversize).collect()
+}
+
+/// A dead letter is larger than its record, and so may be too large for a target that would take the record.
+fn oversize_problem(components: &[Checked], component: &Checked) -> Option<String> {
+    let target =
+        component.dead_letter().filter(|_| component.has_no_oversize_folder() && component.input_gives_up())?;
+    let target = components.iter().find(|other| other.name == *target)?;
+    Some(format!(
+        "field `deadLetterBinding`: component `{}` stores {}, and a dead letter is larger than its record; one that is \
+         too large stops its key, so add `deadLetterFolder` for these",
+        target.name,
+        target.write_limit()
+    ))
 }
 
 /// What is wrong with a dead letter binding that writes to the stream which the component reads: each dead letter would be

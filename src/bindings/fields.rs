@@ -105,7 +105,8 @@ pub(super) fn read_route(reader: &mut Reader<'_>) -> Option<String> {
     reader.parsed("route", |text| {
         let path = format!("/{}", text.trim_start_matches('/'));
         let is_path = path.parse::<http::uri::PathAndQuery>().is_ok_and(|parsed| parsed.query().is_none());
-        if is_path && !path.contains('#') {
+        let has_dots = path.split('/').any(|segment| matches!(segment, "." | ".."));
+        if is_path && !path.contains('#') && !text.contains("://") && !has_dots {
             Ok(path)
         } else {
             Err(("this is not a path".to_owned(), "write one such as `/orders`".to_owned()))

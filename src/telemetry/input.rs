@@ -85,7 +85,7 @@ impl GaugeFamilies {
         );
         registry.register(
             "input_buffered_records",
-            "Records that were read and are not accepted",
+            "Records that were read and not accepted, and those accepted behind such a record",
             families.buffered_records.clone(),
         );
         registry.register_with_unit(
@@ -171,7 +171,7 @@ impl InputFamilies {
         let families = self;
         registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
         registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
-        registry.register("input_records_retried", "Deliveries that failed and are retried", families.retried.clone());
+        registry.register("input_records_retried", "Deliveries of records that failed", families.retried.clone());
         registry.register(
             "input_records_not_decompressed",
             "Deliveries of records that could not be decompressed, or were too large for it, and were answered",

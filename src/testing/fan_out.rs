@@ -309,6 +309,7 @@ impl Retrieval for Port {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ReadLimit;
 
     #[tokio::test(start_paused = true)]
     async fn a_subscription_is_refused_for_five_seconds_then_taken_over_and_nothing_is_skipped() {
@@ -323,7 +324,7 @@ mod tests {
             expected.push(put(text));
             // Longer than a subscription lasts, and after it a foreign process is faster.
             while read.len() < expected.len() {
-                if let Fetched::Batch(batch) = source.next(usize::MAX).await.unwrap() {
+                if let Fetched::Batch(batch) = source.next(ReadLimit::bytes(usize::MAX)).await.unwrap() {
                     read.extend(batch.records.into_iter().map(|record| record.position));
                 }
             }

@@ -9,8 +9,10 @@ mod copy_memory;
 mod fixtures;
 mod folder;
 mod output;
+mod oversize_store;
 mod target;
 
 pub(super) use binding_store::BindingStore;
 pub(super) use folder::FolderStore;
 pub(super) use output::{DEAD_LETTER_TIMEOUT, DeadLetter};
+pub(super) use oversize_store::OversizeStore;

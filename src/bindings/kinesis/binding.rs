@@ -1,7 +1,7 @@
 //! Connects a Kinesis component: its input, its output, or both.
 
 use super::super::Context;
-use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore};
+use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore, OversizeStore};
 use super::super::metadata_check::MetadataCheck;
 use super::delivery_spec::DeadLetterTarget;
 use super::input::Input;
@@ -150,8 +150,14 @@ async fn input(
 async fn dead_letters(spec: &Spec, context: &Context) -> Result<Option<Arc<dyn DeadLetterStore>>, BindingError> {
     match &spec.input.delivery.dead_letter {
         None => Ok(None),
-        Some(DeadLetterTarget::Binding(target)) => {
-            Ok(Some(Arc::new(BindingStore::new(target.clone(), context.registry.clone()))))
+        Some(DeadLetterTarget::Binding { target, oversize }) => {
+            let binding = BindingStore::new(target.clone(), context.registry.clone());
+            match oversize {
+                None => Ok(Some(Arc::new(binding))),
+                Some(folder) => {
+                    Ok(Some(Arc::new(OversizeStore::new(binding, FolderStore::open(folder.clone()).await?))))
+                }
+            }
         }
         Some(DeadLetterTarget::Folder(folder)) => Ok(Some(Arc::new(FolderStore::open(folder.clone()).await?))),
     }

@@ -30,15 +30,15 @@ pub struct DeliverySpec {
     pub partial: PartialFailures,
     /// `decompress`, default `off`.
     pub decompress: Decompress,
-    /// `deadLetterBinding` or `deadLetterFolder`
+    /// `deadLetterBinding`, `deadLetterFolder` or both
     pub dead_letter: Option<DeadLetterTarget>,
 }
 
 /// Where records that are given up are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetterTarget {
-    /// Another output component.
-    Binding(ComponentName),
+    /// Another output component, and perhaps a folder for what is too large for it.
+    Binding { target: ComponentName, oversize: Option<PathBuf> },
     /// A folder of files.
     Folder(PathBuf),
 }
@@ -85,7 +85,7 @@ impl DeliverySpec {
 
     /// Faults of a component that is only an input: there, a dead letter binding without a limit has no effect.
     pub(super) fn check_dead_letter(&self, reader: &mut Reader<'_>) {
-        if matches!(self.dead_letter, Some(DeadLetterTarget::Binding(_))) {
+        if matches!(self.dead_letter, Some(DeadLetterTarget::Binding { .. })) {
             needs_limit(reader, "deadLetterBinding");
         }
     }
@@ -201,7 +201,8 @@ fn parse_statuses(text: &str) -> Result<Vec<u16>, (String, String)> {
                     statuses.push(status);
                 }
             }
-            Ok(_) | Err(_) => return wrong("an entry", "is not the status of a refusal"),
+            Ok(_) | Err(_) if part.is_empty() => return wrong(text, "has an empty entry between or after its commas"),
+            Ok(_) | Err(_) => return wrong(part, "is not the status of a refusal"),
         }
     }
     Ok(statuses)
@@ -210,12 +211,12 @@ fn parse_statuses(text: &str) -> Result<Vec<u16>, (String, String)> {
 fn read_dead_letter(reader: &mut Reader<'_>, binding: Option<ComponentName>) -> Option<DeadLetterTarget> {
     let folder = reader.text("deadLetterFolder").map(PathBuf::from);
     if reader.is_given("deadLetterFolder") {
-        if reader.is_given("deadLetterBinding") {
-            reader.fault("deadLetterFolder", "`deadLetterBinding` is given too", "leave one of them out");
-        }
         needs_limit(reader, "deadLetterFolder");
     }
-    binding.map(DeadLetterTarget::Binding).or(folder.map(DeadLetterTarget::Folder))
+    match binding {
+        Some(target) => Some(DeadLetterTarget::Binding { target, oversize: folder }),
+        None => folder.map(DeadLetterTarget::Folder),
+    }
 }
 
 /// `deadLetterBinding`, which serves both sides of a component.

@@ -105,7 +105,7 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
     let limit = ("maxAttempts", "3");
     /// Fields, the one with the fault, and a part of the message.
     type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, &'c str);
-    let cases: [Case<'_>; 32] = [
+    let cases: [Case<'_>; 35] = [
         (&[("order", "keys")], "order", "did you mean `key`?"),
         (
             &[("order", "shard"), ("concurrencyPerShard", "2")],
@@ -135,7 +135,8 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
         (&[("maxAttempts", "0")], "maxAttempts", "-1 is no limit"),
         (&[("maxRecordAge", "9000h")], "maxRecordAge", "out of range"),
         (&[("permanentStatus", "409,503")], "permanentStatus", "asks for a later attempt"),
-        (&[("permanentStatus", "200")], "permanentStatus", "not the status of a refusal"),
+        (&[("permanentStatus", "409, 200")], "permanentStatus", "`200` is not the status of a refusal"),
+        (&[("permanentStatus", "409, 410,")], "permanentStatus", "`409, 410,` has an empty entry"),
         (&[("onPoison", "halt-key")], "onPoison", "no record is ever given up"),
         (
             &[("onPoison", "halt-key"), limit, ("deadLetterFolder", "/x")],
@@ -145,6 +146,8 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
         (&[("deadLetterFolder", "/x")], "deadLetterFolder", "no record is ever given up"),
         (&[("decompress", "zstd")], "decompress", "`gzip`"),
         (&[("onGap", "stop")], "onGap", "write one of"),
+        (&[("route", "http://localhost/orders")], "route", "not a path"),
+        (&[("route", "../orders")], "route", "not a path"),
         (&[("appDownRelease", "10ms")], "appDownRelease", "is out of range"),
     ];
     for (items, field, part) in cases {
@@ -159,10 +162,12 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
 fn a_dead_letter_binding_serves_the_input_too() {
     let target = component("letters", KIND, &[("streamName", "letters"), ("direction", "output")]);
     let own = [&INPUT[..], &[("deadLetterBinding", "letters"), ("maxAttempts", "3")]].concat();
-    let result = check_text(&(component("in", KIND, &own) + &target));
+    let with_folder = [&own[..], &[("deadLetterFolder", "/x")]].concat();
+    let result = check_text(&(component("in", KIND, &with_folder) + &target));
     assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
     let Spec::Kinesis(spec) = &result.components[0].spec else { panic!("{:?}", result.components) };
-    assert_eq!(spec.input.delivery.dead_letter, Some(DeadLetterTarget::Binding("letters".parse().unwrap())));
+    let both = DeadLetterTarget::Binding { target: "letters".parse().unwrap(), oversize: Some("/x".into()) };
+    assert_eq!(spec.input.delivery.dead_letter, Some(both));
 
     let problem = |own: &[(&str, &str)], target: &str| {
         let result = check_text(&(component("in", KIND, own) + target));
@@ -172,8 +177,21 @@ fn a_dead_letter_binding_serves_the_input_too() {
     let without_limit = [&INPUT[..], &[("deadLetterBinding", "letters")]].concat();
     assert!(problem(&without_limit, &target).0.contains("no record is ever given up"));
     assert!(problem(&own, "").0.contains("there is no component `letters`"));
-    let both = [&own[..], &[("deadLetterFolder", "/x")]].concat();
-    assert!(problem(&both, &target).0.contains("`deadLetterBinding` is given too"));
+    let table = component("letters", "bindings.aws.dynamodb", &[("table", "letters")]);
+    let [stream, _] = INPUT;
+    let as_output = [stream, ("direction", "output"), ("deadLetterBinding", "letters"), ("maxAttempts", "3")];
+    let as_output = as_output.to_vec();
+    for (own, target, limit) in [
+        (&own, &target, Some("records of up to 1024 KiB (its `maxRecordSize`)")),
+        (&own, &table, Some("items of up to 400 KiB")),
+        (&with_folder, &table, None),
+        (&as_output, &table, None),
+    ] {
+        let (faults, notices) = problem(own, target);
+        let notice = notices.lines().find(|line| line.contains("add `deadLetterFolder`"));
+        assert_eq!((faults.as_str(), notice.is_some()), ("", limit.is_some()), "{own:?} {notices}");
+        assert!(notice.zip(limit).is_none_or(|(notice, limit)| notice.contains(limit)), "{notices}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct FailureLog {
+    stored: Limit,
     deliveries: Limit,
     dead_letters: Limit,
     drops: Limit,
@@ -22,8 +23,18 @@ struct Limit {
 }
 
 impl FailureLog {
+    pub(super) fn dead_letter_stored(&mut self, shard: &ShardId, unit: &Unit) {
+        let (position, attempts) = (&unit.event.origin.position, unit.history.attempts);
+        if let Some(more) = self.stored.due(Instant::now()) {
+            tracing::warn!(%shard, %position, attempts, more, "dead letter stored");
+        } else {
+            tracing::debug!(%shard, %position, attempts, "dead letter stored");
+        }
+    }
+
+    /// The attempt of `unit` is already that of the next delivery.
     pub(super) fn delivery_failed(&mut self, shard: &ShardId, unit: &Unit, wait: Duration, error: &str) {
-        let (position, attempt) = (&unit.event.origin.position, unit.event.attempt);
+        let (position, attempt) = (&unit.event.origin.position, unit.event.attempt.saturating_sub(1));
         if let Some(more) = self.deliveries.due(Instant::now()) {
             tracing::warn!(%shard, %position, attempt, ?wait, error, more, "delivery failed");
         } else {

@@ -28,6 +28,7 @@ impl Delivery {
             Call::DeadLetter { lane, unit, result: Ok(()) } => {
                 if self.to.dead_letters.is_some() {
                     self.metrics.dead_lettered();
+                    self.log.dead_letter_stored(&self.to.shard, &unit);
                 }
                 self.bounds.budget.release(unit.size);
                 self.lanes.release(lane, None);
@@ -67,6 +68,8 @@ impl Delivery {
             match self.bounds.settings.partial {
                 _ if index == lowest => reported.push(unit),
                 Partial::Lowest if index > lowest => after.push(unit),
+                // Later records of its lane come again too, or they would pass it. They are not counted as failed.
+                Partial::Exact if reported.iter().any(|(lane, _)| *lane == unit.0) => after.push(unit),
                 Partial::Exact if failed.contains(&index) => reported.push(unit),
                 Partial::Lowest | Partial::Exact => accepted.push(unit),
             }

@@ -4,7 +4,7 @@ use crate::domain::GiveUpReason;
 #[path = "app.rs"]
 mod app;
 
-use crate::consumer::settings::{OnPoison, Partial};
+use crate::consumer::settings::{OnPoison, Order, Partial};
 use crate::consumer::{InputStatus, StreamState};
 use crate::domain::{Checkpoint, SentinelCheckpoint, WorkerId};
 use app::{Act, Bench};
@@ -189,12 +189,16 @@ async fn without_halving_a_failing_batch_is_repeated_or_given_up_as_a_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partly_accepted_batch_repeats_from_the_lowest_or_exactly_what_failed() {
-    for (partial, done_first, repeated) in
-        [(Partial::Lowest, vec![0], vec!["b1", "c2", "b3", "d4"]), (Partial::Exact, vec![0, 2, 4], vec!["b1", "b3"])]
-    {
-        let settings = DeliverySettings { batch_size: 5, partial, concurrency_per_shard: 1, ..settings() };
-        let mut bench = Bench::new(settings, [Act::Partly(vec![3, 1])], Act::Accept);
+async fn a_partly_accepted_batch_repeats_from_the_lowest_or_what_failed_and_what_must_not_pass_it() {
+    let after_b1 = vec!["b1", "c2", "b3", "d4"];
+    for (partial, order, failed, done_first, repeated) in [
+        (Partial::Lowest, Order::Key, vec![3, 1], vec![0], after_b1.clone()),
+        (Partial::Exact, Order::Key, vec![3, 1], vec![0, 2, 4], vec!["b1", "b3"]),
+        (Partial::Exact, Order::Key, vec![1], vec![0, 2, 4], vec!["b1", "b3"]),
+        (Partial::Exact, Order::Shard, vec![1], vec![0], after_b1),
+    ] {
+        let settings = DeliverySettings { batch_size: 5, partial, order, concurrency_per_shard: 1, ..settings() };
+        let mut bench = Bench::new(settings, [Act::Partly(failed)], Act::Accept);
         bench.push("abcbd");
         assert_eq!(bench.done(1).await, done_first);
         bench.done(5 - done_first.len()).await;
