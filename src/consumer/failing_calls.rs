@@ -34,6 +34,11 @@ impl FailingCalls {
         self.calls.remove(what);
     }
 
+    /// Since when one of the calls has been failing.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.calls.values().map(|failing| failing.since).min()
+    }
+
     /// Of the calls that count, the one that has failed for the longest time, if that is longer than [`MAX_FAILURE`].
     pub(super) fn lasting(&self, counts: impl Fn(&'static str) -> bool, now: Instant) -> Option<String> {
         let calls = self.calls.iter().filter(|(what, _)| counts(what));
@@ -54,7 +59,7 @@ mod tests {
         calls.failed("leases could not be scanned", "throttled".to_owned(), at(0));
         calls.failed("leases could not be scanned", "timed out".to_owned(), at(50));
         calls.failed("stream could not be listed", "throttled".to_owned(), at(55));
-        assert_eq!(calls.lasting(|_| true, at(60)), None);
+        assert_eq!((calls.since(), calls.lasting(|_| true, at(60))), (Some(at(0)), None));
         assert_eq!(calls.lasting(|_| true, at(61)).as_deref(), Some("leases could not be scanned for 61 s: timed out"));
         assert_eq!(calls.lasting(|what| what != "leases could not be scanned", at(61)), None);
         calls.succeeded("leases could not be scanned");

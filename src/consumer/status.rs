@@ -115,7 +115,7 @@ impl InputStatus {
     #[must_use]
     pub fn shards(&self, state: &StreamState, worker: &WorkerId, now: Instant) -> Vec<ShardReport> {
         let mut shards: BTreeMap<ShardId, ShardReport> =
-            state.leases().into_iter().map(|lease| (lease.shard.clone(), other_shard(lease))).collect();
+            state.leases().into_iter().map(|lease| (lease.shard.clone(), other_shard(lease, worker))).collect();
         for (shard, cell) in self.cells() {
             let before = shards.remove(&shard);
             let next_owner = before.and_then(|before| before.next_owner).filter(|next| next != worker);
@@ -180,7 +180,12 @@ impl InputStatus {
     /// Sets the metrics that grow with time.
     pub(super) fn update(&self, metrics: &InputMetrics, now: Instant) {
         let (mut lag, mut age, mut totals) = (Duration::ZERO, Duration::ZERO, InputTotals::default());
-        for (_, cell) in self.cells() {
+        let cells = self.cells();
+        // Without the lease table no shard is held, and none is read.
+        if let (true, Some(since)) = (cells.is_empty(), lock(&self.failing).since()) {
+            lag = now.saturating_duration_since(since);
+        }
+        for (_, cell) in cells {
             let cell = lock(&cell);
             lag = lag.max(cell.lag(now));
             age = age.max(cell.unstored_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)));
@@ -234,13 +239,14 @@ impl Cell {
     }
 }
 
-/// A shard as its lease describes it.
-fn other_shard(lease: Lease) -> ShardReport {
+/// A shard as its lease describes it. What the row says of this worker is out of date: it does not hold the lease any more.
+fn other_shard(lease: Lease, worker: &WorkerId) -> ShardReport {
     // During a handoff, the row has the next owner already.
     let (owner, next_owner) = match lease.handoff_from {
         Some(owner) => (Some(owner), lease.owner),
         None => (lease.owner, None),
     };
+    let owner = owner.filter(|owner| owner != worker);
     ShardReport { shard: lease.shard, owner, next_owner, checkpoint: lease.checkpoint, held: None }
 }
 

@@ -37,7 +37,7 @@ async fn until_only_its_key_waits(env: &Environment, app: &RecordingApp, sidecar
         let page = calls::get(sidecar.address(), "/v1.0-alpha1/inputs").await;
         let page: Value = serde_json::from_slice(&page.body).ok()?;
         let shard = &page["inputs"][0]["shards"][0];
-        shard["lastError"].as_str().filter(|error| error.starts_with("dead letter could not be stored")).map(drop)
+        shard["lastError"].as_str().filter(|error| error.starts_with("dead letter not stored")).map(drop)
     })
     .await;
     let others: Vec<String> =

@@ -1,13 +1,13 @@
-//! One `GetRecords` call, and its response without the types of the SDK.
+//! `GetRecords`: sent without the SDK where that is enough, as an idle shard is read every second.
 
 use super::super::direct_call::{DirectCaller, DirectError};
 use super::super::failure::{CallError, classify, classify_response};
 use super::super::{Connection, StreamRef};
 use super::get_records_json;
-use super::record::WireRecord;
-use crate::domain::{FailureKind, ShardId};
+use super::page::Page;
+use crate::domain::FailureKind;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
+use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use std::sync::{Mutex, PoisonError};
@@ -17,17 +17,6 @@ use tokio::time::Instant;
 const OPERATION: &str = "Kinesis: GetRecords";
 /// How long all calls are made by the SDK after AWS refused a signature.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
-
-/// The response to a call.
-#[derive(Debug, Default)]
-pub(super) struct Page {
-    pub(super) records: Vec<WireRecord>,
-    /// `None` at the end of a shard.
-    pub(super) next_iterator: Option<String>,
-    /// `MillisBehindLatest`
-    pub(super) behind: Option<Duration>,
-    pub(super) children: Vec<ShardId>,
-}
 
 /// Reads the shards of one stream.
 #[derive(Debug)]
@@ -98,19 +87,4 @@ struct Late(Duration);
 
 fn lost(error: SdkError<GetRecordsError, HttpResponse>) -> CallError {
     classify(OPERATION, error)
-}
-
-impl From<GetRecordsOutput> for Page {
-    fn from(output: GetRecordsOutput) -> Self {
-        let children = output.child_shards.unwrap_or_default();
-        Self {
-            records: output.records.into_iter().map(WireRecord::from).collect(),
-            next_iterator: output.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
-            behind: output
-                .millis_behind_latest
-                .and_then(|millis| u64::try_from(millis).ok())
-                .map(Duration::from_millis),
-            children: children.iter().map(|child| ShardId::new(child.shard_id())).collect(),
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! `GetRecords` in JSON: the request, and the parts of the response that are used. Pure.
 
-use super::get_records::Page;
+use super::page::Page;
 use super::record::WireRecord;
 use crate::domain::{ShardId, Timestamp};
 use bytes::Bytes;

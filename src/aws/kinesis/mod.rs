@@ -8,6 +8,7 @@ mod fan_out;
 mod fan_out_source;
 mod get_records;
 mod get_records_json;
+mod page;
 mod per_shard;
 mod poll_schedule;
 mod polling;

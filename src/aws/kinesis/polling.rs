@@ -2,7 +2,8 @@
 
 use super::super::failure::{CallError, classify};
 use super::super::{Connection, StreamRef};
-use super::get_records::{GetRecords, Page};
+use super::get_records::GetRecords;
+use super::page::Page;
 use super::per_shard::{PerShard, ShardState};
 use super::poll_schedule::{DEFAULT_INTERVAL, Found, PollSchedule};
 use super::read_monitor::ReadMonitor;

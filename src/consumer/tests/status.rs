@@ -58,13 +58,33 @@ fn lag_grows_while_a_shard_cannot_be_read_or_delivered() {
     }
     cell.set_unaccepted(None);
     assert_eq!(lag(100), 0);
-    cell.reading_halted(now);
-    assert_eq!(lag(100), 100);
-    cell.read_succeeded(Some(Duration::ZERO));
     cell.read_began(now);
     assert_eq!((lag(40), lag(100)), (0, 100), "a read that never returns");
+    cell.read_succeeded(Some(Duration::ZERO));
+    cell.reading_halted(now);
+    assert_eq!(lag(10), 10);
     drop(cell);
     assert!(status.shards(&state, &worker(), now).is_empty());
+}
+
+#[test]
+fn without_its_lease_table_an_input_has_no_shard_and_its_lag_grows() {
+    let (status, state, now, metrics) =
+        (InputStatus::default(), StreamState::default(), Instant::now(), Metrics::new());
+    let lag = |after| {
+        status.update(&metrics.input("orders"), now + seconds(after));
+        metrics.input("orders").lag()
+    };
+    state.record_leases(&[lease("a", Some("me"), None)]);
+    let shown = &status.shards(&state, &worker(), now)[0];
+    assert_eq!((&shown.owner, shown.held.is_some()), (&None, false), "its own lease has expired");
+    status.call_failed("leases could not be scanned", "timed out".to_owned(), now);
+    assert_eq!(lag(40), seconds(40));
+    let cell = status.add(&ShardId::new(ID), LeaseCounter::new(1), &start());
+    assert_eq!(lag(40), Duration::ZERO, "a shard that is held is read");
+    drop(cell);
+    status.call_succeeded("leases could not be scanned");
+    assert_eq!(lag(40), Duration::ZERO);
 }
 
 #[test]

@@ -177,14 +177,16 @@ async fn a_failed_batch_is_halved_until_the_record_that_fails_is_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_halving_a_failing_batch_is_repeated_or_given_up_as_a_whole() {
-    for (max_attempts, letters) in [(Some(3), 4), (None, 0)] {
+async fn without_bisect_a_failing_batch_is_repeated_for_ever_or_halved_at_the_limit_of_attempts() {
+    for (max_attempts, done, letters) in [(Some(3), 4, 1), (None, 0, 0)] {
         let settings = DeliverySettings { batch_size: 4, max_attempts, permanent_statuses: vec![422], ..settings() };
         let mut bench = Bench::new(settings, [], Act::RefuseBatchesWith("b1"));
         bench.push("abcd");
-        assert_eq!(bench.done_at_most().await.len(), letters);
+        assert_eq!(bench.done_at_most().await.len(), done);
         assert_eq!(bench.letters.stored.lock().unwrap().len(), letters);
-        assert!(bench.seen().iter().all(|seen| seen.texts.len() == 4), "always the same batch");
+        let sizes: Vec<usize> = bench.seen().iter().map(|seen| seen.texts.len()).collect();
+        assert!(sizes.iter().take(3).all(|size| *size == 4), "{sizes:?}");
+        assert_eq!(sizes.iter().all(|size| *size == 4), max_attempts.is_none(), "{sizes:?}");
     }
 }
 
