@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Each module with the modules that it uses, all of them, lowest first. A module may only use modules above it in this
+/// Each module and every module that it uses, lowest layer first. A module may only use modules above it in this
 /// list, so there is no cycle between modules.
 const USES: [(&str, &[&str]); 20] = [
     ("aggregation", &[]),

@@ -34,7 +34,7 @@ impl Default for Decompressor {
 
 /// Why records were not decompressed; they are delivered as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Untouched {
+pub(super) struct NotDecompressed {
     pub(super) corrupt: u64,
     pub(super) too_large: u64,
 }
@@ -51,13 +51,13 @@ pub(super) struct Payloads<'b> {
     events: &'b [BindingEvent],
     /// Empty if nothing is to be decompressed.
     decompressed: Vec<Bytes>,
-    pub(super) untouched: Untouched,
+    pub(super) untouched: NotDecompressed,
     _memory: Option<SemaphorePermit<'b>>,
 }
 
 impl<'b> Payloads<'b> {
     pub(super) const fn unchanged(events: &'b [BindingEvent]) -> Self {
-        let untouched = Untouched { corrupt: 0, too_large: 0 };
+        let untouched = NotDecompressed { corrupt: 0, too_large: 0 };
         Self { events, decompressed: Vec::new(), untouched, _memory: None }
     }
 

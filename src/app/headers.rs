@@ -1,7 +1,7 @@
 //! The headers of a request that say where its events come from. Dapr's Kinesis input sends none of them; apps may ignore
 //! them.
 
-use super::decompress::Untouched;
+use super::decompress::NotDecompressed;
 use super::identifier::{EventId, RecordId};
 use super::route::Escaped;
 use super::trace_context::TraceParent;
@@ -41,7 +41,7 @@ const CAPACITY: usize = 20;
 const VALUE_BYTES: usize = 512;
 
 /// The headers of a request with one event (not `is_batch`) or several. `span` tells the deliveries of an event apart.
-pub(super) fn headers(batch: &EventBatch, is_batch: bool, untouched: Untouched, span: u64) -> HeaderMap {
+pub(super) fn headers(batch: &EventBatch, is_batch: bool, untouched: NotDecompressed, span: u64) -> HeaderMap {
     let mut values =
         Values { headers: HeaderMap::with_capacity(CAPACITY), buffer: BytesMut::with_capacity(VALUE_BYTES) };
     let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) else { return values.headers };

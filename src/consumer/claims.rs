@@ -1,4 +1,4 @@
-//! What this worker has claimed of other workers' leases and does not hold yet. Pure.
+//! Handoffs that this worker has requested and not received yet. Pure.
 //!
 //! A claim that is not followed by a take is withdrawn: otherwise the old owner would drain for a worker that is gone, and
 //! the lease would be reserved for it until it expires.

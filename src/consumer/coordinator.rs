@@ -191,7 +191,7 @@ impl Coordinator {
         }
         state.leases_verified(&stream);
         let mut changes = self.shard_sync.changes(leases, &stream, now);
-        if self.shard_sync.take_lasting_hole() {
+        if self.shard_sync.take_hole_found() {
             self.metrics.lease_hole();
         }
         state.record_leases(leases);

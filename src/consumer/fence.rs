@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Set by the keeper of the lease, read before each request. Clones share the moment.
+/// Set by the renewer of the lease, read before each request. Clones share the moment.
 #[derive(Debug, Clone)]
 pub(super) struct Fence {
     begun: Instant,

@@ -149,8 +149,8 @@ impl LeaseTaker {
         let taken = free.iter().enumerate().filter(|(index, lease)| *index < capacity || is_very_old(lease));
         take.extend(taken.map(|(_, lease)| (*lease).clone()));
 
-        let has_work_left = free.is_empty() && load < target;
-        let moved = if has_work_left { self.choose_move(&active, &loads, now, random) } else { None };
+        let wants_more = free.is_empty() && load < target;
+        let moved = if wants_more { self.choose_move(&active, &loads, now, random) } else { None };
         // Only workers of bindd store their lease duration, and only they see a request.
         let (request_handoff, stolen) = match moved {
             Some(lease) if lease.owner_duration.is_some() => (Some(lease), None),

@@ -1,7 +1,7 @@
 //! What all inputs of a process share: memory for records, and the limits of requests to the app.
 
 use super::budget::MemoryBudget;
-use super::delivery::AppGate;
+use super::delivery::AppAdmission;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ const DEFAULT_MAX_BUFFERED_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct SharedLimits {
     pub(super) memory: Arc<MemoryBudget>,
-    pub(super) gate: Arc<AppGate>,
+    pub(super) admission: Arc<AppAdmission>,
 }
 
 impl SharedLimits {
@@ -25,7 +25,7 @@ impl SharedLimits {
         let max_callbacks = max_callbacks.map_or(DEFAULT_MAX_CALLBACKS, NonZeroUsize::get);
         Self {
             memory: Arc::new(MemoryBudget::new(max_buffered_bytes)),
-            gate: Arc::new(AppGate::new(max_callbacks, seed)),
+            admission: Arc::new(AppAdmission::new(max_callbacks, seed)),
         }
     }
 }

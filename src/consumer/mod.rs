@@ -8,12 +8,16 @@
 //!  Worker ── Coordinator            scan leases, list shards ─► identity ─► shard_sync, lineage: create, remove
 //!    │                                                                  └─► lease_taker: take, request handoff
 //!    └─ ShardDriver ── ShardConsumer   one for each lease: Running ─► Draining ─► Ended(reason)
-//!         calls: fetch │ delivery │ lease     at most one of each in flight; the lease call holds the grant
+//!         ├─ read: one call in flight, for which memory was reserved (budget)
+//!         ├─ delivery: lanes of records, requests to the app in parallel (AppAdmission), dead letters
+//!         └─ LeaseRenewer: renews, checkpoints and releases the lease, on a thread that nothing else delays
 //! ```
 //!
 //! Invariants:
 //! - A position is checkpointed only after the app accepted its record and all records before it.
-//! - A record is repeated until it is accepted; none is skipped.
+//! - A record is repeated until it is accepted, or given up as the options say: stored as a dead letter, halted, or dropped
+//!   and counted.
+//! - Records of one lane, such as those of a partition key, are delivered one after the other in their order.
 //! - A delivery begins only before the fence of the lease. The fence is set when a renewal is sent, to a fifth of the lease
 //!   duration before other workers may take the lease.
 //! - Nothing is read or delivered while the leases belong to another stream.
@@ -30,9 +34,6 @@ mod error;
 mod failing_calls;
 mod fence;
 mod identity;
-mod keeper;
-mod keeper_task;
-mod keeper_thread;
 mod lease_scan;
 mod lease_taker;
 mod limits;
@@ -40,6 +41,9 @@ mod lineage;
 mod log_limit;
 pub mod mutants;
 mod progress;
+mod renewer;
+mod renewer_task;
+mod renewer_thread;
 mod retention;
 mod settings;
 mod shard_consumer;
@@ -55,9 +59,9 @@ mod worker;
 mod worker_events;
 
 pub use error::ConsumerError;
-pub use keeper_task::Keepers;
-pub use keeper_thread::KeeperThread;
 pub use limits::SharedLimits;
+pub use renewer_task::Renewers;
+pub use renewer_thread::RenewerThread;
 pub use settings::{
     ConsumerSettings, DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order, Partial, Ports, WallClock,
 };

@@ -80,7 +80,7 @@ impl Progress {
         self.window.len()
     }
 
-    /// Forgets positions after the shard is read from another one. All records must be accepted.
+    /// Clears the positions, for a read from a new start. All records must be accepted.
     pub(super) fn restart(&mut self) {
         (self.reached, self.fetched) = (None, None);
     }

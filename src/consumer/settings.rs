@@ -1,7 +1,7 @@
 //! Settings and ports of a worker.
 
-use super::keeper_task::Keepers;
 use super::limits::SharedLimits;
+use super::renewer_task::Renewers;
 use super::status::InputStatus;
 use super::stream_state::StreamState;
 use crate::domain::{
@@ -19,7 +19,7 @@ pub struct Ports {
     pub retrieval: Arc<dyn Retrieval>,
     pub leases: Arc<dyn LeaseStore>,
     /// Renew the leases that are held.
-    pub keepers: Keepers,
+    pub renewers: Renewers,
     /// Delivers events to the app.
     pub handler: Arc<dyn EventHandler>,
     /// Where records that are given up are kept.

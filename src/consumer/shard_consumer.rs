@@ -8,11 +8,11 @@
 //! ```
 
 use super::delivery::Delivered;
-use super::keeper::KeeperEnd;
-use super::keeper_task::KeeperEvent;
 use super::log_limit::LogLimit;
 use super::mutants::{Mutant, is_broken};
 use super::progress::{Progress, ReadTime};
+use super::renewer::RenewerEnd;
+use super::renewer_task::RenewerEvent;
 use super::retention::StreamTime;
 use super::settings::{ConsumerSettings, WallClock};
 use super::shard_events::{Effect, EndReason, Event};
@@ -162,7 +162,7 @@ impl ShardConsumer {
             }
             Event::Delivered(Delivered::Done(indexes)) => self.done(&indexes, now, &mut effects),
             Event::Delivered(Delivered::Drained) => self.drained(&mut effects),
-            Event::Keeper(event) => self.keeper_event(event, now, &mut effects),
+            Event::Renewer(event) => self.renewer_event(event, now, &mut effects),
             Event::StopRequested => self.drain(EndReason::Stopped, now, &mut effects),
             Event::Forced => self.forced(now, &mut effects),
             Event::Woke => self.drain_timed_out(now, &mut effects),
@@ -285,10 +285,10 @@ impl ShardConsumer {
         reached.is_beyond(&self.stored).then_some(reached)
     }
 
-    fn keeper_event(&mut self, event: KeeperEvent, now: Instant, effects: &mut Vec<Effect>) {
+    fn renewer_event(&mut self, event: RenewerEvent, now: Instant, effects: &mut Vec<Effect>) {
         match event {
-            KeeperEvent::HandoffRequested => self.drain(EndReason::HandedOff, now, effects),
-            KeeperEvent::Stored(checkpoint) => {
+            RenewerEvent::HandoffRequested => self.drain(EndReason::HandedOff, now, effects),
+            RenewerEvent::Stored(checkpoint) => {
                 self.metrics.checkpointed();
                 self.status.stored(&checkpoint);
                 if self.is_resetting && !matches!(checkpoint, Checkpoint::NotStarted(_)) {
@@ -300,22 +300,22 @@ impl ShardConsumer {
                 self.unstored_since = self.unstored().map(|_| now);
                 self.status.set_unstored(self.unstored_since);
             }
-            KeeperEvent::Verified => self.is_verifying = false,
-            KeeperEvent::Ended(end) => self.keeper_ended(end, effects),
+            RenewerEvent::Verified => self.is_verifying = false,
+            RenewerEvent::Ended(end) => self.renewer_ended(end, effects),
         }
     }
 
-    fn keeper_ended(&mut self, end: KeeperEnd, effects: &mut Vec<Effect>) {
+    fn renewer_ended(&mut self, end: RenewerEnd, effects: &mut Vec<Effect>) {
         let reason = match (end, &self.phase) {
-            (KeeperEnd::ShardEnded, _) => EndReason::ShardEnded,
-            (KeeperEnd::Lost, _) => EndReason::LeaseLost,
-            (KeeperEnd::Failed, _) => EndReason::Failed,
-            (KeeperEnd::Released, Phase::Releasing { reason } | Phase::Draining { reason, .. }) => *reason,
+            (RenewerEnd::ShardEnded, _) => EndReason::ShardEnded,
+            (RenewerEnd::Lost, _) => EndReason::LeaseLost,
+            (RenewerEnd::Failed, _) => EndReason::Failed,
+            (RenewerEnd::Released, Phase::Releasing { reason } | Phase::Draining { reason, .. }) => *reason,
             // The lease was not released in time. That repeats records only if their progress is not stored.
-            (KeeperEnd::Expiring, Phase::Releasing { reason } | Phase::Draining { reason, .. }) => {
+            (RenewerEnd::Expiring, Phase::Releasing { reason } | Phase::Draining { reason, .. }) => {
                 if self.unstored().is_some() { reason.or_aborted() } else { *reason }
             }
-            (KeeperEnd::Released | KeeperEnd::Expiring, Phase::Running | Phase::Ended) => EndReason::Failed,
+            (RenewerEnd::Released | RenewerEnd::Expiring, Phase::Running | Phase::Ended) => EndReason::Failed,
         };
         self.end(reason, effects);
     }
@@ -337,7 +337,7 @@ impl ShardConsumer {
             Phase::Draining { reason: old, delivery_until: first, until: last } if reason == EndReason::Stopped => {
                 (*old, *first, *last) = (reason, delivery_until.min(*first), until.min(*last));
             }
-            // The keeper is at its last step, and gives up at this moment.
+            // The renewer is at its last step, and gives up at this moment.
             Phase::Releasing { reason: old } if reason == EndReason::Stopped => {
                 if *old == EndReason::HandedOff {
                     *old = reason;

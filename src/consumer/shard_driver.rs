@@ -5,8 +5,8 @@
 use super::budget::{MIN_SHARE, MemoryBudget, ShardBudget};
 use super::delivery::{Bounds, Delivery, Destination};
 use super::identity::IdentityCheck;
-use super::keeper::KeeperSettings;
-use super::keeper_task::KeeperHandle;
+use super::renewer::RenewerSettings;
+use super::renewer_task::RenewerHandle;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_end::ListedShard;
@@ -86,7 +86,7 @@ struct ShardDriver {
     memory: Arc<MemoryBudget>,
     metrics: InputMetrics,
     delivery: Delivery,
-    keeper: KeeperHandle,
+    renewer: RenewerHandle,
 }
 
 /// Consumes a shard until its lease is released or lost. `begun`: when the take of the lease was sent. Dropping the future
@@ -102,7 +102,7 @@ pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerCon
                 return reason;
             }
         }
-        driver.keeper.set_caught_up(consumer.caught_up());
+        driver.renewer.set_caught_up(consumer.caught_up());
         // What was reserved for records that were skipped is returned.
         driver.reserved = None;
         driver.fetch_if_possible();
@@ -118,19 +118,19 @@ impl ShardDriver {
         let WorkerContext { settings, ports, identity, metrics, input_slots } = worker;
         let shard = grant.shard().clone();
         let stream_check = StreamCheck { identity, stream_created: grant.lease().stream_created };
-        let keeper_settings = KeeperSettings {
+        let renewer_settings = RenewerSettings {
             lease_duration: settings.lease_duration,
             checkpoint_interval: settings.checkpoint_interval,
             seed: settings.seed_for(&shard),
         };
-        let keeper = ports.keepers.start(grant, begun, &keeper_settings, metrics.clone());
+        let renewer = ports.renewers.start(grant, begun, &renewer_settings, metrics.clone());
         let to = Destination {
             handler: Arc::clone(&ports.handler),
             dead_letters: ports.dead_letters.clone(),
             binding: settings.binding.clone(),
-            stream: keeper.lease().stream.clone().unwrap_or_else(|| settings.binding.as_str().into()),
+            stream: renewer.lease().stream.clone().unwrap_or_else(|| settings.binding.as_str().into()),
             shard: shard.clone(),
-            epoch: keeper.epoch(),
+            epoch: renewer.epoch(),
         };
         let memory = Arc::clone(&settings.limits.memory);
         let delivery = settings.delivery.clone();
@@ -138,9 +138,9 @@ impl ShardDriver {
             budget: ShardBudget::new(Arc::clone(&memory), delivery.max_buffered_bytes),
             settings: Arc::new(delivery),
             clock: settings.clock.clone(),
-            gate: Arc::clone(&settings.limits.gate),
+            admission: Arc::clone(&settings.limits.admission),
             input_slots,
-            fence: keeper.fence_reader(),
+            fence: renewer.fence_reader(),
             seed: settings.seed_for(&shard),
         };
         Self {
@@ -158,7 +158,7 @@ impl ShardDriver {
             memory,
             delivery: Delivery::new(to, bounds, metrics.clone()),
             metrics,
-            keeper,
+            renewer,
             ports,
         }
     }
@@ -182,7 +182,7 @@ impl ShardDriver {
                     return Event::StopRequested;
                 }
                 Some(()) = OptionFuture::from(wake_at.map(sleep_until)) => return Event::Woke,
-                event = self.keeper.next() => return Event::Keeper(event),
+                event = self.renewer.next() => return Event::Renewer(event),
                 delivered = self.delivery.next() => return Event::Delivered(delivered),
                 Some(done) = OptionFuture::from(self.read.as_mut()) => {
                     self.read = None;
@@ -235,11 +235,11 @@ impl ShardDriver {
             }
             Effect::DrainDelivery(begin_until) => self.delivery.drain(begin_until),
             Effect::AbortDelivery => self.delivery.abort(),
-            Effect::Progress(checkpoint) => self.keeper.progress(checkpoint),
-            Effect::StoreReset(start) => self.keeper.reset(start),
-            Effect::VerifyLease => self.keeper.verify(),
-            Effect::Finish(children) => self.keeper.finish(children),
-            Effect::Release(until) => self.keeper.release(until),
+            Effect::Progress(checkpoint) => self.renewer.progress(checkpoint),
+            Effect::StoreReset(start) => self.renewer.reset(start),
+            Effect::VerifyLease => self.renewer.verify(),
+            Effect::Finish(children) => self.renewer.finish(children),
+            Effect::Release(until) => self.renewer.release(until),
             Effect::End(reason) => return Some(reason),
         }
         None

@@ -2,7 +2,7 @@
 
 use super::delivery::Delivered;
 use super::identity::Replacement;
-use super::keeper_task::KeeperEvent;
+use super::renewer_task::RenewerEvent;
 use super::shard_end::ListedShard;
 use crate::domain::{Checkpoint, Fetched, Record, ResetPosition, RetrievalError, ShardId, StartingPosition};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) enum Event {
     Replaced(Replacement),
     Delivered(Delivered),
     /// The lease changed.
-    Keeper(KeeperEvent),
+    Renewer(RenewerEvent),
     StopRequested,
     /// Drop everything.
     Forced,

@@ -168,7 +168,7 @@ impl ShardSync {
 
     /// Whether two checks in a row found hash keys that no lease covers; true once for each such hole. The leases that are
     /// missing there are among the changes.
-    pub(super) const fn take_lasting_hole(&mut self) -> bool {
+    pub(super) const fn take_hole_found(&mut self) -> bool {
         std::mem::replace(&mut self.has_lasting_hole, false)
     }
 

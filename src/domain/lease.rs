@@ -33,7 +33,7 @@ impl LeaseCounter {
     }
 
     /// After the largest number comes 0. The KCL's counters never get there, but an operator can write any number, and a
-    /// counter that did not change would look like a lease that nobody renews.
+    /// counter that did not change would look like a lease without renewals.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))

@@ -26,7 +26,7 @@ fn events(all: &[Vec<u8>]) -> Vec<BindingEvent> {
     all.iter().enumerate().map(event).collect()
 }
 
-fn run(all: &[Vec<u8>], which: Decompress) -> (Vec<Bytes>, Untouched) {
+fn run(all: &[Vec<u8>], which: Decompress) -> (Vec<Bytes>, NotDecompressed) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (decompressor, events) = (Decompressor::default(), events(all));
     let payloads = runtime.block_on(decompressor.payloads(&events, which, false));
@@ -45,15 +45,15 @@ fn only_gzip_is_decompressed_by_auto_and_all_else_is_reported_by_gzip() {
     let (data, untouched) = run(&all, Decompress::Auto);
     assert_eq!(
         (data.as_slice(), untouched),
-        (&expected.map(Bytes::from_static)[..], Untouched { corrupt: 1, too_large: 0 })
+        (&expected.map(Bytes::from_static)[..], NotDecompressed { corrupt: 1, too_large: 0 })
     );
     let (data, untouched) = run(&all, Decompress::Gzip);
     assert_eq!(
         (data.as_slice(), untouched),
-        (&expected.map(Bytes::from_static)[..], Untouched { corrupt: 3, too_large: 0 })
+        (&expected.map(Bytes::from_static)[..], NotDecompressed { corrupt: 3, too_large: 0 })
     );
     let (data, untouched) = run(&all, Decompress::Off);
-    assert_eq!((data, untouched), (all.map(Bytes::from).to_vec(), Untouched::default()));
+    assert_eq!((data, untouched), (all.map(Bytes::from).to_vec(), NotDecompressed::default()));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_bomb_is_delivered_as_it_is() {
     let (exact, bomb) = (gzip(&vec![0; MAX_RECORD]), gzip(&vec![0; MAX_RECORD + 1]));
     let (data, untouched) = run(&[exact, bomb.clone()], Decompress::Auto);
     assert_eq!((data[0].len(), data[1].as_ref()), (MAX_RECORD, bomb.as_slice()));
-    assert_eq!(untouched, Untouched { corrupt: 0, too_large: 1 });
+    assert_eq!(untouched, NotDecompressed { corrupt: 0, too_large: 1 });
 }
 
 #[test]

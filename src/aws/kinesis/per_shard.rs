@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The map is not searched for unused entries before it has this many.
 const MIN_PRUNED: usize = 64;
 
-/// One `T` for each shard. An entry without a source is removed once the map has doubled.
+/// One `T` for each shard. Entries of shards that are no longer read are removed when the map has doubled.
 #[derive(Debug)]
 pub(super) struct PerShard<T>(Mutex<Entries<T>>);
 

@@ -6,7 +6,9 @@ use super::input_spec::{Fallback, InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, RegistrationSettings};
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
-use crate::consumer::{ConsumerSettings, InputStatus, KeeperThread, Keepers, Ports, SharedLimits, StreamState, Worker};
+use crate::consumer::{
+    ConsumerSettings, InputStatus, Ports, RenewerThread, Renewers, SharedLimits, StreamState, Worker,
+};
 use crate::domain::{
     BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, FailureKind, InputBinding,
     InputReport, LeaseStore, Retrieval, Stop, WorkerId,
@@ -62,14 +64,14 @@ impl InputBinding for Input {
         let leases: Arc<dyn LeaseStore> =
             Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration));
         let renewals = LeaseTable::apart(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration);
-        let thread = KeeperThread::start().map_err(|error| {
+        let thread = RenewerThread::start().map_err(|error| {
             BindingError::new(FailureKind::Transient, "the thread that renews leases could not be started")
                 .with_source(error)
         })?;
         let ports = Ports {
             directory: Arc::new(Directory::new(&self.connection, self.stream.clone())),
             retrieval,
-            keepers: Keepers::on(thread.runtime().clone(), Arc::new(renewals)),
+            renewers: Renewers::on(thread.runtime().clone(), Arc::new(renewals)),
             leases,
             handler,
             dead_letters: self.dead_letters.clone(),

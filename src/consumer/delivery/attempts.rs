@@ -5,7 +5,7 @@ use super::lanes::History;
 use crate::domain::{DeliveryError, GiveUpReason};
 use std::time::Duration;
 
-/// A record that is not sent again for its own fault, or the next attempt.
+/// What happens next to a record whose delivery failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// It is sent again after this pause.
@@ -33,7 +33,7 @@ pub(super) enum Failure {
 }
 
 /// Classifies the failure of a request with `records` records; `history` is that of the first. `is_app_down`: what
-/// [`AppPermit::finish`](super::gate::AppPermit::finish) concluded from it.
+/// [`AppPermit::finish`](super::admission::AppPermit::finish) concluded from it.
 pub(super) fn classify(
     error: &DeliveryError,
     is_app_down: bool,

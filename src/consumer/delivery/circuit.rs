@@ -9,7 +9,7 @@
 use crate::resilience::{Backoff, Waits};
 use tokio::time::Instant;
 
-/// An app that is down is called often: that is cheap, and records flow again soon after it is back.
+/// Short pauses, so that delivery resumes soon after the app is back.
 const PAUSES: Backoff = Backoff::millis(100, 2_000);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

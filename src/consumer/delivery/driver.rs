@@ -6,8 +6,8 @@ use super::super::fence::Fence;
 use super::super::mutants::app_call;
 use super::super::settings::{DeliverySettings, WallClock};
 use super::super::status::{DeliveryCounts, DeliveryStatus};
+use super::admission::{AppAdmission, AppPermit};
 use super::failure_log::FailureLog;
-use super::gate::{AppGate, AppPermit};
 use super::lanes::{LaneId, Lanes, Unit};
 use crate::domain::{
     Accepted, BindingError, ComponentName, DeadLetterStore, DeliveryError, EventBatch, EventHandler, LeaseCounter,
@@ -39,7 +39,7 @@ pub(in super::super) struct Bounds {
     pub(in super::super) settings: Arc<DeliverySettings>,
     pub(in super::super) clock: WallClock,
     pub(in super::super) budget: ShardBudget,
-    pub(in super::super) gate: Arc<AppGate>,
+    pub(in super::super) admission: Arc<AppAdmission>,
     /// Requests that all shards of the input may have in flight.
     pub(in super::super) input_slots: Arc<Semaphore>,
     /// No request begins at this moment or later.
@@ -196,7 +196,7 @@ impl Delivery {
     pub(in super::super) fn drain(&mut self, begin_until: Instant) {
         if matches!(self.mode, Mode::Running | Mode::Halted) {
             self.mode = if self.mode == Mode::Running { Mode::Draining } else { Mode::DrainingHalted };
-            let dropped = self.lanes.keep_up_to(self.last_begun);
+            let dropped = self.lanes.drop_after(self.last_begun);
             self.bounds.budget.release(dropped);
             self.begin_until = Some(begin_until);
         }
@@ -285,15 +285,15 @@ impl Delivery {
     fn begin_batch(&mut self) -> bool {
         let permit = match std::mem::replace(&mut self.permit, Permit::None) {
             Permit::Held(permit) => Some(permit),
-            Permit::None => self.bounds.gate.try_acquire(&self.bounds.input_slots),
+            Permit::None => self.bounds.admission.try_acquire(&self.bounds.input_slots),
             waiting @ Permit::Waiting(_) => {
                 self.permit = waiting;
                 return false;
             }
         };
         let Some(permit) = permit else {
-            let (gate, slots) = (Arc::clone(&self.bounds.gate), Arc::clone(&self.bounds.input_slots));
-            self.permit = Permit::Waiting(Box::pin(gate.acquire(slots)));
+            let (admission, slots) = (Arc::clone(&self.bounds.admission), Arc::clone(&self.bounds.input_slots));
+            self.permit = Permit::Waiting(Box::pin(admission.acquire(slots)));
             return true;
         };
         let batch = self.lanes.take_batch();

@@ -258,7 +258,7 @@ impl Lanes {
     }
 
     /// Drops the records behind `last`, and those that wait because a record failed. Returns the bytes that they took.
-    pub(super) fn keep_up_to(&mut self, last: Option<u64>) -> usize {
+    pub(super) fn drop_after(&mut self, last: Option<u64>) -> usize {
         let (mut dropped, mut empty) = (0, Vec::new());
         self.parked.clear();
         for (id, lane) in &mut self.lanes {

@@ -1,16 +1,16 @@
 //! Delivers the records of one shard: in parallel, but those of one partition key one after the other.
 //!
 //! [`Delivery`] drives the requests. What is decided is decided by pure code: `lanes` (what is sent next), `attempts` (what
-//! follows from a failure), `circuit` and `adaptive_limit` (how much the app can take, for all inputs in [`AppGate`]).
+//! follows from a failure), `circuit` and `adaptive_limit` (how much the app can take, for all inputs in [`AppAdmission`]).
 
 mod adaptive_limit;
+mod admission;
 mod attempts;
 mod circuit;
 mod driver;
 mod failure_log;
-mod gate;
 mod lanes;
 mod results;
 
+pub(super) use admission::AppAdmission;
 pub(super) use driver::{Bounds, Delivered, Delivery, Destination};
-pub(super) use gate::AppGate;

@@ -1,6 +1,6 @@
 //! A call that keeps failing is repeated with growing pauses, and stops nothing else.
 
-use super::{Bench, ConsumerSettings, Keepers, Ports, lease, shard};
+use super::{Bench, ConsumerSettings, Ports, Renewers, lease, shard};
 use crate::domain::{
     Checkpoint, FailureKind, HashKeyRange, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ResetPosition,
     Retrieval, RetrievalError, SentinelCheckpoint, ShardDirectory, ShardId, ShardListing, Stop, StreamDirectory,
@@ -157,7 +157,7 @@ fn start(
         Ports {
             directory,
             retrieval,
-            keepers: Keepers::here(Arc::clone(&leases)),
+            renewers: Renewers::here(Arc::clone(&leases)),
             leases,
             handler: Arc::new(bench.app.clone()),
             dead_letters: None,

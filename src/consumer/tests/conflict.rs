@@ -1,6 +1,6 @@
 //! Another subscription to a shard replaces ours: the lease is verified before the shard is read again.
 
-use super::super::keeper_task::KeeperEvent;
+use super::super::renewer_task::RenewerEvent;
 use super::super::shard_consumer::ShardConsumer;
 use super::super::shard_events::{Effect, Event};
 use super::{Bench, lease};
@@ -21,5 +21,5 @@ async fn a_shard_that_another_subscription_reads_is_opened_again_after_a_renewal
     consumer.apply(Event::Opened(Ok(())), now);
     assert_eq!(consumer.apply(Event::Fetched(Err(replaced())), now), [Effect::VerifyLease]);
     assert_eq!(consumer.apply(Event::Woke, now), [], "nothing is read before the lease is verified");
-    assert!(matches!(consumer.apply(Event::Keeper(KeeperEvent::Verified), now)[..], [Effect::Open { .. }]));
+    assert!(matches!(consumer.apply(Event::Renewer(RenewerEvent::Verified), now)[..], [Effect::Open { .. }]));
 }

@@ -1,7 +1,7 @@
 //! Whether records may have aged out unread: a quiet shard is not mistaken for one with a gap.
 
-use super::super::keeper_task::KeeperEvent;
 use super::super::progress::Progress;
+use super::super::renewer_task::RenewerEvent;
 use super::super::retention::StreamTime;
 use super::super::settings::{OnGap, OnInvalidCheckpoint, WallClock};
 use super::super::shard_consumer::ShardConsumer;
@@ -211,7 +211,7 @@ fn a_reset_to_latest_stores_the_time_at_which_it_begins_to_read() {
 fn a_checkpoint_that_was_sent_before_a_reset_does_not_hide_progress_after_it() {
     let (bench, now) = (Bench::new(1), Instant::now());
     let (mut consumer, _) = reset(&Bench::settings("a"), &bench, now);
-    let stored = |checkpoint| Event::Keeper(KeeperEvent::Stored(checkpoint));
+    let stored = |checkpoint| Event::Renewer(RenewerEvent::Stored(checkpoint));
     consumer.apply(Event::Opened(Ok(())), now);
     consumer.apply(stored(after(50)), now);
     consumer.apply(fetched(&[1, 2]), now);

@@ -1,7 +1,7 @@
 //! Health, and why a worker ended: an input that cannot read for longer than a minute reports why, also if the failure may be over soon.
 
 use super::super::ConsumerError;
-use super::{Bench, Keepers, Ports, lease};
+use super::{Bench, Ports, Renewers, lease};
 use crate::domain::{
     Checkpoint, FailureKind, Lease, LeaseError, LeaseGrant, LeaseStore, NewLease, Renewed, ResetPosition, ShardId,
     WorkerId,
@@ -34,7 +34,7 @@ impl Leases {
         Ports {
             directory,
             retrieval,
-            keepers: Keepers::here(Arc::clone(&leases)),
+            renewers: Renewers::here(Arc::clone(&leases)),
             leases,
             handler: Arc::new(bench.app.clone()),
             dead_letters: None,

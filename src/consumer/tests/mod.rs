@@ -16,7 +16,7 @@ mod start_jitter;
 mod takeover;
 mod two_streams;
 
-use super::{ConsumerSettings, Keepers, Ports, Worker};
+use super::{ConsumerSettings, Ports, Renewers, Worker};
 use crate::domain::{Checkpoint, RecordPosition};
 use crate::domain::{InitialPosition, Lease, LeaseCounter, LeaseStore, SentinelCheckpoint, ShardId, Stop, WorkerId};
 use crate::tasks::Supervisor;
@@ -87,7 +87,7 @@ impl Bench {
             Ports {
                 directory,
                 retrieval,
-                keepers: Keepers::here(Arc::clone(&leases)),
+                renewers: Renewers::here(Arc::clone(&leases)),
                 leases,
                 handler: Arc::new(self.app.clone()),
                 dead_letters: None,

@@ -1,5 +1,5 @@
 use super::{Bench, after, lease, shard};
-use crate::consumer::{Keepers, OnInvalidCheckpoint, Ports};
+use crate::consumer::{OnInvalidCheckpoint, Ports, Renewers};
 use crate::domain::{Checkpoint, Lease, LeaseStore, SentinelCheckpoint};
 use crate::testing::{Reply, StreamFaults};
 use std::sync::Arc;
@@ -54,8 +54,8 @@ async fn a_listed_shard_that_is_not_found_for_a_while_does_not_stop_the_others()
     let mut readable = put();
     assert!((1..20).contains(&readable));
     let leases: Arc<dyn LeaseStore> = Arc::new(bench.leases.clone());
-    let (keepers, handler) = (Keepers::here(Arc::clone(&leases)), Arc::new(bench.app.clone()));
-    let ports = Ports { directory, retrieval, keepers, leases, handler, dead_letters: None };
+    let (renewers, handler) = (Renewers::here(Arc::clone(&leases)), Arc::new(bench.app.clone()));
+    let ports = Ports { directory, retrieval, renewers, leases, handler, dead_letters: None };
     let (_stop, mut worker) = bench.start_on(Bench::settings("a"), ports);
     bench.app.until_accepted(readable).await;
     tokio::select! {

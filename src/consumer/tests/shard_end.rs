@@ -1,6 +1,6 @@
 //! The end of a shard, signalled correctly and falsely.
 
-use super::{Bench, Keepers, Ports, shard};
+use super::{Bench, Ports, Renewers, shard};
 use crate::domain::{
     FailureKind, LeaseStore, RetrievalError, ShardDirectory, ShardListing, StreamDirectory, StreamIdentity,
 };
@@ -61,7 +61,7 @@ fn ports(bench: &Bench, directory: &Arc<Directory>, faults: &StreamFaults) -> Po
     Ports {
         directory: Arc::<Directory>::clone(directory),
         retrieval,
-        keepers: Keepers::here(Arc::clone(&leases)),
+        renewers: Renewers::here(Arc::clone(&leases)),
         leases,
         handler: Arc::new(bench.app.clone()),
         dead_letters: None,

@@ -1,6 +1,6 @@
 use super::super::ConsumerError;
 use super::{Bench, shard};
-use crate::consumer::{Keepers, Ports};
+use crate::consumer::{Ports, Renewers};
 use crate::domain::{Checkpoint, LeaseStore, WorkerId};
 use crate::testing::{FaultyLeaseStore, Network, Partition, Reply, StreamFaults};
 use std::sync::Arc;
@@ -86,9 +86,9 @@ async fn a_second_stop_waits_two_seconds_at_most_for_a_lease_table_that_hangs() 
     let inner = Arc::new(bench.leases.clone());
     let leases = Arc::new(FaultyLeaseStore::new(inner, network, Duration::from_secs(10), (u32::MAX, 1)));
     let (directory, retrieval) = bench.stream.ports(&StreamFaults::none());
-    let keepers = Keepers::here(Arc::clone(&leases) as Arc<dyn LeaseStore>);
+    let renewers = Renewers::here(Arc::clone(&leases) as Arc<dyn LeaseStore>);
     let handler = Arc::new(bench.app.clone());
-    let ports = Ports { directory, retrieval, keepers, leases: leases.clone(), handler, dead_letters: None };
+    let ports = Ports { directory, retrieval, renewers, leases: leases.clone(), handler, dead_letters: None };
     let (stop, mut worker) = bench.start_on(Bench::settings("a"), ports);
     bench.put(1);
     bench.app.until_accepted(1).await;

@@ -2,7 +2,7 @@
 //! refused.
 
 use super::super::StreamState;
-use super::{Bench, ConsumerSettings, Keepers, Ports, shard};
+use super::{Bench, ConsumerSettings, Ports, Renewers, shard};
 use crate::domain::{
     LeaseStore, RetrievalError, ShardDirectory, ShardListing, StreamDirectory, StreamIdentity, WorkerId,
 };
@@ -46,9 +46,9 @@ fn run(
 ) -> Supervisor<()> {
     let (directory, retrieval) = bench.stream.ports(&StreamFaults::none());
     let directory = Arc::new(Renamed { inner: directory, stream });
-    let keepers = Keepers::here(Arc::clone(&leases));
+    let renewers = Renewers::here(Arc::clone(&leases));
     let handler = Arc::new(bench.app.clone());
-    let ports = Ports { directory, retrieval, leases, keepers, handler, dead_letters: None };
+    let ports = Ports { directory, retrieval, leases, renewers, handler, dead_letters: None };
     let settings = ConsumerSettings { seed, stream_state: state, ..Bench::settings(stream) };
     let (metrics, mut group) = (bench.metrics.input(stream), Supervisor::new());
     group.spawn("input", async move {

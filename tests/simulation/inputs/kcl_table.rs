@@ -113,7 +113,7 @@ impl KclTable {
         )
     }
 
-    /// By the leader of the KCL 3.x: the lease goes to a worker, whoever had it.
+    /// By the leader of the KCL 3.x: the lease goes to a worker, from any owner.
     pub(crate) fn assign(&self, seen: &Lease, to: &WorkerId) -> Option<Lease> {
         let is_same = |row: &Lease| row.owner == seen.owner && row.handoff_from == seen.handoff_from;
         let assigned = self.write("assigned", &seen.shard, is_same, |row| {

@@ -7,7 +7,7 @@ use super::ledger::NewRecord;
 use super::neighbours::Replacement;
 use super::plan::Plan;
 use super::story::Entry;
-use super::worker::{SimWorker, Surroundings};
+use super::worker::{RunContext, SimWorker};
 use bindd::domain::{Checkpoint, InitialPosition, Lease, LeaseCounter, SentinelCheckpoint, ShardId, WorkerId};
 use bindd::tasks::Supervisor;
 use bindd::telemetry::Metrics;
@@ -31,7 +31,7 @@ static PAYLOAD: [u8; LARGE] = [0; LARGE];
 pub(crate) struct Run {
     pub(super) plan: Arc<Plan>,
     pub(super) random: fastrand::Rng,
-    pub(super) with: Surroundings,
+    pub(super) with: RunContext,
     pub(super) running: Vec<SimWorker>,
     pub(super) has_recovered: bool,
     /// Records aged out that an owner had not read, so a gap must be counted.
@@ -74,7 +74,7 @@ impl Run {
         let metrics = Metrics::new();
         let fan_out = ModelFanOut::new(&checker.stream, plan.subscription_lifetime);
         let metrics_of_input = metrics.input("orders");
-        let with = Surroundings { plan: Arc::clone(&plan), checker, network, app, fan_out, metrics: metrics_of_input };
+        let with = RunContext { plan: Arc::clone(&plan), checker, network, app, fan_out, metrics: metrics_of_input };
         Self {
             has_recovered: plan.is_clean,
             plan,

@@ -6,7 +6,7 @@ use super::clock::WorkerClock;
 use super::plan::Plan;
 use super::reads::ReadLink;
 use super::rows::CheckedLeases;
-use bindd::consumer::{ConsumerSettings, Keepers, Ports, Worker};
+use bindd::consumer::{ConsumerSettings, Ports, Renewers, Worker};
 use bindd::domain::{DeadLetterStore, LeaseStore, Stop, WorkerId};
 use bindd::resilience::Backoff;
 use bindd::tasks::{Freezer, Supervisor};
@@ -30,7 +30,7 @@ pub(crate) struct SimWorker {
 
 /// What all workers of a run share.
 #[derive(Clone)]
-pub(crate) struct Surroundings {
+pub(crate) struct RunContext {
     pub(crate) plan: Arc<Plan>,
     pub(crate) checker: Checker,
     pub(crate) network: Network,
@@ -41,8 +41,8 @@ pub(crate) struct Surroundings {
 
 impl SimWorker {
     /// `one_in`: how seldom calls fail; never with 0.
-    pub(crate) fn start(with: &Surroundings, name: WorkerId, one_in: u32, random: &mut fastrand::Rng) -> Self {
-        let Surroundings { plan, checker, network, app, fan_out, metrics } = with;
+    pub(crate) fn start(with: &RunContext, name: WorkerId, one_in: u32, random: &mut fastrand::Rng) -> Self {
+        let RunContext { plan, checker, network, app, fan_out, metrics } = with;
         let reads = StreamFaults::new(one_in * 2, random.u64(..)).with_iterator_lifetime(plan.iterator_lifetime);
         let (directory, polling) = checker.stream.ports(&reads);
         let retrieval = if plan.fan_out { fan_out.port(&reads, random.u64(..)) } else { polling };
@@ -54,7 +54,7 @@ impl SimWorker {
         let letters: Arc<dyn DeadLetterStore> = Arc::new(app.clone());
         let store: Arc<dyn LeaseStore> = Arc::<FaultyLeaseStore>::clone(&leases);
         let ports = Ports {
-            keepers: Keepers::here(Arc::clone(&store)),
+            renewers: Renewers::here(Arc::clone(&store)),
             directory: Arc::<ReadLink>::clone(&link),
             retrieval: link,
             leases: store,

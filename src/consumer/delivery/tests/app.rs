@@ -170,7 +170,7 @@ impl Bench {
             clock: WallClock::new(move || {
                 Timestamp::from_millis(i64::try_from(begun.elapsed().as_millis()).unwrap() + 1_000_000)
             }),
-            gate: Arc::new(AppGate::new(1_000, 7)),
+            admission: Arc::new(AppAdmission::new(1_000, 7)),
             input_slots: Arc::new(Semaphore::new(settings.concurrency)),
             settings: Arc::new(settings),
             fence: fence.clone(),

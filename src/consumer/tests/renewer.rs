@@ -5,15 +5,15 @@ use proptest::prelude::*;
 const D: Duration = Duration::from_secs(10);
 
 struct Bench {
-    keeper: LeaseKeeper,
+    renewer: LeaseRenewer,
     begun: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
-        let settings = KeeperSettings { lease_duration: D, checkpoint_interval: Duration::from_secs(1), seed: 7 };
+        let settings = RenewerSettings { lease_duration: D, checkpoint_interval: Duration::from_secs(1), seed: 7 };
         let begun = Instant::now();
-        Self { keeper: LeaseKeeper::new(&lease(0, Some("a"), 1), &settings, begun), begun }
+        Self { renewer: LeaseRenewer::new(&lease(0, Some("a"), 1), &settings, begun), begun }
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -21,7 +21,7 @@ impl Bench {
     }
 
     fn apply(&mut self, event: Event, millis: u64) -> Vec<Effect> {
-        self.keeper.apply(event, self.at(millis))
+        self.renewer.apply(event, self.at(millis))
     }
 
     fn done(&mut self, sent: u64, result: CallResult, millis: u64) -> Vec<Effect> {
@@ -30,7 +30,7 @@ impl Bench {
     }
 
     fn fence(&self) -> Duration {
-        self.keeper.fence() - self.begun
+        self.renewer.fence() - self.begun
     }
 }
 
@@ -92,7 +92,7 @@ fn the_fence_counts_from_the_moment_at_which_a_renewal_was_sent() {
 #[test]
 fn renewals_are_up_to_a_tenth_early() {
     let bench = Bench::new();
-    let wake = bench.keeper.wake_at() - bench.begun;
+    let wake = bench.renewer.wake_at() - bench.begun;
     assert!(wake > D * 9 / 30 && wake <= D / 3, "{wake:?}");
 }
 
@@ -101,12 +101,12 @@ fn progress_is_stored_each_checkpoint_interval_with_the_newest_value() {
     let mut bench = Bench::new();
     assert!(bench.apply(progress(1), 100).is_empty());
     assert!(bench.apply(progress(5), 200).is_empty());
-    assert_eq!(bench.keeper.wake_at(), bench.at(1_000));
+    assert_eq!(bench.renewer.wake_at(), bench.at(1_000));
     assert_eq!(bench.apply(Event::Woke, 1_000), checkpoint(5));
     assert!(bench.apply(progress(6), 1_010).is_empty(), "one call at a time");
     let effects = bench.done(1_000, CallResult::Checkpointed(after(5), Ok(())), 1_020);
     assert_eq!(effects, [Effect::SetFence(bench.at(9_000)), Effect::Report(Report::Stored(after(5)))]);
-    assert_eq!(bench.keeper.wake_at(), bench.at(2_020));
+    assert_eq!(bench.renewer.wake_at(), bench.at(2_020));
     assert_eq!(bench.apply(Event::Woke, 2_020), checkpoint(6));
 }
 
@@ -129,9 +129,9 @@ fn while_the_table_throttles_progress_is_stored_only_by_renewals() {
     assert_eq!(bench.apply(Event::Woke, 1_000), checkpoint(1));
     let throttled = CallResult::Checkpointed(after(1), Err(unavailable(FailureKind::Throttled)));
     assert!(bench.done(1_000, throttled, 1_050).is_empty());
-    let wake = bench.keeper.wake_at();
+    let wake = bench.renewer.wake_at();
     assert!(wake >= bench.at(3_000), "{:?}", wake - bench.begun);
-    assert_eq!(bench.keeper.apply(Event::Woke, wake), checkpoint(1));
+    assert_eq!(bench.renewer.apply(Event::Woke, wake), checkpoint(1));
 }
 
 #[test]
@@ -140,17 +140,17 @@ fn other_failures_are_repeated_soon() {
     bench.apply(progress(1), 100);
     bench.apply(Event::Woke, 1_000);
     bench.done(1_000, CallResult::Checkpointed(after(1), Err(unavailable(FailureKind::Transient))), 1_050);
-    let wake = bench.keeper.wake_at();
+    let wake = bench.renewer.wake_at();
     assert!(wake > bench.at(1_050) && wake <= bench.at(1_100), "{:?}", wake - bench.begun);
-    assert_eq!(bench.keeper.apply(Event::Woke, wake), checkpoint(1));
+    assert_eq!(bench.renewer.apply(Event::Woke, wake), checkpoint(1));
 }
 
 #[test]
 fn the_fence_ends_it_even_while_a_call_hangs() {
     let mut bench = Bench::new();
     assert_eq!(bench.apply(Event::Woke, 3_400), [Effect::Call(LeaseCall::Renew)]);
-    assert_eq!(bench.keeper.wake_at(), bench.at(8_000));
-    assert_eq!(bench.apply(Event::Woke, 8_000), [Effect::End(KeeperEnd::Lost)]);
+    assert_eq!(bench.renewer.wake_at(), bench.at(8_000));
+    assert_eq!(bench.apply(Event::Woke, 8_000), [Effect::End(RenewerEnd::Lost)]);
     assert!(bench.done(3_400, renewed(), 8_001).is_empty(), "an answer after the end changes nothing");
     assert!(bench.apply(progress(9), 8_002).is_empty(), "no checkpoint after the end");
 }
@@ -160,7 +160,7 @@ fn a_lease_that_another_worker_took_is_lost() {
     let mut bench = Bench::new();
     bench.apply(progress(3), 100);
     bench.apply(Event::Woke, 3_400);
-    assert_eq!(bench.done(3_400, CallResult::Renewed(Err(lost())), 3_500), [Effect::End(KeeperEnd::Lost)]);
+    assert_eq!(bench.done(3_400, CallResult::Renewed(Err(lost())), 3_500), [Effect::End(RenewerEnd::Lost)]);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn an_unusable_store_ends_it() {
     let mut bench = Bench::new();
     bench.apply(Event::Woke, 3_400);
     let unusable = LeaseError::Unusable { reason: "on purpose".to_owned() };
-    assert_eq!(bench.done(3_400, CallResult::Renewed(Err(unusable)), 3_500), [Effect::End(KeeperEnd::Failed)]);
+    assert_eq!(bench.done(3_400, CallResult::Renewed(Err(unusable)), 3_500), [Effect::End(RenewerEnd::Failed)]);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_release_stores_the_last_progress_first() {
     assert_eq!(bench.apply(Event::Release { until }, 200), checkpoint(3));
     let effects = bench.done(200, CallResult::Checkpointed(after(3), Ok(())), 250);
     assert_eq!(effects.last(), Some(&Effect::Call(LeaseCall::Release)));
-    assert_eq!(bench.done(250, CallResult::Released(Ok(())), 300), [Effect::End(KeeperEnd::Released)]);
+    assert_eq!(bench.done(250, CallResult::Released(Ok(())), 300), [Effect::End(RenewerEnd::Released)]);
 }
 
 #[test]
@@ -200,8 +200,8 @@ fn a_release_that_takes_too_long_is_given_up() {
     let mut bench = Bench::new();
     let until = bench.at(5_000);
     assert_eq!(bench.apply(Event::Release { until }, 200), [Effect::Call(LeaseCall::Release)]);
-    assert_eq!(bench.keeper.wake_at(), until);
-    assert_eq!(bench.apply(Event::Woke, 5_000), [Effect::End(KeeperEnd::Expiring)]);
+    assert_eq!(bench.renewer.wake_at(), until);
+    assert_eq!(bench.apply(Event::Woke, 5_000), [Effect::End(RenewerEnd::Expiring)]);
 }
 
 #[test]
@@ -210,9 +210,9 @@ fn the_last_steps_are_repeated_at_their_own_pace() {
     assert_eq!(bench.apply(Event::Finish(Vec::new()), 100), [Effect::Call(LeaseCall::Checkpoint(Checkpoint::Ended))]);
     let failed = CallResult::Checkpointed(Checkpoint::Ended, Err(unavailable(FailureKind::Throttled)));
     assert!(bench.done(100, failed, 150).is_empty());
-    let wake = bench.keeper.wake_at();
+    let wake = bench.renewer.wake_at();
     assert!(wake <= bench.at(200), "{:?}", wake - bench.begun);
-    assert_eq!(bench.keeper.apply(Event::Woke, wake), [Effect::Call(LeaseCall::Checkpoint(Checkpoint::Ended))]);
+    assert_eq!(bench.renewer.apply(Event::Woke, wake), [Effect::Call(LeaseCall::Checkpoint(Checkpoint::Ended))]);
 }
 
 #[test]
@@ -224,8 +224,8 @@ fn an_ended_shard_gets_its_children_its_end_and_no_owner() {
     assert_eq!(bench.apply(Event::Finish(children), 100), [store]);
     let failed = CallResult::ChildrenStored(Err(unavailable(FailureKind::Transient)));
     assert!(bench.done(100, failed, 3_500).is_empty());
-    let wake = bench.keeper.wake_at();
-    assert_eq!(bench.keeper.apply(Event::Woke, wake), [Effect::Call(LeaseCall::Renew)], "the renewal is due by now");
+    let wake = bench.renewer.wake_at();
+    assert_eq!(bench.renewer.apply(Event::Woke, wake), [Effect::Call(LeaseCall::Renew)], "the renewal is due by now");
     let effects = bench.done(3_600, renewed(), 3_700);
     assert!(matches!(effects.last(), Some(Effect::Call(LeaseCall::StoreChildren(_)))), "{effects:?}");
     let effects = bench.done(3_700, CallResult::ChildrenStored(Ok(())), 3_800);
@@ -233,7 +233,7 @@ fn an_ended_shard_gets_its_children_its_end_and_no_owner() {
     let effects = bench.done(3_800, CallResult::Checkpointed(Checkpoint::Ended, Ok(())), 3_900);
     assert_eq!(effects.last(), Some(&Effect::Call(LeaseCall::Release)));
     let failed = CallResult::Released(Err(unavailable(FailureKind::Transient)));
-    assert_eq!(bench.done(3_900, failed, 4_000), [Effect::End(KeeperEnd::ShardEnded)]);
+    assert_eq!(bench.done(3_900, failed, 4_000), [Effect::End(RenewerEnd::ShardEnded)]);
 }
 
 #[derive(Debug, Clone)]
@@ -333,12 +333,12 @@ proptest! {
                 Step::Pass(millis) => {
                     // The driver wakes it in time.
                     let end = now + millis;
-                    while !check.is_ended && bench.keeper.wake_at() <= bench.at(end) {
-                        let wake = (bench.keeper.wake_at() - bench.begun).as_nanos().div_ceil(1_000_000);
+                    while !check.is_ended && bench.renewer.wake_at() <= bench.at(end) {
+                        let wake = (bench.renewer.wake_at() - bench.begun).as_nanos().div_ceil(1_000_000);
                         now = now.max(u64::try_from(wake).unwrap());
                         let effects = bench.apply(Event::Woke, now);
                         check.effects(effects, now, bench.begun)?;
-                        prop_assert!(check.is_ended || bench.keeper.wake_at() > bench.at(now), "a busy loop");
+                        prop_assert!(check.is_ended || bench.renewer.wake_at() > bench.at(now), "a busy loop");
                     }
                     now = now.max(end);
                     Event::Woke

@@ -1,4 +1,4 @@
-//! Admits requests to the app: a limited number at a time, and hardly any while the app is down. Shared by all inputs of the
+//! Admits requests to the app: a limited number at a time, and one probe at a time while the app is down. Shared by all inputs of the
 //! process, since they have one app.
 
 use super::adaptive_limit::AdaptiveLimit;
@@ -9,7 +9,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 #[derive(Debug)]
-pub(in super::super) struct AppGate {
+pub(in super::super) struct AppAdmission {
     slots: Arc<Semaphore>,
     // A lock and not an owner task: held for a few comparisons, never across a wait.
     state: Mutex<State>,
@@ -33,7 +33,7 @@ struct State {
 /// given up.
 #[derive(Debug)]
 pub(super) struct AppPermit {
-    gate: Arc<AppGate>,
+    admission: Arc<AppAdmission>,
     slot: Option<OwnedSemaphorePermit>,
     /// The slot of the input.
     _input_slot: OwnedSemaphorePermit,
@@ -41,7 +41,7 @@ pub(super) struct AppPermit {
     begun: Instant,
 }
 
-impl AppGate {
+impl AppAdmission {
     pub(in super::super) fn new(max: usize, seed: u64) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
         let limit = AdaptiveLimit::new(max, Instant::now());
@@ -108,7 +108,13 @@ impl AppGate {
         state.in_flight += 1;
         let in_flight = state.in_flight;
         state.limit.started(in_flight);
-        AppPermit { gate: Arc::clone(self), slot: Some(slot), _input_slot: input_slot, is_probe, begun: Instant::now() }
+        AppPermit {
+            admission: Arc::clone(self),
+            slot: Some(slot),
+            _input_slot: input_slot,
+            is_probe,
+            begun: Instant::now(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -132,8 +138,8 @@ impl AppPermit {
     /// these events are not HTTP; if the app has answered others meanwhile, it is not down.
     pub(super) fn finish(mut self, result: &Result<Accepted, DeliveryError>, not_http_since: Option<Instant>) -> bool {
         let now = Instant::now();
-        let gate = Arc::clone(&self.gate);
-        let mut state = gate.state();
+        let admission = Arc::clone(&self.admission);
+        let mut state = admission.state();
         let error = result.as_ref().err();
         let others_answered = not_http_since.is_some_and(|since| state.answered_at.is_some_and(|at| at > since));
         let is_down = error.is_some_and(DeliveryError::is_app_down) && !others_answered;
@@ -159,7 +165,7 @@ impl AppPermit {
         self.is_probe = false;
         drop(state);
         if is_changed {
-            gate.changed.notify_waiters();
+            admission.changed.notify_waiters();
         }
         is_down
     }
@@ -167,7 +173,7 @@ impl AppPermit {
 
 impl Drop for AppPermit {
     fn drop(&mut self) {
-        let mut state = self.gate.state();
+        let mut state = self.admission.state();
         state.in_flight -= 1;
         if self.is_probe {
             state.circuit.probe_dropped(Instant::now());
@@ -179,14 +185,14 @@ impl Drop for AppPermit {
             slot.forget();
             state.withheld += 1;
         }
-        self.gate.adjust(&mut state);
+        self.admission.adjust(&mut state);
         drop(state);
         if self.is_probe {
-            self.gate.changed.notify_waiters();
+            self.admission.changed.notify_waiters();
         }
     }
 }
 
 #[cfg(test)]
-#[path = "tests/gate.rs"]
+#[path = "tests/admission.rs"]
 mod tests;

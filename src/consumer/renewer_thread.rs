@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 /// A thread with a runtime of its own, so that nothing on other threads delays a renewal. Dropping it stops the runtime:
 /// leases that are still held then expire.
 #[derive(Debug)]
-pub struct KeeperThread {
+pub struct RenewerThread {
     runtime: Handle,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
-impl KeeperThread {
+impl RenewerThread {
     /// Starts the thread.
     ///
     /// # Errors
@@ -39,13 +39,13 @@ impl KeeperThread {
     }
 }
 
-impl Drop for KeeperThread {
+impl Drop for RenewerThread {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("thread of the lease keepers panicked");
+            tracing::error!("thread of the lease renewers panicked");
         }
     }
 }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn tasks_run_while_the_callers_thread_is_busy_and_end_with_the_thread() {
-        let thread = KeeperThread::start().unwrap();
+        let thread = RenewerThread::start().unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
         let task = thread.runtime().spawn(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,12 +1,12 @@
-//! Drives the keeper of one lease in a task, and the handle with which the shard's consumer uses it.
+//! Drives the renewer of one lease in a task, and the handle with which the shard's consumer uses it.
 //!
-//! In production the tasks of all keepers run on a thread of their own ([`super::keeper_thread`]), with their own
+//! In production the tasks of all renewers run on a thread of their own ([`super::renewer_thread`]), with their own
 //! connections to the lease table, so that nothing in fetching, parsing or delivery delays a renewal. The two sides share
 //! one small cell per lease, which is locked for a few assignments and never across a wait.
 
 use super::fence::Fence;
-use super::keeper::{CallResult, Effect, Event, KeeperEnd, KeeperSettings, LeaseCall, LeaseKeeper, Report};
 use super::mutants::{Mutant, app_has_answered, is_broken};
+use super::renewer::{CallResult, Effect, Event, LeaseCall, LeaseRenewer, RenewerEnd, RenewerSettings, Report};
 use crate::domain::{Checkpoint, Lease, LeaseCounter, LeaseGrant, LeaseStore, ResetPosition, ShardId, Timestamp};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
@@ -17,36 +17,36 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// A keeper that has not ended so long after its fence does not run any more.
+/// A renewer that has not ended so long after its fence does not run any more.
 const FENCE_GRACE: Duration = Duration::from_millis(250);
 
 /// What happened to a lease.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum KeeperEvent {
-    /// Another worker requests the lease: drain, then [release](KeeperHandle::release). Reported once for each request.
+pub(super) enum RenewerEvent {
+    /// Another worker requests the lease: drain, then [release](RenewerHandle::release). Reported once for each request.
     HandoffRequested,
     /// Progress up to here is stored.
     Stored(Checkpoint),
-    /// The lease was renewed by a write that was sent after [`KeeperHandle::verify`].
+    /// The lease was renewed by a write that was sent after [`RenewerHandle::verify`].
     Verified,
     /// Nothing is written any more. The last event.
-    Ended(KeeperEnd),
+    Ended(RenewerEnd),
 }
 
-/// Where keepers run, and how they write leases.
+/// Where renewers run, and how they write leases.
 #[derive(Debug, Clone)]
-pub struct Keepers {
+pub struct Renewers {
     leases: Arc<dyn LeaseStore>,
     runtime: Option<Handle>,
 }
 
-/// Uses the keeper of one lease. Dropping it stops the keeper at once and leaves the lease to expire.
+/// Uses the renewer of one lease. Dropping it stops the renewer at once and leaves the lease to expire.
 #[derive(Debug)]
-pub(super) struct KeeperHandle {
+pub(super) struct RenewerHandle {
     lease: Lease,
     shared: Arc<Shared>,
-    task: Supervisor<KeeperEnd>,
-    end: Option<KeeperEnd>,
+    task: Supervisor<RenewerEnd>,
+    end: Option<RenewerEnd>,
     has_reported_end: bool,
     caught_up: Option<Timestamp>,
 }
@@ -56,7 +56,7 @@ pub(super) struct KeeperHandle {
 struct Shared {
     fence: Fence,
     cell: Mutex<Cell>,
-    /// The first progress since the keeper looked.
+    /// The first progress since the renewer looked.
     progressed: Notify,
     /// The shard is finished, or a release is requested.
     requested: Notify,
@@ -86,31 +86,31 @@ struct Driver {
     call: Option<BoxFuture<'static, (Option<LeaseGrant>, Event)>>,
 }
 
-impl Keepers {
-    /// Keepers run as tasks of the caller's runtime and write through `leases`.
+impl Renewers {
+    /// Renewers run as tasks of the caller's runtime and write through `leases`.
     #[must_use]
     pub const fn here(leases: Arc<dyn LeaseStore>) -> Self {
         Self { leases, runtime: None }
     }
 
-    /// Keepers run on `runtime`. `leases` must not share connections with other work.
+    /// Renewers run on `runtime`. `leases` must not share connections with other work.
     #[must_use]
     pub const fn on(runtime: Handle, leases: Arc<dyn LeaseStore>) -> Self {
         Self { leases, runtime: Some(runtime) }
     }
 
-    /// Starts to keep a lease whose take was sent at `begun`. Without a runtime of their own, keepers must be started
+    /// Starts to keep a lease whose take was sent at `begun`. Without a runtime of their own, renewers must be started
     /// within one.
     pub(super) fn start(
         &self,
         grant: LeaseGrant,
         begun: Instant,
-        settings: &KeeperSettings,
+        settings: &RenewerSettings,
         metrics: InputMetrics,
-    ) -> KeeperHandle {
-        let keeper = LeaseKeeper::new(grant.lease(), settings, begun);
+    ) -> RenewerHandle {
+        let renewer = LeaseRenewer::new(grant.lease(), settings, begun);
         let lease = grant.lease().clone();
-        let shared = Arc::new(Shared::new(begun, keeper.fence()));
+        let shared = Arc::new(Shared::new(begun, renewer.fence()));
         let driver = Driver {
             leases: Arc::clone(&self.leases),
             metrics,
@@ -120,14 +120,14 @@ impl Keepers {
         };
         let (mut task, name) = (Supervisor::new(), lease.shard.to_string());
         match &self.runtime {
-            Some(runtime) => task.spawn_on(name, driver.run(keeper), runtime),
-            None => task.spawn(name, driver.run(keeper)),
+            Some(runtime) => task.spawn_on(name, driver.run(renewer), runtime),
+            None => task.spawn(name, driver.run(renewer)),
         }
-        KeeperHandle { lease, shared, task, end: None, has_reported_end: false, caught_up: None }
+        RenewerHandle { lease, shared, task, end: None, has_reported_end: false, caught_up: None }
     }
 }
 
-impl KeeperHandle {
+impl RenewerHandle {
     /// Latest accepted progress. It is stored after the checkpoint interval at the latest; of several, only the last.
     pub(super) fn progress(&self, checkpoint: Checkpoint) {
         if self.shared.with(|cell| cell.progress.replace(checkpoint)).is_none() {
@@ -143,7 +143,7 @@ impl KeeperHandle {
         }
     }
 
-    /// The stream does not know the stored position, and the shard is read from `start` again: the keeper stores that at
+    /// The stream does not know the stored position, and the shard is read from `start` again: the renewer stores that at
     /// once. Earlier progress is void.
     pub(super) fn reset(&mut self, start: ResetPosition) {
         self.set_caught_up(None);
@@ -151,19 +151,19 @@ impl KeeperHandle {
         self.shared.requested.notify_one();
     }
 
-    /// Renews the lease at once. [`KeeperEvent::Verified`] follows, unless the lease is lost.
+    /// Renews the lease at once. [`RenewerEvent::Verified`] follows, unless the lease is lost.
     pub(super) fn verify(&self) {
         self.shared.with(|cell| cell.verify = true);
         self.shared.requested.notify_one();
     }
 
-    /// All records of the ended shard are accepted: the keeper stores its children and its end, and releases the lease.
+    /// All records of the ended shard are accepted: the renewer stores its children and its end, and releases the lease.
     pub(super) fn finish(&self, children: Vec<ShardId>) {
         self.shared.with(|cell| cell.finish = Some(children));
         self.shared.requested.notify_one();
     }
 
-    /// The shard is drained: the keeper stores the last progress and releases the lease, to the worker that requested it
+    /// The shard is drained: the renewer stores the last progress and releases the lease, to the worker that requested it
     /// if there is one. It gives up at `until`.
     pub(super) fn release(&self, until: Instant) {
         self.shared.with(|cell| cell.release_until = Some(until));
@@ -191,14 +191,14 @@ impl KeeperHandle {
     }
 
     /// The next event; pending for ever after `Ended`. Cancel-safe.
-    pub(super) async fn next(&mut self) -> KeeperEvent {
+    pub(super) async fn next(&mut self) -> RenewerEvent {
         loop {
-            // What the keeper reported before it ended comes first.
+            // What the renewer reported before it ended comes first.
             if let Some(report) = self.shared.with(Cell::take_report) {
                 return match report {
-                    Report::HandoffRequested => KeeperEvent::HandoffRequested,
-                    Report::Stored(checkpoint) => KeeperEvent::Stored(checkpoint),
-                    Report::Verified => KeeperEvent::Verified,
+                    Report::HandoffRequested => RenewerEvent::HandoffRequested,
+                    Report::Stored(checkpoint) => RenewerEvent::Stored(checkpoint),
+                    Report::Verified => RenewerEvent::Verified,
                 };
             }
             if self.has_reported_end {
@@ -206,7 +206,7 @@ impl KeeperHandle {
             }
             if let Some(end) = self.end {
                 self.has_reported_end = true;
-                return KeeperEvent::Ended(end);
+                return RenewerEvent::Ended(end);
             }
             let fence = self.fence();
             tokio::select! {
@@ -218,22 +218,22 @@ impl KeeperHandle {
         }
     }
 
-    /// The keeper ends at its fence, unless its thread hangs.
+    /// The renewer ends at its fence, unless its thread hangs.
     fn check_fence(&mut self) {
         if Instant::now() >= self.fence() + FENCE_GRACE {
-            tracing::error!(shard = %self.lease.shard, "lease keeper does not run; its lease counts as lost");
+            tracing::error!(shard = %self.lease.shard, "lease renewer does not run; its lease counts as lost");
             self.task.abort_all();
-            self.end = Some(KeeperEnd::Lost);
+            self.end = Some(RenewerEnd::Lost);
         }
     }
 }
 
-fn end_of(ended: &Ended<KeeperEnd>) -> KeeperEnd {
+fn end_of(ended: &Ended<RenewerEnd>) -> RenewerEnd {
     match &ended.result {
         Ok(end) => *end,
         Err(failure) => {
-            tracing::error!(shard = ended.name, %failure, "lease keeper failed; its lease will expire");
-            KeeperEnd::Failed
+            tracing::error!(shard = ended.name, %failure, "lease renewer failed; its lease will expire");
+            RenewerEnd::Failed
         }
     }
 }
@@ -274,7 +274,7 @@ impl Cell {
         std::mem::take(&mut self.verified).then_some(Report::Verified)
     }
 
-    /// What the consumer asked for since the last time, as events of the keeper.
+    /// What the consumer asked for since the last time, as events of the renewer.
     fn take_requests(&mut self) -> [Option<Event>; 5] {
         [
             self.reset.take().map(Event::Reset),
@@ -287,13 +287,13 @@ impl Cell {
 }
 
 impl Driver {
-    async fn run(mut self, mut keeper: LeaseKeeper) -> KeeperEnd {
+    async fn run(mut self, mut renewer: LeaseRenewer) -> RenewerEnd {
         let mut event = Event::Woke;
         loop {
             // Progress first, so that a write that is due stores the latest.
             let requests = self.shared.with(Cell::take_requests);
             for event in requests.into_iter().flatten().chain([event]) {
-                for effect in keeper.apply(event, Instant::now()) {
+                for effect in renewer.apply(event, Instant::now()) {
                     match effect {
                         Effect::Call(call) => self.begin(call),
                         Effect::SetFence(fence) => self.shared.fence.set(fence),
@@ -302,12 +302,12 @@ impl Driver {
                     }
                 }
             }
-            event = self.select(&keeper).await;
+            event = self.select(&renewer).await;
         }
     }
 
-    async fn select(&mut self, keeper: &LeaseKeeper) -> Event {
-        let wake_at = keeper.wake_at();
+    async fn select(&mut self, renewer: &LeaseRenewer) -> Event {
+        let wake_at = renewer.wake_at();
         // After the process was suspended, a call may be ready before the timer fires. The fence must be checked first.
         if Instant::now() >= wake_at {
             return Event::Woke;
@@ -322,7 +322,7 @@ impl Driver {
             }
             () = self.shared.requested.notified() => Event::Woke,
             // Progress that waits for its checkpoint needs no further wake-up: the latest is read when it is stored.
-            () = self.shared.progressed.notified(), if !keeper.has_progress() => Event::Woke,
+            () = self.shared.progressed.notified(), if !renewer.has_progress() => Event::Woke,
         }
     }
 
@@ -336,7 +336,7 @@ impl Driver {
 
     fn begin(&mut self, call: LeaseCall) {
         let leases = Arc::clone(&self.leases);
-        // The grant is here whenever no call is in flight. Without it, the keeper would end at its fence.
+        // The grant is here whenever no call is in flight. Without it, the renewer would end at its fence.
         let caught_up = self.shared.with(|cell| cell.caught_up);
         self.call = self.grant.take().map(|mut grant| -> BoxFuture<'static, _> {
             grant.set_caught_up(caught_up);
@@ -370,5 +370,5 @@ async fn write(leases: Arc<dyn LeaseStore>, mut grant: LeaseGrant, call: LeaseCa
 }
 
 #[cfg(test)]
-#[path = "tests/keeper_task.rs"]
+#[path = "tests/renewer_task.rs"]
 mod tests;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KeeperSettings {
+pub(super) struct RenewerSettings {
     /// See `ConsumerSettings::lease_duration`.
     pub(super) lease_duration: Duration,
     /// See `ConsumerSettings::checkpoint_interval`.
@@ -58,7 +58,7 @@ pub(super) enum Effect {
     SetFence(Instant),
     Report(Report),
     /// Drop the call in flight, if there is one, and end.
-    End(KeeperEnd),
+    End(RenewerEnd),
 }
 
 /// A call to the lease store. At most one is in flight.
@@ -82,21 +82,21 @@ pub(super) enum Report {
 
 /// Why a lease is not kept any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeeperEnd {
+pub(super) enum RenewerEnd {
     /// Another worker took the lease, or may take it from the fence on.
     Lost,
     /// As requested.
     Released,
     /// The end of the shard is stored.
     ShardEnded,
-    /// The lease store is unusable, or the keeper panicked.
+    /// The lease store is unusable, or the renewer panicked.
     Failed,
     /// It was not sure in time that the lease is released; it will expire.
     Expiring,
 }
 
 #[derive(Debug)]
-pub(super) struct LeaseKeeper {
+pub(super) struct LeaseRenewer {
     shard: ShardId,
     timer: LeaseTimer,
     renew_interval: Duration,
@@ -120,10 +120,10 @@ pub(super) struct LeaseKeeper {
     is_ended: bool,
 }
 
-impl LeaseKeeper {
+impl LeaseRenewer {
     /// For a lease that was just taken; the take was sent at `begun`.
-    pub(super) fn new(lease: &Lease, settings: &KeeperSettings, begun: Instant) -> Self {
-        let KeeperSettings { lease_duration, checkpoint_interval, seed } = *settings;
+    pub(super) fn new(lease: &Lease, settings: &RenewerSettings, begun: Instant) -> Self {
+        let RenewerSettings { lease_duration, checkpoint_interval, seed } = *settings;
         Self {
             shard: lease.shard.clone(),
             timer: LeaseTimer::new(lease_duration, checkpoint_interval, begun, seed),
@@ -212,11 +212,11 @@ impl LeaseKeeper {
         if self.timer.is_fenced(now) {
             // All progress is stored before the release is sent, so nothing is lost with its answer.
             let is_releasing = self.in_flight == Some(LeaseCall::Release);
-            return self.end(if is_releasing { KeeperEnd::Expiring } else { KeeperEnd::Lost }, effects);
+            return self.end(if is_releasing { RenewerEnd::Expiring } else { RenewerEnd::Lost }, effects);
         }
         if self.release_until.is_some_and(|until| now >= until) {
             tracing::warn!(shard = %self.shard, "lease not released in time; it will expire");
-            return self.end(KeeperEnd::Expiring, effects);
+            return self.end(RenewerEnd::Expiring, effects);
         }
         if self.in_flight.is_none()
             && self.timer.may_write(now)
@@ -324,10 +324,10 @@ impl LeaseKeeper {
 
     fn call_failed(&mut self, error: &LeaseError, now: Instant, effects: &mut Vec<Effect>) {
         match error {
-            LeaseError::Lost { .. } => self.end(KeeperEnd::Lost, effects),
+            LeaseError::Lost { .. } => self.end(RenewerEnd::Lost, effects),
             LeaseError::Unusable { .. } => {
                 tracing::error!(shard = %self.shard, %error, "lease store cannot be used");
-                self.end(KeeperEnd::Failed, effects);
+                self.end(RenewerEnd::Failed, effects);
             }
             LeaseError::Unavailable { kind, .. } => {
                 let wait = self.timer.write_failed(now);
@@ -346,11 +346,11 @@ impl LeaseKeeper {
 
     fn released(&mut self, result: Result<(), LeaseError>, effects: &mut Vec<Effect>) {
         let end = match result {
-            Ok(()) => KeeperEnd::Released,
-            Err(LeaseError::Lost { .. }) => KeeperEnd::Lost,
+            Ok(()) => RenewerEnd::Released,
+            Err(LeaseError::Lost { .. }) => RenewerEnd::Lost,
             Err(error) => {
                 tracing::warn!(shard = %self.shard, %error, "lease could not be released; it will expire");
-                KeeperEnd::Expiring
+                RenewerEnd::Expiring
             }
         };
         self.end(end, effects);
@@ -364,13 +364,13 @@ impl LeaseKeeper {
         self.is_handed_off = handed_off;
     }
 
-    fn end(&mut self, end: KeeperEnd, effects: &mut Vec<Effect>) {
+    fn end(&mut self, end: RenewerEnd, effects: &mut Vec<Effect>) {
         self.is_ended = true;
         // Once the end is stored, the shard needs no owner.
-        effects.push(Effect::End(if self.stored.is_ended() { KeeperEnd::ShardEnded } else { end }));
+        effects.push(Effect::End(if self.stored.is_ended() { RenewerEnd::ShardEnded } else { end }));
     }
 }
 
 #[cfg(test)]
-#[path = "tests/keeper.rs"]
+#[path = "tests/renewer.rs"]
 mod tests;

@@ -17,11 +17,11 @@ impl Bench {
         Self { leases }
     }
 
-    async fn keep(&self) -> KeeperHandle {
+    async fn keep(&self) -> RenewerHandle {
         let begun = Instant::now();
         let grant = self.leases.take(&self.row(), &WorkerId::new("a")).await.unwrap();
-        let settings = KeeperSettings { lease_duration: D, checkpoint_interval: Duration::from_secs(1), seed: 1 };
-        Keepers::here(Arc::new(self.leases.clone())).start(grant, begun, &settings, Metrics::new().input("orders"))
+        let settings = RenewerSettings { lease_duration: D, checkpoint_interval: Duration::from_secs(1), seed: 1 };
+        Renewers::here(Arc::new(self.leases.clone())).start(grant, begun, &settings, Metrics::new().input("orders"))
     }
 
     fn row(&self) -> Lease {
@@ -51,9 +51,9 @@ async fn progress_is_stored_once_a_second_and_reported() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     // The first report is of the checkpoint after a second; the second interval ends within the next.
-    let KeeperEvent::Stored(first) = handle.next().await else { panic!("progress was stored") };
+    let RenewerEvent::Stored(first) = handle.next().await else { panic!("progress was stored") };
     assert!(first != after(1_500) && bench.row().checkpoint == first, "{first:?}");
-    assert_eq!(handle.next().await, KeeperEvent::Stored(after(1_500)));
+    assert_eq!(handle.next().await, RenewerEvent::Stored(after(1_500)));
     assert_eq!(bench.row().counter.value(), counter + 2);
 }
 
@@ -64,11 +64,11 @@ async fn a_handoff_is_seen_from_a_checkpoint_and_the_release_completes_it() {
     bench.leases.request_handoff(&bench.row(), &WorkerId::new("b")).await.unwrap();
     handle.progress(after(7));
     let seen = [handle.next().await, handle.next().await];
-    assert_eq!(seen, [KeeperEvent::HandoffRequested, KeeperEvent::Stored(after(7))]);
+    assert_eq!(seen, [RenewerEvent::HandoffRequested, RenewerEvent::Stored(after(7))]);
     handle.progress(after(8));
     handle.release(Instant::now() + Duration::from_secs(5));
     let seen = [handle.next().await, handle.next().await];
-    assert_eq!(seen, [KeeperEvent::Stored(after(8)), KeeperEvent::Ended(KeeperEnd::Released)]);
+    assert_eq!(seen, [RenewerEvent::Stored(after(8)), RenewerEvent::Ended(RenewerEnd::Released)]);
     let row = bench.row();
     assert_eq!((row.owner, row.handoff_from, row.checkpoint), (Some(WorkerId::new("b")), None, after(8)));
 }
@@ -79,7 +79,7 @@ async fn an_ended_shard_is_finished() {
     let mut handle = bench.keep().await;
     handle.finish(vec![shard(1)]);
     let seen = [handle.next().await, handle.next().await];
-    assert_eq!(seen, [KeeperEvent::Stored(Checkpoint::Ended), KeeperEvent::Ended(KeeperEnd::ShardEnded)]);
+    assert_eq!(seen, [RenewerEvent::Stored(Checkpoint::Ended), RenewerEvent::Ended(RenewerEnd::ShardEnded)]);
     let row = bench.row();
     assert_eq!((row.owner, row.children, row.checkpoint), (None, vec![shard(1)], Checkpoint::Ended));
 }
@@ -90,14 +90,14 @@ async fn a_lease_that_was_taken_is_lost_and_its_progress_is_not_stored() {
     let mut handle = bench.keep().await;
     handle.progress(after(3));
     bench.leases.take(&bench.row(), &WorkerId::new("b")).await.unwrap();
-    assert_eq!(handle.next().await, KeeperEvent::Ended(KeeperEnd::Lost));
+    assert_eq!(handle.next().await, RenewerEvent::Ended(RenewerEnd::Lost));
     assert_eq!(bench.row().checkpoint, lease(0, None, 0).checkpoint);
     let more = tokio::time::timeout(Duration::from_secs(60), handle.next()).await;
     assert!(more.is_err(), "nothing follows the end");
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_handle_stops_the_keeper_at_once() {
+async fn dropping_the_handle_stops_the_renewer_at_once() {
     let bench = Bench::new();
     let handle = bench.keep().await;
     handle.progress(after(3));
@@ -114,12 +114,12 @@ async fn waiting_for_an_event_may_be_cancelled() {
     handle.progress(after(3));
     handle.release(Instant::now() + Duration::from_secs(5));
     let mut seen = Vec::new();
-    while seen.last() != Some(&KeeperEvent::Ended(KeeperEnd::Released)) {
+    while seen.last() != Some(&RenewerEvent::Ended(RenewerEnd::Released)) {
         // Polled once, then dropped.
         if let Some(event) = futures_util::FutureExt::now_or_never(handle.next()) {
             seen.push(event);
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!(seen, [KeeperEvent::Stored(after(3)), KeeperEvent::Ended(KeeperEnd::Released)]);
+    assert_eq!(seen, [RenewerEvent::Stored(after(3)), RenewerEvent::Ended(RenewerEnd::Released)]);
 }

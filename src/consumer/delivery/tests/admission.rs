@@ -22,13 +22,13 @@ fn accept(permit: AppPermit) {
 
 #[tokio::test(start_paused = true)]
 async fn requests_are_limited_for_the_process_and_for_each_input() {
-    let (gate, input, other) = (Arc::new(AppGate::new(3, 1)), slots(2), slots(9));
-    let first = gate.try_acquire(&input).unwrap();
-    let _second = gate.try_acquire(&input).unwrap();
-    assert!(gate.try_acquire(&input).is_none(), "the input has two");
-    let _third = gate.try_acquire(&other).unwrap();
-    assert!(gate.try_acquire(&other).is_none(), "the process has three");
-    let mut waiting = Box::pin(Arc::clone(&gate).acquire(input.clone()));
+    let (admission, input, other) = (Arc::new(AppAdmission::new(3, 1)), slots(2), slots(9));
+    let first = admission.try_acquire(&input).unwrap();
+    let _second = admission.try_acquire(&input).unwrap();
+    assert!(admission.try_acquire(&input).is_none(), "the input has two");
+    let _third = admission.try_acquire(&other).unwrap();
+    assert!(admission.try_acquire(&other).is_none(), "the process has three");
+    let mut waiting = Box::pin(Arc::clone(&admission).acquire(input.clone()));
     assert!(waiting.as_mut().now_or_never().is_none());
     first.finish(&Ok(Accepted::All), None);
     assert!(waiting.await.is_some());
@@ -36,11 +36,11 @@ async fn requests_are_limited_for_the_process_and_for_each_input() {
 
 #[tokio::test(start_paused = true)]
 async fn one_request_probes_an_app_that_is_down_and_its_answer_releases_the_others() {
-    let (gate, input) = (Arc::new(AppGate::new(9, 1)), slots(9));
-    gate.try_acquire(&input).unwrap().finish(&down(), None);
-    assert!(gate.try_acquire(&input).is_none());
-    let probe = Arc::clone(&gate).acquire(input.clone()).await.unwrap();
-    let others = futures_util::future::join_all((0..3).map(|_| Arc::clone(&gate).acquire(input.clone())));
+    let (admission, input) = (Arc::new(AppAdmission::new(9, 1)), slots(9));
+    admission.try_acquire(&input).unwrap().finish(&down(), None);
+    assert!(admission.try_acquire(&input).is_none());
+    let probe = Arc::clone(&admission).acquire(input.clone()).await.unwrap();
+    let others = futures_util::future::join_all((0..3).map(|_| Arc::clone(&admission).acquire(input.clone())));
     let mut others = Box::pin(others);
     assert!(tokio::time::timeout(Duration::from_secs(60), &mut others).await.is_err());
     probe.finish(&Ok(Accepted::All), None);
@@ -49,21 +49,21 @@ async fn one_request_probes_an_app_that_is_down_and_its_answer_releases_the_othe
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_dropped_is_followed_by_another() {
-    let (gate, input) = (Arc::new(AppGate::new(9, 1)), slots(9));
-    gate.try_acquire(&input).unwrap().finish(&down(), None);
-    drop(Arc::clone(&gate).acquire(input.clone()).await);
-    assert!(Arc::clone(&gate).acquire(input.clone()).await.unwrap().is_probe);
+    let (admission, input) = (Arc::new(AppAdmission::new(9, 1)), slots(9));
+    admission.try_acquire(&input).unwrap().finish(&down(), None);
+    drop(Arc::clone(&admission).acquire(input.clone()).await);
+    assert!(Arc::clone(&admission).acquire(input.clone()).await.unwrap().is_probe);
 }
 
 #[tokio::test(start_paused = true)]
 async fn slots_that_are_withheld_come_back_when_the_app_recovers() {
-    let (gate, input) = (Arc::new(AppGate::new(8, 1)), slots(99));
-    let held: Vec<AppPermit> = (0..8).map(|_| gate.try_acquire(&input).unwrap()).collect();
+    let (admission, input) = (Arc::new(AppAdmission::new(8, 1)), slots(99));
+    let held: Vec<AppPermit> = (0..8).map(|_| admission.try_acquire(&input).unwrap()).collect();
     held.into_iter().for_each(|permit| {
         permit.finish(&busy(), None);
     });
     let mut held = Vec::new();
-    while let Some(permit) = gate.try_acquire(&input) {
+    while let Some(permit) = admission.try_acquire(&input) {
         held.push(permit);
     }
     assert_eq!(held.len(), 5, "eight, reduced by 30 %");
@@ -71,14 +71,14 @@ async fn slots_that_are_withheld_come_back_when_the_app_recovers() {
         tokio::time::advance(Duration::from_millis(1_200)).await;
         held.drain(..).for_each(accept);
         for _ in 0..2 {
-            while let Some(permit) = gate.try_acquire(&input) {
+            while let Some(permit) = admission.try_acquire(&input) {
                 held.push(permit);
             }
             let begun = std::mem::take(&mut held);
             begun.into_iter().for_each(accept);
         }
     }
-    while let Some(permit) = gate.try_acquire(&input) {
+    while let Some(permit) = admission.try_acquire(&input) {
         held.push(permit);
     }
     assert_eq!(held.len(), 8);
@@ -96,31 +96,31 @@ fn timed_out() -> Result<Accepted, DeliveryError> {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_http_means_that_the_app_is_down_unless_it_answers_others() {
-    let (gate, input) = (Arc::new(AppGate::new(9, 1)), slots(9));
-    let permit = async || Arc::clone(&gate).acquire(input.clone()).await.unwrap();
+    let (admission, input) = (Arc::new(AppAdmission::new(9, 1)), slots(9));
+    let permit = async || Arc::clone(&admission).acquire(input.clone()).await.unwrap();
     let since = Instant::now();
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(permit().await.finish(&not_http(), None));
     assert!(permit().await.finish(&not_http(), Some(since)), "nothing was answered");
-    assert!(gate.down_since().is_some());
+    assert!(admission.down_since().is_some());
     assert!(!permit().await.finish(&Ok(Accepted::All), None));
     assert!(!permit().await.finish(&not_http(), Some(since)), "the app answers others");
-    assert_eq!(gate.down_since(), None);
+    assert_eq!(admission.down_since(), None);
     assert!(permit().await.finish(&not_http(), Some(Instant::now())), "it has answered nothing since then");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_without_a_response_does_not_show_that_the_app_is_up() {
-    let (gate, input) = (Arc::new(AppGate::new(9, 1)), slots(9));
-    gate.try_acquire(&input).unwrap().finish(&down(), None);
-    let down_since = gate.down_since();
-    let probe = Arc::clone(&gate).acquire(input.clone()).await.unwrap();
+    let (admission, input) = (Arc::new(AppAdmission::new(9, 1)), slots(9));
+    admission.try_acquire(&input).unwrap().finish(&down(), None);
+    let down_since = admission.down_since();
+    let probe = Arc::clone(&admission).acquire(input.clone()).await.unwrap();
     assert!(!probe.finish(&timed_out(), None), "the attempt counts");
-    assert!(gate.try_acquire(&input).is_none());
-    assert_eq!(gate.down_since(), down_since);
-    let probe = Arc::clone(&gate).acquire(input.clone()).await.unwrap();
+    assert!(admission.try_acquire(&input).is_none());
+    assert_eq!(admission.down_since(), down_since);
+    let probe = Arc::clone(&admission).acquire(input.clone()).await.unwrap();
     probe.finish(&busy(), None);
-    assert!(gate.try_acquire(&input).is_some(), "any status shows it");
-    gate.try_acquire(&input).unwrap().finish(&timed_out(), None);
-    assert!(gate.try_acquire(&input).is_some(), "a request that is no probe changes nothing");
+    assert!(admission.try_acquire(&input).is_some(), "any status shows it");
+    admission.try_acquire(&input).unwrap().finish(&timed_out(), None);
+    assert!(admission.try_acquire(&input).is_some(), "a request that is no probe changes nothing");
 }
