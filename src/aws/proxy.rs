@@ -50,8 +50,8 @@ enum Rule {
 }
 
 impl Proxies {
-    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. As in Go, upper case wins over lower case, and an empty
-    /// variable counts as not set.
+    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. As in Go, upper case wins over lower case, and an
+    /// empty variable counts as not set.
     pub(super) fn from_environment(environment: &dyn Environment) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| {

@@ -1,5 +1,5 @@
-//! The credentials of a component: static keys, another source, and assumed roles. Fields that exclude each other are a fault
-//! that names both.
+//! The credentials of a component: static keys, another source, and assumed roles. Fields that exclude each other are a
+//! fault that names both.
 
 use super::fields::read_endpoint;
 use super::region::check_partition;

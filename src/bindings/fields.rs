@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 /// How many wrong characters a message names.
 const MAX_SHOWN: usize = 5;
 
-/// What is wrong with the name of a stream, stream consumer or table; `None` for a valid one. AWS allows ASCII letters, digits,
-/// `_`, `.` and `-`. Wrong characters are named only if the value may be shown.
+/// What is wrong with the name of a stream, stream consumer or table; `None` for a valid one. AWS allows ASCII letters,
+/// digits, `_`, `.` and `-`. Wrong characters are named only if the value may be shown.
 pub(super) fn name_problem(text: &str, lengths: &RangeInclusive<usize>, is_shown: bool) -> Option<String> {
     let mut wrong: Vec<char> = Vec::new();
     for c in text.chars().filter(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))) {

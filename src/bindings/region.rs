@@ -3,8 +3,8 @@
 use crate::aws::{Arn, Partition, RegionCheck, check_region, known_regions};
 use crate::manifest::{Reader, nearest};
 
-/// Reads and checks `region` (or `awsRegion`), else the region of the ARN. `arn_region` is the field with the ARN, and the ARN's
-/// region.
+/// Reads and checks `region` (or `awsRegion`), else the region of the ARN. `arn_region` is the field with the ARN, and the
+/// ARN's region.
 pub(super) fn read_region(reader: &mut Reader<'_>, arn_region: Option<(&'static str, &str)>) -> Option<String> {
     let field = reader.name_or_alias("region", "awsRegion");
     let is_lenient = reader.boolean("allowUnknownRegion").unwrap_or(false) || reader.is_given("endpoint");

@@ -131,8 +131,8 @@ impl Drop for CountOnDrop<'_> {
 }
 
 impl RetryRunner {
-    /// Runs `attempt` until it succeeds, may not be repeated, or the time is over, and counts the items that it writes. If the
-    /// future is dropped during an attempt, they count as orphaned: DynamoDB may have written them.
+    /// Runs `attempt` until it succeeds, may not be repeated, or the time is over, and counts the items that it writes. If
+    /// the future is dropped during an attempt, they count as orphaned: DynamoDB may have written them.
     ///
     /// # Errors
     /// The last failure.

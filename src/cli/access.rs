@@ -124,8 +124,8 @@ impl AccessCheck {
         self.call_sts(&connection, settings, endpoint).await;
     }
 
-    /// Calls STS for the full identity. With an emulator and no `stsEndpoint` there is no call: the STS of AWS does not know an
-    /// emulator's keys.
+    /// Calls STS for the full identity. With an emulator and no `stsEndpoint` there is no call: the STS of AWS does not
+    /// know an emulator's keys.
     async fn call_sts(&mut self, connection: &Connection, settings: &ConnectionSettings, endpoint: EndpointKind) {
         let is_unreachable = self.findings.iter().any(|finding| finding.result == AccessResult::Unreachable);
         if is_unreachable || (endpoint == EndpointKind::Other && settings.identity.sts_endpoint.is_none()) {

@@ -24,8 +24,8 @@ pub fn run(settings: &CheckSettings) -> Report {
     report(settings, &check_files(settings), None)
 }
 
-/// As [`run`], then tries what each component without fault needs, all at the same time, for at most 30 s each. Writes nothing
-/// to AWS.
+/// As [`run`], then tries what each component without fault needs, all at the same time, for at most 30 s each. Writes
+/// nothing to AWS.
 pub async fn connect(settings: ProbeSettings) -> Report {
     let result = check_files(&settings.files);
     let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");

@@ -119,7 +119,8 @@ impl FirstStart {
             (InitialPosition::TrimHorizon, _) => None,
         };
         // Only the very first listing shows which shards were open at the beginning. A start that was interrupted may find
-        // that a shard with new records is closed by now, so shards are selected by ancestry and read from the stored moment.
+        // that a shard with new records is closed by now, so shards are selected by ancestry and read from the stored
+        // moment.
         let only_open = facts.initial == InitialPosition::Latest && leases.is_empty() && start_at.is_some();
         // Without such a moment, the stream was created after the input was started, or the row was lost: the shard is read
         // from TRIM_HORIZON so that no record is skipped.

@@ -174,8 +174,8 @@ pub struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// The defaults: a lease table named like the binding, LATEST, 10 s leases, a checkpoint each second, 20 s drain, retries
-    /// after 100 ms to 30 s, a seed from the worker's id.
+    /// The defaults: a lease table named like the binding, LATEST, 10 s leases, a checkpoint each second, 20 s drain,
+    /// retries after 100 ms to 30 s, a seed from the worker's id.
     #[must_use]
     pub fn for_binding(binding: ComponentName, worker: WorkerId) -> Self {
         let seed = fnv1a(worker.as_str());

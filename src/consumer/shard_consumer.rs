@@ -320,8 +320,8 @@ impl ShardConsumer {
         self.end(reason, effects);
     }
 
-    /// Three quarters of the limit are for requests to the app, the last of which begin in the first quarter. The rest is for
-    /// the last writes of the lease.
+    /// Three quarters of the limit are for requests to the app, the last of which begin in the first quarter. The rest is
+    /// for the last writes of the lease.
     fn drain(&mut self, reason: EndReason, now: Instant, effects: &mut Vec<Effect>) {
         let limit = if reason == EndReason::HandedOff { self.handoff_limit } else { self.drain_limit };
         let (delivery_until, until) = (now + limit / 4 * 3, now + limit);

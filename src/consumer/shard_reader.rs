@@ -132,8 +132,8 @@ impl ShardReader {
         match self.state {
             ReadState::Closed { after } => {
                 let position = self.last_position(progress).cloned();
-                // At the record and not after it: it may be an aggregate that was fetched in part. Finding it also proves that
-                // no record has aged out since.
+                // At the record and not after it: it may be an aggregate that was fetched in part. Finding it also proves
+                // that no record has aged out since.
                 let open = if is_broken(Mutant::OpenedAfter) { StartingPosition::After } else { StartingPosition::At };
                 let open_at = position.as_ref().map(|position| open(position.sequence.clone()));
                 self.expected = position;

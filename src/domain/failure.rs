@@ -201,8 +201,8 @@ impl BindingError {
         self
     }
 
-    /// Adds a detail for programs, such as `requestId`, `shardId`, `size` or `limit`. Neither payload nor secret, except what
-    /// the caller requested.
+    /// Adds a detail for programs, such as `requestId`, `shardId`, `size` or `limit`. Neither payload nor secret, except
+    /// what the caller requested.
     #[must_use]
     pub fn with_detail(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.extras.get_or_insert_default().details.push((key, value.into()));

@@ -54,15 +54,16 @@ pub struct Lease {
     /// Known once the shard has ended.
     pub children: Vec<ShardId>,
     pub hash_range: Option<HashKeyRange>,
-    /// The time at which a LATEST or AT_TIMESTAMP start begins, so that a restart before the first checkpoint skips no record.
+    /// The time at which a LATEST or AT_TIMESTAMP start begins, so that a restart before the first checkpoint skips no
+    /// record.
     pub start_at: Option<Timestamp>,
     /// The ARN or name of the stream that this lease belongs to; see [`crate::domain::StreamIdentity`]. Rows of the KCL
     /// and of older versions have none.
     pub stream: Option<Arc<str>>,
     /// When the stream was created that this lease belongs to.
     pub stream_created: Option<Timestamp>,
-    /// Everything that arrived in the shard before this time of Kinesis was accepted, as a worker of bindd found. Records that were
-    /// not read yet can have aged out only if it is longer ago than the retention period.
+    /// Everything that arrived in the shard before this time of Kinesis was accepted, as a worker of bindd found. Records
+    /// that were not read yet can have aged out only if it is longer ago than the retention period.
     pub caught_up: Option<Timestamp>,
     /// The lease duration of the worker of bindd that owns the lease, or owned it before a handoff. Other libraries have
     /// none.

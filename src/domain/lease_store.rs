@@ -16,9 +16,9 @@ pub enum Renewed {
 /// Invariant: each write that changes the counter is conditional on the counter of the given lease or grant. When a response
 /// is lost, the store reads back and compares, so that a write that did arrive counts as done.
 ///
-/// Invariant: after `take`, `renew`, `checkpoint` and `reset` succeeded, the counter was moved by a write that was sent after the call
-/// began. A row that shows that an earlier write moved it is not enough: other workers count the lease duration from that
-/// earlier moment. The store continues from such a row ([`LeaseGrant::adopt`]) and writes again.
+/// Invariant: after `take`, `renew`, `checkpoint` and `reset` succeeded, the counter was moved by a write that was sent
+/// after the call began. A row that shows that an earlier write moved it is not enough: other workers count the lease
+/// duration from that earlier moment. The store continues from such a row ([`LeaseGrant::adopt`]) and writes again.
 #[async_trait]
 pub trait LeaseStore: Debug + Send + Sync {
     /// Makes the store usable: creates the table if it does not exist, waits until it is active, checks its schema.

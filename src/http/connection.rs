@@ -65,9 +65,9 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     }
 }
 
-/// Serves one connection until its client closes it, it breaks a limit, it is closed in favour of another one, or `stop` asks
-/// to finish: then the requests that were read are answered and the connection closes. Cancelling it aborts the requests
-/// in flight.
+/// Serves one connection until its client closes it, it breaks a limit, it is closed in favour of another one, or `stop`
+/// asks to finish: then the requests that were read are answered and the connection closes. Cancelling it aborts the
+/// requests in flight.
 pub(super) async fn run(
     stream: TcpStream,
     service: impl Respond,

@@ -35,7 +35,8 @@ pub enum StopSignal {
 pub enum RunOutcome<T> {
     /// The work returned, with or without a stop request.
     Completed(T),
-    /// A second signal came before the work returned, which had up to 2.5 s more. The process should exit with [`StopSignal::exit_code`].
+    /// A second signal came before the work returned, which had up to 2.5 s more. The process should exit with
+    /// [`StopSignal::exit_code`].
     Interrupted(StopSignal),
 }
 
@@ -81,7 +82,8 @@ impl Signals {
     }
 
     /// Runs `work`. The first signal requests a graceful stop and waits for `work`. The second requests a forced stop,
-    /// waits for `work` for 2.5 s at most, and returns; a third returns at once. This function does not end the process; `main` does, with the value returned.
+    /// waits for `work` for 2.5 s at most, and returns; a third returns at once. This function does not end the process;
+    /// `main` does, with the value returned.
     pub async fn run_until_signal<T>(mut self, stop: &Stop, work: impl Future<Output = T>) -> RunOutcome<T> {
         let mut work = std::pin::pin!(work);
         // Biased: work that has returned is completed, even if a signal came at the same moment.

@@ -27,8 +27,8 @@ pub(super) enum LeasesCommand {
     /// Print each lease: shard, state, owner, checkpoint, counter, parents, children. Changes nothing.
     #[command(args_override_self = true)]
     List(ListFlags),
-    /// Move the checkpoint of one shard or of all. Sidecars need not be stopped: the owner finishes its requests and releases
-    /// the lease, and the worker that takes it next reads from the new position.
+    /// Move the checkpoint of one shard or of all. Sidecars need not be stopped: the owner finishes its requests and
+    /// releases the lease, and the worker that takes it next reads from the new position.
     #[command(args_override_self = true)]
     Seek(SeekFlags),
     /// Make the owner of one shard or of all finish its requests and release the lease. The next worker that wants a lease

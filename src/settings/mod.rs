@@ -1,8 +1,9 @@
 //! Settings of the process, gathered once from the command line and the environment.
 //!
 //! `main` calls [`parse`]. No other module uses the argument parser, or reads flags and environment variables that are
-//! settings. The flags are those of daprd, so that a command line for daprd also starts bindd. A flag of daprd without effect
-//! here is accepted and listed in [`Settings::unused_flags`], to be logged as a warning; an unknown flag is an error.
+//! settings. The flags are those of daprd, so that a command line for daprd also starts bindd. A flag of daprd without
+//! effect here is accepted and listed in [`Settings::unused_flags`], to be logged as a warning; an unknown flag is an
+//! error.
 //!
 //! Invariant: all values are checked here; a settings struct contains no text that still has to be parsed.
 

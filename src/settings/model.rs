@@ -82,8 +82,8 @@ pub struct Settings {
     pub http_addresses: Vec<SocketAddr>,
     /// Where metrics are served; `None` with `--enable-metrics=false`.
     pub metrics_address: Option<SocketAddr>,
-    /// Origins of web pages that may call the HTTP API (`--allowed-origins`), and host names beside `localhost` that requests
-    /// to loopback addresses may use (`--allowed-hosts`).
+    /// Origins of web pages that may call the HTTP API (`--allowed-origins`), and host names beside `localhost` that
+    /// requests to loopback addresses may use (`--allowed-hosts`).
     pub access: Access,
     /// Files and folders with components.
     pub resources_paths: Vec<PathBuf>,

@@ -75,8 +75,8 @@ type Call<T> = Arc<dyn Fn() -> BoxFuture<'static, T> + Send + Sync>;
 type Written<T> = Result<(T, LeaseGrant), (LeaseError, Option<Lease>)>;
 
 impl FaultyLeaseStore {
-    /// Of `one_in` calls, about one loses its request, one its reply, one is late and one arrives twice. A caller waits for a
-    /// third of the lease duration, as long as the DynamoDB store needs for one attempt and for reading the row after it.
+    /// Of `one_in` calls, about one loses its request, one its reply, one is late and one arrives twice. A caller waits for
+    /// a third of the lease duration, as long as the DynamoDB store needs for one attempt and for reading the row after it.
     #[must_use]
     pub fn new(
         inner: Arc<dyn LeaseStore>,

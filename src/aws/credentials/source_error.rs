@@ -11,8 +11,8 @@ const MAX_REASON: usize = 400;
 const UNSENDABLE_CONTAINER_TOKEN: &str = "the token of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE or \
                                           AWS_CONTAINER_AUTHORIZATION_TOKEN has a line break or another character that \
                                           cannot be sent: remove that character";
-/// For keys that the SDK could not send. It signs with the keys of a source profile before they can be checked here: it fails
-/// on a token that no HTTP header can carry, and panics on such an access key id.
+/// For keys that the SDK could not send. It signs with the keys of a source profile before they can be checked here: it
+/// fails on a token that no HTTP header can carry, and panics on such an access key id.
 pub(super) const UNSENDABLE: &str = "a key or token of this source cannot be sent: it has a control character or a \
                                      non-ASCII character inside, copy it again exactly";
 

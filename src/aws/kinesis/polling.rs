@@ -256,8 +256,8 @@ impl PollingSource {
             self.iterator = None;
             error.kind = FailureKind::Transient;
             error.code = None;
-            // Kinesis refuses a sequence number of a stream that was deleted and created again. A time or the horizon is valid
-            // in any stream, so the caller must check which stream this is before a new iterator is made.
+            // Kinesis refuses a sequence number of a stream that was deleted and created again. A time or the horizon is
+            // valid in any stream, so the caller must check which stream this is before a new iterator is made.
             let has_number = self.position.last().is_some()
                 || matches!(self.position.start(), StartingPosition::At(_) | StartingPosition::After(_));
             if !has_number {

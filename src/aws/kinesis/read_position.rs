@@ -58,8 +58,8 @@ impl ReadPosition {
         }
     }
 
-    /// After reading continued: removes the records that were returned before, and reports a gap before the first record. `behind` is
-    /// `MillisBehindLatest` of the response.
+    /// After reading continued: removes the records that were returned before, and reports a gap before the first record.
+    /// `behind` is `MillisBehindLatest` of the response.
     pub(super) fn accept(
         &mut self,
         records: &mut Vec<Record>,

@@ -103,8 +103,8 @@ fn result(
     }
 }
 
-/// The error of one record, with what only the texts of Kinesis contain: the shard that was throttled, and size limits, which
-/// have the codes of invalid arguments.
+/// The error of one record, with what only the texts of Kinesis contain: the shard that was throttled, and size limits,
+/// which have the codes of invalid arguments.
 fn entry_error(mut error: CallError) -> BindingError {
     if error.kind == FailureKind::Caller && is_about_size(&error.text) {
         error.kind = FailureKind::TooLarge;
@@ -114,8 +114,8 @@ fn entry_error(mut error: CallError) -> BindingError {
     shard.into_iter().fold(error, |error, shard| error.with_detail("shardId", shard))
 }
 
-/// The error of a call. A denied call is marked, unless its text names an action of another service, such as the use of a key:
-/// that is denied to every call.
+/// The error of a call. A denied call is marked, unless its text names an action of another service, such as the use of a
+/// key: that is denied to every call.
 fn call_error(error: CallError) -> BindingError {
     let is_denied = error.is("AccessDeniedException") || error.is("AccessDenied");
     let action = error.text.split_once("not authorized to perform: ").map(|(_, rest)| rest);

@@ -1,7 +1,7 @@
 //! What an operator does with leases, beside the workers: reads all rows, moves a checkpoint, takes a lease from its owner.
 //!
-//! Invariant: each write raises the counter, and leaves no owner. So the owner's next write fails, it stops, and no progress of
-//! its own can replace what was written here.
+//! Invariant: each write raises the counter, and leaves no owner. So the owner's next write fails, it stops, and no
+//! progress of its own can replace what was written here.
 
 use super::client::WriteResult;
 use super::row::{Row, read_row};
@@ -113,8 +113,8 @@ impl LeaseTable {
     }
 }
 
-/// Repeats a call that failed and may succeed later. A conditional write that was done without our notice is recognised by its
-/// row.
+/// Repeats a call that failed and may succeed later. A conditional write that was done without our notice is recognised by
+/// its row.
 async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, LeaseError>
 where
     F: Future<Output = Result<T, LeaseError>>,

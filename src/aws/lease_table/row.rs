@@ -34,8 +34,8 @@ const ENDING_HASH_KEY: &str = "endingHashKey";
 pub(super) const CHECKPOINT_OWNER: &str = "checkpointOwner";
 /// S: absent or `LEASE` on a lease; the KCL 3.5 keeps other things in the same table.
 pub(super) const ENTITY_TYPE: &str = "entityType";
-/// Left by a prepared checkpoint of the KCL (S, N, and B, or by a bug of the KCL N). We never read them; a checkpoint removes
-/// them.
+/// Left by a prepared checkpoint of the KCL (S, N, and B, or by a bug of the KCL N). We never read them; a checkpoint
+/// removes them.
 pub(super) const PENDING: [&str; 3] =
     ["pendingCheckpoint", "pendingCheckpointSubSequenceNumber", "pendingCheckpointState"];
 /// S, in tables of the KCL's multi-stream mode only.

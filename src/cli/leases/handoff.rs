@@ -38,8 +38,8 @@ fn step(row: &Lease, operator: &WorkerId, unchanged: Duration) -> Step {
     }
 }
 
-/// Requests the lease and waits until its owner has drained the shard and stored its progress, or has been dead for its lease
-/// duration. Returns the lease as it is then, with the owner that it had.
+/// Requests the lease and waits until its owner has drained the shard and stored its progress, or has been dead for its
+/// lease duration. Returns the lease as it is then, with the owner that it had.
 ///
 /// # Errors
 /// When the owner is not a worker of bindd, or does not release the lease in time; it then keeps the lease.

@@ -1,5 +1,5 @@
-//! Admits requests to the app: a limited number at a time, and one probe at a time while the app is down. Shared by all inputs of the
-//! process, since they have one app.
+//! Admits requests to the app: a limited number at a time, and one probe at a time while the app is down. Shared by all
+//! inputs of the process, since they have one app.
 
 use super::adaptive_limit::AdaptiveLimit;
 use super::circuit::{Admission, Circuit};

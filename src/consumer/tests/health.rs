@@ -1,4 +1,5 @@
-//! Health, and why a worker ended: an input that cannot read for longer than a minute reports why, also if the failure may be over soon.
+//! Health, and why a worker ended: an input that cannot read for longer than a minute reports why, also if the failure may
+//! be over soon.
 
 use super::super::ConsumerError;
 use super::{Bench, Ports, Renewers, lease};

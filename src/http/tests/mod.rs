@@ -1,4 +1,5 @@
-//! The API seen from outside: `answers` and `bodies` without a socket, `access` with and without, the others through sockets.
+//! The API seen from outside: `answers` and `bodies` without a socket, `access` with and without, the others through
+//! sockets.
 
 mod access;
 mod answers;

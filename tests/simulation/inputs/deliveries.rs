@@ -244,7 +244,8 @@ impl State {
             Order::Shard => other.shard == call.shard,
             Order::Key => other.events.iter().any(|(_, key)| call.events.iter().any(|(_, own)| own == key)),
         };
-        // A frozen worker does not notice that it has lost its lease, nor one that a KCL took it from; its call began before.
+        // A frozen worker does not notice that it has lost its lease, nor one that a KCL took it from; its call began
+        // before.
         let is_left_behind = |other: &&Call| {
             other.worker != call.worker
                 && (self.is_robbed(&other.worker, &other.shard)

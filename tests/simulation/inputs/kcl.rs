@@ -1,5 +1,6 @@
 //! A worker of the KCL beside those of bindd, by the rules of the KCL: its own clock, leases that expire when their counter
-//! stands still, one stolen lease at a time (2.x), or a leader that assigns and hands over (3.x). Its app accepts everything.
+//! stands still, one stolen lease at a time (2.x), or a leader that assigns and hands over (3.x). Its app accepts
+//! everything.
 
 use super::checker::Checker;
 use super::clock::WorkerClock;

@@ -30,10 +30,10 @@
 //! | scans of leases are bounded; after the faults every shard gets an owner and is read to its end; a stop releases all | `run` |
 //! | nothing of a stream is delivered under leases of an earlier stream of the same name | `deliveries` |
 //!
-//! A worker of the KCL takes leases without asking, and goes on until it notices that it has lost one. So it may overlap with
-//! a worker of bindd, and records may be delivered twice after such a take: in a run without faults only in shards of which a
-//! lease was taken so. A worker of bindd that a KCL took a lease from may begin calls until its fence, and only then may it
-//! overlap with the next owner. Nothing is lost, and the order of first acceptances holds in these runs too.
+//! A worker of the KCL takes leases without asking, and goes on until it notices that it has lost one. So it may overlap
+//! with a worker of bindd, and records may be delivered twice after such a take: in a run without faults only in shards of
+//! which a lease was taken so. A worker of bindd that a KCL took a lease from may begin calls until its fence, and only
+//! then may it overlap with the next owner. Nothing is lost, and the order of first acceptances holds in these runs too.
 //!
 //! That rows have the form of the KCL is tested with the lease table, not here.
 

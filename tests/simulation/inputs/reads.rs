@@ -23,8 +23,8 @@ struct Limit {
 const READS: Limit = Limit { calls: 60, within: Duration::from_secs(10) };
 /// Openings of one shard.
 const OPENINGS: Limit = Limit { calls: 60, within: Duration::from_secs(60) };
-/// Calls that list the shards or describe the stream within a minute, beside one for each scan of the leases. A failed one is
-/// repeated after a pause that grows.
+/// Calls that list the shards or describe the stream within a minute, beside one for each scan of the leases. A failed one
+/// is repeated after a pause that grows.
 const MORE_LISTINGS: usize = 40;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -104,8 +104,8 @@ fn has_type(name: &str, value: &AttributeValue) -> bool {
     }
 }
 
-/// Attributes of which a wrong type must be an error wherever they are. The sub-sequence number counts only beside a sequence
-/// number.
+/// Attributes of which a wrong type must be an error wherever they are. The sub-sequence number counts only beside a
+/// sequence number.
 fn is_checked(name: &str) -> bool {
     READ.contains(&name) && name != SUB_SEQUENCE
 }
@@ -149,7 +149,8 @@ proptest! {
         prop_assert_eq!((read.owner, read.handoff_from, read.counter), (None, None, LeaseCounter::new(0)));
     }
 
-    /// One attribute of a sound row is replaced: the row is still the same lease in all else, or an error names the attribute.
+    /// One attribute of a sound row is replaced: the row is still the same lease in all else, or an error names the
+    /// attribute.
     #[test]
     fn a_damaged_attribute_is_named(new in any_lease(), name in prop::sample::select(READ.to_vec()), value in any_value()) {
         let mut row = new_row(&new);
