@@ -122,6 +122,11 @@ impl ShardConsumer {
         self.progress.window()
     }
 
+    /// How many records may be fetched now.
+    pub(super) fn free_window(&self) -> usize {
+        self.reader.free_window(&self.progress)
+    }
+
     /// Whether no record will be fetched before some are accepted, as far as this is known here.
     pub(super) fn is_window_closed(&self) -> bool {
         match self.reader.state {

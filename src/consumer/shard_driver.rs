@@ -16,6 +16,7 @@ use crate::telemetry::InputMetrics;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
@@ -58,7 +59,6 @@ struct ReadDone {
 }
 
 /// In bytes.
-#[derive(Clone, Copy)]
 struct FetchSize {
     /// To reserve, for records and their requests.
     memory: usize,
@@ -79,8 +79,10 @@ struct ShardDriver {
     source: Option<Source>,
     /// Since when the source is not read.
     unread_since: Option<Instant>,
-    /// A fetch that waits for memory: its pause, and how many records it may return.
-    wanted: Option<(Duration, usize)>,
+    /// A fetch that waits for memory, with its pause.
+    wanted: Option<Duration>,
+    /// How many records may be fetched now.
+    free_window: Arc<AtomicUsize>,
     read: Option<BoxFuture<'static, ReadDone>>,
     reserved: Option<OwnedSemaphorePermit>,
     memory: Arc<MemoryBudget>,
@@ -105,6 +107,7 @@ pub(super) async fn consume(grant: LeaseGrant, begun: Instant, worker: WorkerCon
         driver.renewer.set_caught_up(consumer.caught_up());
         // What was reserved for records that were skipped is returned.
         driver.reserved = None;
+        driver.free_window.store(consumer.free_window(), Ordering::Relaxed);
         driver.fetch_if_possible();
         driver.delivery.set_flush(consumer.is_window_closed() || driver.wanted.is_some());
         consumer.status().set_buffered(consumer.window());
@@ -153,6 +156,7 @@ impl ShardDriver {
             source: None,
             unread_since: None,
             wanted: None,
+            free_window: Arc::default(),
             read: None,
             reserved: None,
             memory,
@@ -221,7 +225,7 @@ impl ShardDriver {
                     }
                 });
             }
-            Effect::Fetch { after, records } => self.wanted = Some((after, records)),
+            Effect::Fetch { after } => self.wanted = Some(after),
             Effect::ListShards => {
                 // The call keeps the source, because reading may continue after it.
                 let source = self.source.take();
@@ -257,8 +261,8 @@ impl ShardDriver {
         if memory == 0 || self.wanted.is_none() {
             return;
         }
-        if let (Some((after, records)), Some(source)) = (self.wanted.take(), self.source.take()) {
-            let limit = ReadLimit { bytes: self.delivery.fetchable(memory), records };
+        if let (Some(after), Some(source)) = (self.wanted.take(), self.source.take()) {
+            let limit = ReadLimit::new(self.delivery.fetchable(memory), Arc::clone(&self.free_window));
             let size = FetchSize { memory, limit, is_empty };
             let (memory, metrics) = (Arc::clone(&self.memory), self.metrics.clone());
             self.set_read(async move { fetch(source, after, size, &memory, &metrics).await });

@@ -35,8 +35,6 @@ pub(super) enum Effect {
     /// Fetch as soon as there is memory.
     Fetch {
         after: Duration,
-        /// How many records the window has space for.
-        records: usize,
     },
     ListShards,
     StopReading,

@@ -142,7 +142,7 @@ impl ShardReader {
             }
             ReadState::Open { after } if progress.window() < self.max_window || is_broken(Mutant::WindowIgnored) => {
                 self.state = ReadState::Busy;
-                Some(Effect::Fetch { after, records: self.max_window.saturating_sub(progress.window()).max(1) })
+                Some(Effect::Fetch { after })
             }
             ReadState::Open { .. }
             | ReadState::Busy
@@ -152,6 +152,11 @@ impl ShardReader {
             | ReadState::Halted
             | ReadState::Finished { .. } => None,
         }
+    }
+
+    /// How many records may be fetched.
+    pub(super) fn free_window(&self, progress: &Progress) -> usize {
+        if is_broken(Mutant::WindowIgnored) { usize::MAX } else { self.max_window.saturating_sub(progress.window()) }
     }
 
     /// The start after a reset, once: it is to be stored, since progress from there on may be before the stored one.

@@ -3,6 +3,8 @@
 use super::{BoxError, FailureKind, RecordBatch, Shard, ShardId, StartingPosition, StreamIdentity, Timestamp};
 use async_trait::async_trait;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The shards of a stream at one time.
@@ -69,17 +71,29 @@ pub trait Retrieval: Debug + Send + Sync {
 }
 
 /// How much a read may return.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ReadLimit {
     /// Memory in bytes, see [`Record::size`].
     pub bytes: usize,
-    pub records: usize,
+    records: Arc<AtomicUsize>,
 }
 
 impl ReadLimit {
     #[must_use]
-    pub const fn bytes(bytes: usize) -> Self {
-        Self { bytes, records: usize::MAX }
+    pub fn bytes(bytes: usize) -> Self {
+        Self::new(bytes, Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+
+    /// `records` may change while the source waits until it may read.
+    #[must_use]
+    pub const fn new(bytes: usize, records: Arc<AtomicUsize>) -> Self {
+        Self { bytes, records }
+    }
+
+    /// How many records a read may return that is sent now: at least 1.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed).max(1)
     }
 }
 

@@ -11,7 +11,7 @@
 //!   both. The correction does as AWS does, but the first subscription ends without the exception that AWS sends.
 //! - The limits of a record (`put_limits`), UpdateShardCount (`reshard`), the filter of ListShards (`shard_filter`) and
 //!   its pages (`shard_pages`), the end of a shard (`shard_end`), deleted streams (`deleted_stream`), and streams given by
-//! their ARN (`stream_arn`).
+//!   their ARN (`stream_arn`).
 //!
 //! Requests in CBOR are converted to JSON first (`cbor`), so the corrections apply to them too.
 

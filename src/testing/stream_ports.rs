@@ -128,7 +128,7 @@ impl RecordSource for Source {
         }
         let has_expired = self.last_read.elapsed() > self.faults.iterator_lifetime();
         let fitting = limit.bytes.checked_div(self.record_size).unwrap_or(MAX_RECORDS_PER_READ);
-        let limit = fitting.min(limit.records).clamp(1, MAX_RECORDS_PER_READ);
+        let limit = fitting.min(limit.records()).clamp(1, MAX_RECORDS_PER_READ);
         let fetched =
             self.stream.with(|stream| self.from.read(shard_state(stream, &self.shard)?, limit, has_expired))?;
         let fetched = self.faults.strip_end_fields(&self.shard, fetched);

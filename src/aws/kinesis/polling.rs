@@ -167,7 +167,7 @@ impl RecordSource for PollingSource {
             let limit = {
                 let mut state = self.state.lock();
                 state.schedule.read_started(started);
-                state.record_size.limit(limit.bytes).min(limit.records.max(1))
+                state.record_size.limit(limit.bytes).min(limit.records())
             };
             match self.stream.get_records.call(&iterator, limit).await {
                 Ok(page) => {
