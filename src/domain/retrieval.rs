@@ -73,7 +73,7 @@ pub trait Retrieval: Debug + Send + Sync {
 /// How much a read may return.
 #[derive(Debug, Clone)]
 pub struct ReadLimit {
-    /// Memory in bytes, see [`Record::size`].
+    /// Memory in bytes, see [`Record::size`](super::Record::size).
     pub bytes: usize,
     records: Arc<AtomicUsize>,
 }
