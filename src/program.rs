@@ -110,7 +110,7 @@ fn init_logging(settings: &Settings) -> Result<(), ExitReport> {
     let format = if settings.log_json { telemetry::LogFormat::Json } else { telemetry::LogFormat::Text };
     start_logging(&settings.log_filter, format)?;
     for flag in &settings.unused_flags {
-        tracing::warn!(flag, "daprd flag has no effect in bindd and was ignored");
+        tracing::debug!(flag, "daprd flag has no effect in bindd and was ignored");
     }
     for notice in &settings.notices {
         tracing::warn!("{notice}");

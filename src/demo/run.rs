@@ -9,7 +9,7 @@ use crate::daemon::{self, Running, Shutdown, StartError};
 use crate::dev::{Emulators, EmulatorsError};
 use crate::domain::Stop;
 use crate::embedded::EmbeddedSettings;
-use crate::settings::{AppEndpoint, DemoSettings, Settings};
+use crate::settings::{AppEndpoint, AppProtocol, DemoSettings, Settings};
 use crate::tasks::Supervisor;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -165,7 +165,7 @@ const fn has_arrived(totals: &Totals) -> bool {
 
 async fn sidecar_settings(settings: &DemoSettings, files: PathBuf, shop: SocketAddr) -> Settings {
     let mut sidecar = Settings::local("shop", files);
-    sidecar.app = Some(AppEndpoint { address: shop.ip().to_string(), port: shop.port() });
+    sidecar.app = Some(AppEndpoint { address: shop.ip().to_string(), port: shop.port(), protocol: AppProtocol::Http });
     sidecar.http_addresses = vec![SocketAddr::from(([127, 0, 0, 1], http_port(settings.http_port).await))];
     sidecar
 }

@@ -1,6 +1,6 @@
 //! Normalizes a command line that was written for daprd, whose flags are parsed by Go.
 
-use super::flags;
+use super::{flags, values};
 use clap::Arg;
 use std::ffi::OsString;
 
@@ -72,7 +72,7 @@ fn is_switch(flag: &Arg) -> bool {
 }
 
 fn is_switch_value(value: &OsString) -> bool {
-    value.to_str().is_some_and(|value| flags::switch(value).is_ok())
+    value.to_str().is_some_and(|value| values::switch(value).is_ok())
 }
 
 /// Whether a word that belongs to no flag names a program: `daprd` in any folder, or any other path that is followed by

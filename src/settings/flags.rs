@@ -1,11 +1,11 @@
-//! The command line as the argument parser sees it: our flags, daprd's flags without effect, and the parsers of values.
+//! The command line as the argument parser sees it: our flags, and daprd's flags without effect.
 //! The doc comments of the flags are the texts of `--help`.
 
+use super::daprd_flags::{HealthFlags, LifeFlags, ListenFlags};
 use super::lease_flags::{LEASES_EXAMPLES, LeasesFlags};
-use crate::manifest::{InvalidDuration, parse_duration, parse_size};
+use super::values::{go_duration, quantity, switch};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand};
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use std::time::Duration;
     args_override_self = true,
     after_help = "Durations are written like 500ms, 3s or 1m30s; sizes in bytes like 4Mi, 512Ki or 1000000.\n\
                   Environment variables: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_ALLOWED_HOSTS, \
-                  BINDD_MAX_BUFFER, BINDD_STRICT_DAPR_ERRORS, and those of the AWS SDK.",
+                  BINDD_MAX_BUFFER, BINDD_STRICT_DAPR_ERRORS, BINDD_DAPR_COMPAT, and those of the AWS SDK.",
     disable_help_subcommand = true
 )]
 pub(super) struct Cli {
@@ -59,10 +59,10 @@ pub(super) struct RunFlags {
     /// Port of the app. Without it, no input binding is read.
     #[arg(long, value_name = "PORT")]
     pub(super) app_port: Option<u16>,
-    /// Protocol of the app. Only http is supported.
+    /// Protocol of the app: http, https, h2c, grpc or grpcs.
     #[arg(long, value_name = "PROTOCOL", default_value = "http")]
     pub(super) app_protocol: String,
-    /// Deprecated flag of daprd for https. Only false is supported.
+    /// Deprecated: turns the protocol http into https, and grpc into grpcs.
     #[arg(long, hide_short_help = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) app_ssl: bool,
     /// Host name or IP address of the app.
@@ -104,6 +104,12 @@ pub(super) struct RunFlags {
     /// Wait up to 60 s until the outputs of the sidecar on --dapr-http-port are ready, then exit. Starts no sidecar.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
     pub(super) wait: bool,
+    #[command(flatten)]
+    pub(super) listen: ListenFlags,
+    #[command(flatten)]
+    pub(super) health: HealthFlags,
+    #[command(flatten)]
+    pub(super) life: LifeFlags,
 }
 
 #[derive(Debug, Args)]
@@ -236,44 +242,21 @@ pub(super) struct DevFlags {
 }
 
 /// Flags of daprd without effect here that take a value.
-const IGNORED_FLAGS: [&str; 28] = [
+const IGNORED_FLAGS: [&str; 11] = [
     "actors-disseminate-timeout",
     "actors-service",
-    "app-health-check-path",
-    "app-health-probe-interval",
-    "app-health-probe-timeout",
-    "app-health-threshold",
-    "config",
     "control-plane-address",
     "control-plane-namespace",
     "control-plane-trust-domain",
-    "dapr-block-shutdown-duration",
-    "dapr-grpc-port",
-    "dapr-internal-grpc-listen-address",
-    "dapr-internal-grpc-port",
-    "dapr-public-listen-address",
-    "dapr-public-port",
-    "disable-init-endpoints",
-    "hot-reload-reconcile-interval",
-    "log-file",
-    "mode",
     "placement-host-address",
-    "profile-port",
     "reminders-service",
     "scheduler-host-address",
     "scheduler-job-streams",
     "sentry-address",
     "sentry-request-jwt-audiences",
-    "unix-domain-socket",
 ];
 /// Boolean flags of daprd without effect here.
-const IGNORED_SWITCHES: [&str; 5] = [
-    "disable-builtin-k8s-secret-store",
-    "enable-api-logging",
-    "enable-app-health-check",
-    "enable-mtls",
-    "enable-profiling",
-];
+const IGNORED_SWITCHES: [&str; 1] = ["enable-mtls"];
 
 /// daprd's flags without effect, accepted so that a command line for daprd also starts bindd.
 fn ignored_args() -> impl Iterator<Item = Arg> {
@@ -301,48 +284,4 @@ pub(super) fn command() -> clap::Command {
     #[cfg(feature = "embedded")]
     let command = command.mut_subcommand("dev", |dev| dev.args(ignored_args()));
     command
-}
-
-/// Reads a Go duration such as `1m30s`, `500ms` or `0`. A negative one is read as zero, as every flag with a duration
-/// treats them alike.
-pub(super) fn go_duration(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(duration) => Ok(duration),
-        Err(InvalidDuration::Negative) => Ok(Duration::ZERO),
-        Err(error @ (InvalidDuration::Form | InvalidDuration::Unit | InvalidDuration::TooLong)) => {
-            Err(format!("`{text}`: {error}; write it like 500ms, 3s or 1m30s"))
-        }
-    }
-}
-
-/// Reads a Kubernetes quantity of bytes such as `4Mi`, `16k`, `1.5Gi`, or `-1` for those flags that give it a meaning.
-pub(super) fn quantity(text: &str) -> Result<i64, String> {
-    let (sign, size) = match text.strip_prefix('-') {
-        Some(size) => (-1, size),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let bytes = parse_size(size).and_then(|bytes| i64::try_from(bytes).ok());
-    bytes
-        .map(|bytes| sign * bytes)
-        .ok_or_else(|| format!("`{text}` is not a size; write it like 4Mi, 512Ki or 1000000"))
-}
-
-/// Reads the values that Go accepts for a boolean flag.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("`{text}` is neither true nor false")),
-    }
-}
-
-/// Reads a listen address: an IP address, with or without brackets, or `localhost`.
-pub(super) fn listen_address(text: &str) -> Result<IpAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if bare.eq_ignore_ascii_case("localhost") {
-        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    }
-    bare.parse().map_err(|_| {
-        format!("`{text}` is not an IP address; write 127.0.0.1 or ::1 for this machine only, 0.0.0.0 for all networks")
-    })
 }

@@ -3,13 +3,15 @@
 use super::arguments::{Arguments, normalize};
 use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
+use super::gather_daprd as daprd;
 use super::gather_leases::leases;
 use super::model::{
-    AppEndpoint, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE,
+    AppEndpoint, AppProtocol, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE,
     DEFAULT_HEADERS, DEFAULT_PROBE, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
+use super::values;
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;
@@ -66,21 +68,43 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         let text = format!("bindd {} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
         return Err(UsageError { text, code: 0 });
     }
-    check_protocol(&flags)?;
     if flags.app_timeout.is_zero() {
         return Err(UsageError::wrong("--app-timeout must be longer than 0, for example 60s"));
     }
     let set = |name| variable(environment, name);
     let app_id = app_id(flags.app_id)?;
-    let app = app(flags.app_port, flags.app_channel_address, &flags.ports)?;
+    let protocol = daprd::app_protocol(&flags.app_protocol, flags.app_ssl)?;
+    let ports = [("dapr-http-port", flags.ports.dapr_http_port), ("dapr-grpc-port", flags.listen.dapr_grpc_port)];
+    let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
     let strict = flags.strict_dapr_errors;
+    let http_addresses = listen_addresses(&flags.ports)?;
+    let grpc_addresses = http_addresses.iter().map(|http| SocketAddr::new(http.ip(), flags.listen.dapr_grpc_port));
     Ok(Settings {
         app_id,
         app,
-        http_addresses: listen_addresses(&flags.ports)?,
+        grpc_addresses: grpc_addresses.collect(),
+        internal_grpc_address: match http_addresses.first() {
+            Some(api) => daprd::internal_address(&flags.listen, api.ip())?,
+            None => None,
+        },
+        public_address: daprd::public_address(&flags.listen)?,
+        profile_address: daprd::profile_address(&flags.listen),
+        unix_socket_folder: daprd::path(flags.listen.unix_domain_socket),
+        http_addresses,
         metrics_address: metrics_address(&flags.ports)?,
         access: access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)?,
         resources_paths: paths(flags.resources_path, flags.components_path),
+        reload: daprd::reload(&flags.life),
+        config_paths: flags.life.config.into_iter().filter_map(daprd::path).collect(),
+        strict_components: flags.life.strict_components,
+        dapr_compat: flags.life.dapr_compat.unwrap_or(set("BINDD_DAPR_COMPAT")?.is_some_and(|v| is_true(&v))),
+        mode: daprd::mode(&flags.life.mode)?,
+        builtin_kubernetes_secrets: !flags.life.disable_builtin_k8s_secret_store,
+        skips_app_config: daprd::skips_app_config(&flags.life.disable_init_endpoints),
+        block_shutdown: flags.life.dapr_block_shutdown_duration.filter(|time| !time.is_zero()),
+        log_file: daprd::path(flags.life.log_file),
+        api_logging: flags.life.enable_api_logging,
+        app_health: daprd::app_health(flags.health)?,
         namespace: set("NAMESPACE")?,
         log_filter: log_filter(&flags.log_level),
         log_json: flags.log_as_json,
@@ -122,17 +146,6 @@ fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
     Ok(WaitSettings { address: SocketAddr::new(ip, address.port()) })
 }
 
-fn check_protocol(flags: &RunFlags) -> Result<(), UsageError> {
-    let protocol = if flags.app_ssl { "https" } else { flags.app_protocol.as_str() };
-    if protocol.eq_ignore_ascii_case("http") {
-        return Ok(());
-    }
-    Err(UsageError::wrong(format!(
-        "--app-protocol {protocol} is not supported: bindd calls the app over http. Remove the flag (and --app-ssl), and \
-         let the app serve http on --app-port"
-    )))
-}
-
 fn app_id(given: Option<String>) -> Result<String, UsageError> {
     let Some(id) = given.filter(|id| !id.is_empty()) else {
         return Err(UsageError::wrong(
@@ -145,22 +158,27 @@ fn app_id(given: Option<String>) -> Result<String, UsageError> {
     Ok(id)
 }
 
-fn app(port: Option<u16>, address: String, ports: &PortFlags) -> Result<Option<AppEndpoint>, UsageError> {
+fn app(
+    port: Option<u16>,
+    address: String,
+    protocol: AppProtocol,
+    ports: [(&str, u16); 2],
+) -> Result<Option<AppEndpoint>, UsageError> {
     let Some(port) = port.filter(|port| *port != 0) else {
         return Ok(None);
     };
-    if port == ports.dapr_http_port {
+    if let Some((flag, _)) = ports.iter().find(|(_, other)| *other == port) {
         return Err(UsageError::wrong(format!(
-            "the 'dapr-http-port' argument value {port} conflicts with 'app-port': change one of them"
+            "the '{flag}' argument value {port} conflicts with 'app-port': change one of them"
         )));
     }
-    Ok(Some(AppEndpoint { address, port }))
+    Ok(Some(AppEndpoint { address, port, protocol }))
 }
 
 fn listen_addresses(ports: &PortFlags) -> Result<Vec<SocketAddr>, UsageError> {
     let mut found = Vec::new();
     for text in ports.dapr_listen_addresses.split(',').map(str::trim).filter(|text| !text.is_empty()) {
-        let ip = flags::listen_address(text)
+        let ip = values::listen_address(text)
             .map_err(|problem| UsageError::wrong(format!("--dapr-listen-addresses: {problem}")))?;
         let address = SocketAddr::new(ip, ports.dapr_http_port);
         if !found.contains(&address) {
@@ -177,7 +195,7 @@ fn metrics_address(ports: &PortFlags) -> Result<Option<SocketAddr>, UsageError> 
     if !ports.enable_metrics {
         return Ok(None);
     }
-    let ip = flags::listen_address(&ports.metrics_listen_address)
+    let ip = values::listen_address(&ports.metrics_listen_address)
         .map_err(|problem| UsageError::wrong(format!("--metrics-listen-address: {problem}")))?;
     Ok(Some(SocketAddr::new(ip, ports.metrics_port)))
 }
@@ -222,7 +240,7 @@ fn buffer_limit(limits: &LimitFlags, variable: Option<String>) -> Result<Option<
     let given = match (limits.max_buffer, variable) {
         (Some(bytes), _) => bytes,
         (None, Some(text)) => {
-            flags::quantity(&text).map_err(|problem| UsageError::wrong(format!("BINDD_MAX_BUFFER: {problem}")))?
+            values::quantity(&text).map_err(|problem| UsageError::wrong(format!("BINDD_MAX_BUFFER: {problem}")))?
         }
         (None, None) => return Ok(Some(DEFAULT_BUFFER)),
     };

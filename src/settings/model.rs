@@ -18,6 +18,10 @@ pub(super) const DEFAULT_BUFFERED: usize = 64 << 20;
 pub(super) const DEFAULT_HEADERS: usize = 4 << 10;
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 pub(super) const DEFAULT_PROBE: Duration = Duration::from_secs(3);
+pub(super) const DEFAULT_HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const DEFAULT_HEALTH_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const DEFAULT_HEALTH_THRESHOLD: u32 = 3;
+pub(super) const DEFAULT_RECONCILE: Duration = Duration::from_secs(60);
 const DEFAULT_APP_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_LOG: &str = "info";
 
@@ -69,6 +73,63 @@ pub struct AppEndpoint {
     pub address: String,
     /// TCP port (`--app-port`), never 0.
     pub port: u16,
+    pub protocol: AppProtocol,
+}
+
+/// How the app is called (`--app-protocol`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AppProtocol {
+    #[default]
+    Http,
+    Https,
+    /// HTTP/2 without TLS.
+    H2c,
+    Grpc,
+    Grpcs,
+}
+
+impl AppProtocol {
+    /// As in `--app-protocol`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::H2c => "h2c",
+            Self::Grpc => "grpc",
+            Self::Grpcs => "grpcs",
+        }
+    }
+}
+
+/// Health checks of the app (`--enable-app-health-check`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppHealthSettings {
+    /// Path of the check over HTTP, with its leading `/`.
+    pub path: String,
+    /// Time between two checks; never zero.
+    pub interval: Duration,
+    /// Time limit of a check; not longer than the interval.
+    pub timeout: Duration,
+    /// Failed checks in a row after which the app is unhealthy; at least 1.
+    pub threshold: u32,
+}
+
+/// Where the sidecar runs (`--mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Standalone,
+    /// Components that name no secret store read the secrets of Kubernetes.
+    Kubernetes,
+}
+
+/// How changed files are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// `--watch`; `None` is as the feature `HotReload` of the Configuration says, else on.
+    pub watch: Option<bool>,
+    /// How often all files are compared again; never zero.
+    pub reconcile_interval: Duration,
 }
 
 /// Settings of a running sidecar.
@@ -80,6 +141,16 @@ pub struct Settings {
     pub app: Option<AppEndpoint>,
     /// Where the HTTP API listens; port 0 is any free port. Never empty.
     pub http_addresses: Vec<SocketAddr>,
+    /// Where the gRPC API listens; port 0 is any free port. Never empty.
+    pub grpc_addresses: Vec<SocketAddr>,
+    /// A port that only accepts connections (`--dapr-internal-grpc-port`).
+    pub internal_grpc_address: Option<SocketAddr>,
+    /// Where only health and metadata are served, without a token (`--dapr-public-port`).
+    pub public_address: Option<SocketAddr>,
+    /// The APIs listen on Unix sockets in this folder instead of TCP ports.
+    pub unix_socket_folder: Option<PathBuf>,
+    /// Where profiles are served (`--enable-profiling`).
+    pub profile_address: Option<SocketAddr>,
     /// Where metrics are served; `None` with `--enable-metrics=false`.
     pub metrics_address: Option<SocketAddr>,
     /// Origins of web pages that may call the HTTP API (`--allowed-origins`), and host names beside `localhost` that
@@ -87,12 +158,28 @@ pub struct Settings {
     pub access: Access,
     /// Files and folders with components.
     pub resources_paths: Vec<PathBuf>,
+    /// Files with a `Configuration` (`--config`); later ones win.
+    pub config_paths: Vec<PathBuf>,
+    pub reload: ReloadSettings,
+    /// Whether an unknown kind of component stops the start.
+    pub strict_components: bool,
+    /// Behave as daprd where bindd differs on purpose (`--dapr-compat`).
+    pub dapr_compat: bool,
+    pub mode: Mode,
+    /// Whether components that name no secret store read the secrets of Kubernetes, in its mode.
+    pub builtin_kubernetes_secrets: bool,
+    /// Whether the app is not asked for its configuration (`--disable-init-endpoints config`).
+    pub skips_app_config: bool,
     /// Namespace of this sidecar (environment variable `NAMESPACE`).
     pub namespace: Option<String>,
     /// A level or a `tracing` filter.
     pub log_filter: String,
     /// Log one JSON object per line instead of text.
     pub log_json: bool,
+    /// File to which logs are appended; `None` is the terminal.
+    pub log_file: Option<PathBuf>,
+    /// Log each request to the APIs; `None` is as the Configuration says, else not.
+    pub api_logging: Option<bool>,
     /// Largest request body in bytes; `None` is no limit.
     pub max_body_size: Option<usize>,
     /// Bytes of request bodies in memory, over all requests; `None` is no limit.
@@ -103,6 +190,8 @@ pub struct Settings {
     pub worker_threads: Option<usize>,
     /// Time limit of a graceful shutdown; `None` is no limit.
     pub graceful_shutdown: Option<Duration>,
+    /// After a signal, serve the outputs for this long before the shutdown; `None` is not at all.
+    pub block_shutdown: Option<Duration>,
     /// Answer every failure of a binding with 500, as daprd does.
     pub strict_dapr_errors: bool,
     /// The token that requests must have in `dapr-api-token` (environment variable `DAPR_API_TOKEN`).
@@ -115,11 +204,13 @@ pub struct Settings {
     pub app_timeout: Duration,
     /// Time limit for the app to answer one `OPTIONS` probe; never zero.
     pub probe_timeout: Duration,
+    /// Health checks of the app; `None` without them.
+    pub app_health: Option<AppHealthSettings>,
     /// Requests with events in flight at once, over all inputs (`--app-max-concurrency`); `None` is 1,024.
     pub app_max_concurrency: Option<NonZeroUsize>,
     /// Bytes of records that all inputs hold in memory at once (`--max-buffered-bytes`); above 4 GiB counts as 4 GiB.
     pub max_buffered_bytes: usize,
-    /// Flags of daprd that were given and have no effect, to be logged as warnings.
+    /// Flags of daprd that were given and have no effect, to be logged at debug.
     pub unused_flags: Vec<String>,
     /// Other warnings about command line and environment. They contain no values of variables.
     pub notices: Vec<String>,
@@ -134,23 +225,39 @@ impl Settings {
             app_id: app_id.into(),
             app: None,
             http_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            grpc_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            internal_grpc_address: None,
+            public_address: None,
+            unix_socket_folder: None,
+            profile_address: None,
             metrics_address: None,
             access: Access::default(),
             resources_paths: vec![resources.into()],
+            config_paths: Vec::new(),
+            reload: ReloadSettings { watch: None, reconcile_interval: DEFAULT_RECONCILE },
+            strict_components: false,
+            dapr_compat: false,
+            mode: Mode::Standalone,
+            builtin_kubernetes_secrets: true,
+            skips_app_config: false,
             namespace: None,
             log_filter: DEFAULT_LOG.to_owned(),
             log_json: false,
+            log_file: None,
+            api_logging: None,
             max_body_size: Some(DEFAULT_BODY),
             max_buffer: Some(DEFAULT_BUFFER),
             read_buffer_size: DEFAULT_HEADERS,
             worker_threads: None,
             graceful_shutdown: Some(DEFAULT_GRACE),
+            block_shutdown: None,
             strict_dapr_errors: false,
             api_token: None,
             app_api_token: None,
             ca_bundle: None,
             app_timeout: DEFAULT_APP_TIMEOUT,
             probe_timeout: DEFAULT_PROBE,
+            app_health: None,
             app_max_concurrency: None,
             max_buffered_bytes: DEFAULT_BUFFERED,
             unused_flags: Vec::new(),

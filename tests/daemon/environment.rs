@@ -11,7 +11,7 @@ use aws_sdk_kinesis::types::{Record, Shard, ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown, StartError};
 use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
-use bindd::settings::{AppEndpoint, Settings};
+use bindd::settings::{AppEndpoint, AppProtocol, Settings};
 use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -186,8 +186,11 @@ impl Environment {
         let mut settings = Settings::local("shop", self.folder.path());
         // So long that a slow machine does not fail a test.
         settings.graceful_shutdown = Some(Duration::from_secs(600));
-        settings.app =
-            app.map(|app| app.address()).map(|at| AppEndpoint { address: at.ip().to_string(), port: at.port() });
+        settings.app = app.map(|app| app.address()).map(|at| AppEndpoint {
+            address: at.ip().to_string(),
+            port: at.port(),
+            protocol: AppProtocol::Http,
+        });
         settings
     }
 

@@ -1,11 +1,16 @@
-use super::flags;
 use super::gather::parse_with;
-use super::{AppEndpoint, Command, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, Settings, UsageError};
+use super::{
+    AppEndpoint, AppProtocol, Command, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, Settings, UsageError,
+};
+use super::{flags, values};
 use crate::domain::{RecordPosition, Timestamp};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
 use std::time::Duration;
+
+#[path = "daprd.rs"]
+mod daprd;
 
 fn parse(line: &str) -> Result<Command, UsageError> {
     parse_in(line, &[])
@@ -48,7 +53,7 @@ fn only_the_app_id_is_required() {
 #[test]
 fn local_settings_are_the_defaults_of_the_flags() {
     let local = Settings::local("orders", "files");
-    let flags = run("--resources-path files --dapr-http-port 0 --enable-metrics=false");
+    let flags = run("--resources-path files --dapr-http-port 0 --dapr-grpc-port 0 --enable-metrics=false");
     assert_eq!(format!("{local:?}"), format!("{flags:?}"));
 }
 
@@ -75,7 +80,11 @@ fn the_buffer_of_bodies_comes_from_the_flag_then_the_environment() {
 #[test]
 fn flags_are_read_in_each_spelling() {
     for line in ["--app-port=3000", "--app-port 3000", "-app-port 3000", "-app-port=3000"] {
-        assert_eq!(run(line).app, Some(AppEndpoint { address: "127.0.0.1".into(), port: 3000 }), "{line}");
+        assert_eq!(
+            run(line).app,
+            Some(AppEndpoint { address: "127.0.0.1".into(), port: 3000, protocol: AppProtocol::Http }),
+            "{line}"
+        );
     }
     for (line, json) in [("", false), ("--log-as-json", true), ("--log-as-json=false", false)] {
         assert_eq!(run(line).log_json, json, "{line}");
@@ -169,14 +178,12 @@ fn the_limits_of_inputs_are_read() {
 }
 
 #[test]
-fn ignored_flags_of_daprd_are_listed_for_a_warning() {
-    let settings = run("--dapr-grpc-port 50001 --mode=standalone -enable-mtls --enable-profiling=false \
-        --config a.yaml --config b.yaml --scheduler-host-address=");
+fn flags_of_daprd_without_effect_are_listed() {
+    let settings = run("-enable-mtls --placement-host-address a:1 --scheduler-host-address= --sentry-address b");
     let mut unused = settings.unused_flags;
     unused.sort();
-    let expected = ["config", "dapr-grpc-port", "enable-mtls", "enable-profiling", "mode"];
-    assert_eq!(unused[..5], expected.map(|name| format!("--{name}")));
-    assert_eq!(unused[5..], ["--scheduler-host-address"]);
+    let expected = ["enable-mtls", "placement-host-address", "scheduler-host-address", "sentry-address"];
+    assert_eq!(unused, expected.map(|name| format!("--{name}")));
 }
 
 #[test]
@@ -249,8 +256,6 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
     for (line, expected) in [
         ("", "--app-id"),
         ("--app-id a.b", "cannot contain dots"),
-        ("--app-id a --app-protocol grpc", "calls the app over http"),
-        ("--app-id a --app-ssl", "calls the app over http"),
         ("--app-id a --app-port 3500", "conflicts with 'app-port'"),
         ("--app-id a --dapr-listen-addresses example.org", "not an IP address"),
         ("--app-id a --allowed-origins shop.example", "--allowed-origins: `shop.example` is not an origin"),
@@ -372,19 +377,19 @@ fn emulators_are_silent_by_default() {
 #[test]
 fn go_durations_are_read() {
     for (text, millis) in [("0", 0), ("3s", 3000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("-2s", 0), ("250ms", 250)] {
-        assert_eq!(flags::go_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        assert_eq!(values::go_duration(text), Ok(Duration::from_millis(millis)), "{text}");
     }
     for text in ["", "-", "5", "s", "1d", "1s5", "1e400h", "."] {
-        assert!(flags::go_duration(text).is_err(), "{text}");
+        assert!(values::go_duration(text).is_err(), "{text}");
     }
 }
 
 #[test]
 fn sizes_are_read_like_those_of_component_files() {
     for (text, bytes) in [("4Mi", 4 << 20), ("1.5Ki", 1536), ("-1", -1), ("+2k", 2_000), ("-2Ki", -2_048), ("0", 0)] {
-        assert_eq!(flags::quantity(text), Ok(bytes), "{text}");
+        assert_eq!(values::quantity(text), Ok(bytes), "{text}");
     }
     for text in ["", "-", "big", "--1", "-+1", "4MiB", "1..5", "9223372036854775808"] {
-        assert!(flags::quantity(text).unwrap_err().contains("4Mi"), "{text}");
+        assert!(values::quantity(text).unwrap_err().contains("4Mi"), "{text}");
     }
 }

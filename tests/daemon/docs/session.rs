@@ -13,7 +13,7 @@ use bindd::daemon::{self, Running};
 use bindd::dev::Emulators;
 use bindd::domain::Stop;
 use bindd::embedded::EmbeddedSettings;
-use bindd::settings::{self, AppEndpoint, Command as Parsed, DevSettings};
+use bindd::settings::{self, AppEndpoint, AppProtocol, Command as Parsed, DevSettings};
 use bindd::testing::until;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -93,7 +93,11 @@ impl Session {
         if dev.run.app.is_some() {
             let app = RecordingApp::start().await;
             let address = app.address();
-            dev.run.app = Some(AppEndpoint { address: address.ip().to_string(), port: address.port() });
+            dev.run.app = Some(AppEndpoint {
+                address: address.ip().to_string(),
+                port: address.port(),
+                protocol: AppProtocol::Http,
+            });
             self.app = Some(app);
         }
         let mut components = daemon::load(&dev.run).unwrap();

@@ -1,0 +1,106 @@
+//! Checks the values of daprd's flags about listeners, the app's health and the life of the process.
+
+use super::daprd_flags::{HealthFlags, LifeFlags, ListenFlags};
+use super::model::{
+    AppHealthSettings, AppProtocol, DEFAULT_HEALTH_INTERVAL, DEFAULT_HEALTH_THRESHOLD, DEFAULT_HEALTH_TIMEOUT,
+    DEFAULT_RECONCILE, Mode, ReloadSettings, UsageError,
+};
+use super::values;
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `--app-protocol`, in any case; `--app-ssl` adds TLS to it, as in daprd.
+pub(super) fn app_protocol(word: &str, is_ssl: bool) -> Result<AppProtocol, UsageError> {
+    let protocol = match word.to_ascii_lowercase().as_str() {
+        "" | "http" => AppProtocol::Http,
+        "https" => AppProtocol::Https,
+        "h2c" => AppProtocol::H2c,
+        "grpc" => AppProtocol::Grpc,
+        "grpcs" => AppProtocol::Grpcs,
+        _ => {
+            return Err(UsageError::wrong(format!(
+                "--app-protocol {word} is unknown: write http, https, h2c, grpc or grpcs"
+            )));
+        }
+    };
+    Ok(match (protocol, is_ssl) {
+        (AppProtocol::Http, true) => AppProtocol::Https,
+        (AppProtocol::Grpc, true) => AppProtocol::Grpcs,
+        (protocol, _) => protocol,
+    })
+}
+
+/// `None` while the flag does not enable the checks.
+pub(super) fn app_health(flags: HealthFlags) -> Result<Option<AppHealthSettings>, UsageError> {
+    if !flags.enable_app_health_check {
+        return Ok(None);
+    }
+    let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
+    let interval = positive(flags.app_health_probe_interval).map_or(DEFAULT_HEALTH_INTERVAL, Duration::from_secs);
+    let timeout = positive(flags.app_health_probe_timeout).map_or(DEFAULT_HEALTH_TIMEOUT, Duration::from_millis);
+    if timeout > interval {
+        return Err(UsageError::wrong(
+            "value for 'health-probe-timeout' must be smaller than 'health-probe-interval': correct \
+             --app-health-probe-timeout (milliseconds) or --app-health-probe-interval (seconds)",
+        ));
+    }
+    let threshold = positive(flags.app_health_threshold).and_then(|count| u32::try_from(count).ok());
+    let path = flags.app_health_check_path;
+    let path = if path.starts_with('/') { path } else { format!("/{path}") };
+    Ok(Some(AppHealthSettings { path, interval, timeout, threshold: threshold.unwrap_or(DEFAULT_HEALTH_THRESHOLD) }))
+}
+
+/// The address of `--dapr-public-port`; without an address of its own it is reached from everywhere, as in daprd, because
+/// the kubelet calls the address of the pod.
+pub(super) fn public_address(flags: &ListenFlags) -> Result<Option<SocketAddr>, UsageError> {
+    let Some(port) = flags.dapr_public_port else { return Ok(None) };
+    let ip = one_address("--dapr-public-listen-address", &flags.dapr_public_listen_address)?;
+    Ok(Some(SocketAddr::new(ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port)))
+}
+
+/// The address of `--dapr-internal-grpc-port`, on the addresses of the API unless one is given.
+pub(super) fn internal_address(flags: &ListenFlags, api: IpAddr) -> Result<Option<SocketAddr>, UsageError> {
+    let Some(port) = flags.dapr_internal_grpc_port.filter(|port| *port != 0) else { return Ok(None) };
+    let ip = one_address("--dapr-internal-grpc-listen-address", &flags.dapr_internal_grpc_listen_address)?;
+    Ok(Some(SocketAddr::new(ip.unwrap_or(api), port)))
+}
+
+pub(super) const fn profile_address(flags: &ListenFlags) -> Option<SocketAddr> {
+    if flags.enable_profiling {
+        Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), flags.profile_port))
+    } else {
+        None
+    }
+}
+
+fn one_address(flag: &str, text: &str) -> Result<Option<IpAddr>, UsageError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    values::listen_address(text).map(Some).map_err(|problem| UsageError::wrong(format!("{flag}: {problem}")))
+}
+
+pub(super) fn mode(word: &str) -> Result<Mode, UsageError> {
+    match word.to_ascii_lowercase().as_str() {
+        "" | "standalone" => Ok(Mode::Standalone),
+        "kubernetes" => Ok(Mode::Kubernetes),
+        _ => Err(UsageError::wrong(format!("--mode {word} is unknown: write standalone or kubernetes"))),
+    }
+}
+
+pub(super) fn reload(flags: &LifeFlags) -> ReloadSettings {
+    let interval = Some(flags.hot_reload_reconcile_interval).filter(|interval| !interval.is_zero());
+    ReloadSettings { watch: flags.watch, reconcile_interval: interval.unwrap_or(DEFAULT_RECONCILE) }
+}
+
+/// An empty path is none, as in daprd.
+pub(super) fn path(given: OsString) -> Option<PathBuf> {
+    Some(given).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// `config`, in any case, in `--disable-init-endpoints`.
+pub(super) fn skips_app_config(names: &[String]) -> bool {
+    names.iter().any(|name| name.trim().eq_ignore_ascii_case("config"))
+}
