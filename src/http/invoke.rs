@@ -1,6 +1,5 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
-use super::body_memory::BodyMemory;
 use super::error::{ApiError, BodyKind, ErrorFormat};
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
@@ -28,7 +27,6 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Debug)]
 pub(super) struct Invoker {
     state: Arc<ApiState>,
-    memory: BodyMemory,
     /// By the name of the component.
     metrics: HashMap<String, HttpMetrics>,
 }
@@ -37,8 +35,7 @@ impl Invoker {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
         let outputs = state.host.describe().filter(|component| state.host.output(component.name).is_some());
         let metrics = outputs.map(|output| (output.name.to_owned(), state.metrics.requests(output.name))).collect();
-        let memory = BodyMemory::new(state.settings.max_buffer);
-        Self { state, memory, metrics }
+        Self { state, metrics }
     }
 
     /// The names of the configured outputs.
@@ -81,7 +78,8 @@ impl Invoker {
         let format = self.state.settings.error_format();
         let (head, body) = request.into_parts();
         // The component may hold the body until the response is there, so its memory stays reserved until then.
-        let (body, mut memory) = read_body::read(body, &head, self.state.settings.max_body_size, &self.memory).await?;
+        let (body, mut memory) =
+            read_body::read(body, &head, self.state.settings.max_body_size, &self.state.body_memory).await?;
         let is_octet_stream = raw_body::is_octet_stream(&head.headers);
         let raw_keys = metrics.output.and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
         let mut call = match raw_keys {

@@ -8,12 +8,14 @@
 //! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
 
 mod extended_metadata;
+mod failure_report;
 mod host;
 mod inputs;
 mod readiness;
 mod signals;
 
 pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
+pub use failure_report::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport};
 pub use host::{Component, Description, Host, InputState, InvokeError};
 pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};
