@@ -4,7 +4,8 @@ use super::call_metadata;
 use super::status;
 use super::unary::{self, Reply};
 use crate::domain::{
-    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, cause_line, slice_or_copy,
+    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, OutputBinding, cause_line,
+    slice_or_copy,
 };
 use crate::http::ApiState;
 use crate::protocol::runtime::{InvokeBindingRequest, InvokeBindingResponse};
@@ -141,8 +142,9 @@ struct RequestMetrics<'a> {
 
 impl RequestMetrics<'_> {
     fn set_output(&mut self, name: &str, operation: &str) {
-        let Some(output) = self.state.host.output(name) else { return };
-        let known = output.operations().iter().find(|known| **known == operation).copied();
+        let Some(component) = self.state.host.output(name) else { return };
+        let operations = component.output().map_or(&[][..], OutputBinding::operations);
+        let known = operations.iter().find(|known| **known == operation).copied();
         self.output = Some((name.to_owned(), known.unwrap_or(UNKNOWN)));
     }
 }

@@ -16,9 +16,9 @@ pub(super) fn get(state: &ApiState) -> GetMetadataResponse {
     let mut extended = state.extended.get_all();
     extended.insert("daprRuntimeVersion".to_owned(), VERSION.to_owned());
     let components = state.host.describe().map(|described| RegisteredComponents {
-        name: described.name.to_owned(),
-        r#type: described.type_name.to_owned(),
-        version: described.version.to_owned(),
+        name: described.name,
+        r#type: described.type_name,
+        version: described.version,
         capabilities: described.capabilities.iter().map(|capability| (*capability).to_owned()).collect(),
     });
     let app = &state.app;
