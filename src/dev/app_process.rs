@@ -11,6 +11,7 @@ pub(super) struct AppEnv<'a> {
     pub(super) app_id: &'a str,
     pub(super) app_port: Option<u16>,
     pub(super) sidecar: SocketAddr,
+    pub(super) grpc: SocketAddr,
     pub(super) kinesis: &'a str,
     pub(super) dynamodb: &'a str,
 }
@@ -31,6 +32,8 @@ impl AppProcess {
         process.args(arguments).kill_on_drop(true).process_group(0).env("APP_ID", env.app_id);
         process.env("DAPR_HTTP_PORT", env.sidecar.port().to_string());
         process.env("DAPR_HTTP_ENDPOINT", format!("http://{}", env.sidecar));
+        process.env("DAPR_GRPC_PORT", env.grpc.port().to_string());
+        process.env("DAPR_GRPC_ENDPOINT", format!("http://{}", env.grpc));
         if let Some(port) = env.app_port {
             process.env("APP_PORT", port.to_string());
         }

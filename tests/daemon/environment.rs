@@ -216,6 +216,14 @@ impl Sidecar {
         self.http
     }
 
+    pub(crate) fn grpc_address(&self) -> SocketAddr {
+        self.running.grpc_address()
+    }
+
+    pub(crate) const fn internal_grpc_address(&self) -> Option<SocketAddr> {
+        self.running.internal_grpc_address()
+    }
+
     pub(crate) const fn metrics_address(&self) -> Option<SocketAddr> {
         self.running.metrics_address()
     }

@@ -19,6 +19,7 @@ mod dynamodb_bulk;
 mod fan_out_tls;
 mod faulty_backend;
 mod formats;
+mod grpc;
 mod kill;
 mod kinesis_outputs;
 mod lease_table;
