@@ -16,7 +16,7 @@ const USES: [(&str, &[&str]); 20] = [
     ("manifest", &["domain"]),
     ("resilience", &["domain"]),
     ("tasks", &["domain"]),
-    ("app", &["domain", "resilience", "telemetry"]),
+    ("app", &["domain", "resilience", "tasks", "telemetry"]),
     ("aws", &["aggregation", "domain", "manifest", "resilience", "tasks", "telemetry"]),
     ("consumer", &["domain", "resilience", "tasks", "telemetry"]),
     ("embedded", &["domain", "tasks"]),
@@ -36,12 +36,15 @@ const USES: [(&str, &[&str]); 20] = [
 const LAYERS: usize = 9;
 
 /// Crates (or types that act like one) and the only places that may name them.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum::", &["http/", "embedded/", "demo/"]),
     ("tower::", &["http/", "embedded/", "demo/"]),
     ("hyper::", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
     ("hyper_util::", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
+    ("h2::", &["app/"]),
+    ("rustls::", &["app/"]),
+    ("tokio_rustls::", &["app/"]),
     ("ciborium::", &["embedded/"]),
     ("serde_yaml::", &["manifest/"]),
     ("clap::", &["settings/"]),

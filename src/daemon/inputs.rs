@@ -60,7 +60,7 @@ pub(super) async fn run(
         stop.finishing().await;
         return DrainOutcome::Clean;
     };
-    if !app.wait_until_up(&stop).await {
+    if !app.port().wait_until_up(&stop).await {
         return DrainOutcome::Clean;
     }
     drop(ready);
@@ -75,7 +75,7 @@ pub(super) async fn run(
         outcome = reading => outcome,
         never = app.reap_idle() => match never {},
     };
-    app.close_idle();
+    app.close().await;
     outcome
 }
 

@@ -3,7 +3,7 @@
 use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
-use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
+use crate::app::{AppChannel, AppSettings, HttpProtocol, InvalidAppSettings};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
@@ -11,7 +11,7 @@ use crate::domain::{BindingError, ComponentName, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, Host, Readiness};
-use crate::settings::Settings;
+use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
@@ -159,6 +159,11 @@ fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSett
     let Some(app) = &settings.app else { return Ok(None) };
     let channel = AppChannel::new(&AppSettings {
         address: app.address.clone(),
+        protocol: match app.protocol {
+            AppProtocol::Https => HttpProtocol::Https,
+            AppProtocol::H2c => HttpProtocol::H2c,
+            AppProtocol::Http | AppProtocol::Grpc | AppProtocol::Grpcs => HttpProtocol::Http,
+        },
         api_token: settings.app_api_token.clone(),
         event_timeout: settings.app_timeout,
         probe_timeout: settings.probe_timeout,

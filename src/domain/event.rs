@@ -133,10 +133,12 @@ pub enum DeliveryError {
     /// The app accepted the batch except for this event and perhaps others.
     #[error("the app reported the event as failed")]
     ReportedFailed,
-    /// A server responded, but not in HTTP/1.1.
-    #[error("the app was reached at {address} but its answer is not HTTP/1.1: {finding}")]
+    /// A server responded, but not in the version of HTTP with which it was called.
+    #[error("the app was reached at {address} but its answer is not {expected}: {finding}")]
     NotHttp {
         address: String,
+        /// `HTTP/1.1` or `HTTP/2`
+        expected: &'static str,
         /// What the response looks like: one line of bounded length.
         finding: String,
         #[source]

@@ -92,5 +92,5 @@ async fn a_stop_ends_the_probe_and_the_wait_for_the_app_at_once() {
     stop.finish();
     let channel = channel(app.port);
     assert_eq!(channel.until_answered(&route(), &stop).await, None);
-    assert!(!channel.wait_until_up(&stop).await);
+    assert!(!channel.port().wait_until_up(&stop).await);
 }
