@@ -52,7 +52,7 @@ fn only<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
 
 fn router(state: &Arc<ApiState>) -> Router {
     let invoker = Arc::new(Invoker::new(Arc::clone(state)));
-    let names: Vec<String> = invoker.outputs().filter(|name| is_plain(name)).map(str::to_owned).collect();
+    let names: Vec<String> = invoker.outputs().into_iter().filter(|name| is_plain(name)).collect();
     // A service instead of a handler, whose future axum would box twice.
     let invoke = service_fn(move |request| {
         let invoker = Arc::clone(&invoker);
