@@ -12,7 +12,7 @@ use super::transport::Transport;
 use super::{AppPort, AppSettings, HttpProtocol, InvalidAppSettings, Route};
 use crate::domain::DeliveryError;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use secrecy::ExposeSecret;
@@ -44,6 +44,7 @@ struct Inner {
     headers: HeaderMap,
     event_timeout: Duration,
     probe_timeout: Duration,
+    has_go_headers: bool,
 }
 
 /// A request with events.
@@ -99,6 +100,7 @@ impl AppChannel {
             headers,
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
+            has_go_headers: settings.has_go_headers,
         })))
     }
 
@@ -161,13 +163,7 @@ impl AppChannel {
     }
 
     /// A request without a body, of which only the status counts.
-    async fn ask(
-        &self,
-        method: Method,
-        route: &Route,
-        headers: HeaderMap,
-        limit: Limit,
-    ) -> Result<(), DeliveryError> {
+    async fn ask(&self, method: Method, route: &Route, headers: HeaderMap, limit: Limit) -> Result<(), DeliveryError> {
         let delivery = Delivery { headers, body: Bytes::new(), payloads: &Payloads::unchanged(&[]), max_reply: None };
         self.call(method, route, delivery, limit).await.map(drop)
     }
@@ -181,6 +177,10 @@ impl AppChannel {
     ) -> Result<Vec<u8>, DeliveryError> {
         let Delivery { mut headers, body, payloads, max_reply } = delivery;
         headers.extend(self.0.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        // A body that is read must not be compressed.
+        if self.0.has_go_headers && max_reply.is_none() {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let request = request(method.clone(), route, headers, body.clone())
             .map_err(|error| DeliveryError::Unreachable { address: self.authority(), source: error.into() })?;
         let target = || format!("{method} {route}");
@@ -252,8 +252,12 @@ fn request(method: Method, route: &Route, headers: HeaderMap, body: Bytes) -> Re
 
 /// The headers of every call.
 fn common_headers(settings: &AppSettings, authority: &Authority) -> Result<HeaderMap, InvalidAppSettings> {
-    let agent = HeaderValue::from_static(concat!("bindd/", env!("CARGO_PKG_VERSION")));
-    let mut headers = HeaderMap::from_iter([(USER_AGENT, agent)]);
+    let agent = match (settings.has_go_headers, settings.protocol) {
+        (false, _) => concat!("bindd/", env!("CARGO_PKG_VERSION")),
+        (true, HttpProtocol::Http | HttpProtocol::Https) => "Go-http-client/1.1",
+        (true, HttpProtocol::H2c) => "Go-http-client/2.0",
+    };
+    let mut headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(agent))]);
     let host = HeaderValue::from_str(authority.as_str());
     headers.insert(HOST, host.map_err(|_| InvalidAppSettings::Address(settings.address.clone()))?);
     if let Some(token) = &settings.api_token {

@@ -53,7 +53,9 @@ impl HealthProbe for HttpProbe {
     async fn check(&self) -> Result<(), String> {
         match self.channel.get_health(&self.route, self.timeout).await {
             Ok(()) => Ok(()),
-            Err(DeliveryError::Refused { status, .. }) => Err(format!("Health check failed with status code: {status}")),
+            Err(DeliveryError::Refused { status, .. }) => {
+                Err(format!("Health check failed with status code: {status}"))
+            }
             Err(error) => Err(format!("Network error: {}", cause_line(&error))),
         }
     }
@@ -121,11 +123,8 @@ mod tests {
         }
     }
 
-    const SETTINGS: HealthCheckSettings = HealthCheckSettings {
-        interval: Duration::from_secs(5),
-        timeout: Duration::from_millis(500),
-        threshold: 2,
-    };
+    const SETTINGS: HealthCheckSettings =
+        HealthCheckSettings { interval: Duration::from_secs(5), timeout: Duration::from_millis(500), threshold: 2 };
 
     #[tokio::test(start_paused = true)]
     async fn the_app_is_checked_at_once_and_in_each_interval() {

@@ -20,6 +20,8 @@ pub struct AppSettings {
     pub event_timeout: Duration,
     /// Open connections, or requests in flight over HTTP/2; Dapr allows 1024.
     pub max_connections: NonZeroUsize,
+    /// Whether events have the `User-Agent` and `Accept-Encoding` of daprd, which is written in Go.
+    pub has_go_headers: bool,
     /// How long one `OPTIONS` probe may take (`--app-binding-options-timeout`, 3 s in Dapr).
     pub probe_timeout: Duration,
 }
@@ -49,7 +51,7 @@ impl HttpProtocol {
 
 impl AppSettings {
     /// An app on the loopback address, with the defaults: HTTP/1.1, no token, 60 s for an event, 1024 connections, 3 s for a
-    /// probe.
+    /// probe, bindd's own headers.
     #[must_use]
     pub fn new(port: u16) -> Self {
         Self {
@@ -59,6 +61,7 @@ impl AppSettings {
             api_token: None,
             event_timeout: Duration::from_secs(60),
             max_connections: NonZeroUsize::MIN.saturating_add(1023),
+            has_go_headers: false,
             probe_timeout: Duration::from_secs(3),
         }
     }

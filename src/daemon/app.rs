@@ -86,12 +86,7 @@ impl App {
 
 /// Waits for the app, and then tells `is_healthy` of it until `stop`. Without an app port, the app counts as healthy, as in
 /// daprd. `discovered` is dropped once the app is up.
-pub(super) async fn run(
-    app: Option<App>,
-    is_healthy: watch::Sender<bool>,
-    discovered: ReadinessGuard,
-    stop: Stop,
-) {
+pub(super) async fn run(app: Option<App>, is_healthy: watch::Sender<bool>, discovered: ReadinessGuard, stop: Stop) {
     let Some(app) = app else {
         is_healthy.send_replace(true);
         drop(discovered);

@@ -1,23 +1,19 @@
 //! The time between a signal and the shutdown (`--dapr-block-shutdown-duration`).
 
 use crate::domain::Stop;
-use std::fmt::Write;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Returns after this time, or at once when the app is unhealthy or the shutdown is requested again. Logs the lines of daprd.
 pub(super) async fn block_shutdown(time: Duration, mut is_healthy: watch::Receiver<bool>, stops: [&Stop; 2]) {
     let [signal, api] = stops;
-    tracing::info!(
-        "Blocking graceful shutdown for {} or until app reports unhealthy...",
-        go_duration(time)
-    );
+    tracing::info!("Blocking graceful shutdown for {} or until app reports unhealthy...", go_duration(time));
     tokio::select! {
         biased;
         () = signal.forced() => {}
         () = api.finishing() => {}
         // An error means that no one knows the app any more.
-        _ = is_healthy.wait_for(|is_healthy| !is_healthy) => {
+        _ = async { is_healthy.wait_for(|is_healthy| !is_healthy).await.is_ok() } => {
             tracing::info!("App reported unhealthy, entering shutdown...");
         }
         () = tokio::time::sleep(time) => tracing::info!("Block shutdown period expired, entering shutdown..."),
@@ -34,16 +30,12 @@ fn go_duration(time: Duration) -> String {
         (0, _) => return decimal(u64::from(nanos / 1_000_000), u64::from(nanos % 1_000_000), 6) + "ms",
         _ => {}
     }
-    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    let mut text = String::new();
-    if hours > 0 {
-        // Writing to a string does not fail.
-        drop(write!(text, "{hours}h"));
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, decimal(seconds % 60, u64::from(nanos), 9));
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
     }
-    if seconds >= 60 {
-        drop(write!(text, "{minutes}m"));
-    }
-    text + &decimal(rest, u64::from(nanos), 9) + "s"
 }
 
 /// A number without trailing zeros after the point.

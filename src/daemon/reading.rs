@@ -45,8 +45,8 @@ async fn until(is_healthy: &mut watch::Receiver<bool>, state: bool, stop: &Stop)
         // Biased: a stop outranks a change at the same time.
         biased;
         () = stop.finishing() => false,
-        found = is_healthy.wait_for(|is_healthy| *is_healthy == state) => {
-            if found.is_ok() {
+        is_found = async { is_healthy.wait_for(|is_healthy| *is_healthy == state).await.is_ok() } => {
+            if is_found {
                 return true;
             }
             // The task that follows the app ends only at a stop.

@@ -1,9 +1,10 @@
 //! Loads the component files, connects the components and starts the tasks.
 
+use super::app::{self, App};
 use super::inputs::{self, InputSpec};
 use super::open_files;
-use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
-use crate::app::{AppChannel, AppSettings, HttpProtocol, InvalidAppSettings};
+use super::running::{APP, HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
+use crate::app::InvalidAppSettings;
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
@@ -11,19 +12,21 @@ use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, Host, Readiness};
-use crate::settings::{AppProtocol, Settings};
+use crate::settings::Settings;
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The part of the graceful shutdown timeout that is kept for the phases after the inputs.
 const AFTER_INPUTS: Duration = Duration::from_secs(1);
 /// Go's HTTP server accepts request headers that exceed its limit by this.
 const HEAD_SLACK: usize = 4 << 10;
-/// The drain limit of inputs and HTTP if graceful shutdown has no timeout.
-const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);
+/// The drain limit of inputs and HTTP if graceful shutdown has no timeout: ten years, which can be added to any time.
+const UNLIMITED_DRAIN: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
 /// The daemon could not start. `Display` says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +72,8 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
 /// # Errors
 /// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
-    let app = app_channel(settings)?;
+    let begun = Instant::now();
+    let app = App::new(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = http::bind(&settings.http_addresses).await?;
     let page = match settings.metrics_address {
@@ -83,6 +87,7 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
     context.registry.publish(&outputs);
 
+    let (is_healthy, is_app_healthy) = watch::channel(false);
     let mut running = Running {
         addresses: listeners.addresses(),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
@@ -92,20 +97,29 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         metrics,
         tasks: Supervisor::new(),
         stops: Stops::default(),
+        begun,
+        is_app_healthy,
         limit: settings.graceful_shutdown,
+        block: settings.block_shutdown,
         response_margin: None,
     };
-    running.spawn_inputs(app, inputs);
+    running.spawn_inputs(app, inputs, is_healthy);
     running.spawn_http(settings, max_connections, listeners, page);
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
 }
 
 impl Running {
-    fn spawn_inputs(&mut self, app: Option<AppChannel>, inputs: Vec<InputSpec>) {
-        let ready = self.ready.guard("app port");
-        let stop = self.stops.inputs.clone();
-        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(app, inputs, ready, stop).await) });
+    fn spawn_inputs(&mut self, app: Option<App>, inputs: Vec<InputSpec>, is_healthy: watch::Sender<bool>) {
+        let discovered = self.ready.guard("app port");
+        let inputs = inputs::prepare(app.as_ref(), inputs, &self.ready, &self.stops.inputs);
+        let stop = self.stops.app.clone();
+        self.tasks.spawn(APP, async move {
+            app::run(app, is_healthy, discovered, stop).await;
+            TaskResult::App
+        });
+        let (health, stop) = (self.is_app_healthy.clone(), self.stops.inputs.clone());
+        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(inputs, health, stop).await) });
     }
 
     fn spawn_http(
@@ -154,23 +168,6 @@ fn app_connection(settings: &Settings) -> AppConnection {
         max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
         ..AppConnection::default()
     })
-}
-
-fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSettings> {
-    let Some(app) = &settings.app else { return Ok(None) };
-    let channel = AppChannel::new(&AppSettings {
-        address: app.address.clone(),
-        protocol: match app.protocol {
-            AppProtocol::Https => HttpProtocol::Https,
-            AppProtocol::H2c => HttpProtocol::H2c,
-            AppProtocol::Http | AppProtocol::Grpc | AppProtocol::Grpcs => HttpProtocol::Http,
-        },
-        api_token: settings.app_api_token.clone(),
-        event_timeout: settings.app_timeout,
-        probe_timeout: settings.probe_timeout,
-        ..AppSettings::new(app.port)
-    })?;
-    Ok(Some(channel))
 }
 
 fn context(settings: &Settings, metrics: &Metrics) -> Context {

@@ -222,6 +222,16 @@ async fn an_event_arrives_with_exactly_these_headers() {
 }
 
 #[tokio::test]
+async fn the_headers_of_daprd_can_be_chosen() {
+    let mut app = app([Act::Answer(OK.to_owned())]).await;
+    let settings = AppSettings { has_go_headers: true, ..settings(app.port) };
+    deliver(&AppChannel::new(&settings).unwrap(), "a").await.unwrap();
+    let seen = app.seen.recv().await.unwrap();
+    assert_eq!(seen.header("user-agent"), Some("Go-http-client/1.1"));
+    assert_eq!(seen.header("accept-encoding"), Some("gzip"));
+}
+
+#[tokio::test]
 async fn an_empty_event_has_content_length_0_and_no_headers_for_unknown_values() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let mut event = event("");
