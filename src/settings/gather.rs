@@ -5,6 +5,7 @@ use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
 use super::gather_daprd as daprd;
 use super::gather_leases::leases;
+use super::generate;
 use super::model::{
     AppEndpoint, AppProtocol, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE,
     DEFAULT_HEADERS, DEFAULT_PROBE, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
@@ -13,6 +14,7 @@ use super::model::{
 use super::model::{DemoSettings, DevSettings};
 use super::values;
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -44,6 +46,8 @@ pub(super) fn parse_with(
             Ok(Command::Run(Box::new(settings)))
         }
         Some(SubcommandFlags::Check(flags)) => check(flags, environment),
+        Some(SubcommandFlags::Completions(flags)) => Err(generate::completions(flags.shell)),
+        Some(SubcommandFlags::Man) => Err(generate::manual()),
         Some(SubcommandFlags::Policy(flags)) => policy(flags, environment).map(Command::Policy),
         Some(SubcommandFlags::Leases(flags)) => {
             leases(flags, ca_bundle(environment), environment).map(|settings| Command::Leases(Box::new(settings)))
@@ -59,6 +63,10 @@ pub(super) fn parse_with(
 }
 
 fn usage(error: &clap::Error) -> UsageError {
+    // As daprd, and without the name of the program, because scripts compare it.
+    if error.kind() == ErrorKind::DisplayVersion {
+        return UsageError { text: env!("CARGO_PKG_VERSION").to_owned(), code: 0 };
+    }
     let code = if error.use_stderr() { 2 } else { 0 };
     UsageError { text: error.render().to_string().trim_end().to_owned(), code }
 }

@@ -11,7 +11,9 @@ mod inputs;
 
 mod access;
 mod api;
+mod app_channel;
 mod app_failures;
+mod app_health;
 mod dead_letters;
 mod docs;
 mod dynamodb;

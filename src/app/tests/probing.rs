@@ -50,7 +50,7 @@ async fn a_probe_with_a_temporary_status_is_repeated_after_growing_waits() {
     let mut server = app(acts).await;
     let channel = patient(server.port);
     tokio::time::pause();
-    assert_eq!(channel.until_answered(&route(), &Stop::new()).await, Some(Answer::Accepted));
+    assert_eq!(channel.until_answered(&route(), &Stop::new(), || ()).await, Some(Answer::Accepted));
     let probes = std::iter::from_fn(|| server.seen.try_recv().ok()).count();
     assert_eq!(probes, temporary.len() + 1);
 }
@@ -62,7 +62,7 @@ async fn the_wait_between_probes_is_never_shorter_than_retry_after() {
     let channel = patient(server.port);
     tokio::time::pause();
     let begun = Instant::now();
-    assert_eq!(channel.until_answered(&route(), &Stop::new()).await, Some(Answer::Accepted));
+    assert_eq!(channel.until_answered(&route(), &Stop::new(), || ()).await, Some(Answer::Accepted));
     assert!(begun.elapsed() >= Duration::from_secs(77), "{:?}", begun.elapsed());
 }
 
@@ -75,14 +75,14 @@ async fn a_stop_interrupts_the_wait_between_probes() {
         server.seen.recv().await.unwrap();
         stop.finish();
     };
-    let (answer, ()) = tokio::join!(channel.until_answered(&route, &stop), stopping);
+    let (answer, ()) = tokio::join!(channel.until_answered(&route, &stop, || ()), stopping);
     assert_eq!(answer, None);
 }
 
 #[tokio::test]
 async fn a_probe_without_an_answer_is_repeated_until_there_is_one() {
     let app = app([Act::CloseUnanswered, answer("200 OK")]).await;
-    assert_eq!(channel(app.port).until_answered(&route(), &Stop::new()).await, Some(Answer::Accepted));
+    assert_eq!(channel(app.port).until_answered(&route(), &Stop::new(), || ()).await, Some(Answer::Accepted));
 }
 
 #[tokio::test]
@@ -91,6 +91,6 @@ async fn a_stop_ends_the_probe_and_the_wait_for_the_app_at_once() {
     let stop = Stop::new();
     stop.finish();
     let channel = channel(app.port);
-    assert_eq!(channel.until_answered(&route(), &stop).await, None);
-    assert!(!channel.wait_until_up(&stop).await);
+    assert_eq!(channel.until_answered(&route(), &stop, || ()).await, None);
+    assert!(!channel.port().wait_until_up(&stop).await);
 }

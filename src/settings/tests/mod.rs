@@ -1,8 +1,8 @@
 use super::gather::parse_with;
+use super::values;
 use super::{
     AppEndpoint, AppProtocol, Command, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, Settings, UsageError,
 };
-use super::{flags, values};
 use crate::domain::{RecordPosition, Timestamp};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use secrecy::ExposeSecret;
@@ -286,11 +286,41 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
 #[test]
 fn help_and_version_exit_0() {
     for (line, expected) in
-        [("--help", "Usage: bindd"), ("-h", "check"), ("--version", "bindd 0"), ("--build-info", "bindd 0")]
+        [("--help", "Usage: bindd"), ("-h", "check"), ("--version", "0"), ("--build-info", "bindd 0")]
     {
         let error = usage_error(line);
         assert!(error.code == 0 && error.text.contains(expected), "{line}: {error:?}");
     }
+}
+
+#[test]
+fn the_version_is_printed_alone_as_by_daprd() {
+    assert_eq!(usage_error("--version").text, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn completions_and_the_manual_page_name_the_flags() {
+    for (line, expected) in [
+        ("completions bash", "--app-protocol"),
+        ("completions zsh", "--app-protocol"),
+        ("completions fish", "app-protocol"),
+        ("man", "app\\-protocol"),
+    ] {
+        let error = usage_error(line);
+        assert!(error.code == 0 && error.text.contains(expected), "{line}");
+    }
+    assert_eq!(usage_error("completions none").code, 2);
+}
+
+#[test]
+fn each_flag_of_the_help_has_a_heading() {
+    let help = usage_error("--help").text;
+    for heading in ["App:", "HTTP API and metrics:", "Limits:", "Logs:", "Health of the app:", "Other modes:"] {
+        assert!(help.lines().any(|line| line == heading), "{heading}");
+    }
+    let rest = help.split("\nOptions:\n").nth(1).unwrap_or_default().split("\n\n\n").next().unwrap_or_default();
+    let flags: Vec<&str> = rest.lines().filter(|line| line.trim_start().starts_with("--")).collect();
+    assert!(flags.iter().all(|line| line.contains("--help")), "without a heading: {flags:?}");
 }
 
 #[test]

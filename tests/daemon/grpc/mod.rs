@@ -1,5 +1,6 @@
 //! The API over gRPC, called by tonic's client.
 
+mod app;
 mod calls;
 mod connections;
 mod errors;
