@@ -31,7 +31,7 @@ pub(super) enum Version {
 /// because few ever open one.
 pub(super) async fn answer(version: Version, request: Request<Body>, stop: Stop) -> Response {
     let request = request.map(|body| until_stopped(body, stop));
-    let answered = match version {
+    match version {
         Version::V1 => match builder().build_v1() {
             Ok(mut service) => call(&mut service, request).await,
             Err(error) => failed(&error),
@@ -40,8 +40,7 @@ pub(super) async fn answer(version: Version, request: Request<Body>, stop: Stop)
             Ok(mut service) => call(&mut service, request).await,
             Err(error) => failed(&error),
         },
-    };
-    answered
+    }
 }
 
 fn builder() -> Builder<'static> {

@@ -100,7 +100,11 @@ impl Api {
             }
             SHUTDOWN => {
                 let headers = &head.headers;
-                self.reply(head, body, |state, _: ShutdownRequest| Ok(metadata::shutdown(state, headers))).await
+                let stop = |state: &ApiState, _: ShutdownRequest| {
+                    metadata::shutdown(state, headers);
+                    Ok(())
+                };
+                self.reply(head, body, stop).await
             }
             HEALTH_CHECK => {
                 self.reply(head, body, |state, request: HealthCheckRequest| health::check(state, &request)).await

@@ -86,11 +86,10 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
     let strict = flags.strict_dapr_errors;
     let http_addresses = listen_addresses(&flags.ports)?;
-    let grpc_addresses = http_addresses.iter().map(|http| SocketAddr::new(http.ip(), flags.listen.dapr_grpc_port));
     Ok(Settings {
         app_id,
         app,
-        grpc_addresses: grpc_addresses.collect(),
+        grpc_addresses: on_port(&http_addresses, flags.listen.dapr_grpc_port),
         grpc_max_idle: environment::grpc_max_idle(environment)?,
         internal_grpc_address: match http_addresses.first() {
             Some(api) => daprd::internal_address(&flags.listen, api.ip())?,
@@ -133,6 +132,10 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         unused_flags: flags::ignored_given(matches),
         notices: environment::notices(environment),
     })
+}
+
+fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
+    addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect()
 }
 
 /// Read as an OS string, because a path need not be UTF-8.
