@@ -162,10 +162,17 @@ impl AppChannel {
         self.ask(Method::GET, &Route::of_path(APP_CONFIG), headers, limit).await
     }
 
-    /// A request without a body, of which only the status counts.
+    /// A request without a body, of which only the status counts. It is sent again if the app closed an idle connection at
+    /// that moment, because it changes nothing.
     async fn ask(&self, method: Method, route: &Route, headers: HeaderMap, limit: Limit) -> Result<(), DeliveryError> {
-        let delivery = Delivery { headers, body: Bytes::new(), payloads: &Payloads::unchanged(&[]), max_reply: None };
-        self.call(method, route, delivery, limit).await.map(drop)
+        let payloads = Payloads::unchanged(&[]);
+        let delivery = |headers| Delivery { headers, body: Bytes::new(), payloads: &payloads, max_reply: None };
+        match self.call(method.clone(), route, delivery(headers.clone()), limit).await {
+            Err(DeliveryError::Unanswered { was_idle: true, .. }) => {
+                self.call(method, route, delivery(headers), limit).await.map(drop)
+            }
+            result => result.map(drop),
+        }
     }
 
     async fn call(

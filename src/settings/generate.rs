@@ -23,3 +23,7 @@ pub(super) fn manual() -> UsageError {
 fn printed(text: &[u8]) -> UsageError {
     UsageError { text: String::from_utf8_lossy(text).into_owned(), code: 0 }
 }
+
+#[cfg(test)]
+#[path = "tests/generate.rs"]
+mod tests;

@@ -46,10 +46,10 @@ async fn records_wait_while_the_app_is_unhealthy_and_none_is_lost() {
         app.answer_gets(200);
         app.until_accepted(&all).await;
         // Fails while records flow.
-        let flowing = env.put("orders", &format!("flowing-{round}-"), 40);
+        let prefix = format!("flowing-{round}-");
+        let flowing = env.put("orders", &prefix, 40);
         let failing = async {
-            let enough =
-                |events: &[Event]| events.iter().any(|one| one.text().starts_with(&format!("flowing-{round}")));
+            let enough = |events: &[Event]| events.iter().any(|one| one.text().starts_with(&prefix));
             app.until("a record", enough).await;
             app.answer_gets(500);
         };
