@@ -3,7 +3,7 @@
 use super::app::{App, Channel};
 use super::reading::read_while_healthy;
 use crate::app::{Answer, AppChannel, GrpcChannel, Route, Subscribed};
-use crate::domain::{Binding, ComponentName, InputBinding, Outputs, Stop};
+use crate::domain::{Binding, BodyFormat, ComponentName, InputBinding, Outputs, Stop};
 use crate::runtime::{DrainOutcome, Input, Readiness, ReadinessGuard, SubscriptionCheck};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -132,6 +132,12 @@ fn grpc_input(
 ) -> Input {
     let InputSpec { binding, needs_probe, metrics, .. } = spec;
     let format = binding.input().map(InputBinding::event_format).unwrap_or_default();
+    if format.body != BodyFormat::Raw {
+        tracing::warn!(
+            component = %binding.name(),
+            "the app is called over gRPC, where `bodyFormat` has no effect: each record is one call; leave it out"
+        );
+    }
     let handler = app.handler_for(&format, Arc::clone(outputs), metrics);
     let probe = ListProbe { app: app.clone(), needs_probe, stop: stop.clone(), guard: Mutex::new(guard) };
     Input { binding, handler, subscription: Arc::new(probe) }

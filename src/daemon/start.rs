@@ -181,9 +181,9 @@ impl Running {
 fn app_connection(settings: &Settings) -> AppConnection {
     settings.app.as_ref().map_or_else(AppConnection::default, |app| AppConnection {
         port: Some(app.port),
+        protocol: app.protocol.as_str().to_owned(),
         channel_address: app.address.clone(),
         max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
-        ..AppConnection::default()
     })
 }
 

@@ -16,7 +16,7 @@ use bindd::testing::until;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
@@ -229,4 +229,46 @@ async fn an_app_calls_outputs_while_it_handles_an_event() {
     client(&sidecar).await.invoke_binding(request("orders-out", "create", b"by gRPC", &[])).await.unwrap();
     app.until_accepted(&["by gRPC".to_owned()]).await;
     sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_handshake_is_waited_for() {
+    let env = start_with_input().await;
+    env.kinesis_component("orders-out", &[("streamName", "orders"), ("direction", "output")]);
+    let key = rcgen::generate_simple_self_signed(["app.example".to_owned()]).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_no_client_auth().with_single_cert(vec![key.cert.into()], private).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = settings(&env, listener.local_addr().unwrap());
+    settings.app.as_mut().unwrap().protocol = AppProtocol::Grpcs;
+    let app = App::default();
+    let plain = app.start().await.0;
+    let (may_go_on, gate) = tokio::sync::watch::channel(false);
+    let proxy = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        for number in 0.. {
+            let (stream, acceptor, mut gate) = (listener.accept().await.unwrap().0, acceptor.clone(), gate.clone());
+            connections.spawn(async move {
+                // The first connection only shows that the app is up. The others must wait.
+                if number > 0 {
+                    gate.wait_for(|may_go_on| *may_go_on).await.unwrap();
+                }
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let mut app = TcpStream::connect(plain).await.unwrap();
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut app).await);
+                }
+            });
+        }
+    });
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    // Meanwhile the sidecar serves.
+    client(&sidecar).await.invoke_binding(request("orders-out", "create", b"late", &[])).await.unwrap();
+    may_go_on.send(true).unwrap();
+    app.until_accepted(&["late".to_owned()]).await;
+    sidecar.stop().await;
+    proxy.abort();
 }
