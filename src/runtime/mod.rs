@@ -8,12 +8,16 @@
 //! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
 
 mod component;
+mod extended_metadata;
+mod failure_report;
 mod host;
 mod inputs;
 mod readiness;
 mod signals;
 
 pub use component::{Component, ComponentHandle, Description, InputState};
+pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
+pub use failure_report::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport};
 pub use host::{Host, InvokeError, Retired};
 pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};
