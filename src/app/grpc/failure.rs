@@ -42,6 +42,15 @@ pub(super) fn delivery_error(status: &Status, target: &Target<'_>, sent: &[&[u8]
         if causes(source).any(|cause| cause.is::<TimeoutExpired>()) {
             return target.timed_out();
         }
+        let is_invalid = |cause: &(dyn Error + 'static)| cause.downcast_ref().is_some_and(h2::Error::is_library);
+        if causes(source).any(is_invalid) {
+            return DeliveryError::NotHttp {
+                address: target.address.to_owned(),
+                expected: "HTTP/2, which gRPC needs",
+                finding: format!("{text}; set --app-protocol to what the app speaks"),
+                source: text.into(),
+            };
+        }
         return DeliveryError::Unanswered { target: target.method.to_owned(), was_idle: false, source: text.into() };
     }
     let excerpt = answer::excerpt(status.message().as_bytes(), sent);
@@ -116,7 +125,11 @@ const fn http_status(code: Code) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::GrpcChannel;
     use super::*;
+    use crate::app::AppSettings;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     const TARGET: Target<'_> = Target {
         method: "OnBindingEvent",
@@ -132,6 +145,26 @@ mod tests {
         assert_eq!((error.status(), error.is_app_down(), error.is_response()), (Some(400), false, true));
         let text = error.to_string();
         assert!(text.contains("INVALID_ARGUMENT") && text.contains("no order") && !text.contains("secret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_app_of_another_protocol_is_told_apart_from_one_that_refuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let channel = GrpcChannel::new(&AppSettings::new(listener.local_addr().unwrap().port()), false).unwrap();
+        let app = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            drop(stream.read_to_end(&mut Vec::new()).await);
+        };
+        let (listed, ()) = tokio::join!(channel.list_input_bindings(), app);
+        let error = listed.unwrap_err();
+        assert!(
+            matches!(error, DeliveryError::NotHttp { .. }) && error.to_string().contains("--app-protocol"),
+            "{error:?}"
+        );
+        drop(listener);
+        let error = channel.list_input_bindings().await.unwrap_err();
+        assert!(matches!(error, DeliveryError::Unreachable { .. }), "{error:?}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -83,14 +83,17 @@ impl App {
         change(&mut self.behaviour.lock().unwrap());
     }
 
-    fn serve(&self, listener: TcpListener) -> JoinHandle<()> {
+    /// Serves until the set is dropped.
+    fn serve(&self, listener: TcpListener) -> JoinSet<()> {
         let (callback, health) =
             (AppCallbackServer::new(self.clone()), AppCallbackHealthCheckServer::new(self.clone()));
         let server = Server::builder().add_service(callback).add_service(health);
-        tokio::spawn(async move { server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap() })
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap() });
+        serving
     }
 
-    async fn start(&self) -> (SocketAddr, JoinHandle<()>) {
+    async fn start(&self) -> (SocketAddr, JoinSet<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         (listener.local_addr().unwrap(), self.serve(listener))
     }
@@ -128,7 +131,8 @@ async fn records_are_delivered_with_what_http_sends_as_headers() {
     let env = start_with_input().await;
     let texts = env.put("orders", "record ", 3).await;
     let app = App::default();
-    let mut settings = settings(&env, app.start().await.0);
+    let (address, _server) = app.start().await;
+    let mut settings = settings(&env, address);
     settings.app_api_token = Some("of-the-app".to_owned().into());
     let sidecar = Sidecar::start(&settings).await.unwrap();
     app.until_accepted(&texts).await;
@@ -149,7 +153,8 @@ async fn a_refused_record_is_sent_again() {
     let texts = env.put("orders", "record ", 1).await;
     let app = App::default();
     app.with(|behaviour| behaviour.refusal = Some((tonic::Code::FailedPrecondition, "not now".to_owned())));
-    let sidecar = Sidecar::start(&settings(&env, app.start().await.0)).await.unwrap();
+    let (address, _server) = app.start().await;
+    let sidecar = Sidecar::start(&settings(&env, address)).await.unwrap();
     until("a refusal", async || (!app.events().is_empty()).then_some(())).await;
     app.with(|behaviour| behaviour.refusal = None);
     app.until_accepted(&texts).await;
@@ -163,15 +168,14 @@ async fn nothing_is_lost_when_the_app_restarts() {
     let env = start_with_input().await;
     let first = env.put("orders", "first ", 2).await;
     let app = App::default();
-    let (address, server) = app.start().await;
+    let (address, mut server) = app.start().await;
     let sidecar = Sidecar::start(&settings(&env, address)).await.unwrap();
     app.until_accepted(&first).await;
-    server.abort();
-    assert!(server.await.unwrap_err().is_cancelled());
+    server.shutdown().await;
     let second = env.put("orders", "second ", 2).await;
     // Connections of the server that ended may still be closing.
     let listener = until("the port to be free", async || TcpListener::bind(address).await.ok()).await;
-    app.serve(listener);
+    let _server = app.serve(listener);
     app.until_accepted(&second).await;
     sidecar.stop().await;
 }
@@ -188,7 +192,8 @@ async fn only_inputs_that_the_app_names_are_read_and_a_failure_is_no_answer() {
     env.put("other", "unwanted ", 1).await;
     let texts = env.put("orders", "record ", 2).await;
     let app = App::default();
-    let sidecar = Sidecar::start(&settings(&env, app.start().await.0)).await.unwrap();
+    let (address, _server) = app.start().await;
+    let sidecar = Sidecar::start(&settings(&env, address)).await.unwrap();
     until("both inputs to be asked for", async || (*app.lists.lock().unwrap() >= 2).then_some(())).await;
     app.with(|behaviour| behaviour.names = Some(vec!["orders-in".to_owned(), "Other-in".to_owned()]));
     app.until_accepted(&texts).await;
@@ -211,7 +216,8 @@ async fn outputs_that_a_response_names_get_its_data() {
                 concurrency: concurrency.into(),
             };
         });
-        let sidecar = Sidecar::start(&settings(&env, app.start().await.0)).await.unwrap();
+        let (address, _server) = app.start().await;
+        let sidecar = Sidecar::start(&settings(&env, address)).await.unwrap();
         app.until_accepted(&texts).await;
         let results = until("the result", async || Some(env.records("results").await).filter(|r| !r.is_empty())).await;
         assert_eq!(results[0].data.as_ref(), b"{\"b\":1, \"a\":2}");
@@ -225,7 +231,8 @@ async fn an_app_calls_outputs_while_it_handles_an_event() {
     let env = start_with_input().await;
     env.kinesis_component("orders-out", &[("streamName", "orders"), ("direction", "output")]);
     let app = App::default();
-    let sidecar = Sidecar::start(&settings(&env, app.start().await.0)).await.unwrap();
+    let (address, _server) = app.start().await;
+    let sidecar = Sidecar::start(&settings(&env, address)).await.unwrap();
     client(&sidecar).await.invoke_binding(request("orders-out", "create", b"by gRPC", &[])).await.unwrap();
     app.until_accepted(&["by gRPC".to_owned()]).await;
     sidecar.stop().await;
@@ -246,10 +253,11 @@ async fn a_slow_handshake_is_waited_for() {
     let mut settings = settings(&env, listener.local_addr().unwrap());
     settings.app.as_mut().unwrap().protocol = AppProtocol::Grpcs;
     let app = App::default();
-    let plain = app.start().await.0;
+    let (plain, _server) = app.start().await;
     let (may_go_on, gate) = tokio::sync::watch::channel(false);
-    let proxy = tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
+    let mut proxy = JoinSet::new();
+    proxy.spawn(async move {
+        let mut connections = JoinSet::new();
         for number in 0.. {
             let (stream, acceptor, mut gate) = (listener.accept().await.unwrap().0, acceptor.clone(), gate.clone());
             connections.spawn(async move {
@@ -270,5 +278,5 @@ async fn a_slow_handshake_is_waited_for() {
     may_go_on.send(true).unwrap();
     app.until_accepted(&["late".to_owned()]).await;
     sidecar.stop().await;
-    proxy.abort();
+    proxy.shutdown().await;
 }
