@@ -1,7 +1,7 @@
 //! The app: its channel, the wait until it is up, and whether it is healthy.
 
 use crate::app::{
-    AppChannel, AppSettings, HealthCheckSettings, HealthProbe, HttpProtocol, InvalidAppSettings, check_health,
+    AppChannel, AppPort, AppSettings, HealthCheckSettings, HealthProbe, HttpProtocol, InvalidAppSettings, check_health,
 };
 use crate::domain::{Stop, cause_line};
 use crate::runtime::ReadinessGuard;
@@ -13,7 +13,10 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) channel: AppChannel,
+    port: AppPort,
     app_id: String,
+    /// Whether it has HTTP routes.
+    is_http: bool,
     skips_config: bool,
     health: Option<AppHealthSettings>,
 }
@@ -38,7 +41,13 @@ impl App {
             ..defaults
         })?;
         let (app_id, health) = (settings.app_id.clone(), settings.app_health.clone());
-        Ok(Some(Self { channel, app_id, skips_config: settings.skips_app_config, health }))
+        let (port, is_http) = match app.protocol {
+            AppProtocol::Http | AppProtocol::Https | AppProtocol::H2c => (channel.port(), true),
+            AppProtocol::Grpc | AppProtocol::Grpcs => {
+                (AppPort::new(&app.address, app.port, app.protocol.as_str())?, false)
+            }
+        };
+        Ok(Some(Self { channel, port, app_id, is_http, skips_config: settings.skips_app_config, health }))
     }
 
     /// Whether its inputs are read only while checks succeed.
@@ -47,6 +56,9 @@ impl App {
     }
 
     async fn ask_for_config(&self) {
+        if !self.is_http {
+            return;
+        }
         if self.skips_config {
             tracing::warn!(
                 "Skipping programmatic dapr configuration loading (see 'disable-init-endpoints' flag/annotation)"
@@ -93,7 +105,7 @@ pub(super) async fn run(app: Option<App>, is_healthy: watch::Sender<bool>, disco
         stop.finishing().await;
         return;
     };
-    if !app.channel.port().wait_until_up(&stop).await {
+    if !app.port.wait_until_up(&stop).await {
         return;
     }
     drop(discovered);
