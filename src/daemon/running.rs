@@ -260,8 +260,8 @@ async fn run_phases(
     is_clean
 }
 
-/// Joins the HTTP and the gRPC API. At `answer_by`, the outputs answer the requests that still wait with what is known of them; requests
-/// that are left after that are answered without the outputs.
+/// Joins the HTTP and the gRPC API. At `answer_by`, the outputs answer the requests that still wait with what is known of
+/// them; requests that are left after that are answered without the outputs.
 async fn drain_apis(
     tasks: &mut Supervisor<TaskResult>,
     stops: &Stops,
