@@ -36,13 +36,14 @@ const USES: [(&str, &[&str]); 20] = [
 const LAYERS: usize = 9;
 
 /// Crates (or types that act like one) and the only places that may name them.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum::", &["http/", "embedded/", "demo/"]),
     ("tower::", &["http/", "embedded/", "demo/"]),
     ("hyper::", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
     ("hyper_util::", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
     ("ciborium::", &["embedded/"]),
+    ("notify::", &["manifest/"]),
     ("serde_yaml::", &["manifest/"]),
     ("clap::", &["settings/"]),
     ("ferrokinesis::", &["embedded/"]),

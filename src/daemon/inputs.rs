@@ -2,10 +2,11 @@
 
 use crate::app::{Answer, AppChannel, Route};
 use crate::domain::{Binding, ComponentName, InputBinding, Stop};
-use crate::runtime::{self, DrainOutcome, Input, ReadinessGuard, SubscriptionCheck};
+use crate::runtime::{DrainOutcome, Input, Inputs, ReadinessGuard, SubscriptionCheck};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// A connected input, and what its file states about it.
 #[derive(Debug)]
@@ -14,6 +15,15 @@ pub(super) struct InputSpec {
     pub(super) route: Option<String>,
     pub(super) needs_probe: bool,
     pub(super) metrics: InputMetrics,
+}
+
+/// Connects inputs with the app.
+#[derive(Debug, Clone)]
+pub(super) struct AppInputs {
+    /// `None` without an app port: no input is read.
+    pub(super) app: Option<AppChannel>,
+    /// Ends the questions to the app.
+    pub(super) stop: Stop,
 }
 
 /// Asks the app by an OPTIONS request, unless the file states a direction.
@@ -45,45 +55,48 @@ impl SubscriptionCheck for OptionsProbe {
     }
 }
 
-/// Waits for the app, then reads all inputs until a stop is requested.
+impl AppInputs {
+    /// The input as it is run; `None` without an app.
+    pub(super) fn input(&self, spec: InputSpec) -> Option<Input> {
+        let InputSpec { binding, route, needs_probe, metrics } = spec;
+        let Some(app) = &self.app else {
+            tracing::warn!(
+                component = %binding.name(), "input was not started because no app port is set; set --app-port"
+            );
+            return None;
+        };
+        let route = Route::new(route.as_deref(), binding.name());
+        let format = binding.input().map(InputBinding::event_format).unwrap_or_default();
+        let handler = app.handler_for(route.clone(), format, metrics);
+        let probe = OptionsProbe { app: app.clone(), route, needs_probe, stop: self.stop.clone() };
+        Some(Input { binding, handler, subscription: Arc::new(probe) })
+    }
+}
+
+/// Runs the inputs until a stop is requested. They are read once the app is up, as `reading` then says.
 pub(super) async fn run(
     app: Option<AppChannel>,
-    inputs: Vec<InputSpec>,
+    inputs: Inputs,
+    reading: watch::Sender<bool>,
     ready: ReadinessGuard,
     stop: Stop,
 ) -> DrainOutcome {
     let Some(app) = app else {
-        if !inputs.is_empty() {
-            tracing::warn!("inputs were not started because no app port is set; set --app-port");
+        drop(ready);
+        return inputs.run(stop).await;
+    };
+    let until_up = async {
+        if app.wait_until_up(&stop).await {
+            reading.send_replace(true);
         }
         drop(ready);
-        stop.finishing().await;
-        return DrainOutcome::Clean;
-    };
-    if !app.wait_until_up(&stop).await {
-        return DrainOutcome::Clean;
-    }
-    drop(ready);
-    let inputs = inputs.into_iter().map(|spec| input(&app, spec, &stop)).collect();
-    let reading = async {
-        let outcome = runtime::run_inputs(inputs, stop.clone()).await;
-        // Inputs without a subscription end early. The daemon must not take that for a failure.
-        stop.finishing().await;
-        outcome
+        std::future::pending::<()>().await;
     };
     let outcome = tokio::select! {
-        outcome = reading => outcome,
+        outcome = inputs.run(stop.clone()) => outcome,
+        () = until_up => DrainOutcome::Clean,
         never = app.reap_idle() => match never {},
     };
     app.close_idle();
     outcome
-}
-
-fn input(app: &AppChannel, spec: InputSpec, stop: &Stop) -> Input {
-    let InputSpec { binding, route, needs_probe, metrics } = spec;
-    let route = Route::new(route.as_deref(), binding.name());
-    let format = binding.input().map(InputBinding::event_format).unwrap_or_default();
-    let handler = app.handler_for(route.clone(), format, metrics);
-    let probe = OptionsProbe { app: app.clone(), route, needs_probe, stop: stop.clone() };
-    Input { binding, handler, subscription: Arc::new(probe) }
 }

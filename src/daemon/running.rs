@@ -13,6 +13,7 @@ use tokio::time::Instant;
 pub(super) const HTTP: &str = "http";
 pub(super) const METRICS: &str = "metrics";
 pub(super) const INPUTS: &str = "inputs";
+pub(super) const RELOAD: &str = "reload";
 
 /// How long tasks may take to join their own tasks after a forced stop. Then they are aborted.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(2_250);
@@ -28,6 +29,7 @@ pub(super) enum TaskResult {
     Http(Drained),
     Metrics(Drained),
     Inputs(DrainOutcome),
+    Reload,
 }
 
 /// The stop tokens of the tasks, so that they end in order.
@@ -35,6 +37,7 @@ pub(super) enum TaskResult {
 pub(super) struct Stops {
     /// Requested by `POST /v1.0/shutdown`.
     pub(super) api: Stop,
+    pub(super) reload: Stop,
     pub(super) inputs: Stop,
     /// Requests that still wait for an output must be answered now.
     pub(super) abort_calls: Stop,
@@ -125,7 +128,7 @@ impl Running {
 
     /// Forces the tasks that still run to stop, and joins them. Returns whether none had to be aborted.
     async fn join_remaining(&mut self) -> bool {
-        for stop in [&self.stops.inputs, &self.stops.http, &self.stops.metrics] {
+        for stop in [&self.stops.reload, &self.stops.inputs, &self.stops.http, &self.stops.metrics] {
             stop.now();
         }
         // After a forced stop the tasks join what they started. Only one that does not is aborted.
@@ -160,9 +163,12 @@ async fn run_phases(
     readiness.iter().for_each(|ready| ready.stop());
     log_end("unready", begun);
 
+    // Nothing is added or replaced from now on.
+    stops.reload.finish();
+    let mut is_clean = join(tasks, RELOAD).await;
     let begun = Instant::now();
     stops.inputs.finish();
-    let mut is_clean = join(tasks, INPUTS).await;
+    is_clean &= join(tasks, INPUTS).await;
     log_end("inputs", begun);
 
     let begun = Instant::now();
@@ -209,7 +215,7 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
     while tasks.contains(name) {
         let Some(ended) = tasks.next().await else { break };
         match ended.result {
-            Ok(TaskResult::Inputs(DrainOutcome::Clean)) => {}
+            Ok(TaskResult::Reload | TaskResult::Inputs(DrainOutcome::Clean)) => {}
             Ok(TaskResult::Http(Drained::Clean) | TaskResult::Metrics(Drained::Clean)) => {}
             Ok(
                 TaskResult::Http(Drained::Aborted(connections)) | TaskResult::Metrics(Drained::Aborted(connections)),
