@@ -71,7 +71,7 @@ struct Page<'a> {
     runtime_version: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     components: Vec<ComponentEntry>,
-    extended: BTreeMap<&'a str, &'a str>,
+    extended: BTreeMap<String, String>,
     app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
     /// Not of Dapr, whose clients ignore members that they do not know.
@@ -118,9 +118,8 @@ impl<'a> Page<'a> {
             version: described.version,
             capabilities: described.capabilities,
         };
-        let mut extended: BTreeMap<_, _> =
-            state.extended.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        extended.insert("daprRuntimeVersion", VERSION);
+        let mut extended = state.extended.get_all();
+        extended.insert("daprRuntimeVersion".to_owned(), VERSION.to_owned());
         Self {
             id: &state.app_id,
             runtime_version: VERSION,

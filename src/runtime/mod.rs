@@ -8,6 +8,8 @@
 //! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
 
 mod component;
+mod extended_metadata;
+mod failure_report;
 mod host;
 mod input_task;
 mod inputs;
@@ -15,6 +17,8 @@ mod readiness;
 mod signals;
 
 pub use component::{Component, ComponentHandle, Description, InputState};
+pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
+pub use failure_report::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport};
 pub use host::{Host, InvokeError, Retired};
 pub use input_task::{Input, SubscriptionCheck};
 pub use inputs::{DrainOutcome, Inputs, InputsHandle};
