@@ -11,6 +11,7 @@ use crate::tasks::Supervisor;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,16 +108,14 @@ impl Changes {
         }
     }
 
-    /// Resolves when a replaced or removed component is closed; never if there is none. Cancel-safe.
-    pub(super) async fn closed(&mut self) {
-        match self.closing.next().await {
-            Some(ended) => {
-                if let Err(error) = ended.result {
-                    tracing::error!(component = ended.name, %error, "replaced component could not be closed");
-                }
+    /// Joins the tasks that close replaced and removed components. Never resolves. Cancel-safe.
+    pub(super) async fn close_retired(&mut self) -> Infallible {
+        while let Some(ended) = self.closing.next().await {
+            if let Err(error) = ended.result {
+                tracing::error!(component = ended.name, %error, "replaced component could not be closed");
             }
-            None => std::future::pending().await,
         }
+        std::future::pending().await
     }
 
     /// Stops waiting for what is not closed yet; the host closes it with all others.

@@ -58,13 +58,13 @@ impl Reload {
         // Files may have changed since they were read.
         let mut due = Instant::now();
         loop {
+            // Not dropped while components are closed: it would forget a change that it waits to be quiet after.
+            let trigger = trigger(self.watch.as_ref(), &mut hangups, due);
             tokio::select! {
                 biased;
                 () = stop.finishing() => break,
-                () = hangups.next() => tracing::info!("received signal 'hangup'; component files are compared"),
-                () = changed(self.watch.as_ref()) => {}
-                () = tokio::time::sleep_until(due), if self.watch.is_some() => {}
-                () = self.changes.closed() => continue,
+                () = trigger => {}
+                never = self.changes.close_retired() => match never {},
             }
             tokio::select! {
                 biased;
@@ -132,6 +132,15 @@ impl Reported {
             }
         }
         self.faults = faults;
+    }
+}
+
+/// Resolves when the files are to be compared: at SIGHUP, after a change, and at `due`.
+async fn trigger(watch: Option<&FileWatch>, hangups: &mut Hangups, due: Instant) {
+    tokio::select! {
+        () = hangups.next() => tracing::info!("received signal 'hangup'; component files are compared"),
+        () = changed(watch) => {}
+        () = tokio::time::sleep_until(due), if watch.is_some() => {}
     }
 }
 
