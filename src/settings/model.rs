@@ -235,8 +235,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings for the demo and for tests: a free port on loopback, no app, no metrics, nothing from the environment, and
-    /// the defaults of the flags for the rest.
+    /// Settings for the demo and for tests: a free port on loopback, no app, no metrics, nothing from the environment, files
+    /// that are not watched, and the defaults of the flags for the rest.
     #[must_use]
     pub fn local(app_id: impl Into<String>, resources: impl Into<PathBuf>) -> Self {
         Self {
@@ -253,7 +253,7 @@ impl Settings {
             access: Access::default(),
             resources_paths: vec![resources.into()],
             config_paths: Vec::new(),
-            reload: ReloadSettings { watch: None, reconcile_interval: DEFAULT_RECONCILE },
+            reload: ReloadSettings { watch: Some(false), reconcile_interval: DEFAULT_RECONCILE },
             strict_components: false,
             dapr_compat: false,
             mode: Mode::Standalone,

@@ -15,6 +15,7 @@ use bindd::settings::{AppEndpoint, Settings};
 use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -174,6 +175,11 @@ impl Environment {
             writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
         }
         self.file(&format!("{name}.yaml"), &text);
+    }
+
+    /// The folder of components.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Writes a file into the folder of components.

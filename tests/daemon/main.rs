@@ -29,6 +29,7 @@ mod leases;
 mod manifests;
 mod outputs;
 mod process;
+mod reload;
 mod replicas;
 mod resharding;
 mod restart;
