@@ -7,11 +7,13 @@
 //! Invariants: the host does not change after it was created. Each task that is started here is joined here. The process
 //! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
 
+mod extended_metadata;
 mod host;
 mod inputs;
 mod readiness;
 mod signals;
 
+pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
 pub use host::{Component, Description, Host, InputState, InvokeError};
 pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};
