@@ -7,14 +7,13 @@ use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
-use crate::domain::{BindingError, ComponentName, WorkerId};
-use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
+use crate::domain::{ApiRules, BindingError, ComponentName, WorkerId};
+use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
-use crate::runtime::{Component, Host, Readiness};
-use crate::settings::Settings;
+use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
+use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,7 +120,9 @@ impl Running {
             metrics: self.metrics.clone(),
             app_id: settings.app_id.clone(),
             app: app_connection(settings),
-            extended: BTreeMap::new(),
+            features: features(settings),
+            resiliencies: Vec::new(),
+            extended: Arc::new(ExtendedMetadata::new()),
             stop: self.stops.api.clone(),
             abort_calls: self.stops.abort_calls.clone(),
             settings: HttpSettings {
@@ -130,6 +131,10 @@ impl Running {
                 max_header_bytes: settings.read_buffer_size.saturating_add(HEAD_SLACK),
                 max_connections,
                 strict_dapr_errors: settings.strict_dapr_errors,
+                reencodes_data: settings.dapr_compat,
+                zero_traceparent: settings.dapr_compat,
+                api_rules: ApiRules::default(),
+                http2: true,
                 access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
             },
@@ -149,10 +154,22 @@ impl Running {
 fn app_connection(settings: &Settings) -> AppConnection {
     settings.app.as_ref().map_or_else(AppConnection::default, |app| AppConnection {
         port: Some(app.port),
+        protocol: app.protocol.as_str().to_owned(),
         channel_address: app.address.clone(),
+        health: settings.app_health.as_ref().map(|health| AppHealth {
+            path: Some(health.path.clone()).filter(|_| !matches!(app.protocol, AppProtocol::Grpc | AppProtocol::Grpcs)),
+            interval: health.interval,
+            timeout: health.timeout,
+            threshold: health.threshold,
+        }),
         max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
-        ..AppConnection::default()
     })
+}
+
+/// Dapr's names of what is on.
+fn features(settings: &Settings) -> Vec<String> {
+    let hot_reload = settings.reload.watch.unwrap_or(true);
+    hot_reload.then(|| "HotReload".to_owned()).into_iter().collect()
 }
 
 fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSettings> {

@@ -5,18 +5,18 @@ use super::error::{ApiError, BodyKind, ErrorFormat};
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
-use super::{json_body, raw_body};
-use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
-use crate::telemetry::HttpMetrics;
+use super::{endpoint, go_json, json_body, raw_body};
+use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, cause_line};
+use crate::telemetry::{HttpMetrics, Metrics};
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
 
 /// The label of names that are not configured, so that clients cannot add series to the metrics.
@@ -29,41 +29,58 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(super) struct Invoker {
     state: Arc<ApiState>,
     memory: BodyMemory,
-    /// By the name of the component.
-    metrics: HashMap<String, HttpMetrics>,
+    metrics: MetricsCache,
+}
+
+/// The metrics of components that have been called, by their names. Components may come and go; names that no component
+/// has are not kept.
+#[derive(Debug, Default)]
+struct MetricsCache(RwLock<HashMap<String, Arc<HttpMetrics>>>);
+
+impl MetricsCache {
+    /// The metrics of `name`, which has a component if `is_known`.
+    fn get(&self, metrics: &Metrics, name: &str, is_known: bool) -> Arc<HttpMetrics> {
+        if !is_known {
+            return Arc::new(metrics.requests(UNKNOWN));
+        }
+        // No change leaves the map half done, so one that panicked harms nothing.
+        if let Some(found) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Arc::clone(found);
+        }
+        let mut cache = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(cache.entry(name.to_owned()).or_insert_with(|| Arc::new(metrics.requests(name))))
+    }
 }
 
 impl Invoker {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
-        let outputs = state.host.describe().filter(|component| state.host.output(component.name).is_some());
-        let metrics = outputs.map(|output| (output.name.to_owned(), state.metrics.requests(output.name))).collect();
         let memory = BodyMemory::new(state.settings.max_buffer);
-        Self { state, memory, metrics }
+        Self { state, memory, metrics: MetricsCache::default() }
     }
 
-    /// The names of the configured outputs.
-    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
-        self.metrics.keys().map(String::as_str)
+    /// The memory that the bodies of all requests share.
+    pub(super) const fn memory(&self) -> &BodyMemory {
+        &self.memory
     }
 
-    /// The response to a request on the route.
-    pub(super) async fn invoke(&self, request: Request) -> Response {
-        // Not axum's `Path`, which does not read `+` as a space. Owned, because the URI holds the buffer of the connection.
-        let escaped = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    /// The response to a request on the endpoint.
+    pub(super) async fn invoke(&self, head: Parts, body: Body, trace: &TraceContext) -> Response {
+        // Owned, because the URI holds the buffer of the connection.
+        let escaped = endpoint::parameter(head.uri.path()).to_owned();
         let name = match unescape(&escaped) {
             Ok(name) => name,
             Err(escape) => {
-                let (head, body) = request.into_parts();
-                return UnreadBody::new(&head, body).refuse(ApiError::BadEscape(escape)).await;
+                let error = ApiError::BadEscape { parameter: "name", escape };
+                return UnreadBody::new(&head, body).refuse(error).await;
             }
         };
-        let version = request.version();
+        let version = head.version;
         let mut metrics = RequestMetrics::new(self, &name);
-        let mut response = match self.call(&name, request, &mut metrics).await {
+        let mut response = match self.call(&name, head, body, trace, &mut metrics).await {
             Ok(response) => response,
             Err(Refused { error, is_read }) => {
                 let format = self.state.settings.error_format();
-                let mut response = ApiError::Malformed { binding: &name, error: &error, format }.into_response();
+                let mut response = ApiError::Malformed { binding: Some(&name), error: &error, format }.into_response();
                 if !is_read {
                     read_body::close_after(&mut response, version);
                 }
@@ -77,23 +94,31 @@ impl Invoker {
         response
     }
 
-    async fn call(&self, name: &str, request: Request, metrics: &mut RequestMetrics<'_>) -> Result<Response, Refused> {
+    async fn call(
+        &self,
+        name: &str,
+        head: Parts,
+        body: Body,
+        trace: &TraceContext,
+        metrics: &mut RequestMetrics,
+    ) -> Result<Response, Refused> {
         let format = self.state.settings.error_format();
-        let (head, body) = request.into_parts();
         // The component may hold the body until the response is there, so its memory stays reserved until then.
         let (body, mut memory) = read_body::read(body, &head, self.state.settings.max_body_size, &self.memory).await?;
         let is_octet_stream = raw_body::is_octet_stream(&head.headers);
-        let raw_keys = metrics.output.and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
+        let raw_keys = metrics.raw_keys.filter(|_| is_octet_stream);
         let mut call = match raw_keys {
             Some(keys) => raw_body::parse(&head.headers, body.clone(), keys)?,
             None => json_body::parse(&body).map_err(|error| raw_body::explain(error, &head.headers, &body))?,
         };
         memory.grow(call.metadata.memory())?;
+        if self.state.settings.reencodes_data && raw_keys.is_none() {
+            call.data = go_json::reencode(&call.data, &mut memory)?;
+        }
         metrics.set_operation(&call.operation);
         // Data that is JSON parses as a request without an operation.
         let is_data = raw_keys.is_none() && call.operation.is_empty() && is_octet_stream;
         let body_kind = if is_data { BodyKind::Data } else { BodyKind::Request };
-        let trace = TraceContext::read(&head.headers)?;
         trace.add_to(&mut call.metadata);
         call.data = read_body::detached(call.data);
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
@@ -104,16 +129,14 @@ impl Invoker {
             result = self.state.host.invoke(name, call) => result,
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
         };
-        let mut response = match result {
+        Ok(match result {
             Ok(response) => succeeded(response, format),
             Err(error) => {
                 // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
                 tracing::debug!(component = name, error = cause_line(&error), "request to output binding failed");
                 ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response()
             }
-        };
-        trace.echo(response.headers_mut());
-        Ok(response)
+        })
     }
 }
 
@@ -184,31 +207,36 @@ pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
 }
 
 /// Counts a request exactly once when dropped, also when its handler panics or its client disconnects.
-struct RequestMetrics<'a> {
-    handles: Cow<'a, HttpMetrics>,
-    output: Option<&'a dyn OutputBinding>,
+struct RequestMetrics {
+    handles: Arc<HttpMetrics>,
+    /// The operations of the component; none if there is no such component.
+    operations: &'static [&'static str],
+    /// The metadata keys that headers of a raw body may carry; `None` if it takes no raw bodies.
+    raw_keys: Option<&'static [&'static str]>,
     operation: &'static str,
     begun: Instant,
     status: Option<StatusCode>,
 }
 
-impl<'a> RequestMetrics<'a> {
-    fn new(invoker: &'a Invoker, name: &str) -> Self {
-        let handles = match invoker.metrics.get(name) {
-            Some(handles) => Cow::Borrowed(handles),
-            None => Cow::Owned(invoker.state.metrics.requests(UNKNOWN)),
-        };
+impl RequestMetrics {
+    fn new(invoker: &Invoker, name: &str) -> Self {
         let output = invoker.state.host.output(name);
-        Self { handles, output, operation: UNKNOWN, begun: Instant::now(), status: None }
+        Self {
+            handles: invoker.metrics.get(&invoker.state.metrics, name, output.is_some()),
+            operations: output.map_or(&[], |output| output.operations()),
+            raw_keys: output.and_then(|output| output.raw_body_keys()),
+            operation: UNKNOWN,
+            begun: Instant::now(),
+            status: None,
+        }
     }
 
     fn set_operation(&mut self, operation: &str) {
-        let supported = self.output.map_or(&[][..], |output| output.operations());
-        self.operation = supported.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
+        self.operation = self.operations.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
     }
 }
 
-impl Drop for RequestMetrics<'_> {
+impl Drop for RequestMetrics {
     fn drop(&mut self) {
         let status = match self.status {
             Some(status) => status.as_u16(),
@@ -222,6 +250,17 @@ impl Drop for RequestMetrics<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_names_are_not_kept() {
+        let (cache, metrics) = (MetricsCache::default(), Metrics::new());
+        for number in 0..1_000 {
+            cache.get(&metrics, &number.to_string(), false);
+        }
+        let first = cache.get(&metrics, "orders", true);
+        assert!(Arc::ptr_eq(&first, &cache.get(&metrics, "orders", true)));
+        assert_eq!(cache.0.read().unwrap().len(), 1);
+    }
 
     #[test]
     fn names_are_unescaped_as_go_does() {

@@ -1,7 +1,8 @@
 //! The API: HTTP/1.1 and h2c on one port, as Dapr defines it.
 //!
 //! The composition root opens sockets with [`bind`], builds an [`ApiState`] and runs [`serve`] until its stop. A request
-//! goes `connection` → `routes` (path, `admission`, token, router) → `invoke` or `health`, and through `error` if it fails.
+//! goes `connection` → `routes` (path, `endpoint`, `admission`, trace, token) → `invoke` or `health`, and through `error`
+//! if it fails.
 //!
 //! Invariants:
 //! - No handler sees a request of a web page that is not allowed, or one whose `Host` is not a name of this machine
@@ -19,7 +20,11 @@ mod connection;
 mod connection_state;
 mod cors;
 mod encoding;
+mod endpoint;
 mod error;
+mod extended;
+mod go_json;
+mod go_syntax;
 mod health;
 mod inputs;
 mod invoke;
@@ -40,7 +45,7 @@ pub use admission::{Access, AllowedHosts, AllowedOrigins};
 pub use listen::{BindError, Listeners, bind};
 pub use metrics::{MAX_SCRAPERS, serve_metrics};
 pub use server::{Drained, serve};
-pub use state::{ApiState, AppConnection, HttpSettings};
+pub use state::{ApiState, AppConnection, AppHealth, HttpSettings};
 pub use wait::wait_until_outbound_ready;
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use super::admission::Access;
 use super::error::ErrorFormat;
-use crate::domain::Stop;
-use crate::runtime::{Host, Readiness};
+use crate::domain::{ApiRules, Stop};
+use crate::runtime::{ExtendedMetadata, Host, Readiness};
 use crate::telemetry::Metrics;
 use secrecy::SecretString;
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// What requests need. Nothing in it changes after the start.
+/// What requests need.
 #[derive(Debug)]
 pub struct ApiState {
     pub host: Arc<Host>,
@@ -23,9 +23,13 @@ pub struct ApiState {
     pub app_id: String,
     /// How the app is reached; shown by `/v1.0/metadata`.
     pub app: AppConnection,
+    /// Features of Dapr that are on, such as `HotReload`; shown by `/v1.0/metadata`.
+    pub features: Vec<String>,
+    /// Names of the loaded `Resiliency` resources; shown by `/v1.0/metadata`.
+    pub resiliencies: Vec<String>,
     /// Additional members of `extended` in `/v1.0/metadata`, which always contains `daprRuntimeVersion`.
-    pub extended: BTreeMap<String, String>,
-    /// Requested by `POST /v1.0/shutdown`.
+    pub extended: Arc<ExtendedMetadata>,
+    /// Requested by `POST /v1.0/shutdown`; forced if the request has the header `dapr-force-shutdown: true`.
     pub stop: Stop,
     /// Requested shortly before connections are aborted: calls that still wait for a component are then answered with an
     /// unknown outcome.
@@ -43,6 +47,21 @@ pub struct AppConnection {
     pub channel_address: String,
     /// `--app-max-concurrency`; `None` is no limit.
     pub max_concurrency: Option<u32>,
+    /// `None` without health checks of the app.
+    pub health: Option<AppHealth>,
+}
+
+/// How the health of the app is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppHealth {
+    /// Path of the check; `None` for an app over gRPC, which has none.
+    pub path: Option<String>,
+    /// Time between two checks.
+    pub interval: Duration,
+    /// Time limit of a check.
+    pub timeout: Duration,
+    /// Failed checks in a row after which the app is unhealthy.
+    pub threshold: u32,
 }
 
 /// Limits, checks and formats of the API.
@@ -59,6 +78,14 @@ pub struct HttpSettings {
     pub max_connections: usize,
     /// Report failures exactly as Dapr does: mostly 500, and no `details` (`--strict-dapr-errors`).
     pub strict_dapr_errors: bool,
+    /// Decode `data` and encode it again, as daprd does, instead of passing on its exact text.
+    pub reencodes_data: bool,
+    /// Without a valid `traceparent`, use one of zeros, as daprd does, instead of a random one.
+    pub zero_traceparent: bool,
+    /// Endpoints that the Configuration does not allow are not found.
+    pub api_rules: ApiRules,
+    /// Serve HTTP/2, which clients begin without an upgrade (h2c).
+    pub http2: bool,
     /// Web pages and host names that are accepted.
     pub access: Access,
     /// The required value of the header `dapr-api-token` (`DAPR_API_TOKEN`); `None` requires none.
@@ -74,7 +101,7 @@ impl HttpSettings {
 impl Default for AppConnection {
     fn default() -> Self {
         let (protocol, channel_address) = ("http".to_owned(), "127.0.0.1".to_owned());
-        Self { port: None, protocol, channel_address, max_concurrency: None }
+        Self { port: None, protocol, channel_address, max_concurrency: None, health: None }
     }
 }
 
@@ -86,6 +113,10 @@ impl Default for HttpSettings {
             max_header_bytes: 8 << 10,
             max_connections: 8192,
             strict_dapr_errors: false,
+            reencodes_data: false,
+            zero_traceparent: false,
+            api_rules: ApiRules::default(),
+            http2: true,
             access: Access::default(),
             api_token: None,
         }

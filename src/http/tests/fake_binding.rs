@@ -5,11 +5,10 @@ use crate::domain::{
     Binding, BindingError, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
     InvokeRequest, InvokeResponse, Outcome, OutputBinding, Stop,
 };
-use crate::runtime::{Component, Host, Readiness};
+use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -102,7 +101,9 @@ pub(super) fn state(settings: HttpSettings) -> (Arc<ApiState>, Arc<Fake>) {
         settings,
         app_id: "shop".to_owned(),
         app: AppConnection { port: Some(3000), ..AppConnection::default() },
-        extended: BTreeMap::from([("appPID".to_owned(), "7".to_owned())]),
+        features: vec!["HotReload".to_owned()],
+        resiliencies: vec!["retries".to_owned()],
+        extended: Arc::new(ExtendedMetadata::new()),
         stop: Stop::new(),
         abort_calls: Stop::new(),
     };
