@@ -7,7 +7,7 @@ use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
-use crate::domain::{ApiRules, BindingError, ComponentName, WorkerId};
+use crate::domain::{ApiRules, BindingError, ComponentName, Outputs, WorkerId};
 use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
@@ -78,8 +78,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let metrics = Metrics::new();
     let context = context(settings, &metrics);
     let (connected, inputs) = connect_all(components, &context).await?;
-    context.registry.publish(connected.iter().map(|component| &component.binding));
     let host = Arc::new(Host::new(connected));
+    let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
+    context.registry.publish(&outputs);
 
     let mut running = Running {
         addresses: listeners.addresses(),

@@ -81,7 +81,7 @@ struct Page<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     enabled_features: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    components: Vec<ComponentEntry<'a>>,
+    components: Vec<ComponentEntry>,
     extended: BTreeMap<String, String>,
     app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
@@ -93,12 +93,12 @@ struct Page<'a> {
 }
 
 #[derive(Serialize)]
-struct ComponentEntry<'a> {
-    name: &'a str,
+struct ComponentEntry {
+    name: String,
     #[serde(rename = "type")]
-    type_name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    version: &'a str,
+    type_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    version: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     capabilities: &'static [&'static str],
 }
@@ -142,7 +142,7 @@ struct ActorEntry {
 
 impl<'a> Page<'a> {
     fn new(state: &'a ApiState) -> Self {
-        let entry = |described: crate::runtime::Description<'a>| ComponentEntry {
+        let entry = |described: crate::runtime::Description| ComponentEntry {
             name: described.name,
             type_name: described.type_name,
             version: described.version,

@@ -16,7 +16,7 @@ pub(super) fn inputs(state: &ApiState) -> Response {
 }
 
 pub(super) fn entries(host: &Host) -> Vec<InputEntry> {
-    host.input_reports().map(|(name, state)| InputEntry::new(name, state)).collect()
+    host.input_reports().into_iter().map(|(name, state)| InputEntry::new(&name, state)).collect()
 }
 
 #[derive(Serialize)]

@@ -6,8 +6,10 @@ use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
 use super::{endpoint, go_json, json_body, raw_body};
-use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, cause_line};
-use crate::telemetry::{HttpMetrics, Metrics};
+use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
+use crate::runtime::ComponentHandle;
+use crate::telemetry::HttpMetrics;
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The label of names that are not configured, so that clients cannot add series to the metrics.
@@ -29,38 +31,40 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(super) struct Invoker {
     state: Arc<ApiState>,
     memory: BodyMemory,
-    metrics: MetricsCache,
-}
-
-/// The metrics of components that have been called, by their names. Components may come and go; names that no component
-/// has are not kept.
-#[derive(Debug, Default)]
-struct MetricsCache(RwLock<HashMap<String, Arc<HttpMetrics>>>);
-
-impl MetricsCache {
-    /// The metrics of `name`, which has a component if `is_known`.
-    fn get(&self, metrics: &Metrics, name: &str, is_known: bool) -> Arc<HttpMetrics> {
-        if !is_known {
-            return Arc::new(metrics.requests(UNKNOWN));
-        }
-        // No change leaves the map half done, so one that panicked harms nothing.
-        if let Some(found) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Arc::clone(found);
-        }
-        let mut cache = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(cache.entry(name.to_owned()).or_insert_with(|| Arc::new(metrics.requests(name))))
-    }
+    /// By the name of the component. A component that is added later is added at its first request.
+    metrics: ArcSwap<HashMap<String, HttpMetrics>>,
 }
 
 impl Invoker {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
+        let outputs = state.host.components().into_iter().filter(|component| component.output().is_some());
+        let names = outputs.map(|component| component.binding.name().to_string());
+        let metrics: HashMap<_, _> = names.map(|name| (name.clone(), state.metrics.requests(&name))).collect();
         let memory = BodyMemory::new(state.settings.max_buffer);
-        Self { state, memory, metrics: MetricsCache::default() }
+        Self { state, memory, metrics: ArcSwap::from_pointee(metrics) }
     }
 
     /// The memory that the bodies of all requests share.
     pub(super) const fn memory(&self) -> &BodyMemory {
         &self.memory
+    }
+
+    /// The handles for a request to this name, which one of the outputs has or had when the request began.
+    fn handles(&self, name: &str, is_output: bool) -> HttpMetrics {
+        if let Some(handles) = self.metrics.load().get(name) {
+            return handles.clone();
+        }
+        // Names that no component has are not kept, so that clients cannot fill the memory.
+        if !is_output {
+            return self.state.metrics.requests(UNKNOWN);
+        }
+        let handles = self.state.metrics.requests(name);
+        self.metrics.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(name.to_owned(), handles.clone());
+            known
+        });
+        handles
     }
 
     /// The response to a request on the endpoint.
@@ -106,7 +110,7 @@ impl Invoker {
         // The component may hold the body until the response is there, so its memory stays reserved until then.
         let (body, mut memory) = read_body::read(body, &head, self.state.settings.max_body_size, &self.memory).await?;
         let is_octet_stream = raw_body::is_octet_stream(&head.headers);
-        let raw_keys = metrics.raw_keys.filter(|_| is_octet_stream);
+        let raw_keys = metrics.output().and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
         let mut call = match raw_keys {
             Some(keys) => raw_body::parse(&head.headers, body.clone(), keys)?,
             None => json_body::parse(&body).map_err(|error| raw_body::explain(error, &head.headers, &body))?,
@@ -208,11 +212,8 @@ pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
 
 /// Counts a request exactly once when dropped, also when its handler panics or its client disconnects.
 struct RequestMetrics {
-    handles: Arc<HttpMetrics>,
-    /// The operations of the component; none if there is no such component.
-    operations: &'static [&'static str],
-    /// The metadata keys that headers of a raw body may carry; `None` if it takes no raw bodies.
-    raw_keys: Option<&'static [&'static str]>,
+    handles: HttpMetrics,
+    component: Option<ComponentHandle>,
     operation: &'static str,
     begun: Instant,
     status: Option<StatusCode>,
@@ -220,19 +221,19 @@ struct RequestMetrics {
 
 impl RequestMetrics {
     fn new(invoker: &Invoker, name: &str) -> Self {
-        let output = invoker.state.host.output(name);
-        Self {
-            handles: invoker.metrics.get(&invoker.state.metrics, name, output.is_some()),
-            operations: output.map_or(&[], |output| output.operations()),
-            raw_keys: output.and_then(|output| output.raw_body_keys()),
-            operation: UNKNOWN,
-            begun: Instant::now(),
-            status: None,
-        }
+        let component = invoker.state.host.output(name);
+        let handles = invoker.handles(name, component.is_some());
+        Self { handles, component, operation: UNKNOWN, begun: Instant::now(), status: None }
+    }
+
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        self.component.as_ref().and_then(|component| component.output())
     }
 
     fn set_operation(&mut self, operation: &str) {
-        self.operation = self.operations.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
+        let supported = self.output().map_or(&[][..], |output| output.operations());
+        let operation = supported.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
+        self.operation = operation;
     }
 }
 
@@ -250,17 +251,6 @@ impl Drop for RequestMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn unknown_names_are_not_kept() {
-        let (cache, metrics) = (MetricsCache::default(), Metrics::new());
-        for number in 0..1_000 {
-            cache.get(&metrics, &number.to_string(), false);
-        }
-        let first = cache.get(&metrics, "orders", true);
-        assert!(Arc::ptr_eq(&first, &cache.get(&metrics, "orders", true)));
-        assert_eq!(cache.0.read().unwrap().len(), 1);
-    }
 
     #[test]
     fn names_are_unescaped_as_go_does() {

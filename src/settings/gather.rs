@@ -208,7 +208,7 @@ fn access(ports: &PortFlags, variable: Option<String>) -> Result<Access, UsageEr
         (None, Some(list)) => AllowedHosts::parse(&list).map_err(|problem| format!("BINDD_ALLOWED_HOSTS: {problem}")),
         (None, None) => Ok(AllowedHosts::default()),
     };
-    Ok(Access { origins, hosts: hosts.map_err(UsageError::wrong)? })
+    Ok(Access { is_open: false, origins, hosts: hosts.map_err(UsageError::wrong)? })
 }
 
 /// As in daprd, the deprecated flag is used only without the new one.
