@@ -16,6 +16,7 @@
 //! | 6 | [`daemon`] | the composition root: starts and stops everything in order |
 //! | 6 | [`cli`] | the commands `check`, `policy` and `leases` |
 //! | 5 | [`settings`] | command line and environment |
+//! | 5 | [`grpc`] | the API for apps over gRPC |
 //! | 4 | [`http`] | the HTTP API for apps, health and metrics |
 //! | 4 | [`bindings`] | the kinds of component, one folder each |
 //! | 3 | [`runtime`] | runs connected components: requests, inputs, readiness, signals |
@@ -29,6 +30,7 @@
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
 //! | 1 | [`aggregation`] | the KPL format: many user records in one Kinesis record |
 //! | 1 | [`telemetry`] | logs and metrics |
+//! | 1 | [`protocol`] | the messages of gRPC |
 //! | 1 | [`domain`] | shared types, and the traits between modules |
 //!
 //! A request goes through [`http`], [`runtime::Host`], [`bindings`], [`producer`] and [`aws`]. A record goes through
@@ -51,10 +53,12 @@ pub mod dev;
 pub mod domain;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod grpc;
 pub mod http;
 pub mod manifest;
 pub mod producer;
 pub mod program;
+pub mod protocol;
 pub mod resilience;
 pub mod runtime;
 pub mod settings;

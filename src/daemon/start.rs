@@ -1,5 +1,6 @@
 //! Loads the component files, connects the components and starts the tasks.
 
+use super::grpc::{self, GrpcListeners};
 use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
@@ -8,7 +9,8 @@ use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
 use crate::domain::{ApiRules, BindingError, ComponentName, Outputs, WorkerId};
-use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, HttpSettings, Listeners};
+use crate::grpc::GrpcSettings;
+use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, BodyMemory, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
 use crate::settings::{AppProtocol, Settings};
@@ -71,6 +73,7 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let app = app_channel(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = http::bind(&settings.http_addresses).await?;
+    let grpc_listeners = grpc::listen(settings).await?;
     let page = match settings.metrics_address {
         Some(address) => Some(http::bind(&[address]).await?),
         None => None,
@@ -84,6 +87,8 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
 
     let mut running = Running {
         addresses: listeners.addresses(),
+        grpc_addresses: grpc_listeners.api.addresses(),
+        internal_grpc_address: grpc_listeners.internal.as_ref().and_then(|open| open.addresses().first().copied()),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
         host,
         ready: Readiness::new(),
@@ -95,7 +100,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         response_margin: None,
     };
     running.spawn_inputs(app, inputs);
-    running.spawn_http(settings, max_connections, listeners, page);
+    let state = Arc::new(running.api_state(settings, max_connections));
+    running.spawn_apis(settings, state, listeners, grpc_listeners);
+    running.spawn_metrics(settings, page);
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
 }
@@ -107,14 +114,8 @@ impl Running {
         self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(app, inputs, ready, stop).await) });
     }
 
-    fn spawn_http(
-        &mut self,
-        settings: &Settings,
-        max_connections: usize,
-        listeners: Listeners,
-        page: Option<Listeners>,
-    ) {
-        let state = ApiState {
+    fn api_state(&self, settings: &Settings, max_connections: usize) -> ApiState {
+        ApiState {
             host: Arc::clone(&self.host),
             ready: self.ready.clone(),
             outbound: self.outbound.clone(),
@@ -123,12 +124,12 @@ impl Running {
             app: app_connection(settings),
             features: features(settings),
             resiliencies: Vec::new(),
-            extended: Arc::new(ExtendedMetadata::new()),
+            extended: ExtendedMetadata::new(),
+            body_memory: BodyMemory::new(settings.max_buffer),
             stop: self.stops.api.clone(),
             abort_calls: self.stops.abort_calls.clone(),
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
-                max_buffer: settings.max_buffer,
                 max_header_bytes: settings.read_buffer_size.saturating_add(HEAD_SLACK),
                 max_connections,
                 strict_dapr_errors: settings.strict_dapr_errors,
@@ -139,11 +140,27 @@ impl Running {
                 access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
             },
-        };
+        }
+    }
+
+    fn spawn_apis(
+        &mut self,
+        settings: &Settings,
+        state: Arc<ApiState>,
+        listeners: Listeners,
+        grpc_listeners: GrpcListeners,
+    ) {
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
+        let limits = GrpcSettings {
+            max_connections: open_files::grpc_connections(state.settings.max_connections),
+            max_idle: settings.grpc_max_idle,
+        };
+        self.spawn_grpc(limits, grpc_listeners, &state, drain);
         let stop = self.stops.http.clone();
-        self.tasks
-            .spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, Arc::new(state), stop, drain).await) });
+        self.tasks.spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, state, stop, drain).await) });
+    }
+
+    fn spawn_metrics(&mut self, settings: &Settings, page: Option<Listeners>) {
         if let Some(page) = page {
             let (metrics, access, stop) = (self.metrics.clone(), settings.access.clone(), self.stops.metrics.clone());
             let serving = http::serve_metrics(page, metrics, access, stop);

@@ -1,7 +1,7 @@
 //! Failures as HTTP responses. The status of each is chosen here; that of a failed call comes from its `FailureKind`.
 
-use crate::domain::{BindingError, FailureKind, Outcome};
-use crate::runtime::InvokeError;
+use crate::domain::BindingError;
+use crate::runtime::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport, InvokeError};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
@@ -22,11 +22,6 @@ pub(super) enum ErrorFormat {
 const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
 /// Dapr's code for every request that cannot be read.
 const MALFORMED: &str = "ERR_MALFORMED_REQUEST";
-/// `Retry-After` when it is unknown how long a limit lasts.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Follows the message when the outcome of a request is unknown.
-const AMBIGUOUS: &str = " (the outcome is unknown: the request may have been carried out)";
-
 /// Follows the message when the body may be raw data.
 const RAW_BODY_HINT: &str = "; a body is the data itself only for a Kinesis component with `allowRawBody: \"true\"`, sent \
                              with `Content-Type: application/octet-stream`";
@@ -41,7 +36,7 @@ pub(super) enum BodyKind {
 
 /// A request that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum MalformedRequest {
+pub enum MalformedRequest {
     /// The body is larger than `--max-body-size`, or than all of `--max-buffer`.
     #[error("failed deserializing HTTP body: stream too large")]
     TooLarge {
@@ -72,12 +67,10 @@ pub(super) enum MalformedRequest {
     /// A metadata header of a raw body is not UTF-8.
     #[error("failed reading the header {0}: its value must be UTF-8")]
     Metadata(String),
+    /// The `baggage` header does not follow W3C's grammar.
+    #[error("invalid baggage header: {0}")]
+    Baggage(&'static str),
 }
-
-/// The `baggage` header does not follow W3C's grammar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid baggage header: {0}")]
-pub(super) struct InvalidBaggage(pub(super) &'static str);
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
@@ -114,7 +107,7 @@ pub(super) enum ApiError<'a> {
     /// No endpoint has this method and path, which may belong to another part of Dapr's API.
     NotFound { block: Option<&'static str>, format: ErrorFormat },
     /// The `baggage` header is invalid.
-    Baggage { error: InvalidBaggage, format: ErrorFormat },
+    Baggage { error: MalformedRequest, format: ErrorFormat },
     /// The metadata of the sidecar is full.
     MetadataFull(String),
     /// A parameter in the path has this bad escape.
@@ -164,29 +157,20 @@ impl IntoResponse for ApiError<'_> {
 }
 
 fn invoke_failed(binding: &str, error: &InvokeError, body_kind: BodyKind, format: ErrorFormat) -> Response {
-    let mut message = failed_text(binding, error);
     if format == ErrorFormat::Dapr {
-        return json(StatusCode::INTERNAL_SERVER_ERROR, INVOKE_FAILED, &message);
+        return json(StatusCode::INTERNAL_SERVER_ERROR, INVOKE_FAILED, &failed_text(binding, error));
     }
-    if body_kind == BodyKind::Data {
-        message.push_str(RAW_BODY_HINT);
-    }
-    let binding_error = error.binding_error();
-    let details = binding_error.map_or(&[][..], BindingError::details);
-    let mut metadata: Map<_, _> = details.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
-    if error.outcome() == Outcome::Unknown {
-        message.push_str(AMBIGUOUS);
-        metadata.insert("ambiguous", Cow::Borrowed("true"));
-    }
-    let reason = binding_error.and_then(BindingError::reason).unwrap_or_else(|| error.kind().reason());
+    let hint = if body_kind == BodyKind::Data { RAW_BODY_HINT } else { "" };
+    let FailureReport { message, reason, details, retry_after } = error.report(binding, hint);
+    let metadata = details.into_iter().map(|(key, value)| (key, Cow::Borrowed(value))).collect();
     let details = Some([ErrorInfo::new(reason, metadata)]);
     // `FailureKind` has valid statuses only.
     let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = render(status, &ErrorBody { code: INVOKE_FAILED, message: &message, details });
-    if let Some(wait) = retry_after(error) {
+    if let Some(wait) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds(wait));
     }
-    if binding_error.is_some_and(BindingError::is_dead_lettered) {
+    if error.binding_error().is_some_and(BindingError::is_dead_lettered) {
         response.headers_mut().insert("metadata.deadlettered", HeaderValue::from_static("true"));
     }
     response
@@ -208,7 +192,8 @@ fn malformed(binding: Option<&str>, error: &MalformedRequest, format: ErrorForma
         MalformedRequest::Body(_)
         | MalformedRequest::RawBody(_)
         | MalformedRequest::Syntax { .. }
-        | MalformedRequest::Metadata(_) => (StatusCode::BAD_REQUEST, "MALFORMED", None),
+        | MalformedRequest::Metadata(_)
+        | MalformedRequest::Baggage(_) => (StatusCode::BAD_REQUEST, "MALFORMED", None),
     };
     match (format, error) {
         (ErrorFormat::Dapr, MalformedRequest::RawBody(problem) | MalformedRequest::Syntax { problem, .. }) => {
@@ -252,22 +237,6 @@ fn buffer_full(message: &str, limit: usize, format: ErrorFormat) -> Response {
     let mut response = render(StatusCode::SERVICE_UNAVAILABLE, &body);
     response.headers_mut().insert(RETRY_AFTER, seconds(DEFAULT_RETRY_AFTER));
     response
-}
-
-fn retry_after(error: &InvokeError) -> Option<Duration> {
-    match error.kind() {
-        FailureKind::Throttled | FailureKind::Transient | FailureKind::Unavailable | FailureKind::Closed => {
-            Some(error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER))
-        }
-        FailureKind::Caller
-        | FailureKind::TooLarge
-        | FailureKind::NotFound
-        | FailureKind::Conflict
-        | FailureKind::Denied
-        | FailureKind::TimedOut
-        | FailureKind::Permanent
-        | FailureKind::Unsupported => error.retry_after(),
-    }
 }
 
 /// Whole seconds, the unit of the header. Rounded up, since clients would retry at once after 0.

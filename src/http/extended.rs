@@ -1,6 +1,5 @@
 //! `PUT /v1.0/metadata/<key>`: the body becomes a value of `extended` in the metadata.
 
-use super::body_memory::BodyMemory;
 use super::endpoint;
 use super::error::ApiError;
 use super::invoke::unescape;
@@ -15,7 +14,7 @@ use http::request::Parts;
 const MAX_VALUE: usize = 2 << 20;
 
 /// The response to a request on the endpoint. The media type is ignored, and what is not UTF-8 is replaced, as in Dapr.
-pub(super) async fn set(state: &ApiState, memory: &BodyMemory, head: &Parts, body: Body) -> Response {
+pub(super) async fn set(state: &ApiState, head: &Parts, body: Body) -> Response {
     let key = match unescape(endpoint::parameter(head.uri.path())) {
         Ok(key) => key,
         Err(escape) => {
@@ -24,7 +23,7 @@ pub(super) async fn set(state: &ApiState, memory: &BodyMemory, head: &Parts, bod
         }
     };
     let limit = state.settings.max_body_size.unwrap_or(MAX_VALUE).min(MAX_VALUE);
-    match read_body::read(body, head, Some(limit), memory).await {
+    match read_body::read(body, head, Some(limit), &state.body_memory).await {
         Ok((value, _memory)) => match state.extended.set(&key, &String::from_utf8_lossy(&value)) {
             Ok(()) => StatusCode::NO_CONTENT.into_response(),
             Err(full) => ApiError::MetadataFull(full.to_string()).into_response(),

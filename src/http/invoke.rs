@@ -1,6 +1,5 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
-use super::body_memory::BodyMemory;
 use super::error::{ApiError, BodyKind, ErrorFormat};
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
@@ -30,7 +29,6 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Debug)]
 pub(super) struct Invoker {
     state: Arc<ApiState>,
-    memory: BodyMemory,
     /// By the name of the component. A component that is added later is added at its first request.
     metrics: ArcSwap<HashMap<String, HttpMetrics>>,
 }
@@ -40,13 +38,7 @@ impl Invoker {
         let outputs = state.host.components().into_iter().filter(|component| component.output().is_some());
         let names = outputs.map(|component| component.binding.name().to_string());
         let metrics: HashMap<_, _> = names.map(|name| (name.clone(), state.metrics.requests(&name))).collect();
-        let memory = BodyMemory::new(state.settings.max_buffer);
-        Self { state, memory, metrics: ArcSwap::from_pointee(metrics) }
-    }
-
-    /// The memory that the bodies of all requests share.
-    pub(super) const fn memory(&self) -> &BodyMemory {
-        &self.memory
+        Self { state, metrics: ArcSwap::from_pointee(metrics) }
     }
 
     /// The handles for a request to this name, which one of the outputs has or had when the request began.
@@ -108,7 +100,8 @@ impl Invoker {
     ) -> Result<Response, Refused> {
         let format = self.state.settings.error_format();
         // The component may hold the body until the response is there, so its memory stays reserved until then.
-        let (body, mut memory) = read_body::read(body, &head, self.state.settings.max_body_size, &self.memory).await?;
+        let (body, mut memory) =
+            read_body::read(body, &head, self.state.settings.max_body_size, &self.state.body_memory).await?;
         let is_octet_stream = raw_body::is_octet_stream(&head.headers);
         let raw_keys = metrics.output().and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
         let mut call = match raw_keys {

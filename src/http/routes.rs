@@ -16,17 +16,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use http::Uri;
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
-use secrecy::ExposeSecret;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use subtle::ConstantTimeEq;
-
-const TOKEN_HEADER: &str = "dapr-api-token";
 const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
                                DAPR_API_TOKEN and send the token";
 
@@ -106,7 +102,7 @@ impl Api {
             return Some(cors::preflight(head));
         }
         let is_health_path = endpoint::is_health_path(head.uri.path());
-        if !is_health_path && !self.has_token(&head.headers) {
+        if !is_health_path && !settings.has_token(&head.headers) {
             return Some(ApiError::BadToken.into_response());
         }
         let is_shutdown = matches!(endpoint, Some(Endpoint::Shutdown));
@@ -122,7 +118,7 @@ impl Api {
     async fn answer_page(&self, endpoint: Option<Endpoint>, head: Parts, body: Body) -> Response {
         let state = &self.state;
         let mut response = match endpoint {
-            Some(Endpoint::SetMetadata) => return extended::set(state, self.invoker.memory(), &head, body).await,
+            Some(Endpoint::SetMetadata) => return extended::set(state, &head, body).await,
             Some(Endpoint::Health) => health::full(state, head.uri.query()).into_response(),
             Some(Endpoint::OutboundHealth) => health::outbound(state).into_response(),
             Some(Endpoint::Metadata) => health::metadata(state),
@@ -135,13 +131,6 @@ impl Api {
         };
         UnreadBody::new(&head, body).skip(&mut response).await;
         response
-    }
-
-    /// Compares in constant time, so that its duration does not reveal how much of a token was right; only its length.
-    fn has_token(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.state.settings.api_token else { return true };
-        let Some(given) = headers.get(TOKEN_HEADER) else { return false };
-        token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
     }
 }
 

@@ -2,7 +2,7 @@
 //! metadata of the request, and back into the response, as Dapr does. Grammar: <https://www.w3.org/TR/trace-context/> and
 //! <https://www.w3.org/TR/baggage/>.
 
-use super::error::InvalidBaggage;
+use super::error::MalformedRequest;
 use crate::domain::Metadata;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -19,8 +19,10 @@ const ZERO_PARENT: &str = "00-00000000000000000000000000000000-0000000000000000-
 
 /// The trace headers of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct TraceContext {
+pub struct TraceContext {
     pairs: Vec<(&'static str, String)>,
+    /// The request had no valid `traceparent`, so a random one was made.
+    is_made: bool,
 }
 
 impl TraceContext {
@@ -29,9 +31,11 @@ impl TraceContext {
     ///
     /// # Errors
     /// When `baggage` is invalid.
-    pub(super) fn read(headers: &HeaderMap, is_zero: bool) -> Result<Self, InvalidBaggage> {
+    pub fn read(headers: &HeaderMap, is_zero: bool) -> Result<Self, MalformedRequest> {
         let mut pairs = Vec::with_capacity(3);
-        match joined(headers, &TRACEPARENT).and_then(|parent| normal_parent(&parent)) {
+        let parent = joined(headers, &TRACEPARENT).and_then(|parent| normal_parent(&parent));
+        let has_parent = parent.is_some();
+        match parent {
             Some(parent) => {
                 pairs.push((TRACEPARENT.as_str(), parent));
                 pairs.extend(joined(headers, &TRACESTATE).map(|state| (TRACESTATE.as_str(), state)));
@@ -40,16 +44,19 @@ impl TraceContext {
             None => pairs.push((TRACEPARENT.as_str(), new_parent(fastrand::u128(1..), fastrand::u64(1..)))),
         }
         if headers.get_all(&BAGGAGE).iter().any(|value| !value.is_empty()) {
-            let baggage = joined(headers, &BAGGAGE).ok_or(InvalidBaggage("it is not plain ASCII text"))?;
+            let baggage = joined(headers, &BAGGAGE).ok_or(MalformedRequest::Baggage("it is not plain ASCII text"))?;
             check_baggage(&baggage)?;
             pairs.push((BAGGAGE.as_str(), baggage));
         }
-        Ok(Self { pairs })
+        let is_made = !is_zero && !has_parent;
+        Ok(Self { pairs, is_made })
     }
 
-    /// Adds the headers to the metadata of the request, and replaces pairs of the same name.
-    pub(super) fn add_to(&self, metadata: &mut Metadata) {
-        for (key, value) in &self.pairs {
+    /// Adds the headers to the metadata of the request, and replaces pairs of the same name. A `traceparent` that was made
+    /// does not replace a valid one.
+    pub fn add_to(&self, metadata: &mut Metadata) {
+        let keeps_parent = self.is_made && metadata.get(TRACEPARENT.as_str()).and_then(normal_parent).is_some();
+        for (key, value) in self.pairs.iter().filter(|(key, _)| !keeps_parent || *key != TRACEPARENT.as_str()) {
             metadata.insert(*key, value.as_str());
         }
     }
@@ -94,44 +101,44 @@ fn normal_parent(text: &str) -> Option<String> {
     is_valid.then(|| format!("00-{trace}-{parent}-{flags}").to_ascii_lowercase())
 }
 
-fn check_baggage(text: &str) -> Result<(), InvalidBaggage> {
+fn check_baggage(text: &str) -> Result<(), MalformedRequest> {
     if text.len() > MAX_BAGGAGE {
-        return Err(InvalidBaggage("it is longer than 8192 bytes"));
+        return Err(MalformedRequest::Baggage("it is longer than 8192 bytes"));
     }
     if text.split(',').count() > MAX_MEMBERS {
-        return Err(InvalidBaggage("it has more than 180 members"));
+        return Err(MalformedRequest::Baggage("it has more than 180 members"));
     }
     text.split(',').try_for_each(check_member)
 }
 
-fn check_member(member: &str) -> Result<(), InvalidBaggage> {
+fn check_member(member: &str) -> Result<(), MalformedRequest> {
     if member.len() > MAX_MEMBER {
-        return Err(InvalidBaggage("a member is longer than 4096 bytes"));
+        return Err(MalformedRequest::Baggage("a member is longer than 4096 bytes"));
     }
     let mut parts = member.split(';');
     let pair = parts.next().unwrap_or_default();
-    let (key, value) = pair.split_once('=').ok_or(InvalidBaggage("a member has no `=`"))?;
+    let (key, value) = pair.split_once('=').ok_or(MalformedRequest::Baggage("a member has no `=`"))?;
     if !is_key(key) {
-        return Err(InvalidBaggage("the key of a member is not a token"));
+        return Err(MalformedRequest::Baggage("the key of a member is not a token"));
     }
     check_value(value)?;
     parts.try_for_each(|property| match property.split_once('=') {
         Some((key, value)) if is_key(key) => check_value(value),
         None if is_key(property) => Ok(()),
-        Some(_) | None => Err(InvalidBaggage("the key of a property is not a token")),
+        Some(_) | None => Err(MalformedRequest::Baggage("the key of a property is not a token")),
     })
 }
 
-fn check_value(value: &str) -> Result<(), InvalidBaggage> {
+fn check_value(value: &str) -> Result<(), MalformedRequest> {
     let value = value.trim();
     if !value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) {
-        return Err(InvalidBaggage("a value contains a character that must be escaped"));
+        return Err(MalformedRequest::Baggage("a value contains a character that must be escaped"));
     }
     let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if value.split('%').skip(1).all(is_escape) {
         Ok(())
     } else {
-        Err(InvalidBaggage("a value has an invalid % escape"))
+        Err(MalformedRequest::Baggage("a value has an invalid % escape"))
     }
 }
 

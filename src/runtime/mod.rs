@@ -9,6 +9,7 @@
 
 mod component;
 mod extended_metadata;
+mod failure_report;
 mod host;
 mod inputs;
 mod readiness;
@@ -16,6 +17,7 @@ mod signals;
 
 pub use component::{Component, ComponentHandle, Description, InputState};
 pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
+pub use failure_report::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport};
 pub use host::{Host, InvokeError, Retired};
 pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};

@@ -5,7 +5,7 @@ const TRACESTATE: &str = "tracestate";
 const BAGGAGE: &str = "baggage";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-fn read(pairs: &[(&'static str, &str)]) -> Result<TraceContext, InvalidBaggage> {
+fn read(pairs: &[(&'static str, &str)]) -> Result<TraceContext, MalformedRequest> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         headers.append(*name, value.parse().unwrap());
@@ -29,6 +29,10 @@ fn headers_become_metadata_and_come_back() {
     context.add_to(&mut metadata);
     let got = [TRACEPARENT, TRACESTATE, BAGGAGE].map(|key| metadata.get(key));
     assert_eq!(got, [Some(PARENT), Some("a=1,b=2"), Some("k=v;p,l=w")]);
+    let mut own = Metadata::default();
+    own.insert(TRACEPARENT, PARENT);
+    read(&[]).unwrap().add_to(&mut own);
+    assert_eq!(own.get(TRACEPARENT), Some(PARENT), "one that was made does not replace it");
     let mut headers = HeaderMap::new();
     context.echo(&mut headers);
     assert_eq!(headers[TRACEPARENT], PARENT);
@@ -59,7 +63,7 @@ fn without_a_traceparent_one_is_made() {
     assert_ne!(first, second);
     assert_eq!(normal_parent(&first), Some(first));
     let zero = TraceContext::read(&HeaderMap::new(), true).unwrap();
-    assert_eq!(zero.pairs, [(TRACEPARENT, ZERO_PARENT.to_owned())]);
+    assert_eq!((zero.is_made, zero.pairs), (false, vec![(TRACEPARENT, ZERO_PARENT.to_owned())]));
     assert_eq!(new_parent(1, 0x2a), "00-00000000000000000000000000000001-000000000000002a-00");
 }
 
