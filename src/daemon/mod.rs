@@ -9,6 +9,7 @@
 //! At the time limit tasks are aborted, and still joined.
 
 mod grpc;
+mod http_api;
 mod inputs;
 mod open_files;
 mod running;

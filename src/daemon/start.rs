@@ -1,9 +1,10 @@
 //! Loads the component files, connects the components and starts the tasks.
 
 use super::grpc::{self, GrpcListeners};
+use super::http_api::{HttpListeners, listen};
 use super::inputs::{self, InputSpec};
 use super::open_files;
-use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
+use super::running::{INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
@@ -72,7 +73,7 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
     let app = app_channel(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
-    let listeners = http::bind(&settings.http_addresses).await?;
+    let listeners = listen(settings).await?;
     let grpc_listeners = grpc::listen(settings).await?;
     let page = match settings.metrics_address {
         Some(address) => Some(http::bind(&[address]).await?),
@@ -86,7 +87,8 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     context.registry.publish(&outputs);
 
     let mut running = Running {
-        addresses: listeners.addresses(),
+        addresses: listeners.api.addresses(),
+        public_address: listeners.public.as_ref().and_then(|public| public.addresses().first().copied()),
         grpc_addresses: grpc_listeners.api.addresses(),
         internal_grpc_address: grpc_listeners.internal.as_ref().and_then(|open| open.addresses().first().copied()),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
@@ -136,7 +138,7 @@ impl Running {
                 reencodes_data: settings.dapr_compat,
                 zero_traceparent: settings.dapr_compat,
                 api_rules: ApiRules::default(),
-                http2: true,
+                http2: settings.http2,
                 access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
             },
@@ -147,7 +149,7 @@ impl Running {
         &mut self,
         settings: &Settings,
         state: Arc<ApiState>,
-        listeners: Listeners,
+        listeners: HttpListeners,
         grpc_listeners: GrpcListeners,
     ) {
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
@@ -156,8 +158,7 @@ impl Running {
             max_idle: settings.grpc_max_idle,
         };
         self.spawn_grpc(limits, grpc_listeners, &state, drain);
-        let stop = self.stops.http.clone();
-        self.tasks.spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, state, stop, drain).await) });
+        self.spawn_http(listeners, state, drain);
     }
 
     fn spawn_metrics(&mut self, settings: &Settings, page: Option<Listeners>) {

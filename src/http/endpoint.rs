@@ -66,6 +66,11 @@ impl Endpoint {
         matches!(self, Self::Health | Self::OutboundHealth)
     }
 
+    /// Whether it is served on the public port. Not `SetMetadata`, which daprd serves there too: the port has no token.
+    pub(super) const fn is_public(self) -> bool {
+        matches!(self, Self::Health | Self::OutboundHealth | Self::Metadata)
+    }
+
     /// Whether the rules of the Configuration allow it. Health is always served. The list of inputs is a part of the
     /// metadata.
     pub(super) fn is_allowed(self, rules: &ApiRules) -> bool {

@@ -131,9 +131,7 @@ impl IntoResponse for ApiError<'_> {
         match self {
             Self::NotFound { block, format } => not_found(block, format),
             Self::Baggage { error, format: ErrorFormat::Dapr } => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
-            Self::Baggage { error, format: ErrorFormat::Precise } => {
-                json(StatusCode::BAD_REQUEST, MALFORMED, &error.to_string())
-            }
+            Self::Baggage { error, format: ErrorFormat::Precise } => malformed(None, &error, ErrorFormat::Precise),
             Self::MetadataFull(message) => json(StatusCode::INSUFFICIENT_STORAGE, "ERR_METADATA_FULL", &message),
             Self::BadEscape { parameter, escape } => {
                 let reason = format!(

@@ -23,6 +23,7 @@ use http::uri::PathAndQuery;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+
 const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
                                DAPR_API_TOKEN and send the token";
 
@@ -31,12 +32,19 @@ const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback on
 pub(super) struct Api {
     state: Arc<ApiState>,
     invoker: Arc<Invoker>,
+    /// Serves only health and metadata, without a token and without CORS.
+    is_public: bool,
 }
 
 impl Api {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
         let invoker = Arc::new(Invoker::new(Arc::clone(&state)));
-        Self { state, invoker }
+        Self { state, invoker, is_public: false }
+    }
+
+    /// As served on the public port.
+    pub(super) fn public(state: Arc<ApiState>) -> Self {
+        Self { is_public: true, ..Self::new(state) }
     }
 
     async fn answer(&self, mut request: Request, info: ConnectInfo) -> Response {
@@ -44,27 +52,33 @@ impl Api {
         let origin = request.headers().get(ORIGIN).cloned();
         let (head, body) = request.into_parts();
         let settings = &self.state.settings;
-        let endpoint =
-            Endpoint::of(&head.method, head.uri.path()).filter(|found| found.is_allowed(&settings.api_rules));
+        let is_served =
+            |found: &Endpoint| found.is_allowed(&settings.api_rules) && (!self.is_public || found.is_public());
+        let endpoint = Endpoint::of(&head.method, head.uri.path()).filter(is_served);
         let is_health = endpoint.is_some_and(Endpoint::is_health);
-        let mut response = match self.admit(&head, info, is_health) {
+        let trace = self.admit(&head, info, is_health).and_then(|()| self.trace(&head, is_health));
+        let mut response = match trace {
             Err(error) => UnreadBody::new(&head, body).refuse(error).await,
-            Ok(()) if is_health => self.answer_traced(endpoint, head, body, info, &TraceContext::default()).await,
-            Ok(()) => match TraceContext::read(&head.headers, settings.zero_traceparent) {
-                Err(error) => {
-                    UnreadBody::new(&head, body)
-                        .refuse(ApiError::Baggage { error, format: settings.error_format() })
-                        .await
-                }
-                Ok(trace) => {
-                    let mut response = self.answer_traced(endpoint, head, body, info, &trace).await;
-                    trace.echo(response.headers_mut());
-                    response
-                }
-            },
+            Ok(trace) => {
+                let mut response = self.answer_traced(endpoint, head, body, info, &trace).await;
+                trace.echo(response.headers_mut());
+                response
+            }
         };
-        cors::allow(&mut response, origin, &settings.access.origins);
+        if !self.is_public {
+            cors::allow(&mut response, origin, &settings.access.origins);
+        }
         response
+    }
+
+    /// The trace headers; none for health, which is not traced.
+    fn trace(&self, head: &Parts, is_health: bool) -> Result<TraceContext, ApiError<'static>> {
+        if is_health {
+            return Ok(TraceContext::default());
+        }
+        let settings = &self.state.settings;
+        TraceContext::read(&head.headers, settings.zero_traceparent)
+            .map_err(|error| ApiError::Baggage { error, format: settings.error_format() })
     }
 
     /// Whether the request is accepted from there.
@@ -96,10 +110,13 @@ impl Api {
 
     /// The response to a request that must not reach its endpoint.
     fn answer_early(&self, endpoint: Option<Endpoint>, head: &Parts, info: ConnectInfo) -> Option<Response> {
+        if self.is_public {
+            return None;
+        }
         let settings = &self.state.settings;
         // Before the token, which a browser does not send with a preflight.
         if !settings.access.origins.is_empty() && cors::is_preflight(head) {
-            return Some(cors::preflight(head));
+            return Some(cors::preflight(head, &settings.access.origins));
         }
         let is_health_path = endpoint::is_health_path(head.uri.path());
         if !is_health_path && !settings.has_token(&head.headers) {

@@ -2,6 +2,7 @@
 
 use super::admission::Access;
 use super::body_memory::BodyMemory;
+use super::connection::{ConnectionSettings, Protocol};
 use super::error::ErrorFormat;
 use crate::domain::{ApiRules, Stop};
 use crate::runtime::{ExtendedMetadata, Host, Readiness};
@@ -90,7 +91,7 @@ pub struct HttpSettings {
     pub zero_traceparent: bool,
     /// Endpoints that the Configuration does not allow are not found.
     pub api_rules: ApiRules,
-    /// Serve HTTP/2, which clients begin without an upgrade (h2c).
+    /// Serve HTTP/2, which clients begin without an upgrade (off with `DAPR_HTTP_DISABLE_H2C`).
     pub http2: bool,
     /// Web pages and host names that are accepted.
     pub access: Access,
@@ -105,6 +106,12 @@ impl HttpSettings {
         let Some(token) = &self.api_token else { return true };
         let Some(given) = headers.get(TOKEN_HEADER) else { return false };
         token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
+    }
+
+    pub(super) const fn connections(&self) -> ConnectionSettings {
+        let protocol = if self.http2 { Protocol::Http } else { Protocol::Http1 };
+        let Self { max_header_bytes, max_connections, .. } = *self;
+        ConnectionSettings { max_header_bytes, max_connections, protocol }
     }
 
     pub(super) const fn error_format(&self) -> ErrorFormat {

@@ -77,12 +77,14 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let ports = [("dapr-http-port", flags.ports.dapr_http_port), ("dapr-grpc-port", flags.listen.dapr_grpc_port)];
     let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
     let strict = flags.strict_dapr_errors;
-    let http_addresses = listen_addresses(&flags.ports)?;
+    let is_compat = flags.life.dapr_compat.unwrap_or(set("BINDD_DAPR_COMPAT")?.is_some_and(|v| is_true(&v)));
+    let http_addresses = listen_addresses(&flags.ports, is_compat)?;
     let grpc_addresses = http_addresses.iter().map(|http| SocketAddr::new(http.ip(), flags.listen.dapr_grpc_port));
     Ok(Settings {
         app_id,
         app,
         grpc_addresses: grpc_addresses.collect(),
+        http2: !set("DAPR_HTTP_DISABLE_H2C")?.is_some_and(|v| is_true(&v)),
         grpc_max_idle: environment::grpc_max_idle(environment)?,
         internal_grpc_address: match http_addresses.first() {
             Some(api) => daprd::internal_address(&flags.listen, api.ip())?,
@@ -92,13 +94,13 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         profile_address: daprd::profile_address(&flags.listen),
         unix_socket_folder: daprd::path(flags.listen.unix_domain_socket),
         http_addresses,
-        metrics_address: metrics_address(&flags.ports)?,
-        access: access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)?,
+        metrics_address: metrics_address(&flags.ports, is_compat)?,
+        access: Access { is_open: is_compat, ..access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)? },
         resources_paths: paths(flags.resources_path, flags.components_path),
         reload: daprd::reload(&flags.life),
         config_paths: flags.life.config.into_iter().filter_map(daprd::path).collect(),
         strict_components: flags.life.strict_components,
-        dapr_compat: flags.life.dapr_compat.unwrap_or(set("BINDD_DAPR_COMPAT")?.is_some_and(|v| is_true(&v))),
+        dapr_compat: is_compat,
         mode: daprd::mode(&flags.life.mode)?,
         builtin_kubernetes_secrets: !flags.life.disable_builtin_k8s_secret_store,
         skips_app_config: daprd::skips_app_config(&flags.life.disable_init_endpoints),
@@ -114,7 +116,8 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         read_buffer_size: header_limit(&flags.limits),
         worker_threads: flags.limits.worker_threads.map(usize::from),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
-        strict_dapr_errors: strict.unwrap_or(set("BINDD_STRICT_DAPR_ERRORS")?.is_some_and(|v| is_true(&v))),
+        strict_dapr_errors: is_compat
+            || strict.unwrap_or(set("BINDD_STRICT_DAPR_ERRORS")?.is_some_and(|v| is_true(&v))),
         api_token: token(environment, "DAPR_API_TOKEN")?,
         app_api_token: token(environment, "APP_API_TOKEN")?,
         ca_bundle: ca_bundle(environment),
@@ -135,7 +138,7 @@ fn ca_bundle(environment: Environment<'_>) -> Option<PathBuf> {
 /// The address of the other sidecar. A request cannot be sent to an unspecified address such as 0.0.0.0, so loopback is used
 /// instead.
 fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
-    let addresses = listen_addresses(&flags.ports)?;
+    let addresses = listen_addresses(&flags.ports, false)?;
     let Some(address) = addresses.first().filter(|address| address.port() != 0) else {
         return Err(UsageError::wrong("--wait needs the port of the sidecar: set --dapr-http-port"));
     };
@@ -176,7 +179,7 @@ fn app(
     Ok(Some(AppEndpoint { address, port, protocol }))
 }
 
-fn listen_addresses(ports: &PortFlags) -> Result<Vec<SocketAddr>, UsageError> {
+fn listen_addresses(ports: &PortFlags, is_compat: bool) -> Result<Vec<SocketAddr>, UsageError> {
     let mut found = Vec::new();
     for text in ports.dapr_listen_addresses.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         let ip = values::listen_address(text)
@@ -187,14 +190,22 @@ fn listen_addresses(ports: &PortFlags) -> Result<Vec<SocketAddr>, UsageError> {
         }
     }
     if found.is_empty() {
-        found.push(SocketAddr::from(([127, 0, 0, 1], ports.dapr_http_port)));
+        found.push(SocketAddr::new(default_address(is_compat), ports.dapr_http_port));
     }
     Ok(found)
 }
 
-fn metrics_address(ports: &PortFlags) -> Result<Option<SocketAddr>, UsageError> {
+/// Loopback, or all addresses as in daprd. Those of IPv6 include those of IPv4.
+const fn default_address(is_compat: bool) -> IpAddr {
+    if is_compat { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) }
+}
+
+fn metrics_address(ports: &PortFlags, is_compat: bool) -> Result<Option<SocketAddr>, UsageError> {
     if !ports.enable_metrics {
         return Ok(None);
+    }
+    if ports.metrics_listen_address.is_empty() {
+        return Ok(Some(SocketAddr::new(default_address(is_compat), ports.metrics_port)));
     }
     let ip = values::listen_address(&ports.metrics_listen_address)
         .map_err(|problem| UsageError::wrong(format!("--metrics-listen-address: {problem}")))?;

@@ -1,8 +1,8 @@
 use super::gather::parse_with;
+use super::values;
 use super::{
     AppEndpoint, AppProtocol, Command, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, Settings, UsageError,
 };
-use super::{flags, values};
 use crate::domain::{RecordPosition, Timestamp};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use secrecy::ExposeSecret;
