@@ -10,10 +10,10 @@ use crate::runtime::ComponentHandle;
 use crate::telemetry::HttpMetrics;
 use arc_swap::ArcSwap;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -60,19 +60,20 @@ impl Invoker {
     }
 
     /// The response to a request on the endpoint.
-    pub(super) async fn invoke(&self, head: Parts, body: Body, trace: &TraceContext) -> Response {
+    pub(super) async fn invoke(&self, request: Request, trace: &TraceContext) -> Response {
         // Owned, because the URI holds the buffer of the connection.
-        let escaped = endpoint::parameter(head.uri.path()).to_owned();
+        let escaped = endpoint::parameter(request.uri().path()).to_owned();
         let name = match unescape(&escaped) {
             Ok(name) => name,
             Err(escape) => {
+                let (head, body) = request.into_parts();
                 let error = ApiError::BadEscape { parameter: "name", escape };
                 return UnreadBody::new(&head, body).refuse(error).await;
             }
         };
-        let version = head.version;
+        let version = request.version();
         let mut metrics = RequestMetrics::new(self, &name);
-        let mut response = match self.call(&name, head, body, trace, &mut metrics).await {
+        let mut response = match self.call(&name, request, trace, &mut metrics).await {
             Ok(response) => response,
             Err(Refused { error, is_read }) => {
                 let format = self.state.settings.error_format();
@@ -93,12 +94,12 @@ impl Invoker {
     async fn call(
         &self,
         name: &str,
-        head: Parts,
-        body: Body,
+        request: Request,
         trace: &TraceContext,
         metrics: &mut RequestMetrics,
     ) -> Result<Response, Refused> {
         let format = self.state.settings.error_format();
+        let (head, body) = request.into_parts();
         // The component may hold the body until the response is there, so its memory stays reserved until then.
         let (body, mut memory) =
             read_body::read(body, &head, self.state.settings.max_body_size, &self.state.body_memory).await?;

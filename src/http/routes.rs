@@ -60,7 +60,7 @@ impl Api {
         let mut response = match trace {
             Err(error) => UnreadBody::new(&head, body).refuse(error).await,
             Ok(trace) => {
-                let mut response = self.answer_traced(endpoint, head, body, info, &trace).await;
+                let mut response = self.answer_traced(endpoint, Request::from_parts(head, body), info, &trace).await;
                 trace.echo(response.headers_mut());
                 response
             }
@@ -93,17 +93,17 @@ impl Api {
     async fn answer_traced(
         &self,
         endpoint: Option<Endpoint>,
-        head: Parts,
-        body: Body,
+        request: Request,
         info: ConnectInfo,
         trace: &TraceContext,
     ) -> Response {
+        let (head, body) = request.into_parts();
         if let Some(mut response) = self.answer_early(endpoint, &head, info) {
             UnreadBody::new(&head, body).skip(&mut response).await;
             return response;
         }
         match endpoint {
-            Some(Endpoint::Invoke) => self.invoker.invoke(head, body, trace).await,
+            Some(Endpoint::Invoke) => self.invoker.invoke(Request::from_parts(head, body), trace).await,
             _ => self.answer_page(endpoint, head, body).await,
         }
     }

@@ -76,20 +76,17 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let protocol = daprd::app_protocol(&flags.app_protocol, flags.app_ssl)?;
     let ports = [("dapr-http-port", flags.ports.dapr_http_port), ("dapr-grpc-port", flags.listen.dapr_grpc_port)];
     let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
-    let strict = flags.strict_dapr_errors;
-    let is_compat = flags.life.dapr_compat.unwrap_or(set("BINDD_DAPR_COMPAT")?.is_some_and(|v| is_true(&v)));
+    let is_compat = switch(flags.life.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
+    let is_strict = switch(flags.strict_dapr_errors, environment, "BINDD_STRICT_DAPR_ERRORS")?;
     let http_addresses = listen_addresses(&flags.ports, is_compat)?;
     let grpc_addresses = http_addresses.iter().map(|http| SocketAddr::new(http.ip(), flags.listen.dapr_grpc_port));
     Ok(Settings {
         app_id,
         app,
         grpc_addresses: grpc_addresses.collect(),
-        http2: !set("DAPR_HTTP_DISABLE_H2C")?.is_some_and(|v| is_true(&v)),
+        http2: !switch(None, environment, "DAPR_HTTP_DISABLE_H2C")?,
         grpc_max_idle: environment::grpc_max_idle(environment)?,
-        internal_grpc_address: match http_addresses.first() {
-            Some(api) => daprd::internal_address(&flags.listen, api.ip())?,
-            None => None,
-        },
+        internal_grpc_address: internal_address(&flags, &http_addresses)?,
         public_address: daprd::public_address(&flags.listen)?,
         profile_address: daprd::profile_address(&flags.listen),
         unix_socket_folder: daprd::path(flags.listen.unix_domain_socket),
@@ -116,8 +113,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         read_buffer_size: header_limit(&flags.limits),
         worker_threads: flags.limits.worker_threads.map(usize::from),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
-        strict_dapr_errors: is_compat
-            || strict.unwrap_or(set("BINDD_STRICT_DAPR_ERRORS")?.is_some_and(|v| is_true(&v))),
+        strict_dapr_errors: is_compat || is_strict,
         api_token: token(environment, "DAPR_API_TOKEN")?,
         app_api_token: token(environment, "APP_API_TOKEN")?,
         ca_bundle: ca_bundle(environment),
@@ -128,6 +124,13 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         unused_flags: flags::ignored_given(matches),
         notices: environment::notices(environment),
     })
+}
+
+fn internal_address(flags: &RunFlags, api: &[SocketAddr]) -> Result<Option<SocketAddr>, UsageError> {
+    match api.first() {
+        Some(api) => daprd::internal_address(&flags.listen, api.ip()),
+        None => Ok(None),
+    }
 }
 
 /// Read as an OS string, because a path need not be UTF-8.
@@ -284,6 +287,14 @@ fn grace(seconds: i64) -> Option<Duration> {
         Err(_) => Some(DEFAULT_GRACE),
         Ok(0) => None,
         Ok(seconds) => Some(Duration::from_secs(seconds)),
+    }
+}
+
+/// The flag, else the variable, else false.
+fn switch(flag: Option<bool>, environment: Environment<'_>, name: &str) -> Result<bool, UsageError> {
+    match flag {
+        Some(flag) => Ok(flag),
+        None => Ok(variable(environment, name)?.is_some_and(|value| is_true(&value))),
     }
 }
 

@@ -16,9 +16,9 @@ async fn answer(address: SocketAddr, bytes: &[u8]) -> String {
     within("an answer or the end of the connection", async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         // The server may close while it is still being written to.
-        let _ = stream.write_all(bytes).await;
+        drop(stream.write_all(bytes).await);
         let mut text = Vec::new();
-        let _ = stream.read_to_end(&mut text).await;
+        drop(stream.read_to_end(&mut text).await);
         String::from_utf8_lossy(&text).into_owned()
     })
     .await
@@ -54,12 +54,18 @@ async fn malformed_requests_are_refused_and_close_the_connection() {
         ("a chunk size that is no number", post(CHUNKED, "x\r\na\r\n0\r\n\r\n"), Some("400")),
         ("a chunk longer than its size", post(CHUNKED, "1\r\nab\r\n0\r\n\r\n"), Some("400")),
         ("a chunk size beyond 64 bits", post(CHUNKED, "fffffffffffffffff\r\na\r\n0\r\n\r\n"), Some("400")),
-        ("an endless head", format!("GET / HTTP/1.1\r\n{HOST}x: {}", "y".repeat(100_000)), Some("431")),
+        ("an endless head", format!("GET / HTTP/1.1\r\n{HOST}x: {}", "y".repeat(100_000)), None),
         ("too many headers", format!("GET / HTTP/1.1\r\n{HOST}{}\r\n", "x: y\r\n".repeat(1_000)), Some("431")),
         ("a TLS handshake", "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}".to_owned() + "\r\n\r\n", Some("400")),
     ] {
         let text = answer(address, request.as_bytes()).await;
-        assert_eq!(text.split(' ').nth(1), status, "{says}: {text}");
+        let Some(status) = status else {
+            // A client that goes on writing may see the end of the connection before the answer.
+            assert!(text.is_empty() || text.starts_with("HTTP/1.1 431"), "{says}: {text}");
+            assert_served(address, says).await;
+            continue;
+        };
+        assert_eq!(text.split(' ').nth(1), Some(status), "{says}: {text}");
         assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{says}: what follows is not read as a request: {text}");
         assert_served(address, says).await;
     }
@@ -111,16 +117,16 @@ async fn unusual_requests_are_answered() {
 }
 
 #[tokio::test]
-async fn a_request_with_both_lengths_cannot_smuggle_another_one() {
+async fn a_length_beside_chunks_does_not_count() {
     let env = Environment::start().await;
     let sidecar = env.sidecar(None).await;
-    let smuggled = format!("GET /v1.0/metadata HTTP/1.1\r\n{HOST}\r\n");
-    for headers in
-        [format!("content-length: {}\r\n{CHUNKED}", 5 + smuggled.len()), format!("{CHUNKED}content-length: 5\r\n")]
-    {
-        let request = format!("POST /v1.0/bindings/none HTTP/1.1\r\n{HOST}{headers}\r\n0\r\n\r\n{smuggled}");
+    let more = format!("GET /v1.0/metadata HTTP/1.1\r\n{HOST}connection: close\r\n\r\n");
+    let length = format!("content-length: {}\r\n", 5 + more.len());
+    for headers in [format!("{length}{CHUNKED}"), format!("{CHUNKED}{length}")] {
+        let request = format!("POST /v1.0/bindings/none HTTP/1.1\r\n{HOST}{headers}\r\n0\r\n\r\n{more}");
         let text = answer(sidecar.address(), request.as_bytes()).await;
-        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "refused, or the connection ends after it: {text}");
+        // RFC 9112, section 6.3: the chunks win, so the body is empty, and what follows is not a part of it.
+        assert!(text.starts_with("HTTP/1.1 400") && text.contains("deserializing HTTP body: EOF"), "{text}");
     }
     sidecar.stop().await;
 }
@@ -146,7 +152,7 @@ async fn floods_and_half_open_connections_leave_others_served() {
         stream.write_all(sent.as_bytes()).await.unwrap();
         if number % 4 == 2 {
             // Bodies that never end: together they are more than --max-buffer, so most are refused at once.
-            let _ = stream.write_all(&[b' '; 100_000]).await;
+            drop(stream.write_all(&[b' '; 100_000]).await);
         }
         held.push(stream);
     }

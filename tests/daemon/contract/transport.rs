@@ -118,14 +118,15 @@ async fn http_2_by_prior_knowledge_can_be_switched_off() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let env = environment().await;
     let mut settings = env.settings(None);
-    for (says, http2, first) in [("1.6 on", true, "\0\0"), ("1.6 off with DAPR_HTTP_DISABLE_H2C", false, "HT")] {
+    for (says, http2) in [("1.6 on", true), ("1.6 off with DAPR_HTTP_DISABLE_H2C", false)] {
         settings.http2 = http2;
         let sidecar = Sidecar::start(&settings).await.unwrap();
         let mut stream = tokio::net::TcpStream::connect(sidecar.address()).await.unwrap();
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
         let mut bytes = [0; 2];
-        bindd::testing::within(says, stream.read_exact(&mut bytes)).await.unwrap();
-        assert_eq!(&bytes, first.as_bytes(), "{says}");
+        // The first frame is SETTINGS, which is short; HTTP/1.1 closes the connection.
+        let is_frame = bindd::testing::within(says, stream.read_exact(&mut bytes)).await.is_ok() && bytes == [0, 0];
+        assert_eq!(is_frame, http2, "{says}");
         sidecar.stop().await;
     }
 }
