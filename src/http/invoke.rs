@@ -132,7 +132,11 @@ impl Invoker {
             Err(error) => {
                 // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
                 tracing::debug!(component = name, error = cause_line(&error), "request to output binding failed");
-                ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response()
+                let mut response = ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response();
+                for (key, value) in error.binding_error().map_or(&[][..], BindingError::metadata) {
+                    add_metadata(&mut response, key, value.clone());
+                }
+                response
             }
         })
     }
@@ -156,12 +160,16 @@ fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
         return response;
     }
     for (key, value) in result.metadata {
-        match (header_name(key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
-            (Some(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
-            (None, _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
-        }
+        add_metadata(&mut response, key, value);
     }
     response
+}
+
+fn add_metadata(response: &mut Response, key: &str, value: String) {
+    match (header_name(key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
+        (Some(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
+        (None, _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
+    }
 }
 
 /// `metadata.<key>`, without an allocation for the keys of most responses.

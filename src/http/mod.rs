@@ -10,11 +10,13 @@
 //! - Failures become responses in `error` and nowhere else. Other modules know a `FailureKind`, which has a status.
 //! - Bodies are counted while they are in memory (`body_memory`). Beyond the limit a request is refused; it never waits.
 //! - Every request that was read is answered, also during a stop, unless the drain limit aborts it.
-//! - `data` reaches the component as the exact bytes that were sent: a large one as a slice of the buffer of the request,
-//!   a small one as a copy, so that it does not keep the rest of that buffer alive.
+//! - `data` reaches the component as the exact bytes that were sent, unless `--dapr-compat` has it encoded again: a large
+//!   one as a slice of the buffer of the request, a small one as a copy, so that it does not keep the rest of that buffer
+//!   alive.
 //! - Everything runs in a supervised task of its connection, the streams of HTTP/2 included.
 
 mod admission;
+mod bind_error;
 mod body_memory;
 mod connection;
 mod connection_state;
@@ -44,10 +46,11 @@ mod unix_socket;
 mod wait;
 
 pub use admission::{Access, AllowedHosts, AllowedOrigins, ConnectInfo};
+pub use bind_error::BindError;
 pub use body_memory::{BodyMemory, Reservation};
 pub use connection::{ConnectionSettings, Protocol, Respond};
 pub use error::MalformedRequest;
-pub use listen::{BindError, Listeners, bind, bind_unix};
+pub use listen::{Listeners, bind, bind_unix};
 pub use metrics::{MAX_SCRAPERS, serve_metrics};
 pub use read_body::{Refused, read as read_body};
 pub use server::{Drained, serve, serve_public, serve_with};

@@ -1,6 +1,6 @@
 //! A Unix socket of the API, for clients that can write to its folder.
 
-use super::listen::BindError;
+use super::bind_error::BindError;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;

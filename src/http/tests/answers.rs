@@ -134,6 +134,11 @@ async fn failures_have_their_statuses_and_the_texts_of_dapr() {
         };
         assert_eq!((info["reason"].as_str(), &info["metadata"]), (Some(reason), &serde_json::Value::Null));
         let strict_answer = post(&strict(), path, &body).await;
+        let metadata = (operation == "deny").then_some("403");
+        for answer in [&answer, &strict_answer] {
+            let header = answer.headers.get("metadata.statuscode");
+            assert_eq!(header.map(|value| value.to_str().unwrap()), metadata, "also with errors");
+        }
         assert_eq!(strict_answer.status, 500, "{message}");
         assert_eq!(strict_answer.json(), plain);
         assert!(!strict_answer.headers.contains_key("retry-after"));

@@ -76,7 +76,9 @@ impl OutputBinding for Fake {
                 .with_detail("requestId", "r-1")
                 .with_detail(DEAD_LETTERED, "true")),
             "condition" => Err(BindingError::new(FailureKind::Conflict, "no").with_reason("CONDITION_FAILED")),
-            "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed").with_source("secret cause")),
+            "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed")
+                .with_source("secret cause")
+                .with_metadata("statusCode", "403")),
             _ => Ok(InvokeResponse { metadata, ..InvokeResponse::default() }),
         }
     }
