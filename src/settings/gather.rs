@@ -1,6 +1,7 @@
 //! Builds the checked settings from arguments and environment.
 
 use super::arguments::{Arguments, normalize};
+use super::daprd_flags::ListenFlags;
 use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
 use super::gather_daprd as daprd;
@@ -86,7 +87,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         grpc_addresses: grpc_addresses.collect(),
         http2: !switch(None, environment, "DAPR_HTTP_DISABLE_H2C")?,
         grpc_max_idle: environment::grpc_max_idle(environment)?,
-        internal_grpc_address: internal_address(&flags, &http_addresses)?,
+        internal_grpc_address: internal_address(&flags.listen, &http_addresses)?,
         public_address: daprd::public_address(&flags.listen)?,
         profile_address: daprd::profile_address(&flags.listen),
         unix_socket_folder: daprd::path(flags.listen.unix_domain_socket),
@@ -126,9 +127,9 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     })
 }
 
-fn internal_address(flags: &RunFlags, api: &[SocketAddr]) -> Result<Option<SocketAddr>, UsageError> {
+fn internal_address(listen: &ListenFlags, api: &[SocketAddr]) -> Result<Option<SocketAddr>, UsageError> {
     match api.first() {
-        Some(api) => daprd::internal_address(&flags.listen, api.ip()),
+        Some(api) => daprd::internal_address(listen, api.ip()),
         None => Ok(None),
     }
 }
