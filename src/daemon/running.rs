@@ -146,7 +146,11 @@ impl Running {
         };
         let all_joined = self.join_remaining().await;
         tracing::info!("shutdown ended");
-        if is_clean && all_joined && !failed { Shutdown::Clean } else { Shutdown::Aborted }
+        if is_clean && all_joined && !failed && !self.stops.api.is_forced() {
+            Shutdown::Clean
+        } else {
+            Shutdown::Aborted
+        }
     }
 
     /// Forces the tasks that still run to stop, and joins them. Returns whether none had to be aborted.

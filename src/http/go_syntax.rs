@@ -230,14 +230,13 @@ mod tests {
     }
 
     proptest! {
-        /// The scanner and serde_json agree about what is JSON.
+        /// The scanner and serde_json agree about what is JSON. Only containers: after a number, Go ignores what follows.
         #[test]
-        fn only_text_that_is_not_json_has_an_error(text in r#"[\[\]{}:,"\\0-9a-fntruel.eE+\- ]{0,16}"#) {
+        fn only_text_that_is_not_json_has_an_error(text in r#"[\[{][\[\]{}:,"\\0-9a-fntruel.eE+\- ]{0,16}"#) {
             let parsed = serde_json::Deserializer::from_str(&text).into_iter::<&serde_json::value::RawValue>().next();
             match parsed {
                 Some(Err(problem)) if problem.is_syntax() => prop_assert!(error(&text).is_some() || text.contains("\\u"), "{text}"),
                 Some(Err(_)) | None => prop_assert_eq!(error(&text), None),
-                // A number or literal at the top level may be followed by anything in Go.
                 Some(Ok(_)) => prop_assert_eq!(error(&text), None),
             }
         }
