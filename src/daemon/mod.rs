@@ -18,6 +18,7 @@ mod blocking;
 mod connect;
 mod files;
 mod grpc;
+mod http_api;
 mod inputs;
 mod open_files;
 mod reload;

@@ -61,6 +61,7 @@ pub(super) struct Stops {
 #[derive(Debug)]
 pub struct Running {
     pub(super) addresses: Vec<SocketAddr>,
+    pub(super) public_address: Option<SocketAddr>,
     pub(super) grpc_addresses: Vec<SocketAddr>,
     pub(super) internal_grpc_address: Option<SocketAddr>,
     pub(super) metrics_address: Option<SocketAddr>,
@@ -100,6 +101,12 @@ impl Running {
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
         self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The address of the public port, if there is one.
+    #[must_use]
+    pub const fn public_address(&self) -> Option<SocketAddr> {
+        self.public_address
     }
 
     /// The first address of the gRPC API.

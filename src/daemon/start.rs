@@ -5,19 +5,20 @@ use super::apply::{Changes, Failure, Parts, Prepare};
 use super::connect::{Connected, connect_one};
 use super::files::check_files;
 use super::grpc::{self, GrpcListeners};
+use super::http_api::{HttpListeners, listen};
 use super::inputs::{AppInputs, InputSpec};
 use super::open_files;
 use super::reload::Reload;
 use super::reload_plan::{RunningFile, RunningFiles};
-use super::running::{APP, HTTP, INPUTS, METRICS, RELOAD, Running, Stops, TaskResult};
+use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TaskResult};
 use crate::app::InvalidAppSettings;
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
-use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
+use crate::domain::{ApiRules, BindingError, ComponentName, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
-use crate::http::{self, ApiState, AppConnection, BindError, BodyMemory, HttpSettings, Listeners};
+use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, BodyMemory, HttpSettings, Listeners};
 use crate::manifest::Faults;
 use crate::runtime::{Component, ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
-use crate::settings::Settings;
+use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
 use std::collections::HashMap;
@@ -101,7 +102,7 @@ pub async fn start_prepared(
     let begun = Instant::now();
     let app = App::new(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
-    let listeners = http::bind(&settings.http_addresses).await?;
+    let listeners = listen(settings).await?;
     let grpc_listeners = grpc::listen(settings).await?;
     let page = match settings.metrics_address {
         Some(address) => Some(http::bind(&[address]).await?),
@@ -116,7 +117,8 @@ pub async fn start_prepared(
 
     let (is_healthy, is_app_healthy) = watch::channel(false);
     let mut running = Running {
-        addresses: listeners.addresses(),
+        addresses: listeners.api.addresses(),
+        public_address: listeners.public.as_ref().and_then(|public| public.addresses().first().copied()),
         grpc_addresses: grpc_listeners.api.addresses(),
         internal_grpc_address: grpc_listeners.internal.as_ref().and_then(|open| open.addresses().first().copied()),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
@@ -195,6 +197,8 @@ impl Running {
             metrics: self.metrics.clone(),
             app_id: settings.app_id.clone(),
             app: app_connection(settings),
+            features: features(settings),
+            resiliencies: Vec::new(),
             extended: ExtendedMetadata::new(),
             body_memory: BodyMemory::new(settings.max_buffer),
             stop: self.stops.api.clone(),
@@ -204,6 +208,10 @@ impl Running {
                 max_header_bytes: settings.read_buffer_size.saturating_add(HEAD_SLACK),
                 max_connections,
                 strict_dapr_errors: settings.strict_dapr_errors,
+                reencodes_data: settings.dapr_compat,
+                zero_traceparent: settings.dapr_compat,
+                api_rules: ApiRules::default(),
+                http2: settings.http2,
                 access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
             },
@@ -214,7 +222,7 @@ impl Running {
         &mut self,
         settings: &Settings,
         state: Arc<ApiState>,
-        listeners: Listeners,
+        listeners: HttpListeners,
         grpc_listeners: GrpcListeners,
     ) {
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
@@ -223,8 +231,7 @@ impl Running {
             max_idle: settings.grpc_max_idle,
         };
         self.spawn_grpc(limits, grpc_listeners, &state, drain);
-        let stop = self.stops.http.clone();
-        self.tasks.spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, state, stop, drain).await) });
+        self.spawn_http(listeners, state, drain);
     }
 
     fn spawn_metrics(&mut self, settings: &Settings, page: Option<Listeners>) {
@@ -241,8 +248,20 @@ fn app_connection(settings: &Settings) -> AppConnection {
         port: Some(app.port),
         protocol: app.protocol.as_str().to_owned(),
         channel_address: app.address.clone(),
+        health: settings.app_health.as_ref().map(|health| AppHealth {
+            path: Some(health.path.clone()).filter(|_| !matches!(app.protocol, AppProtocol::Grpc | AppProtocol::Grpcs)),
+            interval: health.interval,
+            timeout: health.timeout,
+            threshold: health.threshold,
+        }),
         max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
     })
+}
+
+/// Dapr's names of what is on.
+fn features(settings: &Settings) -> Vec<String> {
+    let hot_reload = settings.reload.watch.unwrap_or(true);
+    hot_reload.then(|| "HotReload".to_owned()).into_iter().collect()
 }
 
 fn context(settings: &Settings, metrics: &Metrics) -> Context {

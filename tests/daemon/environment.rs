@@ -230,6 +230,10 @@ impl Sidecar {
         self.running.internal_grpc_address()
     }
 
+    pub(crate) const fn public_address(&self) -> Option<SocketAddr> {
+        self.running.public_address()
+    }
+
     pub(crate) const fn metrics_address(&self) -> Option<SocketAddr> {
         self.running.metrics_address()
     }
