@@ -24,6 +24,7 @@
 //! | 3 | [`aws`] | Kinesis, the lease table, credentials and connections |
 //! | 3 | [`app`] | delivers events to the app |
 //! | 3 | `embedded` | Kinesis and DynamoDB inside the process (feature `embedded`) |
+//! | 3 | [`policies`] | timeouts, retries and circuit breakers of `Resiliency` documents |
 //! | 2 | [`manifest`] | reads component files |
 //! | 2 | [`resilience`] | backoff and retry policies |
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
@@ -53,6 +54,7 @@ pub mod domain;
 pub mod embedded;
 pub mod http;
 pub mod manifest;
+pub mod policies;
 pub mod producer;
 pub mod program;
 pub mod resilience;

@@ -9,11 +9,12 @@ use std::path::Path;
 
 /// Each module and every module that it uses, lowest layer first. A module may only use modules above it in this
 /// list, so there is no cycle between modules.
-const USES: [(&str, &[&str]); 20] = [
+const USES: [(&str, &[&str]); 21] = [
     ("aggregation", &[]),
     ("domain", &[]),
     ("telemetry", &[]),
     ("manifest", &["domain"]),
+    ("policies", &["domain", "manifest"]),
     ("resilience", &["domain"]),
     ("tasks", &["domain"]),
     ("app", &["domain", "resilience", "telemetry"]),
@@ -21,12 +22,15 @@ const USES: [(&str, &[&str]); 20] = [
     ("consumer", &["domain", "resilience", "tasks", "telemetry"]),
     ("embedded", &["domain", "tasks"]),
     ("producer", &["aggregation", "domain", "resilience", "tasks", "telemetry"]),
-    ("runtime", &["domain", "resilience", "tasks"]),
+    ("runtime", &["domain", "policies", "resilience", "tasks"]),
     ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "resilience", "telemetry"]),
     ("http", &["domain", "runtime", "tasks", "telemetry"]),
     ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),
     ("cli", &["aws", "bindings", "domain", "manifest", "settings"]),
-    ("daemon", &["app", "bindings", "domain", "http", "manifest", "runtime", "settings", "tasks", "telemetry"]),
+    (
+        "daemon",
+        &["app", "bindings", "domain", "http", "manifest", "policies", "runtime", "settings", "tasks", "telemetry"],
+    ),
     ("dev", &["aws", "bindings", "daemon", "domain", "embedded", "settings"]),
     ("demo", &["daemon", "dev", "domain", "embedded", "settings", "tasks", "telemetry"]),
     ("program", &["cli", "daemon", "demo", "dev", "domain", "http", "settings", "telemetry"]),

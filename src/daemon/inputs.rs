@@ -2,6 +2,7 @@
 
 use crate::app::{Answer, AppChannel, Route};
 use crate::domain::{Binding, ComponentName, InputBinding, Stop};
+use crate::policies::Policies;
 use crate::runtime::{self, DrainOutcome, Input, ReadinessGuard, SubscriptionCheck};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -14,6 +15,16 @@ pub(super) struct InputSpec {
     pub(super) route: Option<String>,
     pub(super) needs_probe: bool,
     pub(super) metrics: InputMetrics,
+}
+
+/// What is read once the app is up.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) inputs: Vec<InputSpec>,
+    /// They wrap the deliveries.
+    pub(super) policies: Arc<Policies>,
+    /// Dropped when the app is up.
+    pub(super) ready: ReadinessGuard,
 }
 
 /// Asks the app by an OPTIONS request, unless the file states a direction.
@@ -46,12 +57,8 @@ impl SubscriptionCheck for OptionsProbe {
 }
 
 /// Waits for the app, then reads all inputs until a stop is requested.
-pub(super) async fn run(
-    app: Option<AppChannel>,
-    inputs: Vec<InputSpec>,
-    ready: ReadinessGuard,
-    stop: Stop,
-) -> DrainOutcome {
+pub(super) async fn run(app: Option<AppChannel>, reading: Reading, stop: Stop) -> DrainOutcome {
+    let Reading { inputs, policies, ready } = reading;
     let Some(app) = app else {
         if !inputs.is_empty() {
             tracing::warn!("inputs were not started because no app port is set; set --app-port");
@@ -64,7 +71,7 @@ pub(super) async fn run(
         return DrainOutcome::Clean;
     }
     drop(ready);
-    let inputs = inputs.into_iter().map(|spec| input(&app, spec, &stop)).collect();
+    let inputs = inputs.into_iter().map(|spec| input(&app, spec, &policies, &stop)).collect();
     let reading = async {
         let outcome = runtime::run_inputs(inputs, stop.clone()).await;
         // Inputs without a subscription end early. The daemon must not take that for a failure.
@@ -79,11 +86,12 @@ pub(super) async fn run(
     outcome
 }
 
-fn input(app: &AppChannel, spec: InputSpec, stop: &Stop) -> Input {
+fn input(app: &AppChannel, spec: InputSpec, policies: &Arc<Policies>, stop: &Stop) -> Input {
     let InputSpec { binding, route, needs_probe, metrics } = spec;
     let route = Route::new(route.as_deref(), binding.name());
     let format = binding.input().map(InputBinding::event_format).unwrap_or_default();
     let handler = app.handler_for(route.clone(), format, metrics);
+    let handler = policies.handler(binding.name().clone(), handler);
     let probe = OptionsProbe { app: app.clone(), route, needs_probe, stop: stop.clone() };
     Input { binding, handler, subscription: Arc::new(probe) }
 }

@@ -7,10 +7,13 @@
 //! HTTP stays open because the app may invoke an output for its last event · HTTP drains · outputs close · metrics close.
 //! At the time limit tasks are aborted, and still joined.
 
+mod configuration;
 mod inputs;
 mod open_files;
+mod policies;
 mod running;
 mod start;
 
+pub use configuration::ConfigurationFault;
 pub use running::{Running, Shutdown};
 pub use start::{StartError, load, start};

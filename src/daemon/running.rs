@@ -2,6 +2,7 @@
 
 use crate::domain::Stop;
 use crate::http::Drained;
+use crate::manifest::Configuration;
 use crate::runtime::{DrainOutcome, Host, Readiness};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::Metrics;
@@ -48,6 +49,8 @@ pub struct Running {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) metrics_address: Option<SocketAddr>,
     pub(super) host: Arc<Host>,
+    /// Of `--config`.
+    pub(super) configuration: Configuration,
     pub(super) ready: Readiness,
     pub(super) outbound: Readiness,
     pub(super) metrics: Metrics,
@@ -75,6 +78,12 @@ impl Running {
     #[must_use]
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// What the files of `--config` say.
+    #[must_use]
+    pub const fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     #[must_use]

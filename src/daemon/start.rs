@@ -1,7 +1,9 @@
 //! Loads the component files, connects the components and starts the tasks.
 
+use super::configuration::{self, ConfigurationFault};
 use super::inputs::{self, InputSpec};
 use super::open_files;
+use super::policies;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{
@@ -28,6 +30,8 @@ const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);
 /// The daemon could not start. `Display` says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationFault),
     #[error("component files have faults, nothing was started:\n{0}")]
     Files(Faults),
     #[error(transparent)]
@@ -44,13 +48,18 @@ pub enum StartError {
 /// # Errors
 /// With all faults of all files.
 pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
+    let configuration = configuration::load(settings)?;
+    for notice in &configuration.notices {
+        tracing::warn!("{notice}");
+    }
     let request = LoadRequest {
         paths: &settings.resources_paths,
         app_id: Some(&settings.app_id),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
     };
-    let CheckResult { components, notices, faults } = check(manifest::load(&request));
+    let CheckResult { components, notices, faults } =
+        check(manifest::load_allowed(&request, &configuration.components));
     let absent = missing_files(&components, &ProcessEnvironment);
     for notice in notices.iter().chain(&absent) {
         tracing::warn!("{notice}");
@@ -69,10 +78,13 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
 /// # Errors
 /// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
+    // Read again, because the components may have been changed since they were loaded, but the settings have not.
+    let configuration = configuration::load(settings)?;
+    tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
     let app = app_channel(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = http::bind(&settings.http_addresses).await?;
-    let page = match settings.metrics_address {
+    let page = match settings.metrics_address.filter(|_| configuration.metrics.enabled) {
         Some(address) => Some(http::bind(&[address]).await?),
         None => None,
     };
@@ -80,17 +92,21 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let context = context(settings, &metrics);
     let (connected, inputs) = connect_all(components, &context).await?;
     context.registry.publish(connected.iter().map(|component| &component.binding));
-    let host = Arc::new(Host::new(connected));
+    let stops = Stops::default();
+    // No retry of an output begins once the API drains its requests.
+    let policies = Arc::new(policies::load(settings, &stops.http));
+    let host = Arc::new(Host::new(connected).with_policies(policies));
 
     let mut running = Running {
         addresses: listeners.addresses(),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
         host,
+        configuration,
         ready: Readiness::new(),
         outbound: Readiness::new(),
         metrics,
         tasks: Supervisor::new(),
-        stops: Stops::default(),
+        stops,
         limit: settings.graceful_shutdown,
         response_margin: None,
     };
@@ -103,8 +119,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
 impl Running {
     fn spawn_inputs(&mut self, app: Option<AppChannel>, inputs: Vec<InputSpec>) {
         let ready = self.ready.guard("app port");
-        let stop = self.stops.inputs.clone();
-        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(app, inputs, ready, stop).await) });
+        let (stop, policies) = (self.stops.inputs.clone(), Arc::clone(self.host.policies()));
+        let reading = inputs::Reading { inputs, policies, ready };
+        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(app, reading, stop).await) });
     }
 
     fn spawn_http(

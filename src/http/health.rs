@@ -74,6 +74,8 @@ struct Page<'a> {
     extended: BTreeMap<&'a str, &'a str>,
     app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resiliencies: Vec<ResiliencyEntry>,
     /// Not of Dapr, whose clients ignore members that they do not know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<InputEntry>,
@@ -88,6 +90,11 @@ struct ComponentEntry<'a> {
     version: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     capabilities: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct ResiliencyEntry {
+    name: String,
 }
 
 #[derive(Serialize)]
@@ -137,6 +144,7 @@ impl<'a> Page<'a> {
                 host_ready: false,
                 placement: "placement: disconnected",
             },
+            resiliencies: state.host.policies().names().into_iter().map(|name| ResiliencyEntry { name }).collect(),
             inputs: inputs::entries(&state.host),
         }
     }

@@ -23,6 +23,7 @@
 //! without a document, if `--resources-path` names this file.
 
 mod changed;
+mod configuration;
 mod document;
 mod duration;
 mod fault;
@@ -31,6 +32,7 @@ mod kinds;
 mod load;
 mod reader;
 mod request;
+mod resiliency;
 mod resolve;
 mod secrets;
 mod size;
@@ -38,12 +40,18 @@ mod split;
 mod tree;
 mod values;
 
+pub use configuration::{
+    ApiLogging, ApiProtocol, ApiRule, ApiRules, ComponentRule, ComponentRules, Configuration, ConfigurationError,
+    Feature, HOT_RELOAD, MetricLabel, MetricRule, MetricsConfiguration, OtelConfiguration, OtelProtocol, SecretScope,
+    TracingConfiguration, load_configuration,
+};
 pub use document::Document;
 pub use duration::{InvalidDuration, parse_duration, parse_duration_or_seconds};
 pub use fault::{Fault, Faults, Notice, Place, nearest};
 pub use kinds::{DYNAMODB, KINESIS, is_local_store};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_allowed};
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
+pub use resiliency::{ResiliencyDocument, load_resiliencies};
 pub use size::parse_size;
 pub use values::{Environment, ProcessEnvironment};

@@ -4,6 +4,7 @@ use crate::domain::{
     Binding, BindingError, ComponentName, Direction, FailureKind, InputReport, InvokeRequest, InvokeResponse, Outcome,
     OutputBinding,
 };
+use crate::policies::Policies;
 use crate::tasks::Supervisor;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub struct InputState {
 pub struct Host {
     components: Vec<Component>,
     index_by_name: HashMap<String, usize>,
+    policies: Arc<Policies>,
 }
 
 /// A call of an output binding that failed. The texts of the first three are exactly those of daprd.
@@ -141,7 +143,19 @@ impl Host {
     pub fn new(components: Vec<Component>) -> Self {
         let entry = |(index, component): (usize, &Component)| (component.binding.name().as_str().to_owned(), index);
         let index_by_name = components.iter().enumerate().map(entry).collect();
-        Self { components, index_by_name }
+        Self { components, index_by_name, policies: Arc::default() }
+    }
+
+    /// Wraps the calls of outputs by these policies.
+    #[must_use]
+    pub fn with_policies(self, policies: Arc<Policies>) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// The policies of `Resiliency` documents.
+    #[must_use]
+    pub const fn policies(&self) -> &Arc<Policies> {
+        &self.policies
     }
 
     /// Performs an operation of an output binding. An empty operation is an error before the name is looked up, as in daprd.
@@ -158,7 +172,11 @@ impl Host {
             let (name, operation, supported) = (name.to_owned(), request.operation, supported.to_vec());
             return Err(InvokeError::UnsupportedOperation { name, operation, supported });
         }
-        Ok(output.invoke(request).await?)
+        let Some(policy) = self.policies.outbound(name) else { return Ok(output.invoke(request).await?) };
+        // One layer retries: either the policy or the component.
+        let attempt =
+            || if policy.retries() { output.attempt(request.clone()) } else { output.invoke(request.clone()) };
+        Ok(policy.run(attempt).await?)
     }
 
     /// The output side of a component, if it has one and its file does not exclude it.
