@@ -78,7 +78,7 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
 /// # Errors
 /// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
-    // Read again, because the components may have been changed since they were loaded, but the settings have not.
+    // Read a second time, since `load` returns the components alone.
     let configuration = configuration::load(settings)?;
     tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
     let app = app_channel(settings)?;

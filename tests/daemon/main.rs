@@ -28,6 +28,7 @@ mod outputs;
 mod process;
 mod replicas;
 mod resharding;
+mod resiliency;
 mod restart;
 mod shutdown;
 mod signals;
