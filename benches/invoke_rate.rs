@@ -11,14 +11,13 @@ use async_trait::async_trait;
 use bindd::domain::{
     Binding, BindingError, ComponentName, Direction, InputBinding, InvokeRequest, InvokeResponse, OutputBinding, Stop,
 };
-use bindd::http::{self, ApiState, AppConnection, HttpSettings};
-use bindd::runtime::{Component, Host, Readiness};
+use bindd::http::{self, ApiState, AppConnection, BodyMemory, HttpSettings};
+use bindd::runtime::{Component, ExtendedMetadata, Host, Readiness};
 use bindd::tasks::Supervisor;
 use bindd::telemetry::Metrics;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,7 +102,8 @@ fn api_state() -> Result<Arc<ApiState>, Failure> {
         settings: HttpSettings::default(),
         app_id: "rate".to_owned(),
         app: AppConnection::default(),
-        extended: BTreeMap::new(),
+        extended: ExtendedMetadata::new(),
+        body_memory: BodyMemory::new(None),
         stop: Stop::new(),
         abort_calls: Stop::new(),
     }))

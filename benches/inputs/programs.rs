@@ -79,7 +79,18 @@ impl Program {
             None => child_process(env!("CARGO_BIN_EXE_bindd")),
         };
         command
-            .args(["--app-id", "bench", "--log-level", "error", "--dapr-http-port", "0", "--metrics-port", "0"])
+            .args([
+                "--app-id",
+                "bench",
+                "--log-level",
+                "error",
+                "--dapr-http-port",
+                "0",
+                "--dapr-grpc-port",
+                "0",
+                "--metrics-port",
+                "0",
+            ])
             .args(["--app-port", &app.port().to_string()])
             .args(&run.flags)
             .arg("--resources-path")

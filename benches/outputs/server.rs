@@ -50,6 +50,7 @@ impl Server {
             .args(["--app-id", "bench", "--log-level", "error", "--max-body-size", "16Mi"])
             .arg("--dapr-http-port")
             .arg(address.port().to_string())
+            .args(["--dapr-grpc-port", "0"])
             .arg("--metrics-port")
             .arg(metrics.port().to_string())
             .arg("--resources-path")

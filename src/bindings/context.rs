@@ -1,11 +1,11 @@
 //! What the components of a process share. It is passed to `connect`, so there are no globals.
 
 use crate::consumer::SharedLimits;
-use crate::domain::{Binding, BindingError, ComponentName, FailureKind, WorkerId};
+use crate::domain::{BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId};
 use crate::telemetry::Metrics;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -25,21 +25,25 @@ pub struct Context {
     pub limits: SharedLimits,
 }
 
-/// The connected components, by name: how one component finds another. Clones share the content, which is empty until
-/// [`Registry::publish`].
+/// How one component calls another. Clones share the content, which is empty until [`Registry::publish`]. A component that
+/// is replaced is found again at the next call.
 #[derive(Debug, Clone, Default)]
-pub struct Registry(Arc<OnceLock<HashMap<ComponentName, Weak<dyn Binding>>>>);
+pub struct Registry(Arc<OnceLock<Weak<dyn Outputs>>>);
 
 impl Registry {
-    /// Publishes all components, so that each can find the others. Called once, after all are connected and before the
-    /// first request; a later call changes nothing. References are weak, because components hold the registry.
-    pub fn publish<'b>(&self, all: impl IntoIterator<Item = &'b Arc<dyn Binding>>) {
-        self.0
-            .get_or_init(|| all.into_iter().map(|binding| (binding.name().clone(), Arc::downgrade(binding))).collect());
+    /// Publishes the running components, so that each can call the others. Called once, after all are connected and before
+    /// the first request; a later call changes nothing. The reference is weak, because components hold the registry.
+    pub fn publish(&self, outputs: &Arc<dyn Outputs>) {
+        self.0.get_or_init(|| Arc::downgrade(outputs));
     }
 
-    pub(super) fn find(&self, name: &ComponentName) -> Option<Arc<dyn Binding>> {
-        self.0.get()?.get(name)?.upgrade()
+    /// Performs an operation of another component; `None` if there is no such output.
+    pub(super) async fn call(
+        &self,
+        name: &ComponentName,
+        request: InvokeRequest,
+    ) -> Option<Result<InvokeResponse, BindingError>> {
+        self.0.get()?.upgrade()?.call(name, request).await
     }
 }
 
@@ -49,24 +53,61 @@ impl Registry {
 /// same table if only one of their inputs is used. This is known only once an input starts, so the table is reserved
 /// then.
 #[derive(Debug, Clone, Default)]
-pub struct LeaseTables(Arc<Mutex<HashMap<String, ComponentName>>>);
+pub struct LeaseTables(Arc<Mutex<HashMap<String, Owner>>>);
+
+#[derive(Debug)]
+struct Owner {
+    component: ComponentName,
+    /// Two while an input is replaced: the new one reserves the table before the old one has released it.
+    reservations: usize,
+}
+
+/// Keeps a lease table for an input until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping the reservation at once gives the table to any other input"]
+pub(super) struct LeaseTableReservation {
+    tables: LeaseTables,
+    table: String,
+}
 
 impl LeaseTables {
-    /// Reserves a table for an input until the process ends. The same input may reserve it again.
+    /// Reserves a table for an input. The same input may reserve it again.
     ///
     /// # Errors
     /// `Conflict` when another input has it.
-    pub(super) fn reserve(&self, table: &str, component: &ComponentName) -> Result<(), BindingError> {
-        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let owner = tables.entry(table.to_owned()).or_insert_with(|| component.clone());
-        if owner == component {
-            return Ok(());
+    pub(super) fn reserve(
+        &self,
+        table: &str,
+        component: &ComponentName,
+    ) -> Result<LeaseTableReservation, BindingError> {
+        let mut tables = self.lock();
+        let owner =
+            tables.entry(table.to_owned()).or_insert_with(|| Owner { component: component.clone(), reservations: 0 });
+        if owner.component != *component {
+            let owner = &owner.component;
+            let text = format!(
+                "the lease table `{table}` is in use by the input of component `{owner}`: give each input its own \
+                 `consumerName`, or write `direction: output` where only the output is used"
+            );
+            return Err(BindingError::new(FailureKind::Conflict, text));
         }
-        let text = format!(
-            "the lease table `{table}` is in use by the input of component `{owner}`: give each input its own \
-             `consumerName`, or write `direction: output` where only the output is used"
-        );
-        Err(BindingError::new(FailureKind::Conflict, text))
+        owner.reservations += 1;
+        Ok(LeaseTableReservation { tables: self.clone(), table: table.to_owned() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Owner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for LeaseTableReservation {
+    fn drop(&mut self) {
+        let mut tables = self.tables.lock();
+        let Some(owner) = tables.get_mut(&self.table) else { return };
+        owner.reservations -= 1;
+        if owner.reservations == 0 {
+            tables.remove(&self.table);
+        }
     }
 }
 
@@ -75,13 +116,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_table_belongs_to_the_first_input_that_reserves_it() {
+    fn a_lease_table_belongs_to_the_first_input_that_reserves_it_until_it_is_released() {
         let tables = LeaseTables::default();
         let (first, second): (ComponentName, ComponentName) = ("first".parse().unwrap(), "second".parse().unwrap());
-        tables.reserve("shop", &first).unwrap();
-        tables.reserve("shop", &first).unwrap();
+        let old = tables.reserve("shop", &first).unwrap();
+        let new = tables.reserve("shop", &first).unwrap();
+        drop(old);
         let error = tables.reserve("shop", &second).unwrap_err().to_string();
         assert!(error.contains("`shop` is in use by the input of component `first`"), "{error}");
-        tables.reserve("till", &second).unwrap();
+        let _other = tables.reserve("till", &second).unwrap();
+        drop(new);
+        let _taken = tables.reserve("shop", &second).unwrap();
     }
 }

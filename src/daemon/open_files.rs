@@ -37,7 +37,8 @@ fn higher_limit(limit: Rlimit) -> Option<u64> {
     limit.current.filter(|current| *current < target).map(|_| target)
 }
 
-/// How many inbound connections fit under a limit of open files. Logs a warning if that is fewer than the default.
+/// How many inbound connections of the HTTP API fit under a limit of open files; gRPC gets a quarter of that in addition,
+/// as [`grpc_connections`] says. Logs a warning if that is fewer than the default.
 pub(super) fn max_connections(limit: Option<u64>) -> usize {
     let default = HttpSettings::default().max_connections;
     let fitting = fitting(limit, default);
@@ -51,10 +52,16 @@ pub(super) fn max_connections(limit: Option<u64>) -> usize {
     fitting
 }
 
+/// How many inbound connections the gRPC API may have beside those of the HTTP API: few, since each carries many requests.
+pub(super) fn grpc_connections(http: usize) -> usize {
+    (http / 4).max(MIN_CONNECTIONS)
+}
+
 fn fitting(limit: Option<u64>, default: usize) -> usize {
     let Some(limit) = limit else { return default };
     let reserved = (limit / RESERVED_DIVISOR).clamp(MIN_RESERVED, MAX_RESERVED);
-    usize::try_from(limit.saturating_sub(reserved)).unwrap_or(usize::MAX).clamp(MIN_CONNECTIONS, default)
+    let both = usize::try_from(limit.saturating_sub(reserved)).unwrap_or(usize::MAX);
+    (both - both / 5).clamp(MIN_CONNECTIONS, default)
 }
 
 #[cfg(test)]
@@ -66,11 +73,11 @@ mod tests {
         for (limit, connections) in [
             (Some(0), 16),
             (Some(64), 16),
-            (Some(256), 128),
-            (Some(1_024), 768),
-            (Some(4_096), 3_072),
-            (Some(10_239), 8_191),
-            (Some(10_240), 8_192),
+            (Some(256), 103),
+            (Some(1_024), 615),
+            (Some(4_096), 2_458),
+            (Some(12_280), 8_186),
+            (Some(12_288), 8_192),
             (Some(1 << 20), 8_192),
             (Some(u64::MAX), 8_192),
             (None, 8_192),

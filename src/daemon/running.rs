@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) const HTTP: &str = "http";
+pub(super) const GRPC: &str = "grpc";
 pub(super) const METRICS: &str = "metrics";
 pub(super) const INPUTS: &str = "inputs";
 
@@ -20,6 +21,8 @@ const JOIN_TIMEOUT: Duration = Duration::from_millis(2_250);
 /// This long before the end of a graceful stop, requests that still wait for an output are answered without a result. At
 /// most a fifth of the whole time.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(500);
+/// How long the response to a request for a forced stop may take.
+const FORCE_DELAY: Duration = Duration::from_millis(100);
 /// How long an output may take to answer its pending requests when it is closed early.
 const EARLY_CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -27,6 +30,7 @@ const EARLY_CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) enum TaskResult {
     Http(Drained),
+    Grpc(Drained),
     Metrics(Drained),
     Inputs(DrainOutcome),
 }
@@ -47,6 +51,8 @@ pub(super) struct Stops {
 #[derive(Debug)]
 pub struct Running {
     pub(super) addresses: Vec<SocketAddr>,
+    pub(super) grpc_addresses: Vec<SocketAddr>,
+    pub(super) internal_grpc_address: Option<SocketAddr>,
     pub(super) metrics_address: Option<SocketAddr>,
     pub(super) host: Arc<Host>,
     /// Of `--config`.
@@ -73,6 +79,18 @@ impl Running {
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
         self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The first address of the gRPC API.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The address for other sidecars, if there is one.
+    #[must_use]
+    pub const fn internal_grpc_address(&self) -> Option<SocketAddr> {
+        self.internal_grpc_address
     }
 
     #[must_use]
@@ -126,6 +144,7 @@ impl Running {
             is_clean = phases => is_clean,
             () = deadline => { tracing::error!(limit = ?self.limit, "graceful shutdown timeout was exceeded"); false }
             () = stop.forced() => { tracing::warn!("shutdown was forced"); false }
+            () = forced_by_api(&self.stops.api) => { tracing::warn!("shutdown was forced"); false }
         };
         let all_joined = self.join_remaining().await;
         tracing::info!("shutdown ended");
@@ -148,6 +167,12 @@ impl Running {
         }
         aborted.is_empty()
     }
+}
+
+/// A forced stop that a client requested. It is delayed, so that the client gets its response; daprd's value.
+async fn forced_by_api(stop: &Stop) {
+    stop.forced().await;
+    tokio::time::sleep(FORCE_DELAY).await;
 }
 
 /// A task that ends before the shutdown is a bug, or its socket was lost.
@@ -176,7 +201,7 @@ async fn run_phases(
 
     let begun = Instant::now();
     stops.http.finish();
-    is_clean &= drain_http(tasks, stops, host, answer_by).await;
+    is_clean &= drain_apis(tasks, stops, host, answer_by).await;
     log_end("http", begun);
 
     let begun = Instant::now();
@@ -192,24 +217,29 @@ async fn run_phases(
     is_clean
 }
 
-/// Joins the HTTP API. At `answer_by`, the outputs answer the requests that still wait with what is known of them; requests
+/// Joins the HTTP and the gRPC API. At `answer_by`, the outputs answer the requests that still wait with what is known of them; requests
 /// that are left after that are answered without the outputs.
-async fn drain_http(
+async fn drain_apis(
     tasks: &mut Supervisor<TaskResult>,
     stops: &Stops,
     host: &Host,
     answer_by: Option<Instant>,
 ) -> bool {
-    let Some(answer_by) = answer_by else { return join(tasks, HTTP).await };
-    if let Ok(is_clean) = tokio::time::timeout_at(answer_by, join(tasks, HTTP)).await {
+    let Some(answer_by) = answer_by else { return join_apis(tasks).await };
+    if let Ok(is_clean) = tokio::time::timeout_at(answer_by, join_apis(tasks)).await {
         return is_clean;
     }
     tracing::warn!("requests still pending near the graceful shutdown timeout; answered without a result");
     // Outputs first, since they know more than the API: which records were sent, and which were only queued.
     host.close_all_within(EARLY_CLOSE_TIMEOUT).await;
     stops.abort_calls.finish();
-    join(tasks, HTTP).await;
+    join_apis(tasks).await;
     false
+}
+
+async fn join_apis(tasks: &mut Supervisor<TaskResult>) -> bool {
+    let is_clean = join(tasks, HTTP).await;
+    join(tasks, GRPC).await && is_clean
 }
 
 /// Joins tasks until the named one has ended. Returns whether all of them ended cleanly.
@@ -219,12 +249,11 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
         let Some(ended) = tasks.next().await else { break };
         match ended.result {
             Ok(TaskResult::Inputs(DrainOutcome::Clean)) => {}
-            Ok(TaskResult::Http(Drained::Clean) | TaskResult::Metrics(Drained::Clean)) => {}
-            Ok(
-                TaskResult::Http(Drained::Aborted(connections)) | TaskResult::Metrics(Drained::Aborted(connections)),
-            ) => {
-                tracing::error!(connections, "open connections were aborted");
-                is_clean = false;
+            Ok(TaskResult::Http(drained) | TaskResult::Grpc(drained) | TaskResult::Metrics(drained)) => {
+                if let Drained::Aborted(connections) = drained {
+                    tracing::error!(task = ended.name, connections, "open connections were aborted");
+                    is_clean = false;
+                }
             }
             Ok(TaskResult::Inputs(DrainOutcome::Aborted)) => is_clean = false,
             Err(failure) => {

@@ -1,6 +1,7 @@
 //! Loads the component files, connects the components and starts the tasks.
 
 use super::configuration::{self, ConfigurationFault};
+use super::grpc::{self, GrpcListeners};
 use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::policies;
@@ -9,14 +10,14 @@ use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
-use crate::domain::{BindingError, ComponentName, WorkerId};
-use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
+use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
+use crate::grpc::GrpcSettings;
+use crate::http::{self, ApiState, AppConnection, BindError, BodyMemory, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
-use crate::runtime::{Component, Host, Readiness};
+use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
 use crate::settings::Settings;
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,7 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let app = app_channel(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = http::bind(&settings.http_addresses).await?;
+    let grpc_listeners = grpc::listen(settings).await?;
     let page = match settings.metrics_address.filter(|_| configuration.metrics.enabled) {
         Some(address) => Some(http::bind(&[address]).await?),
         None => None,
@@ -91,14 +93,17 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let metrics = Metrics::new();
     let context = context(settings, &metrics);
     let (connected, inputs) = connect_all(components, &context).await?;
-    context.registry.publish(connected.iter().map(|component| &component.binding));
     let stops = Stops::default();
     // No retry of an output begins once the API drains its requests.
     let policies = Arc::new(policies::load(settings, &stops.http));
     let host = Arc::new(Host::new(connected).with_policies(policies));
+    let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
+    context.registry.publish(&outputs);
 
     let mut running = Running {
         addresses: listeners.addresses(),
+        grpc_addresses: grpc_listeners.api.addresses(),
+        internal_grpc_address: grpc_listeners.internal.as_ref().and_then(|open| open.addresses().first().copied()),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
         host,
         configuration,
@@ -111,7 +116,9 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         response_margin: None,
     };
     running.spawn_inputs(app, inputs);
-    running.spawn_http(settings, max_connections, listeners, page);
+    let state = Arc::new(running.api_state(settings, max_connections));
+    running.spawn_apis(settings, state, listeners, grpc_listeners);
+    running.spawn_metrics(settings, page);
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
 }
@@ -124,37 +131,47 @@ impl Running {
         self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(app, reading, stop).await) });
     }
 
-    fn spawn_http(
-        &mut self,
-        settings: &Settings,
-        max_connections: usize,
-        listeners: Listeners,
-        page: Option<Listeners>,
-    ) {
-        let state = ApiState {
+    fn api_state(&self, settings: &Settings, max_connections: usize) -> ApiState {
+        ApiState {
             host: Arc::clone(&self.host),
             ready: self.ready.clone(),
             outbound: self.outbound.clone(),
             metrics: self.metrics.clone(),
             app_id: settings.app_id.clone(),
             app: app_connection(settings),
-            extended: BTreeMap::new(),
+            extended: ExtendedMetadata::new(),
+            body_memory: BodyMemory::new(settings.max_buffer),
             stop: self.stops.api.clone(),
             abort_calls: self.stops.abort_calls.clone(),
             settings: HttpSettings {
                 max_body_size: settings.max_body_size,
-                max_buffer: settings.max_buffer,
                 max_header_bytes: settings.read_buffer_size.saturating_add(HEAD_SLACK),
                 max_connections,
                 strict_dapr_errors: settings.strict_dapr_errors,
                 access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
             },
-        };
+        }
+    }
+
+    fn spawn_apis(
+        &mut self,
+        settings: &Settings,
+        state: Arc<ApiState>,
+        listeners: Listeners,
+        grpc_listeners: GrpcListeners,
+    ) {
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
+        let limits = GrpcSettings {
+            max_connections: open_files::grpc_connections(state.settings.max_connections),
+            max_idle: settings.grpc_max_idle,
+        };
+        self.spawn_grpc(limits, grpc_listeners, &state, drain);
         let stop = self.stops.http.clone();
-        self.tasks
-            .spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, Arc::new(state), stop, drain).await) });
+        self.tasks.spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, state, stop, drain).await) });
+    }
+
+    fn spawn_metrics(&mut self, settings: &Settings, page: Option<Listeners>) {
         if let Some(page) = page {
             let (metrics, access, stop) = (self.metrics.clone(), settings.access.clone(), self.stops.metrics.clone());
             let serving = http::serve_metrics(page, metrics, access, stop);

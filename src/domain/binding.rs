@@ -17,8 +17,16 @@ pub trait Binding: Debug + Send + Sync {
     /// Performs operations for the app.
     fn output(&self) -> Option<&dyn OutputBinding>;
 
-    /// Closes what the component still holds. Called once, after inputs are drained and callers have their responses.
+    /// Closes what the component still holds, after inputs are drained and callers have their responses. When the future
+    /// is dropped, what it waits for is aborted; a second call waits until that has ended.
     async fn close(&self);
+}
+
+/// Calls outputs by name, for components that use others. A component that is replaced is found again at the next call.
+#[async_trait]
+pub trait Outputs: Debug + Send + Sync {
+    /// Performs an operation of the output that has this name now; `None` if there is none.
+    async fn call(&self, name: &ComponentName, request: InvokeRequest) -> Option<Result<InvokeResponse, BindingError>>;
 }
 
 /// The input side: reads events and delivers each to the app.
@@ -32,6 +40,10 @@ pub trait InputBinding: Debug + Send + Sync {
     /// # Errors
     /// When the input cannot continue. The caller restarts it with backoff.
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError>;
+
+    /// Called when the input is not read again, because it was removed or replaced: gives up what it holds against the other
+    /// inputs of the process, such as the reservation of a lease table.
+    fn release(&self) {}
 
     /// How the handler that is given to [`Self::read`] writes requests and reads responses.
     fn event_format(&self) -> EventFormat {

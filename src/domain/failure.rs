@@ -80,6 +80,23 @@ impl FailureKind {
         }
     }
 
+    /// The gRPC code, as Google's API guidelines use them. A limit of the size is an invalid request rather than an exhausted
+    /// resource: clients retry the latter.
+    #[must_use]
+    pub const fn grpc_code(self) -> i32 {
+        match self {
+            Self::Caller | Self::TooLarge => 3,
+            Self::TimedOut => 4,
+            Self::NotFound => 5,
+            Self::Denied => 7,
+            Self::Throttled => 8,
+            Self::Conflict => 9,
+            Self::Unsupported => 12,
+            Self::Permanent => 13,
+            Self::Transient | Self::Unavailable | Self::Closed => 14,
+        }
+    }
+
     /// The reason code in responses, where the failure has no more specific one.
     #[must_use]
     pub const fn reason(self) -> &'static str {

@@ -23,6 +23,13 @@ impl Metadata {
         self.0.insert(key.into(), value.into());
     }
 
+    /// Adds the pairs of `other` whose keys are not here yet.
+    pub fn extend_missing(&mut self, other: Self) {
+        for (key, value) in other.0 {
+            self.0.entry(key).or_insert(value);
+        }
+    }
+
     /// About how many bytes of memory the pairs take, which may be many times their size in the request.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -27,7 +27,7 @@ mod stop;
 mod stream;
 mod writing;
 
-pub use binding::{Binding, InputBinding, OutputBinding};
+pub use binding::{Binding, InputBinding, OutputBinding, Outputs};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
 pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin, RedeliveryPolicy};

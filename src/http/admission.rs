@@ -117,7 +117,7 @@ impl AllowedHosts {
 
 /// What the addresses of a connection reveal about its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ConnectInfo {
+pub struct ConnectInfo {
     /// The client connected to a loopback address.
     pub(super) is_local_loopback: bool,
     /// The client itself has a loopback address.
@@ -125,6 +125,12 @@ pub(super) struct ConnectInfo {
 }
 
 impl ConnectInfo {
+    /// Whether the client runs on this machine.
+    #[must_use]
+    pub const fn is_peer_loopback(&self) -> bool {
+        self.is_peer_loopback
+    }
+
     /// An unknown address gets the stricter checks.
     pub(super) fn new(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
@@ -144,6 +150,12 @@ pub(super) enum Refusal<'r> {
 }
 
 impl Access {
+    /// The message for the client if the `Host` of a request is not accepted. For clients that are no browsers.
+    #[must_use]
+    pub fn host_refusal(&self, head: &Parts, info: ConnectInfo) -> Option<String> {
+        self.check(head, info, true).err().map(|refusal| refusal.message())
+    }
+
     /// Whether a request is accepted. Allocates nothing unless there is an `Origin`. Health routes are open to any page,
     /// since they change nothing and reveal only whether bindd is ready.
     pub(super) fn check<'r>(&self, head: &'r Parts, info: ConnectInfo, is_health: bool) -> Result<(), Refusal<'r>> {

@@ -5,27 +5,29 @@ use tokio::sync::Semaphore;
 
 /// A number of bytes. No request waits for them: what does not fit is refused.
 #[derive(Debug)]
-pub(super) struct BodyMemory {
+pub struct BodyMemory {
     max: usize,
     free: Semaphore,
 }
 
 /// The bytes of one request; released when dropped.
 #[derive(Debug)]
-pub(super) struct Reservation<'m> {
+pub struct Reservation<'m> {
     memory: &'m BodyMemory,
     bytes: usize,
 }
 
 impl BodyMemory {
     /// `None` is no limit.
-    pub(super) fn new(max: Option<usize>) -> Self {
+    #[must_use]
+    pub fn new(max: Option<usize>) -> Self {
         let max = max.unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self { max, free: Semaphore::new(max) }
     }
 
     /// An empty reservation, which grows while a body is read.
-    pub(super) const fn reservation(&self) -> Reservation<'_> {
+    #[must_use]
+    pub const fn reservation(&self) -> Reservation<'_> {
         Reservation { memory: self, bytes: 0 }
     }
 
@@ -40,7 +42,7 @@ impl Reservation<'_> {
     ///
     /// # Errors
     /// When they do not fit now; then nothing more is reserved.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
+    pub fn grow(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
         // No chunk of a body is as large as 4 GiB.
         let permits = u32::try_from(bytes).ok().and_then(|bytes| self.memory.free.try_acquire_many(bytes).ok());
         let Some(permits) = permits else { return Err(MalformedRequest::BufferFull { limit: self.memory.max }) };

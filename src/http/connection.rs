@@ -42,8 +42,32 @@ const MAX_STREAMS: u32 = 250;
 
 type StreamTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Idle time before an HTTP/2 ping to a gRPC client, and the time for its answer; Dapr's values.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, and HTTP/2 without TLS by prior knowledge.
+    Http,
+    /// HTTP/2 without TLS by prior knowledge. A connection may wait for its first request as for any other; after this time
+    /// without a request it is closed.
+    Grpc { max_idle: Duration },
+}
+
+/// How connections are served.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionSettings {
+    /// The largest head of a request, in bytes; at least 8192 are used, the minimum of hyper.
+    pub max_header_bytes: usize,
+    /// Open connections of all listeners. At the limit, idle ones are closed, and new ones wait. 0 counts as 1.
+    pub max_connections: usize,
+    pub protocol: Protocol,
+}
+
 /// Answers requests.
-pub(super) trait Respond: Clone + Send + Sync + 'static {
+pub trait Respond: Clone + Send + Sync + 'static {
     /// The response. Dropped midway when the client disconnects.
     fn respond(&self, request: Request<Body>, info: ConnectInfo) -> impl Future<Output = Response> + Send;
 }
@@ -71,7 +95,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
 pub(super) async fn run(
     stream: TcpStream,
     service: impl Respond,
-    max_header_bytes: usize,
+    settings: ConnectionSettings,
     state: ConnectionState,
     stop: Stop,
 ) {
@@ -79,7 +103,7 @@ pub(super) async fn run(
     let info = ConnectInfo::new(stream.local_addr().ok(), stream.peer_addr().ok());
     let (sender, receiver) = mpsc::unbounded_channel();
     let has_streams = Arc::new(AtomicBool::new(false));
-    let builder = protocol(StreamExecutor { sender, is_used: Arc::clone(&has_streams) }, max_header_bytes);
+    let builder = protocol(StreamExecutor { sender, is_used: Arc::clone(&has_streams) }, settings);
     let responder = service_fn(|request: Request<Incoming>| {
         let active = state.request_started(request.version());
         let (service, state) = (service.clone(), state.clone());
@@ -92,13 +116,17 @@ pub(super) async fn run(
             Ok::<_, Infallible>(response)
         }
     });
-    let io = HeadTimeout::new(TokioIo::new(stream), state.clone(), HEAD_TIMEOUT);
+    let has_heads = settings.protocol == Protocol::Http;
+    let io = HeadTimeout::new(TokioIo::new(stream), state.clone(), HEAD_TIMEOUT, has_heads);
     let mut connection = std::pin::pin!(builder.serve_connection(io, responder));
     let mut streams = std::pin::pin!(run_streams(receiver));
     // This set polls a future only after it was woken, and so costs nothing for each request.
     let mut close_events: FuturesUnordered<BoxFuture<'_, Close>> = FuturesUnordered::new();
     close_events.push(Box::pin(stopped(&state, &stop)));
     close_events.push(Box::pin(must_make_room(&state)));
+    if let Protocol::Grpc { max_idle } = settings.protocol {
+        close_events.push(Box::pin(idle_for_long(&state, max_idle)));
+    }
     let ended = std::future::poll_fn(|cx| {
         // First, because a response that is written after the stop must have `Connection: close`.
         while let Poll::Ready(Some(close)) = close_events.poll_next_unpin(cx) {
@@ -139,13 +167,20 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-fn protocol(streams: StreamExecutor, max_header_bytes: usize) -> auto::Builder<StreamExecutor> {
+fn protocol(streams: StreamExecutor, settings: ConnectionSettings) -> auto::Builder<StreamExecutor> {
+    let max_header_bytes = settings.max_header_bytes.max(MIN_BUFFER);
     let mut builder = auto::Builder::new(streams);
     // `HeadTimeout` limits the head instead; the module `connection_state` says why.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(max_header_bytes.max(MIN_BUFFER));
-    let list_size = u32::try_from(max_header_bytes.max(MIN_BUFFER)).unwrap_or(u32::MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(max_header_bytes);
+    let list_size = u32::try_from(max_header_bytes).unwrap_or(u32::MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(list_size);
-    builder
+    match settings.protocol {
+        Protocol::Http => builder,
+        Protocol::Grpc { .. } => {
+            builder.http2().keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+            builder.http2_only()
+        }
+    }
 }
 
 /// Runs streams until dropped.
@@ -184,6 +219,14 @@ async fn stopped(state: &ConnectionState, stop: &Stop) -> Close {
 async fn must_make_room(state: &ConnectionState) -> Close {
     state.close_requested().await;
     Close::MakeRoom
+}
+
+/// Waits until no request was in flight for this time.
+async fn idle_for_long(state: &ConnectionState, time: Duration) -> Close {
+    while let Some(rest) = state.idle_time_left(time) {
+        tokio::time::sleep(rest).await;
+    }
+    Close::Graceful
 }
 
 /// Waits until the grace period is over and the connection neither has a request in flight nor sends anything.

@@ -123,6 +123,21 @@ impl ConnectionState {
         !self.is_active() && idle >= millis(time)
     }
 
+    /// How long until it was idle for `time`; `None` if it was. While a request is in flight, all of the time is left.
+    pub(super) fn idle_time_left(&self, time: Duration) -> Option<Duration> {
+        let shared = &self.shared;
+        let idle =
+            Duration::from_millis(millis(shared.epoch.elapsed()).saturating_sub(shared.idle_since.load(Relaxed)));
+        if self.is_active() { Some(time) } else { time.checked_sub(idle).filter(|left| !left.is_zero()) }
+    }
+
+    /// The client of a server that speaks only HTTP/2 has sent something; it need not send a request soon.
+    fn http2_began(&self) {
+        if self.change_phase(Phase::New, Phase::Http2) {
+            self.shared.first_request.notify_one();
+        }
+    }
+
     fn restart_idle_time(&self) {
         self.shared.idle_since.store(millis(self.shared.epoch.elapsed()), Relaxed);
     }
@@ -223,10 +238,12 @@ pub(super) struct HeadTimeout<S> {
     has_read: bool,
     /// The last write found the send buffer full.
     is_blocked: bool,
+    has_heads: bool,
 }
 
 impl<S> HeadTimeout<S> {
-    pub(super) fn new(stream: S, state: ConnectionState, limit: Duration) -> Self {
+    /// Without heads only the first bytes must arrive in time: clients of gRPC connect long before their first call.
+    pub(super) fn new(stream: S, state: ConnectionState, limit: Duration, has_heads: bool) -> Self {
         Self {
             stream,
             state,
@@ -235,6 +252,7 @@ impl<S> HeadTimeout<S> {
             is_shut_down: false,
             has_read: false,
             is_blocked: false,
+            has_heads,
         }
     }
 
@@ -273,6 +291,9 @@ impl<S: Read + Unpin> Read for HeadTimeout<S> {
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(read) => {
                 this.has_read = true;
+                if !this.has_heads {
+                    this.state.http2_began();
+                }
                 if this.state.change_phase(Phase::Idle, Phase::Head) {
                     this.deadline.as_mut().reset(Instant::now() + this.limit);
                 }

@@ -1,7 +1,7 @@
 //! Failures as HTTP responses. The status of each is chosen here; that of a failed call comes from its `FailureKind`.
 
-use crate::domain::{BindingError, FailureKind, Outcome};
-use crate::runtime::InvokeError;
+use crate::domain::BindingError;
+use crate::runtime::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport, InvokeError};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
@@ -20,11 +20,6 @@ pub(super) enum ErrorFormat {
 
 /// Dapr's code for every failed call of a binding.
 const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
-/// `Retry-After` when it is unknown how long a limit lasts.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Follows the message when the outcome of a request is unknown.
-const AMBIGUOUS: &str = " (the outcome is unknown: the request may have been carried out)";
-
 /// Follows the message when the body may be raw data.
 const RAW_BODY_HINT: &str = "; a body is the data itself only for a Kinesis component with `allowRawBody: \"true\"`, sent \
                              with `Content-Type: application/octet-stream`";
@@ -39,7 +34,7 @@ pub(super) enum BodyKind {
 
 /// A request that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum MalformedRequest {
+pub enum MalformedRequest {
     /// The body is larger than `--max-body-size`, or than all of `--max-buffer`.
     #[error("failed deserializing HTTP body: stream too large")]
     TooLarge {
@@ -150,29 +145,20 @@ impl IntoResponse for ApiError<'_> {
 }
 
 fn invoke_failed(binding: &str, error: &InvokeError, body_kind: BodyKind, format: ErrorFormat) -> Response {
-    let mut message = failed_text(binding, error);
     if format == ErrorFormat::Dapr {
-        return json(StatusCode::INTERNAL_SERVER_ERROR, INVOKE_FAILED, &message);
+        return json(StatusCode::INTERNAL_SERVER_ERROR, INVOKE_FAILED, &failed_text(binding, error));
     }
-    if body_kind == BodyKind::Data {
-        message.push_str(RAW_BODY_HINT);
-    }
-    let binding_error = error.binding_error();
-    let details = binding_error.map_or(&[][..], BindingError::details);
-    let mut metadata: Map<_, _> = details.iter().map(|(key, value)| (*key, Cow::Borrowed(value.as_str()))).collect();
-    if error.outcome() == Outcome::Unknown {
-        message.push_str(AMBIGUOUS);
-        metadata.insert("ambiguous", Cow::Borrowed("true"));
-    }
-    let reason = binding_error.and_then(BindingError::reason).unwrap_or_else(|| error.kind().reason());
+    let hint = if body_kind == BodyKind::Data { RAW_BODY_HINT } else { "" };
+    let FailureReport { message, reason, details, retry_after } = error.report(binding, hint);
+    let metadata = details.into_iter().map(|(key, value)| (key, Cow::Borrowed(value))).collect();
     let details = Some([ErrorInfo::new(reason, metadata)]);
     // `FailureKind` has valid statuses only.
     let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = render(status, &ErrorBody { code: INVOKE_FAILED, message: &message, details });
-    if let Some(wait) = retry_after(error) {
+    if let Some(wait) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds(wait));
     }
-    if binding_error.is_some_and(BindingError::is_dead_lettered) {
+    if error.binding_error().is_some_and(BindingError::is_dead_lettered) {
         response.headers_mut().insert("metadata.deadlettered", HeaderValue::from_static("true"));
     }
     response
@@ -219,22 +205,6 @@ fn buffer_full(message: &str, limit: usize, format: ErrorFormat) -> Response {
     let mut response = render(StatusCode::SERVICE_UNAVAILABLE, &body);
     response.headers_mut().insert(RETRY_AFTER, seconds(DEFAULT_RETRY_AFTER));
     response
-}
-
-fn retry_after(error: &InvokeError) -> Option<Duration> {
-    match error.kind() {
-        FailureKind::Throttled | FailureKind::Transient | FailureKind::Unavailable | FailureKind::Closed => {
-            Some(error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER))
-        }
-        FailureKind::Caller
-        | FailureKind::TooLarge
-        | FailureKind::NotFound
-        | FailureKind::Conflict
-        | FailureKind::Denied
-        | FailureKind::TimedOut
-        | FailureKind::Permanent
-        | FailureKind::Unsupported => error.retry_after(),
-    }
 }
 
 /// Whole seconds, the unit of the header. Rounded up, since clients would retry at once after 0.

@@ -70,8 +70,8 @@ struct Page<'a> {
     id: &'a str,
     runtime_version: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    components: Vec<ComponentEntry<'a>>,
-    extended: BTreeMap<&'a str, &'a str>,
+    components: Vec<ComponentEntry>,
+    extended: BTreeMap<String, String>,
     app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -82,12 +82,12 @@ struct Page<'a> {
 }
 
 #[derive(Serialize)]
-struct ComponentEntry<'a> {
-    name: &'a str,
+struct ComponentEntry {
+    name: String,
     #[serde(rename = "type")]
-    type_name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    version: &'a str,
+    type_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    version: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     capabilities: &'static [&'static str],
 }
@@ -119,15 +119,14 @@ struct ActorEntry {
 
 impl<'a> Page<'a> {
     fn new(state: &'a ApiState) -> Self {
-        let entry = |described: crate::runtime::Description<'a>| ComponentEntry {
+        let entry = |described: crate::runtime::Description| ComponentEntry {
             name: described.name,
             type_name: described.type_name,
             version: described.version,
             capabilities: described.capabilities,
         };
-        let mut extended: BTreeMap<_, _> =
-            state.extended.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        extended.insert("daprRuntimeVersion", VERSION);
+        let mut extended = state.extended.get_all();
+        extended.insert("daprRuntimeVersion".to_owned(), VERSION.to_owned());
         Self {
             id: &state.app_id,
             runtime_version: VERSION,

@@ -18,7 +18,7 @@ pub(super) async fn inputs(State(state): State<Arc<ApiState>>) -> Response {
 }
 
 pub(super) fn entries(host: &Host) -> Vec<InputEntry> {
-    host.input_reports().map(|(name, state)| InputEntry::new(name, state)).collect()
+    host.input_reports().into_iter().map(|(name, state)| InputEntry::new(&name, state)).collect()
 }
 
 #[derive(Serialize)]

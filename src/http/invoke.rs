@@ -1,13 +1,14 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
-use super::body_memory::BodyMemory;
 use super::error::{ApiError, BodyKind, ErrorFormat};
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
 use super::{json_body, raw_body};
 use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
+use crate::runtime::ComponentHandle;
 use crate::telemetry::HttpMetrics;
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -28,22 +29,38 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Debug)]
 pub(super) struct Invoker {
     state: Arc<ApiState>,
-    memory: BodyMemory,
-    /// By the name of the component.
-    metrics: HashMap<String, HttpMetrics>,
+    /// By the name of the component. A component that is added later is added at its first request.
+    metrics: ArcSwap<HashMap<String, HttpMetrics>>,
 }
 
 impl Invoker {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
-        let outputs = state.host.describe().filter(|component| state.host.output(component.name).is_some());
-        let metrics = outputs.map(|output| (output.name.to_owned(), state.metrics.requests(output.name))).collect();
-        let memory = BodyMemory::new(state.settings.max_buffer);
-        Self { state, memory, metrics }
+        let outputs = state.host.components().into_iter().filter(|component| component.output().is_some());
+        let names = outputs.map(|component| component.binding.name().to_string());
+        let metrics: HashMap<_, _> = names.map(|name| (name.clone(), state.metrics.requests(&name))).collect();
+        Self { state, metrics: ArcSwap::from_pointee(metrics) }
     }
 
     /// The names of the configured outputs.
-    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
-        self.metrics.keys().map(String::as_str)
+    pub(super) fn outputs(&self) -> Vec<String> {
+        self.metrics.load().keys().cloned().collect()
+    }
+
+    /// The handles for a request to this name, which one of the outputs has or had when the request began.
+    fn handles(&self, name: &str, is_output: bool) -> HttpMetrics {
+        if let Some(handles) = self.metrics.load().get(name) {
+            return handles.clone();
+        }
+        if !is_output {
+            return self.state.metrics.requests(UNKNOWN);
+        }
+        let handles = self.state.metrics.requests(name);
+        self.metrics.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(name.to_owned(), handles.clone());
+            known
+        });
+        handles
     }
 
     /// The response to a request on the route.
@@ -77,13 +94,14 @@ impl Invoker {
         response
     }
 
-    async fn call(&self, name: &str, request: Request, metrics: &mut RequestMetrics<'_>) -> Result<Response, Refused> {
+    async fn call(&self, name: &str, request: Request, metrics: &mut RequestMetrics) -> Result<Response, Refused> {
         let format = self.state.settings.error_format();
         let (head, body) = request.into_parts();
         // The component may hold the body until the response is there, so its memory stays reserved until then.
-        let (body, mut memory) = read_body::read(body, &head, self.state.settings.max_body_size, &self.memory).await?;
+        let (body, mut memory) =
+            read_body::read(body, &head, self.state.settings.max_body_size, &self.state.body_memory).await?;
         let is_octet_stream = raw_body::is_octet_stream(&head.headers);
-        let raw_keys = metrics.output.and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
+        let raw_keys = metrics.output().and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
         let mut call = match raw_keys {
             Some(keys) => raw_body::parse(&head.headers, body.clone(), keys)?,
             None => json_body::parse(&body).map_err(|error| raw_body::explain(error, &head.headers, &body))?,
@@ -184,31 +202,33 @@ pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
 }
 
 /// Counts a request exactly once when dropped, also when its handler panics or its client disconnects.
-struct RequestMetrics<'a> {
-    handles: Cow<'a, HttpMetrics>,
-    output: Option<&'a dyn OutputBinding>,
+struct RequestMetrics {
+    handles: HttpMetrics,
+    component: Option<ComponentHandle>,
     operation: &'static str,
     begun: Instant,
     status: Option<StatusCode>,
 }
 
-impl<'a> RequestMetrics<'a> {
-    fn new(invoker: &'a Invoker, name: &str) -> Self {
-        let handles = match invoker.metrics.get(name) {
-            Some(handles) => Cow::Borrowed(handles),
-            None => Cow::Owned(invoker.state.metrics.requests(UNKNOWN)),
-        };
-        let output = invoker.state.host.output(name);
-        Self { handles, output, operation: UNKNOWN, begun: Instant::now(), status: None }
+impl RequestMetrics {
+    fn new(invoker: &Invoker, name: &str) -> Self {
+        let component = invoker.state.host.output(name);
+        let handles = invoker.handles(name, component.is_some());
+        Self { handles, component, operation: UNKNOWN, begun: Instant::now(), status: None }
+    }
+
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        self.component.as_ref().and_then(|component| component.output())
     }
 
     fn set_operation(&mut self, operation: &str) {
-        let supported = self.output.map_or(&[][..], |output| output.operations());
-        self.operation = supported.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
+        let supported = self.output().map_or(&[][..], |output| output.operations());
+        let operation = supported.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
+        self.operation = operation;
     }
 }
 
-impl Drop for RequestMetrics<'_> {
+impl Drop for RequestMetrics {
     fn drop(&mut self) {
         let status = match self.status {
             Some(status) => status.as_u16(),

@@ -20,7 +20,7 @@ const BACKLOG: u32 = 1024;
 pub enum BindError {
     #[error(
         "port {} of {} is taken by another program: stop that program, or choose another port (--dapr-http-port, \
-         --metrics-port)", .0.port(), .0.ip()
+         --dapr-grpc-port, --metrics-port)", .0.port(), .0.ip()
     )]
     Taken(SocketAddr),
     /// The process lacks the permission.
@@ -32,8 +32,8 @@ pub enum BindError {
     )]
     NotLocal(SocketAddr),
     #[error(
-        "could not listen on {address}: {source}; check --dapr-listen-addresses and --dapr-http-port, or \
-         --metrics-listen-address and --metrics-port"
+        "could not listen on {address}: {source}; check --dapr-listen-addresses, --dapr-http-port and \
+         --dapr-grpc-port, or --metrics-listen-address and --metrics-port"
     )]
     Other {
         address: SocketAddr,

@@ -1,7 +1,7 @@
 //! The metrics page, on its own port.
 
 use super::admission::{Access, ConnectInfo};
-use super::connection::Respond;
+use super::connection::{ConnectionSettings, Protocol, Respond};
 use super::error::ApiError;
 use super::listen::Listeners;
 use super::server::{Drained, serve_with};
@@ -27,10 +27,11 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves `GET /metrics`, and the same at `/`, until `stop`. Web pages and host names are refused as by the API.
 pub async fn serve_metrics(listeners: Listeners, metrics: Metrics, access: Access, stop: Stop) -> Drained {
-    let settings = HttpSettings { max_connections: MAX_SCRAPERS, ..HttpSettings::default() };
+    let max_header_bytes = HttpSettings::default().max_header_bytes;
+    let settings = ConnectionSettings { max_header_bytes, max_connections: MAX_SCRAPERS, protocol: Protocol::Http };
     let router = Router::new().route("/", get(page)).route("/metrics", get(page)).with_state(metrics);
     let service = MetricsApi { router, access: Arc::new(access) };
-    serve_with(listeners, service, &settings, stop, DRAIN_LIMIT).await
+    serve_with(listeners, service, settings, stop, DRAIN_LIMIT).await
 }
 
 #[derive(Debug, Clone)]

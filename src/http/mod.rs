@@ -36,11 +36,16 @@ mod state;
 mod trace;
 mod wait;
 
-pub use admission::{Access, AllowedHosts, AllowedOrigins};
+pub use admission::{Access, AllowedHosts, AllowedOrigins, ConnectInfo};
+pub use body_memory::{BodyMemory, Reservation};
+pub use connection::{ConnectionSettings, Protocol, Respond};
+pub use error::MalformedRequest;
 pub use listen::{BindError, Listeners, bind};
 pub use metrics::{MAX_SCRAPERS, serve_metrics};
-pub use server::{Drained, serve};
+pub use read_body::{Refused, read as read_body};
+pub use server::{Drained, serve, serve_with};
 pub use state::{ApiState, AppConnection, HttpSettings};
+pub use trace::TraceContext;
 pub use wait::wait_until_outbound_ready;
 
 #[cfg(test)]

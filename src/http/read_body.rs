@@ -30,10 +30,10 @@ const MAX_INITIAL_CAPACITY: usize = 1 << 20;
 
 /// A request that is refused, and whether its body was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) error: MalformedRequest,
+pub struct Refused {
+    pub error: MalformedRequest,
     /// The body was read to its end, so that the connection can be used again.
-    pub(super) is_read: bool,
+    pub is_read: bool,
 }
 
 impl From<MalformedRequest> for Refused {
@@ -48,7 +48,7 @@ impl From<MalformedRequest> for Refused {
 ///
 /// # Errors
 /// When it is larger than `limit`, when the bodies of all requests fill `memory`, or when the client stopped sending.
-pub(super) async fn read<'m>(
+pub async fn read<'m>(
     mut body: Body,
     head: &Parts,
     limit: Option<usize>,

@@ -1,6 +1,6 @@
 //! Serves connections: closes idle ones at the limit, and drains after a stop.
 
-use super::connection::{self, Respond};
+use super::connection::{self, ConnectionSettings, Protocol, Respond};
 use super::connection_state::OpenConnections;
 use super::listen::Listeners;
 use super::routes::Api;
@@ -29,22 +29,23 @@ pub enum Drained {
 /// Serves the API until `stop` asks to finish. Then accepts no more, answers the requests that were read, and aborts what
 /// is left after `drain_limit` or when the stop is forced. Joins every connection. Dropping the future aborts all.
 pub async fn serve(listeners: Listeners, state: Arc<ApiState>, stop: Stop, drain_limit: Duration) -> Drained {
-    let settings = state.settings.clone();
-    serve_with(listeners, Api::new(state), &settings, stop, drain_limit).await
+    let HttpSettings { max_header_bytes, max_connections, .. } = state.settings;
+    let settings = ConnectionSettings { max_header_bytes, max_connections, protocol: Protocol::Http };
+    serve_with(listeners, Api::new(state), settings, stop, drain_limit).await
 }
 
-pub(super) async fn serve_with(
+/// As [`serve`], for any service.
+pub async fn serve_with(
     listeners: Listeners,
     service: impl Respond,
-    settings: &HttpSettings,
+    settings: ConnectionSettings,
     stop: Stop,
     drain_limit: Duration,
 ) -> Drained {
     let max_connections = settings.max_connections.max(1);
     let connections = Connections {
         service,
-        max_header_bytes: settings.max_header_bytes,
-        max_connections,
+        settings: ConnectionSettings { max_connections, ..settings },
         stop: stop.clone(),
         open: OpenConnections::new(),
         warned_at: None,
@@ -52,7 +53,7 @@ pub(super) async fn serve_with(
     match serve_connections(listeners, connections, max_connections, &stop, drain_limit).await {
         0 => Drained::Clean,
         aborted => {
-            tracing::warn!(connections = aborted, ?drain_limit, "http connections aborted before they were answered");
+            tracing::warn!(connections = aborted, ?drain_limit, "connections aborted before they were answered");
             Drained::Aborted(aborted)
         }
     }
@@ -60,8 +61,7 @@ pub(super) async fn serve_with(
 
 struct Connections<S> {
     service: S,
-    max_header_bytes: usize,
-    max_connections: usize,
+    settings: ConnectionSettings,
     stop: Stop,
     open: OpenConnections,
     warned_at: Option<Instant>,
@@ -69,12 +69,12 @@ struct Connections<S> {
 
 impl<S: Respond> ConnectionHandler for Connections<S> {
     fn handle(&mut self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
-        connection::run(stream, self.service.clone(), self.max_header_bytes, self.open.add(), self.stop.clone())
+        connection::run(stream, self.service.clone(), self.settings, self.open.add(), self.stop.clone())
     }
 
     /// Closes the connections that are idle longest, a few at a time.
     fn at_limit(&mut self) {
-        let limit = self.max_connections;
+        let limit = self.settings.max_connections;
         let closed = self.open.close_idle(limit.div_ceil(CLOSED_AT_ONCE));
         if self.warned_at.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
             tracing::warn!(connections = limit, closed, "limit of open connections reached; idle ones are closed");

@@ -1,15 +1,20 @@
 //! The state and the settings of the API.
 
 use super::admission::Access;
+use super::body_memory::BodyMemory;
 use super::error::ErrorFormat;
 use crate::domain::Stop;
-use crate::runtime::{Host, Readiness};
+use crate::runtime::{ExtendedMetadata, Host, Readiness};
 use crate::telemetry::Metrics;
-use secrecy::SecretString;
-use std::collections::BTreeMap;
+use http::HeaderMap;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 
-/// What requests need. Nothing in it changes after the start.
+/// The header, or gRPC metadata, with the API token.
+pub(super) const TOKEN_HEADER: &str = "dapr-api-token";
+
+/// What requests need, over HTTP and over gRPC.
 #[derive(Debug)]
 pub struct ApiState {
     pub host: Arc<Host>,
@@ -24,7 +29,9 @@ pub struct ApiState {
     /// How the app is reached; shown by `/v1.0/metadata`.
     pub app: AppConnection,
     /// Additional members of `extended` in `/v1.0/metadata`, which always contains `daprRuntimeVersion`.
-    pub extended: BTreeMap<String, String>,
+    pub extended: ExtendedMetadata,
+    /// The memory of the bodies of all requests (`--max-buffer`).
+    pub body_memory: BodyMemory,
     /// Requested by `POST /v1.0/shutdown`.
     pub stop: Stop,
     /// Requested shortly before connections are aborted: calls that still wait for a component are then answered with an
@@ -50,8 +57,6 @@ pub struct AppConnection {
 pub struct HttpSettings {
     /// The largest request body, in bytes (`--max-body-size`, 4 MiB); `None` is no limit.
     pub max_body_size: Option<usize>,
-    /// Bytes of the bodies of all requests in memory (`--max-buffer`, 256 MiB); `None` is no limit.
-    pub max_buffer: Option<usize>,
     /// The largest request head, in bytes: `--read-buffer-size` (4 KiB) and 4 KiB more, as Go's server counts it. At
     /// least 8192 are used, the minimum of hyper.
     pub max_header_bytes: usize,
@@ -66,6 +71,14 @@ pub struct HttpSettings {
 }
 
 impl HttpSettings {
+    /// Compares in constant time, so that its duration does not reveal how much of a token was right; only its length.
+    #[must_use]
+    pub fn has_token(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.api_token else { return true };
+        let Some(given) = headers.get(TOKEN_HEADER) else { return false };
+        token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
+    }
+
     pub(super) const fn error_format(&self) -> ErrorFormat {
         if self.strict_dapr_errors { ErrorFormat::Dapr } else { ErrorFormat::Precise }
     }
@@ -82,7 +95,6 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             max_body_size: Some(4 << 20),
-            max_buffer: Some(256 << 20),
             max_header_bytes: 8 << 10,
             max_connections: 8192,
             strict_dapr_errors: false,

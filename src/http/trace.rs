@@ -15,7 +15,7 @@ const MAX_BAGGAGE: usize = 8192;
 
 /// The trace headers of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct TraceContext {
+pub struct TraceContext {
     pairs: Vec<(&'static str, String)>,
 }
 
@@ -24,7 +24,7 @@ impl TraceContext {
     ///
     /// # Errors
     /// When `baggage` is invalid.
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self, MalformedRequest> {
+    pub fn read(headers: &HeaderMap) -> Result<Self, MalformedRequest> {
         let mut pairs = Vec::new();
         if let Some(parent) = joined(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent)) {
             pairs.push((TRACEPARENT.as_str(), parent));
@@ -39,7 +39,7 @@ impl TraceContext {
     }
 
     /// Adds the headers to the metadata of the request, and replaces pairs of the same name.
-    pub(super) fn add_to(&self, metadata: &mut Metadata) {
+    pub fn add_to(&self, metadata: &mut Metadata) {
         for (key, value) in &self.pairs {
             metadata.insert(*key, value.as_str());
         }

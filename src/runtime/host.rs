@@ -1,56 +1,83 @@
-//! The loaded components, by name.
+//! The running components, by name. They can be replaced while requests are served.
 
+use super::component::{Component, ComponentHandle, Description, InputState};
 use crate::domain::{
-    Binding, BindingError, ComponentName, Direction, FailureKind, InputReport, InvokeRequest, InvokeResponse, Outcome,
-    OutputBinding,
+    Binding, BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outcome, Outputs,
 };
 use crate::policies::Policies;
 use crate::tasks::Supervisor;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// A connected component and what its file states about it.
-#[derive(Debug, Clone)]
-pub struct Component {
-    pub binding: Arc<dyn Binding>,
-    /// `spec.type`, such as `bindings.aws.kinesis`.
-    pub type_name: String,
-    /// `spec.version`, such as `v1`; empty when the file has none.
-    pub version: String,
-    /// The sides that the file requests.
-    pub direction: Direction,
-}
+/// How long a component that was replaced may take to close once its close was aborted.
+const ABORTED_CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// What `GET /v1.0/metadata` returns about a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Description<'a> {
-    /// `metadata.name`.
-    pub name: &'a str,
-    /// `spec.type`.
-    pub type_name: &'a str,
-    /// `spec.version`; may be empty.
-    pub version: &'a str,
-    /// Dapr's names of the sides that exist: `INPUT_BINDING`, `OUTPUT_BINDING`.
-    pub capabilities: &'static [&'static str],
-}
-
-/// An input at one moment.
-#[derive(Debug, Clone)]
-pub struct InputState {
-    /// See [`InputBinding::refusal`](crate::domain::InputBinding::refusal).
-    pub refusal: Option<String>,
-    /// Why it reads in another way than its file asks for.
-    pub fallback: Option<String>,
-    pub report: Option<InputReport>,
-}
-
-/// All components. It does not change after it was created, so it is shared without a lock.
+/// All components. A change makes a new map, so a look-up takes no lock and allocates nothing.
 #[derive(Debug, Default)]
 pub struct Host {
-    components: Vec<Component>,
-    index_by_name: HashMap<String, usize>,
+    components: ArcSwap<Components>,
+    /// Components that were replaced or removed and are not closed yet. The lock also serialises changes.
+    retired: Arc<Mutex<Vec<Arc<dyn Binding>>>>,
     policies: Arc<Policies>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Components {
+    in_order: Vec<ComponentHandle>,
+    index_by_name: HashMap<String, usize>,
+}
+
+impl Components {
+    fn new(in_order: Vec<ComponentHandle>) -> Self {
+        let entry = |(index, component): (usize, &ComponentHandle)| (component.binding.name().to_string(), index);
+        let index_by_name = in_order.iter().enumerate().map(entry).collect();
+        Self { in_order, index_by_name }
+    }
+
+    fn get(&self, name: &str) -> Option<&ComponentHandle> {
+        self.in_order.get(*self.index_by_name.get(name)?)
+    }
+}
+
+/// A component that was replaced or removed. Calls that began before may still use it. If it is dropped without
+/// [`Retired::close`], the component is closed when the host closes all.
+#[derive(Debug)]
+#[must_use = "close it, so that it frees its connections and its memory"]
+pub struct Retired {
+    binding: Arc<dyn Binding>,
+    unused: CancellationToken,
+    retired: Arc<Mutex<Vec<Arc<dyn Binding>>>>,
+}
+
+impl Retired {
+    #[must_use]
+    pub fn name(&self) -> &ComponentName {
+        self.binding.name()
+    }
+
+    /// Closes the component after its last call has ended, or after `limit`; the calls that are left then get what the
+    /// component knows of them. Closing has the same limit again, and is then aborted. Returns whether nothing was aborted.
+    pub async fn close(self, limit: Duration) -> bool {
+        let name = self.binding.name();
+        let is_unused = tokio::time::timeout(limit, self.unused.cancelled()).await.is_ok();
+        if !is_unused {
+            tracing::warn!(component = %name, ?limit, "replaced component was closed while calls still used it");
+        }
+        let is_closed = tokio::time::timeout(limit, self.binding.close()).await.is_ok();
+        if !is_closed {
+            tracing::error!(component = %name, ?limit, "close of a replaced component was aborted");
+            // A `close` that is dropped aborts what it waits for. The second call waits until that has ended.
+            if tokio::time::timeout(ABORTED_CLOSE_LIMIT, self.binding.close()).await.is_err() {
+                tracing::error!(component = %name, "replaced component did not end after its abort");
+            }
+        }
+        lock(&self.retired).retain(|other| !Arc::ptr_eq(other, &self.binding));
+        is_unused && is_closed
+    }
 }
 
 /// A call of an output binding that failed. The texts of the first three are exactly those of daprd.
@@ -104,46 +131,12 @@ impl InvokeError {
     }
 }
 
-impl Component {
-    /// `input NAME: why`, if the input does not read until an operator acts.
-    fn refusal(&self) -> Option<String> {
-        let input = self.binding.input().filter(|_| self.direction.has_input())?;
-        input.refusal().map(|why| format!("input {}: {why}", self.binding.name()))
-    }
-
-    fn input_report(&self) -> Option<(&str, InputState)> {
-        let input = self.binding.input().filter(|_| self.direction.has_input())?;
-        let state = InputState { refusal: input.refusal(), fallback: input.fallback(), report: input.report() };
-        Some((self.binding.name().as_str(), state))
-    }
-
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        if self.direction.has_output() { self.binding.output() } else { None }
-    }
-
-    fn has_input(&self) -> bool {
-        self.direction.has_input() && self.binding.input().is_some()
-    }
-
-    fn describe(&self) -> Description<'_> {
-        let capabilities: &'static [&'static str] = match (self.has_input(), self.output().is_some()) {
-            (true, true) => &["INPUT_BINDING", "OUTPUT_BINDING"],
-            (true, false) => &["INPUT_BINDING"],
-            (false, true) => &["OUTPUT_BINDING"],
-            (false, false) => &[],
-        };
-        let name = self.binding.name().as_str();
-        Description { name, type_name: &self.type_name, version: &self.version, capabilities }
-    }
-}
-
 impl Host {
     /// Names are unique, as the loader checks. If two were the same, the later component would be invoked, as in daprd.
     #[must_use]
     pub fn new(components: Vec<Component>) -> Self {
-        let entry = |(index, component): (usize, &Component)| (component.binding.name().as_str().to_owned(), index);
-        let index_by_name = components.iter().enumerate().map(entry).collect();
-        Self { components, index_by_name, policies: Arc::default() }
+        let components = Components::new(components.into_iter().map(ComponentHandle::new).collect());
+        Self { components: ArcSwap::from_pointee(components), retired: Arc::default(), policies: Arc::default() }
     }
 
     /// Wraps the calls of outputs by these policies.
@@ -158,13 +151,47 @@ impl Host {
         &self.policies
     }
 
+    /// Adds a component, in place of the one of its name if there is one. Calls that begin from now on use the new one;
+    /// those that began before end on the old one, which is returned to be closed.
+    pub fn replace(&self, component: Component) -> Option<Retired> {
+        let mut retired = lock(&self.retired);
+        let mut in_order = self.components.load().in_order.clone();
+        let component = ComponentHandle::new(component);
+        let place = in_order.iter_mut().find(|known| known.binding.name() == component.binding.name());
+        let old = match place {
+            Some(place) => Some(std::mem::replace(place, component)),
+            None => {
+                in_order.push(component);
+                None
+            }
+        };
+        self.components.store(Arc::new(Components::new(in_order)));
+        old.map(|old| self.retire(&mut retired, &old))
+    }
+
+    /// Removes a component: calls that begin from now on do not find it. It is returned to be closed.
+    pub fn remove(&self, name: &ComponentName) -> Option<Retired> {
+        let mut retired = lock(&self.retired);
+        let mut in_order = self.components.load().in_order.clone();
+        let index = in_order.iter().position(|known| known.binding.name() == name)?;
+        let old = in_order.remove(index);
+        self.components.store(Arc::new(Components::new(in_order)));
+        Some(self.retire(&mut retired, &old))
+    }
+
+    fn retire(&self, retired: &mut Vec<Arc<dyn Binding>>, old: &ComponentHandle) -> Retired {
+        retired.push(Arc::clone(&old.binding));
+        Retired { binding: Arc::clone(&old.binding), unused: old.unused(), retired: Arc::clone(&self.retired) }
+    }
+
     /// Performs an operation of an output binding. An empty operation is an error before the name is looked up, as in daprd.
     /// Cancel-safe if the component is.
     pub async fn invoke(&self, name: &str, request: InvokeRequest) -> Result<InvokeResponse, InvokeError> {
         if request.operation.is_empty() {
             return Err(InvokeError::OperationMissing);
         }
-        let Some(output) = self.output(name) else {
+        let component = self.component(name);
+        let Some(output) = component.as_ref().and_then(|component| component.output()) else {
             return Err(InvokeError::UnknownBinding { name: name.to_owned() });
         };
         let supported = output.operations();
@@ -173,42 +200,60 @@ impl Host {
             return Err(InvokeError::UnsupportedOperation { name, operation, supported });
         }
         let Some(policy) = self.policies.outbound(name) else { return Ok(output.invoke(request).await?) };
-        // One layer retries: either the policy or the component.
-        let attempt =
-            || if policy.retries() { output.attempt(request.clone()) } else { output.invoke(request.clone()) };
+        // Found again for each attempt, since a component that was replaced must not be kept by the pauses.
+        let repeats = policy.retries();
+        drop(component);
+        let attempt = || self.attempt(name, request.clone(), repeats);
         Ok(policy.run(attempt).await?)
     }
 
-    /// The output side of a component, if it has one and its file does not exclude it.
-    #[must_use]
-    pub fn output(&self, name: &str) -> Option<&dyn OutputBinding> {
-        self.components.get(*self.index_by_name.get(name)?)?.output()
+    /// One attempt of a policy. One layer retries: if the policy repeats the request, the component does not.
+    async fn attempt(&self, name: &str, request: InvokeRequest, repeats: bool) -> Result<InvokeResponse, BindingError> {
+        let component = self.component(name);
+        let Some(output) = component.as_ref().and_then(|component| component.output()) else {
+            return Err(BindingError::new(FailureKind::NotFound, format!("couldn't find output binding {name}")));
+        };
+        if repeats { output.attempt(request).await } else { output.invoke(request).await }
     }
 
-    /// The components that have an input side which their file does not exclude, in loading order.
+    /// The component that has this name now.
     #[must_use]
-    pub fn inputs(&self) -> Vec<&Component> {
-        self.components.iter().filter(|component| component.has_input()).collect()
+    pub fn component(&self, name: &str) -> Option<ComponentHandle> {
+        self.components.load().get(name).cloned()
+    }
+
+    /// The component of this name, if it has an output side which its file does not exclude.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<ComponentHandle> {
+        self.component(name).filter(|component| component.output().is_some())
+    }
+
+    /// All components, in loading order.
+    #[must_use]
+    pub fn components(&self) -> Vec<ComponentHandle> {
+        self.components.load().in_order.clone()
     }
 
     /// In loading order.
-    pub fn describe(&self) -> impl Iterator<Item = Description<'_>> {
-        self.components.iter().map(Component::describe)
+    pub fn describe(&self) -> impl Iterator<Item = Description> {
+        self.components().into_iter().map(|component| component.describe())
     }
 
     /// Inputs that do not read until an operator acts, each with the reason.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
-        self.components.iter().filter_map(Component::refusal).collect()
+        self.components.load().in_order.iter().filter_map(|component| component.refusal()).collect()
     }
 
     /// Each input by its name, in loading order.
-    pub fn input_reports(&self) -> impl Iterator<Item = (&str, InputState)> {
-        self.components.iter().filter_map(Component::input_report)
+    #[must_use]
+    pub fn input_reports(&self) -> Vec<(String, InputState)> {
+        self.components.load().in_order.iter().filter_map(|component| component.input_report()).collect()
     }
 
-    /// Closes all components concurrently, and returns the names of those that panicked. Call it after the inputs are
-    /// drained and the requests are answered. It has no time limit; dropping the future aborts what is left.
+    /// Closes all components concurrently, also those that were replaced and are not closed yet, and returns the names of
+    /// those that panicked. Call it after the inputs are drained and the requests are answered. It has no time limit;
+    /// dropping the future aborts what is left.
     pub async fn close_all(&self) -> Vec<ComponentName> {
         join_closing(&mut self.start_closing()).await
     }
@@ -228,12 +273,25 @@ impl Host {
 
     fn start_closing(&self) -> Supervisor<()> {
         let mut closing = Supervisor::new();
-        for component in &self.components {
-            let binding = Arc::clone(&component.binding);
+        let running = self.components().into_iter().map(|component| Arc::clone(&component.binding));
+        let retired: Vec<_> = lock(&self.retired).clone();
+        for binding in running.chain(retired) {
             closing.spawn(binding.name().to_string(), async move { binding.close().await });
         }
         closing
     }
+}
+
+#[async_trait]
+impl Outputs for Host {
+    async fn call(&self, name: &ComponentName, request: InvokeRequest) -> Option<Result<InvokeResponse, BindingError>> {
+        let component = self.output(name.as_str())?;
+        Some(component.output()?.invoke(request).await)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Joins the tasks that close components, and returns the names of those that panicked.

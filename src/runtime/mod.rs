@@ -4,15 +4,21 @@
 //! `http` invokes operations through [`Host`], and answers health requests from [`Readiness`]. `daemon` creates the host
 //! and runs the inputs with [`run_inputs`]. `main` runs everything under [`Signals::run_until_signal`].
 //!
-//! Invariants: the host does not change after it was created. Each task that is started here is joined here. The process
+//! Invariants: a component that is replaced or removed is closed after its last call has ended. Each task that is started here is joined here. The process
 //! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
 
+mod component;
+mod extended_metadata;
+mod failure_report;
 mod host;
 mod inputs;
 mod readiness;
 mod signals;
 
-pub use host::{Component, Description, Host, InputState, InvokeError};
+pub use component::{Component, ComponentHandle, Description, InputState};
+pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
+pub use failure_report::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport};
+pub use host::{Host, InvokeError, Retired};
 pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
 pub use readiness::{Readiness, ReadinessGuard};
 pub use signals::{RunOutcome, Signals, StopSignal};

@@ -1,9 +1,11 @@
 //! Environment variables. One with an invalid value is an error: if an invalid token were ignored, the API would be open to
 //! everyone.
 
-use super::model::UsageError;
+use super::model::{DEFAULT_GRPC_IDLE, UsageError};
+use crate::manifest::parse_duration;
 use secrecy::SecretString;
 use std::ffi::OsString;
+use std::time::Duration;
 
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -25,6 +27,16 @@ pub(super) fn token(environment: Environment<'_>, name: &str) -> Result<Option<S
              characters"
         ))),
     }
+}
+
+/// `DAPR_GRPC_MAX_CONN_IDLE`, such as `3m`.
+pub(super) fn grpc_max_idle(environment: Environment<'_>) -> Result<Duration, UsageError> {
+    const NAME: &str = "DAPR_GRPC_MAX_CONN_IDLE";
+    let Some(text) = variable(environment, NAME)? else { return Ok(DEFAULT_GRPC_IDLE) };
+    let idle = parse_duration(&text).ok().filter(|idle| !idle.is_zero());
+    idle.ok_or_else(|| {
+        UsageError::wrong(format!("the environment variable {NAME} is not a duration above 0, such as 3m"))
+    })
 }
 
 /// Why a client could not send this token in a header.
@@ -96,6 +108,15 @@ mod tests {
         assert!(variable(bytes, "NAMESPACE").unwrap_err().text.contains("NAMESPACE is not valid UTF-8"));
         assert_eq!(variable(&|_| Some("x".into()), "NAMESPACE"), Ok(Some("x".to_owned())));
         assert_eq!(variable(&|_| Some(OsString::new()), "NAMESPACE"), Ok(None));
+    }
+
+    #[test]
+    fn the_idle_time_of_grpc_is_a_duration_above_zero() {
+        let read = |text: &'static str| grpc_max_idle(&move |_| Some(text.into()));
+        assert_eq!((read("1s"), read("")), (Ok(Duration::from_secs(1)), Ok(DEFAULT_GRPC_IDLE)));
+        for wrong in ["0s", "-1s", "3", "soon"] {
+            assert!(read(wrong).unwrap_err().text.contains("DAPR_GRPC_MAX_CONN_IDLE"), "{wrong}");
+        }
     }
 
     #[test]

@@ -83,6 +83,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         app_id,
         app,
         grpc_addresses: grpc_addresses.collect(),
+        grpc_max_idle: environment::grpc_max_idle(environment)?,
         internal_grpc_address: match http_addresses.first() {
             Some(api) => daprd::internal_address(&flags.listen, api.ip())?,
             None => None,

@@ -22,6 +22,8 @@ pub(super) const DEFAULT_HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const DEFAULT_HEALTH_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) const DEFAULT_HEALTH_THRESHOLD: u32 = 3;
 pub(super) const DEFAULT_RECONCILE: Duration = Duration::from_secs(60);
+/// As in daprd.
+pub(super) const DEFAULT_GRPC_IDLE: Duration = Duration::from_secs(180);
 const DEFAULT_APP_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_LOG: &str = "info";
 
@@ -143,6 +145,9 @@ pub struct Settings {
     pub http_addresses: Vec<SocketAddr>,
     /// Where the gRPC API listens; port 0 is any free port. Never empty.
     pub grpc_addresses: Vec<SocketAddr>,
+    /// A connection to the gRPC API without a request for this time is closed (environment variable
+    /// `DAPR_GRPC_MAX_CONN_IDLE`); never zero.
+    pub grpc_max_idle: Duration,
     /// A port that only accepts connections (`--dapr-internal-grpc-port`).
     pub internal_grpc_address: Option<SocketAddr>,
     /// Where only health and metadata are served, without a token (`--dapr-public-port`).
@@ -226,6 +231,7 @@ impl Settings {
             app: None,
             http_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             grpc_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            grpc_max_idle: DEFAULT_GRPC_IDLE,
             internal_grpc_address: None,
             public_address: None,
             unix_socket_folder: None,

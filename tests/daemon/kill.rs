@@ -33,7 +33,7 @@ impl Program {
     async fn start(folder: &Path, app: &RecordingApp) -> Self {
         let log = folder.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_bindd"))
-            .args(["dev", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"])
+            .args(["dev", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false", "--log-as-json"])
             .args(["--app-port", &app.address().port().to_string()])
             .arg("--resources-path")
             .arg(folder.join("components"))

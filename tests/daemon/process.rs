@@ -24,7 +24,7 @@ impl Program {
         let log = folder.path().join("log");
         let program = env!("CARGO_BIN_EXE_bindd");
         let script = format!(
-            "{limits} && exec {program} --app-id shop --dapr-http-port 0 --enable-metrics=false --log-level debug"
+            "{limits} && exec {program} --app-id shop --dapr-http-port 0 --dapr-grpc-port 0 --enable-metrics=false --log-level debug"
         );
         let child = Command::new("sh")
             .args(["-c", &script])
@@ -64,7 +64,7 @@ async fn the_soft_limit_of_open_files_is_raised() {
 async fn a_low_hard_limit_lowers_the_number_of_connections() {
     let program = Program::start("ulimit -n 1000").await;
     let log = program.until_logged("connection limit lowered").await;
-    assert!(log.contains("max_connections=750"), "{log}");
+    assert!(log.contains("max_connections=600"), "{log}");
 }
 
 #[tokio::test]

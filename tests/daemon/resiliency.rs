@@ -85,7 +85,7 @@ async fn an_open_breaker_answers_without_a_call_and_the_metadata_names_the_docum
     assert!(response.header("retry-after").is_some());
     assert_eq!(backend.counts().writes(), calls);
     backend.set(Faults::default());
-    assert_eq!(sidecar.invoke("rows", RECORD).await.status, 204, "each component has its own breaker");
+    assert!(sidecar.invoke("rows", RECORD).await.status.is_success(), "each component has its own breaker");
     let page = calls::get(sidecar.address(), "/v1.0/metadata").await;
     let page: serde_json::Value = serde_json::from_slice(&page.body).unwrap();
     assert_eq!(page["resiliencies"], serde_json::json!([{"name": "shop"}]));
@@ -95,7 +95,7 @@ async fn an_open_breaker_answers_without_a_call_and_the_metadata_names_the_docum
 #[tokio::test]
 async fn a_wrong_document_does_not_stop_the_start() {
     let (_backend, folder, sidecar) = with_outputs("{retries: {DefaultRetryPolicy: {policy: linear}}}", "0").await;
-    assert_eq!(sidecar.invoke("orders", RECORD).await.status, 204);
+    assert!(sidecar.invoke("orders", RECORD).await.status.is_success());
     sidecar.stop().await;
     let mut settings = Settings::local("shop", folder.path());
     settings.config_paths = vec![folder.path().join("missing.yaml")];
@@ -115,7 +115,7 @@ async fn a_configuration_denies_components() {
     let mut settings = Settings::local("shop", folder.path());
     settings.config_paths = vec![file];
     let sidecar = Sidecar::start(&settings).await.unwrap();
-    assert_eq!(sidecar.invoke("orders", RECORD).await.status, 204);
+    assert!(sidecar.invoke("orders", RECORD).await.status.is_success());
     let response = sidecar.invoke("rows", RECORD).await;
     assert!(response.text().contains("couldn't find output binding rows"), "{}", response.text());
     sidecar.stop().await;

@@ -20,7 +20,8 @@ impl Program {
         // A signal with a handler is at its default in a new program, also where the tests run under nohup.
         drop(tokio::signal::unix::signal(SignalKind::hangup()).unwrap());
         let mut command = Command::new("sh");
-        let line = format!("{before} exec \"$0\" --app-id shop --dapr-http-port 0 --enable-metrics=false");
+        let line =
+            format!("{before} exec \"$0\" --app-id shop --dapr-http-port 0 --dapr-grpc-port 0 --enable-metrics=false");
         command.args(["-c", &line, env!("CARGO_BIN_EXE_bindd")]);
         Self::spawn(&mut command)
     }
@@ -28,7 +29,7 @@ impl Program {
     /// Starts a sidecar with the components of an environment.
     fn start_for(env: &Environment, app: &RecordingApp) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"]);
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"]);
         command.args(["--dapr-graceful-shutdown-seconds", "600", "--app-port", &app.address().port().to_string()]);
         command.arg("--resources-path").arg(&env.settings(None).resources_paths[0]);
         Self::spawn(&mut command)
@@ -159,7 +160,9 @@ async fn wait_ends_with_a_sidecar_that_is_ready() {
 async fn a_token_with_a_line_break_stops_the_start() {
     for (name, token) in [("DAPR_API_TOKEN", "s3cret\n"), ("APP_API_TOKEN", "s3 cret")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"]).env(name, token);
+        command
+            .args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"])
+            .env(name, token);
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
         let output = bindd::testing::within("the program to end", output).await.unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

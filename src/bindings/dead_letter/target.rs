@@ -37,12 +37,11 @@ pub(super) async fn send(
     partition_key: Option<&str>,
     data: Bytes,
 ) -> Result<(), SendError> {
-    let target = registry.find(target).ok_or(SendError::NoSuchOutput)?;
-    let output = target.output().ok_or(SendError::NoSuchOutput)?;
     let mut metadata = Metadata::default();
     if let Some(key) = partition_key {
         metadata.insert("partitionKey", key);
     }
     let request = InvokeRequest { operation: "create".to_owned(), data, form: DataForm::Json, metadata };
-    output.invoke(request).await.map(drop).map_err(SendError::Failed)
+    let sent = registry.call(target, request).await.ok_or(SendError::NoSuchOutput)?;
+    sent.map(drop).map_err(SendError::Failed)
 }

@@ -114,9 +114,10 @@ async fn input(
     let consumer = spec.input.consumer(&context.app_id, name);
     let lease_table = spec.input.lease_table(&consumer).to_owned();
     // Inputs whose direction is explicit reserve their table at connect, before those whose app is still to be probed.
-    if !spec.direction.needs_probe() {
-        context.lease_tables.reserve(&lease_table, name)?;
-    }
+    let reservation = match spec.direction.needs_probe() {
+        true => None,
+        false => Some(context.lease_tables.reserve(&lease_table, name)?),
+    };
     let lease_connection = match &spec.input.lease_endpoint {
         Some(endpoint) => {
             aws::connect(&ConnectionSettings { endpoint: Some(endpoint.clone()), ..spec.connection.clone() }).await?
@@ -130,6 +131,7 @@ async fn input(
         spec: spec.input.clone(),
         lease_table,
         lease_tables: context.lease_tables.clone(),
+        reservation: Mutex::new(reservation),
         lease_connection,
         consumer,
         limits: context.limits.clone(),

@@ -1,6 +1,6 @@
 //! The input side: connects the consumer, the lease table, and polling or enhanced fan-out.
 
-use super::super::LeaseTables;
+use super::super::context::{LeaseTableReservation, LeaseTables};
 use super::delivery_spec::DeliverySpec;
 use super::input_spec::{Fallback, InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, RegistrationSettings};
@@ -31,6 +31,8 @@ pub(super) struct Input {
     pub(super) consumer: String,
     pub(super) lease_table: String,
     pub(super) lease_tables: LeaseTables,
+    /// Kept over restarts, until the input is released.
+    pub(super) reservation: Mutex<Option<LeaseTableReservation>>,
     /// Shared with the other inputs of the process.
     pub(super) limits: SharedLimits,
     pub(super) source: EventSource,
@@ -53,7 +55,7 @@ pub(super) struct Input {
 impl InputBinding for Input {
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError> {
         self.stream_state.mark_started(Instant::now());
-        self.lease_tables.reserve(&self.lease_table, &self.binding)?;
+        self.reserve_lease_table()?;
         let retrieval = tokio::select! {
             // Biased: nothing was read yet, so a stop may win at once.
             biased;
@@ -98,6 +100,10 @@ impl InputBinding for Input {
         })
     }
 
+    fn release(&self) {
+        self.reservation.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     fn event_format(&self) -> EventFormat {
         let DeliverySpec { body, content_type, partial, decompress, .. } = &self.spec.delivery;
         EventFormat {
@@ -131,6 +137,14 @@ impl InputBinding for Input {
 }
 
 impl Input {
+    fn reserve_lease_table(&self) -> Result<(), BindingError> {
+        let mut reservation = self.reservation.lock().unwrap_or_else(PoisonError::into_inner);
+        if reservation.is_none() {
+            *reservation = Some(self.lease_tables.reserve(&self.lease_table, &self.binding)?);
+        }
+        Ok(())
+    }
+
     async fn retrieval(&self) -> Result<Arc<dyn Retrieval>, BindingError> {
         self.set_fallback(None);
         if self.spec.mode == Mode::Shared {

@@ -2,7 +2,7 @@ use super::super::admission::ConnectInfo;
 use super::super::connection::Respond;
 use super::super::routes::Api;
 use super::super::{ApiState, AppConnection, HttpSettings};
-use super::fake_binding::{Fake, state};
+use super::fake_binding::{Fake, state, state_with_buffer};
 use crate::domain::DataForm;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
@@ -222,7 +222,7 @@ async fn a_raw_body_is_the_data_if_the_component_allows_it() {
 
 #[tokio::test]
 async fn bodies_beyond_the_buffer_are_refused_until_memory_is_released() {
-    let (state, fake) = state(HttpSettings { max_buffer: Some(64), ..HttpSettings::default() });
+    let (state, fake) = state_with_buffer(HttpSettings::default(), Some(64));
     let service = Api::new(Arc::clone(&state));
     let waiting = request("POST", ORDERS, &format!("{:<60}", r#"{"operation":"wait"}"#));
     let mut first = Box::pin(service.respond(waiting, CALLER));

@@ -2,13 +2,13 @@
 
 use super::super::HttpSettings;
 use super::answers::{ORDERS, post, send, strict, usual};
-use super::fake_binding::state;
+use super::fake_binding::{state, state_with_buffer};
 use axum::body::Body;
 use http::{Request, StatusCode};
 
 #[tokio::test]
 async fn metadata_counts_towards_the_memory_of_bodies() {
-    let (state, fake) = state(HttpSettings { max_buffer: Some(4_096), ..HttpSettings::default() });
+    let (state, fake) = state_with_buffer(HttpSettings::default(), Some(4_096));
     let body = |pairs: usize| {
         let pairs: Vec<_> = (0..pairs).map(|number| format!(r#""{number}":"""#)).collect();
         format!(r#"{{"operation":"create","metadata":{{{}}}}}"#, pairs.join(","))

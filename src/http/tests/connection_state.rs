@@ -51,7 +51,8 @@ async fn a_client_that_reads_its_response_slowly_is_not_idle() {
     let mut open = OpenConnections::new();
     let connection = open.add();
     let (near, mut far) = tokio::io::duplex(1);
-    let mut io = HeadTimeout::new(hyper_util::rt::TokioIo::new(near), connection.clone(), Duration::from_secs(10));
+    let mut io =
+        HeadTimeout::new(hyper_util::rt::TokioIo::new(near), connection.clone(), Duration::from_secs(10), true);
     let mut write = || {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         Pin::new(&mut io).poll_write(&mut cx, b"xx").is_ready()

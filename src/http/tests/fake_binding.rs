@@ -1,6 +1,6 @@
 //! An output binding whose behaviour is chosen by the operation, and the state of an API around it.
 
-use super::super::{ApiState, AppConnection, HttpSettings};
+use super::super::{ApiState, AppConnection, BodyMemory, HttpSettings};
 use crate::domain::{
     Binding, BindingError, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
     InvokeRequest, InvokeResponse, Outcome, OutputBinding, Stop,
@@ -84,6 +84,10 @@ impl OutputBinding for Fake {
 }
 
 pub(super) fn state(settings: HttpSettings) -> (Arc<ApiState>, Arc<Fake>) {
+    state_with_buffer(settings, None)
+}
+
+pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize>) -> (Arc<ApiState>, Arc<Fake>) {
     let name = "orders".parse().unwrap();
     let seen = Mutex::default();
     let fake =
@@ -94,6 +98,8 @@ pub(super) fn state(settings: HttpSettings) -> (Arc<ApiState>, Arc<Fake>) {
         version: "v1".to_owned(),
         direction: Direction::Unstated,
     };
+    let extended = ExtendedMetadata::new();
+    extended.set("appPID", "7").unwrap();
     let state = ApiState {
         host: Arc::new(Host::new(vec![component])),
         ready: Readiness::new(),
@@ -102,7 +108,8 @@ pub(super) fn state(settings: HttpSettings) -> (Arc<ApiState>, Arc<Fake>) {
         settings,
         app_id: "shop".to_owned(),
         app: AppConnection { port: Some(3000), ..AppConnection::default() },
-        extended: BTreeMap::from([("appPID".to_owned(), "7".to_owned())]),
+        extended,
+        body_memory: BodyMemory::new(max_buffer),
         stop: Stop::new(),
         abort_calls: Stop::new(),
     };

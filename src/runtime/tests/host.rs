@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{DataForm, EventHandler, InputBinding, Metadata, Stop};
+use crate::domain::{DataForm, Direction, EventHandler, InputBinding, Metadata, OutputBinding, Stop};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,9 +96,11 @@ fn the_description_names_only_the_sides_that_are_requested() {
     ];
     for (direction, capabilities, inputs) in sides {
         let host = Host::new(vec![component(fake("orders", false), direction)]);
-        let expected = Description { name: "orders", type_name: "bindings.fake", version: "v1", capabilities };
+        let (name, type_name, version) = ("orders".to_owned(), "bindings.fake".to_owned(), "v1".to_owned());
+        let expected = Description { name, type_name, version, capabilities };
         assert_eq!(host.describe().collect::<Vec<_>>(), [expected], "{direction:?}");
-        assert_eq!(host.inputs().len(), inputs, "{direction:?}");
+        let has_input = |component: &ComponentHandle| component.has_input();
+        assert_eq!(host.components().iter().filter(|component| has_input(component)).count(), inputs, "{direction:?}");
     }
 }
 
@@ -109,4 +111,123 @@ async fn every_component_is_closed_although_one_panics() {
     let panicked = Host::new(components.to_vec()).close_all().await;
     assert_eq!(panicked, ["bad".parse().unwrap()]);
     assert_eq!(good.closed.load(Ordering::SeqCst), 1);
+}
+
+/// An output whose calls wait until they are let go.
+#[derive(Debug)]
+struct Waiting {
+    name: ComponentName,
+    answer: &'static str,
+    begun: tokio::sync::mpsc::UnboundedSender<()>,
+    go: tokio::sync::Semaphore,
+    closed: AtomicUsize,
+}
+
+#[async_trait]
+impl Binding for Waiting {
+    fn name(&self) -> &ComponentName {
+        &self.name
+    }
+    fn input(&self) -> Option<&dyn InputBinding> {
+        None
+    }
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        Some(self)
+    }
+    async fn close(&self) {
+        self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl OutputBinding for Waiting {
+    fn operations(&self) -> &'static [&'static str] {
+        &["create"]
+    }
+    async fn invoke(&self, _: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        self.begun.send(()).unwrap();
+        drop(self.go.acquire().await.unwrap());
+        assert_eq!(self.closed.load(Ordering::SeqCst), 0, "a component is closed after its last call");
+        Ok(InvokeResponse { data: Some(Bytes::from_static(self.answer.as_bytes())), ..InvokeResponse::default() })
+    }
+}
+
+type Begun = tokio::sync::mpsc::UnboundedReceiver<()>;
+
+fn waiting(answer: &'static str) -> (Arc<Waiting>, Component, Begun) {
+    let (begun, calls) = tokio::sync::mpsc::unbounded_channel();
+    let (name, go) = ("out".parse().unwrap(), tokio::sync::Semaphore::new(0));
+    let binding = Arc::new(Waiting { name, answer, begun, go, closed: AtomicUsize::new(0) });
+    let component = Component {
+        binding: Arc::clone(&binding) as Arc<dyn Binding>,
+        type_name: "bindings.fake".to_owned(),
+        version: "v1".to_owned(),
+        direction: Direction::Output,
+    };
+    (binding, component, calls)
+}
+
+async fn answer(host: &Host) -> String {
+    let response = host.invoke("out", request("create")).await.unwrap();
+    String::from_utf8(response.data.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_end_on_the_component_on_which_they_began_and_it_is_closed_after_the_last() {
+    let (old, old_component, mut old_calls) = waiting("old");
+    let (new, new_component, _new_calls) = waiting("new");
+    new.go.add_permits(1);
+    let host = Host::new(vec![old_component]);
+    assert!(host.replace(component(fake("other", false), Direction::Output)).is_none(), "it was added");
+    let replacing = async {
+        old_calls.recv().await.unwrap();
+        let retired = host.replace(new_component).unwrap();
+        assert_eq!(answer(&host).await, "new", "a call that begins now finds the new one");
+        old.go.add_permits(1);
+        assert!(retired.close(Duration::from_secs(60)).await);
+        assert_eq!(old.closed.load(Ordering::SeqCst), 1);
+    };
+    assert_eq!(tokio::join!(answer(&host), replacing).0, "old");
+    assert_eq!(host.describe().map(|found| found.name).collect::<Vec<_>>(), ["out", "other"], "in its old place");
+    assert!(host.close_all().await.is_empty());
+    assert_eq!((old.closed.load(Ordering::SeqCst), new.closed.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_component_is_not_found_and_a_call_cannot_keep_it_open_for_ever() {
+    let (old, old_component, mut old_calls) = waiting("old");
+    let host = Host::new(vec![old_component]);
+    let removing = async {
+        old_calls.recv().await.unwrap();
+        let retired = host.remove(&"out".parse().unwrap()).unwrap();
+        let unknown = ("couldn't find output binding out".to_owned(), FailureKind::NotFound);
+        assert_eq!(invoke_error(&host, "out", "create").await, unknown);
+        assert!(!retired.close(Duration::from_secs(5)).await, "the call still uses it");
+    };
+    let call = tokio::spawn({
+        let component = host.component("out").unwrap();
+        async move { component.output().unwrap().invoke(request("create")).await }
+    });
+    removing.await;
+    assert_eq!(old.closed.load(Ordering::SeqCst), 1);
+    call.abort();
+    assert!(host.remove(&"out".parse().unwrap()).is_none());
+}
+
+#[tokio::test]
+async fn a_retired_component_that_was_not_closed_is_closed_with_the_others() {
+    let (old, old_component, _calls) = waiting("old");
+    let host = Host::new(vec![old_component]);
+    drop(host.replace(waiting("new").1));
+    assert!(host.close_all().await.is_empty());
+    assert_eq!(old.closed.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn another_component_finds_what_has_the_name_now() {
+    let host = Host::new(vec![component(fake("letters", false), Direction::Output)]);
+    let name = "letters".parse().unwrap();
+    assert!(host.call(&name, request("create")).await.unwrap().is_ok());
+    drop(host.replace(component(fake("letters", false), Direction::Input)));
+    assert!(host.call(&name, request("create")).await.is_none(), "the new one has no output");
 }

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(crate) const FLAGS: [&str; 6] =
-    ["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--log-as-json"];
+pub(crate) const FLAGS: [&str; 8] =
+    ["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false", "--log-as-json"];
 
 fn in_container(fake_aws: &FakeAws, items: &[(&str, &str)]) -> Program {
     let url = fake_aws.url();

@@ -29,7 +29,7 @@ impl Worker {
         let before = self.log().matches(LOGGED).count();
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_bindd"))
-            .args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"])
+            .args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"])
             .args(["--log-level", "info,bindd::consumer=debug"])
             // So long that a slow machine does not turn a clean stop into a crash.
             .args(["--dapr-graceful-shutdown-seconds", "200"])

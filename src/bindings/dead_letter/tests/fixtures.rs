@@ -2,8 +2,8 @@
 
 use super::super::context::Registry;
 use crate::domain::{
-    Binding, BindingError, BindingEvent, ComponentName, DeadLetter, EventOrigin, GiveUpReason, InputBinding,
-    InvokeRequest, InvokeResponse, LeaseCounter, OutputBinding, RecordPosition, ShardId, Timestamp,
+    BindingError, BindingEvent, ComponentName, DeadLetter, EventOrigin, GiveUpReason, InvokeRequest, InvokeResponse,
+    LeaseCounter, Outputs, RecordPosition, ShardId, Timestamp,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ impl Target {
     pub(super) fn published(answer: Option<Answer>) -> (Arc<Self>, Registry) {
         let target = Arc::new(Self { name: "letters".parse().unwrap(), answer, received: Mutex::default() });
         let registry = Registry::default();
-        registry.publish([&(Arc::clone(&target) as Arc<dyn Binding>)]);
+        registry.publish(&(Arc::clone(&target) as Arc<dyn Outputs>));
         (target, registry)
     }
 
@@ -34,31 +34,16 @@ impl Target {
 }
 
 #[async_trait]
-impl Binding for Target {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-    fn input(&self) -> Option<&dyn InputBinding> {
-        None
-    }
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        Some(self)
-    }
-    async fn close(&self) {}
-}
-
-#[async_trait]
-impl OutputBinding for Target {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create"]
-    }
-
-    async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+impl Outputs for Target {
+    async fn call(&self, name: &ComponentName, request: InvokeRequest) -> Option<Result<InvokeResponse, BindingError>> {
+        if *name != self.name {
+            return None;
+        }
         self.received.lock().unwrap().push(request);
-        match self.answer {
+        Some(match self.answer {
             Some(answer) => answer(),
             None => std::future::pending().await,
-        }
+        })
     }
 }
 

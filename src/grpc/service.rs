@@ -1,0 +1,148 @@
+//! The checks before a request, and the methods.
+
+use super::unary::{self, Reply, failure};
+use super::{deadline, health, invoke, metadata, reflection, status};
+use crate::domain::Stop;
+use crate::http::{ApiState, ConnectInfo, Respond};
+use crate::protocol::health::HealthCheckRequest;
+use crate::protocol::runtime::{GetMetadataRequest, SetMetadataRequest, ShutdownRequest};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, Request, StatusCode};
+use prost::Message;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::time::Instant;
+use tonic::Status;
+
+const INVOKE_BINDING: &str = "/dapr.proto.runtime.v1.Dapr/InvokeBinding";
+const GET_METADATA: &str = "/dapr.proto.runtime.v1.Dapr/GetMetadata";
+const SET_METADATA: &str = "/dapr.proto.runtime.v1.Dapr/SetMetadata";
+const SHUTDOWN: &str = "/dapr.proto.runtime.v1.Dapr/Shutdown";
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+const TOKEN_HEADER: &str = "dapr-api-token";
+const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
+                               DAPR_API_TOKEN and send the token";
+
+/// The API as a service.
+#[derive(Debug, Clone)]
+pub(super) struct Api {
+    state: Arc<ApiState>,
+    stop: Stop,
+}
+
+impl Api {
+    pub(super) const fn new(state: Arc<ApiState>, stop: Stop) -> Self {
+        Self { state, stop }
+    }
+
+    async fn answer(&self, request: Request<Body>, info: ConnectInfo) -> Response {
+        if !is_grpc(request.headers()) {
+            let text = "this port speaks gRPC only: call the HTTP API on --dapr-http-port\n";
+            return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+        }
+        let (head, body) = request.into_parts();
+        if let Err(refusal) = self.check(&head, info) {
+            return failure(&refusal);
+        }
+        let version = match head.uri.path() {
+            REFLECTION => Some(reflection::Version::V1),
+            REFLECTION_ALPHA => Some(reflection::Version::V1Alpha),
+            _ => None,
+        };
+        if let Some(version) = version {
+            return Box::pin(reflection::answer(version, Request::from_parts(head, body), self.stop.clone())).await;
+        }
+        let timeout = match deadline::timeout(&head.headers) {
+            Ok(timeout) => timeout,
+            Err(text) => return failure(&Status::invalid_argument(format!("grpc-timeout {text:?} is not a timeout"))),
+        };
+        // One so long that the clock cannot express it is none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let calling = self.call(&head, body, deadline);
+        let reply = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, calling).await,
+            None => Ok(calling.await),
+        };
+        unary::response(reply.unwrap_or_else(|_| Reply::new(Err(status::deadline_exceeded()))))
+    }
+
+    /// Why a request must not reach a method.
+    fn check(&self, head: &Parts, info: ConnectInfo) -> Result<(), Status> {
+        let settings = &self.state.settings;
+        if let Some(reason) = settings.access.host_refusal(head, info) {
+            tracing::debug!(reason, "request was refused");
+            return Err(Status::permission_denied(reason));
+        }
+        let path = head.uri.path();
+        if path != HEALTH_CHECK && !settings.has_token(&head.headers) {
+            return Err(status::unauthenticated(&self.state, !head.headers.contains_key(TOKEN_HEADER)));
+        }
+        if path == SHUTDOWN && !info.is_peer_loopback() && settings.api_token.is_none() {
+            tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
+            return Err(Status::permission_denied(REMOTE_SHUTDOWN));
+        }
+        Ok(())
+    }
+
+    async fn call(&self, head: &Parts, body: Body, deadline: Option<Instant>) -> Reply {
+        match head.uri.path() {
+            INVOKE_BINDING => invoke::invoke(&self.state, head, body, deadline).await,
+            GET_METADATA => self.reply(head, body, |state, _: GetMetadataRequest| Ok(metadata::get(state))).await,
+            SET_METADATA => {
+                self.reply(head, body, |state, request: SetMetadataRequest| metadata::set(state, &request)).await
+            }
+            SHUTDOWN => {
+                let headers = &head.headers;
+                self.reply(head, body, |state, _: ShutdownRequest| Ok(metadata::shutdown(state, headers))).await
+            }
+            HEALTH_CHECK => {
+                self.reply(head, body, |state, request: HealthCheckRequest| health::check(state, &request)).await
+            }
+            path => Reply::new(Err(status::not_served(path))),
+        }
+    }
+
+    /// A method that does not wait.
+    async fn reply<M: Message + Default, R: Message>(
+        &self,
+        head: &Parts,
+        body: Body,
+        method: impl FnOnce(&ApiState, M) -> Result<R, Status>,
+    ) -> Reply {
+        let result = match unary::read(&self.state, head, body).await {
+            Ok(received) => method(&self.state, received.message),
+            Err(status) => Err(status),
+        };
+        Reply::new(result.and_then(|message| unary::framed(&self.state, &message)))
+    }
+}
+
+impl Respond for Api {
+    async fn respond(&self, request: Request<Body>, info: ConnectInfo) -> Response {
+        // A panic drops the request, and no handler leaves the state half changed.
+        let response = AssertUnwindSafe(self.answer(request, info)).catch_unwind().await;
+        response.unwrap_or_else(panicked)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a panic hands over its payload by value")]
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
+    tracing::error!(panic = text, "request handler panicked");
+    failure(&Status::internal(format!(
+        "an internal error occurred; see the log of the sidecar{}",
+        crate::runtime::AMBIGUOUS
+    )))
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}

@@ -1,0 +1,137 @@
+//! One message in, one message out: the framing of gRPC over HTTP/2.
+//! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
+
+use super::status;
+use crate::http::{ApiState, Reservation, read_body};
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Full};
+use prost::Message;
+use tonic::Status;
+
+/// A byte for the compression, four for the length.
+const PREFIX: usize = 5;
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// A message of a client, its size in bytes, and the memory that is reserved for it until this is dropped.
+pub(super) struct Received<'m, M> {
+    pub(super) message: M,
+    pub(super) memory: Reservation<'m>,
+    /// The whole message. Fields of bytes are slices of it.
+    pub(super) buffer: Bytes,
+}
+
+/// Reads the only message of a request.
+///
+/// # Errors
+/// When it is too large, compressed, incomplete, or not the only one; or when the client sends nothing for a minute.
+pub(super) async fn read<'m, M: Message + Default>(
+    state: &'m ApiState,
+    head: &Parts,
+    body: Body,
+) -> Result<Received<'m, M>, Status> {
+    let limit = state.settings.max_body_size.map(|limit| limit.saturating_add(PREFIX));
+    let read = read_body(body, head, limit, &state.body_memory).await;
+    let (mut body, memory) = read.map_err(|refused| status::malformed(&refused.error))?;
+    let buffer = unframed(&mut body)?;
+    let message = M::decode(buffer.clone());
+    let message =
+        message.map_err(|error| Status::invalid_argument(format!("the message cannot be decoded: {error}")))?;
+    Ok(Received { message, memory, buffer })
+}
+
+/// The bytes of the only message.
+fn unframed(body: &mut Bytes) -> Result<Bytes, Status> {
+    if body.len() < PREFIX {
+        return Err(Status::internal("the request has no complete message"));
+    }
+    match body.get_u8() {
+        0 => {}
+        1 => {
+            let mut status =
+                Status::unimplemented("compressed messages are not supported: send them without compression");
+            status
+                .metadata_mut()
+                .insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
+            return Err(status);
+        }
+        _ => return Err(Status::internal("the compression flag of the message is neither 0 nor 1")),
+    }
+    let length = usize::try_from(body.get_u32()).unwrap_or(usize::MAX);
+    if length != body.len() {
+        return Err(Status::internal("the request is not exactly one message"));
+    }
+    Ok(std::mem::take(body))
+}
+
+/// The response to a call: metadata that is sent before the message, and the message or why there is none.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) metadata: HeaderMap,
+    pub(super) result: Result<Bytes, Status>,
+}
+
+impl Reply {
+    /// A reply without metadata.
+    pub(super) fn new(result: Result<Bytes, Status>) -> Self {
+        Self { metadata: HeaderMap::new(), result }
+    }
+}
+
+/// A message with its prefix.
+///
+/// # Errors
+/// When it is larger than the limit of messages.
+pub(super) fn framed(state: &ApiState, message: &impl Message) -> Result<Bytes, Status> {
+    let length = message.encoded_len();
+    let limit = state.settings.max_body_size.unwrap_or(usize::MAX).min(u32::MAX as usize);
+    let Some(prefix) = u32::try_from(length).ok().filter(|_| length <= limit) else {
+        return Err(Status::resource_exhausted(format!(
+            "the operation was carried out, but its result does not fit into a message: {length} bytes, the maximum is \
+             {limit}; raise --max-body-size, or request less"
+        )));
+    };
+    let mut bytes = BytesMut::with_capacity(PREFIX + length);
+    bytes.put_u8(0);
+    bytes.put_u32(prefix);
+    message.encode(&mut bytes).map_err(|error| Status::internal(format!("the response cannot be encoded: {error}")))?;
+    Ok(bytes.freeze())
+}
+
+/// The response over HTTP/2. With metadata, a failure has its status in trailers, because clients read the metadata of a
+/// response only from headers before these.
+pub(super) fn response(reply: Reply) -> Response {
+    let Reply { metadata, result } = reply;
+    let (bytes, trailers) = match result {
+        Ok(bytes) => (bytes, HeaderMap::from_iter([(STATUS.clone(), HeaderValue::from_static("0"))])),
+        Err(status) if metadata.is_empty() => return failure(&status),
+        Err(status) => (Bytes::new(), headers_of(&status)),
+    };
+    let body = Full::new(bytes).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = Response::new(Body::new(body));
+    *response.headers_mut() = metadata;
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+/// A response that is nothing but a status.
+pub(super) fn failure(status: &Status) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers_of(status);
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+fn headers_of(status: &Status) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    // Texts are escaped, so they always fit into a header.
+    if status.add_header(&mut headers).is_err() {
+        headers.insert(&STATUS, HeaderValue::from(i32::from(status.code())));
+    }
+    headers
+}
