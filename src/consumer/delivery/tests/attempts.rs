@@ -105,3 +105,46 @@ fn halving_ends_at_single_records() {
     }
     assert_eq!(records, 1);
 }
+
+/// Waits a minute, gives up after two deliveries, and retries 503 alone.
+#[derive(Debug)]
+struct Policy;
+
+impl RedeliveryPolicy for Policy {
+    fn wait(&self, _: u32, _: f64) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn max_attempts(&self) -> Option<u32> {
+        Some(2)
+    }
+
+    fn is_retried(&self, status: u16) -> bool {
+        status == 503
+    }
+}
+
+#[test]
+fn a_policy_gives_the_pauses_and_gives_up_only_what_can_be_kept() {
+    let settings = DeliverySettings::default();
+    let retried = NextStep::Retry(Duration::from_secs(60));
+    for (keeps_dead_letters, last) in [(false, retried), (true, NextStep::GiveUp(GiveUpReason::Attempts))] {
+        let rules = Rules { settings: &settings, policy: Some(&Policy), keeps_dead_letters };
+        let failure = classify(&refused(500, None), false, 1, &History::default(), rules);
+        assert_eq!(failure == Failure::Permanent, keeps_dead_letters);
+        let mut history = History::default();
+        let mut step = || record_failure(&mut history, Failure::Counted, &refused(503, None), (1, 0.5), rules);
+        assert_eq!((step(), step()), (retried, last));
+    }
+}
+
+#[test]
+fn an_event_that_was_held_back_costs_no_attempt() {
+    let settings = DeliverySettings { max_attempts: Some(1), ..DeliverySettings::default() };
+    let wait = Duration::from_secs(9);
+    let held = DeliveryError::Held { reason: "circuit breaker is open".to_owned(), wait };
+    let mut history = History::default();
+    let failure = classify(&held, false, 1, &history, rules(&settings));
+    let step = record_failure(&mut history, failure, &held, (1, 0.5), rules(&settings));
+    assert_eq!((step, history.attempts, history.failures), (NextStep::Retry(wait), 0, 0));
+}
