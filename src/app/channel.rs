@@ -7,6 +7,7 @@ use super::media_type;
 use super::pool::{Pool, SendError};
 use super::{AppSettings, InvalidAppSettings, Route};
 use crate::domain::{DeliveryError, Stop};
+use crate::telemetry::{HttpExchange, HttpTraffic};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// How long one attempt to connect may take, and the pause after it; daprd's values.
 const DIAL_LIMIT: Duration = Duration::from_millis(500);
@@ -43,6 +45,7 @@ struct Inner {
     headers: HeaderMap,
     event_timeout: Duration,
     probe_timeout: Duration,
+    traffic: HttpTraffic,
 }
 
 /// A request with events.
@@ -80,6 +83,7 @@ impl AppChannel {
             headers,
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
+            traffic: settings.traffic.clone(),
         })))
     }
 
@@ -149,7 +153,18 @@ impl AppChannel {
         let request = request(method.clone(), route, headers, body.clone())
             .map_err(|error| DeliveryError::Unreachable { address: self.authority(), source: error.into() })?;
         let target = || format!("{method} {route}");
-        match self.0.pool.send(request, limit.time, max_reply).await {
+        let begun = Instant::now();
+        let result = self.0.pool.send(request, limit.time, max_reply).await;
+        let reply = result.as_ref().ok();
+        self.0.traffic.called(&HttpExchange {
+            method: method.as_str(),
+            path: route.as_str(),
+            status: reply.map(|reply| reply.head.status.as_u16()),
+            request_bytes: body.len() as u64,
+            response_bytes: reply.map_or(0, |reply| reply.body.len() as u64),
+            took: begun.elapsed(),
+        });
+        match result {
             Ok(reply) if reply.head.status.is_success() => {
                 if max_reply.is_some() && !reply.is_plain() {
                     let problem = "it is compressed, which bindd does not ask for".to_owned();

@@ -20,6 +20,7 @@ mod body;
 mod channel;
 mod cloud_event;
 mod connection;
+mod counted;
 mod decompress;
 mod event;
 mod headers;
@@ -39,6 +40,7 @@ mod trace_context;
 mod tests;
 
 pub use channel::AppChannel;
+pub use counted::counted;
 pub use probe::Answer;
 pub use route::Route;
 pub use settings::{AppSettings, InvalidAppSettings};

@@ -1,5 +1,6 @@
 //! The settings of the channel.
 
+use crate::telemetry::{HttpTraffic, Metrics};
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct AppSettings {
     pub max_connections: NonZeroUsize,
     /// How long one `OPTIONS` probe may take (`--app-binding-options-timeout`, 3 s in Dapr).
     pub probe_timeout: Duration,
+    /// Counts the requests.
+    pub traffic: HttpTraffic,
 }
 
 impl AppSettings {
@@ -34,6 +37,7 @@ impl AppSettings {
             event_timeout: Duration::from_secs(60),
             max_connections: NonZeroUsize::MIN.saturating_add(1023),
             probe_timeout: Duration::from_secs(3),
+            traffic: Metrics::new().dapr().http().clone(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Starts the inputs once the app is up, and asks the app which of them it accepts.
 
-use crate::app::{Answer, AppChannel, Route};
+use crate::app::{Answer, AppChannel, Route, counted};
 use crate::domain::{Binding, ComponentName, InputBinding, Stop};
 use crate::runtime::{self, DrainOutcome, Input, ReadinessGuard, SubscriptionCheck};
-use crate::telemetry::InputMetrics;
+use crate::telemetry::{InputBindingMetrics, InputMetrics};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub(super) struct InputSpec {
     pub(super) route: Option<String>,
     pub(super) needs_probe: bool,
     pub(super) metrics: InputMetrics,
+    pub(super) events: InputBindingMetrics,
 }
 
 /// Asks the app by an OPTIONS request, unless the file states a direction.
@@ -80,10 +81,10 @@ pub(super) async fn run(
 }
 
 fn input(app: &AppChannel, spec: InputSpec, stop: &Stop) -> Input {
-    let InputSpec { binding, route, needs_probe, metrics } = spec;
+    let InputSpec { binding, route, needs_probe, metrics, events } = spec;
     let route = Route::new(route.as_deref(), binding.name());
     let format = binding.input().map(InputBinding::event_format).unwrap_or_default();
-    let handler = app.handler_for(route.clone(), format, metrics);
+    let handler = counted(app.handler_for(route.clone(), format, metrics), events);
     let probe = OptionsProbe { app: app.clone(), route, needs_probe, stop: stop.clone() };
     Input { binding, handler, subscription: Arc::new(probe) }
 }

@@ -7,13 +7,13 @@ use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
-use crate::domain::{BindingError, ComponentName, WorkerId};
+use crate::domain::{Binding, BindingError, ComponentName, Direction, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
 use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, Host, Readiness};
 use crate::settings::Settings;
 use crate::tasks::Supervisor;
-use crate::telemetry::Metrics;
+use crate::telemetry::{ApiLogRules, DaprMetrics, InitFailure, Metrics, MetricsRules, MetricsSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,14 +69,14 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
 /// # Errors
 /// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
-    let app = app_channel(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = http::bind(&settings.http_addresses).await?;
     let page = match settings.metrics_address {
         Some(address) => Some(http::bind(&[address]).await?),
         None => None,
     };
-    let metrics = Metrics::new();
+    let metrics = Metrics::with(&metrics_settings(settings));
+    let app = app_channel(settings, &metrics)?;
     let context = context(settings, &metrics);
     let (connected, inputs) = connect_all(components, &context).await?;
     context.registry.publish(connected.iter().map(|component| &component.binding));
@@ -131,6 +131,7 @@ impl Running {
                 max_connections,
                 strict_dapr_errors: settings.strict_dapr_errors,
                 access: settings.access.clone(),
+                api_log: ApiLogRules { enabled: settings.api_logging.unwrap_or(false), ..ApiLogRules::default() },
                 api_token: settings.api_token.clone(),
             },
         };
@@ -155,13 +156,22 @@ fn app_connection(settings: &Settings) -> AppConnection {
     })
 }
 
-fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSettings> {
+fn metrics_settings(settings: &Settings) -> MetricsSettings {
+    MetricsSettings {
+        app_id: settings.app_id.clone(),
+        namespace: settings.namespace.clone().unwrap_or_default(),
+        rules: MetricsRules::default(),
+    }
+}
+
+fn app_channel(settings: &Settings, metrics: &Metrics) -> Result<Option<AppChannel>, InvalidAppSettings> {
     let Some(app) = &settings.app else { return Ok(None) };
     let channel = AppChannel::new(&AppSettings {
         address: app.address.clone(),
         api_token: settings.app_api_token.clone(),
         event_timeout: settings.app_timeout,
         probe_timeout: settings.probe_timeout,
+        traffic: metrics.dapr().http().clone(),
         ..AppSettings::new(app.port)
     })?;
     Ok(Some(channel))
@@ -209,6 +219,7 @@ async fn connect_one(
     match connect(checked, context).await {
         Ok(binding) => {
             tracing::info!(component = %name, kind = type_name, "component loaded");
+            count_sides(context.metrics.dapr(), &type_name, binding.as_ref(), direction);
             // A file without a direction does not say whether its kind has an input side; the binding knows.
             let is_input = direction.has_input() && binding.input().is_some();
             let input = is_input.then(|| InputSpec {
@@ -216,15 +227,25 @@ async fn connect_one(
                 route,
                 needs_probe: direction.needs_probe(),
                 metrics: context.metrics.input(name.as_str()),
+                events: context.metrics.dapr().input_binding(name.as_str()),
             });
             Ok(Some((Component { binding, type_name, version, direction }, input)))
         }
         Err(error) if ignore_errors => {
+            context.metrics.dapr().component_failed(&type_name, name.as_str(), InitFailure::Init);
             tracing::error!(component = %name, %error, "component skipped because it sets ignoreErrors");
             Ok(None)
         }
         Err(source) => Err(StartError::Component { name, source }),
     }
+}
+
+/// Counts as daprd, which connects each side of a component on its own.
+fn count_sides(metrics: &DaprMetrics, type_name: &str, binding: &dyn Binding, direction: Direction) {
+    metrics.component_loaded();
+    let sides =
+        [direction.has_input() && binding.input().is_some(), direction.has_output() && binding.output().is_some()];
+    sides.into_iter().filter(|exists| *exists).for_each(|_| metrics.component_initialized(type_name));
 }
 
 #[cfg(test)]

@@ -98,12 +98,14 @@ impl Invoker {
         call.data = read_body::detached(call.data);
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
         drop((head, body));
+        let begun = Instant::now();
         let result = tokio::select! {
             // Biased: a result that is ready is better than an unknown outcome.
             biased;
             result = self.state.host.invoke(name, call) => result,
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
         };
+        metrics.handles.binding().invoked(metrics.operation, result.is_ok(), begun.elapsed());
         let mut response = match result {
             Ok(response) => succeeded(response, format),
             Err(error) => {

@@ -28,6 +28,7 @@ mod json_path;
 mod json_response;
 mod listen;
 mod metrics;
+mod observed;
 mod raw_body;
 mod read_body;
 mod routes;

@@ -8,6 +8,7 @@ use super::admission::ConnectInfo;
 use super::connection::Respond;
 use super::error::ApiError;
 use super::invoke::Invoker;
+use super::observed::Observed;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
 use super::{cors, health, inputs};
@@ -99,8 +100,7 @@ impl Api {
         Self { state, router }
     }
 
-    async fn answer(&self, mut request: Request, info: ConnectInfo) -> Response {
-        clean_path(request.uri_mut());
+    async fn answer(&self, request: Request, info: ConnectInfo) -> Response {
         let origin = request.headers().get(ORIGIN).cloned();
         let (head, body) = request.into_parts();
         let mut response = match self.answer_early(&head, info) {
@@ -151,10 +151,14 @@ impl Api {
 }
 
 impl Respond for Api {
-    async fn respond(&self, request: Request, info: ConnectInfo) -> Response {
+    async fn respond(&self, mut request: Request, info: ConnectInfo) -> Response {
+        clean_path(request.uri_mut());
         // A panic drops the request, and no handler leaves the state half changed.
+        let observed = Observed::new(&request, &self.state);
         let response = AssertUnwindSafe(self.answer(request, info)).catch_unwind().await;
-        response.unwrap_or_else(panicked)
+        let response = response.unwrap_or_else(panicked);
+        observed.answered(&response);
+        response
     }
 }
 

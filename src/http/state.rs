@@ -4,7 +4,7 @@ use super::admission::Access;
 use super::error::ErrorFormat;
 use crate::domain::Stop;
 use crate::runtime::{Host, Readiness};
-use crate::telemetry::Metrics;
+use crate::telemetry::{ApiLogRules, Metrics};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct HttpSettings {
     pub strict_dapr_errors: bool,
     /// Web pages and host names that are accepted.
     pub access: Access,
+    /// What is logged of each request (`--enable-api-logging`).
+    pub api_log: ApiLogRules,
     /// The required value of the header `dapr-api-token` (`DAPR_API_TOKEN`); `None` requires none.
     pub api_token: Option<SecretString>,
 }
@@ -87,6 +89,7 @@ impl Default for HttpSettings {
             max_connections: 8192,
             strict_dapr_errors: false,
             access: Access::default(),
+            api_log: ApiLogRules::default(),
             api_token: None,
         }
     }
