@@ -7,7 +7,7 @@ use super::media_type;
 use super::pool::{Pool, SendError};
 use super::{AppSettings, InvalidAppSettings, Route};
 use crate::domain::{DeliveryError, Stop};
-use crate::telemetry::{HttpExchange, HttpTraffic};
+use crate::telemetry::{HttpExchange, HttpTraffic, Tracer};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -46,6 +46,7 @@ struct Inner {
     event_timeout: Duration,
     probe_timeout: Duration,
     traffic: HttpTraffic,
+    tracer: Tracer,
 }
 
 /// A request with events.
@@ -84,6 +85,7 @@ impl AppChannel {
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
             traffic: settings.traffic.clone(),
+            tracer: settings.tracer.clone(),
         })))
     }
 
@@ -122,6 +124,10 @@ impl AppChannel {
     #[cfg(test)]
     pub(super) fn reap_now(&self) -> usize {
         self.0.pool.reap()
+    }
+
+    pub(super) fn tracer(&self) -> &Tracer {
+        &self.0.tracer
     }
 
     pub(super) fn decompressor(&self) -> &Decompressor {

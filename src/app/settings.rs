@@ -1,6 +1,6 @@
 //! The settings of the channel.
 
-use crate::telemetry::{HttpTraffic, Metrics};
+use crate::telemetry::{HttpTraffic, Metrics, Tracer};
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub struct AppSettings {
     pub probe_timeout: Duration,
     /// Counts the requests.
     pub traffic: HttpTraffic,
+    /// Starts a span for each request with events.
+    pub tracer: Tracer,
 }
 
 impl AppSettings {
@@ -38,6 +40,7 @@ impl AppSettings {
             max_connections: NonZeroUsize::MIN.saturating_add(1023),
             probe_timeout: Duration::from_secs(3),
             traffic: Metrics::new().dapr().http().clone(),
+            tracer: Tracer::default(),
         }
     }
 }

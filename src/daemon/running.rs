@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 pub(super) const HTTP: &str = "http";
 pub(super) const METRICS: &str = "metrics";
+pub(super) const TRACES: &str = "traces";
 pub(super) const INPUTS: &str = "inputs";
 
 /// How long tasks may take to join their own tasks after a forced stop. Then they are aborted.
@@ -27,6 +28,7 @@ const EARLY_CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
 pub(super) enum TaskResult {
     Http(Drained),
     Metrics(Drained),
+    Traces,
     Inputs(DrainOutcome),
 }
 
@@ -40,6 +42,8 @@ pub(super) struct Stops {
     pub(super) abort_calls: Stop,
     pub(super) http: Stop,
     pub(super) metrics: Stop,
+    /// After everything that has spans.
+    pub(super) traces: Stop,
 }
 
 /// A running daemon. Dropping it aborts its tasks; use [`Running::run_until`].
@@ -178,6 +182,8 @@ async fn run_phases(
     }
     log_end("outputs", begun);
 
+    stops.traces.finish();
+    is_clean &= join(tasks, TRACES).await;
     stops.metrics.finish();
     is_clean &= join(tasks, METRICS).await;
     is_clean
@@ -209,7 +215,7 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
     while tasks.contains(name) {
         let Some(ended) = tasks.next().await else { break };
         match ended.result {
-            Ok(TaskResult::Inputs(DrainOutcome::Clean)) => {}
+            Ok(TaskResult::Inputs(DrainOutcome::Clean) | TaskResult::Traces) => {}
             Ok(TaskResult::Http(Drained::Clean) | TaskResult::Metrics(Drained::Clean)) => {}
             Ok(
                 TaskResult::Http(Drained::Aborted(connections)) | TaskResult::Metrics(Drained::Aborted(connections)),

@@ -2,18 +2,20 @@
 
 use super::inputs::{self, InputSpec};
 use super::open_files;
-use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
+use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TRACES, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
 use crate::domain::{Binding, BindingError, ComponentName, Direction, WorkerId};
 use crate::http::{self, ApiState, AppConnection, BindError, HttpSettings, Listeners};
-use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
+use crate::manifest::{self, Environment, Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, Host, Readiness};
 use crate::settings::Settings;
 use crate::tasks::Supervisor;
-use crate::telemetry::{ApiLogRules, DaprMetrics, InitFailure, Metrics, MetricsRules, MetricsSettings};
+use crate::telemetry::{
+    ApiLogRules, DaprMetrics, InitFailure, Metrics, MetricsRules, MetricsSettings, TraceSettings, Tracer,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     App(#[from] InvalidAppSettings),
+    #[error("traces cannot be exported: {0}")]
+    Traces(String),
     /// Only for a component whose file does not set `ignoreErrors: true`.
     #[error("component {name} could not be connected: {source}")]
     Component { name: ComponentName, source: BindingError },
@@ -76,7 +80,8 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         None => None,
     };
     let metrics = Metrics::with(&metrics_settings(settings));
-    let app = app_channel(settings, &metrics)?;
+    let (tracer, export) = metrics.tracer(&trace_settings(settings)).map_err(StartError::Traces)?;
+    let app = app_channel(settings, &metrics, &tracer)?;
     let context = context(settings, &metrics);
     let (connected, inputs) = connect_all(components, &context).await?;
     context.registry.publish(connected.iter().map(|component| &component.binding));
@@ -95,7 +100,14 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         response_margin: None,
     };
     running.spawn_inputs(app, inputs);
-    running.spawn_http(settings, max_connections, listeners, page);
+    running.spawn_http(settings, max_connections, listeners, page, tracer);
+    if let Some(export) = export {
+        let stop = running.stops.traces.clone();
+        running.tasks.spawn(TRACES, async move {
+            export.run(stop.finishing()).await;
+            TaskResult::Traces
+        });
+    }
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
 }
@@ -113,6 +125,7 @@ impl Running {
         max_connections: usize,
         listeners: Listeners,
         page: Option<Listeners>,
+        tracer: Tracer,
     ) {
         let state = ApiState {
             host: Arc::clone(&self.host),
@@ -132,6 +145,7 @@ impl Running {
                 strict_dapr_errors: settings.strict_dapr_errors,
                 access: settings.access.clone(),
                 api_log: ApiLogRules { enabled: settings.api_logging.unwrap_or(false), ..ApiLogRules::default() },
+                tracer,
                 api_token: settings.api_token.clone(),
             },
         };
@@ -164,7 +178,17 @@ fn metrics_settings(settings: &Settings) -> MetricsSettings {
     }
 }
 
-fn app_channel(settings: &Settings, metrics: &Metrics) -> Result<Option<AppChannel>, InvalidAppSettings> {
+/// Until a `Configuration` says more, exporters come from the environment alone.
+fn trace_settings(settings: &Settings) -> TraceSettings {
+    let configured = TraceSettings { service_name: settings.app_id.clone(), ..TraceSettings::default() };
+    configured.with_environment(|name| ProcessEnvironment.get(name))
+}
+
+fn app_channel(
+    settings: &Settings,
+    metrics: &Metrics,
+    tracer: &Tracer,
+) -> Result<Option<AppChannel>, InvalidAppSettings> {
     let Some(app) = &settings.app else { return Ok(None) };
     let channel = AppChannel::new(&AppSettings {
         address: app.address.clone(),
@@ -172,6 +196,7 @@ fn app_channel(settings: &Settings, metrics: &Metrics) -> Result<Option<AppChann
         event_timeout: settings.app_timeout,
         probe_timeout: settings.probe_timeout,
         traffic: metrics.dapr().http().clone(),
+        tracer: tracer.clone(),
         ..AppSettings::new(app.port)
     })?;
     Ok(Some(channel))

@@ -2,6 +2,7 @@
 
 use super::body_memory::BodyMemory;
 use super::error::{ApiError, BodyKind, ErrorFormat};
+use super::invoke_span::InvokeSpan;
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
@@ -93,7 +94,8 @@ impl Invoker {
         // Data that is JSON parses as a request without an operation.
         let is_data = raw_keys.is_none() && call.operation.is_empty() && is_octet_stream;
         let body_kind = if is_data { BodyKind::Data } else { BodyKind::Request };
-        let trace = TraceContext::read(&head.headers)?;
+        let mut trace = TraceContext::read(&head.headers)?;
+        let mut span = InvokeSpan::start(&self.state.settings.tracer, &head, name, &mut trace);
         trace.add_to(&mut call.metadata);
         call.data = read_body::detached(call.data);
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
@@ -114,6 +116,7 @@ impl Invoker {
                 ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response()
             }
         };
+        span.answered(response.status());
         trace.echo(response.headers_mut());
         Ok(response)
     }

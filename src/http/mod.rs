@@ -23,6 +23,7 @@ mod error;
 mod health;
 mod inputs;
 mod invoke;
+mod invoke_span;
 mod json_body;
 mod json_path;
 mod json_response;

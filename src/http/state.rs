@@ -4,7 +4,7 @@ use super::admission::Access;
 use super::error::ErrorFormat;
 use crate::domain::Stop;
 use crate::runtime::{Host, Readiness};
-use crate::telemetry::{ApiLogRules, Metrics};
+use crate::telemetry::{ApiLogRules, Metrics, Tracer};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub struct HttpSettings {
     pub access: Access,
     /// What is logged of each request (`--enable-api-logging`).
     pub api_log: ApiLogRules,
+    /// Starts a span for each call of an output.
+    pub tracer: Tracer,
     /// The required value of the header `dapr-api-token` (`DAPR_API_TOKEN`); `None` requires none.
     pub api_token: Option<SecretString>,
 }
@@ -90,6 +92,7 @@ impl Default for HttpSettings {
             strict_dapr_errors: false,
             access: Access::default(),
             api_log: ApiLogRules::default(),
+            tracer: Tracer::default(),
             api_token: None,
         }
     }

@@ -4,6 +4,7 @@
 
 use super::error::MalformedRequest;
 use crate::domain::Metadata;
+use crate::telemetry::{SpanContext, SpanParent};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 // Not texts, which each lookup would parse.
@@ -38,6 +39,22 @@ impl TraceContext {
         Ok(Self { pairs })
     }
 
+    /// The span of the client.
+    pub(super) fn parent(&self) -> Option<SpanParent<'_>> {
+        let value = |name: &HeaderName| self.pairs.iter().find(|(key, _)| *key == name.as_str());
+        let context = SpanContext::parse(&value(&TRACEPARENT)?.1)?;
+        Some(SpanParent { context, state: value(&TRACESTATE).map_or("", |(_, state)| state) })
+    }
+
+    /// What the binding and the client get as `traceparent`.
+    pub(super) fn set_span(&mut self, span: SpanContext) {
+        let text = span.to_string();
+        match self.pairs.iter_mut().find(|(key, _)| *key == TRACEPARENT.as_str()) {
+            Some((_, value)) => *value = text,
+            None => self.pairs.insert(0, (TRACEPARENT.as_str(), text)),
+        }
+    }
+
     /// Adds the headers to the metadata of the request, and replaces pairs of the same name.
     pub(super) fn add_to(&self, metadata: &mut Metadata) {
         for (key, value) in &self.pairs {
@@ -62,22 +79,9 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     values.ok().map(|values| values.join(",")).filter(|value| !value.is_empty())
 }
 
-/// `version-traceid-parentid-flags` in lower-case hex; ids of zeros only are invalid. Later versions may add fields. A comma
-/// means that the header was repeated, which is invalid too.
+/// A comma means that the header was repeated, which is invalid.
 fn is_traceparent(text: &str) -> bool {
-    if text.contains(',') {
-        return false;
-    }
-    let mut fields = text.split('-');
-    let mut field = |length: usize| {
-        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        fields.next().filter(|field| field.len() == length && field.bytes().all(is_hex))
-    };
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (field(2), field(32), field(16), field(2)) else {
-        return false;
-    };
-    let is_zero = |id: &str| id.bytes().all(|byte| byte == b'0');
-    version != "ff" && !is_zero(trace) && !is_zero(parent) && (version != "00" || fields.next().is_none())
+    !text.contains(',') && SpanContext::parse(text).is_some()
 }
 
 fn check_baggage(text: &str) -> Result<(), MalformedRequest> {

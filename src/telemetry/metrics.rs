@@ -10,6 +10,7 @@ use super::output::{OutputFamilies, OutputMetrics};
 use super::process::ProcessCollector;
 use super::reads::{ReadFamilies, ReadMetrics};
 use super::requests::{HttpMetrics, RequestFamilies};
+use super::traces::{SpanExport, TraceMetrics, TraceSettings, Tracer};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub struct Metrics {
     input: InputFamilies,
     reads: ReadFamilies,
     credentials: CredentialFamilies,
+    traces: TraceMetrics,
 }
 
 impl Metrics {
@@ -53,17 +55,26 @@ impl Metrics {
         let input = InputFamilies::registered(&mut registrar);
         let reads = ReadFamilies::registered(&mut registrar);
         let credentials = CredentialFamilies::registered(&mut registrar);
+        let traces = TraceMetrics::registered(&mut registrar);
         let (dapr, of_dapr) = DaprMetrics::new(&settings.app_id, &settings.namespace, &settings.rules);
         let mut process = Registry::default();
         process.register_collector(Box::new(ProcessCollector));
         let (registrars, process) = (Arc::new([registrar, of_dapr]), Arc::new(process));
-        Self { registrars, process, dapr, requests, output, input, reads, credentials }
+        Self { registrars, process, dapr, requests, output, input, reads, credentials, traces }
     }
 
     /// Metrics with the names of Dapr.
     #[must_use]
     pub const fn dapr(&self) -> &DaprMetrics {
         &self.dapr
+    }
+
+    /// A tracer whose spans are counted here, and what exports them, if they go anywhere: it must be run.
+    ///
+    /// # Errors
+    /// When an endpoint or a header cannot be used; the text says which.
+    pub fn tracer(&self, settings: &TraceSettings) -> Result<(Tracer, Option<SpanExport>), String> {
+        Tracer::new(settings, &self.traces)
     }
 
     /// Removes all series of a component that was removed. Handles of it count on, but no page shows them. Do not call it

@@ -1,4 +1,4 @@
-//! Logs and metrics of the process. Other modules take typed handles from here; no other module names a metric.
+//! Logs, metrics and traces of the process. Other modules take typed handles from here; no other module names a metric.
 
 mod api_log;
 mod credentials;
@@ -15,6 +15,7 @@ mod output;
 mod process;
 mod reads;
 mod requests;
+mod traces;
 
 pub use api_log::{ApiCall, ApiEndpoint, ApiLogRules};
 pub use credentials::CredentialMetrics;
@@ -30,3 +31,6 @@ pub use metrics::{Metrics, MetricsSettings};
 pub use output::{OutputMetrics, RecordState};
 pub use reads::{ReadMetrics, ResubscribeCause};
 pub use requests::HttpMetrics;
+pub use traces::{
+    OtlpProtocol, OtlpSettings, Span, SpanContext, SpanExport, SpanKind, SpanParent, TraceSettings, Tracer,
+};
