@@ -5,9 +5,9 @@ use super::metrics::TraceMetrics;
 use super::settings::{OtlpProtocol, TraceSettings};
 use super::span::SpanData;
 use super::{otlp, zipkin};
+use futures_util::FutureExt;
 use std::future::Future;
 use std::io::Write;
-use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -64,12 +64,13 @@ impl SpanExport {
 
     /// Runs until `stop` is ready, then sends what waits, within half a second.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
-        let mut stop = pin!(stop);
+        // Each clone may be awaited, also after the stop.
+        let stop = stop.shared();
         let mut batch = Vec::new();
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = stop.clone() => break,
                 received = self.spans.recv_many(&mut batch, BATCH_LENGTH) => if received == 0 { break },
             }
             let due = Instant::now() + BATCH_DELAY;
@@ -77,7 +78,7 @@ impl SpanExport {
                 let space = BATCH_LENGTH - batch.len();
                 tokio::select! {
                     biased;
-                    () = &mut stop => break,
+                    () = stop.clone() => break,
                     received = self.spans.recv_many(&mut batch, space) => if received == 0 { break },
                     () = sleep_until(due) => break,
                 }
@@ -87,7 +88,7 @@ impl SpanExport {
                 biased;
                 () = sending => {}
                 // A collector that does not answer must not hold up the stop.
-                () = async { stop.as_mut().await; tokio::time::sleep(FLUSH_LIMIT).await } => return,
+                () = async { stop.clone().await; tokio::time::sleep(FLUSH_LIMIT).await } => return,
             }
         }
         self.spans.close();

@@ -6,6 +6,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+#[tokio::test]
+async fn a_stop_while_a_batch_fills_sends_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/api/v2/spans", listener.local_addr().unwrap());
+    let (tracer, export) = Metrics::new().tracer(&TraceSettings { zipkin: Some(url), ..settings() }).unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let exporting = tokio::spawn(export.unwrap().run(async { drop(stopped.await) }));
+    drop(tracer.start(SpanKind::Client, None, || "x".into()));
+    // This runtime has one thread: the exporter takes the span and waits for more.
+    tokio::task::yield_now().await;
+    stop.send(()).unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    request(&mut stream).await;
+    stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    exporting.await.unwrap();
+}
+
 /// Reads one request with a Content-Length; returns its head and its body.
 async fn request(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
