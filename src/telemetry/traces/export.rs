@@ -1,9 +1,9 @@
 //! Sends ended spans in batches.
 
+use super::data::SpanData;
 use super::http_client::{Endpoint, SendError};
 use super::metrics::TraceMetrics;
 use super::settings::{OtlpProtocol, TraceSettings};
-use super::span::SpanData;
 use super::{otlp, zipkin};
 use futures_util::FutureExt;
 use std::future::Future;

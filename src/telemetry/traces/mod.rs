@@ -5,6 +5,7 @@
 //! what does not fit, or cannot be sent within its time limit, is dropped and counted. Nothing that is traced ever waits.
 
 mod context;
+mod data;
 mod export;
 mod http_client;
 mod metrics;
@@ -14,10 +15,11 @@ mod span;
 mod zipkin;
 
 pub use context::SpanContext;
+pub use data::SpanKind;
 pub use export::SpanExport;
 pub(super) use metrics::TraceMetrics;
 pub use settings::{OtlpProtocol, OtlpSettings, TraceSettings};
-pub use span::{Span, SpanKind, SpanParent, Tracer};
+pub use span::{Span, SpanParent, Tracer};
 
 #[cfg(test)]
 #[path = "tests/traces.rs"]

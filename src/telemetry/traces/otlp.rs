@@ -1,7 +1,7 @@
 //! Spans as protobuf of OpenTelemetry: `ExportTraceServiceRequest`, with the fields that are used
 //! (<https://opentelemetry.io/docs/specs/otlp/>).
 
-use super::span::{SpanData, SpanKind};
+use super::data::{SpanData, SpanKind};
 use prost::Message;
 use std::time::{Duration, SystemTime};
 

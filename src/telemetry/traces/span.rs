@@ -1,6 +1,7 @@
 //! Spans.
 
 use super::context::SpanContext;
+use super::data::{SpanData, SpanKind};
 use super::export::{QUEUE_LENGTH, SpanExport};
 use super::metrics::TraceMetrics;
 use super::settings::TraceSettings;
@@ -15,14 +16,6 @@ use tokio::time::Instant;
 const MAX_TEXT: usize = 512;
 /// The sampling rate where none is configured.
 const DEFAULT_RATE: f64 = 1e-4;
-
-/// What a span stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpanKind {
-    Internal,
-    Client,
-    Consumer,
-}
 
 /// The span that caused another one, from the headers of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,20 +41,6 @@ impl fmt::Debug for Tracer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tracer").field(&self.0.is_some()).finish()
     }
-}
-
-/// An ended span.
-#[derive(Debug, Clone)]
-pub(super) struct SpanData {
-    pub(super) context: SpanContext,
-    pub(super) parent: Option<u64>,
-    pub(super) state: String,
-    pub(super) name: Cow<'static, str>,
-    pub(super) kind: SpanKind,
-    pub(super) start: SystemTime,
-    pub(super) took: Duration,
-    pub(super) attributes: Vec<(&'static str, Cow<'static, str>)>,
-    pub(super) error: Option<String>,
 }
 
 impl Tracer {

@@ -1,6 +1,6 @@
 //! Spans as JSON of Zipkin, version 2: <https://zipkin.io/zipkin-api/>.
 
-use super::span::{SpanData, SpanKind};
+use super::data::{SpanData, SpanKind};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, SystemTime};
 

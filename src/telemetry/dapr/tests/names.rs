@@ -29,7 +29,8 @@ fn bindings_are_counted_as_daprd_counts_them() {
     output.invoked("create", true, Duration::from_millis(4));
     metrics.dapr().input_binding("orders-in").handled(3, false, Duration::from_millis(7));
     let page = metrics.page_in(MetricsFormat::Text).unwrap();
-    let labels = r#"app_id="shop",component="orders",namespace="prod",operation="create",success="true""#;
+    let own = r#"component="orders",namespace="prod",operation="create",success="true""#;
+    let labels = format!("app_id=\"shop\",{own}");
     assert_lines(
         &page,
         &[
@@ -37,8 +38,8 @@ fn bindings_are_counted_as_daprd_counts_them() {
             &format!("dapr_component_output_binding_count{{{labels}}} 2"),
             "# TYPE dapr_component_output_binding_latencies histogram",
             &format!("dapr_component_output_binding_latencies_sum{{{labels}}} 8.0"),
-            &format!("dapr_component_output_binding_latencies_bucket{{le=\"4.0\",{labels}}} 2"),
-            &format!("dapr_component_output_binding_latencies_bucket{{le=\"3.0\",{labels}}} 0"),
+            &format!("dapr_component_output_binding_latencies_bucket{{app_id=\"shop\",le=\"4.0\",{own}}} 2"),
+            &format!("dapr_component_output_binding_latencies_bucket{{app_id=\"shop\",le=\"3.0\",{own}}} 0"),
             r#"dapr_component_input_binding_count{app_id="shop",component="orders-in",namespace="prod",success="false"} 3"#,
             r#"dapr_component_input_binding_latencies_count{app_id="shop",component="orders-in",namespace="prod",success="false"} 1"#,
         ],
@@ -95,7 +96,7 @@ fn http_is_counted_without_paths_by_default() {
         &[
             r#"dapr_http_server_request_count{app_id="shop",method="POST",path="",status="204"} 1"#,
             r#"dapr_http_server_latency_count{app_id="shop",method="POST",path="",status="204"} 1"#,
-            r#"dapr_http_server_request_bytes_bucket{le="2048.0",app_id="shop"} 1"#,
+            r#"dapr_http_server_request_bytes_bucket{app_id="shop",le="2048.0"} 1"#,
             r#"dapr_http_server_response_bytes_sum{app_id="shop"} 0.0"#,
             r#"dapr_http_client_completed_count{app_id="shop",method="POST",path="",status=""} 1"#,
             r#"dapr_http_client_sent_bytes_sum{app_id="shop",method="POST",path=""} 2000.0"#,
@@ -128,7 +129,9 @@ fn buckets_of_latencies_are_as_configured() {
     let page = metrics.page_in(MetricsFormat::Text).unwrap();
     let bounds: Vec<&str> = page
         .lines()
-        .filter_map(|line| line.strip_prefix("dapr_http_server_latency_bucket{le=\"")?.split('"').next())
+        .filter_map(|line| {
+            line.strip_prefix("dapr_http_server_latency_bucket{app_id=\"shop\",le=\"")?.split('"').next()
+        })
         .collect();
     assert_eq!(bounds, ["5.0", "50.0", "+Inf"]);
 }
