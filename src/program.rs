@@ -67,7 +67,7 @@ pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
 }
 
 async fn run(settings: &Settings, stop: &Stop) -> Result<daemon::Shutdown, daemon::StartError> {
-    let components = daemon::load(settings)?;
+    let components = Box::pin(daemon::load(settings)).await?;
     Ok(daemon::start(settings, components).await?.run_until(stop).await)
 }
 

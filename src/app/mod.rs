@@ -26,6 +26,7 @@ mod headers;
 mod identifier;
 mod lambda;
 mod media_type;
+mod message;
 mod ndjson;
 mod pool;
 mod probe;

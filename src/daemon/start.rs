@@ -5,15 +5,16 @@ use super::inputs::{self, InputSpec};
 use super::open_files;
 use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
 use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
+use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
 use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
 use crate::http::{self, ApiState, AppConnection, BindError, BodyMemory, HttpSettings, Listeners};
-use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
+use crate::manifest::{Faults, LoadRequest, ProcessEnvironment};
 use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -40,18 +41,23 @@ pub enum StartError {
     Component { name: ComponentName, source: BindingError },
 }
 
-/// Loads and checks the component files of the settings. Makes no network call.
+/// Loads and checks the component files of the settings. Makes no network call but to secret stores that files refer to.
 ///
 /// # Errors
 /// With all faults of all files.
-pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
+pub async fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
     let request = LoadRequest {
         paths: &settings.resources_paths,
         app_id: Some(&settings.app_id),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
     };
-    let CheckResult { components, notices, faults } = check(manifest::load(&request));
+    let stores = StoreOptions {
+        builtin_kubernetes: settings.mode == Mode::Kubernetes && settings.builtin_kubernetes_secrets,
+        ca_bundle: settings.ca_bundle.as_deref(),
+    };
+    let loaded = Box::pin(secretstores::load(&request, stores)).await;
+    let CheckResult { components, notices, faults } = check(loaded);
     let absent = missing_files(&components, &ProcessEnvironment);
     for notice in notices.iter().chain(&absent) {
         tracing::warn!("{notice}");
@@ -263,7 +269,7 @@ mod tests {
             std::fs::write(folder.path().join(name).with_extension("yaml"), file(name, kind, field)).unwrap();
         }
         let settings = Settings::local("shop", folder.path());
-        let components = load(&settings).unwrap();
+        let components = load(&settings).await.unwrap();
         let (connected, inputs) = connect_all(components, &context(&settings, &Metrics::new())).await.unwrap();
         assert_eq!(connected.len(), 2);
         let names: Vec<_> = inputs.iter().map(|input| input.binding.name().to_string()).collect();

@@ -153,9 +153,9 @@ fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
         return response;
     }
     for (key, value) in result.metadata {
-        match (header_name(key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
+        match (header_name(&key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
             (Some(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
-            (None, _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
+            (None, _) | (_, Err(_)) => tracing::warn!(%key, "response metadata does not fit into a header"),
         }
     }
     response

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{Accepted, DeliveryError, EventBatch, FailureKind, InputBinding, OutputBinding};
+use crate::domain::{Accepted, DeliveryError, EventBatch, FailureKind, InputBinding, Message, OutputBinding};
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::mpsc;
@@ -66,6 +66,10 @@ struct AcceptAll;
 impl EventHandler for AcceptAll {
     async fn is_reachable(&self) -> bool {
         true
+    }
+
+    async fn handle_message(&self, _: &Message) -> Result<(), DeliveryError> {
+        Ok(())
     }
 
     async fn handle(&self, _: &EventBatch) -> Result<Accepted, DeliveryError> {
