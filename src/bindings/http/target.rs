@@ -16,8 +16,11 @@ pub(super) fn with_path(url: &str, path: Option<&str>) -> Result<Uri, String> {
 /// When it is no http or https URL.
 pub(super) fn parse(text: &str) -> Result<Uri, String> {
     let uri: Uri = encoded(text).parse().map_err(|_| "this is not a URL".to_owned())?;
-    let has_port = uri.port().is_none_or(|port| port.as_str().parse::<u16>().is_ok());
-    if !has_port {
+    // `Uri` has no port where it is no number.
+    let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let after_host = authority.rsplit(['@', ']']).next().unwrap_or_default();
+    let port = after_host.rsplit_once(':').map_or("", |(_, port)| port);
+    if !port.is_empty() && port.parse::<u16>().is_err() {
         return Err("its port is not a number up to 65535".to_owned());
     }
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
