@@ -53,7 +53,7 @@ fn perform(root: &Path, max: usize, request: &InvokeRequest) -> Result<InvokeRes
             return Err(BindingError::new(FailureKind::Caller, text));
         }
     };
-    let failed = |error| failure(&request.operation, path, error);
+    let failed = |error: FileError| failure(&request.operation, path, &error);
     let names = files::names(path).map_err(failed)?;
     let data = match request.operation.as_str() {
         "create" => {
@@ -82,8 +82,8 @@ fn content(data: &[u8]) -> Vec<u8> {
     STANDARD.decode_to_vec(packed).unwrap_or(text)
 }
 
-fn failure(operation: &str, path: &str, error: FileError) -> BindingError {
-    let kind = match &error {
+fn failure(operation: &str, path: &str, error: &FileError) -> BindingError {
+    let kind = match error {
         FileError::NotFound => FailureKind::NotFound,
         FileError::TooLarge(_) | FileError::TooMany => FailureKind::TooLarge,
         FileError::Outside | FileError::Link | FileError::NotAFile | FileError::NotAFolder => FailureKind::Caller,
