@@ -1,0 +1,16 @@
+"""Receives the events of `orders` through the SDK for Python, over gRPC."""
+import os
+
+from dapr.ext.grpc import App, BindingRequest
+from event import accept
+
+app = App()
+
+
+@app.binding("orders")
+def orders(request: BindingRequest):
+    if not accept(request.data, {key: value for key, value in request.metadata}):
+        raise RuntimeError("refused once")
+
+
+app.run(int(os.environ["APP_PORT"]), "127.0.0.1")

@@ -1,0 +1,69 @@
+//! The programs of each language.
+
+use crate::client::{Client, Waits};
+use crate::packages::{go, node, python};
+use crate::service::Service;
+use bindd::settings::AppProtocol;
+use serde_json::json;
+use std::path::Path;
+use tokio::process::Command;
+
+const JAVASCRIPT: &str = "tests/sdks/javascript";
+const PYTHON: &str = "tests/sdks/python";
+const GO: &str = "tests/sdks/go";
+
+async fn javascript(program: &str, protocol: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(program).arg(protocol).current_dir(node(JAVASCRIPT).await);
+    command
+}
+
+async fn python_program(program: &str) -> Command {
+    let mut command = Command::new(python(PYTHON).await);
+    command.arg(program).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(PYTHON));
+    command
+}
+
+async fn go_program(program: &str) -> Command {
+    Command::new(go(GO).await.join(program))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_http_server_for_javascript_receives_every_record() {
+    let command = javascript("server.mjs", "http").await;
+    Service { command, protocol: AppProtocol::Http, takes_bytes: false }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flask_app_receives_every_record() {
+    let command = python_program("flask_app.py").await;
+    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_http_service_for_go_receives_every_record() {
+    let mut command = go_program("service").await;
+    command.arg("http");
+    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_grpc_client_for_javascript_calls_outputs_and_shuts_the_sidecar_down() {
+    let command = javascript("client.mjs", "grpc").await;
+    let client = Client { command, waits: Waits::Grpc, codes: [json!(5), json!(3)], sends_bytes: false };
+    client.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_for_python_calls_outputs_and_shuts_the_sidecar_down() {
+    let command = python_program("client.py").await;
+    let codes = [json!("NOT_FOUND"), json!("INVALID_ARGUMENT")];
+    Client { command, waits: Waits::Http, codes, sends_bytes: true }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_for_go_calls_outputs_and_shuts_the_sidecar_down() {
+    let command = go_program("client").await;
+    let codes = [json!("NotFound"), json!("InvalidArgument")];
+    Client { command, waits: Waits::Grpc, codes, sends_bytes: true }.check().await;
+}
