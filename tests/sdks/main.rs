@@ -14,6 +14,7 @@ mod environment;
 mod fakes;
 
 mod client;
+mod examples;
 mod packages;
 mod ports;
 mod program;

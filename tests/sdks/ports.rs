@@ -18,12 +18,13 @@ pub(crate) struct Ports {
     http: TcpSocket,
     grpc: TcpSocket,
     app: TcpSocket,
+    dynamodb: TcpSocket,
 }
 
 impl Ports {
     pub(crate) fn reserve() -> Self {
-        let [http, grpc, app] = std::array::from_fn(|_| socket(SocketAddr::from(([127, 0, 0, 1], 0))));
-        Self { http, grpc, app }
+        let [http, grpc, app, dynamodb] = std::array::from_fn(|_| socket(SocketAddr::from(([127, 0, 0, 1], 0))));
+        Self { http, grpc, app, dynamodb }
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
@@ -34,6 +35,15 @@ impl Ports {
         self.grpc.local_addr().unwrap()
     }
 
+    pub(crate) fn app(&self) -> SocketAddr {
+        self.app.local_addr().unwrap()
+    }
+
+    /// Of the embedded DynamoDB of `bindd dev`.
+    pub(crate) fn dynamodb(&self) -> SocketAddr {
+        self.dynamodb.local_addr().unwrap()
+    }
+
     /// Settings of a sidecar on these ports that asks for tokens; with an app if it has a protocol.
     pub(crate) fn settings(&self, env: &Environment, app: Option<AppProtocol>) -> Settings {
         let mut settings = env.settings(None);
@@ -41,7 +51,7 @@ impl Ports {
         settings.grpc_addresses = vec![self.grpc()];
         settings.api_token = Some(API_TOKEN.into());
         settings.app_api_token = Some(APP_TOKEN.into());
-        let address = self.app.local_addr().unwrap();
+        let address = self.app();
         settings.app =
             app.map(|protocol| AppEndpoint { address: address.ip().to_string(), port: address.port(), protocol });
         settings

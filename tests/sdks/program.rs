@@ -1,5 +1,6 @@
 //! A program that uses an SDK, in a process of its own. It prints one JSON line for each check.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,8 @@ use tokio::time::timeout;
 
 /// Far more than a program needs on a slow machine.
 const LIMIT: Duration = Duration::from_secs(120);
+/// How long a failed program gets to end.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// One line: the name of a check and what the SDK returned.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +77,24 @@ impl Program {
         }
     }
 
+    /// The output of a future. Fails with the program's log if the program ends before, or it takes too long.
+    pub(crate) async fn during<T>(&mut self, what: &str, work: impl Future<Output = T>) -> T {
+        let outcome = tokio::select! {
+            outcome = timeout(LIMIT, work) => outcome.map_err(|_| format!("timed out: {what}")),
+            status = self.process.wait() => Err(format!("ended with {status:?} before: {what}")),
+        };
+        match outcome {
+            Ok(value) => value,
+            Err(error) => self.fail(&error).await,
+        }
+    }
+
+    /// Sends what Ctrl-C sends.
+    pub(crate) fn interrupt(&self) {
+        let id = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
+        kill_process(id, Signal::INT).unwrap();
+    }
+
     /// Waits until it ends with success; returns its facts.
     pub(crate) async fn finish(mut self) -> Vec<Fact> {
         match timeout(LIMIT, self.process.wait()).await {
@@ -86,8 +107,15 @@ impl Program {
     }
 
     async fn fail(&mut self, what: &str) -> ! {
-        self.process.kill().await.unwrap();
-        while self.readers.join_next().await.is_some() {}
+        // First as Ctrl-C does: killed at once, `bindd dev` would leave its app behind.
+        if self.process.id().is_some() {
+            self.interrupt();
+        }
+        if timeout(GRACE, self.process.wait()).await.is_err() {
+            self.process.kill().await.unwrap();
+        }
+        // The pipes stay open as long as a child of the program lives.
+        drop(timeout(GRACE, async { while self.readers.join_next().await.is_some() {} }).await);
         let log = self.log.lock().unwrap().join("\n");
         panic!("{}: {what}; facts: {:#?}; log:\n{log}", self.name, self.facts());
     }
