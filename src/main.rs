@@ -32,10 +32,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> ExitCode {
-    let stop = Stop::new();
+    let (stop, is_dapr_compat) = (Stop::new(), command.is_dapr_compat());
     match Signals::listen() {
         Ok(signals) => match signals.run_until_signal(&stop, Box::pin(program::execute(command, &stop))).await {
             RunOutcome::Completed(report) => exit_with(&report),
+            // As daprd.
+            RunOutcome::Interrupted(_) if is_dapr_compat => ExitCode::FAILURE,
             RunOutcome::Interrupted(signal) => ExitCode::from(signal.exit_code()),
         },
         Err(error) => exit_with(&ExitReport::failed(&format!("signal handlers could not be set: {error}"))),

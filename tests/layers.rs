@@ -17,7 +17,7 @@ const USES: [(&str, &[&str]); 22] = [
     ("manifest", &["domain"]),
     ("resilience", &["domain"]),
     ("tasks", &["domain"]),
-    ("app", &["domain", "resilience", "telemetry"]),
+    ("app", &["domain", "protocol", "resilience", "tasks", "telemetry"]),
     ("aws", &["aggregation", "domain", "manifest", "resilience", "tasks", "telemetry"]),
     ("consumer", &["domain", "resilience", "tasks", "telemetry"]),
     ("embedded", &["domain", "tasks"]),
@@ -38,12 +38,15 @@ const USES: [(&str, &[&str]); 22] = [
 const LAYERS: usize = 9;
 
 /// Crates (or types that act like one) and the only places that may name them.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: [(&str, &[&str]); 20] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum::", &["http/", "grpc/", "embedded/", "demo/"]),
-    ("tower::", &["http/", "grpc/", "embedded/", "demo/"]),
+    ("tower::", &["app/", "http/", "grpc/", "embedded/", "demo/"]),
     ("hyper::", &["app/", "http/", "grpc/", "embedded/", "demo/", "testing/backend/"]),
     ("hyper_util::", &["app/", "http/", "embedded/", "demo/", "testing/backend/"]),
+    ("h2::", &["app/"]),
+    ("rustls::", &["app/"]),
+    ("tokio_rustls::", &["app/"]),
     ("ciborium::", &["embedded/"]),
     ("serde_yaml::", &["manifest/"]),
     ("clap::", &["settings/"]),
@@ -51,7 +54,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("dynoxide::", &["embedded/"]),
     ("rustix::", &["embedded/", "dev/", "demo/", "daemon/", "http/"]),
     ("prometheus_client::", &["telemetry/"]),
-    ("prost::", &["aggregation/", "grpc/"]),
+    ("prost::", &["aggregation/", "app/", "grpc/"]),
     ("prost_types::", &["grpc/"]),
     ("tonic", &["app/", "grpc/"]),
     ("tracing_subscriber::", &["telemetry/"]),

@@ -120,7 +120,8 @@ fn shown_location(location: &str, sent: &[&[u8]]) -> String {
     one_line(shown, MAX_LOCATION) + end
 }
 
-fn excerpt(answer: &[u8], sent: &[&[u8]]) -> Option<String> {
+/// The start of a text as one line, up to the place where it quotes what was `sent`. `None` if it is not text.
+pub(super) fn excerpt(answer: &[u8], sent: &[&[u8]]) -> Option<String> {
     let answer = answer.get(..MAX_EXCERPT).unwrap_or(answer);
     let unquoted = answer.get(..quoted_from(answer, sent)).unwrap_or(answer);
     let text = match str::from_utf8(unquoted) {

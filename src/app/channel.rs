@@ -1,33 +1,34 @@
-//! The public interface to the app: wait until it is up, deliver, probe.
+//! The public interface to the app: deliver, probe.
 
 use super::answer;
 use super::connection::{IncompleteBody, InvalidResponse};
 use super::decompress::{Decompressor, Payloads};
+use super::endpoint::Endpoint;
+use super::exchange::{Call, SendError};
+use super::http2_pool::Http2Pool;
 use super::media_type;
-use super::pool::{Pool, SendError};
-use super::{AppSettings, InvalidAppSettings, Route};
-use crate::domain::{DeliveryError, Stop};
+use super::pool::Pool;
+use super::transport::Transport;
+use super::{AppPort, AppSettings, HttpProtocol, InvalidAppSettings, Route};
+use crate::domain::DeliveryError;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::Full;
 use secrecy::ExposeSecret;
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-
-/// How long one attempt to connect may take, and the pause after it; daprd's values.
-const DIAL_LIMIT: Duration = Duration::from_millis(500);
-const DIAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often idle connections are checked.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// One line is logged for this many attempts.
-const DIALS_PER_LOG: u64 = 100;
+/// Sets the time limit of requests that ask the app something before the first event.
+const PROBE_OPTION: &str = "--app-binding-options-timeout";
+/// Where apps with actors say how.
+const APP_CONFIG: &str = "/dapr/config";
 
+const APP_ID: HeaderName = HeaderName::from_static("dapr-app-id");
 const API_TOKEN: HeaderName = HeaderName::from_static("dapr-api-token");
 
 /// The channel to the application. Cheap to clone; all clones share the connections.
@@ -36,13 +37,14 @@ pub struct AppChannel(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pool: Pool,
+    transport: Transport,
+    endpoint: Arc<Endpoint>,
+    protocol: HttpProtocol,
     decompressor: Decompressor,
-    host: String,
-    port: u16,
     headers: HeaderMap,
     event_timeout: Duration,
     probe_timeout: Duration,
+    has_go_headers: bool,
 }
 
 /// A request with events.
@@ -61,6 +63,14 @@ pub(super) struct Delivery<'p> {
 struct Limit {
     time: Duration,
     option: &'static str,
+    /// Whether it counts for `--app-max-concurrency`.
+    is_in_turn: bool,
+}
+
+impl Limit {
+    const fn call(self, max_reply: Option<usize>) -> Call {
+        Call { limit: self.time, max_reply, is_in_turn: self.is_in_turn }
+    }
 }
 
 impl AppChannel {
@@ -69,41 +79,40 @@ impl AppChannel {
     /// # Errors
     /// When the address is not a host, or the token does not fit into a header.
     pub fn new(settings: &AppSettings) -> Result<Self, InvalidAppSettings> {
-        let headers = common_headers(settings)?;
-        let host = bare_host(&settings.address).to_owned();
-        let pool = Pool::new(host.clone(), settings.port, settings.max_connections);
+        let endpoint = Endpoint::new(&settings.address, settings.port, settings.protocol == HttpProtocol::Https)?;
+        let endpoint = Arc::new(endpoint);
+        let invalid = || InvalidAppSettings::Address(settings.address.clone());
+        let authority = endpoint.authority().parse::<Authority>().map_err(|_| invalid())?;
+        let headers = common_headers(settings, &authority)?;
+        let transport = match settings.protocol {
+            HttpProtocol::Http | HttpProtocol::Https => {
+                Transport::Http1(Pool::new(Arc::clone(&endpoint), settings.max_connections))
+            }
+            HttpProtocol::H2c => {
+                Transport::Http2(Http2Pool::new(Arc::clone(&endpoint), authority, settings.max_connections))
+            }
+        };
         Ok(Self(Arc::new(Inner {
-            pool,
+            transport,
+            endpoint,
+            protocol: settings.protocol,
             decompressor: Decompressor::default(),
-            host,
-            port: settings.port,
             headers,
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
+            has_go_headers: settings.has_go_headers,
         })))
     }
 
-    /// Waits without a limit until the app's port accepts a connection. False when stopped before that. Logs exactly the
-    /// lines of daprd, because scripts wait for them.
-    pub async fn wait_until_up(&self, stop: &Stop) -> bool {
-        let port = self.0.port;
-        tracing::info!(
-            "application protocol: http. waiting on port {port}.  This will block until the app is listening on that port."
-        );
-        tokio::select! {
-            // Biased: a stop outranks an app that comes up at the same time.
-            biased;
-            () = stop.finishing() => false,
-            () = self.dial_until_up() => {
-                tracing::info!("application discovered on port {port}");
-                true
-            }
-        }
+    /// The port, to wait until the app is up.
+    #[must_use]
+    pub fn port(&self) -> AppPort {
+        AppPort::at(Arc::clone(&self.0.endpoint), self.0.protocol.as_str())
     }
 
-    /// Closes the idle connections; the last step of a shutdown.
-    pub fn close_idle(&self) {
-        self.0.pool.close_idle();
+    /// Closes the idle connections and joins what drives shared ones; the last step of a shutdown.
+    pub async fn close(&self) {
+        self.0.transport.close().await;
     }
 
     /// Every few seconds, closes idle connections that the app has closed or that are too old. Runs until dropped. Nothing
@@ -111,13 +120,13 @@ impl AppChannel {
     pub async fn reap_idle(&self) -> Infallible {
         loop {
             tokio::time::sleep(REAP_INTERVAL).await;
-            self.0.pool.reap();
+            self.0.transport.reap();
         }
     }
 
     #[cfg(test)]
     pub(super) fn reap_now(&self) -> usize {
-        self.0.pool.reap()
+        self.0.transport.reap()
     }
 
     pub(super) fn decompressor(&self) -> &Decompressor {
@@ -126,15 +135,44 @@ impl AppChannel {
 
     /// Returns the body of the response if it was to be read.
     pub(super) async fn post(&self, route: &Route, delivery: Delivery<'_>) -> Result<Vec<u8>, DeliveryError> {
-        let limit = Limit { time: self.0.event_timeout, option: "--app-timeout" };
+        let limit = Limit { time: self.0.event_timeout, option: "--app-timeout", is_in_turn: true };
         self.call(Method::POST, route, delivery, limit).await
     }
 
     pub(super) async fn options(&self, route: &Route) -> Result<(), DeliveryError> {
-        let limit = Limit { time: self.0.probe_timeout, option: "--app-binding-options-timeout" };
+        let limit = Limit { time: self.0.probe_timeout, option: PROBE_OPTION, is_in_turn: true };
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type::JSON)]);
-        let delivery = Delivery { headers, body: Bytes::new(), payloads: &Payloads::unchanged(&[]), max_reply: None };
-        self.call(Method::OPTIONS, route, delivery, limit).await.map(drop)
+        self.ask(Method::OPTIONS, route, headers, limit).await
+    }
+
+    /// Sends a `GET` that does not wait for its turn, and of which only the status counts.
+    pub(super) async fn get_health(&self, route: &Route, timeout: Duration) -> Result<(), DeliveryError> {
+        let limit = Limit { time: timeout, option: "--app-health-probe-timeout", is_in_turn: false };
+        self.ask(Method::GET, route, HeaderMap::new(), limit).await
+    }
+
+    /// Asks the app for its configuration, as daprd does. What it answers concerns actors, so it is not read.
+    ///
+    /// # Errors
+    /// When the app did not answer with success.
+    pub async fn get_config(&self, app_id: &str) -> Result<(), DeliveryError> {
+        let limit = Limit { time: self.0.probe_timeout, option: PROBE_OPTION, is_in_turn: true };
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type::JSON)]);
+        headers.extend(HeaderValue::from_str(app_id).ok().map(|id| (APP_ID, id)));
+        self.ask(Method::GET, &Route::of_path(APP_CONFIG), headers, limit).await
+    }
+
+    /// A request without a body, of which only the status counts. It is sent again if the app closed an idle connection at
+    /// that moment, because it changes nothing.
+    async fn ask(&self, method: Method, route: &Route, headers: HeaderMap, limit: Limit) -> Result<(), DeliveryError> {
+        let payloads = Payloads::unchanged(&[]);
+        let delivery = |headers| Delivery { headers, body: Bytes::new(), payloads: &payloads, max_reply: None };
+        match self.call(method.clone(), route, delivery(headers.clone()), limit).await {
+            Err(DeliveryError::Unanswered { was_idle: true, .. }) => {
+                self.call(method, route, delivery(headers), limit).await.map(drop)
+            }
+            result => result.map(drop),
+        }
     }
 
     async fn call(
@@ -146,10 +184,14 @@ impl AppChannel {
     ) -> Result<Vec<u8>, DeliveryError> {
         let Delivery { mut headers, body, payloads, max_reply } = delivery;
         headers.extend(self.0.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        // A body that is read must not be compressed.
+        if self.0.has_go_headers && max_reply.is_none() {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let request = request(method.clone(), route, headers, body.clone())
             .map_err(|error| DeliveryError::Unreachable { address: self.authority(), source: error.into() })?;
         let target = || format!("{method} {route}");
-        match self.0.pool.send(request, limit.time, max_reply).await {
+        match self.0.transport.send(request, limit.call(max_reply)).await {
             Ok(reply) if reply.head.status.is_success() => {
                 if max_reply.is_some() && !reply.is_plain() {
                     let problem = "it is compressed, which bindd does not ask for".to_owned();
@@ -176,9 +218,12 @@ impl AppChannel {
             SendError::Invalid { response: InvalidResponse::Head(finding), source } => {
                 DeliveryError::InvalidHead { target, finding, source }
             }
-            SendError::Invalid { response, source } => {
-                DeliveryError::NotHttp { address: self.authority(), finding: answer::describe(response, sent), source }
-            }
+            SendError::Invalid { response, source } => DeliveryError::NotHttp {
+                address: self.authority(),
+                expected: self.0.transport.protocol(),
+                finding: answer::describe(response, sent),
+                source,
+            },
             SendError::Body(body) => {
                 let problem = match body {
                     IncompleteBody::TooLong => "it is longer than an entry for each event needs".to_owned(),
@@ -190,32 +235,7 @@ impl AppChannel {
     }
 
     fn authority(&self) -> String {
-        authority(&self.0.host, self.0.port)
-    }
-
-    async fn dial_until_up(&self) {
-        let mut dials = 0_u64;
-        while let Err(error) = self.dial().await {
-            dials += 1;
-            if dials.is_multiple_of(DIALS_PER_LOG) {
-                tracing::info!("waiting for application to listen on port {}", self.0.port);
-                if dials == DIALS_PER_LOG {
-                    let address = self.authority();
-                    tracing::warn!(
-                        %error,
-                        "nothing listens on {address} yet, so no input is read; start the app, or correct --app-port and \
-                         --app-channel-address"
-                    );
-                }
-            }
-            tokio::time::sleep(DIAL_PAUSE).await;
-        }
-    }
-
-    async fn dial(&self) -> io::Result<()> {
-        let dial = TcpStream::connect((self.0.host.as_str(), self.0.port));
-        tokio::time::timeout(DIAL_LIMIT, dial).await??;
-        Ok(())
+        self.0.endpoint.authority()
     }
 }
 
@@ -229,13 +249,8 @@ fn sent<'s>(body: &'s Bytes, payloads: &'s Payloads<'_>) -> Vec<&'s [u8]> {
     [body.as_ref()].into_iter().chain(records.filter(is_other)).chain(keys).collect()
 }
 
-fn request(
-    method: Method,
-    route: &Route,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request = Request::new(Full::new(body));
+fn request(method: Method, route: &Route, headers: HeaderMap, body: Bytes) -> Result<Request<Bytes>, http::Error> {
+    let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = route.as_str().parse::<Uri>()?;
     *request.headers_mut() = headers;
@@ -243,26 +258,19 @@ fn request(
 }
 
 /// The headers of every call.
-fn common_headers(settings: &AppSettings) -> Result<HeaderMap, InvalidAppSettings> {
-    let host = bare_host(&settings.address);
-    let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
-    let authority = HeaderValue::try_from(authority(host, settings.port)).ok().filter(|_| is_host);
-    let agent = HeaderValue::from_static(concat!("bindd/", env!("CARGO_PKG_VERSION")));
-    let mut headers = HeaderMap::from_iter([(USER_AGENT, agent)]);
-    headers.insert(HOST, authority.ok_or_else(|| InvalidAppSettings::Address(settings.address.clone()))?);
+fn common_headers(settings: &AppSettings, authority: &Authority) -> Result<HeaderMap, InvalidAppSettings> {
+    let agent = match (settings.has_go_headers, settings.protocol) {
+        (false, _) => concat!("bindd/", env!("CARGO_PKG_VERSION")),
+        (true, HttpProtocol::Http | HttpProtocol::Https) => "Go-http-client/1.1",
+        (true, HttpProtocol::H2c) => "Go-http-client/2.0",
+    };
+    let mut headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(agent))]);
+    let host = HeaderValue::from_str(authority.as_str());
+    headers.insert(HOST, host.map_err(|_| InvalidAppSettings::Address(settings.address.clone()))?);
     if let Some(token) = &settings.api_token {
         let mut token = HeaderValue::from_str(token.expose_secret()).map_err(|_| InvalidAppSettings::Token)?;
         token.set_sensitive(true);
         headers.insert(API_TOKEN, token);
     }
     Ok(headers)
-}
-
-/// The host without the brackets of an IPv6 address.
-fn bare_host(address: &str) -> &str {
-    address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address)
-}
-
-fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

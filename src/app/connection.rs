@@ -1,5 +1,6 @@
 //! One HTTP/1.1 connection to the app, driven by the request that uses it.
 
+use super::endpoint::Endpoint;
 use super::socket::{SharedTraffic, Socket, Traffic};
 use crate::domain::BoxError;
 use bytes::Bytes;
@@ -12,19 +13,18 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How much of the body of a refusal is kept for dead letters; the log shows less of it.
 pub(super) const MAX_EXCERPT: usize = 1 << 10;
 
 /// How much of the body of a response is read to reuse its connection.
-const MAX_DRAINED: usize = 64 << 10;
+pub(super) const MAX_DRAINED: usize = 64 << 10;
 
 /// After the head of the response, how long the rest of an exchange may stall, and how long it may take. The rest decides
 /// only whether the connection can be reused, so the next record must not wait long for it.
-const FINISH_STALL: Duration = Duration::from_millis(100);
-const FINISH_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const FINISH_STALL: Duration = Duration::from_millis(100);
+pub(super) const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
 /// hyper's default of 100 is too low: a record whose response cannot be parsed would be retried forever.
 const MAX_HEADERS: usize = 512;
@@ -75,10 +75,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Cancel-safe.
-    pub(super) async fn open(host: &str, port: u16) -> Result<Self, BoxError> {
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
-        let (socket, traffic) = Socket::new(stream);
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, BoxError> {
+        let (socket, traffic) = Socket::new(endpoint.connect().await?);
         let (sender, driver) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(socket)).await?;
         Ok(Self { sender, driver: Some(driver), traffic, last_used: Instant::now(), is_in_exchange: false })
     }
@@ -210,12 +208,12 @@ fn invalid_response(error: &hyper::Error, prefix: &[u8]) -> Option<InvalidRespon
     Some(match prefix {
         [] => return None,
         [0x15, 0x03, ..] => {
-            let text = "it is a TLS alert, so the port accepts only TLS; bindd calls apps over plain HTTP";
+            let text = "it is a TLS alert, so the port accepts only TLS; set --app-protocol https";
             InvalidResponse::Known(text.to_owned())
         }
         // A frame header of SETTINGS or GOAWAY on stream 0.
         [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => {
-            let text = "it is HTTP/2 (for example from a gRPC server); bindd calls apps over HTTP/1.1";
+            let text = "it is HTTP/2; set --app-protocol h2c, or grpc for a gRPC server";
             InvalidResponse::Known(text.to_owned())
         }
         _ if !b"HTTP/1.".starts_with(start) => InvalidResponse::Unknown(prefix.to_owned()),

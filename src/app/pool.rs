@@ -5,15 +5,16 @@
 //! after a failure, and the limits on connections, on the rest of a response and on its first bytes would stay here.
 
 use super::answer::Reply;
-use super::connection::{Connection, ExchangeError, IncompleteBody, InvalidResponse};
-use crate::domain::BoxError;
+use super::connection::{Connection, ExchangeError};
+use super::endpoint::Endpoint;
+use super::exchange::{Call, SendError};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -24,29 +25,8 @@ const MAX_IDLE: usize = 64;
 /// An idle connection is not reused after this time; many servers close theirs about then.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(90);
 
-/// Why a request has no response.
-#[derive(Debug)]
-pub(super) enum SendError {
-    /// The time limit passed after the connection was established.
-    TimedOut,
-    Unreachable(BoxError),
-    /// The connection ended. `was_idle`: it was an idle one, and ended without a byte of a response.
-    Ended {
-        source: BoxError,
-        was_idle: bool,
-    },
-    /// The peer did not send a valid HTTP/1.1 response.
-    Invalid {
-        response: InvalidResponse,
-        source: BoxError,
-    },
-    /// The response is a success, but its body, which was to be read, is not complete.
-    Body(IncompleteBody),
-}
-
 pub(super) struct Pool {
-    host: String,
-    port: u16,
+    endpoint: Arc<Endpoint>,
     slots: Semaphore,
     /// Last in, first out, so that connections that are not needed expire. A lock is enough: it is held for a push, a pop
     /// or one check of each.
@@ -54,21 +34,19 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(host: String, port: u16, max_connections: NonZeroUsize) -> Self {
+    pub(super) fn new(endpoint: Arc<Endpoint>, max_connections: NonZeroUsize) -> Self {
         let slots = Semaphore::new(max_connections.get().min(Semaphore::MAX_PERMITS));
-        Self { host, port, slots, idle: Mutex::new(Vec::new()) }
+        Self { endpoint, slots, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Sends a request. The time limit applies from the moment a connection may be used to the head of the response; with
-    /// `max_reply`, to the end of the body of a success, of which at most so many bytes are read. The wait before that is
-    /// first in, first out. A dropped request closes its connection; then it is unknown whether the app has seen it.
-    pub(super) async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-        limit: Duration,
-        max_reply: Option<usize>,
-    ) -> Result<Reply, SendError> {
-        let _slot = self.slots.acquire().await.map_err(|closed| SendError::Unreachable(closed.into()))?;
+    /// Sends a request. The wait for a connection is first in, first out. A dropped request closes its connection; then it is
+    /// unknown whether the app has seen it.
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>, call: Call) -> Result<Reply, SendError> {
+        let _slot = match call.is_in_turn {
+            true => Some(self.slots.acquire().await.map_err(|closed| SendError::Unreachable(closed.into()))?),
+            false => None,
+        };
+        let Call { limit, max_reply, .. } = call;
         let mut is_connected = false;
         let end = Instant::now() + limit;
         let (mut connection, response) = match timeout_at(end, self.head(request, &mut is_connected)).await {
@@ -121,7 +99,7 @@ impl Pool {
             }
             *is_connected = false;
         }
-        let mut connection = Connection::open(&self.host, self.port).await.map_err(SendError::Unreachable)?;
+        let mut connection = Connection::open(&self.endpoint).await.map_err(SendError::Unreachable)?;
         *is_connected = true;
         let response = connection.head(request).await.map_err(|error| send_error(error, false))?;
         Ok((connection, response))
@@ -161,8 +139,7 @@ fn send_error(error: ExchangeError, was_idle: bool) -> SendError {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("host", &self.host)
-            .field("port", &self.port)
+            .field("endpoint", &self.endpoint)
             .field("idle", &self.idle().len())
             .finish_non_exhaustive()
     }

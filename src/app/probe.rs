@@ -41,17 +41,19 @@ impl AppChannel {
     }
 
     /// Probes until the app says yes or no, with growing waits of up to 10 s, or those of `Retry-After` if they are longer;
-    /// `None` when stopped. daprd probes once, and reads every status except 2xx and 405 as a no. Cancel-safe.
-    pub async fn until_answered(&self, route: &Route, stop: &Stop) -> Option<Answer> {
+    /// `None` when stopped. `probed` is called after each probe, whatever its result. daprd probes once, and reads every status
+    /// except 2xx and 405 as a no. Cancel-safe.
+    pub async fn until_answered(&self, route: &Route, stop: &Stop, probed: impl Fn() + Send + Sync) -> Option<Answer> {
         let mut waits = BETWEEN_PROBES.waits(fastrand::u64(..));
         loop {
-            let probed = tokio::select! {
+            let result = tokio::select! {
                 // Biased: a stop outranks a response that arrives at the same time.
                 biased;
                 () = stop.finishing() => return None,
-                probed = self.probe(route) => probed,
+                result = self.probe(route) => result,
             };
-            let error = match probed {
+            probed();
+            let error = match result {
                 Ok(answer) => return Some(answer),
                 Err(error) => error,
             };

@@ -17,6 +17,12 @@ impl Route {
         Self(clean(route.filter(|text| !text.is_empty()).unwrap_or(name.as_str())).into())
     }
 
+    /// Any path of the app.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        Self(clean(path).into())
+    }
+
     /// The path of the request line: visible ASCII that starts with a slash.
     #[must_use]
     pub fn as_str(&self) -> &str {

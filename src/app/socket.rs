@@ -1,12 +1,12 @@
 //! The socket of a connection. It counts the bytes that were written and read, and delays write errors so that a response
 //! which has already arrived can still be read.
 
+use super::endpoint::Stream;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// How many of the first bytes of a response are kept, to describe a peer that does not speak HTTP.
 const MAX_PREFIX: usize = 40;
@@ -50,12 +50,12 @@ impl SharedTraffic {
 /// reading until the response or the end of the stream.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     traffic: SharedTraffic,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> (Self, SharedTraffic) {
+    pub(super) fn new(stream: Stream) -> (Self, SharedTraffic) {
         let traffic = SharedTraffic::default();
         (Self { stream, traffic: traffic.clone() }, traffic)
     }
@@ -71,6 +71,13 @@ impl Socket {
                 traffic.write_error.get_or_insert(error);
                 offered
             }
+        }
+    }
+
+    /// A flush writes too, where bytes wait to be encrypted.
+    fn flushed(&self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.traffic.lock().write_error.get_or_insert(error);
         }
     }
 
@@ -124,7 +131,12 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let socket = self.get_mut();
+        if !socket.is_broken() {
+            let result = ready!(Pin::new(&mut socket.stream).poll_flush(cx));
+            socket.flushed(result);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,16 +1,20 @@
 //! The composition root: creates the other modules in order, and stops them in order.
 //!
 //! *Start:* component files → listeners (before any AWS call, so that a used port fails at once) → components, concurrently,
-//! each within its `initTimeout` → HTTP and gRPC are served, outputs can be invoked → the app's port → inputs → ready.
+//! each within its `initTimeout` → HTTP and gRPC are served, outputs can be invoked → the app's port → the app is asked once
+//! which inputs it accepts → ready. With health checks, inputs are read while the app is healthy.
 //!
-//! *Stop:* one stop request, one time limit, five phases, each logged with its duration: not ready · inputs drain, while
-//! the APIs stay open because the app may invoke an output for its last event · HTTP and gRPC drain · outputs close ·
-//! metrics close.
+//! *Stop:* one stop request, after a signal perhaps a block while outputs are served, one time limit, five phases, each
+//! logged with its duration: not ready · inputs drain, while the APIs stay open because the app may invoke an output for its
+//! last event · HTTP and gRPC drain · outputs close · metrics close.
 //! At the time limit tasks are aborted, and still joined.
 
+mod app;
+mod blocking;
 mod grpc;
 mod inputs;
 mod open_files;
+mod reading;
 mod running;
 mod start;
 

@@ -1,19 +1,24 @@
 //! A daemon that is running, and how it shuts down.
 
+use super::blocking::block_shutdown;
 use crate::domain::Stop;
 use crate::http::Drained;
 use crate::runtime::{DrainOutcome, Host, Readiness};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::Metrics;
+use futures_util::FutureExt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(super) const HTTP: &str = "http";
 pub(super) const GRPC: &str = "grpc";
 pub(super) const METRICS: &str = "metrics";
 pub(super) const INPUTS: &str = "inputs";
+pub(super) const APP: &str = "app";
 
 /// How long tasks may take to join their own tasks after a forced stop. Then they are aborted.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(2_250);
@@ -32,6 +37,7 @@ pub(super) enum TaskResult {
     Grpc(Drained),
     Metrics(Drained),
     Inputs(DrainOutcome),
+    App,
 }
 
 /// The stop tokens of the tasks, so that they end in order.
@@ -40,6 +46,8 @@ pub(super) struct Stops {
     /// Requested by `POST /v1.0/shutdown`.
     pub(super) api: Stop,
     pub(super) inputs: Stop,
+    /// The health checks, and the connections to the app.
+    pub(super) app: Stop,
     /// Requests that still wait for an output must be answered now.
     pub(super) abort_calls: Stop,
     pub(super) http: Stop,
@@ -59,7 +67,10 @@ pub struct Running {
     pub(super) metrics: Metrics,
     pub(super) tasks: Supervisor<TaskResult>,
     pub(super) stops: Stops,
+    pub(super) begun: Instant,
+    pub(super) is_app_healthy: watch::Receiver<bool>,
     pub(super) limit: Option<Duration>,
+    pub(super) block: Option<Duration>,
     pub(super) response_margin: Option<Duration>,
 }
 
@@ -69,6 +80,16 @@ pub enum Shutdown {
     Clean,
     /// Something had failed, or was aborted at the time limit or by a second signal.
     Aborted,
+}
+
+/// Why a daemon stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopCause {
+    Signal,
+    /// `POST /v1.0/shutdown`
+    Api,
+    /// A task has failed.
+    Failure,
 }
 
 impl Running {
@@ -108,18 +129,20 @@ impl Running {
         self
     }
 
-    /// Runs until `stop` or `POST /v1.0/shutdown` requests a stop, or a task fails. Then stops in phases, within the time
-    /// limit of the settings. A forced `stop` aborts what is left.
+    /// Runs until `stop` or `POST /v1.0/shutdown` requests a stop, or a task fails. After `stop`, inputs stop at once, and the
+    /// rest is served on for the time of `--dapr-block-shutdown-duration`. Then stops in phases, within the time limit of the
+    /// settings. A forced `stop` aborts what is left.
     pub async fn run_until(mut self, stop: &Stop) -> Shutdown {
-        let failed = tokio::select! {
-            () = stop.finishing() => false,
-            () = self.stops.api.finishing() => false,
-            ended = self.tasks.next() => {
-                log_early_end(ended);
-                true
-            }
-        };
-        tracing::info!("shutdown began");
+        let cause = self.until_stopped(stop).await;
+        if let (StopCause::Signal, Some(time)) = (cause, self.block) {
+            // For good; the APIs stay open.
+            self.stops.inputs.finish();
+            block_shutdown(time, self.is_app_healthy.clone(), [stop, &self.stops.api]).await;
+        }
+        tracing::info!("Dapr is shutting down");
+        if self.limit.is_none() {
+            tracing::warn!("Graceful shutdown timeout is infinite, will wait indefinitely to shutdown");
+        }
         let deadline = async {
             match self.limit {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -133,18 +156,42 @@ impl Running {
         let phases = run_phases(&mut self.tasks, &self.stops, [&self.ready, &self.outbound], &self.host, answer_by);
         let is_clean = tokio::select! {
             is_clean = phases => is_clean,
-            () = deadline => { tracing::error!(limit = ?self.limit, "graceful shutdown timeout was exceeded"); false }
+            () = deadline => { tracing::error!(limit = ?self.limit, "Graceful shutdown timeout exceeded, forcing shutdown"); false }
             () = stop.forced() => { tracing::warn!("shutdown was forced"); false }
             () = forced_by_api(&self.stops.api) => { tracing::warn!("shutdown was forced"); false }
         };
         let all_joined = self.join_remaining().await;
-        tracing::info!("shutdown ended");
-        if is_clean && all_joined && !failed { Shutdown::Clean } else { Shutdown::Aborted }
+        tracing::info!("Dapr runtime stopped");
+        if !is_clean || !all_joined || cause == StopCause::Failure || self.stops.api.is_forced() {
+            return Shutdown::Aborted;
+        }
+        tracing::info!("Daprd shutdown gracefully");
+        Shutdown::Clean
+    }
+
+    /// Waits for a reason to stop, and logs when everything is ready.
+    async fn until_stopped(&mut self, stop: &Stop) -> StopCause {
+        let ready = self.ready.clone();
+        let mut initialized = pin!(ready.ready().fuse());
+        loop {
+            tokio::select! {
+                () = stop.finishing() => return StopCause::Signal,
+                () = self.stops.api.finishing() => return StopCause::Api,
+                ended = self.tasks.next() => {
+                    log_early_end(ended);
+                    return StopCause::Failure;
+                }
+                () = &mut initialized => {
+                    let elapsed = self.begun.elapsed().as_millis();
+                    tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed}ms");
+                }
+            }
+        }
     }
 
     /// Forces the tasks that still run to stop, and joins them. Returns whether none had to be aborted.
     async fn join_remaining(&mut self) -> bool {
-        for stop in [&self.stops.inputs, &self.stops.http, &self.stops.metrics] {
+        for stop in [&self.stops.inputs, &self.stops.app, &self.stops.http, &self.stops.metrics] {
             stop.now();
         }
         // After a forced stop the tasks join what they started. Only one that does not is aborted.
@@ -188,6 +235,8 @@ async fn run_phases(
     let begun = Instant::now();
     stops.inputs.finish();
     let mut is_clean = join(tasks, INPUTS).await;
+    stops.app.finish();
+    is_clean &= join(tasks, APP).await;
     log_end("inputs", begun);
 
     let begun = Instant::now();
@@ -196,6 +245,9 @@ async fn run_phases(
     log_end("http", begun);
 
     let begun = Instant::now();
+    for component in host.describe() {
+        tracing::info!("Shutting down component {}", component.log_name());
+    }
     let panicked = host.close_all().await;
     if !panicked.is_empty() {
         tracing::error!(components = ?panicked, "components panicked during close");
@@ -208,8 +260,8 @@ async fn run_phases(
     is_clean
 }
 
-/// Joins the HTTP and the gRPC API. At `answer_by`, the outputs answer the requests that still wait with what is known of them; requests
-/// that are left after that are answered without the outputs.
+/// Joins the HTTP and the gRPC API. At `answer_by`, the outputs answer the requests that still wait with what is known of
+/// them; requests that are left after that are answered without the outputs.
 async fn drain_apis(
     tasks: &mut Supervisor<TaskResult>,
     stops: &Stops,
@@ -239,7 +291,7 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
     while tasks.contains(name) {
         let Some(ended) = tasks.next().await else { break };
         match ended.result {
-            Ok(TaskResult::Inputs(DrainOutcome::Clean)) => {}
+            Ok(TaskResult::Inputs(DrainOutcome::Clean) | TaskResult::App) => {}
             Ok(TaskResult::Http(drained) | TaskResult::Grpc(drained) | TaskResult::Metrics(drained)) => {
                 if let Drained::Aborted(connections) = drained {
                     tracing::error!(task = ended.name, connections, "open connections were aborted");

@@ -1,10 +1,11 @@
 //! Loads the component files, connects the components and starts the tasks.
 
+use super::app::{self, App};
 use super::grpc::{self, GrpcListeners};
 use super::inputs::{self, InputSpec};
 use super::open_files;
-use super::running::{HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
-use crate::app::{AppChannel, AppSettings, InvalidAppSettings};
+use super::running::{APP, HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
+use crate::app::InvalidAppSettings;
 use crate::bindings::{
     CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
 };
@@ -18,13 +19,15 @@ use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The part of the graceful shutdown timeout that is kept for the phases after the inputs.
 const AFTER_INPUTS: Duration = Duration::from_secs(1);
 /// Go's HTTP server accepts request headers that exceed its limit by this.
 const HEAD_SLACK: usize = 4 << 10;
-/// The drain limit of inputs and HTTP if graceful shutdown has no timeout.
-const UNLIMITED_DRAIN: Duration = Duration::from_secs(3_600);
+/// The drain limit of inputs and HTTP if graceful shutdown has no timeout: ten years, which can be added to any time.
+const UNLIMITED_DRAIN: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
 /// The daemon could not start. `Display` says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +73,8 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
 /// # Errors
 /// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
-    let app = app_channel(settings)?;
+    let begun = Instant::now();
+    let app = App::new(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = http::bind(&settings.http_addresses).await?;
     let grpc_listeners = grpc::listen(settings).await?;
@@ -85,6 +89,7 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
     context.registry.publish(&outputs);
 
+    let (is_healthy, is_app_healthy) = watch::channel(false);
     let mut running = Running {
         addresses: listeners.addresses(),
         grpc_addresses: grpc_listeners.api.addresses(),
@@ -96,10 +101,13 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         metrics,
         tasks: Supervisor::new(),
         stops: Stops::default(),
+        begun,
+        is_app_healthy,
         limit: settings.graceful_shutdown,
+        block: settings.block_shutdown,
         response_margin: None,
     };
-    running.spawn_inputs(app, inputs);
+    running.spawn_inputs(app, inputs, is_healthy);
     let state = Arc::new(running.api_state(settings, max_connections));
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
@@ -108,10 +116,17 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
 }
 
 impl Running {
-    fn spawn_inputs(&mut self, app: Option<AppChannel>, inputs: Vec<InputSpec>) {
-        let ready = self.ready.guard("app port");
-        let stop = self.stops.inputs.clone();
-        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(app, inputs, ready, stop).await) });
+    fn spawn_inputs(&mut self, app: Option<App>, inputs: Vec<InputSpec>, is_healthy: watch::Sender<bool>) {
+        let discovered = self.ready.guard("app port");
+        let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&self.host);
+        let inputs = inputs::prepare(app.as_ref(), inputs, &outputs, &self.ready, &self.stops.inputs);
+        let stop = self.stops.app.clone();
+        self.tasks.spawn(APP, async move {
+            app::run(app, is_healthy, discovered, stop).await;
+            TaskResult::App
+        });
+        let (health, stop) = (self.is_app_healthy.clone(), self.stops.inputs.clone());
+        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(inputs, health, stop).await) });
     }
 
     fn api_state(&self, settings: &Settings, max_connections: usize) -> ApiState {
@@ -166,22 +181,10 @@ impl Running {
 fn app_connection(settings: &Settings) -> AppConnection {
     settings.app.as_ref().map_or_else(AppConnection::default, |app| AppConnection {
         port: Some(app.port),
+        protocol: app.protocol.as_str().to_owned(),
         channel_address: app.address.clone(),
         max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
-        ..AppConnection::default()
     })
-}
-
-fn app_channel(settings: &Settings) -> Result<Option<AppChannel>, InvalidAppSettings> {
-    let Some(app) = &settings.app else { return Ok(None) };
-    let channel = AppChannel::new(&AppSettings {
-        address: app.address.clone(),
-        api_token: settings.app_api_token.clone(),
-        event_timeout: settings.app_timeout,
-        probe_timeout: settings.probe_timeout,
-        ..AppSettings::new(app.port)
-    })?;
-    Ok(Some(channel))
 }
 
 fn context(settings: &Settings, metrics: &Metrics) -> Context {

@@ -11,7 +11,7 @@ pub(super) struct AppEnv<'a> {
     pub(super) app_id: &'a str,
     pub(super) app_port: Option<u16>,
     pub(super) sidecar: SocketAddr,
-    pub(super) grpc_port: u16,
+    pub(super) grpc: SocketAddr,
     pub(super) kinesis: &'a str,
     pub(super) dynamodb: &'a str,
 }
@@ -31,8 +31,9 @@ impl AppProcess {
         // Its own process group: Ctrl-C reaches only bindd, which drains its inputs before it stops the app.
         process.args(arguments).kill_on_drop(true).process_group(0).env("APP_ID", env.app_id);
         process.env("DAPR_HTTP_PORT", env.sidecar.port().to_string());
-        process.env("DAPR_GRPC_PORT", env.grpc_port.to_string());
         process.env("DAPR_HTTP_ENDPOINT", format!("http://{}", env.sidecar));
+        process.env("DAPR_GRPC_PORT", env.grpc.port().to_string());
+        process.env("DAPR_GRPC_ENDPOINT", format!("http://{}", env.grpc));
         if let Some(port) = env.app_port {
             process.env("APP_PORT", port.to_string());
         }

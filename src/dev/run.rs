@@ -59,7 +59,7 @@ async fn sidecar_and_app(
         app_id: &settings.run.app_id,
         app_port: settings.run.app.as_ref().map(|app| app.port),
         sidecar: running.http_address(),
-        grpc_port: running.grpc_address().port(),
+        grpc: running.grpc_address(),
         kinesis: &emulators.aws().kinesis_url(),
         dynamodb: &emulators.aws().dynamodb_url(),
     };

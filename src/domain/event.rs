@@ -90,6 +90,20 @@ pub enum DeliveryError {
         /// of it; [`DeliveryError::excerpt`] is the whole.
         excerpt: Option<String>,
     },
+    /// The app responded to a call over gRPC with a code other than OK.
+    #[error("the app answered {code} to {target}{}", refusal_details(None, excerpt.as_deref()))]
+    RefusedCall {
+        /// Such as `INVALID_ARGUMENT`.
+        code: &'static str,
+        /// The HTTP status that means the same.
+        status: u16,
+        /// The method, for the log.
+        target: String,
+        /// The delay of a `RetryInfo` in the details.
+        retry_after: Option<Duration>,
+        /// The beginning of the text, up to 1 KiB, as one line without quotes of the events.
+        excerpt: Option<String>,
+    },
     /// No response within the limit; the app may still be working on the event.
     #[error(
         "the app did not answer {target} within {limit:?} and may still be working on it; raise {option} if it needs \
@@ -133,10 +147,12 @@ pub enum DeliveryError {
     /// The app accepted the batch except for this event and perhaps others.
     #[error("the app reported the event as failed")]
     ReportedFailed,
-    /// A server responded, but not in HTTP/1.1.
-    #[error("the app was reached at {address} but its answer is not HTTP/1.1: {finding}")]
+    /// A server responded, but not in the version of HTTP with which it was called.
+    #[error("the app was reached at {address} but its answer is not {expected}: {finding}")]
     NotHttp {
         address: String,
+        /// `HTTP/1.1` or `HTTP/2`
+        expected: &'static str,
         /// What the response looks like: one line of bounded length.
         finding: String,
         #[source]
@@ -157,7 +173,7 @@ impl DeliveryError {
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
         match self {
-            Self::Refused { status, .. } => Some(*status),
+            Self::Refused { status, .. } | Self::RefusedCall { status, .. } => Some(*status),
             Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unanswered { .. }
@@ -173,7 +189,11 @@ impl DeliveryError {
     pub const fn is_response(&self) -> bool {
         matches!(
             self,
-            Self::Refused { .. } | Self::InvalidHead { .. } | Self::InvalidReply { .. } | Self::ReportedFailed
+            Self::Refused { .. }
+                | Self::RefusedCall { .. }
+                | Self::InvalidHead { .. }
+                | Self::InvalidReply { .. }
+                | Self::ReportedFailed
         )
     }
 
@@ -187,7 +207,7 @@ impl DeliveryError {
     #[must_use]
     pub fn excerpt(&self) -> Option<&str> {
         match self {
-            Self::Refused { excerpt, .. } => excerpt.as_deref(),
+            Self::Refused { excerpt, .. } | Self::RefusedCall { excerpt, .. } => excerpt.as_deref(),
             Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unanswered { .. }
@@ -202,7 +222,7 @@ impl DeliveryError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Refused { retry_after, .. } | Self::RefusedCall { retry_after, .. } => *retry_after,
             Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Unanswered { .. }

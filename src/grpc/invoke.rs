@@ -16,12 +16,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// The label of names that are not configured, so that clients cannot add series to the metrics.
 const UNKNOWN: &str = "unknown";
 /// The status in the metrics of a request whose client disconnected before the response; nginx's number.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// The status in the metrics of a request whose client stopped sending.
+const REQUEST_TIMEOUT: u16 = 408;
 /// A smaller message is a slice of what the connection read at once, and would keep all of it alive.
 const MAX_COPIED: usize = 4 << 10;
 
@@ -47,7 +49,13 @@ struct Failed {
 impl From<Status> for Failed {
     /// Of a request that could not be read.
     fn from(status: Status) -> Self {
-        Self { metadata: HeaderMap::new(), status, http_status: FailureKind::Caller.status() }
+        let http_status = match status.code() {
+            Code::ResourceExhausted => FailureKind::TooLarge.status(),
+            Code::Unavailable => FailureKind::Unavailable.status(),
+            Code::DeadlineExceeded => REQUEST_TIMEOUT,
+            _ => FailureKind::Caller.status(),
+        };
+        Self { metadata: HeaderMap::new(), status, http_status }
     }
 }
 

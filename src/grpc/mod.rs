@@ -17,6 +17,7 @@ mod health;
 mod internal;
 mod invoke;
 mod metadata;
+mod observation;
 mod reflection;
 mod server;
 mod service;

@@ -21,6 +21,9 @@ const SERVICES: [&str; 4] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
+/// The largest question, in bytes: names, whose memory is not counted.
+const MAX_QUESTION: usize = 16 << 10;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     V1,
@@ -31,17 +34,16 @@ pub(super) enum Version {
 /// because few ever open one.
 pub(super) async fn answer(version: Version, request: Request<Body>, stop: Stop) -> Response {
     let request = request.map(|body| until_stopped(body, stop));
-    let answered = match version {
+    match version {
         Version::V1 => match builder().build_v1() {
-            Ok(mut service) => call(&mut service, request).await,
+            Ok(service) => call(service.max_decoding_message_size(MAX_QUESTION), request).await,
             Err(error) => failed(&error),
         },
         Version::V1Alpha => match builder().build_v1alpha() {
-            Ok(mut service) => call(&mut service, request).await,
+            Ok(service) => call(service.max_decoding_message_size(MAX_QUESTION), request).await,
             Err(error) => failed(&error),
         },
-    };
-    answered
+    }
 }
 
 fn builder() -> Builder<'static> {
@@ -49,7 +51,7 @@ fn builder() -> Builder<'static> {
     SERVICES.into_iter().fold(builder, Builder::with_service_name)
 }
 
-async fn call<S>(service: &mut S, request: Request<Body>) -> Response
+async fn call<S>(mut service: S, request: Request<Body>) -> Response
 where
     S: Service<Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>,
 {

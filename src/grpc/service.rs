@@ -1,7 +1,7 @@
 //! The checks before a request, and the methods.
 
 use super::unary::{self, Reply, failure};
-use super::{deadline, health, invoke, metadata, reflection, status};
+use super::{deadline, health, invoke, metadata, observation, reflection, status};
 use crate::domain::Stop;
 use crate::http::{ApiState, ConnectInfo, Respond};
 use crate::protocol::health::HealthCheckRequest;
@@ -47,30 +47,41 @@ impl Api {
             let text = "this port speaks gRPC only: call the HTTP API on --dapr-http-port\n";
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
         }
+        let begun = Instant::now();
         let (head, body) = request.into_parts();
-        if let Err(refusal) = self.check(&head, info) {
-            return failure(&refusal);
-        }
         let version = match head.uri.path() {
             REFLECTION => Some(reflection::Version::V1),
             REFLECTION_ALPHA => Some(reflection::Version::V1Alpha),
             _ => None,
         };
-        if let Some(version) = version {
-            return Box::pin(reflection::answer(version, Request::from_parts(head, body), self.stop.clone())).await;
-        }
+        let reply = match (self.check(&head, info), version) {
+            (Err(refusal), _) => Reply::new(Err(refusal)),
+            (Ok(()), Some(version)) => {
+                let request = Request::from_parts(head, body);
+                return Box::pin(reflection::answer(version, request, self.stop.clone())).await;
+            }
+            (Ok(()), None) => self.call_in_time(&head, body).await,
+        };
+        observation::answered(&head, &reply, begun.elapsed());
+        unary::response(reply)
+    }
+
+    /// Calls a method within the deadline of the client.
+    async fn call_in_time(&self, head: &Parts, body: Body) -> Reply {
         let timeout = match deadline::timeout(&head.headers) {
             Ok(timeout) => timeout,
-            Err(text) => return failure(&Status::invalid_argument(format!("grpc-timeout {text:?} is not a timeout"))),
+            Err(text) => {
+                return Reply::new(Err(Status::invalid_argument(format!("grpc-timeout {text:?} is not a timeout"))));
+            }
         };
         // One so long that the clock cannot express it is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let calling = self.call(&head, body, deadline);
+        let calling = self.call(head, body, deadline);
         let reply = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline, calling).await,
             None => Ok(calling.await),
         };
-        unary::response(reply.unwrap_or_else(|_| Reply::new(Err(status::deadline_exceeded()))))
+        reply.unwrap_or_else(|_| Reply::new(Err(status::deadline_exceeded())))
     }
 
     /// Why a request must not reach a method.
@@ -100,7 +111,11 @@ impl Api {
             }
             SHUTDOWN => {
                 let headers = &head.headers;
-                self.reply(head, body, |state, _: ShutdownRequest| Ok(metadata::shutdown(state, headers))).await
+                let stop = |state: &ApiState, _: ShutdownRequest| {
+                    metadata::shutdown(state, headers);
+                    Ok(())
+                };
+                self.reply(head, body, stop).await
             }
             HEALTH_CHECK => {
                 self.reply(head, body, |state, request: HealthCheckRequest| health::check(state, &request)).await

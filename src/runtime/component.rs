@@ -30,6 +30,14 @@ pub struct Description {
     pub capabilities: &'static [&'static str],
 }
 
+impl Description {
+    /// As daprd names it in its log: `name (type/version)`.
+    #[must_use]
+    pub fn log_name(&self) -> String {
+        format!("{} ({}/{})", self.name, self.type_name, self.version)
+    }
+}
+
 /// An input at one moment.
 #[derive(Debug, Clone)]
 pub struct InputState {

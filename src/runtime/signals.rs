@@ -90,14 +90,14 @@ impl Signals {
         tokio::select! {
             biased;
             value = &mut work => return RunOutcome::Completed(value),
-            signal = self.next() => tracing::info!("received signal '{signal}'; beginning shutdown"),
+            signal = self.next() => tracing::info!("Received signal '{signal}'; beginning shutdown"),
         }
         stop.finish();
         tokio::select! {
             biased;
             value = &mut work => RunOutcome::Completed(value),
             signal = self.next() => {
-                tracing::warn!("received signal '{signal}' again; exiting without waiting for the app");
+                tracing::error!("Received signal '{signal}' during shutdown; exiting immediately");
                 stop.now();
                 // The inputs release their leases. A third signal ends that too.
                 tokio::select! {

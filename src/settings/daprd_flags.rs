@@ -89,9 +89,9 @@ pub(super) struct LifeFlags {
     #[arg(long, value_name = "DURATION", value_parser = go_duration, allow_hyphen_values = true)]
     pub(super) dapr_block_shutdown_duration: Option<Duration>,
     /// File to which logs are appended, instead of the terminal.
-    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    #[arg(long, help_heading = "Logs", value_name = "FILE", default_value = "", hide_default_value = true)]
     pub(super) log_file: OsString,
     /// Log each request to the APIs [default: as the Configuration says, else false].
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
+    #[arg(long, help_heading = "Logs", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) enable_api_logging: Option<bool>,
 }

@@ -6,6 +6,7 @@ use super::lease_flags::{LEASES_EXAMPLES, LeasesFlags};
 use super::values::{go_duration, quantity, switch};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,9 +50,14 @@ pub(super) enum SubcommandFlags {
     /// Show or change the leases of an input: who reads which shard, and how far. Sidecars may go on running.
     #[command(after_help = LEASES_EXAMPLES)]
     Leases(LeasesFlags),
+    /// Print a script that completes the command line in a shell.
+    Completions(CompletionsFlags),
+    /// Print the manual page, in the format of man.
+    Man,
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "App")]
 pub(super) struct RunFlags {
     /// Name of the app, without dots. Required, except with dev. The default names of lease tables and stream consumers
     /// contain it.
@@ -80,30 +86,30 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub(super) app_max_concurrency: Option<i64>,
     /// Folder or file with components. Repeat the flag or separate paths with commas.
-    #[arg(long, value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
+    #[arg(long, help_heading = "Files and life of the process", value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
     pub(super) resources_path: Vec<PathBuf>,
     /// Deprecated name of --resources-path, used only without it.
-    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    #[arg(long, help_heading = "Files and life of the process", value_name = "PATH", hide_short_help = true)]
     pub(super) components_path: Option<PathBuf>,
     #[command(flatten)]
     pub(super) ports: PortFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
     /// Log level (debug, info, warn, error), or a filter such as info,bindd::consumer=debug.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, help_heading = "Logs", value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: String,
     /// Log one JSON object per line.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
+    #[arg(long, help_heading = "Logs", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) log_as_json: bool,
     /// Answer every failure of a binding with status 500, as daprd does
     /// [default: the environment variable BINDD_STRICT_DAPR_ERRORS, else false].
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
+    #[arg(long, help_heading = "HTTP API and metrics", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) strict_dapr_errors: Option<bool>,
     /// Print version and CPU architecture, then exit.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
+    #[arg(long, help_heading = "Other modes", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
     pub(super) build_info: bool,
     /// Wait up to 60 s until the outputs of the sidecar on --dapr-http-port are ready, then exit. Starts no sidecar.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
+    #[arg(long, help_heading = "Other modes", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
     pub(super) wait: bool,
     #[command(flatten)]
     pub(super) listen: ListenFlags,
@@ -114,6 +120,7 @@ pub(super) struct RunFlags {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "HTTP API and metrics")]
 pub(super) struct PortFlags {
     /// Port of the HTTP API; 0 is any free port.
     #[arg(long, value_name = "PORT", default_value_t = 3500)]
@@ -140,6 +147,7 @@ pub(super) struct PortFlags {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
 pub(super) struct LimitFlags {
     /// Largest request body in bytes; 0 is no limit [default: 4Mi].
     #[arg(long, value_name = "SIZE", value_parser = quantity, allow_hyphen_values = true)]
@@ -165,7 +173,13 @@ pub(super) struct LimitFlags {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub(super) worker_threads: Option<u16>,
     /// Time limit in seconds for a graceful shutdown; 0 is no limit.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        help_heading = "Files and life of the process",
+        value_name = "SECONDS",
+        default_value_t = 5,
+        allow_negative_numbers = true
+    )]
     pub(super) dapr_graceful_shutdown_seconds: i64,
 }
 
@@ -188,6 +202,13 @@ pub(super) struct PolicyFlags {
     /// Region of components whose file has none [default: the environment variable AWS_REGION].
     #[arg(long, value_name = "REGION")]
     pub(super) region: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsFlags {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: Shell,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
 use super::gather_daprd as daprd;
 use super::gather_leases::leases;
+use super::generate;
 use super::model::{
     AppEndpoint, AppProtocol, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE,
     DEFAULT_HEADERS, DEFAULT_PROBE, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
@@ -13,6 +14,7 @@ use super::model::{
 use super::model::{DemoSettings, DevSettings};
 use super::values;
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -44,6 +46,8 @@ pub(super) fn parse_with(
             Ok(Command::Run(Box::new(settings)))
         }
         Some(SubcommandFlags::Check(flags)) => check(flags, environment),
+        Some(SubcommandFlags::Completions(flags)) => Err(generate::completions(flags.shell)),
+        Some(SubcommandFlags::Man) => Err(generate::manual()),
         Some(SubcommandFlags::Policy(flags)) => policy(flags, environment).map(Command::Policy),
         Some(SubcommandFlags::Leases(flags)) => {
             leases(flags, ca_bundle(environment), environment).map(|settings| Command::Leases(Box::new(settings)))
@@ -59,6 +63,10 @@ pub(super) fn parse_with(
 }
 
 fn usage(error: &clap::Error) -> UsageError {
+    // As daprd, and without the name of the program, because scripts compare it.
+    if error.kind() == ErrorKind::DisplayVersion {
+        return UsageError { text: env!("CARGO_PKG_VERSION").to_owned(), code: 0 };
+    }
     let code = if error.use_stderr() { 2 } else { 0 };
     UsageError { text: error.render().to_string().trim_end().to_owned(), code }
 }
@@ -78,11 +86,10 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
     let strict = flags.strict_dapr_errors;
     let http_addresses = listen_addresses(&flags.ports)?;
-    let grpc_addresses = http_addresses.iter().map(|http| SocketAddr::new(http.ip(), flags.listen.dapr_grpc_port));
     Ok(Settings {
         app_id,
         app,
-        grpc_addresses: grpc_addresses.collect(),
+        grpc_addresses: on_port(&http_addresses, flags.listen.dapr_grpc_port),
         grpc_max_idle: environment::grpc_max_idle(environment)?,
         internal_grpc_address: match http_addresses.first() {
             Some(api) => daprd::internal_address(&flags.listen, api.ip())?,
@@ -125,6 +132,10 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         unused_flags: flags::ignored_given(matches),
         notices: environment::notices(environment),
     })
+}
+
+fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
+    addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect()
 }
 
 /// Read as an OS string, because a path need not be UTF-8.

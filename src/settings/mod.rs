@@ -14,6 +14,7 @@ mod flags;
 mod gather;
 mod gather_daprd;
 mod gather_leases;
+mod generate;
 mod lease_flags;
 mod leases;
 mod model;

@@ -66,6 +66,19 @@ impl Command {
         };
         NonZeroUsize::new(count)
     }
+
+    /// Whether the process behaves as daprd (`--dapr-compat`). Then it exits with 1 after a second signal.
+    #[must_use]
+    pub const fn is_dapr_compat(&self) -> bool {
+        match self {
+            Self::Run(settings) => settings.dapr_compat,
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => false,
+            #[cfg(feature = "embedded")]
+            Self::Demo(_) => false,
+            #[cfg(feature = "embedded")]
+            Self::Dev(settings) => settings.run.dapr_compat,
+        }
+    }
 }
 
 /// Where the app listens.

@@ -109,10 +109,12 @@ async fn no_record_is_sent_to_an_app_that_rejects_the_probe() {
     app.until_accepted(&all).await;
     assert!(app.events().iter().all(|event| event.route == "stated"));
     assert_eq!(app.probes(), ["probed"], "no probe with a direction, and one rejection is final");
-    let line =
-        until("the warning", async || log.lines().into_iter().find(|line| line.contains("rejected its probe"))).await;
+    let line = until("the warning", async || {
+        log.lines().into_iter().find(|line| line.contains("app has not subscribed to binding probed."))
+    })
+    .await;
     for part in
-        ["WARN", "component=probed", "status=404", "path=/probed", "to read it without a probe, set `direction: input`"]
+        ["WARN", "component=probed", "status=404", "path=/probed", "To read it without a probe, set `direction: input`"]
     {
         assert!(line.contains(part), "{part}: {line}");
     }

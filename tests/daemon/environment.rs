@@ -11,7 +11,7 @@ use aws_sdk_kinesis::types::{Record, Shard, ShardIteratorType, StreamStatus};
 use bindd::daemon::{self, Running, Shutdown, StartError};
 use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
-use bindd::settings::{AppEndpoint, AppProtocol, Settings};
+use bindd::settings::{AppEndpoint, Settings};
 use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -186,10 +186,10 @@ impl Environment {
         let mut settings = Settings::local("shop", self.folder.path());
         // So long that a slow machine does not fail a test.
         settings.graceful_shutdown = Some(Duration::from_secs(600));
-        settings.app = app.map(|app| app.address()).map(|at| AppEndpoint {
-            address: at.ip().to_string(),
-            port: at.port(),
-            protocol: AppProtocol::Http,
+        settings.app = app.map(|app| AppEndpoint {
+            address: app.address().ip().to_string(),
+            port: app.address().port(),
+            protocol: app.protocol(),
         });
         settings
     }
@@ -216,6 +216,14 @@ impl Sidecar {
         self.http
     }
 
+    pub(crate) fn grpc_address(&self) -> SocketAddr {
+        self.running.grpc_address()
+    }
+
+    pub(crate) const fn internal_grpc_address(&self) -> Option<SocketAddr> {
+        self.running.internal_grpc_address()
+    }
+
     pub(crate) const fn metrics_address(&self) -> Option<SocketAddr> {
         self.running.metrics_address()
     }
@@ -238,6 +246,11 @@ impl Sidecar {
         let stop = Stop::new();
         stop.finish();
         within("the sidecar to stop", self.running.run_until(&stop)).await
+    }
+
+    /// Serves until a stop.
+    pub(crate) async fn run_until(self, stop: &Stop) -> Shutdown {
+        self.running.run_until(stop).await
     }
 
     /// Serves until `POST /v1.0/shutdown`.

@@ -11,7 +11,9 @@ mod inputs;
 
 mod access;
 mod api;
+mod app_channel;
 mod app_failures;
+mod app_health;
 mod dead_letters;
 mod docs;
 mod dynamodb;
@@ -19,6 +21,7 @@ mod dynamodb_bulk;
 mod fan_out_tls;
 mod faulty_backend;
 mod formats;
+mod grpc;
 mod kill;
 mod kinesis_outputs;
 mod lease_table;

@@ -2,6 +2,7 @@
 
 use crate::environment::Environment;
 use crate::fakes::{Behaviour, RecordingApp};
+use bindd::settings::AppProtocol;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -23,6 +24,13 @@ impl Program {
         let line =
             format!("{before} exec \"$0\" --app-id shop --dapr-http-port 0 --dapr-grpc-port 0 --enable-metrics=false");
         command.args(["-c", &line, env!("CARGO_BIN_EXE_bindd")]);
+        Self::spawn(&mut command)
+    }
+
+    /// Starts a sidecar without components, for an app.
+    fn start_with(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"]).args(arguments);
         Self::spawn(&mut command)
     }
 
@@ -139,6 +147,52 @@ async fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
         assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 1 == 1, is_ignored, "{before} {mask}");
         assert_eq!(program.stop().await, Some(0));
     }
+}
+
+/// The last lines are those that tools of Dapr wait for.
+#[tokio::test]
+async fn a_block_ends_when_it_is_over_and_then_the_shutdown_is_graceful() {
+    let mut program = Program::start_with(&["--dapr-block-shutdown-duration", "100ms"]);
+    program.until_logged("dapr initialized. Status: Running. Init Elapsed ").await;
+    program.send("INT").await;
+    for line in [
+        "Received signal 'interrupt'; beginning shutdown",
+        "Blocking graceful shutdown for 100ms or until app reports unhealthy...",
+        "Block shutdown period expired, entering shutdown...",
+        "Dapr is shutting down",
+        "Dapr runtime stopped",
+        "Daprd shutdown gracefully",
+    ] {
+        program.until_logged(line).await;
+    }
+    assert_eq!(program.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_block_with_the_code_of_the_signal_or_of_daprd() {
+    for (compat, code) in [("--dapr-compat=false", 143), ("--dapr-compat", 1)] {
+        let mut program = Program::start_with(&["--dapr-block-shutdown-duration", "3m", compat]);
+        program.until_logged("dapr initialized").await;
+        program.send("TERM").await;
+        program.until_logged("Blocking graceful shutdown for 3m0s or until app reports unhealthy...").await;
+        program.send("TERM").await;
+        program.until_logged("Received signal 'terminated' during shutdown; exiting immediately").await;
+        assert_eq!(program.exit_code().await, Some(code));
+    }
+}
+
+#[tokio::test]
+async fn the_port_of_the_app_is_waited_for() {
+    let mut app = RecordingApp::start_over(AppProtocol::Https).await;
+    app.stop().await;
+    let port = app.address().port().to_string();
+    let mut program = Program::start_with(&["--app-protocol", "HTTPS", "--app-port", &port]);
+    let waiting = format!("application protocol: https. waiting on port {port}.  This will block until the app is");
+    program.until_logged(&waiting).await;
+    app.start_again().await;
+    program.until_logged(&format!("application discovered on port {port}")).await;
+    program.until_logged("dapr initialized. Status: Running. Init Elapsed ").await;
+    assert_eq!(program.stop().await, Some(0));
 }
 
 async fn wait_for(address: SocketAddr) -> Option<i32> {

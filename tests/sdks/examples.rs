@@ -1,7 +1,7 @@
 //! The apps of `examples`, run by `bindd dev` as their comments show.
 
 use crate::calls;
-use crate::packages::{go, node};
+use crate::packages::{go, node, python};
 use crate::ports::Ports;
 use crate::program::Program;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 const NODE: &str = "examples/node";
 const GO: &str = "examples/go";
+const PYTHON: &str = "examples/python";
 
 /// `bindd dev` with the samples of components and an app.
 struct Example {
@@ -104,4 +105,9 @@ async fn the_app_with_the_sdk_for_javascript_stores_its_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_app_with_the_sdk_for_go_stores_its_order() {
     check_sdk("http", &[go(GO).await.join("sdk_app")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_app_with_the_sdk_for_python_stores_its_order() {
+    check_sdk("grpc", &[python(PYTHON).await, in_repository("examples/python/sdk_app.py")]).await;
 }

@@ -67,3 +67,22 @@ async fn the_client_for_go_calls_outputs_and_shuts_the_sidecar_down() {
     let codes = [json!("NotFound"), json!("InvalidArgument")];
     Client { command, waits: Waits::Grpc, codes, sends_bytes: true }.check().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_grpc_server_for_javascript_receives_every_record() {
+    let command = javascript("server.mjs", "grpc").await;
+    Service { command, protocol: AppProtocol::Grpc, takes_bytes: false }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_grpc_app_for_python_receives_every_record() {
+    let command = python_program("grpc_app.py").await;
+    Service { command, protocol: AppProtocol::Grpc, takes_bytes: true }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_grpc_service_for_go_receives_every_record() {
+    let mut command = go_program("service").await;
+    command.arg("grpc");
+    Service { command, protocol: AppProtocol::Grpc, takes_bytes: true }.check().await;
+}

@@ -1,6 +1,7 @@
 //! Connections that are kept between requests, and what happens to those that the app closes.
 
 use super::super::connection::Connection;
+use super::super::endpoint::Endpoint;
 use super::{Act, OK, app, channel, deliver};
 use crate::domain::DeliveryError;
 use crate::testing::until;
@@ -106,18 +107,19 @@ async fn a_request_is_not_repeated_after_part_of_its_answer_arrived() {
 }
 
 #[tokio::test]
-async fn close_idle_closes_idle_connections() {
+async fn close_closes_idle_connections() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let channel = channel(app.port);
     deliver(&channel, "a").await.unwrap();
-    channel.close_idle();
+    channel.close().await;
     assert_eq!(app.closed.recv().await, Some(0));
 }
 
 #[tokio::test]
 async fn a_request_on_an_ended_connection_is_reported_as_not_written() {
     let app = app([Act::AnswerThenClose(OK.to_owned())]).await;
-    let mut connection = Connection::open("127.0.0.1", app.port).await.unwrap();
+    let endpoint = Endpoint::new("127.0.0.1", app.port, false).unwrap();
+    let mut connection = Connection::open(&endpoint).await.unwrap();
     let request = || Request::new(Full::new(Bytes::new()));
     let answer = connection.head(request()).await.unwrap();
     connection.finish(answer.into_body(), false).await;

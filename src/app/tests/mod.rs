@@ -2,6 +2,8 @@
 
 mod answers;
 mod formats;
+mod http2;
+mod https;
 mod idle;
 mod probing;
 mod raw;
@@ -18,7 +20,7 @@ use bytes::Bytes;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -108,7 +110,7 @@ async fn serve(mut stream: TcpStream, connection: usize, script: Arc<Script>) {
     script.closed.send(connection).ok();
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
     let mut read = Vec::new();
     let head_end = loop {
         if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -220,6 +222,16 @@ async fn an_event_arrives_with_exactly_these_headers() {
 }
 
 #[tokio::test]
+async fn the_headers_of_daprd_can_be_chosen() {
+    let mut app = app([Act::Answer(OK.to_owned())]).await;
+    let settings = AppSettings { has_go_headers: true, ..settings(app.port) };
+    deliver(&AppChannel::new(&settings).unwrap(), "a").await.unwrap();
+    let seen = app.seen.recv().await.unwrap();
+    assert_eq!(seen.header("user-agent"), Some("Go-http-client/1.1"));
+    assert_eq!(seen.header("accept-encoding"), Some("gzip"));
+}
+
+#[tokio::test]
 async fn an_empty_event_has_content_length_0_and_no_headers_for_unknown_values() {
     let mut app = app([Act::Answer(OK.to_owned())]).await;
     let mut event = event("");
@@ -320,8 +332,8 @@ async fn the_wait_for_the_app_ends_when_it_listens() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = socket.local_addr().unwrap().port();
-    let (channel, stop) = (channel(port), Stop::new());
-    let mut wait = std::pin::pin!(channel.wait_until_up(&stop));
+    let (port, stop) = (channel(port).port(), Stop::new());
+    let mut wait = std::pin::pin!(port.wait_until_up(&stop));
     // Bound but not listening: dials are refused, so the wait goes on.
     let early = tokio::time::timeout(Duration::from_millis(150), &mut wait).await;
     assert!(early.is_err(), "nothing listens yet");

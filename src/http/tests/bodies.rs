@@ -2,7 +2,7 @@
 
 use super::super::HttpSettings;
 use super::answers::{ORDERS, post, send, strict, usual};
-use super::fake_binding::{state, state_with_buffer};
+use super::fake_binding::state_with_buffer;
 use axum::body::Body;
 use http::{Request, StatusCode};
 

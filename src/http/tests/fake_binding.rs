@@ -5,11 +5,10 @@ use crate::domain::{
     Binding, BindingError, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
     InvokeRequest, InvokeResponse, Outcome, OutputBinding, Stop,
 };
-use crate::runtime::{Component, Host, Readiness};
+use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -48,7 +48,9 @@ fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 fn the_generated_code_is_up_to_date() {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol");
     let (fresh, folder) = (generate(&module.join("proto")), module.join("generated"));
-    if std::env::var_os(RENEW).is_some() {
+    #[expect(clippy::disallowed_methods, reason = "a switch of this test")]
+    let renews = std::env::var_os(RENEW).is_some();
+    if renews {
         fs::remove_dir_all(&folder).unwrap();
         fs::create_dir(&folder).unwrap();
         fresh.iter().for_each(|(name, content)| fs::write(folder.join(name), content).unwrap());

@@ -1,8 +1,8 @@
 use super::gather::parse_with;
+use super::values;
 use super::{
     AppEndpoint, AppProtocol, Command, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, Settings, UsageError,
 };
-use super::{flags, values};
 use crate::domain::{RecordPosition, Timestamp};
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use secrecy::ExposeSecret;
@@ -286,7 +286,7 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
 #[test]
 fn help_and_version_exit_0() {
     for (line, expected) in
-        [("--help", "Usage: bindd"), ("-h", "check"), ("--version", "bindd 0"), ("--build-info", "bindd 0")]
+        [("--help", "Usage: bindd"), ("-h", "check"), ("--version", "0"), ("--build-info", "bindd 0")]
     {
         let error = usage_error(line);
         assert!(error.code == 0 && error.text.contains(expected), "{line}: {error:?}");

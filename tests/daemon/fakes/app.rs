@@ -1,18 +1,22 @@
 //! An app that records its requests and responds as a test sets.
 
+use bindd::settings::AppProtocol;
 use bindd::testing::within;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// How the app handles the next event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +62,17 @@ struct State {
     reply: Mutex<Bytes>,
     /// Status for `OPTIONS`.
     probe_status: watch::Sender<u16>,
+    /// Status for `GET`.
+    health: watch::Sender<u16>,
+    /// Path and headers of each `GET`.
+    gets: watch::Sender<Vec<(String, HeaderMap)>>,
 }
 
 /// The app. It keeps its port and its recorded events when it is stopped and started again.
 #[derive(Debug)]
 pub(crate) struct RecordingApp {
     address: SocketAddr,
+    protocol: AppProtocol,
     /// Reserves the port while the app does not listen.
     _reserved: TcpSocket,
     state: Arc<State>,
@@ -71,8 +80,13 @@ pub(crate) struct RecordingApp {
 }
 
 impl RecordingApp {
-    /// Starts on a free port; accepts everything.
+    /// Starts on a free port; accepts everything over HTTP/1.1.
     pub(crate) async fn start() -> Self {
+        Self::start_over(AppProtocol::Http).await
+    }
+
+    /// Starts with another protocol.
+    pub(crate) async fn start_over(protocol: AppProtocol) -> Self {
         let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = reserved.local_addr().unwrap();
         let state = Arc::new(State {
@@ -83,14 +97,37 @@ impl RecordingApp {
             refused: Mutex::default(),
             reply: Mutex::default(),
             probe_status: watch::Sender::new(200),
+            health: watch::Sender::new(200),
+            gets: watch::Sender::new(Vec::new()),
         });
-        let mut app = Self { address, _reserved: reserved, state, server: JoinSet::new() };
+        let mut app = Self { address, protocol, _reserved: reserved, state, server: JoinSet::new() };
         app.start_again().await;
         app
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) const fn protocol(&self) -> AppProtocol {
+        self.protocol
+    }
+
+    /// Sets the status of responses to `GET`.
+    pub(crate) fn answer_gets(&self, status: u16) {
+        self.state.health.send_replace(status);
+    }
+
+    /// Path and headers of each `GET`, in order.
+    pub(crate) fn gets(&self) -> Vec<(String, HeaderMap)> {
+        self.state.gets.borrow().clone()
+    }
+
+    /// Waits for this many more requests by `GET`.
+    pub(crate) async fn until_more_gets(&self, count: usize) {
+        let mut gets = self.state.gets.subscribe();
+        let enough = gets.borrow().len() + count;
+        drop(within("checks of the app", gets.wait_for(|gets| gets.len() >= enough)).await.unwrap());
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
@@ -154,17 +191,29 @@ impl RecordingApp {
     }
 
     fn serve(&mut self, listener: TcpListener) {
-        let state = Arc::clone(&self.state);
+        let (state, protocol) = (Arc::clone(&self.state), self.protocol);
+        let acceptor = (protocol == AppProtocol::Https).then(self_signed);
         self.server.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let state = Arc::clone(&state);
                 let service = service_fn(move |request| respond(Arc::clone(&state), request));
+                let acceptor = acceptor.clone();
                 connections.spawn(async move {
-                    let connection = hyper::server::conn::http1::Builder::new();
+                    let http1 = hyper::server::conn::http1::Builder::new();
                     // A client may close the connection.
-                    drop(connection.serve_connection(TokioIo::new(stream), service).await);
+                    match (protocol, acceptor) {
+                        (AppProtocol::H2c, _) => {
+                            let http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                            drop(http2.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                        (_, Some(acceptor)) => {
+                            let Ok(stream) = acceptor.accept(stream).await else { return };
+                            drop(http1.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                        (_, None) => drop(http1.serve_connection(TokioIo::new(stream), service).await),
+                    }
                 });
             }
         });
@@ -177,6 +226,11 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Re
     if parts.method == Method::OPTIONS {
         lock(&state.probes).push(route);
         let status = *state.probe_status.borrow();
+        return Ok(empty(status));
+    }
+    if parts.method == Method::GET {
+        state.gets.send_modify(|gets| gets.push((route, parts.headers)));
+        let status = *state.health.borrow();
         return Ok(empty(status));
     }
     // An incomplete body is not a delivery.
@@ -203,6 +257,16 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Re
     let mut response = empty(status);
     *response.body_mut() = Full::new(lock(&state.reply).clone());
     Ok(response)
+}
+
+/// TLS with a certificate that nobody has signed.
+fn self_signed() -> TlsAcceptor {
+    let identity = rcgen::generate_simple_self_signed(vec!["app.example".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![identity.cert.der().clone()], key.into()).unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// A socket bound to an address that other sockets of this app may share.

@@ -326,7 +326,7 @@ fn word(reply: &Result<Accepted, DeliveryError>) -> &'static str {
         Ok(Accepted::All) => "accepted",
         Ok(Accepted::Except(_)) => "to be sent again",
         Err(DeliveryError::Refused { retry_after: Some(_), .. }) => "refused with Retry-After",
-        Err(DeliveryError::Refused { .. }) => "refused",
+        Err(DeliveryError::Refused { .. } | DeliveryError::RefusedCall { .. }) => "refused",
         Err(DeliveryError::TimedOut { .. }) => "none in time",
         Err(DeliveryError::Unreachable { .. }) => "unreachable",
         Err(DeliveryError::Unanswered { .. }) => "connection closed",

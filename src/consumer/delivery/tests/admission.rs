@@ -86,7 +86,7 @@ async fn slots_that_are_withheld_come_back_when_the_app_recovers() {
 
 fn not_http() -> Result<Accepted, DeliveryError> {
     let (address, finding) = ("127.0.0.1:1".to_owned(), "garbage".to_owned());
-    Err(DeliveryError::NotHttp { address, finding, source: BoxError::from("invalid") })
+    Err(DeliveryError::NotHttp { address, expected: "HTTP/1.1", finding, source: BoxError::from("invalid") })
 }
 
 fn timed_out() -> Result<Accepted, DeliveryError> {

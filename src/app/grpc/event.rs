@@ -1,0 +1,85 @@
+//! Delivers the events of one input by `OnBindingEvent`.
+
+use super::super::decompress::NotDecompressed;
+use super::super::headers::headers;
+use super::channel::{GrpcChannel, TRACEPARENT};
+use super::response;
+use crate::domain::{
+    Accepted, BindingEvent, ComponentName, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Outputs,
+};
+use crate::protocol::runtime::BindingEventRequest;
+use crate::telemetry::InputMetrics;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct Callback {
+    channel: GrpcChannel,
+    decompress: Decompress,
+    outputs: Arc<dyn Outputs>,
+    metrics: InputMetrics,
+}
+
+impl GrpcChannel {
+    /// The handler that delivers the events of an input. Of its format only the decompression has a meaning: each event is
+    /// a call with the record as data. Responses to events may call `outputs`.
+    #[must_use]
+    pub fn handler_for(
+        &self,
+        format: &EventFormat,
+        outputs: Arc<dyn Outputs>,
+        metrics: InputMetrics,
+    ) -> Arc<dyn EventHandler> {
+        Arc::new(Callback { channel: self.clone(), decompress: format.decompress, outputs, metrics })
+    }
+}
+
+#[async_trait]
+impl EventHandler for Callback {
+    /// A batch is a sequence of calls. The events before the first failure are accepted, all others are not.
+    async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
+        let payloads = self.channel.decompressor().payloads(&batch.events, self.decompress, false).await;
+        for (index, (event, data)) in payloads.iter().enumerate() {
+            if let Err(error) = self.deliver(batch, event, data).await {
+                if index == 0 {
+                    return Err(error);
+                }
+                tracing::warn!(component = %batch.binding, %error, "events of a batch were not accepted");
+                return Ok(Accepted::Except((index..batch.events.len()).collect()));
+            }
+        }
+        if self.decompress != Decompress::Off {
+            self.metrics.not_decompressed(payloads.untouched.corrupt + payloads.untouched.too_large);
+        }
+        Ok(Accepted::All)
+    }
+
+    async fn is_reachable(&self) -> bool {
+        self.channel.list_input_bindings().await.map_or_else(|error| !error.is_app_down(), |_| true)
+    }
+}
+
+impl Callback {
+    async fn deliver(&self, batch: &EventBatch, event: &BindingEvent, data: &Bytes) -> Result<(), DeliveryError> {
+        let single = EventBatch { events: vec![event.clone()], ..batch.clone() };
+        let headers = headers(&single, false, NotDecompressed::default(), fastrand::u64(..));
+        let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let request = request(&batch.binding, data, &headers);
+        let key = event.origin.partition_key.as_bytes();
+        let sent: &[&[u8]] = if key.len() < super::super::answer::MIN_QUOTE { &[data] } else { &[data, key] };
+        let response = self.channel.on_binding_event(request, traceparent, sent).await?;
+        response::act(&batch.binding, response, &*self.outputs).await;
+        Ok(())
+    }
+}
+
+/// The metadata are those that HTTP sends as headers.
+fn request(binding: &ComponentName, data: &Bytes, headers: &HeaderMap) -> BindingEventRequest {
+    let pairs = headers.iter().filter(|(name, _)| *name != TRACEPARENT);
+    let pairs = pairs.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+    let metadata: HashMap<_, _> = pairs.collect();
+    BindingEventRequest { name: binding.to_string(), data: data.clone(), metadata }
+}

@@ -1,0 +1,151 @@
+//! Checks the health of the app again and again (`--enable-app-health-check`).
+
+use super::health::{Health, Transition};
+use super::{AppChannel, Route};
+use crate::domain::{DeliveryError, cause_line};
+use async_trait::async_trait;
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+/// How one check is made; another for each protocol.
+#[async_trait]
+pub trait HealthProbe: Debug + Send + Sync {
+    /// Calls the app. The caller limits the time and drops the future then.
+    ///
+    /// # Errors
+    /// With the reason for the log, when the app did not answer or is not healthy.
+    async fn check(&self) -> Result<(), String>;
+}
+
+/// How often the app is checked, and what makes it unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthCheckSettings {
+    /// From the start of one check to the start of the next; not zero.
+    pub interval: Duration,
+    /// Time limit of a check.
+    pub timeout: Duration,
+    /// Failed checks in a row after which the app is unhealthy; 0 counts as 1.
+    pub threshold: u32,
+}
+
+/// Calls a path of the app by GET; 2xx means healthy.
+#[derive(Debug)]
+struct HttpProbe {
+    channel: AppChannel,
+    route: Route,
+    timeout: Duration,
+}
+
+impl AppChannel {
+    /// A check by `GET` of this path. It does not wait for a free connection.
+    #[must_use]
+    pub fn health_probe(&self, path: &str, timeout: Duration) -> Arc<dyn HealthProbe> {
+        Arc::new(HttpProbe { channel: self.clone(), route: Route::of_path(path), timeout })
+    }
+}
+
+#[async_trait]
+impl HealthProbe for HttpProbe {
+    async fn check(&self) -> Result<(), String> {
+        match self.channel.get_health(&self.route, self.timeout).await {
+            Ok(()) => Ok(()),
+            Err(DeliveryError::Refused { status, .. }) => {
+                Err(format!("Health check failed with status code: {status}"))
+            }
+            Err(error) => Err(format!("Network error: {}", cause_line(&error))),
+        }
+    }
+}
+
+/// Checks the app at once and then in each interval, and tells `is_healthy` of every change. Logs the lines of daprd. Runs
+/// until dropped.
+pub async fn check_health(
+    probe: Arc<dyn HealthProbe>,
+    settings: HealthCheckSettings,
+    is_healthy: &watch::Sender<bool>,
+) -> Infallible {
+    let mut health = Health::new(settings.threshold);
+    let mut ticks = tokio::time::interval(settings.interval);
+    // A slow check is not followed by a burst of others.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tracing::info!("App health probes starting");
+    loop {
+        ticks.tick().await;
+        let result = match tokio::time::timeout(settings.timeout, probe.check()).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("Network error: no answer within {:?}", settings.timeout)),
+        };
+        let transition = health.record(result.is_ok());
+        match (transition, result) {
+            (Some(Transition::ToHealthy), _) => tracing::info!("App entered healthy status"),
+            (Some(Transition::ToUnhealthy), Err(reason)) => {
+                tracing::warn!("App entered un-healthy status: {reason}");
+            }
+            (_, Err(reason)) => tracing::debug!(reason, "app health check failed"),
+            (_, Ok(())) => {}
+        }
+        if transition.is_some() {
+            is_healthy.send_replace(health.is_healthy());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use tokio::time::Instant;
+
+    /// Answers as a script says; the last answer repeats. `None` never answers.
+    #[derive(Debug)]
+    struct Script {
+        answers: Vec<Option<bool>>,
+        at: Mutex<Vec<Instant>>,
+    }
+
+    #[async_trait]
+    impl HealthProbe for Script {
+        async fn check(&self) -> Result<(), String> {
+            let number = {
+                let mut at = self.at.lock().unwrap();
+                at.push(Instant::now());
+                at.len() - 1
+            };
+            match self.answers[number.min(self.answers.len() - 1)] {
+                Some(true) => Ok(()),
+                Some(false) => Err("no".to_owned()),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    const SETTINGS: HealthCheckSettings =
+        HealthCheckSettings { interval: Duration::from_secs(5), timeout: Duration::from_millis(500), threshold: 2 };
+
+    #[tokio::test(start_paused = true)]
+    async fn the_app_is_checked_at_once_and_in_each_interval() {
+        let answers = vec![None, Some(true), Some(false), None, Some(true)];
+        let probe = Arc::new(Script { answers, at: Mutex::default() });
+        let (sender, begun) = (watch::Sender::new(false), Instant::now());
+        let mut healthy = sender.subscribe();
+        let follow = async {
+            let mut changes = Vec::new();
+            for _ in 0..3 {
+                healthy.changed().await.unwrap();
+                changes.push((*healthy.borrow_and_update(), begun.elapsed().as_millis()));
+            }
+            changes
+        };
+        let changes = tokio::select! {
+            never = check_health(Arc::clone(&probe) as _, SETTINGS, &sender) => match never {},
+            changes = follow => changes,
+        };
+        assert_eq!(changes, [(true, 5_000), (false, 15_500), (true, 20_000)]);
+        let at: Vec<u128> = probe.at.lock().unwrap().iter().map(|at| at.duration_since(begun).as_millis()).collect();
+        assert_eq!(at, [0, 5_000, 10_000, 15_000, 20_000]);
+    }
+}
