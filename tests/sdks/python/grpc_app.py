@@ -9,7 +9,7 @@ app = App()
 
 @app.binding("orders")
 def orders(request: BindingRequest):
-    if not accept(request.data, {key: value for key, value in request.metadata}):
+    if not accept(request.data, request.binding_metadata):
         raise RuntimeError("refused once")
 
 
