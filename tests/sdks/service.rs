@@ -2,7 +2,7 @@
 //! refused it.
 
 use crate::environment::{Environment, Sidecar};
-use crate::ports::Ports;
+use crate::ports::{APP_TOKEN, Ports};
 use crate::program::{Fact, Program};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
@@ -21,7 +21,7 @@ const REFUSED: usize = 23;
 pub(crate) struct Service {
     pub(crate) command: Command,
     pub(crate) protocol: AppProtocol,
-    /// Whether the SDK can receive data that is no JSON.
+    /// Whether the SDK gives an app the bytes and the metadata of an event, or only the data that its JSON has.
     pub(crate) takes_bytes: bool,
 }
 
@@ -53,6 +53,9 @@ impl Service {
 
         let facts = program.facts();
         assert_received(&facts, &payloads);
+        if self.takes_bytes {
+            assert_metadata(&facts, &payloads);
+        }
         assert_eq!(checkpoints(&env).await, last, "each record was acknowledged");
     }
 
@@ -99,6 +102,22 @@ fn assert_received(facts: &[Fact], payloads: &Payloads) {
     let refused: Vec<Vec<u8>> = refused.into_iter().map(body).collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(order.contains(&refused[0]));
+}
+
+/// Every event tells its partition key and its attempt, and has the token of the app.
+fn assert_metadata(facts: &[Fact], payloads: &Payloads) {
+    for fact in facts.iter().filter(|fact| fact.check == "event") {
+        let metadata = fact.result["metadata"].as_object().unwrap();
+        let value = |name: &str| {
+            let found = metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.and_then(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("no {name} in {metadata:?}"))
+        };
+        let body = body(fact);
+        assert!(payloads[value("bindd-partition-key")].contains(&body), "{metadata:?}");
+        let is_repeated = fact.result["accepted"] == true && body.windows(12).any(|part| part == b"refused-once");
+        assert_eq!(value("bindd-attempt"), if is_repeated { "2" } else { "1" });
+        assert_eq!(value("dapr-api-token"), APP_TOKEN);
+    }
 }
 
 /// The checkpoint of each shard.

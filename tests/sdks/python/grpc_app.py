@@ -9,7 +9,8 @@ app = App()
 
 @app.binding("orders")
 def orders(request: BindingRequest):
-    if not accept(request.data, request.binding_metadata):
+    # The metadata of the call, which has the token, and those of the event.
+    if not accept(request.data, {**dict(request.get_metadata()), **request.binding_metadata}):
         raise RuntimeError("refused once")
 
 

@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/dapr/go-sdk/service/common"
 	"github.com/dapr/go-sdk/service/grpc"
 	"github.com/dapr/go-sdk/service/http"
+	"google.golang.org/grpc/metadata"
 )
 
 func main() {
@@ -41,7 +43,11 @@ type handler struct {
 	refused bool
 }
 
-func (h *handler) handle(_ context.Context, event *common.BindingEvent) ([]byte, error) {
+func (h *handler) handle(ctx context.Context, event *common.BindingEvent) ([]byte, error) {
+	// Over HTTP the SDK shows the headers as metadata of the event; over gRPC the token is metadata of the call.
+	if call, ok := metadata.FromIncomingContext(ctx); ok {
+		event.Metadata["dapr-api-token"] = strings.Join(call.Get("dapr-api-token"), ",")
+	}
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	accepted := h.refused || !bytes.Contains(event.Data, []byte(`"refused-once"`))
