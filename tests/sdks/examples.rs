@@ -36,7 +36,7 @@ impl Example {
             TcpStream::connect(http).await.ok()?;
             (calls::get(http, "/v1.0/healthz").await.status == 204).then_some(())
         });
-        program.during("the app to receive events", ready).await;
+        program.during("the app to receive events", Box::pin(ready)).await;
         Self { program, ports }
     }
 
@@ -52,7 +52,7 @@ impl Example {
             let items = dynamodb.scan().table_name("orders").send().await.ok()?.items?;
             (items.len() == count).then(|| format!("{items:?}"))
         });
-        let items = self.program.during("the items to be stored", items).await;
+        let items = self.program.during("the items to be stored", Box::pin(items)).await;
         self.program.interrupt();
         self.program.finish().await;
         items
