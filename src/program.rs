@@ -67,8 +67,13 @@ pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
 }
 
 async fn run(settings: &Settings, stop: &Stop) -> Result<daemon::Shutdown, daemon::StartError> {
-    let components = daemon::load(settings)?;
-    Ok(daemon::start(settings, components).await?.run_until(stop).await)
+    let started = async { daemon::start(settings, daemon::load(settings)?).await };
+    let running = started.await.inspect_err(|error| {
+        if let Some(line) = error.fatal_line() {
+            tracing::error!("{line}");
+        }
+    })?;
+    Ok(running.run_until(stop).await)
 }
 
 fn check_report(report: check::Report) -> ExitReport {

@@ -38,7 +38,7 @@ const USES: [(&str, &[&str]); 22] = [
 const LAYERS: usize = 9;
 
 /// Crates (or types that act like one) and the only places that may name them.
-const CRATES: [(&str, &[&str]); 20] = [
+const CRATES: [(&str, &[&str]); 21] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum::", &["http/", "grpc/", "embedded/", "demo/"]),
     ("tower::", &["app/", "http/", "grpc/", "embedded/", "demo/"]),
@@ -48,6 +48,7 @@ const CRATES: [(&str, &[&str]); 20] = [
     ("rustls::", &["app/"]),
     ("tokio_rustls::", &["app/"]),
     ("ciborium::", &["embedded/"]),
+    ("notify::", &["manifest/"]),
     ("serde_yaml::", &["manifest/"]),
     ("clap::", &["settings/"]),
     ("ferrokinesis::", &["embedded/"]),

@@ -3,7 +3,7 @@
 use super::checked::{Checked, Spec};
 use super::cross_checks;
 use super::{Context, dynamodb, kinesis};
-use crate::domain::{Binding, BindingError, FailureKind};
+use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use crate::manifest::{DYNAMODB, Document, Fault, Faults, KINESIS, Loaded, Notice, is_local_store, nearest};
 use std::sync::Arc;
 
@@ -41,13 +41,21 @@ pub struct CheckResult {
     pub notices: Vec<Notice>,
     /// Faults of loading come first. The daemon starts only without faults.
     pub faults: Faults,
+    /// See [`Loaded::unserved`].
+    pub unserved: Faults,
+    /// Components that were found and left out for their faults, also those with `ignoreErrors`.
+    pub left_out: Vec<ComponentName>,
+    /// See [`Loaded::unread_files`].
+    pub unread_files: Vec<String>,
+    /// See [`Loaded::fingerprint`].
+    pub fingerprint: u64,
 }
 
 /// Checks every loaded document against its kind. Pure: nothing is contacted, and all faults are found together.
 #[must_use]
 pub fn check(loaded: Loaded) -> CheckResult {
-    let Loaded { documents, notices, faults } = loaded;
-    let mut result = CheckResult { components: Vec::new(), notices, faults };
+    let Loaded { documents, notices, faults, unserved, unread_files, fingerprint } = loaded;
+    let mut result = CheckResult { notices, faults, unserved, unread_files, fingerprint, ..CheckResult::default() };
     let (checked_documents, mut components): (Vec<&Document>, Vec<Checked>) =
         documents.iter().filter_map(|document| Some((document, result.check(document)?))).unzip();
     result.notices.extend(cross_checks::notices(&components));
@@ -56,6 +64,10 @@ pub fn check(loaded: Loaded) -> CheckResult {
         result.add_fault(checked_documents[index], fault);
     }
     components.retain(|component| component.is_valid);
+    let is_left_out = |document: &&Document| {
+        !is_local_store(&document.component_type) && components.iter().all(|component| component.name != document.name)
+    };
+    result.left_out = documents.iter().filter(is_left_out).map(|document| document.name.clone()).collect();
     result.components = components;
     result
 }
@@ -94,6 +106,7 @@ impl CheckResult {
             ignore_errors: document.ignore_errors,
             init_timeout: document.init_timeout,
             place: document.place.clone(),
+            content: document.content(),
             spec,
             is_valid,
         }
@@ -137,7 +150,7 @@ pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn 
     if connection.ca_bundle.is_none() {
         connection.ca_bundle.clone_from(&context.ca_bundle);
     }
-    let named = format!("{} ({}/{})", checked.name, checked.type_name, checked.version);
+    let named = checked.log_name();
     let connecting = async {
         match checked.spec {
             Spec::Kinesis(spec) => kinesis::connect(checked.name, *spec, context).await,

@@ -3,7 +3,7 @@
 use super::{dynamodb, kinesis};
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{ComponentName, Direction};
-use crate::manifest::Place;
+use crate::manifest::{Content, Place, log_name};
 use std::time::Duration;
 
 /// What the file of a component says, by kind.
@@ -28,12 +28,20 @@ pub struct Checked {
     /// `initTimeout`: limit of connecting.
     pub init_timeout: Duration,
     pub place: Place,
+    /// What the document says, to be compared with a later reading.
+    pub content: Content,
     pub spec: Spec,
     /// Whether no fault was found. [`check`] returns only such components.
     pub(super) is_valid: bool,
 }
 
 impl Checked {
+    /// Dapr's name of a component in logs and errors: `name (type/version)`.
+    #[must_use]
+    pub fn log_name(&self) -> String {
+        log_name(self.name.as_str(), self.type_name, &self.version)
+    }
+
     /// The lease table of the input, if the file names one or names the consumer.
     pub(super) fn lease_table(&self) -> Option<&str> {
         match &self.spec {

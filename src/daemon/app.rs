@@ -11,8 +11,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// How the app is called.
-#[derive(Debug)]
+/// How the app is called. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) enum Channel {
     Http(AppChannel),
     Grpc(GrpcChannel),

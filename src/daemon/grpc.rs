@@ -1,5 +1,6 @@
 //! Starts the gRPC API, and the port for other sidecars.
 
+use super::http_api::bind_api;
 use super::running::{GRPC, Running, TaskResult};
 use crate::grpc::{self, GrpcSettings};
 use crate::http::{self, ApiState, BindError, Drained, Listeners};
@@ -19,7 +20,7 @@ pub(super) struct GrpcListeners {
 /// # Errors
 /// When an address is unavailable; as for the HTTP API, one of several is enough.
 pub(super) async fn listen(settings: &Settings) -> Result<GrpcListeners, BindError> {
-    let api = http::bind(&settings.grpc_addresses).await?;
+    let api = bind_api(settings, "grpc", &settings.grpc_addresses).await?;
     let internal = match settings.internal_grpc_address {
         Some(address) => Some(http::bind(&[address]).await?),
         None => None,
@@ -39,6 +40,9 @@ impl Running {
         let GrpcListeners { api, internal } = listeners;
         for address in &self.grpc_addresses {
             tracing::info!("gRPC server listening on TCP address: {address}");
+        }
+        if let Some(path) = api.unix_path() {
+            tracing::info!("gRPC server listening on UNIX socket: {}", path.display());
         }
         if state.settings.api_token.is_some() {
             tracing::info!("Enabled token authentication on gRPC server");

@@ -1,14 +1,12 @@
 //! Starts the inputs once the app is up, and asks the app which of them it accepts.
 
-use super::app::{App, Channel};
-use super::reading::read_while_healthy;
+use super::app::Channel;
 use crate::app::{Answer, AppChannel, GrpcChannel, Route, Subscribed};
 use crate::domain::{Binding, BodyFormat, ComponentName, InputBinding, Outputs, Stop};
-use crate::runtime::{DrainOutcome, Input, Readiness, ReadinessGuard, SubscriptionCheck};
+use crate::runtime::{Input, ReadinessGuard, SubscriptionCheck};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::watch;
 
 /// A connected input, and what its file states about it.
 #[derive(Debug)]
@@ -17,6 +15,17 @@ pub(super) struct InputSpec {
     pub(super) route: Option<String>,
     pub(super) needs_probe: bool,
     pub(super) metrics: InputMetrics,
+}
+
+/// Connects inputs with the app.
+#[derive(Debug, Clone)]
+pub(super) struct AppInputs {
+    /// `None` without an app port: no input is read.
+    pub(super) channel: Option<Channel>,
+    /// What responses to events over gRPC may call.
+    pub(super) outputs: Arc<dyn Outputs>,
+    /// Ends the questions to the app.
+    pub(super) stop: Stop,
 }
 
 /// Asks the app by an OPTIONS request, unless the file states a direction.
@@ -87,40 +96,21 @@ impl SubscriptionCheck for ListProbe {
     }
 }
 
-/// Connects the inputs with the app. Without an app there are none. Unless health checks decide when they are read, the
-/// process is ready once the app was asked for each of them, as in daprd; an app that did not answer is asked again later.
-/// Responses to events over gRPC may call `outputs`.
-pub(super) fn prepare(
-    app: Option<&App>,
-    specs: Vec<InputSpec>,
-    outputs: &Arc<dyn Outputs>,
-    ready: &Readiness,
-    stop: &Stop,
-) -> Vec<Input> {
-    let Some(app) = app else {
-        if !specs.is_empty() {
-            tracing::warn!("App channel is not initialized. Did you configure an app-port?");
+impl AppInputs {
+    /// The input as it is run; `None` without an app. `guard` is dropped once the app was asked whether it accepts the input,
+    /// also if it did not answer; it is asked again then.
+    pub(super) fn input(&self, spec: InputSpec, guard: Option<ReadinessGuard>) -> Option<Input> {
+        match &self.channel {
+            Some(Channel::Http(channel)) => Some(http_input(channel, guard, spec, &self.stop)),
+            Some(Channel::Grpc(channel)) => Some(grpc_input(channel, guard, spec, &self.outputs, &self.stop)),
+            None => {
+                tracing::warn!(
+                    component = %spec.binding.name(), "App channel is not initialized. Did you configure an app-port?"
+                );
+                None
+            }
         }
-        return Vec::new();
-    };
-    let guard = |spec: &InputSpec| {
-        let is_awaited = spec.needs_probe && !app.has_checks();
-        is_awaited.then(|| ready.guard(format!("probe of {}", spec.binding.name())))
-    };
-    let connect = |spec: InputSpec| match &app.channel {
-        Channel::Http(channel) => http_input(channel, guard(&spec), spec, stop),
-        Channel::Grpc(channel) => grpc_input(channel, guard(&spec), spec, outputs, stop),
-    };
-    specs.into_iter().map(connect).collect()
-}
-
-/// Reads the inputs while the app is healthy, until a stop is requested.
-pub(super) async fn run(inputs: Vec<Input>, is_healthy: watch::Receiver<bool>, stop: Stop) -> DrainOutcome {
-    if inputs.is_empty() {
-        stop.finishing().await;
-        return DrainOutcome::Clean;
     }
-    read_while_healthy(inputs, is_healthy, stop).await
 }
 
 fn grpc_input(

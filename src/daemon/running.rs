@@ -19,6 +19,7 @@ pub(super) const GRPC: &str = "grpc";
 pub(super) const METRICS: &str = "metrics";
 pub(super) const INPUTS: &str = "inputs";
 pub(super) const APP: &str = "app";
+pub(super) const RELOAD: &str = "reload";
 
 /// How long tasks may take to join their own tasks after a forced stop. Then they are aborted.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(2_250);
@@ -38,6 +39,7 @@ pub(super) enum TaskResult {
     Metrics(Drained),
     Inputs(DrainOutcome),
     App,
+    Reload,
 }
 
 /// The stop tokens of the tasks, so that they end in order.
@@ -45,6 +47,7 @@ pub(super) enum TaskResult {
 pub(super) struct Stops {
     /// Requested by `POST /v1.0/shutdown`.
     pub(super) api: Stop,
+    pub(super) reload: Stop,
     pub(super) inputs: Stop,
     /// The health checks, and the connections to the app.
     pub(super) app: Stop,
@@ -58,6 +61,7 @@ pub(super) struct Stops {
 #[derive(Debug)]
 pub struct Running {
     pub(super) addresses: Vec<SocketAddr>,
+    pub(super) public_address: Option<SocketAddr>,
     pub(super) grpc_addresses: Vec<SocketAddr>,
     pub(super) internal_grpc_address: Option<SocketAddr>,
     pub(super) metrics_address: Option<SocketAddr>,
@@ -97,6 +101,12 @@ impl Running {
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
         self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The address of the public port, if there is one.
+    #[must_use]
+    pub const fn public_address(&self) -> Option<SocketAddr> {
+        self.public_address
     }
 
     /// The first address of the gRPC API.
@@ -191,7 +201,7 @@ impl Running {
 
     /// Forces the tasks that still run to stop, and joins them. Returns whether none had to be aborted.
     async fn join_remaining(&mut self) -> bool {
-        for stop in [&self.stops.inputs, &self.stops.app, &self.stops.http, &self.stops.metrics] {
+        for stop in [&self.stops.reload, &self.stops.inputs, &self.stops.app, &self.stops.http, &self.stops.metrics] {
             stop.now();
         }
         // After a forced stop the tasks join what they started. Only one that does not is aborted.
@@ -232,9 +242,12 @@ async fn run_phases(
     readiness.iter().for_each(|ready| ready.stop());
     log_end("unready", begun);
 
+    // Nothing is added or replaced from now on.
+    stops.reload.finish();
+    let mut is_clean = join(tasks, RELOAD).await;
     let begun = Instant::now();
     stops.inputs.finish();
-    let mut is_clean = join(tasks, INPUTS).await;
+    is_clean &= join(tasks, INPUTS).await;
     stops.app.finish();
     is_clean &= join(tasks, APP).await;
     log_end("inputs", begun);
@@ -291,7 +304,7 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
     while tasks.contains(name) {
         let Some(ended) = tasks.next().await else { break };
         match ended.result {
-            Ok(TaskResult::Inputs(DrainOutcome::Clean) | TaskResult::App) => {}
+            Ok(TaskResult::Reload | TaskResult::App | TaskResult::Inputs(DrainOutcome::Clean)) => {}
             Ok(TaskResult::Http(drained) | TaskResult::Grpc(drained) | TaskResult::Metrics(drained)) => {
                 if let Drained::Aborted(connections) = drained {
                     tracing::error!(task = ended.name, connections, "open connections were aborted");

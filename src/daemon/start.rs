@@ -1,22 +1,27 @@
 //! Loads the component files, connects the components and starts the tasks.
 
 use super::app::{self, App};
+use super::apply::{Changes, Failure, Parts, Prepare};
+use super::connect::{Connected, connect_one};
+use super::files::check_files;
 use super::grpc::{self, GrpcListeners};
-use super::inputs::{self, InputSpec};
+use super::http_api::{HttpListeners, listen};
+use super::inputs::{AppInputs, InputSpec};
 use super::open_files;
-use super::running::{APP, HTTP, INPUTS, METRICS, Running, Stops, TaskResult};
+use super::reload::Reload;
+use super::reload_plan::{RunningFile, RunningFiles};
+use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TaskResult};
 use crate::app::InvalidAppSettings;
-use crate::bindings::{
-    CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, check, connect, missing_files,
-};
-use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
+use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
+use crate::domain::{ApiRules, BindingError, ComponentName, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
-use crate::http::{self, ApiState, AppConnection, BindError, BodyMemory, HttpSettings, Listeners};
-use crate::manifest::{self, Faults, LoadRequest, ProcessEnvironment};
-use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
-use crate::settings::Settings;
+use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, BodyMemory, HttpSettings, Listeners};
+use crate::manifest::Faults;
+use crate::runtime::{Component, ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
+use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
 use crate::telemetry::Metrics;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -40,7 +45,23 @@ pub enum StartError {
     App(#[from] InvalidAppSettings),
     /// Only for a component whose file does not set `ignoreErrors: true`.
     #[error("component {name} could not be connected: {source}")]
-    Component { name: ComponentName, source: BindingError },
+    Component { name: ComponentName, log_name: String, source: BindingError },
+}
+
+impl StartError {
+    /// The line with which daprd ends for the same reason; `None` where it has none.
+    #[must_use]
+    pub fn fatal_line(&self) -> Option<String> {
+        let cause = match self {
+            Self::Files(faults) => format!("{} faults in component files", faults.len()),
+            Self::Component { name, log_name, source } => format!(
+                "process component {name} error: [INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}: \
+                 {source}"
+            ),
+            Self::Bind(_) | Self::App(_) => return None,
+        };
+        Some(format!("Fatal error from runtime: failed to load components: {cause}"))
+    }
 }
 
 /// Loads and checks the component files of the settings. Makes no network call.
@@ -48,15 +69,8 @@ pub enum StartError {
 /// # Errors
 /// With all faults of all files.
 pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
-    let request = LoadRequest {
-        paths: &settings.resources_paths,
-        app_id: Some(&settings.app_id),
-        namespace: settings.namespace.as_deref(),
-        environment: &ProcessEnvironment,
-    };
-    let CheckResult { components, notices, faults } = check(manifest::load(&request));
-    let absent = missing_files(&components, &ProcessEnvironment);
-    for notice in notices.iter().chain(&absent) {
+    let CheckResult { components, notices, faults, .. } = check_files(settings);
+    for notice in &notices {
         tracing::warn!("{notice}");
     }
     if !faults.is_empty() {
@@ -73,10 +87,22 @@ pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
 /// # Errors
 /// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
 pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
+    start_prepared(settings, components, None).await
+}
+
+/// As [`start`]. Components that change while it runs are prepared as those of the start were.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_prepared(
+    settings: &Settings,
+    components: Vec<Checked>,
+    prepare: Option<Arc<dyn Prepare>>,
+) -> Result<Running, StartError> {
     let begun = Instant::now();
     let app = App::new(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
-    let listeners = http::bind(&settings.http_addresses).await?;
+    let listeners = listen(settings).await?;
     let grpc_listeners = grpc::listen(settings).await?;
     let page = match settings.metrics_address {
         Some(address) => Some(http::bind(&[address]).await?),
@@ -84,18 +110,19 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
     };
     let metrics = Metrics::new();
     let context = context(settings, &metrics);
-    let (connected, inputs) = connect_all(components, &context).await?;
-    let host = Arc::new(Host::new(connected));
+    let Started { components, inputs, files, failures } = connect_all(components, &context).await?;
+    let host = Arc::new(Host::new(components));
     let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
     context.registry.publish(&outputs);
 
     let (is_healthy, is_app_healthy) = watch::channel(false);
     let mut running = Running {
-        addresses: listeners.addresses(),
+        addresses: listeners.api.addresses(),
+        public_address: listeners.public.as_ref().and_then(|public| public.addresses().first().copied()),
         grpc_addresses: grpc_listeners.api.addresses(),
         internal_grpc_address: grpc_listeners.internal.as_ref().and_then(|open| open.addresses().first().copied()),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
-        host,
+        host: Arc::clone(&host),
         ready: Readiness::new(),
         outbound: Readiness::new(),
         metrics,
@@ -107,7 +134,12 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
         block: settings.block_shutdown,
         response_margin: None,
     };
-    running.spawn_inputs(app, inputs, is_healthy);
+    let inputs_of_app =
+        AppInputs { channel: app.as_ref().map(|app| app.channel.clone()), outputs, stop: running.stops.inputs.clone() };
+    let inputs = running.first_inputs(app.as_ref(), &inputs_of_app, inputs);
+    let inputs = running.spawn_inputs(app, inputs, is_healthy, context.drain_limit);
+    let parts = Parts { context, host, inputs, app: inputs_of_app, prepare };
+    running.spawn_reload(settings, Changes::new(parts, files, failures));
     let state = Arc::new(running.api_state(settings, max_connections));
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
@@ -116,17 +148,45 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
 }
 
 impl Running {
-    fn spawn_inputs(&mut self, app: Option<App>, inputs: Vec<InputSpec>, is_healthy: watch::Sender<bool>) {
+    /// Unless health checks decide when inputs are read, the process is ready once the app was asked for each of them, as in
+    /// daprd.
+    fn first_inputs(&self, app: Option<&App>, inputs_of_app: &AppInputs, specs: Vec<InputSpec>) -> Vec<Input> {
+        let has_checks = app.is_some_and(App::has_checks);
+        let input = |spec: InputSpec| {
+            let is_awaited = spec.needs_probe && !has_checks;
+            let guard = is_awaited.then(|| self.ready.guard(format!("probe of {}", spec.binding.name())));
+            inputs_of_app.input(spec, guard)
+        };
+        specs.into_iter().filter_map(input).collect()
+    }
+
+    fn spawn_inputs(
+        &mut self,
+        app: Option<App>,
+        inputs: Vec<Input>,
+        is_healthy: watch::Sender<bool>,
+        drain_limit: Duration,
+    ) -> InputsHandle {
         let discovered = self.ready.guard("app port");
-        let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&self.host);
-        let inputs = inputs::prepare(app.as_ref(), inputs, &outputs, &self.ready, &self.stops.inputs);
         let stop = self.stops.app.clone();
         self.tasks.spawn(APP, async move {
             app::run(app, is_healthy, discovered, stop).await;
             TaskResult::App
         });
-        let (health, stop) = (self.is_app_healthy.clone(), self.stops.inputs.clone());
-        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs::run(inputs, health, stop).await) });
+        let (inputs, handle) = Inputs::new(inputs, self.is_app_healthy.clone(), drain_limit);
+        let stop = self.stops.inputs.clone();
+        self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs.run(stop).await) });
+        handle
+    }
+
+    fn spawn_reload(&mut self, settings: &Settings, changes: Changes) {
+        // The feature `HotReload` of a Configuration takes the place of `true`.
+        let is_watching = settings.reload.watch.unwrap_or(true);
+        let (reload, stop) = (Reload::new(settings.clone(), changes, is_watching), self.stops.reload.clone());
+        self.tasks.spawn(RELOAD, async move {
+            reload.run(stop).await;
+            TaskResult::Reload
+        });
     }
 
     fn api_state(&self, settings: &Settings, max_connections: usize) -> ApiState {
@@ -137,6 +197,8 @@ impl Running {
             metrics: self.metrics.clone(),
             app_id: settings.app_id.clone(),
             app: app_connection(settings),
+            features: features(settings),
+            resiliencies: Vec::new(),
             extended: ExtendedMetadata::new(),
             body_memory: BodyMemory::new(settings.max_buffer),
             stop: self.stops.api.clone(),
@@ -146,6 +208,10 @@ impl Running {
                 max_header_bytes: settings.read_buffer_size.saturating_add(HEAD_SLACK),
                 max_connections,
                 strict_dapr_errors: settings.strict_dapr_errors,
+                reencodes_data: settings.dapr_compat,
+                zero_traceparent: settings.dapr_compat,
+                api_rules: ApiRules::default(),
+                http2: settings.http2,
                 access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
             },
@@ -156,7 +222,7 @@ impl Running {
         &mut self,
         settings: &Settings,
         state: Arc<ApiState>,
-        listeners: Listeners,
+        listeners: HttpListeners,
         grpc_listeners: GrpcListeners,
     ) {
         let drain = settings.graceful_shutdown.unwrap_or(UNLIMITED_DRAIN);
@@ -165,8 +231,7 @@ impl Running {
             max_idle: settings.grpc_max_idle,
         };
         self.spawn_grpc(limits, grpc_listeners, &state, drain);
-        let stop = self.stops.http.clone();
-        self.tasks.spawn(HTTP, async move { TaskResult::Http(http::serve(listeners, state, stop, drain).await) });
+        self.spawn_http(listeners, state, drain);
     }
 
     fn spawn_metrics(&mut self, settings: &Settings, page: Option<Listeners>) {
@@ -183,8 +248,20 @@ fn app_connection(settings: &Settings) -> AppConnection {
         port: Some(app.port),
         protocol: app.protocol.as_str().to_owned(),
         channel_address: app.address.clone(),
+        health: settings.app_health.as_ref().map(|health| AppHealth {
+            path: Some(health.path.clone()).filter(|_| !matches!(app.protocol, AppProtocol::Grpc | AppProtocol::Grpcs)),
+            interval: health.interval,
+            timeout: health.timeout,
+            threshold: health.threshold,
+        }),
         max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
     })
+}
+
+/// Dapr's names of what is on.
+fn features(settings: &Settings) -> Vec<String> {
+    let hot_reload = settings.reload.watch.unwrap_or(true);
+    hot_reload.then(|| "HotReload".to_owned()).into_iter().collect()
 }
 
 fn context(settings: &Settings, metrics: &Metrics) -> Context {
@@ -203,48 +280,48 @@ fn context(settings: &Settings, metrics: &Metrics) -> Context {
     }
 }
 
-/// Connects all components concurrently. The first failure that its file does not ignore ends the start.
-async fn connect_all(
-    components: Vec<Checked>,
-    context: &Context,
-) -> Result<(Vec<Component>, Vec<InputSpec>), StartError> {
-    let connecting = components.into_iter().map(|checked| connect_one(checked, context));
-    let (mut connected, mut inputs) = (Vec::new(), Vec::new());
-    for result in futures_util::future::join_all(connecting).await {
-        if let Some((component, input)) = result? {
-            connected.push(component);
-            inputs.extend(input);
-        }
-    }
-    Ok((connected, inputs))
+/// What ran or failed at the start.
+#[derive(Debug, Default)]
+struct Started {
+    components: Vec<Component>,
+    inputs: Vec<InputSpec>,
+    files: RunningFiles,
+    /// Of components with `ignoreErrors`.
+    failures: HashMap<ComponentName, Failure>,
 }
 
-async fn connect_one(
-    checked: Checked,
-    context: &Context,
-) -> Result<Option<(Component, Option<InputSpec>)>, StartError> {
-    let (name, ignore_errors) = (checked.name.clone(), checked.ignore_errors);
-    let (type_name, version, direction) = (checked.type_name.to_owned(), checked.version.clone(), checked.direction());
-    let route = checked.route().map(str::to_owned);
-    match connect(checked, context).await {
-        Ok(binding) => {
-            tracing::info!(component = %name, kind = type_name, "component loaded");
-            // A file without a direction does not say whether its kind has an input side; the binding knows.
-            let is_input = direction.has_input() && binding.input().is_some();
-            let input = is_input.then(|| InputSpec {
-                binding: Arc::clone(&binding),
-                route,
-                needs_probe: direction.needs_probe(),
-                metrics: context.metrics.input(name.as_str()),
-            });
-            Ok(Some((Component { binding, type_name, version, direction }, input)))
+/// Connects all components concurrently. The first failure that its file does not ignore ends the start.
+async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Started, StartError> {
+    let connecting = components.into_iter().map(async |checked| {
+        let (name, log_name, ignore_errors) = (checked.name.clone(), checked.log_name(), checked.ignore_errors);
+        let file = RunningFile::new(&checked);
+        let result = connect_one(checked, context).await;
+        (name, log_name, ignore_errors, file, result)
+    });
+    let mut started = Started::default();
+    for (name, log_name, ignore_errors, file, result) in futures_util::future::join_all(connecting).await {
+        match result {
+            Ok(Connected { component, input }) => {
+                tracing::info!(component = %name, kind = component.type_name, "Component loaded: {log_name}");
+                started.components.push(component);
+                started.inputs.extend(input);
+                started.files.insert(name, file);
+            }
+            Err(source) => {
+                // The words of daprd, with which tools find the line.
+                tracing::error!(component = %name, "Failed to init component {log_name}: {source}");
+                if !ignore_errors {
+                    return Err(StartError::Component { name, log_name, source });
+                }
+                let code = format!("[INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}");
+                tracing::error!(
+                    component = %name, "Ignoring error processing component: process component {name} error: {code}: {source}"
+                );
+                started.failures.insert(name, Failure { content: file.content, error: source.to_string() });
+            }
         }
-        Err(error) if ignore_errors => {
-            tracing::error!(component = %name, %error, "component skipped because it sets ignoreErrors");
-            Ok(None)
-        }
-        Err(source) => Err(StartError::Component { name, source }),
     }
+    Ok(started)
 }
 
 #[cfg(test)]
@@ -259,6 +336,24 @@ mod tests {
         )
     }
 
+    #[test]
+    fn bindings_of_other_types_are_skipped_unless_told_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in ["bindings.kafka", "state.redis"] {
+            let text = file("other", "kinesis", "streamName").replace("bindings.aws.kinesis", kind);
+            std::fs::write(folder.path().join(kind).with_extension("yaml"), text).unwrap();
+        }
+        let mut settings = Settings::local("shop", folder.path());
+        assert!(load(&settings).unwrap().is_empty());
+        settings.strict_components = true;
+        let error = load(&settings).unwrap_err().to_string();
+        assert!(
+            error.contains("component `other`: field `spec.type`: bindd does not serve the type `bindings.kafka`"),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 2, "{error}");
+    }
+
     #[tokio::test]
     async fn the_app_is_not_probed_about_a_kind_without_input() {
         let folder = tempfile::tempdir().unwrap();
@@ -267,9 +362,9 @@ mod tests {
         }
         let settings = Settings::local("shop", folder.path());
         let components = load(&settings).unwrap();
-        let (connected, inputs) = connect_all(components, &context(&settings, &Metrics::new())).await.unwrap();
-        assert_eq!(connected.len(), 2);
-        let names: Vec<_> = inputs.iter().map(|input| input.binding.name().to_string()).collect();
+        let started = connect_all(components, &context(&settings, &Metrics::new())).await.unwrap();
+        assert_eq!(started.components.len(), 2);
+        let names: Vec<_> = started.inputs.iter().map(|input| input.binding.name().to_string()).collect();
         assert_eq!(names, ["stream"]);
     }
 }

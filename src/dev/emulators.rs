@@ -2,8 +2,10 @@
 
 use crate::aws::{self, ConnectionSettings, KeySchema, StaticCredentials, StreamRef, ensure_table, kinesis};
 use crate::bindings::{self, Checked, Spec};
+use crate::daemon::Prepare;
 use crate::domain::{BindingError, ComponentName};
 use crate::embedded::{Aws, EmbeddedError, EmbeddedSettings};
+use async_trait::async_trait;
 
 /// The region of the embedded services.
 pub(super) const REGION: &str = "us-east-1";
@@ -17,6 +19,20 @@ const TABLE_KEY: &str = "id";
 #[derive(Debug)]
 pub struct Emulators {
     aws: Aws,
+}
+
+/// The endpoints of the embedded services. It prepares components for them.
+#[derive(Debug, Clone)]
+pub struct EmbeddedEndpoints {
+    kinesis: String,
+    dynamodb: String,
+}
+
+#[async_trait]
+impl Prepare for EmbeddedEndpoints {
+    async fn prepare(&self, components: &mut [Checked]) -> Result<(), String> {
+        Self::prepare(self, components).await.map_err(|error| error.to_string())
+    }
 }
 
 /// The embedded services could not start.
@@ -47,6 +63,23 @@ impl Emulators {
         &self.aws
     }
 
+    /// # Errors
+    /// As [`EmbeddedEndpoints::prepare`].
+    pub async fn prepare(&self, components: &mut [Checked]) -> Result<(), EmulatorsError> {
+        self.endpoints().prepare(components).await
+    }
+
+    #[must_use]
+    pub fn endpoints(&self) -> EmbeddedEndpoints {
+        EmbeddedEndpoints { kinesis: self.aws.kinesis_url(), dynamodb: self.aws.dynamodb_url() }
+    }
+
+    pub async fn stop(self) {
+        self.aws.stop().await;
+    }
+}
+
+impl EmbeddedEndpoints {
     /// Gives components without an endpoint that of the embedded services, and creates their streams and tables. A table
     /// gets the key of its component file as strings, or `id`.
     ///
@@ -71,18 +104,14 @@ impl Emulators {
     fn redirect(&self, checked: &mut Checked) -> bool {
         match &mut checked.spec {
             Spec::Kinesis(spec) => {
-                let is_embedded = use_embedded(self.aws.kinesis_url(), &mut spec.connection);
+                let is_embedded = use_embedded(self.kinesis.clone(), &mut spec.connection);
                 if is_embedded {
-                    spec.input.lease_endpoint.get_or_insert_with(|| self.aws.dynamodb_url());
+                    spec.input.lease_endpoint.get_or_insert_with(|| self.dynamodb.clone());
                 }
                 is_embedded
             }
-            Spec::DynamoDb(spec) => use_embedded(self.aws.dynamodb_url(), &mut spec.connection),
+            Spec::DynamoDb(spec) => use_embedded(self.dynamodb.clone(), &mut spec.connection),
         }
-    }
-
-    pub async fn stop(self) {
-        self.aws.stop().await;
     }
 }
 

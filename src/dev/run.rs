@@ -8,6 +8,7 @@ use crate::domain::Stop;
 use crate::embedded::EmbeddedSettings;
 use crate::settings::DevSettings;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the app may take to exit after the sidecar.
@@ -54,7 +55,8 @@ async fn sidecar_and_app(
     emulators: &Emulators,
     stop: &Stop,
 ) -> Result<Shutdown, DevError> {
-    let running = daemon::start(&settings.run, components).await?;
+    let prepare = Arc::new(emulators.endpoints());
+    let running = daemon::start_prepared(&settings.run, components, Some(prepare)).await?;
     let env = AppEnv {
         app_id: &settings.run.app_id,
         app_port: settings.run.app.as_ref().map(|app| app.port),

@@ -1,6 +1,7 @@
 //! Errors: the kinds that every module understands, and what is known about the effect of a failed request.
 
 use super::DEAD_LETTERED;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -174,6 +175,7 @@ struct Extras {
     is_unsent: bool,
     lacks_permission: bool,
     details: Vec<(&'static str, String)>,
+    metadata: Vec<(Cow<'static, str>, String)>,
 }
 
 impl BindingError {
@@ -224,6 +226,19 @@ impl BindingError {
     pub fn with_detail(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.extras.get_or_insert_default().details.push((key, value.into()));
         self
+    }
+
+    /// Adds response metadata, which the client gets as it gets that of a response, such as `statusCode`.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.extras.get_or_insert_default().metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// The response metadata, in the order in which it was added.
+    #[must_use]
+    pub fn metadata(&self) -> &[(Cow<'static, str>, String)] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.metadata)
     }
 
     /// Appends to the message, after a semicolon.

@@ -6,6 +6,7 @@
 #[macro_use]
 mod string_newtype;
 
+mod api_rules;
 mod binding;
 mod checkpoint;
 mod dead_letter;
@@ -27,6 +28,7 @@ mod stop;
 mod stream;
 mod writing;
 
+pub use api_rules::{ApiProtocol, ApiRule, ApiRules};
 pub use binding::{Binding, InputBinding, OutputBinding, Outputs};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};

@@ -18,11 +18,11 @@ const HIDDEN: [&str; 8] = [
 ];
 
 /// Adds what the client sent as metadata of the call, without replacing what is in the request. `traceparent`, `tracestate`
-/// and `baggage` replace what is there.
+/// and `baggage` replace what is there. Without a valid `traceparent` one is made, of zeros if `zero_traceparent`.
 ///
 /// # Errors
 /// When `baggage` is invalid.
-pub(super) fn add_to(metadata: &mut Metadata, head: &Parts) -> Result<(), MalformedRequest> {
+pub(super) fn add_to(metadata: &mut Metadata, head: &Parts, zero_traceparent: bool) -> Result<(), MalformedRequest> {
     let mut call = Metadata::default();
     if let Some(authority) = head.uri.authority() {
         call.insert("dapr-authority", authority.as_str());
@@ -33,7 +33,7 @@ pub(super) fn add_to(metadata: &mut Metadata, head: &Parts) -> Result<(), Malfor
         }
     }
     metadata.extend_missing(call);
-    TraceContext::read(&head.headers)?.add_to(metadata);
+    TraceContext::read(&head.headers, zero_traceparent)?.add_to(metadata);
     Ok(())
 }
 
@@ -68,7 +68,7 @@ mod tests {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let mut metadata: Metadata =
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        add_to(&mut metadata, &head).map(|()| metadata)
+        add_to(&mut metadata, &head, false).map(|()| metadata)
     }
 
     #[test]
@@ -92,8 +92,16 @@ mod tests {
         .unwrap();
         let mut names: Vec<&str> = metadata.names().collect();
         names.sort_unstable();
-        let expected =
-            ["content-type", "dapr-authority", "dapr-grpc-accept-encoding", "shop", "tenant", "text-bin", "user-agent"];
+        let expected = [
+            "content-type",
+            "dapr-authority",
+            "dapr-grpc-accept-encoding",
+            "shop",
+            "tenant",
+            "text-bin",
+            "traceparent",
+            "user-agent",
+        ];
         assert_eq!(names, expected);
         let values = ["tenant", "shop", "dapr-authority", "text-bin"].map(|key| metadata.get(key));
         assert_eq!(values, [Some("of the request"), Some("first"), Some("127.0.0.1:50001"), Some("hä")]);

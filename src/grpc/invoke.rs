@@ -70,7 +70,8 @@ async fn call(
     let InvokeBindingRequest { name, data, metadata, operation } = received.message;
     metrics.set_output(&name, &operation);
     let mut metadata: Metadata = metadata.into_iter().collect();
-    call_metadata::add_to(&mut metadata, head).map_err(|error| status::malformed(&error))?;
+    call_metadata::add_to(&mut metadata, head, state.settings.zero_traceparent)
+        .map_err(|error| status::malformed(&error))?;
     received.memory.grow(metadata.memory()).map_err(|error| status::malformed(&error))?;
     let data =
         if data.len() <= MAX_COPIED { Bytes::copy_from_slice(&data) } else { slice_or_copy(&received.buffer, &data) };

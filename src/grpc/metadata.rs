@@ -34,7 +34,7 @@ pub(super) fn get(state: &ApiState) -> GetMetadataResponse {
             health: None,
         }),
         runtime_version: VERSION.to_owned(),
-        enabled_features: Vec::new(),
+        enabled_features: state.features.clone(),
         // There are no actors; SDKs read the member nevertheless.
         actor_runtime: Some(ActorRuntime {
             runtime_status: ActorRuntimeStatus::Disabled.into(),

@@ -94,9 +94,10 @@ pub(super) fn malformed(error: &MalformedRequest) -> Status {
         }
         MalformedRequest::Stalled => Status::deadline_exceeded("the client sent nothing for a minute"),
         MalformedRequest::Body(_) => Status::cancelled("the client ended the request in the middle of its message"),
-        MalformedRequest::RawBody(_) | MalformedRequest::Metadata(_) | MalformedRequest::Baggage(_) => {
-            Status::invalid_argument(error.to_string())
-        }
+        MalformedRequest::RawBody(_)
+        | MalformedRequest::Syntax { .. }
+        | MalformedRequest::Metadata(_)
+        | MalformedRequest::Baggage(_) => Status::invalid_argument(error.to_string()),
     }
 }
 

@@ -12,6 +12,8 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Requests that are accepted besides those of programs that use a loopback name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
+    /// Check nothing, as daprd does. `origins` then only says which pages may read responses.
+    pub is_open: bool,
     /// Web pages that may call (`--allowed-origins`).
     pub origins: AllowedOrigins,
     /// Further names in `Host` that loopback sockets accept (`--allowed-hosts`).
@@ -159,10 +161,18 @@ impl Access {
     /// Whether a request is accepted. Allocates nothing unless there is an `Origin`. Health routes are open to any page,
     /// since they change nothing and reveal only whether bindd is ready.
     pub(super) fn check<'r>(&self, head: &'r Parts, info: ConnectInfo, is_health: bool) -> Result<(), Refusal<'r>> {
+        if self.is_open {
+            return Ok(());
+        }
         if info.is_local_loopback && !self.hosts.any {
             self.check_host(head)?;
         }
         if is_health || self.origins.is_any() { Ok(()) } else { self.check_origin(head) }
+    }
+
+    /// Whether requests are checked at all.
+    pub(super) const fn is_guarded(&self) -> bool {
+        !self.is_open
     }
 
     /// Each name in the request must be allowed: HTTP prefers an absolute target to `Host`, but a proxy may have used the

@@ -2,6 +2,7 @@
 
 use super::admission::ConnectInfo;
 use super::connection_state::{ConnectionState, HeadTimeout};
+use super::socket::Socket;
 use crate::domain::Stop;
 use axum::body::Body;
 use axum::response::Response;
@@ -15,7 +16,6 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustix::net::sockopt;
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
@@ -24,7 +24,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// How long a head may take from its first byte; the first head of a connection, from the accept. Dapr's value.
@@ -33,8 +32,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 /// How long a connection that is closed in favour of another may take to send its last response.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
-/// Idle time before the first TCP keepalive probe, and between probes; Go's value.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// hyper's minimum.
 const MIN_BUFFER: usize = 8192;
 /// Concurrent streams of one HTTP/2 connection; Go's value.
@@ -51,6 +48,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum Protocol {
     /// HTTP/1.1, and HTTP/2 without TLS by prior knowledge.
     Http,
+    /// HTTP/1.1 only.
+    Http1,
     /// HTTP/2 without TLS by prior knowledge. A connection may wait for its first request as for any other; after this time
     /// without a request it is closed.
     Grpc { max_idle: Duration },
@@ -93,14 +92,14 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
 /// asks to finish: then the requests that were read are answered and the connection closes. Cancelling it aborts the
 /// requests in flight.
 pub(super) async fn run(
-    stream: TcpStream,
+    stream: Socket,
     service: impl Respond,
     settings: ConnectionSettings,
     state: ConnectionState,
     stop: Stop,
 ) {
-    prepare(&stream);
-    let info = ConnectInfo::new(stream.local_addr().ok(), stream.peer_addr().ok());
+    stream.prepare();
+    let info = stream.info();
     let (sender, receiver) = mpsc::unbounded_channel();
     let has_streams = Arc::new(AtomicBool::new(false));
     let builder = protocol(StreamExecutor { sender, is_used: Arc::clone(&has_streams) }, settings);
@@ -116,7 +115,7 @@ pub(super) async fn run(
             Ok::<_, Infallible>(response)
         }
     });
-    let has_heads = settings.protocol == Protocol::Http;
+    let has_heads = matches!(settings.protocol, Protocol::Http | Protocol::Http1);
     let io = HeadTimeout::new(TokioIo::new(stream), state.clone(), HEAD_TIMEOUT, has_heads);
     let mut connection = std::pin::pin!(builder.serve_connection(io, responder));
     let mut streams = std::pin::pin!(run_streams(receiver));
@@ -152,21 +151,6 @@ pub(super) async fn run(
     }
 }
 
-/// Sends small responses without delay, and detects clients whose machine is gone.
-fn prepare(stream: &TcpStream) {
-    let keep_alive = || {
-        sockopt::set_socket_keepalive(stream, true)?;
-        sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
-        sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE)
-    };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "could not set TCP_NODELAY on a connection");
-    }
-    if let Err(error) = keep_alive() {
-        tracing::debug!(%error, "could not enable TCP keepalive on a connection");
-    }
-}
-
 fn protocol(streams: StreamExecutor, settings: ConnectionSettings) -> auto::Builder<StreamExecutor> {
     let max_header_bytes = settings.max_header_bytes.max(MIN_BUFFER);
     let mut builder = auto::Builder::new(streams);
@@ -176,6 +160,7 @@ fn protocol(streams: StreamExecutor, settings: ConnectionSettings) -> auto::Buil
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(list_size);
     match settings.protocol {
         Protocol::Http => builder,
+        Protocol::Http1 => builder.http1_only(),
         Protocol::Grpc { .. } => {
             builder.http2().keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
             builder.http2_only()
@@ -241,22 +226,4 @@ async fn grace_is_over(state: &ConnectionState) -> Close {
 fn log(error: &(dyn Error + Send + Sync)) {
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::debug!(%error, %cause, "connection ended with an error");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_accepted_socket_has_tcp_keepalive() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let stream = accepted.unwrap().0;
-        assert!(!sockopt::socket_keepalive(&stream).unwrap());
-        prepare(&stream);
-        assert!(sockopt::socket_keepalive(&stream).unwrap() && stream.nodelay().unwrap());
-        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEP_ALIVE);
-        assert_eq!(sockopt::tcp_keepintvl(&stream).unwrap(), KEEP_ALIVE);
-        drop(client);
-    }
 }

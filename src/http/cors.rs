@@ -21,13 +21,16 @@ pub(super) fn is_preflight(head: &Parts) -> bool {
         && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The response to a preflight of an allowed origin: any header may be sent, the token included.
-pub(super) fn preflight(head: &Parts) -> Response {
+/// The response to a preflight. For an allowed origin any header may be sent, the token included. For others, which only
+/// get here without our checks, the response is daprd's: 200 without permissions.
+pub(super) fn preflight(head: &Parts, allowed: &AllowedOrigins) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    if let Some(requested) = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
+    if head.headers.get(ORIGIN).is_some_and(|origin| allowed.matches(origin)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        if let Some(requested) = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
+        }
     }
     headers.append(VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"));
     response

@@ -14,12 +14,14 @@ use std::time::Duration;
 pub(super) enum ErrorFormat {
     /// A status for each kind of failure, and Dapr's JSON with `details`.
     Precise,
-    /// Dapr's statuses and JSON, exactly (`--strict-dapr-errors`).
+    /// Dapr's statuses, JSON and texts, exactly (`--strict-dapr-errors`).
     Dapr,
 }
 
 /// Dapr's code for every failed call of a binding.
 const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
+/// Dapr's code for every request that cannot be read.
+const MALFORMED: &str = "ERR_MALFORMED_REQUEST";
 /// Follows the message when the body may be raw data.
 const RAW_BODY_HINT: &str = "; a body is the data itself only for a Kinesis component with `allowRawBody: \"true\"`, sent \
                              with `Content-Type: application/octet-stream`";
@@ -53,6 +55,9 @@ pub enum MalformedRequest {
     /// The body is not a JSON request; the text after the colon follows that of Go's decoder.
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
+    /// The body is not JSON. The text is that of Go's decoder; the place follows it, which Go does not tell.
+    #[error("failed deserializing HTTP body: {problem} (line {line} column {column})")]
+    Syntax { problem: String, line: usize, column: usize },
     /// The same for a body that may be raw data, which Dapr does not have.
     #[error("failed deserializing HTTP body: {0}{RAW_BODY_HINT}")]
     RawBody(String),
@@ -99,18 +104,22 @@ impl<'a> ErrorInfo<'a> {
 /// A failed request, on its way to a response.
 #[derive(Debug)]
 pub(super) enum ApiError<'a> {
-    /// No route has this method and path.
-    NotFound,
-    /// The name of the binding has this bad escape.
-    BadEscape(&'a str),
+    /// No endpoint has this method and path, which may belong to another part of Dapr's API.
+    NotFound { block: Option<&'static str>, format: ErrorFormat },
+    /// The `baggage` header is invalid.
+    Baggage { error: MalformedRequest, format: ErrorFormat },
+    /// The metadata of the sidecar is full.
+    MetadataFull(String),
+    /// A parameter in the path has this bad escape.
+    BadEscape { parameter: &'static str, escape: &'a str },
     /// The API token is missing or wrong.
     BadToken,
     /// A web page, host name or machine that is not allowed; the message says what to set.
-    Forbidden(&'a str),
+    Forbidden(Cow<'a, str>),
     /// A health check failed.
     Unhealthy { code: &'static str, message: String },
-    /// The request could not be read.
-    Malformed { binding: &'a str, error: &'a MalformedRequest, format: ErrorFormat },
+    /// The request could not be read; `binding` is the component that it is for, if any.
+    Malformed { binding: Option<&'a str>, error: &'a MalformedRequest, format: ErrorFormat },
     /// The call failed.
     Invoke { binding: &'a str, error: &'a InvokeError, body_kind: BodyKind, format: ErrorFormat },
     /// A handler panicked; the cause is in the log.
@@ -120,17 +129,18 @@ pub(super) enum ApiError<'a> {
 impl IntoResponse for ApiError<'_> {
     fn into_response(self) -> Response {
         match self {
-            Self::NotFound => {
-                let message = "failed getting app id either from the URL path or the header dapr-app-id";
-                json(StatusCode::NOT_FOUND, "ERR_DIRECT_INVOKE", message)
-            }
-            Self::BadEscape(escape) => {
-                let reason =
-                    format!("failed to unescape request parameter \"name\". Error: invalid URL escape {escape:?}");
+            Self::NotFound { block, format } => not_found(block, format),
+            Self::Baggage { error, format: ErrorFormat::Dapr } => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+            Self::Baggage { error, format: ErrorFormat::Precise } => malformed(None, &error, ErrorFormat::Precise),
+            Self::MetadataFull(message) => json(StatusCode::INSUFFICIENT_STORAGE, "ERR_METADATA_FULL", &message),
+            Self::BadEscape { parameter, escape } => {
+                let reason = format!(
+                    "failed to unescape request parameter {parameter:?}. Error: invalid URL escape {escape:?}\n"
+                );
                 text(StatusCode::BAD_REQUEST, reason)
             }
             Self::BadToken => text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned()),
-            Self::Forbidden(message) => json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", message),
+            Self::Forbidden(message) => json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", &message),
             Self::Unhealthy { code, message } => json(StatusCode::INTERNAL_SERVER_ERROR, code, &message),
             Self::Malformed { binding, error, format } => malformed(binding, error, format),
             Self::Invoke { binding, error, body_kind, format } => invoke_failed(binding, error, body_kind, format),
@@ -169,28 +179,48 @@ fn failed_text(binding: &str, error: &dyn std::error::Error) -> String {
     format!("error invoking output binding {binding}: {error}")
 }
 
-fn malformed(binding: &str, error: &MalformedRequest, format: ErrorFormat) -> Response {
-    const CODE: &str = "ERR_MALFORMED_REQUEST";
+fn malformed(binding: Option<&str>, error: &MalformedRequest, format: ErrorFormat) -> Response {
     let (status, reason, limit) = match error {
-        MalformedRequest::BufferFull { limit } => return buffer_full(&failed_text(binding, error), *limit, format),
+        MalformedRequest::BufferFull { limit } => {
+            let message = binding.map_or_else(|| error.to_string(), |binding| failed_text(binding, error));
+            return buffer_full(&message, *limit, format);
+        }
         MalformedRequest::TooLarge { limit } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", Some(limit)),
         MalformedRequest::Stalled => (StatusCode::REQUEST_TIMEOUT, "MALFORMED", None),
         MalformedRequest::Body(_)
         | MalformedRequest::RawBody(_)
+        | MalformedRequest::Syntax { .. }
         | MalformedRequest::Metadata(_)
         | MalformedRequest::Baggage(_) => (StatusCode::BAD_REQUEST, "MALFORMED", None),
     };
     match (format, error) {
-        (ErrorFormat::Dapr, MalformedRequest::RawBody(problem)) => {
-            json(StatusCode::BAD_REQUEST, CODE, &MalformedRequest::Body(problem.clone()).to_string())
+        (ErrorFormat::Dapr, MalformedRequest::RawBody(problem) | MalformedRequest::Syntax { problem, .. }) => {
+            json(StatusCode::BAD_REQUEST, MALFORMED, &MalformedRequest::Body(problem.clone()).to_string())
         }
-        (ErrorFormat::Dapr, _) => json(StatusCode::BAD_REQUEST, CODE, &error.to_string()),
+        (ErrorFormat::Dapr, _) => json(StatusCode::BAD_REQUEST, MALFORMED, &error.to_string()),
         (ErrorFormat::Precise, _) => {
             let metadata = limit.map(|limit| ("limit", Cow::Owned(limit.to_string()))).into_iter().collect();
             let details = Some([ErrorInfo::new(reason, metadata)]);
-            render(status, &ErrorBody { code: CODE, message: &error.to_string(), details })
+            render(status, &ErrorBody { code: MALFORMED, message: &error.to_string(), details })
         }
     }
+}
+
+/// Dapr's status and code. Its text is about service invocation, which would lead users of other parts of the API astray.
+fn not_found(block: Option<&str>, format: ErrorFormat) -> Response {
+    const CODE: &str = "ERR_DIRECT_INVOKE";
+    let message = match (format, block) {
+        (ErrorFormat::Dapr, _) => "failed getting app id either from the URL path or the header dapr-app-id".to_owned(),
+        (ErrorFormat::Precise, Some(block)) => format!(
+            "bindd serves bindings only, and this request is for Dapr's API of {block}: run daprd beside bindd on \
+             another port, and send such requests to it"
+        ),
+        (ErrorFormat::Precise, None) => "no such method and path: bindd serves POST and PUT \
+             /v1.0/bindings/<component>, GET /v1.0/metadata, PUT /v1.0/metadata/<key>, GET /v1.0/healthz, GET \
+             /v1.0/healthz/outbound and POST /v1.0/shutdown, unless the Configuration denies it"
+            .to_owned(),
+    };
+    json(StatusCode::NOT_FOUND, CODE, &message)
 }
 
 /// The request is fine, and the client must be able to tell that from the status. Dapr has no such limit, so the status

@@ -1,17 +1,16 @@
 //! Health, metadata and shutdown.
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorFormat};
 use super::inputs::{self, InputEntry};
 use super::invoke::unescape;
 use super::json_response::json_response;
-use super::state::ApiState;
-use axum::extract::{RawQuery, State};
+use super::state::{ApiState, AppHealth};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::Duration;
 
 /// bindd's version, where Dapr reports its own.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -19,14 +18,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 type Health = Result<StatusCode, ApiError<'static>>;
 
 /// `GET /v1.0/healthz`, with Dapr's optional `?appid=` that must match.
-pub(super) async fn full(State(state): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Health {
+pub(super) fn full(state: &ApiState, query: Option<&str>) -> Health {
     // An input that waits for an operator is not ready either.
     let pending = [state.ready.pending(), state.host.refusals()].concat();
     if !state.ready.is_ready() || !pending.is_empty() {
         let message = format!("dapr is not ready: [{}]", pending.join(" "));
         return Err(ApiError::Unhealthy { code: "ERR_HEALTH_NOT_READY", message });
     }
-    if queried_app_id(&query.unwrap_or_default()).is_some_and(|id| id != state.app_id) {
+    if queried_app_id(query.unwrap_or_default()).is_some_and(|id| id != state.app_id) {
         let message = "dapr app-id does not match".to_owned();
         return Err(ApiError::Unhealthy { code: "ERR_HEALTH_APPID_NOT_MATCH", message });
     }
@@ -43,24 +42,34 @@ fn queried_app_id(query: &str) -> Option<Cow<'_, str>> {
 }
 
 /// `GET /v1.0/healthz/outbound`.
-pub(super) async fn outbound(State(state): State<Arc<ApiState>>) -> Health {
+pub(super) fn outbound(state: &ApiState) -> Health {
     if state.outbound.is_ready() {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let message = format!("dapr outbound is not ready: [{}]", state.outbound.pending().join(" "));
+    let mut message = "dapr outbound is not ready".to_owned();
+    if state.settings.error_format() == ErrorFormat::Precise {
+        message = format!("{message}: [{}]", state.outbound.pending().join(" "));
+    }
     Err(ApiError::Unhealthy { code: "ERR_OUTBOUND_HEALTH_NOT_READY", message })
 }
 
 /// `POST /v1.0/shutdown`. The response reaches the client because the server finishes what it has read.
-pub(super) async fn shutdown(State(state): State<Arc<ApiState>>) -> StatusCode {
-    tracing::info!("shutdown requested via API");
-    state.stop.finish();
+pub(super) fn shutdown(state: &ApiState, headers: &HeaderMap) -> StatusCode {
+    let force = headers.get("dapr-force-shutdown");
+    // Logs of these exact texts are what tools of Dapr wait for.
+    if force.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
+        tracing::info!("Force shutdown requested, exiting immediately without graceful shutdown");
+        state.stop.now();
+    } else {
+        tracing::info!("Shutdown requested via API");
+        state.stop.finish();
+    }
     StatusCode::NO_CONTENT
 }
 
 /// `GET /v1.0/metadata`. Empty members are left out, as in Dapr.
-pub(super) async fn metadata(State(state): State<Arc<ApiState>>) -> Response {
-    json_response(&Page::new(&state))
+pub(super) fn metadata(state: &ApiState) -> Response {
+    json_response(&Page::new(state))
 }
 
 #[derive(Serialize)]
@@ -69,11 +78,15 @@ struct Page<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     id: &'a str,
     runtime_version: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    enabled_features: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     components: Vec<ComponentEntry>,
     extended: BTreeMap<String, String>,
     app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resiliencies: Vec<NameEntry<'a>>,
     /// Not of Dapr, whose clients ignore members that they do not know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<InputEntry>,
@@ -99,6 +112,23 @@ struct AppEntry<'a> {
     channel_address: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_concurrency: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthEntry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthEntry<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_check_path: Option<&'a str>,
+    health_probe_interval: String,
+    health_probe_timeout: String,
+    health_threshold: u32,
+}
+
+#[derive(Serialize)]
+struct NameEntry<'a> {
+    name: &'a str,
 }
 
 /// There are no actors; SDKs read the member nevertheless.
@@ -123,6 +153,7 @@ impl<'a> Page<'a> {
         Self {
             id: &state.app_id,
             runtime_version: VERSION,
+            enabled_features: &state.features,
             components: state.host.describe().map(entry).collect(),
             extended,
             app_connection_properties: AppEntry {
@@ -130,20 +161,64 @@ impl<'a> Page<'a> {
                 protocol: &state.app.protocol,
                 channel_address: &state.app.channel_address,
                 max_concurrency: state.app.max_concurrency,
+                health: state.app.health.as_ref().map(HealthEntry::new),
             },
             actor_runtime: ActorEntry {
                 runtime_status: "DISABLED",
                 host_ready: false,
                 placement: "placement: disconnected",
             },
+            resiliencies: state.resiliencies.iter().map(|name| NameEntry { name }).collect(),
             inputs: inputs::entries(&state.host),
         }
+    }
+}
+
+impl<'a> HealthEntry<'a> {
+    fn new(health: &'a AppHealth) -> Self {
+        Self {
+            health_check_path: health.path.as_deref(),
+            health_probe_interval: go_duration(health.interval),
+            health_probe_timeout: go_duration(health.timeout),
+            health_threshold: health.threshold,
+        }
+    }
+}
+
+/// Whole milliseconds as Go writes them: `1h0m5s`, `2m0.5s`, `500ms`.
+fn go_duration(time: Duration) -> String {
+    let (seconds, millis) = (time.as_secs(), time.subsec_millis());
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    let fraction = format!("{millis:03}");
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    let rest = format!("{}{point}{fraction}s", seconds % 60);
+    match (hours, minutes) {
+        (0, 0) if seconds == 0 && millis > 0 => format!("{millis}ms"),
+        (0, 0) => rest,
+        (0, minutes) => format!("{minutes}m{rest}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for (millis, text) in [
+            (0, "0s"),
+            (500, "500ms"),
+            (1_000, "1s"),
+            (5_500, "5.5s"),
+            (60_000, "1m0s"),
+            (90_050, "1m30.05s"),
+            (3_605_000, "1h0m5s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_millis(millis)), text);
+        }
+    }
 
     #[test]
     fn the_app_id_of_a_query_is_read_as_go_reads_it() {

@@ -4,16 +4,14 @@ use super::json_response::json_response;
 use super::state::ApiState;
 use crate::domain::{Checkpoint, ErrorReport, HeldShard, InputReport, SentinelCheckpoint, ShardReport};
 use crate::runtime::{Host, InputState};
-use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use std::sync::Arc;
 
 /// Shards that are shown for one input. Those that this sidecar reads come before others.
 const MAX_SHARDS: usize = 1_000;
 
 /// `GET /v1.0-alpha1/inputs`.
-pub(super) async fn inputs(State(state): State<Arc<ApiState>>) -> Response {
+pub(super) fn inputs(state: &ApiState) -> Response {
     json_response(&InputsPage { inputs: entries(&state.host) })
 }
 

@@ -4,7 +4,7 @@ use super::error::{ApiError, BodyKind, ErrorFormat};
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
-use super::{json_body, raw_body};
+use super::{endpoint, go_json, json_body, raw_body};
 use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
 use crate::runtime::ComponentHandle;
 use crate::telemetry::HttpMetrics;
@@ -41,16 +41,12 @@ impl Invoker {
         Self { state, metrics: ArcSwap::from_pointee(metrics) }
     }
 
-    /// The names of the configured outputs.
-    pub(super) fn outputs(&self) -> Vec<String> {
-        self.metrics.load().keys().cloned().collect()
-    }
-
     /// The handles for a request to this name, which one of the outputs has or had when the request began.
     fn handles(&self, name: &str, is_output: bool) -> HttpMetrics {
         if let Some(handles) = self.metrics.load().get(name) {
             return handles.clone();
         }
+        // Names that no component has are not kept, so that clients cannot fill the memory.
         if !is_output {
             return self.state.metrics.requests(UNKNOWN);
         }
@@ -63,24 +59,25 @@ impl Invoker {
         handles
     }
 
-    /// The response to a request on the route.
-    pub(super) async fn invoke(&self, request: Request) -> Response {
-        // Not axum's `Path`, which does not read `+` as a space. Owned, because the URI holds the buffer of the connection.
-        let escaped = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    /// The response to a request on the endpoint.
+    pub(super) async fn invoke(&self, request: Request, trace: &TraceContext) -> Response {
+        // Owned, because the URI holds the buffer of the connection.
+        let escaped = endpoint::parameter(request.uri().path()).to_owned();
         let name = match unescape(&escaped) {
             Ok(name) => name,
             Err(escape) => {
                 let (head, body) = request.into_parts();
-                return UnreadBody::new(&head, body).refuse(ApiError::BadEscape(escape)).await;
+                let error = ApiError::BadEscape { parameter: "name", escape };
+                return UnreadBody::new(&head, body).refuse(error).await;
             }
         };
         let version = request.version();
         let mut metrics = RequestMetrics::new(self, &name);
-        let mut response = match self.call(&name, request, &mut metrics).await {
+        let mut response = match self.call(&name, request, trace, &mut metrics).await {
             Ok(response) => response,
             Err(Refused { error, is_read }) => {
                 let format = self.state.settings.error_format();
-                let mut response = ApiError::Malformed { binding: &name, error: &error, format }.into_response();
+                let mut response = ApiError::Malformed { binding: Some(&name), error: &error, format }.into_response();
                 if !is_read {
                     read_body::close_after(&mut response, version);
                 }
@@ -94,7 +91,13 @@ impl Invoker {
         response
     }
 
-    async fn call(&self, name: &str, request: Request, metrics: &mut RequestMetrics) -> Result<Response, Refused> {
+    async fn call(
+        &self,
+        name: &str,
+        request: Request,
+        trace: &TraceContext,
+        metrics: &mut RequestMetrics,
+    ) -> Result<Response, Refused> {
         let format = self.state.settings.error_format();
         let (head, body) = request.into_parts();
         // The component may hold the body until the response is there, so its memory stays reserved until then.
@@ -107,11 +110,13 @@ impl Invoker {
             None => json_body::parse(&body).map_err(|error| raw_body::explain(error, &head.headers, &body))?,
         };
         memory.grow(call.metadata.memory())?;
+        if self.state.settings.reencodes_data && raw_keys.is_none() {
+            call.data = go_json::reencode(&call.data, &mut memory)?;
+        }
         metrics.set_operation(&call.operation);
         // Data that is JSON parses as a request without an operation.
         let is_data = raw_keys.is_none() && call.operation.is_empty() && is_octet_stream;
         let body_kind = if is_data { BodyKind::Data } else { BodyKind::Request };
-        let trace = TraceContext::read(&head.headers)?;
         trace.add_to(&mut call.metadata);
         call.data = read_body::detached(call.data);
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
@@ -122,16 +127,18 @@ impl Invoker {
             result = self.state.host.invoke(name, call) => result,
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
         };
-        let mut response = match result {
+        Ok(match result {
             Ok(response) => succeeded(response, format),
             Err(error) => {
                 // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
                 tracing::debug!(component = name, error = cause_line(&error), "request to output binding failed");
-                ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response()
+                let mut response = ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response();
+                for (key, value) in error.binding_error().map_or(&[][..], BindingError::metadata) {
+                    add_metadata(&mut response, key, value.clone());
+                }
+                response
             }
-        };
-        trace.echo(response.headers_mut());
-        Ok(response)
+        })
     }
 }
 
@@ -153,12 +160,16 @@ fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
         return response;
     }
     for (key, value) in result.metadata {
-        match (header_name(key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
-            (Some(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
-            (None, _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
-        }
+        add_metadata(&mut response, key, value);
     }
     response
+}
+
+fn add_metadata(response: &mut Response, key: &str, value: String) {
+    match (header_name(key), HeaderValue::from_maybe_shared(Bytes::from(value))) {
+        (Some(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
+        (None, _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
+    }
 }
 
 /// `metadata.<key>`, without an allocation for the keys of most responses.

@@ -6,9 +6,9 @@
 //! Unicode (bytes that are not UTF-8, an unpaired surrogate) is refused, where Go replaces it by U+FFFD and so may turn
 //! two keys into one. A UTF-8 byte order mark is skipped.
 
-use super::encoding;
 use super::error::MalformedRequest;
 use super::json_path::path_after;
+use super::{encoding, go_syntax};
 use crate::domain::{DataForm, InvokeRequest, JsonText, Metadata, slice_or_copy};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -29,9 +29,9 @@ pub(super) fn parse(body: &Bytes) -> Result<InvokeRequest, MalformedRequest> {
     let text = whole.get(encoding::mark_length(body)..).unwrap_or_default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let fields = if text.trim_ascii_start().starts_with('{') {
-        Fields::deserialize(&mut deserializer).map_err(|error| invalid(syntax(text, &error)))?
+        Fields::deserialize(&mut deserializer).map_err(|error| syntax(text, &error))?
     } else {
-        let value = <&RawValue>::deserialize(&mut deserializer).map_err(|error| invalid(syntax(text, &error)))?;
+        let value = <&RawValue>::deserialize(&mut deserializer).map_err(|error| syntax(text, &error))?;
         match kind(value) {
             "null" => Fields::default(),
             other => {
@@ -104,7 +104,7 @@ fn metadata(body: &str, values: &[&RawValue]) -> Result<Metadata, MalformedReque
             "null" => metadata = Metadata::default(),
             "object" => {
                 let members: Members<'_> =
-                    serde_json::from_str(value.get()).map_err(|error| invalid(syntax(value.get(), &error)))?;
+                    serde_json::from_str(value.get()).map_err(|error| syntax(value.get(), &error))?;
                 for (key, member) in members.0 {
                     metadata.insert(key.0, string(body, member, "metadata")?.unwrap_or_default());
                 }
@@ -181,8 +181,8 @@ fn unpaired_surrogate(body: &str, value: &RawValue) -> String {
 }
 
 /// A syntax error in Go's words, with a line and a column. Quotes at most one character of the body.
-fn syntax(text: &str, error: &serde_json::Error) -> String {
-    match error.classify() {
+fn syntax(text: &str, error: &serde_json::Error) -> MalformedRequest {
+    let problem = match error.classify() {
         Category::Eof if text.trim_ascii().is_empty() => "EOF".to_owned(),
         Category::Eof => "unexpected EOF".to_owned(),
         // The only error of `JsonText`, the type of names.
@@ -190,12 +190,14 @@ fn syntax(text: &str, error: &serde_json::Error) -> String {
             format!("a name that ends at line {} column {} {UNPAIRED_SURROGATE}", error.line(), error.column())
         }
         Category::Syntax | Category::Io => {
-            let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
-            let offender = line.get(error.column().saturating_sub(1)..).and_then(|rest| rest.chars().next());
-            let offender = offender.map_or_else(String::new, |character| format!(" {character:?}"));
-            format!("invalid character{offender} at line {} column {}", error.line(), error.column())
+            let Some((problem, offset)) = go_syntax::error(text) else { return invalid("invalid JSON".to_owned()) };
+            let before = text.as_bytes().get(..offset).unwrap_or_default();
+            let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            return MalformedRequest::Syntax { problem, line, column: offset - line_start + 1 };
         }
-    }
+    };
+    invalid(problem)
 }
 
 #[cfg(test)]

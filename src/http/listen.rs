@@ -1,12 +1,16 @@
 //! Listens on the addresses of the API. Some may be unavailable (`[::1]` without IPv6), or still be in use by a process
 //! that is exiting: these are retried for 10 s, as daprd does, while the others serve.
 
+use super::bind_error::BindError;
+use super::socket::Socket;
+use super::unix_socket::UnixSocket;
 use crate::tasks::Accept;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 
 /// How long unavailable addresses are retried; daprd's value.
@@ -15,44 +19,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Length of the queue of connections that are not accepted yet; Tokio's value.
 const BACKLOG: u32 = 1024;
 
-/// Listening on an address failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    #[error(
-        "port {} of {} is taken by another program: stop that program, or choose another port (--dapr-http-port, \
-         --dapr-grpc-port, --metrics-port)", .0.port(), .0.ip()
-    )]
-    Taken(SocketAddr),
-    /// The process lacks the permission.
-    #[error("port {} needs more rights than this process has: choose a port above 1023", .0.port())]
-    Denied(SocketAddr),
-    /// The machine does not have this address.
-    #[error(
-        "{} is not an address of this machine: correct --dapr-listen-addresses or --metrics-listen-address", .0.ip()
-    )]
-    NotLocal(SocketAddr),
-    #[error(
-        "could not listen on {address}: {source}; check --dapr-listen-addresses, --dapr-http-port and \
-         --dapr-grpc-port, or --metrics-listen-address and --metrics-port"
-    )]
-    Other {
-        address: SocketAddr,
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl BindError {
-    fn new(address: SocketAddr, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::AddrInUse => Self::Taken(address),
-            io::ErrorKind::PermissionDenied => Self::Denied(address),
-            io::ErrorKind::AddrNotAvailable => Self::NotLocal(address),
-            _ => Self::Other { address, source },
-        }
-    }
-}
-
 /// Opens one socket; tests replace it.
 type Open = fn(SocketAddr) -> io::Result<TcpListener>;
 
@@ -60,6 +26,7 @@ type Open = fn(SocketAddr) -> io::Result<TcpListener>;
 #[derive(Debug)]
 pub struct Listeners {
     open: Vec<TcpListener>,
+    unix: Option<UnixSocket>,
     missing: Vec<SocketAddr>,
     next_retry: Instant,
     retry_until: Instant,
@@ -75,10 +42,22 @@ pub async fn bind(addresses: &[SocketAddr]) -> Result<Listeners, BindError> {
     bind_with(addresses, open).await
 }
 
+/// Listens on a Unix socket. A socket file that nobody listens on any more is replaced; the new one is removed when the
+/// listeners are dropped.
+///
+/// # Errors
+/// When the path is too long, or taken by another process or another kind of file.
+pub fn bind_unix(path: PathBuf) -> Result<Listeners, BindError> {
+    let now = Instant::now();
+    let unix = Some(UnixSocket::bind(path)?);
+    Ok(Listeners { open: Vec::new(), unix, missing: Vec::new(), next_retry: now, retry_until: now, opener: open })
+}
+
 async fn bind_with(addresses: &[SocketAddr], opener: Open) -> Result<Listeners, BindError> {
     let now = Instant::now();
     let mut listeners = Listeners {
         open: Vec::with_capacity(addresses.len()),
+        unix: None,
         missing: addresses.to_vec(),
         next_retry: now + RETRY_INTERVAL,
         retry_until: now + RETRY_LIMIT,
@@ -100,8 +79,21 @@ async fn bind_with(addresses: &[SocketAddr], opener: Open) -> Result<Listeners, 
     }
 }
 
-/// Like [`TcpListener::bind`], but not async, since no name is looked up.
+/// All addresses of IPv6 include those of IPv4; on a machine without IPv6 they are only those.
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let is_any_v6 = matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified());
+    match open_exactly(address) {
+        Err(error)
+            if is_any_v6 && !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
+        {
+            open_exactly(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        opened => opened,
+    }
+}
+
+/// Like [`TcpListener::bind`], but not async, since no name is looked up.
+fn open_exactly(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // Otherwise connections of an earlier process in TIME_WAIT would block the port.
     #[cfg(not(windows))]
@@ -111,7 +103,9 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Accept for Listeners {
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    type Stream = Socket;
+
+    async fn accept(&mut self) -> io::Result<(Socket, String)> {
         loop {
             tokio::select! {
                 // Biased: connections that keep arriving must not delay the retry.
@@ -125,7 +119,13 @@ impl Accept for Listeners {
 }
 
 impl Listeners {
-    /// The addresses of the open sockets.
+    /// The path of the Unix socket, if there is one.
+    #[must_use]
+    pub fn unix_path(&self) -> Option<&Path> {
+        self.unix.as_ref().map(UnixSocket::path)
+    }
+
+    /// The addresses of the open TCP sockets.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.open.iter().filter_map(|listener| listener.local_addr().ok()).collect()
@@ -140,7 +140,11 @@ impl Listeners {
     }
 
     /// The next connection of any socket. Cancel-safe.
-    async fn next_connection(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn next_connection(&self) -> io::Result<(Socket, String)> {
+        if let Some(unix) = &self.unix {
+            let (stream, _) = unix.listener.accept().await?;
+            return Ok((Socket::Unix(stream), unix.path().display().to_string()));
+        }
         // Starts at a random one, so that a busy socket does not starve the others.
         let (last, first) = self.open.split_at(fastrand::usize(..=self.open.len()));
         std::future::poll_fn(|cx| {
@@ -148,6 +152,7 @@ impl Listeners {
             accepted.unwrap_or(Poll::Pending)
         })
         .await
+        .map(|(stream, client)| (Socket::Tcp(stream), client.to_string()))
     }
 
     /// Retries missing addresses, and gives up after the limit.

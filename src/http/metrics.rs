@@ -46,7 +46,7 @@ impl Respond for MetricsApi {
         if let Err(refusal) = self.access.check(&head, info, false) {
             let message = refusal.message();
             tracing::debug!(reason = message, "request for the metrics was refused");
-            return ApiError::Forbidden(&message).into_response();
+            return ApiError::Forbidden(message.as_str().into()).into_response();
         }
         let Ok(response) = self.router.clone().call(Request::from_parts(head, body)).await;
         response

@@ -1,7 +1,8 @@
 //! The API: HTTP/1.1 and h2c on one port, as Dapr defines it.
 //!
 //! The composition root opens sockets with [`bind`], builds an [`ApiState`] and runs [`serve`] until its stop. A request
-//! goes `connection` → `routes` (path, `admission`, token, router) → `invoke` or `health`, and through `error` if it fails.
+//! goes `connection` → `routes` (path, `endpoint`, `admission`, trace, token) → `invoke` or `health`, and through `error`
+//! if it fails.
 //!
 //! Invariants:
 //! - No handler sees a request of a web page that is not allowed, or one whose `Host` is not a name of this machine
@@ -9,17 +10,23 @@
 //! - Failures become responses in `error` and nowhere else. Other modules know a `FailureKind`, which has a status.
 //! - Bodies are counted while they are in memory (`body_memory`). Beyond the limit a request is refused; it never waits.
 //! - Every request that was read is answered, also during a stop, unless the drain limit aborts it.
-//! - `data` reaches the component as the exact bytes that were sent: a large one as a slice of the buffer of the request,
-//!   a small one as a copy, so that it does not keep the rest of that buffer alive.
+//! - `data` reaches the component as the exact bytes that were sent, unless `--dapr-compat` has it encoded again: a large
+//!   one as a slice of the buffer of the request, a small one as a copy, so that it does not keep the rest of that buffer
+//!   alive.
 //! - Everything runs in a supervised task of its connection, the streams of HTTP/2 included.
 
 mod admission;
+mod bind_error;
 mod body_memory;
 mod connection;
 mod connection_state;
 mod cors;
 mod encoding;
+mod endpoint;
 mod error;
+mod extended;
+mod go_json;
+mod go_syntax;
 mod health;
 mod inputs;
 mod invoke;
@@ -32,19 +39,23 @@ mod raw_body;
 mod read_body;
 mod routes;
 mod server;
+mod socket;
 mod state;
 mod trace;
+mod unix_socket;
 mod wait;
 
 pub use admission::{Access, AllowedHosts, AllowedOrigins, ConnectInfo};
+pub use bind_error::BindError;
 pub use body_memory::{BodyMemory, Reservation};
 pub use connection::{ConnectionSettings, Protocol, Respond};
 pub use error::MalformedRequest;
-pub use listen::{BindError, Listeners, bind};
+pub use listen::{Listeners, bind, bind_unix};
 pub use metrics::{MAX_SCRAPERS, serve_metrics};
 pub use read_body::{Refused, read as read_body};
-pub use server::{Drained, serve, serve_with};
-pub use state::{ApiState, AppConnection, HttpSettings};
+pub use server::{Drained, serve, serve_public, serve_with};
+pub use socket::Socket;
+pub use state::{ApiState, AppConnection, AppHealth, HttpSettings};
 pub use trace::TraceContext;
 pub use wait::wait_until_outbound_ready;
 

@@ -23,11 +23,14 @@ fn media_type(headers: &HeaderMap) -> &str {
 
 /// Adds to the error of a body that is not a JSON request: its encoding, and a hint if it looks like raw data.
 pub(super) fn explain(error: MalformedRequest, headers: &HeaderMap, body: &[u8]) -> MalformedRequest {
-    let MalformedRequest::Body(problem) = error else { return error };
+    let (MalformedRequest::Body(problem) | MalformedRequest::Syntax { problem, .. }) = &error else { return error };
     let described = encoding::describe(headers, body);
     let looks_raw = if described.is_some() { is_octet_stream(headers) } else { looks_raw(headers, body) };
-    let problem = described.unwrap_or(problem);
-    if looks_raw { MalformedRequest::RawBody(problem) } else { MalformedRequest::Body(problem) }
+    match described {
+        _ if looks_raw => MalformedRequest::RawBody(described.unwrap_or_else(|| problem.clone())),
+        Some(problem) => MalformedRequest::Body(problem),
+        None => error,
+    }
 }
 
 /// Whether its media type is not JSON, or its first character does not begin an object.

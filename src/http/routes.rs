@@ -1,36 +1,29 @@
-//! The routes of the API, and the checks before them.
+//! Finds what a request asks for, and the checks before that.
 //!
-//! In this order: the path is cleaned, since Dapr matches cleaned paths; `admission` checks `Host` and `Origin`; a CORS
-//! preflight is answered; the API token is checked; the router is called. These steps are not layers of the router,
-//! because its layers run after a path was matched.
+//! In this order, which is that of daprd: the path is cleaned, since Dapr matches cleaned paths; `admission` checks `Host`
+//! and `Origin`; the trace headers are read; a CORS preflight is answered; the API token is checked; the endpoint is called.
 
 use super::admission::ConnectInfo;
 use super::connection::Respond;
+use super::endpoint::{self, Endpoint};
 use super::error::ApiError;
 use super::invoke::Invoker;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
-use super::{cors, health, inputs};
-use axum::Router;
+use super::trace::TraceContext;
+use super::{cors, extended, health, inputs};
 use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any};
 use futures_util::FutureExt;
+use http::Uri;
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Uri};
 use std::any::Any;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use tower::{Service, service_fn};
 
-const HEALTHZ: &str = "/v1.0/healthz";
-const OUTBOUND: &str = "/v1.0/healthz/outbound";
-const SHUTDOWN: &str = "/v1.0/shutdown";
 const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
                                DAPR_API_TOKEN and send the token";
 
@@ -38,105 +31,123 @@ const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback on
 #[derive(Debug, Clone)]
 pub(super) struct Api {
     state: Arc<ApiState>,
-    router: Router,
-}
-
-/// A route for only the methods that are added to it. daprd answers all others with 404, never with 405, since it takes
-/// them for a service invocation. That includes `HEAD`, for which axum would call the handler of `GET`.
-fn only<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
-    any(not_found).head(not_found)
-}
-
-fn router(state: &Arc<ApiState>) -> Router {
-    let invoker = Arc::new(Invoker::new(Arc::clone(state)));
-    let names: Vec<String> = invoker.outputs().into_iter().filter(|name| is_plain(name)).collect();
-    // A service instead of a handler, whose future axum would box twice.
-    let invoke = service_fn(move |request| {
-        let invoker = Arc::clone(&invoker);
-        async move { Ok::<_, Infallible>(invoker.invoke(request).await) }
-    });
-    let binding = only().post_service(invoke.clone()).put_service(invoke);
-    // A static route for each known name, as axum copies the parameters of a path for each request.
-    let known = |router: Router, name: &String| router.route(&format!("/v1.0/bindings/{name}"), binding.clone());
-    let bindings = names.iter().fold(Router::new(), known);
-    Router::new()
-        .route(HEALTHZ, only().get(health::full))
-        .route(OUTBOUND, only().get(health::outbound))
-        .route("/v1.0/metadata", only().get(health::metadata))
-        .route("/v1.0-alpha1/inputs", only().get(inputs::inputs))
-        .route(SHUTDOWN, only().post(health::shutdown))
-        .route_layer(from_fn(skip_body))
-        .with_state(Arc::clone(state))
-        .merge(bindings)
-        .route("/v1.0/bindings/{name}", binding)
-        .fallback(not_found)
-}
-
-/// Whether a name is the same in a path, and has no character with a meaning in axum's routes.
-fn is_plain(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-}
-
-async fn skip_body(request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    let unread = UnreadBody::new(&head, body);
-    let mut response = next.run(Request::from_parts(head, Body::empty())).await;
-    unread.skip(&mut response).await;
-    response
-}
-
-async fn not_found(request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    UnreadBody::new(&head, body).refuse(ApiError::NotFound).await
+    invoker: Arc<Invoker>,
+    /// Serves only health and metadata, without a token and without CORS.
+    is_public: bool,
 }
 
 impl Api {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
-        let router = router(&state);
-        Self { state, router }
+        let invoker = Arc::new(Invoker::new(Arc::clone(&state)));
+        Self { state, invoker, is_public: false }
+    }
+
+    /// As served on the public port.
+    pub(super) fn public(state: Arc<ApiState>) -> Self {
+        Self { is_public: true, ..Self::new(state) }
     }
 
     async fn answer(&self, mut request: Request, info: ConnectInfo) -> Response {
         clean_path(request.uri_mut());
         let origin = request.headers().get(ORIGIN).cloned();
         let (head, body) = request.into_parts();
-        let mut response = match self.answer_early(&head, info) {
-            Some(mut response) => {
-                UnreadBody::new(&head, body).skip(&mut response).await;
-                response
-            }
-            None => {
-                let Ok(response) = self.router.clone().call(Request::from_parts(head, body)).await;
+        let settings = &self.state.settings;
+        let is_served =
+            |found: &Endpoint| found.is_allowed(&settings.api_rules) && (!self.is_public || found.is_public());
+        let endpoint = Endpoint::of(&head.method, head.uri.path()).filter(is_served);
+        let is_health = endpoint.is_some_and(Endpoint::is_health);
+        let trace = self.admit(&head, info, is_health).and_then(|()| self.trace(&head, is_health));
+        let mut response = match trace {
+            Err(error) => UnreadBody::new(&head, body).refuse(error).await,
+            Ok(trace) => {
+                let mut response = self.answer_traced(endpoint, Request::from_parts(head, body), info, &trace).await;
+                trace.echo(response.headers_mut());
                 response
             }
         };
-        cors::allow(&mut response, origin, &self.state.settings.access.origins);
+        if !self.is_public {
+            cors::allow(&mut response, origin, &settings.access.origins);
+        }
         response
     }
 
-    /// The response to a request that must not reach the router.
-    fn answer_early(&self, head: &Parts, info: ConnectInfo) -> Option<Response> {
+    /// The trace headers; none for health, which is not traced.
+    fn trace(&self, head: &Parts, is_health: bool) -> Result<TraceContext, ApiError<'static>> {
+        if is_health {
+            return Ok(TraceContext::default());
+        }
         let settings = &self.state.settings;
-        let path = head.uri.path();
-        let is_health = matches!(path, HEALTHZ | OUTBOUND);
-        if let Err(refusal) = settings.access.check(head, info, is_health && head.method == Method::GET) {
+        TraceContext::read(&head.headers, settings.zero_traceparent)
+            .map_err(|error| ApiError::Baggage { error, format: settings.error_format() })
+    }
+
+    /// Whether the request is accepted from there.
+    fn admit(&self, head: &Parts, info: ConnectInfo, is_health: bool) -> Result<(), ApiError<'static>> {
+        self.state.settings.access.check(head, info, is_health).map_err(|refusal| {
             let message = refusal.message();
             tracing::debug!(reason = message, "request was refused");
-            return Some(ApiError::Forbidden(&message).into_response());
+            ApiError::Forbidden(message.into())
+        })
+    }
+
+    async fn answer_traced(
+        &self,
+        endpoint: Option<Endpoint>,
+        request: Request,
+        info: ConnectInfo,
+        trace: &TraceContext,
+    ) -> Response {
+        let (head, body) = request.into_parts();
+        if let Some(mut response) = self.answer_early(endpoint, &head, info) {
+            UnreadBody::new(&head, body).skip(&mut response).await;
+            return response;
         }
+        match endpoint {
+            Some(Endpoint::Invoke) => self.invoker.invoke(Request::from_parts(head, body), trace).await,
+            _ => self.answer_page(endpoint, head, body).await,
+        }
+    }
+
+    /// The response to a request that must not reach its endpoint.
+    fn answer_early(&self, endpoint: Option<Endpoint>, head: &Parts, info: ConnectInfo) -> Option<Response> {
+        if self.is_public {
+            return None;
+        }
+        let settings = &self.state.settings;
         // Before the token, which a browser does not send with a preflight.
         if !settings.access.origins.is_empty() && cors::is_preflight(head) {
-            return Some(cors::preflight(head));
+            return Some(cors::preflight(head, &settings.access.origins));
         }
-        if !is_health && !settings.has_token(&head.headers) {
+        let is_health_path = endpoint::is_health_path(head.uri.path());
+        if !is_health_path && !settings.has_token(&head.headers) {
             return Some(ApiError::BadToken.into_response());
         }
-        let is_shutdown = path == SHUTDOWN && head.method == Method::POST;
-        if is_shutdown && !info.is_peer_loopback && settings.api_token.is_none() {
+        let is_shutdown = matches!(endpoint, Some(Endpoint::Shutdown));
+        let is_guarded = settings.access.is_guarded() && settings.api_token.is_none();
+        if is_shutdown && is_guarded && !info.is_peer_loopback {
             tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
-            return Some(ApiError::Forbidden(REMOTE_SHUTDOWN).into_response());
+            return Some(ApiError::Forbidden(REMOTE_SHUTDOWN.into()).into_response());
         }
         None
+    }
+
+    /// The endpoints besides bindings.
+    async fn answer_page(&self, endpoint: Option<Endpoint>, head: Parts, body: Body) -> Response {
+        let state = &self.state;
+        let mut response = match endpoint {
+            Some(Endpoint::SetMetadata) => return extended::set(state, &head, body).await,
+            Some(Endpoint::Health) => health::full(state, head.uri.query()).into_response(),
+            Some(Endpoint::OutboundHealth) => health::outbound(state).into_response(),
+            Some(Endpoint::Metadata) => health::metadata(state),
+            Some(Endpoint::Inputs) => inputs::inputs(state),
+            Some(Endpoint::Shutdown) => health::shutdown(state, &head.headers).into_response(),
+            Some(Endpoint::Invoke) | None => {
+                let block = endpoint::other_block(head.uri.path());
+                ApiError::NotFound { block, format: state.settings.error_format() }.into_response()
+            }
+        };
+        UnreadBody::new(&head, body).skip(&mut response).await;
+        response
     }
 }
 

@@ -1,19 +1,21 @@
 //! Serves connections: closes idle ones at the limit, and drains after a stop.
 
-use super::connection::{self, ConnectionSettings, Protocol, Respond};
+use super::connection::{self, ConnectionSettings, Respond};
 use super::connection_state::OpenConnections;
 use super::listen::Listeners;
 use super::routes::Api;
-use super::state::{ApiState, HttpSettings};
+use super::socket::Socket;
+use super::state::ApiState;
 use crate::domain::Stop;
 use crate::tasks::{ConnectionHandler, serve_connections};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// At the limit of connections, the warning is repeated after this time.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
+/// Open connections of the public port.
+const MAX_PUBLIC: usize = 256;
 /// At the limit, one of this many connections is closed at a time.
 const CLOSED_AT_ONCE: usize = 64;
 
@@ -29,9 +31,14 @@ pub enum Drained {
 /// Serves the API until `stop` asks to finish. Then accepts no more, answers the requests that were read, and aborts what
 /// is left after `drain_limit` or when the stop is forced. Joins every connection. Dropping the future aborts all.
 pub async fn serve(listeners: Listeners, state: Arc<ApiState>, stop: Stop, drain_limit: Duration) -> Drained {
-    let HttpSettings { max_header_bytes, max_connections, .. } = state.settings;
-    let settings = ConnectionSettings { max_header_bytes, max_connections, protocol: Protocol::Http };
+    let settings = state.settings.connections();
     serve_with(listeners, Api::new(state), settings, stop, drain_limit).await
+}
+
+/// As [`serve`], but only health and metadata: without a token, without CORS, and for few clients.
+pub async fn serve_public(listeners: Listeners, state: Arc<ApiState>, stop: Stop, drain_limit: Duration) -> Drained {
+    let settings = ConnectionSettings { max_connections: MAX_PUBLIC, ..state.settings.connections() };
+    serve_with(listeners, Api::public(state), settings, stop, drain_limit).await
 }
 
 /// As [`serve`], for any service.
@@ -67,8 +74,8 @@ struct Connections<S> {
     warned_at: Option<Instant>,
 }
 
-impl<S: Respond> ConnectionHandler for Connections<S> {
-    fn handle(&mut self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
+impl<S: Respond> ConnectionHandler<Socket> for Connections<S> {
+    fn handle(&mut self, stream: Socket) -> impl Future<Output = ()> + Send + 'static {
         connection::run(stream, self.service.clone(), self.settings, self.open.add(), self.stop.clone())
     }
 

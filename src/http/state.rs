@@ -2,13 +2,15 @@
 
 use super::admission::Access;
 use super::body_memory::BodyMemory;
+use super::connection::{ConnectionSettings, Protocol};
 use super::error::ErrorFormat;
-use crate::domain::Stop;
+use crate::domain::{ApiRules, Stop};
 use crate::runtime::{ExtendedMetadata, Host, Readiness};
 use crate::telemetry::Metrics;
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// The header, or gRPC metadata, with the API token.
@@ -28,11 +30,15 @@ pub struct ApiState {
     pub app_id: String,
     /// How the app is reached; shown by `/v1.0/metadata`.
     pub app: AppConnection,
+    /// Features of Dapr that are on, such as `HotReload`; shown by `/v1.0/metadata`.
+    pub features: Vec<String>,
+    /// Names of the loaded `Resiliency` resources; shown by `/v1.0/metadata`.
+    pub resiliencies: Vec<String>,
     /// Additional members of `extended` in `/v1.0/metadata`, which always contains `daprRuntimeVersion`.
     pub extended: ExtendedMetadata,
     /// The memory of the bodies of all requests (`--max-buffer`).
     pub body_memory: BodyMemory,
-    /// Requested by `POST /v1.0/shutdown`.
+    /// Requested by `POST /v1.0/shutdown`; forced if the request has the header `dapr-force-shutdown: true`.
     pub stop: Stop,
     /// Requested shortly before connections are aborted: calls that still wait for a component are then answered with an
     /// unknown outcome.
@@ -50,6 +56,21 @@ pub struct AppConnection {
     pub channel_address: String,
     /// `--app-max-concurrency`; `None` is no limit.
     pub max_concurrency: Option<u32>,
+    /// `None` without health checks of the app.
+    pub health: Option<AppHealth>,
+}
+
+/// How the health of the app is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppHealth {
+    /// Path of the check; `None` for an app over gRPC, which has none.
+    pub path: Option<String>,
+    /// Time between two checks.
+    pub interval: Duration,
+    /// Time limit of a check.
+    pub timeout: Duration,
+    /// Failed checks in a row after which the app is unhealthy.
+    pub threshold: u32,
 }
 
 /// Limits, checks and formats of the API.
@@ -64,6 +85,14 @@ pub struct HttpSettings {
     pub max_connections: usize,
     /// Report failures exactly as Dapr does: mostly 500, and no `details` (`--strict-dapr-errors`).
     pub strict_dapr_errors: bool,
+    /// Decode `data` and encode it again, as daprd does, instead of passing on its exact text.
+    pub reencodes_data: bool,
+    /// Without a valid `traceparent`, use one of zeros, as daprd does, instead of a random one.
+    pub zero_traceparent: bool,
+    /// Endpoints that the Configuration does not allow are not found.
+    pub api_rules: ApiRules,
+    /// Serve HTTP/2, which clients begin without an upgrade (off with `DAPR_HTTP_DISABLE_H2C`).
+    pub http2: bool,
     /// Web pages and host names that are accepted.
     pub access: Access,
     /// The required value of the header `dapr-api-token` (`DAPR_API_TOKEN`); `None` requires none.
@@ -79,6 +108,12 @@ impl HttpSettings {
         token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
     }
 
+    pub(super) const fn connections(&self) -> ConnectionSettings {
+        let protocol = if self.http2 { Protocol::Http } else { Protocol::Http1 };
+        let Self { max_header_bytes, max_connections, .. } = *self;
+        ConnectionSettings { max_header_bytes, max_connections, protocol }
+    }
+
     pub(super) const fn error_format(&self) -> ErrorFormat {
         if self.strict_dapr_errors { ErrorFormat::Dapr } else { ErrorFormat::Precise }
     }
@@ -87,7 +122,7 @@ impl HttpSettings {
 impl Default for AppConnection {
     fn default() -> Self {
         let (protocol, channel_address) = ("http".to_owned(), "127.0.0.1".to_owned());
-        Self { port: None, protocol, channel_address, max_concurrency: None }
+        Self { port: None, protocol, channel_address, max_concurrency: None, health: None }
     }
 }
 
@@ -98,6 +133,10 @@ impl Default for HttpSettings {
             max_header_bytes: 8 << 10,
             max_connections: 8192,
             strict_dapr_errors: false,
+            reencodes_data: false,
+            zero_traceparent: false,
+            api_rules: ApiRules::default(),
+            http2: true,
             access: Access::default(),
             api_token: None,
         }

@@ -10,37 +10,53 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
-/// The size that W3C requires to be passed on; more is refused.
+/// The limits that W3C requires to be passed on, and OpenTelemetry enforces; more is refused.
 const MAX_BAGGAGE: usize = 8192;
+const MAX_MEMBERS: usize = 180;
+const MAX_MEMBER: usize = 4096;
+/// What daprd uses without a tracer.
+const ZERO_PARENT: &str = "00-00000000000000000000000000000000-0000000000000000-00";
 
 /// The trace headers of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct TraceContext {
     pairs: Vec<(&'static str, String)>,
+    /// The request had no valid `traceparent`, so a random one was made.
+    is_made: bool,
 }
 
 impl TraceContext {
-    /// An invalid `traceparent` is ignored together with `tracestate`, as W3C requires.
+    /// There is always a `traceparent`: an invalid one is replaced together with `tracestate`, as W3C requires. The new one
+    /// is random and not sampled, or all zeros with `is_zero`.
     ///
     /// # Errors
     /// When `baggage` is invalid.
-    pub fn read(headers: &HeaderMap) -> Result<Self, MalformedRequest> {
-        let mut pairs = Vec::new();
-        if let Some(parent) = joined(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent)) {
-            pairs.push((TRACEPARENT.as_str(), parent));
-            pairs.extend(joined(headers, &TRACESTATE).map(|state| (TRACESTATE.as_str(), state)));
+    pub fn read(headers: &HeaderMap, is_zero: bool) -> Result<Self, MalformedRequest> {
+        let mut pairs = Vec::with_capacity(3);
+        let parent = joined(headers, &TRACEPARENT).and_then(|parent| normal_parent(&parent));
+        let has_parent = parent.is_some();
+        match parent {
+            Some(parent) => {
+                pairs.push((TRACEPARENT.as_str(), parent));
+                pairs.extend(joined(headers, &TRACESTATE).map(|state| (TRACESTATE.as_str(), state)));
+            }
+            None if is_zero => pairs.push((TRACEPARENT.as_str(), ZERO_PARENT.to_owned())),
+            None => pairs.push((TRACEPARENT.as_str(), new_parent(fastrand::u128(1..), fastrand::u64(1..)))),
         }
         if headers.get_all(&BAGGAGE).iter().any(|value| !value.is_empty()) {
             let baggage = joined(headers, &BAGGAGE).ok_or(MalformedRequest::Baggage("it is not plain ASCII text"))?;
             check_baggage(&baggage)?;
             pairs.push((BAGGAGE.as_str(), baggage));
         }
-        Ok(Self { pairs })
+        let is_made = !is_zero && !has_parent;
+        Ok(Self { pairs, is_made })
     }
 
-    /// Adds the headers to the metadata of the request, and replaces pairs of the same name.
+    /// Adds the headers to the metadata of the request, and replaces pairs of the same name. A `traceparent` that was made
+    /// does not replace a valid one.
     pub fn add_to(&self, metadata: &mut Metadata) {
-        for (key, value) in &self.pairs {
+        let keeps_parent = self.is_made && metadata.get(TRACEPARENT.as_str()).and_then(normal_parent).is_some();
+        for (key, value) in self.pairs.iter().filter(|(key, _)| !keeps_parent || *key != TRACEPARENT.as_str()) {
             metadata.insert(*key, value.as_str());
         }
     }
@@ -62,42 +78,72 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     values.ok().map(|values| values.join(",")).filter(|value| !value.is_empty())
 }
 
-/// `version-traceid-parentid-flags` in lower-case hex; ids of zeros only are invalid. Later versions may add fields. A comma
-/// means that the header was repeated, which is invalid too.
-fn is_traceparent(text: &str) -> bool {
-    if text.contains(',') {
-        return false;
-    }
+/// A `traceparent` that is not sampled. Neither id may be 0.
+fn new_parent(trace: u128, parent: u64) -> String {
+    format!("00-{trace:032x}-{parent:016x}-00")
+}
+
+/// A valid `traceparent` of `version-traceid-parentid-flags`, as version 00 in lower case; `None` if it is invalid. As in
+/// daprd, upper-case digits are accepted. Ids of zeros only are invalid. Later versions may add fields, which are dropped,
+/// since W3C has a service answer in its own version. A comma means that the header was repeated, which is invalid too.
+fn normal_parent(text: &str) -> Option<String> {
     let mut fields = text.split('-');
     let mut field = |length: usize| {
-        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        fields.next().filter(|field| field.len() == length && field.bytes().all(is_hex))
+        fields.next().filter(|field| field.len() == length && field.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (field(2), field(32), field(16), field(2)) else {
-        return false;
-    };
+    let (version, trace, parent, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
     let is_zero = |id: &str| id.bytes().all(|byte| byte == b'0');
-    version != "ff" && !is_zero(trace) && !is_zero(parent) && (version != "00" || fields.next().is_none())
+    let is_valid = !text.contains(',')
+        && !version.eq_ignore_ascii_case("ff")
+        && !is_zero(trace)
+        && !is_zero(parent)
+        && (version != "00" || fields.next().is_none());
+    is_valid.then(|| format!("00-{trace}-{parent}-{flags}").to_ascii_lowercase())
 }
 
 fn check_baggage(text: &str) -> Result<(), MalformedRequest> {
     if text.len() > MAX_BAGGAGE {
         return Err(MalformedRequest::Baggage("it is longer than 8192 bytes"));
     }
-    for member in text.split(',') {
-        let pair = member.split(';').next().unwrap_or_default();
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(MalformedRequest::Baggage("a member has no `=`"));
-        };
-        if key.trim().is_empty() || !key.trim().bytes().all(is_token) {
-            return Err(MalformedRequest::Baggage("the key of a member is not a token"));
-        }
-        let is_value = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-        if !value.trim().bytes().all(is_value) {
-            return Err(MalformedRequest::Baggage("the value of a member contains a character that must be escaped"));
-        }
+    if text.split(',').count() > MAX_MEMBERS {
+        return Err(MalformedRequest::Baggage("it has more than 180 members"));
     }
-    Ok(())
+    text.split(',').try_for_each(check_member)
+}
+
+fn check_member(member: &str) -> Result<(), MalformedRequest> {
+    if member.len() > MAX_MEMBER {
+        return Err(MalformedRequest::Baggage("a member is longer than 4096 bytes"));
+    }
+    let mut parts = member.split(';');
+    let pair = parts.next().unwrap_or_default();
+    let (key, value) = pair.split_once('=').ok_or(MalformedRequest::Baggage("a member has no `=`"))?;
+    if !is_key(key) {
+        return Err(MalformedRequest::Baggage("the key of a member is not a token"));
+    }
+    check_value(value)?;
+    parts.try_for_each(|property| match property.split_once('=') {
+        Some((key, value)) if is_key(key) => check_value(value),
+        None if is_key(property) => Ok(()),
+        Some(_) | None => Err(MalformedRequest::Baggage("the key of a property is not a token")),
+    })
+}
+
+fn check_value(value: &str) -> Result<(), MalformedRequest> {
+    let value = value.trim();
+    if !value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) {
+        return Err(MalformedRequest::Baggage("a value contains a character that must be escaped"));
+    }
+    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if value.split('%').skip(1).all(is_escape) {
+        Ok(())
+    } else {
+        Err(MalformedRequest::Baggage("a value has an invalid % escape"))
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    !text.trim().is_empty() && text.trim().bytes().all(is_token)
 }
 
 /// RFC 9110, section 5.6.2.
@@ -106,60 +152,5 @@ fn is_token(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRACEPARENT: &str = "traceparent";
-    const TRACESTATE: &str = "tracestate";
-    const BAGGAGE: &str = "baggage";
-    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-    fn read(pairs: &[(&'static str, &str)]) -> Result<TraceContext, MalformedRequest> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, value.parse().unwrap());
-        }
-        TraceContext::read(&headers)
-    }
-
-    #[test]
-    fn headers_become_metadata_and_come_back() {
-        let context = read(&[
-            (TRACEPARENT, PARENT),
-            (TRACESTATE, "a=1"),
-            (TRACESTATE, "b=2"),
-            (BAGGAGE, "k=v;p"),
-            (BAGGAGE, "l=w"),
-        ])
-        .unwrap();
-        let mut metadata = Metadata::default();
-        metadata.insert(TRACEPARENT, "mine");
-        context.add_to(&mut metadata);
-        let got = [TRACEPARENT, TRACESTATE, BAGGAGE].map(|key| metadata.get(key));
-        assert_eq!(got, [Some(PARENT), Some("a=1,b=2"), Some("k=v;p,l=w")]);
-        let mut headers = HeaderMap::new();
-        context.echo(&mut headers);
-        assert_eq!(headers[TRACEPARENT], PARENT);
-    }
-
-    #[test]
-    fn an_invalid_traceparent_is_ignored() {
-        let zero = "00-00000000000000000000000000000000-0000000000000000-00";
-        for bad in ["", "x", zero, &PARENT.to_uppercase(), &PARENT.replacen("00", "ff", 1), &format!("{PARENT}-x")] {
-            assert_eq!(read(&[(TRACEPARENT, bad), (TRACESTATE, "a=1")]).unwrap(), TraceContext::default(), "{bad}");
-        }
-        let later_version = PARENT.replacen("00", "01", 1) + "-x";
-        assert_ne!(read(&[(TRACEPARENT, &later_version)]).unwrap(), TraceContext::default());
-        for repeated in [[PARENT, PARENT], [&later_version, PARENT]] {
-            let repeated = repeated.map(|parent| (TRACEPARENT, parent));
-            assert_eq!(read(&repeated).unwrap(), TraceContext::default(), "{repeated:?}");
-        }
-    }
-
-    #[test]
-    fn invalid_baggage_is_refused() {
-        for bad in ["k", "=v", "k=v,", "k y=v", "k=\"v\"", &format!("k={}", "v".repeat(MAX_BAGGAGE))] {
-            assert!(read(&[(BAGGAGE, bad)]).is_err(), "{bad}");
-        }
-    }
-}
+#[path = "tests/trace.rs"]
+mod tests;

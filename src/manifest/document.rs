@@ -49,6 +49,8 @@ pub(super) struct Item {
     pub(super) name: String,
     /// `None` when the reference cannot be resolved; that fault is reported already.
     pub(super) value: Option<SecretString>,
+    /// The value as it is compared with a later reading, where it is not the same: with `{uuid}` as it stands.
+    pub(super) compared: Option<SecretString>,
     /// Whether the value is in the file, so that a message may show it.
     pub(super) is_literal: bool,
 }
@@ -73,6 +75,19 @@ pub(super) struct Draft {
     pub(super) items: Vec<DraftItem>,
     pub(super) faults: Faults,
     pub(super) notices: Vec<Notice>,
+}
+
+impl Draft {
+    /// Dapr's name of a component in logs and errors.
+    pub(super) fn log_name(&self) -> String {
+        log_name(self.name.as_str(), &self.component_type, &self.version)
+    }
+}
+
+/// Dapr's name of a component in logs and errors: `name (type/version)`.
+#[must_use]
+pub fn log_name(name: &str, component_type: &str, version: &str) -> String {
+    format!("{name} ({component_type}/{version})")
 }
 
 pub(super) struct DraftItem {

@@ -26,6 +26,9 @@ pub struct Fault {
     pub field: Option<String>,
     pub problem: String,
     pub remedy: String,
+    /// Whether it concerns the set of all components, as a name that is taken twice. A reload then changes nothing.
+    #[serde(skip)]
+    pub concerns_all: bool,
 }
 
 impl Fault {
@@ -39,6 +42,7 @@ impl Fault {
             field: None,
             problem: problem.into(),
             remedy: remedy.into(),
+            concerns_all: false,
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Folders {
     pub(super) files: Vec<SourceFile>,
     pub(super) notices: Vec<Notice>,
     pub(super) faults: Faults,
+    /// Files that are YAML or JSON by their names and could not be read.
+    pub(super) unread: Vec<String>,
 }
 
 impl Folders {
@@ -121,6 +123,8 @@ impl Folders {
         let file = shown(path);
         let bytes = match read_bytes(path) {
             Ok(bytes) => bytes,
+            // Removed since the folder was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound && origin == FileOrigin::InFolder => return,
             Err(error) => {
                 let unreadable = Unreadable::Io(error);
                 return self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy()));
@@ -131,7 +135,10 @@ impl Folders {
             Err(unreadable) if origin == FileOrigin::NamedByPath || claims_served_type(&bytes) => {
                 self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy()));
             }
-            Err(unreadable) => self.not_loaded(path, origin, &unreadable.to_string()),
+            Err(unreadable) => {
+                self.unread.push(file);
+                self.not_loaded(path, origin, &unreadable.to_string());
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::secrets::Store;
 use super::split::{Chunk, is_blank, split};
 use super::{Document, Fault, Faults, LoadRequest, Notice, Place, tree};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Documents beyond this number in one file are a fault; it bounds what a file of separators costs.
 const MAX_DOCUMENTS: usize = 1_000;
@@ -21,6 +22,13 @@ pub struct Loaded {
     pub notices: Vec<Notice>,
     /// Faults of documents with `ignoreErrors` are among the notices instead.
     pub faults: Faults,
+    /// Bindings that were skipped because bindd does not serve their type, as faults for those who refuse such files.
+    pub unserved: Faults,
+    /// Files of which something cannot be read or parsed, so that it is not known which components they hold. A file that
+    /// is empty counts too, because it may be about to be written.
+    pub unread_files: Vec<String>,
+    /// Changes with the names and contents of the files.
+    pub fingerprint: u64,
 }
 
 /// Reads all documents for this app, with all faults and notices.
@@ -31,7 +39,7 @@ pub struct Loaded {
 /// that cannot be parsed is a fault if it names a component of a served type, or if `--resources-path` names this file.
 #[must_use]
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
-    let Folders { files, notices, faults } = Folders::read(request.paths);
+    let Folders { files, notices, faults, unread } = Folders::read(request.paths);
     let mut loader = Loader {
         request,
         budget: tree::Budget::new(),
@@ -40,22 +48,40 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
         skipped: HashMap::new(),
         notices,
         faults,
+        unserved: Faults::default(),
+        unread_files: unread,
     };
     for file in &files {
         loader.file(file);
     }
-    loader.resolve()
+    Loaded { fingerprint: fingerprint(&files), ..loader.resolve() }
+}
+
+fn fingerprint(files: &[SourceFile]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        (&file.file, &file.text).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 struct Loader<'a> {
     request: &'a LoadRequest<'a>,
     budget: tree::Budget,
     drafts: Vec<Draft>,
-    accepted: HashMap<String, Place>,
+    accepted: HashMap<String, Accepted>,
     /// The types of skipped components by their names.
     skipped: HashMap<String, String>,
     notices: Vec<Notice>,
     faults: Faults,
+    unserved: Faults,
+    unread_files: Vec<String>,
+}
+
+/// A document that has taken its name.
+struct Accepted {
+    place: Place,
+    log_name: String,
 }
 
 struct Text<'a> {
@@ -74,6 +100,9 @@ impl Text<'_> {
 
 impl Loader<'_> {
     fn file(&mut self, file: &SourceFile) {
+        if file.text.trim().is_empty() {
+            self.unread_files.push(file.file.clone());
+        }
         if is_blank(&file.text) {
             self.notices.push(Notice::of_file(&file.file, "the file is empty"));
             return;
@@ -141,11 +170,15 @@ impl Loader<'_> {
                 self.notices.push(Notice::of_document(&text.place, format!("skipped: {problem}")));
             }
             Parsed::NotAMapping(problem) => self.unreadable(text, problem.to_owned()),
-            Parsed::Broken(faults) => self.faults.extend(faults),
+            Parsed::Broken(faults) => {
+                self.unread_files.push(text.place.file.clone());
+                self.faults.extend(faults);
+            }
         }
     }
 
     fn unreadable(&mut self, text: &Text<'_>, problem: String) {
+        self.unread_files.push(text.place.file.clone());
         let dialect = match text.dialect {
             Dialect::Yaml => "YAML",
             Dialect::Json => "JSON",
@@ -162,6 +195,12 @@ impl Loader<'_> {
     fn skip(&mut self, place: &Place, name: Option<String>, component_type: String) {
         let shown: String = component_type.chars().take(64).collect();
         let notice = Notice::of_document(place, format!("skipped: bindd does not serve the type `{shown}`"));
+        if component_type.to_lowercase().starts_with("bindings.") {
+            let problem = format!("bindd does not serve the type `{shown}`");
+            let fault = Fault::of_document(place, problem, "remove it, or start without --strict-components");
+            let fault = Fault { component: name.clone(), ..fault };
+            self.unserved.push(fault.field("spec.type"));
+        }
         self.notices.push(match &name {
             Some(name) => notice.component(name.as_str()),
             None => notice,
@@ -192,8 +231,16 @@ impl Loader<'_> {
             return self.notices.push(skip(text));
         }
         if let Some(earlier) = self.accepted.get(draft.name.as_str()) {
-            let problem = format!("the name is already taken by {}, document {}", earlier.file, earlier.document);
+            // The words of daprd.
+            let problem = format!(
+                "duplicate definition of Component name {} with existing {}, in {}, document {}",
+                draft.log_name(),
+                earlier.log_name,
+                earlier.place.file,
+                earlier.place.document
+            );
             let fault = Fault::of_document(&draft.place, problem, "rename or remove one of the two");
+            let fault = Fault { concerns_all: true, ..fault };
             return self.faults.push(fault.component(draft.name.as_str()).field("metadata.name"));
         }
         if let Some(app_id) = self.request.app_id
@@ -202,14 +249,15 @@ impl Loader<'_> {
         {
             return self.notices.push(skip(format!("skipped: its `scopes` do not name the app id `{app_id}`")));
         }
-        self.accepted.insert(draft.name.as_str().to_owned(), draft.place.clone());
+        let accepted = Accepted { place: draft.place.clone(), log_name: draft.log_name() };
+        self.accepted.insert(draft.name.as_str().to_owned(), accepted);
         self.drafts.push(draft);
     }
 
     /// Resolves stores first, since any document may refer to any of them; then all documents in file order.
     fn resolve(self) -> Loaded {
-        let Self { request, drafts, skipped, notices, faults, .. } = self;
-        let mut loaded = Loaded { documents: Vec::new(), notices, faults };
+        let Self { request, drafts, skipped, notices, faults, unserved, unread_files, .. } = self;
+        let mut loaded = Loaded { documents: Vec::new(), notices, faults, unserved, unread_files, fingerprint: 0 };
         let mut resolver = Resolver::new(request, &skipped);
         let mut stores = HashMap::new();
         for draft in drafts.iter().filter(|draft| is_local_store(&draft.component_type)) {

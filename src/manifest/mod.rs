@@ -18,11 +18,14 @@
 //! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and files that
 //! are neither YAML nor JSON and name no served type, are skipped with a notice, and their references are not resolved.
 //!
+//! [`FileWatch`] reports changes of the files. What a [`Document`] says is compared by its [`Content`].
+//!
 //! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
 //! secret that does not exist, is a fault instead of a log line, unless the document sets `ignoreErrors`. So is a file
 //! without a document, if `--resources-path` names this file.
 
 mod changed;
+mod content;
 mod document;
 mod duration;
 mod fault;
@@ -37,8 +40,10 @@ mod size;
 mod split;
 mod tree;
 mod values;
+mod watch;
 
-pub use document::Document;
+pub use content::Content;
+pub use document::{Document, log_name};
 pub use duration::{InvalidDuration, parse_duration, parse_duration_or_seconds};
 pub use fault::{Fault, Faults, Notice, Place, nearest};
 pub use kinds::{DYNAMODB, KINESIS, is_local_store};
@@ -47,3 +52,4 @@ pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use size::parse_size;
 pub use values::{Environment, ProcessEnvironment};
+pub use watch::FileWatch;

@@ -2,7 +2,7 @@
 
 use super::document::{Draft, DraftItem, Item, Source};
 use super::secrets::{self, Store};
-use super::values::{NotAllowed, Templates, check_allowed};
+use super::values::{NotAllowed, Templates, UUID, check_allowed};
 use super::{Document, Environment, Fault, Faults, LoadRequest};
 use secrecy::SecretString;
 use std::collections::HashMap;
@@ -27,8 +27,9 @@ impl<'a> Resolver<'a> {
         let mut items = Vec::with_capacity(draft.items.len());
         for item in &draft.items {
             let value = self.value(draft, item).map_err(|fault| faults.push(*fault)).ok();
+            let compared = self.compared(item);
             let is_literal = matches!(item.source, Source::Literal(_));
-            items.push(Item { name: item.name.clone(), value, is_literal });
+            items.push(Item { name: item.name.clone(), value, compared, is_literal });
         }
         let document = Document {
             name: draft.name.clone(),
@@ -50,6 +51,17 @@ impl<'a> Resolver<'a> {
             namespace: self.request.namespace.filter(|name| !name.is_empty()).unwrap_or("default"),
             pod_name: self.pod_name.as_deref(),
         }
+    }
+
+    /// The value with `{uuid}` as it stands, if the item has one: each reading fills in another.
+    fn compared(&self, item: &DraftItem) -> Option<SecretString> {
+        let text = match &item.source {
+            Source::Literal(text) => text.clone(),
+            Source::Variable(name) => self.request.environment.get(name)?,
+            Source::Secret { .. } => return None,
+        };
+        let filled = text.contains(UUID).then(|| self.templates().fill_with(&text, || UUID.to_owned()))?;
+        filled.ok().map(SecretString::from)
     }
 
     fn value(&self, draft: &Draft, item: &DraftItem) -> Result<SecretString, Box<Fault>> {

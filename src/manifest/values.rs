@@ -72,6 +72,9 @@ pub(super) fn check_not_reserved(name: &str) -> Result<(), NotAllowed> {
     if upper == "APP_API_TOKEN" || upper.starts_with("DAPR_") { Err(NotAllowed::Reserved) } else { Ok(()) }
 }
 
+/// The template that is another value each time.
+pub(super) const UUID: &str = "{uuid}";
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Templates<'a> {
     pub(super) app_id: &'a str,
@@ -87,14 +90,19 @@ impl Templates<'_> {
     /// Fills in `{uuid}` (a new one each time), `{appID}`, `{namespace}` (as Dapr: namespace, dot, app id) and
     /// `{podName}`. Inserted text is not expanded again.
     pub(super) fn fill(&self, text: &str) -> Result<String, NoPodName> {
+        self.fill_with(text, || uuid::Uuid::new_v4().to_string())
+    }
+
+    /// As `fill`, with what `uuid` returns for each `{uuid}`.
+    pub(super) fn fill_with(&self, text: &str, uuid: impl Fn() -> String) -> Result<String, NoPodName> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(open) = rest.find('{') {
             let (before, from_brace) = rest.split_at(open);
             filled.push_str(before);
             rest = from_brace;
-            if let Some(after) = rest.strip_prefix("{uuid}") {
-                filled.push_str(&uuid::Uuid::new_v4().to_string());
+            if let Some(after) = rest.strip_prefix(UUID) {
+                filled.push_str(&uuid());
                 rest = after;
             } else if let Some(after) = rest.strip_prefix("{appID}") {
                 filled.push_str(self.app_id);

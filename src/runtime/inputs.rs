@@ -1,14 +1,14 @@
-//! Runs the input bindings, and restarts those that fail.
+//! Runs the input bindings: one owner task starts, stops and replaces them, and restarts those that fail.
 
-use crate::domain::{Binding, BindingError, ComponentName, EventHandler, Stop, cause_line};
+use super::input_task::{self, FORCED_STOP_LIMIT, Input, InputEnd, TaskStops};
+use crate::domain::{ComponentName, Stop, cause_line};
 use crate::resilience::{Backoff, Waits};
-use crate::tasks::{Ended, Supervisor};
-use async_trait::async_trait;
+use crate::tasks::{Ended, Supervisor, TaskFailure};
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -16,46 +16,8 @@ use tracing::Instrument;
 const RESTART_BACKOFF: Backoff = Backoff::millis(500, 30_000);
 /// The backoff is reset for an input that ran this long before it failed.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
-/// How long the inputs may take to release what they hold after a forced stop.
-const FORCED_STOP_LIMIT: Duration = Duration::from_secs(2);
-
-/// Asks the app whether it accepts the events of an input.
-#[async_trait]
-pub trait SubscriptionCheck: Debug + Send + Sync {
-    /// Whether the input is to be read. Retries until the app has answered. Must be cancel-safe, as a stop drops it.
-    async fn is_subscribed(&self, name: &ComponentName) -> bool;
-}
-
-/// An input binding to run.
-#[derive(Debug, Clone)]
-pub struct Input {
-    /// A component without an input side is not run.
-    pub binding: Arc<dyn Binding>,
-    /// Receives the events.
-    pub handler: Arc<dyn EventHandler>,
-    /// Called before the first read, and not again after a restart.
-    pub subscription: Arc<dyn SubscriptionCheck>,
-}
-
-/// How the task of an input ended.
-#[derive(Debug)]
-enum InputEnd {
-    NotSubscribed,
-    Stopped,
-    /// The binding returned without a stop request.
-    Returned,
-    Failed(BindingError),
-}
-
-#[derive(Debug)]
-struct RunningInput {
-    input: Input,
-    is_subscribed: Arc<AtomicBool>,
-    waits: Waits,
-    started_at: Instant,
-    /// Why it failed last, unless it ran for long since then.
-    last_error: Option<String>,
-}
+/// Requests that wait for the owner; a caller beyond this number waits too.
+const MAX_REQUESTS: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainOutcome {
@@ -65,92 +27,291 @@ pub enum DrainOutcome {
     Aborted,
 }
 
-/// Runs the inputs until `stop`, each in its own task. An input that fails, returns early or panics is restarted with
-/// growing pauses, and the others continue. Returns when all tasks are joined. A forced stop aborts what is left after two
-/// seconds and logs its names.
-///
-/// Not cancel-safe: dropping the future aborts the inputs and leaves their leases to expire.
-pub async fn run(inputs: Vec<Input>, stop: Stop) -> DrainOutcome {
-    let mut tasks = Supervisor::new();
-    let mut running = HashMap::new();
-    for input in inputs {
-        let name = input.binding.name().to_string();
-        let mut input = RunningInput::new(input);
-        input.start(&mut tasks, Duration::ZERO, &stop);
-        running.insert(name, input);
+/// The owner of all inputs. [`Inputs::run`] runs them; an [`InputsHandle`] changes them meanwhile.
+#[derive(Debug)]
+pub struct Inputs {
+    entries: HashMap<String, Entry>,
+    tasks: Supervisor<InputEnd>,
+    requests: mpsc::Receiver<Request>,
+    reading: watch::Receiver<bool>,
+    drain_limit: Duration,
+    stop: Stop,
+    outcome: DrainOutcome,
+}
+
+/// Adds, replaces and removes inputs while they run. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct InputsHandle {
+    requests: mpsc::Sender<Request>,
+}
+
+type Reply = oneshot::Sender<DrainOutcome>;
+
+#[derive(Debug)]
+enum Request {
+    Start(Input, Reply),
+    Stop(ComponentName, Reply),
+}
+
+/// What becomes of an input when its task has ended.
+#[derive(Debug)]
+enum Plan {
+    Keep,
+    Remove,
+    Replace(Input),
+}
+
+#[derive(Debug)]
+struct Entry {
+    input: Input,
+    is_subscribed: Arc<AtomicBool>,
+    /// The app does not accept its events. It is asked again once inputs are read again.
+    is_refused: bool,
+    waits: Waits,
+    started_at: Instant,
+    /// Why it failed last, unless it ran for long since then.
+    last_error: Option<String>,
+    /// The stop of its task, while there is one.
+    task: Option<Stop>,
+    plan: Plan,
+    /// Callers that wait until the plan is carried out.
+    replies: Vec<Reply>,
+}
+
+impl InputsHandle {
+    /// Adds an input, which begins as soon as inputs are read. If there is one of the same name, that is stopped and
+    /// drained first; the call returns after that, with the outcome. It is `Aborted` too when the owner has ended.
+    pub async fn start(&self, input: Input) -> DrainOutcome {
+        self.request(|reply| Request::Start(input, reply)).await
     }
-    let mut outcome = DrainOutcome::Clean;
-    loop {
-        tokio::select! {
-            ended = tasks.next() => {
-                let Some(ended) = ended else { return outcome };
-                if input_ended(ended, &mut running, &mut tasks, &stop) == DrainOutcome::Aborted {
-                    outcome = DrainOutcome::Aborted;
+
+    /// Removes an input after it was drained: deliveries in flight are finished, progress is stored, leases are released.
+    /// After its drain limit it is forced. `Clean` if there is no such input, `Aborted` when the owner has ended.
+    pub async fn stop(&self, name: &ComponentName) -> DrainOutcome {
+        self.request(|reply| Request::Stop(name.clone(), reply)).await
+    }
+
+    async fn request(&self, request: impl FnOnce(Reply) -> Request) -> DrainOutcome {
+        let (reply, outcome) = oneshot::channel();
+        if self.requests.send(request(reply)).await.is_err() {
+            return DrainOutcome::Aborted;
+        }
+        outcome.await.unwrap_or(DrainOutcome::Aborted)
+    }
+}
+
+impl Inputs {
+    /// The inputs that exist at the start. All are read while `reading` is true; when it becomes false, all are drained and
+    /// stay listed. One that is stopped alone may take `drain_limit`, and then some seconds to release its leases.
+    #[must_use]
+    pub fn new(inputs: Vec<Input>, reading: watch::Receiver<bool>, drain_limit: Duration) -> (Self, InputsHandle) {
+        let (sender, requests) = mpsc::channel(MAX_REQUESTS);
+        let entries = inputs.into_iter().map(|input| (input.binding.name().to_string(), Entry::new(input))).collect();
+        let owner = Self {
+            entries,
+            tasks: Supervisor::new(),
+            requests,
+            reading,
+            drain_limit,
+            stop: Stop::new(),
+            outcome: DrainOutcome::Clean,
+        };
+        (owner, InputsHandle { requests: sender })
+    }
+
+    /// Runs the inputs until `stop`, each in its own task. An input that fails, returns early or panics is restarted with
+    /// growing pauses, and the others continue. Returns when all tasks are joined. A forced stop aborts what is left after
+    /// two seconds and logs its names.
+    ///
+    /// Not cancel-safe: dropping the future aborts the inputs and leaves their leases to expire.
+    pub async fn run(mut self, stop: Stop) -> DrainOutcome {
+        self.stop = stop.clone();
+        self.reconcile_all();
+        let (mut has_callers, mut is_switched) = (true, true);
+        while !(stop.is_finishing() && self.tasks.is_empty()) {
+            tokio::select! {
+                () = stop.forced() => break,
+                () = stop.finishing(), if self.tasks.is_empty() => {}
+                Some(ended) = self.tasks.next() => self.ended(ended),
+                request = self.requests.recv(), if has_callers => match request {
+                    Some(request) => self.requested(request),
+                    None => has_callers = false,
+                },
+                changed = self.reading.changed(), if is_switched => match changed {
+                    Ok(()) => self.switched(),
+                    Err(_) => is_switched = false,
+                },
+            }
+        }
+        self.join_forced().await;
+        self.outcome
+    }
+
+    /// The inputs release their leases without a drain, so that others read the shards at once.
+    async fn join_forced(&mut self) {
+        let deadline = Instant::now() + FORCED_STOP_LIMIT;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.next()).await {
+            self.ended(ended);
+        }
+        for name in self.tasks.abort_and_join().await {
+            tracing::error!(component = %name, "input aborted by forced stop");
+            self.outcome = DrainOutcome::Aborted;
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        let (name, plan, reply) = match request {
+            Request::Start(input, reply) => (input.binding.name().to_string(), Plan::Replace(input), reply),
+            Request::Stop(name, reply) => (name.to_string(), Plan::Remove, reply),
+        };
+        match (self.entries.get_mut(&name), plan) {
+            (Some(entry), plan) => {
+                entry.plan = plan;
+                entry.replies.push(reply);
+            }
+            (None, Plan::Replace(input)) => {
+                self.entries.insert(name.clone(), Entry::new(input));
+                answer(vec![reply], DrainOutcome::Clean);
+            }
+            (None, Plan::Remove | Plan::Keep) => answer(vec![reply], DrainOutcome::Clean),
+        }
+        self.reconcile(&name, DrainOutcome::Clean);
+    }
+
+    fn switched(&mut self) {
+        if *self.reading.borrow_and_update() {
+            tracing::info!("inputs are read");
+            for entry in self.entries.values_mut() {
+                entry.is_refused = false;
+                entry.is_subscribed = Arc::default();
+            }
+        } else {
+            tracing::info!("inputs are being stopped until the app is healthy");
+        }
+        self.reconcile_all();
+    }
+
+    fn reconcile_all(&mut self) {
+        let names: Vec<String> = self.entries.keys().cloned().collect();
+        for name in names {
+            self.reconcile(&name, DrainOutcome::Clean);
+        }
+    }
+
+    /// Brings one input into the state in which it should be. `outcome` is how its last task ended.
+    fn reconcile(&mut self, name: &str, outcome: DrainOutcome) {
+        let is_reading = *self.reading.borrow() && !self.stop.is_finishing();
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        if let Some(task) = &entry.task {
+            if !is_reading || !matches!(entry.plan, Plan::Keep) {
+                task.finish();
+            }
+            return;
+        }
+        match std::mem::replace(&mut entry.plan, Plan::Keep) {
+            Plan::Keep => {}
+            Plan::Remove => {
+                entry.release();
+                let replies = std::mem::take(&mut entry.replies);
+                self.entries.remove(name);
+                return answer(replies, outcome);
+            }
+            Plan::Replace(input) => {
+                entry.release();
+                let old = std::mem::replace(entry, Entry::new(input));
+                answer(old.replies, outcome);
+            }
+        }
+        if is_reading && !entry.is_refused {
+            let stops = TaskStops { own: self.stop.child(), all: self.stop.clone(), drain_limit: self.drain_limit };
+            entry.start(&mut self.tasks, Duration::ZERO, stops);
+        }
+    }
+
+    /// Restarts the input if it failed.
+    fn ended(&mut self, ended: Ended<InputEnd>) {
+        let Ended { name, result } = ended;
+        let Some(entry) = self.entries.get_mut(&name) else { return };
+        let was_stopped = entry.task.take().is_none_or(|stop| stop.is_finishing());
+        let outcome = match result {
+            Ok(InputEnd::Stopped) => {
+                tracing::info!(component = %name, "input stopped");
+                DrainOutcome::Clean
+            }
+            Ok(InputEnd::NotSubscribed) => {
+                tracing::debug!(component = %name, "input was not started");
+                entry.is_refused = true;
+                DrainOutcome::Clean
+            }
+            result => {
+                let error = failure_text(result);
+                if !was_stopped {
+                    let wait = entry.failed(&name, error);
+                    let stops =
+                        TaskStops { own: self.stop.child(), all: self.stop.clone(), drain_limit: self.drain_limit };
+                    return entry.start(&mut self.tasks, wait, stops);
                 }
+                tracing::warn!(component = %name, %error, "input failed while it was stopped");
+                DrainOutcome::Aborted
             }
-            () = stop.forced() => break,
+        };
+        if outcome == DrainOutcome::Aborted && self.stop.is_finishing() {
+            self.outcome = DrainOutcome::Aborted;
         }
+        self.reconcile(&name, outcome);
     }
-    // The inputs release their leases without a drain, so that others read the shards at once.
-    let released = tokio::time::timeout(FORCED_STOP_LIMIT, async {
-        while let Some(ended) = tasks.next().await {
-            if input_ended(ended, &mut running, &mut tasks, &stop) == DrainOutcome::Aborted {
-                outcome = DrainOutcome::Aborted;
-            }
-        }
-    });
-    if released.await.is_ok() {
-        return outcome;
-    }
-    for name in tasks.abort_and_join().await {
-        tracing::error!(component = %name, "input aborted by forced stop");
-        outcome = DrainOutcome::Aborted;
-    }
-    outcome
 }
 
-/// Restarts the input, unless it ended because of a stop or because the app does not accept its events.
-fn input_ended(
-    ended: Ended<InputEnd>,
-    running: &mut HashMap<String, RunningInput>,
-    tasks: &mut Supervisor<InputEnd>,
-    stop: &Stop,
-) -> DrainOutcome {
-    let name = ended.name;
-    let error = match ended.result {
-        Ok(InputEnd::Stopped) => {
-            tracing::info!(component = %name, "input stopped");
-            return DrainOutcome::Clean;
-        }
-        Ok(InputEnd::NotSubscribed) => {
-            tracing::debug!(component = %name, "input was not started");
-            return DrainOutcome::Clean;
-        }
-        Ok(InputEnd::Returned) => "it returned without a stop request".to_owned(),
+fn failure_text(result: Result<InputEnd, TaskFailure>) -> String {
+    match result {
         Ok(InputEnd::Failed(error)) => cause_line(&error),
+        Ok(InputEnd::Overran) => "it ignored the forced stop, and was aborted".to_owned(),
+        Ok(InputEnd::Returned | InputEnd::Stopped | InputEnd::NotSubscribed) => {
+            "it returned without a stop request".to_owned()
+        }
         Err(failure) => failure.to_string(),
-    };
-    let Some(input) = running.get_mut(&name) else { return DrainOutcome::Clean };
-    if stop.is_finishing() {
-        tracing::warn!(component = %name, %error, "input failed during shutdown");
-        return DrainOutcome::Aborted;
     }
-    let wait = input.next_wait();
-    // An error that stays, such as a missing stream, is one line and not one for each restart.
-    if input.last_error.as_ref() == Some(&error) {
-        tracing::debug!(component = %name, %error, restart_in = ?wait, "input failed again");
-    } else {
-        tracing::error!(component = %name, %error, restart_in = ?wait, "input failed");
-        input.last_error = Some(error);
-    }
-    input.start(tasks, wait, stop);
-    DrainOutcome::Clean
 }
 
-impl RunningInput {
+fn answer(replies: Vec<Reply>, outcome: DrainOutcome) {
+    for reply in replies {
+        // A caller that has gone needs no answer.
+        reply.send(outcome).ok();
+    }
+}
+
+impl Entry {
     fn new(input: Input) -> Self {
-        let waits = RESTART_BACKOFF.waits(fastrand::u64(..));
-        Self { input, is_subscribed: Arc::default(), waits, started_at: Instant::now(), last_error: None }
+        Self {
+            input,
+            is_subscribed: Arc::default(),
+            is_refused: false,
+            waits: RESTART_BACKOFF.waits(fastrand::u64(..)),
+            started_at: Instant::now(),
+            last_error: None,
+            task: None,
+            plan: Plan::Keep,
+            replies: Vec::new(),
+        }
+    }
+
+    fn release(&self) {
+        if let Some(input) = self.input.binding.input() {
+            input.release();
+        }
+    }
+
+    /// Logs a failure, and returns the pause before the restart.
+    fn failed(&mut self, name: &str, error: String) -> Duration {
+        let wait = self.next_wait();
+        // An error that stays, such as a missing stream, is one line and not one for each restart.
+        if self.last_error.as_ref() == Some(&error) {
+            tracing::debug!(component = %name, %error, restart_in = ?wait, "input failed again");
+        } else {
+            tracing::error!(component = %name, %error, restart_in = ?wait, "input failed");
+            self.last_error = Some(error);
+        }
+        wait
     }
 
     fn next_wait(&mut self) -> Duration {
@@ -161,39 +322,13 @@ impl RunningInput {
         self.waits.next_growing_wait()
     }
 
-    fn start(&mut self, tasks: &mut Supervisor<InputEnd>, wait: Duration, stop: &Stop) {
+    fn start(&mut self, tasks: &mut Supervisor<InputEnd>, wait: Duration, stops: TaskStops) {
         self.started_at = Instant::now() + wait;
-        let (input, is_subscribed, stop) = (self.input.clone(), Arc::clone(&self.is_subscribed), stop.child());
+        self.task = Some(stops.own.clone());
         let name = self.input.binding.name().to_string();
         let span = tracing::info_span!("input", component = name);
-        tasks.spawn(name, async move { run_one(input, &is_subscribed, wait, stop).await }.instrument(span));
-    }
-}
-
-async fn run_one(input: Input, is_subscribed: &AtomicBool, wait: Duration, stop: Stop) -> InputEnd {
-    // Biased: nothing new begins after a stop request.
-    tokio::select! {
-        biased;
-        () = stop.finishing() => return InputEnd::Stopped,
-        () = tokio::time::sleep(wait) => {}
-    }
-    let Some(binding) = input.binding.input() else { return InputEnd::NotSubscribed };
-    if !is_subscribed.load(Ordering::Relaxed) {
-        let subscribed = tokio::select! {
-            biased;
-            () = stop.finishing() => return InputEnd::Stopped,
-            subscribed = input.subscription.is_subscribed(input.binding.name()) => subscribed,
-        };
-        if !subscribed {
-            return InputEnd::NotSubscribed;
-        }
-        is_subscribed.store(true, Ordering::Relaxed);
-    }
-    tracing::info!("input started");
-    match binding.read(Arc::clone(&input.handler), stop.clone()).await {
-        Err(error) => InputEnd::Failed(error),
-        Ok(()) if stop.is_finishing() => InputEnd::Stopped,
-        Ok(()) => InputEnd::Returned,
+        let reading = input_task::run(self.input.clone(), Arc::clone(&self.is_subscribed), wait, stops);
+        tasks.spawn(name, reading.instrument(span));
     }
 }
 

@@ -2,7 +2,7 @@
 //! signals.
 //!
 //! `http` invokes operations through [`Host`], and answers health requests from [`Readiness`]. `daemon` creates the host
-//! and runs the inputs with [`run_inputs`]. `main` runs everything under [`Signals::run_until_signal`].
+//! and runs the [`Inputs`]. `main` runs everything under [`Signals::run_until_signal`].
 //!
 //! Invariants: a component that is replaced or removed is closed after its last call has ended. Each task that is started here is joined here. The process
 //! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
@@ -11,6 +11,7 @@ mod component;
 mod extended_metadata;
 mod failure_report;
 mod host;
+mod input_task;
 mod inputs;
 mod readiness;
 mod signals;
@@ -19,6 +20,7 @@ pub use component::{Component, ComponentHandle, Description, InputState};
 pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
 pub use failure_report::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport};
 pub use host::{Host, InvokeError, Retired};
-pub use inputs::{DrainOutcome, Input, SubscriptionCheck, run as run_inputs};
+pub use input_task::{Input, SubscriptionCheck};
+pub use inputs::{DrainOutcome, Inputs, InputsHandle};
 pub use readiness::{Readiness, ReadinessGuard};
-pub use signals::{RunOutcome, Signals, StopSignal};
+pub use signals::{Hangups, RunOutcome, Signals, StopSignal};

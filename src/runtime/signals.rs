@@ -63,20 +63,17 @@ impl fmt::Display for StopSignal {
 impl Signals {
     /// Starts listening.
     pub fn listen() -> io::Result<Self> {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let hangup = if is_ignored(&status, HANGUP) { None } else { Some(signal(SignalKind::hangup())?) };
+        let hangup = listen_for_hangup()?;
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
-    /// The next SIGINT or SIGTERM. SIGHUP is logged and has no effect. Cancel-safe.
+    /// The next SIGINT or SIGTERM. SIGHUP ends nothing; see [`Hangups`]. Cancel-safe.
     pub async fn next(&mut self) -> StopSignal {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return StopSignal::Interrupt,
                 _ = self.terminate.recv() => return StopSignal::Terminate,
-                () = received(&mut self.hangup) => tracing::warn!(
-                    "signal 'hangup' was ignored; component files are read only at start"
-                ),
+                () = received(&mut self.hangup) => {}
             }
         }
     }
@@ -109,6 +106,31 @@ impl Signals {
             }
         }
     }
+}
+
+/// Listens for SIGHUP, which asks for a comparison of the component files.
+#[derive(Debug)]
+pub struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Starts listening, unless the process ignores the signal.
+    #[must_use]
+    pub fn listen() -> Self {
+        Self(listen_for_hangup().unwrap_or_else(|error| {
+            tracing::warn!(%error, "signal 'hangup' cannot be listened for");
+            None
+        }))
+    }
+
+    /// The next SIGHUP; never if the process ignores it. Cancel-safe.
+    pub async fn next(&mut self) {
+        received(&mut self.0).await;
+    }
+}
+
+fn listen_for_hangup() -> io::Result<Option<Signal>> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if is_ignored(&status, HANGUP) { Ok(None) } else { signal(SignalKind::hangup()).map(Some) }
 }
 
 async fn received(signal: &mut Option<Signal>) {

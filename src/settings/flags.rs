@@ -20,7 +20,7 @@ use std::time::Duration;
     args_override_self = true,
     after_help = "Durations are written like 500ms, 3s or 1m30s; sizes in bytes like 4Mi, 512Ki or 1000000.\n\
                   Environment variables: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_ALLOWED_HOSTS, \
-                  DAPR_GRPC_MAX_CONN_IDLE, \
+                  DAPR_GRPC_MAX_CONN_IDLE, DAPR_HTTP_DISABLE_H2C, \
                   BINDD_MAX_BUFFER, BINDD_STRICT_DAPR_ERRORS, BINDD_DAPR_COMPAT, and those of the AWS SDK.",
     disable_help_subcommand = true
 )]
@@ -101,7 +101,7 @@ pub(super) struct RunFlags {
     /// Log one JSON object per line.
     #[arg(long, help_heading = "Logs", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) log_as_json: bool,
-    /// Answer every failure of a binding with status 500, as daprd does
+    /// Answer every failure of a binding with status 500, as daprd does; also on with --dapr-compat
     /// [default: the environment variable BINDD_STRICT_DAPR_ERRORS, else false].
     #[arg(long, help_heading = "HTTP API and metrics", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) strict_dapr_errors: Option<bool>,
@@ -125,7 +125,7 @@ pub(super) struct PortFlags {
     /// Port of the HTTP API; 0 is any free port.
     #[arg(long, value_name = "PORT", default_value_t = 3500)]
     pub(super) dapr_http_port: u16,
-    /// IP addresses on which the HTTP API listens, separated by commas [default: 127.0.0.1].
+    /// IP addresses on which the APIs listen, separated by commas [default: 127.0.0.1; all with --dapr-compat].
     #[arg(long, value_name = "ADDRESSES", default_value = "", hide_default_value = true)]
     pub(super) dapr_listen_addresses: String,
     /// Origins of web pages that may call the HTTP API, separated by commas; * allows any [default: none].
@@ -141,8 +141,8 @@ pub(super) struct PortFlags {
     /// Port of the metrics; 0 is any free port.
     #[arg(long, value_name = "PORT", default_value_t = 9090)]
     pub(super) metrics_port: u16,
-    /// IP address on which the metrics are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    /// IP address on which the metrics are served [default: 127.0.0.1; all with --dapr-compat].
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
     pub(super) metrics_listen_address: String,
 }
 

@@ -1,6 +1,7 @@
 //! Builds the checked settings from arguments and environment.
 
 use super::arguments::{Arguments, normalize};
+use super::daprd_flags::ListenFlags;
 use super::environment::{self, Environment, token, variable};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
 use super::gather_daprd as daprd;
@@ -84,28 +85,27 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let protocol = daprd::app_protocol(&flags.app_protocol, flags.app_ssl)?;
     let ports = [("dapr-http-port", flags.ports.dapr_http_port), ("dapr-grpc-port", flags.listen.dapr_grpc_port)];
     let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
-    let strict = flags.strict_dapr_errors;
-    let http_addresses = listen_addresses(&flags.ports)?;
+    let is_compat = switch(flags.life.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
+    let is_strict = switch(flags.strict_dapr_errors, environment, "BINDD_STRICT_DAPR_ERRORS")?;
+    let http_addresses = listen_addresses(&flags.ports, is_compat)?;
     Ok(Settings {
         app_id,
         app,
         grpc_addresses: on_port(&http_addresses, flags.listen.dapr_grpc_port),
+        http2: !switch(None, environment, "DAPR_HTTP_DISABLE_H2C")?,
         grpc_max_idle: environment::grpc_max_idle(environment)?,
-        internal_grpc_address: match http_addresses.first() {
-            Some(api) => daprd::internal_address(&flags.listen, api.ip())?,
-            None => None,
-        },
+        internal_grpc_address: internal_address(&flags.listen, &http_addresses)?,
         public_address: daprd::public_address(&flags.listen)?,
         profile_address: daprd::profile_address(&flags.listen),
         unix_socket_folder: daprd::path(flags.listen.unix_domain_socket),
         http_addresses,
-        metrics_address: metrics_address(&flags.ports)?,
-        access: access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)?,
+        metrics_address: metrics_address(&flags.ports, is_compat)?,
+        access: Access { is_open: is_compat, ..access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)? },
         resources_paths: paths(flags.resources_path, flags.components_path),
         reload: daprd::reload(&flags.life),
         config_paths: flags.life.config.into_iter().filter_map(daprd::path).collect(),
         strict_components: flags.life.strict_components,
-        dapr_compat: flags.life.dapr_compat.unwrap_or(set("BINDD_DAPR_COMPAT")?.is_some_and(|v| is_true(&v))),
+        dapr_compat: is_compat,
         mode: daprd::mode(&flags.life.mode)?,
         builtin_kubernetes_secrets: !flags.life.disable_builtin_k8s_secret_store,
         skips_app_config: daprd::skips_app_config(&flags.life.disable_init_endpoints),
@@ -121,7 +121,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         read_buffer_size: header_limit(&flags.limits),
         worker_threads: flags.limits.worker_threads.map(usize::from),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
-        strict_dapr_errors: strict.unwrap_or(set("BINDD_STRICT_DAPR_ERRORS")?.is_some_and(|v| is_true(&v))),
+        strict_dapr_errors: is_compat || is_strict,
         api_token: token(environment, "DAPR_API_TOKEN")?,
         app_api_token: token(environment, "APP_API_TOKEN")?,
         ca_bundle: ca_bundle(environment),
@@ -138,6 +138,13 @@ fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
     addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect()
 }
 
+fn internal_address(listen: &ListenFlags, api: &[SocketAddr]) -> Result<Option<SocketAddr>, UsageError> {
+    match api.first() {
+        Some(api) => daprd::internal_address(listen, api.ip()),
+        None => Ok(None),
+    }
+}
+
 /// Read as an OS string, because a path need not be UTF-8.
 fn ca_bundle(environment: Environment<'_>) -> Option<PathBuf> {
     environment("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from)
@@ -146,7 +153,7 @@ fn ca_bundle(environment: Environment<'_>) -> Option<PathBuf> {
 /// The address of the other sidecar. A request cannot be sent to an unspecified address such as 0.0.0.0, so loopback is used
 /// instead.
 fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
-    let addresses = listen_addresses(&flags.ports)?;
+    let addresses = listen_addresses(&flags.ports, false)?;
     let Some(address) = addresses.first().filter(|address| address.port() != 0) else {
         return Err(UsageError::wrong("--wait needs the port of the sidecar: set --dapr-http-port"));
     };
@@ -187,7 +194,7 @@ fn app(
     Ok(Some(AppEndpoint { address, port, protocol }))
 }
 
-fn listen_addresses(ports: &PortFlags) -> Result<Vec<SocketAddr>, UsageError> {
+fn listen_addresses(ports: &PortFlags, is_compat: bool) -> Result<Vec<SocketAddr>, UsageError> {
     let mut found = Vec::new();
     for text in ports.dapr_listen_addresses.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         let ip = values::listen_address(text)
@@ -198,14 +205,22 @@ fn listen_addresses(ports: &PortFlags) -> Result<Vec<SocketAddr>, UsageError> {
         }
     }
     if found.is_empty() {
-        found.push(SocketAddr::from(([127, 0, 0, 1], ports.dapr_http_port)));
+        found.push(SocketAddr::new(default_address(is_compat), ports.dapr_http_port));
     }
     Ok(found)
 }
 
-fn metrics_address(ports: &PortFlags) -> Result<Option<SocketAddr>, UsageError> {
+/// Loopback, or all addresses as in daprd. Those of IPv6 include those of IPv4.
+const fn default_address(is_compat: bool) -> IpAddr {
+    if is_compat { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) }
+}
+
+fn metrics_address(ports: &PortFlags, is_compat: bool) -> Result<Option<SocketAddr>, UsageError> {
     if !ports.enable_metrics {
         return Ok(None);
+    }
+    if ports.metrics_listen_address.is_empty() {
+        return Ok(Some(SocketAddr::new(default_address(is_compat), ports.metrics_port)));
     }
     let ip = values::listen_address(&ports.metrics_listen_address)
         .map_err(|problem| UsageError::wrong(format!("--metrics-listen-address: {problem}")))?;
@@ -220,7 +235,7 @@ fn access(ports: &PortFlags, variable: Option<String>) -> Result<Access, UsageEr
         (None, Some(list)) => AllowedHosts::parse(&list).map_err(|problem| format!("BINDD_ALLOWED_HOSTS: {problem}")),
         (None, None) => Ok(AllowedHosts::default()),
     };
-    Ok(Access { origins, hosts: hosts.map_err(UsageError::wrong)? })
+    Ok(Access { is_open: false, origins, hosts: hosts.map_err(UsageError::wrong)? })
 }
 
 /// As in daprd, the deprecated flag is used only without the new one.
@@ -284,6 +299,14 @@ fn grace(seconds: i64) -> Option<Duration> {
         Err(_) => Some(DEFAULT_GRACE),
         Ok(0) => None,
         Ok(seconds) => Some(Duration::from_secs(seconds)),
+    }
+}
+
+/// The flag, else the variable, else false.
+fn switch(flag: Option<bool>, environment: Environment<'_>, name: &str) -> Result<bool, UsageError> {
+    match flag {
+        Some(flag) => Ok(flag),
+        None => Ok(variable(environment, name)?.is_some_and(|value| is_true(&value))),
     }
 }
 

@@ -158,6 +158,8 @@ pub struct Settings {
     pub http_addresses: Vec<SocketAddr>,
     /// Where the gRPC API listens; port 0 is any free port. Never empty.
     pub grpc_addresses: Vec<SocketAddr>,
+    /// Whether the HTTP API speaks HTTP/2 too (unless the environment variable `DAPR_HTTP_DISABLE_H2C` is true).
+    pub http2: bool,
     /// A connection to the gRPC API without a request for this time is closed (environment variable
     /// `DAPR_GRPC_MAX_CONN_IDLE`); never zero.
     pub grpc_max_idle: Duration,
@@ -210,7 +212,7 @@ pub struct Settings {
     pub graceful_shutdown: Option<Duration>,
     /// After a signal, serve the outputs for this long before the shutdown; `None` is not at all.
     pub block_shutdown: Option<Duration>,
-    /// Answer every failure of a binding with 500, as daprd does.
+    /// Answer every failure of a binding with 500, as daprd does. Also with `--dapr-compat`.
     pub strict_dapr_errors: bool,
     /// The token that requests must have in `dapr-api-token` (environment variable `DAPR_API_TOKEN`).
     pub api_token: Option<SecretString>,
@@ -235,8 +237,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings for the demo and for tests: a free port on loopback, no app, no metrics, nothing from the environment, and
-    /// the defaults of the flags for the rest.
+    /// Settings for the demo and for tests: a free port on loopback, no app, no metrics, nothing from the environment, files
+    /// that are not watched, and the defaults of the flags for the rest.
     #[must_use]
     pub fn local(app_id: impl Into<String>, resources: impl Into<PathBuf>) -> Self {
         Self {
@@ -244,6 +246,7 @@ impl Settings {
             app: None,
             http_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             grpc_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            http2: true,
             grpc_max_idle: DEFAULT_GRPC_IDLE,
             internal_grpc_address: None,
             public_address: None,
@@ -253,7 +256,7 @@ impl Settings {
             access: Access::default(),
             resources_paths: vec![resources.into()],
             config_paths: Vec::new(),
-            reload: ReloadSettings { watch: None, reconcile_interval: DEFAULT_RECONCILE },
+            reload: ReloadSettings { watch: Some(false), reconcile_interval: DEFAULT_RECONCILE },
             strict_components: false,
             dapr_compat: false,
             mode: Mode::Standalone,

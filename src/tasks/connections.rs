@@ -7,7 +7,6 @@ use super::{Ended, Supervisor};
 use crate::domain::Stop;
 use futures_util::FutureExt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -19,27 +18,31 @@ const LIMIT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A source of connections.
 pub trait Accept: Send {
-    /// The next connection and the address of its client. Cancel-safe.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+    type Stream: Send;
+
+    /// The next connection and the name of its client, for the log. Cancel-safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, String)>> + Send;
 }
 
 /// What is done with connections. A closure that takes the stream is one.
-pub trait ConnectionHandler: Send {
+pub trait ConnectionHandler<S>: Send {
     /// Serves one connection until it ends.
-    fn handle(&mut self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static;
+    fn handle(&mut self, stream: S) -> impl Future<Output = ()> + Send + 'static;
 
     /// Called when no more connections are accepted, and repeatedly until one of them ends.
     fn at_limit(&mut self) {}
 }
 
 impl Accept for TcpListener {
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        Self::accept(self).await
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
+        Self::accept(self).await.map(|(stream, client)| (stream, client.to_string()))
     }
 }
 
-impl<H: FnMut(TcpStream) -> F + Send, F: Future<Output = ()> + Send + 'static> ConnectionHandler for H {
-    fn handle(&mut self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
+impl<S, H: FnMut(S) -> F + Send, F: Future<Output = ()> + Send + 'static> ConnectionHandler<S> for H {
+    fn handle(&mut self, stream: S) -> impl Future<Output = ()> + Send + 'static {
         self(stream)
     }
 }
@@ -47,9 +50,9 @@ impl<H: FnMut(TcpStream) -> F + Send, F: Future<Output = ()> + Send + 'static> C
 /// Accepts connections until `stop` asks to finish, at most `max_connections` at a time; further clients wait in the
 /// queue of the system. Then closes the listener and waits for the open connections, for at most `drain_limit` and until
 /// the stop is forced. Returns how many were aborted after that. Dropping the future aborts all.
-pub async fn serve_connections(
-    mut listener: impl Accept,
-    mut handler: impl ConnectionHandler,
+pub async fn serve_connections<A: Accept>(
+    mut listener: A,
+    mut handler: impl ConnectionHandler<A::Stream>,
     max_connections: usize,
     stop: &Stop,
     drain_limit: Duration,
@@ -62,15 +65,15 @@ pub async fn serve_connections(
     while connections.len() < max_connections
         && let Some(Ok((stream, client))) = listener.accept().now_or_never()
     {
-        connections.spawn(client.to_string(), handler.handle(stream));
+        connections.spawn(client, handler.handle(stream));
     }
     drop(listener);
     drain(connections, stop, drain_limit).await
 }
 
-async fn accept_until_stopped(
-    listener: &mut impl Accept,
-    handler: &mut impl ConnectionHandler,
+async fn accept_until_stopped<A: Accept>(
+    listener: &mut A,
+    handler: &mut impl ConnectionHandler<A::Stream>,
     max_connections: usize,
     stop: &Stop,
     connections: &mut Supervisor<()>,
@@ -97,7 +100,7 @@ async fn accept_until_stopped(
             accepted = next, if !is_full => match accepted {
                 Ok((stream, client)) => {
                     paused_until = None;
-                    connections.spawn(client.to_string(), handler.handle(stream));
+                    connections.spawn(client, handler.handle(stream));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "connection could not be accepted");
@@ -131,7 +134,7 @@ fn log_failure(ended: &Ended<()>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::Arc;
     use tokio::io::AsyncReadExt;
     use tokio::sync::Semaphore;
@@ -144,12 +147,14 @@ mod tests {
     }
 
     impl Accept for Failing {
-        async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        type Stream = TcpStream;
+
+        async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
             if self.before == 0 && self.times > 0 {
                 self.times -= 1;
                 return Err(io::Error::other("no file descriptors left"));
             }
-            let accepted = self.listener.accept().await;
+            let accepted = Accept::accept(&mut self.listener).await;
             self.before = self.before.saturating_sub(1);
             accepted
         }

@@ -15,6 +15,7 @@ use bindd::settings::{AppEndpoint, Settings};
 use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -176,6 +177,11 @@ impl Environment {
         self.file(&format!("{name}.yaml"), &text);
     }
 
+    /// The folder of components.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Writes a file into the folder of components.
     pub(crate) fn file(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
@@ -222,6 +228,10 @@ impl Sidecar {
 
     pub(crate) const fn internal_grpc_address(&self) -> Option<SocketAddr> {
         self.running.internal_grpc_address()
+    }
+
+    pub(crate) const fn public_address(&self) -> Option<SocketAddr> {
+        self.running.public_address()
     }
 
     pub(crate) const fn metrics_address(&self) -> Option<SocketAddr> {

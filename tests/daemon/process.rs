@@ -76,3 +76,38 @@ async fn a_caller_cannot_forge_log_lines() {
     let log = program.until_logged("request to output binding failed").await;
     assert!(log.contains("FORGED") && log.lines().all(|line| !line.starts_with("FORGED")), "{log}");
 }
+
+impl Program {
+    /// Resident memory in bytes.
+    fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+}
+
+#[tokio::test]
+async fn memory_returns_after_300_large_bodies() {
+    const BODIES: usize = 300;
+    const AT_ONCE: usize = 20;
+    let program = Program::start("true").await;
+    let address = program.address().await;
+    let body = format!(r#"{{"operation":"create","data":"{}"}}"#, "x".repeat(3 << 20));
+    assert_eq!(post(address, "/v1.0/bindings/none", r#"{"operation":"create"}"#).await.status, 404);
+    let before = program.resident();
+    for _ in 0..BODIES / AT_ONCE {
+        let calls = (0..AT_ONCE).map(|_| post(address, "/v1.0/bindings/none", &body));
+        for response in futures_util::future::join_all(calls).await {
+            assert_eq!(response.status, 404);
+        }
+    }
+    let peak = program.resident();
+    until("resident memory to be within 50 MB of what it was", async || {
+        (program.resident() < before + 50_000_000).then_some(())
+    })
+    .await;
+    eprintln!(
+        "resident memory in bytes: {before} before, {peak} at the end of the bodies, {} after",
+        program.resident()
+    );
+}

@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::signal::unix::SignalKind;
 
 /// The program, with the lines that it logs.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
 }
@@ -43,6 +43,14 @@ impl Program {
         Self::spawn(&mut command)
     }
 
+    /// Starts a sidecar that compares its files only when it is told to.
+    pub(crate) fn start_unwatched(env: &Environment) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--watch=false"]);
+        command.arg("--resources-path").arg(env.folder());
+        Self::spawn(&mut command)
+    }
+
     fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .env_remove("NAMESPACE")
@@ -58,11 +66,19 @@ impl Program {
     }
 
     /// Reads the log up to a line with this text.
-    async fn until_logged(&mut self, text: &str) -> String {
+    pub(crate) async fn until_logged(&mut self, text: &str) -> String {
+        self.lines_until(text).await.pop().unwrap()
+    }
+
+    /// The lines of the log up to one with this text.
+    pub(crate) async fn lines_until(&mut self, text: &str) -> Vec<String> {
         let found = async {
+            let mut lines = Vec::new();
             while let Some(line) = self.log.next_line().await.unwrap() {
-                if line.contains(text) {
-                    return line;
+                let is_last = line.contains(text);
+                lines.push(line);
+                if is_last {
+                    return lines;
                 }
             }
             panic!("the log ended without {text:?}")
@@ -70,7 +86,7 @@ impl Program {
         bindd::testing::within(text, found).await
     }
 
-    async fn send(&self, signal: &str) {
+    pub(crate) async fn send(&self, signal: &str) {
         let sent = Command::new("kill").args([format!("-{signal}"), self.pid()]).status().await.unwrap();
         assert!(sent.success());
     }
@@ -80,7 +96,7 @@ impl Program {
     }
 
     /// The exit code after SIGTERM.
-    async fn stop(self) -> Option<i32> {
+    pub(crate) async fn stop(self) -> Option<i32> {
         self.send("TERM").await;
         self.exit_code().await
     }
@@ -94,12 +110,12 @@ impl Program {
 }
 
 #[tokio::test]
-async fn a_hangup_is_logged_and_ends_nothing() {
+async fn a_hangup_compares_the_files_and_ends_nothing() {
     let mut program = Program::start("");
     program.until_logged("bindd is serving").await;
     for _ in 0..2 {
         program.send("HUP").await;
-        program.until_logged("signal 'hangup' was ignored").await;
+        program.until_logged("received signal 'hangup'").await;
     }
     assert_eq!(program.stop().await, Some(0));
 }

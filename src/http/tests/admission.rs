@@ -5,7 +5,8 @@ const LOOPBACK: ConnectInfo = ConnectInfo { is_local_loopback: true, is_peer_loo
 const NETWORK: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: false };
 
 fn access(origins: &str, hosts: &str) -> Access {
-    Access { origins: AllowedOrigins::parse(origins).unwrap(), hosts: AllowedHosts::parse(hosts).unwrap() }
+    let (origins, hosts) = (AllowedOrigins::parse(origins).unwrap(), AllowedHosts::parse(hosts).unwrap());
+    Access { is_open: false, origins, hosts }
 }
 
 fn head(target: &str, headers: &[(&str, &str)]) -> Parts {

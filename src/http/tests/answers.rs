@@ -134,6 +134,11 @@ async fn failures_have_their_statuses_and_the_texts_of_dapr() {
         };
         assert_eq!((info["reason"].as_str(), &info["metadata"]), (Some(reason), &serde_json::Value::Null));
         let strict_answer = post(&strict(), path, &body).await;
+        let metadata = (operation == "deny").then_some("403");
+        for answer in [&answer, &strict_answer] {
+            let header = answer.headers.get("metadata.statuscode");
+            assert_eq!(header.map(|value| value.to_str().unwrap()), metadata, "also with errors");
+        }
         assert_eq!(strict_answer.status, 500, "{message}");
         assert_eq!(strict_answer.json(), plain);
         assert!(!strict_answer.headers.contains_key("retry-after"));
@@ -292,7 +297,7 @@ async fn a_path_without_a_route_is_answered_as_in_dapr() {
     let answer = post(&state, "/v1.0/bindings/a%zz", "").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     let text = r#"failed to unescape request parameter "name". Error: invalid URL escape "%zz""#;
-    assert_eq!(answer.body, text);
+    assert_eq!(answer.body, format!("{text}\n"));
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
 }
 
@@ -350,10 +355,13 @@ async fn metadata_and_shutdown_answer_as_dapr_does() {
         "id": "shop",
         "runtimeVersion": version,
         "components": [{"name": "orders", "type": "bindings.fake", "version": "v1", "capabilities": ["OUTPUT_BINDING"]}],
+        "enabledFeatures": ["HotReload"],
         "extended": {"appPID": "7", "daprRuntimeVersion": version},
+        "resiliencies": [{"name": "retries"}],
         "appConnectionProperties": {"port": 3000, "protocol": "http", "channelAddress": "127.0.0.1"},
         "actorRuntime": {"runtimeStatus": "DISABLED", "hostReady": false, "placement": "placement: disconnected"},
     });
+    assert_eq!(send(&state, request("PUT", "/v1.0/metadata/appPID", "7")).await.status, StatusCode::NO_CONTENT);
     assert_eq!(get(&state, "/v1.0/metadata").await.json(), expected);
     assert!(!state.stop.is_finishing());
     assert_eq!(post(&state, "/v1.0/shutdown", "").await.status, StatusCode::NO_CONTENT);

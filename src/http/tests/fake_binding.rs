@@ -76,7 +76,9 @@ impl OutputBinding for Fake {
                 .with_detail("requestId", "r-1")
                 .with_detail(DEAD_LETTERED, "true")),
             "condition" => Err(BindingError::new(FailureKind::Conflict, "no").with_reason("CONDITION_FAILED")),
-            "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed").with_source("secret cause")),
+            "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed")
+                .with_source("secret cause")
+                .with_metadata("statusCode", "403")),
             _ => Ok(InvokeResponse { metadata, ..InvokeResponse::default() }),
         }
     }
@@ -107,6 +109,8 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
         settings,
         app_id: "shop".to_owned(),
         app: AppConnection { port: Some(3000), ..AppConnection::default() },
+        features: vec!["HotReload".to_owned()],
+        resiliencies: vec!["retries".to_owned()],
         extended,
         body_memory: BodyMemory::new(max_buffer),
         stop: Stop::new(),

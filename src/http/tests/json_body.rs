@@ -109,8 +109,8 @@ fn errors_have_the_texts_of_go() {
         (" \n", "EOF".to_owned()),
         (r#"{"operation":"#, "unexpected EOF".to_owned()),
         (r#"{"data":"x"#, "unexpected EOF".to_owned()),
-        ("{,}", "invalid character ',' at line 1 column 2".to_owned()),
-        ("\n nope", "invalid character 'o' at line 2 column 3".to_owned()),
+        ("{,}", "invalid character ',' looking for beginning of object key string (line 1 column 2)".to_owned()),
+        ("\n nope", "invalid character 'o' in literal null (expecting 'u') (line 2 column 3)".to_owned()),
         ("[]", format!("{field} array into Go value of type http.OutputBindingRequest")),
         (
             r#"{"operation":1}"#,

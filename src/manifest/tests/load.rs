@@ -120,7 +120,10 @@ fn duplicate_names_are_a_fault_that_names_the_first_document() {
     let loaded = load_with(&folder, &[]);
     assert_eq!(names(&loaded), ["x"]);
     let shown = only_fault(&loaded);
-    assert!(shown.contains("component `x`: field `metadata.name`: the name is already taken by"), "{shown}");
+    assert!(
+        shown.contains("component `x`: field `metadata.name`: duplicate definition of Component name x (bindings.aws."),
+        "{shown}"
+    );
     assert!(shown.contains("a.yaml, document 1; rename"), "{shown}");
 }
 

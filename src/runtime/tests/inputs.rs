@@ -1,5 +1,9 @@
+use super::super::input_task::SubscriptionCheck;
 use super::*;
-use crate::domain::{Accepted, DeliveryError, EventBatch, FailureKind, InputBinding, OutputBinding};
+use crate::domain::{
+    Accepted, Binding, BindingError, DeliveryError, EventBatch, EventHandler, FailureKind, InputBinding, OutputBinding,
+};
+use async_trait::async_trait;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::mpsc;
@@ -12,14 +16,20 @@ enum Act {
     Return,
     FailAfter(Duration),
     UntilStopped,
+    /// Drains for this long after the stop.
+    Drain(Duration),
     Forever,
 }
+
+type Entry = (&'static str, &'static str, Instant);
+type Log = mpsc::UnboundedSender<Entry>;
 
 #[derive(Debug)]
 struct Fake {
     name: ComponentName,
     acts: Mutex<VecDeque<Act>>,
-    begun: mpsc::UnboundedSender<Instant>,
+    label: &'static str,
+    log: Log,
 }
 
 #[async_trait]
@@ -40,9 +50,9 @@ impl Binding for Fake {
 impl InputBinding for Fake {
     async fn read(&self, _: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError> {
         let act = self.acts.lock().unwrap().pop_front().unwrap_or(Act::UntilStopped);
-        self.begun.send(Instant::now()).unwrap();
+        self.log.send((self.label, "begun", Instant::now())).unwrap();
         let failed = Err(BindingError::new(FailureKind::Transient, "no"));
-        match act {
+        let result = match act {
             Act::Fail => failed,
             Act::Panic => panic!("on purpose"),
             Act::Return => Ok(()),
@@ -54,8 +64,19 @@ impl InputBinding for Fake {
                 stop.finishing().await;
                 Ok(())
             }
+            Act::Drain(wait) => {
+                stop.finishing().await;
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
             Act::Forever => std::future::pending().await,
-        }
+        };
+        self.log.send((self.label, "ended", Instant::now())).unwrap();
+        result
+    }
+
+    fn release(&self) {
+        self.log.send((self.label, "released", Instant::now())).unwrap();
     }
 }
 
@@ -88,70 +109,176 @@ impl SubscriptionCheck for Answers {
     }
 }
 
-fn input(acts: &[Act], answers: &[bool]) -> (Input, mpsc::UnboundedReceiver<Instant>) {
-    let (begun, reads) = mpsc::unbounded_channel();
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+fn fake(label: &'static str, acts: &[Act], answers: &[bool], log: &Log) -> Input {
     let acts = Mutex::new(acts.iter().copied().collect());
-    let binding = Arc::new(Fake { name: "orders".parse().unwrap(), acts, begun });
+    let binding = Arc::new(Fake { name: "orders".parse().unwrap(), acts, label, log: log.clone() });
     let subscription = Arc::new(Answers(Mutex::new(answers.to_vec())));
-    (Input { binding, handler: Arc::new(AcceptAll), subscription }, reads)
+    Input { binding, handler: Arc::new(AcceptAll), subscription }
+}
+
+fn input(acts: &[Act], answers: &[bool]) -> (Input, mpsc::UnboundedReceiver<Entry>) {
+    let (log, entries) = mpsc::unbounded_channel();
+    (fake("one", acts, answers, &log), entries)
+}
+
+/// The time of the next read.
+async fn begun(log: &mut mpsc::UnboundedReceiver<Entry>) -> Instant {
+    loop {
+        let (_, what, at) = log.recv().await.unwrap();
+        if what == "begun" {
+            return at;
+        }
+    }
+}
+
+async fn run(input: Input, stop: Stop) -> DrainOutcome {
+    let (_reading, is_reading) = watch::channel(true);
+    Inputs::new(vec![input], is_reading, DRAIN_LIMIT).0.run(stop).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_input_that_fails_panics_or_returns_is_restarted() {
     // There is only one answer: a restart that checked the subscription again would hang.
-    let (input, mut reads) = input(&[Act::Fail, Act::Panic, Act::Return], &[true]);
+    let (input, mut log) = input(&[Act::Fail, Act::Panic, Act::Return], &[true]);
     let stop = Stop::new();
     let watch = async {
         for _ in 0..4 {
-            reads.recv().await.unwrap();
+            begun(&mut log).await;
         }
         stop.finish();
     };
-    tokio::join!(run(vec![input], stop.clone()), watch);
+    assert_eq!(tokio::join!(run(input, stop.clone()), watch).0, DrainOutcome::Clean);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stable_run_resets_the_backoff() {
     let mut acts = vec![Act::Fail; 8];
     acts.push(Act::FailAfter(STABLE_AFTER));
-    let (input, mut reads) = input(&acts, &[true]);
+    let (input, mut log) = input(&acts, &[true]);
     let stop = Stop::new();
     let watch = async {
         for _ in 0..8 {
-            reads.recv().await.unwrap();
+            begun(&mut log).await;
         }
-        let failed_again = reads.recv().await.unwrap();
-        let restarted = reads.recv().await.unwrap();
+        let failed_again = begun(&mut log).await;
+        let restarted = begun(&mut log).await;
         // The first pause of the backoff, not the ninth.
         assert!(restarted - failed_again <= STABLE_AFTER + RESTART_BACKOFF.bound(0), "{:?}", restarted - failed_again);
         stop.finish();
     };
-    tokio::join!(run(vec![input], stop.clone()), watch);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_input_without_a_subscription_is_not_read() {
-    let (input, mut reads) = input(&[], &[false]);
-    run(vec![input], Stop::new()).await;
-    assert!(reads.recv().await.is_none());
+    tokio::join!(run(input, stop.clone()), watch);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_the_subscription_check() {
-    let (input, mut reads) = input(&[], &[]);
+    let (input, mut log) = input(&[], &[]);
     let stop = Stop::new();
     stop.finish();
-    run(vec![input], stop).await;
-    assert!(reads.recv().await.is_none());
+    assert_eq!(run(input, stop).await, DrainOutcome::Clean);
+    assert!(log.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_forced_stop_aborts_an_input_that_ignores_the_stop() {
-    let (input, mut reads) = input(&[Act::Forever], &[true]);
+    let (input, mut log) = input(&[Act::Forever], &[true]);
     let stop = Stop::new();
     let watch = async {
-        reads.recv().await.unwrap();
+        begun(&mut log).await;
         stop.now();
     };
-    tokio::join!(run(vec![input], stop.clone()), watch);
+    assert_eq!(tokio::join!(run(input, stop.clone()), watch).0, DrainOutcome::Aborted);
+}
+
+/// Inputs that run while the test changes them.
+struct Fixture {
+    inputs: InputsHandle,
+    reading: watch::Sender<bool>,
+    stop: Stop,
+    log: mpsc::UnboundedReceiver<Entry>,
+    write: Log,
+    tasks: Supervisor<DrainOutcome>,
+}
+
+impl Fixture {
+    fn start(is_reading: bool) -> Self {
+        let (reading, is_reading) = watch::channel(is_reading);
+        let (owner, inputs) = Inputs::new(Vec::new(), is_reading, DRAIN_LIMIT);
+        let (stop, mut tasks) = (Stop::new(), Supervisor::new());
+        tasks.spawn("inputs", owner.run(stop.clone()));
+        let (write, log) = mpsc::unbounded_channel();
+        Self { inputs, reading, stop, log, write, tasks }
+    }
+
+    async fn expect(&mut self, expected: &[(&str, &str)]) {
+        for expected in expected {
+            let (label, what, _) = self.log.recv().await.unwrap();
+            assert_eq!((label, what), *expected);
+        }
+    }
+
+    async fn end(mut self) -> DrainOutcome {
+        self.stop.finish();
+        self.tasks.next().await.unwrap().result.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_input_is_drained_and_released_before_the_next_begins() {
+    let mut fixture = Fixture::start(true);
+    let (name, drain) = ("orders".parse().unwrap(), Act::Drain(Duration::from_secs(3)));
+    let first = fake("first", &[drain], &[true], &fixture.write);
+    assert_eq!(fixture.inputs.start(first).await, DrainOutcome::Clean);
+    fixture.expect(&[("first", "begun")]).await;
+    let second = fake("second", &[drain], &[true], &fixture.write);
+    assert_eq!(fixture.inputs.start(second).await, DrainOutcome::Clean);
+    fixture.expect(&[("first", "ended"), ("first", "released"), ("second", "begun")]).await;
+    assert_eq!(fixture.inputs.stop(&name).await, DrainOutcome::Clean);
+    fixture.expect(&[("second", "ended"), ("second", "released")]).await;
+    assert_eq!(fixture.inputs.stop(&name).await, DrainOutcome::Clean, "there is no such input");
+    let inputs = fixture.inputs.clone();
+    assert_eq!(fixture.end().await, DrainOutcome::Clean);
+    assert_eq!(inputs.stop(&name).await, DrainOutcome::Aborted, "the owner has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_does_not_drain_is_aborted_and_the_next_begins() {
+    let mut fixture = Fixture::start(true);
+    let first = fake("first", &[Act::Forever], &[true], &fixture.write);
+    fixture.inputs.start(first).await;
+    fixture.expect(&[("first", "begun")]).await;
+    let begun = Instant::now();
+    let second = fake("second", &[], &[true], &fixture.write);
+    assert_eq!(fixture.inputs.start(second).await, DrainOutcome::Aborted);
+    assert!(begun.elapsed() >= DRAIN_LIMIT && begun.elapsed() < 2 * DRAIN_LIMIT, "{:?}", begun.elapsed());
+    fixture.expect(&[("first", "released"), ("second", "begun")]).await;
+    assert_eq!(fixture.end().await, DrainOutcome::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_are_drained_while_reading_is_off_and_asked_again_when_it_is_on() {
+    let mut fixture = Fixture::start(false);
+    // Answers are taken from the end.
+    let input =
+        fake("one", &[Act::UntilStopped, Act::Drain(Duration::from_secs(5))], &[true, false, true], &fixture.write);
+    fixture.inputs.start(input).await;
+    fixture.reading.send_replace(true);
+    fixture.expect(&[("one", "begun")]).await;
+    fixture.reading.send_replace(false);
+    fixture.expect(&[("one", "ended")]).await;
+    // The second answer is no.
+    fixture.reading.send_replace(true);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(fixture.log.is_empty(), "the app did not want it");
+    fixture.reading.send_replace(false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fixture.reading.send_replace(true);
+    fixture.expect(&[("one", "begun")]).await;
+    // On again before it has ended: it ends, and begins again.
+    fixture.reading.send_replace(false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fixture.reading.send_replace(true);
+    fixture.expect(&[("one", "ended")]).await;
+    assert_eq!(fixture.end().await, DrainOutcome::Clean);
 }

@@ -97,3 +97,24 @@ fn reload_and_compatibility_have_switches() {
     );
     assert!(run("--strict-components").strict_components && !run("").strict_components);
 }
+
+#[test]
+fn one_switch_turns_errors_addresses_and_checks_to_those_of_daprd() {
+    let usual = run("");
+    assert!(!usual.dapr_compat && !usual.strict_dapr_errors && !usual.access.is_open);
+    for compat in [run("--dapr-compat"), run_in("", &[("BINDD_DAPR_COMPAT", "true")])] {
+        assert!(compat.dapr_compat && compat.strict_dapr_errors && compat.access.is_open);
+        let at = [compat.http_addresses[0], compat.grpc_addresses[0], compat.metrics_address.unwrap()];
+        assert_eq!(at.map(|address| address.to_string()), ["[::]:3500", "[::]:50001", "[::]:9090"]);
+    }
+    let given = run("--dapr-compat --dapr-listen-addresses 127.0.0.1 --metrics-listen-address 127.0.0.1");
+    let at = [given.http_addresses[0], given.grpc_addresses[0], given.metrics_address.unwrap()];
+    assert!(at.iter().all(|address| address.ip().is_loopback()), "addresses that are given stay: {at:?}");
+    assert!(!run_in("--dapr-compat=false", &[("BINDD_DAPR_COMPAT", "true")]).dapr_compat, "the flag wins");
+}
+
+#[test]
+fn http_2_can_be_switched_off_as_in_daprd() {
+    assert!(run("").http2 && run_in("", &[("DAPR_HTTP_DISABLE_H2C", "false")]).http2);
+    assert!(!run_in("", &[("DAPR_HTTP_DISABLE_H2C", "yes")]).http2);
+}

@@ -53,7 +53,8 @@ fn only_the_app_id_is_required() {
 #[test]
 fn local_settings_are_the_defaults_of_the_flags() {
     let local = Settings::local("orders", "files");
-    let flags = run("--resources-path files --dapr-http-port 0 --dapr-grpc-port 0 --enable-metrics=false");
+    let flags =
+        run("--resources-path files --dapr-http-port 0 --dapr-grpc-port 0 --enable-metrics=false --watch=false");
     assert_eq!(format!("{local:?}"), format!("{flags:?}"));
 }
 

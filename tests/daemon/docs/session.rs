@@ -18,6 +18,7 @@ use bindd::testing::until;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Prefixes of command lines that run bindd.
@@ -103,7 +104,8 @@ impl Session {
         let mut components = daemon::load(&dev.run).unwrap();
         let stage = Emulators::start(EmbeddedSettings::default()).await.unwrap();
         stage.prepare(&mut components).await.unwrap();
-        let running = daemon::start(&dev.run, components).await.unwrap();
+        let prepare = Arc::new(stage.endpoints());
+        let running = daemon::start_prepared(&dev.run, components, Some(prepare)).await.unwrap();
         let address = running.http_address();
         until("the sidecar to be ready", async || {
             (calls::get(address, "/v1.0/healthz").await.status == 204).then_some(())

@@ -1,0 +1,41 @@
+//! Connects components.
+
+use super::inputs::InputSpec;
+use crate::bindings::{Checked, Context, connect};
+use crate::domain::BindingError;
+use crate::runtime::Component;
+use std::sync::Arc;
+
+/// A connected component.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) component: Component,
+    /// How its input side is read, if it has one and its file does not exclude it.
+    pub(super) input: Option<InputSpec>,
+}
+
+/// Connects one component under its `initTimeout`. The log lines begin as those of daprd.
+///
+/// # Errors
+/// When the component cannot be connected, or not in time.
+pub(super) async fn connect_one(checked: Checked, context: &Context) -> Result<Connected, BindingError> {
+    let (type_name, version, direction) = (checked.type_name.to_owned(), checked.version.clone(), checked.direction());
+    let (route, log_name) = (checked.route().map(str::to_owned), checked.log_name());
+    let binding = connect(checked, context).await?;
+    let component = Component { binding: Arc::clone(&binding), type_name, version, direction };
+    // A file without a direction does not say whether its kind has an input side; the binding knows.
+    let input = component.has_input().then(|| InputSpec {
+        route,
+        needs_probe: direction.needs_probe(),
+        metrics: context.metrics.input(binding.name().as_str()),
+        binding,
+    });
+    let name = component.binding.name();
+    if component.has_input() {
+        tracing::info!(component = %name, "successful init for input binding ({log_name})");
+    }
+    if component.output().is_some() {
+        tracing::info!(component = %name, "successful init for output binding ({log_name})");
+    }
+    Ok(Connected { component, input })
+}

@@ -1,0 +1,153 @@
+//! Compares the component files with what runs, and changes what differs: one owner task.
+
+use super::apply::Changes;
+use super::files::check_files;
+use super::reload_plan::plan;
+use crate::bindings::CheckResult;
+use crate::domain::Stop;
+use crate::manifest::FileWatch;
+use crate::runtime::Hangups;
+use crate::settings::Settings;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A change is compared once the files were quiet for this long, as a tool may write several.
+const QUIET: Duration = Duration::from_millis(50);
+/// A change is compared at the latest after this time.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+/// How often the files are compared where the kernel cannot report every change.
+const POLL_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The owner task of the component files.
+#[derive(Debug)]
+pub(super) struct Reload {
+    settings: Settings,
+    changes: Changes,
+    /// `None` if files are compared only at SIGHUP.
+    watch: Option<FileWatch>,
+    reported: Reported,
+    is_poll_reported: bool,
+}
+
+/// What was logged about the files, so that it is logged once.
+#[derive(Debug, Default)]
+struct Reported {
+    /// `None` before the first comparison, whose notices were logged at the start.
+    notices: Option<HashSet<String>>,
+    /// The faults, and the fingerprint of the files that have them.
+    faults: (u64, String),
+}
+
+impl Reload {
+    /// `is_watching` is whether files are compared without a signal.
+    pub(super) fn new(settings: Settings, changes: Changes, is_watching: bool) -> Self {
+        let watch = (is_watching && !settings.resources_paths.is_empty()).then(|| {
+            let paths: Vec<_> = settings.resources_paths.iter().map(|path| path.display().to_string()).collect();
+            // The beginnings of these lines are daprd's.
+            tracing::info!("Hot reloading enabled. Daprd will reload 'Component' resources.");
+            tracing::info!("Watching directories: [{}]", paths.join(", "));
+            FileWatch::start(&settings.resources_paths)
+        });
+        Self { settings, changes, watch, reported: Reported::default(), is_poll_reported: false }
+    }
+
+    /// Runs until a stop is requested. What is then not closed is closed with the host.
+    pub(super) async fn run(mut self, stop: Stop) {
+        let mut hangups = Hangups::listen();
+        // Files may have changed since they were read.
+        let mut due = Instant::now();
+        loop {
+            // Not dropped while components are closed: it would forget a change that it waits to be quiet after.
+            let trigger = trigger(self.watch.as_ref(), &mut hangups, due);
+            tokio::select! {
+                biased;
+                () = stop.finishing() => break,
+                () = trigger => {}
+                never = self.changes.close_retired() => match never {},
+            }
+            tokio::select! {
+                biased;
+                () = stop.finishing() => break,
+                () = self.compare() => {}
+            }
+            due = Instant::now() + self.interval();
+        }
+        self.changes.stop().await;
+    }
+
+    fn interval(&self) -> Duration {
+        let is_complete = self.watch.as_ref().is_none_or(FileWatch::is_complete);
+        if is_complete { self.settings.reload.reconcile_interval } else { POLL_INTERVAL }
+    }
+
+    async fn compare(&mut self) {
+        self.refresh_watch();
+        let settings = self.settings.clone();
+        let result = match tokio::task::spawn_blocking(move || check_files(&settings)).await {
+            Ok(result) => result,
+            Err(error) => return tracing::error!(%error, "component files could not be compared"),
+        };
+        self.reported.log(&result);
+        let plan = plan(&mut self.changes.running, result);
+        self.changes.apply(plan).await;
+    }
+
+    fn refresh_watch(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        watch.refresh();
+        match watch.failure() {
+            Some(reason) if !self.is_poll_reported => {
+                tracing::warn!(
+                    reason, interval = ?POLL_INTERVAL,
+                    "component files cannot be watched; they are compared at an interval (see fs.inotify.max_user_watches)"
+                );
+                self.is_poll_reported = true;
+            }
+            Some(_) => {}
+            None => self.is_poll_reported = false,
+        }
+    }
+}
+
+impl Reported {
+    fn log(&mut self, result: &CheckResult) {
+        let notices: HashSet<String> = result.notices.iter().map(ToString::to_string).collect();
+        if let Some(known) = &self.notices {
+            for notice in result.notices.iter().map(ToString::to_string).filter(|notice| !known.contains(notice)) {
+                tracing::warn!("{notice}");
+            }
+        }
+        self.notices = Some(notices);
+        let faults = (result.fingerprint, result.faults.to_string());
+        if faults == self.faults {
+            return;
+        }
+        let concerns_all = result.faults.iter().any(|fault| fault.concerns_all);
+        for fault in &result.faults {
+            if concerns_all {
+                tracing::error!(%fault, "component files have a fault; all components run on unchanged");
+            } else {
+                tracing::error!(%fault, "component file has a fault; the component runs on unchanged, if it ran");
+            }
+        }
+        self.faults = faults;
+    }
+}
+
+/// Resolves when the files are to be compared: at SIGHUP, after a change, and at `due`.
+async fn trigger(watch: Option<&FileWatch>, hangups: &mut Hangups, due: Instant) {
+    tokio::select! {
+        () = hangups.next() => tracing::info!("received signal 'hangup'; component files are compared"),
+        () = changed(watch) => {}
+        () = tokio::time::sleep_until(due), if watch.is_some() => {}
+    }
+}
+
+/// Resolves when the files have changed and are quiet again.
+async fn changed(watch: Option<&FileWatch>) {
+    let Some(watch) = watch else { return std::future::pending().await };
+    watch.changed().await;
+    let latest = Instant::now() + MAX_WAIT;
+    while Instant::now() < latest && tokio::time::timeout(QUIET, watch.changed()).await.is_ok() {}
+}

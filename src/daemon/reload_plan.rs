@@ -1,0 +1,67 @@
+//! What has to change so that the running components are those of the files. Pure.
+
+use crate::bindings::{CheckResult, Checked};
+use crate::domain::ComponentName;
+use crate::manifest::{Content, Fault};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+/// The file of a component that runs, as it was when the component was connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunningFile {
+    pub(super) content: Content,
+    pub(super) file: String,
+}
+
+impl RunningFile {
+    pub(super) fn new(checked: &Checked) -> Self {
+        Self { content: checked.content.clone(), file: checked.place.file.clone() }
+    }
+}
+
+pub(super) type RunningFiles = BTreeMap<ComponentName, RunningFile>;
+
+/// To be carried out in this order, which is that of daprd: a name or a lease table may move from one component to another.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) removed: Vec<ComponentName>,
+    pub(super) changed: Vec<Checked>,
+    pub(super) added: Vec<Checked>,
+}
+
+/// Compares the running components with the files, and notes the files in which unchanged ones are now.
+///
+/// A component that is not among the loaded ones is removed only if its file says so. One whose document has faults keeps
+/// running as it is, and so does one whose file cannot be read. If names are taken twice, nothing changes.
+pub(super) fn plan(running: &mut RunningFiles, result: CheckResult) -> Plan {
+    let CheckResult { components, faults, left_out, unread_files, .. } = result;
+    if faults.iter().any(|fault| fault.concerns_all) {
+        return Plan::default();
+    }
+    let loaded: HashSet<ComponentName> = components.iter().map(|checked| checked.name.clone()).collect();
+    let is_unread = |file: &str| {
+        unread_files.iter().any(|unread| unread == file) || faults.iter().any(|fault| hides(fault, Path::new(file)))
+    };
+    let is_gone = |(name, known): &(&ComponentName, &RunningFile)| {
+        !loaded.contains(*name) && !left_out.contains(*name) && !is_unread(&known.file)
+    };
+    let mut plan =
+        Plan { removed: running.iter().filter(is_gone).map(|(name, _)| name.clone()).collect(), ..Plan::default() };
+    for checked in components {
+        match running.get_mut(&checked.name) {
+            None => plan.added.push(checked),
+            Some(known) if known.content != checked.content => plan.changed.push(checked),
+            Some(known) => known.file = checked.place.file,
+        }
+    }
+    plan
+}
+
+/// Whether a fault is about a whole file or folder which this file is, or is in.
+fn hides(fault: &Fault, file: &Path) -> bool {
+    fault.document.is_none() && file.starts_with(&fault.file)
+}
+
+#[cfg(test)]
+#[path = "tests/reload_plan.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! What a component document says, to be compared with a later reading of its file.
+
+use super::document::{Document, Item};
+use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
+use std::time::Duration;
+
+/// What a document says after its references were resolved. Two are equal if the components would be the same: formatting,
+/// place, the order of items, and metadata other than the name make no difference. A `{uuid}` is equal to itself, although
+/// each reading fills in another. `Debug` shows no values.
+#[derive(Clone)]
+pub struct Content {
+    component_type: String,
+    version: String,
+    ignore_errors: bool,
+    init_timeout: Duration,
+    /// By name in lower case; in the order of names.
+    items: Vec<(String, Option<SecretString>)>,
+}
+
+impl Document {
+    /// What it says, to be compared with a later reading.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        let compared = |item: &Item| item.compared.clone().or_else(|| item.value.clone());
+        let mut items: Vec<_> = self.items.iter().map(|item| (item.name.to_lowercase(), compared(item))).collect();
+        items.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Content {
+            component_type: self.component_type.to_lowercase(),
+            version: self.version.to_lowercase(),
+            ignore_errors: self.ignore_errors,
+            init_timeout: self.init_timeout,
+            items,
+        }
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.component_type == other.component_type
+            && self.version == other.version
+            && self.ignore_errors == other.ignore_errors
+            && self.init_timeout == other.init_timeout
+            && self.values().eq(other.values())
+    }
+}
+
+impl Eq for Content {}
+
+impl Content {
+    fn values(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.items.iter().map(|(name, value)| (name.as_str(), value.as_ref().map(ExposeSecret::expose_secret)))
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("component_type", &self.component_type).finish_non_exhaustive()
+    }
+}
