@@ -29,22 +29,10 @@ async fn go_program(program: &str) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_http_server_for_javascript_receives_every_record() {
-    let command = javascript("server.mjs", "http").await;
-    Service { command, protocol: AppProtocol::Http, takes_bytes: false }.check().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flask_app_receives_every_record() {
-    let command = python_program("flask_app.py").await;
-    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_http_service_for_go_receives_every_record() {
-    let mut command = go_program("service").await;
-    command.arg("http");
-    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
+async fn the_http_client_for_javascript_calls_outputs_and_shuts_the_sidecar_down() {
+    let command = javascript("client.mjs", "http").await;
+    let client = Client { command, waits: Waits::Http, codes: [json!(404), json!(400)], sends_bytes: false };
+    client.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,15 +57,34 @@ async fn the_client_for_go_calls_outputs_and_shuts_the_sidecar_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_http_server_for_javascript_receives_every_record() {
+    let command = javascript("server.mjs", "http").await;
+    Service { command, protocol: AppProtocol::Http, takes_bytes: false }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_server_for_javascript_receives_every_record() {
     let command = javascript("server.mjs", "grpc").await;
     Service { command, protocol: AppProtocol::Grpc, takes_bytes: false }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flask_app_receives_every_record() {
+    let command = python_program("flask_app.py").await;
+    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_app_for_python_receives_every_record() {
     let command = python_program("grpc_app.py").await;
     Service { command, protocol: AppProtocol::Grpc, takes_bytes: true }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_http_service_for_go_receives_every_record() {
+    let mut command = go_program("service").await;
+    command.arg("http");
+    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
