@@ -10,21 +10,22 @@
 //!
 //! | layer | module | what it does |
 //! |---|---|---|
-//! | 9 | [`program`] | runs a command; returns what to print, and the exit code |
-//! | 8 | `demo` | the command `demo`: sidecar, app and AWS in one process |
-//! | 7 | `dev` | the command `dev`: the sidecar with embedded Kinesis and DynamoDB, and the user's app as a child process |
-//! | 6 | [`daemon`] | the composition root: starts and stops everything in order |
-//! | 6 | [`cli`] | the commands `check`, `policy` and `leases` |
-//! | 5 | [`settings`] | command line and environment |
-//! | 5 | [`grpc`] | the API for apps over gRPC |
-//! | 4 | [`http`] | the HTTP API for apps, health and metrics |
+//! | 10 | [`program`] | runs a command; returns what to print, and the exit code |
+//! | 9 | `demo` | the command `demo`: sidecar, app and AWS in one process |
+//! | 8 | `dev` | the command `dev`: the sidecar with embedded Kinesis and DynamoDB, and the user's app as a child process |
+//! | 7 | [`daemon`] | the composition root: starts and stops everything in order |
+//! | 7 | [`cli`] | the commands `check`, `policy` and `leases` |
+//! | 6 | [`settings`] | command line and environment |
+//! | 6 | [`grpc`] | the API for apps over gRPC |
+//! | 5 | [`http`] | the HTTP API for apps, health and metrics |
 //! | 4 | [`bindings`] | the kinds of component, one folder each |
-//! | 3 | [`runtime`] | runs connected components: requests, inputs, readiness, signals |
+//! | 4 | [`runtime`] | runs connected components: requests, inputs, readiness, signals |
 //! | 3 | [`consumer`] | the engine of inputs: reads a sharded stream by leases; knows no AWS |
 //! | 3 | [`producer`] | the engine of outputs: batches the records of many callers; knows no AWS |
 //! | 3 | [`aws`] | Kinesis, the lease table, credentials and connections |
 //! | 3 | [`app`] | delivers events to the app |
 //! | 3 | `embedded` | Kinesis and DynamoDB inside the process (feature `embedded`) |
+//! | 3 | [`policies`] | timeouts, retries and circuit breakers of `Resiliency` documents |
 //! | 2 | [`manifest`] | reads component files |
 //! | 2 | [`resilience`] | backoff and retry policies |
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
@@ -56,6 +57,7 @@ pub mod embedded;
 pub mod grpc;
 pub mod http;
 pub mod manifest;
+pub mod policies;
 pub mod producer;
 pub mod program;
 pub mod protocol;

@@ -9,12 +9,13 @@ use std::path::Path;
 
 /// Each module and every module that it uses, lowest layer first. A module may only use modules above it in this
 /// list, so there is no cycle between modules.
-const USES: [(&str, &[&str]); 22] = [
+const USES: [(&str, &[&str]); 23] = [
     ("aggregation", &[]),
     ("domain", &[]),
     ("protocol", &[]),
     ("telemetry", &[]),
     ("manifest", &["domain"]),
+    ("policies", &["domain", "manifest"]),
     ("resilience", &["domain"]),
     ("tasks", &["domain"]),
     ("app", &["domain", "protocol", "resilience", "tasks", "telemetry"]),
@@ -22,20 +23,35 @@ const USES: [(&str, &[&str]); 22] = [
     ("consumer", &["domain", "resilience", "tasks", "telemetry"]),
     ("embedded", &["domain", "tasks"]),
     ("producer", &["aggregation", "domain", "resilience", "tasks", "telemetry"]),
-    ("runtime", &["domain", "resilience", "tasks"]),
+    ("runtime", &["domain", "policies", "resilience", "tasks"]),
     ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "resilience", "telemetry"]),
     ("http", &["domain", "runtime", "tasks", "telemetry"]),
     ("grpc", &["domain", "http", "protocol", "runtime"]),
     ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),
     ("cli", &["aws", "bindings", "domain", "manifest", "settings"]),
-    ("daemon", &["app", "bindings", "domain", "grpc", "http", "manifest", "runtime", "settings", "tasks", "telemetry"]),
+    (
+        "daemon",
+        &[
+            "app",
+            "bindings",
+            "domain",
+            "grpc",
+            "http",
+            "manifest",
+            "policies",
+            "runtime",
+            "settings",
+            "tasks",
+            "telemetry",
+        ],
+    ),
     ("dev", &["aws", "bindings", "daemon", "domain", "embedded", "settings"]),
     ("demo", &["daemon", "dev", "domain", "embedded", "settings", "tasks", "telemetry"]),
     ("program", &["cli", "daemon", "demo", "dev", "domain", "http", "settings", "telemetry"]),
 ];
 
 /// Layers of that list: the longest chain of modules that use each other.
-const LAYERS: usize = 9;
+const LAYERS: usize = 10;
 
 /// Crates (or types that act like one) and the only places that may name them.
 const CRATES: [(&str, &[&str]); 21] = [

@@ -89,7 +89,7 @@ fn read_backoff(reader: &mut Reader<'_>, first_wait: Duration) -> Backoff {
 }
 
 /// Repeats calls under one policy and counts them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct RetryRunner {
     pub(super) policy: RetryPolicy,
     pub(super) metrics: OutputMetrics,

@@ -3,6 +3,7 @@
 use super::app::Channel;
 use crate::app::{Answer, AppChannel, GrpcChannel, Route, Subscribed};
 use crate::domain::{Binding, BodyFormat, ComponentName, InputBinding, Outputs, Stop};
+use crate::policies::Policies;
 use crate::runtime::{Input, ReadinessGuard, SubscriptionCheck};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -24,6 +25,8 @@ pub(super) struct AppInputs {
     pub(super) channel: Option<Channel>,
     /// What responses to events over gRPC may call.
     pub(super) outputs: Arc<dyn Outputs>,
+    /// They wrap the deliveries.
+    pub(super) policies: Arc<Policies>,
     /// Ends the questions to the app.
     pub(super) stop: Stop,
 }
@@ -100,16 +103,16 @@ impl AppInputs {
     /// The input as it is run; `None` without an app. `guard` is dropped once the app was asked whether it accepts the input,
     /// also if it did not answer; it is asked again then.
     pub(super) fn input(&self, spec: InputSpec, guard: Option<ReadinessGuard>) -> Option<Input> {
-        match &self.channel {
-            Some(Channel::Http(channel)) => Some(http_input(channel, guard, spec, &self.stop)),
-            Some(Channel::Grpc(channel)) => Some(grpc_input(channel, guard, spec, &self.outputs, &self.stop)),
+        let name = spec.binding.name().clone();
+        let Input { binding, handler, subscription } = match &self.channel {
+            Some(Channel::Http(channel)) => http_input(channel, guard, spec, &self.stop),
+            Some(Channel::Grpc(channel)) => grpc_input(channel, guard, spec, &self.outputs, &self.stop),
             None => {
-                tracing::warn!(
-                    component = %spec.binding.name(), "App channel is not initialized. Did you configure an app-port?"
-                );
-                None
+                tracing::warn!(component = %name, "App channel is not initialized. Did you configure an app-port?");
+                return None;
             }
-        }
+        };
+        Some(Input { binding, handler: self.policies.handler(name, handler), subscription })
     }
 }
 

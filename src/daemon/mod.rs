@@ -15,17 +15,20 @@
 mod app;
 mod apply;
 mod blocking;
+mod configuration;
 mod connect;
 mod files;
 mod grpc;
 mod http_api;
 mod inputs;
 mod open_files;
+mod policies;
 mod reload;
 mod reload_plan;
 mod running;
 mod start;
 
 pub use apply::Prepare;
+pub use configuration::ConfigurationFault;
 pub use running::{Running, Shutdown};
 pub use start::{StartError, load, start, start_prepared};

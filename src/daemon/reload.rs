@@ -1,11 +1,13 @@
 //! Compares the component files with what runs, and changes what differs: one owner task.
 
 use super::apply::Changes;
+use super::configuration::{self, ConfigurationFault};
 use super::files::check_files;
+use super::policies::{self, PolicyFiles};
 use super::reload_plan::plan;
 use crate::bindings::CheckResult;
 use crate::domain::Stop;
-use crate::manifest::FileWatch;
+use crate::manifest::{Configuration, FileWatch};
 use crate::runtime::Hangups;
 use crate::settings::Settings;
 use std::collections::HashSet;
@@ -19,10 +21,22 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 /// How often the files are compared where the kernel cannot report every change.
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
 
+/// What the owner task changes, and what it compares the files with.
+#[derive(Debug)]
+pub(super) struct ReloadParts {
+    pub(super) settings: Settings,
+    /// That of the start: a changed one needs a restart, but for the components that it denies.
+    pub(super) configuration: Configuration,
+    pub(super) policies: PolicyFiles,
+    pub(super) changes: Changes,
+}
+
 /// The owner task of the component files.
 #[derive(Debug)]
 pub(super) struct Reload {
     settings: Settings,
+    configuration: Configuration,
+    policies: PolicyFiles,
     changes: Changes,
     /// `None` if files are compared only at SIGHUP.
     watch: Option<FileWatch>,
@@ -37,11 +51,14 @@ struct Reported {
     notices: Option<HashSet<String>>,
     /// The faults, and the fingerprint of the files that have them.
     faults: (u64, String),
+    /// What is said about a changed Configuration.
+    configuration: String,
 }
 
 impl Reload {
     /// `is_watching` is whether files are compared without a signal.
-    pub(super) fn new(settings: Settings, changes: Changes, is_watching: bool) -> Self {
+    pub(super) fn new(parts: ReloadParts, is_watching: bool) -> Self {
+        let ReloadParts { settings, configuration, policies, changes } = parts;
         let watch = (is_watching && !settings.resources_paths.is_empty()).then(|| {
             let paths: Vec<_> = settings.resources_paths.iter().map(|path| path.display().to_string()).collect();
             // The beginnings of these lines are daprd's.
@@ -49,7 +66,8 @@ impl Reload {
             tracing::info!("Watching directories: [{}]", paths.join(", "));
             FileWatch::start(&settings.resources_paths)
         });
-        Self { settings, changes, watch, reported: Reported::default(), is_poll_reported: false }
+        let reported = Reported::default();
+        Self { settings, configuration, policies, changes, watch, reported, is_poll_reported: false }
     }
 
     /// Runs until a stop is requested. What is then not closed is closed with the host.
@@ -83,12 +101,20 @@ impl Reload {
 
     async fn compare(&mut self) {
         self.refresh_watch();
-        let settings = self.settings.clone();
-        let result = match tokio::task::spawn_blocking(move || check_files(&settings)).await {
-            Ok(result) => result,
+        let (settings, known) = (self.settings.clone(), self.configuration.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let configuration = configuration::load(&settings);
+            let rules = configuration.as_ref().map_or(&known.components, |changed| &changed.components);
+            let result = check_files(&settings, rules);
+            (configuration, result, policies::read(&settings))
+        });
+        let (configuration, result, resiliencies) = match reading.await {
+            Ok(read) => read,
             Err(error) => return tracing::error!(%error, "component files could not be compared"),
         };
+        self.reported.log_configuration(&self.configuration, configuration);
         self.reported.log(&result);
+        self.policies.apply(resiliencies);
         let plan = plan(&mut self.changes.running, result);
         self.changes.apply(plan).await;
     }
@@ -111,6 +137,24 @@ impl Reload {
 }
 
 impl Reported {
+    fn log_configuration(&mut self, known: &Configuration, changed: Result<Configuration, ConfigurationFault>) {
+        let text = match changed {
+            Ok(changed) => {
+                let members = known.restart_needed_for(&changed);
+                if members.is_empty() {
+                    String::new()
+                } else {
+                    format!("Configuration has changed; restart to apply its {}", members.join(", "))
+                }
+            }
+            Err(fault) => format!("{fault}; the Configuration of the start stays in force"),
+        };
+        if text != self.configuration && !text.is_empty() {
+            tracing::warn!("{text}");
+        }
+        self.configuration = text;
+    }
+
     fn log(&mut self, result: &CheckResult) {
         let notices: HashSet<String> = result.notices.iter().map(ToString::to_string).collect();
         if let Some(known) = &self.notices {

@@ -3,6 +3,7 @@
 use super::blocking::block_shutdown;
 use crate::domain::Stop;
 use crate::http::Drained;
+use crate::manifest::Configuration;
 use crate::runtime::{DrainOutcome, Host, Readiness};
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::Metrics;
@@ -66,6 +67,8 @@ pub struct Running {
     pub(super) internal_grpc_address: Option<SocketAddr>,
     pub(super) metrics_address: Option<SocketAddr>,
     pub(super) host: Arc<Host>,
+    /// Of `--config`.
+    pub(super) configuration: Configuration,
     pub(super) ready: Readiness,
     pub(super) outbound: Readiness,
     pub(super) metrics: Metrics,
@@ -124,6 +127,12 @@ impl Running {
     #[must_use]
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// What the files of `--config` say.
+    #[must_use]
+    pub const fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     #[must_use]

@@ -2,21 +2,23 @@
 
 use super::app::{self, App};
 use super::apply::{Changes, Failure, Parts, Prepare};
+use super::configuration::{self, ConfigurationFault};
 use super::connect::{Connected, connect_one};
 use super::files::check_files;
 use super::grpc::{self, GrpcListeners};
 use super::http_api::{HttpListeners, listen};
 use super::inputs::{AppInputs, InputSpec};
 use super::open_files;
-use super::reload::Reload;
+use super::policies::PolicyFiles;
+use super::reload::{Reload, ReloadParts};
 use super::reload_plan::{RunningFile, RunningFiles};
 use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TaskResult};
 use crate::app::InvalidAppSettings;
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
-use crate::domain::{ApiRules, BindingError, ComponentName, Outputs, WorkerId};
+use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
 use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, BodyMemory, HttpSettings, Listeners};
-use crate::manifest::Faults;
+use crate::manifest::{Faults, HOT_RELOAD};
 use crate::runtime::{Component, ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
 use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
@@ -37,6 +39,8 @@ const UNLIMITED_DRAIN: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// The daemon could not start. `Display` says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationFault),
     #[error("component files have faults, nothing was started:\n{0}")]
     Files(Faults),
     #[error(transparent)]
@@ -58,7 +62,7 @@ impl StartError {
                 "process component {name} error: [INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}: \
                  {source}"
             ),
-            Self::Bind(_) | Self::App(_) => return None,
+            Self::Configuration(_) | Self::Bind(_) | Self::App(_) => return None,
         };
         Some(format!("Fatal error from runtime: failed to load components: {cause}"))
     }
@@ -69,7 +73,11 @@ impl StartError {
 /// # Errors
 /// With all faults of all files.
 pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
-    let CheckResult { components, notices, faults, .. } = check_files(settings);
+    let configuration = configuration::load(settings)?;
+    for notice in &configuration.notices {
+        tracing::warn!("{notice}");
+    }
+    let CheckResult { components, notices, faults, .. } = check_files(settings, &configuration.components);
     for notice in &notices {
         tracing::warn!("{notice}");
     }
@@ -100,18 +108,24 @@ pub async fn start_prepared(
     prepare: Option<Arc<dyn Prepare>>,
 ) -> Result<Running, StartError> {
     let begun = Instant::now();
+    // Read a second time, since `load` returns the components alone.
+    let configuration = configuration::load(settings)?;
+    tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
     let app = App::new(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = listen(settings).await?;
     let grpc_listeners = grpc::listen(settings).await?;
-    let page = match settings.metrics_address {
+    let page = match settings.metrics_address.filter(|_| configuration.metrics.enabled) {
         Some(address) => Some(http::bind(&[address]).await?),
         None => None,
     };
     let metrics = Metrics::new();
     let context = context(settings, &metrics);
     let Started { components, inputs, files, failures } = connect_all(components, &context).await?;
-    let host = Arc::new(Host::new(components));
+    let stops = Stops::default();
+    // No retry of an output begins once the API drains its requests.
+    let policies = PolicyFiles::load(settings, &stops.http);
+    let host = Arc::new(Host::new(components).with_policies(Arc::clone(policies.policies())));
     let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
     context.registry.publish(&outputs);
 
@@ -123,23 +137,28 @@ pub async fn start_prepared(
         internal_grpc_address: grpc_listeners.internal.as_ref().and_then(|open| open.addresses().first().copied()),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
         host: Arc::clone(&host),
+        configuration,
         ready: Readiness::new(),
         outbound: Readiness::new(),
         metrics,
         tasks: Supervisor::new(),
-        stops: Stops::default(),
+        stops,
         begun,
         is_app_healthy,
         limit: settings.graceful_shutdown,
         block: settings.block_shutdown,
         response_margin: None,
     };
-    let inputs_of_app =
-        AppInputs { channel: app.as_ref().map(|app| app.channel.clone()), outputs, stop: running.stops.inputs.clone() };
+    let inputs_of_app = AppInputs {
+        channel: app.as_ref().map(|app| app.channel.clone()),
+        outputs,
+        policies: Arc::clone(policies.policies()),
+        stop: running.stops.inputs.clone(),
+    };
     let inputs = running.first_inputs(app.as_ref(), &inputs_of_app, inputs);
     let inputs = running.spawn_inputs(app, inputs, is_healthy, context.drain_limit);
     let parts = Parts { context, host, inputs, app: inputs_of_app, prepare };
-    running.spawn_reload(settings, Changes::new(parts, files, failures));
+    running.spawn_reload(settings, policies, Changes::new(parts, files, failures));
     let state = Arc::new(running.api_state(settings, max_connections));
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
@@ -179,14 +198,27 @@ impl Running {
         handle
     }
 
-    fn spawn_reload(&mut self, settings: &Settings, changes: Changes) {
-        // The feature `HotReload` of a Configuration takes the place of `true`.
-        let is_watching = settings.reload.watch.unwrap_or(true);
-        let (reload, stop) = (Reload::new(settings.clone(), changes, is_watching), self.stops.reload.clone());
+    fn spawn_reload(&mut self, settings: &Settings, policies: PolicyFiles, changes: Changes) {
+        let is_watching = self.is_reloading(settings);
+        let parts =
+            ReloadParts { settings: settings.clone(), configuration: self.configuration.clone(), policies, changes };
+        let reload = Reload::new(parts, is_watching);
+        let stop = self.stops.reload.clone();
         self.tasks.spawn(RELOAD, async move {
             reload.run(stop).await;
             TaskResult::Reload
         });
+    }
+
+    /// The flag, else the feature `HotReload` of the Configuration.
+    fn is_reloading(&self, settings: &Settings) -> bool {
+        settings.reload.watch.unwrap_or_else(|| self.configuration.is_enabled(HOT_RELOAD))
+    }
+
+    /// Dapr's names of what is on.
+    fn features(&self, settings: &Settings) -> Vec<String> {
+        let configured = self.configuration.enabled_features().into_iter().filter(|name| *name != HOT_RELOAD);
+        configured.chain(self.is_reloading(settings).then_some(HOT_RELOAD)).map(str::to_owned).collect()
     }
 
     fn api_state(&self, settings: &Settings, max_connections: usize) -> ApiState {
@@ -197,8 +229,7 @@ impl Running {
             metrics: self.metrics.clone(),
             app_id: settings.app_id.clone(),
             app: app_connection(settings),
-            features: features(settings),
-            resiliencies: Vec::new(),
+            features: self.features(settings),
             extended: ExtendedMetadata::new(),
             body_memory: BodyMemory::new(settings.max_buffer),
             stop: self.stops.api.clone(),
@@ -210,7 +241,7 @@ impl Running {
                 strict_dapr_errors: settings.strict_dapr_errors,
                 reencodes_data: settings.dapr_compat,
                 zero_traceparent: settings.dapr_compat,
-                api_rules: ApiRules::default(),
+                api_rules: self.configuration.api.clone(),
                 http2: settings.http2,
                 access: settings.access.clone(),
                 api_token: settings.api_token.clone(),
@@ -256,12 +287,6 @@ fn app_connection(settings: &Settings) -> AppConnection {
         }),
         max_concurrency: settings.app_max_concurrency.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
     })
-}
-
-/// Dapr's names of what is on.
-fn features(settings: &Settings) -> Vec<String> {
-    let hot_reload = settings.reload.watch.unwrap_or(true);
-    hot_reload.then(|| "HotReload".to_owned()).into_iter().collect()
 }
 
 fn context(settings: &Settings, metrics: &Metrics) -> Context {

@@ -86,4 +86,13 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// # Errors
     /// With the kind of the failure and, where the effect is not known, `Outcome::Unknown`.
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError>;
+
+    /// As [`Self::invoke`], but for a caller that repeats it: the component makes one attempt for what the whole request
+    /// does. It still repeats single items of a bulk, whose results are in the response, where no caller can repeat them.
+    ///
+    /// # Errors
+    /// As [`Self::invoke`].
+    async fn attempt(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        self.invoke(request).await
+    }
 }

@@ -70,6 +70,26 @@ pub trait EventHandler: Debug + Send + Sync {
     fn body_size(&self, _record: &Record) -> usize {
         0
     }
+
+    /// What a policy says about events that failed, instead of the settings of the input. It may change at any time.
+    fn redelivery(&self) -> Option<Arc<dyn RedeliveryPolicy>> {
+        None
+    }
+}
+
+/// When an event that failed is delivered again.
+pub trait RedeliveryPolicy: Debug + Send + Sync {
+    /// The pause before the next delivery of an event that had failed `failures` times before this failure; never zero.
+    /// `random` is from 0 to 1.
+    fn wait(&self, failures: u32, random: f64) -> Duration;
+
+    /// After so many deliveries that counted, an event is given up if there is a place for dead letters. `None` is no
+    /// limit.
+    fn max_attempts(&self) -> Option<u32>;
+
+    /// Whether an event that the app refused with this status is to be delivered again if there is a place for dead
+    /// letters.
+    fn is_retried(&self, status: u16) -> bool;
 }
 
 /// The app did not accept an event.
@@ -158,6 +178,14 @@ pub enum DeliveryError {
         #[source]
         source: BoxError,
     },
+    /// The event was not sent, because the circuit breaker of its component does not allow it now.
+    #[error("{reason}; the event was not sent")]
+    Held {
+        /// Such as `circuit breaker is open`.
+        reason: String,
+        /// When it may be sent.
+        wait: Duration,
+    },
     /// The app responded with 2xx, but the body does not state which events it accepted.
     #[error("the app answered {target} with success, but its body is no batch response: {problem}")]
     InvalidReply {
@@ -180,6 +208,7 @@ impl DeliveryError {
             | Self::InvalidHead { .. }
             | Self::ReportedFailed
             | Self::NotHttp { .. }
+            | Self::Held { .. }
             | Self::InvalidReply { .. } => None,
         }
     }
@@ -214,6 +243,7 @@ impl DeliveryError {
             | Self::InvalidHead { .. }
             | Self::ReportedFailed
             | Self::NotHttp { .. }
+            | Self::Held { .. }
             | Self::InvalidReply { .. } => None,
         }
     }
@@ -229,6 +259,7 @@ impl DeliveryError {
             | Self::InvalidHead { .. }
             | Self::ReportedFailed
             | Self::NotHttp { .. }
+            | Self::Held { .. }
             | Self::InvalidReply { .. } => None,
         }
     }

@@ -32,7 +32,7 @@ pub use api_rules::{ApiProtocol, ApiRule, ApiRules};
 pub use binding::{Binding, InputBinding, OutputBinding, Outputs};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
-pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin};
+pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin, RedeliveryPolicy};
 pub use event_format::{BodyFormat, Decompress, EventContentType, EventFormat, EventSource, PartialFailures};
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use input_report::{ErrorReport, HeldShard, InputReport, ShardReport, ShardState};

@@ -86,7 +86,7 @@ struct Page<'a> {
     app_connection_properties: AppEntry<'a>,
     actor_runtime: ActorEntry,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    resiliencies: Vec<NameEntry<'a>>,
+    resiliencies: Vec<NameEntry>,
     /// Not of Dapr, whose clients ignore members that they do not know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<InputEntry>,
@@ -127,8 +127,8 @@ struct HealthEntry<'a> {
 }
 
 #[derive(Serialize)]
-struct NameEntry<'a> {
-    name: &'a str,
+struct NameEntry {
+    name: String,
 }
 
 /// There are no actors; SDKs read the member nevertheless.
@@ -168,7 +168,7 @@ impl<'a> Page<'a> {
                 host_ready: false,
                 placement: "placement: disconnected",
             },
-            resiliencies: state.resiliencies.iter().map(|name| NameEntry { name }).collect(),
+            resiliencies: state.host.policies().names().into_iter().map(|name| NameEntry { name }).collect(),
             inputs: inputs::entries(&state.host),
         }
     }

@@ -32,8 +32,6 @@ pub struct ApiState {
     pub app: AppConnection,
     /// Features of Dapr that are on, such as `HotReload`; shown by `/v1.0/metadata`.
     pub features: Vec<String>,
-    /// Names of the loaded `Resiliency` resources; shown by `/v1.0/metadata`.
-    pub resiliencies: Vec<String>,
     /// Additional members of `extended` in `/v1.0/metadata`, which always contains `daprRuntimeVersion`.
     pub extended: ExtendedMetadata,
     /// The memory of the bodies of all requests (`--max-buffer`).

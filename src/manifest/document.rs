@@ -1,7 +1,7 @@
 //! A `Component` document: as in the file ([`Draft`]), then with its references resolved ([`Document`]).
 
 use super::fault::{Fault, Faults, Notice, Place, nearest};
-use super::kinds::{TypeClass, classify};
+use super::kinds::{RESILIENCY, TypeClass, classify};
 use super::parse_duration;
 use super::values::boolean;
 use crate::domain::ComponentName;
@@ -111,6 +111,8 @@ pub(super) enum Parsed {
     },
     /// Not a component, with the reason.
     Other(String),
+    /// Another part of bindd reads it.
+    ReadElsewhere,
     /// Not a mapping: a list or a single value.
     NotAMapping(&'static str),
     Broken(Faults),
@@ -126,15 +128,21 @@ pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
         }
     };
     let (api_version, kind) = (scalar(root.get("apiVersion")), scalar(root.get("kind")));
+    if kind.as_deref() == Some(RESILIENCY) {
+        return Parsed::ReadElsewhere;
+    }
     if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
         let shown = |word: Option<String>| {
             word.map_or("nothing".to_owned(), |word| format!("`{}`", word.chars().take(64).collect::<String>()))
         };
         let mut text = format!(
             "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}` of `{API_VERSION}` is loaded",
-            shown(kind),
+            shown(kind.clone()),
             shown(api_version)
         );
+        if kind.as_deref() == Some("Configuration") {
+            text.push_str("; name the file of a Configuration by --config");
+        }
         if root.get("items").and_then(Value::as_array).is_some_and(|items| items.iter().any(is_served)) {
             text.push_str("; write each component of `items` as its own document, with `---` between");
         }

@@ -8,6 +8,9 @@ pub const KINESIS: &str = "bindings.aws.kinesis";
 /// The type of a DynamoDB component.
 pub const DYNAMODB: &str = "bindings.aws.dynamodb";
 
+/// The kind of documents with policies; as in Dapr, their `apiVersion` is not looked at.
+pub(super) const RESILIENCY: &str = "Resiliency";
+
 /// The type of the secret store of environment variables.
 pub(super) const LOCAL_ENV: &str = "secretstores.local.env";
 /// The type of the secret store in a JSON file.

@@ -7,7 +7,7 @@ use super::kinds::{claims_served_type, is_local_store};
 use super::resolve::Resolver;
 use super::secrets::Store;
 use super::split::{Chunk, is_blank, split};
-use super::{Document, Fault, Faults, LoadRequest, Notice, Place, tree};
+use super::{ComponentRules, Document, Fault, Faults, LoadRequest, Notice, Place, tree};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -39,9 +39,17 @@ pub struct Loaded {
 /// that cannot be parsed is a fault if it names a component of a served type, or if `--resources-path` names this file.
 #[must_use]
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
+    load_allowed(request, &ComponentRules::default())
+}
+
+/// As [`load`], without the components that the Configuration denies. They are skipped with a notice, and their faults and
+/// references do not matter.
+#[must_use]
+pub fn load_allowed(request: &LoadRequest<'_>, rules: &ComponentRules) -> Loaded {
     let Folders { files, notices, faults, unread } = Folders::read(request.paths);
     let mut loader = Loader {
         request,
+        rules,
         budget: tree::Budget::new(),
         drafts: Vec::new(),
         accepted: HashMap::new(),
@@ -67,6 +75,7 @@ fn fingerprint(files: &[SourceFile]) -> u64 {
 
 struct Loader<'a> {
     request: &'a LoadRequest<'a>,
+    rules: &'a ComponentRules,
     budget: tree::Budget,
     drafts: Vec<Draft>,
     accepted: HashMap<String, Accepted>,
@@ -165,6 +174,7 @@ impl Loader<'_> {
         match parse(&tree, text.place.clone()) {
             Parsed::Component(draft) => self.component(*draft, text),
             Parsed::Skipped { name, component_type } => self.skip(&text.place, name, component_type),
+            Parsed::ReadElsewhere => {}
             Parsed::Other(notice) => self.notices.push(Notice::of_document(&text.place, notice)),
             Parsed::NotAMapping(problem) if tree.is_array() && text.origin == FileOrigin::InFolder => {
                 self.notices.push(Notice::of_document(&text.place, format!("skipped: {problem}")));
@@ -248,6 +258,14 @@ impl Loader<'_> {
             && !draft.scopes.iter().any(|scope| scope == app_id)
         {
             return self.notices.push(skip(format!("skipped: its `scopes` do not name the app id `{app_id}`")));
+        }
+        if self.rules.is_denied(&draft.component_type, &draft.version) {
+            let (name, version) = (draft.name.as_str(), draft.version.as_str());
+            let text = format!(
+                "component '{name}' cannot be loaded because components of type '{name} ({}/{version})' are not allowed",
+                draft.component_type
+            );
+            return self.notices.push(skip(text));
         }
         let accepted = Accepted { place: draft.place.clone(), log_name: draft.log_name() };
         self.accepted.insert(draft.name.as_str().to_owned(), accepted);

@@ -25,6 +25,7 @@
 //! without a document, if `--resources-path` names this file.
 
 mod changed;
+mod configuration;
 mod content;
 mod document;
 mod duration;
@@ -34,6 +35,7 @@ mod kinds;
 mod load;
 mod reader;
 mod request;
+mod resiliency;
 mod resolve;
 mod secrets;
 mod size;
@@ -42,14 +44,20 @@ mod tree;
 mod values;
 mod watch;
 
+pub use configuration::{
+    ApiLogging, ComponentRule, ComponentRules, Configuration, ConfigurationError, Feature, HOT_RELOAD, MetricLabel,
+    MetricRule, MetricsConfiguration, OtelConfiguration, OtelProtocol, SecretScope, TracingConfiguration,
+    load_configuration,
+};
 pub use content::Content;
 pub use document::{Document, log_name};
 pub use duration::{InvalidDuration, parse_duration, parse_duration_or_seconds};
 pub use fault::{Fault, Faults, Notice, Place, nearest};
 pub use kinds::{DYNAMODB, KINESIS, is_local_store};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_allowed};
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
+pub use resiliency::{ResiliencyDocument, load_resiliencies};
 pub use size::parse_size;
 pub use values::{Environment, ProcessEnvironment};
 pub use watch::FileWatch;

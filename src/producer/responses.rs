@@ -187,7 +187,10 @@ impl ReplyHandler<'_> {
     fn attempt_failed(&mut self, id: RecordId, error: &BindingError, delay: Delay) {
         let Some(record) = self.queue.get_mut(id) else { return };
         record.attempt_failed(error);
-        let policy = self.settings.retry;
+        let mut policy = self.settings.retry;
+        if record.options.is_single_attempt {
+            policy.max_retries = Some(0);
+        }
         let fail_if_throttled = record.options.fail_if_throttled || self.settings.rate_limit.fail_if_throttled;
         let limits = RetryLimits { policy, deadline: record.options.deadline, fail_if_throttled };
         let attempts = record.attempts.count.saturating_sub(record.attempts.split);

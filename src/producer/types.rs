@@ -25,6 +25,8 @@ pub struct PutOptions {
     pub after: Option<SequenceNumber>,
     /// Whether a throttle is returned to the caller without a retry (`failIfThrottled`).
     pub fail_if_throttled: bool,
+    /// Whether every failure of the record is returned to the caller, who sends it again.
+    pub is_single_attempt: bool,
 }
 
 /// The proof that a record is stored.

@@ -4,6 +4,7 @@ use super::component::{Component, ComponentHandle, Description, InputState};
 use crate::domain::{
     Binding, BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outcome, Outputs,
 };
+use crate::policies::Policies;
 use crate::tasks::Supervisor;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ pub struct Host {
     components: ArcSwap<Components>,
     /// Components that were replaced or removed and are not closed yet. The lock also serialises changes.
     retired: Arc<Mutex<Vec<Arc<dyn Binding>>>>,
+    policies: Arc<Policies>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -134,7 +136,19 @@ impl Host {
     #[must_use]
     pub fn new(components: Vec<Component>) -> Self {
         let components = Components::new(components.into_iter().map(ComponentHandle::new).collect());
-        Self { components: ArcSwap::from_pointee(components), retired: Arc::default() }
+        Self { components: ArcSwap::from_pointee(components), retired: Arc::default(), policies: Arc::default() }
+    }
+
+    /// Wraps the calls of outputs by these policies.
+    #[must_use]
+    pub fn with_policies(self, policies: Arc<Policies>) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// The policies of `Resiliency` documents.
+    #[must_use]
+    pub const fn policies(&self) -> &Arc<Policies> {
+        &self.policies
     }
 
     /// Adds a component, in place of the one of its name if there is one. Calls that begin from now on use the new one;
@@ -185,7 +199,21 @@ impl Host {
             let (name, operation, supported) = (name.to_owned(), request.operation, supported.to_vec());
             return Err(InvokeError::UnsupportedOperation { name, operation, supported });
         }
-        Ok(output.invoke(request).await?)
+        let Some(policy) = self.policies.outbound(name) else { return Ok(output.invoke(request).await?) };
+        // Found again for each attempt, since a component that was replaced must not be kept by the pauses.
+        let repeats = policy.retries();
+        drop(component);
+        let attempt = || self.attempt(name, request.clone(), repeats);
+        Ok(policy.run(attempt).await?)
+    }
+
+    /// One attempt of a policy. One layer retries: if the policy repeats the request, the component does not.
+    async fn attempt(&self, name: &str, request: InvokeRequest, repeats: bool) -> Result<InvokeResponse, BindingError> {
+        let component = self.component(name);
+        let Some(output) = component.as_ref().and_then(|component| component.output()) else {
+            return Err(BindingError::new(FailureKind::NotFound, format!("couldn't find output binding {name}")));
+        };
+        if repeats { output.attempt(request).await } else { output.invoke(request).await }
     }
 
     /// The component that has this name now.

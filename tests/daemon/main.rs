@@ -35,6 +35,7 @@ mod process;
 mod reload;
 mod replicas;
 mod resharding;
+mod resiliency;
 mod restart;
 mod shutdown;
 mod signals;

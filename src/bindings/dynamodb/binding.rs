@@ -53,7 +53,8 @@ pub(crate) async fn connect(
     let offered = options.allowed.iter().copied().map(Operation::as_str).collect();
     let metadata_check = MetadataCheck::new(name.as_str(), METADATA_KEYS);
     let client = connection.dynamodb_within(options.retry.attempt_timeout);
-    let keys = KeyCache::new(options.key.clone());
+    let keys = Arc::new(KeyCache::new(options.key.clone()));
     let context = TableContext { connection, client, table, options, runner, keys };
-    Ok(Arc::new(DynamoDb { name, output: Output { context, offered, metadata_check } }))
+    let output = Output { single_attempt: context.single_attempt(), context, offered, metadata_check };
+    Ok(Arc::new(DynamoDb { name, output }))
 }

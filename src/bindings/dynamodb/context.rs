@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use futures_util::future::BoxFuture;
 use std::error::Error;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// One table, as a component uses it.
@@ -24,7 +25,23 @@ pub(super) struct TableContext {
     pub(super) table: String,
     pub(super) options: Options,
     pub(super) runner: RetryRunner,
-    pub(super) keys: KeyCache,
+    pub(super) keys: Arc<KeyCache>,
+}
+
+impl TableContext {
+    /// The same table without retries of its own, for callers that repeat their requests.
+    pub(super) fn single_attempt(&self) -> Self {
+        let mut runner = self.runner.clone();
+        runner.policy.max_retries = Some(0);
+        Self {
+            connection: self.connection.clone(),
+            client: self.client.clone(),
+            table: self.table.clone(),
+            options: self.options.clone(),
+            runner,
+            keys: Arc::clone(&self.keys),
+        }
+    }
 }
 
 impl TableContext {

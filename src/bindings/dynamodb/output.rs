@@ -13,6 +13,8 @@ use futures_util::future::BoxFuture;
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) context: TableContext,
+    /// The same without retries.
+    pub(super) single_attempt: TableContext,
     /// The names of the allowed operations.
     pub(super) offered: Vec<&'static str>,
     /// Warns about misspelt request metadata.
@@ -26,7 +28,16 @@ impl OutputBinding for Output {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let cx = &self.context;
+        self.perform(&self.context, request).await
+    }
+
+    async fn attempt(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        self.perform(&self.single_attempt, request).await
+    }
+}
+
+impl Output {
+    async fn perform(&self, cx: &TableContext, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let operation = Operation::from_name(&request.operation)
             .filter(|operation| cx.options.allowed.contains(operation))
             .ok_or_else(|| {

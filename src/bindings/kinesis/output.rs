@@ -43,17 +43,28 @@ impl OutputBinding for Output {
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         self.metadata_check.warn_about_unknown(&request.metadata);
         match request.operation.as_str() {
-            "create" => self.create(request).await,
+            "create" => self.create(request, false).await,
             // Boxed, so that the future of a single record stays small.
             "bulkCreate" | "createBatch" => Box::pin(self.bulk_create(request)).await,
             other => Err(BindingError::new(FailureKind::Caller, format!("there is no operation {other} here"))),
         }
     }
+
+    async fn attempt(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        match request.operation.as_str() {
+            "create" => {
+                self.metadata_check.warn_about_unknown(&request.metadata);
+                self.create(request, true).await
+            }
+            _ => self.invoke(request).await,
+        }
+    }
 }
 
 impl Output {
-    async fn create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
-        let (record, options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
+    async fn create(&self, request: InvokeRequest, is_single_attempt: bool) -> Result<InvokeResponse, BindingError> {
+        let (record, mut options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
+        options.put.is_single_attempt = is_single_attempt;
         let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
         let returns_result = options.returns_result;
         let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, record.clone()));

@@ -43,6 +43,7 @@ impl RequestOptions {
                 deadline: Instant::now() + time,
                 after,
                 fail_if_throttled: is_set("failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
+                is_single_attempt: false,
             },
             form: spec.form.for_request(metadata),
             compression: spec.compression.for_request(metadata)?,

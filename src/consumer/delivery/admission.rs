@@ -137,6 +137,10 @@ impl AppPermit {
     /// Reports the result of the request, and returns whether the app is down. `not_http_since`: since when the answers to
     /// these events are not HTTP; if the app has answered others meanwhile, it is not down.
     pub(super) fn finish(mut self, result: &Result<Accepted, DeliveryError>, not_http_since: Option<Instant>) -> bool {
+        // Nothing was sent, so nothing is known about the app; dropping the permit gives its place back.
+        if matches!(result, Err(DeliveryError::Held { .. })) {
+            return false;
+        }
         let now = Instant::now();
         let admission = Arc::clone(&self.admission);
         let mut state = admission.state();

@@ -2,10 +2,10 @@
 
 use super::super::mutants::{Mutant, is_broken};
 use super::super::settings::{OnPoison, Partial};
-use super::attempts::{self, Failure, NextStep};
+use super::attempts::{self, Failure, NextStep, Rules};
 use super::driver::{Call, Delivery, Mode};
 use super::lanes::{LaneId, LastFailure, Unit};
-use crate::domain::{Accepted, BindingEvent, DeadLetter, DeliveryError, GiveUpReason, cause_line};
+use crate::domain::{Accepted, BindingEvent, DeadLetter, DeliveryError, GiveUpReason, RedeliveryPolicy, cause_line};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -91,8 +91,14 @@ impl Delivery {
 
     fn failed(&mut self, batch: Vec<(LaneId, Unit)>, error: &DeliveryError, is_app_down: bool) {
         let Some((_, first)) = batch.first() else { return };
-        let failure = attempts::classify(error, is_app_down, batch.len(), &first.history, &self.bounds.settings);
+        let policy = self.to.handler.redelivery();
+        let rules = self.rules(policy.as_deref());
+        let failure = attempts::classify(error, is_app_down, batch.len(), &first.history, rules);
         self.failed_as(batch, error, failure);
+    }
+
+    fn rules<'a>(&'a self, policy: Option<&'a dyn RedeliveryPolicy>) -> Rules<'a> {
+        Rules { settings: &self.bounds.settings, policy, keeps_dead_letters: self.to.dead_letters.is_some() }
     }
 
     /// Puts the records of a failed request back, or gives them up. Each lane waits for the longest pause of its records.
@@ -105,18 +111,22 @@ impl Delivery {
         // It may quote more than logs should show.
         let response = error.excerpt().filter(|_| self.to.dead_letters.is_some()).map(str::to_owned);
         let last = Arc::new(LastFailure { status: error.status(), text, response });
+        let policy = self.to.handler.redelivery();
+        let is_sent = !matches!(failure, Failure::Held(_));
         let mut lanes: Vec<(LaneId, Duration)> = Vec::new();
         for (index, (lane, mut unit)) in batch.into_iter().enumerate().rev() {
-            self.metrics.retried();
-            unit.event.attempt = unit.event.attempt.saturating_add(1);
+            if is_sent {
+                self.metrics.retried();
+                unit.event.attempt = unit.event.attempt.saturating_add(1);
+            }
             if matches!(error, DeliveryError::NotHttp { .. }) {
                 unit.history.not_http_since.get_or_insert(now);
             } else {
                 unit.history.not_http_since = None;
             }
             self.remember(&last, index == 0, &mut unit);
-            let settings = &self.bounds.settings;
-            let step = attempts::record_failure(&mut unit.history, failure, error, (records, random), settings);
+            let rules = self.rules(policy.as_deref());
+            let step = attempts::record_failure(&mut unit.history, failure, error, (records, random), rules);
             let pause = match step {
                 NextStep::Retry(pause) => pause,
                 // It is taken out of the lane again at once, but not sent.

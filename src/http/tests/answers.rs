@@ -357,7 +357,6 @@ async fn metadata_and_shutdown_answer_as_dapr_does() {
         "components": [{"name": "orders", "type": "bindings.fake", "version": "v1", "capabilities": ["OUTPUT_BINDING"]}],
         "enabledFeatures": ["HotReload"],
         "extended": {"appPID": "7", "daprRuntimeVersion": version},
-        "resiliencies": [{"name": "retries"}],
         "appConnectionProperties": {"port": 3000, "protocol": "http", "channelAddress": "127.0.0.1"},
         "actorRuntime": {"runtimeStatus": "DISABLED", "hostReady": false, "placement": "placement: disconnected"},
     });

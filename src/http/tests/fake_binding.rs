@@ -110,7 +110,6 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
         app_id: "shop".to_owned(),
         app: AppConnection { port: Some(3000), ..AppConnection::default() },
         features: vec!["HotReload".to_owned()],
-        resiliencies: vec!["retries".to_owned()],
         extended,
         body_memory: BodyMemory::new(max_buffer),
         stop: Stop::new(),

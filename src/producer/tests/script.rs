@@ -204,7 +204,7 @@ pub(in super::super) fn record(key: &str, data: &str) -> NewRecord {
 
 pub(in super::super) fn within(millis: u64) -> PutOptions {
     let deadline = Instant::now() + Duration::from_millis(millis);
-    PutOptions { deadline, after: None, fail_if_throttled: false }
+    PutOptions { deadline, after: None, fail_if_throttled: false, is_single_attempt: false }
 }
 
 pub(in super::super) fn failure(kind: FailureKind) -> BindingError {

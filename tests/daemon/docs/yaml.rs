@@ -2,7 +2,8 @@
 
 use super::page::{pages, root};
 use bindd::bindings::check;
-use bindd::manifest::{Environment, LoadRequest, load};
+use bindd::manifest::{Environment, LoadRequest, load, load_configuration, load_resiliencies};
+use bindd::policies::{PolicySet, ResiliencySpec};
 use bindd::settings;
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub(super) fn file_name(block: &str) -> Option<&str> {
 
 #[test]
 fn every_block_is_sound() {
-    let mut components = 0;
+    let (mut components, mut policies) = (0, 0);
     for page in pages() {
         for block in page.blocks().iter().filter(|block| block.language == "yaml") {
             let place = format!("{}:\n{}", page.path.display(), block.text);
@@ -42,6 +43,7 @@ fn every_block_is_sound() {
                 components += expected;
                 assert_eq!(loaded(block.text, &place), expected, "{place}");
             }
+            policies += documents.iter().filter(|document| is_policy(document, block.text, &place)).count();
             if let Some(name) = file_name(block.text).filter(|name| root().join(name).exists()) {
                 let (_, shown) = block.text.split_once('\n').unwrap();
                 let file = std::fs::read_to_string(root().join(name)).unwrap();
@@ -50,6 +52,30 @@ fn every_block_is_sound() {
         }
     }
     assert!(components >= 5, "only {components} components were found");
+    assert!(policies >= 2, "only {policies} policies were found");
+}
+
+/// Whether it is a `Resiliency` or `Configuration`; then nothing may be wrong or odd with it.
+fn is_policy(document: &Value, text: &str, place: &str) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [folder.path().join("block.yaml")];
+    std::fs::write(&paths[0], text).unwrap();
+    match document["kind"].as_str() {
+        Some("Resiliency") => {
+            let request = LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Variables };
+            let (documents, notices) = load_resiliencies(&request);
+            assert!(documents.len() == 1 && notices.is_empty(), "{place}\n{notices:?}");
+            let (_, remarks) = PolicySet::new(vec![ResiliencySpec::read(&documents[0]).expect(place)]);
+            assert!(remarks.is_empty(), "{place}\n{remarks:?}");
+            true
+        }
+        Some("Configuration") => {
+            let configuration = load_configuration(&paths, &Variables).expect(place);
+            assert!(configuration.notices.is_empty(), "{place}\n{:?}", configuration.notices);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The arguments of each container that runs bindd.

@@ -333,6 +333,7 @@ fn word(reply: &Result<Accepted, DeliveryError>) -> &'static str {
         Err(DeliveryError::NotHttp { .. }) => "not HTTP",
         Err(DeliveryError::InvalidHead { .. }) => "invalid head",
         Err(DeliveryError::ReportedFailed) => "reported as failed",
+        Err(DeliveryError::Held { .. }) => "held",
         Err(DeliveryError::InvalidReply { .. }) => "invalid",
     }
 }

@@ -32,6 +32,7 @@ impl Caller {
             deadline: Instant::now() + self.timeout(),
             after: None,
             fail_if_throttled: self.random.u32(0..10) == 0 && self.plan.faults == FaultMode::Faulty,
+            is_single_attempt: false,
         };
         let count = match self.random.u32(0..4) {
             0 | 1 => 1,

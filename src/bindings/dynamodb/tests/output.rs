@@ -10,6 +10,7 @@ use crate::domain::{DataForm, Metadata, Outcome};
 use crate::resilience::{Backoff, Idempotency, RetryPolicy};
 use crate::telemetry::Metrics;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,10 +55,11 @@ async fn output(metrics: &Metrics) -> Output {
     let options = options();
     let runner = RetryRunner { policy: options.retry.policy, metrics: metrics.output("rows") };
     let client = connection.dynamodb_within(TIMEOUT);
-    let (table, keys) = ("rows".to_owned(), KeyCache::new(None));
+    let (table, keys) = ("rows".to_owned(), Arc::new(KeyCache::new(None)));
     let context = TableContext { connection, client, table, options, runner, keys };
     let offered = Operation::ALL.map(Operation::as_str).to_vec();
-    Output { context, offered, metadata_check: MetadataCheck::new("rows", METADATA_KEYS) }
+    let metadata_check = MetadataCheck::new("rows", METADATA_KEYS);
+    Output { single_attempt: context.single_attempt(), context, offered, metadata_check }
 }
 
 async fn invoke(output: &Output, operation: &str, data: &'static str) -> Result<InvokeResponse, BindingError> {
