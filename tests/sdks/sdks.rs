@@ -59,37 +59,46 @@ async fn the_client_for_go_calls_outputs_and_shuts_the_sidecar_down() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_http_server_for_javascript_receives_every_record() {
     let command = javascript("server.mjs", "http").await;
-    Service { command, protocol: AppProtocol::Http, takes_bytes: false }.check().await;
+    let service = Service::new(command, AppProtocol::Http);
+    Service { takes_bytes: false, shows_metadata: false, ..service }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_http_server_for_javascript_receives_bytes_too_if_the_content_type_tells() {
+    let command = javascript("server.mjs", "http").await;
+    let service = Service::new(command, AppProtocol::Http);
+    Service { content_type: "auto", shows_metadata: false, ..service }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_server_for_javascript_receives_every_record() {
     let command = javascript("server.mjs", "grpc").await;
-    Service { command, protocol: AppProtocol::Grpc, takes_bytes: false }.check().await;
+    let service = Service::new(command, AppProtocol::Grpc);
+    Service { takes_bytes: false, shows_metadata: false, ..service }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flask_app_receives_every_record() {
     let command = python_program("flask_app.py").await;
-    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
+    Service::new(command, AppProtocol::Http).check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_app_for_python_receives_every_record() {
     let command = python_program("grpc_app.py").await;
-    Service { command, protocol: AppProtocol::Grpc, takes_bytes: true }.check().await;
+    Service::new(command, AppProtocol::Grpc).check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_http_service_for_go_receives_every_record() {
     let mut command = go_program("service").await;
     command.arg("http");
-    Service { command, protocol: AppProtocol::Http, takes_bytes: true }.check().await;
+    Service::new(command, AppProtocol::Http).check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_service_for_go_receives_every_record() {
     let mut command = go_program("service").await;
     command.arg("grpc");
-    Service { command, protocol: AppProtocol::Grpc, takes_bytes: true }.check().await;
+    Service::new(command, AppProtocol::Grpc).check().await;
 }

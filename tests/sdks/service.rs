@@ -21,14 +21,23 @@ const REFUSED: usize = 23;
 pub(crate) struct Service {
     pub(crate) command: Command,
     pub(crate) protocol: AppProtocol,
-    /// Whether the SDK gives an app the bytes and the metadata of an event, or only the data that its JSON has.
+    /// Of the requests over HTTP; `auto` tells bytes from JSON.
+    pub(crate) content_type: &'static str,
+    /// Whether the SDK gives an app data that is no JSON.
     pub(crate) takes_bytes: bool,
+    /// Whether it gives an app the metadata of an event.
+    pub(crate) shows_metadata: bool,
 }
 
 /// The payloads of a stream in the order in which they were put, by partition key.
 type Payloads = BTreeMap<String, Vec<Vec<u8>>>;
 
 impl Service {
+    /// A service that shows an app everything.
+    pub(crate) const fn new(command: Command, protocol: AppProtocol) -> Self {
+        Self { command, protocol, content_type: "application/json", takes_bytes: true, shows_metadata: true }
+    }
+
     pub(crate) async fn check(mut self) {
         let env = Environment::start().await;
         env.stream("orders", 2).await;
@@ -40,6 +49,7 @@ impl Service {
                 ("consumerName", "orders-in"),
                 ("initialPosition", "trim_horizon"),
                 ("leaseDuration", "1m"),
+                ("contentType", self.content_type),
             ],
         );
         let (payloads, last) = self.put(&env).await;
@@ -53,7 +63,7 @@ impl Service {
 
         let facts = program.facts();
         assert_received(&facts, &payloads);
-        if self.takes_bytes {
+        if self.shows_metadata {
             assert_metadata(&facts, &payloads);
         }
         assert_eq!(checkpoints(&env).await, last, "each record was acknowledged");

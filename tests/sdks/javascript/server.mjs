@@ -8,7 +8,9 @@ let refused = false;
 await server.binding.receive("orders", async (order) => {
   const accepted = order.id !== "refused-once" || refused;
   refused ||= !accepted;
-  const body = Buffer.from(JSON.stringify(order)).toString("base64");
+  // The SDK passes a value for JSON, a string for text, and a buffer for bytes.
+  const data = typeof order === "string" || Buffer.isBuffer(order) ? order : JSON.stringify(order);
+  const body = Buffer.from(data).toString("base64");
   console.log(JSON.stringify({ check: "event", result: { body, accepted } }));
   if (!accepted) throw new Error("refused once");
 });
