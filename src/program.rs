@@ -3,6 +3,7 @@
 use crate::cli::{check, leases, policy};
 use crate::domain::Stop;
 use crate::settings::{Command, PolicySettings, Settings, UsageError, WaitSettings};
+use crate::telemetry::{LogFormat, LogOutput, LogSettings};
 use crate::{daemon, http, telemetry};
 
 /// Exit code of a command that failed.
@@ -54,7 +55,7 @@ pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
         Command::Leases(settings) => leases_report(Box::pin(leases::run(*settings)).await),
         Command::Wait(settings) => wait_report(settings, stop).await,
         #[cfg(feature = "embedded")]
-        Command::Demo(settings) => match start_logging(&settings.log_filter, telemetry::LogFormat::Text) {
+        Command::Demo(settings) => match start_logging(&demo_logging(&settings)) {
             Ok(()) => shutdown_report(crate::demo::run(settings, stop).await),
             Err(report) => report,
         },
@@ -111,9 +112,27 @@ fn shutdown_report<E: std::fmt::Display>(result: Result<daemon::Shutdown, E>) ->
     }
 }
 
+#[cfg(feature = "embedded")]
+fn demo_logging(settings: &crate::settings::DemoSettings) -> LogSettings {
+    LogSettings { filter: settings.log_filter.clone(), ..LogSettings::default() }
+}
+
+fn log_settings(settings: &Settings) -> LogSettings {
+    let format = match (settings.log_json, settings.dapr_compat) {
+        (true, _) => LogFormat::Json,
+        (false, true) => LogFormat::DaprText,
+        (false, false) => LogFormat::Text,
+    };
+    let output = match (&settings.log_file, settings.dapr_compat) {
+        (Some(path), _) => LogOutput::File(path.clone()),
+        (None, true) => LogOutput::Stdout,
+        (None, false) => LogOutput::Stderr,
+    };
+    LogSettings { filter: settings.log_filter.clone(), format, output, app_id: settings.app_id.clone() }
+}
+
 fn init_logging(settings: &Settings) -> Result<(), ExitReport> {
-    let format = if settings.log_json { telemetry::LogFormat::Json } else { telemetry::LogFormat::Text };
-    start_logging(&settings.log_filter, format)?;
+    start_logging(&log_settings(settings))?;
     for flag in &settings.unused_flags {
         tracing::debug!(flag, "daprd flag has no effect in bindd and was ignored");
     }
@@ -123,6 +142,6 @@ fn init_logging(settings: &Settings) -> Result<(), ExitReport> {
     Ok(())
 }
 
-fn start_logging(filter: &str, format: telemetry::LogFormat) -> Result<(), ExitReport> {
-    telemetry::init_logging(filter, format).map_err(|error| ExitReport::with_error(&error, USAGE))
+fn start_logging(settings: &LogSettings) -> Result<(), ExitReport> {
+    telemetry::init_logging(settings).map_err(|error| ExitReport::with_error(&error, USAGE))
 }

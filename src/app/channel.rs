@@ -11,6 +11,7 @@ use super::pool::Pool;
 use super::transport::Transport;
 use super::{AppPort, AppSettings, HttpProtocol, InvalidAppSettings, Route};
 use crate::domain::DeliveryError;
+use crate::telemetry::{HttpExchange, HttpTraffic, Tracer};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::Authority;
@@ -19,6 +20,7 @@ use secrecy::ExposeSecret;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often idle connections are checked.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
@@ -45,6 +47,8 @@ struct Inner {
     event_timeout: Duration,
     probe_timeout: Duration,
     has_go_headers: bool,
+    traffic: HttpTraffic,
+    tracer: Tracer,
 }
 
 /// A request with events.
@@ -101,6 +105,8 @@ impl AppChannel {
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
             has_go_headers: settings.has_go_headers,
+            traffic: settings.traffic.clone(),
+            tracer: settings.tracer.clone(),
         })))
     }
 
@@ -127,6 +133,10 @@ impl AppChannel {
     #[cfg(test)]
     pub(super) fn reap_now(&self) -> usize {
         self.0.transport.reap()
+    }
+
+    pub(super) fn tracer(&self) -> &Tracer {
+        &self.0.tracer
     }
 
     pub(super) fn decompressor(&self) -> &Decompressor {
@@ -191,7 +201,18 @@ impl AppChannel {
         let request = request(method.clone(), route, headers, body.clone())
             .map_err(|error| DeliveryError::Unreachable { address: self.authority(), source: error.into() })?;
         let target = || format!("{method} {route}");
-        match self.0.transport.send(request, limit.call(max_reply)).await {
+        let begun = Instant::now();
+        let result = self.0.transport.send(request, limit.call(max_reply)).await;
+        let reply = result.as_ref().ok();
+        self.0.traffic.called(&HttpExchange {
+            method: method.as_str(),
+            path: route.as_str(),
+            status: reply.map(|reply| reply.head.status.as_u16()),
+            request_bytes: body.len() as u64,
+            response_bytes: reply.map_or(0, |reply| reply.body.len() as u64),
+            took: begun.elapsed(),
+        });
+        match result {
             Ok(reply) if reply.head.status.is_success() => {
                 if max_reply.is_some() && !reply.is_plain() {
                     let problem = "it is compressed, which bindd does not ask for".to_owned();

@@ -3,12 +3,12 @@
 use super::body::{self, Body};
 use super::channel::Delivery;
 use super::decompress::Payloads;
-use super::headers::headers;
+use super::headers::{TRACEPARENT, headers};
 use super::{AppChannel, Route, reply};
 use crate::domain::{
     Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, PartialFailures, Record,
 };
-use crate::telemetry::InputMetrics;
+use crate::telemetry::{InputMetrics, Span, SpanKind};
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
@@ -42,9 +42,15 @@ impl EventHandler for Callback {
         let payloads = decompressor.payloads(&batch.events, self.format.decompress, is_copied).await;
         let body = body::body(batch, &payloads, &self.format).await;
         let body = body.map_err(|error| self.invalid(format!("the request could not be written: {error}")))?;
-        let headers = self.headers(batch, &payloads, &body);
+        let mut span = self.span(batch);
+        let headers = self.headers(batch, &payloads, &body, &span);
         let delivery = Delivery { headers, body: body.bytes, payloads: &payloads, max_reply: self.max_reply(count) };
-        let reply = self.channel.post(&self.route, delivery).await?;
+        let reply = self.channel.post(&self.route, delivery).await;
+        if let Err(error) = &reply {
+            span.fail(|| error.to_string());
+        }
+        drop(span);
+        let reply = reply?;
         self.count(&payloads);
         let accepted = reply::accepted(&reply, &batch.events, self.format.body, self.format.partial);
         accepted.map_err(|problem| self.invalid(problem.to_string()))
@@ -61,8 +67,24 @@ impl EventHandler for Callback {
 }
 
 impl Callback {
-    fn headers(&self, batch: &EventBatch, payloads: &Payloads<'_>, body: &Body) -> HeaderMap {
+    /// The span of one delivery, the root of its trace: records carry none.
+    fn span(&self, batch: &EventBatch) -> Span {
+        let name = || format!("bindings/{}", batch.binding).into();
+        let mut span = self.channel.tracer().start(SpanKind::Client, None, name);
+        if span.is_recorded() {
+            span.set("db.name", batch.binding.to_string());
+            span.set("db.system", "bindings");
+            span.set("db.connection_string", format!("POST {}", self.route));
+            span.set("rpc.service", "Dapr");
+        }
+        span
+    }
+
+    fn headers(&self, batch: &EventBatch, payloads: &Payloads<'_>, body: &Body, span: &Span) -> HeaderMap {
         let mut headers = headers(batch, self.format.body.is_batch(), payloads.untouched, fastrand::u64(..));
+        if let Some(value) = span.context().and_then(|context| HeaderValue::try_from(context.to_string()).ok()) {
+            headers.insert(TRACEPARENT, value);
+        }
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.bytes.len()));
         headers.insert(CONTENT_TYPE, body.content_type.clone());
         headers

@@ -16,7 +16,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static("bindd-attempt");
 const LEASE_EPOCH: HeaderName = HeaderName::from_static("bindd-lease-epoch");
 /// In milliseconds; absent while it is not known.
 const LAG: HeaderName = HeaderName::from_static("bindd-lag");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How many records of the request begin like an aggregate of the KPL but are damaged. Absent if none.
 const DAMAGED_AGGREGATES: HeaderName = HeaderName::from_static("bindd-damaged-aggregates");
 const NOT_DECOMPRESSED: HeaderName = HeaderName::from_static("bindd-not-decompressed");

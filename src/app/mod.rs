@@ -22,6 +22,7 @@ mod body;
 mod channel;
 mod cloud_event;
 mod connection;
+mod counted;
 mod decompress;
 mod endpoint;
 mod event;
@@ -51,6 +52,7 @@ mod wait;
 mod tests;
 
 pub use channel::AppChannel;
+pub use counted::counted;
 pub use grpc::{GrpcChannel, Subscribed};
 pub use health_checks::{HealthCheckSettings, HealthProbe, check_health};
 pub use probe::Answer;

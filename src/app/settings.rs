@@ -1,5 +1,6 @@
 //! The settings of the channel.
 
+use crate::telemetry::{HttpTraffic, Metrics, Tracer};
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub struct AppSettings {
     pub has_go_headers: bool,
     /// How long one `OPTIONS` probe may take (`--app-binding-options-timeout`, 3 s in Dapr).
     pub probe_timeout: Duration,
+    /// Counts the requests.
+    pub traffic: HttpTraffic,
+    /// Starts a span for each request with events.
+    pub tracer: Tracer,
 }
 
 /// How an app is called over HTTP.
@@ -63,6 +68,8 @@ impl AppSettings {
             max_connections: NonZeroUsize::MIN.saturating_add(1023),
             has_go_headers: false,
             probe_timeout: Duration::from_secs(3),
+            traffic: Metrics::new().dapr().http().clone(),
+            tracer: Tracer::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::app::{
 use crate::domain::{Stop, cause_line};
 use crate::runtime::ReadinessGuard;
 use crate::settings::{AppHealthSettings, AppProtocol, Settings};
+use crate::telemetry::{Metrics, Tracer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -46,7 +47,11 @@ impl Channel {
 
 impl App {
     /// `None` without an app port.
-    pub(super) fn new(settings: &Settings) -> Result<Option<Self>, InvalidAppSettings> {
+    pub(super) fn new(
+        settings: &Settings,
+        metrics: &Metrics,
+        tracer: &Tracer,
+    ) -> Result<Option<Self>, InvalidAppSettings> {
         let Some(app) = &settings.app else { return Ok(None) };
         let defaults = AppSettings::new(app.port);
         let app_settings = AppSettings {
@@ -61,6 +66,8 @@ impl App {
             probe_timeout: settings.probe_timeout,
             max_connections: settings.app_max_concurrency.unwrap_or(defaults.max_connections),
             has_go_headers: settings.dapr_compat,
+            traffic: metrics.dapr().http().clone(),
+            tracer: tracer.clone(),
             ..defaults
         };
         let channel = match app.protocol {

@@ -28,13 +28,19 @@ pub(super) async fn connect_one(checked: Checked, context: &Context) -> Result<C
         route,
         needs_probe: direction.needs_probe(),
         metrics: context.metrics.input(binding.name().as_str()),
+        events: context.metrics.dapr().input_binding(binding.name().as_str()),
         binding,
     });
     let name = component.binding.name();
+    let metrics = context.metrics.dapr();
+    metrics.component_loaded();
+    // Counted as by daprd, which connects each side of a component on its own.
     if component.has_input() {
+        metrics.component_initialized(&component.type_name);
         tracing::info!(component = %name, "successful init for input binding ({log_name})");
     }
     if component.output().is_some() {
+        metrics.component_initialized(&component.type_name);
         tracing::info!(component = %name, "successful init for output binding ({log_name})");
     }
     Ok(Connected { component, input })

@@ -1,11 +1,11 @@
 //! Starts the inputs once the app is up, and asks the app which of them it accepts.
 
 use super::app::Channel;
-use crate::app::{Answer, AppChannel, GrpcChannel, Route, Subscribed};
+use crate::app::{Answer, AppChannel, GrpcChannel, Route, Subscribed, counted};
 use crate::domain::{Binding, BodyFormat, ComponentName, InputBinding, Outputs, Stop};
 use crate::policies::Policies;
 use crate::runtime::{Input, ReadinessGuard, SubscriptionCheck};
-use crate::telemetry::InputMetrics;
+use crate::telemetry::{InputBindingMetrics, InputMetrics};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ pub(super) struct InputSpec {
     pub(super) route: Option<String>,
     pub(super) needs_probe: bool,
     pub(super) metrics: InputMetrics,
+    pub(super) events: InputBindingMetrics,
 }
 
 /// Connects inputs with the app.
@@ -103,7 +104,7 @@ impl AppInputs {
     /// The input as it is run; `None` without an app. `guard` is dropped once the app was asked whether it accepts the input,
     /// also if it did not answer; it is asked again then.
     pub(super) fn input(&self, spec: InputSpec, guard: Option<ReadinessGuard>) -> Option<Input> {
-        let name = spec.binding.name().clone();
+        let (name, events) = (spec.binding.name().clone(), spec.events.clone());
         let Input { binding, handler, subscription } = match &self.channel {
             Some(Channel::Http(channel)) => http_input(channel, guard, spec, &self.stop),
             Some(Channel::Grpc(channel)) => grpc_input(channel, guard, spec, &self.outputs, &self.stop),
@@ -112,7 +113,8 @@ impl AppInputs {
                 return None;
             }
         };
-        Some(Input { binding, handler: self.policies.handler(name, handler), subscription })
+        let handler = counted(self.policies.handler(name, handler), events);
+        Some(Input { binding, handler, subscription })
     }
 }
 
@@ -137,7 +139,7 @@ fn grpc_input(
 }
 
 fn http_input(app: &AppChannel, guard: Option<ReadinessGuard>, spec: InputSpec, stop: &Stop) -> Input {
-    let InputSpec { binding, route, needs_probe, metrics } = spec;
+    let InputSpec { binding, route, needs_probe, metrics, .. } = spec;
     let route = Route::new(route.as_deref(), binding.name());
     let format = binding.input().map(InputBinding::event_format).unwrap_or_default();
     let handler = app.handler_for(route.clone(), format, metrics);

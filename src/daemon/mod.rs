@@ -21,6 +21,7 @@ mod files;
 mod grpc;
 mod http_api;
 mod inputs;
+mod observation;
 mod open_files;
 mod policies;
 mod reload;

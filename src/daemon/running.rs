@@ -18,6 +18,7 @@ use tokio::time::Instant;
 pub(super) const HTTP: &str = "http";
 pub(super) const GRPC: &str = "grpc";
 pub(super) const METRICS: &str = "metrics";
+pub(super) const TRACES: &str = "traces";
 pub(super) const INPUTS: &str = "inputs";
 pub(super) const APP: &str = "app";
 pub(super) const RELOAD: &str = "reload";
@@ -38,6 +39,7 @@ pub(super) enum TaskResult {
     Http(Drained),
     Grpc(Drained),
     Metrics(Drained),
+    Traces,
     Inputs(DrainOutcome),
     App,
     Reload,
@@ -56,6 +58,8 @@ pub(super) struct Stops {
     pub(super) abort_calls: Stop,
     pub(super) http: Stop,
     pub(super) metrics: Stop,
+    /// After everything that has spans.
+    pub(super) traces: Stop,
 }
 
 /// A running daemon. Dropping it aborts its tasks; use [`Running::run_until`].
@@ -277,6 +281,8 @@ async fn run_phases(
     }
     log_end("outputs", begun);
 
+    stops.traces.finish();
+    is_clean &= join(tasks, TRACES).await;
     stops.metrics.finish();
     is_clean &= join(tasks, METRICS).await;
     is_clean
@@ -313,7 +319,8 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
     while tasks.contains(name) {
         let Some(ended) = tasks.next().await else { break };
         match ended.result {
-            Ok(TaskResult::Reload | TaskResult::App | TaskResult::Inputs(DrainOutcome::Clean)) => {}
+            Ok(TaskResult::Reload | TaskResult::Traces | TaskResult::App | TaskResult::Inputs(DrainOutcome::Clean)) => {
+            }
             Ok(TaskResult::Http(drained) | TaskResult::Grpc(drained) | TaskResult::Metrics(drained)) => {
                 if let Drained::Aborted(connections) = drained {
                     tracing::error!(task = ended.name, connections, "open connections were aborted");

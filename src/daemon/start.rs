@@ -8,11 +8,12 @@ use super::files::check_files;
 use super::grpc::{self, GrpcListeners};
 use super::http_api::{HttpListeners, listen};
 use super::inputs::{AppInputs, InputSpec};
+use super::observation;
 use super::open_files;
 use super::policies::PolicyFiles;
 use super::reload::{Reload, ReloadParts};
 use super::reload_plan::{RunningFile, RunningFiles};
-use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TaskResult};
+use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TRACES, TaskResult};
 use crate::app::InvalidAppSettings;
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
 use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
@@ -22,7 +23,7 @@ use crate::manifest::{Faults, HOT_RELOAD};
 use crate::runtime::{Component, ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
 use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
-use crate::telemetry::Metrics;
+use crate::telemetry::{InitFailure, Metrics, Tracer};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     App(#[from] InvalidAppSettings),
+    #[error("traces cannot be exported: {0}")]
+    Traces(String),
     /// Only for a component whose file does not set `ignoreErrors: true`.
     #[error("component {name} could not be connected: {source}")]
     Component { name: ComponentName, log_name: String, source: BindingError },
@@ -62,7 +65,7 @@ impl StartError {
                 "process component {name} error: [INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}: \
                  {source}"
             ),
-            Self::Configuration(_) | Self::Bind(_) | Self::App(_) => return None,
+            Self::Configuration(_) | Self::Bind(_) | Self::App(_) | Self::Traces(_) => return None,
         };
         Some(format!("Fatal error from runtime: failed to load components: {cause}"))
     }
@@ -111,7 +114,6 @@ pub async fn start_prepared(
     // Read a second time, since `load` returns the components alone.
     let configuration = configuration::load(settings)?;
     tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
-    let app = App::new(settings)?;
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let listeners = listen(settings).await?;
     let grpc_listeners = grpc::listen(settings).await?;
@@ -119,7 +121,10 @@ pub async fn start_prepared(
         Some(address) => Some(http::bind(&[address]).await?),
         None => None,
     };
-    let metrics = Metrics::new();
+    let metrics = Metrics::with(&observation::metrics(settings, &configuration));
+    let traces = observation::traces(settings, &configuration);
+    let (tracer, export) = metrics.tracer(&traces).map_err(StartError::Traces)?;
+    let app = App::new(settings, &metrics, &tracer)?;
     let context = context(settings, &metrics);
     let Started { components, inputs, files, failures } = connect_all(components, &context).await?;
     let stops = Stops::default();
@@ -159,9 +164,16 @@ pub async fn start_prepared(
     let inputs = running.spawn_inputs(app, inputs, is_healthy, context.drain_limit);
     let parts = Parts { context, host, inputs, app: inputs_of_app, prepare };
     running.spawn_reload(settings, policies, Changes::new(parts, files, failures));
-    let state = Arc::new(running.api_state(settings, max_connections));
+    let state = Arc::new(running.api_state(settings, max_connections, tracer));
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
+    if let Some(export) = export {
+        let stop = running.stops.traces.clone();
+        running.tasks.spawn(TRACES, async move {
+            export.run(stop.finishing()).await;
+            TaskResult::Traces
+        });
+    }
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
 }
@@ -221,7 +233,7 @@ impl Running {
         configured.chain(self.is_reloading(settings).then_some(HOT_RELOAD)).map(str::to_owned).collect()
     }
 
-    fn api_state(&self, settings: &Settings, max_connections: usize) -> ApiState {
+    fn api_state(&self, settings: &Settings, max_connections: usize, tracer: Tracer) -> ApiState {
         ApiState {
             host: Arc::clone(&self.host),
             ready: self.ready.clone(),
@@ -244,6 +256,8 @@ impl Running {
                 api_rules: self.configuration.api.clone(),
                 http2: settings.http2,
                 access: settings.access.clone(),
+                api_log: observation::api_log(settings, &self.configuration),
+                tracer,
                 api_token: settings.api_token.clone(),
             },
         }
@@ -319,12 +333,12 @@ struct Started {
 async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Started, StartError> {
     let connecting = components.into_iter().map(async |checked| {
         let (name, log_name, ignore_errors) = (checked.name.clone(), checked.log_name(), checked.ignore_errors);
-        let file = RunningFile::new(&checked);
+        let (file, type_name) = (RunningFile::new(&checked), checked.type_name);
         let result = connect_one(checked, context).await;
-        (name, log_name, ignore_errors, file, result)
+        (name, log_name, ignore_errors, type_name, file, result)
     });
     let mut started = Started::default();
-    for (name, log_name, ignore_errors, file, result) in futures_util::future::join_all(connecting).await {
+    for (name, log_name, ignore_errors, type_name, file, result) in futures_util::future::join_all(connecting).await {
         match result {
             Ok(Connected { component, input }) => {
                 tracing::info!(component = %name, kind = component.type_name, "Component loaded: {log_name}");
@@ -335,6 +349,7 @@ async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Star
             Err(source) => {
                 // The words of daprd, with which tools find the line.
                 tracing::error!(component = %name, "Failed to init component {log_name}: {source}");
+                context.metrics.dapr().component_failed(type_name, name.as_str(), InitFailure::Init);
                 if !ignore_errors {
                     return Err(StartError::Component { name, log_name, source });
                 }

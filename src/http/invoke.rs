@@ -1,6 +1,7 @@
 //! `POST|PUT /v1.0/bindings/{name}`.
 
 use super::error::{ApiError, BodyKind, ErrorFormat};
+use super::invoke_span::InvokeSpan;
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
@@ -60,7 +61,7 @@ impl Invoker {
     }
 
     /// The response to a request on the endpoint.
-    pub(super) async fn invoke(&self, request: Request, trace: &TraceContext) -> Response {
+    pub(super) async fn invoke(&self, request: Request, trace: &mut TraceContext) -> Response {
         // Owned, because the URI holds the buffer of the connection.
         let escaped = endpoint::parameter(request.uri().path()).to_owned();
         let name = match unescape(&escaped) {
@@ -95,7 +96,7 @@ impl Invoker {
         &self,
         name: &str,
         request: Request,
-        trace: &TraceContext,
+        trace: &mut TraceContext,
         metrics: &mut RequestMetrics,
     ) -> Result<Response, Refused> {
         let format = self.state.settings.error_format();
@@ -117,17 +118,20 @@ impl Invoker {
         // Data that is JSON parses as a request without an operation.
         let is_data = raw_keys.is_none() && call.operation.is_empty() && is_octet_stream;
         let body_kind = if is_data { BodyKind::Data } else { BodyKind::Request };
+        let mut span = InvokeSpan::start(&self.state.settings.tracer, &head, name, trace);
         trace.add_to(&mut call.metadata);
         call.data = read_body::detached(call.data);
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
         drop((head, body));
+        let begun = Instant::now();
         let result = tokio::select! {
             // Biased: a result that is ready is better than an unknown outcome.
             biased;
             result = self.state.host.invoke(name, call) => result,
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
         };
-        Ok(match result {
+        metrics.handles.binding().invoked(metrics.operation, result.is_ok(), begun.elapsed());
+        let response = match result {
             Ok(response) => succeeded(response, format),
             Err(error) => {
                 // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
@@ -138,7 +142,9 @@ impl Invoker {
                 }
                 response
             }
-        })
+        };
+        span.answered(response.status());
+        Ok(response)
     }
 }
 

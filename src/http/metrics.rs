@@ -4,19 +4,17 @@ use super::admission::{Access, ConnectInfo};
 use super::connection::{ConnectionSettings, Protocol, Respond};
 use super::error::ApiError;
 use super::listen::Listeners;
+use super::read_body::UnreadBody;
 use super::server::{Drained, serve_with};
 use super::state::HttpSettings;
 use crate::domain::Stop;
 use crate::telemetry::{Metrics, MetricsFormat};
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
-use tower::Service;
 
 /// How long a scraper may still read after a stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
@@ -25,18 +23,17 @@ pub const MAX_SCRAPERS: usize = 64;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves `GET /metrics`, and the same at `/`, until `stop`. Web pages and host names are refused as by the API.
+/// Serves the metrics at any path, as daprd does, until `stop`. Web pages and host names are refused as by the API.
 pub async fn serve_metrics(listeners: Listeners, metrics: Metrics, access: Access, stop: Stop) -> Drained {
     let max_header_bytes = HttpSettings::default().max_header_bytes;
     let settings = ConnectionSettings { max_header_bytes, max_connections: MAX_SCRAPERS, protocol: Protocol::Http };
-    let router = Router::new().route("/", get(page)).route("/metrics", get(page)).with_state(metrics);
-    let service = MetricsApi { router, access: Arc::new(access) };
+    let service = MetricsApi { metrics, access: Arc::new(access) };
     serve_with(listeners, service, settings, stop, DRAIN_LIMIT).await
 }
 
 #[derive(Debug, Clone)]
 struct MetricsApi {
-    router: Router,
+    metrics: Metrics,
     access: Arc<Access>,
 }
 
@@ -48,13 +45,15 @@ impl Respond for MetricsApi {
             tracing::debug!(reason = message, "request for the metrics was refused");
             return ApiError::Forbidden(message.as_str().into()).into_response();
         }
-        let Ok(response) = self.router.clone().call(Request::from_parts(head, body)).await;
+        let unread = UnreadBody::new(&head, body);
+        let mut response = page(&self.metrics, &head.headers);
+        unread.skip(&mut response).await;
         response
     }
 }
 
-async fn page(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
-    let format = negotiated(&headers);
+fn page(metrics: &Metrics, headers: &HeaderMap) -> Response {
+    let format = negotiated(headers);
     let content_type = match format {
         MetricsFormat::OpenMetrics => OPEN_METRICS,
         MetricsFormat::Text => TEXT,

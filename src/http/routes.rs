@@ -8,6 +8,7 @@ use super::connection::Respond;
 use super::endpoint::{self, Endpoint};
 use super::error::ApiError;
 use super::invoke::Invoker;
+use super::observed::Observed;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
 use super::trace::TraceContext;
@@ -47,8 +48,7 @@ impl Api {
         Self { is_public: true, ..Self::new(state) }
     }
 
-    async fn answer(&self, mut request: Request, info: ConnectInfo) -> Response {
-        clean_path(request.uri_mut());
+    async fn answer(&self, request: Request, info: ConnectInfo) -> Response {
         let origin = request.headers().get(ORIGIN).cloned();
         let (head, body) = request.into_parts();
         let settings = &self.state.settings;
@@ -59,8 +59,9 @@ impl Api {
         let trace = self.admit(&head, info, is_health).and_then(|()| self.trace(&head, is_health));
         let mut response = match trace {
             Err(error) => UnreadBody::new(&head, body).refuse(error).await,
-            Ok(trace) => {
-                let mut response = self.answer_traced(endpoint, Request::from_parts(head, body), info, &trace).await;
+            Ok(mut trace) => {
+                let request = Request::from_parts(head, body);
+                let mut response = self.answer_traced(endpoint, request, info, &mut trace).await;
                 trace.echo(response.headers_mut());
                 response
             }
@@ -95,7 +96,7 @@ impl Api {
         endpoint: Option<Endpoint>,
         request: Request,
         info: ConnectInfo,
-        trace: &TraceContext,
+        trace: &mut TraceContext,
     ) -> Response {
         let (head, body) = request.into_parts();
         if let Some(mut response) = self.answer_early(endpoint, &head, info) {
@@ -152,10 +153,14 @@ impl Api {
 }
 
 impl Respond for Api {
-    async fn respond(&self, request: Request, info: ConnectInfo) -> Response {
+    async fn respond(&self, mut request: Request, info: ConnectInfo) -> Response {
+        clean_path(request.uri_mut());
         // A panic drops the request, and no handler leaves the state half changed.
+        let observed = Observed::new(&request, &self.state);
         let response = AssertUnwindSafe(self.answer(request, info)).catch_unwind().await;
-        response.unwrap_or_else(panicked)
+        let response = response.unwrap_or_else(panicked);
+        observed.answered(&response);
+        response
     }
 }
 

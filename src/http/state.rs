@@ -6,7 +6,7 @@ use super::connection::{ConnectionSettings, Protocol};
 use super::error::ErrorFormat;
 use crate::domain::{ApiRules, Stop};
 use crate::runtime::{ExtendedMetadata, Host, Readiness};
-use crate::telemetry::Metrics;
+use crate::telemetry::{ApiLogRules, Metrics, Tracer};
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -93,6 +93,10 @@ pub struct HttpSettings {
     pub http2: bool,
     /// Web pages and host names that are accepted.
     pub access: Access,
+    /// What is logged of each request (`--enable-api-logging`).
+    pub api_log: ApiLogRules,
+    /// Starts a span for each call of an output.
+    pub tracer: Tracer,
     /// The required value of the header `dapr-api-token` (`DAPR_API_TOKEN`); `None` requires none.
     pub api_token: Option<SecretString>,
 }
@@ -136,6 +140,8 @@ impl Default for HttpSettings {
             api_rules: ApiRules::default(),
             http2: true,
             access: Access::default(),
+            api_log: ApiLogRules::default(),
+            tracer: Tracer::default(),
             api_token: None,
         }
     }

@@ -4,6 +4,7 @@
 
 use super::error::MalformedRequest;
 use crate::domain::Metadata;
+use crate::telemetry::{SpanContext, SpanParent};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 // Not texts, which each lookup would parse.
@@ -50,6 +51,26 @@ impl TraceContext {
         }
         let is_made = !is_zero && !has_parent;
         Ok(Self { pairs, is_made })
+    }
+
+    /// The span of the client, if it sent one.
+    pub fn parent(&self) -> Option<SpanParent<'_>> {
+        if self.is_made {
+            return None;
+        }
+        let value = |name: &HeaderName| self.pairs.iter().find(|(key, _)| *key == name.as_str());
+        let context = SpanContext::parse(&value(&TRACEPARENT)?.1)?;
+        Some(SpanParent { context, state: value(&TRACESTATE).map_or("", |(_, state)| state) })
+    }
+
+    /// What the binding and the client get as `traceparent`.
+    pub fn set_span(&mut self, span: SpanContext) {
+        self.is_made = false;
+        let text = span.to_string();
+        match self.pairs.iter_mut().find(|(key, _)| *key == TRACEPARENT.as_str()) {
+            Some((_, value)) => *value = text,
+            None => self.pairs.insert(0, (TRACEPARENT.as_str(), text)),
+        }
     }
 
     /// Adds the headers to the metadata of the request, and replaces pairs of the same name. A `traceparent` that was made

@@ -1,10 +1,10 @@
 //! Metrics of the AWS credentials of components.
 
+use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, FloatGauge};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ struct LoadLabels {
     outcome: &'static str,
 }
 
+of_component!(LoadLabels);
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct CredentialFamilies {
     loads: Family<LoadLabels, Counter>,
@@ -21,7 +23,7 @@ pub(super) struct CredentialFamilies {
 }
 
 impl CredentialFamilies {
-    pub(super) fn registered(registry: &mut Registry) -> Self {
+    pub(super) fn registered(registry: &mut Registrar) -> Self {
         let families = Self::default();
         registry.register("credentials_loads", "Loads of AWS credentials by outcome", families.loads.clone());
         registry.register_with_unit(

@@ -28,7 +28,8 @@ pub(super) fn text(open_metrics: &str) -> String {
             if let Some((_, help)) = help.take().filter(|(described, _)| *described == name) {
                 page.extend(["# HELP ", name, suffix, " ", help, "\n"]);
             }
-            let kind = if kind == "unknown" { "untyped" } else { kind };
+            // Only counters whose name does not end as OpenMetrics demands are of unknown type.
+            let kind = if kind == "unknown" { "counter" } else { kind };
             page.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
         }
     }
@@ -49,7 +50,7 @@ mod tests {
                     # HELP b_u What.\n# TYPE b_u unknown\nb_u 3\n# EOF\n";
         let expected = "# HELP b_x_total Things done.\n# TYPE b_x_total counter\nb_x_total{a=\"# HELP\"} 1\n\
                         # HELP b_s Size.\n# TYPE b_s gauge\nb_s 2\n\
-                        # HELP b_u What.\n# TYPE b_u untyped\nb_u 3\n";
+                        # HELP b_u What.\n# TYPE b_u counter\nb_u 3\n";
         assert_eq!(text(open), expected);
     }
 

@@ -1,12 +1,12 @@
 //! Metrics of inputs.
 
+use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, FloatGauge, Histograms, ages, latency};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ struct StateLabels {
     component: Arc<str>,
     state: &'static str,
 }
+
+of_component!(StateLabels);
 
 /// Sums over the shards that an input holds, at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,7 +77,7 @@ struct CallFamilies {
 }
 
 impl GaugeFamilies {
-    fn registered(registry: &mut Registry) -> Self {
+    fn registered(registry: &mut Registrar) -> Self {
         let families = Self::default();
         registry.register("input_in_flight", "Requests to the app in flight", families.in_flight.clone());
         registry.register(
@@ -100,7 +102,7 @@ impl GaugeFamilies {
 }
 
 impl CallFamilies {
-    fn registered(registry: &mut Registry) -> Self {
+    fn registered(registry: &mut Registrar) -> Self {
         let families = Self {
             fetched_bytes: Family::default(),
             memory_waits: Family::default(),
@@ -144,7 +146,7 @@ impl CallFamilies {
 }
 
 impl InputFamilies {
-    pub(super) fn registered(registry: &mut Registry) -> Self {
+    pub(super) fn registered(registry: &mut Registrar) -> Self {
         let families = Self {
             fetched: Family::default(),
             delivered: Family::default(),
@@ -167,7 +169,7 @@ impl InputFamilies {
         families
     }
 
-    fn register(&self, registry: &mut Registry) {
+    fn register(&self, registry: &mut Registrar) {
         let families = self;
         registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
         registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
@@ -223,34 +225,34 @@ impl InputFamilies {
         let label = &ComponentLabel::new(component);
         let state = |state| {
             let labels = StateLabels { component: component.into(), state };
-            self.gauges.shards.get_or_create_owned(&labels)
+            self.gauges.shards.get_or_create(&labels)
         };
         InputMetrics {
-            fetched: self.fetched.get_or_create_owned(label),
-            delivered: self.delivered.get_or_create_owned(label),
-            retried: self.retried.get_or_create_owned(label),
-            not_decompressed: self.not_decompressed.get_or_create_owned(label),
-            dead_lettered: self.dead_lettered.get_or_create_owned(label),
-            dropped: self.dropped.get_or_create_owned(label),
-            checkpoints: self.checkpoints.get_or_create_owned(label),
-            leases_lost: self.leases_lost.get_or_create_owned(label),
-            retention_gaps: self.retention_gaps.get_or_create_owned(label),
-            position_resets: self.position_resets.get_or_create_owned(label),
-            lease_holes: self.lease_holes.get_or_create_owned(label),
-            leases_held: self.leases_held.get_or_create_owned(label),
-            lag: self.lag.get_or_create_owned(label),
-            checkpoint_age: self.checkpoint_age.get_or_create_owned(label),
-            in_flight: self.gauges.in_flight.get_or_create_owned(label),
-            parked_keys: self.gauges.parked_keys.get_or_create_owned(label),
-            buffered_records: self.gauges.buffered_records.get_or_create_owned(label),
-            buffered_bytes: self.gauges.buffered_bytes.get_or_create_owned(label),
+            fetched: self.fetched.get_or_create(label),
+            delivered: self.delivered.get_or_create(label),
+            retried: self.retried.get_or_create(label),
+            not_decompressed: self.not_decompressed.get_or_create(label),
+            dead_lettered: self.dead_lettered.get_or_create(label),
+            dropped: self.dropped.get_or_create(label),
+            checkpoints: self.checkpoints.get_or_create(label),
+            leases_lost: self.leases_lost.get_or_create(label),
+            retention_gaps: self.retention_gaps.get_or_create(label),
+            position_resets: self.position_resets.get_or_create(label),
+            lease_holes: self.lease_holes.get_or_create(label),
+            leases_held: self.leases_held.get_or_create(label),
+            lag: self.lag.get_or_create(label),
+            checkpoint_age: self.checkpoint_age.get_or_create(label),
+            in_flight: self.gauges.in_flight.get_or_create(label),
+            parked_keys: self.gauges.parked_keys.get_or_create(label),
+            buffered_records: self.gauges.buffered_records.get_or_create(label),
+            buffered_bytes: self.gauges.buffered_bytes.get_or_create(label),
             shards: SHARD_STATES.map(state),
-            fetched_bytes: self.calls.fetched_bytes.get_or_create_owned(label),
-            memory_waits: self.calls.memory_waits.get_or_create_owned(label),
-            leases_taken: self.calls.leases_taken.get_or_create_owned(label),
-            callback: self.calls.callback.get_or_create_owned(label),
-            record_age: self.calls.record_age.get_or_create_owned(label),
-            lease_write: self.calls.lease_write.get_or_create_owned(label),
+            fetched_bytes: self.calls.fetched_bytes.get_or_create(label),
+            memory_waits: self.calls.memory_waits.get_or_create(label),
+            leases_taken: self.calls.leases_taken.get_or_create(label),
+            callback: self.calls.callback.get_or_create(label),
+            record_age: self.calls.record_age.get_or_create(label),
+            lease_write: self.calls.lease_write.get_or_create(label),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The label and the value types that several groups of metrics share.
 
+use super::family::{Family, of_component};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use std::sync::Arc;
@@ -21,11 +21,13 @@ impl ComponentLabel {
     }
 }
 
+of_component!(ComponentLabel);
+
 /// A gauge that is not a whole number.
 pub(super) type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// One histogram for each component.
-pub(super) type Histograms = Family<ComponentLabel, Histogram, fn() -> Histogram>;
+pub(super) type Histograms = Family<ComponentLabel, Histogram>;
 
 /// Upper bounds of buckets of ages, in seconds: from a record that is delivered at once to one at the end of its retention.
 const AGE_BUCKETS: [f64; 13] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 14_400.0, 86_400.0];

@@ -1,9 +1,10 @@
 //! Sets up the log subscriber.
 
+use super::log_format::{DaprFields, DaprFormat, Syntax};
+use super::log_output::{LineWriter, LogOutput};
 use std::borrow::Cow;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,45 +12,75 @@ pub enum LogFormat {
     /// Text for people.
     #[default]
     Text,
-    /// One JSON object per line (`--log-as-json`).
+    /// Text as daprd writes it (`--dapr-compat`).
+    DaprText,
+    /// One JSON object per line with Dapr's fields (`--log-as-json`).
     Json,
 }
 
-/// The directives of a filter. `debug` and `trace` without a target apply to bindd alone, because at `trace` the AWS SDK
-/// logs the bodies of requests. To see them, name the crate in the filter.
+/// What is logged, how and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A level (`info`) or a `tracing` filter.
+    pub filter: String,
+    pub format: LogFormat,
+    pub output: LogOutput,
+    /// The field `app_id`, which is left out if this is empty.
+    pub app_id: String,
+}
+
 /// A single word that is not a level would be the name of a target, and switch off every other log line.
 fn check_level(filter: &str) -> Result<(), String> {
     let is_word = !filter.is_empty() && filter.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if is_word && filter.parse::<LevelFilter>().is_err() {
-        return Err(format!("log level `{filter}` is not known: use trace, debug, info, warn, error or off"));
+    if is_word && dapr_level(filter).is_none() && filter.parse::<LevelFilter>().is_err() {
+        return Err(format!("log level `{filter}` is not known: use trace, debug, info, warn, error, fatal or off"));
     }
     Ok(())
 }
 
+/// Dapr's words that `tracing` does not know. A fatal error is printed when the process ends, and is no log line.
+fn dapr_level(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "warning" => Some("warn"),
+        "fatal" => Some("off"),
+        _ => None,
+    }
+}
+
+/// The directives of a filter. `debug` and `trace` without a target apply to bindd alone, because at `trace` the AWS SDK
+/// logs the bodies of requests. To see them, name the crate in the filter.
 fn directives(filter: &str) -> Cow<'_, str> {
-    match filter.trim().parse::<LevelFilter>() {
+    let filter = filter.trim();
+    let filter = dapr_level(filter).unwrap_or(filter);
+    match filter.parse::<LevelFilter>() {
         Ok(level) if level > LevelFilter::INFO => Cow::Owned(format!("info,bindd={level}")),
         Ok(_) | Err(_) => Cow::Borrowed(filter),
     }
 }
 
-/// Starts logging to standard error. `filter` is a level (`info`) or a `tracing` filter. A second call in one process keeps
-/// the first subscriber, so that tests may call it freely.
+/// Starts logging. A second call in one process keeps the first subscriber, so that tests may call it freely.
 ///
 /// # Errors
-/// When the filter cannot be read; the text says why.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
-    check_level(filter)?;
+/// When the filter cannot be read, or the file cannot be opened; the text says why.
+pub fn init(settings: &LogSettings) -> Result<(), String> {
+    let filter = &settings.filter;
+    check_level(filter.trim())?;
     let filter = EnvFilter::try_new(directives(filter))
         .map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    let started = match format {
+    let writer = LineWriter::open(&settings.output)?;
+    let has_colours = writer.is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(has_colours);
+    let with_fields_of_dapr = |syntax| (DaprFields(syntax), DaprFormat::new(syntax, &settings.app_id));
+    let started = match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::DaprText => {
+            let (fields, format) = with_fields_of_dapr(Syntax::Text);
+            builder.with_ansi(false).fmt_fields(fields).event_format(format).try_init()
+        }
+        LogFormat::Json => {
+            let (fields, format) = with_fields_of_dapr(Syntax::Json);
+            builder.with_ansi(false).fmt_fields(fields).event_format(format).try_init()
+        }
     };
     if let Err(error) = started {
         tracing::debug!(%error, "logging was already set up");
@@ -63,10 +94,10 @@ mod tests {
 
     #[test]
     fn a_single_word_must_be_a_level() {
-        for level in ["info", "WARN", "off", "bindd=debug", "info,hyper=warn", "bindd::http"] {
+        for level in ["info", "WARN", "off", "warning", "Fatal", "bindd=debug", "info,hyper=warn", "bindd::http"] {
             assert_eq!(super::check_level(level), Ok(()), "{level}");
         }
-        for wrong in ["loud", "verbose", "warnings"] {
+        for wrong in ["loud", "verbose", "warnings", "panic"] {
             assert!(super::check_level(wrong).unwrap_err().contains("use trace, debug"), "{wrong}");
         }
     }
@@ -88,6 +119,8 @@ mod tests {
             ("4", "info,bindd=debug"),
             ("info", "info"),
             ("warn", "warn"),
+            ("Warning", "warn"),
+            ("fatal", "off"),
             ("off", "off"),
             ("trace,hyper=warn", "trace,hyper=warn"),
             ("info,h2=trace", "info,h2=trace"),
@@ -119,14 +152,9 @@ mod tests {
         let builder = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
         let said = "a\nINFO forged\u{1b}[2K\r";
         tracing::subscriber::with_default(builder.finish(), || tracing::info!(value = said, "said"));
-        let writer = lines.clone();
-        let builder = tracing_subscriber::fmt().with_writer(move || writer.clone()).json().flatten_event(true);
-        tracing::subscriber::with_default(builder.finish(), || tracing::info!(value = said, "said"));
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.lines().count(), 2, "{text:?}");
+        assert_eq!(text.lines().count(), 1, "{text:?}");
         assert!(text.bytes().all(|byte| byte == b'\n' || !byte.is_ascii_control()), "{text:?}");
-        let json: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        assert_eq!(json["value"], said, "unchanged, without additional quotes");
     }
 
     #[test]

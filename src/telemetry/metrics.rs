@@ -2,36 +2,85 @@
 //! a sequence number.
 
 use super::credentials::{CredentialFamilies, CredentialMetrics};
+use super::dapr::{DaprMetrics, MetricsRules};
 use super::exposition::{self, MetricsFormat};
+use super::family::Registrar;
 use super::input::{InputFamilies, InputMetrics};
 use super::output::{OutputFamilies, OutputMetrics};
+use super::process::ProcessCollector;
 use super::reads::{ReadFamilies, ReadMetrics};
 use super::requests::{HttpMetrics, RequestFamilies};
+use super::traces::{SpanExport, TraceMetrics, TraceSettings, Tracer};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 
-/// All metrics, and the registry that writes them. Cheap to clone.
+/// What the labels of Dapr's metrics say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricsSettings {
+    /// `--app-id`, the label `app_id` of all of them.
+    pub app_id: String,
+    /// The environment variable `NAMESPACE`, the label `namespace` of many.
+    pub namespace: String,
+    pub rules: MetricsRules,
+}
+
+/// All metrics, and the registries that write them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    registry: Arc<Registry>,
+    registrars: Arc<[Registrar; 2]>,
+    process: Arc<Registry>,
+    dapr: DaprMetrics,
     requests: RequestFamilies,
     output: OutputFamilies,
     input: InputFamilies,
     reads: ReadFamilies,
     credentials: CredentialFamilies,
+    traces: TraceMetrics,
 }
 
 impl Metrics {
-    /// New metrics, all registered.
+    /// New metrics, all registered, with empty labels for the app and the namespace.
     #[must_use]
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("bindd");
-        let requests = RequestFamilies::registered(&mut registry);
-        let output = OutputFamilies::registered(&mut registry);
-        let input = InputFamilies::registered(&mut registry);
-        let reads = ReadFamilies::registered(&mut registry);
-        let credentials = CredentialFamilies::registered(&mut registry);
-        Self { registry: Arc::new(registry), requests, output, input, reads, credentials }
+        Self::with(&MetricsSettings::default())
+    }
+
+    /// New metrics, all registered.
+    #[must_use]
+    pub fn with(settings: &MetricsSettings) -> Self {
+        let mut registrar = Registrar::new(Registry::with_prefix("bindd"));
+        let requests = RequestFamilies::registered(&mut registrar);
+        let output = OutputFamilies::registered(&mut registrar);
+        let input = InputFamilies::registered(&mut registrar);
+        let reads = ReadFamilies::registered(&mut registrar);
+        let credentials = CredentialFamilies::registered(&mut registrar);
+        let traces = TraceMetrics::registered(&mut registrar);
+        let (dapr, of_dapr) = DaprMetrics::new(&settings.app_id, &settings.namespace, &settings.rules);
+        let mut process = Registry::default();
+        process.register_collector(Box::new(ProcessCollector));
+        let (registrars, process) = (Arc::new([registrar, of_dapr]), Arc::new(process));
+        Self { registrars, process, dapr, requests, output, input, reads, credentials, traces }
+    }
+
+    /// Metrics with the names of Dapr.
+    #[must_use]
+    pub const fn dapr(&self) -> &DaprMetrics {
+        &self.dapr
+    }
+
+    /// A tracer whose spans are counted here, and what exports them, if they go anywhere: it must be run.
+    ///
+    /// # Errors
+    /// When an endpoint or a header cannot be used; the text says which.
+    pub fn tracer(&self, settings: &TraceSettings) -> Result<(Tracer, Option<SpanExport>), String> {
+        Tracer::new(settings, &self.traces)
+    }
+
+    /// Removes all series of a component that was removed. Handles of it count on, but no page shows them. Do not call it
+    /// for a component that was replaced by one of the same name, which shares the series.
+    pub fn forget(&self, component: &str) {
+        self.registrars.iter().for_each(|registrar| registrar.forget(component));
     }
 
     /// The handles of one component for its credentials.
@@ -43,7 +92,7 @@ impl Metrics {
     /// The handles of one output component for its requests over HTTP.
     #[must_use]
     pub fn requests(&self, component: &str) -> HttpMetrics {
-        self.requests.handles(component)
+        self.requests.handles(component, self.dapr.output_binding(component))
     }
 
     /// The handles of one output component.
@@ -82,7 +131,11 @@ impl Metrics {
     /// When formatting fails, which is a bug in the declaration of a metric.
     pub fn page(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        for registrar in self.registrars.iter() {
+            encode_registry(&mut text, &registrar.registry)?;
+        }
+        encode_registry(&mut text, &self.process)?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 }

@@ -1,12 +1,12 @@
 //! Metrics of outputs. The `shard` label exists only while the producer keeps a rate limit for that shard.
 
+use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, FloatGauge, Histograms, latency};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ struct StateLabels {
     state: &'static str,
 }
 
+of_component!(StateLabels);
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     component: Arc<str>,
@@ -23,11 +25,15 @@ struct CallLabels {
     outcome: &'static str,
 }
 
+of_component!(CallLabels);
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShardLabels {
     component: Arc<str>,
     shard: String,
 }
+
+of_component!(ShardLabels);
 
 /// The final state of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +92,7 @@ fn sizes() -> Histogram {
 }
 
 impl OutputFamilies {
-    pub(super) fn registered(registry: &mut Registry) -> Self {
+    pub(super) fn registered(registry: &mut Registrar) -> Self {
         let families = Self {
             retries: Family::default(),
             records: Family::default(),
@@ -109,7 +115,7 @@ impl OutputFamilies {
         families
     }
 
-    fn register_counts(&self, registry: &mut Registry) {
+    fn register_counts(&self, registry: &mut Registrar) {
         registry.register(
             "output_retries",
             "Calls to AWS that retried a request, or at least one record of it",
@@ -158,7 +164,7 @@ impl OutputFamilies {
         );
     }
 
-    fn register_times(&self, registry: &mut Registry) {
+    fn register_times(&self, registry: &mut Registrar) {
         let times = [
             ("output_call", "Time of one call to AWS", &self.call_time),
             ("output_queue_wait", "Time from the arrival of a record to its first call", &self.queue_wait),
@@ -173,22 +179,22 @@ impl OutputFamilies {
         let label = ComponentLabel::new(component);
         let state = |state: RecordState| {
             let labels = StateLabels { component: Arc::clone(&label.component), state: state.as_str() };
-            self.records.get_or_create_owned(&labels)
+            self.records.get_or_create(&labels)
         };
         OutputMetrics {
             component: Arc::clone(&label.component),
             states: RecordState::ALL.map(state),
-            retries: self.retries.get_or_create_owned(&label),
-            ambiguous: self.ambiguous.get_or_create_owned(&label),
-            duplicates: self.duplicates.get_or_create_owned(&label),
-            attempts: self.attempts.get_or_create_owned(&label),
-            call_time: self.call_time.get_or_create_owned(&label),
-            batch_records: self.batch_records.get_or_create_owned(&label),
-            batch_bytes: self.batch_bytes.get_or_create_owned(&label),
-            queue_wait: self.queue_wait.get_or_create_owned(&label),
-            limiter_wait: self.limiter_wait.get_or_create_owned(&label),
-            queue_bytes: self.queue_bytes.get_or_create_owned(&label),
-            queue_records: self.queue_records.get_or_create_owned(&label),
+            retries: self.retries.get_or_create(&label),
+            ambiguous: self.ambiguous.get_or_create(&label),
+            duplicates: self.duplicates.get_or_create(&label),
+            attempts: self.attempts.get_or_create(&label),
+            call_time: self.call_time.get_or_create(&label),
+            batch_records: self.batch_records.get_or_create(&label),
+            batch_bytes: self.batch_bytes.get_or_create(&label),
+            queue_wait: self.queue_wait.get_or_create(&label),
+            limiter_wait: self.limiter_wait.get_or_create(&label),
+            queue_bytes: self.queue_bytes.get_or_create(&label),
+            queue_records: self.queue_records.get_or_create(&label),
             families: self.clone(),
         }
     }

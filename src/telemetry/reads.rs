@@ -1,11 +1,11 @@
 //! Metrics of calls that read a stream.
 
+use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, Histograms, latency};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ struct CauseLabels {
     component: Arc<str>,
     cause: &'static str,
 }
+
+of_component!(CauseLabels);
 
 /// Why a subscription to a shard was replaced by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub(super) struct ReadFamilies {
 }
 
 impl ReadFamilies {
-    pub(super) fn registered(registry: &mut Registry) -> Self {
+    pub(super) fn registered(registry: &mut Registrar) -> Self {
         let families = Self {
             call_time: Family::new_with_constructor(latency),
             throttles: Family::default(),
@@ -93,12 +95,12 @@ impl ReadFamilies {
         let label = &ComponentLabel::new(component);
         let cause = |cause: ResubscribeCause| {
             let labels = CauseLabels { component: component.into(), cause: cause.as_str() };
-            self.resubscriptions.get_or_create_owned(&labels)
+            self.resubscriptions.get_or_create(&labels)
         };
         ReadMetrics {
-            call_time: self.call_time.get_or_create_owned(label),
-            throttles: self.throttles.get_or_create_owned(label),
-            damaged_aggregates: self.damaged_aggregates.get_or_create_owned(label),
+            call_time: self.call_time.get_or_create(label),
+            throttles: self.throttles.get_or_create(label),
+            damaged_aggregates: self.damaged_aggregates.get_or_create(label),
             resubscriptions: ResubscribeCause::ALL.map(cause),
         }
     }

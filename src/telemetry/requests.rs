@@ -1,11 +1,12 @@
 //! Metrics of the requests that the API answers.
 
+use super::dapr::OutputBindingMetrics;
+use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, Histograms, latency};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ struct RequestLabels {
     status: u32,
 }
 
+of_component!(RequestLabels);
+
 #[derive(Debug, Clone)]
 pub(super) struct RequestFamilies {
     requests: Family<RequestLabels, Counter>,
@@ -23,7 +26,7 @@ pub(super) struct RequestFamilies {
 }
 
 impl RequestFamilies {
-    pub(super) fn registered(registry: &mut Registry) -> Self {
+    pub(super) fn registered(registry: &mut Registrar) -> Self {
         let families = Self { requests: Family::default(), latency: Family::new_with_constructor(latency) };
         registry.register(
             "output_requests",
@@ -39,10 +42,10 @@ impl RequestFamilies {
         families
     }
 
-    pub(super) fn handles(&self, component: &str) -> HttpMetrics {
+    pub(super) fn handles(&self, component: &str, binding: OutputBindingMetrics) -> HttpMetrics {
         let label = ComponentLabel::new(component);
-        let latency = self.latency.get_or_create_owned(&label);
-        HttpMetrics { component: label.component, requests: self.requests.clone(), latency }
+        let latency = self.latency.get_or_create(&label);
+        HttpMetrics { component: label.component, requests: self.requests.clone(), latency, binding }
     }
 }
 
@@ -53,9 +56,16 @@ pub struct HttpMetrics {
     component: Arc<str>,
     requests: Family<RequestLabels, Counter>,
     latency: Histogram,
+    binding: OutputBindingMetrics,
 }
 
 impl HttpMetrics {
+    /// Dapr's metrics of the component, which count the call without the transfer of the request.
+    #[must_use]
+    pub const fn binding(&self) -> &OutputBindingMetrics {
+        &self.binding
+    }
+
     /// A request was answered, `took` after its head was read.
     pub fn answered(&self, operation: &'static str, status: u16, took: Duration) {
         let labels = RequestLabels { component: Arc::clone(&self.component), operation, status: status.into() };

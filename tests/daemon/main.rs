@@ -40,4 +40,5 @@ mod restart;
 mod shutdown;
 mod signals;
 mod streams;
+mod telemetry;
 mod two_workers;

@@ -86,8 +86,9 @@ pub struct MetricsConfiguration {
     pub enabled: bool,
     /// `recordErrorCodes`
     pub record_error_codes: bool,
-    /// `http.increasedCardinality`: whether the label `path` is the whole path; default true, as in Dapr.
-    pub increased_cardinality: bool,
+    /// `http.increasedCardinality`: whether the label `path` is the whole path; `None` if it does not
+    /// say.
+    pub increased_cardinality: Option<bool>,
     /// `http.pathMatching`: patterns of paths that are labels where the cardinality is not increased.
     pub path_matching: Vec<String>,
     /// `http.excludeVerbs`: whether the label `method` is empty.
@@ -103,7 +104,7 @@ impl Default for MetricsConfiguration {
         Self {
             enabled: true,
             record_error_codes: false,
-            increased_cardinality: true,
+            increased_cardinality: None,
             path_matching: Vec::new(),
             exclude_verbs: false,
             latency_buckets: Vec::new(),

@@ -95,7 +95,7 @@ fn metrics(root: &Section<'_>) -> Result<MetricsConfiguration, String> {
     Ok(MetricsConfiguration {
         enabled: of("enabled").boolean("enabled")?.unwrap_or(default.enabled),
         record_error_codes: of("recordErrorCodes").boolean("recordErrorCodes")?.unwrap_or(default.record_error_codes),
-        increased_cardinality: http.boolean("increasedCardinality")?.unwrap_or(default.increased_cardinality),
+        increased_cardinality: http.boolean("increasedCardinality")?,
         path_matching: http.texts("pathMatching")?,
         exclude_verbs: http.boolean("excludeVerbs")?.unwrap_or(default.exclude_verbs),
         latency_buckets: buckets(&of("latencyDistributionBuckets").texts("latencyDistributionBuckets")?)?,

@@ -57,7 +57,7 @@ fn every_member_is_read() {
     assert_eq!((metrics.enabled, metrics.record_error_codes), (false, true), "as `metric` says");
     assert_eq!(
         (metrics.increased_cardinality, metrics.exclude_verbs),
-        (false, false),
+        (Some(false), false),
         "`http` of `metrics` replaces it"
     );
     assert_eq!(
@@ -80,7 +80,7 @@ fn every_member_is_read() {
 #[test]
 fn without_a_file_everything_is_as_in_daprd() {
     let default = loaded(&[], &[]).unwrap();
-    assert!(default.metrics.enabled && default.metrics.increased_cardinality && default.tracing.otel.is_secure);
+    assert!(default.metrics.enabled && default.metrics.increased_cardinality.is_none() && default.tracing.otel.is_secure);
     assert_eq!((default.tracing.sampling_rate, default.enabled_features()), (None, vec![HOT_RELOAD]));
     assert!(!default.api_logging.enabled && default.notices.is_empty());
 }

@@ -1,0 +1,213 @@
+//! Calls that the gRPC API answered, and calls of the app over gRPC.
+
+use super::super::family::{Family, Registrar};
+use super::exact::ExactCounter;
+use super::handles::Handles;
+use super::labels::{MetricsRules, bytes, latencies, milliseconds, sizes};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::histogram::Histogram;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Methods and codes are constants, so there are never more.
+const MAX_SERIES: usize = 1_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    grpc_server_method: &'static str,
+    grpc_server_status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerMethod {
+    grpc_server_method: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClientLabels {
+    grpc_client_method: &'static str,
+    grpc_client_status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClientMethod {
+    grpc_client_method: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProbeLabels {
+    grpc_client_status: &'static str,
+}
+
+/// One call and its response.
+#[derive(Debug, Clone, Copy)]
+pub struct GrpcExchange {
+    /// The full method, such as `/dapr.proto.runtime.v1.Dapr/InvokeBinding`.
+    pub method: &'static str,
+    /// The name of the code in Go's spelling, such as `OK` or `InvalidArgument`.
+    pub status: &'static str,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub took: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Series {
+    count: ExactCounter,
+    latency: Histogram,
+    request_bytes: Histogram,
+    response_bytes: Histogram,
+}
+
+/// Both sides of gRPC. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct GrpcTraffic(Arc<Traffic>);
+
+#[derive(Debug)]
+struct Traffic {
+    server_count: Family<ServerLabels, ExactCounter>,
+    server_latency: Family<ServerLabels, Histogram>,
+    server_received: Family<ServerMethod, Histogram>,
+    server_sent: Family<ServerMethod, Histogram>,
+    server_handles: Handles<(&'static str, &'static str), Series>,
+    client_count: Family<ClientLabels, ExactCounter>,
+    client_latency: Family<ClientLabels, Histogram>,
+    client_sent: Family<ClientMethod, Histogram>,
+    client_received: Family<ClientMethod, Histogram>,
+    client_handles: Handles<(&'static str, &'static str), Series>,
+    probes: Family<ProbeLabels, ExactCounter>,
+    probe_latency: Family<ProbeLabels, Histogram>,
+}
+
+impl GrpcTraffic {
+    pub(super) fn registered(registrar: &mut Registrar, rules: &MetricsRules) -> Self {
+        let traffic = Traffic {
+            server_count: Family::default(),
+            server_latency: Family::new_with_constructor(latencies(rules)),
+            server_received: Family::new_with_constructor(sizes),
+            server_sent: Family::new_with_constructor(sizes),
+            server_handles: Handles::new(MAX_SERIES),
+            client_count: Family::default(),
+            client_latency: Family::new_with_constructor(latencies(rules)),
+            client_sent: Family::new_with_constructor(sizes),
+            client_received: Family::new_with_constructor(sizes),
+            client_handles: Handles::new(MAX_SERIES),
+            probes: Family::default(),
+            probe_latency: Family::new_with_constructor(latencies(rules)),
+        };
+        traffic.register_server(registrar);
+        traffic.register_client(registrar);
+        Self(Arc::new(traffic))
+    }
+
+    /// The API answered a call.
+    pub fn served(&self, exchange: &GrpcExchange) {
+        let traffic = &*self.0;
+        let create = |(method, status): &(&'static str, &'static str)| {
+            let labels = ServerLabels { grpc_server_method: method, grpc_server_status: status };
+            let method = ServerMethod { grpc_server_method: method };
+            Series {
+                count: traffic.server_count.get_or_create(&labels),
+                latency: traffic.server_latency.get_or_create(&labels),
+                request_bytes: traffic.server_received.get_or_create(&method),
+                response_bytes: traffic.server_sent.get_or_create(&method),
+            }
+        };
+        count(&traffic.server_handles, exchange, create);
+    }
+
+    /// The app answered a call, or did not.
+    pub fn called(&self, exchange: &GrpcExchange) {
+        let traffic = &*self.0;
+        let create = |(method, status): &(&'static str, &'static str)| {
+            let labels = ClientLabels { grpc_client_method: method, grpc_client_status: status };
+            let method = ClientMethod { grpc_client_method: method };
+            Series {
+                count: traffic.client_count.get_or_create(&labels),
+                latency: traffic.client_latency.get_or_create(&labels),
+                request_bytes: traffic.client_sent.get_or_create(&method),
+                response_bytes: traffic.client_received.get_or_create(&method),
+            }
+        };
+        count(&traffic.client_handles, exchange, create);
+    }
+
+    /// The app answered a health check with this code, or did not.
+    pub fn probed(&self, status: &'static str, took: Duration) {
+        let labels = ProbeLabels { grpc_client_status: status };
+        self.0.probes.get_or_create(&labels).inc();
+        self.0.probe_latency.get_or_create(&labels).observe(milliseconds(took));
+    }
+}
+
+fn count(
+    handles: &Handles<(&'static str, &'static str), Series>,
+    exchange: &GrpcExchange,
+    create: impl Fn(&(&'static str, &'static str)) -> Series,
+) {
+    let key = (exchange.method, exchange.status);
+    handles.with(&key, &key, create, |series| {
+        series.count.inc();
+        series.latency.observe(milliseconds(exchange.took));
+        series.request_bytes.observe(bytes(exchange.request_bytes));
+        series.response_bytes.observe(bytes(exchange.response_bytes));
+    });
+}
+
+impl Traffic {
+    fn register_server(&self, registrar: &mut Registrar) {
+        registrar.register_global(
+            "grpc_io_server_completed_rpcs",
+            "Calls that the gRPC API answered",
+            self.server_count.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_server_server_latency",
+            "Time of a call of the gRPC API, in milliseconds",
+            self.server_latency.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_server_received_bytes_per_rpc",
+            "Sizes of requests to the gRPC API",
+            self.server_received.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_server_sent_bytes_per_rpc",
+            "Sizes of responses of the gRPC API",
+            self.server_sent.clone(),
+        );
+    }
+
+    fn register_client(&self, registrar: &mut Registrar) {
+        registrar.register_global(
+            "grpc_io_client_completed_rpcs",
+            "Calls of the app over gRPC",
+            self.client_count.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_client_roundtrip_latency",
+            "Time of a call of the app, in milliseconds",
+            self.client_latency.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_client_sent_bytes_per_rpc",
+            "Sizes of requests to the app over gRPC",
+            self.client_sent.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_client_received_bytes_per_rpc",
+            "Sizes of responses of the app over gRPC",
+            self.client_received.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_healthprobes_completed_count",
+            "Health checks of the app over gRPC",
+            self.probes.clone(),
+        );
+        registrar.register_global(
+            "grpc_io_healthprobes_roundtrip_latency",
+            "Time of a health check over gRPC, in milliseconds",
+            self.probe_latency.clone(),
+        );
+    }
+}

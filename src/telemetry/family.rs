@@ -1,0 +1,157 @@
+//! Series by their labels. Unlike the families of `prometheus_client`, they can be removed by the component that they are
+//! about, and a constructor may capture settings.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Metric, Registry, Unit};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+
+/// Labels that name a component.
+pub(super) trait OfComponent {
+    fn component(&self) -> &str;
+}
+
+macro_rules! of_component {
+    ($labels:ident) => {
+        impl $crate::telemetry::family::OfComponent for $labels {
+            fn component(&self) -> &str {
+                &self.component
+            }
+        }
+    };
+}
+pub(super) use of_component;
+
+/// Cheap to clone; clones share the series.
+pub(super) struct Family<L, M> {
+    series: Arc<RwLock<HashMap<L, M>>>,
+    constructor: Arc<dyn Fn() -> M + Send + Sync>,
+}
+
+impl<L, M> Clone for Family<L, M> {
+    fn clone(&self) -> Self {
+        Self { series: Arc::clone(&self.series), constructor: Arc::clone(&self.constructor) }
+    }
+}
+
+impl<L: fmt::Debug, M: fmt::Debug> fmt::Debug for Family<L, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Family").field("series", &self.series).finish_non_exhaustive()
+    }
+}
+
+impl<L, M: Default + 'static> Default for Family<L, M> {
+    fn default() -> Self {
+        Self::new_with_constructor(M::default)
+    }
+}
+
+impl<L, M> Family<L, M> {
+    pub(super) fn new_with_constructor(constructor: impl Fn() -> M + Send + Sync + 'static) -> Self {
+        Self { series: Arc::default(), constructor: Arc::new(constructor) }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<L, M>> {
+        self.series.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L: Clone + Hash + Eq, M: Clone> Family<L, M> {
+    /// The series with these labels.
+    pub(super) fn get_or_create(&self, labels: &L) -> M {
+        let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(labels).cloned();
+        known.unwrap_or_else(|| self.write().entry(labels.clone()).or_insert_with(|| (self.constructor)()).clone())
+    }
+
+    pub(super) fn remove(&self, labels: &L) {
+        self.write().remove(labels);
+    }
+}
+
+impl<L, M> EncodeMetric for Family<L, M>
+where
+    L: EncodeLabelSet,
+    M: EncodeMetric + TypedMetric,
+{
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (labels, metric) in self.series.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            metric.encode(encoder.encode_family(labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        M::TYPE
+    }
+
+    fn is_empty(&self) -> bool {
+        self.series.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+impl<L, M> TypedMetric for Family<L, M>
+where
+    M: TypedMetric,
+{
+    const TYPE: MetricType = M::TYPE;
+}
+
+/// Removes the series about a component.
+trait Forget: fmt::Debug + Send + Sync {
+    fn forget(&self, component: &str);
+}
+
+impl<L, M> Forget for Family<L, M>
+where
+    L: OfComponent + fmt::Debug + Send + Sync,
+    M: fmt::Debug + Send + Sync,
+{
+    fn forget(&self, component: &str) {
+        self.write().retain(|labels, _| labels.component() != component);
+    }
+}
+
+/// A registry that knows which families are about components.
+#[derive(Debug, Default)]
+pub(super) struct Registrar {
+    pub(super) registry: Registry,
+    by_component: Vec<Box<dyn Forget>>,
+}
+
+impl Registrar {
+    pub(super) fn new(registry: Registry) -> Self {
+        Self { registry, by_component: Vec::new() }
+    }
+
+    /// Registers a family about components.
+    pub(super) fn register<L, M>(&mut self, name: &str, help: &str, family: Family<L, M>)
+    where
+        L: OfComponent + EncodeLabelSet + fmt::Debug + Send + Sync + 'static,
+        M: EncodeMetric + TypedMetric + fmt::Debug + Send + Sync + 'static,
+    {
+        self.registry.register(name, help, family.clone());
+        self.by_component.push(Box::new(family));
+    }
+
+    /// The same with a unit, which becomes part of the name.
+    pub(super) fn register_with_unit<L, M>(&mut self, name: &str, help: &str, unit: Unit, family: Family<L, M>)
+    where
+        L: OfComponent + EncodeLabelSet + fmt::Debug + Send + Sync + 'static,
+        M: EncodeMetric + TypedMetric + fmt::Debug + Send + Sync + 'static,
+    {
+        self.registry.register_with_unit(name, help, unit, family.clone());
+        self.by_component.push(Box::new(family));
+    }
+
+    /// Registers what is about the whole process.
+    pub(super) fn register_global(&mut self, name: &str, help: &str, metric: impl Metric) {
+        self.registry.register(name, help, metric);
+    }
+
+    pub(super) fn forget(&self, component: &str) {
+        self.by_component.iter().for_each(|family| family.forget(component));
+    }
+}
