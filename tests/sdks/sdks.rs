@@ -31,14 +31,21 @@ async fn go_program(program: &str) -> Command {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_http_client_for_javascript_calls_outputs_and_shuts_the_sidecar_down() {
     let command = javascript("client.mjs", "http").await;
-    let client = Client { command, waits: Waits::Http, codes: [json!(404), json!(400)], sends_bytes: false };
+    let client = Client {
+        command,
+        waits: Waits::Http,
+        codes: [json!(404), json!(400)],
+        sends_bytes: false,
+        sets_metadata: true,
+    };
     client.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_client_for_javascript_calls_outputs_and_shuts_the_sidecar_down() {
     let command = javascript("client.mjs", "grpc").await;
-    let client = Client { command, waits: Waits::Grpc, codes: [json!(5), json!(3)], sends_bytes: false };
+    let client =
+        Client { command, waits: Waits::Grpc, codes: [json!(5), json!(3)], sends_bytes: false, sets_metadata: true };
     client.check().await;
 }
 
@@ -46,14 +53,14 @@ async fn the_grpc_client_for_javascript_calls_outputs_and_shuts_the_sidecar_down
 async fn the_client_for_python_calls_outputs_and_shuts_the_sidecar_down() {
     let command = python_program("client.py").await;
     let codes = [json!("NOT_FOUND"), json!("INVALID_ARGUMENT")];
-    Client { command, waits: Waits::Http, codes, sends_bytes: true }.check().await;
+    Client { command, waits: Waits::Http, codes, sends_bytes: true, sets_metadata: true }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_for_go_calls_outputs_and_shuts_the_sidecar_down() {
     let command = go_program("client").await;
     let codes = [json!("NotFound"), json!("InvalidArgument")];
-    Client { command, waits: Waits::Grpc, codes, sends_bytes: true }.check().await;
+    Client { command, waits: Waits::Grpc, codes, sends_bytes: true, sets_metadata: true }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,7 +80,9 @@ fn every_member_is_read() {
 #[test]
 fn without_a_file_everything_is_as_in_daprd() {
     let default = loaded(&[], &[]).unwrap();
-    assert!(default.metrics.enabled && default.metrics.increased_cardinality.is_none() && default.tracing.otel.is_secure);
+    assert!(
+        default.metrics.enabled && default.metrics.increased_cardinality.is_none() && default.tracing.otel.is_secure
+    );
     assert_eq!((default.tracing.sampling_rate, default.enabled_features()), (None, vec![HOT_RELOAD]));
     assert!(!default.api_logging.enabled && default.notices.is_empty());
 }
