@@ -68,7 +68,7 @@ pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
 }
 
 async fn run(settings: &Settings, stop: &Stop) -> Result<daemon::Shutdown, daemon::StartError> {
-    let started = async { daemon::start(settings, daemon::load(settings)?).await };
+    let started = async { daemon::start(settings, Box::pin(daemon::load(settings)).await?).await };
     let running = started.await.inspect_err(|error| {
         if let Some(line) = error.fatal_line() {
             tracing::error!("{line}");

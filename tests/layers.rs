@@ -57,9 +57,15 @@ const LAYERS: usize = 10;
 const CRATES: [(&str, &[&str]); 21] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum::", &["http/", "grpc/", "embedded/", "demo/"]),
-    ("tower::", &["app/", "http/", "grpc/", "embedded/", "demo/"]),
-    ("hyper::", &["app/", "http/", "grpc/", "embedded/", "demo/", "telemetry/traces/", "testing/backend/"]),
-    ("hyper_util::", &["app/", "http/", "embedded/", "demo/", "telemetry/traces/", "testing/backend/"]),
+    ("tower::", &["bindings/http/", "app/", "http/", "grpc/", "embedded/", "demo/"]),
+    (
+        "hyper::",
+        &["bindings/http/", "app/", "http/", "grpc/", "embedded/", "demo/", "telemetry/traces/", "testing/backend/"],
+    ),
+    (
+        "hyper_util::",
+        &["bindings/http/", "app/", "http/", "embedded/", "demo/", "telemetry/traces/", "testing/backend/"],
+    ),
     ("h2::", &["app/"]),
     ("rustls::", &["app/"]),
     ("tokio_rustls::", &["app/"]),
@@ -69,7 +75,7 @@ const CRATES: [(&str, &[&str]); 21] = [
     ("clap::", &["settings/"]),
     ("ferrokinesis::", &["embedded/"]),
     ("dynoxide::", &["embedded/"]),
-    ("rustix::", &["embedded/", "dev/", "demo/", "daemon/", "http/"]),
+    ("rustix::", &["bindings/localstorage/", "embedded/", "dev/", "demo/", "daemon/", "http/"]),
     ("prometheus_client::", &["telemetry/"]),
     ("prost::", &["aggregation/", "app/", "grpc/", "telemetry/traces/"]),
     ("prost_types::", &["grpc/"]),

@@ -1,6 +1,6 @@
 //! Counts deliveries with all that other handlers do around them, such as the retries of a policy.
 
-use crate::domain::{Accepted, DeliveryError, EventBatch, EventHandler, Record};
+use crate::domain::{Accepted, DeliveryError, EventBatch, EventHandler, Message, Record, RedeliveryPolicy};
 use crate::telemetry::InputBindingMetrics;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -35,6 +35,17 @@ impl EventHandler for Counted {
             }
         }
         result
+    }
+
+    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+        let begun = Instant::now();
+        let result = self.handler.handle_message(message).await;
+        self.metrics.handled(1, result.is_ok(), begun.elapsed());
+        result
+    }
+
+    fn redelivery(&self) -> Option<Arc<dyn RedeliveryPolicy>> {
+        self.handler.redelivery()
     }
 
     async fn is_reachable(&self) -> bool {

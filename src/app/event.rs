@@ -4,9 +4,10 @@ use super::body::{self, Body};
 use super::channel::Delivery;
 use super::decompress::Payloads;
 use super::headers::{TRACEPARENT, headers};
-use super::{AppChannel, Route, reply};
+use super::{AppChannel, Route, message, reply};
 use crate::domain::{
-    Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, PartialFailures, Record,
+    Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Message, PartialFailures,
+    Record,
 };
 use crate::telemetry::{InputMetrics, Span, SpanKind};
 use async_trait::async_trait;
@@ -54,6 +55,14 @@ impl EventHandler for Callback {
         self.count(&payloads);
         let accepted = reply::accepted(&reply, &batch.events, self.format.body, self.format.partial);
         accepted.map_err(|problem| self.invalid(problem.to_string()))
+    }
+
+    /// The format of the input is for records of a stream, so it does not apply.
+    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+        let headers = message::headers(message).map_err(|problem| self.invalid(problem))?;
+        let payloads = Payloads::unchanged(&[]);
+        let delivery = Delivery { headers, body: message.data.clone(), payloads: &payloads, max_reply: None };
+        self.channel.post(&self.route, delivery).await.map(drop)
     }
 
     async fn is_reachable(&self) -> bool {

@@ -36,6 +36,7 @@ mod http2_pool;
 mod identifier;
 mod lambda;
 mod media_type;
+mod message;
 mod ndjson;
 mod pool;
 mod probe;

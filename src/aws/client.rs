@@ -163,6 +163,18 @@ impl Connection {
             .credentials_provider(self.credentials.with_attempt_timeout(limit))
     }
 
+    /// A Secrets Manager client whose attempts end after `limit`.
+    pub(crate) fn secrets_manager_within(&self, limit: Duration) -> aws_sdk_secretsmanager::Client {
+        let config = service_config!(aws_sdk_secretsmanager, self).timeout_config(self.within(limit));
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    /// A client of Systems Manager whose attempts end after `limit`.
+    pub(crate) fn ssm_within(&self, limit: Duration) -> aws_sdk_ssm::Client {
+        let config = service_config!(aws_sdk_ssm, self).timeout_config(self.within(limit));
+        aws_sdk_ssm::Client::from_conf(config.build())
+    }
+
     /// The limit covers an attempt to its last byte, so clients with it need no protection against stalled streams, which
     /// would set one more timer for each call.
     fn within(&self, limit: Duration) -> TimeoutConfig {

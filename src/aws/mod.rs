@@ -26,6 +26,7 @@ pub use arn::Arn;
 pub use client::{CallSts, Connection, connect};
 pub use credentials::{CredentialText, check_credential_text};
 pub(crate) use failure::{CallError, classify};
+pub(crate) use proxy::{Proxies, Proxy, Route as ProxyRoute};
 pub use region::{Partition, RegionCheck, check_region, known_regions};
 pub use settings::{ConnectionSettings, IdentitySettings, IdentitySource, StaticCredentials};
 pub use stream::{InvalidStream, StreamRef};

@@ -10,18 +10,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The proxies of the environment, and what bypasses them.
 #[derive(Debug, Default)]
-pub(super) struct Proxies {
-    pub(super) http: Option<Proxy>,
-    pub(super) https: Option<Proxy>,
+pub(crate) struct Proxies {
+    pub(crate) http: Option<Proxy>,
+    pub(crate) https: Option<Proxy>,
     bypass: Vec<Rule>,
 }
 
 /// The proxy of one variable. `Debug` does not print the URL, which may hold a password.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Proxy {
-    pub(super) variable: &'static str,
+pub(crate) struct Proxy {
+    pub(crate) variable: &'static str,
     /// With a scheme.
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Proxy {
 
 /// How one request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
     Direct,
     HttpProxy,
     HttpsProxy,
@@ -52,7 +52,7 @@ enum Rule {
 impl Proxies {
     /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. As in Go, upper case wins over lower case, and an
     /// empty variable counts as not set.
-    pub(super) fn from_environment(environment: &dyn Environment) -> Self {
+    pub(crate) fn from_environment(environment: &dyn Environment) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| {
                 let value = environment.get(name)?.trim().to_owned();
@@ -73,12 +73,12 @@ impl Proxies {
         }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }
 
     /// The route to this URL. This machine and its network link are never behind a proxy.
-    pub(super) fn route(&self, url: &Uri) -> Route {
+    pub(crate) fn route(&self, url: &Uri) -> Route {
         let (route, proxy, default_port) = match url.scheme_str() {
             Some("https") => (Route::HttpsProxy, &self.https, 443),
             _ => (Route::HttpProxy, &self.http, 80),

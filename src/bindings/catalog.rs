@@ -2,9 +2,12 @@
 
 use super::checked::{Checked, Spec};
 use super::cross_checks;
-use super::{Context, dynamodb, kinesis};
+use super::{Context, cron, dynamodb, http, kinesis, localstorage, secretstores};
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
-use crate::manifest::{DYNAMODB, Document, Fault, Faults, KINESIS, Loaded, Notice, is_local_store, nearest};
+use crate::manifest::{
+    CRON, DYNAMODB, Document, Fault, Faults, HTTP, KINESIS, LOCAL_STORAGE, Loaded, Notice, is_remote_store,
+    is_secret_store, nearest,
+};
 use std::sync::Arc;
 
 type KindCheck = (Spec, Faults, Vec<Notice>);
@@ -17,19 +20,26 @@ struct Kind {
 }
 
 /// Every kind of component that bindd serves.
-static KINDS: [Kind; 2] = [
-    Kind { type_name: KINESIS, versions: &["", "v0", "v1"], check: check_kinesis },
-    Kind { type_name: DYNAMODB, versions: &["", "v0", "v1"], check: check_dynamodb },
+static KINDS: [Kind; 5] = [
+    Kind { type_name: KINESIS, versions: V1, check: |document| typed(kinesis::Spec::check(document), Spec::Kinesis) },
+    Kind {
+        type_name: DYNAMODB,
+        versions: V1,
+        check: |document| typed(dynamodb::Spec::check(document), Spec::DynamoDb),
+    },
+    Kind { type_name: CRON, versions: V1, check: |document| typed(cron::Spec::check(document), Spec::Cron) },
+    Kind { type_name: HTTP, versions: V1, check: |document| typed(http::Spec::check(document), Spec::Http) },
+    Kind {
+        type_name: LOCAL_STORAGE,
+        versions: V1,
+        check: |document| typed(localstorage::Spec::check(document), Spec::LocalStorage),
+    },
 ];
 
-fn check_kinesis(document: &Document) -> KindCheck {
-    let (spec, faults, notices) = kinesis::Spec::check(document);
-    (Spec::Kinesis(Box::new(spec)), faults, notices)
-}
+const V1: &[&str] = &["", "v0", "v1"];
 
-fn check_dynamodb(document: &Document) -> KindCheck {
-    let (spec, faults, notices) = dynamodb::Spec::check(document);
-    (Spec::DynamoDb(Box::new(spec)), faults, notices)
+fn typed<S>((spec, faults, notices): (S, Faults, Vec<Notice>), variant: fn(Box<S>) -> Spec) -> KindCheck {
+    (variant(Box::new(spec)), faults, notices)
 }
 
 /// The result of checking all files.
@@ -65,7 +75,7 @@ pub fn check(loaded: Loaded) -> CheckResult {
     }
     components.retain(|component| component.is_valid);
     let is_left_out = |document: &&Document| {
-        !is_local_store(&document.component_type) && components.iter().all(|component| component.name != document.name)
+        !is_secret_store(&document.component_type) && components.iter().all(|component| component.name != document.name)
     };
     result.left_out = documents.iter().filter(is_left_out).map(|document| document.name.clone()).collect();
     result.components = components;
@@ -79,8 +89,14 @@ impl CheckResult {
         if let Some(kind) = KINDS.iter().find(|kind| kind.type_name == type_name) {
             return Some(self.check_kind(kind, document));
         }
-        // Local secret stores were opened by the loader and become no component. Any other type here is a typing error.
-        if !is_local_store(&type_name) {
+        // Secret stores become no component. Any other type here is a typing error.
+        if is_remote_store(&type_name) {
+            let (faults, notices) = secretstores::check(document);
+            self.notices.extend(notices);
+            for fault in faults {
+                self.add_fault(document, fault);
+            }
+        } else if !is_secret_store(&type_name) {
             self.add_fault(document, unknown_type(document, &type_name));
         }
         None
@@ -144,21 +160,25 @@ fn kinds() -> String {
 /// When the component cannot be connected, or not in time.
 pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn Binding>, BindingError> {
     let limit = checked.init_timeout;
-    let metrics = context.metrics.credentials(checked.name.as_str());
-    let connection = checked.connection_mut();
-    connection.metrics = Some(metrics);
-    if connection.ca_bundle.is_none() {
-        connection.ca_bundle.clone_from(&context.ca_bundle);
+    let metrics = checked.connection().map(|_| context.metrics.credentials(checked.name.as_str()));
+    if let Some(connection) = checked.connection_mut() {
+        connection.metrics = metrics;
+        if connection.ca_bundle.is_none() {
+            connection.ca_bundle.clone_from(&context.ca_bundle);
+        }
     }
     let named = checked.log_name();
     let connecting = async {
         match checked.spec {
             Spec::Kinesis(spec) => kinesis::connect(checked.name, *spec, context).await,
             Spec::DynamoDb(spec) => dynamodb::connect(checked.name, *spec, context).await,
+            Spec::Cron(spec) => Ok(cron::connect(checked.name, *spec, context)),
+            Spec::Http(spec) => http::connect(checked.name, *spec).await,
+            Spec::LocalStorage(spec) => localstorage::connect(checked.name, *spec).await,
         }
     };
     tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
-        let advice = "raise `initTimeout` or check that credentials and region can be found";
+        let advice = "raise `initTimeout`, or look at what it needs to connect, such as credentials and region";
         Err(BindingError::new(
             FailureKind::TimedOut,
             format!("init timeout for component {named} after {limit:?}: {advice}"),

@@ -1,6 +1,6 @@
 //! A component whose file was checked, with the typed spec of its kind.
 
-use super::{dynamodb, kinesis};
+use super::{cron, dynamodb, http, kinesis, localstorage};
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{ComponentName, Direction};
 use crate::manifest::{Content, Place, log_name};
@@ -13,6 +13,22 @@ pub enum Spec {
     Kinesis(Box<kinesis::Spec>),
     /// `bindings.aws.dynamodb`
     DynamoDb(Box<dynamodb::Spec>),
+    /// `bindings.cron`
+    Cron(Box<cron::Spec>),
+    /// `bindings.http`
+    Http(Box<http::Spec>),
+    /// `bindings.localstorage`
+    LocalStorage(Box<localstorage::Spec>),
+}
+
+impl Spec {
+    /// The stream's component, if it is one.
+    const fn kinesis(&self) -> Option<&kinesis::Spec> {
+        match self {
+            Self::Kinesis(spec) => Some(spec),
+            Self::DynamoDb(_) | Self::Cron(_) | Self::Http(_) | Self::LocalStorage(_) => None,
+        }
+    }
 }
 
 /// A component whose file was checked.
@@ -44,91 +60,82 @@ impl Checked {
 
     /// The lease table of the input, if the file names one or names the consumer.
     pub(super) fn lease_table(&self) -> Option<&str> {
-        match &self.spec {
-            Spec::Kinesis(spec) if spec.direction.has_input() => {
-                spec.input.lease_table.as_deref().or(spec.input.consumer_name.as_deref())
-            }
-            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
-        }
+        let spec = self.spec.kinesis().filter(|spec| spec.direction.has_input())?;
+        spec.input.lease_table.as_deref().or(spec.input.consumer_name.as_deref())
     }
 
     /// `deadLetterBinding`, which serves the sides that the file enables.
-    pub(super) const fn dead_letter(&self) -> Option<&ComponentName> {
-        match &self.spec {
-            Spec::Kinesis(spec) => match &spec.input.delivery.dead_letter {
-                Some(kinesis::DeadLetterTarget::Binding { target, .. }) => Some(target),
-                Some(kinesis::DeadLetterTarget::Folder(_)) | None => spec.output.dead_letter.as_ref(),
-            },
-            Spec::DynamoDb(_) => None,
+    pub(super) fn dead_letter(&self) -> Option<&ComponentName> {
+        let spec = self.spec.kinesis()?;
+        match &spec.input.delivery.dead_letter {
+            Some(kinesis::DeadLetterTarget::Binding { target, .. }) => Some(target),
+            Some(kinesis::DeadLetterTarget::Folder(_)) | None => spec.output.dead_letter.as_ref(),
         }
     }
 
     /// Whether the input has no place for a record that is too large for its dead letter binding.
-    pub(super) const fn has_no_oversize_folder(&self) -> bool {
-        match &self.spec {
-            Spec::Kinesis(spec) => {
-                let target = &spec.input.delivery.dead_letter;
-                spec.direction.has_input()
-                    && matches!(target, Some(kinesis::DeadLetterTarget::Binding { oversize: None, .. }))
-            }
-            Spec::DynamoDb(_) => false,
-        }
+    pub(super) fn has_no_oversize_folder(&self) -> bool {
+        self.spec.kinesis().is_some_and(|spec| {
+            let target = &spec.input.delivery.dead_letter;
+            spec.direction.has_input()
+                && matches!(target, Some(kinesis::DeadLetterTarget::Binding { oversize: None, .. }))
+        })
     }
 
-    /// The largest record or item that the output writes, as a sentence says it.
-    pub(super) fn write_limit(&self) -> String {
+    /// The largest record or item that the output writes, as a sentence says it; `None` if it has no limit that matters.
+    pub(super) fn write_limit(&self) -> Option<String> {
         match &self.spec {
-            Spec::Kinesis(spec) => {
-                format!("records of up to {} KiB (its `maxRecordSize`)", spec.output.producer.max_record_size >> 10)
-            }
-            Spec::DynamoDb(_) => "items of up to 400 KiB".to_owned(),
+            Spec::Kinesis(spec) => Some(format!(
+                "records of up to {} KiB (its `maxRecordSize`)",
+                spec.output.producer.max_record_size >> 10
+            )),
+            Spec::DynamoDb(_) => Some("items of up to 400 KiB".to_owned()),
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
         }
     }
 
     /// The stream that the input reads.
-    pub(super) const fn input_stream(&self) -> Option<&StreamRef> {
-        match &self.spec {
-            Spec::Kinesis(spec) if spec.direction.has_input() => Some(&spec.stream),
-            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
-        }
+    pub(super) fn input_stream(&self) -> Option<&StreamRef> {
+        self.spec.kinesis().filter(|spec| spec.direction.has_input()).map(|spec| &spec.stream)
     }
 
     /// Whether the input may give records up.
-    pub(super) const fn input_gives_up(&self) -> bool {
-        match &self.spec {
-            Spec::Kinesis(spec) => spec.input.delivery.gives_up(),
-            Spec::DynamoDb(_) => false,
-        }
+    pub(super) fn input_gives_up(&self) -> bool {
+        self.spec.kinesis().is_some_and(|spec| spec.input.delivery.gives_up())
     }
 
     /// The stream that the output writes to.
-    pub(super) const fn output_stream(&self) -> Option<&StreamRef> {
-        match &self.spec {
-            Spec::Kinesis(spec) if spec.direction.has_output() => Some(&spec.stream),
-            Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
-        }
+    pub(super) fn output_stream(&self) -> Option<&StreamRef> {
+        self.spec.kinesis().filter(|spec| spec.direction.has_output()).map(|spec| &spec.stream)
     }
 
+    /// The connection to AWS, if the kind has one.
     #[must_use]
-    pub const fn connection(&self) -> &ConnectionSettings {
+    pub const fn connection(&self) -> Option<&ConnectionSettings> {
         match &self.spec {
-            Spec::Kinesis(spec) => &spec.connection,
-            Spec::DynamoDb(spec) => &spec.connection,
+            Spec::Kinesis(spec) => Some(&spec.connection),
+            Spec::DynamoDb(spec) => Some(&spec.connection),
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
         }
     }
 
-    pub(crate) const fn connection_mut(&mut self) -> &mut ConnectionSettings {
+    pub(crate) const fn connection_mut(&mut self) -> Option<&mut ConnectionSettings> {
         match &mut self.spec {
-            Spec::Kinesis(spec) => &mut spec.connection,
-            Spec::DynamoDb(spec) => &mut spec.connection,
+            Spec::Kinesis(spec) => Some(&mut spec.connection),
+            Spec::DynamoDb(spec) => Some(&mut spec.connection),
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
         }
     }
 
+    /// The sides that the file enables.
     #[must_use]
     pub const fn direction(&self) -> Direction {
         match &self.spec {
             Spec::Kinesis(spec) => spec.direction,
             Spec::DynamoDb(spec) => spec.direction,
+            Spec::Cron(spec) => spec.direction,
+            Spec::Http(spec) => spec.direction,
+            Spec::LocalStorage(spec) => spec.direction,
         }
     }
 
@@ -137,7 +144,8 @@ impl Checked {
     pub fn route(&self) -> Option<&str> {
         match &self.spec {
             Spec::Kinesis(spec) => spec.input.route.as_deref(),
-            Spec::DynamoDb(_) => None,
+            Spec::Cron(spec) => spec.route.as_deref(),
+            Spec::DynamoDb(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
         }
     }
 }

@@ -69,7 +69,7 @@ fn oversize_problem(components: &[Checked], component: &Checked) -> Option<Strin
         "field `deadLetterBinding`: component `{}` stores {}, and a dead letter is larger than its record; one that is \
          too large stops its key, so add `deadLetterFolder` for these",
         target.name,
-        target.write_limit()
+        target.write_limit()?
     ))
 }
 
@@ -79,7 +79,7 @@ fn feeds_itself(components: &[Checked], component: &Checked) -> Option<String> {
     let is_target = |other: &&Checked| Some(&other.name) == component.dead_letter() && other.name != component.name;
     let target = components.iter().find(is_target).filter(|_| component.input_gives_up())?;
     let (read, written) = (component.input_stream()?, target.output_stream()?);
-    let (from, to) = (component.connection(), target.connection());
+    let (from, to) = (component.connection()?, target.connection()?);
     let may_share = |one: Option<&str>, other: Option<&str>| one.is_none() || other.is_none() || one == other;
     let is_same = StreamIdentity::may_be_same(stream_text(read), stream_text(written))
         && may_share(from.region.as_deref(), to.region.as_deref())
@@ -169,7 +169,7 @@ fn missing_files_of(component: &Checked, environment: &dyn Environment) -> Vec<N
 
 /// The files that the component will read, each with the field or variable that names it.
 fn files_of(component: &Checked, environment: &dyn Environment) -> Vec<(&'static str, PathBuf)> {
-    let connection = component.connection();
+    let Some(connection) = component.connection() else { return Vec::new() };
     let variable = |name: &str| environment.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let mut files = Vec::new();
     files.extend(connection.identity.credentials_file.clone().map(|path| ("field `credentialsFile`", path)));

@@ -3,24 +3,30 @@
 //! [`check`] makes a typed [`Spec`] of every document that `manifest` loaded. It is pure and finds all faults of all files.
 //! [`connect`] then makes a [`Binding`](crate::domain::Binding) of one checked component.
 //!
-//! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`]. What kinds share is
+//! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`], its type in
+//! `manifest::kinds`. What kinds share is
 //! here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests (`strict_json`, `metadata_check`),
-//! failed items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`).
+//! failed items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`). `secretstores` are no components: they
+//! are read before the components are checked.
 
 mod catalog;
 mod checked;
 mod connection;
 mod context;
 mod credentials;
+pub mod cron;
 mod cross_checks;
 mod dead_letter;
 pub mod dynamodb;
 mod fields;
+pub mod http;
 mod item_failure;
 pub mod kinesis;
+pub mod localstorage;
 mod metadata_check;
 mod region;
 mod retry;
+pub mod secretstores;
 mod strict_json;
 
 pub use crate::consumer::SharedLimits;

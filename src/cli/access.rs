@@ -5,7 +5,7 @@ use super::access_calls::{EndpointKind, StreamCalls, TableCalls};
 use super::iam_policy::operations;
 use crate::aws::{self, CallSts, Connection, ConnectionSettings};
 use crate::bindings::kinesis::{self, Mode};
-use crate::bindings::{Checked, Spec, dynamodb};
+use crate::bindings::{Checked, Spec, dynamodb, http, localstorage};
 use crate::domain::{BindingError, ComponentName, FailureKind};
 use serde::Serialize;
 use std::path::Path;
@@ -85,11 +85,12 @@ pub(crate) async fn check_access(
     ca_bundle: Option<&Path>,
     limit: Duration,
 ) -> ComponentAccess {
-    let connection = checked.connection_mut();
-    // The report must show all failures, so the first one must not end it.
-    connection.fail_fast = false;
-    if connection.ca_bundle.is_none() {
-        connection.ca_bundle = ca_bundle.map(Path::to_owned);
+    if let Some(connection) = checked.connection_mut() {
+        // The report must show all failures, so the first one must not end it.
+        connection.fail_fast = false;
+        if connection.ca_bundle.is_none() {
+            connection.ca_bundle = ca_bundle.map(Path::to_owned);
+        }
     }
     let component = checked.name.to_string();
     let mut access = AccessCheck::default();
@@ -108,7 +109,7 @@ struct AccessCheck {
 
 impl AccessCheck {
     async fn run(&mut self, checked: &Checked, app_id: &str) {
-        let settings = checked.connection();
+        let Some(settings) = checked.connection() else { return self.outside_aws(checked).await };
         let connection = match Box::pin(aws::connect(settings)).await {
             Ok(connection) => connection,
             Err(error) => return self.failed("connect", "region and trust", &error),
@@ -120,8 +121,29 @@ impl AccessCheck {
         let endpoint = match &checked.spec {
             Spec::Kinesis(spec) => Box::pin(self.kinesis(&connection, &checked.name, spec, app_id)).await,
             Spec::DynamoDb(spec) => Box::pin(self.dynamodb(&connection, spec)).await,
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => return,
         };
         self.call_sts(&connection, settings, endpoint).await;
+    }
+
+    /// A kind without AWS. An endpoint is connected and gets no request, since any request may have an effect; a folder is not
+    /// created.
+    async fn outside_aws(&mut self, checked: &Checked) {
+        match &checked.spec {
+            Spec::Http(spec) => match Box::pin(http::probe(spec)).await {
+                Ok(()) => self.ok("connect", "endpoint", "a connection was opened; no request was sent"),
+                Err(error) => self.failed("connect", "endpoint", &error),
+            },
+            Spec::LocalStorage(spec) => {
+                let folder = spec.root.display().to_string();
+                match localstorage::probe(spec).await {
+                    Ok(exists) => self.ok("open", &folder, if exists { "" } else { "will be created at the start" }),
+                    Err(error) => self.failed("open", &folder, &error),
+                }
+            }
+            Spec::Cron(_) => self.ok("none", "schedule", "needs no access"),
+            Spec::Kinesis(_) | Spec::DynamoDb(_) => {}
+        }
     }
 
     /// Calls STS for the full identity. With an emulator and no `stsEndpoint` there is no call: the STS of AWS does not

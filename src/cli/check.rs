@@ -1,8 +1,9 @@
 //! `bindd check`: reads component files and reports every fault; with `--connect` also tries what each component needs.
 
 use super::access::{ComponentAccess, check_access};
+use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, Checked, check, missing_files};
-use crate::manifest::{LoadRequest, ProcessEnvironment, load};
+use crate::manifest::{LoadRequest, Loaded, ProcessEnvironment, load, read};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,16 +19,19 @@ pub struct Report {
     pub passed: bool,
 }
 
-/// Checks the files as a sidecar of that app and namespace would load them, without any network call.
+/// Checks the files as a sidecar of that app and namespace would load them, without any network call. So the values of secrets
+/// in Kubernetes and AWS are not checked, which a notice says.
 #[must_use]
 pub fn run(settings: &CheckSettings) -> Report {
-    report(settings, &check_files(settings), None)
+    report(settings, &check_loaded(load(&request(settings))), None)
 }
 
 /// As [`run`], then tries what each component without fault needs, all at the same time, for at most 30 s each. Writes
 /// nothing to AWS.
 pub async fn connect(settings: ProbeSettings) -> Report {
-    let result = check_files(&settings.files);
+    let stores = StoreOptions { ca_bundle: settings.ca_bundle.as_deref(), ..StoreOptions::default() };
+    let loaded = Box::pin(secretstores::load(read(&request(&settings.files)), stores)).await;
+    let result = check_loaded(loaded);
     let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
     let ca_bundle = settings.ca_bundle.as_deref();
     let check = |checked: Checked| check_access(checked, app_id, ca_bundle, ACCESS_TIMEOUT);
@@ -35,13 +39,17 @@ pub async fn connect(settings: ProbeSettings) -> Report {
     report(&settings.files, &result, Some(&access))
 }
 
-fn check_files(settings: &CheckSettings) -> CheckResult {
-    let mut result = check(load(&LoadRequest {
+fn request(settings: &CheckSettings) -> LoadRequest<'_> {
+    LoadRequest {
         paths: &settings.paths,
         app_id: settings.app_id.as_deref(),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
-    }));
+    }
+}
+
+fn check_loaded(loaded: Loaded) -> CheckResult {
+    let mut result = check(loaded);
     result.notices.extend(missing_files(&result.components, &ProcessEnvironment));
     result
 }

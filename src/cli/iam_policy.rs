@@ -27,9 +27,9 @@ pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
         match &checked.spec {
             Spec::Kinesis(spec) => add_kinesis(&mut statements, checked, spec, scope),
             Spec::DynamoDb(spec) => add_dynamodb(&mut statements, checked, spec, scope),
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => {}
         }
-        let roles = &checked.connection().identity.roles;
-        if let Some(first) = roles.first() {
+        if let Some(first) = checked.connection().and_then(|connection| connection.identity.roles.first()) {
             statements.add(checked, "AssumeRole", &["sts:AssumeRole"], std::slice::from_ref(first));
         }
     }
@@ -110,6 +110,14 @@ fn add_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::S
     let table = spec.input.lease_table(&consumer);
     // The lease table is in the account of the credentials, which may not be that of the stream's ARN.
     statements.add(checked, "Leases", &LEASE_ACTIONS, &[location.arn("dynamodb", &format!("table/{table}"))]);
+    if let Some(table) = &spec.input.dapr_table {
+        statements.add(
+            checked,
+            "DaprLeases",
+            &["dynamodb:Scan"],
+            &[location.arn("dynamodb", &format!("table/{table}"))],
+        );
+    }
 }
 
 const LEASE_ACTIONS: [&str; 7] = [
@@ -190,7 +198,7 @@ struct Location {
 
 impl Location {
     fn new(checked: &Checked, scope: PolicyScope<'_>) -> Self {
-        let region = checked.connection().region.as_deref().or(scope.region);
+        let region = checked.connection().and_then(|connection| connection.region.as_deref()).or(scope.region);
         Self {
             partition: region.and_then(Partition::from_region).unwrap_or(Partition::Aws).as_str(),
             region: region.unwrap_or("*").to_owned(),

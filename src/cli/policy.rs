@@ -1,7 +1,7 @@
 //! `bindd policy`: prints the smallest IAM policy for component files. Makes no network call.
 
 use super::iam_policy::{PolicyScope, policy};
-use crate::bindings::check;
+use crate::bindings::{Checked, check};
 use crate::manifest::{LoadRequest, ProcessEnvironment, load};
 use crate::settings::PolicySettings;
 use std::borrow::Cow;
@@ -31,10 +31,13 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
     let region = settings.region.as_deref();
     // The notices show which components were left out: in another sidecar they need permissions too.
     let mut notes: Vec<Cow<'_, str>> = result.notices.iter().map(|notice| notice.to_string().into()).collect();
-    if result.components.is_empty() {
-        notes.push("there are no components: the policy would be empty, and IAM rejects an empty one".into());
+    let connections: Vec<_> = result.components.iter().filter_map(Checked::connection).collect();
+    if connections.is_empty() {
+        notes.push(
+            "there are no components that use AWS: the policy would be empty, and IAM rejects an empty one".into(),
+        );
     }
-    if region.is_none() && result.components.iter().any(|checked| checked.connection().region.is_none()) {
+    if region.is_none() && connections.iter().any(|connection| connection.region.is_none()) {
         notes.push(
             "some components name no region: the policy allows all regions; give --region to allow only one".into(),
         );
@@ -42,7 +45,7 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
     if files.app_id.is_none() {
         notes.push("without --app-id, the default name of lease tables and consumers is bindd-COMPONENT".into());
     }
-    if !result.components.is_empty() {
+    if !connections.is_empty() {
         notes.push(
             "a stream or table that is encrypted with your own KMS key also needs permissions on the key: \
              kms:GenerateDataKey to write to a stream, kms:Decrypt to read it; kms:Decrypt and kms:DescribeKey for a table"

@@ -4,6 +4,7 @@ use super::budget::MemoryBudget;
 use super::delivery::AppAdmission;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Requests to the app at the same time unless the caller sets another limit. More would exceed its connections.
 const DEFAULT_MAX_CALLBACKS: usize = 1_024;
@@ -27,6 +28,14 @@ impl SharedLimits {
             memory: Arc::new(MemoryBudget::new(max_buffered_bytes)),
             admission: Arc::new(AppAdmission::new(max_callbacks, seed)),
         }
+    }
+}
+
+impl SharedLimits {
+    /// Waits for a request's place among those to the app at the same time; hold the permit until the request has ended.
+    /// `None` never happens, as semaphores are not closed.
+    pub async fn app_slot(&self) -> Option<OwnedSemaphorePermit> {
+        self.admission.slot().await
     }
 }
 

@@ -1,18 +1,25 @@
 //! Reads the component files.
 
+use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, check, missing_files};
 use crate::manifest::{self, ComponentRules, LoadRequest, ProcessEnvironment};
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 
-/// The components of the files but those that `rules` deny, and everything that is to be said about the files.
-pub(super) fn check_files(settings: &Settings, rules: &ComponentRules) -> CheckResult {
+/// The components of the files but those that `rules` deny, and everything that is to be said about the files. Calls the
+/// secret stores that they refer to.
+pub(super) async fn check_files(settings: &Settings, rules: &ComponentRules) -> CheckResult {
     let request = LoadRequest {
         paths: &settings.resources_paths,
         app_id: Some(&settings.app_id),
         namespace: settings.namespace.as_deref(),
         environment: &ProcessEnvironment,
     };
-    let mut result = check(manifest::load_allowed(&request, rules));
+    let stores = StoreOptions {
+        builtin_kubernetes: settings.mode == Mode::Kubernetes && settings.builtin_kubernetes_secrets,
+        ca_bundle: settings.ca_bundle.as_deref(),
+    };
+    let loaded = secretstores::load(manifest::read_allowed(&request, rules), stores).await;
+    let mut result = check(loaded);
     let absent = missing_files(&result.components, &ProcessEnvironment);
     result.notices.extend(absent);
     if settings.strict_components {

@@ -12,6 +12,7 @@ use crate::runtime::Hangups;
 use crate::settings::Settings;
 use std::collections::HashSet;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// A change is compared once the files were quiet for this long, as a tool may write several.
@@ -105,7 +106,8 @@ impl Reload {
         let reading = tokio::task::spawn_blocking(move || {
             let configuration = configuration::load(&settings);
             let rules = configuration.as_ref().map_or(&known.components, |changed| &changed.components);
-            let result = check_files(&settings, rules);
+            // Secrets are fetched on this thread, too.
+            let result = Handle::current().block_on(check_files(&settings, rules));
             (configuration, result, policies::read(&settings))
         });
         let (configuration, result, resiliencies) = match reading.await {

@@ -71,16 +71,17 @@ impl StartError {
     }
 }
 
-/// Loads and checks the component files of the settings. Makes no network call.
+/// Loads and checks the component files of the settings. Makes no network call but to secret stores that files refer to.
 ///
 /// # Errors
 /// With all faults of all files.
-pub fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
+pub async fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
     let configuration = configuration::load(settings)?;
     for notice in &configuration.notices {
         tracing::warn!("{notice}");
     }
-    let CheckResult { components, notices, faults, .. } = check_files(settings, &configuration.components);
+    let CheckResult { components, notices, faults, .. } =
+        Box::pin(check_files(settings, &configuration.components)).await;
     for notice in &notices {
         tracing::warn!("{notice}");
     }
@@ -376,17 +377,17 @@ mod tests {
         )
     }
 
-    #[test]
-    fn bindings_of_other_types_are_skipped_unless_told_otherwise() {
+    #[tokio::test]
+    async fn bindings_of_other_types_are_skipped_unless_told_otherwise() {
         let folder = tempfile::tempdir().unwrap();
         for kind in ["bindings.kafka", "state.redis"] {
             let text = file("other", "kinesis", "streamName").replace("bindings.aws.kinesis", kind);
             std::fs::write(folder.path().join(kind).with_extension("yaml"), text).unwrap();
         }
         let mut settings = Settings::local("shop", folder.path());
-        assert!(load(&settings).unwrap().is_empty());
+        assert!(load(&settings).await.unwrap().is_empty());
         settings.strict_components = true;
-        let error = load(&settings).unwrap_err().to_string();
+        let error = load(&settings).await.unwrap_err().to_string();
         assert!(
             error.contains("component `other`: field `spec.type`: bindd does not serve the type `bindings.kafka`"),
             "{error}"
@@ -401,7 +402,7 @@ mod tests {
             std::fs::write(folder.path().join(name).with_extension("yaml"), file(name, kind, field)).unwrap();
         }
         let settings = Settings::local("shop", folder.path());
-        let components = load(&settings).unwrap();
+        let components = load(&settings).await.unwrap();
         let started = connect_all(components, &context(&settings, &Metrics::new())).await.unwrap();
         assert_eq!(started.components.len(), 2);
         let names: Vec<_> = started.inputs.iter().map(|input| input.binding.name().to_string()).collect();

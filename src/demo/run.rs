@@ -69,7 +69,7 @@ async fn with_emulators(
     let shop_listener = TcpListener::bind("127.0.0.1:0").await.map_err(during("no port is free for the shop"))?;
     let shop_address = shop_listener.local_addr().map_err(during("the shop's port is not known"))?;
     let sidecar_settings = sidecar_settings(settings, files, shop_address).await;
-    let mut components = daemon::load(&sidecar_settings)?;
+    let mut components = Box::pin(daemon::load(&sidecar_settings)).await?;
     emulators.prepare(&mut components).await?;
 
     let counters = Counters::new(started);

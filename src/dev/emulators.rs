@@ -111,6 +111,7 @@ impl EmbeddedEndpoints {
                 is_embedded
             }
             Spec::DynamoDb(spec) => use_embedded(self.dynamodb.clone(), &mut spec.connection),
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => false,
         }
     }
 }
@@ -136,12 +137,13 @@ async fn create(checked: &Checked) -> Result<(), EmulatorsError> {
     match &checked.spec {
         Spec::Kinesis(spec) => stream(&spec.connection, &spec.stream).await,
         Spec::DynamoDb(spec) => table(&checked.name, spec).await,
+        Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => Ok(()),
     }
 }
 
 fn key_of(checked: &Checked) -> Option<&KeySchema> {
     match &checked.spec {
-        Spec::Kinesis(_) => None,
+        Spec::Kinesis(_) | Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
         Spec::DynamoDb(spec) => spec.options.key.as_ref(),
     }
 }
@@ -190,7 +192,7 @@ mod tests {
     }
 
     async fn key_of_table(checked: &Checked, table: &str) -> String {
-        let connection = aws::connect(checked.connection()).await.unwrap();
+        let connection = aws::connect(checked.connection().unwrap()).await.unwrap();
         let has = ensure_table(&connection, table, &KeySchema::text("unused")).await.unwrap();
         has.unwrap().to_string()
     }

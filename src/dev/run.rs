@@ -31,7 +31,7 @@ pub enum DevError {
 /// # Errors
 /// When a part could not start; parts that had started are stopped first.
 pub async fn run(settings: DevSettings, stop: &Stop) -> Result<Shutdown, DevError> {
-    let mut components = daemon::load(&settings.run)?;
+    let mut components = Box::pin(daemon::load(&settings.run)).await?;
     let emulators = Emulators::start(EmbeddedSettings {
         keep: settings.keep.clone(),
         kinesis_port: settings.kinesis_port.unwrap_or(0),

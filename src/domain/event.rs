@@ -1,6 +1,6 @@
 //! Events for the app, in batches, and why a delivery failed.
 
-use super::{BoxError, ComponentName, LeaseCounter, Record, RecordPosition, ShardId, Timestamp};
+use super::{BoxError, ComponentName, LeaseCounter, Message, Record, RecordPosition, ShardId, Timestamp};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -61,6 +61,13 @@ pub trait EventHandler: Debug + Send + Sync {
     /// # Errors
     /// When the app accepted none of the events; the caller decides whether to deliver them again.
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError>;
+
+    /// Delivers an event that belongs to no stream in one request. When the future is dropped, the app may or may not have
+    /// received it.
+    ///
+    /// # Errors
+    /// When the app did not accept it.
+    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError>;
 
     /// Whether the app can be reached, without an event: asked while the app is down and no events are at hand.
     async fn is_reachable(&self) -> bool;

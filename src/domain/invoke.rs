@@ -1,6 +1,7 @@
 //! Requests to output bindings, and responses.
 
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// The `metadata` of a request; keys are compared with case, as in Dapr.
@@ -90,7 +91,7 @@ pub struct InvokeResponse {
     /// A JSON body; without one the HTTP status is 204.
     pub data: Option<Bytes>,
     /// Each becomes a response header `metadata.<key>`.
-    pub metadata: Vec<(&'static str, String)>,
+    pub metadata: Vec<(Cow<'static, str>, String)>,
     pub completion: Completion,
 }
 

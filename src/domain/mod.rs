@@ -19,6 +19,7 @@ mod json_text;
 mod lease;
 mod lease_grant;
 mod lease_store;
+mod message;
 mod name;
 mod record;
 mod retrieval;
@@ -41,6 +42,7 @@ pub use json_text::JsonText;
 pub use lease::{Lease, LeaseCounter, NewLease, WorkerId};
 pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
 pub use lease_store::{LeaseError, LeaseStore, Renewed};
+pub use message::Message;
 pub use name::{ComponentName, Direction, InvalidName};
 pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{

@@ -132,10 +132,10 @@ fn succeeded(result: InvokeResponse) -> (HeaderMap, InvokeBindingResponse) {
         let name = HeaderName::from_bytes(format!("metadata.{key}").as_bytes());
         match (name, HeaderValue::from_str(value)) {
             (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
-            (Err(_), _) | (_, Err(_)) => tracing::warn!(key, "response metadata does not fit into a header"),
+            (Err(_), _) | (_, Err(_)) => tracing::warn!(%key, "response metadata does not fit into a header"),
         }
     }
-    let metadata = result.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let metadata = result.metadata.into_iter().map(|(key, value)| (key.into_owned(), value)).collect();
     (headers, InvokeBindingResponse { data: result.data.unwrap_or_default(), metadata })
 }
 

@@ -166,7 +166,7 @@ fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
         return response;
     }
     for (key, value) in result.metadata {
-        add_metadata(&mut response, key, value);
+        add_metadata(&mut response, &key, value);
     }
     response
 }

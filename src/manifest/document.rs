@@ -359,14 +359,17 @@ impl DocumentParser {
     /// next to each value. An empty value next to a reference is ignored too.
     fn source(&mut self, entry: &Map<String, Value>, item: &str) -> Option<Source> {
         let text = |map: &Map<String, Value>, field| scalar(map.get(field)).filter(|text: &String| !text.is_empty());
+        let written = entry.get("value").filter(|value| !value.is_null()).map(text_of).unwrap_or_default();
+        let variable = text(entry, "envRef");
         match entry.get("secretKeyRef") {
             Some(Value::Object(reference)) => match (text(reference, "name"), text(reference, "key")) {
                 (Some(name), key) => return Some(Source::Secret { key: key.unwrap_or_else(|| name.clone()), name }),
-                (None, Some(_)) => {
+                // Without another value, ignoring it would leave the field empty.
+                (None, Some(_)) if written.is_empty() && variable.is_none() => {
                     self.fault(item, "`secretKeyRef` has a `key`, but no `name`", "write the secret's name");
                     return None;
                 }
-                (None, None) => {}
+                (None, Some(_) | None) => {}
             },
             None | Some(Value::Null) => {}
             Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
@@ -374,8 +377,7 @@ impl DocumentParser {
                 return None;
             }
         }
-        let written = entry.get("value").filter(|value| !value.is_null()).map(text_of).unwrap_or_default();
-        match text(entry, "envRef") {
+        match variable {
             Some(variable) if written.is_empty() => Some(Source::Variable(variable)),
             Some(_) | None => Some(Source::Literal(written)),
         }

@@ -7,6 +7,15 @@
 pub const KINESIS: &str = "bindings.aws.kinesis";
 /// The type of a DynamoDB component.
 pub const DYNAMODB: &str = "bindings.aws.dynamodb";
+/// The type of a component that calls the app by a schedule.
+pub const CRON: &str = "bindings.cron";
+/// The type of a component that calls an HTTP endpoint.
+pub const HTTP: &str = "bindings.http";
+/// The type of a component that reads and writes files.
+pub const LOCAL_STORAGE: &str = "bindings.localstorage";
+
+/// Every type of binding that bindd serves.
+const BINDINGS: [&str; 5] = [KINESIS, DYNAMODB, CRON, HTTP, LOCAL_STORAGE];
 
 /// The kind of documents with policies; as in Dapr, their `apiVersion` is not looked at.
 pub(super) const RESILIENCY: &str = "Resiliency";
@@ -15,6 +24,12 @@ pub(super) const RESILIENCY: &str = "Resiliency";
 pub(super) const LOCAL_ENV: &str = "secretstores.local.env";
 /// The type of the secret store in a JSON file.
 const LOCAL_FILE: &str = "secretstores.local.file";
+/// The type of the store of Kubernetes secrets.
+pub const KUBERNETES: &str = "secretstores.kubernetes";
+/// The type of the store of AWS Secrets Manager.
+pub const SECRETS_MANAGER: &str = "secretstores.aws.secretmanager";
+/// The type of the store of the Parameter Store of AWS Systems Manager.
+pub const PARAMETER_STORE: &str = "secretstores.aws.parameterstore";
 
 /// Dapr's building blocks other than bindings.
 const OTHER_BLOCKS: [&str; 12] = [
@@ -46,8 +61,20 @@ pub(super) enum TypeClass {
 
 /// Whether a component type is one of the two local secret stores. Case-insensitive.
 #[must_use]
-pub fn is_local_store(component_type: &str) -> bool {
+pub(super) fn is_local_store(component_type: &str) -> bool {
     component_type.eq_ignore_ascii_case(LOCAL_ENV) || component_type.eq_ignore_ascii_case(LOCAL_FILE)
+}
+
+/// Whether a component type is a secret store that is read by network calls. Case-insensitive.
+#[must_use]
+pub fn is_remote_store(component_type: &str) -> bool {
+    [KUBERNETES, SECRETS_MANAGER, PARAMETER_STORE].iter().any(|store| component_type.eq_ignore_ascii_case(store))
+}
+
+/// Whether a component type is a secret store that bindd can read. Case-insensitive.
+#[must_use]
+pub fn is_secret_store(component_type: &str) -> bool {
+    is_local_store(component_type) || is_remote_store(component_type)
 }
 
 /// Case-insensitive, as in Dapr.
@@ -63,7 +90,7 @@ pub(super) fn classify(component_type: &str) -> TypeClass {
 }
 
 fn is_served(lower: &str) -> bool {
-    lower == KINESIS || lower == DYNAMODB || is_local_store(lower)
+    BINDINGS.contains(&lower) || is_secret_store(lower)
 }
 
 /// Whether the type is most likely a typing error of a binding that bindd serves: up to three letters off, or a binding
@@ -123,9 +150,18 @@ mod tests {
 
     #[test]
     fn types_of_dapr_are_skipped_and_typing_errors_of_served_types_are_not() {
-        for served in
-            ["bindings.aws.kinesis", "Bindings.AWS.DynamoDB", "secretstores.local.env", "secretStores.local.file"]
-        {
+        for served in [
+            "bindings.aws.kinesis",
+            "Bindings.AWS.DynamoDB",
+            "secretstores.local.env",
+            "secretStores.local.file",
+            "bindings.CRON",
+            "bindings.http",
+            "bindings.localstorage",
+            "secretstores.kubernetes",
+            "secretStores.aws.secretManager",
+            "secretstores.aws.parameterstore",
+        ] {
             assert_eq!(classify(served), TypeClass::Served, "{served}");
         }
         for other in [
@@ -134,11 +170,8 @@ mod tests {
             "pubsub.aws.snssqs",
             "pubsub.kinesis",
             "secretstores.local.fil",
-            "secretstores.kubernetes",
             "middleware.http.bearer",
             "nameresolution.mdns",
-            "bindings.cron",
-            "bindings.http",
             "bindings.kafka",
             "bindings.redis",
             "bindings.mysql",
@@ -150,7 +183,6 @@ mod tests {
             "bindings.azure.eventhubs",
             "bindings.gcp.pubsub",
             "bindings.kubernetes",
-            "bindings.localstorage",
             "bindings.zeebe.command",
             "bindings.our-own-plugin",
             "jobs.something",

@@ -1,35 +1,17 @@
 //! Loads the documents of folders and files.
 
 use super::changed::changed_scalars;
-use super::document::{Draft, Parsed, Source, parse};
+use super::document::{Draft, Parsed, parse};
+use super::files::{ComponentFiles, Loaded};
 use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
-use super::kinds::{claims_served_type, is_local_store};
-use super::resolve::Resolver;
-use super::secrets::Store;
+use super::kinds::claims_served_type;
 use super::split::{Chunk, is_blank, split};
-use super::{ComponentRules, Document, Fault, Faults, LoadRequest, Notice, Place, tree};
+use super::{ComponentRules, Fault, Faults, LoadRequest, Notice, Place, tree};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Documents beyond this number in one file are a fault; it bounds what a file of separators costs.
 const MAX_DOCUMENTS: usize = 1_000;
-
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// Every component for this app whose type is served, or looks like a typing error of a served type, in order;
-    /// including secret stores and [incomplete](Document::is_complete) documents.
-    pub documents: Vec<Document>,
-    pub notices: Vec<Notice>,
-    /// Faults of documents with `ignoreErrors` are among the notices instead.
-    pub faults: Faults,
-    /// Bindings that were skipped because bindd does not serve their type, as faults for those who refuse such files.
-    pub unserved: Faults,
-    /// Files of which something cannot be read or parsed, so that it is not known which components they hold. A file that
-    /// is empty counts too, because it may be about to be written.
-    pub unread_files: Vec<String>,
-    /// Changes with the names and contents of the files.
-    pub fingerprint: u64,
-}
 
 /// Reads all documents for this app, with all faults and notices.
 ///
@@ -37,15 +19,23 @@ pub struct Loaded {
 /// would silently select AWS's default credentials, so it is a fault here. A document with `ignoreErrors` is left out
 /// with a notice instead. What is not for bindd is skipped with a notice, and its references are not resolved. A file
 /// that cannot be parsed is a fault if it names a component of a served type, or if `--resources-path` names this file.
+///
+/// Secrets of stores that need network calls are left out, each with a notice; see [`read`].
 #[must_use]
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
-    load_allowed(request, &ComponentRules::default())
+    read(request).offline()
 }
 
-/// As [`load`], without the components that the Configuration denies. They are skipped with a notice, and their faults and
+/// Reads and filters all documents for this app, as [`load`], without resolving their references.
+#[must_use]
+pub fn read<'a>(request: &LoadRequest<'a>) -> ComponentFiles<'a> {
+    read_allowed(request, &ComponentRules::default())
+}
+
+/// As [`read`], without the components that the Configuration denies. They are skipped with a notice, and their faults and
 /// references do not matter.
 #[must_use]
-pub fn load_allowed(request: &LoadRequest<'_>, rules: &ComponentRules) -> Loaded {
+pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules) -> ComponentFiles<'a> {
     let Folders { files, notices, faults, unread } = Folders::read(request.paths);
     let mut loader = Loader {
         request,
@@ -62,7 +52,18 @@ pub fn load_allowed(request: &LoadRequest<'_>, rules: &ComponentRules) -> Loaded
     for file in &files {
         loader.file(file);
     }
-    Loaded { fingerprint: fingerprint(&files), ..loader.resolve() }
+    let Loader { drafts, skipped, notices, faults, unserved, unread_files, .. } = loader;
+    ComponentFiles {
+        request: *request,
+        drafts,
+        skipped,
+        notices,
+        faults,
+        unserved,
+        unread_files,
+        fingerprint: fingerprint(&files),
+        builtin_kubernetes: false,
+    }
 }
 
 fn fingerprint(files: &[SourceFile]) -> u64 {
@@ -270,52 +271,6 @@ impl Loader<'_> {
         let accepted = Accepted { place: draft.place.clone(), log_name: draft.log_name() };
         self.accepted.insert(draft.name.as_str().to_owned(), accepted);
         self.drafts.push(draft);
-    }
-
-    /// Resolves stores first, since any document may refer to any of them; then all documents in file order.
-    fn resolve(self) -> Loaded {
-        let Self { request, drafts, skipped, notices, faults, unserved, unread_files, .. } = self;
-        let mut loaded = Loaded { documents: Vec::new(), notices, faults, unserved, unread_files, fingerprint: 0 };
-        let mut resolver = Resolver::new(request, &skipped);
-        let mut stores = HashMap::new();
-        for draft in drafts.iter().filter(|draft| is_local_store(&draft.component_type)) {
-            // The second loop reports the faults of the document itself.
-            let (document, _) = resolver.document(draft);
-            if !document.is_complete {
-                continue;
-            }
-            let (store, faults, notices) = Store::open(&document, request.environment);
-            loaded.take(faults, draft, &drafts);
-            loaded.notices.extend(notices);
-            stores.extend(store.map(|store| (draft.name.as_str(), store)));
-        }
-        resolver.stores = stores;
-        for draft in &drafts {
-            let (document, faults) = resolver.document(draft);
-            loaded.notices.extend(draft.notices.iter().cloned());
-            loaded.take(faults, draft, &drafts);
-            loaded.documents.push(document);
-        }
-        loaded
-    }
-}
-
-/// Whether any of the documents refers to a secret in this store. Skipped documents do not count.
-fn is_used(store: &Draft, drafts: &[Draft]) -> bool {
-    let has_secret = |draft: &Draft| draft.items.iter().any(|item| matches!(item.source, Source::Secret { .. }));
-    drafts.iter().any(|draft| draft.secret_store == store.name.as_str() && has_secret(draft))
-}
-
-impl Loaded {
-    fn take(&mut self, faults: Faults, draft: &Draft, drafts: &[Draft]) {
-        if draft.ignore_errors {
-            self.notices.extend(faults.into_iter().map(Fault::into_notice));
-        } else if is_local_store(&draft.component_type) && !is_used(draft, drafts) {
-            let reason = "left out, as no component that bindd serves refers to this store";
-            self.notices.extend(faults.into_iter().map(|fault| fault.with_reason(reason)));
-        } else {
-            self.faults.extend(faults);
-        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! The daemon and the command line call [`load`] with the folders and files of `--resources-path`. It reads every Dapr
 //! `Component` document in them, resolves environment and secret references, and returns the documents, the notices
 //! (what was skipped, ignored or changed, with the reason) and the faults. It makes no network call and does not stop at
-//! the first fault: one run reports all of them, each with file, document, component, field and what to do.
+//! the first fault: one run reports all of them, each with file, document, component, field and what to do. Secrets that
+//! need network calls are fetched by the caller between [`read`] and [`ComponentFiles::resolved`].
 //!
 //! ```text
 //! folder ──► split ──► tree ──► document ──► load ──► Document ──► Reader ──► a kind's own spec
@@ -30,6 +31,7 @@ mod content;
 mod document;
 mod duration;
 mod fault;
+mod files;
 mod folder;
 mod kinds;
 mod load;
@@ -42,6 +44,7 @@ mod size;
 mod split;
 mod tree;
 mod values;
+mod wanted;
 mod watch;
 
 pub use configuration::{
@@ -53,11 +56,16 @@ pub use content::Content;
 pub use document::{Document, log_name};
 pub use duration::{InvalidDuration, parse_duration, parse_duration_or_seconds};
 pub use fault::{Fault, Faults, Notice, Place, nearest};
-pub use kinds::{DYNAMODB, KINESIS, is_local_store};
-pub use load::{Loaded, load, load_allowed};
+pub use files::{ComponentFiles, Loaded};
+pub use kinds::{
+    CRON, DYNAMODB, HTTP, KINESIS, KUBERNETES, LOCAL_STORAGE, PARAMETER_STORE, SECRETS_MANAGER, is_remote_store,
+    is_secret_store,
+};
+pub use load::{load, read, read_allowed};
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use resiliency::{ResiliencyDocument, load_resiliencies};
 pub use size::parse_size;
 pub use values::{Environment, ProcessEnvironment};
+pub use wanted::{FetchFailure, FetchedSecrets, SecretKey, SecretValues, WantedSecret};
 pub use watch::FileWatch;

@@ -2,6 +2,7 @@
 
 use super::kinds::LOCAL_ENV;
 use super::values::{Environment, check_not_reserved};
+use super::wanted::SecretValues;
 use super::{Document, Fault, Faults, Notice, Reader, folder, tree};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -40,6 +41,8 @@ pub(super) enum SecretError {
     Secret(String),
     #[error("the secret `{secret}` has no key `{key}`")]
     Key { secret: String, key: String },
+    #[error("the secret `{secret}` has no key `{key}`")]
+    FetchedKey { secret: String, key: String },
     #[error("the secret `{0}` is empty")]
     Empty(String),
     #[error("the store has no secret `{secret}`, because each nested value has its own name")]
@@ -123,6 +126,14 @@ impl Store<'_> {
     }
 }
 
+/// One value of a secret that was fetched.
+pub(super) fn value_of(values: &SecretValues, secret: &str, key: &str) -> Result<SecretString, SecretError> {
+    use secrecy::ExposeSecret;
+    let value = values.get(key);
+    let value = value.ok_or_else(|| SecretError::FetchedKey { secret: secret.to_owned(), key: key.to_owned() })?;
+    if value.expose_secret().is_empty() { Err(SecretError::Empty(secret.to_owned())) } else { Ok(value.clone()) }
+}
+
 /// Problem and remedy.
 type Problem = (String, &'static str);
 
@@ -185,6 +196,7 @@ pub(super) fn fault_of(missing: &SecretError, document: &Fault, store: &str) -> 
         SecretError::MultiValued { secret, key, .. } => format!("write `name: {secret}` and `key: {key}`"),
         SecretError::Reserved => "put the secret under another name".to_owned(),
         SecretError::Key { .. } => "correct `secretKeyRef.key`; without `multiValued` leave it out".to_owned(),
+        SecretError::FetchedKey { .. } => format!("correct `secretKeyRef.key`, or add the key in the store `{store}`"),
         SecretError::Secret(_) | SecretError::Empty(_) => format!("add it to the secret store `{store}`"),
     };
     Fault { problem: missing.to_string(), remedy, ..document.clone() }

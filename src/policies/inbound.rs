@@ -6,7 +6,10 @@
 use super::go_duration::GoDuration;
 use super::observer::{Flow, PolicyKind};
 use super::registry::{Active, Policies};
-use crate::domain::{Accepted, ComponentName, DeliveryError, EventBatch, EventHandler, Record, RedeliveryPolicy};
+use super::retry::Retry;
+use crate::domain::{
+    Accepted, ComponentName, DeliveryError, EventBatch, EventHandler, Message, Record, RedeliveryPolicy,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,18 +29,40 @@ impl PolicyHandler {
         Self { component, inner, policies, is_failing: AtomicBool::new(false) }
     }
 
-    async fn within_timeout(&self, active: &Active<'_>, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
-        let Some(limit) = active.timeout else { return self.inner.handle(batch).await };
-        tokio::time::timeout(limit, self.inner.handle(batch)).await.unwrap_or_else(|_| {
+    /// One delivery under the circuit breaker and the timeout.
+    async fn attempt<T>(
+        &self,
+        active: &Active<'_>,
+        delivery: impl Future<Output = Result<T, DeliveryError>>,
+    ) -> Result<T, DeliveryError> {
+        let admitted = match active.breaker.as_ref().map(|breaker| breaker.admit()).transpose() {
+            Ok(admitted) => admitted,
+            Err(rejection) => {
+                return Err(DeliveryError::Held { reason: rejection.to_string(), wait: rejection.wait() });
+            }
+        };
+        let result = self.within_timeout(active, delivery).await;
+        if let Some(state) = admitted.and_then(|admitted| admitted.report(result.is_ok())) {
+            active.activated(PolicyKind::CircuitBreaker(state));
+        }
+        result
+    }
+
+    async fn within_timeout<T>(
+        &self,
+        active: &Active<'_>,
+        delivery: impl Future<Output = Result<T, DeliveryError>>,
+    ) -> Result<T, DeliveryError> {
+        let Some(limit) = active.timeout else { return delivery.await };
+        tokio::time::timeout(limit, delivery).await.unwrap_or_else(|_| {
             active.activated(PolicyKind::Timeout);
             let target = format!("an event of {}", self.component);
             Err(DeliveryError::TimedOut { target, limit, option: "the timeout of its Resiliency policy" })
         })
     }
 
-    fn log(&self, active: &Active<'_>, batch: &EventBatch, is_success: bool) {
+    fn log(&self, active: &Active<'_>, attempt: u32, is_success: bool) {
         let component = &self.component;
-        let attempt = batch.events.first().map_or(1, |event| event.attempt);
         if is_success {
             if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
                 tracing::info!("Recovered processing operation component[{component}] input after {attempt} attempts");
@@ -58,18 +83,29 @@ impl EventHandler for PolicyHandler {
         let Some(active) = self.policies.active(self.component.as_str(), Flow::Inbound) else {
             return self.inner.handle(batch).await;
         };
-        let admitted = match active.breaker.as_ref().map(|breaker| breaker.admit()).transpose() {
-            Ok(admitted) => admitted,
-            Err(rejection) => {
-                return Err(DeliveryError::Held { reason: rejection.to_string(), wait: rejection.wait() });
-            }
-        };
-        let result = self.within_timeout(&active, batch).await;
-        if let Some(state) = admitted.and_then(|admitted| admitted.report(result.is_ok())) {
-            active.activated(PolicyKind::CircuitBreaker(state));
-        }
-        self.log(&active, batch, result.is_ok());
+        let result = self.attempt(&active, self.inner.handle(batch)).await;
+        self.log(&active, batch.events.first().map_or(1, |event| event.attempt), result.is_ok());
         result
+    }
+
+    /// No consumer repeats a message, so the retry policy is carried out here.
+    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+        for attempt in 1_u32.. {
+            let Some(active) = self.policies.active(self.component.as_str(), Flow::Inbound) else {
+                return self.inner.handle_message(message).await;
+            };
+            let result = self.attempt(&active, self.inner.handle_message(message)).await;
+            self.log(&active, attempt, result.is_ok());
+            let Err(error) = result else { return Ok(()) };
+            let is_repeated = |retry: &Arc<Retry>| {
+                retry.max_attempts().is_none_or(|max| attempt < max)
+                    && !matches!(error, DeliveryError::Held { .. })
+                    && error.status().is_none_or(|status| retry.is_retried(status))
+            };
+            let Some(retry) = active.retry.clone().filter(is_repeated) else { return Err(error) };
+            tokio::time::sleep(RedeliveryPolicy::wait(&*retry, attempt - 1, fastrand::f64())).await;
+        }
+        Ok(())
     }
 
     async fn is_reachable(&self) -> bool {

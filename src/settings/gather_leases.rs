@@ -2,7 +2,7 @@
 
 use super::environment::{Environment, variable};
 use super::lease_flags::{LeasesCommand, LeasesFlags, ShardFlags, TableFlags};
-use super::leases::{LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
+use super::leases::{ImportSource, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
 use super::model::UsageError;
 use crate::domain::ShardId;
 use std::path::PathBuf;
@@ -33,8 +33,12 @@ pub(super) fn leases(
         }
         LeasesCommand::Export(flags) => (flags.table, LeasesAction::Export { file: flags.file }),
         LeasesCommand::Import(flags) => {
-            let (file, move_back, dry_run) = (flags.file, flags.move_back, flags.dry_run);
-            (flags.table, LeasesAction::Import { file, move_back, dry_run })
+            let from = match (flags.file, flags.from_dapr.filter(|table| !table.is_empty())) {
+                (Some(file), _) => ImportSource::File(file),
+                (None, Some(table)) => ImportSource::Dapr { table, force: flags.force },
+                (None, None) => return Err(UsageError::wrong("--from-dapr is empty: name the lease table of daprd")),
+            };
+            (flags.table, LeasesAction::Import { from, move_back: flags.move_back, dry_run: flags.dry_run })
         }
     };
     Ok(LeasesSettings { table: source(table, environment)?, action, ca_bundle })

@@ -12,6 +12,7 @@ Examples:
   bindd leases release shardId-000000000000 --table shop-orders
   bindd leases export --table shop-orders --file leases.jsonl
   bindd leases import --table shop-orders-2 --file leases.jsonl --dry-run
+  bindd leases import --table shop-orders-bindd --from-dapr shop-orders
 
 Exits with 0 if all was done, 1 if something failed or was refused, 2 for wrong usage. If one shard is refused, none is
 changed.";
@@ -128,8 +129,14 @@ pub(super) struct ExportFlags {
 #[derive(Debug, Args)]
 pub(super) struct ImportFlags {
     /// File that export wrote.
-    #[arg(long, value_name = "FILE")]
-    pub(super) file: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "from_dapr", conflicts_with = "from_dapr")]
+    pub(super) file: Option<PathBuf>,
+    /// Take the positions over from this lease table of daprd, whose name is daprd's consumerName, instead of a file.
+    #[arg(long, value_name = "TABLE")]
+    pub(super) from_dapr: Option<String>,
+    /// With --from-dapr: also if daprd still holds leases. Records that it reads meanwhile are delivered again.
+    #[arg(long, requires = "from_dapr")]
+    pub(super) force: bool,
     /// Also move checkpoints back. Records after them are delivered again.
     #[arg(long)]
     pub(super) move_back: bool,

@@ -59,11 +59,20 @@ pub enum LeasesAction {
         file: Option<PathBuf>,
     },
     Import {
-        file: PathBuf,
+        from: ImportSource,
         /// Whether checkpoints may be moved back.
         move_back: bool,
         dry_run: bool,
     },
+}
+
+/// Where `import` takes leases from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportSource {
+    /// A file of `export`.
+    File(PathBuf),
+    /// A lease table of daprd; `force`: even if daprd still holds leases.
+    Dapr { table: String, force: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,7 @@ mod values;
 mod tests;
 
 pub use gather::parse;
-pub use leases::{LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
+pub use leases::{ImportSource, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
 pub use model::{
     AppEndpoint, AppHealthSettings, AppProtocol, CheckSettings, Command, Mode, PolicySettings, ProbeSettings,
     ReloadSettings, Settings, UsageError, WaitSettings,

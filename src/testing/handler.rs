@@ -1,6 +1,8 @@
 //! An app in memory with scripted replies. It records its calls.
 
-use crate::domain::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, RecordPosition, ShardId};
+use crate::domain::{
+    Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, Message, RecordPosition, ShardId,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -38,6 +40,7 @@ struct State {
     planned: VecDeque<Reply>,
     default: Option<Reply>,
     seen: Vec<Delivery>,
+    messages: Vec<Message>,
 }
 
 /// Clones share the state.
@@ -76,6 +79,16 @@ impl RecordingHandler {
         self.with(|state| state.seen.iter().filter(|call| call.accepted).cloned().collect())
     }
 
+    /// All messages so far, in the order in which their calls began.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Message> {
+        self.with(|state| state.messages.clone())
+    }
+
+    fn next_reply(&self) -> Reply {
+        self.with(|state| state.planned.pop_front().or(state.default).unwrap_or(Reply::Accept(Duration::ZERO)))
+    }
+
     /// Waits until `count` calls were accepted.
     pub async fn until_accepted(&self, count: usize) {
         while self.accepted().len() < count {
@@ -98,11 +111,31 @@ impl RecordingHandler {
             attempt: event.attempt,
             accepted: false,
         };
-        self.with(|state| {
+        let index = self.with(|state| {
             state.seen.extend(batch.events.iter().map(call));
-            let reply = state.planned.pop_front().or(state.default).unwrap_or(Reply::Accept(Duration::ZERO));
-            (state.seen.len() - batch.events.len(), reply)
-        })
+            state.seen.len() - batch.events.len()
+        });
+        (index, self.next_reply())
+    }
+}
+
+async fn answer(reply: Reply) -> Result<(), DeliveryError> {
+    match reply {
+        Reply::Accept(wait) => {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            Ok(())
+        }
+        Reply::Refuse(status, retry_after) => {
+            let target = "POST /events".to_owned();
+            Err(DeliveryError::Refused { status, target, retry_after, location: None, excerpt: None })
+        }
+        Reply::Stall => std::future::pending().await,
+        Reply::Down => {
+            let address = "localhost:8080".to_owned();
+            Err(DeliveryError::Unreachable { address, source: "the app is down".into() })
+        }
     }
 }
 
@@ -110,26 +143,16 @@ impl RecordingHandler {
 impl EventHandler for RecordingHandler {
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
         let (index, reply) = self.begin(batch);
-        match reply {
-            Reply::Accept(wait) => {
-                if !wait.is_zero() {
-                    tokio::time::sleep(wait).await;
-                }
-                self.with(|state| {
-                    state.seen[index..index + batch.events.len()].iter_mut().for_each(|call| call.accepted = true)
-                });
-                Ok(Accepted::All)
-            }
-            Reply::Refuse(status, retry_after) => {
-                let target = "POST /events".to_owned();
-                Err(DeliveryError::Refused { status, target, retry_after, location: None, excerpt: None })
-            }
-            Reply::Stall => std::future::pending().await,
-            Reply::Down => {
-                let address = "localhost:8080".to_owned();
-                Err(DeliveryError::Unreachable { address, source: "the app is down".into() })
-            }
-        }
+        answer(reply).await?;
+        self.with(|state| {
+            state.seen[index..index + batch.events.len()].iter_mut().for_each(|call| call.accepted = true)
+        });
+        Ok(Accepted::All)
+    }
+
+    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+        self.with(|state| state.messages.push(message.clone()));
+        answer(self.next_reply()).await
     }
 
     async fn is_reachable(&self) -> bool {

@@ -213,7 +213,7 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
-        let running = daemon::start(settings, daemon::load(settings)?).await?;
+        let running = daemon::start(settings, daemon::load(settings).await?).await?;
         let http = running.http_address();
         Ok(Self { running, http })
     }

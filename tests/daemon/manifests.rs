@@ -107,7 +107,7 @@ async fn a_folder_made_for_daprd_loads_with_one_notice_for_each_thing_that_is_sk
     component(path, "cache", "state.redis", secret);
     component(path, "bus", "pubsub.kafka", "  metadata: [{name: brokers, envRef: NOT_SET_ANYWHERE}]\n");
     component(path, "vault", "secretstores.hashicorp.vault", "");
-    component(path, "tick", "bindings.cron", "  metadata: [{name: schedule, value: '@every 15m'}]\n");
+    component(path, "tick", "bindings.kafka", "  metadata: [{name: brokers, value: 'a:9092'}]\n");
     let files = [
         ("list.yaml", "- a\n- b\n"),
         ("stack.yaml", "Resources: {Stream: !Ref Name}\n"),

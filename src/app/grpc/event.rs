@@ -5,7 +5,8 @@ use super::super::headers::headers;
 use super::channel::{GrpcChannel, TRACEPARENT};
 use super::response;
 use crate::domain::{
-    Accepted, BindingEvent, ComponentName, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Outputs,
+    Accepted, BindingEvent, ComponentName, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Message,
+    Outputs,
 };
 use crate::protocol::runtime::BindingEventRequest;
 use crate::telemetry::InputMetrics;
@@ -55,6 +56,14 @@ impl EventHandler for Callback {
             self.metrics.not_decompressed(payloads.untouched.corrupt + payloads.untouched.too_large);
         }
         Ok(Accepted::All)
+    }
+
+    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+        let metadata = message.metadata.iter().cloned().collect();
+        let request = BindingEventRequest { name: message.binding.to_string(), data: message.data.clone(), metadata };
+        let response = self.channel.on_binding_event(request, None, &[&message.data]).await?;
+        response::act(&message.binding, response, &*self.outputs).await;
+        Ok(())
     }
 
     async fn is_reachable(&self) -> bool {

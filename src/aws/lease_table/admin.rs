@@ -115,7 +115,7 @@ impl LeaseTable {
 
 /// Repeats a call that failed and may succeed later. A conditional write that was done without our notice is recognised by
 /// its row.
-async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, LeaseError>
+pub(super) async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, LeaseError>
 where
     F: Future<Output = Result<T, LeaseError>>,
 {

@@ -2,7 +2,7 @@
 //! an application can move from the KCL to bindd and back without reading anything twice.
 //!
 //! `row` and `writes` turn leases into rows and conditional writes, both without I/O; `client` makes the calls; `setup`
-//! creates and checks the table; `store` implements the port; `admin` is for operators.
+//! creates and checks the table; `store` implements the port; `admin` is for operators; `dapr` reads the table of daprd.
 //!
 //! Invariant: only the worker that knows the current lease counter changes a lease, and every change raises the counter.
 //! `writes` lists the condition of each write; the exceptions are a request for a handoff, which leaves the counter to the
@@ -10,10 +10,12 @@
 
 mod admin;
 mod client;
+mod dapr;
 mod row;
 mod setup;
 mod store;
 mod writes;
 
 pub use admin::{Edited, LeaseRows};
+pub use dapr::DaprLease;
 pub use store::LeaseTable;

@@ -8,6 +8,8 @@ use crate::domain::LeaseError;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// The key of the lease table of daprd.
+const DAPR_KEY: &str = "ShardID (S)";
 /// How often the heartbeats are read while they are watched.
 const HEARTBEAT_READS: u32 = 7;
 /// The types of the rows that a running KCL 3.5 keeps writing: its leader's lock, and one for each worker.
@@ -37,11 +39,16 @@ pub(super) async fn set_up(leases: &TableClient, watch: Duration) -> Result<(), 
 }
 
 fn wrong_key(key: &str) -> String {
-    let others = match key {
-        "ShardID (S)" => "this is the table format of Dapr's Kinesis binding (vmware-go-kcl)",
-        _ => "it belongs to something else",
-    };
-    format!("its key is {key}, not {LEASE_KEY} (S): {others}; choose another `consumerName` or `leaseTable`")
+    if key == DAPR_KEY {
+        return format!(
+            "it is the lease table of Dapr's Kinesis binding (its key is {key}): to continue where daprd stopped, stop daprd \
+             and set `adoptDaprCheckpoints: \"true\"`, or name another table in `leaseTable` and run `bindd leases import \
+             --from-dapr TABLE`; to start anew, choose another `consumerName` or `leaseTable`"
+        );
+    }
+    format!(
+        "its key is {key}, not {LEASE_KEY} (S): it belongs to something else; choose another `consumerName` or `leaseTable`"
+    )
 }
 
 async fn refuse_running_kcl_3(leases: &TableClient, rows: &[Item], watch: Duration) -> Result<(), LeaseError> {

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// A JSON body.
 ///
@@ -25,8 +26,8 @@ pub(super) fn capacity_units<'c>(consumed: impl IntoIterator<Item = &'c Consumed
 }
 
 /// The header with the capacity units that a call consumed.
-pub(super) fn capacity_header(units: Option<f64>) -> Option<(&'static str, String)> {
-    units.map(|units| ("consumedCapacity", units.to_string()))
+pub(super) fn capacity_header(units: Option<f64>) -> Option<(Cow<'static, str>, String)> {
+    units.map(|units| ("consumedCapacity".into(), units.to_string()))
 }
 
 /// The result of one element of a bulk that succeeded.
@@ -70,7 +71,7 @@ pub(super) fn bulk_response(
     };
     let texts = results.iter().enumerate().map(to_json).collect::<Result<Vec<_>, _>>().map_err(not_serializable)?;
     let succeeded = results.len() - failed;
-    let mut metadata = vec![("succeeded", succeeded.to_string()), ("failed", failed.to_string())];
+    let mut metadata = vec![("succeeded".into(), succeeded.to_string()), ("failed".into(), failed.to_string())];
     metadata.extend(capacity_header(capacity));
     let completion = if failed == 0 { Completion::Full } else { Completion::Partial };
     Ok(InvokeResponse { data: Some(json_body(&texts)?), metadata, completion })

@@ -1,6 +1,7 @@
 //! The input side: connects the consumer, the lease table, and polling or enhanced fan-out.
 
 use super::super::context::{LeaseTableReservation, LeaseTables};
+use super::dapr_leases::{AdoptedLease, adopt};
 use super::delivery_spec::DeliverySpec;
 use super::input_spec::{Fallback, InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, RegistrationSettings};
@@ -11,12 +12,12 @@ use crate::consumer::{
 };
 use crate::domain::{
     BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, FailureKind, InputBinding,
-    InputReport, LeaseStore, Retrieval, Stop, WorkerId,
+    InputReport, LeaseError, LeaseStore, Retrieval, Stop, Timestamp, WorkerId,
 };
 use crate::telemetry::{InputMetrics, ReadMetrics};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 const NOT_REGISTERED: &str = "the consumer of enhanced fan-out was not active";
@@ -63,8 +64,14 @@ impl InputBinding for Input {
             retrieval = self.retrieval() => retrieval?,
         };
         self.status.call_succeeded(NOT_REGISTERED);
-        let leases: Arc<dyn LeaseStore> =
-            Arc::new(LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration));
+        let table = LeaseTable::new(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration);
+        tokio::select! {
+            // Biased, for the same reason.
+            biased;
+            () = stop.finishing() => return Ok(()),
+            adopted = self.adopt_dapr_leases(&table) => adopted?,
+        }
+        let leases: Arc<dyn LeaseStore> = Arc::new(table);
         let renewals = LeaseTable::apart(&self.lease_connection, self.lease_table.clone(), self.spec.lease_duration);
         let thread = RenewerThread::start().map_err(|error| {
             BindingError::new(FailureKind::Transient, "the thread that renews leases could not be started")
@@ -145,6 +152,40 @@ impl Input {
         Ok(())
     }
 
+    /// Creates the leases that daprd has and the own table has not. At each start, because an earlier one may have ended
+    /// between two of them; a lease that exists stays as it is.
+    async fn adopt_dapr_leases(&self, table: &LeaseTable) -> Result<(), BindingError> {
+        let Some(name) = &self.spec.dapr_table else { return Ok(()) };
+        let failed = |error: LeaseError| {
+            BindingError::new(error.kind(), format!("the positions of daprd were not taken over: {error}"))
+                .with_source(error)
+        };
+        let source = LeaseTable::new(&self.lease_connection, name.clone(), self.spec.lease_duration);
+        let rows = match source.dapr_rows().await {
+            Err(error) if error.kind() == FailureKind::NotFound => {
+                tracing::warn!(component = %self.binding, table = name, "no lease table of daprd; nothing was taken over");
+                return Ok(());
+            }
+            rows => rows.map_err(failed)?,
+        };
+        let adopted = adopt(&rows, wall_clock(), false)
+            .map_err(|runs| BindingError::new(FailureKind::Conflict, runs.to_string()))?;
+        table.prepare().await.map_err(failed)?;
+        let existing = table.rows().await.map_err(failed)?.leases;
+        let is_missing = |lease: &&AdoptedLease| !existing.iter().any(|row| row.shard == lease.lease.shard);
+        let missing: Vec<&AdoptedLease> = adopted.iter().filter(is_missing).collect();
+        for AdoptedLease { lease, children } in &missing {
+            table.insert(lease, children).await.map_err(failed)?;
+        }
+        if !missing.is_empty() {
+            tracing::info!(
+                component = %self.binding, from = name, to = self.lease_table, shards = missing.len(),
+                "positions of daprd were taken over"
+            );
+        }
+        Ok(())
+    }
+
     async fn retrieval(&self) -> Result<Arc<dyn Retrieval>, BindingError> {
         self.set_fallback(None);
         if self.spec.mode == Mode::Shared {
@@ -176,4 +217,10 @@ impl Input {
     fn set_fallback(&self, why: Option<String>) {
         *self.fallback.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the leases of daprd end at wall-clock times")]
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

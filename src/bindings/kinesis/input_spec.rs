@@ -68,6 +68,8 @@ pub struct InputSpec {
     pub lease_duration: Duration,
     /// `leaseTable`: the DynamoDB table with the leases; without it, the consumer's name.
     pub lease_table: Option<String>,
+    /// `adoptDaprCheckpoints`: the lease table of daprd, whose positions are taken over at the start.
+    pub dapr_table: Option<String>,
     /// `leaseEndpoint`: endpoint of the lease table where it is not `endpoint`, for emulators with one port per service.
     pub lease_endpoint: Option<String>,
     /// `checkpointInterval`: how long accepted records wait for their checkpoint. 100 ms to 1 min, default 1 s.
@@ -83,8 +85,9 @@ pub struct InputSpec {
 impl InputSpec {
     pub(super) fn read(reader: &mut Reader<'_>, dead_letter_binding: Option<ComponentName>) -> Self {
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
-        let names_table = !reader.is_given("leaseTable");
-        let spec = Self {
+        let adopts = reader.boolean("adoptDaprCheckpoints") == Some(true);
+        let names_table = !reader.is_given("leaseTable") && !adopts;
+        let mut spec = Self {
             consumer_name: read_consumer_name(reader, names_table),
             mode: reader.one_of("mode", &[("shared", Mode::Shared), ("extended", Mode::Extended)]).unwrap_or_default(),
             poll_interval: reader.duration("pollInterval", POLL_INTERVALS).unwrap_or(DEFAULT_POLL_INTERVAL),
@@ -96,6 +99,7 @@ impl InputSpec {
             initial_position: read_initial_position(reader),
             lease_duration: reader.duration("leaseDuration", lease).unwrap_or(DEFAULT_LEASE),
             lease_table: read_name(reader, "leaseTable", "a table name", &TABLE_NAME),
+            dapr_table: None,
             lease_endpoint: read_endpoint(reader, "leaseEndpoint"),
             checkpoint_interval: reader
                 .duration("checkpointInterval", Duration::from_millis(100)..=Duration::from_secs(60))
@@ -104,8 +108,28 @@ impl InputSpec {
             on_invalid_checkpoint: read_on_invalid_checkpoint(reader),
             delivery: DeliverySpec::read(reader, dead_letter_binding),
         };
+        if adopts {
+            spec.read_adoption(reader);
+        }
         spec.notice_mode(reader);
         spec
+    }
+
+    /// daprd names its table as the consumer, and that table has another key. So the own one needs another name.
+    fn read_adoption(&mut self, reader: &mut Reader<'_>) {
+        let Some(consumer) = self.consumer_name.clone() else {
+            if !reader.is_given("consumerName") {
+                let remedy = "add the `consumerName` that daprd has used, which names its lease table";
+                reader.fault("adoptDaprCheckpoints", "it needs `consumerName`", remedy);
+            }
+            return;
+        };
+        let table = self.lease_table.get_or_insert_with(|| format!("{consumer}-bindd"));
+        if *table == consumer {
+            let problem = "it is the name of daprd's lease table, which has another format";
+            reader.fault("leaseTable", problem, "choose another name, or leave it out");
+        }
+        self.dapr_table = Some(consumer);
     }
 
     /// Fields that have no effect in this mode.

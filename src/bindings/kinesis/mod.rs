@@ -7,6 +7,7 @@
 
 mod binding;
 mod bulk;
+mod dapr_leases;
 mod delivery_spec;
 mod foreign_names;
 mod input;
@@ -22,6 +23,7 @@ mod spec;
 mod timestamp;
 
 pub(super) use binding::connect;
+pub use dapr_leases::{AdoptedLease, DaprRuns, adopt};
 pub use delivery_spec::{DeadLetterTarget, DeliverySpec};
 pub use input_spec::{Fallback, InputSpec, Mode};
 pub use keys::{HashKeySource, KeySource};

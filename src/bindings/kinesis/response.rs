@@ -46,12 +46,12 @@ impl<'a> Stored<'a> {
 pub(super) fn single(written: &Written, returns_result: bool) -> InvokeResponse {
     let receipt = &written.receipt;
     let mut metadata = vec![
-        ("sequenceNumber", receipt.sequence.as_str().to_owned()),
-        ("shardId", receipt.shard.as_str().to_owned()),
-        ("attempts", written.attempts.to_string()),
+        ("sequenceNumber".into(), receipt.sequence.as_str().to_owned()),
+        ("shardId".into(), receipt.shard.as_str().to_owned()),
+        ("attempts".into(), written.attempts.to_string()),
     ];
-    metadata.extend(written.sub_sequence.map(|number| ("subSequenceNumber", number.to_string())));
-    metadata.extend(receipt.encryption.as_deref().map(|kind| ("encryptionType", kind.to_owned())));
+    metadata.extend(written.sub_sequence.map(|number| ("subSequenceNumber".into(), number.to_string())));
+    metadata.extend(receipt.encryption.as_deref().map(|kind| ("encryptionType".into(), kind.to_owned())));
     let data = returns_result.then(|| json(&Stored::new(written, None)));
     InvokeResponse { data, metadata, completion: Completion::Full }
 }
@@ -69,7 +69,7 @@ pub(super) fn many(items: &[(Option<&RawValue>, Result<Written, BindingError>)])
     let failed = items.iter().filter(|(_, result)| result.is_err()).count();
     InvokeResponse {
         data: Some(json(&results)),
-        metadata: vec![("succeeded", (items.len() - failed).to_string()), ("failed", failed.to_string())],
+        metadata: vec![("succeeded".into(), (items.len() - failed).to_string()), ("failed".into(), failed.to_string())],
         completion: if failed == 0 { Completion::Full } else { Completion::Partial },
     }
 }

@@ -56,7 +56,7 @@ fn kinesis_spec(items: &[(&str, &str)]) -> super::super::kinesis::Spec {
     assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
     match result.components.into_iter().next().unwrap().spec {
         Spec::Kinesis(spec) => *spec,
-        Spec::DynamoDb(spec) => panic!("{spec:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -293,7 +293,7 @@ fn types_and_versions_are_checked() {
     for (kind, notes) in [
         ("state.redis", 1),
         ("pubsub.kafka", 1),
-        ("bindings.cron", 1),
+        ("bindings.kafka", 1),
         ("bindings.aws.s3", 1),
         ("secretstores.hashicorp.vault", 1),
         ("secretstores.local.env", 0),

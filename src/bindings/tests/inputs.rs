@@ -19,7 +19,7 @@ fn input(items: &[(&str, &str)]) -> InputSpec {
     assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
     match result.components.into_iter().next().unwrap().spec {
         Spec::Kinesis(spec) => spec.input,
-        Spec::DynamoDb(spec) => panic!("{spec:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

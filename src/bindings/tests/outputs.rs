@@ -19,7 +19,7 @@ fn output(items: &[(&str, &str)]) -> OutputSpec {
     assert!(result.faults.is_empty() && result.notices.is_empty(), "{}\n{:?}", result.faults, result.notices);
     match result.components.into_iter().next().unwrap().spec {
         Spec::Kinesis(spec) => spec.output,
-        Spec::DynamoDb(spec) => panic!("{spec:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -188,7 +188,7 @@ fn a_dead_letter_binding_must_be_another_output_and_must_not_form_a_loop() {
             "`in` has no output side",
         ),
         (stream("a", &to("b")) + &component("b", "state.redis", &[]), 1, "there is no component `b`"),
-        (stream("a", &to("b")) + &component("b", "bindings.cron", &[]), 1, "there is no component `b`"),
+        (stream("a", &to("b")) + &component("b", "bindings.kafka", &[]), 1, "there is no component `b`"),
         (stream("a", &to("b")) + &component("b", "bindings.aws.kinesys", &[]), 1, "unknown kind"),
     ] {
         let faults = check_text(&text).faults;

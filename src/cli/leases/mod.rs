@@ -19,9 +19,9 @@ use self::plan::{Plan, Refusal};
 use self::target::Target;
 use crate::aws::lease_table::LeaseRows;
 use crate::domain::{Lease, Timestamp};
-use crate::settings::{LeasesAction, LeasesSettings};
+use crate::settings::{ImportSource, LeasesAction, LeasesSettings};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const LATEST_MARGIN: Duration = Duration::from_secs(1);
 
@@ -80,8 +80,11 @@ async fn execute(settings: LeasesSettings) -> Result<LeasesReport, String> {
             let rows = readable(target.rows().await?)?;
             change(&target, plan::release(&rows, &shards), dry_run, Eviction::new(force)).await
         }
-        LeasesAction::Import { file, move_back, dry_run } => {
-            let lines = line::read(&file)?;
+        LeasesAction::Import { from, move_back, dry_run } => {
+            let lines = match from {
+                ImportSource::File(file) => line::read(&file)?,
+                ImportSource::Dapr { table, force } => target.dapr_leases(table, force).await?,
+            };
             let rows = readable(if dry_run { target.rows_if_any().await } else { target.rows_or_create().await }?)?;
             let plan = plan::import(&lines, &rows, &plan::Import { move_back, stream: target.stream.as_deref() });
             change(&target, plan, dry_run, Eviction::AtOnce).await
@@ -91,10 +94,9 @@ async fn execute(settings: LeasesSettings) -> Result<LeasesReport, String> {
 
 /// From when on a shard is read that starts at LATEST: now, less the margin of new leases, since the clocks of the hosts of
 /// Kinesis differ.
-#[expect(clippy::disallowed_methods, reason = "arrival times of records are wall-clock times")]
 fn latest_start() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.saturating_sub(LATEST_MARGIN).as_millis()).unwrap_or(i64::MAX))
+    let margin = i64::try_from(LATEST_MARGIN.as_millis()).unwrap_or_default();
+    Timestamp::from_millis(target::now().as_millis().saturating_sub(margin))
 }
 
 fn to_json(target: &Target, leases: &[Lease]) -> String {

@@ -1,13 +1,16 @@
 //! Which lease table, and the connection to it.
 
+use super::line::ImportedLease;
 use crate::aws::lease_table::{LeaseRows, LeaseTable};
-use crate::aws::{self, ConnectionSettings};
+use crate::aws::{self, Connection, ConnectionSettings};
+use crate::bindings::kinesis::{AdoptedLease, adopt};
+use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, Checked, Spec, check, kinesis};
-use crate::domain::{ComponentName, FailureKind, LeaseError, LeaseStore as _};
-use crate::manifest::{LoadRequest, ProcessEnvironment, load};
+use crate::domain::{ComponentName, FailureKind, LeaseError, LeaseStore as _, Timestamp};
+use crate::manifest::{LoadRequest, ProcessEnvironment, read};
 use crate::settings::LeaseTableSource;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Attempts of a call may take 5 s.
 const CALL_TIME: Duration = Duration::from_secs(30);
@@ -16,6 +19,7 @@ const CALL_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Target {
     pub(super) leases: LeaseTable,
     pub(super) table: String,
+    connection: Connection,
     /// The stream of the component, name or ARN.
     pub(super) stream: Option<String>,
 }
@@ -51,6 +55,29 @@ impl Target {
             Ok(rows) => Ok(rows),
         }
     }
+}
+
+impl Target {
+    /// The leases of a table of daprd, which is in the same account and region as the own one.
+    pub(super) async fn dapr_leases(&self, table: String, force: bool) -> Result<Vec<ImportedLease>, String> {
+        if table == self.table {
+            return Err(format!(
+                "`{table}` cannot be the table of daprd and the own one, as they have different formats; name the own one by \
+                 --table, or in `leaseTable` of the component"
+            ));
+        }
+        let source = LeaseTable::new(&self.connection, table, CALL_TIME);
+        let rows = source.dapr_rows().await.map_err(|error| described(&error))?;
+        let adopted = adopt(&rows, now(), force)
+            .map_err(|runs| format!("{runs}. --force takes the positions over all the same; nothing was changed"))?;
+        Ok(adopted.into_iter().map(|AdoptedLease { lease, children }| ImportedLease { lease, children }).collect())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "arrival times of records and leases of daprd are wall-clock times")]
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The error with what to do next.
@@ -89,7 +116,9 @@ pub(super) async fn find(source: LeaseTableSource, ca_bundle: Option<&Path>) -> 
                 namespace: namespace.as_deref(),
                 environment: &ProcessEnvironment,
             };
-            of_component(choose(check(load(&request)), component.as_deref())?, app_id.as_deref())?
+            let stores = StoreOptions { ca_bundle, ..StoreOptions::default() };
+            let loaded = Box::pin(secretstores::load(read(&request), stores)).await;
+            of_component(choose(check(loaded), component.as_deref())?, app_id.as_deref())?
         }
     };
     // The command must fail at once without credentials, and not wait for them.
@@ -100,7 +129,8 @@ pub(super) async fn find(source: LeaseTableSource, ca_bundle: Option<&Path>) -> 
     let connected = Box::pin(aws::connect(&connection)).await;
     let connected =
         connected.map_err(|error| format!("no connection to lease table `{table}`: {}{advice}", error.message()))?;
-    Ok(Target { leases: LeaseTable::new(&connected, table.clone(), CALL_TIME), table, stream })
+    let leases = LeaseTable::new(&connected, table.clone(), CALL_TIME);
+    Ok(Target { leases, table, connection: connected, stream })
 }
 
 /// The input that is meant: the one of this name, or the only one.
@@ -127,7 +157,7 @@ fn choose(result: CheckResult, name: Option<&str>) -> Result<(ComponentName, kin
 fn input(checked: Checked) -> Option<(ComponentName, kinesis::Spec)> {
     match checked.spec {
         Spec::Kinesis(spec) if spec.direction.has_input() => Some((checked.name, *spec)),
-        Spec::Kinesis(_) | Spec::DynamoDb(_) => None,
+        Spec::Kinesis(_) | Spec::DynamoDb(_) | Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
     }
 }
 

@@ -68,6 +68,11 @@ impl AppAdmission {
         Some(self.begin(slot, input_slot, is_probe))
     }
 
+    /// A slot for a request that tells nothing about the app: the circuit and the adaptive limit do not learn from it.
+    pub(in super::super) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).acquire_owned().await.ok()
+    }
+
     /// Since when the app is down; `None` while it answers.
     pub(in super::super) fn down_since(&self) -> Option<Instant> {
         self.state().circuit.down_since()

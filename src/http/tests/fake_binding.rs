@@ -52,7 +52,7 @@ impl OutputBinding for Fake {
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         self.seen.lock().unwrap().push(request.clone());
-        let metadata = vec![("sequenceNumber", "495".to_owned()), ("bad", "a\nb".to_owned())];
+        let metadata = vec![("sequenceNumber".into(), "495".to_owned()), ("bad".into(), "a\nb".to_owned())];
         match request.operation.as_str() {
             "echo" => Ok(InvokeResponse { data: Some(request.data), ..InvokeResponse::default() }),
             "panic" => panic!("on purpose"),
@@ -68,7 +68,7 @@ impl OutputBinding for Fake {
             "lose" => Err(BindingError::new(FailureKind::TimedOut, "no reply in time").with_outcome(Outcome::Unknown)),
             "mix" => Ok(InvokeResponse {
                 data: Some(Bytes::from_static(b"[]")),
-                metadata: vec![("failed", "1".to_owned())],
+                metadata: vec![("failed".into(), "1".to_owned())],
                 completion: Completion::Partial,
             }),
             "bury" => Err(BindingError::new(FailureKind::Transient, "gone")

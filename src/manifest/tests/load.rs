@@ -200,7 +200,7 @@ fn environment_references_are_resolved_or_are_faults() {
 #[test]
 fn references_without_a_name_are_ignored() {
     let items = "  metadata:\n  - {name: a, value: x, secretKeyRef: {name: '', key: ''}}\n  \
-                 - {name: b, value: y, secretKeyRef: {}, envRef: ''}\n  - {name: c, value: '', envRef: KEY}\n  \
+                 - {name: b, value: y, secretKeyRef: {name: '', key: k}, envRef: ''}\n  - {name: c, value: '', envRef: KEY}\n  \
                  - {name: d, value: null, envRef: KEY, secretKeyRef: {name: '', key: ''}}\n  - {name: e, envRef: ''}\n";
     let folder = folder(&[("a.yaml", &component("x", items))]);
     let loaded = load_with(&folder, &[("KEY", "k")]);

@@ -110,7 +110,9 @@ fn the_content_of_a_skipped_component_is_not_checked() {
     let items = "  ignoreErrors: perhaps\n  initTimeout: never\n  version: 1.10\n  metadta: 1\n  metadata:\n  - {name: a, envRef: GONE}\n  \
                  - {name: b, envRef: DAPR_API_TOKEN}\n  - {name: c, secretKeyRef: {name: x, key: y}}\n  - {name: c, value: '{podName}'}\n  \
                  - 5\n  - {value: 1.10}\nauth: {secretStore: nowhere}\nscopes: 7\n";
-    for other in ["state.redis", "pubsub.kafka", "bindings.cron", "secretstores.kubernetes", "workflow.x", "our.own"] {
+    for other in
+        ["state.redis", "pubsub.kafka", "bindings.kafka", "secretstores.hashicorp.vault", "workflow.x", "our.own"]
+    {
         let text = component("x", items).replace("bindings.aws.kinesis", other).replace("  version: v1\n", "");
         let loaded = load_with(&folder(&[("a.yaml", &text), ("b.yaml", &text)]), &[]);
         assert!(loaded.faults.is_empty() && loaded.documents.is_empty(), "{other}: {}", loaded.faults);

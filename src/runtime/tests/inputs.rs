@@ -1,7 +1,8 @@
 use super::super::input_task::SubscriptionCheck;
 use super::*;
 use crate::domain::{
-    Accepted, Binding, BindingError, DeliveryError, EventBatch, EventHandler, FailureKind, InputBinding, OutputBinding,
+    Accepted, Binding, BindingError, DeliveryError, EventBatch, EventHandler, FailureKind, InputBinding, Message,
+    OutputBinding,
 };
 use async_trait::async_trait;
 use std::collections::VecDeque;
@@ -87,6 +88,10 @@ struct AcceptAll;
 impl EventHandler for AcceptAll {
     async fn is_reachable(&self) -> bool {
         true
+    }
+
+    async fn handle_message(&self, _: &Message) -> Result<(), DeliveryError> {
+        Ok(())
     }
 
     async fn handle(&self, _: &EventBatch) -> Result<Accepted, DeliveryError> {

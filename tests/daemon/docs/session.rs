@@ -101,7 +101,7 @@ impl Session {
             });
             self.app = Some(app);
         }
-        let mut components = daemon::load(&dev.run).unwrap();
+        let mut components = daemon::load(&dev.run).await.unwrap();
         let stage = Emulators::start(EmbeddedSettings::default()).await.unwrap();
         stage.prepare(&mut components).await.unwrap();
         let prepare = Arc::new(stage.endpoints());

@@ -2,7 +2,7 @@
 
 use super::page::{first_column, page, pages, root};
 use super::yaml::Variables;
-use bindd::bindings::{dynamodb, kinesis};
+use bindd::bindings::{cron, dynamodb, http, kinesis, localstorage};
 use bindd::manifest::{LoadRequest, Reader, load};
 use bindd::settings;
 use bindd::telemetry::{
@@ -49,6 +49,13 @@ fn the_tables_of_fields_name_what_the_specs_read() {
     for (path, known) in [("docs/configuration/kinesis.md", kinesis), ("docs/configuration/dynamodb.md", dynamodb)] {
         let documented: Names = documented(path).union(&shared).cloned().collect();
         assert_same(path, &documented, &known);
+    }
+    let cron = fields_read("bindings.cron", |reader| drop(cron::Spec::read(reader)));
+    let http = fields_read("bindings.http", |reader| drop(http::Spec::read(reader)));
+    let storage = fields_read("bindings.localstorage", |reader| drop(localstorage::Spec::read(reader)));
+    for (name, known) in [("cron", cron), ("http", http), ("localstorage", storage)] {
+        let path = format!("docs/configuration/{name}.md");
+        assert_same(&path, &documented(&path), &known);
     }
 }
 

@@ -7,7 +7,7 @@ use super::plan::{POISON_STATUS, Plan};
 use async_trait::async_trait;
 use bindd::consumer::Order;
 use bindd::domain::{
-    Accepted, BindingError, DeadLetter, DeadLetterStore, DeliveryError, EventBatch, EventHandler, FailureKind,
+    Accepted, BindingError, DeadLetter, DeadLetterStore, DeliveryError, EventBatch, EventHandler, FailureKind, Message,
     RecordPosition, ShardId, WorkerId,
 };
 use bindd::testing::{Network, Partition};
@@ -195,6 +195,10 @@ impl AppLink {
 impl EventHandler for AppLink {
     async fn is_reachable(&self) -> bool {
         true
+    }
+
+    async fn handle_message(&self, _: &Message) -> Result<(), DeliveryError> {
+        unreachable!("a stream has no messages")
     }
 
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {

@@ -185,7 +185,7 @@ mod tests {
         let page = ExecuteStatementOutput::builder().items(item).next_token("t").consumed_capacity(capacity).build();
         let response = respond(&ItemCodec::default(), Access::Read, &page).unwrap();
         assert_eq!(response.data.unwrap(), r#"{"items":[{"id":"1","n":1.50}],"count":1,"nextToken":"t"}"#);
-        assert_eq!(response.metadata, [("consumedCapacity", "0.5".to_owned())]);
+        assert_eq!(response.metadata, [("consumedCapacity".into(), "0.5".to_owned())]);
         let empty = ExecuteStatementOutput::builder().build();
         let response = respond(&ItemCodec::default(), Access::Read, &empty).unwrap();
         assert_eq!(response.data.unwrap(), r#"{"items":[],"count":0}"#);

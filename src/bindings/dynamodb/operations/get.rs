@@ -57,7 +57,7 @@ pub(in super::super) async fn get(cx: &TableContext, request: Request) -> Result
     response.metadata.extend(capacity_header(capacity_units(&output.consumed_capacity)));
     let Some(mut item) = output.item.filter(|item| ttl::is_visible(item, hidden)) else { return Ok(response) };
     let version = options.etag_attribute.as_deref().and_then(|attribute| version_of(&item, attribute));
-    response.metadata.extend(version.map(|version| ("etag", version.to_owned())));
+    response.metadata.extend(version.map(|version| ("etag".into(), version.to_owned())));
     projection.trim(&mut item);
     let json = request.item_json(&item)?;
     response.data = Some(Bytes::from(Box::<str>::from(json).into_boxed_bytes()));

@@ -167,16 +167,16 @@ impl SingleWrite {
                 (self.return_values != ReturnValue::None).then_some(attributes)
             }
             Confirmation::ByProof(item) => {
-                response.metadata.push(("confirmedBy", "etag".to_owned()));
+                response.metadata.push(("confirmedBy".into(), "etag".to_owned()));
                 // The item is as the write left it; its old attributes are not known any more.
                 (self.return_values == ReturnValue::AllNew).then_some(item)
             }
         };
         if let Proof::Version { etag, .. } = &self.proof {
-            response.metadata.push(("etag", etag.new.clone()));
+            response.metadata.push(("etag".into(), etag.new.clone()));
         }
         if attempts > 1 {
-            response.metadata.push(("attempts", attempts.to_string()));
+            response.metadata.push(("attempts".into(), attempts.to_string()));
         }
         if let Some(attributes) = attributes {
             let attributes = attributes.map(|item| request.item_json(&item)).transpose()?;

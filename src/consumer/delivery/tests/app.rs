@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::consumer::budget::MemoryBudget;
-use crate::domain::{BindingEvent, BoxError, DeadLetter, FailureKind, RecordPosition, Timestamp};
+use crate::domain::{BindingEvent, BoxError, DeadLetter, FailureKind, Message, RecordPosition, Timestamp};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, VecDeque};
@@ -61,6 +61,10 @@ impl EventHandler for App {
 
     fn body_size(&self, _record: &Record) -> usize {
         self.body_size.load(Ordering::Relaxed)
+    }
+
+    async fn handle_message(&self, _: &Message) -> Result<(), DeliveryError> {
+        unreachable!("a shard has no messages")
     }
 
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {

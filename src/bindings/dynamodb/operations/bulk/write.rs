@@ -56,7 +56,7 @@ pub(in super::super::super) async fn create(
 ) -> Result<InvokeResponse, BindingError> {
     let (puts, version) = parse_puts(cx, &request).await.inspect_err(|_| cx.count_refused(1))?;
     let mut response = write(cx, &request, puts).await?;
-    response.metadata.extend(version.map(|version| ("etag", version.new)));
+    response.metadata.extend(version.map(|version| ("etag".into(), version.new)));
     Ok(response)
 }
 

@@ -1,0 +1,104 @@
+//! Takes over the positions of daprd. Pure.
+//!
+//! daprd stores the sequence number of the last record of each batch, and continues after it, also where the app refused
+//! records. So nothing that daprd would read is skipped, and nothing is repeated that daprd itself would not repeat. A shard
+//! without a checkpoint starts at its oldest record: daprd would start at the newest, and skip what arrived while it was
+//! stopped.
+
+use super::timestamp::parse_timestamp;
+use crate::aws::lease_table::DaprLease;
+use crate::domain::{Checkpoint, NewLease, SentinelCheckpoint, ShardId, Timestamp};
+
+/// A lease to create, with the children of its shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptedLease {
+    pub lease: NewLease,
+    pub children: Vec<ShardId>,
+}
+
+/// daprd seems to run: it holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "daprd still holds the lease of {shard} until {until}: stop daprd (`{owner}`) and wait until its leases have ended, \
+     about 10 s"
+)]
+pub struct DaprRuns {
+    pub shard: ShardId,
+    pub owner: String,
+    pub until: Timestamp,
+}
+
+/// # Errors
+/// With the first lease that has not ended at `now`, unless `force`.
+pub fn adopt(rows: &[DaprLease], now: Timestamp, force: bool) -> Result<Vec<AdoptedLease>, DaprRuns> {
+    let holds = |row: &&DaprLease| row.owner.is_some() && row.checkpoint != Some(Checkpoint::Ended);
+    for row in rows.iter().filter(holds).filter(|_| !force) {
+        let until = row.lease_timeout.as_deref().and_then(parse_timestamp).filter(|until| *until > now);
+        if let Some(until) = until {
+            let owner = row.owner.clone().unwrap_or_default();
+            return Err(DaprRuns { shard: row.shard.clone(), owner, until });
+        }
+    }
+    let oldest = || Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon);
+    let adopted = |row: &DaprLease| AdoptedLease {
+        lease: NewLease {
+            shard: row.shard.clone(),
+            checkpoint: row.checkpoint.clone().unwrap_or_else(oldest),
+            start_at: None,
+            parents: row.parent.clone().into_iter().collect(),
+            hash_range: None,
+            stream: None,
+            stream_created: None,
+        },
+        children: rows
+            .iter()
+            .filter(|child| child.parent.as_ref() == Some(&row.shard))
+            .map(|child| child.shard.clone())
+            .collect(),
+    };
+    Ok(rows.iter().map(adopted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::RecordPosition;
+
+    const UNTIL: i64 = 1_769_846_400_000;
+
+    fn row(shard: &str, checkpoint: Option<Checkpoint>, parent: Option<&str>) -> DaprLease {
+        DaprLease {
+            shard: ShardId::new(shard),
+            checkpoint,
+            parent: parent.map(ShardId::new),
+            owner: Some("shop".to_owned()),
+            lease_timeout: Some("2026-01-31T08:00:00.5Z".to_owned()),
+        }
+    }
+
+    #[test]
+    fn positions_parents_and_children_are_taken_over() {
+        let after = Checkpoint::After(RecordPosition { sequence: "495".parse().unwrap(), sub_sequence: u64::MAX });
+        let rows = [
+            row("a", Some(Checkpoint::Ended), None),
+            row("b", Some(after.clone()), Some("a")),
+            row("c", None, Some("a")),
+        ];
+        let adopted = adopt(&rows, Timestamp::from_millis(UNTIL + 500), false).unwrap();
+        let checkpoints: Vec<_> = adopted.iter().map(|adopted| adopted.lease.checkpoint.clone()).collect();
+        let oldest = Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon);
+        assert_eq!(checkpoints, [Checkpoint::Ended, after, oldest]);
+        assert_eq!(adopted[0].children, [ShardId::new("b"), ShardId::new("c")]);
+        assert_eq!(adopted[1].lease.parents, [ShardId::new("a")]);
+    }
+
+    #[test]
+    fn a_daprd_that_runs_is_refused_unless_forced() {
+        let rows = [row("a", Some(Checkpoint::Ended), None), row("b", None, None)];
+        let now = Timestamp::from_millis(UNTIL);
+        let error = adopt(&rows, now, false).unwrap_err();
+        assert!(error.shard == ShardId::new("b") && error.to_string().contains("stop daprd (`shop`)"), "{error}");
+        assert_eq!(adopt(&rows, now, true).unwrap().len(), 2);
+        assert_eq!(adopt(&rows[..1], now, false).unwrap().len(), 1, "a shard that ended is not renewed");
+    }
+}
