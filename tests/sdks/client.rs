@@ -47,7 +47,8 @@ impl Client {
             Waits::Http => not_ready.answer_once().await,
             Waits::Grpc => not_ready.close_once().await,
         }
-        let sidecar = Sidecar::start(&ports.settings(&env, None)).await.unwrap();
+        let settings = ports.settings(&env, None);
+        let sidecar = Box::pin(Sidecar::start(&settings)).await.unwrap();
         let (shutdown, facts) = tokio::join!(sidecar.serve(), program.finish());
 
         assert_eq!(shutdown, Shutdown::Clean);

@@ -54,12 +54,13 @@ impl Service {
         );
         let (payloads, last) = self.put(&env).await;
         let ports = Ports::reserve();
-        let sidecar = Sidecar::start(&ports.settings(&env, Some(self.protocol))).await.unwrap();
+        let settings = ports.settings(&env, Some(self.protocol));
+        let sidecar = Box::pin(Sidecar::start(&settings)).await.unwrap();
 
         let mut program = Program::start(ports.set(&mut self.command));
         let count = payloads.values().map(Vec::len).sum();
         program.until("all records to be accepted", |facts| accepted(facts).len() >= count).await;
-        assert_eq!(sidecar.stop().await, Shutdown::Clean);
+        assert_eq!(Box::pin(sidecar.stop()).await, Shutdown::Clean);
 
         let facts = program.facts();
         assert_received(&facts, &payloads);
