@@ -11,5 +11,6 @@ async fn the_client_for_java_calls_outputs_and_shuts_the_sidecar_down() {
     let mut command = Command::new("java");
     command.args(["-Xmx256m", "-Dfile.encoding=UTF-8", "-cp", &classpath, "SidecarClient"]);
     let codes = [json!("NOT_FOUND"), json!("INVALID_ARGUMENT")];
-    Client { command, waits: Waits::Http, codes, sends_bytes: true, sets_metadata: false }.check().await;
+    let client = Client::new(command, Waits::Http, codes);
+    Client { sets_metadata: false, ..client }.check().await;
 }

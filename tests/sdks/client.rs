@@ -29,9 +29,16 @@ pub(crate) struct Client {
     pub(crate) sends_bytes: bool,
     /// Whether the SDK can add metadata of its own.
     pub(crate) sets_metadata: bool,
+    /// Whether the sidecar runs with `--dapr-compat`.
+    pub(crate) dapr_compat: bool,
 }
 
 impl Client {
+    /// A client that can do everything.
+    pub(crate) const fn new(command: Command, waits: Waits, codes: [Value; 2]) -> Self {
+        Self { command, waits, codes, sends_bytes: true, sets_metadata: true, dapr_compat: false }
+    }
+
     /// Starts the program before its sidecar, and checks all that it did.
     pub(crate) async fn check(mut self) {
         let env = Environment::start().await;
@@ -47,7 +54,9 @@ impl Client {
             Waits::Http => not_ready.answer_once().await,
             Waits::Grpc => not_ready.close_once().await,
         }
-        let settings = ports.settings(&env, None);
+        let mut settings = ports.settings(&env, None);
+        settings.dapr_compat = self.dapr_compat;
+        settings.strict_dapr_errors = self.dapr_compat;
         let sidecar = Box::pin(Sidecar::start(&settings)).await.unwrap();
         let (shutdown, facts) = tokio::join!(sidecar.serve(), program.finish());
 

@@ -30,37 +30,39 @@ async fn go_program(program: &str) -> Command {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_http_client_for_javascript_calls_outputs_and_shuts_the_sidecar_down() {
-    let command = javascript("client.mjs", "http").await;
-    let client = Client {
-        command,
-        waits: Waits::Http,
-        codes: [json!(404), json!(400)],
-        sends_bytes: false,
-        sets_metadata: true,
-    };
-    client.check().await;
+    let client = Client::new(javascript("client.mjs", "http").await, Waits::Http, [json!(404), json!(400)]);
+    Client { sends_bytes: false, ..client }.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_http_client_for_javascript_sees_what_daprd_answers_with_dapr_compat() {
+    let client = Client::new(javascript("client.mjs", "http").await, Waits::Http, [json!(500), json!(500)]);
+    Client { sends_bytes: false, dapr_compat: true, ..client }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_client_for_javascript_calls_outputs_and_shuts_the_sidecar_down() {
-    let command = javascript("client.mjs", "grpc").await;
-    let client =
-        Client { command, waits: Waits::Grpc, codes: [json!(5), json!(3)], sends_bytes: false, sets_metadata: true };
-    client.check().await;
+    let client = Client::new(javascript("client.mjs", "grpc").await, Waits::Grpc, [json!(5), json!(3)]);
+    Client { sends_bytes: false, ..client }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_for_python_calls_outputs_and_shuts_the_sidecar_down() {
-    let command = python_program("client.py").await;
     let codes = [json!("NOT_FOUND"), json!("INVALID_ARGUMENT")];
-    Client { command, waits: Waits::Http, codes, sends_bytes: true, sets_metadata: true }.check().await;
+    Client::new(python_program("client.py").await, Waits::Http, codes).check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_for_go_calls_outputs_and_shuts_the_sidecar_down() {
-    let command = go_program("client").await;
     let codes = [json!("NotFound"), json!("InvalidArgument")];
-    Client { command, waits: Waits::Grpc, codes, sends_bytes: true, sets_metadata: true }.check().await;
+    Client::new(go_program("client").await, Waits::Grpc, codes).check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_for_go_sees_what_daprd_answers_with_dapr_compat() {
+    let codes = [json!("Internal"), json!("Internal")];
+    let client = Client::new(go_program("client").await, Waits::Grpc, codes);
+    Client { dapr_compat: true, ..client }.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
