@@ -58,7 +58,7 @@ impl Client {
         settings.dapr_compat = self.dapr_compat;
         settings.strict_dapr_errors = self.dapr_compat;
         let sidecar = Box::pin(Sidecar::start(&settings)).await.unwrap();
-        let (shutdown, facts) = tokio::join!(sidecar.serve(), program.finish());
+        let (shutdown, facts) = tokio::join!(Box::pin(sidecar.serve()), program.finish());
 
         assert_eq!(shutdown, Shutdown::Clean);
         self.assert_facts(&facts);
