@@ -24,6 +24,14 @@ pub struct PolicyHandler {
     is_failing: AtomicBool,
 }
 
+impl Policies {
+    /// Wraps the handler of a component's events. It follows every reload.
+    #[must_use]
+    pub fn handler(self: &Arc<Self>, component: ComponentName, inner: Arc<dyn EventHandler>) -> Arc<dyn EventHandler> {
+        Arc::new(PolicyHandler::new(component, inner, Arc::clone(self)))
+    }
+}
+
 impl PolicyHandler {
     pub(super) fn new(component: ComponentName, inner: Arc<dyn EventHandler>, policies: Arc<Policies>) -> Self {
         Self { component, inner, policies, is_failing: AtomicBool::new(false) }

@@ -2,8 +2,8 @@
 
 use super::breaker::Rejection;
 use super::go_duration::GoDuration;
-use super::observer::PolicyKind;
-use super::registry::Active;
+use super::observer::{Flow, PolicyKind};
+use super::registry::{Active, Policies};
 use crate::domain::{BindingError, FailureKind, Outcome, Stop, cause_line};
 use tokio::time::Instant;
 
@@ -19,6 +19,14 @@ struct Failed {
     error: BindingError,
     /// Whether the breaker did not admit it; then nothing was sent, and no retry follows.
     is_rejected: bool,
+}
+
+impl Policies {
+    /// The policies for one call of a component's output; `None` if none applies.
+    #[must_use]
+    pub fn outbound<'p>(&'p self, component: &'p str) -> Option<OutboundPolicy<'p>> {
+        self.active(component, Flow::Outbound).map(|active| OutboundPolicy::new(active, &self.stop))
+    }
 }
 
 impl<'p> OutboundPolicy<'p> {

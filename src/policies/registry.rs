@@ -1,13 +1,11 @@
 //! The current policies of the process.
 
 use super::breaker_slot::SharedBreaker;
-use super::inbound::PolicyHandler;
 use super::observer::{Flow, NoObserver, PolicyEvent, PolicyKind, PolicyObserver};
-use super::outbound::OutboundPolicy;
 use super::retry::Retry;
 use super::set::PolicySet;
 use super::spec::ResiliencySpec;
-use crate::domain::{ComponentName, EventHandler, Stop};
+use crate::domain::Stop;
 use crate::manifest::ResiliencyDocument;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
@@ -24,7 +22,7 @@ pub struct Policies {
     breakers: Mutex<HashMap<String, Arc<SharedBreaker>>>,
     observer: Arc<dyn PolicyObserver>,
     /// No retry begins any more; calls that wait for one get their last error.
-    stop: Stop,
+    pub(super) stop: Stop,
 }
 
 impl Default for Policies {
@@ -82,18 +80,6 @@ impl Policies {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.current.load().names.clone()
-    }
-
-    /// The policies for one call of a component's output; `None` if none applies.
-    #[must_use]
-    pub fn outbound<'p>(&'p self, component: &'p str) -> Option<OutboundPolicy<'p>> {
-        self.active(component, Flow::Outbound).map(|active| OutboundPolicy::new(active, &self.stop))
-    }
-
-    /// Wraps the handler of a component's events. It follows every reload.
-    #[must_use]
-    pub fn handler(self: &Arc<Self>, component: ComponentName, inner: Arc<dyn EventHandler>) -> Arc<dyn EventHandler> {
-        Arc::new(PolicyHandler::new(component, inner, Arc::clone(self)))
     }
 
     /// The retry policy for the events of a component.

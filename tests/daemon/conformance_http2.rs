@@ -175,6 +175,8 @@ async fn requests_are_answered_within_the_windows_of_the_client() {
     let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 3, &headers(&[("x", "y")]));
     client.send(&[frame(HEADERS, END_HEADERS, 3, &post), body, trailers].concat()).await;
     assert_eq!(client.until(HEADERS).await.unwrap().stream, 3);
+    // Its body waits for a window, and the drain for the body.
+    drop(client);
     sidecar.stop().await;
 }
 

@@ -6,13 +6,14 @@ use bindd::settings::AppProtocol;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
 use tokio::signal::unix::SignalKind;
 
 /// The program, with the lines that it logs.
 pub(crate) struct Program {
     child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    log: Lines<BufReader<pipe::Receiver>>,
 }
 
 impl Program {
@@ -30,7 +31,8 @@ impl Program {
     /// Starts a sidecar without components, for an app.
     fn start_with(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"]).args(arguments);
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"]);
+        command.args(arguments);
         Self::spawn(&mut command)
     }
 
@@ -46,22 +48,25 @@ impl Program {
     /// Starts a sidecar that compares its files only when it is told to.
     pub(crate) fn start_unwatched(env: &Environment) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--watch=false"]);
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"]);
+        command.arg("--watch=false");
         command.arg("--resources-path").arg(env.folder());
         Self::spawn(&mut command)
     }
 
     fn spawn(command: &mut Command) -> Self {
-        let mut child = command
+        // With --dapr-compat, the log is on standard output.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = command
             .env_remove("NAMESPACE")
             .env_remove("DAPR_API_TOKEN")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = BufReader::new(pipe::Receiver::from_owned_fd(reader.into()).unwrap()).lines();
         Self { child, log }
     }
 

@@ -75,7 +75,7 @@ fn files_come_in_order_of_their_names_and_documents_in_order_of_writing() {
 
 #[test]
 fn hidden_files_other_files_and_other_kinds_give_notices() {
-    let other = "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: r}\n";
+    let other = "apiVersion: dapr.io/v1alpha1\nkind: Subscription\nmetadata: {name: r}\n";
     let folder =
         folder(&[(".h.yaml", "{{{"), ("readme.md", "x"), ("r.yaml", other), ("e.yaml", "# none\n"), ("n.yaml", "~\n")]);
     let loaded = load_with(&folder, &[]);
@@ -85,7 +85,7 @@ fn hidden_files_other_files_and_other_kinds_give_notices() {
     for part in [
         ".h.yaml: not loaded: the file is hidden",
         "readme.md: not loaded",
-        "`kind` is `Resiliency`",
+        "`kind` is `Subscription`",
         "e.yaml: the file is empty",
         "the document is empty",
     ] {

@@ -57,7 +57,7 @@ async fn the_first_rejection_at_the_limit_is_logged_with_a_remedy() {
         text.lines().find(|line| line.contains("stream consumer was not registered")).map(str::to_owned)
     })
     .await;
-    for part in ["WARN", "orders", "shop", "20 consumers", "deregister", "mode: shared", "LimitExceededException"] {
+    for part in ["warning", "orders", "shop", "20 consumers", "deregister", "mode: shared", "LimitExceededException"] {
         assert!(line.contains(part), "{part}: {line}");
     }
     child.kill().await.unwrap();
