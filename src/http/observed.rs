@@ -29,10 +29,13 @@ impl Observed {
     pub(super) fn new(request: &Request<Body>, state: &Arc<ApiState>) -> Self {
         let headers = request.headers();
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let api_log = &state.settings.api_log;
-        let endpoint = Endpoint::of(request.method(), request.uri().path()).filter(|_| api_log.enabled);
-        let endpoint = endpoint.map(|found| ApiEndpoint { name: found.name(), is_health_check: found.is_health() });
-        let endpoint = endpoint.filter(|endpoint| api_log.logs(*endpoint));
+        let logged = |endpoint: Endpoint| {
+            let endpoint = ApiEndpoint { name: endpoint.name(), is_health_check: endpoint.is_health() };
+            Some(endpoint).filter(|endpoint| state.settings.api_log.logs(*endpoint))
+        };
+        let is_logging = state.settings.api_log.enabled;
+        let endpoint = is_logging.then(|| Endpoint::of(request.method(), request.uri().path())).flatten();
+        let endpoint = endpoint.and_then(logged);
         let is_logged = endpoint.is_some();
         let shows_path = is_logged || state.metrics.dapr().http().shows_paths();
         let user_agent = headers.get(USER_AGENT).filter(|_| is_logged).and_then(|agent| agent.to_str().ok());
