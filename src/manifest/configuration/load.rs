@@ -24,7 +24,7 @@ impl ConfigurationError {
     }
 }
 
-/// Reads the files in their order. The environment is used for references in the text and for `OTEL_EXPORTER_OTLP_*`.
+/// Reads the files in their order. The environment is used for references in the text.
 ///
 /// # Errors
 /// When a file is missing or unreadable, or a member that bindd uses is wrong.
@@ -44,7 +44,6 @@ pub fn load_configuration(
         }
     }
     let mut configuration = read(&spec).map_err(|problem| ConfigurationError { problem })?;
-    configuration.tracing.add_environment(environment).map_err(|problem| ConfigurationError { problem })?;
     notices.append(&mut configuration.notices);
     Ok(Configuration { notices, ..configuration })
 }

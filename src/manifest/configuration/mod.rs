@@ -9,7 +9,6 @@ mod expand;
 mod fields;
 mod load;
 mod model;
-mod otel_environment;
 mod read;
 mod secret_scopes;
 

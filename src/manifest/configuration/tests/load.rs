@@ -139,31 +139,6 @@ fn what_is_tolerated_is_noticed() {
 }
 
 #[test]
-fn the_environment_names_the_collector_only_where_no_file_does() {
-    let variables = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://general:4317"),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://traces:4318"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
-        ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%20c,d = e"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
-    ];
-    let tracing = loaded(&[], &variables).unwrap().tracing;
-    assert_eq!((tracing.sampling_rate, tracing.otel.endpoint.as_deref()), (Some(1.0), Some("traces:4318")));
-    assert_eq!((tracing.otel.protocol, tracing.otel.is_secure), (OtelProtocol::Http, false));
-    let headers: Vec<_> =
-        tracing.otel.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
-    assert_eq!((headers, tracing.otel.timeout), (vec![("a", "b c"), ("d", "e")], Some(Duration::from_millis(250))));
-    let file = "kind: Configuration\nspec: {tracing: {otel: {endpointAddress: 'own:1'}}}\n";
-    let tracing = loaded(&[file], &variables).unwrap().tracing;
-    assert_eq!(
-        (tracing.sampling_rate, tracing.otel.endpoint.as_deref(), tracing.otel.headers.len()),
-        (None, Some("own:1"), 0)
-    );
-    assert!(loaded(&[], &[("OTEL_EXPORTER_OTLP_TIMEOUT", "1s")]).is_err());
-}
-
-#[test]
 fn a_change_names_what_needs_a_restart() {
     let old = loaded(&[FULL], &[]).unwrap();
     assert!(old.restart_needed_for(&old).is_empty());
