@@ -26,7 +26,7 @@ const USES: [(&str, &[&str]); 23] = [
     ("runtime", &["domain", "policies", "resilience", "tasks"]),
     ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "resilience", "telemetry"]),
     ("http", &["domain", "runtime", "tasks", "telemetry"]),
-    ("grpc", &["domain", "http", "protocol", "runtime"]),
+    ("grpc", &["domain", "http", "protocol", "runtime", "telemetry"]),
     ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),
     ("cli", &["aws", "bindings", "domain", "manifest", "settings"]),
     (

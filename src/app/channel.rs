@@ -67,7 +67,7 @@ pub(super) struct Delivery<'p> {
 struct Limit {
     time: Duration,
     option: &'static str,
-    /// Whether it counts for `--app-max-concurrency`.
+    /// Whether it counts for `--app-max-concurrency`. A health check does not.
     is_in_turn: bool,
 }
 
@@ -133,6 +133,10 @@ impl AppChannel {
     #[cfg(test)]
     pub(super) fn reap_now(&self) -> usize {
         self.0.transport.reap()
+    }
+
+    pub(super) fn traffic(&self) -> &HttpTraffic {
+        &self.0.traffic
     }
 
     pub(super) fn tracer(&self) -> &Tracer {
@@ -204,14 +208,17 @@ impl AppChannel {
         let begun = Instant::now();
         let result = self.0.transport.send(request, limit.call(max_reply)).await;
         let reply = result.as_ref().ok();
-        self.0.traffic.called(&HttpExchange {
-            method: method.as_str(),
-            path: route.as_str(),
-            status: reply.map(|reply| reply.head.status.as_u16()),
-            request_bytes: body.len() as u64,
-            response_bytes: reply.map_or(0, |reply| reply.body.len() as u64),
-            took: begun.elapsed(),
-        });
+        // A health check is counted where it is made.
+        if limit.is_in_turn {
+            self.0.traffic.called(&HttpExchange {
+                method: method.as_str(),
+                path: route.as_str(),
+                status: reply.map(|reply| reply.head.status.as_u16()),
+                request_bytes: body.len() as u64,
+                response_bytes: reply.map_or(0, |reply| reply.body.len() as u64),
+                took: begun.elapsed(),
+            });
+        }
         match result {
             Ok(reply) if reply.head.status.is_success() => {
                 if max_reply.is_some() && !reply.is_plain() {

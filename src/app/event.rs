@@ -3,13 +3,14 @@
 use super::body::{self, Body};
 use super::channel::Delivery;
 use super::decompress::Payloads;
+use super::delivery_span::DeliverySpan;
 use super::headers::{TRACEPARENT, headers};
 use super::{AppChannel, Route, message, reply};
 use crate::domain::{
     Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Message, PartialFailures,
     Record,
 };
-use crate::telemetry::{InputMetrics, Span, SpanKind};
+use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
@@ -43,14 +44,11 @@ impl EventHandler for Callback {
         let payloads = decompressor.payloads(&batch.events, self.format.decompress, is_copied).await;
         let body = body::body(batch, &payloads, &self.format).await;
         let body = body.map_err(|error| self.invalid(format!("the request could not be written: {error}")))?;
-        let mut span = self.span(batch);
+        let span = DeliverySpan::of_batch(self.channel.tracer(), batch, || self.target());
         let headers = self.headers(batch, &payloads, &body, &span);
         let delivery = Delivery { headers, body: body.bytes, payloads: &payloads, max_reply: self.max_reply(count) };
         let reply = self.channel.post(&self.route, delivery).await;
-        if let Err(error) = &reply {
-            span.fail(|| error.to_string());
-        }
-        drop(span);
+        span.end(&reply);
         let reply = reply?;
         self.count(&payloads);
         let accepted = reply::accepted(&reply, &batch.events, self.format.body, self.format.partial);
@@ -59,10 +57,14 @@ impl EventHandler for Callback {
 
     /// The format of the input is for records of a stream, so it does not apply.
     async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
-        let headers = message::headers(message).map_err(|problem| self.invalid(problem))?;
+        let mut headers = message::headers(message).map_err(|problem| self.invalid(problem))?;
+        let span = DeliverySpan::of_message(self.channel.tracer(), &message.binding, || self.target());
+        add_trace(&mut headers, &span);
         let payloads = Payloads::unchanged(&[]);
         let delivery = Delivery { headers, body: message.data.clone(), payloads: &payloads, max_reply: None };
-        self.channel.post(&self.route, delivery).await.map(drop)
+        let reply = self.channel.post(&self.route, delivery).await;
+        span.end(&reply);
+        reply.map(drop)
     }
 
     async fn is_reachable(&self) -> bool {
@@ -76,24 +78,9 @@ impl EventHandler for Callback {
 }
 
 impl Callback {
-    /// The span of one delivery, the root of its trace: records carry none.
-    fn span(&self, batch: &EventBatch) -> Span {
-        let name = || format!("bindings/{}", batch.binding).into();
-        let mut span = self.channel.tracer().start(SpanKind::Client, None, name);
-        if span.is_recorded() {
-            span.set("db.name", batch.binding.to_string());
-            span.set("db.system", "bindings");
-            span.set("db.connection_string", format!("POST {}", self.route));
-            span.set("rpc.service", "Dapr");
-        }
-        span
-    }
-
-    fn headers(&self, batch: &EventBatch, payloads: &Payloads<'_>, body: &Body, span: &Span) -> HeaderMap {
+    fn headers(&self, batch: &EventBatch, payloads: &Payloads<'_>, body: &Body, span: &DeliverySpan) -> HeaderMap {
         let mut headers = headers(batch, self.format.body.is_batch(), payloads.untouched, fastrand::u64(..));
-        if let Some(value) = span.context().and_then(|context| HeaderValue::try_from(context.to_string()).ok()) {
-            headers.insert(TRACEPARENT, value);
-        }
+        add_trace(&mut headers, span);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.bytes.len()));
         headers.insert(CONTENT_TYPE, body.content_type.clone());
         headers
@@ -115,6 +102,17 @@ impl Callback {
     }
 
     fn invalid(&self, problem: String) -> DeliveryError {
-        DeliveryError::InvalidReply { target: format!("POST {}", self.route), problem }
+        DeliveryError::InvalidReply { target: self.target(), problem }
+    }
+
+    fn target(&self) -> String {
+        format!("POST {}", self.route)
+    }
+}
+
+/// With a tracer, its span replaces what the headers say.
+fn add_trace(headers: &mut HeaderMap, span: &DeliverySpan) {
+    if let Some(value) = span.context().and_then(|context| HeaderValue::try_from(context.to_string()).ok()) {
+        headers.insert(TRACEPARENT, value);
     }
 }

@@ -1,6 +1,7 @@
 //! Checks the health of the app again and again (`--enable-app-health-check`).
 
 use super::health::{Health, Transition};
+use super::probe_count::ProbeCount;
 use super::{AppChannel, Route};
 use crate::domain::{DeliveryError, cause_line};
 use async_trait::async_trait;
@@ -51,7 +52,15 @@ impl AppChannel {
 #[async_trait]
 impl HealthProbe for HttpProbe {
     async fn check(&self) -> Result<(), String> {
-        match self.channel.get_health(&self.route, self.timeout).await {
+        let traffic = self.channel.traffic();
+        let mut count = ProbeCount::new(None, |status, took| traffic.probed(status, took));
+        let result = self.channel.get_health(&self.route, self.timeout).await;
+        count.answer = match &result {
+            // The status of a success is not known here; daprd has no other either.
+            Ok(()) => Some(200),
+            Err(error) => error.status(),
+        };
+        match result {
             Ok(()) => Ok(()),
             Err(DeliveryError::Refused { status, .. }) => {
                 Err(format!("Health check failed with status code: {status}"))

@@ -1,6 +1,6 @@
 //! The settings of the channel.
 
-use crate::telemetry::{HttpTraffic, Metrics, Tracer};
+use crate::telemetry::{GrpcTraffic, HttpTraffic, Metrics, Tracer};
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct AppSettings {
     pub probe_timeout: Duration,
     /// Counts the requests.
     pub traffic: HttpTraffic,
+    /// Counts the calls of an app over gRPC.
+    pub grpc_traffic: GrpcTraffic,
     /// Starts a span for each request with events.
     pub tracer: Tracer,
 }
@@ -59,6 +61,7 @@ impl AppSettings {
     /// probe, bindd's own headers.
     #[must_use]
     pub fn new(port: u16) -> Self {
+        let metrics = Metrics::new();
         Self {
             address: "127.0.0.1".to_owned(),
             port,
@@ -68,7 +71,8 @@ impl AppSettings {
             max_connections: NonZeroUsize::MIN.saturating_add(1023),
             has_go_headers: false,
             probe_timeout: Duration::from_secs(3),
-            traffic: Metrics::new().dapr().http().clone(),
+            traffic: metrics.dapr().http().clone(),
+            grpc_traffic: metrics.dapr().grpc().clone(),
             tracer: Tracer::default(),
         }
     }

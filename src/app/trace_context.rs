@@ -15,13 +15,18 @@ pub(super) struct TraceParent {
 impl TraceParent {
     /// `span` tells the deliveries of one event apart.
     pub(super) fn new(stream: &str, origin: &EventOrigin, span: u64) -> Self {
-        let position = &origin.position;
-        let texts = [stream, origin.shard.as_str(), position.sequence.as_str()];
-        // Texts are separated by a byte that UTF-8 does not have.
-        let bytes = texts.iter().flat_map(|text| text.bytes().chain([0xff])).chain(position.sub_sequence.to_be_bytes());
         // Ids of zeros only are invalid.
-        Self { trace: mixed(bytes.fold(FNV_OFFSET, fnv1a)).max(1), span: span.max(1) }
+        Self { trace: trace(stream, origin), span: span.max(1) }
     }
+}
+
+/// The trace of all deliveries of an event; never 0.
+pub(super) fn trace(stream: &str, origin: &EventOrigin) -> u128 {
+    let position = &origin.position;
+    let texts = [stream, origin.shard.as_str(), position.sequence.as_str()];
+    // Texts are separated by a byte that UTF-8 does not have.
+    let bytes = texts.iter().flat_map(|text| text.bytes().chain([0xff])).chain(position.sub_sequence.to_be_bytes());
+    mixed(bytes.fold(FNV_OFFSET, fnv1a)).max(1)
 }
 
 impl fmt::Display for TraceParent {

@@ -1,5 +1,6 @@
 //! The connection of one component to AWS: region, credentials, HTTP transport, and the SDK clients that share them.
 
+use super::call_span::CallSpans;
 use super::clock::ClockSkewInterceptor;
 use super::credentials::{CredentialsProvider, RefusedCredentials, TrackSigner};
 use super::direct_call::DirectCaller;
@@ -9,6 +10,7 @@ use super::transport::Transport;
 use super::unsent::NoCredentials;
 use crate::domain::{BindingError, FailureKind};
 use crate::manifest::{Environment, ProcessEnvironment};
+use crate::telemetry::Tracer;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
 use aws_config::imds::region::ImdsRegionProvider;
@@ -45,6 +47,7 @@ pub struct Connection {
     credentials: CredentialsProvider,
     max_calls: Option<NonZeroUsize>,
     calls: Option<Arc<Semaphore>>,
+    tracer: Tracer,
 }
 
 /// Determines region and TLS trust, and starts to load credentials. Sends nothing to Kinesis or DynamoDB; the default chain
@@ -86,6 +89,7 @@ pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, Bindin
         credentials,
         max_calls,
         calls: call_limit(max_calls),
+        tracer: settings.tracer.clone(),
     })
 }
 
@@ -99,16 +103,20 @@ fn one_retry() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(10))
 }
 
-/// A service's configuration with the handling of refused credentials. A macro, because each service has its own types.
+/// A service's configuration with the handling of refused credentials, and with spans if there is a tracer. A macro, because each service has its own types.
 macro_rules! service_config {
     ($service:ident, $connection:expr) => {{
         let unlimited = $service::config::retry::TokenBucket::unlimited();
         let partition = $service::config::retry::RetryPartition::custom("bindd").token_bucket(unlimited).build();
-        $service::config::Builder::from(&$connection.sdk)
+        let mut config = $service::config::Builder::from(&$connection.sdk)
             .retry_partition(partition)
             .interceptor(ClockSkewInterceptor)
             .interceptor(TrackSigner)
-            .retry_classifier(RefusedCredentials($connection.credentials.clone()))
+            .retry_classifier(RefusedCredentials($connection.credentials.clone()));
+        if $connection.tracer.is_on() {
+            config = config.interceptor(CallSpans::new(&$connection.tracer, $connection.region()));
+        }
+        config
     }};
 }
 
@@ -133,7 +141,7 @@ impl Connection {
 
     /// For reads that are made as the SDK makes them, with the time limit of [`Connection::kinesis_reader`].
     pub(crate) fn direct_reader(&self) -> DirectCaller {
-        DirectCaller::new(self.credentials.clone(), self.transport.connect_timeout, READ_TIMEOUT)
+        DirectCaller::new(self.credentials.clone(), self.transport.connect_timeout, READ_TIMEOUT, self.tracer.clone())
     }
 
     /// A Kinesis client on the shared pool whose attempts end after `limit`.

@@ -1,7 +1,9 @@
 //! Calls without the layers of the SDK, which cost more CPU than signing and sending: for calls that are made for each shard
 //! every second. A call of the SDK is the model: from it come address, scope of the signature and HTTP client.
 
+use super::call_span;
 use super::credentials::CredentialsProvider;
+use crate::telemetry::{Span, Tracer};
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
@@ -29,6 +31,7 @@ pub(crate) struct DirectCaller {
     credentials: CredentialsProvider,
     connect_timeout: Duration,
     limit: Duration,
+    tracer: Tracer,
     model: Arc<OnceLock<Model>>,
 }
 
@@ -60,8 +63,13 @@ pub(crate) enum DirectError {
 }
 
 impl DirectCaller {
-    pub(super) fn new(credentials: CredentialsProvider, connect_timeout: Duration, limit: Duration) -> Self {
-        Self { credentials, connect_timeout, limit, model: Arc::default() }
+    pub(super) fn new(
+        credentials: CredentialsProvider,
+        connect_timeout: Duration,
+        limit: Duration,
+        tracer: Tracer,
+    ) -> Self {
+        Self { credentials, connect_timeout, limit, tracer, model: Arc::default() }
     }
 
     /// Learns from the call of the SDK that it is added to; `None` once that was done.
@@ -73,6 +81,10 @@ impl DirectCaller {
     pub(crate) async fn call(&self, body: Vec<u8>) -> Result<DirectResponse, DirectError> {
         let model = self.model.get().ok_or(DirectError::NotSent)?;
         let request = self.signed(model, body).await.map_err(|_| DirectError::NotSent)?;
+        // `<service>_<version>.<method>`
+        let (service, method) = model.target.split_once('.').unwrap_or_default();
+        let service = service.split('_').next().unwrap_or_default();
+        let mut span = call_span::start(&self.tracer, service, method, &model.region);
         let exchange = async {
             let response = model.connector.call(request).await.map_err(DirectError::Connection)?;
             let request_id = response.headers().get("x-amzn-requestid").map(str::to_owned);
@@ -83,7 +95,10 @@ impl DirectCaller {
             let status = StatusCode::from_u16(status).unwrap_or_default();
             Ok(DirectResponse { status, request_id, body: body.to_bytes() })
         };
-        tokio::time::timeout(self.limit, exchange).await.unwrap_or(Err(DirectError::TimedOut(self.limit)))
+        let limited = tokio::time::timeout(self.limit, exchange).await;
+        let result = limited.unwrap_or(Err(DirectError::TimedOut(self.limit)));
+        describe(&mut span, &result);
+        result
     }
 
     async fn signed(&self, model: &Model, body: Vec<u8>) -> Result<aws_smithy_runtime_api::http::Request, BoxError> {
@@ -106,6 +121,23 @@ impl DirectCaller {
         signature.apply_to_request_http1x(&mut request);
         Ok(request.try_into()?)
     }
+}
+
+fn describe(span: &mut Span, result: &Result<DirectResponse, DirectError>) {
+    if !span.is_recorded() {
+        return;
+    }
+    if let Ok(DirectResponse { request_id: Some(id), .. }) = result {
+        span.set("aws.request_id", id.clone());
+    }
+    let error = match result {
+        Ok(response) if response.status.is_success() => return,
+        Ok(response) => response.status.as_u16().to_string(),
+        Err(DirectError::TimedOut(_)) => "timeout".to_owned(),
+        Err(DirectError::Connection(_) | DirectError::NotSent) => "connection".to_owned(),
+    };
+    span.set("error.type", error.clone());
+    span.fail(|| error);
 }
 
 /// Takes the model from a call of the SDK.

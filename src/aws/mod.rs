@@ -6,6 +6,7 @@
 
 mod advice;
 mod arn;
+mod call_span;
 mod client;
 mod clock;
 mod credentials;

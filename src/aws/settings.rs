@@ -1,6 +1,6 @@
 //! How a component reaches AWS.
 
-use crate::telemetry::CredentialMetrics;
+use crate::telemetry::{CredentialMetrics, Tracer};
 use aws_config::BehaviorVersion;
 use secrecy::SecretString;
 use std::num::NonZeroUsize;
@@ -37,6 +37,8 @@ pub struct ConnectionSettings {
     /// A PEM file of further certificate authorities to trust (`caBundle`, else `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
     pub metrics: Option<CredentialMetrics>,
+    /// Starts a span for each call of a service, but not of STS.
+    pub tracer: Tracer,
 }
 
 impl Default for ConnectionSettings {
@@ -56,6 +58,7 @@ impl Default for ConnectionSettings {
             tcp_keep_alive: None,
             ca_bundle: None,
             metrics: None,
+            tracer: Tracer::default(),
         }
     }
 }

@@ -163,6 +163,7 @@ pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn 
     let metrics = checked.connection().map(|_| context.metrics.credentials(checked.name.as_str()));
     if let Some(connection) = checked.connection_mut() {
         connection.metrics = metrics;
+        connection.tracer = context.tracer.clone();
         if connection.ca_bundle.is_none() {
             connection.ca_bundle.clone_from(&context.ca_bundle);
         }

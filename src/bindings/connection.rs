@@ -39,5 +39,6 @@ pub(super) fn read_connection(reader: &mut Reader<'_>, arn_region: Option<(&'sta
         tcp_keep_alive: keep_alive.filter(|interval| !interval.is_zero()),
         ca_bundle: reader.text("caBundle").map(PathBuf::from),
         metrics: None,
+        tracer: default.tracer,
     }
 }

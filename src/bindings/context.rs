@@ -2,7 +2,7 @@
 
 use crate::consumer::SharedLimits;
 use crate::domain::{BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracer};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -17,6 +17,8 @@ pub struct Context {
     /// PEM file with more certificate authorities that connections to AWS trust.
     pub ca_bundle: Option<PathBuf>,
     pub metrics: Metrics,
+    /// Starts a span for each call to AWS.
+    pub tracer: Tracer,
     pub registry: Registry,
     pub lease_tables: LeaseTables,
     /// At shutdown, how long an input may take to finish the record in flight.

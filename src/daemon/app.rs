@@ -67,6 +67,7 @@ impl App {
             max_connections: settings.app_max_concurrency.unwrap_or(defaults.max_connections),
             has_go_headers: settings.dapr_compat,
             traffic: metrics.dapr().http().clone(),
+            grpc_traffic: metrics.dapr().grpc().clone(),
             tracer: tracer.clone(),
             ..defaults
         };

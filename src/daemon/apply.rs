@@ -128,6 +128,8 @@ impl Parts {
     async fn remove(&self, name: &ComponentName) -> Option<Retired> {
         let retired = self.host.remove(name);
         self.stop_input(name).await;
+        // Not for a component that is replaced: the new one goes on with the series.
+        self.context.metrics.forget(name.as_str());
         tracing::info!(component = %name, "Component deleted: {name}");
         retired
     }

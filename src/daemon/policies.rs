@@ -1,16 +1,12 @@
 //! Loads the policies of `Resiliency` documents, and reloads them when they change.
 
+use super::policy_metrics::PolicyCounts;
 use crate::domain::Stop;
 use crate::manifest::{LoadRequest, Notice, ProcessEnvironment, ResiliencyDocument, load_resiliencies};
-use crate::policies::{Policies, PolicyObserver};
+use crate::policies::Policies;
 use crate::settings::Settings;
+use crate::telemetry::Metrics;
 use std::sync::Arc;
-
-/// Counts nothing.
-#[derive(Debug)]
-struct NoMetrics;
-
-impl PolicyObserver for NoMetrics {}
 
 /// The policies that are in use, and the documents they are of.
 #[derive(Debug)]
@@ -22,8 +18,9 @@ pub(super) struct PolicyFiles {
 
 impl PolicyFiles {
     /// The policies of the folders of the settings. No retry of an output begins once `stop` finishes.
-    pub(super) fn load(settings: &Settings, stop: &Stop) -> Self {
-        let policies = Arc::new(Policies::new(stop.clone(), Arc::new(NoMetrics)));
+    pub(super) fn load(settings: &Settings, stop: &Stop, metrics: &Metrics) -> Self {
+        let counts = PolicyCounts::new(metrics.dapr().resiliency().clone());
+        let policies = Arc::new(Policies::new(stop.clone(), Arc::new(counts)));
         let mut files = Self { policies, documents: Vec::new(), notices: Vec::new() };
         files.apply(read(settings));
         files

@@ -10,6 +10,7 @@ use crate::domain::Stop;
 use crate::manifest::{Configuration, FileWatch};
 use crate::runtime::Hangups;
 use crate::settings::Settings;
+use crate::telemetry::reopen_log_file;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -184,7 +185,12 @@ impl Reported {
 /// Resolves when the files are to be compared: at SIGHUP, after a change, and at `due`.
 async fn trigger(watch: Option<&FileWatch>, hangups: &mut Hangups, due: Instant) {
     tokio::select! {
-        () = hangups.next() => tracing::info!("received signal 'hangup'; component files are compared"),
+        () = hangups.next() => {
+            if let Err(error) = reopen_log_file() {
+                tracing::error!(%error, "log file could not be opened again; lines go on into the old one");
+            }
+            tracing::info!("received signal 'hangup'; component files are compared");
+        }
         () = changed(watch) => {}
         () = tokio::time::sleep_until(due), if watch.is_some() => {}
     }

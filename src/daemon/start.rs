@@ -87,11 +87,11 @@ pub async fn start_prepared(
     let traces = observation::traces(settings, &configuration);
     let (tracer, export) = metrics.tracer(&traces).map_err(StartError::Traces)?;
     let app = App::new(settings, &metrics, &tracer)?;
-    let context = context(settings, &metrics);
+    let context = context(settings, &metrics, &tracer);
     let Started { components, inputs, files, failures } = Box::pin(connect_all(components, &context)).await?;
     let stops = Stops::default();
     // No retry of an output begins once the API drains its requests.
-    let policies = PolicyFiles::load(settings, &stops.http);
+    let policies = PolicyFiles::load(settings, &stops.http, &metrics);
     let host = Arc::new(Host::new(components).with_policies(Arc::clone(policies.policies())));
     let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
     context.registry.publish(&outputs);
@@ -268,13 +268,14 @@ fn app_connection(settings: &Settings) -> AppConnection {
     })
 }
 
-fn context(settings: &Settings, metrics: &Metrics) -> Context {
+fn context(settings: &Settings, metrics: &Metrics, tracer: &Tracer) -> Context {
     let app_id = if settings.app_id.is_empty() { "bindd" } else { &settings.app_id };
     Context {
         app_id: app_id.to_owned(),
         worker: WorkerId::new(format!("{app_id}-{}", uuid::Uuid::new_v4())),
         ca_bundle: settings.ca_bundle.clone(),
         metrics: metrics.clone(),
+        tracer: tracer.clone(),
         registry: Registry::default(),
         lease_tables: LeaseTables::default(),
         drain_limit: settings
@@ -322,7 +323,7 @@ mod tests {
         }
         let settings = Settings::local("shop", folder.path());
         let components = load(&settings).await.unwrap();
-        let started = connect_all(components, &context(&settings, &Metrics::new())).await.unwrap();
+        let started = connect_all(components, &context(&settings, &Metrics::new(), &Tracer::default())).await.unwrap();
         assert_eq!(started.components.len(), 2);
         let names: Vec<_> = started.inputs.iter().map(|input| input.binding.name().to_string()).collect();
         assert_eq!(names, ["stream"]);

@@ -1,7 +1,7 @@
 //! The metadata of a call, as the metadata of a request to a binding.
 
 use crate::domain::Metadata;
-use crate::http::{MalformedRequest, TraceContext};
+use crate::http::TraceContext;
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -18,11 +18,8 @@ const HIDDEN: [&str; 8] = [
 ];
 
 /// Adds what the client sent as metadata of the call, without replacing what is in the request. `traceparent`, `tracestate`
-/// and `baggage` replace what is there. Without a valid `traceparent` one is made, of zeros if `zero_traceparent`.
-///
-/// # Errors
-/// When `baggage` is invalid.
-pub(super) fn add_to(metadata: &mut Metadata, head: &Parts, zero_traceparent: bool) -> Result<(), MalformedRequest> {
+/// and `baggage` of its trace replace what is there.
+pub(super) fn add_to(metadata: &mut Metadata, head: &Parts, trace: &TraceContext) {
     let mut call = Metadata::default();
     if let Some(authority) = head.uri.authority() {
         call.insert("dapr-authority", authority.as_str());
@@ -33,8 +30,7 @@ pub(super) fn add_to(metadata: &mut Metadata, head: &Parts, zero_traceparent: bo
         }
     }
     metadata.extend_missing(call);
-    TraceContext::read(&head.headers, zero_traceparent)?.add_to(metadata);
-    Ok(())
+    trace.add_to(metadata);
 }
 
 /// As Dapr renames what it reserves for itself.
@@ -58,6 +54,7 @@ fn first_value(headers: &HeaderMap, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::MalformedRequest;
     use http::Request;
 
     fn merged(pairs: &[(&str, &str)], headers: &[(&'static str, &str)]) -> Result<Metadata, MalformedRequest> {
@@ -68,7 +65,8 @@ mod tests {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let mut metadata: Metadata =
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        add_to(&mut metadata, &head, false).map(|()| metadata)
+        add_to(&mut metadata, &head, &TraceContext::read(&head.headers, false)?);
+        Ok(metadata)
     }
 
     #[test]

@@ -1,20 +1,19 @@
 //! `InvokeBinding`.
 
-use super::call_metadata;
-use super::status;
 use super::unary::{self, Reply};
+use super::{call_metadata, status, trace};
 use crate::domain::{
     BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, OutputBinding, cause_line,
     slice_or_copy,
 };
-use crate::http::ApiState;
+use crate::http::{ApiState, InvokeSpan};
 use crate::protocol::runtime::{InvokeBindingRequest, InvokeBindingResponse};
 use crate::runtime::InvokeError;
+use crate::telemetry::{HttpMetrics, SpanContext, in_span};
 use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -29,13 +28,18 @@ const MAX_COPIED: usize = 4 << 10;
 
 /// Performs the operation. `deadline` is that of the client.
 pub(super) async fn invoke(state: &ApiState, head: &Parts, body: Body, deadline: Option<Instant>) -> Reply {
-    let mut metrics = RequestMetrics { state, output: None, begun: Instant::now(), status: None };
+    let mut metrics = RequestMetrics::new(state);
     let called = call(state, head, body, deadline, &mut metrics).await;
     metrics.status = Some(called.as_ref().map_or_else(|failed| failed.http_status, |_| 200));
-    match called {
-        Ok((metadata, message)) => Reply { metadata, result: unary::framed(state, &message) },
-        Err(failed) => Reply { metadata: failed.metadata, result: Err(failed.status) },
+    let received = metrics.received;
+    let (mut metadata, result) = match called {
+        Ok((metadata, message)) => (metadata, unary::framed(state, &message)),
+        Err(failed) => (failed.metadata, Err(failed.status)),
+    };
+    if let Some(span) = metrics.span {
+        trace::add_to(&mut metadata, span);
     }
+    Reply { metadata, received, result }
 }
 
 /// A call without a result.
@@ -67,35 +71,43 @@ async fn call(
     metrics: &mut RequestMetrics<'_>,
 ) -> Result<(HeaderMap, InvokeBindingResponse), Failed> {
     let mut received = unary::read::<InvokeBindingRequest>(state, head, body).await?;
+    metrics.received = received.buffer.len();
     let InvokeBindingRequest { name, data, metadata, operation } = received.message;
     metrics.set_output(&name, &operation);
+    let malformed = |error| status::malformed(state, &error);
+    let mut trace = trace::read(&head.headers, state.settings.zero_traceparent).map_err(malformed)?;
+    let mut span = InvokeSpan::grpc(&state.settings.tracer, head, &name, &mut trace);
+    metrics.span = span.context();
     let mut metadata: Metadata = metadata.into_iter().collect();
-    call_metadata::add_to(&mut metadata, head, state.settings.zero_traceparent)
-        .map_err(|error| status::malformed(&error))?;
-    received.memory.grow(metadata.memory()).map_err(|error| status::malformed(&error))?;
+    call_metadata::add_to(&mut metadata, head, &trace);
+    received.memory.grow(metadata.memory()).map_err(malformed)?;
     let data =
         if data.len() <= MAX_COPIED { Bytes::copy_from_slice(&data) } else { slice_or_copy(&received.buffer, &data) };
     // The data may be the only part that must live until the component has answered.
     drop(received.buffer);
     let request = InvokeRequest { operation, data, form: DataForm::Raw, metadata };
+    let begun = Instant::now();
     let result = tokio::select! {
         // Biased: a result that is ready is better than an unknown outcome.
         biased;
-        result = state.host.invoke(&name, request) => result,
+        result = in_span(span.context(), state.host.invoke(&name, request)) => result,
         () = state.abort_calls.finishing() => Err(aborted().into()),
         () = until(deadline) => Err(timed_out().into()),
     };
+    let operation = metrics.operation;
+    metrics.handles().binding().invoked(operation, result.is_ok(), begun.elapsed());
     match result {
-        Ok(response) => Ok(succeeded(response)),
+        Ok(response) => {
+            span.ended(Code::Ok.into(), None);
+            Ok(succeeded(response))
+        }
         Err(error) => {
             // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
             tracing::debug!(component = name, error = cause_line(&error), "request to output binding failed");
             let http_status = error.kind().status();
-            Err(Failed {
-                metadata: failure_metadata(&error),
-                status: status::invoke_failed(state, &name, &error),
-                http_status,
-            })
+            let status = status::invoke_failed(state, &name, &error);
+            span.ended(status.code().into(), Some(status.message()));
+            Err(Failed { metadata: failure_metadata(&error), status, http_status })
         }
     }
 }
@@ -142,19 +154,34 @@ fn succeeded(result: InvokeResponse) -> (HeaderMap, InvokeBindingResponse) {
 /// Counts a request exactly once when dropped, also when its handler panics, its deadline is over or its client disconnects.
 struct RequestMetrics<'a> {
     state: &'a ApiState,
-    /// The name and the operation, if both exist.
-    output: Option<(String, &'static str)>,
+    /// Of the output, if there is one of the name.
+    handles: Option<HttpMetrics>,
+    operation: &'static str,
     begun: Instant,
     /// The status that the response has over HTTP.
     status: Option<u16>,
+    /// Bytes of the message of the client.
+    received: usize,
+    /// What the client is told; `None` without a tracer.
+    span: Option<SpanContext>,
 }
 
-impl RequestMetrics<'_> {
+impl<'a> RequestMetrics<'a> {
+    fn new(state: &'a ApiState) -> Self {
+        let begun = Instant::now();
+        Self { state, handles: None, operation: UNKNOWN, begun, status: None, received: 0, span: None }
+    }
+
     fn set_output(&mut self, name: &str, operation: &str) {
         let Some(component) = self.state.host.output(name) else { return };
         let operations = component.output().map_or(&[][..], OutputBinding::operations);
         let known = operations.iter().find(|known| **known == operation).copied();
-        self.output = Some((name.to_owned(), known.unwrap_or(UNKNOWN)));
+        self.operation = known.unwrap_or(UNKNOWN);
+        self.handles = Some(self.state.metrics.requests(name));
+    }
+
+    fn handles(&mut self) -> &HttpMetrics {
+        self.handles.get_or_insert_with(|| self.state.metrics.requests(UNKNOWN))
     }
 }
 
@@ -165,8 +192,7 @@ impl Drop for RequestMetrics<'_> {
             None if std::thread::panicking() => 500,
             None => CLIENT_CLOSED_REQUEST,
         };
-        let (name, operation) = self.output.as_ref().map_or((UNKNOWN, UNKNOWN), |(name, operation)| (name, operation));
-        let took: Duration = self.begun.elapsed();
-        self.state.metrics.requests(name).answered(operation, status, took);
+        let (operation, took) = (self.operation, self.begun.elapsed());
+        self.handles().answered(operation, status, took);
     }
 }

@@ -17,11 +17,13 @@ mod health;
 mod internal;
 mod invoke;
 mod metadata;
+mod methods;
 mod observation;
 mod reflection;
 mod server;
 mod service;
 mod status;
+mod trace;
 mod unary;
 
 pub use server::{GrpcSettings, serve, serve_internal};

@@ -1,5 +1,8 @@
 //! The checks before a request, and the methods.
 
+use super::methods::{
+    GET_METADATA, HEALTH_CHECK, INVOKE_BINDING, REFLECTION, REFLECTION_ALPHA, SET_METADATA, SHUTDOWN,
+};
 use super::unary::{self, Reply, failure};
 use super::{deadline, health, invoke, metadata, observation, reflection, status};
 use crate::domain::Stop;
@@ -19,13 +22,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-const INVOKE_BINDING: &str = "/dapr.proto.runtime.v1.Dapr/InvokeBinding";
-const GET_METADATA: &str = "/dapr.proto.runtime.v1.Dapr/GetMetadata";
-const SET_METADATA: &str = "/dapr.proto.runtime.v1.Dapr/SetMetadata";
-const SHUTDOWN: &str = "/dapr.proto.runtime.v1.Dapr/Shutdown";
-const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
-const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 const TOKEN_HEADER: &str = "dapr-api-token";
 const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
                                DAPR_API_TOKEN and send the token";
@@ -60,9 +56,12 @@ impl Api {
                 let request = Request::from_parts(head, body);
                 return Box::pin(reflection::answer(version, request, self.stop.clone())).await;
             }
-            (Ok(()), None) => self.call_in_time(&head, body).await,
+            (Ok(()), None) => {
+                let reply = AssertUnwindSafe(self.call_in_time(&head, body)).catch_unwind().await;
+                reply.unwrap_or_else(|payload| Reply::new(Err(panicked(payload))))
+            }
         };
-        observation::answered(&head, &reply, begun.elapsed());
+        observation::answered(&self.state, &head, &reply, begun.elapsed());
         unary::response(reply)
     }
 
@@ -131,11 +130,12 @@ impl Api {
         body: Body,
         method: impl FnOnce(&ApiState, M) -> Result<R, Status>,
     ) -> Reply {
-        let result = match unary::read(&self.state, head, body).await {
-            Ok(received) => method(&self.state, received.message),
-            Err(status) => Err(status),
+        let (received, result) = match unary::read(&self.state, head, body).await {
+            Ok(received) => (received.buffer.len(), method(&self.state, received.message)),
+            Err(status) => (0, Err(status)),
         };
-        Reply::new(result.and_then(|message| unary::framed(&self.state, &message)))
+        let result = result.and_then(|message| unary::framed(&self.state, &message));
+        Reply { received, ..Reply::new(result) }
     }
 }
 
@@ -143,19 +143,16 @@ impl Respond for Api {
     async fn respond(&self, request: Request<Body>, info: ConnectInfo) -> Response {
         // A panic drops the request, and no handler leaves the state half changed.
         let response = AssertUnwindSafe(self.answer(request, info)).catch_unwind().await;
-        response.unwrap_or_else(panicked)
+        response.unwrap_or_else(|payload| failure(&panicked(payload)))
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a panic hands over its payload by value")]
-fn panicked(payload: Box<dyn Any + Send>) -> Response {
+fn panicked(payload: Box<dyn Any + Send>) -> Status {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
     tracing::error!(panic = text, "request handler panicked");
-    failure(&Status::internal(format!(
-        "an internal error occurred; see the log of the sidecar{}",
-        crate::runtime::AMBIGUOUS
-    )))
+    Status::internal(format!("an internal error occurred; see the log of the sidecar{}", crate::runtime::AMBIGUOUS))
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -12,6 +12,8 @@ use tonic::{Code, Status};
 
 /// Dapr's code for every failed call of a binding.
 const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
+/// Dapr's category of it.
+const CATEGORY: &str = "binding";
 const DOMAIN: &str = "dapr.io";
 /// Clients limit the size of response metadata; the text is in it twice.
 const MAX_MESSAGE: usize = 2 << 10;
@@ -52,6 +54,7 @@ fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> HashMap<String, String> {
 
 /// A call of an output binding that failed.
 pub(super) fn invoke_failed(state: &ApiState, binding: &str, error: &InvokeError) -> Status {
+    state.metrics.dapr().error_code(INVOKE_FAILED, CATEGORY);
     if state.settings.strict_dapr_errors {
         let message = format!("error invoking output binding {binding}: {error}");
         let details = Details { reason: INVOKE_FAILED, metadata: HashMap::new(), retry_after: None };
@@ -82,12 +85,13 @@ pub(super) fn unauthenticated(state: &ApiState, is_missing: bool) -> Status {
 }
 
 /// A message that could not be read.
-pub(super) fn malformed(error: &MalformedRequest) -> Status {
+pub(super) fn malformed(state: &ApiState, error: &MalformedRequest) -> Status {
     match error {
         MalformedRequest::TooLarge { limit } => Status::resource_exhausted(format!(
             "received message larger than max ({limit} bytes): raise --max-body-size or --max-buffer, or send less"
         )),
         MalformedRequest::BufferFull { limit } => {
+            state.metrics.dapr().error_code(INVOKE_FAILED, CATEGORY);
             let metadata = pairs([("limit", limit.to_string().as_str()), ("reason", "UNAVAILABLE")]);
             let details = Details { reason: INVOKE_FAILED, metadata, retry_after: Some(DEFAULT_RETRY_AFTER) };
             with_details(Code::Unavailable, &error.to_string(), details)

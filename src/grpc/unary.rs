@@ -37,7 +37,7 @@ pub(super) async fn read<'m, M: Message + Default>(
 ) -> Result<Received<'m, M>, Status> {
     let limit = state.settings.max_body_size.map(|limit| limit.saturating_add(PREFIX));
     let read = read_body(body, head, limit, &state.body_memory).await;
-    let (mut body, memory) = read.map_err(|refused| status::malformed(&refused.error))?;
+    let (mut body, memory) = read.map_err(|refused| status::malformed(state, &refused.error))?;
     let buffer = unframed(&mut body)?;
     let message = M::decode(buffer.clone());
     let message =
@@ -73,13 +73,15 @@ fn unframed(body: &mut Bytes) -> Result<Bytes, Status> {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) metadata: HeaderMap,
+    /// Bytes of the message of the client, if it was read.
+    pub(super) received: usize,
     pub(super) result: Result<Bytes, Status>,
 }
 
 impl Reply {
     /// A reply without metadata.
     pub(super) fn new(result: Result<Bytes, Status>) -> Self {
-        Self { metadata: HeaderMap::new(), result }
+        Self { metadata: HeaderMap::new(), received: 0, result }
     }
 }
 
@@ -106,7 +108,7 @@ pub(super) fn framed(state: &ApiState, message: &impl Message) -> Result<Bytes, 
 /// The response over HTTP/2. With metadata, a failure has its status in trailers, because clients read the metadata of a
 /// response only from headers before these.
 pub(super) fn response(reply: Reply) -> Response {
-    let Reply { metadata, result } = reply;
+    let Reply { metadata, result, .. } = reply;
     let (bytes, trailers) = match result {
         Ok(bytes) => (bytes, HeaderMap::from_iter([(STATUS.clone(), HeaderValue::from_static("0"))])),
         Err(status) if metadata.is_empty() => return failure(&status),

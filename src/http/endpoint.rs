@@ -62,6 +62,19 @@ impl Endpoint {
         (*method == expected).then_some(endpoint)
     }
 
+    /// Dapr's name of it, for the log.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Health => "Healthz",
+            Self::OutboundHealth => "HealthzOutbound",
+            Self::Metadata => "GetMetadata",
+            Self::SetMetadata => "SetMetadata",
+            Self::Inputs => "GetInputs",
+            Self::Shutdown => "Shutdown",
+            Self::Invoke => "InvokeBinding",
+        }
+    }
+
     pub(super) const fn is_health(self) -> bool {
         matches!(self, Self::Health | Self::OutboundHealth)
     }

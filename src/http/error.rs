@@ -72,10 +72,27 @@ pub enum MalformedRequest {
     Baggage(&'static str),
 }
 
+/// Code and category of the error in a response, for Dapr's metric of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ErrorCode(pub(super) &'static str, pub(super) &'static str);
+
+impl ErrorCode {
+    /// The category is that of daprd.
+    fn new(code: &'static str) -> Self {
+        let category = match code {
+            INVOKE_FAILED => "binding",
+            "ERR_DIRECT_INVOKE" => "service-invocation",
+            code if code.contains("HEALTH") => "health",
+            _ => "common",
+        };
+        Self(code, category)
+    }
+}
+
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     #[serde(rename = "errorCode")]
-    code: &'a str,
+    code: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<[ErrorInfo<'a>; 1]>,
@@ -243,14 +260,16 @@ fn seconds(wait: Duration) -> HeaderValue {
     HeaderValue::from(whole.max(1))
 }
 
-fn json(status: StatusCode, code: &str, message: &str) -> Response {
+fn json(status: StatusCode, code: &'static str, message: &str) -> Response {
     render(status, &ErrorBody { code, message, details: None })
 }
 
 fn render(status: StatusCode, body: &ErrorBody<'_>) -> Response {
     // Strings in a fixed structure can always be serialised.
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = (status, [(CONTENT_TYPE, "application/json")], bytes).into_response();
+    response.extensions_mut().insert(ErrorCode::new(body.code));
+    response
 }
 
 /// The text may quote the request, so browsers must not guess another type.

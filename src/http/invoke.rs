@@ -8,8 +8,7 @@ use super::trace::TraceContext;
 use super::{endpoint, go_json, json_body, raw_body};
 use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
 use crate::runtime::ComponentHandle;
-use crate::telemetry::HttpMetrics;
-use arc_swap::ArcSwap;
+use crate::telemetry::{HttpMetrics, in_span};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +16,6 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -30,34 +28,15 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Debug)]
 pub(super) struct Invoker {
     state: Arc<ApiState>,
-    /// By the name of the component. A component that is added later is added at its first request.
-    metrics: ArcSwap<HashMap<String, HttpMetrics>>,
 }
 
 impl Invoker {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
-        let outputs = state.host.components().into_iter().filter(|component| component.output().is_some());
-        let names = outputs.map(|component| component.binding.name().to_string());
-        let metrics: HashMap<_, _> = names.map(|name| (name.clone(), state.metrics.requests(&name))).collect();
-        Self { state, metrics: ArcSwap::from_pointee(metrics) }
-    }
-
-    /// The handles for a request to this name, which one of the outputs has or had when the request began.
-    fn handles(&self, name: &str, is_output: bool) -> HttpMetrics {
-        if let Some(handles) = self.metrics.load().get(name) {
-            return handles.clone();
+        // Series of outputs without a request are on the page, too.
+        for component in state.host.components().iter().filter(|component| component.output().is_some()) {
+            drop(state.metrics.requests(component.binding.name().as_str()));
         }
-        // Names that no component has are not kept, so that clients cannot fill the memory.
-        if !is_output {
-            return self.state.metrics.requests(UNKNOWN);
-        }
-        let handles = self.state.metrics.requests(name);
-        self.metrics.rcu(|known| {
-            let mut known = HashMap::clone(known);
-            known.insert(name.to_owned(), handles.clone());
-            known
-        });
-        handles
+        Self { state }
     }
 
     /// The response to a request on the endpoint.
@@ -118,7 +97,7 @@ impl Invoker {
         // Data that is JSON parses as a request without an operation.
         let is_data = raw_keys.is_none() && call.operation.is_empty() && is_octet_stream;
         let body_kind = if is_data { BodyKind::Data } else { BodyKind::Request };
-        let mut span = InvokeSpan::start(&self.state.settings.tracer, &head, name, trace);
+        let mut span = InvokeSpan::http(&self.state.settings.tracer, &head, name, trace);
         trace.add_to(&mut call.metadata);
         call.data = read_body::detached(call.data);
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
@@ -127,7 +106,7 @@ impl Invoker {
         let result = tokio::select! {
             // Biased: a result that is ready is better than an unknown outcome.
             biased;
-            result = self.state.host.invoke(name, call) => result,
+            result = in_span(span.context(), self.state.host.invoke(name, call)) => result,
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
         };
         metrics.handles.binding().invoked(metrics.operation, result.is_ok(), begun.elapsed());
@@ -230,7 +209,8 @@ struct RequestMetrics {
 impl RequestMetrics {
     fn new(invoker: &Invoker, name: &str) -> Self {
         let component = invoker.state.host.output(name);
-        let handles = invoker.handles(name, component.is_some());
+        // Names that no component has are not kept, so that clients cannot fill the memory.
+        let handles = invoker.state.metrics.requests(if component.is_some() { name } else { UNKNOWN });
         Self { handles, component, operation: UNKNOWN, begun: Instant::now(), status: None }
     }
 

@@ -52,6 +52,7 @@ pub use bind_error::BindError;
 pub use body_memory::{BodyMemory, Reservation};
 pub use connection::{ConnectionSettings, Protocol, Respond};
 pub use error::MalformedRequest;
+pub use invoke_span::InvokeSpan;
 pub use listen::{Listeners, bind, bind_unix};
 pub use metrics::{MAX_SCRAPERS, serve_metrics};
 pub use read_body::{Refused, read as read_body};

@@ -1,5 +1,7 @@
 //! The metrics and the log of each request, with the names of Dapr.
 
+use super::endpoint::Endpoint;
+use super::error::ErrorCode;
 use super::state::ApiState;
 use crate::telemetry::{ApiCall, ApiEndpoint, HttpExchange};
 use axum::body::{Body, HttpBody};
@@ -14,6 +16,8 @@ use tokio::time::Instant;
 pub(super) struct Observed {
     state: Arc<ApiState>,
     method: Method,
+    /// `None` unless it is logged.
+    endpoint: Option<ApiEndpoint>,
     /// Empty unless it is shown. A copy, because the URI holds the buffer of the connection.
     path: String,
     user_agent: String,
@@ -25,12 +29,20 @@ impl Observed {
     pub(super) fn new(request: &Request<Body>, state: &Arc<ApiState>) -> Self {
         let headers = request.headers();
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let is_logged = state.settings.api_log.enabled;
+        let logged = |endpoint: Endpoint| {
+            let endpoint = ApiEndpoint { name: endpoint.name(), is_health_check: endpoint.is_health() };
+            Some(endpoint).filter(|endpoint| state.settings.api_log.logs(*endpoint))
+        };
+        let is_logging = state.settings.api_log.enabled;
+        let endpoint = is_logging.then(|| Endpoint::of(request.method(), request.uri().path())).flatten();
+        let endpoint = endpoint.and_then(logged);
+        let is_logged = endpoint.is_some();
         let shows_path = is_logged || state.metrics.dapr().http().shows_paths();
         let user_agent = headers.get(USER_AGENT).filter(|_| is_logged).and_then(|agent| agent.to_str().ok());
         Self {
             state: Arc::clone(state),
             method: request.method().clone(),
+            endpoint,
             path: if shows_path { request.uri().path().to_owned() } else { String::new() },
             user_agent: user_agent.unwrap_or_default().to_owned(),
             request_bytes: length.unwrap_or(0),
@@ -49,26 +61,14 @@ impl Observed {
             response_bytes,
             took,
         });
-        let rules = &self.state.settings.api_log;
-        if let Some(endpoint) = endpoint(path).filter(|endpoint| rules.logs(*endpoint)) {
+        if let Some(ErrorCode(code, category)) = response.extensions().get() {
+            self.state.metrics.dapr().error_code(code, category);
+        }
+        if let Some(endpoint) = self.endpoint {
             let method = format!("{} {path}", self.method);
             let (code, size) = (status.into(), response_bytes);
-            rules.http_called(&ApiCall { method: &method, endpoint, user_agent: &self.user_agent, code, size, took });
+            let call = ApiCall { method: &method, endpoint, user_agent: &self.user_agent, code, size, took };
+            self.state.settings.api_log.http_called(&call);
         }
     }
-}
-
-/// The route of a path, with Dapr's name of it. Requests without a route are not logged.
-fn endpoint(path: &str) -> Option<ApiEndpoint> {
-    let (name, is_health_check) = match path {
-        "/v1.0/healthz" => ("Healthz", true),
-        "/v1.0/healthz/outbound" => ("HealthzOutbound", true),
-        "/v1.0/metadata" => ("GetMetadata", false),
-        "/v1.0/shutdown" => ("Shutdown", false),
-        "/v1.0-alpha1/inputs" => ("GetInputs", false),
-        path if path.starts_with("/v1.0/metadata/") => ("SetMetadata", false),
-        path if path.starts_with("/v1.0/bindings/") => ("InvokeBinding", false),
-        _ => return None,
-    };
-    Some(ApiEndpoint { name, is_health_check })
 }

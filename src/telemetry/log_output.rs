@@ -1,10 +1,11 @@
 //! Where log lines go.
 
+use arc_swap::ArcSwap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Where log lines go.
@@ -30,7 +31,36 @@ pub(super) struct LineWriter {
 enum Target {
     Stderr,
     Stdout,
-    File(Arc<File>),
+    File(Arc<LogFile>),
+}
+
+/// The log file of the process. A tool may rename it, so it can be opened again.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    open: ArcSwap<File>,
+}
+
+/// There is one log of a process.
+static LOG_FILE: OnceLock<Arc<LogFile>> = OnceLock::new();
+
+/// Opens the log file by its name again, after a tool has renamed it. Does nothing without `--log-file`.
+///
+/// # Errors
+/// When it cannot be opened; lines go on into the old file.
+pub fn reopen_log_file() -> io::Result<()> {
+    LOG_FILE.get().map_or(Ok(()), |file| file.reopen())
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), open: ArcSwap::from_pointee(append_to(path)?) })
+    }
+
+    fn reopen(&self) -> io::Result<()> {
+        self.open.store(Arc::new(append_to(&self.path)?));
+        Ok(())
+    }
 }
 
 impl LineWriter {
@@ -40,11 +70,18 @@ impl LineWriter {
         let target = match output {
             LogOutput::Stderr => Target::Stderr,
             LogOutput::Stdout => Target::Stdout,
-            LogOutput::File(path) => Target::File(Arc::new(append_to(path).map_err(|error| {
+            LogOutput::File(path) => Target::File(Arc::new(LogFile::open(path).map_err(|error| {
                 format!("log file `{}` cannot be opened: {error}; correct --log-file", path.display())
             })?)),
         };
         Ok(Self { target, has_failed: Arc::default() })
+    }
+
+    /// Lets [`reopen_log_file`] open the file of this writer.
+    pub(super) fn publish(&self) {
+        if let Target::File(file) = &self.target {
+            LOG_FILE.get_or_init(|| Arc::clone(file));
+        }
     }
 
     pub(super) fn is_terminal(&self) -> bool {
@@ -63,7 +100,7 @@ impl LineWriter {
                 output.write_all(line)?;
                 output.flush()
             }
-            Target::File(file) => file.as_ref().write_all(line),
+            Target::File(file) => file.open.load().as_ref().write_all(line),
         }
     }
 }
@@ -115,6 +152,15 @@ mod tests {
             assert!(!writer.is_terminal());
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        let mut writer = LineWriter::open(&LogOutput::File(path.clone())).unwrap();
+        let renamed = path.with_extension("1");
+        std::fs::rename(&path, &renamed).unwrap();
+        writer.write_all(b"three\n").unwrap();
+        let Target::File(file) = &writer.target else { panic!("no file") };
+        file.reopen().unwrap();
+        writer.write_all(b"four\n").unwrap();
+        assert_eq!(std::fs::read_to_string(renamed).unwrap(), "one\ntwo\nthree\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "four\n");
         let error = LineWriter::open(&LogOutput::File(folder.path().to_owned())).unwrap_err();
         assert!(error.contains("correct --log-file"), "{error}");
     }

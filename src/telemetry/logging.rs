@@ -68,7 +68,7 @@ pub fn init(settings: &LogSettings) -> Result<(), String> {
     let filter = EnvFilter::try_new(directives(filter))
         .map_err(|error| format!("log level `{filter}` cannot be read: {error}"))?;
     let writer = LineWriter::open(&settings.output)?;
-    let has_colours = writer.is_terminal();
+    let (has_colours, log) = (writer.is_terminal(), writer.clone());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(has_colours);
     let with_fields_of_dapr = |syntax| (DaprFields(syntax), DaprFormat::new(syntax, &settings.app_id));
     let started = match settings.format {
@@ -82,8 +82,9 @@ pub fn init(settings: &LogSettings) -> Result<(), String> {
             builder.with_ansi(false).fmt_fields(fields).event_format(format).try_init()
         }
     };
-    if let Err(error) = started {
-        tracing::debug!(%error, "logging was already set up");
+    match started {
+        Ok(()) => log.publish(),
+        Err(error) => tracing::debug!(%error, "logging was already set up"),
     }
     Ok(())
 }

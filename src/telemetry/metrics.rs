@@ -81,6 +81,8 @@ impl Metrics {
     /// for a component that was replaced by one of the same name, which shares the series.
     pub fn forget(&self, component: &str) {
         self.registrars.iter().for_each(|registrar| registrar.forget(component));
+        // Afterwards, so that no handle of a series that was removed stays.
+        self.requests.forget(component);
     }
 
     /// The handles of one component for its credentials.
@@ -89,10 +91,10 @@ impl Metrics {
         self.credentials.handles(component)
     }
 
-    /// The handles of one output component for its requests over HTTP.
+    /// The handles of one output component for its requests. Made once, so pass no names that clients choose.
     #[must_use]
     pub fn requests(&self, component: &str) -> HttpMetrics {
-        self.requests.handles(component, self.dapr.output_binding(component))
+        self.requests.handles(component, || self.dapr.output_binding(component))
     }
 
     /// The handles of one output component.
@@ -167,6 +169,28 @@ mod tests {
             r#"bindd_input_lag_seconds{component="orders-in"} 4.0"#,
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn a_component_that_was_removed_and_added_again_counts_again() {
+        let metrics = Metrics::new();
+        for round in 1..3_u64 {
+            for _ in 0..round {
+                let handles = metrics.requests("orders");
+                handles.answered("create", 204, Duration::ZERO);
+                handles.binding().invoked("create", true, Duration::ZERO);
+            }
+            let page = metrics.page().unwrap();
+            for line in [
+                format!(r#"requests_total{{component="orders",operation="create",status="204"}} {round}"#),
+                format!(r#"latency_seconds_count{{component="orders"}} {round}"#),
+                format!(r#"component="orders",namespace="",operation="create",success="true"}} {round}"#),
+            ] {
+                assert!(page.contains(&line), "{line} is not in\n{page}");
+            }
+            metrics.forget("orders");
+            assert!(!metrics.page().unwrap().contains("orders"));
         }
     }
 }

@@ -25,7 +25,7 @@ pub use dapr::{
 };
 pub use exposition::MetricsFormat;
 pub use input::{InputMetrics, InputTotals};
-pub use log_output::LogOutput;
+pub use log_output::{LogOutput, reopen_log_file};
 pub use logging::{LogFormat, LogSettings, init as init_logging};
 pub use metrics::{Metrics, MetricsSettings};
 pub use output::{OutputMetrics, RecordState};
@@ -33,4 +33,5 @@ pub use reads::{ReadMetrics, ResubscribeCause};
 pub use requests::HttpMetrics;
 pub use traces::{
     OtlpProtocol, OtlpSettings, Span, SpanContext, SpanExport, SpanKind, SpanParent, TraceSettings, Tracer,
+    current_span, in_span,
 };

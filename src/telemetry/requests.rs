@@ -3,10 +3,12 @@
 use super::dapr::OutputBindingMetrics;
 use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, Histograms, latency};
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +25,14 @@ of_component!(RequestLabels);
 pub(super) struct RequestFamilies {
     requests: Family<RequestLabels, Counter>,
     latency: Histograms,
+    /// Handles by the name of the component, which each request needs.
+    known: Arc<ArcSwap<HashMap<Arc<str>, HttpMetrics>>>,
 }
 
 impl RequestFamilies {
     pub(super) fn registered(registry: &mut Registrar) -> Self {
-        let families = Self { requests: Family::default(), latency: Family::new_with_constructor(latency) };
+        let families =
+            Self { requests: Family::default(), latency: Family::new_with_constructor(latency), known: Arc::default() };
         registry.register(
             "output_requests",
             "Requests to output bindings by HTTP status of the response",
@@ -42,10 +47,30 @@ impl RequestFamilies {
         families
     }
 
-    pub(super) fn handles(&self, component: &str, binding: OutputBindingMetrics) -> HttpMetrics {
+    /// The handles of a component, which are made once.
+    pub(super) fn handles(&self, component: &str, binding: impl FnOnce() -> OutputBindingMetrics) -> HttpMetrics {
+        if let Some(handles) = self.known.load().get(component) {
+            return handles.clone();
+        }
         let label = ComponentLabel::new(component);
         let latency = self.latency.get_or_create(&label);
-        HttpMetrics { component: label.component, requests: self.requests.clone(), latency, binding }
+        let (component, requests) = (label.component, self.requests.clone());
+        let handles = HttpMetrics { component: Arc::clone(&component), requests, latency, binding: binding() };
+        self.known.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(Arc::clone(&component), handles.clone());
+            known
+        });
+        handles
+    }
+
+    /// Lets the next request make new handles.
+    pub(super) fn forget(&self, component: &str) {
+        self.known.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.remove(component);
+            known
+        });
     }
 }
 

@@ -1,6 +1,8 @@
 //! Logs, metrics and traces of the `bindd` binary.
 
 use crate::calls::{get, post, send};
+use crate::grpc;
+use bindd::protocol::runtime::dapr_client::DaprClient;
 use bindd::testing::{until, within};
 use http::Request;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
@@ -14,8 +16,10 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
-use tonic::Status;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 
 /// A sidecar without components in a separate process.
 struct Program {
@@ -25,6 +29,8 @@ struct Program {
 
 impl Program {
     fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        // A signal with a handler is at its default in a new program, also where the tests run under nohup.
+        drop(tokio::signal::unix::signal(SignalKind::hangup()).unwrap());
         let folder = TempDir::new().unwrap();
         let file = |name: &str| File::create(folder.path().join(name)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_bindd"))
@@ -94,6 +100,25 @@ async fn json_lines_have_the_fields_of_daprd() {
 }
 
 #[tokio::test]
+async fn calls_over_grpc_are_logged_like_those_over_http() {
+    let program = Program::start(&["--log-as-json", "--enable-api-logging"], &[]);
+    let listening = program.line("stderr", "gRPC server listening on TCP address").await;
+    let place = listening.find("127.0.0.1:").unwrap();
+    let address = &listening[place..];
+    let address = &address[..address.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap()];
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().user_agent("test/1").unwrap();
+    let mut client = DaprClient::new(channel.connect().await.unwrap());
+    let request = grpc::request("none", "create", b"x", &[]);
+    assert_eq!(client.invoke_binding(request).await.unwrap_err().code(), Code::NotFound);
+    let line = program.line("stderr", "gRPC API Called").await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["scope"], "dapr.runtime.grpc.api-info");
+    assert_eq!(line["method"], "/dapr.proto.runtime.v1.Dapr/InvokeBinding");
+    assert!(line["useragent"].as_str().unwrap().starts_with("test/1") && line["duration"].is_u64(), "{line}");
+    assert_eq!((&line["code"], &line["size"]), (&5.into(), &0.into()));
+}
+
+#[tokio::test]
 async fn compatible_lines_are_text_on_standard_output() {
     let program = Program::start(&["--dapr-compat"], &[]);
     let line = program.line("stdout", "bindd is serving").await;
@@ -114,6 +139,40 @@ async fn a_log_file_gets_the_lines_instead_of_the_terminal() {
     let status = within("the exit", wrong.child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(2));
     assert!(wrong.read("stderr").contains("correct --log-file"), "{}", wrong.read("stderr"));
+}
+
+#[tokio::test]
+async fn a_log_file_that_was_renamed_is_opened_again_at_sighup() {
+    let program = Program::start(&["--log-file", "bindd.log"], &[]);
+    program.line("bindd.log", "bindd is serving").await;
+    fs::rename(program.path("bindd.log"), program.path("bindd.log.1")).unwrap();
+    let id = program.child.id().unwrap().to_string();
+    assert!(within("kill", Command::new("kill").args(["-HUP", &id]).status()).await.unwrap().success());
+    program.line("bindd.log", "received signal 'hangup'").await;
+    assert!(!program.read("bindd.log.1").contains("hangup"));
+}
+
+#[tokio::test]
+async fn spans_are_printed_as_one_line_each() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config.yaml");
+    fs::write(&config, "kind: Configuration\nspec: {tracing: {samplingRate: \"1\", stdout: true}}\n").unwrap();
+    let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
+    let (api, _) = program.addresses("stderr").await;
+    for _ in 0..2 {
+        assert_eq!(post(api, "/v1.0/bindings/none", r#"{"operation":"create"}"#).await.status, 404);
+    }
+    assert_eq!(post(api, "/v1.0/shutdown", "").await.status, 204);
+    assert!(within("the exit", program.child.wait()).await.unwrap().success(), "{}", program.read("stderr"));
+    let lines = program.read("stdout");
+    let spans: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(spans.len(), 2, "{lines}");
+    for span in &spans {
+        assert_eq!(span["name"], "/v1.0/bindings/none");
+        assert_eq!(span["localEndpoint"]["serviceName"], "shop");
+        assert_eq!(span["tags"]["dapr.status_code"], "404");
+    }
+    assert_ne!(spans[0]["traceId"], spans[1]["traceId"]);
 }
 
 /// Each sample by its name with its labels; checks that each belongs to a declared metric.

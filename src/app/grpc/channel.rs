@@ -8,14 +8,17 @@ use crate::domain::{BoxError, DeliveryError};
 use crate::protocol::runtime::app_callback_client::AppCallbackClient;
 use crate::protocol::runtime::app_callback_health_check_client::AppCallbackHealthCheckClient;
 use crate::protocol::runtime::{BindingEventRequest, BindingEventResponse};
+use crate::telemetry::{GrpcExchange, GrpcTraffic, SpanContext, Tracer};
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use prost::Message;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::metadata::{Ascii, MetadataValue};
+use tokio::time::Instant;
+use tonic::metadata::{Ascii, BinaryMetadataValue, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
 
 /// How long opening a connection may take; the value of gRPC. An app that is starting may be slow to accept or to
@@ -24,6 +27,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The metadata with the token of the app.
 const API_TOKEN: &str = "dapr-api-token";
 pub(super) const TRACEPARENT: &str = "traceparent";
+/// The binary form of `traceparent`, which the SDKs of Dapr read.
+const TRACE_BINARY: &str = "grpc-trace-bin";
+pub(super) const ON_BINDING_EVENT: &str = "/dapr.proto.runtime.v1.AppCallback/OnBindingEvent";
+const LIST_INPUT_BINDINGS: &str = "/dapr.proto.runtime.v1.AppCallback/ListInputBindings";
+
+/// The trace of a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CallTrace<'t> {
+    Span(SpanContext),
+    /// What the record stands for, without a tracer.
+    Record(&'t str),
+    None,
+}
 
 /// The channel to an app over gRPC. Cheap to clone; all clones share the connection.
 #[derive(Debug, Clone)]
@@ -38,6 +54,8 @@ struct Inner {
     decompressor: Decompressor,
     event_timeout: Duration,
     probe_timeout: Duration,
+    traffic: GrpcTraffic,
+    tracer: Tracer,
 }
 
 impl GrpcChannel {
@@ -65,6 +83,8 @@ impl GrpcChannel {
             decompressor: Decompressor::default(),
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
+            traffic: settings.grpc_traffic.clone(),
+            tracer: settings.tracer.clone(),
         })))
     }
 
@@ -78,6 +98,14 @@ impl GrpcChannel {
         &self.0.decompressor
     }
 
+    pub(super) fn traffic(&self) -> &GrpcTraffic {
+        &self.0.traffic
+    }
+
+    pub(super) fn tracer(&self) -> &Tracer {
+        &self.0.tracer
+    }
+
     pub(super) fn address(&self) -> String {
         self.0.endpoint.authority()
     }
@@ -86,17 +114,19 @@ impl GrpcChannel {
     pub(super) async fn on_binding_event(
         &self,
         event: BindingEventRequest,
-        traceparent: Option<&str>,
+        trace: CallTrace<'_>,
         sent: &[&[u8]],
     ) -> Result<BindingEventResponse, DeliveryError> {
         let limit = self.0.event_timeout;
+        let size = event.encoded_len();
         let mut request = self.request(event, limit);
-        if let Some(traceparent) = traceparent.and_then(|text| text.parse().ok()) {
-            request.metadata_mut().insert(TRACEPARENT, traceparent);
-        }
+        trace.add_to(request.metadata_mut());
         let mut client = AppCallbackClient::new(self.0.channel.clone());
         let target = Target { method: "OnBindingEvent", address: &self.address(), limit, option: "--app-timeout" };
-        match tokio::time::timeout(limit, client.on_binding_event(request)).await {
+        let begun = Instant::now();
+        let result = tokio::time::timeout(limit, client.on_binding_event(request)).await;
+        self.count(ON_BINDING_EVENT, size, result.as_ref().ok(), begun);
+        match result {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(failure::delivery_error(&status, &target, sent)),
             Err(_) => Err(target.timed_out()),
@@ -109,11 +139,36 @@ impl GrpcChannel {
         let option = "--app-binding-options-timeout";
         let target = Target { method: "ListInputBindings", address: &self.address(), limit, option };
         let mut client = AppCallbackClient::new(self.0.channel.clone());
-        match tokio::time::timeout(limit, client.list_input_bindings(self.request((), limit))).await {
+        let begun = Instant::now();
+        let result = tokio::time::timeout(limit, client.list_input_bindings(self.request((), limit))).await;
+        self.count(LIST_INPUT_BINDINGS, 0, result.as_ref().ok(), begun);
+        match result {
             Ok(Ok(response)) => Ok(response.into_inner().bindings),
             Ok(Err(status)) => Err(failure::delivery_error(&status, &target, &[])),
             Err(_) => Err(target.timed_out()),
         }
+    }
+
+    /// Counts a call; `result` is `None` if its time was over.
+    fn count<R: Message>(
+        &self,
+        method: &'static str,
+        size: usize,
+        result: Option<&Result<Response<R>, Status>>,
+        begun: Instant,
+    ) {
+        let (code, answer) = match result {
+            Some(Ok(response)) => (Code::Ok, response.get_ref().encoded_len()),
+            Some(Err(status)) => (status.code(), 0),
+            None => (Code::DeadlineExceeded, 0),
+        };
+        self.0.traffic.called(&GrpcExchange {
+            method,
+            code: code.into(),
+            request_bytes: size as u64,
+            response_bytes: answer as u64,
+            took: begun.elapsed(),
+        });
     }
 
     /// One health check; `Ok` if the app is healthy. The caller limits the time.
@@ -129,6 +184,22 @@ impl GrpcChannel {
             request.metadata_mut().insert(API_TOKEN, token.clone());
         }
         request
+    }
+}
+
+impl CallTrace<'_> {
+    fn add_to(self, metadata: &mut MetadataMap) {
+        let text = match self {
+            Self::Span(span) => {
+                metadata.insert_bin(TRACE_BINARY, BinaryMetadataValue::from_bytes(&span.to_binary()));
+                span.to_string().parse().ok()
+            }
+            Self::Record(text) => text.parse().ok(),
+            Self::None => None,
+        };
+        if let Some(text) = text {
+            metadata.insert(TRACEPARENT, text);
+        }
     }
 }
 

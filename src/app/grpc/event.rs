@@ -1,8 +1,9 @@
 //! Delivers the events of one input by `OnBindingEvent`.
 
 use super::super::decompress::NotDecompressed;
+use super::super::delivery_span::DeliverySpan;
 use super::super::headers::headers;
-use super::channel::{GrpcChannel, TRACEPARENT};
+use super::channel::{CallTrace, GrpcChannel, ON_BINDING_EVENT, TRACEPARENT};
 use super::response;
 use crate::domain::{
     Accepted, BindingEvent, ComponentName, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Message,
@@ -61,8 +62,11 @@ impl EventHandler for Callback {
     async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
         let metadata = message.metadata.iter().cloned().collect();
         let request = BindingEventRequest { name: message.binding.to_string(), data: message.data.clone(), metadata };
-        let response = self.channel.on_binding_event(request, None, &[&message.data]).await?;
-        response::act(&message.binding, response, &*self.outputs).await;
+        let span = DeliverySpan::of_message(self.channel.tracer(), &message.binding, || ON_BINDING_EVENT.to_owned());
+        let trace = span.context().map_or(CallTrace::None, CallTrace::Span);
+        let response = self.channel.on_binding_event(request, trace, &[&message.data]).await;
+        span.end(&response);
+        response::act(&message.binding, response?, &*self.outputs).await;
         Ok(())
     }
 
@@ -75,12 +79,15 @@ impl Callback {
     async fn deliver(&self, batch: &EventBatch, event: &BindingEvent, data: &Bytes) -> Result<(), DeliveryError> {
         let single = EventBatch { events: vec![event.clone()], ..batch.clone() };
         let headers = headers(&single, false, NotDecompressed::default(), fastrand::u64(..));
-        let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let span = DeliverySpan::of_batch(self.channel.tracer(), &single, || ON_BINDING_EVENT.to_owned());
+        let of_record = || headers.get(TRACEPARENT)?.to_str().ok().map(CallTrace::Record);
+        let trace = span.context().map(CallTrace::Span).or_else(of_record).unwrap_or(CallTrace::None);
         let request = request(&batch.binding, data, &headers);
         let key = event.origin.partition_key.as_bytes();
         let sent: &[&[u8]] = if key.len() < super::super::answer::MIN_QUOTE { &[data] } else { &[data, key] };
-        let response = self.channel.on_binding_event(request, traceparent, sent).await?;
-        response::act(&batch.binding, response, &*self.outputs).await;
+        let response = self.channel.on_binding_event(request, trace, sent).await;
+        span.end(&response);
+        response::act(&batch.binding, response?, &*self.outputs).await;
         Ok(())
     }
 }

@@ -44,8 +44,8 @@ struct ProbeLabels {
 pub struct GrpcExchange {
     /// The full method, such as `/dapr.proto.runtime.v1.Dapr/InvokeBinding`.
     pub method: &'static str,
-    /// The name of the code in Go's spelling, such as `OK` or `InvalidArgument`.
-    pub status: &'static str,
+    /// The number of the code; the label is its name.
+    pub code: i32,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub took: Duration,
@@ -133,10 +133,33 @@ impl GrpcTraffic {
     }
 
     /// The app answered a health check with this code, or did not.
-    pub fn probed(&self, status: &'static str, took: Duration) {
-        let labels = ProbeLabels { grpc_client_status: status };
+    pub fn probed(&self, code: i32, took: Duration) {
+        let labels = ProbeLabels { grpc_client_status: code_name(code) };
         self.0.probes.get_or_create(&labels).inc();
         self.0.probe_latency.get_or_create(&labels).observe(milliseconds(took));
+    }
+}
+
+/// The name of a code in the spelling of Go, which daprd is written in.
+const fn code_name(code: i32) -> &'static str {
+    match code {
+        0 => "OK",
+        1 => "Canceled",
+        3 => "InvalidArgument",
+        4 => "DeadlineExceeded",
+        5 => "NotFound",
+        6 => "AlreadyExists",
+        7 => "PermissionDenied",
+        8 => "ResourceExhausted",
+        9 => "FailedPrecondition",
+        10 => "Aborted",
+        11 => "OutOfRange",
+        12 => "Unimplemented",
+        13 => "Internal",
+        14 => "Unavailable",
+        15 => "DataLoss",
+        16 => "Unauthenticated",
+        _ => "Unknown",
     }
 }
 
@@ -145,7 +168,7 @@ fn count(
     exchange: &GrpcExchange,
     create: impl Fn(&(&'static str, &'static str)) -> Series,
 ) {
-    let key = (exchange.method, exchange.status);
+    let key = (exchange.method, code_name(exchange.code));
     handles.with(&key, &key, create, |series| {
         series.count.inc();
         series.latency.observe(milliseconds(exchange.took));

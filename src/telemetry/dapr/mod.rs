@@ -41,7 +41,7 @@ impl DaprMetrics {
             components: components::ComponentFamilies::registered(&mut registrar),
             http: HttpTraffic::registered(&mut registrar, rules),
             grpc: GrpcTraffic::registered(&mut registrar, rules),
-            resiliency: ResiliencyMetrics::registered(&mut registrar, namespace),
+            resiliency: ResiliencyMetrics::registered(&mut registrar),
             records_error_codes: rules.record_error_codes,
         };
         (metrics, registrar)

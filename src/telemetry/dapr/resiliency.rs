@@ -13,7 +13,7 @@ pub const BREAKER_STATES: [&str; 4] = ["closed", "half-open", "open", "unknown"]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LoadedLabels {
     name: String,
-    namespace: Arc<str>,
+    namespace: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,18 +31,19 @@ struct PolicyLabels {
 pub struct PolicyTarget<'a> {
     /// `metadata.name` of the `Resiliency` resource.
     pub resource: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
     /// `timeout`, `retry` or `circuitbreaker`.
     pub policy: &'static str,
     /// `inbound` or `outbound`.
     pub flow_direction: &'static str,
-    /// `bindings_<component>`.
+    /// `Binding_<component>`.
     pub target: &'a str,
 }
 
 /// The metrics of all policies. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ResiliencyMetrics {
-    namespace: Arc<str>,
     loaded: Family<LoadedLabels, ExactCounter>,
     executed: Family<PolicyLabels, ExactCounter>,
     activated: Family<PolicyLabels, Counter>,
@@ -50,9 +51,8 @@ pub struct ResiliencyMetrics {
 }
 
 impl ResiliencyMetrics {
-    pub(super) fn registered(registrar: &mut Registrar, namespace: &str) -> Self {
+    pub(super) fn registered(registrar: &mut Registrar) -> Self {
         let metrics = Self {
-            namespace: namespace.into(),
             loaded: Family::default(),
             executed: Family::default(),
             activated: Family::default(),
@@ -74,8 +74,8 @@ impl ResiliencyMetrics {
     }
 
     /// A `Resiliency` resource was loaded.
-    pub fn loaded(&self, resource: &str) {
-        let labels = LoadedLabels { name: resource.to_owned(), namespace: Arc::clone(&self.namespace) };
+    pub fn loaded(&self, resource: &str, namespace: &str) {
+        let labels = LoadedLabels { name: resource.to_owned(), namespace: namespace.to_owned() };
         self.loaded.get_or_create(&labels).inc();
     }
 
@@ -85,7 +85,7 @@ impl ResiliencyMetrics {
         let labels = PolicyLabels {
             name: target.resource.into(),
             policy: target.policy,
-            namespace: Arc::clone(&self.namespace),
+            namespace: target.namespace.into(),
             flow_direction: target.flow_direction,
             target: target.target.into(),
             status: "",

@@ -32,6 +32,37 @@ impl SpanContext {
     }
 }
 
+/// The fields of the binary form: each has a number and a fixed length.
+const BINARY_LENGTH: usize = 29;
+
+/// The value of `grpc-trace-bin`: <https://github.com/census-instrumentation/opencensus-specs/blob/master/encodings/BinaryEncoding.md>.
+impl SpanContext {
+    /// `None` if it is invalid.
+    #[must_use]
+    pub fn from_binary(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; BINARY_LENGTH] = bytes.try_into().ok()?;
+        let numbers = [bytes[0], bytes[1], bytes[18], bytes[27]];
+        let trace = u128::from_be_bytes(bytes[2..18].try_into().ok()?);
+        let span = u64::from_be_bytes(bytes[19..27].try_into().ok()?);
+        (numbers == [0, 0, 1, 2] && trace != 0 && span != 0).then_some(Self {
+            trace,
+            span,
+            is_sampled: bytes[28] & 1 == 1,
+        })
+    }
+
+    #[must_use]
+    pub fn to_binary(self) -> [u8; BINARY_LENGTH] {
+        let mut bytes = [0; BINARY_LENGTH];
+        bytes[2..18].copy_from_slice(&self.trace.to_be_bytes());
+        bytes[18] = 1;
+        bytes[19..27].copy_from_slice(&self.span.to_be_bytes());
+        bytes[27] = 2;
+        bytes[28] = u8::from(self.is_sampled);
+        bytes
+    }
+}
+
 impl fmt::Display for SpanContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.is_sampled))
@@ -41,6 +72,23 @@ impl fmt::Display for SpanContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_binary_form_is_read_and_written() {
+        for is_sampled in [true, false] {
+            let context = SpanContext { trace: 5 << 100 | 7, span: 9 << 40, is_sampled };
+            let bytes = context.to_binary();
+            assert_eq!(SpanContext::from_binary(&bytes), Some(context));
+            for (at, byte) in [(0, 1), (1, 1), (18, 0), (27, 3)] {
+                let mut wrong = bytes;
+                wrong[at] = byte;
+                assert_eq!(SpanContext::from_binary(&wrong), None, "{at}");
+            }
+            assert_eq!(SpanContext::from_binary(&bytes[..28]), None);
+        }
+        let zero = SpanContext { trace: 0, span: 1, is_sampled: true };
+        assert_eq!(SpanContext::from_binary(&zero.to_binary()), None);
+    }
 
     #[test]
     fn valid_values_are_read_and_written() {

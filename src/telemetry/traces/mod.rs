@@ -5,6 +5,7 @@
 //! what does not fit, or cannot be sent within its time limit, is dropped and counted. Nothing that is traced ever waits.
 
 mod context;
+mod current;
 mod data;
 mod export;
 mod http_client;
@@ -15,6 +16,7 @@ mod span;
 mod zipkin;
 
 pub use context::SpanContext;
+pub use current::{current_span, in_span};
 pub use data::SpanKind;
 pub use export::SpanExport;
 pub(super) use metrics::TraceMetrics;

@@ -67,6 +67,18 @@ impl Tracer {
         Ok((Self(Some(Arc::new(Inner { bound: bound(rate), queue, metrics: metrics.clone() }))), export))
     }
 
+    /// Whether there are spans at all.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Starts the first span of a trace with this id, which is not 0: sampled by the id, so each span with it is or none.
+    pub fn start_trace(&self, kind: SpanKind, trace: u128, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+        let Some(inner) = &self.0 else { return Span::default() };
+        inner.begin(kind, (trace, is_below(trace, inner.bound)), None, name)
+    }
+
     /// Starts a span: of the trace of its parent and sampled as it is, else of a new trace. `name` is called if the span is
     /// recorded.
     pub fn start(
@@ -75,16 +87,29 @@ impl Tracer {
         parent: Option<SpanParent<'_>>,
         name: impl FnOnce() -> Cow<'static, str>,
     ) -> Span {
-        let Some(inner) = &self.0 else { return Span { context: None, recorded: None } };
-        let (trace, is_sampled) = match parent {
+        let Some(inner) = &self.0 else { return Span::default() };
+        let trace = match parent {
             Some(parent) => (parent.context.trace, parent.context.is_sampled),
             None => {
                 let trace = fastrand::u128(1..);
                 (trace, is_below(trace, inner.bound))
             }
         };
+        inner.begin(kind, trace, parent, name)
+    }
+}
+
+impl Inner {
+    /// Begins a span of a trace, which is sampled or not.
+    fn begin(
+        self: &Arc<Self>,
+        kind: SpanKind,
+        (trace, is_sampled): (u128, bool),
+        parent: Option<SpanParent<'_>>,
+        name: impl FnOnce() -> Cow<'static, str>,
+    ) -> Span {
         let context = SpanContext { trace, span: fastrand::u64(1..), is_sampled };
-        let recorded = inner.queue.as_ref().filter(|_| is_sampled).map(|_| {
+        let recorded = self.queue.as_ref().filter(|_| is_sampled).map(|_| {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "spans of several machines are compared by their wall clocks"
@@ -92,7 +117,7 @@ impl Tracer {
             let start = SystemTime::now();
             Box::new(Recorded {
                 begun: Instant::now(),
-                inner: Arc::clone(inner),
+                inner: Arc::clone(self),
                 data: SpanData {
                     context,
                     parent: parent.map(|parent| parent.context.span),
@@ -213,6 +238,17 @@ mod tests {
                 let context = tracer.start(SpanKind::Client, Some(parent), || "x".into()).context().unwrap();
                 assert!(context.trace == 5 && context.span != 6 && context.is_sampled == is_sampled);
             }
+        }
+    }
+
+    #[test]
+    fn a_trace_with_a_given_id_is_sampled_by_the_id() {
+        let settings = TraceSettings { sampling_rate: Some(0.5), ..TraceSettings::default() };
+        let (tracer, _) = Tracer::new(&settings, &TraceMetrics::default()).unwrap();
+        for (trace, is_sampled) in [(1, true), (u128::from(u64::MAX >> 1), true), (u128::from(u64::MAX), false)] {
+            let spans = [(); 2].map(|()| tracer.start_trace(SpanKind::Client, trace, || "x".into()).context().unwrap());
+            assert!(spans.iter().all(|span| span.trace == trace && span.is_sampled == is_sampled), "{spans:?}");
+            assert_ne!(spans[0].span, spans[1].span);
         }
     }
 

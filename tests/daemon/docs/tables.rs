@@ -120,13 +120,14 @@ fn count_as_daprd(dapr: &DaprMetrics) {
     dapr.http().served(&exchange);
     dapr.http().called(&exchange);
     dapr.http().probed(Some(200), took);
-    let exchange = GrpcExchange { method: "/m", status: "OK", request_bytes: 0, response_bytes: 0, took };
+    let exchange = GrpcExchange { method: "/m", code: 0, request_bytes: 0, response_bytes: 0, took };
     dapr.grpc().served(&exchange);
     dapr.grpc().called(&exchange);
-    dapr.grpc().probed("OK", took);
-    let target = PolicyTarget { resource: "r", policy: "circuitbreaker", flow_direction: "inbound", target: "t" };
+    dapr.grpc().probed(0, took);
+    let target =
+        PolicyTarget { resource: "r", namespace: "", policy: "circuitbreaker", flow_direction: "inbound", target: "t" };
     let policy = dapr.resiliency().policy(target);
-    dapr.resiliency().loaded("r");
+    dapr.resiliency().loaded("r", "");
     policy.executed("closed");
     policy.activated("open");
 }

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status};
 
 /// How the app handles events.
 #[derive(Debug, Clone, Default)]
-struct Behaviour {
+pub(crate) struct Behaviour {
     /// The error of `ListInputBindings`, or its names.
     names: Option<Vec<String>>,
     /// Refuses events with this code and text.
@@ -34,15 +34,15 @@ struct Behaviour {
 }
 
 #[derive(Debug, Clone)]
-struct Event {
-    request: BindingEventRequest,
-    metadata: MetadataMap,
+pub(crate) struct Event {
+    pub(crate) request: BindingEventRequest,
+    pub(crate) metadata: MetadataMap,
     accepted: bool,
 }
 
 /// Cheap to clone; clones share everything.
 #[derive(Debug, Clone, Default)]
-struct App {
+pub(crate) struct App {
     behaviour: Arc<Mutex<Behaviour>>,
     events: Arc<Mutex<Vec<Event>>>,
     lists: Arc<Mutex<usize>>,
@@ -79,7 +79,7 @@ impl AppCallbackHealthCheck for App {
 }
 
 impl App {
-    fn with(&self, change: impl FnOnce(&mut Behaviour)) {
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.behaviour.lock().unwrap());
     }
 
@@ -93,17 +93,17 @@ impl App {
         serving
     }
 
-    async fn start(&self) -> (SocketAddr, JoinSet<()>) {
+    pub(crate) async fn start(&self) -> (SocketAddr, JoinSet<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         (listener.local_addr().unwrap(), self.serve(listener))
     }
 
-    fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.events.lock().unwrap().clone()
     }
 
     /// Waits until every text was accepted.
-    async fn until_accepted(&self, texts: &[String]) {
+    pub(crate) async fn until_accepted(&self, texts: &[String]) {
         until("all records to be accepted", async || {
             let events = self.events();
             let is_accepted = |text: &String| events.iter().any(|event| event.accepted && event.request.data == text);
@@ -113,13 +113,13 @@ impl App {
     }
 }
 
-fn settings(env: &Environment, app: SocketAddr) -> Settings {
+pub(crate) fn settings(env: &Environment, app: SocketAddr) -> Settings {
     let endpoint = AppEndpoint { address: app.ip().to_string(), port: app.port(), protocol: AppProtocol::Grpc };
     Settings { app: Some(endpoint), ..env.settings(None) }
 }
 
 /// A stream, and an input that reads it from its beginning.
-async fn start_with_input() -> Environment {
+pub(crate) async fn start_with_input() -> Environment {
     let env = Environment::start().await;
     env.stream("orders", 1).await;
     env.input("orders-in", "orders", "shared");

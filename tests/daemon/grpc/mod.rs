@@ -1,6 +1,6 @@
 //! The API over gRPC, called by tonic's client.
 
-mod app;
+pub(crate) mod app;
 mod calls;
 mod connections;
 mod errors;
@@ -25,11 +25,16 @@ async fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
-async fn client(sidecar: &Sidecar) -> DaprClient<Channel> {
+pub(crate) async fn client(sidecar: &Sidecar) -> DaprClient<Channel> {
     DaprClient::new(channel(sidecar.grpc_address()).await)
 }
 
-fn request(name: &str, operation: &str, data: &'static [u8], metadata: &[(&str, &str)]) -> InvokeBindingRequest {
+pub(crate) fn request(
+    name: &str,
+    operation: &str,
+    data: &'static [u8],
+    metadata: &[(&str, &str)],
+) -> InvokeBindingRequest {
     InvokeBindingRequest {
         name: name.to_owned(),
         operation: operation.to_owned(),

@@ -8,7 +8,7 @@ use bindd::domain::{
     Binding, BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, WorkerId,
 };
 use bindd::manifest::{Environment, LoadRequest, load};
-use bindd::telemetry::Metrics;
+use bindd::telemetry::{Metrics, Tracer};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
         worker: WorkerId::new("test"),
         ca_bundle: None,
         metrics: Metrics::new(),
+        tracer: Tracer::default(),
         registry: Registry::default(),
         lease_tables: LeaseTables::default(),
         drain_limit: Duration::from_secs(1),

@@ -141,14 +141,15 @@ fn grpc_and_policies_are_counted() {
     let metrics = metrics(MetricsRules::default());
     let method = "/dapr.proto.runtime.v1.Dapr/InvokeBinding";
     let took = Duration::from_millis(2);
-    let exchange = GrpcExchange { method, status: "OK", request_bytes: 10, response_bytes: 20, took };
+    let exchange = GrpcExchange { method, code: 0, request_bytes: 10, response_bytes: 20, took };
     metrics.dapr().grpc().served(&exchange);
     metrics.dapr().grpc().called(&exchange);
-    metrics.dapr().grpc().probed("OK", took);
+    metrics.dapr().grpc().probed(0, took);
     let resiliency = metrics.dapr().resiliency();
-    resiliency.loaded("rules");
+    resiliency.loaded("rules", "prod");
     let target = PolicyTarget {
         resource: "rules",
+        namespace: "prod",
         policy: "circuitbreaker",
         flow_direction: "outbound",
         target: "bindings_orders",
