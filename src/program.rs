@@ -100,6 +100,8 @@ async fn wait_report(settings: WaitSettings, stop: &Stop) -> ExitReport {
             let output = format!("the sidecar at {} is ready for outputs", settings.address);
             ExitReport { output, ..ExitReport::default() }
         }
+        // As daprd; a signal is still a failure.
+        Err(error) if settings.succeeds_anyway && !stop.is_finishing() => ExitReport { error, ..ExitReport::default() },
         Err(error) => ExitReport::failed(&error),
     }
 }

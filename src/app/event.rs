@@ -3,7 +3,7 @@
 use super::body::{self, Body};
 use super::channel::Delivery;
 use super::decompress::Payloads;
-use super::headers::{TRACEPARENT, headers};
+use super::headers::{TRACEPARENT, dapr_headers, headers};
 use super::{AppChannel, Route, message, reply};
 use crate::domain::{
     Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Message, PartialFailures,
@@ -90,7 +90,12 @@ impl Callback {
     }
 
     fn headers(&self, batch: &EventBatch, payloads: &Payloads<'_>, body: &Body, span: &Span) -> HeaderMap {
-        let mut headers = headers(batch, self.format.body.is_batch(), payloads.untouched, fastrand::u64(..));
+        // A request in a format of bindd is not one of daprd.
+        let mut headers = if self.channel.has_go_headers() && self.format.body == BodyFormat::Raw {
+            dapr_headers()
+        } else {
+            headers(batch, self.format.body.is_batch(), payloads.untouched, fastrand::u64(..))
+        };
         if let Some(value) = span.context().and_then(|context| HeaderValue::try_from(context.to_string()).ok()) {
             headers.insert(TRACEPARENT, value);
         }

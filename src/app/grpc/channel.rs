@@ -36,6 +36,7 @@ struct Inner {
     channel: Channel,
     api_token: Option<MetadataValue<Ascii>>,
     decompressor: Decompressor,
+    has_go_headers: bool,
     event_timeout: Duration,
     probe_timeout: Duration,
 }
@@ -63,6 +64,7 @@ impl GrpcChannel {
             protocol: if has_tls { "grpcs" } else { "grpc" },
             api_token,
             decompressor: Decompressor::default(),
+            has_go_headers: settings.has_go_headers,
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
         })))
@@ -76,6 +78,11 @@ impl GrpcChannel {
 
     pub(super) fn decompressor(&self) -> &Decompressor {
         &self.0.decompressor
+    }
+
+    /// See [`AppSettings::has_go_headers`].
+    pub(super) fn has_go_headers(&self) -> bool {
+        self.0.has_go_headers
     }
 
     pub(super) fn address(&self) -> String {

@@ -74,7 +74,11 @@ impl EventHandler for Callback {
 impl Callback {
     async fn deliver(&self, batch: &EventBatch, event: &BindingEvent, data: &Bytes) -> Result<(), DeliveryError> {
         let single = EventBatch { events: vec![event.clone()], ..batch.clone() };
-        let headers = headers(&single, false, NotDecompressed::default(), fastrand::u64(..));
+        let headers = if self.channel.has_go_headers() {
+            HeaderMap::new()
+        } else {
+            headers(&single, false, NotDecompressed::default(), fastrand::u64(..))
+        };
         let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let request = request(&batch.binding, data, &headers);
         let key = event.origin.partition_key.as_bytes();

@@ -61,6 +61,12 @@ fn listeners_follow_daprd() {
         run("--dapr-public-port 3501 --dapr-public-listen-address 127.0.0.1 --dapr-internal-grpc-port 50002");
     assert_eq!(settings.public_address, Some("127.0.0.1:3501".parse().unwrap()));
     assert_eq!(settings.internal_grpc_address, Some("127.0.0.1:50002".parse().unwrap()));
+    assert!(!settings.internal_grpc_any_port);
+    let (one, same) = (run(""), run("--dapr-internal-grpc-port 0"));
+    let port = one.internal_grpc_address.unwrap().port();
+    assert!((47_300..49_348).contains(&port) && one.internal_grpc_any_port, "{port}");
+    assert_eq!(one.internal_grpc_address, same.internal_grpc_address, "it is the same at each start");
+    assert!(run("--dapr-compat").internal_grpc_address.unwrap().ip().is_unspecified());
     let settings = run("--unix-domain-socket /run/dapr --enable-profiling");
     assert_eq!(settings.unix_socket_folder, Some(PathBuf::from("/run/dapr")));
     assert_eq!(settings.profile_address, Some("127.0.0.1:7777".parse().unwrap()));
