@@ -9,6 +9,7 @@ mod errors;
 mod inputs;
 mod process;
 mod routes;
+mod sdks;
 mod transport;
 mod unix;
 
