@@ -147,3 +147,25 @@ fn init_logging(settings: &Settings) -> Result<(), ExitReport> {
 fn start_logging(settings: &LogSettings) -> Result<(), ExitReport> {
     telemetry::init_logging(settings).map_err(|error| ExitReport::with_error(&error, USAGE))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_in_vain_fails_unless_daprd_is_the_model() {
+        // Bound, but nobody listens.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        for (succeeds_anyway, code) in [(false, FAILED), (true, 0)] {
+            let report = wait_report(WaitSettings { address, succeeds_anyway }, &Stop::new()).await;
+            assert_eq!(report.code, code, "{}", report.error);
+            assert!(report.error.contains("was not ready after 60s"), "{}", report.error);
+        }
+        let stop = Stop::new();
+        stop.finish();
+        assert_eq!(wait_report(WaitSettings { address, succeeds_anyway: true }, &stop).await.code, FAILED, "a signal");
+    }
+}

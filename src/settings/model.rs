@@ -239,8 +239,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings for the demo and for tests: a free port on loopback, no app, no metrics, nothing from the environment, files
-    /// that are not watched, and the defaults of the flags for the rest.
+    /// Settings for the demo and for tests: a free port on loopback, none for other sidecars, no app, no metrics, nothing
+    /// from the environment, files that are not watched, and the defaults of the flags for the rest.
     #[must_use]
     pub fn local(app_id: impl Into<String>, resources: impl Into<PathBuf>) -> Self {
         Self {

@@ -1,5 +1,5 @@
-use super::{run, run_in, usage_error};
-use crate::settings::{AppProtocol, Mode};
+use super::{parse, run, run_in, usage_error};
+use crate::settings::{AppProtocol, Command, Mode};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,4 +123,11 @@ fn one_switch_turns_errors_addresses_and_checks_to_those_of_daprd() {
 fn http_2_can_be_switched_off_as_in_daprd() {
     assert!(run("").http2 && run_in("", &[("DAPR_HTTP_DISABLE_H2C", "false")]).http2);
     assert!(!run_in("", &[("DAPR_HTTP_DISABLE_H2C", "yes")]).http2);
+}
+
+#[test]
+fn a_wait_in_vain_is_a_success_as_in_daprd_only_with_its_switch() {
+    for (flags, succeeds) in [("--wait", false), ("--wait --dapr-compat", true)] {
+        assert!(matches!(parse(flags).unwrap(), Command::Wait(wait) if wait.succeeds_anyway == succeeds), "{flags}");
+    }
 }

@@ -144,11 +144,11 @@ async fn outputs_offer_no_more_than_those_of_daprd() {
         }
         let stored = sidecar.invoke("keyed", r#"{"operation":"create","data":1}"#).await;
         assert_eq!(stored.status, 204, "1.10 create: {}", stored.text());
-        let key = env.records("orders").await.pop().unwrap().partition_key;
+        let key = env.records("orders").await.pop().unwrap().partition_key.unwrap();
         assert_eq!(key == "all", !is_compat, "1.10 the component's partitionKey is {key}");
         let given = r#"{"operation":"create","data":2,"metadata":{"partitionKey":"one"}}"#;
         assert_eq!(sidecar.invoke("keyed", given).await.status, 204);
-        let key = env.records("orders").await.pop().unwrap().partition_key;
+        let key = env.records("orders").await.pop().unwrap().partition_key.unwrap();
         assert_eq!(key, "one", "1.10 that of the request counts in both");
         sidecar.stop().await;
     }
