@@ -5,7 +5,7 @@ use super::running::{GRPC, Running, TaskResult};
 use crate::grpc::{self, GrpcSettings};
 use crate::http::{self, ApiState, BindError, Drained, Listeners};
 use crate::settings::Settings;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,23 +22,25 @@ pub(super) struct GrpcListeners {
 /// When an address is unavailable; as for the HTTP API, one of several is enough.
 pub(super) async fn listen(settings: &Settings) -> Result<GrpcListeners, BindError> {
     let api = bind_api(settings, "grpc", &settings.grpc_addresses).await?;
-    let internal = match internal_address(settings) {
-        Some(address) => Some(http::bind(&[address]).await?),
-        None => None,
-    };
+    let internal = listen_internally(settings).await?;
     Ok(GrpcListeners { api, internal })
 }
 
-/// The flag's address, or else the first that can be had: it must not stop the start that a port is taken or IPv6 missing.
-fn internal_address(settings: &Settings) -> Option<SocketAddr> {
-    let address = settings.internal_grpc_address?;
+/// Listens on the port for other sidecars. It must not stop the start that a port which no flag names is taken, or that
+/// there is no IPv6; without any, there is no such port.
+async fn listen_internally(settings: &Settings) -> Result<Option<Listeners>, BindError> {
+    let Some(address) = settings.internal_grpc_address else { return Ok(None) };
     if !settings.internal_grpc_any_port {
-        return Some(address);
+        return http::bind(&[address]).await.map(Some);
     }
-    let of_api = settings.grpc_addresses.iter().map(|api| SocketAddr::new(api.ip(), address.port()));
-    let of_ipv4 = (address.ip() == Ipv6Addr::UNSPECIFIED).then(|| (Ipv4Addr::UNSPECIFIED, 0).into());
-    let candidates = [address, SocketAddr::new(address.ip(), 0)].into_iter().chain(of_api).chain(of_ipv4);
-    candidates.into_iter().find(|candidate| TcpListener::bind(candidate).is_ok())
+    let of_api = settings.grpc_addresses.iter().map(|api| SocketAddr::new(api.ip(), 0));
+    for candidate in [address, SocketAddr::new(address.ip(), 0)].into_iter().chain(of_api) {
+        match http::bind(&[candidate]).await {
+            Ok(listeners) => return Ok(Some(listeners)),
+            Err(error) => tracing::debug!(%error, "port for other sidecars cannot be had"),
+        }
+    }
+    Ok(None)
 }
 
 impl Running {
@@ -84,18 +86,20 @@ impl Running {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_internal_port_gives_way_unless_a_flag_names_it() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    #[tokio::test]
+    async fn the_internal_port_gives_way_unless_a_flag_names_it() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let mut settings = Settings::local("shop", "unused");
-        assert_eq!(internal_address(&settings), None);
+        assert!(listen_internally(&settings).await.unwrap().is_none());
         settings.internal_grpc_address = Some(address);
-        assert_eq!(internal_address(&settings), Some(address));
+        assert!(listen_internally(&settings).await.is_err(), "the flag's port is taken");
         settings.internal_grpc_any_port = true;
-        assert_eq!(internal_address(&settings), Some("127.0.0.1:0".parse().unwrap()));
+        let other = listen_internally(&settings).await.unwrap().unwrap().addresses()[0];
+        assert!(other.ip() == address.ip() && other.port() != address.port(), "{other}");
         // An address that no machine has, as `[::1]` without IPv6.
         settings.internal_grpc_address = Some("192.0.2.1:0".parse().unwrap());
-        assert_eq!(internal_address(&settings), Some("127.0.0.1:0".parse().unwrap()), "that of the API");
+        let other = listen_internally(&settings).await.unwrap().unwrap().addresses()[0];
+        assert_eq!(other.ip(), address.ip(), "that of the API");
     }
 }

@@ -30,7 +30,8 @@ impl Program {
     /// Starts a sidecar without components, for an app.
     fn start_with(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false"]).args(arguments);
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"]);
+        command.args(arguments);
         Self::spawn(&mut command)
     }
 
@@ -46,7 +47,8 @@ impl Program {
     /// Starts a sidecar that compares its files only when it is told to.
     pub(crate) fn start_unwatched(env: &Environment) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--enable-metrics=false", "--watch=false"]);
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"]);
+        command.arg("--watch=false");
         command.arg("--resources-path").arg(env.folder());
         Self::spawn(&mut command)
     }

@@ -60,6 +60,29 @@ fn a_faulty_secret_store_stops_the_start_in_both() {
     }
 }
 
+/// In both: a value that came through a reference may be a secret.
+#[test]
+fn the_value_of_a_reference_is_in_no_message_about_its_region() {
+    struct Secret;
+    impl crate::manifest::Environment for Secret {
+        fn get(&self, _: &str) -> Option<String> {
+            Some("s3cret value".to_owned())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let text = component("people", "bindings.aws.dynamodb", &[("table", "people")])
+        .replace("metadata: [", "metadata: [{name: region, envRef: ANY}, ");
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &Secret };
+    let result = check(read(&request).resolved(&FetchedSecrets::default()));
+    let faults = result.faults.to_string();
+    assert!(
+        faults.contains("field `region`: the value: this is not the code") && !faults.contains("s3cret"),
+        "{faults}"
+    );
+}
+
 #[test]
 fn the_partition_key_of_a_component_is_ignored() {
     let [own, compat] = kinesis(&[("partitionKey", "all")]);

@@ -77,7 +77,7 @@ async fn what_is_the_same_with_and_without_the_switch() {
     let named = |name: &str| rows.replace("name: rows", &format!("name: {name}"));
     let both = |first: &str, second: &str| format!("{first}---\n{second}");
     let store = "metadata: {name: store}\nspec: {type: secretstores.local.env}\n";
-    let path = rows.replace("value: us-east-1", "secretKeyRef: {name: PATH}");
+    let path = rows.replace("value: s}", "secretKeyRef: {name: PATH}}");
     let secret = format!("{path}auth: {{secretStore: store}}\n");
     for (says, text, names) in [
         ("3.1 several documents in one file, in their order", both(&rows, &named("more")), vec!["rows", "more"]),
