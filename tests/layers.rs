@@ -67,7 +67,7 @@ const CRATES: [(&str, &[&str]); 21] = [
         &["bindings/http/", "app/", "http/", "embedded/", "demo/", "telemetry/traces/", "testing/backend/"],
     ),
     ("h2::", &["app/"]),
-    ("rustls::", &["app/"]),
+    ("rustls::", &["app/", "bindings/http/"]),
     ("tokio_rustls::", &["app/"]),
     ("ciborium::", &["embedded/"]),
     ("notify::", &["manifest/"]),
