@@ -100,6 +100,8 @@ async fn wait_report(settings: WaitSettings, stop: &Stop) -> ExitReport {
             let output = format!("the sidecar at {} is ready for outputs", settings.address);
             ExitReport { output, ..ExitReport::default() }
         }
+        // As daprd; a signal is still a failure.
+        Err(error) if settings.succeeds_anyway && !stop.is_finishing() => ExitReport { error, ..ExitReport::default() },
         Err(error) => ExitReport::failed(&error),
     }
 }
@@ -144,4 +146,26 @@ fn init_logging(settings: &Settings) -> Result<(), ExitReport> {
 
 fn start_logging(settings: &LogSettings) -> Result<(), ExitReport> {
     telemetry::init_logging(settings).map_err(|error| ExitReport::with_error(&error, USAGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_in_vain_fails_unless_daprd_is_the_model() {
+        // Bound, but nobody listens.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        for (succeeds_anyway, code) in [(false, FAILED), (true, 0)] {
+            let report = wait_report(WaitSettings { address, succeeds_anyway }, &Stop::new()).await;
+            assert_eq!(report.code, code, "{}", report.error);
+            assert!(report.error.contains("was not ready after 60s"), "{}", report.error);
+        }
+        let stop = Stop::new();
+        stop.finish();
+        assert_eq!(wait_report(WaitSettings { address, succeeds_anyway: true }, &stop).await.code, FAILED, "a signal");
+    }
 }

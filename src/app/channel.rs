@@ -143,6 +143,11 @@ impl AppChannel {
         &self.0.tracer
     }
 
+    /// See [`AppSettings::has_go_headers`].
+    pub(super) fn has_go_headers(&self) -> bool {
+        self.0.has_go_headers
+    }
+
     pub(super) fn decompressor(&self) -> &Decompressor {
         &self.0.decompressor
     }

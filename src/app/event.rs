@@ -4,7 +4,7 @@ use super::body::{self, Body};
 use super::channel::Delivery;
 use super::decompress::Payloads;
 use super::delivery_span::DeliverySpan;
-use super::headers::{TRACEPARENT, headers};
+use super::headers::{TRACEPARENT, dapr_headers, headers};
 use super::{AppChannel, Route, message, reply};
 use crate::domain::{
     Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Message, PartialFailures,
@@ -79,7 +79,12 @@ impl EventHandler for Callback {
 
 impl Callback {
     fn headers(&self, batch: &EventBatch, payloads: &Payloads<'_>, body: &Body, span: &DeliverySpan) -> HeaderMap {
-        let mut headers = headers(batch, self.format.body.is_batch(), payloads.untouched, fastrand::u64(..));
+        // A request in a format of bindd is not one of daprd.
+        let mut headers = if self.channel.has_go_headers() && self.format.body == BodyFormat::Raw {
+            dapr_headers()
+        } else {
+            headers(batch, self.format.body.is_batch(), payloads.untouched, fastrand::u64(..))
+        };
         add_trace(&mut headers, span);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.bytes.len()));
         headers.insert(CONTENT_TYPE, body.content_type.clone());

@@ -35,6 +35,7 @@ const EVENT_COUNT: HeaderName = HeaderName::from_static("bindd-event-count");
 const FIRST_SEQUENCE_NUMBER: HeaderName = HeaderName::from_static("bindd-first-sequence-number");
 const LAST_SEQUENCE_NUMBER: HeaderName = HeaderName::from_static("bindd-last-sequence-number");
 
+const NO_TRACE: &str = "00-00000000000000000000000000000000-0000000000000000-00";
 /// Headers in all, with those of the channel.
 const CAPACITY: usize = 20;
 /// About what all values take.
@@ -72,6 +73,11 @@ pub(super) fn headers(batch: &EventBatch, is_batch: bool, untouched: NotDecompre
     };
     values.add(NOT_DECOMPRESSED, reasons);
     values.headers
+}
+
+/// What daprd sends of a record: a `traceparent` of zeros, as no trace is recorded.
+pub(super) fn dapr_headers() -> HeaderMap {
+    HeaderMap::from_iter([(TRACEPARENT, HeaderValue::from_static(NO_TRACE))])
 }
 
 /// Values share one allocation.

@@ -21,7 +21,8 @@ pub struct AppSettings {
     pub event_timeout: Duration,
     /// Open connections, or requests in flight over HTTP/2; Dapr allows 1024.
     pub max_connections: NonZeroUsize,
-    /// Whether events have the `User-Agent` and `Accept-Encoding` of daprd, which is written in Go.
+    /// Whether events have the headers of daprd, which is written in Go: its `User-Agent`, `Accept-Encoding` and
+    /// `traceparent`, and those of bindd only in bindd's own formats.
     pub has_go_headers: bool,
     /// How long one `OPTIONS` probe may take (`--app-binding-options-timeout`, 3 s in Dapr).
     pub probe_timeout: Duration,

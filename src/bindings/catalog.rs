@@ -64,7 +64,7 @@ pub struct CheckResult {
 /// Checks every loaded document against its kind. Pure: nothing is contacted, and all faults are found together.
 #[must_use]
 pub fn check(loaded: Loaded) -> CheckResult {
-    let Loaded { documents, notices, faults, unserved, unread_files, fingerprint } = loaded;
+    let Loaded { documents, notices, faults, unserved, unread_files, fingerprint, .. } = loaded;
     let mut result = CheckResult { notices, faults, unserved, unread_files, fingerprint, ..CheckResult::default() };
     let (checked_documents, mut components): (Vec<&Document>, Vec<Checked>) =
         documents.iter().filter_map(|document| Some((document, result.check(document)?))).unzip();
@@ -131,6 +131,8 @@ impl CheckResult {
     fn add_fault(&mut self, document: &Document, fault: Fault) {
         if document.ignore_errors {
             self.notices.push(fault.into_notice());
+        } else if document.is_dapr_compat() && !is_secret_store(&document.component_type) {
+            self.notices.push(fault.into_skipped(&document.log_name()));
         } else {
             self.faults.push(fault);
         }
@@ -190,6 +192,10 @@ pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn 
 #[cfg(test)]
 #[path = "tests/catalog.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tests/compat.rs"]
+mod compat_tests;
 
 #[cfg(test)]
 #[path = "tests/inputs.rs"]

@@ -93,6 +93,10 @@ fn is_filled(reader: &mut Reader<'_>, field: &'static str) -> bool {
 }
 
 fn incomplete(reader: &mut Reader<'_>, missing: &'static str, given: &'static str) {
+    if reader.is_dapr_compat() {
+        let text = format!("it has no effect without `{missing}`, as in daprd; AWS's default credentials are used");
+        return reader.notice(given, &text);
+    }
     let remedy = format!("add `{missing}`, or leave all keys out to use AWS's default credentials");
     reader.fault(missing, format!("the field is missing, although `{given}` is given"), remedy);
 }
@@ -194,10 +198,13 @@ fn missing(reader: &mut Reader<'_>, field: &'static str, source: &str) {
 fn refuse_unsupported(reader: &mut Reader<'_>, named: Source) {
     let anywhere = ["trustAnchorArn", "trustProfileArn"];
     let _read = anywhere.map(|field| reader.text(field));
+    // daprd uses the three ARNs together, and ignores fewer.
+    let is_used = !reader.is_dapr_compat()
+        || ["assumeRoleArn", "trustAnchorArn", "trustProfileArn"].iter().all(|field| reader.is_given(field));
     let remedy = "use `credentialProcess` with AWS's Roles Anywhere credential helper (`credential-process`)";
     if named == Source::RolesAnywhere {
         reader.fault("credentialSource", "`rolesAnywhere` is not built in", remedy);
-    } else if let Some(field) = anywhere.into_iter().find(|field| reader.is_given(field)) {
+    } else if let Some(field) = anywhere.into_iter().find(|field| reader.is_given(field) && is_used) {
         reader.fault(field, "IAM Roles Anywhere is not built in", remedy);
     }
     if named == Source::Sso {
@@ -217,6 +224,10 @@ fn read_roles(reader: &mut Reader<'_>, region: Option<&str>) -> Vec<String> {
         Err(("this is not the ARN of a role".to_owned(), remedy.to_owned()))
     });
     let roles = roles.unwrap_or_default();
+    if reader.is_dapr_compat() && !roles.is_empty() {
+        reader.notice("assumeRoleArn", "it has no effect, as in daprd; AWS's default credentials or the keys are used");
+        return Vec::new();
+    }
     if let Some(region) = region {
         for role in roles.iter().filter_map(|role| Arn::parse(role)) {
             check_partition(reader, "assumeRoleArn", role.partition, region);

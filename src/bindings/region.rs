@@ -45,13 +45,15 @@ pub(super) fn check_partition(reader: &mut Reader<'_>, field: &str, partition: &
 /// Whether the region can be used; otherwise records a fault.
 fn is_usable(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: bool) -> bool {
     let suggestion = nearest(region, known_regions());
+    // A value that came through a reference may be a secret.
+    let shown = if reader.is_written(field) { format!("`{}`", short(region)) } else { "the value".to_owned() };
     match check_region(region) {
         RegionCheck::Known => true,
         RegionCheck::New(_) if is_lenient => true,
         RegionCheck::New(partition) => {
             let hint = suggestion.map(|name| format!(" (`{name}` is)")).unwrap_or_default();
             let text = format!(
-                "`{region}` is not in the list of known regions{hint}, but looks like a new one of partition `{}`",
+                "{shown} is not in the list of known regions{hint}, but looks like a new one of partition `{}`",
                 partition.as_str()
             );
             reader.notice(field, &text);
@@ -61,7 +63,7 @@ fn is_usable(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: boo
         RegionCheck::Unknown => {
             let suggestion = suggestion.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
             let remedy = format!("{suggestion}A region that does exist needs `allowUnknownRegion: \"true\"`");
-            reader.fault(field, format!("`{region}`: AWS has no such region"), remedy);
+            reader.fault(field, format!("{shown}: AWS has no such region"), remedy);
             false
         }
         RegionCheck::InvalidLabel => {
@@ -69,7 +71,7 @@ fn is_usable(reader: &mut Reader<'_>, field: &str, region: &str, is_lenient: boo
                 || "write its code, such as `eu-central-1`".to_owned(),
                 |name| format!("did you mean `{name}`?"),
             );
-            reader.fault(field, format!("`{}`: this is not the code of a region", short(region)), remedy);
+            reader.fault(field, format!("{shown}: this is not the code of a region"), remedy);
             false
         }
     }

@@ -18,7 +18,8 @@ pub(super) async fn check_files(settings: &Settings, rules: &ComponentRules) -> 
         builtin_kubernetes: settings.mode == Mode::Kubernetes && settings.builtin_kubernetes_secrets,
         ca_bundle: settings.ca_bundle.as_deref(),
     };
-    let loaded = secretstores::load(manifest::read_allowed(&request, rules), stores).await;
+    let files = manifest::read_allowed(&request, rules).with_dapr_compat(settings.dapr_compat);
+    let loaded = secretstores::load(files, stores).await;
     let mut result = check(loaded);
     let absent = missing_files(&result.components, &ProcessEnvironment);
     result.notices.extend(absent);

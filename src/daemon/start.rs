@@ -218,6 +218,7 @@ impl Running {
                 strict_dapr_errors: settings.strict_dapr_errors,
                 reencodes_data: settings.dapr_compat,
                 zero_traceparent: settings.dapr_compat,
+                hides_inputs: settings.dapr_compat,
                 api_rules: self.configuration.api.clone(),
                 http2: settings.http2,
                 access: settings.access.clone(),

@@ -87,7 +87,7 @@ struct Page<'a> {
     actor_runtime: ActorEntry,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     resiliencies: Vec<NameEntry>,
-    /// Not of Dapr, whose clients ignore members that they do not know.
+    /// Not of Dapr, whose clients ignore members that they do not know. Left out with `--dapr-compat`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<InputEntry>,
 }
@@ -169,7 +169,7 @@ impl<'a> Page<'a> {
                 placement: "placement: disconnected",
             },
             resiliencies: state.host.policies().names().into_iter().map(|name| NameEntry { name }).collect(),
-            inputs: inputs::entries(&state.host),
+            inputs: if state.settings.hides_inputs { Vec::new() } else { inputs::entries(&state.host) },
         }
     }
 }

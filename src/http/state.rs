@@ -87,6 +87,8 @@ pub struct HttpSettings {
     pub reencodes_data: bool,
     /// Without a valid `traceparent`, use one of zeros, as daprd does, instead of a random one.
     pub zero_traceparent: bool,
+    /// Leave out of the metadata what daprd does not have: the reports of the inputs.
+    pub hides_inputs: bool,
     /// Endpoints that the Configuration does not allow are not found.
     pub api_rules: ApiRules,
     /// Serve HTTP/2, which clients begin without an upgrade (off with `DAPR_HTTP_DISABLE_H2C`).
@@ -137,6 +139,7 @@ impl Default for HttpSettings {
             strict_dapr_errors: false,
             reencodes_data: false,
             zero_traceparent: false,
+            hides_inputs: false,
             api_rules: ApiRules::default(),
             http2: true,
             access: Access::default(),

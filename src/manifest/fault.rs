@@ -70,6 +70,20 @@ impl Fault {
         self.with_reason("left out, as `ignoreErrors` is set")
     }
 
+    /// For a component that is skipped for its faults, with the beginning of daprd's line about it.
+    #[must_use]
+    pub fn into_skipped(self, log_name: &str) -> Notice {
+        let notice = self.with_reason("it is skipped, as by daprd");
+        Notice { text: format!("Failed to init component {log_name}: {}", notice.text), ..notice }
+    }
+
+    /// For a file or document that cannot be read, with the beginning of daprd's line about it.
+    pub(super) fn into_unread(self) -> Notice {
+        let notice = self.with_reason("it is skipped, as by daprd");
+        let begin = "daprd load Component error when parsing manifests yaml resource in";
+        Notice { text: format!("{begin} {}: {}", notice.file, notice.text), ..notice }
+    }
+
     /// As a notice, with the reason why it does not prevent the start.
     pub(super) fn with_reason(self, reason: &str) -> Notice {
         let field = self.field.map(|field| format!("field `{field}`: ")).unwrap_or_default();

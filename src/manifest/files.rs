@@ -1,12 +1,14 @@
 //! Documents that were read and filtered, but whose references are not resolved.
 
-use super::document::{Document, Draft, Source};
+use super::document::Document;
+use super::draft::{Draft, Source};
 use super::kinds::{is_local_store, is_remote_store, is_secret_store};
 use super::resolve::{Pending, Resolver};
 use super::secrets::Store;
 use super::wanted::{FetchedSecrets, WantedSecret};
 use super::{Fault, Faults, LoadRequest, Notice};
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -23,6 +25,7 @@ pub struct Loaded {
     pub unread_files: Vec<String>,
     /// Changes with the names and contents of the files.
     pub fingerprint: u64,
+    dapr_compat: bool,
 }
 
 /// Documents and their references. Secrets that need network calls are resolved in rounds: [`ComponentFiles::wanted`] says
@@ -38,6 +41,7 @@ pub struct ComponentFiles<'a> {
     pub(super) unread_files: Vec<String>,
     pub(super) fingerprint: u64,
     pub(super) builtin_kubernetes: bool,
+    pub(super) dapr_compat: bool,
 }
 
 impl std::fmt::Debug for ComponentFiles<'_> {
@@ -52,6 +56,15 @@ impl ComponentFiles<'_> {
     #[must_use]
     pub const fn with_builtin_kubernetes(mut self, builtin: bool) -> Self {
         self.builtin_kubernetes = builtin;
+        self
+    }
+
+    /// Treats faults as daprd does: what cannot be parsed is skipped with a notice, a variable or secret that is missing
+    /// leaves its value empty, and of an item that is given twice the last one counts. Names that are taken twice, paths
+    /// that cannot be read, and secret stores that cannot be opened stay faults.
+    #[must_use]
+    pub const fn with_dapr_compat(mut self, dapr_compat: bool) -> Self {
+        self.dapr_compat = dapr_compat;
         self
     }
 
@@ -90,9 +103,14 @@ impl ComponentFiles<'_> {
             unserved: self.unserved.clone(),
             unread_files: self.unread_files.clone(),
             fingerprint: self.fingerprint,
+            dapr_compat: self.dapr_compat,
         };
+        if self.dapr_compat {
+            loaded.skip_unread(self.request.paths);
+        }
         let mut resolver = Resolver::new(&self.request, &self.skipped, fetched, pending);
         resolver.builtin_kubernetes = self.builtin_kubernetes;
+        resolver.dapr_compat = self.dapr_compat;
         let mut stores = HashMap::new();
         for draft in self.drafts.iter().filter(|draft| is_local_store(&draft.component_type)) {
             // The last loop reports the faults of the document itself.
@@ -152,8 +170,27 @@ impl Loaded {
         } else if is_secret_store(&draft.component_type) && !is_used(draft, drafts) {
             let reason = "left out, as no component that bindd serves refers to this store";
             self.notices.extend(faults.into_iter().map(|fault| fault.with_reason(reason)));
+        } else if self.dapr_compat && !is_secret_store(&draft.component_type) {
+            let log_name = draft.log_name();
+            self.notices.extend(faults.into_iter().map(|fault| fault.into_skipped(&log_name)));
         } else {
             self.faults.extend(faults);
+        }
+    }
+
+    /// Makes notices of the faults of files and documents that were not read, as daprd does.
+    fn skip_unread(&mut self, paths: &[PathBuf]) {
+        let is_fatal = |fault: &Fault| {
+            let is_whole = fault.document.is_none();
+            fault.concerns_all || (is_whole && paths.iter().any(|path| *path == Path::new(&fault.file)))
+        };
+        for fault in std::mem::take(&mut self.faults) {
+            if is_fatal(&fault) {
+                self.faults.push(fault);
+            } else {
+                self.unread_files.push(fault.file.clone());
+                self.notices.push(fault.into_unread());
+            }
         }
     }
 }

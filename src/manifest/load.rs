@@ -1,7 +1,7 @@
 //! Loads the documents of folders and files.
 
 use super::changed::changed_scalars;
-use super::document::{Draft, Parsed, parse};
+use super::draft::{Draft, Parsed, parse};
 use super::files::{ComponentFiles, Loaded};
 use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
 use super::kinds::claims_served_type;
@@ -63,6 +63,7 @@ pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules) -> Co
         unread_files,
         fingerprint: fingerprint(&files),
         builtin_kubernetes: false,
+        dapr_compat: false,
     }
 }
 
@@ -277,6 +278,10 @@ impl Loader<'_> {
 #[cfg(test)]
 #[path = "tests/load.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tests/compat.rs"]
+mod compat_tests;
 
 #[cfg(test)]
 #[path = "tests/skipped.rs"]

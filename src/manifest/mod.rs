@@ -29,6 +29,7 @@ mod changed;
 mod configuration;
 mod content;
 mod document;
+mod draft;
 mod duration;
 mod fault;
 mod files;

@@ -76,11 +76,15 @@ impl<'d> Reader<'d> {
         self.item(name).map(|(_, value)| value.clone())
     }
 
-    /// `y`, `yes`, `t`, `true`, `on`, `1` are true, their opposites false, in any case. (Dapr treats any other text as
-    /// false; here it is a fault.)
+    /// `y`, `yes`, `t`, `true`, `on`, `1` are true, their opposites false, in any case. Any other text is a fault, or false
+    /// as in daprd if the files are read as daprd reads them.
     pub fn boolean(&mut self, name: &'static str) -> Option<bool> {
         let (item, value) = self.item(name)?;
         let boolean = values::boolean(value.expose_secret());
+        if boolean.is_none() && self.is_dapr_compat() {
+            self.notice(name, "the value is not a boolean and counts as false, as in daprd");
+            return Some(false);
+        }
         if boolean.is_none() {
             self.fault(name, format!("{} is not a boolean", shown(item)), "write `true` or `false`");
         }
@@ -233,6 +237,12 @@ impl<'d> Reader<'d> {
     pub fn is_written(&self, name: &str) -> bool {
         let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
         self.document.items.iter().find(named).is_some_and(|item| item.is_literal)
+    }
+
+    /// Whether the component behaves as that of daprd; see [`super::ComponentFiles::with_dapr_compat`].
+    #[must_use]
+    pub const fn is_dapr_compat(&self) -> bool {
+        self.document.dapr_compat
     }
 
     /// The id of the app that the files are loaded for, where it is known.

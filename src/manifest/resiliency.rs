@@ -1,6 +1,6 @@
 //! Reads `Resiliency` documents. What they mean is decided by the module `policies`.
 
-use super::document::scalar;
+use super::draft::scalar;
 use super::folder::{Dialect, Folders, SourceFile};
 use super::kinds::RESILIENCY;
 use super::split::{is_blank, split};

@@ -1,8 +1,9 @@
 //! Resolves the values of items: literal, or from the environment or a secret store.
 
-use super::document::{Draft, DraftItem, Item, Source};
-use super::secrets::{self, Store};
-use super::values::{NotAllowed, Templates, UUID, check_allowed};
+use super::document::Item;
+use super::draft::{Draft, DraftItem, Source};
+use super::secrets::{self, SecretError, Store};
+use super::values::{Templates, UUID, check_allowed};
 use super::wanted::{FetchedSecrets, SecretKey, WantedSecret};
 use super::{Document, Environment, Fault, Faults, LoadRequest, Notice};
 use secrecy::SecretString;
@@ -21,6 +22,15 @@ pub(super) enum Pending {
     Notice,
 }
 
+/// What is known of a value.
+enum Resolved {
+    Known(SecretString),
+    /// A secret that was not fetched.
+    NotFetched,
+    /// As in daprd, a value that is missing is empty; with what is said about it.
+    Empty(String),
+}
+
 pub(super) struct Resolver<'a> {
     request: &'a LoadRequest<'a>,
     pod_name: Option<String>,
@@ -28,6 +38,7 @@ pub(super) struct Resolver<'a> {
     fetched: &'a FetchedSecrets,
     pending: Pending,
     pub(super) builtin_kubernetes: bool,
+    pub(super) dapr_compat: bool,
     pub(super) stores: HashMap<&'a str, Store<'a>>,
     /// Stores that are read by network calls; `None` while their own fields are not known.
     pub(super) remote: HashMap<&'a str, Option<Document>>,
@@ -51,6 +62,7 @@ impl<'a> Resolver<'a> {
             fetched,
             pending,
             builtin_kubernetes: false,
+            dapr_compat: false,
             stores: HashMap::new(),
             remote: HashMap::new(),
             wanted: RefCell::default(),
@@ -66,14 +78,25 @@ impl<'a> Resolver<'a> {
     pub(super) fn document(&self, draft: &Draft) -> (Document, Faults, Vec<Notice>) {
         let (mut faults, mut notices) = (draft.faults.clone(), Vec::new());
         let mut items = Vec::with_capacity(draft.items.len());
+        faults.extend(draft.repeated.iter().filter(|_| !self.dapr_compat).map(|item| {
+            let fault = Fault::of_document(&draft.place, "the item is given twice", "keep one of the two");
+            fault.component(draft.name.as_str()).field(&item.name)
+        }));
         for item in &draft.items {
+            let last = draft.repeated.iter().rev().find(|repeated| self.dapr_compat && repeated.name == item.name);
+            let item = last.unwrap_or(item);
             let value = match self.value(draft, item) {
-                Ok(Some(value)) => Some(value),
-                Ok(None) => {
+                Ok(Resolved::Known(value)) => Some(value),
+                Ok(Resolved::NotFetched) => {
                     if self.pending == Pending::Notice {
                         notices.push(not_fetched(draft, item));
                     }
                     None
+                }
+                Ok(Resolved::Empty(said)) => {
+                    let text = format!("field `{}`: {said}; the value is empty, as in daprd", item.name);
+                    notices.push(Notice::of_document(&draft.place, text).component(draft.name.as_str()));
+                    Some(SecretString::default())
                 }
                 Err(fault) => {
                     faults.push(*fault);
@@ -92,6 +115,7 @@ impl<'a> Resolver<'a> {
             init_timeout: draft.init_timeout,
             place: draft.place.clone(),
             app_id: self.request.app_id.map(str::to_owned),
+            dapr_compat: self.dapr_compat,
             items,
             is_complete: faults.is_empty(),
         };
@@ -117,8 +141,7 @@ impl<'a> Resolver<'a> {
         filled.ok().map(SecretString::from)
     }
 
-    /// `None` is a secret that was not fetched.
-    fn value(&self, draft: &Draft, item: &DraftItem) -> Result<Option<SecretString>, Box<Fault>> {
+    fn value(&self, draft: &Draft, item: &DraftItem) -> Result<Resolved, Box<Fault>> {
         let fault = |problem: String, remedy: String| {
             let fault = Fault::of_document(&draft.place, problem, remedy);
             Box::new(fault.component(draft.name.as_str()).field(&item.name))
@@ -126,18 +149,33 @@ impl<'a> Resolver<'a> {
         let fill = |text: &str| {
             let filled = self.templates().fill(text);
             let remedy = || "set POD_NAME, or use `{uuid}` or `{appID}`".to_owned();
-            filled.map(SecretString::from).map_err(|error| fault(error.to_string(), remedy()))
+            filled.map(SecretString::from).map(Resolved::Known).map_err(|error| fault(error.to_string(), remedy()))
         };
         match &item.source {
-            Source::Literal(text) => fill(text).map(Some),
+            Source::Literal(text) => fill(text),
             Source::Variable(name) => {
-                let not_allowed = |error: NotAllowed| fault(error.to_string(), "refer to another variable".to_owned());
-                check_allowed(name, self.request.environment).map_err(not_allowed)?;
-                fill(&self.variable(name).map_err(|(problem, remedy)| fault(problem, remedy))?).map(Some)
+                if let Err(error) = check_allowed(name, self.request.environment) {
+                    let said =
+                        format!("Component {} references an env variable that isn't allowed: {name}", draft.name);
+                    return self.lacking(said, fault(error.to_string(), "refer to another variable".to_owned()));
+                }
+                match self.variable(name) {
+                    Ok(text) => fill(&text),
+                    Err((problem, remedy)) => self.lacking(problem.clone(), fault(problem, remedy)),
+                }
             }
             // Not expanded: a brace in a password is not a template.
             Source::Secret { name, key } => self.secret(draft, name, key, &fault),
         }
+    }
+
+    /// A value that does not exist: empty as in daprd, else a fault.
+    fn lacking(&self, said: String, fault: Box<Fault>) -> Result<Resolved, Box<Fault>> {
+        if self.dapr_compat { Ok(Resolved::Empty(said)) } else { Err(fault) }
+    }
+
+    fn lacking_secret(&self, fault: Box<Fault>) -> Result<Resolved, Box<Fault>> {
+        self.lacking(format!("Error getting secret: {}", fault.problem), fault)
     }
 
     fn variable(&self, name: &str) -> Result<String, (String, String)> {
@@ -158,35 +196,39 @@ impl<'a> Resolver<'a> {
         name: &str,
         key: &str,
         fault: &dyn Fn(String, String) -> Box<Fault>,
-    ) -> Result<Option<SecretString>, Box<Fault>> {
+    ) -> Result<Resolved, Box<Fault>> {
         let store_name = match draft.secret_store.as_str() {
             "" if self.builtin_kubernetes => BUILTIN,
             "" => {
                 let problem = "the value is a secret, but the document names no secret store".to_owned();
-                return Err(fault(problem, "add `auth:` with `secretStore: NAME` next to `spec:`".to_owned()));
+                let fault = fault(problem, "add `auth:` with `secretStore: NAME` next to `spec:`".to_owned());
+                return self.lacking(not_loaded_text(draft, ""), fault);
             }
             name => name,
         };
         let wanted =
             SecretKey { store: store_name.to_owned(), namespace: draft.namespace.clone(), secret: name.to_owned() };
-        let missing = |error| {
-            let blank = fault(String::new(), String::new());
-            Box::new(secrets::fault_of(&error, &blank, store_name))
+        let found = |value: Result<SecretString, SecretError>| match value {
+            Ok(value) => Ok(Resolved::Known(value)),
+            Err(error) => {
+                let blank = fault(String::new(), String::new());
+                self.lacking_secret(Box::new(secrets::fault_of(&error, &blank, store_name)))
+            }
         };
         if let Some(store) = self.stores.get(store_name) {
-            return store.get(name, key).map(Some).map_err(missing);
+            return found(store.get(name, key));
         }
         let store = match self.remote.get(store_name) {
             Some(store) => store.as_ref().map(Some),
             None if store_name == BUILTIN && self.builtin_kubernetes => Some(None),
-            None => return Err(self.not_loaded(store_name, fault)),
+            None => return Err(self.not_loaded(draft, store_name, fault)),
         };
         match self.fetched.get(&wanted) {
-            Some(Ok(values)) => return secrets::value_of(values, name, key).map(Some).map_err(missing),
+            Some(Ok(values)) => return found(secrets::value_of(values, name, key)),
             Some(Err(failure)) => {
                 let problem =
                     format!("the secret `{name}` was not read from the store `{store_name}`: {}", failure.problem);
-                return Err(fault(problem, failure.remedy.clone()));
+                return self.lacking_secret(fault(problem, failure.remedy.clone()));
             }
             None => {}
         }
@@ -202,18 +244,27 @@ impl<'a> Resolver<'a> {
                 list.push(WantedSecret { store: store.cloned(), key: wanted });
             }
         }
-        Ok(None)
+        Ok(Resolved::NotFetched)
     }
 
-    fn not_loaded(&self, store_name: &str, fault: &dyn Fn(String, String) -> Box<Fault>) -> Box<Fault> {
+    /// In daprd too, a component whose store is not loaded does not run.
+    fn not_loaded(&self, draft: &Draft, store_name: &str, fault: &dyn Fn(String, String) -> Box<Fault>) -> Box<Fault> {
         let skipped = self.skipped.get(store_name);
         let why = skipped.map(|kind| format!("; bindd does not open stores of its type `{kind}`")).unwrap_or_default();
-        let problem = format!("the secret store `{store_name}` is not loaded{why}");
+        let problem = match self.dapr_compat {
+            true => format!("{}{why}", not_loaded_text(draft, store_name)),
+            false => format!("the secret store `{store_name}` is not loaded{why}"),
+        };
         let remedy = "add or correct a component of this name; `secretstores.local.env`, `secretstores.local.file`, \
                       `secretstores.kubernetes`, `secretstores.aws.secretmanager` and `secretstores.aws.parameterstore` can \
                       be read";
         fault(problem, remedy.to_owned())
     }
+}
+
+/// The words of daprd.
+fn not_loaded_text(draft: &Draft, store: &str) -> String {
+    format!("Component {} references a secret store that isn't loaded: {store}", draft.name)
 }
 
 fn not_fetched(draft: &Draft, item: &DraftItem) -> Notice {

@@ -12,7 +12,7 @@ pub(super) struct ListenFlags {
     #[arg(long, value_name = "PORT", default_value_t = 50001)]
     pub(super) dapr_grpc_port: u16,
     /// Port for calls from other sidecars of Dapr, which bindd does not serve: it only accepts connections there
-    /// [default: none].
+    /// [default: one from 47300 to 49347 that the app id decides, or any free one].
     #[arg(long, value_name = "PORT", hide_short_help = true)]
     pub(super) dapr_internal_grpc_port: Option<u16>,
     /// IP address of --dapr-internal-grpc-port [default: that of the HTTP API].
@@ -71,7 +71,7 @@ pub(super) struct LifeFlags {
     /// Refuse to start when a file has a kind of component that bindd does not know.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) strict_components: bool,
-    /// Behave as daprd in each point in which bindd differs on purpose
+    /// Behave as daprd in the points in which bindd differs on purpose; docs/dapr-compatibility.md lists them
     /// [default: the environment variable BINDD_DAPR_COMPAT, else false].
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) dapr_compat: Option<bool>,

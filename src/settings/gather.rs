@@ -40,7 +40,7 @@ pub(super) fn parse_with(
     let matches = flags::command().try_get_matches_from(args).map_err(|error| usage(&error))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?;
     match cli.subcommand {
-        None if cli.run.wait => wait(&cli.run).map(Command::Wait),
+        None if cli.run.wait => wait(&cli.run, environment).map(Command::Wait),
         None => {
             let mut settings = run(cli.run, &matches, environment)?;
             settings.notices.extend(ignored.iter().map(|word| format!("argument {word:?} was ignored")));
@@ -89,12 +89,12 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let is_strict = switch(flags.strict_dapr_errors, environment, "BINDD_STRICT_DAPR_ERRORS")?;
     let http_addresses = listen_addresses(&flags.ports, is_compat)?;
     Ok(Settings {
-        app_id,
         app,
         grpc_addresses: on_port(&http_addresses, flags.listen.dapr_grpc_port),
         http2: !switch(None, environment, "DAPR_HTTP_DISABLE_H2C")?,
         grpc_max_idle: environment::grpc_max_idle(environment)?,
-        internal_grpc_address: internal_address(&flags.listen, &http_addresses)?,
+        internal_grpc_address: internal_address(&flags.listen, &http_addresses, &app_id)?,
+        internal_grpc_any_port: flags.listen.internal_port().is_none(),
         public_address: daprd::public_address(&flags.listen)?,
         profile_address: daprd::profile_address(&flags.listen),
         unix_socket_folder: daprd::path(flags.listen.unix_domain_socket),
@@ -127,6 +127,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         ca_bundle: ca_bundle(environment),
         app_timeout: flags.app_timeout,
         probe_timeout: Some(flags.app_binding_options_timeout).filter(|t| !t.is_zero()).unwrap_or(DEFAULT_PROBE),
+        app_id,
         app_max_concurrency: at_most(flags.app_max_concurrency),
         max_buffered_bytes: buffered_limit(flags.limits.max_buffered_bytes),
         unused_flags: flags::ignored_given(matches),
@@ -138,9 +139,9 @@ fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
     addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect()
 }
 
-fn internal_address(listen: &ListenFlags, api: &[SocketAddr]) -> Result<Option<SocketAddr>, UsageError> {
+fn internal_address(listen: &ListenFlags, api: &[SocketAddr], app_id: &str) -> Result<Option<SocketAddr>, UsageError> {
     match api.first() {
-        Some(api) => daprd::internal_address(listen, api.ip()),
+        Some(api) => daprd::internal_address(listen, api.ip(), app_id).map(Some),
         None => Ok(None),
     }
 }
@@ -152,7 +153,8 @@ fn ca_bundle(environment: Environment<'_>) -> Option<PathBuf> {
 
 /// The address of the other sidecar. A request cannot be sent to an unspecified address such as 0.0.0.0, so loopback is used
 /// instead.
-fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
+fn wait(flags: &RunFlags, environment: Environment<'_>) -> Result<WaitSettings, UsageError> {
+    let succeeds_anyway = switch(flags.life.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
     let addresses = listen_addresses(&flags.ports, false)?;
     let Some(address) = addresses.first().filter(|address| address.port() != 0) else {
         return Err(UsageError::wrong("--wait needs the port of the sidecar: set --dapr-http-port"));
@@ -162,7 +164,7 @@ fn wait(flags: &RunFlags) -> Result<WaitSettings, UsageError> {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    Ok(WaitSettings { address: SocketAddr::new(ip, address.port()) })
+    Ok(WaitSettings { address: SocketAddr::new(ip, address.port()), succeeds_anyway })
 }
 
 fn app_id(given: Option<String>) -> Result<String, UsageError> {

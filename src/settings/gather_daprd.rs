@@ -11,6 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The first port that daprd tries for calls between sidecars.
+const FIRST_INTERNAL_PORT: u16 = 47_300;
+
 /// `--app-protocol`, in any case; `--app-ssl` adds TLS to it, as in daprd.
 pub(super) fn app_protocol(word: &str, is_ssl: bool) -> Result<AppProtocol, UsageError> {
     let protocol = match word.to_ascii_lowercase().as_str() {
@@ -60,11 +63,27 @@ pub(super) fn public_address(flags: &ListenFlags) -> Result<Option<SocketAddr>, 
     Ok(Some(SocketAddr::new(ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port)))
 }
 
+impl ListenFlags {
+    /// `--dapr-internal-grpc-port`; as in daprd, 0 is none.
+    pub(super) fn internal_port(&self) -> Option<u16> {
+        self.dapr_internal_grpc_port.filter(|port| *port != 0)
+    }
+}
+
 /// The address of `--dapr-internal-grpc-port`, on the addresses of the API unless one is given.
-pub(super) fn internal_address(flags: &ListenFlags, api: IpAddr) -> Result<Option<SocketAddr>, UsageError> {
-    let Some(port) = flags.dapr_internal_grpc_port.filter(|port| *port != 0) else { return Ok(None) };
+pub(super) fn internal_address(flags: &ListenFlags, api: IpAddr, app_id: &str) -> Result<SocketAddr, UsageError> {
+    let port = flags.internal_port().unwrap_or_else(|| stable_port(app_id));
     let ip = one_address("--dapr-internal-grpc-listen-address", &flags.dapr_internal_grpc_listen_address)?;
-    Ok(Some(SocketAddr::new(ip.unwrap_or(api), port)))
+    Ok(SocketAddr::new(ip.unwrap_or(api), port))
+}
+
+/// As in daprd, a port from 47300 to 49347 that is the same at each start of an app. daprd also hashes the working folder,
+/// user and host, so its port is another one.
+fn stable_port(app_id: &str) -> u16 {
+    // FNV-1a.
+    let hash = app_id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    // The upper bits depend on every byte.
+    FIRST_INTERNAL_PORT + u16::try_from(hash >> 21).unwrap_or_default()
 }
 
 pub(super) const fn profile_address(flags: &ListenFlags) -> Option<SocketAddr> {

@@ -165,6 +165,8 @@ pub struct Settings {
     pub grpc_max_idle: Duration,
     /// A port that only accepts connections (`--dapr-internal-grpc-port`).
     pub internal_grpc_address: Option<SocketAddr>,
+    /// Whether a free port does if that one is taken, because no flag names it.
+    pub internal_grpc_any_port: bool,
     /// Where only health and metadata are served, without a token (`--dapr-public-port`).
     pub public_address: Option<SocketAddr>,
     /// The APIs listen on Unix sockets in this folder instead of TCP ports.
@@ -237,8 +239,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings for the demo and for tests: a free port on loopback, no app, no metrics, nothing from the environment, files
-    /// that are not watched, and the defaults of the flags for the rest.
+    /// Settings for the demo and for tests: a free port on loopback, none for other sidecars, no app, no metrics, nothing
+    /// from the environment, files that are not watched, and the defaults of the flags for the rest.
     #[must_use]
     pub fn local(app_id: impl Into<String>, resources: impl Into<PathBuf>) -> Self {
         Self {
@@ -249,6 +251,7 @@ impl Settings {
             http2: true,
             grpc_max_idle: DEFAULT_GRPC_IDLE,
             internal_grpc_address: None,
+            internal_grpc_any_port: false,
             public_address: None,
             unix_socket_folder: None,
             profile_address: None,
@@ -322,6 +325,8 @@ pub struct PolicySettings {
 pub struct WaitSettings {
     /// Where the other sidecar listens; never port 0 or an unspecified address.
     pub address: SocketAddr,
+    /// Exit with 0 also if the sidecar is not ready in time, as daprd does (`--dapr-compat`).
+    pub succeeds_anyway: bool,
 }
 
 /// Settings of `bindd demo`.

@@ -192,7 +192,8 @@ async fn a_block_ends_when_it_is_over_and_then_the_shutdown_is_graceful() {
 #[tokio::test]
 async fn a_second_signal_ends_a_block_with_the_code_of_the_signal_or_of_daprd() {
     for (compat, code) in [("--dapr-compat=false", 143), ("--dapr-compat", 1)] {
-        let mut program = Program::start_with(&["--dapr-block-shutdown-duration", "3m", compat]);
+        let mut program =
+            Program::start_with(&["--dapr-block-shutdown-duration", "3m", compat, "--log-file=/dev/stderr"]);
         program.until_logged("dapr initialized").await;
         program.send("TERM").await;
         program.until_logged("Blocking graceful shutdown for 3m0s or until app reports unhealthy...").await;

@@ -45,7 +45,8 @@ impl Client {
         env.stream("orders", 1).await;
         env.table("orders").await;
         env.kinesis_component("orders-out", &[("streamName", "orders"), ("direction", "output")]);
-        env.dynamodb_component("orders-table", &[("table", "orders")]);
+        // With `--dapr-compat`, only `create` is allowed by default.
+        env.dynamodb_component("orders-table", &[("table", "orders"), ("allowedOperations", "create,get")]);
         let ports = Ports::reserve();
         let not_ready = NotReady::listen(if self.waits == Waits::Http { ports.http() } else { ports.grpc() });
 

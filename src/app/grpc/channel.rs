@@ -52,6 +52,7 @@ struct Inner {
     channel: Channel,
     api_token: Option<MetadataValue<Ascii>>,
     decompressor: Decompressor,
+    has_go_headers: bool,
     event_timeout: Duration,
     probe_timeout: Duration,
     traffic: GrpcTraffic,
@@ -81,6 +82,7 @@ impl GrpcChannel {
             protocol: if has_tls { "grpcs" } else { "grpc" },
             api_token,
             decompressor: Decompressor::default(),
+            has_go_headers: settings.has_go_headers,
             event_timeout: settings.event_timeout,
             probe_timeout: settings.probe_timeout,
             traffic: settings.grpc_traffic.clone(),
@@ -104,6 +106,11 @@ impl GrpcChannel {
 
     pub(super) fn tracer(&self) -> &Tracer {
         &self.0.tracer
+    }
+
+    /// See [`AppSettings::has_go_headers`].
+    pub(super) fn has_go_headers(&self) -> bool {
+        self.0.has_go_headers
     }
 
     pub(super) fn address(&self) -> String {

@@ -78,7 +78,11 @@ impl EventHandler for Callback {
 impl Callback {
     async fn deliver(&self, batch: &EventBatch, event: &BindingEvent, data: &Bytes) -> Result<(), DeliveryError> {
         let single = EventBatch { events: vec![event.clone()], ..batch.clone() };
-        let headers = headers(&single, false, NotDecompressed::default(), fastrand::u64(..));
+        let headers = if self.channel.has_go_headers() {
+            HeaderMap::new()
+        } else {
+            headers(&single, false, NotDecompressed::default(), fastrand::u64(..))
+        };
         let span = DeliverySpan::of_batch(self.channel.tracer(), &single, || ON_BINDING_EVENT.to_owned());
         let of_record = || headers.get(TRACEPARENT)?.to_str().ok().map(CallTrace::Record);
         let trace = span.context().map(CallTrace::Span).or_else(of_record).unwrap_or(CallTrace::None);

@@ -229,6 +229,8 @@ async fn the_headers_of_daprd_can_be_chosen() {
     let seen = app.seen.recv().await.unwrap();
     assert_eq!(seen.header("user-agent"), Some("Go-http-client/1.1"));
     assert_eq!(seen.header("accept-encoding"), Some("gzip"));
+    assert_eq!(seen.header("traceparent"), Some("00-00000000000000000000000000000000-0000000000000000-00"));
+    assert!(!seen.head.to_lowercase().contains("bindd"), "{}", seen.head);
 }
 
 #[tokio::test]

@@ -179,8 +179,12 @@ fn read_allowed(reader: &mut Reader<'_>) -> Vec<Operation> {
     let named = reader.parsed("allowedOperations", |text| {
         text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(operation).collect::<Result<Vec<_>, _>>()
     });
-    let is_allowed = |operation: &Operation| {
-        named.as_ref().map_or_else(|| operation.is_on_by_default(), |named| named.contains(operation))
+    // As in daprd: callers may do no more than its component lets them do.
+    let only_create = reader.is_dapr_compat();
+    let is_allowed = |operation: &Operation| match &named {
+        Some(named) => named.contains(operation),
+        None if only_create => *operation == Operation::Create,
+        None => operation.is_on_by_default(),
     };
     Operation::ALL.into_iter().filter(is_allowed).collect()
 }

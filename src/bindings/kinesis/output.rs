@@ -33,7 +33,7 @@ pub(super) struct Output {
 #[async_trait]
 impl OutputBinding for Output {
     fn operations(&self) -> &'static [&'static str] {
-        &["create", "bulkCreate", "createBatch"]
+        if self.spec.only_create { &["create"] } else { &["create", "bulkCreate", "createBatch"] }
     }
 
     fn raw_body_keys(&self) -> Option<&'static [&'static str]> {

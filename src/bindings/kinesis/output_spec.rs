@@ -49,6 +49,8 @@ pub struct OutputSpec {
     pub dead_letter: Option<ComponentName>,
     /// `allowRawBody`: a body of `application/octet-stream` is the record itself.
     pub allow_raw_body: bool,
+    /// As in daprd, no other operation than `create` is offered.
+    pub only_create: bool,
     /// `returnResult`: answer 200 with the result in the body instead of 204.
     pub return_result: bool,
 }
@@ -69,6 +71,7 @@ impl OutputSpec {
             max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
             dead_letter,
             allow_raw_body: flag(reader, "allowRawBody"),
+            only_create: reader.is_dapr_compat(),
             return_result: flag(reader, "returnResult"),
         }
     }
@@ -216,10 +219,20 @@ fn read_rate_limit(reader: &mut Reader<'_>) -> RateLimit {
     }
 }
 
-fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> KeySource {
-    let constant = reader.parsed("partitionKey", |text| {
+/// daprd documents `partitionKey` for the component, but takes only that of the request.
+fn constant_key(reader: &mut Reader<'_>) -> Option<PartitionKey> {
+    let key = reader.parsed("partitionKey", |text| {
         text.parse::<PartitionKey>().map_err(|error| (error.to_string(), "shorten it".to_owned()))
     });
+    if reader.is_dapr_compat() && key.is_some() {
+        reader.notice("partitionKey", "it has no effect, as in daprd; requests may have one in their metadata");
+        return None;
+    }
+    key
+}
+
+fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> KeySource {
+    let constant = constant_key(reader);
     let pointer_field = reader.name_or_alias("partitionKeyFrom", "partitionKeyPath");
     let pointer = read_pointer(reader, pointer_field, "partitionKey");
     let words = [("partition-key", false), ("auto", true)];

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-struct Empty;
+pub(super) struct Empty;
 
 impl Environment for Empty {
     fn get(&self, _: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Reads typed members of a mapping. Errors name the member by its path below `spec`.
 
-use super::super::document::scalar;
+use super::super::draft::scalar;
 use super::super::parse_duration;
 use super::super::values::boolean;
 use serde_json::{Map, Value};

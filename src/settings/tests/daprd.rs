@@ -1,5 +1,5 @@
-use super::{run, run_in, usage_error};
-use crate::settings::{AppProtocol, Mode};
+use super::{parse, run, run_in, usage_error};
+use crate::settings::{AppProtocol, Command, Mode};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +61,12 @@ fn listeners_follow_daprd() {
         run("--dapr-public-port 3501 --dapr-public-listen-address 127.0.0.1 --dapr-internal-grpc-port 50002");
     assert_eq!(settings.public_address, Some("127.0.0.1:3501".parse().unwrap()));
     assert_eq!(settings.internal_grpc_address, Some("127.0.0.1:50002".parse().unwrap()));
+    assert!(!settings.internal_grpc_any_port);
+    let (one, same) = (run(""), run("--dapr-internal-grpc-port 0"));
+    let port = one.internal_grpc_address.unwrap().port();
+    assert!((47_300..49_348).contains(&port) && one.internal_grpc_any_port, "{port}");
+    assert_eq!(one.internal_grpc_address, same.internal_grpc_address, "it is the same at each start");
+    assert!(run("--dapr-compat").internal_grpc_address.unwrap().ip().is_unspecified());
     let settings = run("--unix-domain-socket /run/dapr --enable-profiling");
     assert_eq!(settings.unix_socket_folder, Some(PathBuf::from("/run/dapr")));
     assert_eq!(settings.profile_address, Some("127.0.0.1:7777".parse().unwrap()));
@@ -117,4 +123,11 @@ fn one_switch_turns_errors_addresses_and_checks_to_those_of_daprd() {
 fn http_2_can_be_switched_off_as_in_daprd() {
     assert!(run("").http2 && run_in("", &[("DAPR_HTTP_DISABLE_H2C", "false")]).http2);
     assert!(!run_in("", &[("DAPR_HTTP_DISABLE_H2C", "yes")]).http2);
+}
+
+#[test]
+fn a_wait_in_vain_is_a_success_as_in_daprd_only_with_its_switch() {
+    for (flags, succeeds) in [("--wait", false), ("--wait --dapr-compat", true)] {
+        assert!(matches!(parse(flags).unwrap(), Command::Wait(wait) if wait.succeeds_anyway == succeeds), "{flags}");
+    }
 }

@@ -1,4 +1,4 @@
-//! What `--dapr-compat` changes over HTTP: each row of the table in docs/dapr-compatibility.md about requests.
+//! What `--dapr-compat` changes over HTTP: rows of docs/dapr-compatibility.md about requests and access.
 
 use super::{environment, exchange, request};
 use crate::environment::Sidecar;

@@ -4,7 +4,10 @@
 mod admin;
 mod bodies;
 mod compat;
+mod components;
 mod errors;
+mod inputs;
+mod process;
 mod routes;
 mod sdks;
 mod transport;
