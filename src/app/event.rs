@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use crate::telemetry::{InputMetrics, Span, SpanKind};
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
@@ -58,11 +59,12 @@ impl EventHandler for Callback {
     }
 
     /// The format of the input is for records of a stream, so it does not apply.
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
         let headers = message::headers(message).map_err(|problem| self.invalid(problem))?;
         let payloads = Payloads::unchanged(&[]);
-        let delivery = Delivery { headers, body: message.data.clone(), payloads: &payloads, max_reply: None };
-        self.channel.post(&self.route, delivery).await.map(drop)
+        let delivery =
+            Delivery { headers, body: message.data.clone(), payloads: &payloads, max_reply: message.max_reply };
+        self.channel.post(&self.route, delivery).await.map(Bytes::from)
     }
 
     async fn is_reachable(&self) -> bool {

@@ -15,6 +15,7 @@ use super::reload::{Reload, ReloadParts};
 use super::reload_plan::{RunningFile, RunningFiles};
 use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TRACES, TaskResult};
 use crate::app::InvalidAppSettings;
+use crate::bindings::pluggable::Plugs;
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
 use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
@@ -81,7 +82,7 @@ pub async fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
         tracing::warn!("{notice}");
     }
     let CheckResult { components, notices, faults, .. } =
-        Box::pin(check_files(settings, &configuration.components)).await;
+        Box::pin(check_files(settings, &configuration.components, Plugs::default())).await;
     for notice in &notices {
         tracing::warn!("{notice}");
     }
@@ -316,6 +317,7 @@ fn context(settings: &Settings, metrics: &Metrics) -> Context {
         drain_limit: settings
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
+        max_message_size: settings.max_body_size.unwrap_or(usize::MAX),
         limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
     }
 }
@@ -334,7 +336,7 @@ struct Started {
 async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Started, StartError> {
     let connecting = components.into_iter().map(async |checked| {
         let (name, log_name, ignore_errors) = (checked.name.clone(), checked.log_name(), checked.ignore_errors);
-        let (file, type_name) = (RunningFile::new(&checked), checked.type_name);
+        let (file, type_name) = (RunningFile::new(&checked), checked.type_name.clone());
         let result = connect_one(checked, context).await;
         (name, log_name, ignore_errors, type_name, file, result)
     });
@@ -350,7 +352,7 @@ async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Star
             Err(source) => {
                 // The words of daprd, with which tools find the line.
                 tracing::error!(component = %name, "Failed to init component {log_name}: {source}");
-                context.metrics.dapr().component_failed(type_name, name.as_str(), InitFailure::Init);
+                context.metrics.dapr().component_failed(&type_name, name.as_str(), InitFailure::Init);
                 if !ignore_errors {
                     return Err(StartError::Component { name, log_name, source });
                 }

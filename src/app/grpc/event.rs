@@ -58,12 +58,12 @@ impl EventHandler for Callback {
         Ok(Accepted::All)
     }
 
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
         let metadata = message.metadata.iter().cloned().collect();
         let request = BindingEventRequest { name: message.binding.to_string(), data: message.data.clone(), metadata };
         let response = self.channel.on_binding_event(request, None, &[&message.data]).await?;
         response::act(&message.binding, response, &*self.outputs).await;
-        Ok(())
+        Ok(Bytes::new())
     }
 
     async fn is_reachable(&self) -> bool {
