@@ -102,6 +102,7 @@ fn api_state() -> Result<Arc<ApiState>, Failure> {
         settings: HttpSettings::default(),
         app_id: "rate".to_owned(),
         app: AppConnection::default(),
+        features: Vec::new(),
         extended: ExtendedMetadata::new(),
         body_memory: BodyMemory::new(None),
         stop: Stop::new(),

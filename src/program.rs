@@ -61,7 +61,7 @@ pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
         },
         #[cfg(feature = "embedded")]
         Command::Dev(settings) => match init_logging(&settings.run) {
-            Ok(()) => shutdown_report(crate::dev::run(*settings, stop).await),
+            Ok(()) => shutdown_report(Box::pin(crate::dev::run(*settings, stop)).await),
             Err(report) => report,
         },
     }

@@ -24,7 +24,7 @@ use crate::manifest::{Faults, HOT_RELOAD};
 use crate::runtime::{Component, ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
 use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
-use crate::telemetry::{InitFailure, Metrics, Tracer};
+use crate::telemetry::{InitFailure, Metrics, SpanExport, Tracer};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,12 +117,8 @@ pub async fn start_prepared(
     let configuration = configuration::load(settings)?;
     tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
     let max_connections = open_files::max_connections(open_files::raise_limit());
-    let listeners = listen(settings).await?;
-    let grpc_listeners = grpc::listen(settings).await?;
-    let page = match settings.metrics_address.filter(|_| configuration.metrics.enabled) {
-        Some(address) => Some(http::bind(&[address]).await?),
-        None => None,
-    };
+    let Sockets { http: listeners, grpc: grpc_listeners, page } =
+        Sockets::bind(settings, configuration.metrics.enabled).await?;
     let metrics = Metrics::with(&observation::metrics(settings, &configuration));
     let traces = observation::traces(settings, &configuration);
     let (tracer, export) = metrics.tracer(&traces).map_err(StartError::Traces)?;
@@ -169,18 +165,39 @@ pub async fn start_prepared(
     let state = Arc::new(running.api_state(settings, max_connections, tracer));
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
-    if let Some(export) = export {
-        let stop = running.stops.traces.clone();
-        running.tasks.spawn(TRACES, async move {
-            export.run(stop.finishing()).await;
-            TaskResult::Traces
-        });
-    }
+    running.spawn_traces(export);
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
 }
 
+/// Everything that listens, opened before any component so that a port in use fails first.
+struct Sockets {
+    http: HttpListeners,
+    grpc: GrpcListeners,
+    page: Option<Listeners>,
+}
+
+impl Sockets {
+    async fn bind(settings: &Settings, has_metrics: bool) -> Result<Self, BindError> {
+        let (http, grpc) = (listen(settings).await?, grpc::listen(settings).await?);
+        let page = match settings.metrics_address.filter(|_| has_metrics) {
+            Some(address) => Some(http::bind(&[address]).await?),
+            None => None,
+        };
+        Ok(Self { http, grpc, page })
+    }
+}
+
 impl Running {
+    fn spawn_traces(&mut self, export: Option<SpanExport>) {
+        let Some(export) = export else { return };
+        let stop = self.stops.traces.clone();
+        self.tasks.spawn(TRACES, async move {
+            export.run(stop.finishing()).await;
+            TaskResult::Traces
+        });
+    }
+
     /// Unless health checks decide when inputs are read, the process is ready once the app was asked for each of them, as in
     /// daprd.
     fn first_inputs(&self, app: Option<&App>, inputs_of_app: &AppInputs, specs: Vec<InputSpec>) -> Vec<Input> {

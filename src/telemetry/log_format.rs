@@ -37,7 +37,7 @@ impl DaprFormat {
         Self { syntax, app_id: app_id.to_owned(), instance: host_name() }
     }
 
-    fn write_line(&self, line: &mut Line, level: Level, fields: Collected) -> fmt::Result {
+    fn write_line(&self, line: &mut Line, level: Level, fields: &Collected) -> fmt::Result {
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         line.text("time", &time)?;
@@ -63,7 +63,7 @@ where
         event.record(&mut fields);
         let rest = std::mem::take(&mut fields.rest);
         let mut line = Line { syntax: self.syntax, text: String::with_capacity(256) };
-        self.write_line(&mut line, *event.metadata().level(), fields)?;
+        self.write_line(&mut line, *event.metadata().level(), &fields)?;
         line.text.push_str(&rest.text);
         let mut names: Vec<&str> = event.metadata().fields().iter().map(|field| field.name()).collect();
         for span in context.event_scope().into_iter().flatten() {
@@ -247,9 +247,9 @@ fn scope(target: &str) -> &str {
     }
 }
 
-/// Of Linux; elsewhere the variable that most shells set.
+/// Of Linux; `localhost` elsewhere.
 fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }
 

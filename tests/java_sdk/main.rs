@@ -1,5 +1,6 @@
-//! Programs in Java against the embedded services: the AWS SDK with its defaults, which use CBOR, and the Kinesis Client
-//! Library. Run with `cargo test --features java --test java_sdk`, which needs a JDK of version 17 or later and Maven.
+//! Programs in Java against the embedded services: the AWS SDK with its defaults, which use CBOR, the Kinesis Client
+//! Library, and Dapr's SDK. Run with `cargo test --features java --test java_sdk`, which needs a JDK of version 17 or
+//! later and Maven.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
@@ -13,6 +14,17 @@ mod environment;
 #[path = "../daemon/fakes/mod.rs"]
 mod fakes;
 
+#[expect(dead_code, reason = "shared with the tests of the other SDKs")]
+#[path = "../sdks/client.rs"]
+mod client;
+#[expect(dead_code, reason = "shared with the tests of the other SDKs")]
+#[path = "../sdks/ports.rs"]
+mod ports;
+#[expect(dead_code, reason = "shared with the tests of the other SDKs")]
+#[path = "../sdks/program.rs"]
+mod program;
+
+mod dapr;
 mod kcl;
 mod kcl_worker;
 mod maven;

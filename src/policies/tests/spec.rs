@@ -3,6 +3,7 @@ use crate::manifest::Place;
 use proptest::prelude::*;
 use serde_json::json;
 
+#[expect(clippy::needless_pass_by_value, reason = "callers pass what `json!` makes")]
 fn read(spec: Value) -> Result<ResiliencySpec, String> {
     let place = Place { file: "resiliency.yaml".to_owned(), document: 1 };
     let spec = spec.as_object().unwrap().clone();

@@ -204,13 +204,13 @@ async fn a_removed_component_is_not_found_and_a_call_cannot_keep_it_open_for_eve
         assert_eq!(invoke_error(&host, "out", "create").await, unknown);
         assert!(!retired.close(Duration::from_secs(5)).await, "the call still uses it");
     };
-    let call = tokio::spawn({
-        let component = host.component("out").unwrap();
-        async move { component.output().unwrap().invoke(request("create")).await }
-    });
-    removing.await;
+    let component = host.component("out").unwrap();
+    let call = async { component.output().unwrap().invoke(request("create")).await };
+    tokio::select! {
+        () = removing => {}
+        _ = call => panic!("the call waits for ever"),
+    }
     assert_eq!(old.closed.load(Ordering::SeqCst), 1);
-    call.abort();
     assert!(host.remove(&"out".parse().unwrap()).is_none());
 }
 

@@ -70,7 +70,7 @@ impl Endpoint {
             let status = response.status();
             // Read, so that the connection can be used again.
             drop(Limited::new(response.into_body(), MAX_RESPONSE).collect().await);
-            if status.is_success() { Ok(()) } else { Err(self.failed(format!("it answered {status}"))) }
+            if status.is_success() { Ok(()) } else { Err(self.failed(&format!("it answered {status}"))) }
         };
         self.in_time(exchange).await
     }
@@ -85,13 +85,13 @@ impl Endpoint {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         let mut body = BytesMut::with_capacity(message.len() + 5);
         body.put_u8(0);
-        body.put_u32(u32::try_from(message.len()).map_err(|_| self.failed("the batch is too large".to_owned()))?);
+        body.put_u32(u32::try_from(message.len()).map_err(|_| self.failed("the batch is too large"))?);
         body.put_slice(message);
         let exchange = async {
             let response = self.send(headers, body.freeze()).await?;
             let (head, body) = response.into_parts();
             let collected = Limited::new(body, MAX_RESPONSE).collect().await;
-            let trailers = collected.map_err(|error| self.failed(error.to_string()))?.trailers().cloned();
+            let trailers = collected.map_err(|error| self.failed(&error.to_string()))?.trailers().cloned();
             let text = |name: &str| {
                 let value =
                     trailers.as_ref().and_then(|trailers| trailers.get(name)).or_else(|| head.headers.get(name));
@@ -101,9 +101,9 @@ impl Endpoint {
                 Some("0") => Ok(()),
                 Some(code) => {
                     let message = text("grpc-message").unwrap_or_default();
-                    Err(self.failed(format!("it answered with the gRPC status {code} {message}")))
+                    Err(self.failed(&format!("it answered with the gRPC status {code} {message}")))
                 }
-                None => Err(self.failed(format!("it answered {} and is no gRPC server", head.status))),
+                None => Err(self.failed(&format!("it answered {} and is no gRPC server", head.status))),
             }
         };
         self.in_time(exchange).await
@@ -116,18 +116,18 @@ impl Endpoint {
         *request.headers_mut() = headers;
         self.client.request(request).await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            self.failed(format!("{error}{cause}"))
+            self.failed(&format!("{error}{cause}"))
         })
     }
 
     async fn in_time(&self, exchange: impl Future<Output = Result<(), SendError>>) -> Result<(), SendError> {
         let limit = self.timeout;
         let result = tokio::time::timeout(limit, exchange).await;
-        result.unwrap_or_else(|_| Err(self.failed(format!("it did not answer within {limit:?}"))))
+        result.unwrap_or_else(|_| Err(self.failed(&format!("it did not answer within {limit:?}"))))
     }
 
     /// Without the path and the query, which may have a token.
-    fn failed(&self, problem: String) -> SendError {
+    fn failed(&self, problem: &str) -> SendError {
         SendError(format!("{}: {problem}", self.uri.authority().map(ToString::to_string).unwrap_or_default()))
     }
 }

@@ -55,8 +55,7 @@ impl Tracer {
     ) -> Result<(Self, Option<SpanExport>), String> {
         let rate = settings.sampling_rate.unwrap_or(DEFAULT_RATE);
         let is_on = settings.has_exporter() || settings.sampling_rate.is_some();
-        // Also if it is not a number.
-        if !is_on || !(rate > 0.0) {
+        if !is_on || rate.is_nan() || rate <= 0.0 {
             return Ok((Self(None), None));
         }
         let (queue, export) = if settings.has_exporter() {

@@ -6,6 +6,7 @@ mod bodies;
 mod compat;
 mod errors;
 mod routes;
+mod sdks;
 mod transport;
 mod unix;
 

@@ -12,6 +12,7 @@ async fn a_stop_while_a_batch_fills_sends_it() {
     let url = format!("http://{}/api/v2/spans", listener.local_addr().unwrap());
     let (tracer, export) = Metrics::new().tracer(&TraceSettings { zipkin: Some(url), ..settings() }).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
+    #[expect(clippy::disallowed_methods, reason = "telemetry is below the supervisor; joined at the end of the test")]
     let exporting = tokio::spawn(export.unwrap().run(async { drop(stopped.await) }));
     drop(tracer.start(SpanKind::Client, None, || "x".into()));
     // This runtime has one thread: the exporter takes the span and waits for more.
@@ -52,6 +53,7 @@ async fn spans_reach_zipkin() {
     let metrics = Metrics::new();
     let (tracer, export) = metrics.tracer(&TraceSettings { zipkin: Some(url), ..settings() }).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
+    #[expect(clippy::disallowed_methods, reason = "telemetry is below the supervisor; joined at the end of the test")]
     let exporting = tokio::spawn(export.unwrap().run(async { drop(stopped.await) }));
     let parent = SpanContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
     let parent = SpanParent { context: parent, state: "a=b" };
@@ -97,6 +99,7 @@ async fn a_collector_that_does_not_answer_costs_spans_but_no_time_or_memory() {
     }
     assert!(metrics.page().unwrap().contains("bindd_trace_spans_dropped_total 7\n"));
     let (stop, stopped) = oneshot::channel::<()>();
+    #[expect(clippy::disallowed_methods, reason = "telemetry is below the supervisor; joined at the end of the test")]
     let exporting = tokio::spawn(export.unwrap().run(async { drop(stopped.await) }));
     stop.send(()).unwrap();
     // The clock is paused, so a wait without an end would hang.

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""A minimal app for bindd in Python: prints each event and stores it as an item. Standard library only."""
+"""A minimal app for bindd in Python: prints each event and stores it as an item. Standard library only.
+
+    bindd dev --app-port 3000 --resources-path ./components -- python3 examples/python/app.py
+"""
 import json
 import os
 import sys

@@ -1,7 +1,10 @@
 //! A minimal app for bindd in Rust: prints each event and stores it as an item.
 //!
-//! It listens on `APP_PORT` (default 3000) and calls bindd on `DAPR_HTTP_PORT` (default 3500). `bindd dev -- …` sets
-//! both. Start it with `cargo run --example echo_app`.
+//! It listens on `APP_PORT` (default 3000) and calls bindd on `DAPR_HTTP_PORT` (default 3500). `bindd dev` sets both:
+//!
+//! ```sh
+//! bindd dev --app-port 3000 --resources-path ./components -- cargo run --example app
+//! ```
 
 use axum::Router;
 use axum::body::Bytes;

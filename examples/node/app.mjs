@@ -1,4 +1,6 @@
 // A minimal app for bindd in Node 18 or later: prints each event and stores it as an item. No packages.
+//
+//   bindd dev --app-port 3000 --resources-path ./components -- node examples/node/app.mjs
 import { createServer } from "node:http";
 
 const port = Number(process.env.APP_PORT ?? 3000);
