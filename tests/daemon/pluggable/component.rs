@@ -93,7 +93,7 @@ impl OutputBinding for Component {
             return Err(Status::invalid_argument("this mode is wrong"));
         }
         self.0.inits.lock().unwrap().push((instance, properties));
-        Ok(Response::default())
+        Ok(Response::new(OutputBindingInitResponse {}))
     }
 
     async fn invoke(&self, request: Request<InvokeRequest>) -> Result<Response<InvokeResponse>, Status> {
@@ -113,7 +113,7 @@ impl OutputBinding for Component {
     }
 
     async fn ping(&self, _: Request<PingRequest>) -> Result<Response<PingResponse>, Status> {
-        Ok(Response::default())
+        Ok(Response::new(PingResponse {}))
     }
 }
 
@@ -125,7 +125,7 @@ impl InputBinding for Component {
     ) -> Result<Response<InputBindingInitResponse>, Status> {
         let instance = instance(&request);
         self.0.inits.lock().unwrap().push((instance, request.into_inner().metadata.unwrap().properties));
-        Ok(Response::default())
+        Ok(Response::new(InputBindingInitResponse {}))
     }
 
     /// Ends the events when the other side ends the answers.
@@ -144,7 +144,7 @@ impl InputBinding for Component {
     }
 
     async fn ping(&self, _: Request<PingRequest>) -> Result<Response<PingResponse>, Status> {
-        Ok(Response::default())
+        Ok(Response::new(PingResponse {}))
     }
 }
 
