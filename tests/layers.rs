@@ -76,7 +76,7 @@ const CRATES: [(&str, &[&str]); 21] = [
         ],
     ),
     ("h2::", &["app/"]),
-    ("rustls::", &["app/"]),
+    ("rustls::", &["app/", "bindings/http/"]),
     ("tokio_rustls::", &["app/"]),
     ("ciborium::", &["embedded/"]),
     ("notify::", &["manifest/"]),

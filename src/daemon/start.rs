@@ -1,31 +1,30 @@
 //! Loads the component files, connects the components and starts the tasks.
 
 use super::app::{self, App};
-use super::apply::{Changes, Failure, Parts, Prepare};
-use super::configuration::{self, ConfigurationFault};
-use super::connect::{Connected, connect_one};
+use super::apply::{Changes, Parts, Prepare};
+use super::configuration;
+use super::connect_all::{Started, connect_all};
 use super::files::check_files;
-use super::grpc::{self, GrpcListeners};
-use super::http_api::{HttpListeners, listen};
+use super::grpc::GrpcListeners;
+use super::http_api::HttpListeners;
 use super::inputs::{AppInputs, InputSpec};
 use super::observation;
 use super::open_files;
 use super::policies::PolicyFiles;
 use super::reload::{Reload, ReloadParts};
-use super::reload_plan::{RunningFile, RunningFiles};
 use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TRACES, TaskResult};
-use crate::app::InvalidAppSettings;
+use super::sockets::Sockets;
+use super::start_error::StartError;
 use crate::bindings::pluggable::Plugs;
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
-use crate::domain::{BindingError, ComponentName, Outputs, WorkerId};
+use crate::domain::{Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
-use crate::http::{self, ApiState, AppConnection, AppHealth, BindError, BodyMemory, HttpSettings, Listeners};
-use crate::manifest::{Faults, HOT_RELOAD};
-use crate::runtime::{Component, ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
+use crate::http::{self, ApiState, AppConnection, AppHealth, BodyMemory, HttpSettings, Listeners};
+use crate::manifest::HOT_RELOAD;
+use crate::runtime::{ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
 use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
-use crate::telemetry::{InitFailure, Metrics, SpanExport, Tracer};
-use std::collections::HashMap;
+use crate::telemetry::{Metrics, SpanExport, Tracer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,40 +36,6 @@ const AFTER_INPUTS: Duration = Duration::from_secs(1);
 const HEAD_SLACK: usize = 4 << 10;
 /// The drain limit of inputs and HTTP if graceful shutdown has no timeout: ten years, which can be added to any time.
 const UNLIMITED_DRAIN: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-
-/// The daemon could not start. `Display` says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Configuration(#[from] ConfigurationFault),
-    #[error("component files have faults, nothing was started:\n{0}")]
-    Files(Faults),
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    #[error(transparent)]
-    App(#[from] InvalidAppSettings),
-    #[error("traces cannot be exported: {0}")]
-    Traces(String),
-    /// Only for a component whose file does not set `ignoreErrors: true`.
-    #[error("component {name} could not be connected: {source}")]
-    Component { name: ComponentName, log_name: String, source: BindingError },
-}
-
-impl StartError {
-    /// The line with which daprd ends for the same reason; `None` where it has none.
-    #[must_use]
-    pub fn fatal_line(&self) -> Option<String> {
-        let cause = match self {
-            Self::Files(faults) => format!("{} faults in component files", faults.len()),
-            Self::Component { name, log_name, source } => format!(
-                "process component {name} error: [INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}: \
-                 {source}"
-            ),
-            Self::Configuration(_) | Self::Bind(_) | Self::App(_) | Self::Traces(_) => return None,
-        };
-        Some(format!("Fatal error from runtime: failed to load components: {cause}"))
-    }
-}
 
 /// Loads and checks the component files of the settings. Makes no network call but to secret stores that files refer to.
 ///
@@ -118,13 +83,13 @@ pub async fn start_prepared(
     tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let Sockets { http: listeners, grpc: grpc_listeners, page } =
-        Sockets::bind(settings, configuration.metrics.enabled).await?;
+        Box::pin(Sockets::bind(settings, configuration.metrics.enabled)).await?;
     let metrics = Metrics::with(&observation::metrics(settings, &configuration));
     let traces = observation::traces(settings, &configuration);
     let (tracer, export) = metrics.tracer(&traces).map_err(StartError::Traces)?;
     let app = App::new(settings, &metrics, &tracer)?;
     let context = context(settings, &metrics);
-    let Started { components, inputs, files, failures } = connect_all(components, &context).await?;
+    let Started { components, inputs, files, failures } = Box::pin(connect_all(components, &context)).await?;
     let stops = Stops::default();
     // No retry of an output begins once the API drains its requests.
     let policies = PolicyFiles::load(settings, &stops.http);
@@ -168,24 +133,6 @@ pub async fn start_prepared(
     running.spawn_traces(export);
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
-}
-
-/// Everything that listens, opened before any component so that a port in use fails first.
-struct Sockets {
-    http: HttpListeners,
-    grpc: GrpcListeners,
-    page: Option<Listeners>,
-}
-
-impl Sockets {
-    async fn bind(settings: &Settings, has_metrics: bool) -> Result<Self, BindError> {
-        let (http, grpc) = (listen(settings).await?, grpc::listen(settings).await?);
-        let page = match settings.metrics_address.filter(|_| has_metrics) {
-            Some(address) => Some(http::bind(&[address]).await?),
-            None => None,
-        };
-        Ok(Self { http, grpc, page })
-    }
 }
 
 impl Running {
@@ -337,51 +284,6 @@ fn context(settings: &Settings, metrics: &Metrics) -> Context {
         max_message_size: settings.max_body_size.unwrap_or(usize::MAX),
         limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
     }
-}
-
-/// What ran or failed at the start.
-#[derive(Debug, Default)]
-struct Started {
-    components: Vec<Component>,
-    inputs: Vec<InputSpec>,
-    files: RunningFiles,
-    /// Of components with `ignoreErrors`.
-    failures: HashMap<ComponentName, Failure>,
-}
-
-/// Connects all components concurrently. The first failure that its file does not ignore ends the start.
-async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Started, StartError> {
-    let connecting = components.into_iter().map(async |checked| {
-        let (name, log_name, ignore_errors) = (checked.name.clone(), checked.log_name(), checked.ignore_errors);
-        let (file, type_name) = (RunningFile::new(&checked), checked.type_name.clone());
-        let result = connect_one(checked, context).await;
-        (name, log_name, ignore_errors, type_name, file, result)
-    });
-    let mut started = Started::default();
-    for (name, log_name, ignore_errors, type_name, file, result) in futures_util::future::join_all(connecting).await {
-        match result {
-            Ok(Connected { component, input }) => {
-                tracing::info!(component = %name, kind = component.type_name, "Component loaded: {log_name}");
-                started.components.push(component);
-                started.inputs.extend(input);
-                started.files.insert(name, file);
-            }
-            Err(source) => {
-                // The words of daprd, with which tools find the line.
-                tracing::error!(component = %name, "Failed to init component {log_name}: {source}");
-                context.metrics.dapr().component_failed(&type_name, name.as_str(), InitFailure::Init);
-                if !ignore_errors {
-                    return Err(StartError::Component { name, log_name, source });
-                }
-                let code = format!("[INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}");
-                tracing::error!(
-                    component = %name, "Ignoring error processing component: process component {name} error: {code}: {source}"
-                );
-                started.failures.insert(name, Failure { content: file.content, error: source.to_string() });
-            }
-        }
-    }
-    Ok(started)
 }
 
 #[cfg(test)]

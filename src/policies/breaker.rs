@@ -6,6 +6,7 @@
 //!                    └────────────────────┘
 //! ```
 
+use super::counts::Counts;
 use super::expression::Trip;
 use std::fmt;
 use std::time::Duration;
@@ -53,16 +54,6 @@ impl fmt::Display for BreakerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Calls since the counts were last cleared; these are the variables of `trip`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub requests: u32,
-    pub total_successes: u32,
-    pub total_failures: u32,
-    pub consecutive_successes: u32,
-    pub consecutive_failures: u32,
 }
 
 /// Why a call is not admitted. The texts are Dapr's.

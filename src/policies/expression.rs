@@ -4,101 +4,18 @@
 //! `double()`. Evaluation is total: it ends, and what CEL calls an error (a division by zero, an overflow, an unknown
 //! name, mixed types) does not open the breaker, as in Dapr. A whole CEL would cost megabytes in the binary.
 
-use super::breaker::Counts;
+use super::counts::Counts;
 use super::expression_parser::parse;
+use super::expression_tree::{Conversion, InvalidExpression, Node, Operator, Value, Variable};
 use std::cmp::Ordering;
 
 /// Bytes; a longer expression is refused.
 const MAX_LENGTH: usize = 1_000;
 
-/// A text that is not such an expression.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid trip expression at character {position}: {problem}")]
-pub struct InvalidExpression {
-    /// Counted from 1.
-    pub position: usize,
-    pub problem: String,
-}
-
 /// Whether a failure opens the breaker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trip {
     root: Node,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    Value(Value),
-    Count(Variable),
-    /// A name that no count has; evaluating it is an error.
-    Unknown(String),
-    Not(Box<Self>),
-    Negative(Box<Self>),
-    Convert(Conversion, Box<Self>),
-    Binary(Operator, Box<Self>, Box<Self>),
-    If(Box<Self>, Box<Self>, Box<Self>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value {
-    Int(i64),
-    Double(f64),
-    Bool(bool),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Variable {
-    Requests,
-    TotalSuccesses,
-    TotalFailures,
-    ConsecutiveSuccesses,
-    ConsecutiveFailures,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Conversion {
-    Int,
-    Double,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
-    Or,
-    And,
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
-impl Variable {
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "requests" => Self::Requests,
-            "totalSuccesses" => Self::TotalSuccesses,
-            "totalFailures" => Self::TotalFailures,
-            "consecutiveSuccesses" => Self::ConsecutiveSuccesses,
-            "consecutiveFailures" => Self::ConsecutiveFailures,
-            _ => return None,
-        })
-    }
-
-    const fn of(self, counts: &Counts) -> u32 {
-        match self {
-            Self::Requests => counts.requests,
-            Self::TotalSuccesses => counts.total_successes,
-            Self::TotalFailures => counts.total_failures,
-            Self::ConsecutiveSuccesses => counts.consecutive_successes,
-            Self::ConsecutiveFailures => counts.consecutive_failures,
-        }
-    }
 }
 
 impl Default for Trip {

@@ -1,6 +1,6 @@
 //! Parses `trip` expressions: recursive descent with CEL's order of operators, and a limit of its depth.
 
-use super::expression::{Conversion, InvalidExpression, Node, Operator, Value, Variable};
+use super::expression_tree::{Conversion, InvalidExpression, Node, Operator, Value, Variable};
 
 /// Parentheses, signs and conditions that may be open at once.
 const MAX_DEPTH: usize = 50;

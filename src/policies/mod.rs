@@ -16,8 +16,10 @@
 
 mod breaker;
 mod breaker_slot;
+mod counts;
 mod expression;
 mod expression_parser;
+mod expression_tree;
 mod fields;
 mod go_duration;
 mod inbound;
@@ -29,8 +31,10 @@ mod retry;
 mod set;
 mod spec;
 
-pub use breaker::{BreakerSpec, BreakerState, CircuitBreaker, Counts, Rejection, Ticket};
-pub use expression::{InvalidExpression, Trip};
+pub use breaker::{BreakerSpec, BreakerState, CircuitBreaker, Rejection, Ticket};
+pub use counts::Counts;
+pub use expression::Trip;
+pub use expression_tree::InvalidExpression;
 pub use go_duration::GoDuration;
 pub use inbound::PolicyHandler;
 pub use matching::{InvalidRange, StatusRanges};

@@ -92,6 +92,7 @@ async fn a_block_serves_the_outputs_without_inputs_until_the_app_is_unhealthy() 
         assert_eq!(calls::get(address, "/v1.0/healthz").await.status, 204, "the APIs stay open");
         app.answer_gets(500);
     };
-    let (shutdown, ()) = within("the end of the block", async { tokio::join!(sidecar.run_until(&stop), script) }).await;
+    let (shutdown, ()) =
+        within("the end of the block", Box::pin(async { tokio::join!(sidecar.run_until(&stop), script) })).await;
     assert_eq!(shutdown, Shutdown::Clean);
 }

@@ -211,7 +211,7 @@ async fn floods_of_frames_leave_others_served() {
         };
         let reading = async { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await };
         let serving = async { assert_eq!(get(address, "/v1.0/healthz/outbound").await.status, 204, "during {says}") };
-        let ((), _, ()) = within(says, async { tokio::join!(sending, reading, serving) }).await;
+        let ((), _, ()) = within(says, Box::pin(async { tokio::join!(sending, reading, serving) })).await;
         assert_eq!(get(address, "/v1.0/metadata").await.status, 200, "after {says}");
     }
     sidecar.stop().await;

@@ -213,7 +213,7 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
-        let running = daemon::start(settings, daemon::load(settings).await?).await?;
+        let running = Box::pin(daemon::start(settings, Box::pin(daemon::load(settings)).await?)).await?;
         let http = running.http_address();
         Ok(Self { running, http })
     }
@@ -255,17 +255,17 @@ impl Sidecar {
     pub(crate) async fn stop(self) -> Shutdown {
         let stop = Stop::new();
         stop.finish();
-        within("the sidecar to stop", self.running.run_until(&stop)).await
+        within("the sidecar to stop", Box::pin(self.running.run_until(&stop))).await
     }
 
     /// Serves until a stop.
     pub(crate) async fn run_until(self, stop: &Stop) -> Shutdown {
-        self.running.run_until(stop).await
+        Box::pin(self.running.run_until(stop)).await
     }
 
     /// Serves until `POST /v1.0/shutdown`.
     pub(crate) async fn serve(self) -> Shutdown {
-        within("the sidecar to get a shutdown request", self.running.run_until(&Stop::new())).await
+        within("the sidecar to get a shutdown request", Box::pin(self.running.run_until(&Stop::new()))).await
     }
 
     /// Crashes: nothing is drained, checkpointed or released.

@@ -198,6 +198,7 @@ async fn spans_reach_a_collector_over_grpc_before_the_process_ends() {
         Some((accepted, listener))
     });
     let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(Collector(sender)));
+    #[expect(clippy::disallowed_methods, reason = "a server of this test; aborted with it")]
     let serving = tokio::spawn(server.serve_with_incoming(incoming));
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()), ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=k")];
     let mut program = Program::start(&[], &variables);

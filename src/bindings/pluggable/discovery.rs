@@ -53,7 +53,8 @@ pub async fn discover(folder: &Path, known: Plugs) -> (Plugs, Vec<Notice>) {
                 let has = |name: &str| services.iter().any(|service| service == name);
                 let plug = Plug { type_name, socket, has_input: has(INPUT), has_output: has(OUTPUT) };
                 if plug.has_input || plug.has_output {
-                    tracing::info!(
+                    // Types that are not in use are asked again at each reload.
+                    tracing::debug!(
                         socket = %plug.socket.display(), input = plug.has_input, output = plug.has_output,
                         "pluggable component serves {}", plug.type_name
                     );

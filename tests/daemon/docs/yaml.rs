@@ -67,12 +67,12 @@ fn is_policy(document: &Value, text: &str, place: &str) -> bool {
             let request = LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Variables };
             let (documents, notices) = load_resiliencies(&request);
             assert!(documents.len() == 1 && notices.is_empty(), "{place}\n{notices:?}");
-            let (_, remarks) = PolicySet::new(vec![ResiliencySpec::read(&documents[0]).expect(place)]);
+            let (_, remarks) = PolicySet::new(vec![ResiliencySpec::read(&documents[0]).unwrap()]);
             assert!(remarks.is_empty(), "{place}\n{remarks:?}");
             true
         }
         Some("Configuration") => {
-            let configuration = load_configuration(&paths, &Variables).expect(place);
+            let configuration = load_configuration(&paths, &Variables).unwrap();
             assert!(configuration.notices.is_empty(), "{place}\n{:?}", configuration.notices);
             true
         }

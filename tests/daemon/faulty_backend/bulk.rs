@@ -46,10 +46,10 @@ fn lines(result: &CallerResult) -> Vec<CallerResult> {
 async fn send_bulks(faults: Faults, fields: &[(&str, &str)]) -> (Vec<CallerResult>, Vec<CallerResult>) {
     let backend = recording_backend(4).await;
     backend.set(faults);
-    let sidecar = Components::kinesis(&backend.url(), fields).sidecar().await;
+    let sidecar = Box::pin(Components::kinesis(&backend.url(), fields).sidecar()).await;
     let load = Load { callers: 8, records: 5 };
-    let results = send_all(sidecar.address, "orders", load, bulk).await;
-    sidecar.stop().await;
+    let results = Box::pin(send_all(sidecar.address, "orders", load, bulk)).await;
+    Box::pin(sidecar.stop()).await;
     let items: Vec<CallerResult> = results.iter().flat_map(lines).collect();
     assert_consistent(&items, load.callers * load.records * ITEMS, &backend.stored());
     let calls = backend.counts().writes();

@@ -64,7 +64,7 @@ impl Components {
     pub(crate) async fn sidecar(&self) -> Sidecar {
         let mut settings = Settings::local("shop", self.0.path());
         settings.graceful_shutdown = Some(GRACE);
-        let running = daemon::start(&settings, daemon::load(&settings).await.unwrap()).await.unwrap();
+        let running = Box::pin(daemon::start(&settings, daemon::load(&settings).await.unwrap())).await.unwrap();
         let address = running.http_address();
         Sidecar { running, address }
     }
