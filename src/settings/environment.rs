@@ -136,4 +136,16 @@ mod tests {
             ["environment variable DAPR_API_TOKEN is set but empty, so the API accepts requests without a token"]
         );
     }
+
+    #[test]
+    fn the_folder_of_sockets_is_that_of_dapr_unless_the_variable_names_another() {
+        let read = |value: Option<&'static str>| {
+            component_sockets(&|name| value.filter(|_| name == "DAPR_COMPONENTS_SOCKETS_FOLDER").map(Into::into))
+        };
+        for (value, folder) in
+            [(None, DEFAULT_COMPONENT_SOCKETS), (Some(""), DEFAULT_COMPONENT_SOCKETS), (Some("here"), "here")]
+        {
+            assert_eq!(read(value), PathBuf::from(folder), "{value:?}");
+        }
+    }
 }

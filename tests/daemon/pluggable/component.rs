@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -36,6 +37,8 @@ struct State {
     answers: Mutex<Vec<ReadRequest>>,
     /// Events for the stream that was opened last.
     events: Mutex<Option<mpsc::UnboundedSender<ReadResponse>>>,
+    /// Read the answers of the streams.
+    readers: Mutex<JoinSet<()>>,
 }
 
 fn instance<T>(request: &Request<T>) -> String {
@@ -134,7 +137,7 @@ impl InputBinding for Component {
         let (sender, mut events) = mpsc::unbounded_channel();
         *self.0.events.lock().unwrap() = Some(sender);
         let (component, mut answers) = (self.clone(), request.into_inner());
-        tokio::spawn(async move {
+        self.0.readers.lock().unwrap().spawn(async move {
             while let Ok(Some(answer)) = answers.message().await {
                 component.0.answers.lock().unwrap().push(answer);
             }

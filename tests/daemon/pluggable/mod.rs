@@ -11,6 +11,7 @@ use bindd::testing::until;
 use component::{Component, Program};
 use std::collections::HashMap;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tonic::Status;
 
 const SEND: &str = r#"{"operation": "send", "data": {"a": 1}, "metadata": {"to": "me"}}"#;
@@ -168,7 +169,8 @@ async fn at_a_stop_events_in_flight_are_finished_and_later_ones_are_refused() {
     app.behave(Behaviour::Hold);
     setup.component.send("m1", "first").await;
     app.until("the event", |events| events.len() == 1).await;
-    let stopping = tokio::spawn(sidecar.stop());
+    let mut stopping = JoinSet::new();
+    stopping.spawn(sidecar.stop());
     // Events that arrive before the stop request are held by the app, too.
     let mut number = 2;
     loop {
@@ -188,7 +190,7 @@ async fn at_a_stop_events_in_flight_are_finished_and_later_ones_are_refused() {
     }
     app.behave(Behaviour::Respond(200));
     assert_eq!(setup.component.answer("m1").await.1, None);
-    assert_eq!(stopping.await.unwrap(), Shutdown::Clean);
+    assert_eq!(stopping.join_next().await.unwrap().unwrap(), Shutdown::Clean);
     assert_eq!(app.events().len(), number - 1);
 }
 
