@@ -24,7 +24,7 @@ const USES: [(&str, &[&str]); 23] = [
     ("embedded", &["domain", "tasks"]),
     ("producer", &["aggregation", "domain", "resilience", "tasks", "telemetry"]),
     ("runtime", &["domain", "policies", "resilience", "tasks"]),
-    ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "resilience", "telemetry"]),
+    ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "protocol", "resilience", "telemetry"]),
     ("http", &["domain", "runtime", "tasks", "telemetry"]),
     ("grpc", &["domain", "http", "protocol", "runtime", "telemetry"]),
     ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),
@@ -57,14 +57,23 @@ const LAYERS: usize = 10;
 const CRATES: [(&str, &[&str]); 21] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum::", &["http/", "grpc/", "embedded/", "demo/"]),
-    ("tower::", &["bindings/http/", "app/", "http/", "grpc/", "embedded/", "demo/"]),
+    ("tower::", &["bindings/http/", "bindings/pluggable/", "app/", "http/", "grpc/", "embedded/", "demo/"]),
     (
         "hyper::",
         &["bindings/http/", "app/", "http/", "grpc/", "embedded/", "demo/", "telemetry/traces/", "testing/backend/"],
     ),
     (
         "hyper_util::",
-        &["bindings/http/", "app/", "http/", "embedded/", "demo/", "telemetry/traces/", "testing/backend/"],
+        &[
+            "bindings/http/",
+            "bindings/pluggable/",
+            "app/",
+            "http/",
+            "embedded/",
+            "demo/",
+            "telemetry/traces/",
+            "testing/backend/",
+        ],
     ),
     ("h2::", &["app/"]),
     ("rustls::", &["app/", "bindings/http/", "telemetry/traces/"]),
@@ -79,7 +88,7 @@ const CRATES: [(&str, &[&str]); 21] = [
     ("prometheus_client::", &["telemetry/"]),
     ("prost::", &["aggregation/", "app/", "grpc/", "telemetry/traces/"]),
     ("prost_types::", &["grpc/"]),
-    ("tonic", &["app/", "grpc/"]),
+    ("tonic", &["app/", "bindings/pluggable/", "grpc/"]),
     ("tracing_subscriber::", &["telemetry/"]),
     ("JoinSet", &["tasks/"]),
 ];

@@ -259,7 +259,7 @@ impl AppChannel {
             },
             SendError::Body(body) => {
                 let problem = match body {
-                    IncompleteBody::TooLong => "it is longer than an entry for each event needs".to_owned(),
+                    IncompleteBody::TooLong => "it is longer than may be read".to_owned(),
                     IncompleteBody::Ended(error) => format!("the connection ended within it: {error}"),
                 };
                 DeliveryError::InvalidReply { target, problem }

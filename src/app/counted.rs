@@ -3,6 +3,7 @@
 use crate::domain::{Accepted, DeliveryError, EventBatch, EventHandler, Message, Record, RedeliveryPolicy};
 use crate::telemetry::InputBindingMetrics;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -37,7 +38,7 @@ impl EventHandler for Counted {
         result
     }
 
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
         let begun = Instant::now();
         let result = self.handler.handle_message(message).await;
         self.metrics.handled(1, result.is_ok(), begun.elapsed());

@@ -12,6 +12,7 @@ use crate::domain::{
 };
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
@@ -56,15 +57,16 @@ impl EventHandler for Callback {
     }
 
     /// The format of the input is for records of a stream, so it does not apply.
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
         let mut headers = message::headers(message).map_err(|problem| self.invalid(problem))?;
         let span = DeliverySpan::of_message(self.channel.tracer(), &message.binding, || self.target());
         add_trace(&mut headers, &span);
         let payloads = Payloads::unchanged(&[]);
-        let delivery = Delivery { headers, body: message.data.clone(), payloads: &payloads, max_reply: None };
+        let delivery =
+            Delivery { headers, body: message.data.clone(), payloads: &payloads, max_reply: message.max_reply };
         let reply = self.channel.post(&self.route, delivery).await;
         span.end(&reply);
-        reply.map(drop)
+        reply.map(Bytes::from)
     }
 
     async fn is_reachable(&self) -> bool {

@@ -52,7 +52,7 @@ mod tests {
 
     fn message(metadata: &[(&str, &str)]) -> Message {
         let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Message { binding: "tick".parse().unwrap(), data: Bytes::from_static(b"12"), metadata }
+        Message { binding: "tick".parse().unwrap(), data: Bytes::from_static(b"12"), metadata, max_reply: None }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use super::checked::{Checked, Spec};
 use super::cross_checks;
+use super::pluggable::{self, Plugs};
 use super::{Context, cron, dynamodb, http, kinesis, localstorage, secretstores};
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use crate::manifest::{
     CRON, DYNAMODB, Document, Fault, Faults, HTTP, KINESIS, LOCAL_STORAGE, Loaded, Notice, is_remote_store,
     is_secret_store, nearest,
 };
+use std::borrow::Cow;
 use std::sync::Arc;
 
 type KindCheck = (Spec, Faults, Vec<Notice>);
@@ -64,10 +66,16 @@ pub struct CheckResult {
 /// Checks every loaded document against its kind. Pure: nothing is contacted, and all faults are found together.
 #[must_use]
 pub fn check(loaded: Loaded) -> CheckResult {
+    check_with(loaded, &Plugs::default())
+}
+
+/// As [`check`], also against the types of pluggable components.
+#[must_use]
+pub fn check_with(loaded: Loaded, plugs: &Plugs) -> CheckResult {
     let Loaded { documents, notices, faults, unserved, unread_files, fingerprint, .. } = loaded;
     let mut result = CheckResult { notices, faults, unserved, unread_files, fingerprint, ..CheckResult::default() };
     let (checked_documents, mut components): (Vec<&Document>, Vec<Checked>) =
-        documents.iter().filter_map(|document| Some((document, result.check(document)?))).unzip();
+        documents.iter().filter_map(|document| Some((document, result.check(document, plugs)?))).unzip();
     result.notices.extend(cross_checks::notices(&components));
     for (index, fault) in cross_checks::faults(&components, &documents) {
         components[index].is_valid = false;
@@ -84,10 +92,14 @@ pub fn check(loaded: Loaded) -> CheckResult {
 
 impl CheckResult {
     /// `None` if the document is not of a known kind.
-    fn check(&mut self, document: &Document) -> Option<Checked> {
+    fn check(&mut self, document: &Document, plugs: &Plugs) -> Option<Checked> {
         let type_name = document.component_type.to_lowercase();
         if let Some(kind) = KINDS.iter().find(|kind| kind.type_name == type_name) {
-            return Some(self.check_kind(kind, document));
+            return Some(self.check_kind(kind.type_name.into(), kind.versions, (kind.check)(document), document));
+        }
+        if let Some(plug) = plugs.get(&type_name) {
+            let checked = typed(pluggable::Spec::check(document, plug), Spec::Pluggable);
+            return Some(self.check_kind(type_name.into(), V1, checked, document));
         }
         // Secret stores become no component. Any other type here is a typing error.
         if is_remote_store(&type_name) {
@@ -102,14 +114,19 @@ impl CheckResult {
         None
     }
 
-    fn check_kind(&mut self, kind: &Kind, document: &Document) -> Checked {
-        let is_known_version = kind.versions.contains(&document.version.to_lowercase().as_str());
+    fn check_kind(
+        &mut self,
+        type_name: Cow<'static, str>,
+        versions: &[&str],
+        (spec, faults, notices): KindCheck,
+        document: &Document,
+    ) -> Checked {
+        let is_known_version = versions.contains(&document.version.to_lowercase().as_str());
         if !is_known_version {
-            let problem = format!("`{}` has no version `{}`", kind.type_name, document.version);
+            let problem = format!("`{type_name}` has no version `{}`", document.version);
             let fault = Fault::of_document(&document.place, problem, "write `v1`");
             self.add_fault(document, fault.component(document.name.as_str()).field("spec.version"));
         }
-        let (spec, faults, notices) = (kind.check)(document);
         let is_valid = document.is_complete() && faults.is_empty() && is_known_version;
         self.notices.extend(notices);
         for fault in faults {
@@ -117,7 +134,7 @@ impl CheckResult {
         }
         Checked {
             name: document.name.clone(),
-            type_name: kind.type_name,
+            type_name,
             version: document.version.clone(),
             ignore_errors: document.ignore_errors,
             init_timeout: document.init_timeout,
@@ -178,6 +195,7 @@ pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn 
             Spec::Cron(spec) => Ok(cron::connect(checked.name, *spec, context)),
             Spec::Http(spec) => http::connect(checked.name, *spec).await,
             Spec::LocalStorage(spec) => localstorage::connect(checked.name, *spec).await,
+            Spec::Pluggable(spec) => pluggable::connect(checked.name, *spec, limit, context).await,
         }
     };
     tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {

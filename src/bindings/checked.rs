@@ -1,9 +1,12 @@
 //! A component whose file was checked, with the typed spec of its kind.
 
-use super::{cron, dynamodb, http, kinesis, localstorage};
+use super::pluggable::Plug;
+use super::{cron, dynamodb, http, kinesis, localstorage, pluggable};
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{ComponentName, Direction};
 use crate::manifest::{Content, Place, log_name};
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the file of a component says, by kind.
@@ -19,6 +22,8 @@ pub enum Spec {
     Http(Box<http::Spec>),
     /// `bindings.localstorage`
     LocalStorage(Box<localstorage::Spec>),
+    /// A type that a program at a Unix socket serves.
+    Pluggable(Box<pluggable::Spec>),
 }
 
 impl Spec {
@@ -26,7 +31,7 @@ impl Spec {
     const fn kinesis(&self) -> Option<&kinesis::Spec> {
         match self {
             Self::Kinesis(spec) => Some(spec),
-            Self::DynamoDb(_) | Self::Cron(_) | Self::Http(_) | Self::LocalStorage(_) => None,
+            Self::DynamoDb(_) | Self::Cron(_) | Self::Http(_) | Self::LocalStorage(_) | Self::Pluggable(_) => None,
         }
     }
 }
@@ -36,7 +41,7 @@ impl Spec {
 pub struct Checked {
     pub name: ComponentName,
     /// In lower case, such as `bindings.aws.kinesis`.
-    pub type_name: &'static str,
+    pub type_name: Cow<'static, str>,
     /// As written; may be empty.
     pub version: String,
     /// `ignoreErrors`: whether the daemon starts although this component cannot be connected.
@@ -55,7 +60,7 @@ impl Checked {
     /// Dapr's name of a component in logs and errors: `name (type/version)`.
     #[must_use]
     pub fn log_name(&self) -> String {
-        log_name(self.name.as_str(), self.type_name, &self.version)
+        log_name(self.name.as_str(), &self.type_name, &self.version)
     }
 
     /// The lease table of the input, if the file names one or names the consumer.
@@ -90,7 +95,7 @@ impl Checked {
                 spec.output.producer.max_record_size >> 10
             )),
             Spec::DynamoDb(_) => Some("items of up to 400 KiB".to_owned()),
-            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => None,
         }
     }
 
@@ -115,7 +120,7 @@ impl Checked {
         match &self.spec {
             Spec::Kinesis(spec) => Some(&spec.connection),
             Spec::DynamoDb(spec) => Some(&spec.connection),
-            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => None,
         }
     }
 
@@ -123,7 +128,15 @@ impl Checked {
         match &mut self.spec {
             Spec::Kinesis(spec) => Some(&mut spec.connection),
             Spec::DynamoDb(spec) => Some(&mut spec.connection),
-            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => None,
+        }
+    }
+
+    /// The pluggable component that serves the type, if one does.
+    pub(crate) fn plug(&self) -> Option<&Arc<Plug>> {
+        match &self.spec {
+            Spec::Pluggable(spec) => Some(&spec.plug),
+            Spec::Kinesis(_) | Spec::DynamoDb(_) | Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
         }
     }
 
@@ -136,6 +149,7 @@ impl Checked {
             Spec::Cron(spec) => spec.direction,
             Spec::Http(spec) => spec.direction,
             Spec::LocalStorage(spec) => spec.direction,
+            Spec::Pluggable(spec) => spec.direction,
         }
     }
 
@@ -145,6 +159,7 @@ impl Checked {
         match &self.spec {
             Spec::Kinesis(spec) => spec.input.route.as_deref(),
             Spec::Cron(spec) => spec.route.as_deref(),
+            Spec::Pluggable(spec) => spec.route.as_deref(),
             Spec::DynamoDb(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
         }
     }

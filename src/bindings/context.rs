@@ -23,6 +23,8 @@ pub struct Context {
     pub lease_tables: LeaseTables,
     /// At shutdown, how long an input may take to finish the record in flight.
     pub drain_limit: Duration,
+    /// Largest message of a pluggable component, in bytes.
+    pub max_message_size: usize,
     /// Memory for records and requests to the app, which all inputs share.
     pub limits: SharedLimits,
 }

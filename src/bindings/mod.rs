@@ -6,8 +6,8 @@
 //! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`], its type in
 //! `manifest::kinds`. What kinds share is
 //! here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests (`strict_json`, `metadata_check`),
-//! failed items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`). `secretstores` are no components: they
-//! are read before the components are checked.
+//! failed items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`). `pluggable` serves types that are
+//! known only at run time, from programs at Unix sockets. `secretstores` are no components: they are read before the components are checked.
 
 mod catalog;
 mod checked;
@@ -24,13 +24,14 @@ mod item_failure;
 pub mod kinesis;
 pub mod localstorage;
 mod metadata_check;
+pub mod pluggable;
 mod region;
 mod retry;
 pub mod secretstores;
 mod strict_json;
 
 pub use crate::consumer::SharedLimits;
-pub use catalog::{CheckResult, check, connect};
+pub use catalog::{CheckResult, check, check_with, connect};
 pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};
 pub use cross_checks::missing_files;

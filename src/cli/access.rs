@@ -121,7 +121,7 @@ impl AccessCheck {
         let endpoint = match &checked.spec {
             Spec::Kinesis(spec) => Box::pin(self.kinesis(&connection, &checked.name, spec, app_id)).await,
             Spec::DynamoDb(spec) => Box::pin(self.dynamodb(&connection, spec)).await,
-            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => return,
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => return,
         };
         self.call_sts(&connection, settings, endpoint).await;
     }
@@ -142,6 +142,11 @@ impl AccessCheck {
                 }
             }
             Spec::Cron(_) => self.ok("none", "schedule", "needs no access"),
+            // It answered when the sockets were searched. `Init` is not called, as it may have an effect.
+            Spec::Pluggable(spec) => {
+                let socket = spec.plug.socket.display().to_string();
+                self.ok("reflection", &socket, "the component answers; it was not initialized");
+            }
             Spec::Kinesis(_) | Spec::DynamoDb(_) => {}
         }
     }

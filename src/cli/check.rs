@@ -1,9 +1,10 @@
 //! `bindd check`: reads component files and reports every fault; with `--connect` also tries what each component needs.
 
 use super::access::{ComponentAccess, check_access};
+use crate::bindings::pluggable::{self, Plugs};
 use crate::bindings::secretstores::{self, StoreOptions};
-use crate::bindings::{CheckResult, Checked, check, missing_files};
-use crate::manifest::{LoadRequest, Loaded, ProcessEnvironment, load, read};
+use crate::bindings::{CheckResult, Checked, check_with, missing_files};
+use crate::manifest::{ComponentRules, LoadRequest, Loaded, ProcessEnvironment, load, read_allowed};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,15 +24,19 @@ pub struct Report {
 /// in Kubernetes and AWS are not checked, which a notice says.
 #[must_use]
 pub fn run(settings: &CheckSettings) -> Report {
-    report(settings, &check_loaded(load(&request(settings))), None)
+    report(settings, &check_loaded(load(&request(settings)), &Plugs::default()), None)
 }
 
 /// As [`run`], then tries what each component without fault needs, all at the same time, for at most 30 s each. Writes
 /// nothing to AWS.
 pub async fn connect(settings: ProbeSettings) -> Report {
     let stores = StoreOptions { ca_bundle: settings.ca_bundle.as_deref(), ..StoreOptions::default() };
-    let loaded = Box::pin(secretstores::load(read(&request(&settings.files)), stores)).await;
-    let result = check_loaded(loaded);
+    let (plugs, unusable) = pluggable::discover(&settings.component_sockets, Plugs::default()).await;
+    let request = request(&settings.files);
+    let files = read_allowed(&request, &ComponentRules::default(), &plugs.types());
+    let loaded = Box::pin(secretstores::load(files, stores)).await;
+    let mut result = check_loaded(loaded, &plugs);
+    result.notices.extend(unusable);
     let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
     let ca_bundle = settings.ca_bundle.as_deref();
     let check = |checked: Checked| check_access(checked, app_id, ca_bundle, ACCESS_TIMEOUT);
@@ -48,8 +53,8 @@ fn request(settings: &CheckSettings) -> LoadRequest<'_> {
     }
 }
 
-fn check_loaded(loaded: Loaded) -> CheckResult {
-    let mut result = check(loaded);
+fn check_loaded(loaded: Loaded, plugs: &Plugs) -> CheckResult {
+    let mut result = check_with(loaded, plugs);
     result.notices.extend(missing_files(&result.components, &ProcessEnvironment));
     result
 }

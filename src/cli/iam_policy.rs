@@ -27,7 +27,7 @@ pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
         match &checked.spec {
             Spec::Kinesis(spec) => add_kinesis(&mut statements, checked, spec, scope),
             Spec::DynamoDb(spec) => add_dynamodb(&mut statements, checked, spec, scope),
-            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => {}
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => {}
         }
         if let Some(first) = checked.connection().and_then(|connection| connection.identity.roles.first()) {
             statements.add(checked, "AssumeRole", &["sts:AssumeRole"], std::slice::from_ref(first));

@@ -37,6 +37,12 @@ impl SharedLimits {
     pub async fn app_slot(&self) -> Option<OwnedSemaphorePermit> {
         self.admission.slot().await
     }
+
+    /// Waits for memory for an event of this size in bytes, within `--max-buffered-bytes`; hold the permit as long as the event.
+    /// One that is larger than all of it takes all. `None` never happens. Cancel-safe.
+    pub async fn memory(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.memory.reserve(bytes).await
+    }
 }
 
 impl Default for SharedLimits {

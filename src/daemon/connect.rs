@@ -19,7 +19,7 @@ pub(super) struct Connected {
 /// # Errors
 /// When the component cannot be connected, or not in time.
 pub(super) async fn connect_one(checked: Checked, context: &Context) -> Result<Connected, BindingError> {
-    let (type_name, version, direction) = (checked.type_name.to_owned(), checked.version.clone(), checked.direction());
+    let (type_name, version, direction) = (checked.type_name.to_string(), checked.version.clone(), checked.direction());
     let (route, log_name) = (checked.route().map(str::to_owned), checked.log_name());
     let binding = connect(checked, context).await?;
     let component = Component { binding: Arc::clone(&binding), type_name, version, direction };

@@ -25,7 +25,7 @@ pub(super) struct Started {
 pub(super) async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Started, StartError> {
     let connecting = components.into_iter().map(async |checked| {
         let (name, log_name, ignore_errors) = (checked.name.clone(), checked.log_name(), checked.ignore_errors);
-        let (file, type_name) = (RunningFile::new(&checked), checked.type_name);
+        let (file, type_name) = (RunningFile::new(&checked), checked.type_name.clone());
         let result = connect_one(checked, context).await;
         (name, log_name, ignore_errors, type_name, file, result)
     });
@@ -41,7 +41,7 @@ pub(super) async fn connect_all(components: Vec<Checked>, context: &Context) -> 
             Err(source) => {
                 // The words of daprd, with which tools find the line.
                 tracing::error!(component = %name, "Failed to init component {log_name}: {source}");
-                context.metrics.dapr().component_failed(type_name, name.as_str(), InitFailure::Init);
+                context.metrics.dapr().component_failed(&type_name, name.as_str(), InitFailure::Init);
                 if !ignore_errors {
                     return Err(StartError::Component { name, log_name, source });
                 }

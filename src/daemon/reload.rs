@@ -6,6 +6,7 @@ use super::files::check_files;
 use super::policies::{self, PolicyFiles};
 use super::reload_plan::plan;
 use crate::bindings::CheckResult;
+use crate::bindings::pluggable::Plugs;
 use crate::domain::Stop;
 use crate::manifest::{Configuration, FileWatch};
 use crate::runtime::Hangups;
@@ -104,11 +105,13 @@ impl Reload {
     async fn compare(&mut self) {
         self.refresh_watch();
         let (settings, known) = (self.settings.clone(), self.configuration.clone());
+        // Their programs may be down at this moment.
+        let plugs: Plugs = self.changes.running.values().filter_map(|file| file.plug.clone()).collect();
         let reading = tokio::task::spawn_blocking(move || {
             let configuration = configuration::load(&settings);
             let rules = configuration.as_ref().map_or(&known.components, |changed| &changed.components);
             // Secrets are fetched on this thread, too.
-            let result = Handle::current().block_on(check_files(&settings, rules));
+            let result = Handle::current().block_on(check_files(&settings, rules, plugs));
             (configuration, result, policies::read(&settings))
         });
         let (configuration, result, resiliencies) = match reading.await {

@@ -1,21 +1,25 @@
 //! What has to change so that the running components are those of the files. Pure.
 
+use crate::bindings::pluggable::Plug;
 use crate::bindings::{CheckResult, Checked};
 use crate::domain::ComponentName;
 use crate::manifest::{Content, Fault};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The file of a component that runs, as it was when the component was connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunningFile {
     pub(super) content: Content,
     pub(super) file: String,
+    /// The pluggable component that serves it.
+    pub(super) plug: Option<Arc<Plug>>,
 }
 
 impl RunningFile {
     pub(super) fn new(checked: &Checked) -> Self {
-        Self { content: checked.content.clone(), file: checked.place.file.clone() }
+        Self { content: checked.content.clone(), file: checked.place.file.clone(), plug: checked.plug().cloned() }
     }
 }
 

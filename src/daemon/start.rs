@@ -15,6 +15,7 @@ use super::reload::{Reload, ReloadParts};
 use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TRACES, TaskResult};
 use super::sockets::Sockets;
 use super::start_error::StartError;
+use crate::bindings::pluggable::Plugs;
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
 use crate::domain::{Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
@@ -46,7 +47,7 @@ pub async fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
         tracing::warn!("{notice}");
     }
     let CheckResult { components, notices, faults, .. } =
-        Box::pin(check_files(settings, &configuration.components)).await;
+        Box::pin(check_files(settings, &configuration.components, Plugs::default())).await;
     for notice in &notices {
         tracing::warn!("{notice}");
     }
@@ -282,6 +283,7 @@ fn context(settings: &Settings, metrics: &Metrics, tracer: &Tracer) -> Context {
         drain_limit: settings
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
+        max_message_size: settings.max_body_size.unwrap_or(usize::MAX),
         limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
     }
 }

@@ -111,7 +111,7 @@ impl EmbeddedEndpoints {
                 is_embedded
             }
             Spec::DynamoDb(spec) => use_embedded(self.dynamodb.clone(), &mut spec.connection),
-            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => false,
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => false,
         }
     }
 }
@@ -137,13 +137,13 @@ async fn create(checked: &Checked) -> Result<(), EmulatorsError> {
     match &checked.spec {
         Spec::Kinesis(spec) => stream(&spec.connection, &spec.stream).await,
         Spec::DynamoDb(spec) => table(&checked.name, spec).await,
-        Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => Ok(()),
+        Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => Ok(()),
     }
 }
 
 fn key_of(checked: &Checked) -> Option<&KeySchema> {
     match &checked.spec {
-        Spec::Kinesis(_) | Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
+        Spec::Kinesis(_) | Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => None,
         Spec::DynamoDb(spec) => spec.options.key.as_ref(),
     }
 }

@@ -62,12 +62,12 @@ pub trait EventHandler: Debug + Send + Sync {
     /// When the app accepted none of the events; the caller decides whether to deliver them again.
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError>;
 
-    /// Delivers an event that belongs to no stream in one request. When the future is dropped, the app may or may not have
-    /// received it.
+    /// Delivers an event that belongs to no stream in one request, and returns the body of the response if the message asks
+    /// for it; over gRPC it is empty, as in daprd. When the future is dropped, the app may or may not have received the event.
     ///
     /// # Errors
     /// When the app did not accept it.
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError>;
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError>;
 
     /// Whether the app can be reached, without an event: asked while the app is down and no events are at hand.
     async fn is_reachable(&self) -> bool;

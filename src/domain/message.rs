@@ -11,4 +11,6 @@ pub struct Message {
     pub data: Bytes,
     /// Names and values; each becomes a header with its name in lower case, as in Dapr.
     pub metadata: Vec<(String, String)>,
+    /// How many bytes of the app's response are returned, where a longer one is a failure. `None` if it is not read.
+    pub max_reply: Option<usize>,
 }

@@ -67,8 +67,9 @@ pub(super) enum Parsed {
     Broken(Faults),
 }
 
-/// Reads a document without the values of its items. Finds every fault, not only the first.
-pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
+/// Reads a document without the values of its items. Finds every fault, not only the first. `plugged` are types that are
+/// served beside bindd's own.
+pub(super) fn parse(tree: &Value, place: Place, plugged: &[String]) -> Parsed {
     let root = match tree {
         Value::Object(root) => root,
         Value::Array(list) => return Parsed::NotAMapping(list_text(list)),
@@ -97,7 +98,8 @@ pub(super) fn parse(tree: &Value, place: Place) -> Parsed {
         }
         return Parsed::Other(text);
     }
-    if let Some(component_type) = type_of(root).filter(|name| classify(name) == TypeClass::Skipped) {
+    let is_skipped = |name: &String| classify(name) == TypeClass::Skipped && !plugged.contains(&name.to_lowercase());
+    if let Some(component_type) = type_of(root).filter(is_skipped) {
         let name = root.get("metadata").and_then(|metadata| scalar(metadata.get("name")));
         return Parsed::Skipped { name, component_type };
     }

@@ -132,7 +132,7 @@ impl Folders {
         };
         match text_of(&bytes) {
             Ok(text) => self.files.push(SourceFile { file, dialect, origin, text }),
-            Err(unreadable) if origin == FileOrigin::NamedByPath || claims_served_type(&bytes) => {
+            Err(unreadable) if origin == FileOrigin::NamedByPath || claims_served_type(&bytes, &[]) => {
                 self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy()));
             }
             Err(unreadable) => {

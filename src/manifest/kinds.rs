@@ -53,7 +53,7 @@ const MAX_TYPE: usize = 100;
 pub(super) enum TypeClass {
     /// bindd reads components of this type.
     Served,
-    /// A type that bindd does not serve: one of Dapr's or a pluggable component.
+    /// A type that bindd does not serve itself: one of Dapr's, or one of a pluggable component.
     Skipped,
     /// Empty, or a served type with a typing error.
     Mistyped,
@@ -89,7 +89,9 @@ pub(super) fn classify(component_type: &str) -> TypeClass {
     }
 }
 
-fn is_served(lower: &str) -> bool {
+/// Whether bindd itself serves a type, in lower case.
+#[must_use]
+pub fn is_served(lower: &str) -> bool {
     BINDINGS.contains(&lower) || is_secret_store(lower)
 }
 
@@ -107,14 +109,15 @@ fn is_nearly_served(lower: &str) -> bool {
 
 /// Whether bytes that cannot be parsed name a component of a served type: the word `kind` followed by `Component`, and a
 /// served type, or nearly one after `type`. A document of Dapr that ends before its type counts too. Comment lines do not.
-pub(super) fn claims_served_type(bytes: &[u8]) -> bool {
+/// `plugged` are types that are served beside bindd's own.
+pub(super) fn claims_served_type(bytes: &[u8], plugged: &[String]) -> bool {
     // ASCII in UTF-16 is the same bytes with zeros between them.
     let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let is_letter = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
     let words = lines.flat_map(|line| line.split(move |c| !is_letter(c))).filter(|word| !word.is_empty());
-    let mut claims = Claims::default();
+    let mut claims = Claims { plugged, ..Claims::default() };
     let mut previous = "";
     for word in words {
         claims.read_word(previous, word);
@@ -124,14 +127,15 @@ pub(super) fn claims_served_type(bytes: &[u8]) -> bool {
 }
 
 #[derive(Debug, Default)]
-struct Claims {
+struct Claims<'p> {
+    plugged: &'p [String],
     is_component: bool,
     is_of_dapr: bool,
     has_type: bool,
     is_served: bool,
 }
 
-impl Claims {
+impl Claims<'_> {
     fn read_word(&mut self, previous: &str, word: &str) {
         let follows_type = previous.eq_ignore_ascii_case("type");
         self.is_component |= previous.eq_ignore_ascii_case("kind") && word.eq_ignore_ascii_case("Component");
@@ -139,7 +143,8 @@ impl Claims {
         self.has_type |= follows_type;
         if !self.is_served && word.contains('.') && word.len() <= MAX_TYPE {
             let lower = word.to_lowercase();
-            self.is_served = is_served(&lower) || (follows_type && is_nearly_served(&lower));
+            self.is_served =
+                is_served(&lower) || self.plugged.contains(&lower) || (follows_type && is_nearly_served(&lower));
         }
     }
 }
@@ -219,11 +224,11 @@ mod tests {
             "kind: Component\ntyp: secretstores.local.file: x",
             "apiVersion: dapr.io/v1alpha1\nkind: Component\n\tmetadata: [",
         ] {
-            assert!(claims_served_type(served.as_bytes()), "{served}");
+            assert!(claims_served_type(served.as_bytes(), &[]), "{served}");
         }
         let wide: Vec<u8> =
             "\u{feff}kind: Component\r\ntype: bindings.aws.kinesis".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(claims_served_type(&wide));
+        assert!(claims_served_type(&wide, &[]));
         for other in [
             "",
             "kind: Component\ntype: state.redis: x",
@@ -238,8 +243,10 @@ mod tests {
             "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\n\tspec: [",
             "apiVersion: dapr.io/v1alpha1\nkind: Component\nspec:\n\ttype: state.redis",
             "kind: Component\ntype: {{ .Values.type }}",
+            "kind: Component\ntype: bindings.ours: x",
         ] {
-            assert!(!claims_served_type(other.as_bytes()), "{other}");
+            assert!(!claims_served_type(other.as_bytes(), &[]), "{other}");
         }
+        assert!(claims_served_type(b"kind: Component\ntype: bindings.Ours: x", &["bindings.ours".to_owned()]));
     }
 }

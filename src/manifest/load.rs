@@ -29,17 +29,18 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
 /// Reads and filters all documents for this app, as [`load`], without resolving their references.
 #[must_use]
 pub fn read<'a>(request: &LoadRequest<'a>) -> ComponentFiles<'a> {
-    read_allowed(request, &ComponentRules::default())
+    read_allowed(request, &ComponentRules::default(), &[])
 }
 
 /// As [`read`], without the components that the Configuration denies. They are skipped with a notice, and their faults and
-/// references do not matter.
+/// references do not matter. `plugged` are types in lower case that are served beside bindd's own.
 #[must_use]
-pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules) -> ComponentFiles<'a> {
+pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugged: &[String]) -> ComponentFiles<'a> {
     let Folders { files, notices, faults, unread } = Folders::read(request.paths);
     let mut loader = Loader {
         request,
         rules,
+        plugged,
         budget: tree::Budget::new(),
         drafts: Vec::new(),
         accepted: HashMap::new(),
@@ -78,6 +79,7 @@ fn fingerprint(files: &[SourceFile]) -> u64 {
 struct Loader<'a> {
     request: &'a LoadRequest<'a>,
     rules: &'a ComponentRules,
+    plugged: &'a [String],
     budget: tree::Budget,
     drafts: Vec<Draft>,
     accepted: HashMap<String, Accepted>,
@@ -104,8 +106,8 @@ struct Text<'a> {
 
 impl Text<'_> {
     /// Whether a text that cannot be parsed is a fault instead of a notice.
-    fn is_expected(&self) -> bool {
-        self.origin == FileOrigin::NamedByPath || claims_served_type(self.text.as_bytes())
+    fn is_expected(&self, plugged: &[String]) -> bool {
+        self.origin == FileOrigin::NamedByPath || claims_served_type(self.text.as_bytes(), plugged)
     }
 }
 
@@ -141,7 +143,7 @@ impl Loader<'_> {
             return;
         }
         let problem = format!("the file holds {count} documents, more than {MAX_DOCUMENTS}");
-        let is_served = |chunk: &Chunk<'_>| claims_served_type(chunk.text.as_bytes());
+        let is_served = |chunk: &Chunk<'_>| claims_served_type(chunk.text.as_bytes(), self.plugged);
         if file.origin == FileOrigin::NamedByPath || beyond.iter().any(is_served) {
             self.faults.push(Fault::of_file(&file.file, problem, "split it into several files"));
         } else {
@@ -173,7 +175,7 @@ impl Loader<'_> {
             Ok(tree) => tree,
             Err(problem) => return self.unreadable(text, problem),
         };
-        match parse(&tree, text.place.clone()) {
+        match parse(&tree, text.place.clone(), self.plugged) {
             Parsed::Component(draft) => self.component(*draft, text),
             Parsed::Skipped { name, component_type } => self.skip(&text.place, name, component_type),
             Parsed::ReadElsewhere => {}
@@ -195,7 +197,7 @@ impl Loader<'_> {
             Dialect::Yaml => "YAML",
             Dialect::Json => "JSON",
         };
-        if text.is_expected() {
+        if text.is_expected(self.plugged) {
             let remedy = format!("correct the {dialect}, so that it is a Component document");
             self.faults.push(Fault::of_document(&text.place, problem, remedy));
         } else {

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct Reader<'d> {
     document: &'d Document,
     names_read: Vec<&'static str>,
+    /// Whether the kind passes all items on, so that none is unknown.
+    passes_on: bool,
     foreign: ForeignNames,
     faults: Faults,
     notices: Vec<Notice>,
@@ -27,11 +29,26 @@ pub type ForeignNames = &'static [(&'static str, &'static str)];
 impl<'d> Reader<'d> {
     #[must_use]
     pub const fn new(document: &'d Document) -> Self {
-        Self { document, names_read: Vec::new(), foreign: &[], faults: Faults(Vec::new()), notices: Vec::new() }
+        Self {
+            document,
+            names_read: Vec::new(),
+            passes_on: false,
+            foreign: &[],
+            faults: Faults(Vec::new()),
+            notices: Vec::new(),
+        }
     }
 
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.item(name).map(|(_, value)| value.expose_secret().to_owned())
+    }
+
+    /// All names and values, for a kind that passes them on: no item is unknown to it. An item without a value has its own
+    /// fault, and is left out.
+    pub fn properties(&mut self) -> Vec<(String, SecretString)> {
+        self.passes_on = true;
+        let valued = |item: &Item| Some((item.name.clone(), item.value.clone()?));
+        self.document.items.iter().filter_map(valued).collect()
     }
 
     /// A text without the white space around it, which a notice names. A blank text counts as missing.
@@ -208,7 +225,8 @@ impl<'d> Reader<'d> {
     /// All faults and notices. Each item that was never read gives a notice.
     #[must_use]
     pub fn finish(self) -> (Faults, Vec<Notice>) {
-        let is_unread = |item: &&Item| !self.names_read.iter().any(|name| name.eq_ignore_ascii_case(&item.name));
+        let is_unread =
+            |item: &&Item| !self.passes_on && !self.names_read.iter().any(|name| name.eq_ignore_ascii_case(&item.name));
         let notice = |item: &Item| {
             let foreign = self.foreign.iter().find(|(name, _)| name.eq_ignore_ascii_case(&item.name));
             let hint = foreign.map(|(_, advice)| format!(", a name of another tool: {advice}")).or_else(|| {

@@ -11,6 +11,7 @@ use crate::domain::{
     Accepted, ComponentName, DeliveryError, EventBatch, EventHandler, Message, Record, RedeliveryPolicy,
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -97,14 +98,19 @@ impl EventHandler for PolicyHandler {
     }
 
     /// No consumer repeats a message, so the retry policy is carried out here.
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
-        for attempt in 1_u32.. {
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
+        let mut attempt = 0_u32;
+        loop {
+            attempt = attempt.saturating_add(1);
             let Some(active) = self.policies.active(self.component.as_str(), Flow::Inbound) else {
                 return self.inner.handle_message(message).await;
             };
             let result = self.attempt(&active, self.inner.handle_message(message)).await;
             self.log(&active, attempt, result.is_ok());
-            let Err(error) = result else { return Ok(()) };
+            let error = match result {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
             let is_repeated = |retry: &Arc<Retry>| {
                 retry.max_attempts().is_none_or(|max| attempt < max)
                     && !matches!(error, DeliveryError::Held { .. })
@@ -113,7 +119,6 @@ impl EventHandler for PolicyHandler {
             let Some(retry) = active.retry.clone().filter(is_repeated) else { return Err(error) };
             tokio::time::sleep(RedeliveryPolicy::wait(&*retry, attempt - 1, fastrand::f64())).await;
         }
-        Ok(())
     }
 
     async fn is_reachable(&self) -> bool {

@@ -1,10 +1,11 @@
 //! Environment variables. One with an invalid value is an error: if an invalid token were ignored, the API would be open to
 //! everyone.
 
-use super::model::{DEFAULT_GRPC_IDLE, UsageError};
+use super::model::{DEFAULT_COMPONENT_SOCKETS, DEFAULT_GRPC_IDLE, UsageError};
 use crate::manifest::parse_duration;
 use secrecy::SecretString;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -37,6 +38,12 @@ pub(super) fn grpc_max_idle(environment: Environment<'_>) -> Result<Duration, Us
     idle.ok_or_else(|| {
         UsageError::wrong(format!("the environment variable {NAME} is not a duration above 0, such as 3m"))
     })
+}
+
+/// Read as an OS string, because a path need not be UTF-8.
+pub(super) fn component_sockets(environment: Environment<'_>) -> PathBuf {
+    let folder = environment("DAPR_COMPONENTS_SOCKETS_FOLDER").filter(|path| !path.is_empty());
+    folder.map_or_else(|| PathBuf::from(DEFAULT_COMPONENT_SOCKETS), PathBuf::from)
 }
 
 /// Why a client could not send this token in a header.
@@ -128,5 +135,17 @@ mod tests {
             warnings(Some("")),
             ["environment variable DAPR_API_TOKEN is set but empty, so the API accepts requests without a token"]
         );
+    }
+
+    #[test]
+    fn the_folder_of_sockets_is_that_of_dapr_unless_the_variable_names_another() {
+        let read = |value: Option<&'static str>| {
+            component_sockets(&|name| value.filter(|_| name == "DAPR_COMPONENTS_SOCKETS_FOLDER").map(Into::into))
+        };
+        for (value, folder) in
+            [(None, DEFAULT_COMPONENT_SOCKETS), (Some(""), DEFAULT_COMPONENT_SOCKETS), (Some("here"), "here")]
+        {
+            assert_eq!(read(value), PathBuf::from(folder), "{value:?}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
     args_override_self = true,
     after_help = "Durations are written like 500ms, 3s or 1m30s; sizes in bytes like 4Mi, 512Ki or 1000000.\n\
                   Environment variables: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_ALLOWED_HOSTS, \
-                  DAPR_GRPC_MAX_CONN_IDLE, DAPR_HTTP_DISABLE_H2C, \
+                  DAPR_GRPC_MAX_CONN_IDLE, DAPR_HTTP_DISABLE_H2C, DAPR_COMPONENTS_SOCKETS_FOLDER, \
                   BINDD_MAX_BUFFER, BINDD_STRICT_DAPR_ERRORS, BINDD_DAPR_COMPAT, and those of the AWS SDK.",
     disable_help_subcommand = true
 )]

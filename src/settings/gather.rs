@@ -101,6 +101,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         http_addresses,
         metrics_address: metrics_address(&flags.ports, is_compat)?,
         access: Access { is_open: is_compat, ..access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)? },
+        component_sockets: environment::component_sockets(environment),
         resources_paths: paths(flags.resources_path, flags.components_path),
         reload: daprd::reload(&flags.life),
         config_paths: flags.life.config.into_iter().filter_map(daprd::path).collect(),
@@ -321,7 +322,8 @@ fn check(flags: CheckFlags, environment: Environment<'_>) -> Result<Command, Usa
     if !flags.connect {
         return Ok(Command::Check(files));
     }
-    Ok(Command::Probe(ProbeSettings { files, ca_bundle: ca_bundle(environment) }))
+    let component_sockets = environment::component_sockets(environment);
+    Ok(Command::Probe(ProbeSettings { files, component_sockets, ca_bundle: ca_bundle(environment) }))
 }
 
 fn policy(flags: PolicyFlags, environment: Environment<'_>) -> Result<PolicySettings, UsageError> {

@@ -23,6 +23,8 @@ pub(super) const DEFAULT_HEALTH_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) const DEFAULT_HEALTH_THRESHOLD: u32 = 3;
 pub(super) const DEFAULT_RECONCILE: Duration = Duration::from_secs(60);
 /// As in daprd.
+/// As in daprd.
+pub(super) const DEFAULT_COMPONENT_SOCKETS: &str = "/tmp/dapr-components-sockets";
 pub(super) const DEFAULT_GRPC_IDLE: Duration = Duration::from_secs(180);
 const DEFAULT_APP_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_LOG: &str = "info";
@@ -180,6 +182,8 @@ pub struct Settings {
     pub access: Access,
     /// Files and folders with components.
     pub resources_paths: Vec<PathBuf>,
+    /// Folder with the sockets of pluggable components (environment variable `DAPR_COMPONENTS_SOCKETS_FOLDER`).
+    pub component_sockets: PathBuf,
     /// Files with a `Configuration` (`--config`); later ones win.
     pub config_paths: Vec<PathBuf>,
     pub reload: ReloadSettings,
@@ -258,6 +262,7 @@ impl Settings {
             metrics_address: None,
             access: Access::default(),
             resources_paths: vec![resources.into()],
+            component_sockets: DEFAULT_COMPONENT_SOCKETS.into(),
             config_paths: Vec::new(),
             reload: ReloadSettings { watch: Some(false), reconcile_interval: DEFAULT_RECONCILE },
             strict_components: false,
@@ -308,6 +313,8 @@ pub struct CheckSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeSettings {
     pub files: CheckSettings,
+    /// Folder with the sockets of pluggable components (environment variable `DAPR_COMPONENTS_SOCKETS_FOLDER`).
+    pub component_sockets: PathBuf,
     /// A PEM file with additional certificate authorities for calls to AWS (environment variable `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
 }

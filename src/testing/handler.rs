@@ -150,9 +150,9 @@ impl EventHandler for RecordingHandler {
         Ok(Accepted::All)
     }
 
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
         self.with(|state| state.messages.push(message.clone()));
-        answer(self.next_reply()).await
+        answer(self.next_reply()).await.map(|()| Bytes::new())
     }
 
     async fn is_reachable(&self) -> bool {

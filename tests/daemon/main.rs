@@ -34,6 +34,7 @@ mod leases;
 mod manifests;
 mod moving_from_daprd;
 mod outputs;
+mod pluggable;
 mod process;
 mod reload;
 mod replicas;

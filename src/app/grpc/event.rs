@@ -59,7 +59,7 @@ impl EventHandler for Callback {
         Ok(Accepted::All)
     }
 
-    async fn handle_message(&self, message: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
         let metadata = message.metadata.iter().cloned().collect();
         let request = BindingEventRequest { name: message.binding.to_string(), data: message.data.clone(), metadata };
         let span = DeliverySpan::of_message(self.channel.tracer(), &message.binding, || ON_BINDING_EVENT.to_owned());
@@ -67,7 +67,7 @@ impl EventHandler for Callback {
         let response = self.channel.on_binding_event(request, trace, &[&message.data]).await;
         span.end(&response);
         response::act(&message.binding, response?, &*self.outputs).await;
-        Ok(())
+        Ok(Bytes::new())
     }
 
     async fn is_reachable(&self) -> bool {

@@ -103,14 +103,14 @@ impl Input {
         let now = (self.clock)();
         // Dapr sends the zone of its process, which Go always names so, and not that of the schedule.
         let metadata = vec![("timeZone".to_owned(), "Local".to_owned()), ("readTimeUTC".to_owned(), go_time(now))];
-        let message = Message { binding: self.component.clone(), data: Bytes::new(), metadata };
+        let message = Message { binding: self.component.clone(), data: Bytes::new(), metadata, max_reply: None };
         let _slot = self.limits.app_slot().await;
         let begun = Instant::now();
         let result = handler.handle_message(&message).await;
         self.metrics.called_back(begun.elapsed());
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(()) => {
+            Ok(_) => {
                 self.metrics.delivered();
                 if *failed > 0 {
                     tracing::info!(component = %self.component, failed = *failed, "app accepts firings again");

@@ -183,7 +183,7 @@ fn dynamodb_files_are_read() {
         assert!(result.faults.is_empty(), "{}", result.faults);
         let component = &result.components[0];
         assert_eq!(
-            (component.type_name, component.direction(), component.route()),
+            (component.type_name.as_ref(), component.direction(), component.route()),
             ("bindings.aws.dynamodb", Direction::Unstated, None)
         );
         let Spec::DynamoDb(spec) = &component.spec else { panic!("{component:?}") };

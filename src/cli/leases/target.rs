@@ -157,7 +157,12 @@ fn choose(result: CheckResult, name: Option<&str>) -> Result<(ComponentName, kin
 fn input(checked: Checked) -> Option<(ComponentName, kinesis::Spec)> {
     match checked.spec {
         Spec::Kinesis(spec) if spec.direction.has_input() => Some((checked.name, *spec)),
-        Spec::Kinesis(_) | Spec::DynamoDb(_) | Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) => None,
+        Spec::Kinesis(_)
+        | Spec::DynamoDb(_)
+        | Spec::Cron(_)
+        | Spec::Http(_)
+        | Spec::LocalStorage(_)
+        | Spec::Pluggable(_) => None,
     }
 }
 

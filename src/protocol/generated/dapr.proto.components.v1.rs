@@ -38,7 +38,7 @@ pub struct AckResponseError {
     #[prost(string, tag = "1")]
     pub message: ::prost::alloc::string::String,
 }
-/// The result of an event. The first message of a stream, which begins it, is empty.
+/// The result of an event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadRequest {
     /// What the app returned.

@@ -90,8 +90,8 @@ impl EventHandler for AcceptAll {
         true
     }
 
-    async fn handle_message(&self, _: &Message) -> Result<(), DeliveryError> {
-        Ok(())
+    async fn handle_message(&self, _: &Message) -> Result<bytes::Bytes, DeliveryError> {
+        Ok(bytes::Bytes::new())
     }
 
     async fn handle(&self, _: &EventBatch) -> Result<Accepted, DeliveryError> {

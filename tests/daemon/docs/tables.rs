@@ -1,8 +1,8 @@
 //! The tables of fields, flags and metrics name exactly what the code knows.
 
 use super::page::{first_column, page, pages, root};
-use super::yaml::Variables;
-use bindd::bindings::{cron, dynamodb, http, kinesis, localstorage};
+use super::yaml::{Variables, mail};
+use bindd::bindings::{cron, dynamodb, http, kinesis, localstorage, pluggable};
 use bindd::manifest::{LoadRequest, Reader, load};
 use bindd::settings;
 use bindd::telemetry::{
@@ -53,7 +53,9 @@ fn the_tables_of_fields_name_what_the_specs_read() {
     let cron = fields_read("bindings.cron", |reader| drop(cron::Spec::read(reader)));
     let http = fields_read("bindings.http", |reader| drop(http::Spec::read(reader)));
     let storage = fields_read("bindings.localstorage", |reader| drop(localstorage::Spec::read(reader)));
-    for (name, known) in [("cron", cron), ("http", http), ("localstorage", storage)] {
+    // The type of the file makes no difference to what is read.
+    let plugged = fields_read("bindings.cron", |reader| drop(pluggable::Spec::read(reader, &mail().into())));
+    for (name, known) in [("cron", cron), ("http", http), ("localstorage", storage), ("pluggable", plugged)] {
         let path = format!("docs/configuration/{name}.md");
         assert_same(&path, &documented(&path), &known);
     }

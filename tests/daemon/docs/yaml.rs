@@ -1,14 +1,16 @@
 //! Every YAML block is YAML, and those with components are loaded as the sidecar loads them.
 
 use super::page::{pages, root};
-use bindd::bindings::check;
-use bindd::manifest::{Environment, LoadRequest, load, load_configuration, load_resiliencies};
+use bindd::bindings::check_with;
+use bindd::bindings::pluggable::{Plug, Plugs};
+use bindd::manifest::{ComponentRules, Environment, LoadRequest, load_configuration, load_resiliencies, read_allowed};
 use bindd::policies::{PolicySet, ResiliencySpec};
 use bindd::settings;
 use serde::Deserialize;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Gives each variable the same value, which is good for a key.
 #[derive(Debug)]
@@ -97,9 +99,17 @@ fn loaded(text: &str, place: &str) -> usize {
     sound(folder.path(), &Variables, place)
 }
 
+/// The pluggable component of the pages.
+pub(super) fn mail() -> Plug {
+    let socket = "mail.sock".into();
+    Plug { type_name: "bindings.mail".to_owned(), socket, has_input: true, has_output: true }
+}
+
 pub(super) fn sound(folder: &Path, environment: &dyn Environment, place: &str) -> usize {
     let paths = [folder.to_owned()];
-    let result = check(load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment }));
+    let request = LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment };
+    let plugs: Plugs = [Arc::new(mail())].into_iter().collect();
+    let result = check_with(read_allowed(&request, &ComponentRules::default(), &plugs.types()).offline(), &plugs);
     assert!(result.faults.is_empty(), "{place}\n{}", result.faults);
     assert!(result.notices.is_empty(), "{place}\n{:?}", result.notices);
     result.components.len()

@@ -36,6 +36,7 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
     let mut result = check(load(&request));
     assert!(result.faults.is_empty(), "{}", result.faults);
     let context = Context {
+        max_message_size: 4 << 20,
         app_id: "test".to_owned(),
         worker: WorkerId::new("test"),
         ca_bundle: None,

@@ -197,7 +197,7 @@ impl EventHandler for AppLink {
         true
     }
 
-    async fn handle_message(&self, _: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, _: &Message) -> Result<bytes::Bytes, DeliveryError> {
         unreachable!("a stream has no messages")
     }
 

@@ -63,7 +63,7 @@ impl EventHandler for App {
         self.body_size.load(Ordering::Relaxed)
     }
 
-    async fn handle_message(&self, _: &Message) -> Result<(), DeliveryError> {
+    async fn handle_message(&self, _: &Message) -> Result<bytes::Bytes, DeliveryError> {
         unreachable!("a shard has no messages")
     }
 
