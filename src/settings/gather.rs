@@ -77,9 +77,6 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         let text = format!("bindd {} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
         return Err(UsageError { text, code: 0 });
     }
-    if flags.app_timeout.is_zero() {
-        return Err(UsageError::wrong("--app-timeout must be longer than 0, for example 60s"));
-    }
     let set = |name| variable(environment, name);
     let app_id = app_id(flags.app_id)?;
     let protocol = daprd::app_protocol(&flags.app_protocol, flags.app_ssl)?;
@@ -126,7 +123,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         api_token: token(environment, "DAPR_API_TOKEN")?,
         app_api_token: token(environment, "APP_API_TOKEN")?,
         ca_bundle: ca_bundle(environment),
-        app_timeout: flags.app_timeout,
+        app_timeout: app_timeout(flags.app_timeout)?,
         probe_timeout: Some(flags.app_binding_options_timeout).filter(|t| !t.is_zero()).unwrap_or(DEFAULT_PROBE),
         app_id,
         app_max_concurrency: at_most(flags.app_max_concurrency),
@@ -134,6 +131,13 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         unused_flags: flags::ignored_given(matches),
         notices: environment::notices(environment),
     })
+}
+
+fn app_timeout(given: Duration) -> Result<Duration, UsageError> {
+    if given.is_zero() {
+        return Err(UsageError::wrong("--app-timeout must be longer than 0, for example 60s"));
+    }
+    Ok(given)
 }
 
 fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
