@@ -64,7 +64,7 @@ impl Emulators {
     }
 
     /// # Errors
-    /// As [`EmbeddedEndpoints::prepare`].
+    /// As at the start.
     pub async fn prepare(&self, components: &mut [Checked]) -> Result<(), EmulatorsError> {
         self.endpoints().prepare(components).await
     }

@@ -190,7 +190,11 @@ fn syntax(text: &str, error: &serde_json::Error) -> MalformedRequest {
             format!("a name that ends at line {} column {} {UNPAIRED_SURROGATE}", error.line(), error.column())
         }
         Category::Syntax | Category::Io => {
-            let Some((problem, offset)) = go_syntax::error(text) else { return invalid("invalid JSON".to_owned()) };
+            let Some((problem, offset)) = go_syntax::error(text) else {
+                // The scanner does not follow pairs of surrogates; all else that it accepts ends too early.
+                let problem = if text.contains("\\u") { "invalid JSON" } else { "unexpected EOF" };
+                return invalid(problem.to_owned());
+            };
             let before = text.as_bytes().get(..offset).unwrap_or_default();
             let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
