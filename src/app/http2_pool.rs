@@ -127,7 +127,7 @@ impl Http2Pool {
         Err(SendError::Unreachable(last.unwrap_or_else(|| "the app accepts no stream".into())))
     }
 
-    /// The connection with the most requests that has room for one more, or a new one.
+    /// The connection with the most requests that may carry one more, or a new one.
     async fn connection(&self) -> Result<InUse, BoxError> {
         if let Some(in_use) = self.with_capacity() {
             return Ok(in_use);

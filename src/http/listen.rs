@@ -42,7 +42,7 @@ pub async fn bind(addresses: &[SocketAddr]) -> Result<Listeners, BindError> {
     bind_with(addresses, open).await
 }
 
-/// Listens on a Unix socket. A socket file that nobody listens on any more is replaced; the new one is removed when the
+/// Listens on a Unix socket. A socket file without a listener is replaced; the new one is removed when the
 /// listeners are dropped.
 ///
 /// # Errors

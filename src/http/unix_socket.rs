@@ -22,7 +22,7 @@ pub(super) struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Listens at `path`. A socket file that nobody listens on any more is replaced.
+    /// Listens at `path`. A socket file without a listener is replaced.
     ///
     /// # Errors
     /// When the path is too long, or taken by another process or another kind of file.

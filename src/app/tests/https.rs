@@ -22,7 +22,7 @@ struct App {
     _tasks: Supervisor<()>,
 }
 
-/// An app with a certificate that nobody has signed, for a name that is not its address.
+/// An app with a self-signed certificate, for a name that is not its address.
 async fn app(versions: &[&'static rustls::SupportedProtocolVersion]) -> App {
     let identity = rcgen::generate_simple_self_signed(vec!["another.example".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());

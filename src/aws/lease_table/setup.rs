@@ -43,7 +43,7 @@ fn wrong_key(key: &str) -> String {
         return format!(
             "it is the lease table of Dapr's Kinesis binding (its key is {key}): to continue where daprd stopped, stop daprd \
              and set `adoptDaprCheckpoints: \"true\"`, or name another table in `leaseTable` and run `bindd leases import \
-             --from-dapr TABLE`; to start anew, choose another `consumerName` or `leaseTable`"
+             --from-dapr TABLE`; to start without its positions, choose another `consumerName` or `leaseTable`"
         );
     }
     format!(

@@ -158,7 +158,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("notes.txt"), "").unwrap();
         std::fs::create_dir(path("folder")).unwrap();
-        // Nobody listens at a socket whose listener was dropped.
+        // A socket whose listener was dropped refuses connections.
         for name in ["gone.sock", "cron.sock", "known.sock", "known.socket"] {
             drop(std::os::unix::net::UnixListener::bind(path(name)).unwrap());
         }

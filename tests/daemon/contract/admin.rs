@@ -33,7 +33,7 @@ async fn before_the_app_listens_only_outbound_is_healthy() {
     let env = environment().await;
     let app = crate::fakes::RecordingApp::start().await;
     let mut settings = env.settings(Some(&app));
-    // A port that nobody listens on.
+    // A port without a listener.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     settings.app.as_mut().unwrap().port = free;
     let sidecar = Sidecar::start(&settings).await.unwrap();

@@ -259,7 +259,7 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Re
     Ok(response)
 }
 
-/// TLS with a certificate that nobody has signed.
+/// TLS with a self-signed certificate.
 fn self_signed() -> TlsAcceptor {
     let identity = rcgen::generate_simple_self_signed(vec!["app.example".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());

@@ -211,7 +211,7 @@ async fn outputs_that_a_response_names_get_its_data() {
         let app = App::default();
         app.with(|behaviour| {
             behaviour.response = BindingEventResponse {
-                to: vec!["results-out".to_owned(), "nobody".to_owned()],
+                to: vec!["results-out".to_owned(), "absent".to_owned()],
                 data: Bytes::from_static(b"{\"b\":1, \"a\":2}"),
                 concurrency: concurrency.into(),
             };

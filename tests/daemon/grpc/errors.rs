@@ -24,7 +24,7 @@ async fn failures_have_a_true_code_and_the_text_of_daprd() {
     let mut client = client(&sidecar).await;
     for (name, operation, code, text) in [
         ("orders-out", "", Code::InvalidArgument, "operation field is missing from request"),
-        ("nobody", "create", Code::NotFound, "couldn't find output binding nobody"),
+        ("absent", "create", Code::NotFound, "couldn't find output binding absent"),
         ("orders-out", "drop", Code::InvalidArgument, "binding orders-out does not support operation drop. supported"),
         ("lost", "create", Code::NotFound, "missing"),
         ("orders-table", "create", Code::InvalidArgument, "JSON"),
@@ -46,8 +46,8 @@ async fn the_strict_format_has_daprs_only_code() {
     let mut settings = env.settings(None);
     settings.strict_dapr_errors = true;
     let sidecar = Sidecar::start(&settings).await.unwrap();
-    let failed = client(&sidecar).await.invoke_binding(request("nobody", "create", b"", &[])).await.unwrap_err();
-    let text = "error invoking output binding nobody: couldn't find output binding nobody";
+    let failed = client(&sidecar).await.invoke_binding(request("absent", "create", b"", &[])).await.unwrap_err();
+    let text = "error invoking output binding absent: couldn't find output binding absent";
     assert_eq!((failed.code(), failed.message()), (Code::Internal, text));
     let (reason, domain, metadata, has_retry) = details(&failed);
     assert_eq!((reason.as_str(), domain.as_str(), metadata.len(), has_retry), (INVOKE_FAILED, "dapr.io", 0, false));
