@@ -235,13 +235,14 @@ mod tests {
         fn only_text_that_is_not_json_has_an_error(text in r#"[\[{][\[\]{}:,"\\0-9a-fntruel.eE+\- ]{0,16}"#) {
             let parsed = serde_json::Deserializer::from_str(&text).into_iter::<&serde_json::value::RawValue>().next();
             match parsed {
+                // serde_json looks at four digits at once, Go at each: they disagree where the text ends within them.
+                Some(Err(_)) if text.contains("\\u") => {}
                 Some(Err(problem)) if problem.is_syntax() => {
                     // Of a number that ends too early, serde_json says that it is invalid.
                     let ends_in_number = text.ends_with(['-', '+', '.', 'e', 'E']);
-                    prop_assert!(error(&text).is_some() || text.contains("\\u") || ends_in_number, "{text}");
+                    prop_assert!(error(&text).is_some() || ends_in_number, "{text}");
                 }
-                Some(Err(_)) | None => prop_assert_eq!(error(&text), None),
-                Some(Ok(_)) => prop_assert_eq!(error(&text), None),
+                Some(Ok(_) | Err(_)) | None => prop_assert_eq!(error(&text), None),
             }
         }
     }
