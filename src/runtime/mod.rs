@@ -4,8 +4,9 @@
 //! `http` invokes operations through [`Host`], and answers health requests from [`Readiness`]. `daemon` creates the host
 //! and runs the [`Inputs`]. `main` runs everything under [`Signals::run_until_signal`].
 //!
-//! Invariants: a component that is replaced or removed is closed after its last call has ended. Each task that is started here is joined here. The process
-//! is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never becomes ready again.
+//! Invariants: a component that is replaced or removed is closed after its last call has ended. Each task that is started
+//! here is joined here. The process is not ready while a [`ReadinessGuard`] exists; after [`Readiness::stop`] it never
+//! becomes ready again.
 
 mod component;
 mod extended_metadata;

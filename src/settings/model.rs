@@ -5,7 +5,7 @@ use crate::http::Access;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// In bytes, as in daprd.
@@ -305,8 +305,27 @@ pub struct CheckSettings {
     pub app_id: Option<String>,
     /// Check only components that a sidecar in this namespace loads.
     pub namespace: Option<String>,
+    /// Files with a `Configuration` (`--config`); later ones win.
+    pub config_paths: Vec<PathBuf>,
+    /// Treat faults as daprd does (`--dapr-compat`).
+    pub dapr_compat: bool,
     /// Print the result as JSON.
     pub json: bool,
+}
+
+impl CheckSettings {
+    /// Settings for one folder or file, and the defaults of the flags for the rest.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self {
+            paths: vec![path.to_owned()],
+            app_id: None,
+            namespace: None,
+            config_paths: Vec::new(),
+            dapr_compat: false,
+            json: false,
+        }
+    }
 }
 
 /// Settings of `bindd check --connect`.
