@@ -146,9 +146,13 @@ mod tests {
         folder
     }
 
+    fn of(folder: &TempDir) -> CheckSettings {
+        CheckSettings { paths: vec![folder.path().to_owned()], ..CheckSettings::default() }
+    }
+
     fn last_line(files: &[(&str, &str)]) -> String {
         let folder = folder(files);
-        let report = run(&CheckSettings::of(folder.path()));
+        let report = run(&of(&folder));
         report.text.lines().last().unwrap().to_owned()
     }
 
@@ -177,7 +181,7 @@ mod tests {
         ]);
         let with = |config: &str| {
             let config_paths = vec![configs.path().join(config)];
-            run(&CheckSettings { config_paths, ..CheckSettings::of(folder.path()) })
+            run(&CheckSettings { config_paths, ..of(&folder) })
         };
         let denied = with("deny.yaml");
         assert!(denied.passed && denied.text.contains("are not allowed"), "{}", denied.text);
@@ -200,7 +204,7 @@ mod tests {
             (good, true, "names the timeout \"brief\", which does not exist"),
         ] {
             let folder = folder(&[("a.yaml", ROWS), ("b.yaml", &text)]);
-            let report = run(&CheckSettings::of(folder.path()));
+            let report = run(&of(&folder));
             assert!(report.passed == passed && report.text.contains(said), "{said}: {}", report.text);
         }
     }
@@ -209,7 +213,7 @@ mod tests {
     fn faults_are_notices_where_daprd_is_the_model() {
         let folder = folder(&[("a.yaml", &ROWS.replace("table", "tabel"))]);
         for (dapr_compat, passed) in [(false, false), (true, true)] {
-            let report = run(&CheckSettings { dapr_compat, ..CheckSettings::of(folder.path()) });
+            let report = run(&CheckSettings { dapr_compat, ..of(&folder) });
             assert_eq!(report.passed, passed, "{}", report.text);
         }
     }

@@ -82,7 +82,8 @@ mod tests {
                     type: bindings.aws.dynamodb\n  metadata: [{name: table, value: orders}]\n";
         std::fs::write(folder.path().join("a.yaml"), text).unwrap();
         let print = |app_id: &str| {
-            let files = CheckSettings { app_id: Some(app_id.to_owned()), ..CheckSettings::of(folder.path()) };
+            let (paths, app_id) = (vec![folder.path().to_owned()], Some(app_id.to_owned()));
+            let files = CheckSettings { paths, app_id, ..CheckSettings::default() };
             run(&PolicySettings { files, region: None })
         };
         let (of_till, of_shop) = (print("till"), print("shop"));

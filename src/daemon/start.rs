@@ -21,7 +21,7 @@ use crate::domain::{Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
 use crate::http::{self, ApiState, AppConnection, AppHealth, BodyMemory, HttpSettings, Listeners};
 use crate::manifest::{Configuration, HOT_RELOAD};
-use crate::runtime::{ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
+use crate::runtime::{ExtendedMetadata, Host, Input, Inputs, InputsHandle, OutputsUnderPolicies, Readiness};
 use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
 use crate::telemetry::{Metrics, SpanExport, Tracer};
@@ -125,7 +125,7 @@ pub async fn start_prepared(
     };
     let inputs_of_app = AppInputs {
         channel: app.as_ref().map(|app| app.channel.clone()),
-        outputs,
+        outputs: Arc::new(OutputsUnderPolicies(Arc::clone(&host))),
         policies: Arc::clone(policies.policies()),
         stop: running.stops.inputs.clone(),
     };

@@ -20,7 +20,7 @@ mod signals;
 pub use component::{Component, ComponentHandle, Description, InputState};
 pub use extended_metadata::{ExtendedMetadata, ExtendedMetadataFull};
 pub use failure_report::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport};
-pub use host::{Host, InvokeError, Retired};
+pub use host::{Host, InvokeError, OutputsUnderPolicies, Retired};
 pub use input_task::{Input, SubscriptionCheck};
 pub use inputs::{DrainOutcome, Inputs, InputsHandle};
 pub use readiness::{Readiness, ReadinessGuard};

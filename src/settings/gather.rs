@@ -134,10 +134,8 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
 }
 
 fn app_timeout(given: Duration) -> Result<Duration, UsageError> {
-    if given.is_zero() {
-        return Err(UsageError::wrong("--app-timeout must be longer than 0, for example 60s"));
-    }
-    Ok(given)
+    let wrong = || UsageError::wrong("--app-timeout must be longer than 0, for example 60s");
+    Some(given).filter(|limit| !limit.is_zero()).ok_or_else(wrong)
 }
 
 fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
@@ -337,14 +335,10 @@ fn policy(flags: PolicyFlags, environment: Environment<'_>) -> Result<PolicySett
 
 fn files(flags: FileFlags, environment: Environment<'_>) -> Result<CheckSettings, UsageError> {
     let namespace = or_variable(flags.namespace, environment, "NAMESPACE")?;
-    Ok(CheckSettings {
-        paths: flags.resources_path,
-        app_id: flags.app_id,
-        namespace,
-        config_paths: flags.config.into_iter().filter_map(daprd::path).collect(),
-        dapr_compat: switch(flags.dapr_compat, environment, "BINDD_DAPR_COMPAT")?,
-        json: false,
-    })
+    let dapr_compat = switch(flags.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
+    let config_paths = flags.config.into_iter().filter_map(daprd::path).collect();
+    let (paths, app_id) = (flags.resources_path, flags.app_id);
+    Ok(CheckSettings { paths, app_id, namespace, config_paths, dapr_compat, json: false })
 }
 
 /// The flag, else the variable. An empty flag is the same as no value, and hides the variable.

@@ -5,7 +5,7 @@ use crate::http::Access;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// In bytes, as in daprd.
@@ -297,7 +297,7 @@ impl Settings {
 }
 
 /// Settings of `bindd check`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckSettings {
     /// Files and folders to check; never empty.
     pub paths: Vec<PathBuf>,
@@ -311,21 +311,6 @@ pub struct CheckSettings {
     pub dapr_compat: bool,
     /// Print the result as JSON.
     pub json: bool,
-}
-
-impl CheckSettings {
-    /// Settings for one folder or file, and the defaults of the flags for the rest.
-    #[must_use]
-    pub fn of(path: &Path) -> Self {
-        Self {
-            paths: vec![path.to_owned()],
-            app_id: None,
-            namespace: None,
-            config_paths: Vec::new(),
-            dapr_compat: false,
-            json: false,
-        }
-    }
 }
 
 /// Settings of `bindd check --connect`.
