@@ -28,7 +28,7 @@ const USES: [(&str, &[&str]); 23] = [
     ("http", &["domain", "runtime", "tasks", "telemetry"]),
     ("grpc", &["domain", "http", "protocol", "runtime", "telemetry"]),
     ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),
-    ("cli", &["aws", "bindings", "domain", "manifest", "settings"]),
+    ("cli", &["aws", "bindings", "domain", "manifest", "policies", "settings"]),
     (
         "daemon",
         &[

@@ -170,7 +170,7 @@ fn unknown_type(document: &Document, type_name: &str) -> Fault {
 
 fn kinds() -> String {
     let names: Vec<String> = KINDS.iter().map(|kind| format!("`{}`", kind.type_name)).collect();
-    format!("known kinds are {}", names.join(" and "))
+    format!("known kinds are {}", names.join(", "))
 }
 
 /// Connects one component under its `initTimeout`.

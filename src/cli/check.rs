@@ -1,10 +1,11 @@
-//! `bindd check`: reads component files and reports every fault; with `--connect` also tries what each component needs.
+//! `bindd check`: reads the files of a sidecar and reports every fault; with `--connect` also tries what each component needs.
 
 use super::access::{ComponentAccess, check_access};
+use super::files::{self, Findings};
 use crate::bindings::pluggable::{self, Plugs};
 use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, Checked, check_with, missing_files};
-use crate::manifest::{ComponentRules, LoadRequest, Loaded, ProcessEnvironment, load, read_allowed};
+use crate::manifest::{Loaded, ProcessEnvironment};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub struct Report {
 /// in Kubernetes and AWS are not checked, which a notice says.
 #[must_use]
 pub fn run(settings: &CheckSettings) -> Report {
-    report(settings, &check_loaded(load(&request(settings)), &Plugs::default()), None)
+    let (files, findings) = files::read(settings, &[]);
+    report(settings, &check_loaded(settings, files.offline(), findings, &Plugs::default()), None)
 }
 
 /// As [`run`], then tries what each component without fault needs, all at the same time, for at most 30 s each. Writes
@@ -32,10 +34,9 @@ pub fn run(settings: &CheckSettings) -> Report {
 pub async fn connect(settings: ProbeSettings) -> Report {
     let stores = StoreOptions { ca_bundle: settings.ca_bundle.as_deref(), ..StoreOptions::default() };
     let (plugs, unusable) = pluggable::discover(&settings.component_sockets, Plugs::default()).await;
-    let request = request(&settings.files);
-    let files = read_allowed(&request, &ComponentRules::default(), &plugs.types());
+    let (files, findings) = files::read(&settings.files, &plugs.types());
     let loaded = Box::pin(secretstores::load(files, stores)).await;
-    let mut result = check_loaded(loaded, &plugs);
+    let mut result = check_loaded(&settings.files, loaded, findings, &plugs);
     result.notices.extend(unusable);
     let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
     let ca_bundle = settings.ca_bundle.as_deref();
@@ -44,18 +45,11 @@ pub async fn connect(settings: ProbeSettings) -> Report {
     report(&settings.files, &result, Some(&access))
 }
 
-fn request(settings: &CheckSettings) -> LoadRequest<'_> {
-    LoadRequest {
-        paths: &settings.paths,
-        app_id: settings.app_id.as_deref(),
-        namespace: settings.namespace.as_deref(),
-        environment: &ProcessEnvironment,
-    }
-}
-
-fn check_loaded(loaded: Loaded, plugs: &Plugs) -> CheckResult {
+fn check_loaded(settings: &CheckSettings, loaded: Loaded, findings: Findings, plugs: &Plugs) -> CheckResult {
     let mut result = check_with(loaded, plugs);
     result.notices.extend(missing_files(&result.components, &ProcessEnvironment));
+    findings.add_to(&mut result);
+    files::check_policies(settings).add_to(&mut result);
     result
 }
 
@@ -142,14 +136,23 @@ fn table(access: &[ComponentAccess]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
 
-    fn last_line(files: &[(&str, &str)]) -> String {
+    fn folder(files: &[(&str, &str)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let paths = vec![folder.path().to_owned()];
-        let report = run(&CheckSettings { paths, app_id: None, namespace: None, json: false });
+        folder
+    }
+
+    fn of(folder: &TempDir) -> CheckSettings {
+        CheckSettings { paths: vec![folder.path().to_owned()], ..CheckSettings::default() }
+    }
+
+    fn last_line(files: &[(&str, &str)]) -> String {
+        let folder = folder(files);
+        let report = run(&of(&folder));
         report.text.lines().last().unwrap().to_owned()
     }
 
@@ -164,5 +167,54 @@ mod tests {
         ]);
         assert_eq!(one, "1 component without fault, 1 fault, 1 notice");
         assert_eq!(last_line(&[]), "0 components without fault, 0 faults, 0 notices");
+    }
+
+    const ROWS: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: rows}\nspec:\n  \
+                        type: bindings.aws.dynamodb\n  metadata: [{name: table, value: orders}]\n";
+
+    #[test]
+    fn a_configuration_denies_components_and_its_faults_fail_the_check() {
+        let folder = folder(&[("a.yaml", ROWS)]);
+        let configs = self::folder(&[
+            ("deny.yaml", "kind: Configuration\nspec: {components: {deny: [bindings.aws.dynamodb]}}"),
+            ("wrong.yaml", "kind: Configuration\nspec: {metrics: {enabled: perhaps}}"),
+        ]);
+        let with = |config: &str| {
+            let config_paths = vec![configs.path().join(config)];
+            run(&CheckSettings { config_paths, ..of(&folder) })
+        };
+        let denied = with("deny.yaml");
+        assert!(denied.passed && denied.text.contains("are not allowed"), "{}", denied.text);
+        for (config, problem) in [("wrong.yaml", "`spec.metrics.enabled`"), ("absent.yaml", "no such file")] {
+            let report = with(config);
+            assert!(!report.passed && report.text.contains(problem), "{}", report.text);
+            assert!(report.text.contains("ok       rows"), "{}", report.text);
+        }
+    }
+
+    #[test]
+    fn faults_of_policies_fail_the_check() {
+        let policies = |spec: &str| format!("kind: Resiliency\nmetadata: {{name: calls}}\nspec: {spec}\n");
+        let good = policies(
+            "{policies: {timeouts: {short: 2s}}, targets: {components: {rows: {outbound: {timeout: brief}}}}}",
+        );
+        for (text, passed, said) in [
+            (policies("{policies: {timeouts: {short: soon}}}"), false, "Resiliency `calls`: timeout \"short\""),
+            ("kind: Resiliency\nspec: {".to_owned(), false, "Could not parse resiliency file"),
+            (good, true, "names the timeout \"brief\", which does not exist"),
+        ] {
+            let folder = folder(&[("a.yaml", ROWS), ("b.yaml", &text)]);
+            let report = run(&of(&folder));
+            assert!(report.passed == passed && report.text.contains(said), "{said}: {}", report.text);
+        }
+    }
+
+    #[test]
+    fn faults_are_notices_where_daprd_is_the_model() {
+        let folder = folder(&[("a.yaml", &ROWS.replace("table", "tabel"))]);
+        for (dapr_compat, passed) in [(false, false), (true, true)] {
+            let report = run(&CheckSettings { dapr_compat, ..of(&folder) });
+            assert_eq!(report.passed, passed, "{}", report.text);
+        }
     }
 }

@@ -1,27 +1,20 @@
 //! The smallest IAM policy under which components can work. Pure: from checked files to JSON.
 //!
 //! It allows the operations that `aws` and `bindings` call; the names of the actions are those of AWS's Service
-//! Authorization Reference for Kinesis Data Streams, DynamoDB and STS.
+//! Authorization Reference for Kinesis Data Streams, DynamoDB, STS, Secrets Manager and Systems Manager.
 
-use crate::aws::Partition;
+use super::iam_secrets::add_secrets;
+use super::iam_statements::{Location, PolicyScope, Statements};
 use crate::bindings::dynamodb::{self, Operation};
 use crate::bindings::kinesis::{self, Fallback, Mode};
 use crate::bindings::{Checked, Spec};
+use crate::manifest::WantedSecret;
 use serde_json::{Value, json};
-use std::collections::HashSet;
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PolicyScope<'a> {
-    /// `--app-id`: part of the default name of lease tables and consumers.
-    pub(crate) app_id: &'a str,
-    /// The region of components that name none; `None` allows all regions.
-    pub(crate) region: Option<&'a str>,
-}
-
-/// The policy, as IAM takes it: one statement for each component, purpose and resource. A component that assumes a role
-/// gets a statement for `sts:AssumeRole`, which the first identity needs, not the role.
+/// The policy, as IAM takes it: one statement for each component, purpose and resource. A component or secret store that
+/// assumes a role gets a statement for `sts:AssumeRole`, which the first identity needs, not the role.
 #[must_use]
-pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
+pub(crate) fn policy(components: &[Checked], secrets: &[WantedSecret], scope: PolicyScope<'_>) -> Value {
     let mut statements = Statements::default();
     for checked in components {
         match &checked.spec {
@@ -29,50 +22,20 @@ pub(crate) fn policy(components: &[Checked], scope: PolicyScope<'_>) -> Value {
             Spec::DynamoDb(spec) => add_dynamodb(&mut statements, checked, spec, scope),
             Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => {}
         }
-        if let Some(first) = checked.connection().and_then(|connection| connection.identity.roles.first()) {
-            statements.add(checked, "AssumeRole", &["sts:AssumeRole"], std::slice::from_ref(first));
+        if let Some(connection) = checked.connection() {
+            statements.add_role(&checked.name, connection);
         }
     }
-    json!({ "Version": "2012-10-17", "Statement": statements.list })
+    add_secrets(&mut statements, secrets, scope);
+    json!({ "Version": "2012-10-17", "Statement": statements.into_list() })
 }
 
 pub(super) fn operations(spec: &dynamodb::Spec) -> Vec<&'static str> {
     spec.options.allowed.iter().map(|operation| operation.as_str()).collect()
 }
 
-#[derive(Debug, Default)]
-struct Statements {
-    list: Vec<Value>,
-    sids: HashSet<String>,
-}
-
-impl Statements {
-    fn add(&mut self, checked: &Checked, purpose: &str, actions: &[&str], resources: &[String]) {
-        let plain = camel_case(checked.name.as_str());
-        let mut sid = format!("{plain}{purpose}");
-        let mut number = 2;
-        // Two names may differ only in characters that a Sid cannot have; Sids must be unique.
-        while !self.sids.insert(sid.clone()) {
-            sid = format!("{plain}{purpose}{number}");
-            number += 1;
-        }
-        self.list.push(json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources }));
-    }
-}
-
-/// A Sid has only letters and digits: `orders-out` becomes `OrdersOut`.
-fn camel_case(name: &str) -> String {
-    let mut text = String::new();
-    for word in name.split(|c: char| !c.is_ascii_alphanumeric()) {
-        let mut chars = word.chars();
-        text.extend(chars.next().map(|first| first.to_ascii_uppercase()));
-        text.extend(chars);
-    }
-    text
-}
-
 fn add_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Spec, scope: PolicyScope<'_>) {
-    let location = Location::new(checked, scope);
+    let location = Location::new(checked.connection(), scope);
     let stream = spec
         .stream
         .arn()
@@ -82,7 +45,7 @@ fn add_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::S
         if spec.output.uses_shard_list() {
             actions.push("kinesis:ListShards");
         }
-        statements.add(checked, "Write", &actions, std::slice::from_ref(&stream));
+        statements.add(&checked.name, "Write", &actions, std::slice::from_ref(&stream));
     }
     if !spec.direction.has_input() {
         return;
@@ -97,22 +60,22 @@ fn add_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::S
         actions.push("kinesis:RegisterStreamConsumer");
     }
     actions.push("kinesis:DescribeStreamSummary");
-    statements.add(checked, "Read", &actions, std::slice::from_ref(&stream));
+    statements.add(&checked.name, "Read", &actions, std::slice::from_ref(&stream));
     match spec.input.mode {
         Mode::Shared => {}
         Mode::Extended => {
             // A consumer's ARN ends in the time of its registration.
             let consumer = format!("{stream}/consumer/{consumer}:*");
             let actions = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
-            statements.add(checked, "Subscribe", &actions, &[consumer, stream]);
+            statements.add(&checked.name, "Subscribe", &actions, &[consumer, stream]);
         }
     }
     let table = spec.input.lease_table(&consumer);
     // The lease table is in the account of the credentials, which may not be that of the stream's ARN.
-    statements.add(checked, "Leases", &LEASE_ACTIONS, &[location.arn("dynamodb", &format!("table/{table}"))]);
+    statements.add(&checked.name, "Leases", &LEASE_ACTIONS, &[location.arn("dynamodb", &format!("table/{table}"))]);
     if let Some(table) = &spec.input.dapr_table {
         statements.add(
-            checked,
+            &checked.name,
             "DaprLeases",
             &["dynamodb:Scan"],
             &[location.arn("dynamodb", &format!("table/{table}"))],
@@ -134,7 +97,7 @@ fn add_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb:
     let table = if spec.table.starts_with("arn:") {
         spec.table.clone()
     } else {
-        Location::new(checked, scope).arn("dynamodb", &format!("table/{}", spec.table))
+        Location::new(checked.connection(), scope).arn("dynamodb", &format!("table/{}", spec.table))
     };
     let offered = &spec.options.allowed;
     let mut actions: Vec<&str> = offered.iter().flat_map(|operation| actions_of(*operation)).copied().collect();
@@ -150,7 +113,7 @@ fn add_dynamodb(statements: &mut Statements, checked: &Checked, spec: &dynamodb:
     if actions.iter().any(|action| INDEX_READS.contains(action)) {
         resources.push(format!("{table}/index/*"));
     }
-    statements.add(checked, "Items", &actions, &resources);
+    statements.add(&checked.name, "Items", &actions, &resources);
 }
 
 /// Operations that may also read an index.
@@ -186,27 +149,6 @@ const fn actions_of(operation: Operation) -> &'static [&'static str] {
             &["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"]
         }
         Operation::Exec => &[],
-    }
-}
-
-/// Partition and region of a component. The account is `*`: only ARNs name one.
-#[derive(Debug, Clone)]
-struct Location {
-    partition: &'static str,
-    region: String,
-}
-
-impl Location {
-    fn new(checked: &Checked, scope: PolicyScope<'_>) -> Self {
-        let region = checked.connection().and_then(|connection| connection.region.as_deref()).or(scope.region);
-        Self {
-            partition: region.and_then(Partition::from_region).unwrap_or(Partition::Aws).as_str(),
-            region: region.unwrap_or("*").to_owned(),
-        }
-    }
-
-    fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:{}:{service}:{}:*:{resource}", self.partition, self.region)
     }
 }
 

@@ -1,9 +1,12 @@
 //! `bindd policy`: prints the smallest IAM policy for component files. Makes no network call.
 
-use super::iam_policy::{PolicyScope, policy};
+use super::files;
+use super::iam_policy::policy;
+use super::iam_statements::PolicyScope;
 use crate::bindings::{Checked, check};
-use crate::manifest::{LoadRequest, ProcessEnvironment, load};
+use crate::manifest::FetchedSecrets;
 use crate::settings::PolicySettings;
+use serde_json::Value;
 use std::borrow::Cow;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +21,10 @@ pub struct PolicyOutput {
 #[must_use]
 pub fn run(settings: &PolicySettings) -> PolicyOutput {
     let files = &settings.files;
-    let request = LoadRequest {
-        paths: &files.paths,
-        app_id: files.app_id.as_deref(),
-        namespace: files.namespace.as_deref(),
-        environment: &ProcessEnvironment,
-    };
-    let result = check(load(&request));
+    let (read, findings) = files::read(files, &[]);
+    let secrets = read.wanted(&FetchedSecrets::default());
+    let mut result = check(read.offline());
+    findings.add_to(&mut result);
     if !result.faults.is_empty() {
         return PolicyOutput { policy: None, notes: format!("component files have faults:\n{}", result.faults) };
     }
@@ -32,7 +32,9 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
     // The notices show which components were left out: in another sidecar they need permissions too.
     let mut notes: Vec<Cow<'_, str>> = result.notices.iter().map(|notice| notice.to_string().into()).collect();
     let connections: Vec<_> = result.components.iter().filter_map(Checked::connection).collect();
-    if connections.is_empty() {
+    let scope = PolicyScope { app_id: files.app_id.as_deref().unwrap_or("bindd"), region };
+    let policy = policy(&result.components, &secrets, scope);
+    if is_empty(&policy) {
         notes.push(
             "there are no components that use AWS: the policy would be empty, and IAM rejects an empty one".into(),
         );
@@ -52,9 +54,20 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
                 .into(),
         );
     }
-    let scope = PolicyScope { app_id: files.app_id.as_deref().unwrap_or("bindd"), region };
-    let text = format!("{:#}\n", policy(&result.components, scope));
-    PolicyOutput { policy: Some(text), notes: notes.iter().map(|note| format!("note: {note}\n")).collect() }
+    if secrets.iter().any(|secret| secret.store.is_some()) {
+        notes.push(
+            "a secret or parameter of AWS that is encrypted with your own KMS key also needs kms:Decrypt on the key"
+                .into(),
+        );
+    }
+    PolicyOutput {
+        policy: Some(format!("{policy:#}\n")),
+        notes: notes.iter().map(|note| format!("note: {note}\n")).collect(),
+    }
+}
+
+fn is_empty(policy: &Value) -> bool {
+    policy["Statement"].as_array().is_none_or(Vec::is_empty)
 }
 
 #[cfg(test)]
@@ -70,7 +83,8 @@ mod tests {
         std::fs::write(folder.path().join("a.yaml"), text).unwrap();
         let print = |app_id: &str| {
             let (paths, app_id) = (vec![folder.path().to_owned()], Some(app_id.to_owned()));
-            run(&PolicySettings { files: CheckSettings { paths, app_id, namespace: None, json: false }, region: None })
+            let files = CheckSettings { paths, app_id, ..CheckSettings::default() };
+            run(&PolicySettings { files, region: None })
         };
         let (of_till, of_shop) = (print("till"), print("shop"));
         assert!(of_till.policy.unwrap().contains("PutItem") && !of_till.notes.contains("no components"));

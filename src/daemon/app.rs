@@ -141,7 +141,7 @@ pub(super) async fn run(app: Option<App>, is_healthy: watch::Sender<bool>, disco
         return;
     }
     drop(discovered);
-    let life = async {
+    let following = async {
         match &app.health {
             Some(checks) => app.follow_checks(checks, &is_healthy).await,
             None => {
@@ -153,7 +153,7 @@ pub(super) async fn run(app: Option<App>, is_healthy: watch::Sender<bool>, disco
     };
     tokio::select! {
         () = stop.finishing() => {}
-        () = life => {}
+        () = following => {}
         never = app.channel.reap_idle() => match never {},
     }
     if let Channel::Http(channel) = &app.channel {

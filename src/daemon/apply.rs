@@ -68,7 +68,9 @@ impl Changes {
 
     /// Carries out a plan. Components of one step change concurrently; one that cannot be connected holds up no other.
     pub(super) async fn apply(&mut self, plan: Plan) {
-        let Plan { removed, changed, added } = plan;
+        let Plan { removed, changed, added, lacking: _ } = plan;
+        // One that is not tried again was corrected or removed.
+        self.failures.retain(|name, _| changed.iter().chain(&added).any(|checked| checked.name == *name));
         let retired = join_all(removed.iter().map(|name| self.parts.remove(name))).await;
         for (name, retired) in removed.into_iter().zip(retired) {
             self.running.remove(&name);
@@ -179,8 +181,9 @@ impl Parts {
     }
 }
 
-fn log_drain(name: &ComponentName, outcome: DrainOutcome) {
-    if outcome == DrainOutcome::Aborted {
+/// When all inputs have been stopped, as in the block phase of a shutdown, their own lines say how.
+fn log_drain(name: &ComponentName, outcome: Option<DrainOutcome>) {
+    if outcome == Some(DrainOutcome::Aborted) {
         tracing::warn!(component = %name, "old input was aborted; its records in flight will be redelivered");
     }
 }

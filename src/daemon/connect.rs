@@ -4,6 +4,7 @@ use super::inputs::InputSpec;
 use crate::bindings::{Checked, Context, connect};
 use crate::domain::BindingError;
 use crate::runtime::Component;
+use crate::telemetry::InitFailure;
 use std::sync::Arc;
 
 /// A connected component.
@@ -14,11 +15,21 @@ pub(super) struct Connected {
     pub(super) input: Option<InputSpec>,
 }
 
-/// Connects one component under its `initTimeout`. The log lines begin as those of daprd.
+/// Connects one component under its `initTimeout`. The log lines begin as those of daprd. The caller logs a failure, which
+/// is counted here.
 ///
 /// # Errors
 /// When the component cannot be connected, or not in time.
 pub(super) async fn connect_one(checked: Checked, context: &Context) -> Result<Connected, BindingError> {
+    let (name, type_name) = (checked.name.clone(), checked.type_name.clone());
+    let connected = connect_checked(checked, context).await;
+    if connected.is_err() {
+        context.metrics.dapr().component_failed(&type_name, name.as_str(), InitFailure::Init);
+    }
+    connected
+}
+
+async fn connect_checked(checked: Checked, context: &Context) -> Result<Connected, BindingError> {
     let (type_name, version, direction) = (checked.type_name.to_string(), checked.version.clone(), checked.direction());
     let (route, log_name) = (checked.route().map(str::to_owned), checked.log_name());
     let binding = connect(checked, context).await?;

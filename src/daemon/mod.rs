@@ -36,5 +36,5 @@ mod start_error;
 pub use apply::Prepare;
 pub use configuration::ConfigurationFault;
 pub use running::{Running, Shutdown};
-pub use start::{load, start, start_prepared};
+pub use start::{LoadedFiles, load, start, start_prepared};
 pub use start_error::StartError;

@@ -45,6 +45,7 @@ pub(super) fn traces(settings: &Settings, configuration: &Configuration) -> Trac
         otlp,
         service_name: settings.app_id.clone(),
         resource: Vec::new(),
+        notices: Vec::new(),
     };
     configured.with_environment(|name| ProcessEnvironment.get(name))
 }

@@ -7,7 +7,7 @@ use super::policies::{self, PolicyFiles};
 use super::reload_plan::plan;
 use crate::bindings::CheckResult;
 use crate::bindings::pluggable::Plugs;
-use crate::domain::Stop;
+use crate::domain::{ComponentName, Stop};
 use crate::manifest::{Configuration, FileWatch};
 use crate::runtime::Hangups;
 use crate::settings::Settings;
@@ -56,6 +56,8 @@ struct Reported {
     faults: (u64, String),
     /// What is said about a changed Configuration.
     configuration: String,
+    /// Components that run on because a value of theirs could not be read.
+    lacking: Vec<ComponentName>,
 }
 
 impl Reload {
@@ -122,6 +124,7 @@ impl Reload {
         self.reported.log(&result);
         self.policies.apply(resiliencies);
         let plan = plan(&mut self.changes.running, result);
+        self.reported.log_lacking(&plan.lacking);
         self.changes.apply(plan).await;
     }
 
@@ -159,6 +162,13 @@ impl Reported {
             tracing::warn!("{text}");
         }
         self.configuration = text;
+    }
+
+    fn log_lacking(&mut self, lacking: &[ComponentName]) {
+        for name in lacking.iter().filter(|name| !self.lacking.contains(name)) {
+            tracing::error!(component = %name, "a value of the component cannot be read; the component runs on unchanged");
+        }
+        self.lacking = lacking.to_vec();
     }
 
     fn log(&mut self, result: &CheckResult) {

@@ -31,12 +31,16 @@ pub(super) struct Plan {
     pub(super) removed: Vec<ComponentName>,
     pub(super) changed: Vec<Checked>,
     pub(super) added: Vec<Checked>,
+    /// They run on unchanged, because a value of theirs could not be read. daprd would go on with an empty one, which can
+    /// select other credentials.
+    pub(super) lacking: Vec<ComponentName>,
 }
 
 /// Compares the running components with the files, and notes the files in which unchanged ones are now.
 ///
 /// A component that is not among the loaded ones is removed only if its file says so. One whose document has faults keeps
-/// running as it is, and so does one whose file cannot be read. If names are taken twice, nothing changes.
+/// running as it is, and so does one whose file or one of whose secrets cannot be read. If names are taken twice, nothing
+/// changes.
 pub(super) fn plan(running: &mut RunningFiles, result: CheckResult) -> Plan {
     let CheckResult { components, faults, left_out, unread_files, .. } = result;
     if faults.iter().any(|fault| fault.concerns_all) {
@@ -54,8 +58,12 @@ pub(super) fn plan(running: &mut RunningFiles, result: CheckResult) -> Plan {
     for checked in components {
         match running.get_mut(&checked.name) {
             None => plan.added.push(checked),
-            Some(known) if known.content != checked.content => plan.changed.push(checked),
-            Some(known) => known.file = checked.place.file,
+            Some(known) if known.content == checked.content => known.file = checked.place.file,
+            Some(known) if checked.content.lacks_values() && !known.content.lacks_values() => {
+                known.file = checked.place.file;
+                plan.lacking.push(checked.name);
+            }
+            Some(_) => plan.changed.push(checked),
         }
     }
     plan

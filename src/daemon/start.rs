@@ -20,11 +20,12 @@ use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, Shar
 use crate::domain::{Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
 use crate::http::{self, ApiState, AppConnection, AppHealth, BodyMemory, HttpSettings, Listeners};
-use crate::manifest::HOT_RELOAD;
-use crate::runtime::{ExtendedMetadata, Host, Input, Inputs, InputsHandle, Readiness};
+use crate::manifest::{Configuration, HOT_RELOAD};
+use crate::runtime::{ExtendedMetadata, Host, Input, Inputs, InputsHandle, OutputsUnderPolicies, Readiness};
 use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
 use crate::telemetry::{Metrics, SpanExport, Tracer};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,35 +38,40 @@ const HEAD_SLACK: usize = 4 << 10;
 /// The drain limit of inputs and HTTP if graceful shutdown has no timeout: ten years, which can be added to any time.
 const UNLIMITED_DRAIN: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
-/// Loads and checks the component files of the settings. Makes no network call but to secret stores that files refer to.
+/// What the files of the settings say.
+#[derive(Debug)]
+pub struct LoadedFiles {
+    /// Without faults, in file order.
+    pub components: Vec<Checked>,
+    pub(super) configuration: Configuration,
+}
+
+/// Loads and checks the component files and the Configuration of the settings. Makes no network call but to secret stores
+/// that files refer to.
 ///
 /// # Errors
-/// With all faults of all files.
-pub async fn load(settings: &Settings) -> Result<Vec<Checked>, StartError> {
+/// With all faults of all component files, or that of the Configuration.
+pub async fn load(settings: &Settings) -> Result<LoadedFiles, StartError> {
     let configuration = configuration::load(settings)?;
-    for notice in &configuration.notices {
-        tracing::warn!("{notice}");
-    }
+    log_notices(&configuration.notices);
     let CheckResult { components, notices, faults, .. } =
         Box::pin(check_files(settings, &configuration.components, Plugs::default())).await;
-    for notice in &notices {
-        tracing::warn!("{notice}");
-    }
+    log_notices(&notices);
     if !faults.is_empty() {
         return Err(StartError::Files(faults));
     }
     if components.is_empty() {
         tracing::warn!("no components loaded; set --resources-path to a folder or file with components");
     }
-    Ok(components)
+    Ok(LoadedFiles { components, configuration })
 }
 
 /// Starts everything and returns once HTTP is served. Inputs start when the app is up.
 ///
 /// # Errors
 /// When it cannot listen on an address or a component cannot be connected. Nothing runs then.
-pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Running, StartError> {
-    start_prepared(settings, components, None).await
+pub async fn start(settings: &Settings, files: LoadedFiles) -> Result<Running, StartError> {
+    start_prepared(settings, files, None).await
 }
 
 /// As [`start`]. Components that change while it runs are prepared as those of the start were.
@@ -74,18 +80,18 @@ pub async fn start(settings: &Settings, components: Vec<Checked>) -> Result<Runn
 /// As [`start`].
 pub async fn start_prepared(
     settings: &Settings,
-    components: Vec<Checked>,
+    files: LoadedFiles,
     prepare: Option<Arc<dyn Prepare>>,
 ) -> Result<Running, StartError> {
     let begun = Instant::now();
-    // Read a second time, since `load` returns the components alone.
-    let configuration = configuration::load(settings)?;
+    let LoadedFiles { components, configuration } = files;
     tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
     let max_connections = open_files::max_connections(open_files::raise_limit());
     let Sockets { http: listeners, grpc: grpc_listeners, page } =
         Box::pin(Sockets::bind(settings, configuration.metrics.enabled)).await?;
     let metrics = Metrics::with(&observation::metrics(settings, &configuration));
     let traces = observation::traces(settings, &configuration);
+    log_notices(&traces.notices);
     let (tracer, export) = metrics.tracer(&traces).map_err(StartError::Traces)?;
     let app = App::new(settings, &metrics, &tracer)?;
     let context = context(settings, &metrics, &tracer);
@@ -119,7 +125,7 @@ pub async fn start_prepared(
     };
     let inputs_of_app = AppInputs {
         channel: app.as_ref().map(|app| app.channel.clone()),
-        outputs,
+        outputs: Arc::new(OutputsUnderPolicies(Arc::clone(&host))),
         policies: Arc::clone(policies.policies()),
         stop: running.stops.inputs.clone(),
     };
@@ -255,6 +261,12 @@ impl Running {
     }
 }
 
+fn log_notices(notices: &[impl fmt::Display]) {
+    for notice in notices {
+        tracing::warn!("{notice}");
+    }
+}
+
 fn app_connection(settings: &Settings) -> AppConnection {
     settings.app.as_ref().map_or_else(AppConnection::default, |app| AppConnection {
         port: Some(app.port),
@@ -308,7 +320,7 @@ mod tests {
             std::fs::write(folder.path().join(kind).with_extension("yaml"), text).unwrap();
         }
         let mut settings = Settings::local("shop", folder.path());
-        assert!(load(&settings).await.unwrap().is_empty());
+        assert!(load(&settings).await.unwrap().components.is_empty());
         settings.strict_components = true;
         let error = load(&settings).await.unwrap_err().to_string();
         assert!(
@@ -325,7 +337,7 @@ mod tests {
             std::fs::write(folder.path().join(name).with_extension("yaml"), file(name, kind, field)).unwrap();
         }
         let settings = Settings::local("shop", folder.path());
-        let components = load(&settings).await.unwrap();
+        let components = load(&settings).await.unwrap().components;
         let started = connect_all(components, &context(&settings, &Metrics::new(), &Tracer::default())).await.unwrap();
         assert_eq!(started.components.len(), 2);
         let names: Vec<_> = started.inputs.iter().map(|input| input.binding.name().to_string()).collect();

@@ -30,12 +30,16 @@ impl StartError {
     pub fn fatal_line(&self) -> Option<String> {
         let cause = match self {
             Self::Files(faults) => format!("{} faults in component files", faults.len()),
-            Self::Component { name, log_name, source } => format!(
-                "process component {name} error: [INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}: \
-                 {source}"
-            ),
+            Self::Component { name, log_name, source } => init_failure(name, log_name, source),
             Self::Configuration(_) | Self::Bind(_) | Self::App(_) | Self::Traces(_) => return None,
         };
         Some(format!("Fatal error from runtime: failed to load components: {cause}"))
     }
+}
+
+/// What daprd says of a component that could not be connected.
+pub(super) fn init_failure(name: &ComponentName, log_name: &str, source: &BindingError) -> String {
+    format!(
+        "process component {name} error: [INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}: {source}"
+    )
 }

@@ -69,8 +69,8 @@ async fn with_emulators(
     let shop_listener = TcpListener::bind("127.0.0.1:0").await.map_err(during("no port is free for the shop"))?;
     let shop_address = shop_listener.local_addr().map_err(during("the shop's port is not known"))?;
     let sidecar_settings = sidecar_settings(settings, files, shop_address).await;
-    let mut components = Box::pin(daemon::load(&sidecar_settings)).await?;
-    emulators.prepare(&mut components).await?;
+    let mut files = Box::pin(daemon::load(&sidecar_settings)).await?;
+    emulators.prepare(&mut files.components).await?;
 
     let counters = Counters::new(started);
     let (accepted, accepted_lines) = mpsc::channel(WAITING_LINES);
@@ -85,7 +85,7 @@ async fn with_emulators(
             tracing::error!(%error, "shop ended");
         }
     });
-    let running = daemon::start(&sidecar_settings, components).await?;
+    let running = daemon::start(&sidecar_settings, files).await?;
     let http = running.http_address();
     announce.send_replace(Some(http));
     print(&screen::welcome(http, settings.keep.as_deref()))?;

@@ -2,8 +2,7 @@
 
 use super::app_process::{AppEnv, AppProcess};
 use super::emulators::{Emulators, EmulatorsError};
-use crate::bindings::Checked;
-use crate::daemon::{self, Shutdown, StartError};
+use crate::daemon::{self, LoadedFiles, Shutdown, StartError};
 use crate::domain::Stop;
 use crate::embedded::EmbeddedSettings;
 use crate::settings::DevSettings;
@@ -31,7 +30,7 @@ pub enum DevError {
 /// # Errors
 /// When a part could not start; parts that had started are stopped first.
 pub async fn run(settings: DevSettings, stop: &Stop) -> Result<Shutdown, DevError> {
-    let mut components = Box::pin(daemon::load(&settings.run)).await?;
+    let mut files = Box::pin(daemon::load(&settings.run)).await?;
     let emulators = Emulators::start(EmbeddedSettings {
         keep: settings.keep.clone(),
         kinesis_port: settings.kinesis_port.unwrap_or(0),
@@ -41,8 +40,8 @@ pub async fn run(settings: DevSettings, stop: &Stop) -> Result<Shutdown, DevErro
     .await?;
     let (kinesis, dynamodb) = (emulators.aws().kinesis_url(), emulators.aws().dynamodb_url());
     tracing::info!(kinesis, dynamodb, "embedded services started");
-    let outcome = match emulators.prepare(&mut components).await {
-        Ok(()) => sidecar_and_app(&settings, components, &emulators, stop).await,
+    let outcome = match emulators.prepare(&mut files.components).await {
+        Ok(()) => sidecar_and_app(&settings, files, &emulators, stop).await,
         Err(error) => Err(error.into()),
     };
     emulators.stop().await;
@@ -51,12 +50,12 @@ pub async fn run(settings: DevSettings, stop: &Stop) -> Result<Shutdown, DevErro
 
 async fn sidecar_and_app(
     settings: &DevSettings,
-    components: Vec<Checked>,
+    files: LoadedFiles,
     emulators: &Emulators,
     stop: &Stop,
 ) -> Result<Shutdown, DevError> {
     let prepare = Arc::new(emulators.endpoints());
-    let running = daemon::start_prepared(&settings.run, components, Some(prepare)).await?;
+    let running = daemon::start_prepared(&settings.run, files, Some(prepare)).await?;
     let env = AppEnv {
         app_id: &settings.run.app_id,
         app_port: settings.run.app.as_ref().map(|app| app.port),

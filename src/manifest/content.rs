@@ -16,6 +16,7 @@ pub struct Content {
     init_timeout: Duration,
     /// By name in lower case; in the order of names.
     items: Vec<(String, Option<SecretString>)>,
+    lacks_values: bool,
 }
 
 impl Document {
@@ -31,6 +32,7 @@ impl Document {
             ignore_errors: self.ignore_errors,
             init_timeout: self.init_timeout,
             items,
+            lacks_values: self.lacks_values,
         }
     }
 }
@@ -48,6 +50,13 @@ impl PartialEq for Content {
 impl Eq for Content {}
 
 impl Content {
+    /// Whether a value is empty only because its variable or secret could not be read (`--dapr-compat`). It makes no
+    /// difference by itself.
+    #[must_use]
+    pub const fn lacks_values(&self) -> bool {
+        self.lacks_values
+    }
+
     fn values(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.items.iter().map(|(name, value)| (name.as_str(), value.as_ref().map(ExposeSecret::expose_secret)))
     }

@@ -24,6 +24,8 @@ pub struct Document {
     pub(super) dapr_compat: bool,
     pub(super) items: Vec<Item>,
     pub(super) is_complete: bool,
+    /// Whether a value is empty because its variable or secret could not be read, as with `--dapr-compat`.
+    pub(super) lacks_values: bool,
 }
 
 impl Document {

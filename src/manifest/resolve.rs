@@ -78,6 +78,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn document(&self, draft: &Draft) -> (Document, Faults, Vec<Notice>) {
         let (mut faults, mut notices) = (draft.faults.clone(), Vec::new());
         let mut items = Vec::with_capacity(draft.items.len());
+        let mut lacks_values = false;
         faults.extend(draft.repeated.iter().filter(|_| !self.dapr_compat).map(|item| {
             let fault = Fault::of_document(&draft.place, "the item is given twice", "keep one of the two");
             fault.component(draft.name.as_str()).field(&item.name)
@@ -94,6 +95,7 @@ impl<'a> Resolver<'a> {
                     None
                 }
                 Ok(Resolved::Empty(said)) => {
+                    lacks_values = true;
                     let text = format!("field `{}`: {said}; the value is empty, as in daprd", item.name);
                     notices.push(Notice::of_document(&draft.place, text).component(draft.name.as_str()));
                     Some(SecretString::default())
@@ -118,6 +120,7 @@ impl<'a> Resolver<'a> {
             dapr_compat: self.dapr_compat,
             items,
             is_complete: faults.is_empty(),
+            lacks_values,
         };
         (document, faults, notices)
     }

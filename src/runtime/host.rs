@@ -282,11 +282,30 @@ impl Host {
     }
 }
 
+/// As for components that use others: without policies, as such a component has its own retries.
 #[async_trait]
 impl Outputs for Host {
     async fn call(&self, name: &ComponentName, request: InvokeRequest) -> Option<Result<InvokeResponse, BindingError>> {
         let component = self.output(name.as_str())?;
         Some(component.output()?.invoke(request).await)
+    }
+}
+
+/// Calls outputs as a client of the APIs does, under their policies: for responses of the app that name outputs.
+#[derive(Debug)]
+pub struct OutputsUnderPolicies(pub Arc<Host>);
+
+#[async_trait]
+impl Outputs for OutputsUnderPolicies {
+    async fn call(&self, name: &ComponentName, request: InvokeRequest) -> Option<Result<InvokeResponse, BindingError>> {
+        match self.0.invoke(name.as_str(), request).await {
+            Ok(response) => Some(Ok(response)),
+            Err(InvokeError::Binding(error)) => Some(Err(error)),
+            Err(InvokeError::UnknownBinding { .. }) => None,
+            Err(error @ (InvokeError::OperationMissing | InvokeError::UnsupportedOperation { .. })) => {
+                Some(Err(BindingError::new(error.kind(), error.to_string())))
+            }
+        }
     }
 }
 

@@ -53,6 +53,10 @@ pub(super) struct TaskStops {
 }
 
 impl TaskStops {
+    pub(super) fn new(all: &Stop, drain_limit: Duration) -> Self {
+        Self { own: all.child(), all: all.clone(), drain_limit }
+    }
+
     /// Resolves when the input was stopped alone, did not end within its drain limit, and ignored the forced stop that
     /// follows.
     async fn overrun(&self) {

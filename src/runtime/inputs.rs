@@ -80,23 +80,22 @@ struct Entry {
 
 impl InputsHandle {
     /// Adds an input, which begins as soon as inputs are read. If there is one of the same name, that is stopped and
-    /// drained first; the call returns after that, with the outcome. It is `Aborted` too when the owner has ended.
-    pub async fn start(&self, input: Input) -> DrainOutcome {
+    /// drained first; the call returns after that, with the outcome. `None` if all inputs have been stopped for good.
+    pub async fn start(&self, input: Input) -> Option<DrainOutcome> {
         self.request(|reply| Request::Start(input, reply)).await
     }
 
     /// Removes an input after it was drained: deliveries in flight are finished, progress is stored, leases are released.
-    /// After its drain limit it is forced. `Clean` if there is no such input, `Aborted` when the owner has ended.
-    pub async fn stop(&self, name: &ComponentName) -> DrainOutcome {
+    /// After its drain limit it is forced. `Clean` if there is no such input, `None` if all inputs have been stopped for
+    /// good.
+    pub async fn stop(&self, name: &ComponentName) -> Option<DrainOutcome> {
         self.request(|reply| Request::Stop(name.clone(), reply)).await
     }
 
-    async fn request(&self, request: impl FnOnce(Reply) -> Request) -> DrainOutcome {
+    async fn request(&self, request: impl FnOnce(Reply) -> Request) -> Option<DrainOutcome> {
         let (reply, outcome) = oneshot::channel();
-        if self.requests.send(request(reply)).await.is_err() {
-            return DrainOutcome::Aborted;
-        }
-        outcome.await.unwrap_or(DrainOutcome::Aborted)
+        self.requests.send(request(reply)).await.ok()?;
+        outcome.await.ok()
     }
 }
 
@@ -223,8 +222,7 @@ impl Inputs {
             }
         }
         if is_reading && !entry.is_refused {
-            let stops = TaskStops { own: self.stop.child(), all: self.stop.clone(), drain_limit: self.drain_limit };
-            entry.start(&mut self.tasks, Duration::ZERO, stops);
+            entry.start(&mut self.tasks, Duration::ZERO, TaskStops::new(&self.stop, self.drain_limit));
         }
     }
 
@@ -247,9 +245,7 @@ impl Inputs {
                 let error = failure_text(result);
                 if !was_stopped {
                     let wait = entry.failed(&name, error);
-                    let stops =
-                        TaskStops { own: self.stop.child(), all: self.stop.clone(), drain_limit: self.drain_limit };
-                    return entry.start(&mut self.tasks, wait, stops);
+                    return entry.start(&mut self.tasks, wait, TaskStops::new(&self.stop, self.drain_limit));
                 }
                 tracing::warn!(component = %name, %error, "input failed while it was stopped");
                 DrainOutcome::Aborted

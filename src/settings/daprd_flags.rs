@@ -56,8 +56,8 @@ pub(super) struct HealthFlags {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Files and life of the process")]
-pub(super) struct LifeFlags {
+#[command(next_help_heading = "Files and process")]
+pub(super) struct ProcessFlags {
     /// File with a Configuration of Dapr. Repeat the flag or separate paths with commas; later files win.
     #[arg(long, value_name = "FILE", value_delimiter = ',', action = ArgAction::Append)]
     pub(super) config: Vec<OsString>,

@@ -1,12 +1,13 @@
 //! The command line as the argument parser sees it: our flags, and daprd's flags without effect.
 //! The doc comments of the flags are the texts of `--help`.
 
-use super::daprd_flags::{HealthFlags, LifeFlags, ListenFlags};
+use super::daprd_flags::{HealthFlags, ListenFlags, ProcessFlags};
 use super::lease_flags::{LEASES_EXAMPLES, LeasesFlags};
 use super::values::{go_duration, quantity, switch};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,10 +87,10 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub(super) app_max_concurrency: Option<i64>,
     /// Folder or file with components. Repeat the flag or separate paths with commas.
-    #[arg(long, help_heading = "Files and life of the process", value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
+    #[arg(long, help_heading = "Files and process", value_name = "PATH", value_delimiter = ',', action = ArgAction::Append)]
     pub(super) resources_path: Vec<PathBuf>,
     /// Deprecated name of --resources-path, used only without it.
-    #[arg(long, help_heading = "Files and life of the process", value_name = "PATH", hide_short_help = true)]
+    #[arg(long, help_heading = "Files and process", value_name = "PATH", hide_short_help = true)]
     pub(super) components_path: Option<PathBuf>,
     #[command(flatten)]
     pub(super) ports: PortFlags,
@@ -116,7 +117,7 @@ pub(super) struct RunFlags {
     #[command(flatten)]
     pub(super) health: HealthFlags,
     #[command(flatten)]
-    pub(super) life: LifeFlags,
+    pub(super) process: ProcessFlags,
 }
 
 #[derive(Debug, Args)]
@@ -175,7 +176,7 @@ pub(super) struct LimitFlags {
     /// Time limit in seconds for a graceful shutdown; 0 is no limit.
     #[arg(
         long,
-        help_heading = "Files and life of the process",
+        help_heading = "Files and process",
         value_name = "SECONDS",
         default_value_t = 5,
         allow_negative_numbers = true
@@ -222,6 +223,13 @@ pub(super) struct FileFlags {
     /// Only components that a sidecar in this namespace loads [default: the environment variable NAMESPACE].
     #[arg(long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
+    /// File with a Configuration of Dapr, as that of the sidecar. Repeat the flag or separate paths with commas.
+    #[arg(long, value_name = "FILE", value_delimiter = ',', action = ArgAction::Append)]
+    pub(super) config: Vec<OsString>,
+    /// Treat faults as daprd does, as a sidecar with this flag would
+    /// [default: the environment variable BINDD_DAPR_COMPAT, else false].
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
+    pub(super) dapr_compat: Option<bool>,
 }
 
 #[cfg(feature = "embedded")]

@@ -82,7 +82,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let protocol = daprd::app_protocol(&flags.app_protocol, flags.app_ssl)?;
     let ports = [("dapr-http-port", flags.ports.dapr_http_port), ("dapr-grpc-port", flags.listen.dapr_grpc_port)];
     let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
-    let is_compat = switch(flags.life.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
+    let is_compat = switch(flags.process.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
     let is_strict = switch(flags.strict_dapr_errors, environment, "BINDD_STRICT_DAPR_ERRORS")?;
     let http_addresses = listen_addresses(&flags.ports, is_compat)?;
     Ok(Settings {
@@ -100,16 +100,16 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         access: Access { is_open: is_compat, ..access(&flags.ports, set("BINDD_ALLOWED_HOSTS")?)? },
         component_sockets: environment::component_sockets(environment),
         resources_paths: paths(flags.resources_path, flags.components_path),
-        reload: daprd::reload(&flags.life),
-        config_paths: flags.life.config.into_iter().filter_map(daprd::path).collect(),
-        strict_components: flags.life.strict_components,
+        reload: daprd::reload(&flags.process),
+        config_paths: flags.process.config.into_iter().filter_map(daprd::path).collect(),
+        strict_components: flags.process.strict_components,
         dapr_compat: is_compat,
-        mode: daprd::mode(&flags.life.mode)?,
-        builtin_kubernetes_secrets: !flags.life.disable_builtin_k8s_secret_store,
-        skips_app_config: daprd::skips_app_config(&flags.life.disable_init_endpoints),
-        block_shutdown: flags.life.dapr_block_shutdown_duration.filter(|time| !time.is_zero()),
-        log_file: daprd::path(flags.life.log_file),
-        api_logging: flags.life.enable_api_logging,
+        mode: daprd::mode(&flags.process.mode)?,
+        builtin_kubernetes_secrets: !flags.process.disable_builtin_k8s_secret_store,
+        skips_app_config: daprd::skips_app_config(&flags.process.disable_init_endpoints),
+        block_shutdown: flags.process.dapr_block_shutdown_duration.filter(|time| !time.is_zero()),
+        log_file: daprd::path(flags.process.log_file),
+        api_logging: flags.process.enable_api_logging,
         app_health: daprd::app_health(flags.health)?,
         namespace: set("NAMESPACE")?,
         log_filter: log_filter(&flags.log_level),
@@ -134,10 +134,8 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
 }
 
 fn app_timeout(given: Duration) -> Result<Duration, UsageError> {
-    if given.is_zero() {
-        return Err(UsageError::wrong("--app-timeout must be longer than 0, for example 60s"));
-    }
-    Ok(given)
+    let wrong = || UsageError::wrong("--app-timeout must be longer than 0, for example 60s");
+    Some(given).filter(|limit| !limit.is_zero()).ok_or_else(wrong)
 }
 
 fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
@@ -159,7 +157,7 @@ fn ca_bundle(environment: Environment<'_>) -> Option<PathBuf> {
 /// The address of the other sidecar. A request cannot be sent to an unspecified address such as 0.0.0.0, so loopback is used
 /// instead.
 fn wait(flags: &RunFlags, environment: Environment<'_>) -> Result<WaitSettings, UsageError> {
-    let succeeds_anyway = switch(flags.life.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
+    let succeeds_anyway = switch(flags.process.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
     let addresses = listen_addresses(&flags.ports, false)?;
     let Some(address) = addresses.first().filter(|address| address.port() != 0) else {
         return Err(UsageError::wrong("--wait needs the port of the sidecar: set --dapr-http-port"));
@@ -337,7 +335,10 @@ fn policy(flags: PolicyFlags, environment: Environment<'_>) -> Result<PolicySett
 
 fn files(flags: FileFlags, environment: Environment<'_>) -> Result<CheckSettings, UsageError> {
     let namespace = or_variable(flags.namespace, environment, "NAMESPACE")?;
-    Ok(CheckSettings { paths: flags.resources_path, app_id: flags.app_id, namespace, json: false })
+    let dapr_compat = switch(flags.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
+    let config_paths = flags.config.into_iter().filter_map(daprd::path).collect();
+    let (paths, app_id) = (flags.resources_path, flags.app_id);
+    Ok(CheckSettings { paths, app_id, namespace, config_paths, dapr_compat, json: false })
 }
 
 /// The flag, else the variable. An empty flag is the same as no value, and hides the variable.

@@ -1,6 +1,6 @@
-//! Checks the values of daprd's flags about listeners, the app's health and the life of the process.
+//! Checks the values of daprd's flags about listeners, the app's health and the process.
 
-use super::daprd_flags::{HealthFlags, LifeFlags, ListenFlags};
+use super::daprd_flags::{HealthFlags, ListenFlags, ProcessFlags};
 use super::model::{
     AppHealthSettings, AppProtocol, DEFAULT_HEALTH_INTERVAL, DEFAULT_HEALTH_THRESHOLD, DEFAULT_HEALTH_TIMEOUT,
     DEFAULT_RECONCILE, Mode, ReloadSettings, UsageError,
@@ -109,7 +109,7 @@ pub(super) fn mode(word: &str) -> Result<Mode, UsageError> {
     }
 }
 
-pub(super) fn reload(flags: &LifeFlags) -> ReloadSettings {
+pub(super) fn reload(flags: &ProcessFlags) -> ReloadSettings {
     let interval = Some(flags.hot_reload_reconcile_interval).filter(|interval| !interval.is_zero());
     ReloadSettings { watch: flags.watch, reconcile_interval: interval.unwrap_or(DEFAULT_RECONCILE) }
 }

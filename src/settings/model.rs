@@ -297,7 +297,7 @@ impl Settings {
 }
 
 /// Settings of `bindd check`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckSettings {
     /// Files and folders to check; never empty.
     pub paths: Vec<PathBuf>,
@@ -305,6 +305,10 @@ pub struct CheckSettings {
     pub app_id: Option<String>,
     /// Check only components that a sidecar in this namespace loads.
     pub namespace: Option<String>,
+    /// Files with a `Configuration` (`--config`); later ones win.
+    pub config_paths: Vec<PathBuf>,
+    /// Treat faults as daprd does (`--dapr-compat`).
+    pub dapr_compat: bool,
     /// Print the result as JSON.
     pub json: bool,
 }

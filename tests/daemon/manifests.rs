@@ -41,7 +41,7 @@ async fn a_taken_port_is_named() {
 fn every_sample_component_passes_the_check() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("components");
     let samples = std::fs::read_dir(&folder).unwrap().count();
-    let settings = CheckSettings { paths: vec![folder], app_id: None, namespace: None, json: false };
+    let settings = CheckSettings { paths: vec![folder], ..CheckSettings::default() };
     let report = check::run(&settings);
     assert!(report.passed, "{}", report.text);
     assert!(report.text.contains(&format!("{samples} components")), "{}", report.text);

@@ -184,6 +184,32 @@ async fn a_folder_that_is_deleted_and_created_again_is_read_again() {
     sidecar.stop().await;
 }
 
+/// Its parent goes too, so nothing that is watched reports the new one.
+#[tokio::test]
+async fn folders_that_cannot_be_watched_are_compared_at_an_interval() {
+    let env = Environment::start().await;
+    output(&env, "orders", "one");
+    let text = fs::read_to_string(env.folder().join("orders.yaml")).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let (parent, folder) = (root.path().join("shop"), root.path().join("shop/components"));
+    let write = |text: &str| {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("orders.yaml"), text).unwrap();
+    };
+    write(&text);
+    for stream in ["one", "two"] {
+        env.stream(stream, 1).await;
+    }
+    let mut program = Program::start_watching(&folder);
+    program.until_logged("bindd is serving").await;
+    fs::remove_dir_all(&parent).unwrap();
+    program.until_logged("component files cannot be watched; they are compared at an interval").await;
+    write(&text.replace("\"one\"", "\"two\""));
+    // Updated, or loaded again if it was seen while its file was deleted.
+    program.until_logged(": orders (bindings.aws.kinesis/v1)").await;
+    assert_eq!(program.stop().await, Some(0));
+}
+
 /// Replaces an output while callers call it, and none of their requests may fail.
 async fn replace_under_load(env: &Environment, body: &'static str, callers: usize, replacements: usize) {
     let sidecar = Arc::new(watching_only(env, None).await);

@@ -4,6 +4,7 @@ use crate::environment::Environment;
 use crate::fakes::{Behaviour, RecordingApp};
 use bindd::settings::AppProtocol;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
@@ -47,10 +48,18 @@ impl Program {
 
     /// Starts a sidecar that compares its files only when it is told to.
     pub(crate) fn start_unwatched(env: &Environment) -> Self {
+        Self::start_without_app(env.folder(), "--watch=false")
+    }
+
+    /// Starts a sidecar that watches this folder.
+    pub(crate) fn start_watching(folder: &Path) -> Self {
+        Self::start_without_app(folder, "--watch=true")
+    }
+
+    fn start_without_app(folder: &Path, watch: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
         command.args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"]);
-        command.arg("--watch=false");
-        command.arg("--resources-path").arg(env.folder());
+        command.arg(watch).arg("--resources-path").arg(folder);
         Self::spawn(&mut command)
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::bindings::check;
-use crate::manifest::{Environment, LoadRequest, load};
+use crate::manifest::{Environment, FetchedSecrets, LoadRequest, read};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,11 @@ impl Environment for Empty {
 
 fn policy_of(paths: &[PathBuf], region: Option<&str>) -> Value {
     let request = LoadRequest { paths, app_id: Some("shop"), namespace: None, environment: &Empty };
-    let result = check(load(&request));
+    let files = read(&request);
+    let secrets = files.wanted(&FetchedSecrets::default());
+    let result = check(files.offline());
     assert!(result.faults.is_empty(), "{}", result.faults);
-    policy(&result.components, PolicyScope { app_id: "shop", region })
+    policy(&result.components, &secrets, PolicyScope { app_id: "shop", region })
 }
 
 fn policy_of_text(text: &str) -> Value {
@@ -232,4 +234,44 @@ fn the_lease_table_has_the_name_that_the_input_uses() {
         let policy = policy_of_text(&component("in", "kinesis", &items));
         assert_eq!(policy["Statement"][1]["Resource"], json!([format!("arn:aws:dynamodb:*:*:table/{table}")]));
     }
+}
+
+#[test]
+fn secrets_of_aws_are_read_by_name_from_the_region_of_their_store() {
+    let store = |name: &str, kind: &str, items: &str| {
+        component(name, "x", items).replace("bindings.aws.x", &format!("secretstores.aws.{kind}"))
+    };
+    let with_secrets = |name: &str, store: &str, secrets: [&str; 2]| {
+        let [first, second] = secrets;
+        let items = format!(
+            "{{name: table, value: rows}}, {{name: accessKey, secretKeyRef: {{name: {first:?}}}}}, \
+             {{name: secretKey, secretKeyRef: {{name: {second:?}}}}}"
+        );
+        component(name, "dynamodb", &items).replace("---\n", &format!("auth: {{secretStore: {store}}}\n---\n"))
+    };
+    let region = "{name: region, value: eu-west-1}";
+    let role = "{name: assumeRoleArn, value: 'arn:aws:iam::111122223333:role/reader'}";
+    let text = [
+        store("vault", "secretmanager", &format!("{region}, {role}")),
+        store("parameters", "parameterstore", &format!("{region}, {{name: prefix, value: /shop}}")),
+        store("unused", "secretmanager", region),
+        with_secrets("one", "vault", ["id", "arn:aws:secretsmanager:eu-west-1:1:secret:key-AbCdEf"]),
+        with_secrets("two", "vault", ["id", "id"]),
+        with_secrets("three", "parameters", ["/id", "/key"]),
+    ];
+    let policy = policy_of_text(&text.concat());
+    let of = |sid: &str| {
+        let statements = policy["Statement"].as_array().unwrap();
+        let found = statements.iter().find(|statement| statement["Sid"] == sid);
+        found.map(|statement| (statement["Action"].clone(), statement["Resource"].clone()))
+    };
+    let vault = json!([
+        "arn:aws:secretsmanager:eu-west-1:*:secret:id-??????",
+        "arn:aws:secretsmanager:eu-west-1:1:secret:key-AbCdEf"
+    ]);
+    let parameters = json!(["arn:aws:ssm:eu-west-1:*:parameter/shop/id", "arn:aws:ssm:eu-west-1:*:parameter/shop/key"]);
+    assert_eq!(of("VaultSecrets"), Some((json!(["secretsmanager:GetSecretValue"]), vault)));
+    assert_eq!(of("ParametersSecrets"), Some((json!(["ssm:GetParameter"]), parameters)));
+    assert_eq!(of("VaultAssumeRole").unwrap().1, json!(["arn:aws:iam::111122223333:role/reader"]));
+    assert_eq!(of("UnusedSecrets"), None);
 }

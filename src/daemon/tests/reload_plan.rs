@@ -1,6 +1,6 @@
 use super::*;
 use crate::bindings::check;
-use crate::manifest::{LoadRequest, ProcessEnvironment, load};
+use crate::manifest::{FetchedSecrets, LoadRequest, ProcessEnvironment, read};
 use std::fs;
 use tempfile::TempDir;
 
@@ -16,13 +16,14 @@ fn component(name: &str, table: &str, more: &str) -> String {
 struct Files {
     folder: TempDir,
     running: RunningFiles,
+    dapr_compat: bool,
 }
 
 impl Files {
     /// Components `a`, `b` and `c` run, each from its own file.
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut files = Self { folder, running: RunningFiles::new() };
+        let mut files = Self { folder, running: RunningFiles::new(), dapr_compat: false };
         for name in ["a", "b", "c"] {
             files.write(&format!("{name}.yaml"), &component(name, "rows", ""));
         }
@@ -39,14 +40,16 @@ impl Files {
         fs::remove_file(self.folder.path().join(file)).unwrap();
     }
 
-    /// What would change: `-` removed, `~` changed, `+` added. Then it has changed.
+    /// What would change: `-` removed, `~` changed, `+` added; `?` a value cannot be read. Then it has changed.
     fn plan(&mut self) -> String {
         let paths = [self.folder.path().to_owned()];
         let request = LoadRequest { paths: &paths, app_id: None, namespace: None, environment: &ProcessEnvironment };
-        let Plan { removed, changed, added } = plan(&mut self.running, check(load(&request)));
+        let loaded = read(&request).with_dapr_compat(self.dapr_compat).resolved(&FetchedSecrets::default());
+        let Plan { removed, changed, added, lacking } = plan(&mut self.running, check(loaded));
         let mut shown: Vec<String> = removed.iter().map(|name| format!("-{name}")).collect();
         shown.extend(changed.iter().map(|checked| format!("~{}", checked.name)));
         shown.extend(added.iter().map(|checked| format!("+{}", checked.name)));
+        shown.extend(lacking.iter().map(|name| format!("?{name}")));
         for name in removed {
             self.running.remove(&name);
         }
@@ -138,4 +141,41 @@ fn what_was_in_a_folder_that_is_gone_runs_on() {
     fs::rename(&moved, files.folder.path()).unwrap();
     files.remove("a.yaml");
     assert_eq!(files.plan(), "-a");
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_any_more_is_not_replaced_by_an_empty_one() {
+    let mut files = Files::new();
+    files.dapr_compat = true;
+    let (secrets, folder) = (files.folder.path().join("secrets.txt"), files.folder.path().display().to_string());
+    files.write(
+        "store.yaml",
+        &format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: vault}}\nspec:\n  \
+             type: secretstores.local.file\n  metadata: [{{name: secretsFile, value: {folder}/secrets.txt}}]\n"
+        ),
+    );
+    let with_secret = |more: &str| {
+        format!(
+            "{}  - {{name: accessKey, secretKeyRef: {{name: id}}}}\n  - {{name: secretKey, secretKeyRef: {{name: key}}}}\n\
+             auth: {{secretStore: vault}}\n",
+            component("a", "rows", more)
+        )
+    };
+    fs::write(&secrets, r#"{"id": "a", "key": "one"}"#).unwrap();
+    files.write("a.yaml", &with_secret(""));
+    assert_eq!(files.plan(), "~a");
+    fs::write(&secrets, r#"{"id": "a", "key": "two"}"#).unwrap();
+    assert_eq!(files.plan(), "~a", "a secret that was rotated");
+    fs::write(&secrets, r#"{"id": "a"}"#).unwrap();
+    files.write("b.yaml", &component("b", "others", ""));
+    assert_eq!(files.plan(), "~b ?a");
+    fs::write(&secrets, r#"{"id": "a", "key": "two"}"#).unwrap();
+    assert_eq!(files.plan(), "");
+    // One that never had the value changes with its file, as at a start.
+    fs::write(&secrets, r#"{"id": "a"}"#).unwrap();
+    files.write("d.yaml", &with_secret("").replace("name: a}", "name: d}"));
+    assert_eq!(files.plan(), "+d ?a");
+    files.write("d.yaml", &with_secret("  initTimeout: 9s\n").replace("name: a}", "name: d}"));
+    assert_eq!(files.plan(), "~d ?a");
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::{DataForm, Direction, EventHandler, InputBinding, Metadata, OutputBinding, Stop};
+use crate::manifest::{Place, ResiliencyDocument};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -111,6 +112,68 @@ async fn every_component_is_closed_although_one_panics() {
     let panicked = Host::new(components.to_vec()).close_all().await;
     assert_eq!(panicked, ["bad".parse().unwrap()]);
     assert_eq!(good.closed.load(Ordering::SeqCst), 1);
+}
+
+/// An output whose first call of two fails.
+#[derive(Debug)]
+struct Flaky {
+    name: ComponentName,
+    calls: AtomicUsize,
+}
+
+#[async_trait]
+impl Binding for Flaky {
+    fn name(&self) -> &ComponentName {
+        &self.name
+    }
+    fn input(&self) -> Option<&dyn InputBinding> {
+        None
+    }
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        Some(self)
+    }
+    async fn close(&self) {}
+}
+
+#[async_trait]
+impl OutputBinding for Flaky {
+    fn operations(&self) -> &'static [&'static str] {
+        &["create"]
+    }
+    async fn invoke(&self, _: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+        match self.calls.fetch_add(1, Ordering::SeqCst) % 2 {
+            0 => Err(BindingError::new(FailureKind::Transient, "no")),
+            _ => Ok(InvokeResponse::default()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_of_the_app_call_outputs_under_their_policies() {
+    let policies = Policies::default();
+    let retry = serde_json::json!({ "policy": "constant", "duration": "1s", "maxRetries": 1 });
+    let spec =
+        serde_json::json!({ "policies": { "retries": { "DefaultBindingComponentOutboundRetryPolicy": retry } } });
+    policies.reload(&[ResiliencyDocument {
+        name: "shop".to_owned(),
+        namespace: String::new(),
+        place: Place { file: "resiliency.yaml".to_owned(), document: 1 },
+        spec: spec.as_object().unwrap().clone(),
+    }]);
+    let binding = Arc::new(Flaky { name: "out".parse().unwrap(), calls: AtomicUsize::new(0) });
+    let component = Component {
+        binding,
+        type_name: "bindings.fake".to_owned(),
+        version: "v1".to_owned(),
+        direction: Direction::Output,
+    };
+    let host = Arc::new(Host::new(vec![component]).with_policies(Arc::new(policies)));
+    let (outputs, name) = (OutputsUnderPolicies(Arc::clone(&host)), "out".parse().unwrap());
+    assert!(outputs.call(&name, request("create")).await.unwrap().is_ok(), "repeated");
+    assert!(host.call(&name, request("create")).await.unwrap().is_err(), "a component repeats its calls itself");
+    let unsupported = outputs.call(&name, request("get")).await.unwrap().unwrap_err();
+    assert!(unsupported.to_string().contains("binding out does not support operation get"), "{unsupported}");
+    assert!(outputs.call(&"none".parse().unwrap(), request("create")).await.is_none());
 }
 
 /// An output whose calls wait until they are let go.

@@ -21,6 +21,8 @@ pub struct TraceSettings {
     pub service_name: String,
     /// More attributes of this process.
     pub resource: Vec<(String, String)>,
+    /// Variables that were ignored: one sentence each, for the log.
+    pub notices: Vec<String>,
 }
 
 /// `spec.tracing.otel`.
@@ -104,11 +106,22 @@ impl TraceSettings {
                 otlp.endpoint = format!("{}/v1/traces", otlp.endpoint.trim_end_matches('/'));
             }
             otlp.is_secure = of_traces("INSECURE").is_none_or(|text| !text.eq_ignore_ascii_case("true"));
-            let headers = of_traces("HEADERS");
-            otlp.headers =
-                headers.iter().flat_map(|text| pairs(text)).map(|(name, value)| (name, value.into())).collect();
-            let timeout = of_traces("TIMEOUT").and_then(|text| text.parse().ok());
-            otlp.timeout = timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis);
+            if let Some(text) = of_traces("HEADERS") {
+                otlp.headers = pairs(&text).map(|(name, value)| (name, value.into())).collect();
+                if text.split(',').any(|pair| !pair.trim().is_empty() && !pair.contains('=')) {
+                    // The text is not shown, since it may hold secrets.
+                    let notice = "OTEL_EXPORTER_OTLP_HEADERS: an entry is not name=value and was left out";
+                    self.notices.push(notice.to_owned());
+                }
+            }
+            if let Some(text) = of_traces("TIMEOUT") {
+                match text.parse() {
+                    Ok(timeout) => otlp.timeout = Duration::from_millis(timeout),
+                    Err(_) => self.notices.push(format!(
+                        "OTEL_EXPORTER_OTLP_TIMEOUT is not a whole number of milliseconds; {DEFAULT_TIMEOUT:?} is used"
+                    )),
+                }
+            }
             self.otlp = Some(otlp);
             self.sampling_rate = self.sampling_rate.or(Some(1.0));
         }
@@ -169,6 +182,22 @@ mod tests {
         assert_eq!(headers, [("api-key", "a b"), ("other", "c")]);
         assert!(!format!("{:?}", otlp.headers).contains("a b"));
         assert_eq!((settings.service_name.as_str(), settings.resource.len()), ("billing", 1));
+    }
+
+    #[test]
+    fn variables_that_cannot_be_used_are_said_without_their_values() {
+        let with =
+            |name: &str, value: &str| from(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4317"), (name, value)]);
+        for (name, value, begin) in [
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "OTEL_EXPORTER_OTLP_TIMEOUT is not a whole number"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,s3cret", "OTEL_EXPORTER_OTLP_HEADERS: an entry is not name=value"),
+        ] {
+            let settings = with(name, value);
+            assert_eq!(settings.notices.len(), 1, "{name}");
+            assert!(settings.notices[0].starts_with(begin) && !settings.notices[0].contains("s3cret"), "{name}");
+            assert_eq!(settings.otlp.unwrap().timeout, DEFAULT_TIMEOUT, "{name}");
+        }
+        assert!(with("OTEL_EXPORTER_OTLP_HEADERS", "a=b, c=d,").notices.is_empty());
     }
 
     #[test]

@@ -121,6 +121,36 @@ async fn a_faulty_file_ends_the_program_only_without_the_switch() {
 }
 
 #[tokio::test]
+async fn a_component_that_cannot_be_connected_ends_the_program_in_the_words_of_daprd() {
+    let folder = TempDir::new().unwrap();
+    for name in ["orders", "rows"] {
+        let text = format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  \
+             type: bindings.aws.dynamodb\n  version: v1\n  metadata: [{{name: table, value: t}}, {{name: region, value: \
+             us-east-1}}, {{name: caBundle, value: /no/such/bundle.pem}}]\n"
+        );
+        fs::write(folder.path().join(name).with_extension("yaml"), text).unwrap();
+    }
+    let mut program = Program::start(false, &[], Some(folder.path()));
+    assert_eq!(program.exit_code().await, Some(1), "{}", program.read());
+    let log = program.read();
+    let failure = |name: &str| {
+        format!("process component {name} error: [INIT_COMPONENT_FAILURE]: initialization error occurred for {name} (")
+    };
+    for name in ["orders", "rows"] {
+        for begin in [format!("Failed to init component {name} ("), failure(name)] {
+            assert!(log.contains(&begin), "3.3 {begin}: {log}");
+        }
+    }
+    for begin in [
+        "Error processing component, daprd will exit gracefully: ",
+        "Fatal error from runtime: failed to load components: ",
+    ] {
+        assert!(log.contains(&(begin.to_owned() + &failure("orders"))), "3.3 {begin}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_usage_is_refused_in_the_words_of_daprd() {
     for (says, args, words) in [
         ("4.6 unknown flag", &["--no-such-flag"][..], "--no-such-flag"),

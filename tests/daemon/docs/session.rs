@@ -101,11 +101,11 @@ impl Session {
             });
             self.app = Some(app);
         }
-        let mut components = daemon::load(&dev.run).await.unwrap();
+        let mut files = daemon::load(&dev.run).await.unwrap();
         let stage = Emulators::start(EmbeddedSettings::default()).await.unwrap();
-        stage.prepare(&mut components).await.unwrap();
+        stage.prepare(&mut files.components).await.unwrap();
         let prepare = Arc::new(stage.endpoints());
-        let running = daemon::start_prepared(&dev.run, components, Some(prepare)).await.unwrap();
+        let running = daemon::start_prepared(&dev.run, files, Some(prepare)).await.unwrap();
         let address = running.http_address();
         until("the sidecar to be ready", async || {
             (calls::get(address, "/v1.0/healthz").await.status == 204).then_some(())

@@ -113,8 +113,8 @@ async fn a_component_that_refuses_its_fields_stops_the_start() {
     let setup = Setup::start().await;
     setup.file("mail", "{name: direction, value: output}, {name: mode, value: wrong}");
     let settings = setup.settings(None);
-    let components = daemon::load(&settings).await.unwrap();
-    let error = daemon::start(&settings, components).await.unwrap_err().to_string();
+    let files = daemon::load(&settings).await.unwrap();
+    let error = daemon::start(&settings, files).await.unwrap_err().to_string();
     assert!(error.contains("INVALID_ARGUMENT: this mode is wrong"), "{error}");
 }
 
@@ -219,5 +219,5 @@ async fn without_a_socket_the_type_is_skipped_and_a_wrong_direction_is_a_fault()
     let error = daemon::load(&setup.settings(None)).await.unwrap_err().to_string();
     assert!(error.contains("component `mail`: field `direction`"), "{error}");
     setup.program.kill();
-    assert!(daemon::load(&setup.settings(None)).await.unwrap().is_empty());
+    assert!(daemon::load(&setup.settings(None)).await.unwrap().components.is_empty());
 }
