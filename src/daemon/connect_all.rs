@@ -42,10 +42,14 @@ pub(super) async fn connect_all(components: Vec<Checked>, context: &Context) -> 
                 // The words of daprd, with which tools find the line.
                 tracing::error!(component = %name, "Failed to init component {log_name}: {source}");
                 context.metrics.dapr().component_failed(&type_name, name.as_str(), InitFailure::Init);
+                let code = format!("[INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}");
                 if !ignore_errors {
+                    tracing::error!(
+                        component = %name,
+                        "Error processing component, daprd will exit gracefully: process component {name} error: {code}: {source}"
+                    );
                     return Err(StartError::Component { name, log_name, source });
                 }
-                let code = format!("[INIT_COMPONENT_FAILURE]: initialization error occurred for {log_name}");
                 tracing::error!(
                     component = %name, "Ignoring error processing component: process component {name} error: {code}: {source}"
                 );
