@@ -54,10 +54,10 @@ async fn the_metadata_of_a_call_are_merged_unless_the_request_has_them() {
     let env = Environment::start().await;
     let endpoint = endpoint(&env).await;
     let sidecar = env.sidecar(None).await;
-    let (none, path): (&[(&str, &str)], &[(&str, &str)]) = (&[], &[("path", "/of/the/request")]);
+    let none: &[(&str, &str)] = &[];
     for (says, of_request, route) in [
         ("1.8 merged if the key is not there", none, "of/the/call"),
-        ("1.8 that of the request counts", path, "of/the/request"),
+        ("1.8 that of the request counts", &[("path", "/of/the/request")], "of/the/request"),
     ] {
         let mut call = tonic::Request::new(grpc::request("crm", "post", b"1", of_request));
         call.metadata_mut().append("path", "/of/the/call".parse().unwrap());
