@@ -58,6 +58,9 @@ impl Running {
         }
         if let Some(path) = api.unix_path() {
             tracing::info!("gRPC server listening on UNIX socket: {}", path.display());
+            tracing::info!("API gRPC server is running on a Unix Domain Socket");
+        } else {
+            tracing::info!("API gRPC server is running on port {}", self.grpc_address().port());
         }
         if state.settings.api_token.is_some() {
             tracing::info!("Enabled token authentication on gRPC server");
@@ -65,7 +68,6 @@ impl Running {
         let serving = grpc::serve(api, Arc::clone(state), settings, self.stops.http.clone(), drain);
         let refusing = internal
             .map(|internal| grpc::serve_internal(internal, Arc::clone(state), settings, self.stops.http.clone()));
-        tracing::info!("API gRPC server is running on port {}", self.grpc_address().port());
         if let Some(address) = self.internal_grpc_address {
             tracing::info!("Internal gRPC server is running on {address}");
         }

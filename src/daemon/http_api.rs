@@ -48,6 +48,9 @@ impl Running {
         }
         if let Some(path) = api.unix_path() {
             tracing::info!("HTTP server listening on UNIX socket: {}", path.display());
+            tracing::info!("HTTP server is running on a Unix Domain Socket");
+        } else if let Some(address) = self.addresses.first() {
+            tracing::info!("HTTP server is running on port {}", address.port());
         }
         if state.settings.api_token.is_some() {
             tracing::info!("Enabled token authentication on HTTP server");

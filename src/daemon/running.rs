@@ -327,7 +327,11 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
                     is_clean = false;
                 }
             }
-            Ok(TaskResult::Inputs(DrainOutcome::Aborted)) => is_clean = false,
+            Ok(TaskResult::Inputs(DrainOutcome::Aborted)) => {
+                // Their limit is that of the shutdown, less what the phases after them need.
+                tracing::error!("Graceful shutdown timeout exceeded, forcing shutdown");
+                is_clean = false;
+            }
             Err(failure) => {
                 tracing::error!(task = ended.name, %failure, "task failed");
                 is_clean = false;

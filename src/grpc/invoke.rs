@@ -14,6 +14,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -99,7 +100,7 @@ async fn call(
     match result {
         Ok(response) => {
             span.ended(Code::Ok.into(), None);
-            Ok(succeeded(response))
+            Ok(succeeded(response, state.settings.strict_dapr_errors))
         }
         Err(error) => {
             // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
@@ -131,22 +132,33 @@ fn timed_out() -> BindingError {
 }
 
 fn failure_metadata(error: &InvokeError) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if error.binding_error().is_some_and(BindingError::is_dead_lettered) {
+    let Some(error) = error.binding_error() else { return HeaderMap::new() };
+    let mut headers = response_metadata(error.metadata());
+    if error.is_dead_lettered() {
         headers.insert("metadata.deadlettered", HeaderValue::from_static("true"));
     }
     headers
 }
 
-fn succeeded(result: InvokeResponse) -> (HeaderMap, InvokeBindingResponse) {
-    let mut headers = HeaderMap::with_capacity(result.metadata.len());
-    for (key, value) in &result.metadata {
+/// `metadata.<key>` for each.
+fn response_metadata(metadata: &[(Cow<'static, str>, String)]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(metadata.len());
+    for (key, value) in metadata {
         let name = HeaderName::from_bytes(format!("metadata.{key}").as_bytes());
         match (name, HeaderValue::from_str(value)) {
             (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
             (Err(_), _) | (_, Err(_)) => tracing::warn!(%key, "response metadata does not fit into a header"),
         }
     }
+    headers
+}
+
+fn succeeded(result: InvokeResponse, is_strict: bool) -> (HeaderMap, InvokeBindingResponse) {
+    // As over HTTP: what Dapr has no response for has no metadata there.
+    if is_strict && result.data.is_none() {
+        return Default::default();
+    }
+    let headers = response_metadata(&result.metadata);
     let metadata = result.metadata.into_iter().map(|(key, value)| (key.into_owned(), value)).collect();
     (headers, InvokeBindingResponse { data: result.data.unwrap_or_default(), metadata })
 }

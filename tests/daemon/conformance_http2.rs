@@ -8,27 +8,27 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A header block without compression.
-fn headers(pairs: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn headers(pairs: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     pairs.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }
@@ -37,7 +37,7 @@ fn get_headers(path: &str) -> Vec<u8> {
     headers(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "localhost")])
 }
 
-struct Client(TcpStream);
+pub(crate) struct Client(TcpStream);
 
 #[derive(Debug)]
 struct Frame {
@@ -48,14 +48,14 @@ struct Frame {
 }
 
 impl Client {
-    async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let mut client = Self(TcpStream::connect(address).await.unwrap());
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
         client
     }
 
     /// The server may close while it is being written to.
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         drop(self.0.write_all(bytes).await);
     }
 
@@ -180,17 +180,14 @@ async fn requests_are_answered_within_the_windows_of_the_client() {
     sidecar.stop().await;
 }
 
-#[tokio::test]
-async fn floods_of_frames_leave_others_served() {
-    let env = Environment::start().await;
-    let sidecar = env.sidecar(None).await;
-    let address = sidecar.address();
+/// Frames that cost a server more than they cost their sender; the requests are to this path.
+fn floods(path: &str) -> [(&'static str, Vec<u8>); 5] {
     let reset = |number: u32| {
         let stream = 2 * number + 1;
-        let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get_headers("/v1.0/metadata"));
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get_headers(path));
         [request, frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
     };
-    let floods: [(&str, Vec<u8>); 5] = [
+    [
         ("PING", frame(PING, 0, 0, &[0; 8]).repeat(20_000)),
         ("SETTINGS", frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 1, 0]).repeat(20_000)),
         ("RST_STREAM", (0..20_000).flat_map(reset).collect()),
@@ -199,11 +196,15 @@ async fn floods_of_frames_leave_others_served() {
             [begin, frame(CONTINUATION, 0, 1, &headers(&[("x", "y")])).repeat(20_000)].concat()
         }),
         ("empty DATA", {
-            let begin = frame(HEADERS, END_HEADERS, 1, &get_headers("/v1.0/metadata"));
+            let begin = frame(HEADERS, END_HEADERS, 1, &get_headers(path));
             [begin, frame(DATA, 0, 1, &[]).repeat(20_000)].concat()
         }),
-    ];
-    for (says, bytes) in floods {
+    ]
+}
+
+/// Sends each flood while and after `serves` calls the server as another client.
+pub(crate) async fn assert_floods_are_survived(address: SocketAddr, path: &str, serves: impl AsyncFn(&str)) {
+    for (says, bytes) in floods(path) {
         let Client(stream) = Client::connect(address).await;
         let (mut reader, mut writer) = stream.into_split();
         // Whether the server reads it all or ends the connection is its choice; that it goes on serving is not.
@@ -211,10 +212,21 @@ async fn floods_of_frames_leave_others_served() {
             drop(writer.write_all(&bytes).await);
             drop(writer.shutdown().await);
         };
-        let reading = async { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await };
-        let serving = async { assert_eq!(get(address, "/v1.0/healthz/outbound").await.status, 204, "during {says}") };
-        let ((), _, ()) = within(says, Box::pin(async { tokio::join!(sending, reading, serving) })).await;
-        assert_eq!(get(address, "/v1.0/metadata").await.status, 200, "after {says}");
+        let reading = async { drop(tokio::io::copy(&mut reader, &mut tokio::io::sink()).await) };
+        within(says, Box::pin(async { tokio::join!(sending, reading, serves(says)) })).await;
+        serves(says).await;
     }
+}
+
+#[tokio::test]
+async fn floods_of_frames_leave_others_served() {
+    let env = Environment::start().await;
+    let sidecar = env.sidecar(None).await;
+    let address = sidecar.address();
+    assert_floods_are_survived(address, "/v1.0/metadata", async |says: &str| {
+        assert_eq!(get(address, "/v1.0/healthz/outbound").await.status, 204, "{says}");
+        assert_eq!(get(address, "/v1.0/metadata").await.status, 200, "{says}");
+    })
+    .await;
     sidecar.stop().await;
 }

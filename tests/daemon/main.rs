@@ -15,6 +15,7 @@ mod app_channel;
 mod app_failures;
 mod app_health;
 mod conformance;
+mod conformance_grpc;
 mod conformance_http2;
 mod contract;
 mod counts;

@@ -1,14 +1,22 @@
 //! The `bindd` binary: its limit of open files, and its log.
 #![cfg(target_os = "linux")]
 
-use crate::calls::post;
+use crate::calls::{get, post, send};
+use crate::grpc;
+use bindd::protocol::runtime::dapr_client::DaprClient;
+use bindd::protocol::runtime::{GetMetadataRequest, InvokeBindingRequest};
 use bindd::testing::until;
+use bytes::Bytes;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tonic::Code;
+use tonic::transport::Endpoint;
 
 /// A sidecar without components in a separate process.
 struct Program {
@@ -40,6 +48,13 @@ impl Program {
 
     async fn until_logged(&self, text: &str) -> String {
         until(text, async || fs::read_to_string(&self.log).ok().filter(|log| log.contains(text))).await
+    }
+
+    async fn grpc_address(&self) -> SocketAddr {
+        let text = "gRPC server listening on TCP address: ";
+        let log = self.until_logged(text).await;
+        let rest = log.split(text).nth(1).unwrap();
+        rest.lines().next().unwrap().parse().unwrap()
     }
 
     async fn address(&self) -> SocketAddr {
@@ -86,6 +101,18 @@ impl Program {
     }
 }
 
+/// Waits until little is left of the memory that a load needed. The allocator gives pages back only when it is called, so
+/// there are small calls meanwhile.
+async fn assert_memory_returns(program: &Program, before: u64, what: &str, call: impl AsyncFn()) {
+    let peak = program.resident();
+    until("resident memory to be within 50 MB of what it was", async || {
+        call().await;
+        (program.resident() < before + 50_000_000).then_some(())
+    })
+    .await;
+    eprintln!("resident memory in bytes around {what}: {before}, {peak}, {}", program.resident());
+}
+
 #[tokio::test]
 async fn memory_returns_after_300_large_bodies() {
     const BODIES: usize = 300;
@@ -101,13 +128,73 @@ async fn memory_returns_after_300_large_bodies() {
             assert_eq!(response.status, 404);
         }
     }
-    let peak = program.resident();
-    until("resident memory to be within 50 MB of what it was", async || {
-        (program.resident() < before + 50_000_000).then_some(())
+    let small = r#"{"operation":"create"}"#;
+    assert_memory_returns(&program, before, "bodies over HTTP", async || {
+        post(address, "/v1.0/bindings/none", small).await;
     })
     .await;
-    eprintln!(
-        "resident memory in bytes: {before} before, {peak} at the end of the bodies, {} after",
-        program.resident()
-    );
+    // The same over gRPC, on one connection.
+    let channel = Endpoint::from_shared(format!("http://{}", program.grpc_address().await)).unwrap();
+    let client = DaprClient::new(channel.connect().await.unwrap());
+    let data = Bytes::from(vec![b'x'; 3 << 20]);
+    for _ in 0..BODIES / AT_ONCE {
+        let calls = (0..AT_ONCE).map(|_| {
+            let (mut client, data) = (client.clone(), data.clone());
+            let call = InvokeBindingRequest { data, ..grpc::request("none", "create", b"", &[]) };
+            async move { client.invoke_binding(call).await.unwrap_err().code() }
+        });
+        for code in futures_util::future::join_all(calls).await {
+            assert_eq!(code, Code::NotFound);
+        }
+    }
+    assert_memory_returns(&program, before, "messages over gRPC", async || {
+        client.clone().invoke_binding(grpc::request("none", "create", b"", &[])).await.unwrap_err();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clients_that_read_no_responses_cost_little_memory() {
+    let program = Program::start("true").await;
+    let address = program.address().await;
+    // A page of 5 kB, so that all responses together would be 500 MB. The server stops reading requests instead.
+    let put = http::Request::put("/v1.0/metadata/large");
+    assert_eq!(send(address, put, &"x".repeat(5_000)).await.status, 204);
+    assert_eq!(get(address, "/v1.0/metadata").await.status, 200);
+    let before = program.resident();
+    let requests = "GET /v1.0/metadata HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.writable().await.unwrap();
+        assert!(stream.try_write(requests.as_bytes()).unwrap() > 10_000);
+        held.push(stream);
+    }
+    assert_eq!(get(address, "/v1.0/metadata").await.status, 200, "others are served");
+    assert_memory_returns(&program, before, "clients that read nothing", async || {
+        assert_eq!(get(address, "/v1.0/metadata").await.status, 200);
+    })
+    .await;
+    drop(held);
+}
+
+#[tokio::test]
+async fn at_the_limit_of_connections_idle_ones_of_the_grpc_api_make_room() {
+    // So few files allow 24 connections to the gRPC API.
+    let program = Program::start("ulimit -n 250").await;
+    let address = program.grpc_address().await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may already close it.
+        drop(stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await);
+        held.push(stream);
+    }
+    let served = until("a call beside them", async || {
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.ok()?;
+        DaprClient::new(channel).get_metadata(GetMetadataRequest {}).await.ok()
+    })
+    .await;
+    assert_eq!(served.into_inner().id, "shop");
+    drop(held);
 }

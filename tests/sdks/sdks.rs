@@ -93,6 +93,12 @@ async fn a_flask_app_receives_every_record() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fastapi_app_receives_every_record() {
+    let command = python_program("fastapi_app.py").await;
+    Service::new(command, AppProtocol::Http).check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_grpc_app_for_python_receives_every_record() {
     let command = python_program("grpc_app.py").await;
     Service::new(command, AppProtocol::Grpc).check().await;

@@ -4,19 +4,25 @@ use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response, StatusCode};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Body, status and headers, as Dapr returns them: several values of a header are joined by commas.
+/// Body, which may be empty, status and headers, as Dapr returns them: several values of a header are joined by commas.
 pub(super) fn succeeded(response: Response<Bytes>) -> InvokeResponse {
     let (head, body) = response.into_parts();
-    let reason = head.status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
+    let metadata = metadata(head.status, &head.headers);
+    InvokeResponse { data: Some(body), metadata, ..InvokeResponse::default() }
+}
+
+fn metadata(status: StatusCode, headers: &HeaderMap) -> Vec<(Cow<'static, str>, String)> {
+    let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
     let mut metadata = vec![
-        ("statusCode".into(), head.status.as_str().to_owned()),
-        ("status".into(), format!("{}{reason}", head.status.as_str())),
+        ("statusCode".into(), status.as_str().to_owned()),
+        ("status".into(), format!("{}{reason}", status.as_str())),
     ];
-    metadata.extend(joined(&head.headers).into_iter().map(|(name, value)| (name.into(), value)));
-    InvokeResponse { data: Some(body).filter(|body| !body.is_empty()), metadata, ..InvokeResponse::default() }
+    metadata.extend(joined(headers).into_iter().map(|(name, value)| (name.into(), value)));
+    metadata
 }
 
 fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
@@ -43,7 +49,7 @@ fn canonical(name: &str) -> String {
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
-/// The error of a status other than 2xx, with Dapr's text.
+/// The error of a status other than 2xx, with Dapr's text. As in Dapr, its status and headers are metadata too.
 pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> BindingError {
     let (kind, outcome) = match status.as_u16() {
         429 => (FailureKind::Throttled, Outcome::NotDone),
@@ -53,6 +59,8 @@ pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> BindingError {
     let error = BindingError::new(kind, format!("received status code {}", status.as_str()))
         .with_outcome(outcome)
         .with_detail("statusCode", status.as_str());
+    let error =
+        metadata(status, headers).into_iter().fold(error, |error, (key, value)| error.with_metadata(key, value));
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     match seconds {
         Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
@@ -76,7 +84,7 @@ mod tests {
         let metadata: Vec<_> = response.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(metadata, ["statusCode=201", "status=201 Created", "Content-Type=text/plain", "X-One=1, 2"]);
         assert_eq!(response.data.as_deref(), Some(&b"hello"[..]));
-        assert_eq!(succeeded(Response::new(Bytes::new())).data, None);
+        assert_eq!(succeeded(Response::new(Bytes::new())).data.as_deref(), Some(&b""[..]));
     }
 
     #[test]
@@ -92,6 +100,8 @@ mod tests {
             assert_eq!((error.kind(), error.outcome()), (kind, outcome));
             assert_eq!(error.to_string(), format!("received status code {status}"));
             assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+            assert_eq!(error.metadata()[0], ("statusCode".into(), status.to_string()));
+            assert_eq!(error.metadata()[2], ("Retry-After".into(), "7".to_owned()));
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn read(spec: &Map<String, Value>) -> Result<Configuration, String> {
     Ok(Configuration {
         tracing: tracing(&root, &mut notices)?,
         metrics: metrics(&root)?,
-        api: api(&root.section("api")?)?,
+        api: api(&root.section("api")?, &mut notices)?,
         components: ComponentRules::new(root.section("components")?.texts("deny")?.iter().map(String::as_str)),
         api_logging: api_logging(&root)?,
         features: root.entries("features")?.iter().map(feature).collect::<Result<_, _>>()?,
@@ -123,24 +123,32 @@ fn metric_rule(entry: &Section<'_>) -> Result<MetricRule, String> {
     Ok(MetricRule { name: entry.text("name")?.unwrap_or_default(), labels })
 }
 
-fn api(section: &Section<'_>) -> Result<ApiRules, String> {
-    let rules = |field| {
-        let rules = section.entries(field)?;
-        let rules = rules.iter().filter_map(|entry| api_rule(entry).transpose());
-        rules.collect::<Result<Vec<ApiRule>, String>>()
+fn api(section: &Section<'_>, notices: &mut Vec<String>) -> Result<ApiRules, String> {
+    let mut rules = |field| {
+        let mut rules = Vec::new();
+        for entry in section.entries(field)? {
+            let name = entry.text("name")?.unwrap_or_default();
+            match api_rule(&entry, &name)? {
+                Some(rule) => rules.push(rule),
+                None => notices.push(format!(
+                    "`spec.api.{field}`: the rule for `{name}` matches nothing, as in Dapr; set its `protocol` to http or grpc"
+                )),
+            }
+        }
+        Ok::<_, String>(rules)
     };
     Ok(ApiRules { allowed: rules("allowed")?, denied: rules("denied")? })
 }
 
 /// `None` for another protocol, which matches nothing, as in Dapr.
-fn api_rule(entry: &Section<'_>) -> Result<Option<ApiRule>, String> {
+fn api_rule(entry: &Section<'_>, name: &str) -> Result<Option<ApiRule>, String> {
     let protocol = match entry.text("protocol")?.unwrap_or_default().to_lowercase().as_str() {
         "http" => ApiProtocol::Http,
         "grpc" => ApiProtocol::Grpc,
         _ => return Ok(None),
     };
-    let (name, version) = (entry.text("name")?.unwrap_or_default(), entry.text("version")?.unwrap_or_default());
-    Ok(Some(ApiRule { name, version, protocol }))
+    let version = entry.text("version")?.unwrap_or_default();
+    Ok(Some(ApiRule { name: name.to_owned(), version, protocol }))
 }
 
 fn api_logging(root: &Section<'_>) -> Result<ApiLogging, String> {

@@ -2,16 +2,26 @@
 //! of the contract. A row is a request as it is on the wire, and what its response must be like.
 
 mod admin;
+mod app_health;
 mod bodies;
 mod compat;
 mod components;
+mod concurrency;
 mod errors;
+mod grpc_api;
+mod grpc_app;
+mod init;
 mod inputs;
 mod process;
+mod program;
+mod reload;
 mod routes;
 mod sdks;
+mod start;
+mod stop;
 mod transport;
 mod unix;
+mod values;
 
 use crate::environment::Environment;
 use bindd::testing::within;
@@ -85,6 +95,9 @@ pub(super) async fn check(address: SocketAddr, rows: &[Row<'_>]) {
         }
     }
 }
+
+/// A body that each output accepts.
+pub(super) const CREATE: &str = r#"{"operation":"create","data":{"id":"1"}}"#;
 
 /// A stream `orders` with an output, a table `people` with one, and no app.
 pub(super) async fn environment() -> Environment {

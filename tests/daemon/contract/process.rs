@@ -1,62 +1,12 @@
 //! §2.2, §2.10, §4.3, §4.5 and §4.6: the program itself, its log and its exit codes.
 
-use bindd::testing::{until, within};
-use std::fs::{self, File};
-use std::path::Path;
+use super::program::Program;
+use bindd::testing::within;
+use std::fs;
 use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-
-/// The program in a folder of its own, which it logs to.
-struct Program {
-    child: Child,
-    folder: TempDir,
-    log: &'static str,
-}
-
-impl Program {
-    /// Logs to standard output with `--dapr-compat`, and to standard error without.
-    fn start(is_compat: bool, args: &[&str], resources: Option<&Path>) -> Self {
-        let folder = TempDir::new().unwrap();
-        let file = |name: &str| File::create(folder.path().join(name)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
-        command.args(["/daprd", "--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0"]);
-        command.args(["--enable-metrics=false"]).args(args).args(is_compat.then_some("--dapr-compat"));
-        if let Some(resources) = resources {
-            command.arg("--resources-path").arg(resources);
-        }
-        let child = command
-            .env_remove("NAMESPACE")
-            .env_remove("DAPR_API_TOKEN")
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        Self { child, folder, log: if is_compat { "stdout" } else { "stderr" } }
-    }
-
-    fn read(&self) -> String {
-        fs::read_to_string(self.folder.path().join(self.log)).unwrap_or_default()
-    }
-
-    async fn line(&self, text: &str) -> String {
-        until(text, async || self.read().lines().find(|line| line.contains(text)).map(str::to_owned)).await
-    }
-
-    async fn exit_code(&mut self) -> Option<i32> {
-        within("the program to end", self.child.wait()).await.unwrap().code()
-    }
-
-    async fn stop(&mut self) -> Option<i32> {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-        self.exit_code().await
-    }
-}
+use tokio::process::Command;
 
 /// daprd's lines about a start without app and a stop, in their order.
 #[tokio::test]
@@ -65,21 +15,20 @@ async fn the_log_has_the_lines_that_tools_wait_for() {
         let mut program = Program::start(is_compat, &[], None);
         program.line("dapr initialized. Status: Running. Init Elapsed ").await;
         assert_eq!(program.stop().await, Some(0), "2.10 a graceful stop");
+        program
+            .in_order(&[
+                "4.5 gRPC server listening on TCP address: ",
+                "4.5 API gRPC server is running on port ",
+                "4.5 Internal gRPC server is running on ",
+                "4.5 HTTP server is running on port ",
+                "4.5 dapr initialized. Status: Running. Init Elapsed ",
+                "2.10 Received signal 'terminated'; beginning shutdown",
+                "2.10 Dapr is shutting down",
+                "2.10 Dapr runtime stopped",
+                "2.10 Daprd shutdown gracefully",
+            ])
+            .await;
         let log = program.read();
-        let mut rest = log.as_str();
-        for line in [
-            "gRPC server listening on TCP address: ",
-            "API gRPC server is running on port ",
-            "Internal gRPC server is running on ",
-            "dapr initialized. Status: Running. Init Elapsed ",
-            "Received signal 'terminated'; beginning shutdown",
-            "Dapr is shutting down",
-            "Dapr runtime stopped",
-            "Daprd shutdown gracefully",
-        ] {
-            let at = rest.find(line).unwrap_or_else(|| panic!("4.5 {line:?} is not in its place: {log}"));
-            rest = &rest[at + line.len()..];
-        }
         for absent in ["waiting on port", "application discovered on port"] {
             assert!(!log.contains(absent), "2.2 {absent:?} without an app port: {log}");
         }
@@ -175,5 +124,88 @@ async fn wrong_usage_is_refused_in_the_words_of_daprd() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{says}: {error}");
         assert!(error.contains(words), "{says}: {error}");
+    }
+}
+
+/// Daprd's flags beside those of files and of the harness, as the injector and the command-line tool pass them.
+const FLAGS: [&str; 49] = [
+    "--app-port=0",
+    "--app-protocol=HTTP",
+    "--app-channel-address=127.0.0.1",
+    "--app-max-concurrency=-1",
+    "--app-ssl=false",
+    "--app-binding-options-timeout=3s",
+    "--enable-app-health-check=false",
+    "--app-health-check-path=/healthz",
+    "--app-health-probe-interval=5",
+    "--app-health-probe-timeout=500",
+    "--app-health-threshold=3",
+    "--dapr-internal-grpc-port=0",
+    "--dapr-internal-grpc-listen-address=127.0.0.1",
+    "--dapr-public-port=0",
+    "--dapr-public-listen-address=127.0.0.1",
+    "--dapr-listen-addresses=[::1],127.0.0.1",
+    "--unix-domain-socket=",
+    "--mode=standalone",
+    "--max-body-size=4Mi",
+    "--dapr-http-max-request-size=4",
+    "--read-buffer-size=4Ki",
+    "--dapr-http-read-buffer-size=4",
+    "--allowed-origins=*",
+    "--dapr-graceful-shutdown-seconds=5",
+    "--dapr-block-shutdown-duration=0s",
+    "--metrics-port=9090",
+    "--metrics-listen-address=0.0.0.0",
+    "--enable-profiling=false",
+    "--profile-port=7777",
+    "--log-level=INFO",
+    "--log-as-json=false",
+    "--log-file=",
+    "--enable-api-logging=false",
+    "--disable-init-endpoints=config,subscribe",
+    "--hot-reload-reconcile-interval=1m",
+    "--enable-mtls",
+    "false",
+    "--sentry-address=a:1",
+    "--control-plane-address=a:1",
+    "--control-plane-trust-domain=localhost",
+    "--control-plane-namespace=default",
+    "--sentry-request-jwt-audiences=a",
+    "--placement-host-address=a:1",
+    "--scheduler-host-address=",
+    "--scheduler-job-streams=3",
+    "--actors-disseminate-timeout=30s",
+    "--actors-service=a",
+    "--reminders-service=a",
+    "--disable-builtin-k8s-secret-store",
+];
+
+#[tokio::test]
+async fn every_flag_of_daprd_is_accepted() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config.yaml");
+    fs::write(&config, "kind: Configuration\nspec: {}\n").unwrap();
+    let (path, config) = (folder.path().to_str().unwrap(), config.to_str().unwrap());
+    for dashes in ["--", "-"] {
+        let paths = [("resources-path", path), ("components-path", path), ("config", config)];
+        let paths = paths.map(|(name, value)| format!("{dashes}{name}={value}"));
+        let flags = FLAGS.map(|flag| flag.replacen("--", dashes, 1));
+        let flags: Vec<&str> = flags.iter().chain(&paths).map(String::as_str).collect();
+        let mut program = Program::start(false, &flags, None);
+        program.line("dapr initialized. Status: Running.").await;
+        assert_eq!(program.stop().await, Some(0), "4.6 {}", program.read());
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_printed_alone() {
+    for (flag, code) in [("--version", 0), ("--build-info", 0), ("--help", 0)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
+        let output = within(flag, command.arg(flag).stdin(Stdio::null()).kill_on_drop(true).output()).await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "4.3 {flag}: {text}");
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(flag != "--version" || text == format!("{version}\n"), "4.3 {text}");
+        assert!(flag == "--help" || text.contains(version), "4.3 {flag}: {text}");
     }
 }

@@ -83,6 +83,16 @@ impl App {
         change(&mut self.behaviour.lock().unwrap());
     }
 
+    /// The names that the app answers to `ListInputBindings`.
+    pub(crate) fn accept(&self, names: &[&str]) {
+        self.with(|behaviour| behaviour.names = Some(names.iter().map(|name| (*name).to_owned()).collect()));
+    }
+
+    /// The response to events from now on.
+    pub(crate) fn respond(&self, response: BindingEventResponse) {
+        self.with(|behaviour| behaviour.response = response);
+    }
+
     /// Serves until the set is dropped.
     fn serve(&self, listener: TcpListener) -> JoinSet<()> {
         let (callback, health) =

@@ -136,6 +136,12 @@ fn what_is_tolerated_is_noticed() {
     assert_eq!(odd.notices.len(), 3, "{:?}", odd.notices);
     assert_eq!(odd.tracing.sampling_rate, Some(0.0001));
     assert!(loaded(&["", "# nothing\n"], &[]).unwrap().metrics.enabled);
+    let rule = loaded(&["kind: Configuration\nspec: {api: {denied: [{name: shutdown, version: v1}]}}\n"], &[]).unwrap();
+    assert!(
+        rule.notices[0].contains("`spec.api.denied`: the rule for `shutdown` matches nothing"),
+        "{:?}",
+        rule.notices
+    );
 }
 
 #[test]
