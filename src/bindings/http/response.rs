@@ -52,7 +52,8 @@ pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> BindingError {
     };
     let error = BindingError::new(kind, format!("received status code {}", status.as_str()))
         .with_outcome(outcome)
-        .with_detail("statusCode", status.as_str());
+        .with_detail("statusCode", status.as_str())
+        .with_metadata("statusCode", status.as_str());
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     match seconds {
         Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
