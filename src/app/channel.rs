@@ -67,13 +67,13 @@ pub(super) struct Delivery<'p> {
 struct Limit {
     time: Duration,
     option: &'static str,
-    /// Whether it counts for `--app-max-concurrency`. A health check does not.
-    is_in_turn: bool,
+    /// Whether it counts for `--app-max-concurrency`, as all calls but health checks do.
+    takes_slot: bool,
 }
 
 impl Limit {
     const fn call(self, max_reply: Option<usize>) -> Call {
-        Call { limit: self.time, max_reply, is_in_turn: self.is_in_turn }
+        Call { limit: self.time, max_reply, takes_slot: self.takes_slot }
     }
 }
 
@@ -154,19 +154,19 @@ impl AppChannel {
 
     /// Returns the body of the response if it was to be read.
     pub(super) async fn post(&self, route: &Route, delivery: Delivery<'_>) -> Result<Vec<u8>, DeliveryError> {
-        let limit = Limit { time: self.0.event_timeout, option: "--app-timeout", is_in_turn: true };
+        let limit = Limit { time: self.0.event_timeout, option: "--app-timeout", takes_slot: true };
         self.call(Method::POST, route, delivery, limit).await
     }
 
     pub(super) async fn options(&self, route: &Route) -> Result<(), DeliveryError> {
-        let limit = Limit { time: self.0.probe_timeout, option: PROBE_OPTION, is_in_turn: true };
+        let limit = Limit { time: self.0.probe_timeout, option: PROBE_OPTION, takes_slot: true };
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type::JSON)]);
         self.ask(Method::OPTIONS, route, headers, limit).await
     }
 
-    /// Sends a `GET` that does not wait for its turn, and of which only the status counts.
+    /// Sends a `GET` that does not wait for a slot, and of which only the status counts.
     pub(super) async fn get_health(&self, route: &Route, timeout: Duration) -> Result<(), DeliveryError> {
-        let limit = Limit { time: timeout, option: "--app-health-probe-timeout", is_in_turn: false };
+        let limit = Limit { time: timeout, option: "--app-health-probe-timeout", takes_slot: false };
         self.ask(Method::GET, route, HeaderMap::new(), limit).await
     }
 
@@ -175,7 +175,7 @@ impl AppChannel {
     /// # Errors
     /// When the app did not answer with success.
     pub async fn get_config(&self, app_id: &str) -> Result<(), DeliveryError> {
-        let limit = Limit { time: self.0.probe_timeout, option: PROBE_OPTION, is_in_turn: true };
+        let limit = Limit { time: self.0.probe_timeout, option: PROBE_OPTION, takes_slot: true };
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type::JSON)]);
         headers.extend(HeaderValue::from_str(app_id).ok().map(|id| (APP_ID, id)));
         self.ask(Method::GET, &Route::of_path(APP_CONFIG), headers, limit).await
@@ -214,7 +214,7 @@ impl AppChannel {
         let result = self.0.transport.send(request, limit.call(max_reply)).await;
         let reply = result.as_ref().ok();
         // A health check is counted where it is made.
-        if limit.is_in_turn {
+        if limit.takes_slot {
             self.0.traffic.called(&HttpExchange {
                 method: method.as_str(),
                 path: route.as_str(),

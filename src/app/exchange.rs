@@ -12,8 +12,8 @@ pub(super) struct Call {
     pub(super) limit: Duration,
     /// How much of the body of a success is read; `None` if its status alone decides.
     pub(super) max_reply: Option<usize>,
-    /// Whether it counts for the limit of requests in flight, and waits for its turn. A health check does not.
-    pub(super) is_in_turn: bool,
+    /// Whether it waits for a slot of the limit of requests in flight. A health check does not.
+    pub(super) takes_slot: bool,
 }
 
 /// Why a request has no response.

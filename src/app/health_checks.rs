@@ -1,7 +1,6 @@
 //! Checks the health of the app again and again (`--enable-app-health-check`).
 
 use super::health::{Health, Transition};
-use super::probe_count::ProbeCount;
 use super::{AppChannel, Route};
 use crate::domain::{DeliveryError, cause_line};
 use async_trait::async_trait;
@@ -10,12 +9,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 /// How one check is made; another for each protocol.
 #[async_trait]
 pub trait HealthProbe: Debug + Send + Sync {
-    /// Calls the app. The caller limits the time and drops the future then.
+    /// Calls the app, and limits the time itself.
     ///
     /// # Errors
     /// With the reason for the log, when the app did not answer or is not healthy.
@@ -27,8 +26,6 @@ pub trait HealthProbe: Debug + Send + Sync {
 pub struct HealthCheckSettings {
     /// From the start of one check to the start of the next; not zero.
     pub interval: Duration,
-    /// Time limit of a check.
-    pub timeout: Duration,
     /// Failed checks in a row after which the app is unhealthy; 0 counts as 1.
     pub threshold: u32,
 }
@@ -53,13 +50,11 @@ impl AppChannel {
 impl HealthProbe for HttpProbe {
     async fn check(&self) -> Result<(), String> {
         let traffic = self.channel.traffic();
-        let mut count = ProbeCount::new(None, |status, took| traffic.probed(status, took));
+        let begun = Instant::now();
         let result = self.channel.get_health(&self.route, self.timeout).await;
-        count.answer = match &result {
-            // The status of a success is not known here; daprd has no other either.
-            Ok(()) => Some(200),
-            Err(error) => error.status(),
-        };
+        // The status of a success is not known here; daprd has no other either.
+        let status = result.as_ref().map_or_else(DeliveryError::status, |()| Some(200));
+        traffic.probed(status, begun.elapsed());
         match result {
             Ok(()) => Ok(()),
             Err(DeliveryError::Refused { status, .. }) => {
@@ -84,10 +79,7 @@ pub async fn check_health(
     tracing::info!("App health probes starting");
     loop {
         ticks.tick().await;
-        let result = match tokio::time::timeout(settings.timeout, probe.check()).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("Network error: no answer within {:?}", settings.timeout)),
-        };
+        let result = probe.check().await;
         let transition = health.record(result.is_ok());
         match (transition, result) {
             (Some(Transition::ToHealthy), _) => tracing::info!("App entered healthy status"),
@@ -107,9 +99,8 @@ pub async fn check_health(
 mod tests {
     use super::*;
     use std::sync::Mutex;
-    use tokio::time::Instant;
 
-    /// Answers as a script says; the last answer repeats. `None` never answers.
+    /// Answers as a script says; the last answer repeats. `None` is no answer in time.
     #[derive(Debug)]
     struct Script {
         answers: Vec<Option<bool>>,
@@ -127,13 +118,16 @@ mod tests {
             match self.answers[number.min(self.answers.len() - 1)] {
                 Some(true) => Ok(()),
                 Some(false) => Err("no".to_owned()),
-                None => std::future::pending().await,
+                None => {
+                    tokio::time::sleep(TIMEOUT).await;
+                    Err("late".to_owned())
+                }
             }
         }
     }
 
-    const SETTINGS: HealthCheckSettings =
-        HealthCheckSettings { interval: Duration::from_secs(5), timeout: Duration::from_millis(500), threshold: 2 };
+    const TIMEOUT: Duration = Duration::from_millis(500);
+    const SETTINGS: HealthCheckSettings = HealthCheckSettings { interval: Duration::from_secs(5), threshold: 2 };
 
     #[tokio::test(start_paused = true)]
     async fn the_app_is_checked_at_once_and_in_each_interval() {

@@ -205,6 +205,10 @@ impl Upload {
         loop {
             stream.reserve_capacity(rest.len());
             let Some(Ok(capacity)) = ready!(stream.poll_capacity(cx)) else { return Poll::Ready(()) };
+            // h2 may wake without a change.
+            if capacity == 0 {
+                continue;
+            }
             let part = rest.split_to(capacity.min(rest.len()));
             let is_last = rest.is_empty();
             if stream.send_data(part, is_last).is_err() || is_last {

@@ -52,7 +52,7 @@ impl Http2Pool {
     /// Sends a request. The wait for a slot is first in, first out. A dropped request resets its stream; then it is unknown
     /// whether the app has seen it.
     pub(super) async fn send(&self, request: Request<Bytes>, call: Call) -> Result<Reply, SendError> {
-        let _slot = match call.is_in_turn {
+        let _slot = match call.takes_slot {
             true => Some(self.slots.acquire().await.map_err(|closed| SendError::Unreachable(closed.into()))?),
             false => None,
         };

@@ -41,7 +41,6 @@ mod message;
 mod ndjson;
 mod pool;
 mod probe;
-mod probe_count;
 mod reply;
 mod route;
 mod settings;

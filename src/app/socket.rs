@@ -38,6 +38,10 @@ impl SharedTraffic {
         traffic.prefix.clear();
     }
 
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// All bytes in both directions; grows while the exchange makes progress.
     pub(super) fn bytes(&self) -> u64 {
         let traffic = self.lock();
@@ -57,7 +61,13 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn new(stream: Stream) -> (Self, SharedTraffic) {
         let traffic = SharedTraffic::default();
-        (Self { stream, traffic: traffic.clone() }, traffic)
+        (Self::counted(stream, traffic.clone()), traffic)
+    }
+
+    /// Counts in `traffic`, which may have counted for an earlier socket.
+    pub(super) fn counted(stream: Stream, traffic: SharedTraffic) -> Self {
+        traffic.reset();
+        Self { stream, traffic }
     }
 
     fn written(&self, offered: usize, result: io::Result<usize>) -> usize {

@@ -107,7 +107,7 @@ impl App {
             Channel::Http(channel) => channel.health_probe(&checks.path, checks.timeout),
             Channel::Grpc(channel) => channel.health_probe(checks.timeout),
         };
-        let AppHealthSettings { interval, timeout, threshold, .. } = *checks;
+        let AppHealthSettings { interval, threshold, .. } = *checks;
         let (checked, mut results) = watch::channel(false);
         let follow = async {
             let mut is_configured = false;
@@ -120,7 +120,7 @@ impl App {
                 is_healthy.send_replace(result);
             }
         };
-        let settings = HealthCheckSettings { interval, timeout, threshold };
+        let settings = HealthCheckSettings { interval, threshold };
         tokio::select! {
             never = check_health(probe, settings, &checked) => match never {},
             () = follow => {}

@@ -3,15 +3,35 @@
 
 use http::{HeaderMap, HeaderName};
 use std::time::Duration;
+use tokio::time::Instant;
+use tonic::Status;
 
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const MAX_DIGITS: usize = 8;
+
+/// When the client gives up; `None` without a limit, and for one so long that the clock cannot express it.
+///
+/// # Errors
+/// When the header is not a number and a unit.
+pub(super) fn read(headers: &HeaderMap) -> Result<Option<Instant>, Status> {
+    let timeout =
+        timeout(headers).map_err(|text| Status::invalid_argument(format!("grpc-timeout {text:?} is not a timeout")))?;
+    Ok(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+}
+
+/// Resolves at the deadline; never without one.
+pub(super) async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// `None` without a limit.
 ///
 /// # Errors
 /// When the header is not a number and a unit; with the value.
-pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, String> {
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, String> {
     let Some(value) = headers.get(&TIMEOUT) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     parse(&text).map(Some).ok_or_else(|| text.into_owned())

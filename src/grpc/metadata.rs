@@ -1,37 +1,33 @@
-//! `GetMetadata`, `SetMetadata` and `Shutdown`.
+//! `GetMetadata` and `SetMetadata`.
 
-use crate::http::ApiState;
+use crate::domain::GoDuration;
+use crate::http::{ApiState, AppHealth, VERSION};
 use crate::protocol::runtime::actor_runtime::ActorRuntimeStatus;
 use crate::protocol::runtime::{
-    ActorRuntime, AppConnectionProperties, GetMetadataResponse, RegisteredComponents, SetMetadataRequest,
+    ActorRuntime, AppConnectionHealthProperties, AppConnectionProperties, GetMetadataResponse, MetadataResiliency,
+    RegisteredComponents, SetMetadataRequest,
 };
-use http::HeaderMap;
 use tonic::Status;
 
-/// bindd's version, where Dapr reports its own.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-const FORCE: &str = "dapr-force-shutdown";
-
 pub(super) fn get(state: &ApiState) -> GetMetadataResponse {
-    let mut extended = state.extended.get_all();
-    extended.insert("daprRuntimeVersion".to_owned(), VERSION.to_owned());
     let components = state.host.describe().map(|described| RegisteredComponents {
         name: described.name,
         r#type: described.type_name,
         version: described.version,
         capabilities: described.capabilities.iter().map(|capability| (*capability).to_owned()).collect(),
     });
+    let resiliencies = state.host.policies().names().into_iter().map(|name| MetadataResiliency { name });
     let app = &state.app;
     GetMetadataResponse {
         id: state.app_id.clone(),
         registered_components: components.collect(),
-        extended_metadata: extended.into_iter().collect(),
+        extended_metadata: state.extended_metadata().into_iter().collect(),
         app_connection_properties: Some(AppConnectionProperties {
             port: app.port.map_or(0, i32::from),
             protocol: app.protocol.clone(),
             channel_address: app.channel_address.clone(),
             max_concurrency: app.max_concurrency.map_or(0, |count| i32::try_from(count).unwrap_or(i32::MAX)),
-            health: None,
+            health: app.health.as_ref().map(health),
         }),
         runtime_version: VERSION.to_owned(),
         enabled_features: state.features.clone(),
@@ -41,21 +37,19 @@ pub(super) fn get(state: &ApiState) -> GetMetadataResponse {
             host_ready: false,
             placement: "placement: disconnected".to_owned(),
         }),
-        resiliencies: Vec::new(),
+        resiliencies: resiliencies.collect(),
+    }
+}
+
+fn health(health: &AppHealth) -> AppConnectionHealthProperties {
+    AppConnectionHealthProperties {
+        health_check_path: health.path.clone().unwrap_or_default(),
+        health_probe_interval: GoDuration(health.interval).to_string(),
+        health_probe_timeout: GoDuration(health.timeout).to_string(),
+        health_threshold: i32::try_from(health.threshold).unwrap_or(i32::MAX),
     }
 }
 
 pub(super) fn set(state: &ApiState, request: &SetMetadataRequest) -> Result<(), Status> {
     state.extended.set(&request.key, &request.value).map_err(|full| Status::resource_exhausted(full.to_string()))
-}
-
-/// The response reaches the client because the server finishes what it has read.
-pub(super) fn shutdown(state: &ApiState, headers: &HeaderMap) {
-    if headers.get_all(FORCE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
-        tracing::warn!("Force shutdown requested, exiting immediately without graceful shutdown");
-        state.stop.now();
-    } else {
-        tracing::info!("Shutdown requested via API");
-        state.stop.finish();
-    }
 }

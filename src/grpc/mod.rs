@@ -13,6 +13,7 @@
 
 mod call_metadata;
 mod deadline;
+mod gzip;
 mod health;
 mod internal;
 mod invoke;

@@ -1,5 +1,5 @@
-//! The one place where answered calls are observed, for logs and metrics. Streams of reflection are not, nor are methods that
-//! do not exist.
+//! The one place where answered calls are observed, for logs and metrics. Streams are not, nor are methods that do not
+//! exist.
 
 use super::methods::{self, HEALTH_CHECK};
 use super::unary::Reply;

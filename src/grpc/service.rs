@@ -1,12 +1,12 @@
 //! The checks before a request, and the methods.
 
 use super::methods::{
-    GET_METADATA, HEALTH_CHECK, INVOKE_BINDING, REFLECTION, REFLECTION_ALPHA, SET_METADATA, SHUTDOWN,
+    GET_METADATA, HEALTH_CHECK, HEALTH_WATCH, INVOKE_BINDING, REFLECTION, REFLECTION_ALPHA, SET_METADATA, SHUTDOWN,
 };
 use super::unary::{self, Reply, failure};
-use super::{deadline, health, invoke, metadata, observation, reflection, status};
+use super::{deadline, health, invoke, metadata, methods, observation, reflection, status};
 use crate::domain::Stop;
-use crate::http::{ApiState, ConnectInfo, Respond};
+use crate::http::{ApiState, ConnectInfo, Respond, log_panic};
 use crate::protocol::health::HealthCheckRequest;
 use crate::protocol::runtime::{GetMetadataRequest, SetMetadataRequest, ShutdownRequest};
 use axum::body::Body;
@@ -23,8 +23,6 @@ use tokio::time::Instant;
 use tonic::Status;
 
 const TOKEN_HEADER: &str = "dapr-api-token";
-const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
-                               DAPR_API_TOKEN and send the token";
 
 /// The API as a service.
 #[derive(Debug, Clone)]
@@ -45,42 +43,51 @@ impl Api {
         }
         let begun = Instant::now();
         let (head, body) = request.into_parts();
-        let version = match head.uri.path() {
+        if let Err(refusal) = self.check(&head, info) {
+            return self.observed(&head, Reply::new(Err(refusal)), begun);
+        }
+        let reflection = match head.uri.path() {
+            HEALTH_WATCH => return self.watch(&head, body).await,
             REFLECTION => Some(reflection::Version::V1),
             REFLECTION_ALPHA => Some(reflection::Version::V1Alpha),
             _ => None,
         };
-        let reply = match (self.check(&head, info), version) {
-            (Err(refusal), _) => Reply::new(Err(refusal)),
-            (Ok(()), Some(version)) => {
-                let request = Request::from_parts(head, body);
-                return Box::pin(reflection::answer(version, request, self.stop.clone())).await;
-            }
-            (Ok(()), None) => {
-                let reply = AssertUnwindSafe(self.call_in_time(&head, body)).catch_unwind().await;
-                reply.unwrap_or_else(|payload| Reply::new(Err(panicked(payload))))
-            }
-        };
-        observation::answered(&self.state, &head, &reply, begun.elapsed());
+        if let Some(version) = reflection {
+            let request = Request::from_parts(head, body);
+            return Box::pin(reflection::answer(version, request, self.stop.clone())).await;
+        }
+        let reply = AssertUnwindSafe(self.call_in_time(&head, body)).catch_unwind().await;
+        self.observed(&head, reply.unwrap_or_else(|payload| Reply::new(Err(panicked(&*payload)))), begun)
+    }
+
+    fn observed(&self, head: &Parts, reply: Reply, begun: Instant) -> Response {
+        observation::answered(&self.state, head, &reply, begun.elapsed());
         unary::response(reply)
     }
 
     /// Calls a method within the deadline of the client.
     async fn call_in_time(&self, head: &Parts, body: Body) -> Reply {
-        let timeout = match deadline::timeout(&head.headers) {
-            Ok(timeout) => timeout,
-            Err(text) => {
-                return Reply::new(Err(Status::invalid_argument(format!("grpc-timeout {text:?} is not a timeout"))));
-            }
+        let deadline = match deadline::read(&head.headers) {
+            Ok(deadline) => deadline,
+            Err(status) => return Reply::new(Err(status)),
         };
-        // One so long that the clock cannot express it is none.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let calling = self.call(head, body, deadline);
-        let reply = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, calling).await,
-            None => Ok(calling.await),
+        tokio::select! {
+            // Biased: the method knows more about its end.
+            biased;
+            reply = self.call(head, body, deadline) => reply,
+            () = deadline::passed(deadline) => Reply::new(Err(status::deadline_exceeded())),
+        }
+    }
+
+    async fn watch(&self, head: &Parts, body: Body) -> Response {
+        let deadline = match deadline::read(&head.headers) {
+            Ok(deadline) => deadline,
+            Err(status) => return failure(&status),
         };
-        reply.unwrap_or_else(|_| Reply::new(Err(status::deadline_exceeded())))
+        match unary::read(&self.state, head, body).await {
+            Ok(received) => health::watch(Arc::clone(&self.state), &received.message, deadline, self.stop.clone()),
+            Err(status) => failure(&status),
+        }
     }
 
     /// Why a request must not reach a method.
@@ -91,14 +98,15 @@ impl Api {
             return Err(Status::permission_denied(reason));
         }
         let path = head.uri.path();
-        if path != HEALTH_CHECK && !settings.has_token(&head.headers) {
+        // As in daprd, before the token.
+        if !methods::is_allowed(path, &settings.api_rules) {
+            return Err(status::not_allowed(&self.state));
+        }
+        if !matches!(path, HEALTH_CHECK | HEALTH_WATCH) && !settings.has_token(&head.headers) {
             return Err(status::unauthenticated(&self.state, !head.headers.contains_key(TOKEN_HEADER)));
         }
-        if path == SHUTDOWN && !info.is_peer_loopback() && settings.api_token.is_none() {
-            tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
-            return Err(Status::permission_denied(REMOTE_SHUTDOWN));
-        }
-        Ok(())
+        let refusal = if path == SHUTDOWN { self.state.shutdown_refusal(info) } else { None };
+        refusal.map_or(Ok(()), |reason| Err(Status::permission_denied(reason)))
     }
 
     async fn call(&self, head: &Parts, body: Body, deadline: Option<Instant>) -> Reply {
@@ -111,7 +119,7 @@ impl Api {
             SHUTDOWN => {
                 let headers = &head.headers;
                 let stop = |state: &ApiState, _: ShutdownRequest| {
-                    metadata::shutdown(state, headers);
+                    state.shut_down(headers);
                     Ok(())
                 };
                 self.reply(head, body, stop).await
@@ -143,18 +151,38 @@ impl Respond for Api {
     async fn respond(&self, request: Request<Body>, info: ConnectInfo) -> Response {
         // A panic drops the request, and no handler leaves the state half changed.
         let response = AssertUnwindSafe(self.answer(request, info)).catch_unwind().await;
-        response.unwrap_or_else(|payload| failure(&panicked(payload)))
+        response.unwrap_or_else(|payload| failure(&panicked(&*payload)))
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a panic hands over its payload by value")]
-fn panicked(payload: Box<dyn Any + Send>) -> Status {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
-    tracing::error!(panic = text, "request handler panicked");
+fn panicked(payload: &(dyn Any + Send)) -> Status {
+    log_panic(payload);
     Status::internal(format!("an internal error occurred; see the log of the sidecar{}", crate::runtime::AMBIGUOUS))
 }
 
+/// `application/grpc`, which a codec or parameters may follow, but not `application/grpc-web`.
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    let rest = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_media_types_of_grpc_are_served() {
+        for (text, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/json", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, text.parse().unwrap())]);
+            assert_eq!(is_grpc(&headers), expected, "{text}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
 }

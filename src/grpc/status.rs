@@ -1,6 +1,6 @@
 //! Failures as gRPC statuses with details. The code of a failed call comes from its `FailureKind`.
 
-use crate::http::{ApiState, MalformedRequest};
+use crate::http::{ApiState, DEADLINE_EXCEEDED, MalformedRequest};
 use crate::protocol::rpc;
 use crate::runtime::{DEFAULT_RETRY_AFTER, FailureReport, InvokeError};
 use bytes::Bytes;
@@ -17,8 +17,6 @@ const CATEGORY: &str = "binding";
 const DOMAIN: &str = "dapr.io";
 /// Clients limit the size of response metadata; the text is in it twice.
 const MAX_MESSAGE: usize = 2 << 10;
-/// The text of Go's `context.DeadlineExceeded`, which daprd reports.
-pub(super) const DEADLINE_EXCEEDED: &str = "context deadline exceeded";
 
 /// Details of an error, and when a retry may help.
 struct Details<'a> {
@@ -70,18 +68,29 @@ pub(super) fn invoke_failed(state: &ApiState, binding: &str, error: &InvokeError
 
 /// The API token is missing or wrong.
 pub(super) fn unauthenticated(state: &ApiState, is_missing: bool) -> Status {
-    const UNAUTHORIZED: &str = "Unauthorized";
     let (problem, remedy) = if is_missing {
         ("missing api token in request metadata", "send DAPR_API_TOKEN of the sidecar as dapr-api-token")
     } else {
         ("authentication error: api token mismatch", "send the same DAPR_API_TOKEN that the sidecar has")
     };
-    let metadata = pairs([("http.code", "401"), ("http.error_message", problem)]);
-    let details = Details { reason: UNAUTHORIZED, metadata, retry_after: None };
+    refused(state, (Code::Unauthenticated, "401", "Unauthorized"), problem, remedy)
+}
+
+/// The Configuration does not allow the method.
+pub(super) fn not_allowed(state: &ApiState) -> Status {
+    let remedy = "the Configuration does not allow it (spec.api)";
+    refused(state, (Code::Unimplemented, "501", "Not Implemented"), "requested endpoint is not available", remedy)
+}
+
+/// daprd describes such refusals by an HTTP status.
+fn refused(state: &ApiState, codes: (Code, &str, &str), problem: &str, remedy: &str) -> Status {
+    let (code, http_code, http_text) = codes;
+    let metadata = pairs([("http.code", http_code), ("http.error_message", problem)]);
+    let details = Details { reason: http_text, metadata, retry_after: None };
     if state.settings.strict_dapr_errors {
-        return with_details(Code::Unauthenticated, UNAUTHORIZED, details);
+        return with_details(code, http_text, details);
     }
-    with_details(Code::Unauthenticated, &format!("{problem}: {remedy}"), details)
+    with_details(code, &format!("{problem}: {remedy}"), details)
 }
 
 /// A message that could not be read.

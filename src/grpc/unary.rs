@@ -1,17 +1,22 @@
-//! One message in, one message out: the framing of gRPC over HTTP/2.
+//! One message in, one or several out: the framing of gRPC over HTTP/2.
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
-use super::status;
+use super::{gzip, status};
 use crate::http::{ApiState, Reservation, read_body};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::{self, Stream};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use prost::Message;
+use std::convert::Infallible;
 use tonic::Status;
+use tonic::metadata::MetadataValue;
 
 /// A byte for the compression, four for the length.
 const PREFIX: usize = 5;
@@ -29,7 +34,8 @@ pub(super) struct Received<'m, M> {
 /// Reads the only message of a request.
 ///
 /// # Errors
-/// When it is too large, compressed, incomplete, or not the only one; or when the client sends nothing for a minute.
+/// When it is too large, incomplete, not the only one, or compressed by anything but gzip; or when the client sends nothing
+/// for a minute.
 pub(super) async fn read<'m, M: Message + Default>(
     state: &'m ApiState,
     head: &Parts,
@@ -37,36 +43,64 @@ pub(super) async fn read<'m, M: Message + Default>(
 ) -> Result<Received<'m, M>, Status> {
     let limit = state.settings.max_body_size.map(|limit| limit.saturating_add(PREFIX));
     let read = read_body(body, head, limit, &state.body_memory).await;
-    let (mut body, memory) = read.map_err(|refused| status::malformed(state, &refused.error))?;
-    let buffer = unframed(&mut body)?;
+    let (mut body, mut memory) = read.map_err(|refused| status::malformed(state, &refused.error))?;
+    let buffer = match unframed(&mut body)? {
+        Sent::Plain(message) => message,
+        Sent::Compressed(message) => decompressed(state, head, &message, &mut memory).await?,
+    };
     let message = M::decode(buffer.clone());
     let message =
         message.map_err(|error| Status::invalid_argument(format!("the message cannot be decoded: {error}")))?;
     Ok(Received { message, memory, buffer })
 }
 
+/// As it was sent.
+enum Sent {
+    Plain(Bytes),
+    Compressed(Bytes),
+}
+
 /// The bytes of the only message.
-fn unframed(body: &mut Bytes) -> Result<Bytes, Status> {
+fn unframed(body: &mut Bytes) -> Result<Sent, Status> {
     if body.len() < PREFIX {
         return Err(Status::internal("the request has no complete message"));
     }
-    match body.get_u8() {
-        0 => {}
-        1 => {
-            let mut status =
-                Status::unimplemented("compressed messages are not supported: send them without compression");
-            status
-                .metadata_mut()
-                .insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
-            return Err(status);
-        }
+    let sent = match body.get_u8() {
+        0 => Sent::Plain,
+        1 => Sent::Compressed,
         _ => return Err(Status::internal("the compression flag of the message is neither 0 nor 1")),
-    }
+    };
     let length = usize::try_from(body.get_u32()).unwrap_or(usize::MAX);
     if length != body.len() {
         return Err(Status::internal("the request is not exactly one message"));
     }
-    Ok(std::mem::take(body))
+    Ok(sent(std::mem::take(body)))
+}
+
+/// A message in the encoding that the head names. daprd knows gzip, too.
+async fn decompressed(
+    state: &ApiState,
+    head: &Parts,
+    message: &[u8],
+    memory: &mut Reservation<'_>,
+) -> Result<Bytes, Status> {
+    match head.headers.get("grpc-encoding").map_or(&b"identity"[..], HeaderValue::as_bytes) {
+        b"gzip" => {}
+        b"identity" => {
+            return Err(Status::internal("the message is marked as compressed, but grpc-encoding is identity"));
+        }
+        _ => {
+            let mut status =
+                Status::unimplemented("the message is compressed by an encoding that is not gzip: use gzip");
+            status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("gzip"));
+            return Err(status);
+        }
+    }
+    let limit = state.settings.max_body_size.unwrap_or(usize::MAX);
+    gzip::decompressed(message, limit, memory).await.map_err(|failure| match failure {
+        gzip::Failure::Corrupt => Status::internal("the compressed message is not valid gzip"),
+        gzip::Failure::Refused(error) => status::malformed(state, &error),
+    })
 }
 
 /// The response to a call: metadata that is sent before the message, and the message or why there is none.
@@ -119,6 +153,34 @@ pub(super) fn response(reply: Reply) -> Response {
     *response.headers_mut() = metadata;
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
+}
+
+/// A response of several messages: `frames` ends with trailers.
+pub(super) fn streamed(frames: impl Stream<Item = Frame<Bytes>> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::new(StreamBody::new(frames.map(Ok::<_, Infallible>))));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+/// The messages, until one is a failure or `end` resolves; that status is in the trailers.
+pub(super) fn until_ended(
+    messages: impl Stream<Item = Result<Bytes, Status>>,
+    end: impl Future<Output = Status>,
+) -> impl Stream<Item = Frame<Bytes>> {
+    let parts = Some((Box::pin(messages), Box::pin(end)));
+    stream::unfold(parts, async |parts| {
+        let (mut messages, mut end) = parts?;
+        let message = tokio::select! {
+            // Biased: the last message is still sent.
+            biased;
+            Some(message) = messages.next() => message,
+            status = &mut end => Err(status),
+        };
+        Some(match message {
+            Ok(bytes) => (Frame::data(bytes), Some((messages, end))),
+            Err(status) => (Frame::trailers(headers_of(&status)), None),
+        })
+    })
 }
 
 /// A response that is nothing but a status.

@@ -127,12 +127,6 @@ pub struct ConnectInfo {
 }
 
 impl ConnectInfo {
-    /// Whether the client runs on this machine.
-    #[must_use]
-    pub const fn is_peer_loopback(&self) -> bool {
-        self.is_peer_loopback
-    }
-
     /// An unknown address gets the stricter checks.
     pub(super) fn new(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();

@@ -1,4 +1,4 @@
-//! `PUT /v1.0/metadata/<key>`: the body becomes a value of `extended` in the metadata.
+//! The member `extended` of the metadata, and `PUT /v1.0/metadata/<key>`, which adds to it.
 
 use super::endpoint;
 use super::error::ApiError;
@@ -9,9 +9,23 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
+use std::collections::BTreeMap;
+
+/// bindd's version, where Dapr reports its own.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// More than all values together may take.
 const MAX_VALUE: usize = 2 << 20;
+
+impl ApiState {
+    /// What clients added, and the version.
+    #[must_use]
+    pub fn extended_metadata(&self) -> BTreeMap<String, String> {
+        let mut extended = self.extended.get_all();
+        extended.insert("daprRuntimeVersion".to_owned(), VERSION.to_owned());
+        extended
+    }
+}
 
 /// The response to a request on the endpoint. The media type is ignored, and what is not UTF-8 is replaced, as in Dapr.
 pub(super) async fn set(state: &ApiState, head: &Parts, body: Body) -> Response {

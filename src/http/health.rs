@@ -1,19 +1,17 @@
-//! Health, metadata and shutdown.
+//! Health and metadata.
 
 use super::error::{ApiError, ErrorFormat};
+use super::extended::VERSION;
 use super::inputs::{self, InputEntry};
 use super::invoke::unescape;
 use super::json_response::json_response;
 use super::state::{ApiState, AppHealth};
+use crate::domain::GoDuration;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// bindd's version, where Dapr reports its own.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 type Health = Result<StatusCode, ApiError<'static>>;
 
@@ -51,20 +49,6 @@ pub(super) fn outbound(state: &ApiState) -> Health {
         message = format!("{message}: [{}]", state.outbound.pending().join(" "));
     }
     Err(ApiError::Unhealthy { code: "ERR_OUTBOUND_HEALTH_NOT_READY", message })
-}
-
-/// `POST /v1.0/shutdown`. The response reaches the client because the server finishes what it has read.
-pub(super) fn shutdown(state: &ApiState, headers: &HeaderMap) -> StatusCode {
-    let force = headers.get("dapr-force-shutdown");
-    // Logs of these exact texts are what tools of Dapr wait for.
-    if force.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
-        tracing::info!("Force shutdown requested, exiting immediately without graceful shutdown");
-        state.stop.now();
-    } else {
-        tracing::info!("Shutdown requested via API");
-        state.stop.finish();
-    }
-    StatusCode::NO_CONTENT
 }
 
 /// `GET /v1.0/metadata`. Empty members are left out, as in Dapr.
@@ -148,14 +132,12 @@ impl<'a> Page<'a> {
             version: described.version,
             capabilities: described.capabilities,
         };
-        let mut extended = state.extended.get_all();
-        extended.insert("daprRuntimeVersion".to_owned(), VERSION.to_owned());
         Self {
             id: &state.app_id,
             runtime_version: VERSION,
             enabled_features: &state.features,
             components: state.host.describe().map(entry).collect(),
-            extended,
+            extended: state.extended_metadata(),
             app_connection_properties: AppEntry {
                 port: state.app.port,
                 protocol: &state.app.protocol,
@@ -178,47 +160,16 @@ impl<'a> HealthEntry<'a> {
     fn new(health: &'a AppHealth) -> Self {
         Self {
             health_check_path: health.path.as_deref(),
-            health_probe_interval: go_duration(health.interval),
-            health_probe_timeout: go_duration(health.timeout),
+            health_probe_interval: GoDuration(health.interval).to_string(),
+            health_probe_timeout: GoDuration(health.timeout).to_string(),
             health_threshold: health.threshold,
         }
-    }
-}
-
-/// Whole milliseconds as Go writes them: `1h0m5s`, `2m0.5s`, `500ms`.
-fn go_duration(time: Duration) -> String {
-    let (seconds, millis) = (time.as_secs(), time.subsec_millis());
-    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-    let fraction = format!("{millis:03}");
-    let fraction = fraction.trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    let rest = format!("{}{point}{fraction}s", seconds % 60);
-    match (hours, minutes) {
-        (0, 0) if seconds == 0 && millis > 0 => format!("{millis}ms"),
-        (0, 0) => rest,
-        (0, minutes) => format!("{minutes}m{rest}"),
-        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_written_as_go_writes_them() {
-        for (millis, text) in [
-            (0, "0s"),
-            (500, "500ms"),
-            (1_000, "1s"),
-            (5_500, "5.5s"),
-            (60_000, "1m0s"),
-            (90_050, "1m30.05s"),
-            (3_605_000, "1h0m5s"),
-        ] {
-            assert_eq!(go_duration(Duration::from_millis(millis)), text);
-        }
-    }
 
     #[test]
     fn the_app_id_of_a_query_is_read_as_go_reads_it() {

@@ -2,13 +2,12 @@
 
 use super::error::{ApiError, BodyKind, ErrorFormat};
 use super::invoke_span::InvokeSpan;
+use super::output_call::OutputCall;
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
 use super::{endpoint, go_json, json_body, raw_body};
-use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
-use crate::runtime::ComponentHandle;
-use crate::telemetry::{HttpMetrics, in_span};
+use crate::domain::{BindingError, Completion, InvokeResponse, OutputBinding};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -17,12 +16,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
 use std::sync::Arc;
-use tokio::time::Instant;
-
-/// The label of names that are not configured, so that clients cannot add series to the metrics.
-const UNKNOWN: &str = "unknown";
-/// The status in the metrics of a request whose client disconnected before the response; nginx's number.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Calls output bindings.
 #[derive(Debug)]
@@ -52,8 +45,9 @@ impl Invoker {
             }
         };
         let version = request.version();
-        let mut metrics = RequestMetrics::new(self, &name);
-        let mut response = match self.call(&name, request, trace, &mut metrics).await {
+        let mut output = OutputCall::new(&self.state);
+        output.set_output(&*name);
+        let mut response = match self.call(&name, request, trace, &mut output).await {
             Ok(response) => response,
             Err(Refused { error, is_read }) => {
                 let format = self.state.settings.error_format();
@@ -64,7 +58,7 @@ impl Invoker {
                 response
             }
         };
-        metrics.status = Some(response.status());
+        output.status = Some(response.status().as_u16());
         if matches!(response.status(), StatusCode::OK | StatusCode::MULTI_STATUS) {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -76,7 +70,7 @@ impl Invoker {
         name: &str,
         request: Request,
         trace: &mut TraceContext,
-        metrics: &mut RequestMetrics,
+        output: &mut OutputCall<'_>,
     ) -> Result<Response, Refused> {
         let format = self.state.settings.error_format();
         let (head, body) = request.into_parts();
@@ -84,7 +78,7 @@ impl Invoker {
         let (body, mut memory) =
             read_body::read(body, &head, self.state.settings.max_body_size, &self.state.body_memory).await?;
         let is_octet_stream = raw_body::is_octet_stream(&head.headers);
-        let raw_keys = metrics.output().and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
+        let raw_keys = output.output().and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
         let mut call = match raw_keys {
             Some(keys) => raw_body::parse(&head.headers, body.clone(), keys)?,
             None => json_body::parse(&body).map_err(|error| raw_body::explain(error, &head.headers, &body))?,
@@ -93,7 +87,6 @@ impl Invoker {
         if self.state.settings.reencodes_data && raw_keys.is_none() {
             call.data = go_json::reencode(&call.data, &mut memory)?;
         }
-        metrics.set_operation(&call.operation);
         // Data that is JSON parses as a request without an operation.
         let is_data = raw_keys.is_none() && call.operation.is_empty() && is_octet_stream;
         let body_kind = if is_data { BodyKind::Data } else { BodyKind::Request };
@@ -102,19 +95,9 @@ impl Invoker {
         call.data = read_body::detached(call.data);
         // Head and body are slices of the buffer of the connection, and would keep it alive while the component works.
         drop((head, body));
-        let begun = Instant::now();
-        let result = tokio::select! {
-            // Biased: a result that is ready is better than an unknown outcome.
-            biased;
-            result = in_span(span.context(), self.state.host.invoke(name, call)) => result,
-            () = self.state.abort_calls.finishing() => Err(aborted().into()),
-        };
-        metrics.handles.binding().invoked(metrics.operation, result.is_ok(), begun.elapsed());
-        let response = match result {
+        let response = match output.invoke(call, span.context(), std::future::pending()).await {
             Ok(response) => succeeded(response, format),
             Err(error) => {
-                // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
-                tracing::debug!(component = name, error = cause_line(&error), "request to output binding failed");
                 let mut response = ApiError::Invoke { binding: name, error: &error, body_kind, format }.into_response();
                 for (key, value) in error.binding_error().map_or(&[][..], BindingError::metadata) {
                     add_metadata(&mut response, key, value.clone());
@@ -125,12 +108,6 @@ impl Invoker {
         span.answered(response.status());
         Ok(response)
     }
-}
-
-/// The error of a call that was still waiting near the end of the graceful stop.
-fn aborted() -> BindingError {
-    let text = "the sidecar stopped before the service answered: the request may have been carried out or not";
-    BindingError::new(FailureKind::Closed, text).with_outcome(Outcome::Unknown)
 }
 
 fn succeeded(result: InvokeResponse, format: ErrorFormat) -> Response {
@@ -195,45 +172,6 @@ pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
     }
     bytes.extend_from_slice(rest.as_bytes());
     Ok(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// Counts a request exactly once when dropped, also when its handler panics or its client disconnects.
-struct RequestMetrics {
-    handles: HttpMetrics,
-    component: Option<ComponentHandle>,
-    operation: &'static str,
-    begun: Instant,
-    status: Option<StatusCode>,
-}
-
-impl RequestMetrics {
-    fn new(invoker: &Invoker, name: &str) -> Self {
-        let component = invoker.state.host.output(name);
-        // Names that no component has are not kept, so that clients cannot fill the memory.
-        let handles = invoker.state.metrics.requests(if component.is_some() { name } else { UNKNOWN });
-        Self { handles, component, operation: UNKNOWN, begun: Instant::now(), status: None }
-    }
-
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        self.component.as_ref().and_then(|component| component.output())
-    }
-
-    fn set_operation(&mut self, operation: &str) {
-        let supported = self.output().map_or(&[][..], |output| output.operations());
-        let operation = supported.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
-        self.operation = operation;
-    }
-}
-
-impl Drop for RequestMetrics {
-    fn drop(&mut self) {
-        let status = match self.status {
-            Some(status) => status.as_u16(),
-            None if std::thread::panicking() => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
-            None => CLIENT_CLOSED_REQUEST,
-        };
-        self.handles.answered(self.operation, status, self.begun.elapsed());
-    }
 }
 
 #[cfg(test)]

@@ -116,7 +116,8 @@ fn expects_continue(head: &Parts) -> bool {
 
 /// The data as the component may keep it. A small one is copied: it is a slice of the 8 KiB that the connection read, and
 /// would keep all of them alive, while limits count only its own length.
-pub(super) fn detached(data: Bytes) -> Bytes {
+#[must_use]
+pub fn detached(data: Bytes) -> Bytes {
     if data.len() <= MAX_COPIED { Bytes::copy_from_slice(&data) } else { data }
 }
 

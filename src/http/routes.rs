@@ -17,16 +17,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::Uri;
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http::{StatusCode, Uri};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-
-const REMOTE_SHUTDOWN: &str = "shutdown refused: it is accepted from loopback only; call it from there, or set \
-                               DAPR_API_TOKEN and send the token";
 
 /// The API as a service. A handler that panics is answered with 500, and the panic is logged.
 #[derive(Debug, Clone)]
@@ -123,13 +120,12 @@ impl Api {
         if !is_health_path && !settings.has_token(&head.headers) {
             return Some(ApiError::BadToken.into_response());
         }
-        let is_shutdown = matches!(endpoint, Some(Endpoint::Shutdown));
-        let is_guarded = settings.access.is_guarded() && settings.api_token.is_none();
-        if is_shutdown && is_guarded && !info.is_peer_loopback {
-            tracing::warn!("shutdown was refused: it was requested from another machine, and no API token is set");
-            return Some(ApiError::Forbidden(REMOTE_SHUTDOWN.into()).into_response());
+        match endpoint {
+            Some(Endpoint::Shutdown) => {
+                self.state.shutdown_refusal(info).map(|reason| ApiError::Forbidden(reason.into()).into_response())
+            }
+            _ => None,
         }
-        None
     }
 
     /// The endpoints besides bindings.
@@ -141,7 +137,10 @@ impl Api {
             Some(Endpoint::OutboundHealth) => health::outbound(state).into_response(),
             Some(Endpoint::Metadata) => health::metadata(state),
             Some(Endpoint::Inputs) => inputs::inputs(state),
-            Some(Endpoint::Shutdown) => health::shutdown(state, &head.headers).into_response(),
+            Some(Endpoint::Shutdown) => {
+                state.shut_down(&head.headers);
+                StatusCode::NO_CONTENT.into_response()
+            }
             Some(Endpoint::Invoke) | None => {
                 let block = endpoint::other_block(head.uri.path());
                 ApiError::NotFound { block, format: state.settings.error_format() }.into_response()
@@ -158,18 +157,20 @@ impl Respond for Api {
         // A panic drops the request, and no handler leaves the state half changed.
         let observed = Observed::new(&request, &self.state);
         let response = AssertUnwindSafe(self.answer(request, info)).catch_unwind().await;
-        let response = response.unwrap_or_else(panicked);
+        let response = response.unwrap_or_else(|payload| {
+            log_panic(&*payload);
+            ApiError::Internal.into_response()
+        });
         observed.answered(&response);
         response
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a panic hands over its payload by value")]
-fn panicked(payload: Box<dyn Any + Send>) -> Response {
+/// Logs what a handler panicked with.
+pub fn log_panic(payload: &(dyn Any + Send)) {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
     tracing::error!(panic = text, "request handler panicked");
-    ApiError::Internal.into_response()
 }
 
 /// Removes empty and `.` segments, and with each `..` the segment before it. Allocates only if there may be any.

@@ -3,12 +3,11 @@
 //! The consumer repeats deliveries: the retry policy only gives it the pauses. An open breaker holds events back; they
 //! come again when it is half-open, and no attempt counts.
 
-use super::go_duration::GoDuration;
 use super::observer::{Flow, PolicyKind};
 use super::registry::{Active, Policies};
 use super::retry::Retry;
 use crate::domain::{
-    Accepted, ComponentName, DeliveryError, EventBatch, EventHandler, Message, Record, RedeliveryPolicy,
+    Accepted, ComponentName, DeliveryError, EventBatch, EventHandler, GoDuration, Message, Record, RedeliveryPolicy,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,10 +1,9 @@
 //! Runs calls of an output under its policies: `retry(circuit breaker(timeout(call)))`.
 
 use super::breaker::Rejection;
-use super::go_duration::GoDuration;
 use super::observer::{Flow, PolicyKind};
 use super::registry::{Active, Policies};
-use crate::domain::{BindingError, FailureKind, Outcome, Stop, cause_line};
+use crate::domain::{BindingError, FailureKind, GoDuration, Outcome, Stop, cause_line};
 use tokio::time::Instant;
 
 /// The policies of one call.

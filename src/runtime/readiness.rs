@@ -62,8 +62,13 @@ impl Readiness {
 
     /// Resolves once ready. Never resolves after [`Readiness::stop`]. Cancel-safe.
     pub async fn ready(&self) {
+        self.becomes(true).await;
+    }
+
+    /// Resolves once it is ready, or once it is not. Cancel-safe.
+    pub async fn becomes(&self, is_ready: bool) {
         let mut changes = self.state.subscribe();
-        if changes.wait_for(State::is_ready).await.is_err() {
+        if changes.wait_for(|state| state.is_ready() == is_ready).await.is_err() {
             // Unreachable while `self` holds the sender.
             std::future::pending::<()>().await;
         }
@@ -110,6 +115,9 @@ mod tests {
         drop(second);
         assert!(readiness.is_ready());
         readiness.ready().await;
+        assert!(readiness.becomes(false).now_or_never().is_none());
+        let _third = readiness.guard("app");
+        readiness.becomes(false).await;
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
+use crate::grpc;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -87,6 +88,10 @@ async fn a_status_other_than_2xx_is_an_error_unless_the_request_says_otherwise()
     let refused = sidecar.invoke("crm", &call("post", &json!({}), &json!(1))).await;
     assert_eq!(refused.status, 502, "{refused:?}");
     assert!(refused.text().contains("received status code 404"), "{refused:?}");
+    assert_eq!(refused.header("metadata.statusCode"), Some("404"));
+    let refused =
+        grpc::client(&sidecar).await.invoke_binding(grpc::request("crm", "post", b"1", &[])).await.unwrap_err();
+    assert_eq!(refused.metadata().get("metadata.statuscode").unwrap(), "404", "{refused:?}");
     let told = sidecar.invoke("crm", &call("post", &json!({ "errorIfNot2XX": "false" }), &json!(1))).await;
     assert_eq!(told.header("metadata.statusCode"), Some("404"), "{told:?}");
     sidecar.stop().await;

@@ -2,6 +2,7 @@
 
 use super::super::decompress::Decompressor;
 use super::super::endpoint::Endpoint;
+use super::super::socket::{SharedTraffic, Socket};
 use super::super::{AppPort, AppSettings, InvalidAppSettings};
 use super::failure::{self, Target};
 use crate::domain::{BoxError, DeliveryError};
@@ -13,8 +14,9 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use prost::Message;
 use secrecy::ExposeSecret;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, BinaryMetadataValue, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
@@ -41,6 +43,14 @@ pub(super) enum CallTrace<'t> {
     None,
 }
 
+/// A connection that is opened by the first call, and again by the next one after it broke. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Connection {
+    channel: Channel,
+    /// What its socket has carried.
+    traffic: SharedTraffic,
+}
+
 /// The channel to an app over gRPC. Cheap to clone; all clones share the connection.
 #[derive(Debug, Clone)]
 pub struct GrpcChannel(Arc<Inner>);
@@ -49,7 +59,12 @@ pub struct GrpcChannel(Arc<Inner>);
 struct Inner {
     endpoint: Arc<Endpoint>,
     protocol: &'static str,
-    channel: Channel,
+    /// What the headers say.
+    target: tonic::transport::Endpoint,
+    /// Replaced if the app may have vanished.
+    connection: Mutex<Connection>,
+    /// For `--app-max-concurrency`.
+    slots: Semaphore,
     api_token: Option<MetadataValue<Ascii>>,
     decompressor: Decompressor,
     has_go_headers: bool,
@@ -76,8 +91,11 @@ impl GrpcChannel {
             }
             None => None,
         };
+        let target = target(&endpoint, &settings.address, has_tls)?;
         Ok(Self(Arc::new(Inner {
-            channel: lazy_channel(&endpoint, &settings.address, has_tls)?,
+            connection: Mutex::new(Connection::lazy(&target, &endpoint)),
+            target,
+            slots: Semaphore::new(settings.max_connections.get().min(Semaphore::MAX_PERMITS)),
             endpoint,
             protocol: if has_tls { "grpcs" } else { "grpc" },
             api_token,
@@ -128,15 +146,17 @@ impl GrpcChannel {
         let size = event.encoded_len();
         let mut request = self.request(event, limit);
         trace.add_to(request.metadata_mut());
-        let mut client = AppCallbackClient::new(self.0.channel.clone());
         let target = Target { method: "OnBindingEvent", address: &self.address(), limit, option: "--app-timeout" };
+        let _slot = self.0.slots.acquire().await;
+        let connection = self.connection();
+        let mut client = AppCallbackClient::new(connection.channel.clone());
         let begun = Instant::now();
-        let result = tokio::time::timeout(limit, client.on_binding_event(request)).await;
-        self.count(ON_BINDING_EVENT, size, result.as_ref().ok(), begun);
+        let result = self.in_time(&connection, limit, client.on_binding_event(request)).await;
+        self.count(ON_BINDING_EVENT, size, result.as_ref(), begun);
         match result {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(failure::delivery_error(&status, &target, sent)),
-            Err(_) => Err(target.timed_out()),
+            Some(Ok(response)) => Ok(response.into_inner()),
+            Some(Err(status)) => Err(failure::delivery_error(&status, &target, sent)),
+            None => Err(target.timed_out()),
         }
     }
 
@@ -145,14 +165,16 @@ impl GrpcChannel {
         let limit = self.0.probe_timeout;
         let option = "--app-binding-options-timeout";
         let target = Target { method: "ListInputBindings", address: &self.address(), limit, option };
-        let mut client = AppCallbackClient::new(self.0.channel.clone());
+        let _slot = self.0.slots.acquire().await;
+        let connection = self.connection();
+        let mut client = AppCallbackClient::new(connection.channel.clone());
         let begun = Instant::now();
-        let result = tokio::time::timeout(limit, client.list_input_bindings(self.request((), limit))).await;
-        self.count(LIST_INPUT_BINDINGS, 0, result.as_ref().ok(), begun);
+        let result = self.in_time(&connection, limit, client.list_input_bindings(self.request((), limit))).await;
+        self.count(LIST_INPUT_BINDINGS, 0, result.as_ref(), begun);
         match result {
-            Ok(Ok(response)) => Ok(response.into_inner().bindings),
-            Ok(Err(status)) => Err(failure::delivery_error(&status, &target, &[])),
-            Err(_) => Err(target.timed_out()),
+            Some(Ok(response)) => Ok(response.into_inner().bindings),
+            Some(Err(status)) => Err(failure::delivery_error(&status, &target, &[])),
+            None => Err(target.timed_out()),
         }
     }
 
@@ -178,10 +200,42 @@ impl GrpcChannel {
         });
     }
 
-    /// One health check; `Ok` if the app is healthy. The caller limits the time.
+    /// One health check, which takes no slot; `Ok` if the app is healthy.
     pub(super) async fn check_health(&self, limit: Duration) -> Result<(), Status> {
-        let mut client = AppCallbackHealthCheckClient::new(self.0.channel.clone());
-        client.health_check(self.request((), limit)).await.map(drop)
+        let connection = self.connection();
+        let mut client = AppCallbackHealthCheckClient::new(connection.channel.clone());
+        match self.in_time(&connection, limit, client.health_check(self.request((), limit))).await {
+            Some(checked) => checked.map(drop),
+            None => Err(Status::deadline_exceeded(format!("no answer within {limit:?}"))),
+        }
+    }
+
+    fn connection(&self) -> Connection {
+        self.current().clone()
+    }
+
+    /// The result of a call over this connection; `None` if its time is over.
+    async fn in_time<R>(
+        &self,
+        used: &Connection,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<R>, Status>>,
+    ) -> Option<Result<Response<R>, Status>> {
+        let read_before = used.traffic.lock().read;
+        // tonic ends the call too, because its time is in the headers.
+        let in_time = |result: &Result<_, _>| !result.as_ref().is_err_and(failure::is_timeout);
+        let result = tokio::time::timeout(limit, call).await.ok().filter(in_time);
+        if result.is_none() && used.is_silent(read_before) {
+            let mut current = self.current();
+            if current.traffic.is_same(&used.traffic) {
+                *current = Connection::lazy(&self.0.target, &self.0.endpoint);
+            }
+        }
+        result
+    }
+
+    fn current(&self) -> MutexGuard<'_, Connection> {
+        self.0.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
@@ -210,23 +264,59 @@ impl CallTrace<'_> {
     }
 }
 
-fn lazy_channel(endpoint: &Arc<Endpoint>, address: &str, has_tls: bool) -> Result<Channel, InvalidAppSettings> {
+impl Connection {
+    fn lazy(target: &tonic::transport::Endpoint, endpoint: &Arc<Endpoint>) -> Self {
+        let traffic = SharedTraffic::default();
+        let (endpoint, counted) = (Arc::clone(endpoint), traffic.clone());
+        let channel = target.connect_with_connector_lazy(service_fn(move |_: Uri| {
+            let (endpoint, traffic) = (Arc::clone(&endpoint), counted.clone());
+            async move {
+                let connecting = tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await;
+                let late = || BoxError::from(format!("no connection within {CONNECT_TIMEOUT:?}"));
+                connecting.map_err(|_| late())?.map(|stream| TokioIo::new(Socket::counted(stream, traffic)))
+            }
+        }));
+        Self { channel, traffic }
+    }
+
+    /// Whether a socket is open, and the app has sent nothing on it since `read_before`. Its machine may have vanished, which
+    /// the system notices only after many minutes. A connection that is being opened is left alone: it may take long.
+    fn is_silent(&self, read_before: u64) -> bool {
+        let traffic = self.traffic.lock();
+        traffic.written > 0 && traffic.read == read_before
+    }
+}
+
+/// What the headers say. The connector opens the connection.
+fn target(endpoint: &Endpoint, address: &str, has_tls: bool) -> Result<tonic::transport::Endpoint, InvalidAppSettings> {
     let invalid = || InvalidAppSettings::Address(address.to_owned());
-    // The connector opens the connection; this address is only for the headers.
     let scheme = if has_tls { "https" } else { "http" };
     let origin: Uri = format!("{scheme}://{}", endpoint.authority()).parse().map_err(|_| invalid())?;
     let agent = concat!("bindd/", env!("CARGO_PKG_VERSION"));
-    let settings = tonic::transport::Endpoint::from_shared(format!("http://{}", endpoint.authority()))
-        .and_then(|settings| settings.user_agent(agent))
-        .map_err(|_| invalid())?
-        .origin(origin);
-    let endpoint = Arc::clone(endpoint);
-    Ok(settings.connect_with_connector_lazy(service_fn(move |_: Uri| {
-        let endpoint = Arc::clone(&endpoint);
-        async move {
-            let connecting = tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await;
-            let late = || BoxError::from(format!("no connection within {CONNECT_TIMEOUT:?}"));
-            connecting.map_err(|_| late())?.map(TokioIo::new)
-        }
-    })))
+    let target = tonic::transport::Endpoint::from_shared(format!("http://{}", endpoint.authority()))
+        .and_then(|target| target.user_agent(agent))
+        .map_err(|_| invalid())?;
+    Ok(target.origin(origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::num::NonZeroUsize;
+    use std::pin::pin;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn calls_take_slots_and_health_checks_do_not() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let settings = AppSettings { max_connections: NonZeroUsize::MIN, ..AppSettings::new(port) };
+        let channel = GrpcChannel::new(&settings, false).unwrap();
+        let mut listing = pin!(channel.list_input_bindings());
+        assert!(listing.as_mut().now_or_never().is_none());
+        assert_eq!(channel.0.slots.available_permits(), 0);
+        let checked = channel.check_health(Duration::from_millis(20)).await;
+        assert_eq!(checked.unwrap_err().code(), Code::DeadlineExceeded);
+    }
 }

@@ -44,13 +44,18 @@ impl EventHandler for Callback {
     /// A batch is a sequence of calls. The events before the first failure are accepted, all others are not.
     async fn handle(&self, batch: &EventBatch) -> Result<Accepted, DeliveryError> {
         let payloads = self.channel.decompressor().payloads(&batch.events, self.decompress, false).await;
+        let EventBatch { binding, stream, epoch, lag, events } = batch;
+        let (binding, stream, epoch, lag) = (binding.clone(), Arc::clone(stream), *epoch, *lag);
+        let mut single = EventBatch { binding, stream, epoch, lag, events: Vec::with_capacity(1) };
         for (index, (event, data)) in payloads.iter().enumerate() {
-            if let Err(error) = self.deliver(batch, event, data).await {
+            single.events.clear();
+            single.events.push(event.clone());
+            if let Err(error) = self.deliver(&single, event, data).await {
                 if index == 0 {
                     return Err(error);
                 }
                 tracing::warn!(component = %batch.binding, %error, "events of a batch were not accepted");
-                return Ok(Accepted::Except((index..batch.events.len()).collect()));
+                return Ok(Accepted::Except((index..events.len()).collect()));
             }
         }
         if self.decompress != Decompress::Off {
@@ -76,22 +81,22 @@ impl EventHandler for Callback {
 }
 
 impl Callback {
-    async fn deliver(&self, batch: &EventBatch, event: &BindingEvent, data: &Bytes) -> Result<(), DeliveryError> {
-        let single = EventBatch { events: vec![event.clone()], ..batch.clone() };
+    /// `single` has only this event.
+    async fn deliver(&self, single: &EventBatch, event: &BindingEvent, data: &Bytes) -> Result<(), DeliveryError> {
         let headers = if self.channel.has_go_headers() {
             HeaderMap::new()
         } else {
-            headers(&single, false, NotDecompressed::default(), fastrand::u64(..))
+            headers(single, false, NotDecompressed::default(), fastrand::u64(..))
         };
-        let span = DeliverySpan::of_batch(self.channel.tracer(), &single, || ON_BINDING_EVENT.to_owned());
+        let span = DeliverySpan::of_batch(self.channel.tracer(), single, || ON_BINDING_EVENT.to_owned());
         let of_record = || headers.get(TRACEPARENT)?.to_str().ok().map(CallTrace::Record);
         let trace = span.context().map(CallTrace::Span).or_else(of_record).unwrap_or(CallTrace::None);
-        let request = request(&batch.binding, data, &headers);
+        let request = request(&single.binding, data, &headers);
         let key = event.origin.partition_key.as_bytes();
         let sent: &[&[u8]] = if key.len() < super::super::answer::MIN_QUOTE { &[data] } else { &[data, key] };
         let response = self.channel.on_binding_event(request, trace, sent).await;
         span.end(&response);
-        response::act(&batch.binding, response?, &*self.outputs).await;
+        response::act(&single.binding, response?, &*self.outputs).await;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! gRPC statuses of calls to the app, as failures of a delivery.
 
 use super::super::answer;
-use crate::domain::{BoxError, DeliveryError, causes};
+use crate::domain::{BoxError, DeliveryError, causes, grpc_code_name};
 use crate::protocol::rpc;
 use prost::Message;
 use std::error::Error;
@@ -31,16 +31,18 @@ impl Target<'_> {
     }
 }
 
-/// What a status says about the event. `sent` is what the app may quote.
+/// Whether the call was ended here because its time was over.
+pub(super) fn is_timeout(status: &Status) -> bool {
+    status.source().is_some_and(|source| causes(source).any(|cause| cause.is::<TimeoutExpired>()))
+}
+
+/// What a status says about the event, unless the time of the call was over. `sent` is what the app may quote.
 pub(super) fn delivery_error(status: &Status, target: &Target<'_>, sent: &[&[u8]]) -> DeliveryError {
     if let Some(source) = status.source() {
         // A status that was made here, because the connection failed.
         let text = last_cause(source);
         if causes(source).any(|cause| cause.is::<ConnectError>()) {
             return target.unreachable(text);
-        }
-        if causes(source).any(|cause| cause.is::<TimeoutExpired>()) {
-            return target.timed_out();
         }
         let is_invalid = |cause: &(dyn Error + 'static)| cause.downcast_ref().is_some_and(h2::Error::is_library);
         if causes(source).any(is_invalid) {
@@ -60,7 +62,7 @@ pub(super) fn delivery_error(status: &Status, target: &Target<'_>, sent: &[&[u8]
             target.unreachable(format!("the app answered UNAVAILABLE{text}"))
         }
         code => DeliveryError::RefusedCall {
-            code: name(code),
+            code: grpc_code_name(code.into()),
             status: http_status(code),
             target: target.method.to_owned(),
             retry_after: retry_after(status),
@@ -80,29 +82,6 @@ fn retry_after(status: &Status) -> Option<Duration> {
     let retry = details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
     let delay = rpc::RetryInfo::decode(retry.value.as_slice()).ok()?.retry_delay?;
     Some(Duration::try_from(delay).ok()?.min(MAX_RETRY_AFTER))
-}
-
-/// As the documentation of gRPC writes it.
-const fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 /// As `google.rpc.Code` maps them, so that options with HTTP statuses mean the same over gRPC.
@@ -165,6 +144,18 @@ mod tests {
         drop(listener);
         let error = channel.list_input_bindings().await.unwrap_err();
         assert!(matches!(error, DeliveryError::Unreachable { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_the_app_is_silent_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let channel = GrpcChannel::new(&AppSettings::new(listener.local_addr().unwrap().port()), false).unwrap();
+        let (checked, _first) = tokio::join!(channel.check_health(Duration::from_secs(1)), listener.accept());
+        assert_eq!(checked.unwrap_err().code(), Code::DeadlineExceeded);
+        tokio::select! {
+            accepted = listener.accept() => drop(accepted.unwrap()),
+            checked = channel.check_health(Duration::from_secs(60)) => panic!("on the old connection: {checked:?}"),
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Health checks by `AppCallbackHealthCheck/HealthCheck`.
 
 use super::super::HealthProbe;
-use super::super::probe_count::ProbeCount;
 use super::channel::GrpcChannel;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 #[derive(Debug)]
@@ -25,10 +25,10 @@ impl GrpcChannel {
 #[async_trait]
 impl HealthProbe for GrpcProbe {
     async fn check(&self) -> Result<(), String> {
-        let (traffic, missing) = (self.channel.traffic(), i32::from(Code::DeadlineExceeded));
-        let mut count = ProbeCount::new(missing, |code, took| traffic.probed(code, took));
+        let begun = Instant::now();
         let checked = self.channel.check_health(self.timeout).await;
-        count.answer = checked.as_ref().map_or_else(Status::code, |()| Code::Ok).into();
+        let code = checked.as_ref().map_or_else(Status::code, |()| Code::Ok);
+        self.channel.traffic().probed(code.into(), begun.elapsed());
         checked
             .map_err(|status| format!("Health check failed with gRPC code {:?}: {}", status.code(), status.message()))
     }

@@ -1,6 +1,6 @@
 //! What the gRPC status of a failed call means.
 
-use crate::domain::{BindingError, FailureKind, Outcome, causes};
+use crate::domain::{BindingError, FailureKind, Outcome, causes, grpc_code_name};
 use tonic::{Code, ConnectError, Status};
 
 /// A longer text of a component is cut.
@@ -41,7 +41,7 @@ pub(super) fn error(method: &str, status: &Status) -> BindingError {
             .with_outcome(Outcome::Unknown)
             .with_source(status.clone());
     }
-    let name = name(code);
+    let name = grpc_code_name(code.into());
     BindingError::new(kind(code), format!("the pluggable component answered {method} with {name}: {text}"))
         .with_outcome(outcome(code))
         .with_detail("grpcCode", name)
@@ -84,29 +84,6 @@ const fn outcome(code: Code) -> Outcome {
     }
 }
 
-/// As the documentation of gRPC writes it.
-const fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
 fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if short.len() < text.len() {
@@ -130,8 +107,9 @@ mod tests {
         ] {
             let error = error("Invoke", &Status::new(code, "no order\n4711"));
             assert_eq!((error.kind(), error.outcome()), (kind, outcome), "{code:?}");
-            assert_eq!(error.details(), [("grpcCode", name(code).to_owned())]);
-            let text = format!("the pluggable component answered Invoke with {}: no order 4711", name(code));
+            assert_eq!(error.details(), [("grpcCode", grpc_code_name(code.into()).to_owned())]);
+            let text =
+                format!("the pluggable component answered Invoke with {}: no order 4711", grpc_code_name(code.into()));
             assert_eq!(error.message(), text);
         }
         let long = error("Invoke", &Status::internal("x".repeat(10_000)));

@@ -11,11 +11,12 @@ use bindd::protocol::runtime::binding_event_response::BindingEventConcurrency;
 use bindd::protocol::runtime::{
     BindingEventRequest, BindingEventResponse, HealthCheckResponse, ListInputBindingsResponse,
 };
-use bindd::settings::{AppEndpoint, AppProtocol, Settings};
+use bindd::settings::{AppEndpoint, AppHealthSettings, AppProtocol, Settings};
 use bindd::testing::until;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tonic::metadata::MetadataMap;
@@ -31,6 +32,8 @@ pub(crate) struct Behaviour {
     /// Refuses events with this code and text.
     refusal: Option<(tonic::Code, String)>,
     response: BindingEventResponse,
+    /// Health checks fail.
+    is_unhealthy: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +49,7 @@ pub(crate) struct App {
     behaviour: Arc<Mutex<Behaviour>>,
     events: Arc<Mutex<Vec<Event>>>,
     lists: Arc<Mutex<usize>>,
+    checks: Arc<Mutex<usize>>,
 }
 
 #[tonic::async_trait]
@@ -74,6 +78,10 @@ impl AppCallback for App {
 #[tonic::async_trait]
 impl AppCallbackHealthCheck for App {
     async fn health_check(&self, _: Request<()>) -> Result<Response<HealthCheckResponse>, Status> {
+        *self.checks.lock().unwrap() += 1;
+        if self.behaviour.lock().unwrap().is_unhealthy {
+            return Err(Status::internal("not now"));
+        }
         Ok(Response::new(HealthCheckResponse {}))
     }
 }
@@ -246,6 +254,24 @@ async fn an_app_calls_outputs_while_it_handles_an_event() {
     client(&sidecar).await.invoke_binding(request("orders-out", "create", b"by gRPC", &[])).await.unwrap();
     app.until_accepted(&["by gRPC".to_owned()]).await;
     sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn records_wait_until_health_checks_succeed() {
+    let env = start_with_input().await;
+    let texts = env.put("orders", "record ", 2).await;
+    let app = App::default();
+    app.with(|behaviour| behaviour.is_unhealthy = true);
+    let (address, _server) = app.start().await;
+    let mut settings = settings(&env, address);
+    let (interval, timeout) = (Duration::from_millis(50), Duration::from_secs(60));
+    settings.app_health = Some(AppHealthSettings { path: "/unused".to_owned(), interval, timeout, threshold: 2 });
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    until("some checks", async || (*app.checks.lock().unwrap() >= 3).then_some(())).await;
+    assert!(app.events().is_empty(), "the app is unhealthy");
+    app.with(|behaviour| behaviour.is_unhealthy = false);
+    app.until_accepted(&texts).await;
+    assert_eq!(sidecar.stop().await, Shutdown::Clean);
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 use super::{channel, client, request, start_with_outputs};
 use crate::calls::get;
 use crate::environment::{Environment, Sidecar};
+use crate::fakes::RecordingApp;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::daemon::Shutdown;
 use bindd::protocol::health::HealthCheckRequest;
 use bindd::protocol::health::health_check_response::ServingStatus;
 use bindd::protocol::health::health_client::HealthClient;
 use bindd::protocol::runtime::{GetMetadataRequest, SetMetadataRequest, ShutdownRequest};
+use bindd::settings::AppHealthSettings;
+use std::time::Duration;
 use tonic::{Code, Request};
 
 #[tokio::test]
@@ -61,7 +64,13 @@ async fn metadata_of_the_call_is_that_of_the_request() {
 #[tokio::test]
 async fn metadata_is_the_same_over_grpc_and_http() {
     let env = start_with_outputs().await;
-    let sidecar = env.sidecar(None).await;
+    let policies = "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: patient}\nspec: {policies: {}}\n";
+    std::fs::write(env.folder().join("patient.yaml"), policies).unwrap();
+    let app = RecordingApp::start().await;
+    let mut settings = env.settings(Some(&app));
+    let (interval, timeout) = (Duration::from_secs(65), Duration::from_millis(1_500));
+    settings.app_health = Some(AppHealthSettings { path: "/up".to_owned(), interval, timeout, threshold: 4 });
+    let sidecar = Sidecar::start(&settings).await.unwrap();
     let mut client = client(&sidecar).await;
     for (key, value) in [("cliPID", "7"), ("", "ignored")] {
         let set = SetMetadataRequest { key: key.to_owned(), value: value.to_owned() };
@@ -83,8 +92,17 @@ async fn metadata_is_the_same_over_grpc_and_http() {
         })
         .collect();
     assert_eq!((page["components"].as_array(), components.len()), (Some(&components), 2));
+    let names: Vec<_> = metadata.resiliencies.iter().map(|policy| serde_json::json!({"name": policy.name})).collect();
+    assert_eq!((page["resiliencies"].as_array(), names.len()), (Some(&names), 1));
+    assert!(page.get("enabledFeatures").is_none() && metadata.enabled_features.is_empty());
     let app = metadata.app_connection_properties.unwrap();
     assert_eq!((app.protocol.as_str(), app.channel_address.as_str()), ("http", "127.0.0.1"));
+    let health = app.health.unwrap();
+    let health = serde_json::json!({"healthCheckPath": health.health_check_path,
+        "healthProbeInterval": health.health_probe_interval, "healthProbeTimeout": health.health_probe_timeout,
+        "healthThreshold": health.health_threshold});
+    assert_eq!(page["appConnectionProperties"]["health"], health);
+    assert_eq!(health["healthProbeInterval"], "1m5s");
     sidecar.stop().await;
 }
 
@@ -102,6 +120,29 @@ async fn the_health_service_answers_without_a_token() {
     let unknown = health.check(HealthCheckRequest { service: "x".to_owned() }).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
     sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_watcher_of_health_learns_of_the_stop() {
+    let env = Environment::start().await;
+    let sidecar = env.sidecar(None).await;
+    let mut health = HealthClient::new(channel(sidecar.grpc_address()).await);
+    let mut watch = async |service: &str| {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let mut statuses = health.watch(request).await.unwrap().into_inner();
+        let first = statuses.message().await.unwrap().unwrap();
+        (first.status(), statuses)
+    };
+    let (first, mut statuses) = watch("").await;
+    assert_eq!(first, ServingStatus::Serving);
+    let (unknown, mut of_unknown) = watch("x").await;
+    assert_eq!(unknown, ServingStatus::ServiceUnknown);
+    let rest = async {
+        let next = statuses.message().await.unwrap().unwrap();
+        (next.status(), statuses.message().await.unwrap_err().code(), of_unknown.message().await.unwrap_err().code())
+    };
+    let (stopped, rest) = tokio::join!(sidecar.stop(), rest);
+    assert_eq!((stopped, rest), (Shutdown::Clean, (ServingStatus::NotServing, Code::Unavailable, Code::Unavailable)));
 }
 
 #[tokio::test]

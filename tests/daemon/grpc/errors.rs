@@ -6,7 +6,10 @@ use bindd::http::AllowedHosts;
 use bindd::protocol::runtime::dapr_client::DaprClient;
 use bindd::protocol::runtime::{GetMetadataRequest, InvokeBindingRequest, SetMetadataRequest};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use prost::Message;
+use std::io::Read;
 use tonic::client::Grpc;
 use tonic::codec::Streaming;
 use tonic::transport::Endpoint;
@@ -83,7 +86,7 @@ async fn a_token_is_required() {
 async fn other_methods_say_what_bindd_serves() {
     let env = start_with_outputs().await;
     let sidecar = env.sidecar(None).await;
-    for path in ["/dapr.proto.runtime.v1.Dapr/GetState", "/shop.Orders/List", "/grpc.health.v1.Health/Watch"] {
+    for path in ["/dapr.proto.runtime.v1.Dapr/GetState", "/shop.Orders/List", "/grpc.health.v1.Health/List"] {
         let mut grpc = Grpc::new(channel(sidecar.grpc_address()).await);
         grpc.ready().await.unwrap();
         let codec = ProstCodec::<GetMetadataRequest, GetMetadataRequest>::default();
@@ -93,6 +96,26 @@ async fn other_methods_say_what_bindd_serves() {
         assert!(refused.message().contains(&path[1..]) && refused.message().contains("bindings only"), "{refused}");
     }
     sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn methods_that_the_configuration_denies_are_not_served() {
+    let env = start_with_outputs().await;
+    let rules = "{denied: [{name: bindings, version: v1, protocol: grpc}]}";
+    env.file("config.yml.txt", &format!("kind: Configuration\nspec: {{api: {rules}}}\n"));
+    for (is_strict, text) in [(false, "requested endpoint is not available: "), (true, "Not Implemented")] {
+        let mut settings = env.settings(None);
+        settings.config_paths = vec![env.folder().join("config.yml.txt")];
+        settings.strict_dapr_errors = is_strict;
+        let sidecar = Sidecar::start(&settings).await.unwrap();
+        let mut client = client(&sidecar).await;
+        let denied = client.invoke_binding(request("orders-out", "create", b"1", &[])).await.unwrap_err();
+        assert!(denied.code() == Code::Unimplemented && denied.message().starts_with(text), "{denied}");
+        assert_eq!(details(&denied).2["http.error_message"], "requested endpoint is not available");
+        client.get_metadata(GetMetadataRequest {}).await.unwrap();
+        sidecar.stop().await;
+    }
+    assert!(env.records("orders").await.is_empty());
 }
 
 #[tokio::test]
@@ -139,10 +162,32 @@ async fn a_deadline_ends_the_call() {
         [("1n", "4", "context%20deadline%20exceeded"), ("soon", "3", "grpc-timeout"), ("99999999H", "0", "")]
     {
         // Not by tonic's client, which would end the call itself.
-        let headers = raw_call(sidecar.grpc_address(), "InvokeBinding", timeout, &message).await;
+        let headers = raw_call(sidecar.grpc_address(), "InvokeBinding", ("grpc-timeout", timeout), &message).await;
         let of = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
         assert!(of("grpc-status") == code && of("grpc-message").contains(text), "{timeout}: {headers:?}");
     }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn messages_may_be_compressed_by_gzip() {
+    let env = start_with_outputs().await;
+    let mut settings = env.settings(None);
+    settings.max_body_size = Some(1_000);
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    let call = async |encoding, data: &'static [u8]| {
+        let message = request("orders-out", "create", data, &[]).encode_to_vec();
+        let mut compressed = Vec::new();
+        GzEncoder::new(message.as_slice(), Compression::fast()).read_to_end(&mut compressed).unwrap();
+        let headers = raw_call(sidecar.grpc_address(), "InvokeBinding", ("grpc-encoding", encoding), &compressed).await;
+        headers["grpc-status"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(call("gzip", b"a record").await, "0");
+    assert_eq!(call("gzip", &[b'x'; 2_000]).await, "8", "the limit is that of the message");
+    assert_eq!(call("identity", b"a record").await, "13");
+    assert_eq!(call("snappy", b"a record").await, "12");
+    let records = env.records("orders").await;
+    assert_eq!((records.len(), records[0].data.as_ref()), (1, &b"a record"[..]));
     sidecar.stop().await;
 }
 

@@ -53,13 +53,13 @@ async fn start_with_outputs() -> Environment {
 }
 
 /// Calls a method of the API with a message; returns headers and trailers of the response.
-async fn raw_call(address: SocketAddr, method: &str, timeout: &str, message: &[u8]) -> HeaderMap {
-    let mut body = vec![0];
+async fn raw_call(address: SocketAddr, method: &str, header: (&str, &str), message: &[u8]) -> HeaderMap {
+    let mut body = vec![u8::from(header.0 == "grpc-encoding")];
     body.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
     body.extend_from_slice(message);
     let request = Request::post(format!("http://{address}/dapr.proto.runtime.v1.Dapr/{method}"));
     let request = request.header("content-type", "application/grpc").header("te", "trailers");
-    let request = request.header("grpc-timeout", timeout).body(Full::new(Bytes::from(body))).unwrap();
+    let request = request.header(header.0, header.1).body(Full::new(Bytes::from(body))).unwrap();
     let exchange = async {
         let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
         let (mut sender, connection) =

@@ -1,4 +1,4 @@
-//! Durations in log lines as Go prints them, because tools compare those lines.
+//! Durations as Go prints them, in log lines and metadata that tools of Dapr read.
 
 use std::fmt;
 use std::time::Duration;

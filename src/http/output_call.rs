@@ -1,0 +1,114 @@
+//! A call of an output binding, and its metrics; the same for both APIs.
+
+use super::state::ApiState;
+use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, Outcome, OutputBinding, cause_line};
+use crate::runtime::{ComponentHandle, InvokeError};
+use crate::telemetry::{HttpMetrics, SpanContext, in_span};
+use std::borrow::Cow;
+use tokio::time::Instant;
+
+/// The label of names that are not configured, so that clients cannot add series to the metrics.
+const UNKNOWN: &str = "unknown";
+/// The status in the metrics of a request whose client disconnected before the response; nginx's number.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+const PANICKED: u16 = 500;
+/// The text of Go's `context.DeadlineExceeded`, which daprd reports.
+pub const DEADLINE_EXCEEDED: &str = "context deadline exceeded";
+
+/// One request for an output. It is counted exactly once, when this is dropped: also when its handler panics, its deadline
+/// is over or its client disconnects.
+#[derive(Debug)]
+pub struct OutputCall<'a> {
+    state: &'a ApiState,
+    name: Cow<'a, str>,
+    component: Option<ComponentHandle>,
+    handles: Option<HttpMetrics>,
+    operation: &'static str,
+    begun: Instant,
+    /// The HTTP status of the response, or the one that its gRPC code stands for; `None` until there is a response.
+    pub status: Option<u16>,
+}
+
+impl<'a> OutputCall<'a> {
+    /// A request that arrived now, and of which nothing is known yet.
+    #[must_use]
+    pub fn new(state: &'a ApiState) -> Self {
+        let (name, begun) = (Cow::Borrowed(""), Instant::now());
+        Self { state, name, component: None, handles: None, operation: UNKNOWN, begun, status: None }
+    }
+
+    /// The request names this output, which need not exist.
+    pub fn set_output(&mut self, name: impl Into<Cow<'a, str>>) {
+        self.name = name.into();
+        self.component = self.state.host.output(&self.name);
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The output, if there is one of the name.
+    #[must_use]
+    pub fn output(&self) -> Option<&dyn OutputBinding> {
+        self.component.as_ref().and_then(|component| component.output())
+    }
+
+    /// Calls the output. Once the client `gives_up`, and shortly before connections are aborted, the result is an unknown
+    /// outcome.
+    ///
+    /// # Errors
+    /// When the call failed or has no result in time.
+    pub async fn invoke(
+        &mut self,
+        request: InvokeRequest,
+        span: Option<SpanContext>,
+        gives_up: impl Future<Output = ()>,
+    ) -> Result<InvokeResponse, InvokeError> {
+        let supported = self.output().map_or(&[][..], |output| output.operations());
+        self.operation = supported.iter().find(|known| **known == request.operation).copied().unwrap_or(UNKNOWN);
+        let begun = Instant::now();
+        let result = tokio::select! {
+            // Biased: a result that is ready is better than an unknown outcome.
+            biased;
+            result = in_span(span, self.state.host.invoke(&self.name, request)) => result,
+            () = self.state.abort_calls.finishing() => Err(aborted().into()),
+            () = gives_up => Err(timed_out().into()),
+        };
+        let operation = self.operation;
+        self.handles().binding().invoked(operation, result.is_ok(), begun.elapsed());
+        if let Err(error) = &result {
+            // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
+            tracing::debug!(component = &*self.name, error = cause_line(error), "request to output binding failed");
+        }
+        result
+    }
+
+    fn handles(&mut self) -> &HttpMetrics {
+        let label = if self.component.is_some() { &*self.name } else { UNKNOWN };
+        self.handles.get_or_insert_with(|| self.state.metrics.requests(label))
+    }
+}
+
+impl Drop for OutputCall<'_> {
+    fn drop(&mut self) {
+        let status = match self.status {
+            Some(status) => status,
+            None if std::thread::panicking() => PANICKED,
+            None => CLIENT_CLOSED_REQUEST,
+        };
+        let (operation, took) = (self.operation, self.begun.elapsed());
+        self.handles().answered(operation, status, took);
+    }
+}
+
+/// The error of a call that was still waiting near the end of the graceful stop.
+fn aborted() -> BindingError {
+    let text = "the sidecar stopped before the service answered: the request may have been carried out or not";
+    BindingError::new(FailureKind::Closed, text).with_outcome(Outcome::Unknown)
+}
+
+/// The error of a call that was still waiting when the client gave it up.
+fn timed_out() -> BindingError {
+    BindingError::new(FailureKind::TimedOut, DEADLINE_EXCEEDED).with_outcome(Outcome::Unknown)
+}
