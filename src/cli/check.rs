@@ -1,7 +1,7 @@
 //! `bindd check`: reads component files and reports every fault; with `--connect` also tries what each component needs.
 
 use super::access::{ComponentAccess, check_access};
-use crate::bindings::pluggable::{self, Plugs};
+use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, Checked, check_with, missing_files};
 use crate::manifest::{ComponentRules, LoadRequest, Loaded, ProcessEnvironment, load, read_allowed};
@@ -31,7 +31,7 @@ pub fn run(settings: &CheckSettings) -> Report {
 /// nothing to AWS.
 pub async fn connect(settings: ProbeSettings) -> Report {
     let stores = StoreOptions { ca_bundle: settings.ca_bundle.as_deref(), ..StoreOptions::default() };
-    let (plugs, unusable) = pluggable::discover(&settings.component_sockets, Plugs::default()).await;
+    let (plugs, unusable) = SocketFolder::new(&settings.component_sockets).discover(Plugs::default()).await;
     let request = request(&settings.files);
     let files = read_allowed(&request, &ComponentRules::default(), &plugs.types());
     let loaded = Box::pin(secretstores::load(files, stores)).await;

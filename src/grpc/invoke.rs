@@ -3,8 +3,8 @@
 use super::unary::{self, Reply};
 use super::{call_metadata, status, trace};
 use crate::domain::{
-    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, OutputBinding, cause_line,
-    slice_or_copy,
+    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, OperationName, Outcome,
+    OutputBinding, cause_line, slice_or_copy,
 };
 use crate::http::{ApiState, InvokeSpan};
 use crate::protocol::runtime::{InvokeBindingRequest, InvokeBindingResponse};
@@ -94,7 +94,7 @@ async fn call(
         () = state.abort_calls.finishing() => Err(aborted().into()),
         () = until(deadline) => Err(timed_out().into()),
     };
-    let operation = metrics.operation;
+    let operation = metrics.operation.clone();
     metrics.handles().binding().invoked(operation, result.is_ok(), begun.elapsed());
     match result {
         Ok(response) => {
@@ -156,7 +156,7 @@ struct RequestMetrics<'a> {
     state: &'a ApiState,
     /// Of the output, if there is one of the name.
     handles: Option<HttpMetrics>,
-    operation: &'static str,
+    operation: OperationName,
     begun: Instant,
     /// The status that the response has over HTTP.
     status: Option<u16>,
@@ -169,14 +169,14 @@ struct RequestMetrics<'a> {
 impl<'a> RequestMetrics<'a> {
     fn new(state: &'a ApiState) -> Self {
         let begun = Instant::now();
-        Self { state, handles: None, operation: UNKNOWN, begun, status: None, received: 0, span: None }
+        Self { state, handles: None, operation: UNKNOWN.into(), begun, status: None, received: 0, span: None }
     }
 
     fn set_output(&mut self, name: &str, operation: &str) {
         let Some(component) = self.state.host.output(name) else { return };
         let operations = component.output().map_or(&[][..], OutputBinding::operations);
-        let known = operations.iter().find(|known| **known == operation).copied();
-        self.operation = known.unwrap_or(UNKNOWN);
+        let known = operations.iter().find(|known| **known == operation).cloned();
+        self.operation = known.unwrap_or(UNKNOWN.into());
         self.handles = Some(self.state.metrics.requests(name));
     }
 
@@ -192,7 +192,7 @@ impl Drop for RequestMetrics<'_> {
             None if std::thread::panicking() => 500,
             None => CLIENT_CLOSED_REQUEST,
         };
-        let (operation, took) = (self.operation, self.begun.elapsed());
+        let (operation, took) = (self.operation.clone(), self.begun.elapsed());
         self.handles().answered(operation, status, took);
     }
 }

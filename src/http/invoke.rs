@@ -6,7 +6,9 @@ use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
 use super::{endpoint, go_json, json_body, raw_body};
-use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome, OutputBinding, cause_line};
+use crate::domain::{
+    BindingError, Completion, FailureKind, InvokeResponse, OperationName, Outcome, OutputBinding, cause_line,
+};
 use crate::runtime::ComponentHandle;
 use crate::telemetry::{HttpMetrics, in_span};
 use axum::body::Body;
@@ -109,7 +111,7 @@ impl Invoker {
             result = in_span(span.context(), self.state.host.invoke(name, call)) => result,
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
         };
-        metrics.handles.binding().invoked(metrics.operation, result.is_ok(), begun.elapsed());
+        metrics.handles.binding().invoked(metrics.operation.clone(), result.is_ok(), begun.elapsed());
         let response = match result {
             Ok(response) => succeeded(response, format),
             Err(error) => {
@@ -201,7 +203,7 @@ pub(super) fn unescape(text: &str) -> Result<Cow<'_, str>, &str> {
 struct RequestMetrics {
     handles: HttpMetrics,
     component: Option<ComponentHandle>,
-    operation: &'static str,
+    operation: OperationName,
     begun: Instant,
     status: Option<StatusCode>,
 }
@@ -211,7 +213,7 @@ impl RequestMetrics {
         let component = invoker.state.host.output(name);
         // Names that no component has are not kept, so that clients cannot fill the memory.
         let handles = invoker.state.metrics.requests(if component.is_some() { name } else { UNKNOWN });
-        Self { handles, component, operation: UNKNOWN, begun: Instant::now(), status: None }
+        Self { handles, component, operation: UNKNOWN.into(), begun: Instant::now(), status: None }
     }
 
     fn output(&self) -> Option<&dyn OutputBinding> {
@@ -220,8 +222,8 @@ impl RequestMetrics {
 
     fn set_operation(&mut self, operation: &str) {
         let supported = self.output().map_or(&[][..], |output| output.operations());
-        let operation = supported.iter().find(|known| **known == operation).copied().unwrap_or(UNKNOWN);
-        self.operation = operation;
+        let known = supported.iter().find(|known| **known == operation).cloned();
+        self.operation = known.unwrap_or(UNKNOWN.into());
     }
 }
 
@@ -232,7 +234,7 @@ impl Drop for RequestMetrics {
             None if std::thread::panicking() => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
             None => CLIENT_CLOSED_REQUEST,
         };
-        self.handles.answered(self.operation, status, self.begun.elapsed());
+        self.handles.answered(self.operation.clone(), status, self.begun.elapsed());
     }
 }
 

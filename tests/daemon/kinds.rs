@@ -87,8 +87,8 @@ async fn a_status_other_than_2xx_is_an_error_unless_the_request_says_otherwise()
     let refused = sidecar.invoke("crm", &call("post", &json!({}), &json!(1))).await;
     assert_eq!(refused.status, 502, "{refused:?}");
     assert!(refused.text().contains("received status code 404"), "{refused:?}");
-    let told = sidecar.invoke("crm", &call("post", &json!({ "errorIfNot2XX": "false" }), &json!(1))).await;
-    assert_eq!(told.header("metadata.statusCode"), Some("404"), "{told:?}");
+    let passed_on = sidecar.invoke("crm", &call("post", &json!({ "errorIfNot2XX": "false" }), &json!(1))).await;
+    assert_eq!(passed_on.header("metadata.statusCode"), Some("404"), "{passed_on:?}");
     sidecar.stop().await;
 }
 
