@@ -9,7 +9,8 @@
 
 use async_trait::async_trait;
 use bindd::domain::{
-    Binding, BindingError, ComponentName, Direction, InputBinding, InvokeRequest, InvokeResponse, OutputBinding, Stop,
+    Binding, BindingError, ComponentName, Direction, InputBinding, InvokeRequest, InvokeResponse, OperationName,
+    OutputBinding, Stop,
 };
 use bindd::http::{self, ApiState, AppConnection, BodyMemory, HttpSettings};
 use bindd::runtime::{Component, ExtendedMetadata, Host, Readiness};
@@ -54,8 +55,9 @@ impl Binding for Null {
 
 #[async_trait]
 impl OutputBinding for Null {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create"]
+    fn operations(&self) -> &[OperationName] {
+        static OPERATIONS: [OperationName; 1] = [std::borrow::Cow::Borrowed("create")];
+        &OPERATIONS
     }
 
     async fn invoke(&self, _request: InvokeRequest) -> Result<InvokeResponse, BindingError> {

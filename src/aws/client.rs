@@ -103,7 +103,8 @@ fn one_retry() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(10))
 }
 
-/// A service's configuration with the handling of refused credentials, and with spans if there is a tracer. A macro, because each service has its own types.
+/// A service's configuration with the handling of refused credentials, and with spans if there is a tracer. A macro,
+/// because each service has its own types.
 macro_rules! service_config {
     ($service:ident, $connection:expr) => {{
         let unlimited = $service::config::retry::TokenBucket::unlimited();

@@ -37,7 +37,7 @@ pub struct ConnectionSettings {
     /// A PEM file of further certificate authorities to trust (`caBundle`, else `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
     pub metrics: Option<CredentialMetrics>,
-    /// Starts a span for each call of a service, but not of STS.
+    /// Starts a span for each call.
     pub tracer: Tracer,
 }
 

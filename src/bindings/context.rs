@@ -14,7 +14,7 @@ pub struct Context {
     pub app_id: String,
     /// Identifies this process. New at each start, so that no two processes share it.
     pub worker: WorkerId,
-    /// PEM file with more certificate authorities that connections to AWS trust.
+    /// PEM file with further certificate authorities that connections to AWS trust.
     pub ca_bundle: Option<PathBuf>,
     pub metrics: Metrics,
     /// Starts a span for each call to AWS.

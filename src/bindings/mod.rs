@@ -4,10 +4,10 @@
 //! [`connect`] then makes a [`Binding`](crate::domain::Binding) of one checked component.
 //!
 //! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`], its type in
-//! `manifest::kinds`. What kinds share is
-//! here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests (`strict_json`, `metadata_check`),
-//! failed items (`item_failure`, `dead_letter`) and checks between components (`cross_checks`). `pluggable` serves types that are
-//! known only at run time, from programs at Unix sockets. `secretstores` are no components: they are read before the components are checked.
+//! `manifest::kinds`. What kinds share is here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests
+//! (`strict_json`, `metadata_check`), failed items (`item_failure`, `dead_letter`), `sides` and checks between components
+//! (`cross_checks`). `pluggable` serves types that are known only at run time, from programs at Unix sockets.
+//! `secretstores` are no components: they are read before the components are checked.
 
 mod catalog;
 mod checked;
@@ -28,6 +28,7 @@ pub mod pluggable;
 mod region;
 mod retry;
 pub mod secretstores;
+mod sides;
 mod strict_json;
 
 pub use crate::consumer::SharedLimits;

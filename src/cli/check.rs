@@ -2,7 +2,7 @@
 
 use super::access::{ComponentAccess, check_access};
 use super::files::{self, Findings};
-use crate::bindings::pluggable::{self, Plugs};
+use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, Checked, check_with, missing_files};
 use crate::manifest::{Loaded, ProcessEnvironment};
@@ -33,7 +33,7 @@ pub fn run(settings: &CheckSettings) -> Report {
 /// nothing to AWS.
 pub async fn connect(settings: ProbeSettings) -> Report {
     let stores = StoreOptions { ca_bundle: settings.ca_bundle.as_deref(), ..StoreOptions::default() };
-    let (plugs, unusable) = pluggable::discover(&settings.component_sockets, Plugs::default()).await;
+    let (plugs, unusable) = SocketFolder::new(&settings.component_sockets).discover(Plugs::default()).await;
     let (files, findings) = files::read(&settings.files, &plugs.types());
     let loaded = Box::pin(secretstores::load(files, stores)).await;
     let mut result = check_loaded(&settings.files, loaded, findings, &plugs);

@@ -29,14 +29,6 @@ impl SharedLimits {
             admission: Arc::new(AppAdmission::new(max_callbacks, seed)),
         }
     }
-}
-
-impl SharedLimits {
-    /// Waits for a request's place among those to the app at the same time; hold the permit until the request has ended.
-    /// `None` never happens, as semaphores are not closed.
-    pub async fn app_slot(&self) -> Option<OwnedSemaphorePermit> {
-        self.admission.slot().await
-    }
 
     /// Waits for memory for an event of this size in bytes, within `--max-buffered-bytes`; hold the permit as long as the event.
     /// One that is larger than all of it takes all. `None` never happens. Cancel-safe.

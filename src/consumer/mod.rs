@@ -39,6 +39,7 @@ mod lease_taker;
 mod limits;
 mod lineage;
 mod log_limit;
+mod messages;
 pub mod mutants;
 mod progress;
 mod renewer;

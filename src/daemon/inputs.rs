@@ -2,6 +2,7 @@
 
 use super::app::Channel;
 use crate::app::{Answer, AppChannel, GrpcChannel, Route, Subscribed, counted};
+use crate::bindings::SharedLimits;
 use crate::domain::{Binding, BodyFormat, ComponentName, InputBinding, Outputs, Stop};
 use crate::policies::Policies;
 use crate::runtime::{Input, ReadinessGuard, SubscriptionCheck};
@@ -28,7 +29,8 @@ pub(super) struct AppInputs {
     pub(super) outputs: Arc<dyn Outputs>,
     /// They wrap the deliveries.
     pub(super) policies: Arc<Policies>,
-    /// Ends the questions to the app.
+    pub(super) limits: SharedLimits,
+    /// Ends the questions to the app, and the retries of messages.
     pub(super) stop: Stop,
 }
 
@@ -104,7 +106,7 @@ impl AppInputs {
     /// The input as it is run; `None` without an app. `guard` is dropped once the app was asked whether it accepts the input,
     /// also if it did not answer; it is asked again then.
     pub(super) fn input(&self, spec: InputSpec, guard: Option<ReadinessGuard>) -> Option<Input> {
-        let (name, events) = (spec.binding.name().clone(), spec.events.clone());
+        let (name, events, metrics) = (spec.binding.name().clone(), spec.events.clone(), spec.metrics.clone());
         let Input { binding, handler, subscription } = match &self.channel {
             Some(Channel::Http(channel)) => http_input(channel, guard, spec, &self.stop),
             Some(Channel::Grpc(channel)) => grpc_input(channel, guard, spec, &self.outputs, &self.stop),
@@ -113,7 +115,8 @@ impl AppInputs {
                 return None;
             }
         };
-        let handler = counted(self.policies.handler(name, handler), events);
+        let in_turn = self.limits.in_turn(handler, metrics);
+        let handler = counted(self.policies.handler(name, in_turn, self.stop.clone()), events);
         Some(Input { binding, handler, subscription })
     }
 }

@@ -6,13 +6,14 @@ use super::files::check_files;
 use super::policies::{self, PolicyFiles};
 use super::reload_plan::plan;
 use crate::bindings::CheckResult;
-use crate::bindings::pluggable::Plugs;
+use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::domain::{ComponentName, Stop};
 use crate::manifest::{Configuration, FileWatch};
 use crate::runtime::Hangups;
 use crate::settings::Settings;
 use crate::telemetry::reopen_log_file;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -43,6 +44,7 @@ pub(super) struct Reload {
     changes: Changes,
     /// `None` if files are compared only at SIGHUP.
     watch: Option<FileWatch>,
+    sockets: Arc<SocketFolder>,
     reported: Reported,
     is_poll_reported: bool,
 }
@@ -71,8 +73,9 @@ impl Reload {
             tracing::info!("Watching directories: [{}]", paths.join(", "));
             FileWatch::start(&settings.resources_paths)
         });
+        let sockets = Arc::new(SocketFolder::new(&settings.component_sockets));
         let reported = Reported::default();
-        Self { settings, configuration, policies, changes, watch, reported, is_poll_reported: false }
+        Self { settings, configuration, policies, changes, watch, sockets, reported, is_poll_reported: false }
     }
 
     /// Runs until a stop is requested. What is then not closed is closed with the host.
@@ -108,12 +111,13 @@ impl Reload {
         self.refresh_watch();
         let (settings, known) = (self.settings.clone(), self.configuration.clone());
         // Their programs may be down at this moment.
+        let sockets = Arc::clone(&self.sockets);
         let plugs: Plugs = self.changes.running.values().filter_map(|file| file.plug.clone()).collect();
         let reading = tokio::task::spawn_blocking(move || {
             let configuration = configuration::load(&settings);
             let rules = configuration.as_ref().map_or(&known.components, |changed| &changed.components);
             // Secrets are fetched on this thread, too.
-            let result = Handle::current().block_on(check_files(&settings, rules, plugs));
+            let result = Handle::current().block_on(check_files(&settings, rules, &sockets, plugs));
             (configuration, result, policies::read(&settings))
         });
         let (configuration, result, resiliencies) = match reading.await {

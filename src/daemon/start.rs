@@ -15,7 +15,7 @@ use super::reload::{Reload, ReloadParts};
 use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TRACES, TaskResult};
 use super::sockets::Sockets;
 use super::start_error::StartError;
-use crate::bindings::pluggable::Plugs;
+use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
 use crate::domain::{Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
@@ -54,8 +54,9 @@ pub struct LoadedFiles {
 pub async fn load(settings: &Settings) -> Result<LoadedFiles, StartError> {
     let configuration = configuration::load(settings)?;
     log_notices(&configuration.notices);
+    let sockets = SocketFolder::new(&settings.component_sockets);
     let CheckResult { components, notices, faults, .. } =
-        Box::pin(check_files(settings, &configuration.components, Plugs::default())).await;
+        Box::pin(check_files(settings, &configuration.components, &sockets, Plugs::default())).await;
     log_notices(&notices);
     if !faults.is_empty() {
         return Err(StartError::Files(faults));
@@ -127,6 +128,7 @@ pub async fn start_prepared(
         channel: app.as_ref().map(|app| app.channel.clone()),
         outputs: Arc::new(OutputsUnderPolicies(Arc::clone(&host))),
         policies: Arc::clone(policies.policies()),
+        limits: context.limits.clone(),
         stop: running.stops.inputs.clone(),
     };
     let inputs = running.first_inputs(app.as_ref(), &inputs_of_app, inputs);

@@ -2,6 +2,7 @@
 
 use super::{BindingError, ComponentName, EventFormat, EventHandler, InputReport, InvokeRequest, InvokeResponse, Stop};
 use async_trait::async_trait;
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -41,6 +42,9 @@ pub trait InputBinding: Debug + Send + Sync {
     /// When the input cannot continue. The caller restarts it with backoff.
     async fn read(&self, handler: Arc<dyn EventHandler>, stop: Stop) -> Result<(), BindingError>;
 
+    /// As [`Binding::close`], for what this side holds.
+    async fn close(&self) {}
+
     /// Called when the input is not read again, because it was removed or replaced: gives up what it holds against the other
     /// inputs of the process, such as the reservation of a lease table.
     fn release(&self) {}
@@ -68,11 +72,14 @@ pub trait InputBinding: Debug + Send + Sync {
     }
 }
 
+/// The name of an operation. That of a pluggable component is known only at run time.
+pub type OperationName = Cow<'static, str>;
+
 /// The output side: performs one operation for a caller.
 #[async_trait]
 pub trait OutputBinding: Debug + Send + Sync {
     /// The operations offered, in the order in which errors list them.
-    fn operations(&self) -> &[&'static str];
+    fn operations(&self) -> &[OperationName];
 
     /// For components that accept a raw body as data (`allowRawBody`): the request metadata that may be sent as
     /// headers. The names have their exact case, because HTTP header names ignore case. `None` if the body is always
@@ -86,6 +93,9 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// # Errors
     /// With the kind of the failure and, where the effect is not known, `Outcome::Unknown`.
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError>;
+
+    /// As [`Binding::close`], for what this side holds.
+    async fn close(&self) {}
 
     /// As [`Self::invoke`], but for a caller that repeats it: the component makes one attempt for what the whole request
     /// does. It still repeats single items of a bulk, whose results are in the response, where no caller can repeat them.

@@ -32,7 +32,7 @@ mod stream;
 mod writing;
 
 pub use api_rules::{ApiProtocol, ApiRule, ApiRules};
-pub use binding::{Binding, InputBinding, OutputBinding, Outputs};
+pub use binding::{Binding, InputBinding, OperationName, OutputBinding, Outputs};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
 pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin, RedeliveryPolicy};

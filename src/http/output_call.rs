@@ -1,7 +1,9 @@
 //! A call of an output binding, and its metrics; the same for both APIs.
 
 use super::state::ApiState;
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, Outcome, OutputBinding, cause_line};
+use crate::domain::{
+    BindingError, FailureKind, InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding, cause_line,
+};
 use crate::runtime::{ComponentHandle, InvokeError};
 use crate::telemetry::{HttpMetrics, SpanContext, in_span};
 use std::borrow::Cow;
@@ -23,7 +25,7 @@ pub struct OutputCall<'a> {
     name: Cow<'a, str>,
     component: Option<ComponentHandle>,
     handles: Option<HttpMetrics>,
-    operation: &'static str,
+    operation: OperationName,
     begun: Instant,
     /// The HTTP status of the response, or the one that its gRPC code stands for; `None` until there is a response.
     pub status: Option<u16>,
@@ -34,7 +36,7 @@ impl<'a> OutputCall<'a> {
     #[must_use]
     pub fn new(state: &'a ApiState) -> Self {
         let (name, begun) = (Cow::Borrowed(""), Instant::now());
-        Self { state, name, component: None, handles: None, operation: UNKNOWN, begun, status: None }
+        Self { state, name, component: None, handles: None, operation: UNKNOWN.into(), begun, status: None }
     }
 
     /// The request names this output, which need not exist.
@@ -66,7 +68,8 @@ impl<'a> OutputCall<'a> {
         gives_up: impl Future<Output = ()>,
     ) -> Result<InvokeResponse, InvokeError> {
         let supported = self.output().map_or(&[][..], |output| output.operations());
-        self.operation = supported.iter().find(|known| **known == request.operation).copied().unwrap_or(UNKNOWN);
+        let known = supported.iter().find(|known| **known == request.operation).cloned();
+        self.operation = known.unwrap_or(UNKNOWN.into());
         let begun = Instant::now();
         let result = tokio::select! {
             // Biased: a result that is ready is better than an unknown outcome.
@@ -75,7 +78,7 @@ impl<'a> OutputCall<'a> {
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
             () = gives_up => Err(timed_out().into()),
         };
-        let operation = self.operation;
+        let operation = self.operation.clone();
         self.handles().binding().invoked(operation, result.is_ok(), begun.elapsed());
         if let Err(error) = &result {
             // The causes are for the log alone. As a field, which the log escapes: they may quote the client.
@@ -97,7 +100,7 @@ impl Drop for OutputCall<'_> {
             None if std::thread::panicking() => PANICKED,
             None => CLIENT_CLOSED_REQUEST,
         };
-        let (operation, took) = (self.operation, self.begun.elapsed());
+        let (operation, took) = (self.operation.clone(), self.begun.elapsed());
         self.handles().answered(operation, status, took);
     }
 }

@@ -49,9 +49,8 @@ mod wanted;
 mod watch;
 
 pub use configuration::{
-    ApiLogging, ComponentRule, ComponentRules, Configuration, ConfigurationError, Feature, HOT_RELOAD, MetricLabel,
-    MetricRule, MetricsConfiguration, OtelConfiguration, OtelProtocol, SecretScope, TracingConfiguration,
-    load_configuration,
+    ApiLogging, ComponentRule, ComponentRules, Configuration, ConfigurationError, Feature, HOT_RELOAD,
+    MetricsConfiguration, OtelConfiguration, OtelProtocol, SecretScope, TracingConfiguration, load_configuration,
 };
 pub use content::Content;
 pub use document::{Document, log_name};

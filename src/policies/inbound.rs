@@ -1,13 +1,14 @@
 //! Delivers events under the policies of their component.
 //!
-//! The consumer repeats deliveries: the retry policy only gives it the pauses. An open breaker holds events back; they
-//! come again when it is half-open, and no attempt counts.
+//! The consumer repeats deliveries of batches: the retry policy only gives it the pauses. An open breaker holds events
+//! back; they come again when it is half-open, and no attempt counts. Messages are repeated here, as nothing else does.
 
 use super::observer::{Flow, PolicyKind};
 use super::registry::{Active, Policies};
 use super::retry::Retry;
 use crate::domain::{
     Accepted, ComponentName, DeliveryError, EventBatch, EventHandler, GoDuration, Message, Record, RedeliveryPolicy,
+    Stop,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,23 +21,27 @@ pub struct PolicyHandler {
     component: ComponentName,
     inner: Arc<dyn EventHandler>,
     policies: Arc<Policies>,
+    /// No message is repeated any more.
+    stop: Stop,
     /// A delivery failed, and none succeeded since. One line is logged for each change, not for each event.
     is_failing: AtomicBool,
 }
 
 impl Policies {
-    /// Wraps the handler of a component's events. It follows every reload.
+    /// Wraps the handler of a component's events. It follows every reload. Once `stop` finishes, no message is repeated.
     #[must_use]
-    pub fn handler(self: &Arc<Self>, component: ComponentName, inner: Arc<dyn EventHandler>) -> Arc<dyn EventHandler> {
-        Arc::new(PolicyHandler::new(component, inner, Arc::clone(self)))
+    pub fn handler(
+        self: &Arc<Self>,
+        component: ComponentName,
+        inner: Arc<dyn EventHandler>,
+        stop: Stop,
+    ) -> Arc<dyn EventHandler> {
+        let (policies, is_failing) = (Arc::clone(self), AtomicBool::new(false));
+        Arc::new(PolicyHandler { component, inner, policies, stop, is_failing })
     }
 }
 
 impl PolicyHandler {
-    pub(super) fn new(component: ComponentName, inner: Arc<dyn EventHandler>, policies: Arc<Policies>) -> Self {
-        Self { component, inner, policies, is_failing: AtomicBool::new(false) }
-    }
-
     /// One delivery under the circuit breaker and the timeout.
     async fn attempt<T>(
         &self,
@@ -69,17 +74,20 @@ impl PolicyHandler {
         })
     }
 
-    fn log(&self, active: &Active<'_>, attempt: u32, is_success: bool) {
-        let component = &self.component;
-        if is_success {
-            if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
-                tracing::info!("Recovered processing operation component[{component}] input after {attempt} attempts");
-            }
-        } else if let Some(retry) = &active.retry
-            && !self.is_failing.swap(true, Ordering::Relaxed)
-        {
+    fn report_success(&self, attempt: u32) {
+        if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
+            let component = &self.component;
+            tracing::info!("Recovered processing operation component[{component}] input after {attempt} attempts");
+        }
+    }
+
+    /// Counts and logs that an event is delivered again after a pause.
+    fn report_retry(&self, active: &Active<'_>, retry: &Retry, attempt: u32) {
+        if attempt == 1 {
             active.activated(PolicyKind::Retry);
-            let wait = GoDuration(retry.wait(attempt.saturating_sub(1), 0.5));
+        }
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
+            let (component, wait) = (&self.component, GoDuration(retry.wait(attempt.saturating_sub(1), 0.5)));
             tracing::warn!("Error processing operation component[{component}] input. Retrying in {wait}…");
         }
     }
@@ -91,32 +99,45 @@ impl EventHandler for PolicyHandler {
         let Some(active) = self.policies.active(self.component.as_str(), Flow::Inbound) else {
             return self.inner.handle(batch).await;
         };
+        let attempt = batch.events.first().map_or(1, |event| event.attempt);
+        if attempt == 1 {
+            active.executed();
+        }
         let result = self.attempt(&active, self.inner.handle(batch)).await;
-        self.log(&active, batch.events.first().map_or(1, |event| event.attempt), result.is_ok());
+        match (&result, &active.retry) {
+            (Ok(_), _) => self.report_success(attempt),
+            (Err(DeliveryError::Held { .. }), _) | (Err(_), None) => {}
+            (Err(_), Some(retry)) => self.report_retry(&active, retry, attempt),
+        }
         result
     }
 
-    /// No consumer repeats a message, so the retry policy is carried out here.
     async fn handle_message(&self, message: &Message) -> Result<Bytes, DeliveryError> {
-        let mut attempt = 0_u32;
+        let mut attempt = 1_u32;
         loop {
-            attempt = attempt.saturating_add(1);
             let Some(active) = self.policies.active(self.component.as_str(), Flow::Inbound) else {
                 return self.inner.handle_message(message).await;
             };
-            let result = self.attempt(&active, self.inner.handle_message(message)).await;
-            self.log(&active, attempt, result.is_ok());
-            let error = match result {
-                Ok(reply) => return Ok(reply),
+            if attempt == 1 {
+                active.executed();
+            }
+            let error = match self.attempt(&active, self.inner.handle_message(message)).await {
+                Ok(reply) => {
+                    self.report_success(attempt);
+                    return Ok(reply);
+                }
                 Err(error) => error,
             };
-            let is_repeated = |retry: &Arc<Retry>| {
-                retry.max_attempts().is_none_or(|max| attempt < max)
-                    && !matches!(error, DeliveryError::Held { .. })
-                    && error.status().is_none_or(|status| retry.is_retried(status))
+            let Some(retry) = active.retry.as_ref().filter(|retry| repeats(retry, attempt, &error)) else {
+                return Err(error);
             };
-            let Some(retry) = active.retry.clone().filter(is_repeated) else { return Err(error) };
-            tokio::time::sleep(RedeliveryPolicy::wait(&*retry, attempt - 1, fastrand::f64())).await;
+            self.report_retry(&active, retry, attempt);
+            let pause = tokio::time::sleep(RedeliveryPolicy::wait(&**retry, attempt - 1, fastrand::f64()));
+            tokio::select! {
+                () = pause => {}
+                () = self.stop.finishing() => return Err(error),
+            }
+            attempt = attempt.saturating_add(1);
         }
     }
 
@@ -132,6 +153,13 @@ impl EventHandler for PolicyHandler {
         let retry = self.policies.inbound_retry(self.component.as_str())?;
         Some(retry)
     }
+}
+
+/// Whether a message that failed is delivered again.
+fn repeats(retry: &Retry, attempt: u32, error: &DeliveryError) -> bool {
+    retry.max_attempts().is_none_or(|max| attempt < max)
+        && !matches!(error, DeliveryError::Held { .. })
+        && error.status().is_none_or(|status| retry.is_retried(status))
 }
 
 #[cfg(test)]

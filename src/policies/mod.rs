@@ -39,6 +39,6 @@ pub use matching::{InvalidRange, StatusRanges};
 pub use observer::{Flow, PolicyEvent, PolicyKind, PolicyObserver};
 pub use outbound::OutboundPolicy;
 pub use registry::Policies;
-pub use retry::{Exponential, Matching, Retry, Schedule};
+pub use retry::{Exponential, Retry, Schedule};
 pub use set::PolicySet;
 pub use spec::{PolicyNames, ResiliencySpec, Targets};

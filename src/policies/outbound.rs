@@ -24,15 +24,13 @@ impl Policies {
     /// The policies for one call of a component's output; `None` if none applies.
     #[must_use]
     pub fn outbound<'p>(&'p self, component: &'p str) -> Option<OutboundPolicy<'p>> {
-        self.active(component, Flow::Outbound).map(|active| OutboundPolicy::new(active, &self.stop))
+        let active = self.active(component, Flow::Outbound)?;
+        active.executed();
+        Some(OutboundPolicy { active, stop: &self.stop })
     }
 }
 
-impl<'p> OutboundPolicy<'p> {
-    pub(super) const fn new(active: Active<'p>, stop: &'p Stop) -> Self {
-        Self { active, stop }
-    }
-
+impl OutboundPolicy<'_> {
     /// Whether it repeats the call, so that the component must not do so too.
     #[must_use]
     pub const fn retries(&self) -> bool {
@@ -70,7 +68,8 @@ impl<'p> OutboundPolicy<'p> {
                 outcome = Outcome::Unknown;
             }
             let at_least = failed.error.retry_after().unwrap_or_default();
-            let retry = self.active.retry.as_ref().filter(|_| !failed.is_rejected && !is_at_fault(&failed.error));
+            let retry =
+                self.active.retry.as_ref().filter(|_| !failed.is_rejected && !is_request_at_fault(&failed.error));
             let wait = retry.and_then(|retry| retry.next(attempts - 1, begun.elapsed(), at_least, random.f64()));
             let Some(wait) = wait.filter(|_| !self.stop.is_finishing()) else {
                 return Err(failed.error.with_outcome(outcome));
@@ -108,7 +107,7 @@ impl<'p> OutboundPolicy<'p> {
             }),
         };
         // A request that is itself at fault says nothing about the service, so its place is given back by the drop.
-        if let Some(admitted) = admitted.filter(|_| !result.as_ref().is_err_and(is_at_fault))
+        if let Some(admitted) = admitted.filter(|_| !result.as_ref().is_err_and(is_request_at_fault))
             && let Some(state) = admitted.report(result.is_ok())
         {
             self.active.activated(PolicyKind::CircuitBreaker(state));
@@ -122,7 +121,7 @@ fn rejected(rejection: Rejection) -> BindingError {
 }
 
 /// Whether the same request cannot succeed, whatever the state of the service is.
-fn is_at_fault(error: &BindingError) -> bool {
+fn is_request_at_fault(error: &BindingError) -> bool {
     let is_final = match error.kind() {
         FailureKind::Caller
         | FailureKind::TooLarge

@@ -88,6 +88,7 @@ impl Policies {
         if set.is_empty() { None } else { set.applied(component, Flow::Inbound).retry }
     }
 
+    /// The policies that apply to one side of a component now; `None` if none does.
     pub(super) fn active<'c>(&'c self, component: &'c str, flow: Flow) -> Option<Active<'c>> {
         let set = self.current.load();
         if set.is_empty() {
@@ -110,9 +111,7 @@ impl Policies {
             }
         });
         let (timeout, retry, observer) = (applied.timeout, applied.retry, self.observer.as_ref());
-        let active = Active { component, flow, timeout, retry, breaker, last: Arc::clone(&set.last), observer };
-        active.executed();
-        Some(active)
+        Some(Active { component, flow, timeout, retry, breaker, last: Arc::clone(&set.last), observer })
     }
 }
 
@@ -134,7 +133,8 @@ impl Active<'_> {
         PolicyEvent { resiliency, namespace, kind, flow: self.flow, component: self.component }
     }
 
-    fn executed(&self) {
+    /// To be called once for each operation.
+    pub(super) fn executed(&self) {
         let breaker = self.breaker.as_ref().map(|breaker| PolicyKind::CircuitBreaker(breaker.state()));
         let kinds =
             [self.timeout.map(|_| PolicyKind::Timeout), self.retry.as_ref().map(|_| PolicyKind::Retry), breaker];

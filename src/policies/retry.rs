@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Shorter pauses would repeat without a pause.
 const MIN_WAIT: Duration = Duration::from_millis(1);
+/// A call is not repeated if the service requests a longer pause: its caller may wait for so long.
+const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(300);
 /// Keeps the arithmetic of pauses within what a clock holds.
 const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
@@ -16,8 +18,8 @@ pub struct Retry {
     pub schedule: Schedule,
     /// `maxRetries`: the first attempt is not counted; `None`, written -1, is no limit.
     pub max_retries: Option<u32>,
-    /// `matching`
-    pub matching: Matching,
+    /// `matching.httpStatusCodes`, from 100 to 599. Only the app's answers to events have a status.
+    pub http_statuses: StatusRanges,
 }
 
 /// The pauses between attempts.
@@ -42,15 +44,6 @@ pub struct Exponential {
     /// `maxElapsedTime`, default 15 min: no retry begins later than this after the first attempt; `None`, written 0, is
     /// no limit.
     pub max_elapsed: Option<Duration>,
-}
-
-/// Statuses that are retried. Only the app's answers to events have one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Matching {
-    /// `httpStatusCodes`, from 100 to 599.
-    pub http: StatusRanges,
-    /// `gRPCStatusCodes`, from 0 to 16.
-    pub grpc: StatusRanges,
 }
 
 impl Default for Exponential {
@@ -106,10 +99,10 @@ impl Exponential {
 
 impl Retry {
     /// The pause before the next attempt of a call, or `None` if it is not repeated: `retries` were made, and `elapsed`
-    /// has passed since the first attempt. The pause is at least `at_least`, as the service requested.
+    /// has passed since the first attempt. The pause is at least `at_least`, as the service requested, up to 5 minutes.
     #[must_use]
     pub fn next(&self, retries: u32, elapsed: Duration, at_least: Duration, random: f64) -> Option<Duration> {
-        if self.max_retries.is_some_and(|max| retries >= max) {
+        if self.max_retries.is_some_and(|max| retries >= max) || at_least > MAX_REQUESTED_WAIT {
             return None;
         }
         let wait = self.schedule.wait(retries, random).max(at_least);
@@ -133,7 +126,7 @@ impl RedeliveryPolicy for Retry {
     }
 
     fn is_retried(&self, status: u16) -> bool {
-        self.matching.http.contains(status)
+        self.http_statuses.contains(status)
     }
 }
 
@@ -145,7 +138,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn retry(schedule: Schedule, max_retries: Option<u32>) -> Retry {
-        Retry { schedule, max_retries, matching: Matching::default() }
+        Retry { schedule, max_retries, http_statuses: StatusRanges::default() }
     }
 
     #[test]
@@ -161,10 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn the_wish_of_the_service_makes_pauses_longer_but_never_shorter() {
+    fn a_pause_that_the_service_requests_is_kept_unless_it_is_very_long() {
         let constant = retry(Schedule::Constant(2 * SECOND), None);
-        let next = |at_least| constant.next(0, SECOND, at_least, 0.0).unwrap();
-        assert_eq!((next(SECOND), next(7 * SECOND)), (2 * SECOND, 7 * SECOND));
+        let next = |at_least| constant.next(0, SECOND, at_least, 0.0);
+        assert_eq!((next(SECOND), next(7 * SECOND)), (Some(2 * SECOND), Some(7 * SECOND)));
+        assert_eq!((next(300 * SECOND), next(301 * SECOND), next(Duration::MAX)), (Some(300 * SECOND), None, None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::breaker::BreakerSpec;
 use super::expression::Trip;
 use super::fields::{decimal, duration, duration_of, mapping, text, whole};
 use super::matching::StatusRanges;
-use super::retry::{Exponential, Matching, Retry, Schedule};
+use super::retry::{Exponential, Retry, Schedule};
 use crate::manifest::ResiliencyDocument;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -132,13 +132,12 @@ fn retry(value: &Value) -> Result<Retry, String> {
         let written = text(matching, field)?.unwrap_or_default();
         StatusRanges::parse(&written, valid).map_err(|problem| format!("`matching.{field}`: {problem}"))
     };
+    // Checked only: as in Dapr, no failure of a binding carries a code of gRPC.
+    codes("gRPCStatusCodes", &GRPC_CODES)?;
     Ok(Retry {
         schedule,
         max_retries: max_retries.map(|max| u32::try_from(max).unwrap_or(u32::MAX)),
-        matching: Matching {
-            http: codes("httpStatusCodes", &HTTP_CODES)?,
-            grpc: codes("gRPCStatusCodes", &GRPC_CODES)?,
-        },
+        http_statuses: codes("httpStatusCodes", &HTTP_CODES)?,
     })
 }
 

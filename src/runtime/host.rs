@@ -2,7 +2,7 @@
 
 use super::component::{Component, ComponentHandle, Description, InputState};
 use crate::domain::{
-    Binding, BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outcome, Outputs,
+    Binding, BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, OperationName, Outcome, Outputs,
 };
 use crate::policies::Policies;
 use crate::tasks::Supervisor;
@@ -89,7 +89,7 @@ pub enum InvokeError {
     #[error("couldn't find output binding {name}")]
     UnknownBinding { name: String },
     #[error("binding {name} does not support operation {operation}. supported operations:{}", supported.join(" "))]
-    UnsupportedOperation { name: String, operation: String, supported: Vec<&'static str> },
+    UnsupportedOperation { name: String, operation: String, supported: Vec<OperationName> },
     #[error(transparent)]
     Binding(#[from] BindingError),
 }
@@ -195,7 +195,7 @@ impl Host {
             return Err(InvokeError::UnknownBinding { name: name.to_owned() });
         };
         let supported = output.operations();
-        if !supported.contains(&request.operation.as_str()) {
+        if !supported.iter().any(|known| *known == request.operation) {
             let (name, operation, supported) = (name.to_owned(), request.operation, supported.to_vec());
             return Err(InvokeError::UnsupportedOperation { name, operation, supported });
         }

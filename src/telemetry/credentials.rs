@@ -1,22 +1,22 @@
 //! Metrics of the AWS credentials of components.
 
+use super::component::Component;
 use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, FloatGauge};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Unit;
-use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LoadLabels {
-    component: Arc<str>,
+    component: Component,
     outcome: &'static str,
 }
 
 of_component!(LoadLabels);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct CredentialFamilies {
     loads: Family<LoadLabels, Counter>,
     expiry: Family<ComponentLabel, FloatGauge>,
@@ -24,26 +24,25 @@ pub(super) struct CredentialFamilies {
 
 impl CredentialFamilies {
     pub(super) fn registered(registry: &mut Registrar) -> Self {
-        let families = Self::default();
-        registry.register("credentials_loads", "Loads of AWS credentials by outcome", families.loads.clone());
-        registry.register_with_unit(
-            "credentials_expiry_timestamp",
-            "Unix time at which the AWS credentials in use expire; absent if they do not expire",
-            Unit::Seconds,
-            families.expiry.clone(),
-        );
-        families
+        Self {
+            loads: registry.family("credentials_loads", "Loads of AWS credentials by outcome"),
+            expiry: registry.family_in(
+                Unit::Seconds,
+                "credentials_expiry_timestamp",
+                "Unix time at which the AWS credentials in use expire; absent if they do not expire",
+            ),
+        }
     }
 
-    pub(super) fn handles(&self, component: &str) -> CredentialMetrics {
-        CredentialMetrics { component: component.into(), families: self.clone() }
+    pub(super) fn handles(&self, component: &Component) -> CredentialMetrics {
+        CredentialMetrics { component: component.clone(), families: self.clone() }
     }
 }
 
 /// Handles of one component. Its series start with the first load, so a component with keys in its file has none.
 #[derive(Debug, Clone)]
 pub struct CredentialMetrics {
-    component: Arc<str>,
+    component: Component,
     families: CredentialFamilies,
 }
 
@@ -51,10 +50,10 @@ impl CredentialMetrics {
     /// Credentials were loaded. `expiry` counts from 1970; `None` if they do not expire.
     pub fn loaded(&self, expiry: Option<Duration>) {
         self.count("ok");
-        let label = ComponentLabel { component: Arc::clone(&self.component) };
+        let label = ComponentLabel::new(&self.component);
         match expiry {
             Some(expiry) => {
-                self.families.expiry.get_or_create(&label).set(expiry.as_secs_f64());
+                self.families.expiry.get_or_detached(&label).set(expiry.as_secs_f64());
             }
             None => {
                 self.families.expiry.remove(&label);
@@ -68,8 +67,8 @@ impl CredentialMetrics {
     }
 
     fn count(&self, outcome: &'static str) {
-        let labels = LoadLabels { component: Arc::clone(&self.component), outcome };
-        self.families.loads.get_or_create(&labels).inc();
+        let labels = LoadLabels { component: self.component.clone(), outcome };
+        self.families.loads.get_or_detached(&labels).inc();
     }
 }
 

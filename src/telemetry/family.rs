@@ -2,6 +2,7 @@
 //! about, and a constructor may capture settings.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry, Unit};
 use std::collections::HashMap;
@@ -12,13 +13,20 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 /// Labels that name a component.
 pub(super) trait OfComponent {
     fn component(&self) -> &str;
+
+    /// Whether the component was removed; then its labels get no new series.
+    fn is_removed(&self) -> bool;
 }
 
 macro_rules! of_component {
     ($labels:ident) => {
         impl $crate::telemetry::family::OfComponent for $labels {
             fn component(&self) -> &str {
-                &self.component
+                self.component.name()
+            }
+
+            fn is_removed(&self) -> bool {
+                self.component.is_removed()
             }
         }
     };
@@ -71,6 +79,22 @@ impl<L: Clone + Hash + Eq, M: Clone> Family<L, M> {
     }
 }
 
+impl<L: OfComponent + Clone + Hash + Eq, M: Clone> Family<L, M> {
+    /// As [`Self::get_or_create`], for labels that a call may have longer than their component exists. What it counts after
+    /// the component was removed is on no page.
+    pub(super) fn get_or_detached(&self, labels: &L) -> M {
+        let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(labels).cloned();
+        known.unwrap_or_else(|| {
+            // A removal marks the labels first, and then takes this lock.
+            let mut series = self.write();
+            if labels.is_removed() {
+                return (self.constructor)();
+            }
+            series.entry(labels.clone()).or_insert_with(|| (self.constructor)()).clone()
+        })
+    }
+}
+
 impl<L, M> EncodeMetric for Family<L, M>
 where
     L: EncodeLabelSet,
@@ -99,6 +123,16 @@ where
     const TYPE: MetricType = M::TYPE;
 }
 
+/// What labels of a family about components are.
+pub(super) trait ComponentLabels: OfComponent + EncodeLabelSet + fmt::Debug + Send + Sync + 'static {}
+
+impl<L: OfComponent + EncodeLabelSet + fmt::Debug + Send + Sync + 'static> ComponentLabels for L {}
+
+/// What the series of a family are.
+pub(super) trait Series: EncodeMetric + TypedMetric + fmt::Debug + Send + Sync + 'static {}
+
+impl<M: EncodeMetric + TypedMetric + fmt::Debug + Send + Sync + 'static> Series for M {}
+
 /// Removes the series about a component.
 trait Forget: fmt::Debug + Send + Sync {
     fn forget(&self, component: &str);
@@ -126,29 +160,48 @@ impl Registrar {
         Self { registry, by_component: Vec::new() }
     }
 
-    /// Registers a family about components.
-    pub(super) fn register<L, M>(&mut self, name: &str, help: &str, family: Family<L, M>)
-    where
-        L: OfComponent + EncodeLabelSet + fmt::Debug + Send + Sync + 'static,
-        M: EncodeMetric + TypedMetric + fmt::Debug + Send + Sync + 'static,
-    {
-        self.registry.register(name, help, family.clone());
-        self.by_component.push(Box::new(family));
+    /// A new family about components.
+    pub(super) fn family<L: ComponentLabels, M: Series + Default>(&mut self, name: &str, help: &str) -> Family<L, M> {
+        self.add(None, name, help, Family::default())
     }
 
     /// The same with a unit, which becomes part of the name.
-    pub(super) fn register_with_unit<L, M>(&mut self, name: &str, help: &str, unit: Unit, family: Family<L, M>)
+    pub(super) fn family_in<L, M>(&mut self, unit: Unit, name: &str, help: &str) -> Family<L, M>
     where
-        L: OfComponent + EncodeLabelSet + fmt::Debug + Send + Sync + 'static,
-        M: EncodeMetric + TypedMetric + fmt::Debug + Send + Sync + 'static,
+        L: ComponentLabels,
+        M: Series + Default,
     {
-        self.registry.register_with_unit(name, help, unit, family.clone());
-        self.by_component.push(Box::new(family));
+        self.add(Some(unit), name, help, Family::default())
     }
 
-    /// Registers what is about the whole process.
-    pub(super) fn register_global(&mut self, name: &str, help: &str, metric: impl Metric) {
-        self.registry.register(name, help, metric);
+    /// A new family of histograms about components.
+    pub(super) fn histograms<L: ComponentLabels>(
+        &mut self,
+        constructor: impl Fn() -> Histogram + Send + Sync + 'static,
+        unit: Option<Unit>,
+        name: &str,
+        help: &str,
+    ) -> Family<L, Histogram> {
+        self.add(unit, name, help, Family::new_with_constructor(constructor))
+    }
+
+    fn add<L, M>(&mut self, unit: Option<Unit>, name: &str, help: &str, family: Family<L, M>) -> Family<L, M>
+    where
+        L: ComponentLabels,
+        M: Series,
+    {
+        match unit {
+            Some(unit) => self.registry.register_with_unit(name, help, unit, family.clone()),
+            None => self.registry.register(name, help, family.clone()),
+        }
+        self.by_component.push(Box::new(family.clone()));
+        family
+    }
+
+    /// Registers what is about the whole process, and returns it.
+    pub(super) fn global<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.registry.register(name, help, metric.clone());
+        metric
     }
 
     pub(super) fn forget(&self, component: &str) {

@@ -1,5 +1,6 @@
 //! Metrics of inputs.
 
+use super::component::Component;
 use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, FloatGauge, Histograms, ages, latency};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,7 +8,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What an input does with a shard that it holds, in the order of [`InputTotals::shards`].
@@ -15,7 +15,7 @@ const SHARD_STATES: [&str; 6] = ["starting", "reading", "read_failing", "halted"
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
-    component: Arc<str>,
+    component: Component,
     state: &'static str,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct InputFamilies {
 }
 
 /// Set once a second.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct GaugeFamilies {
     in_flight: Family<ComponentLabel, Gauge>,
     parked_keys: Family<ComponentLabel, Gauge>,
@@ -78,153 +78,100 @@ struct CallFamilies {
 
 impl GaugeFamilies {
     fn registered(registry: &mut Registrar) -> Self {
-        let families = Self::default();
-        registry.register("input_in_flight", "Requests to the app in flight", families.in_flight.clone());
-        registry.register(
-            "input_parked_keys",
-            "Partition keys that wait because a record failed",
-            families.parked_keys.clone(),
-        );
-        registry.register(
-            "input_buffered_records",
-            "Records that were read and not accepted, and those accepted behind such a record",
-            families.buffered_records.clone(),
-        );
-        registry.register_with_unit(
-            "input_buffered",
-            "Memory of records that were read and are not accepted",
-            Unit::Bytes,
-            families.buffered_bytes.clone(),
-        );
-        registry.register("input_shards", "Shards whose lease is held, by state", families.shards.clone());
-        families
+        Self {
+            in_flight: registry.family("input_in_flight", "Requests to the app in flight"),
+            parked_keys: registry.family("input_parked_keys", "Partition keys that wait because a record failed"),
+            buffered_records: registry.family(
+                "input_buffered_records",
+                "Records that were read and not accepted, and those accepted behind such a record",
+            ),
+            buffered_bytes: registry.family_in(
+                Unit::Bytes,
+                "input_buffered",
+                "Memory of records that were read and are not accepted",
+            ),
+            shards: registry.family("input_shards", "Shards whose lease is held, by state"),
+        }
     }
 }
 
 impl CallFamilies {
     fn registered(registry: &mut Registrar) -> Self {
-        let families = Self {
-            fetched_bytes: Family::default(),
-            memory_waits: Family::default(),
-            leases_taken: Family::default(),
-            callback: Family::new_with_constructor(latency),
-            record_age: Family::new_with_constructor(ages),
-            lease_write: Family::new_with_constructor(latency),
-        };
-        registry.register_with_unit(
-            "input_fetched",
-            "Data of records read from the stream",
-            Unit::Bytes,
-            families.fetched_bytes.clone(),
-        );
-        registry.register(
-            "input_memory_waits",
-            "Reads that waited for memory, because all of --max-buffered-bytes was in use",
-            families.memory_waits.clone(),
-        );
-        registry.register("input_leases_taken", "Leases taken", families.leases_taken.clone());
-        registry.register_with_unit(
-            "input_callback",
-            "Time of one request to the app, whatever its answer",
-            Unit::Seconds,
-            families.callback.clone(),
-        );
-        registry.register_with_unit(
-            "input_record_age",
-            "Age of the oldest record of a request when the app accepted it",
-            Unit::Seconds,
-            families.record_age.clone(),
-        );
-        registry.register_with_unit(
-            "input_lease_write",
-            "Time of one renewal or checkpoint that was stored",
-            Unit::Seconds,
-            families.lease_write.clone(),
-        );
-        families
+        Self {
+            fetched_bytes: registry.family_in(Unit::Bytes, "input_fetched", "Data of records read from the stream"),
+            memory_waits: registry.family(
+                "input_memory_waits",
+                "Reads that waited for memory, because all of --max-buffered-bytes was in use",
+            ),
+            leases_taken: registry.family("input_leases_taken", "Leases taken"),
+            callback: registry.histograms(
+                latency,
+                Some(Unit::Seconds),
+                "input_callback",
+                "Time of one request to the app, whatever its answer",
+            ),
+            record_age: registry.histograms(
+                ages,
+                Some(Unit::Seconds),
+                "input_record_age",
+                "Age of the oldest record of a request when the app accepted it",
+            ),
+            lease_write: registry.histograms(
+                latency,
+                Some(Unit::Seconds),
+                "input_lease_write",
+                "Time of one renewal or checkpoint that was stored",
+            ),
+        }
     }
 }
 
 impl InputFamilies {
     pub(super) fn registered(registry: &mut Registrar) -> Self {
-        let families = Self {
-            fetched: Family::default(),
-            delivered: Family::default(),
-            retried: Family::default(),
-            not_decompressed: Family::default(),
-            dead_lettered: Family::default(),
-            dropped: Family::default(),
-            checkpoints: Family::default(),
-            leases_lost: Family::default(),
-            retention_gaps: Family::default(),
-            position_resets: Family::default(),
-            lease_holes: Family::default(),
-            leases_held: Family::default(),
-            lag: Family::default(),
-            checkpoint_age: Family::default(),
+        Self {
+            fetched: registry.family("input_records_fetched", "Records read from the stream"),
+            delivered: registry.family("input_records_delivered", "Records that the app accepted"),
+            retried: registry.family("input_records_retried", "Deliveries of records that failed"),
+            not_decompressed: registry.family(
+                "input_records_not_decompressed",
+                "Deliveries of records that could not be decompressed, or were too large for it, and were answered",
+            ),
+            dead_lettered: registry
+                .family("input_records_dead_lettered", "Records that were given up and stored as dead letters"),
+            dropped: registry.family(
+                "input_records_dropped",
+                "Records that were given up and dropped, because onPoison is drop-counted",
+            ),
+            checkpoints: registry.family("input_checkpoints", "Checkpoints written to the lease table"),
+            leases_lost: registry.family("input_leases_lost", "Leases taken over by another worker"),
+            retention_gaps: registry
+                .family("input_retention_gaps", "Times that records may have expired before they were read"),
+            position_resets: registry.family(
+                "input_position_resets",
+                "Times that the stream did not know a checkpoint and reading restarted elsewhere",
+            ),
+            lease_holes: registry
+                .family("input_lease_holes", "Times that two checks in a row found hash keys that no lease covers"),
+            leases_held: registry.family("input_leases_held", "Leases held"),
+            lag: registry.family_in(
+                Unit::Seconds,
+                "input_lag",
+                "How far the delivery is behind the newest record, for the shard that is furthest behind",
+            ),
+            checkpoint_age: registry.family_in(
+                Unit::Seconds,
+                "input_checkpoint_age",
+                "Age of the oldest delivered record that is not checkpointed",
+            ),
             gauges: GaugeFamilies::registered(registry),
             calls: CallFamilies::registered(registry),
-        };
-        families.register(registry);
-        families
+        }
     }
 
-    fn register(&self, registry: &mut Registrar) {
-        let families = self;
-        registry.register("input_records_fetched", "Records read from the stream", families.fetched.clone());
-        registry.register("input_records_delivered", "Records that the app accepted", families.delivered.clone());
-        registry.register("input_records_retried", "Deliveries of records that failed", families.retried.clone());
-        registry.register(
-            "input_records_not_decompressed",
-            "Deliveries of records that could not be decompressed, or were too large for it, and were answered",
-            families.not_decompressed.clone(),
-        );
-        registry.register(
-            "input_records_dead_lettered",
-            "Records that were given up and stored as dead letters",
-            families.dead_lettered.clone(),
-        );
-        registry.register(
-            "input_records_dropped",
-            "Records that were given up and dropped, because onPoison is drop-counted",
-            families.dropped.clone(),
-        );
-        registry.register("input_checkpoints", "Checkpoints written to the lease table", families.checkpoints.clone());
-        registry.register("input_leases_lost", "Leases taken over by another worker", families.leases_lost.clone());
-        registry.register(
-            "input_retention_gaps",
-            "Times that records may have expired before they were read",
-            families.retention_gaps.clone(),
-        );
-        registry.register(
-            "input_position_resets",
-            "Times that the stream did not know a checkpoint and reading restarted elsewhere",
-            families.position_resets.clone(),
-        );
-        registry.register(
-            "input_lease_holes",
-            "Times that two checks in a row found hash keys that no lease covers",
-            families.lease_holes.clone(),
-        );
-        registry.register("input_leases_held", "Leases held", families.leases_held.clone());
-        registry.register_with_unit(
-            "input_lag",
-            "How far the delivery is behind the newest record, for the shard that is furthest behind",
-            Unit::Seconds,
-            families.lag.clone(),
-        );
-        registry.register_with_unit(
-            "input_checkpoint_age",
-            "Age of the oldest delivered record that is not checkpointed",
-            Unit::Seconds,
-            families.checkpoint_age.clone(),
-        );
-    }
-
-    pub(super) fn handles(&self, component: &str) -> InputMetrics {
+    pub(super) fn handles(&self, component: &Component) -> InputMetrics {
         let label = &ComponentLabel::new(component);
         let state = |state| {
-            let labels = StateLabels { component: component.into(), state };
+            let labels = StateLabels { component: component.clone(), state };
             self.gauges.shards.get_or_create(&labels)
         };
         InputMetrics {

@@ -1,10 +1,10 @@
 //! The label and the value types that several groups of metrics share.
 
+use super::component::Component;
 use super::family::{Family, of_component};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Upper bounds of latency buckets, in seconds.
@@ -12,12 +12,12 @@ const LATENCY_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ComponentLabel {
-    pub(super) component: Arc<str>,
+    pub(super) component: Component,
 }
 
 impl ComponentLabel {
-    pub(super) fn new(component: &str) -> Self {
-        Self { component: component.into() }
+    pub(super) fn new(component: &Component) -> Self {
+        Self { component: component.clone() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The registry of all metrics. Labels are bounded: names of components, operations, shards and statuses; never a key or
 //! a sequence number.
 
+use super::component::Components;
 use super::credentials::{CredentialFamilies, CredentialMetrics};
 use super::dapr::{DaprMetrics, MetricsRules};
 use super::exposition::{self, MetricsFormat};
@@ -28,6 +29,7 @@ pub struct MetricsSettings {
 /// All metrics, and the registries that write them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    components: Components,
     registrars: Arc<[Registrar; 2]>,
     process: Arc<Registry>,
     dapr: DaprMetrics,
@@ -56,11 +58,12 @@ impl Metrics {
         let reads = ReadFamilies::registered(&mut registrar);
         let credentials = CredentialFamilies::registered(&mut registrar);
         let traces = TraceMetrics::registered(&mut registrar);
-        let (dapr, of_dapr) = DaprMetrics::new(&settings.app_id, &settings.namespace, &settings.rules);
+        let components = Components::default();
+        let (dapr, of_dapr) = DaprMetrics::new(&settings.app_id, &settings.namespace, &settings.rules, &components);
         let mut process = Registry::default();
         process.register_collector(Box::new(ProcessCollector));
         let (registrars, process) = (Arc::new([registrar, of_dapr]), Arc::new(process));
-        Self { registrars, process, dapr, requests, output, input, reads, credentials, traces }
+        Self { components, registrars, process, dapr, requests, output, input, reads, credentials, traces }
     }
 
     /// Metrics with the names of Dapr.
@@ -80,6 +83,7 @@ impl Metrics {
     /// Removes all series of a component that was removed. Handles of it count on, but no page shows them. Do not call it
     /// for a component that was replaced by one of the same name, which shares the series.
     pub fn forget(&self, component: &str) {
+        self.components.remove(component);
         self.registrars.iter().for_each(|registrar| registrar.forget(component));
         // Afterwards, so that no handle of a series that was removed stays.
         self.requests.forget(component);
@@ -88,31 +92,32 @@ impl Metrics {
     /// The handles of one component for its credentials.
     #[must_use]
     pub fn credentials(&self, component: &str) -> CredentialMetrics {
-        self.credentials.handles(component)
+        self.credentials.handles(&self.components.get(component))
     }
 
     /// The handles of one output component for its requests. Made once, so pass no names that clients choose.
     #[must_use]
     pub fn requests(&self, component: &str) -> HttpMetrics {
-        self.requests.handles(component, || self.dapr.output_binding(component))
+        let made = || self.requests.handles(&self.components.get(component), self.dapr.output_binding(component));
+        self.requests.known(component).unwrap_or_else(made)
     }
 
     /// The handles of one output component.
     #[must_use]
     pub fn output(&self, component: &str) -> OutputMetrics {
-        self.output.handles(component)
+        self.output.handles(&self.components.get(component))
     }
 
     /// The handles of one input component.
     #[must_use]
     pub fn input(&self, component: &str) -> InputMetrics {
-        self.input.handles(component)
+        self.input.handles(&self.components.get(component))
     }
 
     /// The handles of one input component for its calls to Kinesis.
     #[must_use]
     pub fn reads(&self, component: &str) -> ReadMetrics {
-        self.reads.handles(component)
+        self.reads.handles(&self.components.get(component))
     }
 
     /// The page in either format.
@@ -192,5 +197,34 @@ mod tests {
             metrics.forget("orders");
             assert!(!metrics.page().unwrap().contains("orders"));
         }
+    }
+
+    #[test]
+    fn a_call_that_ends_after_its_component_was_removed_brings_no_series_back() {
+        let metrics = Metrics::new();
+        let (requests, output, credentials) =
+            (metrics.requests("orders"), metrics.output("orders"), metrics.credentials("orders"));
+        let events = metrics.dapr().input_binding("orders");
+        let policy = metrics.dapr().resiliency().policy(super::super::PolicyTarget {
+            resource: "shop",
+            namespace: "",
+            policy: "retry",
+            flow_direction: "outbound",
+            target: "Binding_orders",
+        });
+        policy.executed("");
+        metrics.forget("orders");
+        requests.answered("create", 204, Duration::ZERO);
+        requests.binding().invoked("create", true, Duration::ZERO);
+        output.called("PutRecord", "ok", Duration::ZERO);
+        output.throttled("shardId-1");
+        output.set_limiter_factor("shardId-1", 0.5);
+        credentials.loaded(Some(Duration::from_secs(1)));
+        credentials.failed();
+        events.handled(1, true, Duration::ZERO);
+        let page = metrics.page().unwrap();
+        assert!(!page.contains("orders"), "{page}");
+        metrics.output("orders").called("PutRecord", "ok", Duration::ZERO);
+        assert!(metrics.page().unwrap().contains(r#"bindd_output_calls_total{component="orders""#));
     }
 }

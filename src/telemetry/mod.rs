@@ -1,6 +1,7 @@
 //! Logs, metrics and traces of the process. Other modules take typed handles from here; no other module names a metric.
 
 mod api_log;
+mod component;
 mod credentials;
 mod dapr;
 mod exposition;

@@ -1,5 +1,6 @@
 //! Metrics of outputs. The `shard` label exists only while the producer keeps a rate limit for that shard.
 
+use super::component::Component;
 use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, FloatGauge, Histograms, latency};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,12 +8,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
-use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
-    component: Arc<str>,
+    component: Component,
     state: &'static str,
 }
 
@@ -20,7 +20,7 @@ of_component!(StateLabels);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
-    component: Arc<str>,
+    component: Component,
     operation: &'static str,
     outcome: &'static str,
 }
@@ -29,7 +29,7 @@ of_component!(CallLabels);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShardLabels {
-    component: Arc<str>,
+    component: Component,
     shard: String,
 }
 
@@ -93,96 +93,33 @@ fn sizes() -> Histogram {
 
 impl OutputFamilies {
     pub(super) fn registered(registry: &mut Registrar) -> Self {
-        let families = Self {
-            retries: Family::default(),
-            records: Family::default(),
-            ambiguous: Family::default(),
-            duplicates: Family::default(),
-            attempts: Family::new_with_constructor(counts),
-            calls: Family::default(),
-            call_time: Family::new_with_constructor(latency),
-            batch_records: Family::new_with_constructor(counts),
-            batch_bytes: Family::new_with_constructor(sizes),
-            queue_wait: Family::new_with_constructor(latency),
-            limiter_wait: Family::new_with_constructor(latency),
-            queue_bytes: Family::default(),
-            queue_records: Family::default(),
-            throttles: Family::default(),
-            limiter_factor: Family::default(),
-        };
-        families.register_counts(registry);
-        families.register_times(registry);
-        families
-    }
-
-    fn register_counts(&self, registry: &mut Registrar) {
-        registry.register(
-            "output_retries",
-            "Calls to AWS that retried a request, or at least one record of it",
-            self.retries.clone(),
-        );
-        registry.register(
-            "output_records",
-            "Records and items by final state; dead_lettered counts failed ones that the dead letter binding accepted",
-            self.records.clone(),
-        );
-        registry.register(
-            "output_ambiguous",
-            "Responses after which it is unknown whether the request was carried out",
-            self.ambiguous.clone(),
-        );
-        registry.register(
-            "output_duplicates_possible",
-            "Retries of records that an earlier attempt may have stored",
-            self.duplicates.clone(),
-        );
-        registry.register("output_attempts", "Attempts per record", self.attempts.clone());
-        registry.register("output_calls", "Calls to AWS by operation and outcome", self.calls.clone());
-        registry.register("output_batch_records", "Records per call to AWS", self.batch_records.clone());
-        registry.register_with_unit(
-            "output_batch_size",
-            "Bytes per call to AWS",
-            Unit::Bytes,
-            self.batch_bytes.clone(),
-        );
-        registry.register_with_unit(
-            "output_queue",
-            "Bytes that are queued or in flight",
-            Unit::Bytes,
-            self.queue_bytes.clone(),
-        );
-        registry.register("output_queue_records", "Records that are queued or in flight", self.queue_records.clone());
-        registry.register(
-            "output_shard_throttles",
-            "Responses that throttled a shard; `unknown` if AWS did not say which",
-            self.throttles.clone(),
-        );
-        registry.register(
-            "output_shard_limiter_factor",
-            "Fraction of a shard's rate limit that is used; below 1 after throttling",
-            self.limiter_factor.clone(),
-        );
-    }
-
-    fn register_times(&self, registry: &mut Registrar) {
-        let times = [
-            ("output_call", "Time of one call to AWS", &self.call_time),
-            ("output_queue_wait", "Time from the arrival of a record to its first call", &self.queue_wait),
-            ("output_limiter_wait", "Time that a record waited for the rate limit of its shard", &self.limiter_wait),
-        ];
-        for (name, help, family) in times {
-            registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+        Self {
+            retries: registry.family("output_retries", "Calls to AWS that retried a request, or at least one record of it"),
+            records: registry.family("output_records", "Records and items by final state; dead_lettered counts failed ones that the dead letter binding accepted"),
+            ambiguous: registry.family("output_ambiguous", "Responses after which it is unknown whether the request was carried out"),
+            duplicates: registry.family("output_duplicates_possible", "Retries of records that an earlier attempt may have stored"),
+            attempts: registry.histograms(counts, None, "output_attempts", "Attempts per record"),
+            calls: registry.family("output_calls", "Calls to AWS by operation and outcome"),
+            call_time: registry.histograms(latency, Some(Unit::Seconds), "output_call", "Time of one call to AWS"),
+            batch_records: registry.histograms(counts, None, "output_batch_records", "Records per call to AWS"),
+            batch_bytes: registry.histograms(sizes, Some(Unit::Bytes), "output_batch_size", "Bytes per call to AWS"),
+            queue_wait: registry.histograms(latency, Some(Unit::Seconds), "output_queue_wait", "Time from the arrival of a record to its first call"),
+            limiter_wait: registry.histograms(latency, Some(Unit::Seconds), "output_limiter_wait", "Time that a record waited for the rate limit of its shard"),
+            queue_bytes: registry.family_in(Unit::Bytes, "output_queue", "Bytes that are queued or in flight"),
+            queue_records: registry.family("output_queue_records", "Records that are queued or in flight"),
+            throttles: registry.family("output_shard_throttles", "Responses that throttled a shard; `unknown` if AWS did not say which"),
+            limiter_factor: registry.family("output_shard_limiter_factor", "Fraction of a shard's rate limit that is used; below 1 after throttling"),
         }
     }
 
-    pub(super) fn handles(&self, component: &str) -> OutputMetrics {
+    pub(super) fn handles(&self, component: &Component) -> OutputMetrics {
         let label = ComponentLabel::new(component);
         let state = |state: RecordState| {
-            let labels = StateLabels { component: Arc::clone(&label.component), state: state.as_str() };
+            let labels = StateLabels { component: label.component.clone(), state: state.as_str() };
             self.records.get_or_create(&labels)
         };
         OutputMetrics {
-            component: Arc::clone(&label.component),
+            component: label.component.clone(),
             states: RecordState::ALL.map(state),
             retries: self.retries.get_or_create(&label),
             ambiguous: self.ambiguous.get_or_create(&label),
@@ -203,7 +140,7 @@ impl OutputFamilies {
 /// Handles of one output component, resolved once when it is connected.
 #[derive(Debug, Clone)]
 pub struct OutputMetrics {
-    component: Arc<str>,
+    component: Component,
     states: [Counter; 5],
     retries: Counter,
     ambiguous: Counter,
@@ -222,7 +159,7 @@ pub struct OutputMetrics {
 impl OutputMetrics {
     #[must_use]
     pub fn component(&self) -> &str {
-        &self.component
+        self.component.name()
     }
 
     /// Calls retried an earlier one, or at least one of its records.
@@ -253,8 +190,8 @@ impl OutputMetrics {
 
     /// A call to AWS ended. `outcome` is `ok`, `partial` or the name of a `FailureKind`.
     pub fn called(&self, operation: &'static str, outcome: &'static str, took: Duration) {
-        let labels = CallLabels { component: Arc::clone(&self.component), operation, outcome };
-        self.families.calls.get_or_create(&labels).inc();
+        let labels = CallLabels { component: self.component.clone(), operation, outcome };
+        self.families.calls.get_or_detached(&labels).inc();
         self.call_time.observe(took.as_secs_f64());
     }
 
@@ -282,12 +219,12 @@ impl OutputMetrics {
 
     /// A response throttled records of a shard.
     pub fn throttled(&self, shard: &str) {
-        self.families.throttles.get_or_create(&self.shard(shard)).inc();
+        self.families.throttles.get_or_detached(&self.shard(shard)).inc();
     }
 
     /// The fraction of a shard's rate limit that is used.
     pub fn set_limiter_factor(&self, shard: &str, factor: f64) {
-        self.families.limiter_factor.get_or_create(&self.shard(shard)).set(factor);
+        self.families.limiter_factor.get_or_detached(&self.shard(shard)).set(factor);
     }
 
     /// A shard is closed; its series are removed.
@@ -297,7 +234,7 @@ impl OutputMetrics {
     }
 
     fn shard(&self, shard: &str) -> ShardLabels {
-        ShardLabels { component: Arc::clone(&self.component), shard: shard.to_owned() }
+        ShardLabels { component: self.component.clone(), shard: shard.to_owned() }
     }
 }
 

@@ -1,17 +1,17 @@
 //! Metrics of calls that read a stream.
 
+use super::component::Component;
 use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, Histograms, latency};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
-use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabels {
-    component: Arc<str>,
+    component: Component,
     cause: &'static str,
 }
 
@@ -61,40 +61,27 @@ pub(super) struct ReadFamilies {
 
 impl ReadFamilies {
     pub(super) fn registered(registry: &mut Registrar) -> Self {
-        let families = Self {
-            call_time: Family::new_with_constructor(latency),
-            throttles: Family::default(),
-            damaged_aggregates: Family::default(),
-            resubscriptions: Family::default(),
-        };
-        registry.register_with_unit(
-            "input_read",
-            "Time of a successful GetRecords call",
-            Unit::Seconds,
-            families.call_time.clone(),
-        );
-        registry.register(
-            "input_read_throttles",
-            "Calls that read a shard and that Kinesis throttled",
-            families.throttles.clone(),
-        );
-        registry.register(
-            "input_damaged_aggregates",
-            "Records that look like a KPL aggregate but are damaged; each was delivered as one record",
-            families.damaged_aggregates.clone(),
-        );
-        registry.register(
-            "input_resubscriptions",
-            "Subscriptions of enhanced fan-out that were replaced, by cause",
-            families.resubscriptions.clone(),
-        );
-        families
+        Self {
+            call_time: registry.histograms(
+                latency,
+                Some(Unit::Seconds),
+                "input_read",
+                "Time of a successful GetRecords call",
+            ),
+            throttles: registry.family("input_read_throttles", "Calls that read a shard and that Kinesis throttled"),
+            damaged_aggregates: registry.family(
+                "input_damaged_aggregates",
+                "Records that look like a KPL aggregate but are damaged; each was delivered as one record",
+            ),
+            resubscriptions: registry
+                .family("input_resubscriptions", "Subscriptions of enhanced fan-out that were replaced, by cause"),
+        }
     }
 
-    pub(super) fn handles(&self, component: &str) -> ReadMetrics {
+    pub(super) fn handles(&self, component: &Component) -> ReadMetrics {
         let label = &ComponentLabel::new(component);
         let cause = |cause: ResubscribeCause| {
-            let labels = CauseLabels { component: component.into(), cause: cause.as_str() };
+            let labels = CauseLabels { component: component.clone(), cause: cause.as_str() };
             self.resubscriptions.get_or_create(&labels)
         };
         ReadMetrics {

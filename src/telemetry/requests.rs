@@ -1,5 +1,6 @@
 //! Metrics of the requests that the API answers.
 
+use super::component::Component;
 use super::dapr::OutputBindingMetrics;
 use super::family::{Family, Registrar, of_component};
 use super::labels::{ComponentLabel, Histograms, latency};
@@ -8,14 +9,15 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    component: Arc<str>,
-    operation: &'static str,
+    component: Component,
+    operation: Cow<'static, str>,
     status: u32,
 }
 
@@ -31,34 +33,31 @@ pub(super) struct RequestFamilies {
 
 impl RequestFamilies {
     pub(super) fn registered(registry: &mut Registrar) -> Self {
-        let families =
-            Self { requests: Family::default(), latency: Family::new_with_constructor(latency), known: Arc::default() };
-        registry.register(
-            "output_requests",
-            "Requests to output bindings by HTTP status of the response",
-            families.requests.clone(),
-        );
-        registry.register_with_unit(
-            "output_latency",
-            "Time from the head of a request to its response",
-            Unit::Seconds,
-            families.latency.clone(),
-        );
-        families
+        Self {
+            requests: registry.family("output_requests", "Requests to output bindings by HTTP status of the response"),
+            latency: registry.histograms(
+                latency,
+                Some(Unit::Seconds),
+                "output_latency",
+                "Time from the head of a request to its response",
+            ),
+            known: Arc::default(),
+        }
     }
 
-    /// The handles of a component, which are made once.
-    pub(super) fn handles(&self, component: &str, binding: impl FnOnce() -> OutputBindingMetrics) -> HttpMetrics {
-        if let Some(handles) = self.known.load().get(component) {
-            return handles.clone();
-        }
-        let label = ComponentLabel::new(component);
-        let latency = self.latency.get_or_create(&label);
-        let (component, requests) = (label.component, self.requests.clone());
-        let handles = HttpMetrics { component: Arc::clone(&component), requests, latency, binding: binding() };
+    /// The handles of a component, if they were made.
+    pub(super) fn known(&self, component: &str) -> Option<HttpMetrics> {
+        self.known.load().get(component).cloned()
+    }
+
+    /// Makes the handles of a component.
+    pub(super) fn handles(&self, component: &Component, binding: OutputBindingMetrics) -> HttpMetrics {
+        let latency = self.latency.get_or_detached(&ComponentLabel::new(component));
+        let requests = self.requests.clone();
+        let handles = HttpMetrics { component: component.clone(), requests, latency, binding };
         self.known.rcu(|known| {
             let mut known = HashMap::clone(known);
-            known.insert(Arc::clone(&component), handles.clone());
+            known.insert(Arc::clone(component.name()), handles.clone());
             known
         });
         handles
@@ -78,7 +77,7 @@ impl RequestFamilies {
 /// request.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
-    component: Arc<str>,
+    component: Component,
     requests: Family<RequestLabels, Counter>,
     latency: Histogram,
     binding: OutputBindingMetrics,
@@ -92,9 +91,10 @@ impl HttpMetrics {
     }
 
     /// A request was answered, `took` after its head was read.
-    pub fn answered(&self, operation: &'static str, status: u16, took: Duration) {
-        let labels = RequestLabels { component: Arc::clone(&self.component), operation, status: status.into() };
-        self.requests.get_or_create(&labels).inc();
+    pub fn answered(&self, operation: impl Into<Cow<'static, str>>, status: u16, took: Duration) {
+        let labels =
+            RequestLabels { component: self.component.clone(), operation: operation.into(), status: status.into() };
+        self.requests.get_or_detached(&labels).inc();
         self.latency.observe(took.as_secs_f64());
     }
 }

@@ -92,8 +92,8 @@ async fn a_status_other_than_2xx_is_an_error_unless_the_request_says_otherwise()
     let refused =
         grpc::client(&sidecar).await.invoke_binding(grpc::request("crm", "post", b"1", &[])).await.unwrap_err();
     assert_eq!(refused.metadata().get("metadata.statuscode").unwrap(), "404", "{refused:?}");
-    let told = sidecar.invoke("crm", &call("post", &json!({ "errorIfNot2XX": "false" }), &json!(1))).await;
-    assert_eq!(told.header("metadata.statusCode"), Some("404"), "{told:?}");
+    let passed_on = sidecar.invoke("crm", &call("post", &json!({ "errorIfNot2XX": "false" }), &json!(1))).await;
+    assert_eq!(passed_on.header("metadata.statusCode"), Some("404"), "{passed_on:?}");
     sidecar.stop().await;
 }
 

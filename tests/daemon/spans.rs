@@ -1,5 +1,6 @@
 //! Spans of calls, deliveries and calls to AWS, as a collector gets them over HTTP.
 
+use crate::access::FakeAws;
 use crate::calls;
 use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
@@ -195,4 +196,25 @@ async fn a_delivery_over_grpc_carries_its_span_in_both_forms() {
     assert_eq!(metadata.get("traceparent").unwrap().to_str().unwrap(), text);
     let binary = metadata.get_bin("grpc-trace-bin").unwrap().to_bytes().unwrap();
     assert!(hex(&binary).contains(&delivery.trace) && hex(&binary).contains(&delivery.id));
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_in_a_span() {
+    let (env, sts) = (Environment::start().await, FakeAws::start().await);
+    env.table("rows").await;
+    let url = sts.url();
+    let role = [("assumeRoleArn", "arn:aws:iam::123456789012:role/writer"), ("stsEndpoint", url.as_str())];
+    env.dynamodb_component("orders-table", &[&role[..], &[("table", "rows")]].concat());
+    let collector = RecordingApp::start().await;
+    let folder = tracing_to(&collector);
+    let mut settings = env.settings(None);
+    settings.config_paths = vec![folder.path().join("config.yaml")];
+    let sidecar = Sidecar::start(&settings).await.unwrap();
+    let answer = sidecar.invoke("orders-table", r#"{"operation": "create", "data": {"id": "1"}}"#).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    sidecar.stop().await;
+    let spans = spans(&collector);
+    let assumed = only(&spans, "STS", |span| span.name == "STS.AssumeRole");
+    assert_attributes(assumed, &[("rpc.system", "aws-api"), ("rpc.service", "STS"), ("aws.region", "us-east-1")]);
+    assert!(!assumed.has_failed && assumed.parent.is_empty(), "{assumed:#?}");
 }

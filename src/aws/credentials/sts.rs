@@ -1,9 +1,11 @@
 //! Calls of STS. They go to the component's region, or to `stsEndpoint`, but never to the component's `endpoint`.
 
+use super::super::call_span::CallSpans;
 use super::super::clock::{ClockSkewInterceptor, LogClockSkew};
 use super::super::failure::{CallError, classify};
 use super::super::settings::{ConnectionSettings, behavior_version};
 use crate::domain::{FailureKind, Outcome};
+use crate::telemetry::Tracer;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -21,6 +23,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(in super::super) struct StsClient {
     config: SdkConfig,
+    tracer: Tracer,
 }
 
 /// One role to assume.
@@ -49,7 +52,7 @@ impl StsClient {
         if let Some(endpoint) = &settings.identity.sts_endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        Self { config: Box::pin(loader.load()).await }
+        Self { config: Box::pin(loader.load()).await, tracer: settings.tracer.clone() }
     }
 
     /// `AssumeRole` with these credentials.
@@ -92,8 +95,14 @@ impl StsClient {
     fn client(&self, who: Option<SharedCredentialsProvider>) -> aws_sdk_sts::Client {
         let mut config = self.config.to_builder();
         config.set_credentials_provider(who);
-        let config = aws_sdk_sts::config::Builder::from(&config.build());
-        aws_sdk_sts::Client::from_conf(config.interceptor(ClockSkewInterceptor).retry_classifier(LogClockSkew).build())
+        let mut config = aws_sdk_sts::config::Builder::from(&config.build())
+            .interceptor(ClockSkewInterceptor)
+            .retry_classifier(LogClockSkew);
+        if self.tracer.is_on() {
+            let region = self.config.region().map(AsRef::as_ref);
+            config = config.interceptor(CallSpans::new(&self.tracer, region));
+        }
+        aws_sdk_sts::Client::from_conf(config.build())
     }
 }
 

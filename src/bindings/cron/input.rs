@@ -3,7 +3,6 @@
 use super::civil::Civil;
 use super::schedule::Schedule;
 use super::ticker::{MAX_COUNTED, Tick, Ticker, seconds};
-use crate::consumer::SharedLimits;
 use crate::domain::{BindingError, ComponentName, EventHandler, InputBinding, Message, Stop};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -12,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// As in Dapr, a firing does not wait for the one before it. But an app that does not answer must not fill the memory.
 const MAX_IN_FLIGHT: usize = 64;
@@ -23,8 +22,6 @@ const FAILURES_PER_LOG: u64 = 100;
 pub(super) struct Input {
     pub(super) component: ComponentName,
     pub(super) schedule: Schedule,
-    /// Shared with the other inputs of the process.
-    pub(super) limits: SharedLimits,
     pub(super) metrics: InputMetrics,
     /// At a stop, how long deliveries may take to end.
     pub(super) drain_limit: Duration,
@@ -104,10 +101,7 @@ impl Input {
         // Dapr sends the zone of its process, which Go always names so, and not that of the schedule.
         let metadata = vec![("timeZone".to_owned(), "Local".to_owned()), ("readTimeUTC".to_owned(), go_time(now))];
         let message = Message { binding: self.component.clone(), data: Bytes::new(), metadata, max_reply: None };
-        let _slot = self.limits.app_slot().await;
-        let begun = Instant::now();
         let result = handler.handle_message(&message).await;
-        self.metrics.called_back(begun.elapsed());
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(_) => {

@@ -3,39 +3,15 @@
 use super::super::Context;
 use super::super::metadata_check::MetadataCheck;
 use super::super::retry::RetryRunner;
+use super::super::sides::Sides;
 use super::context::TableContext;
-use super::operation::Operation;
 use super::output::Output;
 use super::request::METADATA_KEYS;
 use super::spec::Spec;
 use super::table_key::KeyCache;
 use crate::aws;
-use crate::domain::{Binding, BindingError, ComponentName, InputBinding, OutputBinding};
-use async_trait::async_trait;
+use crate::domain::{Binding, BindingError, ComponentName};
 use std::sync::Arc;
-
-#[derive(Debug)]
-struct DynamoDb {
-    name: ComponentName,
-    output: Output,
-}
-
-#[async_trait]
-impl Binding for DynamoDb {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-
-    fn input(&self) -> Option<&dyn InputBinding> {
-        None
-    }
-
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        Some(&self.output)
-    }
-
-    async fn close(&self) {}
-}
 
 /// Connects the component; DynamoDB is not contacted yet.
 ///
@@ -50,11 +26,11 @@ pub(crate) async fn connect(
     let connection = aws::connect(&connection).await?;
     let metrics = process.metrics.output(name.as_str());
     let runner = RetryRunner { policy: options.retry.policy, metrics };
-    let offered = options.allowed.iter().copied().map(Operation::as_str).collect();
+    let offered = options.allowed.iter().copied().map(|operation| operation.as_str().into()).collect();
     let metadata_check = MetadataCheck::new(name.as_str(), METADATA_KEYS);
     let client = connection.dynamodb_within(options.retry.attempt_timeout);
     let keys = Arc::new(KeyCache::new(options.key.clone()));
     let context = TableContext { connection, client, table, options, runner, keys };
     let output = Output { single_attempt: context.single_attempt(), context, offered, metadata_check };
-    Ok(Arc::new(DynamoDb { name, output }))
+    Ok(Sides::of_output(name, output))
 }

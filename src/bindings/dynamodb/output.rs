@@ -5,7 +5,7 @@ use super::context::TableContext;
 use super::operation::{Access, Operation};
 use super::operations::{bulk, create, delete, exec, get, query, transact, transact_get, update};
 use super::request::Request;
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
+use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OperationName, OutputBinding};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
@@ -16,14 +16,14 @@ pub(super) struct Output {
     /// The same without retries.
     pub(super) single_attempt: TableContext,
     /// The names of the allowed operations.
-    pub(super) offered: Vec<&'static str>,
+    pub(super) offered: Vec<OperationName>,
     /// Warns about misspelt request metadata.
     pub(super) metadata_check: MetadataCheck,
 }
 
 #[async_trait]
 impl OutputBinding for Output {
-    fn operations(&self) -> &[&'static str] {
+    fn operations(&self) -> &[OperationName] {
         &self.offered
     }
 

@@ -1,35 +1,12 @@
 //! The HTTP component: it has an output side only.
 
+use super::super::sides::Sides;
 use super::client::{Client, Limits};
 use super::output::Output;
 use super::spec::Spec;
 use super::target;
-use crate::domain::{Binding, BindingError, ComponentName, FailureKind, InputBinding, OutputBinding};
-use async_trait::async_trait;
+use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use std::sync::Arc;
-
-#[derive(Debug)]
-struct Http {
-    name: ComponentName,
-    output: Output,
-}
-
-#[async_trait]
-impl Binding for Http {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-
-    fn input(&self) -> Option<&dyn InputBinding> {
-        None
-    }
-
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        Some(&self.output)
-    }
-
-    async fn close(&self) {}
-}
 
 /// Reads certificates and proxies; the endpoint is not contacted.
 ///
@@ -37,7 +14,7 @@ impl Binding for Http {
 /// When a certificate or key cannot be used.
 pub(crate) async fn connect(name: ComponentName, spec: Spec) -> Result<Arc<dyn Binding>, BindingError> {
     let client = client(&spec).await?;
-    Ok(Arc::new(Http { name, output: Output { spec, client } }))
+    Ok(Sides::of_output(name, Output { spec, client }))
 }
 
 /// Opens a connection to the endpoint and sends nothing. Returns the endpoint without its path, which may be a secret.

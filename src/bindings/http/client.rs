@@ -180,3 +180,7 @@ fn without_user(url: &Uri) -> Uri {
     parts.authority = authority.parse().ok();
     Uri::from_parts(parts).unwrap_or_else(|_| url.clone())
 }
+
+#[cfg(test)]
+#[path = "tests/sockets.rs"]
+mod tests;

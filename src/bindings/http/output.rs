@@ -4,7 +4,7 @@ use super::client::Client;
 use super::request::{OPERATIONS, outgoing};
 use super::response;
 use super::spec::Spec;
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, Outcome, OutputBinding};
+use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding};
 use async_trait::async_trait;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Output {
 
 #[async_trait]
 impl OutputBinding for Output {
-    fn operations(&self) -> &[&'static str] {
+    fn operations(&self) -> &[OperationName] {
         &OPERATIONS
     }
 

@@ -2,15 +2,25 @@
 
 use super::spec::Spec;
 use super::target;
-use crate::domain::{BindingError, FailureKind, InvokeRequest};
+use crate::domain::{BindingError, FailureKind, InvokeRequest, OperationName};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use secrecy::ExposeSecret as _;
+use std::borrow::Cow;
 
 /// In the order in which Dapr lists them.
-pub(super) const OPERATIONS: [&str; 9] =
-    ["create", "get", "head", "post", "put", "patch", "delete", "options", "trace"];
+pub(super) static OPERATIONS: [OperationName; 9] = [
+    Cow::Borrowed("create"),
+    Cow::Borrowed("get"),
+    Cow::Borrowed("head"),
+    Cow::Borrowed("post"),
+    Cow::Borrowed("put"),
+    Cow::Borrowed("patch"),
+    Cow::Borrowed("delete"),
+    Cow::Borrowed("options"),
+    Cow::Borrowed("trace"),
+];
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 /// Go's client writes these itself, or they belong to the connection.

@@ -3,6 +3,7 @@
 use super::super::Context;
 use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore, OversizeStore};
 use super::super::metadata_check::MetadataCheck;
+use super::super::sides::Sides;
 use super::delivery_spec::DeadLetterTarget;
 use super::input::Input;
 use super::output::Output;
@@ -11,42 +12,11 @@ use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings, Partition};
 use crate::consumer::InputStatus;
-use crate::domain::{
-    Binding, BindingError, ComponentName, DeadLetterStore, EventSource, InputBinding, OutputBinding, WorkerId,
-};
+use crate::domain::{Binding, BindingError, ComponentName, DeadLetterStore, EventSource, WorkerId};
 use crate::producer::{Ports, Producer, ProducerSettings};
-use async_trait::async_trait;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-#[derive(Debug)]
-struct Kinesis {
-    name: ComponentName,
-    input: Option<Input>,
-    output: Option<Output>,
-}
-
-#[async_trait]
-impl Binding for Kinesis {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-
-    fn input(&self) -> Option<&dyn InputBinding> {
-        self.input.as_ref().map(|input| input as &dyn InputBinding)
-    }
-
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        self.output.as_ref().map(|output| output as &dyn OutputBinding)
-    }
-
-    async fn close(&self) {
-        if let Some(output) = &self.output {
-            output.producer.close().await;
-        }
-    }
-}
 
 /// Connects the sides that the file enables.
 ///
@@ -58,12 +28,14 @@ pub(crate) async fn connect(
     context: &Context,
 ) -> Result<Arc<dyn Binding>, BindingError> {
     let connection = aws::connect(&spec.connection).await?;
-    let output = spec.direction.has_output().then(|| output(&name, &spec, &connection, context));
-    let input = match spec.direction.has_input() {
-        true => Some(input(&name, &spec, &connection, context).await?),
-        false => None,
-    };
-    Ok(Arc::new(Kinesis { name, input, output }))
+    let mut sides = Sides { name: name.clone(), input: None, output: None };
+    if spec.direction.has_output() {
+        sides.output = Some(Box::new(output(&name, &spec, &connection, context)));
+    }
+    if spec.direction.has_input() {
+        sides.input = Some(Box::new(input(&name, &spec, &connection, context).await?));
+    }
+    Ok(Arc::new(sides))
 }
 
 fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &Context) -> Output {

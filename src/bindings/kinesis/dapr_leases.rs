@@ -7,7 +7,7 @@
 
 use super::timestamp::parse_timestamp;
 use crate::aws::lease_table::DaprLease;
-use crate::domain::{Checkpoint, NewLease, SentinelCheckpoint, ShardId, Timestamp};
+use crate::domain::{Checkpoint, Lease, NewLease, SentinelCheckpoint, ShardId, Timestamp};
 
 /// A lease to create, with the children of its shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,10 +59,21 @@ pub fn adopt(rows: &[DaprLease], now: Timestamp, force: bool) -> Result<Vec<Adop
     Ok(rows.iter().map(adopted).collect())
 }
 
+/// Those that the own table still lacks. None once a worker has used the table: it begins after all were taken over, and
+/// removes the lease of a shard that it has read, which must not be read again.
+pub(super) fn missing<'a>(adopted: &'a [AdoptedLease], own: &[Lease]) -> Vec<&'a AdoptedLease> {
+    let is_adopted = |lease: &Lease| adopted.iter().any(|adopted| adopted.lease.shard == lease.shard);
+    let is_used = |lease: &Lease| lease.owner.is_some() || lease.counter.value() > 0 || !is_adopted(lease);
+    if own.iter().any(is_used) {
+        return Vec::new();
+    }
+    adopted.iter().filter(|adopted| own.iter().all(|lease| lease.shard != adopted.lease.shard)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::RecordPosition;
+    use crate::domain::{LeaseCounter, RecordPosition, WorkerId};
 
     const UNTIL: i64 = 1_769_846_400_000;
 
@@ -100,5 +111,38 @@ mod tests {
         assert!(error.shard == ShardId::new("b") && error.to_string().contains("stop daprd (`shop`)"), "{error}");
         assert_eq!(adopt(&rows, now, true).unwrap().len(), 2);
         assert_eq!(adopt(&rows[..1], now, false).unwrap().len(), 1, "a shard that ended is not renewed");
+    }
+
+    fn own(shard: &str, counter: u64, owner: Option<&str>) -> Lease {
+        Lease {
+            shard: ShardId::new(shard),
+            owner: owner.map(WorkerId::new),
+            handoff_from: None,
+            counter: LeaseCounter::new(counter),
+            checkpoint: Checkpoint::Ended,
+            parents: Vec::new(),
+            children: Vec::new(),
+            hash_range: None,
+            start_at: None,
+            stream: None,
+            stream_created: None,
+            caught_up: None,
+            owner_duration: None,
+        }
+    }
+
+    #[test]
+    fn a_take_over_that_was_interrupted_goes_on_and_one_that_ended_is_not_repeated() {
+        let rows = [row("a", None, None), row("b", None, None)];
+        let adopted = adopt(&rows, Timestamp::from_millis(UNTIL), true).unwrap();
+        let missing = |own: &[Lease]| -> Vec<String> {
+            missing(&adopted, own).into_iter().map(|adopted| adopted.lease.shard.to_string()).collect()
+        };
+        assert_eq!(missing(&[]), ["a", "b"]);
+        assert_eq!(missing(&[own("a", 0, None)]), ["b"]);
+        // Shard `a` was read to its end, and its lease removed.
+        for used in [own("b", 9, None), own("b", 0, Some("worker")), own("child-of-a", 0, None)] {
+            assert!(missing(std::slice::from_ref(&used)).is_empty(), "{used:?}");
+        }
     }
 }

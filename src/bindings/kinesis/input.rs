@@ -1,7 +1,7 @@
 //! The input side: connects the consumer, the lease table, and polling or enhanced fan-out.
 
 use super::super::context::{LeaseTableReservation, LeaseTables};
-use super::dapr_leases::{AdoptedLease, adopt};
+use super::dapr_leases::{AdoptedLease, adopt, missing};
 use super::delivery_spec::DeliverySpec;
 use super::input_spec::{Fallback, InputSpec, Mode};
 use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, RegistrationSettings};
@@ -153,7 +153,7 @@ impl Input {
     }
 
     /// Creates the leases that daprd has and the own table has not. At each start, because an earlier one may have ended
-    /// between two of them; a lease that exists stays as it is.
+    /// between two of them; a lease that exists stays as it is, and a table that a worker has used stays as it is.
     async fn adopt_dapr_leases(&self, table: &LeaseTable) -> Result<(), BindingError> {
         let Some(name) = &self.spec.dapr_table else { return Ok(()) };
         let failed = |error: LeaseError| {
@@ -172,8 +172,7 @@ impl Input {
             .map_err(|runs| BindingError::new(FailureKind::Conflict, runs.to_string()))?;
         table.prepare().await.map_err(failed)?;
         let existing = table.rows().await.map_err(failed)?.leases;
-        let is_missing = |lease: &&AdoptedLease| !existing.iter().any(|row| row.shard == lease.lease.shard);
-        let missing: Vec<&AdoptedLease> = adopted.iter().filter(is_missing).collect();
+        let missing = missing(&adopted, &existing);
         for AdoptedLease { lease, children } in &missing {
             table.insert(lease, children).await.map_err(failed)?;
         }

@@ -7,7 +7,8 @@ use super::output_spec::OutputSpec;
 use super::request::{KEYS, RequestOptions};
 use super::response;
 use crate::domain::{
-    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, Outcome, OutputBinding,
+    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, OperationName, Outcome,
+    OutputBinding,
 };
 use crate::producer::{Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
@@ -19,6 +20,10 @@ use tokio::time::Instant;
 
 /// How many dead letters of one bulk are sent at the same time.
 const MAX_OPEN_DEAD_LETTERS: usize = 16;
+
+/// daprd offers the first alone.
+static OPERATIONS: [OperationName; 3] =
+    [Cow::Borrowed("create"), Cow::Borrowed("bulkCreate"), Cow::Borrowed("createBatch")];
 
 #[derive(Debug)]
 pub(super) struct Output {
@@ -32,8 +37,8 @@ pub(super) struct Output {
 
 #[async_trait]
 impl OutputBinding for Output {
-    fn operations(&self) -> &'static [&'static str] {
-        if self.spec.only_create { &["create"] } else { &["create", "bulkCreate", "createBatch"] }
+    fn operations(&self) -> &[OperationName] {
+        if self.spec.only_create { &OPERATIONS[..1] } else { &OPERATIONS }
     }
 
     fn raw_body_keys(&self) -> Option<&'static [&'static str]> {
@@ -48,6 +53,10 @@ impl OutputBinding for Output {
             "bulkCreate" | "createBatch" => Box::pin(self.bulk_create(request)).await,
             other => Err(BindingError::new(FailureKind::Caller, format!("there is no operation {other} here"))),
         }
+    }
+
+    async fn close(&self) {
+        self.producer.close().await;
     }
 
     async fn attempt(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {

@@ -1,35 +1,12 @@
 //! The local storage component: it has an output side only.
 
+use super::super::sides::Sides;
 use super::output::{MAX_CONCURRENT, Output};
 use super::root;
 use super::spec::Spec;
-use crate::domain::{Binding, BindingError, ComponentName, FailureKind, InputBinding, OutputBinding};
-use async_trait::async_trait;
+use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-
-#[derive(Debug)]
-struct LocalStorage {
-    name: ComponentName,
-    output: Output,
-}
-
-#[async_trait]
-impl Binding for LocalStorage {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-
-    fn input(&self) -> Option<&dyn InputBinding> {
-        None
-    }
-
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        Some(&self.output)
-    }
-
-    async fn close(&self) {}
-}
 
 /// Creates the folder if it is missing.
 ///
@@ -42,7 +19,7 @@ pub(crate) async fn connect(name: ComponentName, spec: Spec) -> Result<Arc<dyn B
         BindingError::new(FailureKind::Permanent, "the folder of `rootPath` could not be opened").with_source(error)
     })??;
     let output = Output { root: Arc::new(root), max_file_size, disk: Arc::new(Semaphore::new(MAX_CONCURRENT)) };
-    Ok(Arc::new(LocalStorage { name, output }))
+    Ok(Sides::of_output(name, output))
 }
 
 /// Whether the folder exists. It is not created.

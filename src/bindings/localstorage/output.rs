@@ -1,10 +1,11 @@
 //! Requests to local storage.
 
 use super::files::{self, FileError};
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OutputBinding};
+use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OperationName, OutputBinding};
 use async_trait::async_trait;
 use base64_simd::STANDARD;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -12,6 +13,8 @@ use tokio::sync::Semaphore;
 /// Requests that use the disk at the same time; others wait. It also limits the memory for files that are read.
 pub(super) const MAX_CONCURRENT: usize = 4;
 const FILE_NAME: &str = "fileName";
+static OPERATIONS: [OperationName; 4] =
+    [Cow::Borrowed("create"), Cow::Borrowed("get"), Cow::Borrowed("list"), Cow::Borrowed("delete")];
 
 #[derive(Debug)]
 pub(super) struct Output {
@@ -22,8 +25,8 @@ pub(super) struct Output {
 
 #[async_trait]
 impl OutputBinding for Output {
-    fn operations(&self) -> &[&'static str] {
-        &["create", "get", "list", "delete"]
+    fn operations(&self) -> &[OperationName] {
+        &OPERATIONS
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {

@@ -1,47 +1,15 @@
 //! A pluggable component, with the sides that it has and its file enables.
 
 use super::super::Context;
+use super::super::sides::Sides;
 use super::input::Input;
-use super::names;
-use super::output::Output;
+use super::output::{Output, operations};
 use super::session::{Link, Side, Target};
 use super::spec::Spec;
-use crate::domain::{Binding, BindingError, ComponentName, FailureKind, InputBinding, OutputBinding};
-use async_trait::async_trait;
+use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
-
-#[derive(Debug)]
-struct Pluggable {
-    name: ComponentName,
-    input: Option<Input>,
-    output: Option<Output>,
-}
-
-#[async_trait]
-impl Binding for Pluggable {
-    fn name(&self) -> &ComponentName {
-        &self.name
-    }
-
-    fn input(&self) -> Option<&dyn InputBinding> {
-        self.input.as_ref().map(|input| input as &dyn InputBinding)
-    }
-
-    fn output(&self) -> Option<&dyn OutputBinding> {
-        self.output.as_ref().map(|output| output as &dyn OutputBinding)
-    }
-
-    async fn close(&self) {
-        if let Some(input) = &self.input {
-            input.link.close().await;
-        }
-        if let Some(output) = &self.output {
-            output.link.close().await;
-        }
-    }
-}
 
 /// Connects the sides and initializes the component for each. `limit` is that of a later initialization, after the
 /// component has ended a connection.
@@ -61,11 +29,11 @@ pub(crate) async fn connect(
     let (has_input, has_output) = (plug.has_input && direction.has_input(), plug.has_output && direction.has_output());
     let max_message_size = context.max_message_size;
     let target = Arc::new(Target { plug, instance, properties, max_message_size, limit });
-    let mut binding = Pluggable { name: name.clone(), input: None, output: None };
+    let mut sides = Sides { name: name.clone(), input: None, output: None };
     if has_input {
         let link = Link::new(Arc::clone(&target), Side::Input);
         link.session().await?;
-        binding.input = Some(Input {
+        sides.input = Some(Box::new(Input {
             metrics: context.metrics.input(name.as_str()),
             component: name,
             link,
@@ -73,15 +41,15 @@ pub(crate) async fn connect(
             drain_limit: context.drain_limit,
             failing: Mutex::default(),
             refused: Mutex::default(),
-        });
+        }));
     }
     if has_output {
         let link = Link::new(target, Side::Output);
         let listed = link.session().await?.operations;
-        let operations = names::keep(&listed).map_err(|problem| {
+        let operations = operations(&listed).map_err(|problem| {
             BindingError::new(FailureKind::Permanent, format!("the pluggable component cannot be used: {problem}"))
         })?;
-        binding.output = Some(Output { link, operations });
+        sides.output = Some(Box::new(Output { link, operations }));
     }
-    Ok(Arc::new(binding))
+    Ok(Arc::new(sides))
 }

@@ -94,6 +94,10 @@ impl InputBinding for Input {
         result
     }
 
+    async fn close(&self) {
+        self.link.close().await;
+    }
+
     fn refusal(&self) -> Option<String> {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         let failing = failing.as_ref().filter(|failing| !failing.is_over())?;
@@ -187,12 +191,7 @@ impl Input {
         self.metrics.fetched(1, data.len() as u64);
         let max_reply = Some(self.link.max_message_size());
         let message = Message { binding: self.component.clone(), data, metadata, max_reply };
-        let slot = self.limits.app_slot().await;
-        let begun = Instant::now();
-        let result = handler.handle_message(&message).await;
-        self.metrics.called_back(begun.elapsed());
-        drop(slot);
-        let answer = match result {
+        let answer = match handler.handle_message(&message).await {
             Ok(response_data) => {
                 self.metrics.delivered();
                 self.accepted();

@@ -11,7 +11,6 @@ mod binding;
 mod discovery;
 mod failure;
 mod input;
-mod names;
 mod output;
 mod plug;
 mod session;
@@ -19,6 +18,6 @@ mod socket;
 mod spec;
 
 pub(super) use binding::connect;
-pub use discovery::discover;
+pub use discovery::SocketFolder;
 pub use plug::{Plug, Plugs};
 pub use spec::Spec;

@@ -2,22 +2,39 @@
 
 use super::failure;
 use super::session::{Link, Session};
-use crate::domain::{BindingError, InvokeRequest, InvokeResponse, OutputBinding};
+use crate::domain::{BindingError, InvokeRequest, InvokeResponse, OperationName, OutputBinding};
 use crate::protocol::components;
 use async_trait::async_trait;
 use std::borrow::Cow;
 use tonic::Status;
 
+/// Names are labels of metrics, so there are not more of them.
+const MAX_OPERATIONS: usize = 100;
+/// Bytes of one name.
+const MAX_NAME: usize = 100;
+
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) link: Link,
     /// As it listed them when it was connected.
-    pub(super) operations: Vec<&'static str>,
+    pub(super) operations: Vec<OperationName>,
+}
+
+/// # Errors
+/// When there are too many operations, or a name is too long; with the reason.
+pub(super) fn operations(listed: &[String]) -> Result<Vec<OperationName>, String> {
+    if listed.len() > MAX_OPERATIONS {
+        return Err(format!("it lists {} operations, more than {MAX_OPERATIONS}", listed.len()));
+    }
+    if listed.iter().any(|name| name.len() > MAX_NAME) {
+        return Err(format!("it lists an operation whose name is longer than {MAX_NAME} bytes"));
+    }
+    Ok(listed.iter().cloned().map(Cow::Owned).collect())
 }
 
 #[async_trait]
 impl OutputBinding for Output {
-    fn operations(&self) -> &[&'static str] {
+    fn operations(&self) -> &[OperationName] {
         &self.operations
     }
 
@@ -35,6 +52,10 @@ impl OutputBinding for Output {
         // As in daprd, the content type is not passed on.
         Ok(InvokeResponse { data: Some(response.data), metadata, ..InvokeResponse::default() })
     }
+
+    async fn close(&self) {
+        self.link.close().await;
+    }
 }
 
 impl Output {
@@ -51,5 +72,17 @@ impl Output {
             self.link.discard(session).await;
         }
         result.map(tonic::Response::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_or_too_long_names_of_operations_are_refused() {
+        assert_eq!(operations(&["send".to_owned(), "drop".to_owned()]).unwrap(), ["send", "drop"]);
+        assert!(operations(&vec!["x".to_owned(); MAX_OPERATIONS + 1]).unwrap_err().contains("101 operations"));
+        assert!(operations(&["x".repeat(MAX_NAME + 1)]).unwrap_err().contains("longer than 100"));
     }
 }

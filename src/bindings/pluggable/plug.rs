@@ -31,8 +31,8 @@ impl Plugs {
         self.0.keys().cloned().collect()
     }
 
-    pub(super) fn insert(&mut self, plug: Plug) {
-        self.0.insert(plug.type_name.clone(), Arc::new(plug));
+    pub(super) fn extend(&mut self, plug: Option<Plug>) {
+        self.0.extend(plug.map(|plug| (plug.type_name.clone(), Arc::new(plug))));
     }
 }
 

@@ -27,13 +27,14 @@ const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
 pub struct StoreOptions<'a> {
     /// Whether values without a store are secrets of Kubernetes (`--mode kubernetes`).
     pub builtin_kubernetes: bool,
-    /// PEM file with more certificate authorities that connections to AWS trust.
+    /// PEM file with further certificate authorities that connections to AWS trust.
     pub ca_bundle: Option<&'a Path>,
 }
 
 type Opened = Result<Arc<dyn SecretStore>, String>;
 
-/// Fetches the secrets that component files refer to, and resolves their documents. Each secret is read within the `initTimeout` of its store. A secret that cannot be read is a fault of the value.
+/// Fetches the secrets that component files refer to, and resolves their documents. Each secret is read within the
+/// `initTimeout` of its store. A secret that cannot be read is a fault of the value.
 pub async fn load(files: ComponentFiles<'_>, options: StoreOptions<'_>) -> Loaded {
     let files = files.with_builtin_kubernetes(options.builtin_kubernetes);
     let mut fetched = FetchedSecrets::default();

@@ -2,8 +2,8 @@
 //! Manager.
 //!
 //! [`load`] reads component files, fetches the secrets that they refer to, and returns the documents. `fetch` does this in
-//! rounds, since a store's own fields may be secrets of another store. `open` opens a store (`store` is its interface); `kubernetes`,
-//! `secrets_manager` and `parameter_store` read one secret each.
+//! rounds, since a store's own fields may be secrets of another store. `open` opens a store (`store` is its interface);
+//! `kubernetes`, `secrets_manager` and `parameter_store` read one secret each.
 //!
 //! Invariants: a secret is read once for each load, however many values refer to it. No value of a secret is in an error or
 //! a log line.

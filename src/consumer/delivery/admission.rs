@@ -68,7 +68,7 @@ impl AppAdmission {
         Some(self.begin(slot, input_slot, is_probe))
     }
 
-    /// A slot for a request that tells nothing about the app: the circuit and the adaptive limit do not learn from it.
+    /// Waits for the slot of a request that the circuit and the adaptive limit do not learn from. `None` never happens.
     pub(in super::super) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).acquire_owned().await.ok()
     }

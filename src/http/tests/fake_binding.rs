@@ -3,14 +3,15 @@
 use super::super::{ApiState, AppConnection, BodyMemory, HttpSettings};
 use crate::domain::{
     Binding, BindingError, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
-    InvokeRequest, InvokeResponse, Outcome, OutputBinding, Stop,
+    InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding, Stop,
 };
 use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
@@ -42,8 +43,12 @@ impl Binding for Fake {
 
 #[async_trait]
 impl OutputBinding for Fake {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create", "echo", "wait", "panic", "throttle", "lose", "deny", "mix", "bury", "condition"]
+    fn operations(&self) -> &[OperationName] {
+        static OPERATIONS: LazyLock<Vec<OperationName>> = LazyLock::new(|| {
+            let names = ["create", "echo", "wait", "panic", "throttle", "lose", "deny", "mix", "bury", "condition"];
+            names.map(Cow::Borrowed).to_vec()
+        });
+        &OPERATIONS
     }
 
     fn raw_body_keys(&self) -> Option<&'static [&'static str]> {

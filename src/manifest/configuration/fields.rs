@@ -93,8 +93,4 @@ impl<'m> Section<'m> {
         let entries: Option<Vec<Self>> = self.list(field)?.iter().map(entry).collect();
         entries.map_or_else(|| self.wrong(field, "a list of mappings"), Ok)
     }
-
-    pub(super) fn members(&self) -> impl Iterator<Item = (&'m String, &'m Value)> {
-        self.map.into_iter().flatten()
-    }
 }

@@ -15,7 +15,7 @@ mod secret_scopes;
 pub use component_rules::{ComponentRule, ComponentRules};
 pub use load::{ConfigurationError, load_configuration};
 pub use model::{
-    ApiLogging, Configuration, Feature, HOT_RELOAD, MetricLabel, MetricRule, MetricsConfiguration, OtelConfiguration,
-    OtelProtocol, TracingConfiguration,
+    ApiLogging, Configuration, Feature, HOT_RELOAD, MetricsConfiguration, OtelConfiguration, OtelProtocol,
+    TracingConfiguration,
 };
 pub use secret_scopes::SecretScope;

@@ -4,7 +4,6 @@ use super::component_rules::ComponentRules;
 use super::secret_scopes::SecretScope;
 use crate::domain::ApiRules;
 use secrecy::SecretString;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The feature that watches files for changes; on by default, as in Dapr.
@@ -95,8 +94,6 @@ pub struct MetricsConfiguration {
     pub exclude_verbs: bool,
     /// `latencyDistributionBuckets` in milliseconds, growing; empty for Dapr's.
     pub latency_buckets: Vec<u64>,
-    /// `rules`
-    pub rules: Vec<MetricRule>,
 }
 
 impl Default for MetricsConfiguration {
@@ -108,24 +105,8 @@ impl Default for MetricsConfiguration {
             path_matching: Vec::new(),
             exclude_verbs: false,
             latency_buckets: Vec::new(),
-            rules: Vec::new(),
         }
     }
-}
-
-/// `metrics.rules[]`: rewrites the labels of one metric.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetricRule {
-    pub name: String,
-    pub labels: Vec<MetricLabel>,
-}
-
-/// `metrics.rules[].labels[]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetricLabel {
-    pub name: String,
-    /// Regular expressions by the text that replaces what matches.
-    pub regex: BTreeMap<String, String>,
 }
 
 /// `logging.apiLogging`

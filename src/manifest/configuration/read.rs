@@ -4,8 +4,7 @@ use super::super::draft::scalar;
 use super::component_rules::ComponentRules;
 use super::fields::Section;
 use super::model::{
-    ApiLogging, Configuration, Feature, MetricLabel, MetricRule, MetricsConfiguration, OtelConfiguration, OtelProtocol,
-    TracingConfiguration,
+    ApiLogging, Configuration, Feature, MetricsConfiguration, OtelConfiguration, OtelProtocol, TracingConfiguration,
 };
 use super::secret_scopes::SecretScope;
 use crate::domain::{ApiProtocol, ApiRule, ApiRules};
@@ -23,7 +22,7 @@ pub(super) fn read(spec: &Map<String, Value>) -> Result<Configuration, String> {
     }
     Ok(Configuration {
         tracing: tracing(&root, &mut notices)?,
-        metrics: metrics(&root)?,
+        metrics: metrics(&root, &mut notices)?,
         api: api(&root.section("api")?, &mut notices)?,
         components: ComponentRules::new(root.section("components")?.texts("deny")?.iter().map(String::as_str)),
         api_logging: api_logging(&root)?,
@@ -82,14 +81,16 @@ fn header(value: &Value) -> Result<(String, SecretString), String> {
 }
 
 /// A member of `metrics` outranks the same member of `metric`.
-fn metrics(root: &Section<'_>) -> Result<MetricsConfiguration, String> {
+fn metrics(root: &Section<'_>, notices: &mut Vec<String>) -> Result<MetricsConfiguration, String> {
     let (older, newer) = (root.section("metric")?, root.section("metrics")?);
     let of = |field: &str| if newer.has(field) { newer } else { older };
     let section = of("http");
     let http = section.section("http")?;
-    let mut rules = newer.entries("rules")?;
-    if rules.is_empty() {
-        rules = older.entries("rules")?;
+    if !of("rules").entries("rules")?.is_empty() {
+        notices.push(
+            "`spec.metrics.rules` of the Configuration has no effect in bindd; rewrite labels where metrics are scraped"
+                .to_owned(),
+        );
     }
     let default = MetricsConfiguration::default();
     Ok(MetricsConfiguration {
@@ -99,7 +100,6 @@ fn metrics(root: &Section<'_>) -> Result<MetricsConfiguration, String> {
         path_matching: http.texts("pathMatching")?,
         exclude_verbs: http.boolean("excludeVerbs")?.unwrap_or(default.exclude_verbs),
         latency_buckets: buckets(&of("latencyDistributionBuckets").texts("latencyDistributionBuckets")?)?,
-        rules: rules.iter().map(metric_rule).collect::<Result<_, _>>()?,
     })
 }
 
@@ -107,20 +107,6 @@ fn buckets(texts: &[String]) -> Result<Vec<u64>, String> {
     let buckets: Result<Vec<u64>, _> = texts.iter().map(|text| text.parse()).collect();
     let wrong = || "`spec.metrics.latencyDistributionBuckets` is not a list of growing whole milliseconds".to_owned();
     buckets.ok().filter(|buckets| buckets.is_sorted_by(|one, next| one < next)).ok_or_else(wrong)
-}
-
-fn metric_rule(entry: &Section<'_>) -> Result<MetricRule, String> {
-    let label = |label: &Section<'_>| {
-        let regex = label.section("regex")?;
-        let regex = regex.members().map(|(name, value)| {
-            let text = scalar(Some(value));
-            text.map(|text| (name.clone(), text)).ok_or_else(|| format!("the regex `{name}` is not a text"))
-        });
-        let (regex, name) = (regex.collect::<Result<_, String>>()?, label.text("name")?.unwrap_or_default());
-        Ok(MetricLabel { name, regex })
-    };
-    let labels = entry.entries("labels")?.iter().map(label).collect::<Result<_, String>>()?;
-    Ok(MetricRule { name: entry.text("name")?.unwrap_or_default(), labels })
 }
 
 fn api(section: &Section<'_>, notices: &mut Vec<String>) -> Result<ApiRules, String> {

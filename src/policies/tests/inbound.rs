@@ -1,10 +1,14 @@
 use super::*;
+use crate::consumer::SharedLimits;
 use crate::domain::{BindingEvent, EventOrigin, LeaseCounter, RecordPosition, SequenceNumber, ShardId, Stop};
 use crate::manifest::{Place, ResiliencyDocument};
 use crate::policies::observer::NoObserver;
+use crate::telemetry::Metrics;
 use crate::testing::{RecordingHandler, Reply};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,7 +38,7 @@ fn document(policies: &Value) -> ResiliencyDocument {
 fn handler(policies: &Value) -> (RecordingHandler, Arc<Policies>, Arc<dyn EventHandler>) {
     let (app, all) = (RecordingHandler::new(), Arc::new(Policies::new(Stop::new(), Arc::new(NoObserver))));
     all.reload(&[document(policies)]);
-    let handler = all.handler("orders".parse().unwrap(), Arc::new(app.clone()));
+    let handler = all.handler("orders".parse().unwrap(), Arc::new(app.clone()), Stop::new());
     (app, all, handler)
 }
 
@@ -82,4 +86,75 @@ async fn an_open_breaker_holds_events_back_and_is_shared_with_the_output() {
     app.always(Reply::Accept(Duration::ZERO));
     assert!(handler.handle(&batch()).await.is_ok());
     assert!(all.outbound("orders").unwrap().run(|| async { Ok(()) }).await.is_ok());
+}
+
+fn message() -> Message {
+    Message { binding: "orders".parse().unwrap(), data: Bytes::new(), metadata: Vec::new(), max_reply: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pause_of_a_message_takes_no_place_among_the_requests_to_the_app() {
+    let policies = json!({"retries": {"DefaultRetryPolicy": {"duration": "60s"}}});
+    let (app, all, _) = handler(&policies);
+    let limits = SharedLimits::new(1 << 20, NonZeroUsize::new(1), 0);
+    let in_turn = limits.in_turn(Arc::new(app.clone()), Metrics::new().input("orders"));
+    let handler = all.handler("orders".parse().unwrap(), in_turn, Stop::new());
+    app.plan([Reply::Refuse(500, None)]);
+    let (failing, other) = (message(), message());
+    let (begun, second_took) = (Instant::now(), Mutex::new(None));
+    let second = async {
+        tokio::time::sleep(SECOND).await;
+        handler.handle_message(&other).await.unwrap();
+        *second_took.lock().unwrap() = Some(begun.elapsed());
+    };
+    let (first, ()) = tokio::join!(handler.handle_message(&failing), second);
+    assert!(first.is_ok());
+    assert_eq!((second_took.into_inner().unwrap(), begun.elapsed()), (Some(SECOND), 60 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_pause_of_a_message() {
+    let (app, all, _) = handler(&json!({"retries": {"DefaultRetryPolicy": {"duration": "60s"}}}));
+    let stop = Stop::new();
+    let handler = all.handler("orders".parse().unwrap(), Arc::new(app.clone()), stop.clone());
+    app.always(Reply::Refuse(500, None));
+    let stopping = async {
+        tokio::time::sleep(SECOND).await;
+        stop.finish();
+    };
+    let begun = Instant::now();
+    let message = message();
+    let (result, ()) = tokio::join!(handler.handle_message(&message), stopping);
+    assert!(result.is_err());
+    assert_eq!((begun.elapsed(), app.messages().len()), (SECOND, 1));
+}
+
+#[derive(Debug, Default)]
+struct Counts(Mutex<Vec<&'static str>>);
+
+impl crate::policies::PolicyObserver for Counts {
+    fn executed(&self, _: crate::policies::PolicyEvent<'_>) {
+        self.0.lock().unwrap().push("executed");
+    }
+
+    fn activated(&self, _: crate::policies::PolicyEvent<'_>) {
+        self.0.lock().unwrap().push("activated");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_counts_once_for_an_event_however_often_it_is_delivered() {
+    let (app, counts) = (RecordingHandler::new(), Arc::<Counts>::default());
+    let all = Arc::new(Policies::new(Stop::new(), Arc::<Counts>::clone(&counts)));
+    all.reload(&[document(&json!({"retries": {"DefaultRetryPolicy": {"duration": "1s", "maxRetries": 3}}}))]);
+    let handler = all.handler("orders".parse().unwrap(), Arc::new(app.clone()), Stop::new());
+    app.always(Reply::Refuse(500, None));
+    assert!(handler.handle_message(&message()).await.is_err());
+    assert_eq!(app.messages().len(), 4);
+    for attempt in 1..4 {
+        let mut batch = batch();
+        batch.events[0].attempt = attempt;
+        assert!(handler.handle(&batch).await.is_err());
+    }
+    assert_eq!(*counts.0.lock().unwrap(), ["executed", "activated"].repeat(2));
 }

@@ -43,10 +43,10 @@ fn every_field_is_read_and_has_the_default_of_dapr() {
     assert_eq!(timeouts, [Some(millis(1_500)), None, None, Some(millis(250)), Some(millis(2_000))]);
     let plain = &spec.retries["plain"];
     assert_eq!((plain.schedule, plain.max_retries), (Schedule::Constant(millis(5_000)), None));
-    assert!(plain.matching.http.contains(404) && plain.matching.grpc.contains(3));
+    assert!(plain.http_statuses.contains(404));
     let constant = &spec.retries["constant"];
     assert_eq!((constant.schedule, constant.max_retries), (Schedule::Constant(millis(2_000)), Some(3)));
-    assert!(constant.matching.http.contains(503) && !constant.matching.http.contains(404));
+    assert!(constant.http_statuses.contains(503) && !constant.http_statuses.contains(404));
     assert_eq!(spec.retries["exponential"].schedule, Schedule::Exponential(Exponential::default()));
     let all = Exponential {
         initial: millis(1_000),

@@ -1,8 +1,9 @@
 use super::*;
-use crate::domain::{DataForm, Direction, EventHandler, InputBinding, Metadata, OutputBinding, Stop};
+use crate::domain::{DataForm, Direction, EventHandler, InputBinding, Metadata, OperationName, OutputBinding, Stop};
 use crate::manifest::{Place, ResiliencyDocument};
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Debug)]
@@ -38,8 +39,9 @@ impl InputBinding for Fake {
 
 #[async_trait]
 impl OutputBinding for Fake {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create", "get"]
+    fn operations(&self) -> &[OperationName] {
+        static OPERATIONS: [OperationName; 2] = [Cow::Borrowed("create"), Cow::Borrowed("get")];
+        &OPERATIONS
     }
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         Ok(InvokeResponse { data: Some(request.data), ..InvokeResponse::default() })
@@ -137,8 +139,9 @@ impl Binding for Flaky {
 
 #[async_trait]
 impl OutputBinding for Flaky {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create"]
+    fn operations(&self) -> &[OperationName] {
+        static OPERATIONS: [OperationName; 1] = [Cow::Borrowed("create")];
+        &OPERATIONS
     }
     async fn invoke(&self, _: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         match self.calls.fetch_add(1, Ordering::SeqCst) % 2 {
@@ -204,8 +207,9 @@ impl Binding for Waiting {
 
 #[async_trait]
 impl OutputBinding for Waiting {
-    fn operations(&self) -> &'static [&'static str] {
-        &["create"]
+    fn operations(&self) -> &[OperationName] {
+        static OPERATIONS: [OperationName; 1] = [Cow::Borrowed("create")];
+        &OPERATIONS
     }
     async fn invoke(&self, _: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         self.begun.send(()).unwrap();

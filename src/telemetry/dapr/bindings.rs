@@ -1,11 +1,13 @@
 //! Calls of output bindings and events of input bindings.
 
+use super::super::component::Component;
 use super::super::family::{Family, Registrar, of_component};
 use super::exact::ExactCounter;
 use super::handles::Handles;
 use super::labels::{MetricsRules, latencies, milliseconds};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::histogram::Histogram;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ const MAX_HANDLES: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InputLabels {
-    component: Arc<str>,
+    component: Component,
     namespace: Arc<str>,
     success: &'static str,
 }
@@ -23,9 +25,9 @@ of_component!(InputLabels);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutputLabels {
-    component: Arc<str>,
+    component: Component,
     namespace: Arc<str>,
-    operation: &'static str,
+    operation: Cow<'static, str>,
     success: &'static str,
 }
 
@@ -42,47 +44,36 @@ pub(super) struct BindingFamilies {
 
 impl BindingFamilies {
     pub(super) fn registered(registrar: &mut Registrar, namespace: &str, rules: &MetricsRules) -> Self {
-        let families = Self {
+        Self {
             namespace: namespace.into(),
-            input_count: Family::default(),
-            input_latency: Family::new_with_constructor(latencies(rules)),
-            output_count: Family::default(),
-            output_latency: Family::new_with_constructor(latencies(rules)),
-        };
-        registrar.register(
-            "component_input_binding_count",
-            "Events that an input binding delivered",
-            families.input_count.clone(),
-        );
-        registrar.register(
-            "component_input_binding_latencies",
-            "Time in which the app handled a request with events, in milliseconds",
-            families.input_latency.clone(),
-        );
-        registrar.register(
-            "component_output_binding_count",
-            "Calls of an output binding",
-            families.output_count.clone(),
-        );
-        registrar.register(
-            "component_output_binding_latencies",
-            "Time of a call of an output binding, in milliseconds",
-            families.output_latency.clone(),
-        );
-        families
+            input_count: registrar.family("component_input_binding_count", "Events that an input binding delivered"),
+            input_latency: registrar.histograms(
+                latencies(rules),
+                None,
+                "component_input_binding_latencies",
+                "Time in which the app handled a request with events, in milliseconds",
+            ),
+            output_count: registrar.family("component_output_binding_count", "Calls of an output binding"),
+            output_latency: registrar.histograms(
+                latencies(rules),
+                None,
+                "component_output_binding_latencies",
+                "Time of a call of an output binding, in milliseconds",
+            ),
+        }
     }
 
-    pub(super) fn output(&self, component: &str) -> OutputBindingMetrics {
+    pub(super) fn output(&self, component: &Component) -> OutputBindingMetrics {
         OutputBindingMetrics(Arc::new(Output {
-            component: component.into(),
+            component: component.clone(),
             families: self.clone(),
             handles: Handles::new(MAX_HANDLES),
         }))
     }
 
-    pub(super) fn input(&self, component: &str) -> InputBindingMetrics {
+    pub(super) fn input(&self, component: &Component) -> InputBindingMetrics {
         InputBindingMetrics(Arc::new(Input {
-            component: component.into(),
+            component: component.clone(),
             families: self.clone(),
             handles: Handles::new(MAX_HANDLES),
         }))
@@ -95,25 +86,25 @@ pub struct OutputBindingMetrics(Arc<Output>);
 
 #[derive(Debug)]
 struct Output {
-    component: Arc<str>,
+    component: Component,
     families: BindingFamilies,
-    handles: Handles<(&'static str, bool), (ExactCounter, Histogram)>,
+    handles: Handles<(Cow<'static, str>, bool), (ExactCounter, Histogram)>,
 }
 
 impl OutputBindingMetrics {
     /// A call has ended, which took this long with its retries.
-    pub fn invoked(&self, operation: &'static str, is_success: bool, took: Duration) {
+    pub fn invoked(&self, operation: impl Into<Cow<'static, str>>, is_success: bool, took: Duration) {
         let Output { component, families, handles } = &*self.0;
-        let create = |(operation, is_success): &(&'static str, bool)| {
+        let create = |(operation, is_success): &(Cow<'static, str>, bool)| {
             let labels = OutputLabels {
-                component: Arc::clone(component),
+                component: component.clone(),
                 namespace: Arc::clone(&families.namespace),
-                operation,
+                operation: operation.clone(),
                 success: success(*is_success),
             };
-            (families.output_count.get_or_create(&labels), families.output_latency.get_or_create(&labels))
+            (families.output_count.get_or_detached(&labels), families.output_latency.get_or_detached(&labels))
         };
-        handles.with(&(operation, is_success), &("other", is_success), create, |(count, latency)| {
+        handles.with(&(operation.into(), is_success), &("other".into(), is_success), create, |(count, latency)| {
             count.inc();
             latency.observe(milliseconds(took));
         });
@@ -126,7 +117,7 @@ pub struct InputBindingMetrics(Arc<Input>);
 
 #[derive(Debug)]
 struct Input {
-    component: Arc<str>,
+    component: Component,
     families: BindingFamilies,
     handles: Handles<bool, (ExactCounter, Histogram)>,
 }
@@ -138,11 +129,11 @@ impl InputBindingMetrics {
         let Input { component, families, handles } = &*self.0;
         let create = |is_success: &bool| {
             let labels = InputLabels {
-                component: Arc::clone(component),
+                component: component.clone(),
                 namespace: Arc::clone(&families.namespace),
                 success: success(*is_success),
             };
-            (families.input_count.get_or_create(&labels), families.input_latency.get_or_create(&labels))
+            (families.input_count.get_or_detached(&labels), families.input_latency.get_or_detached(&labels))
         };
         handles.with(&is_success, &is_success, create, |(count, latency)| {
             count.inc_by(u64::try_from(events).unwrap_or(u64::MAX));

@@ -52,7 +52,7 @@ impl InitFailure {
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct ComponentFamilies {
     loaded: ExactCounter,
     init: Family<TypeLabels, Counter>,
@@ -62,20 +62,24 @@ pub(super) struct ComponentFamilies {
 
 impl ComponentFamilies {
     pub(super) fn registered(registrar: &mut Registrar) -> Self {
-        let families = Self::default();
-        registrar.register_global("runtime_component_loaded", "Components that were loaded", families.loaded.clone());
-        registrar.register_global(
-            "runtime_component_init",
-            "Sides of components that were connected",
-            families.init.clone(),
-        );
-        registrar.register_global(
-            "runtime_component_init_fail",
-            "Components that could not be connected",
-            families.failures.clone(),
-        );
-        registrar.register_global("error_code", "Errors that were returned to clients", families.codes.clone());
-        families
+        Self {
+            loaded: registrar.global(
+                "runtime_component_loaded",
+                "Components that were loaded",
+                ExactCounter::default(),
+            ),
+            init: registrar.global(
+                "runtime_component_init",
+                "Sides of components that were connected",
+                Family::default(),
+            ),
+            failures: registrar.global(
+                "runtime_component_init_fail",
+                "Components that could not be connected",
+                Family::default(),
+            ),
+            codes: registrar.global("error_code", "Errors that were returned to clients", Family::default()),
+        }
     }
 
     pub(super) fn loaded(&self) {

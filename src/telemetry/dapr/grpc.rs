@@ -81,23 +81,60 @@ struct Traffic {
 
 impl GrpcTraffic {
     pub(super) fn registered(registrar: &mut Registrar, rules: &MetricsRules) -> Self {
-        let traffic = Traffic {
-            server_count: Family::default(),
-            server_latency: Family::new_with_constructor(latencies(rules)),
-            server_received: Family::new_with_constructor(sizes),
-            server_sent: Family::new_with_constructor(sizes),
+        Self(Arc::new(Traffic {
+            server_count: registrar.global(
+                "grpc_io_server_completed_rpcs",
+                "Calls that the gRPC API answered",
+                Family::default(),
+            ),
+            server_latency: registrar.global(
+                "grpc_io_server_server_latency",
+                "Time of a call of the gRPC API, in milliseconds",
+                Family::new_with_constructor(latencies(rules)),
+            ),
+            server_received: registrar.global(
+                "grpc_io_server_received_bytes_per_rpc",
+                "Sizes of requests to the gRPC API",
+                Family::new_with_constructor(sizes),
+            ),
+            server_sent: registrar.global(
+                "grpc_io_server_sent_bytes_per_rpc",
+                "Sizes of responses of the gRPC API",
+                Family::new_with_constructor(sizes),
+            ),
             server_handles: Handles::new(MAX_SERIES),
-            client_count: Family::default(),
-            client_latency: Family::new_with_constructor(latencies(rules)),
-            client_sent: Family::new_with_constructor(sizes),
-            client_received: Family::new_with_constructor(sizes),
+            client_count: registrar.global(
+                "grpc_io_client_completed_rpcs",
+                "Calls of the app over gRPC",
+                Family::default(),
+            ),
+            client_latency: registrar.global(
+                "grpc_io_client_roundtrip_latency",
+                "Time of a call of the app, in milliseconds",
+                Family::new_with_constructor(latencies(rules)),
+            ),
+            client_sent: registrar.global(
+                "grpc_io_client_sent_bytes_per_rpc",
+                "Sizes of requests to the app over gRPC",
+                Family::new_with_constructor(sizes),
+            ),
+            client_received: registrar.global(
+                "grpc_io_client_received_bytes_per_rpc",
+                "Sizes of responses of the app over gRPC",
+                Family::new_with_constructor(sizes),
+            ),
             client_handles: Handles::new(MAX_SERIES),
-            probes: Family::default(),
-            probe_latency: Family::new_with_constructor(latencies(rules)),
-        };
-        traffic.register_server(registrar);
-        traffic.register_client(registrar);
-        Self(Arc::new(traffic))
+            probes: registrar.global(
+                "grpc_io_healthprobes_completed_count",
+                "Health checks of the app over gRPC",
+                Family::default(),
+            ),
+            probe_latency: registrar.global(
+                "grpc_io_healthprobes_roundtrip_latency",
+                "Time of a health check over gRPC, in milliseconds",
+                Family::new_with_constructor(latencies(rules)),
+            ),
+        }))
     }
 
     /// The API answered a call.
@@ -175,62 +212,4 @@ fn count(
         series.request_bytes.observe(bytes(exchange.request_bytes));
         series.response_bytes.observe(bytes(exchange.response_bytes));
     });
-}
-
-impl Traffic {
-    fn register_server(&self, registrar: &mut Registrar) {
-        registrar.register_global(
-            "grpc_io_server_completed_rpcs",
-            "Calls that the gRPC API answered",
-            self.server_count.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_server_server_latency",
-            "Time of a call of the gRPC API, in milliseconds",
-            self.server_latency.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_server_received_bytes_per_rpc",
-            "Sizes of requests to the gRPC API",
-            self.server_received.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_server_sent_bytes_per_rpc",
-            "Sizes of responses of the gRPC API",
-            self.server_sent.clone(),
-        );
-    }
-
-    fn register_client(&self, registrar: &mut Registrar) {
-        registrar.register_global(
-            "grpc_io_client_completed_rpcs",
-            "Calls of the app over gRPC",
-            self.client_count.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_client_roundtrip_latency",
-            "Time of a call of the app, in milliseconds",
-            self.client_latency.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_client_sent_bytes_per_rpc",
-            "Sizes of requests to the app over gRPC",
-            self.client_sent.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_client_received_bytes_per_rpc",
-            "Sizes of responses of the app over gRPC",
-            self.client_received.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_healthprobes_completed_count",
-            "Health checks of the app over gRPC",
-            self.probes.clone(),
-        );
-        registrar.register_global(
-            "grpc_io_healthprobes_roundtrip_latency",
-            "Time of a health check over gRPC, in milliseconds",
-            self.probe_latency.clone(),
-        );
-    }
 }

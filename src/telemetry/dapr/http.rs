@@ -106,28 +106,63 @@ struct Traffic {
 
 impl HttpTraffic {
     pub(super) fn registered(registrar: &mut Registrar, rules: &MetricsRules) -> Self {
-        let families = |responses| ExchangeFamilies {
-            count: Family::default(),
-            latency: Family::new_with_constructor(latencies(rules)),
-            responses,
-        };
-        let traffic = Traffic {
+        let latency = || Family::new_with_constructor(latencies(rules));
+        Self(Arc::new(Traffic {
             paths: PathLabels::new(rules),
-            server: families(rules.increased_cardinality.then(Family::default)),
-            client: families(None),
+            server: ExchangeFamilies {
+                count: registrar.global(
+                    "http_server_request_count",
+                    "Requests that the HTTP API answered",
+                    Family::default(),
+                ),
+                latency: registrar.global(
+                    "http_server_latency",
+                    "Time from the head of a request to its response, in milliseconds",
+                    latency(),
+                ),
+                responses: rules.increased_cardinality.then(|| {
+                    registrar.global("http_server_response_count", "Responses of the HTTP API", Family::default())
+                }),
+            },
+            client: ExchangeFamilies {
+                count: registrar.global("http_client_completed_count", "Requests to the app", Family::default()),
+                latency: registrar.global(
+                    "http_client_roundtrip_latency",
+                    "Time of a request to the app until its response was read, in milliseconds",
+                    latency(),
+                ),
+                responses: None,
+            },
             server_handles: Handles::new(MAX_SERIES),
             client_handles: Handles::new(MAX_SERIES),
-            request_bytes: sizes(),
-            response_bytes: sizes(),
-            sent_bytes: Family::new_with_constructor(sizes),
+            request_bytes: registrar.global(
+                "http_server_request_bytes",
+                "Sizes of request bodies by Content-Length",
+                sizes(),
+            ),
+            response_bytes: registrar.global("http_server_response_bytes", "Sizes of response bodies", sizes()),
+            sent_bytes: registrar.global(
+                "http_client_sent_bytes",
+                "Sizes of the bodies of requests to the app",
+                Family::new_with_constructor(sizes),
+            ),
             sent_handles: Handles::new(MAX_SERIES),
-            received_bytes: sizes(),
-            probes: Family::default(),
-            probe_latency: Family::new_with_constructor(latencies(rules)),
-        };
-        traffic.register_server(registrar);
-        traffic.register_client(registrar);
-        Self(Arc::new(traffic))
+            received_bytes: registrar.global(
+                "http_client_received_bytes",
+                "Sizes of the bodies that the app answered, as far as they were read",
+                sizes(),
+            ),
+            probes: registrar.global(
+                "http_healthprobes_completed_count",
+                "Health checks of the app",
+                Family::default(),
+            ),
+            probe_latency: registrar.global(
+                "http_healthprobes_roundtrip_latency",
+                "Time of a health check, in milliseconds",
+                Family::new_with_constructor(latencies(rules)),
+            ),
+        }))
     }
 
     /// Whether the path of a request is part of its series. If not, it need not be given.
@@ -186,59 +221,6 @@ impl Traffic {
                     responses.inc();
                 }
             },
-        );
-    }
-
-    fn register_server(&self, registrar: &mut Registrar) {
-        let server = &self.server;
-        registrar.register_global(
-            "http_server_request_count",
-            "Requests that the HTTP API answered",
-            server.count.clone(),
-        );
-        registrar.register_global(
-            "http_server_latency",
-            "Time from the head of a request to its response, in milliseconds",
-            server.latency.clone(),
-        );
-        if let Some(responses) = &server.responses {
-            registrar.register_global("http_server_response_count", "Responses of the HTTP API", responses.clone());
-        }
-        registrar.register_global(
-            "http_server_request_bytes",
-            "Sizes of request bodies by Content-Length",
-            self.request_bytes.clone(),
-        );
-        registrar.register_global(
-            "http_server_response_bytes",
-            "Sizes of response bodies",
-            self.response_bytes.clone(),
-        );
-    }
-
-    fn register_client(&self, registrar: &mut Registrar) {
-        let client = &self.client;
-        registrar.register_global("http_client_completed_count", "Requests to the app", client.count.clone());
-        registrar.register_global(
-            "http_client_roundtrip_latency",
-            "Time of a request to the app until its response was read, in milliseconds",
-            client.latency.clone(),
-        );
-        registrar.register_global(
-            "http_client_sent_bytes",
-            "Sizes of the bodies of requests to the app",
-            self.sent_bytes.clone(),
-        );
-        registrar.register_global(
-            "http_client_received_bytes",
-            "Sizes of the bodies that the app answered, as far as they were read",
-            self.received_bytes.clone(),
-        );
-        registrar.register_global("http_healthprobes_completed_count", "Health checks of the app", self.probes.clone());
-        registrar.register_global(
-            "http_healthprobes_roundtrip_latency",
-            "Time of a health check, in milliseconds",
-            self.probe_latency.clone(),
         );
     }
 }

@@ -10,6 +10,7 @@ mod labels;
 mod paths;
 mod resiliency;
 
+use super::component::Components;
 use super::family::Registrar;
 use prometheus_client::registry::Registry;
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ pub use resiliency::{BREAKER_STATES, PolicyMetrics, PolicyTarget, ResiliencyMetr
 /// All metrics of Dapr. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DaprMetrics {
+    names: Components,
     bindings: bindings::BindingFamilies,
     components: components::ComponentFamilies,
     http: HttpTraffic,
@@ -33,10 +35,11 @@ pub struct DaprMetrics {
 }
 
 impl DaprMetrics {
-    pub(super) fn new(app_id: &str, namespace: &str, rules: &MetricsRules) -> (Self, Registrar) {
+    pub(super) fn new(app_id: &str, namespace: &str, rules: &MetricsRules, names: &Components) -> (Self, Registrar) {
         let label = (Cow::Borrowed("app_id"), Cow::Owned(app_id.to_owned()));
         let mut registrar = Registrar::new(Registry::with_prefix_and_labels("dapr", [label].into_iter()));
         let metrics = Self {
+            names: names.clone(),
             bindings: bindings::BindingFamilies::registered(&mut registrar, namespace, rules),
             components: components::ComponentFamilies::registered(&mut registrar),
             http: HttpTraffic::registered(&mut registrar, rules),
@@ -50,13 +53,13 @@ impl DaprMetrics {
     /// The handles of an output, for the servers that call it.
     #[must_use]
     pub fn output_binding(&self, component: &str) -> OutputBindingMetrics {
-        self.bindings.output(component)
+        self.bindings.output(&self.names.get(component))
     }
 
     /// The handles of an input.
     #[must_use]
     pub fn input_binding(&self, component: &str) -> InputBindingMetrics {
-        self.bindings.input(component)
+        self.bindings.input(&self.names.get(component))
     }
 
     /// A component was loaded.

@@ -1,6 +1,6 @@
 //! Resiliency policies.
 
-use super::super::family::{Family, Registrar};
+use super::super::family::{Family, OfComponent, Registrar};
 use super::exact::ExactCounter;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -24,6 +24,16 @@ struct PolicyLabels {
     flow_direction: &'static str,
     target: Arc<str>,
     status: &'static str,
+}
+
+impl OfComponent for PolicyLabels {
+    fn component(&self) -> &str {
+        self.target.strip_prefix("Binding_").unwrap_or_default()
+    }
+
+    fn is_removed(&self) -> bool {
+        false
+    }
 }
 
 /// Which policy acts on what.
@@ -52,25 +62,15 @@ pub struct ResiliencyMetrics {
 
 impl ResiliencyMetrics {
     pub(super) fn registered(registrar: &mut Registrar) -> Self {
-        let metrics = Self {
-            loaded: Family::default(),
-            executed: Family::default(),
-            activated: Family::default(),
-            breaker_state: Family::default(),
-        };
-        registrar.register_global("resiliency_loaded", "Resiliency resources loaded", metrics.loaded.clone());
-        registrar.register_global("resiliency_count", "Uses of a resiliency policy", metrics.executed.clone());
-        registrar.register_global(
-            "resiliency_activations",
-            "Times that a policy acted, because of a failure or a change of its state",
-            metrics.activated.clone(),
-        );
-        registrar.register_global(
-            "resiliency_cb_state",
-            "1 for the state in which a circuit breaker is",
-            metrics.breaker_state.clone(),
-        );
-        metrics
+        Self {
+            loaded: registrar.global("resiliency_loaded", "Resiliency resources loaded", Family::default()),
+            executed: registrar.family("resiliency_count", "Uses of a resiliency policy"),
+            activated: registrar.family(
+                "resiliency_activations",
+                "Times that a policy acted, because of a failure or a change of its state",
+            ),
+            breaker_state: registrar.family("resiliency_cb_state", "1 for the state in which a circuit breaker is"),
+        }
     }
 
     /// A `Resiliency` resource was loaded.

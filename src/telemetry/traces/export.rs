@@ -31,6 +31,8 @@ pub struct SpanExport {
     resource: otlp::ResourceAttributes,
     metrics: TraceMetrics,
     warned_at: Option<Instant>,
+    /// Spans of the batch that is being sent.
+    in_flight: u64,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl SpanExport {
             exporters.push(Exporter::Otlp(endpoint, otlp.protocol));
         }
         let resource = otlp::ResourceAttributes::new(&settings.service_name, &settings.resource);
-        Ok(Self { spans, exporters, resource, metrics, warned_at: None })
+        Ok(Self { spans, exporters, resource, metrics, warned_at: None, in_flight: 0 })
     }
 
     /// Runs until `stop` is ready, then sends what waits, within half a second.
@@ -88,7 +90,7 @@ impl SpanExport {
                 biased;
                 () = sending => {}
                 // A collector that does not answer must not hold up the stop.
-                () = async { stop.clone().await; tokio::time::sleep(FLUSH_LIMIT).await } => return,
+                () = async { stop.clone().await; tokio::time::sleep(FLUSH_LIMIT).await } => return self.abandon(),
             }
         }
         self.spans.close();
@@ -106,12 +108,24 @@ impl SpanExport {
             }
         };
         if timeout(FLUSH_LIMIT, flush).await.is_err() {
-            tracing::warn!("spans lost at the stop; the collector did not answer in time");
+            self.abandon();
         }
+    }
+
+    /// Counts the spans that are lost because the process ends.
+    fn abandon(mut self) {
+        self.spans.close();
+        let mut lost = self.in_flight;
+        while self.spans.try_recv().is_ok() {
+            lost += 1;
+        }
+        self.metrics.dropped.inc_by(lost * u64::try_from(self.exporters.len()).unwrap_or(u64::MAX));
+        tracing::warn!(lost, "spans lost at the stop; the collector did not answer in time");
     }
 
     async fn export(&mut self, batch: Vec<SpanData>) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        self.in_flight = count;
         let sends = self.exporters.iter().map(|exporter| exporter.send(&batch, &self.resource));
         for result in futures_util::future::join_all(sends).await {
             match result {
@@ -127,6 +141,7 @@ impl SpanExport {
                 }
             }
         }
+        self.in_flight = 0;
     }
 }
 
@@ -139,7 +154,10 @@ impl Exporter {
                     text.push_str(&zipkin::span(span, resource.service_name()).to_string());
                     text.push('\n');
                 }
-                std::io::stdout().lock().write_all(text.as_bytes()).map_err(|error| SendError(error.to_string()))
+                // Standard output may be a pipe that nothing reads.
+                let writing = tokio::task::spawn_blocking(move || std::io::stdout().lock().write_all(text.as_bytes()));
+                let written = writing.await.map_err(|error| SendError(error.to_string()))?;
+                written.map_err(|error| SendError(format!("standard output: {error}")))
             }
             Self::Zipkin(endpoint) => {
                 let body = zipkin::spans(batch, resource.service_name());

@@ -40,8 +40,9 @@ impl Endpoint {
         timeout: Duration,
         is_grpc: bool,
     ) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|error| format!("trace endpoint `{url}` is not a URL: {error}"))?;
+        let uri: Uri = url.parse().map_err(|error| format!("trace endpoint `{}` is not a URL: {error}", shown(url)))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.authority().is_none() {
+            let url = shown(url);
             return Err(format!("trace endpoint `{url}` is not a URL that begins with http:// or https://"));
         }
         let mut map = HeaderMap::from_iter([(
@@ -126,9 +127,18 @@ impl Endpoint {
         result.unwrap_or_else(|_| Err(self.failed(&format!("it did not answer within {limit:?}"))))
     }
 
-    /// Without the path and the query, which may have a token.
+    /// Without user, path and query, which may hold a secret.
     fn failed(&self, problem: &str) -> SendError {
-        SendError(format!("{}: {problem}", self.uri.authority().map(ToString::to_string).unwrap_or_default()))
+        let port = self.uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        SendError(format!("{}{port}: {problem}", self.uri.host().unwrap_or_default()))
+    }
+}
+
+/// Without what may be a user and a password.
+fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => url.to_owned(),
     }
 }
 
@@ -139,7 +149,7 @@ fn connector(uri: &Uri, is_grpc: bool) -> Result<HttpsConnector<HttpConnector>, 
     let builder = if uri.scheme_str() == Some("https") {
         builder
             .with_provider_and_native_roots(provider)
-            .map_err(|error| format!("certificate authorities for {uri} cannot be read: {error}"))?
+            .map_err(|error| format!("certificate authorities for trace endpoints cannot be read: {error}"))?
     } else {
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()

@@ -11,13 +11,13 @@ pub(in super::super) struct TraceMetrics {
 
 impl TraceMetrics {
     pub(in super::super) fn registered(registrar: &mut Registrar) -> Self {
-        let metrics = Self::default();
-        registrar.register_global("trace_spans_exported", "Spans that an exporter accepted", metrics.exported.clone());
-        registrar.register_global(
-            "trace_spans_dropped",
-            "Spans that were lost because the queue was full or an exporter failed",
-            metrics.dropped.clone(),
-        );
-        metrics
+        Self {
+            exported: registrar.global("trace_spans_exported", "Spans that an exporter accepted", Counter::default()),
+            dropped: registrar.global(
+                "trace_spans_dropped",
+                "Spans that were lost because the queue was full or an exporter failed",
+                Counter::default(),
+            ),
+        }
     }
 }

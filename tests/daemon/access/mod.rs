@@ -12,3 +12,5 @@ mod renewal;
 mod sources;
 mod sso;
 mod unavailable;
+
+pub(crate) use fake_aws::FakeAws;

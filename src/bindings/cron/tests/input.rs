@@ -3,7 +3,7 @@ use crate::telemetry::Metrics;
 use crate::testing::{RecordingHandler, Reply};
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 static START: LazyLock<Mutex<HashMap<std::thread::ThreadId, Instant>>> = LazyLock::new(Mutex::default);
 
@@ -18,7 +18,6 @@ fn input(schedule: &str) -> Input {
     Input {
         component: "tick".parse().unwrap(),
         schedule: Schedule::parse(schedule, &HashMap::from([("TZ", "UTC")])).unwrap(),
-        limits: SharedLimits::default(),
         metrics: Metrics::new().input("tick"),
         drain_limit: Duration::from_secs(5),
         clock: paused_clock,

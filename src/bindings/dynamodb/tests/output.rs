@@ -57,7 +57,7 @@ async fn output(metrics: &Metrics) -> Output {
     let client = connection.dynamodb_within(TIMEOUT);
     let (table, keys) = ("rows".to_owned(), Arc::new(KeyCache::new(None)));
     let context = TableContext { connection, client, table, options, runner, keys };
-    let offered = Operation::ALL.map(Operation::as_str).to_vec();
+    let offered = Operation::ALL.map(|operation| operation.as_str().into()).to_vec();
     let metadata_check = MetadataCheck::new("rows", METADATA_KEYS);
     Output { single_attempt: context.single_attempt(), context, offered, metadata_check }
 }

@@ -31,7 +31,7 @@ fn header<'r>(request: &'r Outgoing, name: &str) -> Option<&'r str> {
 
 #[test]
 fn the_operation_is_the_method_and_only_some_have_a_body() {
-    for operation in OPERATIONS {
+    for operation in OPERATIONS.iter().map(AsRef::as_ref) {
         let built = outgoing(&request(operation, &[]), &spec("http://a")).unwrap();
         let has_body = matches!(operation, "create" | "post" | "put" | "patch");
         let method = if operation == "create" { "POST".to_owned() } else { operation.to_uppercase() };

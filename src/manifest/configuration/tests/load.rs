@@ -64,7 +64,6 @@ fn every_member_is_read() {
         (metrics.path_matching.as_slice(), metrics.latency_buckets.as_slice()),
         (&["/orders/*".to_owned()][..], &[10, 100][..])
     );
-    assert_eq!(metrics.rules[0].labels[0].regex["all"], ".*$");
     assert_eq!((full.api.allowed.len(), full.api.denied[0].protocol), (1, ApiProtocol::Grpc));
     assert!(
         full.components.is_denied("bindings.aws.dynamodb", "v1")
@@ -73,7 +72,13 @@ fn every_member_is_read() {
     assert!(full.api_logging.enabled && full.api_logging.obfuscate_urls && full.api_logging.omit_health_checks);
     assert_eq!((full.is_enabled(HOT_RELOAD), full.enabled_features()), (false, vec!["Other"]));
     assert!(full.secret_scopes[0].is_allowed("one") && !full.secret_scopes[0].is_allowed("two"));
-    assert_eq!(full.notices, ["`spec.httpPipeline` of the Configuration has no effect in bindd"]);
+    assert_eq!(
+        full.notices,
+        [
+            "`spec.httpPipeline` of the Configuration has no effect in bindd",
+            "`spec.metrics.rules` of the Configuration has no effect in bindd; rewrite labels where metrics are scraped",
+        ]
+    );
     assert!(!format!("{full:?}").contains("s3cret"));
 }
 

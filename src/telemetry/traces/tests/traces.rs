@@ -104,6 +104,22 @@ async fn a_collector_that_does_not_answer_costs_spans_but_no_time_or_memory() {
     stop.send(()).unwrap();
     // The clock is paused, so a wait without an end would hang.
     tokio::time::timeout(Duration::from_secs(2), exporting).await.unwrap().unwrap();
+    let all = export::QUEUE_LENGTH + 7;
+    assert!(metrics.page().unwrap().contains(&format!("bindd_trace_spans_dropped_total {all}\n")));
+}
+
+#[tokio::test]
+async fn no_message_shows_the_password_of_an_endpoint() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let url = |scheme: &str| format!("{scheme}://user:s3cret@{address}/token");
+    let endpoint = http_client::Endpoint::new(&url("http"), &[], Duration::from_secs(5), false).unwrap();
+    let failed = endpoint.post("text/plain", bytes::Bytes::new()).await.unwrap_err().to_string();
+    let refused = http_client::Endpoint::new(&url("ftp"), &[], Duration::from_secs(5), false).unwrap_err();
+    for text in [failed, refused] {
+        assert!(text.contains(&address.to_string()) && !text.contains("s3cret"), "{text}");
+    }
 }
 
 #[test]
