@@ -133,8 +133,11 @@ async fn a_record_that_the_reply_names_is_delivered_again() {
 }
 
 /// The dead letters, from a folder of files and from a table.
-async fn letters(env: &Environment, folder: &Path) -> Option<Vec<Value>> {
-    let file = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some())?;
+async fn dead_letters(env: &Environment, folder: &Path) -> Option<Vec<Value>> {
+    let file = fs::read_dir(folder)
+        .ok()?
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "json"))?;
     let row = env.dynamodb.scan().table_name("letters").send().await.unwrap().items.unwrap_or_default().pop()?;
     let text = |value: &AttributeValue| value.as_s().unwrap().clone();
     let error = row["error"].as_m().unwrap();
@@ -161,11 +164,11 @@ async fn a_record_that_is_given_up_is_stored_with_what_the_app_said_which_no_pag
     app.reply_with(&reason);
     app.behave(Behaviour::Respond(422));
     let sidecar = env.sidecar(Some(&app)).await;
-    let letters = until("both letters", async || letters(&env, folder.path()).await).await;
-    for (letter, component) in letters.iter().zip(["to-folder", "to-table"]) {
-        assert_eq!(letter["id"], format!("{component}:{shard}:{sequence}"));
-        assert_eq!((&letter["data"], &letter["error"]["status"]), (&json!("{\"total\": -1}"), &json!(422)));
-        assert_eq!(letter["error"]["response"], reason.as_str());
+    let dead_letters = until("both dead letters", async || dead_letters(&env, folder.path()).await).await;
+    for (dead_letter, component) in dead_letters.iter().zip(["to-folder", "to-table"]) {
+        assert_eq!(dead_letter["id"], format!("{component}:{shard}:{sequence}"));
+        assert_eq!((&dead_letter["data"], &dead_letter["error"]["status"]), (&json!("{\"total\": -1}"), &json!(422)));
+        assert_eq!(dead_letter["error"]["response"], reason.as_str());
     }
     for path in ["/v1.0-alpha1/inputs", "/v1.0/metadata"] {
         assert!(!calls::get(sidecar.address(), path).await.text().contains(&reason), "{path}");

@@ -75,7 +75,7 @@ async fn a_component_that_cannot_be_connected_ends_the_program_in_the_words_of_d
     for name in ["orders", "rows"] {
         let text = format!(
             "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  \
-             type: bindings.aws.dynamodb\n  version: v1\n  metadata: [{{name: table, value: t}}, {{name: region, value: \
+             type: bindings.aws.dynamodb\n  version: v1\n  metadata: [{{name: table, value: rows}}, {{name: region, value: \
              us-east-1}}, {{name: caBundle, value: /no/such/bundle.pem}}]\n"
         );
         fs::write(folder.path().join(name).with_extension("yaml"), text).unwrap();

@@ -77,6 +77,7 @@ fn every_member_is_read() {
         [
             "`spec.httpPipeline` of the Configuration has no effect in bindd",
             "`spec.metrics.rules` of the Configuration has no effect in bindd; rewrite labels where metrics are scraped",
+            "`spec.api.allowed`: the rule for `other` matches nothing, as in Dapr; set its `protocol` to http or grpc",
         ]
     );
     assert!(!format!("{full:?}").contains("s3cret"));
