@@ -9,10 +9,10 @@
 
 use async_trait::async_trait;
 use bindd::domain::{
-    Binding, BindingError, ComponentName, Direction, InputBinding, InvokeRequest, InvokeResponse, OperationName,
-    OutputBinding, Stop,
+    Binding, BindingError, BodyMemory, ComponentName, Direction, InputBinding, InvokeRequest, InvokeResponse,
+    OperationName, OutputBinding, Stop,
 };
-use bindd::http::{self, ApiState, AppConnection, BodyMemory, HttpSettings};
+use bindd::http::{self, ApiState, AppConnection, HttpSettings};
 use bindd::runtime::{Component, ExtendedMetadata, Host, Readiness};
 use bindd::tasks::Supervisor;
 use bindd::telemetry::Metrics;
@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 const CONNECTIONS: usize = 64;
@@ -104,6 +105,7 @@ fn api_state() -> Result<Arc<ApiState>, Failure> {
         settings: HttpSettings::default(),
         app_id: "rate".to_owned(),
         app: AppConnection::default(),
+        is_app_healthy: watch::channel(true).1,
         features: Vec::new(),
         extended: ExtendedMetadata::new(),
         body_memory: BodyMemory::new(None),

@@ -2,7 +2,7 @@
 
 use bindd::domain::Stop;
 use bindd::program::{self, ExitReport};
-use bindd::runtime::{RunOutcome, Signals};
+use bindd::runtime::{self, RunOutcome, Signals};
 use bindd::settings::{self, Command};
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,6 +12,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A restart by a tool that also rotates logs may send it at once.
+    runtime::survive_hangups();
     let command = match settings::parse(std::env::args_os()) {
         Ok(command) => command,
         Err(usage) => return exit_with(&usage.into()),
@@ -21,10 +23,10 @@ fn main() -> ExitCode {
         builder.worker_threads(threads.get());
     }
     match builder.enable_all().build() {
-        Ok(runtime) => {
-            let code = runtime.block_on(run(command));
+        Ok(workers) => {
+            let code = workers.block_on(run(command));
             // Without it, a DNS lookup that hangs in a blocking thread would delay the exit.
-            runtime.shutdown_background();
+            workers.shutdown_background();
             code
         }
         Err(error) => exit_with(&ExitReport::failed(&format!("the runtime could not be started: {error}"))),

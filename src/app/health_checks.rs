@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+/// How often the log says again that the app has never been healthy.
+const WARN_INTERVAL: Duration = Duration::from_secs(600);
+
 /// How one check is made; another for each protocol.
 #[async_trait]
 pub trait HealthProbe: Debug + Send + Sync {
@@ -73,6 +76,7 @@ pub async fn check_health(
     is_healthy: &watch::Sender<bool>,
 ) -> Infallible {
     let mut health = Health::new(settings.threshold);
+    let mut start = StartWarning::new(settings.threshold);
     let mut ticks = tokio::time::interval(settings.interval);
     // A slow check is not followed by a burst of others.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -81,6 +85,14 @@ pub async fn check_health(
         ticks.tick().await;
         let result = probe.check().await;
         let transition = health.record(result.is_ok());
+        if start.is_due(result.is_ok(), Instant::now())
+            && let Err(reason) = &result
+        {
+            tracing::warn!(
+                "App has not been healthy yet, so its inputs are not read: {reason}; see --app-health-check-path and \
+                 --enable-app-health-check"
+            );
+        }
         match (transition, result) {
             (Some(Transition::ToHealthy), _) => tracing::info!("App entered healthy status"),
             (Some(Transition::ToUnhealthy), Err(reason)) => {
@@ -92,6 +104,34 @@ pub async fn check_health(
         if transition.is_some() {
             is_healthy.send_replace(health.is_healthy());
         }
+    }
+}
+
+/// Decides when the log says that an app has never been healthy. Later changes have lines of their own.
+#[derive(Debug)]
+struct StartWarning {
+    /// Failed checks until the first warning.
+    left: u32,
+    warned_at: Option<Instant>,
+    was_healthy: bool,
+}
+
+impl StartWarning {
+    fn new(threshold: u32) -> Self {
+        Self { left: threshold.max(1), warned_at: None, was_healthy: false }
+    }
+
+    /// Records a check, and returns whether to warn now.
+    fn is_due(&mut self, is_success: bool, now: Instant) -> bool {
+        self.was_healthy |= is_success;
+        self.left = self.left.saturating_sub(1);
+        let is_due = !self.was_healthy
+            && self.left == 0
+            && self.warned_at.is_none_or(|at| now.duration_since(at) >= WARN_INTERVAL);
+        if is_due {
+            self.warned_at = Some(now);
+        }
+        is_due
     }
 }
 
@@ -128,6 +168,18 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_millis(500);
     const SETTINGS: HealthCheckSettings = HealthCheckSettings { interval: Duration::from_secs(5), threshold: 2 };
+
+    #[test]
+    fn an_app_that_was_never_healthy_is_reported_after_the_threshold_and_rarely_again() {
+        let begun = Instant::now();
+        let mut start = StartWarning::new(3);
+        let due: Vec<u64> =
+            (0..1_300).filter(|second| start.is_due(false, begun + Duration::from_secs(*second))).collect();
+        assert_eq!(due, [2, 602, 1_202]);
+        let mut start = StartWarning::new(0);
+        assert!(start.is_due(false, begun) && !start.is_due(true, begun));
+        assert!(!start.is_due(false, begun + 2 * WARN_INTERVAL), "the log has told of the change");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_app_is_checked_at_once_and_in_each_interval() {

@@ -62,7 +62,8 @@ impl AppChannel {
             if waits.taken().is_power_of_two() {
                 tracing::warn!(
                     path = %route, tries = waits.taken(), error = %cause_line(&error), retry_in = ?wait,
-                    "app did not say whether it accepts the input; set `direction: input` to read it without a probe"
+                    "app did not say whether it accepts the input; check --app-protocol (`https` with TLS), or set \
+                     `direction: input` to read it without a probe"
                 );
             }
             tokio::select! {

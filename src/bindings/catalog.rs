@@ -193,8 +193,8 @@ pub async fn connect(mut checked: Checked, context: &Context) -> Result<Arc<dyn 
             Spec::Kinesis(spec) => kinesis::connect(checked.name, *spec, context).await,
             Spec::DynamoDb(spec) => dynamodb::connect(checked.name, *spec, context).await,
             Spec::Cron(spec) => Ok(cron::connect(checked.name, *spec, context)),
-            Spec::Http(spec) => http::connect(checked.name, *spec).await,
-            Spec::LocalStorage(spec) => localstorage::connect(checked.name, *spec).await,
+            Spec::Http(spec) => http::connect(checked.name, *spec, &context.bodies).await,
+            Spec::LocalStorage(spec) => localstorage::connect(checked.name, *spec, &context.bodies).await,
             Spec::Pluggable(spec) => pluggable::connect(checked.name, *spec, limit, context).await,
         }
     };

@@ -1,7 +1,9 @@
 //! What the components of a process share. It is passed to `connect`, so there are no globals.
 
 use crate::consumer::SharedLimits;
-use crate::domain::{BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId};
+use crate::domain::{
+    BindingError, BodyMemory, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId,
+};
 use crate::telemetry::{Metrics, Tracer};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ pub struct Context {
     pub drain_limit: Duration,
     /// Largest message of a pluggable component, in bytes.
     pub max_message_size: usize,
+    /// Memory for the bodies of responses, which all outputs and the API share (`--max-buffer`).
+    pub bodies: BodyMemory,
     /// Memory for records and requests to the app, which all inputs share.
     pub limits: SharedLimits,
 }

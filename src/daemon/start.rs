@@ -17,9 +17,9 @@ use super::sockets::Sockets;
 use super::start_error::StartError;
 use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
-use crate::domain::{Outputs, WorkerId};
+use crate::domain::{BodyMemory, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
-use crate::http::{self, ApiState, AppConnection, AppHealth, BodyMemory, HttpSettings, Listeners};
+use crate::http::{self, ApiState, AppConnection, AppHealth, HttpSettings, Listeners};
 use crate::manifest::{Configuration, HOT_RELOAD};
 use crate::runtime::{ExtendedMetadata, Host, Input, Inputs, InputsHandle, OutputsUnderPolicies, Readiness};
 use crate::settings::{AppProtocol, Settings};
@@ -133,9 +133,10 @@ pub async fn start_prepared(
     };
     let inputs = running.first_inputs(app.as_ref(), &inputs_of_app, inputs);
     let inputs = running.spawn_inputs(app, inputs, is_healthy, context.drain_limit);
+    let bodies = context.bodies.clone();
     let parts = Parts { context, host, inputs, app: inputs_of_app, prepare };
     running.spawn_reload(settings, policies, Changes::new(parts, files, failures));
-    let state = Arc::new(running.api_state(settings, max_connections, tracer));
+    let state = Arc::new(running.api_state(settings, max_connections, tracer, bodies));
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
     running.spawn_traces(export);
@@ -207,7 +208,13 @@ impl Running {
         configured.chain(self.is_reloading(settings).then_some(HOT_RELOAD)).map(str::to_owned).collect()
     }
 
-    fn api_state(&self, settings: &Settings, max_connections: usize, tracer: Tracer) -> ApiState {
+    fn api_state(
+        &self,
+        settings: &Settings,
+        max_connections: usize,
+        tracer: Tracer,
+        body_memory: BodyMemory,
+    ) -> ApiState {
         ApiState {
             host: Arc::clone(&self.host),
             ready: self.ready.clone(),
@@ -215,9 +222,10 @@ impl Running {
             metrics: self.metrics.clone(),
             app_id: settings.app_id.clone(),
             app: app_connection(settings),
+            is_app_healthy: self.is_app_healthy.clone(),
             features: self.features(settings),
             extended: ExtendedMetadata::new(),
-            body_memory: BodyMemory::new(settings.max_buffer),
+            body_memory,
             stop: self.stops.api.clone(),
             abort_calls: self.stops.abort_calls.clone(),
             settings: HttpSettings {
@@ -298,6 +306,7 @@ fn context(settings: &Settings, metrics: &Metrics, tracer: &Tracer) -> Context {
             .graceful_shutdown
             .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
         max_message_size: settings.max_body_size.unwrap_or(usize::MAX),
+        bodies: BodyMemory::new(settings.max_buffer),
         limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
     }
 }

@@ -81,7 +81,11 @@ async fn sidecar_and_app(
         tokio::select! {
             shutdown = &mut serving => shutdown,
             status = ended(&mut app) => {
-                tracing::info!(?status, "app exited; sidecar stops");
+                match &status {
+                    Ok(status) if status.success() => tracing::info!(%status, "app exited, so the sidecar stops"),
+                    Ok(status) => tracing::error!(%status, "app exited, so the sidecar stops"),
+                    Err(error) => tracing::error!(%error, "app could not be waited for, so the sidecar stops"),
+                }
                 end.finish();
                 let shutdown = serving.await;
                 // A failed app gives a failed exit code, for scripts.

@@ -1,5 +1,6 @@
 //! Requests to output bindings, and responses.
 
+use super::{BodyMemory, BodyMemoryFull, ReservedMemory};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -93,6 +94,26 @@ pub struct InvokeResponse {
     /// Each becomes a response header `metadata.<key>`.
     pub metadata: Vec<(Cow<'static, str>, String)>,
     pub completion: Completion,
+    /// Set by components that reserve the memory of `data` before they read them; the API reserves that of others.
+    pub memory: ReservedMemory,
+}
+
+impl InvokeResponse {
+    /// The same response, whose data keep their memory reserved until the last slice of them is dropped.
+    ///
+    /// # Errors
+    /// When the component has reserved none, and it does not fit now.
+    pub fn hold(mut self, memory: &BodyMemory) -> Result<Self, BodyMemoryFull> {
+        let Some(data) = self.data.take() else { return Ok(self) };
+        let mut reserved = std::mem::take(&mut self.memory);
+        if !reserved.is_reserved() {
+            let mut reservation = memory.reservation();
+            reservation.grow(data.len())?;
+            reserved = reservation.into();
+        }
+        self.data = Some(reserved.hold(data));
+        Ok(self)
+    }
 }
 
 /// How much of a request with many items was done. The body has the result of each item.

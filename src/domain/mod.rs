@@ -8,6 +8,7 @@ mod string_newtype;
 
 mod api_rules;
 mod binding;
+mod body_memory;
 mod checkpoint;
 mod dead_letter;
 mod event;
@@ -33,6 +34,7 @@ mod writing;
 
 pub use api_rules::{ApiProtocol, ApiRule, ApiRules};
 pub use binding::{Binding, InputBinding, OperationName, OutputBinding, Outputs};
+pub use body_memory::{BodyMemory, BodyMemoryFull, Reservation, ReservedMemory};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
 pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin, RedeliveryPolicy};

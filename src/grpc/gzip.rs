@@ -1,6 +1,7 @@
 //! Compressed messages of clients.
 
-use crate::http::{MalformedRequest, Reservation};
+use crate::domain::Reservation;
+use crate::http::MalformedRequest;
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use std::io::Read;
@@ -20,7 +21,7 @@ pub(super) enum Failure {
 ///
 /// # Errors
 /// When it is not gzip, too large, or the memory is full.
-pub(super) async fn decompressed(data: &[u8], limit: usize, memory: &mut Reservation<'_>) -> Result<Bytes, Failure> {
+pub(super) async fn decompressed(data: &[u8], limit: usize, memory: &mut Reservation) -> Result<Bytes, Failure> {
     let mut decoder = MultiGzDecoder::new(data);
     let mut message = Vec::new();
     loop {
@@ -29,7 +30,7 @@ pub(super) async fn decompressed(data: &[u8], limit: usize, memory: &mut Reserva
         let chunk = CHUNK.min((limit - before).saturating_add(1));
         let read = decoder.by_ref().take(chunk as u64).read_to_end(&mut message);
         let read = read.map_err(|_| Failure::Corrupt)?;
-        memory.grow(read).map_err(Failure::Refused)?;
+        memory.grow(read).map_err(|full| Failure::Refused(full.into()))?;
         if message.len() > limit {
             return Err(Failure::Refused(MalformedRequest::TooLarge { limit }));
         }
@@ -43,7 +44,7 @@ pub(super) async fn decompressed(data: &[u8], limit: usize, memory: &mut Reserva
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::BodyMemory;
+    use crate::domain::{BodyMemory, BodyMemoryFull};
     use flate2::Compression;
     use flate2::read::GzEncoder;
 
@@ -71,7 +72,7 @@ mod tests {
         }
         let bomb = gzip(&vec![0; 4 << 20]);
         let refused = result(&bomb, usize::MAX, 1 << 20).await.unwrap_err();
-        assert_eq!(refused, Failure::Refused(MalformedRequest::BufferFull { limit: 1 << 20 }));
+        assert_eq!(refused, Failure::Refused(MalformedRequest::BufferFull(BodyMemoryFull { limit: 1 << 20 })));
     }
 
     #[tokio::test]

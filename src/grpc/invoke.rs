@@ -40,7 +40,7 @@ pub(super) async fn invoke(state: &ApiState, head: &Parts, body: Body, deadline:
 async fn call(
     state: &ApiState,
     head: &Parts,
-    received: Received<'_, InvokeBindingRequest>,
+    received: Received<InvokeBindingRequest>,
     deadline: Option<Instant>,
     output: &mut OutputCall<'_>,
 ) -> Result<Reply, Status> {
@@ -52,7 +52,7 @@ async fn call(
     let mut metadata: Metadata = metadata.into_iter().collect();
     let mut span = InvokeSpan::grpc(&state.settings.tracer, head, output.name(), &mut trace);
     call_metadata::add_to(&mut metadata, head, &trace);
-    memory.grow(metadata.memory()).map_err(malformed)?;
+    memory.grow(metadata.memory()).map_err(|full| malformed(full.into()))?;
     // The data may be the only part that must live until the component has answered.
     let data = detached(data);
     drop(buffer);

@@ -93,7 +93,7 @@ impl Api {
     /// Why a request must not reach a method.
     fn check(&self, head: &Parts, info: ConnectInfo) -> Result<(), Status> {
         let settings = &self.state.settings;
-        if let Some(reason) = settings.access.host_refusal(head, info) {
+        if let Some(reason) = settings.access.refusal(head, info) {
             tracing::debug!(reason, "request was refused");
             return Err(Status::permission_denied(reason));
         }

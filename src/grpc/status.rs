@@ -1,5 +1,6 @@
 //! Failures as gRPC statuses with details. The code of a failed call comes from its `FailureKind`.
 
+use crate::domain::BodyMemoryFull;
 use crate::http::{ApiState, DEADLINE_EXCEEDED, MalformedRequest};
 use crate::protocol::rpc;
 use crate::runtime::{DEFAULT_RETRY_AFTER, FailureReport, InvokeError};
@@ -99,7 +100,7 @@ pub(super) fn malformed(state: &ApiState, error: &MalformedRequest) -> Status {
         MalformedRequest::TooLarge { limit } => Status::resource_exhausted(format!(
             "received message larger than max ({limit} bytes): raise --max-body-size or --max-buffer, or send less"
         )),
-        MalformedRequest::BufferFull { limit } => {
+        MalformedRequest::BufferFull(BodyMemoryFull { limit }) => {
             state.metrics.dapr().error_code(INVOKE_FAILED, CATEGORY);
             let metadata = pairs([("limit", limit.to_string().as_str()), ("reason", "UNAVAILABLE")]);
             let details = Details { reason: INVOKE_FAILED, metadata, retry_after: Some(DEFAULT_RETRY_AFTER) };

@@ -2,7 +2,8 @@
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
 use super::{gzip, status};
-use crate::http::{ApiState, Reservation, read_body};
+use crate::domain::{Reservation, ReservedMemory};
+use crate::http::{ApiState, read_body};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -24,9 +25,9 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// A message of a client, its size in bytes, and the memory that is reserved for it until this is dropped.
-pub(super) struct Received<'m, M> {
+pub(super) struct Received<M> {
     pub(super) message: M,
-    pub(super) memory: Reservation<'m>,
+    pub(super) memory: Reservation,
     /// The whole message. Fields of bytes are slices of it.
     pub(super) buffer: Bytes,
 }
@@ -36,11 +37,11 @@ pub(super) struct Received<'m, M> {
 /// # Errors
 /// When it is too large, incomplete, not the only one, or compressed by anything but gzip; or when the client sends nothing
 /// for a minute.
-pub(super) async fn read<'m, M: Message + Default>(
-    state: &'m ApiState,
+pub(super) async fn read<M: Message + Default>(
+    state: &ApiState,
     head: &Parts,
     body: Body,
-) -> Result<Received<'m, M>, Status> {
+) -> Result<Received<M>, Status> {
     let limit = state.settings.max_body_size.map(|limit| limit.saturating_add(PREFIX));
     let read = read_body(body, head, limit, &state.body_memory).await;
     let (mut body, mut memory) = read.map_err(|refused| status::malformed(state, &refused.error))?;
@@ -82,7 +83,7 @@ async fn decompressed(
     state: &ApiState,
     head: &Parts,
     message: &[u8],
-    memory: &mut Reservation<'_>,
+    memory: &mut Reservation,
 ) -> Result<Bytes, Status> {
     match head.headers.get("grpc-encoding").map_or(&b"identity"[..], HeaderValue::as_bytes) {
         b"gzip" => {}
@@ -119,10 +120,10 @@ impl Reply {
     }
 }
 
-/// A message with its prefix.
+/// A message with its prefix. Its memory is reserved until it was sent.
 ///
 /// # Errors
-/// When it is larger than the limit of messages.
+/// When it is larger than the limit of messages, or than the memory that bodies have left.
 pub(super) fn framed(state: &ApiState, message: &impl Message) -> Result<Bytes, Status> {
     let length = message.encoded_len();
     let limit = state.settings.max_body_size.unwrap_or(usize::MAX).min(u32::MAX as usize);
@@ -132,11 +133,15 @@ pub(super) fn framed(state: &ApiState, message: &impl Message) -> Result<Bytes, 
              {limit}; raise --max-body-size, or request less"
         )));
     };
+    let mut memory = state.body_memory.reservation();
+    memory
+        .grow(PREFIX + length)
+        .map_err(|full| Status::unavailable(format!("the result of the operation was dropped: {full}")))?;
     let mut bytes = BytesMut::with_capacity(PREFIX + length);
     bytes.put_u8(0);
     bytes.put_u32(prefix);
     message.encode(&mut bytes).map_err(|error| Status::internal(format!("the response cannot be encoded: {error}")))?;
-    Ok(bytes.freeze())
+    Ok(ReservedMemory::from(memory).hold(bytes))
 }
 
 /// The response over HTTP/2. With metadata, a failure has its status in trailers, because clients read the metadata of a

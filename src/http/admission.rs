@@ -146,10 +146,10 @@ pub(super) enum Refusal<'r> {
 }
 
 impl Access {
-    /// The message for the client if the `Host` of a request is not accepted. For clients that are no browsers.
+    /// The message for the client of gRPC whose request is not accepted.
     #[must_use]
-    pub fn host_refusal(&self, head: &Parts, info: ConnectInfo) -> Option<String> {
-        self.check(head, info, true).err().map(|refusal| refusal.message())
+    pub fn refusal(&self, head: &Parts, info: ConnectInfo) -> Option<String> {
+        self.check(head, info, false).err().map(|refusal| refusal.message())
     }
 
     /// Whether a request is accepted. Allocates nothing unless there is an `Origin`. Health routes are open to any page,

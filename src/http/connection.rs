@@ -2,6 +2,7 @@
 
 use super::admission::ConnectInfo;
 use super::connection_state::{ConnectionState, HeadTimeout};
+use super::response_body::{ResponseBody, WRITE_TIMEOUT};
 use super::socket::Socket;
 use crate::domain::Stop;
 use axum::body::Body;
@@ -112,7 +113,7 @@ pub(super) async fn run(
                 state.linger();
             }
             drop(active);
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, Arc::clone(state.unsent()))))
         }
     });
     let has_heads = matches!(settings.protocol, Protocol::Http | Protocol::Http1);
@@ -123,22 +124,31 @@ pub(super) async fn run(
     let mut close_events: FuturesUnordered<BoxFuture<'_, Close>> = FuturesUnordered::new();
     close_events.push(Box::pin(stopped(&state, &stop)));
     close_events.push(Box::pin(must_make_room(&state)));
+    close_events.push(Box::pin(stalled(&state)));
     if let Protocol::Grpc { max_idle } = settings.protocol {
         close_events.push(Box::pin(idle_for_long(&state, max_idle)));
     }
+    let mut makes_room = false;
     let ended = std::future::poll_fn(|cx| {
         // First, because a response that is written after the stop must have `Connection: close`.
         while let Poll::Ready(Some(close)) = close_events.poll_next_unpin(cx) {
             match close {
                 Close::Graceful => connection.as_mut().graceful_shutdown(),
-                Close::MakeRoom => {
-                    connection.as_mut().graceful_shutdown();
-                    close_events.push(Box::pin(grace_is_over(&state)));
-                }
+                Close::MakeRoom => makes_room = true,
                 Close::Abort => return Poll::Ready(Ok(())),
             }
         }
         let ended = connection.as_mut().poll(cx);
+        if ended.is_pending() && std::mem::take(&mut makes_room) {
+            // Only now it is known that the rest of the head has not arrived meanwhile.
+            if state.is_half_open() {
+                return Poll::Ready(Ok(()));
+            }
+            connection.as_mut().graceful_shutdown();
+            close_events.push(Box::pin(grace_is_over(&state)));
+            // Registers the new event, and the shutdown.
+            cx.waker().wake_by_ref();
+        }
         if ended.is_pending() && has_streams.load(Relaxed) {
             // Never ready; its progress wakes the connection.
             let Poll::Pending = streams.as_mut().poll(cx);
@@ -186,9 +196,9 @@ async fn run_streams(mut incoming: mpsc::UnboundedReceiver<StreamTask>) -> Infal
 enum Close {
     /// The requests that were read are answered first.
     Graceful,
-    /// The same, within a time limit, because another connection needs its place.
+    /// The same, within a time limit, because another connection needs its place; at once without a request.
     MakeRoom,
-    /// At once, because the client reads nothing of its last response.
+    /// At once, because the client does not read its last response.
     Abort,
 }
 
@@ -204,6 +214,12 @@ async fn stopped(state: &ConnectionState, stop: &Stop) -> Close {
 async fn must_make_room(state: &ConnectionState) -> Close {
     state.close_requested().await;
     Close::MakeRoom
+}
+
+async fn stalled(state: &ConnectionState) -> Close {
+    state.unsent().stalled().await;
+    tracing::debug!(limit = ?WRITE_TIMEOUT, "connection aborted: its client did not read a response in time");
+    Close::Abort
 }
 
 /// Waits until no request was in flight for this time.

@@ -5,6 +5,7 @@
 //! keep in their pools. And `auto::Builder` starts it only after the first bytes, which select HTTP/1 or HTTP/2, so a
 //! client that never sends any would keep its connection.
 
+use super::response_body::UnsentParts;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,6 +18,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
+/// At the limit of connections, one whose head has begun and is not complete after this time is closed at once: a head
+/// is a packet or two. So is one that has sent nothing.
+const MIN_HALF_OPEN: Duration = Duration::from_millis(200);
 /// At the limit of connections, one that was idle for less is kept, because its client is probably still active.
 const MIN_IDLE: Duration = Duration::from_secs(1);
 /// Lingering close: after a response with `Connection: close`, the rest of the request is read and discarded for this long.
@@ -51,13 +55,14 @@ struct Shared {
     first_request: Notify,
     /// Requests in flight.
     active: AtomicU32,
-    /// When the last request ended, or the client last read a part of a response after a pause; in milliseconds after
-    /// `epoch`.
+    /// When it was accepted, the head began, the last request ended, or the client last read a part of a response after a
+    /// pause; in milliseconds after `epoch`.
     idle_since: AtomicU64,
     epoch: Instant,
     is_close_requested: AtomicBool,
     close_requested: Notify,
     lingers: AtomicBool,
+    unsent: Arc<UnsentParts>,
 }
 
 /// A request in flight, until dropped.
@@ -91,6 +96,7 @@ impl ConnectionState {
                 is_close_requested: AtomicBool::new(false),
                 close_requested: Notify::new(),
                 lingers: AtomicBool::new(false),
+                unsent: Arc::default(),
             }),
         }
     }
@@ -154,11 +160,24 @@ impl ConnectionState {
         self.shared.lingers.store(true, Relaxed);
     }
 
-    /// Since when the connection waits for a request; `None` if it does not. One on which a part of a head arrived is not
-    /// idle: the head has its own limit.
+    /// The parts of responses that are not sent yet.
+    pub(super) fn unsent(&self) -> &Arc<UnsentParts> {
+        &self.shared.unsent
+    }
+
+    /// Whether its first head, or the next one that has begun, is not complete.
+    pub(super) fn is_half_open(&self) -> bool {
+        (self.is_in(Phase::New) || self.is_in(Phase::Head)) && !self.is_active()
+    }
+
+    /// Since when the connection waits for a request after another; `None` if it does not.
     fn idle_since(&self) -> Option<u64> {
-        let waits = [Phase::New, Phase::Idle, Phase::Http2].into_iter().any(|phase| self.is_in(phase));
+        let waits = self.is_in(Phase::Idle) || self.is_in(Phase::Http2);
         (waits && !self.is_active()).then(|| self.shared.idle_since.load(Relaxed))
+    }
+
+    fn half_open_since(&self) -> Option<u64> {
+        self.is_half_open().then(|| self.shared.idle_since.load(Relaxed))
     }
 
     fn request_close(&self) {
@@ -200,11 +219,15 @@ impl OpenConnections {
         connection
     }
 
-    /// Closes at most `max` connections, those first that are idle longest. Closes none while an idle one is still closing,
-    /// which takes about a second; one with a request in flight may take any time and is not waited for. Returns how many
-    /// are closed.
+    /// Closes all connections that are half open for some time. If there are none, closes at most `max` idle connections,
+    /// those first that are idle longest; but none while an idle one is still closing, which takes about a second. One
+    /// with a request in flight may take any time and is not waited for. Returns how many are closed.
     pub(super) fn close_idle(&mut self, max: usize) -> usize {
         self.prune();
+        let half_open = self.close_half_open();
+        if half_open > 0 {
+            return half_open;
+        }
         let is_closing = |connection: &ConnectionState| connection.shared.is_close_requested.load(Relaxed);
         if self.connections.iter().any(|connection| is_closing(connection) && connection.is_idle_for(MIN_IDLE)) {
             return 0;
@@ -219,6 +242,17 @@ impl OpenConnections {
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
         idle.iter().take(max).map(|(_, connection)| connection.request_close()).count()
+    }
+
+    fn close_half_open(&self) -> usize {
+        let now = millis(self.epoch.elapsed());
+        let is_long = |since: u64| now.saturating_sub(since) >= millis(MIN_HALF_OPEN);
+        let connections = self.connections.iter();
+        connections
+            .filter(|connection| !connection.shared.is_close_requested.load(Relaxed))
+            .filter(|connection| connection.half_open_since().is_some_and(is_long))
+            .map(ConnectionState::request_close)
+            .count()
     }
 
     /// A connection that ended has dropped its own handle.
@@ -295,6 +329,7 @@ impl<S: Read + Unpin> Read for HeadTimeout<S> {
                     this.state.http2_began();
                 }
                 if this.state.change_phase(Phase::Idle, Phase::Head) {
+                    this.state.restart_idle_time();
                     this.deadline.as_mut().reset(Instant::now() + this.limit);
                 }
                 Poll::Ready(read)

@@ -1,6 +1,6 @@
 //! Failures as HTTP responses. The status of each is chosen here; that of a failed call comes from its `FailureKind`.
 
-use crate::domain::BindingError;
+use crate::domain::{BindingError, BodyMemoryFull};
 use crate::runtime::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport, InvokeError};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
@@ -43,15 +43,9 @@ pub enum MalformedRequest {
         /// In bytes.
         limit: usize,
     },
-    /// The bodies of other requests fill `--max-buffer`.
-    #[error(
-        "the sidecar holds the maximum of request bodies in memory (--max-buffer, {limit} bytes): retry soon, or send \
-         fewer requests at a time"
-    )]
-    BufferFull {
-        /// In bytes.
-        limit: usize,
-    },
+    /// Other bodies fill `--max-buffer`.
+    #[error(transparent)]
+    BufferFull(#[from] BodyMemoryFull),
     /// The body is not a JSON request; the text after the colon follows that of Go's decoder.
     #[error("failed deserializing HTTP body: {0}")]
     Body(String),
@@ -122,7 +116,7 @@ impl<'a> ErrorInfo<'a> {
 #[derive(Debug)]
 pub(super) enum ApiError<'a> {
     /// No endpoint has this method and path, which may belong to another part of Dapr's API.
-    NotFound { block: Option<&'static str>, format: ErrorFormat },
+    NotFound { block: Option<&'static str>, is_public: bool, format: ErrorFormat },
     /// The `baggage` header is invalid.
     Baggage { error: MalformedRequest, format: ErrorFormat },
     /// The metadata of the sidecar is full.
@@ -146,7 +140,7 @@ pub(super) enum ApiError<'a> {
 impl IntoResponse for ApiError<'_> {
     fn into_response(self) -> Response {
         match self {
-            Self::NotFound { block, format } => not_found(block, format),
+            Self::NotFound { block, is_public, format } => not_found(block, is_public, format),
             Self::Baggage { error, format: ErrorFormat::Dapr } => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
             Self::Baggage { error, format: ErrorFormat::Precise } => malformed(None, &error, ErrorFormat::Precise),
             Self::MetadataFull(message) => json(StatusCode::INSUFFICIENT_STORAGE, "ERR_METADATA_FULL", &message),
@@ -198,7 +192,7 @@ fn failed_text(binding: &str, error: &dyn std::error::Error) -> String {
 
 fn malformed(binding: Option<&str>, error: &MalformedRequest, format: ErrorFormat) -> Response {
     let (status, reason, limit) = match error {
-        MalformedRequest::BufferFull { limit } => {
+        MalformedRequest::BufferFull(BodyMemoryFull { limit }) => {
             let message = binding.map_or_else(|| error.to_string(), |binding| failed_text(binding, error));
             return buffer_full(&message, *limit, format);
         }
@@ -224,10 +218,13 @@ fn malformed(binding: Option<&str>, error: &MalformedRequest, format: ErrorForma
 }
 
 /// Dapr's status and code. Its text is about service invocation, which would lead users of other parts of the API astray.
-fn not_found(block: Option<&str>, format: ErrorFormat) -> Response {
+fn not_found(block: Option<&str>, is_public: bool, format: ErrorFormat) -> Response {
     const CODE: &str = "ERR_DIRECT_INVOKE";
     let message = match (format, block) {
         (ErrorFormat::Dapr, _) => "failed getting app id either from the URL path or the header dapr-app-id".to_owned(),
+        (ErrorFormat::Precise, _) if is_public => "no such method and path on this port: it serves GET /v1.0/healthz, \
+             GET /v1.0/healthz/outbound and GET /v1.0/metadata; send other requests to --dapr-http-port"
+            .to_owned(),
         (ErrorFormat::Precise, Some(block)) => format!(
             "bindd serves bindings only, and this request is for Dapr's API of {block}: run daprd beside bindd on \
              another port, and send such requests to it"

@@ -2,8 +2,8 @@
 //! `data`: keys sorted by bytes and unique, no white space, numbers as 64-bit floats, `<`, `>`, `&` and some more escaped.
 //! Only for `--dapr-compat`; otherwise `data` is passed on as it was sent.
 
-use super::body_memory::Reservation;
 use super::error::MalformedRequest;
+use crate::domain::Reservation;
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ struct Node {
 ///
 /// # Errors
 /// When a number does not fit into a float, when the value is nested too deep, or when `memory` is full.
-pub(super) fn reencode(data: &[u8], memory: &mut Reservation<'_>) -> Result<Bytes, MalformedRequest> {
+pub(super) fn reencode(data: &[u8], memory: &mut Reservation) -> Result<Bytes, MalformedRequest> {
     let text = std::str::from_utf8(data).unwrap_or_default();
     let nodes = parse(text, memory)?;
     memory.grow(data.len())?;
@@ -38,7 +38,7 @@ pub(super) fn reencode(data: &[u8], memory: &mut Reservation<'_>) -> Result<Byte
     Ok(encoded.into())
 }
 
-fn parse(text: &str, memory: &mut Reservation<'_>) -> Result<Vec<Node>, MalformedRequest> {
+fn parse(text: &str, memory: &mut Reservation) -> Result<Vec<Node>, MalformedRequest> {
     let bytes = text.as_bytes();
     let (mut nodes, mut open): (Vec<Node>, Vec<usize>) = (Vec::new(), Vec::new());
     let (mut name, mut at) = (0..0, 0);

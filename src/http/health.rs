@@ -151,7 +151,7 @@ impl<'a> Page<'a> {
                 placement: "placement: disconnected",
             },
             resiliencies: state.host.policies().names().into_iter().map(|name| NameEntry { name }).collect(),
-            inputs: if state.settings.hides_inputs { Vec::new() } else { inputs::entries(&state.host) },
+            inputs: if state.settings.hides_inputs { Vec::new() } else { inputs::entries(state) },
         }
     }
 }

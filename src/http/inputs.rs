@@ -3,20 +3,29 @@
 use super::json_response::json_response;
 use super::state::ApiState;
 use crate::domain::{Checkpoint, ErrorReport, HeldShard, InputReport, SentinelCheckpoint, ShardReport};
-use crate::runtime::{Host, InputState};
+use crate::runtime::InputState;
 use axum::response::Response;
 use serde::Serialize;
 
 /// Shards that are shown for one input. Those that this sidecar reads come before others.
 const MAX_SHARDS: usize = 1_000;
+const UNHEALTHY_APP: &str = "the app is not healthy, so its inputs are not read; look at the log, and at \
+                             --app-health-check-path";
 
 /// `GET /v1.0-alpha1/inputs`.
 pub(super) fn inputs(state: &ApiState) -> Response {
-    json_response(&InputsPage { inputs: entries(&state.host) })
+    json_response(&InputsPage { inputs: entries(state) })
 }
 
-pub(super) fn entries(host: &Host) -> Vec<InputEntry> {
-    host.input_reports().into_iter().map(|(name, state)| InputEntry::new(&name, state)).collect()
+pub(super) fn entries(state: &ApiState) -> Vec<InputEntry> {
+    let waits_for_app = state.app.health.is_some() && !*state.is_app_healthy.borrow();
+    let entry = |(name, mut input): (String, InputState)| {
+        if waits_for_app {
+            input.refusal.get_or_insert_with(|| UNHEALTHY_APP.to_owned());
+        }
+        InputEntry::new(&name, input)
+    };
+    state.host.input_reports().into_iter().map(entry).collect()
 }
 
 #[derive(Serialize)]

@@ -8,7 +8,8 @@
 //! - No handler sees a request of a web page that is not allowed, or one whose `Host` is not a name of this machine
 //!   (`admission`).
 //! - Failures become responses in `error` and nowhere else. Other modules know a `FailureKind`, which has a status.
-//! - Bodies are counted while they are in memory (`body_memory`). Beyond the limit a request is refused; it never waits.
+//! - Bodies are counted while they are in memory (`domain::BodyMemory`). Beyond the limit a request is refused; it never waits.
+//! - What a client has not read of a response in a minute is dropped with its connection (`response_body`).
 //! - Every request that was read is answered, also during a stop, unless the drain limit aborts it.
 //! - `data` reaches the component as the exact bytes that were sent, unless `--dapr-compat` has it encoded again: a large
 //!   one as a slice of the buffer of the request, a small one as a copy, so that it does not keep the rest of that buffer
@@ -17,7 +18,6 @@
 
 mod admission;
 mod bind_error;
-mod body_memory;
 mod connection;
 mod connection_state;
 mod cors;
@@ -40,6 +40,7 @@ mod observed;
 mod output_call;
 mod raw_body;
 mod read_body;
+mod response_body;
 mod routes;
 mod server;
 mod shutdown;
@@ -51,7 +52,6 @@ mod wait;
 
 pub use admission::{Access, AllowedHosts, AllowedOrigins, ConnectInfo};
 pub use bind_error::BindError;
-pub use body_memory::{BodyMemory, Reservation};
 pub use connection::{ConnectionSettings, Protocol, Respond};
 pub use error::MalformedRequest;
 pub use extended::VERSION;

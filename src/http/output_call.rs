@@ -2,7 +2,8 @@
 
 use super::state::ApiState;
 use crate::domain::{
-    BindingError, FailureKind, InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding, cause_line,
+    BindingError, BodyMemoryFull, FailureKind, InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding,
+    cause_line,
 };
 use crate::runtime::{ComponentHandle, InvokeError};
 use crate::telemetry::{HttpMetrics, SpanContext, in_span};
@@ -78,6 +79,7 @@ impl<'a> OutputCall<'a> {
             () = self.state.abort_calls.finishing() => Err(aborted().into()),
             () = gives_up => Err(timed_out().into()),
         };
+        let result = result.and_then(|response| response.hold(&self.state.body_memory).map_err(dropped));
         let operation = self.operation.clone();
         self.handles().binding().invoked(operation, result.is_ok(), begun.elapsed());
         if let Err(error) = &result {
@@ -103,6 +105,12 @@ impl Drop for OutputCall<'_> {
         let (operation, took) = (self.operation.clone(), self.begun.elapsed());
         self.handles().answered(operation, status, took);
     }
+}
+
+/// The error of a call whose result does not fit into the memory for bodies.
+fn dropped(full: BodyMemoryFull) -> InvokeError {
+    let text = format!("the result of the operation was dropped: {full}");
+    BindingError::new(FailureKind::Unavailable, text).with_outcome(Outcome::Unknown).into()
 }
 
 /// The error of a call that was still waiting near the end of the graceful stop.

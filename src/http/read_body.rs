@@ -1,7 +1,7 @@
 //! Reads the whole body of a request, within its own limit and that of all bodies together; or discards it.
 
-use super::body_memory::{BodyMemory, Reservation};
 use super::error::{ApiError, MalformedRequest};
+use crate::domain::{BodyMemory, BodyMemoryFull, Reservation};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -36,6 +36,13 @@ pub struct Refused {
     pub is_read: bool,
 }
 
+impl From<BodyMemoryFull> for Refused {
+    /// For a request that was read to its end.
+    fn from(full: BodyMemoryFull) -> Self {
+        MalformedRequest::from(full).into()
+    }
+}
+
 impl From<MalformedRequest> for Refused {
     /// For a request that was read to its end.
     fn from(error: MalformedRequest) -> Self {
@@ -48,12 +55,12 @@ impl From<MalformedRequest> for Refused {
 ///
 /// # Errors
 /// When it is larger than `limit`, when the bodies of all requests fill `memory`, or when the client stopped sending.
-pub async fn read<'m>(
+pub async fn read(
     mut body: Body,
     head: &Parts,
     limit: Option<usize>,
-    memory: &'m BodyMemory,
-) -> Result<(Bytes, Reservation<'m>), Refused> {
+    memory: &BodyMemory,
+) -> Result<(Bytes, Reservation), Refused> {
     let limit = limit.unwrap_or(usize::MAX).min(memory.max());
     let mut counted = Counted { limit, reservation: memory.reservation(), length: 0 };
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -65,8 +72,7 @@ pub async fn read<'m>(
         Err(error) => {
             // Other requests may use the memory while the rest is discarded.
             drop(counted);
-            let is_worth_reading =
-                matches!(error, MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull { .. });
+            let is_worth_reading = matches!(error, MalformedRequest::TooLarge { .. } | MalformedRequest::BufferFull(_));
             let is_read = is_worth_reading && Box::pin(discard(body, MAX_DISCARDED, MAX_DISCARD_TIME)).await;
             Err(Refused { error, is_read })
         }
@@ -122,13 +128,13 @@ pub fn detached(data: Bytes) -> Bytes {
 }
 
 /// Counts the bytes that were read, and checks both limits.
-struct Counted<'m> {
+struct Counted {
     limit: usize,
-    reservation: Reservation<'m>,
+    reservation: Reservation,
     length: usize,
 }
 
-impl Counted<'_> {
+impl Counted {
     fn add(&mut self, bytes: usize) -> Result<(), MalformedRequest> {
         if bytes > self.limit - self.length {
             return Err(MalformedRequest::TooLarge { limit: self.limit });
@@ -139,7 +145,7 @@ impl Counted<'_> {
     }
 }
 
-async fn collect(body: &mut Body, counted: &mut Counted<'_>, declared: usize) -> Result<Bytes, MalformedRequest> {
+async fn collect(body: &mut Body, counted: &mut Counted, declared: usize) -> Result<Bytes, MalformedRequest> {
     if declared > counted.limit {
         return Err(MalformedRequest::TooLarge { limit: counted.limit });
     }

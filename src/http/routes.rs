@@ -143,7 +143,8 @@ impl Api {
             }
             Some(Endpoint::Invoke) | None => {
                 let block = endpoint::other_block(head.uri.path());
-                ApiError::NotFound { block, format: state.settings.error_format() }.into_response()
+                let (is_public, format) = (self.is_public, state.settings.error_format());
+                ApiError::NotFound { block, is_public, format }.into_response()
             }
         };
         UnreadBody::new(&head, body).skip(&mut response).await;

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// Open connections of the public port.
 const MAX_PUBLIC: usize = 256;
-/// At the limit, one of this many connections is closed at a time.
+/// At the limit, one of this many idle connections is closed at a time.
 const CLOSED_AT_ONCE: usize = 64;
+/// With a low limit, this many.
+const MIN_CLOSED: usize = 4;
 
 /// How the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +81,10 @@ impl<S: Respond> ConnectionHandler<Socket> for Connections<S> {
         connection::run(stream, self.service.clone(), self.settings, self.open.add(), self.stop.clone())
     }
 
-    /// Closes the connections that are idle longest, a few at a time.
+    /// Closes half-open connections, or those that are idle longest, a few at a time.
     fn at_limit(&mut self) {
         let limit = self.settings.max_connections;
-        let closed = self.open.close_idle(limit.div_ceil(CLOSED_AT_ONCE));
+        let closed = self.open.close_idle(limit.div_ceil(CLOSED_AT_ONCE).max(MIN_CLOSED));
         if self.warned_at.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
             tracing::warn!(connections = limit, closed, "limit of open connections reached; idle ones are closed");
             self.warned_at = Some(Instant::now());

@@ -1,10 +1,9 @@
 //! The state and the settings of the API.
 
 use super::admission::Access;
-use super::body_memory::BodyMemory;
 use super::connection::{ConnectionSettings, Protocol};
 use super::error::ErrorFormat;
-use crate::domain::{ApiRules, Stop};
+use crate::domain::{ApiRules, BodyMemory, Stop};
 use crate::runtime::{ExtendedMetadata, Host, Readiness};
 use crate::telemetry::{ApiLogRules, Metrics, Tracer};
 use http::HeaderMap;
@@ -12,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// The header, or gRPC metadata, with the API token.
 pub(super) const TOKEN_HEADER: &str = "dapr-api-token";
@@ -30,11 +30,13 @@ pub struct ApiState {
     pub app_id: String,
     /// How the app is reached; shown by `/v1.0/metadata`.
     pub app: AppConnection,
+    /// Whether inputs are read, because the app is up and its health checks, if any, succeed.
+    pub is_app_healthy: watch::Receiver<bool>,
     /// Features of Dapr that are on, such as `HotReload`; shown by `/v1.0/metadata`.
     pub features: Vec<String>,
     /// Additional members of `extended` in `/v1.0/metadata`, which always contains `daprRuntimeVersion`.
     pub extended: ExtendedMetadata,
-    /// The memory of the bodies of all requests (`--max-buffer`).
+    /// The memory of the bodies of all requests and responses (`--max-buffer`).
     pub body_memory: BodyMemory,
     /// Requested by `POST /v1.0/shutdown`; forced if the request has the header `dapr-force-shutdown: true`.
     pub stop: Stop,

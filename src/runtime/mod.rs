@@ -24,4 +24,4 @@ pub use host::{Host, InvokeError, OutputsUnderPolicies, Retired};
 pub use input_task::{Input, SubscriptionCheck};
 pub use inputs::{DrainOutcome, Inputs, InputsHandle};
 pub use readiness::{Readiness, ReadinessGuard};
-pub use signals::{Hangups, RunOutcome, Signals, StopSignal};
+pub use signals::{Hangups, RunOutcome, Signals, StopSignal, survive_hangups};

@@ -128,6 +128,17 @@ impl Hangups {
     }
 }
 
+/// From now on SIGHUP does not kill the process, which takes some milliseconds until it calls [`Signals::listen`]. A
+/// handler stays when the runtime is dropped that it needs at first.
+pub fn survive_hangups() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    // Whatever fails here fails again later, where it is reported.
+    if let Ok(runtime) = runtime {
+        let _entered = runtime.enter();
+        drop(listen_for_hangup());
+    }
+}
+
 fn listen_for_hangup() -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if is_ignored(&status, HANGUP) { Ok(None) } else { signal(SignalKind::hangup()).map(Some) }

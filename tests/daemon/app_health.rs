@@ -41,6 +41,8 @@ async fn records_wait_while_the_app_is_unhealthy_and_none_is_lost() {
     sidecar.until_ready().await;
     app.until_more_gets(3).await;
     assert!(app.events().is_empty() && owned(&env).await == 0, "the app is unhealthy at first");
+    let page = calls::get(sidecar.address(), "/v1.0-alpha1/inputs").await;
+    assert!(page.text().contains("the app is not healthy, so its inputs are not read"), "{}", page.text());
 
     for round in 0..3 {
         app.answer_gets(200);

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tonic::metadata::{Ascii, BinaryMetadataValue, MetadataMap, MetadataValue};
+use tonic::metadata::{Ascii, BinaryMetadataValue, MetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
@@ -32,6 +32,7 @@ pub(super) const TRACEPARENT: &str = "traceparent";
 /// The binary form of `traceparent`, which the SDKs of Dapr read.
 const TRACE_BINARY: &str = "grpc-trace-bin";
 pub(super) const ON_BINDING_EVENT: &str = "/dapr.proto.runtime.v1.AppCallback/OnBindingEvent";
+const RECORD_PREFIX: &str = "bindd-";
 const LIST_INPUT_BINDINGS: &str = "/dapr.proto.runtime.v1.AppCallback/ListInputBindings";
 
 /// The trace of a call.
@@ -144,7 +145,11 @@ impl GrpcChannel {
     ) -> Result<BindingEventResponse, DeliveryError> {
         let limit = self.0.event_timeout;
         let size = event.encoded_len();
+        let headers = record_headers(&event);
         let mut request = self.request(event, limit);
+        for (name, value) in headers {
+            request.metadata_mut().insert(name, value);
+        }
         trace.add_to(request.metadata_mut());
         let target = Target { method: "OnBindingEvent", address: &self.address(), limit, option: "--app-timeout" };
         let _slot = self.0.slots.acquire().await;
@@ -248,6 +253,13 @@ impl GrpcChannel {
     }
 }
 
+/// What says where a record comes from, as metadata of the call too: the SDK for Python shows apps only these. All are
+/// short ASCII texts, a partition key of at most 256 characters is percent-encoded.
+fn record_headers(event: &BindingEventRequest) -> Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)> {
+    let of_record = event.metadata.iter().filter(|(name, _)| name.starts_with(RECORD_PREFIX));
+    of_record.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
+}
+
 impl CallTrace<'_> {
     fn add_to(self, metadata: &mut MetadataMap) {
         let text = match self {
@@ -306,6 +318,19 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::pin::pin;
     use tokio::net::TcpListener;
+
+    #[test]
+    fn only_the_headers_of_records_are_metadata_of_the_call() {
+        let pairs =
+            [("bindd-attempt", "1"), ("readTimeUTC", "now"), ("bindd-partition-key", "a%20b"), ("bindd-x", "\n")];
+        let metadata = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut headers: Vec<String> = record_headers(&BindingEventRequest { metadata, ..Default::default() })
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
+            .collect();
+        headers.sort_unstable();
+        assert_eq!(headers, ["bindd-attempt=1", "bindd-partition-key=a%20b"]);
+    }
 
     #[tokio::test]
     async fn calls_take_slots_and_health_checks_do_not() {

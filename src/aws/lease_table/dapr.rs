@@ -10,6 +10,8 @@ const PARENT: &str = "ParentShardId";
 const OWNER: &str = "AssignedTo";
 const TIMEOUT: &str = "LeaseTimeout";
 const SHARD_END: &str = "SHARD_END";
+/// Those of Kinesis have 56 digits; emulators have fewer.
+const MIN_DIGITS: usize = 20;
 /// Beyond every index in an aggregate, and small enough for the KCL, which reads our rows.
 const WHOLE_RECORD: u64 = i64::MAX.unsigned_abs();
 
@@ -57,8 +59,10 @@ fn row(item: &Item) -> Result<DaprLease, String> {
         None => None,
         Some(SHARD_END) => Some(Checkpoint::Ended),
         Some(digits) => {
-            let sequence = digits.parse().map_err(|_| {
-                format!("attribute {CHECKPOINT} of {shard} is neither a sequence number nor {SHARD_END}")
+            let sequence =
+                Some(digits).filter(|digits| digits.len() >= MIN_DIGITS).and_then(|digits| digits.parse().ok());
+            let sequence = sequence.ok_or_else(|| {
+                format!("attribute {CHECKPOINT} of {shard} is neither a sequence number of Kinesis nor {SHARD_END}")
             })?;
             // daprd hands the records of an aggregate over together.
             Some(Checkpoint::After(RecordPosition { sequence, sub_sequence: WHOLE_RECORD }))
@@ -104,7 +108,11 @@ mod tests {
 
     #[test]
     fn other_rows_are_refused() {
-        for pairs in [&[("leaseKey", "s")][..], &[("ShardID", "s"), ("Checkpoint", "LATEST")]] {
+        for pairs in [
+            &[("leaseKey", "s")][..],
+            &[("ShardID", "s"), ("Checkpoint", "LATEST")],
+            &[("ShardID", "s"), ("Checkpoint", "99999")],
+        ] {
             assert!(row(&item(pairs)).is_err(), "{pairs:?}");
         }
         let number = Item::from([("ShardID".to_owned(), AttributeValue::N("1".to_owned()))]);

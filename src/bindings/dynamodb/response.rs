@@ -74,7 +74,7 @@ pub(super) fn bulk_response(
     let mut metadata = vec![("succeeded".into(), succeeded.to_string()), ("failed".into(), failed.to_string())];
     metadata.extend(capacity_header(capacity));
     let completion = if failed == 0 { Completion::Full } else { Completion::Partial };
-    Ok(InvokeResponse { data: Some(json_body(&texts)?), metadata, completion })
+    Ok(InvokeResponse { data: Some(json_body(&texts)?), metadata, completion, ..InvokeResponse::default() })
 }
 
 /// A defect of bindd: an element has no result. The caller must not take it for success.

@@ -5,15 +5,19 @@ use super::client::{Client, Limits};
 use super::output::Output;
 use super::spec::Spec;
 use super::target;
-use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
+use crate::domain::{Binding, BindingError, BodyMemory, ComponentName, FailureKind};
 use std::sync::Arc;
 
 /// Reads certificates and proxies; the endpoint is not contacted.
 ///
 /// # Errors
 /// When a certificate or key cannot be used.
-pub(crate) async fn connect(name: ComponentName, spec: Spec) -> Result<Arc<dyn Binding>, BindingError> {
-    let client = client(&spec).await?;
+pub(crate) async fn connect(
+    name: ComponentName,
+    spec: Spec,
+    memory: &BodyMemory,
+) -> Result<Arc<dyn Binding>, BindingError> {
+    let client = client(&spec).await?.with_memory(memory);
     Ok(Sides::of_output(name, Output { spec, client }))
 }
 

@@ -6,25 +6,25 @@ use super::request::Outgoing;
 use super::spec::TlsSpec;
 use super::trust;
 use crate::aws::Proxies;
-use crate::domain::{BindingError, BoxError, FailureKind, Outcome};
+use crate::domain::{BindingError, BodyMemory, BodyMemoryFull, BoxError, FailureKind, Outcome, ReservedMemory};
 use crate::manifest::ProcessEnvironment;
 use bytes::{Bytes, BytesMut};
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderName, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tower::Service as _;
 
 /// As in Go.
 const IDLE_LIMIT: Duration = Duration::from_secs(90);
-/// Memory for the responses that one component is reading.
-const MAX_MEMORY: usize = 1 << 30;
+/// Memory that is allocated at once for a `Content-Length`, before the bytes have arrived.
+const MAX_INITIAL_CAPACITY: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -32,7 +32,8 @@ pub(super) struct Client {
     connector: Connector,
     /// Requests at the same time.
     slots: Semaphore,
-    memory: Semaphore,
+    /// For the bodies of responses, until the app has read them.
+    memory: BodyMemory,
     max_response: usize,
     /// The header with the security token.
     secret: Option<HeaderName>,
@@ -70,10 +71,15 @@ impl Client {
             pool,
             connector,
             slots: Semaphore::new(limits.max_connections),
-            memory: Semaphore::new(MAX_MEMORY),
+            memory: BodyMemory::new(None),
             max_response: limits.max_response,
             secret,
         }
+    }
+
+    /// The same client, whose responses count as a part of this memory.
+    pub(super) fn with_memory(self, memory: &BodyMemory) -> Self {
+        Self { memory: memory.clone(), ..self }
     }
 
     /// Opens a connection and sends nothing.
@@ -87,7 +93,7 @@ impl Client {
         connector.call(url.clone()).await.map(drop).map_err(|error| unreachable_host(url, error))
     }
 
-    /// The response after redirects, with its body.
+    /// The response after redirects, with its body. The memory of the body is an extension.
     ///
     /// # Errors
     /// With `Outcome::Unknown` where the server may have carried out the request.
@@ -123,34 +129,43 @@ impl Client {
     }
 
     async fn read(&self, url: &Uri, response: Response<Incoming>) -> Result<Response<Bytes>, BindingError> {
-        let (head, mut body) = response.into_parts();
+        let (mut head, mut body) = response.into_parts();
         let failed = |kind, text: String| {
             let text = format!("{} answered {}, but {text}", host(url), head.status);
             BindingError::new(kind, text).with_outcome(Outcome::Unknown)
         };
-        let mut memory: Option<SemaphorePermit<'_>> = None;
-        let mut data = BytesMut::new();
+        let limit = self.max_response;
+        let too_large = || {
+            let text = format!("its body has more than {limit} bytes; raise `maxResponseBodySize`");
+            failed(FailureKind::Permanent, text)
+        };
+        let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if declared > limit {
+            return Err(too_large());
+        }
+        let mut memory = self.memory.reservation();
+        let full = |full: BodyMemoryFull| failed(FailureKind::Unavailable, full.to_string());
+        memory.grow(declared).map_err(full)?;
+        let mut data = BytesMut::with_capacity(declared.min(MAX_INITIAL_CAPACITY));
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 failed(FailureKind::Transient, "its body ended early".to_owned()).with_source(error)
             })?;
             let Ok(part) = frame.into_data() else { continue };
-            if data.len() + part.len() > self.max_response {
-                let limit = self.max_response;
-                let text = format!("its body has more than {limit} bytes; raise `maxResponseBodySize`");
-                return Err(failed(FailureKind::Permanent, text));
+            let length = data.len() + part.len();
+            if length > limit {
+                return Err(too_large());
             }
-            let bytes = u32::try_from(part.len()).unwrap_or(u32::MAX);
-            let Ok(permit) = self.memory.try_acquire_many(bytes) else {
-                let text = "other responses take all memory; send fewer requests at once".to_owned();
-                return Err(failed(FailureKind::Unavailable, text));
-            };
-            match &mut memory {
-                Some(memory) => memory.merge(permit),
-                None => memory = Some(permit),
+            if length > data.capacity() {
+                // The buffer doubles, so what it takes is counted, not what is in it.
+                let most = if length > declared { limit } else { declared };
+                let capacity = (2 * data.capacity()).clamp(length, most);
+                memory.grow_to(capacity).map_err(full)?;
+                data.reserve(capacity - data.len());
             }
             data.extend_from_slice(&part);
         }
+        head.extensions.insert(ReservedMemory::from(memory));
         Ok(Response::from_parts(head, data.freeze()))
     }
 }

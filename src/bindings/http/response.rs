@@ -1,6 +1,6 @@
 //! What the app gets of a response.
 
-use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome};
+use crate::domain::{BindingError, FailureKind, InvokeResponse, Outcome, ReservedMemory};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response, StatusCode};
@@ -10,9 +10,10 @@ use std::time::Duration;
 
 /// Body, which may be empty, status and headers, as Dapr returns them: several values of a header are joined by commas.
 pub(super) fn succeeded(response: Response<Bytes>) -> InvokeResponse {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    let memory = head.extensions.remove::<ReservedMemory>().unwrap_or_default();
     let metadata = metadata(head.status, &head.headers);
-    InvokeResponse { data: Some(body), metadata, ..InvokeResponse::default() }
+    InvokeResponse { data: Some(body), metadata, memory, ..InvokeResponse::default() }
 }
 
 fn metadata(status: StatusCode, headers: &HeaderMap) -> Vec<(Cow<'static, str>, String)> {

@@ -16,27 +16,31 @@ pub struct AdoptedLease {
     pub children: Vec<ShardId>,
 }
 
-/// daprd seems to run: it holds a lease.
+/// daprd seems to run, or may.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "daprd still holds the lease of {shard} until {until}: stop daprd (`{owner}`) and wait until its leases have ended, \
-     about 10 s"
-)]
-pub struct DaprRuns {
-    pub shard: ShardId,
-    pub owner: String,
-    pub until: Timestamp,
+pub enum DaprRuns {
+    #[error(
+        "daprd still holds the lease of {shard} until {until}: stop daprd (`{owner}`) and wait until its leases have \
+         ended, about 10 s"
+    )]
+    Held { shard: ShardId, owner: String, until: Timestamp },
+    #[error(
+        "the lease of {shard} belongs to `{owner}`, and its LeaseTimeout is missing or no time, so daprd may run: stop \
+         daprd, and remove AssignedTo of the row, or use `bindd leases import --from-dapr TABLE --force`"
+    )]
+    Unreadable { shard: ShardId, owner: String },
 }
 
 /// # Errors
-/// With the first lease that has not ended at `now`, unless `force`.
+/// With the first lease that has not ended at `now`, or of which that is not known, unless `force`.
 pub fn adopt(rows: &[DaprLease], now: Timestamp, force: bool) -> Result<Vec<AdoptedLease>, DaprRuns> {
     let holds = |row: &&DaprLease| row.owner.is_some() && row.checkpoint != Some(Checkpoint::Ended);
     for row in rows.iter().filter(holds).filter(|_| !force) {
-        let until = row.lease_timeout.as_deref().and_then(parse_timestamp).filter(|until| *until > now);
-        if let Some(until) = until {
-            let owner = row.owner.clone().unwrap_or_default();
-            return Err(DaprRuns { shard: row.shard.clone(), owner, until });
+        let (shard, owner) = (row.shard.clone(), row.owner.clone().unwrap_or_default());
+        match row.lease_timeout.as_deref().and_then(parse_timestamp) {
+            None => return Err(DaprRuns::Unreadable { shard, owner }),
+            Some(until) if until > now => return Err(DaprRuns::Held { shard, owner, until }),
+            Some(_) => {}
         }
     }
     let oldest = || Checkpoint::NotStarted(SentinelCheckpoint::TrimHorizon);
@@ -108,9 +112,23 @@ mod tests {
         let rows = [row("a", Some(Checkpoint::Ended), None), row("b", None, None)];
         let now = Timestamp::from_millis(UNTIL);
         let error = adopt(&rows, now, false).unwrap_err();
-        assert!(error.shard == ShardId::new("b") && error.to_string().contains("stop daprd (`shop`)"), "{error}");
+        assert!(
+            error.to_string().contains("the lease of b until") && error.to_string().contains("stop daprd (`shop`)")
+        );
         assert_eq!(adopt(&rows, now, true).unwrap().len(), 2);
         assert_eq!(adopt(&rows[..1], now, false).unwrap().len(), 1, "a shard that ended is not renewed");
+    }
+
+    #[test]
+    fn an_owner_without_a_readable_time_is_refused_unless_forced() {
+        for timeout in [None, Some("tomorrow".to_owned())] {
+            let unreadable = [DaprLease { lease_timeout: timeout, ..row("a", None, None) }];
+            let error = adopt(&unreadable, Timestamp::from_millis(UNTIL), false).unwrap_err();
+            assert_eq!(error, DaprRuns::Unreadable { shard: ShardId::new("a"), owner: "shop".to_owned() });
+            assert_eq!(adopt(&unreadable, Timestamp::from_millis(UNTIL), true).unwrap().len(), 1);
+            let free = [DaprLease { owner: None, ..unreadable[0].clone() }];
+            assert_eq!(adopt(&free, Timestamp::from_millis(UNTIL), false).unwrap().len(), 1);
+        }
     }
 
     fn own(shard: &str, counter: u64, owner: Option<&str>) -> Lease {

@@ -76,17 +76,17 @@ impl DeliverySpec {
         matches!(self.settings.order, Order::Key)
     }
 
-    /// Whether a record may be given up.
+    /// Whether a record may be given up without a Resiliency policy.
     #[must_use]
     pub const fn gives_up(&self) -> bool {
         let DeliverySettings { max_attempts, max_record_age, permanent_statuses, .. } = &self.settings;
         max_attempts.is_some() || max_record_age.is_some() || !permanent_statuses.is_empty()
     }
 
-    /// Faults of a component that is only an input: there, a dead letter binding without a limit has no effect.
+    /// Notices of a component that is only an input: there, a dead letter binding may have no effect without a limit.
     pub(super) fn check_dead_letter(&self, reader: &mut Reader<'_>) {
         if matches!(self.dead_letter, Some(DeadLetterTarget::Binding { .. })) {
-            needs_limit(reader, "deadLetterBinding");
+            notice_limit(reader, "deadLetterBinding");
         }
     }
 }
@@ -211,7 +211,7 @@ fn parse_statuses(text: &str) -> Result<Vec<u16>, (String, String)> {
 fn read_dead_letter(reader: &mut Reader<'_>, binding: Option<ComponentName>) -> Option<DeadLetterTarget> {
     let folder = reader.text("deadLetterFolder").map(PathBuf::from);
     if reader.is_given("deadLetterFolder") {
-        needs_limit(reader, "deadLetterFolder");
+        notice_limit(reader, "deadLetterFolder");
     }
     match binding {
         Some(target) => Some(DeadLetterTarget::Binding { target, oversize: folder }),
@@ -252,6 +252,17 @@ fn needs_limit(reader: &mut Reader<'_>, field: &'static str) {
     if !LIMITS.iter().any(|limit| reader.is_given(limit)) {
         let remedy = "add `maxAttempts`, `maxRecordAge` or `permanentStatus`, or leave it out";
         reader.fault(field, "it has no effect, because no record is ever given up", remedy);
+    }
+}
+
+/// Not a fault: a Resiliency policy gives records up, too, and may come later.
+fn notice_limit(reader: &mut Reader<'_>, field: &'static str) {
+    if !LIMITS.iter().any(|limit| reader.is_given(limit)) {
+        reader.notice(
+            field,
+            "it has an effect only with a retry policy of a Resiliency document, because the file itself has no limit; \
+             add `maxAttempts`, `maxRecordAge` or `permanentStatus` to give records up without one",
+        );
     }
 }
 

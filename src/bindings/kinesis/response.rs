@@ -53,7 +53,7 @@ pub(super) fn single(written: &Written, returns_result: bool) -> InvokeResponse 
     metadata.extend(written.sub_sequence.map(|number| ("subSequenceNumber".into(), number.to_string())));
     metadata.extend(receipt.encryption.as_deref().map(|kind| ("encryptionType".into(), kind.to_owned())));
     let data = returns_result.then(|| json(&Stored::new(written, None)));
-    InvokeResponse { data, metadata, completion: Completion::Full }
+    InvokeResponse { data, metadata, ..InvokeResponse::default() }
 }
 
 /// The response about the items of a bulk, in their order.
@@ -71,6 +71,7 @@ pub(super) fn many(items: &[(Option<&RawValue>, Result<Written, BindingError>)])
         data: Some(json(&results)),
         metadata: vec![("succeeded".into(), (items.len() - failed).to_string()), ("failed".into(), failed.to_string())],
         completion: if failed == 0 { Completion::Full } else { Completion::Partial },
+        ..InvokeResponse::default()
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::sides::Sides;
 use super::output::{MAX_CONCURRENT, Output};
 use super::root;
 use super::spec::Spec;
-use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
+use crate::domain::{Binding, BindingError, BodyMemory, ComponentName, FailureKind};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -12,14 +12,18 @@ use tokio::sync::Semaphore;
 ///
 /// # Errors
 /// When the folder cannot be used.
-pub(crate) async fn connect(name: ComponentName, spec: Spec) -> Result<Arc<dyn Binding>, BindingError> {
+pub(crate) async fn connect(
+    name: ComponentName,
+    spec: Spec,
+    memory: &BodyMemory,
+) -> Result<Arc<dyn Binding>, BindingError> {
     let Spec { root, max_file_size, .. } = spec;
     let opened = tokio::task::spawn_blocking(move || root::open(&root)).await;
     let root = opened.map_err(|error| {
         BindingError::new(FailureKind::Permanent, "the folder of `rootPath` could not be opened").with_source(error)
     })??;
-    let output = Output { root: Arc::new(root), max_file_size, disk: Arc::new(Semaphore::new(MAX_CONCURRENT)) };
-    Ok(Sides::of_output(name, output))
+    let (root, disk, memory) = (Arc::new(root), Arc::new(Semaphore::new(MAX_CONCURRENT)), memory.clone());
+    Ok(Sides::of_output(name, Output { root, max_file_size, disk, memory }))
 }
 
 /// Whether the folder exists. It is not created.

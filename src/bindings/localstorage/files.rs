@@ -1,5 +1,6 @@
 //! The operations on files below a folder. Blocking.
 
+use crate::domain::{BodyMemoryFull, Reservation};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fsync, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;
@@ -11,6 +12,8 @@ use std::path::{Component, Path, PathBuf};
 const UNFINISHED: &str = ".bindd-unfinished-";
 /// A list has at most so many files.
 pub(super) const MAX_LISTED: usize = 100_000;
+/// The paths of a list have at most so many bytes together.
+const MAX_LISTED_BYTES: usize = 16 << 20;
 /// Folders below each other.
 const MAX_DEPTH: usize = 64;
 
@@ -30,8 +33,12 @@ pub(super) enum FileError {
     NotEmpty,
     #[error("the file has more than {0} bytes; raise `maxFileSize`")]
     TooLarge(usize),
-    #[error("there are more than {MAX_LISTED} files; list a folder below")]
+    #[error("there are more than {MAX_LISTED} files, or more than 16 MiB of paths; list a folder below")]
     TooMany,
+    #[error("a file must not be more than {MAX_DEPTH} folders deep")]
+    TooDeep,
+    #[error(transparent)]
+    MemoryFull(#[from] BodyMemoryFull),
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
@@ -101,6 +108,10 @@ fn not_followed(folder: &OwnedFd, name: &str, error: Errno) -> FileError {
 /// Stores a file. Folders are created; a file that exists is replaced once the new one is complete and on disk.
 pub(super) fn create(root: &Path, names: &[&str], data: &[u8], unique: &str) -> Result<(), FileError> {
     let (name, folders) = split(names)?;
+    // Otherwise no list would have it.
+    if folders.len() > MAX_DEPTH {
+        return Err(FileError::TooDeep);
+    }
     let folder = folder(root, folders, true)?;
     match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
@@ -133,8 +144,8 @@ pub(super) fn create(root: &Path, names: &[&str], data: &[u8], unique: &str) -> 
     Ok(())
 }
 
-/// Reads a file of at most `max` bytes.
-pub(super) fn get(root: &Path, names: &[&str], max: usize) -> Result<Vec<u8>, FileError> {
+/// Reads a file of at most `max` bytes, as long as it is when it is opened. Its memory is reserved before it is read.
+pub(super) fn get(root: &Path, names: &[&str], max: usize, memory: &mut Reservation) -> Result<Vec<u8>, FileError> {
     let (name, folders) = split(names)?;
     let folder = folder(root, folders, false)?;
     // A pipe must not block.
@@ -144,13 +155,11 @@ pub(super) fn get(root: &Path, names: &[&str], max: usize) -> Result<Vec<u8>, Fi
     if !about.is_file() {
         return Err(FileError::NotAFile);
     }
-    let limit = u64::try_from(max).unwrap_or(u64::MAX);
-    if about.len() > limit {
-        return Err(FileError::TooLarge(max));
-    }
-    let mut data = Vec::with_capacity(usize::try_from(about.len()).unwrap_or_default());
-    file.take(limit.saturating_add(1)).read_to_end(&mut data)?;
-    if data.len() > max { Err(FileError::TooLarge(max)) } else { Ok(data) }
+    let size = usize::try_from(about.len()).ok().filter(|size| *size <= max).ok_or(FileError::TooLarge(max))?;
+    memory.grow(size)?;
+    let mut data = Vec::with_capacity(size);
+    file.take(about.len()).read_to_end(&mut data)?;
+    Ok(data)
 }
 
 /// Deletes a file, a link, or an empty folder.
@@ -165,16 +174,37 @@ pub(super) fn delete(root: &Path, names: &[&str]) -> Result<(), FileError> {
     }
 }
 
-/// The paths of all files below a folder, in the order of their names. Links are listed and not followed.
-pub(super) fn list(root: &Path, names: &[&str]) -> Result<Vec<PathBuf>, FileError> {
+/// The files below a folder.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// In the order of their names. Links are listed and not followed.
+    pub(super) files: Vec<PathBuf>,
+    /// Folders whose files are left out, because they are more than 64 folders below the one that is listed.
+    pub(super) too_deep: usize,
+    bytes: usize,
+}
+
+impl Listed {
+    fn add(&mut self, file: PathBuf) -> Result<(), FileError> {
+        self.bytes += file.as_os_str().len();
+        if self.bytes > MAX_LISTED_BYTES {
+            return Err(FileError::TooMany);
+        }
+        self.files.push(file);
+        Ok(())
+    }
+}
+
+/// The paths of all files below a folder.
+pub(super) fn list(root: &Path, names: &[&str]) -> Result<Listed, FileError> {
     let start = folder(root, names, false)?;
-    let mut files = Vec::new();
+    let mut files = Listed::default();
     let path = names.iter().fold(root.to_owned(), |path, name| path.join(name));
     walk(&start, &path, MAX_DEPTH, &mut files)?;
     Ok(files)
 }
 
-fn walk(folder: &OwnedFd, path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), FileError> {
+fn walk(folder: &OwnedFd, path: &Path, depth: usize, listed: &mut Listed) -> Result<(), FileError> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -182,16 +212,16 @@ fn walk(folder: &OwnedFd, path: &Path, depth: usize, files: &mut Vec<PathBuf>) -
         if !matches!(name.as_str(), "." | "..") && !name.starts_with(UNFINISHED) {
             entries.push((name, entry.file_name().to_owned()));
         }
-        if entries.len() + files.len() > MAX_LISTED {
+        if entries.len() + listed.files.len() > MAX_LISTED {
             return Err(FileError::TooMany);
         }
     }
     entries.sort_unstable();
     for (name, raw) in entries {
         match openat(folder, &raw, FOLDER, Mode::empty()) {
-            Ok(below) if depth > 0 => walk(&below, &path.join(&name), depth - 1, files)?,
-            Ok(_) => return Err(FileError::TooMany),
-            Err(Errno::NOTDIR | Errno::LOOP) => files.push(path.join(&name)),
+            Ok(below) if depth > 0 => walk(&below, &path.join(&name), depth - 1, listed)?,
+            Ok(_) => listed.too_deep += 1,
+            Err(Errno::NOTDIR | Errno::LOOP) => listed.add(path.join(&name))?,
             // Deleted meanwhile.
             Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),

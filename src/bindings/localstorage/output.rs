@@ -1,7 +1,9 @@
 //! Requests to local storage.
 
-use super::files::{self, FileError};
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OperationName, OutputBinding};
+use super::files::{self, FileError, Listed};
+use crate::domain::{
+    BindingError, BodyMemory, FailureKind, InvokeRequest, InvokeResponse, OperationName, OutputBinding, Reservation,
+};
 use async_trait::async_trait;
 use base64_simd::STANDARD;
 use bytes::Bytes;
@@ -10,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Requests that use the disk at the same time; others wait. It also limits the memory for files that are read.
+/// Requests that use the disk at the same time; others wait.
 pub(super) const MAX_CONCURRENT: usize = 4;
 const FILE_NAME: &str = "fileName";
+/// Response metadata of a list: the number of folders that were left out.
+const TOO_DEEP: &str = "foldersTooDeep";
 static OPERATIONS: [OperationName; 4] =
     [Cow::Borrowed("create"), Cow::Borrowed("get"), Cow::Borrowed("list"), Cow::Borrowed("delete")];
 
@@ -21,6 +25,8 @@ pub(super) struct Output {
     pub(super) root: Arc<PathBuf>,
     pub(super) max_file_size: usize,
     pub(super) disk: Arc<Semaphore>,
+    /// For files that are read, until the app has them.
+    pub(super) memory: BodyMemory,
 }
 
 #[async_trait]
@@ -32,10 +38,10 @@ impl OutputBinding for Output {
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         // The semaphore is never closed. The permit goes with the work, which goes on if the caller hangs up.
         let permit = Arc::clone(&self.disk).acquire_owned().await.ok();
-        let (root, max) = (Arc::clone(&self.root), self.max_file_size);
+        let (root, max, memory) = (Arc::clone(&self.root), self.max_file_size, self.memory.reservation());
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            perform(&root, max, &request)
+            perform(&root, max, memory, &request)
         });
         work.await.map_err(|error| {
             BindingError::new(FailureKind::Permanent, "the request ended without a result; look at the log")
@@ -44,7 +50,12 @@ impl OutputBinding for Output {
     }
 }
 
-fn perform(root: &Path, max: usize, request: &InvokeRequest) -> Result<InvokeResponse, BindingError> {
+fn perform(
+    root: &Path,
+    max: usize,
+    mut memory: Reservation,
+    request: &InvokeRequest,
+) -> Result<InvokeResponse, BindingError> {
     let unique = uuid::Uuid::new_v4().to_string();
     let written = request.metadata.get(FILE_NAME);
     let path = match (written, request.operation.as_str()) {
@@ -58,15 +69,23 @@ fn perform(root: &Path, max: usize, request: &InvokeRequest) -> Result<InvokeRes
     };
     let failed = |error: FileError| failure(&request.operation, path, &error);
     let names = files::names(path).map_err(failed)?;
+    let mut metadata = Vec::new();
     let data = match request.operation.as_str() {
         "create" => {
             files::create(root, &names, &content(&request.data), &unique).map_err(failed)?;
             Some(serde_json::json!({ "fileName": names.join("/") }).to_string().into())
         }
-        "get" => Some(Bytes::from(files::get(root, &names, max).map_err(failed)?)),
+        "get" => {
+            let data = Some(Bytes::from(files::get(root, &names, max, &mut memory).map_err(failed)?));
+            let data = data.filter(|data| !data.is_empty());
+            return Ok(InvokeResponse { data, memory: memory.into(), ..InvokeResponse::default() });
+        }
         "list" => {
-            let listed = files::list(root, &names).map_err(failed)?;
-            let texts: Vec<_> = listed.iter().map(|file| file.to_string_lossy()).collect();
+            let Listed { files, too_deep, .. } = files::list(root, &names).map_err(failed)?;
+            if too_deep > 0 {
+                metadata.push((TOO_DEEP.into(), too_deep.to_string()));
+            }
+            let texts: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
             Some(serde_json::json!(texts).to_string().into())
         }
         _ => {
@@ -74,7 +93,7 @@ fn perform(root: &Path, max: usize, request: &InvokeRequest) -> Result<InvokeRes
             None
         }
     };
-    Ok(InvokeResponse { data: data.filter(|data: &Bytes| !data.is_empty()), ..InvokeResponse::default() })
+    Ok(InvokeResponse { data, metadata, ..InvokeResponse::default() })
 }
 
 /// What is stored, as in Dapr: a JSON string loses its quotes, and a text that is base64 is decoded.
@@ -89,7 +108,10 @@ fn failure(operation: &str, path: &str, error: &FileError) -> BindingError {
     let kind = match error {
         FileError::NotFound => FailureKind::NotFound,
         FileError::TooLarge(_) | FileError::TooMany => FailureKind::TooLarge,
-        FileError::Outside | FileError::Link | FileError::NotAFile | FileError::NotAFolder => FailureKind::Caller,
+        FileError::MemoryFull(_) => FailureKind::Unavailable,
+        FileError::Outside | FileError::TooDeep | FileError::Link | FileError::NotAFile | FileError::NotAFolder => {
+            FailureKind::Caller
+        }
         FileError::NotEmpty => FailureKind::Conflict,
         FileError::System(error) => match error.kind() {
             std::io::ErrorKind::PermissionDenied => FailureKind::Denied,
@@ -105,6 +127,7 @@ fn failure(operation: &str, path: &str, error: &FileError) -> BindingError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Outcome;
 
     #[test]
     fn data_are_stored_as_dapr_stores_them() {
@@ -124,7 +147,12 @@ mod tests {
     async fn files_are_written_listed_and_read_by_requests() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(Semaphore::new(MAX_CONCURRENT));
-        let output = Output { root: Arc::new(folder.path().to_owned()), max_file_size: 100, disk };
+        let output = Output {
+            root: Arc::new(folder.path().to_owned()),
+            max_file_size: 100,
+            disk,
+            memory: BodyMemory::new(Some(50)),
+        };
         let call = |operation: &str, name: Option<&str>, data: &'static [u8]| InvokeRequest {
             operation: operation.to_owned(),
             data: Bytes::from_static(data),
@@ -143,6 +171,14 @@ mod tests {
         assert_eq!(output.invoke(call("delete", Some("a/b.txt"), b"")).await.unwrap().data, None);
         let empty = body(output.invoke(call("list", Some("a"), b"")).await.unwrap());
         assert_eq!(empty, "[]");
+        std::fs::write(folder.path().join("large"), [b'x'; 50]).unwrap();
+        let held = output.invoke(call("get", Some("large"), b"")).await.unwrap();
+        let full = output.invoke(call("get", Some("large"), b"")).await.unwrap_err();
+        assert_eq!((full.kind(), full.outcome()), (FailureKind::Unavailable, Outcome::NotDone), "{full}");
+        let held = held.hold(&output.memory).unwrap();
+        assert!(output.invoke(call("get", Some("large"), b"")).await.is_err(), "its memory is reserved once");
+        drop(held);
+        assert_eq!(body(output.invoke(call("get", Some("large"), b"")).await.unwrap()).len(), 50);
         for (operation, name, kind) in [
             ("get", Some("a/b.txt"), FailureKind::NotFound),
             ("get", None, FailureKind::Caller),

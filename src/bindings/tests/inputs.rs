@@ -105,7 +105,7 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
     let limit = ("maxAttempts", "3");
     /// Fields, the one with the fault, and a part of the message.
     type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, &'c str);
-    let cases: [Case<'_>; 35] = [
+    let cases: [Case<'_>; 34] = [
         (&[("order", "keys")], "order", "did you mean `key`?"),
         (
             &[("order", "shard"), ("concurrencyPerShard", "2")],
@@ -143,7 +143,6 @@ fn fields_that_are_wrong_or_have_no_effect_are_faults() {
             "onPoison",
             "no effect with `deadLetterFolder`",
         ),
-        (&[("deadLetterFolder", "/x")], "deadLetterFolder", "no record is ever given up"),
         (&[("decompress", "zstd")], "decompress", "`gzip`"),
         (&[("onGap", "stop")], "onGap", "write one of"),
         (&[("route", "http://localhost/orders")], "route", "not a path"),
@@ -175,7 +174,12 @@ fn a_dead_letter_binding_serves_the_input_too() {
         (result.faults.to_string(), notices.join("\n"))
     };
     let without_limit = [&INPUT[..], &[("deadLetterBinding", "letters")]].concat();
-    assert!(problem(&without_limit, &target).0.contains("no record is ever given up"));
+    // A Resiliency policy may give records up.
+    let (faults, notices) = problem(&without_limit, &target);
+    assert!(faults.is_empty() && notices.contains("only with a retry policy of a Resiliency document"), "{notices}");
+    let folder_only = [&INPUT[..], &[("deadLetterFolder", "/x")]].concat();
+    let (faults, notices) = problem(&folder_only, "");
+    assert!(faults.is_empty() && notices.contains("field `deadLetterFolder`: it has an effect only"), "{notices}");
     assert!(problem(&own, "").0.contains("there is no component `letters`"));
     let table = component("letters", "bindings.aws.dynamodb", &[("table", "letters")]);
     let [stream, _] = INPUT;

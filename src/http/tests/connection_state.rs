@@ -68,13 +68,17 @@ async fn a_client_that_reads_its_response_slowly_is_not_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_with_part_of_a_head_is_not_idle() {
+async fn connections_with_part_of_a_head_make_room_first_and_all_at_once() {
     let mut open = OpenConnections::new();
-    let connection = open.add();
-    drop(connection.request_started(http::Version::HTTP_11));
-    assert!(connection.change_phase(Phase::Idle, Phase::Head));
-    pass(5).await;
-    assert_eq!(open.close_idle(9), 0);
+    let half_open: Vec<_> = (0..5).map(|_| open.add()).collect();
+    let (head, idle) = (open.add(), open.add());
+    drop((head.request_started(http::Version::HTTP_11), idle.request_started(http::Version::HTTP_11)));
+    assert!(head.change_phase(Phase::Idle, Phase::Head));
+    assert_eq!(open.close_idle(1), 0, "the rest of a head may be on its way");
+    tokio::time::advance(MIN_HALF_OPEN).await;
+    assert_eq!(open.close_idle(1), 6);
+    let is_closing = |connection: &ConnectionState| connection.shared.is_close_requested.load(Relaxed);
+    assert!(half_open.iter().all(is_closing) && is_closing(&head) && !is_closing(&idle));
 }
 
 #[tokio::test]

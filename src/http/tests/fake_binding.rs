@@ -1,8 +1,8 @@
 //! An output binding whose behaviour is chosen by the operation, and the state of an API around it.
 
-use super::super::{ApiState, AppConnection, BodyMemory, HttpSettings};
+use super::super::{ApiState, AppConnection, HttpSettings};
 use crate::domain::{
-    Binding, BindingError, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
+    Binding, BindingError, BodyMemory, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
     InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding, Stop,
 };
 use crate::runtime::{Component, ExtendedMetadata, Host, Readiness};
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 #[derive(Debug)]
 pub(super) struct Fake {
@@ -75,6 +75,7 @@ impl OutputBinding for Fake {
                 data: Some(Bytes::from_static(b"[]")),
                 metadata: vec![("failed".into(), "1".to_owned())],
                 completion: Completion::Partial,
+                ..InvokeResponse::default()
             }),
             "bury" => Err(BindingError::new(FailureKind::Transient, "gone")
                 .with_outcome(Outcome::Unknown)
@@ -114,6 +115,7 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
         settings,
         app_id: "shop".to_owned(),
         app: AppConnection { port: Some(3000), ..AppConnection::default() },
+        is_app_healthy: watch::channel(true).1,
         features: vec!["HotReload".to_owned()],
         extended,
         body_memory: BodyMemory::new(max_buffer),

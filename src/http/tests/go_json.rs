@@ -1,5 +1,5 @@
-use super::super::body_memory::BodyMemory;
 use super::*;
+use crate::domain::{BodyMemory, BodyMemoryFull};
 use proptest::prelude::*;
 
 fn encode(text: &str) -> Result<String, String> {
@@ -66,7 +66,7 @@ fn nesting_and_memory_are_bounded() {
     assert!(encode(&nested(MAX_DEPTH + 1)).unwrap_err().ends_with("exceeded max depth"));
     let memory = BodyMemory::new(Some(1_000));
     let mut reservation = memory.reservation();
-    let full = Err(MalformedRequest::BufferFull { limit: 1_000 });
+    let full = Err(MalformedRequest::BufferFull(BodyMemoryFull { limit: 1_000 }));
     assert_eq!(reencode(b"[1,2,3]", &mut reservation), full, "nodes are counted");
 }
 

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 fn at_most(max_connections: usize) -> HttpSettings {
     HttpSettings { max_connections, ..HttpSettings::default() }
@@ -89,6 +90,42 @@ async fn idle_scrapers_do_not_block_the_metrics_page() {
     let mut scraper = TcpStream::connect(address).await.unwrap();
     let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     assert!(exchange(&mut scraper, request).await.starts_with("HTTP/1.1 200"));
+}
+
+/// The public port and that of the metrics have few connections, and no token.
+#[tokio::test(start_paused = true)]
+async fn half_open_heads_do_not_delay_a_probe() {
+    let running = Running::start(at_most(16), LONG).await;
+    let begun = Instant::now();
+    let mut held = Vec::new();
+    for number in 0..40 {
+        let mut stream = running.connect().await;
+        if number % 2 == 0 {
+            stream.write_all(b"GET /v1.0/healthz HTTP/1.1\r\nhost: ").await.unwrap();
+        }
+        held.push(stream);
+    }
+    let mut probe = running.connect().await;
+    let request = "GET /v1.0/healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert!(exchange(&mut probe, request).await.starts_with("HTTP/1.1 "));
+    // The timeout of a probe of Kubernetes.
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+/// Which one counts is a matter of opinion, and a proxy may be of another.
+#[tokio::test]
+async fn a_request_with_two_lengths_is_the_last_of_its_connection() {
+    let running = Running::start(HttpSettings::default(), LONG).await;
+    let body = r#"{"operation":"create"}"#;
+    for lengths in
+        ["content-length: 3\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 3"]
+    {
+        let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        let request = format!("{POST}{lengths}\r\n\r\n{chunked}");
+        let answer = exchange(&mut running.connect().await, &format!("{request}{request}")).await;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
 }
 
 fn guarded() -> HttpSettings {

@@ -7,4 +7,5 @@ mod bodies;
 mod fake_binding;
 mod limits;
 mod running;
+mod slow_clients;
 mod wire;

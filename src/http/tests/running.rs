@@ -1,7 +1,7 @@
 //! A server on real sockets, and a client that sees every byte.
 
 use super::super::{ApiState, Drained, HttpSettings, bind, serve};
-use super::fake_binding::{Fake, state};
+use super::fake_binding::{Fake, state_with_buffer};
 use crate::domain::Stop;
 use crate::tasks::Supervisor;
 use std::net::SocketAddr;
@@ -23,7 +23,11 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn start(settings: HttpSettings, drain: Duration) -> Self {
-        let (state, fake) = state(settings);
+        Self::start_with_buffer(settings, drain, None).await
+    }
+
+    pub(super) async fn start_with_buffer(settings: HttpSettings, drain: Duration, max_buffer: Option<usize>) -> Self {
+        let (state, fake) = state_with_buffer(settings, max_buffer);
         let listeners = bind(&["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()]).await.unwrap();
         // The second one, to see that not only the first is served.
         let address = listeners.addresses()[1];

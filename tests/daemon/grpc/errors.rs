@@ -208,6 +208,19 @@ async fn only_names_of_this_machine_are_served() {
 }
 
 #[tokio::test]
+async fn web_pages_are_refused_as_over_http() {
+    let env = start_with_outputs().await;
+    let sidecar = env.sidecar(None).await;
+    let mut client = DaprClient::new(channel(sidecar.grpc_address()).await);
+    for (name, value) in [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let mut request = Request::new(GetMetadataRequest {});
+        request.metadata_mut().insert(name, value.parse().unwrap());
+        assert_eq!(client.get_metadata(request).await.unwrap_err().code(), Code::PermissionDenied, "{name}");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn reflection_lists_the_services_and_does_not_delay_a_stop() {
     let env = start_with_outputs().await;
     let sidecar = env.sidecar(None).await;

@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::{Item, KeySchema, ensure_table};
 use bindd::bindings::{Context, LeaseTables, Registry, SharedLimits, check, connect};
 use bindd::domain::{
-    Binding, BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome, WorkerId,
+    Binding, BindingError, BodyMemory, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome,
+    WorkerId,
 };
 use bindd::manifest::{Environment, LoadRequest, load};
 use bindd::telemetry::{Metrics, Tracer};
@@ -37,6 +38,7 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
     assert!(result.faults.is_empty(), "{}", result.faults);
     let context = Context {
         max_message_size: 4 << 20,
+        bodies: BodyMemory::new(None),
         app_id: "test".to_owned(),
         worker: WorkerId::new("test"),
         ca_bundle: None,

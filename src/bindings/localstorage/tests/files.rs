@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::BodyMemory;
 use proptest::prelude::*;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
@@ -12,7 +13,7 @@ fn store(root: &TempDir, path: &str, data: &[u8]) -> Result<(), FileError> {
 }
 
 fn read(root: &TempDir, path: &str) -> Result<Vec<u8>, FileError> {
-    get(root.path(), &names(path)?, 1_000)
+    get(root.path(), &names(path)?, 1_000, &mut BodyMemory::new(None).reservation())
 }
 
 #[test]
@@ -37,7 +38,7 @@ fn a_file_that_cannot_be_stored_leaves_nothing_behind() {
     std::fs::write(root.path().join(format!("{UNFINISHED}1")), "").unwrap();
     assert!(store(&root, "a", b"two").is_err());
     assert_eq!(read(&root, "a").unwrap(), b"one");
-    assert_eq!(list(root.path(), &[]).unwrap(), [root.path().join("a")], "an unfinished file is not listed");
+    assert_eq!(list(root.path(), &[]).unwrap().files, [root.path().join("a")], "an unfinished file is not listed");
     assert!(matches!(read(&root, &format!("{UNFINISHED}1")), Err(FileError::Outside)));
 }
 
@@ -56,7 +57,7 @@ fn no_path_leads_out_of_the_folder() {
     assert!(matches!(store(&root, "folder/new", b"x"), Err(FileError::Link)));
     assert!(matches!(store(&root, "file", b"x"), Err(FileError::Link)));
     assert!(matches!(list(root.path(), &["folder"]), Err(FileError::Link)));
-    assert_eq!(list(root.path(), &[]).unwrap(), ["file", "folder"].map(|name| root.path().join(name)));
+    assert_eq!(list(root.path(), &[]).unwrap().files, ["file", "folder"].map(|name| root.path().join(name)));
     // Only the link is deleted.
     delete(root.path(), &["file"]).unwrap();
     assert_eq!(std::fs::read_to_string(outside.path().join("secret")).unwrap(), "s");
@@ -82,11 +83,27 @@ fn files_are_listed_in_the_order_of_their_names() {
         store(&root, path, b"").unwrap();
     }
     let listed = |names: &[&str]| -> Vec<String> {
-        let files = list(root.path(), names).unwrap();
+        let files = list(root.path(), names).unwrap().files;
         files.iter().map(|file| file.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned()).collect()
     };
     assert_eq!(listed(&[]), ["a/1/x", "a/2", "b", "c"]);
     assert_eq!(listed(&["a"]), ["a/1/x", "a/2"]);
+}
+
+#[test]
+fn a_file_in_too_many_folders_is_refused_and_does_not_break_a_list() {
+    let root = root();
+    let deep = |folders: usize| "d/".repeat(folders) + "file";
+    store(&root, &deep(MAX_DEPTH), b"").unwrap();
+    assert!(matches!(store(&root, &deep(MAX_DEPTH + 1), b""), Err(FileError::TooDeep)));
+    let listed = list(root.path(), &[]).unwrap();
+    assert_eq!((listed.files.len(), listed.too_deep), (1, 0));
+    // Another program may have stored it.
+    std::fs::create_dir_all(root.path().join("d/".repeat(MAX_DEPTH + 1))).unwrap();
+    std::fs::write(root.path().join(deep(MAX_DEPTH + 1)), "").unwrap();
+    let listed = list(root.path(), &[]).unwrap();
+    assert_eq!((listed.files.len(), listed.too_deep), (1, 1));
+    assert_eq!(list(root.path(), &["d"]).unwrap().files.len(), 2);
 }
 
 proptest! {
