@@ -1,12 +1,14 @@
 //! What the components of a process share. It is passed to `connect`, so there are no globals.
 
 use crate::consumer::SharedLimits;
-use crate::domain::{BindingError, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId};
+use crate::domain::{
+    BindingError, ComponentName, DrainLimits, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId,
+};
+use crate::producer::Successions;
 use crate::telemetry::{Metrics, Tracer};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -21,8 +23,9 @@ pub struct Context {
     pub tracer: Tracer,
     pub registry: Registry,
     pub lease_tables: LeaseTables,
-    /// At shutdown, how long an input may take to finish the record in flight.
-    pub drain_limit: Duration,
+    pub successions: Successions,
+    /// How long an input may take to finish the records in flight.
+    pub drain_limits: DrainLimits,
     /// Largest message of a pluggable component, in bytes.
     pub max_message_size: usize,
     /// Memory for records and requests to the app, which all inputs share.
