@@ -6,10 +6,11 @@ use super::pluggable::{self, Plugs};
 use super::{Context, cron, dynamodb, http, kinesis, localstorage, secretstores};
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use crate::manifest::{
-    CRON, DYNAMODB, Document, Fault, Faults, HTTP, KINESIS, LOCAL_STORAGE, Loaded, Notice, is_remote_store,
+    CRON, DYNAMODB, Document, Fault, Faults, HTTP, KINESIS, LOCAL_STORAGE, Loaded, NotLoaded, Notice, is_remote_store,
     is_secret_store, nearest,
 };
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type KindCheck = (Spec, Faults, Vec<Notice>);
@@ -57,10 +58,10 @@ pub struct CheckResult {
     pub unserved: Faults,
     /// Components that were found and left out for their faults, also those with `ignoreErrors`.
     pub left_out: Vec<ComponentName>,
-    /// See [`Loaded::unread_files`].
-    pub unread_files: Vec<String>,
-    /// See [`Loaded::fingerprint`].
-    pub fingerprint: u64,
+    /// See [`Loaded::not_loaded`].
+    pub not_loaded: Vec<NotLoaded>,
+    /// See [`Loaded::fingerprints`].
+    pub fingerprints: BTreeMap<String, u64>,
 }
 
 /// Checks every loaded document against its kind. Pure: nothing is contacted, and all faults are found together.
@@ -72,8 +73,8 @@ pub fn check(loaded: Loaded) -> CheckResult {
 /// As [`check`], also against the types of pluggable components.
 #[must_use]
 pub fn check_with(loaded: Loaded, plugs: &Plugs) -> CheckResult {
-    let Loaded { documents, notices, faults, unserved, unread_files, fingerprint, .. } = loaded;
-    let mut result = CheckResult { notices, faults, unserved, unread_files, fingerprint, ..CheckResult::default() };
+    let Loaded { documents, notices, faults, unserved, not_loaded, fingerprints, .. } = loaded;
+    let mut result = CheckResult { notices, faults, unserved, not_loaded, fingerprints, ..CheckResult::default() };
     let (checked_documents, mut components): (Vec<&Document>, Vec<Checked>) =
         documents.iter().filter_map(|document| Some((document, result.check(document, plugs)?))).unzip();
     result.notices.extend(cross_checks::notices(&components));

@@ -2,13 +2,13 @@
 
 use crate::consumer::SharedLimits;
 use crate::domain::{
-    BindingError, BodyMemory, ComponentName, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId,
+    BindingError, BodyMemory, ComponentName, DrainLimits, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId,
 };
+use crate::producer::Successions;
 use crate::telemetry::{Metrics, Tracer};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -23,8 +23,9 @@ pub struct Context {
     pub tracer: Tracer,
     pub registry: Registry,
     pub lease_tables: LeaseTables,
-    /// At shutdown, how long an input may take to finish the record in flight.
-    pub drain_limit: Duration,
+    pub successions: Successions,
+    /// How long an input may take to finish the records in flight.
+    pub drain_limits: DrainLimits,
     /// Largest message of a pluggable component, in bytes.
     pub max_message_size: usize,
     /// Memory for the bodies of responses, which all outputs and the API share (`--max-buffer`).

@@ -32,6 +32,7 @@ mod sides;
 mod strict_json;
 
 pub use crate::consumer::SharedLimits;
+pub use crate::producer::Successions;
 pub use catalog::{CheckResult, check, check_with, connect};
 pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};

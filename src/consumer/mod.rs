@@ -30,6 +30,7 @@ mod claims;
 mod coordinator;
 mod cost;
 mod delivery;
+mod drain_times;
 mod error;
 mod failing_calls;
 mod fence;

@@ -5,8 +5,8 @@ use super::renewer_task::Renewers;
 use super::status::InputStatus;
 use super::stream_state::StreamState;
 use crate::domain::{
-    ComponentName, DeadLetterStore, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardId, StreamDirectory,
-    Timestamp, WorkerId,
+    ComponentName, DeadLetterStore, DrainLimits, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardId,
+    StreamDirectory, Timestamp, WorkerId,
 };
 use crate::resilience::Backoff;
 use std::fmt;
@@ -155,9 +155,10 @@ pub struct ConsumerSettings {
     pub lease_duration: Duration,
     /// The longest time that accepted records wait for their checkpoint while the lease is held.
     pub checkpoint_interval: Duration,
-    /// How long a drain after a stop may take: three quarters for the record in flight, the rest for the lease.
-    pub drain_limit: Duration,
-    /// The same for a drain after another worker requested the lease.
+    /// How long a drain after a stop may take. Three quarters of the limit of an urgent one are for the records in flight,
+    /// the rest for the lease; the limit of a retirement is for the records in flight alone.
+    pub drain_limits: DrainLimits,
+    /// The limit of an urgent drain, after another worker requested the lease.
     pub handoff_limit: Duration,
     /// Pauses between the deliveries of one record, and between attempts to read a shard.
     pub retry: Backoff,
@@ -187,7 +188,7 @@ impl ConsumerSettings {
             initial_position: InitialPosition::Latest,
             lease_duration: Duration::from_secs(10),
             checkpoint_interval: Duration::from_secs(1),
-            drain_limit: Duration::from_secs(20),
+            drain_limits: DrainLimits { urgent: Duration::from_secs(20), retire: Duration::from_secs(60) },
             handoff_limit: Duration::from_secs(20),
             retry: Backoff::millis(100, 30_000),
             delivery: DeliverySettings::default(),

@@ -8,6 +8,7 @@
 //! ```
 
 use super::delivery::Delivered;
+use super::drain_times::{DrainTimes, Drains};
 use super::log_limit::LogLimit;
 use super::mutants::{Mutant, is_broken};
 use super::progress::{Progress, ReadTime};
@@ -15,7 +16,7 @@ use super::renewer::RenewerEnd;
 use super::renewer_task::RenewerEvent;
 use super::retention::StreamTime;
 use super::settings::{ConsumerSettings, WallClock};
-use super::shard_events::{Effect, EndReason, Event};
+use super::shard_events::{Effect, EndReason, Event, Urgency};
 use super::shard_reader::{Finding, ReadState, Reading, ShardReader};
 use super::status::StatusCell;
 use super::stream_state::StreamState;
@@ -31,11 +32,9 @@ use tokio::time::Instant;
 #[derive(Debug)]
 enum Phase {
     Running,
-    /// `delivery_until`: when the requests in flight are aborted. `until`: when the lease is left to expire.
     Draining {
         reason: EndReason,
-        delivery_until: Instant,
-        until: Instant,
+        times: DrainTimes,
     },
     /// The lease is being released.
     Releasing {
@@ -47,8 +46,7 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct ShardConsumer {
     shard: ShardId,
-    drain_limit: Duration,
-    handoff_limit: Duration,
+    drains: Drains,
     metrics: InputMetrics,
     status: StatusCell,
     read_errors: LogLimit,
@@ -78,8 +76,7 @@ impl ShardConsumer {
     pub(super) fn new(lease: &Lease, settings: &ConsumerSettings, metrics: InputMetrics) -> Self {
         Self {
             shard: lease.shard.clone(),
-            drain_limit: settings.drain_limit,
-            handoff_limit: settings.handoff_limit,
+            drains: Drains::new(settings),
             metrics,
             status: settings.status.add(&lease.shard, lease.counter, &lease.checkpoint),
             read_errors: LogLimit::default(),
@@ -141,7 +138,7 @@ impl ShardConsumer {
     /// When to send `Woke` if nothing else happens.
     pub(super) const fn wake_at(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Draining { delivery_until, .. } => Some(delivery_until),
+            Phase::Draining { times, .. } => Some(times.deliver),
             Phase::Running | Phase::Releasing { .. } | Phase::Ended => None,
         }
     }
@@ -159,7 +156,9 @@ impl ShardConsumer {
                 self.count(finding);
                 self.follow(reading, now, &mut effects);
             }
-            Event::Replaced(replacement) => self.drain(EndReason::Replaced(replacement), now, &mut effects),
+            Event::Replaced(replacement) => {
+                self.drain(EndReason::Replaced(replacement), self.drains.urgent(now), &mut effects);
+            }
             Event::Listed(found) => {
                 let (reading, finding) = self.reader.listed(found);
                 self.count(finding);
@@ -168,7 +167,13 @@ impl ShardConsumer {
             Event::Delivered(Delivered::Done(indexes)) => self.done(&indexes, now, &mut effects),
             Event::Delivered(Delivered::Drained) => self.drained(&mut effects),
             Event::Renewer(event) => self.renewer_event(event, now, &mut effects),
-            Event::StopRequested => self.drain(EndReason::Stopped, now, &mut effects),
+            Event::StopRequested(urgency) => {
+                let times = match urgency {
+                    Urgency::Urgent => self.drains.urgent(now),
+                    Urgency::Retire => self.drains.retirement(now),
+                };
+                self.drain(EndReason::Stopped, times, &mut effects);
+            }
             Event::Forced => self.forced(now, &mut effects),
             Event::Woke => self.drain_timed_out(now, &mut effects),
         }
@@ -207,7 +212,7 @@ impl ShardConsumer {
         match reading {
             Reading::Continues => {}
             Reading::ListShards => effects.push(Effect::ListShards),
-            Reading::Unreadable => self.drain(EndReason::Unreadable, now, effects),
+            Reading::Unreadable => self.drain(EndReason::Unreadable, self.drains.urgent(now), effects),
         }
     }
 
@@ -292,7 +297,7 @@ impl ShardConsumer {
 
     fn renewer_event(&mut self, event: RenewerEvent, now: Instant, effects: &mut Vec<Effect>) {
         match event {
-            RenewerEvent::HandoffRequested => self.drain(EndReason::HandedOff, now, effects),
+            RenewerEvent::HandoffRequested => self.drain(EndReason::HandedOff, self.drains.handoff(now), effects),
             RenewerEvent::Stored(checkpoint) => {
                 self.metrics.checkpointed();
                 self.status.stored(&checkpoint);
@@ -325,29 +330,25 @@ impl ShardConsumer {
         self.end(reason, effects);
     }
 
-    /// Three quarters of the limit are for requests to the app, the last of which begin in the first quarter. The rest is
-    /// for the last writes of the lease.
-    fn drain(&mut self, reason: EndReason, now: Instant, effects: &mut Vec<Effect>) {
-        let limit = if reason == EndReason::HandedOff { self.handoff_limit } else { self.drain_limit };
-        let (delivery_until, until) = (now + limit / 4 * 3, now + limit);
+    fn drain(&mut self, reason: EndReason, times: DrainTimes, effects: &mut Vec<Effect>) {
         match &mut self.phase {
             Phase::Running => {
                 tracing::info!(shard = %self.shard, ?reason, "shard is being drained");
                 self.status.set_state(ShardState::Draining);
-                effects.extend([Effect::StopReading, Effect::DrainDelivery(now + limit / 4)]);
-                self.phase = Phase::Draining { reason, delivery_until, until };
+                effects.extend([Effect::StopReading, Effect::DrainDelivery(times.begin)]);
+                self.phase = Phase::Draining { reason, times };
             }
             // A stop replaces the reason of a handoff. The handoff still happens: the release gives the lease to the
             // worker that requested it.
-            Phase::Draining { reason: old, delivery_until: first, until: last } if reason == EndReason::Stopped => {
-                (*old, *first, *last) = (reason, delivery_until.min(*first), until.min(*last));
+            Phase::Draining { reason: old, times: until } if reason == EndReason::Stopped => {
+                (*old, *until) = (reason, times.min(*until));
             }
             // The renewer is at its last step, and gives up at this moment.
             Phase::Releasing { reason: old } if reason == EndReason::Stopped => {
                 if *old == EndReason::HandedOff {
                     *old = reason;
                 }
-                effects.push(Effect::Release(until));
+                effects.push(Effect::Release(times.release));
             }
             Phase::Draining { .. } | Phase::Releasing { .. } | Phase::Ended => {}
         }
@@ -355,12 +356,12 @@ impl ShardConsumer {
 
     /// The requests in flight have ended.
     fn drained(&mut self, effects: &mut Vec<Effect>) {
-        let Phase::Draining { reason, until, .. } = self.phase else { return };
+        let Phase::Draining { reason, times } = self.phase else { return };
         let is_finished = matches!(self.reader.state, ReadState::Finished { .. }) && self.progress.all_accepted();
         if let (true, ReadState::Finished { children }) = (is_finished, &mut self.reader.state) {
             effects.push(Effect::Finish(std::mem::take(children)));
         }
-        effects.push(Effect::Release(until));
+        effects.push(Effect::Release(times.release));
         self.phase = Phase::Releasing { reason };
     }
 
@@ -377,12 +378,12 @@ impl ShardConsumer {
     }
 
     fn drain_timed_out(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Phase::Draining { reason, delivery_until, until } = self.phase else { return };
-        if now < delivery_until {
+        let Phase::Draining { reason, times } = self.phase else { return };
+        if now < times.deliver {
             return;
         }
         tracing::warn!(shard = %self.shard, "delivery aborted at drain limit; records will be redelivered");
-        effects.extend([Effect::AbortDelivery, Effect::Release(until)]);
+        effects.extend([Effect::AbortDelivery, Effect::Release(times.release)]);
         self.phase = Phase::Releasing { reason: reason.or_aborted() };
     }
 

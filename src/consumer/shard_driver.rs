@@ -10,7 +10,7 @@ use super::renewer_task::RenewerHandle;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_end::ListedShard;
-use super::shard_events::{Effect, EndReason, Event};
+use super::shard_events::{Effect, EndReason, Event, Urgency};
 use crate::domain::{LeaseGrant, ReadLimit, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
 use crate::telemetry::InputMetrics;
 use futures_util::FutureExt as _;
@@ -75,6 +75,7 @@ struct ShardDriver {
     shard: ShardId,
     stop: Stop,
     stop_seen: bool,
+    urgency_seen: bool,
     force_seen: bool,
     source: Option<Source>,
     /// Since when the source is not read.
@@ -152,6 +153,7 @@ impl ShardDriver {
             shard,
             stop,
             stop_seen: false,
+            urgency_seen: false,
             force_seen: false,
             source: None,
             unread_since: None,
@@ -178,12 +180,16 @@ impl ShardDriver {
             tokio::select! {
                 biased;
                 () = self.stop.forced(), if !self.force_seen => {
-                    (self.stop_seen, self.force_seen) = (true, true);
+                    (self.stop_seen, self.urgency_seen, self.force_seen) = (true, true, true);
                     return Event::Forced;
+                }
+                () = self.stop.urgent(), if !self.urgency_seen => {
+                    (self.stop_seen, self.urgency_seen) = (true, true);
+                    return Event::StopRequested(Urgency::Urgent);
                 }
                 () = self.stop.finishing(), if !self.stop_seen => {
                     self.stop_seen = true;
-                    return Event::StopRequested;
+                    return Event::StopRequested(Urgency::Retire);
                 }
                 Some(()) = OptionFuture::from(wake_at.map(sleep_until)) => return Event::Woke,
                 event = self.renewer.next() => return Event::Renewer(event),

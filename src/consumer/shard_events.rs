@@ -18,11 +18,20 @@ pub(super) enum Event {
     Delivered(Delivered),
     /// The lease changed.
     Renewer(RenewerEvent),
-    StopRequested,
+    StopRequested(Urgency),
     /// Drop everything.
     Forced,
     /// The time of `wake_at` was reached.
     Woke,
+}
+
+/// Which limit a drain has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// The process ends, or others wait for the shard.
+    Urgent,
+    /// The input alone ends, so the app may take its time.
+    Retire,
 }
 
 /// What the driver has to do.

@@ -13,7 +13,7 @@ use super::shard_consumer::FORCED_RELEASE_LIMIT;
 use super::shard_driver::{WorkerContext, consume};
 use super::shard_events::EndReason;
 use super::worker_events::{Effect, Event};
-use crate::domain::{ShardId, Stop, cause_line};
+use crate::domain::{DrainLimits, ShardId, Stop, cause_line};
 use crate::resilience::Backoff;
 use crate::tasks::{Ended, Supervisor};
 use crate::telemetry::InputMetrics;
@@ -47,6 +47,7 @@ struct Driver {
     consumers_stop: Stop,
     app_watch: AppWatch,
     stop_seen: bool,
+    urgency_seen: bool,
     force_seen: bool,
     abort_at: Option<Instant>,
     scan: Option<BoxFuture<'static, Event>>,
@@ -88,6 +89,7 @@ impl Worker {
             stop,
             app_watch,
             stop_seen: false,
+            urgency_seen: false,
             force_seen: false,
             abort_at: None,
             scan: None,
@@ -173,8 +175,12 @@ impl Driver {
                 () = self.stop.forced(), if !self.force_seen => {
                     self.force_seen = true;
                     // The consumers release their leases without a drain.
-                    let abort_at = Instant::now() + FORCED_RELEASE_LIMIT + ABORT_GRACE;
-                    self.abort_at = Some(self.abort_at.map_or(abort_at, |at| at.min(abort_at)));
+                    self.abort_by(FORCED_RELEASE_LIMIT + ABORT_GRACE);
+                    continue;
+                }
+                () = self.stop.urgent(), if self.stop_seen && !self.urgency_seen => {
+                    self.urgency_seen = true;
+                    self.abort_by(self.context.settings.drain_limits.urgent + ABORT_GRACE);
                     continue;
                 }
                 Some(()) = OptionFuture::from(self.abort_at.map(sleep_until)) => None,
@@ -215,6 +221,11 @@ impl Driver {
         }
     }
 
+    fn abort_by(&mut self, limit: Duration) {
+        let abort_at = Instant::now() + limit;
+        self.abort_at = Some(self.abort_at.map_or(abort_at, |at| at.min(abort_at)));
+    }
+
     fn check_age(&mut self, now: Instant) {
         let settings = &self.context.settings;
         let Some(retention) = settings.stream_state.retention().filter(|_| now >= self.age_check_at) else { return };
@@ -248,10 +259,13 @@ impl Driver {
                 self.consumers.spawn(name, async move { (shard, consumer.await) });
             }
             Effect::StopConsumers => {
-                self.stop.finish();
+                if !self.stop.is_finishing() {
+                    self.stop.finish();
+                }
                 // Consumers end at the drain limit. One that does not is aborted.
-                let abort_at = Instant::now() + settings.drain_limit + ABORT_GRACE;
-                self.abort_at = Some(self.abort_at.map_or(abort_at, |at| at.min(abort_at)));
+                let DrainLimits { urgent, retire } = settings.drain_limits;
+                let limit = if self.stop.is_urgent() { urgent } else { retire.saturating_add(urgent) };
+                self.abort_by(limit + ABORT_GRACE);
             }
             Effect::ReleaseLeases => self.consumers_stop.now(),
             Effect::End(result) => return Some(result),

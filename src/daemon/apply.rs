@@ -68,7 +68,7 @@ impl Changes {
 
     /// Carries out a plan. Components of one step change concurrently; one that cannot be connected holds up no other.
     pub(super) async fn apply(&mut self, plan: Plan) {
-        let Plan { removed, changed, added, lacking: _ } = plan;
+        let Plan { removed, changed, added, .. } = plan;
         // One that is not tried again was corrected or removed.
         self.failures.retain(|name, _| changed.iter().chain(&added).any(|checked| checked.name == *name));
         let retired = join_all(removed.iter().map(|name| self.parts.remove(name))).await;

@@ -3,8 +3,9 @@
 use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, check_with, missing_files};
-use crate::manifest::{self, ComponentRules, LoadRequest, ProcessEnvironment};
+use crate::manifest::{self, ComponentRules, LoadRequest, Notice, ProcessEnvironment};
 use crate::settings::{Mode, Settings};
+use std::path::Path;
 
 /// The components of the files but those that `rules` deny, and everything that is to be said about the files. Calls the
 /// secret stores that they refer to, and the sockets of pluggable components that are not `known`.
@@ -27,6 +28,7 @@ pub(super) async fn check_files(
     let (plugs, unusable) = sockets.discover(known).await;
     let files = manifest::read_allowed(&request, rules, &plugs.types()).with_dapr_compat(settings.dapr_compat);
     let mut result = check_with(secretstores::load(files, stores).await, &plugs);
+    name_sockets(&mut result, &settings.component_sockets);
     result.notices.extend(unusable);
     let absent = missing_files(&result.components, &ProcessEnvironment);
     result.notices.extend(absent);
@@ -34,4 +36,49 @@ pub(super) async fn check_files(
         result.faults.extend(std::mem::take(&mut result.unserved));
     }
     result
+}
+
+/// Says of bindings that are skipped for their type where a pluggable component was looked for: it may not have started yet.
+fn name_sockets(result: &mut CheckResult, folder: &Path) {
+    let text = format!(
+        ", and no socket in {} (DAPR_COMPONENTS_SOCKETS_FOLDER) is that of a pluggable component which serves it",
+        folder.display()
+    );
+    let unserved = &result.unserved;
+    let is_unserved =
+        |notice: &Notice| unserved.iter().any(|fault| (&fault.file, fault.document) == (&notice.file, notice.document));
+    let of_not_loaded = result.not_loaded.iter_mut().filter_map(|one| one.notice.as_mut());
+    for notice in result.notices.iter_mut().chain(of_not_loaded) {
+        if notice.text.starts_with("skipped: ") && is_unserved(notice) {
+            notice.text.push_str(&text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pluggable_component_that_is_not_there_yet_is_said_to_be_missing_at_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in ["bindings.mail", "state.redis"] {
+            let text = format!(
+                "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: welcome}}\nspec: {{type: {kind}}}\n"
+            );
+            std::fs::write(folder.path().join(kind).with_extension("yaml"), text).unwrap();
+        }
+        let mut settings = Settings::local("shop", folder.path());
+        settings.component_sockets = folder.path().join("sockets");
+        let sockets = SocketFolder::new(&settings.component_sockets);
+        let result = check_files(&settings, &ComponentRules::default(), &sockets, Plugs::default()).await;
+        let names_folder = |notice: &Notice| notice.text.contains("sockets (DAPR_COMPONENTS_SOCKETS_FOLDER)");
+        let named: Vec<&Notice> = result.notices.iter().filter(|notice| names_folder(notice)).collect();
+        assert_eq!(named.len(), 1, "{:?}", result.notices);
+        assert!(named[0].text.contains("bindd does not serve the type `bindings.mail`, and no socket"), "{}", named[0]);
+        assert_eq!(
+            result.not_loaded.iter().filter_map(|one| one.notice.as_ref()).filter(|n| names_folder(n)).count(),
+            1
+        );
+    }
 }

@@ -25,6 +25,7 @@ mod inputs;
 mod observation;
 mod open_files;
 mod policies;
+mod policy_merge;
 mod policy_metrics;
 mod reload;
 mod reload_plan;

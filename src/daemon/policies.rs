@@ -1,6 +1,8 @@
 //! Loads the policies of `Resiliency` documents, and reloads them when they change.
 
+use super::policy_merge::{Merged, merge};
 use super::policy_metrics::PolicyCounts;
+use crate::bindings::CheckResult;
 use crate::domain::Stop;
 use crate::manifest::{LoadRequest, Notice, ProcessEnvironment, ResiliencyDocument, load_resiliencies};
 use crate::policies::Policies;
@@ -14,6 +16,8 @@ pub(super) struct PolicyFiles {
     policies: Arc<Policies>,
     documents: Vec<ResiliencyDocument>,
     notices: Vec<String>,
+    /// What was logged about documents that are in force only because their files have faults.
+    kept: Vec<String>,
 }
 
 impl PolicyFiles {
@@ -21,8 +25,10 @@ impl PolicyFiles {
     pub(super) fn load(settings: &Settings, stop: &Stop, metrics: &Metrics) -> Self {
         let counts = PolicyCounts::new(metrics.dapr().resiliency().clone());
         let policies = Arc::new(Policies::new(stop.clone(), Arc::new(counts)));
-        let mut files = Self { policies, documents: Vec::new(), notices: Vec::new() };
-        files.apply(read(settings));
+        let mut files = Self { policies, documents: Vec::new(), notices: Vec::new(), kept: Vec::new() };
+        let (documents, notices) = read(settings);
+        files.log(&notices, &[]);
+        files.apply(documents);
         files
     }
 
@@ -30,13 +36,27 @@ impl PolicyFiles {
         &self.policies
     }
 
-    /// Puts documents in force if they differ from those before. Those that are wrong are logged and left out.
-    pub(super) fn apply(&mut self, (documents, notices): (Vec<ResiliencyDocument>, Vec<Notice>)) {
-        let notices: Vec<String> = notices.iter().map(ToString::to_string).collect();
-        for notice in notices.iter().filter(|notice| !self.notices.contains(notice)) {
-            tracing::error!("{notice}");
+    /// Puts changed documents in force. One that is wrong now stays in force as it was. `result` is of the components of
+    /// the same files.
+    pub(super) fn update(&mut self, read: &(Vec<ResiliencyDocument>, Vec<Notice>), result: &CheckResult) {
+        let (documents, notices) = read;
+        let Merged { documents, kept } = merge(&self.documents, documents, notices, result);
+        self.log(notices, &kept);
+        self.apply(documents);
+    }
+
+    fn log(&mut self, notices: &[Notice], kept: &[String]) {
+        let is_reason = |text: &String| kept.iter().any(|line| line.starts_with(text.as_str()));
+        let notices: Vec<String> = notices.iter().map(ToString::to_string).filter(|text| !is_reason(text)).collect();
+        let known = |line: &&String| self.notices.contains(line) || self.kept.contains(line);
+        for line in notices.iter().chain(kept).filter(|line| !known(line)) {
+            tracing::error!("{line}");
         }
-        self.notices = notices;
+        (self.notices, self.kept) = (notices, kept.to_vec());
+    }
+
+    /// Those that are wrong are logged and left out.
+    fn apply(&mut self, documents: Vec<ResiliencyDocument>) {
         if documents != self.documents {
             self.policies.reload(&documents);
             self.documents = documents;

@@ -4,26 +4,27 @@ use super::apply::Changes;
 use super::configuration::{self, ConfigurationFault};
 use super::files::check_files;
 use super::policies::{self, PolicyFiles};
-use super::reload_plan::plan;
+use super::reload_plan::{Removals, plan};
 use crate::bindings::CheckResult;
 use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::domain::{ComponentName, Stop};
-use crate::manifest::{Configuration, FileWatch};
+use crate::manifest::{Configuration, FileWatch, Notice};
 use crate::runtime::Hangups;
 use crate::settings::Settings;
 use crate::telemetry::reopen_log_file;
-use std::collections::HashSet;
+use futures_util::future::OptionFuture;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// A change is compared once the files were quiet for this long, as a tool may write several.
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(250);
 /// A change is compared at the latest after this time.
-const MAX_WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(2);
 /// How often the files are compared where the kernel cannot report every change.
-const POLL_INTERVAL: Duration = Duration::from_secs(3);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the owner task changes, and what it compares the files with.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub(super) struct Reload {
     configuration: Configuration,
     policies: PolicyFiles,
     changes: Changes,
+    removals: Removals,
     /// `None` if files are compared only at SIGHUP.
     watch: Option<FileWatch>,
     sockets: Arc<SocketFolder>,
@@ -49,13 +51,15 @@ pub(super) struct Reload {
     is_poll_reported: bool,
 }
 
+/// The fingerprints of the files, and their faults.
+type Faulty = (BTreeMap<String, u64>, String);
+
 /// What was logged about the files, so that it is logged once.
 #[derive(Debug, Default)]
 struct Reported {
     /// `None` before the first comparison, whose notices were logged at the start.
     notices: Option<HashSet<String>>,
-    /// The faults, and the fingerprint of the files that have them.
-    faults: (u64, String),
+    faults: Faulty,
     /// What is said about a changed Configuration.
     configuration: String,
     /// Components that run on because a value of theirs could not be read.
@@ -75,39 +79,46 @@ impl Reload {
         });
         let sockets = Arc::new(SocketFolder::new(&settings.component_sockets));
         let reported = Reported::default();
-        Self { settings, configuration, policies, changes, watch, sockets, reported, is_poll_reported: false }
+        let removals = Removals::default();
+        let is_poll_reported = false;
+        Self { settings, configuration, policies, changes, removals, watch, sockets, reported, is_poll_reported }
     }
 
     /// Runs until a stop is requested. What is then not closed is closed with the host.
     pub(super) async fn run(mut self, stop: Stop) {
         let mut hangups = Hangups::listen();
         // Files may have changed since they were read.
-        let mut due = Instant::now();
+        let mut due = self.watch.as_ref().map(|_| Instant::now());
         loop {
             // Not dropped while components are closed: it would forget a change that it waits to be quiet after.
             let trigger = trigger(self.watch.as_ref(), &mut hangups, due);
-            tokio::select! {
+            let is_requested = tokio::select! {
                 biased;
                 () = stop.finishing() => break,
-                () = trigger => {}
+                is_hangup = trigger => is_hangup,
                 never = self.changes.close_retired() => match never {},
-            }
+            };
             tokio::select! {
                 biased;
                 () = stop.finishing() => break,
-                () = self.compare() => {}
+                next = self.compare(is_requested) => due = next,
             }
-            due = Instant::now() + self.interval();
         }
         self.changes.stop().await;
     }
 
-    fn interval(&self) -> Duration {
-        let is_complete = self.watch.as_ref().is_none_or(FileWatch::is_complete);
-        if is_complete { self.settings.reload.reconcile_interval } else { POLL_INTERVAL }
+    /// When the files are compared again at the latest.
+    fn due(&self, next: Option<Instant>) -> Option<Instant> {
+        let interval = |watch: &FileWatch| match watch.is_complete() {
+            true => self.settings.reload.reconcile_interval,
+            false => POLL_INTERVAL,
+        };
+        let periodic = self.watch.as_ref().map(|watch| Instant::now() + interval(watch));
+        periodic.into_iter().chain(next).min()
     }
 
-    async fn compare(&mut self) {
+    /// `is_requested` is whether a signal requests it. Returns when to compare again.
+    async fn compare(&mut self, is_requested: bool) -> Option<Instant> {
         self.refresh_watch();
         let (settings, known) = (self.settings.clone(), self.configuration.clone());
         // Their programs may be down at this moment.
@@ -120,16 +131,24 @@ impl Reload {
             let result = Handle::current().block_on(check_files(&settings, rules, &sockets, plugs));
             (configuration, result, policies::read(&settings))
         });
-        let (configuration, result, resiliencies) = match reading.await {
+        let (configuration, mut result, resiliencies) = match reading.await {
             Ok(read) => read,
-            Err(error) => return tracing::error!(%error, "component files could not be compared"),
+            Err(error) => {
+                tracing::error!(%error, "component files could not be compared");
+                return self.due(None);
+            }
         };
         self.reported.log_configuration(&self.configuration, configuration);
-        self.reported.log(&result);
-        self.policies.apply(resiliencies);
-        let plan = plan(&mut self.changes.running, result);
+        let plan = plan(&mut self.changes.running, &mut self.removals, &mut result, Instant::now());
+        self.reported.log(&result, &plan.kept);
+        self.policies.update(&resiliencies, &result);
         self.reported.log_lacking(&plan.lacking);
+        let next = plan.next;
+        if is_requested && plan.is_empty() {
+            tracing::info!(faults = result.faults.len() + plan.kept.len(), "no component was changed");
+        }
         self.changes.apply(plan).await;
+        self.due(next)
     }
 
     fn refresh_watch(&mut self) {
@@ -175,15 +194,20 @@ impl Reported {
         self.lacking = lacking.to_vec();
     }
 
-    fn log(&mut self, result: &CheckResult) {
+    /// `kept` are components that run on for a notice.
+    fn log(&mut self, result: &CheckResult, kept: &[(ComponentName, Notice)]) {
         let notices: HashSet<String> = result.notices.iter().map(ToString::to_string).collect();
         if let Some(known) = &self.notices {
-            for notice in result.notices.iter().map(ToString::to_string).filter(|notice| !known.contains(notice)) {
+            let is_kept = |notice: &&Notice| kept.iter().any(|(_, other)| other == *notice);
+            let others = result.notices.iter().filter(|notice| !is_kept(notice)).map(ToString::to_string);
+            for notice in others.filter(|notice| !known.contains(notice)) {
                 tracing::warn!("{notice}");
             }
         }
         self.notices = Some(notices);
-        let faults = (result.fingerprint, result.faults.to_string());
+        let texts = kept.iter().map(|(name, notice)| format!("{name}: {notice}"));
+        let texts: Vec<String> = std::iter::once(result.faults.to_string()).chain(texts).collect();
+        let faults = (result.fingerprints.clone(), texts.join("\n"));
         if faults == self.faults {
             return;
         }
@@ -191,25 +215,31 @@ impl Reported {
         for fault in &result.faults {
             if concerns_all {
                 tracing::error!(%fault, "component files have a fault; all components run on unchanged");
+            } else if fault.document.is_none() {
+                tracing::error!(%fault, "files cannot be read; components that ran from them run on unchanged");
             } else {
                 tracing::error!(%fault, "component file has a fault; the component runs on unchanged, if it ran");
             }
+        }
+        for (name, notice) in kept {
+            tracing::error!(component = %name, fault = %notice, "component file has a fault; the component runs on unchanged");
         }
         self.faults = faults;
     }
 }
 
-/// Resolves when the files are to be compared: at SIGHUP, after a change, and at `due`.
-async fn trigger(watch: Option<&FileWatch>, hangups: &mut Hangups, due: Instant) {
+/// Resolves when the files are to be compared: at SIGHUP, after a change, and at `due`. Whether it is for SIGHUP.
+async fn trigger(watch: Option<&FileWatch>, hangups: &mut Hangups, due: Option<Instant>) -> bool {
     tokio::select! {
         () = hangups.next() => {
             if let Err(error) = reopen_log_file() {
                 tracing::error!(%error, "log file could not be opened again; lines go on into the old one");
             }
             tracing::info!("received signal 'hangup'; component files are compared");
+            true
         }
-        () = changed(watch) => {}
-        () = tokio::time::sleep_until(due), if watch.is_some() => {}
+        () = changed(watch) => false,
+        Some(()) = OptionFuture::from(due.map(tokio::time::sleep_until)) => false,
     }
 }
 

@@ -3,10 +3,15 @@
 use crate::bindings::pluggable::Plug;
 use crate::bindings::{CheckResult, Checked};
 use crate::domain::ComponentName;
-use crate::manifest::{Content, Fault};
+use crate::manifest::{Content, Fault, NotLoaded, Notice};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A component is removed once its file has been unchanged, or gone, for this long: a tool may be about to write the rest.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// The file of a component that runs, as it was when the component was connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,29 +39,96 @@ pub(super) struct Plan {
     /// They run on unchanged, because a value of theirs could not be read. daprd would go on with an empty one, which can
     /// select other credentials.
     pub(super) lacking: Vec<ComponentName>,
+    /// They run on unchanged although they are not loaded, for a reason that is not among the faults.
+    pub(super) kept: Vec<(ComponentName, Notice)>,
+    /// When a component is removed, if the files stay as they are.
+    pub(super) next: Option<Instant>,
+}
+
+impl Plan {
+    /// Whether nothing is changed now or soon.
+    pub(super) fn is_empty(&self) -> bool {
+        let (changed, added) = (self.changed.is_empty(), self.added.is_empty());
+        self.removed.is_empty() && changed && added && self.next.is_none()
+    }
+}
+
+/// Removals that wait until the files were unchanged for [`SETTLE`].
+#[derive(Debug, Default)]
+pub(super) struct Removals(BTreeMap<ComponentName, Removal>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Removal {
+    /// When its file was first seen as it is now.
+    since: Instant,
+    file: String,
+    /// `None` if the file is gone.
+    fingerprint: Option<u64>,
+}
+
+impl Removals {
+    /// Carries out those that are due, and returns when the next one is.
+    fn settle(
+        &mut self,
+        found: Vec<Removal>,
+        names: Vec<ComponentName>,
+        now: Instant,
+    ) -> (Vec<ComponentName>, Option<Instant>) {
+        let known = std::mem::take(&mut self.0);
+        let (mut removed, mut next) = (Vec::new(), None::<Instant>);
+        for (name, found) in names.into_iter().zip(found) {
+            let is_same = |known: &&Removal| (&known.file, known.fingerprint) == (&found.file, found.fingerprint);
+            let removal = known.get(&name).filter(is_same).cloned().unwrap_or(found);
+            let due = removal.since + SETTLE;
+            if due <= now {
+                removed.push(name);
+            } else {
+                next = Some(next.map_or(due, |next| next.min(due)));
+                self.0.insert(name, removal);
+            }
+        }
+        (removed, next)
+    }
+
+    /// Whether an added component may be one that is about to be removed, under another name.
+    fn hold_up(&self, added: &Checked) -> bool {
+        self.0.values().any(|removal| removal.fingerprint.is_none() || removal.file == added.place.file)
+    }
 }
 
 /// Compares the running components with the files, and notes the files in which unchanged ones are now.
 ///
-/// A component that is not among the loaded ones is removed only if its file says so. One whose document has faults keeps
-/// running as it is, and so does one whose file or one of whose secrets cannot be read. If names are taken twice, nothing
-/// changes.
-pub(super) fn plan(running: &mut RunningFiles, result: CheckResult) -> Plan {
-    let CheckResult { components, faults, left_out, unread_files, .. } = result;
-    if faults.iter().any(|fault| fault.concerns_all) {
+/// A component that is not among the loaded ones is removed only if its file is gone, or says plainly that it does not have
+/// the component, and was unchanged for [`SETTLE`]. One whose document has faults keeps running as it is, and so does one
+/// whose file has anything that cannot be read or is skipped for its kind or type: that may be half of a component. If names
+/// are taken twice, nothing changes. Takes the components out of the result.
+pub(super) fn plan(
+    running: &mut RunningFiles,
+    removals: &mut Removals,
+    result: &mut CheckResult,
+    now: Instant,
+) -> Plan {
+    if result.faults.iter().any(|fault| fault.concerns_all) {
         return Plan::default();
     }
+    let components = std::mem::take(&mut result.components);
     let loaded: HashSet<ComponentName> = components.iter().map(|checked| checked.name.clone()).collect();
-    let is_unread = |file: &str| {
-        unread_files.iter().any(|unread| unread == file) || faults.iter().any(|fault| hides(fault, Path::new(file)))
-    };
-    let is_gone = |(name, known): &(&ComponentName, &RunningFile)| {
-        !loaded.contains(*name) && !left_out.contains(*name) && !is_unread(&known.file)
-    };
-    let mut plan =
-        Plan { removed: running.iter().filter(is_gone).map(|(name, _)| name.clone()).collect(), ..Plan::default() };
+    let mut plan = Plan::default();
+    let (mut gone, mut found) = (Vec::new(), Vec::new());
+    for (name, known) in running.iter().filter(|(name, _)| !loaded.contains(*name)) {
+        match why_kept(name, known, running, result) {
+            Some(notice) => plan.kept.extend(notice.map(|notice| (name.clone(), notice))),
+            None => {
+                let (file, fingerprint) = (known.file.clone(), result.fingerprints.get(&known.file).copied());
+                found.push(Removal { since: now, file, fingerprint });
+                gone.push(name.clone());
+            }
+        }
+    }
+    (plan.removed, plan.next) = removals.settle(found, gone, now);
     for checked in components {
         match running.get_mut(&checked.name) {
+            None if removals.hold_up(&checked) => {}
             None => plan.added.push(checked),
             Some(known) if known.content == checked.content => known.file = checked.place.file,
             Some(known) if checked.content.lacks_values() && !known.content.lacks_values() => {
@@ -69,8 +141,33 @@ pub(super) fn plan(running: &mut RunningFiles, result: CheckResult) -> Plan {
     plan
 }
 
+/// Why a component that is not loaded is not removed: `None` if it is removed, `Some(None)` if its fault is among those of
+/// the files.
+fn why_kept(
+    name: &ComponentName,
+    known: &RunningFile,
+    running: &RunningFiles,
+    result: &CheckResult,
+) -> Option<Option<Notice>> {
+    // The rest of the file may be missing behind a document with a fault.
+    if result.faults.iter().any(|fault| fault.file == known.file || hides(fault, Path::new(&known.file))) {
+        return Some(None);
+    }
+    if result.left_out.contains(name) {
+        // With `ignoreErrors` its fault is a notice.
+        let has_fault = result.faults.iter().any(|fault| fault.component.as_deref() == Some(name.as_str()));
+        let of_it = |notice: &&Notice| notice.component.as_deref() == Some(name.as_str());
+        return Some(result.notices.iter().find(of_it).filter(|_| !has_fault).cloned());
+    }
+    let runs_from_it = |name: &str| running.iter().any(|(other, at)| other.as_str() == name && at.file == known.file);
+    let of_file = |one: &&NotLoaded| one.file == known.file && one.name.as_deref().is_none_or(runs_from_it);
+    let mut reasons = result.not_loaded.iter().filter(of_file).peekable();
+    reasons.peek()?;
+    Some(reasons.find_map(|one| one.notice.clone()))
+}
+
 /// Whether a fault is about a whole file or folder which this file is, or is in.
-fn hides(fault: &Fault, file: &Path) -> bool {
+pub(super) fn hides(fault: &Fault, file: &Path) -> bool {
     fault.document.is_none() && file.starts_with(&fault.file)
 }
 

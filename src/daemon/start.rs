@@ -16,8 +16,8 @@ use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TRACES, TaskR
 use super::sockets::Sockets;
 use super::start_error::StartError;
 use crate::bindings::pluggable::{Plugs, SocketFolder};
-use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits};
-use crate::domain::{BodyMemory, Outputs, WorkerId};
+use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, Successions};
+use crate::domain::{BodyMemory, DrainLimits, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
 use crate::http::{self, ApiState, AppConnection, AppHealth, HttpSettings, Listeners};
 use crate::manifest::{Configuration, HOT_RELOAD};
@@ -132,7 +132,7 @@ pub async fn start_prepared(
         stop: running.stops.inputs.clone(),
     };
     let inputs = running.first_inputs(app.as_ref(), &inputs_of_app, inputs);
-    let inputs = running.spawn_inputs(app, inputs, is_healthy, context.drain_limit);
+    let inputs = running.spawn_inputs(app, inputs, is_healthy, context.drain_limits);
     let bodies = context.bodies.clone();
     let parts = Parts { context, host, inputs, app: inputs_of_app, prepare };
     running.spawn_reload(settings, policies, Changes::new(parts, files, failures));
@@ -171,7 +171,7 @@ impl Running {
         app: Option<App>,
         inputs: Vec<Input>,
         is_healthy: watch::Sender<bool>,
-        drain_limit: Duration,
+        limits: DrainLimits,
     ) -> InputsHandle {
         let discovered = self.ready.guard("app port");
         let stop = self.stops.app.clone();
@@ -179,7 +179,7 @@ impl Running {
             app::run(app, is_healthy, discovered, stop).await;
             TaskResult::App
         });
-        let (inputs, handle) = Inputs::new(inputs, self.is_app_healthy.clone(), drain_limit);
+        let (inputs, handle) = Inputs::new(inputs, self.is_app_healthy.clone(), limits);
         let stop = self.stops.inputs.clone();
         self.tasks.spawn(INPUTS, async move { TaskResult::Inputs(inputs.run(stop).await) });
         handle
@@ -302,13 +302,19 @@ fn context(settings: &Settings, metrics: &Metrics, tracer: &Tracer) -> Context {
         tracer: tracer.clone(),
         registry: Registry::default(),
         lease_tables: LeaseTables::default(),
-        drain_limit: settings
-            .graceful_shutdown
-            .map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2)),
+        successions: Successions::default(),
+        drain_limits: drain_limits(settings),
         max_message_size: settings.max_body_size.unwrap_or(usize::MAX),
         bodies: BodyMemory::new(settings.max_buffer),
         limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
     }
+}
+
+fn drain_limits(settings: &Settings) -> DrainLimits {
+    let urgent =
+        settings.graceful_shutdown.map_or(UNLIMITED_DRAIN, |limit| limit.saturating_sub(AFTER_INPUTS).max(limit / 2));
+    // No request to the app takes longer.
+    DrainLimits { urgent, retire: settings.app_timeout.max(urgent) }
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl StartError {
     #[must_use]
     pub fn fatal_line(&self) -> Option<String> {
         let cause = match self {
+            Self::Files(faults) if faults.len() == 1 => "1 fault in component files".to_owned(),
             Self::Files(faults) => format!("{} faults in component files", faults.len()),
             Self::Component { name, log_name, source } => init_failure(name, log_name, source),
             Self::Configuration(_) | Self::Bind(_) | Self::App(_) | Self::Traces(_) => return None,

@@ -94,6 +94,10 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// With the kind of the failure and, where the effect is not known, `Outcome::Unknown`.
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError>;
 
+    /// No call will come any more, and all have ended: what is queued for callers that went away can be finished. Does not
+    /// wait for that, and may be called more than once.
+    fn finish(&self) {}
+
     /// As [`Binding::close`], for what this side holds.
     async fn close(&self) {}
 

@@ -57,6 +57,6 @@ pub use retrieval::{
 };
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shard::{HashKeyRange, Shard, ShardId};
-pub use stop::Stop;
+pub use stop::{DrainLimits, Stop};
 pub use stream::StreamIdentity;
 pub use writing::{InvalidPartitionKey, NewRecord, PartitionKey, Receipt, RecordWriter};

@@ -59,7 +59,10 @@ pub(super) enum Parsed {
         component_type: String,
     },
     /// Not a component, with the reason.
-    Other(String),
+    Other {
+        name: Option<String>,
+        notice: String,
+    },
     /// Another part of bindd reads it.
     ReadElsewhere,
     /// Not a mapping: a list or a single value.
@@ -86,7 +89,7 @@ pub(super) fn parse(tree: &Value, place: Place, plugged: &[String]) -> Parsed {
             word.map_or("nothing".to_owned(), |word| format!("`{}`", word.chars().take(64).collect::<String>()))
         };
         let mut text = format!(
-            "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}` of `{API_VERSION}` is loaded",
+            "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}` and `{RESILIENCY}` of `{API_VERSION}` are loaded",
             shown(kind.clone()),
             shown(api_version)
         );
@@ -96,12 +99,11 @@ pub(super) fn parse(tree: &Value, place: Place, plugged: &[String]) -> Parsed {
         if root.get("items").and_then(Value::as_array).is_some_and(|items| items.iter().any(is_served)) {
             text.push_str("; write each component of `items` as its own document, with `---` between");
         }
-        return Parsed::Other(text);
+        return Parsed::Other { name: name_of(root), notice: text };
     }
     let is_skipped = |name: &String| classify(name) == TypeClass::Skipped && !plugged.contains(&name.to_lowercase());
     if let Some(component_type) = type_of(root).filter(is_skipped) {
-        let name = root.get("metadata").and_then(|metadata| scalar(metadata.get("name")));
-        return Parsed::Skipped { name, component_type };
+        return Parsed::Skipped { name: name_of(root), component_type };
     }
     let mut parser = DocumentParser { place, component: None, faults: Faults::default(), notices: Vec::new() };
     let draft = parser.draft(root);
@@ -123,6 +125,10 @@ fn list_text(list: &[Value]) -> &'static str {
 fn is_served(value: &Value) -> bool {
     let root = value.as_object().filter(|root| scalar(root.get("kind")).as_deref() == Some(KIND));
     root.and_then(type_of).is_some_and(|name| classify(&name) == TypeClass::Served)
+}
+
+fn name_of(root: &Map<String, Value>) -> Option<String> {
+    root.get("metadata").and_then(|metadata| scalar(metadata.get("name")))
 }
 
 fn type_of(root: &Map<String, Value>) -> Option<String> {

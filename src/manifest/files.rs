@@ -3,11 +3,12 @@
 use super::document::Document;
 use super::draft::{Draft, Source};
 use super::kinds::{is_local_store, is_remote_store, is_secret_store};
+use super::not_loaded::NotLoaded;
 use super::resolve::{Pending, Resolver};
 use super::secrets::Store;
 use super::wanted::{FetchedSecrets, WantedSecret};
 use super::{Fault, Faults, LoadRequest, Notice};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Default)]
@@ -20,11 +21,10 @@ pub struct Loaded {
     pub faults: Faults,
     /// Bindings that were skipped because bindd does not serve their type, as faults for those who refuse such files.
     pub unserved: Faults,
-    /// Files of which something cannot be read or parsed, so that it is not known which components they hold. A file that
-    /// is empty counts too, because it may be about to be written.
-    pub unread_files: Vec<String>,
-    /// Changes with the names and contents of the files.
-    pub fingerprint: u64,
+    /// What cannot be read, or is no component as it stands.
+    pub not_loaded: Vec<NotLoaded>,
+    /// The files that were read, each with a number that changes with its content.
+    pub fingerprints: BTreeMap<String, u64>,
     dapr_compat: bool,
 }
 
@@ -38,8 +38,8 @@ pub struct ComponentFiles<'a> {
     pub(super) notices: Vec<Notice>,
     pub(super) faults: Faults,
     pub(super) unserved: Faults,
-    pub(super) unread_files: Vec<String>,
-    pub(super) fingerprint: u64,
+    pub(super) not_loaded: Vec<NotLoaded>,
+    pub(super) fingerprints: BTreeMap<String, u64>,
     pub(super) builtin_kubernetes: bool,
     pub(super) dapr_compat: bool,
 }
@@ -101,8 +101,8 @@ impl ComponentFiles<'_> {
             notices: self.notices.clone(),
             faults: self.faults.clone(),
             unserved: self.unserved.clone(),
-            unread_files: self.unread_files.clone(),
-            fingerprint: self.fingerprint,
+            not_loaded: self.not_loaded.clone(),
+            fingerprints: self.fingerprints.clone(),
             dapr_compat: self.dapr_compat,
         };
         if self.dapr_compat {
@@ -188,8 +188,9 @@ impl Loaded {
             if is_fatal(&fault) {
                 self.faults.push(fault);
             } else {
-                self.unread_files.push(fault.file.clone());
-                self.notices.push(fault.into_unread());
+                let notice = fault.into_unread();
+                self.not_loaded.push(NotLoaded::any(notice.clone()));
+                self.notices.push(notice);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, Faults, Notice};
 use super::kinds::claims_served_type;
+use super::not_loaded::NotLoaded;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -40,8 +41,8 @@ pub(super) struct Folders {
     pub(super) files: Vec<SourceFile>,
     pub(super) notices: Vec<Notice>,
     pub(super) faults: Faults,
-    /// Files that are YAML or JSON by their names and could not be read.
-    pub(super) unread: Vec<String>,
+    /// What is a YAML or JSON file by its name and could not be read.
+    pub(super) not_loaded: Vec<NotLoaded>,
 }
 
 impl Folders {
@@ -93,24 +94,27 @@ impl Folders {
     /// Kubernetes) give none.
     fn hidden(&mut self, path: &Path) {
         if dialect(path).is_some() && !path.is_dir() {
-            self.not_loaded(
-                path,
-                FileOrigin::InFolder,
-                "the file is hidden; rename it without the leading dot to load it",
-            );
+            self.skip(path, FileOrigin::InFolder, "the file is hidden; rename it without the leading dot to load it");
         }
     }
 
     fn entry(&mut self, path: &Path, origin: FileOrigin) {
         // `metadata` follows links: Kubernetes mounts each file as a link.
         let about = match std::fs::metadata(path) {
-            Ok(about) if about.is_dir() => return,
+            Ok(about) if about.is_dir() => {
+                // It takes the place of a file, whose components are not meant to be removed with certainty.
+                if dialect(path).is_some() {
+                    let notice = Notice::of_file(&shown(path), "not loaded: this is a folder");
+                    self.not_loaded.push(NotLoaded::any(notice));
+                }
+                return;
+            }
             about => about,
         };
         // Checked before errors of `metadata`, because it does not matter whether a file without a YAML or JSON name
         // can be opened.
         let Some(dialect) = dialect(path) else {
-            return self.not_loaded(path, origin, "the name ends neither in .yaml, .yml nor .json");
+            return self.skip(path, origin, "the name ends neither in .yaml, .yml nor .json");
         };
         let about = match about {
             Ok(about) => about,
@@ -118,7 +122,7 @@ impl Folders {
         };
         // Opening a pipe would wait for a writer for ever.
         if !about.is_file() {
-            return self.not_loaded(path, origin, "this is not a regular file");
+            return self.unread(path, origin, "this is not a regular file");
         }
         let file = shown(path);
         let bytes = match read_bytes(path) {
@@ -136,8 +140,7 @@ impl Folders {
                 self.faults.push(Fault::of_file(&file, unreadable.to_string(), unreadable.remedy()));
             }
             Err(unreadable) => {
-                self.unread.push(file);
-                self.not_loaded(path, origin, &unreadable.to_string());
+                self.unread(path, origin, &unreadable.to_string());
             }
         }
     }
@@ -150,15 +153,27 @@ impl Folders {
         ));
     }
 
-    fn not_loaded(&mut self, path: &Path, origin: FileOrigin, why: &str) {
+    fn unread(&mut self, path: &Path, origin: FileOrigin, why: &str) {
+        self.skip(path, origin, why);
+        self.not_loaded.push(match origin {
+            FileOrigin::InFolder => NotLoaded::any(not_loaded(path, why)),
+            FileOrigin::NamedByPath => NotLoaded::with_fault(&shown(path)),
+        });
+    }
+
+    fn skip(&mut self, path: &Path, origin: FileOrigin, why: &str) {
         match origin {
-            FileOrigin::InFolder => self.notices.push(Notice::of_file(&shown(path), format!("not loaded: {why}"))),
+            FileOrigin::InFolder => self.notices.push(not_loaded(path, why)),
             FileOrigin::NamedByPath => {
                 let remedy = "name a YAML or JSON file with components, or a folder of them";
                 self.faults.push(Fault::of_file(&shown(path), why, remedy));
             }
         }
     }
+}
+
+fn not_loaded(path: &Path, why: &str) -> Notice {
+    Notice::of_file(&shown(path), format!("not loaded: {why}"))
 }
 
 fn shown(path: &Path) -> String {

@@ -5,6 +5,7 @@ use super::draft::{Draft, Parsed, parse};
 use super::files::{ComponentFiles, Loaded};
 use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
 use super::kinds::claims_served_type;
+use super::not_loaded::NotLoaded;
 use super::split::{Chunk, is_blank, split};
 use super::{ComponentRules, Fault, Faults, LoadRequest, Notice, Place, tree};
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ pub fn read<'a>(request: &LoadRequest<'a>) -> ComponentFiles<'a> {
 /// references do not matter. `plugged` are types in lower case that are served beside bindd's own.
 #[must_use]
 pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugged: &[String]) -> ComponentFiles<'a> {
-    let Folders { files, notices, faults, unread } = Folders::read(request.paths);
+    let Folders { files, notices, faults, not_loaded } = Folders::read(request.paths);
     let mut loader = Loader {
         request,
         rules,
@@ -48,12 +49,12 @@ pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugg
         notices,
         faults,
         unserved: Faults::default(),
-        unread_files: unread,
+        not_loaded,
     };
     for file in &files {
         loader.file(file);
     }
-    let Loader { drafts, skipped, notices, faults, unserved, unread_files, .. } = loader;
+    let Loader { drafts, skipped, notices, faults, unserved, not_loaded, .. } = loader;
     ComponentFiles {
         request: *request,
         drafts,
@@ -61,18 +62,16 @@ pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugg
         notices,
         faults,
         unserved,
-        unread_files,
-        fingerprint: fingerprint(&files),
+        not_loaded,
+        fingerprints: files.iter().map(|file| (file.file.clone(), fingerprint(&file.text))).collect(),
         builtin_kubernetes: false,
         dapr_compat: false,
     }
 }
 
-fn fingerprint(files: &[SourceFile]) -> u64 {
+fn fingerprint(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for file in files {
-        (&file.file, &file.text).hash(&mut hasher);
-    }
+    text.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -88,7 +87,7 @@ struct Loader<'a> {
     notices: Vec<Notice>,
     faults: Faults,
     unserved: Faults,
-    unread_files: Vec<String>,
+    not_loaded: Vec<NotLoaded>,
 }
 
 /// A document that has taken its name.
@@ -113,12 +112,13 @@ impl Text<'_> {
 
 impl Loader<'_> {
     fn file(&mut self, file: &SourceFile) {
-        if file.text.trim().is_empty() {
-            self.unread_files.push(file.file.clone());
-        }
         if is_blank(&file.text) {
-            self.notices.push(Notice::of_file(&file.file, "the file is empty"));
-            return;
+            let notice = Notice::of_file(&file.file, "the file is empty");
+            // One without even a comment may be about to be written.
+            if file.text.trim().is_empty() {
+                self.not_loaded.push(NotLoaded::any(notice.clone()));
+            }
+            return self.notices.push(notice);
         }
         match file.dialect {
             Dialect::Json => {
@@ -179,30 +179,38 @@ impl Loader<'_> {
             Parsed::Component(draft) => self.component(*draft, text),
             Parsed::Skipped { name, component_type } => self.skip(&text.place, name, component_type),
             Parsed::ReadElsewhere => {}
-            Parsed::Other(notice) => self.notices.push(Notice::of_document(&text.place, notice)),
+            Parsed::Other { name, notice } => {
+                let notice = Notice::of_document(&text.place, notice);
+                self.not_loaded.push(NotLoaded::named(name, notice.clone()));
+                self.notices.push(notice);
+            }
             Parsed::NotAMapping(problem) if tree.is_array() && text.origin == FileOrigin::InFolder => {
-                self.notices.push(Notice::of_document(&text.place, format!("skipped: {problem}")));
+                let notice = Notice::of_document(&text.place, format!("skipped: {problem}"));
+                self.not_loaded.push(NotLoaded::any(notice.clone()));
+                self.notices.push(notice);
             }
             Parsed::NotAMapping(problem) => self.unreadable(text, problem.to_owned()),
             Parsed::Broken(faults) => {
-                self.unread_files.push(text.place.file.clone());
+                self.not_loaded.push(NotLoaded::with_fault(&text.place.file));
                 self.faults.extend(faults);
             }
         }
     }
 
     fn unreadable(&mut self, text: &Text<'_>, problem: String) {
-        self.unread_files.push(text.place.file.clone());
         let dialect = match text.dialect {
             Dialect::Yaml => "YAML",
             Dialect::Json => "JSON",
         };
         if text.is_expected(self.plugged) {
             let remedy = format!("correct the {dialect}, so that it is a Component document");
+            self.not_loaded.push(NotLoaded::with_fault(&text.place.file));
             self.faults.push(Fault::of_document(&text.place, problem, remedy));
         } else {
             let notice = format!("skipped: it is not a component and not valid {dialect}: {problem}");
-            self.notices.push(Notice::of_document(&text.place, notice));
+            let notice = Notice::of_document(&text.place, notice);
+            self.not_loaded.push(NotLoaded::any(notice.clone()));
+            self.notices.push(notice);
         }
     }
 
@@ -215,10 +223,12 @@ impl Loader<'_> {
             let fault = Fault { component: name.clone(), ..fault };
             self.unserved.push(fault.field("spec.type"));
         }
-        self.notices.push(match &name {
+        let notice = match &name {
             Some(name) => notice.component(name.as_str()),
             None => notice,
-        });
+        };
+        self.not_loaded.push(NotLoaded::named(name.clone(), notice.clone()));
+        self.notices.push(notice);
         self.skipped.extend(name.map(|name| (name, component_type)));
     }
 

@@ -36,6 +36,7 @@ mod files;
 mod folder;
 mod kinds;
 mod load;
+mod not_loaded;
 mod reader;
 mod request;
 mod resiliency;
@@ -62,6 +63,7 @@ pub use kinds::{
     is_secret_store, is_served,
 };
 pub use load::{load, read, read_allowed};
+pub use not_loaded::NotLoaded;
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use resiliency::{ResiliencyDocument, load_resiliencies};

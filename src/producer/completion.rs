@@ -44,6 +44,26 @@ impl Completion {
         }
     }
 
+    pub(super) fn into_stopped(self) -> LruCache<OrderingKey, Instant> {
+        self.stopped
+    }
+
+    /// Goes on with the stops of a producer before this one, also for records that were accepted meanwhile.
+    pub(super) fn adopt_stopped(&mut self, stopped: LruCache<OrderingKey, Instant>, queue: &mut Queue, now: Instant) {
+        if self.on_failure == OrderingOnFailure::Continue {
+            return;
+        }
+        for (key, until) in stopped.into_iter().filter(|(_, until)| *until > now) {
+            let mut ids = queue.ids_of(&key);
+            ids.reverse();
+            // The last first, as the removal of a record allows the next of its key to be sent.
+            for id in ids {
+                self.refuse(queue, id, errors::ordering_stopped(until - now), now);
+            }
+            self.stopped.put(key, until);
+        }
+    }
+
     /// Answers a record that was not taken into the queue.
     pub(super) fn refuse_arrival(&self, record: Arrival, error: BindingError) {
         let PendingRecord { mut responder, permit, .. } = *record;

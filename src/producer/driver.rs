@@ -4,14 +4,16 @@ use super::admission::Admission;
 use super::engine::{Effect, Engine, Event};
 use super::errors;
 use super::record::Arrival;
+use super::succession::Turn;
 use super::types::{Call, Listing, Ports, Reply};
 use crate::domain::{BoxError, FailureKind, RecordWriter, RetrievalError, Stop};
 use crate::tasks::{Ended, Supervisor};
 use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Records received at a time.
 const RECEIVE_MANY: usize = 256;
@@ -19,6 +21,8 @@ const RECEIVE_MANY: usize = 256;
 const MAX_YIELDS: u32 = 8;
 /// A listing of many pages takes seconds at most.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the first records may wait for the end of a producer that was replaced. Its own records end at their deadlines.
+const MAX_HOLD: Duration = Duration::from_secs(30);
 /// The timer when there is nothing to wait for.
 const MAX_SLEEP: Duration = Duration::from_secs(3_600);
 /// The resolution of the timer.
@@ -38,6 +42,7 @@ pub(super) struct Driver {
     pub(super) ports: Ports,
     pub(super) admission: Arc<Admission>,
     pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) turn: Turn,
     /// Time limit of one call.
     pub(super) attempt_timeout: Duration,
 }
@@ -48,7 +53,8 @@ impl Driver {
     pub(super) async fn run(mut self, stop: Stop) {
         let mut tasks = Supervisor::new();
         let (mut inbox, mut effects) = (Vec::with_capacity(RECEIVE_MANY), Vec::new());
-        let mut is_open = true;
+        let (mut is_open, mut hold_until) = (true, None);
+        self.engine.set_held(self.turn.has_predecessors());
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
         let admission = Arc::clone(&self.admission);
@@ -60,12 +66,16 @@ impl Driver {
                     self.task_ended(ended);
                     self.collect_arrivals(&mut inbox).await;
                 }
+                () = self.turn.predecessors_ended(), if self.engine.is_held() => self.release(),
+                Some(()) = OptionFuture::from(hold_until.map(sleep_until)), if self.engine.is_held() => self.release_late(),
                 () = stop.finishing(), if !self.arrivals.is_closed() => {
                     self.arrivals.close();
                     self.engine.apply(Event::Closing, Instant::now());
                 }
                 count = self.arrivals.recv_many(&mut inbox, RECEIVE_MANY), if is_open => {
                     is_open = count > 0;
+                    // The old producer may be in service until then.
+                    hold_until.get_or_insert_with(|| Instant::now() + MAX_HOLD);
                     self.collect_arrivals(&mut inbox).await;
                 }
                 () = admission.cancelled() => {}
@@ -82,6 +92,7 @@ impl Driver {
             if !is_open && self.engine.is_idle() {
                 // No call is in flight; a listing of the shards is not needed any more.
                 tasks.abort_and_join().await;
+                self.turn.end(self.engine.into_memory());
                 return;
             }
             let wake = self.engine.wake_at().unwrap_or(now + MAX_SLEEP).max(now + MIN_SLEEP);
@@ -110,6 +121,20 @@ impl Driver {
             }
         }
         self.apply_arrivals(inbox);
+    }
+
+    fn release_late(&mut self) {
+        let component = self.ports.metrics.component();
+        tracing::warn!(
+            component, limit = ?MAX_HOLD,
+            "replaced output still sends; the new one begins, and records of a key may overlap"
+        );
+        self.release();
+    }
+
+    fn release(&mut self) {
+        let memories = self.turn.take_memories();
+        self.engine.apply(Event::Released(memories), Instant::now());
     }
 
     fn apply_arrivals(&mut self, inbox: &mut Vec<Arrival>) {

@@ -17,8 +17,9 @@ use super::queue::Queue;
 use super::record::{Arrival, Entry, OrderingKey, PendingRecord};
 use super::refused_calls::RefusedCalls;
 use super::responses::{InFlight, ReplyHandler, ReplyState, RetryBudgets};
-use super::settings::ProducerSettings;
+use super::settings::{Ordering, ProducerSettings};
 use super::shards::Shards;
+use super::succession::KeyMemory;
 use super::types::{Call, Listing, Ports, Reply};
 use crate::domain::{BindingError, Outcome, SequenceNumber};
 use crate::resilience::RetryBudget;
@@ -51,6 +52,8 @@ pub(super) enum Event {
     Listed(Listing),
     /// No more records will arrive: what waits is sent without linger.
     Closing,
+    /// The producers before this one have ended, and remembered this.
+    Released(Vec<KeyMemory>),
 }
 
 /// What is to be done.
@@ -78,6 +81,8 @@ pub(super) struct Engine {
     last_numbers: LruCache<OrderingKey, SequenceNumber>,
     call_time: CallTime,
     is_closing: bool,
+    /// Whether records are accepted but not sent.
+    is_held: bool,
 }
 
 impl Engine {
@@ -100,6 +105,7 @@ impl Engine {
             last_numbers: LruCache::sparse(MAX_KEYS),
             call_time: CallTime::new(settings.batching.max_delay),
             is_closing: false,
+            is_held: false,
             settings,
         }
     }
@@ -118,6 +124,7 @@ impl Engine {
                 }
             }
             Event::Closing => self.is_closing = true,
+            Event::Released(memories) => self.release(memories, now),
         }
     }
 
@@ -144,6 +151,20 @@ impl Engine {
         let linger = self.linger_deadline().filter(|_| self.may_start_call());
         let shards = self.queue.shards.wake_at(self.queue.len() > 0);
         [self.queue.wake_at(), linger, shards].into_iter().flatten().min()
+    }
+
+    /// Behind others, nothing is sent until [`Event::Released`] if there is an order to keep.
+    pub(super) fn set_held(&mut self, has_predecessors: bool) {
+        self.is_held = has_predecessors && self.settings.ordering != Ordering::None;
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// What a successor has to know.
+    pub(super) fn into_memory(self) -> KeyMemory {
+        KeyMemory { last_numbers: self.last_numbers, stopped: self.completion.into_stopped() }
     }
 
     /// Whether no record waits and no call is in flight.
@@ -194,8 +215,18 @@ impl Engine {
         handler.handle(call, reply);
     }
 
+    fn release(&mut self, memories: Vec<KeyMemory>, now: Instant) {
+        self.is_held = false;
+        for KeyMemory { last_numbers, stopped } in memories {
+            if self.settings.ordering == Ordering::Strict {
+                last_numbers.into_iter().for_each(|(key, number)| drop(self.last_numbers.put(key, number)));
+            }
+            self.completion.adopt_stopped(stopped, &mut self.queue, now);
+        }
+    }
+
     fn may_start_call(&self) -> bool {
-        self.in_flight.len() < self.settings.max_in_flight.max(1)
+        !self.is_held && self.in_flight.len() < self.settings.max_in_flight.max(1)
     }
 
     fn next_batch(&mut self, now: Instant) -> Option<Batch> {

@@ -7,6 +7,7 @@ use super::errors;
 use super::record::{Arrival, PendingRecord, Responder};
 use super::settings::ProducerSettings;
 use super::shard_map::hash_key;
+use super::succession::Turn;
 use super::types::{Answer, Ports, PutOptions, Written};
 use crate::domain::{BindingError, NewRecord, Outcome, Stop};
 use crate::tasks::{Supervisor, TaskFailure};
@@ -39,6 +40,12 @@ impl Producer {
     /// Starts a producer that runs until [`Producer::close`]. Must be called within a Tokio runtime, which runs the owner.
     #[must_use]
     pub fn start(settings: ProducerSettings, ports: Ports) -> Self {
+        Self::start_after(settings, ports, Turn::default())
+    }
+
+    /// As [`Producer::start`]. If it keeps an order, it begins to send once the producers before it have ended.
+    #[must_use]
+    pub fn start_after(settings: ProducerSettings, ports: Ports, turn: Turn) -> Self {
         let admission = Admission::new(settings.queue);
         // Only records with a permit are sent, so the channel is never full.
         let capacity = settings.queue.records.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
@@ -46,7 +53,7 @@ impl Producer {
         let (max_record_size, attempt_timeout) = (settings.max_record_size, settings.attempt_timeout);
         let (metrics, can_list) = (ports.metrics.clone(), ports.directory.is_some());
         let engine = Engine::new(settings, &ports, Arc::clone(&admission), Instant::now());
-        let driver = Driver { engine, ports, admission: Arc::clone(&admission), arrivals, attempt_timeout };
+        let driver = Driver { engine, ports, admission: Arc::clone(&admission), arrivals, turn, attempt_timeout };
         let (stop, mut owner) = (Stop::new(), Supervisor::new());
         owner.spawn("producer", driver.run(stop.clone()));
         let owner = Mutex::new(Some(owner));
@@ -80,7 +87,12 @@ impl Producer {
         stream::iter(answers).then(async |answer| answer?.await).collect().await
     }
 
-    /// Accepts no more records, sends what waits, answers every caller, and ends the owner. Returns at the latest when the
+    /// Accepts no more records, sends what waits, answers every caller, and ends the owner, without waiting for that.
+    pub fn finish(&self) {
+        self.stop.finish();
+    }
+
+    /// As [`Producer::finish`], and waits for the end. Returns at the latest when the
     /// deadlines of all records have passed and the open calls have ended. A second call returns at once.
     ///
     /// If the future is dropped, the owner is aborted: callers that still wait get `Closed`, with an unknown outcome where

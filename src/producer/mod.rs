@@ -13,6 +13,9 @@
 //!    `refused_calls`).
 //! 5. `completion`: removes a record from the queue and answers its caller.
 //!
+//! While a component is replaced, its new producer accepts records, and sends them once the old one has ended, so that the
+//! order of a key is kept (`succession`).
+//!
 //! Whatever ends a record, `Queue::remove` gives back its slot of the rate limit, and dropping the record gives back its
 //! permit.
 //!
@@ -38,6 +41,7 @@ mod retry;
 mod settings;
 mod shard_map;
 mod shards;
+mod succession;
 mod token_bucket;
 mod types;
 
@@ -46,6 +50,7 @@ pub use handle::Producer;
 pub use settings::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
 };
+pub use succession::{Successions, Turn};
 pub use types::{Ports, PutOptions, Written};
 
 #[cfg(test)]

@@ -235,6 +235,17 @@ impl Queue {
         self.keys.get(key).map_or_else(Vec::new, |queue| queue.blocked.ids().collect())
     }
 
+    /// All records of a key that waits, in order of arrival.
+    pub(super) fn ids_of(&self, key: &OrderingKey) -> Vec<RecordId> {
+        if !self.keys.contains_key(key) {
+            return Vec::new();
+        }
+        let of_key = self.records.iter().filter(|record| record.key.as_ref() == Some(key));
+        let mut ids: Vec<RecordId> = of_key.map(|record| record.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Takes the next record whose deadline has come off the list of deadlines. The record itself stays.
     pub(super) fn pop_expired(&mut self, now: Instant) -> Option<RecordId> {
         pop_due(&mut self.deadlines, now).map(|(_, id)| id)

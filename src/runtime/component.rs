@@ -61,6 +61,9 @@ struct Hosted {
 
 impl Drop for Hosted {
     fn drop(&mut self) {
+        if let Some(output) = self.component.binding.output() {
+            output.finish();
+        }
         self.unused.cancel();
     }
 }

@@ -1,6 +1,6 @@
 //! The task that reads one input.
 
-use crate::domain::{Binding, BindingError, ComponentName, EventHandler, Stop};
+use crate::domain::{Binding, BindingError, ComponentName, DrainLimits, EventHandler, Stop};
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -42,30 +42,31 @@ pub(super) enum InputEnd {
     Failed(BindingError),
 }
 
-/// Stops of one task, and their limit.
+/// Stops of one task, and their limits.
 #[derive(Debug, Clone)]
 pub(super) struct TaskStops {
     /// Of this task.
     pub(super) own: Stop,
     /// Of all inputs; it has its own time limit.
     pub(super) all: Stop,
-    pub(super) drain_limit: Duration,
+    pub(super) limits: DrainLimits,
 }
 
 impl TaskStops {
-    pub(super) fn new(all: &Stop, drain_limit: Duration) -> Self {
-        Self { own: all.child(), all: all.clone(), drain_limit }
+    pub(super) fn new(all: &Stop, limits: DrainLimits) -> Self {
+        Self { own: all.child(), all: all.clone(), limits }
     }
 
     /// Resolves when the input was stopped alone, did not end within its drain limit, and ignored the forced stop that
     /// follows.
     async fn overrun(&self) {
-        self.own.finishing().await;
-        tokio::time::sleep(self.drain_limit.saturating_add(RELEASE_MARGIN)).await;
+        let DrainLimits { urgent, retire } = self.limits;
+        let with_margin = |limit: Duration| limit.saturating_add(RELEASE_MARGIN);
+        self.own.overdue(DrainLimits { urgent: with_margin(urgent), retire: with_margin(retire) }).await;
         if self.all.is_finishing() {
             return std::future::pending().await;
         }
-        tracing::warn!(limit = ?self.drain_limit, "input was not drained within its limit; it is forced to stop");
+        tracing::warn!(limits = ?self.limits, "input was not drained within its limit; it is forced to stop");
         self.own.now();
         tokio::time::sleep(FORCED_STOP_LIMIT).await;
     }

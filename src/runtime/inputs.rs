@@ -1,7 +1,7 @@
 //! Runs the input bindings: one owner task starts, stops and replaces them, and restarts those that fail.
 
 use super::input_task::{self, FORCED_STOP_LIMIT, Input, InputEnd, TaskStops};
-use crate::domain::{ComponentName, Stop, cause_line};
+use crate::domain::{ComponentName, DrainLimits, Stop, cause_line};
 use crate::resilience::{Backoff, Waits};
 use crate::tasks::{Ended, Supervisor, TaskFailure};
 use std::collections::HashMap;
@@ -34,7 +34,7 @@ pub struct Inputs {
     tasks: Supervisor<InputEnd>,
     requests: mpsc::Receiver<Request>,
     reading: watch::Receiver<bool>,
-    drain_limit: Duration,
+    limits: DrainLimits,
     stop: Stop,
     outcome: DrainOutcome,
 }
@@ -101,9 +101,9 @@ impl InputsHandle {
 
 impl Inputs {
     /// The inputs that exist at the start. All are read while `reading` is true; when it becomes false, all are drained and
-    /// stay listed. One that is stopped alone may take `drain_limit`, and then some seconds to release its leases.
+    /// stay listed. One that is replaced or removed has the longer of `limits`, and then some seconds to release its leases.
     #[must_use]
-    pub fn new(inputs: Vec<Input>, reading: watch::Receiver<bool>, drain_limit: Duration) -> (Self, InputsHandle) {
+    pub fn new(inputs: Vec<Input>, reading: watch::Receiver<bool>, limits: DrainLimits) -> (Self, InputsHandle) {
         let (sender, requests) = mpsc::channel(MAX_REQUESTS);
         let entries = inputs.into_iter().map(|input| (input.binding.name().to_string(), Entry::new(input))).collect();
         let owner = Self {
@@ -111,7 +111,7 @@ impl Inputs {
             tasks: Supervisor::new(),
             requests,
             reading,
-            drain_limit,
+            limits,
             stop: Stop::new(),
             outcome: DrainOutcome::Clean,
         };
@@ -202,8 +202,11 @@ impl Inputs {
         let is_reading = *self.reading.borrow() && !self.stop.is_finishing();
         let Some(entry) = self.entries.get_mut(name) else { return };
         if let Some(task) = &entry.task {
-            if !is_reading || !matches!(entry.plan, Plan::Keep) {
-                task.finish();
+            match (&entry.plan, is_reading) {
+                // Also one that is being replaced, as another sidecar may have a healthy app.
+                (_, false) => task.finish(),
+                (Plan::Remove | Plan::Replace(_), true) => task.retire(),
+                (Plan::Keep, true) => {}
             }
             return;
         }
@@ -222,7 +225,7 @@ impl Inputs {
             }
         }
         if is_reading && !entry.is_refused {
-            entry.start(&mut self.tasks, Duration::ZERO, TaskStops::new(&self.stop, self.drain_limit));
+            entry.start(&mut self.tasks, Duration::ZERO, TaskStops::new(&self.stop, self.limits));
         }
     }
 
@@ -245,7 +248,7 @@ impl Inputs {
                 let error = failure_text(result);
                 if !was_stopped {
                     let wait = entry.failed(&name, error);
-                    return entry.start(&mut self.tasks, wait, TaskStops::new(&self.stop, self.drain_limit));
+                    return entry.start(&mut self.tasks, wait, TaskStops::new(&self.stop, self.limits));
                 }
                 tracing::warn!(component = %name, %error, "input failed while it was stopped");
                 DrainOutcome::Aborted

@@ -38,6 +38,7 @@ mod outputs;
 mod pluggable;
 mod process;
 mod reload;
+mod reload_order;
 mod replicas;
 mod resharding;
 mod resiliency;

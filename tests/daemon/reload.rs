@@ -335,7 +335,14 @@ async fn a_hangup_compares_the_files_and_a_fault_is_logged_once() {
     program.send("HUP").await;
     program.until_logged("component file has a fault").await;
     program.send("HUP").await;
-    program.until_logged("received signal 'hangup'").await;
+    program.until_logged("no component was changed").await;
+    env.file("orders.yaml", "");
+    program.send("HUP").await;
+    let line = program.lines_until("the file is empty").await.pop().unwrap();
+    assert!(
+        line.contains("ERROR") && line.contains("component=orders") && line.contains("runs on unchanged"),
+        "{line}"
+    );
     output(&env, "orders", "two");
     program.send("HUP").await;
     let lines = program.lines_until("Component updated: orders (bindings.aws.kinesis/v1)").await.join("\n");

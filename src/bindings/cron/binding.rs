@@ -12,7 +12,7 @@ pub(crate) fn connect(name: ComponentName, spec: Spec, context: &Context) -> Arc
         metrics: context.metrics.input(name.as_str()),
         component: name,
         schedule: spec.schedule,
-        drain_limit: context.drain_limit,
+        drain_limits: context.drain_limits,
         clock: wall_clock,
         stopped_at: Mutex::default(),
         failed: Mutex::default(),

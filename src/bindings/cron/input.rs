@@ -3,7 +3,7 @@
 use super::civil::Civil;
 use super::schedule::Schedule;
 use super::ticker::{MAX_COUNTED, Tick, Ticker, seconds};
-use crate::domain::{BindingError, ComponentName, EventHandler, InputBinding, Message, Stop};
+use crate::domain::{BindingError, ComponentName, DrainLimits, EventHandler, InputBinding, Message, Stop};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// As in Dapr, a firing does not wait for the one before it. But an app that does not answer must not fill the memory.
 const MAX_IN_FLIGHT: usize = 64;
@@ -24,7 +24,7 @@ pub(super) struct Input {
     pub(super) schedule: Schedule,
     pub(super) metrics: InputMetrics,
     /// At a stop, how long deliveries may take to end.
-    pub(super) drain_limit: Duration,
+    pub(super) drain_limits: DrainLimits,
     /// The time since 1970.
     pub(super) clock: fn() -> Duration,
     /// When the last read ended: firings between two reads were missed.
@@ -71,9 +71,10 @@ impl InputBinding for Input {
         *self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.clock)());
         let drained = async { while deliveries.next().await.is_some() {} };
         tokio::select! {
-            ended = timeout(self.drain_limit, drained) => if ended.is_err() {
+            () = drained => {}
+            () = stop.overdue(self.drain_limits) => {
                 tracing::warn!(component = %self.component, "app did not answer a firing before the end of the stop");
-            },
+            }
             () = stop.forced() => {}
         }
         Ok(())

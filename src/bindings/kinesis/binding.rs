@@ -55,7 +55,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
         metrics: metrics.clone(),
     });
     Output {
-        producer: Producer::start(settings, ports),
+        producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
         dead_letter,
         metrics,
@@ -109,7 +109,7 @@ async fn input(
         limits: context.limits.clone(),
         source: event_source(spec, connection),
         dead_letters: dead_letters(spec, context).await?,
-        drain_limit: context.drain_limit,
+        drain_limits: context.drain_limits,
         // Each input is its own worker, because each has its own leases.
         worker: WorkerId::new(format!("{}/{name}", context.worker)),
         stream_state: Arc::default(),

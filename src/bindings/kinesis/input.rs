@@ -11,13 +11,13 @@ use crate::consumer::{
     ConsumerSettings, InputStatus, Ports, RenewerThread, Renewers, SharedLimits, StreamState, Worker,
 };
 use crate::domain::{
-    BindingError, ComponentName, DeadLetterStore, EventFormat, EventHandler, EventSource, FailureKind, InputBinding,
-    InputReport, LeaseError, LeaseStore, Retrieval, Stop, Timestamp, WorkerId,
+    BindingError, ComponentName, DeadLetterStore, DrainLimits, EventFormat, EventHandler, EventSource, FailureKind,
+    InputBinding, InputReport, LeaseError, LeaseStore, Retrieval, Stop, Timestamp, WorkerId,
 };
 use crate::telemetry::{InputMetrics, ReadMetrics};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 const NOT_REGISTERED: &str = "the consumer of enhanced fan-out was not active";
@@ -40,7 +40,7 @@ pub(super) struct Input {
     pub(super) dead_letters: Option<Arc<dyn DeadLetterStore>>,
     /// Differs from `connection` only with `leaseEndpoint`.
     pub(super) lease_connection: Connection,
-    pub(super) drain_limit: Duration,
+    pub(super) drain_limits: DrainLimits,
     pub(super) worker: WorkerId,
     /// Kept while the process runs, so that a restart of the input forgets nothing.
     pub(super) stream_state: Arc<StreamState>,
@@ -92,7 +92,7 @@ impl InputBinding for Input {
             initial_position: self.spec.initial_position,
             lease_duration: self.spec.lease_duration,
             checkpoint_interval: self.spec.checkpoint_interval,
-            drain_limit: self.drain_limit,
+            drain_limits: self.drain_limits,
             delivery: self.spec.delivery.settings.clone(),
             on_gap: self.spec.on_gap,
             on_invalid_checkpoint: self.spec.on_invalid_checkpoint,

@@ -45,6 +45,10 @@ impl OutputBinding for Output {
         self.spec.allow_raw_body.then_some(KEYS)
     }
 
+    fn finish(&self) {
+        self.producer.finish();
+    }
+
     async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         self.metadata_check.warn_about_unknown(&request.metadata);
         match request.operation.as_str() {

@@ -38,7 +38,7 @@ pub(crate) async fn connect(
             component: name,
             link,
             limits: context.limits.clone(),
-            drain_limit: context.drain_limit,
+            drain_limits: context.drain_limits,
             failing: Mutex::default(),
             refused: Mutex::default(),
         }));

@@ -3,7 +3,9 @@
 use super::failure;
 use super::session::{Link, Session};
 use crate::consumer::SharedLimits;
-use crate::domain::{BindingError, ComponentName, EventHandler, FailureKind, InputBinding, Message, Stop, cause_line};
+use crate::domain::{
+    BindingError, ComponentName, DrainLimits, EventHandler, FailureKind, InputBinding, Message, Stop, cause_line,
+};
 use crate::protocol::components::{AckResponseError, ReadRequest, ReadResponse};
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -39,7 +41,7 @@ pub(super) struct Input {
     pub(super) limits: SharedLimits,
     pub(super) metrics: InputMetrics,
     /// At a stop, how long deliveries may take to end.
-    pub(super) drain_limit: Duration,
+    pub(super) drain_limits: DrainLimits,
     pub(super) failing: Mutex<Option<Failing>>,
     /// Events in a row that the app did not accept.
     pub(super) refused: Mutex<u64>,
@@ -150,7 +152,7 @@ impl Input {
         let limited = async {
             tokio::select! {
                 result = draining => result,
-                () = self.overdue(stop) => {
+                () = stop.overdue(self.drain_limits) => {
                     tracing::warn!(component = %self.component, "events were not answered before the end of the stop");
                     Ok(())
                 }
@@ -160,12 +162,6 @@ impl Input {
             result = limited => result,
             () = stop.forced() => Ok(()),
         }
-    }
-
-    /// Resolves when deliveries have had the time that a stop leaves them.
-    async fn overdue(&self, stop: &Stop) {
-        stop.finishing().await;
-        tokio::time::sleep(self.drain_limit).await;
     }
 
     fn open(&self, session: &Session) -> Reading {

@@ -43,6 +43,35 @@ async fn an_app_that_hangs_does_not_hold_a_stop_beyond_the_drain_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_input_that_is_retired_waits_for_a_slow_app_until_the_retirement_becomes_urgent() {
+    for (answers_after, urgent_after, ended_by, accepted) in [(50, 90, 45, 1), (70, 90, 65, 0), (50, 10, 30, 0)] {
+        let bench = Bench::new(1);
+        bench.put(1);
+        bench.app.always(Reply::Accept(Duration::from_secs(answers_after)));
+        let (stop, mut worker) = bench.start(Bench::settings("a"));
+        while bench.app.calls().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let stopped_at = Instant::now();
+        stop.retire();
+        let ended = tokio::time::timeout(Duration::from_secs(urgent_after), worker.next()).await;
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(_) => {
+                stop.finish();
+                worker.next().await
+            }
+        };
+        assert_eq!(ended.unwrap().result.unwrap().is_ok(), accepted == 1);
+        let took = stopped_at.elapsed();
+        assert!(took <= Duration::from_secs(ended_by) + Duration::from_secs(1), "{took:?}");
+        assert_eq!((bench.accepted().len(), bench.app.calls().len()), (accepted, 1));
+        assert_eq!(bench.leases.lease(&shard(0)).unwrap().owner, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_forced_stop_ends_at_once() {
     let bench = Bench::new(2);
     bench.put(1);

@@ -60,7 +60,7 @@ fn a_file_that_is_skipped_does_not_remove_what_runs() {
     let folder = folder(&[("a.yaml", "kind: Component\nspec: {type: bindings.aws.kinesis}\nx: [}")]);
     let [_, compat] = both_of(&folder);
     assert!(compat.faults.is_empty() && compat.documents.is_empty());
-    assert!(compat.unread_files.iter().any(|file| file.ends_with("a.yaml")), "{:?}", compat.unread_files);
+    assert!(compat.not_loaded.iter().any(|one| one.file.ends_with("a.yaml")), "{:?}", compat.not_loaded);
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn after_a_new_listing_waiting_records_belong_to_their_new_shard() {
 #[test]
 fn after_a_failed_record_whose_caller_left_the_next_of_its_key_is_refused() {
     let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
-    let ordering = super::super::Ordering::Key;
+    let ordering = Ordering::Key;
     let settings = ProducerSettings { ordering, ordering_on_failure: stop, ..ProducerSettings::default() };
     let mut fixture = Fixture::new(settings);
     let (_b, a) = (fixture.arrive("b", 1_000), fixture.arrive("a", 1_000));

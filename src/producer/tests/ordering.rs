@@ -1,10 +1,13 @@
 //! The order of records of one key, also after failures.
 
-use super::super::{Ordering, OrderingOnFailure, ProducerSettings};
+use super::super::{Ordering, OrderingOnFailure, Producer, ProducerSettings, Successions, Written};
 use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
-use crate::domain::{BindingError, FailureKind, NewRecord};
+use crate::domain::{BindingError, FailureKind, NewRecord, Outcome};
 use futures_util::future::join_all;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 fn ordered(ordering: Ordering) -> ProducerSettings {
     ProducerSettings { ordering, ..ProducerSettings::default() }
@@ -159,4 +162,111 @@ async fn with_ordering_on_failure_continue_later_records_are_sent() {
     let rig = Rig::new(ordered(Ordering::Key), &script);
     let answers = join_all(["a1", "a2"].map(|text| rig.put("a", text))).await;
     assert!(answers[0].is_err() && answers[1].is_ok());
+}
+
+fn put(producer: &Arc<Producer>, text: &'static str) -> JoinSet<Result<Written, BindingError>> {
+    let (producer, record) = (Arc::clone(producer), record(&text[..1], text));
+    let mut task = JoinSet::new();
+    task.spawn(async move { producer.put(record, within(60_000)).await });
+    task
+}
+
+async fn answer(mut task: JoinSet<Result<Written, BindingError>>) -> Result<Written, BindingError> {
+    task.join_next().await.unwrap().unwrap()
+}
+
+/// The one before, which has the turn, and the one that replaces it.
+fn successors(settings: &ProducerSettings, script: &Script, turns: &Successions) -> [Arc<Producer>; 2] {
+    [(); 2].map(|()| Rig::after(settings.clone(), script, turns.enter("out")).producer)
+}
+
+/// Waits until a call was made, or for a while.
+async fn seen(script: &Script, count: usize) -> usize {
+    let enough = async {
+        while script.seen().len() < count {
+            tokio::time::sleep(LATENCY / 5).await
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), enough).await.ok();
+    script.seen().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_replaces_another_sends_after_its_last_record() {
+    for ordering in [Ordering::Key, Ordering::Strict] {
+        let script = Script::new(|call, _| if call == 0 { Reaction::Never } else { Reaction::Store });
+        let [old, new] = successors(&ordered(ordering), &script, &Successions::default());
+        let _first = put(&old, "a1");
+        assert_eq!(seen(&script, 1).await, 1);
+        let second = put(&new, "a2");
+        assert_eq!(seen(&script, 2).await, 1, "the old one is not finished");
+        // Its record is in flight until the call times out, and then repeated.
+        old.finish();
+        assert_eq!(answer(second).await.unwrap().attempts, 1);
+        assert_eq!(texts(&script.stored()), ["a1", "a2"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_order_a_producer_that_replaces_another_does_not_wait() {
+    let script = Script::storing();
+    let [_old, new] = successors(&ordered(Ordering::None), &script, &Successions::default());
+    assert!(answer(put(&new, "a1")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_was_never_used_is_passed_over() {
+    let (script, turns) = (Script::storing(), Successions::default());
+    let [first, failed] = successors(&ordered(Ordering::Key), &script, &turns);
+    drop(failed);
+    let [third, fourth] = successors(&ordered(Ordering::Key), &script, &turns);
+    let waiting = put(&third, "a1");
+    assert_eq!(seen(&script, 1).await, 0);
+    drop(first);
+    answer(waiting).await.unwrap();
+    third.close().await;
+    assert!(answer(put(&fourth, "a2")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_begins_after_a_limit_and_keeps_the_deadlines_meanwhile() {
+    let script = Script::storing();
+    let [_old, new] = successors(&ordered(Ordering::Key), &script, &Successions::default());
+    let begun = Instant::now();
+    let waiting = put(&new, "a1");
+    let late = new.put(record("b", "b1"), within(2_000)).await.unwrap_err();
+    assert_eq!((late.kind(), late.outcome(), begun.elapsed().as_secs()), (FailureKind::TimedOut, Outcome::NotDone, 2));
+    answer(waiting).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_stopped_stays_stopped_when_the_producer_is_replaced() {
+    let script = Script::new(|call, _| match call {
+        0 => Reaction::Refuse(failure(FailureKind::Caller)),
+        _ => Reaction::Store,
+    });
+    let stop = OrderingOnFailure::Stop(Duration::from_secs(600));
+    let settings = ProducerSettings { ordering_on_failure: stop, ..ordered(Ordering::Key) };
+    let [old, new] = successors(&settings, &script, &Successions::default());
+    answer(put(&old, "a1")).await.unwrap_err();
+    let accepted = ["a2", "a3", "b1"].map(|text| put(&new, text));
+    assert_eq!(seen(&script, 2).await, 1);
+    old.finish();
+    let results = join_all(accepted.map(answer)).await.into_iter().map(|result| result.map_err(|error| error.kind()));
+    let is_stopped: Vec<bool> = results.map(|result| result == Err(FailureKind::Conflict)).collect();
+    assert_eq!(is_stopped, [true, true, false]);
+    let later = answer(put(&new, "a4")).await.unwrap_err();
+    assert_eq!((later.kind(), texts(&script.stored())), (FailureKind::Conflict, vec!["b1".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strict_sequence_numbers_go_on_when_the_producer_is_replaced() {
+    let script = Script::storing();
+    let [old, new] = successors(&ordered(Ordering::Strict), &script, &Successions::default());
+    let first = answer(put(&old, "a1")).await.unwrap();
+    let second = put(&new, "a2");
+    old.finish();
+    answer(second).await.unwrap();
+    assert_eq!(script.seen()[1].after, Some(first.receipt.sequence));
 }

@@ -1,6 +1,6 @@
 //! A writer whose reaction to each call is scripted by the test.
 
-use super::super::{Ports, Producer, ProducerSettings, PutOptions, Written};
+use super::super::{Ports, Producer, ProducerSettings, PutOptions, Turn, Written};
 use crate::domain::{
     BindingError, FailureKind, HashKeyRange, NewRecord, Outcome, Receipt, RecordWriter, RetrievalError, SequenceNumber,
     Shard, ShardDirectory, ShardId, ShardListing, Timestamp,
@@ -183,6 +183,12 @@ impl Rig {
             metrics: metrics.output("out"),
         };
         Self { producer: Arc::new(Producer::start(settings, ports)), metrics }
+    }
+
+    pub(in super::super) fn after(settings: ProducerSettings, script: &Script, turn: Turn) -> Self {
+        let metrics = Metrics::new();
+        let ports = Ports { writer: Arc::new(script.clone()), directory: None, metrics: metrics.output("out") };
+        Self { producer: Arc::new(Producer::start_after(settings, ports, turn)), metrics }
     }
 
     pub(in super::super) async fn put(&self, key: &str, data: &str) -> Result<Written, BindingError> {

@@ -114,7 +114,7 @@ impl SubscriptionCheck for Answers {
     }
 }
 
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+const LIMITS: DrainLimits = DrainLimits { urgent: Duration::from_secs(10), retire: Duration::from_secs(60) };
 
 fn fake(label: &'static str, acts: &[Act], answers: &[bool], log: &Log) -> Input {
     let acts = Mutex::new(acts.iter().copied().collect());
@@ -140,7 +140,7 @@ async fn begun(log: &mut mpsc::UnboundedReceiver<Entry>) -> Instant {
 
 async fn run(input: Input, stop: Stop) -> DrainOutcome {
     let (_reading, is_reading) = watch::channel(true);
-    Inputs::new(vec![input], is_reading, DRAIN_LIMIT).0.run(stop).await
+    Inputs::new(vec![input], is_reading, LIMITS).0.run(stop).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ struct Fixture {
 impl Fixture {
     fn start(is_reading: bool) -> Self {
         let (reading, is_reading) = watch::channel(is_reading);
-        let (owner, inputs) = Inputs::new(Vec::new(), is_reading, DRAIN_LIMIT);
+        let (owner, inputs) = Inputs::new(Vec::new(), is_reading, LIMITS);
         let (stop, mut tasks) = (Stop::new(), Supervisor::new());
         tasks.spawn("inputs", owner.run(stop.clone()));
         let (write, log) = mpsc::unbounded_channel();
@@ -256,8 +256,24 @@ async fn an_input_that_does_not_drain_is_aborted_and_the_next_begins() {
     let begun = Instant::now();
     let second = fake("second", &[], &[true], &fixture.write);
     assert_eq!(fixture.inputs.start(second).await, Some(DrainOutcome::Aborted));
-    assert!(begun.elapsed() >= DRAIN_LIMIT && begun.elapsed() < 2 * DRAIN_LIMIT, "{:?}", begun.elapsed());
+    let (limit, margin) = (LIMITS.retire, LIMITS.urgent);
+    assert!(begun.elapsed() >= limit && begun.elapsed() < limit + margin, "{:?}", begun.elapsed());
     fixture.expect(&[("first", "released"), ("second", "begun")]).await;
+    assert_eq!(fixture.end().await, DrainOutcome::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_is_being_replaced_has_the_limit_of_a_shutdown_once_reading_is_off() {
+    let mut fixture = Fixture::start(true);
+    fixture.inputs.start(fake("first", &[Act::Forever], &[true], &fixture.write)).await;
+    fixture.expect(&[("first", "begun")]).await;
+    let (begun, inputs, second) = (Instant::now(), fixture.inputs.clone(), fake("second", &[], &[], &fixture.write));
+    let mut replacing = Supervisor::new();
+    replacing.spawn("replacing", async move { inputs.start(second).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fixture.reading.send_replace(false);
+    assert_eq!(replacing.next().await.unwrap().result.unwrap(), Some(DrainOutcome::Aborted));
+    assert!(begun.elapsed() < 2 * LIMITS.urgent, "{:?}", begun.elapsed());
     assert_eq!(fixture.end().await, DrainOutcome::Clean);
 }
 

@@ -3,10 +3,10 @@
 use super::service::{Service, TABLE};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::{Item, KeySchema, ensure_table};
-use bindd::bindings::{Context, LeaseTables, Registry, SharedLimits, check, connect};
+use bindd::bindings::{Context, LeaseTables, Registry, SharedLimits, Successions, check, connect};
 use bindd::domain::{
-    Binding, BindingError, BodyMemory, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, Outcome,
-    WorkerId,
+    Binding, BindingError, BodyMemory, DataForm, DrainLimits, FailureKind, InvokeRequest, InvokeResponse, Metadata,
+    Outcome, WorkerId,
 };
 use bindd::manifest::{Environment, LoadRequest, load};
 use bindd::telemetry::{Metrics, Tracer};
@@ -46,7 +46,8 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
         tracer: Tracer::default(),
         registry: Registry::default(),
         lease_tables: LeaseTables::default(),
-        drain_limit: Duration::from_secs(1),
+        successions: Successions::default(),
+        drain_limits: DrainLimits { urgent: Duration::from_secs(1), retire: Duration::from_secs(1) },
         limits: SharedLimits::default(),
     };
     connect(result.components.remove(0), &context).await.unwrap()

@@ -3,7 +3,7 @@
 use super::clock::{RATES, WorkerClock};
 use super::kcl_table::KclVersion;
 use bindd::consumer::{ConsumerSettings, DeliverySettings, OnPoison, Order, Partial, SharedLimits, WallClock};
-use bindd::domain::{InitialPosition, Timestamp, WorkerId};
+use bindd::domain::{DrainLimits, InitialPosition, Timestamp, WorkerId};
 use bindd::resilience::Backoff;
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ impl Plan {
             initial_position: self.initial,
             lease_duration: clock.lasts(self.lease),
             checkpoint_interval: clock.lasts(self.checkpoint_interval),
-            drain_limit: self.drain,
+            drain_limits: DrainLimits { urgent: self.drain, retire: self.drain },
             handoff_limit: self.drain.max(Duration::from_secs(20)),
             retry: self.delivery.retry,
             delivery: self.delivery.clone(),

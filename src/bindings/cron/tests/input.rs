@@ -19,7 +19,7 @@ fn input(schedule: &str) -> Input {
         component: "tick".parse().unwrap(),
         schedule: Schedule::parse(schedule, &HashMap::from([("TZ", "UTC")])).unwrap(),
         metrics: Metrics::new().input("tick"),
-        drain_limit: Duration::from_secs(5),
+        drain_limits: DrainLimits { urgent: Duration::from_secs(5), retire: Duration::from_secs(60) },
         clock: paused_clock,
         stopped_at: Mutex::default(),
         failed: Mutex::default(),
