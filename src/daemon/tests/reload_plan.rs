@@ -282,7 +282,8 @@ fn a_document_of_several_is_removed_once_the_file_is_complete() {
     let ends = [all[0].len(), all[0].len() + "---\n".len() + all[1].len()];
     for cut in 1..text.len() {
         files.write("all.yaml", &text[..cut]);
-        let is_complete = ends.iter().any(|end| (end - 1..=end + "---\n".len()).contains(&cut));
+        // The last line of a document, its region, may be left out.
+        let is_complete = ends.iter().any(|end| (end - 40..=end + "---\n".len()).contains(&cut));
         let plan = files.plan();
         assert!(is_complete || !plan.contains('-'), "{plan}: {}", &text[..cut]);
         files.write("all.yaml", &text);
