@@ -17,7 +17,7 @@
 //! | 7 | [`cli`] | the commands `check`, `policy` and `leases` |
 //! | 6 | [`settings`] | command line and environment |
 //! | 6 | [`grpc`] | the API for apps over gRPC |
-//! | 5 | [`http`] | the HTTP API for apps, health and metrics |
+//! | 5 | [`http`] | the HTTP API for apps, health, metrics and profiles |
 //! | 4 | [`bindings`] | the kinds of component, one folder each |
 //! | 4 | [`runtime`] | runs connected components: requests, inputs, readiness, signals |
 //! | 3 | [`consumer`] | the engine of inputs: reads a sharded stream by leases; knows no AWS |
@@ -31,6 +31,7 @@
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
 //! | 1 | [`aggregation`] | the KPL format: many user records in one Kinesis record |
 //! | 1 | [`telemetry`] | logs and metrics |
+//! | 1 | [`profiling`] | CPU and heap profiles of the process |
 //! | 1 | [`protocol`] | the messages of gRPC |
 //! | 1 | [`domain`] | shared types, and the traits between modules |
 //!
@@ -59,6 +60,7 @@ pub mod http;
 pub mod manifest;
 pub mod policies;
 pub mod producer;
+pub mod profiling;
 pub mod program;
 pub mod protocol;
 pub mod resilience;

@@ -9,10 +9,11 @@ use std::path::Path;
 
 /// Each module and every module that it uses, lowest layer first. A module may only use modules above it in this
 /// list, so there is no cycle between modules.
-const USES: [(&str, &[&str]); 23] = [
+const USES: [(&str, &[&str]); 24] = [
     ("aggregation", &[]),
     ("domain", &[]),
     ("protocol", &[]),
+    ("profiling", &[]),
     ("telemetry", &[]),
     ("manifest", &["domain"]),
     ("policies", &["domain", "manifest"]),
@@ -25,7 +26,7 @@ const USES: [(&str, &[&str]); 23] = [
     ("producer", &["aggregation", "domain", "resilience", "tasks", "telemetry"]),
     ("runtime", &["domain", "policies", "resilience", "tasks"]),
     ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "protocol", "resilience", "telemetry"]),
-    ("http", &["domain", "runtime", "tasks", "telemetry"]),
+    ("http", &["domain", "profiling", "runtime", "tasks", "telemetry"]),
     ("grpc", &["domain", "http", "protocol", "runtime", "telemetry"]),
     ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),
     ("cli", &["aws", "bindings", "domain", "manifest", "policies", "settings"]),
@@ -54,7 +55,7 @@ const USES: [(&str, &[&str]); 23] = [
 const LAYERS: usize = 10;
 
 /// Crates (or types that act like one) and the only places that may name them.
-const CRATES: [(&str, &[&str]); 21] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("aws_", &["aws/", "bindings/", "cli/", "embedded/"]),
     ("axum::", &["http/", "grpc/", "embedded/", "demo/"]),
     ("tower::", &["bindings/http/", "bindings/pluggable/", "app/", "http/", "grpc/", "embedded/", "demo/"]),
@@ -86,8 +87,11 @@ const CRATES: [(&str, &[&str]); 21] = [
     ("dynoxide::", &["embedded/"]),
     ("rustix::", &["bindings/localstorage/", "embedded/", "dev/", "demo/", "daemon/", "http/"]),
     ("prometheus_client::", &["telemetry/"]),
-    ("prost::", &["aggregation/", "app/", "grpc/", "telemetry/traces/"]),
+    ("prost::", &["aggregation/", "app/", "grpc/", "profiling/", "telemetry/traces/"]),
     ("prost_types::", &["grpc/"]),
+    ("backtrace::", &["profiling/"]),
+    ("rpprof::", &["profiling/"]),
+    ("pprof_alloc::", &["main.rs", "profiling/"]),
     ("tonic", &["app/", "bindings/pluggable/", "grpc/"]),
     ("tracing_subscriber::", &["telemetry/"]),
     ("JoinSet", &["tasks/"]),

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 pub(super) const HTTP: &str = "http";
 pub(super) const GRPC: &str = "grpc";
 pub(super) const METRICS: &str = "metrics";
+pub(super) const PROFILES: &str = "profiles";
 pub(super) const TRACES: &str = "traces";
 pub(super) const INPUTS: &str = "inputs";
 pub(super) const APP: &str = "app";
@@ -39,6 +40,7 @@ pub(super) enum TaskResult {
     Http(Drained),
     Grpc(Drained),
     Metrics(Drained),
+    Profiles(Drained),
     Traces,
     Inputs(DrainOutcome),
     App,
@@ -57,6 +59,7 @@ pub(super) struct Stops {
     /// Requests that still wait for an output must be answered now.
     pub(super) abort_calls: Stop,
     pub(super) http: Stop,
+    /// The metrics and the profiles.
     pub(super) metrics: Stop,
     /// After everything that has spans.
     pub(super) traces: Stop,
@@ -70,6 +73,7 @@ pub struct Running {
     pub(super) grpc_addresses: Vec<SocketAddr>,
     pub(super) internal_grpc_address: Option<SocketAddr>,
     pub(super) metrics_address: Option<SocketAddr>,
+    pub(super) profile_address: Option<SocketAddr>,
     pub(super) host: Arc<Host>,
     /// Of `--config`.
     pub(super) configuration: Configuration,
@@ -131,6 +135,12 @@ impl Running {
     #[must_use]
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// The first address of the profiles, if they are served.
+    #[must_use]
+    pub const fn profile_address(&self) -> Option<SocketAddr> {
+        self.profile_address
     }
 
     /// What the files of `--config` say.
@@ -285,6 +295,7 @@ async fn run_phases(
     is_clean &= join(tasks, TRACES).await;
     stops.metrics.finish();
     is_clean &= join(tasks, METRICS).await;
+    is_clean &= join(tasks, PROFILES).await;
     is_clean
 }
 
@@ -321,7 +332,12 @@ async fn join(tasks: &mut Supervisor<TaskResult>, name: &str) -> bool {
         match ended.result {
             Ok(TaskResult::Reload | TaskResult::Traces | TaskResult::App | TaskResult::Inputs(DrainOutcome::Clean)) => {
             }
-            Ok(TaskResult::Http(drained) | TaskResult::Grpc(drained) | TaskResult::Metrics(drained)) => {
+            Ok(
+                TaskResult::Http(drained)
+                | TaskResult::Grpc(drained)
+                | TaskResult::Metrics(drained)
+                | TaskResult::Profiles(drained),
+            ) => {
                 if let Drained::Aborted(connections) = drained {
                     tracing::error!(task = ended.name, connections, "open connections were aborted");
                     is_clean = false;

@@ -10,6 +10,8 @@ pub(super) struct Sockets {
     pub(super) http: HttpListeners,
     pub(super) grpc: GrpcListeners,
     pub(super) page: Option<Listeners>,
+    /// Of `--enable-profiling`.
+    pub(super) profiles: Option<Listeners>,
 }
 
 impl Sockets {
@@ -19,6 +21,10 @@ impl Sockets {
             Some(address) => Some(http::bind(&[address]).await?),
             None => None,
         };
-        Ok(Self { http, grpc, page })
+        let profiles = match &settings.profile_addresses[..] {
+            [] => None,
+            addresses => Some(http::bind(addresses).await?),
+        };
+        Ok(Self { http, grpc, page, profiles })
     }
 }

@@ -12,7 +12,7 @@ use super::observation;
 use super::open_files;
 use super::policies::PolicyFiles;
 use super::reload::{Reload, ReloadParts};
-use super::running::{APP, INPUTS, METRICS, RELOAD, Running, Stops, TRACES, TaskResult};
+use super::running::{APP, INPUTS, METRICS, PROFILES, RELOAD, Running, Stops, TRACES, TaskResult};
 use super::sockets::Sockets;
 use super::start_error::StartError;
 use crate::bindings::pluggable::{Plugs, SocketFolder};
@@ -88,7 +88,7 @@ pub async fn start_prepared(
     let LoadedFiles { components, configuration } = files;
     tracing::info!("Enabled features: {}", configuration.enabled_features().join(" "));
     let max_connections = open_files::max_connections(open_files::raise_limit());
-    let Sockets { http: listeners, grpc: grpc_listeners, page } =
+    let Sockets { http: listeners, grpc: grpc_listeners, page, profiles } =
         Box::pin(Sockets::bind(settings, configuration.metrics.enabled)).await?;
     let metrics = Metrics::with(&observation::metrics(settings, &configuration));
     let traces = observation::traces(settings, &configuration);
@@ -111,6 +111,7 @@ pub async fn start_prepared(
         grpc_addresses: grpc_listeners.api.addresses(),
         internal_grpc_address: grpc_listeners.internal.as_ref().and_then(|open| open.addresses().first().copied()),
         metrics_address: page.as_ref().and_then(|page| page.addresses().first().copied()),
+        profile_address: profiles.as_ref().and_then(|open| open.addresses().first().copied()),
         host: Arc::clone(&host),
         configuration,
         ready: Readiness::new(),
@@ -139,6 +140,7 @@ pub async fn start_prepared(
     let state = Arc::new(running.api_state(settings, max_connections, tracer, bodies));
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
+    running.spawn_profiles(settings, profiles);
     running.spawn_traces(export);
     tracing::info!(addresses = ?running.addresses, metrics = ?running.metrics_address, "bindd is serving");
     Ok(running)
@@ -267,6 +269,17 @@ impl Running {
             let (metrics, access, stop) = (self.metrics.clone(), settings.access.clone(), self.stops.metrics.clone());
             let serving = http::serve_metrics(page, metrics, access, stop);
             self.tasks.spawn(METRICS, async move { TaskResult::Metrics(serving.await) });
+        }
+    }
+
+    /// Tools may wait for daprd's line.
+    fn spawn_profiles(&mut self, settings: &Settings, profiles: Option<Listeners>) {
+        if let Some(profiles) = profiles {
+            for address in profiles.addresses() {
+                tracing::info!("HTTP profiling server listening on: {address}");
+            }
+            let serving = http::serve_profiles(profiles, settings.access.clone(), self.stops.metrics.clone());
+            self.tasks.spawn(PROFILES, async move { TaskResult::Profiles(serving.await) });
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum BindError {
     #[error(
         "port {} of {} is taken by another program: stop that program, or choose another port (--dapr-http-port, \
-         --dapr-grpc-port, --metrics-port)", .0.port(), .0.ip()
+         --dapr-grpc-port, --metrics-port, --profile-port)", .0.port(), .0.ip()
     )]
     Taken(SocketAddr),
     /// The process lacks the permission.

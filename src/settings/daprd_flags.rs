@@ -27,10 +27,10 @@ pub(super) struct ListenFlags {
     /// Folder in which the APIs listen on Unix sockets instead of TCP ports.
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub(super) unix_domain_socket: OsString,
-    /// Accepted for command lines of daprd; bindd serves no profiles yet.
+    /// Serve CPU and heap profiles on --profile-port, for `go tool pprof`.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = switch, value_name = "true|false", hide_short_help = true)]
     pub(super) enable_profiling: bool,
-    /// Accepted for command lines of daprd.
+    /// Port of the profiles, on loopback; 0 is any free port.
     #[arg(long, value_name = "PORT", default_value_t = 7777, hide_short_help = true)]
     pub(super) profile_port: u16,
 }

@@ -93,7 +93,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         internal_grpc_address: internal_address(&flags.listen, &http_addresses, &app_id)?,
         internal_grpc_any_port: flags.listen.internal_port().is_none(),
         public_address: daprd::public_address(&flags.listen)?,
-        profile_address: daprd::profile_address(&flags.listen),
+        profile_addresses: daprd::profile_addresses(&flags.listen, is_compat.then_some(&http_addresses)),
         unix_socket_folder: daprd::path(flags.listen.unix_domain_socket),
         http_addresses,
         metrics_address: metrics_address(&flags.ports, is_compat)?,

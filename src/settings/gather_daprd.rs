@@ -86,12 +86,13 @@ fn stable_port(app_id: &str) -> u16 {
     FIRST_INTERNAL_PORT + u16::try_from(hash >> 21).unwrap_or_default()
 }
 
-pub(super) const fn profile_address(flags: &ListenFlags) -> Option<SocketAddr> {
-    if flags.enable_profiling {
-        Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), flags.profile_port))
-    } else {
-        None
-    }
+/// The addresses of `--profile-port`: loopback, whatever those of the API are, because no token protects it; with
+/// `--dapr-compat` those of `api`.
+pub(super) fn profile_addresses(flags: &ListenFlags, api: Option<&Vec<SocketAddr>>) -> Vec<SocketAddr> {
+    let loopback = [SocketAddr::from((Ipv4Addr::LOCALHOST, flags.profile_port))];
+    let addresses = api.map_or(&loopback[..], Vec::as_slice);
+    let is_on = flags.enable_profiling;
+    addresses.iter().filter(|_| is_on).map(|address| SocketAddr::new(address.ip(), flags.profile_port)).collect()
 }
 
 fn one_address(flag: &str, text: &str) -> Result<Option<IpAddr>, UsageError> {

@@ -69,6 +69,19 @@ impl Command {
         NonZeroUsize::new(count)
     }
 
+    /// Whether the process serves profiles (`--enable-profiling`).
+    #[must_use]
+    pub const fn has_profiles(&self) -> bool {
+        match self {
+            Self::Run(settings) => !settings.profile_addresses.is_empty(),
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => false,
+            #[cfg(feature = "embedded")]
+            Self::Demo(_) => false,
+            #[cfg(feature = "embedded")]
+            Self::Dev(settings) => !settings.run.profile_addresses.is_empty(),
+        }
+    }
+
     /// Whether the process behaves as daprd (`--dapr-compat`). Then it exits with 1 after a second signal.
     #[must_use]
     pub const fn is_dapr_compat(&self) -> bool {
@@ -173,8 +186,8 @@ pub struct Settings {
     pub public_address: Option<SocketAddr>,
     /// The APIs listen on Unix sockets in this folder instead of TCP ports.
     pub unix_socket_folder: Option<PathBuf>,
-    /// Where profiles are served (`--enable-profiling`).
-    pub profile_address: Option<SocketAddr>,
+    /// Where profiles are served (`--enable-profiling`); empty is nowhere.
+    pub profile_addresses: Vec<SocketAddr>,
     /// Where metrics are served; `None` with `--enable-metrics=false`.
     pub metrics_address: Option<SocketAddr>,
     /// Origins of web pages that may call the HTTP API (`--allowed-origins`), and host names beside `localhost` that
@@ -258,7 +271,7 @@ impl Settings {
             internal_grpc_any_port: false,
             public_address: None,
             unix_socket_folder: None,
-            profile_address: None,
+            profile_addresses: Vec::new(),
             metrics_address: None,
             access: Access::default(),
             resources_paths: vec![resources.into()],

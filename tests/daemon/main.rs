@@ -37,6 +37,7 @@ mod moving_from_daprd;
 mod outputs;
 mod pluggable;
 mod process;
+mod profiling;
 mod reload;
 mod reload_order;
 mod replicas;

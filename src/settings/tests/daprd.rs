@@ -69,9 +69,13 @@ fn listeners_follow_daprd() {
     assert!(run("--dapr-compat").internal_grpc_address.unwrap().ip().is_unspecified());
     let settings = run("--unix-domain-socket /run/dapr --enable-profiling");
     assert_eq!(settings.unix_socket_folder, Some(PathBuf::from("/run/dapr")));
-    assert_eq!(settings.profile_address, Some("127.0.0.1:7777".parse().unwrap()));
+    assert_eq!(settings.profile_addresses, ["127.0.0.1:7777".parse().unwrap()]);
     let settings = run("--unix-domain-socket= --profile-port 1");
-    assert_eq!((settings.unix_socket_folder, settings.profile_address), (None, None));
+    assert_eq!((settings.unix_socket_folder, settings.profile_addresses), (None, Vec::new()));
+    let at = |line| run(line).profile_addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(at("--enable-profiling --dapr-listen-addresses 0.0.0.0"), ["127.0.0.1:7777"], "no token protects it");
+    assert_eq!(at("--enable-profiling --dapr-compat --profile-port 1"), ["[::]:1"]);
+    assert_eq!(at("--dapr-compat"), [""; 0]);
     let error = usage_error("--app-id x --app-port 50001");
     assert!(error.text.contains("the 'dapr-grpc-port' argument value 50001 conflicts with 'app-port'"), "{error}");
 }

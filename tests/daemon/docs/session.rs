@@ -91,6 +91,7 @@ impl Session {
         }
         dev.run.http_addresses = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         dev.run.metrics_address = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        dev.run.profile_addresses.iter_mut().for_each(|address| address.set_port(0));
         if dev.run.app.is_some() {
             let app = RecordingApp::start().await;
             let address = app.address();
@@ -121,10 +122,11 @@ impl Session {
         let address = match authority.as_str() {
             "127.0.0.1:3500" | "localhost:3500" => running.http_address(),
             "127.0.0.1:9090" | "localhost:9090" => running.metrics_address().unwrap(),
+            "127.0.0.1:7777" => running.profile_address().unwrap(),
             _ => panic!("{authority} is not the address of a sidecar"),
         };
         let answer = send_bytes(address, request, body).await;
-        let place = format!("{}: {:?}: {}", page.path.display(), command, answer.text());
+        let place = format!("{}: {:?}: {}", page.path.display(), command, String::from_utf8_lossy(&answer.body));
         assert_answer(&answer, &command.comment, &place);
     }
 

@@ -97,6 +97,7 @@ pub(super) fn request(words: &[String]) -> (String, Builder, Bytes) {
     while let Some(word) = words.next() {
         match word {
             "-i" | "-s" => {}
+            "-o" => drop(words.next()),
             "-X" => method = Some(words.next().unwrap()),
             "-d" | "--data-binary" => body = Some(words.next().unwrap()),
             "-H" => {
