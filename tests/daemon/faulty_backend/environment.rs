@@ -99,7 +99,7 @@ impl Sidecar {
     pub(crate) async fn stop(self) -> Shutdown {
         let stop = Stop::new();
         stop.finish();
-        within("the sidecar to stop", self.running.run_until(&stop)).await
+        within("the sidecar to stop", Box::pin(self.running.run_until(&stop))).await
     }
 }
 
