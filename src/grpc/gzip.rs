@@ -62,12 +62,12 @@ mod tests {
     #[tokio::test]
     async fn a_message_is_decompressed_within_its_limit_and_the_memory() {
         for size in [0, 1, CHUNK - 1, CHUNK, 3 * CHUNK + 7] {
-            let (data, room) = (vec![b'x'; size], 8 * CHUNK);
+            let (data, memory) = (vec![b'x'; size], 8 * CHUNK);
             let compressed = gzip(&data);
-            assert_eq!(result(&compressed, size, room).await.unwrap(), data, "{size} bytes");
+            assert_eq!(result(&compressed, size, memory).await.unwrap(), data, "{size} bytes");
             if let Some(limit) = size.checked_sub(1) {
                 let refused = Err(Failure::Refused(MalformedRequest::TooLarge { limit }));
-                assert_eq!(result(&compressed, limit, room).await, refused, "{size} bytes");
+                assert_eq!(result(&compressed, limit, memory).await, refused, "{size} bytes");
             }
         }
         let bomb = gzip(&vec![0; 4 << 20]);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// How long a client may take to read one part of a response.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest part. The protocol takes the next one only when there is room for it.
+/// The largest part. The protocol takes the next one only when it can send it.
 const MAX_PART: usize = 64 << 10;
 /// Parts that were sent are removed from a list of this length.
 const MIN_PRUNED: usize = 16;

@@ -71,27 +71,25 @@ impl Command {
 
     /// Whether the process serves profiles (`--enable-profiling`).
     #[must_use]
-    pub const fn has_profiles(&self) -> bool {
-        match self {
-            Self::Run(settings) => !settings.profile_addresses.is_empty(),
-            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => false,
-            #[cfg(feature = "embedded")]
-            Self::Demo(_) => false,
-            #[cfg(feature = "embedded")]
-            Self::Dev(settings) => !settings.run.profile_addresses.is_empty(),
-        }
+    pub fn has_profiles(&self) -> bool {
+        self.sidecar().is_some_and(|settings| !settings.profile_addresses.is_empty())
     }
 
     /// Whether the process behaves as daprd (`--dapr-compat`). Then it exits with 1 after a second signal.
     #[must_use]
-    pub const fn is_dapr_compat(&self) -> bool {
+    pub fn is_dapr_compat(&self) -> bool {
+        self.sidecar().is_some_and(|settings| settings.dapr_compat)
+    }
+
+    /// The settings of the sidecar, if the command runs one of the user's.
+    fn sidecar(&self) -> Option<&Settings> {
         match self {
-            Self::Run(settings) => settings.dapr_compat,
-            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => false,
+            Self::Run(settings) => Some(settings),
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => None,
             #[cfg(feature = "embedded")]
-            Self::Demo(_) => false,
+            Self::Demo(_) => None,
             #[cfg(feature = "embedded")]
-            Self::Dev(settings) => settings.run.dapr_compat,
+            Self::Dev(settings) => Some(&settings.run),
         }
     }
 }

@@ -112,7 +112,7 @@ async fn clients_that_read_nothing_leave_others_served() {
         }
         held.push(slow);
     }
-    assert_served(&sidecar, "500 responses that nobody reads").await;
+    assert_served(&sidecar, "500 responses that no client reads").await;
     drop(held);
     assert_served(&sidecar, "their end").await;
     sidecar.stop().await;
