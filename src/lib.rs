@@ -30,6 +30,7 @@
 //! | 2 | [`resilience`] | backoff and retry policies |
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
 //! | 1 | [`aggregation`] | the KPL format: many user records in one Kinesis record |
+//! | 1 | [`jq`] | programs in jq that shape records, with limits |
 //! | 1 | [`telemetry`] | logs and metrics |
 //! | 1 | [`profiling`] | CPU and heap profiles of the process |
 //! | 1 | [`protocol`] | the messages of gRPC |
@@ -57,6 +58,7 @@ pub mod domain;
 pub mod embedded;
 pub mod grpc;
 pub mod http;
+pub mod jq;
 pub mod manifest;
 pub mod policies;
 pub mod producer;

@@ -12,6 +12,7 @@ use std::path::Path;
 const USES: [(&str, &[&str]); 24] = [
     ("aggregation", &[]),
     ("domain", &[]),
+    ("jq", &[]),
     ("protocol", &[]),
     ("profiling", &[]),
     ("telemetry", &[]),
@@ -77,6 +78,9 @@ const CRATES: [(&str, &[&str]); 24] = [
         ],
     ),
     ("h2::", &["app/"]),
+    ("jaq_core::", &["jq/"]),
+    ("jaq_std::", &["jq/"]),
+    ("regex_lite::", &["jq/"]),
     ("rustls::", &["app/", "bindings/http/", "telemetry/traces/"]),
     ("tokio_rustls::", &["app/"]),
     ("ciborium::", &["embedded/"]),

@@ -1,0 +1,48 @@
+//! The limits of a run.
+
+use std::fmt;
+
+/// What one run of a program may use. A run that needs more fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Steps. About one for each value that a generator such as `.[]` gives, each call of a function and each turn of a
+    /// loop, for each 256 bytes of a new text, and for each 8 elements of a new array.
+    pub steps: u64,
+    /// Bytes of all outputs together, and of each value on the way, as JSON.
+    pub output_bytes: usize,
+    /// Outputs.
+    pub outputs: usize,
+    /// Levels of arrays and objects inside each other, in the input and in each value.
+    pub nesting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { steps: 100_000, output_bytes: 10 << 20, outputs: 10_000, nesting: 128 }
+    }
+}
+
+/// The limit that a run exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::steps`].
+    Steps,
+    /// [`Limits::output_bytes`].
+    Bytes,
+    /// [`Limits::outputs`].
+    Outputs,
+    /// [`Limits::nesting`].
+    Nesting,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Steps => "steps",
+            Self::Bytes => "bytes of a value or of the output",
+            Self::Outputs => "outputs",
+            Self::Nesting => "levels of nesting",
+        })
+    }
+}

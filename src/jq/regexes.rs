@@ -1,0 +1,149 @@
+//! Regular expressions, by an engine whose time grows only with the text times the expression.
+
+use std::rc::Rc;
+
+use jaq_core::native::{Fun, bome, v};
+use jaq_core::{Cv, Error as JqError, Native};
+use regex_lite::{Captures, Regex, RegexBuilder};
+
+use super::budget;
+use super::value::{Data, Error, Members, Value};
+
+type Outcome = Result<Value, Error>;
+
+/// Bytes of a compiled expression.
+const MAX_EXPRESSION: usize = 64 << 10;
+const MAX_NESTING: u32 = 32;
+
+struct Search {
+    regex: Regex,
+    is_global: bool,
+    skips_empty: bool,
+}
+
+fn search(expression: &Value, flags: &Value) -> Result<Search, Error> {
+    let Value::Text(expression) = expression else {
+        return Err(JqError::typ(expression.clone(), "regular expression"));
+    };
+    let flags = match flags {
+        Value::Null => "",
+        Value::Text(flags) => &**flags,
+        _ => return Err(JqError::typ(flags.clone(), "flags")),
+    };
+    let mut builder = RegexBuilder::new(expression);
+    builder.size_limit(MAX_EXPRESSION).nest_limit(MAX_NESTING);
+    let (mut is_global, mut skips_empty) = (false, false);
+    for flag in flags.chars() {
+        match flag {
+            'g' => is_global = true,
+            'n' => skips_empty = true,
+            'i' => _ = builder.case_insensitive(true),
+            'x' => _ = builder.ignore_whitespace(true),
+            's' | 'p' => _ = builder.dot_matches_new_line(true),
+            'l' => {}
+            _ => return Err(JqError::str("a flag of a regular expression is none of g, i, l, n, p, s, x")),
+        }
+    }
+    budget::charge(expression.len());
+    let regex = builder.build().map_err(|_| JqError::str("the regular expression is invalid or too long"))?;
+    Ok(Search { regex, is_global, skips_empty })
+}
+
+/// Letters before a byte; asked in rising order mostly, so it goes on from where it was.
+struct Letters<'a> {
+    text: &'a str,
+    byte: usize,
+    letters: usize,
+}
+
+impl Letters<'_> {
+    fn before(&mut self, byte: usize) -> usize {
+        if byte < self.byte {
+            (self.byte, self.letters) = (0, 0);
+        }
+        self.letters += self.text[self.byte..byte].chars().count();
+        self.byte = byte;
+        self.letters
+    }
+}
+
+fn object(members: Vec<(&str, Value)>) -> Value {
+    Value::object(members.into_iter().map(|(key, value)| (Rc::from(key), value)).collect::<Members>())
+}
+
+/// One match as `jq` describes it.
+fn described(found: &Captures<'_>, names: &[Option<&str>], letters: &mut Letters<'_>) -> Value {
+    let mut groups = (0..found.len()).map(|at| {
+        let name = names.get(at).copied().flatten().map_or(Value::Null, Value::text);
+        match found.get(at) {
+            Some(group) => {
+                let (offset, length) = (letters.before(group.start()), group.as_str().chars().count());
+                (Value::int(offset), Value::int(length), Value::text(group.as_str()), name)
+            }
+            None => (Value::from(-1isize), Value::int(0), Value::Null, name),
+        }
+    });
+    let Some((offset, length, string, _)) = groups.next() else { return Value::Null };
+    let captures = groups.map(|(offset, length, string, name)| {
+        object(vec![("offset", offset), ("length", length), ("string", string), ("name", name)])
+    });
+    let captures = Value::array(captures.collect());
+    object(vec![("offset", offset), ("length", length), ("string", string), ("captures", captures)])
+}
+
+/// The matches, with the text before each if wanted, and at the end the text after them.
+fn matches(text: &Value, expression: &Value, flags: &Value, with_rest: bool) -> Outcome {
+    let Value::Text(text) = text else { return Err(JqError::typ(text.clone(), "string to match")) };
+    let search = search(expression, flags)?;
+    let size = match expression {
+        Value::Text(expression) => expression.len(),
+        _ => 1,
+    };
+    // The engine goes at most once through the text for each place of the expression.
+    if !budget::charge(text.len() / 64 * size.div_ceil(8) + 1) {
+        return Ok(Value::Null);
+    }
+    let names: Vec<Option<&str>> = search.regex.capture_names().collect();
+    let mut letters = Letters { text, byte: 0, letters: 0 };
+    let (mut found, mut from) = (Vec::new(), 0);
+    for captures in search.regex.captures_iter(text) {
+        let Some(whole) = captures.get(0) else { continue };
+        if search.skips_empty && whole.is_empty() {
+            continue;
+        }
+        if !budget::charge(1 + captures.len()) {
+            break;
+        }
+        if with_rest {
+            found.push(Value::text(&text[from..whole.start()]));
+            from = whole.end();
+        }
+        found.push(described(&captures, &names, &mut letters));
+        if !search.is_global {
+            break;
+        }
+    }
+    if with_rest {
+        found.push(Value::text(&text[from..]));
+    }
+    Ok(Value::array(found))
+}
+
+fn run(mut cv: Cv<'_, Data>, with_rest: bool) -> Outcome {
+    let (flags, expression) = (cv.0.pop_var(), cv.0.pop_var());
+    match expression {
+        // `jq` takes `[expression, flags]` in one argument.
+        Value::Array(both) => {
+            let part = |at| both.items.get(at).cloned().unwrap_or_default();
+            matches(&cv.1, &part(0), &part(1), with_rest)
+        }
+        expression => matches(&cv.1, &expression, &flags, with_rest),
+    }
+}
+
+pub(super) fn functions() -> Vec<Fun<Data>> {
+    vec![
+        ("_matches", v(2), Native::<Data>::new(|cv| bome(run(cv, false)))),
+        ("_pieces", v(2), Native::<Data>::new(|cv| bome(run(cv, true)))),
+    ]
+}

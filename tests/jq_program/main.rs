@@ -1,0 +1,214 @@
+//! Generated programs and inputs through [`bindd::jq`] and through the program `jq`. Only forms in which the dialects
+//! agree are generated; the documentation of the module lists where they differ.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use bindd::jq::Program;
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// The outputs of `jq`, or none if it failed.
+fn by_jq(program: &str, input: &str) -> Option<Vec<String>> {
+    let mut command = Command::new("jq");
+    command.args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("jq runs; install it with apt-get install jq");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    output.status.success().then(|| text.lines().map(str::to_owned).collect())
+}
+
+fn by_bindd(program: &str, input: &str) -> Option<Vec<String>> {
+    let program = Program::compile(program).unwrap_or_else(|e| panic!("{program}: {e}"));
+    let outputs = program.run(input.as_bytes(), [("", ""); 0]).ok()?;
+    Some(outputs.iter().map(|output| String::from_utf8(output.to_vec()).unwrap()).collect())
+}
+
+/// Equal as JSON with numbers of 64 bits, which are all that `jq` has.
+fn is_same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => {
+            let (left, right) = (left.as_f64().unwrap(), right.as_f64().unwrap());
+            left == right || (left - right).abs() <= left.abs() * 1e-15
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| is_same(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            let same = |((key, left), (other, right)): ((&String, &Value), (&String, &Value))| {
+                key == other && is_same(left, right)
+            };
+            left.len() == right.len() && left.iter().zip(right).all(same)
+        }
+        _ => left == right,
+    }
+}
+
+fn compare(program: &str, input: &str) {
+    let (theirs, ours) = (by_jq(program, input), by_bindd(program, input));
+    let read = |outputs: &Vec<String>| -> Vec<Value> {
+        outputs.iter().map(|output| serde_json::from_str(output).unwrap()).collect()
+    };
+    let is_equal = match (&theirs, &ours) {
+        (Some(theirs), Some(ours)) => {
+            let (theirs, ours) = (read(theirs), read(ours));
+            theirs.len() == ours.len() && theirs.iter().zip(&ours).all(|(theirs, ours)| is_same(theirs, ours))
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    assert!(is_equal, "{program} on {input}\n   jq: {theirs:?}\nbindd: {ours:?}");
+}
+
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        (-99i32..100).prop_map(|n| n.to_string()),
+        (-99i32..100).prop_map(|n| (f64::from(n) + 0.25).to_string()),
+        "[a-c,1é]{0,4}".prop_map(|text| format!("\"{text}\"")),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::btree_map("[a-c]", inner, 0..4).prop_map(|members| {
+                let members: Vec<_> = members.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+fn program() -> impl Strategy<Value = String> {
+    let plain = [
+        ".",
+        "..",
+        ".a",
+        ".b?",
+        ".[0]?",
+        ".[-1]?",
+        ".[]?",
+        ".[1:]?",
+        ".[:-1]?",
+        ".[0:2]?",
+        "null",
+        "true",
+        "1",
+        "2.5",
+        "\"a\"",
+        "[]",
+        "{}",
+        "empty",
+        "length?",
+        "keys?",
+        "add?",
+        "sort?",
+        "type",
+        "tojson",
+        "not",
+        "unique?",
+        "to_entries?",
+        "min?",
+        "max?",
+        "any?",
+        "all?",
+        "[paths]",
+        "flatten?",
+        "arrays",
+        "objects",
+        "scalars",
+        "strings",
+        "numbers",
+        "explode?",
+        "floor?",
+        "ascii_downcase?",
+        "@base64",
+        "@json",
+        "@sh?",
+        "tostring",
+        "utf8bytelength?",
+        "[leaf_paths]",
+        "first?",
+        "last?",
+    ];
+    let leaf = prop::sample::select(plain.to_vec()).prop_map(str::to_owned);
+    leaf.prop_recursive(4, 16, 2, |inner| {
+        let one = (
+            prop::sample::select(vec![
+                "[X]",
+                "(X)?",
+                "map(X)?",
+                "select(X)",
+                "{a: X}",
+                "first(X)",
+                "del(.a?)",
+                "sort_by(X)?",
+                "group_by(X)?",
+                "unique_by(X)?",
+                "[recurse] | X",
+                "[limit(2; X)]",
+                "with_entries(.value |= [.])?",
+                "try (X) catch \"failed\"",
+                "[X] | length",
+                "\"a\\(X)b\"",
+                "[X] | add?",
+                "any(X)?",
+                "all(X)?",
+                "def f: X; [f, f]",
+                "def f(g): [g | g]; f(X)",
+                "label $out | (X, break $out)",
+                "[X] | sort",
+                "[.[]? | X]",
+                "map_values(1)?",
+                "[X] | tojson | fromjson",
+                "[X] | unique",
+                "min_by(X)?",
+                "max_by(X)?",
+            ]),
+            inner.clone(),
+        );
+        let two = (
+            prop::sample::select(vec![
+                "X | Y",
+                "X, Y",
+                "[X, Y]",
+                "[(first(X) == first(Y))?]",
+                "[(first(X) < first(Y))?]",
+                "[(X)? // Y]",
+                "[X and Y]",
+                "[X or Y]",
+                "[(first(X) + first(Y))?]",
+                "[(first(X) - first(Y))?]",
+                "reduce X as $x (0; [., $x])",
+                "[foreach X as $x (0; [., $x] | length)]",
+                "X as $v | [$v, Y]",
+                "if X then Y else . end",
+                "{a: first(X), b: first(Y)}",
+                "(.a = X)?",
+                "(.[0] = X)?",
+                "(.a |= 1)?",
+                "(.a += 1)?",
+                "[.[]? as $x | X]",
+            ]),
+            inner.clone(),
+            inner,
+        );
+        prop_oneof![
+            one.prop_map(|(form, x)| form.replace('X', &format!("({x})"))),
+            two.prop_map(|(form, x, y)| { form.replace('X', &format!("({x})")).replace('Y', &format!("({y})")) }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
+
+    #[test]
+    fn generated_programs_give_what_jq_gives(program in program(), input in json()) {
+        compare(&program, &input);
+    }
+}
