@@ -26,6 +26,7 @@
 //! | 3 | [`app`] | delivers events to the app |
 //! | 3 | `embedded` | Kinesis and DynamoDB inside the process (feature `embedded`) |
 //! | 3 | [`policies`] | timeouts, retries and circuit breakers of `Resiliency` documents |
+//! | 2 | [`event_pattern`] | the patterns of EventBridge, with which records are filtered |
 //! | 2 | [`manifest`] | reads component files |
 //! | 2 | [`resilience`] | backoff and retry policies |
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
@@ -56,6 +57,7 @@ pub mod dev;
 pub mod domain;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod event_pattern;
 pub mod grpc;
 pub mod http;
 pub mod jq;

@@ -16,6 +16,7 @@ const USES: [(&str, &[&str]); 24] = [
     ("protocol", &[]),
     ("profiling", &[]),
     ("telemetry", &[]),
+    ("event_pattern", &["domain"]),
     ("manifest", &["domain"]),
     ("policies", &["domain", "manifest"]),
     ("resilience", &["domain"]),

@@ -1,0 +1,78 @@
+//! JSON with its numbers as they are written, and without members of the same name.
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Json {
+    String(String),
+    /// A number, as it is written.
+    Number(String),
+    /// `true`, `false` or `null`
+    Literal(String),
+    Array(Vec<Json>),
+    /// In the order of the text.
+    Object(Vec<(String, Json)>),
+}
+
+/// Deeper values are refused, so that none overflows the stack.
+const MAX_DEPTH: usize = 64;
+
+impl Json {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Self::read(raw, MAX_DEPTH)
+    }
+
+    fn read(raw: &RawValue, depth: usize) -> Result<Self, String> {
+        let text = raw.get();
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
+        };
+        let failed = |error: serde_json::Error| error.to_string();
+        Ok(match text.as_bytes().first() {
+            Some(b'"') => Self::String(serde_json::from_str(text).map_err(failed)?),
+            Some(b'{') => {
+                let Members(members) = serde_json::from_str(text).map_err(failed)?;
+                let members = members.into_iter().map(|(name, value)| Ok((name, Self::read(value, depth)?)));
+                Self::Object(members.collect::<Result<_, String>>()?)
+            }
+            Some(b'[') => {
+                let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;
+                Self::Array(elements.into_iter().map(|value| Self::read(value, depth)).collect::<Result<_, _>>()?)
+            }
+            Some(b't' | b'f' | b'n') => Self::Literal(text.to_owned()),
+            Some(_) | None => Self::Number(text.to_owned()),
+        })
+    }
+}
+
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Vec<(String, &RawValue)> = Vec::new();
+        while let Some((name, value)) = map.next_entry::<String, _>()? {
+            if members.iter().any(|(known, _)| *known == name) {
+                return Err(A::Error::custom(format_args!("`{name}` is written twice")));
+            }
+            members.push((name, value));
+        }
+        Ok(Members(members))
+    }
+}
