@@ -62,6 +62,16 @@ fn the_tables_of_fields_name_what_the_specs_read() {
 }
 
 #[test]
+fn the_headers_of_raw_bodies_in_openapi_are_the_request_metadata_of_kinesis() {
+    let document = std::fs::read_to_string(root().join("src/http/openapi.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let parameters = document["components"]["parameters"].as_object().unwrap().keys();
+    let described = names(parameters.filter_map(|name| name.strip_prefix("metadata.")));
+    let api = page("docs/http-api.md");
+    assert_same("headers", &names(first_column(api.section("## Kinesis operations"), "Request metadata")), &described);
+}
+
+#[test]
 fn every_field_of_an_input_is_in_an_example_that_is_checked() {
     // `yaml` loads every block of the page.
     let page = page("docs/configuration/kinesis.md");
