@@ -139,6 +139,16 @@ fn a_method_is_the_transform_of_those_who_name_it() {
 }
 
 #[test]
+fn a_dead_letter_binding_that_may_leave_letters_out_gets_a_notice() {
+    let target = "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: letters}\nspec:\n  \
+                  type: bindings.aws.kinesis\n  metadata: [{name: streamName, value: letters}, {name: transform, value: .}]\n";
+    let result = with_methods(&[("deadLetterBinding", "letters"), ("direction", "output")], target);
+    let notices: String = result.notices.iter().map(|notice| format!("{notice}\n")).collect();
+    assert!(result.faults.is_empty() && notices.lines().count() == 1, "{} {notices}", result.faults);
+    assert!(notices.contains("component `letters` has a `filter` or a `transform`"), "{notices}");
+}
+
+#[test]
 fn a_wrong_method_is_a_fault_of_its_document_and_of_its_users() {
     let unused = only_fault(&with_methods(&[], &method("slim", ".a.")));
     assert!(unused.contains("document 2") && unused.contains("spec.jq") && unused.contains("line 1"), "{unused}");
