@@ -78,6 +78,15 @@ impl Checked {
         }
     }
 
+    /// Whether the output may leave a record out.
+    pub(super) fn may_leave_out(&self) -> bool {
+        match &self.spec {
+            Spec::Kinesis(spec) => spec.shaping.is_some(),
+            Spec::DynamoDb(spec) => spec.shaping.is_some(),
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => false,
+        }
+    }
+
     /// Whether the input has no place for a record that is too large for its dead letter binding.
     pub(super) fn has_no_oversize_folder(&self) -> bool {
         self.spec.kinesis().is_some_and(|spec| {

@@ -48,7 +48,8 @@ impl Output {
         }
     }
 
-    /// Writes the outputs of a transform. The first failure is that of the request.
+    /// Writes the outputs of a transform. The first failure is that of the request. As in a bulk, single records are sent
+    /// again also where the caller repeats the request.
     async fn create_several(
         &self,
         request: &InvokeRequest,
