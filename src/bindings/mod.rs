@@ -29,6 +29,7 @@ mod region;
 mod retry;
 pub mod secretstores;
 pub mod shaping;
+mod shaping_memory;
 mod sides;
 mod strict_json;
 
@@ -39,3 +40,4 @@ pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};
 pub use cross_checks::missing_files;
 pub use retry::RetryConfig;
+pub use shaping_memory::ShapingMemory;

@@ -48,6 +48,7 @@ mod resharding;
 mod resiliency;
 mod restart;
 mod secrecy;
+mod shaped_inputs;
 mod shaping;
 mod shutdown;
 mod signals;

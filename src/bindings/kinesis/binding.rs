@@ -7,16 +7,18 @@ use super::super::shaping::Shaper;
 use super::super::sides::Sides;
 use super::delivery_spec::DeadLetterTarget;
 use super::input::Input;
+use super::input_shaping::{ENCODED, InputShaping};
 use super::output::Output;
 use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings, Partition};
-use crate::consumer::InputStatus;
-use crate::domain::{Binding, BindingError, ComponentName, DeadLetterStore, EventSource, WorkerId};
+use crate::consumer::{InputStatus, RecordShaping};
+use crate::domain::{Binding, BindingError, BodyFormat, ComponentName, DeadLetterStore, EventSource, WorkerId};
 use crate::producer::{Ports, Producer, ProducerSettings};
 use crate::telemetry::ShapedSide;
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -113,6 +115,7 @@ async fn input(
         reservation: Mutex::new(reservation),
         lease_connection,
         consumer,
+        shaping: shaping(name, spec, context),
         limits: context.limits.clone(),
         source: event_source(spec, connection),
         dead_letters: dead_letters(spec, context).await?,
@@ -125,6 +128,21 @@ async fn input(
         metrics: context.metrics.input(name.as_str()),
         read_metrics: context.metrics.reads(name.as_str()),
     })
+}
+
+/// What the input does with records before the app receives them.
+fn shaping(name: &ComponentName, spec: &Spec, context: &Context) -> RecordShaping {
+    let Some(shaping) = spec.shaping.clone() else { return RecordShaping::default() };
+    let shaping = InputShaping {
+        shaping,
+        decompress: spec.input.delivery.decompress,
+        memory: context.shaping_memory.clone(),
+        copies: if spec.input.delivery.body == BodyFormat::Raw { 1 } else { ENCODED },
+        component: name.to_string(),
+        stream: spec.stream.name().to_owned(),
+        is_slow: AtomicBool::default(),
+    };
+    shaping.for_consumer(context.metrics.shaping(name.as_str(), ShapedSide::Input))
 }
 
 /// Where the input keeps records that it gives up.

@@ -12,6 +12,7 @@ mod dapr_leases;
 mod delivery_spec;
 mod foreign_names;
 mod input;
+mod input_shaping;
 mod input_spec;
 mod interpolation;
 mod key_spec;
