@@ -4,15 +4,18 @@ use super::super::Context;
 use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore, OversizeStore};
 use super::super::metadata_check::MetadataCheck;
 use super::super::sides::Sides;
+use super::compressed_writer::CompressedWriter;
 use super::delivery_spec::DeadLetterTarget;
+use super::flush::FlushCondition;
 use super::input::Input;
 use super::output::Output;
+use super::payload::Compression;
 use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings, Partition};
 use crate::consumer::InputStatus;
-use crate::domain::{Binding, BindingError, ComponentName, DeadLetterStore, EventSource, WorkerId};
+use crate::domain::{Binding, BindingError, ComponentName, DeadLetterStore, EventSource, RecordWriter, WorkerId};
 use crate::producer::{Ports, Producer, ProducerSettings};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -42,9 +45,10 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     let metrics = context.metrics.output(name.as_str());
     let attempt_timeout = spec.output.producer.attempt_timeout;
     let settings = producer_settings(spec, fastrand::u64(..));
+    // With its own connection limit a call never waits for the input or for a listing.
+    let writer = Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout);
     let ports = Ports {
-        // With its own connection limit a call never waits for the input or for a listing.
-        writer: Arc::new(Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout)),
+        writer: compressed(writer, spec),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
     };
@@ -57,9 +61,18 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     Output {
         producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
+        flush: spec.output.flush.clone().map(|program| FlushCondition::new(program, metrics.clone())),
         dead_letter,
         metrics,
         metadata_check: MetadataCheck::new(name.as_str(), KEYS),
+    }
+}
+
+/// The writer, which compresses what the callers cannot: records that are joined.
+fn compressed(writer: Writer, spec: &Spec) -> Arc<dyn RecordWriter> {
+    match (spec.output.join_form(), spec.output.compression) {
+        (None, _) | (_, Compression::None) => Arc::new(writer),
+        (Some(_), compression @ Compression::Gzip) => Arc::new(CompressedWriter { writer, compression }),
     }
 }
 

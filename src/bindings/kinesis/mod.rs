@@ -1,14 +1,18 @@
 //! `bindings.aws.kinesis`: an input that consumes a stream under leases, and an output that writes records.
 //!
 //! A record on its way out: `output` reads the request's options (`request`), `keys` chooses the partition key,
-//! `payload` makes the bytes, the producer writes the record, `response` reports the result. `bulk` reads requests with
+//! `payload` makes the bytes, `flush` decides whether it ends its batch, the producer writes the record, `response` reports
+//! the result. `bulk` reads requests with
 //! many items; a wrong item does not fail the others. A record that finally failed goes to the dead letter binding, if
 //! the file names one.
 
+mod batching_spec;
 mod binding;
 mod bulk;
+mod compressed_writer;
 mod dapr_leases;
 mod delivery_spec;
+mod flush;
 mod foreign_names;
 mod input;
 mod input_spec;

@@ -3,14 +3,16 @@
 use super::super::dead_letter::{DEAD_LETTER_TIMEOUT, DeadLetter};
 use super::super::metadata_check::MetadataCheck;
 use super::bulk::{Item, items, read_item};
+use super::flush::FlushCondition;
 use super::output_spec::OutputSpec;
 use super::request::{KEYS, RequestOptions};
 use super::response;
+use crate::aggregation::{JoinForm, NotJoinable};
 use crate::domain::{
-    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, OperationName, Outcome,
+    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OperationName, Outcome,
     OutputBinding,
 };
-use crate::producer::{Producer, Written};
+use crate::producer::{BulkRecord, Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -29,6 +31,7 @@ static OPERATIONS: [OperationName; 3] =
 pub(super) struct Output {
     pub(super) producer: Producer,
     pub(super) spec: OutputSpec,
+    pub(super) flush: Option<FlushCondition>,
     pub(super) dead_letter: Option<DeadLetter>,
     /// Counts the records that are refused before they reach the producer.
     pub(super) metrics: OutputMetrics,
@@ -80,7 +83,7 @@ impl Output {
         options.put.is_single_attempt = is_single_attempt;
         let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
         let returns_result = options.returns_result;
-        let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, record.clone()));
+        let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, self.own_record(&record)));
         let mut result = self.producer.put(record, options.put).await;
         if let Some((dead_letter, record)) = copy {
             result = Box::pin(send_if_failed(dead_letter, record, result, Instant::now() + DEAD_LETTER_TIMEOUT)).await;
@@ -89,14 +92,20 @@ impl Output {
     }
 
     fn single_record(&self, request: InvokeRequest) -> Result<(NewRecord, RequestOptions), BindingError> {
-        let options = match request.form {
+        let mut options = match request.form {
             DataForm::Json => RequestOptions::read(&request.metadata, &self.spec)?,
             DataForm::Raw => RequestOptions::read_raw(&request.metadata, &self.spec)?,
         };
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
-        let record = self.record(Item { data: request.data, partition_key, explicit_hash_key }, &options)?;
+        let item = Item { data: request.data, partition_key, explicit_hash_key };
+        options.put.ends_batch = self.ends_batch(&item.data, &request.metadata);
+        let record = self.record(item, &options)?;
         Ok((record, options))
+    }
+
+    fn ends_batch(&self, data: &[u8], metadata: &Metadata) -> bool {
+        self.flush.as_ref().is_some_and(|flush| flush.ends_batch(data, metadata))
     }
 
     fn record(&self, item: Item<'_>, options: &RequestOptions) -> Result<NewRecord, BindingError> {
@@ -106,7 +115,20 @@ impl Output {
             Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,
             None => None,
         };
-        Ok(NewRecord { data: options.form.bytes(item.data)?, partition_key, explicit_hash_key })
+        let data = options.form.bytes(item.data)?;
+        let data = match self.spec.join_form() {
+            None => data,
+            Some(form) => form.member(data).map_err(|error| not_joinable(form, &error))?,
+        };
+        Ok(NewRecord { data, partition_key, explicit_hash_key })
+    }
+
+    /// The record of the caller, as it is without others.
+    fn own_record(&self, record: &NewRecord) -> NewRecord {
+        match self.spec.join_form() {
+            None => record.clone(),
+            Some(form) => NewRecord { data: form.record(&record.data), ..record.clone() },
+        }
     }
 
     async fn bulk_create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
@@ -117,8 +139,14 @@ impl Output {
         let mut records = Vec::with_capacity(items.len());
         for item in items {
             let (id, item) = read_item(item, &body);
-            let record = match item.and_then(|item| self.record(item, &options)) {
-                Ok(record) => options.compression.apply(record).await,
+            let record = item.and_then(|item| {
+                let ends_batch = self.ends_batch(&item.data, &request.metadata);
+                self.record(item, &options).map(|record| (record, ends_batch))
+            });
+            let record = match record {
+                Ok((record, ends_batch)) => {
+                    options.compression.apply(record).await.map(|record| BulkRecord { record, ends_batch })
+                }
                 Err(error) => Err(error),
             };
             let error = record.map(|record| records.push(record)).inspect_err(|_| self.count_refused()).err();
@@ -136,14 +164,15 @@ impl Output {
         }
     }
 
-    async fn put_all(&self, records: Vec<NewRecord>, options: RequestOptions) -> Vec<Result<Written, BindingError>> {
+    async fn put_all(&self, records: Vec<BulkRecord>, options: RequestOptions) -> Vec<Result<Written, BindingError>> {
         if records.is_empty() {
             return Vec::new();
         }
         let Some(dead_letter) = &self.dead_letter else { return self.producer.put_all(records, options.put).await };
-        let results = self.producer.put_all(records.clone(), options.put).await;
+        let copies: Vec<NewRecord> = records.iter().map(|record| self.own_record(&record.record)).collect();
+        let results = self.producer.put_all(records, options.put).await;
         let until = Instant::now() + DEAD_LETTER_TIMEOUT;
-        let sending = records.into_iter().zip(results);
+        let sending = copies.into_iter().zip(results);
         let sending = sending.map(|(record, result)| send_if_failed(dead_letter, record, result, until));
         futures_util::stream::iter(sending).buffered(MAX_OPEN_DEAD_LETTERS).collect().await
     }
@@ -151,6 +180,15 @@ impl Output {
     fn count_refused(&self) {
         self.metrics.ended(RecordState::Refused, 0);
     }
+}
+
+fn not_joinable(form: JoinForm, error: &NotJoinable) -> BindingError {
+    let (word, remedy) = match form {
+        JoinForm::Lines => ("lines", "send JSON, or text without line breaks"),
+        JoinForm::JsonArray => ("json-array", "send one JSON value"),
+    };
+    let text = format!("the record cannot be combined with others (`aggregation: {word}`): {error}; {remedy}");
+    BindingError::new(FailureKind::Caller, text)
 }
 
 async fn send_if_failed(

@@ -44,9 +44,10 @@ impl RequestOptions {
                 after,
                 fail_if_throttled: is_set("failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
                 is_single_attempt: false,
+                ends_batch: false,
             },
             form: spec.form.for_request(metadata),
-            compression: spec.compression.for_request(metadata)?,
+            compression: compression(metadata, spec)?,
             returns_result: is_set("returnResult", spec.return_result),
         })
     }
@@ -76,6 +77,20 @@ impl RequestOptions {
             ))),
             None => Ok(Self { form: PayloadForm::Text, ..Self::read(metadata, spec)? }),
         }
+    }
+}
+
+/// How the record is compressed before it is passed to the producer. A joined record is compressed later, when it has all its
+/// records.
+fn compression(metadata: &Metadata, spec: &OutputSpec) -> Result<Compression, BindingError> {
+    let compression = spec.compression.for_request(metadata)?;
+    match spec.join_form() {
+        None => Ok(compression),
+        Some(_) if compression == spec.compression => Ok(Compression::None),
+        Some(_) => Err(invalid(
+            "`compression` of a request cannot differ from that of the component when `aggregation` is `lines` or \
+             `json-array`, because records of several requests are compressed together: leave it out",
+        )),
     }
 }
 
