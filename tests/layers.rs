@@ -34,6 +34,7 @@ const USES: [(&str, &[&str]); 26] = [
             "aws",
             "consumer",
             "domain",
+            "event_pattern",
             "jq",
             "manifest",
             "producer",

@@ -1,7 +1,7 @@
 //! The fields that say which records share a call, and which of them become one.
 
+use super::super::shaping::Expression;
 use crate::aggregation::JoinForm;
-use crate::jq::Program;
 use crate::manifest::Reader;
 use crate::producer::{Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Ordering, ProducerSettings};
 use std::time::Duration;
@@ -78,12 +78,9 @@ pub(super) fn read_aggregate_size(reader: &mut Reader<'_>, aggregation: Aggregat
     size.unwrap_or(DEFAULT_AGGREGATE_SIZE)
 }
 
-pub(super) fn read_flush(reader: &mut Reader<'_>, producer: &ProducerSettings) -> Option<Program> {
+pub(super) fn read_flush(reader: &mut Reader<'_>, producer: &ProducerSettings) -> Option<Expression> {
     let field = "batchingFlushExpression";
-    let program = reader.parsed(field, |text| {
-        let remedy = || "write a jq expression that is true for the last record of a batch".to_owned();
-        Program::compile(text).map_err(|error| (error.to_string(), remedy()))
-    });
+    let expression = Expression::read(reader, field);
     if reader.is_given(field) {
         if !producer.batching.is_enabled {
             reader.fault(field, "it has no effect with `disableBatching`", "leave one of them out");
@@ -93,5 +90,5 @@ pub(super) fn read_flush(reader: &mut Reader<'_>, producer: &ProducerSettings) -
             reader.fault(field, problem, "leave one of them out, or write `ordering: key`");
         }
     }
-    program
+    expression
 }

@@ -61,7 +61,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     Output {
         producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
-        flush: spec.output.flush.clone().map(|program| FlushCondition::new(program, metrics.clone())),
+        flush: spec.output.flush.clone().map(|expression| FlushCondition::new(expression, metrics.clone())),
         dead_letter,
         metrics,
         metadata_check: MetadataCheck::new(name.as_str(), KEYS),

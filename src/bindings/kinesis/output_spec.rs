@@ -1,13 +1,13 @@
 //! The fields of the output side of a `bindings.aws.kinesis` file, read and checked.
 
 use super::super::retry::RetryConfig;
+use super::super::shaping::Expression;
 use super::batching_spec::{read_aggregate_size, read_aggregation, read_batching, read_flush};
 use super::keys::{HashKeySource, KeySource, hash_key};
 use super::payload::{Compression, PayloadForm};
 use super::pointer::Pointer;
 use crate::aggregation::JoinForm;
 use crate::domain::{ComponentName, PartitionKey};
-use crate::jq::Program;
 use crate::manifest::Reader;
 use crate::producer::{
     Aggregation, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
@@ -40,7 +40,7 @@ pub struct OutputSpec {
     /// `compression`, default `none`.
     pub compression: Compression,
     /// `batchingFlushExpression`: whether a record ends its batch.
-    pub flush: Option<Program>,
+    pub flush: Option<Expression>,
     /// `requestTimeout`: limit of one invocation with queue, rate limit and retries. Default 10 s, at most
     /// `maxRequestTimeout`.
     pub request_timeout: Duration,

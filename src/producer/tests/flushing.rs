@@ -140,5 +140,6 @@ async fn a_caller_that_goes_away_leaves_the_others_as_they_are() {
     tokio::join!(put_behind_four(&rig, &[("a", "1")]), gone);
     let all: Vec<String> = calls(&script).into_iter().flatten().collect();
     assert_eq!(all, ["1"]);
+    rig.producer.close().await;
     rig.counts("queue_records", "", 0);
 }
