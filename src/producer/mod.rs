@@ -54,7 +54,7 @@ pub use settings::{
     RateLimit, RateLimitMode,
 };
 pub use succession::{Successions, Turn};
-pub use types::{BulkRecord, Ports, PutOptions, Written};
+pub use types::{OutgoingRecord, Ports, PutOptions, Written};
 
 #[cfg(test)]
 mod tests;

@@ -27,8 +27,8 @@ pub struct PutOptions {
     pub fail_if_throttled: bool,
     /// Whether every failure of the record is returned to the caller, who sends it again.
     pub is_single_attempt: bool,
-    /// Whether the record ends the batch that it is in: the batch is sent without delay, and with no record that arrived
-    /// later (`batchingFlushExpression`).
+    /// Whether the record ends the batch that it is in: the batch is sent without delay, and with no record that waits
+    /// behind this one (`batchingFlushExpression`).
     pub ends_batch: bool,
 }
 
@@ -40,15 +40,15 @@ impl PutOptions {
     }
 }
 
-/// One record of many that a caller writes together.
+/// A record, and whether it ends its batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BulkRecord {
+pub struct OutgoingRecord {
     pub record: NewRecord,
     /// As [`PutOptions::ends_batch`], for this record.
     pub ends_batch: bool,
 }
 
-impl From<NewRecord> for BulkRecord {
+impl From<NewRecord> for OutgoingRecord {
     fn from(record: NewRecord) -> Self {
         Self { record, ends_batch: false }
     }

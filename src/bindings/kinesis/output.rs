@@ -12,7 +12,7 @@ use crate::domain::{
     BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OperationName, Outcome,
     OutputBinding,
 };
-use crate::producer::{BulkRecord, Producer, Written};
+use crate::producer::{OutgoingRecord, Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -80,7 +80,8 @@ impl OutputBinding for Output {
 impl Output {
     async fn create(&self, request: InvokeRequest, is_single_attempt: bool) -> Result<InvokeResponse, BindingError> {
         let (record, mut options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
-        options.put.is_single_attempt = is_single_attempt;
+        let OutgoingRecord { record, ends_batch } = record;
+        (options.put.is_single_attempt, options.put.ends_batch) = (is_single_attempt, ends_batch);
         let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
         let returns_result = options.returns_result;
         let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, self.own_record(&record)));
@@ -91,36 +92,37 @@ impl Output {
         Ok(response::single(&result?, returns_result))
     }
 
-    fn single_record(&self, request: InvokeRequest) -> Result<(NewRecord, RequestOptions), BindingError> {
-        let mut options = match request.form {
+    fn single_record(&self, request: InvokeRequest) -> Result<(OutgoingRecord, RequestOptions), BindingError> {
+        let options = match request.form {
             DataForm::Json => RequestOptions::read(&request.metadata, &self.spec)?,
             DataForm::Raw => RequestOptions::read_raw(&request.metadata, &self.spec)?,
         };
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
         let item = Item { data: request.data, partition_key, explicit_hash_key };
-        options.put.ends_batch = self.ends_batch(&item.data, &request.metadata);
-        let record = self.record(item, &options)?;
+        let record = self.record(item, &request.metadata, &options)?;
         Ok((record, options))
     }
 
-    fn ends_batch(&self, data: &[u8], metadata: &Metadata) -> bool {
-        self.flush.as_ref().is_some_and(|flush| flush.ends_batch(data, metadata))
-    }
-
-    fn record(&self, item: Item<'_>, options: &RequestOptions) -> Result<NewRecord, BindingError> {
+    fn record(
+        &self,
+        item: Item<'_>,
+        metadata: &Metadata,
+        options: &RequestOptions,
+    ) -> Result<OutgoingRecord, BindingError> {
         // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
         let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &item.data)?;
         let explicit_hash_key = match partition_key {
             Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,
             None => None,
         };
+        let ends_batch = self.flush.as_ref().is_some_and(|flush| flush.ends_batch(&item.data, metadata));
         let data = options.form.bytes(item.data)?;
         let data = match self.spec.join_form() {
             None => data,
             Some(form) => form.member(data).map_err(|error| not_joinable(form, &error))?,
         };
-        Ok(NewRecord { data, partition_key, explicit_hash_key })
+        Ok(OutgoingRecord { record: NewRecord { data, partition_key, explicit_hash_key }, ends_batch })
     }
 
     /// The record of the caller, as it is without others.
@@ -139,13 +141,13 @@ impl Output {
         let mut records = Vec::with_capacity(items.len());
         for item in items {
             let (id, item) = read_item(item, &body);
-            let record = item.and_then(|item| {
-                let ends_batch = self.ends_batch(&item.data, &request.metadata);
-                self.record(item, &options).map(|record| (record, ends_batch))
-            });
-            let record = match record {
-                Ok((record, ends_batch)) => {
-                    options.compression.apply(record).await.map(|record| BulkRecord { record, ends_batch })
+            if self.flush.is_some() {
+                // The expression runs for each item, and other tasks of this thread wait meanwhile.
+                tokio::task::yield_now().await;
+            }
+            let record = match item.and_then(|item| self.record(item, &request.metadata, &options)) {
+                Ok(OutgoingRecord { record, ends_batch }) => {
+                    options.compression.apply(record).await.map(|record| OutgoingRecord { record, ends_batch })
                 }
                 Err(error) => Err(error),
             };
@@ -164,7 +166,11 @@ impl Output {
         }
     }
 
-    async fn put_all(&self, records: Vec<BulkRecord>, options: RequestOptions) -> Vec<Result<Written, BindingError>> {
+    async fn put_all(
+        &self,
+        records: Vec<OutgoingRecord>,
+        options: RequestOptions,
+    ) -> Vec<Result<Written, BindingError>> {
         if records.is_empty() {
             return Vec::new();
         }

@@ -1,6 +1,6 @@
 //! Records that end their batch.
 
-use super::super::{Aggregation, Batching, BulkRecord, Ordering, ProducerSettings, PutOptions, Written};
+use super::super::{Aggregation, Batching, Ordering, OutgoingRecord, ProducerSettings, PutOptions, Written};
 use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
 use crate::aggregation::JoinForm;
 use crate::domain::{BindingError, FailureKind};
@@ -121,8 +121,8 @@ async fn a_retry_ends_its_batch_too() {
 async fn each_record_of_a_bulk_has_its_own_flag() {
     let script = Script::storing();
     let rig = Rig::new(ProducerSettings::default(), &script);
-    let records =
-        (0..9).map(|number: u32| BulkRecord { record: record("k", &number.to_string()), ends_batch: number % 3 == 2 });
+    let records = (0..9)
+        .map(|number: u32| OutgoingRecord { record: record("k", &number.to_string()), ends_batch: number % 3 == 2 });
     let written = rig.producer.put_all(records.collect(), within(10_000)).await;
     assert!(written.iter().all(Result::is_ok));
     let sizes: Vec<usize> = script.seen().iter().map(|seen| seen.records.len()).collect();

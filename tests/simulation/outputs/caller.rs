@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::plan::{FaultMode, Plan};
 use bindd::domain::{NewRecord, PartitionKey};
-use bindd::producer::{BulkRecord, Producer, PutOptions};
+use bindd::producer::{OutgoingRecord, Producer, PutOptions};
 use bindd::testing::POISON;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ impl Caller {
     }
 
     async fn put_all(&self, ids: &[usize], options: PutOptions) {
-        let record = |id: &usize| BulkRecord { record: self.ledger.record(*id), ends_batch: self.plan.ends_batch(*id) };
+        let record =
+            |id: &usize| OutgoingRecord { record: self.ledger.record(*id), ends_batch: self.plan.ends_batch(*id) };
         let records = ids.iter().map(record).collect();
         let results = self.producer.put_all(records, options).await;
         if results.len() != ids.len() {
