@@ -16,14 +16,14 @@ impl Metadata {
         self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// All keys with a value, in no particular order; an empty value counts as absent.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// All keys, in no particular order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
-    }
-
-    /// All pairs, in no particular order.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) {
