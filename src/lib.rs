@@ -30,7 +30,7 @@
 //! | 2 | [`manifest`] | reads component files |
 //! | 2 | [`resilience`] | backoff and retry policies |
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
-//! | 1 | [`aggregation`] | the KPL format: many user records in one Kinesis record |
+//! | 1 | [`aggregation`] | many user records in one Kinesis record: the KPL format, lines, JSON arrays |
 //! | 1 | [`jq`] | programs in jq that shape records, with limits |
 //! | 2 | [`gzip`] | decompresses records within limits |
 //! | 1 | [`telemetry`] | logs and metrics |

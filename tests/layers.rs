@@ -31,6 +31,7 @@ const USES: [(&str, &[&str]); 27] = [
     (
         "bindings",
         &[
+            "aggregation",
             "aws",
             "consumer",
             "domain",

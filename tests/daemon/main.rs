@@ -16,6 +16,7 @@ mod api_schema;
 mod app_channel;
 mod app_failures;
 mod app_health;
+mod combined_records;
 mod conformance;
 mod conformance_grpc;
 mod conformance_http2;

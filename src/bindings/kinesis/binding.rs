@@ -5,16 +5,21 @@ use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore, OversizeS
 use super::super::metadata_check::MetadataCheck;
 use super::super::shaping::Shaper;
 use super::super::sides::Sides;
+use super::compressed_writer::CompressedWriter;
 use super::delivery_spec::DeadLetterTarget;
+use super::flush::FlushCondition;
 use super::input::Input;
 use super::input_shaping::{ENCODED, InputShaping};
 use super::output::Output;
+use super::payload::Compression;
 use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings, Partition};
 use crate::consumer::{InputStatus, RecordShaping};
-use crate::domain::{Binding, BindingError, BodyFormat, ComponentName, DeadLetterStore, EventSource, WorkerId};
+use crate::domain::{
+    Binding, BindingError, BodyFormat, ComponentName, DeadLetterStore, EventSource, RecordWriter, WorkerId,
+};
 use crate::producer::{Ports, Producer, ProducerSettings};
 use crate::telemetry::ShapedSide;
 use std::num::NonZeroUsize;
@@ -46,9 +51,10 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     let metrics = context.metrics.output(name.as_str());
     let attempt_timeout = spec.output.producer.attempt_timeout;
     let settings = producer_settings(spec, fastrand::u64(..));
+    // With its own connection limit a call never waits for the input or for a listing.
+    let writer = Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout);
     let ports = Ports {
-        // With its own connection limit a call never waits for the input or for a listing.
-        writer: Arc::new(Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout)),
+        writer: compressed(writer, spec),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
     };
@@ -61,6 +67,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     Output {
         producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
+        flush: spec.output.flush.clone().map(|expression| FlushCondition::new(expression, metrics.clone())),
         shaper: spec.shaping.clone().map(|shaping| Shaper {
             shaping,
             memory: context.bodies.clone(),
@@ -69,6 +76,14 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
         dead_letter,
         metrics,
         metadata_check: MetadataCheck::new(name.as_str(), KEYS),
+    }
+}
+
+/// The writer, which compresses what the callers cannot: records that are joined.
+fn compressed(writer: Writer, spec: &Spec) -> Arc<dyn RecordWriter> {
+    match (spec.output.join_form(), spec.output.compression) {
+        (None, _) | (_, Compression::None) => Arc::new(writer),
+        (Some(_), compression @ Compression::Gzip) => Arc::new(CompressedWriter { writer, compression }),
     }
 }
 
