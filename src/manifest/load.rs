@@ -1,6 +1,7 @@
 //! Loads the documents of folders and files.
 
 use super::changed::changed_scalars;
+use super::data_connector;
 use super::draft::{Draft, Parsed, parse};
 use super::files::{ComponentFiles, Loaded};
 use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
@@ -174,6 +175,13 @@ impl Loader<'_> {
             }
             Ok(tree) => tree,
             Err(problem) => return self.unreadable(text, problem),
+        };
+        let tree = match data_connector::in_file(tree, &text.place) {
+            Ok(tree) => tree,
+            Err(faults) => {
+                self.not_loaded.push(NotLoaded::with_fault(&text.place.file));
+                return self.faults.extend(faults);
+            }
         };
         match parse(&tree, text.place.clone(), self.plugged) {
             Parsed::Component(draft) => self.component(*draft, text),

@@ -19,6 +19,8 @@
 //! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and files that
 //! are neither YAML nor JSON and name no served type, are skipped with a notice, and their references are not resolved.
 //!
+//! A data connector (`data_connector`) is read as the Kinesis component that it stands for.
+//!
 //! [`FileWatch`] reports changes of the files. What a [`Document`] says is compared by its [`Content`].
 //!
 //! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
@@ -28,6 +30,7 @@
 mod changed;
 mod configuration;
 mod content;
+pub mod data_connector;
 mod document;
 mod draft;
 mod duration;
