@@ -56,11 +56,7 @@ const MEMBERS: [Member; 8] = [
     Member { name: "region", fields: &["region", "awsRegion"], kind: Kind::Text },
     Member { name: "stream", fields: &["streamName"], kind: Kind::Text },
     Member { name: "shards", fields: &["shards"], kind: Kind::Count },
-    Member {
-        name: "maxRecordsPerShardPerSecond",
-        fields: &["maxRecordsPerShardPerSecond"],
-        kind: Kind::Count,
-    },
+    Member { name: "maxRecordsPerShardPerSecond", fields: &["maxRecordsPerShardPerSecond"], kind: Kind::Count },
     Member { name: "maxBytesPerShardPerSecond", fields: &["maxBytesPerShardPerSecond"], kind: Kind::Bytes },
     Member { name: METHOD[0], fields: &["method", METHOD[0]], kind: Kind::Text },
 ];
@@ -206,8 +202,7 @@ fn text_of(document: &Value, field: &str) -> Option<String> {
     scalar(item_of(document, field)?.get("value")).filter(|text| !text.is_empty())
 }
 
-/// A value of a member.
-#[derive(Debug)]
+/// A value of a member. It may be a secret, so there is no `Debug`.
 enum Given {
     Text(String),
     /// `envRef` or `secretKeyRef`, as items of components have them.
@@ -228,14 +223,14 @@ impl Given {
 }
 
 /// An object that was read; only members that it has. `None` for one that is `null`.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Read {
     id: Option<String>,
     items: Vec<(&'static Member, Option<Given>)>,
     disabled: Option<bool>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Reader {
     faults: Vec<ConnectorFault>,
 }

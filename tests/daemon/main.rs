@@ -47,6 +47,7 @@ mod replicas;
 mod resharding;
 mod resiliency;
 mod restart;
+mod secrecy;
 mod shutdown;
 mod signals;
 mod spans;

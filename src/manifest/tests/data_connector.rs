@@ -56,7 +56,8 @@ fn only_type_id_and_stream_are_required_and_null_is_absent() {
     let least = json!({"type": "aws-kinesis", "id": "a", "stream": "s"});
     let document = component(&least).unwrap();
     assert_eq!(document["spec"]["metadata"].as_array().unwrap().len(), 2);
-    let nulls = json!({"credentials": null, "region": null, "shards": null, "disabled": null, "dataProcessingMethod": null});
+    let nulls =
+        json!({"credentials": null, "region": null, "shards": null, "disabled": null, "dataProcessingMethod": null});
     let mut all = least.clone();
     all.as_object_mut().unwrap().extend(nulls.as_object().unwrap().clone());
     assert_eq!(component(&all).unwrap(), document);
@@ -78,8 +79,20 @@ fn every_fault_is_found_at_once() {
     let mut found = members(&faults);
     found.sort_unstable();
     let mut expected = vec![
-        "type", "id", "credentials.user", "credentials.password", "credentials.token", "region", "stream", "shards",
-        "maxRecordsPerShardPerSecond", "maxBytesPerShardPerSecond", METHOD[0], METHOD[1], "disabled", "shard",
+        "type",
+        "id",
+        "credentials.user",
+        "credentials.password",
+        "credentials.token",
+        "region",
+        "stream",
+        "shards",
+        "maxRecordsPerShardPerSecond",
+        "maxBytesPerShardPerSecond",
+        METHOD[0],
+        METHOD[1],
+        "disabled",
+        "shard",
     ];
     expected.sort_unstable();
     assert_eq!(found, expected);
@@ -108,7 +121,8 @@ fn a_part_changes_only_what_it_has() {
         {"name": "method", "value": null},
     ]}});
     assert_eq!(patch(&part, "dc.kinesis.1", &current).unwrap(), expected);
-    let switched = patch(&json!({"disabled": true, "id": "dc.kinesis.1", "type": "aws-kinesis"}), "dc.kinesis.1", &current);
+    let switched =
+        patch(&json!({"disabled": true, "id": "dc.kinesis.1", "type": "aws-kinesis"}), "dc.kinesis.1", &current);
     assert_eq!(switched.unwrap(), json!({"spec": {"metadata": []}, "disabled": true}));
     assert_eq!(patch(&json!({}), "a", &current).unwrap(), json!({"spec": {"metadata": []}}));
     let removed = patch(&json!({"credentials": null}), "dc.kinesis.1", &current).unwrap();
@@ -119,7 +133,8 @@ fn a_part_changes_only_what_it_has() {
 
 #[test]
 fn a_part_uses_the_names_of_the_component() {
-    let current = json!({"spec": {"metadata": [{"name": "AWSRegion", "value": "x"}, {"name": METHOD[0], "value": "m"}]}});
+    let current =
+        json!({"spec": {"metadata": [{"name": "AWSRegion", "value": "x"}, {"name": METHOD[0], "value": "m"}]}});
     let patch = patch(&json!({"region": "eu-west-1", "dataProcessingMethod": "n"}), "a", &current).unwrap();
     let names: Vec<_> = patch["spec"]["metadata"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
     assert_eq!(names, ["awsRegion", METHOD[0]]);
@@ -135,7 +150,9 @@ fn only_outputs_of_kinesis_are_connectors() {
     };
     let expected = json!({"type": "aws-kinesis", "id": "a", "stream": "s", "maxBytesPerShardPerSecond": 1 << 20, "disabled": false});
     assert_eq!(object(&document("Bindings.AWS.Kinesis", "output")), Some(expected));
-    for (kind, direction) in [("bindings.aws.kinesis", "both"), ("bindings.aws.kinesis", ""), ("bindings.cron", "output")] {
+    for (kind, direction) in
+        [("bindings.aws.kinesis", "both"), ("bindings.aws.kinesis", ""), ("bindings.cron", "output")]
+    {
         assert_eq!(object(&document(kind, direction)), None, "{kind} {direction}");
     }
 }
@@ -143,7 +160,9 @@ fn only_outputs_of_kinesis_are_connectors() {
 #[test]
 fn documents_are_recognised_by_their_type() {
     assert!(is_data_connector(&example()) && is_data_connector(&json!({"type": "AWS-Kinesis"})));
-    for other in [json!({"type": "aws-kinesis", "kind": "x"}), json!({"type": "aws-kinesis", "apiVersion": null}), json!({})] {
+    for other in
+        [json!({"type": "aws-kinesis", "kind": "x"}), json!({"type": "aws-kinesis", "apiVersion": null}), json!({})]
+    {
         assert!(!is_data_connector(&other), "{other}");
     }
     for (field, member) in [("secretKey", "credentials.password"), ("streamName", "stream"), ("metadata.name", "id")] {
@@ -176,8 +195,10 @@ fn any_json() -> impl Strategy<Value = Value> {
     ];
     let name = prop_oneof![
         proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned),
-        proptest::sample::select(&["user", "password", "envRef", "secretKeyRef", "spec", "metadata", "name", "value"][..])
-            .prop_map(str::to_owned),
+        proptest::sample::select(
+            &["user", "password", "envRef", "secretKeyRef", "spec", "metadata", "name", "value"][..]
+        )
+        .prop_map(str::to_owned),
         ".{0,80}",
     ];
     leaf.prop_recursive(4, 40, 8, move |inner| {

@@ -7,7 +7,7 @@ use bindd::manifest::{LoadRequest, Reader, load};
 use bindd::settings;
 use bindd::telemetry::{
     DaprMetrics, GrpcExchange, HttpExchange, InitFailure, Metrics, MetricsFormat, MetricsRules, MetricsSettings,
-    PolicyTarget,
+    PolicyTarget, ShapedSide, ShapingResult,
 };
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -153,6 +153,7 @@ fn the_table_of_metrics_names_what_is_exported() {
     metrics.credentials("orders").loaded(Some(Duration::ZERO));
     metrics.input("orders").fetched(1, 10);
     metrics.reads("orders").throttled();
+    metrics.shaping("orders", ShapedSide::Output).count(ShapingResult::Filtered);
     metrics.output("orders").throttled("unknown");
     metrics.output("orders").set_limiter_factor("unknown", 1.0);
     metrics.output("orders").called("PutRecord", "ok", Duration::ZERO);
