@@ -8,9 +8,9 @@
 //!
 //! Its members and their meaning are those of <https://github.com/csip-io/developerhub> (`docs/aws-kinesis.md`).
 
-use super::draft::scalar;
 use super::fault::nearest;
 use super::kinds::{CONNECTOR as TYPE, KINESIS};
+use super::scalar::scalar;
 use super::{Fault, Faults, Place, parse_size};
 use crate::domain::ComponentName;
 use serde_json::{Map, Value, json};

@@ -21,6 +21,8 @@
 //!
 //! A data connector (`data_connector`) is read as the Kinesis component that it stands for.
 //!
+//! A document of kind `Method` is a program that components use by name; its text is part of the content of those.
+//!
 //! [`FileWatch`] reports changes of the files. What a [`Document`] says is compared by its [`Content`].
 //!
 //! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
@@ -39,11 +41,13 @@ mod files;
 mod folder;
 mod kinds;
 mod load;
+mod method;
 mod not_loaded;
 mod reader;
 mod request;
 mod resiliency;
 mod resolve;
+mod scalar;
 mod secrets;
 mod size;
 mod split;
@@ -66,6 +70,7 @@ pub use kinds::{
     is_secret_store, is_served,
 };
 pub use load::{load, read, read_allowed};
+pub use method::{Method, Methods};
 pub use not_loaded::NotLoaded;
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;

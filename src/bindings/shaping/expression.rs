@@ -1,19 +1,18 @@
 //! A program in jq that a field has.
 
 use crate::domain::{BindingError, FailureKind};
-use crate::jq::{Limits, Program, RunError};
+use crate::jq::{Program, RunError};
 use crate::manifest::Reader;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
-/// What one run may use. A program that needs more fails on that record.
-const LIMITS: Limits = Limits { steps: 100_000, output_bytes: 10 << 20, outputs: 10_000, nesting: 128 };
-
+/// The reason of the error of a record on which a program failed.
+const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 /// The function with which a program makes a message of its own.
 const ERROR: &str = "error";
 
-/// A compiled program. Cheap to clone.
+/// A compiled program, whose runs have the limits of [`Limits::default`](crate::jq::Limits). Cheap to clone.
 #[derive(Clone)]
 pub struct Expression {
     text: Arc<str>,
@@ -49,7 +48,7 @@ impl Expression {
             let remedy = format!("correct the jq program at line {}, column {}", error.line, error.column);
             (error.to_string(), remedy)
         })?;
-        Ok(Self { text: text.into(), program: program.with_limits(LIMITS) })
+        Ok(Self { text: text.into(), program })
     }
 
     /// The program of a field.
@@ -111,6 +110,7 @@ impl ExpressionError {
     /// The failure of a record. `field` names the program.
     #[must_use]
     pub fn of_field(&self, field: &str) -> BindingError {
-        BindingError::new(FailureKind::Caller, format!("`{field}` failed on the record: {self}"))
+        let text = format!("`{field}` failed on the record: {self}");
+        BindingError::new(FailureKind::Caller, text).with_reason(EXPRESSION_FAILED)
     }
 }

@@ -1,9 +1,8 @@
 //! Every documented status of every route is provoked over a socket, and each answer is as documented.
 
 use super::super::endpoint::{OTHER_BLOCKS, ROUTES, Route};
-use super::super::openapi::DOCUMENT;
 use super::super::{ApiState, Drained, HttpSettings, bind, serve_public};
-use super::api_schema::ApiSchema;
+use super::api_schema::{ApiSchema, DOCUMENT};
 use super::fake_binding::state;
 use super::openapi::operations;
 use super::running::{LONG, Running, exchange, rest};
