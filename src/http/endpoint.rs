@@ -8,6 +8,8 @@ const BINDINGS: &str = "/v1.0/bindings/";
 const HEALTH: &str = "/v1.0/healthz";
 const OUTBOUND_HEALTH: &str = "/v1.0/healthz/outbound";
 const METADATA: &str = "/v1.0/metadata";
+/// The path of all components.
+pub(super) const COMPONENTS: &str = "/v1.0-alpha1/components";
 /// The parts of Dapr's API that bindd does not serve, by the first segment after the version.
 const OTHER_BLOCKS: [(&str, &str); 16] = [
     ("actors", "actors"),
@@ -38,6 +40,53 @@ pub(super) enum Endpoint {
     Inputs,
     Shutdown,
     Invoke,
+    Component(ComponentEndpoint),
+}
+
+/// What a request to `/v1.0-alpha1/components` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ComponentEndpoint {
+    List,
+    Get,
+    Status,
+    Create,
+    Replace,
+    Patch,
+    Enable,
+    Disable,
+    Delete,
+    Test,
+    TestExisting,
+}
+
+impl ComponentEndpoint {
+    /// `rest` is the path after that of all components.
+    fn of(method: &Method, rest: &str) -> Option<Self> {
+        let mut segments = rest.strip_prefix('/').map(|rest| rest.split('/')).into_iter().flatten();
+        match (method.as_str(), segments.next(), segments.next(), segments.next()) {
+            (_, Some(""), ..) | (_, .., Some(_)) => None,
+            ("GET", None, ..) => Some(Self::List),
+            ("POST", None, ..) => Some(Self::Create),
+            ("POST", Some("test"), None, _) => Some(Self::Test),
+            ("GET", Some(_), None, _) => Some(Self::Get),
+            ("PUT", Some(_), None, _) => Some(Self::Replace),
+            ("PATCH", Some(_), None, _) => Some(Self::Patch),
+            ("DELETE", Some(_), None, _) => Some(Self::Delete),
+            ("GET", Some(_), Some("status"), _) => Some(Self::Status),
+            ("POST", Some(_), Some("enable"), _) => Some(Self::Enable),
+            ("POST", Some(_), Some("disable"), _) => Some(Self::Disable),
+            ("POST", Some(_), Some("test"), _) => Some(Self::TestExisting),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn has_body(self) -> bool {
+        matches!(self, Self::Create | Self::Replace | Self::Patch | Self::Test)
+    }
+
+    pub(super) const fn has_name(self) -> bool {
+        !matches!(self, Self::List | Self::Create | Self::Test)
+    }
 }
 
 impl Endpoint {
@@ -50,6 +99,11 @@ impl Endpoint {
         }
         if let Some(key) = path.strip_prefix(METADATA).and_then(|rest| rest.strip_prefix('/')) {
             return (*method == Method::PUT && is_segment(key)).then_some(Self::SetMetadata);
+        }
+        if let Some(rest) = path.strip_prefix(COMPONENTS) {
+            return ComponentEndpoint::of(method, rest)
+                .filter(|_| rest.is_empty() || rest.starts_with('/'))
+                .map(Self::Component);
         }
         let (expected, endpoint) = match path {
             HEALTH => (Method::GET, Self::Health),
@@ -72,7 +126,13 @@ impl Endpoint {
             Self::Inputs => "GetInputs",
             Self::Shutdown => "Shutdown",
             Self::Invoke => "InvokeBinding",
+            Self::Component(_) => "ManageComponents",
         }
+    }
+
+    /// Whether it changes what runs, and needs the token for that.
+    pub(super) const fn is_admin(self) -> bool {
+        matches!(self, Self::Component(_))
     }
 
     pub(super) const fn is_health(self) -> bool {
@@ -92,6 +152,7 @@ impl Endpoint {
             Self::Metadata | Self::SetMetadata | Self::Inputs => "metadata",
             Self::Shutdown => "shutdown",
             Self::Invoke => "bindings",
+            Self::Component(_) => "components",
         };
         rules.is_allowed(name, "v1", ApiProtocol::Http)
     }
@@ -132,6 +193,22 @@ mod tests {
             ("PUT /v1.0/metadata/a%2Fb", Some(Endpoint::SetMetadata)),
             ("POST /v1.0/shutdown", Some(Endpoint::Shutdown)),
             ("GET /v1.0-alpha1/inputs", Some(Endpoint::Inputs)),
+            ("GET /v1.0-alpha1/components", Some(Endpoint::Component(ComponentEndpoint::List))),
+            ("POST /v1.0-alpha1/components", Some(Endpoint::Component(ComponentEndpoint::Create))),
+            ("POST /v1.0-alpha1/components/test", Some(Endpoint::Component(ComponentEndpoint::Test))),
+            ("GET /v1.0-alpha1/components/test", Some(Endpoint::Component(ComponentEndpoint::Get))),
+            ("PUT /v1.0-alpha1/components/a%20b", Some(Endpoint::Component(ComponentEndpoint::Replace))),
+            ("PATCH /v1.0-alpha1/components/a", Some(Endpoint::Component(ComponentEndpoint::Patch))),
+            ("DELETE /v1.0-alpha1/components/a", Some(Endpoint::Component(ComponentEndpoint::Delete))),
+            ("GET /v1.0-alpha1/components/a/status", Some(Endpoint::Component(ComponentEndpoint::Status))),
+            ("POST /v1.0-alpha1/components/a/enable", Some(Endpoint::Component(ComponentEndpoint::Enable))),
+            ("POST /v1.0-alpha1/components/a/disable", Some(Endpoint::Component(ComponentEndpoint::Disable))),
+            ("POST /v1.0-alpha1/components/a/test", Some(Endpoint::Component(ComponentEndpoint::TestExisting))),
+            ("POST /v1.0-alpha1/components/a", None),
+            ("PUT /v1.0-alpha1/components", None),
+            ("GET /v1.0-alpha1/components/a/b", None),
+            ("POST /v1.0-alpha1/components/a/test/b", None),
+            ("GET /v1.0-alpha1/componentsx", None),
             ("POST /v1.0/bindings/a%20b", Some(Endpoint::Invoke)),
             ("PUT /v1.0/bindings/{name}", Some(Endpoint::Invoke)),
             ("HEAD /v1.0/healthz", None),
@@ -172,6 +249,7 @@ mod tests {
             (Endpoint::Inputs, [true, true]),
             (Endpoint::Shutdown, [true, false]),
             (Endpoint::Invoke, [false, false]),
+            (Endpoint::Component(ComponentEndpoint::List), [true, false]),
         ] {
             assert_eq!([&denied, &only_metadata].map(|rules| endpoint.is_allowed(rules)), is_allowed, "{endpoint:?}");
         }

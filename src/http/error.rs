@@ -1,5 +1,6 @@
 //! Failures as HTTP responses. The status of each is chosen here; that of a failed call comes from its `FailureKind`.
 
+use super::component_calls::{ComponentRefusal, DocumentFault, RefusalKind};
 use crate::domain::{BindingError, BodyMemoryFull};
 use crate::runtime::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport, InvokeError};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,8 @@ pub(super) enum ErrorFormat {
 
 /// Dapr's code for every failed call of a binding.
 const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
+/// The code of a call of a component that is disabled, which Dapr does not have.
+const DISABLED: &str = "ERR_BINDING_DISABLED";
 /// Dapr's code for every request that cannot be read.
 const MALFORMED: &str = "ERR_MALFORMED_REQUEST";
 /// Follows the message when the body may be raw data.
@@ -74,7 +77,7 @@ impl ErrorCode {
     /// The category is that of daprd.
     fn new(code: &'static str) -> Self {
         let category = match code {
-            INVOKE_FAILED => "binding",
+            INVOKE_FAILED | DISABLED => "binding",
             "ERR_DIRECT_INVOKE" => "service-invocation",
             code if code.contains("HEALTH") => "health",
             _ => "common",
@@ -125,6 +128,10 @@ pub(super) enum ApiError<'a> {
     BadEscape { parameter: &'static str, escape: &'a str },
     /// The API token is missing or wrong.
     BadToken,
+    /// The token is missing or wrong for a request that changes what runs; with the variable that has it.
+    BadAdminToken { variable: &'static str },
+    /// A call of the components API was refused.
+    Component(&'a ComponentRefusal),
     /// A web page, host name or machine that is not allowed; the message says what to set.
     Forbidden(Cow<'a, str>),
     /// A health check failed.
@@ -151,6 +158,14 @@ impl IntoResponse for ApiError<'_> {
                 text(StatusCode::BAD_REQUEST, reason)
             }
             Self::BadToken => text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned()),
+            Self::BadAdminToken { variable } => {
+                let message = format!(
+                    "this route needs the token of {variable} in the header dapr-api-token, and the request has another one \
+                     or none"
+                );
+                json(StatusCode::UNAUTHORIZED, "ERR_UNAUTHORIZED", &message)
+            }
+            Self::Component(refusal) => refused(refusal),
             Self::Forbidden(message) => json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", &message),
             Self::Unhealthy { code, message } => json(StatusCode::INTERNAL_SERVER_ERROR, code, &message),
             Self::Malformed { binding, error, format } => malformed(binding, error, format),
@@ -175,12 +190,33 @@ fn invoke_failed(binding: &str, error: &InvokeError, body_kind: BodyKind, format
     let details = Some([ErrorInfo::new(reason, metadata)]);
     // `FailureKind` has valid statuses only.
     let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = render(status, &ErrorBody { code: INVOKE_FAILED, message: &message, details });
+    let code = if matches!(error, InvokeError::Disabled { .. }) { DISABLED } else { INVOKE_FAILED };
+    let mut response = render(status, &ErrorBody { code, message: &message, details });
     if let Some(wait) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds(wait));
     }
     if error.binding_error().is_some_and(BindingError::is_dead_lettered) {
         response.headers_mut().insert("metadata.deadlettered", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct RefusalBody<'a> {
+    #[serde(rename = "errorCode")]
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    faults: &'a [DocumentFault],
+}
+
+fn refused(refusal: &ComponentRefusal) -> Response {
+    let ComponentRefusal { kind, message, faults } = refusal;
+    // `RefusalKind` has valid statuses only.
+    let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = render_as(status, kind.code(), &RefusalBody { code: kind.code(), message, faults });
+    if *kind == RefusalKind::Stopping {
+        response.headers_mut().insert(RETRY_AFTER, seconds(DEFAULT_RETRY_AFTER));
     }
     response
 }
@@ -262,10 +298,14 @@ fn json(status: StatusCode, code: &'static str, message: &str) -> Response {
 }
 
 fn render(status: StatusCode, body: &ErrorBody<'_>) -> Response {
+    render_as(status, body.code, body)
+}
+
+fn render_as(status: StatusCode, code: &'static str, body: &impl Serialize) -> Response {
     // Strings in a fixed structure can always be serialised.
     let bytes = serde_json::to_vec(body).unwrap_or_default();
     let mut response = (status, [(CONTENT_TYPE, "application/json")], bytes).into_response();
-    response.extensions_mut().insert(ErrorCode::new(body.code));
+    response.extensions_mut().insert(ErrorCode::new(code));
     response
 }
 

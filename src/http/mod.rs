@@ -18,6 +18,8 @@
 
 mod admission;
 mod bind_error;
+mod component_calls;
+mod components;
 mod connection;
 mod connection_state;
 mod cors;
@@ -53,6 +55,10 @@ mod wait;
 
 pub use admission::{Access, AllowedHosts, AllowedOrigins, ConnectInfo};
 pub use bind_error::BindError;
+pub use component_calls::{
+    Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText,
+    ManageComponents, RefusalKind, Success,
+};
 pub use connection::{ConnectionSettings, Protocol, Respond};
 pub use error::MalformedRequest;
 pub use extended::VERSION;

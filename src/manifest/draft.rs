@@ -4,9 +4,12 @@ use super::document::log_name;
 use super::fault::{Fault, Faults, Notice, Place, nearest};
 use super::kinds::{RESILIENCY, TypeClass, classify};
 use super::parse_duration;
+use super::raw_document::RawDocument;
+use super::tree::scalar;
 use super::values::boolean;
 use crate::domain::ComponentName;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::Duration;
 
 const API_VERSION: &str = "dapr.io/v1alpha1";
@@ -21,6 +24,7 @@ pub(super) struct Draft {
     pub(super) component_type: String,
     pub(super) version: String,
     pub(super) ignore_errors: bool,
+    pub(super) disabled: bool,
     pub(super) init_timeout: Duration,
     pub(super) namespace: String,
     pub(super) scopes: Vec<String>,
@@ -28,6 +32,8 @@ pub(super) struct Draft {
     pub(super) items: Vec<DraftItem>,
     /// Items whose name, with case, another item has that comes before them.
     pub(super) repeated: Vec<DraftItem>,
+    /// As it was written.
+    pub(super) source: Arc<RawDocument>,
     pub(super) faults: Faults,
     pub(super) notices: Vec<Notice>,
 }
@@ -135,16 +141,6 @@ fn type_of(root: &Map<String, Value>) -> Option<String> {
     root.get("spec").and_then(|spec| scalar(spec.get("type")))
 }
 
-/// A string, number or boolean as text; `None` for anything else.
-pub(super) fn scalar(value: Option<&Value>) -> Option<String> {
-    match value {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        Some(Value::Bool(flag)) => Some(flag.to_string()),
-        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => None,
-    }
-}
-
 /// Reads one document and collects its faults and notices.
 struct DocumentParser {
     place: Place,
@@ -172,7 +168,7 @@ impl DocumentParser {
         let name = self.name(metadata);
         let spec = self.mapping(root, "spec").unwrap_or(&empty);
         self.unknown_fields("", root, &["apiVersion", "kind", "metadata", "spec", "scopes", "auth"]);
-        self.unknown_fields("spec.", spec, &["type", "version", "ignoreErrors", "initTimeout", "metadata"]);
+        self.unknown_fields("spec.", spec, &["type", "version", "ignoreErrors", "disabled", "initTimeout", "metadata"]);
         let component_type = scalar(spec.get("type")).filter(|text| !text.is_empty());
         if component_type.is_none() {
             self.fault("spec.type", "the type is missing", "name one, such as `bindings.aws.kinesis`");
@@ -183,7 +179,8 @@ impl DocumentParser {
             name: name?,
             component_type: component_type?,
             version: scalar(spec.get("version")).unwrap_or_default(),
-            ignore_errors: self.ignore_errors(spec),
+            ignore_errors: self.flag(spec, "ignoreErrors"),
+            disabled: self.flag(spec, "disabled"),
             init_timeout: self.init_timeout(spec),
             namespace: scalar(metadata.get("namespace")).unwrap_or_default(),
             scopes: self.scopes(root),
@@ -193,6 +190,7 @@ impl DocumentParser {
                 .unwrap_or_default(),
             items,
             repeated,
+            source: Arc::new(RawDocument(Value::Object(root.clone()))),
             faults: Faults::default(),
             notices: Vec::new(),
         };
@@ -227,12 +225,13 @@ impl DocumentParser {
         }
     }
 
-    fn ignore_errors(&mut self, spec: &Map<String, Value>) -> bool {
-        let Some(value) = spec.get("ignoreErrors").filter(|value| !value.is_null()) else { return false };
+    /// False if it is not given.
+    fn flag(&mut self, spec: &Map<String, Value>, name: &str) -> bool {
+        let Some(value) = spec.get(name).filter(|value| !value.is_null()) else { return false };
         // Dapr reads YAML 1.1, which has more booleans (such as `yes`) than the parser here. It returns those as
         // strings.
         scalar(Some(value)).and_then(|text| boolean(&text)).unwrap_or_else(|| {
-            self.fault("spec.ignoreErrors", "this is not a boolean", "write `true` or `false`");
+            self.fault(&format!("spec.{name}"), "this is not a boolean", "write `true` or `false`");
             false
         })
     }

@@ -36,7 +36,11 @@ mod files;
 mod folder;
 mod kinds;
 mod load;
+mod masking;
 mod not_loaded;
+mod overrides;
+mod patch;
+mod raw_document;
 mod reader;
 mod request;
 mod resiliency;
@@ -62,8 +66,12 @@ pub use kinds::{
     CRON, DYNAMODB, HTTP, KINESIS, KUBERNETES, LOCAL_STORAGE, PARAMETER_STORE, SECRETS_MANAGER, is_remote_store,
     is_secret_store, is_served,
 };
-pub use load::{load, read, read_allowed};
+pub use load::{load, read, read_allowed, read_with};
+pub use masking::{LostSecret, MASK};
 pub use not_loaded::NotLoaded;
+pub use overrides::{Overridden, Overrides, override_file};
+pub use patch::WrongPatch;
+pub use raw_document::{DocumentFormat, RawDocument};
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use resiliency::{ResiliencyDocument, load_resiliencies};

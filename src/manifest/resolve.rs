@@ -9,6 +9,7 @@ use super::{Document, Environment, Fault, Faults, LoadRequest, Notice};
 use secrecy::SecretString;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// The name of the store that needs no document in Kubernetes.
 const BUILTIN: &str = "kubernetes";
@@ -114,8 +115,10 @@ impl<'a> Resolver<'a> {
             component_type: draft.component_type.clone(),
             version: draft.version.clone(),
             ignore_errors: draft.ignore_errors,
+            disabled: draft.disabled,
             init_timeout: draft.init_timeout,
             place: draft.place.clone(),
+            source: Arc::clone(&draft.source),
             app_id: self.request.app_id.map(str::to_owned),
             dapr_compat: self.dapr_compat,
             items,

@@ -14,6 +14,7 @@ mod api;
 mod app_channel;
 mod app_failures;
 mod app_health;
+mod components;
 mod conformance;
 mod conformance_grpc;
 mod conformance_http2;

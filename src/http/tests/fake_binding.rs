@@ -119,6 +119,7 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
         features: vec!["HotReload".to_owned()],
         extended,
         body_memory: BodyMemory::new(max_buffer),
+        components: None,
         stop: Stop::new(),
         abort_calls: Stop::new(),
     };
