@@ -77,15 +77,10 @@ fn is_data_connector(tree: &Value) -> bool {
     is_type && !root.contains_key("apiVersion") && !root.contains_key("kind")
 }
 
-/// A document of a file; in place of a data connector, its component.
-///
-/// # Errors
-/// With all faults of the data connector.
-pub(super) fn in_file(tree: Value, place: &Place) -> Result<Value, Faults> {
-    if !is_data_connector(&tree) {
-        return Ok(tree);
-    }
-    component(&tree).map_err(|found| {
+/// The component of a document that is a data connector, or all of its faults; `None` for other documents.
+pub(super) fn in_file(tree: &Value, place: &Place) -> Option<Result<Value, Faults>> {
+    let read = is_data_connector(tree).then(|| component(tree))?;
+    Some(read.map_err(|found| {
         let id = tree.get("id").and_then(Value::as_str);
         let mut faults = Faults::default();
         faults.extend(found.into_iter().map(|fault| {
@@ -94,7 +89,7 @@ pub(super) fn in_file(tree: Value, place: &Place) -> Result<Value, Faults> {
             if member.is_empty() { fault } else { fault.field(member) }
         }));
         faults
-    })
+    }))
 }
 
 /// The component document of a whole object.

@@ -31,6 +31,7 @@
 
 mod changed;
 mod configuration;
+mod connector_document;
 mod content;
 pub mod data_connector;
 mod document;
@@ -41,8 +42,12 @@ mod files;
 mod folder;
 mod kinds;
 mod load;
+mod masking;
 mod method;
 mod not_loaded;
+mod overrides;
+mod patch;
+mod raw_document;
 mod reader;
 mod request;
 mod resiliency;
@@ -69,9 +74,13 @@ pub use kinds::{
     CRON, DYNAMODB, HTTP, KINESIS, KUBERNETES, LOCAL_STORAGE, PARAMETER_STORE, SECRETS_MANAGER, is_remote_store,
     is_secret_store, is_served,
 };
-pub use load::{load, read, read_allowed};
+pub use load::{load, read, read_allowed, read_with};
+pub use masking::{LostSecret, MASK};
 pub use method::{Method, Methods};
 pub use not_loaded::NotLoaded;
+pub use overrides::{Overridden, Overrides, override_file};
+pub use patch::WrongPatch;
+pub use raw_document::{DocumentFormat, RawDocument};
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use resiliency::{ResiliencyDocument, load_resiliencies};
