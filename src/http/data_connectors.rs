@@ -48,7 +48,7 @@ pub(super) async fn respond(
         Ok(id) => id,
         Err(mut response) => {
             UnreadBody::new(&head, body).skip(&mut response).await;
-            return response;
+            return *response;
         }
     };
     let object = if endpoint.has_body() {
@@ -78,18 +78,18 @@ pub(super) async fn respond(
 }
 
 /// The id in the path; empty where there is none.
-fn id(state: &ApiState, path: &str) -> Result<String, Response> {
+fn id(state: &ApiState, path: &str) -> Result<String, Box<Response>> {
     let mut segments = path.split('/').skip(3);
     let mut next = |parameter| {
         let segment = segments.next().unwrap_or_default();
-        let segment = unescape(segment).map_err(|escape| refused(&ApiError::BadEscape { parameter, escape }));
+        let segment = unescape(segment).map_err(|escape| Box::new(refused(&ApiError::BadEscape { parameter, escape })));
         segment.map(std::borrow::Cow::into_owned)
     };
     let app = next("app")?;
     let app_id = if state.app_id.is_empty() { DEFAULT_APP_ID } else { &state.app_id };
     if app != app_id {
         let message = format!("this sidecar is for the app `{app_id}`");
-        return Err(failed(&ComponentRefusal::new(RefusalKind::NotFound, message)));
+        return Err(Box::new(failed(&ComponentRefusal::new(RefusalKind::NotFound, message))));
     }
     next("dataconnectors")?;
     next("id")

@@ -222,9 +222,9 @@ async fn only_the_token_opens_the_routes_and_no_page_does() {
     ] {
         for (headers, status, code) in [
             (&[][..], 401, "Unauthorized"),
-            (&[("dapr-api-token", "wrong")], 401, "Unauthorized"),
-            (&[("dapr-api-token", TOKEN), ("origin", "https://evil.example")], 403, "AccessDenied"),
-            (&[("dapr-api-token", TOKEN), ("host", "evil.example")], 403, "AccessDenied"),
+            (&[("dapr-api-token", "wrong")][..], 401, "Unauthorized"),
+            (&[("dapr-api-token", TOKEN), ("origin", "https://evil.example")][..], 403, "AccessDenied"),
+            (&[("dapr-api-token", TOKEN), ("host", "evil.example")][..], 403, "AccessDenied"),
         ] {
             let refused = connectors.call_with(method.clone(), path, &body, headers).await;
             let found = codes(&refused);
