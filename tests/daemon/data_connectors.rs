@@ -199,9 +199,8 @@ async fn conflicts_limits_and_unknown_names_have_their_statuses() {
     let renamed = connectors.call(Method::PUT, "/dc.1", &json!({"id": "other"})).await;
     assert_eq!(renamed.status, 400);
     let address = connectors.sidecar.address();
-    let other =
-        send(address, &Method::GET, "/v3/apps/other/dataconnectors", &Value::Null, &[("dapr-api-token", TOKEN)]);
-    let other = other.await;
+    let (path, token) = ("/v3/apps/other/dataconnectors", [("dapr-api-token", TOKEN)]);
+    let other = send(address, &Method::GET, path, &Value::Null, &token).await;
     assert_eq!((other.status.as_u16(), codes(&other)[0].0.as_str()), (404, "ResourceNotFound"));
     connectors.stop().await;
 }
