@@ -1,4 +1,5 @@
 use super::*;
+use crate::manifest::RawDocument;
 use proptest::prelude::*;
 
 const PASSWORD: &str = "pa55word-that-nobody-sees";
@@ -226,6 +227,17 @@ proptest! {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,200}", end in 0..400_usize) {
+        let mut cut = example().to_string();
+        cut.truncate(end);
+        for text in [text, cut] {
+            let document = RawDocument::of_connector(&text);
+            let is_whole = serde_json::from_str::<Value>(&text).is_ok_and(|value| value.is_object());
+            prop_assert!(is_whole || document.is_err());
         }
     }
 
