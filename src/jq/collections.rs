@@ -92,14 +92,7 @@ fn indices(value: Value, wanted: &Value) -> Outcome {
             if wanted.is_empty() {
                 return Ok(Value::Null);
             }
-            let mut found = Vec::new();
-            for (place, (at, _)) in text.char_indices().enumerate() {
-                if text.as_bytes()[at..].starts_with(wanted.as_bytes()) {
-                    budget::charge_bytes(wanted.len());
-                    found.push(Value::int(place));
-                }
-            }
-            Ok(Value::array(found))
+            Ok(Value::array(places(text, wanted)))
         }
         (Value::Array(array), Value::Array(wanted)) => Ok(access::indices(array, wanted)),
         (Value::Array(array), wanted) => {
@@ -109,6 +102,23 @@ fn indices(value: Value, wanted: &Value) -> Outcome {
         }
         _ => Err(JqError::index(value, wanted.clone())),
     }
+}
+
+/// Where a text begins in another, in characters. The places may overlap.
+fn places(text: &str, wanted: &str) -> Vec<Value> {
+    let (mut found, mut from, mut letters) = (Vec::new(), 0, 0);
+    while let Some(at) = text[from..].find(wanted) {
+        // Each search begins with reading all that is wanted.
+        if !budget::charge_elements(1) || !budget::charge_bytes(wanted.len()) {
+            break;
+        }
+        letters += text[from..from + at].chars().count();
+        found.push(Value::int(letters));
+        let first = wanted.chars().next().map_or(1, char::len_utf8);
+        from += at + first;
+        letters += 1;
+    }
+    found
 }
 
 fn flatten(value: Value, levels: &Value) -> Outcome {
@@ -152,7 +162,6 @@ fn add(value: Value) -> Outcome {
     let items = match &value {
         Value::Array(array) => array.items.clone(),
         Value::Object(object) => object.members.values().cloned().collect(),
-        Value::Null => return Ok(value),
         _ => return Err(JqError::typ(value, "array or object")),
     };
     budget::charge_elements(items.len());

@@ -30,9 +30,10 @@
 //! - Numbers that are not calculated with stay as they are written: `1.0`, `1e400`, and integers of any length. Integers
 //!   of 64 bits are calculated exactly; all others as floats, as in jq.
 //! - `$x` as a parameter of a function is a variable only; in jq it is a function `x` too.
-//! - `l + r` with many outputs on both sides gives them in another order: the left side turns slower.
 //! - An error on the left of `//` is an error; jq goes on with the right side. `(f)? // g` does so in both.
 //! - `walk`, `..|=` and updates take the first output of the update; with none, the place is deleted.
+//! - `from_entries` takes the keys `k` and `name` and the value `v` too, and keys that are numbers or booleans.
+//! - `?` and `try` catch the errors of their own expression only, as in jq 1.7 and later.
 //! - Messages of errors name kinds of values (`cannot index string with string`), never the values.
 //! - Regular expressions are those of the crate `regex-lite`: no lookaround, no back-references, ASCII classes.
 
