@@ -30,6 +30,7 @@ mod retry;
 pub mod secretstores;
 mod sides;
 mod strict_json;
+pub mod trial;
 
 pub use crate::consumer::SharedLimits;
 pub use crate::producer::Successions;

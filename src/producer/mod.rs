@@ -50,6 +50,7 @@ pub use handle::Producer;
 pub use settings::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
 };
+pub use shard_map::hash_key;
 pub use succession::{Successions, Turn};
 pub use types::{Ports, PutOptions, Written};
 

@@ -10,6 +10,7 @@
 mod arguments;
 mod daprd_flags;
 mod environment;
+mod file_commands;
 mod flags;
 mod gather;
 mod gather_daprd;
@@ -18,16 +19,17 @@ mod generate;
 mod lease_flags;
 mod leases;
 mod model;
+mod try_flags;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+pub use file_commands::{CheckSettings, PolicySettings, ProbeSettings, TrySettings};
 pub use gather::parse;
 pub use leases::{ImportSource, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
 pub use model::{
-    AppEndpoint, AppHealthSettings, AppProtocol, CheckSettings, Command, Mode, PolicySettings, ProbeSettings,
-    ReloadSettings, Settings, UsageError, WaitSettings,
+    AppEndpoint, AppHealthSettings, AppProtocol, Command, Mode, ReloadSettings, Settings, UsageError, WaitSettings,
 };
 #[cfg(feature = "embedded")]
 pub use model::{DemoSettings, DevSettings};

@@ -21,6 +21,7 @@ mod request;
 mod response;
 mod spec;
 mod timestamp;
+mod trial;
 
 pub(super) use binding::connect;
 pub use dapr_leases::{AdoptedLease, DaprRuns, adopt};
@@ -32,3 +33,4 @@ pub use payload::{Compression, PayloadForm};
 pub use pointer::{InvalidPointer, Pointer};
 pub use spec::Spec;
 pub use timestamp::parse_timestamp;
+pub(super) use trial::try_record;

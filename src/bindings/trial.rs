@@ -1,0 +1,128 @@
+//! What a component does with one record, without writing or delivering it: for `bindd try`.
+//!
+//! Nothing is decided here: the kinds call the functions that their outputs and inputs call too.
+
+use super::{Checked, Spec, kinesis};
+use crate::domain::{BindingError, Metadata};
+use bytes::Bytes;
+
+/// A side of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialSide {
+    Output,
+    Input,
+}
+
+/// A record as it would come: from a caller to an output, or from the stream to an input.
+#[derive(Debug, Clone, Default)]
+pub struct TrialInput {
+    pub data: Bytes,
+    /// At an output: the data are the body of the request, which may be any bytes.
+    pub is_raw: bool,
+    /// At an output: the metadata of the request.
+    pub metadata: Metadata,
+    /// At an input: the partition key of the record.
+    pub partition_key: Option<String>,
+    /// At an input: the sequence number of the record.
+    pub sequence_number: Option<String>,
+    /// At an input: when the record arrived in the stream, in seconds since 1970.
+    pub arrival: Option<f64>,
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    pub outcome: TrialOutcome,
+    /// What would be written or delivered.
+    pub records: Vec<TrialRecord>,
+    /// Why the record is not as the fields say.
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialOutcome {
+    /// It is written or delivered.
+    Record,
+    /// The filter does not match, or the transform has no output.
+    Filtered,
+    /// The transform failed, and the record goes on as it was.
+    PassedThrough,
+    /// The transform failed, and the record is left out.
+    Dropped,
+    /// The transform failed, and the record is a dead letter.
+    DeadLetter,
+    /// The record fails.
+    Failed,
+}
+
+impl TrialOutcome {
+    /// As in the metric of shaped records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Filtered => "filtered",
+            Self::PassedThrough => "passed_through",
+            Self::Dropped => "dropped",
+            Self::DeadLetter => "dead_letter",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One record that would be written or delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrialRecord {
+    /// The partition key, if there is one.
+    pub key: Option<Key>,
+    /// The number that chooses the shard: the explicit hash key, else the MD5 of the partition key.
+    pub hash_key: Option<u128>,
+    /// Before compression.
+    pub data: Bytes,
+}
+
+/// A partition key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    Chosen(String),
+    /// Another one for each record.
+    Random,
+}
+
+impl Trial {
+    /// A record that fails.
+    #[must_use]
+    pub fn failed(error: &BindingError) -> Self {
+        Self::without_record(TrialOutcome::Failed, Some(error.message().to_owned()))
+    }
+
+    #[must_use]
+    pub const fn without_record(outcome: TrialOutcome, error: Option<String>) -> Self {
+        Self { outcome, records: Vec::new(), error }
+    }
+}
+
+/// The side that `bindd try` tries: the output, if there is one and the input is not wanted.
+///
+/// # Errors
+/// When the component shapes no records, or has not that side.
+pub fn side(checked: &Checked, as_input: bool) -> Result<TrialSide, String> {
+    if !matches!(checked.spec, Spec::Kinesis(_) | Spec::DynamoDb(_)) {
+        return Err(format!("`{}` ({}) filters and transforms no records", checked.name, checked.type_name));
+    }
+    let direction = checked.direction();
+    match (direction.has_output(), direction.has_input()) {
+        (true, _) if !as_input => Ok(TrialSide::Output),
+        (_, true) => Ok(TrialSide::Input),
+        _ => Err(format!("`{}` has no input; leave --input out", checked.name)),
+    }
+}
+
+/// What the component does with a record.
+#[must_use]
+pub fn apply(checked: &Checked, side: TrialSide, input: TrialInput) -> Trial {
+    match &checked.spec {
+        Spec::Kinesis(spec) => kinesis::try_record(spec, side, input),
+        _ => Trial::without_record(TrialOutcome::Failed, Some("it shapes no records".to_owned())),
+    }
+}
