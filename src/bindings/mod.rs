@@ -5,8 +5,8 @@
 //!
 //! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`], its type in
 //! `manifest::kinds`. What kinds share is here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests
-//! (`strict_json`, `metadata_check`), failed items (`item_failure`, `dead_letter`), `sides` and checks between components
-//! (`cross_checks`). `pluggable` serves types that are known only at run time, from programs at Unix sockets.
+//! (`strict_json`, `metadata_check`), filters and transforms (`shaping`), failed items (`item_failure`, `dead_letter`), `sides`
+//! and checks between components (`cross_checks`). `pluggable` serves types that are known only at run time, from programs at Unix sockets.
 //! `secretstores` are no components: they are read before the components are checked.
 
 mod catalog;
@@ -28,6 +28,7 @@ pub mod pluggable;
 mod region;
 mod retry;
 pub mod secretstores;
+pub mod shaping;
 mod sides;
 mod strict_json;
 pub mod trial;

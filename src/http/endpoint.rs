@@ -1,15 +1,26 @@
 //! The endpoints of the API, by method and path. Matched by hand and not by a router, because the parameters are a part of
-//! a path as it was sent, and the names of components may change.
+//! a path as it was sent, and the names of components may change. `openapi.json` describes each route of the table.
 
 use crate::domain::{ApiProtocol, ApiRules};
 use http::Method;
 
-const BINDINGS: &str = "/v1.0/bindings/";
 const HEALTH: &str = "/v1.0/healthz";
 const OUTBOUND_HEALTH: &str = "/v1.0/healthz/outbound";
 const METADATA: &str = "/v1.0/metadata";
+/// All routes, those that are called most first.
+pub(super) static ROUTES: [Route; 9] = [
+    Route::new(Method::POST, "/v1.0/bindings/{name}", Endpoint::Invoke),
+    Route::new(Method::PUT, "/v1.0/bindings/{name}", Endpoint::Invoke),
+    Route::new(Method::GET, HEALTH, Endpoint::Health),
+    Route::new(Method::GET, OUTBOUND_HEALTH, Endpoint::OutboundHealth),
+    Route::new(Method::GET, METADATA, Endpoint::Metadata),
+    Route::new(Method::PUT, "/v1.0/metadata/{key}", Endpoint::SetMetadata),
+    Route::new(Method::POST, "/v1.0/shutdown", Endpoint::Shutdown),
+    Route::new(Method::GET, "/v1.0-alpha1/inputs", Endpoint::Inputs),
+    Route::new(Method::GET, "/v1.0-alpha1/openapi.json", Endpoint::OpenApi),
+];
 /// The parts of Dapr's API that bindd does not serve, by the first segment after the version.
-const OTHER_BLOCKS: [(&str, &str); 16] = [
+pub(super) const OTHER_BLOCKS: [(&str, &str); 16] = [
     ("actors", "actors"),
     ("configuration", "configuration"),
     ("conversation", "conversation"),
@@ -28,6 +39,35 @@ const OTHER_BLOCKS: [(&str, &str); 16] = [
     ("workflows", "workflows"),
 ];
 
+/// A method and a path. In the path, a name in braces stands for one segment that is not empty.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Route {
+    const fn new(method: Method, path: &'static str, endpoint: Endpoint) -> Self {
+        Self { method, path, endpoint }
+    }
+
+    fn matches(&self, method: &Method, path: &str) -> bool {
+        if self.method != *method {
+            return false;
+        }
+        let (mut expected, mut segments) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (expected.next(), segments.next()) {
+                (None, None) => return true,
+                (Some(expected), Some(segment)) if expected == segment => {}
+                (Some(expected), Some(segment)) if expected.starts_with('{') && !segment.is_empty() => {}
+                (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return false,
+            }
+        }
+    }
+}
+
 /// What a request asks for. The parameter of an endpoint that has one is the last segment of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -36,6 +76,7 @@ pub(super) enum Endpoint {
     Metadata,
     SetMetadata,
     Inputs,
+    OpenApi,
     Shutdown,
     Invoke,
 }
@@ -44,22 +85,7 @@ impl Endpoint {
     /// `path` must be clean. daprd answers other methods with 404, never with 405, since it takes them for a service
     /// invocation. That includes `HEAD`.
     pub(super) fn of(method: &Method, path: &str) -> Option<Self> {
-        if let Some(binding) = path.strip_prefix(BINDINGS) {
-            let is_invoke = *method == Method::POST || *method == Method::PUT;
-            return (is_invoke && is_segment(binding)).then_some(Self::Invoke);
-        }
-        if let Some(key) = path.strip_prefix(METADATA).and_then(|rest| rest.strip_prefix('/')) {
-            return (*method == Method::PUT && is_segment(key)).then_some(Self::SetMetadata);
-        }
-        let (expected, endpoint) = match path {
-            HEALTH => (Method::GET, Self::Health),
-            OUTBOUND_HEALTH => (Method::GET, Self::OutboundHealth),
-            METADATA => (Method::GET, Self::Metadata),
-            "/v1.0-alpha1/inputs" => (Method::GET, Self::Inputs),
-            "/v1.0/shutdown" => (Method::POST, Self::Shutdown),
-            _ => return None,
-        };
-        (*method == expected).then_some(endpoint)
+        ROUTES.iter().find(|route| route.matches(method, path)).map(|route| route.endpoint)
     }
 
     /// Dapr's name of it, for the log.
@@ -70,6 +96,7 @@ impl Endpoint {
             Self::Metadata => "GetMetadata",
             Self::SetMetadata => "SetMetadata",
             Self::Inputs => "GetInputs",
+            Self::OpenApi => "GetOpenApi",
             Self::Shutdown => "Shutdown",
             Self::Invoke => "InvokeBinding",
         }
@@ -84,12 +111,12 @@ impl Endpoint {
         matches!(self, Self::Health | Self::OutboundHealth | Self::Metadata)
     }
 
-    /// Whether the rules of the Configuration allow it. Health is always served. The list of inputs is a part of the
-    /// metadata.
+    /// Whether the rules of the Configuration allow it. Health is always served. The list of inputs and the
+    /// description of the API are a part of the metadata.
     pub(super) fn is_allowed(self, rules: &ApiRules) -> bool {
         let name = match self {
             Self::Health | Self::OutboundHealth => return true,
-            Self::Metadata | Self::SetMetadata | Self::Inputs => "metadata",
+            Self::Metadata | Self::SetMetadata | Self::Inputs | Self::OpenApi => "metadata",
             Self::Shutdown => "shutdown",
             Self::Invoke => "bindings",
         };
@@ -105,10 +132,6 @@ pub(super) fn is_health_path(path: &str) -> bool {
 /// The last segment of a path.
 pub(super) fn parameter(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
-}
-
-fn is_segment(text: &str) -> bool {
-    !text.is_empty() && !text.contains('/')
 }
 
 /// The part of Dapr's API that a path without an endpoint belongs to, if it is one.
@@ -132,6 +155,7 @@ mod tests {
             ("PUT /v1.0/metadata/a%2Fb", Some(Endpoint::SetMetadata)),
             ("POST /v1.0/shutdown", Some(Endpoint::Shutdown)),
             ("GET /v1.0-alpha1/inputs", Some(Endpoint::Inputs)),
+            ("GET /v1.0-alpha1/openapi.json", Some(Endpoint::OpenApi)),
             ("POST /v1.0/bindings/a%20b", Some(Endpoint::Invoke)),
             ("PUT /v1.0/bindings/{name}", Some(Endpoint::Invoke)),
             ("HEAD /v1.0/healthz", None),
@@ -170,6 +194,7 @@ mod tests {
             (Endpoint::Metadata, [true, true]),
             (Endpoint::SetMetadata, [true, true]),
             (Endpoint::Inputs, [true, true]),
+            (Endpoint::OpenApi, [true, true]),
             (Endpoint::Shutdown, [true, false]),
             (Endpoint::Invoke, [false, false]),
         ] {

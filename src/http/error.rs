@@ -231,7 +231,8 @@ fn not_found(block: Option<&str>, is_public: bool, format: ErrorFormat) -> Respo
         ),
         (ErrorFormat::Precise, None) => "no such method and path: bindd serves POST and PUT \
              /v1.0/bindings/<component>, GET /v1.0/metadata, PUT /v1.0/metadata/<key>, GET /v1.0/healthz, GET \
-             /v1.0/healthz/outbound and POST /v1.0/shutdown, unless the Configuration denies it"
+             /v1.0/healthz/outbound and POST /v1.0/shutdown, unless the Configuration denies it; GET \
+             /v1.0-alpha1/openapi.json describes all"
             .to_owned(),
     };
     json(StatusCode::NOT_FOUND, CODE, &message)

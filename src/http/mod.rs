@@ -37,6 +37,7 @@ mod json_response;
 mod listen;
 mod metrics;
 mod observed;
+mod openapi;
 mod output_call;
 mod profiles;
 mod raw_body;

@@ -12,7 +12,7 @@ use super::observed::Observed;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
 use super::trace::TraceContext;
-use super::{cors, extended, health, inputs};
+use super::{cors, extended, health, inputs, openapi};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -137,6 +137,7 @@ impl Api {
             Some(Endpoint::OutboundHealth) => health::outbound(state).into_response(),
             Some(Endpoint::Metadata) => health::metadata(state),
             Some(Endpoint::Inputs) => inputs::inputs(state),
+            Some(Endpoint::OpenApi) => openapi::openapi(),
             Some(Endpoint::Shutdown) => {
                 state.shut_down(&head.headers);
                 StatusCode::NO_CONTENT.into_response()

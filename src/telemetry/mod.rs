@@ -16,6 +16,7 @@ mod output;
 mod process;
 mod reads;
 mod requests;
+mod shaping;
 mod traces;
 
 pub use api_log::{ApiCall, ApiEndpoint, ApiLogRules};
@@ -32,6 +33,7 @@ pub use metrics::{Metrics, MetricsSettings};
 pub use output::{OutputMetrics, RecordState};
 pub use reads::{ReadMetrics, ResubscribeCause};
 pub use requests::HttpMetrics;
+pub use shaping::{ShapedSide, ShapingMetrics, ShapingResult};
 pub use traces::{
     OtlpProtocol, OtlpSettings, Span, SpanContext, SpanExport, SpanKind, SpanParent, TraceSettings, Tracer,
     current_span, in_span,

@@ -2,6 +2,7 @@
 
 use crate::calls::{self, Response};
 use crate::fakes::RecordingApp;
+use crate::secrecy::{SECRET_KEY, watch_log};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
@@ -46,6 +47,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) async fn start() -> Self {
+        watch_log();
         let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -170,7 +172,7 @@ impl Environment {
     pub(crate) fn component(&self, name: &str, kind: &str, endpoint: &str, fields: &[(&str, &str)]) {
         let mut text = format!("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n");
         write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
-        let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", "test")];
+        let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", SECRET_KEY)];
         for (field, value) in connection.iter().chain(fields) {
             writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
         }

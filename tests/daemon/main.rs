@@ -11,6 +11,8 @@ mod inputs;
 
 mod access;
 mod api;
+#[path = "../../src/http/tests/api_schema.rs"]
+mod api_schema;
 mod app_channel;
 mod app_failures;
 mod app_health;
@@ -34,6 +36,7 @@ mod lease_table;
 mod leases;
 mod manifests;
 mod moving_from_daprd;
+mod openapi;
 mod outputs;
 mod pluggable;
 mod process;
@@ -44,6 +47,7 @@ mod replicas;
 mod resharding;
 mod resiliency;
 mod restart;
+mod secrecy;
 mod shutdown;
 mod signals;
 mod spans;

@@ -45,7 +45,8 @@ impl Binding for Fake {
 impl OutputBinding for Fake {
     fn operations(&self) -> &[OperationName] {
         static OPERATIONS: LazyLock<Vec<OperationName>> = LazyLock::new(|| {
-            let names = ["create", "echo", "wait", "panic", "throttle", "lose", "deny", "mix", "bury", "condition"];
+            let names =
+                ["create", "echo", "wait", "panic", "throttle", "lose", "deny", "mix", "bury", "condition", "refuse"];
             names.map(Cow::Borrowed).to_vec()
         });
         &OPERATIONS
@@ -81,6 +82,7 @@ impl OutputBinding for Fake {
                 .with_outcome(Outcome::Unknown)
                 .with_detail("requestId", "r-1")
                 .with_detail(DEAD_LETTERED, "true")),
+            "refuse" => Err(BindingError::new(FailureKind::Unsupported, "not here")),
             "condition" => Err(BindingError::new(FailureKind::Conflict, "no").with_reason("CONDITION_FAILED")),
             "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed")
                 .with_source("secret cause")

@@ -7,7 +7,7 @@ use bindd::manifest::{LoadRequest, Reader, load};
 use bindd::settings;
 use bindd::telemetry::{
     DaprMetrics, GrpcExchange, HttpExchange, InitFailure, Metrics, MetricsFormat, MetricsRules, MetricsSettings,
-    PolicyTarget,
+    PolicyTarget, ShapedSide, ShapingResult,
 };
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -59,6 +59,16 @@ fn the_tables_of_fields_name_what_the_specs_read() {
         let path = format!("docs/configuration/{name}.md");
         assert_same(&path, &documented(&path), &known);
     }
+}
+
+#[test]
+fn the_headers_of_raw_bodies_in_openapi_are_the_request_metadata_of_kinesis() {
+    let document = std::fs::read_to_string(root().join("src/http/openapi.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let parameters = document["components"]["parameters"].as_object().unwrap().keys();
+    let described = names(parameters.filter_map(|name| name.strip_prefix("metadata.")));
+    let api = page("docs/http-api.md");
+    assert_same("headers", &names(first_column(api.section("## Kinesis operations"), "Request metadata")), &described);
 }
 
 #[test]
@@ -143,6 +153,7 @@ fn the_table_of_metrics_names_what_is_exported() {
     metrics.credentials("orders").loaded(Some(Duration::ZERO));
     metrics.input("orders").fetched(1, 10);
     metrics.reads("orders").throttled();
+    metrics.shaping("orders", ShapedSide::Output).count(ShapingResult::Filtered);
     metrics.output("orders").throttled("unknown");
     metrics.output("orders").set_limiter_factor("unknown", 1.0);
     metrics.output("orders").called("PutRecord", "ok", Duration::ZERO);
