@@ -32,6 +32,7 @@ pub mod shaping;
 mod sides;
 mod strict_json;
 pub mod trial;
+mod try_component;
 
 pub use crate::consumer::SharedLimits;
 pub use crate::producer::Successions;
@@ -40,3 +41,4 @@ pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};
 pub use cross_checks::missing_files;
 pub use retry::RetryConfig;
+pub use try_component::{trial_side, try_component};

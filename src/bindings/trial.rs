@@ -1,8 +1,5 @@
-//! What a component does with one record, without writing or delivering it: for `bindd try`.
-//!
-//! Nothing is decided here: the kinds call the functions that their outputs and inputs call too.
+//! What a component does with one record, without writing or delivering it, as `bindd try` shows it.
 
-use super::{Checked, Spec, kinesis};
 use crate::domain::{BindingError, Metadata};
 use bytes::Bytes;
 
@@ -99,30 +96,5 @@ impl Trial {
     #[must_use]
     pub const fn without_record(outcome: TrialOutcome, error: Option<String>) -> Self {
         Self { outcome, records: Vec::new(), error }
-    }
-}
-
-/// The side that `bindd try` tries: the output, if there is one and the input is not wanted.
-///
-/// # Errors
-/// When the component shapes no records, or has not that side.
-pub fn side(checked: &Checked, as_input: bool) -> Result<TrialSide, String> {
-    if !matches!(checked.spec, Spec::Kinesis(_) | Spec::DynamoDb(_)) {
-        return Err(format!("`{}` ({}) filters and transforms no records", checked.name, checked.type_name));
-    }
-    let direction = checked.direction();
-    match (direction.has_output(), direction.has_input()) {
-        (true, _) if !as_input => Ok(TrialSide::Output),
-        (_, true) => Ok(TrialSide::Input),
-        _ => Err(format!("`{}` has no input; leave --input out", checked.name)),
-    }
-}
-
-/// What the component does with a record.
-#[must_use]
-pub fn apply(checked: &Checked, side: TrialSide, input: TrialInput) -> Trial {
-    match &checked.spec {
-        Spec::Kinesis(spec) => kinesis::try_record(spec, side, input),
-        _ => Trial::without_record(TrialOutcome::Failed, Some("it shapes no records".to_owned())),
     }
 }

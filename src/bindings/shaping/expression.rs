@@ -1,14 +1,11 @@
 //! A program in jq that a field has.
 
 use crate::domain::{BindingError, FailureKind};
-use crate::jq::{Limits, Program, RunError};
+use crate::jq::{Program, RunError};
 use crate::manifest::Reader;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
-
-/// What one run may use. A program that needs more fails on that record.
-const LIMITS: Limits = Limits { steps: 100_000, output_bytes: 10 << 20, outputs: 10_000, nesting: 128 };
 
 /// The function with which a program makes a message of its own.
 const ERROR: &str = "error";
@@ -49,7 +46,7 @@ impl Expression {
             let remedy = format!("correct the jq program at line {}, column {}", error.line, error.column);
             (error.to_string(), remedy)
         })?;
-        Ok(Self { text: text.into(), program: program.with_limits(LIMITS) })
+        Ok(Self { text: text.into(), program })
     }
 
     /// The program of a field.

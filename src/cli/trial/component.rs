@@ -1,7 +1,7 @@
 //! Finds the component that is tried.
 
-use crate::bindings::trial::{self, Trial, TrialInput, TrialSide};
-use crate::bindings::{CheckResult, Checked, check};
+use crate::bindings::trial::{Trial, TrialInput, TrialSide};
+use crate::bindings::{CheckResult, Checked, check, trial_side, try_component};
 use crate::manifest::{LoadRequest, ProcessEnvironment, read};
 use crate::settings::TrySettings;
 
@@ -15,8 +15,8 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn apply(&self, input: TrialInput) -> Trial {
-        trial::apply(&self.component, self.side, input)
+    pub(super) fn apply(&self, input: &TrialInput) -> Trial {
+        try_component(&self.component, self.side, input)
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn find(settings: &TrySettings) -> Result<Subject, String> {
     let result = check(loaded);
     let notices: Vec<_> = result.notices.iter().map(|notice| (notice.component.clone(), notice.to_string())).collect();
     let component = choose(result, settings.component.as_deref(), settings.as_input)?;
-    let side = trial::side(&component, settings.as_input)?;
+    let side = trial_side(&component, settings.as_input)?;
     let of_component = |(name, _): &&(Option<String>, String)| name.as_deref() == Some(component.name.as_str());
     let notes = notices.iter().filter(of_component).map(|(_, text)| format!("notice: {text}\n")).collect();
     Ok(Subject { component, side, notes })
@@ -57,7 +57,7 @@ fn choose(result: CheckResult, name: Option<&str>, as_input: bool) -> Result<Che
             None => Err(format!("there is no component `{name}` without fault; {}{faults}", names(&components))),
         },
         None => {
-            components.retain(|component| trial::side(component, as_input).is_ok());
+            components.retain(|component| trial_side(component, as_input).is_ok());
             match components.len() {
                 1 if faults.is_empty() => components.pop().ok_or_else(String::new),
                 _ => {

@@ -49,7 +49,7 @@ fn each<R: BufRead>(
     let mut has_failed = false;
     while let Some(Line { number, text }) = lines.next()? {
         let trial = match text.and_then(|text| read(text, settings.has_objects, subject.side)) {
-            Ok(input) => subject.apply(with_metadata(input, settings)),
+            Ok(input) => subject.apply(&with_metadata(input, settings)),
             Err(error) => Trial::without_record(TrialOutcome::Failed, Some(error)),
         };
         has_failed |= trial.outcome == TrialOutcome::Failed;
