@@ -1,5 +1,6 @@
 //! What a component does with one record, without writing or delivering it, as `bindd try` shows it.
 
+use super::shaping::{ExpressionError, Shaped};
 use crate::domain::{BindingError, Metadata};
 use bytes::Bytes;
 
@@ -96,5 +97,23 @@ impl Trial {
     #[must_use]
     pub const fn without_record(outcome: TrialOutcome, error: Option<String>) -> Self {
         Self { outcome, records: Vec::new(), error }
+    }
+
+    /// What a filter and a transform made of data, without keys.
+    pub(super) fn of_shaped(shaped: Shaped, data: &Bytes) -> Self {
+        let reason = |error: ExpressionError| Some(error.of_field("transform").message().to_owned());
+        let with = |outcome, outputs: Vec<Bytes>, error| {
+            let records = outputs.into_iter().map(|data| TrialRecord { key: None, hash_key: None, data }).collect();
+            Self { outcome, records, error }
+        };
+        match shaped {
+            Shaped::Unchanged => with(TrialOutcome::Record, vec![data.clone()], None),
+            Shaped::Records(outputs) => with(TrialOutcome::Record, outputs, None),
+            Shaped::PassedThrough(error) => with(TrialOutcome::PassedThrough, vec![data.clone()], reason(error)),
+            Shaped::Filtered => Self::without_record(TrialOutcome::Filtered, None),
+            Shaped::Dropped(error) => Self::without_record(TrialOutcome::Dropped, reason(error)),
+            Shaped::DeadLetter(error) => Self::without_record(TrialOutcome::DeadLetter, reason(error)),
+            Shaped::Failed(error) => Self::without_record(TrialOutcome::Failed, reason(error)),
+        }
     }
 }

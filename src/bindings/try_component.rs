@@ -3,8 +3,8 @@
 //! Nothing is decided here: the kinds call the functions that their outputs and inputs call too.
 
 use super::checked::{Checked, Spec};
-use super::kinesis;
 use super::trial::{Trial, TrialInput, TrialOutcome, TrialSide};
+use super::{dynamodb, kinesis};
 
 /// The side that `bindd try` tries: the output, if there is one and the input is not wanted.
 ///
@@ -27,6 +27,9 @@ pub fn trial_side(checked: &Checked, as_input: bool) -> Result<TrialSide, String
 pub fn try_component(checked: &Checked, side: TrialSide, input: &TrialInput) -> Trial {
     match &checked.spec {
         Spec::Kinesis(spec) => kinesis::try_record(spec, side, input),
-        _ => Trial::without_record(TrialOutcome::Failed, Some("it shapes no records".to_owned())),
+        Spec::DynamoDb(spec) => dynamodb::try_item(spec, input),
+        Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => {
+            Trial::without_record(TrialOutcome::Failed, Some("the component shapes no records".to_owned()))
+        }
     }
 }

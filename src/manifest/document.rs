@@ -1,9 +1,11 @@
 //! A `Component` document with its references resolved.
 
 use super::Place;
+use super::method::Methods;
 use crate::domain::ComponentName;
 use secrecy::SecretString;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A component document with every reference resolved. [`super::Reader`] reads its items.
@@ -26,6 +28,7 @@ pub struct Document {
     pub(super) is_complete: bool,
     /// Whether a value is empty because its variable or secret could not be read, as with `--dapr-compat`.
     pub(super) lacks_values: bool,
+    pub(super) methods: Arc<Methods>,
 }
 
 impl Document {
@@ -39,6 +42,12 @@ impl Document {
     #[must_use]
     pub fn log_name(&self) -> String {
         log_name(self.name.as_str(), &self.component_type, &self.version)
+    }
+
+    /// The methods that it may use.
+    #[must_use]
+    pub fn methods(&self) -> &Methods {
+        &self.methods
     }
 
     /// Whether loading found no fault in it. An incomplete document must not be used; it is returned so that its kind can

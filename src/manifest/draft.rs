@@ -2,8 +2,10 @@
 
 use super::document::log_name;
 use super::fault::{Fault, Faults, Notice, Place, nearest};
-use super::kinds::{RESILIENCY, TypeClass, classify};
+use super::kinds::{METHOD, RESILIENCY, TypeClass, classify};
+use super::method::{self, MethodDraft};
 use super::parse_duration;
+use super::scalar::scalar;
 use super::values::boolean;
 use crate::domain::ComponentName;
 use serde_json::{Map, Value};
@@ -53,6 +55,7 @@ pub(super) enum Source {
 
 pub(super) enum Parsed {
     Component(Box<Draft>),
+    Method(Box<MethodDraft>),
     /// A component of a type that bindd does not serve; only its type and name were read.
     Skipped {
         name: Option<String>,
@@ -84,12 +87,15 @@ pub(super) fn parse(tree: &Value, place: Place, plugged: &[String]) -> Parsed {
     if kind.as_deref() == Some(RESILIENCY) {
         return Parsed::ReadElsewhere;
     }
+    if api_version.as_deref() == Some(API_VERSION) && kind.as_deref() == Some(METHOD) {
+        return method::parse(root, &place).map_or_else(Parsed::Broken, |draft| Parsed::Method(Box::new(draft)));
+    }
     if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
         let shown = |word: Option<String>| {
             word.map_or("nothing".to_owned(), |word| format!("`{}`", word.chars().take(64).collect::<String>()))
         };
         let mut text = format!(
-            "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}` and `{RESILIENCY}` of `{API_VERSION}` are loaded",
+            "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}`, `{RESILIENCY}` and `{METHOD}` of `{API_VERSION}` are loaded",
             shown(kind.clone()),
             shown(api_version)
         );
@@ -133,16 +139,6 @@ fn name_of(root: &Map<String, Value>) -> Option<String> {
 
 fn type_of(root: &Map<String, Value>) -> Option<String> {
     root.get("spec").and_then(|spec| scalar(spec.get("type")))
-}
-
-/// A string, number or boolean as text; `None` for anything else.
-pub(super) fn scalar(value: Option<&Value>) -> Option<String> {
-    match value {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        Some(Value::Bool(flag)) => Some(flag.to_string()),
-        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => None,
-    }
 }
 
 /// Reads one document and collects its faults and notices.

@@ -5,11 +5,13 @@ use super::draft::{Draft, Parsed, parse};
 use super::files::{ComponentFiles, Loaded};
 use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
 use super::kinds::claims_served_type;
+use super::method::{MethodDraft, Methods};
 use super::not_loaded::NotLoaded;
 use super::split::{Chunk, is_blank, split};
 use super::{ComponentRules, Fault, Faults, LoadRequest, Notice, Place, tree};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 /// Documents beyond this number in one file are a fault; it bounds what a file of separators costs.
 const MAX_DOCUMENTS: usize = 1_000;
@@ -44,6 +46,7 @@ pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugg
         plugged,
         budget: tree::Budget::new(),
         drafts: Vec::new(),
+        methods: Methods::default(),
         accepted: HashMap::new(),
         skipped: HashMap::new(),
         notices,
@@ -54,10 +57,11 @@ pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugg
     for file in &files {
         loader.file(file);
     }
-    let Loader { drafts, skipped, notices, faults, unserved, not_loaded, .. } = loader;
+    let Loader { drafts, methods, skipped, notices, faults, unserved, not_loaded, .. } = loader;
     ComponentFiles {
         request: *request,
         drafts,
+        methods: Arc::new(methods),
         skipped,
         notices,
         faults,
@@ -81,6 +85,7 @@ struct Loader<'a> {
     plugged: &'a [String],
     budget: tree::Budget,
     drafts: Vec<Draft>,
+    methods: Methods,
     accepted: HashMap<String, Accepted>,
     /// The types of skipped components by their names.
     skipped: HashMap<String, String>,
@@ -177,6 +182,7 @@ impl Loader<'_> {
         };
         match parse(&tree, text.place.clone(), self.plugged) {
             Parsed::Component(draft) => self.component(*draft, text),
+            Parsed::Method(draft) => self.method(*draft, text),
             Parsed::Skipped { name, component_type } => self.skip(&text.place, name, component_type),
             Parsed::ReadElsewhere => {}
             Parsed::Other { name, notice } => {
@@ -230,6 +236,17 @@ impl Loader<'_> {
         self.not_loaded.push(NotLoaded::named(name.clone(), notice.clone()));
         self.notices.push(notice);
         self.skipped.extend(name.map(|name| (name, component_type)));
+    }
+
+    fn method(&mut self, draft: MethodDraft, text: &Text<'_>) {
+        if let Some(notice) = draft.skipped(self.request) {
+            return self.notices.push(notice);
+        }
+        self.notices.extend(draft.notices);
+        if let Err(fault) = self.methods.add(draft.method) {
+            self.not_loaded.push(NotLoaded::with_fault(&text.place.file));
+            self.faults.push(fault);
+        }
     }
 
     fn component(&mut self, mut draft: Draft, text: &Text<'_>) {
@@ -294,6 +311,10 @@ mod tests;
 #[cfg(test)]
 #[path = "tests/compat.rs"]
 mod compat_tests;
+
+#[cfg(test)]
+#[path = "tests/method.rs"]
+mod method_tests;
 
 #[cfg(test)]
 #[path = "tests/skipped.rs"]

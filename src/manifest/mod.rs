@@ -19,6 +19,8 @@
 //! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and files that
 //! are neither YAML nor JSON and name no served type, are skipped with a notice, and their references are not resolved.
 //!
+//! A document of kind `Method` is a program that components use by name; its text is part of the content of those.
+//!
 //! [`FileWatch`] reports changes of the files. What a [`Document`] says is compared by its [`Content`].
 //!
 //! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
@@ -36,11 +38,13 @@ mod files;
 mod folder;
 mod kinds;
 mod load;
+mod method;
 mod not_loaded;
 mod reader;
 mod request;
 mod resiliency;
 mod resolve;
+mod scalar;
 mod secrets;
 mod size;
 mod split;
@@ -63,6 +67,7 @@ pub use kinds::{
     is_secret_store, is_served,
 };
 pub use load::{load, read, read_allowed};
+pub use method::{Method, Methods};
 pub use not_loaded::NotLoaded;
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;

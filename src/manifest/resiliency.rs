@@ -1,8 +1,8 @@
 //! Reads `Resiliency` documents. What they mean is decided by the module `policies`.
 
-use super::draft::scalar;
 use super::folder::{Dialect, Folders, SourceFile};
 use super::kinds::RESILIENCY;
+use super::scalar::scalar;
 use super::split::{is_blank, split};
 use super::{LoadRequest, Notice, Place, tree};
 use serde_json::{Map, Value};

@@ -2,6 +2,7 @@
 
 use super::document::Item;
 use super::draft::{Draft, DraftItem, Source};
+use super::method::Methods;
 use super::secrets::{self, SecretError, Store};
 use super::values::{Templates, UUID, check_allowed};
 use super::wanted::{FetchedSecrets, SecretKey, WantedSecret};
@@ -9,6 +10,7 @@ use super::{Document, Environment, Fault, Faults, LoadRequest, Notice};
 use secrecy::SecretString;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// The name of the store that needs no document in Kubernetes.
 const BUILTIN: &str = "kubernetes";
@@ -39,6 +41,7 @@ pub(super) struct Resolver<'a> {
     skipped: &'a HashMap<String, String>,
     fetched: &'a FetchedSecrets,
     pending: Pending,
+    pub(super) methods: Arc<Methods>,
     pub(super) builtin_kubernetes: bool,
     pub(super) dapr_compat: bool,
     pub(super) stores: HashMap<&'a str, Store<'a>>,
@@ -63,6 +66,7 @@ impl<'a> Resolver<'a> {
             skipped,
             fetched,
             pending,
+            methods: Arc::default(),
             builtin_kubernetes: false,
             dapr_compat: false,
             stores: HashMap::new(),
@@ -127,6 +131,7 @@ impl<'a> Resolver<'a> {
             items,
             is_complete: faults.is_empty(),
             lacks_values,
+            methods: Arc::clone(&self.methods),
         };
         (document, faults, notices)
     }

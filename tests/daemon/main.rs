@@ -48,6 +48,7 @@ mod resharding;
 mod resiliency;
 mod restart;
 mod secrecy;
+mod shaping;
 mod shutdown;
 mod signals;
 mod spans;

@@ -3,6 +3,7 @@
 use super::super::Context;
 use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore, OversizeStore};
 use super::super::metadata_check::MetadataCheck;
+use super::super::shaping::Shaper;
 use super::super::sides::Sides;
 use super::delivery_spec::DeadLetterTarget;
 use super::input::Input;
@@ -14,6 +15,7 @@ use crate::aws::{self, Connection, ConnectionSettings, Partition};
 use crate::consumer::InputStatus;
 use crate::domain::{Binding, BindingError, ComponentName, DeadLetterStore, EventSource, WorkerId};
 use crate::producer::{Ports, Producer, ProducerSettings};
+use crate::telemetry::ShapedSide;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,6 +59,11 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     Output {
         producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
+        shaper: spec.shaping.clone().map(|shaping| Shaper {
+            shaping,
+            memory: context.bodies.clone(),
+            metrics: context.metrics.shaping(name.as_str(), ShapedSide::Output),
+        }),
         dead_letter,
         metrics,
         metadata_check: MetadataCheck::new(name.as_str(), KEYS),

@@ -47,7 +47,7 @@ pub(super) const FOREIGN_NAMES: ForeignNames = &[
     ("startingPositionTimestamp", "write `initialTimestamp`"),
     ("destinationConfig", "write `deadLetterBinding` or `deadLetterFolder`"),
     ("tumblingWindowInSeconds", "there are no windows with state"),
-    ("filterCriteria", "there is no filter; accept the records that the app does not need"),
+    ("filterCriteria", "write `filter`, with the patterns as they are"),
     // Kinesis Client Library
     ("applicationName", "write `consumerName`"),
     ("initialPositionInStream", "write `initialPosition`"),

@@ -2,24 +2,26 @@
 
 use super::super::dead_letter::{DEAD_LETTER_TIMEOUT, DeadLetter};
 use super::super::metadata_check::MetadataCheck;
+use super::super::shaping::Shaper;
 use super::bulk::{Item, items, read_item};
+use super::keys::KeyInput;
 use super::output_spec::OutputSpec;
+use super::prepared::{BulkRecords, Prepared, ShapedRequest, answer};
 use super::request::{KEYS, RequestOptions};
 use super::response;
 use crate::domain::{
-    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, OperationName, Outcome,
+    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OperationName, Outcome,
     OutputBinding,
 };
 use crate::producer::{Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use tokio::time::Instant;
 
 /// How many dead letters of one bulk are sent at the same time.
-const MAX_OPEN_DEAD_LETTERS: usize = 16;
+pub(super) const MAX_OPEN_DEAD_LETTERS: usize = 16;
 
 /// daprd offers the first alone.
 static OPERATIONS: [OperationName; 3] =
@@ -29,6 +31,8 @@ static OPERATIONS: [OperationName; 3] =
 pub(super) struct Output {
     pub(super) producer: Producer,
     pub(super) spec: OutputSpec,
+    /// `None` if records are neither filtered nor transformed.
+    pub(super) shaper: Option<Shaper>,
     pub(super) dead_letter: Option<DeadLetter>,
     /// Counts the records that are refused before they reach the producer.
     pub(super) metrics: OutputMetrics,
@@ -76,6 +80,13 @@ impl OutputBinding for Output {
 
 impl Output {
     async fn create(&self, request: InvokeRequest, is_single_attempt: bool) -> Result<InvokeResponse, BindingError> {
+        let request = match &self.shaper {
+            None => request,
+            Some(shaper) => match Box::pin(self.shape_single(shaper, request)).await? {
+                ShapedRequest::Request(request) => request,
+                ShapedRequest::Answered(response) => return Ok(response),
+            },
+        };
         let (record, mut options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
         options.put.is_single_attempt = is_single_attempt;
         let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
@@ -89,46 +100,55 @@ impl Output {
     }
 
     fn single_record(&self, request: InvokeRequest) -> Result<(NewRecord, RequestOptions), BindingError> {
-        let options = match request.form {
-            DataForm::Json => RequestOptions::read(&request.metadata, &self.spec)?,
-            DataForm::Raw => RequestOptions::read_raw(&request.metadata, &self.spec)?,
-        };
+        let options = self.options_of(&request)?;
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
-        let record = self.record(Item { data: request.data, partition_key, explicit_hash_key }, &options)?;
+        let record =
+            self.record(Item { data: request.data, partition_key, explicit_hash_key }, &request.metadata, &options)?;
         Ok((record, options))
     }
 
-    fn record(&self, item: Item<'_>, options: &RequestOptions) -> Result<NewRecord, BindingError> {
-        // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
-        let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &item.data)?;
-        let explicit_hash_key = match partition_key {
-            Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,
-            None => None,
-        };
-        Ok(NewRecord { data: options.form.bytes(item.data)?, partition_key, explicit_hash_key })
+    pub(super) fn options_of(&self, request: &InvokeRequest) -> Result<RequestOptions, BindingError> {
+        options_of(&self.spec, request.form, &request.metadata)
+    }
+
+    pub(super) fn record(
+        &self,
+        item: Item<'_>,
+        metadata: &Metadata,
+        options: &RequestOptions,
+    ) -> Result<NewRecord, BindingError> {
+        record(&self.spec, item, metadata, options)
     }
 
     async fn bulk_create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let body = request.data;
         let options = RequestOptions::read_bulk(&request.metadata, &self.spec).inspect_err(|_| self.count_refused())?;
         let items = items(&body, self.spec.max_bulk_items).inspect_err(|_| self.count_refused())?;
-        let mut ids_and_errors: Vec<(Option<&RawValue>, Option<BindingError>)> = Vec::with_capacity(items.len());
-        let mut records = Vec::with_capacity(items.len());
+        let mut bulk =
+            BulkRecords { metadata: &request.metadata, options: &options, records: Vec::with_capacity(items.len()) };
+        let (mut prepared, mut letters) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             let (id, item) = read_item(item, &body);
-            let record = match item.and_then(|item| self.record(item, &options)) {
-                Ok(record) => options.compression.apply(record).await,
-                Err(error) => Err(error),
+            let item = match item {
+                Ok(item) => self.prepare(item, &mut bulk).await,
+                Err(error) => Prepared::Failed(error),
             };
-            let error = record.map(|record| records.push(record)).inspect_err(|_| self.count_refused()).err();
-            ids_and_errors.push((id, error));
+            match &item {
+                Prepared::Records(_) | Prepared::LeftOut(_) => {}
+                Prepared::Failed(_) => self.count_refused(),
+                Prepared::DeadLetter(letter) => {
+                    self.count_refused();
+                    letters.push(letter.as_ref().clone());
+                }
+            }
+            prepared.push((id, item));
         }
-        let mut results = self.put_all(records, options).await.into_iter();
-        let results: Vec<_> = ids_and_errors
-            .into_iter()
-            .map(|(id, error)| (id, error.map_or_else(|| results.next().unwrap_or_else(no_result), Err)))
-            .collect();
+        let records = bulk.records;
+        let (results, letters) = futures_util::join!(self.put_all(records, options), self.send_letters(letters));
+        let (mut results, mut letters) = (results.into_iter(), letters.into_iter());
+        let results: Vec<_> =
+            prepared.into_iter().map(|(id, item)| (id, answer(item, &mut results, &mut letters))).collect();
         match results.first() {
             // The producer is closed and nothing was attempted: that is the error of the whole request.
             Some((_, Err(first))) if results.iter().all(|(_, result)| was_closed(result)) => Err(first.clone()),
@@ -136,7 +156,11 @@ impl Output {
         }
     }
 
-    async fn put_all(&self, records: Vec<NewRecord>, options: RequestOptions) -> Vec<Result<Written, BindingError>> {
+    pub(super) async fn put_all(
+        &self,
+        records: Vec<NewRecord>,
+        options: RequestOptions,
+    ) -> Vec<Result<Written, BindingError>> {
         if records.is_empty() {
             return Vec::new();
         }
@@ -148,9 +172,38 @@ impl Output {
         futures_util::stream::iter(sending).buffered(MAX_OPEN_DEAD_LETTERS).collect().await
     }
 
-    fn count_refused(&self) {
+    pub(super) fn count_refused(&self) {
         self.metrics.ended(RecordState::Refused, 0);
     }
+}
+
+/// The options of a single request.
+pub(super) fn options_of(
+    spec: &OutputSpec,
+    form: DataForm,
+    metadata: &Metadata,
+) -> Result<RequestOptions, BindingError> {
+    match form {
+        DataForm::Json => RequestOptions::read(metadata, spec),
+        DataForm::Raw => RequestOptions::read_raw(metadata, spec),
+    }
+}
+
+/// The record of an item, before compression.
+pub(super) fn record(
+    spec: &OutputSpec,
+    item: Item<'_>,
+    metadata: &Metadata,
+    options: &RequestOptions,
+) -> Result<NewRecord, BindingError> {
+    // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
+    let input = KeyInput { data: &item.data, metadata, form: options.form };
+    let partition_key = spec.partition_key.choose(item.partition_key.as_deref(), &input)?;
+    let explicit_hash_key = match partition_key {
+        Some(_) => spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &input)?,
+        None => None,
+    };
+    Ok(NewRecord { data: options.form.bytes(item.data)?, partition_key, explicit_hash_key })
 }
 
 async fn send_if_failed(
@@ -173,14 +226,9 @@ fn is_final(failure: &BindingError) -> bool {
     was_attempted && failure.kind() != FailureKind::Closed
 }
 
-fn was_closed(result: &Result<Written, BindingError>) -> bool {
+fn was_closed<T>(result: &Result<T, BindingError>) -> bool {
     let is_closed = |error: &BindingError| error.kind() == FailureKind::Closed && error.outcome() == Outcome::NotDone;
     result.as_ref().is_err_and(is_closed)
-}
-
-/// Never used, because the producer returns one result for each record.
-fn no_result() -> Result<Written, BindingError> {
-    Err(BindingError::new(FailureKind::Transient, "the record has no result").with_outcome(Outcome::Unknown))
 }
 
 #[cfg(test)]

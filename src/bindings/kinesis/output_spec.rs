@@ -1,10 +1,10 @@
 //! The fields of the output side of a `bindings.aws.kinesis` file, read and checked.
 
 use super::super::retry::RetryConfig;
-use super::keys::{HashKeySource, KeySource, hash_key};
+use super::key_spec::{read_hash_key, read_partition_key};
+use super::keys::{HashKeySource, KeySource};
 use super::payload::{Compression, PayloadForm};
-use super::pointer::Pointer;
-use crate::domain::{ComponentName, PartitionKey};
+use crate::domain::ComponentName;
 use crate::manifest::Reader;
 use crate::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
@@ -29,9 +29,9 @@ const DEFAULT_BULK_ITEMS: usize = 10_000;
 pub struct OutputSpec {
     /// Settings of the producer; `seed` is set at connect.
     pub producer: ProducerSettings,
-    /// `partitionKey`, `partitionKeyFrom`, `recordDistribution`
+    /// `partitionKey`, `partitionKeyFrom`, `partitionKeyExpression`, `recordDistribution`
     pub partition_key: KeySource,
-    /// `explicitHashKey`, `explicitHashKeyFrom`
+    /// `explicitHashKey`, `explicitHashKeyFrom`, `explicitHashKeyExpression`
     pub explicit_hash_key: HashKeySource,
     /// `rawPayload` and `decodeBase64`
     pub form: PayloadForm,
@@ -74,6 +74,12 @@ impl OutputSpec {
             only_create: reader.is_dapr_compat(),
             return_result: flag(reader, "returnResult"),
         }
+    }
+
+    /// Whether a program chooses keys.
+    pub(super) const fn computes_keys(&self) -> bool {
+        matches!(self.partition_key, KeySource::Expression(_))
+            || matches!(self.explicit_hash_key, HashKeySource::Expression(_))
     }
 
     /// Whether the output sends records of several requests in one call, and so needs `PutRecords`.
@@ -217,81 +223,6 @@ fn read_rate_limit(reader: &mut Reader<'_>) -> RateLimit {
         refresh_every: duration(reader, "shardMapRefreshInterval", SECOND..=24 * HOUR, default.refresh_every),
         fail_if_throttled: flag(reader, "failIfThrottled"),
     }
-}
-
-/// daprd documents `partitionKey` for the component, but takes only that of the request.
-fn constant_key(reader: &mut Reader<'_>) -> Option<PartitionKey> {
-    let key = reader.parsed("partitionKey", |text| {
-        text.parse::<PartitionKey>().map_err(|error| (error.to_string(), "shorten it".to_owned()))
-    });
-    if reader.is_dapr_compat() && key.is_some() {
-        reader.notice("partitionKey", "it has no effect, as in daprd; requests may have one in their metadata");
-        return None;
-    }
-    key
-}
-
-fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> KeySource {
-    let constant = constant_key(reader);
-    let pointer_field = reader.name_or_alias("partitionKeyFrom", "partitionKeyPath");
-    let pointer = read_pointer(reader, pointer_field, "partitionKey");
-    let words = [("partition-key", false), ("auto", true)];
-    let is_auto = reader.one_of("recordDistribution", &words).unwrap_or(false);
-    if !is_auto {
-        return match (constant, pointer) {
-            (Some(key), _) => KeySource::Constant(key),
-            (None, Some(pointer)) => KeySource::Pointer(pointer),
-            (None, None) => KeySource::Random,
-        };
-    }
-    let ignored = [
-        "partitionKey",
-        "partitionKeyFrom",
-        "partitionKeyPath",
-        "explicitHashKey",
-        "explicitHashKeyFrom",
-        "explicitHashKeyPath",
-    ];
-    for field in ignored {
-        if reader.is_given(field) {
-            let problem = "with `recordDistribution: auto` records have no keys";
-            reader.fault(field, problem, "leave it out, or leave `recordDistribution` out");
-        }
-    }
-    let needs_keys =
-        [("ordering", producer.ordering != Ordering::None), ("aggregation", producer.aggregation != Aggregation::None)];
-    for (field, _) in needs_keys.iter().filter(|(_, needs)| *needs) {
-        let problem = "it needs keys, and with `recordDistribution: auto` there are none";
-        reader.fault(field, problem, "leave one of them out");
-    }
-    KeySource::None
-}
-
-fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeySource {
-    let constant = reader.parsed("explicitHashKey", |text| {
-        hash_key(text)
-            .ok_or_else(|| ("this is not a hash key".to_owned(), "write a decimal number below 2^128".to_owned()))
-    });
-    let pointer_field = reader.name_or_alias("explicitHashKeyFrom", "explicitHashKeyPath");
-    let pointer = read_pointer(reader, pointer_field, "explicitHashKey");
-    match (partition_key, constant, pointer) {
-        (KeySource::None, _, _) | (_, None, None) => HashKeySource::None,
-        (_, Some(key), _) => HashKeySource::Constant(key),
-        (_, None, Some(pointer)) => HashKeySource::Pointer(pointer),
-    }
-}
-
-/// Reads a JSON pointer. It excludes the constant of the same key.
-fn read_pointer(reader: &mut Reader<'_>, field: &'static str, constant: &str) -> Option<Pointer> {
-    let pointer = reader.parsed(field, |text| {
-        let remedy = || "write one such as `/order/customer`".to_owned();
-        text.parse::<Pointer>().map_err(|error| (error.to_string(), remedy()))
-    });
-    if reader.is_given(field) && reader.is_given(constant) {
-        let problem = format!("`{constant}` is given too, and only one of them can be used");
-        reader.fault(field, problem, "leave one of them out");
-    }
-    pointer
 }
 
 fn flag(reader: &mut Reader<'_>, name: &'static str) -> bool {

@@ -35,20 +35,24 @@ impl RequestOptions {
     /// # Errors
     /// `Caller` for a value that is not valid.
     pub(super) fn read(metadata: &Metadata, spec: &OutputSpec) -> Result<Self, BindingError> {
-        let is_set = |key: &str, default: bool| metadata.get(key).map_or(default, |_| metadata.is_true(key));
         let time = time_allowed(metadata.get("timeout"), spec.request_timeout, spec.max_request_timeout)?;
         let after = metadata.get("sequenceNumberForOrdering").map(sequence_number).transpose()?;
         Ok(Self {
             put: PutOptions {
                 deadline: Instant::now() + time,
                 after,
-                fail_if_throttled: is_set("failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
+                fail_if_throttled: is_set(metadata, "failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
                 is_single_attempt: false,
             },
             form: spec.form.for_request(metadata),
             compression: spec.compression.for_request(metadata)?,
-            returns_result: is_set("returnResult", spec.return_result),
+            returns_result: Self::returns_result(metadata, spec),
         })
+    }
+
+    /// Whether the response has the result in its body.
+    pub(super) fn returns_result(metadata: &Metadata, spec: &OutputSpec) -> bool {
+        is_set(metadata, "returnResult", spec.return_result)
     }
 
     /// Reads the options of a bulk, which apply to each of its items.
@@ -77,6 +81,10 @@ impl RequestOptions {
             None => Ok(Self { form: PayloadForm::Text, ..Self::read(metadata, spec)? }),
         }
     }
+}
+
+fn is_set(metadata: &Metadata, key: &str, default: bool) -> bool {
+    metadata.get(key).map_or(default, |_| metadata.is_true(key))
 }
 
 fn sequence_number(text: &str) -> Result<SequenceNumber, BindingError> {

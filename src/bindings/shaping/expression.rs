@@ -7,10 +7,13 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
+/// The reason of the error of a record on which a program failed.
+const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
+
 /// The function with which a program makes a message of its own.
 const ERROR: &str = "error";
 
-/// A compiled program. Cheap to clone.
+/// A compiled program, whose runs have the limits of [`Limits::default`](crate::jq::Limits). Cheap to clone.
 #[derive(Clone)]
 pub struct Expression {
     text: Arc<str>,
@@ -108,6 +111,7 @@ impl ExpressionError {
     /// The failure of a record. `field` names the program.
     #[must_use]
     pub fn of_field(&self, field: &str) -> BindingError {
-        BindingError::new(FailureKind::Caller, format!("`{field}` failed on the record: {self}"))
+        let text = format!("`{field}` failed on the record: {self}");
+        BindingError::new(FailureKind::Caller, text).with_reason(EXPRESSION_FAILED)
     }
 }

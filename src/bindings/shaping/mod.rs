@@ -10,7 +10,9 @@
 mod expression;
 mod fields;
 mod record;
+mod shaper;
 
 pub use expression::{Expression, ExpressionError};
-pub(super) use fields::{FilterFields, read};
+pub(super) use fields::{FilterFields, check_methods, read};
 pub use record::{OnError, Shaped, Shaping};
+pub(super) use shaper::{LeftOut, ShapedData, Shaper, TransformFailure, counts, shape_request};

@@ -1,0 +1,149 @@
+//! Filters and transforms the data of requests to an output.
+
+use super::record::{Shaped, Shaping};
+use crate::domain::{BindingError, BodyMemory, FailureKind, Metadata, ReservedMemory};
+use crate::event_pattern::{Fields, Scalar};
+use crate::telemetry::ShapingMetrics;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// `filter` and `transform` of an output.
+#[derive(Debug)]
+pub(in crate::bindings) struct Shaper {
+    pub(in crate::bindings) shaping: Arc<Shaping>,
+    /// For what transforms make, until it is written: a small request may become large.
+    pub(in crate::bindings) memory: BodyMemory,
+    pub(in crate::bindings) metrics: ShapingMetrics,
+}
+
+/// Why a record is not written, although nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::bindings) enum LeftOut {
+    /// The filter does not match, or the transform has no output.
+    Filtered,
+    /// The transform failed, and such records are dropped and counted.
+    Dropped,
+}
+
+impl LeftOut {
+    pub(in crate::bindings) const ALL: [Self; 2] = [Self::Filtered, Self::Dropped];
+
+    /// The name in responses.
+    pub(in crate::bindings) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filtered => "filtered",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// The response metadata of a bulk: how many of its items were done, failed, and were left out for each reason.
+pub(in crate::bindings) fn counts(
+    items: usize,
+    failed: usize,
+    left_out: [usize; 2],
+) -> Vec<(Cow<'static, str>, String)> {
+    let succeeded = items - failed - left_out.iter().sum::<usize>();
+    let mut counts = vec![("succeeded".into(), succeeded.to_string()), ("failed".into(), failed.to_string())];
+    let left_out = LeftOut::ALL.into_iter().zip(left_out).filter(|(_, count)| *count > 0);
+    counts.extend(left_out.map(|(why, count)| (why.as_str().into(), count.to_string())));
+    counts
+}
+
+/// The data to write.
+#[derive(Debug)]
+pub(in crate::bindings) enum ShapedData {
+    /// That of the request.
+    Unchanged,
+    /// The output of a transform.
+    One(Bytes),
+    /// The outputs of a transform, two or more.
+    Several(Vec<Bytes>),
+    LeftOut(LeftOut),
+}
+
+/// A transform failed.
+#[derive(Debug)]
+pub(in crate::bindings) struct TransformFailure {
+    pub(in crate::bindings) error: BindingError,
+    /// Whether the data goes to the dead letter binding.
+    pub(in crate::bindings) is_dead_letter: bool,
+}
+
+struct Record<'r> {
+    data: &'r [u8],
+    partition_key: Option<&'r str>,
+}
+
+impl Fields for Record<'_> {
+    fn data(&self) -> &[u8] {
+        self.data
+    }
+
+    fn field(&self, name: &str) -> Option<Scalar<'_>> {
+        match name {
+            "partitionKey" => self.partition_key.map(|key| Scalar::String(Cow::Borrowed(key))),
+            _ => None,
+        }
+    }
+}
+
+/// Filters and transforms the data of one record. `partition_key` is the request's or the component's, where that does
+/// not depend on the data.
+pub(in crate::bindings) fn shape_request(
+    shaping: &Shaping,
+    data: &[u8],
+    partition_key: Option<&str>,
+    metadata: &Metadata,
+) -> Shaped {
+    shaping.apply(&Record { data, partition_key }, metadata.pairs())
+}
+
+impl Shaper {
+    /// As [`shape_request`], and counts what happened.
+    ///
+    /// # Errors
+    /// When the transform fails and the component does not say to go on; `Unavailable` when what it made does not fit into
+    /// the memory for bodies.
+    pub(in crate::bindings) fn shape(
+        &self,
+        data: &[u8],
+        partition_key: Option<&str>,
+        metadata: &Metadata,
+    ) -> Result<ShapedData, TransformFailure> {
+        let shaped = shape_request(&self.shaping, data, partition_key, metadata);
+        if let Some(result) = shaped.counted() {
+            self.metrics.count(result);
+        }
+        match shaped {
+            Shaped::Unchanged | Shaped::PassedThrough(_) => Ok(ShapedData::Unchanged),
+            Shaped::Filtered => Ok(ShapedData::LeftOut(LeftOut::Filtered)),
+            Shaped::Dropped(_) => Ok(ShapedData::LeftOut(LeftOut::Dropped)),
+            Shaped::Records(outputs) => {
+                let outputs = self.held(outputs)?;
+                Ok(match <[Bytes; 1]>::try_from(outputs) {
+                    Ok([output]) => ShapedData::One(output),
+                    Err(outputs) => ShapedData::Several(outputs),
+                })
+            }
+            Shaped::Failed(error) => {
+                Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: false })
+            }
+            Shaped::DeadLetter(error) => {
+                Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: true })
+            }
+        }
+    }
+
+    /// The outputs, with their memory reserved until the last of them is dropped.
+    fn held(&self, outputs: Vec<Bytes>) -> Result<Vec<Bytes>, TransformFailure> {
+        let mut reservation = self.memory.reservation();
+        reservation.grow(outputs.iter().map(Bytes::len).sum()).map_err(|full| TransformFailure {
+            error: BindingError::new(FailureKind::Unavailable, full.to_string()),
+            is_dead_letter: false,
+        })?;
+        let reserved = ReservedMemory::from(reservation);
+        Ok(outputs.into_iter().map(|output| reserved.clone().hold(output)).collect())
+    }
+}
