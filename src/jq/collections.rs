@@ -55,6 +55,7 @@ fn to_entries(value: Value) -> Outcome {
 
 fn has(value: Value, key: &Value) -> Outcome {
     match (&value, key) {
+        (Value::Null, Value::Text(_) | Value::Number(_)) => Ok(false.into()),
         (Value::Object(object), Value::Text(key)) => Ok(object.members.contains_key(key).into()),
         (Value::Array(array), Value::Number(at)) => {
             Ok(usize::try_from(at.as_index()).is_ok_and(|at| at < array.items.len()).into())
@@ -100,7 +101,7 @@ fn indices(value: Value, wanted: &Value) -> Outcome {
             let places = array.items.iter().enumerate().filter(|(_, item)| *item == wanted);
             Ok(Value::array(places.map(|(at, _)| Value::int(at)).collect()))
         }
-        _ => Err(JqError::index(value, wanted.clone())),
+        _ => value.index(wanted),
     }
 }
 
@@ -202,6 +203,11 @@ fn join_with(value: Value, separator: &Value) -> Outcome {
         (Value::Array(array), Value::Text(separator)) => {
             budget::charge_elements(array.items.len());
             join(&array.items, separator)
+        }
+        // The values of an object, as in `jq`.
+        (Value::Object(object), _) => {
+            let items = object.members.values().cloned().collect();
+            join_with(Value::array(items), separator)
         }
         (Value::Array(array), _) if array.items.is_empty() => Ok(Value::text("")),
         (Value::Array(_), _) => Err(JqError::typ(separator.clone(), "separator")),

@@ -35,11 +35,14 @@ impl Number {
         }
     }
 
-    /// The number rounded down, as an index; limited to what fits.
+    /// The number rounded down, as an index; limited to what fits. NaN is no place of any array.
     pub(super) fn as_index(&self) -> i64 {
         match self {
             Self::Int(int) => *int,
-            Self::Float(_) | Self::Text(_) => self.as_f64().floor() as i64,
+            Self::Float(_) | Self::Text(_) => match self.as_f64() {
+                float if float.is_nan() => i64::MIN,
+                float => float.floor() as i64,
+            },
         }
     }
 
