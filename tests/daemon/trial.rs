@@ -84,6 +84,75 @@ fn options_of_the_request_act_as_at_the_sidecar() {
 }
 
 #[test]
+fn a_record_of_an_input_is_what_the_app_would_get() {
+    let fields = [
+        ("decompress", "auto"),
+        ("filter", r#"{"data": {"a": [{"exists": true}]}, "partitionKey": [{"prefix": "c-"}]}"#),
+        ("transform", ". + {key: $metadata.partitionKey, at: $metadata.approximateArrivalTimestamp}"),
+    ];
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(br#"{"a":2}"#).unwrap();
+    let packed = base64_simd::STANDARD.encode_to_string(encoder.finish().unwrap());
+    let lines = [
+        r#"{"data": {"a": 1}, "partitionKey": "c-1", "approximateArrivalTimestamp": 1795256000.5}"#.to_owned(),
+        format!(r#"{{"dataBase64": "{packed}", "partitionKey": "c-2"}}"#),
+        r#"{"dataBase64": "H4sI", "partitionKey": "c-3"}"#.to_owned(),
+        r#"{"data": {"a": 1}}"#.to_owned(),
+        r#"{"data": {"a": 1}, "metadata": {}}"#.to_owned(),
+    ];
+    let (output, error, code) = tried(&fields, &["--input", "--objects"], &lines.join("\n"));
+    let shown: Vec<&str> = output.lines().collect();
+    assert_eq!(shown[0], r#"1: record {"a":1,"key":"c-1","at":"1795256000.500"}"#, "{output}{error}");
+    assert_eq!(shown[1], r#"2: record {"a":2,"key":"c-2","at":null}"#);
+    assert_eq!(shown[2], "3: filtered: the record is damaged gzip, so it is not decompressed");
+    assert_eq!(shown[3], "4: filtered");
+    assert!(shown[4].starts_with("5: failed: the line is no object as --objects needs it: unknown field `metadata`"));
+    assert_eq!((shown.len(), code), (5, Some(1)));
+}
+
+#[test]
+fn filters_and_transforms_say_what_they_do() {
+    let transform = "if .n == null then error(\"no n\") else .n[] | {n: .} end";
+    for (on_error, expected) in [
+        ("fail", "failed: `transform` failed on the record: the program failed: no n"),
+        ("passthrough", "passed_through: `transform` failed on the record: the program failed: no n"),
+        ("drop-counted", "dropped: `transform` failed on the record: the program failed: no n"),
+    ] {
+        let fields = [
+            ("direction", "output"),
+            ("partitionKeyExpression", ".n // \"none\""),
+            ("filter", r#"[{"data": {"n": [{"exists": true}]}}, {"data": {"n": [{"exists": false}], "x": [1]}}]"#),
+            ("transform", transform),
+            ("transformOnError", on_error),
+        ];
+        let (output, error, code) = tried(&fields, &[], "{\"n\":[1,2]}\n{}\n{\"x\":1}\n{\"n\":[]}\n");
+        let shown: Vec<&str> = output.lines().collect();
+        assert!(shown[0].starts_with("1: record key=1 hash=") && shown[0].ends_with(" {\"n\":1}"), "{output}{error}");
+        assert!(shown[1].starts_with("1: record key=2 hash=") && shown[1].ends_with(" {\"n\":2}"), "{output}");
+        assert_eq!((shown[2], shown[3]), ("2: filtered", format!("3: {expected}").as_str()));
+        let passes = on_error == "passthrough";
+        assert_eq!(shown[4].starts_with("3: record key=none"), passes, "{output}");
+        assert_eq!(shown.last(), Some(&"4: filtered"), "{output}");
+        assert_eq!(code, Some(i32::from(on_error == "fail")));
+    }
+}
+
+#[test]
+fn an_item_of_a_table_is_shown_as_it_would_be_stored() {
+    let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: rows}\nspec:\n  \
+                type: bindings.aws.dynamodb\n  version: v1\n  metadata:\n  - {name: table, value: orders}\n  \
+                - {name: transform, value: '{id, total} | select(.total > 0), select(.total > 9)'}\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rows.yaml"), text).unwrap();
+    let input = b"{\"id\":1,\"total\":5,\"x\":1}\n{\"id\":2,\"total\":0}\n{\"id\":3,\"total\":10}\n";
+    let Output { stdout, .. } = run(folder.path(), &["--file", "rows.yaml"], input);
+    let output = String::from_utf8(stdout).unwrap();
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines[..2], ["1: record {\"id\":1,\"total\":5}", "2: filtered"], "{output}");
+    assert!(lines[2].starts_with("3: failed: ") && lines[2].contains("made 2 items of one"), "{output}");
+}
+
+#[test]
 fn secrets_and_variables_need_not_be_known() {
     let text = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: orders}\nauth: {secretStore: vault}\nspec:\n  \
                 type: bindings.aws.kinesis\n  version: v1\n  metadata:\n  - {name: streamName, value: orders}\n  \

@@ -9,17 +9,22 @@ use super::output_spec::OutputSpec;
 use super::request::RequestOptions;
 use super::shaped_output::{check_several, known_key};
 use super::spec::Spec;
-use crate::domain::{BindingError, DataForm};
+use crate::domain::{BindingError, ComponentName, DataForm, Decompress};
 use crate::event_pattern::{Fields, Scalar};
 use crate::producer::hash_key;
 use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
 use std::borrow::Cow;
+use std::io::Read as _;
+
+/// The largest record after decompression in bytes, as for deliveries.
+const MAX_RECORD: u64 = 16 << 20;
 
 /// What becomes of a record at one side of the component.
-pub(in crate::bindings) fn try_record(spec: &Spec, side: TrialSide, input: &TrialInput) -> Trial {
+pub(in crate::bindings) fn try_record(name: &ComponentName, spec: &Spec, side: TrialSide, input: &TrialInput) -> Trial {
     match side {
         TrialSide::Output => output(spec, input).unwrap_or_else(|error| Trial::failed(&error)),
-        TrialSide::Input => of_input(spec, input),
+        TrialSide::Input => of_input(name, spec, input),
     }
 }
 
@@ -58,28 +63,60 @@ fn with_keys(
     Ok(TrialRecord { key, hash_key, data: record.data })
 }
 
-struct View<'r>(&'r TrialInput);
+/// A record of the stream, as far as it is known.
+struct View<'r> {
+    data: &'r [u8],
+    input: &'r TrialInput,
+}
+
+impl View<'_> {
+    fn arrival(&self) -> Option<String> {
+        self.input.arrival.map(|seconds| format!("{seconds:.3}"))
+    }
+}
 
 impl Fields for View<'_> {
     fn data(&self) -> &[u8] {
-        &self.0.data
+        self.data
     }
 
     fn field(&self, name: &str) -> Option<Scalar<'_>> {
-        let text = |text: Option<&'_ str>| text.map(|text| Scalar::String(Cow::Owned(text.to_owned())));
         match name {
-            "partitionKey" => text(self.0.partition_key.as_deref()),
-            "sequenceNumber" => text(self.0.sequence_number.as_deref()),
-            "approximateArrivalTimestamp" => {
-                self.0.arrival.map(|arrival| Scalar::Number(Cow::Owned(format!("{arrival:.3}"))))
-            }
+            "partitionKey" => self.input.partition_key.as_deref().map(|key| Scalar::String(Cow::Borrowed(key))),
+            "sequenceNumber" => self.input.sequence_number.as_deref().map(|id| Scalar::String(Cow::Borrowed(id))),
+            "approximateArrivalTimestamp" => self.arrival().map(|seconds| Scalar::Number(Cow::Owned(seconds))),
             _ => None,
         }
     }
 }
 
-fn of_input(spec: &Spec, input: &TrialInput) -> Trial {
-    let metadata = input.metadata.pairs();
-    let shaped = spec.shaping.as_ref().map_or(Shaped::Unchanged, |shaping| shaping.apply(&View(input), metadata));
-    Trial::of_shaped(shaped, &input.data)
+fn of_input(name: &ComponentName, spec: &Spec, input: &TrialInput) -> Trial {
+    let (data, note) = match decompressed(spec.input.delivery.decompress, &input.data) {
+        Ok(data) => (data, None),
+        Err(why) => (input.data.clone(), Some(format!("the record {why}, so it is not decompressed"))),
+    };
+    let view = View { data: &data, input };
+    let mut metadata = vec![("component", name.to_string()), ("stream", spec.stream.name().to_owned())];
+    metadata.extend(input.partition_key.clone().map(|key| ("partitionKey", key)));
+    metadata.extend(input.sequence_number.clone().map(|id| ("sequenceNumber", id)));
+    metadata.extend(view.arrival().map(|seconds| ("approximateArrivalTimestamp", seconds)));
+    let shaped = spec.shaping.as_ref().map_or(Shaped::Unchanged, |shaping| shaping.apply(&view, metadata));
+    let mut trial = Trial::of_shaped(shaped, &data);
+    trial.error = trial.error.or(note);
+    trial
+}
+
+/// The content of a record that is to be decompressed.
+fn decompressed(which: Decompress, data: &Bytes) -> Result<Bytes, &'static str> {
+    let is_gzip = data.starts_with(&[0x1f, 0x8b]);
+    match which {
+        Decompress::Off => return Ok(data.clone()),
+        Decompress::Auto if !is_gzip => return Ok(data.clone()),
+        Decompress::Gzip if !is_gzip => return Err("is not gzip"),
+        Decompress::Gzip | Decompress::Auto => {}
+    }
+    let mut content = Vec::new();
+    let decoder = MultiGzDecoder::new(data.as_ref());
+    decoder.take(MAX_RECORD + 1).read_to_end(&mut content).map_err(|_| "is damaged gzip")?;
+    if content.len() as u64 > MAX_RECORD { Err("is larger than 16 MiB") } else { Ok(content.into()) }
 }

@@ -11,6 +11,9 @@ pub(super) fn text(line: u64, trial: &Trial) -> String {
         let reason = trial.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         put(&mut out, format_args!("{line}: {}{}\n", trial.outcome.as_str(), printable(&reason)));
     }
+    if let (TrialOutcome::Record, Some(note)) = (trial.outcome, &trial.error) {
+        put(&mut out, format_args!("{line}: note: {}\n", printable(note)));
+    }
     for record in &trial.records {
         put(&mut out, format_args!("{line}: record{} {}\n", keys(record), data(record)));
     }
@@ -105,6 +108,8 @@ mod tests {
         let failed = Trial { outcome: TrialOutcome::Failed, records: vec![], error: Some("why".to_owned()) };
         assert_eq!(text(4, &failed), "4: failed: why\n");
         let passed = Trial { outcome: TrialOutcome::PassedThrough, error: Some("why".to_owned()), ..trial() };
+        let noted = Trial { error: Some("why".to_owned()), ..trial() };
+        assert!(text(4, &noted).starts_with("4: note: why\n4: record key=a"), "{}", text(4, &noted));
         assert!(text(4, &passed).starts_with("4: passed_through: why\n4: record key=a"), "{}", text(4, &passed));
     }
 
