@@ -30,7 +30,6 @@
 //! - Numbers that are not calculated with stay as they are written: `1.0`, `1e400`, and integers of any length. Integers
 //!   of 64 bits are calculated exactly; all others as floats, as in jq.
 //! - `$x` as a parameter of a function is a variable only; in jq it is a function `x` too.
-//! - An error on the left of `//` is an error; jq goes on with the right side. `(f)? // g` does so in both.
 //! - `walk`, `..|=` and updates take the first output of the update; with none, the place is deleted.
 //! - `from_entries` takes the keys `k` and `name` and the value `v` too, and keys that are numbers or booleans.
 //! - `?` and `try` catch the errors of their own expression only, as in jq 1.7 and later.

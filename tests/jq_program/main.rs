@@ -180,7 +180,7 @@ fn program() -> impl Strategy<Value = String> {
                 "[X, Y]",
                 "[(first(X) == first(Y))?]",
                 "[(first(X) < first(Y))?]",
-                "[[(X)?][] // Y]",
+                "[X // Y]",
                 "[X and Y]",
                 "[X or Y]",
                 "[(first(X) + first(Y))?]",

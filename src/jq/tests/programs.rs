@@ -140,6 +140,10 @@ fn many_outputs_and_errors_come_in_the_order_of_jq() {
         ("[\"\\(empty)\\(error(\"x\"))\"]", "x"),
         ("{a: (1 | . + 1), b: 2, c: (3 | -.), d: 4, e: 5, f: 6, g: 7, h: 8, i: (9 | length)} | keys | length", "9"),
         ("[{id, b: empty}]", "cannot index array with string"),
+        ("[.a // 1]", "cannot index array with string"),
+        ("[(1, error(\"x\"), 2) // 3]", "x"),
+        ("[(null, error(\"x\")) // (3, 4)]", "x"),
+        ("{} | (.a // .b) |= 1", r#"{"b":1}"#),
         ("1 as $x | {$x, y: ($x | . + 1)}", r#"{"x":1,"y":2}"#),
     ] {
         let output = match Program::compile(text).unwrap().run(b"[]", NOTHING) {
