@@ -1,56 +1,121 @@
-//! Time of a program in jq for one record of 1 KiB, on one core.
+//! Time of shaping one record of 1 KiB on one core: event patterns, programs in jq and expressions of keys.
 //!
 //! ```sh
 //! cargo bench --bench shaping
 //! ```
+//!
+//! Each row is the best of five rounds: other load on the machine only makes a round slower.
 
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Duration;
 
+use bindd::event_pattern::{Fields, Filter, Scalar};
 use bindd::jq::Program;
 use tokio::time::Instant;
 
 type Failure = Box<dyn std::error::Error>;
 
-const PROGRAMS: [&str; 7] = [
+const ROUNDS: u32 = 5;
+const ROUND: Duration = Duration::from_millis(200);
+/// Runs between two looks at the clock.
+const RUNS: u32 = 100;
+
+const PATTERNS: [(&str, bool); 5] = [
+    (r#"{"partitionKey":[{"prefix":"order-"}]}"#, true),
+    (r#"{"data":{"id":[{"prefix":"order-"}]}}"#, true),
+    (r#"{"data":{"total":[{"numeric":[">",100]}],"customer":{"city":["Paris"]}}}"#, true),
+    (r#"{"data":{"customer":{"city":["Berlin","Oslo"]}}}"#, false),
+    (r#"{"data":{"lines":{"sku":["SKU-000009"]}}}"#, true),
+];
+
+const TRANSFORMS: [&str; 7] = [
     ".",
-    "{id, total: .total, customer: .customer.id}",
+    ".customer",
+    "{id, total, customer: .customer.id}",
     "del(.secret)",
-    ".customer.id",
-    ".total > 100",
-    "{id, lines: [.lines[] | {sku, quantity}]}",
+    ". + {key: $metadata.partitionKey}",
+    ".lines[]",
     ".lines |= map(select(.quantity > 1))",
 ];
 
-const DURATION: Duration = Duration::from_secs(1);
-const NO_METADATA: [(&str, &str); 0] = [];
+const KEYS: [&str; 2] = [".customer.id", r#""\(.customer.id)-\(.id)""#];
 
-/// An order of about 1 KiB.
-fn record() -> String {
+const CONDITIONS: [&str; 1] = [".total > 100"];
+
+/// The record of an output.
+struct Record {
+    data: String,
+    key: &'static str,
+}
+
+impl Fields for Record {
+    fn data(&self) -> &[u8] {
+        self.data.as_bytes()
+    }
+
+    fn field(&self, name: &str) -> Option<Scalar<'_>> {
+        (name == "partitionKey").then(|| Scalar::String(self.key.into()))
+    }
+}
+
+/// An order of 1 KiB.
+fn record() -> Record {
     let line = |n| format!(r#"{{"sku":"SKU-{n:06}","quantity":{},"price":19.90,"name":"An article"}}"#, n % 3);
     let lines: Vec<String> = (0..10).map(line).collect();
     let lines = lines.join(",");
-    format!(
+    let data = format!(
         r#"{{"id":"order-000042","total":199.00,"secret":"s3cr3t","customer":{{"id":"c-17","name":"Ada","city":"Paris"}},"lines":[{lines}],"note":"{}"}}"#,
-        "x".repeat(150)
-    )
+        "x".repeat(217)
+    );
+    Record { data, key: "order-000042" }
+}
+
+/// Microseconds of one run.
+fn measure(mut run: impl FnMut() -> Result<(), Failure>) -> Result<f64, Failure> {
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let (began, mut runs) = (Instant::now(), 0);
+        while began.elapsed() < ROUND {
+            for _ in 0..RUNS {
+                run()?;
+            }
+            runs += RUNS;
+        }
+        best = best.min(began.elapsed().as_secs_f64() * 1e6 / f64::from(runs));
+    }
+    Ok(best)
 }
 
 fn main() -> Result<(), Failure> {
     let record = record();
+    let data = record.data.as_bytes();
+    let metadata = || [("partitionKey", record.key)];
     let mut out = std::io::stdout();
-    writeln!(out, "record of {} bytes", record.len())?;
-    for text in PROGRAMS {
+    writeln!(out, "record of {} bytes", data.len())?;
+    let mut row = |kind: &str, text: &str, time: f64| writeln!(out, "{kind:<10} {time:>8.2} µs  {text}");
+    for (text, expected) in PATTERNS {
+        let filter = Filter::compile(text, &["partitionKey"])?;
+        let time = measure(|| {
+            let is_match = filter.matches(black_box(&record));
+            if is_match == expected { Ok(()) } else { Err("the pattern decided wrongly".into()) }
+        })?;
+        row("pattern", text, time)?;
+    }
+    for text in TRANSFORMS {
         let program = Program::compile(text)?;
-        let (begun, mut runs) = (Instant::now(), 0u32);
-        while begun.elapsed() < DURATION {
-            for _ in 0..100 {
-                black_box(program.run(black_box(record.as_bytes()), NO_METADATA)?);
-            }
-            runs += 100;
-        }
-        writeln!(out, "{:>8.2} µs  {text}", begun.elapsed().as_secs_f64() * 1e6 / f64::from(runs))?;
+        let time = measure(|| Ok(drop(black_box(program.run(black_box(data), metadata())?))))?;
+        row("transform", text, time)?;
+    }
+    for text in KEYS {
+        let program = Program::compile(text)?;
+        let time = measure(|| Ok(drop(black_box(program.run_text(black_box(data), metadata())?))))?;
+        row("key", text, time)?;
+    }
+    for text in CONDITIONS {
+        let program = Program::compile(text)?;
+        let time = measure(|| Ok(drop(black_box(program.run_condition(black_box(data), metadata())?))))?;
+        row("condition", text, time)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Executes each command. The result is what the process prints at its end, and its exit code.
 
-use crate::cli::{check, leases, policy};
+use crate::cli::{check, leases, policy, trial};
 use crate::domain::Stop;
-use crate::settings::{Command, PolicySettings, Settings, UsageError, WaitSettings};
+use crate::settings::{Command, PolicySettings, Settings, TrySettings, UsageError, WaitSettings};
 use crate::telemetry::{LogFormat, LogOutput, LogSettings};
 use crate::{daemon, http, telemetry};
 
@@ -52,6 +52,7 @@ pub async fn execute(command: Command, stop: &Stop) -> ExitReport {
         Command::Check(settings) => check_report(check::run(&settings)),
         Command::Probe(settings) => check_report(Box::pin(check::connect(settings)).await),
         Command::Policy(settings) => policy_report(&settings),
+        Command::Try(settings) => try_report(settings).await,
         Command::Leases(settings) => leases_report(Box::pin(leases::run(*settings)).await),
         Command::Wait(settings) => wait_report(settings, stop).await,
         #[cfg(feature = "embedded")]
@@ -92,6 +93,19 @@ fn policy_report(settings: &PolicySettings) -> ExitReport {
     let output = policy::run(settings);
     let code = if output.policy.is_some() { 0 } else { FAILED };
     ExitReport { output: output.policy.unwrap_or_default(), error: output.notes, code }
+}
+
+/// In a thread that may block, so that a signal ends the process while it waits for a line.
+async fn try_report(settings: TrySettings) -> ExitReport {
+    let trying =
+        tokio::task::spawn_blocking(move || trial::run(&settings, std::io::stdin().lock(), std::io::stdout().lock()));
+    match trying.await {
+        Ok(report) => {
+            let code = if report.passed { 0 } else { FAILED };
+            ExitReport { error: report.error, code, ..ExitReport::default() }
+        }
+        Err(error) => ExitReport::failed(&error),
+    }
 }
 
 async fn wait_report(settings: WaitSettings, stop: &Stop) -> ExitReport {

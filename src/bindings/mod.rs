@@ -36,6 +36,8 @@ pub mod shaping;
 mod shaping_memory;
 mod sides;
 mod strict_json;
+pub mod trial;
+mod try_component;
 
 pub use crate::consumer::SharedLimits;
 pub use crate::producer::Successions;
@@ -46,3 +48,4 @@ pub use context::{Context, LeaseTables, Registry};
 pub use cross_checks::missing_files;
 pub use retry::RetryConfig;
 pub use shaping_memory::ShapingMemory;
+pub use try_component::{trial_side, try_component};

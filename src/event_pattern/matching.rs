@@ -27,12 +27,25 @@ pub(super) fn matches(alternative: &Alternative, record: &impl Fields) -> bool {
 
 fn data_matches(field: &Field, data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
+    if let Some(is_match) = object_matches(field, text) {
+        return is_match;
+    }
     match serde_json::from_str::<&RawValue>(text) {
         Ok(raw) => value_matches(field, raw, MAX_DEPTH),
         // Text that is not JSON is compared as a string, and has no fields.
         Err(_) if field.children.is_none() => scalar_matches(field, &Scalar::String(Cow::Borrowed(text))),
         Err(_) => false,
     }
+}
+
+/// The same for the usual record and pattern, an object and its fields, with one look at the text instead of two. `None`
+/// for all others.
+fn object_matches(field: &Field, text: &str) -> Option<bool> {
+    let node = field.children.as_ref().filter(|_| field.leaves.is_empty() && text.starts_with('{'))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = MembersSeed(node).deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    Some(members_match(node, values, MAX_DEPTH - 1))
 }
 
 fn value_matches(field: &Field, raw: &RawValue, depth: usize) -> bool {
@@ -71,7 +84,11 @@ fn objects_match(node: &Node, objects: &[&RawValue], depth: usize) -> bool {
 }
 
 fn node_matches(node: &Node, raw: &RawValue, depth: usize) -> bool {
-    node.fields.iter().zip(members(node, raw)).all(|(field, value)| match value {
+    members_match(node, members(node, raw), depth)
+}
+
+fn members_match(node: &Node, values: Vec<Option<&RawValue>>, depth: usize) -> bool {
+    node.fields.iter().zip(values).all(|(field, value)| match value {
         Some(value) => value_matches(field, value, depth),
         None => field.allows_absence(),
     })

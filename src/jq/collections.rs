@@ -55,6 +55,7 @@ fn to_entries(value: Value) -> Outcome {
 
 fn has(value: Value, key: &Value) -> Outcome {
     match (&value, key) {
+        (Value::Null, Value::Text(_) | Value::Number(_)) => Ok(false.into()),
         (Value::Object(object), Value::Text(key)) => Ok(object.members.contains_key(key).into()),
         (Value::Array(array), Value::Number(at)) => {
             Ok(usize::try_from(at.as_index()).is_ok_and(|at| at < array.items.len()).into())
@@ -92,14 +93,7 @@ fn indices(value: Value, wanted: &Value) -> Outcome {
             if wanted.is_empty() {
                 return Ok(Value::Null);
             }
-            let mut found = Vec::new();
-            for (place, (at, _)) in text.char_indices().enumerate() {
-                if text.as_bytes()[at..].starts_with(wanted.as_bytes()) {
-                    budget::charge_bytes(wanted.len());
-                    found.push(Value::int(place));
-                }
-            }
-            Ok(Value::array(found))
+            Ok(Value::array(places(text, wanted)))
         }
         (Value::Array(array), Value::Array(wanted)) => Ok(access::indices(array, wanted)),
         (Value::Array(array), wanted) => {
@@ -107,8 +101,25 @@ fn indices(value: Value, wanted: &Value) -> Outcome {
             let places = array.items.iter().enumerate().filter(|(_, item)| *item == wanted);
             Ok(Value::array(places.map(|(at, _)| Value::int(at)).collect()))
         }
-        _ => Err(JqError::index(value, wanted.clone())),
+        _ => value.index(wanted),
     }
+}
+
+/// Where a text begins in another, in characters. The places may overlap.
+fn places(text: &str, wanted: &str) -> Vec<Value> {
+    let (mut found, mut from, mut letters) = (Vec::new(), 0, 0);
+    while let Some(at) = text[from..].find(wanted) {
+        // Each search begins with reading all that is wanted.
+        if !budget::charge_elements(1) || !budget::charge_bytes(wanted.len()) {
+            break;
+        }
+        letters += text[from..from + at].chars().count();
+        found.push(Value::int(letters));
+        let first = wanted.chars().next().map_or(1, char::len_utf8);
+        from += at + first;
+        letters += 1;
+    }
+    found
 }
 
 fn flatten(value: Value, levels: &Value) -> Outcome {
@@ -152,7 +163,6 @@ fn add(value: Value) -> Outcome {
     let items = match &value {
         Value::Array(array) => array.items.clone(),
         Value::Object(object) => object.members.values().cloned().collect(),
-        Value::Null => return Ok(value),
         _ => return Err(JqError::typ(value, "array or object")),
     };
     budget::charge_elements(items.len());
@@ -193,6 +203,11 @@ fn join_with(value: Value, separator: &Value) -> Outcome {
         (Value::Array(array), Value::Text(separator)) => {
             budget::charge_elements(array.items.len());
             join(&array.items, separator)
+        }
+        // The values of an object, as in `jq`.
+        (Value::Object(object), _) => {
+            let items = object.members.values().cloned().collect();
+            join_with(Value::array(items), separator)
         }
         (Value::Array(array), _) if array.items.is_empty() => Ok(Value::text("")),
         (Value::Array(_), _) => Err(JqError::typ(separator.clone(), "separator")),

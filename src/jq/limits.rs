@@ -1,6 +1,7 @@
 //! The limits of a run.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What one run of a program may use. A run that needs more fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +15,20 @@ pub struct Limits {
     pub outputs: usize,
     /// Levels of arrays and objects inside each other, in the input and in each value.
     pub nesting: usize,
+    /// Time, from the first 512 steps on: a run of fewer steps does not read the clock.
+    pub time: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { steps: 100_000, output_bytes: 10 << 20, outputs: 10_000, nesting: 128 }
+        Self {
+            steps: 100_000,
+            output_bytes: 10 << 20,
+            outputs: 10_000,
+            nesting: 128,
+            // Far more than the steps need, so that a process that is paused for a moment fails no record.
+            time: Duration::from_secs(2),
+        }
     }
 }
 
@@ -34,6 +44,8 @@ pub enum Limit {
     Outputs,
     /// [`Limits::nesting`].
     Nesting,
+    /// [`Limits::time`].
+    Time,
 }
 
 impl fmt::Display for Limit {
@@ -43,6 +55,7 @@ impl fmt::Display for Limit {
             Self::Bytes => "bytes of a value or of the output",
             Self::Outputs => "outputs",
             Self::Nesting => "levels of nesting",
+            Self::Time => "time",
         })
     }
 }

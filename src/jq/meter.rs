@@ -15,7 +15,7 @@ use jaq_core::path::{Part, Path};
 
 use super::compile_error::CompileError;
 use super::refused;
-use super::tree::{MAX_MEMBERS, apart, call, is_single, joined, pipe, stepped};
+use super::tree::{apart, calculated, call, interpolated, is_single, joined, pipe, stepped};
 
 /// Levels of a program.
 const MAX_DEPTH: usize = 250;
@@ -177,8 +177,7 @@ impl<'s> Meter<'s> {
             Some(format) => self.call(format, Vec::new())?.1,
             None => 1,
         };
-        let count = parts.len();
-        let mut checked = Vec::with_capacity(count);
+        let mut checked = Vec::with_capacity(parts.len());
         for part in parts {
             checked.push(match part {
                 StrPart::Term(term) => {
@@ -190,7 +189,8 @@ impl<'s> Meter<'s> {
                 StrPart::Char(letter) => StrPart::Char(letter),
             });
         }
-        Ok((Term::Str(format, checked), depth + count))
+        let (term, levels) = interpolated(format, checked);
+        Ok((term, depth + levels))
     }
 
     fn object(&mut self, members: Vec<(Term<&'s str>, Option<Term<&'s str>>)>) -> Checked<'s> {
@@ -209,8 +209,8 @@ impl<'s> Meter<'s> {
             };
             checked.push((key, value));
         }
-        let halvings = checked.len().div_ceil(MAX_MEMBERS).next_power_of_two().ilog2() as usize;
-        Ok((joined(checked), depth + MAX_MEMBERS + halvings))
+        let (term, levels) = joined(checked);
+        Ok((term, depth + levels + 1))
     }
 
     fn operation(&mut self, left: Term<&'s str>, op: BinaryOp<&'s str>, right: Term<&'s str>) -> Checked<'s> {
@@ -224,6 +224,10 @@ impl<'s> Meter<'s> {
             return Ok((Term::BinOp(left, BinaryOp::Pipe(Some(pattern)), right), depth.max(other).max(own) + 1));
         }
         let (right, other) = self.term(right)?;
+        if matches!(op, BinaryOp::Math(_) | BinaryOp::Cmp(_)) {
+            let (term, levels) = calculated(*left, op, right);
+            return Ok((term, depth.max(other) + levels));
+        }
         let is_update =
             matches!(op, BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt);
         let needs_step = match op {

@@ -37,9 +37,8 @@ fn no_path() -> Native<Data> {
 
 /// Everything that `f` reaches from a value, first the value. Paths have a maximal length, because dropping one recurses.
 macro_rules! recurse {
-    ($run:ident, $max:expr) => {
+    ($run:ident, $found:ident, $is_long:expr) => {
         |mut cv| {
-            let max: Option<usize> = $max;
             let (f, context) = cv.0.pop_fun();
             let mut open: Vec<BoxIter<'_, _>> = vec![box_once(Ok(cv.1))];
             Box::new(std::iter::from_fn(move || {
@@ -48,16 +47,16 @@ macro_rules! recurse {
                         None => {
                             open.pop();
                         }
-                        Some(Ok(found)) if budget::charge(1) => {
-                            if max.is_none() && open.last().is_some_and(|rest| rest.size_hint() == (0, Some(0))) {
+                        Some(Ok($found)) if budget::charge(1) => {
+                            if open.last().is_some_and(|rest| rest.size_hint() == (0, Some(0))) {
                                 open.pop();
                             }
-                            if max.is_some_and(|max| open.len() > max) {
+                            if $is_long {
                                 open.clear();
                                 return Some(Err(paths::fault("a path is too long")));
                             }
-                            open.push(f.$run((context.clone(), found.clone())));
-                            return Some(Ok(found));
+                            open.push(f.$run((context.clone(), $found.clone())));
+                            return Some(Ok($found));
                         }
                         Some(Ok(_)) => {
                             open.clear();
@@ -71,6 +70,13 @@ macro_rules! recurse {
                 }
             }))
         }
+    };
+}
+
+/// Whether a path is longer than values may be nested. Paths are lists that are dropped by recursion.
+macro_rules! is_long {
+    ($path:expr) => {
+        $path.iter().nth(budget::max_nesting()).is_some()
     };
 }
 
@@ -116,7 +122,7 @@ fn get_path() -> Native<Data> {
         let (value, before) = cv.1;
         box_once(read_path(value, &path).map_err(Exn::from).and_then(|value| {
             let all = steps_of(&path)?.into_iter().fold(before, |before, step| before.cons(step));
-            Ok((value, all))
+            if is_long!(all) { Err(paths::fault("a path is too long")) } else { Ok((value, all)) }
         }))
     })
     .with_update(|mut cv, f| {
@@ -136,7 +142,7 @@ pub(super) fn functions() -> Vec<Fun<Data>> {
         (
             "_recurse",
             f(),
-            Native::<Data>::new(recurse!(run, None)).with_paths(recurse!(paths, Some(budget::max_nesting()))),
+            Native::<Data>::new(recurse!(run, found, false)).with_paths(recurse!(paths, found, is_long!(found.1))),
         ),
         (
             "_range",

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use super::budget;
+
 #[derive(Clone, Debug)]
 pub(super) enum Number {
     Int(i64),
@@ -17,26 +19,30 @@ const MAX_PLAIN: f64 = 1e17;
 impl Number {
     /// A number from its text, which must be one of JSON.
     pub(super) fn read(text: &str) -> Self {
-        let is_whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        match text.parse() {
-            Ok(int) if is_whole && text != "-0" => Self::Int(int),
-            _ => Self::Text(text.into()),
-        }
+        let is_whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && text != "-0";
+        let int = if is_whole { text.parse().ok() } else { None };
+        int.map_or_else(|| Self::Text(text.into()), Self::Int)
     }
 
     pub(super) fn as_f64(&self) -> f64 {
         match self {
             Self::Int(int) => *int as f64,
             Self::Float(float) => *float,
-            Self::Text(text) => text.parse().unwrap_or(f64::NAN),
+            Self::Text(text) => {
+                budget::charge_bytes(text.len());
+                text.parse().unwrap_or(f64::NAN)
+            }
         }
     }
 
-    /// The number rounded down, as an index; limited to what fits.
+    /// The number rounded down, as an index; limited to what fits. NaN is no place of any array.
     pub(super) fn as_index(&self) -> i64 {
         match self {
             Self::Int(int) => *int,
-            Self::Float(_) | Self::Text(_) => self.as_f64().floor() as i64,
+            Self::Float(_) | Self::Text(_) => match self.as_f64() {
+                float if float.is_nan() => i64::MIN,
+                float => float.floor() as i64,
+            },
         }
     }
 

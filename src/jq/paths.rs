@@ -10,11 +10,17 @@ type Update<'a, 'f> = &'f dyn Fn(Value) -> Option<ValX<'a, Value>>;
 
 pub(super) fn update<'a>(value: Value, path: &[Value], f: Update<'a, '_>) -> ValX<'a, Value> {
     budget::charge(1);
-    match path.split_first() {
-        None => f(value).unwrap_or(Ok(Value::Null)),
-        Some((step, [])) => value.map_index(step, Opt::Essential, |old| f(old).into_iter()),
-        Some((step, rest)) => value.map_index(step, Opt::Essential, |inner| std::iter::once(update(inner, rest, f))),
+    let Some((step, rest)) = path.split_first() else { return f(value).unwrap_or(Ok(Value::Null)) };
+    // An update may contain the next one, and so on: all together are limited, because they recurse.
+    if !budget::descend() {
+        return Err(fault("a path is too long"));
     }
+    let updated = match rest {
+        [] => value.map_index(step, Opt::Essential, |old| f(old).into_iter()),
+        rest => value.map_index(step, Opt::Essential, |inner| std::iter::once(update(inner, rest, f))),
+    };
+    budget::ascend();
+    updated
 }
 
 /// Deletes the longest and last paths first, so that no deletion moves what another one means.

@@ -31,7 +31,7 @@ def toboolean:
 def ascii: [.] | implode;
 
 # Numbers
-def abs: if type == "number" and . < 0 then -. else . end;
+def abs: if type != "number" then error("abs needs a number") elif . < 0 then -. else . end;
 def significand: if . == 0 or isnan or isinfinite then . else scalbln(.; -(_ilogb)) end;
 def logb: if . == 0 then -infinite elif isinfinite then infinite elif isnan then . else _ilogb end;
 def pow10: exp10;
@@ -153,8 +153,9 @@ def @uri: tostring | _charge | _encode_uri;
 def @urid: tostring | _charge | _decode_uri;
 def @base64: tostring | _charge | _encode_base64;
 def @base64d: tostring | _charge | _decode_base64;
-def @csv: [.[] | _csv] | join(",");
-def @tsv: [.[] | _tsv] | join("\t");
+def _row: if type == "array" then . else error("a row must be an array") end;
+def @csv: [_row[] | _csv] | join(",");
+def @tsv: [_row[] | _tsv] | join("\t");
 def @sh: [if type == "array" then .[] else . end
   | if type == "string" then "'\(_sh)'"
     elif type == "array" or type == "object" then error("@sh cannot quote arrays and objects inside an array")

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::budget;
 use super::limits::Limit;
 use super::number::Number;
-use super::value::{Members, Value};
+use super::value::{Array, Members, OBJECT_ELEMENTS, Object, Value};
 
 /// What is wrong with a text, and the byte where.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,12 +18,18 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     nesting: usize,
+    /// Keys that were read last: lists of objects repeat them, and a copy of each needs memory and time.
+    keys: [Option<Rc<str>>; KNOWN_KEYS],
 }
+
+const KNOWN_KEYS: usize = 16;
+/// Members for which an object has place at first.
+const FIRST_MEMBERS: usize = 4;
 
 /// The one value of a text.
 pub(super) fn read(json: &[u8]) -> Result<Value, Fault> {
     let text = std::str::from_utf8(json).map_err(|e| Fault { what: "invalid UTF-8", at: e.valid_up_to() })?;
-    let mut reader = Reader { text, at: 0, nesting: 0 };
+    let mut reader = Reader { text, at: 0, nesting: 0, keys: Default::default() };
     let value = reader.value()?;
     reader.skip_space();
     if reader.at < text.len() { reader.fault("something after the value") } else { Ok(value) }
@@ -32,6 +38,11 @@ pub(super) fn read(json: &[u8]) -> Result<Value, Fault> {
 impl Reader<'_> {
     fn fault<T>(&self, what: &'static str) -> Result<T, Fault> {
         Err(Fault { what, at: self.at })
+    }
+
+    /// Pays for what is read while it is read: the values of a text may need far more memory than the text.
+    fn charge(&self, elements: usize) -> Result<(), Fault> {
+        if budget::charge_elements(elements) { Ok(()) } else { self.fault("over a limit") }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -80,6 +91,7 @@ impl Reader<'_> {
             budget::exceed(Limit::Nesting);
             return self.fault("too many levels");
         }
+        self.charge(OBJECT_ELEMENTS)?;
         let value = read(self)?;
         self.nesting -= 1;
         Ok(value)
@@ -89,13 +101,14 @@ impl Reader<'_> {
         let mut items = Vec::new();
         self.skip_space();
         if self.eat(b']') {
-            return Ok(Value::array(items));
+            return Ok(Value::of_array(Array::new(items).into()));
         }
         loop {
+            self.charge(1)?;
             items.push(self.value()?);
             self.skip_space();
             if self.eat(b']') {
-                return Ok(Value::array(items));
+                return Ok(Value::of_array(Array::new(items).into()));
             }
             if !self.eat(b',') {
                 return self.fault("no comma or closing bracket");
@@ -104,17 +117,18 @@ impl Reader<'_> {
     }
 
     fn object(&mut self) -> Result<Value, Fault> {
-        let mut members = Members::default();
         self.skip_space();
         if self.eat(b'}') {
-            return Ok(Value::object(members));
+            return Ok(Value::of_object(Object::new(Members::default()).into()));
         }
+        let mut members = Members::with_capacity_and_hasher(FIRST_MEMBERS, foldhash::fast::RandomState::default());
         loop {
+            self.charge(1)?;
             self.skip_space();
             if self.peek() != Some(b'"') {
                 return self.fault("no key");
             }
-            let key = self.string()?;
+            let key = self.key()?;
             self.skip_space();
             if !self.eat(b':') {
                 return self.fault("no colon after a key");
@@ -123,7 +137,7 @@ impl Reader<'_> {
             members.insert(key, value);
             self.skip_space();
             if self.eat(b'}') {
-                return Ok(Value::object(members));
+                return Ok(Value::of_object(Object::new(members).into()));
             }
             if !self.eat(b',') {
                 return self.fault("no comma or closing brace");
@@ -157,6 +171,24 @@ impl Reader<'_> {
             }
         }
         Ok(Value::Number(Number::read(&self.text[start..self.at])))
+    }
+
+    fn key(&mut self) -> Result<Rc<str>, Fault> {
+        let begin = self.at;
+        self.at += 1;
+        let end = self.plain();
+        if !self.eat(b'"') {
+            self.at = begin;
+            return self.string();
+        }
+        let key = &self.text[begin + 1..end];
+        let bytes = key.as_bytes();
+        let sum = bytes.first().copied().map_or(0, usize::from) + bytes.last().copied().map_or(0, usize::from);
+        let Some(known) = self.keys.get_mut((sum + bytes.len()) % KNOWN_KEYS) else { return Ok(key.into()) };
+        if known.as_deref() != Some(key) {
+            *known = Some(key.into());
+        }
+        Ok(known.clone().unwrap_or_default())
     }
 
     fn string(&mut self) -> Result<Rc<str>, Fault> {

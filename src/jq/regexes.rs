@@ -13,6 +13,8 @@ type Outcome = Result<Value, Error>;
 
 /// Bytes of a compiled expression.
 const MAX_EXPRESSION: usize = 64 << 10;
+/// Bytes of a compiled place of an expression, at least.
+const INSTRUCTION: usize = 16;
 const MAX_NESTING: u32 = 32;
 
 struct Search {
@@ -47,6 +49,15 @@ fn search(expression: &Value, flags: &Value) -> Result<Search, Error> {
     budget::charge(expression.len());
     let regex = builder.build().map_err(|_| JqError::str("the regular expression is invalid or too long"))?;
     Ok(Search { regex, is_global, skips_empty })
+}
+
+/// Places of the compiled expression, about, and at most as many as it may have: `(a{100}){100}` has 10 000.
+fn weight(expression: &str) -> usize {
+    let repeats = expression.split('{').skip(1).map(|rest| {
+        let counts = rest.split('}').next().unwrap_or_default().split(',');
+        counts.filter_map(|count| count.trim().parse::<usize>().ok()).max().unwrap_or(1).max(1)
+    });
+    repeats.fold(expression.len(), usize::saturating_mul).min(MAX_EXPRESSION / INSTRUCTION)
 }
 
 /// Letters before a byte; asked in rising order mostly, so it goes on from where it was.
@@ -95,12 +106,12 @@ fn described(found: &Captures<'_>, names: &[Option<&str>], letters: &mut Letters
 fn matches(text: &Value, expression: &Value, flags: &Value, with_rest: bool) -> Outcome {
     let Value::Text(text) = text else { return Err(JqError::typ(text.clone(), "string to match")) };
     let search = search(expression, flags)?;
-    let size = match expression {
-        Value::Text(expression) => expression.len(),
+    let weight = match expression {
+        Value::Text(expression) => weight(expression),
         _ => 1,
     };
-    // The engine goes at most once through the text for each place of the expression.
-    if !budget::charge(text.len() / 64 * size.div_ceil(8) + 1) {
+    // To find one match, the engine goes at most once through the text for each place of the expression.
+    if !budget::charge(text.len() / 64 * weight.div_ceil(8) + 1) {
         return Ok(Value::Null);
     }
     let names: Vec<Option<&str>> = search.regex.capture_names().collect();
@@ -111,7 +122,8 @@ fn matches(text: &Value, expression: &Value, flags: &Value, with_rest: bool) -> 
         if search.skips_empty && whole.is_empty() {
             continue;
         }
-        if !budget::charge(1 + captures.len()) {
+        // Each match may need a look at the whole rest of the text, but most do not.
+        if !budget::charge(1 + captures.len()) || !budget::check_time() {
             break;
         }
         if with_rest {

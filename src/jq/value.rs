@@ -43,6 +43,9 @@ pub(super) struct Object {
 /// Bytes of JSON beside key and value: two quotes, a colon and a comma.
 const MEMBER_SIZE: usize = 4;
 
+/// What an object costs beside its members: even a small one needs some hundred bytes of memory.
+pub(super) const OBJECT_ELEMENTS: usize = 4;
+
 impl Array {
     pub(super) fn new(items: Vec<Value>) -> Self {
         let size = items.iter().fold(2, |sum: usize, item| sum.saturating_add(item.size() + 1));
@@ -78,6 +81,7 @@ impl Array {
 
     pub(super) fn remove(&mut self, at: usize) {
         if at < self.items.len() {
+            charge_moved(self.items.len() - at);
             let item = self.items.remove(at);
             self.size = self.size.saturating_sub(item.size() + 1);
         }
@@ -111,22 +115,28 @@ impl Object {
 
     /// Removes a member; the others keep their order.
     pub(super) fn remove(&mut self, key: &str) {
-        if let Some(value) = self.members.shift_remove(key) {
+        if let Some((at, _, value)) = self.members.shift_remove_full(key) {
+            charge_moved(self.members.len() - at);
             self.size = self.size.saturating_sub(key.len() + MEMBER_SIZE + value.size());
         }
     }
 }
 
+/// Elements that move when one before them is removed. Moving one is far cheaper than making it.
+fn charge_moved(elements: usize) {
+    budget::charge_elements(elements / 16);
+}
+
 impl Value {
     /// Null if the run is over a limit.
     pub(super) fn array(items: Vec<Self>) -> Self {
-        budget::charge_elements(items.len());
+        budget::charge_elements(items.len() + 1);
         Self::of_array(Array::new(items).into())
     }
 
     /// Null if the run is over a limit.
     pub(super) fn object(members: Members) -> Self {
-        budget::charge_elements(members.len());
+        budget::charge_elements(members.len() + OBJECT_ELEMENTS);
         Self::of_object(Object::new(members).into())
     }
 

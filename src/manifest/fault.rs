@@ -70,6 +70,11 @@ impl Fault {
         self.with_reason("left out, as `ignoreErrors` is set")
     }
 
+    /// For a value that is not needed.
+    pub(super) fn into_unknown(self) -> Notice {
+        self.with_reason("the value is not known, so it is not checked")
+    }
+
     /// For a component that is skipped for its faults, with the beginning of daprd's line about it.
     #[must_use]
     pub fn into_skipped(self, log_name: &str) -> Notice {

@@ -106,6 +106,12 @@ impl ComponentFiles<'_> {
         self.resolve(&FetchedSecrets::default(), Pending::Notice).0
     }
 
+    /// As [`Self::offline`], and a reference that has no value on this machine gives a notice too.
+    #[must_use]
+    pub fn without_secrets(&self) -> Loaded {
+        self.resolve(&FetchedSecrets::default(), Pending::Tolerate).0
+    }
+
     /// Resolves stores first, since any document may refer to any of them; then all documents in file order.
     fn resolve(&self, fetched: &FetchedSecrets, pending: Pending) -> (Loaded, Vec<WantedSecret>) {
         let mut loaded = Loaded {

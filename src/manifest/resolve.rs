@@ -22,6 +22,8 @@ pub(super) enum Pending {
     Collect,
     Fault,
     Notice,
+    /// As [`Pending::Notice`], and so is every other reference without a value, such as a variable that is not set.
+    Tolerate,
 }
 
 /// What is known of a value.
@@ -93,7 +95,7 @@ impl<'a> Resolver<'a> {
             let value = match self.value(draft, item) {
                 Ok(Resolved::Known(value)) => Some(value),
                 Ok(Resolved::NotFetched) => {
-                    if self.pending == Pending::Notice {
+                    if matches!(self.pending, Pending::Notice | Pending::Tolerate) {
                         notices.push(not_fetched(draft, item));
                     }
                     None
@@ -103,6 +105,10 @@ impl<'a> Resolver<'a> {
                     let text = format!("field `{}`: {said}; the value is empty, as in daprd", item.name);
                     notices.push(Notice::of_document(&draft.place, text).component(draft.name.as_str()));
                     Some(SecretString::default())
+                }
+                Err(fault) if self.pending == Pending::Tolerate && !matches!(item.source, Source::Literal(_)) => {
+                    notices.push(fault.into_unknown());
+                    None
                 }
                 Err(fault) => {
                     faults.push(*fault);

@@ -53,6 +53,7 @@ pub use settings::{
     Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
     RateLimit, RateLimitMode,
 };
+pub use shard_map::hash_key;
 pub use succession::{Successions, Turn};
 pub use types::{OutgoingRecord, Ports, PutOptions, Written};
 

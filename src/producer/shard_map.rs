@@ -52,7 +52,8 @@ impl ShardMap {
 
 /// The hash key of a record: its explicit one, else the MD5 of its partition key as a number, most significant byte
 /// first (AWS, `PutRecord.PartitionKey` and `ExplicitHashKey`). `None` without both: the stream chooses.
-pub(super) fn hash_key(record: &NewRecord) -> Option<u128> {
+#[must_use]
+pub fn hash_key(record: &NewRecord) -> Option<u128> {
     record.explicit_hash_key.or_else(|| {
         let key = record.partition_key.as_ref()?;
         Some(u128::from_be_bytes(Md5::digest(key.as_str()).into()))

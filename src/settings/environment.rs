@@ -97,6 +97,30 @@ pub(super) fn notices(environment: Environment<'_>) -> Vec<String> {
     empty.map(|(name, effect)| format!("environment variable {name} is set but empty, so {effect}")).collect()
 }
 
+/// The flag, else the variable, else false.
+pub(super) fn switch(flag: Option<bool>, environment: Environment<'_>, name: &str) -> Result<bool, UsageError> {
+    match flag {
+        Some(flag) => Ok(flag),
+        None => Ok(variable(environment, name)?.is_some_and(|value| is_true(&value))),
+    }
+}
+
+fn is_true(value: &str) -> bool {
+    ["y", "yes", "t", "true", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+}
+
+/// The flag, else the variable. An empty flag is the same as no value, and hides the variable.
+pub(super) fn or_variable(
+    flag: Option<String>,
+    environment: Environment<'_>,
+    name: &str,
+) -> Result<Option<String>, UsageError> {
+    match flag {
+        Some(flag) => Ok(Some(flag).filter(|flag| !flag.is_empty())),
+        None => variable(environment, name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 
 use super::daprd_flags::{HealthFlags, ListenFlags, ProcessFlags};
 use super::lease_flags::{LEASES_EXAMPLES, LeasesFlags};
+use super::try_flags::{TRY_EXAMPLES, TryFlags};
 use super::values::{go_duration, quantity, switch};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, Parser, Subcommand};
@@ -49,6 +50,9 @@ pub(super) enum SubcommandFlags {
     /// Print the minimal IAM policy for component files. Makes no network call.
     #[command(args_override_self = true)]
     Policy(PolicyFlags),
+    /// Show what a component does with records: filtered or not, key, hash key and data. Makes no network call.
+    #[command(args_override_self = true, after_help = TRY_EXAMPLES)]
+    Try(TryFlags),
     /// Show or change the leases of an input: who reads which shard, and how far. Sidecars may go on running.
     #[command(after_help = LEASES_EXAMPLES)]
     Leases(LeasesFlags),

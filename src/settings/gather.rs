@@ -2,17 +2,19 @@
 
 use super::arguments::{Arguments, normalize};
 use super::daprd_flags::ListenFlags;
-use super::environment::{self, Environment, token, variable};
+use super::environment::{self, Environment, or_variable, switch, token, variable};
+use super::file_commands::{CheckSettings, PolicySettings, ProbeSettings};
 use super::flags::{self, CheckFlags, Cli, FileFlags, LimitFlags, PolicyFlags, PortFlags, RunFlags, SubcommandFlags};
 use super::gather_daprd as daprd;
 use super::gather_leases::leases;
 use super::generate;
 use super::model::{
-    AppEndpoint, AppProtocol, CheckSettings, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE,
-    DEFAULT_HEADERS, DEFAULT_PROBE, PolicySettings, ProbeSettings, Settings, UsageError, WaitSettings,
+    AppEndpoint, AppProtocol, Command, DEFAULT_BODY, DEFAULT_BUFFER, DEFAULT_BUFFERED, DEFAULT_GRACE, DEFAULT_HEADERS,
+    DEFAULT_PROBE, Settings, UsageError, WaitSettings,
 };
 #[cfg(feature = "embedded")]
 use super::model::{DemoSettings, DevSettings};
+use super::try_flags;
 use super::values;
 use crate::http::{Access, AllowedHosts, AllowedOrigins};
 use clap::error::ErrorKind;
@@ -50,6 +52,7 @@ pub(super) fn parse_with(
         Some(SubcommandFlags::Completions(flags)) => Err(generate::completions(flags.shell)),
         Some(SubcommandFlags::Man) => Err(generate::manual()),
         Some(SubcommandFlags::Policy(flags)) => policy(flags, environment).map(Command::Policy),
+        Some(SubcommandFlags::Try(flags)) => try_flags::settings(flags, environment).map(Command::Try),
         Some(SubcommandFlags::Leases(flags)) => {
             leases(flags, ca_bundle(environment), environment).map(|settings| Command::Leases(Box::new(settings)))
         }
@@ -309,18 +312,6 @@ fn grace(seconds: i64) -> Option<Duration> {
     }
 }
 
-/// The flag, else the variable, else false.
-fn switch(flag: Option<bool>, environment: Environment<'_>, name: &str) -> Result<bool, UsageError> {
-    match flag {
-        Some(flag) => Ok(flag),
-        None => Ok(variable(environment, name)?.is_some_and(|value| is_true(&value))),
-    }
-}
-
-fn is_true(value: &str) -> bool {
-    ["y", "yes", "t", "true", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
-}
-
 fn check(flags: CheckFlags, environment: Environment<'_>) -> Result<Command, UsageError> {
     let files = CheckSettings { json: flags.json, ..files(flags.files, environment)? };
     if !flags.connect {
@@ -341,14 +332,6 @@ fn files(flags: FileFlags, environment: Environment<'_>) -> Result<CheckSettings
     let config_paths = flags.config.into_iter().filter_map(daprd::path).collect();
     let (paths, app_id) = (flags.resources_path, flags.app_id);
     Ok(CheckSettings { paths, app_id, namespace, config_paths, dapr_compat, json: false })
-}
-
-/// The flag, else the variable. An empty flag is the same as no value, and hides the variable.
-fn or_variable(flag: Option<String>, environment: Environment<'_>, name: &str) -> Result<Option<String>, UsageError> {
-    match flag {
-        Some(flag) => Ok(Some(flag).filter(|flag| !flag.is_empty())),
-        None => variable(environment, name),
-    }
 }
 
 #[cfg(feature = "embedded")]

@@ -11,6 +11,7 @@ mod arguments;
 mod components_api;
 mod daprd_flags;
 mod environment;
+mod file_commands;
 mod flags;
 mod gather;
 mod gather_daprd;
@@ -19,17 +20,18 @@ mod generate;
 mod lease_flags;
 mod leases;
 mod model;
+mod try_flags;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
 pub use components_api::ComponentsApiSettings;
+pub use file_commands::{CheckSettings, PolicySettings, ProbeSettings, TrySettings};
 pub use gather::parse;
 pub use leases::{ImportSource, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
 pub use model::{
-    AppEndpoint, AppHealthSettings, AppProtocol, CheckSettings, Command, Mode, PolicySettings, ProbeSettings,
-    ReloadSettings, Settings, UsageError, WaitSettings,
+    AppEndpoint, AppHealthSettings, AppProtocol, Command, Mode, ReloadSettings, Settings, UsageError, WaitSettings,
 };
 #[cfg(feature = "embedded")]
 pub use model::{DemoSettings, DevSettings};

@@ -1,6 +1,7 @@
 //! The settings structs: plain, checked values.
 
 use super::components_api::ComponentsApiSettings;
+use super::file_commands::{CheckSettings, PolicySettings, ProbeSettings, TrySettings};
 use super::leases::LeasesSettings;
 use crate::http::Access;
 use secrecy::SecretString;
@@ -37,6 +38,8 @@ pub enum Command {
     Probe(ProbeSettings),
     /// Print the minimal IAM policy for component files.
     Policy(PolicySettings),
+    /// Show what a component does with the records of the standard input.
+    Try(TrySettings),
     /// Show or change the leases of an input.
     Leases(Box<LeasesSettings>),
     /// Wait until the outputs of another sidecar are ready.
@@ -58,7 +61,7 @@ impl Command {
     pub fn worker_threads(&self) -> Option<NonZeroUsize> {
         let count = match self {
             Self::Run(settings) => settings.worker_threads.unwrap_or(1),
-            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => 1,
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Try(_) | Self::Leases(_) | Self::Wait(_) => 1,
             #[cfg(feature = "embedded")]
             Self::Demo(_) => 0,
             #[cfg(feature = "embedded")]
@@ -83,7 +86,7 @@ impl Command {
     fn sidecar(&self) -> Option<&Settings> {
         match self {
             Self::Run(settings) => Some(settings),
-            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Leases(_) | Self::Wait(_) => None,
+            Self::Check(_) | Self::Probe(_) | Self::Policy(_) | Self::Try(_) | Self::Leases(_) | Self::Wait(_) => None,
             #[cfg(feature = "embedded")]
             Self::Demo(_) => None,
             #[cfg(feature = "embedded")]
@@ -306,41 +309,6 @@ impl Settings {
             notices: Vec::new(),
         }
     }
-}
-
-/// Settings of `bindd check`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CheckSettings {
-    /// Files and folders to check; never empty.
-    pub paths: Vec<PathBuf>,
-    /// Check only components that this app may use; `None` ignores scopes.
-    pub app_id: Option<String>,
-    /// Check only components that a sidecar in this namespace loads.
-    pub namespace: Option<String>,
-    /// Files with a `Configuration` (`--config`); later ones win.
-    pub config_paths: Vec<PathBuf>,
-    /// Treat faults as daprd does (`--dapr-compat`).
-    pub dapr_compat: bool,
-    /// Print the result as JSON.
-    pub json: bool,
-}
-
-/// Settings of `bindd check --connect`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProbeSettings {
-    pub files: CheckSettings,
-    /// Folder with the sockets of pluggable components (environment variable `DAPR_COMPONENTS_SOCKETS_FOLDER`).
-    pub component_sockets: PathBuf,
-    /// A PEM file with additional certificate authorities for calls to AWS (environment variable `AWS_CA_BUNDLE`).
-    pub ca_bundle: Option<PathBuf>,
-}
-
-/// Settings of `bindd policy`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicySettings {
-    pub files: CheckSettings,
-    /// Region of components whose file has none (`--region`, else the environment variable `AWS_REGION`).
-    pub region: Option<String>,
 }
 
 /// Settings of `bindd --wait`.

@@ -58,4 +58,5 @@ mod signals;
 mod spans;
 mod streams;
 mod telemetry;
+mod trial;
 mod two_workers;

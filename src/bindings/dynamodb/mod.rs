@@ -30,4 +30,5 @@ mod update_expression;
 pub(super) use binding::connect;
 pub use operation::Operation;
 pub use options::{Options, Ttl};
+pub(super) use shaped_item::try_item;
 pub use spec::Spec;

@@ -1,7 +1,9 @@
 //! Filters and transforms an item before it is stored: an item in, an item out.
 
-use super::super::shaping::{LeftOut, ShapedData, Shaper};
+use super::super::shaping::{LeftOut, Shaped, ShapedData, Shaper, shape_request};
+use super::super::trial::{Trial, TrialInput};
 use super::failure::invalid_request;
+use super::spec::Spec;
 use crate::domain::{BindingError, Metadata};
 use bytes::Bytes;
 
@@ -25,9 +27,24 @@ pub(super) fn shape(shaper: &Shaper, data: &[u8], metadata: &Metadata) -> Result
         ShapedData::Unchanged => Ok(ShapedItem::Unchanged),
         ShapedData::One(data) => Ok(ShapedItem::Item(data)),
         ShapedData::LeftOut(why) => Ok(ShapedItem::LeftOut(why)),
-        ShapedData::Several(items) => Err(invalid_request(format!(
-            "`transform` made {} items of one: a DynamoDB component stores one item for each, so let it give one output",
-            items.len()
-        ))),
+        ShapedData::Several(items) => Err(several(items.len())),
+    }
+}
+
+fn several(count: usize) -> BindingError {
+    invalid_request(format!(
+        "`transform` made {count} items of one: a DynamoDB component stores one item for each, so let it give one output"
+    ))
+}
+
+/// What becomes of the item of `create`, as `bindd try` shows it.
+pub(in crate::bindings) fn try_item(spec: &Spec, input: &TrialInput) -> Trial {
+    let shaped = match &spec.shaping {
+        Some(shaping) => shape_request(shaping, &input.data, None, &input.metadata),
+        None => Shaped::Unchanged,
+    };
+    match shaped {
+        Shaped::Records(items) if items.len() > 1 => Trial::failed(&several(items.len())),
+        shaped => Trial::of_shaped(shaped, &input.data),
     }
 }

@@ -30,6 +30,7 @@ mod response;
 mod shaped_output;
 mod spec;
 mod timestamp;
+mod trial;
 
 pub(super) use binding::connect;
 pub use dapr_leases::{AdoptedLease, DaprRuns, adopt};
@@ -42,3 +43,4 @@ pub use payload::{Compression, PayloadForm};
 pub use pointer::{InvalidPointer, Pointer};
 pub use spec::Spec;
 pub use timestamp::parse_timestamp;
+pub(super) use trial::try_record;

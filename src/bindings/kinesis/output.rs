@@ -113,10 +113,7 @@ impl Output {
     }
 
     pub(super) fn options_of(&self, request: &InvokeRequest) -> Result<RequestOptions, BindingError> {
-        match request.form {
-            DataForm::Json => RequestOptions::read(&request.metadata, &self.spec),
-            DataForm::Raw => RequestOptions::read_raw(&request.metadata, &self.spec),
-        }
+        options_of(&self.spec, request.form, &request.metadata)
     }
 
     pub(super) fn record(
@@ -125,20 +122,9 @@ impl Output {
         metadata: &Metadata,
         options: &RequestOptions,
     ) -> Result<OutgoingRecord, BindingError> {
-        // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
-        let input = KeyInput { data: &item.data, metadata, form: options.form };
-        let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &input)?;
-        let explicit_hash_key = match partition_key {
-            Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &input)?,
-            None => None,
-        };
         let ends_batch = self.flush.as_ref().is_some_and(|flush| flush.ends_batch(&item.data, metadata));
-        let data = options.form.bytes(item.data)?;
-        let data = match self.spec.join_form() {
-            None => data,
-            Some(form) => form.member(data).map_err(|error| not_joinable(form, &error))?,
-        };
-        Ok(OutgoingRecord { record: NewRecord { data, partition_key, explicit_hash_key }, ends_batch })
+        let record = record(&self.spec, item, metadata, options)?;
+        Ok(OutgoingRecord { record, ends_batch })
     }
 
     /// The record of the caller, as it is without others.
@@ -204,6 +190,40 @@ impl Output {
     pub(super) fn count_refused(&self) {
         self.metrics.ended(RecordState::Refused, 0);
     }
+}
+
+/// The options of a single request.
+pub(super) fn options_of(
+    spec: &OutputSpec,
+    form: DataForm,
+    metadata: &Metadata,
+) -> Result<RequestOptions, BindingError> {
+    match form {
+        DataForm::Json => RequestOptions::read(metadata, spec),
+        DataForm::Raw => RequestOptions::read_raw(metadata, spec),
+    }
+}
+
+/// The record of an item, before compression.
+pub(super) fn record(
+    spec: &OutputSpec,
+    item: Item<'_>,
+    metadata: &Metadata,
+    options: &RequestOptions,
+) -> Result<NewRecord, BindingError> {
+    // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
+    let input = KeyInput { data: &item.data, metadata, form: options.form };
+    let partition_key = spec.partition_key.choose(item.partition_key.as_deref(), &input)?;
+    let explicit_hash_key = match partition_key {
+        Some(_) => spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &input)?,
+        None => None,
+    };
+    let data = options.form.bytes(item.data)?;
+    let data = match spec.join_form() {
+        None => data,
+        Some(form) => form.member(data).map_err(|error| not_joinable(form, &error))?,
+    };
+    Ok(NewRecord { data, partition_key, explicit_hash_key })
 }
 
 fn not_joinable(form: JoinForm, error: &NotJoinable) -> BindingError {

@@ -58,11 +58,7 @@ impl Output {
         let count = outputs.len();
         let mut records = Vec::with_capacity(count);
         let options = self.options_of(request).inspect_err(|_| self.count_refused())?;
-        if options.put.after.is_some() {
-            self.count_refused();
-            let text = format!("`sequenceNumberForOrdering` is for a single record, and the transform made {count}");
-            return Err(BindingError::new(FailureKind::Caller, text));
-        }
+        check_several(&options, count).inspect_err(|_| self.count_refused())?;
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         for data in outputs {
             let item = Item { data, partition_key: key("partitionKey"), explicit_hash_key: key("explicitHashKey") };
@@ -152,12 +148,25 @@ impl Output {
 
     /// The key of the request, or the constant one of the component: the others are chosen after the transform.
     fn known_key<'k>(&'k self, requested: Option<&'k str>) -> Option<&'k str> {
-        match (requested, &self.spec.partition_key) {
-            (Some(key), _) => Some(key),
-            (None, KeySource::Constant(key)) => Some(key.as_str()),
-            (None, _) => None,
-        }
+        known_key(&self.spec.partition_key, requested)
     }
+}
+
+pub(super) fn known_key<'k>(source: &'k KeySource, requested: Option<&'k str>) -> Option<&'k str> {
+    match (requested, source) {
+        (Some(key), _) => Some(key),
+        (None, KeySource::Constant(key)) => Some(key.as_str()),
+        (None, _) => None,
+    }
+}
+
+/// Whether a single request may become so many records.
+pub(super) fn check_several(options: &RequestOptions, count: usize) -> Result<(), BindingError> {
+    if options.put.after.is_none() || count <= 1 {
+        return Ok(());
+    }
+    let text = format!("`sequenceNumberForOrdering` is for a single record, and the transform made {count}");
+    Err(BindingError::new(FailureKind::Caller, text))
 }
 
 /// The record as it was sent. An invalid key of the request is left out.

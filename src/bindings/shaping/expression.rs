@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 /// The reason of the error of a record on which a program failed.
 const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
+
 /// The function with which a program makes a message of its own.
 const ERROR: &str = "error";
 

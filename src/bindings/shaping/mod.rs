@@ -15,4 +15,4 @@ mod shaper;
 pub use expression::{Expression, ExpressionError};
 pub(super) use fields::{FilterFields, check_methods, read};
 pub use record::{OnError, Shaped, Shaping};
-pub(super) use shaper::{LeftOut, ShapedData, Shaper, TransformFailure, counts};
+pub(super) use shaper::{LeftOut, ShapedData, Shaper, TransformFailure, counts, shape_request};

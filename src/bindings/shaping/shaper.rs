@@ -95,9 +95,19 @@ impl Fields for Record<'_> {
     }
 }
 
+/// Filters and transforms the data of one record. `partition_key` is the request's or the component's, where that does
+/// not depend on the data.
+pub(in crate::bindings) fn shape_request(
+    shaping: &Shaping,
+    data: &[u8],
+    partition_key: Option<&str>,
+    metadata: &Metadata,
+) -> Shaped {
+    shaping.apply(&Record { data, partition_key }, metadata.pairs())
+}
+
 impl Shaper {
-    /// Filters and transforms the data of one record, and counts what happened. `partition_key` is the request's or the
-    /// component's, where that does not depend on the data.
+    /// As [`shape_request`], and counts what happened.
     ///
     /// # Errors
     /// When the transform fails and the component does not say to go on; `Unavailable` when what it made does not fit into
@@ -108,7 +118,7 @@ impl Shaper {
         partition_key: Option<&str>,
         metadata: &Metadata,
     ) -> Result<ShapedData, TransformFailure> {
-        let shaped = self.shaping.apply(&Record { data, partition_key }, metadata.pairs());
+        let shaped = shape_request(&self.shaping, data, partition_key, metadata);
         if let Some(result) = shaped.counted() {
             self.metrics.count(result);
         }

@@ -5,7 +5,7 @@ use crate::jq::{Limit, Limits, Program, RunError};
 const NOTHING: [(&str, &str); 0] = [];
 
 /// Programs that must end at a limit, whatever they catch.
-const OVER_LIMIT: [&str; 62] = [
+const OVER_LIMIT: [&str; 67] = [
     "range(1e18)",
     "[range(1e9)]",
     "[range(1e18) | empty]",
@@ -69,6 +69,12 @@ const OVER_LIMIT: [&str; 62] = [
     "[range(2e4)] | [range(1e4) as $i | . + [1]] | length",
     "[range(2e4)] | [range(1e4) as $i | sort] | length",
     "(\"[\" * 1000) + (\"]\" * 1000) | fromjson",
+    // Where all is alike, a search may compare each place to its end.
+    "reduce range(17) as $i ([1]; . + .) | indices(.[:50000])",
+    "(\"a\" * 1e6) | indices(\"a\" * 5e5)",
+    "(\"9\" * 1e6 | fromjson) as $n | reduce range(5000) as $i (0; . + $n)",
+    "(\"a\" * 1e5) | test(\"(a{30}){30}b\")",
+    "(\"[\" + (\"[],\" * 1e6) + \"1]\") | fromjson",
 ];
 
 /// Programs that call themselves, see the process, or are too deep.
@@ -190,8 +196,35 @@ fn the_deepest_programs_that_compile_run_on_the_stack_of_a_worker() {
 }
 
 #[test]
+fn long_paths_are_refused_and_do_not_overflow_the_stack() {
+    let many = |step: &str, count: usize| vec![step; count].join(" | ");
+    let start = "[range(100) | \"a\"] as $p | null | ";
+    let programs = [
+        format!("{start} path({})", many("getpath($p)", 40)),
+        format!("{start} [path(recurse({}))]", many("getpath($p)", 20)),
+        format!("{start} ({}) |= 1", many("getpath($p)", 40)),
+        format!("{start} ({}) = 1", many("getpath($p)", 40)),
+        "null | path(recurse(.a))".to_owned(),
+    ];
+    std::thread::Builder::new()
+        .stack_size(1 << 20)
+        .spawn(move || {
+            for text in programs {
+                let outcome = run(&text);
+                assert_eq!(outcome, Err(RunError::Failed("a path is too long".to_owned())), "{text}");
+            }
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    assert_eq!(run("null | [range(128) | \"a\"] as $p | path(getpath($p))"), Ok(1));
+    assert_eq!(run("null | [range(64) | \"a\"] as $p | (getpath($p) | getpath($p)) |= 1"), Ok(1));
+}
+
+#[test]
 fn each_limit_says_which_it_is() {
-    let limits = Limits { steps: 1000, output_bytes: 1000, outputs: 10, nesting: 5 };
+    let time = std::time::Duration::from_secs(3600);
+    let limits = Limits { steps: 1000, output_bytes: 1000, outputs: 10, nesting: 5, time };
     let run = |text: &str, input: &str| {
         Program::compile(text).unwrap().with_limits(limits).run(input.as_bytes(), NOTHING).unwrap_err()
     };
@@ -202,6 +235,14 @@ fn each_limit_says_which_it_is() {
     assert_eq!(run(".", "[[[[[[1]]]]]]"), RunError::Limit(Limit::Nesting));
     assert_eq!(run("[.]", "[[[[[1]]]]]"), RunError::Limit(Limit::Nesting));
     assert_eq!(run(".", &format!("\"{}\"", "x".repeat(2000))), RunError::Limit(Limit::Bytes));
+}
+
+#[test]
+fn time_is_limited_for_runs_that_are_not_short() {
+    let limits = Limits { steps: u64::MAX, time: std::time::Duration::ZERO, ..Limits::default() };
+    let run = |text: &str| Program::compile(text).unwrap().with_limits(limits).run(b"1", NOTHING);
+    assert_eq!(run("try last(range(1e9)) catch 1"), Err(RunError::Limit(Limit::Time)));
+    assert_eq!(run("last(range(100))").unwrap(), ["99"]);
 }
 
 #[test]

@@ -124,6 +124,38 @@ fn programs_give_what_jq_gives() {
 }
 
 #[test]
+fn many_outputs_and_errors_come_in_the_order_of_jq() {
+    for (text, expected) in [
+        ("[(1,2) + (10,20)]", "[11,12,21,22]"),
+        ("[{a: (1,2), b: (3,4)} | [.a, .b]]", "[[1,3],[1,4],[2,3],[2,4]]"),
+        ("[{((\"a\",\"b\")): (1,2)}]", r#"[{"a":1},{"a":2},{"b":1},{"b":2}]"#),
+        ("[\"\\(1,2)-\\(3,4)\"]", r#"["1-3","2-3","1-4","2-4"]"#),
+        ("[{a: error(\"x\"), b: empty}]", "x"),
+        ("[{a: empty, b: error(\"x\")}]", "[]"),
+        ("[{(error(\"x\")): empty}]", "x"),
+        ("[1 + (error(\"x\") + empty)]", "[]"),
+        ("[empty + error(\"x\")]", "x"),
+        ("[empty == error(\"x\")]", "x"),
+        ("[\"\\(error(\"x\"))\\(empty)\"]", "[]"),
+        ("[\"\\(empty)\\(error(\"x\"))\"]", "x"),
+        ("{a: (1 | . + 1), b: 2, c: (3 | -.), d: 4, e: 5, f: 6, g: 7, h: 8, i: (9 | length)} | keys | length", "9"),
+        ("[{id, b: empty}]", "cannot index array with string"),
+        ("[.a // 1]", "cannot index array with string"),
+        ("[(1, error(\"x\"), 2) // 3]", "x"),
+        ("[(null, error(\"x\")) // (3, 4)]", "x"),
+        ("{} | (.a // .b) |= 1", r#"{"b":1}"#),
+        ("1 as $x | {$x, y: ($x | . + 1)}", r#"{"x":1,"y":2}"#),
+    ] {
+        let output = match Program::compile(text).unwrap().run(b"[]", NOTHING) {
+            Ok(outputs) => String::from_utf8(outputs.concat()).unwrap(),
+            Err(RunError::Failed(message)) => message,
+            Err(other) => panic!("{text}: {other}"),
+        };
+        assert_eq!(output, expected, "{text}");
+    }
+}
+
+#[test]
 fn faults_of_a_program_show_line_and_column() {
     let cases = [
         (".a |", 1, 5, "the program ends too early; expected term"),

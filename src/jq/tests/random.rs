@@ -191,7 +191,8 @@ fn program() -> impl Strategy<Value = String> {
     })
 }
 
-const LIMITS: Limits = Limits { steps: 5000, output_bytes: 1 << 16, outputs: 100, nesting: 32 };
+const TIME: std::time::Duration = std::time::Duration::from_secs(3600);
+const LIMITS: Limits = Limits { steps: 5000, output_bytes: 1 << 16, outputs: 100, nesting: 32, time: TIME };
 
 /// No outcome but these, and each output is JSON inside the limits.
 fn check(text: &str, input: &str) {

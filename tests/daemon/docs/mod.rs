@@ -1,6 +1,7 @@
 //! README, docs and sample components: what they show is loaded and run, and their tables name what the code knows.
 
 mod page;
+mod recipes;
 mod samples;
 mod session;
 mod shell;

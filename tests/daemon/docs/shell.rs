@@ -18,7 +18,7 @@ pub(super) struct Command {
 /// Variables that commands set, such as `B=http://127.0.0.1:3500`.
 pub(super) type Variables = HashMap<String, String>;
 
-/// The commands of a block. Knows quotes, `\` at the end of a line, `$NAME` outside of single quotes and comments.
+/// The commands of a block. Knows quotes, `\` at the end of a line, `$NAME` outside of single quotes, `< FILE` and comments.
 pub(super) fn commands(text: &str, variables: &mut Variables) -> Vec<Command> {
     let mut found = Vec::new();
     let mut current = Command::default();
@@ -34,6 +34,12 @@ pub(super) fn commands(text: &str, variables: &mut Variables) -> Vec<Command> {
             '\\' => {
                 chars.next();
                 assert_eq!(chars.next(), Some('\n'), "a backslash may only end a line");
+            }
+            // Where the standard input comes from is not for the arguments.
+            '<' => {
+                chars.next();
+                chars.next_if_eq(&' ');
+                word(&mut chars, variables);
             }
             '#' => {
                 let comment: String = std::iter::from_fn(|| chars.next_if(|c| *c != '\n')).skip(1).collect();

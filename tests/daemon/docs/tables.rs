@@ -132,7 +132,7 @@ fn the_tables_of_flags_name_what_the_parser_takes() {
     let run: Names = documented("## `bindd`").union(&ignored).cloned().collect();
     assert_same("bindd", &run, &flags_of(""));
     let general = names(["--help"]);
-    for command in ["demo", "dev", "check", "policy"] {
+    for command in ["demo", "dev", "check", "policy", "try"] {
         let mut known: Names = flags_of(command).difference(&general).cloned().collect();
         if command == "dev" {
             known = known.difference(&run).cloned().collect();
