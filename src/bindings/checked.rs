@@ -1,10 +1,11 @@
 //! A component whose file was checked, with the typed spec of its kind.
 
 use super::pluggable::Plug;
+use super::shaping::OnError;
 use super::{cron, dynamodb, http, kinesis, localstorage, pluggable};
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{ComponentName, Direction};
-use crate::manifest::{Content, Place, log_name};
+use crate::manifest::{Content, Place, RawDocument, log_name};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,9 +47,13 @@ pub struct Checked {
     pub version: String,
     /// `ignoreErrors`: whether the daemon starts although this component cannot be connected.
     pub ignore_errors: bool,
+    /// `disabled`: whether the component is known and does not run.
+    pub disabled: bool,
     /// `initTimeout`: limit of connecting.
     pub init_timeout: Duration,
     pub place: Place,
+    /// The document as it was written.
+    pub source: Arc<RawDocument>,
     /// What the document says, to be compared with a later reading.
     pub content: Content,
     pub spec: Spec,
@@ -115,7 +120,10 @@ impl Checked {
 
     /// Whether the input may give records up.
     pub(super) fn input_gives_up(&self) -> bool {
-        self.spec.kinesis().is_some_and(|spec| spec.input.delivery.gives_up())
+        self.spec.kinesis().is_some_and(|spec| {
+            let on_error = spec.shaping.as_ref().and_then(|shaping| shaping.on_error());
+            spec.input.delivery.gives_up() || matches!(on_error, Some(OnError::Fail | OnError::DeadLetter))
+        })
     }
 
     /// The stream that the output writes to.

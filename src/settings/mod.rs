@@ -8,6 +8,7 @@
 //! Invariant: all values are checked here; a settings struct contains no text that still has to be parsed.
 
 mod arguments;
+mod components_api;
 mod daprd_flags;
 mod environment;
 mod flags;
@@ -23,6 +24,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use components_api::ComponentsApiSettings;
 pub use gather::parse;
 pub use leases::{ImportSource, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};
 pub use model::{

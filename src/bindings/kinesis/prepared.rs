@@ -4,7 +4,7 @@ use super::super::shaping::LeftOut;
 use super::request::RequestOptions;
 use super::response::Answer;
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, Outcome};
-use crate::producer::Written;
+use crate::producer::{OutgoingRecord, Written};
 
 /// A single request after the filter and the transform.
 pub(super) enum ShapedRequest {
@@ -27,7 +27,7 @@ pub(super) enum Prepared {
 pub(super) struct BulkRecords<'r> {
     pub(super) metadata: &'r Metadata,
     pub(super) options: &'r RequestOptions,
-    pub(super) records: Vec<NewRecord>,
+    pub(super) records: Vec<OutgoingRecord>,
 }
 
 /// The answer of an item after its records were written. `results` and `letters` are those of all items, in their order.
