@@ -9,6 +9,7 @@ mod family;
 mod input;
 mod labels;
 mod log_format;
+mod log_limit;
 mod log_output;
 mod logging;
 mod metrics;
@@ -27,6 +28,7 @@ pub use dapr::{
 };
 pub use exposition::MetricsFormat;
 pub use input::{InputMetrics, InputTotals};
+pub use log_limit::LogLimit;
 pub use log_output::{LogOutput, reopen_log_file};
 pub use logging::{LogFormat, LogSettings, init as init_logging};
 pub use metrics::{Metrics, MetricsSettings};

@@ -229,6 +229,24 @@ async fn what_happens_to_a_record_whose_transform_fails_is_chosen_and_counted() 
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_its_target_leaves_out_is_not_stored() {
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    let filter = r#"{"data": {"type": ["order"]}}"#;
+    env.kinesis_component("letters", &[("streamName", "orders"), ("direction", "output"), ("filter", filter)]);
+    let fields =
+        [("streamName", "gone"), ("direction", "output"), ("deadLetterBinding", "letters"), ("maxRetries", "0")];
+    env.kinesis_component("out", &fields);
+    let sidecar = sidecar(&env).await;
+    let failed = create(&sidecar, "1", json!({})).await;
+    assert_eq!((failed.status.as_u16(), failed.header("metadata.deadlettered")), (404, None), "{}", failed.text());
+    assert_eq!(body(&failed)["details"][0]["metadata"]["deadLettered"], "false");
+    assert!(failed.field("message").contains("`filter` or `transform` left the dead letter out"), "{}", failed.text());
+    assert!(env.records("orders").await.is_empty());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn interpolated_keys_are_filled_in() {
     let fields = [
         ("partitionKey", r#"${! meta("tenant") }/${! json("doc.id") }"#),

@@ -35,13 +35,15 @@ pub(super) fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSet
     let words = [("partition-key", false), ("auto", true)];
     let is_auto = reader.one_of("recordDistribution", &words).unwrap_or(false);
     if !is_auto {
-        return match (written, pointer, program) {
+        let source = match (written, pointer, program) {
             (_, _, Some(program)) => KeySource::Expression(program),
             (_, Some(pointer), None) => KeySource::Pointer(pointer),
             (Some(Written::Constant(key)), None, None) => KeySource::Constant(key),
             (Some(Written::Interpolation(text)), None, None) => KeySource::Interpolation(text),
             (None, None, None) => KeySource::Random,
         };
+        notice_random_keys(reader, &source, producer.aggregation);
+        return source;
     }
     for field in KEY_FIELDS {
         if reader.is_given(field) {
@@ -56,6 +58,19 @@ pub(super) fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSet
         reader.fault(field, problem, "leave one of them out");
     }
     KeySource::None
+}
+
+/// Records with different keys are not aggregated by key.
+fn notice_random_keys(reader: &mut Reader<'_>, source: &KeySource, aggregation: Aggregation) {
+    let is_by_key = match aggregation {
+        Aggregation::Key | Aggregation::Joined(_) => true,
+        Aggregation::None | Aggregation::Shard => false,
+    };
+    if is_by_key && *source == KeySource::Random {
+        let text = "it needs records with the same key, and without a `partitionKey` those whose request names none get a \
+                    random one";
+        reader.notice("aggregation", text);
+    }
 }
 
 pub(super) fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeySource {

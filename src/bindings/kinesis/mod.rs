@@ -1,17 +1,21 @@
 //! `bindings.aws.kinesis`: an input that consumes a stream under leases, and an output that writes records.
 //!
 //! A record on its way out: `shaped_output` filters and transforms it, if the file says so (`prepared`), `output`
-//! reads the request's options (`request`), `keys` chooses the partition key,
+//! reads the request's options (`request`), `keys` chooses the partition key, `flush` decides whether it ends its batch,
 //! `payload` makes the bytes, the producer writes the record, `response` reports the result. `bulk` reads requests with
 //! many items; a wrong item does not fail the others. A record that finally failed goes to the dead letter binding, if
 //! the file names one.
 
+mod batching_spec;
 mod binding;
 mod bulk;
+mod compressed_writer;
 mod dapr_leases;
 mod delivery_spec;
+mod flush;
 mod foreign_names;
 mod input;
+mod input_shaping;
 mod input_spec;
 mod interpolation;
 mod key_spec;

@@ -4,16 +4,18 @@ use super::super::dead_letter::{DEAD_LETTER_TIMEOUT, DeadLetter};
 use super::super::metadata_check::MetadataCheck;
 use super::super::shaping::Shaper;
 use super::bulk::{Item, items, read_item};
+use super::flush::FlushCondition;
 use super::keys::KeyInput;
 use super::output_spec::OutputSpec;
 use super::prepared::{BulkRecords, Prepared, ShapedRequest, answer};
 use super::request::{KEYS, RequestOptions};
 use super::response;
+use crate::aggregation::{JoinForm, NotJoinable};
 use crate::domain::{
     BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OperationName, Outcome,
     OutputBinding,
 };
-use crate::producer::{Producer, Written};
+use crate::producer::{OutgoingRecord, Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -31,6 +33,7 @@ static OPERATIONS: [OperationName; 3] =
 pub(super) struct Output {
     pub(super) producer: Producer,
     pub(super) spec: OutputSpec,
+    pub(super) flush: Option<FlushCondition>,
     /// `None` if records are neither filtered nor transformed.
     pub(super) shaper: Option<Shaper>,
     pub(super) dead_letter: Option<DeadLetter>,
@@ -88,10 +91,11 @@ impl Output {
             },
         };
         let (record, mut options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
-        options.put.is_single_attempt = is_single_attempt;
+        let OutgoingRecord { record, ends_batch } = record;
+        (options.put.is_single_attempt, options.put.ends_batch) = (is_single_attempt, ends_batch);
         let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
         let returns_result = options.returns_result;
-        let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, record.clone()));
+        let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, self.own_record(&record)));
         let mut result = self.producer.put(record, options.put).await;
         if let Some((dead_letter, record)) = copy {
             result = Box::pin(send_if_failed(dead_letter, record, result, Instant::now() + DEAD_LETTER_TIMEOUT)).await;
@@ -99,7 +103,7 @@ impl Output {
         Ok(response::single(&result?, returns_result))
     }
 
-    fn single_record(&self, request: InvokeRequest) -> Result<(NewRecord, RequestOptions), BindingError> {
+    fn single_record(&self, request: InvokeRequest) -> Result<(OutgoingRecord, RequestOptions), BindingError> {
         let options = self.options_of(&request)?;
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
@@ -117,8 +121,19 @@ impl Output {
         item: Item<'_>,
         metadata: &Metadata,
         options: &RequestOptions,
-    ) -> Result<NewRecord, BindingError> {
-        record(&self.spec, item, metadata, options)
+    ) -> Result<OutgoingRecord, BindingError> {
+        let for_flush = self.flush.as_ref().map(|flush| (flush, item.data.clone()));
+        let record = record(&self.spec, item, metadata, options)?;
+        let ends_batch = for_flush.is_some_and(|(flush, data)| flush.ends_batch(&data, metadata));
+        Ok(OutgoingRecord { record, ends_batch })
+    }
+
+    /// The record of the caller, as it is without others.
+    fn own_record(&self, record: &NewRecord) -> NewRecord {
+        match self.spec.join_form() {
+            None => record.clone(),
+            Some(form) => NewRecord { data: form.record(&record.data), ..record.clone() },
+        }
     }
 
     async fn bulk_create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
@@ -158,16 +173,17 @@ impl Output {
 
     pub(super) async fn put_all(
         &self,
-        records: Vec<NewRecord>,
+        records: Vec<OutgoingRecord>,
         options: RequestOptions,
     ) -> Vec<Result<Written, BindingError>> {
         if records.is_empty() {
             return Vec::new();
         }
         let Some(dead_letter) = &self.dead_letter else { return self.producer.put_all(records, options.put).await };
-        let results = self.producer.put_all(records.clone(), options.put).await;
+        let copies: Vec<NewRecord> = records.iter().map(|record| self.own_record(&record.record)).collect();
+        let results = self.producer.put_all(records, options.put).await;
         let until = Instant::now() + DEAD_LETTER_TIMEOUT;
-        let sending = records.into_iter().zip(results);
+        let sending = copies.into_iter().zip(results);
         let sending = sending.map(|(record, result)| send_if_failed(dead_letter, record, result, until));
         futures_util::stream::iter(sending).buffered(MAX_OPEN_DEAD_LETTERS).collect().await
     }
@@ -189,7 +205,7 @@ pub(super) fn options_of(
     }
 }
 
-/// The record of an item, before compression.
+/// The record of an item, before it is combined with others or compressed.
 pub(super) fn record(
     spec: &OutputSpec,
     item: Item<'_>,
@@ -203,7 +219,21 @@ pub(super) fn record(
         Some(_) => spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &input)?,
         None => None,
     };
-    Ok(NewRecord { data: options.form.bytes(item.data)?, partition_key, explicit_hash_key })
+    let data = options.form.bytes(item.data)?;
+    let data = match spec.join_form() {
+        None => data,
+        Some(form) => form.member(data).map_err(|error| not_joinable(form, &error))?,
+    };
+    Ok(NewRecord { data, partition_key, explicit_hash_key })
+}
+
+fn not_joinable(form: JoinForm, error: &NotJoinable) -> BindingError {
+    let (word, remedy) = match form {
+        JoinForm::Lines => ("lines", "send JSON, or text without line breaks"),
+        JoinForm::JsonArray => ("json-array", "send one JSON value"),
+    };
+    let text = format!("the record cannot be combined with others (`aggregation: {word}`): {error}; {remedy}");
+    BindingError::new(FailureKind::Caller, text)
 }
 
 async fn send_if_failed(

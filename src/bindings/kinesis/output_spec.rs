@@ -1,20 +1,22 @@
 //! The fields of the output side of a `bindings.aws.kinesis` file, read and checked.
 
 use super::super::retry::RetryConfig;
+use super::super::shaping::Expression;
+use super::batching_spec::{read_aggregate_size, read_aggregation, read_batching, read_flush};
 use super::key_spec::{read_hash_key, read_partition_key};
 use super::keys::{HashKeySource, KeySource};
 use super::payload::{Compression, PayloadForm};
+use crate::aggregation::JoinForm;
 use crate::domain::ComponentName;
 use crate::manifest::Reader;
 use crate::producer::{
-    Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
+    Aggregation, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
 };
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -37,6 +39,8 @@ pub struct OutputSpec {
     pub form: PayloadForm,
     /// `compression`, default `none`.
     pub compression: Compression,
+    /// `batchingFlushExpression`: whether a record ends its batch.
+    pub flush: Option<Expression>,
     /// `requestTimeout`: limit of one invocation with queue, rate limit and retries. Default 10 s, at most
     /// `maxRequestTimeout`.
     pub request_timeout: Duration,
@@ -58,14 +62,21 @@ pub struct OutputSpec {
 impl OutputSpec {
     pub(super) fn read(reader: &mut Reader<'_>, dead_letter: Option<ComponentName>) -> Self {
         let retry = RetryConfig::read(reader, FIRST_WAIT);
-        let producer = read_producer(reader, retry);
+        let mut producer = read_producer(reader, retry);
         let partition_key = read_partition_key(reader, &producer);
+        let compression = reader.one_of("compression", &Compression::WORDS).unwrap_or_default();
+        if matches!(producer.aggregation, Aggregation::Joined(_)) {
+            // The producer knows the size before the compression.
+            let max = producer.max_record_size;
+            producer.max_record_size = max.saturating_sub(compression.max_growth(max));
+        }
         Self {
             explicit_hash_key: read_hash_key(reader, &partition_key),
             partition_key,
+            flush: read_flush(reader, &producer),
             producer,
             form: PayloadForm::for_component(flag(reader, "rawPayload"), flag(reader, "decodeBase64")),
-            compression: reader.one_of("compression", &Compression::WORDS).unwrap_or_default(),
+            compression,
             request_timeout: retry.request_timeout,
             max_request_timeout: retry.max_request_timeout,
             max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
@@ -76,9 +87,10 @@ impl OutputSpec {
         }
     }
 
-    /// Whether a program chooses keys.
-    pub(super) const fn computes_keys(&self) -> bool {
-        matches!(self.partition_key, KeySource::Expression(_))
+    /// Whether programs run for each record, beside a transform: for its keys, or the end of its batch.
+    pub(super) const fn runs_programs(&self) -> bool {
+        self.flush.is_some()
+            || matches!(self.partition_key, KeySource::Expression(_))
             || matches!(self.explicit_hash_key, HashKeySource::Expression(_))
     }
 
@@ -86,6 +98,14 @@ impl OutputSpec {
     #[must_use]
     pub fn shares_calls(&self) -> bool {
         self.producer.batching.is_enabled && self.producer.ordering != Ordering::Strict
+    }
+
+    /// How records are joined, if `aggregation` says so.
+    pub(super) const fn join_form(&self) -> Option<JoinForm> {
+        match self.producer.aggregation {
+            Aggregation::None | Aggregation::Key | Aggregation::Shard => None,
+            Aggregation::Joined(form) => Some(form),
+        }
     }
 
     /// Whether rate limits or aggregation need the list of shards. If `ListShards` is denied, the output works with what
@@ -107,8 +127,10 @@ fn read_producer(reader: &mut Reader<'_>, retry: RetryConfig) -> ProducerSetting
         reader.fault("maxQueueBytes", "the queue cannot hold one record of `maxRecordSize`", "raise it");
     }
     let batching = read_batching(reader, retry.request_timeout);
+    let aggregation = read_aggregation(reader, ordering, batching);
     ProducerSettings {
-        aggregation: read_aggregation(reader, ordering, batching),
+        aggregation,
+        max_aggregate_size: read_aggregate_size(reader, aggregation, max_record_size),
         batching,
         max_in_flight: count(reader, "maxInFlight", 1..=1_000, default.max_in_flight),
         ordering,
@@ -128,47 +150,6 @@ fn read_queue(reader: &mut Reader<'_>) -> QueueBounds {
         bytes: reader.size("maxQueueBytes", KIB..=64 << 30).unwrap_or(default.bytes),
         records: count(reader, "maxQueueRecords", 1..=10_000_000, default.records),
     }
-}
-
-fn read_batching(reader: &mut Reader<'_>, request: Duration) -> Batching {
-    let default = Batching::default();
-    let is_disabled = flag(reader, "disableBatching");
-    let max_delay = duration(reader, "batchingMaxPublishDelay", Duration::ZERO..=MINUTE, default.max_delay);
-    if max_delay >= request {
-        let remedy = "lower it: under load, every request may wait that long";
-        reader.fault("batchingMaxPublishDelay", "it is not below `requestTimeout`", remedy);
-    }
-    let batching = Batching {
-        is_enabled: !is_disabled,
-        // The bounds of `PutRecords`.
-        max_records: count(reader, "batchingMaxMessages", 1..=500, default.max_records),
-        max_bytes: reader.size("batchingMaxSize", KIB..=10 * MIB).unwrap_or(default.max_bytes),
-        max_delay,
-    };
-    for field in ["batchingMaxMessages", "batchingMaxSize", "batchingMaxPublishDelay"] {
-        if is_disabled && reader.is_given(field) {
-            reader.fault(field, "it has no effect with `disableBatching`", "leave one of them out");
-        }
-    }
-    batching
-}
-
-fn read_aggregation(reader: &mut Reader<'_>, ordering: Ordering, batching: Batching) -> Aggregation {
-    let words = [("none", Aggregation::None), ("key", Aggregation::Key), ("shard", Aggregation::Shard)];
-    let aggregation = reader.one_of("aggregation", &words).unwrap_or_default();
-    match (aggregation, ordering) {
-        (Aggregation::None, _) => return aggregation,
-        (Aggregation::Key | Aggregation::Shard, Ordering::Strict) => {
-            let problem = "`ordering: strict` sends each record alone, so there is nothing to aggregate";
-            reader.fault("aggregation", problem, "leave one of them out, or write `ordering: key`");
-        }
-        (Aggregation::Key | Aggregation::Shard, Ordering::None | Ordering::Key) => {}
-    }
-    if !batching.is_enabled {
-        let problem = "without batching there are no records to aggregate";
-        reader.fault("aggregation", problem, "leave `disableBatching` or `aggregation` out");
-    }
-    aggregation
 }
 
 fn read_ordering_on_failure(reader: &mut Reader<'_>, ordering: Ordering) -> OrderingOnFailure {

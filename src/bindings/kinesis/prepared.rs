@@ -4,7 +4,7 @@ use super::super::shaping::LeftOut;
 use super::request::RequestOptions;
 use super::response::Answer;
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, Outcome};
-use crate::producer::Written;
+use crate::producer::{OutgoingRecord, Written};
 
 /// A single request after the filter and the transform.
 pub(super) enum ShapedRequest {
@@ -27,7 +27,7 @@ pub(super) enum Prepared {
 pub(super) struct BulkRecords<'r> {
     pub(super) metadata: &'r Metadata,
     pub(super) options: &'r RequestOptions,
-    pub(super) records: Vec<NewRecord>,
+    pub(super) records: Vec<OutgoingRecord>,
 }
 
 /// The answer of an item after its records were written. `results` and `letters` are those of all items, in their order.
@@ -45,12 +45,16 @@ pub(super) fn answer(
     }
 }
 
-/// All results, or the first failure. If other records were stored, a repetition of the request would store them again.
+/// All results, or the first failure. If other records were or may be stored, a repetition would store them again.
 pub(super) fn several(results: Vec<Result<Written, BindingError>>) -> Result<Vec<Written>, BindingError> {
     let (count, stored) = (results.len(), results.iter().filter(|result| result.is_ok()).count());
+    let is_unknown = |result: &Result<Written, BindingError>| {
+        result.as_ref().map_or_else(|error| error.outcome() == Outcome::Unknown, |_| true)
+    };
+    let may_be_stored = results.iter().any(is_unknown);
     results.into_iter().collect::<Result<Vec<Written>, BindingError>>().map_err(|error| {
         let error = error.with_detail("records", count.to_string()).with_detail("stored", stored.to_string());
-        if stored == 0 { error } else { error.with_outcome(Outcome::Unknown) }
+        if may_be_stored { error.with_outcome(Outcome::Unknown) } else { error }
     })
 }
 
@@ -65,10 +69,12 @@ mod tests {
 
     #[test]
     fn a_failure_of_several_records_says_how_many_were_stored() {
-        let failed = || Err(BindingError::new(FailureKind::Throttled, "no"));
+        let failed = || Err::<Written, _>(BindingError::new(FailureKind::Throttled, "no"));
         let error = several(vec![failed(), failed()]).unwrap_err();
         assert_eq!((error.outcome(), error.kind()), (Outcome::NotDone, FailureKind::Throttled));
         assert!(error.details().iter().any(|(key, value)| *key == "stored" && value == "0"), "{error:?}");
+        let lost = several(vec![failed(), failed().map_err(|error| error.with_outcome(Outcome::Unknown))]).unwrap_err();
+        assert_eq!(lost.outcome(), Outcome::Unknown, "the second may be stored");
         assert_eq!(several(Vec::new()).unwrap().len(), 0);
     }
 }

@@ -4,7 +4,7 @@ use super::super::retry::time_allowed;
 use super::output_spec::OutputSpec;
 use super::payload::{Compression, PayloadForm};
 use crate::domain::{BindingError, FailureKind, Metadata, SequenceNumber};
-use crate::producer::PutOptions;
+use crate::producer::{OutgoingRecord, PutOptions};
 use tokio::time::Instant;
 
 /// Names of the metadata that has an effect.
@@ -43,11 +43,18 @@ impl RequestOptions {
                 after,
                 fail_if_throttled: is_set(metadata, "failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
                 is_single_attempt: false,
+                ends_batch: false,
             },
             form: spec.form.for_request(metadata),
-            compression: spec.compression.for_request(metadata)?,
+            compression: compression(metadata, spec)?,
             returns_result: Self::returns_result(metadata, spec),
         })
+    }
+
+    /// The record with its payload compressed, if it is compressed alone.
+    pub(super) async fn compress(&self, outgoing: OutgoingRecord) -> Result<OutgoingRecord, BindingError> {
+        let OutgoingRecord { record, ends_batch } = outgoing;
+        Ok(OutgoingRecord { record: self.compression.apply(record).await?, ends_batch })
     }
 
     /// Whether the response has the result in its body.
@@ -80,6 +87,20 @@ impl RequestOptions {
             ))),
             None => Ok(Self { form: PayloadForm::Text, ..Self::read(metadata, spec)? }),
         }
+    }
+}
+
+/// How the record is compressed before it is passed to the producer. A joined record is compressed later, when it has all its
+/// records.
+fn compression(metadata: &Metadata, spec: &OutputSpec) -> Result<Compression, BindingError> {
+    let compression = spec.compression.for_request(metadata)?;
+    match spec.join_form() {
+        None => Ok(compression),
+        Some(_) if compression == spec.compression => Ok(Compression::None),
+        Some(_) => Err(invalid(
+            "`compression` of a request cannot differ from that of the component when `aggregation` is `lines` or \
+             `json-array`, because records of several requests are compressed together: leave it out",
+        )),
     }
 }
 

@@ -48,7 +48,8 @@ impl Output {
         }
     }
 
-    /// Writes the outputs of a transform. The first failure is that of the request.
+    /// Writes the outputs of a transform. The first failure is that of the request. As in a bulk, single records are sent
+    /// again also where the caller repeats the request.
     async fn create_several(
         &self,
         request: &InvokeRequest,
@@ -64,7 +65,7 @@ impl Output {
             self.next_turn(&options).await.inspect_err(|_| self.count_refused())?;
             // Nothing is written unless every record can be made.
             let record = self.record(item, &request.metadata, &options).inspect_err(|_| self.count_refused())?;
-            records.push(options.compression.apply(record).await.inspect_err(|_| self.count_refused())?);
+            records.push(options.compress(record).await.inspect_err(|_| self.count_refused())?);
         }
         let written = several(self.put_all(records, options).await)?;
         Ok(response::several(&written))
@@ -114,13 +115,13 @@ impl Output {
     async fn add(&self, item: Item<'_>, bulk: &mut BulkRecords<'_>) -> Result<Prepared, BindingError> {
         self.next_turn(bulk.options).await?;
         let record = self.record(item, bulk.metadata, bulk.options)?;
-        bulk.records.push(bulk.options.compression.apply(record).await?);
+        bulk.records.push(bulk.options.compress(record).await?);
         Ok(Prepared::Records(1))
     }
 
     /// Before a program runs for another record: other tasks of this thread wait, and the time of the request may be over.
     async fn next_turn(&self, options: &RequestOptions) -> Result<(), BindingError> {
-        if self.shaper.is_none() && !self.spec.computes_keys() {
+        if self.shaper.is_none() && !self.spec.runs_programs() {
             return Ok(());
         }
         tokio::task::yield_now().await;

@@ -69,11 +69,24 @@ impl Shaping {
         record: &impl Fields,
         metadata: impl IntoIterator<Item = (K, V)>,
     ) -> Shaped {
-        if self.filter.as_ref().is_some_and(|filter| !filter.matches(record)) {
-            return Shaped::Filtered;
-        }
+        if self.matches(record) { self.transform(record.data(), metadata) } else { Shaped::Filtered }
+    }
+
+    /// Whether the filter lets a record pass; without one all pass.
+    #[must_use]
+    pub fn matches(&self, record: &impl Fields) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(record))
+    }
+
+    /// Transforms the data of one record, as [`Self::apply`] does with those that pass.
+    #[must_use]
+    pub fn transform<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        data: &[u8],
+        metadata: impl IntoIterator<Item = (K, V)>,
+    ) -> Shaped {
         let Some(Transform { program, on_error }) = &self.transform else { return Shaped::Unchanged };
-        match program.outputs(record.data(), metadata) {
+        match program.outputs(data, metadata) {
             Ok(outputs) if outputs.is_empty() => Shaped::Filtered,
             Ok(outputs) => Shaped::Records(outputs),
             Err(error) => match on_error {
@@ -89,6 +102,12 @@ impl Shaping {
     #[must_use]
     pub fn on_error(&self) -> Option<OnError> {
         self.transform.as_ref().map(|transform| transform.on_error)
+    }
+
+    /// Whether records are filtered.
+    #[must_use]
+    pub const fn has_filter(&self) -> bool {
+        self.filter.is_some()
     }
 
     /// Whether a record may become several, or another one.
@@ -110,6 +129,19 @@ impl Shaped {
             Self::Dropped(_) => Some(ShapingResult::Dropped),
             Self::Failed(_) => Some(ShapingResult::Failed),
             Self::DeadLetter(_) => Some(ShapingResult::DeadLetter),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Shaping {
+    /// As a file with these fields on an input has it.
+    pub(in crate::bindings) fn of_input(filter: Option<&str>, transform: Option<&str>, on_error: OnError) -> Self {
+        let fields = ["partitionKey", "sequenceNumber", "approximateArrivalTimestamp"];
+        let program = transform.map(|text| Expression::compile(text).unwrap());
+        Self {
+            filter: filter.map(|text| Filter::compile(text, &fields).unwrap()),
+            transform: program.map(|program| Transform { program, on_error }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Filters and transforms the data of requests to an output.
 
 use super::record::{Shaped, Shaping};
-use crate::domain::{BindingError, BodyMemory, FailureKind, Metadata, ReservedMemory};
+use crate::domain::{BindingError, BodyMemory, FailureKind, InvokeResponse, Metadata, ReservedMemory};
 use crate::event_pattern::{Fields, Scalar};
 use crate::telemetry::ShapingMetrics;
 use bytes::Bytes;
@@ -28,6 +28,12 @@ pub(in crate::bindings) enum LeftOut {
 
 impl LeftOut {
     pub(in crate::bindings) const ALL: [Self; 2] = [Self::Filtered, Self::Dropped];
+
+    /// Whether a response says so of its request.
+    pub(in crate::bindings) fn is_told_by(response: &InvokeResponse) -> bool {
+        let is_name = |key: &str| Self::ALL.iter().any(|why| why.as_str() == key);
+        response.metadata.iter().any(|(key, value)| is_name(key) && value == "true")
+    }
 
     /// The name in responses.
     pub(in crate::bindings) const fn as_str(self) -> &'static str {
@@ -145,5 +151,53 @@ impl Shaper {
         })?;
         let reserved = ReservedMemory::from(reservation);
         Ok(outputs.into_iter().map(|output| reserved.clone().hold(output)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expression::Expression;
+    use super::super::record::{OnError, Transform};
+    use super::*;
+    use crate::telemetry::{Metrics, ShapedSide};
+
+    fn shaper(program: &str, memory: BodyMemory) -> Shaper {
+        let program = Expression::compile(program).unwrap();
+        let transform = Some(Transform { program, on_error: OnError::DeadLetter });
+        let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
+        Shaper { shaping: Arc::new(Shaping { filter: None, transform }), memory, metrics }
+    }
+
+    #[test]
+    fn what_a_transform_makes_takes_memory_until_it_is_dropped() {
+        let memory = BodyMemory::new(Some(10));
+        let shaper = shaper("., .", memory.clone());
+        let Ok(ShapedData::Several(outputs)) = shaper.shape(b"1234", None, &Metadata::default()) else { panic!("one") };
+        let full = shaper.shape(b"12", None, &Metadata::default()).unwrap_err();
+        assert_eq!((full.error.kind(), full.is_dead_letter), (FailureKind::Unavailable, false));
+        let last = outputs[1].slice(1..);
+        drop(outputs);
+        assert!(memory.reservation().grow(3).is_err(), "a slice holds all of it");
+        drop(last);
+        memory.reservation().grow(10).unwrap();
+    }
+
+    #[test]
+    fn only_a_response_that_says_so_tells_of_a_record_that_was_left_out() {
+        let told = |key: &'static str, value: &str| {
+            let metadata = vec![(key.into(), value.to_owned())];
+            LeftOut::is_told_by(&InvokeResponse { metadata, ..InvokeResponse::default() })
+        };
+        assert!(told("filtered", "true") && told("dropped", "true"));
+        assert!(!told("filtered", "2") && !told("sequenceNumber", "true"));
+    }
+
+    #[test]
+    fn the_counts_of_a_bulk_add_up() {
+        let text = |counts: Vec<(Cow<'static, str>, String)>| {
+            counts.iter().map(|(key, count)| format!("{key}={count} ")).collect::<String>()
+        };
+        assert_eq!(text(counts(3, 1, [0, 0])), "succeeded=2 failed=1 ");
+        assert_eq!(text(counts(9, 1, [2, 3])), "succeeded=3 failed=1 filtered=2 dropped=3 ");
     }
 }

@@ -110,6 +110,60 @@ fn faults_name_the_field_the_place_and_what_to_write() {
 }
 
 #[test]
+fn each_key_has_one_source() {
+    for items in [
+        [("partitionKeyExpression", ".id")].as_slice(),
+        &[("partitionKey", r#"a-${! json("doc.id") }"#), ("explicitHashKey", r#"${! meta("h") }"#)],
+        &[("partitionKey", "${! uuid_v4() }"), ("explicitHashKeyExpression", ".h")],
+        &[("partitionKey", "{constant} $")],
+    ] {
+        let output = spec(kinesis(items)).output;
+        assert!(output.partition_key != KeySource::Random, "{items:?}");
+    }
+    for (items, parts) in [
+        ([("partitionKey", "x${! this.id }")].as_slice(), ["`partitionKey`", "column 2", "`partitionKeyExpression`"]),
+        (
+            &[("explicitHashKey", "${! counter() }")],
+            ["`explicitHashKey`", "not supported", "`explicitHashKeyExpression`"],
+        ),
+        (&[("explicitHashKeyExpression", ".h |")], ["`explicitHashKeyExpression`", "line 1, column", "correct the jq"]),
+        (
+            &[("partitionKey", "a"), ("partitionKeyExpression", ".id")],
+            ["field `partitionKeyExpression`", "`partitionKey` is given too", "leave one"],
+        ),
+        (
+            &[("partitionKeyPath", "/id"), ("partitionKeyExpression", ".id")],
+            ["field `partitionKeyExpression`", "`partitionKeyPath` is given too", "leave one"],
+        ),
+        (
+            &[("recordDistribution", "auto"), ("explicitHashKeyExpression", ".h")],
+            ["field `explicitHashKeyExpression`", "records have no keys", "leave it out"],
+        ),
+    ] {
+        let fault = only_fault(&kinesis(items));
+        assert!(parts.iter().all(|part| fault.contains(part)), "{items:?}: {fault}");
+    }
+}
+
+#[test]
+fn a_table_has_items_and_no_dead_letters() {
+    let table =
+        |items: &[(&str, &str)]| check_with("bindings.aws.dynamodb", &[&[("table", "orders")], items].concat(), "");
+    let all = table(&[("filter", r#"{"data": {"a": [1]}}"#)]);
+    let notices: String = all.notices.iter().map(|notice| format!("{notice}\n")).collect();
+    assert!(all.faults.is_empty() && notices.contains("only `create` and `bulkCreate`"), "{} {notices}", all.faults);
+    let named = table(&[("transform", ".a"), ("allowedOperations", "create, transact")]);
+    assert!(named.faults.is_empty() && named.notices.is_empty(), "{:?}", named.notices);
+    for (items, parts) in [
+        ([("filter", r#"{"partitionKey": ["a"]}"#)].as_slice(), ["field `filter`", "inside `data`"]),
+        (&[("transform", "."), ("transformOnError", "dead-letter")], ["`transformOnError`", "no dead letter target"]),
+    ] {
+        let fault = only_fault(&table(items));
+        assert!(parts.iter().all(|part| fault.contains(part)), "{items:?}: {fault}");
+    }
+}
+
+#[test]
 fn a_method_is_the_transform_of_those_who_name_it() {
     for field in ["method", "dataProcessingMethodId", "dataprocessingmethodid"] {
         let result = with_methods(&[(field, "slim")], &method("slim", "{id}"));
@@ -136,6 +190,16 @@ fn a_method_is_the_transform_of_those_who_name_it() {
         let fault = only_fault(&with_methods(items, &methods));
         assert!(parts.iter().all(|part| fault.contains(part)), "{items:?}: {fault}");
     }
+}
+
+#[test]
+fn a_dead_letter_binding_that_may_leave_letters_out_gets_a_notice() {
+    let target = "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: letters}\nspec:\n  \
+                  type: bindings.aws.kinesis\n  metadata: [{name: streamName, value: letters}, {name: transform, value: .}]\n";
+    let result = with_methods(&[("deadLetterBinding", "letters"), ("direction", "output")], target);
+    let notices: String = result.notices.iter().map(|notice| format!("{notice}\n")).collect();
+    assert!(result.faults.is_empty() && notices.lines().count() == 1, "{} {notices}", result.faults);
+    assert!(notices.contains("component `letters` has a `filter` or a `transform`"), "{notices}");
 }
 
 #[test]
