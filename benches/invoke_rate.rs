@@ -109,6 +109,7 @@ fn api_state() -> Result<Arc<ApiState>, Failure> {
         features: Vec::new(),
         extended: ExtendedMetadata::new(),
         body_memory: BodyMemory::new(None),
+        components: None,
         stop: Stop::new(),
         abort_calls: Stop::new(),
     }))

@@ -5,7 +5,7 @@ use super::shaping::OnError;
 use super::{cron, dynamodb, http, kinesis, localstorage, pluggable};
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{ComponentName, Direction};
-use crate::manifest::{Content, Place, log_name};
+use crate::manifest::{Content, Place, RawDocument, log_name};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,9 +47,13 @@ pub struct Checked {
     pub version: String,
     /// `ignoreErrors`: whether the daemon starts although this component cannot be connected.
     pub ignore_errors: bool,
+    /// `disabled`: whether the component is known and does not run.
+    pub disabled: bool,
     /// `initTimeout`: limit of connecting.
     pub init_timeout: Duration,
     pub place: Place,
+    /// The document as it was written.
+    pub source: Arc<RawDocument>,
     /// What the document says, to be compared with a later reading.
     pub content: Content,
     pub spec: Spec,

@@ -6,9 +6,13 @@
 //! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`], its type in
 //! `manifest::kinds`. What kinds share is here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests
 //! (`strict_json`, `metadata_check`), filters and transforms (`shaping`), failed items (`item_failure`, `dead_letter`), `sides`
-//! and checks between components (`cross_checks`). `pluggable` serves types that are known only at run time, from programs at Unix sockets.
-//! `secretstores` are no components: they are read before the components are checked.
+//! and checks between components (`cross_checks`). `pluggable` serves types that are known only at run time, from programs
+//! at Unix sockets. `secretstores` are no components: they are read before the components are checked. `access` finds out
+//! whether a component has the access that it needs: it decides which calls to try and what their results mean, and
+//! `access_calls` makes them.
 
+mod access;
+mod access_calls;
 mod catalog;
 mod checked;
 mod connection;
@@ -37,6 +41,7 @@ mod try_component;
 
 pub use crate::consumer::SharedLimits;
 pub use crate::producer::Successions;
+pub(crate) use access::{ComponentAccess, Finding, check_access};
 pub use catalog::{CheckResult, check, check_with, connect};
 pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};

@@ -1,10 +1,9 @@
 //! `bindd check`: reads the files of a sidecar and reports every fault; with `--connect` also tries what each component needs.
 
-use super::access::{ComponentAccess, check_access};
 use super::files::{self, Findings};
 use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::secretstores::{self, StoreOptions};
-use crate::bindings::{CheckResult, Checked, check_with, missing_files};
+use crate::bindings::{CheckResult, Checked, ComponentAccess, check_access, check_with, missing_files};
 use crate::manifest::{Loaded, ProcessEnvironment};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;

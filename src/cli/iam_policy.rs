@@ -30,10 +30,6 @@ pub(crate) fn policy(components: &[Checked], secrets: &[WantedSecret], scope: Po
     json!({ "Version": "2012-10-17", "Statement": statements.into_list() })
 }
 
-pub(super) fn operations(spec: &dynamodb::Spec) -> Vec<&'static str> {
-    spec.options.allowed.iter().map(|operation| operation.as_str()).collect()
-}
-
 fn add_kinesis(statements: &mut Statements, checked: &Checked, spec: &kinesis::Spec, scope: PolicyScope<'_>) {
     let location = Location::new(checked.connection(), scope);
     let stream = spec

@@ -2,12 +2,9 @@
 //! `bindd policy` prints the smallest IAM policy for them. Neither writes anything to AWS. `bindd try` (`trial`) shows what a
 //! component does with records. `bindd leases` shows and changes the lease table of an input.
 //!
-//! `check` makes the report, `access` decides which calls to try and what their results mean, `access_calls` makes them.
-//! `policy` makes the output, `iam_policy` the policy itself: `iam_secrets` its part about secrets, `iam_statements` its
+//! `check` makes the report. `policy` makes the output, `iam_policy` the policy itself: `iam_secrets` its part about secrets, `iam_statements` its
 //! form. `files` reads the files as a sidecar would.
 
-mod access;
-mod access_calls;
 pub mod check;
 mod files;
 mod iam_policy;

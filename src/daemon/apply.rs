@@ -3,13 +3,13 @@
 use super::connect::{Connected, connect_one};
 use super::inputs::{AppInputs, InputSpec};
 use super::reload_plan::{Plan, RunningFile, RunningFiles};
+use crate::bindings::pluggable::Plugs;
 use crate::bindings::{Checked, Context};
-use crate::domain::ComponentName;
-use crate::manifest::Content;
-use crate::runtime::{DrainOutcome, Host, InputsHandle, Retired};
+use crate::domain::{BindingError, ComponentName, FailureKind};
+use crate::runtime::{DrainOutcome, Draining, Host, InputsHandle, Retired};
 use crate::tasks::Supervisor;
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{OptionFuture, join_all};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -31,9 +31,10 @@ pub trait Prepare: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Changes {
     pub(super) running: RunningFiles,
+    pub(super) failures: HashMap<ComponentName, Failure>,
     parts: Parts,
-    failures: HashMap<ComponentName, Failure>,
-    closing: Supervisor<()>,
+    /// Each with the name of its component.
+    leaving: Supervisor<()>,
 }
 
 /// What a change needs.
@@ -49,72 +50,150 @@ pub(super) struct Parts {
 /// A component that could not be connected. The next comparison tries again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) content: Content,
+    pub(super) file: RunningFile,
     pub(super) error: String,
 }
 
-/// The result of connecting one component and letting it take its place.
+/// A component that is connected and not in its place yet, or is disabled.
+#[derive(Debug)]
+pub(super) struct Ready {
+    name: ComponentName,
+    file: RunningFile,
+    log_name: String,
+    /// `None` for one that is disabled.
+    connected: Option<Connected>,
+}
+
+/// A component that took its place, and what left it.
+#[derive(Debug)]
 struct Placed {
     name: ComponentName,
-    result: Result<(RunningFile, Option<Retired>), Failure>,
-    log_name: String,
+    file: RunningFile,
+    retired: Option<Retired>,
+    draining: Draining,
+}
+
+/// Why a component could not be connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotConnected {
+    pub(super) error: String,
+    pub(super) timed_out: bool,
+}
+
+impl From<BindingError> for NotConnected {
+    fn from(error: BindingError) -> Self {
+        Self { error: error.to_string(), timed_out: error.kind() == FailureKind::TimedOut }
+    }
+}
+
+impl Ready {
+    /// Closes a component that is not needed after all.
+    pub(super) async fn discard(self) {
+        if let Some(Connected { component, .. }) = self.connected {
+            component.binding.close().await;
+        }
+    }
 }
 
 impl Changes {
     /// With the components that ran or failed at the start.
     pub(super) fn new(parts: Parts, running: RunningFiles, failures: HashMap<ComponentName, Failure>) -> Self {
-        Self { running, parts, failures, closing: Supervisor::new() }
+        Self { running, parts, failures, leaving: Supervisor::new() }
     }
 
-    /// Carries out a plan. Components of one step change concurrently; one that cannot be connected holds up no other.
+    /// The pluggable components that run.
+    pub(super) fn plugs(&self) -> Plugs {
+        self.running.values().filter_map(|file| file.plug.clone()).collect()
+    }
+
+    /// Carries out a plan. Components of one step are connected concurrently; one that cannot be connected holds up no
+    /// other, and no drain of an old one is waited for.
     pub(super) async fn apply(&mut self, plan: Plan) {
         let Plan { removed, changed, added, .. } = plan;
         // One that is not tried again was corrected or removed.
         self.failures.retain(|name, _| changed.iter().chain(&added).any(|checked| checked.name == *name));
-        let retired = join_all(removed.iter().map(|name| self.parts.remove(name))).await;
-        for (name, retired) in removed.into_iter().zip(retired) {
-            self.running.remove(&name);
-            self.close(retired);
+        for name in removed {
+            self.remove(&name).await;
         }
         for step in [changed, added] {
-            let placed = join_all(step.into_iter().map(|checked| self.parts.place(checked))).await;
-            placed.into_iter().for_each(|placed| self.placed(placed));
+            let placing = step.into_iter().map(async |checked| {
+                let (name, log_name, file) = (checked.name.clone(), checked.log_name(), RunningFile::new(&checked));
+                let placed = match self.parts.ready(checked).await {
+                    Ok(ready) => Ok(self.parts.place(ready).await),
+                    Err(NotConnected { error, .. }) => Err(Failure { file, error }),
+                };
+                (name, log_name, placed)
+            });
+            for (name, log_name, placed) in join_all(placing).await {
+                match placed {
+                    Ok(placed) => self.placed(placed),
+                    Err(failure) => self.failed(name, &log_name, failure),
+                }
+            }
         }
+    }
+
+    /// A component as it is to be connected.
+    pub(super) async fn prepared(&self, checked: Checked) -> Result<Checked, NotConnected> {
+        self.parts.prepared(checked).await
+    }
+
+    /// Connects a prepared component, which changes nothing yet.
+    pub(super) async fn connected(&self, checked: Checked) -> Result<Ready, NotConnected> {
+        self.parts.connected(checked).await
+    }
+
+    /// Lets a component take its place.
+    pub(super) async fn put_in_place(&mut self, ready: Ready) {
+        let placed = self.parts.place(ready).await;
+        self.placed(placed);
     }
 
     fn placed(&mut self, placed: Placed) {
-        let Placed { name, result, log_name } = placed;
-        match result {
-            Ok((file, retired)) => {
-                self.failures.remove(&name);
-                self.running.insert(name, file);
-                self.close(retired);
-            }
-            Err(failure) if self.failures.get(&name) == Some(&failure) => {
-                tracing::debug!(component = %name, "component could still not be connected");
-            }
-            Err(failure) => {
-                let state = if self.running.contains_key(&name) { "the old one runs on" } else { "it does not run" };
-                tracing::error!(component = %name, state, "Failed to init component {log_name}: {}", failure.error);
-                self.failures.insert(name, failure);
-            }
-        }
+        let Placed { name, file, retired, draining } = placed;
+        self.failures.remove(&name);
+        self.running.insert(name.clone(), file);
+        self.let_leave(name, retired, draining);
     }
 
-    fn close(&mut self, retired: Option<Retired>) {
-        if let Some(retired) = retired {
-            let name = retired.name().to_string();
-            self.closing.spawn(name, async move {
-                retired.close(CLOSE_LIMIT).await;
-            });
-        }
+    pub(super) async fn remove(&mut self, name: &ComponentName) {
+        let retired = self.parts.host.remove(name);
+        let draining = self.parts.inputs.stop(name).await;
+        tracing::info!(component = %name, "Component deleted: {name}");
+        self.running.remove(name);
+        self.failures.remove(name);
+        self.let_leave(name.clone(), retired, draining);
     }
 
-    /// Joins the tasks that close replaced and removed components. Never resolves. Cancel-safe.
-    pub(super) async fn close_retired(&mut self) -> Infallible {
-        while let Some(ended) = self.closing.next().await {
+    fn failed(&mut self, name: ComponentName, log_name: &str, failure: Failure) {
+        if self.failures.get(&name) == Some(&failure) {
+            tracing::debug!(component = %name, "component could still not be connected");
+            return;
+        }
+        let state = if self.running.contains_key(&name) { "the old one runs on" } else { "it does not run" };
+        tracing::error!(component = %name, state, "Failed to init component {log_name}: {}", failure.error);
+        self.failures.insert(name, failure);
+    }
+
+    /// Drains the old input, and closes the old component after its last call, in a task.
+    fn let_leave(&mut self, name: ComponentName, retired: Option<Retired>, draining: Draining) {
+        self.leaving.spawn(name.to_string(), async move {
+            let closing = OptionFuture::from(retired.map(|retired| retired.close(CLOSE_LIMIT)));
+            let (outcome, _) = tokio::join!(draining.outcome(), closing);
+            log_drain(&name, outcome);
+        });
+    }
+
+    /// Joins the tasks that drain and close replaced and removed components. Never resolves. Cancel-safe.
+    pub(super) async fn join_leaving(&mut self) -> Infallible {
+        while let Some(ended) = self.leaving.next().await {
             if let Err(error) = ended.result {
                 tracing::error!(component = ended.name, %error, "replaced component could not be closed");
+            }
+            // Not for a component that was replaced: the new one goes on with the series.
+            let is_gone = self.running.keys().all(|name| name.as_str() != ended.name);
+            if is_gone && !self.leaving.contains(&ended.name) {
+                self.parts.context.metrics.forget(&ended.name);
             }
         }
         std::future::pending().await
@@ -122,62 +201,60 @@ impl Changes {
 
     /// Stops waiting for what is not closed yet; the host closes it with all others.
     pub(super) async fn stop(mut self) {
-        self.closing.abort_and_join().await;
+        self.leaving.abort_and_join().await;
     }
 }
 
 impl Parts {
-    async fn remove(&self, name: &ComponentName) -> Option<Retired> {
-        let retired = self.host.remove(name);
-        self.stop_input(name).await;
-        // Not for a component that is replaced: the new one goes on with the series.
-        self.context.metrics.forget(name.as_str());
-        tracing::info!(component = %name, "Component deleted: {name}");
-        retired
+    async fn ready(&self, checked: Checked) -> Result<Ready, NotConnected> {
+        self.connected(self.prepared(checked).await?).await
     }
 
-    async fn place(&self, checked: Checked) -> Placed {
-        let (name, log_name) = (checked.name.clone(), checked.log_name());
-        let (file, content) = (RunningFile::new(&checked), checked.content.clone());
-        let result = match self.connect(checked).await {
-            Ok(Connected { component, input }) => {
-                let old = self.host.component(name.as_str()).map(|old| old.log_name());
-                if let Some(old) = &old {
-                    tracing::info!(component = %name, "Closing existing Component to reload: {old}");
-                }
-                // Outputs first: requests find the new component at once, and end on the old one if they have begun.
+    async fn prepared(&self, mut checked: Checked) -> Result<Checked, NotConnected> {
+        if let Some(prepare) = self.prepare.as_ref().filter(|_| !checked.disabled) {
+            let prepared = prepare.prepare(std::slice::from_mut(&mut checked)).await;
+            prepared.map_err(|error| NotConnected { error, timed_out: false })?;
+        }
+        Ok(checked)
+    }
+
+    async fn connected(&self, checked: Checked) -> Result<Ready, NotConnected> {
+        let (name, log_name, file) = (checked.name.clone(), checked.log_name(), RunningFile::new(&checked));
+        let connected = if checked.disabled { None } else { Some(connect_one(checked, &self.context).await?) };
+        Ok(Ready { name, file, log_name, connected })
+    }
+
+    /// Requests find the new one at once, and end on the old one if they have begun.
+    async fn place(&self, ready: Ready) -> Placed {
+        let Ready { name, file, log_name, connected } = ready;
+        let old = self.host.component(name.as_str()).map(|old| old.log_name());
+        if let Some(old) = &old {
+            tracing::info!(component = %name, "Closing existing Component to reload: {old}");
+        }
+        let (retired, draining) = match connected {
+            Some(Connected { component, input }) => {
                 let retired = self.host.replace(component);
-                self.switch_input(&name, input).await;
+                let draining = self.switch_input(&name, input).await;
                 let done = if old.is_some() { "updated" } else { "loaded" };
                 tracing::info!(component = %name, "Component {done}: {log_name}");
-                Ok((file, retired))
+                (retired, draining)
             }
-            Err(error) => Err(Failure { content, error }),
+            None => {
+                let retired = self.host.disable(&name);
+                let draining = self.inputs.stop(&name).await;
+                tracing::info!(component = %name, "Component disabled: {log_name}");
+                (retired, draining)
+            }
         };
-        Placed { name, result, log_name }
-    }
-
-    async fn connect(&self, mut checked: Checked) -> Result<Connected, String> {
-        if let Some(prepare) = &self.prepare {
-            prepare.prepare(std::slice::from_mut(&mut checked)).await?;
-        }
-        connect_one(checked, &self.context).await.map_err(|error| error.to_string())
+        Placed { name, file, retired, draining }
     }
 
     /// The old input is drained and releases its leases before the new one begins.
-    async fn switch_input(&self, name: &ComponentName, spec: Option<InputSpec>) {
+    async fn switch_input(&self, name: &ComponentName, spec: Option<InputSpec>) -> Draining {
         match spec.and_then(|spec| self.app.input(spec, None)) {
-            Some(input) => {
-                let outcome = self.inputs.start(input).await;
-                log_drain(name, outcome);
-            }
-            None => self.stop_input(name).await,
+            Some(input) => self.inputs.start(input).await,
+            None => self.inputs.stop(name).await,
         }
-    }
-
-    async fn stop_input(&self, name: &ComponentName) {
-        let outcome = self.inputs.stop(name).await;
-        log_drain(name, outcome);
     }
 }
 

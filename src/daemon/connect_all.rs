@@ -16,6 +16,7 @@ pub(super) struct Started {
     pub(super) components: Vec<Component>,
     pub(super) inputs: Vec<InputSpec>,
     pub(super) files: RunningFiles,
+    pub(super) disabled: Vec<ComponentName>,
     /// Of components with `ignoreErrors`.
     pub(super) failures: HashMap<ComponentName, Failure>,
 }
@@ -23,12 +24,19 @@ pub(super) struct Started {
 /// Connects all components concurrently. The first failure that its file does not ignore ends the start, once all failures
 /// were logged.
 pub(super) async fn connect_all(components: Vec<Checked>, context: &Context) -> Result<Started, StartError> {
+    let (disabled, components): (Vec<Checked>, Vec<Checked>) =
+        components.into_iter().partition(|checked| checked.disabled);
     let connecting = components.into_iter().map(async |checked| {
         let (name, log_name, ignore_errors) = (checked.name.clone(), checked.log_name(), checked.ignore_errors);
         let file = RunningFile::new(&checked);
         (name, log_name, ignore_errors, file, connect_one(checked, context).await)
     });
     let (mut started, mut fatal) = (Started::default(), None);
+    for checked in disabled {
+        tracing::info!(component = %checked.name, "Component disabled: {}", checked.log_name());
+        started.files.insert(checked.name.clone(), RunningFile::new(&checked));
+        started.disabled.push(checked.name);
+    }
     for (name, log_name, ignore_errors, file, result) in futures_util::future::join_all(connecting).await {
         match result {
             Ok(Connected { component, input }) => {
@@ -43,7 +51,7 @@ pub(super) async fn connect_all(components: Vec<Checked>, context: &Context) -> 
                 let failure = init_failure(&name, &log_name, &source);
                 if ignore_errors {
                     tracing::error!(component = %name, "Ignoring error processing component: {failure}");
-                    started.failures.insert(name, Failure { content: file.content, error: source.to_string() });
+                    started.failures.insert(name, Failure { file, error: source.to_string() });
                 } else {
                     tracing::warn!(
                         component = %name, "Error processing component, daprd will exit gracefully: {failure}"

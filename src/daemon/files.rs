@@ -3,18 +3,19 @@
 use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, check_with, missing_files};
-use crate::manifest::{self, ComponentRules, LoadRequest, Notice, ProcessEnvironment};
+use crate::manifest::{self, ComponentRules, LoadRequest, Notice, Overridden, Overrides, ProcessEnvironment};
 use crate::settings::{Mode, Settings};
 use std::path::Path;
 
 /// The components of the files but those that `rules` deny, and everything that is to be said about the files. Calls the
-/// secret stores that they refer to, and the sockets of pluggable components that are not `known`.
+/// secret stores that they refer to, and the sockets of pluggable components that are not `known`. `overrides` take the place of
+/// documents of the files, which are returned.
 pub(super) async fn check_files(
     settings: &Settings,
     rules: &ComponentRules,
-    sockets: &SocketFolder,
-    known: Plugs,
-) -> CheckResult {
+    (sockets, known): (&SocketFolder, Plugs),
+    overrides: &Overrides,
+) -> (CheckResult, Vec<Overridden>) {
     let request = LoadRequest {
         paths: &settings.resources_paths,
         app_id: Some(&settings.app_id),
@@ -26,7 +27,8 @@ pub(super) async fn check_files(
         ca_bundle: settings.ca_bundle.as_deref(),
     };
     let (plugs, unusable) = sockets.discover(known).await;
-    let files = manifest::read_allowed(&request, rules, &plugs.types()).with_dapr_compat(settings.dapr_compat);
+    let files = manifest::read_with(&request, rules, &plugs.types(), overrides).with_dapr_compat(settings.dapr_compat);
+    let overridden = files.overridden().to_vec();
     let mut result = check_with(secretstores::load(files, stores).await, &plugs);
     name_sockets(&mut result, &settings.component_sockets);
     result.notices.extend(unusable);
@@ -35,7 +37,7 @@ pub(super) async fn check_files(
     if settings.strict_components {
         result.faults.extend(std::mem::take(&mut result.unserved));
     }
-    result
+    (result, overridden)
 }
 
 /// Says of bindings that are skipped for their type where a pluggable component was looked for: it may not have started yet.
@@ -71,7 +73,8 @@ mod tests {
         let mut settings = Settings::local("shop", folder.path());
         settings.component_sockets = folder.path().join("sockets");
         let sockets = SocketFolder::new(&settings.component_sockets);
-        let result = check_files(&settings, &ComponentRules::default(), &sockets, Plugs::default()).await;
+        let (rules, none) = (ComponentRules::default(), Overrides::default());
+        let (result, _) = check_files(&settings, &rules, (&sockets, Plugs::default()), &none).await;
         let names_folder = |notice: &Notice| notice.text.contains("sockets (DAPR_COMPONENTS_SOCKETS_FOLDER)");
         let named: Vec<&Notice> = result.notices.iter().filter(|notice| names_folder(notice)).collect();
         assert_eq!(named.len(), 1, "{:?}", result.notices);

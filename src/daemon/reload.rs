@@ -1,22 +1,21 @@
-//! Compares the component files with what runs, and changes what differs: one owner task.
+//! Compares the component files with what runs, and changes what differs: one owner task, which also carries out the changes
+//! that the API requests, so that the two cannot race.
 
+use super::api_changes::ApiChanges;
 use super::apply::Changes;
-use super::configuration::{self, ConfigurationFault};
-use super::files::check_files;
-use super::policies::{self, PolicyFiles};
+use super::change::ChangeRequest;
+use super::configuration::ConfigurationFault;
+use super::policies::PolicyFiles;
+use super::reading::{FilesRead, Reading};
 use super::reload_plan::{Removals, plan};
 use crate::bindings::CheckResult;
-use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::domain::{ComponentName, Stop};
 use crate::manifest::{Configuration, FileWatch, Notice};
 use crate::runtime::Hangups;
-use crate::settings::Settings;
 use crate::telemetry::reopen_log_file;
 use futures_util::future::OptionFuture;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// A change is compared once the files were quiet for this long, as a tool may write several.
@@ -29,26 +28,34 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// What the owner task changes, and what it compares the files with.
 #[derive(Debug)]
 pub(super) struct ReloadParts {
-    pub(super) settings: Settings,
-    /// That of the start: a changed one needs a restart, but for the components that it denies.
-    pub(super) configuration: Configuration,
+    pub(super) reading: Reading,
     pub(super) policies: PolicyFiles,
     pub(super) changes: Changes,
+    pub(super) api: ApiChanges,
 }
 
 /// The owner task of the component files.
 #[derive(Debug)]
 pub(super) struct Reload {
-    settings: Settings,
-    configuration: Configuration,
+    reading: Reading,
     policies: PolicyFiles,
     changes: Changes,
+    api: ApiChanges,
     removals: Removals,
     /// `None` if files are compared only at SIGHUP.
     watch: Option<FileWatch>,
-    sockets: Arc<SocketFolder>,
+    /// When a change of the files was noticed that is not compared yet.
+    noticed: Option<Instant>,
+    hangups: Hangups,
     reported: Reported,
     is_poll_reported: bool,
+}
+
+/// What the owner task does next.
+enum Event {
+    /// Compare the files; with whether a signal requests it.
+    Compare(bool),
+    Request(ChangeRequest),
 }
 
 /// The fingerprints of the files, and their faults.
@@ -69,39 +76,44 @@ struct Reported {
 impl Reload {
     /// `is_watching` is whether files are compared without a signal.
     pub(super) fn new(parts: ReloadParts, is_watching: bool) -> Self {
-        let ReloadParts { settings, configuration, policies, changes } = parts;
-        let watch = (is_watching && !settings.resources_paths.is_empty()).then(|| {
-            let paths: Vec<_> = settings.resources_paths.iter().map(|path| path.display().to_string()).collect();
+        let ReloadParts { reading, policies, changes, api } = parts;
+        let paths = &reading.settings.resources_paths;
+        let watch = (is_watching && !paths.is_empty()).then(|| {
+            let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
             // The beginnings of these lines are daprd's.
             tracing::info!("Hot reloading enabled. Daprd will reload 'Component' resources.");
-            tracing::info!("Watching directories: [{}]", paths.join(", "));
-            FileWatch::start(&settings.resources_paths)
+            tracing::info!("Watching directories: [{}]", shown.join(", "));
+            FileWatch::start(paths)
         });
-        let sockets = Arc::new(SocketFolder::new(&settings.component_sockets));
-        let reported = Reported::default();
-        let removals = Removals::default();
-        let is_poll_reported = false;
-        Self { settings, configuration, policies, changes, removals, watch, sockets, reported, is_poll_reported }
+        let (removals, reported) = (Removals::default(), Reported::default());
+        // From now on, so that none is lost that is sent once the daemon says that it serves.
+        let hangups = Hangups::listen();
+        let (noticed, is_poll_reported) = (None, false);
+        Self { reading, policies, changes, api, removals, watch, noticed, hangups, reported, is_poll_reported }
     }
 
     /// Runs until a stop is requested. What is then not closed is closed with the host.
     pub(super) async fn run(mut self, stop: Stop) {
-        let mut hangups = Hangups::listen();
         // Files may have changed since they were read.
         let mut due = self.watch.as_ref().map(|_| Instant::now());
         loop {
-            // Not dropped while components are closed: it would forget a change that it waits to be quiet after.
-            let trigger = trigger(self.watch.as_ref(), &mut hangups, due);
-            let is_requested = tokio::select! {
-                biased;
+            // A request does not hold up a comparison that is due: of two that are ready, either may be first.
+            let event = tokio::select! {
                 () = stop.finishing() => break,
-                is_hangup = trigger => is_hangup,
-                never = self.changes.close_retired() => match never {},
+                request = self.api.next() => Event::Request(request),
+                is_hangup = trigger(self.watch.as_ref(), &mut self.noticed, &mut self.hangups, due) => Event::Compare(is_hangup),
+                never = self.changes.join_leaving() => match never {},
+            };
+            let handling = async {
+                match event {
+                    Event::Compare(is_requested) => due = self.compare(is_requested).await,
+                    Event::Request(request) => self.api.handle(request, &self.reading, &mut self.changes).await,
+                }
             };
             tokio::select! {
                 biased;
                 () = stop.finishing() => break,
-                next = self.compare(is_requested) => due = next,
+                () = handling => {}
             }
         }
         self.changes.stop().await;
@@ -110,7 +122,7 @@ impl Reload {
     /// When the files are compared again at the latest.
     fn due(&self, next: Option<Instant>) -> Option<Instant> {
         let interval = |watch: &FileWatch| match watch.is_complete() {
-            true => self.settings.reload.reconcile_interval,
+            true => self.reading.settings.reload.reconcile_interval,
             false => POLL_INTERVAL,
         };
         let periodic = self.watch.as_ref().map(|watch| Instant::now() + interval(watch));
@@ -119,36 +131,41 @@ impl Reload {
 
     /// `is_requested` is whether a signal requests it. Returns when to compare again.
     async fn compare(&mut self, is_requested: bool) -> Option<Instant> {
+        self.noticed = None;
         self.refresh_watch();
-        let (settings, known) = (self.settings.clone(), self.configuration.clone());
-        // Their programs may be down at this moment.
-        let sockets = Arc::clone(&self.sockets);
-        let plugs: Plugs = self.changes.running.values().filter_map(|file| file.plug.clone()).collect();
-        let reading = tokio::task::spawn_blocking(move || {
-            let configuration = configuration::load(&settings);
-            let rules = configuration.as_ref().map_or(&known.components, |changed| &changed.components);
-            // Secrets are fetched on this thread, too.
-            let result = Handle::current().block_on(check_files(&settings, rules, &sockets, plugs));
-            (configuration, result, policies::read(&settings))
-        });
-        let (configuration, mut result, resiliencies) = match reading.await {
+        let (read, settles) = match self.read().await {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(%error, "component files could not be compared");
                 return self.due(None);
             }
         };
-        self.reported.log_configuration(&self.configuration, configuration);
+        let FilesRead { configuration, mut result, policies: resiliencies, .. } = read;
+        self.reported.log_configuration(&self.reading.configuration, configuration);
         let plan = plan(&mut self.changes.running, &mut self.removals, &mut result, Instant::now());
         self.reported.log(&result, &plan.kept);
         self.policies.update(&resiliencies, &result);
         self.reported.log_lacking(&plan.lacking);
-        let next = plan.next;
+        let next = plan.next.into_iter().chain(settles).min();
         if is_requested && plan.is_empty() {
             tracing::info!(faults = result.faults.len() + plan.kept.len(), "no component was changed");
         }
         self.changes.apply(plan).await;
+        self.api.publish(&self.changes);
         self.due(next)
+    }
+
+    /// Reads the files with the changes of the API that are still in force; and when to look again.
+    async fn read(&mut self) -> Result<(FilesRead, Option<Instant>), String> {
+        loop {
+            let plugs = self.changes.plugs();
+            let read = self.reading.read(plugs, self.api.overrides()).await?;
+            // What was overridden is not among the result.
+            match self.api.supersede(&read) {
+                (true, _) => {}
+                (false, next) => return Ok((read, next)),
+            }
+        }
     }
 
     fn refresh_watch(&mut self) {
@@ -228,8 +245,13 @@ impl Reported {
     }
 }
 
-/// Resolves when the files are to be compared: at SIGHUP, after a change, and at `due`. Whether it is for SIGHUP.
-async fn trigger(watch: Option<&FileWatch>, hangups: &mut Hangups, due: Option<Instant>) -> bool {
+/// Resolves when the files are to be compared: at SIGHUP, after a change, and at `due`. Whether it is for SIGHUP. Cancel-safe.
+async fn trigger(
+    watch: Option<&FileWatch>,
+    noticed: &mut Option<Instant>,
+    hangups: &mut Hangups,
+    due: Option<Instant>,
+) -> bool {
     tokio::select! {
         () = hangups.next() => {
             if let Err(error) = reopen_log_file() {
@@ -238,15 +260,23 @@ async fn trigger(watch: Option<&FileWatch>, hangups: &mut Hangups, due: Option<I
             tracing::info!("received signal 'hangup'; component files are compared");
             true
         }
-        () = changed(watch) => false,
+        () = changed(watch, noticed) => false,
         Some(()) = OptionFuture::from(due.map(tokio::time::sleep_until)) => false,
     }
 }
 
-/// Resolves when the files have changed and are quiet again.
-async fn changed(watch: Option<&FileWatch>) {
+/// Resolves when the files have changed and are quiet again. `noticed` is when the first change was; it is kept when the
+/// future is dropped.
+async fn changed(watch: Option<&FileWatch>, noticed: &mut Option<Instant>) {
     let Some(watch) = watch else { return std::future::pending().await };
-    watch.changed().await;
-    let latest = Instant::now() + MAX_WAIT;
+    let first = match *noticed {
+        Some(first) => first,
+        None => {
+            watch.changed().await;
+            *noticed.insert(Instant::now())
+        }
+    };
+    let latest = first + MAX_WAIT;
     while Instant::now() < latest && tokio::time::timeout(QUIET, watch.changed()).await.is_ok() {}
+    *noticed = None;
 }

@@ -3,7 +3,7 @@
 use crate::bindings::pluggable::Plug;
 use crate::bindings::{CheckResult, Checked};
 use crate::domain::ComponentName;
-use crate::manifest::{Content, Fault, NotLoaded, Notice};
+use crate::manifest::{Content, Fault, NotLoaded, Notice, RawDocument};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,13 +18,20 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub(super) struct RunningFile {
     pub(super) content: Content,
     pub(super) file: String,
+    /// As it was written.
+    pub(super) document: Arc<RawDocument>,
     /// The pluggable component that serves it.
     pub(super) plug: Option<Arc<Plug>>,
 }
 
 impl RunningFile {
     pub(super) fn new(checked: &Checked) -> Self {
-        Self { content: checked.content.clone(), file: checked.place.file.clone(), plug: checked.plug().cloned() }
+        Self {
+            content: checked.content.clone(),
+            file: checked.place.file.clone(),
+            document: Arc::clone(&checked.source),
+            plug: checked.plug().cloned(),
+        }
     }
 }
 
@@ -130,7 +137,9 @@ pub(super) fn plan(
         match running.get_mut(&checked.name) {
             None if removals.hold_up(&checked) => {}
             None => plan.added.push(checked),
-            Some(known) if known.content == checked.content => known.file = checked.place.file,
+            Some(known) if known.content == checked.content => {
+                (known.file, known.document) = (checked.place.file, checked.source);
+            }
             Some(known) if checked.content.lacks_values() && !known.content.lacks_values() => {
                 known.file = checked.place.file;
                 plan.lacking.push(checked.name);

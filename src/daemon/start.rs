@@ -1,7 +1,11 @@
 //! Loads the component files, connects the components and starts the tasks.
 
+use super::api_changes::ApiChanges;
 use super::app::{self, App};
 use super::apply::{Changes, Parts, Prepare};
+use super::catalog::Catalog;
+use super::change;
+use super::components_api::ComponentsApi;
 use super::configuration;
 use super::connect_all::{Started, connect_all};
 use super::files::check_files;
@@ -11,6 +15,7 @@ use super::inputs::{AppInputs, InputSpec};
 use super::observation;
 use super::open_files;
 use super::policies::PolicyFiles;
+use super::reading::Reading;
 use super::reload::{Reload, ReloadParts};
 use super::running::{APP, INPUTS, METRICS, PROFILES, RELOAD, Running, Stops, TRACES, TaskResult};
 use super::sockets::Sockets;
@@ -19,8 +24,8 @@ use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, ShapingMemory, SharedLimits, Successions};
 use crate::domain::{BodyMemory, DrainLimits, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
-use crate::http::{self, ApiState, AppConnection, AppHealth, HttpSettings, Listeners};
-use crate::manifest::{Configuration, HOT_RELOAD};
+use crate::http::{self, ApiState, AppConnection, AppHealth, HttpSettings, Listeners, ManageComponents};
+use crate::manifest::{Configuration, HOT_RELOAD, Overrides};
 use crate::runtime::{ExtendedMetadata, Host, Input, Inputs, InputsHandle, OutputsUnderPolicies, Readiness};
 use crate::settings::{AppProtocol, Settings};
 use crate::tasks::Supervisor;
@@ -55,8 +60,9 @@ pub async fn load(settings: &Settings) -> Result<LoadedFiles, StartError> {
     let configuration = configuration::load(settings)?;
     log_notices(&configuration.notices);
     let sockets = SocketFolder::new(&settings.component_sockets);
-    let CheckResult { components, notices, faults, .. } =
-        Box::pin(check_files(settings, &configuration.components, &sockets, Plugs::default())).await;
+    let (rules, none) = (&configuration.components, Overrides::default());
+    let (result, _) = Box::pin(check_files(settings, rules, (&sockets, Plugs::default()), &none)).await;
+    let CheckResult { components, notices, faults, .. } = result;
     log_notices(&notices);
     if !faults.is_empty() {
         return Err(StartError::Files(faults));
@@ -96,11 +102,11 @@ pub async fn start_prepared(
     let (tracer, export) = metrics.tracer(&traces).map_err(StartError::Traces)?;
     let app = App::new(settings, &metrics, &tracer)?;
     let context = context(settings, &metrics, &tracer);
-    let Started { components, inputs, files, failures } = Box::pin(connect_all(components, &context)).await?;
+    let Started { components, inputs, files, disabled, failures } = Box::pin(connect_all(components, &context)).await?;
     let stops = Stops::default();
     // No retry of an output begins once the API drains its requests.
     let policies = PolicyFiles::load(settings, &stops.http, &metrics);
-    let host = Arc::new(Host::new(components).with_policies(Arc::clone(policies.policies())));
+    let host = Arc::new(Host::new(components).with_disabled(disabled).with_policies(Arc::clone(policies.policies())));
     let outputs: Arc<dyn Outputs> = Arc::<Host>::clone(&host);
     context.registry.publish(&outputs);
 
@@ -136,8 +142,9 @@ pub async fn start_prepared(
     let inputs = running.spawn_inputs(app, inputs, is_healthy, context.drain_limits);
     let bodies = context.bodies.clone();
     let parts = Parts { context, host, inputs, app: inputs_of_app, prepare };
-    running.spawn_reload(settings, policies, Changes::new(parts, files, failures));
-    let state = Arc::new(running.api_state(settings, max_connections, tracer, bodies));
+    let components = running.spawn_reload(settings, policies, Changes::new(parts, files, failures));
+    let state = ApiState { components, ..running.api_state(settings, max_connections, tracer, bodies) };
+    let state = Arc::new(state);
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
     running.spawn_profiles(settings, profiles);
@@ -187,16 +194,27 @@ impl Running {
         handle
     }
 
-    fn spawn_reload(&mut self, settings: &Settings, policies: PolicyFiles, changes: Changes) {
+    /// Returns what manages the components over HTTP, if that is on.
+    fn spawn_reload(
+        &mut self,
+        settings: &Settings,
+        policies: PolicyFiles,
+        changes: Changes,
+    ) -> Option<Arc<dyn ManageComponents>> {
         let is_watching = self.is_reloading(settings);
-        let parts =
-            ReloadParts { settings: settings.clone(), configuration: self.configuration.clone(), policies, changes };
+        let (catalog, (sender, receiver)) = (Arc::new(Catalog::default()), change::queue());
+        let api = ApiChanges::new(Arc::clone(&catalog), settings.components_api.as_ref().map(|_| receiver));
+        let reading = Reading::new(settings.clone(), self.configuration.clone());
+        api.publish(&changes);
+        let parts = ReloadParts { reading, policies, changes, api };
         let reload = Reload::new(parts, is_watching);
         let stop = self.stops.reload.clone();
         self.tasks.spawn(RELOAD, async move {
             reload.run(stop).await;
             TaskResult::Reload
         });
+        settings.components_api.as_ref()?;
+        Some(Arc::new(ComponentsApi::new(settings, catalog, sender)))
     }
 
     /// The flag, else the feature `HotReload` of the Configuration.
@@ -228,6 +246,7 @@ impl Running {
             features: self.features(settings),
             extended: ExtendedMetadata::new(),
             body_memory,
+            components: None,
             stop: self.stops.api.clone(),
             abort_calls: self.stops.abort_calls.clone(),
             settings: HttpSettings {
@@ -244,6 +263,8 @@ impl Running {
                 api_log: observation::api_log(settings, &self.configuration),
                 tracer,
                 api_token: settings.api_token.clone(),
+                admin_token: settings.components_api.as_ref().map(|api| api.token.clone()),
+                admin_token_name: settings.components_api.as_ref().map_or("", |api| api.variable),
             },
         }
     }

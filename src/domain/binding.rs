@@ -46,7 +46,8 @@ pub trait InputBinding: Debug + Send + Sync {
     async fn close(&self) {}
 
     /// Called when the input is not read again, because it was removed or replaced: gives up what it holds against the other
-    /// inputs of the process, such as the reservation of a lease table.
+    /// inputs of the process, such as the reservation of a lease table. It may still be draining; those that take over begin
+    /// after that. May be called more than once.
     fn release(&self) {}
 
     /// How the handler that is given to [`Self::read`] writes requests and reads responses.

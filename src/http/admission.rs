@@ -124,13 +124,19 @@ pub struct ConnectInfo {
     pub(super) is_local_loopback: bool,
     /// The client itself has a loopback address.
     pub(super) is_peer_loopback: bool,
+    /// The address of the client; `None` over a Unix socket.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl ConnectInfo {
     /// An unknown address gets the stricter checks.
     pub(super) fn new(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
-        Self { is_local_loopback: local.is_none_or(is_loopback), is_peer_loopback: peer.is_some_and(is_loopback) }
+        Self { is_local_loopback: local.is_none_or(is_loopback), is_peer_loopback: peer.is_some_and(is_loopback), peer }
+    }
+
+    pub(super) const fn peer(self) -> Option<SocketAddr> {
+        self.peer
     }
 }
 
@@ -162,6 +168,14 @@ impl Access {
             self.check_host(head)?;
         }
         if is_health || self.origins.is_any() { Ok(()) } else { self.check_origin(head) }
+    }
+
+    /// As [`Access::check`], for requests that change what runs: they are always checked, and `*` allows no page.
+    pub(super) fn check_admin<'r>(&self, head: &'r Parts, info: ConnectInfo) -> Result<(), Refusal<'r>> {
+        if info.is_local_loopback && !self.hosts.any {
+            self.check_host(head)?;
+        }
+        Self { origins: AllowedOrigins { any: false, ..self.origins.clone() }, ..Self::default() }.check_origin(head)
     }
 
     /// Whether requests are checked at all.

@@ -7,8 +7,11 @@ use http::Method;
 const HEALTH: &str = "/v1.0/healthz";
 const OUTBOUND_HEALTH: &str = "/v1.0/healthz/outbound";
 const METADATA: &str = "/v1.0/metadata";
+const CONNECTORS: &str = "/v3/apps/{app}/dataconnectors";
+/// The path of all components.
+pub(super) const COMPONENTS: &str = "/v1.0-alpha1/components";
 /// All routes, those that are called most first.
-pub(super) static ROUTES: [Route; 9] = [
+pub(super) static ROUTES: [Route; 27] = [
     Route::new(Method::POST, "/v1.0/bindings/{name}", Endpoint::Invoke),
     Route::new(Method::PUT, "/v1.0/bindings/{name}", Endpoint::Invoke),
     Route::new(Method::GET, HEALTH, Endpoint::Health),
@@ -18,6 +21,24 @@ pub(super) static ROUTES: [Route; 9] = [
     Route::new(Method::POST, "/v1.0/shutdown", Endpoint::Shutdown),
     Route::new(Method::GET, "/v1.0-alpha1/inputs", Endpoint::Inputs),
     Route::new(Method::GET, "/v1.0-alpha1/openapi.json", Endpoint::OpenApi),
+    Route::component(Method::GET, COMPONENTS, ComponentEndpoint::List),
+    Route::component(Method::POST, COMPONENTS, ComponentEndpoint::Create),
+    Route::component(Method::POST, "/v1.0-alpha1/components/test", ComponentEndpoint::Test),
+    Route::component(Method::GET, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Get),
+    Route::component(Method::PUT, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Replace),
+    Route::component(Method::PATCH, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Patch),
+    Route::component(Method::DELETE, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Delete),
+    Route::component(Method::GET, "/v1.0-alpha1/components/{name}/status", ComponentEndpoint::Status),
+    Route::component(Method::POST, "/v1.0-alpha1/components/{name}/enable", ComponentEndpoint::Enable),
+    Route::component(Method::POST, "/v1.0-alpha1/components/{name}/disable", ComponentEndpoint::Disable),
+    Route::component(Method::POST, "/v1.0-alpha1/components/{name}/test", ComponentEndpoint::TestExisting),
+    Route::connector(Method::GET, CONNECTORS, ConnectorEndpoint::List),
+    Route::connector(Method::POST, CONNECTORS, ConnectorEndpoint::Create),
+    Route::connector(Method::POST, "/v3/apps/{app}/dataconnectors/test", ConnectorEndpoint::Test),
+    Route::connector(Method::GET, "/v3/apps/{app}/dataconnectors/{id}", ConnectorEndpoint::Get),
+    Route::connector(Method::PUT, "/v3/apps/{app}/dataconnectors/{id}", ConnectorEndpoint::Update),
+    Route::connector(Method::DELETE, "/v3/apps/{app}/dataconnectors/{id}", ConnectorEndpoint::Delete),
+    Route::connector(Method::GET, "/v3/apps/{app}/dataconnectors/{id}/test", ConnectorEndpoint::TestExisting),
 ];
 /// The parts of Dapr's API that bindd does not serve, by the first segment after the version.
 pub(super) const OTHER_BLOCKS: [(&str, &str); 16] = [
@@ -52,6 +73,14 @@ impl Route {
         Self { method, path, endpoint }
     }
 
+    const fn component(method: Method, path: &'static str, endpoint: ComponentEndpoint) -> Self {
+        Self::new(method, path, Endpoint::Component(endpoint))
+    }
+
+    const fn connector(method: Method, path: &'static str, endpoint: ConnectorEndpoint) -> Self {
+        Self::new(method, path, Endpoint::Connector(endpoint))
+    }
+
     fn matches(&self, method: &Method, path: &str) -> bool {
         if self.method != *method {
             return false;
@@ -79,6 +108,52 @@ pub(super) enum Endpoint {
     OpenApi,
     Shutdown,
     Invoke,
+    Component(ComponentEndpoint),
+    Connector(ConnectorEndpoint),
+}
+
+/// What a request to `/v1.0-alpha1/components` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ComponentEndpoint {
+    List,
+    Get,
+    Status,
+    Create,
+    Replace,
+    Patch,
+    Enable,
+    Disable,
+    Delete,
+    Test,
+    TestExisting,
+}
+
+impl ComponentEndpoint {
+    pub(super) const fn has_body(self) -> bool {
+        matches!(self, Self::Create | Self::Replace | Self::Patch | Self::Test)
+    }
+
+    pub(super) const fn has_name(self) -> bool {
+        !matches!(self, Self::List | Self::Create | Self::Test)
+    }
+}
+
+/// What a request about data connectors asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnectorEndpoint {
+    List,
+    Create,
+    Get,
+    Update,
+    Delete,
+    Test,
+    TestExisting,
+}
+
+impl ConnectorEndpoint {
+    pub(super) const fn has_body(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Test)
+    }
 }
 
 impl Endpoint {
@@ -99,7 +174,14 @@ impl Endpoint {
             Self::OpenApi => "GetOpenApi",
             Self::Shutdown => "Shutdown",
             Self::Invoke => "InvokeBinding",
+            Self::Component(_) => "ManageComponents",
+            Self::Connector(_) => "DataConnectors",
         }
+    }
+
+    /// Whether it changes what runs, and needs the token for that.
+    pub(super) const fn is_admin(self) -> bool {
+        matches!(self, Self::Component(_) | Self::Connector(_))
     }
 
     pub(super) const fn is_health(self) -> bool {
@@ -119,6 +201,7 @@ impl Endpoint {
             Self::Metadata | Self::SetMetadata | Self::Inputs | Self::OpenApi => "metadata",
             Self::Shutdown => "shutdown",
             Self::Invoke => "bindings",
+            Self::Component(_) | Self::Connector(_) => "components",
         };
         rules.is_allowed(name, "v1", ApiProtocol::Http)
     }
@@ -156,6 +239,29 @@ mod tests {
             ("POST /v1.0/shutdown", Some(Endpoint::Shutdown)),
             ("GET /v1.0-alpha1/inputs", Some(Endpoint::Inputs)),
             ("GET /v1.0-alpha1/openapi.json", Some(Endpoint::OpenApi)),
+            ("GET /v1.0-alpha1/components", Some(Endpoint::Component(ComponentEndpoint::List))),
+            ("POST /v1.0-alpha1/components", Some(Endpoint::Component(ComponentEndpoint::Create))),
+            ("POST /v1.0-alpha1/components/test", Some(Endpoint::Component(ComponentEndpoint::Test))),
+            ("GET /v1.0-alpha1/components/test", Some(Endpoint::Component(ComponentEndpoint::Get))),
+            ("PUT /v1.0-alpha1/components/a%20b", Some(Endpoint::Component(ComponentEndpoint::Replace))),
+            ("PATCH /v1.0-alpha1/components/a", Some(Endpoint::Component(ComponentEndpoint::Patch))),
+            ("DELETE /v1.0-alpha1/components/a", Some(Endpoint::Component(ComponentEndpoint::Delete))),
+            ("GET /v1.0-alpha1/components/a/status", Some(Endpoint::Component(ComponentEndpoint::Status))),
+            ("POST /v1.0-alpha1/components/a/enable", Some(Endpoint::Component(ComponentEndpoint::Enable))),
+            ("POST /v1.0-alpha1/components/a/disable", Some(Endpoint::Component(ComponentEndpoint::Disable))),
+            ("POST /v1.0-alpha1/components/a/test", Some(Endpoint::Component(ComponentEndpoint::TestExisting))),
+            ("POST /v1.0-alpha1/components/a", None),
+            ("PUT /v1.0-alpha1/components", None),
+            ("GET /v1.0-alpha1/components/a/b", None),
+            ("POST /v1.0-alpha1/components/a/test/b", None),
+            ("GET /v1.0-alpha1/componentsx", None),
+            ("GET /v3/apps/shop/dataconnectors", Some(Endpoint::Connector(ConnectorEndpoint::List))),
+            ("POST /v3/apps/shop/dataconnectors/test", Some(Endpoint::Connector(ConnectorEndpoint::Test))),
+            ("GET /v3/apps/shop/dataconnectors/test", Some(Endpoint::Connector(ConnectorEndpoint::Get))),
+            ("GET /v3/apps/shop/dataconnectors/a/test", Some(Endpoint::Connector(ConnectorEndpoint::TestExisting))),
+            ("POST /v3/apps/shop/dataconnectors/a/test", None),
+            ("PATCH /v3/apps/shop/dataconnectors/a", None),
+            ("GET /v3/apps//dataconnectors", None),
             ("POST /v1.0/bindings/a%20b", Some(Endpoint::Invoke)),
             ("PUT /v1.0/bindings/{name}", Some(Endpoint::Invoke)),
             ("HEAD /v1.0/healthz", None),
@@ -197,6 +303,7 @@ mod tests {
             (Endpoint::OpenApi, [true, true]),
             (Endpoint::Shutdown, [true, false]),
             (Endpoint::Invoke, [false, false]),
+            (Endpoint::Component(ComponentEndpoint::List), [true, false]),
         ] {
             assert_eq!([&denied, &only_metadata].map(|rules| endpoint.is_allowed(rules)), is_allowed, "{endpoint:?}");
         }

@@ -1,5 +1,6 @@
 //! Failures as HTTP responses. The status of each is chosen here; that of a failed call comes from its `FailureKind`.
 
+use super::component_calls::{ComponentRefusal, DocumentFault, RefusalKind};
 use crate::domain::{BindingError, BodyMemoryFull};
 use crate::runtime::{AMBIGUOUS, DEFAULT_RETRY_AFTER, FailureReport, InvokeError};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,8 @@ pub(super) enum ErrorFormat {
 
 /// Dapr's code for every failed call of a binding.
 const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
+/// The code of a call of a component that is disabled, which Dapr does not have.
+const DISABLED: &str = "ERR_BINDING_DISABLED";
 /// Dapr's code for every request that cannot be read.
 const MALFORMED: &str = "ERR_MALFORMED_REQUEST";
 /// Follows the message when the body may be raw data.
@@ -74,7 +77,7 @@ impl ErrorCode {
     /// The category is that of daprd.
     fn new(code: &'static str) -> Self {
         let category = match code {
-            INVOKE_FAILED => "binding",
+            INVOKE_FAILED | DISABLED => "binding",
             "ERR_DIRECT_INVOKE" => "service-invocation",
             code if code.contains("HEALTH") => "health",
             _ => "common",
@@ -125,6 +128,10 @@ pub(super) enum ApiError<'a> {
     BadEscape { parameter: &'static str, escape: &'a str },
     /// The API token is missing or wrong.
     BadToken,
+    /// The token is missing or wrong for a request that changes what runs; with the variable that has it.
+    BadAdminToken { variable: &'static str },
+    /// A call of the components API was refused.
+    Component(&'a ComponentRefusal),
     /// A web page, host name or machine that is not allowed; the message says what to set.
     Forbidden(Cow<'a, str>),
     /// A health check failed.
@@ -135,6 +142,55 @@ pub(super) enum ApiError<'a> {
     Invoke { binding: &'a str, error: &'a InvokeError, body_kind: BodyKind, format: ErrorFormat },
     /// A handler panicked; the cause is in the log.
     Internal,
+}
+
+impl ApiError<'_> {
+    /// What the precise format says of a request that was refused before its call, for other formats.
+    pub(super) fn status_and_message(&self) -> (StatusCode, Cow<'_, str>) {
+        match self {
+            Self::BadAdminToken { variable } => (StatusCode::UNAUTHORIZED, admin_token_text(variable).into()),
+            Self::BadToken => (StatusCode::UNAUTHORIZED, "invalid api token".into()),
+            Self::Forbidden(message) => (StatusCode::FORBIDDEN, Cow::Borrowed(message)),
+            Self::BadEscape { escape, .. } => {
+                (StatusCode::BAD_REQUEST, format!("the path has the invalid escape {escape:?}").into())
+            }
+            Self::Baggage { error, .. } => (malformed_kind(error).0, error.to_string().into()),
+            Self::Malformed { error, .. } => (malformed_kind(error).0, error.to_string().into()),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "no such method and path".into()),
+            Self::Component(refusal) => {
+                let status = StatusCode::from_u16(refusal.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                (status, Cow::Borrowed(&refusal.message))
+            }
+            Self::MetadataFull(message) | Self::Unhealthy { message, .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, Cow::Borrowed(message))
+            }
+            Self::Invoke { error, .. } => {
+                let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                (status, error.to_string().into())
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "an internal error occurred".into()),
+        }
+    }
+}
+
+/// The status of a request that cannot be read, and its reason.
+const fn malformed_kind(error: &MalformedRequest) -> (StatusCode, &'static str) {
+    match error {
+        MalformedRequest::BufferFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        MalformedRequest::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
+        MalformedRequest::Stalled => (StatusCode::REQUEST_TIMEOUT, "MALFORMED"),
+        MalformedRequest::Body(_)
+        | MalformedRequest::RawBody(_)
+        | MalformedRequest::Syntax { .. }
+        | MalformedRequest::Metadata(_)
+        | MalformedRequest::Baggage(_) => (StatusCode::BAD_REQUEST, "MALFORMED"),
+    }
+}
+
+fn admin_token_text(variable: &str) -> String {
+    format!(
+        "this route needs the token of {variable} in the header dapr-api-token, and the request has another one or none"
+    )
 }
 
 impl IntoResponse for ApiError<'_> {
@@ -151,6 +207,10 @@ impl IntoResponse for ApiError<'_> {
                 text(StatusCode::BAD_REQUEST, reason)
             }
             Self::BadToken => text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned()),
+            Self::BadAdminToken { variable } => {
+                json(StatusCode::UNAUTHORIZED, "ERR_UNAUTHORIZED", &admin_token_text(variable))
+            }
+            Self::Component(refusal) => refused(refusal),
             Self::Forbidden(message) => json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", &message),
             Self::Unhealthy { code, message } => json(StatusCode::INTERNAL_SERVER_ERROR, code, &message),
             Self::Malformed { binding, error, format } => malformed(binding, error, format),
@@ -175,12 +235,33 @@ fn invoke_failed(binding: &str, error: &InvokeError, body_kind: BodyKind, format
     let details = Some([ErrorInfo::new(reason, metadata)]);
     // `FailureKind` has valid statuses only.
     let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = render(status, &ErrorBody { code: INVOKE_FAILED, message: &message, details });
+    let code = if matches!(error, InvokeError::Disabled { .. }) { DISABLED } else { INVOKE_FAILED };
+    let mut response = render(status, &ErrorBody { code, message: &message, details });
     if let Some(wait) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds(wait));
     }
     if error.binding_error().is_some_and(BindingError::is_dead_lettered) {
         response.headers_mut().insert("metadata.deadlettered", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct RefusalBody<'a> {
+    #[serde(rename = "errorCode")]
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    faults: &'a [DocumentFault],
+}
+
+fn refused(refusal: &ComponentRefusal) -> Response {
+    let ComponentRefusal { kind, message, faults } = refusal;
+    // `RefusalKind` has valid statuses only.
+    let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = render_as(status, kind.code(), &RefusalBody { code: kind.code(), message, faults });
+    if *kind == RefusalKind::Stopping {
+        response.headers_mut().insert(RETRY_AFTER, seconds(DEFAULT_RETRY_AFTER));
     }
     response
 }
@@ -191,19 +272,15 @@ fn failed_text(binding: &str, error: &dyn std::error::Error) -> String {
 }
 
 fn malformed(binding: Option<&str>, error: &MalformedRequest, format: ErrorFormat) -> Response {
-    let (status, reason, limit) = match error {
+    let limit = match error {
         MalformedRequest::BufferFull(BodyMemoryFull { limit }) => {
             let message = binding.map_or_else(|| error.to_string(), |binding| failed_text(binding, error));
             return buffer_full(&message, *limit, format);
         }
-        MalformedRequest::TooLarge { limit } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", Some(limit)),
-        MalformedRequest::Stalled => (StatusCode::REQUEST_TIMEOUT, "MALFORMED", None),
-        MalformedRequest::Body(_)
-        | MalformedRequest::RawBody(_)
-        | MalformedRequest::Syntax { .. }
-        | MalformedRequest::Metadata(_)
-        | MalformedRequest::Baggage(_) => (StatusCode::BAD_REQUEST, "MALFORMED", None),
+        MalformedRequest::TooLarge { limit } => Some(limit),
+        _ => None,
     };
+    let (status, reason) = malformed_kind(error);
     match (format, error) {
         (ErrorFormat::Dapr, MalformedRequest::RawBody(problem) | MalformedRequest::Syntax { problem, .. }) => {
             json(StatusCode::BAD_REQUEST, MALFORMED, &MalformedRequest::Body(problem.clone()).to_string())
@@ -263,10 +340,14 @@ fn json(status: StatusCode, code: &'static str, message: &str) -> Response {
 }
 
 fn render(status: StatusCode, body: &ErrorBody<'_>) -> Response {
+    render_as(status, body.code, body)
+}
+
+fn render_as(status: StatusCode, code: &'static str, body: &impl Serialize) -> Response {
     // Strings in a fixed structure can always be serialised.
     let bytes = serde_json::to_vec(body).unwrap_or_default();
     let mut response = (status, [(CONTENT_TYPE, "application/json")], bytes).into_response();
-    response.extensions_mut().insert(ErrorCode::new(body.code));
+    response.extensions_mut().insert(ErrorCode::new(code));
     response
 }
 

@@ -18,14 +18,20 @@ pub(super) fn inputs(state: &ApiState) -> Response {
 }
 
 pub(super) fn entries(state: &ApiState) -> Vec<InputEntry> {
-    let waits_for_app = state.app.health.is_some() && !*state.is_app_healthy.borrow();
-    let entry = |(name, mut input): (String, InputState)| {
-        if waits_for_app {
-            input.refusal.get_or_insert_with(|| UNHEALTHY_APP.to_owned());
-        }
-        InputEntry::new(&name, input)
-    };
-    state.host.input_reports().into_iter().map(entry).collect()
+    state.host.input_reports().into_iter().map(|(name, input)| new_entry(state, &name, input)).collect()
+}
+
+/// The input of one component; `None` if it has none.
+pub(super) fn entry(state: &ApiState, name: &str) -> Option<InputEntry> {
+    let report = state.host.component(name)?.input_report()?;
+    Some(new_entry(state, name, report.1))
+}
+
+fn new_entry(state: &ApiState, name: &str, mut input: InputState) -> InputEntry {
+    if state.app.health.is_some() && !*state.is_app_healthy.borrow() {
+        input.refusal.get_or_insert_with(|| UNHEALTHY_APP.to_owned());
+    }
+    InputEntry::new(name, input)
 }
 
 #[derive(Serialize)]

@@ -18,9 +18,12 @@
 
 mod admission;
 mod bind_error;
+mod component_calls;
+mod components;
 mod connection;
 mod connection_state;
 mod cors;
+mod data_connectors;
 mod encoding;
 mod endpoint;
 mod error;
@@ -54,6 +57,10 @@ mod wait;
 
 pub use admission::{Access, AllowedHosts, AllowedOrigins, ConnectInfo};
 pub use bind_error::BindError;
+pub use component_calls::{
+    Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, ConnectorCall, DocumentFault, DocumentText,
+    ManageComponents, ManageConnectors, RefusalKind, Success,
+};
 pub use connection::{ConnectionSettings, Protocol, Respond};
 pub use error::MalformedRequest;
 pub use extended::VERSION;

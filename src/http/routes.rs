@@ -12,7 +12,7 @@ use super::observed::Observed;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
 use super::trace::TraceContext;
-use super::{cors, extended, health, inputs, openapi};
+use super::{components, cors, data_connectors, extended, health, inputs, openapi};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -49,13 +49,19 @@ impl Api {
         let origin = request.headers().get(ORIGIN).cloned();
         let (head, body) = request.into_parts();
         let settings = &self.state.settings;
-        let is_served =
-            |found: &Endpoint| found.is_allowed(&settings.api_rules) && (!self.is_public || found.is_public());
+        let is_served = |found: &Endpoint| {
+            let is_known = self.state.components.is_some() || !found.is_admin();
+            is_known && found.is_allowed(&settings.api_rules) && (!self.is_public || found.is_public())
+        };
         let endpoint = Endpoint::of(&head.method, head.uri.path()).filter(is_served);
         let is_health = endpoint.is_some_and(Endpoint::is_health);
-        let trace = self.admit(&head, info, is_health).and_then(|()| self.trace(&head, is_health));
+        let trace = self.admit(&head, info, endpoint).and_then(|()| self.trace(&head, is_health));
         let mut response = match trace {
-            Err(error) => UnreadBody::new(&head, body).refuse(error).await,
+            Err(error) => {
+                let mut response = refusal(endpoint, error);
+                UnreadBody::new(&head, body).skip(&mut response).await;
+                response
+            }
             Ok(mut trace) => {
                 let request = Request::from_parts(head, body);
                 let mut response = self.answer_traced(endpoint, request, info, &mut trace).await;
@@ -80,8 +86,13 @@ impl Api {
     }
 
     /// Whether the request is accepted from there.
-    fn admit(&self, head: &Parts, info: ConnectInfo, is_health: bool) -> Result<(), ApiError<'static>> {
-        self.state.settings.access.check(head, info, is_health).map_err(|refusal| {
+    fn admit(&self, head: &Parts, info: ConnectInfo, endpoint: Option<Endpoint>) -> Result<(), ApiError<'static>> {
+        let access = &self.state.settings.access;
+        let admitted = match endpoint {
+            Some(endpoint) if endpoint.is_admin() => access.check_admin(head, info),
+            endpoint => access.check(head, info, endpoint.is_some_and(Endpoint::is_health)),
+        };
+        admitted.map_err(|refusal| {
             let message = refusal.message();
             tracing::debug!(reason = message, "request was refused");
             ApiError::Forbidden(message.into())
@@ -102,6 +113,14 @@ impl Api {
         }
         match endpoint {
             Some(Endpoint::Invoke) => self.invoker.invoke(Request::from_parts(head, body), trace).await,
+            Some(Endpoint::Component(component)) => match self.state.components.as_deref() {
+                Some(manage) => components::respond(&self.state, manage, component, (head, body), info).await,
+                None => self.answer_page(None, head, body).await,
+            },
+            Some(Endpoint::Connector(connector)) => match self.state.components.as_deref() {
+                Some(manage) => data_connectors::respond(&self.state, manage, connector, (head, body), info).await,
+                None => self.answer_page(None, head, body).await,
+            },
             _ => self.answer_page(endpoint, head, body).await,
         }
     }
@@ -115,6 +134,11 @@ impl Api {
         // Before the token, which a browser does not send with a preflight.
         if !settings.access.origins.is_empty() && cors::is_preflight(head) {
             return Some(cors::preflight(head, &settings.access.origins));
+        }
+        if endpoint.is_some_and(Endpoint::is_admin) {
+            let variable = settings.admin_token_name;
+            let is_refused = !settings.has_admin_token(&head.headers);
+            return is_refused.then(|| refusal(endpoint, ApiError::BadAdminToken { variable }));
         }
         let is_health_path = endpoint::is_health_path(head.uri.path());
         if !is_health_path && !settings.has_token(&head.headers) {
@@ -142,7 +166,7 @@ impl Api {
                 state.shut_down(&head.headers);
                 StatusCode::NO_CONTENT.into_response()
             }
-            Some(Endpoint::Invoke) | None => {
+            Some(Endpoint::Invoke | Endpoint::Component(_) | Endpoint::Connector(_)) | None => {
                 let block = endpoint::other_block(head.uri.path());
                 let (is_public, format) = (self.is_public, state.settings.error_format());
                 ApiError::NotFound { block, is_public, format }.into_response()
@@ -150,6 +174,14 @@ impl Api {
         };
         UnreadBody::new(&head, body).skip(&mut response).await;
         response
+    }
+}
+
+/// The response to a request that does not reach its handler.
+fn refusal(endpoint: Option<Endpoint>, error: ApiError<'_>) -> Response {
+    match endpoint {
+        Some(Endpoint::Connector(_)) => data_connectors::refused(&error),
+        _ => error.into_response(),
     }
 }
 

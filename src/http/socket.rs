@@ -40,7 +40,7 @@ impl Socket {
     pub(super) fn info(&self) -> ConnectInfo {
         match self {
             Self::Tcp(stream) => ConnectInfo::new(stream.local_addr().ok(), stream.peer_addr().ok()),
-            Self::Unix(_) => ConnectInfo { is_local_loopback: false, is_peer_loopback: true },
+            Self::Unix(_) => ConnectInfo { is_local_loopback: false, is_peer_loopback: true, peer: None },
         }
     }
 }

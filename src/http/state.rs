@@ -1,6 +1,7 @@
 //! The state and the settings of the API.
 
 use super::admission::Access;
+use super::component_calls::ManageComponents;
 use super::connection::{ConnectionSettings, Protocol};
 use super::error::ErrorFormat;
 use crate::domain::{ApiRules, BodyMemory, Stop};
@@ -38,6 +39,8 @@ pub struct ApiState {
     pub extended: ExtendedMetadata,
     /// The memory of the bodies of all requests and responses (`--max-buffer`).
     pub body_memory: BodyMemory,
+    /// Manages components (`--enable-components-api`); `None` without that API.
+    pub components: Option<Arc<dyn ManageComponents>>,
     /// Requested by `POST /v1.0/shutdown`; forced if the request has the header `dapr-force-shutdown: true`.
     pub stop: Stop,
     /// Requested shortly before connections are aborted: calls that still wait for a component are then answered with an
@@ -103,15 +106,23 @@ pub struct HttpSettings {
     pub tracer: Tracer,
     /// The required value of the header `dapr-api-token` (`DAPR_API_TOKEN`); `None` requires none.
     pub api_token: Option<SecretString>,
+    /// The required value of the same header for requests that change what runs; without one, all of them are refused.
+    pub admin_token: Option<SecretString>,
+    /// The environment variable that has it.
+    pub admin_token_name: &'static str,
 }
 
 impl HttpSettings {
     /// Compares in constant time, so that its duration does not reveal how much of a token was right; only its length.
     #[must_use]
     pub fn has_token(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.api_token else { return true };
-        let Some(given) = headers.get(TOKEN_HEADER) else { return false };
-        token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into()
+        self.api_token.as_ref().is_none_or(|token| is_sent(token, headers))
+    }
+
+    /// The same for requests that change what runs.
+    #[must_use]
+    pub fn has_admin_token(&self, headers: &HeaderMap) -> bool {
+        self.admin_token.as_ref().is_some_and(|token| is_sent(token, headers))
     }
 
     pub(super) const fn connections(&self) -> ConnectionSettings {
@@ -123,6 +134,11 @@ impl HttpSettings {
     pub(super) const fn error_format(&self) -> ErrorFormat {
         if self.strict_dapr_errors { ErrorFormat::Dapr } else { ErrorFormat::Precise }
     }
+}
+
+fn is_sent(token: &SecretString, headers: &HeaderMap) -> bool {
+    let given = headers.get(TOKEN_HEADER);
+    given.is_some_and(|given| token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into())
 }
 
 impl Default for AppConnection {
@@ -148,6 +164,8 @@ impl Default for HttpSettings {
             api_log: ApiLogRules::default(),
             tracer: Tracer::default(),
             api_token: None,
+            admin_token: None,
+            admin_token_name: "BINDD_ADMIN_TOKEN",
         }
     }
 }

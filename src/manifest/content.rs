@@ -16,6 +16,7 @@ pub struct Content {
     component_type: String,
     version: String,
     ignore_errors: bool,
+    disabled: bool,
     init_timeout: Duration,
     /// By name in lower case; in the order of names.
     items: Vec<(String, Option<SecretString>)>,
@@ -38,6 +39,7 @@ impl Document {
             component_type: self.component_type.to_lowercase(),
             version: self.version.to_lowercase(),
             ignore_errors: self.ignore_errors,
+            disabled: self.disabled,
             init_timeout: self.init_timeout,
             items,
             lacks_values: self.lacks_values,
@@ -50,6 +52,7 @@ impl PartialEq for Content {
         self.component_type == other.component_type
             && self.version == other.version
             && self.ignore_errors == other.ignore_errors
+            && self.disabled == other.disabled
             && self.init_timeout == other.init_timeout
             && self.program == other.program
             && self.values().eq(other.values())

@@ -1,7 +1,7 @@
 //! A `Component` document with its references resolved.
 
-use super::Place;
 use super::method::Methods;
+use super::{Place, RawDocument};
 use crate::domain::ComponentName;
 use secrecy::SecretString;
 use std::fmt;
@@ -19,9 +19,13 @@ pub struct Document {
     pub version: String,
     /// `spec.ignoreErrors`: the daemon starts without this component if something is wrong with it.
     pub ignore_errors: bool,
+    /// `spec.disabled`: the component is known and does not run.
+    pub disabled: bool,
     /// `spec.initTimeout`; 5 s when absent.
     pub init_timeout: Duration,
     pub place: Place,
+    /// As it was written.
+    pub source: Arc<RawDocument>,
     pub(super) app_id: Option<String>,
     pub(super) dapr_compat: bool,
     pub(super) items: Vec<Item>,

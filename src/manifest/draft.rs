@@ -1,14 +1,17 @@
 //! A `Component` document as it is in its file, without the values of its items.
 
+use super::data_connector;
 use super::document::log_name;
 use super::fault::{Fault, Faults, Notice, Place, nearest};
 use super::kinds::{METHOD, RESILIENCY, TypeClass, classify};
 use super::method::{self, MethodDraft};
 use super::parse_duration;
+use super::raw_document::RawDocument;
 use super::scalar::scalar;
 use super::values::boolean;
 use crate::domain::ComponentName;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::Duration;
 
 const API_VERSION: &str = "dapr.io/v1alpha1";
@@ -23,6 +26,7 @@ pub(super) struct Draft {
     pub(super) component_type: String,
     pub(super) version: String,
     pub(super) ignore_errors: bool,
+    pub(super) disabled: bool,
     pub(super) init_timeout: Duration,
     pub(super) namespace: String,
     pub(super) scopes: Vec<String>,
@@ -30,6 +34,8 @@ pub(super) struct Draft {
     pub(super) items: Vec<DraftItem>,
     /// Items whose name, with case, another item has that comes before them.
     pub(super) repeated: Vec<DraftItem>,
+    /// As it was written.
+    pub(super) source: Arc<RawDocument>,
     pub(super) faults: Faults,
     pub(super) notices: Vec<Notice>,
 }
@@ -76,6 +82,11 @@ pub(super) enum Parsed {
 /// Reads a document without the values of its items. Finds every fault, not only the first. `plugged` are types that are
 /// served beside bindd's own.
 pub(super) fn parse(tree: &Value, place: Place, plugged: &[String]) -> Parsed {
+    match data_connector::in_file(tree, &place) {
+        Some(Ok(component)) => return parse(&component, place, plugged),
+        Some(Err(faults)) => return Parsed::Broken(faults),
+        None => {}
+    }
     let root = match tree {
         Value::Object(root) => root,
         Value::Array(list) => return Parsed::NotAMapping(list_text(list)),
@@ -168,7 +179,7 @@ impl DocumentParser {
         let name = self.name(metadata);
         let spec = self.mapping(root, "spec").unwrap_or(&empty);
         self.unknown_fields("", root, &["apiVersion", "kind", "metadata", "spec", "scopes", "auth"]);
-        self.unknown_fields("spec.", spec, &["type", "version", "ignoreErrors", "initTimeout", "metadata"]);
+        self.unknown_fields("spec.", spec, &["type", "version", "ignoreErrors", "disabled", "initTimeout", "metadata"]);
         let component_type = scalar(spec.get("type")).filter(|text| !text.is_empty());
         if component_type.is_none() {
             self.fault("spec.type", "the type is missing", "name one, such as `bindings.aws.kinesis`");
@@ -179,7 +190,8 @@ impl DocumentParser {
             name: name?,
             component_type: component_type?,
             version: scalar(spec.get("version")).unwrap_or_default(),
-            ignore_errors: self.ignore_errors(spec),
+            ignore_errors: self.flag(spec, "ignoreErrors"),
+            disabled: self.flag(spec, "disabled"),
             init_timeout: self.init_timeout(spec),
             namespace: scalar(metadata.get("namespace")).unwrap_or_default(),
             scopes: self.scopes(root),
@@ -189,6 +201,7 @@ impl DocumentParser {
                 .unwrap_or_default(),
             items,
             repeated,
+            source: Arc::new(RawDocument(Value::Object(root.clone()))),
             faults: Faults::default(),
             notices: Vec::new(),
         };
@@ -223,12 +236,13 @@ impl DocumentParser {
         }
     }
 
-    fn ignore_errors(&mut self, spec: &Map<String, Value>) -> bool {
-        let Some(value) = spec.get("ignoreErrors").filter(|value| !value.is_null()) else { return false };
+    /// False if it is not given.
+    fn flag(&mut self, spec: &Map<String, Value>, name: &str) -> bool {
+        let Some(value) = spec.get(name).filter(|value| !value.is_null()) else { return false };
         // Dapr reads YAML 1.1, which has more booleans (such as `yes`) than the parser here. It returns those as
         // strings.
         scalar(Some(value)).and_then(|text| boolean(&text)).unwrap_or_else(|| {
-            self.fault("spec.ignoreErrors", "this is not a boolean", "write `true` or `false`");
+            self.fault(&format!("spec.{name}"), "this is not a boolean", "write `true` or `false`");
             false
         })
     }

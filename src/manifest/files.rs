@@ -8,7 +8,7 @@ use super::not_loaded::NotLoaded;
 use super::resolve::{Pending, Resolver};
 use super::secrets::Store;
 use super::wanted::{FetchedSecrets, WantedSecret};
-use super::{Fault, Faults, LoadRequest, Notice};
+use super::{Fault, Faults, LoadRequest, Notice, Overridden};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub struct ComponentFiles<'a> {
     pub(super) unserved: Faults,
     pub(super) not_loaded: Vec<NotLoaded>,
     pub(super) fingerprints: BTreeMap<String, u64>,
+    pub(super) overridden: Vec<Overridden>,
     pub(super) builtin_kubernetes: bool,
     pub(super) dapr_compat: bool,
 }
@@ -71,6 +72,12 @@ impl ComponentFiles<'_> {
     pub const fn with_dapr_compat(mut self, dapr_compat: bool) -> Self {
         self.dapr_compat = dapr_compat;
         self
+    }
+
+    /// The documents of the files whose place an override has taken.
+    #[must_use]
+    pub fn overridden(&self) -> &[Overridden] {
+        &self.overridden
     }
 
     /// The namespace of the sidecar.

@@ -14,6 +14,9 @@ pub const HTTP: &str = "bindings.http";
 /// The type of a component that reads and writes files.
 pub const LOCAL_STORAGE: &str = "bindings.localstorage";
 
+/// The `type` of a data connector.
+pub(super) const CONNECTOR: &str = "aws-kinesis";
+
 /// Every type of binding that bindd serves.
 const BINDINGS: [&str; 5] = [KINESIS, DYNAMODB, CRON, HTTP, LOCAL_STORAGE];
 
@@ -127,7 +130,9 @@ pub(super) fn claims_served_type(bytes: &[u8], plugged: &[String]) -> bool {
         previous = word;
     }
     let is_unfinished = claims.is_of_dapr && !claims.has_type;
-    (claims.is_component && (claims.is_served || is_unfinished)) || (claims.is_method && claims.is_of_dapr)
+    (claims.is_component && (claims.is_served || is_unfinished))
+        || (claims.is_method && claims.is_of_dapr)
+        || (claims.is_connector && !claims.has_kind)
 }
 
 #[derive(Debug, Default)]
@@ -137,13 +142,18 @@ struct Claims<'p> {
     is_method: bool,
     is_of_dapr: bool,
     has_type: bool,
+    has_kind: bool,
     is_served: bool,
+    /// It has the type of a data connector.
+    is_connector: bool,
 }
 
 impl Claims<'_> {
     fn read_word(&mut self, previous: &str, word: &str) {
         let follows_type = previous.eq_ignore_ascii_case("type");
         let follows_kind = previous.eq_ignore_ascii_case("kind");
+        self.has_kind |= follows_kind;
+        self.is_connector |= follows_type && word.eq_ignore_ascii_case(CONNECTOR);
         self.is_component |= follows_kind && word.eq_ignore_ascii_case("Component");
         self.is_method |= follows_kind && word.eq_ignore_ascii_case(METHOD);
         self.is_of_dapr |= word.eq_ignore_ascii_case("dapr.io");
@@ -230,6 +240,8 @@ mod tests {
             "kind: Component\nspec:\n  type: bindings.aws.kinesis\n  metadata: [{name: a, value: {{ .Values.a }}}]",
             "kind: Component\ntyp: secretstores.local.file: x",
             "apiVersion: dapr.io/v1alpha1\nkind: Component\n\tmetadata: [",
+            r#"{"type": "aws-kinesis", "id": "a","#,
+            "id: a\ntype: aws-kinesis\n\tstream: [",
         ] {
             assert!(claims_served_type(served.as_bytes(), &[]), "{served}");
         }
@@ -251,6 +263,8 @@ mod tests {
             "apiVersion: dapr.io/v1alpha1\nkind: Component\nspec:\n\ttype: state.redis",
             "kind: Component\ntype: {{ .Values.type }}",
             "kind: Component\ntype: bindings.ours: x",
+            "kind: Source\ntype: aws-kinesis\n\tstream: [",
+            "name: aws-kinesis\n\tstream: [",
         ] {
             assert!(!claims_served_type(other.as_bytes(), &[]), "{other}");
         }

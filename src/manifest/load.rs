@@ -7,8 +7,9 @@ use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
 use super::kinds::claims_served_type;
 use super::method::{MethodDraft, Methods};
 use super::not_loaded::NotLoaded;
+use super::overrides::{Overridden, Overrides, override_file};
 use super::split::{Chunk, is_blank, split};
-use super::{ComponentRules, Fault, Faults, LoadRequest, Notice, Place, tree};
+use super::{ComponentRules, Fault, Faults, LoadRequest, Notice, Place, RawDocument, tree};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -39,11 +40,25 @@ pub fn read<'a>(request: &LoadRequest<'a>) -> ComponentFiles<'a> {
 /// references do not matter. `plugged` are types in lower case that are served beside bindd's own.
 #[must_use]
 pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugged: &[String]) -> ComponentFiles<'a> {
+    read_with(request, rules, plugged, &Overrides::default())
+}
+
+/// As [`read_allowed`], with documents in place of those of the files. They come last. What is wrong with one, or keeps it
+/// from being loaded, is a fault of the file [`override_file`].
+#[must_use]
+pub fn read_with<'a>(
+    request: &LoadRequest<'a>,
+    rules: &ComponentRules,
+    plugged: &[String],
+    overrides: &Overrides,
+) -> ComponentFiles<'a> {
     let Folders { files, notices, faults, not_loaded } = Folders::read(request.paths);
     let mut loader = Loader {
         request,
         rules,
         plugged,
+        overrides,
+        overridden: Vec::new(),
         budget: tree::Budget::new(),
         drafts: Vec::new(),
         methods: Methods::default(),
@@ -57,7 +72,12 @@ pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugg
     for file in &files {
         loader.file(file);
     }
-    let Loader { drafts, methods, skipped, notices, faults, unserved, not_loaded, .. } = loader;
+    for (name, document) in overrides {
+        if let Some(document) = document {
+            loader.override_with(name, document);
+        }
+    }
+    let Loader { drafts, methods, skipped, notices, faults, unserved, not_loaded, overridden, .. } = loader;
     ComponentFiles {
         request: *request,
         drafts,
@@ -67,6 +87,7 @@ pub fn read_allowed<'a>(request: &LoadRequest<'a>, rules: &ComponentRules, plugg
         faults,
         unserved,
         not_loaded,
+        overridden,
         fingerprints: files.iter().map(|file| (file.file.clone(), fingerprint(&file.text))).collect(),
         builtin_kubernetes: false,
         dapr_compat: false,
@@ -83,6 +104,8 @@ struct Loader<'a> {
     request: &'a LoadRequest<'a>,
     rules: &'a ComponentRules,
     plugged: &'a [String],
+    overrides: &'a Overrides,
+    overridden: Vec<Overridden>,
     budget: tree::Budget,
     drafts: Vec<Draft>,
     methods: Methods,
@@ -284,23 +307,73 @@ impl Loader<'_> {
             let fault = Fault { concerns_all: true, ..fault };
             return self.faults.push(fault.component(draft.name.as_str()).field("metadata.name"));
         }
-        if let Some(app_id) = self.request.app_id
-            && !draft.scopes.is_empty()
-            && !draft.scopes.iter().any(|scope| scope == app_id)
-        {
+        if let Some(app_id) = self.other_app(&draft) {
             return self.notices.push(skip(format!("skipped: its `scopes` do not name the app id `{app_id}`")));
         }
-        if self.rules.is_denied(&draft.component_type, &draft.version) {
-            let (name, version) = (draft.name.as_str(), draft.version.as_str());
-            let text = format!(
-                "component '{name}' cannot be loaded because components of type '{name} ({}/{version})' are not allowed",
-                draft.component_type
-            );
+        if let Some(text) = self.denied(&draft) {
             return self.notices.push(skip(text));
         }
         let accepted = Accepted { place: draft.place.clone(), log_name: draft.log_name() };
         self.accepted.insert(draft.name.as_str().to_owned(), accepted);
-        self.drafts.push(draft);
+        if self.overrides.contains_key(draft.name.as_str()) {
+            self.overridden.push(Overridden { place: draft.place, document: draft.source });
+        } else {
+            self.drafts.push(draft);
+        }
+    }
+
+    /// The app id, if the document is for other apps.
+    fn other_app(&self, draft: &Draft) -> Option<&str> {
+        let is_for = |app_id: &&str| draft.scopes.is_empty() || draft.scopes.iter().any(|scope| scope == app_id);
+        self.request.app_id.filter(|app_id| !is_for(app_id))
+    }
+
+    /// What is said about a component that the Configuration denies.
+    fn denied(&self, draft: &Draft) -> Option<String> {
+        let (name, kind, version) = (draft.name.as_str(), &draft.component_type, draft.version.as_str());
+        self.rules.is_denied(kind, version).then(|| {
+            format!(
+                "component '{name}' cannot be loaded because components of type '{name} ({kind}/{version})' are not allowed"
+            )
+        })
+    }
+
+    /// Adds the document of an override, or what keeps it from being loaded.
+    fn override_with(&mut self, name: &str, document: &Arc<RawDocument>) {
+        let place = Place { file: override_file(name), document: 1 };
+        let fault = |field: &str, problem: String, remedy: &str| {
+            Fault::of_document(&place, problem, remedy).component(name).field(field)
+        };
+        let served = "bindd serves `bindings.aws.kinesis`, `bindings.aws.dynamodb`, `bindings.cron`, `bindings.http` and \
+                      `bindings.localstorage`";
+        let found = match parse(&document.0, place.clone(), self.plugged) {
+            Parsed::Component(draft) => {
+                let other_namespace =
+                    self.request.namespace.filter(|own| !draft.namespace.is_empty() && *own != draft.namespace);
+                if let Some(own) = other_namespace {
+                    let problem = format!("the component belongs to another namespace than `{own}`");
+                    fault("metadata.namespace", problem, "correct it, or leave it out")
+                } else if let Some(app_id) = self.other_app(&draft) {
+                    fault("scopes", format!("the app id `{app_id}` is not among them"), "add it, or leave `scopes` out")
+                } else if let Some(problem) = self.denied(&draft) {
+                    fault("spec.type", problem, "correct the Configuration of `--config`")
+                } else {
+                    return self.drafts.push(*draft);
+                }
+            }
+            Parsed::Skipped { component_type, .. } => {
+                fault("spec.type", format!("bindd does not serve the type `{component_type}`"), served)
+            }
+            Parsed::Other { notice, .. } => {
+                fault("kind", notice, "write `kind: Component` and `apiVersion: dapr.io/v1alpha1`")
+            }
+            Parsed::ReadElsewhere => {
+                fault("kind", "this is no component".to_owned(), "write `kind: Component`; policies belong into a file")
+            }
+            Parsed::NotAMapping(problem) => fault("kind", problem.to_owned(), "send one Component document"),
+            Parsed::Broken(faults) => return self.faults.extend(faults),
+        };
+        self.faults.push(found);
     }
 }
 

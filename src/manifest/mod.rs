@@ -19,6 +19,8 @@
 //! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and files that
 //! are neither YAML nor JSON and name no served type, are skipped with a notice, and their references are not resolved.
 //!
+//! A data connector (`data_connector`) is read as the Kinesis component that it stands for.
+//!
 //! A document of kind `Method` is a program that components use by name; its text is part of the content of those.
 //!
 //! [`FileWatch`] reports changes of the files. What a [`Document`] says is compared by its [`Content`].
@@ -29,7 +31,9 @@
 
 mod changed;
 mod configuration;
+mod connector_document;
 mod content;
+pub mod data_connector;
 mod document;
 mod draft;
 mod duration;
@@ -38,8 +42,12 @@ mod files;
 mod folder;
 mod kinds;
 mod load;
+mod masking;
 mod method;
 mod not_loaded;
+mod overrides;
+mod patch;
+mod raw_document;
 mod reader;
 mod request;
 mod resiliency;
@@ -66,9 +74,13 @@ pub use kinds::{
     CRON, DYNAMODB, HTTP, KINESIS, KUBERNETES, LOCAL_STORAGE, PARAMETER_STORE, SECRETS_MANAGER, is_remote_store,
     is_secret_store, is_served,
 };
-pub use load::{load, read, read_allowed};
+pub use load::{load, read, read_allowed, read_with};
+pub use masking::{LostSecret, MASK};
 pub use method::{Method, Methods};
 pub use not_loaded::NotLoaded;
+pub use overrides::{Overridden, Overrides, override_file};
+pub use patch::WrongPatch;
+pub use raw_document::{DocumentFormat, RawDocument};
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use resiliency::{ResiliencyDocument, load_resiliencies};

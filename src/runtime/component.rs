@@ -100,7 +100,9 @@ impl Component {
         input.refusal().map(|why| format!("input {}: {why}", self.binding.name()))
     }
 
-    pub(super) fn input_report(&self) -> Option<(String, InputState)> {
+    /// The state of its input with the name of the component; `None` without an input.
+    #[must_use]
+    pub fn input_report(&self) -> Option<(String, InputState)> {
         let input = self.binding.input().filter(|_| self.direction.has_input())?;
         let state = InputState { refusal: input.refusal(), fallback: input.fallback(), report: input.report() };
         Some((self.binding.name().to_string(), state))

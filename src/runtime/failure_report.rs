@@ -35,7 +35,10 @@ impl InvokeError {
             message.push_str(AMBIGUOUS);
             details.insert("ambiguous", "true");
         }
-        let reason = binding_error.and_then(BindingError::reason).unwrap_or_else(|| self.kind().reason());
+        let reason = match self {
+            Self::Disabled { .. } => "DISABLED",
+            _ => binding_error.and_then(BindingError::reason).unwrap_or_else(|| self.kind().reason()),
+        };
         FailureReport { message, reason, details, retry_after: self.retry_advice() }
     }
 

@@ -8,7 +8,7 @@ use crate::policies::Policies;
 use crate::tasks::Supervisor;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -29,13 +29,15 @@ pub struct Host {
 struct Components {
     in_order: Vec<ComponentHandle>,
     index_by_name: HashMap<String, usize>,
+    /// Names of components that are known and do not run.
+    disabled: HashSet<ComponentName>,
 }
 
 impl Components {
-    fn new(in_order: Vec<ComponentHandle>) -> Self {
+    fn new(in_order: Vec<ComponentHandle>, disabled: HashSet<ComponentName>) -> Self {
         let entry = |(index, component): (usize, &ComponentHandle)| (component.binding.name().to_string(), index);
         let index_by_name = in_order.iter().enumerate().map(entry).collect();
-        Self { in_order, index_by_name }
+        Self { in_order, index_by_name, disabled }
     }
 
     fn get(&self, name: &str) -> Option<&ComponentHandle> {
@@ -88,6 +90,9 @@ pub enum InvokeError {
     /// No component of this name has an output side.
     #[error("couldn't find output binding {name}")]
     UnknownBinding { name: String },
+    /// A component of this name is known and does not run.
+    #[error("binding {name} is disabled; enable its component, or leave `disabled` out of its document")]
+    Disabled { name: String },
     #[error("binding {name} does not support operation {operation}. supported operations:{}", supported.join(" "))]
     UnsupportedOperation { name: String, operation: String, supported: Vec<OperationName> },
     #[error(transparent)]
@@ -100,6 +105,7 @@ impl InvokeError {
         match self {
             Self::OperationMissing | Self::UnsupportedOperation { .. } => FailureKind::Caller,
             Self::UnknownBinding { .. } => FailureKind::NotFound,
+            Self::Disabled { .. } => FailureKind::Conflict,
             Self::Binding(error) => error.kind(),
         }
     }
@@ -116,7 +122,10 @@ impl InvokeError {
     #[must_use]
     pub const fn binding_error(&self) -> Option<&BindingError> {
         match self {
-            Self::OperationMissing | Self::UnsupportedOperation { .. } | Self::UnknownBinding { .. } => None,
+            Self::OperationMissing
+            | Self::UnsupportedOperation { .. }
+            | Self::UnknownBinding { .. }
+            | Self::Disabled { .. } => None,
             Self::Binding(error) => Some(error),
         }
     }
@@ -135,8 +144,17 @@ impl Host {
     /// Names are unique, as the loader checks. If two were the same, the later component would be invoked, as in daprd.
     #[must_use]
     pub fn new(components: Vec<Component>) -> Self {
-        let components = Components::new(components.into_iter().map(ComponentHandle::new).collect());
+        let in_order = components.into_iter().map(ComponentHandle::new).collect();
+        let components = Components::new(in_order, HashSet::new());
         Self { components: ArcSwap::from_pointee(components), retired: Arc::default(), policies: Arc::default() }
+    }
+
+    /// Knows these components as disabled.
+    #[must_use]
+    pub fn with_disabled(self, names: impl IntoIterator<Item = ComponentName>) -> Self {
+        let in_order = self.components.load().in_order.clone();
+        self.components.store(Arc::new(Components::new(in_order, names.into_iter().collect())));
+        self
     }
 
     /// Wraps the calls of outputs by these policies.
@@ -155,7 +173,8 @@ impl Host {
     /// those that began before end on the old one, which is returned to be closed.
     pub fn replace(&self, component: Component) -> Option<Retired> {
         let mut retired = lock(&self.retired);
-        let mut in_order = self.components.load().in_order.clone();
+        let Components { mut in_order, mut disabled, .. } = self.components.load().as_ref().clone();
+        disabled.remove(component.binding.name());
         let component = ComponentHandle::new(component);
         let place = in_order.iter_mut().find(|known| known.binding.name() == component.binding.name());
         let old = match place {
@@ -165,18 +184,32 @@ impl Host {
                 None
             }
         };
-        self.components.store(Arc::new(Components::new(in_order)));
+        self.components.store(Arc::new(Components::new(in_order, disabled)));
         old.map(|old| self.retire(&mut retired, &old))
     }
 
     /// Removes a component: calls that begin from now on do not find it. It is returned to be closed.
     pub fn remove(&self, name: &ComponentName) -> Option<Retired> {
+        self.take_out(name, |disabled| {
+            disabled.remove(name);
+        })
+    }
+
+    /// As [`Host::remove`], but calls that begin from now on are told that the component is disabled.
+    pub fn disable(&self, name: &ComponentName) -> Option<Retired> {
+        self.take_out(name, |disabled| {
+            disabled.insert(name.clone());
+        })
+    }
+
+    fn take_out(&self, name: &ComponentName, change: impl FnOnce(&mut HashSet<ComponentName>)) -> Option<Retired> {
         let mut retired = lock(&self.retired);
-        let mut in_order = self.components.load().in_order.clone();
-        let index = in_order.iter().position(|known| known.binding.name() == name)?;
-        let old = in_order.remove(index);
-        self.components.store(Arc::new(Components::new(in_order)));
-        Some(self.retire(&mut retired, &old))
+        let Components { mut in_order, mut disabled, .. } = self.components.load().as_ref().clone();
+        change(&mut disabled);
+        let index = in_order.iter().position(|known| known.binding.name() == name);
+        let old = index.map(|index| in_order.remove(index));
+        self.components.store(Arc::new(Components::new(in_order, disabled)));
+        old.map(|old| self.retire(&mut retired, &old))
     }
 
     fn retire(&self, retired: &mut Vec<Arc<dyn Binding>>, old: &ComponentHandle) -> Retired {
@@ -192,7 +225,7 @@ impl Host {
         }
         let component = self.component(name);
         let Some(output) = component.as_ref().and_then(|component| component.output()) else {
-            return Err(InvokeError::UnknownBinding { name: name.to_owned() });
+            return Err(self.not_found(name));
         };
         let supported = output.operations();
         if !supported.iter().any(|known| *known == request.operation) {
@@ -207,11 +240,19 @@ impl Host {
         Ok(policy.run(attempt).await?)
     }
 
+    /// The error of a call of a component that does not run.
+    fn not_found(&self, name: &str) -> InvokeError {
+        let name = name.to_owned();
+        let is_disabled = self.components.load().disabled.iter().any(|known| known.as_str() == name);
+        if is_disabled { InvokeError::Disabled { name } } else { InvokeError::UnknownBinding { name } }
+    }
+
     /// One attempt of a policy. One layer retries: if the policy repeats the request, the component does not.
     async fn attempt(&self, name: &str, request: InvokeRequest, repeats: bool) -> Result<InvokeResponse, BindingError> {
         let component = self.component(name);
         let Some(output) = component.as_ref().and_then(|component| component.output()) else {
-            return Err(BindingError::new(FailureKind::NotFound, format!("couldn't find output binding {name}")));
+            let error = self.not_found(name);
+            return Err(BindingError::new(error.kind(), error.to_string()));
         };
         if repeats { output.attempt(request).await } else { output.invoke(request).await }
     }
@@ -302,9 +343,11 @@ impl Outputs for OutputsUnderPolicies {
             Ok(response) => Some(Ok(response)),
             Err(InvokeError::Binding(error)) => Some(Err(error)),
             Err(InvokeError::UnknownBinding { .. }) => None,
-            Err(error @ (InvokeError::OperationMissing | InvokeError::UnsupportedOperation { .. })) => {
-                Some(Err(BindingError::new(error.kind(), error.to_string())))
-            }
+            Err(
+                error @ (InvokeError::OperationMissing
+                | InvokeError::UnsupportedOperation { .. }
+                | InvokeError::Disabled { .. }),
+            ) => Some(Err(BindingError::new(error.kind(), error.to_string()))),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Runs the input bindings: one owner task starts, stops and replaces them, and restarts those that fail.
 
+use super::input_requests::{Change, DrainOutcome, InputsHandle, Reply, Request};
 use super::input_task::{self, FORCED_STOP_LIMIT, Input, InputEnd, TaskStops};
-use crate::domain::{ComponentName, DrainLimits, Stop, cause_line};
+use crate::domain::{Binding, DrainLimits, Stop, cause_line};
 use crate::resilience::{Backoff, Waits};
 use crate::tasks::{Ended, Supervisor, TaskFailure};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -16,41 +17,18 @@ use tracing::Instrument;
 const RESTART_BACKOFF: Backoff = Backoff::millis(500, 30_000);
 /// The backoff is reset for an input that ran this long before it failed.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
-/// Requests that wait for the owner; a caller beyond this number waits too.
-const MAX_REQUESTS: usize = 16;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DrainOutcome {
-    /// All records in flight were finished, progress was stored and the leases were released.
-    Clean,
-    /// Something was aborted. Its records will be redelivered.
-    Aborted,
-}
-
 /// The owner of all inputs. [`Inputs::run`] runs them; an [`InputsHandle`] changes them meanwhile.
 #[derive(Debug)]
 pub struct Inputs {
     entries: HashMap<String, Entry>,
     tasks: Supervisor<InputEnd>,
     requests: mpsc::Receiver<Request>,
+    /// Of the last request.
+    number: u64,
     reading: watch::Receiver<bool>,
     limits: DrainLimits,
     stop: Stop,
     outcome: DrainOutcome,
-}
-
-/// Adds, replaces and removes inputs while they run. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct InputsHandle {
-    requests: mpsc::Sender<Request>,
-}
-
-type Reply = oneshot::Sender<DrainOutcome>;
-
-#[derive(Debug)]
-enum Request {
-    Start(Input, Reply),
-    Stop(ComponentName, Reply),
 }
 
 /// What becomes of an input when its task has ended.
@@ -58,7 +36,8 @@ enum Request {
 enum Plan {
     Keep,
     Remove,
-    Replace(Input),
+    /// By this input, which was requested by the request of this number.
+    Replace(Input, u64),
 }
 
 #[derive(Debug)]
@@ -74,29 +53,12 @@ struct Entry {
     /// The stop of its task, while there is one.
     task: Option<Stop>,
     plan: Plan,
+    /// Number of the request that made it. It begins only after those that had to leave before.
+    since: u64,
+    /// Number of the first request to remove or replace it.
+    leaving: Option<u64>,
     /// Callers that wait until the plan is carried out.
     replies: Vec<Reply>,
-}
-
-impl InputsHandle {
-    /// Adds an input, which begins as soon as inputs are read. If there is one of the same name, that is stopped and
-    /// drained first; the call returns after that, with the outcome. `None` if all inputs have been stopped for good.
-    pub async fn start(&self, input: Input) -> Option<DrainOutcome> {
-        self.request(|reply| Request::Start(input, reply)).await
-    }
-
-    /// Removes an input after it was drained: deliveries in flight are finished, progress is stored, leases are released.
-    /// After its drain limit it is forced. `Clean` if there is no such input, `None` if all inputs have been stopped for
-    /// good.
-    pub async fn stop(&self, name: &ComponentName) -> Option<DrainOutcome> {
-        self.request(|reply| Request::Stop(name.clone(), reply)).await
-    }
-
-    async fn request(&self, request: impl FnOnce(Reply) -> Request) -> Option<DrainOutcome> {
-        let (reply, outcome) = oneshot::channel();
-        self.requests.send(request(reply)).await.ok()?;
-        outcome.await.ok()
-    }
 }
 
 impl Inputs {
@@ -104,18 +66,20 @@ impl Inputs {
     /// stay listed. One that is replaced or removed has the longer of `limits`, and then some seconds to release its leases.
     #[must_use]
     pub fn new(inputs: Vec<Input>, reading: watch::Receiver<bool>, limits: DrainLimits) -> (Self, InputsHandle) {
-        let (sender, requests) = mpsc::channel(MAX_REQUESTS);
-        let entries = inputs.into_iter().map(|input| (input.binding.name().to_string(), Entry::new(input))).collect();
+        let (handle, requests) = InputsHandle::new();
+        let entries =
+            inputs.into_iter().map(|input| (input.binding.name().to_string(), Entry::new(input, 0))).collect();
         let owner = Self {
             entries,
             tasks: Supervisor::new(),
             requests,
+            number: 0,
             reading,
             limits,
             stop: Stop::new(),
             outcome: DrainOutcome::Clean,
         };
-        (owner, InputsHandle { requests: sender })
+        (owner, handle)
     }
 
     /// Runs the inputs until `stop`, each in its own task. An input that fails, returns early or panics is restarted with
@@ -159,22 +123,33 @@ impl Inputs {
     }
 
     fn requested(&mut self, request: Request) {
-        let (name, plan, reply) = match request {
-            Request::Start(input, reply) => (input.binding.name().to_string(), Plan::Replace(input), reply),
-            Request::Stop(name, reply) => (name.to_string(), Plan::Remove, reply),
+        let Request { change, accepted, drained } = request;
+        self.number += 1;
+        let (name, plan) = match change {
+            Change::Start(input) => (input.binding.name().to_string(), Plan::Replace(input, self.number)),
+            Change::Stop(name) => (name.to_string(), Plan::Remove),
         };
         match (self.entries.get_mut(&name), plan) {
             (Some(entry), plan) => {
                 entry.plan = plan;
-                entry.replies.push(reply);
+                entry.leaving.get_or_insert(self.number);
+                entry.replies.push(drained);
             }
-            (None, Plan::Replace(input)) => {
-                self.entries.insert(name.clone(), Entry::new(input));
-                answer(vec![reply], DrainOutcome::Clean);
+            (None, Plan::Replace(input, number)) => {
+                self.entries.insert(name.clone(), Entry::new(input, number));
+                answer(vec![drained], DrainOutcome::Clean);
             }
-            (None, Plan::Remove | Plan::Keep) => answer(vec![reply], DrainOutcome::Clean),
+            (None, Plan::Remove | Plan::Keep) => answer(vec![drained], DrainOutcome::Clean),
         }
+        let leaving = self.entries.get(&name).filter(|entry| entry.leaving.is_some());
+        let leaving = leaving.map(|entry| Arc::clone(&entry.input.binding));
         self.reconcile(&name, DrainOutcome::Clean);
+        // What it reserved is free for those that begin after it has ended.
+        if let Some(binding) = leaving {
+            release(&*binding);
+        }
+        // A caller that has gone needs no answer.
+        accepted.send(()).ok();
     }
 
     fn switched(&mut self) {
@@ -197,36 +172,59 @@ impl Inputs {
         }
     }
 
-    /// Brings one input into the state in which it should be. `outcome` is how its last task ended.
+    /// Brings one input into the state in which it should be, and those that wait for it. `outcome` is how its last task
+    /// ended.
     fn reconcile(&mut self, name: &str, outcome: DrainOutcome) {
+        if self.reconcile_one(name, outcome) {
+            let waiting: Vec<String> =
+                self.entries.iter().filter(|(_, entry)| entry.task.is_none()).map(|(name, _)| name.clone()).collect();
+            for name in waiting {
+                // It has left already, or is not leaving.
+                self.reconcile_one(&name, DrainOutcome::Clean);
+            }
+        }
+    }
+
+    /// The first request to leave that is not carried out for another input.
+    fn first_leaving_beside(&self, name: &str) -> Option<u64> {
+        self.entries.iter().filter(|(other, _)| *other != name).filter_map(|(_, entry)| entry.leaving).min()
+    }
+
+    /// Returns whether an input has left.
+    fn reconcile_one(&mut self, name: &str, outcome: DrainOutcome) -> bool {
         let is_reading = *self.reading.borrow() && !self.stop.is_finishing();
-        let Some(entry) = self.entries.get_mut(name) else { return };
+        let first_leaving = self.first_leaving_beside(name);
+        let Some(entry) = self.entries.get_mut(name) else { return false };
         if let Some(task) = &entry.task {
             match (&entry.plan, is_reading) {
                 // Also one that is being replaced, as another sidecar may have a healthy app.
                 (_, false) => task.finish(),
-                (Plan::Remove | Plan::Replace(_), true) => task.retire(),
+                (Plan::Remove | Plan::Replace(..), true) => task.retire(),
                 (Plan::Keep, true) => {}
             }
-            return;
+            return false;
         }
-        match std::mem::replace(&mut entry.plan, Plan::Keep) {
-            Plan::Keep => {}
+        let has_left = match std::mem::replace(&mut entry.plan, Plan::Keep) {
+            Plan::Keep => false,
             Plan::Remove => {
-                entry.release();
+                release(&*entry.input.binding);
                 let replies = std::mem::take(&mut entry.replies);
                 self.entries.remove(name);
-                return answer(replies, outcome);
+                answer(replies, outcome);
+                return true;
             }
-            Plan::Replace(input) => {
-                entry.release();
-                let old = std::mem::replace(entry, Entry::new(input));
+            Plan::Replace(input, number) => {
+                release(&*entry.input.binding);
+                let old = std::mem::replace(entry, Entry::new(input, number));
                 answer(old.replies, outcome);
+                true
             }
-        }
-        if is_reading && !entry.is_refused {
+        };
+        let must_wait = first_leaving.is_some_and(|leaving| leaving < entry.since);
+        if is_reading && !entry.is_refused && !must_wait {
             entry.start(&mut self.tasks, Duration::ZERO, TaskStops::new(&self.stop, self.limits));
         }
+        has_left
     }
 
     /// Restarts the input if it failed.
@@ -279,8 +277,15 @@ fn answer(replies: Vec<Reply>, outcome: DrainOutcome) {
     }
 }
 
+/// May be called more than once.
+fn release(binding: &dyn Binding) {
+    if let Some(input) = binding.input() {
+        input.release();
+    }
+}
+
 impl Entry {
-    fn new(input: Input) -> Self {
+    fn new(input: Input, since: u64) -> Self {
         Self {
             input,
             is_subscribed: Arc::default(),
@@ -290,13 +295,9 @@ impl Entry {
             last_error: None,
             task: None,
             plan: Plan::Keep,
+            since,
+            leaving: None,
             replies: Vec::new(),
-        }
-    }
-
-    fn release(&self) {
-        if let Some(input) = self.input.binding.input() {
-            input.release();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Environment variables. One with an invalid value is an error: if an invalid token were ignored, the API would be open to
 //! everyone.
 
+use super::components_api::ComponentsApiSettings;
 use super::model::{DEFAULT_COMPONENT_SOCKETS, DEFAULT_GRPC_IDLE, UsageError};
 use crate::manifest::parse_duration;
 use secrecy::SecretString;
@@ -28,6 +29,27 @@ pub(super) fn token(environment: Environment<'_>, name: &str) -> Result<Option<S
              characters"
         ))),
     }
+}
+
+/// The token of the API that changes components, if that is on. It needs one also on loopback, which every process of the
+/// machine can reach.
+pub(super) fn components_api(
+    is_on: bool,
+    environment: Environment<'_>,
+) -> Result<Option<ComponentsApiSettings>, UsageError> {
+    const NAMES: [&str; 2] = ["BINDD_ADMIN_TOKEN", "DAPR_API_TOKEN"];
+    if !is_on {
+        return Ok(None);
+    }
+    for variable in NAMES {
+        if let Some(token) = token(environment, variable)? {
+            return Ok(Some(ComponentsApiSettings { token, variable }));
+        }
+    }
+    Err(UsageError::wrong(
+        "--enable-components-api needs a token, as its callers can use every permission of bindd: set the environment \
+         variable BINDD_ADMIN_TOKEN (or DAPR_API_TOKEN) to a secret text, and send it in the header dapr-api-token",
+    ))
 }
 
 /// `DAPR_GRPC_MAX_CONN_IDLE`, such as `3m`.
@@ -131,6 +153,27 @@ mod tests {
             assert!(error.text.contains(problem) && error.text.contains("DAPR_API_TOKEN"), "{error}");
             assert!(error.code == 2 && !error.text.contains("s3"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_components_api_needs_a_token_and_the_admin_token_comes_first() {
+        let read = |variables: &'static [(&'static str, &'static str)]| {
+            let value = move |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).into());
+            components_api(true, &value)
+        };
+        let error = read(&[]).unwrap_err().text;
+        assert!(error.contains("set the environment variable BINDD_ADMIN_TOKEN"), "{error}");
+        assert_eq!(read(&[("BINDD_ADMIN_TOKEN", "")]).unwrap_err().text, error);
+        static BOTH: [(&str, &str); 2] = [("DAPR_API_TOKEN", "a"), ("BINDD_ADMIN_TOKEN", "b")];
+        for (variables, token, variable) in [
+            (&BOTH[..1], "a", "DAPR_API_TOKEN"),
+            (&BOTH[1..], "b", "BINDD_ADMIN_TOKEN"),
+            (&BOTH[..], "b", "BINDD_ADMIN_TOKEN"),
+        ] {
+            let settings = read(variables).unwrap().unwrap();
+            assert_eq!((settings.token.expose_secret(), settings.variable), (token, variable));
+        }
+        assert!(components_api(false, &|_| None).unwrap().is_none());
     }
 
     #[test]

@@ -23,7 +23,8 @@ use std::time::Duration;
     after_help = "Durations are written like 500ms, 3s or 1m30s; sizes in bytes like 4Mi, 512Ki or 1000000.\n\
                   Environment variables: DAPR_API_TOKEN, APP_API_TOKEN, NAMESPACE, BINDD_ALLOWED_HOSTS, \
                   DAPR_GRPC_MAX_CONN_IDLE, DAPR_HTTP_DISABLE_H2C, DAPR_COMPONENTS_SOCKETS_FOLDER, \
-                  BINDD_MAX_BUFFER, BINDD_STRICT_DAPR_ERRORS, BINDD_DAPR_COMPAT, and those of the AWS SDK.",
+                  BINDD_MAX_BUFFER, BINDD_STRICT_DAPR_ERRORS, BINDD_DAPR_COMPAT, BINDD_ADMIN_TOKEN, \
+                  BINDD_ENABLE_COMPONENTS_API, and those of the AWS SDK.",
     disable_help_subcommand = true
 )]
 pub(super) struct Cli {
@@ -140,6 +141,11 @@ pub(super) struct PortFlags {
     /// [default: the environment variable BINDD_ALLOWED_HOSTS, else none].
     #[arg(long, value_name = "HOSTS")]
     pub(super) allowed_hosts: Option<String>,
+    /// Serve the API that creates, changes and removes components. Every request to it needs the token of the environment
+    /// variable BINDD_ADMIN_TOKEN, or else of DAPR_API_TOKEN
+    /// [default: the environment variable BINDD_ENABLE_COMPONENTS_API, else false].
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "true|false")]
+    pub(super) enable_components_api: Option<bool>,
     /// Serve Prometheus metrics.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = switch, value_name = "true|false")]
     pub(super) enable_metrics: bool,

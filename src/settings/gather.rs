@@ -87,6 +87,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
     let app = app(flags.app_port, flags.app_channel_address, protocol, ports)?;
     let is_compat = switch(flags.process.dapr_compat, environment, "BINDD_DAPR_COMPAT")?;
     let is_strict = switch(flags.strict_dapr_errors, environment, "BINDD_STRICT_DAPR_ERRORS")?;
+    let has_components_api = switch(flags.ports.enable_components_api, environment, "BINDD_ENABLE_COMPONENTS_API")?;
     let http_addresses = listen_addresses(&flags.ports, is_compat)?;
     Ok(Settings {
         app,
@@ -123,6 +124,7 @@ fn run(flags: RunFlags, matches: &ArgMatches, environment: Environment<'_>) -> R
         worker_threads: flags.limits.worker_threads.map(usize::from),
         graceful_shutdown: grace(flags.limits.dapr_graceful_shutdown_seconds),
         strict_dapr_errors: is_compat || is_strict,
+        components_api: environment::components_api(has_components_api, environment)?,
         api_token: token(environment, "DAPR_API_TOKEN")?,
         app_api_token: token(environment, "APP_API_TOKEN")?,
         ca_bundle: ca_bundle(environment),

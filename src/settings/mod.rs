@@ -8,6 +8,7 @@
 //! Invariant: all values are checked here; a settings struct contains no text that still has to be parsed.
 
 mod arguments;
+mod components_api;
 mod daprd_flags;
 mod environment;
 mod file_commands;
@@ -25,6 +26,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use components_api::ComponentsApiSettings;
 pub use file_commands::{CheckSettings, PolicySettings, ProbeSettings, TrySettings};
 pub use gather::parse;
 pub use leases::{ImportSource, LeaseTableSource, LeasesAction, LeasesSettings, SeekTarget, ShardSelection};

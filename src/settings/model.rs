@@ -1,5 +1,6 @@
 //! The settings structs: plain, checked values.
 
+use super::components_api::ComponentsApiSettings;
 use super::file_commands::{CheckSettings, PolicySettings, ProbeSettings, TrySettings};
 use super::leases::LeasesSettings;
 use crate::http::Access;
@@ -26,8 +27,6 @@ pub(super) const DEFAULT_RECONCILE: Duration = Duration::from_secs(60);
 /// As in daprd.
 pub(super) const DEFAULT_COMPONENT_SOCKETS: &str = "/tmp/dapr-components-sockets";
 pub(super) const DEFAULT_GRPC_IDLE: Duration = Duration::from_secs(180);
-const DEFAULT_APP_TIMEOUT: Duration = Duration::from_secs(60);
-const DEFAULT_LOG: &str = "info";
 
 #[derive(Debug)]
 pub enum Command {
@@ -235,6 +234,8 @@ pub struct Settings {
     pub strict_dapr_errors: bool,
     /// The token that requests must have in `dapr-api-token` (environment variable `DAPR_API_TOKEN`).
     pub api_token: Option<SecretString>,
+    /// Whether components can be changed over HTTP (`--enable-components-api`), and the token that such requests must have.
+    pub components_api: Option<ComponentsApiSettings>,
     /// The token that is sent to the app in `dapr-api-token` (environment variable `APP_API_TOKEN`).
     pub app_api_token: Option<SecretString>,
     /// A PEM file with additional certificate authorities for calls to AWS (environment variable `AWS_CA_BUNDLE`).
@@ -284,7 +285,7 @@ impl Settings {
             builtin_kubernetes_secrets: true,
             skips_app_config: false,
             namespace: None,
-            log_filter: DEFAULT_LOG.to_owned(),
+            log_filter: "info".to_owned(),
             log_json: false,
             log_file: None,
             api_logging: None,
@@ -296,9 +297,10 @@ impl Settings {
             block_shutdown: None,
             strict_dapr_errors: false,
             api_token: None,
+            components_api: None,
             app_api_token: None,
             ca_bundle: None,
-            app_timeout: DEFAULT_APP_TIMEOUT,
+            app_timeout: Duration::from_secs(60),
             probe_timeout: DEFAULT_PROBE,
             app_health: None,
             app_max_concurrency: None,

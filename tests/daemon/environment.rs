@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Record, Shard, ShardIteratorType, StreamStatus};
-use bindd::daemon::{self, Running, Shutdown, StartError};
+use bindd::daemon::{self, Prepare, Running, Shutdown, StartError};
 use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
 use bindd::settings::{AppEndpoint, Settings};
@@ -17,6 +17,7 @@ use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -216,6 +217,14 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
         let running = Box::pin(daemon::start(settings, Box::pin(daemon::load(settings)).await?)).await?;
+        let http = running.http_address();
+        Ok(Self { running, http })
+    }
+
+    /// As [`Self::start`], with components that are prepared, also those that change later.
+    pub(crate) async fn start_prepared(settings: &Settings, prepare: Arc<dyn Prepare>) -> Result<Self, StartError> {
+        let files = Box::pin(daemon::load(settings)).await?;
+        let running = Box::pin(daemon::start_prepared(settings, files, Some(prepare))).await?;
         let http = running.http_address();
         Ok(Self { running, http })
     }

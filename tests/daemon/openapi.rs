@@ -1,6 +1,6 @@
 //! Answers of a whole sidecar against the description of its API, which it serves itself.
 
-use crate::api_schema::ApiSchema;
+use crate::api_schema::{ApiSchema, DOCUMENT};
 use crate::calls::{Response, get, send};
 use crate::environment::{Environment, Sidecar};
 use crate::fakes::RecordingApp;
@@ -12,6 +12,7 @@ use serde_json::Value;
 async fn described(sidecar: &Sidecar) -> ApiSchema {
     let served = get(sidecar.address(), "/v1.0-alpha1/openapi.json").await;
     assert_eq!((served.status.as_u16(), served.header("content-type")), (200, Some("application/json")));
+    assert_eq!(served.text(), DOCUMENT);
     ApiSchema::new(served.text())
 }
 

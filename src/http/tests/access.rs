@@ -119,7 +119,7 @@ async fn a_preflight_needs_no_token_and_only_allowed_origins_get_one() {
 
 #[tokio::test]
 async fn shutdown_is_accepted_from_loopback_or_with_a_token() {
-    let elsewhere = ConnectInfo { is_local_loopback: false, is_peer_loopback: false };
+    let elsewhere = ConnectInfo { is_local_loopback: false, is_peer_loopback: false, peer: None };
     let (open, _) = state(HttpSettings::default());
     let refused = send(&open, elsewhere, "POST", "/v1.0/shutdown", &[]).await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);

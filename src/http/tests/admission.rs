@@ -1,8 +1,8 @@
 use super::*;
 use http::Request;
 
-const LOOPBACK: ConnectInfo = ConnectInfo { is_local_loopback: true, is_peer_loopback: true };
-const NETWORK: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: false };
+const LOOPBACK: ConnectInfo = ConnectInfo { is_local_loopback: true, is_peer_loopback: true, peer: None };
+const NETWORK: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: false, peer: None };
 
 fn access(origins: &str, hosts: &str) -> Access {
     let (origins, hosts) = (AllowedOrigins::parse(origins).unwrap(), AllowedHosts::parse(hosts).unwrap());
@@ -211,8 +211,9 @@ fn mapped_loopback_addresses_are_loopback_and_unknown_addresses_get_the_stricter
         ("0.0.0.0:1", false),
     ] {
         let address = Some(address.parse().unwrap());
-        let expected = ConnectInfo { is_local_loopback: is_loopback, is_peer_loopback: is_loopback };
+        let expected = ConnectInfo { is_local_loopback: is_loopback, is_peer_loopback: is_loopback, peer: address };
         assert_eq!(ConnectInfo::new(address, address), expected, "{address:?}");
     }
-    assert_eq!(ConnectInfo::new(None, None), ConnectInfo { is_local_loopback: true, is_peer_loopback: false });
+    let unknown = ConnectInfo { is_local_loopback: true, is_peer_loopback: false, peer: None };
+    assert_eq!(ConnectInfo::new(None, None), unknown);
 }

@@ -54,7 +54,7 @@ pub(super) fn strict() -> Arc<ApiState> {
 }
 
 /// A program on this machine that calls an address other than loopback, so that `Host` is not checked.
-pub(super) const CALLER: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: true };
+pub(super) const CALLER: ConnectInfo = ConnectInfo { is_local_loopback: false, is_peer_loopback: true, peer: None };
 
 pub(super) const ORDERS: &str = "/v1.0/bindings/orders";
 

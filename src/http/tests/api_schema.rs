@@ -5,6 +5,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::Value;
 
+/// The document as it is written.
+pub(crate) const DOCUMENT: &str = include_str!("../openapi.json");
 const LOCATION: &str = "http://bindd.test/openapi.json";
 
 /// The document and its compiled schemas. An object may only have the members that the document names.

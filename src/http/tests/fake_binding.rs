@@ -1,6 +1,7 @@
 //! An output binding whose behaviour is chosen by the operation, and the state of an API around it.
 
 use super::super::{ApiState, AppConnection, HttpSettings};
+use super::fake_components::FakeComponents;
 use crate::domain::{
     Binding, BindingError, BodyMemory, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
     InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding, Stop,
@@ -110,7 +111,7 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
     let extended = ExtendedMetadata::new();
     extended.set("appPID", "7").unwrap();
     let state = ApiState {
-        host: Arc::new(Host::new(vec![component])),
+        host: Arc::new(Host::new(vec![component]).with_disabled(vec!["switched-off".parse().unwrap()])),
         ready: Readiness::new(),
         outbound: Readiness::new(),
         metrics: Metrics::new(),
@@ -121,6 +122,7 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
         features: vec!["HotReload".to_owned()],
         extended,
         body_memory: BodyMemory::new(max_buffer),
+        components: Some(Arc::new(FakeComponents)),
         stop: Stop::new(),
         abort_calls: Stop::new(),
     };

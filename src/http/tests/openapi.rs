@@ -1,8 +1,7 @@
 //! The document is OpenAPI, and its routes are those of the router.
 
 use super::super::endpoint::{self, Endpoint, OTHER_BLOCKS, ROUTES};
-use super::super::openapi::DOCUMENT;
-use super::api_schema::ApiSchema;
+use super::api_schema::{ApiSchema, DOCUMENT};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -1,11 +1,11 @@
 //! Every documented status of every route is provoked over a socket, and each answer is as documented.
 
 use super::super::endpoint::{OTHER_BLOCKS, ROUTES, Route};
-use super::super::openapi::DOCUMENT;
 use super::super::{ApiState, Drained, HttpSettings, bind, serve_public};
-use super::api_schema::ApiSchema;
+use super::api_schema::{ApiSchema, DOCUMENT};
 use super::fake_binding::state;
 use super::openapi::operations;
+use super::openapi_components::managing;
 use super::running::{LONG, Running, exchange, rest};
 use crate::domain::{ApiProtocol, ApiRule, ApiRules, Stop};
 use crate::tasks::Supervisor;
@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 const SMALL: usize = 64;
 
-struct Received {
+pub(super) struct Received {
     status: u16,
     headers: HeaderMap,
     body: Bytes,
@@ -38,7 +38,7 @@ fn parse(text: &str) -> Received {
 }
 
 /// What was documented and what was seen.
-struct Coverage {
+pub(super) struct Coverage {
     schema: ApiSchema,
     /// Method, path and status.
     seen: BTreeSet<(String, String, u16)>,
@@ -57,11 +57,13 @@ impl Coverage {
         self.schema.check_response(&operation, received.status, &received.headers, &received.body);
         self.seen.insert((method.to_owned(), route.path.to_owned(), received.status));
         let body: serde_json::Value = serde_json::from_slice(&received.body).unwrap_or_default();
-        self.codes.extend(body["errorCode"].as_str().map(str::to_owned));
+        let errors = body.as_array().into_iter().flatten().map(|error| &error["code"]);
+        let codes = std::iter::once(&body["errorCode"]).chain(errors).filter_map(serde_json::Value::as_str);
+        self.codes.extend(codes.map(str::to_owned));
     }
 
     /// Sends a request and checks that it gets this status, as documented.
-    async fn expect(&mut self, address: SocketAddr, route: &Route, request: Sent<'_>, status: u16) {
+    pub(super) async fn expect(&mut self, address: SocketAddr, route: &Route, request: Sent<'_>, status: u16) {
         let text = request.text(route);
         let mut stream = TcpStream::connect(address).await.unwrap();
         let received = parse(&exchange(&mut stream, &text).await);
@@ -71,21 +73,28 @@ impl Coverage {
 }
 
 #[derive(Clone, Copy)]
-struct Sent<'a> {
+pub(super) struct Sent<'a> {
+    /// The app in the path of a data connector.
+    pub(super) app: &'a str,
     /// The value of the parameter in the path, and the query.
-    parameter: &'a str,
+    pub(super) parameter: &'a str,
     query: &'a str,
     host: &'a str,
-    headers: &'a str,
-    body: &'a str,
+    pub(super) headers: &'a str,
+    pub(super) body: &'a str,
 }
 
-const PLAIN: Sent<'static> = Sent { parameter: "orders", query: "", host: "localhost", headers: "", body: "{}" };
+pub(super) const PLAIN: Sent<'static> =
+    Sent { app: "shop", parameter: "orders", query: "", host: "localhost", headers: "", body: "{}" };
 
 impl Sent<'_> {
     fn text(&self, route: &Route) -> String {
-        let Self { parameter, query, host, headers, body } = self;
-        let segment = |part: &str| if part.starts_with('{') { (*parameter).to_owned() } else { part.to_owned() };
+        let Self { app, parameter, query, host, headers, body } = self;
+        let segment = |part: &str| match part {
+            "{app}" => (*app).to_owned(),
+            part if part.starts_with('{') => (*parameter).to_owned(),
+            part => part.to_owned(),
+        };
         let path = route.path.split('/').map(segment).collect::<Vec<_>>().join("/");
         let length = body.len();
         format!(
@@ -101,15 +110,18 @@ fn route(method: &str, path: &str) -> &'static Route {
 
 fn denying_all() -> HttpSettings {
     let rule = |name: &str| ApiRule { name: name.to_owned(), version: "v1".to_owned(), protocol: ApiProtocol::Http };
-    let api_rules = ApiRules { denied: ["bindings", "metadata", "shutdown"].map(rule).to_vec(), ..ApiRules::default() };
+    let api_rules = ApiRules {
+        denied: ["bindings", "metadata", "shutdown", "components"].map(rule).to_vec(),
+        ..ApiRules::default()
+    };
     HttpSettings { api_rules, ..HttpSettings::default() }
 }
 
 fn small() -> HttpSettings {
-    HttpSettings { max_body_size: Some(SMALL), ..HttpSettings::default() }
+    HttpSettings { max_body_size: Some(SMALL), ..managed() }
 }
 
-async fn running(settings: HttpSettings) -> Running {
+pub(super) async fn running(settings: HttpSettings) -> Running {
     Running::start(settings, LONG).await
 }
 
@@ -117,8 +129,8 @@ async fn running(settings: HttpSettings) -> Running {
 async fn refusals(coverage: &mut Coverage) {
     let usual = running(HttpSettings::default()).await;
     let api_token = Some(SecretString::from("s3cret"));
-    let guarded = running(HttpSettings { api_token, ..HttpSettings::default() }).await;
-    let denying = running(denying_all()).await;
+    let guarded = running(HttpSettings { api_token, ..managed() }).await;
+    let (denying, managing) = (running(denying_all()).await, running(managed()).await);
     for route in &ROUTES {
         coverage.expect(usual.address, route, Sent { host: "evil.example", ..PLAIN }, 403).await;
         if route.endpoint.is_health() {
@@ -129,7 +141,9 @@ async fn refusals(coverage: &mut Coverage) {
         coverage.expect(guarded.address, route, Sent { headers: "dapr-api-token: wrong\r\n", ..PLAIN }, 401).await;
         coverage.expect(denying.address, route, PLAIN, 404).await;
         if route.path.contains('{') {
-            coverage.expect(usual.address, route, Sent { parameter: "a%zz", ..PLAIN }, 400).await;
+            let headers = if route.endpoint.is_admin() { ADMIN } else { "" };
+            let sent = Sent { app: "a%zz", parameter: "a%zz", headers, ..PLAIN };
+            coverage.expect(managing.address, route, sent, 400).await;
         }
     }
     assert!(!usual.state.stop.is_finishing() && !guarded.state.stop.is_finishing());
@@ -162,17 +176,26 @@ async fn values(coverage: &mut Coverage) {
     bodies(coverage, set).await;
 }
 
+/// What opens the routes that manage components.
+pub(super) const ADMIN: &str = "dapr-api-token: s3cret\r\n";
+
+pub(super) fn managed() -> HttpSettings {
+    HttpSettings { admin_token: Some(SecretString::from("s3cret")), ..HttpSettings::default() }
+}
+
 /// What routes with a body answer to one that cannot be read.
-async fn bodies(coverage: &mut Coverage, route: &Route) {
+pub(super) async fn bodies(coverage: &mut Coverage, route: &Route) {
     let large = "x".repeat(SMALL + 1);
-    coverage.expect(running(small()).await.address, route, Sent { body: &large, ..PLAIN }, 413).await;
-    let full = Running::start_with_buffer(HttpSettings::default(), LONG, Some(SMALL)).await;
+    let headers = if route.endpoint.is_admin() { ADMIN } else { "" };
+    let sent = Sent { headers, ..PLAIN };
+    coverage.expect(running(small()).await.address, route, Sent { body: &large, ..sent }, 413).await;
+    let full = Running::start_with_buffer(managed(), LONG, Some(SMALL)).await;
     let mut held = full.state.body_memory.reservation();
     held.grow(SMALL - 1).unwrap();
-    coverage.expect(full.address, route, PLAIN, 503).await;
-    let slow = running(HttpSettings::default()).await;
+    coverage.expect(full.address, route, sent, 503).await;
+    let slow = running(managed()).await;
     let mut stream = TcpStream::connect(slow.address).await.unwrap();
-    let request = Sent { body: &large, ..PLAIN }.text(route);
+    let request = Sent { body: &large, ..sent }.text(route);
     stream.write_all(&request.as_bytes()[..request.len() - 1]).await.unwrap();
     let received = parse(&rest(&mut stream).await);
     assert_eq!(received.status, 408);
@@ -202,6 +225,7 @@ async fn calls(coverage: &mut Coverage, method: &str) {
     coverage.expect(usual.address, invoke, Sent { body: "not json", ..PLAIN }, 400).await;
     let unknown = Sent { parameter: "unknown", body: r#"{"operation":"create"}"#, ..PLAIN };
     coverage.expect(usual.address, invoke, unknown, 404).await;
+    coverage.expect(usual.address, invoke, Sent { parameter: "switched-off", ..unknown }, 409).await;
     bodies(coverage, invoke).await;
 }
 
@@ -249,6 +273,7 @@ async fn every_documented_status_is_answered_and_no_other() {
     values(&mut coverage).await;
     calls(&mut coverage, "POST").await;
     calls(&mut coverage, "PUT").await;
+    managing(&mut coverage).await;
     public(&mut coverage).await;
     not_served(&mut coverage).await;
     let document = coverage.schema.document();
@@ -259,8 +284,9 @@ async fn every_documented_status_is_answered_and_no_other() {
     };
     let documented: BTreeSet<_> = operations(document).into_iter().flat_map(statuses).collect();
     assert_eq!(coverage.seen, documented);
-    let codes = &document["components"]["schemas"]["Error"]["properties"]["errorCode"]["enum"];
-    let documented: BTreeSet<_> =
-        codes.as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect();
+    let schemas = &document["components"]["schemas"];
+    let codes = [("Error", "errorCode"), ("DataConnectorError", "code")]
+        .map(|(schema, member)| schemas[schema]["properties"][member]["enum"].as_array().unwrap());
+    let documented: BTreeSet<_> = codes.into_iter().flatten().map(|code| code.as_str().unwrap().to_owned()).collect();
     assert_eq!(coverage.codes, documented);
 }

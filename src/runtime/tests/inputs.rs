@@ -1,7 +1,7 @@
 use super::super::input_task::SubscriptionCheck;
 use super::*;
 use crate::domain::{
-    Accepted, Binding, BindingError, DeliveryError, EventBatch, EventHandler, FailureKind, InputBinding, Message,
+    Accepted, BindingError, ComponentName, DeliveryError, EventBatch, EventHandler, FailureKind, InputBinding, Message,
     OutputBinding,
 };
 use async_trait::async_trait;
@@ -79,6 +79,27 @@ impl InputBinding for Fake {
     fn release(&self) {
         self.log.send((self.label, "released", Instant::now())).unwrap();
     }
+}
+
+/// A fake under another name.
+#[derive(Debug)]
+struct Renamed {
+    name: ComponentName,
+    fake: Arc<dyn Binding>,
+}
+
+#[async_trait]
+impl Binding for Renamed {
+    fn name(&self) -> &ComponentName {
+        &self.name
+    }
+    fn input(&self) -> Option<&dyn InputBinding> {
+        self.fake.input()
+    }
+    fn output(&self) -> Option<&dyn OutputBinding> {
+        None
+    }
+    async fn close(&self) {}
 }
 
 #[derive(Debug)]
@@ -234,17 +255,49 @@ async fn a_replaced_input_is_drained_and_released_before_the_next_begins() {
     let mut fixture = Fixture::start(true);
     let (name, drain) = ("orders".parse().unwrap(), Act::Drain(Duration::from_secs(3)));
     let first = fake("first", &[drain], &[true], &fixture.write);
-    assert_eq!(fixture.inputs.start(first).await, Some(DrainOutcome::Clean));
+    assert_eq!(fixture.inputs.start(first).await.outcome().await, Some(DrainOutcome::Clean));
     fixture.expect(&[("first", "begun")]).await;
     let second = fake("second", &[drain], &[true], &fixture.write);
-    assert_eq!(fixture.inputs.start(second).await, Some(DrainOutcome::Clean));
-    fixture.expect(&[("first", "ended"), ("first", "released"), ("second", "begun")]).await;
-    assert_eq!(fixture.inputs.stop(&name).await, Some(DrainOutcome::Clean));
-    fixture.expect(&[("second", "ended"), ("second", "released")]).await;
-    assert_eq!(fixture.inputs.stop(&name).await, Some(DrainOutcome::Clean), "there is no such input");
+    assert_eq!(fixture.inputs.start(second).await.outcome().await, Some(DrainOutcome::Clean));
+    let released = [("first", "released"), ("first", "ended"), ("first", "released"), ("second", "begun")];
+    fixture.expect(&released).await;
+    assert_eq!(fixture.inputs.stop(&name).await.outcome().await, Some(DrainOutcome::Clean));
+    fixture.expect(&[("second", "released"), ("second", "ended"), ("second", "released")]).await;
+    assert_eq!(fixture.inputs.stop(&name).await.outcome().await, Some(DrainOutcome::Clean), "there is no such input");
     let inputs = fixture.inputs.clone();
     assert_eq!(fixture.end().await, DrainOutcome::Clean);
-    assert_eq!(inputs.stop(&name).await, None, "the owner has ended");
+    assert_eq!(inputs.stop(&name).await.outcome().await, None, "the owner has ended");
+}
+
+/// As an input of another name; it may need what the old ones held.
+fn named(name: &str, input: Input) -> Input {
+    Input { binding: Arc::new(Renamed { name: name.parse().unwrap(), fake: input.binding }), ..input }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_waits_for_no_drain_and_a_new_input_begins_after_those_that_had_to_leave() {
+    let mut fixture = Fixture::start(true);
+    let drain = |label, seconds| fake(label, &[Act::Drain(Duration::from_secs(seconds))], &[true], &fixture.write);
+    let (slow, fast) = (named("slow", drain("slow", 30)), named("fast", drain("fast", 3)));
+    let (new, later) = (named("new", drain("new", 1)), named("later", drain("later", 1)));
+    for input in [slow, fast] {
+        fixture.inputs.start(input).await;
+    }
+    fixture.expect(&[("slow", "begun"), ("fast", "begun")]).await;
+    let begun = Instant::now();
+    let slow_drain = fixture.inputs.stop(&"slow".parse().unwrap()).await;
+    fixture.inputs.start(new).await;
+    let fast_drain = fixture.inputs.stop(&"fast".parse().unwrap()).await;
+    fixture.inputs.start(later).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO, "the requests wait for no drain");
+    fixture.expect(&[("slow", "released"), ("fast", "released"), ("fast", "ended"), ("fast", "released")]).await;
+    assert_eq!(fast_drain.outcome().await, Some(DrainOutcome::Clean));
+    fixture.expect(&[("slow", "ended"), ("slow", "released")]).await;
+    assert_eq!(slow_drain.outcome().await, Some(DrainOutcome::Clean));
+    let mut begun = [fixture.log.recv().await.unwrap().0, fixture.log.recv().await.unwrap().0];
+    begun.sort_unstable();
+    assert_eq!(begun, ["later", "new"], "nothing began before the last one had left");
+    assert_eq!(fixture.end().await, DrainOutcome::Clean);
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,10 +308,10 @@ async fn an_input_that_does_not_drain_is_aborted_and_the_next_begins() {
     fixture.expect(&[("first", "begun")]).await;
     let begun = Instant::now();
     let second = fake("second", &[], &[true], &fixture.write);
-    assert_eq!(fixture.inputs.start(second).await, Some(DrainOutcome::Aborted));
+    assert_eq!(fixture.inputs.start(second).await.outcome().await, Some(DrainOutcome::Aborted));
     let (limit, margin) = (LIMITS.retire, LIMITS.urgent);
     assert!(begun.elapsed() >= limit && begun.elapsed() < limit + margin, "{:?}", begun.elapsed());
-    fixture.expect(&[("first", "released"), ("second", "begun")]).await;
+    fixture.expect(&[("first", "released"), ("first", "released"), ("second", "begun")]).await;
     assert_eq!(fixture.end().await, DrainOutcome::Clean);
 }
 
@@ -269,7 +322,7 @@ async fn an_input_that_is_being_replaced_has_the_limit_of_a_shutdown_once_readin
     fixture.expect(&[("first", "begun")]).await;
     let (begun, inputs, second) = (Instant::now(), fixture.inputs.clone(), fake("second", &[], &[], &fixture.write));
     let mut replacing = Supervisor::new();
-    replacing.spawn("replacing", async move { inputs.start(second).await });
+    replacing.spawn("replacing", async move { inputs.start(second).await.outcome().await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     fixture.reading.send_replace(false);
     assert_eq!(replacing.next().await.unwrap().result.unwrap(), Some(DrainOutcome::Aborted));

@@ -1,11 +1,9 @@
-//! What `bindd check --connect` tries for one component, to find out whether it has the access that it needs. Nothing
-//! is written.
+//! What is tried for one component, to find out whether it has the access that it needs. Nothing is written.
 
 use super::access_calls::{EndpointKind, StreamCalls, TableCalls};
-use super::iam_policy::operations;
+use super::kinesis::{self, Fallback, Mode};
+use super::{Checked, Spec, dynamodb, http, localstorage};
 use crate::aws::{self, CallSts, Connection, ConnectionSettings};
-use crate::bindings::kinesis::{self, Mode};
-use crate::bindings::{Checked, Spec, dynamodb, http, localstorage};
 use crate::domain::{BindingError, ComponentName, FailureKind};
 use serde::Serialize;
 use std::path::Path;
@@ -60,6 +58,9 @@ pub(crate) struct Finding {
     pub(crate) result: AccessResult,
     /// What to do, or what the call showed.
     pub(crate) hint: String,
+    /// How it failed, if it did.
+    #[serde(skip)]
+    pub(crate) failure: Option<FailureKind>,
 }
 
 /// All calls that were tried for one component, in their order.
@@ -97,6 +98,9 @@ pub(crate) async fn check_access(
     if tokio::time::timeout(limit, Box::pin(access.run(&checked, app_id))).await.is_err() {
         let hint = format!("not done after {limit:?}: look at the network, proxies and the endpoint");
         access.push("all", &component, AccessResult::Unreachable, &hint);
+        if let Some(last) = access.findings.last_mut() {
+            last.failure = Some(FailureKind::TimedOut);
+        }
     }
     ComponentAccess { component, identity: access.identity, findings: access.findings }
 }
@@ -225,7 +229,9 @@ impl AccessCheck {
             }
         }
         if spec.direction.has_input() {
-            Box::pin(self.input(&calls, &stream)).await;
+            // Enhanced fan-out gets no iterator.
+            let polls = spec.input.mode == Mode::Shared || spec.input.fallback == Fallback::Shared;
+            Box::pin(self.input(&calls, &stream, polls)).await;
             let consumer = spec.input.consumer(app_id, name);
             if spec.input.mode == Mode::Extended {
                 self.consumer(&calls, arn.as_deref(), &consumer).await;
@@ -271,13 +277,16 @@ impl AccessCheck {
         }
     }
 
-    async fn input(&mut self, calls: &StreamCalls, stream: &str) {
+    async fn input(&mut self, calls: &StreamCalls, stream: &str, polls: bool) {
         let shard = match calls.first_shard().await {
             Ok(Some(shard)) => shard,
             Ok(None) => return self.push("ListShards", stream, AccessResult::Failed, "the stream has no shards"),
             Err(error) => return self.failed("ListShards", stream, &error),
         };
         self.ok("ListShards", stream, "");
+        if !polls {
+            return;
+        }
         match calls.iterator(&shard).await {
             Ok(()) => self.ok("GetShardIterator", &shard, ""),
             Err(error) => self.failed("GetShardIterator", &shard, &error),
@@ -332,16 +341,20 @@ impl AccessCheck {
 
     fn failed(&mut self, tried: &'static str, resource: &str, error: &BindingError) {
         self.push(tried, resource, result_of(error.kind()), &hint(tried, error));
+        if let Some(last) = self.findings.last_mut() {
+            last.failure = Some(error.kind());
+        }
     }
 
     fn push(&mut self, tried: &'static str, resource: &str, result: AccessResult, hint: &str) {
-        self.findings.push(Finding { tried, resource: resource.to_owned(), result, hint: hint.to_owned() });
+        let (resource, hint) = (resource.to_owned(), hint.to_owned());
+        self.findings.push(Finding { tried, resource, result, hint, failure: None });
     }
 }
 
 /// Whether the component offers an operation that needs `GetItem`.
 fn reads(spec: &dynamodb::Spec) -> bool {
-    operations(spec).into_iter().any(|operation| matches!(operation, "get" | "transactGet"))
+    spec.options.allowed.iter().any(|operation| matches!(operation.as_str(), "get" | "transactGet"))
 }
 
 /// Denied because a permission is missing, not because the credentials are not valid.

@@ -1,0 +1,246 @@
+//! The components API: reads what runs, and hands changes to the owner task.
+
+use super::catalog::{Catalog, Entry, State};
+use super::change::{Answer, Change, ChangeRequest, Changed, Write};
+use crate::bindings::{Checked, ComponentAccess, Finding, check_access};
+use crate::http::{
+    Caller, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText, ManageComponents,
+    RefusalKind, Success,
+};
+use crate::manifest::{DocumentFormat, RawDocument};
+use crate::settings::Settings;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// Limit of all calls of a test.
+const TEST_LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct ComponentsApi {
+    pub(super) catalog: Arc<Catalog>,
+    changes: mpsc::Sender<ChangeRequest>,
+    app_id: String,
+    ca_bundle: Option<PathBuf>,
+    /// Held while a data connector is created.
+    pub(super) connector_turn: Mutex<()>,
+}
+
+impl ComponentsApi {
+    pub(super) fn new(settings: &Settings, catalog: Arc<Catalog>, changes: mpsc::Sender<ChangeRequest>) -> Self {
+        let app_id = if settings.app_id.is_empty() { "bindd".to_owned() } else { settings.app_id.clone() };
+        let (ca_bundle, connector_turn) = (settings.ca_bundle.clone(), Mutex::default());
+        Self { catalog, changes, app_id, ca_bundle, connector_turn }
+    }
+
+    /// Hands a change to the owner task, and waits for its answer.
+    async fn change(&self, change: Change, caller: Caller) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let stopping = |problem: &str| ComponentRefusal::new(RefusalKind::Stopping, problem);
+        let sent = self.changes.send(ChangeRequest { change, caller, reply }).await;
+        sent.map_err(|_| stopping("the sidecar is stopping, and nothing was changed"))?;
+        let unknown = "the sidecar stopped during the change, which may have been carried out or not";
+        answer.await.unwrap_or_else(|_| Err(stopping(unknown)))
+    }
+
+    pub(super) async fn write(
+        &self,
+        name: String,
+        write: Write,
+        request: (Caller, crate::http::ChangeOptions),
+    ) -> Reply {
+        let (caller, options) = request;
+        let change = Change::Write { name: name.clone(), write, options };
+        let Changed::Written { is_new, warnings } = self.change(change, caller).await? else {
+            return Err(unexpected());
+        };
+        let success = if is_new { Success::Created } else { Success::Done };
+        Ok(self.shown(&name, success, &warnings))
+    }
+
+    pub(super) async fn delete(&self, name: String, request: (Caller, crate::http::ChangeOptions)) -> Reply {
+        let (caller, options) = request;
+        self.change(Change::Delete { name: name.clone(), options }, caller).await?;
+        Ok(ComponentReply { success: Success::Deleted, name: Some(name), etag: None, body: None })
+    }
+
+    pub(super) async fn test(&self, name: String, document: Option<RawDocument>, caller: Caller) -> Reply {
+        let checked = match self.change(Change::Check { name: name.clone(), document }, caller).await {
+            Ok(Changed::Checked(checked)) => checked,
+            Ok(Changed::Written { .. } | Changed::Deleted) => return Err(unexpected()),
+            Err(refusal) if refusal.kind == RefusalKind::Invalid => return Ok(test_failed(&name, &refusal)),
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(tested(&name, &self.access(*checked).await))
+    }
+
+    async fn access(&self, checked: Checked) -> ComponentAccess {
+        check_access(checked, &self.app_id, self.ca_bundle.as_deref(), TEST_LIMIT).await
+    }
+
+    fn list(&self, component_type: Option<&str>) -> ComponentReply {
+        let all = self.catalog.all();
+        let is_wanted = |entry: &Entry| {
+            component_type.is_none_or(|wanted| entry.document.component_type() == wanted.to_lowercase())
+        };
+        let entries = all.values().filter(|entry| is_wanted(entry)).map(|entry| self.document(entry, &[]));
+        let body = json!({ "components": entries.collect::<Vec<_>>() });
+        ComponentReply { success: Success::Done, name: None, etag: None, body: Some(body) }
+    }
+
+    fn get(&self, name: &str) -> Result<Entry, ComponentRefusal> {
+        self.catalog.get(name).ok_or_else(|| {
+            let message = format!("there is no component `{name}`; GET /v1.0-alpha1/components lists them");
+            ComponentRefusal::new(RefusalKind::NotFound, message)
+        })
+    }
+
+    fn status(&self, name: String) -> Reply {
+        let entry = self.get(&name)?;
+        let etag = Some(self.catalog.etag(&entry.document));
+        let mut body = self.state(&entry, &[]);
+        if let Some(body) = body.as_object_mut() {
+            body.insert("name".to_owned(), json!(name));
+            body.insert("type".to_owned(), json!(entry.document.component_type()));
+        }
+        Ok(ComponentReply { success: Success::Done, name: Some(name), etag, body: Some(body) })
+    }
+
+    /// The component as it is now.
+    fn shown(&self, name: &str, success: Success, warnings: &[String]) -> ComponentReply {
+        let entry = self.catalog.get(name);
+        let etag = entry.as_ref().map(|entry| self.catalog.etag(&entry.document));
+        let body = entry.map(|entry| self.document(&entry, warnings));
+        ComponentReply { success, name: Some(name.to_owned()), etag, body }
+    }
+
+    /// Its document without secrets, with its state beside it.
+    fn document(&self, entry: &Entry, warnings: &[String]) -> Value {
+        let mut document = entry.document.masked();
+        if let Some(root) = document.as_object_mut() {
+            root.insert("status".to_owned(), self.state(entry, warnings));
+        }
+        document
+    }
+
+    fn state(&self, entry: &Entry, warnings: &[String]) -> Value {
+        let mut state = json!({
+            "state": entry.state.as_str(),
+            "etag": self.catalog.etag(&entry.document),
+            "persisted": !entry.is_changed,
+        });
+        let Some(members) = state.as_object_mut() else { return state };
+        if let Some(file) = &entry.file {
+            members.insert("file".to_owned(), json!(file));
+        }
+        if let Some(error) = &entry.error {
+            let name = if entry.state == State::Failed { "error" } else { "lastError" };
+            members.insert(name.to_owned(), json!(error));
+        }
+        if !warnings.is_empty() {
+            members.insert("warnings".to_owned(), json!(warnings));
+        }
+        state
+    }
+}
+
+pub(super) type Reply = Result<ComponentReply, ComponentRefusal>;
+
+#[async_trait]
+impl ManageComponents for ComponentsApi {
+    async fn call(&self, call: ComponentCall, caller: Caller) -> Reply {
+        match call {
+            ComponentCall::List { component_type } => Ok(self.list(component_type.as_deref())),
+            ComponentCall::Get { name } => {
+                self.get(&name)?;
+                Ok(self.shown(&name, Success::Done, &[]))
+            }
+            ComponentCall::Status { name } => self.status(name),
+            ComponentCall::Create { document, options } => {
+                let (name, document) = named(&document)?;
+                self.write(name, Write::Create(document), (caller, options)).await
+            }
+            ComponentCall::Replace { name, document, options } => {
+                self.write(name, Write::Replace(parsed(&document)?), (caller, options)).await
+            }
+            ComponentCall::Patch { name, patch, options } => {
+                self.write(name, Write::Patch(parsed(&patch)?), (caller, options)).await
+            }
+            ComponentCall::SetDisabled { name, disabled, options } => {
+                self.write(name, Write::SetDisabled(disabled), (caller, options)).await
+            }
+            ComponentCall::Delete { name, options } => self.delete(name, (caller, options)).await,
+            ComponentCall::Test { document } => match named(&document) {
+                Ok((name, document)) => self.test(name, Some(document), caller).await,
+                Err(refusal) => Ok(test_failed("", &refusal)),
+            },
+            ComponentCall::TestExisting { name } => {
+                self.get(&name)?;
+                self.test(name, None, caller).await
+            }
+        }
+    }
+}
+
+fn unexpected() -> ComponentRefusal {
+    ComponentRefusal::new(
+        RefusalKind::NotWritten,
+        "the owner of the components gave another answer than to this request",
+    )
+}
+
+fn parsed(document: &DocumentText) -> Result<RawDocument, ComponentRefusal> {
+    let format = if document.is_yaml { DocumentFormat::Yaml } else { DocumentFormat::Json };
+    let invalid = |problem: String| {
+        let remedy = match format {
+            DocumentFormat::Json => "send one JSON object, or YAML with `Content-Type: application/yaml`",
+            DocumentFormat::Yaml => "send one YAML document",
+        };
+        ComponentRefusal::invalid(vec![DocumentFault { field: String::new(), problem, remedy: remedy.to_owned() }])
+    };
+    let text = std::str::from_utf8(&document.text)
+        .map_err(|error| invalid(format!("the body is not UTF-8 text (byte {})", error.valid_up_to())))?;
+    RawDocument::parse(text, format).map_err(invalid)
+}
+
+/// A document with its name.
+fn named(document: &DocumentText) -> Result<(String, RawDocument), ComponentRefusal> {
+    let document = parsed(document)?;
+    match document.name() {
+        Some(name) => Ok((name, document)),
+        None => {
+            let (field, problem) = ("metadata.name".to_owned(), "the component has no name".to_owned());
+            let remedy = "give it one; the app calls it by this name".to_owned();
+            Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]))
+        }
+    }
+}
+
+fn test_reply(name: &str, ok: bool, checks: &[Value]) -> ComponentReply {
+    let body = json!({ "ok": ok, "checks": checks });
+    let name = Some(name.to_owned()).filter(|name| !name.is_empty());
+    ComponentReply { success: Success::Done, name, etag: None, body: Some(body) }
+}
+
+fn test_failed(name: &str, refusal: &ComponentRefusal) -> ComponentReply {
+    let check = |fault: &DocumentFault| json!({ "check": "validate", "ok": false, "field": fault.field, "problem": fault.problem, "remedy": fault.remedy });
+    test_reply(name, false, &refusal.faults.iter().map(check).collect::<Vec<_>>())
+}
+
+fn tested(name: &str, access: &ComponentAccess) -> ComponentReply {
+    let mut checks = vec![json!({ "check": "validate", "ok": true })];
+    if !access.identity.is_empty() {
+        checks.push(json!({ "check": "connect", "ok": true, "tried": "credentials", "hint": access.identity }));
+    }
+    checks.extend(access.findings.iter().map(|found: &Finding| {
+        let check = if ["connect", "credentials"].contains(&found.tried) { "connect" } else { "probe" };
+        json!({
+            "check": check, "ok": found.result.is_sufficient(), "tried": found.tried, "resource": found.resource,
+            "result": found.result, "hint": found.hint,
+        })
+    }));
+    test_reply(name, access.is_sufficient(), &checks)
+}

@@ -1,0 +1,200 @@
+//! `/v1.0-alpha1/components`: reads the requests, and writes the answers of [`ManageComponents`].
+
+use super::admission::ConnectInfo;
+use super::component_calls::{
+    Caller, ChangeOptions, ComponentCall, ComponentReply, DocumentText, ManageComponents, Success,
+};
+use super::endpoint::{COMPONENTS, ComponentEndpoint};
+use super::error::ApiError;
+use super::inputs;
+use super::invoke::unescape;
+use super::json_response::json_response;
+use super::read_body::{self, Refused, UnreadBody};
+use super::state::ApiState;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The largest document. Dapr's own bound is 64 KiB, and that of a file 1 MiB.
+pub(super) const MAX_DOCUMENT: usize = 256 << 10;
+
+/// The response to a request whose caller was authenticated.
+pub(super) async fn respond(
+    state: &ApiState,
+    manage: &dyn ManageComponents,
+    endpoint: ComponentEndpoint,
+    (head, body): (Parts, Body),
+    info: ConnectInfo,
+) -> Response {
+    let name = match name_of(endpoint, head.uri.path()) {
+        Ok(name) => name.into_owned(),
+        Err(escape) => {
+            let error = ApiError::BadEscape { parameter: "name", escape };
+            return UnreadBody::new(&head, body).refuse(error).await;
+        }
+    };
+    let document = if endpoint.has_body() {
+        match read(state, &head, body).await {
+            Ok(document) => document,
+            Err(response) => return response,
+        }
+    } else {
+        let mut discarded = Response::default();
+        UnreadBody::new(&head, body).skip(&mut discarded).await;
+        DocumentText { text: bytes::Bytes::new(), is_yaml: false }
+    };
+    let caller = Caller { peer: info.peer(), token: state.settings.admin_token_name };
+    let call = call(endpoint, name, document, &head);
+    let is_status = matches!(call, ComponentCall::Status { .. });
+    match manage.call(call, caller).await {
+        Ok(reply) => succeeded(if is_status { with_input(state, reply) } else { reply }),
+        Err(refusal) => ApiError::Component(&refusal).into_response(),
+    }
+}
+
+fn call(endpoint: ComponentEndpoint, name: String, document: DocumentText, head: &Parts) -> ComponentCall {
+    let query = head.uri.query().unwrap_or_default();
+    let options = || change_options(head);
+    match endpoint {
+        ComponentEndpoint::List => {
+            ComponentCall::List { component_type: parameter(query, "type").map(Cow::into_owned) }
+        }
+        ComponentEndpoint::Get => ComponentCall::Get { name },
+        ComponentEndpoint::Status => ComponentCall::Status { name },
+        ComponentEndpoint::Create => ComponentCall::Create { document, options: options() },
+        ComponentEndpoint::Replace => ComponentCall::Replace { name, document, options: options() },
+        ComponentEndpoint::Patch => ComponentCall::Patch { name, patch: document, options: options() },
+        ComponentEndpoint::Enable => ComponentCall::SetDisabled { name, disabled: false, options: options() },
+        ComponentEndpoint::Disable => ComponentCall::SetDisabled { name, disabled: true, options: options() },
+        ComponentEndpoint::Delete => ComponentCall::Delete { name, options: options() },
+        ComponentEndpoint::Test => ComponentCall::Test { document },
+        ComponentEndpoint::TestExisting => ComponentCall::TestExisting { name },
+    }
+}
+
+pub(super) fn change_options(head: &Parts) -> ChangeOptions {
+    let query = head.uri.query().unwrap_or_default();
+    ChangeOptions {
+        if_match: header(head, &IF_MATCH),
+        only_if_absent: header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*"),
+        persist: parameter(query, "persist").is_some_and(|value| value == "true" || value == "1"),
+    }
+}
+
+/// All values of a header, as one list.
+fn header(head: &Parts, name: &HeaderName) -> Option<String> {
+    let values: Vec<_> = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+/// The first parameter of this name in a query.
+fn parameter<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        unescape(value).ok().filter(|_| key == name)
+    })
+}
+
+/// The name in the path; empty where there is none.
+fn name_of(endpoint: ComponentEndpoint, path: &str) -> Result<Cow<'_, str>, &str> {
+    if !endpoint.has_name() {
+        return Ok(Cow::Borrowed(""));
+    }
+    let rest = path.strip_prefix(COMPONENTS).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
+    unescape(rest.split('/').next().unwrap_or_default())
+}
+
+async fn read(state: &ApiState, head: &Parts, body: Body) -> Result<DocumentText, Response> {
+    let limit = state.settings.max_body_size.map_or(MAX_DOCUMENT, |limit| limit.min(MAX_DOCUMENT));
+    match read_body::read(body, head, Some(limit), &state.body_memory).await {
+        // The reservation ends here: the document is copied into a tree, within limits of its own.
+        Ok((text, _memory)) => {
+            let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let is_yaml = media.to_ascii_lowercase().contains("yaml");
+            Ok(DocumentText { text: read_body::detached(text), is_yaml })
+        }
+        Err(Refused { error, is_read }) => {
+            let format = state.settings.error_format();
+            let mut response = ApiError::Malformed { binding: None, error: &error, format }.into_response();
+            if !is_read {
+                read_body::close_after(&mut response, head.version);
+            }
+            Err(response)
+        }
+    }
+}
+
+/// Adds what `/v1.0-alpha1/inputs` shows of the component.
+fn with_input(state: &ApiState, mut reply: ComponentReply) -> ComponentReply {
+    let entry = reply.name.as_ref().and_then(|name| inputs::entry(state, name));
+    if let (Some(Value::Object(body)), Some(entry)) = (&mut reply.body, entry) {
+        match serde_json::to_value(entry) {
+            Ok(entry) => drop(body.insert("input".to_owned(), entry)),
+            Err(error) => tracing::error!(%error, "status of an input could not be written"),
+        }
+    }
+    reply
+}
+
+pub(super) fn succeeded(reply: ComponentReply) -> Response {
+    let ComponentReply { success, name, etag, body } = reply;
+    let mut response = body.map_or_else(Response::default, |body| json_response(&body));
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = match success {
+            Success::Done => StatusCode::OK,
+            Success::Created => StatusCode::CREATED,
+            Success::Deleted => StatusCode::NO_CONTENT,
+        };
+    }
+    let mut insert = |header: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(header, value);
+        }
+    };
+    if let Some(etag) = etag {
+        insert(ETAG, format!("\"{etag}\""));
+    }
+    if let (Success::Created, Some(name)) = (success, name) {
+        insert(LOCATION, format!("{COMPONENTS}/{}", escaped(&name)));
+    }
+    response
+}
+
+/// A name as a segment of a path.
+fn escaped(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if is_plain(byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unescaped_from_the_path_and_escaped_in_the_location() {
+        for (path, name) in [("/a%20b", "a b"), ("/orders/status", "orders"), ("/x%2Fy/test", "x/y")] {
+            let path = format!("{COMPONENTS}{path}");
+            assert_eq!(name_of(ComponentEndpoint::Get, &path).unwrap(), name);
+        }
+        assert_eq!(name_of(ComponentEndpoint::Get, "/v1.0-alpha1/components/%zz"), Err("%zz"));
+        assert_eq!(escaped("a b/ü-1.x"), "a%20b%2F%C3%BC-1.x");
+    }
+
+    #[test]
+    fn parameters_of_the_query_are_found_by_name() {
+        assert_eq!(parameter("a=1&type=bindings.aws%2Ekinesis", "type").as_deref(), Some("bindings.aws.kinesis"));
+        assert_eq!((parameter("persist", "persist").as_deref(), parameter("", "persist")), (Some(""), None));
+    }
+}
