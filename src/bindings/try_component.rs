@@ -23,10 +23,9 @@ pub fn trial_side(checked: &Checked, as_input: bool) -> Result<TrialSide, String
 }
 
 /// What the component does with a record.
-#[must_use]
-pub fn try_component(checked: &Checked, side: TrialSide, input: &TrialInput) -> Trial {
+pub async fn try_component(checked: &Checked, side: TrialSide, input: &TrialInput) -> Trial {
     match &checked.spec {
-        Spec::Kinesis(spec) => kinesis::try_record(&checked.name, spec, side, input),
+        Spec::Kinesis(spec) => kinesis::try_record(&checked.name, spec, side, input).await,
         Spec::DynamoDb(spec) => dynamodb::try_item(spec, input),
         Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => {
             Trial::without_record(TrialOutcome::Failed, Some("the component shapes no records".to_owned()))

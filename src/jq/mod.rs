@@ -32,7 +32,8 @@
 //! - `$x` as a parameter of a function is a variable only; in jq it is a function `x` too.
 //! - `walk`, `..|=` and updates take the first output of the update; with none, the place is deleted.
 //! - `from_entries` takes the keys `k` and `name` and the value `v` too, and keys that are numbers or booleans.
-//! - `?` and `try` catch the errors of their own expression only, as in jq 1.7 and later.
+//! - `?` and `try` catch the errors of their own expression only, and `all(f)` is not true because `f` has no output for
+//!   the first item, as in jq 1.7 and later.
 //! - `todate` and `gmtime` keep fractions of a second. Functions that jq 1.6 does not have, such as `abs`, `toarray`, `trim`
 //!   and `pick`, are those of later versions.
 //! - Messages of errors name kinds of values (`cannot index string with string`), never the values.

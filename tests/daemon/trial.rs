@@ -104,7 +104,7 @@ fn a_record_of_an_input_is_what_the_app_would_get() {
     let shown: Vec<&str> = output.lines().collect();
     assert_eq!(shown[0], r#"1: record {"a":1,"key":"c-1","at":"1795256000.500"}"#, "{output}{error}");
     assert_eq!(shown[1], r#"2: record {"a":2,"key":"c-2","at":null}"#);
-    assert_eq!(shown[2], "3: filtered: the record is damaged gzip, so it is not decompressed");
+    assert_eq!(shown[2], "3: filtered: it is not gzip, or damaged, so it is not decompressed");
     assert_eq!(shown[3], "4: filtered");
     assert!(shown[4].starts_with("5: failed: the line is no object as --objects needs it: unknown field `metadata`"));
     assert_eq!((shown.len(), code), (5, Some(1)));

@@ -158,8 +158,8 @@ fn program() -> impl Strategy<Value = String> {
                 "[X] | length",
                 "\"a\\(X)b\"",
                 "[[X] | add?][]",
-                "[any(X)?][]",
-                "[all(X)?][]",
+                "[any([X] == [])?][]",
+                "[all([X] == [])?][]",
                 "def f: X; [f, f]",
                 "def f(g): [g | g]; f(X)",
                 "label $out | (X, break $out)",
@@ -216,7 +216,7 @@ proptest! {
 }
 
 /// What the functions that both have give on each kind of value. A program that fails gives a text.
-const FUNCTIONS: [&str; 137] = [
+const FUNCTIONS: [&str; 136] = [
     "any",
     "all",
     "min",
@@ -249,7 +249,6 @@ const FUNCTIONS: [&str; 137] = [
     "not",
     "range(.)",
     "combinations",
-    "implode",
     r#"getpath(["a"])"#,
     "paths",
     "group_by(.)",

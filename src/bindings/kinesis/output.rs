@@ -122,8 +122,9 @@ impl Output {
         metadata: &Metadata,
         options: &RequestOptions,
     ) -> Result<OutgoingRecord, BindingError> {
-        let ends_batch = self.flush.as_ref().is_some_and(|flush| flush.ends_batch(&item.data, metadata));
+        let for_flush = self.flush.as_ref().map(|flush| (flush, item.data.clone()));
         let record = record(&self.spec, item, metadata, options)?;
+        let ends_batch = for_flush.is_some_and(|(flush, data)| flush.ends_batch(&data, metadata));
         Ok(OutgoingRecord { record, ends_batch })
     }
 
@@ -204,7 +205,7 @@ pub(super) fn options_of(
     }
 }
 
-/// The record of an item, before compression.
+/// The record of an item, before it is combined with others or compressed.
 pub(super) fn record(
     spec: &OutputSpec,
     item: Item<'_>,

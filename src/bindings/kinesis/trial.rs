@@ -9,22 +9,23 @@ use super::output_spec::OutputSpec;
 use super::request::RequestOptions;
 use super::shaped_output::{check_several, known_key};
 use super::spec::Spec;
-use crate::domain::{BindingError, ComponentName, DataForm, Decompress};
+use crate::domain::{BindingError, ComponentName, DataForm, DecompressFailure};
 use crate::event_pattern::{Fields, Scalar};
+use crate::gzip::{self, MAX_RECORD};
 use crate::producer::hash_key;
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
 use std::borrow::Cow;
-use std::io::Read as _;
-
-/// The largest record after decompression in bytes, as for deliveries.
-const MAX_RECORD: u64 = 16 << 20;
 
 /// What becomes of a record at one side of the component.
-pub(in crate::bindings) fn try_record(name: &ComponentName, spec: &Spec, side: TrialSide, input: &TrialInput) -> Trial {
+pub(in crate::bindings) async fn try_record(
+    name: &ComponentName,
+    spec: &Spec,
+    side: TrialSide,
+    input: &TrialInput,
+) -> Trial {
     match side {
         TrialSide::Output => output(spec, input).unwrap_or_else(|error| Trial::failed(&error)),
-        TrialSide::Input => of_input(name, spec, input),
+        TrialSide::Input => of_input(name, spec, input).await,
     }
 }
 
@@ -90,11 +91,15 @@ impl Fields for View<'_> {
     }
 }
 
-fn of_input(name: &ComponentName, spec: &Spec, input: &TrialInput) -> Trial {
-    let (data, note) = match decompressed(spec.input.delivery.decompress, &input.data) {
-        Ok(data) => (data, None),
-        Err(why) => (input.data.clone(), Some(format!("the record {why}, so it is not decompressed"))),
-    };
+async fn of_input(name: &ComponentName, spec: &Spec, input: &TrialInput) -> Trial {
+    let (mut data, mut note) = (input.data.clone(), None);
+    if gzip::is_wanted(spec.input.delivery.decompress, &input.data) {
+        match gzip::decompressed(&input.data, MAX_RECORD).await {
+            Ok(content) => data = content,
+            Err(DecompressFailure::Corrupt) => note = Some("it is not gzip, or damaged, so it is not decompressed"),
+            Err(DecompressFailure::TooLarge) => note = Some("it is too large to be decompressed"),
+        }
+    }
     let view = View { data: &data, input };
     let mut metadata = vec![("component", name.to_string()), ("stream", spec.stream.name().to_owned())];
     metadata.extend(input.partition_key.clone().map(|key| ("partitionKey", key)));
@@ -102,21 +107,6 @@ fn of_input(name: &ComponentName, spec: &Spec, input: &TrialInput) -> Trial {
     metadata.extend(view.arrival().map(|seconds| ("approximateArrivalTimestamp", seconds)));
     let shaped = spec.shaping.as_ref().map_or(Shaped::Unchanged, |shaping| shaping.apply(&view, metadata));
     let mut trial = Trial::of_shaped(shaped, &data);
-    trial.error = trial.error.or(note);
+    trial.error = trial.error.or(note.map(str::to_owned));
     trial
-}
-
-/// The content of a record that is to be decompressed.
-fn decompressed(which: Decompress, data: &Bytes) -> Result<Bytes, &'static str> {
-    let is_gzip = data.starts_with(&[0x1f, 0x8b]);
-    match which {
-        Decompress::Off => return Ok(data.clone()),
-        Decompress::Auto if !is_gzip => return Ok(data.clone()),
-        Decompress::Gzip if !is_gzip => return Err("is not gzip"),
-        Decompress::Gzip | Decompress::Auto => {}
-    }
-    let mut content = Vec::new();
-    let decoder = MultiGzDecoder::new(data.as_ref());
-    decoder.take(MAX_RECORD + 1).read_to_end(&mut content).map_err(|_| "is damaged gzip")?;
-    if content.len() as u64 > MAX_RECORD { Err("is larger than 16 MiB") } else { Ok(content.into()) }
 }

@@ -15,8 +15,8 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn apply(&self, input: &TrialInput) -> Trial {
-        try_component(&self.component, self.side, input)
+    pub(super) async fn apply(&self, input: &TrialInput) -> Trial {
+        try_component(&self.component, self.side, input).await
     }
 }
 

@@ -14,6 +14,7 @@ use crate::bindings::trial::{Trial, TrialInput, TrialOutcome, TrialSide};
 use crate::settings::TrySettings;
 use bytes::Bytes;
 use std::io::{self, BufRead, Write};
+use tokio::runtime::Handle;
 
 /// What is left to say after the lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub struct TryReport {
     pub passed: bool,
 }
 
-/// Reads records from `input` and writes what becomes of each to `output`, line by line.
+/// Reads records from `input` and writes what becomes of each to `output`, line by line. Blocks, so it must run on a thread
+/// for blocking work of a runtime.
 #[must_use]
 pub fn run(settings: &TrySettings, input: impl BufRead, mut output: impl Write) -> TryReport {
     let subject = match component::find(settings) {
@@ -46,10 +48,10 @@ fn each<R: BufRead>(
     mut lines: Lines<R>,
     output: &mut impl Write,
 ) -> io::Result<bool> {
-    let mut has_failed = false;
+    let (runtime, mut has_failed) = (Handle::current(), false);
     while let Some(Line { number, text }) = lines.next()? {
         let trial = match text.and_then(|text| read(text, settings.has_objects, subject.side)) {
-            Ok(input) => subject.apply(&with_metadata(input, settings)),
+            Ok(input) => runtime.block_on(subject.apply(&with_metadata(input, settings))),
             Err(error) => Trial::without_record(TrialOutcome::Failed, Some(error)),
         };
         has_failed |= trial.outcome == TrialOutcome::Failed;
