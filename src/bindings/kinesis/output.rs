@@ -8,7 +8,7 @@ use super::request::{KEYS, RequestOptions};
 use super::response;
 use crate::domain::{
     BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, OperationName, Outcome,
-    OutputBinding,
+    OutputBinding, OutputReport,
 };
 use crate::producer::{Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
@@ -57,6 +57,11 @@ impl OutputBinding for Output {
             "bulkCreate" | "createBatch" => Box::pin(self.bulk_create(request)).await,
             other => Err(BindingError::new(FailureKind::Caller, format!("there is no operation {other} here"))),
         }
+    }
+
+    fn report(&self) -> Option<OutputReport> {
+        let (pending_records, pending_bytes) = self.producer.pending();
+        Some(OutputReport { pending_records, pending_bytes })
     }
 
     async fn close(&self) {

@@ -73,9 +73,16 @@ impl Session {
             return self.curl(page, command).await;
         }
         let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
+        // Variables for this command alone.
+        let is_variable = |word: &&&str| word.split('=').next().is_some_and(|name| name.starts_with("BINDD_"));
+        let (variables, words) = words.split_at(words.iter().take_while(is_variable).count());
         let Some(prefix) = PREFIXES.into_iter().find(|prefix| words.starts_with(prefix)) else { return };
         let args = ["bindd"].iter().chain(&words[prefix.len()..]).map(OsString::from);
-        match settings::parse(args) {
+        let value = |name: &str| {
+            let value = variables.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            value.map(OsString::from)
+        };
+        match settings::parse_with(args, &value) {
             Ok(Parsed::Dev(settings)) => self.start(*settings).await,
             Ok(_) => {}
             Err(usage) => assert_eq!(usage.code, 0, "{}: {words:?}: {usage}", page.path.display()),
