@@ -13,7 +13,7 @@ use super::reload_plan::hides;
 use crate::bindings::CheckResult;
 use crate::domain::ComponentName;
 use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind};
-use crate::manifest::{Overridden, Overrides, Place, RawDocument};
+use crate::manifest::{Overridden, Overrides, Place, RawDocument, override_file};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl ApiChanges {
         for (name, running) in &changes.running {
             let state = if running.document.is_disabled() { State::Disabled } else { State::Running };
             let file = self.file_of(name, &running.file);
-            let (document, is_changed) = (Arc::clone(&running.document), self.overlay.contains(name.as_str()));
+            let (document, is_changed) = (Arc::clone(&running.document), self.is_changed(name, &running.file));
             entries.insert(name.clone(), Entry { document, state, file, is_changed, error: None });
         }
         for (name, failure) in &changes.failures {
@@ -95,7 +95,7 @@ impl ApiChanges {
                 document: Arc::clone(&failure.file.document),
                 state: State::Failed,
                 file: self.file_of(name, &failure.file.file),
-                is_changed: self.overlay.contains(name.as_str()),
+                is_changed: self.is_changed(name, &failure.file.file),
                 error: None,
             };
             entries.entry(name.clone()).or_insert_with(failed).error = Some(failure.error.clone());
@@ -106,8 +106,13 @@ impl ApiChanges {
     fn file_of(&self, name: &ComponentName, file: &str) -> Option<String> {
         match self.overlay.base(name.as_str()) {
             Some(base) => Some(base.place.file.clone()),
-            None => Some(file.to_owned()).filter(|_| !self.overlay.contains(name.as_str())),
+            None => Some(file.to_owned()).filter(|_| !self.is_changed(name, file)),
         }
+    }
+
+    /// Whether the files do not say what runs. That goes on when a file was edited and its document cannot be connected.
+    fn is_changed(&self, name: &ComponentName, file: &str) -> bool {
+        self.overlay.contains(name.as_str()) || file == override_file(name.as_str())
     }
 
     pub(super) async fn handle(&mut self, request: ChangeRequest, reading: &Reading, changes: &mut Changes) {

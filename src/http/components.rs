@@ -20,8 +20,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// The largest document. Dapr's own bound is 64 KiB, and that of a file 1 MiB.
-const MAX_DOCUMENT: usize = 256 << 10;
+/// The largest document; Dapr's own bound. Changed documents stay in memory.
+const MAX_DOCUMENT: usize = 64 << 10;
 
 /// The response to a request whose caller was authenticated.
 pub(super) async fn respond(

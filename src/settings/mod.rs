@@ -33,14 +33,3 @@ pub use model::{
 };
 #[cfg(feature = "embedded")]
 pub use model::{DemoSettings, DevSettings};
-
-/// As [`parse`], with this environment instead of that of the process.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_with(
-    args: impl Iterator<Item = std::ffi::OsString>,
-    environment: &dyn Fn(&str) -> Option<std::ffi::OsString>,
-) -> Result<Command, UsageError> {
-    gather::parse_with(args, environment)
-}

@@ -13,7 +13,7 @@ use bindd::daemon::{self, Running};
 use bindd::dev::Emulators;
 use bindd::domain::Stop;
 use bindd::embedded::EmbeddedSettings;
-use bindd::settings::{self, AppEndpoint, AppProtocol, Command as Parsed, DevSettings};
+use bindd::settings::{self, AppEndpoint, AppProtocol, Command as Parsed, ComponentsApiSettings, DevSettings};
 use bindd::testing::until;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -73,17 +73,20 @@ impl Session {
             return self.curl(page, command).await;
         }
         let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
-        // Variables for this command alone.
-        let is_variable = |word: &&&str| word.split('=').next().is_some_and(|name| name.starts_with("BINDD_"));
-        let (variables, words) = words.split_at(words.iter().take_while(is_variable).count());
+        // The variable is not set in this process, whose other tests have other settings.
+        let token = words.first().and_then(|word| word.strip_prefix("BINDD_ADMIN_TOKEN="));
+        let words = if token.is_some() { &words[1..] } else { &words[..] };
         let Some(prefix) = PREFIXES.into_iter().find(|prefix| words.starts_with(prefix)) else { return };
-        let args = ["bindd"].iter().chain(&words[prefix.len()..]).map(OsString::from);
-        let value = |name: &str| {
-            let value = variables.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-            value.map(OsString::from)
-        };
-        match settings::parse_with(args, &value) {
-            Ok(Parsed::Dev(settings)) => self.start(*settings).await,
+        let is_known = |word: &&&str| token.is_none() || **word != "--enable-components-api";
+        let args = ["bindd"].iter().chain(words[prefix.len()..].iter().filter(is_known)).map(OsString::from);
+        match settings::parse(args) {
+            Ok(Parsed::Dev(mut settings)) => {
+                let token = token.filter(|_| words.contains(&"--enable-components-api"));
+                let variable = "BINDD_ADMIN_TOKEN";
+                settings.run.components_api =
+                    token.map(|token| ComponentsApiSettings { token: token.into(), variable });
+                self.start(*settings).await;
+            }
             Ok(_) => {}
             Err(usage) => assert_eq!(usage.code, 0, "{}: {words:?}: {usage}", page.path.display()),
         }
