@@ -138,7 +138,8 @@ impl ApiChanges {
         let document = Arc::new(new_document(name, write, current.as_ref())?);
         let old = current.as_ref().map(|entry| entry.document.as_ref());
         scene.audit.fields = old.map_or_else(Vec::new, |old| old.changed_fields(&document));
-        let is_same = |entry: &Entry| entry.state != State::Failed && entry.document == document;
+        // One with an error has an edit that is not in force, which this change replaces.
+        let is_same = |entry: &Entry| entry.error.is_none() && entry.document == document;
         let is_same = current.as_ref().is_some_and(is_same);
         if is_same && !(options.persist && self.overlay.contains(name)) {
             return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
@@ -286,7 +287,11 @@ impl ApiChanges {
     fn check_file(&self, name: &str, found: Option<&Overridden>, changes: &Changes) -> Result<(), ComponentRefusal> {
         let known = match self.overlay.contains(name) {
             true => self.overlay.base(name).map(|base| &base.document),
-            false => changes.running.iter().find(|(known, _)| known.as_str() == name).map(|(_, file)| &file.document),
+            false => {
+                let running = changes.running.iter().find(|(known, _)| known.as_str() == name);
+                let failed = changes.failures.iter().find(|(known, _)| known.as_str() == name);
+                running.map(|(_, file)| &file.document).or(failed.map(|(_, failure)| &failure.file.document))
+            }
         };
         if found.map(|found| &found.document) == known {
             return Ok(());
