@@ -30,8 +30,9 @@
 //! | 2 | [`manifest`] | reads component files |
 //! | 2 | [`resilience`] | backoff and retry policies |
 //! | 2 | [`tasks`] | the supervisor of tasks and the accept loop |
-//! | 1 | [`aggregation`] | the KPL format: many user records in one Kinesis record |
+//! | 1 | [`aggregation`] | many user records in one Kinesis record: the KPL format, lines, JSON arrays |
 //! | 1 | [`jq`] | programs in jq that shape records, with limits |
+//! | 2 | [`gzip`] | decompresses records within limits |
 //! | 1 | [`telemetry`] | logs and metrics |
 //! | 1 | [`profiling`] | CPU and heap profiles of the process |
 //! | 1 | [`protocol`] | the messages of gRPC |
@@ -59,6 +60,7 @@ pub mod domain;
 pub mod embedded;
 pub mod event_pattern;
 pub mod grpc;
+pub mod gzip;
 pub mod http;
 pub mod jq;
 pub mod manifest;

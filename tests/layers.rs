@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Each module and every module that it uses, lowest layer first. A module may only use modules above it in this
 /// list, so there is no cycle between modules.
-const USES: [(&str, &[&str]); 26] = [
+const USES: [(&str, &[&str]); 27] = [
     ("aggregation", &[]),
     ("domain", &[]),
     ("jq", &[]),
@@ -17,17 +17,34 @@ const USES: [(&str, &[&str]); 26] = [
     ("profiling", &[]),
     ("telemetry", &[]),
     ("event_pattern", &["domain"]),
+    ("gzip", &["domain"]),
     ("manifest", &["domain"]),
     ("policies", &["domain", "manifest"]),
     ("resilience", &["domain"]),
     ("tasks", &["domain"]),
-    ("app", &["domain", "protocol", "resilience", "tasks", "telemetry"]),
+    ("app", &["domain", "gzip", "protocol", "resilience", "tasks", "telemetry"]),
     ("aws", &["aggregation", "domain", "manifest", "resilience", "tasks", "telemetry"]),
     ("consumer", &["domain", "resilience", "tasks", "telemetry"]),
     ("embedded", &["domain", "tasks"]),
     ("producer", &["aggregation", "domain", "resilience", "tasks", "telemetry"]),
     ("runtime", &["domain", "policies", "resilience", "tasks"]),
-    ("bindings", &["aws", "consumer", "domain", "manifest", "producer", "protocol", "resilience", "telemetry"]),
+    (
+        "bindings",
+        &[
+            "aggregation",
+            "aws",
+            "consumer",
+            "domain",
+            "event_pattern",
+            "gzip",
+            "jq",
+            "manifest",
+            "producer",
+            "protocol",
+            "resilience",
+            "telemetry",
+        ],
+    ),
     ("http", &["domain", "profiling", "runtime", "tasks", "telemetry"]),
     ("grpc", &["domain", "http", "protocol", "runtime", "telemetry"]),
     ("settings", &["bindings", "domain", "embedded", "http", "manifest"]),

@@ -1,13 +1,18 @@
-//! The aggregation format of the Kinesis Producer Library: many user records in one Kinesis record, as four magic bytes, a
-//! protobuf message, and the MD5 of that message (awslabs/amazon-kinesis-producer, `aggregation-format.md`).
+//! Many user records in one Kinesis record.
 //!
-//! `producer` packs records with a [`Packer`], `aws` unpacks them with [`unpack`]. Invariant: unpacking gives exactly the
-//! records that were packed; `tests/golden/aggregation` has aggregates of other libraries.
+//! In the format of the Kinesis Producer Library, an aggregate is four magic bytes, a protobuf message, and the MD5 of that
+//! message (awslabs/amazon-kinesis-producer, `aggregation-format.md`). `producer` packs records with a [`Packer`], `aws`
+//! unpacks them with [`unpack`]. Invariant: unpacking gives exactly the records that were packed;
+//! `tests/golden/aggregation` has aggregates of other libraries.
+//!
+//! With a [`Joiner`], `producer` joins records in a form that needs no library to be read; see [`JoinForm`].
 
 mod format;
+mod join;
 mod pack;
 mod unpack;
 
+pub use join::{JoinForm, Joiner, NotJoinable};
 pub use pack::Packer;
 #[cfg(any(test, feature = "testing"))]
 pub use pack::pack;

@@ -63,6 +63,12 @@ impl Packer {
         self.size.saturating_add(self.growth(user)) <= self.limit
     }
 
+    /// Whether a payload of so many bytes may fit: false excludes a record before its keys are known.
+    #[must_use]
+    pub const fn may_fit(&self, data: usize) -> bool {
+        self.size.saturating_add(data) <= self.limit
+    }
+
     /// Adds a record, whether it [fits](Packer::fits) or not.
     pub fn push(&mut self, user: UserRecord) {
         self.size = self.size.saturating_add(self.growth(&user));

@@ -5,7 +5,7 @@
 use super::base64::Base64;
 use super::identifier::EventId;
 use super::media_type;
-use crate::domain::{BindingEvent, RecordPosition, Timestamp};
+use crate::domain::{BindingEvent, EventOrigin, RecordPosition, Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -44,7 +44,7 @@ impl<'e> CloudEvent<'e> {
             subject: origin.shard.as_str(),
             time: origin.arrival.and_then(Rfc3339::new),
             partitionkey: &origin.partition_key,
-            sequence: Sequence(&origin.position),
+            sequence: Sequence(origin),
             damagedaggregate: origin.is_damaged_aggregate,
             datacontenttype: if json.is_some() { "application/json" } else { media_type::of_text_or_bytes(data) },
             data: json,
@@ -59,14 +59,15 @@ const fn is_false(value: &bool) -> bool {
 }
 
 /// Ordered as text, as the extension requires: sequence numbers of a stream have the same length.
-struct Sequence<'e>(&'e RecordPosition);
+struct Sequence<'e>(&'e EventOrigin);
 
 impl Serialize for Sequence<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let RecordPosition { sequence, sub_sequence } = self.0;
-        match sub_sequence {
-            0 => serializer.serialize_str(sequence.as_str()),
-            sub_sequence => serializer.collect_str(&format_args!("{sequence}:{sub_sequence:010}")),
+        let RecordPosition { sequence, sub_sequence } = &self.0.position;
+        match (sub_sequence, self.0.part) {
+            (0, 0) => serializer.serialize_str(sequence.as_str()),
+            (sub_sequence, 0) => serializer.collect_str(&format_args!("{sequence}:{sub_sequence:010}")),
+            (sub_sequence, part) => serializer.collect_str(&format_args!("{sequence}:{sub_sequence:010}:{part:010}")),
         }
     }
 }

@@ -1,14 +1,11 @@
 //! Decompresses records before they are delivered, within limits, so that a small record cannot fill the memory.
 
-use crate::domain::{BindingEvent, Decompress};
+use crate::domain::{BindingEvent, Decompress, DecompressFailure};
+use crate::gzip::{self, MAX_RECORD};
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
-use std::io::Read;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The largest record after decompression, in bytes.
-const MAX_RECORD: usize = 16 << 20;
-/// The same for all records of a request together.
+/// The largest size of all records of a request together after decompression, in bytes.
 const MAX_REQUEST: usize = 40 << 20;
 /// For the decompressed records of all requests of the process, with their encoded form; others wait.
 const MAX_PROCESS: usize = 128 << 20;
@@ -18,9 +15,6 @@ const ENCODED: usize = 3;
 const _: () = assert!(MAX_REQUEST * ENCODED <= MAX_PROCESS);
 /// The unit in which memory is reserved.
 const UNIT: usize = 1 << 10;
-/// Bytes to decompress between two yields to other tasks; about a tenth of a millisecond of work.
-const CHUNK: usize = 64 << 10;
-const MAGIC: &[u8] = &[0x1f, 0x8b];
 
 /// The memory for decompressed records.
 #[derive(Debug)]
@@ -39,10 +33,13 @@ pub(super) struct NotDecompressed {
     pub(super) too_large: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
-    Corrupt,
-    TooLarge,
+impl NotDecompressed {
+    const fn add(&mut self, failure: DecompressFailure) {
+        match failure {
+            DecompressFailure::Corrupt => self.corrupt += 1,
+            DecompressFailure::TooLarge => self.too_large += 1,
+        }
+    }
 }
 
 /// The data of the events of a request, decompressed where the file says so.
@@ -56,8 +53,10 @@ pub(super) struct Payloads<'b> {
 }
 
 impl<'b> Payloads<'b> {
-    pub(super) const fn unchanged(events: &'b [BindingEvent]) -> Self {
-        let untouched = NotDecompressed { corrupt: 0, too_large: 0 };
+    /// The events as they are; a transform may have failed to decompress some.
+    pub(super) fn unchanged(events: &'b [BindingEvent]) -> Self {
+        let mut untouched = NotDecompressed::default();
+        events.iter().filter_map(|event| event.not_decompressed).for_each(|failure| untouched.add(failure));
         Self { events, decompressed: Vec::new(), untouched, _memory: None }
     }
 
@@ -77,11 +76,7 @@ impl Decompressor {
         which: Decompress,
         is_encoded: bool,
     ) -> Payloads<'b> {
-        let is_tried = |event: &BindingEvent| match which {
-            Decompress::Off => false,
-            Decompress::Gzip => true,
-            Decompress::Auto => event.data.starts_with(MAGIC),
-        };
+        let is_tried = |event: &BindingEvent| gzip::is_wanted(which, &event.data);
         let tried = events.iter().filter(|event| is_tried(event)).count();
         if tried == 0 {
             return Payloads::unchanged(events);
@@ -94,7 +89,7 @@ impl Decompressor {
         let mut left = limit;
         for event in events {
             let data = if is_tried(event) {
-                decompressed(&event.data, left.min(MAX_RECORD)).await
+                gzip::decompressed(&event.data, left.min(MAX_RECORD)).await
             } else {
                 Ok(event.data.clone())
             };
@@ -103,12 +98,8 @@ impl Decompressor {
                     left = left.saturating_sub(if is_tried(event) { data.len() } else { 0 });
                     data
                 }
-                Err(Failure::Corrupt) => {
-                    payloads.untouched.corrupt += 1;
-                    event.data.clone()
-                }
-                Err(Failure::TooLarge) => {
-                    payloads.untouched.too_large += 1;
+                Err(failure) => {
+                    payloads.untouched.add(failure);
                     event.data.clone()
                 }
             });
@@ -122,26 +113,6 @@ impl Decompressor {
 
 fn units(bytes: usize) -> u32 {
     u32::try_from(bytes / UNIT).unwrap_or(u32::MAX)
-}
-
-async fn decompressed(data: &[u8], limit: usize) -> Result<Bytes, Failure> {
-    if !data.starts_with(MAGIC) {
-        return Err(Failure::Corrupt);
-    }
-    let mut decoder = MultiGzDecoder::new(data);
-    let mut found = Vec::new();
-    loop {
-        let before = found.len();
-        let chunk = CHUNK.min(limit - before + 1) as u64;
-        decoder.by_ref().take(chunk).read_to_end(&mut found).map_err(|_| Failure::Corrupt)?;
-        if found.len() > limit {
-            return Err(Failure::TooLarge);
-        }
-        if found.len() == before {
-            return Ok(found.into());
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use super::delivery_span::DeliverySpan;
 use super::headers::{TRACEPARENT, dapr_headers, headers};
 use super::{AppChannel, Route, message, reply};
 use crate::domain::{
-    Accepted, BodyFormat, Decompress, DeliveryError, EventBatch, EventFormat, EventHandler, Message, PartialFailures,
-    Record,
+    Accepted, BodyFormat, DeliveryError, EventBatch, EventFormat, EventHandler, Message, PartialFailures, Record,
 };
 use crate::telemetry::InputMetrics;
 use async_trait::async_trait;
@@ -73,9 +72,10 @@ impl EventHandler for Callback {
         self.channel.options(&self.route).await.map_or_else(|error| !error.is_app_down(), |()| true)
     }
 
-    /// Decompressed data have their own limit.
+    /// Data that are decompressed only when they are sent have their own limit.
     fn body_size(&self, record: &Record) -> usize {
-        body::max_size(&self.format, &self.format.source.stream_arn, &record.partition_key, &record.data)
+        let data = record.decompressed.as_ref().unwrap_or(&record.data);
+        body::max_size(&self.format, &self.format.source.stream_arn, &record.partition_key, data)
     }
 }
 
@@ -103,9 +103,7 @@ impl Callback {
 
     /// Counts records once: when the app answered, not in each attempt.
     fn count(&self, payloads: &Payloads<'_>) {
-        if self.format.decompress != Decompress::Off {
-            self.metrics.not_decompressed(payloads.untouched.corrupt + payloads.untouched.too_large);
-        }
+        self.metrics.not_decompressed(payloads.untouched.corrupt + payloads.untouched.too_large);
     }
 
     fn invalid(&self, problem: String) -> DeliveryError {

@@ -61,7 +61,8 @@ pub(super) fn headers(batch: &EventBatch, is_batch: bool, untouched: NotDecompre
     } else {
         values.add_event(first);
     }
-    let damaged = batch.events.iter().filter(|event| event.origin.is_damaged_aggregate).count();
+    let damaged =
+        batch.events.iter().filter(|event| event.origin.is_damaged_aggregate && event.origin.part == 0).count();
     if damaged > 0 {
         values.add(DAMAGED_AGGREGATES, damaged);
     }

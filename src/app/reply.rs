@@ -80,7 +80,9 @@ fn indexes(
         return Ok(BTreeSet::new());
     }
     let position = |event: &BindingEvent| event.origin.position.clone();
-    let by_id: HashMap<_, _> = events.iter().enumerate().map(|(index, event)| (position(event), index)).collect();
+    // Of several events of one record the first one counts.
+    let numbered = events.iter().enumerate().rev();
+    let by_id: HashMap<_, _> = numbered.map(|(index, event)| (position(event), index)).collect();
     let shard = events.first().map_or("", |event| event.origin.shard.as_str());
     let index = |id: &str| match format {
         // Lines have no ids, so their number counts, from 1.

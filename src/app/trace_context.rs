@@ -73,6 +73,7 @@ mod tests {
             partition_key: String::new(),
             arrival: None,
             is_damaged_aggregate: false,
+            part: 0,
         }
     }
 

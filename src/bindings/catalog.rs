@@ -3,7 +3,7 @@
 use super::checked::{Checked, Spec};
 use super::cross_checks;
 use super::pluggable::{self, Plugs};
-use super::{Context, cron, dynamodb, http, kinesis, localstorage, secretstores};
+use super::{Context, cron, dynamodb, http, kinesis, localstorage, secretstores, shaping};
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use crate::manifest::{
     CRON, DYNAMODB, Document, Fault, Faults, HTTP, KINESIS, LOCAL_STORAGE, Loaded, NotLoaded, Notice, is_remote_store,
@@ -73,10 +73,11 @@ pub fn check(loaded: Loaded) -> CheckResult {
 /// As [`check`], also against the types of pluggable components.
 #[must_use]
 pub fn check_with(loaded: Loaded, plugs: &Plugs) -> CheckResult {
-    let Loaded { documents, notices, faults, unserved, not_loaded, fingerprints, .. } = loaded;
+    let Loaded { documents, methods, notices, faults, unserved, not_loaded, fingerprints, .. } = loaded;
     let mut result = CheckResult { notices, faults, unserved, not_loaded, fingerprints, ..CheckResult::default() };
     let (checked_documents, mut components): (Vec<&Document>, Vec<Checked>) =
         documents.iter().filter_map(|document| Some((document, result.check(document, plugs)?))).unzip();
+    result.faults.extend(shaping::check_methods(&methods));
     result.notices.extend(cross_checks::notices(&components));
     for (index, fault) in cross_checks::faults(&components, &documents) {
         components[index].is_valid = false;

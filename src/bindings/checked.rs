@@ -1,6 +1,7 @@
 //! A component whose file was checked, with the typed spec of its kind.
 
 use super::pluggable::Plug;
+use super::shaping::OnError;
 use super::{cron, dynamodb, http, kinesis, localstorage, pluggable};
 use crate::aws::{ConnectionSettings, StreamRef};
 use crate::domain::{ComponentName, Direction};
@@ -82,6 +83,15 @@ impl Checked {
         }
     }
 
+    /// Whether the output may leave a record out.
+    pub(super) fn may_leave_out(&self) -> bool {
+        match &self.spec {
+            Spec::Kinesis(spec) => spec.shaping.is_some(),
+            Spec::DynamoDb(spec) => spec.shaping.is_some(),
+            Spec::Cron(_) | Spec::Http(_) | Spec::LocalStorage(_) | Spec::Pluggable(_) => false,
+        }
+    }
+
     /// Whether the input has no place for a record that is too large for its dead letter binding.
     pub(super) fn has_no_oversize_folder(&self) -> bool {
         self.spec.kinesis().is_some_and(|spec| {
@@ -110,7 +120,10 @@ impl Checked {
 
     /// Whether the input may give records up.
     pub(super) fn input_gives_up(&self) -> bool {
-        self.spec.kinesis().is_some_and(|spec| spec.input.delivery.gives_up())
+        self.spec.kinesis().is_some_and(|spec| {
+            let on_error = spec.shaping.as_ref().and_then(|shaping| shaping.on_error());
+            spec.input.delivery.gives_up() || matches!(on_error, Some(OnError::Fail | OnError::DeadLetter))
+        })
     }
 
     /// The stream that the output writes to.

@@ -1,5 +1,6 @@
 //! What the components of a process share. It is passed to `connect`, so there are no globals.
 
+use super::shaping_memory::ShapingMemory;
 use crate::consumer::SharedLimits;
 use crate::domain::{
     BindingError, BodyMemory, ComponentName, DrainLimits, FailureKind, InvokeRequest, InvokeResponse, Outputs, WorkerId,
@@ -32,6 +33,8 @@ pub struct Context {
     pub bodies: BodyMemory,
     /// Memory for records and requests to the app, which all inputs share.
     pub limits: SharedLimits,
+    /// Memory for decompressed records and outputs of transforms, which all inputs share.
+    pub shaping_memory: ShapingMemory,
 }
 
 /// How one component calls another. Clones share the content, which is empty until [`Registry::publish`]. A component that

@@ -34,7 +34,7 @@ fn fault(component: &Checked, field: &str, problem: String, remedy: &str) -> Fau
     Fault::of_document(&component.place, problem, remedy).component(component.name.as_str()).field(field)
 }
 
-/// Notices about records that are too large for their dead letter binding, and about what is a fault only if the app accepts
+/// Notices about records that are too large for their dead letter binding or may be left out by it, and about what is a fault only if the app accepts
 /// an input: lease tables that two components share, and dead letters that an input reads again.
 pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
     let clashes = lease_table_clashes(components).into_iter().filter(|clash| !clash.is_certain);
@@ -57,7 +57,22 @@ pub(super) fn notices(components: &[Checked]) -> Vec<Notice> {
         let text = oversize_problem(components, component)?;
         Some(Notice::of_document(&component.place, text).component(component.name.as_str()))
     });
-    clashes.map(notice).chain(into_itself).chain(oversize).collect()
+    let left_out = components.iter().filter(|component| component.is_valid).filter_map(|component| {
+        let text = left_out_problem(components, component)?;
+        Some(Notice::of_document(&component.place, text).component(component.name.as_str()))
+    });
+    clashes.map(notice).chain(into_itself).chain(oversize).chain(left_out).collect()
+}
+
+/// A dead letter is another JSON than its record, and must not be lost.
+fn left_out_problem(components: &[Checked], component: &Checked) -> Option<String> {
+    let target = component.dead_letter()?;
+    let target = components.iter().find(|other| other.name == *target && other.may_leave_out())?;
+    Some(format!(
+        "field `deadLetterBinding`: component `{}` has a `filter` or a `transform`; a dead letter that it leaves out is not \
+         stored, and counts as failed",
+        target.name
+    ))
 }
 
 /// A dead letter is larger than its record, and so may be too large for a target that would take the record.

@@ -5,10 +5,11 @@
 //!
 //! To add a kind: a folder with a spec and a binding, a row in `catalog.rs`, a variant of [`Spec`], its type in
 //! `manifest::kinds`. What kinds share is here: fields (`connection`, `credentials`, `region`, `fields`, `retry`), requests
-//! (`strict_json`, `metadata_check`), failed items (`item_failure`, `dead_letter`), `sides` and checks between components
-//! (`cross_checks`). `pluggable` serves types that are known only at run time, from programs at Unix sockets.
-//! `secretstores` are no components: they are read before the components are checked. `access` finds out whether a component
-//! has the access that it needs: it decides which calls to try and what their results mean, and `access_calls` makes them.
+//! (`strict_json`, `metadata_check`), filters and transforms (`shaping`), failed items (`item_failure`, `dead_letter`), `sides`
+//! and checks between components (`cross_checks`). `pluggable` serves types that are known only at run time, from programs
+//! at Unix sockets. `secretstores` are no components: they are read before the components are checked. `access` finds out
+//! whether a component has the access that it needs: it decides which calls to try and what their results mean, and
+//! `access_calls` makes them.
 
 mod access;
 mod access_calls;
@@ -31,6 +32,8 @@ pub mod pluggable;
 mod region;
 mod retry;
 pub mod secretstores;
+pub mod shaping;
+mod shaping_memory;
 mod sides;
 mod strict_json;
 
@@ -42,3 +45,4 @@ pub use checked::{Checked, Spec};
 pub use context::{Context, LeaseTables, Registry};
 pub use cross_checks::missing_files;
 pub use retry::RetryConfig;
+pub use shaping_memory::ShapingMemory;

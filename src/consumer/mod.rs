@@ -8,13 +8,14 @@
 //!  Worker ── Coordinator            scan leases, list shards ─► identity ─► shard_sync, lineage: create, remove
 //!    │                                                                  └─► lease_taker: take, request handoff
 //!    └─ ShardDriver ── ShardConsumer   one for each lease: Running ─► Draining ─► Ended(reason)
-//!         ├─ read: one call in flight, for which memory was reserved (budget)
+//!         ├─ read: one call in flight, for which memory was reserved (budget); then the filter
 //!         ├─ delivery: lanes of records, requests to the app in parallel (AppAdmission), dead letters
 //!         └─ LeaseRenewer: renews, checkpoints and releases the lease, on a thread that nothing else delays
 //! ```
 //!
 //! Invariants:
-//! - A position is checkpointed only after the app accepted its record and all records before it.
+//! - A position is checkpointed only after the app accepted its record and all records before it. A record that a filter
+//!   leaves out, or that a transform has no output for, counts as accepted.
 //! - A record is repeated until it is accepted, or given up as the options say: stored as a dead letter, halted, or dropped
 //!   and counted.
 //! - Records of one lane, such as those of a partition key, are delivered one after the other in their order.
@@ -65,7 +66,8 @@ pub use limits::SharedLimits;
 pub use renewer_task::Renewers;
 pub use renewer_thread::RenewerThread;
 pub use settings::{
-    ConsumerSettings, DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order, Partial, Ports, WallClock,
+    ConsumerSettings, DeliverySettings, OnGap, OnInvalidCheckpoint, OnPoison, Order, Partial, Ports, RecordShaping,
+    WallClock,
 };
 pub use status::InputStatus;
 pub use stream_state::StreamState;

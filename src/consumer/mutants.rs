@@ -42,6 +42,8 @@ pub enum Mutant {
     BackoffNeverGrows,
     /// Records that aged out unread are not counted.
     GapNotReported,
+    /// Progress does not pass filtered records that follow one which was not accepted when they were read.
+    FilteredNotPassed,
     /// An end of a shard is believed without a listing that shows it closed.
     EndBelieved,
 }

@@ -5,10 +5,11 @@ use super::renewer_task::Renewers;
 use super::status::InputStatus;
 use super::stream_state::StreamState;
 use crate::domain::{
-    ComponentName, DeadLetterStore, DrainLimits, EventHandler, InitialPosition, LeaseStore, Retrieval, ShardId,
-    StreamDirectory, Timestamp, WorkerId,
+    ComponentName, DeadLetterStore, DrainLimits, EventHandler, InitialPosition, LeaseStore, RecordFilter,
+    RecordTransform, Retrieval, ShardId, StreamDirectory, Timestamp, WorkerId,
 };
 use crate::resilience::Backoff;
+use crate::telemetry::{ShapingMetrics, ShapingResult};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -138,6 +139,25 @@ impl Default for DeliverySettings {
     }
 }
 
+/// What happens to records before the app receives them; nothing by default.
+#[derive(Debug, Clone, Default)]
+pub struct RecordShaping {
+    /// Chooses the records that the app receives. Without it these are all.
+    pub filter: Option<Arc<dyn RecordFilter>>,
+    /// Changes records before they are sent to the app.
+    pub transform: Option<Arc<dyn RecordTransform>>,
+    /// Counts what happened to records.
+    pub metrics: Option<Arc<ShapingMetrics>>,
+}
+
+impl RecordShaping {
+    pub(super) fn count(&self, result: ShapingResult, records: usize) {
+        if let Some(metrics) = &self.metrics {
+            (0..records).for_each(|_| metrics.count(result));
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct ConsumerSettings {
     /// Named in every event.
@@ -163,6 +183,7 @@ pub struct ConsumerSettings {
     /// Pauses between the deliveries of one record, and between attempts to read a shard.
     pub retry: Backoff,
     pub delivery: DeliverySettings,
+    pub shaping: RecordShaping,
     pub on_gap: OnGap,
     pub on_invalid_checkpoint: OnInvalidCheckpoint,
     pub clock: WallClock,
@@ -192,6 +213,7 @@ impl ConsumerSettings {
             handoff_limit: Duration::from_secs(20),
             retry: Backoff::millis(100, 30_000),
             delivery: DeliverySettings::default(),
+            shaping: RecordShaping::default(),
             on_gap: OnGap::default(),
             on_invalid_checkpoint: OnInvalidCheckpoint::default(),
             clock: WallClock::system(),

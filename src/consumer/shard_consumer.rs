@@ -10,20 +10,20 @@
 use super::delivery::Delivered;
 use super::drain_times::{DrainTimes, Drains};
 use super::log_limit::LogLimit;
-use super::mutants::{Mutant, is_broken};
 use super::progress::{Progress, ReadTime};
 use super::renewer::RenewerEnd;
 use super::renewer_task::RenewerEvent;
 use super::retention::StreamTime;
-use super::settings::{ConsumerSettings, WallClock};
+use super::settings::{ConsumerSettings, RecordShaping, WallClock};
 use super::shard_events::{Effect, EndReason, Event, Urgency};
 use super::shard_reader::{Finding, ReadState, Reading, ShardReader};
 use super::status::StatusCell;
 use super::stream_state::StreamState;
 use crate::domain::{
-    Checkpoint, FailureKind, Fetched, Lease, RecordBatch, RetrievalError, ShardId, ShardState, Timestamp,
+    Checkpoint, FailureKind, Fetched, Lease, RecordBatch, RecordPosition, RetrievalError, ShardId, ShardState,
+    Timestamp,
 };
-use crate::telemetry::InputMetrics;
+use crate::telemetry::{InputMetrics, ShapingResult};
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,7 @@ pub(super) struct ShardConsumer {
     shard: ShardId,
     drains: Drains,
     metrics: InputMetrics,
+    shaping: RecordShaping,
     status: StatusCell,
     read_errors: LogLimit,
     /// Whether a failed read was logged since the last successful one.
@@ -78,6 +79,7 @@ impl ShardConsumer {
             shard: lease.shard.clone(),
             drains: Drains::new(settings),
             metrics,
+            shaping: settings.shaping.clone(),
             status: settings.status.add(&lease.shard, lease.counter, &lease.checkpoint),
             read_errors: LogLimit::default(),
             failure_logged: false,
@@ -153,7 +155,7 @@ impl ShardConsumer {
             Event::Fetched(Ok(Fetched::ShardEnded { children })) => {
                 self.read_succeeded(None);
                 let (reading, finding) = self.reader.end_signalled(children, self.stream_time(now));
-                self.count(finding);
+                Finding::count(finding, &self.metrics);
                 self.follow(reading, now, &mut effects);
             }
             Event::Replaced(replacement) => {
@@ -161,7 +163,7 @@ impl ShardConsumer {
             }
             Event::Listed(found) => {
                 let (reading, finding) = self.reader.listed(found);
-                self.count(finding);
+                Finding::count(finding, &self.metrics);
                 self.follow(reading, now, &mut effects);
             }
             Event::Delivered(Delivered::Done(indexes)) => self.done(&indexes, now, &mut effects),
@@ -221,16 +223,15 @@ impl ShardConsumer {
         let counted = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         self.metrics.fetched(counted(batch.records.len()), counted(bytes));
         let lag = batch.behind;
-        let (records, finding) = self.reader.fetched(batch, &self.progress, self.stream_time(now));
-        self.count(finding);
+        let (mut records, finding) = self.reader.fetched(batch, &self.progress, self.stream_time(now));
+        Finding::count(finding, &self.metrics);
         self.read_succeeded(lag);
-        let mut first_index = None;
-        for record in &records {
-            let index = self.progress.push(record.position.clone());
-            first_index.get_or_insert(index);
-        }
+        let before = self.progress.reached().cloned();
+        let fetched = records.len();
+        let first_index = self.progress.add(&mut records);
+        self.shaping.count(ShapingResult::Filtered, fetched - records.len());
         self.progress.read_returned(ReadTime { at: now, behind: lag.unwrap_or_default() });
-        self.status.set_unaccepted(self.progress.oldest_read());
+        self.progressed(before.as_ref(), now, effects);
         if let Some(first_index) = first_index {
             effects.push(Effect::Deliver { first_index, records, lag });
         }
@@ -264,20 +265,16 @@ impl ShardConsumer {
         self.follow(reading, now, effects);
     }
 
-    fn count(&self, finding: Option<Finding>) {
-        match finding {
-            Some(Finding::Gap | Finding::ShardGone) if is_broken(Mutant::GapNotReported) => {}
-            Some(Finding::Gap | Finding::ShardGone) => self.metrics.retention_gap(),
-            Some(Finding::PositionReset) => self.metrics.position_reset(),
-            None => {}
-        }
-    }
-
     fn done(&mut self, indexes: &[u64], now: Instant, effects: &mut Vec<Effect>) {
         let before = self.progress.reached().cloned();
         indexes.iter().for_each(|index| self.progress.accept(*index));
+        self.progressed(before.as_ref(), now, effects);
+    }
+
+    /// Records were accepted or filtered; `before` is how far progress had reached.
+    fn progressed(&mut self, before: Option<&RecordPosition>, now: Instant, effects: &mut Vec<Effect>) {
         self.status.set_unaccepted(self.progress.oldest_read());
-        if before.as_ref() == self.progress.reached() {
+        if before == self.progress.reached() {
             return;
         }
         if let Some(reached) = self.unstored() {

@@ -11,7 +11,9 @@ use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::ShardConsumer;
 use super::shard_end::ListedShard;
 use super::shard_events::{Effect, EndReason, Event, Urgency};
-use crate::domain::{LeaseGrant, ReadLimit, RecordSource, ShardId, StartingPosition, Stop, Timestamp};
+use crate::domain::{
+    Fetched, LeaseGrant, ReadLimit, RecordFilter, RecordSource, ShardId, StartingPosition, Stop, Timestamp,
+};
 use crate::telemetry::InputMetrics;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -87,6 +89,7 @@ struct ShardDriver {
     read: Option<BoxFuture<'static, ReadDone>>,
     reserved: Option<OwnedSemaphorePermit>,
     memory: Arc<MemoryBudget>,
+    filter: Option<Arc<dyn RecordFilter>>,
     metrics: InputMetrics,
     delivery: Delivery,
     renewer: RenewerHandle,
@@ -130,6 +133,7 @@ impl ShardDriver {
         let renewer = ports.renewers.start(grant, begun, &renewer_settings, metrics.clone());
         let to = Destination {
             handler: Arc::clone(&ports.handler),
+            shaping: settings.shaping.clone(),
             dead_letters: ports.dead_letters.clone(),
             binding: settings.binding.clone(),
             stream: renewer.lease().stream.clone().unwrap_or_else(|| settings.binding.as_str().into()),
@@ -162,6 +166,7 @@ impl ShardDriver {
             read: None,
             reserved: None,
             memory,
+            filter: settings.shaping.filter.clone(),
             delivery: Delivery::new(to, bounds, metrics.clone()),
             metrics,
             renewer,
@@ -269,9 +274,15 @@ impl ShardDriver {
         }
         if let (Some(after), Some(source)) = (self.wanted.take(), self.source.take()) {
             let limit = ReadLimit::new(self.delivery.fetchable(memory), Arc::clone(&self.free_window));
-            let size = FetchSize { memory, limit, is_empty };
-            let (memory, metrics) = (Arc::clone(&self.memory), self.metrics.clone());
-            self.set_read(async move { fetch(source, after, size, &memory, &metrics).await });
+            let (size, reservable) = (FetchSize { memory, limit, is_empty }, memory);
+            let (memory, metrics, filter) = (Arc::clone(&self.memory), self.metrics.clone(), self.filter.clone());
+            self.set_read(async move {
+                let mut done = fetch(source, after, size, &memory, &metrics).await;
+                if let (Some(filter), Event::Fetched(Ok(Fetched::Batch(batch)))) = (filter, &mut done.event) {
+                    filter.mark(&mut batch.records, reservable).await;
+                }
+                done
+            });
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::{
     Timestamp,
 };
 use crate::resilience::Waits;
+use crate::telemetry::InputMetrics;
 use std::time::Duration;
 
 /// State of reading one shard.
@@ -56,6 +57,17 @@ pub(super) enum Finding {
     Gap,
     PositionReset,
     ShardGone,
+}
+
+impl Finding {
+    pub(super) fn count(finding: Option<Self>, metrics: &InputMetrics) {
+        match finding {
+            Some(Self::Gap | Self::ShardGone) if is_broken(Mutant::GapNotReported) => {}
+            Some(Self::Gap | Self::ShardGone) => metrics.retention_gap(),
+            Some(Self::PositionReset) => metrics.position_reset(),
+            None => {}
+        }
+    }
 }
 
 #[derive(Debug)]

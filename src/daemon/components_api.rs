@@ -14,23 +14,26 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// Limit of all calls of a test.
 const TEST_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct ComponentsApi {
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     changes: mpsc::Sender<ChangeRequest>,
     app_id: String,
     ca_bundle: Option<PathBuf>,
+    /// Held while a data connector is created.
+    pub(super) connector_turn: Mutex<()>,
 }
 
 impl ComponentsApi {
     pub(super) fn new(settings: &Settings, catalog: Arc<Catalog>, changes: mpsc::Sender<ChangeRequest>) -> Self {
         let app_id = if settings.app_id.is_empty() { "bindd".to_owned() } else { settings.app_id.clone() };
-        Self { catalog, changes, app_id, ca_bundle: settings.ca_bundle.clone() }
+        let (ca_bundle, connector_turn) = (settings.ca_bundle.clone(), Mutex::default());
+        Self { catalog, changes, app_id, ca_bundle, connector_turn }
     }
 
     /// Hands a change to the owner task, and waits for its answer.
@@ -43,7 +46,12 @@ impl ComponentsApi {
         answer.await.unwrap_or_else(|_| Err(stopping(unknown)))
     }
 
-    async fn write(&self, name: String, write: Write, request: (Caller, crate::http::ChangeOptions)) -> Reply {
+    pub(super) async fn write(
+        &self,
+        name: String,
+        write: Write,
+        request: (Caller, crate::http::ChangeOptions),
+    ) -> Reply {
         let (caller, options) = request;
         let change = Change::Write { name: name.clone(), write, options };
         let Changed::Written { is_new, warnings } = self.change(change, caller).await? else {
@@ -53,13 +61,13 @@ impl ComponentsApi {
         Ok(self.shown(&name, success, &warnings))
     }
 
-    async fn delete(&self, name: String, request: (Caller, crate::http::ChangeOptions)) -> Reply {
+    pub(super) async fn delete(&self, name: String, request: (Caller, crate::http::ChangeOptions)) -> Reply {
         let (caller, options) = request;
         self.change(Change::Delete { name: name.clone(), options }, caller).await?;
         Ok(ComponentReply { success: Success::Deleted, name: Some(name), etag: None, body: None })
     }
 
-    async fn test(&self, name: String, document: Option<RawDocument>, caller: Caller) -> Reply {
+    pub(super) async fn test(&self, name: String, document: Option<RawDocument>, caller: Caller) -> Reply {
         let checked = match self.change(Change::Check { name: name.clone(), document }, caller).await {
             Ok(Changed::Checked(checked)) => checked,
             Ok(Changed::Written { .. } | Changed::Deleted) => return Err(unexpected()),
@@ -139,7 +147,7 @@ impl ComponentsApi {
     }
 }
 
-type Reply = Result<ComponentReply, ComponentRefusal>;
+pub(super) type Reply = Result<ComponentReply, ComponentRefusal>;
 
 #[async_trait]
 impl ManageComponents for ComponentsApi {

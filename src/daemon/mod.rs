@@ -25,6 +25,7 @@ mod components_api;
 mod configuration;
 mod connect;
 mod connect_all;
+mod data_connectors;
 mod files;
 mod grpc;
 mod http_api;

@@ -21,7 +21,7 @@ use super::running::{APP, INPUTS, METRICS, PROFILES, RELOAD, Running, Stops, TRA
 use super::sockets::Sockets;
 use super::start_error::StartError;
 use crate::bindings::pluggable::{Plugs, SocketFolder};
-use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, SharedLimits, Successions};
+use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, ShapingMemory, SharedLimits, Successions};
 use crate::domain::{BodyMemory, DrainLimits, Outputs, WorkerId};
 use crate::grpc::GrpcSettings;
 use crate::http::{self, ApiState, AppConnection, AppHealth, HttpSettings, Listeners, ManageComponents};
@@ -341,6 +341,7 @@ fn context(settings: &Settings, metrics: &Metrics, tracer: &Tracer) -> Context {
         max_message_size: settings.max_body_size.unwrap_or(usize::MAX),
         bodies: BodyMemory::new(settings.max_buffer),
         limits: SharedLimits::new(settings.max_buffered_bytes, settings.app_max_concurrency, fastrand::u64(..)),
+        shaping_memory: ShapingMemory::default(),
     }
 }
 

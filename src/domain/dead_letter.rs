@@ -14,6 +14,8 @@ pub enum GiveUpReason {
     Age,
     /// The app responded with a status of `permanentStatus`.
     PermanentStatus,
+    /// The record could not be transformed.
+    Transform,
 }
 
 impl GiveUpReason {
@@ -23,6 +25,7 @@ impl GiveUpReason {
             Self::Attempts => "max_attempts",
             Self::Age => "max_record_age",
             Self::PermanentStatus => "permanent_status",
+            Self::Transform => "transform_failed",
         }
     }
 }

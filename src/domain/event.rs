@@ -1,6 +1,8 @@
 //! Events for the app, in batches, and why a delivery failed.
 
-use super::{BoxError, ComponentName, LeaseCounter, Message, Record, RecordPosition, ShardId, Timestamp};
+use super::{
+    BoxError, ComponentName, DecompressFailure, LeaseCounter, Message, Record, RecordPosition, ShardId, Timestamp,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -18,6 +20,8 @@ pub struct EventOrigin {
     pub arrival: Option<Timestamp>,
     /// See [`Record::is_damaged_aggregate`].
     pub is_damaged_aggregate: bool,
+    /// Which of the events that were made of the record, from 0.
+    pub part: u32,
 }
 
 /// An event for the app. Cloning shares the payload.
@@ -28,6 +32,8 @@ pub struct BindingEvent {
     pub origin: EventOrigin,
     /// Counts deliveries of this event; the first is 1.
     pub attempt: u32,
+    /// Why `data` is still compressed.
+    pub not_decompressed: Option<DecompressFailure>,
 }
 
 /// The events of one request to the app; all are of one shard.

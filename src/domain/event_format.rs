@@ -77,6 +77,13 @@ pub enum Decompress {
     Auto,
 }
 
+/// Why a record is delivered as it is, although it was to be decompressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecompressFailure {
+    Corrupt,
+    TooLarge,
+}
+
 /// What the formats say about the stream and its reader.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventSource {

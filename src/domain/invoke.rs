@@ -16,6 +16,11 @@ impl Metadata {
         self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// All keys with a value, in no particular order; an empty value counts as absent.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// All keys, in no particular order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -27,6 +27,7 @@ mod name;
 mod record;
 mod retrieval;
 mod sequence;
+mod shaping;
 mod shard;
 mod stop;
 mod stream;
@@ -38,7 +39,9 @@ pub use body_memory::{BodyMemory, BodyMemoryFull, Reservation, ReservedMemory};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
 pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin, RedeliveryPolicy};
-pub use event_format::{BodyFormat, Decompress, EventContentType, EventFormat, EventSource, PartialFailures};
+pub use event_format::{
+    BodyFormat, Decompress, DecompressFailure, EventContentType, EventFormat, EventSource, PartialFailures,
+};
 pub use failure::{BindingError, BoxError, FailureKind, Outcome, cause_line, causes};
 pub use go_duration::GoDuration;
 pub use grpc_code::grpc_code_name;
@@ -56,6 +59,7 @@ pub use retrieval::{
     StreamDirectory,
 };
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
+pub use shaping::{RecordFilter, RecordTransform, TransformError, Transformed};
 pub use shard::{HashKeyRange, Shard, ShardId};
 pub use stop::{DrainLimits, Stop};
 pub use stream::StreamIdentity;

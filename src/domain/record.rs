@@ -15,6 +15,10 @@ pub struct Record {
     pub arrival: Option<Timestamp>,
     /// It begins like an aggregate of the KPL but is damaged, so `data` is the whole record as it was put.
     pub is_damaged_aggregate: bool,
+    /// Set by a [`RecordFilter`](super::RecordFilter): the app does not receive the record, which counts as accepted.
+    pub is_filtered: bool,
+    /// What `data` contains in compressed form, if a filter had to know and there was memory to keep it.
+    pub decompressed: Option<Bytes>,
 }
 
 /// What a record takes in memory beside its key and its data.
@@ -24,7 +28,11 @@ impl Record {
     /// About how many bytes it takes in memory.
     #[must_use]
     pub const fn size(&self) -> usize {
-        self.data.len() + self.partition_key.len() + RECORD_OVERHEAD
+        let decompressed = match &self.decompressed {
+            Some(data) => data.len(),
+            None => 0,
+        };
+        self.data.len() + decompressed + self.partition_key.len() + RECORD_OVERHEAD
     }
 }
 

@@ -98,8 +98,11 @@ fn root(pattern: Json, fields: &[&str]) -> Result<Vec<Alternative>, PatternError
         if name != "data" && !fields.contains(&name) {
             let known: Vec<String> = std::iter::once(&"data").chain(fields).map(|field| format!("`{field}`")).collect();
             let problem = format!("there is no field `{name}` beside `data`");
-            let remedy =
-                format!("write the fields of the data inside `data`; the others are {}", known[1..].join(", "));
+            let others = match known.get(1..).unwrap_or_default() {
+                [] => String::new(),
+                others => format!("; the others are {}", others.join(", ")),
+            };
+            let remedy = format!("write the fields of the data inside `data`{others}");
             return Err(PatternError::new(problem, remedy));
         }
     }

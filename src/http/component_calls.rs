@@ -9,12 +9,53 @@ use std::net::SocketAddr;
 
 /// Manages components. The daemon implements it; the HTTP API calls it after the caller was authenticated.
 #[async_trait]
-pub trait ManageComponents: Debug + Send + Sync {
+pub trait ManageComponents: ManageConnectors {
     /// Answers a call. A change goes on to its end also if the future is dropped.
     ///
     /// # Errors
     /// With what is wrong, and what to do about it.
     async fn call(&self, call: ComponentCall, caller: Caller) -> Result<ComponentReply, ComponentRefusal>;
+}
+
+/// The same for data connectors, which are the Kinesis outputs in another form.
+#[async_trait]
+pub trait ManageConnectors: Debug + Send + Sync {
+    /// Answers a call. A change goes on to its end also if the future is dropped.
+    ///
+    /// # Errors
+    /// With what is wrong, and what to do about it. The fields of faults are members of the data connector.
+    async fn call_connector(&self, call: ConnectorCall, caller: Caller) -> Result<ComponentReply, ComponentRefusal>;
+}
+
+/// What a caller asks for about data connectors. Objects are always JSON.
+#[derive(Debug, Clone)]
+pub enum ConnectorCall {
+    List,
+    Get {
+        id: String,
+    },
+    Create {
+        object: DocumentText,
+        options: ChangeOptions,
+    },
+    /// Changes only the members that the object has.
+    Update {
+        id: String,
+        object: DocumentText,
+        options: ChangeOptions,
+    },
+    Delete {
+        id: String,
+        options: ChangeOptions,
+    },
+    /// Checks an object, and tries what it needs, without running it.
+    Test {
+        object: DocumentText,
+    },
+    /// The same for a data connector that exists.
+    TestExisting {
+        id: String,
+    },
 }
 
 /// What a caller asks for.
@@ -149,6 +190,8 @@ pub enum RefusalKind {
     Unusable,
     /// The same, because it did not answer in time.
     TimedOut,
+    /// A test of a data connector failed.
+    TestFailed,
     /// The document cannot be written.
     NotWritten,
     /// The daemon is stopping.
@@ -162,6 +205,7 @@ impl RefusalKind {
         match self {
             Self::Invalid => 400,
             Self::NotFound => 404,
+            Self::TestFailed => 406,
             Self::Exists | Self::Conflict => 409,
             Self::Precondition => 412,
             Self::TooLarge => 413,
@@ -185,6 +229,7 @@ impl RefusalKind {
             Self::TooLarge => "ERR_COMPONENT_TOO_LARGE",
             Self::Full => "ERR_COMPONENTS_FULL",
             Self::Unusable | Self::TimedOut => "ERR_COMPONENT_UNUSABLE",
+            Self::TestFailed => "ERR_COMPONENT_TEST_FAILED",
             Self::NotWritten => "ERR_COMPONENT_NOT_WRITTEN",
             Self::Stopping => "ERR_STOPPING",
         }

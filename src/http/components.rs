@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// The largest document; Dapr's own bound. Changed documents stay in memory.
-const MAX_DOCUMENT: usize = 64 << 10;
+pub(super) const MAX_DOCUMENT: usize = 64 << 10;
 
 /// The response to a request whose caller was authenticated.
 pub(super) async fn respond(
@@ -59,11 +59,7 @@ pub(super) async fn respond(
 
 fn call(endpoint: ComponentEndpoint, name: String, document: DocumentText, head: &Parts) -> ComponentCall {
     let query = head.uri.query().unwrap_or_default();
-    let options = || ChangeOptions {
-        if_match: header(head, &IF_MATCH),
-        only_if_absent: header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*"),
-        persist: parameter(query, "persist").is_some_and(|value| value == "true" || value == "1"),
-    };
+    let options = || change_options(head);
     match endpoint {
         ComponentEndpoint::List => {
             ComponentCall::List { component_type: parameter(query, "type").map(Cow::into_owned) }
@@ -78,6 +74,15 @@ fn call(endpoint: ComponentEndpoint, name: String, document: DocumentText, head:
         ComponentEndpoint::Delete => ComponentCall::Delete { name, options: options() },
         ComponentEndpoint::Test => ComponentCall::Test { document },
         ComponentEndpoint::TestExisting => ComponentCall::TestExisting { name },
+    }
+}
+
+pub(super) fn change_options(head: &Parts) -> ChangeOptions {
+    let query = head.uri.query().unwrap_or_default();
+    ChangeOptions {
+        if_match: header(head, &IF_MATCH),
+        only_if_absent: header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*"),
+        persist: parameter(query, "persist").is_some_and(|value| value == "true" || value == "1"),
     }
 }
 
@@ -143,7 +148,7 @@ fn with_sides(state: &ApiState, mut reply: ComponentReply) -> ComponentReply {
     reply
 }
 
-fn succeeded(reply: ComponentReply) -> Response {
+pub(super) fn succeeded(reply: ComponentReply) -> Response {
     let ComponentReply { success, name, etag, body } = reply;
     let mut response = body.map_or_else(Response::default, |body| json_response(&body));
     if response.status() == StatusCode::OK {

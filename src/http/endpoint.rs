@@ -1,17 +1,47 @@
 //! The endpoints of the API, by method and path. Matched by hand and not by a router, because the parameters are a part of
-//! a path as it was sent, and the names of components may change.
+//! a path as it was sent, and the names of components may change. `openapi.json` describes each route of the table.
 
 use crate::domain::{ApiProtocol, ApiRules};
 use http::Method;
 
-const BINDINGS: &str = "/v1.0/bindings/";
 const HEALTH: &str = "/v1.0/healthz";
 const OUTBOUND_HEALTH: &str = "/v1.0/healthz/outbound";
 const METADATA: &str = "/v1.0/metadata";
+const CONNECTORS: &str = "/v3/apps/{app}/dataconnectors";
 /// The path of all components.
 pub(super) const COMPONENTS: &str = "/v1.0-alpha1/components";
+/// All routes, those that are called most first.
+pub(super) static ROUTES: [Route; 27] = [
+    Route::new(Method::POST, "/v1.0/bindings/{name}", Endpoint::Invoke),
+    Route::new(Method::PUT, "/v1.0/bindings/{name}", Endpoint::Invoke),
+    Route::new(Method::GET, HEALTH, Endpoint::Health),
+    Route::new(Method::GET, OUTBOUND_HEALTH, Endpoint::OutboundHealth),
+    Route::new(Method::GET, METADATA, Endpoint::Metadata),
+    Route::new(Method::PUT, "/v1.0/metadata/{key}", Endpoint::SetMetadata),
+    Route::new(Method::POST, "/v1.0/shutdown", Endpoint::Shutdown),
+    Route::new(Method::GET, "/v1.0-alpha1/inputs", Endpoint::Inputs),
+    Route::new(Method::GET, "/v1.0-alpha1/openapi.json", Endpoint::OpenApi),
+    Route::component(Method::GET, COMPONENTS, ComponentEndpoint::List),
+    Route::component(Method::POST, COMPONENTS, ComponentEndpoint::Create),
+    Route::component(Method::POST, "/v1.0-alpha1/components/test", ComponentEndpoint::Test),
+    Route::component(Method::GET, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Get),
+    Route::component(Method::PUT, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Replace),
+    Route::component(Method::PATCH, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Patch),
+    Route::component(Method::DELETE, "/v1.0-alpha1/components/{name}", ComponentEndpoint::Delete),
+    Route::component(Method::GET, "/v1.0-alpha1/components/{name}/status", ComponentEndpoint::Status),
+    Route::component(Method::POST, "/v1.0-alpha1/components/{name}/enable", ComponentEndpoint::Enable),
+    Route::component(Method::POST, "/v1.0-alpha1/components/{name}/disable", ComponentEndpoint::Disable),
+    Route::component(Method::POST, "/v1.0-alpha1/components/{name}/test", ComponentEndpoint::TestExisting),
+    Route::connector(Method::GET, CONNECTORS, ConnectorEndpoint::List),
+    Route::connector(Method::POST, CONNECTORS, ConnectorEndpoint::Create),
+    Route::connector(Method::POST, "/v3/apps/{app}/dataconnectors/test", ConnectorEndpoint::Test),
+    Route::connector(Method::GET, "/v3/apps/{app}/dataconnectors/{id}", ConnectorEndpoint::Get),
+    Route::connector(Method::PUT, "/v3/apps/{app}/dataconnectors/{id}", ConnectorEndpoint::Update),
+    Route::connector(Method::DELETE, "/v3/apps/{app}/dataconnectors/{id}", ConnectorEndpoint::Delete),
+    Route::connector(Method::GET, "/v3/apps/{app}/dataconnectors/{id}/test", ConnectorEndpoint::TestExisting),
+];
 /// The parts of Dapr's API that bindd does not serve, by the first segment after the version.
-const OTHER_BLOCKS: [(&str, &str); 16] = [
+pub(super) const OTHER_BLOCKS: [(&str, &str); 16] = [
     ("actors", "actors"),
     ("configuration", "configuration"),
     ("conversation", "conversation"),
@@ -30,6 +60,43 @@ const OTHER_BLOCKS: [(&str, &str); 16] = [
     ("workflows", "workflows"),
 ];
 
+/// A method and a path. In the path, a name in braces stands for one segment that is not empty.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Route {
+    const fn new(method: Method, path: &'static str, endpoint: Endpoint) -> Self {
+        Self { method, path, endpoint }
+    }
+
+    const fn component(method: Method, path: &'static str, endpoint: ComponentEndpoint) -> Self {
+        Self::new(method, path, Endpoint::Component(endpoint))
+    }
+
+    const fn connector(method: Method, path: &'static str, endpoint: ConnectorEndpoint) -> Self {
+        Self::new(method, path, Endpoint::Connector(endpoint))
+    }
+
+    fn matches(&self, method: &Method, path: &str) -> bool {
+        if self.method != *method {
+            return false;
+        }
+        let (mut expected, mut segments) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (expected.next(), segments.next()) {
+                (None, None) => return true,
+                (Some(expected), Some(segment)) if expected == segment => {}
+                (Some(expected), Some(segment)) if expected.starts_with('{') && !segment.is_empty() => {}
+                (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return false,
+            }
+        }
+    }
+}
+
 /// What a request asks for. The parameter of an endpoint that has one is the last segment of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -38,9 +105,11 @@ pub(super) enum Endpoint {
     Metadata,
     SetMetadata,
     Inputs,
+    OpenApi,
     Shutdown,
     Invoke,
     Component(ComponentEndpoint),
+    Connector(ConnectorEndpoint),
 }
 
 /// What a request to `/v1.0-alpha1/components` asks for.
@@ -60,26 +129,6 @@ pub(super) enum ComponentEndpoint {
 }
 
 impl ComponentEndpoint {
-    /// `rest` is the path after that of all components.
-    fn of(method: &Method, rest: &str) -> Option<Self> {
-        let mut segments = rest.strip_prefix('/').map(|rest| rest.split('/')).into_iter().flatten();
-        match (method.as_str(), segments.next(), segments.next(), segments.next()) {
-            (_, Some(""), ..) | (_, .., Some(_)) => None,
-            ("GET", None, ..) => Some(Self::List),
-            ("POST", None, ..) => Some(Self::Create),
-            ("POST", Some("test"), None, _) => Some(Self::Test),
-            ("GET", Some(_), None, _) => Some(Self::Get),
-            ("PUT", Some(_), None, _) => Some(Self::Replace),
-            ("PATCH", Some(_), None, _) => Some(Self::Patch),
-            ("DELETE", Some(_), None, _) => Some(Self::Delete),
-            ("GET", Some(_), Some("status"), _) => Some(Self::Status),
-            ("POST", Some(_), Some("enable"), _) => Some(Self::Enable),
-            ("POST", Some(_), Some("disable"), _) => Some(Self::Disable),
-            ("POST", Some(_), Some("test"), _) => Some(Self::TestExisting),
-            _ => None,
-        }
-    }
-
     pub(super) const fn has_body(self) -> bool {
         matches!(self, Self::Create | Self::Replace | Self::Patch | Self::Test)
     }
@@ -89,31 +138,29 @@ impl ComponentEndpoint {
     }
 }
 
+/// What a request about data connectors asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnectorEndpoint {
+    List,
+    Create,
+    Get,
+    Update,
+    Delete,
+    Test,
+    TestExisting,
+}
+
+impl ConnectorEndpoint {
+    pub(super) const fn has_body(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Test)
+    }
+}
+
 impl Endpoint {
     /// `path` must be clean. daprd answers other methods with 404, never with 405, since it takes them for a service
     /// invocation. That includes `HEAD`.
     pub(super) fn of(method: &Method, path: &str) -> Option<Self> {
-        if let Some(binding) = path.strip_prefix(BINDINGS) {
-            let is_invoke = *method == Method::POST || *method == Method::PUT;
-            return (is_invoke && is_segment(binding)).then_some(Self::Invoke);
-        }
-        if let Some(key) = path.strip_prefix(METADATA).and_then(|rest| rest.strip_prefix('/')) {
-            return (*method == Method::PUT && is_segment(key)).then_some(Self::SetMetadata);
-        }
-        if let Some(rest) = path.strip_prefix(COMPONENTS) {
-            return ComponentEndpoint::of(method, rest)
-                .filter(|_| rest.is_empty() || rest.starts_with('/'))
-                .map(Self::Component);
-        }
-        let (expected, endpoint) = match path {
-            HEALTH => (Method::GET, Self::Health),
-            OUTBOUND_HEALTH => (Method::GET, Self::OutboundHealth),
-            METADATA => (Method::GET, Self::Metadata),
-            "/v1.0-alpha1/inputs" => (Method::GET, Self::Inputs),
-            "/v1.0/shutdown" => (Method::POST, Self::Shutdown),
-            _ => return None,
-        };
-        (*method == expected).then_some(endpoint)
+        ROUTES.iter().find(|route| route.matches(method, path)).map(|route| route.endpoint)
     }
 
     /// Dapr's name of it, for the log.
@@ -124,15 +171,17 @@ impl Endpoint {
             Self::Metadata => "GetMetadata",
             Self::SetMetadata => "SetMetadata",
             Self::Inputs => "GetInputs",
+            Self::OpenApi => "GetOpenApi",
             Self::Shutdown => "Shutdown",
             Self::Invoke => "InvokeBinding",
             Self::Component(_) => "ManageComponents",
+            Self::Connector(_) => "DataConnectors",
         }
     }
 
     /// Whether it changes what runs, and needs the token for that.
     pub(super) const fn is_admin(self) -> bool {
-        matches!(self, Self::Component(_))
+        matches!(self, Self::Component(_) | Self::Connector(_))
     }
 
     pub(super) const fn is_health(self) -> bool {
@@ -144,15 +193,15 @@ impl Endpoint {
         matches!(self, Self::Health | Self::OutboundHealth | Self::Metadata)
     }
 
-    /// Whether the rules of the Configuration allow it. Health is always served. The list of inputs is a part of the
-    /// metadata.
+    /// Whether the rules of the Configuration allow it. Health is always served. The list of inputs and the
+    /// description of the API are a part of the metadata.
     pub(super) fn is_allowed(self, rules: &ApiRules) -> bool {
         let name = match self {
             Self::Health | Self::OutboundHealth => return true,
-            Self::Metadata | Self::SetMetadata | Self::Inputs => "metadata",
+            Self::Metadata | Self::SetMetadata | Self::Inputs | Self::OpenApi => "metadata",
             Self::Shutdown => "shutdown",
             Self::Invoke => "bindings",
-            Self::Component(_) => "components",
+            Self::Component(_) | Self::Connector(_) => "components",
         };
         rules.is_allowed(name, "v1", ApiProtocol::Http)
     }
@@ -166,10 +215,6 @@ pub(super) fn is_health_path(path: &str) -> bool {
 /// The last segment of a path.
 pub(super) fn parameter(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
-}
-
-fn is_segment(text: &str) -> bool {
-    !text.is_empty() && !text.contains('/')
 }
 
 /// The part of Dapr's API that a path without an endpoint belongs to, if it is one.
@@ -193,6 +238,7 @@ mod tests {
             ("PUT /v1.0/metadata/a%2Fb", Some(Endpoint::SetMetadata)),
             ("POST /v1.0/shutdown", Some(Endpoint::Shutdown)),
             ("GET /v1.0-alpha1/inputs", Some(Endpoint::Inputs)),
+            ("GET /v1.0-alpha1/openapi.json", Some(Endpoint::OpenApi)),
             ("GET /v1.0-alpha1/components", Some(Endpoint::Component(ComponentEndpoint::List))),
             ("POST /v1.0-alpha1/components", Some(Endpoint::Component(ComponentEndpoint::Create))),
             ("POST /v1.0-alpha1/components/test", Some(Endpoint::Component(ComponentEndpoint::Test))),
@@ -209,6 +255,13 @@ mod tests {
             ("GET /v1.0-alpha1/components/a/b", None),
             ("POST /v1.0-alpha1/components/a/test/b", None),
             ("GET /v1.0-alpha1/componentsx", None),
+            ("GET /v3/apps/shop/dataconnectors", Some(Endpoint::Connector(ConnectorEndpoint::List))),
+            ("POST /v3/apps/shop/dataconnectors/test", Some(Endpoint::Connector(ConnectorEndpoint::Test))),
+            ("GET /v3/apps/shop/dataconnectors/test", Some(Endpoint::Connector(ConnectorEndpoint::Get))),
+            ("GET /v3/apps/shop/dataconnectors/a/test", Some(Endpoint::Connector(ConnectorEndpoint::TestExisting))),
+            ("POST /v3/apps/shop/dataconnectors/a/test", None),
+            ("PATCH /v3/apps/shop/dataconnectors/a", None),
+            ("GET /v3/apps//dataconnectors", None),
             ("POST /v1.0/bindings/a%20b", Some(Endpoint::Invoke)),
             ("PUT /v1.0/bindings/{name}", Some(Endpoint::Invoke)),
             ("HEAD /v1.0/healthz", None),
@@ -247,6 +300,7 @@ mod tests {
             (Endpoint::Metadata, [true, true]),
             (Endpoint::SetMetadata, [true, true]),
             (Endpoint::Inputs, [true, true]),
+            (Endpoint::OpenApi, [true, true]),
             (Endpoint::Shutdown, [true, false]),
             (Endpoint::Invoke, [false, false]),
             (Endpoint::Component(ComponentEndpoint::List), [true, false]),

@@ -144,6 +144,55 @@ pub(super) enum ApiError<'a> {
     Internal,
 }
 
+impl ApiError<'_> {
+    /// What the precise format says of a request that was refused before its call, for other formats.
+    pub(super) fn status_and_message(&self) -> (StatusCode, Cow<'_, str>) {
+        match self {
+            Self::BadAdminToken { variable } => (StatusCode::UNAUTHORIZED, admin_token_text(variable).into()),
+            Self::BadToken => (StatusCode::UNAUTHORIZED, "invalid api token".into()),
+            Self::Forbidden(message) => (StatusCode::FORBIDDEN, Cow::Borrowed(message)),
+            Self::BadEscape { escape, .. } => {
+                (StatusCode::BAD_REQUEST, format!("the path has the invalid escape {escape:?}").into())
+            }
+            Self::Baggage { error, .. } => (malformed_kind(error).0, error.to_string().into()),
+            Self::Malformed { error, .. } => (malformed_kind(error).0, error.to_string().into()),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "no such method and path".into()),
+            Self::Component(refusal) => {
+                let status = StatusCode::from_u16(refusal.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                (status, Cow::Borrowed(&refusal.message))
+            }
+            Self::MetadataFull(message) | Self::Unhealthy { message, .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, Cow::Borrowed(message))
+            }
+            Self::Invoke { error, .. } => {
+                let status = StatusCode::from_u16(error.kind().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                (status, error.to_string().into())
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "an internal error occurred".into()),
+        }
+    }
+}
+
+/// The status of a request that cannot be read, and its reason.
+const fn malformed_kind(error: &MalformedRequest) -> (StatusCode, &'static str) {
+    match error {
+        MalformedRequest::BufferFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        MalformedRequest::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
+        MalformedRequest::Stalled => (StatusCode::REQUEST_TIMEOUT, "MALFORMED"),
+        MalformedRequest::Body(_)
+        | MalformedRequest::RawBody(_)
+        | MalformedRequest::Syntax { .. }
+        | MalformedRequest::Metadata(_)
+        | MalformedRequest::Baggage(_) => (StatusCode::BAD_REQUEST, "MALFORMED"),
+    }
+}
+
+fn admin_token_text(variable: &str) -> String {
+    format!(
+        "this route needs the token of {variable} in the header dapr-api-token, and the request has another one or none"
+    )
+}
+
 impl IntoResponse for ApiError<'_> {
     fn into_response(self) -> Response {
         match self {
@@ -159,11 +208,7 @@ impl IntoResponse for ApiError<'_> {
             }
             Self::BadToken => text(StatusCode::UNAUTHORIZED, "invalid api token\n".to_owned()),
             Self::BadAdminToken { variable } => {
-                let message = format!(
-                    "this route needs the token of {variable} in the header dapr-api-token, and the request has another one \
-                     or none"
-                );
-                json(StatusCode::UNAUTHORIZED, "ERR_UNAUTHORIZED", &message)
+                json(StatusCode::UNAUTHORIZED, "ERR_UNAUTHORIZED", &admin_token_text(variable))
             }
             Self::Component(refusal) => refused(refusal),
             Self::Forbidden(message) => json(StatusCode::FORBIDDEN, "ERR_FORBIDDEN", &message),
@@ -227,19 +272,15 @@ fn failed_text(binding: &str, error: &dyn std::error::Error) -> String {
 }
 
 fn malformed(binding: Option<&str>, error: &MalformedRequest, format: ErrorFormat) -> Response {
-    let (status, reason, limit) = match error {
+    let limit = match error {
         MalformedRequest::BufferFull(BodyMemoryFull { limit }) => {
             let message = binding.map_or_else(|| error.to_string(), |binding| failed_text(binding, error));
             return buffer_full(&message, *limit, format);
         }
-        MalformedRequest::TooLarge { limit } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", Some(limit)),
-        MalformedRequest::Stalled => (StatusCode::REQUEST_TIMEOUT, "MALFORMED", None),
-        MalformedRequest::Body(_)
-        | MalformedRequest::RawBody(_)
-        | MalformedRequest::Syntax { .. }
-        | MalformedRequest::Metadata(_)
-        | MalformedRequest::Baggage(_) => (StatusCode::BAD_REQUEST, "MALFORMED", None),
+        MalformedRequest::TooLarge { limit } => Some(limit),
+        _ => None,
     };
+    let (status, reason) = malformed_kind(error);
     match (format, error) {
         (ErrorFormat::Dapr, MalformedRequest::RawBody(problem) | MalformedRequest::Syntax { problem, .. }) => {
             json(StatusCode::BAD_REQUEST, MALFORMED, &MalformedRequest::Body(problem.clone()).to_string())
@@ -267,7 +308,8 @@ fn not_found(block: Option<&str>, is_public: bool, format: ErrorFormat) -> Respo
         ),
         (ErrorFormat::Precise, None) => "no such method and path: bindd serves POST and PUT \
              /v1.0/bindings/<component>, GET /v1.0/metadata, PUT /v1.0/metadata/<key>, GET /v1.0/healthz, GET \
-             /v1.0/healthz/outbound and POST /v1.0/shutdown, unless the Configuration denies it"
+             /v1.0/healthz/outbound and POST /v1.0/shutdown, unless the Configuration denies it; GET \
+             /v1.0-alpha1/openapi.json describes all"
             .to_owned(),
     };
     json(StatusCode::NOT_FOUND, CODE, &message)

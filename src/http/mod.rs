@@ -23,6 +23,7 @@ mod components;
 mod connection;
 mod connection_state;
 mod cors;
+mod data_connectors;
 mod encoding;
 mod endpoint;
 mod error;
@@ -39,6 +40,7 @@ mod json_response;
 mod listen;
 mod metrics;
 mod observed;
+mod openapi;
 mod output_call;
 mod profiles;
 mod raw_body;
@@ -56,8 +58,8 @@ mod wait;
 pub use admission::{Access, AllowedHosts, AllowedOrigins, ConnectInfo};
 pub use bind_error::BindError;
 pub use component_calls::{
-    Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText,
-    ManageComponents, RefusalKind, Success,
+    Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, ConnectorCall, DocumentFault, DocumentText,
+    ManageComponents, ManageConnectors, RefusalKind, Success,
 };
 pub use connection::{ConnectionSettings, Protocol, Respond};
 pub use error::MalformedRequest;

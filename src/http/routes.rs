@@ -12,7 +12,7 @@ use super::observed::Observed;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
 use super::trace::TraceContext;
-use super::{components, cors, extended, health, inputs};
+use super::{components, cors, data_connectors, extended, health, inputs, openapi};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -57,7 +57,11 @@ impl Api {
         let is_health = endpoint.is_some_and(Endpoint::is_health);
         let trace = self.admit(&head, info, endpoint).and_then(|()| self.trace(&head, is_health));
         let mut response = match trace {
-            Err(error) => UnreadBody::new(&head, body).refuse(error).await,
+            Err(error) => {
+                let mut response = refusal(endpoint, error);
+                UnreadBody::new(&head, body).skip(&mut response).await;
+                response
+            }
             Ok(mut trace) => {
                 let request = Request::from_parts(head, body);
                 let mut response = self.answer_traced(endpoint, request, info, &mut trace).await;
@@ -113,6 +117,10 @@ impl Api {
                 Some(manage) => components::respond(&self.state, manage, component, (head, body), info).await,
                 None => self.answer_page(None, head, body).await,
             },
+            Some(Endpoint::Connector(connector)) => match self.state.components.as_deref() {
+                Some(manage) => data_connectors::respond(&self.state, manage, connector, (head, body), info).await,
+                None => self.answer_page(None, head, body).await,
+            },
             _ => self.answer_page(endpoint, head, body).await,
         }
     }
@@ -130,7 +138,7 @@ impl Api {
         if endpoint.is_some_and(Endpoint::is_admin) {
             let variable = settings.admin_token_name;
             let is_refused = !settings.has_admin_token(&head.headers);
-            return is_refused.then(|| ApiError::BadAdminToken { variable }.into_response());
+            return is_refused.then(|| refusal(endpoint, ApiError::BadAdminToken { variable }));
         }
         let is_health_path = endpoint::is_health_path(head.uri.path());
         if !is_health_path && !settings.has_token(&head.headers) {
@@ -153,11 +161,12 @@ impl Api {
             Some(Endpoint::OutboundHealth) => health::outbound(state).into_response(),
             Some(Endpoint::Metadata) => health::metadata(state),
             Some(Endpoint::Inputs) => inputs::inputs(state),
+            Some(Endpoint::OpenApi) => openapi::openapi(),
             Some(Endpoint::Shutdown) => {
                 state.shut_down(&head.headers);
                 StatusCode::NO_CONTENT.into_response()
             }
-            Some(Endpoint::Invoke | Endpoint::Component(_)) | None => {
+            Some(Endpoint::Invoke | Endpoint::Component(_) | Endpoint::Connector(_)) | None => {
                 let block = endpoint::other_block(head.uri.path());
                 let (is_public, format) = (self.is_public, state.settings.error_format());
                 ApiError::NotFound { block, is_public, format }.into_response()
@@ -165,6 +174,14 @@ impl Api {
         };
         UnreadBody::new(&head, body).skip(&mut response).await;
         response
+    }
+}
+
+/// The response to a request that does not reach its handler.
+fn refusal(endpoint: Option<Endpoint>, error: ApiError<'_>) -> Response {
+    match endpoint {
+        Some(Endpoint::Connector(_)) => data_connectors::refused(&error),
+        _ => error.into_response(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finds scalars of a YAML document whose value is not the text in the file: `1.10` is the number 1.1.
 
-use super::tree::{Budget, Node, key_text, read, scalar};
+use super::scalar::scalar;
+use super::tree::{Budget, Node, key_text, read};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};

@@ -5,9 +5,12 @@ use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::time::Duration;
 
+/// The items that name a method, in lower case.
+const METHOD_ITEMS: [&str; 2] = ["method", "dataprocessingmethodid"];
+
 /// What a document says after its references were resolved. Two are equal if the components would be the same: formatting,
 /// place, the order of items, and metadata other than the name make no difference. A `{uuid}` is equal to itself, although
-/// each reading fills in another. `Debug` shows no values.
+/// each reading fills in another. The program of a method is part of what its users say. `Debug` shows no values.
 #[derive(Clone)]
 pub struct Content {
     component_type: String,
@@ -18,6 +21,8 @@ pub struct Content {
     /// By name in lower case; in the order of names.
     items: Vec<(String, Option<SecretString>)>,
     lacks_values: bool,
+    /// The program of the method that it names.
+    program: Option<String>,
 }
 
 impl Document {
@@ -27,7 +32,10 @@ impl Document {
         let compared = |item: &Item| item.compared.clone().or_else(|| item.value.clone());
         let mut items: Vec<_> = self.items.iter().map(|item| (item.name.to_lowercase(), compared(item))).collect();
         items.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let named = items.iter().find(|(name, _)| METHOD_ITEMS.contains(&name.as_str()));
+        let method = named.and_then(|(_, name)| self.methods().get(name.as_ref()?.expose_secret()));
         Content {
+            program: method.map(|method| method.program.clone()),
             component_type: self.component_type.to_lowercase(),
             version: self.version.to_lowercase(),
             ignore_errors: self.ignore_errors,
@@ -46,6 +54,7 @@ impl PartialEq for Content {
             && self.ignore_errors == other.ignore_errors
             && self.disabled == other.disabled
             && self.init_timeout == other.init_timeout
+            && self.program == other.program
             && self.values().eq(other.values())
     }
 }

@@ -1,5 +1,6 @@
 //! A `Component` document with its references resolved.
 
+use super::method::Methods;
 use super::{Place, RawDocument};
 use crate::domain::ComponentName;
 use secrecy::SecretString;
@@ -31,6 +32,7 @@ pub struct Document {
     pub(super) is_complete: bool,
     /// Whether a value is empty because its variable or secret could not be read, as with `--dapr-compat`.
     pub(super) lacks_values: bool,
+    pub(super) methods: Arc<Methods>,
 }
 
 impl Document {
@@ -44,6 +46,12 @@ impl Document {
     #[must_use]
     pub fn log_name(&self) -> String {
         log_name(self.name.as_str(), &self.component_type, &self.version)
+    }
+
+    /// The methods that it may use.
+    #[must_use]
+    pub fn methods(&self) -> &Methods {
+        &self.methods
     }
 
     /// Whether loading found no fault in it. An incomplete document must not be used; it is returned so that its kind can

@@ -1,11 +1,13 @@
 //! A `Component` document as it is in its file, without the values of its items.
 
+use super::data_connector;
 use super::document::log_name;
 use super::fault::{Fault, Faults, Notice, Place, nearest};
-use super::kinds::{RESILIENCY, TypeClass, classify};
+use super::kinds::{METHOD, RESILIENCY, TypeClass, classify};
+use super::method::{self, MethodDraft};
 use super::parse_duration;
 use super::raw_document::RawDocument;
-use super::tree::scalar;
+use super::scalar::scalar;
 use super::values::boolean;
 use crate::domain::ComponentName;
 use serde_json::{Map, Value};
@@ -59,6 +61,7 @@ pub(super) enum Source {
 
 pub(super) enum Parsed {
     Component(Box<Draft>),
+    Method(Box<MethodDraft>),
     /// A component of a type that bindd does not serve; only its type and name were read.
     Skipped {
         name: Option<String>,
@@ -79,6 +82,11 @@ pub(super) enum Parsed {
 /// Reads a document without the values of its items. Finds every fault, not only the first. `plugged` are types that are
 /// served beside bindd's own.
 pub(super) fn parse(tree: &Value, place: Place, plugged: &[String]) -> Parsed {
+    match data_connector::in_file(tree, &place) {
+        Some(Ok(component)) => return parse(&component, place, plugged),
+        Some(Err(faults)) => return Parsed::Broken(faults),
+        None => {}
+    }
     let root = match tree {
         Value::Object(root) => root,
         Value::Array(list) => return Parsed::NotAMapping(list_text(list)),
@@ -90,12 +98,15 @@ pub(super) fn parse(tree: &Value, place: Place, plugged: &[String]) -> Parsed {
     if kind.as_deref() == Some(RESILIENCY) {
         return Parsed::ReadElsewhere;
     }
+    if api_version.as_deref() == Some(API_VERSION) && kind.as_deref() == Some(METHOD) {
+        return method::parse(root, &place).map_or_else(Parsed::Broken, |draft| Parsed::Method(Box::new(draft)));
+    }
     if api_version.as_deref() != Some(API_VERSION) || kind.as_deref() != Some(KIND) {
         let shown = |word: Option<String>| {
             word.map_or("nothing".to_owned(), |word| format!("`{}`", word.chars().take(64).collect::<String>()))
         };
         let mut text = format!(
-            "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}` and `{RESILIENCY}` of `{API_VERSION}` are loaded",
+            "skipped: `kind` is {} and `apiVersion` is {}; only `{KIND}`, `{RESILIENCY}` and `{METHOD}` of `{API_VERSION}` are loaded",
             shown(kind.clone()),
             shown(api_version)
         );

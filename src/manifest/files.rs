@@ -3,6 +3,7 @@
 use super::document::Document;
 use super::draft::{Draft, Source};
 use super::kinds::{is_local_store, is_remote_store, is_secret_store};
+use super::method::Methods;
 use super::not_loaded::NotLoaded;
 use super::resolve::{Pending, Resolver};
 use super::secrets::Store;
@@ -10,12 +11,15 @@ use super::wanted::{FetchedSecrets, WantedSecret};
 use super::{Fault, Faults, LoadRequest, Notice, Overridden};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Every component for this app whose type is served, or looks like a typing error of a served type, in order;
     /// including secret stores and [incomplete](Document::is_complete) documents.
     pub documents: Vec<Document>,
+    /// The methods for this app, which the documents refer to.
+    pub methods: Arc<Methods>,
     pub notices: Vec<Notice>,
     /// Faults of documents with `ignoreErrors` are among the notices instead.
     pub faults: Faults,
@@ -33,6 +37,7 @@ pub struct Loaded {
 pub struct ComponentFiles<'a> {
     pub(super) request: LoadRequest<'a>,
     pub(super) drafts: Vec<Draft>,
+    pub(super) methods: Arc<Methods>,
     /// The types of skipped components by their names.
     pub(super) skipped: HashMap<String, String>,
     pub(super) notices: Vec<Notice>,
@@ -105,6 +110,7 @@ impl ComponentFiles<'_> {
     fn resolve(&self, fetched: &FetchedSecrets, pending: Pending) -> (Loaded, Vec<WantedSecret>) {
         let mut loaded = Loaded {
             documents: Vec::new(),
+            methods: Arc::clone(&self.methods),
             notices: self.notices.clone(),
             faults: self.faults.clone(),
             unserved: self.unserved.clone(),
@@ -116,6 +122,7 @@ impl ComponentFiles<'_> {
             loaded.skip_unread(self.request.paths);
         }
         let mut resolver = Resolver::new(&self.request, &self.skipped, fetched, pending);
+        resolver.methods = Arc::clone(&self.methods);
         resolver.builtin_kubernetes = self.builtin_kubernetes;
         resolver.dapr_compat = self.dapr_compat;
         let mut stores = HashMap::new();

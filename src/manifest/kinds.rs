@@ -14,11 +14,16 @@ pub const HTTP: &str = "bindings.http";
 /// The type of a component that reads and writes files.
 pub const LOCAL_STORAGE: &str = "bindings.localstorage";
 
+/// The `type` of a data connector.
+pub(super) const CONNECTOR: &str = "aws-kinesis";
+
 /// Every type of binding that bindd serves.
 const BINDINGS: [&str; 5] = [KINESIS, DYNAMODB, CRON, HTTP, LOCAL_STORAGE];
 
 /// The kind of documents with policies; as in Dapr, their `apiVersion` is not looked at.
 pub(super) const RESILIENCY: &str = "Resiliency";
+/// The kind of documents with a program that components use by name.
+pub(super) const METHOD: &str = "Method";
 
 /// The type of the secret store of environment variables.
 pub(super) const LOCAL_ENV: &str = "secretstores.local.env";
@@ -108,7 +113,8 @@ fn is_nearly_served(lower: &str) -> bool {
 }
 
 /// Whether bytes that cannot be parsed name a component of a served type: the word `kind` followed by `Component`, and a
-/// served type, or nearly one after `type`. A document of Dapr that ends before its type counts too. Comment lines do not.
+/// served type, or nearly one after `type`. A document of Dapr that ends before its type counts too, and so does one whose
+/// `kind` is `Method`. Comment lines do not.
 /// `plugged` are types that are served beside bindd's own.
 pub(super) fn claims_served_type(bytes: &[u8], plugged: &[String]) -> bool {
     // ASCII in UTF-16 is the same bytes with zeros between them.
@@ -123,22 +129,33 @@ pub(super) fn claims_served_type(bytes: &[u8], plugged: &[String]) -> bool {
         claims.read_word(previous, word);
         previous = word;
     }
-    claims.is_component && (claims.is_served || (claims.is_of_dapr && !claims.has_type))
+    let is_unfinished = claims.is_of_dapr && !claims.has_type;
+    (claims.is_component && (claims.is_served || is_unfinished))
+        || (claims.is_method && claims.is_of_dapr)
+        || (claims.is_connector && !claims.has_kind)
 }
 
 #[derive(Debug, Default)]
 struct Claims<'p> {
     plugged: &'p [String],
     is_component: bool,
+    is_method: bool,
     is_of_dapr: bool,
     has_type: bool,
+    has_kind: bool,
     is_served: bool,
+    /// It has the type of a data connector.
+    is_connector: bool,
 }
 
 impl Claims<'_> {
     fn read_word(&mut self, previous: &str, word: &str) {
         let follows_type = previous.eq_ignore_ascii_case("type");
-        self.is_component |= previous.eq_ignore_ascii_case("kind") && word.eq_ignore_ascii_case("Component");
+        let follows_kind = previous.eq_ignore_ascii_case("kind");
+        self.has_kind |= follows_kind;
+        self.is_connector |= follows_type && word.eq_ignore_ascii_case(CONNECTOR);
+        self.is_component |= follows_kind && word.eq_ignore_ascii_case("Component");
+        self.is_method |= follows_kind && word.eq_ignore_ascii_case(METHOD);
         self.is_of_dapr |= word.eq_ignore_ascii_case("dapr.io");
         self.has_type |= follows_type;
         if !self.is_served && word.contains('.') && word.len() <= MAX_TYPE {
@@ -223,6 +240,8 @@ mod tests {
             "kind: Component\nspec:\n  type: bindings.aws.kinesis\n  metadata: [{name: a, value: {{ .Values.a }}}]",
             "kind: Component\ntyp: secretstores.local.file: x",
             "apiVersion: dapr.io/v1alpha1\nkind: Component\n\tmetadata: [",
+            r#"{"type": "aws-kinesis", "id": "a","#,
+            "id: a\ntype: aws-kinesis\n\tstream: [",
         ] {
             assert!(claims_served_type(served.as_bytes(), &[]), "{served}");
         }
@@ -244,6 +263,8 @@ mod tests {
             "apiVersion: dapr.io/v1alpha1\nkind: Component\nspec:\n\ttype: state.redis",
             "kind: Component\ntype: {{ .Values.type }}",
             "kind: Component\ntype: bindings.ours: x",
+            "kind: Source\ntype: aws-kinesis\n\tstream: [",
+            "name: aws-kinesis\n\tstream: [",
         ] {
             assert!(!claims_served_type(other.as_bytes(), &[]), "{other}");
         }

@@ -5,6 +5,7 @@ use super::draft::{Draft, Parsed, parse};
 use super::files::{ComponentFiles, Loaded};
 use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
 use super::kinds::claims_served_type;
+use super::method::{MethodDraft, Methods};
 use super::not_loaded::NotLoaded;
 use super::overrides::{Overridden, Overrides, override_file};
 use super::split::{Chunk, is_blank, split};
@@ -60,6 +61,7 @@ pub fn read_with<'a>(
         overridden: Vec::new(),
         budget: tree::Budget::new(),
         drafts: Vec::new(),
+        methods: Methods::default(),
         accepted: HashMap::new(),
         skipped: HashMap::new(),
         notices,
@@ -75,10 +77,11 @@ pub fn read_with<'a>(
             loader.override_with(name, document);
         }
     }
-    let Loader { drafts, skipped, notices, faults, unserved, not_loaded, overridden, .. } = loader;
+    let Loader { drafts, methods, skipped, notices, faults, unserved, not_loaded, overridden, .. } = loader;
     ComponentFiles {
         request: *request,
         drafts,
+        methods: Arc::new(methods),
         skipped,
         notices,
         faults,
@@ -105,6 +108,7 @@ struct Loader<'a> {
     overridden: Vec<Overridden>,
     budget: tree::Budget,
     drafts: Vec<Draft>,
+    methods: Methods,
     accepted: HashMap<String, Accepted>,
     /// The types of skipped components by their names.
     skipped: HashMap<String, String>,
@@ -201,6 +205,7 @@ impl Loader<'_> {
         };
         match parse(&tree, text.place.clone(), self.plugged) {
             Parsed::Component(draft) => self.component(*draft, text),
+            Parsed::Method(draft) => self.method(*draft, text),
             Parsed::Skipped { name, component_type } => self.skip(&text.place, name, component_type),
             Parsed::ReadElsewhere => {}
             Parsed::Other { name, notice } => {
@@ -254,6 +259,17 @@ impl Loader<'_> {
         self.not_loaded.push(NotLoaded::named(name.clone(), notice.clone()));
         self.notices.push(notice);
         self.skipped.extend(name.map(|name| (name, component_type)));
+    }
+
+    fn method(&mut self, draft: MethodDraft, text: &Text<'_>) {
+        if let Some(notice) = draft.skipped(self.request) {
+            return self.notices.push(notice);
+        }
+        self.notices.extend(draft.notices);
+        if let Err(fault) = self.methods.add(draft.method) {
+            self.not_loaded.push(NotLoaded::with_fault(&text.place.file));
+            self.faults.push(fault);
+        }
     }
 
     fn component(&mut self, mut draft: Draft, text: &Text<'_>) {
@@ -351,8 +367,9 @@ impl Loader<'_> {
             Parsed::Other { notice, .. } => {
                 fault("kind", notice, "write `kind: Component` and `apiVersion: dapr.io/v1alpha1`")
             }
-            Parsed::ReadElsewhere => {
-                fault("kind", "this is no component".to_owned(), "write `kind: Component`; policies belong into a file")
+            Parsed::ReadElsewhere | Parsed::Method(_) => {
+                let remedy = "write `kind: Component`; policies and methods belong into files";
+                fault("kind", "this is no component".to_owned(), remedy)
             }
             Parsed::NotAMapping(problem) => fault("kind", problem.to_owned(), "send one Component document"),
             Parsed::Broken(faults) => return self.faults.extend(faults),
@@ -368,6 +385,10 @@ mod tests;
 #[cfg(test)]
 #[path = "tests/compat.rs"]
 mod compat_tests;
+
+#[cfg(test)]
+#[path = "tests/method.rs"]
+mod method_tests;
 
 #[cfg(test)]
 #[path = "tests/skipped.rs"]

@@ -19,6 +19,10 @@
 //! Only components of a served type (see `kinds`) can have faults: documents of other kinds and types, and files that
 //! are neither YAML nor JSON and name no served type, are skipped with a notice, and their references are not resolved.
 //!
+//! A data connector (`data_connector`) is read as the Kinesis component that it stands for.
+//!
+//! A document of kind `Method` is a program that components use by name; its text is part of the content of those.
+//!
 //! [`FileWatch`] reports changes of the files. What a [`Document`] says is compared by its [`Content`].
 //!
 //! Where it is stricter than Dapr: a component of a served type that cannot be parsed, or that refers to a variable or
@@ -28,7 +32,9 @@
 mod changed;
 mod component_file;
 mod configuration;
+mod connector_document;
 mod content;
+pub mod data_connector;
 mod document;
 mod draft;
 mod duration;
@@ -38,6 +44,7 @@ mod folder;
 mod kinds;
 mod load;
 mod masking;
+mod method;
 mod not_loaded;
 mod overrides;
 mod patch;
@@ -46,6 +53,7 @@ mod reader;
 mod request;
 mod resiliency;
 mod resolve;
+mod scalar;
 mod secrets;
 mod size;
 mod split;
@@ -71,6 +79,7 @@ pub use kinds::{
 };
 pub use load::{load, read, read_allowed, read_with};
 pub use masking::{LostSecret, MASK};
+pub use method::{Method, Methods};
 pub use not_loaded::NotLoaded;
 pub use overrides::{Overridden, Overrides, override_file};
 pub use patch::WrongPatch;

@@ -1,7 +1,8 @@
 //! A component document as it was written, for those who read and change it while the daemon runs.
 
+use super::scalar::scalar;
 use super::split::{is_blank, split};
-use super::tree::{self, scalar};
+use super::tree;
 use super::values::boolean;
 use serde_json::{Map, Value};
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
+use super::method::Methods;
 use super::{Document, parse_duration_or_seconds, parse_size, values};
 use crate::domain::ComponentName;
 use secrecy::{ExposeSecret, SecretString};
@@ -261,6 +262,12 @@ impl<'d> Reader<'d> {
     #[must_use]
     pub const fn is_dapr_compat(&self) -> bool {
         self.document.dapr_compat
+    }
+
+    /// The methods that the document may use.
+    #[must_use]
+    pub fn methods(&self) -> &'d Methods {
+        self.document.methods()
     }
 
     /// The id of the app that the files are loaded for, where it is known.

@@ -2,8 +2,8 @@
 
 use super::folder::{Dialect, Folders, SourceFile};
 use super::kinds::RESILIENCY;
+use super::scalar::scalar;
 use super::split::{is_blank, split};
-use super::tree::scalar;
 use super::{LoadRequest, Notice, Place, tree};
 use serde_json::{Map, Value};
 

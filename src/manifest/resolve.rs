@@ -2,6 +2,7 @@
 
 use super::document::Item;
 use super::draft::{Draft, DraftItem, Source};
+use super::method::Methods;
 use super::secrets::{self, SecretError, Store};
 use super::values::{Templates, UUID, check_allowed};
 use super::wanted::{FetchedSecrets, SecretKey, WantedSecret};
@@ -38,6 +39,7 @@ pub(super) struct Resolver<'a> {
     skipped: &'a HashMap<String, String>,
     fetched: &'a FetchedSecrets,
     pending: Pending,
+    pub(super) methods: Arc<Methods>,
     pub(super) builtin_kubernetes: bool,
     pub(super) dapr_compat: bool,
     pub(super) stores: HashMap<&'a str, Store<'a>>,
@@ -62,6 +64,7 @@ impl<'a> Resolver<'a> {
             skipped,
             fetched,
             pending,
+            methods: Arc::default(),
             builtin_kubernetes: false,
             dapr_compat: false,
             stores: HashMap::new(),
@@ -124,6 +127,7 @@ impl<'a> Resolver<'a> {
             items,
             is_complete: faults.is_empty(),
             lacks_values,
+            methods: Arc::clone(&self.methods),
         };
         (document, faults, notices)
     }

@@ -80,16 +80,6 @@ pub(super) fn from_json(text: &str) -> Result<Value, String> {
         .map_err(|error| error.to_string())
 }
 
-/// A string, number or boolean as text; `None` for anything else.
-pub(super) fn scalar(value: Option<&Value>) -> Option<String> {
-    match value {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        Some(Value::Bool(flag)) => Some(flag.to_string()),
-        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => None,
-    }
-}
-
 /// Adds to each number that follows the word `line`.
 fn shift_lines(message: &str, lines: usize) -> String {
     let mut after_line = false;

@@ -1,5 +1,6 @@
 //! Builds a batch of what is ready, and packs records into aggregates where that is configured.
 
+use super::combiner::Combiner;
 use super::completion::Completion;
 use super::errors;
 use super::limiter::Slot;
@@ -7,18 +8,9 @@ use super::queue::Queue;
 use super::record::{Entry, PendingRecord, RecordId};
 use super::settings::{Aggregation, Batching, MAX_BYTES, MAX_RECORDS, Ordering, ProducerSettings};
 use super::shard_map::ByShard;
-use crate::aggregation::{Packer, UserRecord};
 use crate::domain::{NewRecord, PartitionKey, ShardId};
 use std::collections::HashMap;
 use tokio::time::Instant;
-
-/// So many bytes for one shard close a batch, so that a busy shard is not hit by bursts (as in the collector of the
-/// Kinesis Producer Library).
-pub(super) const MAX_SHARD_BYTES: usize = 256 << 10;
-/// The Kinesis Producer Library's `AggregationMaxSize`.
-const MAX_PACKED: usize = 51_200;
-/// An upper bound of the bytes that the format adds: to each further user record, and to the first two together.
-const OVERHEAD: usize = 160;
 
 /// The limits of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,36 +79,25 @@ pub(super) fn rebuild(queue: &Queue, entries: Vec<Entry>, aggregation: Aggregati
 
 fn packed<'a>(mut records: impl Iterator<Item = &'a PendingRecord>, aggregation: Aggregation) -> Option<NewRecord> {
     let first = records.next()?;
-    let mut packer: Option<Packer> = None;
+    let mut combiner: Option<Combiner> = None;
     for record in records {
-        packer.get_or_insert_with(|| new_packer(first, usize::MAX)).push(user_record(&record.record));
+        if combiner.is_none() {
+            combiner = Combiner::new(&first.record, aggregation, usize::MAX);
+        }
+        combiner.as_mut()?.push(&record.record);
     }
-    Some(packer.map_or_else(|| first.record.clone(), |packer| aggregate(packer, first, aggregation)))
-}
-
-fn new_packer(first: &PendingRecord, max_size: usize) -> Packer {
-    let mut packer = Packer::new(max_size);
-    packer.push(user_record(&first.record));
-    packer
+    Some(combiner.map_or_else(|| first.record.clone(), |combiner| aggregate(combiner, first, aggregation)))
 }
 
 /// The aggregate goes to the shard of its first user record.
-fn aggregate(packer: Packer, first: &PendingRecord, aggregation: Aggregation) -> NewRecord {
+fn aggregate(combiner: Combiner, first: &PendingRecord, aggregation: Aggregation) -> NewRecord {
     let explicit_hash_key = match aggregation {
         // All have the same keys, so the aggregate goes where each of them would go.
-        Aggregation::None | Aggregation::Key => first.record.explicit_hash_key,
+        Aggregation::None | Aggregation::Key | Aggregation::Joined(_) => first.record.explicit_hash_key,
         // Partition keys differ; a hash key within the range of the shard selects the shard.
         Aggregation::Shard => first.hash,
     };
-    NewRecord { data: packer.finish(), partition_key: first.record.partition_key.clone(), explicit_hash_key }
-}
-
-fn user_record(record: &NewRecord) -> UserRecord {
-    UserRecord {
-        partition_key: record.partition_key.as_ref().map(|key| key.as_str().to_owned()).unwrap_or_default(),
-        explicit_hash_key: record.explicit_hash_key.map(|hash| hash.to_string()),
-        data: record.data.clone(),
-    }
+    NewRecord { data: combiner.finish(), partition_key: first.record.partition_key.clone(), explicit_hash_key }
 }
 
 /// Records with the same value may be packed together.
@@ -133,7 +114,7 @@ fn pack_group(record: &PendingRecord, aggregation: Aggregation) -> Option<PackGr
     let key = record.record.partition_key.as_ref()?;
     match aggregation {
         Aggregation::None => None,
-        Aggregation::Key => Some(PackGroup::Key(key.clone(), record.record.explicit_hash_key)),
+        Aggregation::Key | Aggregation::Joined(_) => Some(PackGroup::Key(key.clone(), record.record.explicit_hash_key)),
         Aggregation::Shard => record.hash.and(record.shard.clone()).map(PackGroup::Shard),
     }
 }
@@ -144,13 +125,14 @@ struct BatchSize {
     limits: BatchLimits,
     records: usize,
     bytes: usize,
+    max_shard_bytes: usize,
     shards: ByShard<usize>,
     is_closed: bool,
 }
 
 impl BatchSize {
-    fn new(limits: BatchLimits) -> Self {
-        Self { limits, records: 0, bytes: 0, shards: ByShard::default(), is_closed: false }
+    fn new(limits: BatchLimits, max_shard_bytes: usize) -> Self {
+        Self { limits, records: 0, bytes: 0, max_shard_bytes, shards: ByShard::default(), is_closed: false }
     }
 
     /// Whether one more record fits. The first always fits: a large one is sent alone.
@@ -177,7 +159,7 @@ impl BatchSize {
                 None => self.shards.entry(shard.clone()).or_default(),
             };
             *shard_bytes = shard_bytes.saturating_add(bytes);
-            self.is_closed |= *shard_bytes >= MAX_SHARD_BYTES;
+            self.is_closed |= *shard_bytes >= self.max_shard_bytes;
         }
     }
 }
@@ -187,7 +169,7 @@ impl BatchSize {
 struct Draft {
     entry: Entry,
     /// Holds the user records, where others may be packed with the first.
-    packer: Option<Packer>,
+    combiner: Option<Combiner>,
     /// The size so far, partition key included.
     size: usize,
     key_size: usize,
@@ -201,30 +183,32 @@ struct BatchBuilder {
     drafts: Vec<Draft>,
     /// The draft of each group that may grow.
     open: HashMap<PackGroup, usize>,
+    /// The record that ends this batch: later ones are for the next.
+    last: Option<RecordId>,
 }
 
 impl BatchBuilder {
     fn new(settings: &ProducerSettings, limits: BatchLimits, now: Instant) -> Self {
         Self {
             aggregation: settings.aggregation,
-            max_packed: MAX_PACKED.min(settings.max_record_size),
+            max_packed: settings.max_aggregate_size.min(settings.max_record_size),
             now,
-            size: BatchSize::new(limits),
+            size: BatchSize::new(limits, settings.max_shard_bytes()),
             drafts: Vec::new(),
             open: HashMap::new(),
+            last: None,
         }
     }
 
-    /// Takes the first ready record; false if it does not fit into this batch.
+    /// Takes the first ready record; false if it is not for this batch.
     fn take_first(&mut self, queue: &mut Queue) -> bool {
-        let Some(record) = queue.first() else { return false };
-        let group = pack_group(record, self.aggregation);
-        let draft = group.as_ref().and_then(|group| self.open.get(group).copied());
-        if let Some((draft, user)) = draft.and_then(|draft| Some((draft, self.packable(draft, record)?))) {
-            if let Some(id) = queue.take_first() {
-                self.pack(draft, id, user, queue);
-                self.pack_rest_of_key(draft, id, queue);
-            }
+        let Some(record) = queue.first().filter(|record| self.may_take(record)) else { return false };
+        let (id, group) = (record.id, pack_group(record, self.aggregation));
+        if let Some(draft) = group.as_ref().and_then(|group| self.open.get(group).copied())
+            && self.try_pack(draft, record)
+        {
+            queue.take_first();
+            self.taken(draft, id, group, queue);
             return true;
         }
         // PutRecords has no sequence number to follow, so such a record needs its own call.
@@ -237,51 +221,71 @@ impl BatchBuilder {
         true
     }
 
+    /// Whether the record did not arrive behind the one that ends the batch.
+    fn may_take(&self, record: &PendingRecord) -> bool {
+        self.last.is_none_or(|last| record.id < last)
+    }
+
     fn begin_draft(&mut self, group: Option<PackGroup>, queue: &mut Queue) {
         let Some(id) = queue.take_first() else { return };
         let Some(record) = queue.get(id) else { return };
         self.size.add(record.size, record.shard.as_ref());
         let key_size = record.record.partition_key.as_ref().map_or(0, |key| key.as_str().len());
-        let packer = group.as_ref().map(|_| new_packer(record, self.max_packed.saturating_sub(key_size)));
+        let limit = self.max_packed.saturating_sub(key_size);
+        let combiner = group.as_ref().and_then(|_| Combiner::new(&record.record, self.aggregation, limit));
         let draft = self.drafts.len();
-        self.drafts.push(Draft { entry: Entry::Plain(id), packer, size: record.size, key_size });
+        self.drafts.push(Draft { entry: Entry::Plain(id), combiner, size: record.size, key_size });
+        if let Some(group) = &group {
+            self.open.insert(group.clone(), draft);
+        }
+        self.taken(draft, id, group, queue);
+    }
+
+    /// A record is in a draft now.
+    fn taken(&mut self, draft: usize, id: RecordId, group: Option<PackGroup>, queue: &mut Queue) {
+        self.end_behind(id, group.as_ref(), queue);
         if let Some(group) = group {
-            self.open.insert(group, draft);
-            self.pack_rest_of_key(draft, id, queue);
+            self.pack_rest_of_key(draft, id, &group, queue);
         }
     }
 
-    /// The record as a user record of an open aggregate, if it fits there.
-    fn packable(&self, draft: usize, record: &PendingRecord) -> Option<UserRecord> {
-        let packer = self.drafts.get(draft)?.packer.as_ref()?;
-        // The size of the payload excludes most before any key is copied.
-        if !self.size.may_grow(record.size + OVERHEAD) || packer.size() + record.record.data.len() > MAX_PACKED {
-            return None;
+    /// If the record ends the batch, takes no record that arrived later, and packs none behind it.
+    fn end_behind(&mut self, id: RecordId, group: Option<&PackGroup>, queue: &Queue) {
+        if queue.get(id).is_some_and(|record| record.options.ends_batch) {
+            self.last = Some(self.last.map_or(id, |last| last.min(id)));
+            if let Some(group) = group {
+                self.open.remove(group);
+            }
         }
-        let user = user_record(&record.record);
-        packer.fits(&user).then_some(user)
     }
 
-    fn pack(&mut self, draft: usize, id: RecordId, user: UserRecord, queue: &Queue) {
-        let Some(draft) = self.drafts.get_mut(draft) else { return };
-        let Some(packer) = draft.packer.as_mut() else { return };
-        packer.push(user);
-        let size = packer.size() + draft.key_size;
+    /// Adds the record to an open aggregate, if it fits there.
+    fn try_pack(&mut self, draft: usize, record: &PendingRecord) -> bool {
+        let Some(draft) = self.drafts.get_mut(draft) else { return false };
+        let Some(combiner) = draft.combiner.as_mut() else { return false };
+        if !self.size.may_grow(combiner.max_growth(record)) || !combiner.try_push(&record.record) {
+            return false;
+        }
+        let size = combiner.size() + draft.key_size;
         let growth = size.saturating_sub(draft.size);
         draft.size = size;
-        draft.entry.push(id);
-        self.size.grow(growth, queue.get(id).and_then(|record| record.shard.as_ref()));
+        draft.entry.push(record.id);
+        self.size.grow(growth, record.shard.as_ref());
+        true
     }
 
     /// The records behind another of the same key may go in the same aggregate, and in no other.
-    fn pack_rest_of_key(&mut self, draft: usize, id: RecordId, queue: &mut Queue) {
+    fn pack_rest_of_key(&mut self, draft: usize, id: RecordId, group: &PackGroup, queue: &mut Queue) {
         let Some(key) = queue.get(id).and_then(|record| record.key.clone()) else { return };
-        while let Some(next) = queue.next_of_key(&key, self.now) {
-            let group = pack_group(next, self.aggregation).filter(|_| !next.responder.is_gone());
-            let is_same = group.is_some_and(|group| self.open.get(&group) == Some(&draft));
-            let Some(user) = self.packable(draft, next).filter(|_| is_same) else { return };
+        while self.open.get(group) == Some(&draft)
+            && let Some(next) = queue.next_of_key(&key, self.now)
+        {
+            let is_same = pack_group(next, self.aggregation).as_ref() == Some(group);
+            if !is_same || next.responder.is_gone() || !self.may_take(next) || !self.try_pack(draft, next) {
+                return;
+            }
             let Some(id) = queue.take_next_of_key(&key) else { return };
-            self.pack(draft, id, user, queue);
+            self.end_behind(id, Some(group), queue);
         }
     }
 
@@ -289,8 +293,8 @@ impl BatchBuilder {
         let mut batch = Batch { bytes: self.size.bytes, ..Batch::default() };
         for draft in self.drafts {
             let Some(first) = draft.entry.ids().first().and_then(|id| queue.get(*id)) else { continue };
-            let record = match draft.packer.filter(|packer| packer.len() > 1) {
-                Some(packer) => aggregate(packer, first, self.aggregation),
+            let record = match draft.combiner.filter(|combiner| combiner.count() > 1) {
+                Some(combiner) => aggregate(combiner, first, self.aggregation),
                 None => first.record.clone(),
             };
             batch.records.push(record);
@@ -302,13 +306,14 @@ impl BatchBuilder {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::MAX_SHARD_BYTES;
     use super::*;
     use proptest::prelude::*;
 
     #[test]
     fn without_batching_a_call_takes_one_record() {
         let limits = BatchLimits::new(Batching { is_enabled: false, ..Batching::default() }, Ordering::None);
-        let mut size = BatchSize::new(limits);
+        let mut size = BatchSize::new(limits, MAX_SHARD_BYTES);
         size.add(1, None);
         assert!(!size.fits(1));
     }
@@ -316,7 +321,7 @@ mod tests {
     #[test]
     fn a_quarter_of_a_mebibyte_for_one_shard_closes_the_batch() {
         let shard = ShardId::new("s");
-        let mut size = BatchSize::new(BatchLimits::new(Batching::default(), Ordering::None));
+        let mut size = BatchSize::new(BatchLimits::new(Batching::default(), Ordering::None), MAX_SHARD_BYTES);
         size.add(MAX_SHARD_BYTES - 1, Some(&shard));
         assert!(size.fits(10));
         size.add(10, Some(&shard));
@@ -331,7 +336,7 @@ mod tests {
             bytes in 1_usize..12_000_000,
         ) {
             let batching = Batching { max_records: records, max_bytes: bytes, ..Batching::default() };
-            let mut batch = BatchSize::new(BatchLimits::new(batching, Ordering::None));
+            let mut batch = BatchSize::new(BatchLimits::new(batching, Ordering::None), MAX_SHARD_BYTES);
             let (mut count, mut sum) = (0, 0);
             for (size, shard) in sizes {
                 if !batch.fits(size) {

@@ -9,7 +9,7 @@
 //! ```
 
 use super::admission::Admission;
-use super::batcher::{self, Batch, BatchLimits, MAX_SHARD_BYTES};
+use super::batcher::{self, Batch, BatchLimits};
 use super::call_time::CallTime;
 use super::completion::Completion;
 use super::errors;
@@ -91,7 +91,7 @@ impl Engine {
         let shards = Shards::new(&settings, metrics.clone(), ports.directory.is_some(), now);
         Self {
             admission,
-            queue: Queue::new(shards, MAX_SHARD_BYTES),
+            queue: Queue::new(shards, settings.max_shard_bytes()),
             completion: Completion::new(metrics.clone(), settings.ordering_on_failure, MAX_KEYS, now),
             metrics,
             refused_calls: RefusedCalls::new(BatchLimits::new(settings.batching, settings.ordering)),
@@ -247,7 +247,8 @@ impl Engine {
         None
     }
 
-    /// Group commit: with few calls in flight, records are sent at once; else when a batch is full or the linger ends.
+    /// Group commit: with few calls in flight, records are sent at once; else when a batch is full, a record ends it, or the
+    /// linger ends.
     fn is_batch_due(&self, now: Instant) -> bool {
         let Some(linger) = self.linger_deadline() else { return false };
         let (ready, limits) = (self.queue.ready_totals(), self.refused_calls.limits(now));
@@ -256,6 +257,7 @@ impl Engine {
             || ready.records >= limits.records
             || ready.bytes >= limits.bytes
             || ready.full_shards > 0
+            || ready.urgent > 0
             || linger <= now
     }
 

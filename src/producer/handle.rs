@@ -8,7 +8,7 @@ use super::record::{Arrival, PendingRecord, Responder};
 use super::settings::ProducerSettings;
 use super::shard_map::hash_key;
 use super::succession::Turn;
-use super::types::{Answer, Ports, PutOptions, Written};
+use super::types::{Answer, OutgoingRecord, Ports, PutOptions, Written};
 use crate::domain::{BindingError, NewRecord, Outcome, Stop};
 use crate::tasks::{Supervisor, TaskFailure};
 use crate::telemetry::{OutputMetrics, RecordState};
@@ -78,11 +78,16 @@ impl Producer {
 
     /// Writes many records of one caller; the answers are in the order of the records. Records of one key keep their order
     /// where ordering is configured. All such callers together take at most half of the queue and wait for a permit, so
-    /// that single records are not excluded. A record without a permit at the deadline is refused as `Throttled`.
-    pub async fn put_all(&self, records: Vec<NewRecord>, options: PutOptions) -> Vec<Result<Written, BindingError>> {
+    /// that single records are not excluded. A record without a permit at the deadline is refused as `Throttled`. The
+    /// options are for all records, but each has its own `ends_batch`.
+    pub async fn put_all(
+        &self,
+        records: Vec<OutgoingRecord>,
+        options: PutOptions,
+    ) -> Vec<Result<Written, BindingError>> {
         let mut answers = Vec::with_capacity(records.len());
-        for record in records {
-            answers.push(self.submit_bulk(record, options.clone()).await);
+        for OutgoingRecord { record, ends_batch } in records {
+            answers.push(self.submit_bulk(record, PutOptions { ends_batch, ..options.clone() }).await);
         }
         stream::iter(answers).then(async |answer| answer?.await).collect().await
     }

@@ -1,6 +1,6 @@
 //! The lists of the queue. Pure.
 
-use super::record::{PendingRecord, RecordId};
+use super::record::{PendingRecord, RecordId, Records, State};
 use super::shard_map::ByShard;
 use std::collections::BTreeMap;
 
@@ -42,6 +42,36 @@ impl RecordList {
     }
 }
 
+/// The records of one key.
+#[derive(Debug, Default)]
+pub(super) struct KeyQueue {
+    pub(super) blocked: RecordList,
+    /// How many of the blocked records end their batch.
+    pub(super) blocked_ends: usize,
+    /// How many are delayed, ready or in flight.
+    pub(super) active: usize,
+    /// The record that was last delayed or ready.
+    pub(super) head: RecordId,
+}
+
+impl KeyQueue {
+    pub(super) fn block(&mut self, record: &mut PendingRecord, end: End) {
+        (record.state, record.position) = (State::Blocked, self.blocked.push(record.id, end));
+        self.blocked_ends += usize::from(record.options.ends_batch);
+    }
+
+    pub(super) fn pop_first(&mut self, records: &Records) -> Option<RecordId> {
+        let id = self.blocked.pop_first()?;
+        self.blocked_ends -= usize::from(records.get(id).is_some_and(|record| record.options.ends_batch));
+        Some(id)
+    }
+
+    pub(super) fn remove(&mut self, record: &PendingRecord) {
+        self.blocked.remove(record.position);
+        self.blocked_ends -= usize::from(record.options.ends_batch);
+    }
+}
+
 /// Sums over the records that are ready.
 #[derive(Debug, Default)]
 pub(super) struct ReadyTotals {
@@ -49,6 +79,8 @@ pub(super) struct ReadyTotals {
     pub(super) bytes: usize,
     /// Shards for which `max_shard_bytes` or more are ready.
     pub(super) full_shards: usize,
+    /// Records that are sent without linger.
+    pub(super) urgent: usize,
     /// Ready bytes. An entry stays when they are 0, as more of the shard will come soon.
     shards: ByShard<usize>,
     max_shard_bytes: usize,
@@ -62,6 +94,7 @@ impl ReadyTotals {
     pub(super) fn add(&mut self, record: &PendingRecord) {
         self.records += 1;
         self.bytes += record.size;
+        self.urgent += usize::from(record.is_urgent);
         if let Some(shard) = &record.shard {
             let bytes = match self.shards.get_mut(shard) {
                 Some(bytes) => bytes,
@@ -76,6 +109,7 @@ impl ReadyTotals {
     pub(super) fn subtract(&mut self, record: &PendingRecord) {
         self.records -= 1;
         self.bytes -= record.size;
+        self.urgent -= usize::from(record.is_urgent);
         if let Some(bytes) = record.shard.as_ref().and_then(|shard| self.shards.get_mut(shard)) {
             let was_full = *bytes >= self.max_shard_bytes;
             *bytes = bytes.saturating_sub(record.size);

@@ -8,7 +8,8 @@
 //! 2. `driver`: the owner task. Waits for records, replies and timers, passes them to the engine and starts the calls that
 //!    the engine returns.
 //! 3. `engine`: the state, without I/O. Accepts records into the `queue`, which keeps the order of keys, the timers and the
-//!    rate limits (`shards`, `limiter`, `token_bucket`), and decides when the next batch is sent (`batcher`).
+//!    rate limits (`shards`, `limiter`, `token_bucket`), and decides when the next batch is sent (`batcher`). Where that is
+//!    configured, `combiner` makes one record of several.
 //! 4. `responses`: what the reply of a call means for each of its records: done, failed, or sent again (`retry`,
 //!    `refused_calls`).
 //! 5. `completion`: removes a record from the queue and answers its caller.
@@ -26,6 +27,7 @@ mod admission;
 mod batch_permission;
 mod batcher;
 mod call_time;
+mod combiner;
 mod completion;
 mod driver;
 mod engine;
@@ -48,10 +50,11 @@ mod types;
 pub use crate::resilience::RetryPolicy;
 pub use handle::Producer;
 pub use settings::{
-    Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
+    Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
+    RateLimit, RateLimitMode,
 };
 pub use succession::{Successions, Turn};
-pub use types::{Ports, PutOptions, Written};
+pub use types::{OutgoingRecord, Ports, PutOptions, Written};
 
 #[cfg(test)]
 mod tests;

@@ -10,21 +10,13 @@
 
 use super::errors;
 use super::limiter::Slot;
-use super::lists::{End, ReadyTotals, RecordList};
+use super::lists::{End, KeyQueue, ReadyTotals, RecordList};
 use super::record::{Arrival, OrderingKey, PendingRecord, RecordId, Records, State};
 use super::shards::Shards;
 use crate::domain::{BindingError, Outcome};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// The records of one key.
-#[derive(Debug, Default)]
-struct KeyQueue {
-    blocked: RecordList,
-    /// How many are delayed, ready or in flight.
-    active: usize,
-}
 
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -35,6 +27,8 @@ pub(super) struct Queue {
     totals: ReadyTotals,
     delayed: BTreeSet<(Instant, RecordId)>,
     deadlines: BTreeSet<(Instant, RecordId)>,
+    /// Whether any record so far ends its batch.
+    has_ends: bool,
 }
 
 impl Queue {
@@ -47,6 +41,7 @@ impl Queue {
             totals: ReadyTotals::new(max_shard_bytes),
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            has_ends: false,
         }
     }
 
@@ -93,16 +88,21 @@ impl Queue {
     /// Adds a record, behind the others of its key.
     pub(super) fn insert(&mut self, record: Arrival, now: Instant) {
         let (key, deadline) = (record.key.clone(), record.options.deadline);
+        self.has_ends |= record.options.ends_batch;
         let id = self.records.insert(record);
         self.deadlines.insert((deadline, id));
         let Some(key) = key else { return self.schedule(id, End::Back, now) };
         let queue = self.keys.entry(key).or_default();
         if queue.active == 0 {
-            queue.active = 1;
+            (queue.active, queue.head) = (1, id);
             return self.schedule(id, End::Back, now);
         }
-        let position = queue.blocked.push(id, End::Back);
-        self.update(id, |record| (record.state, record.position) = (State::Blocked, position));
+        let head = queue.head;
+        let Some(record) = self.records.get_mut(id) else { return };
+        queue.block(record, End::Back);
+        if record.options.ends_batch {
+            self.hurry(head);
+        }
     }
 
     /// Removes a record from every list and gives back its slot of the rate limit.
@@ -114,7 +114,7 @@ impl Queue {
         match record.state {
             State::Blocked => {
                 if let Some(queue) = key.and_then(|key| self.keys.get_mut(key)) {
-                    queue.blocked.remove(record.position);
+                    queue.remove(&record);
                 }
                 return Some(record);
             }
@@ -200,7 +200,7 @@ impl Queue {
     /// Takes the record that [`Queue::next_of_key`] returned for the same call.
     pub(super) fn take_next_of_key(&mut self, key: &OrderingKey) -> Option<RecordId> {
         let queue = self.keys.get_mut(key)?;
-        let id = queue.blocked.pop_first()?;
+        let id = queue.pop_first(&self.records)?;
         queue.active += 1;
         self.update(id, |record| record.state = State::InFlight);
         Some(id)
@@ -220,8 +220,7 @@ impl Queue {
                 continue;
             };
             if let Some(queue) = self.keys.get_mut(&key) {
-                record.position = queue.blocked.push(*id, End::Front);
-                record.state = State::Blocked;
+                queue.block(record, End::Front);
                 keys.push(key);
             }
         }
@@ -310,11 +309,11 @@ impl Queue {
         if queue.active > 0 {
             return;
         }
-        let Some(id) = queue.blocked.pop_first() else {
+        let Some(id) = queue.pop_first(&self.records) else {
             self.keys.remove(key);
             return;
         };
-        queue.active = 1;
+        (queue.active, queue.head) = (1, id);
         let is_retry = self.records.get(id).is_some_and(|record| record.attempts.count > 0);
         self.schedule(id, if is_retry { End::Front } else { End::Back }, now);
     }
@@ -341,7 +340,21 @@ impl Queue {
         let Some(record) = self.records.get_mut(id) else { return };
         (record.state, record.ready_since) = (State::Ready, since);
         record.position = self.ready.push(id, end);
+        if self.has_ends {
+            let queue = record.key.as_ref().and_then(|key| self.keys.get(key));
+            record.is_urgent = record.options.ends_batch || queue.is_some_and(|queue| queue.blocked_ends > 0);
+        }
         self.totals.add(record);
+    }
+
+    /// A record behind this one of its key ends its batch, so this one does not wait for others.
+    fn hurry(&mut self, id: RecordId) {
+        let Some(record) = self.records.get_mut(id) else { return };
+        if record.state == State::Ready && !record.is_urgent {
+            self.totals.subtract(record);
+            record.is_urgent = true;
+            self.totals.add(record);
+        }
     }
 
     fn pop_ready(&mut self) -> Option<RecordId> {

@@ -138,6 +138,8 @@ pub(super) struct PendingRecord {
     pub(super) key: Option<OrderingKey>,
     /// False once it must not be packed with others.
     pub(super) may_pack: bool,
+    /// Whether it is sent without linger once it is ready: it ends its batch, or one behind it does.
+    pub(super) is_urgent: bool,
     pub(super) arrived: Instant,
     /// The rate limit may not delay it longer: a call that begins later would hardly end before the deadline.
     pub(super) begin_by: Instant,
@@ -173,6 +175,7 @@ impl PendingRecord {
             shard: None,
             key: None,
             may_pack: true,
+            is_urgent: options.ends_batch,
             arrived: now,
             begin_by: options.deadline,
             due: now,

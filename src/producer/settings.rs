@@ -1,5 +1,6 @@
 //! Settings of one producer. Names in backticks are fields of the component.
 
+use crate::aggregation::JoinForm;
 use crate::resilience::RetryPolicy;
 use std::time::Duration;
 
@@ -7,6 +8,11 @@ use std::time::Duration;
 pub(super) const MAX_RECORDS: usize = 500;
 /// Bytes in one `PutRecords`, partition keys included (AWS, API reference, `PutRecords`).
 pub(super) const MAX_BYTES: usize = 10 << 20;
+/// So many bytes for one shard close a batch, so that a busy shard is not hit by bursts (as in the collector of the
+/// Kinesis Producer Library).
+pub(super) const MAX_SHARD_BYTES: usize = 256 << 10;
+/// The default of `aggregationMaxSize`, which is that of the Kinesis Producer Library's `AggregationMaxSize`.
+pub const DEFAULT_AGGREGATE_SIZE: usize = 51_200;
 
 #[derive(Debug, Clone)]
 pub struct ProducerSettings {
@@ -19,6 +25,9 @@ pub struct ProducerSettings {
     pub ordering_on_failure: OrderingOnFailure,
     /// `aggregation`
     pub aggregation: Aggregation,
+    /// `aggregationMaxSize`: payload and partition key of a record that holds several, in bytes; at most
+    /// `max_record_size`. Default 51,200.
+    pub max_aggregate_size: usize,
     pub rate_limit: RateLimit,
     pub retry: RetryPolicy,
     pub queue: QueueBounds,
@@ -67,7 +76,7 @@ pub enum OrderingOnFailure {
     Stop(Duration),
 }
 
-/// Which records are packed together in the format of the Kinesis Producer Library.
+/// Which records are packed together, and in which form: `Key` and `Shard` in that of the Kinesis Producer Library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Aggregation {
     #[default]
@@ -76,6 +85,9 @@ pub enum Aggregation {
     Key,
     /// Records that belong to one shard by the last listing of the shards.
     Shard,
+    /// Records of one partition key and explicit hash key, in a form that needs no library to be read. The payload of each
+    /// record must be a [`JoinForm::member`].
+    Joined(JoinForm),
 }
 
 /// The write limits of each shard.
@@ -114,6 +126,18 @@ pub struct QueueBounds {
     pub records: usize,
 }
 
+impl ProducerSettings {
+    /// So many bytes for one shard close a batch.
+    pub(super) fn max_shard_bytes(&self) -> usize {
+        match self.aggregation {
+            Aggregation::None => MAX_SHARD_BYTES,
+            Aggregation::Key | Aggregation::Shard | Aggregation::Joined(_) => {
+                self.max_aggregate_size.max(MAX_SHARD_BYTES)
+            }
+        }
+    }
+}
+
 impl Default for ProducerSettings {
     fn default() -> Self {
         Self {
@@ -122,6 +146,7 @@ impl Default for ProducerSettings {
             ordering: Ordering::None,
             ordering_on_failure: OrderingOnFailure::Continue,
             aggregation: Aggregation::None,
+            max_aggregate_size: DEFAULT_AGGREGATE_SIZE,
             rate_limit: RateLimit::default(),
             retry: RetryPolicy::default(),
             queue: QueueBounds::default(),

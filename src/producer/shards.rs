@@ -48,7 +48,7 @@ impl Shards {
         // With aggregation it is not known yet how many Kinesis records the user records will be; only bytes count.
         let records_per_second = match settings.aggregation {
             Aggregation::None => limit.records_per_second,
-            Aggregation::Key | Aggregation::Shard => u32::MAX,
+            Aggregation::Key | Aggregation::Shard | Aggregation::Joined(_) => u32::MAX,
         };
         Self {
             limiter: Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size, now),

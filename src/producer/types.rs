@@ -27,13 +27,38 @@ pub struct PutOptions {
     pub fail_if_throttled: bool,
     /// Whether every failure of the record is returned to the caller, who sends it again.
     pub is_single_attempt: bool,
+    /// Whether the record ends the batch that it is in: the batch is sent without delay, and with no record that waits
+    /// behind this one (`batchingFlushExpression`).
+    pub ends_batch: bool,
+}
+
+impl PutOptions {
+    /// For a record that has until `deadline`, with no other option.
+    #[must_use]
+    pub const fn until(deadline: Instant) -> Self {
+        Self { deadline, after: None, fail_if_throttled: false, is_single_attempt: false, ends_batch: false }
+    }
+}
+
+/// A record, and whether it ends its batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingRecord {
+    pub record: NewRecord,
+    /// As [`PutOptions::ends_batch`], for this record.
+    pub ends_batch: bool,
+}
+
+impl From<NewRecord> for OutgoingRecord {
+    fn from(record: NewRecord) -> Self {
+        Self { record, ends_batch: false }
+    }
 }
 
 /// The proof that a record is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     pub receipt: Receipt,
-    /// The index in the aggregate; `None` for a record that was not packed with others.
+    /// The index among the records of the Kinesis record, from 0; `None` for a record that was not packed with others.
     pub sub_sequence: Option<u64>,
     /// At least 1.
     pub attempts: u32,

@@ -140,7 +140,7 @@ impl InputFamilies {
                 .family("input_records_dead_lettered", "Records that were given up and stored as dead letters"),
             dropped: registry.family(
                 "input_records_dropped",
-                "Records that were given up and dropped, because onPoison is drop-counted",
+                "Records that were given up and dropped, because onPoison or transformOnError is drop-counted",
             ),
             checkpoints: registry.family("input_checkpoints", "Checkpoints written to the lease table"),
             leases_lost: registry.family("input_leases_lost", "Leases taken over by another worker"),

@@ -11,6 +11,7 @@ use super::output::{OutputFamilies, OutputMetrics};
 use super::process::ProcessCollector;
 use super::reads::{ReadFamilies, ReadMetrics};
 use super::requests::{HttpMetrics, RequestFamilies};
+use super::shaping::{ShapedSide, ShapingFamilies, ShapingMetrics};
 use super::traces::{SpanExport, TraceMetrics, TraceSettings, Tracer};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
@@ -37,6 +38,7 @@ pub struct Metrics {
     output: OutputFamilies,
     input: InputFamilies,
     reads: ReadFamilies,
+    shaping: ShapingFamilies,
     credentials: CredentialFamilies,
     traces: TraceMetrics,
 }
@@ -56,6 +58,7 @@ impl Metrics {
         let output = OutputFamilies::registered(&mut registrar);
         let input = InputFamilies::registered(&mut registrar);
         let reads = ReadFamilies::registered(&mut registrar);
+        let shaping = ShapingFamilies::registered(&mut registrar);
         let credentials = CredentialFamilies::registered(&mut registrar);
         let traces = TraceMetrics::registered(&mut registrar);
         let components = Components::default();
@@ -63,7 +66,7 @@ impl Metrics {
         let mut process = Registry::default();
         process.register_collector(Box::new(ProcessCollector));
         let (registrars, process) = (Arc::new([registrar, of_dapr]), Arc::new(process));
-        Self { components, registrars, process, dapr, requests, output, input, reads, credentials, traces }
+        Self { components, registrars, process, dapr, requests, output, input, reads, shaping, credentials, traces }
     }
 
     /// Metrics with the names of Dapr.
@@ -118,6 +121,12 @@ impl Metrics {
     #[must_use]
     pub fn reads(&self, component: &str) -> ReadMetrics {
         self.reads.handles(&self.components.get(component))
+    }
+
+    /// The handles of one side of a component that filters or transforms its records.
+    #[must_use]
+    pub fn shaping(&self, component: &str, side: ShapedSide) -> ShapingMetrics {
+        self.shaping.handles(&self.components.get(component), side)
     }
 
     /// The page in either format.

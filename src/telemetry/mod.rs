@@ -9,6 +9,7 @@ mod family;
 mod input;
 mod labels;
 mod log_format;
+mod log_limit;
 mod log_output;
 mod logging;
 mod metrics;
@@ -16,6 +17,7 @@ mod output;
 mod process;
 mod reads;
 mod requests;
+mod shaping;
 mod traces;
 
 pub use api_log::{ApiCall, ApiEndpoint, ApiLogRules};
@@ -26,12 +28,14 @@ pub use dapr::{
 };
 pub use exposition::MetricsFormat;
 pub use input::{InputMetrics, InputTotals};
+pub use log_limit::LogLimit;
 pub use log_output::{LogOutput, reopen_log_file};
 pub use logging::{LogFormat, LogSettings, init as init_logging};
 pub use metrics::{Metrics, MetricsSettings};
 pub use output::{OutputMetrics, RecordState};
 pub use reads::{ReadMetrics, ResubscribeCause};
 pub use requests::HttpMetrics;
+pub use shaping::{ShapedSide, ShapingMetrics, ShapingResult};
 pub use traces::{
     OtlpProtocol, OtlpSettings, Span, SpanContext, SpanExport, SpanKind, SpanParent, TraceSettings, Tracer,
     current_span, in_span,

@@ -81,6 +81,7 @@ pub(super) struct OutputFamilies {
     queue_records: Family<ComponentLabel, Gauge>,
     throttles: Family<ShardLabels, Counter>,
     limiter_factor: Family<ShardLabels, FloatGauge>,
+    flush_errors: Family<ComponentLabel, Counter>,
 }
 
 fn counts() -> Histogram {
@@ -109,6 +110,7 @@ impl OutputFamilies {
             queue_records: registry.family("output_queue_records", "Records that are queued or in flight"),
             throttles: registry.family("output_shard_throttles", "Responses that throttled a shard; `unknown` if AWS did not say which"),
             limiter_factor: registry.family("output_shard_limiter_factor", "Fraction of a shard's rate limit that is used; below 1 after throttling"),
+            flush_errors: registry.family("output_flush_expression_errors", "Records on which `batchingFlushExpression` failed; they are sent, and end no batch"),
         }
     }
 
@@ -193,6 +195,12 @@ impl OutputMetrics {
         let labels = CallLabels { component: self.component.clone(), operation, outcome };
         self.families.calls.get_or_detached(&labels).inc();
         self.call_time.observe(took.as_secs_f64());
+    }
+
+    /// `batchingFlushExpression` failed on a record.
+    pub fn flush_expression_failed(&self) {
+        let label = ComponentLabel { component: self.component.clone() };
+        self.families.flush_errors.get_or_detached(&label).inc();
     }
 
     /// A call was sent.

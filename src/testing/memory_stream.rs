@@ -277,7 +277,15 @@ impl Stream {
             let position = RecordPosition { sequence: sequence.clone(), sub_sequence };
             puts.push(Put { shard: state.shard.id.clone(), position: position.clone() });
             let arrival = Some(arrival);
-            state.records.push(Record { position, partition_key, data, arrival, is_damaged_aggregate: false });
+            state.records.push(Record {
+                position,
+                partition_key,
+                data,
+                arrival,
+                is_damaged_aggregate: false,
+                is_filtered: false,
+                decompressed: None,
+            });
         }
         puts
     }

@@ -1,5 +1,6 @@
 //! Calls of the HTTP API, with one connection for each.
 
+use crate::secrecy::assert_hidden;
 use bindd::testing::within;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -48,6 +49,8 @@ pub(crate) async fn send_bytes(address: SocketAddr, request: http::request::Buil
         let exchange = async {
             let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
             let body = body.collect().await.unwrap().to_bytes();
+            assert_hidden(&body, &what);
+            assert_hidden(format!("{:?}", parts.headers).as_bytes(), &what);
             Response { status: parts.status, headers: parts.headers, body }
         };
         // The server may close the connection while it rejects a body; only the response matters.

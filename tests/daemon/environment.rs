@@ -2,13 +2,14 @@
 
 use crate::calls::{self, Response};
 use crate::fakes::RecordingApp;
+use crate::secrecy::{SECRET_KEY, watch_log};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Record, Shard, ShardIteratorType, StreamStatus};
-use bindd::daemon::{self, Running, Shutdown, StartError};
+use bindd::daemon::{self, Prepare, Running, Shutdown, StartError};
 use bindd::domain::Stop;
 use bindd::embedded::{Aws, EmbeddedSettings};
 use bindd::settings::{AppEndpoint, Settings};
@@ -16,6 +17,7 @@ use bindd::testing::{until, within};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -46,6 +48,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) async fn start() -> Self {
+        watch_log();
         let aws = Aws::start(EmbeddedSettings::default()).await.unwrap();
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -170,7 +173,7 @@ impl Environment {
     pub(crate) fn component(&self, name: &str, kind: &str, endpoint: &str, fields: &[(&str, &str)]) {
         let mut text = format!("apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n");
         write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
-        let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", "test")];
+        let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", SECRET_KEY)];
         for (field, value) in connection.iter().chain(fields) {
             writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
         }
@@ -214,6 +217,14 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     pub(crate) async fn start(settings: &Settings) -> Result<Self, StartError> {
         let running = Box::pin(daemon::start(settings, Box::pin(daemon::load(settings)).await?)).await?;
+        let http = running.http_address();
+        Ok(Self { running, http })
+    }
+
+    /// As [`Self::start`], with components that are prepared, also those that change later.
+    pub(crate) async fn start_prepared(settings: &Settings, prepare: Arc<dyn Prepare>) -> Result<Self, StartError> {
+        let files = Box::pin(daemon::load(settings)).await?;
+        let running = Box::pin(daemon::start_prepared(settings, files, Some(prepare))).await?;
         let http = running.http_address();
         Ok(Self { running, http })
     }

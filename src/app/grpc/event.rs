@@ -58,9 +58,7 @@ impl EventHandler for Callback {
                 return Ok(Accepted::Except((index..events.len()).collect()));
             }
         }
-        if self.decompress != Decompress::Off {
-            self.metrics.not_decompressed(payloads.untouched.corrupt + payloads.untouched.too_large);
-        }
+        self.metrics.not_decompressed(payloads.untouched.corrupt + payloads.untouched.too_large);
         Ok(Accepted::All)
     }
 

@@ -20,8 +20,10 @@ fn events(all: &[Vec<u8>]) -> Vec<BindingEvent> {
             partition_key: "k".to_owned(),
             arrival: None,
             is_damaged_aggregate: false,
+            part: 0,
         },
         attempt: 1,
+        not_decompressed: None,
     };
     all.iter().enumerate().map(event).collect()
 }
@@ -99,7 +101,7 @@ proptest! {
         let packed = gzip(&data);
         let (found, _) = run(&[packed], Decompress::Auto);
         prop_assert_eq!(found[0].as_ref(), data.as_slice());
-        let odd = [MAGIC, data.as_slice()].concat();
+        let odd = [&[0x1f, 0x8b], data.as_slice()].concat();
         let (found, untouched) = run(std::slice::from_ref(&odd), Decompress::Auto);
         prop_assert!(untouched.corrupt == 0 || found[0].as_ref() == odd.as_slice());
     }

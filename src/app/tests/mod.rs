@@ -155,8 +155,10 @@ fn event(data: impl Into<Bytes>) -> EventBatch {
             partition_key: "kunde ü".to_owned(),
             arrival: Some(Timestamp::from_millis(1_700_000_000_123)),
             is_damaged_aggregate: false,
+            part: 0,
         },
         attempt: 3,
+        not_decompressed: None,
     };
     EventBatch {
         binding: "orders".parse().unwrap(),

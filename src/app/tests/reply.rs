@@ -13,8 +13,10 @@ fn event(sequence: u64, sub_sequence: u64) -> BindingEvent {
             partition_key: "k".to_owned(),
             arrival: None,
             is_damaged_aggregate: false,
+            part: 0,
         },
         attempt: 1,
+        not_decompressed: None,
     }
 }
 

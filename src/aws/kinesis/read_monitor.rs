@@ -3,12 +3,9 @@
 
 use crate::aggregation::AggregateError;
 use crate::domain::{SequenceNumber, ShardId};
-use crate::telemetry::ReadMetrics;
-use std::sync::{Mutex, PoisonError};
+use crate::telemetry::{LogLimit, ReadMetrics};
 use std::time::Duration;
 use tokio::time::Instant;
-
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Shared by all shards of an input.
 #[derive(Debug, Default)]
@@ -58,38 +55,5 @@ impl ReadMonitor {
         if let Some(others) = self.silence.next(Instant::now()) {
             tracing::warn!(%shard, ?silence, others, "subscription was silent for too long; it is replaced");
         }
-    }
-}
-
-/// Lets one line a minute pass.
-#[derive(Debug, Default)]
-struct LogLimit(Mutex<(Option<Instant>, u64)>);
-
-impl LogLimit {
-    /// For a line that may be written: how many were not, since the last one.
-    fn next(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (logged_at, others) = &mut *state;
-        if logged_at.is_some_and(|at| now.saturating_duration_since(at) < LOG_INTERVAL) {
-            *others += 1;
-            return None;
-        }
-        *logged_at = Some(now);
-        Some(std::mem::take(others))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_line_a_minute_counts_those_that_were_not_written() {
-        let (limit, now) = (LogLimit::default(), Instant::now());
-        let after = |seconds| limit.next(now + Duration::from_secs(seconds));
-        assert_eq!(
-            (after(0), after(1), after(59), after(60), after(61), after(120)),
-            (Some(0), None, None, Some(2), None, Some(1))
-        );
     }
 }

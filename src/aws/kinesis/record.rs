@@ -58,15 +58,23 @@ pub(super) fn records(
             None
         });
         let WireRecord { partition_key, data, arrival, .. } = record;
+        let record = |position, partition_key, data| Record {
+            position,
+            partition_key,
+            data,
+            arrival,
+            is_damaged_aggregate,
+            is_filtered: false,
+            decompressed: None,
+        };
         match users {
             None => {
                 let position = RecordPosition::plain(sequence);
-                records.push(Record { position, partition_key, data, arrival, is_damaged_aggregate });
+                records.push(record(position, partition_key, data));
             }
             Some(users) => records.extend((0..).zip(users).map(|(sub_sequence, user)| {
                 let position = RecordPosition { sequence: sequence.clone(), sub_sequence };
-                let (partition_key, data) = (user.partition_key, user.data);
-                Record { position, partition_key, data, arrival, is_damaged_aggregate }
+                record(position, user.partition_key, user.data)
             })),
         }
     }

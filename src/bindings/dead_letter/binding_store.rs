@@ -50,7 +50,9 @@ impl BindingStore {
         let text = format!("the dead letter binding {} did not store the record: {error}", self.target);
         let (kind, outcome) = match error {
             SendError::Failed(error) => (error.kind(), error.outcome()),
-            SendError::NoSuchOutput | SendError::Serialise(_) => (FailureKind::Unavailable, Outcome::NotDone),
+            SendError::NoSuchOutput | SendError::LeftOut | SendError::Serialise(_) => {
+                (FailureKind::Unavailable, Outcome::NotDone)
+            }
         };
         BindingError::new(kind, text).with_outcome(outcome)
     }

@@ -1,6 +1,7 @@
 //! Writes a dead letter to another output component.
 
 use super::super::context::Registry;
+use super::super::shaping::LeftOut;
 use crate::domain::{BindingError, ComponentName, DataForm, InvokeRequest, Metadata};
 use bytes::Bytes;
 
@@ -11,6 +12,8 @@ pub(super) enum SendError {
     NoSuchOutput,
     #[error("the dead letter could not be serialised")]
     Serialise(#[from] serde_json::Error),
+    #[error("its `filter` or `transform` left the dead letter out")]
+    LeftOut,
     #[error("it failed with {}", kind_and_code(.0))]
     Failed(#[source] BindingError),
 }
@@ -43,5 +46,6 @@ pub(super) async fn send(
     }
     let request = InvokeRequest { operation: "create".to_owned(), data, form: DataForm::Json, metadata };
     let sent = registry.call(target, request).await.ok_or(SendError::NoSuchOutput)?;
-    sent.map(drop).map_err(SendError::Failed)
+    let response = sent.map_err(SendError::Failed)?;
+    if LeftOut::is_told_by(&response) { Err(SendError::LeftOut) } else { Ok(()) }
 }

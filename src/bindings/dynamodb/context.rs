@@ -1,6 +1,7 @@
 //! What all operations use: the SDK client and its limits, the table and its key, retries and metrics.
 
 use super::super::retry::{Call, RetryRunner};
+use super::super::shaping::Shaper;
 use super::failure::{CallFailure, ErrorDetails};
 use super::options::Options;
 use super::table_key::KeyCache;
@@ -26,6 +27,8 @@ pub(super) struct TableContext {
     pub(super) options: Options,
     pub(super) runner: RetryRunner,
     pub(super) keys: Arc<KeyCache>,
+    /// `None` if items are neither filtered nor transformed.
+    pub(super) shaper: Option<Arc<Shaper>>,
 }
 
 impl TableContext {
@@ -40,6 +43,7 @@ impl TableContext {
             options: self.options.clone(),
             runner,
             keys: Arc::clone(&self.keys),
+            shaper: self.shaper.clone(),
         }
     }
 }

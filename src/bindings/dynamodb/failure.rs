@@ -101,6 +101,10 @@ pub(super) fn too_large(message: impl Into<String>, size: usize, limit: usize) -
 /// Adds which element of an array a failure belongs to.
 pub(super) fn in_element(member: &str, index: usize, error: &BindingError) -> BindingError {
     let located = BindingError::new(error.kind(), format!("in `{member}[{index}]`: {}", error.message()));
+    let located = match error.reason() {
+        Some(reason) => located.with_reason(reason),
+        None => located,
+    };
     error.details().iter().fold(located, |located, (key, value)| located.with_detail(key, value))
 }
 

@@ -1,7 +1,7 @@
 //! `bindings.aws.dynamodb`: reads and writes items of one table.
 //!
 //! `spec` and `options` read the component's file, `binding` connects it. A request passes `output` (is the operation
-//! allowed, what does its metadata override), then the file of its operation in `operations`, which parses `data`,
+//! allowed, what does its metadata override; `shaped_item` filters and transforms what is created), then the file of its operation in `operations`, which parses `data`,
 //! makes the SDK call and builds the response. `context` is what all operations use: the SDK client, the table, its key
 //! (if it is known), retries and metrics. `codec` converts items from and to JSON.
 //!
@@ -21,6 +21,7 @@ mod output;
 mod request;
 mod request_data;
 mod response;
+mod shaped_item;
 mod spec;
 mod table_key;
 mod ttl;

@@ -5,6 +5,8 @@ use super::context::TableContext;
 use super::operation::{Access, Operation};
 use super::operations::{bulk, create, delete, exec, get, query, transact, transact_get, update};
 use super::request::Request;
+use super::response;
+use super::shaped_item::{ShapedItem, shape};
 use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, OperationName, OutputBinding};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -37,7 +39,7 @@ impl OutputBinding for Output {
 }
 
 impl Output {
-    async fn perform(&self, cx: &TableContext, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
+    async fn perform(&self, cx: &TableContext, mut request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let operation = Operation::from_name(&request.operation)
             .filter(|operation| cx.options.allowed.contains(operation))
             .ok_or_else(|| {
@@ -45,6 +47,13 @@ impl Output {
                 BindingError::new(FailureKind::Caller, text)
             })?;
         self.metadata_check.warn_about_unknown(&request.metadata);
+        if let (Operation::Create, Some(shaper)) = (operation, &cx.shaper) {
+            match shape(shaper, &request.data, &request.metadata).inspect_err(|_| cx.count_refused(1))? {
+                ShapedItem::Unchanged => {}
+                ShapedItem::Item(data) => request.data = data,
+                ShapedItem::LeftOut(why) => return Ok(response::left_out(why)),
+            }
+        }
         let request = Request::read(request, &cx.options).inspect_err(|_| match operation.access() {
             Some(Access::Write) => cx.count_refused(1),
             Some(Access::Read) | None => {}

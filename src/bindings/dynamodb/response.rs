@@ -1,6 +1,7 @@
 //! Parts of responses that several operations share.
 
 use super::super::item_failure::ItemFailure;
+use super::super::shaping::{LeftOut, counts};
 use crate::domain::{BindingError, Completion, FailureKind, InvokeResponse, Outcome};
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use bytes::Bytes;
@@ -30,6 +31,11 @@ pub(super) fn capacity_header(units: Option<f64>) -> Option<(Cow<'static, str>, 
     units.map(|units| ("consumedCapacity".into(), units.to_string()))
 }
 
+/// The response about an item that was not stored, although nothing failed.
+pub(super) fn left_out(why: LeftOut) -> InvokeResponse {
+    InvokeResponse { metadata: vec![(why.as_str().into(), "true".to_owned())], ..InvokeResponse::default() }
+}
+
 /// The result of one element of a bulk that succeeded.
 #[derive(Debug)]
 pub(super) enum Element {
@@ -39,6 +45,8 @@ pub(super) enum Element {
     Item(Box<RawValue>),
     /// `null`
     NotFound,
+    /// `{"filtered":true}` or `{"dropped":true}`
+    LeftOut(LeftOut),
 }
 
 impl Serialize for Element {
@@ -51,6 +59,7 @@ impl Serialize for Element {
             Self::Written => Status { status: 204 }.serialize(serializer),
             Self::Item(text) => text.serialize(serializer),
             Self::NotFound => serializer.serialize_unit(),
+            Self::LeftOut(why) => serializer.collect_map([(why.as_str(), true)]),
         }
     }
 }
@@ -70,8 +79,10 @@ pub(super) fn bulk_response(
         Err(error) => serde_json::value::to_raw_value(&ItemFailure { id: None, index, error }),
     };
     let texts = results.iter().enumerate().map(to_json).collect::<Result<Vec<_>, _>>().map_err(not_serializable)?;
-    let succeeded = results.len() - failed;
-    let mut metadata = vec![("succeeded".into(), succeeded.to_string()), ("failed".into(), failed.to_string())];
+    let is_left_out =
+        |result: &Result<Element, BindingError>, why| matches!(result, Ok(Element::LeftOut(own)) if *own == why);
+    let count = |why| results.iter().filter(|result| is_left_out(result, why)).count();
+    let mut metadata = counts(results.len(), failed, LeftOut::ALL.map(count));
     metadata.extend(capacity_header(capacity));
     let completion = if failed == 0 { Completion::Full } else { Completion::Partial };
     Ok(InvokeResponse { data: Some(json_body(&texts)?), metadata, completion, ..InvokeResponse::default() })

@@ -2,11 +2,14 @@
 
 use super::super::connection::read_connection;
 use super::super::fields::{name_problem, not_allowed, read_direction};
+use super::super::shaping::{self, FilterFields, OnError, Shaping};
+use super::operation::{Access, Operation};
 use super::options::Options;
 use crate::aws::{Arn, ConnectionSettings};
 use crate::domain::Direction;
 use crate::manifest::{Document, Faults, Notice, Reader};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// The fields of a DynamoDB component, checked without contacting AWS.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct Spec {
     pub connection: ConnectionSettings,
     /// `direction`; `input` is a fault, as this kind has an output side only.
     pub direction: Direction,
+    /// `filter` and `transform`, which apply to `create` and `bulkCreate`.
+    pub shaping: Option<Arc<Shaping>>,
     /// All other fields.
     pub options: Options,
 }
@@ -49,10 +54,28 @@ impl Spec {
             Direction::Unstated | Direction::Output | Direction::Both => {}
         }
         let options = Options::read(reader);
+        let shaping = read_shaping(reader, &options.allowed);
         // A wrong table is already a fault.
         let table = table.map_or_else(String::new, |table| table.written);
-        Self { table, connection, direction, options }
+        Self { table, connection, direction, shaping, options }
     }
+}
+
+/// An item has only its data, and there is no dead letter target.
+fn read_shaping(reader: &mut Reader<'_>, allowed: &[Operation]) -> Option<Arc<Shaping>> {
+    let shaping = shaping::read(reader, FilterFields { known: &[], of_input: &[] })?;
+    if shaping.on_error() == Some(OnError::DeadLetter) {
+        let remedy = "write `fail`, `passthrough` or `drop-counted`";
+        reader.fault("transformOnError", "a DynamoDB component has no dead letter target", remedy);
+    }
+    let is_other = |operation: &Operation| {
+        !matches!(operation, Operation::Create | Operation::BulkCreate) && operation.access() != Some(Access::Read)
+    };
+    if !reader.is_given("allowedOperations") && allowed.iter().any(is_other) {
+        let text = "only `create` and `bulkCreate` are filtered and transformed; to allow no other writes, name the operations";
+        reader.notice("allowedOperations", text);
+    }
+    Some(shaping)
 }
 
 struct Table {

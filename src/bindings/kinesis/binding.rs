@@ -3,18 +3,27 @@
 use super::super::Context;
 use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore, OversizeStore};
 use super::super::metadata_check::MetadataCheck;
+use super::super::shaping::Shaper;
 use super::super::sides::Sides;
+use super::compressed_writer::CompressedWriter;
 use super::delivery_spec::DeadLetterTarget;
+use super::flush::FlushCondition;
 use super::input::Input;
+use super::input_shaping::{ENCODED, InputShaping};
 use super::output::Output;
+use super::payload::Compression;
 use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
 use crate::aws::{self, Connection, ConnectionSettings, Partition};
-use crate::consumer::InputStatus;
-use crate::domain::{Binding, BindingError, ComponentName, DeadLetterStore, EventSource, WorkerId};
+use crate::consumer::{InputStatus, RecordShaping};
+use crate::domain::{
+    Binding, BindingError, BodyFormat, ComponentName, DeadLetterStore, EventSource, RecordWriter, WorkerId,
+};
 use crate::producer::{Ports, Producer, ProducerSettings};
+use crate::telemetry::ShapedSide;
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,9 +51,10 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     let metrics = context.metrics.output(name.as_str());
     let attempt_timeout = spec.output.producer.attempt_timeout;
     let settings = producer_settings(spec, fastrand::u64(..));
+    // With its own connection limit a call never waits for the input or for a listing.
+    let writer = Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout);
     let ports = Ports {
-        // With its own connection limit a call never waits for the input or for a listing.
-        writer: Arc::new(Writer::new(&connection.with_own_call_limit(), spec.stream.clone(), attempt_timeout)),
+        writer: compressed(writer, spec),
         directory: Some(Arc::new(Directory::new(connection, spec.stream.clone()))),
         metrics: metrics.clone(),
     };
@@ -57,9 +67,23 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     Output {
         producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
+        flush: spec.output.flush.clone().map(|expression| FlushCondition::new(expression, metrics.clone())),
+        shaper: spec.shaping.clone().map(|shaping| Shaper {
+            shaping,
+            memory: context.bodies.clone(),
+            metrics: context.metrics.shaping(name.as_str(), ShapedSide::Output),
+        }),
         dead_letter,
         metrics,
         metadata_check: MetadataCheck::new(name.as_str(), KEYS),
+    }
+}
+
+/// The writer, which compresses what the callers cannot: records that are joined.
+fn compressed(writer: Writer, spec: &Spec) -> Arc<dyn RecordWriter> {
+    match (spec.output.join_form(), spec.output.compression) {
+        (None, _) | (_, Compression::None) => Arc::new(writer),
+        (Some(_), compression @ Compression::Gzip) => Arc::new(CompressedWriter { writer, compression }),
     }
 }
 
@@ -106,6 +130,7 @@ async fn input(
         reservation: Mutex::new(reservation),
         lease_connection,
         consumer,
+        shaping: shaping(name, spec, context),
         limits: context.limits.clone(),
         source: event_source(spec, connection),
         dead_letters: dead_letters(spec, context).await?,
@@ -118,6 +143,21 @@ async fn input(
         metrics: context.metrics.input(name.as_str()),
         read_metrics: context.metrics.reads(name.as_str()),
     })
+}
+
+/// What the input does with records before the app receives them.
+fn shaping(name: &ComponentName, spec: &Spec, context: &Context) -> RecordShaping {
+    let Some(shaping) = spec.shaping.clone() else { return RecordShaping::default() };
+    let shaping = InputShaping {
+        shaping,
+        decompress: spec.input.delivery.decompress,
+        memory: context.shaping_memory.clone(),
+        copies: if spec.input.delivery.body == BodyFormat::Raw { 1 } else { ENCODED },
+        component: name.to_string(),
+        stream: spec.stream.name().to_owned(),
+        is_slow: AtomicBool::default(),
+    };
+    shaping.for_consumer(context.metrics.shaping(name.as_str(), ShapedSide::Input))
 }
 
 /// Where the input keeps records that it gives up.

@@ -14,8 +14,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Records in a request of a format for several, where the file gives no number; Lambda's default.
 const DEFAULT_BATCH: usize = 100;
-/// The fields that let a record be given up.
-const LIMITS: [&str; 3] = ["maxAttempts", "maxRecordAge", "permanentStatus"];
+/// The fields that let a record be given up; a transform does when it fails on the record.
+const LIMITS: [&str; 6] =
+    ["maxAttempts", "maxRecordAge", "permanentStatus", "transform", "method", "dataProcessingMethodId"];
 
 /// How an input delivers its records.
 #[derive(Debug, Clone)]

@@ -8,11 +8,11 @@ use crate::aws::kinesis::{Directory, FanOut, Polling, RegistrationError, Registr
 use crate::aws::lease_table::LeaseTable;
 use crate::aws::{Connection, StreamRef};
 use crate::consumer::{
-    ConsumerSettings, InputStatus, Ports, RenewerThread, Renewers, SharedLimits, StreamState, Worker,
+    ConsumerSettings, InputStatus, Ports, RecordShaping, RenewerThread, Renewers, SharedLimits, StreamState, Worker,
 };
 use crate::domain::{
-    BindingError, ComponentName, DeadLetterStore, DrainLimits, EventFormat, EventHandler, EventSource, FailureKind,
-    InputBinding, InputReport, LeaseError, LeaseStore, Retrieval, Stop, Timestamp, WorkerId,
+    BindingError, ComponentName, DeadLetterStore, Decompress, DrainLimits, EventFormat, EventHandler, EventSource,
+    FailureKind, InputBinding, InputReport, LeaseError, LeaseStore, Retrieval, Stop, Timestamp, WorkerId,
 };
 use crate::telemetry::{InputMetrics, ReadMetrics};
 use async_trait::async_trait;
@@ -34,6 +34,8 @@ pub(super) struct Input {
     pub(super) lease_tables: LeaseTables,
     /// Kept over restarts, until the input is released.
     pub(super) reservation: Mutex<Option<LeaseTableReservation>>,
+    /// What the filter and the transform do.
+    pub(super) shaping: RecordShaping,
     /// Shared with the other inputs of the process.
     pub(super) limits: SharedLimits,
     pub(super) source: EventSource,
@@ -94,6 +96,7 @@ impl InputBinding for Input {
             checkpoint_interval: self.spec.checkpoint_interval,
             drain_limits: self.drain_limits,
             delivery: self.spec.delivery.settings.clone(),
+            shaping: self.shaping.clone(),
             on_gap: self.spec.on_gap,
             on_invalid_checkpoint: self.spec.on_invalid_checkpoint,
             limits: self.limits.clone(),
@@ -117,7 +120,8 @@ impl InputBinding for Input {
             body: *body,
             content_type: content_type.clone(),
             partial: *partial,
-            decompress: *decompress,
+            // A transform has decompressed the records already.
+            decompress: if self.shaping.transform.is_some() { Decompress::Off } else { *decompress },
             source: self.source.clone(),
         }
     }

@@ -2,24 +2,28 @@
 
 use super::super::dead_letter::{DEAD_LETTER_TIMEOUT, DeadLetter};
 use super::super::metadata_check::MetadataCheck;
+use super::super::shaping::Shaper;
 use super::bulk::{Item, items, read_item};
+use super::flush::FlushCondition;
+use super::keys::KeyInput;
 use super::output_spec::OutputSpec;
+use super::prepared::{BulkRecords, Prepared, ShapedRequest, answer};
 use super::request::{KEYS, RequestOptions};
 use super::response;
+use crate::aggregation::{JoinForm, NotJoinable};
 use crate::domain::{
-    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, NewRecord, OperationName, Outcome,
+    BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OperationName, Outcome,
     OutputBinding, OutputReport,
 };
-use crate::producer::{Producer, Written};
+use crate::producer::{OutgoingRecord, Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use tokio::time::Instant;
 
 /// How many dead letters of one bulk are sent at the same time.
-const MAX_OPEN_DEAD_LETTERS: usize = 16;
+pub(super) const MAX_OPEN_DEAD_LETTERS: usize = 16;
 
 /// daprd offers the first alone.
 static OPERATIONS: [OperationName; 3] =
@@ -29,6 +33,9 @@ static OPERATIONS: [OperationName; 3] =
 pub(super) struct Output {
     pub(super) producer: Producer,
     pub(super) spec: OutputSpec,
+    pub(super) flush: Option<FlushCondition>,
+    /// `None` if records are neither filtered nor transformed.
+    pub(super) shaper: Option<Shaper>,
     pub(super) dead_letter: Option<DeadLetter>,
     /// Counts the records that are refused before they reach the producer.
     pub(super) metrics: OutputMetrics,
@@ -81,11 +88,19 @@ impl OutputBinding for Output {
 
 impl Output {
     async fn create(&self, request: InvokeRequest, is_single_attempt: bool) -> Result<InvokeResponse, BindingError> {
+        let request = match &self.shaper {
+            None => request,
+            Some(shaper) => match Box::pin(self.shape_single(shaper, request)).await? {
+                ShapedRequest::Request(request) => request,
+                ShapedRequest::Answered(response) => return Ok(response),
+            },
+        };
         let (record, mut options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
-        options.put.is_single_attempt = is_single_attempt;
+        let OutgoingRecord { record, ends_batch } = record;
+        (options.put.is_single_attempt, options.put.ends_batch) = (is_single_attempt, ends_batch);
         let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
         let returns_result = options.returns_result;
-        let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, record.clone()));
+        let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, self.own_record(&record)));
         let mut result = self.producer.put(record, options.put).await;
         if let Some((dead_letter, record)) = copy {
             result = Box::pin(send_if_failed(dead_letter, record, result, Instant::now() + DEAD_LETTER_TIMEOUT)).await;
@@ -93,47 +108,80 @@ impl Output {
         Ok(response::single(&result?, returns_result))
     }
 
-    fn single_record(&self, request: InvokeRequest) -> Result<(NewRecord, RequestOptions), BindingError> {
-        let options = match request.form {
-            DataForm::Json => RequestOptions::read(&request.metadata, &self.spec)?,
-            DataForm::Raw => RequestOptions::read_raw(&request.metadata, &self.spec)?,
-        };
+    fn single_record(&self, request: InvokeRequest) -> Result<(OutgoingRecord, RequestOptions), BindingError> {
+        let options = self.options_of(&request)?;
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
-        let record = self.record(Item { data: request.data, partition_key, explicit_hash_key }, &options)?;
+        let record =
+            self.record(Item { data: request.data, partition_key, explicit_hash_key }, &request.metadata, &options)?;
         Ok((record, options))
     }
 
-    fn record(&self, item: Item<'_>, options: &RequestOptions) -> Result<NewRecord, BindingError> {
+    pub(super) fn options_of(&self, request: &InvokeRequest) -> Result<RequestOptions, BindingError> {
+        match request.form {
+            DataForm::Json => RequestOptions::read(&request.metadata, &self.spec),
+            DataForm::Raw => RequestOptions::read_raw(&request.metadata, &self.spec),
+        }
+    }
+
+    pub(super) fn record(
+        &self,
+        item: Item<'_>,
+        metadata: &Metadata,
+        options: &RequestOptions,
+    ) -> Result<OutgoingRecord, BindingError> {
         // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
-        let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &item.data)?;
+        let input = KeyInput { data: &item.data, metadata, form: options.form };
+        let partition_key = self.spec.partition_key.choose(item.partition_key.as_deref(), &input)?;
         let explicit_hash_key = match partition_key {
-            Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &item.data)?,
+            Some(_) => self.spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &input)?,
             None => None,
         };
-        Ok(NewRecord { data: options.form.bytes(item.data)?, partition_key, explicit_hash_key })
+        let ends_batch = self.flush.as_ref().is_some_and(|flush| flush.ends_batch(&item.data, metadata));
+        let data = options.form.bytes(item.data)?;
+        let data = match self.spec.join_form() {
+            None => data,
+            Some(form) => form.member(data).map_err(|error| not_joinable(form, &error))?,
+        };
+        Ok(OutgoingRecord { record: NewRecord { data, partition_key, explicit_hash_key }, ends_batch })
+    }
+
+    /// The record of the caller, as it is without others.
+    fn own_record(&self, record: &NewRecord) -> NewRecord {
+        match self.spec.join_form() {
+            None => record.clone(),
+            Some(form) => NewRecord { data: form.record(&record.data), ..record.clone() },
+        }
     }
 
     async fn bulk_create(&self, request: InvokeRequest) -> Result<InvokeResponse, BindingError> {
         let body = request.data;
         let options = RequestOptions::read_bulk(&request.metadata, &self.spec).inspect_err(|_| self.count_refused())?;
         let items = items(&body, self.spec.max_bulk_items).inspect_err(|_| self.count_refused())?;
-        let mut ids_and_errors: Vec<(Option<&RawValue>, Option<BindingError>)> = Vec::with_capacity(items.len());
-        let mut records = Vec::with_capacity(items.len());
+        let mut bulk =
+            BulkRecords { metadata: &request.metadata, options: &options, records: Vec::with_capacity(items.len()) };
+        let (mut prepared, mut letters) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             let (id, item) = read_item(item, &body);
-            let record = match item.and_then(|item| self.record(item, &options)) {
-                Ok(record) => options.compression.apply(record).await,
-                Err(error) => Err(error),
+            let item = match item {
+                Ok(item) => self.prepare(item, &mut bulk).await,
+                Err(error) => Prepared::Failed(error),
             };
-            let error = record.map(|record| records.push(record)).inspect_err(|_| self.count_refused()).err();
-            ids_and_errors.push((id, error));
+            match &item {
+                Prepared::Records(_) | Prepared::LeftOut(_) => {}
+                Prepared::Failed(_) => self.count_refused(),
+                Prepared::DeadLetter(letter) => {
+                    self.count_refused();
+                    letters.push(letter.as_ref().clone());
+                }
+            }
+            prepared.push((id, item));
         }
-        let mut results = self.put_all(records, options).await.into_iter();
-        let results: Vec<_> = ids_and_errors
-            .into_iter()
-            .map(|(id, error)| (id, error.map_or_else(|| results.next().unwrap_or_else(no_result), Err)))
-            .collect();
+        let records = bulk.records;
+        let (results, letters) = futures_util::join!(self.put_all(records, options), self.send_letters(letters));
+        let (mut results, mut letters) = (results.into_iter(), letters.into_iter());
+        let results: Vec<_> =
+            prepared.into_iter().map(|(id, item)| (id, answer(item, &mut results, &mut letters))).collect();
         match results.first() {
             // The producer is closed and nothing was attempted: that is the error of the whole request.
             Some((_, Err(first))) if results.iter().all(|(_, result)| was_closed(result)) => Err(first.clone()),
@@ -141,21 +189,35 @@ impl Output {
         }
     }
 
-    async fn put_all(&self, records: Vec<NewRecord>, options: RequestOptions) -> Vec<Result<Written, BindingError>> {
+    pub(super) async fn put_all(
+        &self,
+        records: Vec<OutgoingRecord>,
+        options: RequestOptions,
+    ) -> Vec<Result<Written, BindingError>> {
         if records.is_empty() {
             return Vec::new();
         }
         let Some(dead_letter) = &self.dead_letter else { return self.producer.put_all(records, options.put).await };
-        let results = self.producer.put_all(records.clone(), options.put).await;
+        let copies: Vec<NewRecord> = records.iter().map(|record| self.own_record(&record.record)).collect();
+        let results = self.producer.put_all(records, options.put).await;
         let until = Instant::now() + DEAD_LETTER_TIMEOUT;
-        let sending = records.into_iter().zip(results);
+        let sending = copies.into_iter().zip(results);
         let sending = sending.map(|(record, result)| send_if_failed(dead_letter, record, result, until));
         futures_util::stream::iter(sending).buffered(MAX_OPEN_DEAD_LETTERS).collect().await
     }
 
-    fn count_refused(&self) {
+    pub(super) fn count_refused(&self) {
         self.metrics.ended(RecordState::Refused, 0);
     }
+}
+
+fn not_joinable(form: JoinForm, error: &NotJoinable) -> BindingError {
+    let (word, remedy) = match form {
+        JoinForm::Lines => ("lines", "send JSON, or text without line breaks"),
+        JoinForm::JsonArray => ("json-array", "send one JSON value"),
+    };
+    let text = format!("the record cannot be combined with others (`aggregation: {word}`): {error}; {remedy}");
+    BindingError::new(FailureKind::Caller, text)
 }
 
 async fn send_if_failed(
@@ -178,14 +240,9 @@ fn is_final(failure: &BindingError) -> bool {
     was_attempted && failure.kind() != FailureKind::Closed
 }
 
-fn was_closed(result: &Result<Written, BindingError>) -> bool {
+fn was_closed<T>(result: &Result<T, BindingError>) -> bool {
     let is_closed = |error: &BindingError| error.kind() == FailureKind::Closed && error.outcome() == Outcome::NotDone;
     result.as_ref().is_err_and(is_closed)
-}
-
-/// Never used, because the producer returns one result for each record.
-fn no_result() -> Result<Written, BindingError> {
-    Err(BindingError::new(FailureKind::Transient, "the record has no result").with_outcome(Outcome::Unknown))
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! The fields of the output side of a `bindings.aws.kinesis` file, read and checked.
 
 use super::super::retry::RetryConfig;
-use super::keys::{HashKeySource, KeySource, hash_key};
+use super::super::shaping::Expression;
+use super::batching_spec::{read_aggregate_size, read_aggregation, read_batching, read_flush};
+use super::key_spec::{read_hash_key, read_partition_key};
+use super::keys::{HashKeySource, KeySource};
 use super::payload::{Compression, PayloadForm};
-use super::pointer::Pointer;
-use crate::domain::{ComponentName, PartitionKey};
+use crate::aggregation::JoinForm;
+use crate::domain::ComponentName;
 use crate::manifest::Reader;
 use crate::producer::{
-    Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
+    Aggregation, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
 };
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -29,14 +31,16 @@ const DEFAULT_BULK_ITEMS: usize = 10_000;
 pub struct OutputSpec {
     /// Settings of the producer; `seed` is set at connect.
     pub producer: ProducerSettings,
-    /// `partitionKey`, `partitionKeyFrom`, `recordDistribution`
+    /// `partitionKey`, `partitionKeyFrom`, `partitionKeyExpression`, `recordDistribution`
     pub partition_key: KeySource,
-    /// `explicitHashKey`, `explicitHashKeyFrom`
+    /// `explicitHashKey`, `explicitHashKeyFrom`, `explicitHashKeyExpression`
     pub explicit_hash_key: HashKeySource,
     /// `rawPayload` and `decodeBase64`
     pub form: PayloadForm,
     /// `compression`, default `none`.
     pub compression: Compression,
+    /// `batchingFlushExpression`: whether a record ends its batch.
+    pub flush: Option<Expression>,
     /// `requestTimeout`: limit of one invocation with queue, rate limit and retries. Default 10 s, at most
     /// `maxRequestTimeout`.
     pub request_timeout: Duration,
@@ -58,14 +62,21 @@ pub struct OutputSpec {
 impl OutputSpec {
     pub(super) fn read(reader: &mut Reader<'_>, dead_letter: Option<ComponentName>) -> Self {
         let retry = RetryConfig::read(reader, FIRST_WAIT);
-        let producer = read_producer(reader, retry);
+        let mut producer = read_producer(reader, retry);
         let partition_key = read_partition_key(reader, &producer);
+        let compression = reader.one_of("compression", &Compression::WORDS).unwrap_or_default();
+        if matches!(producer.aggregation, Aggregation::Joined(_)) {
+            // The producer knows the size before the compression.
+            let max = producer.max_record_size;
+            producer.max_record_size = max.saturating_sub(compression.max_growth(max));
+        }
         Self {
             explicit_hash_key: read_hash_key(reader, &partition_key),
             partition_key,
+            flush: read_flush(reader, &producer),
             producer,
             form: PayloadForm::for_component(flag(reader, "rawPayload"), flag(reader, "decodeBase64")),
-            compression: reader.one_of("compression", &Compression::WORDS).unwrap_or_default(),
+            compression,
             request_timeout: retry.request_timeout,
             max_request_timeout: retry.max_request_timeout,
             max_bulk_items: count(reader, "maxBulkItems", 1..=100_000, DEFAULT_BULK_ITEMS),
@@ -76,10 +87,25 @@ impl OutputSpec {
         }
     }
 
+    /// Whether programs run for each record, beside a transform: for its keys, or the end of its batch.
+    pub(super) const fn runs_programs(&self) -> bool {
+        self.flush.is_some()
+            || matches!(self.partition_key, KeySource::Expression(_))
+            || matches!(self.explicit_hash_key, HashKeySource::Expression(_))
+    }
+
     /// Whether the output sends records of several requests in one call, and so needs `PutRecords`.
     #[must_use]
     pub fn shares_calls(&self) -> bool {
         self.producer.batching.is_enabled && self.producer.ordering != Ordering::Strict
+    }
+
+    /// How records are joined, if `aggregation` says so.
+    pub(super) const fn join_form(&self) -> Option<JoinForm> {
+        match self.producer.aggregation {
+            Aggregation::None | Aggregation::Key | Aggregation::Shard => None,
+            Aggregation::Joined(form) => Some(form),
+        }
     }
 
     /// Whether rate limits or aggregation need the list of shards. If `ListShards` is denied, the output works with what
@@ -101,8 +127,10 @@ fn read_producer(reader: &mut Reader<'_>, retry: RetryConfig) -> ProducerSetting
         reader.fault("maxQueueBytes", "the queue cannot hold one record of `maxRecordSize`", "raise it");
     }
     let batching = read_batching(reader, retry.request_timeout);
+    let aggregation = read_aggregation(reader, ordering, batching);
     ProducerSettings {
-        aggregation: read_aggregation(reader, ordering, batching),
+        aggregation,
+        max_aggregate_size: read_aggregate_size(reader, aggregation, max_record_size),
         batching,
         max_in_flight: count(reader, "maxInFlight", 1..=1_000, default.max_in_flight),
         ordering,
@@ -122,47 +150,6 @@ fn read_queue(reader: &mut Reader<'_>) -> QueueBounds {
         bytes: reader.size("maxQueueBytes", KIB..=64 << 30).unwrap_or(default.bytes),
         records: count(reader, "maxQueueRecords", 1..=10_000_000, default.records),
     }
-}
-
-fn read_batching(reader: &mut Reader<'_>, request: Duration) -> Batching {
-    let default = Batching::default();
-    let is_disabled = flag(reader, "disableBatching");
-    let max_delay = duration(reader, "batchingMaxPublishDelay", Duration::ZERO..=MINUTE, default.max_delay);
-    if max_delay >= request {
-        let remedy = "lower it: under load, every request may wait that long";
-        reader.fault("batchingMaxPublishDelay", "it is not below `requestTimeout`", remedy);
-    }
-    let batching = Batching {
-        is_enabled: !is_disabled,
-        // The bounds of `PutRecords`.
-        max_records: count(reader, "batchingMaxMessages", 1..=500, default.max_records),
-        max_bytes: reader.size("batchingMaxSize", KIB..=10 * MIB).unwrap_or(default.max_bytes),
-        max_delay,
-    };
-    for field in ["batchingMaxMessages", "batchingMaxSize", "batchingMaxPublishDelay"] {
-        if is_disabled && reader.is_given(field) {
-            reader.fault(field, "it has no effect with `disableBatching`", "leave one of them out");
-        }
-    }
-    batching
-}
-
-fn read_aggregation(reader: &mut Reader<'_>, ordering: Ordering, batching: Batching) -> Aggregation {
-    let words = [("none", Aggregation::None), ("key", Aggregation::Key), ("shard", Aggregation::Shard)];
-    let aggregation = reader.one_of("aggregation", &words).unwrap_or_default();
-    match (aggregation, ordering) {
-        (Aggregation::None, _) => return aggregation,
-        (Aggregation::Key | Aggregation::Shard, Ordering::Strict) => {
-            let problem = "`ordering: strict` sends each record alone, so there is nothing to aggregate";
-            reader.fault("aggregation", problem, "leave one of them out, or write `ordering: key`");
-        }
-        (Aggregation::Key | Aggregation::Shard, Ordering::None | Ordering::Key) => {}
-    }
-    if !batching.is_enabled {
-        let problem = "without batching there are no records to aggregate";
-        reader.fault("aggregation", problem, "leave `disableBatching` or `aggregation` out");
-    }
-    aggregation
 }
 
 fn read_ordering_on_failure(reader: &mut Reader<'_>, ordering: Ordering) -> OrderingOnFailure {
@@ -217,81 +204,6 @@ fn read_rate_limit(reader: &mut Reader<'_>) -> RateLimit {
         refresh_every: duration(reader, "shardMapRefreshInterval", SECOND..=24 * HOUR, default.refresh_every),
         fail_if_throttled: flag(reader, "failIfThrottled"),
     }
-}
-
-/// daprd documents `partitionKey` for the component, but takes only that of the request.
-fn constant_key(reader: &mut Reader<'_>) -> Option<PartitionKey> {
-    let key = reader.parsed("partitionKey", |text| {
-        text.parse::<PartitionKey>().map_err(|error| (error.to_string(), "shorten it".to_owned()))
-    });
-    if reader.is_dapr_compat() && key.is_some() {
-        reader.notice("partitionKey", "it has no effect, as in daprd; requests may have one in their metadata");
-        return None;
-    }
-    key
-}
-
-fn read_partition_key(reader: &mut Reader<'_>, producer: &ProducerSettings) -> KeySource {
-    let constant = constant_key(reader);
-    let pointer_field = reader.name_or_alias("partitionKeyFrom", "partitionKeyPath");
-    let pointer = read_pointer(reader, pointer_field, "partitionKey");
-    let words = [("partition-key", false), ("auto", true)];
-    let is_auto = reader.one_of("recordDistribution", &words).unwrap_or(false);
-    if !is_auto {
-        return match (constant, pointer) {
-            (Some(key), _) => KeySource::Constant(key),
-            (None, Some(pointer)) => KeySource::Pointer(pointer),
-            (None, None) => KeySource::Random,
-        };
-    }
-    let ignored = [
-        "partitionKey",
-        "partitionKeyFrom",
-        "partitionKeyPath",
-        "explicitHashKey",
-        "explicitHashKeyFrom",
-        "explicitHashKeyPath",
-    ];
-    for field in ignored {
-        if reader.is_given(field) {
-            let problem = "with `recordDistribution: auto` records have no keys";
-            reader.fault(field, problem, "leave it out, or leave `recordDistribution` out");
-        }
-    }
-    let needs_keys =
-        [("ordering", producer.ordering != Ordering::None), ("aggregation", producer.aggregation != Aggregation::None)];
-    for (field, _) in needs_keys.iter().filter(|(_, needs)| *needs) {
-        let problem = "it needs keys, and with `recordDistribution: auto` there are none";
-        reader.fault(field, problem, "leave one of them out");
-    }
-    KeySource::None
-}
-
-fn read_hash_key(reader: &mut Reader<'_>, partition_key: &KeySource) -> HashKeySource {
-    let constant = reader.parsed("explicitHashKey", |text| {
-        hash_key(text)
-            .ok_or_else(|| ("this is not a hash key".to_owned(), "write a decimal number below 2^128".to_owned()))
-    });
-    let pointer_field = reader.name_or_alias("explicitHashKeyFrom", "explicitHashKeyPath");
-    let pointer = read_pointer(reader, pointer_field, "explicitHashKey");
-    match (partition_key, constant, pointer) {
-        (KeySource::None, _, _) | (_, None, None) => HashKeySource::None,
-        (_, Some(key), _) => HashKeySource::Constant(key),
-        (_, None, Some(pointer)) => HashKeySource::Pointer(pointer),
-    }
-}
-
-/// Reads a JSON pointer. It excludes the constant of the same key.
-fn read_pointer(reader: &mut Reader<'_>, field: &'static str, constant: &str) -> Option<Pointer> {
-    let pointer = reader.parsed(field, |text| {
-        let remedy = || "write one such as `/order/customer`".to_owned();
-        text.parse::<Pointer>().map_err(|error| (error.to_string(), remedy()))
-    });
-    if reader.is_given(field) && reader.is_given(constant) {
-        let problem = format!("`{constant}` is given too, and only one of them can be used");
-        reader.fault(field, problem, "leave one of them out");
-    }
-    pointer
 }
 
 fn flag(reader: &mut Reader<'_>, name: &'static str) -> bool {

@@ -94,6 +94,15 @@ impl Compression {
         known.ok_or_else(|| invalid("`compression` in the request's metadata must be `none` or `gzip`"))
     }
 
+    /// The most bytes by which compression makes a payload of so many bytes larger: the header and trailer of gzip, and the
+    /// headers of blocks that cannot be compressed.
+    pub(super) const fn max_growth(self, size: usize) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 64 + size / 1_000,
+        }
+    }
+
     /// The record with its payload compressed. Yields to other tasks between chunks.
     pub(super) async fn apply(self, record: NewRecord) -> Result<NewRecord, BindingError> {
         match self {
@@ -172,6 +181,17 @@ mod tests {
         std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
         assert!(unpacked == data && packed.len() < data.len());
         assert_eq!(Compression::None.apply(record.clone()).await.unwrap(), record);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_compressed_grows_by_less_than_the_margin() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for size in [0, 1, 10, 100, 1_000, 30_000, 100_000, 1 << 20, 10 << 20] {
+            let mut data = vec![0; size];
+            random.fill(&mut data);
+            let packed = gzip(data.into()).await.unwrap().len();
+            assert!(packed <= size + Compression::Gzip.max_growth(size), "{size} became {packed}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::super::retry::time_allowed;
 use super::output_spec::OutputSpec;
 use super::payload::{Compression, PayloadForm};
 use crate::domain::{BindingError, FailureKind, Metadata, SequenceNumber};
-use crate::producer::PutOptions;
+use crate::producer::{OutgoingRecord, PutOptions};
 use tokio::time::Instant;
 
 /// Names of the metadata that has an effect.
@@ -35,20 +35,31 @@ impl RequestOptions {
     /// # Errors
     /// `Caller` for a value that is not valid.
     pub(super) fn read(metadata: &Metadata, spec: &OutputSpec) -> Result<Self, BindingError> {
-        let is_set = |key: &str, default: bool| metadata.get(key).map_or(default, |_| metadata.is_true(key));
         let time = time_allowed(metadata.get("timeout"), spec.request_timeout, spec.max_request_timeout)?;
         let after = metadata.get("sequenceNumberForOrdering").map(sequence_number).transpose()?;
         Ok(Self {
             put: PutOptions {
                 deadline: Instant::now() + time,
                 after,
-                fail_if_throttled: is_set("failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
+                fail_if_throttled: is_set(metadata, "failIfThrottled", spec.producer.rate_limit.fail_if_throttled),
                 is_single_attempt: false,
+                ends_batch: false,
             },
             form: spec.form.for_request(metadata),
-            compression: spec.compression.for_request(metadata)?,
-            returns_result: is_set("returnResult", spec.return_result),
+            compression: compression(metadata, spec)?,
+            returns_result: Self::returns_result(metadata, spec),
         })
+    }
+
+    /// The record with its payload compressed, if it is compressed alone.
+    pub(super) async fn compress(&self, outgoing: OutgoingRecord) -> Result<OutgoingRecord, BindingError> {
+        let OutgoingRecord { record, ends_batch } = outgoing;
+        Ok(OutgoingRecord { record: self.compression.apply(record).await?, ends_batch })
+    }
+
+    /// Whether the response has the result in its body.
+    pub(super) fn returns_result(metadata: &Metadata, spec: &OutputSpec) -> bool {
+        is_set(metadata, "returnResult", spec.return_result)
     }
 
     /// Reads the options of a bulk, which apply to each of its items.
@@ -77,6 +88,24 @@ impl RequestOptions {
             None => Ok(Self { form: PayloadForm::Text, ..Self::read(metadata, spec)? }),
         }
     }
+}
+
+/// How the record is compressed before it is passed to the producer. A joined record is compressed later, when it has all its
+/// records.
+fn compression(metadata: &Metadata, spec: &OutputSpec) -> Result<Compression, BindingError> {
+    let compression = spec.compression.for_request(metadata)?;
+    match spec.join_form() {
+        None => Ok(compression),
+        Some(_) if compression == spec.compression => Ok(Compression::None),
+        Some(_) => Err(invalid(
+            "`compression` of a request cannot differ from that of the component when `aggregation` is `lines` or \
+             `json-array`, because records of several requests are compressed together: leave it out",
+        )),
+    }
+}
+
+fn is_set(metadata: &Metadata, key: &str, default: bool) -> bool {
+    metadata.get(key).map_or(default, |_| metadata.is_true(key))
 }
 
 fn sequence_number(text: &str) -> Result<SequenceNumber, BindingError> {

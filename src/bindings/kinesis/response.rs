@@ -1,6 +1,7 @@
 //! Responses to `create` and `bulkCreate`.
 
 use super::super::item_failure::ItemFailure;
+use super::super::shaping::{LeftOut, counts};
 use crate::domain::{BindingError, Completion, InvokeResponse};
 use crate::producer::Written;
 use bytes::Bytes;
@@ -26,7 +27,38 @@ struct Stored<'a> {
 #[serde(untagged)]
 enum ItemResult<'a> {
     Stored(Stored<'a>),
+    Several {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        records: Vec<Stored<'a>>,
+    },
+    LeftOut(ItemLeftOut<'a>),
     Failed(ItemFailure<'a>),
+}
+
+#[derive(Serialize)]
+struct ItemLeftOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    filtered: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dropped: bool,
+}
+
+/// What became of an item without a failure.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Stored(Written),
+    /// The transform made several records.
+    Several(Vec<Written>),
+    LeftOut(LeftOut),
+}
+
+impl<'a> ItemLeftOut<'a> {
+    fn new(why: LeftOut, id: Option<&'a RawValue>) -> Self {
+        Self { id, filtered: why == LeftOut::Filtered, dropped: why == LeftOut::Dropped }
+    }
 }
 
 impl<'a> Stored<'a> {
@@ -56,20 +88,42 @@ pub(super) fn single(written: &Written, returns_result: bool) -> InvokeResponse 
     InvokeResponse { data, metadata, ..InvokeResponse::default() }
 }
 
+/// The response about the records that a transform made of one: as that of a bulk.
+pub(super) fn several(written: &[Written]) -> InvokeResponse {
+    let results: Vec<Stored<'_>> = written.iter().map(|written| Stored::new(written, None)).collect();
+    let metadata = vec![("succeeded".into(), written.len().to_string()), ("failed".into(), "0".to_owned())];
+    InvokeResponse { data: Some(json(&results)), metadata, ..InvokeResponse::default() }
+}
+
+/// The response about a record that was not written, although nothing failed.
+pub(super) fn left_out(why: LeftOut, returns_result: bool) -> InvokeResponse {
+    let data = returns_result.then(|| json(&ItemLeftOut::new(why, None)));
+    InvokeResponse { data, metadata: vec![(why.as_str().into(), "true".to_owned())], ..InvokeResponse::default() }
+}
+
 /// The response about the items of a bulk, in their order.
-pub(super) fn many(items: &[(Option<&RawValue>, Result<Written, BindingError>)]) -> InvokeResponse {
+pub(super) fn many(items: &[(Option<&RawValue>, Result<Answer, BindingError>)]) -> InvokeResponse {
     let results: Vec<ItemResult<'_>> = items
         .iter()
         .enumerate()
         .map(|(index, (id, result))| match result {
-            Ok(written) => ItemResult::Stored(Stored::new(written, *id)),
+            Ok(Answer::Stored(written)) => ItemResult::Stored(Stored::new(written, *id)),
+            Ok(Answer::Several(written)) => {
+                let records = written.iter().map(|written| Stored::new(written, None)).collect();
+                ItemResult::Several { id: *id, records }
+            }
+            Ok(Answer::LeftOut(why)) => ItemResult::LeftOut(ItemLeftOut::new(*why, *id)),
             Err(error) => ItemResult::Failed(ItemFailure { id: *id, index, error }),
         })
         .collect();
     let failed = items.iter().filter(|(_, result)| result.is_err()).count();
+    let is_left_out =
+        |result: &Result<Answer, BindingError>, why| matches!(result, Ok(Answer::LeftOut(own)) if *own == why);
+    let count = |why| items.iter().filter(|(_, result)| is_left_out(result, why)).count();
+    let metadata = counts(items.len(), failed, LeftOut::ALL.map(count));
     InvokeResponse {
         data: Some(json(&results)),
-        metadata: vec![("succeeded".into(), (items.len() - failed).to_string()), ("failed".into(), failed.to_string())],
+        metadata,
         completion: if failed == 0 { Completion::Full } else { Completion::Partial },
         ..InvokeResponse::default()
     }

@@ -2,6 +2,7 @@
 
 use super::super::connection::read_connection;
 use super::super::fields::{name_problem, not_allowed, read_direction};
+use super::super::shaping::{self, FilterFields, OnError, Shaping};
 use super::delivery_spec::read_dead_letter_binding;
 use super::foreign_names::FOREIGN_NAMES;
 use super::input_spec::{InputSpec, check_default_consumer};
@@ -10,9 +11,14 @@ use crate::aws::{ConnectionSettings, InvalidStream, StreamRef};
 use crate::domain::Direction;
 use crate::manifest::{Document, Faults, Notice, Reader};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// The lengths of `CreateStream.StreamName`.
 const STREAM_NAME: RangeInclusive<usize> = 1..=128;
+/// What a filter can name of the records of each side.
+const OUTPUT_FIELDS: &[&str] = &["partitionKey"];
+const INPUT_FIELDS: &[&str] = &["partitionKey", "sequenceNumber", "approximateArrivalTimestamp"];
+
 /// A Kinesis component whose file was checked; nothing was contacted.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -22,6 +28,8 @@ pub struct Spec {
     pub connection: ConnectionSettings,
     /// `direction`
     pub direction: Direction,
+    /// `filter` and `transform`, which serve both sides.
+    pub shaping: Option<Arc<Shaping>>,
     /// Fields of the input side.
     pub input: InputSpec,
     /// Fields of the output side.
@@ -49,10 +57,20 @@ impl Spec {
         let region = stream.as_ref().and_then(StreamRef::region).map(|region| ("streamName", region));
         let connection = read_connection(reader, region);
         let direction = read_direction(reader);
-        // Read here, because it serves both sides.
+        // Read here, because they serve both sides.
         let dead_letter = read_dead_letter_binding(reader);
+        let known = if direction.has_output() { OUTPUT_FIELDS } else { INPUT_FIELDS };
+        let shaping = shaping::read(reader, FilterFields { known, of_input: INPUT_FIELDS });
         let (input, input_fields) = reader.given_fields_of(|reader| InputSpec::read(reader, dead_letter.clone()));
         let (output, output_fields) = reader.given_fields_of(|reader| OutputSpec::read(reader, dead_letter));
+        if shaping.as_ref().and_then(|shaping| shaping.on_error()) == Some(OnError::DeadLetter) {
+            check_dead_letter_target(
+                reader,
+                direction,
+                input.delivery.dead_letter.is_some(),
+                output.dead_letter.is_some(),
+            );
+        }
         if !direction.has_input() {
             notice_unused(reader, "`output` leaves the input side out", &input_fields);
         }
@@ -67,7 +85,18 @@ impl Spec {
         }
         // A missing or wrong stream is already a fault; the empty name is never used.
         let stream = stream.unwrap_or_else(|| StreamRef::Name(String::new()));
-        Self { stream, connection, direction, input, output }
+        Self { stream, connection, direction, shaping, input, output }
+    }
+}
+
+/// `transformOnError: dead-letter` needs a target on every side that is enabled.
+fn check_dead_letter_target(reader: &mut Reader<'_>, direction: Direction, has_input: bool, has_output: bool) {
+    if direction.has_output() && !has_output {
+        let remedy = "add `deadLetterBinding`, or write `direction: input` if only the input is used";
+        reader.fault("transformOnError", "`dead-letter` has no target at the output", remedy);
+    } else if direction.has_input() && !has_input {
+        let remedy = "add `deadLetterBinding` or `deadLetterFolder`";
+        reader.fault("transformOnError", "`dead-letter` has no target at the input", remedy);
     }
 }
 

@@ -250,3 +250,11 @@ fn names_of_lambda_and_the_kcl_get_the_name_to_write() {
         assert!(notice.contains("a name of another tool: write") && notice.contains(advice), "{notice}");
     }
 }
+
+#[test]
+fn a_transform_gives_records_up_so_that_it_needs_no_other_limit() {
+    for more in [("onPoison", "halt-shard"), ("deadLetterFolder", "/var/lib/letters")] {
+        input(&[("transform", ".order"), more]);
+    }
+    assert!(!checked(&[("filter", "{\"data\": [{\"exists\": true}]}"), ("onPoison", "halt-shard")]).faults.is_empty());
+}

@@ -3,6 +3,7 @@
 use super::super::kinesis::{Compression, HashKeySource, KeySource, OutputSpec, PayloadForm};
 use super::tests::{check_text, component};
 use super::{CheckResult, Spec};
+use crate::aggregation::JoinForm;
 use crate::producer::{
     Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimitMode,
 };
@@ -100,6 +101,29 @@ fn values_that_mean_no_limit_are_read_as_such() {
 }
 
 #[test]
+fn records_are_combined_in_the_form_that_the_file_names() {
+    let spec = output(&[("aggregation", "lines"), ("partitionKey", "k"), ("batchingFlushExpression", ".end")]);
+    assert_eq!(spec.producer.aggregation, Aggregation::Joined(JoinForm::Lines));
+    assert!(spec.flush.is_some() && spec.producer.max_aggregate_size == 51_200);
+    let spec = output(&[("aggregation", "json-array"), ("partitionKey", "k"), ("AggregationMaxSize", "1048576")]);
+    assert_eq!(spec.producer.aggregation, Aggregation::Joined(JoinForm::JsonArray));
+    assert_eq!((spec.producer.max_aggregate_size, spec.producer.max_record_size), (1 << 20, 1 << 20));
+    let spec = output(&[("aggregation", "lines"), ("partitionKey", "k"), ("compression", "gzip")]);
+    let below = (1 << 20) - spec.producer.max_record_size;
+    assert!((1..2_000).contains(&below), "a record may grow by compression: {below}");
+}
+
+#[test]
+fn records_with_random_keys_are_never_combined_and_a_notice_says_so() {
+    for aggregation in ["key", "lines", "json-array"] {
+        let result = kinesis(&[("aggregation", aggregation)]);
+        assert!(result.faults.is_empty() && result.notices.len() == 1, "{}\n{:?}", result.faults, result.notices);
+        assert!(result.notices[0].to_string().contains("random"), "{}", result.notices[0]);
+    }
+    assert!(kinesis(&[("aggregation", "shard")]).notices.is_empty(), "a shard has many keys");
+}
+
+#[test]
 fn fields_that_contradict_each_other_are_a_fault() {
     for (items, field, part) in [
         (&[("backoffInitialInterval", "5s"), ("backoffMaxInterval", "1s")][..], "backoffMaxInterval", "below"),
@@ -112,6 +136,18 @@ fn fields_that_contradict_each_other_are_a_fault() {
         (&[("partitionKeyFrom", "/a"), ("partitionKeyPath", "/b")], "partitionKeyPath", "means the same"),
         (&[("aggregation", "key"), ("disableBatching", "true")], "aggregation", "without batching"),
         (&[("aggregation", "shard"), ("ordering", "strict")], "aggregation", "strict"),
+        (&[("aggregation", "lines"), ("ordering", "strict")], "aggregation", "sends each record alone"),
+        (&[("aggregation", "json-array"), ("recordDistribution", "auto")], "aggregation", "it needs keys"),
+        (&[("aggregation", "json_array")], "aggregation", "did you mean `json-array`?"),
+        (&[("aggregationMaxSize", "50Ki")], "aggregationMaxSize", "no effect without `aggregation`"),
+        (&[("aggregation", "shard"), ("aggregationMaxSize", "2Mi")], "aggregationMaxSize", "above `maxRecordSize`"),
+        (&[("batchingFlushExpression", ".a |")], "batchingFlushExpression", "line 1, column "),
+        (
+            &[("batchingFlushExpression", ".a"), ("disableBatching", "true")],
+            "batchingFlushExpression",
+            "no effect with `disableBatching`",
+        ),
+        (&[("batchingFlushExpression", ".a"), ("ordering", "strict")], "batchingFlushExpression", "no batches to end"),
         (&[("disableBatching", "true"), ("batchingMaxSize", "1Mi")], "batchingMaxSize", "no effect"),
         (&[("orderingOnFailure", "stop")], "orderingOnFailure", "without an `ordering`"),
         (&[("ordering", "key"), ("orderingStopWindow", "1s")], "orderingStopWindow", "only with"),
@@ -151,6 +187,9 @@ fn names_of_other_tools_get_the_name_to_write() {
         ("recordMaxBufferedTime", "`batchingMaxPublishDelay`"),
         ("CollectionMaxCount", "`batchingMaxMessages`"),
         ("AggregationEnabled", "`aggregation: shard`"),
+        ("batching.check", "`batchingFlushExpression`"),
+        ("batching.processors", "`aggregation: lines` or `json-array`"),
+        ("credentials.from_ec2_role", "`credentialSource: imds`"),
     ] {
         let result = kinesis(&[(foreign, "1")]);
         assert!(result.faults.is_empty() && result.notices.len() == 1, "{foreign}");

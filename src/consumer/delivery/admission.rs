@@ -139,6 +139,11 @@ impl AppAdmission {
 }
 
 impl AppPermit {
+    /// The request begins now: what took time before is none of the app's.
+    pub(super) fn begin(&mut self) {
+        self.begun = Instant::now();
+    }
+
     /// Reports the result of the request, and returns whether the app is down. `not_http_since`: since when the answers to
     /// these events are not HTTP; if the app has answered others meanwhile, it is not down.
     pub(super) fn finish(mut self, result: &Result<Accepted, DeliveryError>, not_http_since: Option<Instant>) -> bool {

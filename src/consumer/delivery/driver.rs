@@ -3,16 +3,13 @@
 
 use super::super::budget::ShardBudget;
 use super::super::fence::Fence;
-use super::super::mutants::app_call;
-use super::super::settings::{DeliverySettings, WallClock};
+use super::super::settings::{DeliverySettings, RecordShaping, WallClock};
 use super::super::status::{DeliveryCounts, DeliveryStatus};
 use super::admission::{AppAdmission, AppPermit};
 use super::failure_log::FailureLog;
 use super::lanes::{LaneId, Lanes, Unit};
-use crate::domain::{
-    Accepted, BindingError, ComponentName, DeadLetterStore, DeliveryError, EventBatch, EventHandler, LeaseCounter,
-    Record, ShardId,
-};
+use super::request::{Request, RequestEnd};
+use crate::domain::{BindingError, ComponentName, DeadLetterStore, EventHandler, LeaseCounter, Record, ShardId};
 use crate::telemetry::InputMetrics;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -26,6 +23,7 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Debug, Clone)]
 pub(in super::super) struct Destination {
     pub(in super::super) handler: Arc<dyn EventHandler>,
+    pub(in super::super) shaping: RecordShaping,
     pub(in super::super) dead_letters: Option<Arc<dyn DeadLetterStore>>,
     pub(in super::super) binding: ComponentName,
     pub(in super::super) stream: Arc<str>,
@@ -59,7 +57,7 @@ pub(in super::super) enum Delivered {
 pub(in super::super) struct Delivery {
     pub(super) to: Destination,
     pub(super) bounds: Bounds,
-    pub(super) metrics: InputMetrics,
+    pub(super) metrics: Arc<InputMetrics>,
     pub(super) lanes: Lanes,
     pub(super) calls: FuturesUnordered<BoxFuture<'static, Call>>,
     permit: Permit,
@@ -80,15 +78,13 @@ pub(in super::super) struct Delivery {
 
 /// A call that has ended.
 pub(super) enum Call {
-    Request {
-        batch: Vec<(LaneId, Unit)>,
-        result: Result<Accepted, DeliveryError>,
-        /// What the result shows.
-        is_app_down: bool,
-        took: Duration,
-    },
+    Request(Box<RequestEnd>),
     /// Of a record that was given up: stored, or dropped.
-    DeadLetter { lane: LaneId, unit: Box<Unit>, result: Result<(), BindingError> },
+    DeadLetter {
+        lane: LaneId,
+        unit: Box<Unit>,
+        result: Result<(), BindingError>,
+    },
 }
 
 /// The permit for the next request. It is requested only when a batch is due.
@@ -125,7 +121,7 @@ impl Delivery {
             last_sizes: (1, 1),
             to,
             bounds,
-            metrics,
+            metrics: Arc::new(metrics),
         }
     }
 
@@ -306,35 +302,22 @@ impl Delivery {
         true
     }
 
-    fn send(&mut self, mut batch: Vec<(LaneId, Unit)>, permit: AppPermit) {
-        let now = self.bounds.clock.now();
-        for (_, unit) in &mut batch {
-            self.last_begun = self.last_begun.max(Some(unit.index));
-            unit.history.first_attempt.get_or_insert(now);
-            unit.history.last_attempt = Some(now);
-        }
-        let not_http_since = batch.first().and_then(|(_, first)| first.history.not_http_since);
-        let handler = Arc::clone(&self.to.handler);
-        let mut request = EventBatch {
+    fn send(&mut self, batch: Vec<(LaneId, Unit)>, permit: AppPermit) {
+        self.last_begun = batch.iter().map(|(_, unit)| unit.index).max().max(self.last_begun);
+        let request = Request {
+            handler: Arc::clone(&self.to.handler),
+            shaping: self.to.shaping.clone(),
             binding: self.to.binding.clone(),
             stream: Arc::clone(&self.to.stream),
             epoch: self.to.epoch,
             lag: self.lag,
-            events: Vec::with_capacity(batch.len()),
+            max_events: self.bounds.settings.batch_size.max(1),
+            max_bytes: self.bounds.settings.batch_bytes,
+            clock: self.bounds.clock.clone(),
+            fence: self.bounds.fence.clone(),
+            metrics: Arc::clone(&self.metrics),
         };
-        self.calls.push(Box::pin(async move {
-            // The events move into the request and back, so that nothing is copied.
-            let (states, events): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|(lane, unit)| unit.into_parts(lane)).unzip();
-            request.events = events;
-            let _call = request.events.first().map(|event| app_call(&event.origin.shard));
-            let begun = Instant::now();
-            let result = handler.handle(&request).await;
-            let took = begun.elapsed();
-            let is_app_down = permit.finish(&result, not_http_since);
-            let batch = states.into_iter().zip(request.events).map(|(state, event)| state.with_event(event)).collect();
-            Call::Request { batch, result, is_app_down, took }
-        }));
+        self.calls.push(Box::pin(async move { Call::Request(Box::new(request.run(batch, permit).await)) }));
         self.report();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::log_limit::LogLimit;
 use super::lanes::Unit;
-use crate::domain::{BindingError, ShardId};
+use crate::domain::{BindingError, RecordPosition, ShardId, TransformError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ pub(super) struct FailureLog {
     deliveries: Limit,
     dead_letters: Limit,
     drops: Limit,
+    passes: Limit,
 }
 
 /// By time and not by the text of the error, which may differ in each answer of the app.
@@ -51,7 +52,16 @@ impl FailureLog {
         }
     }
 
-    /// As `onPoison` says.
+    /// As `transformOnError: passthrough` says.
+    pub(super) fn passed_through(&mut self, shard: &ShardId, position: &RecordPosition, error: &TransformError) {
+        if let Some(more) = self.passes.due(Instant::now()) {
+            tracing::warn!(%shard, %position, %error, more, "transform failed; record sent as it is");
+        } else {
+            tracing::debug!(%shard, %position, %error, "transform failed; record sent as it is");
+        }
+    }
+
+    /// As `onPoison` or `transformOnError` says.
     pub(super) fn dropped(&mut self, shard: &ShardId, unit: &Unit) {
         let (position, attempts) = (&unit.event.origin.position, unit.history.attempts);
         let error = unit.history.last_failure.as_ref().map_or("", |last| &last.text);

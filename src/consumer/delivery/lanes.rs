@@ -7,6 +7,7 @@
 use super::super::mutants::{Mutant, is_broken};
 use super::super::settings::{DeliverySettings, Order};
 use crate::domain::{BindingEvent, EventOrigin, GiveUpReason, Record, ShardId, Timestamp};
+use bytes::Bytes;
 use slab::Slab;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(super) struct Unit {
     /// Counts the records of the shard in the order of their positions.
     pub(super) index: u64,
     pub(super) event: BindingEvent,
+    /// See [`Record::decompressed`].
+    pub(super) decompressed: Option<Bytes>,
     pub(super) queued_at: Instant,
     /// What it takes in memory, in bytes, with its part of a request.
     pub(super) size: usize,
@@ -317,9 +320,10 @@ impl Unit {
             partition_key: record.partition_key,
             arrival: record.arrival,
             is_damaged_aggregate: record.is_damaged_aggregate,
+            part: 0,
         };
-        let event = BindingEvent { data: record.data, origin, attempt: 1 };
-        Self { index, event, queued_at: now, size, history: History::default() }
+        let event = BindingEvent { data: record.data, origin, attempt: 1, not_decompressed: None };
+        Self { index, event, decompressed: record.decompressed, queued_at: now, size, history: History::default() }
     }
 }
 
@@ -328,6 +332,7 @@ impl Unit {
 pub(super) struct UnitState {
     lane: LaneId,
     index: u64,
+    decompressed: Option<Bytes>,
     queued_at: Instant,
     size: usize,
     history: History,
@@ -336,15 +341,15 @@ pub(super) struct UnitState {
 impl Unit {
     /// Lets the event move into a request.
     pub(super) fn into_parts(self, lane: LaneId) -> (UnitState, BindingEvent) {
-        let Self { index, event, queued_at, size, history } = self;
-        (UnitState { lane, index, queued_at, size, history }, event)
+        let Self { index, event, decompressed, queued_at, size, history } = self;
+        (UnitState { lane, index, decompressed, queued_at, size, history }, event)
     }
 }
 
 impl UnitState {
     pub(super) fn with_event(self, event: BindingEvent) -> (LaneId, Unit) {
-        let Self { lane, index, queued_at, size, history } = self;
-        (lane, Unit { index, event, queued_at, size, history })
+        let Self { lane, index, decompressed, queued_at, size, history } = self;
+        (lane, Unit { index, event, decompressed, queued_at, size, history })
     }
 }
 

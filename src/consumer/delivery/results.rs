@@ -5,7 +5,12 @@ use super::super::settings::{OnPoison, Partial};
 use super::attempts::{self, Failure, NextStep, Rules};
 use super::driver::{Call, Delivery, Mode};
 use super::lanes::{LaneId, LastFailure, Unit};
-use crate::domain::{Accepted, BindingEvent, DeadLetter, DeliveryError, GiveUpReason, RedeliveryPolicy, cause_line};
+use super::request::{RequestEnd, Sent};
+use crate::domain::{
+    Accepted, BindingEvent, DeadLetter, DeliveryError, GiveUpReason, RedeliveryPolicy, TransformError, cause_line,
+};
+use crate::telemetry::ShapingResult;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,17 +19,7 @@ impl Delivery {
     /// Applies the end of a call, and returns the records that are done.
     pub(super) fn ended(&mut self, call: Call) -> Vec<u64> {
         match call {
-            Call::Request { batch, result, is_app_down, took } => {
-                self.metrics.called_back(took);
-                match result {
-                    Ok(Accepted::All) => self.accepted(batch),
-                    Ok(Accepted::Except(failed)) => self.partly_accepted(batch, &failed),
-                    Err(error) => {
-                        self.failed(batch, &error, is_app_down);
-                        Vec::new()
-                    }
-                }
-            }
+            Call::Request(end) => self.request_ended(*end),
             Call::DeadLetter { lane, unit, result: Ok(()) } => {
                 if self.to.dead_letters.is_some() {
                     self.metrics.dead_lettered();
@@ -41,6 +36,61 @@ impl Delivery {
                 self.report_failure(&format!("dead letter not stored, its key waits: {error}"));
                 self.lanes.put_back(lane, *unit);
                 self.lanes.release(lane, Some(Instant::now() + pause.max(Duration::from_millis(1))));
+                Vec::new()
+            }
+        }
+    }
+
+    fn request_ended(&mut self, end: RequestEnd) -> Vec<u64> {
+        let RequestEnd { sent, filtered, dropped, failed, unsent, passed_through } = end;
+        let failed_lanes: HashSet<LaneId> = failed.iter().map(|(lane, ..)| *lane).collect();
+        let lanes = filtered.iter().chain(&unsent).map(|(lane, _)| *lane);
+        let lanes = lanes.chain(dropped.iter().map(|(lane, ..)| *lane));
+        let lanes: Vec<LaneId> = lanes.filter(|lane| !failed_lanes.contains(lane)).collect();
+        // What comes later goes back first, so that earlier records of a lane are in front of it.
+        unsent.into_iter().rev().for_each(|(lane, unit)| self.lanes.put_back(lane, unit));
+        let mut done = sent.map_or_else(Vec::new, |sent| self.answered(sent));
+        for (_, unit) in filtered {
+            self.to.shaping.count(ShapingResult::Filtered, 1);
+            self.bounds.budget.release(unit.size);
+            done.push(unit.index);
+        }
+        if let Some((position, error)) = passed_through {
+            self.log.passed_through(&self.to.shard, &position, &error);
+        }
+        for (_, mut unit, error) in dropped {
+            self.not_transformed(&mut unit, &error);
+            self.log.dropped(&self.to.shard, &unit);
+            self.metrics.dropped();
+            self.to.shaping.count(ShapingResult::Dropped, 1);
+            self.bounds.budget.release(unit.size);
+            done.push(unit.index);
+        }
+        for (lane, mut unit, error) in failed {
+            self.not_transformed(&mut unit, &error);
+            unit.history.given_up = Some(GiveUpReason::Transform);
+            let has_target = self.to.dead_letters.is_some();
+            let result = if has_target { ShapingResult::DeadLetter } else { ShapingResult::Failed };
+            self.to.shaping.count(result, 1);
+            self.give_up(lane, unit);
+        }
+        // A lane whose records were answered has its state already.
+        lanes.into_iter().for_each(|lane| self.lanes.release(lane, None));
+        done
+    }
+
+    fn not_transformed(&mut self, unit: &mut Unit, error: &TransformError) {
+        let text = error.to_string();
+        self.report_failure(&text);
+        self.remember(&Arc::new(LastFailure { status: None, text, response: None }), true, unit);
+    }
+
+    fn answered(&mut self, sent: Sent) -> Vec<u64> {
+        match sent.result {
+            Ok(Accepted::All) => self.accepted(sent.batch),
+            Ok(Accepted::Except(failed)) => self.partly_accepted(sent.batch, &failed),
+            Err(error) => {
+                self.failed(sent.batch, &error, sent.is_app_down);
                 Vec::new()
             }
         }
@@ -224,7 +274,10 @@ impl Delivery {
         let (shard, position) = (&self.to.shard, &unit.event.origin.position);
         let (attempts, last) = (unit.history.attempts, unit.history.last_failure.clone());
         let error = last.as_deref().map(|last| last.text.as_str()).unwrap_or_default();
-        let remedy = "set deadLetterBinding or deadLetterFolder, or repair the app and restart";
+        let remedy = match unit.history.given_up {
+            Some(GiveUpReason::Transform) => "set deadLetterBinding or deadLetterFolder, or repair the transform",
+            Some(_) | None => "set deadLetterBinding or deadLetterFolder, or repair the app and restart",
+        };
         match self.bounds.settings.on_poison {
             OnPoison::HaltKey => {
                 tracing::error!(%shard, %position, attempts, %error, remedy, "key halted: its record was given up");

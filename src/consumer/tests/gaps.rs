@@ -81,6 +81,8 @@ fn record(number: u128) -> Record {
         data: bytes::Bytes::from_static(b"x"),
         arrival: None,
         is_damaged_aggregate: false,
+        is_filtered: false,
+        decompressed: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod backoff;
 mod conflict;
 mod distribution;
+mod filtered;
 mod gaps;
 mod health;
 mod lease_taker;

@@ -114,7 +114,7 @@ async fn failures_have_their_statuses_and_the_texts_of_dapr() {
             400,
             prefix("orders")
                 + "binding orders does not support operation list. \
-             supported operations:create echo wait panic throttle lose deny mix bury condition",
+             supported operations:create echo wait panic throttle lose deny mix bury condition refuse",
         ),
     ] {
         let body = format!(r#"{{"operation":"{operation}"}}"#);

@@ -1,6 +1,7 @@
 //! An output binding whose behaviour is chosen by the operation, and the state of an API around it.
 
 use super::super::{ApiState, AppConnection, HttpSettings};
+use super::fake_components::FakeComponents;
 use crate::domain::{
     Binding, BindingError, BodyMemory, Completion, ComponentName, DEAD_LETTERED, Direction, FailureKind, InputBinding,
     InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding, Stop,
@@ -45,7 +46,8 @@ impl Binding for Fake {
 impl OutputBinding for Fake {
     fn operations(&self) -> &[OperationName] {
         static OPERATIONS: LazyLock<Vec<OperationName>> = LazyLock::new(|| {
-            let names = ["create", "echo", "wait", "panic", "throttle", "lose", "deny", "mix", "bury", "condition"];
+            let names =
+                ["create", "echo", "wait", "panic", "throttle", "lose", "deny", "mix", "bury", "condition", "refuse"];
             names.map(Cow::Borrowed).to_vec()
         });
         &OPERATIONS
@@ -81,6 +83,7 @@ impl OutputBinding for Fake {
                 .with_outcome(Outcome::Unknown)
                 .with_detail("requestId", "r-1")
                 .with_detail(DEAD_LETTERED, "true")),
+            "refuse" => Err(BindingError::new(FailureKind::Unsupported, "not here")),
             "condition" => Err(BindingError::new(FailureKind::Conflict, "no").with_reason("CONDITION_FAILED")),
             "deny" => Err(BindingError::new(FailureKind::Denied, "not allowed")
                 .with_source("secret cause")
@@ -108,7 +111,7 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
     let extended = ExtendedMetadata::new();
     extended.set("appPID", "7").unwrap();
     let state = ApiState {
-        host: Arc::new(Host::new(vec![component])),
+        host: Arc::new(Host::new(vec![component]).with_disabled(vec!["switched-off".parse().unwrap()])),
         ready: Readiness::new(),
         outbound: Readiness::new(),
         metrics: Metrics::new(),
@@ -119,7 +122,7 @@ pub(super) fn state_with_buffer(settings: HttpSettings, max_buffer: Option<usize
         features: vec!["HotReload".to_owned()],
         extended,
         body_memory: BodyMemory::new(max_buffer),
-        components: None,
+        components: Some(Arc::new(FakeComponents)),
         stop: Stop::new(),
         abort_calls: Stop::new(),
     };

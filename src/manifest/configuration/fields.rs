@@ -1,7 +1,7 @@
 //! Reads typed members of a mapping. Errors name the member by its path below `spec`.
 
 use super::super::parse_duration;
-use super::super::tree::scalar;
+use super::super::scalar::scalar;
 use super::super::values::boolean;
 use serde_json::{Map, Value};
 use std::time::Duration;

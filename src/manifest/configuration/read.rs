@@ -1,6 +1,6 @@
 //! Reads the merged `spec` of a `Configuration`.
 
-use super::super::tree::scalar;
+use super::super::scalar::scalar;
 use super::component_rules::ComponentRules;
 use super::fields::Section;
 use super::model::{

@@ -22,8 +22,9 @@ fn batch() -> EventBatch {
         partition_key: "key".to_owned(),
         arrival: None,
         is_damaged_aggregate: false,
+        part: 0,
     };
-    let event = BindingEvent { data: Bytes::from_static(b"{}"), origin, attempt: 1 };
+    let event = BindingEvent { data: Bytes::from_static(b"{}"), origin, attempt: 1, not_decompressed: None };
     let (binding, stream) = ("orders".parse().unwrap(), "orders".into());
     EventBatch { binding, stream, epoch: LeaseCounter::new(1), lag: None, events: vec![event] }
 }

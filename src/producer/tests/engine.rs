@@ -30,12 +30,7 @@ impl Fixture {
     fn arrive(&mut self, key: &str, millis: u64) -> oneshot::Receiver<Answer> {
         let (sender, receiver) = oneshot::channel();
         let record = record(key, "x");
-        let options = PutOptions {
-            deadline: self.now + Duration::from_millis(millis),
-            after: None,
-            fail_if_throttled: false,
-            is_single_attempt: false,
-        };
+        let options = PutOptions::until(self.now + Duration::from_millis(millis));
         let hash = super::super::shard_map::hash_key(&record);
         let permit = self.admission.try_acquire(record.size(), Share::Single).unwrap();
         let record = PendingRecord::new(record, hash, options, (Responder::new(sender), permit));

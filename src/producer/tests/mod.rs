@@ -2,6 +2,8 @@
 
 mod bounds;
 mod failing;
+mod flushing;
+mod joining;
 mod ordering;
 mod packing;
 mod permission;

@@ -1,8 +1,8 @@
 //! A stream whose policy allows calls with one record only.
 
-use super::super::{Aggregation, Ordering, OrderingOnFailure, ProducerSettings};
+use super::super::{Aggregation, Ordering, OrderingOnFailure, OutgoingRecord, ProducerSettings};
 use super::script::{Reaction, Rig, Script, failure, record, texts, within};
-use crate::domain::{BindingError, FailureKind, NewRecord, Outcome};
+use crate::domain::{BindingError, FailureKind, Outcome};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
@@ -108,7 +108,7 @@ async fn order_is_kept_within_each_key() {
         ..ProducerSettings::default()
     };
     let rig = Rig::new(settings, &script);
-    let records: Vec<NewRecord> = (0..90).map(|n| record(&format!("k{}", n % 3), &n.to_string())).collect();
+    let records: Vec<OutgoingRecord> = (0..90).map(|n| record(&format!("k{}", n % 3), &n.to_string()).into()).collect();
     let answers = rig.producer.put_all(records, within(60_000)).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     for key in 0..3 {
@@ -122,7 +122,8 @@ async fn order_is_kept_within_each_key() {
 async fn an_aggregate_of_a_denied_batch_is_sent_by_one_call() {
     let (script, _) = single_only();
     let rig = Rig::new(ProducerSettings { aggregation: Aggregation::Key, ..ProducerSettings::default() }, &script);
-    let records: Vec<NewRecord> = (0..200).map(|n| record(&format!("k{}", n % 4), &n.to_string())).collect();
+    let records: Vec<OutgoingRecord> =
+        (0..200).map(|n| record(&format!("k{}", n % 4), &n.to_string()).into()).collect();
     let answers = rig.producer.put_all(records, within(60_000)).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert!(answers.iter().any(|answer| answer.as_ref().unwrap().sub_sequence.is_some_and(|index| index > 0)));
@@ -150,7 +151,7 @@ async fn a_bad_record_of_a_denied_batch_fails_alone() {
 async fn a_record_of_a_denied_batch_whose_deadline_passes_is_not_stored() {
     let (script, _) = single_only();
     let rig = Rig::new(ProducerSettings { max_in_flight: 1, ..ProducerSettings::default() }, &script);
-    let records: Vec<NewRecord> = (0..40).map(|n| record(&format!("k{n}"), &n.to_string())).collect();
+    let records: Vec<OutgoingRecord> = (0..40).map(|n| record(&format!("k{n}"), &n.to_string()).into()).collect();
     // Time for the batch and for some of the single calls.
     let answers = rig.producer.put_all(records, within(63)).await;
     let (stored, late): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);

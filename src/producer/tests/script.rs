@@ -72,6 +72,10 @@ impl Script {
         Self::new(|_, _| Reaction::Store)
     }
 
+    pub(in super::super) fn with_latency(self, latency: Duration) -> Self {
+        Self { latency, ..self }
+    }
+
     pub(in super::super) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
@@ -209,8 +213,7 @@ pub(in super::super) fn record(key: &str, data: &str) -> NewRecord {
 }
 
 pub(in super::super) fn within(millis: u64) -> PutOptions {
-    let deadline = Instant::now() + Duration::from_millis(millis);
-    PutOptions { deadline, after: None, fail_if_throttled: false, is_single_attempt: false }
+    PutOptions::until(Instant::now() + Duration::from_millis(millis))
 }
 
 pub(in super::super) fn failure(kind: FailureKind) -> BindingError {

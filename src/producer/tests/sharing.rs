@@ -111,7 +111,7 @@ async fn a_bulk_request_is_written_in_order_with_an_answer_for_each_record() {
     let settings = ProducerSettings::default();
     let bounds = super::super::QueueBounds { records: 40, ..settings.queue };
     let rig = Rig::new(ProducerSettings { queue: bounds, ..settings }, &script);
-    let records = (0..100).map(|n| record("k", &n.to_string())).collect();
+    let records = (0..100).map(|n| record("k", &n.to_string())).map(Into::into).collect();
     let written = rig.producer.put_all(records, within(10_000)).await;
     assert_eq!(written.len(), 100);
     for (n, written) in written.into_iter().enumerate() {

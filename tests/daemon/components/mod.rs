@@ -1,6 +1,6 @@
 //! Components that are managed over HTTP while the sidecar runs.
 
-mod api;
+pub(crate) mod api;
 mod persisting;
 mod routes;
 mod security;

@@ -91,6 +91,13 @@ pub(super) fn first_column<'t>(text: &'t str, title: &str) -> Vec<&'t str> {
     found
 }
 
-fn code_spans(text: &str) -> impl Iterator<Item = &str> {
+/// The code spans in one cell of each row of the first table whose first column has this title.
+pub(super) fn rows<'t>(text: &'t str, title: &str, column: usize) -> Vec<Vec<&'t str>> {
+    let cell = |line: &'t str, column: usize| line.split('|').nth(column + 1).map_or("", str::trim);
+    let lines = text.lines().skip_while(|line| cell(line, 0) != title).take_while(|line| line.starts_with('|'));
+    lines.skip(2).map(|line| code_spans(cell(line, column)).collect()).collect()
+}
+
+pub(super) fn code_spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -1,13 +1,13 @@
 //! The tables of fields, flags and metrics name exactly what the code knows.
 
-use super::page::{first_column, page, pages, root};
+use super::page::{first_column, page, pages, root, rows};
 use super::yaml::{Variables, mail};
 use bindd::bindings::{cron, dynamodb, http, kinesis, localstorage, pluggable};
 use bindd::manifest::{LoadRequest, Reader, load};
 use bindd::settings;
 use bindd::telemetry::{
     DaprMetrics, GrpcExchange, HttpExchange, InitFailure, Metrics, MetricsFormat, MetricsRules, MetricsSettings,
-    PolicyTarget,
+    PolicyTarget, ShapedSide, ShapingResult,
 };
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -59,6 +59,45 @@ fn the_tables_of_fields_name_what_the_specs_read() {
         let path = format!("docs/configuration/{name}.md");
         assert_same(&path, &documented(&path), &known);
     }
+}
+
+#[test]
+fn the_fields_of_redpanda_connect_have_a_hint_and_those_of_bindd_beside_them_exist() {
+    const TITLE: &str = "Redpanda Connect";
+    let page = page("docs/configuration/from-redpanda-connect.md");
+    let known = fields_read("bindings.aws.kinesis", |reader| drop(kinesis::Spec::read(reader)));
+    let (theirs, ours) = (rows(&page.text, TITLE, 0), rows(&page.text, TITLE, 1));
+    assert!(theirs.len() > 20 && theirs.len() == ours.len(), "{theirs:?} {ours:?}");
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        let unknown: Vec<_> = ours.iter().filter(|name| !known.contains(**name)).collect();
+        assert!(!theirs.is_empty() && unknown.is_empty(), "beside {theirs:?}: bindd has no {unknown:?}");
+    }
+    let theirs: Vec<&str> = theirs.into_iter().flatten().collect();
+    let folder = tempfile::tempdir().unwrap();
+    let items: String = theirs.iter().map(|name| format!("    - name: {name}\n      value: x\n")).collect();
+    let text = format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: x\nspec:\n  type: bindings.aws.kinesis\n  \
+         version: v1\n  metadata:\n{items}"
+    );
+    std::fs::write(folder.path().join("x.yaml"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    let loaded = load(&LoadRequest { paths: &paths, app_id: Some("shop"), namespace: None, environment: &Variables });
+    let (_, _, notices) = kinesis::Spec::check(loaded.documents.first().unwrap());
+    let notices: Vec<String> = notices.iter().map(ToString::to_string).collect();
+    for name in theirs.iter().filter(|name| !known.contains(**name)) {
+        let hint = format!("unknown field `{name}`, a name of another tool");
+        assert!(notices.iter().any(|notice| notice.contains(&hint)), "{hint} is not in {notices:#?}");
+    }
+}
+
+#[test]
+fn the_headers_of_raw_bodies_in_openapi_are_the_request_metadata_of_kinesis() {
+    let document = std::fs::read_to_string(root().join("src/http/openapi.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let parameters = document["components"]["parameters"].as_object().unwrap().keys();
+    let described = names(parameters.filter_map(|name| name.strip_prefix("metadata.")));
+    let api = page("docs/http-api.md");
+    assert_same("headers", &names(first_column(api.section("## Kinesis operations"), "Request metadata")), &described);
 }
 
 #[test]
@@ -143,9 +182,11 @@ fn the_table_of_metrics_names_what_is_exported() {
     metrics.credentials("orders").loaded(Some(Duration::ZERO));
     metrics.input("orders").fetched(1, 10);
     metrics.reads("orders").throttled();
+    metrics.shaping("orders", ShapedSide::Output).count(ShapingResult::Filtered);
     metrics.output("orders").throttled("unknown");
     metrics.output("orders").set_limiter_factor("unknown", 1.0);
     metrics.output("orders").called("PutRecord", "ok", Duration::ZERO);
+    metrics.output("orders").flush_expression_failed();
     count_as_daprd(metrics.dapr());
     let exported = metrics.page_in(MetricsFormat::Text).unwrap();
     let known = names(exported.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()));

@@ -37,10 +37,13 @@ fn every_block_is_sound() {
                 serde_yaml::Deserializer::from_str(block.text).map(Value::deserialize).collect();
             let documents = parsed.unwrap_or_else(|error| panic!("{error} in {place}"));
             documents.iter().flat_map(arguments).for_each(|args| assert_accepted(args, &place));
-            let own = documents.iter().filter(|document| document["kind"] == "Component");
+            let is_connector = |document: &Value| document["type"] == "aws-kinesis";
+            let own = documents.iter().filter(|one| one["kind"] == "Component" || is_connector(one));
             if own.clone().count() > 0 {
-                let bindings =
-                    own.filter(|one| one["spec"]["type"].as_str().is_some_and(|name| name.starts_with("bindings")));
+                let bindings = own.filter(|one| {
+                    let name = one["spec"]["type"].as_str();
+                    is_connector(one) || name.is_some_and(|name| name.starts_with("bindings"))
+                });
                 let expected = bindings.count();
                 components += expected;
                 assert_eq!(loaded(block.text, &place), expected, "{place}");

@@ -10,6 +10,8 @@ mod batching;
 mod bulk;
 mod failures;
 mod items;
+#[cfg(feature = "embedded")]
+mod joining;
 mod permission;
 #[cfg(feature = "embedded")]
 mod shard_limits;

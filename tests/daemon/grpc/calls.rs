@@ -31,6 +31,29 @@ async fn data_reaches_the_stream_unchanged_and_the_result_comes_back() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_filtered_is_told_in_the_metadata() {
+    let env = Environment::start().await;
+    env.stream("orders", 1).await;
+    let fields = [
+        ("streamName", "orders"),
+        ("direction", "output"),
+        ("filter", r#"{"data": {"n": [1]}}"#),
+        ("transform", "{n, tenant: $metadata.tenant}"),
+    ];
+    env.kinesis_component("orders-out", &fields);
+    let sidecar = env.sidecar(None).await;
+    let mut client = client(&sidecar).await;
+    let filtered = client.invoke_binding(request("orders-out", "create", br#"{"n":2}"#, &[])).await.unwrap();
+    assert_eq!(filtered.metadata().get("metadata.filtered").unwrap(), "true");
+    let body = filtered.into_inner();
+    assert_eq!((body.data.len(), body.metadata["filtered"].as_str()), (0, "true"));
+    let call = request("orders-out", "create", br#"{"n":1,"x":2}"#, &[("tenant", "acme")]);
+    assert!(!client.invoke_binding(call).await.unwrap().into_inner().metadata.contains_key("filtered"));
+    assert_eq!(env.records("orders").await[0].data.as_ref(), br#"{"n":1,"tenant":"acme"}"#);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn a_row_is_written_and_read() {
     let env = start_with_outputs().await;
     let sidecar = env.sidecar(None).await;

@@ -3,7 +3,7 @@
 use super::service::{Service, TABLE};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bindd::aws::{Item, KeySchema, ensure_table};
-use bindd::bindings::{Context, LeaseTables, Registry, SharedLimits, Successions, check, connect};
+use bindd::bindings::{Context, LeaseTables, Registry, ShapingMemory, SharedLimits, Successions, check, connect};
 use bindd::domain::{
     Binding, BindingError, BodyMemory, DataForm, DrainLimits, FailureKind, InvokeRequest, InvokeResponse, Metadata,
     Outcome, WorkerId,
@@ -49,6 +49,7 @@ async fn component(service: &Service) -> Arc<dyn Binding> {
         successions: Successions::default(),
         drain_limits: DrainLimits { urgent: Duration::from_secs(1), retire: Duration::from_secs(1) },
         limits: SharedLimits::default(),
+        shaping_memory: ShapingMemory::default(),
     };
     connect(result.components.remove(0), &context).await.unwrap()
 }

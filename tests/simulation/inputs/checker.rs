@@ -137,8 +137,12 @@ impl Checker {
     /// Checks after all workers have stopped: no lease has an owner, and a restart would repeat no delivery.
     pub(crate) fn final_violation(&self) -> Option<String> {
         for lease in self.leases.leases() {
+            let passed = self.with(|state| state.ledger.passed(&lease.shard).last().cloned());
+            let is_passed = |last: &RecordPosition| !Checkpoint::After(last.clone()).is_beyond(&lease.checkpoint);
             let text = if lease.owner.is_some() && !lease.checkpoint.is_ended() {
                 format!("a lease is still owned: {lease:?}")
+            } else if !passed.as_ref().is_none_or(is_passed) {
+                format!("filtered up to {passed:?} but stored {lease:?}")
             } else {
                 let last = self.with(|state| state.ledger.last_accepted(&lease.shard).cloned());
                 let is_ahead = |last: &RecordPosition| Checkpoint::After(last.clone()).is_beyond(&lease.checkpoint);

@@ -102,6 +102,7 @@ impl Checker {
         self.with(|state| {
             let given_up = match letter.reason {
                 GiveUpReason::Attempts | GiveUpReason::PermanentStatus => state.may_give_up(shard, position),
+                GiveUpReason::Transform => true,
                 GiveUpReason::Age => {
                     let entry = state.ledger.entry(shard, position);
                     entry.is_some_and(|entry| state.is_too_old(entry, clock.max_ahead()))
@@ -184,6 +185,9 @@ impl State {
         }
         for event in events {
             let entry = self.ledger.entry(shard, &event.origin.position);
+            if entry.is_some_and(|entry| entry.is_filtered) {
+                return Some(format!("{} was filtered", event.origin.position));
+            }
             if entry.is_none_or(|entry| entry.size != event.data.len() || entry.key != event.origin.partition_key) {
                 return Some(format!("{} is not what was put", event.origin.position));
             }
@@ -222,6 +226,8 @@ impl State {
         }
         let (newest, _) = call.events.last()?;
         let between = self.ledger.between(&call.shard, session.start.as_ref(), newest);
+        // What is filtered takes no place.
+        let between: Vec<_> = between.iter().filter(|entry| !entry.is_filtered).collect();
         let window = self.plan.delivery.max_in_flight_records + MAX_READ;
         if between.len() > window {
             let is_dropped = |position| self.plan.drops() && self.may_give_up(&call.shard, position);

@@ -26,10 +26,14 @@ pub(crate) struct Entry {
     /// It must be delivered.
     pub(crate) is_required: bool,
     pub(crate) is_poison: bool,
+    /// The app must not receive it.
+    pub(crate) is_filtered: bool,
     pub(crate) fate: Fate,
     pub(crate) put_at: Instant,
     /// When its stream was created; the first one has none.
     pub(crate) stream: Option<Timestamp>,
+    /// It is filtered, and progress must pass it.
+    must_pass: bool,
     /// It aged out, before or after it was accepted.
     is_gone: bool,
     accepted: u32,
@@ -62,11 +66,13 @@ pub(crate) struct NewRecord {
     pub(crate) size: usize,
     pub(crate) is_required: bool,
     pub(crate) is_poison: bool,
+    pub(crate) is_filtered: bool,
 }
 
 impl Ledger {
     pub(crate) fn put(&mut self, put: &Put, record: NewRecord) {
-        let NewRecord { key, size, is_required, is_poison } = record;
+        let NewRecord { key, size, is_required: is_read, is_poison, is_filtered } = record;
+        let is_required = is_read && !is_filtered;
         let shard = self.shards.entry(put.shard.clone()).or_default();
         if is_required {
             self.required += 1;
@@ -80,6 +86,8 @@ impl Ledger {
             size,
             is_required,
             is_poison,
+            is_filtered,
+            must_pass: is_read && is_filtered,
             fate: Fate::Pending,
             put_at: Instant::now(),
             stream: self.stream,
@@ -184,6 +192,18 @@ impl Ledger {
         let is_accepted =
             |entry: &&Entry| entry.fate == Fate::Accepted && !entry.is_gone && entry.stream == self.stream;
         entries.iter().rev().find(is_accepted).map(|entry| &entry.position)
+    }
+
+    /// The filtered records of a shard that progress must have passed, in their order.
+    pub(crate) fn passed(&self, shard: &ShardId) -> impl Iterator<Item = &RecordPosition> {
+        let entries = self.shards.get(shard).map_or(&[][..], |shard| &shard.entries);
+        let is_left = |entry: &&Entry| entry.fate == Fate::Pending && entry.stream == self.stream;
+        entries.iter().filter(|entry| entry.must_pass).filter(is_left).map(|entry| &entry.position)
+    }
+
+    /// How many records of all shards are filtered and must be passed.
+    pub(crate) fn passed_count(&self) -> usize {
+        self.shards.keys().map(|shard| self.passed(shard).count()).sum()
     }
 
     /// The required records without a fate.

@@ -23,6 +23,7 @@
 //! | only the owner begins calls, no call begins when others may take the lease, epochs do not decrease, no two calls of a key overlap | `deliveries` |
 //! | without a fault nothing is delivered twice; otherwise at most the window of a shard | `deliveries` |
 //! | a checkpoint never goes back, and is never ahead of what was accepted | `rows` |
+//! | what a filter leaves out is never delivered, takes no place, and progress passes it | `deliveries`, `reads`, `checker` |
 //! | parents before children | `deliveries` |
 //! | records are given up only after their attempts, with a permanent status, or when they are too old by the worker's clock | `deliveries`, `checker` |
 //! | memory, window, concurrency and batches are bounded | `reads`, `deliveries` |
@@ -42,6 +43,7 @@ mod app;
 mod checker;
 mod clock;
 mod deliveries;
+mod filter;
 mod kcl;
 mod kcl_table;
 mod ledger;

@@ -47,4 +47,5 @@ noticed! {
     a_backoff_that_never_grows: BackoffNeverGrows,
     a_gap_that_is_not_reported: GapNotReported,
     an_end_that_is_believed: EndBelieved,
+    filtered_records_that_are_not_passed: FilteredNotPassed,
 }

@@ -41,6 +41,10 @@ pub(crate) struct Plan {
     pub(crate) kcl: Option<KclVersion>,
     /// Some calls of a clean run take so long, which is longer than a lease lasts.
     pub(crate) slow_call: Option<Duration>,
+    /// Records whose size is a multiple of this are filtered.
+    pub(crate) filter: Option<usize>,
+    /// Records go through a transform, which takes time and changes nothing.
+    pub(crate) has_transform: bool,
     pub(crate) app_timeout: Duration,
     pub(crate) iterator_lifetime: Duration,
     /// Shards are read by enhanced fan-out and not by polling.
@@ -80,6 +84,8 @@ impl Plan {
             is_replaced: !is_clean && random.u32(0..8) == 0,
             kcl: None,
             slow_call: None,
+            filter: None,
+            has_transform: false,
             app_timeout: Duration::from_secs(random.u64(2..=6)),
             iterator_lifetime: Duration::from_secs(*random.choice(&[3, 300]).unwrap()),
             fan_out: random.u32(0..3) == 0,
@@ -105,6 +111,9 @@ impl Plan {
         // Without a hint, only halving finds the record that a batch fails for; and only a batch of one has its status.
         let has_status = !plan.delivery.permanent_statuses.is_empty();
         plan.delivery.bisect_on_error |= has_poison && (!plan.replies_by_event || has_status);
+        plan.has_transform = random.u32(0..3) == 0;
+        // A KCL has no filter.
+        plan.filter = (plan.kcl.is_none() && random.u32(0..3) == 0).then(|| random.usize(2..6));
         plan
     }
 
@@ -123,6 +132,11 @@ impl Plan {
             seed,
             ..ConsumerSettings::for_binding("orders".parse().unwrap(), worker)
         }
+    }
+
+    /// Whether the app does not receive records of this size.
+    pub(crate) fn is_filtered(&self, size: usize) -> bool {
+        self.filter.is_some_and(|divisor| size.is_multiple_of(divisor))
     }
 
     /// Regular scans of the leases by one worker: for a small table every two seconds, or each fifth of the lease duration.

@@ -160,9 +160,10 @@ impl State {
         if self.plan.drops() && self.plan.delivery.max_record_age.is_some() {
             self.forget_dropped(worker, shard);
         }
+        let plan = Arc::clone(&self.plan);
         let Some(session) = self.session(worker, shard) else { return };
         let before = session.held_bytes;
-        for record in records {
+        for record in records.iter().filter(|record| !plan.is_filtered(record.data.len())) {
             let is_old = session.start.as_ref().is_some_and(|start| record.position <= *start);
             if !is_old && !session.done.contains(&record.position) {
                 let size = record.size();

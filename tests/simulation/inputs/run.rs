@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::checker::Checker;
+use super::filter;
 use super::kcl::KclWorker;
 use super::ledger::NewRecord;
 use super::neighbours::Replacement;
@@ -74,7 +75,9 @@ impl Run {
         let metrics = Metrics::new();
         let fan_out = ModelFanOut::new(&checker.stream, plan.subscription_lifetime);
         let metrics_of_input = metrics.input("orders");
-        let with = RunContext { plan: Arc::clone(&plan), checker, network, app, fan_out, metrics: metrics_of_input };
+        let shaping = filter::shaping(&plan, &metrics);
+        let with =
+            RunContext { plan: Arc::clone(&plan), checker, network, app, fan_out, metrics: metrics_of_input, shaping };
         Self {
             has_recovered: plan.is_clean,
             plan,
@@ -140,12 +143,16 @@ impl Run {
             let text = format!("{early} subscriptions came within five seconds after one of the same worker");
             return Err(self.with.checker.failure(text, None));
         }
-        if required == 0 {
+        let passed = self.with.checker.with(|state| state.ledger.passed_count());
+        if required + passed == 0 {
             return Err("the run put no records".to_owned());
         }
         let dropped = self.with.checker.with(|state| state.ledger.dropped());
         if self.counted("records_dropped") < u64::try_from(dropped).unwrap_or(u64::MAX) {
             return Err(self.with.checker.failure(format!("{dropped} records were dropped, fewer were counted"), None));
+        }
+        if self.counted_filtered() < u64::try_from(passed).unwrap_or(u64::MAX) {
+            return Err(self.with.checker.failure(format!("{passed} records were filtered, fewer were counted"), None));
         }
         if self.expects_gap && self.counted("retention_gaps") == 0 {
             return Err(self.with.checker.failure("records aged out unread, and no gap was counted".to_owned(), None));
@@ -154,9 +161,16 @@ impl Run {
     }
 
     fn counted(&self, metric: &str) -> u64 {
+        self.counted_as(&format!("bindd_input_{metric}_total{{component=\"orders\"}} "))
+    }
+
+    fn counted_filtered(&self) -> u64 {
+        self.counted_as(r#"bindd_shaped_records_total{component="orders",side="input",result="filtered"} "#)
+    }
+
+    fn counted_as(&self, name: &str) -> u64 {
         let page = self.metrics.page().unwrap();
-        let name = format!("bindd_input_{metric}_total{{component=\"orders\"}} ");
-        page.lines().find_map(|line| line.strip_prefix(&name)).and_then(|value| value.parse().ok()).unwrap_or(0)
+        page.lines().find_map(|line| line.strip_prefix(name)).and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
     /// The lease rows of a KCL application that was stopped before it had read a record.
@@ -213,7 +227,8 @@ impl Run {
             let is_large = self.plan.has_large_records && self.random.u32(0..40) == 0;
             let size = if is_large { LARGE } else { self.random.usize(0..200) };
             let is_poison = self.plan.has_poison && self.random.u32(0..30) == 0;
-            (NewRecord { key, size, is_required, is_poison }, Bytes::from_static(&PAYLOAD[..size]))
+            let is_filtered = self.plan.is_filtered(size);
+            (NewRecord { key, size, is_required, is_poison, is_filtered }, Bytes::from_static(&PAYLOAD[..size]))
         });
         self.with.checker.put(records.collect());
     }

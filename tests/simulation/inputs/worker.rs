@@ -6,7 +6,7 @@ use super::clock::WorkerClock;
 use super::plan::Plan;
 use super::reads::ReadLink;
 use super::rows::CheckedLeases;
-use bindd::consumer::{ConsumerSettings, Ports, Renewers, Worker};
+use bindd::consumer::{ConsumerSettings, Ports, RecordShaping, Renewers, Worker};
 use bindd::domain::{DeadLetterStore, LeaseStore, Stop, WorkerId};
 use bindd::resilience::Backoff;
 use bindd::tasks::{Freezer, Supervisor};
@@ -37,12 +37,13 @@ pub(crate) struct RunContext {
     pub(crate) app: App,
     pub(crate) fan_out: ModelFanOut,
     pub(crate) metrics: InputMetrics,
+    pub(crate) shaping: RecordShaping,
 }
 
 impl SimWorker {
     /// `one_in`: how seldom calls fail; never with 0.
     pub(crate) fn start(with: &RunContext, name: WorkerId, one_in: u32, random: &mut fastrand::Rng) -> Self {
-        let RunContext { plan, checker, network, app, fan_out, metrics } = with;
+        let RunContext { plan, checker, network, app, fan_out, metrics, shaping } = with;
         let reads = StreamFaults::new(one_in * 2, random.u64(..)).with_iterator_lifetime(plan.iterator_lifetime);
         let (directory, polling) = checker.stream.ports(&reads);
         let retrieval = if plan.fan_out { fan_out.port(&reads, random.u64(..)) } else { polling };
@@ -63,6 +64,7 @@ impl SimWorker {
         };
         let (stop, freezer, mut task) = (Stop::new(), Freezer::new(), Supervisor::new());
         let settings = plan.settings(name.clone(), &clock, random.u64(..));
+        let settings = ConsumerSettings { shaping: shaping.clone(), ..settings };
         let input = run_input(settings, ports, metrics.clone(), (stop.clone(), checker.clone()));
         task.spawn(name.as_str(), freezer.wrap(input));
         checker.with(|state| state.clocks.push(clock.clone()));

@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::plan::{FaultMode, Plan};
 use bindd::domain::{NewRecord, PartitionKey};
-use bindd::producer::{Producer, PutOptions};
+use bindd::producer::{OutgoingRecord, Producer, PutOptions};
 use bindd::testing::POISON;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -29,10 +29,8 @@ impl Caller {
 
     async fn round(&mut self) {
         let options = PutOptions {
-            deadline: Instant::now() + self.timeout(),
-            after: None,
             fail_if_throttled: self.random.u32(0..10) == 0 && self.plan.faults == FaultMode::Faulty,
-            is_single_attempt: false,
+            ..PutOptions::until(Instant::now() + self.timeout())
         };
         let count = match self.random.u32(0..4) {
             0 | 1 => 1,
@@ -59,12 +57,15 @@ impl Caller {
 
     async fn put(&self, id: usize, options: PutOptions) {
         self.ledger.set_single(id);
+        let options = PutOptions { ends_batch: self.plan.ends_batch(id), ..options };
         let result = self.producer.put(self.ledger.record(id), options).await;
         self.ledger.completed(id, result);
     }
 
     async fn put_all(&self, ids: &[usize], options: PutOptions) {
-        let records = ids.iter().map(|id| self.ledger.record(*id)).collect();
+        let record =
+            |id: &usize| OutgoingRecord { record: self.ledger.record(*id), ends_batch: self.plan.ends_batch(*id) };
+        let records = ids.iter().map(record).collect();
         let results = self.producer.put_all(records, options).await;
         if results.len() != ids.len() {
             self.ledger.report(format!("{} records got {} results", ids.len(), results.len()));
@@ -100,10 +101,10 @@ impl Caller {
             1 if has_faults => max + self.random.usize(1..50),
             _ => self.random.usize(1..=self.plan.size).min(max),
         };
-        self.ledger.open(self.number, deadline, |id| {
-            let mut data = [mark, format!(":{id}:").as_bytes()].concat();
-            data.resize(size.max(data.len()), b'.');
-            NewRecord { data: data.into(), partition_key, explicit_hash_key }
+        self.ledger.open(self.number, deadline, |id| NewRecord {
+            data: self.plan.data(mark, id, size),
+            partition_key,
+            explicit_hash_key,
         })
     }
 }

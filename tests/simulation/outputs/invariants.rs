@@ -2,7 +2,7 @@
 
 use super::ledger::{Entry, Ledger, RecordState};
 use super::plan::{FaultMode, Plan};
-use bindd::aggregation::unpack;
+use bindd::aggregation::{JoinForm, unpack};
 use bindd::domain::{BindingError, FailureKind, HashKeyRange, Outcome, SequenceNumber, ShardId};
 use bindd::producer::{Aggregation, Ordering, Written};
 use bindd::testing::{ModelSink, POISON, StoredRecord};
@@ -208,8 +208,18 @@ impl Checker {
             shards.filter_map(|shard| Some((shard.id, shard.hash_range?))).collect();
         let mut copies = Copies::new();
         for (location, stored) in self.sink.stored().iter().enumerate() {
-            for copy in unpack_copies(location, stored, ranges[&stored.shard])? {
+            let found = match self.plan.producer.aggregation {
+                Aggregation::Joined(form) => split_copies(location, stored, form)?,
+                Aggregation::None | Aggregation::Key | Aggregation::Shard => {
+                    unpack_copies(location, stored, ranges[&stored.shard])?
+                }
+            };
+            let last = found.len() - 1;
+            for (index, copy) in found.into_iter().enumerate() {
                 let id = id_of(&copy.data).ok_or_else(|| format!("{copy:?} has no id"))?;
+                if index < last && self.plan.ends_batch(id) {
+                    return Err(format!("record {id} ends its batch, and others follow it in {location}"));
+                }
                 copies.entry(id).or_default().push(copy);
             }
         }
@@ -254,8 +264,8 @@ impl Checker {
     }
 }
 
-fn unpack_copies(location: usize, stored: &StoredRecord, range: HashKeyRange) -> Result<Vec<StoredCopy>, String> {
-    let plain = StoredCopy {
+fn plain_copy(location: usize, stored: &StoredRecord) -> StoredCopy {
+    StoredCopy {
         location: (location, 0),
         shard: stored.shard.clone(),
         sequence: stored.sequence.clone(),
@@ -265,7 +275,31 @@ fn unpack_copies(location: usize, stored: &StoredRecord, range: HashKeyRange) ->
         explicit_hash_key: stored.record.explicit_hash_key,
         is_confirmed: stored.is_confirmed,
         is_readable: true,
+    }
+}
+
+/// The members of a joined record, each as it is when it is alone.
+fn split_copies(location: usize, stored: &StoredRecord, form: JoinForm) -> Result<Vec<StoredCopy>, String> {
+    let (plain, data) = (plain_copy(location, stored), &stored.record.data);
+    let members: Vec<Bytes> = match form {
+        JoinForm::Lines => data.split(|byte| *byte == b'\n').map(Bytes::copy_from_slice).collect(),
+        JoinForm::JsonArray => {
+            let values: Vec<serde_json::Value> = serde_json::from_slice(data).map_err(|error| error.to_string())?;
+            values.iter().map(|value| format!("[{value}]").into()).collect()
+        }
     };
+    let is_single = members.len() == 1;
+    let copy = |(index, data): (usize, Bytes)| StoredCopy {
+        location: (location, index),
+        sub_sequence: (!is_single).then_some(index as u64),
+        data,
+        ..plain.clone()
+    };
+    Ok(members.into_iter().enumerate().map(copy).collect())
+}
+
+fn unpack_copies(location: usize, stored: &StoredRecord, range: HashKeyRange) -> Result<Vec<StoredCopy>, String> {
+    let plain = plain_copy(location, stored);
     let Some(users) = unpack(&stored.record.data).map_err(|damage| format!("an aggregate was damaged: {damage}"))?
     else {
         return Ok(vec![plain]);

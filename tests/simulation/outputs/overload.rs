@@ -79,7 +79,7 @@ fn record(key: u64) -> NewRecord {
 }
 
 fn options(now: Instant) -> PutOptions {
-    PutOptions { deadline: now + TIMEOUT, after: None, fail_if_throttled: false, is_single_attempt: false }
+    PutOptions::until(now + TIMEOUT)
 }
 
 impl Totals {

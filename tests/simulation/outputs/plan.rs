@@ -1,11 +1,13 @@
 //! The configuration of one run, drawn from its seed.
 
+use bindd::aggregation::JoinForm;
 use bindd::producer::{
-    Aggregation, Batching, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
-    RetryPolicy,
+    Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
+    RateLimit, RateLimitMode, RetryPolicy,
 };
 use bindd::resilience::Backoff;
 use bindd::testing::{SinkFaults, SinkSettings};
+use bytes::Bytes;
 use std::time::Duration;
 
 /// With `None` there are no faults, no limits and no short timeouts: every record must be stored exactly once.
@@ -30,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) keys: u64,
     /// The usual size of a payload, in bytes.
     pub(crate) size: usize,
+    /// One in so many records ends its batch; 0 for none.
+    pub(crate) ends: usize,
     /// The longest pause between two rounds of a caller.
     pub(crate) pause: Duration,
     pub(crate) resharding: Option<Duration>,
@@ -56,10 +60,31 @@ impl Plan {
             rounds: random.u64(1..8),
             keys: random.u64(1..4),
             size: if is_bulky { 400_000 } else { random.usize(20..300) },
+            ends: if random.bool() { random.usize(1..20) } else { 0 },
             pause: Duration::from_millis(random.u64(0..500)),
             resharding: (has_faults && random.bool()).then(|| Duration::from_millis(random.u64(100..2_000))),
             closes_after: (has_faults && random.bool()).then(|| Duration::from_millis(random.u64(0..3_000))),
         }
+    }
+}
+
+impl Plan {
+    pub(crate) fn ends_batch(&self, id: usize) -> bool {
+        self.ends > 0 && id.is_multiple_of(self.ends)
+    }
+
+    /// The payload of a record, of about `size` bytes.
+    pub(crate) fn data(&self, mark: &[u8], id: usize, size: usize) -> Bytes {
+        let (start, end): (&[u8], &[u8]) = match self.producer.aggregation {
+            Aggregation::Joined(JoinForm::JsonArray) => (b"[\"", b"\"]"),
+            Aggregation::None | Aggregation::Key | Aggregation::Shard | Aggregation::Joined(JoinForm::Lines) => {
+                (b"", b"")
+            }
+        };
+        let mut data = [start, mark, format!(":{id}:").as_bytes()].concat();
+        data.resize(data.len().max(size.saturating_sub(end.len())), b'.');
+        data.extend_from_slice(end);
+        data.into()
     }
 }
 
@@ -75,10 +100,12 @@ fn producer(
         1 => Ordering::Key,
         _ => Ordering::Strict,
     };
-    let aggregation = match random.u32(0..4) {
+    let aggregation = match random.u32(0..6) {
         _ if is_keyless || ordering == Ordering::Strict => Aggregation::None,
         0 => Aggregation::None,
         1 => Aggregation::Key,
+        2 => Aggregation::Joined(JoinForm::Lines),
+        3 => Aggregation::Joined(JoinForm::JsonArray),
         _ => Aggregation::Shard,
     };
     let has_faults = faults == FaultMode::Faulty;
@@ -95,6 +122,7 @@ fn producer(
             _ => OrderingOnFailure::Continue,
         },
         aggregation,
+        max_aggregate_size: if random.bool() { DEFAULT_AGGREGATE_SIZE } else { random.usize(1..3_000) },
         rate_limit: if has_faults { rate_limit(random) } else { RateLimit::default() },
         retry: if has_faults { retry(random) } else { RetryPolicy::default() },
         queue: if has_faults && random.u32(0..3) == 0 { small_queue } else { QueueBounds::default() },

@@ -83,8 +83,7 @@ async fn put_after_close(producer: &Producer, ledger: &Ledger) -> Result<(), Str
     else {
         return Ok(());
     };
-    let deadline = Instant::now() + Duration::from_secs(1);
-    let options = PutOptions { deadline, after: None, fail_if_throttled: false, is_single_attempt: false };
+    let options = PutOptions::until(Instant::now() + Duration::from_secs(1));
     let mut record = entry.record;
     record.data = b"record:18446744073709551615:".as_slice().into();
     match producer.put(record, options).await {

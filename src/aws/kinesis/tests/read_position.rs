@@ -14,6 +14,8 @@ fn record(sequence: u32, sub_sequence: u64) -> Record {
         data: Bytes::new(),
         arrival: None,
         is_damaged_aggregate: false,
+        is_filtered: false,
+        decompressed: None,
     }
 }
 

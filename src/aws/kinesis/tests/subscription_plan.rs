@@ -17,6 +17,8 @@ fn records(sequences: &[&str]) -> Vec<Record> {
         data: Bytes::new(),
         arrival: None,
         is_damaged_aggregate: false,
+        is_filtered: false,
+        decompressed: None,
     };
     sequences.iter().map(record).collect()
 }

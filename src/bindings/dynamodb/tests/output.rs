@@ -56,7 +56,7 @@ async fn output(metrics: &Metrics) -> Output {
     let runner = RetryRunner { policy: options.retry.policy, metrics: metrics.output("rows") };
     let client = connection.dynamodb_within(TIMEOUT);
     let (table, keys) = ("rows".to_owned(), Arc::new(KeyCache::new(None)));
-    let context = TableContext { connection, client, table, options, runner, keys };
+    let context = TableContext { connection, client, table, options, runner, keys, shaper: None };
     let offered = Operation::ALL.map(|operation| operation.as_str().into()).to_vec();
     let metadata_check = MetadataCheck::new("rows", METADATA_KEYS);
     Output { single_attempt: context.single_attempt(), context, offered, metadata_check }

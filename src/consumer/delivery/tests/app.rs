@@ -2,7 +2,10 @@
 
 use super::super::*;
 use crate::consumer::budget::MemoryBudget;
-use crate::domain::{BindingEvent, BoxError, DeadLetter, FailureKind, Message, RecordPosition, Timestamp};
+use crate::domain::{
+    Accepted, BindingEvent, BoxError, DeadLetter, DeliveryError, EventBatch, FailureKind, Message, RecordPosition,
+    Timestamp,
+};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, VecDeque};
@@ -163,6 +166,7 @@ impl Bench {
         let fence = Fence::new(begun, begun + Duration::from_secs(1_000_000));
         let to = Destination {
             handler: app.clone(),
+            shaping: RecordShaping::default(),
             dead_letters: has_letters.then(|| -> Arc<dyn DeadLetterStore> { letters.clone() }),
             binding: "orders".parse().unwrap(),
             stream: "orders".into(),
@@ -192,6 +196,8 @@ impl Bench {
             data: format!("{key}{index}").into(),
             arrival: Some(Timestamp::from_millis(1_000_000)),
             is_damaged_aggregate: false,
+            is_filtered: false,
+            decompressed: None,
         };
         let records: Vec<Record> = (self.pushed..).zip(keys.chars()).map(record).collect();
         let first = self.pushed;

@@ -3,6 +3,8 @@ use crate::domain::GiveUpReason;
 
 #[path = "app.rs"]
 mod app;
+#[path = "transform.rs"]
+mod transform;
 
 use crate::consumer::settings::{OnPoison, Order, Partial};
 use crate::consumer::{InputStatus, StreamState};

@@ -14,6 +14,8 @@ fn unit(index: u64, key: &str, bytes: usize, now: Instant) -> Unit {
         data: vec![b'x'; bytes].into(),
         arrival: None,
         is_damaged_aggregate: false,
+        is_filtered: false,
+        decompressed: None,
     };
     Unit::new(index, record, 0, &ShardId::new("shardId-0"), now)
 }

@@ -19,8 +19,11 @@ pub(super) const MAX_CALL_SIZE: usize = 16 * 1024 * 1024 - 16 * 1024;
 /// The results of a bulk, in the order of the request; `None` until an element has one.
 pub(super) type Results = Vec<Option<Result<Element, BindingError>>>;
 
-/// The valid elements with their indexes in the request; the others have their result already.
-pub(super) fn split_valid<T>(elements: Vec<Result<T, BindingError>>) -> (Vec<usize>, Vec<T>, Results) {
+/// An element to send, or the result that it has without being sent.
+pub(super) type Prepared<T> = Result<T, Result<Element, BindingError>>;
+
+/// The elements to send with their indexes in the request; the others have their result already.
+pub(super) fn split_valid<T>(elements: Vec<Prepared<T>>) -> (Vec<usize>, Vec<T>, Results) {
     let (mut indexes, mut valid, mut results) = (Vec::new(), Vec::new(), Vec::with_capacity(elements.len()));
     for (index, element) in elements.into_iter().enumerate() {
         match element {
@@ -29,7 +32,7 @@ pub(super) fn split_valid<T>(elements: Vec<Result<T, BindingError>>) -> (Vec<usi
                 valid.push(element);
                 results.push(None);
             }
-            Err(error) => results.push(Some(Err(error))),
+            Err(result) => results.push(Some(result)),
         }
     }
     (indexes, valid, results)

@@ -70,6 +70,7 @@ pub(in super::super::super) async fn get(cx: &TableContext, request: Request) ->
         .set_projection_expression(projection.text.take())
         .set_expression_attribute_names(projection.take_names())
         .consistent_read(request.consistent_read(data.consistent_read, cx.options.consistent_read));
+    let keys = keys.into_iter().map(|key| key.map_err(Err)).collect();
     let (indexes, keys, mut results) = split_valid(keys);
     let max_size = cx.options.max_response_size;
     let remaining = AtomicUsize::new(max_size);

@@ -8,13 +8,14 @@ use super::super::super::operation::Access;
 use super::super::super::request::Request;
 use super::super::super::request_data::parse;
 use super::super::super::response::{Element, bulk_response, capacity_units};
+use super::super::super::shaped_item::{ShapedItem, shape};
 use super::super::super::table_key::{check_etag_attribute, check_item, key_names};
 use super::super::super::ttl;
-use super::elements::{MAX_CALL_SIZE, bulk_options, check_count, fault_at, parse_keys, split_valid};
+use super::elements::{MAX_CALL_SIZE, Prepared, bulk_options, check_count, fault_at, parse_keys, split_valid};
 use super::engine::{BatchCall, BulkOutput, Entry, Reply, run};
 use super::schedule::{CallLimits, EntryKeys};
 use crate::aws::Item;
-use crate::domain::{BindingError, InvokeResponse};
+use crate::domain::{BindingError, FailureKind, InvokeResponse};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use serde::Deserialize;
@@ -43,7 +44,7 @@ struct BulkDeleteRequest<'t> {
     keys: Vec<&'t RawValue>,
 }
 
-type Writes = Vec<Result<WriteRequest, BindingError>>;
+type Writes = Vec<Prepared<WriteRequest>>;
 
 /// Stores the items of `items`, each in place of any that has its key. Of two with one key the later one stays. Where
 /// the component keeps versions, all get the same one (header `metadata.etag`).
@@ -73,8 +74,8 @@ async fn parse_puts(cx: &TableContext, request: &Request) -> Result<(Writes, Opt
     if let Some(version) = &version {
         check_etag_attribute(schema, &version.attribute)?;
     }
-    let to_put = |(index, text): (usize, &&RawValue)| {
-        let mut item = request.codec.item(text.get().as_bytes()).map_err(|fault| fault_at(fault, "items", index))?;
+    let to_put = |index: usize, text: &[u8]| {
+        let mut item = request.codec.item(text).map_err(|fault| fault_at(fault, "items", index))?;
         ttl::set_expiry(&mut item, &request.metadata, options.ttl.as_ref(), ttl::now())?;
         if let Some(version) = &version {
             item.insert(version.attribute.clone(), AttributeValue::S(version.new.clone()));
@@ -82,8 +83,28 @@ async fn parse_puts(cx: &TableContext, request: &Request) -> Result<(Writes, Opt
         check_item(schema, &item).map_err(|error| in_element("items", index, &error))?;
         put_request(item)
     };
-    let puts = data.items.iter().enumerate().map(to_put).collect();
+    let mut puts = Writes::with_capacity(data.items.len());
+    for (index, text) in data.items.iter().enumerate() {
+        puts.push(match shaped(cx, request, text.get().as_bytes()).await {
+            Ok(ShapedItem::Unchanged) => to_put(index, text.get().as_bytes()).map_err(Err),
+            Ok(ShapedItem::Item(text)) => to_put(index, &text).map_err(Err),
+            Ok(ShapedItem::LeftOut(why)) => Err(Ok(Element::LeftOut(why))),
+            Err(error) => Err(Err(in_element("items", index, &error))),
+        });
+    }
     Ok((puts, version))
+}
+
+/// The item after the filter and the transform.
+async fn shaped(cx: &TableContext, request: &Request, text: &[u8]) -> Result<ShapedItem, BindingError> {
+    let Some(shaper) = &cx.shaper else { return Ok(ShapedItem::Unchanged) };
+    if Instant::now() >= request.deadline {
+        let text = "the time of the request was over before the item was transformed: send fewer items at once";
+        return Err(BindingError::new(FailureKind::TimedOut, text));
+    }
+    // A program may take a while, and other tasks of this thread wait.
+    tokio::task::yield_now().await;
+    shape(shaper, text, &request.metadata)
 }
 
 /// Deletes the items of `keys`; one that does not exist is success too.
@@ -100,7 +121,7 @@ fn parse_deletes(cx: &TableContext, request: &Request) -> Result<Writes, Binding
     check_count(cx, "keys", data.keys.len())?;
     check_metadata(request)?;
     let keys = parse_keys(cx, request, &data.keys);
-    Ok(keys.into_iter().map(|key| key.and_then(delete_request)).collect())
+    Ok(keys.into_iter().map(|key| key.and_then(delete_request).map_err(Err)).collect())
 }
 
 /// Options that would be ignored are refused.
@@ -128,7 +149,7 @@ fn delete_request(key: Item) -> Result<WriteRequest, BindingError> {
 /// If there are puts and the table's key is not known, the calls run one after the other.
 async fn write(cx: &TableContext, request: &Request, writes: Writes) -> Result<InvokeResponse, BindingError> {
     let (indexes, writes, mut results) = split_valid(writes);
-    cx.count_refused(results.len() - writes.len());
+    cx.count_refused(results.iter().filter(|result| matches!(result, Some(Err(_)))).count());
     let key_names = cx.keys.known().map(key_names);
     let has_puts = writes.iter().any(|write| write.put_request.is_some());
     let keys = if has_puts && key_names.is_none() {

@@ -1,0 +1,239 @@
+//! Filters and transforms the records of an input.
+//!
+//! The filter decides when records are read, so that what the app does not receive takes no memory and no place. The
+//! transform runs for each delivery, so that outputs take memory only while they are sent. Both see decompressed data.
+
+use super::super::shaping::{ExpressionError, Shaped, Shaping};
+use super::super::shaping_memory::{ReservedShaping, ShapingMemory};
+use crate::consumer::RecordShaping;
+use crate::domain::{
+    BindingEvent, Decompress, DecompressFailure, Record, RecordFilter, RecordPosition, RecordTransform, Timestamp,
+    TransformError, Transformed,
+};
+use crate::event_pattern::{Fields, Scalar};
+use crate::gzip::{self, MAX_RECORD};
+use crate::telemetry::ShapingMetrics;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes of data to match between two yields to other tasks; well below a millisecond of work.
+const CHUNK: usize = 64 << 10;
+/// What a record takes of that beside its data.
+const RECORD_OVERHEAD: usize = 256;
+/// A larger record is transformed on a thread for blocking work. Programs read and write about 100 MB in a second, so a
+/// smaller one is done in a fraction of a millisecond, which is less than the change of the thread is worth.
+const MAX_INLINE: usize = 32 << 10;
+/// After a run that took longer, the next ones are done on a thread for blocking work, too: a program may loop.
+const MAX_RUN: Duration = Duration::from_millis(1);
+/// What the values of a program take, as a multiple of the record.
+const VALUES: usize = 16;
+/// All outputs of a run together, a limit of the program.
+const MAX_OUTPUT: usize = 10 << 20;
+/// What data that are sent take where the body of the request is a copy: themselves, and at most twice as much in the body.
+pub(super) const ENCODED: usize = 3;
+/// The most that is reserved for a run before its result is known.
+const MAX_RUN_MEMORY: usize = ShapingMemory::TOTAL / 4;
+// Otherwise a record of the largest size would wait for ever.
+const _: () = assert!(MAX_RECORD * ENCODED <= ShapingMemory::TOTAL && MAX_OUTPUT * ENCODED <= MAX_RUN_MEMORY);
+
+/// What the filter and the transform of one input need.
+#[derive(Debug)]
+pub(super) struct InputShaping {
+    pub(super) shaping: Arc<Shaping>,
+    pub(super) decompress: Decompress,
+    pub(super) memory: ShapingMemory,
+    /// What data that are sent take in memory, as a multiple of their size: 1, or [`ENCODED`].
+    pub(super) copies: usize,
+    /// Names for `$metadata`.
+    pub(super) component: String,
+    pub(super) stream: String,
+    /// The last run took longer than [`MAX_RUN`].
+    pub(super) is_slow: AtomicBool,
+}
+
+/// A record as filters see it.
+struct View<'r> {
+    data: &'r [u8],
+    record: &'r Record,
+}
+
+impl Fields for View<'_> {
+    fn data(&self) -> &[u8] {
+        self.data
+    }
+
+    fn field(&self, name: &str) -> Option<Scalar<'_>> {
+        match name {
+            "partitionKey" => Some(Scalar::String(Cow::Borrowed(&self.record.partition_key))),
+            "sequenceNumber" => Some(Scalar::String(Cow::Owned(record_id(&self.record.position)))),
+            "approximateArrivalTimestamp" => {
+                self.record.arrival.map(|arrival| Scalar::Number(Cow::Owned(seconds(arrival))))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// As in `lambda`: the sequence number, and the position within an aggregate after its first record.
+fn record_id(position: &RecordPosition) -> String {
+    match position.sub_sequence {
+        0 => position.sequence.to_string(),
+        sub_sequence => format!("{}:{sub_sequence}", position.sequence),
+    }
+}
+
+/// Seconds since 1970 with milliseconds, as Lambda writes them.
+fn seconds(time: Timestamp) -> String {
+    let millis = time.as_millis();
+    let sign = if millis < 0 { "-" } else { "" };
+    let millis = millis.unsigned_abs();
+    format!("{sign}{}.{:03}", millis / 1_000, millis % 1_000)
+}
+
+impl InputShaping {
+    /// What the consumer does with the records. Nothing is done without a filter, a transform, or what one of them needs.
+    pub(super) fn for_consumer(self, metrics: ShapingMetrics) -> RecordShaping {
+        let changes = self.shaping.has_transform() || self.decompress != Decompress::Off;
+        let shared = Arc::new(self);
+        RecordShaping {
+            filter: shared.shaping.has_filter().then(|| -> Arc<dyn RecordFilter> { Arc::<Self>::clone(&shared) }),
+            transform: changes.then_some(shared),
+            metrics: Some(Arc::new(metrics)),
+        }
+    }
+
+    /// Runs the program: on this thread if it is fast, since the change of the thread would take longer.
+    async fn run(&self, event: &BindingEvent, data: &Bytes) -> Shaped {
+        let (shaped, took) = if data.len() <= MAX_INLINE && !self.is_slow.load(Ordering::Relaxed) {
+            // Made only if the program names it.
+            let metadata = std::iter::once_with(|| self.metadata(event)).flatten();
+            timed(|| self.shaping.transform(data, metadata))
+        } else {
+            let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
+            let run = tokio::task::spawn_blocking(move || timed(|| shaping.transform(&data, metadata)));
+            // It is aborted only at the end of the process, and then the caller ends too.
+            match run.await {
+                Ok(ended) => ended,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        self.is_slow.store(took > MAX_RUN, Ordering::Relaxed);
+        shaped
+    }
+
+    /// The data as the app receives it without a transform, with the memory that it takes beside the record.
+    async fn readable(
+        &self,
+        event: &BindingEvent,
+        decompressed: Option<&Bytes>,
+        may_wait: bool,
+    ) -> Option<(Bytes, ReservedShaping, Option<DecompressFailure>)> {
+        if let Some(content) = decompressed {
+            return Some((content.clone(), ReservedShaping::default(), None));
+        }
+        if !gzip::is_wanted(self.decompress, &event.data) {
+            return Some((event.data.clone(), ReservedShaping::default(), None));
+        }
+        let memory = self.memory.reserve(MAX_RECORD * self.copies, may_wait).await?;
+        Some(match gzip::decompressed(&event.data, MAX_RECORD).await {
+            Ok(content) => {
+                let memory = memory.shrunk_to(content.len() * self.copies);
+                (content, memory, None)
+            }
+            Err(why) => (event.data.clone(), ReservedShaping::default(), Some(why)),
+        })
+    }
+
+    /// The members of `$metadata`.
+    fn metadata(&self, event: &BindingEvent) -> Vec<(&'static str, String)> {
+        let origin = &event.origin;
+        let id = record_id(&origin.position);
+        let mut members = vec![
+            ("component", self.component.clone()),
+            ("stream", self.stream.clone()),
+            ("shardId", origin.shard.to_string()),
+            ("eventId", format!("{}:{id}", origin.shard)),
+            ("sequenceNumber", id),
+            ("partitionKey", origin.partition_key.clone()),
+        ];
+        members.extend(origin.arrival.map(|arrival| ("approximateArrivalTimestamp", seconds(arrival))));
+        members
+    }
+}
+
+#[async_trait]
+impl RecordFilter for InputShaping {
+    async fn mark(&self, records: &mut [Record], memory: usize) {
+        let (mut kept, mut fresh) = (0, 0);
+        for record in records {
+            let is_compressed = gzip::is_wanted(self.decompress, &record.data);
+            let reserved = if is_compressed { self.memory.reserve(MAX_RECORD, true).await } else { None };
+            let content = if is_compressed { gzip::decompressed(&record.data, MAX_RECORD).await.ok() } else { None };
+            let data = content.as_ref().unwrap_or(&record.data);
+            fresh += data.len() + RECORD_OVERHEAD;
+            let size = kept + data.len();
+            record.is_filtered = !self.shaping.matches(&View { data, record: &*record });
+            drop(reserved);
+            // From here on it is counted with the record. What is not kept is decompressed again when it is sent.
+            if !record.is_filtered && size <= memory && content.is_some() {
+                (record.decompressed, kept) = (content, size);
+            }
+            if fresh >= CHUNK {
+                fresh = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl RecordTransform for InputShaping {
+    async fn transform(
+        &self,
+        event: &BindingEvent,
+        decompressed: Option<&Bytes>,
+        may_wait: bool,
+    ) -> Option<Transformed> {
+        let (data, memory, why) = self.readable(event, decompressed, may_wait).await?;
+        if !self.shaping.has_transform() {
+            return Some(Transformed::Unchanged(memory.hold(data), why));
+        }
+        let is_decompressed = memory.is_reserved();
+        // It comes back first, so that no run waits for memory while it holds some.
+        drop(memory);
+        let needed = data.len().saturating_mul(VALUES).clamp(MAX_OUTPUT * self.copies, MAX_RUN_MEMORY);
+        let memory = self.memory.reserve(needed, may_wait).await?;
+        let failed = |error: ExpressionError| TransformError(error.to_string());
+        Some(match self.run(event, &data).await {
+            Shaped::Unchanged => Transformed::Unchanged(data, why),
+            Shaped::Filtered => Transformed::Outputs(Vec::new()),
+            Shaped::Records(outputs) => {
+                let bytes: usize = outputs.iter().map(Bytes::len).sum();
+                let memory = memory.shrunk_to(bytes * self.copies);
+                Transformed::Outputs(outputs.into_iter().map(|output| memory.hold(output)).collect())
+            }
+            Shaped::PassedThrough(error) if is_decompressed => {
+                let data = memory.shrunk_to(data.len() * self.copies).hold(data);
+                Transformed::PassedThrough(data, failed(error))
+            }
+            Shaped::PassedThrough(error) => Transformed::PassedThrough(data, failed(error)),
+            Shaped::Dropped(error) => Transformed::Dropped(failed(error)),
+            Shaped::Failed(error) | Shaped::DeadLetter(error) => Transformed::Failed(failed(error)),
+        })
+    }
+}
+
+fn timed(run: impl FnOnce() -> Shaped) -> (Shaped, Duration) {
+    let begun = Instant::now();
+    let shaped = run();
+    (shaped, begun.elapsed())
+}
+
+#[cfg(test)]
+#[path = "tests/input_shaping.rs"]
+mod tests;

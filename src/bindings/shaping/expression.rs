@@ -1,0 +1,116 @@
+//! A program in jq that a field has.
+
+use crate::domain::{BindingError, FailureKind};
+use crate::jq::{Program, RunError};
+use crate::manifest::Reader;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// The reason of the error of a record on which a program failed.
+const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
+/// The function with which a program makes a message of its own.
+const ERROR: &str = "error";
+
+/// A compiled program, whose runs have the limits of [`Limits::default`](crate::jq::Limits). Cheap to clone.
+#[derive(Clone)]
+pub struct Expression {
+    text: Arc<str>,
+    program: Program,
+}
+
+/// Why a program gave no result for a record. Holds no part of the record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ExpressionError(String);
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Expression {}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.text).finish()
+    }
+}
+
+impl Expression {
+    /// Compiles a program.
+    ///
+    /// # Errors
+    /// What is wrong with its line and column, and what to do.
+    pub fn compile(text: &str) -> Result<Self, (String, String)> {
+        let program = Program::compile(text).map_err(|error| {
+            let remedy = format!("correct the jq program at line {}, column {}", error.line, error.column);
+            (error.to_string(), remedy)
+        })?;
+        Ok(Self { text: text.into(), program })
+    }
+
+    /// The program of a field.
+    pub(in crate::bindings) fn read(reader: &mut Reader<'_>, field: &'static str) -> Option<Self> {
+        reader.parsed(field, Self::compile)
+    }
+
+    /// Every output for the JSON text `data`, each as compact JSON. `metadata` is the object `$metadata`.
+    ///
+    /// # Errors
+    /// When the data are not JSON, the program fails, or it is over a limit.
+    pub fn outputs<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        data: &[u8],
+        metadata: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Vec<Bytes>, ExpressionError> {
+        self.program.run(data, metadata).map_err(|error| self.error(&error))
+    }
+
+    /// The first output as the text of a key; `None` if it is null or there is none.
+    ///
+    /// # Errors
+    /// As [`Self::outputs`], and when the output is an array or an object.
+    pub fn key<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        data: &[u8],
+        metadata: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Option<String>, ExpressionError> {
+        self.program.run_text(data, metadata).map_err(|error| self.error(&error))
+    }
+
+    /// Whether the first output is neither false nor null; false if there is none.
+    ///
+    /// # Errors
+    /// As [`Self::outputs`].
+    pub fn is_true<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        data: &[u8],
+        metadata: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<bool, ExpressionError> {
+        self.program.run_condition(data, metadata).map_err(|error| self.error(&error))
+    }
+
+    /// The engine's own messages name no values. A message that the program made may: it is shown only if the program has
+    /// it as it is.
+    fn error(&self, error: &RunError) -> ExpressionError {
+        let is_shown = |message: &str| !self.text.contains(ERROR) || self.text.contains(message);
+        match error {
+            RunError::Failed(message) if !is_shown(message) => {
+                let text = "the program called `error` with a message that is not shown, because it may hold data";
+                ExpressionError(text.to_owned())
+            }
+            other => ExpressionError(other.to_string()),
+        }
+    }
+}
+
+impl ExpressionError {
+    /// The failure of a record. `field` names the program.
+    #[must_use]
+    pub fn of_field(&self, field: &str) -> BindingError {
+        let text = format!("`{field}` failed on the record: {self}");
+        BindingError::new(FailureKind::Caller, text).with_reason(EXPRESSION_FAILED)
+    }
+}

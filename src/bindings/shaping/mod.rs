@@ -1,0 +1,18 @@
+//! Filters and transforms: what a component does to its records before it writes or delivers them.
+//!
+//! [`Shaping`] holds what the fields `filter`, `transform` and `transformOnError` say, compiled when the file is checked.
+//! [`Shaping::apply`] decides about one record: the filter first, then the transform. [`Expression`] is a single program of a
+//! field, such as a key.
+//!
+//! Invariants: all of it is pure. A component without these fields has no [`Shaping`], and its records cost nothing. No
+//! error holds a part of a record.
+
+mod expression;
+mod fields;
+mod record;
+mod shaper;
+
+pub use expression::{Expression, ExpressionError};
+pub(super) use fields::{FilterFields, check_methods, read};
+pub use record::{OnError, Shaped, Shaping};
+pub(super) use shaper::{LeftOut, ShapedData, Shaper, TransformFailure, counts};

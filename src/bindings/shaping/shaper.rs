@@ -1,0 +1,193 @@
+//! Filters and transforms the data of requests to an output.
+
+use super::record::{Shaped, Shaping};
+use crate::domain::{BindingError, BodyMemory, FailureKind, InvokeResponse, Metadata, ReservedMemory};
+use crate::event_pattern::{Fields, Scalar};
+use crate::telemetry::ShapingMetrics;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// `filter` and `transform` of an output.
+#[derive(Debug)]
+pub(in crate::bindings) struct Shaper {
+    pub(in crate::bindings) shaping: Arc<Shaping>,
+    /// For what transforms make, until it is written: a small request may become large.
+    pub(in crate::bindings) memory: BodyMemory,
+    pub(in crate::bindings) metrics: ShapingMetrics,
+}
+
+/// Why a record is not written, although nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::bindings) enum LeftOut {
+    /// The filter does not match, or the transform has no output.
+    Filtered,
+    /// The transform failed, and such records are dropped and counted.
+    Dropped,
+}
+
+impl LeftOut {
+    pub(in crate::bindings) const ALL: [Self; 2] = [Self::Filtered, Self::Dropped];
+
+    /// Whether a response says so of its request.
+    pub(in crate::bindings) fn is_told_by(response: &InvokeResponse) -> bool {
+        let is_name = |key: &str| Self::ALL.iter().any(|why| why.as_str() == key);
+        response.metadata.iter().any(|(key, value)| is_name(key) && value == "true")
+    }
+
+    /// The name in responses.
+    pub(in crate::bindings) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filtered => "filtered",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// The response metadata of a bulk: how many of its items were done, failed, and were left out for each reason.
+pub(in crate::bindings) fn counts(
+    items: usize,
+    failed: usize,
+    left_out: [usize; 2],
+) -> Vec<(Cow<'static, str>, String)> {
+    let succeeded = items - failed - left_out.iter().sum::<usize>();
+    let mut counts = vec![("succeeded".into(), succeeded.to_string()), ("failed".into(), failed.to_string())];
+    let left_out = LeftOut::ALL.into_iter().zip(left_out).filter(|(_, count)| *count > 0);
+    counts.extend(left_out.map(|(why, count)| (why.as_str().into(), count.to_string())));
+    counts
+}
+
+/// The data to write.
+#[derive(Debug)]
+pub(in crate::bindings) enum ShapedData {
+    /// That of the request.
+    Unchanged,
+    /// The output of a transform.
+    One(Bytes),
+    /// The outputs of a transform, two or more.
+    Several(Vec<Bytes>),
+    LeftOut(LeftOut),
+}
+
+/// A transform failed.
+#[derive(Debug)]
+pub(in crate::bindings) struct TransformFailure {
+    pub(in crate::bindings) error: BindingError,
+    /// Whether the data goes to the dead letter binding.
+    pub(in crate::bindings) is_dead_letter: bool,
+}
+
+struct Record<'r> {
+    data: &'r [u8],
+    partition_key: Option<&'r str>,
+}
+
+impl Fields for Record<'_> {
+    fn data(&self) -> &[u8] {
+        self.data
+    }
+
+    fn field(&self, name: &str) -> Option<Scalar<'_>> {
+        match name {
+            "partitionKey" => self.partition_key.map(|key| Scalar::String(Cow::Borrowed(key))),
+            _ => None,
+        }
+    }
+}
+
+impl Shaper {
+    /// Filters and transforms the data of one record, and counts what happened. `partition_key` is the request's or the
+    /// component's, where that does not depend on the data.
+    ///
+    /// # Errors
+    /// When the transform fails and the component does not say to go on; `Unavailable` when what it made does not fit into
+    /// the memory for bodies.
+    pub(in crate::bindings) fn shape(
+        &self,
+        data: &[u8],
+        partition_key: Option<&str>,
+        metadata: &Metadata,
+    ) -> Result<ShapedData, TransformFailure> {
+        let shaped = self.shaping.apply(&Record { data, partition_key }, metadata.pairs());
+        if let Some(result) = shaped.counted() {
+            self.metrics.count(result);
+        }
+        match shaped {
+            Shaped::Unchanged | Shaped::PassedThrough(_) => Ok(ShapedData::Unchanged),
+            Shaped::Filtered => Ok(ShapedData::LeftOut(LeftOut::Filtered)),
+            Shaped::Dropped(_) => Ok(ShapedData::LeftOut(LeftOut::Dropped)),
+            Shaped::Records(outputs) => {
+                let outputs = self.held(outputs)?;
+                Ok(match <[Bytes; 1]>::try_from(outputs) {
+                    Ok([output]) => ShapedData::One(output),
+                    Err(outputs) => ShapedData::Several(outputs),
+                })
+            }
+            Shaped::Failed(error) => {
+                Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: false })
+            }
+            Shaped::DeadLetter(error) => {
+                Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: true })
+            }
+        }
+    }
+
+    /// The outputs, with their memory reserved until the last of them is dropped.
+    fn held(&self, outputs: Vec<Bytes>) -> Result<Vec<Bytes>, TransformFailure> {
+        let mut reservation = self.memory.reservation();
+        reservation.grow(outputs.iter().map(Bytes::len).sum()).map_err(|full| TransformFailure {
+            error: BindingError::new(FailureKind::Unavailable, full.to_string()),
+            is_dead_letter: false,
+        })?;
+        let reserved = ReservedMemory::from(reservation);
+        Ok(outputs.into_iter().map(|output| reserved.clone().hold(output)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expression::Expression;
+    use super::super::record::{OnError, Transform};
+    use super::*;
+    use crate::telemetry::{Metrics, ShapedSide};
+
+    fn shaper(program: &str, memory: BodyMemory) -> Shaper {
+        let program = Expression::compile(program).unwrap();
+        let transform = Some(Transform { program, on_error: OnError::DeadLetter });
+        let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
+        Shaper { shaping: Arc::new(Shaping { filter: None, transform }), memory, metrics }
+    }
+
+    #[test]
+    fn what_a_transform_makes_takes_memory_until_it_is_dropped() {
+        let memory = BodyMemory::new(Some(10));
+        let shaper = shaper("., .", memory.clone());
+        let Ok(ShapedData::Several(outputs)) = shaper.shape(b"1234", None, &Metadata::default()) else { panic!("one") };
+        let full = shaper.shape(b"12", None, &Metadata::default()).unwrap_err();
+        assert_eq!((full.error.kind(), full.is_dead_letter), (FailureKind::Unavailable, false));
+        let last = outputs[1].slice(1..);
+        drop(outputs);
+        assert!(memory.reservation().grow(3).is_err(), "a slice holds all of it");
+        drop(last);
+        memory.reservation().grow(10).unwrap();
+    }
+
+    #[test]
+    fn only_a_response_that_says_so_tells_of_a_record_that_was_left_out() {
+        let told = |key: &'static str, value: &str| {
+            let metadata = vec![(key.into(), value.to_owned())];
+            LeftOut::is_told_by(&InvokeResponse { metadata, ..InvokeResponse::default() })
+        };
+        assert!(told("filtered", "true") && told("dropped", "true"));
+        assert!(!told("filtered", "2") && !told("sequenceNumber", "true"));
+    }
+
+    #[test]
+    fn the_counts_of_a_bulk_add_up() {
+        let text = |counts: Vec<(Cow<'static, str>, String)>| {
+            counts.iter().map(|(key, count)| format!("{key}={count} ")).collect::<String>()
+        };
+        assert_eq!(text(counts(3, 1, [0, 0])), "succeeded=2 failed=1 ");
+        assert_eq!(text(counts(9, 1, [2, 3])), "succeeded=3 failed=1 filtered=2 dropped=3 ");
+    }
+}

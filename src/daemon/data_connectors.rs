@@ -1,0 +1,145 @@
+//! Data connectors over the components API: each is the Kinesis output component of its name.
+
+use super::catalog::Entry;
+use super::change::Write;
+use super::components_api::{ComponentsApi, Reply};
+use crate::http::{
+    Caller, ChangeOptions, ComponentRefusal, ComponentReply, ConnectorCall, DocumentFault, DocumentText,
+    ManageConnectors, RefusalKind, Success,
+};
+use crate::manifest::RawDocument;
+use crate::manifest::data_connector::{ConnectorFault, member_of};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+/// Connectors of one app, the limit of the platform that they come from. Components have no such limit.
+const MAX_CONNECTORS: usize = 10;
+
+#[async_trait]
+impl ManageConnectors for ComponentsApi {
+    async fn call_connector(&self, call: ConnectorCall, caller: Caller) -> Reply {
+        match call {
+            ConnectorCall::List => Ok(list(self)),
+            ConnectorCall::Get { id } => show(self, &id),
+            ConnectorCall::Create { object, options } => create(self, &object, options, caller).await,
+            ConnectorCall::Update { id, object, options } => {
+                let entry = existing(self, &id)?;
+                let patch = entry.document.connector_patch(&id, text(&object)?).map_err(wrong_object)?;
+                self.write(id.clone(), Write::Patch(patch), (caller, options)).await.map_err(about_members)?;
+                show(self, &id)
+            }
+            ConnectorCall::Delete { id, options } => {
+                let deleted = match existing(self, &id) {
+                    Ok(_) => self.delete(id, (caller, options)).await.map(|_| 1)?,
+                    Err(_) => 0,
+                };
+                Ok(reply(None, None, json!({ "nrOfItems": deleted })))
+            }
+            ConnectorCall::Test { object } => {
+                let document = RawDocument::of_connector(text(&object)?).map_err(wrong_object)?;
+                verdict(self.test(document.name().unwrap_or_default(), Some(document), caller).await?)
+            }
+            ConnectorCall::TestExisting { id } => {
+                existing(self, &id)?;
+                verdict(self.test(id, None, caller).await?)
+            }
+        }
+    }
+}
+
+async fn create(api: &ComponentsApi, object: &DocumentText, options: ChangeOptions, caller: Caller) -> Reply {
+    let document = RawDocument::of_connector(text(object)?).map_err(wrong_object)?;
+    let id = document.name().unwrap_or_default();
+    // One after the other, so that the limit holds.
+    let _turn = api.connector_turn.lock().await;
+    if api.catalog.get(&id).is_none() && connectors(api).len() >= MAX_CONNECTORS {
+        let message = format!(
+            "an app has at most {MAX_CONNECTORS} data connectors; delete one, or create a component with PUT \
+             /v1.0-alpha1/components, which has no such limit"
+        );
+        return Err(ComponentRefusal::new(RefusalKind::Full, message));
+    }
+    api.write(id.clone(), Write::Create(document), (caller, options)).await.map_err(about_members)?;
+    show(api, &id)
+}
+
+fn connectors(api: &ComponentsApi) -> Vec<Value> {
+    api.catalog.all().values().filter_map(|entry| entry.document.connector()).collect()
+}
+
+/// All on one page.
+fn list(api: &ComponentsApi) -> ComponentReply {
+    let connectors = connectors(api);
+    let count = connectors.len();
+    let page = json!({
+        "total": count, "itemCount": count, "numOfPages": 1, "pageNo": 1, "skip": 0, "results": connectors,
+    });
+    reply(None, None, page)
+}
+
+fn existing(api: &ComponentsApi, id: &str) -> Result<Entry, ComponentRefusal> {
+    api.catalog.get(id).filter(|entry| entry.document.connector().is_some()).ok_or_else(|| {
+        let message = format!(
+            "there is no data connector `{id}`: GET …/dataconnectors lists them; a Kinesis component is one only with \
+             `direction: output`"
+        );
+        ComponentRefusal::new(RefusalKind::NotFound, message)
+    })
+}
+
+fn show(api: &ComponentsApi, id: &str) -> Reply {
+    let entry = existing(api, id)?;
+    let etag = Some(api.catalog.etag(&entry.document));
+    Ok(reply(Some(id), etag, entry.document.connector().unwrap_or_default()))
+}
+
+fn reply(id: Option<&str>, etag: Option<String>, body: Value) -> ComponentReply {
+    ComponentReply { success: Success::Done, name: id.map(str::to_owned), etag, body: Some(body) }
+}
+
+fn text(object: &DocumentText) -> Result<&str, ComponentRefusal> {
+    std::str::from_utf8(&object.text).map_err(|error| {
+        let problem = format!("the body is not UTF-8 text (byte {})", error.valid_up_to());
+        wrong_object(vec![ConnectorFault { member: String::new(), problem, remedy: "send JSON in UTF-8".to_owned() }])
+    })
+}
+
+fn wrong_object(faults: Vec<ConnectorFault>) -> ComponentRefusal {
+    let fault = |fault: ConnectorFault| {
+        let ConnectorFault { member, problem, remedy } = fault;
+        DocumentFault { field: member, problem, remedy }
+    };
+    ComponentRefusal::invalid(faults.into_iter().map(fault).collect())
+}
+
+/// Names the members of the object in place of the fields of the component.
+fn about_members(mut refusal: ComponentRefusal) -> ComponentRefusal {
+    for fault in &mut refusal.faults {
+        fault.field = member_of(&fault.field).to_owned();
+    }
+    refusal
+}
+
+/// The result of a test.
+///
+/// # Errors
+/// With each check that failed.
+fn verdict(tested: ComponentReply) -> Reply {
+    let checks = tested.body.as_ref().and_then(|body| body["checks"].as_array()).map(Vec::as_slice).unwrap_or_default();
+    let failed: Vec<_> = checks.iter().filter(|check| check["ok"] != true).map(failed_check).collect();
+    if failed.is_empty() {
+        return Ok(tested);
+    }
+    let refusal = ComponentRefusal::invalid(failed);
+    Err(about_members(ComponentRefusal { kind: RefusalKind::TestFailed, ..refusal }))
+}
+
+fn failed_check(check: &Value) -> DocumentFault {
+    let text = |name: &str| check[name].as_str().unwrap_or_default();
+    if check["check"] == "validate" {
+        let [field, problem, remedy] = ["field", "problem", "remedy"].map(|name| text(name).to_owned());
+        return DocumentFault { field, problem, remedy };
+    }
+    let problem = format!("{} of {}: {}", text("tried"), text("resource"), text("result"));
+    DocumentFault { field: String::new(), problem, remedy: text("hint").to_owned() }
+}
