@@ -18,8 +18,9 @@ pub(super) fn not_found(name: &str) -> ComponentRefusal {
 }
 
 pub(super) fn not_connected(error: NotConnected) -> ComponentRefusal {
-    let kind = if error.timed_out { RefusalKind::TimedOut } else { RefusalKind::Unusable };
-    ComponentRefusal::new(kind, format!("the component cannot be connected, and nothing was changed: {}", error.error))
+    let NotConnected { error, timed_out } = error;
+    let kind = if timed_out { RefusalKind::TimedOut } else { RefusalKind::Unusable };
+    ComponentRefusal::new(kind, format!("the component cannot be connected, and nothing was changed: {error}"))
 }
 
 pub(super) fn component_name(name: &str) -> Result<ComponentName, ComponentRefusal> {
