@@ -367,8 +367,9 @@ impl Loader<'_> {
             Parsed::Other { notice, .. } => {
                 fault("kind", notice, "write `kind: Component` and `apiVersion: dapr.io/v1alpha1`")
             }
-            Parsed::ReadElsewhere => {
-                fault("kind", "this is no component".to_owned(), "write `kind: Component`; policies belong into a file")
+            Parsed::ReadElsewhere | Parsed::Method(_) => {
+                let remedy = "write `kind: Component`; policies and methods belong into files";
+                fault("kind", "this is no component".to_owned(), remedy)
             }
             Parsed::NotAMapping(problem) => fault("kind", problem.to_owned(), "send one Component document"),
             Parsed::Broken(faults) => return self.faults.extend(faults),
