@@ -104,17 +104,26 @@ fn main() -> Result<(), Failure> {
     }
     for text in TRANSFORMS {
         let program = Program::compile(text)?;
-        let time = measure(|| Ok(drop(black_box(program.run(black_box(data), metadata())?))))?;
+        let time = measure(|| {
+            black_box(program.run(black_box(data), metadata())?);
+            Ok(())
+        })?;
         row("transform", text, time)?;
     }
     for text in KEYS {
         let program = Program::compile(text)?;
-        let time = measure(|| Ok(drop(black_box(program.run_text(black_box(data), metadata())?))))?;
+        let time = measure(|| {
+            black_box(program.run_text(black_box(data), metadata())?);
+            Ok(())
+        })?;
         row("key", text, time)?;
     }
     for text in CONDITIONS {
         let program = Program::compile(text)?;
-        let time = measure(|| Ok(drop(black_box(program.run_condition(black_box(data), metadata())?))))?;
+        let time = measure(|| {
+            black_box(program.run_condition(black_box(data), metadata())?);
+            Ok(())
+        })?;
         row("condition", text, time)?;
     }
     Ok(())
