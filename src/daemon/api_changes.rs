@@ -1,25 +1,25 @@
 //! Carries out the changes that the API requests, in the owner task.
 
-use super::apply::{Changes, NotConnected};
+use super::apply::Changes;
 use super::audit::Audit;
 use super::catalog::{Catalog, Entry, State, names_tag};
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
+use super::change_checks::{checked_of, component_name, found, new_document, not_connected, not_found, probe};
 use super::overlay::Overlay;
+
+use super::persist::{self, Persisted, Staging};
 use super::reading::{FilesRead, Reading};
 use super::reload_plan::hides;
-use crate::bindings::{CheckResult, Checked, check_access};
-use crate::domain::{ComponentName, FailureKind};
-use crate::http::{ChangeOptions, ComponentRefusal, DocumentFault, RefusalKind};
-use crate::manifest::{Fault, LostSecret, Overridden, Overrides, RawDocument, is_secret_store, override_file};
+use crate::bindings::CheckResult;
+use crate::domain::ComponentName;
+use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind};
+use crate::manifest::{Overridden, Overrides, Place, RawDocument, override_file};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Limit of all calls that find out whether a new component has the access that it needs.
-const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Documents that the files do not have.
 const MAX_OVERLAY: usize = 500;
 
@@ -87,7 +87,7 @@ impl ApiChanges {
         for (name, running) in &changes.running {
             let state = if running.document.is_disabled() { State::Disabled } else { State::Running };
             let file = self.file_of(name, &running.file);
-            let (document, is_changed) = (Arc::clone(&running.document), self.overlay.contains(name.as_str()));
+            let (document, is_changed) = (Arc::clone(&running.document), self.is_changed(name, &running.file));
             entries.insert(name.clone(), Entry { document, state, file, is_changed, error: None });
         }
         for (name, failure) in &changes.failures {
@@ -95,7 +95,7 @@ impl ApiChanges {
                 document: Arc::clone(&failure.file.document),
                 state: State::Failed,
                 file: self.file_of(name, &failure.file.file),
-                is_changed: self.overlay.contains(name.as_str()),
+                is_changed: self.is_changed(name, &failure.file.file),
                 error: None,
             };
             entries.entry(name.clone()).or_insert_with(failed).error = Some(failure.error.clone());
@@ -106,8 +106,13 @@ impl ApiChanges {
     fn file_of(&self, name: &ComponentName, file: &str) -> Option<String> {
         match self.overlay.base(name.as_str()) {
             Some(base) => Some(base.place.file.clone()),
-            None => Some(file.to_owned()).filter(|_| !self.overlay.contains(name.as_str())),
+            None => Some(file.to_owned()).filter(|_| !self.is_changed(name, file)),
         }
+    }
+
+    /// Whether the files do not say what runs. That goes on when a file was edited and its document cannot be connected.
+    fn is_changed(&self, name: &ComponentName, file: &str) -> bool {
+        self.overlay.contains(name.as_str()) || file == override_file(name.as_str())
     }
 
     pub(super) async fn handle(&mut self, request: ChangeRequest, reading: &Reading, changes: &mut Changes) {
@@ -133,8 +138,10 @@ impl ApiChanges {
         let document = Arc::new(new_document(name, write, current.as_ref())?);
         let old = current.as_ref().map(|entry| entry.document.as_ref());
         scene.audit.fields = old.map_or_else(Vec::new, |old| old.changed_fields(&document));
-        let is_same = |entry: &Entry| entry.state != State::Failed && entry.document == document;
-        if current.as_ref().is_some_and(is_same) {
+        // One with an error has an edit that is not in force, which this change replaces.
+        let is_same = |entry: &Entry| entry.error.is_none() && entry.document == document;
+        let is_same = current.as_ref().is_some_and(is_same);
+        if is_same && !(options.persist && self.overlay.contains(name)) {
             return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
         }
         let read = self.read_with(name, Some(&document), &scene).await?;
@@ -147,12 +154,52 @@ impl ApiChanges {
                 format!("there are {MAX_OVERLAY} documents that the files do not have; persist or delete some");
             return Err(ComponentRefusal::new(RefusalKind::Full, problem));
         }
+        let staging = Staging { document: &document, base: base.as_ref(), reading: scene.reading };
+        if is_same {
+            let persisted = staging.stage().await?.commit().await?;
+            return Ok(self.persisted(name, document, persisted, scene.changes));
+        }
         let checked = scene.changes.prepared(checked_of(read.result, name)?).await.map_err(not_connected)?;
         probe(&checked, scene.reading).await?;
+        let staged = if options.persist { Some(staging.stage().await?) } else { None };
         let ready = scene.changes.connected(checked).await.map_err(not_connected)?;
+        let is_new = current.is_none();
+        let Some(staged) = staged else {
+            scene.changes.put_in_place(ready).await;
+            self.overlay.set(name, Some(document), base);
+            return Ok(Changed::Written { is_new, warnings: Vec::new() });
+        };
+        // Before it runs, so that a restart never brings back what was replaced by an answer of success.
+        let persisted = match staged.commit().await {
+            Ok(persisted) => persisted,
+            Err(refusal) => {
+                ready.discard().await;
+                return Err(refusal);
+            }
+        };
         scene.changes.put_in_place(ready).await;
-        self.overlay.set(name, Some(document), base);
-        Ok(Changed::Written { is_new: current.is_none(), warnings: Vec::new() })
+        match self.persisted(name, document, persisted, scene.changes) {
+            Changed::Written { warnings, .. } => Ok(Changed::Written { is_new, warnings }),
+            other => Ok(other),
+        }
+    }
+
+    /// The files say the same as what runs now.
+    fn persisted(
+        &mut self,
+        name: &str,
+        document: Arc<RawDocument>,
+        persisted: Persisted,
+        changes: &mut Changes,
+    ) -> Changed {
+        let Persisted { file, warnings } = persisted;
+        let running = changes.running.iter_mut().find(|(known, _)| known.as_str() == name);
+        if let Some((_, running)) = running {
+            running.file.clone_from(&file);
+        }
+        let base = Overridden { place: Place { file, document: 1 }, document: Arc::clone(&document) };
+        self.overlay.set(name, Some(document), Some(base));
+        Changed::Written { is_new: false, warnings }
     }
 
     async fn delete(&mut self, name: &str, options: &ChangeOptions, scene: Scene<'_>) -> Answer {
@@ -166,7 +213,15 @@ impl ApiChanges {
         if options.if_match.is_some() {
             self.check_file(name, base.as_ref(), scene.changes)?;
         }
-        scene.changes.remove(&component_name(name)?).await;
+        let name_of_component = component_name(name)?;
+        let base = match (base, options.persist) {
+            (Some(in_file), true) => {
+                persist::remove(in_file, scene.reading).await?;
+                None
+            }
+            (base, _) => base,
+        };
+        scene.changes.remove(&name_of_component).await;
         self.overlay.set(name, None, base);
         Ok(Changed::Deleted)
     }
@@ -232,7 +287,11 @@ impl ApiChanges {
     fn check_file(&self, name: &str, found: Option<&Overridden>, changes: &Changes) -> Result<(), ComponentRefusal> {
         let known = match self.overlay.contains(name) {
             true => self.overlay.base(name).map(|base| &base.document),
-            false => changes.running.iter().find(|(known, _)| known.as_str() == name).map(|(_, file)| &file.document),
+            false => {
+                let running = changes.running.iter().find(|(known, _)| known.as_str() == name);
+                let failed = changes.failures.iter().find(|(known, _)| known.as_str() == name);
+                running.map(|(_, file)| &file.document).or(failed.map(|(_, failure)| &failure.file.document))
+            }
         };
         if found.map(|found| &found.document) == known {
             return Ok(());
@@ -244,118 +303,4 @@ impl ApiChanges {
 fn changed_meanwhile(problem: &str) -> ComponentRefusal {
     let message = format!("{problem}; read it again, and repeat the change on what it is then");
     ComponentRefusal::new(RefusalKind::Precondition, message)
-}
-
-fn not_found(name: &str) -> ComponentRefusal {
-    let message = format!("there is no component `{name}`; GET /v1.0-alpha1/components lists them");
-    ComponentRefusal::new(RefusalKind::NotFound, message)
-}
-
-fn not_connected(error: NotConnected) -> ComponentRefusal {
-    let kind = if error.timed_out { RefusalKind::TimedOut } else { RefusalKind::Unusable };
-    ComponentRefusal::new(kind, format!("the component cannot be connected, and nothing was changed: {}", error.error))
-}
-
-fn component_name(name: &str) -> Result<ComponentName, ComponentRefusal> {
-    name.parse().map_err(|error: crate::domain::InvalidName| {
-        let (field, remedy) = ("metadata.name".to_owned(), "use letters, digits, `-`, `_` and `.`".to_owned());
-        ComponentRefusal::invalid(vec![DocumentFault { field, problem: error.to_string(), remedy }])
-    })
-}
-
-/// The document of the files whose place the change takes.
-fn found(read: &FilesRead, name: &str) -> Option<Overridden> {
-    read.overridden.iter().find(|found| found.document.name().as_deref() == Some(name)).cloned()
-}
-
-/// The document that is to run.
-fn new_document(name: &str, write: Write, current: Option<&Entry>) -> Result<RawDocument, ComponentRefusal> {
-    component_name(name)?;
-    let old = current.map(|entry| entry.document.as_ref());
-    let document = match (write, old) {
-        (Write::Create(document) | Write::Replace(document), _) => document,
-        (Write::Patch(patch), Some(old)) => old.patched(&patch).map_err(|wrong| {
-            let (field, problem, remedy) = (wrong.field, wrong.problem, wrong.remedy.to_owned());
-            ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }])
-        })?,
-        (Write::SetDisabled(disabled), Some(old)) => old.clone().with_disabled(disabled),
-        (Write::Patch(_) | Write::SetDisabled(_), None) => return Err(not_found(name)),
-    };
-    let document = match document.name() {
-        None => document.named(name),
-        Some(other) if other == name => document,
-        Some(other) => {
-            let problem = format!("the document has the name `{other}`, and the path `{name}`");
-            let (field, remedy) =
-                ("metadata.name".to_owned(), "write the name of the path, or leave it out".to_owned());
-            return Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]));
-        }
-    };
-    if is_secret_store(&document.component_type()) {
-        let problem = "secret stores cannot be managed over the API, as every component may read them".to_owned();
-        let (field, remedy) = ("spec.type".to_owned(), "put the store into the resources folder".to_owned());
-        return Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]));
-    }
-    document.unmasked(old).map_err(|LostSecret { field }| {
-        let problem = "`***` stands for a secret that is not known here".to_owned();
-        ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy: "write the value".to_owned() }])
-    })
-}
-
-/// The component of the changed document.
-///
-/// # Errors
-/// With the faults of the document. Those of the files do not count.
-fn checked_of(result: CheckResult, name: &str) -> Result<Checked, ComponentRefusal> {
-    let file = override_file(name);
-    let is_own = |checked: &Checked| checked.name.as_str() == name && checked.place.file == file;
-    if let Some(checked) = result.components.into_iter().find(is_own) {
-        return Ok(checked);
-    }
-    let fault = |fault: Fault| {
-        let Fault { field, problem, remedy, .. } = fault;
-        DocumentFault { field: field.unwrap_or_default(), problem, remedy }
-    };
-    let mut faults: Vec<DocumentFault> =
-        result.faults.into_iter().filter(|fault| fault.file == file).map(fault).collect();
-    if faults.is_empty() {
-        // Those of a document with `ignoreErrors`, or with `--dapr-compat`, are notices.
-        let notices = result.notices.into_iter().filter(|notice| notice.file == file);
-        faults.extend(notices.map(|notice| DocumentFault {
-            field: String::new(),
-            problem: notice.text,
-            remedy: "correct the document".to_owned(),
-        }));
-    }
-    if faults.is_empty() {
-        let problem = "bindd does not serve this type of component".to_owned();
-        let remedy = "send a binding that bindd serves".to_owned();
-        faults.push(DocumentFault { field: "spec.type".to_owned(), problem, remedy });
-    }
-    Err(ComponentRefusal::invalid(faults))
-}
-
-/// Tries what the component needs. A call that is not needed, or whose result is not certain, does not matter.
-async fn probe(checked: &Checked, reading: &Reading) -> Result<(), ComponentRefusal> {
-    if checked.disabled {
-        return Ok(());
-    }
-    let settings = &reading.settings;
-    let app_id = if settings.app_id.is_empty() { "bindd" } else { &settings.app_id };
-    let access = check_access(checked.clone(), app_id, settings.ca_bundle.as_deref(), PROBE_LIMIT).await;
-    let is_certain = |failure: Option<FailureKind>| failure != Some(FailureKind::Throttled);
-    let failed = access.findings.iter().filter(|found| !found.result.is_sufficient() && is_certain(found.failure));
-    let failed: Vec<_> = failed.collect();
-    if failed.is_empty() {
-        return Ok(());
-    }
-    let timed_out = failed.iter().any(|found| found.failure == Some(FailureKind::TimedOut));
-    let kind = if timed_out { RefusalKind::TimedOut } else { RefusalKind::Unusable };
-    let shown = failed.iter().map(|found| {
-        let (tried, resource, result) = (found.tried, &found.resource, found.result.as_str());
-        format!("{tried} of {resource}: {result}; {}", found.hint)
-    });
-    let message =
-        format!("the component cannot work, and nothing was changed: {}", shown.collect::<Vec<_>>().join("\n"));
-    Err(ComponentRefusal::new(kind, message))
 }

@@ -76,6 +76,15 @@ pub trait InputBinding: Debug + Send + Sync {
 /// The name of an operation. That of a pluggable component is known only at run time.
 pub type OperationName = Cow<'static, str>;
 
+/// An output at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputReport {
+    /// Records that wait in the queue or are in flight.
+    pub pending_records: usize,
+    /// Their size.
+    pub pending_bytes: usize,
+}
+
 /// The output side: performs one operation for a caller.
 #[async_trait]
 pub trait OutputBinding: Debug + Send + Sync {
@@ -98,6 +107,11 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// No call will come any more, and all have ended: what is queued for callers that went away can be finished. Does not
     /// wait for that, and may be called more than once.
     fn finish(&self) {}
+
+    /// What is not answered yet; `None` if it keeps no count.
+    fn report(&self) -> Option<OutputReport> {
+        None
+    }
 
     /// As [`Binding::close`], for what this side holds.
     async fn close(&self) {}

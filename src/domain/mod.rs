@@ -34,7 +34,7 @@ mod stream;
 mod writing;
 
 pub use api_rules::{ApiProtocol, ApiRule, ApiRules};
-pub use binding::{Binding, InputBinding, OperationName, OutputBinding, Outputs};
+pub use binding::{Binding, InputBinding, OperationName, OutputBinding, OutputReport, Outputs};
 pub use body_memory::{BodyMemory, BodyMemoryFull, Reservation, ReservedMemory};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};

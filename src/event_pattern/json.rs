@@ -11,9 +11,9 @@ pub(super) enum Json {
     Number(String),
     /// `true`, `false` or `null`
     Literal(String),
-    Array(Vec<Json>),
+    Array(Vec<Self>),
     /// In the order of the text.
-    Object(Vec<(String, Json)>),
+    Object(Vec<(String, Self)>),
 }
 
 /// Deeper values are refused, so that none overflows the stack.

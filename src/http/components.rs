@@ -11,16 +11,17 @@ use super::invoke::unescape;
 use super::json_response::json_response;
 use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
+use crate::domain::OutputReport;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// The largest document. Dapr's own bound is 64 KiB, and that of a file 1 MiB.
-pub(super) const MAX_DOCUMENT: usize = 256 << 10;
+/// The largest document; Dapr's own bound. Changed documents stay in memory.
+pub(super) const MAX_DOCUMENT: usize = 64 << 10;
 
 /// The response to a request whose caller was authenticated.
 pub(super) async fn respond(
@@ -51,7 +52,7 @@ pub(super) async fn respond(
     let call = call(endpoint, name, document, &head);
     let is_status = matches!(call, ComponentCall::Status { .. });
     match manage.call(call, caller).await {
-        Ok(reply) => succeeded(if is_status { with_input(state, reply) } else { reply }),
+        Ok(reply) => succeeded(if is_status { with_sides(state, reply) } else { reply }),
         Err(refusal) => ApiError::Component(&refusal).into_response(),
     }
 }
@@ -128,9 +129,16 @@ async fn read(state: &ApiState, head: &Parts, body: Body) -> Result<DocumentText
     }
 }
 
-/// Adds what `/v1.0-alpha1/inputs` shows of the component.
-fn with_input(state: &ApiState, mut reply: ComponentReply) -> ComponentReply {
+/// Adds what is known of the sides of the component: what `/v1.0-alpha1/inputs` shows, and what its output has not answered.
+fn with_sides(state: &ApiState, mut reply: ComponentReply) -> ComponentReply {
     let entry = reply.name.as_ref().and_then(|name| inputs::entry(state, name));
+    let component = reply.name.as_ref().and_then(|name| state.host.component(name));
+    let output = component.as_ref().and_then(|component| component.output()?.report());
+    if let (Some(Value::Object(body)), Some(report)) = (&mut reply.body, output) {
+        let OutputReport { pending_records, pending_bytes } = report;
+        let output = json!({ "pendingRecords": pending_records, "pendingBytes": pending_bytes });
+        body.insert("output".to_owned(), output);
+    }
     if let (Some(Value::Object(body)), Some(entry)) = (&mut reply.body, entry) {
         match serde_json::to_value(entry) {
             Ok(entry) => drop(body.insert("input".to_owned(), entry)),

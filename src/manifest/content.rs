@@ -32,8 +32,9 @@ impl Document {
         let compared = |item: &Item| item.compared.clone().or_else(|| item.value.clone());
         let mut items: Vec<_> = self.items.iter().map(|item| (item.name.to_lowercase(), compared(item))).collect();
         items.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let named = items.iter().find(|(name, _)| METHOD_ITEMS.contains(&name.as_str()));
-        let method = named.and_then(|(_, name)| self.methods().get(name.as_ref()?.expose_secret()));
+        let mut named = items.iter().filter(|(name, _)| METHOD_ITEMS.contains(&name.as_str()));
+        // One of the two may be empty.
+        let method = named.find_map(|(_, name)| self.methods().get(name.as_ref()?.expose_secret()));
         Content {
             program: method.map(|method| method.program.clone()),
             component_type: self.component_type.to_lowercase(),

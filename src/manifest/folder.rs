@@ -220,7 +220,7 @@ fn text_of(bytes: &[u8]) -> Result<String, Unreadable> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
 }
 
-fn dialect(path: &Path) -> Option<Dialect> {
+pub(super) fn dialect(path: &Path) -> Option<Dialect> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
         "yaml" | "yml" => Some(Dialect::Yaml),

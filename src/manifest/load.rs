@@ -268,7 +268,7 @@ impl Loader<'_> {
         self.notices.extend(draft.notices);
         if let Err(fault) = self.methods.add(draft.method) {
             self.not_loaded.push(NotLoaded::with_fault(&text.place.file));
-            self.faults.push(fault);
+            self.faults.push(*fault);
         }
     }
 

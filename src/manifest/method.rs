@@ -42,13 +42,13 @@ impl Methods {
     ///
     /// # Errors
     /// When an earlier one has its name.
-    pub(super) fn add(&mut self, method: Method) -> Result<(), Fault> {
+    pub(super) fn add(&mut self, method: Method) -> Result<(), Box<Fault>> {
         let name = method.name.as_str().to_owned();
         if let Some(earlier) = self.0.get(&name) {
             let Place { file, document } = &earlier.place;
             let problem = format!("there is a {METHOD} `{name}` already, in {file}, document {document}");
             let fault = Fault::of_document(&method.place, problem, "rename or remove one of the two");
-            return Err(Fault { concerns_all: true, ..fault }.field("metadata.name"));
+            return Err(Box::new(Fault { concerns_all: true, ..fault }.field("metadata.name")));
         }
         self.0.insert(name, method);
         Ok(())

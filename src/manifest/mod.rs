@@ -30,6 +30,7 @@
 //! without a document, if `--resources-path` names this file.
 
 mod changed;
+mod component_file;
 mod configuration;
 mod connector_document;
 mod content;
@@ -60,7 +61,9 @@ mod tree;
 mod values;
 mod wanted;
 mod watch;
+mod write_yaml;
 
+pub use component_file::{FileError, FileTarget, StagedFile, remove_document};
 pub use configuration::{
     ApiLogging, ComponentRule, ComponentRules, Configuration, ConfigurationError, Feature, HOT_RELOAD,
     MetricsConfiguration, OtelConfiguration, OtelProtocol, SecretScope, TracingConfiguration, load_configuration,

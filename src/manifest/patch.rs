@@ -152,7 +152,7 @@ mod tests {
             {"name":"TABLE","envRef":"T"},{"name":"ttl","value":"5"}],"disabled":true}}"#,
         );
         assert_eq!(patched, expected);
-        assert_eq!(patched.patched(&json(r#"{"spec":{"disabled":false}}"#)).unwrap().is_disabled(), false);
+        assert!(!patched.patched(&json(r#"{"spec":{"disabled":false}}"#)).unwrap().is_disabled());
         assert_eq!(base().patched(&json("{}")), Ok(base()));
         let bare = json(r#"{"spec":{"type":"t"}}"#).patched(&json(r#"{"spec":{"metadata":[{"name":"a"}]}}"#)).unwrap();
         assert_eq!(bare, json(r#"{"spec":{"type":"t","metadata":[{"name":"a"}]}}"#));

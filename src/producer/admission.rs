@@ -78,6 +78,11 @@ impl Admission {
         self.bounds
     }
 
+    /// Records that wait or are in flight, and their bytes.
+    pub(super) fn usage(&self) -> (usize, usize) {
+        (self.all.records.load(Ordering::Acquire), self.all.bytes.load(Ordering::Acquire))
+    }
+
     /// A permit for one record, unless the queue is full.
     pub(super) fn try_acquire(self: &Arc<Self>, bytes: usize, share: Share) -> Option<Permit> {
         let half = QueueBounds { records: (self.bounds.records / 2).max(1), bytes: self.bounds.bytes / 2 };

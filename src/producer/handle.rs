@@ -92,6 +92,12 @@ impl Producer {
         stream::iter(answers).then(async |answer| answer?.await).collect().await
     }
 
+    /// Records that wait in the queue or are in flight, and their bytes.
+    #[must_use]
+    pub fn pending(&self) -> (usize, usize) {
+        self.admission.usage()
+    }
+
     /// Accepts no more records, sends what waits, answers every caller, and ends the owner, without waiting for that.
     pub fn finish(&self) {
         self.stop.finish();

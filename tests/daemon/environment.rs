@@ -175,7 +175,8 @@ impl Environment {
         write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
         let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", SECRET_KEY)];
         for (field, value) in connection.iter().chain(fields) {
-            writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
+            // A JSON string is a string of YAML.
+            writeln!(text, "    - name: {field}\n      value: {}", serde_json::json!(value)).unwrap();
         }
         self.file(&format!("{name}.yaml"), &text);
     }

@@ -63,12 +63,43 @@ impl Program {
         Self::spawn(&mut command)
     }
 
+    /// Starts a sidecar with the components API, which needs this token.
+    pub(crate) fn start_managed(folder: &Path, token: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindd"));
+        command.args(["--app-id", "shop", "--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"]);
+        command.args(["--watch=false", "--enable-components-api"]).env("BINDD_ADMIN_TOKEN", token);
+        command.arg("--resources-path").arg(folder);
+        Self::spawn(&mut command)
+    }
+
+    /// The address of its HTTP API.
+    pub(crate) async fn http_address(&mut self) -> SocketAddr {
+        const TEXT: &str = "HTTP server listening on TCP address: ";
+        let line = self.until_logged(TEXT).await;
+        let address = line.split(TEXT).nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+        self.until_logged("bindd is serving").await;
+        address
+    }
+
+    /// Kills the program once `work` is done. Its log is read meanwhile.
+    pub(crate) async fn kill_after<T>(self, work: impl Future<Output = T>) -> T {
+        let Self { mut child, mut log } = self;
+        let killed = async {
+            let result = work.await;
+            child.start_kill().unwrap();
+            child.wait().await.unwrap();
+            result
+        };
+        tokio::join!(killed, async { while log.next_line().await.unwrap().is_some() {} }).0
+    }
+
     fn spawn(command: &mut Command) -> Self {
         // With --dapr-compat, the log is on standard output.
         let (reader, writer) = std::io::pipe().unwrap();
         let child = command
             .env_remove("NAMESPACE")
             .env_remove("DAPR_API_TOKEN")
+            .env_remove("BINDD_ENABLE_COMPONENTS_API")
             .stdin(Stdio::null())
             .stdout(writer.try_clone().unwrap())
             .stderr(writer)

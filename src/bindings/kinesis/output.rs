@@ -13,7 +13,7 @@ use super::response;
 use crate::aggregation::{JoinForm, NotJoinable};
 use crate::domain::{
     BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OperationName, Outcome,
-    OutputBinding,
+    OutputBinding, OutputReport,
 };
 use crate::producer::{OutgoingRecord, Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
@@ -64,6 +64,11 @@ impl OutputBinding for Output {
             "bulkCreate" | "createBatch" => Box::pin(self.bulk_create(request)).await,
             other => Err(BindingError::new(FailureKind::Caller, format!("there is no operation {other} here"))),
         }
+    }
+
+    fn report(&self) -> Option<OutputReport> {
+        let (pending_records, pending_bytes) = self.producer.pending();
+        Some(OutputReport { pending_records, pending_bytes })
     }
 
     async fn close(&self) {

@@ -78,8 +78,8 @@ pub(super) struct Sent<'a> {
     pub(super) app: &'a str,
     /// The value of the parameter in the path, and the query.
     pub(super) parameter: &'a str,
-    query: &'a str,
-    host: &'a str,
+    pub(super) query: &'a str,
+    pub(super) host: &'a str,
     pub(super) headers: &'a str,
     pub(super) body: &'a str,
 }

@@ -77,4 +77,6 @@ fn another_program_is_another_content_of_those_who_use_it() {
     assert_eq!(content(".a", "slim"), content(".a", "slim"));
     assert_ne!(content(".a", "slim"), content(".b", "slim"));
     assert_eq!(content(".a", "other"), content(".b", "other"));
+    let empty = "slim}, {name: dataProcessingMethodId, value: ''";
+    assert_ne!(content(".a", empty), content(".b", empty));
 }

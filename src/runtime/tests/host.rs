@@ -298,3 +298,20 @@ async fn another_component_finds_what_has_the_name_now() {
     drop(host.replace(component(fake("letters", false), Direction::Input)));
     assert!(host.call(&name, request("create")).await.is_none(), "the new one has no output");
 }
+
+#[tokio::test]
+async fn a_disabled_component_is_known_and_does_not_run() {
+    let name: ComponentName = "orders".parse().unwrap();
+    let host =
+        Host::new(vec![component(fake("orders", false), Direction::Output)]).with_disabled(["off".parse().unwrap()]);
+    assert_eq!(invoke_error(&host, "off", "create").await.1, FailureKind::Conflict);
+    assert!(host.disable(&name).unwrap().close(Duration::from_secs(1)).await);
+    let (text, kind) = invoke_error(&host, "orders", "create").await;
+    assert!(kind == FailureKind::Conflict && text.starts_with("binding orders is disabled"), "{text}");
+    assert!(host.disable(&name).is_none() && host.describe().next().is_none());
+    assert!(host.replace(component(fake("orders", false), Direction::Output)).is_none());
+    assert!(host.invoke("orders", request("create")).await.is_ok());
+    let _retired = host.disable(&name);
+    assert!(host.remove(&name).is_none());
+    assert_eq!(invoke_error(&host, "orders", "create").await.1, FailureKind::NotFound);
+}

@@ -33,6 +33,10 @@ pub(crate) async fn start_with(settings: &Settings) -> (Sidecar, ComponentsApi) 
 }
 
 impl ComponentsApi {
+    pub(crate) const fn at(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
     /// `path` is what follows that of all components.
     pub(crate) async fn call(self, method: Method, path: &str, body: &str) -> Response {
         self.call_with(method, path, body, &[]).await

@@ -23,11 +23,15 @@ const INVOKE_FAILED: &str = "ERR_INVOKE_OUTPUT_BINDING";
 async fn failures_have_a_true_code_and_the_text_of_daprd() {
     let env = start_with_outputs().await;
     env.kinesis_component("lost", &[("streamName", "missing"), ("direction", "output")]);
+    env.kinesis_component("off", &[("streamName", "missing"), ("direction", "output")]);
+    let text = std::fs::read_to_string(env.folder().join("off.yaml")).unwrap();
+    env.file("off.yaml", &text.replace("spec:\n", "spec:\n  disabled: true\n"));
     let sidecar = env.sidecar(None).await;
     let mut client = client(&sidecar).await;
     for (name, operation, code, text) in [
         ("orders-out", "", Code::InvalidArgument, "operation field is missing from request"),
         ("absent", "create", Code::NotFound, "couldn't find output binding absent"),
+        ("off", "create", Code::FailedPrecondition, "binding off is disabled; enable its component"),
         ("orders-out", "drop", Code::InvalidArgument, "binding orders-out does not support operation drop. supported"),
         ("lost", "create", Code::NotFound, "missing"),
         ("orders-table", "create", Code::InvalidArgument, "JSON"),
