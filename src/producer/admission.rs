@@ -119,11 +119,6 @@ impl Admission {
         Duration::from_secs(seconds as u64)
     }
 
-    /// Records and bytes that hold a permit.
-    pub(super) fn usage(&self) -> (usize, usize) {
-        (self.all.records.load(Ordering::Relaxed), self.all.bytes.load(Ordering::Relaxed))
-    }
-
     pub(super) fn set_drain_rate(&self, per_second: usize) {
         self.drain_rate.store(per_second, Ordering::Relaxed);
     }
