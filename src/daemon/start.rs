@@ -143,8 +143,7 @@ pub async fn start_prepared(
     let bodies = context.bodies.clone();
     let parts = Parts { context, host, inputs, app: inputs_of_app, prepare };
     let components = running.spawn_reload(settings, policies, Changes::new(parts, files, failures));
-    let state = ApiState { components, ..running.api_state(settings, max_connections, tracer, bodies) };
-    let state = Arc::new(state);
+    let state = Arc::new(ApiState { components, ..running.api_state(settings, max_connections, tracer, bodies) });
     running.spawn_apis(settings, state, listeners, grpc_listeners);
     running.spawn_metrics(settings, page);
     running.spawn_profiles(settings, profiles);

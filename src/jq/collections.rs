@@ -146,7 +146,7 @@ fn flatten_into(items: &[Value], levels: f64, flat: &mut Vec<Value>) {
                 }
             }
             // One array inside many places may be more than memory holds.
-            _ if flat.len() % 8 != 0 || budget::charge(1) => flat.push(item.clone()),
+            _ if !flat.len().is_multiple_of(8) || budget::charge(1) => flat.push(item.clone()),
             _ => return,
         }
     }

@@ -27,10 +27,11 @@ fn implode(value: Value) -> Outcome {
 
 /// Without the prefix or suffix; what is no text stays as it is, as in `jq`.
 fn without(value: Value, part: &Value, strip: for<'a> fn(&'a str, &str) -> Option<&'a str>) -> Value {
-    match (&value, part) {
-        (Value::Text(text), Value::Text(part)) => strip(text, part).map(Value::text).unwrap_or(value),
-        _ => value,
-    }
+    let stripped = match (&value, part) {
+        (Value::Text(text), Value::Text(part)) => strip(text, part).map(Value::text),
+        _ => None,
+    };
+    stripped.unwrap_or(value)
 }
 
 fn split(value: Value, separator: &Value) -> Outcome {

@@ -21,7 +21,7 @@ pub(super) fn bind<'s>(value: Term<&'s str>, name: &'s str, body: Term<&'s str>)
 }
 
 /// The term, with a step before it.
-pub(super) fn stepped<'s>(term: Term<&'s str>) -> Term<&'s str> {
+pub(super) fn stepped(term: Term<&str>) -> Term<&str> {
     pipe(call("_step"), term)
 }
 

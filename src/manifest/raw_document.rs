@@ -136,7 +136,7 @@ fn hash(value: &Value, hasher: &mut impl Hasher) {
         }
         Value::Object(map) => {
             let mut members: Vec<_> = map.iter().collect();
-            members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            members.sort_unstable_by_key(|(name, _)| *name);
             members.len().hash(hasher);
             for (name, value) in members {
                 name.hash(hasher);
