@@ -30,7 +30,7 @@ impl RecordTransform for BySize {
         if size % 11 == 3 && !may_wait {
             return None;
         }
-        if size % 3 == 0 {
+        if size.is_multiple_of(3) {
             tokio::time::sleep(Duration::from_millis(size as u64 % 40)).await;
         }
         Some(Transformed::Outputs(vec![event.data.clone()]))
