@@ -4,7 +4,7 @@
 //! cargo bench --bench shaping
 //! ```
 //!
-//! Each row is the best of five rounds: other load on the machine only makes a round slower.
+//! Each row is the best batch of a second: other load on the machine only makes a batch slower.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -16,9 +16,8 @@ use tokio::time::Instant;
 
 type Failure = Box<dyn std::error::Error>;
 
-const ROUNDS: u32 = 5;
-const ROUND: Duration = Duration::from_millis(200);
-/// Runs between two looks at the clock.
+const DURATION: Duration = Duration::from_secs(1);
+/// Runs of a batch: few enough that some batches are not interrupted.
 const RUNS: u32 = 100;
 
 const PATTERNS: [(&str, bool); 5] = [
@@ -71,18 +70,15 @@ fn record() -> Record {
     Record { data, key: "order-000042" }
 }
 
-/// Microseconds of one run.
+/// Microseconds of one run, in the best of all batches.
 fn measure(mut run: impl FnMut() -> Result<(), Failure>) -> Result<f64, Failure> {
-    let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        let (began, mut runs) = (Instant::now(), 0);
-        while began.elapsed() < ROUND {
-            for _ in 0..RUNS {
-                run()?;
-            }
-            runs += RUNS;
+    let (began, mut best) = (Instant::now(), f64::INFINITY);
+    while began.elapsed() < DURATION {
+        let batch = Instant::now();
+        for _ in 0..RUNS {
+            run()?;
         }
-        best = best.min(began.elapsed().as_secs_f64() * 1e6 / f64::from(runs));
+        best = best.min(batch.elapsed().as_secs_f64() * 1e6 / f64::from(RUNS));
     }
     Ok(best)
 }
@@ -104,17 +100,26 @@ fn main() -> Result<(), Failure> {
     }
     for text in TRANSFORMS {
         let program = Program::compile(text)?;
-        let time = measure(|| Ok(drop(black_box(program.run(black_box(data), metadata())?))))?;
+        let time = measure(|| {
+            black_box(program.run(black_box(data), metadata())?);
+            Ok(())
+        })?;
         row("transform", text, time)?;
     }
     for text in KEYS {
         let program = Program::compile(text)?;
-        let time = measure(|| Ok(drop(black_box(program.run_text(black_box(data), metadata())?))))?;
+        let time = measure(|| {
+            black_box(program.run_text(black_box(data), metadata())?);
+            Ok(())
+        })?;
         row("key", text, time)?;
     }
     for text in CONDITIONS {
         let program = Program::compile(text)?;
-        let time = measure(|| Ok(drop(black_box(program.run_condition(black_box(data), metadata())?))))?;
+        let time = measure(|| {
+            black_box(program.run_condition(black_box(data), metadata())?);
+            Ok(())
+        })?;
         row("condition", text, time)?;
     }
     Ok(())
