@@ -1,7 +1,7 @@
 # The release build leaves out the embedded Kinesis and DynamoDB.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock build.rs ./
+COPY Cargo.toml Cargo.lock ./
 COPY src ./src
 COPY components ./components
 # Rust's own linker can merge functions with the same code and pack relocations: 1 MB less of program and 1 MB less memory.
