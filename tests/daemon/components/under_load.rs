@@ -22,10 +22,11 @@ const INPUT: [(&str, &str); 5] = [
 ];
 
 fn table(env: &Environment) -> Value {
+    let endpoint = env.dynamodb_url();
     let items = [
         ("table", "rows"),
         ("region", "us-east-1"),
-        ("endpoint", &env.dynamodb_url()),
+        ("endpoint", endpoint.as_str()),
         ("accessKey", "test"),
         ("secretKey", "test"),
     ];
