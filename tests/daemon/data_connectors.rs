@@ -97,7 +97,7 @@ fn object(id: &str, stream: &str) -> Value {
 }
 
 /// As it is returned.
-fn shown(id: &str, changes: Value) -> Value {
+fn shown(id: &str, changes: &Value) -> Value {
     let mut object = object(id, "test");
     object.as_object_mut().unwrap().shift_remove("credentials");
     object.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -114,11 +114,11 @@ fn codes(response: &Response) -> Vec<(String, String)> {
 async fn a_connector_is_created_read_changed_tested_and_deleted() {
     let mut connectors = Connectors::start().await;
     let created = connectors.call(Method::POST, "", &object("dc.kinesis.1", "test")).await;
-    assert_eq!((created.status.as_u16(), json_of(&created)), (200, shown("dc.kinesis.1", json!({}))));
+    assert_eq!((created.status.as_u16(), json_of(&created)), (200, shown("dc.kinesis.1", &json!({}))));
     assert_eq!(connectors.sidecar.invoke("dc.kinesis.1", CREATE).await.status, 204);
     assert_eq!(connectors.env.records("test").await.len(), 1);
     let list = json_of(&connectors.get("").await);
-    assert_eq!((&list["total"], &list["results"]), (&json!(1), &json!([shown("dc.kinesis.1", json!({}))])));
+    assert_eq!((&list["total"], &list["results"]), (&json!(1), &json!([shown("dc.kinesis.1", &json!({}))])));
     let change = json!({"shards": 2, "maxRecordsPerShardPerSecond": 500, "maxBytesPerShardPerSecond": null});
     let changed = json_of(&connectors.call(Method::PUT, "/dc.kinesis.1", &change).await);
     assert_eq!((&changed["shards"], &changed["stream"]), (&json!(2), &json!("test")), "the rest stays");

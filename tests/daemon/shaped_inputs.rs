@@ -111,12 +111,12 @@ async fn filtered_records_are_passed_for_good(mode: &str) {
 
 #[tokio::test]
 async fn filtered_records_are_passed_for_good_by_polling() {
-    filtered_records_are_passed_for_good("shared").await;
+    Box::pin(filtered_records_are_passed_for_good("shared")).await;
 }
 
 #[tokio::test]
 async fn filtered_records_are_passed_for_good_by_fan_out() {
-    filtered_records_are_passed_for_good("extended").await;
+    Box::pin(filtered_records_are_passed_for_good("extended")).await;
 }
 
 #[tokio::test]

@@ -27,8 +27,9 @@ fn settings(name: &str) -> ConsumerSettings {
 }
 
 fn noise(bench: &Bench, count: usize) -> Put {
-    let puts = (0..count).map(|number| bench.stream.put("key", format!("noise-{number}")).unwrap());
-    puts.last().unwrap()
+    let puts: Vec<Put> =
+        (0..count).map(|number| bench.stream.put("key", format!("noise-{number}")).unwrap()).collect();
+    puts.into_iter().next_back().unwrap()
 }
 
 async fn until_stored(bench: &Bench, put: &Put) {

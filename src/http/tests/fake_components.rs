@@ -85,7 +85,7 @@ impl ManageConnectors for FakeComponents {
         let connector = json!({"type": "aws-kinesis", "id": "dc.kinesis.1", "stream": "test", "disabled": false});
         let tested = json!({"ok": true, "checks": [{"check": "validate", "ok": true}]});
         let page = json!({
-            "total": 1, "itemCount": 1, "numOfPages": 1, "pageNo": 1, "skip": 0, "results": [connector.clone()],
+            "total": 1, "itemCount": 1, "numOfPages": 1, "pageNo": 1, "skip": 0, "results": [&connector],
         });
         let (word, body) = match &call {
             ConnectorCall::List => (String::new(), page),

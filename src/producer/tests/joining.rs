@@ -12,7 +12,7 @@ fn joining(form: JoinForm, ordering: Ordering) -> ProducerSettings {
 }
 
 /// A number as a member.
-fn member(form: JoinForm, key: &str, number: impl ToString) -> NewRecord {
+fn member(form: JoinForm, key: &str, number: impl std::fmt::Display) -> NewRecord {
     NewRecord { data: form.member(number.to_string().into()).unwrap(), ..record(key, "") }
 }
 

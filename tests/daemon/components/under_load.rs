@@ -83,7 +83,7 @@ async fn replace(api: ComponentsApi, mut document: Value, number: usize) {
         let items = document["spec"]["metadata"].as_array_mut().unwrap();
         let named = ["streamName", "table"];
         let target = items.iter_mut().find(|item| named.contains(&item["name"].as_str().unwrap())).unwrap();
-        target["value"] = json!(if number % 2 == 0 { "no such name!" } else { "missing" });
+        target["value"] = json!(if number.is_multiple_of(2) { "no such name!" } else { "missing" });
     }
     let answer = api.put(&path, &document).await;
     let expected: &[u16] = if is_bad { &[400, 502] } else { &[200] };

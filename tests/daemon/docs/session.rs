@@ -34,7 +34,7 @@ async fn every_command_of_the_pages_works_as_documented() {
                 "sh" => {
                     for command in shell::commands(block.text, &mut session.variables) {
                         curls += usize::from(command.words[0] == "curl");
-                        session.perform(&page, &command).await;
+                        Box::pin(session.perform(&page, &command)).await;
                     }
                 }
                 "yaml" => session.write(block.text),
