@@ -34,8 +34,8 @@ fn without(value: Value, part: &Value, strip: for<'a> fn(&'a str, &str) -> Optio
     stripped.unwrap_or(value)
 }
 
-fn split(value: Value, separator: &Value) -> Outcome {
-    match (&value, separator) {
+fn split(value: &Value, separator: &Value) -> Outcome {
+    match (value, separator) {
         (Value::Text(text), Value::Text(separator)) => Ok(arithmetic::split(text, separator)),
         _ => Err(JqError::str("split needs a string and a string as separator")),
     }
@@ -137,7 +137,7 @@ pub(super) fn functions() -> Vec<Fun<Data>> {
                 unary(cv, |value, part| Ok(without(value, &part, |text, part| text.strip_suffix(part))))
             }),
         ),
-        ("_split", v(1), Native::<Data>::new(|cv| unary(cv, |value, separator| split(value, &separator)))),
+        ("_split", v(1), Native::<Data>::new(|cv| unary(cv, |value, separator| split(&value, &separator)))),
         ("_html", v(0), Native::<Data>::new(|cv| bome(of_text(cv.1, html)))),
         ("_sh", v(0), Native::<Data>::new(|cv| bome(of_text(cv.1, shell)))),
         ("_tsv", v(0), Native::<Data>::new(|cv| bome(field(cv.1, |text| replaced(text, tab))))),

@@ -175,8 +175,7 @@ impl Environment {
         write!(text, "spec:\n  type: {kind}\n  version: v1\n  metadata:\n").unwrap();
         let connection = [("region", REGION), ("endpoint", endpoint), ("accessKey", "test"), ("secretKey", SECRET_KEY)];
         for (field, value) in connection.iter().chain(fields) {
-            // A JSON string is a string of YAML.
-            writeln!(text, "    - name: {field}\n      value: {}", serde_json::json!(value)).unwrap();
+            writeln!(text, "    - name: {field}\n      value: \"{value}\"").unwrap();
         }
         self.file(&format!("{name}.yaml"), &text);
     }

@@ -16,9 +16,28 @@ async fn start_with(fields: &[(&str, &str)]) -> (Environment, Sidecar) {
     let env = Environment::start().await;
     env.stream("orders", 1).await;
     let fields = [&[("streamName", "orders"), ("direction", "output")], fields].concat();
-    env.kinesis_component("out", &fields);
+    kinesis(&env, "out", &fields);
     let sidecar = sidecar(&env).await;
     (env, sidecar)
+}
+
+/// As [`Environment::kinesis_component`], with quotes in values.
+fn kinesis(env: &Environment, name: &str, fields: &[(&str, &str)]) {
+    let fields = escaped(fields);
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(field, value)| (*field, value.as_str())).collect();
+    env.kinesis_component(name, &fields);
+}
+
+/// The same for a table.
+fn table(env: &Environment, name: &str, fields: &[(&str, &str)]) {
+    let fields = escaped(fields);
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(field, value)| (*field, value.as_str())).collect();
+    env.dynamodb_component(name, &fields);
+}
+
+/// Values as they are between the quotes of YAML.
+fn escaped<'f>(fields: &[(&'f str, &str)]) -> Vec<(&'f str, String)> {
+    fields.iter().map(|(field, value)| (*field, value.replace('\\', "\\\\").replace('"', "\\\""))).collect()
 }
 
 async fn sidecar(env: &Environment) -> Sidecar {
@@ -172,7 +191,7 @@ async fn what_happens_to_a_record_whose_transform_fails_is_chosen_and_counted() 
     let env = Environment::start().await;
     env.stream("orders", 1).await;
     env.table("letters").await;
-    env.dynamodb_component("letters", &[("table", "letters")]);
+    table(&env, "letters", &[("table", "letters")]);
     for on_error in ["fail", "passthrough", "drop-counted", "dead-letter"] {
         let fields = [
             ("streamName", "orders"),
@@ -181,7 +200,7 @@ async fn what_happens_to_a_record_whose_transform_fails_is_chosen_and_counted() 
             ("transformOnError", on_error),
             ("deadLetterBinding", "letters"),
         ];
-        env.kinesis_component(on_error, &fields);
+        kinesis(&env, on_error, &fields);
     }
     let sidecar = sidecar(&env).await;
     let data = json!({"a": SECRET}).to_string();
@@ -233,10 +252,10 @@ async fn a_dead_letter_that_its_target_leaves_out_is_not_stored() {
     let env = Environment::start().await;
     env.stream("orders", 1).await;
     let filter = r#"{"data": {"type": ["order"]}}"#;
-    env.kinesis_component("letters", &[("streamName", "orders"), ("direction", "output"), ("filter", filter)]);
+    kinesis(&env, "letters", &[("streamName", "orders"), ("direction", "output"), ("filter", filter)]);
     let fields =
         [("streamName", "gone"), ("direction", "output"), ("deadLetterBinding", "letters"), ("maxRetries", "0")];
-    env.kinesis_component("out", &fields);
+    kinesis(&env, "out", &fields);
     let sidecar = sidecar(&env).await;
     let failed = create(&sidecar, "1", json!({})).await;
     assert_eq!((failed.status.as_u16(), failed.header("metadata.deadlettered")), (404, None), "{}", failed.text());
@@ -305,7 +324,7 @@ async fn items_of_a_table_are_filtered_and_transformed() {
         ("transform", "if .several then .several[] else {id, total: (.net + .tax)} end"),
         ("allowedOperations", "create, bulkCreate, get"),
     ];
-    env.dynamodb_component("out", &fields);
+    table(&env, "out", &fields);
     let sidecar = sidecar(&env).await;
     assert_eq!(create(&sidecar, r#"{"id": "1", "net": 1, "tax": 2}"#, json!({})).await.status, 204);
     let noise = create(&sidecar, r#"{"id": "2", "noise": 1}"#, json!({})).await;
@@ -341,7 +360,7 @@ async fn a_changed_method_replaces_the_components_that_use_it_and_a_wrong_one_do
     };
     env.file("method.yaml", &method("{v: 1}"));
     let fields = [("streamName", "orders"), ("direction", "output"), ("dataProcessingMethodId", "slim")];
-    env.kinesis_component("out", &fields);
+    kinesis(&env, "out", &fields);
     let mut settings = env.settings(None);
     settings.reload.watch = None;
     let sidecar = Sidecar::start(&settings).await.unwrap();

@@ -37,7 +37,7 @@ async fn a_record_that_is_filtered_is_told_in_the_metadata() {
     let fields = [
         ("streamName", "orders"),
         ("direction", "output"),
-        ("filter", r#"{"data": {"n": [1]}}"#),
+        ("filter", r#"{\"data\": {\"n\": [1]}}"#),
         ("transform", "{n, tenant: $metadata.tenant}"),
     ];
     env.kinesis_component("orders-out", &fields);
