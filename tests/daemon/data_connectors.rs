@@ -178,7 +178,10 @@ async fn a_connector_that_cannot_work_fails_its_test_and_is_not_created() {
 async fn conflicts_limits_and_unknown_names_have_their_statuses() {
     let env = Environment::start().await;
     env.stream("test", 1).await;
-    env.kinesis_component("both", &[("streamName", "test"), ("direction", "both"), ("consumerName", "c")]);
+    env.kinesis_component(
+        "both",
+        &[("streamName", "test"), ("direction", "input, output"), ("consumerName", "reader")],
+    );
     let mut connectors = Connectors::start_in(env).await;
     for number in 1..=10 {
         let created = connectors.call(Method::POST, "", &object(&format!("dc.{number}"), "test")).await;

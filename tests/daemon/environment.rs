@@ -223,7 +223,8 @@ impl Sidecar {
 
     /// As [`Self::start`], with components that are prepared, also those that change later.
     pub(crate) async fn start_prepared(settings: &Settings, prepare: Arc<dyn Prepare>) -> Result<Self, StartError> {
-        let files = Box::pin(daemon::load(settings)).await?;
+        let mut files = Box::pin(daemon::load(settings)).await?;
+        prepare.prepare(&mut files.components).await.unwrap();
         let running = Box::pin(daemon::start_prepared(settings, files, Some(prepare))).await?;
         let http = running.http_address();
         Ok(Self { running, http })
