@@ -13,6 +13,8 @@ mod environment;
 #[expect(dead_code, unused_imports, reason = "shared with the tests of the daemon")]
 #[path = "../daemon/fakes/mod.rs"]
 mod fakes;
+#[path = "../daemon/secrecy.rs"]
+mod secrecy;
 
 #[expect(dead_code, reason = "shared with the tests of the other SDKs")]
 #[path = "../sdks/client.rs"]

@@ -83,125 +83,48 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
+/// Programs without parts.
+#[rustfmt::skip]
+const PLAIN: [&str; 49] = [
+    ".", "..", ".a", "[.b?][]", "[.[0]?][]", "[.[-1]?][]", "[.[]?][]", "[.[1:]?][]", "[.[:-1]?][]",
+    "[.[0:2]?][]", "null", "true", "1", "2.5", "\"a\"", "[]", "{}", "empty", "[length?][]", "[keys?][]",
+    "[add?][]", "[sort?][]", "type", "tojson", "not", "[unique?][]", "[to_entries?][]", "[min?][]", "[max?][]",
+    "[any?][]", "[all?][]", "[paths]", "[flatten?][]", "arrays", "objects", "scalars", "strings", "numbers",
+    "[explode?][]", "[floor?][]", "[ascii_downcase?][]", "@base64", "@json", "[@sh?][]", "tostring",
+    "[utf8bytelength?][]", "[leaf_paths]", "[first?][]", "[last?][]",
+];
+
+/// Programs with one part.
+#[rustfmt::skip]
+const WITH_ONE: [&str; 29] = [
+    "[X]", "[(X)?][]", "[map(X)?][]", "select(X)", "{a: X}", "first(X)", "del(.a?)", "[sort_by(X)?][]",
+    "[group_by(X)?][]", "[unique_by(X)?][]", "[recurse] | X", "[limit(2; X)]",
+    "objects | with_entries(.value |= [.])", "[try (X) catch \"failed\"][]", "[X] | length", "\"a\\(X)b\"",
+    "[[X] | add?][]", "[any([X] == [])?][]", "[all([X] == [])?][]", "def f: X; [f, f]",
+    "def f(g): [g | g]; f(X)", "label $out | (X, break $out)", "[X] | sort", "[[.[]?][] | X]",
+    "[map_values(1)?][]", "[X] | tojson | fromjson", "[X] | unique", "[min_by(X)?][]", "[max_by(X)?][]",
+];
+
+/// Programs with two parts.
+#[rustfmt::skip]
+const WITH_TWO: [&str; 20] = [
+    "X | Y", "X, Y", "[X, Y]", "[(first(X) == first(Y))?]", "[(first(X) < first(Y))?]", "[X // Y]", "[X and Y]",
+    "[X or Y]", "[(first(X) + first(Y))?]", "[(first(X) - first(Y))?]", "reduce X as $x (0; [., $x])",
+    "[foreach X as $x (0; [., $x] | length)]", "X as $v | [$v, Y]", "if X then Y else . end",
+    "{a: first(X), b: first(Y)}", "[(.a = X)?][]", "[(.[0] = X)?][]", "[(.a |= 1)?][]", "[(.a += 1)?][]",
+    "[[.[]?][] as $x | X]",
+];
+
 /// Errors are caught inside `[…][]` only: in jq 1.6 a `?` or `try` also catches errors, and the `break` of `first`, that
 /// come after its output.
 fn program() -> impl Strategy<Value = String> {
-    let plain = [
-        ".",
-        "..",
-        ".a",
-        "[.b?][]",
-        "[.[0]?][]",
-        "[.[-1]?][]",
-        "[.[]?][]",
-        "[.[1:]?][]",
-        "[.[:-1]?][]",
-        "[.[0:2]?][]",
-        "null",
-        "true",
-        "1",
-        "2.5",
-        "\"a\"",
-        "[]",
-        "{}",
-        "empty",
-        "[length?][]",
-        "[keys?][]",
-        "[add?][]",
-        "[sort?][]",
-        "type",
-        "tojson",
-        "not",
-        "[unique?][]",
-        "[to_entries?][]",
-        "[min?][]",
-        "[max?][]",
-        "[any?][]",
-        "[all?][]",
-        "[paths]",
-        "[flatten?][]",
-        "arrays",
-        "objects",
-        "scalars",
-        "strings",
-        "numbers",
-        "[explode?][]",
-        "[floor?][]",
-        "[ascii_downcase?][]",
-        "@base64",
-        "@json",
-        "[@sh?][]",
-        "tostring",
-        "[utf8bytelength?][]",
-        "[leaf_paths]",
-        "[first?][]",
-        "[last?][]",
-    ];
-    let leaf = prop::sample::select(plain.to_vec()).prop_map(str::to_owned);
+    let leaf = prop::sample::select(&PLAIN[..]).prop_map(str::to_owned);
     leaf.prop_recursive(4, 16, 2, |inner| {
-        let one = (
-            prop::sample::select(vec![
-                "[X]",
-                "[(X)?][]",
-                "[map(X)?][]",
-                "select(X)",
-                "{a: X}",
-                "first(X)",
-                "del(.a?)",
-                "[sort_by(X)?][]",
-                "[group_by(X)?][]",
-                "[unique_by(X)?][]",
-                "[recurse] | X",
-                "[limit(2; X)]",
-                "objects | with_entries(.value |= [.])",
-                "[try (X) catch \"failed\"][]",
-                "[X] | length",
-                "\"a\\(X)b\"",
-                "[[X] | add?][]",
-                "[any([X] == [])?][]",
-                "[all([X] == [])?][]",
-                "def f: X; [f, f]",
-                "def f(g): [g | g]; f(X)",
-                "label $out | (X, break $out)",
-                "[X] | sort",
-                "[[.[]?][] | X]",
-                "[map_values(1)?][]",
-                "[X] | tojson | fromjson",
-                "[X] | unique",
-                "[min_by(X)?][]",
-                "[max_by(X)?][]",
-            ]),
-            inner.clone(),
-        );
-        let two = (
-            prop::sample::select(vec![
-                "X | Y",
-                "X, Y",
-                "[X, Y]",
-                "[(first(X) == first(Y))?]",
-                "[(first(X) < first(Y))?]",
-                "[X // Y]",
-                "[X and Y]",
-                "[X or Y]",
-                "[(first(X) + first(Y))?]",
-                "[(first(X) - first(Y))?]",
-                "reduce X as $x (0; [., $x])",
-                "[foreach X as $x (0; [., $x] | length)]",
-                "X as $v | [$v, Y]",
-                "if X then Y else . end",
-                "{a: first(X), b: first(Y)}",
-                "[(.a = X)?][]",
-                "[(.[0] = X)?][]",
-                "[(.a |= 1)?][]",
-                "[(.a += 1)?][]",
-                "[[.[]?][] as $x | X]",
-            ]),
-            inner.clone(),
-            inner,
-        );
+        let one = (prop::sample::select(&WITH_ONE[..]), inner.clone());
+        let two = (prop::sample::select(&WITH_TWO[..]), inner.clone(), inner);
         prop_oneof![
             one.prop_map(|(form, x)| form.replace('X', &format!("({x})"))),
-            two.prop_map(|(form, x, y)| { form.replace('X', &format!("({x})")).replace('Y', &format!("({y})")) }),
+            two.prop_map(|(form, x, y)| form.replace('X', &format!("({x})")).replace('Y', &format!("({y})"))),
         ]
     })
 }

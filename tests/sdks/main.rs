@@ -12,6 +12,8 @@ mod environment;
 #[expect(dead_code, unused_imports, reason = "shared with the tests of the daemon")]
 #[path = "../daemon/fakes/mod.rs"]
 mod fakes;
+#[path = "../daemon/secrecy.rs"]
+mod secrecy;
 
 mod client;
 mod examples;

@@ -27,8 +27,7 @@ fn settings(name: &str) -> ConsumerSettings {
 }
 
 fn noise(bench: &Bench, count: usize) -> Put {
-    let puts: Vec<Put> =
-        (0..count).map(|number| bench.stream.put("key", format!("noise-{number}")).unwrap()).collect();
+    let puts: Vec<Put> = (0..count).map(|number| bench.stream.put("key", format!("noise-{number}")).unwrap()).collect();
     puts.into_iter().next_back().unwrap()
 }
 

@@ -38,8 +38,7 @@ async fn an_output_is_checked_without_writing() {
 async fn an_input_is_checked_with_its_lease_table() {
     let fake_aws = FakeAws::start().await;
     let (code, report) = program(&fake_aws, &[("direction", "input"), ("mode", "extended")]).probe().await;
-    let expected =
-        ["DescribeStreamSummary", "ListShards", "GetShardIterator", "DescribeStreamConsumer", "DescribeTable"];
+    let expected = ["DescribeStreamSummary", "ListShards", "DescribeStreamConsumer", "DescribeTable"];
     assert_eq!((code, rows(&report)), (0, expected.map(|call| row(call, "ok")).to_vec()), "{report:#}");
     assert!(report.to_string().contains("dynamodb:CreateTable"), "{report:#}");
 }
