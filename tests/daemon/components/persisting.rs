@@ -205,6 +205,7 @@ async fn a_killed_program_leaves_each_file_whole() {
         assert!(is_whole, "round {round}: neither write {number} nor the next one is in the file");
     }
     assert!(number >= ROUNDS * WRITES);
-    let program = Program::start_managed(folder.path(), TOKEN);
+    let mut program = Program::start_managed(folder.path(), TOKEN);
+    program.http_address().await;
     assert_eq!(program.stop().await, Some(0));
 }
