@@ -9,7 +9,7 @@ use super::{dynamodb, kinesis};
 /// The side that `bindd try` tries: the output, if there is one and the input is not wanted.
 ///
 /// # Errors
-/// When the component shapes no records, or has not that side.
+/// When the component shapes no records, or does not have that side.
 pub fn trial_side(checked: &Checked, as_input: bool) -> Result<TrialSide, String> {
     if !matches!(checked.spec, Spec::Kinesis(_) | Spec::DynamoDb(_)) {
         return Err(format!("`{}` ({}) filters and transforms no records", checked.name, checked.type_name));

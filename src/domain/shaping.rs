@@ -36,8 +36,9 @@ pub enum Transformed {
     Unchanged(Bytes, Option<DecompressFailure>),
     /// The app receives these, in this order. None of them: the record counts as accepted.
     Outputs(Vec<Bytes>),
-    /// The record as it is, because the transform failed and the component says that it is to be sent then.
-    PassedThrough(Bytes, TransformError),
+    /// The record as it is, because the transform failed and the component says that it is to be sent then. It may have
+    /// failed because the record could not be decompressed.
+    PassedThrough(Bytes, Option<DecompressFailure>, TransformError),
     /// The transform failed, and the component says that the record is to be dropped then.
     Dropped(TransformError),
     /// The transform failed. Another attempt would fail too, so the record is given up.

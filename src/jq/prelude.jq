@@ -135,15 +135,15 @@ def sub($re; f): sub($re; f; "");
 def gsub($re; f; $flags): sub($re; f; "g" + $flags);
 def gsub($re; f): sub($re; f; "g");
 
-# Dates
-def todateiso8601: _date | _todateiso8601;
-def fromdateiso8601: _fromdateiso8601;
+# Dates. Errors of the date library quote the text that it could not read, so each is replaced.
+def todateiso8601: _date | try _todateiso8601 catch error("todate needs the number of a date");
+def fromdateiso8601: try _fromdateiso8601 catch error("fromdate: the string is no date");
 def todate: todateiso8601;
 def fromdate: fromdateiso8601;
-def strftime($format): _date | _strftime($format);
-def gmtime: _date | _gmtime;
-def strptime($format): _strptime($format);
-def mktime: _date | _mktime;
+def strftime($format): _date | try _strftime($format) catch error("strftime: the date or the format is invalid");
+def gmtime: _date | try _gmtime catch error("gmtime needs the number of a date");
+def strptime($format): try _strptime($format) catch error("strptime: the string is no date in this format");
+def mktime: _date | try _mktime catch error("mktime: the array is no date");
 
 # Formats
 def @json: tojson;
@@ -152,7 +152,7 @@ def @html: tostring | _html;
 def @uri: tostring | _charge | _encode_uri;
 def @urid: tostring | _charge | _decode_uri;
 def @base64: tostring | _charge | _encode_base64;
-def @base64d: tostring | _charge | _decode_base64;
+def @base64d: tostring | _charge | try _decode_base64 catch error("@base64d: the string is not base64");
 def _row: if type == "array" then . else error("a row must be an array") end;
 def @csv: [_row[] | _csv] | join(",");
 def @tsv: [_row[] | _tsv] | join("\t");

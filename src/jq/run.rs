@@ -47,7 +47,7 @@ impl Program {
     /// Runs the program on one JSON text. Each output is compact JSON; numbers that the program did not calculate with
     /// are as they were, and so is the order of keys. Of equal keys in the input, the last one counts.
     ///
-    /// The pairs become the object `$metadata`. They are asked for only if the program names it.
+    /// The pairs become the object `$metadata`. They are read only if the program names it.
     ///
     /// # Errors
     ///

@@ -77,8 +77,8 @@ fn is_constant(term: &Term<&str>) -> bool {
 const LEFT: &str = "$__left";
 const RIGHT: &str = "$__right";
 
-/// `left op right`, and the levels that it adds. jaq runs the left side first and forgets its errors where the right side has no output; jq runs the
-/// right side first and forgets nothing.
+/// `left op right`, and the levels that it adds. jaq runs the left side first and forgets its errors where the right side
+/// has no output; jq runs the right side first and forgets nothing.
 pub(super) fn calculated<'s>(
     left: Term<&'s str>,
     op: BinaryOp<&'s str>,
@@ -99,8 +99,8 @@ const KEYS: [&str; MAX_MEMBERS] =
 const VALUES: [&str; MAX_MEMBERS] =
     ["$__value0", "$__value1", "$__value2", "$__value3", "$__value4", "$__value5", "$__value6", "$__value7"];
 
-/// An object in halves, so that it is not nested once for each member, and the levels that it adds. As jq, it runs its members from left to right, and
-/// an error of one is an error although a later one has no output.
+/// An object in halves, so that it is not nested once for each member, and the levels that it adds. As jq, it runs its
+/// members from left to right, and an error of one is an error although a later one has no output.
 pub(super) fn joined<'s>(mut members: Vec<Member<'s>>) -> (Term<&'s str>, usize) {
     let is_one = members.iter().all(|(key, value)| is_one(key) && value.as_ref().is_none_or(is_one));
     if members.len() <= MAX_MEMBERS {

@@ -101,7 +101,7 @@ impl Queue {
         let Some(record) = self.records.get_mut(id) else { return };
         queue.block(record, End::Back);
         if record.options.ends_batch {
-            self.hurry(head);
+            self.set_urgent(head);
         }
     }
 
@@ -348,7 +348,7 @@ impl Queue {
     }
 
     /// A record behind this one of its key ends its batch, so this one does not wait for others.
-    fn hurry(&mut self, id: RecordId) {
+    fn set_urgent(&mut self, id: RecordId) {
         let Some(record) = self.records.get_mut(id) else { return };
         if record.state == State::Ready && !record.is_urgent {
             self.totals.subtract(record);

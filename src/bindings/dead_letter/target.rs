@@ -47,5 +47,5 @@ pub(super) async fn send(
     let request = InvokeRequest { operation: "create".to_owned(), data, form: DataForm::Json, metadata };
     let sent = registry.call(target, request).await.ok_or(SendError::NoSuchOutput)?;
     let response = sent.map_err(SendError::Failed)?;
-    if LeftOut::is_told_by(&response) { Err(SendError::LeftOut) } else { Ok(()) }
+    if LeftOut::is_reported_in(&response) { Err(SendError::LeftOut) } else { Ok(()) }
 }

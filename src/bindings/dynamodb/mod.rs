@@ -1,9 +1,10 @@
 //! `bindings.aws.dynamodb`: reads and writes items of one table.
 //!
 //! `spec` and `options` read the component's file, `binding` connects it. A request passes `output` (is the operation
-//! allowed, what does its metadata override; `shaped_item` filters and transforms what is created), then the file of its operation in `operations`, which parses `data`,
-//! makes the SDK call and builds the response. `context` is what all operations use: the SDK client, the table, its key
-//! (if it is known), retries and metrics. `codec` converts items from and to JSON.
+//! allowed, what does its metadata override; `shaped_item` filters and transforms what is created), then the file of its
+//! operation in `operations`, which parses `data`, makes the SDK call and builds the response. `context` is what all
+//! operations use: the SDK client, the table, its key (if it is known), retries and metrics. `codec` converts items from
+//! and to JSON.
 //!
 //! Invariants: a write is sent again after an unknown outcome only where that does no harm or the caller allows it; a
 //! request never outlives its deadline; callers cannot use placeholders that begin with `#bd_` or `:bd_`.

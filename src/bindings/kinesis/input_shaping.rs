@@ -116,10 +116,14 @@ impl InputShaping {
         } else {
             let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
             let run = tokio::task::spawn_blocking(move || timed(|| shaping.transform(&data, metadata)));
-            // It is aborted only at the end of the process, and then the caller ends too.
             match run.await {
                 Ok(ended) => ended,
-                Err(_) => std::future::pending().await,
+                Err(error) => match error.try_into_panic() {
+                    // As a panic on this thread would go on.
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // It is aborted only at the end of the process, and then the caller ends too.
+                    Err(_) => std::future::pending().await,
+                },
             }
         };
         self.is_slow.store(took > MAX_RUN, Ordering::Relaxed);
@@ -219,9 +223,9 @@ impl RecordTransform for InputShaping {
             }
             Shaped::PassedThrough(error) if is_decompressed => {
                 let data = memory.shrunk_to(data.len() * self.copies).hold(data);
-                Transformed::PassedThrough(data, failed(error))
+                Transformed::PassedThrough(data, why, failed(error))
             }
-            Shaped::PassedThrough(error) => Transformed::PassedThrough(data, failed(error)),
+            Shaped::PassedThrough(error) => Transformed::PassedThrough(data, why, failed(error)),
             Shaped::Dropped(error) => Transformed::Dropped(failed(error)),
             Shaped::Failed(error) | Shaped::DeadLetter(error) => Transformed::Failed(failed(error)),
         })

@@ -147,7 +147,7 @@ impl Output {
         let items = items(&body, self.spec.max_bulk_items).inspect_err(|_| self.count_refused())?;
         let mut bulk =
             BulkRecords { metadata: &request.metadata, options: &options, records: Vec::with_capacity(items.len()) };
-        let (mut prepared, mut letters) = (Vec::with_capacity(items.len()), Vec::new());
+        let (mut prepared, mut dead_letters) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             let (id, item) = read_item(item, &body);
             let item = match item {
@@ -159,16 +159,17 @@ impl Output {
                 Prepared::Failed(_) => self.count_refused(),
                 Prepared::DeadLetter(letter) => {
                     self.count_refused();
-                    letters.push(letter.as_ref().clone());
+                    dead_letters.push(letter.as_ref().clone());
                 }
             }
             prepared.push((id, item));
         }
         let records = bulk.records;
-        let (results, letters) = futures_util::join!(self.put_all(records, options), self.send_letters(letters));
-        let (mut results, mut letters) = (results.into_iter(), letters.into_iter());
+        let sending = self.send_dead_letters(dead_letters);
+        let (results, dead_letters) = futures_util::join!(self.put_all(records, options), sending);
+        let (mut results, mut dead_letters) = (results.into_iter(), dead_letters.into_iter());
         let results: Vec<_> =
-            prepared.into_iter().map(|(id, item)| (id, answer(item, &mut results, &mut letters))).collect();
+            prepared.into_iter().map(|(id, item)| (id, answer(item, &mut results, &mut dead_letters))).collect();
         match results.first() {
             // The producer is closed and nothing was attempted: that is the error of the whole request.
             Some((_, Err(first))) if results.iter().all(|(_, result)| was_closed(result)) => Err(first.clone()),

@@ -30,18 +30,19 @@ pub(super) struct BulkRecords<'r> {
     pub(super) records: Vec<OutgoingRecord>,
 }
 
-/// The answer of an item after its records were written. `results` and `letters` are those of all items, in their order.
+/// The answer of an item after its records were written. `results` and `dead_letters` are those of all items, in
+/// their order.
 pub(super) fn answer(
     prepared: Prepared,
     results: &mut impl Iterator<Item = Result<Written, BindingError>>,
-    letters: &mut impl Iterator<Item = BindingError>,
+    dead_letters: &mut impl Iterator<Item = BindingError>,
 ) -> Result<Answer, BindingError> {
     match prepared {
         Prepared::Records(1) => results.next().unwrap_or_else(no_result).map(Answer::Stored),
         Prepared::Records(count) => several(results.take(count).collect()).map(Answer::Several),
         Prepared::LeftOut(why) => Ok(Answer::LeftOut(why)),
         Prepared::Failed(error) => Err(error),
-        Prepared::DeadLetter(letter) => Err(letters.next().unwrap_or(letter.1)),
+        Prepared::DeadLetter(letter) => Err(dead_letters.next().unwrap_or(letter.1)),
     }
 }
 

@@ -93,7 +93,7 @@ impl Output {
             Ok(ShapedData::One(data)) => return self.add(Item { data, ..item }, bulk).await,
             Ok(ShapedData::LeftOut(why)) => return Ok(Prepared::LeftOut(why)),
             Ok(ShapedData::Several(outputs)) => outputs,
-            Err(failure) if self.is_letter(&failure) => {
+            Err(failure) if self.is_dead_letter(&failure) => {
                 let record = original(item.data.clone(), key);
                 return Ok(Prepared::DeadLetter(Box::new((record, failure.error))));
             }
@@ -134,7 +134,7 @@ impl Output {
     }
 
     /// Sends records whose transform failed, and returns their errors in the same order.
-    pub(super) async fn send_letters(&self, failed: Vec<(NewRecord, BindingError)>) -> Vec<BindingError> {
+    pub(super) async fn send_dead_letters(&self, failed: Vec<(NewRecord, BindingError)>) -> Vec<BindingError> {
         let Some(dead_letter) = &self.dead_letter else { return failed.into_iter().map(|(_, error)| error).collect() };
         let until = Instant::now() + DEAD_LETTER_TIMEOUT;
         let sending =
@@ -142,7 +142,7 @@ impl Output {
         futures_util::stream::iter(sending).buffered(MAX_OPEN_DEAD_LETTERS).collect().await
     }
 
-    fn is_letter(&self, failure: &TransformFailure) -> bool {
+    fn is_dead_letter(&self, failure: &TransformFailure) -> bool {
         failure.is_dead_letter && self.dead_letter.is_some()
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The reason of the error of a record on which a program failed.
 const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 
-/// The function with which a program makes a message of its own.
+/// The function with which a program makes its own message.
 const ERROR: &str = "error";
 
 /// A compiled program, whose runs have the limits of [`Limits::default`](crate::jq::Limits). Cheap to clone.

@@ -29,8 +29,8 @@ pub(in crate::bindings) enum LeftOut {
 impl LeftOut {
     pub(in crate::bindings) const ALL: [Self; 2] = [Self::Filtered, Self::Dropped];
 
-    /// Whether a response says so of its request.
-    pub(in crate::bindings) fn is_told_by(response: &InvokeResponse) -> bool {
+    /// Whether a response says that its record was left out.
+    pub(in crate::bindings) fn is_reported_in(response: &InvokeResponse) -> bool {
         let is_name = |key: &str| Self::ALL.iter().any(|why| why.as_str() == key);
         response.metadata.iter().any(|(key, value)| is_name(key) && value == "true")
     }
@@ -183,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_response_that_says_so_tells_of_a_record_that_was_left_out() {
-        let told = |key: &'static str, value: &str| {
+    fn a_record_was_left_out_only_if_the_response_says_so() {
+        let is_reported = |key: &'static str, value: &str| {
             let metadata = vec![(key.into(), value.to_owned())];
-            LeftOut::is_told_by(&InvokeResponse { metadata, ..InvokeResponse::default() })
+            LeftOut::is_reported_in(&InvokeResponse { metadata, ..InvokeResponse::default() })
         };
-        assert!(told("filtered", "true") && told("dropped", "true"));
-        assert!(!told("filtered", "2") && !told("sequenceNumber", "true"));
+        assert!(is_reported("filtered", "true") && is_reported("dropped", "true"));
+        assert!(!is_reported("filtered", "2") && !is_reported("sequenceNumber", "true"));
     }
 
     #[test]

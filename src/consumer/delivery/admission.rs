@@ -139,7 +139,7 @@ impl AppAdmission {
 }
 
 impl AppPermit {
-    /// The request begins now: what took time before is none of the app's.
+    /// The request begins now: the time before it is no latency of the app.
     pub(super) fn begin(&mut self) {
         self.begun = Instant::now();
     }

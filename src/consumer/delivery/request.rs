@@ -262,8 +262,9 @@ fn sort(
         Transformed::Outputs(data) => {
             return Some((unit, Outputs { data, is_transformed: true, ..Outputs::default() }));
         }
-        Transformed::PassedThrough(data, error) => {
-            return Some((unit, Outputs { data: vec![data], failure: Some(error), ..Outputs::default() }));
+        Transformed::PassedThrough(data, not_decompressed, error) => {
+            let failure = Some(error);
+            return Some((unit, Outputs { data: vec![data], not_decompressed, failure, ..Outputs::default() }));
         }
         Transformed::Dropped(error) => end.dropped.push((lane, unit, error)),
         // The lane sends what is before it first.

@@ -214,6 +214,19 @@ fn failures_say_why_and_hold_no_payload() {
     assert_eq!(fail("error(\"no id\")", "1").to_string(), "the program failed: no id");
     assert_eq!(fail("error({code: 1})", "1").to_string(), r#"the program failed: {"code":1}"#);
     assert_eq!(fail("1 / 0", "1").to_string(), "the program failed: division by zero");
+    for (program, input) in [
+        ("fromdate", r#""2015-03-05T23:53:41Z secret""#),
+        ("fromdate", r#""secret""#),
+        ("strptime(\"%Y\")", r#""2015 secret""#),
+        ("strptime(.)", r#""%secret""#),
+        ("1 as $date | . as $format | $date | strftime($format)", r#""%!secret""#),
+        ("mktime", "[2015, 98, 1, 0, 0, 0]"),
+        ("@base64d", r#""secret!""#),
+    ] {
+        let error = fail(program, input).to_string();
+        let is_quoted = ["secret", "98", "99", "33"].iter().any(|part| error.contains(part));
+        assert!(error.starts_with("the program failed: ") && !is_quoted, "{program}: {error}");
+    }
     assert_eq!(fail(".", "{\"a\":}").to_string(), "the input is not JSON: no value of JSON at byte 5");
     for input in
         ["", "1 2", "[1,]", "{\"a\"}", "01", "1.", "\"a", "\"\\x\"", "nul", "+1", "'a'", "\"\u{1}\"", "NaN", "-"]

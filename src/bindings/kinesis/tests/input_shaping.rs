@@ -157,7 +157,7 @@ async fn a_failure_is_what_the_field_says_and_quotes_nothing() {
         let error = match (on_error, &transformed) {
             (OnError::Fail | OnError::DeadLetter, Transformed::Failed(error)) => error,
             (OnError::DropCounted, Transformed::Dropped(error)) => error,
-            (OnError::Passthrough, Transformed::PassedThrough(sent, error)) => {
+            (OnError::Passthrough, Transformed::PassedThrough(sent, None, error)) => {
                 assert_eq!(&sent[..], br#"{"secret": "s3cr3t"}"#, "decompressed");
                 error
             }
@@ -167,6 +167,15 @@ async fn a_failure_is_what_the_field_says_and_quotes_nothing() {
     }
     let shaping = transform(".", OnError::Fail);
     assert!(matches!(shaping.transform(&event("no JSON"), None, true).await, Some(Transformed::Failed(_))));
+}
+
+#[tokio::test]
+async fn the_app_can_see_that_a_record_which_passed_through_is_still_compressed() {
+    let shaping = transform(".", OnError::Passthrough);
+    let broken = event(&b"\x1f\x8bbroken"[..]);
+    let sent = shaping.transform(&broken, None, true).await;
+    let Some(Transformed::PassedThrough(data, why, _)) = &sent else { panic!("{sent:?}") };
+    assert_eq!((data, *why), (&broken.data, Some(DecompressFailure::Corrupt)));
 }
 
 #[test]

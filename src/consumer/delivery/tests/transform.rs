@@ -24,7 +24,7 @@ impl RecordTransform for ByLetter {
             Some('f') => Transformed::Failed(error()),
             Some('d') => Transformed::Dropped(error()),
             Some('e') => Transformed::Outputs(Vec::new()),
-            Some('p') => Transformed::PassedThrough(event.data.clone(), error()),
+            Some('p') => Transformed::PassedThrough(event.data.clone(), None, error()),
             Some('m') => Transformed::Outputs((0..3).map(|part| format!("{text}/{part}").into()).collect()),
             Some('u') => Transformed::Unchanged(event.data.clone(), None),
             _ => Transformed::Outputs(vec![text.to_uppercase().into()]),

@@ -18,6 +18,7 @@ use crate::aws::Item;
 use crate::domain::{BindingError, FailureKind, InvokeResponse};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -55,14 +56,15 @@ pub(in super::super::super) async fn create(
     cx: &TableContext,
     request: Request,
 ) -> Result<InvokeResponse, BindingError> {
-    let (puts, version) = parse_puts(cx, &request).await.inspect_err(|_| cx.count_refused(1))?;
+    let (puts, version, _made) = parse_puts(cx, &request).await.inspect_err(|_| cx.count_refused(1))?;
     let mut response = write(cx, &request, puts).await?;
     response.metadata.extend(version.map(|version| ("etag".into(), version.new)));
     Ok(response)
 }
 
-/// The items to be stored, and the version that they get.
-async fn parse_puts(cx: &TableContext, request: &Request) -> Result<(Writes, Option<Etag>), BindingError> {
+/// The items to be stored, the version that they get, and what the transform made: its memory is reserved until that is
+/// dropped.
+async fn parse_puts(cx: &TableContext, request: &Request) -> Result<(Writes, Option<Etag>, Vec<Bytes>), BindingError> {
     let data: BulkCreateRequest<'_> = parse(&request.data, CREATE_FORM)?;
     check_count(cx, "items", data.items.len())?;
     check_metadata(request)?;
@@ -83,16 +85,20 @@ async fn parse_puts(cx: &TableContext, request: &Request) -> Result<(Writes, Opt
         check_item(schema, &item).map_err(|error| in_element("items", index, &error))?;
         put_request(item)
     };
-    let mut puts = Writes::with_capacity(data.items.len());
+    let (mut puts, mut made) = (Writes::with_capacity(data.items.len()), Vec::new());
     for (index, text) in data.items.iter().enumerate() {
         puts.push(match shaped(cx, request, text.get().as_bytes()).await {
             Ok(ShapedItem::Unchanged) => to_put(index, text.get().as_bytes()).map_err(Err),
-            Ok(ShapedItem::Item(text)) => to_put(index, &text).map_err(Err),
+            Ok(ShapedItem::Item(text)) => {
+                let put = to_put(index, &text).map_err(Err);
+                made.push(text);
+                put
+            }
             Ok(ShapedItem::LeftOut(why)) => Err(Ok(Element::LeftOut(why))),
             Err(error) => Err(Err(in_element("items", index, &error))),
         });
     }
-    Ok((puts, version))
+    Ok((puts, version, made))
 }
 
 /// The item after the filter and the transform.
