@@ -6,7 +6,6 @@ use super::catalog::{Catalog, Entry, State, names_tag};
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::{checked_of, component_name, found, new_document, not_connected, not_found, probe};
 use super::overlay::Overlay;
-
 use super::persist::{self, Persisted, Staging};
 use super::reading::{FilesRead, Reading};
 use super::reload_plan::hides;
@@ -132,7 +131,7 @@ impl ApiChanges {
 
     async fn write(&mut self, name: &str, write: Write, options: &ChangeOptions, scene: Scene<'_>) -> Answer {
         let current = self.catalog.get(name);
-        self.check_preconditions(current.as_ref(), &write, options)?;
+        self.check_preconditions(name, current.as_ref(), &write, options)?;
         // What is merged into, or was seen by the caller, must be what the file says.
         let needs_current = options.if_match.is_some() || matches!(write, Write::Patch(_) | Write::SetDisabled(_));
         let document = Arc::new(new_document(name, write, current.as_ref())?);
@@ -255,19 +254,17 @@ impl ApiChanges {
 
     fn check_preconditions(
         &self,
+        name: &str,
         current: Option<&Entry>,
         write: &Write,
         options: &ChangeOptions,
     ) -> Result<(), ComponentRefusal> {
         match (write, current) {
-            (Write::Create(document), Some(_)) => {
-                let name = document.name().unwrap_or_default();
+            (Write::Create(_), Some(_)) => {
                 let problem = format!("a component `{name}` exists; use another name, or PUT to replace it");
                 return Err(ComponentRefusal::new(RefusalKind::Exists, problem));
             }
-            (Write::Patch(_) | Write::SetDisabled(_), None) => {
-                return Err(ComponentRefusal::new(RefusalKind::NotFound, "there is no such component; list them"));
-            }
+            (Write::Patch(_) | Write::SetDisabled(_), None) => return Err(not_found(name)),
             _ => {}
         }
         if options.only_if_absent && current.is_some() {

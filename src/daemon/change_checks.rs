@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// Limit of all calls that find out whether a new component has the access that it needs.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
+/// The longest name, in bytes, as in Kubernetes.
+const MAX_NAME: usize = 253;
+
 pub(super) fn not_found(name: &str) -> ComponentRefusal {
     let message = format!("there is no component `{name}`; GET /v1.0-alpha1/components lists them");
     ComponentRefusal::new(RefusalKind::NotFound, message)
@@ -24,10 +27,12 @@ pub(super) fn not_connected(error: NotConnected) -> ComponentRefusal {
 }
 
 pub(super) fn component_name(name: &str) -> Result<ComponentName, ComponentRefusal> {
-    name.parse().map_err(|error: InvalidName| {
-        let (field, remedy) = ("metadata.name".to_owned(), "use letters, digits, `-`, `_` and `.`".to_owned());
-        ComponentRefusal::invalid(vec![DocumentFault { field, problem: error.to_string(), remedy }])
-    })
+    name.parse().map_err(|error: InvalidName| invalid_name(error.to_string()))
+}
+
+fn invalid_name(problem: String) -> ComponentRefusal {
+    let (field, remedy) = ("metadata.name".to_owned(), "use letters, digits, `-`, `_` and `.`".to_owned());
+    ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }])
 }
 
 /// The document of the files whose place the change takes.
@@ -38,6 +43,10 @@ pub(super) fn found(read: &FilesRead, name: &str) -> Option<Overridden> {
 /// The document that is to run.
 pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) -> Result<RawDocument, ComponentRefusal> {
     component_name(name)?;
+    // A line break would begin another line of the log, which may look like one of the audit.
+    if name.len() > MAX_NAME || name.contains(char::is_control) {
+        return Err(invalid_name(format!("the name has more than {MAX_NAME} bytes, or a control character")));
+    }
     let old = current.map(|entry| entry.document.as_ref());
     let document = match (write, old) {
         (Write::Create(document) | Write::Replace(document), _) => document,
