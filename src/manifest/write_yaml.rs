@@ -85,7 +85,8 @@ fn scalar(value: &Value) -> String {
         Value::Number(number) => {
             let text = number.to_string();
             // YAML reads `1.10` as 1.1. Components take the text of a number, which quotes keep.
-            let is_kept = super::tree::from_yaml(&text, 0, &super::tree::Budget::new()).is_ok_and(|read| read == *value);
+            let is_kept =
+                super::tree::from_yaml(&text, 0, &super::tree::Budget::new()).is_ok_and(|read| read == *value);
             if is_kept { text } else { format!("\"{text}\"") }
         }
         // Empty ones only; JSON is YAML.
