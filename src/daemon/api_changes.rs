@@ -136,11 +136,12 @@ impl ApiChanges {
         let needs_current = options.if_match.is_some() || matches!(write, Write::Patch(_) | Write::SetDisabled(_));
         let document = Arc::new(new_document(name, write, current.as_ref())?);
         let old = current.as_ref().map(|entry| entry.document.as_ref());
-        scene.audit.fields = old.map_or_else(Vec::new, |old| old.changed_fields(&document));
+        scene.audit.fields = old.map_or_else(|| document.item_names(), |old| old.changed_fields(&document));
         // One with an error has an edit that is not in force, which this change replaces.
         let is_same = |entry: &Entry| entry.error.is_none() && entry.document == document;
         let is_same = current.as_ref().is_some_and(is_same);
-        if is_same && !(options.persist && self.overlay.contains(name)) {
+        // What the file says is known only once it was read: it may have a fault, while its component runs on.
+        if is_same && !options.persist {
             return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
         }
         let read = self.read_with(name, Some(&document), &scene).await?;
@@ -155,6 +156,9 @@ impl ApiChanges {
         }
         let staging = Staging { document: &document, base: base.as_ref(), reading: scene.reading };
         if is_same {
+            if !self.overlay.contains(name) && base.as_ref().is_some_and(|base| base.document == document) {
+                return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
+            }
             let persisted = staging.stage().await?.commit().await?;
             return Ok(self.persisted(name, document, persisted, scene.changes));
         }
