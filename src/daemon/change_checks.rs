@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Limit of all calls that find out whether a new component has the access that it needs.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
+/// The largest document as JSON. Documents stay in memory, patches add to them, and aliases of YAML make small texts large.
+const MAX_EXPANDED: usize = 512 << 10;
 /// The longest name, in bytes, as in Kubernetes.
 const MAX_NAME: usize = 253;
 
@@ -72,10 +74,15 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
         let (field, remedy) = ("spec.type".to_owned(), "put the store into the resources folder".to_owned());
         return Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]));
     }
-    document.unmasked(old).map_err(|LostSecret { field }| {
+    let document = document.unmasked(old).map_err(|LostSecret { field }| {
         let problem = "`***` stands for a secret that is not known here".to_owned();
         ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy: "write the value".to_owned() }])
-    })
+    })?;
+    if document.masked().to_string().len() > MAX_EXPANDED {
+        let message = "the document would have more than 512 KiB; remove items, or use fewer aliases";
+        return Err(ComponentRefusal::new(RefusalKind::TooLarge, message));
+    }
+    Ok(document)
 }
 
 /// The component of the changed document.
