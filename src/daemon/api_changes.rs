@@ -8,7 +8,7 @@ use super::change_checks::{checked_of, component_name, found, new_document, not_
 use super::overlay::Overlay;
 use super::persist::{self, Persisted, Staging};
 use super::reading::{FilesRead, Reading};
-use super::reload_plan::hides;
+use super::reload_plan::{RunningFile, RunningFiles, hides};
 use crate::bindings::CheckResult;
 use crate::domain::ComponentName;
 use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind};
@@ -60,7 +60,7 @@ impl ApiChanges {
     }
 
     /// Ends the changes whose files were edited since. Whether there are any, and when to look again.
-    pub(super) fn supersede(&mut self, read: &FilesRead) -> (bool, Option<Instant>) {
+    pub(super) fn supersede(&mut self, read: &FilesRead, running: &mut RunningFiles) -> (bool, Option<Instant>) {
         let CheckResult { faults, not_loaded, .. } = &read.result;
         let is_hidden = |file: &str| {
             faults.iter().any(|fault| fault.file == file || hides(fault, Path::new(file)))
@@ -73,6 +73,11 @@ impl ApiChanges {
                 file = one.file,
                 "component file was edited; it replaces the change that was made over the components API"
             );
+            // From now on, a fault of this file keeps the component.
+            if let Some((_, running)) = running.iter_mut().find(|(name, _)| name.as_str() == one.name) {
+                running.file.clone_from(&one.file);
+                running.is_superseded = true;
+            }
         }
         (!superseded.is_empty(), next)
     }
@@ -86,7 +91,7 @@ impl ApiChanges {
         for (name, running) in &changes.running {
             let state = if running.document.is_disabled() { State::Disabled } else { State::Running };
             let file = self.file_of(name, &running.file);
-            let (document, is_changed) = (Arc::clone(&running.document), self.is_changed(name, &running.file));
+            let (document, is_changed) = (Arc::clone(&running.document), self.is_changed(name, running));
             entries.insert(name.clone(), Entry { document, state, file, is_changed, error: None });
         }
         for (name, failure) in &changes.failures {
@@ -94,7 +99,7 @@ impl ApiChanges {
                 document: Arc::clone(&failure.file.document),
                 state: State::Failed,
                 file: self.file_of(name, &failure.file.file),
-                is_changed: self.is_changed(name, &failure.file.file),
+                is_changed: self.is_changed(name, &failure.file),
                 error: None,
             };
             entries.entry(name.clone()).or_insert_with(failed).error = Some(failure.error.clone());
@@ -105,13 +110,14 @@ impl ApiChanges {
     fn file_of(&self, name: &ComponentName, file: &str) -> Option<String> {
         match self.overlay.base(name.as_str()) {
             Some(base) => Some(base.place.file.clone()),
-            None => Some(file.to_owned()).filter(|_| !self.is_changed(name, file)),
+            None => Some(file.to_owned()).filter(|file| *file != override_file(name.as_str())),
         }
     }
 
     /// Whether the files do not say what runs. That goes on when a file was edited and its document cannot be connected.
-    fn is_changed(&self, name: &ComponentName, file: &str) -> bool {
-        self.overlay.contains(name.as_str()) || file == override_file(name.as_str())
+    fn is_changed(&self, name: &ComponentName, running: &RunningFile) -> bool {
+        let is_of_api = running.file == override_file(name.as_str());
+        self.overlay.contains(name.as_str()) || running.is_superseded || is_of_api
     }
 
     pub(super) async fn handle(&mut self, request: ChangeRequest, reading: &Reading, changes: &mut Changes) {
@@ -199,6 +205,7 @@ impl ApiChanges {
         let running = changes.running.iter_mut().find(|(known, _)| known.as_str() == name);
         if let Some((_, running)) = running {
             running.file.clone_from(&file);
+            running.is_superseded = false;
         }
         let base = Overridden { place: Place { file, document: 1 }, document: Arc::clone(&document) };
         self.overlay.set(name, Some(document), Some(base));

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Limit of all calls that find out whether a new component has the access that it needs.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
-/// The largest document as JSON. Documents stay in memory, patches add to them, and aliases of YAML make small texts large.
+/// The largest document as JSON. Documents stay in memory, patches add to them, and aliases of YAML expand small texts.
 const MAX_EXPANDED: usize = 512 << 10;
 /// The longest name, in bytes, as in Kubernetes.
 const MAX_NAME: usize = 253;
