@@ -61,12 +61,8 @@ impl ApiChanges {
 
     /// Ends the changes whose files were edited since. Whether there are any, and when to look again.
     pub(super) fn supersede(&mut self, read: &FilesRead, running: &mut RunningFiles) -> (bool, Option<Instant>) {
-        let CheckResult { faults, not_loaded, .. } = &read.result;
-        let is_hidden = |file: &str| {
-            faults.iter().any(|fault| fault.file == file || hides(fault, Path::new(file)))
-                || not_loaded.iter().any(|one| one.file == file)
-        };
-        let (superseded, next) = self.overlay.supersede(&read.overridden, is_hidden, Instant::now());
+        let is_unreadable = |file: &str| is_hidden(&read.result, file);
+        let (superseded, next) = self.overlay.supersede(&read.overridden, is_unreadable, Instant::now());
         for one in &superseded {
             tracing::warn!(
                 component = one.name,
@@ -151,18 +147,16 @@ impl ApiChanges {
             return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
         }
         let read = self.read_with(name, Some(&document), &scene).await?;
-        let base = found(&read, name);
+        let in_file = found(&read, name);
         if needs_current {
-            self.check_file(name, base.as_ref(), scene.changes)?;
+            self.check_file(name, in_file.as_ref(), scene.changes)?;
         }
-        if !self.overlay.contains(name) && self.overlay.len() >= MAX_OVERLAY {
-            let problem =
-                format!("there are {MAX_OVERLAY} documents that the files do not have; persist or delete some");
-            return Err(ComponentRefusal::new(RefusalKind::Full, problem));
-        }
+        self.check_room(name)?;
+        let is_in_file = in_file.as_ref().is_some_and(|found| found.document == document);
+        let base = in_file.or_else(|| self.hidden(&read.result, name, scene.changes));
         let staging = Staging { document: &document, base: base.as_ref(), reading: scene.reading };
         if is_same {
-            if !self.overlay.contains(name) && base.as_ref().is_some_and(|base| base.document == document) {
+            if is_in_file && !self.overlay.contains(name) {
                 return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
             }
             let persisted = staging.stage().await?.commit().await?;
@@ -219,10 +213,11 @@ impl ApiChanges {
         }
         self.check_tag(current.as_ref(), options)?;
         let read = self.read_with(name, None, &scene).await?;
-        let base = found(&read, name);
+        let in_file = found(&read, name);
         if options.if_match.is_some() {
-            self.check_file(name, base.as_ref(), scene.changes)?;
+            self.check_file(name, in_file.as_ref(), scene.changes)?;
         }
+        let base = in_file.or_else(|| self.hidden(&read.result, name, scene.changes));
         let name_of_component = component_name(name)?;
         let base = match (base, options.persist) {
             (Some(in_file), true) => {
@@ -291,6 +286,26 @@ impl ApiChanges {
         if is_named { Ok(()) } else { Err(changed_meanwhile("the component was changed or removed since it was read")) }
     }
 
+    /// The document of a component whose file cannot be read now, as it was: the file is not edited by becoming readable.
+    fn hidden(&self, result: &CheckResult, name: &str, changes: &Changes) -> Option<Overridden> {
+        let base = if self.overlay.contains(name) {
+            self.overlay.base(name).cloned()
+        } else {
+            let (_, running) = changes.running.iter().find(|(known, _)| known.as_str() == name)?;
+            let place = Place { file: running.file.clone(), document: 1 };
+            Some(Overridden { place, document: Arc::clone(&running.document) })
+        };
+        base.filter(|base| is_hidden(result, &base.place.file))
+    }
+
+    fn check_room(&self, name: &str) -> Result<(), ComponentRefusal> {
+        if self.overlay.contains(name) || self.overlay.len() < MAX_OVERLAY {
+            return Ok(());
+        }
+        let problem = format!("there are {MAX_OVERLAY} documents that the files do not have; persist or delete some");
+        Err(ComponentRefusal::new(RefusalKind::Full, problem))
+    }
+
     /// Whether the file says what runs. An edit that is not applied yet must not be undone by a change of an older document.
     fn check_file(&self, name: &str, found: Option<&Overridden>, changes: &Changes) -> Result<(), ComponentRefusal> {
         let known = match self.overlay.contains(name) {
@@ -306,6 +321,13 @@ impl ApiChanges {
         }
         Err(changed_meanwhile("the file of the component was edited, and the edit is not in force"))
     }
+}
+
+/// Whether a file, or a part of it, cannot be read now.
+fn is_hidden(result: &CheckResult, file: &str) -> bool {
+    let CheckResult { faults, not_loaded, .. } = result;
+    faults.iter().any(|fault| fault.file == file || hides(fault, Path::new(file)))
+        || not_loaded.iter().any(|one| one.file == file)
 }
 
 fn changed_meanwhile(problem: &str) -> ComponentRefusal {
