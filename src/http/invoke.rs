@@ -7,7 +7,7 @@ use super::read_body::{self, Refused, UnreadBody};
 use super::state::ApiState;
 use super::trace::TraceContext;
 use super::{endpoint, go_json, json_body, raw_body};
-use crate::domain::{BindingError, Completion, InvokeResponse, OutputBinding};
+use crate::domain::{BindingError, Completion, InvokeResponse};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -78,7 +78,7 @@ impl Invoker {
         let (body, mut memory) =
             read_body::read(body, &head, self.state.settings.max_body_size, &self.state.body_memory).await?;
         let is_octet_stream = raw_body::is_octet_stream(&head.headers);
-        let raw_keys = output.output().and_then(OutputBinding::raw_body_keys).filter(|_| is_octet_stream);
+        let raw_keys = output.raw_body_keys().filter(|_| is_octet_stream);
         let mut call = match raw_keys {
             Some(keys) => raw_body::parse(&head.headers, body.clone(), keys)?,
             None => json_body::parse(&body).map_err(|error| raw_body::explain(error, &head.headers, &body))?,

@@ -5,7 +5,7 @@ use crate::domain::{
     BindingError, BodyMemoryFull, FailureKind, InvokeRequest, InvokeResponse, OperationName, Outcome, OutputBinding,
     cause_line,
 };
-use crate::runtime::{ComponentHandle, InvokeError};
+use crate::runtime::InvokeError;
 use crate::telemetry::{HttpMetrics, SpanContext, in_span};
 use std::borrow::Cow;
 use tokio::time::Instant;
@@ -20,11 +20,14 @@ pub const DEADLINE_EXCEEDED: &str = "context deadline exceeded";
 
 /// One request for an output. It is counted exactly once, when this is dropped: also when its handler panics, its deadline
 /// is over or its client disconnects.
+///
+/// It does not hold the component: one that is replaced while the request is read would not end before this call, and its
+/// successor, which the call uses, may wait for that end.
 #[derive(Debug)]
 pub struct OutputCall<'a> {
     state: &'a ApiState,
     name: Cow<'a, str>,
-    component: Option<ComponentHandle>,
+    is_known: bool,
     handles: Option<HttpMetrics>,
     operation: OperationName,
     begun: Instant,
@@ -37,13 +40,13 @@ impl<'a> OutputCall<'a> {
     #[must_use]
     pub fn new(state: &'a ApiState) -> Self {
         let (name, begun) = (Cow::Borrowed(""), Instant::now());
-        Self { state, name, component: None, handles: None, operation: UNKNOWN.into(), begun, status: None }
+        Self { state, name, is_known: false, handles: None, operation: UNKNOWN.into(), begun, status: None }
     }
 
     /// The request names this output, which need not exist.
     pub fn set_output(&mut self, name: impl Into<Cow<'a, str>>) {
         self.name = name.into();
-        self.component = self.state.host.output(&self.name);
+        self.is_known = self.state.host.output(&self.name).is_some();
     }
 
     #[must_use]
@@ -51,10 +54,16 @@ impl<'a> OutputCall<'a> {
         &self.name
     }
 
-    /// The output, if there is one of the name.
+    /// The metadata keys that raw bodies may have, if the output takes raw bodies.
     #[must_use]
-    pub fn output(&self) -> Option<&dyn OutputBinding> {
-        self.component.as_ref().and_then(|component| component.output())
+    pub fn raw_body_keys(&self) -> Option<&'static [&'static str]> {
+        self.state.host.output(&self.name)?.output().and_then(OutputBinding::raw_body_keys)
+    }
+
+    /// The name of an operation, if the output has it.
+    fn known_operation(&self, operation: &str) -> Option<OperationName> {
+        let component = self.state.host.output(&self.name)?;
+        component.output()?.operations().iter().find(|known| **known == operation).cloned()
     }
 
     /// Calls the output. Once the client `gives_up`, and shortly before connections are aborted, the result is an unknown
@@ -68,9 +77,7 @@ impl<'a> OutputCall<'a> {
         span: Option<SpanContext>,
         gives_up: impl Future<Output = ()>,
     ) -> Result<InvokeResponse, InvokeError> {
-        let supported = self.output().map_or(&[][..], |output| output.operations());
-        let known = supported.iter().find(|known| **known == request.operation).cloned();
-        self.operation = known.unwrap_or(UNKNOWN.into());
+        self.operation = self.known_operation(&request.operation).unwrap_or(UNKNOWN.into());
         let begun = Instant::now();
         let result = tokio::select! {
             // Biased: a result that is ready is better than an unknown outcome.
@@ -90,7 +97,7 @@ impl<'a> OutputCall<'a> {
     }
 
     fn handles(&mut self) -> &HttpMetrics {
-        let label = if self.component.is_some() { &*self.name } else { UNKNOWN };
+        let label = if self.is_known { &*self.name } else { UNKNOWN };
         self.handles.get_or_insert_with(|| self.state.metrics.requests(label))
     }
 }

@@ -61,7 +61,7 @@ impl RawDocument {
             Some(Dialect::Yaml) | None => (to_yaml(&self.0), DocumentFormat::Yaml),
         };
         // A file that cannot be read would stop the next start.
-        RawDocument::parse(&text, format).map_err(|problem| {
+        Self::parse(&text, format).map_err(|problem| {
             FileError::NotAllowed(format!("the document cannot be written into {}: {problem}", path.display()))
         })?;
         let folder = folder_of(&path);
