@@ -276,10 +276,17 @@ impl Connection {
         self.sdk.region().map(Region::as_ref)
     }
 
-    /// The endpoint, where it is not AWS's own.
+    /// The endpoint, where it is not AWS's own. Without a user and a password, since messages show it.
     #[must_use]
-    pub fn endpoint(&self) -> Option<&str> {
-        self.sdk.endpoint_url()
+    pub fn endpoint(&self) -> Option<String> {
+        self.sdk.endpoint_url().map(|url| match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let host = authority.rsplit('@').next().unwrap_or_default();
+                format!("{scheme}://{host}{path}")
+            }
+            None => url.to_owned(),
+        })
     }
 }
 

@@ -6,10 +6,9 @@ use super::catalog::{Catalog, Entry, State, names_tag};
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::{checked_of, component_name, found, new_document, not_connected, not_found, probe};
 use super::overlay::Overlay;
-
 use super::persist::{self, Persisted, Staging};
 use super::reading::{FilesRead, Reading};
-use super::reload_plan::hides;
+use super::reload_plan::{RunningFile, RunningFiles, hides};
 use crate::bindings::CheckResult;
 use crate::domain::ComponentName;
 use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind};
@@ -61,19 +60,20 @@ impl ApiChanges {
     }
 
     /// Ends the changes whose files were edited since. Whether there are any, and when to look again.
-    pub(super) fn supersede(&mut self, read: &FilesRead) -> (bool, Option<Instant>) {
-        let CheckResult { faults, not_loaded, .. } = &read.result;
-        let is_hidden = |file: &str| {
-            faults.iter().any(|fault| fault.file == file || hides(fault, Path::new(file)))
-                || not_loaded.iter().any(|one| one.file == file)
-        };
-        let (superseded, next) = self.overlay.supersede(&read.overridden, is_hidden, Instant::now());
+    pub(super) fn supersede(&mut self, read: &FilesRead, running: &mut RunningFiles) -> (bool, Option<Instant>) {
+        let is_unreadable = |file: &str| is_hidden(&read.result, file);
+        let (superseded, next) = self.overlay.supersede(&read.overridden, is_unreadable, Instant::now());
         for one in &superseded {
             tracing::warn!(
                 component = one.name,
                 file = one.file,
                 "component file was edited; it replaces the change that was made over the components API"
             );
+            // From now on, a fault of this file keeps the component.
+            if let Some((_, running)) = running.iter_mut().find(|(name, _)| name.as_str() == one.name) {
+                running.file.clone_from(&one.file);
+                running.is_superseded = true;
+            }
         }
         (!superseded.is_empty(), next)
     }
@@ -87,7 +87,7 @@ impl ApiChanges {
         for (name, running) in &changes.running {
             let state = if running.document.is_disabled() { State::Disabled } else { State::Running };
             let file = self.file_of(name, &running.file);
-            let (document, is_changed) = (Arc::clone(&running.document), self.is_changed(name, &running.file));
+            let (document, is_changed) = (Arc::clone(&running.document), self.is_changed(name, running));
             entries.insert(name.clone(), Entry { document, state, file, is_changed, error: None });
         }
         for (name, failure) in &changes.failures {
@@ -95,7 +95,7 @@ impl ApiChanges {
                 document: Arc::clone(&failure.file.document),
                 state: State::Failed,
                 file: self.file_of(name, &failure.file.file),
-                is_changed: self.is_changed(name, &failure.file.file),
+                is_changed: self.is_changed(name, &failure.file),
                 error: None,
             };
             entries.entry(name.clone()).or_insert_with(failed).error = Some(failure.error.clone());
@@ -106,13 +106,14 @@ impl ApiChanges {
     fn file_of(&self, name: &ComponentName, file: &str) -> Option<String> {
         match self.overlay.base(name.as_str()) {
             Some(base) => Some(base.place.file.clone()),
-            None => Some(file.to_owned()).filter(|_| !self.is_changed(name, file)),
+            None => Some(file.to_owned()).filter(|file| *file != override_file(name.as_str())),
         }
     }
 
     /// Whether the files do not say what runs. That goes on when a file was edited and its document cannot be connected.
-    fn is_changed(&self, name: &ComponentName, file: &str) -> bool {
-        self.overlay.contains(name.as_str()) || file == override_file(name.as_str())
+    fn is_changed(&self, name: &ComponentName, running: &RunningFile) -> bool {
+        let is_of_api = running.file == override_file(name.as_str());
+        self.overlay.contains(name.as_str()) || running.is_superseded || is_of_api
     }
 
     pub(super) async fn handle(&mut self, request: ChangeRequest, reading: &Reading, changes: &mut Changes) {
@@ -132,30 +133,32 @@ impl ApiChanges {
 
     async fn write(&mut self, name: &str, write: Write, options: &ChangeOptions, scene: Scene<'_>) -> Answer {
         let current = self.catalog.get(name);
-        self.check_preconditions(current.as_ref(), &write, options)?;
+        self.check_preconditions(name, current.as_ref(), &write, options)?;
         // What is merged into, or was seen by the caller, must be what the file says.
         let needs_current = options.if_match.is_some() || matches!(write, Write::Patch(_) | Write::SetDisabled(_));
         let document = Arc::new(new_document(name, write, current.as_ref())?);
         let old = current.as_ref().map(|entry| entry.document.as_ref());
-        scene.audit.fields = old.map_or_else(Vec::new, |old| old.changed_fields(&document));
+        scene.audit.fields = old.map_or_else(|| document.item_names(), |old| old.changed_fields(&document));
         // One with an error has an edit that is not in force, which this change replaces.
         let is_same = |entry: &Entry| entry.error.is_none() && entry.document == document;
         let is_same = current.as_ref().is_some_and(is_same);
-        if is_same && !(options.persist && self.overlay.contains(name)) {
+        // What the file says is known only once it was read: it may have a fault, while its component runs on.
+        if is_same && !options.persist {
             return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
         }
         let read = self.read_with(name, Some(&document), &scene).await?;
-        let base = found(&read, name);
+        let in_file = found(&read, name);
         if needs_current {
-            self.check_file(name, base.as_ref(), scene.changes)?;
+            self.check_file(name, in_file.as_ref(), scene.changes)?;
         }
-        if !self.overlay.contains(name) && self.overlay.len() >= MAX_OVERLAY {
-            let problem =
-                format!("there are {MAX_OVERLAY} documents that the files do not have; persist or delete some");
-            return Err(ComponentRefusal::new(RefusalKind::Full, problem));
-        }
+        self.check_room(name)?;
+        let is_in_file = in_file.as_ref().is_some_and(|found| found.document == document);
+        let base = in_file.or_else(|| self.hidden(&read.result, name, scene.changes));
         let staging = Staging { document: &document, base: base.as_ref(), reading: scene.reading };
         if is_same {
+            if is_in_file && !self.overlay.contains(name) {
+                return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
+            }
             let persisted = staging.stage().await?.commit().await?;
             return Ok(self.persisted(name, document, persisted, scene.changes));
         }
@@ -196,6 +199,7 @@ impl ApiChanges {
         let running = changes.running.iter_mut().find(|(known, _)| known.as_str() == name);
         if let Some((_, running)) = running {
             running.file.clone_from(&file);
+            running.is_superseded = false;
         }
         let base = Overridden { place: Place { file, document: 1 }, document: Arc::clone(&document) };
         self.overlay.set(name, Some(document), Some(base));
@@ -209,10 +213,11 @@ impl ApiChanges {
         }
         self.check_tag(current.as_ref(), options)?;
         let read = self.read_with(name, None, &scene).await?;
-        let base = found(&read, name);
+        let in_file = found(&read, name);
         if options.if_match.is_some() {
-            self.check_file(name, base.as_ref(), scene.changes)?;
+            self.check_file(name, in_file.as_ref(), scene.changes)?;
         }
+        let base = in_file.or_else(|| self.hidden(&read.result, name, scene.changes));
         let name_of_component = component_name(name)?;
         let base = match (base, options.persist) {
             (Some(in_file), true) => {
@@ -255,19 +260,17 @@ impl ApiChanges {
 
     fn check_preconditions(
         &self,
+        name: &str,
         current: Option<&Entry>,
         write: &Write,
         options: &ChangeOptions,
     ) -> Result<(), ComponentRefusal> {
         match (write, current) {
-            (Write::Create(document), Some(_)) => {
-                let name = document.name().unwrap_or_default();
+            (Write::Create(_), Some(_)) => {
                 let problem = format!("a component `{name}` exists; use another name, or PUT to replace it");
                 return Err(ComponentRefusal::new(RefusalKind::Exists, problem));
             }
-            (Write::Patch(_) | Write::SetDisabled(_), None) => {
-                return Err(ComponentRefusal::new(RefusalKind::NotFound, "there is no such component; list them"));
-            }
+            (Write::Patch(_) | Write::SetDisabled(_), None) => return Err(not_found(name)),
             _ => {}
         }
         if options.only_if_absent && current.is_some() {
@@ -281,6 +284,26 @@ impl ApiChanges {
         let Some(tags) = &options.if_match else { return Ok(()) };
         let is_named = current.is_some_and(|entry| names_tag(tags, &self.catalog.etag(&entry.document)));
         if is_named { Ok(()) } else { Err(changed_meanwhile("the component was changed or removed since it was read")) }
+    }
+
+    /// The document of a component whose file cannot be read now, as it was: the file is not edited by becoming readable.
+    fn hidden(&self, result: &CheckResult, name: &str, changes: &Changes) -> Option<Overridden> {
+        let base = if self.overlay.contains(name) {
+            self.overlay.base(name).cloned()
+        } else {
+            let (_, running) = changes.running.iter().find(|(known, _)| known.as_str() == name)?;
+            let place = Place { file: running.file.clone(), document: 1 };
+            Some(Overridden { place, document: Arc::clone(&running.document) })
+        };
+        base.filter(|base| is_hidden(result, &base.place.file))
+    }
+
+    fn check_room(&self, name: &str) -> Result<(), ComponentRefusal> {
+        if self.overlay.contains(name) || self.overlay.len() < MAX_OVERLAY {
+            return Ok(());
+        }
+        let problem = format!("there are {MAX_OVERLAY} documents that the files do not have; persist or delete some");
+        Err(ComponentRefusal::new(RefusalKind::Full, problem))
     }
 
     /// Whether the file says what runs. An edit that is not applied yet must not be undone by a change of an older document.
@@ -298,6 +321,13 @@ impl ApiChanges {
         }
         Err(changed_meanwhile("the file of the component was edited, and the edit is not in force"))
     }
+}
+
+/// Whether a file, or a part of it, cannot be read now.
+fn is_hidden(result: &CheckResult, file: &str) -> bool {
+    let CheckResult { faults, not_loaded, .. } = result;
+    faults.iter().any(|fault| fault.file == file || hides(fault, Path::new(file)))
+        || not_loaded.iter().any(|one| one.file == file)
 }
 
 fn changed_meanwhile(problem: &str) -> ComponentRefusal {

@@ -9,7 +9,7 @@ use crate::domain::{BindingError, ComponentName, FailureKind};
 use crate::runtime::{DrainOutcome, Draining, Host, InputsHandle, Retired};
 use crate::tasks::Supervisor;
 use async_trait::async_trait;
-use futures_util::future::{OptionFuture, join_all};
+use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -175,12 +175,14 @@ impl Changes {
         self.failures.insert(name, failure);
     }
 
-    /// Drains the old input, and closes the old component after its last call, in a task.
+    /// Drains the old input, and then closes the old component after its last call, in a task. Not before: a component may
+    /// need its connection to acknowledge what is in flight.
     fn let_leave(&mut self, name: ComponentName, retired: Option<Retired>, draining: Draining) {
         self.leaving.spawn(name.to_string(), async move {
-            let closing = OptionFuture::from(retired.map(|retired| retired.close(CLOSE_LIMIT)));
-            let (outcome, _) = tokio::join!(draining.outcome(), closing);
-            log_drain(&name, outcome);
+            log_drain(&name, draining.outcome().await);
+            if let Some(retired) = retired {
+                retired.close(CLOSE_LIMIT).await;
+            }
         });
     }
 

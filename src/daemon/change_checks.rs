@@ -12,6 +12,11 @@ use std::time::Duration;
 
 /// Limit of all calls that find out whether a new component has the access that it needs.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
+/// The largest document as JSON. Documents stay in memory, patches add to them, and aliases of YAML expand small texts.
+const MAX_EXPANDED: usize = 512 << 10;
+/// The longest name, in bytes, as in Kubernetes.
+const MAX_NAME: usize = 253;
+
 pub(super) fn not_found(name: &str) -> ComponentRefusal {
     let message = format!("there is no component `{name}`; GET /v1.0-alpha1/components lists them");
     ComponentRefusal::new(RefusalKind::NotFound, message)
@@ -24,10 +29,12 @@ pub(super) fn not_connected(error: NotConnected) -> ComponentRefusal {
 }
 
 pub(super) fn component_name(name: &str) -> Result<ComponentName, ComponentRefusal> {
-    name.parse().map_err(|error: InvalidName| {
-        let (field, remedy) = ("metadata.name".to_owned(), "use letters, digits, `-`, `_` and `.`".to_owned());
-        ComponentRefusal::invalid(vec![DocumentFault { field, problem: error.to_string(), remedy }])
-    })
+    name.parse().map_err(|error: InvalidName| invalid_name(error.to_string()))
+}
+
+fn invalid_name(problem: String) -> ComponentRefusal {
+    let (field, remedy) = ("metadata.name".to_owned(), "use letters, digits, `-`, `_` and `.`".to_owned());
+    ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }])
 }
 
 /// The document of the files whose place the change takes.
@@ -38,6 +45,10 @@ pub(super) fn found(read: &FilesRead, name: &str) -> Option<Overridden> {
 /// The document that is to run.
 pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) -> Result<RawDocument, ComponentRefusal> {
     component_name(name)?;
+    // A line break would begin another line of the log, which may look like one of the audit.
+    if name.len() > MAX_NAME || name.contains(char::is_control) {
+        return Err(invalid_name(format!("the name has more than {MAX_NAME} bytes, or a control character")));
+    }
     let old = current.map(|entry| entry.document.as_ref());
     let document = match (write, old) {
         (Write::Create(document) | Write::Replace(document), _) => document,
@@ -63,10 +74,15 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
         let (field, remedy) = ("spec.type".to_owned(), "put the store into the resources folder".to_owned());
         return Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]));
     }
-    document.unmasked(old).map_err(|LostSecret { field }| {
+    let document = document.unmasked(old).map_err(|LostSecret { field }| {
         let problem = "`***` stands for a secret that is not known here".to_owned();
         ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy: "write the value".to_owned() }])
-    })
+    })?;
+    if document.masked().to_string().len() > MAX_EXPANDED {
+        let message = "the document would have more than 512 KiB; remove items, or use fewer aliases";
+        return Err(ComponentRefusal::new(RefusalKind::TooLarge, message));
+    }
+    Ok(document)
 }
 
 /// The component of the changed document.

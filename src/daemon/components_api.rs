@@ -2,6 +2,7 @@
 
 use super::catalog::{Catalog, Entry, State};
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
+use super::change_checks::not_found;
 use crate::bindings::{Checked, ComponentAccess, Finding, check_access};
 use crate::http::{
     Caller, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText, ManageComponents,
@@ -92,10 +93,7 @@ impl ComponentsApi {
     }
 
     fn get(&self, name: &str) -> Result<Entry, ComponentRefusal> {
-        self.catalog.get(name).ok_or_else(|| {
-            let message = format!("there is no component `{name}`; GET /v1.0-alpha1/components lists them");
-            ComponentRefusal::new(RefusalKind::NotFound, message)
-        })
+        self.catalog.get(name).ok_or_else(|| not_found(name))
     }
 
     fn status(&self, name: String) -> Reply {

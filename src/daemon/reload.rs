@@ -161,7 +161,7 @@ impl Reload {
             let plugs = self.changes.plugs();
             let read = self.reading.read(plugs, self.api.overrides()).await?;
             // What was overridden is not among the result.
-            match self.api.supersede(&read) {
+            match self.api.supersede(&read, &mut self.changes.running) {
                 (true, _) => {}
                 (false, next) => return Ok((read, next)),
             }

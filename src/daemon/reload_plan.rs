@@ -18,6 +18,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub(super) struct RunningFile {
     pub(super) content: Content,
     pub(super) file: String,
+    /// Whether the file was edited after a change over the API, and the edit is not in force.
+    pub(super) is_superseded: bool,
     /// As it was written.
     pub(super) document: Arc<RawDocument>,
     /// The pluggable component that serves it.
@@ -29,6 +31,7 @@ impl RunningFile {
         Self {
             content: checked.content.clone(),
             file: checked.place.file.clone(),
+            is_superseded: false,
             document: Arc::clone(&checked.source),
             plug: checked.plug().cloned(),
         }
@@ -139,6 +142,7 @@ pub(super) fn plan(
             None => plan.added.push(checked),
             Some(known) if known.content == checked.content => {
                 (known.file, known.document) = (checked.place.file, checked.source);
+                known.is_superseded = false;
             }
             Some(known) if checked.content.lacks_values() && !known.content.lacks_values() => {
                 known.file = checked.place.file;

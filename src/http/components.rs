@@ -2,7 +2,8 @@
 
 use super::admission::ConnectInfo;
 use super::component_calls::{
-    Caller, ChangeOptions, ComponentCall, ComponentReply, DocumentText, ManageComponents, Success,
+    Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText,
+    ManageComponents, Success,
 };
 use super::endpoint::{COMPONENTS, ComponentEndpoint};
 use super::error::ApiError;
@@ -38,57 +39,76 @@ pub(super) async fn respond(
             return UnreadBody::new(&head, body).refuse(error).await;
         }
     };
-    let document = if endpoint.has_body() {
+    let (document, unread) = if endpoint.has_body() {
         match read(state, &head, body).await {
-            Ok(document) => document,
+            Ok(document) => (document, None),
             Err(response) => return response,
         }
     } else {
-        let mut discarded = Response::default();
-        UnreadBody::new(&head, body).skip(&mut discarded).await;
-        DocumentText { text: bytes::Bytes::new(), is_yaml: false }
+        let none = DocumentText { text: bytes::Bytes::new(), is_yaml: false };
+        (none, Some(UnreadBody::new(&head, body)))
     };
     let caller = Caller { peer: info.peer(), token: state.settings.admin_token_name };
-    let call = call(endpoint, name, document, &head);
-    let is_status = matches!(call, ComponentCall::Status { .. });
-    match manage.call(call, caller).await {
+    let is_status = endpoint == ComponentEndpoint::Status;
+    let result = match call(endpoint, name, document, &head) {
+        Ok(call) => manage.call(call, caller).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match result {
         Ok(reply) => succeeded(if is_status { with_sides(state, reply) } else { reply }),
         Err(refusal) => ApiError::Component(&refusal).into_response(),
+    };
+    if let Some(unread) = unread {
+        unread.skip(&mut response).await;
     }
+    response
 }
 
-fn call(endpoint: ComponentEndpoint, name: String, document: DocumentText, head: &Parts) -> ComponentCall {
+fn call(
+    endpoint: ComponentEndpoint,
+    name: String,
+    document: DocumentText,
+    head: &Parts,
+) -> Result<ComponentCall, ComponentRefusal> {
     let query = head.uri.query().unwrap_or_default();
     let options = || change_options(head);
-    match endpoint {
+    Ok(match endpoint {
         ComponentEndpoint::List => {
             ComponentCall::List { component_type: parameter(query, "type").map(Cow::into_owned) }
         }
         ComponentEndpoint::Get => ComponentCall::Get { name },
         ComponentEndpoint::Status => ComponentCall::Status { name },
-        ComponentEndpoint::Create => ComponentCall::Create { document, options: options() },
-        ComponentEndpoint::Replace => ComponentCall::Replace { name, document, options: options() },
-        ComponentEndpoint::Patch => ComponentCall::Patch { name, patch: document, options: options() },
-        ComponentEndpoint::Enable => ComponentCall::SetDisabled { name, disabled: false, options: options() },
-        ComponentEndpoint::Disable => ComponentCall::SetDisabled { name, disabled: true, options: options() },
-        ComponentEndpoint::Delete => ComponentCall::Delete { name, options: options() },
+        ComponentEndpoint::Create => ComponentCall::Create { document, options: options()? },
+        ComponentEndpoint::Replace => ComponentCall::Replace { name, document, options: options()? },
+        ComponentEndpoint::Patch => ComponentCall::Patch { name, patch: document, options: options()? },
+        ComponentEndpoint::Enable => ComponentCall::SetDisabled { name, disabled: false, options: options()? },
+        ComponentEndpoint::Disable => ComponentCall::SetDisabled { name, disabled: true, options: options()? },
+        ComponentEndpoint::Delete => ComponentCall::Delete { name, options: options()? },
         ComponentEndpoint::Test => ComponentCall::Test { document },
         ComponentEndpoint::TestExisting => ComponentCall::TestExisting { name },
-    }
+    })
 }
 
-pub(super) fn change_options(head: &Parts) -> ChangeOptions {
-    let query = head.uri.query().unwrap_or_default();
-    ChangeOptions {
-        if_match: header(head, &IF_MATCH),
-        only_if_absent: header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*"),
-        persist: parameter(query, "persist").is_some_and(|value| value == "true" || value == "1"),
-    }
+/// # Errors
+/// When `persist` is no boolean: a change that is only in memory must not be taken for one that is in a file.
+pub(super) fn change_options(head: &Parts) -> Result<ChangeOptions, ComponentRefusal> {
+    let persist = match parameter(head.uri.query().unwrap_or_default(), "persist").as_deref() {
+        None | Some("false" | "0") => false,
+        Some("true" | "1") => true,
+        Some(_) => {
+            let (field, problem) = ("persist".to_owned(), "this is not a boolean".to_owned());
+            let remedy = "write `true` or `false`".to_owned();
+            return Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]));
+        }
+    };
+    let only_if_absent = header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*");
+    Ok(ChangeOptions { if_match: header(head, &IF_MATCH), only_if_absent, persist })
 }
 
-/// All values of a header, as one list.
+/// All values of a header, as one list. One that is not UTF-8 counts too, as a condition must not be ignored.
 fn header(head: &Parts, name: &HeaderName) -> Option<String> {
-    let values: Vec<_> = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    let values = head.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let values: Vec<_> = values.collect();
     (!values.is_empty()).then(|| values.join(","))
 }
 
@@ -112,7 +132,7 @@ fn name_of(endpoint: ComponentEndpoint, path: &str) -> Result<Cow<'_, str>, &str
 async fn read(state: &ApiState, head: &Parts, body: Body) -> Result<DocumentText, Response> {
     let limit = state.settings.max_body_size.map_or(MAX_DOCUMENT, |limit| limit.min(MAX_DOCUMENT));
     match read_body::read(body, head, Some(limit), &state.body_memory).await {
-        // The reservation ends here: the document is copied into a tree, within limits of its own.
+        // The reservation ends here: the document is copied into a tree, within its own limits.
         Ok((text, _memory)) => {
             let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let is_yaml = media.to_ascii_lowercase().contains("yaml");

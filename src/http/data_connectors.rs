@@ -51,30 +51,45 @@ pub(super) async fn respond(
             return *response;
         }
     };
-    let object = if endpoint.has_body() {
+    let (object, unread) = if endpoint.has_body() {
         match read(state, &head, body).await {
-            Ok(object) => object,
+            Ok(object) => (object, None),
             Err(response) => return response,
         }
     } else {
-        UnreadBody::new(&head, body).skip(&mut Response::default()).await;
-        DocumentText { text: Bytes::new(), is_yaml: false }
-    };
-    let options = change_options(&head);
-    let call = match endpoint {
-        ConnectorEndpoint::List => ConnectorCall::List,
-        ConnectorEndpoint::Create => ConnectorCall::Create { object, options },
-        ConnectorEndpoint::Get => ConnectorCall::Get { id },
-        ConnectorEndpoint::Update => ConnectorCall::Update { id, object, options },
-        ConnectorEndpoint::Delete => ConnectorCall::Delete { id, options },
-        ConnectorEndpoint::Test => ConnectorCall::Test { object },
-        ConnectorEndpoint::TestExisting => ConnectorCall::TestExisting { id },
+        (DocumentText { text: Bytes::new(), is_yaml: false }, Some(UnreadBody::new(&head, body)))
     };
     let caller = Caller { peer: info.peer(), token: state.settings.admin_token_name };
-    match manage.call_connector(call, caller).await {
+    let result = match call(endpoint, id, object, &head) {
+        Ok(call) => manage.call_connector(call, caller).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match result {
         Ok(reply) => succeeded(ComponentReply { name: None, ..reply }),
         Err(refusal) => failed(&refusal),
+    };
+    if let Some(unread) = unread {
+        unread.skip(&mut response).await;
     }
+    response
+}
+
+fn call(
+    endpoint: ConnectorEndpoint,
+    id: String,
+    object: DocumentText,
+    head: &Parts,
+) -> Result<ConnectorCall, ComponentRefusal> {
+    let options = || change_options(head);
+    Ok(match endpoint {
+        ConnectorEndpoint::List => ConnectorCall::List,
+        ConnectorEndpoint::Create => ConnectorCall::Create { object, options: options()? },
+        ConnectorEndpoint::Get => ConnectorCall::Get { id },
+        ConnectorEndpoint::Update => ConnectorCall::Update { id, object, options: options()? },
+        ConnectorEndpoint::Delete => ConnectorCall::Delete { id, options: options()? },
+        ConnectorEndpoint::Test => ConnectorCall::Test { object },
+        ConnectorEndpoint::TestExisting => ConnectorCall::TestExisting { id },
+    })
 }
 
 /// The id in the path; empty where there is none.

@@ -3,7 +3,7 @@
 use super::folder::{Dialect, Unreadable, dialect, read_text};
 use super::split::{is_blank, split};
 use super::write_yaml::to_yaml;
-use super::{DocumentFormat, Place, RawDocument};
+use super::{DocumentFormat, Place, RawDocument, data_connector};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -56,10 +56,14 @@ impl RawDocument {
             }
             FileTarget::NewIn(folder) => (new_file(folder, &name)?, None),
         };
-        let text = match dialect(&path) {
-            Some(Dialect::Json) => format!("{:#}\n", self.0),
-            Some(Dialect::Yaml) | None => to_yaml(&self.0),
+        let (text, format) = match dialect(&path) {
+            Some(Dialect::Json) => (format!("{:#}\n", self.0), DocumentFormat::Json),
+            Some(Dialect::Yaml) | None => (to_yaml(&self.0), DocumentFormat::Yaml),
         };
+        // A file that cannot be read would stop the next start.
+        RawDocument::parse(&text, format).map_err(|problem| {
+            FileError::NotAllowed(format!("the document cannot be written into {}: {problem}", path.display()))
+        })?;
         let folder = folder_of(&path);
         let temporary = folder.join(format!(".{}.bindd-tmp", path.file_name().unwrap_or_default().to_string_lossy()));
         let staged = StagedFile { temporary, target: path, replaced, is_committed: false };
@@ -140,7 +144,10 @@ fn only_document(path: &Path, document: &RawDocument) -> Result<String, FileErro
              own file, or edit this one"
         )));
     }
-    let is_same = RawDocument::parse(&text, format).is_ok_and(|found| found == *document);
+    let is_same = RawDocument::parse(&text, format).is_ok_and(|found| {
+        // A data connector was read as the component that it stands for.
+        found == *document || data_connector::component(&found.0).is_ok_and(|component| component == document.0)
+    });
     if is_same { Ok(text) } else { Err(edited(path)) }
 }
 
@@ -262,6 +269,21 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(RawDocument::parse(&text, DocumentFormat::Json), Ok(changed));
         assert_eq!(files(folder.path()), ["any.json"]);
+    }
+
+    #[test]
+    fn a_data_connector_and_a_document_with_a_status_are_recognized_in_their_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let connector = r#"{"type": "aws-kinesis", "id": "orders", "stream": "orders"}"#;
+        for (name, text, document) in [
+            ("connector.json", connector.to_owned(), RawDocument::of_connector(connector).unwrap()),
+            ("status.yaml", format!("{TEXT}status: {{state: running}}\n"), document()),
+        ] {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            remove_document(&place(&path), &document).unwrap();
+        }
+        assert_eq!(files(folder.path()), Vec::<String>::new());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The data connector of an IoT platform: an object with `type: aws-kinesis`, as another face of the Kinesis output
+//! The data connector of an IoT platform: an object with `type: aws-kinesis`, as another form of the Kinesis output
 //! component whose name is its `id`. Pure.
 //!
 //! ```json
@@ -11,6 +11,7 @@
 use super::fault::nearest;
 use super::kinds::{CONNECTOR as TYPE, KINESIS};
 use super::scalar::scalar;
+use super::values::boolean;
 use super::{Fault, Faults, Place, parse_size};
 use crate::domain::ComponentName;
 use serde_json::{Map, Value, json};
@@ -171,7 +172,7 @@ pub fn object(document: &Value) -> Option<Value> {
         };
         object.extend(value.map(|value| (member.name.to_owned(), value)));
     }
-    let is_disabled = scalar(spec.get("disabled")).is_some_and(|text| text == "true");
+    let is_disabled = scalar(spec.get("disabled")).and_then(|text| boolean(&text)).unwrap_or(false);
     object.insert("disabled".to_owned(), is_disabled.into());
     Some(Value::Object(object))
 }

@@ -201,7 +201,7 @@ impl DocumentParser {
                 .unwrap_or_default(),
             items,
             repeated,
-            source: Arc::new(RawDocument(Value::Object(root.clone()))),
+            source: Arc::new(RawDocument::of(root.clone())),
             faults: Faults::default(),
             notices: Vec::new(),
         };

@@ -8,7 +8,18 @@ use serde_json::Value;
 pub const MASK: &str = "***";
 
 /// Parts of the names of secret items.
-const SECRET_WORDS: [&str; 7] = ["credential", "externalid", "key", "passphrase", "password", "secret", "token"];
+const SECRET_WORDS: [&str; 10] = [
+    "authorization",
+    "connectionstring",
+    "credential",
+    "externalid",
+    "key",
+    "passphrase",
+    "passwd",
+    "password",
+    "secret",
+    "token",
+];
 /// Items with such a part in their names that are not secret.
 const PLAIN_NAMES: [&str; 15] = [
     "credentialsource",
@@ -95,7 +106,8 @@ fn is_secret(item: &Value) -> bool {
     is_secret_name(&item_name(item)) || text.is_some_and(|text| has_user(text))
 }
 
-fn is_secret_name(name: &str) -> bool {
+/// Whether the value of an item of this name must not be shown.
+pub(super) fn is_secret_name(name: &str) -> bool {
     let lower = name.to_lowercase();
     !PLAIN_NAMES.contains(&lower.as_str()) && SECRET_WORDS.iter().any(|word| lower.contains(word))
 }

@@ -85,6 +85,12 @@ impl RawDocument {
         Ok(())
     }
 
+    /// The names of the items of `spec.metadata`. No values.
+    #[must_use]
+    pub fn item_names(&self) -> Vec<String> {
+        self.items().iter().map(item_name).collect()
+    }
+
     /// The names of the parts in which the document differs from another: items by their names, other members by their
     /// paths. No values.
     #[must_use]

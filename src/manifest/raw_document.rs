@@ -36,9 +36,14 @@ impl RawDocument {
             DocumentFormat::Json => tree::from_json(text),
             DocumentFormat::Yaml => one_yaml(text),
         }?;
-        let Value::Object(mut root) = tree else { return Err("the document is not an object".to_owned()) };
+        let Value::Object(root) = tree else { return Err("the document is not an object".to_owned()) };
+        Ok(Self::of(root))
+    }
+
+    /// Without the member `status`, so that a document is the same one whether it was read from a file or sent.
+    pub(super) fn of(mut root: Map<String, Value>) -> Self {
         root.shift_remove("status");
-        Ok(Self(Value::Object(root)))
+        Self(Value::Object(root))
     }
 
     /// `metadata.name`

@@ -2,6 +2,7 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
+use super::masking::is_secret_name;
 use super::method::Methods;
 use super::{Document, parse_duration_or_seconds, parse_size, values};
 use crate::domain::ComponentName;
@@ -290,9 +291,10 @@ impl<'d> Reader<'d> {
 }
 
 /// The value for a message: only its beginning, and only if the file has the value itself and not a reference. A value
-/// with an `@` may be a URL with a password and is not shown.
+/// with an `@` may be a URL with a password and is not shown, nor is one whose name is that of a secret.
 fn shown(item: &Item) -> String {
-    let text = item.value.as_ref().filter(|_| item.is_literal).map(ExposeSecret::expose_secret);
+    let may_be_shown = item.is_literal && !is_secret_name(&item.name);
+    let text = item.value.as_ref().filter(|_| may_be_shown).map(ExposeSecret::expose_secret);
     let Some(text) = text.filter(|text| !text.contains('@')) else {
         return "the value".to_owned();
     };

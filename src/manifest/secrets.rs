@@ -35,7 +35,7 @@ pub(super) enum SecretError {
     Variable(String),
     #[error("the environment variable `{0}` is not UTF-8 text")]
     NotText(String),
-    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not passed to components")]
+    #[error("`APP_API_TOKEN`, `BINDD_ADMIN_TOKEN` and variables that begin with `DAPR_` are not passed to components")]
     Reserved,
     #[error("the store has no secret `{0}`")]
     Secret(String),

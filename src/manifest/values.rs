@@ -43,7 +43,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 pub(super) enum NotAllowed {
     #[error("an environment variable's name must not be empty or contain a space")]
     Name,
-    #[error("`APP_API_TOKEN` and variables that begin with `DAPR_` are not passed to components")]
+    #[error("`APP_API_TOKEN`, `BINDD_ADMIN_TOKEN` and variables that begin with `DAPR_` are not passed to components")]
     Reserved,
     #[error("the variable is not in the list of `DAPR_ENV_KEYS`")]
     NotListed,
@@ -69,7 +69,8 @@ pub(super) fn check_allowed(name: &str, environment: &dyn Environment) -> Result
 /// The part of the rule that also applies to the store `secretstores.local.env`.
 pub(super) fn check_not_reserved(name: &str) -> Result<(), NotAllowed> {
     let upper = name.to_uppercase();
-    if upper == "APP_API_TOKEN" || upper.starts_with("DAPR_") { Err(NotAllowed::Reserved) } else { Ok(()) }
+    let is_reserved = ["APP_API_TOKEN", "BINDD_ADMIN_TOKEN"].contains(&upper.as_str()) || upper.starts_with("DAPR_");
+    if is_reserved { Err(NotAllowed::Reserved) } else { Ok(()) }
 }
 
 /// The template that is another value each time.
@@ -142,6 +143,7 @@ mod tests {
             ("A B", NotAllowed::Name),
             ("APP_API_TOKEN", NotAllowed::Reserved),
             ("app_api_token", NotAllowed::Reserved),
+            ("BINDD_ADMIN_TOKEN", NotAllowed::Reserved),
             ("dapr_x", NotAllowed::Reserved),
         ] {
             assert_eq!(check_allowed(name, &open), Err(refused), "{name}");

@@ -82,8 +82,15 @@ fn item(value: &Value, indent: usize, text: &mut String) {
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => scalar_text(text),
+        Value::Number(number) => {
+            let text = number.to_string();
+            // YAML reads `1.10` as 1.1. Components take the text of a number, which quotes keep.
+            let is_kept =
+                super::tree::from_yaml(&text, 0, &super::tree::Budget::new()).is_ok_and(|read| read == *value);
+            if is_kept { text } else { format!("\"{text}\"") }
+        }
         // Empty ones only; JSON is YAML.
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -131,6 +138,12 @@ mod tests {
                     name: streamName\n      value: orders\n    - name: a\n      value: \"yes\"\n      secretKeyRef:\n        \
                     name: s\n";
         assert_eq!(to_yaml(&read(text)), text);
+    }
+
+    #[test]
+    fn a_number_keeps_its_text() {
+        let document = tree::from_json(r#"{"a":1.10,"b":2,"c":-7,"d":1.0}"#).unwrap();
+        assert_eq!(to_yaml(&document), "a: \"1.10\"\nb: 2\nc: -7\nd: \"1.0\"\n");
     }
 
     fn values() -> impl Strategy<Value = Value> {

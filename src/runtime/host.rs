@@ -195,7 +195,7 @@ impl Host {
         })
     }
 
-    /// As [`Host::remove`], but calls that begin from now on are told that the component is disabled.
+    /// As [`Host::remove`], but calls that begin from now on fail, as the component is disabled.
     pub fn disable(&self, name: &ComponentName) -> Option<Retired> {
         self.take_out(name, |disabled| {
             disabled.insert(name.clone());

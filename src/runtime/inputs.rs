@@ -17,6 +17,7 @@ use tracing::Instrument;
 const RESTART_BACKOFF: Backoff = Backoff::millis(500, 30_000);
 /// The backoff is reset for an input that ran this long before it failed.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
+
 /// The owner of all inputs. [`Inputs::run`] runs them; an [`InputsHandle`] changes them meanwhile.
 #[derive(Debug)]
 pub struct Inputs {
