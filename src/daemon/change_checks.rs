@@ -7,7 +7,7 @@ use super::reading::{FilesRead, Reading};
 use crate::bindings::{CheckResult, Checked, check_access};
 use crate::domain::{ComponentName, FailureKind, InvalidName};
 use crate::http::{ComponentRefusal, DocumentFault, RefusalKind};
-use crate::manifest::{Fault, LostSecret, Overridden, RawDocument, is_secret_store, override_file};
+use crate::manifest::{Fault, LostSecret, Overridden, RawDocument, fits_new_file, is_secret_store, override_file};
 use std::time::Duration;
 
 /// Limit of all calls that find out whether a new component has the access that it needs.
@@ -35,6 +35,14 @@ pub(super) fn component_name(name: &str) -> Result<ComponentName, ComponentRefus
 fn invalid_name(problem: String) -> ComponentRefusal {
     let (field, remedy) = ("metadata.name".to_owned(), "use letters, digits, `-`, `_` and `.`".to_owned());
     ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }])
+}
+
+/// Whether a new file can have the name of the component.
+pub(super) fn check_file_name(name: &str) -> Result<(), ComponentRefusal> {
+    if fits_new_file(name) {
+        return Ok(());
+    }
+    Err(invalid_name("a new file cannot have this name, as names of files have at most 255 bytes".to_owned()))
 }
 
 /// The document of the files whose place the change takes.
