@@ -59,6 +59,15 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
     }
     let old = current.map(|entry| entry.document.as_ref());
     let document = match (write, old) {
+        (Write::Create(document) | Write::Replace(document), _) if document.has("disabled") => {
+            let problem = "a document has this member in `spec`; here it would have no effect".to_owned();
+            let remedy = "write `spec.disabled`, or send `disabled` with PATCH".to_owned();
+            return Err(ComponentRefusal::invalid(vec![DocumentFault {
+                field: "disabled".to_owned(),
+                problem,
+                remedy,
+            }]));
+        }
         (Write::Create(document) | Write::Replace(document), _) => document,
         (Write::Patch(patch), Some(old)) => old.patched(&patch).map_err(|wrong| {
             let (field, problem, remedy) = (wrong.field, wrong.problem, wrong.remedy.to_owned());
