@@ -169,12 +169,13 @@ async fn no_secret_is_in_an_answer_or_a_log_line_and_each_change_has_an_audit_li
         ["action=\"create\"", "outcome=\"done\""],
         ["fields=\"streamName\"", "outcome=\"done\""],
         ["action=\"replace\"", "outcome=\"ERR_COMPONENT_INVALID\""],
+        ["action=\"test\"", "outcome=\"done\""],
         ["fields=\"maxInFlight\"", "action=\"patch\""],
         ["action=\"delete\"", "token=\"BINDD_ADMIN_TOKEN\""],
     ]) {
         assert!(expected.iter().all(|part| line.contains(part)) && line.contains("peer=\"127.0.0.1:"), "{line}");
     }
-    assert_eq!(audit.len(), 5, "{audit:#?}");
+    assert_eq!(audit.len(), 6, "{audit:#?}");
     assert_eq!(program.stop().await, Some(0));
 }
 
