@@ -44,8 +44,8 @@ impl Audit {
         let peer = self.peer.map_or_else(|| "unix socket".to_owned(), |peer| peer.to_string());
         let outcome = answer.as_ref().map_or_else(|refusal| refusal.kind.code(), |_| "done");
         tracing::info!(
-            target: TARGET, action = self.action, component = self.component, peer, token = self.token, persist = self.is_persisted,
-            fields = self.fields.join(","), outcome, "components API was called for a change or a test"
+            target: TARGET, action = self.action, component = self.component, peer, token = self.token,
+            persist = self.is_persisted, fields = self.fields.join(","), outcome, "components API was called for a change or a test"
         );
     }
 }

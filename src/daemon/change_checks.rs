@@ -42,7 +42,9 @@ pub(super) fn check_file_name(name: &str) -> Result<(), ComponentRefusal> {
     if fits_new_file(name) {
         return Ok(());
     }
-    Err(invalid_name("a new file cannot have this name, as names of files have at most 255 bytes".to_owned()))
+    let problem = "a new file cannot have this name, as names of files have at most 255 bytes".to_owned();
+    let (field, remedy) = ("metadata.name".to_owned(), "use a shorter name".to_owned());
+    Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]))
 }
 
 /// The document of the files whose place the change takes.
