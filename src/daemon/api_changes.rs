@@ -4,7 +4,9 @@ use super::apply::Changes;
 use super::audit::Audit;
 use super::catalog::{Catalog, Entry, State, names_tag};
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
-use super::change_checks::{checked_of, component_name, found, new_document, not_connected, not_found, probe};
+use super::change_checks::{
+    check_file_name, checked_of, component_name, found, new_document, not_connected, not_found, probe,
+};
 use super::overlay::Overlay;
 use super::persist::{self, Persisted, Staging};
 use super::reading::{FilesRead, Reading};
@@ -151,9 +153,13 @@ impl ApiChanges {
         if needs_current {
             self.check_file(name, in_file.as_ref(), scene.changes)?;
         }
-        self.check_room(name)?;
         let is_in_file = in_file.as_ref().is_some_and(|found| found.document == document);
         let base = in_file.or_else(|| self.hidden(&read.result, name, scene.changes));
+        match (options.persist, &base) {
+            (true, None) => check_file_name(name)?,
+            (true, Some(_)) => {}
+            (false, _) => self.check_room(name)?,
+        }
         let staging = Staging { document: &document, base: base.as_ref(), reading: scene.reading };
         if is_same {
             if is_in_file && !self.overlay.contains(name) {
@@ -169,7 +175,7 @@ impl ApiChanges {
         let is_new = current.is_none();
         let Some(staged) = staged else {
             scene.changes.put_in_place(ready).await;
-            self.overlay.set(name, Some(document), base);
+            self.in_memory(name, document, base, (is_in_file, scene.changes));
             return Ok(Changed::Written { is_new, warnings: Vec::new() });
         };
         // Before it runs, so that a restart never brings back what was replaced by an answer of success.
@@ -187,6 +193,20 @@ impl ApiChanges {
         }
     }
 
+    /// What runs now was not written. A change that says the same as its file is none, so what runs is that of the file.
+    fn in_memory(
+        &mut self,
+        name: &str,
+        document: Arc<RawDocument>,
+        base: Option<Overridden>,
+        (is_in_file, changes): (bool, &mut Changes),
+    ) {
+        if let Some(base) = base.as_ref().filter(|base| base.document == document) {
+            runs_from(&base.place.file, !is_in_file, name, changes);
+        }
+        self.overlay.set(name, Some(document), base);
+    }
+
     /// The files say the same as what runs now.
     fn persisted(
         &mut self,
@@ -196,11 +216,7 @@ impl ApiChanges {
         changes: &mut Changes,
     ) -> Changed {
         let Persisted { file, warnings } = persisted;
-        let running = changes.running.iter_mut().find(|(known, _)| known.as_str() == name);
-        if let Some((_, running)) = running {
-            running.file.clone_from(&file);
-            running.is_superseded = false;
-        }
+        runs_from(&file, false, name, changes);
         let base = Overridden { place: Place { file, document: 1 }, document: Arc::clone(&document) };
         self.overlay.set(name, Some(document), Some(base));
         Changed::Written { is_new: false, warnings }
@@ -291,9 +307,9 @@ impl ApiChanges {
         let base = if self.overlay.contains(name) {
             self.overlay.base(name).cloned()
         } else {
-            let (_, running) = changes.running.iter().find(|(known, _)| known.as_str() == name)?;
-            let place = Place { file: running.file.clone(), document: 1 };
-            Some(Overridden { place, document: Arc::clone(&running.document) })
+            let known = known_file(name, changes)?;
+            let place = Place { file: known.file.clone(), document: 1 };
+            Some(Overridden { place, document: Arc::clone(&known.document) })
         };
         base.filter(|base| is_hidden(result, &base.place.file))
     }
@@ -302,7 +318,9 @@ impl ApiChanges {
         if self.overlay.contains(name) || self.overlay.len() < MAX_OVERLAY {
             return Ok(());
         }
-        let problem = format!("there are {MAX_OVERLAY} documents that the files do not have; persist or delete some");
+        let problem = format!(
+            "there are {MAX_OVERLAY} documents that the files do not have; persist this one or another, or delete some"
+        );
         Err(ComponentRefusal::new(RefusalKind::Full, problem))
     }
 
@@ -310,16 +328,30 @@ impl ApiChanges {
     fn check_file(&self, name: &str, found: Option<&Overridden>, changes: &Changes) -> Result<(), ComponentRefusal> {
         let known = match self.overlay.contains(name) {
             true => self.overlay.base(name).map(|base| &base.document),
-            false => {
-                let running = changes.running.iter().find(|(known, _)| known.as_str() == name);
-                let failed = changes.failures.iter().find(|(known, _)| known.as_str() == name);
-                running.map(|(_, file)| &file.document).or(failed.map(|(_, failure)| &failure.file.document))
-            }
+            false => known_file(name, changes).map(|file| &file.document),
         };
         if found.map(|found| &found.document) == known {
             return Ok(());
         }
-        Err(changed_meanwhile("the file of the component was edited, and the edit is not in force"))
+        let message = "the file of the component was edited, and the edit is not in force; wait until it is, or correct the \
+                       file if it has a fault, which the log names; a PUT without If-Match replaces the whole component";
+        Err(ComponentRefusal::new(RefusalKind::Precondition, message))
+    }
+}
+
+/// The file of a component that runs, or could not be connected.
+fn known_file<'c>(name: &str, changes: &'c Changes) -> Option<&'c RunningFile> {
+    let running = changes.running.iter().find(|(known, _)| known.as_str() == name);
+    let failed = changes.failures.iter().find(|(known, _)| known.as_str() == name);
+    running.map(|(_, file)| file).or(failed.map(|(_, failure)| &failure.file))
+}
+
+/// Notes the file that says the same as what runs. `is_superseded` is whether the file cannot be read now.
+fn runs_from(file: &str, is_superseded: bool, name: &str, changes: &mut Changes) {
+    let running = changes.running.iter_mut().find(|(known, _)| known.as_str() == name);
+    if let Some((_, running)) = running {
+        file.clone_into(&mut running.file);
+        running.is_superseded = is_superseded;
     }
 }
 

@@ -1,4 +1,4 @@
-//! One log line for each change that the API requests. No values.
+//! One log line for each change and each test that the API requests. No values.
 
 use super::change::{Answer, Change, Write};
 use crate::http::Caller;
@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 /// The target of the lines.
 const TARGET: &str = "audit";
 
-/// What is known of a change.
+/// What is known of a change or a test.
 #[derive(Debug)]
 pub(super) struct Audit {
-    /// `None` for what changes nothing.
-    action: Option<&'static str>,
+    action: &'static str,
     component: String,
     peer: Option<SocketAddr>,
     token: &'static str,
@@ -31,22 +30,22 @@ impl Audit {
                     Write::SetDisabled(true) => "disable",
                     Write::SetDisabled(false) => "enable",
                 };
-                (Some(action), name, options.persist)
+                (action, name, options.persist)
             }
-            Change::Delete { name, options } => (Some("delete"), name, options.persist),
-            Change::Check { name, .. } => (None, name, false),
+            Change::Delete { name, options } => ("delete", name, options.persist),
+            // It may run the `credentialProcess` of a document.
+            Change::Check { name, .. } => ("test", name, false),
         };
         let (component, Caller { peer, token }) = (name.clone(), caller);
         Self { action, component, peer, token, is_persisted, fields: Vec::new() }
     }
 
     pub(super) fn log(&self, answer: &Answer) {
-        let Some(action) = self.action else { return };
         let peer = self.peer.map_or_else(|| "unix socket".to_owned(), |peer| peer.to_string());
         let outcome = answer.as_ref().map_or_else(|refusal| refusal.kind.code(), |_| "done");
         tracing::info!(
-            target: TARGET, action, component = self.component, peer, token = self.token, persist = self.is_persisted,
-            fields = self.fields.join(","), outcome, "components API was called for a change"
+            target: TARGET, action = self.action, component = self.component, peer, token = self.token,
+            persist = self.is_persisted, fields = self.fields.join(","), outcome, "components API was called for a change or a test"
         );
     }
 }

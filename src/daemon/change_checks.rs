@@ -7,7 +7,7 @@ use super::reading::{FilesRead, Reading};
 use crate::bindings::{CheckResult, Checked, check_access};
 use crate::domain::{ComponentName, FailureKind, InvalidName};
 use crate::http::{ComponentRefusal, DocumentFault, RefusalKind};
-use crate::manifest::{Fault, LostSecret, Overridden, RawDocument, is_secret_store, override_file};
+use crate::manifest::{Fault, LostSecret, Overridden, RawDocument, fits_new_file, is_secret_store, override_file};
 use std::time::Duration;
 
 /// Limit of all calls that find out whether a new component has the access that it needs.
@@ -37,6 +37,16 @@ fn invalid_name(problem: String) -> ComponentRefusal {
     ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }])
 }
 
+/// Whether a new file can have the name of the component.
+pub(super) fn check_file_name(name: &str) -> Result<(), ComponentRefusal> {
+    if fits_new_file(name) {
+        return Ok(());
+    }
+    let problem = "a new file cannot have this name, as names of files have at most 255 bytes".to_owned();
+    let (field, remedy) = ("metadata.name".to_owned(), "use a shorter name".to_owned());
+    Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]))
+}
+
 /// The document of the files whose place the change takes.
 pub(super) fn found(read: &FilesRead, name: &str) -> Option<Overridden> {
     read.overridden.iter().find(|found| found.document.name().as_deref() == Some(name)).cloned()
@@ -51,6 +61,15 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
     }
     let old = current.map(|entry| entry.document.as_ref());
     let document = match (write, old) {
+        (Write::Create(document) | Write::Replace(document), _) if document.has("disabled") => {
+            let problem = "a document has this member in `spec`; here it would have no effect".to_owned();
+            let remedy = "write `spec.disabled`, or send `disabled` with PATCH".to_owned();
+            return Err(ComponentRefusal::invalid(vec![DocumentFault {
+                field: "disabled".to_owned(),
+                problem,
+                remedy,
+            }]));
+        }
         (Write::Create(document) | Write::Replace(document), _) => document,
         (Write::Patch(patch), Some(old)) => old.patched(&patch).map_err(|wrong| {
             let (field, problem, remedy) = (wrong.field, wrong.problem, wrong.remedy.to_owned());

@@ -8,7 +8,7 @@ use crate::http::{
     Caller, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText, ManageComponents,
     RefusalKind, Success,
 };
-use crate::manifest::{DocumentFormat, RawDocument};
+use crate::manifest::{DocumentFormat, RawDocument, remove_unfinished};
 use crate::settings::Settings;
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -32,6 +32,12 @@ pub(super) struct ComponentsApi {
 
 impl ComponentsApi {
     pub(super) fn new(settings: &Settings, catalog: Arc<Catalog>, changes: mpsc::Sender<ChangeRequest>) -> Self {
+        for (file, error) in remove_unfinished(&settings.resources_paths) {
+            tracing::warn!(
+                file = %file.display(), %error,
+                "file of a write that was interrupted cannot be removed; it may have secrets, so remove it"
+            );
+        }
         let app_id = if settings.app_id.is_empty() { "bindd".to_owned() } else { settings.app_id.clone() };
         let (ca_bundle, connector_turn) = (settings.ca_bundle.clone(), Mutex::default());
         Self { catalog, changes, app_id, ca_bundle, connector_turn }

@@ -31,6 +31,10 @@ impl ManageConnectors for ComponentsApi {
             ConnectorCall::Delete { id, options } => {
                 let deleted = match existing(self, &id) {
                     Ok(_) => self.delete(id, (caller, options)).await.map(|_| 1)?,
+                    Err(_) if options.if_match.is_some() => {
+                        let message = format!("there is no data connector `{id}`, so If-Match cannot hold");
+                        return Err(ComponentRefusal::new(RefusalKind::Precondition, message));
+                    }
                     Err(_) => 0,
                 };
                 Ok(reply(None, None, json!({ "nrOfItems": deleted })))
@@ -55,7 +59,7 @@ async fn create(api: &ComponentsApi, object: &DocumentText, options: ChangeOptio
     if api.catalog.get(&id).is_none() && connectors(api).len() >= MAX_CONNECTORS {
         let message = format!(
             "an app has at most {MAX_CONNECTORS} data connectors; delete one, or create a component with PUT \
-             /v1.0-alpha1/components, which has no such limit"
+             /v1.0-alpha1/components/<name>, which has no such limit"
         );
         return Err(ComponentRefusal::new(RefusalKind::Full, message));
     }

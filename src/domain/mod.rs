@@ -33,7 +33,7 @@ mod stop;
 mod stream;
 mod writing;
 
-pub use api_rules::{ApiProtocol, ApiRule, ApiRules};
+pub use api_rules::{ApiProtocol, ApiRule, ApiRules, ServedApi};
 pub use binding::{Binding, InputBinding, OperationName, OutputBinding, OutputReport, Outputs};
 pub use body_memory::{BodyMemory, BodyMemoryFull, Reservation, ReservedMemory};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};

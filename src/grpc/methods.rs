@@ -1,6 +1,6 @@
 //! The methods that are served.
 
-use crate::domain::{ApiProtocol, ApiRules};
+use crate::domain::{ApiProtocol, ApiRules, ServedApi};
 
 pub(super) const INVOKE_BINDING: &str = "/dapr.proto.runtime.v1.Dapr/InvokeBinding";
 pub(super) const GET_METADATA: &str = "/dapr.proto.runtime.v1.Dapr/GetMetadata";
@@ -19,11 +19,11 @@ pub(super) fn unary(path: &str) -> Option<&'static str> {
 
 /// Whether the Configuration allows a method. Those of other services are always served.
 pub(super) fn is_allowed(path: &str, rules: &ApiRules) -> bool {
-    let name = match path {
-        INVOKE_BINDING => "bindings",
-        GET_METADATA | SET_METADATA => "metadata",
-        SHUTDOWN => "shutdown",
+    let api = match path {
+        INVOKE_BINDING => ServedApi::BINDINGS,
+        GET_METADATA | SET_METADATA => ServedApi::METADATA,
+        SHUTDOWN => ServedApi::SHUTDOWN,
         _ => return true,
     };
-    rules.is_allowed(name, "v1", ApiProtocol::Grpc)
+    rules.is_allowed(api, ApiProtocol::Grpc)
 }

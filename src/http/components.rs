@@ -23,6 +23,8 @@ use std::borrow::Cow;
 
 /// The largest document; Dapr's own bound. Changed documents stay in memory.
 pub(super) const MAX_DOCUMENT: usize = 64 << 10;
+/// Characters of an unknown parameter that are shown.
+const MAX_SHOWN: usize = 64;
 
 /// The response to a request whose caller was authenticated.
 pub(super) async fn respond(
@@ -90,19 +92,33 @@ fn call(
 }
 
 /// # Errors
-/// When `persist` is no boolean: a change that is only in memory must not be taken for one that is in a file.
+/// When the query has anything but one `persist` with a boolean: a change that is only in memory must not be taken for one
+/// that is in a file.
 pub(super) fn change_options(head: &Parts) -> Result<ChangeOptions, ComponentRefusal> {
-    let persist = match parameter(head.uri.query().unwrap_or_default(), "persist").as_deref() {
-        None | Some("false" | "0") => false,
-        Some("true" | "1") => true,
-        Some(_) => {
-            let (field, problem) = ("persist".to_owned(), "this is not a boolean".to_owned());
-            let remedy = "write `true` or `false`".to_owned();
-            return Err(ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }]));
+    let mut given = None;
+    for pair in head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name != "persist" {
+            let shown = name.chars().take(MAX_SHOWN).collect();
+            return Err(wrong_parameter(shown, "there is no such parameter"));
         }
-    };
+        let persist = match unescape(value).as_deref() {
+            Ok("true" | "1") => true,
+            Ok("false" | "0") => false,
+            Ok(_) | Err(_) => return Err(wrong_parameter(name.to_owned(), "this is not a boolean")),
+        };
+        if given.replace(persist).is_some() {
+            return Err(wrong_parameter(name.to_owned(), "it is given more than once"));
+        }
+    }
     let only_if_absent = header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*");
-    Ok(ChangeOptions { if_match: header(head, &IF_MATCH), only_if_absent, persist })
+    Ok(ChangeOptions { if_match: header(head, &IF_MATCH), only_if_absent, persist: given.unwrap_or(false) })
+}
+
+fn wrong_parameter(field: String, problem: &str) -> ComponentRefusal {
+    let remedy =
+        "the one parameter of a change is `persist`; write `persist=true`, `persist=false`, or none".to_owned();
+    ComponentRefusal::invalid(vec![DocumentFault { field, problem: problem.to_owned(), remedy }])
 }
 
 /// All values of a header, as one list. One that is not UTF-8 counts too, as a condition must not be ignored.
@@ -224,5 +240,29 @@ mod tests {
     fn parameters_of_the_query_are_found_by_name() {
         assert_eq!(parameter("a=1&type=bindings.aws%2Ekinesis", "type").as_deref(), Some("bindings.aws.kinesis"));
         assert_eq!((parameter("persist", "persist").as_deref(), parameter("", "persist")), (Some(""), None));
+    }
+
+    #[test]
+    fn a_change_takes_one_persist_and_no_other_parameter() {
+        let read = |query: &str| {
+            let request = http::Request::get(format!("/v1.0-alpha1/components?{query}")).body(()).unwrap();
+            change_options(&request.into_parts().0).map(|options| options.persist)
+        };
+        for (query, persist) in [("", false), ("persist=true", true), ("persist=1&", true), ("persist=%66alse", false)]
+        {
+            assert_eq!(read(query), Ok(persist), "{query}");
+        }
+        for (query, problem) in [
+            ("persist", "field `persist`: this is not a boolean"),
+            ("persist=", "field `persist`: this is not a boolean"),
+            ("persist=True", "field `persist`: this is not a boolean"),
+            ("persist=%zz", "field `persist`: this is not a boolean"),
+            ("persist=false&persist=true", "field `persist`: it is given more than once"),
+            ("presist=true", "field `presist`: there is no such parameter"),
+            ("persist=true&dryRun=1", "field `dryRun`: there is no such parameter"),
+        ] {
+            let refusal = read(query).unwrap_err();
+            assert!(refusal.message.starts_with(problem) && refusal.message.contains("persist=true"), "{refusal:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The endpoints of the API, by method and path. Matched by hand and not by a router, because the parameters are a part of
 //! a path as it was sent, and the names of components may change. `openapi.json` describes each route of the table.
 
-use crate::domain::{ApiProtocol, ApiRules};
+use crate::domain::{ApiProtocol, ApiRules, ServedApi};
 use http::Method;
 
 const HEALTH: &str = "/v1.0/healthz";
@@ -196,20 +196,28 @@ impl Endpoint {
     /// Whether the rules of the Configuration allow it. Health is always served. The list of inputs and the
     /// description of the API are a part of the metadata.
     pub(super) fn is_allowed(self, rules: &ApiRules) -> bool {
-        let name = match self {
+        let api = match self {
             Self::Health | Self::OutboundHealth => return true,
-            Self::Metadata | Self::SetMetadata | Self::Inputs | Self::OpenApi => "metadata",
-            Self::Shutdown => "shutdown",
-            Self::Invoke => "bindings",
-            Self::Component(_) | Self::Connector(_) => "components",
+            Self::Metadata | Self::SetMetadata => ServedApi::METADATA,
+            Self::Inputs | Self::OpenApi => ServedApi::MORE_METADATA,
+            Self::Shutdown => ServedApi::SHUTDOWN,
+            Self::Invoke => ServedApi::BINDINGS,
+            Self::Component(_) => ServedApi::COMPONENTS,
+            Self::Connector(_) => ServedApi::DATA_CONNECTORS,
         };
-        rules.is_allowed(name, "v1", ApiProtocol::Http)
+        rules.is_allowed(api, ApiProtocol::Http)
     }
 }
 
 /// Whether a path needs no token, with any method.
 pub(super) fn is_health_path(path: &str) -> bool {
     matches!(path, HEALTH | OUTBOUND_HEALTH)
+}
+
+/// Whether a path is one of those that need the token for changes, or below them.
+pub(super) fn is_admin_path(path: &str) -> bool {
+    let is_below = path.strip_prefix(COMPONENTS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_below || path.starts_with("/v3/apps/")
 }
 
 /// The last segment of a path.
@@ -290,22 +298,33 @@ mod tests {
 
     #[test]
     fn denied_endpoints_are_not_served_and_health_always_is() {
-        let rule =
-            |name: &str| ApiRule { name: name.to_owned(), version: "v1.0".to_owned(), protocol: ApiProtocol::Http };
+        let rule_of = |name: &str, version: &str| ApiRule {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            protocol: ApiProtocol::Http,
+        };
+        let rule = |name: &str| rule_of(name, "v1.0");
         let denied = ApiRules { denied: vec![rule("bindings"), rule("healthz")], ..ApiRules::default() };
         let only_metadata = ApiRules { allowed: vec![rule("metadata")], ..ApiRules::default() };
+        let no_alpha = ["components", "metadata"].map(|name| rule_of(name, "v1.0-alpha1"));
+        let no_alpha = ApiRules { denied: no_alpha.to_vec(), ..ApiRules::default() };
         for (endpoint, is_allowed) in [
-            (Endpoint::Health, [true, true]),
-            (Endpoint::OutboundHealth, [true, true]),
-            (Endpoint::Metadata, [true, true]),
-            (Endpoint::SetMetadata, [true, true]),
-            (Endpoint::Inputs, [true, true]),
-            (Endpoint::OpenApi, [true, true]),
-            (Endpoint::Shutdown, [true, false]),
-            (Endpoint::Invoke, [false, false]),
-            (Endpoint::Component(ComponentEndpoint::List), [true, false]),
+            (Endpoint::Health, [true, true, true]),
+            (Endpoint::OutboundHealth, [true, true, true]),
+            (Endpoint::Metadata, [true, true, true]),
+            (Endpoint::SetMetadata, [true, true, true]),
+            (Endpoint::Inputs, [true, true, false]),
+            (Endpoint::OpenApi, [true, true, false]),
+            (Endpoint::Shutdown, [true, false, true]),
+            (Endpoint::Invoke, [false, false, true]),
+            (Endpoint::Component(ComponentEndpoint::List), [true, false, false]),
+            (Endpoint::Connector(ConnectorEndpoint::List), [true, false, false]),
         ] {
-            assert_eq!([&denied, &only_metadata].map(|rules| endpoint.is_allowed(rules)), is_allowed, "{endpoint:?}");
+            assert_eq!(
+                [&denied, &only_metadata, &no_alpha].map(|rules| endpoint.is_allowed(rules)),
+                is_allowed,
+                "{endpoint:?}"
+            );
         }
     }
 

@@ -64,8 +64,7 @@ impl RawDocument {
         Self::parse(&text, format).map_err(|problem| {
             FileError::NotAllowed(format!("the document cannot be written into {}: {problem}", path.display()))
         })?;
-        let folder = folder_of(&path);
-        let temporary = folder.join(format!(".{}.bindd-tmp", path.file_name().unwrap_or_default().to_string_lossy()));
+        let temporary = temporary_of(&path);
         let staged = StagedFile { temporary, target: path, replaced, is_committed: false };
         write_whole(&staged.temporary, &text).map_err(|error| io(&staged.target, &error))?;
         Ok(staged)
@@ -144,10 +143,14 @@ fn only_document(path: &Path, document: &RawDocument) -> Result<String, FileErro
              own file, or edit this one"
         )));
     }
-    let is_same = RawDocument::parse(&text, format).is_ok_and(|found| {
-        // A data connector was read as the component that it stands for.
-        found == *document || data_connector::component(&found.0).is_ok_and(|component| component == document.0)
-    });
+    let Ok(found) = RawDocument::parse(&text, format) else {
+        return Err(FileError::NotAllowed(format!(
+            "{shown}, which had the component, cannot be read as a document now; correct or remove it, and repeat the change"
+        )));
+    };
+    // A data connector was read as the component that it stands for.
+    let is_same =
+        found == *document || data_connector::component(&found.0).is_ok_and(|component| component == document.0);
     if is_same { Ok(text) } else { Err(edited(path)) }
 }
 
@@ -158,6 +161,49 @@ fn edited(path: &Path) -> FileError {
     ))
 }
 
+/// The longest name of a file, in bytes, on the file systems of Linux.
+const MAX_FILE_NAME: usize = 255;
+/// The end of the names of files that are not complete.
+const UNFINISHED: &str = ".bindd-tmp";
+
+/// Whether a new file can have the name of a component.
+#[must_use]
+pub fn fits_new_file(name: &str) -> bool {
+    new_file_name(name).len() <= MAX_FILE_NAME
+}
+
+fn new_file_name(name: &str) -> String {
+    // Hidden files are not loaded.
+    let prefix = if name.starts_with('.') { "component" } else { "" };
+    format!("{prefix}{name}.yaml")
+}
+
+/// A hidden file beside this one. One at a time is written, so names that are cut need not differ.
+fn temporary_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let end = name.floor_char_boundary(MAX_FILE_NAME - UNFINISHED.len() - 1);
+    folder_of(path).join(format!(".{}{UNFINISHED}", &name[..end]))
+}
+
+/// Removes what a process that was killed while it wrote has left in these folders: it may have secrets. Returns the files
+/// that could not be removed, with the reason.
+#[must_use]
+pub fn remove_unfinished(paths: &[PathBuf]) -> Vec<(PathBuf, std::io::Error)> {
+    let mut failed = Vec::new();
+    // A path that is no folder has none; one that cannot be read is a fault of the start.
+    for entry in paths.iter().filter_map(|path| fs::read_dir(path).ok()).flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let (name, is_file) = (name.as_encoded_bytes(), entry.file_type().is_ok_and(|kind| kind.is_file()));
+        if is_file && name.starts_with(b".") && name.ends_with(UNFINISHED.as_bytes()) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => failed.push((path, error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    failed
+}
+
 /// The path of a new file for a component of this name.
 fn new_file(folder: &Path, name: &str) -> Result<PathBuf, FileError> {
     if !folder.is_dir() {
@@ -166,9 +212,7 @@ fn new_file(folder: &Path, name: &str) -> Result<PathBuf, FileError> {
             folder.display()
         )));
     }
-    // Hidden files are not loaded.
-    let stem = if name.starts_with('.') { format!("component{name}") } else { name.to_owned() };
-    let path = folder.join(format!("{stem}.yaml"));
+    let path = folder.join(new_file_name(name));
     if exists(&path) {
         return Err(FileError::NotAllowed(format!(
             "{} exists and is not the file of this component; rename or remove it",
@@ -296,9 +340,15 @@ mod tests {
         };
         let two = write("two.yaml", &format!("{TEXT}---\n{}", TEXT.replace("orders", "other")));
         let edited = write("edited.yaml", &TEXT.replace("cron", "http"));
+        let broken = write("broken.yaml", "{broken");
         let link = folder.path().join("link.yaml");
         symlink(write("target.yaml", TEXT), &link).unwrap();
-        for (path, problem) in [(two, "has 2 documents"), (edited, "was edited meanwhile"), (link, "is a link")] {
+        for (path, problem) in [
+            (two, "has 2 documents"),
+            (edited, "was edited meanwhile"),
+            (broken, "cannot be read as a document now; correct or remove it"),
+            (link, "is a link"),
+        ] {
             let (place, document) = (place(&path), document());
             let before = fs::read_to_string(&path).unwrap();
             let text = refused(document.stage(FileTarget::Existing { place: &place, document: &document }));
@@ -306,6 +356,33 @@ mod tests {
             assert!(matches!(remove_document(&place, &document), Err(FileError::NotAllowed(_))));
             assert_eq!(fs::read_to_string(&path).unwrap(), before);
         }
+    }
+
+    #[test]
+    fn the_longest_names_of_files_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, fits) in [("n".repeat(250), true), ("n".repeat(251), false), (".".repeat(242), false)] {
+            assert_eq!(fits_new_file(&name), fits, "{name}");
+        }
+        for name in ["n".repeat(250), "\u{fc}".repeat(125), ".".repeat(241)] {
+            let document = document().named(&name);
+            document.stage(FileTarget::NewIn(folder.path())).unwrap().commit().unwrap();
+        }
+        assert_eq!(files(folder.path()).len(), 3);
+    }
+
+    #[test]
+    fn files_that_a_killed_process_left_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(".folder.bindd-tmp")).unwrap();
+        symlink("orders.yaml", folder.path().join(".link.bindd-tmp")).unwrap();
+        for name in [".orders.yaml.bindd-tmp", "seen.bindd-tmp", ".orders.yaml.swp", "orders.yaml"] {
+            fs::write(folder.path().join(name), TEXT).unwrap();
+        }
+        let paths = [folder.path().to_owned(), folder.path().join("orders.yaml"), folder.path().join("none")];
+        assert!(remove_unfinished(&paths).is_empty());
+        let left = [".folder.bindd-tmp", ".link.bindd-tmp", ".orders.yaml.swp", "orders.yaml", "seen.bindd-tmp"];
+        assert_eq!(files(folder.path()), left);
     }
 
     #[test]

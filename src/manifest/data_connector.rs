@@ -350,7 +350,7 @@ impl Reader {
             let shown: String = name.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect();
             let remedy = match nearest(name, known.iter().copied()) {
                 Some(known) => format!("did you mean `{path}{known}`?"),
-                None => "remove it; PATCH /v1.0-alpha1/components sets other fields of the component".to_owned(),
+                None => "remove it; PATCH /v1.0-alpha1/components/<id> sets other fields of the component".to_owned(),
             };
             self.fault(&format!("{path}{shown}"), "a data connector has no such member", remedy);
         }

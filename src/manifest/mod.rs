@@ -63,7 +63,7 @@ mod wanted;
 mod watch;
 mod write_yaml;
 
-pub use component_file::{FileError, FileTarget, StagedFile, remove_document};
+pub use component_file::{FileError, FileTarget, StagedFile, fits_new_file, remove_document, remove_unfinished};
 pub use configuration::{
     ApiLogging, ComponentRule, ComponentRules, Configuration, ConfigurationError, Feature, HOT_RELOAD,
     MetricsConfiguration, OtelConfiguration, OtelProtocol, SecretScope, TracingConfiguration, load_configuration,

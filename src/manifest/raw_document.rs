@@ -52,6 +52,12 @@ impl RawDocument {
         scalar(self.0.get("metadata")?.get("name"))
     }
 
+    /// Whether it has a member of this name.
+    #[must_use]
+    pub fn has(&self, member: &str) -> bool {
+        self.0.get(member).is_some()
+    }
+
     /// The same document with this `metadata.name`.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {

@@ -199,6 +199,9 @@ async fn conflicts_limits_and_unknown_names_have_their_statuses() {
     let stale = [("dapr-api-token", TOKEN), ("if-match", "\"0\"")];
     let refused = connectors.call_with(Method::PUT, "/dc.1", &json!({"shards": 3}), &stale).await;
     assert_eq!(refused.status, 412);
+    let any = [("dapr-api-token", TOKEN), ("if-match", "*")];
+    let absent = connectors.call_with(Method::DELETE, "/none", &Value::Null, &any).await;
+    assert_eq!((absent.status.as_u16(), codes(&absent)[0].0.as_str()), (412, "PreconditionFailed"));
     let renamed = connectors.call(Method::PUT, "/dc.1", &json!({"id": "other"})).await;
     assert_eq!(renamed.status, 400);
     let address = connectors.sidecar.address();

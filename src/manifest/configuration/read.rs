@@ -115,7 +115,17 @@ fn api(section: &Section<'_>, notices: &mut Vec<String>) -> Result<ApiRules, Str
         for entry in section.entries(field)? {
             let name = entry.text("name")?.unwrap_or_default();
             match api_rule(&entry, &name)? {
-                Some(rule) => rules.push(rule),
+                Some(rule) => {
+                    if rule.has_unknown_version() {
+                        notices.push(format!(
+                            "`spec.api.{field}`: the rule for `{name}` matches nothing, as this API has no version `{}`; \
+                             write {}",
+                            rule.version,
+                            if name == "components" { "v1.0-alpha1" } else { "v1.0" }
+                        ));
+                    }
+                    rules.push(rule);
+                }
                 None => notices.push(format!(
                     "`spec.api.{field}`: the rule for `{name}` matches nothing, as in Dapr; set its `protocol` to http or grpc"
                 )),

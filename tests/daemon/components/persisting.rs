@@ -54,6 +54,11 @@ async fn a_persisted_change_is_there_after_a_restart_and_is_no_change_for_the_wa
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(in_file(&path), document(&output(&env, "orders", "one")));
 
+    // What says the same as the file again is no change.
+    assert_eq!(api.post("/orders/disable", &Value::Null).await.status, 200);
+    let enabled = json_of(&api.post("/orders/enable", &Value::Null).await)["status"].clone();
+    assert_eq!((&enabled["persisted"], enabled["file"].as_str()), (&json!(true), path.to_str()));
+
     // Not persisted, and then persisted as it is.
     assert_eq!(api.put("/orders", &output(&env, "orders", "two")).await.status, 200);
     assert_eq!(in_file(&path), document(&output(&env, "orders", "one")));
@@ -70,6 +75,29 @@ async fn a_persisted_change_is_there_after_a_restart_and_is_no_change_for_the_wa
     assert_eq!(api.delete("/orders?persist=true").await.status, 204);
     assert_eq!(names(env.folder()), Vec::<String>::new());
     assert_eq!(sidecar.stop().await, Shutdown::Clean);
+}
+
+#[tokio::test]
+async fn a_component_whose_file_cannot_be_read_gets_no_second_file() {
+    let env = environment().await;
+    let (settings, text) = (settings(&env, None), output(&env, "orders", "one").to_string());
+    env.file("any.json", &text);
+    let (sidecar, api) = start_with(&settings).await;
+    env.file("any.json", "{broken");
+    let put = async || api.call(Method::PUT, "/orders?persist=true", &output(&env, "orders", "two").to_string()).await;
+    let refused = put().await;
+    assert_eq!((refused.status.as_u16(), refused.field("errorCode").as_str()), (409, "ERR_COMPONENT_CONFLICT"));
+    assert!(
+        refused.text().contains("any.json") && refused.text().contains("correct or remove it"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(api.put("/orders", &output(&env, "orders", "two")).await.status, 200, "it can be changed in memory");
+    assert_eq!((put().await.status.as_u16(), names(env.folder())), (409, vec!["any.json".to_owned()]));
+    env.file("any.json", &text);
+    let written = put().await;
+    assert_eq!((written.status.as_u16(), names(env.folder())), (200, vec!["any.json".to_owned()]));
+    sidecar.stop().await;
 }
 
 #[tokio::test]
@@ -141,12 +169,13 @@ async fn no_secret_is_in_an_answer_or_a_log_line_and_each_change_has_an_audit_li
         ["action=\"create\"", "outcome=\"done\""],
         ["fields=\"streamName\"", "outcome=\"done\""],
         ["action=\"replace\"", "outcome=\"ERR_COMPONENT_INVALID\""],
+        ["action=\"test\"", "outcome=\"done\""],
         ["fields=\"maxInFlight\"", "action=\"patch\""],
         ["action=\"delete\"", "token=\"BINDD_ADMIN_TOKEN\""],
     ]) {
         assert!(expected.iter().all(|part| line.contains(part)) && line.contains("peer=\"127.0.0.1:"), "{line}");
     }
-    assert_eq!(audit.len(), 5, "{audit:#?}");
+    assert_eq!(audit.len(), 6, "{audit:#?}");
     assert_eq!(program.stop().await, Some(0));
 }
 

@@ -102,6 +102,9 @@ async fn a_wrong_document_changes_nothing_and_the_answer_says_what_to_write() {
     store["spec"]["type"] = json!("secretstores.local.env");
     let mut scoped = output(&env, "orders", "one");
     scoped["scopes"] = json!(["another-app"]);
+    let mut disabled = output(&env, "orders", "one");
+    disabled["disabled"] = json!(true);
+    let long = "n".repeat(253);
     let mut masked = output(&env, "new", "one");
     masked["spec"]["metadata"][4]["value"] = json!("***");
     for (path, document, field) in [
@@ -110,6 +113,10 @@ async fn a_wrong_document_changes_nothing_and_the_answer_says_what_to_write() {
         ("/orders", &other_kind, "kind"),
         ("/orders", &store, "spec.type"),
         ("/orders", &scoped, "scopes"),
+        ("/orders", &disabled, "disabled"),
+        ("/orders?persist=yes", &output(&env, "orders", "two"), "persist"),
+        ("/orders?presist=true", &output(&env, "orders", "two"), "presist"),
+        (&format!("/{long}?persist=true"), &output(&env, &long, "one"), "metadata.name"),
         ("/orders", &output(&env, "other", "one"), "metadata.name"),
         ("/new", &masked, "secretKey"),
     ] {

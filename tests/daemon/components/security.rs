@@ -35,6 +35,13 @@ async fn only_the_token_opens_the_api() {
     let others =
         calls::send(sidecar.address(), Request::get("/v1.0/metadata").header("dapr-api-token", TOKEN), "").await;
     assert_eq!(others.status, 401, "it opens nothing else");
+    for (method, path) in [("PUT", "/v1.0-alpha1/components"), ("PATCH", "/v3/apps/shop/dataconnectors/a")] {
+        for (token, status) in [(TOKEN, 404), ("wrong", 401)] {
+            let request = Request::builder().method(method).uri(path).header("dapr-api-token", token);
+            let unknown = calls::send(sidecar.address(), request, "{}").await;
+            assert_eq!(unknown.status, status, "{method} {path}: {}", unknown.text());
+        }
+    }
     sidecar.stop().await;
 }
 

@@ -142,6 +142,14 @@ fn what_is_tolerated_is_noticed() {
     assert_eq!(odd.notices.len(), 3, "{:?}", odd.notices);
     assert_eq!(odd.tracing.sampling_rate, Some(0.0001));
     assert!(loaded(&["", "# nothing\n"], &[]).unwrap().metrics.enabled);
+    let text =
+        "kind: Configuration\nspec: {api: {denied: [{name: components, version: v1.0-alpha2, protocol: http}]}}\n";
+    let version = loaded(&[text], &[]).unwrap();
+    assert_eq!(
+        version.notices,
+        ["`spec.api.denied`: the rule for `components` matches nothing, as this API has no version `v1.0-alpha2`; \
+             write v1.0-alpha1"]
+    );
     let rule = loaded(&["kind: Configuration\nspec: {api: {denied: [{name: shutdown, version: v1}]}}\n"], &[]).unwrap();
     assert!(
         rule.notices[0].contains("`spec.api.denied`: the rule for `shutdown` matches nothing"),
