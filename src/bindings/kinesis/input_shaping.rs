@@ -3,7 +3,7 @@
 //! The filter decides when records are read, so that what the app does not receive takes no memory and no place. The
 //! transform runs for each delivery, so that outputs take memory only while they are sent. Both see decompressed data.
 
-use super::super::shaping::{ExpressionError, Shaped, Shaping};
+use super::super::shaping::{ExpressionError, RunPlace, Shaped, Shaping};
 use super::super::shaping_memory::{ReservedShaping, ShapingMemory};
 use crate::consumer::RecordShaping;
 use crate::domain::{
@@ -17,19 +17,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Bytes of data to match between two yields to other tasks; well below a millisecond of work.
 const CHUNK: usize = 64 << 10;
 /// What a record takes of that beside its data.
 const RECORD_OVERHEAD: usize = 256;
-/// A larger record is transformed on a thread for blocking work. Programs read and write about 100 MB in a second, so a
-/// smaller one is done in a fraction of a millisecond, which is less than the change of the thread is worth.
-const MAX_INLINE: usize = 32 << 10;
-/// After a run that took longer, the next ones are done on a thread for blocking work, too: a program may loop.
-const MAX_RUN: Duration = Duration::from_millis(1);
 /// What the values of a program take, as a multiple of the record.
 const VALUES: usize = 16;
 /// All outputs of a run together, a limit of the program.
@@ -52,8 +44,7 @@ pub(super) struct InputShaping {
     /// Names for `$metadata`.
     pub(super) component: String,
     pub(super) stream: String,
-    /// The last run took longer than [`MAX_RUN`].
-    pub(super) is_slow: AtomicBool,
+    pub(super) place: RunPlace,
 }
 
 /// A record as filters see it.
@@ -107,27 +98,15 @@ impl InputShaping {
         }
     }
 
-    /// Runs the program: on this thread if it is fast, since the change of the thread would take longer.
+    /// Runs the program.
     async fn run(&self, event: &BindingEvent, data: &Bytes) -> Shaped {
-        let (shaped, took) = if data.len() <= MAX_INLINE && !self.is_slow.load(Ordering::Relaxed) {
+        if self.place.is_here(data.len()) {
             // Made only if the program names it.
             let metadata = std::iter::once_with(|| self.metadata(event)).flatten();
-            timed(|| self.shaping.transform(data, metadata))
-        } else {
-            let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
-            let run = tokio::task::spawn_blocking(move || timed(|| shaping.transform(&data, metadata)));
-            match run.await {
-                Ok(ended) => ended,
-                Err(error) => match error.try_into_panic() {
-                    // As a panic on this thread would go on.
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // It is aborted only at the end of the process, and then the caller ends too.
-                    Err(_) => std::future::pending().await,
-                },
-            }
-        };
-        self.is_slow.store(took > MAX_RUN, Ordering::Relaxed);
-        shaped
+            return self.place.here(|| self.shaping.transform(data, metadata));
+        }
+        let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
+        self.place.elsewhere(move || shaping.transform(&data, metadata)).await
     }
 
     /// The data as the app receives it without a transform, with the memory that it takes beside the record.
@@ -230,12 +209,6 @@ impl RecordTransform for InputShaping {
             Shaped::Failed(error) | Shaped::DeadLetter(error) => Transformed::Failed(failed(error)),
         })
     }
-}
-
-fn timed(run: impl FnOnce() -> Shaped) -> (Shaped, Duration) {
-    let begun = Instant::now();
-    let shaped = run();
-    (shaped, begun.elapsed())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ impl Output {
         mut request: InvokeRequest,
     ) -> Result<ShapedRequest, BindingError> {
         let key = self.known_key(request.metadata.get("partitionKey"));
-        match shaper.shape(&request.data, key, &request.metadata) {
+        match shaper.shape(&request.data, key, &request.metadata).await {
             Ok(ShapedData::Unchanged) => Ok(ShapedRequest::Request(request)),
             Ok(ShapedData::One(data)) => {
                 request.data = data;
@@ -88,7 +88,7 @@ impl Output {
     ) -> Result<Prepared, BindingError> {
         self.next_turn(bulk.options).await?;
         let key = self.known_key(item.partition_key.as_deref());
-        let outputs = match shaper.shape(&item.data, key, bulk.metadata) {
+        let outputs = match shaper.shape(&item.data, key, bulk.metadata).await {
             Ok(ShapedData::Unchanged) => return self.add(item, bulk).await,
             Ok(ShapedData::One(data)) => return self.add(Item { data, ..item }, bulk).await,
             Ok(ShapedData::LeftOut(why)) => return Ok(Prepared::LeftOut(why)),

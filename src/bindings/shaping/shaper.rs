@@ -1,6 +1,7 @@
 //! Filters and transforms the data of requests to an output.
 
 use super::record::{Shaped, Shaping};
+use super::run_place::RunPlace;
 use crate::domain::{BindingError, BodyMemory, FailureKind, InvokeResponse, Metadata, ReservedMemory};
 use crate::event_pattern::{Fields, Scalar};
 use crate::telemetry::ShapingMetrics;
@@ -11,10 +12,11 @@ use std::sync::Arc;
 /// `filter` and `transform` of an output.
 #[derive(Debug)]
 pub(in crate::bindings) struct Shaper {
-    pub(in crate::bindings) shaping: Arc<Shaping>,
+    shaping: Arc<Shaping>,
     /// For what transforms make, until it is written: a small request may become large.
-    pub(in crate::bindings) memory: BodyMemory,
-    pub(in crate::bindings) metrics: ShapingMetrics,
+    memory: BodyMemory,
+    metrics: ShapingMetrics,
+    place: RunPlace,
 }
 
 /// Why a record is not written, although nothing failed.
@@ -107,18 +109,22 @@ pub(in crate::bindings) fn shape_request(
 }
 
 impl Shaper {
-    /// As [`shape_request`], and counts what happened.
+    pub(in crate::bindings) fn new(shaping: Arc<Shaping>, memory: BodyMemory, metrics: ShapingMetrics) -> Self {
+        Self { shaping, memory, metrics, place: RunPlace::default() }
+    }
+
+    /// As [`shape_request`], and counts what happened. Large records and slow programs do not block the thread.
     ///
     /// # Errors
     /// When the transform fails and the component does not say to go on; `Unavailable` when what it made does not fit into
     /// the memory for bodies.
-    pub(in crate::bindings) fn shape(
+    pub(in crate::bindings) async fn shape(
         &self,
-        data: &[u8],
+        data: &Bytes,
         partition_key: Option<&str>,
         metadata: &Metadata,
     ) -> Result<ShapedData, TransformFailure> {
-        let shaped = shape_request(&self.shaping, data, partition_key, metadata);
+        let shaped = self.run(data, partition_key, metadata).await;
         if let Some(result) = shaped.counted() {
             self.metrics.count(result);
         }
@@ -142,6 +148,15 @@ impl Shaper {
         }
     }
 
+    async fn run(&self, data: &Bytes, partition_key: Option<&str>, metadata: &Metadata) -> Shaped {
+        if self.place.is_here(data.len()) {
+            return self.place.here(|| shape_request(&self.shaping, data, partition_key, metadata));
+        }
+        let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), metadata.clone());
+        let key = partition_key.map(str::to_owned);
+        self.place.elsewhere(move || shape_request(&shaping, &data, key.as_deref(), &metadata)).await
+    }
+
     /// The outputs, with their memory reserved until the last of them is dropped.
     fn held(&self, outputs: Vec<Bytes>) -> Result<Vec<Bytes>, TransformFailure> {
         let mut reservation = self.memory.reservation();
@@ -158,22 +173,56 @@ impl Shaper {
 mod tests {
     use super::super::expression::Expression;
     use super::super::record::{OnError, Transform};
+    use super::super::run_place::MAX_INLINE;
     use super::*;
     use crate::telemetry::{Metrics, ShapedSide};
+    use futures_util::FutureExt;
 
     fn shaper(program: &str, memory: BodyMemory) -> Shaper {
         let program = Expression::compile(program).unwrap();
         let transform = Some(Transform { program, on_error: OnError::DeadLetter });
         let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
-        Shaper { shaping: Arc::new(Shaping { filter: None, transform }), memory, metrics }
+        Shaper::new(Arc::new(Shaping { filter: None, transform }), memory, metrics)
     }
 
     #[test]
-    fn what_a_transform_makes_takes_memory_until_it_is_dropped() {
+    fn large_requests_and_slow_programs_run_on_a_thread_for_blocking_work() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let shaper = shaper("length", BodyMemory::new(None));
+            let metadata = Metadata::default();
+            for (text, is_slow, is_elsewhere) in [
+                ("z".repeat(MAX_INLINE), false, true),
+                ("small".to_owned(), true, true),
+                ("small".to_owned(), false, false),
+            ] {
+                // The only such thread is busy.
+                let (release, held) = std::sync::mpsc::channel::<()>();
+                let other = tokio::task::spawn_blocking(move || held.recv().is_err());
+                shaper.place.set_slow(is_slow);
+                let data = Bytes::from(format!("\"{text}\""));
+                let mut running = std::pin::pin!(shaper.shape(&data, None, &metadata));
+                let first = running.as_mut().now_or_never();
+                assert_eq!(first.is_none(), is_elsewhere, "this thread is free meanwhile");
+                drop(release);
+                assert!(other.await.unwrap());
+                let shaped = match first {
+                    Some(shaped) => shaped,
+                    None => running.await,
+                };
+                let Ok(ShapedData::One(output)) = shaped else { panic!("not one: {shaped:?}") };
+                assert_eq!(output, text.len().to_string());
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn what_a_transform_makes_takes_memory_until_it_is_dropped() {
         let memory = BodyMemory::new(Some(10));
         let shaper = shaper("., .", memory.clone());
-        let Ok(ShapedData::Several(outputs)) = shaper.shape(b"1234", None, &Metadata::default()) else { panic!("one") };
-        let full = shaper.shape(b"12", None, &Metadata::default()).unwrap_err();
+        let (metadata, long, short) = (Metadata::default(), Bytes::from_static(b"1234"), Bytes::from_static(b"12"));
+        let Ok(ShapedData::Several(outputs)) = shaper.shape(&long, None, &metadata).await else { panic!("one") };
+        let full = shaper.shape(&short, None, &metadata).await.unwrap_err();
         assert_eq!((full.error.kind(), full.is_dead_letter), (FailureKind::Unavailable, false));
         let last = outputs[1].slice(1..);
         drop(outputs);

@@ -1,6 +1,6 @@
 //! Filters and transforms of an input, without a stream.
 
-use super::super::super::shaping::OnError;
+use super::super::super::shaping::{MAX_INLINE, OnError};
 use super::*;
 use crate::domain::{EventOrigin, ShardId};
 use flate2::Compression;
@@ -22,7 +22,7 @@ fn of(shaping: Shaping, decompress: Decompress) -> InputShaping {
         copies: 1,
         component: "orders-in".to_owned(),
         stream: "orders".to_owned(),
-        is_slow: AtomicBool::default(),
+        place: RunPlace::default(),
     }
 }
 
@@ -187,7 +187,7 @@ fn large_records_and_slow_programs_run_on_a_thread_for_blocking_work() {
             // The only such thread is busy.
             let (release, held) = std::sync::mpsc::channel::<()>();
             let other = tokio::task::spawn_blocking(move || held.recv().is_err());
-            shaping.is_slow.store(is_slow, Ordering::Relaxed);
+            shaping.place.set_slow(is_slow);
             let data = event(format!("\"{text}\""));
             let mut running = std::pin::pin!(shaping.transform(&data, None, true));
             assert!(running.as_mut().now_or_never().is_none(), "this thread is free meanwhile");
